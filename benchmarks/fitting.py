@@ -1,0 +1,267 @@
+"""Fits scenes to data that nobody here made; prints a table and saves pictures.
+
+    python benchmarks/fitting.py photos|splat|fox|pose2sim [--steps N] [--height H] ...
+
+Each row of the table is one way to fit, scored on pictures that no fit saw. Data are read from the
+folder FULL4D_DATA (see the README). Rows are added to OUT/fitting.jsonl; every command also writes
+a sheet of held-out pictures: the truth, then every way. docs/fitting.md has the numbers.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import captures
+import jax
+import jax.numpy as jnp
+import numpy as np
+from captures import Capture
+from numpy import ndarray
+
+from full4d_jax.metrics import load_lpips, lpips, psnr, ssim
+from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.progress import Progress
+from gaussians import (
+    Camera,
+    DynamicGaussians,
+    FitConfig,
+    Scene,
+    Targets,
+    deforming,
+    fit,
+    initialize,
+    load_ply,
+    render_clip,
+    still,
+    with_room,
+)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
+MCMC = {
+    "growth": 0.05,
+    "noise": 2e4,
+    "opacity_pull": 0.01,
+    "scale_pull": 0.01,
+}
+# What the photos and the splat are fitted with, beside the defaults of `FitConfig`.
+STATIC_WAYS = {
+    "plain": {"relocation": 0.0},
+    "relocation": {},
+    "relocation and pulls": {**MCMC, "noise": 0.0},
+    "relocation, pulls and noise": MCMC,
+    "coarse to fine": {"coarse": 4},
+    "exposures": {},
+}
+MOVING_WAYS = ("static", "each frame", "freetime", "deformation")
+
+Draw = Callable[[ndarray, ndarray], ndarray]  # (views, instants) of n pictures -> (n h w 3)
+
+
+class Way(NamedTuple):
+    """A fitted scene as a function that draws, and the seconds that it took."""
+
+    draw: Draw
+    seconds: float
+
+
+def main() -> None:
+    """Runs one group of rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", choices=("photos", "splat", "fox", "pose2sim"))
+    parser.add_argument("--steps", type=int, default=1500, help="of every fit")
+    parser.add_argument("--height", type=int, default=64, help="rows of the pictures")
+    parser.add_argument("--gaussians", type=int, default=12_000)
+    parser.add_argument("--instants", type=int, default=24, help="of the dynamic captures")
+    parser.add_argument("--ways", nargs="*", help="some of the rows; all by default")
+    parser.add_argument("--out", type=Path, default=Path("out/fitting"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    data = Path(os.environ.get("FULL4D_DATA", REPOSITORY.parent / "shared")) / "data"
+    if not data.is_dir():
+        raise SystemExit(f"{data} is not a folder: set FULL4D_DATA to the one that has data/")
+    capture = read(options.data, data, options)
+    moving = options.data in ("fox", "pose2sim")
+    names = options.ways or (MOVING_WAYS if moving else tuple(STATIC_WAYS))
+    groups = held_out(capture)
+    sheet = {"truth": pick(capture.frames, examples(groups))}
+    for name in names:
+        way = (moving_way if moving else static_way)(name, capture, options)
+        for group, (views, instants) in groups.items():
+            row = {"data": options.data, "held out": group, "way": name}
+            row |= score(way.draw(views, instants), capture.frames[views, instants])
+            row |= {"seconds": round(way.seconds, 1)}
+            sizes = {key: getattr(options, key) for key in ("steps", "height", "gaussians")}
+            print("| " + " | ".join(str(value) for value in row.values()) + " |", flush=True)
+            with (options.out / "fitting.jsonl").open("a") as file:
+                file.write(json.dumps(row | sizes) + "\n")
+        sheet[name] = to_uint8(way.draw(*examples(groups)))
+    pictures = contact_sheet(
+        np.stack(list(sheet.values())),
+        rows=list(sheet),
+        columns=[f"view {v}, instant {t}" for v, t in zip(*examples(groups), strict=True)],
+        title=f"{options.data}: pictures that no fit saw",
+        cell_height=max(128, options.height),
+    )
+    save_picture(options.out / f"{options.data}.png", pictures)
+
+
+def read(name: str, data: Path, options: argparse.Namespace) -> Capture:
+    """The capture of that name."""
+    if name == "photos":
+        return captures.photos(data, options.height)
+    if name == "fox":
+        return captures.fox(data, options.height, options.instants)
+    if name == "pose2sim":
+        return captures.walker(data, options.height, options.instants)
+    path = data / "splats" / "guitar.compressed.ply"
+    try:
+        return captures.splat(load_ply(path), options.height)
+    except ValueError as error:
+        raise SystemExit(f"skipped: {error}") from error
+
+
+def held_out(capture: Capture) -> dict[str, tuple[ndarray, ndarray]]:
+    """Views and instants of the pictures to score, by why no fit saw them."""
+    seen_view, seen_instant = capture.train.any(1), capture.train.any(0)
+    between = ~seen_instant & (np.arange(len(seen_instant)) < last_seen(capture))
+    groups = {
+        "cameras": ~seen_view[:, None] & seen_instant[None],
+        "instants": seen_view[:, None] & between[None],
+    }
+    return {name: np.nonzero(mask) for name, mask in groups.items() if mask.any()}
+
+
+def last_seen(capture: Capture) -> int:
+    """The last instant that a fit may see: time 1."""
+    return int(np.nonzero(capture.train.any(0))[0][-1])
+
+
+def examples(groups: dict[str, tuple[ndarray, ndarray]]) -> tuple[ndarray, ndarray]:
+    """A few pictures of every group."""
+    few = [np.linspace(0, len(views) - 1, 3).astype(int) for views, _ in groups.values()]
+    pairs = [(v[i], t[i]) for i, (v, t) in zip(few, groups.values(), strict=True)]
+    return np.concatenate([v for v, _ in pairs]), np.concatenate([t for _, t in pairs])
+
+
+def pick(frames: ndarray, which: tuple[ndarray, ndarray]) -> ndarray:
+    """Some pictures as bytes."""
+    return to_uint8(frames[which])
+
+
+def static_way(name: str, capture: Capture, options: argparse.Namespace) -> Way:
+    """One set of Gaussians for a still scene, with the settings of that name."""
+    config = replace(settings(options), **FROZEN, **STATIC_WAYS[name])
+    views = np.nonzero(capture.train)[0] if name == "exposures" else None
+    return fitted(start(capture, options), capture, config, views)
+
+
+def moving_way(name: str, capture: Capture, options: argparse.Namespace) -> Way:
+    """A moving scene by one of MOVING_WAYS."""
+    config = settings(options)
+    if name == "static":
+        frozen = replace(config, **FROZEN)
+        return fitted(still(start(capture, options).gaussians), capture, frozen)
+    if name == "each frame":
+        return each_frame(capture, options)
+    if name == "freetime":
+        return fitted(start(capture, options), capture, config)
+    only_first = capture._replace(train=capture.train & (np.arange(len(capture.train[0])) == 0))
+    canonical = start(only_first, options).gaussians
+    instants = max(3, int(capture.train.any(0).sum()))
+    scene = with_room(deforming(canonical, instants, jax.random.key(2)), options.gaussians)
+    return fitted(scene, capture, config)
+
+
+def each_frame(capture: Capture, options: argparse.Namespace) -> Way:
+    """A still scene for every instant that may be seen; others get the one before.
+
+    Each has half the Gaussians and a quarter of the steps.
+    """
+    config = replace(settings(options), **FROZEN, steps=max(1, options.steps // 4))
+    known = np.nonzero(capture.train.any(0))[0]
+    ways = {}
+    for instant in known:
+        alone = capture.train & (np.arange(capture.train.shape[1]) == instant)
+        one = capture._replace(train=alone)
+        scene = start(one, argparse.Namespace(gaussians=options.gaussians // 2))
+        ways[instant] = fitted(still(scene.gaussians), one, config)
+
+    def draw(views: ndarray, instants: ndarray) -> ndarray:
+        before = [known[known <= instant].max() for instant in instants]
+        one = zip(before, views, instants, strict=True)
+        return np.concatenate([ways[b].draw(np.array([v]), np.array([t])) for b, v, t in one])
+
+    return Way(draw, sum(way.seconds for way in ways.values()))
+
+
+def settings(options: argparse.Namespace) -> FitConfig:
+    """What all fits share."""
+    return FitConfig(steps=options.steps, log_scales=2e-2, opacities=2e-2, antialiased=True)
+
+
+def start(capture: Capture, options: argparse.Namespace) -> DynamicGaussians:
+    """Seeds at pixels that may be seen."""
+    views, instants = capture.train.any(1), capture.train.any(0)
+    depth = np.where(capture.train[..., None, None], capture.depth, 0)[views][:, instants]
+    return initialize(
+        jnp.asarray(capture.frames[views][:, instants]),
+        jnp.asarray(depth),
+        jnp.asarray(capture.intrinsics[views]),
+        jnp.asarray(capture.world_to_camera[views][:, instants]),
+        options.gaussians,
+        jax.random.key(0),
+    )
+
+
+def fitted(
+    scene: Scene, capture: Capture, config: FitConfig, exposed: ndarray | None = None
+) -> Way:
+    """Fits a scene to all pictures of a capture that may be seen."""
+    last = last_seen(capture)
+    views, instants = np.nonzero(capture.train)
+    targets = Targets(
+        jnp.asarray(capture.frames[views, instants]),
+        cameras_of(capture, views, instants),
+        jnp.asarray(instants / max(last, 1), jnp.float32),
+        jnp.ones(len(views)),
+        views=None if exposed is None else jnp.asarray(np.unique(exposed, return_inverse=True)[1]),
+    )
+    begun = time.perf_counter()
+    with Progress("fitting", config.steps) as report:
+        result = fit(scene, targets, config, jax.random.key(1), report=report)
+    seconds = time.perf_counter() - begun
+
+    def draw(views: ndarray, instants: ndarray) -> ndarray:
+        times = jnp.asarray(instants / max(last, 1), jnp.float32)
+        cameras = cameras_of(capture, views, instants)
+        pictures = render_clip(result.scene, cameras, times, antialiased=config.antialiased)
+        return np.clip(np.asarray(pictures.rgb), 0, 1)
+
+    return Way(draw, seconds)
+
+
+def cameras_of(capture: Capture, views: ndarray, instants: ndarray) -> Camera:
+    """Cameras of n pictures."""
+    height, width = capture.frames.shape[2:4]
+    poses = jnp.asarray(capture.world_to_camera[views, instants])
+    return Camera(poses, jnp.asarray(capture.intrinsics[views]), width, height)
+
+
+def score(found: ndarray, truth: ndarray) -> dict[str, float]:
+    """PSNR in dB, SSIM and LPIPS over all pictures; nan where LPIPS is not installed."""
+    distance = load_lpips()
+    return {
+        "psnr": round(float(psnr(found, truth)), 2),
+        "ssim": round(float(ssim(found, truth)), 3),
+        "lpips": round(lpips(distance, found, truth), 3) if distance else float("nan"),
+    }
+
+
+if __name__ == "__main__":
+    main()

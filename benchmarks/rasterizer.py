@@ -1,0 +1,228 @@
+"""Times our rasterizer, another one and gsplat's PyTorch reference in turn; a JSON line comes last.
+
+    python benchmarks/rasterizer.py [--compare PROTOTYPE.py]
+
+PROTOTYPE.py must define `render(means, quats, scales, opacities, colors, V, K, *, W, H, M, ts)`
+that returns (rgb, alpha, intersections); it gets our budget M and our tile side ts. gsplat needs
+the `parity` extra, the scene `garden` the real data (FULL4D_DATA); what is missing is left out.
+
+Keys `{prototype,gsplat_torch}_{forward,forward_backward}_{scene}` are ratios of times, theirs over
+ours, best of interleaved runs in this process; `ours_...` are milliseconds. Times are CPU time of
+all threads, which other work on the machine disturbs least. Ours also computes expected depth.
+`evaluations_per_core_second` counts Gaussian-pixel pairs of all lists over compositing time, 100k.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gaussians import Camera, Gaussians, harmonics, intersection_budget, render
+from gaussians.binning import SIDE, bin_quarters, choose_tiles
+from gaussians.compositing import composite
+from gaussians.projection import project
+
+GARDEN = "data/garden/test_garden.npz"
+Thunk = Callable[[], object]
+
+
+class Scene(NamedTuple):
+    """What is drawn, and the budget of intersections that it just needs."""
+
+    gaussians: Gaussians
+    camera: Camera
+    slots: int
+
+
+def main() -> None:
+    """Prints progress, then the JSON line."""
+    parser = argparse.ArgumentParser(description="Times the rasterizer.")
+    parser.add_argument("--compare", type=Path, metavar="PROTOTYPE.py")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with_gsplat = all(importlib.util.find_spec(name) for name in ("torch", "gsplat", "nerfacc"))
+    if not with_gsplat:
+        print("gsplat's reference is not timed: the `parity` extra is not installed")
+    results: dict[str, float] = {}
+    for name, scene in scenes().items():
+        passes = {"ours": our_passes(scene)}
+        if options.compare:
+            passes["prototype"] = prototype_passes(scene, options.compare)
+        if with_gsplat:
+            passes["gsplat_torch"] = gsplat_passes(scene)
+            if name != "10k":  # autograd's memory and minutes
+                del passes["gsplat_torch"]["forward_backward"]
+        for kind in ("forward", "forward_backward"):
+            thunks = {who: thunk[kind] for who, thunk in passes.items() if kind in thunk}
+            best = interleaved(thunks, options.repeats)
+            ours = best.pop("ours")
+            results[f"ours_{kind}_{name}"] = round(1e3 * ours, 2)
+            results |= {f"{who}_{kind}_{name}": round(t / ours, 3) for who, t in best.items()}
+            times = {who: f"{1e3 * t:.1f} ms" for who, t in best.items()}
+            print(name, kind, f"ours {1e3 * ours:.1f} ms", times, flush=True)
+    results["evaluations_per_core_second"] = round(
+        evaluation_rate(random_scene(100_000, 512, 0.01))
+    )
+    print(json.dumps(results))
+
+
+def scenes() -> dict[str, Scene]:
+    """By name; without `garden` where the data is not there."""
+    found = {"10k": random_scene(10_000, 256, 0.02), "100k": random_scene(100_000, 512, 0.01)}
+    shared = Path(__file__).resolve().parents[2] / "shared"
+    path = Path(os.environ.get("FULL4D_DATA", shared)) / GARDEN
+    if path.is_file():
+        found["garden"] = garden(path)
+    else:
+        print(f"garden is not timed: no {path} (set FULL4D_DATA)")
+    return found
+
+
+def random_scene(count: int, side: int, scale: float) -> Scene:
+    """`count` Gaussians of about `scale` world units in a cube, seen at `side`^2 pixels."""
+    rng = np.random.default_rng(0)
+    fields = (
+        rng.uniform(-1, 1, (count, 3)) + [0, 0, 3],
+        rng.normal(size=(count, 4)),
+        np.log(scale) + rng.normal(0, 0.5, (count, 3)),
+        logit(rng.uniform(0.05, 0.95, count)),
+        harmonics.from_rgb(jnp.asarray(rng.uniform(size=(count, 3)))),
+    )
+    focal, middle = 1.2 * side, side / 2
+    intrinsics = np.array([[focal, 0, middle], [0, focal, middle], [0, 0, 1]])
+    camera = Camera(jnp.eye(4), jnp.float32(intrinsics), side, side)
+    return with_budget(Gaussians(*map(jnp.float32, fields)), camera)
+
+
+def garden(path: Path) -> Scene:
+    """138,766 real points seen by a real camera; their shapes are drawn from a seed."""
+    with np.load(path) as file:
+        data = dict(file)
+    rng = np.random.default_rng(0)
+    count = len(data["means3d"])
+    fields = (
+        data["means3d"],
+        rng.normal(size=(count, 4)),
+        np.log(0.02 * rng.uniform(0.01, 1, (count, 3))),
+        rng.normal(0, 1.5, count),
+        harmonics.from_rgb(jnp.asarray(data["colors"] / 255)),
+    )
+    pose, intrinsics = jnp.float32(data["viewmats"][0]), jnp.float32(data["Ks"][0])
+    camera = Camera(pose, intrinsics, int(data["width"]), int(data["height"]))
+    return with_budget(Gaussians(*map(jnp.float32, fields)), camera)
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Inverse of the sigmoid."""
+    return np.log(probability / (1 - probability))
+
+
+def with_budget(gaussians: Gaussians, camera: Camera) -> Scene:
+    """Counts first, so that no slot is wasted and none is missing."""
+    return Scene(gaussians, camera, intersection_budget(gaussians, camera, slack=1.0))
+
+
+def our_passes(scene: Scene) -> dict[str, Thunk]:
+    """Forward pass, and the gradient of a sum of squares in all parameters."""
+
+    def picture(gaussians: Gaussians) -> jax.Array:
+        return render(gaussians, scene.camera, max_intersections=scene.slots).rgb
+
+    return jitted(picture, scene.gaussians)
+
+
+def prototype_passes(scene: Scene, path: Path) -> dict[str, Thunk]:
+    """The same two passes of the renderer in a file."""
+    spec = importlib.util.spec_from_file_location("prototype", path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    means, quaternions, log_scales, logits, coefficients = scene.gaussians
+    colors = coefficients[:, 0] * harmonics.MEAN + 0.5
+    parameters = [means, quaternions, jnp.exp(log_scales), jax.nn.sigmoid(logits), colors]
+    camera = scene.camera
+    size = {"W": camera.width, "H": camera.height, "M": scene.slots, "ts": SIDE}
+
+    def picture(parameters: list[jax.Array]) -> jax.Array:
+        return module.render(*parameters, camera.world_to_camera, camera.intrinsics, **size)[0]
+
+    return jitted(picture, parameters)
+
+
+def jitted(picture: Callable, parameters: object) -> dict[str, Thunk]:
+    """Both passes as thunks that return when the result is there."""
+    forward = jax.jit(picture)
+    backward = jax.jit(jax.value_and_grad(lambda parameters: (picture(parameters) ** 2).sum()))
+    return {
+        "forward": lambda: jax.block_until_ready(forward(parameters)),
+        "forward_backward": lambda: jax.block_until_ready(backward(parameters)),
+    }
+
+
+def gsplat_passes(scene: Scene) -> dict[str, Thunk]:
+    """The same two passes of gsplat's reference, in single precision."""
+    import gsplat_torch
+    import torch
+
+    camera = scene.camera
+    parameters = [torch.tensor(np.asarray(x)) for x in scene.gaussians]
+    view = [torch.tensor(np.asarray(x)) for x in (camera.world_to_camera, camera.intrinsics)]
+    size = {"width": camera.width, "height": camera.height}
+
+    def picture() -> torch.Tensor:
+        view_and_background = (*view, torch.zeros(3))
+        return gsplat_torch.render(
+            *parameters, *view_and_background, **size, sh_degree=0, antialiased=False
+        ).rgb
+
+    def forward() -> object:
+        with torch.no_grad():
+            return picture()
+
+    def forward_backward() -> object:
+        for parameter in parameters:
+            parameter.requires_grad_()
+        return torch.autograd.grad((picture() ** 2).sum(), parameters)
+
+    return {"forward": forward, "forward_backward": forward_backward}
+
+
+def interleaved(thunks: dict[str, Thunk], repeats: int) -> dict[str, float]:
+    """Best CPU time of each in seconds, taking turns so that all meet the same machine."""
+    best = dict.fromkeys(thunks, float("inf"))
+    for thunk in thunks.values():
+        thunk()
+    for _ in range(repeats):
+        for who, thunk in thunks.items():
+            start = time.process_time()
+            thunk()
+            best[who] = min(best[who], time.process_time() - start)
+    return best
+
+
+def evaluation_rate(scene: Scene) -> float:
+    """Gaussian-pixel pairs of the lists, skipped by early exit or not, per second of CPU time."""
+    gaussians, camera, slots = scene
+    opacities = jax.nn.sigmoid(gaussians.logit_opacities)
+    splats = project(gaussians, opacities, camera, antialiased=False)
+    tiles = choose_tiles(camera.width, camera.height, gaussians.means.shape[0])
+    bins = jax.jit(bin_quarters, static_argnums=(1, 2))(splats, tiles, slots)
+    a, b, c = splats.conics.T
+    geometry = [*splats.centers.T, -a / 2, -b, -c / 2, jnp.log(opacities)]
+    features = jnp.stack([*geometry, *gaussians.harmonics[:, 0].T, splats.depths], -1)
+    draw = jax.jit(composite, static_argnums=2)
+    thunk = {"ours": lambda: jax.block_until_ready(draw(features, bins, tiles.quarters))}
+    return int(bins.length.sum()) * tiles.quarters.side**2 / interleaved(thunk, 5)["ours"]
+
+
+if __name__ == "__main__":
+    main()

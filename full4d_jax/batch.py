@@ -1,0 +1,119 @@
+"""Clips on their way into the model: from frames, depth and cameras to latents and conditions."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import reduce
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from full4d_jax.config import DataConfig, ModelConfig
+from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.dit import Conditions, Latents
+from full4d_jax.projection_guidance import Projection, drop_depth_edges, fill_holes, project
+from input_pipeline.procedural import procedural_scene
+
+EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
+
+
+class Batch(NamedTuple):
+    """Synchronized clips; view 0 is the source."""
+
+    frames: Float[Array, "b v t h w 3"]  # [-1, 1]
+    depth: Float[Array, "b t h w"]  # of the source
+    intrinsics: Float[Array, "b v 3 3"]  # pixels
+    world_to_camera: Float[Array, "b v t 4 4"]
+
+
+def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
+    """Render the procedural scenes with these indices, one after the other."""
+
+    def one(index):
+        clip = procedural_scene(
+            index,
+            views=config.views,
+            frames=config.frames,
+            height=config.height,
+            width=config.width,
+        )
+        return Batch(clip.frames * 2 - 1, clip.depth[0], clip.intrinsics, clip.world_to_camera)
+
+    return jax.lax.map(one, indices)
+
+
+def make_conditions(
+    model: ModelConfig,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    intrinsics: Float[Array, "v 3 3"],
+    world_to_camera: Float[Array, "v t 4 4"],
+) -> tuple[Conditions, Projection]:
+    """Conditions of one grid (without batch axis) from the source video [-1, 1] and its depth.
+
+    Also returns the projection into the target views at full resolution. Where the codec has a
+    temporal stride, the cameras of the first frame of each latent frame are kept.
+    """
+    codec = make_codec(model)
+    targets = project(
+        frames, depth, intrinsics[0], world_to_camera[0], intrinsics[1:], world_to_camera[1:]
+    )
+    ones = jnp.ones((1, *depth.shape))
+    inverse = jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)[None]
+    whole = Projection(
+        jnp.concatenate([frames[None], targets.frames]),
+        jnp.concatenate([ones, targets.mask]),
+        jnp.concatenate([inverse, targets.disparity]),
+    )
+    height, width = depth.shape[1:]
+    pool = "v (t a) (h i) (w j) -> v t h w"
+    strides = {"a": codec.frame_stride, "i": codec.stride, "j": codec.stride}
+    scale = jnp.array([[[1 / width], [1 / height], [1.0]]])
+    conditions = Conditions(
+        projection=codec.encode(whole.frames),
+        base=codec.encode(fill_holes(whole)),
+        mask=reduce(whole.mask, pool, "max", **strides),
+        disparity=jnp.clip(reduce(whole.disparity, pool, "max", **strides), 0, 4) / 2,
+        world_to_camera=world_to_camera[:, :: codec.frame_stride],
+        intrinsics=intrinsics * scale,
+    )
+    return conditions, targets
+
+
+def prepare(
+    batch: Batch, key: PRNGKeyArray, model: ModelConfig, data: DataConfig
+) -> tuple[Latents, Conditions]:
+    """Latents to generate and conditions for training, with depth corrupted and guidance dropped.
+
+    Clip i draws from fold_in(key, i), whatever the batch around it.
+    """
+
+    def one(clip: Batch, index):
+        depth_key, share_key = jax.random.split(jax.random.fold_in(key, index))
+        corrupt, drop = jax.random.uniform(share_key, (2,))
+        estimate = drop_depth_edges(corrupt_depth(depth_key, clip.depth), EDGE)
+        depth = jnp.where(corrupt < data.corrupt_depth, estimate, clip.depth)
+        depth = jnp.where(drop < data.drop_projection, 0.0, depth)
+        conditions, _ = make_conditions(
+            model, clip.frames[0], depth, clip.intrinsics, clip.world_to_camera
+        )
+        return make_codec(model).encode(clip.frames), conditions
+
+    latents, conditions = jax.vmap(one)(batch, jnp.arange(batch.frames.shape[0]))
+    if model.projection == "channels":  # the source is given, not generated
+        latents = latents[:, 1:]
+    return latents, conditions
+
+
+def corrupt_depth(key: PRNGKeyArray, depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
+    """Depth as a network might estimate it: wrong scale, smooth errors, blurred edges."""
+    scale_key, noise_key, level_key, blur_key = jax.random.split(key, 4)
+    log = jnp.log(jnp.maximum(depth, 1e-3))
+    blurred = jax.lax.reduce_window(log, 0.0, jax.lax.add, (1, 3, 3), (1, 1, 1), "SAME") / 9
+    # Keep the border: its windows reach outside.
+    blurred = log.at[:, 1:-1, 1:-1].set(blurred[:, 1:-1, 1:-1])
+    log = jnp.where(jax.random.bernoulli(blur_key, 0.6), blurred, log)
+    level = jax.random.uniform(level_key, minval=0.05, maxval=0.2)
+    coarse = jax.random.normal(noise_key, (depth.shape[0], 4, 4)) * 0.5
+    coarse = coarse + jax.random.normal(jax.random.fold_in(noise_key, 1), (1, 4, 4))
+    noise = level * jax.image.resize(coarse, depth.shape, "cubic")
+    return jnp.exp(log + noise + 0.1 * jax.random.normal(scale_key))

@@ -1,0 +1,104 @@
+"""Scenes from one file format into another."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from full4d_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from gaussians import Gaussians, Scene
+
+SOURCES = "the folder of a run, a .ply or a .splat"
+TARGETS = ".4d.ply, .compressed.ply, .ply, .splat, or no suffix for a folder of .ply files"
+
+
+def splats(
+    source: tyro.conf.Positional[Path],
+    target: tyro.conf.Positional[Path],
+    *,
+    time: float = 0.0,
+    instants: int = 16,
+) -> None:
+    """Write a scene as another kind of file.
+
+    What each kind keeps is told in docs/formats.md.
+
+    Args:
+      source: the folder of a run, a .ply (3DGS, packed, 4D) or a .splat.
+      target: by its name a .4d.ply (4D, nothing lost), .compressed.ply (packed), .ply (3DGS),
+        .splat, or without a suffix a folder with one .ply an instant.
+      time: of a 4D scene, for kinds that hold one instant: 0 is the first frame, 1 the last.
+      instants: how many a folder gets.
+    """
+    for name, value, low, high in (("--time", time, 0, 1), ("--instants", instants, 1, 10_000)):
+        if not low <= value <= high:
+            do = "give a value in that range"
+            raise InputError("option", name, value, f"{low} to {high}", do)
+    kind = _kind(target)
+    if not kind:
+        raise InputError("target", target, target.suffix, TARGETS, "give another name")
+    from gaussians import DynamicGaussians, FormatError, Gaussians
+
+    try:
+        scene = _load(source)
+        still, do = isinstance(scene, Gaussians), "give another target"
+        if kind in ("4D PLY", "sequence") and still:
+            raise InputError("scene", source, "a still scene", f"a 4D scene for a {kind}", do)
+        if kind == "4D PLY" and not isinstance(scene, DynamicGaussians):
+            raise InputError("scene", source, "motion by deformation", "freetime motion", do)
+        _save(scene, kind, target, time, instants)
+    except FileNotFoundError:
+        raise InputError("scene", source, "no such file", SOURCES, "give another file") from None
+    except FormatError as error:
+        where = f"{error.path}: {error.field}"
+        do = "give another file"
+        raise InputError("scene", where, error.found, error.expected, do) from None
+    count = len(scene.means if isinstance(scene, Gaussians) else scene.gaussians.means)
+    files = sorted(target.glob("*.ply")) if target.is_dir() else [target]
+    size = sum(file.stat().st_size for file in files)
+    print(f"{target}: {kind}, {count} Gaussians, {size / 1e6:.2f} MB")
+
+
+def _kind(target: Path) -> str:
+    """What the name asks for; nothing when it does not say."""
+    kinds = {".4d.ply": "4D PLY", ".compressed.ply": "packed PLY", ".ply": "3DGS PLY"}
+    for ending, kind in {**kinds, ".splat": "splat"}.items():
+        if target.name.endswith(ending):
+            return kind
+    return "" if target.suffix else "sequence"
+
+
+def _load(source: Path) -> "Gaussians | Scene":
+    import gaussians
+    from full4d_jax.lifting import from_arrays
+    from full4d_jax.stages import Stages
+
+    if source.is_dir() or source.name == "scene.npz":
+        folder = source if source.is_dir() else source.parent
+        return from_arrays(Stages(folder).finished("scene", "lift"))
+    if source.suffix == ".splat":
+        return gaussians.load_splat(source)
+    if source.suffix == ".ply":
+        return gaussians.load_any_ply(source)
+    raise InputError("scene", source, source.suffix or "no suffix", SOURCES, "give another file")
+
+
+def _save(scene: "Gaussians | Scene", kind: str, target: Path, time: float, instants: int) -> None:
+    import gaussians
+    from full4d_jax.stages import open_folder
+
+    open_folder(target.parent)
+    if isinstance(scene, gaussians.DynamicGaussians) and kind == "4D PLY":
+        return gaussians.save_dynamic_ply(target, scene)
+    if not isinstance(scene, gaussians.Gaussians):
+        if kind == "sequence":
+            return gaussians.save_ply_sequence(open_folder(target), scene, instants)
+        scene = scene.at(time)
+    save = {
+        "3DGS PLY": gaussians.save_ply,
+        "packed PLY": gaussians.save_packed_ply,
+        "splat": gaussians.save_splat,
+    }[kind]
+    return save(target, scene)

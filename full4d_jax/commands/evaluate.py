@@ -1,0 +1,112 @@
+"""Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from full4d_jax.config import Config, check_config
+from full4d_jax.errors import InputError
+
+SHEET_CLIPS = 4
+
+
+def evaluate(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    *,
+    out: Path | None = None,
+    checkpoint: Path | None = None,
+    depth_checkpoint: Path | None = None,
+    scenes: int = 64,
+    lift_scenes: int = 4,
+    gltf: Path | None = None,
+) -> None:
+    """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and pictures.
+
+    Running again with the same weights and settings continues; more scenes add to those done.
+
+    Args:
+      config: the experiment to evaluate.
+      out: folder for the results; runs/NAME-evaluation by default.
+      checkpoint: weights of the prior; those in the package by default.
+      depth_checkpoint: weights of the depth network; those in the package by default.
+      scenes: held-out procedural scenes.
+      lift_scenes: scenes to fit 4D Gaussians to, twice each (slow).
+      gltf: a .glb file with a skinned, animated mesh, scored as another group.
+    """
+    _check(scenes, lift_scenes)
+    check_config(config)
+    import json
+    from functools import partial
+
+    import numpy as np
+
+    from full4d_jax import evaluation as stage
+    from full4d_jax import evaluation_clips as clips
+    from full4d_jax.depth import load_depth
+    from full4d_jax.evaluation_lift import between, lift_rows
+    from full4d_jax.evaluation_records import append_records, missing, open_records
+    from full4d_jax.evaluation_table import markdown, summary
+    from full4d_jax.generation import load_prior
+    from full4d_jax.metrics import load_lpips
+    from full4d_jax.pictures import save_picture, to_uint8
+    from full4d_jax.progress import Progress
+    from full4d_jax.stages import open_folder
+
+    # How many clips a group has, how to make some of them, how to fill their targets.
+    data, rows = config.data, stage.generate_rows
+    groups = {"held-out": (scenes, partial(clips.held_out, data), rows)}
+    if gltf:
+        views = clips.gltf_views(gltf)
+        if not views:
+            do = "export one with its animations"
+            raise InputError("glTF", gltf, "no animation", "at least one", do)
+        groups["glTF"] = (len(views), partial(clips.gltf, data, gltf), rows)
+    if lift_scenes:
+        groups["between"] = (lift_scenes, partial(between, data), lift_rows)
+
+    folder = open_folder(out or Path("runs") / f"{config.name}-evaluation")
+    prior, depth = load_prior(config, checkpoint), load_depth(depth_checkpoint)
+    judge = stage.Judge(config, prior, depth, load_lpips())
+    first = next(clips.held_out(data, [0])).clip
+    path, mark = folder / "scores.jsonl", stage.identity(judge, to_uint8(np.asarray(first.frames)))
+    shipped = stage.shipped_row(config.sampler)
+    records = open_records(path, mark)
+    for group, (count, clips_of, fill_rows) in groups.items():
+        left = missing(records, group, count)
+        shown = []
+        with Progress(f"evaluate {group}", len(left)) as report:
+            for done, known in enumerate(clips_of(left), 1):
+                result = fill_rows(judge, known)
+                append_records(path, [stage.score_rows(judge, known, result)])
+                if known.scene < SHEET_CLIPS:
+                    shown.append((known, result))
+                    save_picture(folder / f"{group}.png", stage.sheet(shown, shipped))
+                report(done)
+
+    records = open_records(path, mark)
+    page = markdown(records, shipped, _preface(config, shipped, mark))
+    (folder / "evaluation.md").write_text(page)
+    (folder / "evaluation.json").write_text(json.dumps(summary(records, shipped), indent=1))
+    print(page)
+
+
+def _preface(config: Config, shipped: str, mark: str) -> str:
+    """What was evaluated, for the head of the page."""
+    data = config.data
+    return (
+        f"# Evaluation of `{config.name}`\n\n"
+        f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
+        f"pixels, targets within ±60° of the source. Shipped sampler setting: {shipped}. "
+        "Unseen pixels are those where the projection of the one source frame of the same instant, "
+        "with true depth, has no point; for SSIM their map is averaged, for LPIPS the truth is "
+        "pasted over all other pixels. `ours` is the depth of our network. "
+        f"Weights and settings: `{mark}`."
+    )
+
+
+def _check(scenes: int, lift_scenes: int) -> None:
+    """Refuse counts that make no sense, before anything is loaded."""
+    for name, value, least in (("--scenes", scenes, 1), ("--lift_scenes", lift_scenes, 0)):
+        if value < least:
+            raise InputError("option", name, value, f"at least {least}", "give a larger number")

@@ -1,0 +1,53 @@
+"""A finished run in the browser, live, with sliders for time and a button for every camera."""
+
+import time
+from pathlib import Path
+
+from full4d_jax.errors import InputError
+
+FRAMES = 24  # a second
+
+
+def view(
+    *, out: Path = Path("out"), seconds: float = 4.0, port: int = 8080, public: bool = False
+) -> None:
+    """Serve the scene that `lift` left in a folder until Ctrl-C; prints the address.
+
+    Args:
+      out: the folder with scene.npz.
+      seconds: how long one pass through the clip plays.
+      port: where to listen; the next free one is taken when it is busy.
+      public: let other machines of the network look too, not this one only.
+    """
+    for name, value, low, high in (("--port", port, 0, 65535), ("--seconds", seconds, 0.1, 600)):
+        if not low <= value <= high:
+            expected = f"{low} to {high}"
+            raise InputError("option", name, value, expected, "give a value in that range")
+    from full4d_jax.lifting import from_arrays
+    from full4d_jax.live_view import LiveView
+    from full4d_jax.stages import Stages
+
+    stages = Stages(out)
+    grid = stages.finished("grid", "sample")
+    scene = from_arrays(stages.finished("scene", "lift"))
+    viewer = LiveView(
+        scene,
+        grid["intrinsics"],
+        grid["world_to_camera"],
+        height=grid["frames"].shape[2],
+        seconds=seconds,
+        port=port,
+        public=public,
+    )
+    print(f"{out}: {len(scene.gaussians.means)} Gaussians at {viewer.url}, Ctrl-C ends", flush=True)
+    last = time.perf_counter()
+    try:
+        while True:
+            time.sleep(1 / FRAMES)
+            now = time.perf_counter()
+            viewer.step(now - last)
+            last = now
+    except KeyboardInterrupt:
+        print()
+    finally:
+        viewer.stop()

@@ -1,0 +1,26 @@
+"""The one exception for input that a person can mend: what, where, found, expected, what to do.
+
+Anything the user gave us (a file, a field, a checkpoint) that cannot be used raises `InputError`
+before long work starts; the command line prints it as one line and leaves with exit code 2.
+Everything else is a bug and keeps its traceback.
+"""
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Unusable input, told in one line: `what: where: found ..., expected ...; do`."""
+
+    def __init__(self, what: str, where: str | Path, found: object, expected: object, do: str):
+        """Keep the five parts as attributes and join them into the message.
+
+        Args:
+          what: the kind of thing that is wrong, e.g. "video" or "camera file".
+          where: the file, field or argument it was read from.
+          found: what was there.
+          expected: what could have been used.
+          do: what the person should do now.
+        """
+        self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
+        line = f"{what}: {where}: found {found}, expected {expected}; {do}"
+        super().__init__(" ".join(line.split()))

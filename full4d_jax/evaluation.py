@@ -1,0 +1,199 @@
+"""Scores of generated grids on clips whose truth is known.
+
+Every clip gives the same rows: the source copied, the projection filled in two ways, and the prior
+at several sampler settings; all but the first once with true depth and once with ours. The *unseen*
+pixels of a target frame are those where the projection of the one source frame of the same instant,
+with true depth, has no point: the same pixels for every row.
+
+Scores pool all target views and times of a clip, so that one clip is one sample. Frames are in
+[-1, 1] as in the model, except in clips and scores, where they are in [0, 1].
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, UInt8
+
+from full4d_jax import metrics
+from full4d_jax.baselines import copy_source, inpaint
+from full4d_jax.batch import EDGE
+from full4d_jax.config import Config, SamplerConfig
+from full4d_jax.depth import DepthNetwork, predict_depth
+from full4d_jax.evaluation_clips import KnownClip
+from full4d_jax.evaluation_table import COPY, DISTILLED, INPAINT, PUSH_PULL, SPLATS
+from full4d_jax.generation import generate_grid
+from full4d_jax.pictures import contact_sheet, to_uint8
+from full4d_jax.projection_guidance import drop_depth_edges, fill_holes, project
+from full4d_jax.stages import fingerprint
+from input_pipeline.procedural import ProceduralClip
+
+
+class Judge(NamedTuple):
+    """The models under evaluation and the distance that compares pictures."""
+
+    config: Config
+    prior: Any  # parameters
+    depth: DepthNetwork
+    lpips: metrics.Distance | None
+
+
+Targets = Float[np.ndarray, "v t h w 3"]  # target views, [0, 1]
+
+
+class Result(NamedTuple):
+    """The targets of every row on one clip."""
+
+    truth: Targets
+    projection: Targets  # with true depth, black in holes
+    unseen: Float[np.ndarray, "v t h w"]
+    rows: dict[tuple[str, str], Targets]  # by (row, depth)
+
+
+def sampler_rows(sampler: SamplerConfig) -> dict[str, SamplerConfig]:
+    """Sampler settings by row name; the shipped one is among them."""
+    rows = {"prior, 1 call, zero noise": dataclasses.replace(sampler, steps=1, noise=0.0)}
+    for steps in (1, 4, 16):
+        name = f"prior, {steps} step{'s'[: steps > 1]} from noise"
+        rows[name] = dataclasses.replace(sampler, steps=steps, noise=1.0)
+    if sampler not in rows.values():
+        rows[f"prior, {sampler.steps} steps, noise x{sampler.noise:g}"] = sampler
+    return rows
+
+
+def shipped_row(sampler: SamplerConfig) -> str:
+    """The name of the row that uses the config's own sampler setting."""
+    return next(name for name, value in sampler_rows(sampler).items() if value == sampler)
+
+
+@jax.jit
+def unseen_pixels(clip: ProceduralClip) -> Float[Array, "v t h w"]:
+    """1 in the targets of a clip where the single-frame projection has no point, else 0."""
+    poses = clip.world_to_camera
+    source = clip.frames[0], clip.depth[0], clip.intrinsics[0], poses[0]
+    return 1.0 - project(*source, clip.intrinsics[1:], poses[1:]).mask
+
+
+def generate_rows(judge: Judge, known: KnownClip) -> Result:
+    """Fill the targets of a clip in every way."""
+    clip, samplers = known.clip, sampler_rows(judge.config.sampler)
+    estimate = predict_depth(judge.depth, 2 * clip.frames[0] - 1)
+    our_depth = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
+    projection, given_truth = fill(judge, known, clip.depth[0], samplers)
+    _, given_ours = fill(judge, known, our_depth, samplers)
+    return Result(
+        truth=np.asarray(clip.frames[1:]),
+        projection=projection,
+        unseen=np.asarray(unseen_pixels(clip)),
+        rows={(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
+        | {(row, "true"): grid for row, grid in given_truth.items()}
+        | {(row, "ours"): grid for row, grid in given_ours.items()},
+    )
+
+
+def fill(
+    judge: Judge,
+    known: KnownClip,
+    depth: Float[Array, "t h w"],
+    samplers: Mapping[str, SamplerConfig],
+) -> tuple[Targets, dict[str, Targets]]:
+    """The projection of the source with this depth, then its fills and the prior, by row name."""
+    clip, config = known.clip, judge.config
+    cameras = 2 * clip.frames[0] - 1, depth, clip.intrinsics, clip.world_to_camera
+    projection, filled = _project_and_fill(*cameras)
+    rows = {INPAINT: inpaint(projection.frames, projection.mask), PUSH_PULL: filled}
+    key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
+    for row, sampler in samplers.items():
+        setting = dataclasses.replace(config, sampler=sampler)
+        rows[row] = generate_grid(setting, judge.prior, *cameras, key)[0][1:]
+    seen = jnp.where(projection.mask[..., None] > 0, projection.frames, -1.0)
+    return to_unit(seen), {row: to_unit(grid) for row, grid in rows.items()}
+
+
+def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
+    """The record of a clip, in the form that `evaluation_table` reads."""
+    return {
+        "group": known.group,
+        "scene": known.scene,
+        "hole_fraction": float(result.unseen.mean()),
+        "rows": [
+            {"row": row, "depth": depth} | score(grid, result.truth, result.unseen, judge.lpips)
+            for (row, depth), grid in result.rows.items()
+        ],
+    }
+
+
+def score(
+    image: Float[np.ndarray, "v t h w 3"],
+    truth: Float[np.ndarray, "v t h w 3"],
+    unseen: Float[np.ndarray, "v t h w"],
+    distance: metrics.Distance | None,
+) -> dict[str, float | None]:
+    """All of METRICS for images in [0, 1]; None for one that does not exist."""
+    found = {name: float(value) for name, value in _fidelity(image, truth, unseen).items()}
+    for name, mask in {"lpips": None, "lpips_unseen": unseen}.items():
+        found[name] = math.nan if distance is None else metrics.lpips(distance, image, truth, mask)
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+
+def identity(judge: Judge, clip: Float[np.ndarray, "..."]) -> str:
+    """A mark of everything that scores depend on; `clip` stands for the scenes, which are code."""
+    config = judge.config
+    leaves = jax.tree.leaves((judge.prior, judge.depth.params))
+    settings = {
+        name: getattr(config, name) for name in ("model", "data", "sampler", "lift", "seed")
+    }
+    settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clip}
+    return fingerprint("evaluation", settings | {"lpips": judge.lpips is not None}, {})
+
+
+def sheet(shown: Sequence[tuple[KnownClip, Result]], shipped: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Of each clip its last instant in the view with the largest holes."""
+    rows = {
+        "Telea": (INPAINT, "true"),
+        "push-pull": (PUSH_PULL, "true"),
+        "prior": (shipped, "true"),
+        "16 steps": ("prior, 16 steps from noise", "true"),
+        "4DGS": (SPLATS, "true"),
+        "+ distillation": (DISTILLED, "true"),
+        "push-pull, ours": (PUSH_PULL, "ours"),
+        "prior, ours": (shipped, "ours"),
+    }
+    rows = {label: row for label, row in rows.items() if row in shown[0][1].rows}
+    cells = []
+    for known, result in shown:
+        view = result.unseen[:, -1].mean((-2, -1)).argmax()
+        targets = [result.truth, result.projection, *(result.rows[row] for row in rows.values())]
+        cells.append([known.clip.frames[0, -1], *(frames[view, -1] for frames in targets)])
+    return contact_sheet(
+        to_uint8(np.array(cells)),
+        rows=[f"{known.group} {known.scene}" for known, _ in shown],
+        columns=["source", "truth", "projection", *rows],
+        title="The last instant, in the view with the largest holes; 'ours' is given our depth",
+    )
+
+
+@jax.jit
+def _fidelity(image, truth, unseen) -> dict[str, Float[Array, ""]]:
+    return {
+        "psnr": metrics.psnr(image, truth),
+        "psnr_unseen": metrics.psnr(image, truth, unseen),
+        "ssim": metrics.ssim(image, truth),
+        "ssim_unseen": metrics.ssim(image, truth, unseen),
+    }
+
+
+@jax.jit
+def _project_and_fill(source, depth, intrinsics, poses):
+    """The projection into the targets and its filled form, from which the prior starts."""
+    projection = project(source, depth, intrinsics[0], poses[0], intrinsics[1:], poses[1:])
+    return projection, fill_holes(projection)
+
+
+def to_unit(frames: Float[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
+    """[-1, 1] to [0, 1]; what a model puts beyond is clipped."""
+    return np.clip(np.asarray(frames, np.float32) / 2 + 0.5, 0, 1)

@@ -1,0 +1,66 @@
+"""Clips with known truth that no model here was trained on, for `evaluation`."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from full4d_jax.config import DataConfig
+from full4d_jax.gltf import load_skinned_mesh
+from full4d_jax.gltf_scene import gltf_clip
+from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, procedural_scene
+
+GLTF_ANGLE = 50.0  # degrees, the widest target camera around a glTF asset
+GLTF_SOURCES = (50.0, 230.0)  # azimuths of the source camera
+GLTF_START, GLTF_INTERVAL = 0.2, 0.1  # seconds
+
+
+class KnownClip(NamedTuple):
+    """A clip and what it is called."""
+
+    group: str
+    scene: int  # its number inside the group
+    clip: ProceduralClip
+
+
+def held_out(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
+    """Procedural scenes beyond every training index; targets within ±60°."""
+    make = _renderer(data)
+    for scene in scenes:
+        yield KnownClip("held-out", scene, make(HELD_OUT_START + scene))
+
+
+@cache
+def _renderer(data: DataConfig):
+    return jax.jit(partial(procedural_scene, **_shape(data), views=data.views))
+
+
+def gltf_views(path: Path) -> list[tuple[str, float]]:
+    """The clips of an asset: every animation, seen from two source azimuths."""
+    animations = load_skinned_mesh(path).animations
+    return [(name, azimuth) for name in animations for azimuth in GLTF_SOURCES]
+
+
+def gltf(data: DataConfig, path: Path, scenes: Sequence[int]) -> Iterator[KnownClip]:
+    """Clips number `scenes` of `gltf_views`."""
+    targets = data.views - 1
+    angles = np.linspace(-GLTF_ANGLE, GLTF_ANGLE, targets + targets % 2)[:targets]
+    for scene in scenes:
+        animation, azimuth = gltf_views(path)[scene]
+        clip = gltf_clip(
+            path,
+            animation=animation,
+            start=GLTF_START,
+            interval=GLTF_INTERVAL,
+            source_azimuth=azimuth,
+            target_azimuths=tuple(angles.tolist()),
+            **_shape(data),
+        )
+        yield KnownClip("glTF", scene, clip)
+
+
+def _shape(data: DataConfig) -> dict[str, int]:
+    return {"frames": data.frames, "height": data.height, "width": data.width}

@@ -1,0 +1,88 @@
+"""4D Gaussians fitted to a generated grid, scored at cameras *between* the generated ones.
+
+Azimuths of the generated cameras spread over ±45° around the source; the scored ones lie half-way
+between neighbours, the source included. With distillation the prior is asked about cameras
+half-way between the generated ones too; nothing but the truth of the scores comes from there.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from full4d_jax.config import DataConfig
+from full4d_jax.evaluation import Judge, Result, fill, shipped_row, unseen_pixels
+from full4d_jax.evaluation_clips import KnownClip
+from full4d_jax.evaluation_table import DISTILLED, SPLATS
+from full4d_jax.lifting import lift
+from full4d_jax.outputs import renderer
+from input_pipeline.procedural import HELD_OUT_START, procedural_scene
+
+WIDEST = 45.0
+
+
+def azimuths(views: int) -> tuple[Float[np.ndarray, "v"], Float[np.ndarray, "v"]]:
+    """Degrees of the generated target cameras, and of those between them; views - 1 of each."""
+    even = np.linspace(-WIDEST, WIDEST, views)
+    generated = np.delete(even, (views - 1) // 2)  # the source stands there or near
+    stops = np.sort(np.append(generated, 0.0))
+    return generated, (stops[1:] + stops[:-1]) / 2
+
+
+def between(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
+    """Held-out scenes: the source, the generated cameras, then those between."""
+    angles = jnp.asarray(np.concatenate(azimuths(data.views)), jnp.float32)
+    shape = {"frames": data.frames, "height": data.height, "width": data.width}
+    make = jax.jit(partial(procedural_scene, views=len(angles) + 1, azimuths=angles, **shape))
+    for scene in scenes:
+        yield KnownClip("between", scene, make(HELD_OUT_START + scene))
+
+
+def lift_rows(judge: Judge, known: KnownClip) -> Result:
+    """At the cameras between: the fills, the prior, and scenes fitted to a grid of the others.
+
+    Depth is true.
+    """
+    config, views, clip = judge.config, judge.config.data.views, known.clip
+    shipped, depth = shipped_row(config.sampler), clip.depth[0]
+    samplers = {shipped: config.sampler}
+    _, generated = fill(judge, _choose(known, range(views)), depth, samplers)
+    asked = _choose(known, [0, *range(views, 2 * views - 1)])
+    projection, rows = fill(judge, asked, depth, samplers)
+
+    grid = np.concatenate([clip.frames[:1], generated[shipped]])
+    poses = np.asarray(asked.clip.world_to_camera[1:])
+    times = np.linspace(0, 1, poses.shape[1])
+    for name, distill in {SPLATS: False, DISTILLED: True}.items():
+        scene = lift(
+            config,
+            judge.prior,
+            jnp.asarray(grid),
+            depth,
+            clip.intrinsics[:views],
+            clip.world_to_camera[:views],
+            jax.random.key(config.seed),
+            distill=distill,
+        )
+        size = (config.data.height, config.data.width)
+        draw = renderer(scene, np.asarray(clip.intrinsics[0]), *size, poses.reshape(-1, 4, 4))
+        frames = [[draw(view[i], time) for i, time in enumerate(times)] for view in poses]
+        rows[name] = np.array(frames, np.float32) / 255
+    return Result(
+        truth=np.asarray(asked.clip.frames[1:]),
+        projection=projection,
+        unseen=np.asarray(unseen_pixels(asked.clip)),
+        rows={(row, "true"): frames for row, frames in rows.items()},
+    )
+
+
+def _choose(known: KnownClip, views: Sequence[int]) -> KnownClip:
+    """The clip seen from some of its cameras."""
+    kept = {
+        name: getattr(known.clip, name)[np.array(views)]
+        for name in ("frames", "depth", "intrinsics", "world_to_camera")
+    }
+    return known._replace(clip=known.clip._replace(**kept))

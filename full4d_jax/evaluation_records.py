@@ -1,0 +1,50 @@
+"""Records of an evaluation on disk: one line of JSON a clip, appended as soon as it is scored.
+
+The first line says what was evaluated. Running again reads what is there, so that only the missing
+clips are scored; a line that a kill cut short is dropped.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from full4d_jax.errors import InputError
+
+
+def open_records(path: Path, mark: str) -> list[dict]:
+    """The records that an earlier run of the same evaluation (the same `mark`) left in `path`.
+
+    Raises InputError where the file holds another evaluation: mixing both would be wrong.
+    """
+    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+    whole = [line for line in lines if line.endswith("\n")]
+    if not whole:
+        path.write_text(json.dumps({"evaluation": mark}) + "\n")
+        return []
+    try:
+        found = json.loads(whole[0])["evaluation"]
+    except (ValueError, KeyError, TypeError):
+        found = "not from here"
+    if found != mark:
+        raise InputError(
+            "scores",
+            path,
+            f"an evaluation of other weights or settings ({found})",
+            f"one of these ({mark})",
+            "give another folder as --out or delete the file",
+        )
+    if len(whole) < len(lines):
+        path.write_text("".join(whole))
+    return [json.loads(line) for line in whole[1:]]
+
+
+def append_records(path: Path, records: Sequence[dict]) -> None:
+    """Add records to the file."""
+    with path.open("a") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def missing(records: Sequence[dict], group: str, count: int) -> list[int]:
+    """Scenes 0 .. count - 1 of a group that have no record yet."""
+    done = {record["scene"] for record in records if record["group"] == group}
+    return [scene for scene in range(count) if scene not in done]

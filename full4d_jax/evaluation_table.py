@@ -1,0 +1,227 @@
+"""From scores of single scenes to means, paired differences, gates and a Markdown page; numpy only.
+
+A record is what `evaluation` appends for one scene, one line of JSON:
+
+    {"group": "held-out", "scene": 3, "hole_fraction": 0.41,
+     "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
+
+All records of one group have the same rows, so that differences pair by scene. A score that does
+not exist (no unseen pixel, no LPIPS) is null.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from full4d_jax.metrics import LPIPS_INSTALL
+
+METRICS = ("psnr", "psnr_unseen", "ssim", "ssim_unseen", "lpips", "lpips_unseen")
+HEADINGS = ("PSNR", "PSNR unseen", "SSIM", "SSIM unseen", "LPIPS", "LPIPS unseen")
+DIGITS = (2, 2, 3, 3, 3, 3)
+COPY = "copy the source"
+INPAINT = "projection + cv2.inpaint (Telea)"
+PUSH_PULL = "projection + push-pull"
+SPLATS = "4DGS"
+DISTILLED = "4DGS + distillation"
+FILLS = (INPAINT, PUSH_PULL)
+BASELINES = (*FILLS, SPLATS)
+
+
+class Row(NamedTuple):
+    """What was scored."""
+
+    group: str  # "held-out", "glTF" or "between"
+    name: str
+    depth: str  # "true", "ours", or "none" where no depth is used
+
+
+class Estimate(NamedTuple):
+    """A mean over scenes."""
+
+    mean: float
+    error: float  # standard error; NaN for fewer than two scenes
+    count: int
+
+
+class Gate(NamedTuple):
+    """One requirement on a mean paired difference."""
+
+    what: str
+    found: Estimate
+    bound: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the mean is above zero and reaches the bound (NaN does not)."""
+        return self.found.mean > 0 and self.found.mean >= self.bound
+
+
+Scores = dict[Row, Float[np.ndarray, "scenes metrics"]]
+
+
+def gather(records: Sequence[dict]) -> Scores:
+    """Scores of every row over the scenes of its group, columns as METRICS, missing ones NaN."""
+    scores: dict[Row, list[list[float]]] = {}
+    for record in sorted(records, key=lambda record: record["scene"]):
+        for entry in record["rows"]:
+            row = Row(record["group"], entry["row"], entry["depth"])
+            values = [math.nan if entry[m] is None else entry[m] for m in METRICS]
+            scores.setdefault(row, []).append(values)
+    return {row: np.array(values) for row, values in scores.items()}
+
+
+def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
+    """Mean and standard error of the values that exist."""
+    values = values[np.isfinite(values)]
+    count = len(values)
+    mean = float(values.mean()) if count else math.nan
+    error = float(values.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
+    return Estimate(mean, error, count)
+
+
+def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
+    """Mean of row - baseline over scenes; for LPIPS baseline - row, so that more is better."""
+    column = METRICS.index(metric)
+    difference = scores[row][:, column] - scores[baseline][:, column]
+    return estimate(-difference if metric.startswith("lpips") else difference)
+
+
+def gates(scores: Scores, shipped: str) -> list[Gate]:
+    """The requirements on the shipped sampler setting, against both projection baselines."""
+    # Given our depth the prior only has to stay ahead of what the fills make of the same depth.
+    bounds = {
+        "true": {"psnr": 2.5, "psnr_unseen": 3.5, "lpips": 0.03},
+        "ours": {"psnr": 0.0, "psnr_unseen": 0.0, "lpips": 0.0},
+    }
+    return [
+        Gate(
+            f"{heading(metric)} over {baseline}, {'our' if depth == 'ours' else 'true'} depth",
+            paired(
+                scores,
+                Row("held-out", shipped, depth),
+                Row("held-out", baseline, depth),
+                metric,
+            ),
+            bound,
+        )
+        for depth, wanted in bounds.items()
+        if Row("held-out", shipped, depth) in scores
+        for metric, bound in wanted.items()
+        for baseline in FILLS
+    ]
+
+
+def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
+    """The whole page: one table of means a group, differences to the baselines, and the gates."""
+    scores = gather(records)
+    parts = [preface]
+    for group in dict.fromkeys(row.group for row in scores):
+        holes = estimate(np.array([r["hole_fraction"] for r in records if r["group"] == group]))
+        rows = [row for row in scores if row.group == group]
+        parts.append(
+            f"## {group}: {holes.count} scenes\n\n"
+            f"{holes.mean:.1%} of the target pixels are unseen. Means over scenes ± standard error."
+        )
+        parts.append(_means(scores, rows))
+        differences = _differences(scores, rows)
+        if differences:
+            parts.append("Paired differences; positive is better, for LPIPS too.\n\n" + differences)
+    checks = gates(scores, shipped)
+    if checks:
+        parts.append(f"## Gates, shipped setting: {shipped}\n\n" + "\n".join(map(_verdict, checks)))
+    if all(np.isnan(values[:, METRICS.index("lpips")]).all() for values in scores.values()):
+        parts.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`, then evaluate into a new folder.")
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(records: Sequence[dict], shipped: str) -> dict:
+    """The same numbers for programs: means, differences and gates, NaN as null."""
+    scores = gather(records)
+
+    def plain(value: Estimate) -> dict:
+        found = {"mean": value.mean, "error": value.error, "scenes": value.count}
+        return {k: v if math.isfinite(v) else None for k, v in found.items()}
+
+    def columns(estimates: Iterable[Estimate]) -> dict:
+        return {name: plain(value) for name, value in zip(METRICS, estimates, strict=True)}
+
+    return {
+        "shipped": shipped,
+        "rows": [row._asdict() | columns(map(estimate, scores[row].T)) for row in scores],
+        "differences": [
+            row._asdict()
+            | {"minus": baseline.name}
+            | columns(paired(scores, row, baseline, metric) for metric in METRICS)
+            for row, baseline in comparisons(list(scores))
+        ],
+        "gates": [
+            {"what": gate.what, "bound": gate.bound, "passed": gate.passed} | plain(gate.found)
+            for gate in gates(scores, shipped)
+        ],
+    }
+
+
+def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Every row of the method with the baselines above it that had the same clips and depth."""
+    return [
+        (row, baseline)
+        for i, row in enumerate(rows)
+        for baseline in rows[:i]
+        if row.name not in FILLS
+        and baseline.name in BASELINES
+        and (baseline.group, baseline.depth) == (row.group, row.depth)
+    ]
+
+
+def heading(metric: str) -> str:
+    """The name of a metric as people write it."""
+    return HEADINGS[METRICS.index(metric)]
+
+
+def _means(scores: Scores, rows: Sequence[Row]) -> str:
+    lines = [
+        [row.name, row.depth]
+        + [_cell(estimate(column), d) for column, d in zip(scores[row].T, DIGITS, strict=True)]
+        for row in rows
+    ]
+    return _grid(["row", "depth", *HEADINGS], lines)
+
+
+def _differences(scores: Scores, rows: Sequence[Row]) -> str:
+    lines = [
+        [f"{row.name} − {baseline.name}", row.depth]
+        + [
+            _cell(paired(scores, row, baseline, metric), digits, sign="+")
+            for metric, digits in zip(METRICS, DIGITS, strict=True)
+        ]
+        for row, baseline in comparisons(rows)
+    ]
+    return _grid(["difference", "depth", *HEADINGS], lines) if lines else ""
+
+
+def _verdict(gate: Gate) -> str:
+    word = "passes" if gate.passed else "FAILS"
+    found = _cell(gate.found, 3, sign="+")
+    return (
+        f"- **{word}** {gate.what}: {found}, wanted {gate.bound:+.2f} ({gate.found.count} scenes)"
+    )
+
+
+def _cell(value: Estimate, digits: int, sign: str = "") -> str:
+    if not value.count:
+        return "–"
+    text = f"{value.mean:{sign}.{digits}f}"
+    return text if math.isnan(value.error) else f"{text} ± {value.error:.{digits}f}"
+
+
+def _grid(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose source lines up too, for the terminal."""
+    widths = [max(len(line[i]) for line in (headings, *lines)) for i in range(len(headings))]
+    rows = [headings, ["-" * width for width in widths], *lines]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    )

@@ -1,0 +1,105 @@
+"""Rectified flow: the path, its target, the loss and a preconditioning around a first guess.
+
+Flow time tau is 0 at data x and 1 at noise e (Full-4D, section 3 of the design):
+
+    z_tau = (1 - tau) x + tau e          u = e - x          x = z_tau - tau u
+    tau' = sigma tau / (1 + (sigma - 1) tau)          Wan's shift
+
+Preconditioning. Let b be a first guess of x (the filled projection) with x ~ N(b, s^2). With
+r = z - (1 - tau) b and var = s^2 (1 - tau)^2 + tau^2, the network sees r / sqrt(var), of unit
+variance, and returns a residual F that corrects the posterior mean under that Gaussian:
+
+    x_hat = b + s^2 (1 - tau) / var r + s tau / sqrt(var) F
+    v     = (tau - s^2 (1 - tau)) / var r - b - s / sqrt(var) F
+
+F = 0 is the best guess without a network, and v needs no division by tau (it is fine at tau -> 0,
+under `jvp` and in distillation).
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Latents = Float[Array, "b v t h w c"]
+
+
+def bcast(tau: Float[Array, "b"], like: Float[Array, "b ..."]) -> Float[Array, "b ..."]:
+    """Append axes to tau until it multiplies `like`."""
+    return tau.reshape(tau.shape + (1,) * (like.ndim - tau.ndim))
+
+
+def shift_time(tau: Float[Array, "..."], sigma: float) -> Float[Array, "..."]:
+    """Wan's shift of flow times towards noise."""
+    return sigma * tau / (1 + (sigma - 1) * tau)
+
+
+def interpolate(data: Latents, noise: Latents, tau: Float[Array, "b"]) -> Latents:
+    """A point of the straight path, z_tau."""
+    tau = bcast(tau, data)
+    return (1 - tau) * data + tau * noise
+
+
+def data_from_velocity(velocity: Latents, z: Latents, tau: Float[Array, "b"]) -> Latents:
+    """The clean latents that a velocity points to."""
+    return z - bcast(tau, z) * velocity
+
+
+def normalise_residual(z: Latents, tau: Float[Array, "b"], base: Latents, sigma) -> Latents:
+    """r / sqrt(var): what the preconditioned network sees. `sigma` broadcasts against z."""
+    tau = bcast(tau, z)
+    variance = sigma**2 * (1 - tau) ** 2 + tau**2
+    return (z - (1 - tau) * base) * jax.lax.rsqrt(variance)
+
+
+def velocity_from_residual(
+    residual: Latents, z: Latents, tau: Float[Array, "b"], base: Latents, sigma
+) -> Latents:
+    """v from the network's output F."""
+    tau = bcast(tau, z)
+    variance = sigma**2 * (1 - tau) ** 2 + tau**2
+    r = z - (1 - tau) * base
+    slope = (tau - sigma**2 * (1 - tau)) / variance
+    return slope * r - base - sigma * jax.lax.rsqrt(variance) * residual
+
+
+def sample_time(
+    key: PRNGKeyArray, batch: int, *, shift: float, mean_share: float
+) -> tuple[Float[Array, "b"], Float[Array, "b"]]:
+    """Flow times for training and the scale of each clip's noise.
+
+    A share of the batch (its first clips, rounded) trains the conditional mean: tau = 1 with zero
+    noise. The others draw tau over the whole of (0, 1), shifted.
+    """
+    tau = shift_time(jax.random.uniform(key, (batch,)), shift)
+    mean = jnp.arange(batch) < round(mean_share * batch)
+    return jnp.where(mean, 1.0, tau), jnp.where(mean, 0.0, 1.0)
+
+
+def flow_loss(
+    predicted: Latents, data: Latents, tau: Float[Array, "b"], sigma, limit: float
+) -> Float[Array, "b"]:
+    """Squared error of the predicted data, weighted 1 + (sigma (1 - tau) / tau)^2 up to a limit.
+
+    The weight undoes the factor that the preconditioning puts on the network's output.
+    """
+    tau = bcast(tau, data)
+    weight = 1 + (sigma * (1 - tau) / jnp.maximum(tau, 0.02)) ** 2
+    error = jnp.minimum(weight, limit) * (predicted - data) ** 2
+    return error.mean(range(1, error.ndim))
+
+
+def mean_loss(predicted: Latents, data: Latents) -> Float[Array, "b"]:
+    """Squared and smooth absolute error of the latents, smooth absolute one of their differences.
+
+    Where much is possible (holes) errors are large and the square leads to the mean; where little
+    is (what the source sees) they are small and the absolute terms keep edges sharp.
+    """
+
+    def absolute(x):
+        x = jnp.sqrt(x * x + 1e-4)
+        return x.mean(range(1, x.ndim))
+
+    error = predicted - data
+    rows, columns = jnp.diff(error, axis=-3), jnp.diff(error, axis=-2)
+    squared = (error**2).mean(range(1, error.ndim))
+    return 2 * squared + absolute(error) / 2 + absolute(rows) + absolute(columns)

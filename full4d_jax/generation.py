@@ -1,0 +1,141 @@
+"""From a source video with depth and target cameras to a grid of frames, with a trained prior."""
+
+import functools
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from full4d_jax.batch import make_conditions
+from full4d_jax.config import Config, ModelConfig, to_dict
+from full4d_jax.errors import InputError
+from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.dit import Conditions, Params, Velocity, init_params, velocity
+from full4d_jax.models.weights import load_params
+from full4d_jax.projection_guidance import Projection
+from full4d_jax.sampling import guided, sample, schedule
+
+SHIPPED = "checkpoints/prior.safetensors"
+
+
+def prior_path(checkpoint: Path | None = None) -> Path:
+    """The given checkpoint, or the one shipped in the package."""
+    return checkpoint or Path(str(files("full4d_jax") / SHIPPED))
+
+
+def load_prior(config: Config, checkpoint: Path | None = None) -> Params:
+    """Parameters (float32) of a checkpoint, or of the one shipped in the package.
+
+    Raises:
+      InputError: no such file, or it was trained with another `config.model`.
+    """
+    path = prior_path(checkpoint)
+    like = jax.eval_shape(functools.partial(init_params, config.model), jax.random.key(0))
+    params, metadata = load_params(path, like)
+    # Heads or rotary angles that differ have the same shapes and would give garbage.
+    wanted = json.loads(json.dumps(to_dict(config.model)))
+    for name, found in metadata.get("model", {}).items():
+        if name in wanted and wanted[name] != found:
+            where, do = f"{path}, model.{name}", "use the config that it was trained with"
+            raise InputError("checkpoint", where, found, wanted[name], do)
+    return params
+
+
+def generate_grid(
+    config: Config,
+    params: Params,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    intrinsics: Float[Array, "v 3 3"],
+    world_to_camera: Float[Array, "v t 4 4"],
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, "v t h w 3"], Projection]:
+    """Generate all views of a source video (view 0) by `config.sampler`.
+
+    Args:
+      config: the model's and sampler's configuration.
+      params: parameters of the prior.
+      frames: source video in [-1, 1]; sides divisible by the model's patch times codec stride.
+      depth: its z-depth in world units, 0 where unknown.
+      intrinsics: pixels, one per view.
+      world_to_camera: world = source camera at t = 0, unit = median source depth at t = 0.
+      key: randomness of the initial noise.
+
+    Returns:
+      Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
+
+    Raises:
+      InputError: a size that the model cannot divide into tokens.
+    """
+    check_size(config.model, *frames.shape[1:3])
+    return _generate(
+        config.model, config.sampler, params, frames, depth, intrinsics, world_to_camera, key
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _generate(model, sampler, params, frames, depth, intrinsics, world_to_camera, key):
+    conditions, projection = make_conditions(model, frames, depth, intrinsics, world_to_camera)
+    conditions = jax.tree.map(lambda x: x[None], conditions)
+    flow = bind_conditions(model, params, conditions)
+    if sampler.guidance != 1.0:
+        unknown = jnp.zeros_like(depth)
+        without, _ = make_conditions(model, frames, unknown, intrinsics, world_to_camera)
+        without = bind_conditions(model, params, jax.tree.map(lambda x: x[None], without))
+        flow = guided(flow, without, sampler.guidance)
+    shape = conditions.projection.shape
+    if model.projection == "channels":
+        shape = (1, shape[1] - 1, *shape[2:])
+    noise = sampler.noise * jax.random.normal(key, shape)
+    latents = sample(flow, noise, schedule(sampler.steps, sampler.shift))
+    grid = jnp.clip(make_codec(model).decode(latents[0]), -1, 1)
+    targets = len(intrinsics) - 1
+    return jnp.concatenate([frames[None], grid[len(grid) - targets :]]), projection
+
+
+def bind_conditions(model: ModelConfig, params: Params, conditions: Conditions) -> Velocity:
+    """The velocity (latents, tau) -> velocity of one set of conditions."""
+    return functools.partial(velocity(model, params), conditions=conditions)
+
+
+def bind_velocity(
+    config: Config,
+    params: Params,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    intrinsics: Float[Array, "v 3 3"],
+    world_to_camera: Float[Array, "v t 4 4"],
+) -> Velocity:
+    """The prior's velocity at given cameras, for distillation.
+
+    Returns:
+      (z, tau) -> velocity with z (v-1 t h w c) latents of the target views and tau () or (1,).
+      With projection as frames the prior generates the source view too: it is given as the input
+      video with one fixed sample of noise at tau.
+    """
+    conditions, _ = make_conditions(config.model, frames, depth, intrinsics, world_to_camera)
+    flow = bind_conditions(config.model, params, jax.tree.map(lambda x: x[None], conditions))
+    given = conditions.projection[:1] if config.model.projection == "frames" else None
+    noise = None if given is None else jax.random.normal(jax.random.key(0), given.shape)
+
+    def bound(z, tau):
+        if given is not None:
+            z = jnp.concatenate([(1 - tau) * given + tau * noise, z])
+        return flow(z[None], jnp.reshape(tau, (1,)))[0, 0 if given is None else 1 :]
+
+    return bound
+
+
+def check_size(model: ModelConfig, height: int, width: int) -> None:
+    """Frames must divide into tokens.
+
+    Raises:
+      InputError: they do not.
+    """
+    side = model.patch * model.codec_stride
+    if height % side or width % side:
+        expected = f"multiples of {side}"
+        raise InputError("size", "height and width", f"{height}x{width}", expected, "resize")

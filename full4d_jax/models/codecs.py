@@ -1,0 +1,34 @@
+"""Codecs between frames and latents: a pair of functions and their strides.
+
+`pixels` is the embedded default: it folds stride x stride pixels into channels, invertibly.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from einops import rearrange
+from jaxtyping import Array, Float
+
+from full4d_jax.config import ModelConfig
+
+
+class Codec(NamedTuple):
+    """Frames in [-1, 1] to latents and back; leading axes are free."""
+
+    encode: Callable[[Float[Array, "*b t H W 3"]], Float[Array, "*b f h w c"]]
+    decode: Callable[[Float[Array, "*b f h w c"]], Float[Array, "*b t H W 3"]]
+    stride: int  # pixels per latent pixel, each side
+    frame_stride: int  # frames per latent frame
+    channels: int
+
+
+def make_codec(config: ModelConfig) -> Codec:
+    """The codec that a model was trained with."""
+    n = config.codec_stride
+    return Codec(
+        encode=lambda x: rearrange(x, "... (h i) (w j) c -> ... h w (i j c)", i=n, j=n),
+        decode=lambda z: rearrange(z, "... h w (i j c) -> ... (h i) (w j) c", i=n, j=n),
+        stride=n,
+        frame_stride=1,
+        channels=3 * n * n,
+    )

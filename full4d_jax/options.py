@@ -1,0 +1,77 @@
+"""What `run`, `sample`, `lift` and `render` take beside the config, as options."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from full4d_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Shot:
+    """The video, its camera, and where the target cameras stand."""
+
+    video: Path | None = None
+    """The video; left out, a held-out procedural clip is made."""
+    scene: int = 3
+    """Which held-out procedural clip, without a video; 3 shows someone walking in a room."""
+    start: float = 0.0
+    """Seconds into the video."""
+    fps: float | None = None
+    """Frames a second to take; left out 6, or what spreads the frames over a shorter clip."""
+    fov: float | None = None
+    """Horizontal field of view of the upright video in degrees, before it is cropped; left out,
+    the cropped picture is taken to see 55 degrees."""
+    depth: Path | None = None
+    """Depth of the video, .npy (t, h, w), 0 = unknown; left out, our network estimates it."""
+    depth_checkpoint: Path | None = None
+    """Weights of the depth network; left out, those in the package."""
+    checkpoint: Path | None = None
+    """Weights of the prior; left out, those in the package."""
+    path: str = "arc"
+    """Target cameras: arc, ring, spiral or a JSON file (see the README)."""
+    azimuth: float = 30.0
+    """How far a preset path goes to the sides, degrees."""
+    elevation: float = 8.0
+    """How far ring and spiral go up and down, degrees."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the finished scene is shown."""
+
+    size: int = 256
+    """Rows of the rendered videos, pixels."""
+    seconds: float = 4.0
+    """Length of the rendered videos."""
+    orbit: Literal["arc", "ring", "spiral"] = "ring"
+    """Path of the camera in orbit.mp4 and bullet.mp4."""
+    sweep: float = 20.0
+    """How far that path goes to the sides, degrees."""
+    export_ply: int = 0
+    """Write this many instants of the scene as 3DGS files, ply/0000.ply and so on."""
+
+
+def check(shot: Shot, look: Look) -> None:
+    """Refuse numbers that no stage could use.
+
+    Raises:
+      InputError: naming the option.
+    """
+    bounds = {
+        "--scene": (shot.scene, 0, 2**30 - 1),
+        "--start": (shot.start, 0, 1e6),
+        "--fps": (shot.fps, 1e-3, 1000),
+        "--fov": (shot.fov, 1, 170),
+        "--azimuth": (shot.azimuth, 0, 180),
+        "--elevation": (shot.elevation, 0, 85),
+        "--size": (look.size, 16, 4096),
+        "--seconds": (look.seconds, 0.1, 600),
+        "--sweep": (look.sweep, 0, 180),
+        "--export_ply": (look.export_ply, 0, 10_000),
+    }
+    for name, (value, low, high) in bounds.items():
+        if value is not None and not low <= value <= high:
+            raise InputError(
+                "option", name, value, f"{low} to {high}", "give a value in that range"
+            )

@@ -1,0 +1,147 @@
+"""What a run leaves for people to look at: pictures and videos of the grid and of the scene."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.camera_paths import Preset, directions
+from full4d_jax.pictures import contact_sheet, frustums, save_picture, to_uint8
+from full4d_jax.progress import Progress
+from full4d_jax.video import write_video
+from gaussians import Camera, Scene, intersection_budget, render
+from input_pipeline.cameras import orbit, resize_intrinsics
+
+RENDER_FPS = 24
+SHORTEST = 3.0  # seconds that grid.mp4 lasts at least, there and back
+
+
+def write_grid(
+    folder: Path,
+    frames: UInt8[ndarray, "v t h w 3"],
+    projection: UInt8[ndarray, "v-1 t h w 3"],
+    intrinsics: Float[ndarray, "v 3 3"],
+    world_to_camera: Float[ndarray, "v t 4 4"],
+    fps: float,
+) -> None:
+    """`grid.mp4`, all views side by side, there and back; `grid.png`, a sheet of what made them."""
+    height, width = frames.shape[2:4]
+    beside = np.concatenate(list(frames), axis=2)
+    scale = max(1, round(256 / height))
+    large = [enlarge(picture, scale) for picture in beside]
+    turn = large + large[-2:0:-1]
+    repeats = max(1, round(SHORTEST * fps / len(turn)))
+    write_video(folder / "grid.mp4", np.stack(turn * repeats), fps)
+    rows = ["source"]
+    pictures = [frames[0]]
+    for view in range(1, len(frames)):
+        rows += [f"view {view}: projected", f"view {view}: generated"]
+        pictures += [projection[view - 1], frames[view]]
+    sheet = contact_sheet(
+        np.stack(pictures),
+        rows=rows,
+        columns=[f"{i / fps:.2f} s" for i in range(frames.shape[1])],
+        title="the source, its projection into each target camera, and what the prior made of it",
+        aside=frustums(intrinsics, world_to_camera, height=height, width=width),
+    )
+    save_picture(folder / "grid.png", sheet)
+
+
+def write_renders(
+    folder: Path,
+    scene: Scene,
+    intrinsics: Float[ndarray, "3 3"],
+    *,
+    height: int,
+    width: int,
+    size: int,
+    seconds: float,
+    path: Preset,
+    sweep: float,
+    elevation: float,
+) -> None:
+    """`orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
+
+    In orbit.mp4 time runs there and back while the camera moves, in bullet.mp4 it stands still.
+
+    Args:
+      folder: where to write.
+      scene: in world units.
+      intrinsics: of the source, pixels of `height` x `width`.
+      height: rows that the intrinsics refer to.
+      width: columns that they refer to.
+      size: rows of the rendered pictures.
+      seconds: length of each video.
+      path: of the camera.
+      sweep: degrees to the sides.
+      elevation: degrees up and down.
+    """
+    count = max(2, round(seconds * RENDER_FPS))
+    phase = np.linspace(0, 1, count, endpoint=False)
+    there_and_back = 1 - np.abs(2 * phase - 1)
+    angles = directions(path, phase if path == "ring" else there_and_back, sweep, elevation)
+    poses = orbit(angles[:, 0], angles[:, 1]).astype(np.float32)
+    scale = size / height
+    lens = resize_intrinsics(intrinsics, rows=scale, columns=scale).astype(np.float32)
+    draw = renderer(scene, lens, size, round(width * scale), poses)
+    for name, times in (("orbit", there_and_back), ("bullet", np.full(count, 0.5))):
+        frames = []
+        with Progress(f"{name}.mp4", count) as report:
+            for i, (pose, time) in enumerate(zip(poses, times, strict=True)):
+                frames.append(draw(pose, time))
+                report(i + 1)
+        write_video(folder / f"{name}.mp4", np.stack(frames), RENDER_FPS)
+    azimuths, moments = np.linspace(-sweep, sweep, 5), (0.0, 0.5, 1.0)
+    across = orbit(azimuths, 0 * azimuths).astype(np.float32)
+    pictures = [[draw(pose, moment) for pose in across] for moment in moments]
+    sheet = contact_sheet(
+        np.asarray(pictures),
+        rows=[f"time {moment:g}" for moment in moments],
+        columns=[f"azimuth {azimuth:+.0f}" for azimuth in azimuths],
+        title="the fitted scene; the source camera stands at azimuth 0",
+    )
+    save_picture(folder / "scene.png", sheet)
+
+
+def renderer(
+    scene: Scene,
+    intrinsics: Float[ndarray, "3 3"],
+    height: int,
+    width: int,
+    poses: Float[ndarray, "n 4 4"],
+) -> Callable[[Float[ndarray, "4 4"], float], UInt8[ndarray, "h w 3"]]:
+    """A function of the pose (world-to-camera) and the normalised time.
+
+    One budget of intersections is counted on a few of the `poses`, so that one compiled program
+    draws all pictures; a picture that overflows it is drawn again with a budget of its own.
+    """
+    at = jax.jit(type(scene).at)
+
+    def camera(pose: Float[ndarray, "4 4"]) -> Camera:
+        return Camera(jnp.asarray(pose), jnp.asarray(intrinsics), width, height)
+
+    few = poses[:: max(1, len(poses) // 6)]
+    times = np.linspace(0, 1, len(few), dtype=np.float32)
+    budget = max(
+        intersection_budget(at(scene, time), camera(pose), antialiased=True, slack=1.4)
+        for pose, time in zip(few, times, strict=True)
+    )
+
+    def draw(pose: Float[ndarray, "4 4"], time: float) -> UInt8[ndarray, "h w 3"]:
+        instant = at(scene, np.float32(time))
+        picture = render(instant, camera(pose), antialiased=True, max_intersections=budget)
+        if int(picture.overflow) > 0:
+            picture = render(instant, camera(pose), antialiased=True)
+        return to_uint8(np.asarray(picture.rgb))
+
+    return draw
+
+
+def enlarge(picture: UInt8[ndarray, "h w 3"], scale: int) -> UInt8[ndarray, "H W 3"]:
+    """Bigger by a whole factor, smooth between the pixels."""
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

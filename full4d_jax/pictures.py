@@ -1,0 +1,153 @@
+"""Pictures for people: labelled contact sheets, coloured depth, and where the cameras stand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from input_pipeline import cameras
+
+PAPER, INK, FAINT = (255, 255, 255), (30, 30, 30), (205, 205, 205)
+SOURCE_INK, TARGET_INK = (200, 40, 40), (40, 90, 200)
+MARGIN, FONT = 8, 14
+REACH = 0.3  # length of a drawn frustum, world units
+OVERSAMPLING = 2
+
+
+def to_uint8(frames: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    """Pictures in [0,1] as bytes; what lies outside is clipped."""
+    return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
+
+
+def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h w 3"]:
+    """Disparity in Turbo's colours, near red and far blue; black where depth is unknown (0)."""
+    known = depth > 0
+    disparity = np.where(known, 1 / np.where(known, depth, 1), 0)
+    nearest = np.quantile(disparity[known], 0.98) if known.any() else 1.0
+    bytes_ = to_uint8(disparity / nearest).reshape(-1, depth.shape[-1])
+    colors = cv2.applyColorMap(bytes_, cv2.COLORMAP_TURBO)[..., ::-1]
+    return np.where(known[..., None], colors.reshape(*depth.shape, 3), 0).astype(np.uint8)
+
+
+def contact_sheet(
+    pictures: UInt8[np.ndarray, "v t h w 3"],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str = "",
+    aside: UInt8[np.ndarray, "H W 3"] | None = None,
+    cell_height: int = 128,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A labelled grid of pictures, with another picture to its right.
+
+    Args:
+      pictures: one row of the sheet per first index; scaled to `cell_height`.
+      rows: a label for each row.
+      columns: a label for each column.
+      title: written above the grid.
+      aside: put beside the grid as it is.
+      cell_height: pixels.
+
+    Raises:
+      ValueError: if there are not as many labels as rows or columns.
+    """
+    v, t, h, w = pictures.shape[:4]
+    if (len(rows), len(columns)) != (v, t):
+        raise ValueError(f"labels: found {len(rows)} x {len(columns)}, expected {v} x {t}")
+    cell_width = round(cell_height * w / h)
+    font = ImageFont.load_default(FONT)
+    left = 2 * MARGIN + int(max(font.getlength(label) for label in rows))
+    top = 2 * MARGIN + FONT + (FONT + MARGIN if title else 0)
+    size = left + t * (cell_width + MARGIN), top + v * (cell_height + MARGIN)
+    across = 0 if aside is None else aside.shape[1] + MARGIN
+    down = 0 if aside is None else aside.shape[0] + 2 * MARGIN
+    page = Image.new("RGB", (size[0] + across, max(size[1], down)), PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text((MARGIN, MARGIN), title, INK, font)
+    for j, label in enumerate(columns):
+        x = left + j * (cell_width + MARGIN) + cell_width // 2
+        draw.text((x, top - MARGIN // 2), label, INK, font, anchor="md")
+    for i, label in enumerate(rows):
+        y = top + i * (cell_height + MARGIN)
+        draw.text((MARGIN, y + cell_height // 2), label, INK, font, anchor="lm")
+        for j in range(t):
+            cell = Image.fromarray(pictures[i, j]).resize((cell_width, cell_height))
+            page.paste(cell, (left + j * (cell_width + MARGIN), y))
+    if aside is not None:
+        page.paste(Image.fromarray(aside), (size[0], MARGIN))
+    return np.asarray(page)
+
+
+def frustums(
+    intrinsics: Float[np.ndarray, "v 3 3"],
+    world_to_camera: Float[np.ndarray, "v t 4 4"],
+    *,
+    height: int,
+    width: int,
+    points: Float[np.ndarray, "n 3"] | None = None,
+    colors: UInt8[np.ndarray, "n 3"] | None = None,
+    side: int = 320,
+) -> UInt8[np.ndarray, "2*side side 3"]:
+    """The cameras from above (z up the page) and, below that, from the right (z to the right).
+
+    Every camera is drawn at its first instant, its path as a line; view 0, the source, in red. The
+    cross is the pivot at depth 1 on the source's axis.
+
+    Args:
+      intrinsics: pixels.
+      world_to_camera: OpenCV axes, the source camera at t=0 as world.
+      height: of the pictures, pixels.
+      width: of the pictures, pixels.
+      points: scene points to show behind the cameras, world units.
+      colors: their sRGB colours.
+      side: pixels of each of the two drawings.
+    """
+    corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
+    rays = corners @ np.swapaxes(np.linalg.inv(intrinsics), -1, -2) * REACH  # (v, 4, 3)
+    pose = cameras.invert(world_to_camera[:, 0])
+    tips = rays @ np.swapaxes(pose[:, :3, :3], -1, -2) + pose[:, None, :3, 3]
+    paths = cameras.centers(world_to_camera)
+    pivot = np.array([0.0, 0.0, 1.0])
+    shown = np.concatenate([tips.reshape(-1, 3), paths.reshape(-1, 3), [pivot, 2 * pivot]])
+    low, high = shown.min(0), shown.max(0)
+    middle, span = (low + high) / 2, (high - low).max() * 1.1
+
+    def panel(title: str, right: np.ndarray, up: np.ndarray) -> np.ndarray:
+        pixels = side * OVERSAMPLING
+        page = Image.new("RGB", (pixels, pixels), PAPER)
+        draw = ImageDraw.Draw(page)
+
+        def place(where: np.ndarray) -> np.ndarray:
+            flat = np.stack([(where - middle) @ right, -((where - middle) @ up)], -1)
+            return (flat / span + 0.5) * pixels
+
+        def line(where: np.ndarray, ink: tuple[int, int, int]) -> None:
+            draw.line(place(where).ravel().tolist(), ink, OVERSAMPLING)
+
+        if points is not None:
+            inks = np.tile(FAINT, (len(points), 1)) if colors is None else colors
+            for (x, y), ink in zip(place(points), inks.tolist(), strict=True):
+                draw.rectangle((x - 1, y - 1, x + 1, y + 1), tuple(ink))
+        for axis in np.eye(3)[[0, 2] if up[2] else [1, 2]]:
+            line(np.stack([pivot - 0.05 * axis, pivot + 0.05 * axis]), INK)
+        for i in reversed(range(len(paths))):  # the source last, on top
+            ink = TARGET_INK if i else SOURCE_INK
+            line(paths[i], ink)
+            line(tips[i, [0, 1, 2, 3, 0]], ink)
+            for tip in tips[i]:
+                line(np.stack([paths[i, 0], tip]), ink)
+        draw.rectangle((0, 0, pixels - 1, pixels - 1), outline=FAINT, width=OVERSAMPLING)
+        font = ImageFont.load_default(FONT * OVERSAMPLING)
+        draw.text((OVERSAMPLING * MARGIN, OVERSAMPLING * MARGIN), title, INK, font)
+        return np.asarray(page.resize((side, side)))
+
+    x, y, z = np.eye(3)
+    return np.concatenate([panel("from above", x, z), panel("from the right", z, -y)])
+
+
+def save_picture(path: str | Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Write a picture; the name's ending says the format."""
+    Image.fromarray(picture).save(path)

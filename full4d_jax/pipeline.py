@@ -1,0 +1,285 @@
+"""The story from one video to a 4D scene, one stage after another.
+
+    video -> source -> depth -> grid (projection + prior) -> scene (4D Gaussians) -> videos, page
+
+`run` tells all of it; `sample`, `lift` and `render` are its parts, on the same output folder. Each
+stage keeps what it made (see `stages`), so any of them continues where the last run ended.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from full4d_jax import intake, lifting, outputs, viewer
+from full4d_jax.batch import EDGE
+from full4d_jax.camera_paths import range_warning
+from full4d_jax.config import DEFAULT, Config, check_config, to_dict
+from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
+from full4d_jax.errors import InputError
+from full4d_jax.generation import check_size, generate_grid, load_prior, prior_path
+from full4d_jax.models.weights import load_params
+from full4d_jax.options import Look, Shot, check
+from full4d_jax.partial_fit import PartialFit
+from full4d_jax.pictures import to_uint8
+from full4d_jax.progress import Progress
+from full4d_jax.projection_guidance import drop_depth_edges
+from full4d_jax.stages import Arrays, Stages, fingerprint, open_folder
+from gaussians import FormatError, save_ply_sequence
+
+INSTANTS = 16  # of the scene in the page
+PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "viser", "av")
+
+
+@dataclass
+class Job:
+    """One command at work in one output folder.
+
+    stages: the folder and its finished stages.
+    started: `time.perf_counter()` at the start.
+    """
+
+    stages: Stages
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person must know about the stages, one sentence each."""
+        texts = [str(arrays.get("warning", "")) for arrays in self.stages.arrays.values()]
+        return [text for text in texts if text]
+
+
+def run(
+    config: Config = DEFAULT,
+    video: str | Path | None = None,
+    out: str | Path = "out",
+    *,
+    shot: Shot | None = None,
+    look: Look | None = None,
+) -> Path:
+    """One video in, a 4D scene out, in one folder.
+
+    Args:
+      config: the experiment; its data section says how many views and frames of which size.
+      video: the video; None makes a held-out procedural clip.
+      out: the folder for everything.
+      shot: more about the video, its camera and the target cameras; its own `video` counts when
+        `video` is None.
+      look: how the scene is shown.
+
+    Returns:
+      The folder: grid.mp4, grid.png, orbit.mp4, bullet.mp4, scene.html, scene.png, scene.npz,
+      config.json, report.json.
+
+    Raises:
+      InputError: unusable input, before long work.
+    """
+    shot, look = shot or Shot(), look or Look()
+    if video is not None:
+        shot = replace(shot, video=Path(video))
+    check(shot, look)
+    check_config(config)
+    job = Job(Stages(open_folder(out)))
+    _sample(job, config, shot)
+    _lift(job, config, shot.checkpoint)
+    _render(job, look)
+    return _report(job, "run", to_dict(config), shot=shot, look=look)
+
+
+def sample(config: Config, out: str | Path, shot: Shot) -> Path:
+    """The grid of views only; arguments, result and errors as in `run`."""
+    check(shot, Look())
+    check_config(config)
+    job = Job(Stages(open_folder(out)))
+    _sample(job, config, shot)
+    return _report(job, "sample", to_dict(config), shot=shot)
+
+
+def lift(config: Config, out: str | Path, checkpoint: Path | None = None) -> Path:
+    """Fit the scene to the grid that lies in `out`; raises InputError where there is none."""
+    check_config(config)
+    job = Job(Stages(Path(out)))
+    for name in ("source", "depth", "grid"):
+        job.stages.finished(name, "sample")
+    open_folder(out)
+    _lift(job, config, checkpoint)
+    # The rest of the configuration is that of the grid.
+    sampled = json.loads((Path(out) / "config.json").read_text())
+    return _report(job, "lift", {**sampled, "lift": to_dict(config)["lift"]})
+
+
+def render(out: str | Path, look: Look) -> Path:
+    """Show the scene that lies in `out`; raises InputError where there is none."""
+    check(Shot(), look)
+    job = Job(Stages(Path(out)))
+    for name in ("source", "depth", "grid"):
+        job.stages.finished(name, "sample")
+    job.stages.finished("scene", "lift")
+    open_folder(out)
+    _render(job, look)
+    return _report(job, "render", None, look=look)
+
+
+def _sample(job: Job, config: Config, shot: Shot) -> None:
+    """The stages source, depth and grid."""
+    data, stages = config.data, job.stages
+    prior, depth_net = prior_path(shot.checkpoint), shot.depth_checkpoint or SHIPPED
+    path = shot.path if shot.path in intake.PRESETS else Path(shot.path)
+    # Whatever could be refused is looked at before the first stage replaces an earlier one.
+    check_size(config.model, data.height, data.width)
+    params, network = load_prior(config, prior), load_depth(depth_net)
+    intake.cameras(data, shot, {"intrinsics": np.eye(3, dtype=np.float32)})
+    given = (
+        depth_from_file(shot.depth, data.frames, data.height, data.width) if shot.depth else None
+    )
+
+    video = {"video": shot.video, "scene": shot.scene, "fps": shot.fps, "start": shot.start}
+    source = stages.run(
+        "source", {**video, "fov": shot.fov, "data": data}, lambda: intake.read_source(data, shot)
+    )
+    stages.say(f"source: {source['note']}")
+    views = intake.cameras(data, shot, source)
+    frames = jnp.asarray(source["frames"], jnp.float32) / 127.5 - 1
+    intrinsics, world_to_camera = jnp.asarray(views.intrinsics), jnp.asarray(views.world_to_camera)
+
+    def estimate_depth() -> Arrays:
+        if given is not None:
+            return {"depth": given}
+        estimate = predict_depth(network, frames)
+        # An estimate smears edges; the prior was trained with those pixels unknown.
+        return {"depth": np.asarray(drop_depth_edges(estimate, EDGE))}
+
+    depth = stages.run("depth", {"file": shot.depth, "net": depth_net}, estimate_depth)
+
+    def generate() -> Arrays:
+        key = jax.random.key(config.seed)
+        known = jnp.asarray(depth["depth"])
+        grid, projection = generate_grid(
+            config, params, frames, known, intrinsics, world_to_camera, key
+        )
+        return {
+            "frames": to_uint8(np.asarray(grid) / 2 + 0.5),
+            "projection": to_uint8(np.asarray(projection.frames) / 2 + 0.5),
+            "intrinsics": views.intrinsics,
+            "world_to_camera": views.world_to_camera,
+            "warning": np.array(range_warning(views.world_to_camera[1:], *trained_range(prior))),
+        }
+
+    settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
+    cameras = {"path": path, "azimuth": shot.azimuth, "elevation": shot.elevation}
+    grid = stages.run("grid", {**settings, **cameras, "prior": prior}, generate)
+    for warning in job.warnings:
+        stages.say(f"warning: {warning}")
+    pictures = {name: array for name, array in grid.items() if name != "warning"}
+    outputs.write_grid(stages.folder, **pictures, fps=float(source["fps"]))
+
+
+def trained_range(prior: Path) -> tuple[float, float]:
+    """Largest azimuth and elevation in degrees that a prior was trained on, from its metadata.
+
+    A checkpoint that does not say is taken to cover everything.
+    """
+    _, metadata = load_params(prior)
+    names = ("max_azimuth_degrees", "max_elevation_degrees")
+    azimuth, elevation = (float(metadata.get(name, 180)) for name in names)
+    return azimuth, elevation
+
+
+def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
+    """The stage scene: 4D Gaussians fitted to the grid."""
+    grid, depth = job.stages.arrays["grid"], job.stages.arrays["depth"]["depth"]
+    prior, stages = prior_path(checkpoint), job.stages
+    inputs = {"lift": config.lift, "seed": config.seed, "prior": prior}
+    partial = PartialFit(
+        stages.folder / ".scene.fit.npz", fingerprint("scene", inputs, stages.fingerprints)
+    )
+
+    def fit() -> Arrays:
+        stages.say(lifting.memory_note(config.lift, grid["frames"].shape))
+        with Progress("fitting", config.lift.steps) as report:
+            scene = lifting.lift(
+                config,
+                load_prior(config, prior),
+                jnp.asarray(grid["frames"], jnp.float32) / 255,
+                jnp.asarray(depth),
+                jnp.asarray(grid["intrinsics"]),
+                jnp.asarray(grid["world_to_camera"]),
+                jax.random.key(config.seed + 1),
+                report=report,
+                partial=partial,
+            )
+        return lifting.to_arrays(scene)
+
+    stages.run("scene", inputs, fit)
+    partial.remove()
+
+
+def _render(job: Job, look: Look) -> None:
+    """Videos, the page, and PLY files when asked for."""
+    stages, folder = job.stages, job.stages.folder
+    source, grid = stages.arrays["source"], stages.arrays["grid"]
+    scene = lifting.from_arrays(stages.arrays["scene"])
+    height, width = grid["frames"].shape[2:4]
+    start = time.perf_counter()
+    outputs.write_renders(
+        folder,
+        scene,
+        source["intrinsics"],
+        height=height,
+        width=width,
+        size=look.size,
+        seconds=look.seconds,
+        path=look.orbit,
+        sweep=look.sweep,
+        elevation=look.sweep / 4,
+    )
+    stages.seconds["renders"] = time.perf_counter() - start
+    start = time.perf_counter()
+    at = jax.jit(type(scene).at)
+    viewer.write_page(
+        folder / "scene.html",
+        [at(scene, moment) for moment in np.linspace(0, 1, INSTANTS, dtype=np.float32)],
+        seconds=look.seconds,
+        vertical_fov=2 * np.degrees(np.arctan(height / 2 / source["intrinsics"][1, 1])),
+    )
+    stages.seconds["page"] = time.perf_counter() - start
+    if look.export_ply:
+        try:
+            save_ply_sequence(folder / "ply", scene, look.export_ply)
+        except FormatError as error:
+            do = "move what is there away"
+            raise InputError(error.field, error.path, error.found, error.expected, do) from None
+
+
+def _report(job: Job, command: str, config: dict[str, Any] | None, **options: Any) -> Path:
+    """Write report.json, what was done, how long it took and with what; and config.json, if any."""
+    folder = job.stages.folder
+    report = {
+        "command": command,
+        "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
+        "seconds_in_all": round(time.perf_counter() - job.started, 2),
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "warnings": job.warnings,
+        "source": str(job.stages.arrays["source"]["note"]),
+        "options": {name: asdict(value) for name, value in options.items()},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "machine": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.platform()}",
+    }
+    for name, content in (("report", report), ("config", config)):
+        if content is not None:
+            text = json.dumps(content, indent=2, default=str)
+            (folder / f"{name}.json").write_text(text + "\n")
+    made = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
+    job.stages.say(f"{folder}: {made}")
+    if (folder / "scene.html").exists():
+        job.stages.say(f"open {folder / 'scene.html'} in a browser")
+    return folder

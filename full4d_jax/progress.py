@@ -1,0 +1,70 @@
+"""Progress of long stages on stderr: how far, how fast, how long still, and numbers to watch."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+
+def duration(seconds: float) -> str:
+    """`seconds` in words of at most two units, e.g. `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Progress:
+    """One long stage; call it with the number of finished steps: `report(step, metrics)`.
+
+    On a terminal one line is rewritten; in a log file a new line comes every `every` seconds. Rates
+    leave out the first step, which compiles.
+
+    Args:
+      label: what the stage is called.
+      total: how many steps it has.
+      every: seconds between two lines, on a terminal a tenth of it.
+      stream: where to print, stderr by default.
+    """
+
+    def __init__(self, label: str, total: int, *, every: float = 5.0, stream: TextIO | None = None):
+        self.label, self.total = label, total
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self.every = every / 10 if self.live else every
+        self.start = self.printed = time.perf_counter()
+        self.first: tuple[int, float] | None = None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __call__(self, step: int, metrics: Mapping[str, float] | None = None) -> None:
+        """Report that `step` steps are finished; `metrics` are printed as they are."""
+        now = time.perf_counter()
+        if self.first is None:
+            self.first = (step, now)
+        if now - self.printed < self.every and step < self.total:
+            return
+        self.printed = now
+        text = f"{self.label}: {step}/{self.total}"
+        steps, seconds = step - self.first[0], now - self.first[1]
+        if steps > 0 and seconds > 0:
+            rate = steps / seconds
+            text += f", {rate:.3g} a second, {duration((self.total - step) / rate)} left"
+        for name, value in (metrics or {}).items():
+            text += f", {name} {float(value):.4g}"
+        self._print(text)
+
+    def __exit__(self, kind: type | None, error: object, trace: object) -> None:
+        state = "done in" if kind is None else "stopped after"
+        self._print(f"{self.label}: {state} {duration(time.perf_counter() - self.start)}")
+        if self.live:
+            print(file=self.stream, flush=True)
+
+    def _print(self, text: str) -> None:
+        if self.live:  # back to the start of the line, and clear what is left of the old one
+            print(f"\r{text}\x1b[K", end="", file=self.stream, flush=True)
+        else:
+            print(text, file=self.stream, flush=True)

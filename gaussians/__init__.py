@@ -1,0 +1,67 @@
+"""Gaussian splatting for any JAX backend, in space and time.
+
+    picture = render(gaussians, camera)                      # rgb, depth, alpha, overflow
+    picture = render(dynamic.at(0.5), camera)                # one instant of a 4D scene
+    clip = render_clip(dynamic, cameras, times)              # many cameras and instants
+    result = fit(initialize(...), targets, FitConfig(), key) # a 4D scene from pictures
+    save_ply("scene.ply", gaussians)
+
+Everything is a pure function of arrays; conventions are in `gaussians.types`.
+"""
+
+from gaussians.clip import clip_budget, render_clip
+from gaussians.deformation import DeformingGaussians, Scene, deforming
+from gaussians.distillation import Distillation, distillation_loss, distillation_targets
+from gaussians.dynamic_ply import (
+    load_any_ply,
+    load_dynamic_ply,
+    load_ply_sequence,
+    save_dynamic_ply,
+    save_ply_sequence,
+)
+from gaussians.fit_config import FitConfig, Targets
+from gaussians.fitting import FitResult, fit
+from gaussians.initialization import initialize
+from gaussians.motion import DynamicGaussians, still
+from gaussians.packed_ply import save_packed_ply
+from gaussians.ply import load_ply, save_ply
+from gaussians.rasterizer import intersection_budget, render
+from gaussians.relocation import with_room
+from gaussians.scene_files import FormatError
+from gaussians.splat import load_splat, save_splat
+from gaussians.types import Camera, Gaussians, Rendering
+
+__all__ = [
+    "Camera",
+    "DeformingGaussians",
+    "Distillation",
+    "DynamicGaussians",
+    "FitConfig",
+    "FitResult",
+    "FormatError",
+    "Gaussians",
+    "Rendering",
+    "Scene",
+    "Targets",
+    "clip_budget",
+    "deforming",
+    "distillation_loss",
+    "distillation_targets",
+    "fit",
+    "initialize",
+    "intersection_budget",
+    "load_any_ply",
+    "load_dynamic_ply",
+    "load_ply",
+    "load_ply_sequence",
+    "load_splat",
+    "render",
+    "render_clip",
+    "save_dynamic_ply",
+    "save_packed_ply",
+    "save_ply",
+    "save_ply_sequence",
+    "save_splat",
+    "still",
+    "with_room",
+]

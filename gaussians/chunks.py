@@ -1,0 +1,85 @@
+"""Runs of splats cut into chunks of one size, each of a single tile: shapes for accelerators.
+
+A picture of n tiles whose lists hold at most m slots has at most m / CHUNK + n chunks. All chunks
+of a tile follow one another, so that what reaches a chunk from those in front of it is a segmented
+scan (`exclusive_scan`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from gaussians.binning import Bins, Tiles
+
+CHUNK = 128  # splats: the lanes of a TPU vector register
+UNUSED = -1e4  # log opacity of a place that no splat fills
+
+
+class Chunks(NamedTuple):
+    """All chunks of a picture; the last ones, of no tile, are empty.
+
+    ids: Gaussian in each place; g where there is none.
+    splats: its features, the centre relative to the tile's; a last payload channel of ones makes
+        the composite of the payload end with the coverage.
+    tile: of each chunk, n for the empty ones.
+    first, count: first chunk of each tile, and how many it has.
+    """
+
+    ids: Int[Array, "i k"]
+    splats: Float[Array, "i k f+1"]
+    tile: Int[Array, "i"]
+    first: Int[Array, "n"]
+    count: Int[Array, "n"]
+
+
+def cut_runs(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Chunks:
+    """The lists of all tiles as chunks."""
+    slots, (g, _) = bins.ids.shape[0], features.shape
+    count = -(-bins.length // CHUNK)
+    end = jnp.cumsum(count)
+    chunk = jnp.arange(-(-slots // CHUNK) + tiles.count, dtype=jnp.int32)
+    tile = jnp.searchsorted(end, chunk, side="right").astype(jnp.int32)
+    of_tile = jnp.minimum(tile, tiles.count - 1)
+    nth = (chunk - (end - count)[of_tile])[:, None] * CHUNK + jnp.arange(CHUNK)[None]
+    used = (nth < bins.length[of_tile][:, None]) & (tile < tiles.count)[:, None]
+    ids = bins.ids[jnp.where(used, bins.first[of_tile][:, None] + nth, 0)]
+
+    splats = jnp.concatenate([features, jnp.ones((g, 1))], 1)[ids]
+    center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
+    splats = splats.at[..., :2].add(-center[:, None])
+    splats = splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED))
+    return Chunks(jnp.where(used, ids, g), splats, tile, end - count, count)
+
+
+def exclusive_scan(
+    combine: Callable[[Array, Array], Array],
+    values: Float[Array, "i p"],
+    tile: Int[Array, "i"],
+    start: float,
+) -> Float[Array, "i p"]:
+    """What the chunks in front of each one, in its tile, combine to; `start` for the first."""
+    begins = jnp.diff(tile, prepend=-1) != 0
+    before = jnp.where(begins[:, None], start, jnp.roll(values, 1, axis=0))
+
+    def segmented(a: tuple[Bool[Array, "i 1"], Array], b: tuple[Bool[Array, "i 1"], Array]):
+        return a[0] | b[0], jnp.where(b[0], b[1], combine(a[1], b[1]))
+
+    return lax.associative_scan(segmented, (begins[:, None], before))[1]
+
+
+def map_chunks(function: Callable, batch: int, *arrays: Array) -> Array:
+    """`function` of all chunks, `batch` of them at a time; one array or several, chunks first."""
+    count = arrays[0].shape[0]
+    padding = -count % batch
+
+    def cut(x: Array) -> Array:
+        padded = jnp.pad(x, ((0, padding), *((0, 0),) * (x.ndim - 1)))
+        return rearrange(padded, "(n b) ... -> n b ...", b=batch)
+
+    done = lax.map(lambda xs: function(*xs), tuple(map(cut, arrays)))
+    return jax.tree.map(lambda x: rearrange(x, "n b ... -> (n b) ...")[:count], done)

@@ -1,0 +1,239 @@
+"""Front-to-back compositing of binned splats, tile by tile, with a hand-written gradient.
+
+For a pixel p and its splats in depth order, with falloff e^(-q/2) and opacity o:
+
+    (1)  alpha_k = min(0.999, o_k e^(-q_k(p) / 2)),  0 below 1/255
+    (2)  T_k = T_(k-1) (1 - alpha_k),  T_0 = 1; the pixel is finished once T_k <= 1e-4
+    (3)  w_k = alpha_k T_(k-1),  image = sum_k w_k payload_k,  and the last T of (2)
+
+T never grows, so `T_k > 1e-4` alone says whether splat k is still drawn. For the gradient, with
+cotangents v of the image and u of the final T, D = v . image + u T is what lies behind the first
+splat; walking front to back again, S_k = S_(k-1) - w_k (payload_k . v) with S_0 = D, and
+
+    (4)  dL/d log alpha_k = w_k (payload_k . v) - S_k alpha_k / (1 - alpha_k)
+
+needs nothing saved but the image. Since log alpha is quadratic in the pixel's position, the
+gradients of centre, conic and opacity are linear in six moments of (4) over the tile's pixels.
+
+Tiles are processed in groups of similar load, a few splats at a time, until every pixel of the
+group is finished. Chunks are short because XLA recomputes the products of (2) for each output.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from gaussians.binning import Bins, Tiles
+from gaussians.projection import ALPHA_MIN
+
+ALPHA_MAX = 0.999
+TRANSMITTANCE_MIN = 1e-4
+CHUNK = 4  # splats per loop iteration
+GROUP = 64  # tiles per loop: enough to amortise an iteration, few enough to exit early
+GEOMETRY = 6  # leading feature columns: x, y, -A/2, -B, -C/2, log opacity; the payload follows
+
+
+class Group(NamedTuple):
+    """Tiles that are composited together; an empty tile pads the last group.
+
+    tile: index of each tile.
+    first, length: its run in `Bins.ids`.
+    center: of the tile, pixels.
+    """
+
+    tile: Int[Array, "b"]
+    first: Int[Array, "b"]
+    length: Int[Array, "b"]
+    center: Float[Array, "b 2"]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def composite(
+    features: Float[Array, "g f"], bins: Bins, tiles: Tiles
+) -> Float[Array, "h w payload+1"]:
+    """Composited payload channels and, last, the transmittance that is left for the background.
+
+    `features` has the six `GEOMETRY` columns, then the payload. The picture covers whole tiles.
+    """
+    return _forward(features, bins, tiles)[0]
+
+
+def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
+    channels = features.shape[1] - GEOMETRY
+    offsets = pixel_offsets(tiles.side)
+
+    def draw(group: Group) -> Float[Array, "b c p"]:
+        def step(state):
+            chunk, transmittance, left, image = state
+            splats, _, _ = _fetch(features, bins, group, chunk)
+            alphas = alphas_at(splats, offsets)
+            for k in range(CHUNK):
+                after = transmittance * (1 - alphas[:, k])
+                drawn = after > TRANSMITTANCE_MIN
+                weight = jnp.where(drawn, alphas[:, k] * transmittance, 0.0)
+                image = tuple(
+                    image[c] + weight * splats[:, k, GEOMETRY + c, None] for c in range(channels)
+                )
+                left = jnp.where(drawn, after, left)
+                transmittance = after
+            return chunk + 1, transmittance, left, image
+
+        blank = jnp.zeros((group.tile.shape[0], tiles.side**2))
+        start = (jnp.int32(0), blank + 1, blank + 1, (blank,) * channels)
+        _, _, left, image = lax.while_loop(_unfinished(group), step, start)
+        return jnp.stack([*image, left], 1)
+
+    groups = _groups(bins, tiles)
+    drawn = rearrange(lax.map(draw, groups), "n b c p -> (n b) c p")
+    blank = jnp.zeros((tiles.count + 1, *drawn.shape[1:]))
+    image = assemble(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
+    return image, (features, bins, image)
+
+
+def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, None]:
+    features, bins, image = residuals
+    offsets = pixel_offsets(tiles.side)
+    cotangents = cut(cotangent, tiles)
+    behind_all = cut((cotangent * image).sum(-1, keepdims=True), tiles)
+
+    def pull_back(gradient: Float[Array, "g f"], group: Group) -> tuple[Array, None]:
+        towards = cotangents[group.tile][:, :-1]
+
+        def step(state):
+            chunk, transmittance, behind, gradient = state
+            splats, ids, used = _fetch(features, bins, group, chunk)
+            alphas = alphas_at(splats, offsets)
+            weights, logs = [], []
+            for k in range(CHUNK):
+                alpha = alphas[:, k]
+                after = transmittance * (1 - alpha)
+                drawn = after > TRANSMITTANCE_MIN
+                weight = jnp.where(drawn, alpha * transmittance, 0.0)
+                gain = weight * sum(
+                    splats[:, k, GEOMETRY + c, None] * towards[:, c]
+                    for c in range(towards.shape[1])
+                )
+                behind = behind - gain
+                log = gain - behind * alpha / (1 - alpha)
+                logs.append(jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0))
+                weights.append(weight)
+                transmittance = after
+            moments = rearrange(jnp.stack(logs, 1), "b k p -> (b k) p") @ monomials(offsets)
+            moments = rearrange(moments, "(b k) m -> b k m", k=CHUNK)
+            payload = jnp.einsum("bkp,bcp->bkc", jnp.stack(weights, 1), towards)
+            geometry = geometry_gradient(
+                jnp.unstack(splats[..., : GEOMETRY - 1], axis=-1), jnp.unstack(moments, axis=-1)
+            )
+            rows = jnp.concatenate([jnp.stack(geometry, -1), payload], -1)
+            ids = jnp.where(used, ids, features.shape[0])
+            gradient = gradient.at[ids].add(rows, mode="drop")
+            return chunk + 1, transmittance, behind, gradient
+
+        behind = behind_all[group.tile][:, 0]
+        start = (jnp.int32(0), jnp.ones_like(behind), behind, gradient)
+        return lax.while_loop(_unfinished(group), step, start)[-1], None
+
+    gradient, _ = lax.scan(pull_back, jnp.zeros_like(features), _groups(bins, tiles))
+    return gradient, None
+
+
+composite.defvjp(_forward, _backward)
+
+
+def _groups(bins: Bins, tiles: Tiles) -> Group:
+    """All tiles, the fullest first, in groups of equal size."""
+    size = min(tiles.count, GROUP)
+    padding = -tiles.count % size
+    tile = jnp.concatenate([jnp.argsort(-bins.length), jnp.full(padding, tiles.count)])
+    first, length = (jnp.append(run, 0)[tile] for run in (bins.first, bins.length))
+    center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
+    return jax.tree.map(
+        lambda x: x.reshape(-1, size, *x.shape[1:]), Group(tile, first, length, center)
+    )
+
+
+def _unfinished(group: Group) -> Callable[[tuple], Bool[Array, ""]]:
+    """Loop condition: splats are left, and a pixel that they could change."""
+    longest = group.length[0]
+
+    def condition(state: tuple) -> Bool[Array, ""]:
+        chunk, transmittance = state[:2]
+        return (chunk * CHUNK < longest) & (transmittance > TRANSMITTANCE_MIN).any()
+
+    return condition
+
+
+def _fetch(
+    features: Array, bins: Bins, group: Group, chunk: Int[Array, ""]
+) -> tuple[Float[Array, "b k f"], Int[Array, "b k"], Bool[Array, "b k"]]:
+    """The chunk's splats relative to the tile centres, whose they are, and which are there."""
+    nth = chunk * CHUNK + jnp.arange(CHUNK)[None]
+    used = nth < group.length[:, None]
+    slot = jnp.minimum(group.first[:, None] + nth, bins.ids.shape[0] - 1)
+    # Without bounds checks, which cost as much as the copy.
+    ids = bins.ids.at[slot].get(mode="promise_in_bounds")
+    splats = features.at[ids].get(mode="promise_in_bounds")
+    splats = splats.at[..., :2].add(-group.center[:, None])
+    return splats.at[..., 5].set(jnp.where(used, splats[..., 5], -1e4)), ids, used
+
+
+def alphas_at(
+    splats: Float[Array, "b k f"], offsets: tuple[np.ndarray, np.ndarray]
+) -> Float[Array, "b k p"]:
+    """Equation 1 at every pixel of every tile."""
+    x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY))
+    dx, dy = offsets[0][None, None] - x, offsets[1][None, None] - y
+    alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
+    return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0)
+
+
+def geometry_gradient(splats: Sequence[Array], moments: Sequence[Array]) -> tuple[Array, ...]:
+    """From moments of (4) about the tile centre to gradients of the six geometry features.
+
+    splats: x, y, -A/2, -B, -C/2 of each splat; moments: of 1, x, y, x^2, xy, y^2.
+    """
+    x, y, a, b, c = splats
+    m, mx, my, mxx, mxy, myy = moments
+    mdx, mdy = mx - x * m, my - y * m
+    return (
+        -(2 * a * mdx + b * mdy),
+        -(b * mdx + 2 * c * mdy),
+        mxx - 2 * x * mx + x * x * m,
+        mxy - x * my - y * mx + x * y * m,
+        myy - 2 * y * my + y * y * m,
+        m,
+    )
+
+
+def pixel_offsets(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of a tile's pixel centres relative to its own, row by row."""
+    offset = np.arange(side, dtype=np.float32) + np.float32(0.5 - side / 2)
+    return np.tile(offset, side), np.repeat(offset, side)
+
+
+def monomials(offsets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """(p 6): 1, x, y, x^2, xy, y^2 of every pixel of a tile."""
+    x, y = offsets
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+
+
+def assemble(tiled: Float[Array, "n c p"], tiles: Tiles) -> Float[Array, "h w c"]:
+    """Pictures of all tiles, row by row, as one."""
+    return rearrange(
+        tiled, "(rows cols) c (y x) -> (rows y) (cols x) c", rows=tiles.rows, x=tiles.side
+    )
+
+
+def cut(image: Float[Array, "h w c"], tiles: Tiles) -> Float[Array, "n+1 c p"]:
+    """The inverse of `assemble`, and an empty tile."""
+    tiled = rearrange(
+        image, "(rows y) (cols x) c -> (rows cols) c (y x)", y=tiles.side, x=tiles.side
+    )
+    return jnp.pad(tiled, ((0, 1), (0, 0), (0, 0)))

@@ -1,0 +1,107 @@
+"""4D scenes as PLY files: one file that keeps everything, or a folder of one file an instant.
+
+The 4D file is a 3DGS file of every Gaussian at its own moment, with further properties that tools
+for still scenes pass over. Named as in 4D viewers after FreeTimeGS, with time from 0 to 1:
+
+    time           when it is most visible, clips
+    duration       for how long, one standard deviation, clips
+    vx vy vz       velocity, world units per clip
+    log_duration   natural logarithm of duration, exactly as fitted; read in its place
+    logit_gate     share of the opacity that is always there, before the sigmoid
+
+Files of others lack the last two: the gate is then 0, and the logarithm is taken.
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from plyfile import PlyElement
+
+from gaussians.deformation import Scene
+from gaussians.motion import DynamicGaussians
+from gaussians.ply import load_ply, read_scene, read_splats, save_ply, splat_columns
+from gaussians.ply_tables import read_columns, read_tables, write_tables
+from gaussians.scene_files import CERTAIN, FormatError, check_finite
+from gaussians.types import Gaussians
+
+COMMON = ["time", "duration", "vx", "vy", "vz"]
+OURS = ["log_duration", "logit_gate"]
+
+
+def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
+    """Writes a 4D scene without loss; raises ValueError when it is empty or not finite."""
+    columns = splat_columns(scene.gaussians)
+    moving = [np.asarray(x, np.float32) for x in scene[1:]]
+    velocities, moments, log_durations, logit_gates = moving
+    # Wide enough for any float32 whose exponential a float32 can hold.
+    durations = np.exp(np.clip(log_durations, -87, 88))
+    names = dict(zip(COMMON, [moments, durations, *velocities.T], strict=True))
+    names |= dict(zip(OURS, [log_durations, logit_gates], strict=True))
+    for name, values in names.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: values that are not finite cannot be written")
+    write_tables(path, {"vertex": columns | names})
+
+
+def load_dynamic_ply(path: str | Path) -> DynamicGaussians:
+    """Reads a 4D scene, ours exactly.
+
+    Raises FileNotFoundError, or FormatError when the file is not a complete 4D scene.
+    """
+    path = Path(path)
+    return _read(path, read_tables(path)["vertex"])
+
+
+def load_any_ply(path: str | Path) -> Gaussians | DynamicGaussians:
+    """Reads a 4D scene where the file has its properties, else a still one; errors as there."""
+    path = Path(path)
+    tables = read_tables(path)
+    if "time" in {p.name for p in tables["vertex"].properties}:
+        return _read(path, tables["vertex"])
+    return read_scene(path, tables)
+
+
+def _read(path: Path, vertex: PlyElement) -> DynamicGaussians:
+    gaussians = read_splats(path, vertex)
+    ours = {p.name for p in vertex.properties}.issuperset(OURS)
+    names = COMMON + OURS * ours
+    columns = read_columns(path, vertex, names)
+    check_finite(path, [f"property {name}" for name in names], columns)
+    moments, durations, velocities = columns[:, 0], columns[:, 1], columns[:, 2:5]
+    if durations.min() <= 0:
+        raise FormatError(path, "property duration", durations.min(), "positive numbers")
+    log_durations, logit_gates = np.log(durations), np.full_like(durations, -CERTAIN)
+    if ours:
+        log_durations, logit_gates = columns[:, 5], columns[:, 6]
+    moving = (velocities, moments, log_durations, logit_gates)
+    return DynamicGaussians(gaussians, *map(jnp.asarray, moving))
+
+
+def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
+    """Writes `count` evenly spaced instants, the first and the last among them: 0000.ply, ...
+
+    Raises FormatError when the folder holds other .ply files, which would read as instants too.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{i:04d}.ply" for i in range(count)]
+    others = {path.name for path in folder.glob("*.ply")} - set(names)
+    if others:
+        expected = f"no .ply files beyond {names[-1]}"
+        raise FormatError(folder, "content", min(others), expected)
+    at = jax.jit(type(scene).at)
+    for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
+        save_ply(folder / name, at(scene, time))
+
+
+def load_ply_sequence(folder: str | Path) -> list[Gaussians]:
+    """Reads every .ply file of a folder, in the order of their names.
+
+    Raises FileNotFoundError when there are none, or FormatError as `load_ply` does.
+    """
+    paths = sorted(Path(folder).glob("*.ply"))
+    if not paths:
+        raise FileNotFoundError(f"{folder}: found no .ply files, expected one an instant")
+    return [load_ply(path) for path in paths]

@@ -1,0 +1,122 @@
+"""What a fit is asked to do."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Array, Float, Int
+
+from gaussians.types import Camera
+
+
+class Targets(NamedTuple):
+    """The pictures to explain.
+
+    frames: in [0, 1].
+    cameras: batched over n.
+    times: of each frame, in clips (0 first, 1 last).
+    weights: how often each frame is drawn relative to the others; 0 never.
+    final_weights: what the weights become, linearly, in the time of distillation; None: they stay.
+    views: which exposure each frame has, 0 to v - 1; None: all have the same.
+    """
+
+    frames: Float[Array, "n h w 3"]
+    cameras: Camera
+    times: Float[Array, "n"]
+    weights: Float[Array, "n"]
+    final_weights: Float[Array, "n"] | None = None
+    views: Int[Array, "n"] | None = None
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Learning rates are per Adam step at the start; all decay exponentially to `decay` of that.
+
+    steps: optimiser steps, one picture each.
+    chunk: steps between reports, and between relocations.
+    means: rate of centres, in world units (the median source depth is 1).
+    quaternions, log_scales, opacities, colors: rates of raw parameters; higher harmonics get
+        a twentieth of `colors`.
+    velocities: in world units per clip.
+    moments, durations, gates: rates of the temporal parameters of `DynamicGaussians`.
+    planes, network: rates of the field of `DeformingGaussians`.
+    exposures: rate of log-gains and offsets, used where the targets say which view they are.
+    decay: final over first learning rate.
+    dssim: share of D-SSIM in the picture loss, the rest is L1.
+    perceptual: weight of the perceptual distance that `fit` may be given.
+    relocation: share of the steps in which dead Gaussians are moved onto live ones.
+    growth: how many of them at a time, relative to the live ones.
+    noise: of the centres of transparent Gaussians, relative to the rate of centres; the MCMC paper
+        has about 4e4 in units of the camera distance.
+    opacity_pull, scale_pull: weights of the mean opacity, and of the mean standard deviation in
+        world units, which empty Gaussians that nothing needs.
+    time_pull: weight of mean(o stop_gradient(o(t))), which makes Gaussians transparent that are
+        seen; only of `DynamicGaussians`.
+    variation, bending: weights of the total variation and of the temporal second differences of
+        the planes of `DeformingGaussians`.
+    warm_up: share of the steps in which a `DeformingGaussians` is fitted without its field to the
+        frames of the first instant.
+    coarse: the pictures are shrunk by this factor at first, then by half of it, and so on; 1 is
+        full resolution from the start.
+    sharpen: share of the steps after which the resolution is full.
+    background: colour behind everything.
+    antialiased: dim Gaussians thinner than a pixel.
+    """
+
+    steps: int = 1500
+    chunk: int = 100
+    means: float = 2e-3
+    quaternions: float = 5e-3
+    log_scales: float = 1e-2
+    opacities: float = 4e-2
+    colors: float = 1e-2
+    velocities: float = 2e-3
+    moments: float = 2e-3
+    durations: float = 1e-2
+    gates: float = 4e-2
+    planes: float = 5e-3
+    network: float = 1e-3
+    exposures: float = 1e-3
+    decay: float = 0.05
+    dssim: float = 0.2
+    perceptual: float = 0.0
+    relocation: float = 0.8
+    growth: float = 0.1
+    noise: float = 0.0
+    opacity_pull: float = 0.0
+    scale_pull: float = 0.0
+    time_pull: float = 0.0
+    variation: float = 1e-3
+    bending: float = 1e-3
+    warm_up: float = 0.1
+    coarse: int = 1
+    sharpen: float = 0.3
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    antialiased: bool = False
+
+
+def fit_memory(gaussians: int, pictures: int, height: int, width: int, *, bent: bool) -> int:
+    """Bytes that a fit will need at its peak, about; colours of harmonic degree 0.
+
+    Parameters, moments, gradients and intersections of every Gaussian, the buffers of one picture,
+    and three copies of the targets. The constants are what XLA reports for its CPU programs.
+    bent: whether the scene is a `DeformingGaussians`.
+    """
+    return (2800 if bent else 1350) * gaussians + (550 + 36 * pictures) * height * width
+
+
+def check(targets: Targets, config: FitConfig) -> None:
+    """Raises ValueError when the targets disagree in number or size, or cannot be shrunk."""
+    n, h, w, _ = targets.frames.shape
+    cameras = targets.cameras
+    found = (cameras.world_to_camera.shape[0], targets.times.shape[0], targets.weights.shape[0])
+    if found != (n, n, n) or (cameras.height, cameras.width) != (h, w):
+        raise ValueError(
+            f"fit: {n} frames of {h}x{w} need as many cameras, times and weights of that size, "
+            f"found {found} and {cameras.height}x{cameras.width}"
+        )
+    if not float(targets.weights.sum()) > 0:
+        raise ValueError("fit: all target weights are 0, nothing to fit")
+    if config.coarse < 1 or config.coarse & (config.coarse - 1):
+        raise ValueError(f"fit: coarse is {config.coarse}, expected a power of 2")
+    if h % config.coarse or w % config.coarse:
+        raise ValueError(f"fit: {h}x{w} frames cannot be shrunk by {config.coarse}")

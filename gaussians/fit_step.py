@@ -1,0 +1,202 @@
+"""One chunk of optimiser steps, jitted: one picture a step, Adam with a rate for each field."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from gaussians.deformation import DeformingGaussians, Scene
+from gaussians.distillation import Distillation
+from gaussians.exposure import expose, no_exposure
+from gaussians.fit_config import FitConfig, Targets
+from gaussians.hexplane import HexPlane, roughness
+from gaussians.losses import picture_loss, psnr
+from gaussians.motion import DynamicGaussians
+from gaussians.novel_views import prior_term
+from gaussians.rasterizer import render
+from gaussians.relocation import wander
+from gaussians.types import Gaussians
+
+Perceptual = Callable[[Float[Array, "h w 3"], Float[Array, "h w 3"]], Float[Array, ""]]
+
+
+class Fitted(NamedTuple):
+    """What gradients reach.
+
+    scene: the Gaussians.
+    exposures: of the views, see `exposure`.
+    """
+
+    scene: Scene
+    exposures: Float[Array, "v 2 3"]
+
+
+class FitState(NamedTuple):
+    """A fit between two chunks; with the inputs of `fit` all that it needs to go on.
+
+    fitted: the parameters.
+    adam: their moments.
+    step: how many are done.
+    taught: the prior's pictures at the novel cameras, black before the first.
+    budget: of intersections.
+    """
+
+    fitted: Fitted
+    adam: Any  # optax.ScaleByAdamState, whose trees have the shape of Fitted
+    step: Int[Array, ""]
+    taught: Float[Array, "m h w 3"]
+    budget: Int[Array, ""]
+
+
+ADAM = optax.scale_by_adam(eps=1e-15)
+
+
+@partial(jax.jit, static_argnames=("config", "budget", "length", "prior", "perceptual"))
+def run_chunk(
+    state: FitState,
+    targets: Targets,
+    key: Array,
+    config: FitConfig,
+    budget: int,
+    length: int,
+    prior: Distillation | None,
+    perceptual: Perceptual | None,
+) -> tuple[FitState, dict[str, Array]]:
+    """`length` steps; metrics are means, but the overflow is the largest."""
+
+    def step(state: FitState, drawn: tuple[Array, Array]) -> tuple[FitState, dict[str, Array]]:
+        index, step_key = drawn
+        target = jax.tree.map(lambda x: x[index], targets)
+        share = state.step / config.steps
+
+        def loss(fitted: Fitted) -> tuple[Array, dict[str, Array]]:
+            value, metrics = _picture_term(fitted, target, config, budget, perceptual)
+            if prior is not None:
+                progress = prior.progress(share)
+                term, overflow = prior_term(
+                    fitted.scene,
+                    prior,
+                    progress,
+                    step_key,
+                    budget,
+                    config.background,
+                    config.antialiased,
+                )
+                value += prior.weight_at(progress) * term
+                metrics["overflow"] = jnp.maximum(metrics["overflow"], overflow)
+            return value, metrics | {"loss": value}
+
+        gradient, metrics = jax.grad(loss, has_aux=True)(state.fitted)
+        updates, adam = ADAM.update(gradient, state.adam)
+        decay = config.decay**share
+        fitted = jax.tree.map(
+            lambda x, update, rate: x - decay * rate * update,
+            state.fitted,
+            updates,
+            _rates(state.fitted, config, share),
+        )
+        if config.noise > 0:
+            size = decay * config.means * config.noise
+            moved = wander(fitted.scene.gaussians, size, jax.random.fold_in(step_key, 1))
+            fitted = fitted._replace(scene=fitted.scene._replace(gaussians=moved))
+        return state._replace(fitted=fitted, adam=adam, step=state.step + 1), metrics
+
+    draw_key, noise_key = jax.random.split(key)
+    drawn = _draw(targets.weights, length, draw_key), jax.random.split(noise_key, length)
+    state, metrics = lax.scan(step, state, drawn)
+    overflow = metrics.pop("overflow").max()
+    return state, {**{name: x.mean() for name, x in metrics.items()}, "overflow": overflow}
+
+
+def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> FitState:
+    """Before the first step, with room for `taught` pictures of the prior."""
+    # Weakly typed leaves would become strong along the way, each time with a new compilation.
+    scene = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), initial)
+    views = 1 if targets.views is None else int(targets.views.max()) + 1
+    fitted = Fitted(scene, no_exposure(views))
+    room = jnp.zeros((taught, *targets.frames.shape[1:]))
+    adam = ADAM.init(jax.tree.map(jnp.asarray, fitted))
+    return FitState(fitted, adam, jnp.int32(0), room, jnp.int32(budget))
+
+
+def _picture_term(
+    fitted: Fitted, target: Targets, config: FitConfig, budget: int, perceptual: Perceptual | None
+) -> tuple[Array, dict[str, Array]]:
+    """The loss of one picture with all pulls."""
+    scene = fitted.scene
+    now = scene.at(target.times)
+    picture = render(
+        now,
+        target.cameras,
+        background=jnp.array(config.background),
+        antialiased=config.antialiased,
+        max_intersections=budget,
+    )
+    rgb = picture.rgb
+    if target.views is not None:
+        rgb = expose(rgb, fitted.exposures, target.views)
+    value = picture_loss(rgb, target.frames, config.dssim)
+    if perceptual is not None:
+        value += config.perceptual * perceptual(rgb, target.frames)
+    value += _pulls(scene, now, config)
+    return value, {"psnr": psnr(rgb, target.frames), "overflow": picture.overflow}
+
+
+def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
+    """Regularisers, see `FitConfig`; what has weight 0 is not computed."""
+    gaussians, value = scene.gaussians, jnp.float32(0)
+    opacities = jax.nn.sigmoid(gaussians.logit_opacities)
+    if config.opacity_pull > 0:
+        value += config.opacity_pull * opacities.mean()
+    if config.scale_pull > 0:
+        value += config.scale_pull * jnp.exp(gaussians.log_scales).mean()
+    if isinstance(scene, DeformingGaussians):
+        variation, bending = roughness(scene.planes)
+        value += config.variation * variation + config.bending * bending
+    elif config.time_pull > 0:
+        seen = lax.stop_gradient(jax.nn.sigmoid(now.logit_opacities))
+        value += config.time_pull * (opacities * seen).mean()
+    return value
+
+
+def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""]) -> Fitted:
+    """The learning rate of every field, to be multiplied with it."""
+    scene = fitted.scene
+    k = scene.gaussians.harmonics.shape[1]
+    gaussians = Gaussians(
+        means=jnp.float32(config.means),
+        quaternions=jnp.float32(config.quaternions),
+        log_scales=jnp.float32(config.log_scales),
+        logit_opacities=jnp.float32(config.opacities),
+        harmonics=jnp.full((1, k, 1), config.colors / 20).at[:, 0].set(config.colors),
+    )
+    if isinstance(scene, DynamicGaussians):
+        rates = DynamicGaussians(
+            gaussians,
+            velocities=jnp.float32(config.velocities),
+            moments=jnp.float32(config.moments),
+            log_durations=jnp.float32(config.durations),
+            logit_gates=jnp.float32(config.gates),
+        )
+    else:
+        moving = share >= config.warm_up
+        planes = jnp.where(moving, config.planes, 0.0)
+        network = jnp.where(moving, config.network, 0.0)
+        box = jnp.float32(0)
+        field = HexPlane(planes, planes)
+        rates = DeformingGaussians(gaussians, field, network, network, network, box)
+    return Fitted(rates, jnp.float32(config.exposures))
+
+
+def _draw(weights: Float[Array, "n"], count: int, key: Array) -> Int[Array, "count"]:
+    """Indices in proportion to the weights, as evenly as `count` allows, in random order."""
+    shift_key, order_key = jax.random.split(key)
+    points = (jnp.arange(count) + jax.random.uniform(shift_key)) / count
+    cumulative = jnp.cumsum(weights) / weights.sum()
+    indices = jnp.searchsorted(cumulative, points, side="right")
+    return jax.random.permutation(order_key, jnp.minimum(indices, weights.shape[0] - 1))

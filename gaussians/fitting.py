@@ -1,0 +1,218 @@
+"""Fitting a dynamic scene to pictures: a fixed number of Gaussians, Adam, one picture per step.
+
+Steps run in jitted chunks. The number of Gaussian-tile intersections is a static shape: a chunk in
+which a picture overflowed is thrown away and repeated from its start with a larger budget. Between
+chunks dead Gaussians are relocated, the prior is asked and the resolution changes.
+The result is a function of the inputs and the key alone, however often the fit was interrupted.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import reduce
+from jaxtyping import Array, Float
+
+from gaussians.clip import clip_budget, render_clip
+from gaussians.deformation import DeformingGaussians, Scene
+from gaussians.distillation import Distillation
+from gaussians.fit_config import FitConfig, Targets, check
+from gaussians.fit_step import FitState, Fitted, Perceptual, first_state, run_chunk
+from gaussians.losses import psnr
+from gaussians.novel_views import cached_frames, flat_cameras
+from gaussians.rasterizer import round_budget
+from gaussians.relocation import dead, relocate
+from gaussians.types import Camera
+
+GROWTH = 1.75  # room for Gaussians to widen: more slows every step, less costs recompilations
+
+
+class FitResult(NamedTuple):
+    """A fitted scene.
+
+    scene: the Gaussians, as many as at the start.
+    psnr: of every target frame at the end, dB, without exposures.
+    exposures: log-gains and offsets of the views, see `exposure`.
+    max_intersections: budget that no step overflowed.
+    """
+
+    scene: Scene
+    psnr: Float[Array, "n"]
+    exposures: Float[Array, "v 2 3"]
+    max_intersections: int
+
+
+def fit(
+    initial: Scene,
+    targets: Targets,
+    config: FitConfig,
+    key: Array,
+    *,
+    report: Callable[[int, dict[str, float]], None] | None = None,
+    distillation: Distillation | None = None,
+    perceptual: Perceptual | None = None,
+    restore: Callable[[FitState], FitState] | None = None,
+    keep: Callable[[FitState], None] | None = None,
+) -> FitResult:
+    """Optimises every parameter of `initial` until it renders `targets`.
+
+    report(step, {"loss", "psnr", "alive"}) is called after each chunk with means over the chunk and
+        the number of Gaussians that are visible at all.
+    distillation adds a prior's opinion at novel cameras in the later steps, see `Distillation`.
+    perceptual: a distance of two pictures in [0, 1], used with `config.perceptual` as its weight.
+    keep(state) is called after each chunk. restore(state) gets the state before the first step and
+        returns the one to go on from: that one, or one kept by a fit with the same inputs.
+
+    Raises ValueError when the targets disagree in number or the scene becomes non-finite.
+    """
+    check(targets, config)
+    cached = distillation if distillation and distillation.form == "cached" else None
+    by_gradient = distillation if distillation and distillation.form == "gradient" else None
+    novel = None if cached is None else flat_cameras(cached)
+    size = config.coarse
+    budget = clip_budget(initial, _shrunk(targets, size).cameras, targets.times, slack=GROWTH)
+    state = first_state(initial, targets, 0 if novel is None else len(novel[1]), budget)
+    if restore is not None:
+        state = restore(state)
+        size = _size(int(state.step) - 1, config) if int(state.step) else size
+
+    for first in range(int(state.step), config.steps, config.chunk):
+        length = min(config.chunk, config.steps - first)
+        chunk_key = jax.random.fold_in(key, first)
+        if _size(first, config) != size:
+            size = _size(first, config)
+            cameras = _shrunk(targets, size).cameras
+            found = clip_budget(state.fitted.scene, cameras, targets.times, slack=GROWTH)
+            state = state._replace(budget=jnp.int32(found))
+        if cached and _due(first, config, cached):
+            tau = jnp.float32(cached.largest_tau(cached.progress(first / config.steps)))
+            taught = cached_frames(
+                state.fitted.scene, cached, tau, chunk_key, config.background, config.antialiased
+            )
+            state = state._replace(taught=taught)
+        now = _shrunk(_targets_at(first, state, targets, config, distillation, novel), size)
+        teaching = by_gradient and first >= by_gradient.start * config.steps
+        prior = by_gradient if teaching else None
+        chunk = partial(run_chunk, config=config, length=length, prior=prior, perceptual=perceptual)
+        state, metrics = _with_growing_budget(chunk, state, now, chunk_key)
+        if not jnp.isfinite(metrics["loss"]):
+            raise ValueError(f"fitting diverged between steps {first} and {first + length}")
+        if first + length < config.relocation * config.steps:
+            state = _relocated(state, jax.random.fold_in(chunk_key, 1), config.growth)
+        if keep is not None:
+            keep(state)
+        if report is not None:
+            alive = (~dead(state.fitted.scene.gaussians)).sum()
+            report(first + length, metrics | {"alive": float(alive)})
+    return _result(state, targets, config)
+
+
+def _with_growing_budget(
+    chunk: Callable[..., tuple[FitState, dict[str, Array]]],
+    state: FitState,
+    targets: Targets,
+    key: Array,
+) -> tuple[FitState, dict[str, float]]:
+    """The chunk, repeated from its start until no picture overflows."""
+    while True:
+        after, metrics = chunk(state, targets, key, budget=int(state.budget))
+        overflow = int(metrics.pop("overflow"))
+        if overflow == 0:
+            return after, {name: float(value) for name, value in metrics.items()}
+        grown = round_budget(int(state.budget) + overflow, GROWTH)
+        state = state._replace(budget=jnp.int32(grown))
+
+
+@partial(jax.jit, static_argnames="growth")
+def _relocated(state: FitState, key: Array, growth: float) -> FitState:
+    """The state after a relocation; exposures are left alone."""
+    fitted, adam = state.fitted, state.adam
+    moments = adam.mu.scene, adam.nu.scene
+    scene, (mu, nu) = relocate(fitted.scene, moments, key, growth)
+    adam = adam._replace(mu=adam.mu._replace(scene=mu), nu=adam.nu._replace(scene=nu))
+    return state._replace(fitted=fitted._replace(scene=scene), adam=adam)
+
+
+def _targets_at(
+    first: int,
+    state: FitState,
+    targets: Targets,
+    config: FitConfig,
+    distillation: Distillation | None,
+    novel: tuple[Camera, Float[Array, "m"]] | None,
+) -> Targets:
+    """The targets of the chunk that begins with a step, the prior's pictures behind.
+
+    Weights are those of the middle of the chunk.
+    """
+    weights, share = targets.weights, first / config.steps
+    progress = jnp.float32(0)
+    if distillation is not None and share >= distillation.start:
+        middle = share + 0.5 * config.chunk / config.steps
+        progress = jnp.asarray(distillation.progress(middle), jnp.float32)
+    if targets.final_weights is not None:
+        weights = weights + progress * (targets.final_weights - weights)
+    if share < config.warm_up and isinstance(state.fitted.scene, DeformingGaussians):
+        weights = jnp.where(targets.times == targets.times.min(), weights, 0.0)
+    targets = targets._replace(weights=weights, final_weights=None)
+    if novel is None or distillation is None:
+        return targets
+    cameras, times = novel
+    if (cameras.width, cameras.height) != (targets.cameras.width, targets.cameras.height):
+        raise ValueError("the novel cameras of distillation must have the targets' picture size")
+    weight = distillation.weight_at(progress) if share >= distillation.start else 0.0
+    views = None if targets.views is None else jnp.zeros(len(times), targets.views.dtype)
+    taught = Targets(
+        state.taught, cameras, times, jnp.full(len(times), weight, jnp.float32), views=views
+    )
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), targets, taught)
+
+
+def _due(first: int, config: FitConfig, prior: Distillation) -> bool:
+    """Whether new cached targets are due before the chunk that begins with step `first`."""
+    span = (1 - prior.start) * config.steps / prior.refreshes
+    steps = [prior.start * config.steps + i * span for i in range(prior.refreshes)]
+    return any(first - config.chunk < step <= first for step in steps)
+
+
+def _size(step: int, config: FitConfig) -> int:
+    """By how much pictures are shrunk at a step; constant within a chunk."""
+    first = step - step % config.chunk
+    levels = config.coarse.bit_length() - 1
+    if levels == 0 or first >= config.sharpen * config.steps:
+        return 1
+    return config.coarse >> int(levels * first / (config.sharpen * config.steps))
+
+
+def _shrunk(targets: Targets, size: int) -> Targets:
+    """Pictures averaged over squares of `size` pixels, cameras that see them."""
+    if size == 1:
+        return targets
+    cameras, scale = targets.cameras, jnp.array([[1 / size], [1 / size], [1.0]])
+    smaller = Camera(
+        cameras.world_to_camera,
+        cameras.intrinsics * scale[None],
+        cameras.width // size,
+        cameras.height // size,
+    )
+    frames = reduce(targets.frames, "n (h a) (w b) c -> n h w c", "mean", a=size, b=size)
+    return targets._replace(frames=frames, cameras=smaller)
+
+
+def _result(state: FitState, targets: Targets, config: FitConfig) -> FitResult:
+    """The scene and how it renders every target."""
+    fitted: Fitted = state.fitted
+    needed = clip_budget(fitted.scene, targets.cameras, targets.times, slack=1.0)
+    budget = max(int(state.budget), needed)
+    pictures = render_clip(
+        fitted.scene,
+        targets.cameras,
+        targets.times,
+        background=jnp.array(config.background),
+        antialiased=config.antialiased,
+        max_intersections=budget,
+    )
+    quality = jax.vmap(psnr)(pictures.rgb, targets.frames)
+    return FitResult(fitted.scene, quality, fitted.exposures, budget)

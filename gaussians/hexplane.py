@@ -1,0 +1,87 @@
+"""A feature field over space and time as six planes (HexPlane, Cao & Johnson 2023).
+
+With p = (x, y, z) in [0, 1]^3 and t in [0, 1], every plane linearly interpolated:
+
+    (1)  feature(p, t) = [ XY(x, y) * ZT(z, t),  XZ(x, z) * YT(y, t),  YZ(y, z) * XT(x, t) ]
+
+so that each of three groups of channels pairs a plane of space with one of the axis it leaves out.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+PAIRS = ((0, 1, 2), (0, 2, 1), (1, 2, 0))  # two axes of a plane of space, and the third
+
+
+class HexPlane(NamedTuple):
+    """Planes with their samples at the corners of the unit square.
+
+    space: XY, XZ, YZ.
+    time: ZT, YT, XT.
+    """
+
+    space: Float[Array, "3 r r f"]
+    time: Float[Array, "3 r t f"]
+
+
+def create(resolution: int, instants: int, features: int, key: Array) -> HexPlane:
+    """Planes of space at random, planes of time at 1: the same field at all times."""
+    space = jax.random.uniform(key, (3, resolution, resolution, features), minval=0.1, maxval=0.5)
+    return HexPlane(space, jnp.ones((3, resolution, instants, features)))
+
+
+def sample(
+    planes: HexPlane, points: Float[Array, "g 3"], time: Float[Array, ""] | float
+) -> Float[Array, "g c"]:
+    """Equation 1 for one instant, c = 3 f channels; beyond the unit cube its border counts."""
+    groups = []
+    for i, (a, b, c) in enumerate(PAIRS):
+        at_time = _along_time(planes.time[i], time)
+        groups.append(
+            _bilinear(planes.space[i], points[:, a], points[:, b]) * _linear(at_time, points[:, c])
+        )
+    return jnp.concatenate(groups, -1)
+
+
+def roughness(planes: HexPlane) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Total variation of all planes along space, and bending of the planes of time along time.
+
+    Means of squared first differences, and of squared second differences.
+    """
+    along_rows, along_columns = jnp.diff(planes.space, axis=1), jnp.diff(planes.space, axis=2)
+    rows_of_time = jnp.diff(planes.time, axis=1)
+    variation = sum((x**2).mean() for x in (along_rows, along_columns, rows_of_time))
+    return jnp.asarray(variation), (jnp.diff(planes.time, 2, axis=2) ** 2).mean()
+
+
+def _place(position: Array, size: int) -> tuple[Array, Array]:
+    """The sample before a position in [0, 1], and how far on it is towards the next."""
+    scaled = jnp.clip(position, 0.0, 1.0) * (size - 1)
+    before = jnp.clip(jnp.floor(lax.stop_gradient(scaled)), 0, size - 2)
+    return before.astype(jnp.int32), scaled - before
+
+
+def _along_time(plane: Float[Array, "r t f"], time: Float[Array, ""] | float) -> Array:
+    """A plane of time at one instant, (r f)."""
+    before, share = _place(jnp.asarray(time), plane.shape[1])
+    first, second = (jnp.take(plane, before + i, axis=1) for i in (0, 1))
+    return (1 - share) * first + share * second
+
+
+def _linear(line: Float[Array, "r f"], x: Float[Array, "g"]) -> Float[Array, "g f"]:
+    before, share = _place(x, line.shape[0])
+    return (1 - share)[:, None] * line[before] + share[:, None] * line[before + 1]
+
+
+def _bilinear(
+    plane: Float[Array, "r c f"], x: Float[Array, "g"], y: Float[Array, "g"]
+) -> Float[Array, "g f"]:
+    (row, u), (column, v) = _place(x, plane.shape[0]), _place(y, plane.shape[1])
+    u, v = u[:, None], v[:, None]
+    upper = (1 - v) * plane[row, column] + v * plane[row, column + 1]
+    lower = (1 - v) * plane[row + 1, column] + v * plane[row + 1, column + 1]
+    return (1 - u) * upper + u * lower

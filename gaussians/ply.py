@@ -1,0 +1,84 @@
+"""3DGS `.ply` files: x y z, f_dc, f_rest (channel by channel), opacity, scale, rot (w x y z)."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+from plyfile import PlyElement
+
+from gaussians.motion import DynamicGaussians
+from gaussians.packed_ply import unpack
+from gaussians.ply_tables import read_columns, read_tables, write_tables
+from gaussians.scene_files import CERTAIN, FormatError, check_finite, host_arrays
+from gaussians.types import Gaussians
+
+
+def save_ply(
+    path: str | Path, scene: Gaussians | DynamicGaussians, time: float | None = None
+) -> None:
+    """Writes a static scene, or a dynamic one as it is at `time` in [0, 1].
+
+    Raises ValueError when the scene is empty or not finite.
+    """
+    if isinstance(scene, DynamicGaussians):
+        if time is None:
+            raise ValueError("a dynamic scene is written for one instant: pass time in [0, 1]")
+        scene = scene.at(time)
+    write_tables(path, {"vertex": splat_columns(scene)})
+
+
+def load_ply(path: str | Path) -> Gaussians:
+    """Reads a 3DGS file of any harmonic degree up to 3, text or binary, plain or packed.
+
+    Raises FileNotFoundError, or FormatError when the file is not a complete scene.
+    """
+    path = Path(path)
+    return read_scene(path, read_tables(path))
+
+
+def read_scene(path: Path, tables: dict[str, PlyElement]) -> Gaussians:
+    """The scene in the tables of a file, plain or packed."""
+    return unpack(path, tables) if "chunk" in tables else read_splats(path, tables["vertex"])
+
+
+def splat_columns(scene: Gaussians) -> dict[str, Float32[ndarray, " g"]]:
+    """The properties of a 3DGS file, in the order in which others write them."""
+    means, quaternions, log_scales, logit_opacities, harmonics = host_arrays(scene)
+    # Files hold all red coefficients, then green, then blue; normals are customary and unused.
+    rest = harmonics[:, 1:].swapaxes(1, 2).reshape(len(means), -1)
+    opacity = logit_opacities[:, None]
+    parts = (means, np.zeros_like(means), harmonics[:, 0], rest, opacity, log_scales, quaternions)
+    columns = np.concatenate(parts, axis=1)
+    return dict(zip(_names(rest.shape[1]), columns.T, strict=True))
+
+
+def read_splats(path: Path, vertex: PlyElement) -> Gaussians:
+    """The scene in the table of a 3DGS file; further properties are left alone."""
+    rest = sum(p.name.startswith("f_rest_") for p in vertex.properties)
+    k = rest // 3 + 1
+    if rest not in (0, 9, 24, 45):
+        raise FormatError(path, "element vertex", f"{rest} f_rest properties", "0, 9, 24 or 45")
+    names = [name for name in _names(rest) if name not in ("nx", "ny", "nz")]
+    columns = read_columns(path, vertex, names)
+    opacity = columns[:, names.index("opacity")]
+    opacity[np.isinf(opacity)] = np.sign(opacity[np.isinf(opacity)]) * CERTAIN
+    check_finite(path, [f"property {name}" for name in names], columns)
+    means, mean_color, rest_color, opacity, scales, quaternions = np.split(
+        columns, np.cumsum([3, 3, rest, 1, 3]), axis=1
+    )
+    rest_color = rest_color.reshape(len(means), 3, k - 1).swapaxes(1, 2)
+    harmonics = np.concatenate([mean_color[:, None], rest_color], 1)
+    return Gaussians(*map(jnp.asarray, (means, quaternions, scales, opacity[:, 0], harmonics)))
+
+
+def _names(rest: int) -> list[str]:
+    return [
+        *("x", "y", "z", "nx", "ny", "nz"),
+        *(f"f_dc_{i}" for i in range(3)),
+        *(f"f_rest_{i}" for i in range(rest)),
+        "opacity",
+        *(f"scale_{i}" for i in range(3)),
+        *(f"rot_{i}" for i in range(4)),
+    ]

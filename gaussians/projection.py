@@ -1,0 +1,102 @@
+"""From Gaussians in the world to ellipses on the screen: the EWA approximation.
+
+With t = R mu + T the centre in the camera, J the Jacobian of (f_x x/z, f_y y/z) at t, and
+Sigma = Q S S^T Q^T the covariance in the world:
+
+    (1)  screen covariance    C = J R Sigma R^T J^T + 0.3 I        (0.3: at least a pixel wide)
+    (2)  falloff at offset d  exp(-(A d_x^2 + 2 B d_x d_y + C d_y^2) / 2),   [A B; B C] = C^-1
+    (3)  antialiasing         opacity *= sqrt(det(C - 0.3 I) / det C)
+
+Constants are gsplat's. J is taken at t with x/z and y/z clamped to 1.3 times the field of view.
+Determinants are taken as |r0 x r1|^2 of the rows r of J R Q S, which cannot cancel: needles and
+huge Gaussians stay finite in values and gradients.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from gaussians.rotation import rotation_matrix
+from gaussians.types import Camera, Gaussians
+
+BLUR = 0.3  # added to the screen covariance, pixels^2
+NEAR = 0.01  # nothing closer than this is drawn, world units
+ALPHA_MIN = 1 / 255  # fainter contributions are skipped
+SIGMAS_MAX = 3.33  # where an opaque Gaussian falls below ALPHA_MIN
+WIDTH_MAX = 1e5  # standard deviation on the screen in pixels; only degenerate input exceeds it
+
+
+class Splats(NamedTuple):
+    """Ellipses on the screen, one per Gaussian.
+
+    centers: pixels.
+    conics: upper triangle (A, B, C) of the inverse screen covariance, 1 / pixels^2.
+    depths: z of the centre, world units.
+    opacities: peak opacity in [0, 1], compensated for the blur when asked.
+    sigmas: how many standard deviations contribute visibly; 0 for what is not drawn. No gradient.
+    half_sizes: half width and height of that ellipse's bounding box, pixels. No gradient.
+    """
+
+    centers: Float[Array, "g 2"]
+    conics: Float[Array, "g 3"]
+    depths: Float[Array, "g"]
+    opacities: Float[Array, "g"]
+    sigmas: Float[Array, "g"]
+    half_sizes: Float[Array, "g 2"]
+
+
+def project(
+    gaussians: Gaussians, opacities: Float[Array, "g"], camera: Camera, *, antialiased: bool
+) -> Splats:
+    """Equations 1 to 3 for every Gaussian; those out of sight get `sigmas` = 0."""
+    rotation, translation = camera.world_to_camera[:3, :3], camera.world_to_camera[None, :3, 3]
+    focal = jnp.stack([camera.intrinsics[0, 0], camera.intrinsics[1, 1]])[None]
+    principal = camera.intrinsics[None, :2, 2]
+    size = jnp.array([[camera.width, camera.height]], jnp.float32)
+
+    in_camera = jnp.einsum("ij,gj->gi", rotation, gaussians.means) + translation
+    depths = in_camera[:, 2]
+    in_front = depths > NEAR
+    z = jnp.where(in_front, depths, 1.0)[:, None]
+    slopes = in_camera[:, :2] / z
+    centers = focal * slopes + principal
+
+    margin = 0.15 * size / focal  # 0.3 of half the field of view
+    clamped = jnp.clip(slopes, -principal / focal - margin, (size - principal) / focal + margin)
+    scales = jnp.exp(jnp.clip(gaussians.log_scales, -30.0, 30.0))
+    scales = jnp.minimum(scales, WIDTH_MAX * z / focal.max())
+    axes = jnp.einsum("ij,gjk->gik", rotation, rotation_matrix(gaussians.quaternions))
+    axes = axes * scales[:, None, :]
+    rows = (axes[:, :2] - clamped[:, :, None] * axes[:, 2:]) * (focal / z)[:, :, None]
+    r0, r1 = rows[:, 0], rows[:, 1]
+
+    xx, xy, yy = (r0 * r0).sum(-1), (r0 * r1).sum(-1), (r1 * r1).sum(-1)
+    sharp_determinant = (jnp.cross(r0, r1) ** 2).sum(-1)
+    determinant = sharp_determinant + BLUR * (xx + yy) + BLUR**2
+    conics = jnp.stack([yy + BLUR, -xy, xx + BLUR], -1) / determinant[:, None]
+    if antialiased:
+        # The floor keeps the square root differentiable for Gaussians seen edge-on.
+        opacities = opacities * jnp.sqrt(jnp.maximum(sharp_determinant / determinant, 1e-12))
+
+    sigmas, half_sizes = lax.stop_gradient(
+        _visible_extent(centers, jnp.stack([xx, yy], -1) + BLUR, opacities, in_front, size)
+    )
+    return Splats(centers, conics, depths, opacities, sigmas, half_sizes)
+
+
+def _visible_extent(
+    centers: Float[Array, "g 2"],
+    variances: Float[Array, "g 2"],
+    opacities: Float[Array, "g"],
+    in_front: Bool[Array, "g"],
+    size: Float[Array, "1 2"],
+) -> tuple[Float[Array, "g"], Float[Array, "g 2"]]:
+    """Standard deviations within which opacity * falloff >= ALPHA_MIN, and their box in pixels."""
+    sigmas = jnp.sqrt(2 * jnp.log(jnp.maximum(opacities / ALPHA_MIN, 1.0)))
+    sigmas = jnp.minimum(sigmas, SIGMAS_MAX)
+    half_sizes = jnp.ceil(sigmas[:, None] * jnp.sqrt(variances))
+    on_screen = ((centers + half_sizes > 0) & (centers - half_sizes < size)).all(-1)
+    visible = in_front & on_screen & (opacities > ALPHA_MIN)
+    return jnp.where(visible, sigmas, 0.0), half_sizes

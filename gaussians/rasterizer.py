@@ -1,0 +1,131 @@
+"""`render`: one camera, one instant; `vmap` or `lax.map` it over cameras and times."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from gaussians import accelerated, harmonics
+from gaussians.binning import MOST, Tiles, bin_quarters, bin_splats, choose_tiles, count_slots
+from gaussians.compositing import composite
+from gaussians.projection import ALPHA_MIN, Splats, project
+from gaussians.types import Camera, Gaussians, Rendering
+
+LARGEST = 1e15  # parameters beyond this, or not a number, make a Gaussian invisible
+
+
+def render(
+    gaussians: Gaussians,
+    camera: Camera,
+    *,
+    background: Float[Array, "3"] | None = None,
+    sh_degree: int | None = None,
+    antialiased: bool = False,
+    max_intersections: int | None = None,
+) -> Rendering:
+    """Renders a picture, differentiable in the Gaussians, the camera and the background.
+
+    background: colour behind everything, black when None.
+    sh_degree: harmonics used, 0 to 3; None uses all that the Gaussians have.
+    antialiased: dims Gaussians thinner than a pixel instead of widening them (3DGS-MCMC, Mip).
+    max_intersections: budget of Gaussian-tile intersections, static; see `intersection_budget`.
+        None counts them first, which needs concrete values, so it is an error under jit.
+
+    What exceeds the budget is missing from the picture and counted in `Rendering.overflow`.
+    Gaussians with parameters that are not finite are not drawn and get zero gradients.
+    """
+    if max_intersections is None:
+        max_intersections = intersection_budget(gaussians, camera, antialiased=antialiased)
+    if sh_degree is None:
+        sh_degree = round(gaussians.harmonics.shape[-2] ** 0.5) - 1
+    if background is None:
+        background = jnp.zeros(3)
+    return _render(gaussians, camera, background, sh_degree, antialiased, max(1, max_intersections))
+
+
+def intersection_budget(
+    gaussians: Gaussians, camera: Camera, *, antialiased: bool = False, slack: float = 1.25
+) -> int:
+    """A budget for `render` from a count pass, `slack` times what these Gaussians need.
+
+    Raises ValueError under jit, where nothing can be counted.
+    """
+    return round_budget(count_intersections(gaussians, camera, antialiased=antialiased), slack)
+
+
+def round_budget(intersections: Int[Array, ""] | int, slack: float = 1.0) -> int:
+    """At least `slack` times a count, in four steps per octave: similar scenes share a compilation.
+
+    Raises ValueError for a traced count, and for one beyond 32-bit arithmetic.
+    """
+    try:
+        needed = int(float(intersections) * slack)
+    except jax.errors.ConcretizationTypeError as error:
+        raise ValueError(
+            "the intersection budget is a static shape and cannot be counted under jit, grad or "
+            "vmap: call gaussians.intersection_budget outside and pass max_intersections"
+        ) from error
+    if needed >= MOST:
+        raise ValueError(
+            f"{needed} or more Gaussian-tile intersections, at most {MOST} can be counted: are the "
+            "scales of the Gaussians right for this scene?"
+        )
+    step = max(256, 1 << max(0, needed.bit_length() - 3))
+    return max(step, -(-needed // step) * step)
+
+
+@partial(jax.jit, static_argnames="antialiased")
+def count_intersections(
+    gaussians: Gaussians, camera: Camera, *, antialiased: bool = False
+) -> Int[Array, ""]:
+    """How many Gaussian-tile intersections `render` needs room for."""
+    splats, tiles, _ = _splats(gaussians, camera, antialiased)
+    return count_slots(splats, tiles)
+
+
+@partial(jax.jit, static_argnames=("sh_degree", "antialiased", "slots"))
+def _render(
+    gaussians: Gaussians,
+    camera: Camera,
+    background: Float[Array, "3"],
+    sh_degree: int,
+    antialiased: bool,
+    slots: int,
+) -> Rendering:
+    splats, tiles, gaussians = _splats(gaussians, camera, antialiased)
+    still = jax.tree.map(lax.stop_gradient, splats)
+    eye = -camera.world_to_camera[:3, :3].T @ camera.world_to_camera[:3, 3]
+    rgb = harmonics.colors(gaussians.harmonics, gaussians.means - eye[None], sh_degree)
+    a, b, c = splats.conics.T
+    log_opacity = jnp.log(jnp.maximum(splats.opacities, ALPHA_MIN / 2))
+    features = jnp.stack([*splats.centers.T, -a / 2, -b, -c / 2, log_opacity], -1)
+    features = jnp.concatenate([features, rgb, splats.depths[:, None]], -1)
+
+    if jax.default_backend() == "cpu":
+        bins = bin_quarters(still, tiles, slots)
+        image = jnp.asarray(composite(features, bins, tiles.quarters))
+    else:
+        bins = bin_splats(still, tiles, slots)
+        image = jnp.asarray(accelerated.composite(features, bins, tiles))
+    image = image[: camera.height, : camera.width]
+    rgb, depth, left = image[..., :3], image[..., 3], image[..., 4]
+    covered = left < 1.0
+    depth = jnp.where(covered, depth / jnp.where(covered, 1 - left, 1.0), 0.0)
+    return Rendering(rgb + left[..., None] * background[None, None], depth, 1 - left, bins.overflow)
+
+
+def _splats(
+    gaussians: Gaussians, camera: Camera, antialiased: bool
+) -> tuple[Splats, Tiles, Gaussians]:
+    """Projects, after silencing what is not finite; returns also the tiles and the clean scene."""
+    sane = jnp.ones(gaussians.means.shape[0], bool)
+    for field in gaussians:
+        sane &= (jnp.abs(field) < LARGEST).reshape(sane.shape[0], -1).all(-1)
+    clean = Gaussians(
+        *(jnp.where(sane.reshape(-1, *(1,) * (x.ndim - 1)), x, 0.0) for x in gaussians)
+    )
+    opacities = jnp.where(sane, jax.nn.sigmoid(clean.logit_opacities), 0.0)
+    splats = project(clean, opacities, camera, antialiased=antialiased)
+    return splats, choose_tiles(camera.width, camera.height, sane.shape[0]), clean

@@ -1,0 +1,123 @@
+"""Relocation and noise after 3DGS-MCMC (Kheradmand et al. 2024), with static shapes.
+
+A Gaussian whose opacity has fallen to `DEAD` is of no use where it is and moves onto a live one,
+drawn in proportion to opacity. When N Gaussians come to share one place, the picture stays nearly
+the same if the common opacity o and scales S become
+
+    (1)  o' = 1 - (1 - o)^(1/N)
+    (2)  S' = S o / sum_{k=1..N} C(N, k) (-1)^(k-1) o'^k / sqrt(k)
+
+(the paper's double sum, its inner sum done). Adam's moments start again at both ends of a move.
+A scene may have more room than Gaussians: the rest is dead from the start and comes to life here.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from gaussians.deformation import Scene
+from gaussians.rotation import rotation_matrix
+from gaussians.types import Gaussians
+
+DEAD = 0.005  # opacity
+ASLEEP = -12.0  # logit of the opacity of unused room
+MOST = 16  # copies that equation 2 is tabulated for; float32 would lose it beyond about 50
+STEEP, KNEE = 100.0, 0.995  # noise is for Gaussians whose transparency is above the knee
+
+
+def with_room(scene: Scene, capacity: int) -> Scene:
+    """The scene with dead Gaussians behind its own, `capacity` in all.
+
+    Raises ValueError when it has more already.
+    """
+    count = scene.gaussians.means.shape[0]
+    if count > capacity:
+        raise ValueError(f"capacity {capacity} is less than the {count} Gaussians there are")
+
+    def padded(x: Array) -> Array:
+        return jnp.pad(x, [(0, capacity - count)] + [(0, 0)] * (x.ndim - 1))
+
+    larger = scene.map_gaussians(padded)
+    opacities = larger.gaussians.logit_opacities.at[count:].set(ASLEEP)
+    return larger._replace(gaussians=larger.gaussians._replace(logit_opacities=opacities))
+
+
+def dead(gaussians: Gaussians) -> Bool[Array, "g"]:
+    """Which Gaussians contribute nothing."""
+    return jax.nn.sigmoid(gaussians.logit_opacities) <= DEAD
+
+
+def relocate(
+    scene: Scene, moments: tuple[Scene, ...], key: Array, growth: float
+) -> tuple[Scene, tuple[Scene, ...]]:
+    """Moves dead Gaussians onto live ones, at most `growth` times as many as are alive.
+
+    `moments` are those of Adam, 0 afterwards for every Gaussian that moved or was moved onto.
+    """
+    gone = dead(scene.gaussians)
+    moving = gone & (jnp.cumsum(gone) <= jnp.floor(growth * (~gone).sum()))
+    source, copies = _sources(scene.gaussians, gone, moving, key)
+    touched = moving | (copies > 1)
+    moved = scene.map_gaussians(lambda x: x[source])
+    shared = split(moved.gaussians, copies)
+    gaussians = jax.tree.map(partial(_where, touched), shared, moved.gaussians)
+
+    def restarted(x: Array) -> Array:
+        return _where(touched, jnp.zeros_like(x), x)
+
+    still = tuple(moment.map_gaussians(restarted) for moment in moments)
+    return moved._replace(gaussians=gaussians), still
+
+
+def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:
+    """Each Gaussian as one of `copies` that together look like it, equations 1 and 2."""
+    n = jnp.clip(copies, 1, MOST)
+    opacity = jax.nn.sigmoid(gaussians.logit_opacities)
+    log_left = jax.nn.log_sigmoid(-gaussians.logit_opacities) / n  # log(1 - o')
+    shared = -jnp.expm1(log_left)
+    k = jnp.arange(1.0, MOST + 1)
+    series = (_series()[n] * shared[:, None] ** k[None]).sum(-1)
+    return gaussians._replace(
+        logit_opacities=jnp.log(shared) - log_left,
+        log_scales=gaussians.log_scales + jnp.log(opacity / series)[:, None],
+    )
+
+
+def wander(gaussians: Gaussians, size: Float[Array, ""], key: Array) -> Gaussians:
+    """Moves the centres of the nearly transparent at random, by about `size` of their own extent.
+
+    `size` is variances per step of a Langevin sampler, a multiple of the rate of the centres.
+    """
+    opacity = jax.nn.sigmoid(gaussians.logit_opacities)
+    amount = size * jax.nn.sigmoid(STEEP * (1 - opacity - KNEE))
+    axes = rotation_matrix(gaussians.quaternions)
+    local = jnp.einsum("gij,gi->gj", axes, jax.random.normal(key, gaussians.means.shape))
+    spread = jnp.einsum("gij,gj->gi", axes, jnp.exp(2 * gaussians.log_scales) * local)
+    return gaussians._replace(means=gaussians.means + amount[:, None] * spread)
+
+
+def _sources(
+    gaussians: Gaussians, gone: Bool[Array, "g"], moving: Bool[Array, "g"], key: Array
+) -> tuple[Int[Array, "g"], Int[Array, "g"]]:
+    """For every slot the Gaussian that it will hold, and how many slots hold the same one."""
+    g = gone.shape[0]
+    weight = jnp.cumsum(jnp.where(gone, 0.0, jax.nn.sigmoid(gaussians.logit_opacities)))
+    drawn = jnp.searchsorted(weight, weight[-1] * jax.random.uniform(key, (g,)), side="right")
+    source = jnp.where(moving, jnp.minimum(drawn, g - 1), jnp.arange(g))
+    return source, jnp.zeros(g, jnp.int32).at[source].add(1)[source]
+
+
+def _series() -> Float[Array, "n k"]:
+    """C(n, k) (-1)^(k-1) / sqrt(k) for n up to MOST and k from 1."""
+    rows = [
+        [math.comb(n, k) * (-1) ** (k - 1) / math.sqrt(k) for k in range(1, MOST + 1)]
+        for n in range(MOST + 1)
+    ]
+    return jnp.asarray(rows, jnp.float32)
+
+
+def _where(mask: Bool[Array, "g"], a: Array, b: Array) -> Array:
+    return jnp.where(mask.reshape(-1, *(1,) * (a.ndim - 1)), a, b)

@@ -1,0 +1,67 @@
+"""The values that every part of the renderer exchanges: scenes, cameras, pictures.
+
+Parameters are raw, exactly as a 3DGS `.ply` stores them (log-scales, logit-opacities, harmonic
+coefficients), so that optimisers, files and the renderer see the same numbers.
+Cameras are OpenCV: x right, y down, z forward; pixel centres lie at +0.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Float, Int
+
+
+class Gaussians(NamedTuple):
+    """A static scene of `g` Gaussians in world units.
+
+    means: centres.
+    quaternions: orientation (w, x, y, z), normalised when used; the zero quaternion is no rotation.
+    log_scales: natural logarithm of the standard deviation along each local axis.
+    logit_opacities: opacity before the sigmoid.
+    harmonics: spherical-harmonic colour, `k` = (degree + 1)^2 coefficients, the first is the mean.
+    """
+
+    means: Float[Array, "*b g 3"]
+    quaternions: Float[Array, "*b g 4"]
+    log_scales: Float[Array, "*b g 3"]
+    logit_opacities: Float[Array, "*b g"]
+    harmonics: Float[Array, "*b g k 3"]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["world_to_camera", "intrinsics"],
+    meta_fields=["width", "height"],
+)
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera; with leading axes on both arrays it is a batch for `vmap` or `lax.map`.
+
+    world_to_camera: rigid motion from world to OpenCV camera coordinates.
+    intrinsics: focal lengths and principal point in pixels, no skew.
+    width, height: picture size in pixels, static under jit.
+    """
+
+    world_to_camera: Float[Array, "*b 4 4"]
+    intrinsics: Float[Array, "*b 3 3"]
+    width: int
+    height: int
+
+
+class Rendering(NamedTuple):
+    """One picture.
+
+    rgb: colour composited over the background; in [0, 1] when the harmonics are.
+    depth: expected z of what is seen, in world units; 0 where nothing is.
+    alpha: coverage in [0, 1].
+    overflow: Gaussian-tile intersections beyond the budget. Above 0, the picture lacks them.
+    """
+
+    rgb: Float[Array, "*b h w 3"]
+    depth: Float[Array, "*b h w"]
+    alpha: Float[Array, "*b h w"]
+    overflow: Int[Array, "*b"]

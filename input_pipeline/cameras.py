@@ -1,0 +1,186 @@
+"""Cameras in numpy: OpenCV axes (x right, y down, z forward), `world_to_camera`, pixels.
+
+A point x of the world lands at p = K (R x + t), pixel (p_x / p_z, p_y / p_z); the centre of the
+upper left pixel is (0.5, 0.5), so an image of `w` columns spans 0..w. Rigid transforms are 4x4
+matrices with the last row 0 0 0 1. Leading axes `...` are free everywhere.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+ROTATION_TOLERANCE = 1e-3  # of R R^T against the identity: text files keep about four digits
+OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 4"]:
+    """The inverse of rigid transforms: camera-to-world from world-to-camera and back."""
+    rotation = np.swapaxes(transform[..., :3, :3], -1, -2)
+    return _rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
+
+
+def centers(world_to_camera: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 3"]:
+    """Where the cameras stand, in world units."""
+    return invert(world_to_camera)[..., :3, 3]
+
+
+def swap_opengl_opencv(
+    camera_to_world: Float[np.ndarray, "... 4 4"],
+) -> Float[np.ndarray, "... 4 4"]:
+    """Camera-to-world between OpenGL axes (y up, z backward) and OpenCV axes, either way."""
+    return camera_to_world @ OPENGL_FROM_OPENCV.astype(camera_to_world.dtype)
+
+
+def look_at(
+    center: Float[np.ndarray, "... 3"],
+    target: Float[np.ndarray, "... 3"],
+    up: Float[np.ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
+) -> Float[np.ndarray, "... 4 4"]:
+    """World-to-camera of cameras at `center` that see `target` in the middle, `up` upwards.
+
+    Raises:
+      ValueError: if a camera stands on its target or looks along `up`.
+    """
+    forward = np.asarray(target, np.float64) - center
+    right = np.cross(forward, up)
+    if not (np.linalg.norm(right, axis=-1) > 1e-9).all():
+        raise ValueError(f"look_at: found a view along {up} or of length 0, expected another up")
+    down = np.cross(forward, right)
+    axes = np.stack([right, down, forward], -2)
+    rotation = axes / np.linalg.norm(axes, axis=-1, keepdims=True)
+    return _rigid(rotation, -(rotation @ np.asarray(center)[..., None])[..., 0])
+
+
+def orbit(
+    azimuth: Float[np.ndarray, "..."],
+    elevation: Float[np.ndarray, "..."],
+    distance: Float[np.ndarray, "..."] | float = 1.0,
+    pivot: tuple[float, float, float] = (0.0, 0.0, 1.0),
+) -> Float[np.ndarray, "... 4 4"]:
+    """World-to-camera of cameras on a sphere around `pivot`, all looking at it.
+
+    With the default pivot, angles 0 and distance 1 are the source camera itself (the identity).
+
+    Args:
+      azimuth: degrees; positive moves the camera to its right.
+      elevation: degrees in (-90, 90); positive moves it up.
+      distance: world units from the pivot.
+      pivot: world coordinates.
+    """
+    azimuth, elevation = np.broadcast_arrays(np.radians(azimuth), np.radians(elevation))
+    offset = np.stack(
+        [
+            np.cos(elevation) * np.sin(azimuth),
+            -np.sin(elevation),
+            -np.cos(elevation) * np.cos(azimuth),
+        ],
+        -1,
+    )
+    return look_at(np.asarray(pivot) + np.asarray(distance)[..., None] * offset, np.asarray(pivot))
+
+
+def relative_to(
+    world_to_camera: Float[np.ndarray, "... 4 4"], reference: Float[np.ndarray, "4 4"]
+) -> Float[np.ndarray, "... 4 4"]:
+    """The same cameras with the camera `reference` (world-to-camera) as the world frame."""
+    return world_to_camera @ invert(reference)
+
+
+def rescale(
+    world_to_camera: Float[np.ndarray, "... 4 4"], unit: float
+) -> Float[np.ndarray, "... 4 4"]:
+    """The same cameras where `unit` of the old world units is one new unit.
+
+    Raises:
+      ValueError: if the unit is not finite and positive.
+    """
+    if not (np.isfinite(unit) and unit > 0):
+        raise ValueError(f"world unit: found {unit}, expected a finite positive length")
+    return _rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
+
+
+def unproject(
+    depth: Float[np.ndarray, "h w"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    world_to_camera: Float[np.ndarray, "4 4"],
+) -> Float[np.ndarray, "h w 3"]:
+    """World coordinates of what each pixel shows at z-depth `depth`."""
+    y, x = np.mgrid[: depth.shape[0], : depth.shape[1]] + 0.5
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T
+    camera_to_world = invert(world_to_camera)
+    seen = rays * depth[..., None]
+    return seen @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
+
+
+def intrinsics_from_fov(degrees: float, height: int, width: int) -> Float[np.ndarray, "3 3"]:
+    """Square pixels, principal point in the middle, horizontal field of view `degrees`."""
+    focal = 0.5 * width / np.tan(np.radians(degrees) / 2)
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+
+
+def crop_intrinsics(
+    intrinsics: Float[np.ndarray, "... 3 3"], *, top: float, left: float
+) -> Float[np.ndarray, "... 3 3"]:
+    """Intrinsics after `top` rows and `left` columns are cut away."""
+    cropped = np.array(intrinsics)
+    cropped[..., 0, 2] -= left
+    cropped[..., 1, 2] -= top
+    return cropped
+
+
+def resize_intrinsics(
+    intrinsics: Float[np.ndarray, "... 3 3"], *, rows: float, columns: float
+) -> Float[np.ndarray, "... 3 3"]:
+    """Intrinsics after resizing by the factors `rows` (of the height) and `columns` (of the width).
+
+    Pixel centres at +0.5 make this a plain scaling of the first two rows.
+    """
+    return np.array([columns, rows, 1.0], intrinsics.dtype)[:, None] * intrinsics
+
+
+def check_cameras(
+    intrinsics: Float[np.ndarray, "v 3 3"], world_to_camera: Float[np.ndarray, "v t 4 4"]
+) -> None:
+    """Refuse cameras that cannot be right.
+
+    Raises:
+      ValueError: naming the field, what was found and what was expected: wrong shapes, NaN, a last
+        row other than 0 0 0 1 (0 0 1 for intrinsics), rotations that are not orthonormal or that
+        mirror, focal lengths that are not positive.
+    """
+    v = len(world_to_camera)
+    shape = world_to_camera.shape
+    _require("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
+    _require("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
+    _check_matrices("intrinsics", intrinsics, np.array([0, 0, 1]))
+    _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
+    focal = intrinsics[:, [0, 1], [0, 1]].min()
+    _require("intrinsics", focal > 0, f"focal length {focal}", "positive pixels")
+    rotation = world_to_camera[..., :3, :3].astype(np.float64)
+    error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
+    orthonormal = f"rotations orthonormal to {ROTATION_TOLERANCE}"
+    _require("world_to_camera", error < ROTATION_TOLERANCE, f"an error of {error:.2g}", orthonormal)
+    upright = np.linalg.det(rotation).min() > 0
+    _require("world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)")
+
+
+def _check_matrices(field: str, matrices: np.ndarray, last_row: np.ndarray) -> None:
+    bad = np.count_nonzero(~np.isfinite(matrices))
+    _require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
+    rows = matrices[..., -1, :].reshape(-1, last_row.size)
+    worst = rows[np.abs(rows - last_row).max(axis=1).argmax()]
+    _require(field, np.allclose(worst, last_row), f"last row {worst}", last_row)
+
+
+def _require(field: str, holds: bool | np.bool, found: object, expected: object) -> None:
+    if not holds:
+        raise ValueError(f"{field}: found {found}, expected {expected}")
+
+
+def _rigid(
+    rotation: Float[np.ndarray, "... 3 3"], translation: Float[np.ndarray, "... 3"]
+) -> Float[np.ndarray, "... 4 4"]:
+    transform = np.zeros((*translation.shape[:-1], 4, 4), rotation.dtype)
+    transform[..., :3, :3] = rotation
+    transform[..., :3, 3] = translation
+    transform[..., 3, 3] = 1
+    return transform

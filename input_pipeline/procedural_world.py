@@ -1,0 +1,237 @@
+"""Random dynamic worlds: what is in a procedural scene and where it is at a given time.
+
+A world is a box room or (35 %) an open ground under a sky, eleven primitives (ellipsoids, boxes,
+capsules), most of them moving, and in half of the worlds an articulated walker that borrows six of
+the slots. Everything is a pure function of a PRNG key with static shapes, so that `jit`, `vmap` and
+any accelerator apply.
+
+World axes: x right, y *down* (the floor is at positive y), z forward. The unit of length here is
+the distance of the source camera to the point that it looks at; `procedural.py` rescales to the
+project's unit (median source depth) once depth is known. Angles are radians, times seconds.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+ELLIPSOIDS, BOXES, CAPSULES = 4, 3, 4
+OBJECTS = ELLIPSOIDS + BOXES + CAPSULES
+FACES = 6  # -x +x -y(ceiling) +y(floor) -z +z
+MATERIALS = OBJECTS + FACES
+DRAWS = 1024  # uniform numbers that a world may use
+WALKER_SLOTS = (0, 1, *range(ELLIPSOIDS + BOXES, OBJECTS))  # torso, head, two legs, two arms
+
+Uniform = Callable[..., Float[Array, "..."]]  # (shape, low, high) -> the next draws
+
+
+class Walker(NamedTuple):
+    """An articulated figure; scalars of shape ()."""
+
+    present: Bool[Array, ""]
+    size: Float[Array, ""]
+    gait: Float[Array, ""]  # angular frequency of the limbs
+    heading: Float[Array, ""]
+    turning: Float[Array, ""]  # radians per second
+    speed: Float[Array, ""]
+    lift: Float[Array, ""]  # how far the arms are raised, radians
+    start: Float[Array, "2"]  # x, z
+
+
+class Materials(NamedTuple):
+    """Solid textures of the objects and then of the six faces of the room (m = MATERIALS)."""
+
+    kind: Int[Array, "m"]  # checker, stripes, noise, marble, gradient, plain
+    color_a: Float[Array, "m 3"]
+    color_b: Float[Array, "m 3"]
+    frequency: Float[Array, "m"]
+    rotation: Float[Array, "m 3 3"]
+    phase: Float[Array, "m 3"]
+
+
+class World(NamedTuple):
+    """All parameters of a scene (g = OBJECTS)."""
+
+    room_min: Float[Array, "3"]
+    room_max: Float[Array, "3"]
+    outdoor: Bool[Array, ""]
+    present: Bool[Array, "g"]
+    center: Float[Array, "g 3"]
+    size: Float[Array, "g 3"]  # semi-axes; for capsules (radius, half length, unused)
+    sway: Float[Array, "g 2 3"]  # amplitudes of two sinusoids of the centre
+    sway_frequency: Float[Array, "g 2 1"]
+    sway_phase: Float[Array, "g 2 1"]
+    orientation: Float[Array, "g 3"]  # rotation vector at time 0
+    spin: Float[Array, "g 3"]  # its change per second
+    walker: Walker
+    materials: Materials
+    light: Float[Array, "3"]  # unit vector towards the light
+    light_color: Float[Array, "3"]
+    ambient: Float[Array, ""]
+    exposure: Float[Array, ""]
+
+
+class Objects(NamedTuple):
+    """The primitives at one instant: pose (object to world) and size."""
+
+    center: Float[Array, "g 3"]
+    rotation: Float[Array, "g 3 3"]
+    size: Float[Array, "g 3"]
+
+
+def rotation_from_vector(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]:
+    """Rodrigues' formula; finite at zero."""
+    angle = jnp.sqrt((vector * vector).sum(-1) + 1e-9)[..., None, None]
+    x, y, z = jnp.moveaxis(vector / angle[..., 0], -1, 0)
+    o = jnp.zeros_like(x)
+    cross = jnp.stack([o, -z, y, z, o, -x, -y, x, o], -1).reshape(*vector.shape, 3)
+    identity = jnp.broadcast_to(jnp.eye(3), cross.shape)
+    return identity + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) * cross @ cross
+
+
+def _uniform_stream(key: PRNGKeyArray) -> Uniform:
+    """Consecutive slices of one vector of draws: one random call compiles faster than thirty."""
+    draws = jax.random.uniform(key, (DRAWS,))
+    used = 0
+
+    def uniform(shape=(), low=0.0, high=1.0):
+        nonlocal used
+        first, used = used, used + math.prod(shape)
+        return low + (high - low) * draws[first:used].reshape(shape)
+
+    return uniform
+
+
+def sample_world(key: PRNGKeyArray) -> World:
+    """Draw a world."""
+    uniform = _uniform_stream(key)
+
+    outdoor = uniform() < 0.35
+    wall = jnp.where(outdoor, uniform((3,), 4.0, 9.0), uniform((3,), 1.25, 2.6))
+    floor = uniform((), 0.12, 0.45)
+    ceiling = jnp.where(outdoor, 6.0, uniform((), 1.0, 2.2))
+
+    capsule = jnp.stack([uniform((CAPSULES,), 0.03, 0.07), uniform((CAPSULES,), 0.06, 0.2)], -1)
+    size = uniform((OBJECTS, 3), 0.06, 0.2)
+    size = size.at[-CAPSULES:].set(jnp.pad(capsule, ((0, 0), (0, 1))))
+    resting = uniform((OBJECTS,)) < 0.55
+    spread, corner = jnp.array([[1.1, 0.55, 1.1]]), jnp.array([[0.55, 0.35, 0.55]])
+    center = uniform((OBJECTS, 3)) * spread - corner
+    on_floor = floor - size[:, 1]
+    center = center.at[:, 1].set(jnp.where(resting, on_floor, jnp.minimum(center[:, 1], on_floor)))
+
+    moving = (uniform((OBJECTS,)) < 0.7).astype(jnp.float32)
+    vertical = jnp.where(resting, 0.0, 0.6)  # what rests on the floor stays on it
+    freedom = jnp.stack([jnp.ones(OBJECTS), vertical, jnp.ones(OBJECTS)], -1) * moving[:, None]
+    upright = jnp.where(resting[:, None], jnp.array([[0.0, 1.0, 0.0]]), 1.0)
+
+    walker = Walker(
+        present=uniform() < 0.5,
+        size=uniform((), 0.09, 0.16),
+        gait=uniform((), 3.0, 9.0),
+        heading=uniform((), 0.0, 2 * jnp.pi),
+        turning=uniform((), -1.5, 1.5),
+        speed=uniform((), 0.0, 0.5),
+        lift=uniform(),
+        start=uniform((2,), -0.3, 0.3),
+    )
+    is_walker = jnp.zeros(OBJECTS, bool).at[jnp.array(WALKER_SLOTS)].set(True)
+    light = uniform((3,), -1.7, 1.7) * jnp.array([1.0, 0.4, 1.0]) + jnp.array([0.0, -1.3, 0.0])
+    return World(
+        room_min=jnp.stack([-wall[0], -ceiling, -wall[2]]),
+        room_max=jnp.stack([wall[0], floor, wall[2]]),
+        outdoor=outdoor,
+        present=(uniform((OBJECTS,)) < uniform((), 0.35, 0.85)) | (is_walker & walker.present),
+        center=center,
+        size=size,
+        sway=uniform((OBJECTS, 2, 3), -0.22, 0.22) * freedom[:, None],
+        sway_frequency=uniform((OBJECTS, 2, 1), 1.0, 4.0),
+        sway_phase=uniform((OBJECTS, 2, 1), 0.0, 2 * jnp.pi),
+        orientation=uniform((OBJECTS, 3), -1.0, 1.0) * upright * 3.0,
+        spin=uniform((OBJECTS, 3), -2.5, 2.5) * upright * moving[:, None],
+        walker=walker,
+        materials=_sample_materials(uniform, outdoor),
+        light=light / jnp.linalg.norm(light),
+        light_color=1 - uniform((3,), 0.0, 0.25),
+        ambient=uniform((), 0.35, 0.75),
+        exposure=uniform((), 0.8, 1.2),
+    )
+
+
+def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
+    color_a, color_b = _colors(uniform), _colors(uniform)
+    similar = uniform((MATERIALS, 1)) < 0.4
+    object_frequency = jnp.exp(uniform((OBJECTS,), 1.1, 2.9))
+    face_frequency = jnp.exp(uniform((FACES,), 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
+    tilt = jnp.where(jnp.arange(MATERIALS) < OBJECTS, 1.7, 0.4)  # walls keep their grain
+    return Materials(
+        kind=jnp.floor(uniform((MATERIALS,), 0.0, 6.0)).astype(jnp.int32),
+        color_a=color_a,
+        color_b=jnp.where(similar, (color_a + color_b) / 2, color_b),
+        frequency=jnp.concatenate([object_frequency, face_frequency]),
+        rotation=rotation_from_vector(uniform((MATERIALS, 3), -1.0, 1.0) * tilt[:, None]),
+        phase=uniform((MATERIALS, 3), 0.0, 50.0),
+    )
+
+
+def _colors(uniform: Uniform) -> Float[Array, "m 3"]:
+    """Random colours by hue, saturation and value."""
+    hue, saturation, value = uniform((3, MATERIALS, 1))
+    saturation = 0.9 * saturation**0.7
+    rgb = jnp.clip(jnp.abs((hue * 6 + jnp.array([[0.0, 4.0, 2.0]])) % 6 - 3) - 1, 0, 1)
+    return (0.2 + 0.8 * value) * (1 - saturation + saturation * rgb)
+
+
+def objects_at(world: World, time: Float[Array, ""]) -> Objects:
+    """Poses and sizes of all primitives at `time` (seconds)."""
+    sway = world.sway * jnp.sin(world.sway_frequency * time + world.sway_phase)
+    center = world.center + sway.sum(1)
+    rotation = rotation_from_vector(world.orientation + world.spin * time)
+    figure = _walker_at(world.walker, world.room_max[1], time)
+    slots = jnp.array(WALKER_SLOTS)
+
+    def place(values, replacement):
+        kept = jnp.where(world.walker.present, replacement, values[slots])
+        return values.at[slots].set(kept)
+
+    return Objects(
+        place(center, figure.center),
+        place(rotation, figure.rotation),
+        place(world.size, figure.size),
+    )
+
+
+def _walker_at(walker: Walker, floor: Float[Array, ""], time: Float[Array, ""]) -> Objects:
+    """Torso, head, two legs and two arms that swing in opposite phase."""
+    scale, leg = walker.size, 1.1 * walker.size
+    heading = walker.heading + walker.turning * time
+    zero = jnp.zeros_like(heading)
+    forward = jnp.stack([jnp.cos(heading), zero, jnp.sin(heading)])
+    side = jnp.stack([-jnp.sin(heading), zero, jnp.cos(heading)])
+    up = jnp.array([0.0, -1.0, 0.0])
+    drift = jnp.stack([jnp.cos(walker.heading), jnp.sin(walker.heading)])
+    ground = walker.start + drift * walker.speed * (time - 0.5)
+    bounce = 0.05 * scale * jnp.sin(2 * walker.gait * time)
+    height = floor - 2 * leg - 0.6 * scale - bounce
+    torso = jnp.stack([ground[0], height, ground[1]])
+
+    def limb(joint, phase, raised, half_length, radius):
+        swing = 0.7 * jnp.sin(walker.gait * time + phase) + raised
+        along = jnp.sin(swing) * forward - jnp.cos(swing) * up
+        axes = jnp.stack([jnp.cross(along, side), along, side], 1)
+        return joint + along * half_length, axes, jnp.stack([radius, half_length, zero])
+
+    hip, shoulder = torso - up * 0.5 * scale, torso + up * 0.5 * scale
+    body = jnp.stack([forward, -up, jnp.cross(forward, -up)], 1)
+    parts = [
+        (torso, body, jnp.array([0.5, 0.95, 0.65]) * scale),
+        (torso + up * 1.45 * scale, body, jnp.array([0.42, 0.5, 0.42]) * scale),
+        limb(hip + side * 0.35 * scale, 0.0, 0.0, leg, 0.2 * scale),
+        limb(hip - side * 0.35 * scale, jnp.pi, 0.0, leg, 0.2 * scale),
+        limb(shoulder + side * 0.75 * scale, jnp.pi, walker.lift, 0.7 * scale, 0.15 * scale),
+        limb(shoulder - side * 0.75 * scale, 0.0, walker.lift, 0.7 * scale, 0.15 * scale),
+    ]
+    return Objects(*(jnp.stack(values) for values in zip(*parts, strict=True)))

@@ -1,0 +1,102 @@
+"""The record: one synchronized multi-view clip, as importers write it and the loader reads it.
+
+All views see the same instants. Pictures stay encoded, and all frames of a view have one size. The
+world frame and its unit are the capture's own; `transforms.to_source` moves them to the source
+camera. A field that a capture lacks is empty (`""`, `b""`, size 0) or 0, never absent.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float16, Float32, Shaped
+
+from input_pipeline.cameras import check_cameras
+
+VERSION = 1
+
+
+class Example(NamedTuple):
+    """One clip of `v` views and `t` instants."""
+
+    version: int
+    """Version of this schema, `VERSION`."""
+    scene_id: str
+    """Clips of one scene share it, so that no split cuts a scene in two."""
+    fps: float
+    """Nominal frames per second; `timestamps` are what counts."""
+    timestamps: Float32[np.ndarray, "v t"]
+    """Seconds since the clip's first instant, increasing within a view."""
+    frames: Shaped[np.ndarray, "v t"]
+    """JPEG files (bytes)."""
+    intrinsics: Float32[np.ndarray, "v 3 3"]
+    """Of the stored frames, in pixels, pixel centres at +0.5."""
+    world_to_camera: Float32[np.ndarray, "v t 4 4"]
+    """Rigid, OpenCV axes (x right, y down, z forward)."""
+    distortion: Float32[np.ndarray, "v 8"]
+    """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6 of the stored frames; 0 if there is none."""
+    depth16: Shaped[np.ndarray, "v t"]
+    """16-bit PNG files (bytes) with the bits of float16 z-depth in world units, 0 where unknown;
+    `b""` where a frame has no depth."""
+    latents: Float16[np.ndarray, "v f h w c"]
+    """A codec's latents of each view, `f` latent frames; size 0 if not encoded."""
+    caption: str
+    """What happens, in words."""
+    unit: float
+    """Metres in one world unit; 0 if the capture has no metric scale."""
+    source: str
+    """The dataset or capture, and where in it."""
+    license: str
+    """SPDX identifier, or the words of the owner."""
+
+
+def validate(example: Example) -> Example:
+    """Return the example if every field keeps its promise.
+
+    Raises:
+      ValueError: naming the field, what was found and what was expected.
+    """
+    _require("version", example.version == VERSION, example.version, VERSION)
+    for field in ("scene_id", "caption", "source", "license"):
+        kind = type(getattr(example, field))
+        _require(field, kind is str, kind.__name__, "str")
+    _require("fps", 0 < example.fps < np.inf, example.fps, "a positive number")
+    _require("unit", 0 <= example.unit < np.inf, example.unit, "metres, or 0 if unknown")
+    _require("frames", example.frames.ndim == 2, example.frames.shape, "(v, t)")
+    v, t = example.frames.shape
+    _check_files("frames", example.frames, (v, t), (b"\xff\xd8",), "JPEG files")
+    _check_files("depth16", example.depth16, (v, t), (b"\x89PNG", b""), "PNG files or nothing")
+    _check_array("timestamps", example.timestamps, np.float32, (v, t))
+    rises = bool((np.diff(example.timestamps) > 0).all())
+    _require("timestamps", rises, example.timestamps.tolist(), "increasing seconds in each view")
+    _check_array("intrinsics", example.intrinsics, np.float32, (v, 3, 3))
+    _check_array("world_to_camera", example.world_to_camera, np.float32, (v, t, 4, 4))
+    _check_array("distortion", example.distortion, np.float32, (v, 8))
+    latents = example.latents
+    _check_array("latents", latents, np.float16, (v, *latents.shape[1:]) if latents.size else None)
+    check_cameras(example.intrinsics, example.world_to_camera)
+    return example
+
+
+def _check_array(field: str, array: np.ndarray, dtype: type, shape: tuple | None) -> None:
+    """Dtype, shape (None: any) and finite values."""
+    _require(field, array.dtype == dtype, array.dtype, np.dtype(dtype))
+    _require(field, shape in (None, array.shape), f"shape {array.shape}", shape)
+    bad = np.count_nonzero(~np.isfinite(array))
+    _require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
+
+
+def _check_files(
+    field: str, files: np.ndarray, shape: tuple[int, int], starts: tuple[bytes, ...], kind: str
+) -> None:
+    """An object array of bytes, each file known by its first bytes (`b""`: may be empty)."""
+    _require(field, files.shape == shape, f"shape {files.shape}", shape)
+    for place, file in np.ndenumerate(files):
+        known = isinstance(file, bytes) and any(
+            file.startswith(start) if start else not file for start in starts
+        )
+        _require(field, known, f"{file[:4]!r}... at {place}", kind)
+
+
+def _require(field: str, holds: bool, found: object, expected: object) -> None:
+    if not holds:
+        raise ValueError(f"record field {field}: found {found}, expected {expected}")

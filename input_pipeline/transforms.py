@@ -1,0 +1,140 @@
+"""Records to arrays: pictures and depth decoded, undistorted, resized, framed by the source."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from input_pipeline import cameras
+from input_pipeline.schema import Example
+
+
+class Clip(NamedTuple):
+    """A decoded clip; every view has the same size and no distortion."""
+
+    frames: UInt8[np.ndarray, "v t h w 3"]
+    """sRGB."""
+    depth: Float32[np.ndarray, "v t h w"]
+    """z in world units, 0 where unknown."""
+    intrinsics: Float32[np.ndarray, "v 3 3"]
+    """Pixels, pixel centres at +0.5."""
+    world_to_camera: Float32[np.ndarray, "v t 4 4"]
+    """Rigid, OpenCV axes."""
+    timestamps: Float32[np.ndarray, "v t"]
+    """Seconds."""
+
+
+def decode(example: Example, *, height: int, width: int) -> Clip:
+    """All pictures of a record, undistorted, scaled to cover `height` x `width`, centre-cropped.
+
+    Raises:
+      ValueError: naming the scene and frame that cannot be decoded.
+    """
+    v, t = example.frames.shape
+    frames = np.zeros((v, t, height, width, 3), np.uint8)
+    depth = np.zeros((v, t, height, width), np.float32)
+    intrinsics = np.zeros((v, 3, 3), np.float32)
+    for i, j in np.ndindex(v, t):
+        calibration = example.intrinsics[i], example.distortion[i]
+        try:
+            frame = undistort(decode_jpeg(example.frames.item(i, j)), *calibration)
+            frames[i, j], intrinsics[i] = cover(frame, example.intrinsics[i], height, width)
+            if example.depth16[i, j]:
+                known = undistort(decode_depth(example.depth16.item(i, j)), *calibration)
+                depth[i, j], _ = cover(known, example.intrinsics[i], height, width)
+        except ValueError as error:
+            raise ValueError(f"scene {example.scene_id}, view {i}, frame {j}: {error}") from None
+    return Clip(frames, depth, intrinsics, example.world_to_camera, example.timestamps)
+
+
+def to_source(clip: Clip, source: int = 0) -> Clip:
+    """The clip with view `source` first, its camera at t=0 as the world, its median depth as unit.
+
+    Raises:
+      ValueError: if no depth of the source is known at t=0.
+    """
+    known = clip.depth[source, 0][clip.depth[source, 0] > 0]
+    if not known.size:
+        raise ValueError(f"depth of view {source} at t=0: found none, expected some pixels > 0")
+    unit = float(np.median(known))
+    poses = cameras.relative_to(clip.world_to_camera, clip.world_to_camera[source, 0])
+    poses = cameras.rescale(poses, unit).astype(np.float32)
+    order = [source, *(view for view in range(len(clip.frames)) if view != source)]
+    clip = clip._replace(depth=clip.depth / np.float32(unit), world_to_camera=poses)
+    return Clip(*(field[order] for field in clip))
+
+
+def cover(
+    image: np.ndarray, intrinsics: Float[np.ndarray, "3 3"], height: int, width: int
+) -> tuple[np.ndarray, Float[np.ndarray, "3 3"]]:
+    """Scale an image (h w 3, or depth h w) to cover `height` x `width` and crop its centre.
+
+    Depth is never averaged: a mean across an edge is a point in mid-air.
+
+    Returns:
+      The image, and the intrinsics of its new pixels.
+    """
+    rows, columns = image.shape[:2]
+    scale = max(height / rows, width / columns)
+    size = max(round(rows * scale), height), max(round(columns * scale), width)
+    averaging = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    method = cv2.INTER_NEAREST_EXACT if image.ndim == 2 else averaging
+    scaled = cv2.resize(image, size[::-1], interpolation=method)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    resized = cameras.resize_intrinsics(intrinsics, rows=size[0] / rows, columns=size[1] / columns)
+    return (
+        scaled[top : top + height, left : left + width],
+        cameras.crop_intrinsics(resized, top=top, left=left),
+    )
+
+
+def undistort(
+    image: np.ndarray, intrinsics: Float[np.ndarray, "3 3"], distortion: Float[np.ndarray, "8"]
+) -> np.ndarray:
+    """The image (h w 3, or depth h w) of the pinhole camera with the same intrinsics."""
+    if not distortion.any():
+        return image
+    # OpenCV counts pixel centres from 0.
+    matrix = cameras.crop_intrinsics(intrinsics, top=0.5, left=0.5)
+    size = image.shape[1::-1]
+    maps = cv2.initUndistortRectifyMap(matrix, distortion, None, matrix, size, cv2.CV_32FC1)
+    method = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_LINEAR
+    return cv2.remap(image, *maps, interpolation=method)
+
+
+def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
+    """An sRGB frame as a JPEG file."""
+    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def decode_jpeg(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """The sRGB frame of a JPEG file.
+
+    Raises:
+      ValueError: if the file is no readable picture.
+    """
+    bgr = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+    return cv2.cvtColor(_readable(bgr, file), cv2.COLOR_BGR2RGB)
+
+
+def encode_depth(depth: Float[np.ndarray, "h w"]) -> bytes:
+    """z-depth as a PNG file of float16 bits: 11 significant bits at every distance."""
+    return cv2.imencode(".png", depth.astype(np.float16).view(np.uint16))[1].tobytes()
+
+
+def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
+    """z-depth of a PNG file of float16 bits.
+
+    Raises:
+      ValueError: if the file is no readable picture.
+    """
+    bits = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    return _readable(bits, file).view(np.float16).astype(np.float32)
+
+
+def _readable(picture: np.ndarray | None, file: bytes) -> np.ndarray:
+    if picture is None:
+        raise ValueError(f"found {len(file)} bytes that do not decode, expected a whole picture")
+    return picture

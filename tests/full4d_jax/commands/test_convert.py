@@ -1,0 +1,89 @@
+"""Every kind of file from a finished run, by name, and what is refused."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.lifting import to_arrays
+from full4d_jax.stages import Stages
+from gaussians import (
+    DynamicGaussians,
+    Gaussians,
+    load_any_ply,
+    load_dynamic_ply,
+    load_ply,
+    load_ply_sequence,
+    load_splat,
+)
+
+
+@pytest.fixture
+def scene() -> DynamicGaussians:
+    rng = np.random.default_rng(0)
+    shapes = ((300, 3), (300, 4), (300, 3), (300,), (300, 1, 3))
+    still = Gaussians(*(jnp.float32(rng.uniform(-1, 1, s)) for s in shapes))
+    shapes = ((300, 3), (300,), (300,), (300,))
+    return DynamicGaussians(still, *(jnp.float32(rng.uniform(-1, 1, s)) for s in shapes))
+
+
+@pytest.fixture
+def run(tmp_path, scene) -> Path:
+    """The folder of a finished run."""
+    (tmp_path / "run").mkdir()
+    stages = Stages(tmp_path / "run", say=lambda line: None)
+    stages.run("scene", {}, lambda: to_arrays(scene))
+    return tmp_path / "run"
+
+
+def test_every_kind_is_written_from_a_run_and_read_again(run, tmp_path, scene, capsys):
+    def convert(source: Path, name: str, *words: str) -> Path:
+        target = tmp_path / "new" / name
+        assert main(["convert", "splats", str(source), str(target), *words]) == 0
+        assert "300 Gaussians" in capsys.readouterr().out
+        return target
+
+    late = scene.at(0.75)
+    whole = convert(run, "scene.4d.ply")
+    for a, b in zip(load_dynamic_ply(whole)[1:], scene[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
+    for source in (run, run / "scene.npz", whole):
+        plain = convert(source, "late.ply", "--time", "0.75")
+        assert not isinstance(load_any_ply(plain), DynamicGaussians)
+        np.testing.assert_allclose(load_ply(plain).means, late.means, atol=1e-6)
+    small = convert(plain, "late.compressed.ply")
+    assert small.stat().st_size < plain.stat().st_size / 3
+    splat = convert(small, "late.splat")
+    for found in (load_ply(small), load_splat(splat)):
+        order = np.argsort(found.means[:, 0])
+        means = late.means[np.argsort(late.means[:, 0])]
+        np.testing.assert_allclose(found.means[order][:, 0], means[:, 0], atol=2e-3)
+    folder = convert(run, "sequence", "--instants", "3")
+    assert len(load_ply_sequence(folder)) == 3
+
+
+def test_what_cannot_be_converted_is_told_in_one_line(run, tmp_path, capsys):
+    def refused(source: Path, target: str, *words: str) -> str:
+        assert main(["convert", "splats", str(source), str(tmp_path / target), *words]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        return said
+
+    assert "full4d lift" in refused(tmp_path, "a.ply")
+    assert "found no such file" in refused(tmp_path / "none.ply", "a.ply")
+    assert "found .obj" in refused(tmp_path / "mesh.obj", "a.ply")
+    assert "found .stl" in refused(run, "a.stl")
+    assert "--time: found 2.0" in refused(run, "a.ply", "--time", "2")
+    assert "--instants: found 0" in refused(run, "a", "--instants", "0")
+    (tmp_path / "bad.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 7\nend_header\n")
+    assert "bad.ply: content: found" in refused(tmp_path / "bad.ply", "a.splat")
+    (tmp_path / "bad.splat").write_bytes(b"1234567")
+    assert "size: found 7 bytes" in refused(tmp_path / "bad.splat", "a.ply")
+    assert main(["convert", "splats", str(run), str(tmp_path / "still.ply")]) == 0
+    assert "found a still scene" in refused(tmp_path / "still.ply", "a.4d.ply")
+    assert main(["convert", "splats", str(run), str(tmp_path / "long"), "--instants", "4"]) == 0
+    assert "found 0002.ply" in refused(run, "long", "--instants", "2")
+    (tmp_path / "file").write_text("kept")
+    assert "output folder" in refused(run, "file/below.ply")

@@ -1,0 +1,68 @@
+"""What `full4d evaluate` cannot use is refused in one line, before anything is scored."""
+
+from importlib.resources import files
+
+import jax.numpy as jnp
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.models.weights import save_params
+
+
+def refused(capsys, *argv: object) -> str:
+    """The one line that `full4d evaluate` prints."""
+    capsys.readouterr()
+    assert main(["evaluate", *map(str, argv)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("full4d: ")
+    assert said.count("\n") == 1, said
+    assert "found" in said
+    assert "expected" in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--scenes", 0), ("--scenes", -1), ("--lift_scenes", -1)]
+)
+def test_counts(capsys, tmp_path, option, value):
+    assert f"option: {option}: found {value}" in refused(
+        capsys, option, value, "--out", tmp_path / "out"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--depth_checkpoint"])
+def test_weights(capsys, tmp_path, option):
+    text = tmp_path / "text.safetensors"
+    text.write_text("no tensors\n" * 20)
+    for path in (tmp_path / "none.safetensors", tmp_path, text):
+        line = refused(capsys, option, path, "--out", tmp_path / "out")
+        assert f"checkpoint: {path}: found" in line
+    other = tmp_path / "other.safetensors"
+    save_params(other, {"kernel": jnp.ones((2, 3))}, {})
+    assert str(other) in refused(capsys, option, other, "--out", tmp_path / "out")
+
+
+def test_weights_of_the_other_network(capsys, tmp_path):
+    shipped, out = files("full4d_jax") / "checkpoints", tmp_path / "out"
+    prior, depth = shipped / "prior.safetensors", shipped / "depth.safetensors"
+    assert f"{depth}, tensor" in refused(capsys, "--checkpoint", depth, "--out", out)
+    assert str(prior) in refused(capsys, "--depth_checkpoint", prior, "--out", out)
+    assert f"{prior}, tensor" in refused(capsys, "--model.width", 96, "--out", out)
+    assert not list(out.iterdir())
+
+
+def test_assets(capsys, tmp_path):
+    text = tmp_path / "text.glb"
+    text.write_text("this is not a binary glTF file")
+    for path in (tmp_path / "none.glb", tmp_path, text):
+        line = refused(capsys, "--gltf", path, "--out", tmp_path / "out")
+        assert f"glTF: {path}: found" in line
+
+
+def test_output_folders(capsys, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for out in (file, file / "below", "/proc/full4d"):
+        assert f"output folder: {out}: found" in refused(capsys, "--out", out)
+    assert file.read_text() == "mine"

@@ -1,0 +1,81 @@
+"""What `full4d train` cannot use is refused in one line, before anything is trained."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.models.weights import save_params
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+DEBUG, DEPTH = CONFIGS / "debug.py", CONFIGS / "depth.py"
+
+
+def refused(capsys, *argv: object) -> str:
+    """The one line that `full4d train` prints."""
+    capsys.readouterr()
+    assert main(["train", *map(str, argv)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("full4d: ")
+    assert said.count("\n") == 1, said
+    assert "found" in said
+    assert "expected" in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", -1),
+        ("model.heads", 5),
+        ("model.width", 0),
+        ("data.views", 1),
+        ("data.frames", 0),
+        ("data.height", -64),
+        ("data.width", 20),
+        ("data.scenes", 2**30 + 1),
+        ("data.corrupt_depth", 1.5),
+        ("flow.mean_share", "nan"),
+        ("optimizer.learning_rate", 0),
+        ("optimizer.clip", "inf"),
+        ("training.steps", 0),
+        ("training.log_every", 0),
+        ("sampler.steps", 0),
+        ("lift.capacity", -3),
+    ],
+)
+def test_values_that_nothing_can_use(capsys, tmp_path, field, value):
+    line = refused(capsys, DEBUG, f"--{field}", value, "--out", tmp_path / "out")
+    assert f"config: {field}: found {value}" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_values_of_the_depth_network(capsys, tmp_path):
+    line = refused(capsys, DEPTH, "--model.heads", 3, "--out", tmp_path / "out")
+    assert "config: model.heads: found 3" in line
+
+
+@pytest.mark.parametrize("config", [DEBUG, DEPTH], ids=["prior", "depth"])
+def test_weights_to_begin_from(capsys, tmp_path, config):
+    out = tmp_path / "out"
+    text = tmp_path / "text.safetensors"
+    text.write_text("no tensors\n" * 20)
+    for init in (tmp_path / "none.safetensors", tmp_path, text):
+        assert f"checkpoint: {init}: found" in refused(capsys, config, "--init", init, "--out", out)
+    other = tmp_path / "other.safetensors"
+    save_params(other, {"blocks": {"kernel": jnp.ones((2, 3))}}, {})
+    line = refused(capsys, config, "--init", other, "--out", out)
+    assert f"{other}, tensor" in line
+    assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize("config", [DEBUG, DEPTH], ids=["prior", "depth"])
+def test_output_folders(capsys, tmp_path, config):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    # The weights do not exist either: the folder is what is looked at first.
+    for out in (file, file / "below", "/proc/full4d"):
+        line = refused(capsys, config, "--out", out, "--init", tmp_path / "none")
+        assert f"output folder: {out}: found" in line
+    assert file.read_text() == "mine"

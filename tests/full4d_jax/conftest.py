@@ -1,0 +1,137 @@
+"""A headless browser, driven over its DevTools protocol."""
+
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+# Without a graphics card the pictures are drawn by SwiftShader, in software.
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader "
+    "--enable-unsafe-swiftshader --remote-debugging-port=0 --no-first-run --disable-extensions"
+)
+PATIENCE = 60.0  # seconds until something that must happen counts as missing
+
+
+def changed(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of the pixels that differ clearly."""
+    return float((np.abs(a.astype(int) - b).max(-1) > 30).mean())
+
+
+class Browser:
+    """One page; what it shows and what a person does there."""
+
+    def __init__(self, socket: ClientConnection):
+        self._socket, self._numbers = socket, itertools.count(1)
+        self._call("Page.enable")
+
+    def open(self, url: str, *, height: int = 300, controls: int = 80) -> None:
+        """A page of 320 x `height` pixels with its buttons in the last rows."""
+        size = {"width": 320, "height": height}
+        self._scene = {"x": 0, "y": 0, "scale": 1, **size, "height": height - controls}
+        self._call("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, mobile=False, **size)
+        self._call("Page.navigate", url=url)
+        self.wait("document.querySelector('canvas[data-engine]')")
+        # viser says that software draws slowly, over the scene.
+        self.script(
+            "document.head.appendChild(document.createElement('style')).textContent = "
+            "'.mantine-Notifications-root {display: none}'"
+        )
+
+    def picture(self) -> np.ndarray:
+        """What is seen now above the controls, (h, w, 3) uint8."""
+        found = self._call("Page.captureScreenshot", format="png", clip=self._scene)
+        encoded = base64.b64decode(found["data"])
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+
+    def see(self, wanted: Callable[[np.ndarray], bool]) -> np.ndarray:
+        """The first picture that is as wanted and stays so."""
+        end = time.monotonic() + PATIENCE
+        before, now = self.picture(), self.picture()
+        while not (wanted(before) and wanted(now) and changed(before, now) < 0.001):
+            assert time.monotonic() < end, "the page never shows what it should"
+            before, now = now, self.picture()
+        return now
+
+    def script(self, expression: str) -> Any:
+        found = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def wait(self, expression: str) -> None:
+        """Until the script gives something true."""
+        end = time.monotonic() + PATIENCE
+        while not self.script(f"Boolean({expression})"):
+            assert time.monotonic() < end, f"never true in the page: {expression}"
+            time.sleep(0.1)
+
+    def place(self, element: str) -> dict[str, float]:
+        """Where an element is: x, y, width and height in pixels; the argument is JavaScript."""
+        return json.loads(self.script(f"JSON.stringify(({element}).getBoundingClientRect())"))
+
+    def click(self, element: str) -> None:
+        """In the middle of an element."""
+        box = self.place(element)
+        self.press((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2))
+
+    def press(self, *points: tuple[float, float]) -> None:
+        """The mouse goes down at the first point, to the others and up at the last."""
+        kinds = ["mousePressed", *["mouseMoved"] * len(points[1:]), "mouseReleased"]
+        button = {"button": "left", "buttons": 1, "clickCount": 1}
+        for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
+
+    def space(self) -> None:
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=" ", code="Space")
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        request = {"id": number, "method": method, "params": parameters}
+        self._socket.send(json.dumps(request))
+        while True:
+            answer = json.loads(self._socket.recv(timeout=PATIENCE))
+            if answer.get("id") == number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """An empty page; skips the test where there is no Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"none of {', '.join(names)} on the path")
+    profile = tmp_path / "browser"
+    command = [program, *FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with connect(_address(profile / "DevToolsActivePort"), max_size=None) as socket:
+            yield Browser(socket)
+    finally:
+        process.terminate()
+        process.wait(timeout=PATIENCE)
+
+
+def _address(announced: Path) -> str:
+    """Of the first page's socket, once the browser has written where it listens."""
+    end = time.monotonic() + PATIENCE
+    while not (announced.exists() and announced.read_text().count("\n")):
+        assert time.monotonic() < end, "the browser does not start"
+        time.sleep(0.05)
+    port = announced.read_text().split()[0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+        pages = [page for page in json.load(answer) if page["type"] == "page"]
+    return pages[0]["webSocketDebuggerUrl"]

@@ -1,0 +1,124 @@
+"""The network as a whole: both places of the projection, and what must change nothing."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.config import ModelConfig
+from full4d_jax.models import block, dit
+from full4d_jax.models.attention import dense_attention
+
+B, V, T, SIDE = 1, 3, 2, 16
+SMALL = ModelConfig(width=48, layers=2, heads=2, ffn=64, refiner=4)
+FRAMES = dataclasses.replace(
+    SMALL,
+    projection="frames",
+    prediction="velocity",
+    refiner=0,
+    cameras=("linear",),
+    rope_folds_views=True,
+    camera_projector=True,
+    text_width=24,
+)
+
+
+def conditions_and_latents(model: ModelConfig):
+    keys = iter(jax.random.split(jax.random.key(0), 10))
+    shape = (B, V, T, SIDE, SIDE, 3)
+    pose = jnp.eye(4).at[:3, 3].set(jnp.array([0.3, -0.1, 0.2]))
+    conditions = dit.Conditions(
+        projection=jax.random.normal(next(keys), shape),
+        base=jax.random.normal(next(keys), shape),
+        mask=jax.random.bernoulli(next(keys), 0.7, shape[:-1]).astype(jnp.float32),
+        disparity=jax.random.uniform(next(keys), shape[:-1]),
+        world_to_camera=jnp.broadcast_to(pose, (B, V, T, 4, 4)).at[:, 0].set(jnp.eye(4)),
+        intrinsics=jnp.broadcast_to(jnp.eye(3), (B, V, 3, 3)),
+        text=jax.random.normal(next(keys), (B, 5, 24)) if model.text_width else None,
+    )
+    generated = V if model.projection == "frames" else V - 1
+    return jax.random.normal(next(keys), (B, generated, *shape[2:])), conditions
+
+
+def random_params(model: ModelConfig):
+    """Parameters in which nothing is zero, so that every part matters."""
+    params = dit.init_params(model, jax.random.key(1))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    leaves = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(tree, leaves)
+
+
+@pytest.mark.parametrize("model", [SMALL, FRAMES], ids=["channels", "frames"])
+def test_equals_dense_attention_in_values_and_gradients(model, monkeypatch):
+    z, conditions = conditions_and_latents(model)
+    params, tau = random_params(model), jnp.full(B, 0.6)
+
+    def gradient():
+        def loss(params, z):
+            return jnp.sum(jnp.sin(dit.velocity(model, params)(z, tau, conditions)))
+
+        value, gradients = jax.value_and_grad(loss, (0, 1))(params, z)
+        return jax.tree.leaves((value, gradients))
+
+    fused = gradient()
+    monkeypatch.setattr(block, "fused_attention", dense_attention)
+    for found, expected in zip(fused, gradient(), strict=True):
+        scale = max(1.0, float(jnp.abs(expected).max()))
+        np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5)
+
+
+def test_starts_at_the_filled_projection():
+    z, conditions = conditions_and_latents(SMALL)
+    params = dit.init_params(SMALL, jax.random.key(1))
+    v = dit.velocity(SMALL, params)(jnp.zeros_like(z), jnp.ones(B), conditions)
+    np.testing.assert_allclose(-v, conditions.base[:, 1:], atol=1e-6)
+
+
+def test_target_views_are_a_set():
+    z, conditions = conditions_and_latents(SMALL)
+    conditions = conditions._replace(
+        world_to_camera=conditions.world_to_camera.at[:, 2, :, 0, 3].add(0.5)
+    )
+    flow, tau = dit.velocity(SMALL, random_params(SMALL)), jnp.full(B, 0.5)
+    swapped = jax.tree.map(lambda x: x[:, jnp.array([0, 2, 1])], conditions)
+    found = flow(z[:, ::-1], tau, swapped)[:, ::-1]
+    np.testing.assert_allclose(found, flow(z, tau, conditions), atol=1e-4)
+
+
+@pytest.mark.parametrize("part", ["camera", "projector", "mask_embedding"])
+def test_added_parameters_are_exact_no_ops_at_the_start(part):
+    z, conditions = conditions_and_latents(FRAMES)
+    params = random_params(FRAMES)
+    fresh = dit.init_params(FRAMES, jax.random.key(3))
+    owner, origin = (
+        (params, fresh) if part == "mask_embedding" else (params["blocks"], fresh["blocks"])
+    )
+    owner[part] = origin[part]
+    without = dataclasses.replace(
+        FRAMES,
+        cameras=() if part == "camera" else FRAMES.cameras,
+        camera_projector=part != "projector",
+    )
+    changed = conditions._replace(mask=jnp.zeros_like(conditions.mask))
+    if part != "mask_embedding":
+        changed = conditions
+    flow = dit.velocity(FRAMES, params)(z, jnp.full(B, 0.5), conditions)
+    if part != "mask_embedding":
+        params = {**params, "blocks": {k: x for k, x in params["blocks"].items() if k != part}}
+        expected = dit.velocity(without, params)(z, jnp.full(B, 0.5), changed)
+    else:
+        expected = dit.velocity(FRAMES, params)(z, jnp.full(B, 0.5), changed)
+    np.testing.assert_array_equal(flow, expected)
+
+
+def test_the_source_stays_clean_in_channels():
+    """The velocity may depend on the source's frames but not through noise of its own."""
+    z, conditions = conditions_and_latents(SMALL)
+    assert z.shape[1] == V - 1
+    flow = dit.velocity(SMALL, random_params(SMALL))
+    other = conditions._replace(projection=conditions.projection.at[:, 0].multiply(-1))
+    change = flow(z, jnp.full(B, 0.5), other) - flow(z, jnp.full(B, 0.5), conditions)
+    assert float(jnp.abs(change).max()) > 1e-3

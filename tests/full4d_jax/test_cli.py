@@ -1,0 +1,185 @@
+"""Options reach the verb and its config; whatever is wrong ends in one line and exit code 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pytest
+import tyro
+
+from full4d_jax.cli import call, main, verbs
+from full4d_jax.config import Config
+from full4d_jax.depth_config import DepthConfig
+
+PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"
+
+
+def refused(capsys, *argv: object) -> str:
+    """The one line that a command with bad input prints."""
+    capsys.readouterr()
+    assert main([str(word) for word in argv]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("full4d: ")
+    assert said.count("\n") == 1, said
+    assert "found" in said
+    assert "expected" in said
+    return said
+
+
+def test_help_is_fast_because_it_imports_no_jax():
+    check = (
+        "import sys; from full4d_jax.cli import main; main(['--help']);"
+        "assert not {'jax', 'numpy', 'tyro'} & set(sys.modules); main(['run', '--help']);"
+        "sys.exit('jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for verb in verbs():
+        assert f"\n  {verb} " in done.stdout
+    assert "--model.width" in done.stdout
+
+
+def test_options_override_the_config_and_reach_the_verb(tmp_path):
+    preset = tmp_path / "preset.py"
+    preset.write_text(PRESET + "config = dataclasses.replace(DEFAULT, name='mine', seed=5)\n")
+    calls = []
+
+    def verb(
+        config: Annotated[Config, tyro.conf.arg(name="")], *, video: Path, size: int = 3
+    ) -> None:
+        calls.append((config, video, size))
+
+    call(verb, "full4d verb", [str(preset), "--model.width", "128", "--video", "a.mp4"])
+    call(verb, "full4d verb", ["--video=b.mp4", "--seed=7", "--size", "4"])
+    (first, video, size), (second, other, four) = calls
+    assert (first.name, first.seed, first.model.width) == ("mine", 5, 128)
+    assert (video, size) == (Path("a.mp4"), 3)
+    assert (second.name, second.seed, other, four) == ("demo", 7, Path("b.mp4"), 4)
+
+
+def test_the_loaded_config_says_which_options_there_are(tmp_path):
+    preset = tmp_path / "preset.py"
+    preset.write_text(
+        "from full4d_jax.depth_config import DepthConfig\nconfig = DepthConfig(name='d')\n"
+    )
+    seen = []
+
+    def verb(config: Config | DepthConfig) -> None:
+        seen.append(config)
+
+    call(verb, "full4d verb", [str(preset), "--training.steps", "3"])
+    call(verb, "full4d verb", ["--sampler.steps", "4"])
+    assert isinstance(seen[0], DepthConfig)
+    assert seen[0].training.steps == 3
+    assert seen[1].sampler.steps == 4
+
+
+def test_errors_inside_a_verb_keep_their_traceback():
+    def verb() -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        call(verb, "full4d verb", [])
+
+
+def test_unknown_verbs_and_options_name_what_is_close(capsys):
+    assert "render" in refused(capsys, "rendr")
+    assert "--model.width" in refused(capsys, "run", "--model.widht", "128")
+    assert "--video" in refused(capsys, "sample", "--vide", "a.mp4")
+    assert "'wide'" in refused(capsys, "run", "--model.width", "wide")
+    assert "show" in refused(capsys, "data", "sho")
+
+
+def test_config_files_are_checked(capsys, tmp_path):
+    assert "no such file" in refused(capsys, "run", tmp_path / "none.py")
+    preset = tmp_path / "preset.py"
+    broken = {
+        "widht": "config = dataclasses.replace(DEFAULT, widht=3)\n",
+        "SyntaxError": "config = (\n",
+        "config": "other = 3\n",
+    }
+    for found, text in broken.items():
+        preset.write_text(PRESET + text)
+        line = refused(capsys, "run", preset)
+        assert found in line
+        assert str(preset) in line
+    assert str(tmp_path) in refused(capsys, "run", tmp_path)
+    preset.write_text(
+        "from full4d_jax.depth_config import DepthConfig\nconfig = DepthConfig(name='d')\n"
+    )
+    assert "DepthConfig" in refused(capsys, "run", preset)
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    """A video that every model could use."""
+    from full4d_jax.video import write_video
+
+    frames = np.random.default_rng(0).integers(0, 255, (12, 64, 96, 3), np.uint8)
+    write_video(tmp_path / "clip.mp4", frames, 12)
+    return tmp_path / "clip.mp4"
+
+
+@pytest.mark.parametrize("verb", ["run", "sample"])
+def test_videos_are_checked(capsys, tmp_path, clip, verb):
+    out = tmp_path / "out"
+    text = tmp_path / "text.mp4"
+    text.write_text("no film\n" * 50)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(clip.read_bytes()[:700])
+    for video in (tmp_path / "none.mp4", text, cut, tmp_path):
+        assert str(video) in refused(capsys, verb, "--video", video, "--out", out)
+    line = refused(capsys, verb, "--video", clip, "--data.frames", 40, "--out", out)
+    assert "at least 40 frames" in line
+    assert "--fov" in refused(capsys, verb, "--video", clip, "--fov", 300, "--out", out)
+
+
+def test_camera_files_are_checked(capsys, tmp_path, clip):
+    path = tmp_path / "cameras.json"
+    cases = {
+        "no such file": None,
+        "no JSON": "{",
+        "shape (1, 2)": '{"world_to_camera": [[1, 2]]}',
+        "(1, 2, 2)": '{"world_to_camera": [[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]], '
+        '"intrinsics": [[[600, 0], [0, 600]]]}',
+        "NaN": '{"world_to_camera": [[[1,0,0,NaN],[0,1,0,0],[0,0,1,0],[0,0,0,1]]]}',
+    }
+    for found, text in cases.items():
+        if text:
+            path.write_text(text)
+        line = refused(capsys, "sample", "--video", clip, "--path", path, "--out", tmp_path / "o")
+        assert found in line
+        assert str(path) in line
+
+
+def test_checkpoints_of_another_shape_are_refused(capsys, tmp_path, clip):
+    line = refused(capsys, "run", "--video", clip, "--model.width", 96, "--out", tmp_path / "o")
+    assert "checkpoint" in line
+    line = refused(capsys, "run", "--checkpoint", tmp_path / "none", "--out", tmp_path / "o")
+    assert "none" in line
+    line = refused(capsys, "run", "--checkpoint", tmp_path, "--out", tmp_path / "o")
+    assert "found a folder" in line
+
+
+def test_checkpoints_of_another_model_of_the_same_shape_are_refused(capsys, tmp_path, clip):
+    for option, value in (("heads", 6), ("rope_theta", 10.0), ("sigma_hole", 1.0)):
+        line = refused(capsys, "sample", f"--model.{option}", value, "--out", tmp_path / "o")
+        assert f"model.{option}" in line
+
+
+def test_output_folders_are_checked_and_what_is_there_stays(capsys, tmp_path, clip):
+    before = clip.read_bytes()
+    for out in (clip, clip / "below", "/proc/full4d"):
+        for verb in ("run", "sample", "lift", "render"):
+            assert str(out) in refused(capsys, verb, "--out", out)
+        line = refused(capsys, "data", "show", "--out", f"{out}/scenes.png")
+        assert str(out) in line
+    (tmp_path / "a.png").mkdir()
+    assert "found a folder" in refused(capsys, "data", "show", "--out", tmp_path / "a.png")
+    assert clip.read_bytes() == before
+    empty = tmp_path / "empty"
+    assert "full4d sample" in refused(capsys, "lift", "--out", empty)
+    assert "full4d sample" in refused(capsys, "render", "--out", empty)
+    assert not empty.exists()

@@ -1,0 +1,63 @@
+"""Every field of a config is checked, and every preset passes."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from full4d_jax.bounds import ALL_SCENES, BOUNDS
+from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, check_config, load_config
+from full4d_jax.depth_config import DepthConfig, DepthDataConfig, DepthNetConfig
+from full4d_jax.errors import InputError
+from input_pipeline.procedural import HELD_OUT_START
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def numbers(config, prefix=""):
+    """Dotted names of all fields that hold numbers."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from numbers(value, f"{prefix}{field.name}.")
+        elif not isinstance(value, (str, bool)) and field.name != "cameras":
+            yield prefix + field.name
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+def test_presets_pass(path):
+    check_config(load_config(path))
+
+
+def test_every_number_has_a_bound():
+    assert set(BOUNDS) == {*numbers(Config()), *numbers(DepthConfig())}
+
+
+def test_held_out_scenes_are_beyond_all_others():
+    assert ALL_SCENES == HELD_OUT_START
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("seed", Config(seed=-1)),
+        ("name", Config(name=3)),  # pyright: ignore[reportArgumentType]
+        ("model.heads", Config(model=ModelConfig(width=30, heads=2))),  # heads of 15
+        ("model.width", Config(model=ModelConfig(width="wide"))),  # pyright: ignore
+        ("model.projection", Config(model=ModelConfig(projection="frame"))),  # pyright: ignore
+        ("model.cameras", Config(model=ModelConfig(cameras=("ray",)))),  # pyright: ignore
+        ("data.frames", Config(data=DataConfig(frames=2.0))),  # pyright: ignore
+        ("data.frames", Config(data=DataConfig(frames=True))),
+        ("data.width", Config(data=DataConfig(width=60))),
+        ("flow.mean_share", Config(flow=FlowConfig(mean_share=float("nan")))),
+        ("model.heads", DepthConfig(model=DepthNetConfig(heads=3))),
+        ("model.widths", DepthConfig(model=DepthNetConfig(widths=(8, 16)))),  # pyright: ignore
+        ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=()))),
+        ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=((64, 60),)))),
+        ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=(64, 64)))),  # pyright: ignore
+        ("data.early_sizes", DepthConfig(data=DepthDataConfig(early_sizes=((64, 8),)))),
+    ],
+)
+def test_the_field_is_named(name, config):
+    with pytest.raises(InputError, match=rf"^config: {name}: found .* expected .*--{name}$"):
+        check_config(config)

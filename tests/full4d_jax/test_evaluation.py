@@ -1,0 +1,108 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax import evaluation, metrics
+from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
+from full4d_jax.depth import DepthNetwork
+from full4d_jax.depth_config import DepthNetConfig
+from full4d_jax.evaluation_clips import KnownClip
+from full4d_jax.evaluation_table import METRICS, PUSH_PULL
+from full4d_jax.models.dit import init_params
+from input_pipeline.procedural import ProceduralClip
+
+
+def wall(shift: float, size: int = 16) -> ProceduralClip:
+    """A textured wall at depth 1, from a source and a target that stands `shift` to its right."""
+    focal = float(size)
+    texture = np.random.default_rng(0).random((size, size, 3)).astype(np.float32)
+    moved = np.eye(4, dtype=np.float32)
+    moved[0, 3] = -shift
+    intrinsics = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]], np.float32)
+    clip = ProceduralClip(
+        frames=np.stack([texture, np.roll(texture, -round(shift * focal), 1)])[:, None],
+        depth=np.ones((2, 1, size, size), np.float32),
+        intrinsics=np.stack([intrinsics] * 2),
+        world_to_camera=np.stack([np.eye(4, dtype=np.float32), moved])[:, None],
+        timestamps=np.zeros(1, np.float32),
+    )
+    return jax.tree.map(jnp.asarray, clip)
+
+
+def test_unseen_is_what_the_source_frame_does_not_show():
+    """Four pixels of parallax hide four columns at the right border and nothing else."""
+    expected = np.zeros((1, 1, 16, 16))
+    np.testing.assert_array_equal(evaluation.unseen_pixels(wall(0.0)), expected)
+    expected[..., 12:] = 1
+    np.testing.assert_array_equal(evaluation.unseen_pixels(wall(0.25)), expected)
+
+
+def test_scores_split_by_mask():
+    truth = np.random.default_rng(0).random((1, 1, 32, 32, 3)).astype(np.float32)
+    unseen = np.zeros((1, 1, 32, 32), np.float32)
+    unseen[..., 16:] = 1
+    image = np.where(unseen[..., None] > 0, np.clip(truth - 0.1, 0, 1), truth)
+    found = evaluation.score(image, truth, unseen, None)
+    assert tuple(sorted(found)) == tuple(sorted(METRICS))
+    assert found["lpips"] is found["lpips_unseen"] is None
+    assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
+    assert found["ssim_unseen"] < found["ssim"] < 1
+    assert evaluation.score(truth, truth, 0 * unseen, None)["psnr_unseen"] is None
+
+
+def test_the_shipped_setting_is_always_a_row():
+    mean = SamplerConfig(steps=1, noise=0.0)
+    assert evaluation.shipped_row(mean) == "prior, 1 call, zero noise"
+    assert evaluation.shipped_row(SamplerConfig(steps=4, noise=1.0)) == "prior, 4 steps from noise"
+    other = SamplerConfig(steps=2, noise=0.5, shift=3.0)
+    rows = evaluation.sampler_rows(other)
+    assert len(rows) == 5
+    assert rows[evaluation.shipped_row(other)] == other
+    assert all(row.shift == 3.0 for row in rows.values())
+
+
+def test_identity_follows_weights_sampler_and_scenes():
+    config, clip = Config(), np.zeros(3, np.uint8)
+    depth = DepthNetwork(DepthNetConfig(), {"b": jnp.ones(2)})
+    judge = evaluation.Judge(config, {"a": jnp.ones(3)}, depth, None)
+    mark = evaluation.identity(judge, clip)
+    assert mark == evaluation.identity(judge._replace(prior={"a": jnp.ones(3)}), clip)
+    longer = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=7))
+    assert mark == evaluation.identity(judge._replace(config=longer), clip)
+    other = dataclasses.replace(config, sampler=SamplerConfig(steps=4))
+    changed = [
+        judge._replace(prior={"a": jnp.array([1.0, 1.0, 1.001])}),
+        judge._replace(config=other),
+        judge._replace(depth=depth._replace(params={"b": jnp.zeros(2)})),
+        judge._replace(lpips=metrics.ssim),
+    ]
+    assert mark not in {evaluation.identity(other, clip) for other in changed}
+    assert mark != evaluation.identity(judge, clip + 1)
+
+
+def test_an_untrained_prior_is_the_push_pull_row():
+    """Without noise its one call returns the filled projection: one start for both rows."""
+    model = ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0)
+    config = Config(model=model, data=DataConfig(views=2, frames=1, height=16, width=16))
+    prior = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
+    judge = evaluation.Judge(config, prior, DepthNetwork(DepthNetConfig(), {}), None)
+    known = KnownClip("walls", 7, wall(0.25))
+    samplers = {"prior": config.sampler}
+    projection, rows = evaluation.fill(judge, known, known.clip.depth[0], samplers)
+    np.testing.assert_allclose(rows["prior"], rows[PUSH_PULL], atol=1e-5)
+    truth = np.asarray(known.clip.frames[1:])
+    unseen = np.asarray(evaluation.unseen_pixels(known.clip))
+    seen = 1 - unseen[..., None]
+    for filled in (projection, *rows.values()):
+        np.testing.assert_allclose(filled * seen, truth * seen, atol=1 / 255)
+    assert np.all(projection * (1 - seen) == 0)
+    result = evaluation.Result(truth, projection, unseen, {(PUSH_PULL, "true"): truth})
+    record = evaluation.score_rows(judge, known, result)
+    assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
+    assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
+    picture = evaluation.sheet([(known, result)], "prior")
+    assert picture.shape[0] > 128
+    assert picture.shape[1] > 4 * 128

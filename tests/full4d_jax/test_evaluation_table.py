@@ -1,0 +1,96 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from full4d_jax.evaluation_table import (
+    COPY,
+    INPAINT,
+    METRICS,
+    PUSH_PULL,
+    Row,
+    estimate,
+    gates,
+    gather,
+    markdown,
+    paired,
+    summary,
+)
+
+SHIPPED = "prior, 1 step"
+
+
+def record(scene, gain, *, hole=0.4, lpips=True, group="held-out"):
+    """A scene where the prior beats both fills by `gain` dB and `gain / 100` LPIPS."""
+
+    def entry(name, depth, psnr):
+        values = dict.fromkeys(METRICS, 0.5) | {"psnr": psnr, "psnr_unseen": psnr - 3.0}
+        values |= {"lpips": 0.5 - psnr / 100 if lpips else None, "lpips_unseen": None}
+        return {"row": name, "depth": depth, **values}
+
+    rows = [entry(COPY, "none", 10.0)]
+    for depth, loss in {"true": 0.0, "ours": 1.0}.items():
+        base = 15.0 + scene - loss
+        rows += [entry(INPAINT, depth, base), entry(PUSH_PULL, depth, base)]
+        rows += [entry(SHIPPED, depth, base + gain)]
+    return {"group": group, "scene": scene, "hole_fraction": hole, "rows": rows}
+
+
+def test_estimate_leaves_out_what_does_not_exist():
+    mean, error, count = estimate(np.array([1.0, math.nan, 2.0, 6.0]))
+    assert (mean, count) == (3.0, 3)
+    assert error == pytest.approx(math.sqrt(7.0 / 3))
+    assert math.isnan(estimate(np.array([math.nan])).mean)
+
+
+def test_differences_pair_by_scene_whatever_the_order():
+    """Scenes differ by dB, gains by .1: only pairing leaves a small error."""
+    records = [record(scene, 3.0 + 0.1 * (scene % 2)) for scene in (3, 0, 2, 1)]
+    scores = gather(records)
+    row, baseline = Row("held-out", SHIPPED, "true"), Row("held-out", INPAINT, "true")
+    gain = paired(scores, row, baseline, "psnr")
+    assert gain.mean == pytest.approx(3.05)
+    assert gain.error < 0.05
+    assert estimate(scores[row][:, 0]).error > 0.5
+    assert paired(scores, row, baseline, "lpips").mean == pytest.approx(0.0305)
+    assert math.isnan(paired(scores, row, baseline, "lpips_unseen").mean)
+
+
+@pytest.mark.parametrize(
+    ("gain", "true_depth", "our_depth"),
+    [
+        (3.6, [True] * 6, [True] * 6),
+        (3.1, [True, True, False, False, True, True], [True] * 6),
+        (-0.1, [False] * 6, [False] * 6),
+    ],
+)
+def test_gates_hold_exactly_where_the_numbers_do(gain, true_depth, our_depth):
+    found = gates(gather([record(scene, gain) for scene in range(3)]), SHIPPED)
+    assert [gate.passed for gate in found] == true_depth + our_depth
+
+
+def test_page_names_every_row_and_says_what_is_missing():
+    records = [record(scene, 3.0, lpips=False) for scene in range(2)]
+    page = markdown(records, SHIPPED, "# Evaluation")
+    assert page.startswith("# Evaluation\n\n## held-out: 2 scenes\n\n40.0% of the target pixels")
+    for text in (COPY, f"{SHIPPED} − {INPAINT}", "18.50 ± 0.50", "+3.00 ± 0.00", "**FAILS**"):
+        assert text in page
+    assert "full4d-jax[metrics]" in page
+    assert "full4d-jax[metrics]" not in markdown([record(0, 3.0)], SHIPPED, "")
+    widths = {len(line) for line in page.splitlines() if line.startswith("| row")}
+    assert len(widths) == 1
+
+
+def test_summary_is_json_and_agrees_with_the_page():
+    records = [record(scene, 3.0, lpips=scene > 0) for scene in range(2)]
+    found = json.loads(json.dumps(summary(records, SHIPPED), allow_nan=False))
+    assert [row["name"] for row in found["rows"]][:2] == [COPY, INPAINT]
+    shipped = next(row for row in found["rows"] if row["name"] == SHIPPED)
+    assert shipped["psnr"] == {"mean": 18.5, "error": 0.5, "scenes": 2}
+    assert shipped["lpips"]["scenes"] == 1
+    assert shipped["lpips"]["error"] is shipped["lpips_unseen"]["mean"] is None
+    pairs = {(d["name"], d["minus"], d["depth"]) for d in found["differences"]}
+    fills, depths = (INPAINT, PUSH_PULL), ("true", "ours")
+    assert pairs == {(SHIPPED, fill, depth) for fill in fills for depth in depths}
+    assert [gate["passed"] for gate in found["gates"][:4]] == [True, True, False, False]

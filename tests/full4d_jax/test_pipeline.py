@@ -1,0 +1,128 @@
+"""One small run from a video to the page, continued, changed and taken apart into its verbs."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.weights import save_params
+from full4d_jax.video import write_video
+
+SMALL = Config(
+    model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
+    data=DataConfig(views=3, frames=2, height=32, width=32),
+    lift=LiftConfig(steps=4, capacity=200),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, list[str]]:
+    """The folder of a small run, and the options that made it."""
+    folder = tmp_path_factory.mktemp("run")
+    params = init_params(SMALL.model, jax.random.key(0))
+    save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
+    rng = np.random.default_rng(0)
+    still = rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0)
+    write_video(folder / "in.mp4", still, 12)
+    np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
+    preset = folder / "small.py"
+    preset.write_text(
+        f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
+    )
+    options = ["--checkpoint", f"{folder}/prior.safetensors", "--out", f"{folder}/out"]
+    options += ["--video", f"{folder}/in.mp4", "--depth", f"{folder}/depth.npy"]
+    options += ["--azimuth", "45"]
+    look = ["--size", "32", "--seconds", "0.2", "--export_ply", "2"]
+    assert main(["run", str(preset), *options, *look]) == 0
+    return folder, [str(preset), *options]
+
+
+def test_everything_is_there_and_the_report_tells_it(finished):
+    folder = finished[0] / "out"
+    files = "grid.mp4 grid.png orbit.mp4 bullet.mp4 scene.html scene.png scene.npz ply/0001.ply"
+    for name in files.split():
+        assert (folder / name).stat().st_size > 100, name
+    report = json.loads((folder / "report.json").read_text())
+    assert set(report["seconds"]) == {"source", "depth", "grid", "scene", "renders", "page"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config == json.loads(json.dumps(dataclasses.asdict(SMALL)))
+    assert any("azimuth 45" in line for line in report["warnings"])  # trained to 30 only
+    assert "60x40" in report["source"]
+
+
+def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(finished, capsys):
+    folder, options = finished
+    scene = (folder / "out" / "scene.npz").read_bytes()
+    look = ["--size", "32", "--seconds", "0.1"]
+    assert main(["sample", *options]) == 0
+    said = capsys.readouterr().out
+    assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [True] * 3
+    assert main(["render", "--out", f"{folder}/out", *look]) == 0
+    assert (folder / "out" / "scene.npz").read_bytes() == scene
+    assert main(["sample", *options, "--azimuth", "20"]) == 0
+    said = capsys.readouterr().out
+    assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [True, True, False]
+    assert (folder / "out" / "scene.npz").read_bytes() == scene
+
+
+def test_a_stage_made_from_others_than_those_there_is_not_used(finished, capsys):
+    folder, options = finished
+    assert main(["sample", *options, "--azimuth", "21"]) == 0
+    capsys.readouterr()
+    assert main(["render", "--out", f"{folder}/out"]) == 2
+    said = capsys.readouterr().err
+    assert "scene.npz: found made from another grid" in said
+    assert "full4d lift" in said
+    assert main(["sample", *options]) == 0
+
+
+def test_parts_keep_the_warnings_and_the_config_of_the_run(finished):
+    folder, options = finished
+    config = (folder / "out" / "config.json").read_text()
+    assert main(["run", *options, "--size", "32", "--seconds", "0.1"]) == 0
+    assert main(["render", "--out", f"{folder}/out", "--size", "32", "--seconds", "0.1"]) == 0
+    assert (folder / "out" / "config.json").read_text() == config
+    report = json.loads((folder / "out" / "report.json").read_text())
+    assert any("azimuth 45" in line for line in report["warnings"])
+
+
+def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys):
+    folder, options = finished
+    before = {path: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()}
+    other = folder / "other.mp4"
+    moving = np.random.default_rng(1).integers(0, 255, (12, 40, 60, 3), np.uint8)
+    write_video(other, moving, 12)
+    cameras = folder / "cameras.json"
+    cameras.write_text('{"world_to_camera": [[1, 2]]}')
+    text = folder / "text.safetensors"
+    text.write_text("no weights")
+    for bad in (
+        ["--path", cameras],
+        ["--checkpoint", text],
+        ["--depth_checkpoint", text],
+        ["--depth", text],
+        ["--data.frames", 40],
+        ["--model.width", 48],
+        ["--sampler.steps", 0],
+    ):
+        words = [*options, "--video", str(other), *map(str, bad)]
+        assert main(["run", *words]) == 2, bad
+        assert capsys.readouterr().err.count("\n") == 1
+        for path, content in before.items():
+            assert path.read_bytes() == content, (bad, path)
+
+
+def test_a_failed_stage_leaves_what_is_finished(finished, capsys):
+    folder, options = finished
+    before = {path: path.read_bytes() for path in (folder / "out").glob("*.npz")}
+    bad = folder / "bad.npy"
+    np.save(bad, np.full((2, 32, 32), np.nan, np.float32))
+    assert main(["run", *options, "--depth", str(bad)]) == 2
+    assert str(bad) in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (folder / "out").glob("*.npz")} == before

@@ -1,0 +1,114 @@
+"""The formulations for accelerators: run here against the CPU's, and compiled for TPU chips."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians import Camera, Gaussians, compositing_chunks, compositing_tpu, render
+from gaussians.binning import Bins, Tiles
+from gaussians.compositing import composite
+
+TILES = Tiles(40, 24, 8)
+
+
+@pytest.fixture(scope="module")
+def lists():
+    """Random splats in lists of very different lengths, one longer than a chunk, some empty."""
+    rng = np.random.default_rng(0)
+    g, n = 300, TILES.count
+    length = rng.integers(0, 40, n)
+    length[[0, 3]], length[7] = 0, 280
+    first = np.cumsum(length) - length
+    ids = np.concatenate([rng.permutation(g)[:k] for k in length])
+    ids = np.pad(ids, (0, 600 - len(ids) % 600))
+    bins = Bins(*(jnp.asarray(x, jnp.int32) for x in (ids, first, length, 0)))
+    spread = rng.uniform(0.005, 0.05, g)
+    columns = [
+        rng.uniform(0, 40, g),
+        rng.uniform(0, 24, g),
+        -spread,
+        rng.uniform(-0.5, 0.5, g) * spread,
+        -spread * rng.uniform(0.5, 1.5, g),
+        np.log(rng.uniform(0.02, 1.0, g)),
+        *rng.uniform(0, 1, (4, g)),
+    ]
+    return jnp.asarray(np.stack(columns, -1), jnp.float32), bins
+
+
+@pytest.mark.parametrize("kernels", [compositing_chunks, compositing_tpu])
+def test_values_and_gradients_are_those_of_the_loops(lists, kernels):
+    features, bins = lists
+    options = {"interpret": True} if kernels is compositing_tpu else {}
+    expected, pull = jax.vjp(lambda f: jnp.asarray(composite(f, bins, TILES)), features)
+    found = jax.jit(lambda f: kernels.forward(f, bins, TILES, **options))(features)
+    np.testing.assert_allclose(found, expected, atol=5e-6)
+    assert float(expected[..., -1].min()) < 1e-3  # some pixels are finished early
+    assert float(expected[..., -1].max()) == 1
+
+    cotangent = jax.random.normal(jax.random.key(1), expected.shape)
+    found = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, TILES, **options))(
+        features, cotangent
+    )
+    for column, (a, b) in enumerate(zip(found.T, pull(cotangent)[0].T, strict=True)):
+        assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b), column
+
+
+def test_render_takes_them_where_the_backend_is_no_cpu(monkeypatch):
+    rng = np.random.default_rng(1)
+    arrays = (
+        rng.uniform(-1, 1, (200, 3)) + [0, 0, 3],
+        rng.normal(size=(200, 4)),
+        rng.uniform(-4, -2, (200, 3)),
+        rng.normal(size=200),
+        rng.normal(size=(200, 1, 3)),
+    )
+    scene = Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    lens = jnp.array([[40.0, 0, 20], [0, 40, 12], [0, 0, 1]])
+    camera = Camera(jnp.eye(4), lens, 40, 24)
+
+    def picture(scene, width):  # a closure of its own, so that nothing is compiled already
+        view = Camera(camera.world_to_camera, lens, width, 24)
+        return render(scene, view, max_intersections=4096).rgb.sum()
+
+    expected = jax.jit(jax.value_and_grad(picture), static_argnums=1)(scene, 40)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    jax.clear_caches()
+    found = jax.jit(jax.value_and_grad(picture), static_argnums=1)(scene, 40)
+    jax.clear_caches()
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max()))
+
+
+COMPILE = """
+import sys, jax, jax.numpy as jnp
+from jax.experimental import topologies
+jax.default_backend = lambda: "tpu"  # the render below is compiled for the chips of a topology
+from gaussians import Camera, Gaussians, render
+name = sys.argv[1]
+device = topologies.get_topology_desc(platform="tpu", topology_name=name).devices[0]
+place = jax.sharding.SingleDeviceSharding(device)
+def array(*shape): return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place)
+g = 20_000
+scene = Gaussians(array(g, 3), array(g, 4), array(g, 3), array(g), array(g, 4, 3))
+def loss(scene, pose, lens):
+    return (render(scene, Camera(pose, lens, 320, 192), max_intersections=1 << 17).rgb ** 2).sum()
+text = jax.jit(jax.grad(loss)).lower(scene, array(4, 4), array(3, 3)).compile().as_text()
+print("kernels", text.count("tpu_custom_call"))
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu")
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v6e:2x2"])
+def test_the_renderer_compiles_for_tpu(topology):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
+    environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
+    command = [sys.executable, "-c", COMPILE, topology]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout.split("kernels")[1]) >= 2

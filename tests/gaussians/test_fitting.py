@@ -1,0 +1,145 @@
+"""Fitting on a small moving scene that is known exactly."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians import fitting
+from gaussians.clip import clip_budget, render_clip
+from gaussians.distillation import Distillation
+from gaussians.fit_config import FitConfig, Targets
+from gaussians.fitting import fit
+from gaussians.losses import psnr
+from gaussians.motion import DynamicGaussians, still
+from gaussians.types import Camera, Gaussians
+
+SIZE, TIMES = 16, jnp.array([0.0, 0.5, 1.0])
+CONFIG = FitConfig(steps=150, chunk=75, means=1e-2, velocities=2e-2, log_scales=2e-2, colors=5e-2)
+
+
+def cameras(azimuths) -> Camera:
+    """Looking at depth 1 from around it, one pose per azimuth and time: batched (v t)."""
+    poses = np.tile(np.eye(4, dtype=np.float32), (len(azimuths), 3, 1, 1))
+    for pose, angle in zip(poses, azimuths, strict=True):
+        c, s = np.cos(angle), np.sin(angle)
+        pose[:, :3, :3] = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+        pose[:, :3, 3] = np.array([0, 0, 1]) - pose[0, :3, :3] @ np.array([0, 0, 1])
+    intrinsics = np.array([[18.0, 0, 8], [0, 18.0, 8], [0, 0, 1]], np.float32)
+    tiled = np.tile(intrinsics, (len(azimuths), 3, 1, 1))
+    return Camera(jnp.asarray(poses), jnp.asarray(tiled), SIZE, SIZE)
+
+
+def flat(camera: Camera) -> Camera:
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), camera)
+
+
+@cache
+def truth() -> DynamicGaussians:
+    rng = np.random.default_rng(0)
+    arrays = (
+        rng.uniform(-0.35, 0.35, (40, 3)) + [0, 0, 1],
+        rng.normal(size=(40, 4)),
+        rng.normal(-2.6, 0.2, (40, 3)),
+        rng.uniform(0, 2, 40),
+        rng.normal(0, 1, (40, 1, 3)),
+    )
+    moving = jnp.float32(rng.normal(0, 0.2, (40, 3)))
+    return still(Gaussians(*map(jnp.float32, arrays)))._replace(velocities=moving)
+
+
+def start() -> DynamicGaussians:
+    """The truth without its colours and motion, in slightly wrong places."""
+    noise = jnp.float32(np.random.default_rng(1).normal(0, 0.02, (40, 3)))
+    gaussians = truth().gaussians
+    return still(
+        gaussians._replace(
+            means=gaussians.means + noise, harmonics=jnp.zeros_like(gaussians.harmonics)
+        )
+    )
+
+
+@cache
+def pictures(azimuths: tuple[float, ...]) -> Targets:
+    views, times = flat(cameras(azimuths)), jnp.tile(TIMES, len(azimuths))
+    frames = jnp.clip(render_clip(truth(), views, times).rgb, 0, 1)
+    return Targets(frames, views, times, jnp.ones(len(times)))
+
+
+def mean_psnr(scene: DynamicGaussians, targets: Targets) -> float:
+    rendered = render_clip(scene, targets.cameras, targets.times, max_intersections=1024)
+    assert int(rendered.overflow.max()) == 0
+    return float(jax.jit(jax.vmap(psnr))(rendered.rgb, targets.frames).mean())
+
+
+def test_fitting_explains_the_pictures_and_is_deterministic():
+    targets, reports = pictures((-0.4, 0.4)), []
+    result = fit(
+        start(), targets, CONFIG, jax.random.key(0), report=lambda *args: reports.append(args)
+    )
+    assert [step for step, _ in reports] == [75, 150]
+    assert reports[1][1]["loss"] < reports[0][1]["loss"]
+    before, after = mean_psnr(start(), targets), float(result.psnr.mean())
+    assert after > before + 6, (before, after)
+    np.testing.assert_allclose(after, mean_psnr(result.scene, targets), atol=1e-3)
+    again = fit(start(), targets, CONFIG, jax.random.key(0))
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(result), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_budget_that_is_too_small_grows_and_leaves_no_trace(monkeypatch):
+    targets = pictures((-0.4, 0.4))
+    config = FitConfig(steps=20, chunk=20)
+    needed = clip_budget(start(), targets.cameras, targets.times, slack=1.0)
+    monkeypatch.setattr(fitting, "clip_budget", lambda *args, slack: 8)
+    grown = fit(start(), targets, config, jax.random.key(0))
+    assert grown.max_intersections >= needed > 8
+    monkeypatch.setattr(fitting, "clip_budget", lambda *args, slack: grown.max_intersections)
+    ample = fit(start(), targets, config, jax.random.key(0))
+    for a, b in zip(jax.tree.leaves(grown), jax.tree.leaves(ample), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def prior_at(azimuth: float, **options) -> Distillation:
+    """A flow that is nearly certain of what the novel camera sees: N(truth, 0.01^2)."""
+    video = pictures((azimuth,)).frames[None]
+
+    def velocity(z, tau):
+        signal = 1 - tau
+        gain = signal * 1e-4 / (signal**2 * 1e-4 + tau**2)
+        return (z - (video + gain * (z - signal * video))) / tau
+
+    return Distillation(
+        velocity, lambda x: x, lambda z: z, cameras((azimuth,)), TIMES, start=0.2, **options
+    )
+
+
+def test_both_forms_of_distillation_teach_what_no_picture_shows():
+    seen, hidden = pictures((-0.4,)), pictures((0.9,))
+
+    def taught(**options) -> float:
+        prior = prior_at(0.9, flow_steps=8, **options)
+        result = fit(start(), seen, CONFIG, jax.random.key(0), distillation=prior)
+        assert result.psnr.shape == (3,)
+        return mean_psnr(result.scene, hidden)
+
+    alone = taught(weight_first=0.0, weight_last=0.0)
+    assert taught(weight_first=3.0, weight_last=3.0) > alone + 2
+    assert taught(weight_first=3.0, weight_last=3.0, form="gradient") > alone + 2
+
+
+def test_targets_that_disagree_are_refused():
+    targets = pictures((-0.4, 0.4))
+    with pytest.raises(ValueError, match="6 frames of 16x16"):
+        fit(start(), targets._replace(times=TIMES), CONFIG, jax.random.key(0))
+    with pytest.raises(ValueError, match="all target weights are 0"):
+        fit(start(), targets._replace(weights=jnp.zeros(6)), CONFIG, jax.random.key(0))
+
+
+def test_a_clip_budget_covers_every_picture():
+    targets = pictures((-0.4, 0.4))
+    budget = clip_budget(truth(), targets.cameras, targets.times, slack=1.0)
+    rendered = render_clip(truth(), targets.cameras, targets.times, max_intersections=budget)
+    assert int(rendered.overflow.max()) == 0

@@ -1,0 +1,49 @@
+"""The first scene: where its points lie and which of them stand still."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians.initialization import initialize
+
+
+def capture():
+    """Two cameras before a slanted plane; the right half of view 0 flickers."""
+    v, t, h, w = 2, 3, 12, 16
+    intrinsics = np.tile(np.array([[14.0, 0, 8], [0, 14.0, 6], [0, 0, 1]]), (v, 1, 1))
+    poses = np.tile(np.eye(4), (v, t, 1, 1))
+    poses[1, :, 0, 3] = -0.3
+    x = (np.arange(w) + 0.5 - 8) / 14
+    # World z = 1 + 0.2 X, seen from X = 0 and X = 0.3.
+    depth = np.stack([(1 + 0.2 * 0.3 * k) / (1 - 0.2 * x) for k in range(v)])
+    depth = np.broadcast_to(depth[:, None, None], (v, t, h, w)).copy()
+    depth[:, :, 0] = 0  # unknown
+    frames = np.full((v, t, h, w, 3), 0.5)
+    frames[0, :, :, 8:] = np.array([0.1, 0.5, 0.9])[:, None, None, None]
+    return [jnp.float32(a) for a in (frames, depth, intrinsics, poses)]
+
+
+def test_points_lie_on_the_surface_with_the_colour_and_time_of_their_pixel():
+    frames, depth, intrinsics, poses = capture()
+    scene = initialize(frames, depth, intrinsics, poses, 300, jax.random.key(0), sh_degree=1)
+    x, _, z = scene.gaussians.means.T
+    np.testing.assert_allclose(z, 1 + 0.2 * x, atol=1e-5)
+    assert scene.gaussians.harmonics.shape == (300, 4, 3)
+    moving = np.asarray(scene.logit_gates) < 0
+    rgb = np.asarray(scene.gaussians.harmonics[:, 0, 0]) * 0.28209479 + 0.5
+    expected = np.asarray(np.interp(np.asarray(scene.moments), [0, 0.5, 1], [0.1, 0.5, 0.9]))
+    np.testing.assert_allclose(rgb[moving], expected[moving], atol=1e-5)
+    np.testing.assert_allclose(rgb[~moving], 0.5, atol=1e-5)
+    assert 0 < moving.sum() <= 11 * 8 * 3
+    assert (np.asarray(scene.log_durations)[moving] < -1).all()
+    # A pixel is about 1 / 14 wide at depth 1; nothing is much larger or smaller.
+    sizes = np.exp(np.asarray(scene.gaussians.log_scales))
+    assert sizes.min() > 0.3 / 14
+    assert sizes.max() < 3 / 14
+
+
+def test_unknown_depth_everywhere_is_an_error():
+    frames, depth, intrinsics, poses = capture()
+    with pytest.raises(ValueError, match="no valid depth"):
+        initialize(frames, 0 * depth, intrinsics, poses, 10, jax.random.key(0))

@@ -1,0 +1,210 @@
+"""The tile rasterizer against the slow oracle: values, and gradients under random cotangents."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians import binning, compositing
+from gaussians.rasterizer import count_intersections, intersection_budget, render
+from gaussians.reference import render_reference
+from gaussians.types import Camera, Gaussians
+
+
+def random_scene(g=70, degree=3, seed=0, spread=1.0) -> Gaussians:
+    rng = np.random.default_rng(seed)
+    return Gaussians(
+        means=jnp.float32(rng.uniform(-spread, spread, (g, 3)) + [0, 0, 3]),
+        quaternions=jnp.float32(rng.normal(size=(g, 4))),
+        log_scales=jnp.float32(rng.normal(-2.5, 0.25, (g, 3))),
+        logit_opacities=jnp.float32(rng.normal(0.0, 1.0, g)),
+        harmonics=jnp.float32(rng.normal(0, 0.4, (g, (degree + 1) ** 2, 3))),
+    )
+
+
+def random_camera(width=44, height=28, seed=1, tilt=0.1) -> Camera:
+    rng = np.random.default_rng(seed)
+    rotation = np.linalg.qr(np.eye(3) + tilt * rng.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.diagonal(rotation))[None]
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, rng.normal(0, 0.2, 3)
+    intrinsics = np.array([[48.0, 0, width / 2 + 1], [0, 43.0, height / 2 - 2], [0, 0, 1]])
+    return Camera(jnp.float32(pose), jnp.float32(intrinsics), width, height)
+
+
+def assert_same(ours, oracle, tolerance):
+    """Largest deviation, relative to the largest entry, per leaf."""
+    for name, a, b in zip(ours._fields, ours, oracle, strict=True):
+        scale = max(1.0, float(jnp.abs(b).max()))
+        np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize(("antialiased", "side"), [(False, 16), (True, 32)])
+def test_values_and_gradients_match_the_oracle(antialiased, side, monkeypatch):
+    """In double precision; with groups of two tiles, so that the padding tile is exercised too."""
+    monkeypatch.setattr(binning, "SIDE", side)
+    monkeypatch.setattr(compositing, "GROUP", 2)
+    jax.clear_caches()
+    scene, camera = random_scene(), random_camera()
+    rng = np.random.default_rng(2)
+    cotangent = tuple(
+        jnp.float32(rng.normal(size=shape)) for shape in ((28, 44, 3), (28, 44), (28, 44))
+    )
+
+    def pull_back(renderer, inputs, cotangent, **options):
+        def picture(scene, pose, intrinsics, background):
+            view = Camera(pose, intrinsics, camera.width, camera.height)
+            style = {"background": background, "sh_degree": 3, "antialiased": antialiased}
+            rgb, depth, alpha, _ = renderer(scene, view, **style, **options)
+            # Expected depth of nearly empty pixels is a quotient of tiny numbers: weigh it down.
+            return rgb, depth * jax.lax.stop_gradient(alpha), alpha
+
+        value, vjp = jax.vjp(picture, *inputs)
+        return value, vjp(cotangent)
+
+    inputs = (scene, camera.world_to_camera, camera.intrinsics, jnp.array([0.2, 0.5, 0.9]))
+    fast = jax.jit(partial(pull_back, render, max_intersections=2048))
+    ours, our_gradients = fast(inputs, cotangent)
+    with jax.enable_x64(True):
+        slow = jax.jit(partial(pull_back, render_reference))
+        double = jax.tree.map(lambda x: np.asarray(x, np.float64), (inputs, cotangent))
+        oracle, gradients = jax.tree.map(np.asarray, slow(*double))
+    assert oracle[2].max() > 0.85
+    for a, b in zip(ours, oracle, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1.0, np.abs(b).max()))
+    for a, b in zip(jax.tree.leaves(our_gradients), jax.tree.leaves(gradients), strict=True):
+        scale = np.linalg.norm(b)
+        assert scale > 0
+        assert np.linalg.norm(a - b) < 1e-5 * scale
+
+
+def test_a_stack_of_opaque_splats_stops_where_the_oracle_stops():
+    """Early termination: hundreds of layers over the same pixels."""
+    scene = random_scene(g=300, degree=0, spread=0.3)
+    scene = scene._replace(logit_opacities=scene.logit_opacities + 3)
+    camera = random_camera(16, 16)
+    assert_same(render(scene, camera), render_reference(scene, camera), 1e-5)
+
+
+def test_camera_batches_under_vmap_and_map_equal_single_pictures():
+    scene, seeds = random_scene(degree=1), (1, 2, 3)
+    cameras = [random_camera(seed=seed) for seed in seeds]
+    batch = jax.tree.map(lambda *x: jnp.stack(x), *cameras)
+    single = [render(scene, camera, max_intersections=2048) for camera in cameras]
+
+    def picture(camera):
+        return render(scene, camera, max_intersections=2048)
+
+    for mapped in (jax.vmap(picture)(batch), jax.lax.map(picture, batch)):
+        for i, expected in enumerate(single):
+            assert_same(jax.tree.map(lambda x, i=i: x[i], mapped), expected, 1e-6)
+
+
+def test_gradients_under_vmap_and_map_equal_single_pictures():
+    """One compilation each: gradients in the scene for three cameras at once, and one by one."""
+    scene = random_scene(g=20, degree=0)
+    cameras = [random_camera(seed=seed) for seed in (1, 2)]
+    batch = jax.tree.map(lambda *x: jnp.stack(x), *cameras)
+
+    def loss(scene, camera):
+        return (render(scene, camera, max_intersections=512).rgb ** 2).sum()
+
+    gradient = jax.grad(loss)
+    single = [jax.jit(gradient)(scene, camera) for camera in cameras]
+    mapped = jax.jit(lambda cameras: jax.lax.map(partial(gradient, scene), cameras))(batch)
+    batched = jax.jit(jax.vmap(gradient, (None, 0)))(scene, batch)
+    for i, expected in enumerate(single):
+        for several in (mapped, batched):
+            assert_same(jax.tree.map(lambda x, i=i: x[i], several), expected, 1e-5)
+
+
+def test_cameras_sharded_over_eight_devices_give_the_same_pictures_and_gradients():
+    scene = random_scene(g=20, degree=0)
+    cameras = [random_camera(seed=seed) for seed in range(8)]
+    batch = jax.tree.map(lambda *x: jnp.stack(x), *cameras)
+
+    def loss(scene, cameras):
+        out = jax.vmap(lambda camera: render(scene, camera, max_intersections=512))(cameras)
+        return (out.rgb**2).sum(), out
+
+    solve = jax.jit(jax.grad(loss, has_aux=True))
+    gradient, pictures = solve(scene, batch)
+    mesh = jax.make_mesh((8,), ("cameras",), axis_types=(jax.sharding.AxisType.Auto,))
+    over = jax.sharding.NamedSharding(mesh, jax.P("cameras"))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.P())
+    sharded = solve(jax.device_put(scene, everywhere), jax.device_put(batch, over))
+    # Another fusion rounds otherwise, and expected depth divides by the coverage.
+    assert_same(sharded[1], pictures, 2e-5)
+    assert_same(sharded[0], gradient, 1e-5)
+
+
+def test_overflow_is_counted_and_drops_the_farthest():
+    scene, camera = random_scene(degree=0), random_camera(tilt=0.0)
+    needed = int(count_intersections(scene, camera))
+    assert int(render(scene, camera, max_intersections=needed).overflow) == 0
+    short = render(scene, camera, max_intersections=needed - 50)
+    assert int(short.overflow) == 50
+    nearest = scene.means[:, 2].argsort()[:10]
+    near = jax.tree.map(lambda x: x[nearest], scene)
+    kept = int(count_intersections(near, camera))
+    cut = render(scene, camera, max_intersections=kept)
+    assert int(cut.overflow) == needed - kept
+    # Depth order is camera depth, so the nearest ten of the scene are those of the picture.
+    assert_same(cut._replace(overflow=0), render(near, camera)._replace(overflow=0), 1e-6)
+
+
+def test_the_budget_cannot_be_counted_under_jit():
+    scene, camera = random_scene(degree=0), random_camera()
+    assert intersection_budget(scene, camera) >= int(count_intersections(scene, camera))
+    with pytest.raises(ValueError, match="pass max_intersections"):
+        jax.jit(lambda scene: render(scene, camera))(scene)
+
+
+def degenerate_scenes() -> dict[str, Gaussians]:
+    scene = random_scene(g=6, degree=1)
+    means, quaternions, scales, opacities, harmonics = scene
+    return {
+        "zero quaternion": scene._replace(quaternions=quaternions.at[0].set(0.0)),
+        "nan quaternion": scene._replace(quaternions=quaternions.at[0].set(jnp.nan)),
+        "infinite mean": scene._replace(means=means.at[0].set(jnp.inf)),
+        "nan colour": scene._replace(harmonics=harmonics.at[0, 1].set(jnp.nan)),
+        "huge": scene._replace(log_scales=scales.at[0].set(60.0)),
+        "needle": scene._replace(log_scales=scales.at[0].set(jnp.array([8.0, -40.0, -40.0]))),
+        "tiny": scene._replace(log_scales=scales.at[:].set(-60.0)),
+        "behind": scene._replace(means=means - 20),
+        "at the camera": scene._replace(means=means.at[0].set(0.0)),
+        "transparent": scene._replace(logit_opacities=opacities - 1e4),
+        "nothing in sight": scene._replace(means=means.at[:, 2].set(0.0) + 50),
+        "opaque": scene._replace(logit_opacities=opacities + 1e4),
+        "one covers all": scene._replace(log_scales=scales.at[0].set(2.0)),
+    }
+
+
+def test_degenerate_input_stays_finite_in_values_and_gradients():
+    pose = jnp.eye(4)
+    intrinsics = jnp.array([[40.0, 0, 16], [0, 40.0, 12], [0, 0, 1]])
+
+    def total(scene, pose):
+        out = render(
+            scene, Camera(pose, intrinsics, 32, 24), antialiased=True, max_intersections=256
+        )
+        return out.rgb.sum() + out.depth.sum() + out.alpha.sum(), out
+
+    gradient = jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))
+    for name, scene in degenerate_scenes().items():
+        (_, out), gradients = gradient(scene, pose)
+        assert int(out.overflow) == 0, name
+        for leaf in jax.tree.leaves((out, gradients)):
+            assert np.isfinite(leaf).all(), name
+        if name in ("behind", "transparent", "nothing in sight"):
+            assert float(out.alpha.max()) == 0.0, name
+        if name == "one covers all":
+            assert float(out.alpha.min()) > 0.1
+
+
+def test_too_many_tiles_for_the_sort_key_are_refused():
+    with pytest.raises(ValueError, match="32 bits"):
+        binning.choose_tiles(16384, 16384, 2**24)
+    assert binning.choose_tiles(1920, 1080, 2_000_000).side == 32

@@ -1,0 +1,150 @@
+"""Camera conventions against scipy's rotations, OpenCV's projection and pictures by hand."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from input_pipeline import cameras
+
+
+def random_poses(*shape: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    pose = np.zeros((*shape, 4, 4))
+    pose[..., :3, :3] = (
+        Rotation.random(int(np.prod(shape)), rng=rng).as_matrix().reshape(*shape, 3, 3)
+    )
+    pose[..., :3, 3] = rng.normal(size=(*shape, 3))
+    pose[..., 3, 3] = 1
+    return pose
+
+
+def pixels(points: np.ndarray, intrinsics: np.ndarray, world_to_camera: np.ndarray) -> np.ndarray:
+    """OpenCV's own projection; with pixel centres at +0.5 in `intrinsics`, so are its pixels."""
+    rotation, _ = cv2.Rodrigues(world_to_camera[:3, :3])
+    return cv2.projectPoints(points, rotation, world_to_camera[:3, 3], intrinsics, None)[0][:, 0]
+
+
+def test_invert_is_the_inverse():
+    poses = random_poses(2, 3)
+    np.testing.assert_allclose(cameras.invert(poses), np.linalg.inv(poses), atol=1e-12)
+
+
+def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
+    rng = np.random.default_rng(1)
+    center, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+    intrinsics = cameras.intrinsics_from_fov(60, 40, 60)
+    for where, what, pose in zip(center, target, cameras.look_at(center, target), strict=True):
+        points = np.stack([what, what + [0, -1e-3, 0]])  # the second a little higher (y is down)
+        middle, higher = pixels(points, intrinsics, pose)
+        np.testing.assert_allclose(middle, [30, 20], atol=1e-9)
+        assert higher[1] < middle[1]
+        assert abs(higher[0] - middle[0]) < 1e-9
+        np.testing.assert_allclose(cameras.centers(pose), where, atol=1e-12)
+        assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("target", [(0.0, 5.0, 0.0), (0.0, 0.0, 0.0)])
+def test_look_at_refuses_a_view_along_up(target):
+    with pytest.raises(ValueError, match="expected another up"):
+        cameras.look_at(np.zeros(3), np.array(target))
+
+
+def test_orbit_turns_about_the_pivot_like_scipy():
+    np.testing.assert_allclose(cameras.orbit(np.array(0.0), np.array(0.0)), np.eye(4), atol=1e-12)
+    pivot = np.array([0, 0, 1.0])
+    azimuth, elevation = np.array([35.0, -50.0, 0.0]), np.array([20.0, 0.0, -10.0])
+    # The source's offset (0, 0, -1) tilted about x, then turned about the y axis that points down.
+    turn = Rotation.from_euler("YX", np.stack([-azimuth, -elevation], -1), degrees=True)
+    expected = pivot + turn.apply([0, 0, -1.0])
+    found = cameras.orbit(azimuth, elevation)
+    np.testing.assert_allclose(cameras.centers(found), expected, atol=1e-12)
+    np.testing.assert_allclose(found @ [*pivot, 1.0], [[0, 0, 1.0, 1.0]] * 3, atol=1e-12)
+    assert (cameras.centers(found)[:2, 0] * azimuth[:2] > 0).all()  # positive goes right
+    assert cameras.centers(found)[0, 1] < 0  # and up
+
+
+def test_opengl_camera_sees_its_point_ahead_at_negative_z():
+    opengl = random_poses(4)
+    opencv = cameras.swap_opengl_opencv(opengl)
+    point = opengl @ [0.1, 0.2, -3.0, 1.0]  # right, up and ahead in OpenGL axes
+    np.testing.assert_allclose(
+        (cameras.invert(opencv) @ point[..., None])[..., 0], [[0.1, -0.2, 3.0, 1.0]] * 4, atol=1e-9
+    )
+    np.testing.assert_allclose(cameras.swap_opengl_opencv(opencv), opengl)
+
+
+def test_relative_and_rescaled_cameras_see_the_same_pixels():
+    poses, unit = random_poses(3), 2.5
+    intrinsics = cameras.intrinsics_from_fov(50, 48, 64)
+    seen = np.random.default_rng(2).normal(size=(6, 3)) * 0.1 + [0, 0, 3]  # by camera 0
+    world = (cameras.invert(poses[0])[:3, :3] @ seen.T).T + cameras.centers(poses[0])
+    moved = cameras.rescale(cameras.relative_to(poses, poses[0]), unit)
+    np.testing.assert_allclose(moved[0], np.eye(4), atol=1e-12)
+    for before, after in zip(poses, moved, strict=True):
+        np.testing.assert_allclose(
+            pixels(seen / unit, intrinsics, after), pixels(world, intrinsics, before), rtol=1e-7
+        )
+
+
+def test_unprojected_pixels_return_to_their_centres_at_their_depth():
+    pose, intrinsics = random_poses(1)[0], cameras.intrinsics_from_fov(70, 4, 6)
+    depth = np.random.default_rng(3).uniform(1, 5, (4, 6))
+    points = cameras.unproject(depth, intrinsics, pose)
+    y, x = np.mgrid[:4, :6] + 0.5
+    found = pixels(points.reshape(-1, 3), intrinsics, pose).reshape(4, 6, 2)
+    np.testing.assert_allclose(found, np.stack([x, y], -1), atol=1e-9)
+    seen = points @ pose[:3, :3].T + pose[:3, 3]
+    np.testing.assert_allclose(seen[..., 2], depth)
+
+
+@pytest.mark.parametrize("unit", [0.0, -1.0, np.nan, np.inf])
+def test_rescale_refuses_a_unit_that_is_no_length(unit):
+    with pytest.raises(ValueError, match="finite positive length"):
+        cameras.rescale(np.eye(4), unit)
+
+
+def test_intrinsics_follow_the_picture():
+    height, width, corner = 30, 40, [[40.0, 30.0]]
+    intrinsics = cameras.intrinsics_from_fov(90, height, width)
+    assert intrinsics[0, 0] == pytest.approx(width / 2)  # tan 45 = 1
+    ray = np.linalg.inv(intrinsics) @ [*corner[0], 1]
+    resized = cameras.resize_intrinsics(intrinsics, rows=3, columns=0.5)
+    cropped = cameras.crop_intrinsics(resized, top=7, left=4)
+    np.testing.assert_allclose(pixels(ray[None], resized, np.eye(4)), [[20, 90]])
+    np.testing.assert_allclose(pixels(ray[None], cropped, np.eye(4)), [[16, 83]])
+
+
+def good_cameras() -> tuple[np.ndarray, np.ndarray]:
+    return np.stack([cameras.intrinsics_from_fov(60, 32, 32)] * 2), random_poses(2, 3)
+
+
+def test_good_cameras_pass():
+    cameras.check_cameras(*good_cameras())
+
+
+@pytest.mark.parametrize(
+    ("field", "place", "value", "message"),
+    [
+        ("poses", (1, 2, 0, 3), np.nan, "world_to_camera: found 1 NaN"),
+        ("poses", (1, 2, 3), [0, 0, 1, 1], "world_to_camera: found last row"),
+        ("poses", (0, 0, slice(3), 0), [2, 0, 0], "expected rotations orthonormal"),
+        ("poses", (0, 0, slice(3), slice(3)), np.diag([1, -1, 1]), "mirrored"),
+        ("intrinsics", (0, 1, 1), -5, "intrinsics: found focal length -5"),
+        ("intrinsics", (1, 0, 2), np.inf, "intrinsics: found 1 NaN or infinite"),
+        ("intrinsics", (1, 2, 2), 2, "intrinsics: found last row"),
+    ],
+)
+def test_bad_cameras_are_named(field, place, value, message):
+    intrinsics, poses = good_cameras()
+    {"poses": poses, "intrinsics": intrinsics}[field][place] = value
+    with pytest.raises(ValueError, match=message):
+        cameras.check_cameras(intrinsics, poses)
+
+
+@pytest.mark.parametrize(
+    ("intrinsics", "poses"), [((2, 3, 3), (2, 4, 4)), ((3, 3, 3), (2, 3, 4, 4))], ids=str
+)
+def test_wrong_shapes_are_named(intrinsics, poses):
+    with pytest.raises(ValueError, match=r"expected \(.*\)"):
+        cameras.check_cameras(np.zeros(intrinsics), np.zeros(poses))

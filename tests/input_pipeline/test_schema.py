@@ -1,0 +1,51 @@
+"""A record that breaks a promise is refused with the field's name."""
+
+import numpy as np
+import pytest
+
+from input_pipeline.schema import validate
+
+
+def changed(array: np.ndarray, place: object, value: object) -> np.ndarray:
+    copy = array.copy()
+    copy[place] = value
+    return copy
+
+
+def test_a_good_record_passes(make_example):
+    example = make_example()
+    assert validate(example) is example
+    latents = np.ones((3, 1, 4, 4, 48), np.float16)
+    validate(example._replace(latents=latents, unit=1.7))
+
+
+@pytest.mark.parametrize(
+    ("field", "break_it"),
+    [
+        ("version", lambda e: 2),
+        ("scene_id", lambda e: 7),
+        ("caption", lambda e: None),
+        ("fps", lambda e: 0.0),
+        ("fps", lambda e: np.nan),
+        ("unit", lambda e: -1.0),
+        ("frames", lambda e: e.frames[0]),
+        ("frames", lambda e: changed(e.frames, (0, 1), b"\x89PNG no jpeg")),
+        ("frames", lambda e: changed(e.frames, (0, 1), b"")),
+        ("depth16", lambda e: changed(e.depth16, (2, 1), b"\xff\xd8 no png")),
+        ("depth16", lambda e: e.depth16[:, :1]),
+        ("timestamps", lambda e: e.timestamps.astype(np.float64)),
+        ("timestamps", lambda e: e.timestamps[:, ::-1]),
+        ("timestamps", lambda e: changed(e.timestamps, (0, 0), np.nan)),
+        ("intrinsics", lambda e: e.intrinsics[:2]),
+        ("intrinsics", lambda e: -e.intrinsics),
+        ("world_to_camera", lambda e: changed(e.world_to_camera, (1, 1, 0, 3), np.inf)),
+        ("world_to_camera", lambda e: e.world_to_camera * np.float32(2)),
+        ("distortion", lambda e: e.distortion[:, :5]),
+        ("latents", lambda e: np.zeros((2, 1, 4, 4, 48), np.float16)),
+        ("latents", lambda e: np.zeros((3, 1, 4, 4, 48), np.float32)),
+    ],
+)
+def test_a_broken_field_is_named(make_example, field, break_it):
+    example = make_example()
+    with pytest.raises(ValueError, match=rf"{field}: found .*, expected "):
+        validate(example._replace(**{field: break_it(example)}))

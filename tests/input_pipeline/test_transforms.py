@@ -1,0 +1,90 @@
+"""Decoded pictures, their intrinsics and depth against OpenCV's projection and exact ramps."""
+
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline import cameras, transforms
+
+
+def test_depth_survives_to_half_precision():
+    depth = np.geomspace(1e-2, 1e4, 600).reshape(20, 30)
+    depth[3, 4] = 0
+    decoded = transforms.decode_depth(transforms.encode_depth(depth))
+    assert decoded.dtype == np.float32
+    assert decoded[3, 4] == 0
+    np.testing.assert_allclose(decoded, depth, rtol=2**-11)
+
+
+def test_decode_keeps_pictures_and_knows_what_has_no_depth(make_example):
+    example = make_example()
+    clip = transforms.decode(example, height=24, width=32)
+    x = np.arange(32) / 32
+    red = 127.5 + 100 * np.sin(3 * x + 2)  # of view 2
+    assert np.abs(clip.frames[2, 1, ..., 0] - red).max() < 12
+    assert np.abs(clip.frames[2, 1, ..., 0] - red).mean() < 2
+    assert not clip.depth[0].any()
+    assert (clip.depth[2] == 4).all()
+    np.testing.assert_array_equal(clip.intrinsics, example.intrinsics)
+
+
+def test_decode_names_the_frame_that_is_cut_short(make_example):
+    example = make_example(5)
+    example.frames[1, 0] = example.frames[1, 0][:20]
+    with pytest.raises(ValueError, match="scene-5, view 1, frame 0: found 20 bytes"):
+        transforms.decode(example, height=24, width=32)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (10, 30), (90, 100), (48, 64)])
+def test_cover_moves_intrinsics_with_the_pixels(height, width):
+    """A picture that shows each pixel's ray still shows it after scaling and cropping."""
+    intrinsics = cameras.intrinsics_from_fov(70, 48, 64)
+
+    def rays(rows: int, columns: int, matrix: np.ndarray) -> np.ndarray:
+        y, x = np.mgrid[:rows, :columns] + 0.5
+        return (np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(matrix).T).astype(np.float32)
+
+    picture, moved = transforms.cover(rays(48, 64, intrinsics), intrinsics, height, width)
+    assert picture.shape == (height, width, 3)
+    inner = np.s_[2:-2, 2:-2]  # enlarging repeats the border
+    np.testing.assert_allclose(picture[inner], rays(height, width, moved)[inner], atol=2e-3)
+
+
+def test_cover_never_averages_depth():
+    depth = np.where(np.arange(40) < 21, 1.0, 9.0).astype(np.float32) * np.ones((30, 1), "f4")
+    small, _ = transforms.cover(depth, np.eye(3), 11, 13)
+    assert set(np.unique(small)) == {1.0, 9.0}
+
+
+def test_undistort_moves_a_spot_from_where_the_lens_put_it():
+    intrinsics = cameras.intrinsics_from_fov(60, 120, 160)
+    distortion = np.array([-0.3, 0.1, 0.004, -0.003, 0.02, 0, 0, 0])
+    point = np.array([[0.38, -0.27, 1.0]])
+    seen = cv2.projectPoints(point, np.zeros(3), np.zeros(3), intrinsics, distortion)[0].ravel()
+    ideal = (intrinsics @ point[0])[:2]
+    assert np.linalg.norm(seen - ideal) > 3
+    y, x = np.mgrid[:120, :160] + 0.5
+    spot = np.exp(-((x - seen[0]) ** 2 + (y - seen[1]) ** 2) / 8).astype(np.float32)
+    picture = transforms.undistort(np.stack([spot] * 3, -1), intrinsics, distortion)[..., 0]
+    found = np.array([(picture * x).sum(), (picture * y).sum()]) / picture.sum()
+    np.testing.assert_allclose(found, ideal, atol=0.1)
+
+
+def test_to_source_puts_the_source_first_at_the_origin_with_median_depth_one(make_example):
+    clip = transforms.decode(make_example(), height=24, width=32)
+    moved = transforms.to_source(clip, source=2)
+    np.testing.assert_allclose(moved.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+    assert np.median(moved.depth[0, 0]) == 1
+    np.testing.assert_array_equal(moved.frames, clip.frames[[2, 0, 1]])
+    # Its depth was 4 units, so distances between cameras shrink to a quarter.
+    before = cameras.centers(clip.world_to_camera[:, 0])
+    after = cameras.centers(moved.world_to_camera[:, 0])
+    np.testing.assert_allclose(
+        np.linalg.norm(after[1] - after[0]), np.linalg.norm(before[0] - before[2]) / 4, rtol=1e-5
+    )
+
+
+def test_to_source_needs_depth(make_example):
+    clip = transforms.decode(make_example(), height=24, width=32)
+    with pytest.raises(ValueError, match="depth of view 0 at t=0: found none"):
+        transforms.to_source(clip)
