@@ -25,7 +25,7 @@ def test_show_draws_one_block_a_scene_and_says_where(tmp_path, capsys):
         (["--views", "0"], "--views: found 0, expected at least 1"),
         (["--first", str(2**31)], "--first: found scenes 2147483648"),
         (["--out", "scenes.gif"], "found ending '.gif', expected .png"),
-        (["--out", "/dev/null/scenes.png"], "expected a file that can be written"),
+        (["--out", "/dev/null/scenes.png"], "/dev/null: found a file, expected a folder"),
     ],
 )
 def test_bad_requests_are_one_line(options, message, capsys):
