@@ -4,9 +4,16 @@ import importlib
 
 import pytest
 
-GAUSSIANS = (
-    "Gaussians DynamicGaussians Camera render fit distillation_loss load_ply save_ply".split()
-)
+GAUSSIANS = [
+    "Gaussians",
+    "DynamicGaussians",
+    "Camera",
+    "render",
+    "fit",
+    "distillation_loss",
+    "load_ply",
+    "save_ply",
+]
 FULL4D_JAX = ["load_config", "init_state", "train_step", "velocity", "sample", "run"]
 INPUT_PIPELINE = ["Example", "make_loader", "procedural_scene"]
 
