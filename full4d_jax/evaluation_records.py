@@ -5,7 +5,7 @@ clips are scored; a line that a kill cut short is dropped.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from full4d_jax.errors import InputError
@@ -44,7 +44,7 @@ def append_records(path: Path, records: Sequence[dict]) -> None:
         file.writelines(json.dumps(record) + "\n" for record in records)
 
 
-def missing(records: Sequence[dict], group: str, count: int) -> list[int]:
-    """Scenes 0 .. count - 1 of a group that have no record yet."""
+def missing(records: Sequence[dict], group: str, scenes: Iterable[int]) -> list[int]:
+    """Those scenes of a group that have no record yet."""
     done = {record["scene"] for record in records if record["group"] == group}
-    return [scene for scene in range(count) if scene not in done]
+    return [scene for scene in scenes if scene not in done]

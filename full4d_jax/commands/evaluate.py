@@ -17,6 +17,7 @@ def evaluate(
     out: Path | None = None,
     checkpoint: Path | None = None,
     depth_checkpoint: Path | None = None,
+    first: int = 0,
     scenes: int = 64,
     lift_scenes: int = 4,
     gltf: Path | None = None,
@@ -30,11 +31,13 @@ def evaluate(
       out: folder for the results; runs/NAME-evaluation by default.
       checkpoint: weights of the prior; those in the package by default.
       depth_checkpoint: weights of the depth network; those in the package by default.
+      first: number of the first held-out scene; weights that were chosen by scores of some scenes
+        need others to be judged by.
       scenes: held-out procedural scenes.
       lift_scenes: scenes to fit 4D Gaussians to, twice each (slow).
       gltf: a .glb file with a skinned, animated mesh, scored as another group.
     """
-    _check(scenes, lift_scenes)
+    _check(first, scenes, lift_scenes)
     check_config(config)
     import json
     from functools import partial
@@ -53,33 +56,33 @@ def evaluate(
     from full4d_jax.progress import Progress
     from full4d_jax.stages import open_folder
 
-    # How many clips a group has, how to make some of them, how to fill their targets.
+    # Which clips a group has, how to make some of them, how to fill their targets.
     data, rows = config.data, stage.generate_rows
-    groups = {"held-out": (scenes, partial(clips.held_out, data), rows)}
+    groups = {"held-out": (range(first, first + scenes), partial(clips.held_out, data), rows)}
     if gltf:
         views = clips.gltf_views(gltf)
         if not views:
             do = "export one with its animations"
             raise InputError("glTF", gltf, "no animation", "at least one", do)
-        groups["glTF"] = (len(views), partial(clips.gltf, data, gltf), rows)
+        groups["glTF"] = (range(len(views)), partial(clips.gltf, data, gltf), rows)
     if lift_scenes:
-        groups["between"] = (lift_scenes, partial(between, data), lift_rows)
+        groups["between"] = (range(first, first + lift_scenes), partial(between, data), lift_rows)
 
     folder = open_folder(out or Path("runs") / f"{config.name}-evaluation")
     prior, depth = load_prior(config, checkpoint), load_depth(depth_checkpoint)
     judge = stage.Judge(config, prior, depth, load_lpips())
-    first = next(clips.held_out(data, [0])).clip
-    path, mark = folder / "scores.jsonl", stage.identity(judge, to_uint8(np.asarray(first.frames)))
+    example = to_uint8(np.asarray(next(clips.held_out(data, [0])).clip.frames))
+    path, mark = folder / "scores.jsonl", stage.identity(judge, example)
     shipped = stage.shipped_row(config.sampler)
     records = open_records(path, mark)
-    for group, (count, clips_of, fill_rows) in groups.items():
-        left = missing(records, group, count)
+    for group, (numbers, clips_of, fill_rows) in groups.items():
+        left = missing(records, group, numbers)
         shown = []
         with Progress(f"evaluate {group}", len(left)) as report:
             for done, known in enumerate(clips_of(left), 1):
                 result = fill_rows(judge, known)
                 append_records(path, [stage.score_rows(judge, known, result)])
-                if known.scene < SHEET_CLIPS:
+                if known.scene < numbers.start + SHEET_CLIPS:
                     shown.append((known, result))
                     save_picture(folder / f"{group}.png", stage.sheet(shown, shipped))
                 report(done)
@@ -105,8 +108,9 @@ def _preface(config: Config, shipped: str, mark: str) -> str:
     )
 
 
-def _check(scenes: int, lift_scenes: int) -> None:
+def _check(first: int, scenes: int, lift_scenes: int) -> None:
     """Refuse counts that make no sense, before anything is loaded."""
-    for name, value, least in (("--scenes", scenes, 1), ("--lift_scenes", lift_scenes, 0)):
+    counts = (("--first", first, 0), ("--scenes", scenes, 1), ("--lift_scenes", lift_scenes, 0))
+    for name, value, least in counts:
         if value < least:
             raise InputError("option", name, value, f"at least {least}", "give a larger number")

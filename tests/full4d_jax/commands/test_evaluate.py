@@ -22,7 +22,7 @@ def refused(capsys, *argv: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--scenes", 0), ("--scenes", -1), ("--lift_scenes", -1)]
+    ("option", "value"), [("--first", -1), ("--scenes", 0), ("--lift_scenes", -1)]
 )
 def test_counts(capsys, tmp_path, option, value):
     assert f"option: {option}: found {value}" in refused(
