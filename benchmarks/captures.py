@@ -1,6 +1,7 @@
 """Captures for `fitting.py`: pictures with cameras, some held out, and depth to start from.
 
-Where no depth is known a random one stands in: seeds all over the volume that the cameras look at.
+The fox and the splat come with exact depth, for the photos it is found by a plane sweep. Where
+nothing is known a random one stands in: seeds all over the volume that the cameras look at.
 The world is centred on the point nearest to all optical axes; the unit is the median distance of
 the cameras from it.
 """
@@ -13,6 +14,7 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
+from plane_sweep import sweep
 
 from full4d_jax.gltf_scene import gltf_clip
 from gaussians import Camera, Gaussians, render
@@ -51,9 +53,10 @@ def photos(data: Path, height: int) -> Capture:
     frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
     v = len(shots)
     poses = _centred(poses)[:, None]
-    depth = _random_depth(poses, frames[:, None].shape[:4])
-    train = (np.arange(v) % 8 != 0)[:, None]
-    return Capture(frames[:, None], depth, np.stack([lens] * v), poses, train)
+    train, lenses = np.arange(v) % 8 != 0, np.stack([lens] * v)
+    depth = np.zeros(frames.shape[:3], np.float32)
+    depth[train] = sweep(frames[train], lenses[train], poses[train, 0], NEAR, FAR)
+    return Capture(frames[:, None], depth[:, None], lenses, poses, train[:, None])
 
 
 def splat(scene: Gaussians, height: int) -> Capture:
@@ -75,9 +78,9 @@ def splat(scene: Gaussians, height: int) -> Capture:
     ]
     frames = np.clip(np.stack([np.asarray(shot.rgb) for shot in shots]), 0, 1)[:, None]
     seen = np.stack([np.asarray(shot.alpha) > 0.5 for shot in shots])[:, None]
-    depth = np.random.default_rng(0).uniform(0.6, 1.4, seen.shape) * seen
+    depth = np.stack([np.asarray(shot.depth) for shot in shots])[:, None] * seen
     train = (spots % 5 != 2)[:, None]
-    return Capture(frames, depth.astype(np.float32), np.stack([lens] * 30), poses[:, None], train)
+    return Capture(frames, depth, np.stack([lens] * 30), poses[:, None], train)
 
 
 def fox(data: Path, height: int, instants: int) -> Capture:
