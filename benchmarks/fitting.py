@@ -23,6 +23,7 @@ import numpy as np
 from captures import Capture
 from numpy import ndarray
 
+from full4d_jax.lifting import picture_distance
 from full4d_jax.metrics import load_lpips, lpips, psnr, ssim
 from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.progress import Progress
@@ -49,7 +50,7 @@ MCMC = {
     "opacity_pull": 0.01,
     "scale_pull": 0.01,
 }
-# What the photos and the splat are fitted with, beside the defaults of `FitConfig`.
+# What the photos and the splat are fitted with, beside `settings`.
 STATIC_WAYS = {
     "plain": {"relocation": 0.0},
     "relocation": {},
@@ -57,14 +58,26 @@ STATIC_WAYS = {
     "relocation, pulls and noise": MCMC,
     "coarse to fine": {"coarse": 4},
     "exposures": {},
+    "LPIPS": {"perceptual": 0.1},
 }
-MOVING_WAYS = ("static", "each frame", "freetime", "deformation")
+# The same for the fox and the walker; what is not told below is `freetime`.
+MOVING_WAYS = {
+    "static": FROZEN,
+    "each frame": FROZEN,
+    "freetime": {},
+    "deformation": {},
+    "no relocation": {"relocation": 0.0},
+    "noise": {"noise": 2e4},
+    "time pull": {"time_pull": 0.01},
+    "coarse to fine": {"coarse": 4},
+    "LPIPS": {"perceptual": 0.1},
+}
 
 Draw = Callable[[ndarray, ndarray], ndarray]  # (views, instants) of n pictures -> (n h w 3)
 
 
 class Way(NamedTuple):
-    """A fitted scene as a function that draws, and the seconds that it took."""
+    """A fitted scene as a function that draws, and the CPU time that it took, all threads."""
 
     draw: Draw
     seconds: float
@@ -87,7 +100,7 @@ def main() -> None:
         raise SystemExit(f"{data} is not a folder: set FULL4D_DATA to the one that has data/")
     capture = read(options.data, data, options)
     moving = options.data in ("fox", "pose2sim")
-    names = options.ways or (MOVING_WAYS if moving else tuple(STATIC_WAYS))
+    names = options.ways or list(MOVING_WAYS if moving else STATIC_WAYS)
     groups = held_out(capture)
     sheet = {"truth": pick(capture.frames, examples(groups))}
     for name in names:
@@ -163,13 +176,12 @@ def static_way(name: str, capture: Capture, options: argparse.Namespace) -> Way:
 
 def moving_way(name: str, capture: Capture, options: argparse.Namespace) -> Way:
     """A moving scene by one of MOVING_WAYS."""
-    config = settings(options)
+    config = replace(settings(options), **MOVING_WAYS[name])
     if name == "static":
-        frozen = replace(config, **FROZEN)
-        return fitted(still(start(capture, options).gaussians), capture, frozen)
+        return fitted(still(start(capture, options).gaussians), capture, config)
     if name == "each frame":
-        return each_frame(capture, options)
-    if name == "freetime":
+        return each_frame(capture, config, options.gaussians // 2)
+    if name != "deformation":
         return fitted(start(capture, options), capture, config)
     only_first = capture._replace(train=capture.train & (np.arange(len(capture.train[0])) == 0))
     canonical = start(only_first, options).gaussians
@@ -178,18 +190,18 @@ def moving_way(name: str, capture: Capture, options: argparse.Namespace) -> Way:
     return fitted(scene, capture, config)
 
 
-def each_frame(capture: Capture, options: argparse.Namespace) -> Way:
-    """A still scene for every instant that may be seen; others get the one before.
+def each_frame(capture: Capture, config: FitConfig, count: int) -> Way:
+    """A still scene for every instant that may be seen, a quarter of the steps for each.
 
-    Each has half the Gaussians and a quarter of the steps.
+    Other instants get the one before.
     """
-    config = replace(settings(options), **FROZEN, steps=max(1, options.steps // 4))
+    config = replace(config, steps=max(1, config.steps // 4))
     known = np.nonzero(capture.train.any(0))[0]
     ways = {}
     for instant in known:
         alone = capture.train & (np.arange(capture.train.shape[1]) == instant)
         one = capture._replace(train=alone)
-        scene = start(one, argparse.Namespace(gaussians=options.gaussians // 2))
+        scene = start(one, argparse.Namespace(gaussians=count))
         ways[instant] = fitted(still(scene.gaussians), one, config)
 
     def draw(views: ndarray, instants: ndarray) -> ndarray:
@@ -232,10 +244,17 @@ def fitted(
         jnp.ones(len(views)),
         views=None if exposed is None else jnp.asarray(np.unique(exposed, return_inverse=True)[1]),
     )
-    begun = time.perf_counter()
+    begun = time.process_time()
     with Progress("fitting", config.steps) as report:
-        result = fit(scene, targets, config, jax.random.key(1), report=report)
-    seconds = time.perf_counter() - begun
+        result = fit(
+            scene,
+            targets,
+            config,
+            jax.random.key(1),
+            report=report,
+            perceptual=picture_distance() if config.perceptual > 0 else None,
+        )
+    seconds = time.process_time() - begun
 
     def draw(views: ndarray, instants: ndarray) -> ndarray:
         times = jnp.asarray(instants / max(last, 1), jnp.float32)
