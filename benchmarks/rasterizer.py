@@ -7,9 +7,11 @@ that returns (rgb, alpha, intersections); it gets our budget M and our tile side
 the `parity` extra, the scene `garden` the real data (FULL4D_DATA); what is missing is left out.
 
 Keys `{prototype,gsplat_torch}_{forward,forward_backward}_{scene}` are ratios of times, theirs over
-ours, best of interleaved runs in this process; `ours_...` are milliseconds. Times are CPU time of
-all threads, which other work on the machine disturbs least. Ours also computes expected depth.
-`evaluations_per_core_second` counts Gaussian-pixel pairs of all lists over compositing time, 100k.
+ours, best of interleaved runs in this process; `ours_...` are milliseconds. All run on one
+core and times are CPU time, which other work on the machine disturbs least; on several cores it
+would count threads that spin while they wait. Ours also computes expected depth.
+`ours_{projection,lists,compositing}_100k` are the stages of the forward pass, and
+`evaluations_per_core_second` is the rate of the last.
 """
 
 import argparse
@@ -48,6 +50,7 @@ def main() -> None:
     parser.add_argument("--compare", type=Path, metavar="PROTOTYPE.py")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before jax starts its threads
     with_gsplat = all(importlib.util.find_spec(name) for name in ("torch", "gsplat", "nerfacc"))
     if not with_gsplat:
         print("gsplat's reference is not timed: the `parity` extra is not installed")
@@ -68,10 +71,7 @@ def main() -> None:
             results |= {f"{who}_{kind}_{name}": round(t / ours, 3) for who, t in best.items()}
             times = {who: f"{1e3 * t:.1f} ms" for who, t in best.items()}
             print(name, kind, f"ours {1e3 * ours:.1f} ms", times, flush=True)
-    results["evaluations_per_core_second"] = round(
-        evaluation_rate(random_scene(100_000, 512, 0.01))
-    )
-    print(json.dumps(results))
+    print(json.dumps(results | stages(random_scene(100_000, 512, 0.01))))
 
 
 def scenes() -> dict[str, Scene]:
@@ -209,19 +209,35 @@ def interleaved(thunks: dict[str, Thunk], repeats: int) -> dict[str, float]:
     return best
 
 
-def evaluation_rate(scene: Scene) -> float:
-    """Gaussian-pixel pairs of the lists, skipped by early exit or not, per second of CPU time."""
+def stages(scene: Scene) -> dict[str, float]:
+    """CPU milliseconds of the stages of a forward pass, and the rate of the last.
+
+    `evaluations_per_core_second`: Gaussian-pixel pairs of the lists, skipped by early exit or not.
+    """
     gaussians, camera, slots = scene
-    opacities = jax.nn.sigmoid(gaussians.logit_opacities)
-    splats = project(gaussians, opacities, camera, antialiased=False)
     tiles = choose_tiles(camera.width, camera.height, gaussians.means.shape[0])
-    bins = jax.jit(bin_quarters, static_argnums=(1, 2))(splats, tiles, slots)
+    opacities = jax.nn.sigmoid(gaussians.logit_opacities)
+    in_screen = jax.jit(lambda g, o: project(g, o, camera, antialiased=False))
+    lists = jax.jit(bin_quarters, static_argnums=(1, 2))
+    draw = jax.jit(composite, static_argnums=2)
+
+    splats = in_screen(gaussians, opacities)
+    bins = lists(splats, tiles, slots)
     a, b, c = splats.conics.T
     geometry = [*splats.centers.T, -a / 2, -b, -c / 2, jnp.log(opacities)]
     features = jnp.stack([*geometry, *gaussians.harmonics[:, 0].T, splats.depths], -1)
-    draw = jax.jit(composite, static_argnums=2)
-    thunk = {"ours": lambda: jax.block_until_ready(draw(features, bins, tiles.quarters))}
-    return int(bins.length.sum()) * tiles.quarters.side**2 / interleaved(thunk, 5)["ours"]
+    best = interleaved(
+        {
+            "projection": lambda: jax.block_until_ready(in_screen(gaussians, opacities)),
+            "lists": lambda: jax.block_until_ready(lists(splats, tiles, slots)),
+            "compositing": lambda: jax.block_until_ready(draw(features, bins, tiles.quarters)),
+        },
+        repeats=5,
+    )
+    pairs = int(bins.length.sum()) * tiles.quarters.side**2
+    return {f"ours_{name}_100k": round(1e3 * time, 2) for name, time in best.items()} | {
+        "evaluations_per_core_second": round(pairs / best["compositing"])
+    }
 
 
 if __name__ == "__main__":
