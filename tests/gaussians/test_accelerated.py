@@ -104,7 +104,7 @@ print("kernels", text.count("tpu_custom_call"))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu")
-@pytest.mark.parametrize("topology", ["v5e:2x2", "v6e:2x2"])
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
 def test_the_renderer_compiles_for_tpu(topology):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
