@@ -16,11 +16,12 @@ import numpy as np
 from numpy import ndarray
 from plane_sweep import sweep
 
+from full4d_jax.captures import FAR, NEAR, nearest_to_axes, random_depth
 from full4d_jax.gltf_scene import gltf_clip
 from gaussians import Camera, Gaussians, render
 from input_pipeline.cameras import centers, invert, orbit, resize_intrinsics, swap_opengl_opencv
 
-NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
+WALKER_WIDTH = 1080  # two of its cameras decode to this, two have eight more columns on the right
 HIDDEN_AZIMUTHS = (22.5, 200.0)  # of the fox, degrees from the first camera
 
 
@@ -111,13 +112,14 @@ def walker(data: Path, height: int, instants: int) -> Capture:
         lens, bent = np.array(camera["K"]), np.array(camera["dist_k1k2p1p2_over64"])
         video = cv2.VideoCapture(str(folder / f"{camera['name']}.mp4"))
         pictures = [video.read()[1] for _ in range(20 + 2 * instants)][20::2]
+        pictures = [p[:, :WALKER_WIDTH] for p in pictures]
         frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
         clips.append(frames)
         lenses.append(lens)
         poses.append(np.array(camera["w2c"]))
     frames = np.stack(clips)
     world_to_camera = np.repeat(_centred(np.array(poses))[:, None], instants, 1)
-    depth = np.repeat(_random_depth(world_to_camera[:, :1], frames[:, :1].shape[:4]), instants, 1)
+    depth = random_depth(world_to_camera, frames.shape[:4], np.zeros(3))
     train = np.zeros(frames.shape[:2], bool)
     train[:, ::2] = True
     return Capture(frames, depth, np.stack(lenses), world_to_camera, train)
@@ -134,18 +136,8 @@ def _shrunk(pictures: list[ndarray], lens: ndarray, height: int) -> tuple[ndarra
 
 def _centred(world_to_camera: ndarray) -> ndarray:
     """The same cameras (v 4 4) in the world of this module."""
-    eyes, ahead = centers(world_to_camera), world_to_camera[:, 2, :3]
-    across = np.eye(3) - ahead[:, :, None] * ahead[:, None, :]
-    middle = np.linalg.solve(across.sum(0), (across @ eyes[..., None]).sum(0)[:, 0])
-    unit = np.median(np.linalg.norm(eyes - middle, axis=1))
+    middle = nearest_to_axes(world_to_camera)
+    unit = np.median(np.linalg.norm(centers(world_to_camera) - middle, axis=1))
     moved = world_to_camera.copy()
     moved[:, :3, 3] = (moved[:, :3, 3] + moved[:, :3, :3] @ middle) / unit
     return moved.astype(np.float32)
-
-
-def _random_depth(world_to_camera: ndarray, shape: tuple[int, ...]) -> ndarray:
-    """Log-uniform depth of every pixel around the distance of its camera from the centre."""
-    distance = np.linalg.norm(centers(world_to_camera), axis=-1)[..., None, None]
-    rng = np.random.default_rng(0)
-    share = np.exp(rng.uniform(np.log(NEAR), np.log(FAR), shape))
-    return (distance * share).astype(np.float32)

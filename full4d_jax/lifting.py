@@ -50,7 +50,7 @@ def lift(
     config: Config,
     params: Any,
     frames: Float[Array, "v t h w 3"],
-    depth: Float[Array, "t h w"],
+    depth: Float[Array, "*v t h w"],
     intrinsics: Float[Array, "v 3 3"],
     world_to_camera: Float[Array, "v t 4 4"],
     key: PRNGKeyArray,
@@ -65,7 +65,8 @@ def lift(
       config: its `lift` section says how.
       params: of the prior, for distillation.
       frames: the grid, [0, 1]; view 0 is the source.
-      depth: of the source, world units.
+      depth: of the source, (t h w) in world units. In a capture of all views, (v t h w), to start
+        from; then no view is generated, none counts more, and the prior is not asked.
       intrinsics: pixels.
       world_to_camera: OpenCV axes, the world of the source camera.
       key: the result is a function of the arguments and it alone.
@@ -73,15 +74,19 @@ def lift(
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
     """
-    lift = config.lift
+    lift, captured = config.lift, depth.ndim == 4
     start_key, fit_key = jax.random.split(key)
-    initial = first_scene(lift, frames, depth, intrinsics, world_to_camera, start_key)
+    seeds = depth
+    if not captured:
+        seeds = jax.jit(grid_depth)(frames, depth, intrinsics, world_to_camera)
+    initial = first_scene(lift, frames, seeds, intrinsics, world_to_camera, start_key)
+    source_weight = 1.0 if captured else lift.source_weight
     prior = None
-    if distill and lift.distillation:
+    if distill and lift.distillation and not captured:
         prior = bind_prior(config, params, frames[0], depth, intrinsics, world_to_camera)
     result = fit(
         initial,
-        grid_targets(frames, intrinsics, world_to_camera, lift.source_weight, lift.anchor),
+        grid_targets(frames, intrinsics, world_to_camera, source_weight, lift.anchor),
         # Antialiased, so that the scene still closes when it is drawn larger than the grid.
         FitConfig(
             steps=lift.steps,
@@ -105,13 +110,13 @@ def lift(
 def first_scene(
     lift: LiftConfig,
     frames: Float[Array, "v t h w 3"],
-    depth: Float[Array, "t h w"],
+    seeds: Float[Array, "v t h w"],
     intrinsics: Float[Array, "v 3 3"],
     world_to_camera: Float[Array, "v t 4 4"],
     key: PRNGKeyArray,
 ) -> Scene:
-    """Where the fit starts: at pixels of all frames, or of the first ones to be bent over time."""
-    seeds = jax.jit(grid_depth)(frames, depth, intrinsics, world_to_camera)
+    """Where the fit starts: at pixels of known depth (`seeds` > 0) of all frames, or of the first
+    ones, to be bent over time."""
     if lift.motion == "freetime":
         start = initialize(frames, seeds, intrinsics, world_to_camera, lift.capacity, key)
         return with_room(start, lift.capacity)

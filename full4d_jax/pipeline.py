@@ -23,6 +23,7 @@ import numpy as np
 from full4d_jax import intake, lifting, outputs, viewer
 from full4d_jax.batch import EDGE
 from full4d_jax.camera_paths import range_warning
+from full4d_jax.captures import read_capture
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
 from full4d_jax.errors import InputError
@@ -104,17 +105,46 @@ def sample(config: Config, out: str | Path, shot: Shot) -> Path:
     return _report(job, "sample", to_dict(config), shot=shot)
 
 
-def lift(config: Config, out: str | Path, checkpoint: Path | None = None) -> Path:
-    """Fit the scene to the grid that lies in `out`; raises InputError where there is none."""
+def lift(
+    config: Config,
+    out: str | Path,
+    checkpoint: Path | None = None,
+    capture: Path | None = None,
+) -> Path:
+    """Fit the scene to the grid that lies in `out`, or to a capture (see `captures`).
+
+    Raises InputError where there is no grid, or for an unusable capture.
+    """
     check_config(config)
     job = Job(Stages(Path(out)))
-    for name in ("source", "depth", "grid"):
-        job.stages.finished(name, "sample")
+    if capture is None:
+        for name in ("source", "depth", "grid"):
+            job.stages.finished(name, "sample")
+        # The rest of the configuration is that of the grid.
+        sampled = json.loads((Path(out) / "config.json").read_text())
+        open_folder(out)
+        _lift(job, config, checkpoint)
+        return _report(job, "lift", {**sampled, "lift": to_dict(config)["lift"]})
+    arrays = read_capture(capture)
     open_folder(out)
+    _take(job, capture, arrays)
     _lift(job, config, checkpoint)
-    # The rest of the configuration is that of the grid.
-    sampled = json.loads((Path(out) / "config.json").read_text())
-    return _report(job, "lift", {**sampled, "lift": to_dict(config)["lift"]})
+    return _report(job, "lift", to_dict(config))
+
+
+def _take(job: Job, path: Path, capture: Arrays) -> None:
+    """The stages source, depth and grid from a capture: nothing is estimated or generated."""
+    v, t, h, w, _ = capture["frames"].shape
+    source = {
+        "frames": capture["frames"][0],
+        "fps": capture["fps"],
+        "intrinsics": capture["intrinsics"][0],
+        "note": np.asarray(f"capture {path.name}: {v} views of {t} frames of {w}x{h}"),
+    }
+    job.stages.run("source", {"capture": path}, lambda: source)
+    job.stages.run("depth", {}, lambda: {"depth": capture["depth"]})
+    names = ("frames", "intrinsics", "world_to_camera")
+    job.stages.run("grid", {}, lambda: {name: capture[name] for name in names})
 
 
 def render(out: str | Path, look: Look) -> Path:

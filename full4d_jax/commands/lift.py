@@ -1,4 +1,4 @@
-"""A grid of views in, 4D Gaussians out: the middle part of `run`."""
+"""A grid of views or a capture in, 4D Gaussians out: the middle part of `run`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,20 @@ def lift(
     *,
     out: Path = Path("out"),
     checkpoint: Path | None = None,
+    capture: Path | None = None,
 ) -> None:
-    """Fit a scene to the grid that `sample` left in a folder: writes scene.npz.
+    """Fit a scene to the grid that `sample` left in a folder, or to a capture: writes scene.npz.
+
+    `full4d render` then makes videos and a page of it.
 
     Args:
       config: the experiment; `--lift.` options say how to fit.
-      out: the folder with grid.npz.
+      out: the folder with grid.npz, and for scene.npz.
       checkpoint: weights of the prior, for distillation; left out, those in the package.
+      capture: synchronized pictures of several calibrated cameras, an .npz with frames
+        (v t h w 3) uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known
+        depth (v t h w) and fps (docs/fitting.md); the prior is not asked.
     """
     from full4d_jax import pipeline
 
-    pipeline.lift(config, out, checkpoint)
+    pipeline.lift(config, out, checkpoint, capture)

@@ -1,0 +1,118 @@
+"""Captures: synchronized pictures of several calibrated cameras, to be lifted as they are.
+
+A capture is an .npz with
+
+    frames           (v t h w 3) uint8 sRGB
+    intrinsics       (v 3 3) pixels
+    world_to_camera  (v 4 4) or (v t 4 4), OpenCV axes, any world and unit
+    depth            (v t h w) z in the same unit, 0 where unknown; may be left out
+    fps              of the pictures; 6 where left out
+
+It is read into the world of the first camera at the first frame, whose unit is the median depth
+there or, without depth, the distance to the point nearest to all optical axes. Without depth,
+Gaussians start all over the volume that the cameras look at.
+"""
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from full4d_jax.errors import InputError
+from full4d_jax.stages import Arrays
+from input_pipeline.cameras import centers, check_cameras, relative_to, rescale
+
+NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
+FORMAT = "see full4d_jax/captures.py for the format"
+
+
+def read_capture(path: Path) -> Arrays:
+    """frames, intrinsics, world_to_camera (v t 4 4), depth (v t h w) to start from, and fps.
+
+    Raises:
+      InputError: naming the field that is missing, impossible, or does not fit the others.
+    """
+    arrays = _load(path)
+    frames, poses = arrays["frames"], arrays["world_to_camera"]
+    shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
+    _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
+    v, t, h, w, _ = frames.shape
+    if poses.shape == (v, 4, 4):
+        poses = np.repeat(poses[:, None], t, 1)
+    fits = poses.shape == (v, t, 4, 4)
+    _require(path, "world_to_camera", poses, fits, f"({v} 4 4) or ({v} {t} 4 4)")
+    try:
+        check_cameras(arrays["intrinsics"], poses)
+    except ValueError as error:
+        field, _, rest = str(error).partition(": found ")
+        found, _, expected = rest.rpartition(", expected ")
+        raise InputError("capture", f"{path}, {field}", found, expected, FORMAT) from None
+
+    poses = relative_to(poses.astype(np.float64), poses[0, 0].astype(np.float64))
+    if "depth" in arrays:
+        depth = arrays["depth"]
+        _require(path, "depth", depth, depth.shape == (v, t, h, w), f"({v} {t} {h} {w})")
+        depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
+        first = depth[0, 0][depth[0, 0] > 0]
+        _require(path, "depth", first, first.size > 0, "some depth > 0 in the first picture")
+        unit = float(np.median(first))
+    else:
+        middle = nearest_to_axes(poses[:, 0])
+        _require(path, "depth", np.zeros(0), middle is not None, "depth, as all cameras look alike")
+        depth, unit = random_depth(poses, frames.shape[:4], middle), float(np.linalg.norm(middle))
+    return {
+        "frames": frames,
+        "intrinsics": arrays["intrinsics"].astype(np.float32),
+        "world_to_camera": rescale(poses, unit).astype(np.float32),
+        "depth": (depth / unit).astype(np.float32),
+        "fps": np.asarray(arrays.get("fps", 6.0), np.float32),
+    }
+
+
+def nearest_to_axes(world_to_camera: Float[ndarray, "v 4 4"]) -> Float[ndarray, "3"] | None:
+    """The point nearest to all optical axes; None where none lies before all cameras."""
+    eyes, ahead = centers(world_to_camera), world_to_camera[:, 2, :3]
+    across = np.eye(3) - ahead[:, :, None] * ahead[:, None, :]
+    if np.linalg.cond(across.sum(0)) > 1e4:
+        return None
+    middle = np.linalg.solve(across.sum(0), (across @ eyes[..., None]).sum(0)[:, 0])
+    return middle if (np.einsum("vi,vi->v", ahead, middle - eyes) > 0).all() else None
+
+
+def random_depth(
+    world_to_camera: Float[ndarray, "v t 4 4"],
+    shape: tuple[int, ...],
+    middle: Float[ndarray, "3"],
+) -> Float[ndarray, "v t h w"]:
+    """Log-uniform depth of every pixel around the distance of its camera from the middle.
+
+    The same at all instants, so that what stands still starts still.
+    """
+    distance = np.linalg.norm(centers(world_to_camera) - middle, axis=-1)[..., None, None]
+    rng = np.random.default_rng(0)
+    share = np.exp(rng.uniform(np.log(NEAR), np.log(FAR), (shape[0], 1, *shape[2:])))
+    return (distance * share).astype(np.float32)
+
+
+def _load(path: Path) -> Arrays:
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise InputError("capture", path, found, "an .npz file", FORMAT)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, EOFError, BadZipFile, TypeError, AttributeError):
+        raise InputError("capture", path, "another kind of file", "an .npz file", FORMAT) from None
+    for name in ("frames", "intrinsics", "world_to_camera"):
+        if name not in arrays:
+            found = ", ".join(sorted(arrays)) or "nothing"
+            raise InputError("capture", path, found, f"an array {name}", FORMAT)
+    return arrays
+
+
+def _require(path: Path, name: str, array: ndarray, fits: bool, expected: str) -> None:
+    if not fits:
+        found = f"{array.dtype} {array.shape}" if array.size else "nothing"
+        raise InputError("capture", f"{path}, {name}", found, expected, FORMAT)
