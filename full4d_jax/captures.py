@@ -21,7 +21,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
-from full4d_jax.stages import Arrays
+from full4d_jax.stages import Arrays, Stages, open_folder
 from input_pipeline.cameras import centers, check_cameras, relative_to, rescale
 
 NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
@@ -60,7 +60,9 @@ def read_capture(path: Path) -> Arrays:
         unit = float(np.median(first))
     else:
         middle = nearest_to_axes(poses[:, 0])
-        _require(path, "depth", np.zeros(0), middle is not None, "depth, as all cameras look alike")
+        if middle is None:
+            found = "none, and the cameras do not look at one place"
+            raise InputError("capture", f"{path}, depth", found, "an array depth", FORMAT)
         depth, unit = random_depth(poses, frames.shape[:4], middle), float(np.linalg.norm(middle))
     return {
         "frames": frames,
@@ -69,6 +71,23 @@ def read_capture(path: Path) -> Arrays:
         "depth": (depth / unit).astype(np.float32),
         "fps": np.asarray(arrays.get("fps", 6.0), np.float32),
     }
+
+
+def take_capture(stages: Stages, path: Path) -> None:
+    """The stages source, depth and grid from a capture: nothing is estimated or generated."""
+    capture = read_capture(path)
+    open_folder(stages.folder)
+    v, t, h, w, _ = capture["frames"].shape
+    source = {
+        "frames": capture["frames"][0],
+        "fps": capture["fps"],
+        "intrinsics": capture["intrinsics"][0],
+        "note": np.asarray(f"capture {path.name}: {v} views of {t} frames of {w}x{h}"),
+    }
+    stages.run("source", {"capture": path}, lambda: source)
+    stages.run("depth", {}, lambda: {"depth": capture["depth"]})
+    names = ("frames", "intrinsics", "world_to_camera")
+    stages.run("grid", {}, lambda: {name: capture[name] for name in names})
 
 
 def nearest_to_axes(world_to_camera: Float[ndarray, "v 4 4"]) -> Float[ndarray, "3"] | None:

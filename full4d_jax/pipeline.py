@@ -23,7 +23,7 @@ import numpy as np
 from full4d_jax import intake, lifting, outputs, viewer
 from full4d_jax.batch import EDGE
 from full4d_jax.camera_paths import range_warning
-from full4d_jax.captures import read_capture
+from full4d_jax.captures import take_capture
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
 from full4d_jax.errors import InputError
@@ -125,26 +125,9 @@ def lift(
         open_folder(out)
         _lift(job, config, checkpoint)
         return _report(job, "lift", {**sampled, "lift": to_dict(config)["lift"]})
-    arrays = read_capture(capture)
-    open_folder(out)
-    _take(job, capture, arrays)
+    take_capture(job.stages, capture)
     _lift(job, config, checkpoint)
     return _report(job, "lift", to_dict(config))
-
-
-def _take(job: Job, path: Path, capture: Arrays) -> None:
-    """The stages source, depth and grid from a capture: nothing is estimated or generated."""
-    v, t, h, w, _ = capture["frames"].shape
-    source = {
-        "frames": capture["frames"][0],
-        "fps": capture["fps"],
-        "intrinsics": capture["intrinsics"][0],
-        "note": np.asarray(f"capture {path.name}: {v} views of {t} frames of {w}x{h}"),
-    }
-    job.stages.run("source", {"capture": path}, lambda: source)
-    job.stages.run("depth", {}, lambda: {"depth": capture["depth"]})
-    names = ("frames", "intrinsics", "world_to_camera")
-    job.stages.run("grid", {}, lambda: {name: capture[name] for name in names})
 
 
 def render(out: str | Path, look: Look) -> Path:
