@@ -196,7 +196,7 @@ def load_config(path: str | Path | None = None) -> Config:
         raise InputError("config", path, found, "a Python preset", advice)
     try:
         config = runpy.run_path(str(path)).get("config")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         found = f"{type(error).__name__}: {error}"
         raise InputError("config", path, found, "a Python preset that runs", advice) from error
     # A DepthConfig passes too; `full4d train` tells them apart.

@@ -23,7 +23,7 @@ from full4d_jax import metrics
 from full4d_jax.baselines import copy_source, inpaint
 from full4d_jax.batch import EDGE
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.depth import DepthNetwork, predict_depth
+from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
 from full4d_jax.evaluation_clips import KnownClip
 from full4d_jax.evaluation_table import COPY, DISTILLED, INPAINT, PUSH_PULL, SPLATS
 from full4d_jax.generation import generate_grid
@@ -116,10 +116,13 @@ def fill(
 
 def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
     """The record of a clip, in the form that `evaluation_table` reads."""
+    clip = known.clip
+    errors = depth_errors(predict_depth(judge.depth, 2 * clip.frames[0] - 1), clip.depth[0])
     return {
         "group": known.group,
         "scene": known.scene,
         "hole_fraction": float(result.unseen.mean()),
+        "depth_absrel": float(errors["absrel"]),
         "rows": [
             {"row": row, "depth": depth} | score(grid, result.truth, result.unseen, judge.lpips)
             for (row, depth), grid in result.rows.items()
@@ -148,7 +151,7 @@ def identity(judge: Judge, clip: Float[np.ndarray, "..."]) -> str:
         name: getattr(config, name) for name in ("model", "data", "sampler", "lift", "seed")
     }
     settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clip}
-    return fingerprint("evaluation", settings | {"lpips": judge.lpips is not None}, {})
+    return fingerprint("evaluation 2", settings | {"lpips": judge.lpips is not None}, {})
 
 
 def sheet(shown: Sequence[tuple[KnownClip, Result]], shipped: str) -> UInt8[np.ndarray, "h w 3"]:

@@ -2,7 +2,7 @@
 
 A record is what `evaluation` appends for one scene, one line of JSON:
 
-    {"group": "held-out", "scene": 3, "hole_fraction": 0.41,
+    {"group": "held-out", "scene": 3, "hole_fraction": 0.41, "depth_absrel": 0.27,
      "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
 
 All records of one group have the same rows, so that differences pair by scene. A score that does
@@ -119,11 +119,16 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
     scores = gather(records)
     parts = [preface]
     for group in dict.fromkeys(row.group for row in scores):
-        holes = estimate(np.array([r["hole_fraction"] for r in records if r["group"] == group]))
+        holes, absrel = (
+            estimate(np.array([r[name] for r in records if r["group"] == group]))
+            for name in ("hole_fraction", "depth_absrel")
+        )
         rows = [row for row in scores if row.group == group]
         parts.append(
             f"## {group}: {holes.count} scenes\n\n"
-            f"{holes.mean:.1%} of the target pixels are unseen. Means over scenes ± standard error."
+            f"{holes.mean:.1%} of the target pixels are unseen. Our depth of the source errs by "
+            f"{absrel.mean:.1%} ± {absrel.error:.1%} (AbsRel, medians of frames at 1). "
+            "Means over scenes ± standard error."
         )
         parts.append(_means(scores, rows))
         differences = _differences(scores, rows)

@@ -174,7 +174,8 @@ def _check_file(path: Path) -> None:
     if not path.exists():
         raise InputError("video", path, "no such file", "a video file", do)
     if not path.is_file():
-        raise InputError("video", path, "a folder", "a video file", do)
+        found = "a folder" if path.is_dir() else "not a file"
+        raise InputError("video", path, found, "a video file", do)
     try:
         with av.open(str(path)) as container:
             if container.streams.video:

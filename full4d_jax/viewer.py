@@ -54,7 +54,10 @@ def write_page(
             page = _record(server, instants, seconds / len(instants))
         finally:
             server.stop()
-    Path(path).write_text(page.replace("<title>Viser</title>", "<title>Full-4D scene</title>"))
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")  # a page is whole or not there
+    partial.write_text(page.replace("<title>Viser</title>", "<title>Full-4D scene</title>"))
+    partial.replace(path)
 
 
 def _record(server: viser.ViserServer, instants: Sequence[Gaussians], pause: float) -> str:

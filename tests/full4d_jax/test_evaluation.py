@@ -7,7 +7,7 @@ import pytest
 
 from full4d_jax import evaluation, metrics
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.depth import DepthNetwork
+from full4d_jax.depth import DepthNetwork, load_depth
 from full4d_jax.depth_config import DepthNetConfig
 from full4d_jax.evaluation_clips import KnownClip
 from full4d_jax.evaluation_table import METRICS, PUSH_PULL
@@ -88,7 +88,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
     model = ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0)
     config = Config(model=model, data=DataConfig(views=2, frames=1, height=16, width=16))
     prior = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
-    judge = evaluation.Judge(config, prior, DepthNetwork(DepthNetConfig(), {}), None)
+    judge = evaluation.Judge(config, prior, load_depth(), None)
     known = KnownClip("walls", 7, wall(0.25))
     samplers = {"prior": config.sampler}
     projection, rows = evaluation.fill(judge, known, known.clip.depth[0], samplers)
@@ -102,6 +102,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
     result = evaluation.Result(truth, projection, unseen, {(PUSH_PULL, "true"): truth})
     record = evaluation.score_rows(judge, known, result)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
+    assert 0 < record["depth_absrel"] < 0.5
     assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
     picture = evaluation.sheet([(known, result)], "prior")
     assert picture.shape[0] > 128

@@ -34,7 +34,8 @@ def record(scene, gain, *, hole=0.4, lpips=True, group="held-out"):
         base = 15.0 + scene - loss
         rows += [entry(INPAINT, depth, base), entry(PUSH_PULL, depth, base)]
         rows += [entry(SHIPPED, depth, base + gain)]
-    return {"group": group, "scene": scene, "hole_fraction": hole, "rows": rows}
+    shares = {"hole_fraction": hole, "depth_absrel": 0.2}
+    return {"group": group, "scene": scene, **shares, "rows": rows}
 
 
 def test_estimate_leaves_out_what_does_not_exist():
