@@ -42,6 +42,8 @@ class Distillation:
         form noises to it; the gradient form draws tau uniformly from [.02, it].
     refreshes: how often the cached targets are made (cached form).
     flow_steps: Euler steps from tau to data (cached form).
+    noise: scale of e in the cached form. With 0 at flow time 1 the prior is asked for its mean at
+        the novel cameras, whatever the scene looks like there.
     """
 
     velocity: Callable[[Array, Array], Array]
@@ -57,6 +59,7 @@ class Distillation:
     tau_last: float = 0.3
     refreshes: int = 2
     flow_steps: int = 4
+    noise: float = 1.0
 
     def progress(self, fitted: ArrayLike) -> ArrayLike:
         """Distillation's own progress in [0, 1], given the share of all steps that is done."""
@@ -94,7 +97,7 @@ def distillation_targets(
 ) -> Float[Array, "v t h w 3"]:
     """What the prior makes of a rendered video: noise to `tau`, flow back to data, decode."""
     z = prior.encode(video)
-    noise = jax.random.normal(key, z.shape, z.dtype)
+    noise = prior.noise * jax.random.normal(key, z.shape, z.dtype)
     step = tau / prior.flow_steps
 
     def euler(z: Array, tau: Array) -> tuple[Array, None]:
