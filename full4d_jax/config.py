@@ -154,7 +154,7 @@ class LiftConfig:
     perceptual: float = 0.0
     """Weight of LPIPS (AlexNet) beside L1 and D-SSIM; above 0 needs the extra `metrics`."""
     distillation: bool = True
-    """Ask the prior about cameras between the generated ones in the later steps."""
+    """Ask the prior about cameras between the generated ones too (docs/fitting.md)."""
     anchor: float = 1.0
     """Share of the generated views' weight that is left at the end of distillation."""
 

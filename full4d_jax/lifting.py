@@ -187,17 +187,24 @@ def bind_prior(
     intrinsics: Float[Array, "v 3 3"],
     world_to_camera: Float[Array, "v t 4 4"],
 ) -> Distillation:
-    """The prior at the cameras `between` the generated ones, as `gaussians` takes it."""
+    """The prior at the cameras `between` the generated ones, as `gaussians` takes it.
+
+    A sampler without noise gives the prior's mean, whatever the scene looks like: that is asked for
+    once, before the first step. One with noise draws, and redoes what the scene shows by then.
+    """
     t, h, w, _ = source.shape
     novel = jnp.asarray(between(np.asarray(world_to_camera)))
     poses = jnp.concatenate([world_to_camera[:1], novel])
     codec = make_codec(config.model)
+    once = {"start": 0.0, "tau_first": 1.0, "tau_last": 1.0, "noise": 0.0, "refreshes": 1}
+    once |= {"weight_first": 1.0, "weight_last": 1.0, "flow_steps": config.sampler.steps}
     return Distillation(
         velocity=bind_velocity(config, params, 2 * source - 1, depth, intrinsics, poses),
         encode=lambda video: codec.encode(2 * video - 1),
         decode=lambda z: codec.decode(z) / 2 + 0.5,
         cameras=Camera(novel, repeat(intrinsics[1:], "v i j -> v t i j", t=t), w, h),
         times=jnp.linspace(0.0, 1.0, t),
+        **(once if config.sampler.noise == 0 else {}),
     )
 
 

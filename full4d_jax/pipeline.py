@@ -211,7 +211,7 @@ def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
     """The stage scene: 4D Gaussians fitted to the grid."""
     grid, depth = job.stages.arrays["grid"], job.stages.arrays["depth"]["depth"]
     prior, stages = prior_path(checkpoint), job.stages
-    inputs = {"lift": config.lift, "seed": config.seed, "prior": prior}
+    inputs = {"lift": config.lift, "sampler": config.sampler, "seed": config.seed, "prior": prior}
     partial = PartialFit(
         stages.folder / ".scene.fit.npz", fingerprint("scene", inputs, stages.fingerprints)
     )

@@ -22,9 +22,7 @@ from full4d_jax.errors import InputError
 from full4d_jax.progress import duration
 
 Arrays = dict[str, ndarray]
-FORMAT = (
-    1  # of what stages save; raise it when a stage computes something else from the same inputs
-)
+FORMAT = 2  # of what stages save; raise it when one computes something else from the same inputs
 
 
 @dataclass
