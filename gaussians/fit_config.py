@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float, Int
 
+from gaussians.losses import WINDOW
 from gaussians.types import Camera
 
 
@@ -120,3 +121,8 @@ def check(targets: Targets, config: FitConfig) -> None:
         raise ValueError(f"fit: coarse is {config.coarse}, expected a power of 2")
     if h % config.coarse or w % config.coarse:
         raise ValueError(f"fit: {h}x{w} frames cannot be shrunk by {config.coarse}")
+    if config.dssim > 0 and min(h, w) < WINDOW * config.coarse:
+        raise ValueError(
+            f"fit: {h}x{w} frames shrunk by {config.coarse} are too small for D-SSIM, "
+            f"expected at least {WINDOW} pixels each way then"
+        )

@@ -141,7 +141,10 @@ def test_pictures_shrink_with_their_cameras():
     np.testing.assert_allclose(small.frames[2, 2, 4], block, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("coarse", "message"), [(3, "a power of 2"), (32, "cannot be shrunk")])
+@pytest.mark.parametrize(
+    ("coarse", "message"),
+    [(3, "a power of 2"), (32, "cannot be shrunk"), (2, "too small for D-SSIM")],
+)
 def test_a_shrinking_that_does_not_work_out_is_refused(coarse, message):
     with pytest.raises(ValueError, match=message):
         fit(still(start()), pictures(), FitConfig(coarse=coarse), jax.random.key(0))
