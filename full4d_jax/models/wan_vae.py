@@ -10,6 +10,7 @@ depends on it and those before it only.
 """
 
 import functools
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -38,8 +39,7 @@ Past = list[Video]
 
 def abstract_params(config: WanVaeConfig) -> Params:
     """Names and shapes of the parameters; published weights fill them, nothing here trains them."""
-    network = nnx.eval_shape(lambda: WanVae(config, nnx.Rngs(0)))
-    return nnx.to_pure_dict(nnx.state(network, nnx.Param))
+    return nnx.to_pure_dict(_network(config)[1])
 
 
 def encode(
@@ -66,14 +66,14 @@ def encode_chunk(
 
     The past is what the chunk before returned beside its latents.
     """
-    return nnx.merge(_graph(config), params).encode(frames, past)
+    return nnx.merge(_network(config)[0], params).encode(frames, past)
 
 
 def decode_chunk(
     config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"], past: Past | None
 ) -> tuple[Float[Array, "b t H W 3"], Past]:
     """Frames of the first latent frame (no past), or of any number of those after it."""
-    return nnx.merge(_graph(config), params).decode(latents, past)
+    return nnx.merge(_network(config)[0], params).decode(latents, past)
 
 
 def _over_time(step, first: Video, rest: Video, size: int) -> Video:
@@ -94,9 +94,10 @@ def _over_time(step, first: Video, rest: Video, size: int) -> Video:
 
 
 @functools.cache
-def _graph(config: WanVaeConfig) -> nnx.GraphDef:
-    """The network's structure, without allocating its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: WanVae(config, nnx.Rngs(0))))[0]
+def _network(config: WanVaeConfig) -> tuple[nnx.GraphDef, nnx.State]:
+    """Structure and abstract parameters, without allocating anything."""
+    graph, params = nnx.split(nnx.eval_shape(lambda: WanVae(config, nnx.Rngs(0))))
+    return graph, params
 
 
 class WanVae(nnx.Module):
@@ -137,11 +138,8 @@ class Encoder(nnx.Module):
     def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
         widths = [config.base * m for m in (1, *config.multipliers)]
         self.enter = CausalConv(3 * config.patch**2, widths[0], rngs)
-        stages = [
-            DownStage(config, *pair, index, rngs)
-            for index, pair in enumerate(zip(widths, widths[1:], strict=False))
-        ]
-        self.stages = _numbered(stages)
+        stages = enumerate(pairwise(widths))
+        self.stages = _numbered([DownStage(config, i, o, n, rngs) for n, (i, o) in stages])
         self.middle = Middle(widths[-1], rngs)
         self.norm = Norm(widths[-1])
         self.leave = CausalConv(widths[-1], 2 * len(config.mean), rngs)
@@ -162,11 +160,8 @@ class Decoder(nnx.Module):
         widths = [config.decoder_base * m for m in reversed(config.multipliers)]
         self.enter = CausalConv(len(config.mean), widths[0], rngs)
         self.middle = Middle(widths[0], rngs)
-        stages = [
-            UpStage(config, *pair, index, rngs)
-            for index, pair in enumerate(zip(widths[:1] + widths, widths, strict=False))
-        ]
-        self.stages = _numbered(stages)
+        stages = enumerate(pairwise(widths[:1] + widths))
+        self.stages = _numbered([UpStage(config, i, o, n, rngs) for n, (i, o) in stages])
         self.norm = Norm(widths[-1])
         self.leave = CausalConv(widths[-1], 3 * config.patch**2, rngs)
 
@@ -193,9 +188,7 @@ class Middle(nnx.Module):
 class DownStage(nnx.Module):
     """Residual blocks, then half the resolution except in the last stage."""
 
-    def __init__(
-        self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs
-    ):
+    def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
         self.outputs, self.residual = outputs, config.residual
         self.blocks = _blocks(inputs, outputs, config.blocks, rngs)
         self.sides = 2 if index < len(config.temporal) else 1
@@ -218,9 +211,7 @@ class DownStage(nnx.Module):
 class UpStage(nnx.Module):
     """Residual blocks, then twice the resolution except in the last stage."""
 
-    def __init__(
-        self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs
-    ):
+    def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
         self.outputs, self.residual = outputs, config.residual
         if index and not config.residual:
             inputs //= 2  # the stage before halved its channels
@@ -246,7 +237,7 @@ class UpStage(nnx.Module):
 
 def _blocks(inputs: int, outputs: int, count: int, rngs: nnx.Rngs) -> nnx.Dict:
     widths = [inputs] + [outputs] * count
-    return _numbered([Residual(*pair, rngs) for pair in zip(widths, widths[1:], strict=False)])
+    return _numbered([Residual(i, o, rngs) for i, o in pairwise(widths)])
 
 
 def _numbered(modules: list[Any]) -> nnx.Dict:

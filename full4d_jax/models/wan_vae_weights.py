@@ -9,6 +9,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +73,7 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
         config, diffusers = read_config(path.parent / "config.json"), True
     else:
         config, diffusers = _guess_config(path, tensors), False
-    like = flatten_dict(abstract_params(config), sep=".")
+    like: dict[str, Any] = flatten_dict(abstract_params(config), sep=".")
     names = {name: source_name(name, config, diffusers=diffusers) for name in like}
     missing = sorted(set(names.values()) - set(tensors))
     extra = sorted(set(tensors) - set(names.values()))
@@ -92,18 +93,17 @@ def source_name(name: str, config: WanVaeConfig, *, diffusers: bool) -> str:
     module, leaf = name.rsplit(".", 1)
     half, _, rest = module.partition(".")
     table = SHARED | (DIFFUSERS if diffusers else ORIGINAL)
-    stage = re.fullmatch(r"stages\.(\d+)\.(?:blocks\.(\d+)|resample)\.(\w+)", rest)
+    leaf = LEAVES.get(leaf, leaf)
     if not rest:
-        parts = [table[half]]
-    elif stage:
+        return f"{table[half]}.{leaf}"
+    if stage := re.fullmatch(r"stages\.(\d+)\.(?:blocks\.(\d+)|resample)\.(\w+)", rest):
         where = _stage_name(half, int(stage[1]), stage[2], config, diffusers)
-        parts = [half, where, table.get(stage[3], stage[3])]
-    else:
-        group = re.fullmatch(r"(middle\.\w+)\.(\w+)", rest)
-        # A norm inside attention is no `norm` of the ends.
-        inner = ("norm" if group[2] == "norm" else table.get(group[2], group[2])) if group else None
-        parts = [half, table[group[1]], inner] if group else [half, table[rest]]
-    return ".".join([*(part for part in parts if part), LEAVES.get(leaf, leaf)])
+        return f"{half}.{where}.{table.get(stage[3], stage[3])}.{leaf}"
+    if middle := re.fullmatch(r"(middle\.\w+)\.(\w+)", rest):
+        # The norm inside attention keeps its name, that before `leave` does not.
+        inner = "norm" if middle[2] == "norm" else table.get(middle[2], middle[2])
+        return f"{half}.{table[middle[1]]}.{inner}.{leaf}"
+    return f"{half}.{table[rest]}.{leaf}"
 
 
 def _stage_name(
