@@ -6,6 +6,8 @@ Nothing here imports jax, so that `--help` is quick and a config is checked befo
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from full4d_jax.errors import InputError
+
 
 class Strides(NamedTuple):
     """Size of one latent."""
@@ -13,10 +15,6 @@ class Strides(NamedTuple):
     pixels: int  # per latent pixel, each side
     frames: int  # per latent frame; above 1 the first frame is a latent frame of its own
     channels: int
-
-    def latent_frames(self, frames: int) -> int:
-        """How many latent frames a video becomes."""
-        return 1 + (frames - 1) // self.frames
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,25 @@ WAN22 = WanVaeConfig(
     patch=2,
 )
 
-STRIDES = {"wan21": WAN21.strides, "wan22": WAN22.strides, "taesd": Strides(8, 1, 32)}
+KINDS = {"wan21": WAN21, "wan22": WAN22}
+STRIDES = {"taesd": Strides(8, 1, 32)} | {name: kind.strides for name, kind in KINDS.items()}
 
 
 def strides_of(codec: str, stride: int) -> Strides:
     """Of the codec with this name; `stride` is the side of the square that `pixels` folds."""
     return STRIDES.get(codec, Strides(stride, 1, 3 * stride**2))
+
+
+def check_video(codec: str, strides: Strides, frames: int, height: int, width: int) -> None:
+    """A video must divide into latents.
+
+    Raises:
+      InputError: it does not.
+    """
+    size = f"{height}x{width}"
+    if height % strides.pixels or width % strides.pixels:
+        expected = f"multiples of {strides.pixels} for the codec {codec}"
+        raise InputError("size", "height and width", size, expected, "resize")
+    if (frames - 1) % strides.frames:
+        expected = f"1 + a multiple of {strides.frames} for the codec {codec}"
+        raise InputError("video", "frames", frames, expected, "take more or fewer")

@@ -21,7 +21,7 @@ from full4d_jax.camera_paths import angles_of
 from full4d_jax.config import Config, LiftConfig
 from full4d_jax.generation import bind_velocity
 from full4d_jax.metrics import require_lpips
-from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.codecs import codec_weights, make_codec
 from full4d_jax.partial_fit import PartialFit
 from full4d_jax.projection_guidance import fill_holes, project
 from gaussians import (
@@ -186,7 +186,7 @@ def bind_prior(
     t, h, w, _ = source.shape
     novel = jnp.asarray(between(np.asarray(world_to_camera)))
     poses = jnp.concatenate([world_to_camera[:1], novel])
-    codec = make_codec(config.model)
+    codec = make_codec(config.model, codec_weights(config))
     return Distillation(
         velocity=bind_velocity(config, params, 2 * source - 1, depth, intrinsics, poses),
         encode=lambda video: codec.encode(2 * video - 1),

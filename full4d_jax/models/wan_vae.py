@@ -9,6 +9,7 @@ is a latent frame of its own; each further one is `frames` of the strides. What 
 depends on it and those before it only.
 """
 
+import dataclasses
 import functools
 from itertools import pairwise
 from typing import Any
@@ -42,21 +43,31 @@ def abstract_params(config: WanVaeConfig) -> Params:
     return nnx.to_pure_dict(_network(config)[1])
 
 
+def with_widths(kind: WanVaeConfig, params: Params) -> WanVaeConfig:
+    """`kind` with the numbers of channels and blocks that these parameters have."""
+    encoder, decoder = params["encoder"], params["decoder"]
+    return dataclasses.replace(
+        kind,
+        base=len(encoder["enter"]["bias"]),
+        decoder_base=len(decoder["norm"]["scale"]),
+        blocks=len(encoder["stages"]["0"]["blocks"]),
+    )
+
+
 def encode(
     config: WanVaeConfig, params: Params, frames: Float[Array, "b t H W 3"]
 ) -> Float[Array, "b f h w c"]:
     """Normalised means of the latents' distribution, float32; t = 1 + n * the stride in frames."""
-    chunks = jnp.split(frames, (1,), 1)
     step = functools.partial(encode_chunk, config, params)
-    return _over_time(step, *chunks, config.strides.frames)
+    return _over_time(step, frames[:, :1], frames[:, 1:], config.strides.frames)
 
 
 def decode(
     config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"]
 ) -> Float[Array, "b t H W 3"]:
     """Frames of normalised latents, float32, not clipped to [-1, 1]."""
-    chunks = jnp.split(latents, (1,), 1)
-    return _over_time(functools.partial(decode_chunk, config, params), *chunks, 1)
+    step = functools.partial(decode_chunk, config, params)
+    return _over_time(step, latents[:, :1], latents[:, 1:], 1)
 
 
 def encode_chunk(

@@ -75,18 +75,18 @@ def test_values_and_gradients_equal_diffusers(case, tmp_path):
     given = make_wan_vae.inputs(case)
 
     @partial(jax.jit, compiler_options=QUICK, static_argnums=0)
-    def solve(code, x, cotangent):
+    def solve(code, params, x, cotangent):
         out, pull_back = jax.vjp(partial(code, config, params), x)
         return out, pull_back(cotangent)[0]
 
-    latents, gradient = solve(wan_vae.encode, given["video"], given["to_latents"])
+    latents, gradient = solve(wan_vae.encode, params, given["video"], given["to_latents"])
     np.testing.assert_allclose(latents, golden["latents"], atol=1e-4)
     scale = np.abs(golden["video_gradient"]).max()
     assert scale > 0.1
     np.testing.assert_allclose(
         subsampled(gradient) / scale, golden["video_gradient"] / scale, atol=1e-4
     )
-    video, gradient = solve(wan_vae.decode, given["latents"], given["to_video"])
+    video, gradient = solve(wan_vae.decode, params, given["latents"], given["to_video"])
     np.testing.assert_allclose(subsampled(video), golden["video"], atol=1e-4)
     scale = np.abs(golden["latents_gradient"]).max()
     assert scale > 0.1
@@ -143,8 +143,9 @@ def test_memory_does_not_grow_with_the_frames(kind, code, chunk, x):
 def test_later_frames_change_nothing_before_them():
     config = KINDS["wan22"]
     params, (video, _) = random_params(config), random_pair(config, frames=5)
-    encode = jax.jit(partial(wan_vae.encode, config, params), compiler_options=QUICK)
-    changed = encode(np.concatenate([video[:, :3], -video[:, 3:]], 1)) - encode(video)
+    encode = jax.jit(partial(wan_vae.encode, config), compiler_options=QUICK)
+    other = np.concatenate([video[:, :3], -video[:, 3:]], 1)
+    changed = encode(params, other) - encode(params, video)
     assert not changed[:, :2].any()
     assert float(jnp.abs(changed[:, 2]).max()) > 0.1
 
