@@ -2,17 +2,30 @@
 
 import dataclasses
 import functools
+import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
+from safetensors.numpy import save_file
 
-from full4d_jax.codec_config import WAN22, Strides
+from full4d_jax.cli import main
+from full4d_jax.codec_config import KINDS, WAN22, Strides
 from full4d_jax.config import DEFAULT, ModelConfig
 from full4d_jax.errors import InputError
 from full4d_jax.models import wan_vae
-from full4d_jax.models.codecs import codec_weights, load_codec, make_codec, pool_frames, save_codec
+from full4d_jax.models.codecs import (
+    codec_weights,
+    convert_codec,
+    load_codec,
+    make_codec,
+    pool_frames,
+    save_codec,
+)
+from full4d_jax.models.wan_vae_weights import source_name
 
 CONFIGS = {
     "pixels": ModelConfig(codec="pixels", codec_stride=2),
@@ -89,6 +102,39 @@ def test_every_video_is_encoded_on_its_own(weights):
     assert latents.shape == (2, 1, 1, 1, 2, 48)
     expected = jax.jit(functools.partial(wan_vae.encode, SMALL))(weights, frames[:, 0])
     np.testing.assert_allclose(latents[:, 0], expected, atol=1e-5)
+
+
+def wan_file(path, config):
+    """Weights as Wan's own repositories name them."""
+    like = flatten_dict(wan_vae.abstract_params(config), sep=".")
+    turned = {name: x.shape[:-3:-1] + x.shape[:-2] for name, x in like.items()}
+    tensors = {
+        source_name(name, config, diffusers=False): np.zeros(shape, np.float32)
+        for name, shape in turned.items()
+    }
+    save_file(tensors, path)
+
+
+@pytest.mark.parametrize("name", ["wan21", "wan22"])
+def test_published_weights_become_a_codec(name, tmp_path, capsys):
+    source, target = tmp_path / "vae.safetensors", tmp_path / "codec.safetensors"
+    config = dataclasses.replace(KINDS[name], base=2, decoder_base=4)
+    wan_file(source, config)
+    assert main(["convert", "codec", str(source), str(target)]) == 0
+    assert f"{target}: {name}, " in capsys.readouterr().out
+    assert wan_vae.with_widths(KINDS[name], load_codec(name, str(target))) == config
+    assert main(["convert", "codec", str(source), str(tmp_path / "codec.npz")]) == 2
+    assert "found .npz, expected .safetensors" in capsys.readouterr().err
+
+
+def test_a_vae_with_other_strides_is_refused(tmp_path):
+    with np.load(Path(__file__).parent / "goldens" / "wan_vae.npz") as file:
+        config, shapes = (str(file[f"wan21_{name}"]) for name in ("config", "shapes"))
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in json.loads(shapes).items()}
+    save_file(tensors, tmp_path / "diffusion_pytorch_model.safetensors")
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(InputError, match=r"found strides \(4, 2, 16\).*expected .*\(8, 4, 16\)"):
+        convert_codec(tmp_path)
 
 
 @pytest.mark.parametrize(("stride", "frames"), [(4, 9), (4, 1), (1, 3)])

@@ -17,12 +17,8 @@ def random_params():
     rng = np.random.RandomState(0)
     params = {}
     for name, shape in taesd.shapes().items():
-        x = rng.randn(*shape).astype(np.float32)
-        params[name] = (
-            x * np.float32(0.1)
-            if len(shape) == 1
-            else x / np.float32(np.sqrt(np.prod(shape[:-1]) / 2))
-        )
+        size = 0.1 if len(shape) == 1 else np.sqrt(2 / np.prod(shape[:-1]))
+        params[name] = np.float32(size) * rng.randn(*shape).astype(np.float32)
     return params
 
 
