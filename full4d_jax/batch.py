@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from einops import reduce
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from full4d_jax.codec_config import Strides
 from full4d_jax.config import DataConfig, ModelConfig
-from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.codecs import Weights, make_codec, pool_frames
 from full4d_jax.models.dit import Conditions, Latents
 from full4d_jax.projection_guidance import Projection, drop_depth_edges, fill_holes, project
 from input_pipeline.procedural import procedural_scene
@@ -47,13 +47,14 @@ def make_conditions(
     depth: Float[Array, "t h w"],
     intrinsics: Float[Array, "v 3 3"],
     world_to_camera: Float[Array, "v t 4 4"],
+    codec_weights: Weights | None = None,
 ) -> tuple[Conditions, Projection]:
     """Conditions of one grid (without batch axis) from the source video [-1, 1] and its depth.
 
     Also returns the projection into the target views at full resolution. Where the codec has a
-    temporal stride, the cameras of the first frame of each latent frame are kept.
+    temporal stride, the cameras of the last frame of each latent frame are kept.
     """
-    codec = make_codec(model)
+    codec = make_codec(model, codec_weights)
     targets = project(
         frames, depth, intrinsics[0], world_to_camera[0], intrinsics[1:], world_to_camera[1:]
     )
@@ -65,14 +66,13 @@ def make_conditions(
         jnp.concatenate([inverse, targets.disparity]),
     )
     height, width = depth.shape[1:]
-    pool = "v (t a) (h i) (w j) -> v t h w"
-    strides = {"a": codec.frame_stride, "i": codec.stride, "j": codec.stride}
+    strides = Strides(codec.stride, codec.frame_stride, codec.channels)
     scale = jnp.array([[[1 / width], [1 / height], [1.0]]])
     conditions = Conditions(
         projection=codec.encode(whole.frames),
         base=codec.encode(fill_holes(whole)),
-        mask=reduce(whole.mask, pool, "max", **strides),
-        disparity=jnp.clip(reduce(whole.disparity, pool, "max", **strides), 0, 4) / 2,
+        mask=pool_frames(whole.mask, strides),
+        disparity=jnp.clip(pool_frames(whole.disparity, strides), 0, 4) / 2,
         world_to_camera=world_to_camera[:, :: codec.frame_stride],
         intrinsics=intrinsics * scale,
     )
@@ -80,7 +80,11 @@ def make_conditions(
 
 
 def prepare(
-    batch: Batch, key: PRNGKeyArray, model: ModelConfig, data: DataConfig
+    batch: Batch,
+    key: PRNGKeyArray,
+    model: ModelConfig,
+    data: DataConfig,
+    codec_weights: Weights | None = None,
 ) -> tuple[Latents, Conditions]:
     """Latents to generate and conditions for training, with depth corrupted and guidance dropped.
 
@@ -94,9 +98,9 @@ def prepare(
         depth = jnp.where(corrupt < data.corrupt_depth, estimate, clip.depth)
         depth = jnp.where(drop < data.drop_projection, 0.0, depth)
         conditions, _ = make_conditions(
-            model, clip.frames[0], depth, clip.intrinsics, clip.world_to_camera
+            model, clip.frames[0], depth, clip.intrinsics, clip.world_to_camera, codec_weights
         )
-        return make_codec(model).encode(clip.frames), conditions
+        return make_codec(model, codec_weights).encode(clip.frames), conditions
 
     latents, conditions = jax.vmap(one)(batch, jnp.arange(batch.frames.shape[0]))
     if model.projection == "channels":  # the source is given, not generated

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from full4d_jax.bounds import ALL_SCENES, BOUNDS
+from full4d_jax.codec_config import strides_of
 from full4d_jax.errors import InputError
 
 
@@ -18,10 +19,11 @@ from full4d_jax.errors import InputError
 class ModelConfig:
     """The multi-view diffusion transformer (Wan's parametrisation) and its codec."""
 
-    codec: Literal["pixels"] = "pixels"
-    """Maps frames to latents."""
+    codec: Literal["pixels", "taesd", "wan21", "wan22"] = "pixels"
+    """Maps frames to latents; all but `pixels` need `codec_weights`."""
     codec_stride: int = 1
-    """Side of the square of pixels that the `pixels` codec folds into channels."""
+    """Pixels per latent pixel, each side: any with `pixels`, 8 with `taesd` and `wan21`, 16 with
+    `wan22`."""
     width: int = 192
     """Channels of a token."""
     layers: int = 4
@@ -167,6 +169,8 @@ class Config:
     """Names the output folders."""
     seed: int = 0
     """Decides initial parameters, the order of the data and all noise."""
+    codec_weights: str = ""
+    """Weights of `model.codec`, a file of `full4d convert codec`; `pixels` has none."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     flow: FlowConfig = FlowConfig()
@@ -225,6 +229,13 @@ def check_config(config: Any) -> None:
     if isinstance(config, Config):
         even = f"a number whose double divides model.width, {model.width}"
         _require("model.heads", model.heads, model.width % (2 * model.heads) == 0, even)
+        strides = strides_of(model.codec, model.codec_stride)
+        fits = model.codec_stride == strides.pixels
+        expected = f"{strides.pixels} with {model.codec}"
+        _require("model.codec_stride", model.codec_stride, fits, expected)
+        fits = (data.frames - 1) % strides.frames == 0
+        expected = f"1 + a multiple of {strides.frames} with {model.codec}"
+        _require("data.frames", data.frames, fits, expected)
         side = model.patch * model.codec_stride
         for name, value in (("data.height", data.height), ("data.width", data.width)):
             _require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.batch import make_conditions
 from full4d_jax.config import Config, ModelConfig, to_dict
 from full4d_jax.errors import InputError
-from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.codecs import codec_weights, make_codec
 from full4d_jax.models.dit import Conditions, Params, Velocity, init_params, velocity
 from full4d_jax.models.weights import load_params
 from full4d_jax.projection_guidance import Projection
@@ -68,22 +68,23 @@ def generate_grid(
       Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
 
     Raises:
-      InputError: a size that the model cannot divide into tokens.
+      InputError: a video that the model cannot divide into tokens, or `config.codec_weights` is
+        unusable.
     """
     check_size(config.model, *frames.shape[1:3])
-    return _generate(
-        config.model, config.sampler, params, frames, depth, intrinsics, world_to_camera, key
-    )
+    cameras, weights = (intrinsics, world_to_camera), codec_weights(config)
+    return _generate(config.model, config.sampler, params, frames, depth, *cameras, weights, key)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _generate(model, sampler, params, frames, depth, intrinsics, world_to_camera, key):
-    conditions, projection = make_conditions(model, frames, depth, intrinsics, world_to_camera)
+def _generate(model, sampler, params, frames, depth, intrinsics, world_to_camera, weights, key):
+    cameras = intrinsics, world_to_camera, weights
+    conditions, projection = make_conditions(model, frames, depth, *cameras)
     conditions = jax.tree.map(lambda x: x[None], conditions)
     flow = bind_conditions(model, params, conditions)
     if sampler.guidance != 1.0:
         unknown = jnp.zeros_like(depth)
-        without, _ = make_conditions(model, frames, unknown, intrinsics, world_to_camera)
+        without, _ = make_conditions(model, frames, unknown, *cameras)
         without = bind_conditions(model, params, jax.tree.map(lambda x: x[None], without))
         flow = guided(flow, without, sampler.guidance)
     shape = conditions.projection.shape
@@ -91,7 +92,7 @@ def _generate(model, sampler, params, frames, depth, intrinsics, world_to_camera
         shape = (1, shape[1] - 1, *shape[2:])
     noise = sampler.noise * jax.random.normal(key, shape)
     latents = sample(flow, noise, schedule(sampler.steps, sampler.shift))
-    grid = jnp.clip(make_codec(model).decode(latents[0]), -1, 1)
+    grid = jnp.clip(make_codec(model, weights).decode(latents[0]), -1, 1)
     targets = len(intrinsics) - 1
     return jnp.concatenate([frames[None], grid[len(grid) - targets :]]), projection
 
@@ -116,7 +117,8 @@ def bind_velocity(
       With projection as frames the prior generates the source view too: it is given as the input
       video with one fixed sample of noise at tau.
     """
-    conditions, _ = make_conditions(config.model, frames, depth, intrinsics, world_to_camera)
+    given = frames, depth, intrinsics, world_to_camera, codec_weights(config)
+    conditions, _ = make_conditions(config.model, *given)
     flow = bind_conditions(config.model, params, jax.tree.map(lambda x: x[None], conditions))
     given = conditions.projection[:1] if config.model.projection == "frames" else None
     noise = None if given is None else jax.random.normal(jax.random.key(0), given.shape)

@@ -21,7 +21,7 @@ from full4d_jax.camera_paths import angles_of
 from full4d_jax.config import Config, LiftConfig
 from full4d_jax.generation import bind_velocity
 from full4d_jax.metrics import require_lpips
-from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.codecs import codec_weights, make_codec
 from full4d_jax.partial_fit import PartialFit
 from full4d_jax.projection_guidance import fill_holes, project
 from gaussians import (
@@ -195,7 +195,7 @@ def bind_prior(
     t, h, w, _ = source.shape
     novel = jnp.asarray(between(np.asarray(world_to_camera)))
     poses = jnp.concatenate([world_to_camera[:1], novel])
-    codec = make_codec(config.model)
+    codec = make_codec(config.model, codec_weights(config))
     once = {"start": 0.0, "tau_first": 1.0, "tau_last": 1.0, "noise": 0.0, "refreshes": 1}
     once |= {"weight_first": 1.0, "weight_last": 1.0, "flow_steps": config.sampler.steps}
     return Distillation(

@@ -28,6 +28,7 @@ from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
 from full4d_jax.errors import InputError
 from full4d_jax.generation import check_size, generate_grid, load_prior, prior_path
+from full4d_jax.models.codecs import codec_weights
 from full4d_jax.models.weights import load_params
 from full4d_jax.options import Look, Shot, check
 from full4d_jax.partial_fit import PartialFit
@@ -150,6 +151,7 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     # Whatever could be refused is looked at before the first stage replaces an earlier one.
     check_size(config.model, data.height, data.width)
     params, network = load_prior(config, prior), load_depth(depth_net)
+    codec_weights(config)
     intake.cameras(data, shot, {"intrinsics": np.eye(3, dtype=np.float32)})
     given = (
         depth_from_file(shot.depth, data.frames, data.height, data.width) if shot.depth else None
@@ -188,6 +190,7 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
         }
 
     settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
+    settings |= {"codec": Path(config.codec_weights)} if config.codec_weights else {}
     cameras = {"path": path, "azimuth": shot.azimuth, "elevation": shot.elevation}
     grid = stages.run("grid", {**settings, **cameras, "prior": prior}, generate)
     for warning in job.warnings:

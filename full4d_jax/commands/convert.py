@@ -61,6 +61,27 @@ def splats(
     print(f"{target}: {kind}, {count} Gaussians, {size / 1e6:.2f} MB")
 
 
+def codec(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]) -> None:
+    """Write the published weights of a codec as one file, for --codec_weights.
+
+    Args:
+      source: the folder of Wan's VAE as diffusers publishes it, Wan2.1_VAE.pth, Wan2.2_VAE.pth, or
+        a folder with TAESD's taef2_encoder.pth and taef2_decoder.pth.
+      target: the .safetensors file to write, in bfloat16.
+    """
+    if target.suffix != ".safetensors":
+        do = "give another name"
+        raise InputError("target", target, target.suffix or "no suffix", ".safetensors", do)
+    from full4d_jax.models.codecs import convert_codec, save_codec
+    from full4d_jax.stages import open_folder
+
+    open_folder(target.parent)
+    name, weights = convert_codec(source)
+    save_codec(target, name, weights)
+    size = target.stat().st_size
+    print(f"{target}: {name}, {size / 1e6:.2f} MB; next: --model.codec {name} --codec_weights ...")
+
+
 def _kind(target: Path) -> str:
     """What the name asks for; nothing when it does not say."""
     kinds = {".4d.ply": "4D PLY", ".compressed.ply": "packed PLY", ".ply": "3DGS PLY"}

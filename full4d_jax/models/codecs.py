@@ -1,15 +1,34 @@
 """Codecs between frames and latents: a pair of functions and their strides.
 
-`pixels` is the embedded default: it folds stride x stride pixels into channels, invertibly.
+pixels  the embedded default, no weights: folds stride x stride pixels into channels, invertibly.
+taesd   a small image autoencoder (`taesd`), frame by frame, 8 x 8 pixels.
+wan21   Wan 2.1's causal video VAE (`wan_vae`), 4 frames x 8 x 8 pixels.
+wan22   Wan 2.2's, 4 frames x 16 x 16 pixels.
+
+Strides are known without weights (`codec_config`). Weights are a pytree that `load_codec` reads
+once and jitted functions take as an argument. In the causal codecs the first frame is a latent
+frame of its own and each further one stands for 4 frames, so that videos have 1 + 4 n.
 """
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from einops import rearrange
+import jax
+import jax.numpy as jnp
+from einops import rearrange, reduce
 from jaxtyping import Array, Float
 
-from full4d_jax.config import ModelConfig
+from full4d_jax.codec_config import KINDS, STRIDES, Strides, check_video, strides_of
+from full4d_jax.config import Config, ModelConfig
+from full4d_jax.errors import InputError
+from full4d_jax.models import taesd, wan_vae
+from full4d_jax.models.wan_vae_weights import convert_vae
+from full4d_jax.models.weights import load_params, save_params
+
+Weights = dict[str, Any]
+Convert = Callable[[Weights, Float[Array, "b t h w c"]], Float[Array, "b t h w c"]]
 
 
 class Codec(NamedTuple):
@@ -22,13 +41,121 @@ class Codec(NamedTuple):
     channels: int
 
 
-def make_codec(config: ModelConfig) -> Codec:
-    """The codec that a model was trained with."""
-    n = config.codec_stride
-    return Codec(
-        encode=lambda x: rearrange(x, "... (h i) (w j) c -> ... h w (i j c)", i=n, j=n),
-        decode=lambda z: rearrange(z, "... h w (i j c) -> ... (h i) (w j) c", i=n, j=n),
-        stride=n,
-        frame_stride=1,
-        channels=3 * n * n,
-    )
+def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
+    """The codec that a model was trained with.
+
+    Args:
+      config: names the codec.
+      weights: what `load_codec` read; the strides are known without. Products run in bfloat16 on
+        accelerators, in float32 on CPU.
+
+    Returns:
+      A codec whose functions raise an InputError where weights are missing, and where a video has
+      frames or sides that do not divide.
+    """
+    strides = strides_of(config.codec, config.codec_stride)
+    if config.codec == "pixels":
+        return Codec(
+            functools.partial(_fold, config.codec_stride),
+            functools.partial(_unfold, config.codec_stride),
+            *strides,
+        )
+    if weights is None:
+        missing = functools.partial(_missing, config.codec)
+        return Codec(missing, missing, *strides)
+    dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+    params: Weights = jax.tree.map(lambda x: x.astype(dtype), weights)
+    encode, decode = (functools.partial(f, params) for f in _functions(config.codec, params))
+
+    def checked(frames: Float[Array, "*b t H W 3"]) -> Float[Array, "*b f h w c"]:
+        check_video(config.codec, strides, *frames.shape[-4:-1])
+        return _one_by_one(encode, frames)
+
+    return Codec(checked, functools.partial(_one_by_one, decode), *strides)
+
+
+@functools.lru_cache(maxsize=1)
+def load_codec(codec: str, path: str) -> Weights | None:
+    """Read the weights of a codec (float32), or nothing for `pixels`; kept for the next call.
+
+    Raises:
+      InputError: no file is named, or it is not one that `save_codec` wrote for this codec.
+    """
+    if codec == "pixels":
+        return None
+    if not path:
+        _missing(codec)
+    with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
+        weights, metadata = load_params(path)
+    if metadata.get("codec") != codec:
+        found = metadata.get("codec", "no codec")
+        raise InputError("codec", path, found, codec, "give --codec_weights another file")
+    return weights
+
+
+def codec_weights(config: Config) -> Weights | None:
+    """Of the experiment's codec; errors as in `load_codec`."""
+    return load_codec(config.model.codec, config.codec_weights)
+
+
+def save_codec(path: Path, codec: str, weights: Weights) -> None:
+    """Write weights (bfloat16) that `load_codec` reads."""
+    save_params(path, weights, {"codec": codec})
+
+
+def convert_codec(source: Path) -> tuple[str, Weights]:
+    """The codec and the weights, float32, of published files.
+
+    Args:
+      source: a folder with TAESD's two files; or what `wan_vae_weights.convert_vae` takes.
+
+    Raises:
+      InputError: other files, or a VAE of Wan's kind with other strides or latents.
+    """
+    if (source / "taef2_encoder.pth").exists():
+        return "taesd", taesd.convert_taesd(source)
+    config, weights = convert_vae(source)
+    name = "wan22" if config.residual else "wan21"
+    if config != wan_vae.with_widths(KINDS[name], weights):
+        found = f"strides {tuple(config.strides)}, or other stages, means or deviations"
+        expected = f"those of {name}: {tuple(STRIDES[name])}"
+        raise InputError("VAE", source, found, expected, "give one that Wan published")
+    return name, weights
+
+
+def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v f i j"]:
+    """The largest value in the pixels and frames that each latent stands for."""
+    # As if the first frame had been shown before: it is a latent frame of its own.
+    x = jnp.concatenate([jnp.repeat(x[:, :1], strides.frames - 1, 1), x], 1)
+    pool = "v (t a) (h i) (w j) -> v t h w"
+    return reduce(x, pool, "max", a=strides.frames, i=strides.pixels, j=strides.pixels)
+
+
+def _functions(codec: str, weights: Weights) -> tuple[Convert, Convert]:
+    if codec == "taesd":
+        return taesd.encode, taesd.decode
+    config = wan_vae.with_widths(KINDS[codec], weights)
+    return functools.partial(wan_vae.encode, config), functools.partial(wan_vae.decode, config)
+
+
+def _one_by_one(
+    convert: Callable[[Float[Array, "1 t h w c"]], Float[Array, "1 f i j k"]],
+    x: Float[Array, "*b t h w c"],
+) -> Float[Array, "*b f i j k"]:
+    """One video after the other, so that memory does not depend on the number of videos."""
+    videos = x.reshape(-1, 1, *x.shape[-4:])
+    out = jax.lax.map(convert, videos)
+    return out.reshape(*x.shape[:-4], *out.shape[-4:])
+
+
+def _fold(side: int, frames: Float[Array, "*b t H W 3"]) -> Float[Array, "*b t h w c"]:
+    return rearrange(frames, "... (h i) (w j) c -> ... h w (i j c)", i=side, j=side)
+
+
+def _unfold(side: int, latents: Float[Array, "*b t h w c"]) -> Float[Array, "*b t H W 3"]:
+    return rearrange(latents, "... h w (i j c) -> ... (h i) (w j) c", i=side, j=side)
+
+
+def _missing(codec: str, *_: Any) -> Any:
+    expected, do = "a file of `full4d convert codec`", "give its path as --codec_weights"
+    raise InputError("config", f"codec_weights for {codec}", "no weights", expected, do)

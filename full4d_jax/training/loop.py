@@ -4,7 +4,7 @@ import itertools
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from full4d_jax.training.checkpoints import Checkpoints
 from full4d_jax.training.resume import check_same_run, cut_metrics
 from full4d_jax.training.state import TrainState
 
-Step = Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
+Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 
 def run_training(
@@ -27,17 +27,19 @@ def run_training(
     config: TrainingConfig,
     out: Path,
     record: dict[str, Any],
+    given: Sequence[Any] = (),
 ) -> tuple[TrainState, dict[str, Any]]:
     """Train from the newest checkpoint under `out`, or from `state`, to `config.steps`.
 
     Args:
-      step: (state, batch) -> (state, metrics); jitted here, with the state donated. Metrics that
-        are vectors are histograms, which the summary adds up over the whole run.
+      step: (state, batch, *given) -> (state, metrics); jitted here, with the state donated.
+        Metrics that are vectors are histograms, which the summary adds up over the whole run.
       state: the initial state.
       batches: gives the batches from a step on; the first axis of their arrays counts samples.
       config: length, log and checkpoint intervals.
       out: folder for `checkpoints/` and `metrics.jsonl`.
       record: what a checkpoint should say besides (`resume.run_record`).
+      given: further arguments of every step, frozen weights for example.
 
     Returns:
       The final state and the summary of the whole run, resumed parts included.
@@ -67,7 +69,7 @@ def run_training(
     with Progress("training", config.steps) as report, (out / "metrics.jsonl").open("a") as log:
         while done < config.steps:
             batch = next(stream)
-            state, metrics = jitted(state, batch)
+            state, metrics = jitted(state, batch, *given)
             pending.append(metrics)
             done += 1
             summary["samples"] += jax.tree.leaves(batch)[0].shape[0]

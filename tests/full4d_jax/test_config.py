@@ -12,6 +12,7 @@ from full4d_jax.errors import InputError
 from input_pipeline.procedural import HELD_OUT_START
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
 
 
 def numbers(config, prefix=""):
@@ -49,6 +50,8 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.frames", Config(data=DataConfig(frames=2.0))),  # pyright: ignore
         ("data.frames", Config(data=DataConfig(frames=True))),
         ("data.width", Config(data=DataConfig(width=60))),
+        ("data.frames", Config(model=WAN, data=DataConfig(frames=8))),
+        ("model.codec_stride", Config(model=dataclasses.replace(WAN, codec_stride=8))),
         ("flow.mean_share", Config(flow=FlowConfig(mean_share=float("nan")))),
         ("model.heads", DepthConfig(model=DepthNetConfig(heads=3))),
         ("model.widths", DepthConfig(model=DepthNetConfig(widths=(8, 16)))),  # pyright: ignore

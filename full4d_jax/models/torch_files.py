@@ -1,0 +1,88 @@
+"""Tensors of published checkpoints, .safetensors or PyTorch's .pth, read without PyTorch.
+
+A .pth file is a zip archive: `data.pkl` describes the tensors, `data/*` holds their bytes. Pickles
+can run programs; this reader knows tensors and dictionaries and refuses everything else.
+"""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from numpy import ndarray
+from safetensors import SafetensorError, safe_open
+
+from full4d_jax.errors import InputError
+
+KINDS = {
+    "FloatStorage": np.dtype(np.float32),
+    "HalfStorage": np.dtype(np.float16),
+    "BFloat16Storage": np.dtype(jnp.bfloat16),
+}
+
+
+def read_tensors(path: Path) -> dict[str, ndarray]:
+    """All tensors of a file by name, in the types they are stored in.
+
+    Raises:
+      InputError: no such file, or not a file of floating-point tensors of one of the two kinds.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise InputError("weights", path, found, "a .safetensors or .pth file", "check the path")
+    if zipfile.is_zipfile(path):
+        return _read_pth(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        expected, do = "a .safetensors or .pth file", "check the path"
+        raise InputError("weights", path, error, expected, do) from None
+
+
+def _read_pth(path: Path) -> dict[str, ndarray]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            root = next(name for name in names if name.endswith("/data.pkl"))[: -len("data.pkl")]
+            with archive.open(f"{root}data.pkl") as file:
+                content = _Unpickler(file, archive, root).load()
+    except (pickle.UnpicklingError, zipfile.BadZipFile, StopIteration, KeyError) as error:
+        found, do = f"{type(error).__name__}: {error}", "save it again with torch.save(state_dict)"
+        raise InputError("weights", path, found, "a dictionary of tensors", do) from None
+    if not (isinstance(content, dict) and all(isinstance(x, ndarray) for x in content.values())):
+        do = "save its state_dict alone"
+        raise InputError("weights", path, type(content).__name__, "a dictionary of tensors", do)
+    return dict(content)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows how `torch.save` writes tensors."""
+
+    def __init__(self, file: Any, archive: zipfile.ZipFile, root: str):
+        super().__init__(file)
+        self._archive, self._root = archive, root
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+        }
+        known |= {("torch", kind): dtype for kind, dtype in KINDS.items()}
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"{module}.{name} is not a tensor of floating-point type")
+        return known[module, name]
+
+    def persistent_load(self, pid: tuple[str, np.dtype, str, str, int]) -> ndarray:
+        _, dtype, key, _, _ = pid
+        return np.frombuffer(self._archive.read(f"{self._root}data/{key}"), dtype)
+
+
+def _tensor(
+    storage: ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+) -> ndarray:
+    steps = [stride * storage.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)

@@ -1,0 +1,65 @@
+"""PyTorch's files read without PyTorch: `goldens/tensors.pth` was written by torch.save."""
+
+import importlib.util
+import pickle
+import zipfile
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from full4d_jax.errors import InputError
+from full4d_jax.models.torch_files import read_tensors
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+def test_types_views_and_names():
+    spec = importlib.util.spec_from_file_location("make", GOLDENS / "make_wan_vae.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    whole, tensors = make.draw("whole", (4, 6)), read_tensors(GOLDENS / "tensors.pth")
+    expected = {
+        "single": whole,
+        "turned": whole[1:, ::2].T,
+        "half": whole.astype(np.float16),
+        "brain.weight": whole.astype(jnp.bfloat16),
+        "scalar": np.float32(0.25),
+    }
+    assert set(tensors) == set(expected)
+    for name, x in expected.items():
+        assert tensors[name].dtype == x.dtype, name
+        np.testing.assert_array_equal(tensors[name].astype(np.float32), np.float32(x))
+
+
+def test_safetensors(tmp_path):
+    save_file({"a.b": np.arange(3, dtype=np.float16)}, tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(read_tensors(tmp_path / "x.safetensors")["a.b"], [0, 1, 2])
+
+
+def test_a_pickle_runs_nothing(tmp_path):
+    class Program:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "touched",)
+
+    with zipfile.ZipFile(tmp_path / "evil.pth", "w") as archive:
+        archive.writestr("evil/data.pkl", pickle.dumps({"a": Program()}))
+    with pytest.raises(InputError, match="not a tensor"):
+        read_tensors(tmp_path / "evil.pth")
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize("content", [b"no weights", b""])
+def test_other_files_are_refused(tmp_path, content):
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(InputError, match="safetensors"):
+        read_tensors(tmp_path / "x.pth")
+    for missing in (tmp_path, tmp_path / "none.pth"):
+        with pytest.raises(InputError, match="check the path"):
+            read_tensors(missing)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a/data.pkl", pickle.dumps({"epoch": 3}))
+    with pytest.raises(InputError, match="dictionary of tensors"):
+        read_tensors(tmp_path / "x.zip")
