@@ -18,10 +18,10 @@ from full4d_jax.errors import InputError
 class ModelConfig:
     """The multi-view diffusion transformer (Wan's parametrisation) and its codec."""
 
-    codec: Literal["pixels"] = "pixels"
+    codec: Literal["pixels", "wan21", "wan22"] = "pixels"
     """Maps frames to latents."""
     codec_stride: int = 1
-    """Side of the square of pixels that the `pixels` codec folds into channels."""
+    """Pixels per latent pixel, each side: any with `pixels`, 8 with `wan21`, 16 with `wan22`."""
     width: int = 192
     """Channels of a token."""
     layers: int = 4
@@ -33,7 +33,7 @@ class ModelConfig:
     patch: int = 8
     """Side of a token in latent pixels."""
     text_width: int = 0
-    """Width of text embeddings that the blocks cross-attend to; 0 builds no cross-attention."""
+    """Width of the text embedding that the blocks attend to; 0 builds no cross-attention."""
     projection: Literal["frames", "channels"] = "channels"
     """Where projection guidance enters: as further frames (the paper) or as input channels."""
     cameras: tuple[Literal["linear", "plucker"], ...] = ("linear", "plucker")
@@ -51,6 +51,8 @@ class ModelConfig:
     """`residual`: the same where it does not."""
     refiner: int = 12
     """Channels of the convolutional head at latent resolution; 0 leaves a linear head."""
+    lora_rank: int = 0
+    """Rank of the adapters that `optimizer.trainable=lora` trains; 0 builds none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +93,9 @@ class FlowConfig:
 class OptimizerConfig:
     """Muon on the blocks' matrices, AdamW on everything else."""
 
+    trainable: Literal["all", "attention", "lora"] = "all"
+    """All parameters; the self-attention, cameras, projectors and the embedding of the mask; or,
+    instead of the attention, adapters of rank `model.lora_rank` in all linears of the blocks."""
     learning_rate: float = 0.015
     """Muon's, at its highest."""
     adam_learning_rate: float = 0.0015
@@ -225,6 +230,12 @@ def check_config(config: Any) -> None:
     if isinstance(config, Config):
         even = f"a number whose double divides model.width, {model.width}"
         _require("model.heads", model.heads, model.width % (2 * model.heads) == 0, even)
+        stride = {"wan21": 8, "wan22": 16}.get(model.codec, model.codec_stride)
+        fits = model.codec_stride == stride
+        _require("model.codec_stride", model.codec_stride, fits, f"{stride} with {model.codec}")
+        fits = (config.optimizer.trainable == "lora") == (model.lora_rank > 0)
+        both = "a rank above 0 with --optimizer.trainable lora, and 0 without"
+        _require("model.lora_rank", model.lora_rank, fits, both)
         side = model.patch * model.codec_stride
         for name, value in (("data.height", data.height), ("data.width", data.width)):
             _require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
