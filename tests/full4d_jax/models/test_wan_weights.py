@@ -1,9 +1,10 @@
-"""Conversion in both directions and layouts, what is refused, and the presets' sizes.
+"""Conversion in both directions and layouts, and what is refused.
 
 The names are compared with diffusers' own where the `parity` extra is installed.
 """
 
 import dataclasses
+import importlib.util
 import json
 from pathlib import Path
 
@@ -16,11 +17,10 @@ from full4d_jax.cli import main
 from full4d_jax.config import ModelConfig, load_config
 from full4d_jax.errors import InputError
 from full4d_jax.generation import load_prior
-from full4d_jax.models.wan_export import diffusers_config, export_wan
-from full4d_jax.models.wan_names import ADDED, wan_names
-from full4d_jax.models.wan_weights import abstract_leaves, import_wan, wan_shape
+from full4d_jax.models.wan_export import export_wan
+from full4d_jax.models.wan_names import ADDED, to_wan, wan_names
+from full4d_jax.models.wan_weights import abstract_leaves, import_wan
 
-CONFIGS = Path(__file__).parents[3] / "configs"
 MODEL = ModelConfig(
     width=24,
     layers=2,
@@ -36,22 +36,12 @@ MODEL = ModelConfig(
     prediction="velocity",
     refiner=0,
 )
-# Numbers that were published: bytes of the single file that Wan2.1-T2V-1.3B is in (float32), of
-# ComfyUI's wan2.2_ti2v_5B_fp16.safetensors, and `total_size` of the index of Wan2.1-T2V-14B
-# (float32). The first two include a header.
-PUBLISHED = {
-    "wan21_1_3b": (5_676_070_424, 4, 1_418_996_800),
-    "wan22_5b": (9_999_658_848, 2, 4_999_787_712),
-    "wan21_14b": (57_153_966_336, 4, 14_288_491_584),
-}
 
 
 def random_wan(model: ModelConfig, layout, dtype=np.float32) -> dict[str, np.ndarray]:
     """Weights of Wan by name; both layouts have the same values."""
     leaves, rng = abstract_leaves(model), np.random.default_rng(0)
     stacks = {leaf: rng.normal(size=x.shape).astype(dtype) for leaf, x in leaves.items()}
-    from full4d_jax.models.wan_names import to_wan
-
     return {
         name: np.ascontiguousarray(
             to_wan(leaf, stacks[leaf] if layer is None else stacks[leaf][layer], model.patch)
@@ -79,7 +69,7 @@ def test_round_trip_is_equal_bit_for_bit(dtype, tmp_path):
         part = load_file(path)
         assert all(index["weight_map"][name] == path.name for name in part)
         back |= part
-    assert len(list((tmp_path / "to").glob("*.safetensors"))) > 3
+    assert len(list((tmp_path / "to").glob("*.safetensors"))) > 2
     assert back.keys() == theirs.keys()
     for name, x in theirs.items():
         assert back[name].dtype == dtype
@@ -210,6 +200,7 @@ def test_models_that_are_not_wan_are_named(field, value, tmp_path):
 
 PRESET = """
 import dataclasses
+import importlib.util
 from full4d_jax.config import Config, DataConfig, ModelConfig
 config = Config(model=ModelConfig(**{!r}), data=DataConfig(height=16, width=16))
 """
@@ -245,42 +236,10 @@ def test_the_command_converts_both_ways(tmp_path, capsys):
     assert "left out, since Wan has no place for it: blocks.camera.bias" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_presets_have_the_official_number_of_parameters(name):
-    model = load_config(CONFIGS / f"{name}.py").model
-    sizes = {leaf: int(np.prod(x.shape)) for leaf, x in abstract_leaves(model).items()}
-    added = {leaf: size for leaf, size in sizes.items() if leaf.startswith(ADDED)}
-    total, itemsize, official = PUBLISHED[name]
-    assert sum(sizes.values()) - sum(added.values()) == official
-    assert 0 <= total - itemsize * official < 100_000  # the header
-    d, layers = model.width, model.layers
-    assert sum(added.values()) == layers * (17 * d) + layers * (d * d + d) + 2 * d
-    about = (load_config.__globals__["runpy"].run_path(str(CONFIGS / f"{name}.py")))["__doc__"]
-    assert f"{official:,}" in about
-    assert f"{sum(added.values()):,}" in about
-
-
 @pytest.fixture(scope="module")
 def torch():
     pytest.importorskip("diffusers", reason="the `parity` extra is not installed")
     return pytest.importorskip("torch", reason="the `parity` extra is not installed")
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_presets_have_diffusers_tensors(name, torch):
-    from diffusers import WanTransformer3DModel
-
-    model = load_config(CONFIGS / f"{name}.py").model
-    fields = {k: x for k, x in diffusers_config(model).items() if not k.startswith("_")}
-    with torch.device("meta"):
-        network = WanTransformer3DModel(**fields)
-    expected = {key: tuple(x.shape) for key, x in network.state_dict().items()}
-    leaves = abstract_leaves(model)
-    found = {
-        key: wan_shape(leaf, leaves[leaf].shape[layer is not None :], model)
-        for key, (leaf, layer) in wan_names(model.layers, "diffusers").items()
-    }
-    assert found == expected
 
 
 def test_names_of_the_original_are_those_that_diffusers_knows(torch):
@@ -292,9 +251,12 @@ def test_names_of_the_original_are_those_that_diffusers_knows(torch):
     assert all(np.array_equal(renamed[name], expected[name]) for name in expected)
 
 
-def test_diffusers_loads_what_we_export(torch, tmp_path):
+def test_diffusers_loads_what_we_export(torch, tmp_path, monkeypatch):
     from diffusers import WanTransformer3DModel
 
+    if importlib.util.find_spec("accelerate") is None:
+        # Without it diffusers loads no model that keeps some layers in float32, whatever the file.
+        monkeypatch.setattr(WanTransformer3DModel, "_keep_in_fp32_modules", None)
     theirs = random_wan(MODEL, "diffusers")
     save_file(theirs, tmp_path / "wan.safetensors")
     import_wan(MODEL, tmp_path / "wan.safetensors", tmp_path / "ours")
