@@ -172,6 +172,10 @@ class Config:
     """Names the output folders."""
     seed: int = 0
     """Decides initial parameters, the order of the data and all noise."""
+    text: str = ""
+    """Embedding of a prompt, a file of `full4d embed_text`, for training and sampling; without
+    one, models with text attend to zeros, Wan's padding (not to its empty prompt, which has one
+    token)."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     flow: FlowConfig = FlowConfig()

@@ -17,6 +17,7 @@ from full4d_jax.models.dit import Conditions, Params, Velocity, init_params, vel
 from full4d_jax.models.weights import load_params
 from full4d_jax.projection_guidance import Projection
 from full4d_jax.sampling import guided, sample, schedule
+from full4d_jax.text import load_text
 
 SHIPPED = "checkpoints/prior.safetensors"
 
@@ -68,23 +69,24 @@ def generate_grid(
       Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
 
     Raises:
-      InputError: a size that the model cannot divide into tokens.
+      InputError: a size that the model cannot divide into tokens, or `config.text` is unusable.
     """
     check_size(config.model, *frames.shape[1:3])
-    return _generate(
-        config.model, config.sampler, params, frames, depth, intrinsics, world_to_camera, key
-    )
+    cameras = intrinsics, world_to_camera
+    text = load_text(config)
+    return _generate(config.model, config.sampler, params, frames, depth, *cameras, text, key)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _generate(model, sampler, params, frames, depth, intrinsics, world_to_camera, key):
+def _generate(model, sampler, params, frames, depth, intrinsics, world_to_camera, text, key):
     conditions, projection = make_conditions(model, frames, depth, intrinsics, world_to_camera)
-    conditions = jax.tree.map(lambda x: x[None], conditions)
+    conditions = jax.tree.map(lambda x: x[None], conditions._replace(text=text))
     flow = bind_conditions(model, params, conditions)
     if sampler.guidance != 1.0:
         unknown = jnp.zeros_like(depth)
         without, _ = make_conditions(model, frames, unknown, intrinsics, world_to_camera)
-        without = bind_conditions(model, params, jax.tree.map(lambda x: x[None], without))
+        without = jax.tree.map(lambda x: x[None], without._replace(text=text))
+        without = bind_conditions(model, params, without)
         flow = guided(flow, without, sampler.guidance)
     shape = conditions.projection.shape
     if model.projection == "channels":
@@ -117,6 +119,7 @@ def bind_velocity(
       video with one fixed sample of noise at tau.
     """
     conditions, _ = make_conditions(config.model, frames, depth, intrinsics, world_to_camera)
+    conditions = conditions._replace(text=load_text(config))
     flow = bind_conditions(config.model, params, jax.tree.map(lambda x: x[None], conditions))
     given = conditions.projection[:1] if config.model.projection == "frames" else None
     noise = None if given is None else jax.random.normal(jax.random.key(0), given.shape)

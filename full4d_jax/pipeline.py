@@ -34,6 +34,7 @@ from full4d_jax.pictures import to_uint8
 from full4d_jax.progress import Progress
 from full4d_jax.projection_guidance import drop_depth_edges
 from full4d_jax.stages import Arrays, Stages, fingerprint, open_folder
+from full4d_jax.text import load_text
 from gaussians import FormatError, save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
@@ -137,6 +138,7 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     # Whatever could be refused is looked at before the first stage replaces an earlier one.
     check_size(config.model, data.height, data.width)
     params, network = load_prior(config, prior), load_depth(depth_net)
+    load_text(config)
     intake.cameras(data, shot, {"intrinsics": np.eye(3, dtype=np.float32)})
     given = (
         depth_from_file(shot.depth, data.frames, data.height, data.width) if shot.depth else None
@@ -175,6 +177,7 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
         }
 
     settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
+    settings |= {"text": Path(config.text)} if config.text else {}
     cameras = {"path": path, "azimuth": shot.azimuth, "elevation": shot.elevation}
     grid = stages.run("grid", {**settings, **cameras, "prior": prior}, generate)
     for warning in job.warnings:
