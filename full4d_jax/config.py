@@ -244,6 +244,8 @@ def check_config(config: Any) -> None:
         for name, value in (("data.height", data.height), ("data.width", data.width)):
             _require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
     else:
+        trainable = config.optimizer.trainable
+        _require("optimizer.trainable", trainable, trainable == "all", "all, for this network")
         _require("model.widths", model.widths, len(model.widths) == 3, "three numbers")
         divides = f"a number that divides the last of model.widths, {model.widths[-1]}"
         _require("model.heads", model.heads, model.widths[-1] % model.heads == 0, divides)

@@ -114,8 +114,8 @@ def _check(model: ModelConfig, source: Path) -> None:
         raise InputError("checkpoint", source, error, "a checkpoint of ours", do) from None
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
-            shown = [x.get(name, "no such tensor") for x in (found, wanted)]
-            raise InputError("checkpoint", f"{source}, tensor {name}", *shown, do)
+            where, none = f"{source}, tensor {name}", "no such tensor"
+            raise InputError("checkpoint", where, found.get(name, none), wanted.get(name, none), do)
 
 
 def _pieces(

@@ -16,7 +16,12 @@ from full4d_jax.metrics import Distance, require_lpips
 from full4d_jax.models.codecs import make_codec
 from full4d_jax.models.dit import Latents, Params, velocity
 from full4d_jax.text import load_text
-from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.training.optimizer import (
+    block_matrices,
+    hold_constant,
+    make_optimizer,
+    trained_leaves,
+)
 from full4d_jax.training.state import TrainState, apply_gradients
 
 Metrics = dict[str, Float[Array, "..."]]
@@ -38,9 +43,14 @@ def train_step(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        gradient = jax.value_and_grad(loss, argnums=1, has_aux=True)
-        (_, metrics), gradients = gradient(config, state.params, batch, key, distance, text)
-        state = apply_gradients(optimizer, config.optimizer.ema, state, gradients)
+        trained = trained_leaves(config.optimizer.trainable, state.params)
+
+        def objective(params):
+            return loss(config, hold_constant(params, trained), batch, key, distance, text)
+
+        gradient = jax.value_and_grad(objective, has_aux=True)
+        (_, metrics), gradients = gradient(state.params)
+        state = apply_gradients(optimizer, config.optimizer.ema, state, gradients, trained)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         return state, metrics
 
