@@ -54,7 +54,7 @@ def write_safetensors(
             assert values.shape == (shape if index is None else shape[1:]), name
             data = np.ascontiguousarray(values, dtype)
             file.seek(8 + len(text) + starts[name] + (index or 0) * data.nbytes)
-            file.write(memoryview(data.reshape(-1).view(np.uint8)))
+            file.write(data.tobytes())
             written += data.nbytes
     assert written == end, f"{written} of {end} bytes"
     partial.replace(path)
