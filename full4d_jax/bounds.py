@@ -41,6 +41,7 @@ BOUNDS = {
     "model.sigma_seen": POSITIVE,
     "model.sigma_hole": POSITIVE,
     "model.refiner": COUNT_OR_NONE,
+    "model.lora_rank": COUNT_OR_NONE,
     "model.widths": COUNT,
     "model.attentions": COUNT,
     "data.views": Bound(2, MOST, "a whole number of at least 2, the source included", whole=True),

@@ -57,7 +57,7 @@ def _dispatch(argv: list[str]) -> None:
 
         print(version("full4d-jax"))
         return
-    verb, rest = argv[0], argv[1:]
+    verb, rest = argv[0].replace("-", "_"), argv[1:]
     if verb not in verbs():
         raise _unknown("command", "full4d", verb, verbs())
     module = importlib.import_module(f"full4d_jax.commands.{verb}")

@@ -35,7 +35,7 @@ class ModelConfig:
     patch: int = 8
     """Side of a token in latent pixels."""
     text_width: int = 0
-    """Width of text embeddings that the blocks cross-attend to; 0 builds no cross-attention."""
+    """Width of the text embedding that the blocks attend to; 0 builds no cross-attention."""
     projection: Literal["frames", "channels"] = "channels"
     """Where projection guidance enters: as further frames (the paper) or as input channels."""
     cameras: tuple[Literal["linear", "plucker"], ...] = ("linear", "plucker")
@@ -53,6 +53,8 @@ class ModelConfig:
     """`residual`: the same where it does not."""
     refiner: int = 12
     """Channels of the convolutional head at latent resolution; 0 leaves a linear head."""
+    lora_rank: int = 0
+    """Rank of the adapters that `optimizer.trainable=lora` trains; 0 builds none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +95,9 @@ class FlowConfig:
 class OptimizerConfig:
     """Muon on the blocks' matrices, AdamW on everything else."""
 
+    trainable: Literal["all", "attention", "lora"] = "all"
+    """All parameters; the self-attention, cameras, projectors and the embedding of the mask; or,
+    instead of the attention, adapters of rank `model.lora_rank` in all linears of the blocks."""
     learning_rate: float = 0.015
     """Muon's, at its highest."""
     adam_learning_rate: float = 0.0015
@@ -171,6 +176,10 @@ class Config:
     """Decides initial parameters, the order of the data and all noise."""
     codec_weights: str = ""
     """Weights of `model.codec`, a file of `full4d convert codec`; `pixels` has none."""
+    text: str = ""
+    """Embedding of a prompt, a file of `full4d embed_text`, for training and sampling; without
+    one, models with text attend to zeros, Wan's padding (not to its empty prompt, which has one
+    token)."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     flow: FlowConfig = FlowConfig()
@@ -236,10 +245,15 @@ def check_config(config: Any) -> None:
         fits = (data.frames - 1) % strides.frames == 0
         expected = f"1 + a multiple of {strides.frames} with {model.codec}"
         _require("data.frames", data.frames, fits, expected)
+        fits = (config.optimizer.trainable == "lora") == (model.lora_rank > 0)
+        both = "a rank above 0 with --optimizer.trainable lora, and 0 without"
+        _require("model.lora_rank", model.lora_rank, fits, both)
         side = model.patch * model.codec_stride
         for name, value in (("data.height", data.height), ("data.width", data.width)):
             _require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
     else:
+        trainable = config.optimizer.trainable
+        _require("optimizer.trainable", trainable, trainable == "all", "all, for this network")
         _require("model.widths", model.widths, len(model.widths) == 3, "three numbers")
         divides = f"a number that divides the last of model.widths, {model.widths[-1]}"
         _require("model.heads", model.heads, model.widths[-1] % model.heads == 0, divides)

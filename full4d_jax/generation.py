@@ -17,6 +17,7 @@ from full4d_jax.models.dit import Conditions, Params, Velocity, init_params, vel
 from full4d_jax.models.weights import load_params
 from full4d_jax.projection_guidance import Projection
 from full4d_jax.sampling import guided, sample, schedule
+from full4d_jax.text import load_text
 
 SHIPPED = "checkpoints/prior.safetensors"
 
@@ -44,6 +45,17 @@ def load_prior(config: Config, checkpoint: Path | None = None) -> Params:
     return params
 
 
+def trained_range(prior: Path) -> tuple[float, float]:
+    """Largest azimuth and elevation in degrees that a prior was trained on, from its metadata.
+
+    A checkpoint that does not say is taken to cover everything.
+    """
+    _, metadata = load_params(prior)
+    names = ("max_azimuth_degrees", "max_elevation_degrees")
+    azimuth, elevation = (float(metadata.get(name, 180)) for name in names)
+    return azimuth, elevation
+
+
 def generate_grid(
     config: Config,
     params: Params,
@@ -68,24 +80,29 @@ def generate_grid(
       Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
 
     Raises:
-      InputError: a video that the model cannot divide into tokens, or `config.codec_weights` is
-        unusable.
+      InputError: a video that the model cannot divide into tokens, or `config.codec_weights` or
+        `config.text` is unusable.
     """
     check_size(config.model, *frames.shape[1:3])
-    cameras, weights = (intrinsics, world_to_camera), codec_weights(config)
-    return _generate(config.model, config.sampler, params, frames, depth, *cameras, weights, key)
+    cameras, weights, text = (intrinsics, world_to_camera), codec_weights(config), load_text(config)
+    return _generate(
+        config.model, config.sampler, params, frames, depth, *cameras, weights, text, key
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _generate(model, sampler, params, frames, depth, intrinsics, world_to_camera, weights, key):
+def _generate(
+    model, sampler, params, frames, depth, intrinsics, world_to_camera, weights, text, key
+):
     cameras = intrinsics, world_to_camera, weights
     conditions, projection = make_conditions(model, frames, depth, *cameras)
-    conditions = jax.tree.map(lambda x: x[None], conditions)
+    conditions = jax.tree.map(lambda x: x[None], conditions._replace(text=text))
     flow = bind_conditions(model, params, conditions)
     if sampler.guidance != 1.0:
         unknown = jnp.zeros_like(depth)
         without, _ = make_conditions(model, frames, unknown, *cameras)
-        without = bind_conditions(model, params, jax.tree.map(lambda x: x[None], without))
+        without = jax.tree.map(lambda x: x[None], without._replace(text=text))
+        without = bind_conditions(model, params, without)
         flow = guided(flow, without, sampler.guidance)
     shape = conditions.projection.shape
     if model.projection == "channels":
@@ -119,6 +136,7 @@ def bind_velocity(
     """
     given = frames, depth, intrinsics, world_to_camera, codec_weights(config)
     conditions, _ = make_conditions(config.model, *given)
+    conditions = conditions._replace(text=load_text(config))
     flow = bind_conditions(config.model, params, jax.tree.map(lambda x: x[None], conditions))
     given = conditions.projection[:1] if config.model.projection == "frames" else None
     noise = None if given is None else jax.random.normal(jax.random.key(0), given.shape)

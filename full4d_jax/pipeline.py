@@ -27,15 +27,15 @@ from full4d_jax.captures import take_capture
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
 from full4d_jax.errors import InputError
-from full4d_jax.generation import check_size, generate_grid, load_prior, prior_path
+from full4d_jax.generation import check_size, generate_grid, load_prior, prior_path, trained_range
 from full4d_jax.models.codecs import codec_weights
-from full4d_jax.models.weights import load_params
 from full4d_jax.options import Look, Shot, check
 from full4d_jax.partial_fit import PartialFit
 from full4d_jax.pictures import to_uint8
 from full4d_jax.progress import Progress
 from full4d_jax.projection_guidance import drop_depth_edges
 from full4d_jax.stages import Arrays, Stages, fingerprint, open_folder
+from full4d_jax.text import load_text
 from gaussians import FormatError, save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
@@ -152,6 +152,7 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     check_size(config.model, data.height, data.width)
     params, network = load_prior(config, prior), load_depth(depth_net)
     codec_weights(config)
+    load_text(config)
     intake.cameras(data, shot, {"intrinsics": np.eye(3, dtype=np.float32)})
     given = (
         depth_from_file(shot.depth, data.frames, data.height, data.width) if shot.depth else None
@@ -191,23 +192,13 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
 
     settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
     settings |= {"codec": Path(config.codec_weights)} if config.codec_weights else {}
+    settings |= {"text": Path(config.text)} if config.text else {}
     cameras = {"path": path, "azimuth": shot.azimuth, "elevation": shot.elevation}
     grid = stages.run("grid", {**settings, **cameras, "prior": prior}, generate)
     for warning in job.warnings:
         stages.say(f"warning: {warning}")
     pictures = {name: array for name, array in grid.items() if name != "warning"}
     outputs.write_grid(stages.folder, **pictures, fps=float(source["fps"]))
-
-
-def trained_range(prior: Path) -> tuple[float, float]:
-    """Largest azimuth and elevation in degrees that a prior was trained on, from its metadata.
-
-    A checkpoint that does not say is taken to cover everything.
-    """
-    _, metadata = load_params(prior)
-    names = ("max_azimuth_degrees", "max_elevation_degrees")
-    azimuth, elevation = (float(metadata.get(name, 180)) for name in names)
-    return azimuth, elevation
 
 
 def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:

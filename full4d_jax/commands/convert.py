@@ -1,10 +1,11 @@
-"""Scenes from one file format into another."""
+"""Scenes and weights from one file format into another."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from full4d_jax.config import Config, check_config
 from full4d_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,6 +81,45 @@ def codec(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
     save_codec(target, name, weights)
     size = target.stat().st_size
     print(f"{target}: {name}, {size / 1e6:.2f} MB; next: --model.codec {name} --codec_weights ...")
+
+
+def wan(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    *,
+    source: Annotated[Path, tyro.conf.arg(name="from")],
+    target: Annotated[Path, tyro.conf.arg(name="to")],
+    export: bool = False,
+) -> None:
+    """Wan's published weights into a checkpoint, or with --export a checkpoint back.
+
+    CONFIG is the preset of that model (configs/wan*.py). One tensor is in memory at a time. Nothing
+    is rounded: float32 and bfloat16 stay, float16 becomes float32.
+
+    Args:
+      source: a folder with the .safetensors files of the transformer, or one file, as diffusers or
+        as the original repositories publish them; with --export a checkpoint.
+      target: the checkpoint (.safetensors) to write; with --export a new folder, for diffusers'
+        WanTransformer3DModel.from_pretrained.
+      export: write a checkpoint's weights in diffusers' layout.
+    """
+    check_config(config)
+    if export:
+        from full4d_jax.models.wan_export import export_wan
+
+        left_out = export_wan(config.model, source, target)
+        print(f"{target}: WanTransformer3DModel.from_pretrained loads it")
+        if left_out:
+            print(f"left out, since Wan has no place for it: {', '.join(left_out)}")
+        return
+    if target.suffix != ".safetensors":
+        do = "give another name"
+        raise InputError("target", target, target.suffix or "no suffix", ".safetensors", do)
+    from full4d_jax.models.wan_weights import import_wan
+    from full4d_jax.stages import open_folder
+
+    open_folder(target.parent)
+    layout = import_wan(config.model, source, target)
+    print(f"{target}: {layout} layout, {target.stat().st_size / 1e9:.2f} GB; next: full4d train")
 
 
 def _kind(target: Path) -> str:

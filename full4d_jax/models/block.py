@@ -30,23 +30,41 @@ class BlockInputs(NamedTuple):
     angles: Float[np.ndarray, "v t s p"]  # rotary angles
     cameras: Float[Array, "b v t 16"]
     text: Float[Array, "b n d"] | None
+    cross_half: bool  # whether the later half of the frames is the projection
 
 
 class Linear(nnx.Linear):
-    """A linear layer that multiplies flattened tokens.
+    """A linear layer that multiplies flattened tokens, with a low-rank term where it has one.
 
     With one axis to contract, XLA's gradients of the kernel are twice as fast on CPU.
     """
 
+    lora_in: nnx.Param
+    lora_out: nnx.Param
+
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
         """Apply to the last axis."""
-        return super().__call__(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+        flat = x.reshape(-1, x.shape[-1])
+        y = super().__call__(flat)
+        if hasattr(self, "lora_in"):
+            y = y + flat @ self.lora_in[...] @ self.lora_out[...]
+        return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
-def linear(inputs: int, outputs: int, rngs: nnx.Rngs, *, zero: bool = False) -> Linear:
-    """A linear layer, initialised with variance 1/inputs or with zeros."""
+def linear(
+    inputs: int, outputs: int, rngs: nnx.Rngs, *, zero: bool = False, lora_rank: int = 0
+) -> Linear:
+    """A linear layer, initialised with variance 1/inputs or with zeros.
+
+    With a rank it has LoRA's two further matrices (arXiv 2106.09685), of which one starts at zero.
+    """
     init = nnx.initializers.zeros if zero else nnx.initializers.lecun_normal()
-    return Linear(inputs, outputs, kernel_init=init, rngs=rngs)
+    layer = Linear(inputs, outputs, kernel_init=init, rngs=rngs)
+    if lora_rank:
+        start = nnx.initializers.lecun_normal()
+        layer.lora_in = nnx.Param(start(rngs.params(), (inputs, lora_rank)))
+        layer.lora_out = nnx.Param(jnp.zeros((lora_rank, outputs)))
+    return layer
 
 
 def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
@@ -60,9 +78,11 @@ class Attention(nnx.Module):
     """Multi-head projections with RMS norm of queries and keys over the full width."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        d = config.width
+        d, rank = config.width, config.lora_rank
         self.heads = config.heads
-        self.query, self.key, self.value, self.out = (linear(d, d, rngs) for _ in range(4))
+        self.query, self.key, self.value, self.out = (
+            linear(d, d, rngs, lora_rank=rank) for _ in range(4)
+        )
         self.query_norm, self.key_norm = (nnx.RMSNorm(d, epsilon=1e-6, rngs=rngs) for _ in range(2))
 
     def split(self, x: Float[Array, "... d"]) -> Float[Array, "... k c"]:
@@ -83,7 +103,6 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
-        self.cross_half = config.projection == "frames"
         self.modulation = nnx.Param(jnp.zeros((6, d)))
         self.attention = Attention(config, rngs)
         if "linear" in config.cameras:
@@ -92,10 +111,11 @@ class Block(nnx.Module):
             self.projector = linear(d, d, rngs)
             self.projector.kernel[...] = jnp.eye(d)
         if config.text_width:
-            self.text_norm = nnx.LayerNorm(d, epsilon=1e-6, rngs=rngs)
+            # The fast variance, E x^2 - (E x)^2, cancels where a token's mean is large.
+            self.text_norm = nnx.LayerNorm(d, epsilon=1e-6, use_fast_variance=False, rngs=rngs)
             self.text_attention = Attention(config, rngs)
-        self.ffn_in = linear(d, config.ffn, rngs)
-        self.ffn_out = linear(config.ffn, d, rngs)
+        self.ffn_in = linear(d, config.ffn, rngs, lora_rank=config.lora_rank)
+        self.ffn_out = linear(config.ffn, d, rngs, lora_rank=config.lora_rank)
 
     def __call__(
         self, x: Float[Array, "b v t s d"], inputs: BlockInputs
@@ -108,17 +128,19 @@ class Block(nnx.Module):
         h = layer_norm(x) * (1 + scale_1) + shift_1
         if hasattr(self, "camera"):
             h = h + self.camera(inputs.cameras)[..., None, :].astype(x.dtype)
-        x = x + gate_1 * self.self_attention(h, inputs.angles)
+        x = x + gate_1 * self.self_attention(h, inputs)
         if inputs.text is not None:
             x = x + self.cross_attention(self.text_norm(x), inputs.text)
         h = layer_norm(x) * (1 + scale_2) + shift_2
         return x + gate_2 * self.ffn_out(jax.nn.gelu(self.ffn_in(h), approximate=True))
 
-    def self_attention(self, h: Float[Array, "b v t s d"], angles) -> Float[Array, "b v t s d"]:
+    def self_attention(
+        self, h: Float[Array, "b v t s d"], inputs: BlockInputs
+    ) -> Float[Array, "b v t s d"]:
         """Fused time-view attention between all frames."""
         q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
-        q, k = rotate(q, angles), rotate(k, angles)
-        out: Tokens = fused_attention(q, k, v, cross_half=self.cross_half)
+        q, k = rotate(q, inputs.angles), rotate(k, inputs.angles)
+        out: Tokens = fused_attention(q, k, v, cross_half=inputs.cross_half)
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
 

@@ -5,7 +5,8 @@ guidance enters in one of two places (`config.projection`):
 
 frames    (the paper) every view has 2 f latent frames, [to generate; projected]; the projected half
           is clean (tau = 0) and the source's projection is the input video. All v views are
-          generated, the source too.
+          generated, the source too. A projection of no frames leaves that half out: with one view
+          and Wan's weights the network then is Wan.
 channels  (the demo) the projected video is stacked on the channels of the noisy latents; the source
           is a clean view of the grid. The v - 1 target views are generated.
 
@@ -24,20 +25,24 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax import flow
+from full4d_jax.codec_config import strides_of
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.block import CAMERA_CHANNELS, Block, BlockInputs, layer_norm, linear
-from full4d_jax.models.codecs import make_codec
 from full4d_jax.models.refiner import Refiner
 from full4d_jax.models.rope import rotary_angles
 
 TIME_CHANNELS = 256
 Params = dict[str, Any]  # nested, leaves are arrays
 Latents = Float[Array, "b v t h w c"]
-Velocity = Callable[[Latents, Float[Array, "b"]], Latents]
+Times = Float[Array, "b"] | Float[Array, "b v t"]  # one flow time a sample, or one a latent frame
+Velocity = Callable[[Latents, Times], Latents]
 
 
 class Conditions(NamedTuple):
-    """What the grid is generated from, at latent resolution; view 0 is the source."""
+    """What the grid is generated from, at latent resolution; view 0 is the source.
+
+    With `config.projection = "frames"` the first four may have no frames (t = 0).
+    """
 
     projection: Float[Array, "b v t h w c"]  # encoded projected video; view 0: the input video
     base: Float[Array, "b v t h w c"]  # the same with holes filled (push-pull)
@@ -45,7 +50,7 @@ class Conditions(NamedTuple):
     disparity: Float[Array, "b v t h w"]  # 1/z of the projected points, 0 in holes
     world_to_camera: Float[Array, "b v t 4 4"]  # world = source camera at t = 0
     intrinsics: Float[Array, "b v 3 3"]  # in units of the image's width and height
-    text: Float[Array, "b n d"] | None = None
+    text: Float[Array, "b n e"] | None = None  # None: no tokens, which is Wan's padding, zeros
 
     @property
     def source(self) -> Float[Array, "b t h w c"]:
@@ -59,7 +64,7 @@ class MultiViewDiT(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.config = config
         d, area = config.width, config.patch**2
-        channels = make_codec(config).channels
+        channels = strides_of(config.codec, config.codec_stride).channels
         inputs = 3 * channels + 2 if config.projection == "channels" else channels
         self.patch_embedding = linear(inputs * area, d, rngs)
         if config.projection == "channels":
@@ -87,14 +92,15 @@ class MultiViewDiT(nnx.Module):
         else:
             self.head = linear(d, channels * area, rngs, zero=True)
 
-    def __call__(self, latents: Latents, tau: Float[Array, "b"], conditions: Conditions) -> Latents:
+    def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Latents:
         """Network output for the generated views; shapes in the module's docstring."""
         config = self.config
         dtype = self.patch_embedding.kernel[...].dtype  # of all matrix products on tokens
         frames, rows, columns = latents.shape[2], *(n // config.patch for n in latents.shape[3:5])
         inputs, x, flow_time = self._embed(latents, tau, conditions, dtype)
         world_to_camera = conditions.world_to_camera
-        if config.projection == "frames":
+        cross_half = x.shape[2] == 2 * frames
+        if cross_half:
             world_to_camera = jnp.tile(world_to_camera, (1, 1, 2, 1, 1))
         if "plucker" in config.cameras:
             rays = plucker_rays(world_to_camera, conditions.intrinsics, rows, columns)
@@ -115,7 +121,8 @@ class MultiViewDiT(nnx.Module):
                 fold_views=config.rope_folds_views,
             ),
             cameras=camera_vectors(world_to_camera, conditions.intrinsics).astype(dtype),
-            text=self._text(conditions.text, dtype),
+            text=self._text(conditions.text, dtype, len(latents)),
+            cross_half=cross_half,
         )
         graph, blocks = nnx.split(self.blocks)
 
@@ -133,11 +140,11 @@ class MultiViewDiT(nnx.Module):
         x = _unpatch(x.astype(jnp.float32), rows, config.patch)
         return self.refiner(x, inputs) if config.refiner else x
 
-    def _embed(self, latents: Latents, tau: Float[Array, "b"], conditions: Conditions, dtype):
+    def _embed(self, latents: Latents, tau: Times, conditions: Conditions, dtype):
         """Inputs at latent resolution, tokens (b v t s d), and flow time of every frame (b v t)."""
         source, patches = conditions.source, functools.partial(_patches, patch=self.config.patch)
-        flow_time = jnp.broadcast_to(tau[:, None, None], latents.shape[:3])
-        clean = jnp.zeros_like(flow_time)
+        flow_time = tau.reshape(tau.shape + (1,) * (3 - tau.ndim))
+        flow_time = jnp.broadcast_to(flow_time, latents.shape[:3])
         if self.config.projection == "channels":
             guides = (conditions.base, conditions.projection)
             maps = (conditions.mask[..., None], conditions.disparity[..., None])
@@ -147,7 +154,7 @@ class MultiViewDiT(nnx.Module):
             return (
                 inputs,
                 jnp.concatenate([source, targets], 1),
-                jnp.concatenate([clean[:, :1], flow_time], 1),
+                jnp.concatenate([jnp.zeros_like(flow_time[:, :1]), flow_time], 1),
             )
         side = self.config.patch
         visible = reduce(
@@ -159,12 +166,16 @@ class MultiViewDiT(nnx.Module):
         return (
             latents,
             jnp.concatenate([targets, guide], 2),
-            jnp.concatenate([flow_time, clean], 2),
+            jnp.concatenate([flow_time, jnp.zeros(guide.shape[:3])], 2),
         )
 
-    def _text(self, text: Float[Array, "b n e"] | None, dtype) -> Float[Array, "b n d"] | None:
+    def _text(self, text: Float[Array, "b n e"] | None, dtype, batch: int):
+        """Keys of the cross-attention (b n d), None in a model without it."""
         if text is None:
-            return None
+            if not self.config.text_width:
+                return None
+            # One row of zeros: the softmax over Wan's 512 equal ones is the same average.
+            text = jnp.zeros((batch, 1, self.config.text_width))
         return self.text_out(jax.nn.gelu(self.text_in(text.astype(dtype)), approximate=True))
 
 
@@ -176,7 +187,8 @@ def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
 def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     """Bind parameters: (latents, tau, conditions) -> velocity of the generated views.
 
-    Latents are (b v t h w c) with v the generated views, tau is (b,) in [0, 1]. Matrix products on
+    Latents are (b v t h w c) with v the generated views, tau is (b,) in [0, 1], or (b v t) where
+    frames differ, e.g. 0 for a first frame that is given (as in Wan2.2-TI2V). Matrix products on
     tokens run in bfloat16 on accelerators, in float32 on CPU; softmax, norms, the embedding of the
     flow time and the velocity are float32 everywhere.
     """
@@ -184,7 +196,7 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     if jax.default_backend() != "cpu":
         params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
 
-    def apply(latents: Latents, tau: Float[Array, "b"], conditions: Conditions) -> Latents:
+    def apply(latents: Latents, tau: Times, conditions: Conditions) -> Latents:
         network = nnx.merge(graph, params)
         if config.prediction == "velocity":
             return network(latents, tau, conditions)
@@ -207,7 +219,8 @@ def _graph(config: ModelConfig) -> nnx.GraphDef:
 def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
     """Wan's embedding of the flow time: cosines, then sines, of 1000 tau."""
     half = TIME_CHANNELS // 2
-    frequencies = 10000.0 ** (-np.arange(half, dtype=np.float32) / half)
+    # In double precision, since 1000 tau magnifies their errors.
+    frequencies = (10000.0 ** (-np.arange(half) / half)).astype(np.float32)
     angles = 1000.0 * tau[..., None] * frequencies.reshape((1,) * tau.ndim + (-1,))
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
 

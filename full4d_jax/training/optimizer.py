@@ -1,5 +1,10 @@
-"""The optimizer: Muon on matrices, AdamW on everything else."""
+"""The optimizer: Muon on matrices, AdamW on everything else; and which parameters it may change.
 
+`OptimizerConfig.trainable` names a subset. All others are constants of the loss (no gradient is
+computed), have no optimizer state, and leave a step as the same bits.
+"""
+
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +14,9 @@ from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import OptimizerConfig
 from full4d_jax.models.dit import Params
+from full4d_jax.models.wan_names import ADDED
+
+ATTENTION = "blocks.attention."
 
 
 def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Schedule:
@@ -32,17 +40,36 @@ def block_matrices(params: Params) -> Params:
     )
 
 
+def trained_leaves(trainable: str, params: Params) -> Params:
+    """A tree of bools like `params`: which leaves `OptimizerConfig.trainable` lets change."""
+
+    def is_trained(path, _) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if trainable == "all":
+            return True
+        if trainable == "lora":
+            return name.startswith(ADDED) or ".lora_" in name
+        return name.startswith((*ADDED, ATTENTION))
+
+    return jax.tree.map_with_path(is_trained, params)
+
+
+def hold_constant(params: Params, trained: Params) -> Params:
+    """The same parameters, of which those not trained pass no gradient."""
+    return jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
+
+
 def make_optimizer(
     config: OptimizerConfig, steps: int, dimensions: Callable[[Any], Any]
 ) -> optax.GradientTransformation:
-    """Clipped gradients, then Muon or AdamW.
+    """Clipped gradients, then Muon or AdamW, of the trained leaves.
 
     Args:
       config: rates, decays and limits.
       steps: length of the run.
       dimensions: parameters to a tree of `MuonDimensionNumbers`, None where AdamW is to be used.
     """
-    return optax.chain(
+    optimizer = optax.chain(
         optax.clip_by_global_norm(config.clip),
         muon(
             learning_rate(config, steps, config.learning_rate),
@@ -53,3 +80,6 @@ def make_optimizer(
             muon_weight_dimension_numbers=dimensions,
         ),
     )
+    if config.trainable == "all":
+        return optimizer
+    return optax.masked(optimizer, functools.partial(trained_leaves, config.trainable))

@@ -17,6 +17,7 @@ from full4d_jax.config import Config, to_dict
 from full4d_jax.generation import generate_grid
 from full4d_jax.models.codecs import codec_weights
 from full4d_jax.models.dit import Params, init_params
+from full4d_jax.models.lora import add_adapters, merge_adapters, without_adapters
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.training.loop import run_training
@@ -33,7 +34,10 @@ def train_prior(config: Config, out: Path, init: Path | None) -> None:
     if init is None:
         state = init_state(config, key)
     else:
-        params, _ = load_params(init, like=jax.eval_shape(partial(init_params, config.model), key))
+        plain = without_adapters(config.model)
+        params, _ = load_params(init, like=jax.eval_shape(partial(init_params, plain), key))
+        if config.model.lora_rank:
+            params = add_adapters(config.model, params, key)
         state = state_from_params(config, params)
     state, summary = run_training(
         train_step(config),
@@ -45,14 +49,14 @@ def train_prior(config: Config, out: Path, init: Path | None) -> None:
         (codec_weights(config),),
     )
     metadata = {
-        "model": to_dict(config.model),
+        "model": to_dict(without_adapters(config.model)),
         "max_azimuth_degrees": MAX_AZIMUTH,
         "max_elevation_degrees": MAX_ELEVATION,
         "frames": config.data.frames,
         "views": config.data.views,
     }
     weights, about = out / "prior.safetensors", out / "prior.json"
-    save_params(weights, state.ema, metadata)
+    save_params(weights, merge_adapters(state.ema), metadata)
     about.write_text(json.dumps(summary, indent=1) + "\n")
     sheet = out / "sheet.png"
     save_picture(sheet, held_out_sheet(config, state.ema))

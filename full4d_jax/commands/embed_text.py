@@ -1,0 +1,38 @@
+"""A prompt into the embedding that Wan's transformer reads."""
+
+from pathlib import Path
+
+import tyro
+
+
+def embed_text(
+    prompt: tyro.conf.Positional[str],
+    *,
+    model: Path,
+    out: Path = Path("text.npz"),
+) -> None:
+    """Encode PROMPT once; `--text OUT` gives it to train, sample and run.
+
+    Needs the extra `text` (PyTorch and transformers) and umT5's weights, 11 GB; nothing is
+    downloaded. An empty prompt, "", is one too.
+
+    Args:
+      prompt: the text; Wan's own prompts are a few sentences long.
+      model: folder with `text_encoder` and `tokenizer`, e.g. of Wan-AI/Wan2.2-TI2V-5B-Diffusers.
+      out: the .npz file to write.
+    """
+    import numpy as np
+
+    from full4d_jax.errors import InputError
+    from full4d_jax.stages import open_folder
+    from full4d_jax.text import TOKENS, embed_prompt
+
+    if out.suffix != ".npz":
+        found = out.suffix or "no suffix"
+        raise InputError("target", out, found, ".npz", "give another name")
+    open_folder(out.parent)
+    text, tokens = embed_prompt(prompt, model)
+    np.savez_compressed(out, text=text, prompt=np.array(prompt))
+    if tokens > TOKENS:
+        print(f"warning: the prompt has {tokens} tokens, those after {TOKENS} are cut")
+    print(f"{out}: {min(tokens, TOKENS)} tokens of width {text.shape[1]}")

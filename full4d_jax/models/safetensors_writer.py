@@ -1,0 +1,60 @@
+"""A safetensors file written piece by piece, for weights that do not fit into memory.
+
+The format is a little-endian 64-bit length, that many bytes of JSON, then the tensors' bytes:
+https://github.com/huggingface/safetensors#format. The library writes it from memory only.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+NAMES = {np.dtype(np.float32): "F32", np.dtype(jnp.bfloat16): "BF16"}
+
+
+class Slot(NamedTuple):
+    """A tensor to be written."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+def write_safetensors(
+    path: Path,
+    slots: dict[str, Slot],
+    pieces: Iterable[tuple[str, int | None, np.ndarray]],
+    metadata: dict[str, str],
+) -> None:
+    """Write `path` at once when all is written: until then it is a `.partial` beside it.
+
+    Args:
+      path: the file.
+      slots: types and shapes of all tensors by name.
+      pieces: name, index into the tensor's first axis or None for all of it, and values; in any
+        order, each byte once.
+      metadata: kept in the header.
+    """
+    header: dict[str, object] = {"__metadata__": metadata}
+    starts, end = {}, 0
+    for name, (dtype, shape) in slots.items():
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        header[name] = {"dtype": NAMES[dtype], "shape": shape, "data_offsets": (end, end + size)}
+        starts[name], end = end, end + size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial, written = path.with_suffix(".partial"), 0
+    with partial.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, index, values in pieces:
+            dtype, shape = slots[name]
+            assert values.shape == (shape if index is None else shape[1:]), name
+            data = np.ascontiguousarray(values, dtype)
+            file.seek(8 + len(text) + starts[name] + (index or 0) * data.nbytes)
+            file.write(data.tobytes())
+            written += data.nbytes
+    assert written == end, f"{written} of {end} bytes"
+    partial.replace(path)

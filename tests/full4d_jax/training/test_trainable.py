@@ -1,0 +1,156 @@
+"""Subsets of trainable parameters, and adapters that merge away."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from full4d_jax.batch import Batch
+from full4d_jax.cli import main
+from full4d_jax.config import load_config
+from full4d_jax.models.dit import Conditions, init_params, velocity
+from full4d_jax.models.lora import add_adapters, merge_adapters, without_adapters
+from full4d_jax.models.weights import load_params, save_params
+from full4d_jax.training.optimizer import block_matrices
+from full4d_jax.training.state import state_from_params
+from full4d_jax.training.step import train_step
+
+DEBUG = load_config("configs/debug.py")
+MODEL = dataclasses.replace(
+    DEBUG.model,
+    layers=2,
+    refiner=0,
+    projection="frames",
+    prediction="velocity",
+    cameras=("linear",),
+    camera_projector=True,
+    text_width=8,
+)
+OURS = {"mask_embedding", "camera", "projector"}
+
+
+def named(tree) -> dict[str, np.ndarray]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(x)
+        for path, x in jax.tree.leaves_with_path(tree)
+    }
+
+
+def random_params(model):
+    """Parameters of which none is zero, so that all get a gradient."""
+    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
+    rng = np.random.default_rng(0)
+    leaves = [x + 0.1 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
+    return jax.tree.unflatten(tree, leaves)
+
+
+def random_batch() -> Batch:
+    rng = np.random.default_rng(0)
+    intrinsics = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
+    return Batch(
+        frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
+        depth=jnp.ones((2, 1, 16, 16)),
+        intrinsics=jnp.broadcast_to(intrinsics, (2, 2, 3, 3)),
+        world_to_camera=jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4)).at[:, 1:, :, 0, 3].set(0.1),
+    )
+
+
+@pytest.mark.parametrize("trainable", ["attention", "lora"])
+def test_only_the_subset_changes_and_has_optimizer_state(trainable):
+    config = dataclasses.replace(
+        DEBUG,
+        model=dataclasses.replace(MODEL, lora_rank=3 if trainable == "lora" else 0),
+        optimizer=dataclasses.replace(DEBUG.optimizer, trainable=trainable, warmup=1),
+    )
+    before = state_from_params(config, random_params(config.model))
+    step = jax.jit(train_step(config))
+    after, batch = before, random_batch()
+    for _ in range(2):  # the learning rate is zero in the first
+        after, metrics = step(after, batch)
+    assert float(metrics["gradient_norm"]) > 0
+
+    def expected(name: str) -> bool:
+        parts = set(name.split("."))
+        adapters = {"lora_in", "lora_out"} & parts
+        return bool(OURS & parts or (adapters if trainable == "lora" else "attention" in parts))
+
+    for found, old in ((after.params, before.params), (after.ema, before.ema)):
+        old = named(old)
+        for name, x in named(found).items():
+            same = np.array_equal(x.view(np.uint32), old[name].view(np.uint32))
+            assert same is not expected(name), name
+
+    muon = named(block_matrices(before.params))  # names of what Muon would update: three numbers
+    muon = {name.rpartition(".")[0] for name in muon}
+    stored = sum(x.size for x in jax.tree.leaves(after.optimizer) if x.ndim)
+    trained = {name: x.size for name, x in named(before.params).items() if expected(name)}
+    # Muon keeps one number for each parameter and three coefficients, AdamW two numbers.
+    assert stored == 3 + sum(size * (1 if name in muon else 2) for name, size in trained.items())
+
+
+def test_adapters_change_nothing_at_first_and_merge():
+    model = dataclasses.replace(MODEL, lora_rank=4)
+    plain = without_adapters(model)
+    params = random_params(plain)
+    z = jax.random.normal(jax.random.key(1), (1, 2, 1, 16, 16, 3))
+    conditions = Conditions(
+        projection=z + 1,
+        base=z,
+        mask=jnp.ones(z.shape[:-1]),
+        disparity=jnp.ones(z.shape[:-1]),
+        world_to_camera=jnp.broadcast_to(jnp.eye(4), (1, 2, 1, 4, 4)),
+        intrinsics=jnp.broadcast_to(jnp.eye(3), (1, 2, 3, 3)),
+        text=jnp.ones((1, 3, 8)),
+    )
+    tau = jnp.full(1, 0.5)
+    flow = jax.jit(lambda p: velocity(model, p)(z, tau, conditions))
+    single = jax.jit(lambda p: velocity(plain, p)(z, tau, conditions))
+    fresh = add_adapters(model, params, jax.random.key(2))
+    assert sum(".lora_" in name for name in named(fresh)) == 2 * (4 + 4 + 2)
+    np.testing.assert_array_equal(flow(fresh), single(params))
+    for name, x in named(merge_adapters(fresh)).items():
+        np.testing.assert_array_equal(x, named(params)[name])
+
+    trained = random_params(model)
+    merged = merge_adapters(trained)
+    assert jax.tree.structure(merged) == jax.tree.structure(params)
+    found, expected = single(merged), flow(trained)
+    assert float(jnp.abs(expected - single(without(trained))).max()) > 0.1
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * float(jnp.abs(expected).max()))
+
+
+def without(params):
+    """Parameters whose adapters were never trained."""
+    zero = jax.tree.map_with_path(
+        lambda path, x: 0 * x if "lora_out" in jax.tree_util.keystr(path) else x, params
+    )
+    return merge_adapters(zero)
+
+
+def test_a_run_with_adapters_writes_plain_weights(tmp_path):
+    config = load_config("configs/debug.py")
+    save_params(tmp_path / "init.safetensors", random_params(config.model), {})
+    words = "--optimizer.trainable lora --model.lora_rank 2 --training.steps 3 --optimizer.warmup 0"
+    out = ["--out", str(tmp_path / "run"), "--init", str(tmp_path / "init.safetensors")]
+    assert main(["train", "configs/debug.py", *words.split(), *out]) == 0
+    _, metadata = load_params(tmp_path / "run/prior.safetensors", random_params(config.model))
+    assert metadata["model"]["lora_rank"] == 0
+    before = load_file(tmp_path / "init.safetensors")
+    after = load_file(tmp_path / "run/prior.safetensors")
+    linear = {"query", "key", "value", "out", "ffn_in", "ffn_out", "camera"}
+    for name, x in after.items():
+        changes = "camera" in name or (
+            name.endswith("kernel") and bool(linear & {*name.split(".")})
+        )
+        assert np.array_equal(x, before[name]) is not changes, name
+
+
+def test_a_rank_and_the_subset_belong_together(capsys):
+    for words in (["--model.lora_rank", "2"], ["--optimizer.trainable", "lora"]):
+        assert main(["train", "configs/debug.py", *words]) == 2
+        assert "model.lora_rank" in capsys.readouterr().err
+    assert main(["train", "configs/depth.py", "--optimizer.trainable", "attention"]) == 2
+    assert "all, for this network" in capsys.readouterr().err
