@@ -6,8 +6,6 @@ has it in its own row already (the source), has its keys end before it. The rows
 every instant, about s times less work than the products.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,16 +17,17 @@ from full4d_jax.models.attention import SOURCE, Tokens
 
 def concatenated_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
     """Fused time-view attention, one instant after the other, its weights never kept."""
-    views, frames = q.shape[1:3]
+    _, views, frames, tokens, _, _ = q.shape
     later = np.minimum(np.arange(frames) + frames // 2, frames - 1)
 
     @jax.checkpoint
     def instant(x):
-        t, lengths = x
-        concatenate = functools.partial(_keys, t=t, later=jnp.asarray(later)[t] if cross_half else None)
-        return _attend(q[:, :, t], concatenate(k), concatenate(v), lengths)
+        t, later, lengths = x
+        keys, values = (_keys(x, t, later if cross_half else None) for x in (k, v))
+        return _attend(q[:, :, t], keys, values, lengths)
 
-    out = jax.lax.map(instant, (jnp.arange(frames), _lengths(*q.shape[1:4], cross_half)))
+    xs = (np.arange(frames), later, _lengths(views, frames, tokens, cross_half))
+    out = jax.lax.map(instant, tuple(map(jnp.asarray, xs)))
     return rearrange(out, "t b v s k d -> b v t s k d", v=views)
 
 

@@ -1,8 +1,8 @@
 """Fused time-view attention as dense products that share one softmax, in blocks of bounded size.
 
-For one head and a few instants at a time, a query meets two disjoint sets of keys: its row (its own
-view at all times) and its column (the other views at its instant and, where cross-half applies, the
-source's projected frame). With logits l over both sets
+One head at a time, a query meets two disjoint sets of keys: its row (its own view at all times) and
+its column (the other views at its instant and, where cross-half applies, the source's projected
+frame). With logits l over both
 
     lse = log(sum_row exp l + sum_column exp l)        p_j = exp(l_j - lse)
     o   = sum_row p_j v_j + sum_column p_j v_j
@@ -44,19 +44,19 @@ def merged_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> To
     """
     by_head = "b v t s k d -> (b k) v t s d"
     heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
-    out = jax.lax.map(lambda x: _attend(*x, cross_half), heads)
+    out = jax.lax.map(lambda x: _attend(cross_half, *x), heads)
     return rearrange(out, "(b k) v t s d -> b v t s k d", b=q.shape[0])
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
-def _attend(q: Head, k: Head, v: Head, cross_half: bool) -> Head:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _attend(cross_half: bool, q: Head, k: Head, v: Head) -> Head:
     return _forward(q, k, v, cross_half)[0]
 
 
 @_attend.defjvp
 def _attend_jvp(cross_half, primals, tangents):
-    out, lse = _forward(*primals, cross_half)
     (q, k, v), (dq, dk, dv) = primals, tangents
+    out, lse = _forward(q, k, v, cross_half)
     queries, keys = (q, lse, dq), (k, v, dk, dv)
     row, along_row = _over_rows(_derivative, queries, keys)
     column, along_column = _over_columns(_derivative, queries, keys, cross_half)

@@ -1,10 +1,10 @@
 """Fused time-view attention by splash attention, JAX's block-sparse Pallas kernel for TPU.
 
 The tokens of a head lie in (view, time, token) order, each frame padded to whole cells. The kernel
-walks, for every tile of queries, the list of key tiles that some of them may read. The library makes
-these lists by evaluating the mask on all tokens; here they follow in closed form from the mask
-between frames (a tile is part of a frame, or a few frames of one view), in 0.1 s for 6 x 42 frames.
-Where a tile is not allowed as a whole, or holds padding keys, a boolean block says what counts.
+walks, for every tile of queries, the list of key tiles that some of them may read. The library
+makes these lists by evaluating the mask on all tokens; here they follow in closed form from the
+mask between frames (a tile is part of a frame, or a few frames of one view). Where a tile is not
+allowed as a whole, or holds padding keys, a boolean block says what counts.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.models.attention import Tokens, allowed_frames
 
 LANES = 128  # the kernel's tiles are multiples of it
-LARGEST = 512  # side of a tile
+SIDE = 512  # of a tile, at most where frames are gathered and at least where they are cut
 
 
 class Tiling(NamedTuple):
@@ -48,8 +48,8 @@ def splash_attention(
         x = jnp.pad(rearrange(x, "b v t s k d -> b k v t s d"), padding)
         return rearrange(x, "b k v t s d -> b k (v t s) d")
 
-    out = jax.vmap(kernel)(flatten(q * width**-0.5), flatten(k), flatten(v))
-    out = rearrange(out, "b k (v t s) d -> b v t s k d", v=views, t=frames)
+    flat = jnp.asarray(jax.vmap(kernel)(flatten(q * width**-0.5), flatten(k), flatten(v)))
+    out = rearrange(flat, "b k (v t s) d -> b v t s k d", v=views, t=frames)
     return out[:, :, :, :tokens]
 
 
@@ -58,13 +58,12 @@ def choose_tiling(frames: int, tokens: int) -> Tiling:
 
     Larger tiles take fewer steps but compute more forbidden pairs at the mask's borders.
     """
-    sides = range(2 * LANES, LARGEST + 1, LANES) if tokens > LANES else [LANES]
+    largest = 2 * SIDE if tokens > SIDE else SIDE
+    sides = range(min(largest // 2, -(-tokens // LANES) * LANES), largest + 1, LANES)
     cell = min(sides, key=lambda side: (-(-tokens // side) * side, -side))
     pieces = -(-tokens // cell)
-    group = 1
-    if pieces == 1:
-        fits = range(1, LARGEST // cell + 1)
-        group = max(size for size in fits if frames % size == 0)
+    fits = range(1, max(1, SIDE // cell) + 1 if pieces == 1 else 2)
+    group = max(size for size in fits if frames % size == 0)
     return Tiling(cell, pieces, group)
 
 
@@ -77,7 +76,7 @@ def _kernel(allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, inter
         forward,
         forward,
         backward,
-        block_sizes=splash.BlockSizes(*[side] * 8),
+        block_sizes=splash.BlockSizes(side, side, side, side, side, side, side, side),
         is_mqa=False,
         save_residuals=False,
         mask_value=splash.DEFAULT_MASK_VALUE,
@@ -122,6 +121,8 @@ def mask_info(
         (x.T if by_keys else x)[None].astype(kind)
         for x, kind in ((order * (active > 0), small), (block, small), (active, np.int8))
     )
+    if not (kinds == 1).any():
+        block = blocks = None
     return MaskInfo(data, block, active, blocks, q_sequence=None)
 
 
