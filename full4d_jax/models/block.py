@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention import Tokens, fused_attention
+from full4d_jax.models.prope import Transforms, prope
 from full4d_jax.models.rope import rotate
 
 CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
@@ -30,6 +31,7 @@ class BlockInputs(NamedTuple):
     angles: Float[np.ndarray, "v t s p"]  # rotary angles
     cameras: Float[Array, "b v t 16"]
     text: Float[Array, "b n d"] | None
+    transforms: Transforms | None = None  # cameras that act inside attention
 
 
 class Linear(nnx.Linear):
@@ -108,17 +110,24 @@ class Block(nnx.Module):
         h = layer_norm(x) * (1 + scale_1) + shift_1
         if hasattr(self, "camera"):
             h = h + self.camera(inputs.cameras)[..., None, :].astype(x.dtype)
-        x = x + gate_1 * self.self_attention(h, inputs.angles)
+        x = x + gate_1 * self.self_attention(h, inputs)
         if inputs.text is not None:
             x = x + self.cross_attention(self.text_norm(x), inputs.text)
         h = layer_norm(x) * (1 + scale_2) + shift_2
         return x + gate_2 * self.ffn_out(jax.nn.gelu(self.ffn_in(h), approximate=True))
 
-    def self_attention(self, h: Float[Array, "b v t s d"], angles) -> Float[Array, "b v t s d"]:
+    def self_attention(
+        self, h: Float[Array, "b v t s d"], inputs: BlockInputs
+    ) -> Float[Array, "b v t s d"]:
         """Fused time-view attention between all frames."""
         q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
-        q, k = rotate(q, angles), rotate(k, angles)
-        out: Tokens = fused_attention(q, k, v, cross_half=self.cross_half)
+        q, k = rotate(q, inputs.angles), rotate(k, inputs.angles)
+
+        def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+            return fused_attention(q, k, v, cross_half=self.cross_half)
+
+        cameras = inputs.transforms
+        out = attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
 
