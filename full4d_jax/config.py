@@ -38,8 +38,9 @@ class ModelConfig:
     """Width of the text embedding that the blocks attend to; 0 builds no cross-attention."""
     projection: Literal["frames", "channels"] = "channels"
     """Where projection guidance enters: as further frames (the paper) or as input channels."""
-    cameras: tuple[Literal["linear", "plucker"], ...] = ("linear", "plucker")
-    """Camera conditioning: a zero-initialised linear per block, Plucker rays per token, or both."""
+    cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")
+    """Any of: a zero-initialised linear per block, Plucker rays per token, and relative projective
+    transforms inside attention (`models/prope.py`: no parameters, half of every head)."""
     camera_projector: bool = False
     """Identity-initialised linear after attention (fine-tuning of pretrained backbones)."""
     rope_theta: float = 100.0
@@ -248,6 +249,10 @@ def check_config(config: Any) -> None:
         fits = (config.optimizer.trainable == "lora") == (model.lora_rank > 0)
         both = "a rank above 0 with --optimizer.trainable lora, and 0 without"
         _require("model.lora_rank", model.lora_rank, fits, both)
+        if "prope" in model.cameras:
+            eights = f"a divisor of model.width, {model.width}, into eights (cameras has prope)"
+            fits = model.width % (8 * model.heads) == 0
+            _require("model.heads", model.heads, fits, eights)
         side = model.patch * model.codec_stride
         for name, value in (("data.height", data.height), ("data.width", data.width)):
             _require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")

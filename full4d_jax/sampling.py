@@ -1,16 +1,23 @@
-"""Sampling a flow: a schedule of flow times, a stepper, and a velocity, in one scan."""
+"""Sampling a flow: a schedule of flow times, a stepper, and a velocity, in one scan.
+
+More views or frames than the network has learned to see at once are sampled in groups of views that
+change at every step, or in windows of time that overlap.
+"""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.flow import shift_time
 
 State = Float[Array, "b ..."]
 Velocity = Callable[[State, Float[Array, "b"]], State]
 Stepper = Callable[[Velocity, State, Float[Array, ""], Float[Array, ""]], State]
+GroupVelocity = Callable[[State, Float[Array, "b"], Int[Array, "m"]], State]
+WindowVelocity = Callable[[State, Float[Array, "b"], Int[Array, ""]], State]
 
 
 def schedule(steps: int, shift: float = 1.0) -> Float[Array, "n"]:
@@ -61,3 +68,110 @@ def guided(velocity: Velocity, unconditional: Velocity, scale: float) -> Velocit
         return without + scale * (velocity(z, tau) - without)
 
     return combined
+
+
+def sample_in_groups(
+    velocity: GroupVelocity,
+    noise: Float[Array, "b v ..."],
+    times: Float[Array, "n"],
+    groups: Int[np.ndarray, "steps g m"],
+    stepper: Stepper = euler,
+) -> Float[Array, "b v ..."]:
+    """`sample` with a network that sees only m views at once, in other groups at every step.
+
+    Args:
+      velocity: (z of the members (b m ...), tau (b,), members (m,)) -> their velocity.
+      noise: the initial state of all views.
+      times: decreasing flow times, one more than `groups` has steps.
+      groups: of every step, members of each group; see `view_groups`. A view in several groups
+        of a step moves with the mean of their velocities.
+      stepper: `euler` or `heun`.
+    """
+
+    def body(z, step):
+        tau, then, groups = step
+        return stepper(_grouped(velocity, groups), z, tau, then), None
+
+    return jax.lax.scan(body, noise, (times[:-1], times[1:], jnp.asarray(groups)))[0]
+
+
+def view_groups(views: int, size: int, steps: int) -> Int[np.ndarray, "steps g m"]:
+    """Groups of at most `size` of the views 0 .. views - 1 in which each view appears, by step.
+
+    The views lie on a circle. Groups are neighbours at even steps and spread over the circle at odd
+    ones, and all move one view further each step: of the partitions tried, views agreed in far
+    fewer steps so than with neighbours alone. Where groups cannot be equal some views belong to
+    two. For views <= size there is one group, always the same.
+    """
+    count = -(-views // size)
+    size = -(-views // count)
+    steps_of_groups = []
+    for step in range(steps):
+        order = (np.arange(count * size) + (step if count > 1 else 0)) % views
+        spread = order.reshape(size, count).T
+        groups = order.reshape(count, size) if step % 2 == 0 else spread
+        steps_of_groups.append(np.sort(groups, -1))
+    return np.array(steps_of_groups, np.int32)
+
+
+def _grouped(velocity: GroupVelocity, groups: Int[Array, "g m"]) -> Velocity:
+    """The velocity of all views from that of each group."""
+
+    def whole(z: State, tau: Float[Array, "b"]) -> State:
+        parts = jax.lax.map(lambda members: velocity(z[:, members], tau, members), groups)
+        parts = jnp.moveaxis(parts, 0, 1).reshape(z.shape[0], -1, *z.shape[2:])
+        total = jnp.zeros_like(z).at[:, groups.reshape(-1)].add(parts)
+        times_seen = jnp.zeros(z.shape[1]).at[groups.reshape(-1)].add(1.0)
+        return total / times_seen.reshape(1, -1, *(1,) * (z.ndim - 2))
+
+    return whole
+
+
+def sample_in_windows(
+    velocity: WindowVelocity,
+    noise: Float[Array, "b v t ..."],
+    times: Float[Array, "n"],
+    size: int,
+    overlap: int,
+    stepper: Stepper = euler,
+) -> Float[Array, "b v t ..."]:
+    """`sample` for longer videos than the network sees at once, window after window in time.
+
+    The first `overlap` frames (or more, in the last window) of each window but the first are those
+    that the window before ended with: they stay as they are, and guide the others (see `hold`).
+
+    Args:
+      velocity: (z of a window (b v size ...), tau (b,), its first frame ()) -> its velocity.
+      noise: the initial state of all frames; there must be some for the overlap to guide.
+      times: decreasing flow times, more than two for the same reason.
+      size: frames of a window; of a shorter video all.
+      overlap: frames, fewer than `size`.
+      stepper: `euler` or `heun`.
+    """
+    frames = noise.shape[2]
+    size = min(size, frames)
+    starts = np.minimum(np.arange(0, frames - overlap, size - overlap), frames - size)
+    starts = np.unique(starts)
+    known = np.concatenate([[0], starts[:-1] + size - starts[1:]])
+
+    def window(done: State, place):
+        start, known = place
+        part, initial = (
+            jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in (done, noise)
+        )
+        given = (jnp.arange(size) < known).reshape(1, 1, -1, *(1,) * (noise.ndim - 3))
+        bound = hold(lambda z, tau: velocity(z, tau, start), part, initial, given)
+        part = jnp.where(given, part, sample(bound, initial, times, stepper))
+        return jax.lax.dynamic_update_slice_in_dim(done, part, start, axis=2), None
+
+    places = jnp.asarray(starts, jnp.int32), jnp.asarray(known, jnp.int32)
+    return jax.lax.scan(window, jnp.zeros_like(noise), places)[0]
+
+
+def hold(velocity: Velocity, clean: State, noise: State, given: Bool[Array, "..."]) -> Velocity:
+    """The velocity, but where `given` that of the straight path from `noise` to `clean`.
+
+    Integrated from `noise` at tau = 1, what is given is (1 - tau) clean + tau noise at every step,
+    as in training, and clean at the end.
+    """
+    return lambda z, tau: jnp.where(given, noise - clean, velocity(z, tau))

@@ -8,7 +8,8 @@ t < f are the frames to generate, t >= f the projected video. Token i may attend
     t_i < f, t_j = t_i + f, v_j = source        cross-half: the input video at its time
 
 and the allowed keys share one softmax. `allowed_frames` is the definition; `dense_attention` is the
-oracle that applies it as a mask; `fused_attention` computes only what is allowed.
+oracle that applies it as a mask; `fused_attention` computes what is allowed, each backend in its
+own way: `attention_merged`, `attention_concatenated`, `attention_splash` (docs/attention.md).
 """
 
 import jax
@@ -46,67 +47,17 @@ def dense_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tok
 
 
 def fused_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
-    """The same function from two blocks of dense products that share one softmax.
+    """The same function, computing little more than what is allowed.
 
-    Rows attend along their own view; columns attend to all views at their instant and, in the
-    target half, to the source's projected frame. Nothing may count twice: a frame's own keys are
-    left to its column, and the source's rows already hold their t + f.
+    On TPU by splash attention, on GPU by one public call a frame (through cuDNN in bfloat16), on
+    CPU in blocks. cuDNN and splash have no forward mode; `merged_attention` has on any backend.
     """
-    _, views, frames, tokens, _, width = q.shape
-    by_row, by_column = "b v t s k d -> b k v (t s) d", "b v t s k d -> b k t (v s) d"
-    split = {"v": views, "t": frames}
-
-    keys, values = rearrange(k, by_column), rearrange(v, by_column)
-    if cross_half:
-        guide = [rearrange(x[:, SOURCE, frames // 2 :], "b t s k d -> b k t s d") for x in (k, v)]
-        guide = [jnp.tile(x, (1, 1, 2, 1, 1)) for x in guide]
-        keys, values = (
-            jnp.concatenate(pair, -2) for pair in zip((keys, values), guide, strict=True)
-        )
-    column = _logits(rearrange(q, by_column), keys)
-    if cross_half:
-        column = jnp.where(_column_mask(views, frames, tokens), column, -jnp.inf)
-    column_max = rearrange(column.max(-1), "b k t (v s) -> b v t s k", v=views)
-    if frames == 1:  # a row has nothing but its own frame
-        row, peak = None, column_max
+    # Imported here: they need the definitions above, and splash attention is slow to import.
+    backend, tokens = jax.default_backend(), q.shape[3]
+    if backend == "cpu":
+        from full4d_jax.models.attention_merged import merged_attention as attend
+    elif backend == "tpu" and tokens >= 128:  # a tile's smallest side
+        from full4d_jax.models.attention_splash import splash_attention as attend
     else:
-        row = _logits(rearrange(q, by_row), rearrange(k, by_row))
-        own_frame = np.kron(np.eye(frames, dtype=bool), np.ones((tokens, tokens), bool))
-        row = jnp.where(own_frame, -jnp.inf, row)
-        row_max = rearrange(row.max(-1), "b k v (t s) -> b v t s k", t=frames)
-        peak = jnp.maximum(row_max, column_max)
-    peak = jax.lax.stop_gradient(peak)
-
-    total, out = 0.0, 0.0
-    for logits, block_values, order in (
-        (column, values, "b k t (v s) d -> b v t s k d"),
-        (row, rearrange(v, by_row), "b k v (t s) d -> b v t s k d"),
-    ):
-        if logits is None:
-            continue
-        source, target = order.split(" -> ")
-        peak_here = rearrange(peak[..., None], f"{target} -> {source}")
-        weights = jnp.exp(logits - peak_here)
-        total = total + rearrange(weights.sum(-1, keepdims=True), order, **split)
-        weighted = jnp.einsum(
-            "...nm,...md->...nd",
-            weights.astype(v.dtype),
-            block_values,
-            preferred_element_type=jnp.float32,
-        )
-        out = out + rearrange(weighted, order, **split)
-    return (out / total).astype(v.dtype)
-
-
-def _logits(q: Float[Array, "b k a n d"], k: Float[Array, "b k a m d"]):
-    """Scaled products in float32."""
-    q = q * q.shape[-1] ** -0.5
-    return jnp.einsum("...nd,...md->...nm", q, k, preferred_element_type=jnp.float32)
-
-
-def _column_mask(views: int, frames: int, tokens: int) -> Bool[np.ndarray, "1 1 t n m"]:
-    """All views at an instant; the last keys, for other views than the source in its first half."""
-    time, view = np.indices((frames, views))
-    reads_guide = (time < frames // 2) & (view != SOURCE)
-    mask = np.concatenate([np.ones((frames, views, views), bool), reads_guide[:, :, None]], -1)
-    return np.repeat(np.repeat(mask, tokens, 1), tokens, 2)[None, None]
+        from full4d_jax.models.attention_concatenated import concatenated_attention as attend
+    return attend(q, k, v, cross_half=cross_half)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention import Tokens, fused_attention
+from full4d_jax.models.prope import Transforms, prope
 from full4d_jax.models.rope import rotate
 
 CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
@@ -31,6 +32,7 @@ class BlockInputs(NamedTuple):
     cameras: Float[Array, "b v t 16"]
     text: Float[Array, "b n d"] | None
     cross_half: bool  # whether the later half of the frames is the projection
+    transforms: Transforms | None = None  # cameras that act inside attention
 
 
 class Linear(nnx.Linear):
@@ -140,7 +142,12 @@ class Block(nnx.Module):
         """Fused time-view attention between all frames."""
         q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
         q, k = rotate(q, inputs.angles), rotate(k, inputs.angles)
-        out: Tokens = fused_attention(q, k, v, cross_half=inputs.cross_half)
+
+        def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+            return fused_attention(q, k, v, cross_half=inputs.cross_half)
+
+        cameras = inputs.transforms
+        out = attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
 

@@ -28,6 +28,7 @@ from full4d_jax import flow
 from full4d_jax.codec_config import strides_of
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.block import CAMERA_CHANNELS, Block, BlockInputs, layer_norm, linear
+from full4d_jax.models.prope import projective_transforms, second_half
 from full4d_jax.models.refiner import Refiner
 from full4d_jax.models.rope import rotary_angles
 
@@ -106,23 +107,30 @@ class MultiViewDiT(nnx.Module):
             rays = plucker_rays(world_to_camera, conditions.intrinsics, rows, columns)
             x = x + self.plucker_embedding(rays.astype(dtype))
 
+        with_prope = "prope" in config.cameras
+        angles = rotary_angles(
+            x.shape[1],
+            x.shape[2],
+            rows,
+            columns,
+            config.width // config.heads // (2 if with_prope else 1),
+            theta=config.rope_theta,
+            fold_views=config.rope_folds_views,
+        )
+        transforms = None
+        if with_prope:
+            angles = second_half(angles)
+            transforms = projective_transforms(world_to_camera, conditions.intrinsics)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(flow_time))))
         block_inputs = BlockInputs(
             modulation=rearrange(
                 self.time_projection(jax.nn.silu(time)), "b v t (m d) -> b v t m d", m=6
             ),
-            angles=rotary_angles(
-                x.shape[1],
-                x.shape[2],
-                rows,
-                columns,
-                config.width // config.heads,
-                theta=config.rope_theta,
-                fold_views=config.rope_folds_views,
-            ),
+            angles=angles,
             cameras=camera_vectors(world_to_camera, conditions.intrinsics).astype(dtype),
             text=self._text(conditions.text, dtype, len(latents)),
             cross_half=cross_half,
+            transforms=transforms,
         )
         graph, blocks = nnx.split(self.blocks)
 

@@ -44,6 +44,7 @@ def test_held_out_scenes_are_beyond_all_others():
         ("seed", Config(seed=-1)),
         ("name", Config(name=3)),  # pyright: ignore[reportArgumentType]
         ("model.heads", Config(model=ModelConfig(width=30, heads=2))),  # heads of 15
+        ("model.heads", Config(model=ModelConfig(width=48, heads=4, cameras=("prope",)))),
         ("model.width", Config(model=ModelConfig(width="wide"))),  # pyright: ignore
         ("model.projection", Config(model=ModelConfig(projection="frame"))),  # pyright: ignore
         ("model.cameras", Config(model=ModelConfig(cameras=("ray",)))),  # pyright: ignore
