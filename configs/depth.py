@@ -2,9 +2,9 @@
 
     full4d train configs/depth.py
 
-4,800 steps, 191,520 frames, each of a scene of its own, 72 minutes of wall time on about half of one
-x86-64 core (the half of the steps with small frames comes first and is the cheaper one); then as
-many again, 44 minutes on a busy core:
+4,800 steps, 191,520 frames, each of a scene of its own, 72 minutes of wall time on about half of
+one x86-64 core (the half of the steps with small frames comes first and is the cheaper one); then
+as many again, 44 minutes on a busy core:
 
     full4d train configs/depth.py --init runs/depth/depth.safetensors --seed 1 --out runs/depth_2
 
