@@ -134,8 +134,9 @@ def bind_velocity(
       With projection as frames the prior generates the source view too: it is given as the input
       video with one fixed sample of noise at tau.
     """
-    given = frames, depth, intrinsics, world_to_camera, codec_weights(config)
-    conditions, _ = make_conditions(config.model, *given)
+    conditions, _ = make_conditions(
+        config.model, frames, depth, intrinsics, world_to_camera, codec_weights(config)
+    )
     conditions = conditions._replace(text=load_text(config))
     flow = bind_conditions(config.model, params, jax.tree.map(lambda x: x[None], conditions))
     given = conditions.projection[:1] if config.model.projection == "frames" else None
