@@ -60,7 +60,7 @@ def test_equals_dense_attention_in_values_and_gradients(model, monkeypatch):
         def loss(params, z):
             return jnp.sum(jnp.sin(dit.velocity(model, params)(z, tau, conditions)))
 
-        value, gradients = jax.value_and_grad(loss, (0, 1))(params, z)
+        value, gradients = jax.jit(jax.value_and_grad(loss, (0, 1)))(params, z)
         return jax.tree.leaves((value, gradients))
 
     fused = gradient()
