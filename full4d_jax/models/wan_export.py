@@ -44,37 +44,31 @@ def export_wan(
         do = "give a new one"
         raise InputError("folder", folder, "something there already", "an empty folder", do)
     leaves = abstract_leaves(model)
+    slots = {}
     with safe_open(source, framework="numpy") as file:
-        slots = {}
         for name, (leaf, layer) in wan_names(model.layers, "diffusers").items():
             shape = leaves[leaf].shape[layer is not None :]
             dtype = np.dtype(KINDS[file.get_slice(leaf).get_dtype()])
             slots[name] = Slot(dtype, wan_shape(leaf, shape, model))
-        shards = _shards(slots, shard_bytes)
-        weight_map = {}
-        for number, names in enumerate(shards, 1):
-            stem = "diffusion_pytorch_model"
-            if len(shards) > 1:
-                stem += f"-{number:05d}-of-{len(shards):05d}"
-            weight_map |= dict.fromkeys(names, f"{stem}.safetensors")
-            write_safetensors(
-                folder / f"{stem}.safetensors",
-                {name: slots[name] for name in names},
-                _pieces(file, model, names),
-                {"format": "pt"},
-            )
-        trained = [
-            leaf
-            for leaf, x in leaves.items()
-            if leaf.startswith(ADDED)
-            and not np.array_equal(file.get_tensor(leaf), identity(leaf, x.shape))
-        ]
+    shards = _shards(slots, shard_bytes)
+    weight_map = {}
+    for number, names in enumerate(shards, 1):
+        stem = "diffusion_pytorch_model"
+        if len(shards) > 1:
+            stem += f"-{number:05d}-of-{len(shards):05d}"
+        weight_map |= dict.fromkeys(names, f"{stem}.safetensors")
+        write_safetensors(
+            folder / f"{stem}.safetensors",
+            {name: slots[name] for name in names},
+            _pieces(source, model, names),
+            {"format": "pt"},
+        )
     if len(shards) > 1:
         total = {"total_size": sum(_bytes(slot) for slot in slots.values())}
         index = {"metadata": total, "weight_map": weight_map}
         _write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
     _write_json(folder / "config.json", diffusers_config(model))
-    return trained
+    return [leaf for leaf in leaves if leaf.startswith(ADDED) and _is_trained(model, source, leaf)]
 
 
 def diffusers_config(model: ModelConfig) -> dict[str, Any]:
@@ -119,13 +113,24 @@ def _check(model: ModelConfig, source: Path) -> None:
 
 
 def _pieces(
-    file: Any, model: ModelConfig, names: list[str]
+    source: Path, model: ModelConfig, names: list[str]
 ) -> Iterator[tuple[str, int | None, np.ndarray]]:
     places = wan_names(model.layers, "diffusers")
     for name in names:
-        leaf, layer = places[name]
-        x = file.get_tensor(leaf) if layer is None else file.get_slice(leaf)[layer]
-        yield name, None, to_wan(leaf, x, model.patch)
+        yield name, None, to_wan(places[name].leaf, _read(source, *places[name]), model.patch)
+
+
+def _read(source: Path, leaf: str, layer: int | None) -> np.ndarray:
+    """A parameter or one layer of it. An open file would keep all that was read in memory."""
+    with safe_open(source, framework="numpy") as file:
+        return file.get_tensor(leaf) if layer is None else file.get_slice(leaf)[layer]
+
+
+def _is_trained(model: ModelConfig, source: Path, leaf: str) -> bool:
+    """Whether an added parameter has left the identity."""
+    layers = range(model.layers) if leaf.startswith("blocks.") else [None]
+    parts = (_read(source, leaf, layer) for layer in layers)
+    return any(not np.array_equal(x, identity(leaf, x.shape)) for x in parts)
 
 
 def _shards(slots: dict[str, Slot], limit: int) -> list[list[str]]:
