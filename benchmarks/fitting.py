@@ -98,9 +98,12 @@ def main() -> None:
     data = Path(os.environ.get("FULL4D_DATA", REPOSITORY.parent / "shared")) / "data"
     if not data.is_dir():
         raise SystemExit(f"{data} is not a folder: set FULL4D_DATA to the one that has data/")
-    capture = read(options.data, data, options)
     moving = options.data in ("fox", "pose2sim")
-    names = options.ways or list(MOVING_WAYS if moving else STATIC_WAYS)
+    known = MOVING_WAYS if moving else STATIC_WAYS
+    names = options.ways or list(known)
+    if unknown := set(names) - set(known):
+        raise SystemExit(f"--ways: found {sorted(unknown)}, expected some of {list(known)}")
+    capture = read(options.data, data, options)
     groups = held_out(capture)
     sheet = {"truth": pick(capture.frames, examples(groups))}
     for name in names:

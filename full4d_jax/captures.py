@@ -6,13 +6,13 @@ A capture is an .npz with
     intrinsics       (v 3 3) pixels
     world_to_camera  (v 4 4) or (v t 4 4), OpenCV axes, any world and unit
     depth            (v t h w) z in the same unit, 0 where unknown; may be left out
-    fps              of the pictures; 6 where left out
 
 It is read into the world of the first camera at the first frame, whose unit is the median depth
-there or, without depth, the distance to the point nearest to all optical axes. Without depth,
-Gaussians start all over the volume that the cameras look at.
+there (of all pictures where it has none) or, without depth, the distance to the point nearest to
+all optical axes. Then Gaussians start all over the volume that the cameras look at.
 """
 
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -22,6 +22,7 @@ from numpy import ndarray
 
 from full4d_jax.errors import InputError
 from full4d_jax.stages import Arrays, Stages, open_folder
+from gaussians.losses import WINDOW
 from input_pipeline.cameras import centers, check_cameras, relative_to, rescale
 
 NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
@@ -29,7 +30,7 @@ FORMAT = "see full4d_jax/captures.py for the format"
 
 
 def read_capture(path: Path) -> Arrays:
-    """frames, intrinsics, world_to_camera (v t 4 4), depth (v t h w) to start from, and fps.
+    """frames, intrinsics, world_to_camera (v t 4 4) and depth (v t h w) to start from.
 
     Raises:
       InputError: naming the field that is missing, impossible, or does not fit the others.
@@ -39,6 +40,7 @@ def read_capture(path: Path) -> Arrays:
     shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
     _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
     v, t, h, w, _ = frames.shape
+    _require(path, "frames", frames, min(h, w) >= WINDOW, f"at least {WINDOW} pixels each way")
     if poses.shape == (v, 4, 4):
         poses = np.repeat(poses[:, None], t, 1)
     fits = poses.shape == (v, t, 4, 4)
@@ -55,9 +57,9 @@ def read_capture(path: Path) -> Arrays:
         depth = arrays["depth"]
         _require(path, "depth", depth, depth.shape == (v, t, h, w), f"({v} {t} {h} {w})")
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
+        _require(path, "depth", depth, bool((depth > 0).any()), "some depth > 0")
         first = depth[0, 0][depth[0, 0] > 0]
-        _require(path, "depth", first, first.size > 0, "some depth > 0 in the first picture")
-        unit = float(np.median(first))
+        unit = float(np.median(first if first.size else depth[depth > 0]))
     else:
         middle = nearest_to_axes(poses[:, 0])
         if middle is None:
@@ -69,7 +71,6 @@ def read_capture(path: Path) -> Arrays:
         "intrinsics": arrays["intrinsics"].astype(np.float32),
         "world_to_camera": rescale(poses, unit).astype(np.float32),
         "depth": (depth / unit).astype(np.float32),
-        "fps": np.asarray(arrays.get("fps", 6.0), np.float32),
     }
 
 
@@ -80,7 +81,6 @@ def take_capture(stages: Stages, path: Path) -> None:
     v, t, h, w, _ = capture["frames"].shape
     source = {
         "frames": capture["frames"][0],
-        "fps": capture["fps"],
         "intrinsics": capture["intrinsics"][0],
         "note": np.asarray(f"capture {path.name}: {v} views of {t} frames of {w}x{h}"),
     }
@@ -122,12 +122,15 @@ def _load(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError, BadZipFile, TypeError, AttributeError):
+    except (OSError, ValueError, EOFError, BadZipFile, TypeError, AttributeError, zlib.error):
         raise InputError("capture", path, "another kind of file", "an .npz file", FORMAT) from None
     for name in ("frames", "intrinsics", "world_to_camera"):
         if name not in arrays:
             found = ", ".join(sorted(arrays)) or "nothing"
             raise InputError("capture", path, found, f"an array {name}", FORMAT)
+    for name in ("intrinsics", "world_to_camera", "depth"):
+        if name in arrays:
+            _require(path, name, arrays[name], arrays[name].dtype.kind in "fiu", "real numbers")
     return arrays
 
 

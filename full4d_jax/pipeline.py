@@ -118,6 +118,9 @@ def lift(
     """
     check_config(config)
     job = Job(Stages(Path(out)))
+    if capture is not None and checkpoint is not None:
+        do = "leave one of the two out"
+        raise InputError("option", "--checkpoint", checkpoint, "none with --capture", do)
     if capture is None:
         for name in ("source", "depth", "grid"):
             job.stages.finished(name, "sample")

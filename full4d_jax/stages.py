@@ -9,6 +9,7 @@ a stage made from others than those that lie there now is never used.
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
@@ -131,7 +132,7 @@ def read_arrays(path: Path) -> Arrays:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             return dict(saved)
-    except (OSError, ValueError, EOFError, BadZipFile):
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error):
         return {}
 
 

@@ -61,6 +61,16 @@ class Distillation:
     flow_steps: int = 4
     noise: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuse settings that would silently ask nothing."""
+        known = self.form in ("cached", "gradient")
+        if not (known and 0 <= self.start < 1 and self.refreshes > 0 and self.flow_steps > 0):
+            raise ValueError(
+                "distillation: expected form cached or gradient, start in [0, 1), refreshes and "
+                f"flow_steps above 0, found {self.form!r}, {self.start}, {self.refreshes}, "
+                f"{self.flow_steps}"
+            )
+
     def progress(self, fitted: ArrayLike) -> ArrayLike:
         """Distillation's own progress in [0, 1], given the share of all steps that is done."""
         return (fitted - self.start) / (1 - self.start)

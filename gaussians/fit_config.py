@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from gaussians.losses import WINDOW
@@ -115,6 +116,18 @@ def check(targets: Targets, config: FitConfig) -> None:
             f"fit: {n} frames of {h}x{w} need as many cameras, times and weights of that size, "
             f"found {found} and {cameras.height}x{cameras.width}"
         )
+    for name in ("final_weights", "views"):
+        more = getattr(targets, name)
+        if more is not None and more.shape != (n,):
+            raise ValueError(f"fit: {name} have shape {more.shape}, expected ({n},)")
+    if not jnp.issubdtype(targets.frames.dtype, jnp.floating):
+        raise ValueError(f"fit: frames are {targets.frames.dtype}, expected floats in [0, 1]")
+    if config.steps < 1 or config.chunk < 1:
+        raise ValueError(
+            f"fit: {config.steps} steps in chunks of {config.chunk}, expected 1 or more"
+        )
+    if float(targets.weights.min()) < 0:
+        raise ValueError("fit: target weights below 0, expected 0 or more")
     if not float(targets.weights.sum()) > 0:
         raise ValueError("fit: all target weights are 0, nothing to fit")
     if config.coarse < 1 or config.coarse & (config.coarse - 1):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import reduce
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from gaussians.clip import clip_budget, render_clip
 from gaussians.deformation import DeformingGaussians, Scene
@@ -68,6 +68,8 @@ def fit(
     Raises ValueError when the targets disagree in number or the scene becomes non-finite.
     """
     check(targets, config)
+    if config.perceptual > 0 and perceptual is None:
+        raise ValueError("fit: config.perceptual needs the argument `perceptual`, found None")
     cached = distillation if distillation and distillation.form == "cached" else None
     by_gradient = distillation if distillation and distillation.form == "gradient" else None
     novel = None if cached is None else flat_cameras(cached)
@@ -97,7 +99,7 @@ def fit(
         prior = by_gradient if teaching else None
         chunk = partial(run_chunk, config=config, length=length, prior=prior, perceptual=perceptual)
         state, metrics = _with_growing_budget(chunk, state, now, chunk_key)
-        if not jnp.isfinite(metrics["loss"]):
+        if not (jnp.isfinite(metrics["loss"]) and _finite(state.fitted)):
             raise ValueError(f"fitting diverged between steps {first} and {first + length}")
         if first + length < config.relocation * config.steps:
             state = _relocated(state, jax.random.fold_in(chunk_key, 1), config.growth)
@@ -123,6 +125,12 @@ def _with_growing_budget(
             return after, {name: float(value) for name, value in metrics.items()}
         grown = round_budget(int(state.budget) + overflow, GROWTH)
         state = state._replace(budget=jnp.int32(grown))
+
+
+@jax.jit
+def _finite(fitted: Fitted) -> Bool[Array, ""]:
+    """Whether all parameters are; the renderer leaves out Gaussians that are not."""
+    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(fitted)]).all()
 
 
 @partial(jax.jit, static_argnames="growth")

@@ -35,7 +35,11 @@ def render(
 
     What exceeds the budget is missing from the picture and counted in `Rendering.overflow`.
     Gaussians with parameters that are not finite are not drawn and get zero gradients.
+
+    Raises ValueError for no Gaussians, more than one camera, harmonics of no or another degree, and
+    a background that is not one colour.
     """
+    _check(gaussians, camera, background, sh_degree)
     if max_intersections is None:
         max_intersections = intersection_budget(gaussians, camera, antialiased=antialiased)
     if sh_degree is None:
@@ -43,6 +47,24 @@ def render(
     if background is None:
         background = jnp.zeros(3)
     return _render(gaussians, camera, background, sh_degree, antialiased, max(1, max_intersections))
+
+
+def _check(
+    gaussians: Gaussians, camera: Camera, background: Array | None, sh_degree: int | None
+) -> None:
+    """Refuse shapes that would broadcast into a wrong picture."""
+    count, coefficients = gaussians.means.shape[0], gaussians.harmonics.shape[-2]
+    if count == 0:
+        raise ValueError("render: found no Gaussians, expected at least one")
+    if coefficients not in (1, 4, 9, 16):
+        raise ValueError(f"render: found {coefficients} harmonics, expected 1, 4, 9 or 16")
+    if sh_degree is not None and not 0 <= sh_degree <= round(coefficients**0.5) - 1:
+        raise ValueError(f"render: found sh_degree {sh_degree} with {coefficients} harmonics")
+    shapes = camera.world_to_camera.shape, camera.intrinsics.shape
+    if shapes != ((4, 4), (3, 3)):
+        raise ValueError(f"render: found cameras of shapes {shapes}, expected one; vmap over more")
+    if background is not None and background.shape != (3,):
+        raise ValueError(f"render: found a background of {background.shape}, expected (3,)")
 
 
 def intersection_budget(

@@ -25,7 +25,7 @@ def lift(
       checkpoint: weights of the prior, for distillation; left out, those in the package.
       capture: synchronized pictures of several calibrated cameras, an .npz with frames
         (v t h w 3) uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known
-        depth (v t h w) and fps (docs/fitting.md); the prior is not asked.
+        depth (v t h w), see docs/fitting.md; the prior is not asked.
     """
     from full4d_jax import pipeline
 

@@ -198,3 +198,33 @@ def test_the_stated_memory_is_about_what_the_compiled_program_needs():
     needed = sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes
     stated = fit_memory(g, pictures_, side, side, bent=False)
     assert 0.7 * needed < stated < 1.5 * needed
+
+
+@pytest.mark.parametrize(
+    ("changes", "config", "message"),
+    [
+        ({"views": jnp.zeros(5, jnp.int32)}, {}, r"views have shape \(5,\)"),
+        ({"final_weights": jnp.ones(7)}, {}, r"final_weights have shape \(7,\)"),
+        ({"weights": -jnp.ones(6)}, {}, "weights below 0"),
+        ({"frames": jnp.zeros((6, SIZE, SIZE, 3), jnp.uint8)}, {}, "expected floats"),
+        ({}, {"chunk": 0}, "in chunks of 0"),
+        ({}, {"perceptual": 0.1}, "needs the argument `perceptual`"),
+    ],
+)
+def test_targets_and_settings_that_do_not_fit_are_refused(changes, config, message):
+    targets = pictures()._replace(**changes)
+    with pytest.raises(ValueError, match=message):
+        fit(still(start()), targets, FitConfig(**config), jax.random.key(0))
+
+
+def test_a_scene_that_is_not_finite_is_refused():
+    scene = start()
+    scene = scene._replace(means=scene.means.at[0, 0].set(jnp.nan))
+    with pytest.raises(ValueError, match="diverged"):
+        fit(still(scene), pictures(), FitConfig(steps=10, chunk=10), jax.random.key(0))
+
+
+def test_a_prior_that_would_never_be_asked_is_refused():
+    same = [lambda z, tau: z, lambda x: x, lambda z: z]
+    with pytest.raises(ValueError, match="found 'cache'"):
+        Distillation(*same, cameras((0.3,)), jnp.linspace(0, 1, 3), form="cache")  # pyright: ignore

@@ -208,3 +208,24 @@ def test_too_many_tiles_for_the_sort_key_are_refused():
     with pytest.raises(ValueError, match="32 bits"):
         binning.choose_tiles(16384, 16384, 2**24)
     assert binning.choose_tiles(1920, 1080, 2_000_000).side == 32
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 0}, "found no Gaussians"),
+        ({"sh_degree": 1}, "sh_degree 1 with 1 harmonics"),
+        ({"sh_degree": -1}, "sh_degree -1"),
+        ({"background": jnp.zeros((24, 40, 3))}, r"background of \(24, 40, 3\)"),
+        ({"cameras": 2}, "vmap over more"),
+    ],
+)
+def test_shapes_that_would_broadcast_are_refused(changes, message):
+    scene, camera = random_scene(g=5, degree=0), random_camera()
+    count, cameras = changes.get("count", 5), changes.get("cameras", 1)
+    options = {name: changes[name] for name in ("sh_degree", "background") if name in changes}
+    scene = jax.tree.map(lambda x: x[:count], scene)
+    if cameras > 1:
+        camera = jax.tree.map(lambda x: jnp.stack([x] * cameras), camera)
+    with pytest.raises(ValueError, match=message):
+        render(scene, camera, max_intersections=64, **options)

@@ -144,14 +144,15 @@ def test_folded_views_permute_with_their_indices(cameras):
         angles=angles,
         cameras=jax.random.normal(keys[2], (B, V, frames, CAMERA_CHANNELS)),
         text=None,
+        cross_half=False,
         transforms=projective_transforms(motion, lenses(keys[3])) if prope_on else None,
     )
     x = jax.random.normal(keys[4], (B, V, frames, rows * rows, model.width))
     order = np.array([0, 2, 1])  # the source stays the source
-    permuted = jax.tree.map(lambda x: x[:, order], inputs._replace(angles=None))
-    found = block(x[:, order], permuted._replace(angles=angles[order]))
+    permuted = jax.tree.map(lambda x: x[:, order], inputs._replace(angles=None, cross_half=None))
+    found = block(x[:, order], permuted._replace(cross_half=False, angles=angles[order]))
     np.testing.assert_allclose(found, block(x, inputs)[:, order], atol=1e-4)
-    stays = block(x[:, order], permuted._replace(angles=angles))
+    stays = block(x[:, order], permuted._replace(cross_half=False, angles=angles))
     assert float(jnp.abs(stays - block(x, inputs)[:, order]).max()) > 1e-2
 
 
