@@ -12,40 +12,23 @@ A token is 16 pixels wide where it is 32 with Wan 2.2, so the pictures are small
 learning rates are a first guess.
 """
 
-from full4d_jax.config import (
-    Config,
-    DataConfig,
-    FlowConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SamplerConfig,
-    TrainingConfig,
-)
+from dataclasses import replace
 
-config = Config(
+from full4d_jax.wan_config import WAN
+
+config = replace(
+    WAN,
     name="wan21_1_3b",
-    model=ModelConfig(
+    model=replace(
+        WAN.model,
         codec="wan21",
         codec_stride=8,
         width=1536,
         layers=30,
         heads=12,
         ffn=8960,
-        patch=2,
-        text_width=4096,
-        projection="frames",
-        cameras=("linear",),
-        camera_projector=True,
-        rope_theta=10000.0,
-        rope_folds_views=True,
-        prediction="velocity",
-        refiner=0,
     ),
-    data=DataConfig(views=6, frames=81, height=256, width=448, drop_projection=0.1),
-    flow=FlowConfig(shift=3.0, mean_share=0.0),
-    optimizer=OptimizerConfig(
-        trainable="attention", learning_rate=2e-4, adam_learning_rate=1e-5, warmup=200
-    ),
-    training=TrainingConfig(batch=8, steps=10_000),
-    sampler=SamplerConfig(steps=50, noise=1.0, shift=3.0),
+    data=replace(WAN.data, height=256, width=448),
+    flow=replace(WAN.flow, shift=3.0),
+    sampler=replace(WAN.sampler, shift=3.0),
 )

@@ -29,13 +29,14 @@ LINEARS = {
     "text_out": ("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
     "head": ("proj_out", "head.head"),
 }
+ATTENTIONS = (  # ours, diffusers, original
+    ("attention", "attn1", "self_attn"),
+    ("text_attention", "attn2", "cross_attn"),
+)
 BLOCK_LINEARS = {
     **{
         f"{ours}.{part}": (f"{new}.{to}", f"{old}.{part[0]}")
-        for ours, new, old in (
-            ("attention", "attn1", "self_attn"),
-            ("text_attention", "attn2", "cross_attn"),
-        )
+        for ours, new, old in ATTENTIONS
         for part, to in (
             ("query", "to_q"),
             ("key", "to_k"),
@@ -48,10 +49,7 @@ BLOCK_LINEARS = {
 }
 BLOCK_NORMS = {
     f"{ours}.{part}_norm": (f"{new}.norm_{part[0]}", f"{old}.norm_{part[0]}")
-    for ours, new, old in (
-        ("attention", "attn1", "self_attn"),
-        ("text_attention", "attn2", "cross_attn"),
-    )
+    for ours, new, old in ATTENTIONS
     for part in ("query", "key")
 }
 TEXT_NORM = ("norm2", "norm3")  # has a bias too

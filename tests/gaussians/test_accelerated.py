@@ -14,16 +14,15 @@ from gaussians import Camera, Gaussians, compositing_chunks, compositing_tpu, re
 from gaussians.binning import Bins, Tiles
 from gaussians.compositing import composite
 
-TILES = Tiles(40, 24, 8)
 
-
-@pytest.fixture(scope="module")
-def lists():
+@pytest.fixture(scope="module", params=[8, 16])
+def lists(request):
     """Random splats in lists of very different lengths, one longer than a chunk, some empty."""
     rng = np.random.default_rng(0)
-    g, n = 300, TILES.count
+    tiles = Tiles(40, 24, request.param)
+    g, n = 300, tiles.count
     length = rng.integers(0, 40, n)
-    length[[0, 3]], length[7] = 0, 280
+    length[[0, 3]], length[n - 1] = 0, 280
     first = np.cumsum(length) - length
     ids = np.concatenate([rng.permutation(g)[:k] for k in length])
     ids = np.pad(ids, (0, 600 - len(ids) % 600))
@@ -38,21 +37,21 @@ def lists():
         np.log(rng.uniform(0.02, 1.0, g)),
         *rng.uniform(0, 1, (4, g)),
     ]
-    return jnp.asarray(np.stack(columns, -1), jnp.float32), bins
+    return jnp.asarray(np.stack(columns, -1), jnp.float32), bins, tiles
 
 
 @pytest.mark.parametrize("kernels", [compositing_chunks, compositing_tpu])
 def test_values_and_gradients_are_those_of_the_loops(lists, kernels):
-    features, bins = lists
+    features, bins, tiles = lists
     options = {"interpret": True} if kernels is compositing_tpu else {}
-    expected, pull = jax.vjp(lambda f: jnp.asarray(composite(f, bins, TILES)), features)
-    found = jax.jit(lambda f: kernels.forward(f, bins, TILES, **options))(features)
+    expected, pull = jax.vjp(lambda f: jnp.asarray(composite(f, bins, tiles)), features)
+    found = jax.jit(lambda f: kernels.forward(f, bins, tiles, **options))(features)
     np.testing.assert_allclose(found, expected, atol=5e-6)
     assert float(expected[..., -1].min()) < 1e-3  # some pixels are finished early
     assert float(expected[..., -1].max()) == 1
 
     cotangent = jax.random.normal(jax.random.key(1), expected.shape)
-    found = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, TILES, **options))(
+    found = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, tiles, **options))(
         features, cotangent
     )
     for column, (a, b) in enumerate(zip(found.T, pull(cotangent)[0].T, strict=True)):
@@ -77,10 +76,18 @@ def test_render_takes_them_where_the_backend_is_no_cpu(monkeypatch):
         return render(scene, view, max_intersections=4096).rgb.sum()
 
     expected = jax.jit(jax.value_and_grad(picture), static_argnums=1)(scene, 40)
+    taken, forward = [], compositing_chunks.forward
+
+    def counted(*inputs):
+        taken.append(inputs)
+        return forward(*inputs)
+
+    monkeypatch.setattr(compositing_chunks, "forward", counted)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     jax.clear_caches()
     found = jax.jit(jax.value_and_grad(picture), static_argnums=1)(scene, 40)
     jax.clear_caches()
+    assert taken
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max()))
 

@@ -135,6 +135,7 @@ def test_cameras_sharded_over_eight_devices_give_the_same_pictures_and_gradients
     over = jax.sharding.NamedSharding(mesh, jax.P("cameras"))
     everywhere = jax.sharding.NamedSharding(mesh, jax.P())
     sharded = solve(jax.device_put(scene, everywhere), jax.device_put(batch, over))
+    assert sharded[1].rgb.sharding.spec[0] == "cameras"
     # Another fusion rounds otherwise, and expected depth divides by the coverage.
     assert_same(sharded[1], pictures, 2e-5)
     assert_same(sharded[0], gradient, 1e-5)

@@ -5,6 +5,7 @@ tests need the `parity` extra.
 """
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -18,6 +19,7 @@ from full4d_jax.models.dit import Conditions, init_params, velocity
 from full4d_jax.models.wan_names import wan_names
 from full4d_jax.models.wan_weights import abstract_leaves, import_wan, wan_shape
 from full4d_jax.models.weights import load_params
+from full4d_jax.wan_config import WAN
 
 GOLDENS = Path(__file__).parent / "goldens"
 
@@ -43,23 +45,16 @@ def torch():
 
 def ours(fields: dict, **changes) -> ModelConfig:
     """Our configuration of a model given by diffusers' fields; by default without additions."""
-    return ModelConfig(
-        **{
-            "codec_stride": round((fields["in_channels"] / 3) ** 0.5),
-            "width": fields["num_attention_heads"] * fields["attention_head_dim"],
-            "layers": fields["num_layers"],
-            "heads": fields["num_attention_heads"],
-            "ffn": fields["ffn_dim"],
-            "patch": 2,
-            "text_width": fields["text_dim"],
-            "projection": "frames",
-            "cameras": (),
-            "rope_theta": 10000.0,
-            "prediction": "velocity",
-            "refiner": 0,
-            **changes,
-        }
-    )
+    sizes = {
+        "codec_stride": round((fields["in_channels"] / 3) ** 0.5),
+        "width": fields["num_attention_heads"] * fields["attention_head_dim"],
+        "layers": fields["num_layers"],
+        "heads": fields["num_attention_heads"],
+        "ffn": fields["ffn_dim"],
+        "text_width": fields["text_dim"],
+    }
+    without = {"cameras": (), "camera_projector": False}
+    return replace(WAN.model, **sizes, **{**without, **changes})
 
 
 def leaves_as_tree(model: ModelConfig):

@@ -20,22 +20,9 @@ from full4d_jax.generation import load_prior
 from full4d_jax.models.wan_export import export_wan
 from full4d_jax.models.wan_names import ADDED, to_wan, wan_names
 from full4d_jax.models.wan_weights import abstract_leaves, import_wan
+from full4d_jax.wan_config import WAN
 
-MODEL = ModelConfig(
-    width=24,
-    layers=2,
-    heads=2,
-    ffn=40,
-    patch=2,
-    text_width=10,
-    projection="frames",
-    cameras=("linear",),
-    camera_projector=True,
-    rope_theta=10000.0,
-    rope_folds_views=True,
-    prediction="velocity",
-    refiner=0,
-)
+MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)
 
 
 def random_wan(model: ModelConfig, layout, dtype=np.float32) -> dict[str, np.ndarray]:

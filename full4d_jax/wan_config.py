@@ -1,0 +1,32 @@
+"""What the presets of Wan in `configs/` share: all but the sizes of the model and the pictures."""
+
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    FlowConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SamplerConfig,
+    TrainingConfig,
+)
+
+WAN = Config(
+    model=ModelConfig(
+        patch=2,
+        text_width=4096,
+        projection="frames",
+        cameras=("linear",),
+        camera_projector=True,
+        rope_theta=10000.0,
+        rope_folds_views=True,
+        prediction="velocity",
+        refiner=0,
+    ),
+    data=DataConfig(views=6, frames=81, drop_projection=0.1),
+    flow=FlowConfig(mean_share=0.0),
+    optimizer=OptimizerConfig(
+        trainable="attention", learning_rate=2e-4, adam_learning_rate=1e-5, warmup=200
+    ),
+    training=TrainingConfig(batch=8, steps=10_000),
+    sampler=SamplerConfig(steps=50, noise=1.0),
+)
