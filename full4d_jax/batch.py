@@ -4,13 +4,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from full4d_jax.codec_config import Strides
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.models.codecs import Weights, make_codec, pool_frames
-from full4d_jax.models.dit import Conditions, Latents
+from full4d_jax.models.conditions import Conditions, Latents
 from full4d_jax.projection_guidance import Projection, drop_depth_edges, fill_holes, project
+from full4d_jax.visible_frames import draw_visible, visible_conditions
 from input_pipeline.procedural import procedural_scene
 
 EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
@@ -35,6 +38,7 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
             frames=config.frames,
             height=config.height,
             width=config.width,
+            orbit=config.orbit,
         )
         return Batch(clip.frames * 2 - 1, clip.depth[0], clip.intrinsics, clip.world_to_camera)
 
@@ -67,14 +71,13 @@ def make_conditions(
     )
     height, width = depth.shape[1:]
     strides = Strides(codec.stride, codec.frame_stride, codec.channels)
-    scale = jnp.array([[[1 / width], [1 / height], [1.0]]])
     conditions = Conditions(
         projection=codec.encode(whole.frames),
         base=codec.encode(fill_holes(whole)),
         mask=pool_frames(whole.mask, strides),
         disparity=jnp.clip(pool_frames(whole.disparity, strides), 0, 4) / 2,
         world_to_camera=world_to_camera[:, :: codec.frame_stride],
-        intrinsics=intrinsics * scale,
+        intrinsics=intrinsics * unit_scale(height, width),
     )
     return conditions, targets
 
@@ -88,8 +91,11 @@ def prepare(
 ) -> tuple[Latents, Conditions]:
     """Latents to generate and conditions for training, with depth corrupted and guidance dropped.
 
+    Without projection the latents are those of the whole grid, of which some frames are visible.
     Clip i draws from fold_in(key, i), whatever the batch around it.
     """
+    if model.projection == "none":
+        return _prepare_visible(batch, key, model, codec_weights)
 
     def one(clip: Batch, index):
         depth_key, share_key = jax.random.split(jax.random.fold_in(key, index))
@@ -105,7 +111,51 @@ def prepare(
     latents, conditions = jax.vmap(one)(batch, jnp.arange(batch.frames.shape[0]))
     if model.projection == "channels":  # the source is given, not generated
         latents = latents[:, 1:]
+    elif model.first_frame:
+        conditions = conditions._replace(visible=first_frame(*latents.shape[:3]))
     return latents, conditions
+
+
+def first_frame(batch: int, views: int, frames: int) -> Bool[Array, "b v t"]:
+    """The source's first frame alone is visible, as in Wan2.2-TI2V."""
+    return jnp.zeros((batch, views, frames), bool).at[:, 0, 0].set(True)
+
+
+def lines(batch: Batch) -> tuple[Batch, Batch]:
+    """The rows and the columns of grids as clips: fixed-view and freeze-time videos.
+
+    The depth of most of them is unknown, so it is 0 in all.
+    """
+    frames = batch.world_to_camera.shape[2]
+
+    def cut(pattern: str, intrinsics: Float[Array, "b v 3 3"]) -> Batch:
+        videos = rearrange(batch.frames, pattern)
+        depth = jnp.zeros((len(videos), *videos.shape[2:5]))
+        return Batch(videos, depth, intrinsics, rearrange(batch.world_to_camera, pattern))
+
+    return (
+        cut("b v t ... -> (b v) 1 t ...", rearrange(batch.intrinsics, "b v i j -> (b v) 1 i j")),
+        cut("b v t ... -> (b t) v 1 ...", jnp.repeat(batch.intrinsics, frames, 0)),
+    )
+
+
+def _prepare_visible(
+    batch: Batch, key: PRNGKeyArray, model: ModelConfig, codec_weights: Weights | None
+) -> tuple[Latents, Conditions]:
+    codec = make_codec(model, codec_weights)
+    latents = codec.encode(batch.frames)
+    clips, views, frames = latents.shape[:3]
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(clips))
+    visible = jax.vmap(lambda key: draw_visible(key, views, frames))(keys)
+    poses = batch.world_to_camera[:, :, :: codec.frame_stride]
+    height, width = batch.frames.shape[3:5]
+    intrinsics = batch.intrinsics * unit_scale(height, width)[None]
+    return latents, visible_conditions(latents, visible, intrinsics, poses)
+
+
+def unit_scale(height: int, width: int) -> Float[np.ndarray, "1 3 1"]:
+    """What turns intrinsics in pixels to those in units of the image's width and height."""
+    return np.array([[[1 / width], [1 / height], [1.0]]], np.float32)
 
 
 def corrupt_depth(key: PRNGKeyArray, depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:

@@ -50,6 +50,7 @@ BOUNDS = {
     "data.width": COUNT,
     "data.corrupt_depth": SHARE,
     "data.drop_projection": SHARE,
+    "data.pseudo": SHARE,
     "data.scenes": Bound(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)", whole=True),
     "data.early_sizes": SIDES,
     "data.sizes": SIDES,

@@ -36,8 +36,16 @@ class ModelConfig:
     """Side of a token in latent pixels."""
     text_width: int = 0
     """Width of the text embedding that the blocks attend to; 0 builds no cross-attention."""
-    projection: Literal["frames", "channels"] = "channels"
-    """Where projection guidance enters: as further frames (the paper) or as input channels."""
+    projection: Literal["frames", "channels", "none"] = "channels"
+    """Where projection guidance enters: as further frames (the paper), as input channels, or not at
+    all: then some frames of the grid are given instead (`visible_frames`)."""
+    attention: Literal["fused", "full", "sequential", "two_stream_hard", "two_stream_soft"] = (
+        "fused"
+    )
+    """Who sees whom: one softmax over own view and own instant, everything, or the same layer along
+    each axis, in turn or in two streams (docs/attention.md)."""
+    first_frame: bool = False
+    """The source's first latent frame is given clean at flow time 0 (Wan2.2-TI2V)."""
     cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")
     """Any of: a zero-initialised linear per block, Plucker rays per token, and relative projective
     transforms inside attention (`models/prope.py`: no parameters, half of every head)."""
@@ -76,6 +84,14 @@ class DataConfig:
     """Share of the clips that train without projection guidance."""
     scenes: int = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
+    orbit: bool = False
+    """Cameras stand still, in equal steps along one arc that starts at the source."""
+    lines: bool = False
+    """Train on the rows and the columns of the grids as single videos (`projection=none`)."""
+    pseudo: float = 0.0
+    """Share of the clips that are planar warps of one moving view (`projection=none`)."""
+    videos: str = ""
+    """Folder of ordinary videos to warp; left out, procedural views are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +112,10 @@ class FlowConfig:
 class OptimizerConfig:
     """Muon on the blocks' matrices, AdamW on everything else."""
 
-    trainable: Literal["all", "attention", "lora"] = "all"
-    """All parameters; the self-attention, cameras, projectors and the embedding of the mask; or,
-    instead of the attention, adapters of rank `model.lora_rank` in all linears of the blocks."""
+    trainable: Literal["all", "attention", "lora", "synchronization"] = "all"
+    """All parameters; the self-attention and what a video model lacks (cameras, projectors, mask,
+    synchronization); that with adapters of rank `model.lora_rank` in all linears of the blocks
+    instead of the attention; or the synchronization alone."""
     learning_rate: float = 0.015
     """Muon's, at its highest."""
     adam_learning_rate: float = 0.0015

@@ -13,7 +13,8 @@ from full4d_jax.batch import make_conditions
 from full4d_jax.config import Config, ModelConfig, to_dict
 from full4d_jax.errors import InputError
 from full4d_jax.models.codecs import codec_weights, make_codec
-from full4d_jax.models.dit import Conditions, Params, Velocity, init_params, velocity
+from full4d_jax.models.conditions import Conditions, Params, Velocity
+from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.weights import load_params
 from full4d_jax.projection_guidance import Projection
 from full4d_jax.sampling import guided, sample, schedule

@@ -43,8 +43,12 @@ def procedural_scene(
     width: int = 64,
     seed: int = 0,
     azimuths: Float[Array, "v-1"] | None = None,
+    orbit: bool = False,
 ) -> ProceduralClip:
-    """Clip number `index`; `azimuths` (degrees) replaces the targets' random angles."""
+    """Clip number `index`; `azimuths` (degrees) replaces the targets' random angles.
+
+    With `orbit` the source stands still and the targets follow one arc from it, in equal steps.
+    """
     key = jax.random.fold_in(jax.random.key(seed), index)
     world_key, source_key, target_key, time_key = jax.random.split(key, 4)
     world = sample_world(world_key)
@@ -67,9 +71,11 @@ def procedural_scene(
         )
 
     intrinsics, source = _source_camera(source_key, world, frames, height, width)
+    if orbit:
+        source = jnp.repeat(source[:1], frames, 0)
     source_frames, source_depth = render(source[None])
     unit = jnp.median(source_depth[0, 0])
-    targets = _target_cameras(target_key, world, source[0], unit, views - 1, azimuths)
+    targets = _target_cameras(target_key, world, source[0], unit, views - 1, azimuths, orbit)
     targets = jnp.repeat(targets[:, None], frames, 1)
     camera_to_world = jnp.concatenate([source[None], targets])
     all_frames, all_depth = source_frames, source_depth
@@ -120,14 +126,21 @@ def _target_cameras(
     unit: Float[Array, ""],
     count: int,
     azimuths: Float[Array, "v-1"] | None,
+    orbit: bool,
 ) -> Float[Array, "v-1 4 4"]:
-    """Static cameras on an orbit around a point near median depth on the source's axis."""
+    """Static cameras around a point near median depth on the source's axis; see `orbit` above."""
     angle, height, radius, aim, axis = jax.random.split(key, 5)
+
+    def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Float[Array, "v-1"]:
+        low, high = middle - spread, middle + spread
+        if orbit:  # on the way to one drawn value
+            end = jax.random.uniform(key, minval=low, maxval=high)
+            return middle + (end - middle) * jnp.arange(1, count + 1) / count
+        return jax.random.uniform(key, (count,), minval=low, maxval=high)
+
     if azimuths is None:
-        azimuths = jax.random.uniform(angle, (count,), minval=-MAX_AZIMUTH, maxval=MAX_AZIMUTH)
-    azimuth = jnp.deg2rad(azimuths)
-    elevation = jax.random.uniform(height, (count,), minval=-MAX_ELEVATION, maxval=MAX_ELEVATION)
-    elevation = jnp.deg2rad(elevation)
+        azimuths = draw(angle, MAX_AZIMUTH)
+    azimuth, elevation = jnp.deg2rad(azimuths), jnp.deg2rad(draw(height, MAX_ELEVATION))
     distance = jnp.minimum(unit, 1.3) * jax.random.uniform(aim, minval=0.75, maxval=1.15)
     pivot = source[:3, 3] + distance * source[:3, 2]
     # Orbits turn around gravity's axis or around the source camera's own (all a lone video has).
@@ -142,7 +155,7 @@ def _target_cameras(
     sideways = sideways / jnp.linalg.norm(sideways, axis=-1, keepdims=True)
     raised = jnp.cross(lifted, sideways)
     offset = jnp.cos(elevation)[:, None] * lifted + jnp.sin(elevation)[:, None] * raised
-    scale = jax.random.uniform(radius, (count, 1), minval=0.9, maxval=1.1)
+    scale = draw(radius, 0.1, 1.0)[:, None]
     centers = _inside(world, pivot[None] + scale * offset)
     return jax.vmap(lambda center: look_at(center, pivot, up))(centers)
 

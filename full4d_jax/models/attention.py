@@ -61,3 +61,9 @@ def fused_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tok
     else:
         from full4d_jax.models.attention_concatenated import concatenated_attention as attend
     return attend(q, k, v, cross_half=cross_half)
+
+
+def full_attention(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+    """Attention of every token to every token: fused attention with all frames in one view."""
+    flat = [rearrange(x, "b v t ... -> b 1 (v t) ...") for x in (q, k, v)]
+    return fused_attention(*flat, cross_half=False).reshape(q.shape)

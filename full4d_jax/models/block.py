@@ -17,9 +17,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.attention import Tokens, fused_attention
+from full4d_jax.models.attention import Tokens, full_attention, fused_attention
 from full4d_jax.models.prope import Transforms, prope
 from full4d_jax.models.rope import rotate
+from full4d_jax.models.two_streams import Synchronization
 
 CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
 
@@ -105,6 +106,7 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
+        self.attends_to_all = config.attention == "full"
         self.modulation = nnx.Param(jnp.zeros((6, d)))
         self.attention = Attention(config, rngs)
         if "linear" in config.cameras:
@@ -118,6 +120,8 @@ class Block(nnx.Module):
             self.text_attention = Attention(config, rngs)
         self.ffn_in = linear(d, config.ffn, rngs, lora_rank=config.lora_rank)
         self.ffn_out = linear(config.ffn, d, rngs, lora_rank=config.lora_rank)
+        if config.attention.startswith("two_stream"):
+            self.synchronization = Synchronization(config, rngs)
 
     def __call__(
         self, x: Float[Array, "b v t s d"], inputs: BlockInputs
@@ -144,6 +148,8 @@ class Block(nnx.Module):
         q, k = rotate(q, inputs.angles), rotate(k, inputs.angles)
 
         def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+            if self.attends_to_all:
+                return full_attention(q, k, v)
             return fused_attention(q, k, v, cross_half=inputs.cross_half)
 
         cameras = inputs.transforms

@@ -1,7 +1,7 @@
 """The multi-view video diffusion transformer: noisy latents of a grid to their velocity.
 
-`velocity(config, params)` is the one entry for training, sampling and distillation. Projection
-guidance enters in one of two places (`config.projection`):
+`velocity(config, params)` is the one entry for training, sampling and distillation. What the grid
+is generated from enters in one of three ways (`config.projection`):
 
 frames    (the paper) every view has 2 f latent frames, [to generate; projected]; the projected half
           is clean (tau = 0) and the source's projection is the input video. All v views are
@@ -9,17 +9,19 @@ frames    (the paper) every view has 2 f latent frames, [to generate; projected]
           and Wan's weights the network then is Wan.
 channels  (the demo) the projected video is stacked on the channels of the noisy latents; the source
           is a clean view of the grid. The v - 1 target views are generated.
+none      (4Real-Video) no projection and no poses; some frames of the grid are visible.
 
-With `prediction="residual"` the network's output is a residual of the filled projection (`flow`).
+Visible frames (`Conditions.visible`; with `config.first_frame` the source's first) are clean at
+flow time 0 whatever the others' flow time is, and stay as they are. With `prediction="residual"`
+the network's output is a residual of a first guess: the filled projection or, without any, the
+nearest visible frame (`flow`).
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from einops import rearrange, reduce
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -27,36 +29,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax import flow
 from full4d_jax.codec_config import strides_of
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.block import CAMERA_CHANNELS, Block, BlockInputs, layer_norm, linear
+from full4d_jax.models.block import Block, BlockInputs, layer_norm, linear
+from full4d_jax.models.conditions import Conditions, Latents, Params, Times
+from full4d_jax.models.embeddings import TIME_CHANNELS, camera_vectors, plucker_rays, sinusoids
 from full4d_jax.models.prope import projective_transforms, second_half
 from full4d_jax.models.refiner import Refiner
 from full4d_jax.models.rope import rotary_angles
+from full4d_jax.models.two_streams import Axis, Streams, along, videos
 
-TIME_CHANNELS = 256
-Params = dict[str, Any]  # nested, leaves are arrays
-Latents = Float[Array, "b v t h w c"]
-Times = Float[Array, "b"] | Float[Array, "b v t"]  # one flow time a sample, or one a latent frame
-Velocity = Callable[[Latents, Times], Latents]
-
-
-class Conditions(NamedTuple):
-    """What the grid is generated from, at latent resolution; view 0 is the source.
-
-    With `config.projection = "frames"` the first four may have no frames (t = 0).
-    """
-
-    projection: Float[Array, "b v t h w c"]  # encoded projected video; view 0: the input video
-    base: Float[Array, "b v t h w c"]  # the same with holes filled (push-pull)
-    mask: Float[Array, "b v t h w"]  # 1 where the projection has a point; view 0: ones
-    disparity: Float[Array, "b v t h w"]  # 1/z of the projected points, 0 in holes
-    world_to_camera: Float[Array, "b v t 4 4"]  # world = source camera at t = 0
-    intrinsics: Float[Array, "b v 3 3"]  # in units of the image's width and height
-    text: Float[Array, "b n e"] | None = None  # None: no tokens, which is Wan's padding, zeros
-
-    @property
-    def source(self) -> Float[Array, "b t h w c"]:
-        """Latents of the input video."""
-        return self.projection[:, 0]
+ALL: tuple[Axis, ...] = ("all",)
+SPLIT: tuple[Axis, ...] = ("views", "times")
 
 
 class MultiViewDiT(nnx.Module):
@@ -66,12 +48,18 @@ class MultiViewDiT(nnx.Module):
         self.config = config
         d, area = config.width, config.patch**2
         channels = strides_of(config.codec, config.codec_stride).channels
-        inputs = 3 * channels + 2 if config.projection == "channels" else channels
+        inputs = {
+            "channels": 3 * channels + 2,  # noisy latents, two guides, mask, disparity
+            "frames": channels,
+            "none": channels if config.prediction == "velocity" else 2 * channels + 1,
+        }[config.projection]
         self.patch_embedding = linear(inputs * area, d, rngs)
         if config.projection == "channels":
             self.source_embedding = linear(channels * area, d, rngs)
-        else:
+        elif config.projection == "frames":
             self.mask_embedding = linear(1, d, rngs, zero=True)
+        else:
+            self.context = nnx.Param(jnp.zeros((2, d)))  # of freeze-time and fixed-view videos
         if "plucker" in config.cameras:
             self.plucker_embedding = linear(6, d, rngs)
         self.time_in, self.time_out = linear(TIME_CHANNELS, d, rngs), linear(d, d, rngs)
@@ -86,6 +74,8 @@ class MultiViewDiT(nnx.Module):
             return Block(config, rngs)
 
         self.blocks = stack(rngs)
+        if config.attention.startswith("two_stream"):
+            self.synchronization_time = linear(d, 2 * d, rngs, zero=True)
         self.head_modulation = nnx.Param(jnp.zeros((2, d)))
         if config.refiner:
             self.head = linear(d, config.refiner * area, rngs)
@@ -107,12 +97,90 @@ class MultiViewDiT(nnx.Module):
             rays = plucker_rays(world_to_camera, conditions.intrinsics, rows, columns)
             x = x + self.plucker_embedding(rays.astype(dtype))
 
+        time = self.time_out(jax.nn.silu(self.time_in(sinusoids(flow_time))))
+        axes = ALL if config.attention in ("fused", "full") else SPLIT
+        block_inputs = [
+            self._block_inputs(
+                axis,
+                time=time,
+                world_to_camera=world_to_camera,
+                intrinsics=conditions.intrinsics,
+                text=self._text(conditions.text, dtype, len(latents)),
+                size=(rows, columns),
+                cross_half=cross_half,
+            )
+            for axis in axes
+        ]
+        graph, blocks = nnx.split(self.blocks)
+        is_two_stream = config.attention.startswith("two_stream")
+
+        def layer(x, params):
+            block = nnx.merge(graph, params)
+            passes = [
+                functools.partial(along, axis, functools.partial(block, inputs=given))
+                for axis, given in zip(axes, block_inputs, strict=True)
+            ]
+            if is_two_stream:
+                y = Streams(*(apply(stream) for apply, stream in zip(passes, x, strict=True)))
+                return block.synchronization(y, scale), None
+            for apply in passes:
+                x = apply(x)
+            return x, None
+
+        if is_two_stream:
+            x = Streams(x, x)
+            scale = self.synchronization_time(jax.nn.silu(time))
+            scale = rearrange(scale, "b v t (m d) -> b v t m d", m=2)
+        x, _ = jax.lax.scan(layer, x, blocks, unroll=config.layers if config.layers < 8 else 1)
+
+        # Only the generated frames leave: targets come after the source and before the projection.
+        views, heads = latents.shape[1], []
+        streams: Sequence[jax.Array] = x if is_two_stream else (x,)
+        contexts = axes if is_two_stream else ALL
+        for stream, axis in zip(streams, contexts, strict=True):
+            moment = (time + self._context(time, axis))[:, -views:, :frames]
+            heads.append(self._head(stream[:, -views:, :frames], moment, rows))
+        x = sum(heads[1:], heads[0]) / len(heads)  # both streams speak for the grid
+        return self.refiner(x, inputs) if config.refiner else x
+
+    def _head(self, x: Float[Array, "b v t s d"], time: Float[Array, "b v t d"], rows: int):
+        """Tokens to what they say of their patches, (b v t h w c)."""
+        table = self.head_modulation[...]
+        shift, scale = (table[i].reshape(1, 1, 1, 1, -1) + time[:, :, :, None] for i in range(2))
+        x = self.head(layer_norm(x) * (1 + scale).astype(x.dtype) + shift.astype(x.dtype))
+        return _unpatch(x.astype(jnp.float32), rows, self.config.patch)
+
+    def _context(self, time: Float[Array, "b v t d"], axis: Axis) -> Float[Array, "1 1 1 d"]:
+        """What tells a freeze-time from a fixed-view video; of a grid that is neither, the mean."""
+        if self.config.projection != "none":
+            return jnp.zeros((1, 1, 1, 1))
+        _, views, frames, _ = time.shape
+        if axis == "all" and min(views, frames) == 1:
+            axis = "times" if views == 1 else "views"
+        context = self.context[...]
+        context = context.mean(0) if axis == "all" else context[SPLIT.index(axis)]
+        return context[None, None, None]
+
+    def _block_inputs(
+        self,
+        axis: Axis,
+        *,
+        time: Float[Array, "b v t d"],
+        world_to_camera: Float[Array, "b v t 4 4"],
+        intrinsics: Float[Array, "b v 3 3"],
+        text: Float[Array, "b n d"] | None,
+        size: tuple[int, int],
+        cross_half: bool,
+    ) -> BlockInputs:
+        """What the blocks read besides tokens: of the grid or of its videos along one axis."""
+        config, cut = self.config, functools.partial(videos, axis=axis)
+        modulation = self.time_projection(jax.nn.silu(time + self._context(time, axis)))
+        modulation = cut(rearrange(modulation, "b v t (m d) -> b v t m d", m=6))
         with_prope = "prope" in config.cameras
         angles = rotary_angles(
-            x.shape[1],
-            x.shape[2],
-            rows,
-            columns,
+            modulation.shape[1],
+            modulation.shape[2],
+            *size,
             config.width // config.heads // (2 if with_prope else 1),
             theta=config.rope_theta,
             fold_views=config.rope_folds_views,
@@ -120,33 +188,18 @@ class MultiViewDiT(nnx.Module):
         transforms = None
         if with_prope:
             angles = second_half(angles)
-            transforms = projective_transforms(world_to_camera, conditions.intrinsics)
-        time = self.time_out(jax.nn.silu(self.time_in(sinusoids(flow_time))))
-        block_inputs = BlockInputs(
-            modulation=rearrange(
-                self.time_projection(jax.nn.silu(time)), "b v t (m d) -> b v t m d", m=6
-            ),
+            transforms = jax.tree.map(cut, projective_transforms(world_to_camera, intrinsics))
+        if text is not None:
+            text = jnp.repeat(text, len(modulation) // len(time), axis=0)
+        cameras = camera_vectors(world_to_camera, intrinsics)
+        return BlockInputs(
+            modulation=modulation,
             angles=angles,
-            cameras=camera_vectors(world_to_camera, conditions.intrinsics).astype(dtype),
-            text=self._text(conditions.text, dtype, len(latents)),
+            cameras=cut(cameras.astype(self.patch_embedding.kernel[...].dtype)),
+            text=text,
             cross_half=cross_half,
             transforms=transforms,
         )
-        graph, blocks = nnx.split(self.blocks)
-
-        def layer(x, block):
-            return nnx.merge(graph, block)(x, block_inputs), None
-
-        x, _ = jax.lax.scan(layer, x, blocks, unroll=config.layers if config.layers < 8 else 1)
-
-        # Only the generated frames leave: targets come after the source and before the projection.
-        generated = slice(x.shape[1] - latents.shape[1], None)
-        x, time = x[:, generated, :frames], time[:, generated, :frames, None]
-        table = self.head_modulation[...]
-        shift, scale = (table[i].reshape(1, 1, 1, 1, -1) + time for i in range(2))
-        x = self.head(layer_norm(x) * (1 + scale).astype(x.dtype) + shift.astype(x.dtype))
-        x = _unpatch(x.astype(jnp.float32), rows, config.patch)
-        return self.refiner(x, inputs) if config.refiner else x
 
     def _embed(self, latents: Latents, tau: Times, conditions: Conditions, dtype):
         """Inputs at latent resolution, tokens (b v t s d), and flow time of every frame (b v t)."""
@@ -164,6 +217,11 @@ class MultiViewDiT(nnx.Module):
                 jnp.concatenate([source, targets], 1),
                 jnp.concatenate([jnp.zeros_like(flow_time[:, :1]), flow_time], 1),
             )
+        if self.config.projection == "none":
+            if self.config.prediction == "residual":
+                guides = conditions.base, conditions.mask[..., None]
+                latents = jnp.concatenate([latents, *guides], -1)
+            return latents, self.patch_embedding(patches(latents).astype(dtype)), flow_time
         side = self.config.patch
         visible = reduce(
             conditions.mask, "b v t (h i) (w j) -> b v t (h w) 1", "max", i=side, j=side
@@ -206,10 +264,19 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
 
     def apply(latents: Latents, tau: Times, conditions: Conditions) -> Latents:
         network = nnx.merge(graph, params)
-        if config.prediction == "velocity":
-            return network(latents, tau, conditions)
         first = conditions.base.shape[1] - latents.shape[1]
         base, mask = conditions.base[:, first:], conditions.mask[:, first:, ..., None]
+        if conditions.visible is None:
+            return free(network, latents, tau, conditions, base, mask)
+        visible = conditions.visible[:, first:]
+        given = visible[..., None, None, None]
+        latents = jnp.where(given, base[:, :, : latents.shape[2]], latents)
+        tau = jnp.where(visible, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))
+        return jnp.where(given, 0.0, free(network, latents, tau, conditions, base, mask))
+
+    def free(network, latents, tau, conditions, base, mask) -> Latents:
+        if config.prediction == "velocity":
+            return network(latents, tau, conditions)
         sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
         normalised = flow.normalise_residual(latents, tau, base, sigma)
         residual = network(normalised, tau, conditions)
@@ -222,46 +289,6 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
 def _graph(config: ModelConfig) -> nnx.GraphDef:
     """The network's structure, without allocating its parameters."""
     return nnx.split(nnx.eval_shape(lambda: MultiViewDiT(config, nnx.Rngs(0))))[0]
-
-
-def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
-    """Wan's embedding of the flow time: cosines, then sines, of 1000 tau."""
-    half = TIME_CHANNELS // 2
-    # In double precision, since 1000 tau magnifies their errors.
-    frequencies = (10000.0 ** (-np.arange(half) / half)).astype(np.float32)
-    angles = 1000.0 * tau[..., None] * frequencies.reshape((1,) * tau.ndim + (-1,))
-    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
-
-
-def camera_vectors(
-    world_to_camera: Float[Array, "b v t 4 4"], intrinsics: Float[Array, "b v 3 3"]
-) -> Float[Array, "b v t 16"]:
-    """[R | t] row by row, then fx, fy, cx, cy in units of the image size."""
-    pose = rearrange(world_to_camera[..., :3, :], "b v t i j -> b v t (i j)")
-    lens = jnp.stack([intrinsics[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))], -1)
-    lens = jnp.broadcast_to(lens[:, :, None], (*pose.shape[:3], 4))
-    vectors = jnp.concatenate([pose, lens], -1)
-    assert vectors.shape[-1] == CAMERA_CHANNELS
-    return vectors
-
-
-def plucker_rays(
-    world_to_camera: Float[Array, "b v t 4 4"],
-    intrinsics: Float[Array, "b v 3 3"],
-    rows: int,
-    columns: int,
-) -> Float[Array, "b v t s 6"]:
-    """Direction and moment of the ray through every token's centre, world frame."""
-    y, x = np.meshgrid(
-        (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"
-    )
-    points = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3).astype(np.float32)
-    rotation, shift = world_to_camera[..., :3, :3], world_to_camera[..., :3, 3]
-    local = jnp.einsum("bvij,sj->bvsi", jnp.linalg.inv(intrinsics), points)
-    rays = jnp.einsum("bvtij,bvsi->bvtsj", rotation, local)
-    rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)
-    center = -jnp.einsum("bvtij,bvti->bvtj", rotation, shift)[:, :, :, None]
-    return jnp.concatenate([rays, jnp.cross(jnp.broadcast_to(center, rays.shape), rays)], -1)
 
 
 def _patches(x: Latents, patch: int) -> Float[Array, "b v t s p"]:

@@ -57,7 +57,14 @@ TABLE, HEAD_TABLE = (
     ("scale_shift_table", "modulation"),
     ("scale_shift_table", "head.modulation"),
 )
-ADDED = ("mask_embedding.", "blocks.camera.", "blocks.projector.")  # ours alone
+SYNCHRONIZATION = ("blocks.synchronization.", "synchronization_time.")  # 4Real-Video's
+ADDED = (  # ours alone
+    "mask_embedding.",
+    "blocks.camera.",
+    "blocks.projector.",
+    "context",
+    *SYNCHRONIZATION,
+)
 
 
 class Place(NamedTuple):

@@ -13,8 +13,8 @@ import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import OptimizerConfig
-from full4d_jax.models.dit import Params
-from full4d_jax.models.wan_names import ADDED
+from full4d_jax.models.conditions import Params
+from full4d_jax.models.wan_names import ADDED, SYNCHRONIZATION
 
 ATTENTION = "blocks.attention."
 
@@ -47,6 +47,8 @@ def trained_leaves(trainable: str, params: Params) -> Params:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
         if trainable == "all":
             return True
+        if trainable == "synchronization":
+            return name.startswith(SYNCHRONIZATION)
         if trainable == "lora":
             return name.startswith(ADDED) or ".lora_" in name
         return name.startswith((*ADDED, ATTENTION))

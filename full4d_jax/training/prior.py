@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,15 +14,16 @@ from full4d_jax.batch import Batch, procedural_batch
 from full4d_jax.config import Config, to_dict
 from full4d_jax.generation import generate_grid
 from full4d_jax.models.codecs import codec_weights
-from full4d_jax.models.dit import Params, init_params
-from full4d_jax.models.lora import add_adapters, merge_adapters, without_adapters
-from full4d_jax.models.weights import load_params, save_params
+from full4d_jax.models.conditions import Params
+from full4d_jax.models.lora import merge_adapters, without_adapters
+from full4d_jax.models.weights import save_params
 from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.training.batches import training_batches
 from full4d_jax.training.loop import run_training
 from full4d_jax.training.resume import run_record
+from full4d_jax.training.start import start_from
 from full4d_jax.training.state import init_state, state_from_params
 from full4d_jax.training.step import train_step
-from input_pipeline.loader import make_loader
 from input_pipeline.procedural import HELD_OUT_START, MAX_AZIMUTH, MAX_ELEVATION
 
 
@@ -34,15 +33,12 @@ def train_prior(config: Config, out: Path, init: Path | None) -> None:
     if init is None:
         state = init_state(config, key)
     else:
-        plain = without_adapters(config.model)
-        params, _ = load_params(init, like=jax.eval_shape(partial(init_params, plain), key))
-        if config.model.lora_rank:
-            params = add_adapters(config.model, params, key)
+        params = start_from(config.model, init, key)
         state = state_from_params(config, params)
     state, summary = run_training(
         train_step(config),
         state,
-        lambda start: procedural_batches(config, start),
+        lambda start: training_batches(config, start),
         config.training,
         out,
         run_record(config, init),
@@ -92,15 +88,3 @@ def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.
         columns=[f"scene {i}, view {v}" for i in range(scenes) for v in range(1, data.views)],
         title=f"{config.name}: held-out procedural scenes",
     )
-
-
-def procedural_batches(config: Config, start: int) -> Iterator[Batch]:
-    """Batches of freshly rendered scenes from step `start` on."""
-    indices = make_loader(
-        range(config.data.scenes),
-        seed=config.seed,
-        batch_size=config.training.batch,
-        start_step=start,
-    )
-    render = jax.jit(lambda index: procedural_batch(index, config.data))
-    return map(render, indices)

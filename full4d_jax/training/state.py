@@ -8,7 +8,8 @@ import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
-from full4d_jax.models.dit import Params, init_params
+from full4d_jax.models.conditions import Params
+from full4d_jax.models.dit import init_params
 from full4d_jax.training.optimizer import block_matrices, make_optimizer
 
 

@@ -10,11 +10,12 @@ from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax import flow
-from full4d_jax.batch import Batch, prepare
+from full4d_jax.batch import Batch, lines, prepare
 from full4d_jax.config import Config
 from full4d_jax.metrics import Distance, require_lpips
 from full4d_jax.models.codecs import Codec, Weights, make_codec
-from full4d_jax.models.dit import Latents, Params, velocity
+from full4d_jax.models.conditions import Latents, Params
+from full4d_jax.models.dit import velocity
 from full4d_jax.text import load_text
 from full4d_jax.training.optimizer import (
     block_matrices,
@@ -49,8 +50,14 @@ def train_step(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState
         trained = trained_leaves(config.optimizer.trainable, state.params)
 
         def objective(params):
-            given = batch, key, distance, text, codec_weights
-            return loss(config, hold_constant(params, trained), *given)
+            params, given = hold_constant(params, trained), (distance, text, codec_weights)
+            if not config.data.lines:
+                return loss(config, params, batch, key, *given)
+            parts = [
+                loss(config, params, part, jax.random.fold_in(key, i), *given)
+                for i, part in enumerate(lines(batch))
+            ]
+            return jax.tree.map(lambda *x: sum(x) / len(x), *parts)
 
         gradient = jax.value_and_grad(objective, has_aux=True)
         (_, metrics), gradients = gradient(state.params)
@@ -87,6 +94,10 @@ def loss(
         jnp.arange(clips)
     )
     z = flow.interpolate(data, flow.bcast(noise_scale, data) * noise, tau)
+    hidden = jnp.ones(clips)  # share of the frames that are generated; others have no error
+    if conditions.visible is not None:
+        z = jnp.where(flow.bcast(conditions.visible, data), data, z)
+        hidden = 1 - conditions.visible.mean((1, 2))
     v = velocity(config.model, params)(z, tau, conditions)
     predicted = flow.data_from_velocity(v, z, tau)
 
@@ -94,9 +105,9 @@ def loss(
     sigma = jnp.where(mask > 0, config.model.sigma_seen, config.model.sigma_hole)
     flow_losses = flow.flow_loss(predicted, data, tau, sigma, config.flow.weight_limit)
     is_mean = noise_scale == 0
-    losses = jnp.where(is_mean, flow.mean_loss(predicted, data), flow_losses)
+    losses = jnp.where(is_mean, flow.mean_loss(predicted, data), flow_losses) / hidden
 
-    error = ((predicted - data) ** 2).mean(range(1, data.ndim))
+    error = ((predicted - data) ** 2).mean(range(1, data.ndim)) / hidden
     metrics = {
         "loss": losses.mean(),
         "mean_error": (error * is_mean).sum() / jnp.maximum(is_mean.sum(), 1),

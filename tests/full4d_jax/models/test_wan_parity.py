@@ -15,7 +15,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.dit import Conditions, init_params, velocity
+from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.wan_names import wan_names
 from full4d_jax.models.wan_weights import abstract_leaves, import_wan, wan_shape
 from full4d_jax.models.weights import load_params

@@ -11,10 +11,12 @@ from safetensors.numpy import load_file
 from full4d_jax.batch import Batch
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
-from full4d_jax.models.dit import Conditions, init_params, velocity
-from full4d_jax.models.lora import add_adapters, merge_adapters, without_adapters
+from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.lora import merge_adapters, without_adapters
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.training.optimizer import block_matrices
+from full4d_jax.training.start import complete
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
@@ -108,7 +110,7 @@ def test_adapters_change_nothing_at_first_and_merge():
     tau = jnp.full(1, 0.5)
     flow = jax.jit(lambda p: velocity(model, p)(z, tau, conditions))
     single = jax.jit(lambda p: velocity(plain, p)(z, tau, conditions))
-    fresh = add_adapters(model, params, jax.random.key(2))
+    fresh = complete(model, params, jax.random.key(2))
     assert sum(".lora_" in name for name in named(fresh)) == 2 * (4 + 4 + 2)
     np.testing.assert_array_equal(flow(fresh), single(params))
     for name, x in named(merge_adapters(fresh)).items():

@@ -1,0 +1,50 @@
+"""What tokens learn of flow times and cameras, as numbers."""
+
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, Float
+
+from full4d_jax.models.block import CAMERA_CHANNELS
+
+TIME_CHANNELS = 256
+
+
+def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
+    """Wan's embedding of the flow time: cosines, then sines, of 1000 tau."""
+    half = TIME_CHANNELS // 2
+    # In double precision, since 1000 tau magnifies their errors.
+    frequencies = (10000.0 ** (-np.arange(half) / half)).astype(np.float32)
+    angles = 1000.0 * tau[..., None] * frequencies.reshape((1,) * tau.ndim + (-1,))
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
+
+
+def camera_vectors(
+    world_to_camera: Float[Array, "b v t 4 4"], intrinsics: Float[Array, "b v 3 3"]
+) -> Float[Array, "b v t 16"]:
+    """[R | t] row by row, then fx, fy, cx, cy in units of the image size."""
+    pose = rearrange(world_to_camera[..., :3, :], "b v t i j -> b v t (i j)")
+    lens = jnp.stack([intrinsics[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))], -1)
+    lens = jnp.broadcast_to(lens[:, :, None], (*pose.shape[:3], 4))
+    vectors = jnp.concatenate([pose, lens], -1)
+    assert vectors.shape[-1] == CAMERA_CHANNELS
+    return vectors
+
+
+def plucker_rays(
+    world_to_camera: Float[Array, "b v t 4 4"],
+    intrinsics: Float[Array, "b v 3 3"],
+    rows: int,
+    columns: int,
+) -> Float[Array, "b v t s 6"]:
+    """Direction and moment of the ray through every token's centre, world frame."""
+    y, x = np.meshgrid(
+        (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"
+    )
+    points = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3).astype(np.float32)
+    rotation, shift = world_to_camera[..., :3, :3], world_to_camera[..., :3, 3]
+    local = jnp.einsum("bvij,sj->bvsi", jnp.linalg.inv(intrinsics), points)
+    rays = jnp.einsum("bvtij,bvsi->bvtsj", rotation, local)
+    rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)
+    center = -jnp.einsum("bvtij,bvti->bvtj", rotation, shift)[:, :, :, None]
+    return jnp.concatenate([rays, jnp.cross(jnp.broadcast_to(center, rays.shape), rays)], -1)

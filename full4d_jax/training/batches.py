@@ -1,0 +1,104 @@
+"""Where the clips of a training run come from: rendered scenes, and planar warps of videos."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import av
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from full4d_jax.batch import Batch, procedural_batch
+from full4d_jax.config import Config, DataConfig
+from full4d_jax.errors import InputError
+from full4d_jax.pseudo_grid import MARGIN, pseudo_grid
+from full4d_jax.video import DEFAULT_FPS, read_video
+from input_pipeline.loader import make_loader
+
+SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+
+
+def training_batches(config: Config, start: int) -> Iterator[Batch]:
+    """Batches from step `start` on, in random order of scenes and videos.
+
+    A share `config.data.pseudo` of each batch is planar warps, of the videos in
+    `config.data.videos` or else of rendered ones.
+
+    Raises:
+      InputError: no videos are there.
+    """
+    data, batch, seed = config.data, config.training.batch, config.seed
+    make = partial(make_loader, seed=seed, start_step=start)
+    indices = make(range(data.scenes), batch_size=batch)
+    warped = round(data.pseudo * batch)
+    if not warped:
+        return map(jax.jit(lambda index: procedural_batch(index, data)), indices)
+    key = jax.random.key(seed)
+    if not data.videos:
+        return map(jax.jit(lambda index: _mixed(key, index, warped, data, None)), indices)
+    read = partial(_random_window, data=data)
+    videos = make(find_videos(data.videos), batch_size=warped, transform=read)
+    mix = jax.jit(lambda index, clips: _mixed(key, index, warped, data, clips))
+    return map(mix, indices, videos)
+
+
+def find_videos(folder: str) -> list[Path]:
+    """The videos in a folder and below.
+
+    Raises:
+      InputError: there are none.
+    """
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        expected, do = f"files that end in {', '.join(SUFFIXES)}", "change --data.videos"
+        raise InputError("data.videos", folder, "no videos", expected, do)
+    return found
+
+
+def _mixed(
+    key,
+    indices: Int[Array, "b"],
+    warped: int,
+    data: DataConfig,
+    videos: UInt8[Array, "p t H W 3"] | None,
+) -> Batch:
+    """Rendered grids and `warped` warps, shuffled."""
+    rendered, rest = procedural_batch(indices[warped:], data), indices[:warped]
+    if videos is None:
+        row = replace(data, views=1, height=_larger(data.height), width=_larger(data.width))
+        clips = procedural_batch(rest, row).frames[:, 0]
+    else:
+        clips = videos.astype(jnp.float32) / 127.5 - 1
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rest)
+    warp = partial(pseudo_grid, views=data.views, height=data.height, width=data.width)
+    warps = Batch(jax.vmap(warp)(keys, clips), *_no_cameras(warped, data))
+    order = jax.random.permutation(jax.random.fold_in(key, indices[0]), len(indices))
+    return jax.tree.map(lambda *x: jnp.concatenate(x)[order], rendered, warps)
+
+
+def _no_cameras(count: int, data: DataConfig):
+    """Depth unknown, and cameras that say nothing."""
+    eye = jnp.eye(4)[None, None, None]
+    return (
+        jnp.zeros((count, data.frames, data.height, data.width)),
+        jnp.broadcast_to(eye[0, ..., :3, :3], (count, data.views, 3, 3)),
+        jnp.broadcast_to(eye, (count, data.views, data.frames, 4, 4)),
+    )
+
+
+def _larger(side: int) -> int:
+    return round(MARGIN * side)
+
+
+def _random_window(
+    path: Path, generator: np.random.Generator, data: DataConfig
+) -> Float[np.ndarray, "t H W 3"]:
+    """Frames of a video from a random moment on."""
+    with av.open(str(path)) as container:
+        duration = (container.duration or 0) / av.time_base
+    last = max(0.0, duration - data.frames / DEFAULT_FPS)
+    size = {"height": _larger(data.height), "width": _larger(data.width)}
+    return read_video(path, **size, frames=data.frames, start=last * generator.random()).frames

@@ -1,0 +1,48 @@
+"""Where a training run starts: from random parameters, or from a checkpoint that may lack some."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import cast
+
+import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import PRNGKeyArray
+
+from full4d_jax.config import ModelConfig
+from full4d_jax.models.conditions import Params
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.lora import without_adapters
+from full4d_jax.models.wan_names import SYNCHRONIZATION
+from full4d_jax.models.weights import load_params
+
+
+def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Params:
+    """Parameters of a checkpoint, completed where the model has more than the checkpoint's.
+
+    Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint is that
+    of a single stream.
+
+    Raises:
+      InputError: no such file, or its other names or shapes are not the model's.
+    """
+    found, _ = load_params(checkpoint)
+    plain = without_adapters(model)
+    if not any(name.startswith(SYNCHRONIZATION) for name in flatten_dict(found, sep=".")):
+        plain = dataclasses.replace(plain, attention="fused")
+    like = jax.eval_shape(functools.partial(init_params, plain), key)
+    params, _ = load_params(checkpoint, like)
+    return complete(model, params, key)
+
+
+def complete(model: ModelConfig, params: Params, key: PRNGKeyArray) -> Params:
+    """The parameters, with fresh ones of `model` under all names that they lack."""
+    flat = cast(Params, flatten_dict(params, sep="."))
+    return cast(Params, unflatten_dict(_fresh(model, frozenset(flat), key) | flat, sep="."))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _fresh(model: ModelConfig, known: frozenset[str], key: PRNGKeyArray) -> Params:
+    """Compiled, so that parameters that are known already are never made."""
+    flat = cast(Params, flatten_dict(init_params(model, key), sep="."))
+    return {name: x for name, x in flat.items() if name not in known}

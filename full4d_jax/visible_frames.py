@@ -1,0 +1,86 @@
+"""A grid of which some frames are given: 4Real-Video's task, without projection or poses.
+
+Any subset may be visible: a fixed-view video is the first row (view 0), a freeze-time video the
+first column (t = 0), and both together are what the paper starts from.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from full4d_jax.models.conditions import Conditions, Latents
+
+# Of the training clips: both videos, the row, the column, scattered frames.
+SHARES = np.array([0.5, 0.1, 0.1, 0.3], np.float32)
+
+
+def row_and_column(views: int, frames: int) -> Bool[np.ndarray, "v t"]:
+    """The first row and the first column; of a single video its first frame."""
+    view, time = np.indices((views, frames))
+    if min(views, frames) == 1:
+        return (view == 0) & (time == 0)
+    return (view == 0) | (time == 0)
+
+
+def draw_visible(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t"]:
+    """A subset for training: never empty, and never the whole grid of more than one frame."""
+    kind_key, share_key, frame_key, first_key = jax.random.split(key, 4)
+    both = row_and_column(views, frames)
+    # The first row of a single row is all of it, and so for columns.
+    row = np.indices(both.shape)[0] == 0 if views > 1 else both
+    column = np.indices(both.shape)[1] == 0 if frames > 1 else both
+    drawn = jax.random.uniform(frame_key, both.shape)
+    share = jax.random.uniform(share_key, minval=0.05, maxval=0.6)
+    order = jnp.argsort(drawn.reshape(-1))
+    scattered = (drawn < share).reshape(-1).at[order[0]].set(True).at[order[-1]].set(False)
+    kinds = jnp.stack([both, row, column, scattered.reshape(both.shape)])
+    return kinds[jax.random.choice(kind_key, len(SHARES), p=SHARES)]
+
+
+def nearest_visible(visible: Bool[Array, "v t"]) -> Int[Array, "v t"]:
+    """The visible frame with the fewest steps to each frame, as v * frames + t.
+
+    Of equally near ones one in the own view is preferred, else the first.
+    """
+    views, frames = visible.shape
+    view, time = (x.reshape(-1) for x in np.indices((views, frames)))
+    steps = np.abs(view[:, None] - view) + np.abs(time[:, None] - time)
+    steps = steps + 0.5 * (view[:, None] != view)
+    nearest = jnp.where(visible.reshape(1, -1), steps, np.inf).argmin(-1)
+    return nearest.reshape(views, frames)
+
+
+def copy_nearest(
+    grid: Float[Array, "v t h w c"], visible: Bool[Array, "v t"]
+) -> Float[Array, "v t h w c"]:
+    """Every frame replaced by the nearest visible one."""
+    return rearrange(grid, "v t h w c -> (v t) h w c")[nearest_visible(visible)]
+
+
+def visible_conditions(
+    latents: Latents,
+    visible: Bool[Array, "b v t"],
+    intrinsics: Float[Array, "b v 3 3"],
+    world_to_camera: Float[Array, "b v t 4 4"],
+) -> Conditions:
+    """Conditions of grids whose visible frames are taken from `latents` (others are not read).
+
+    Args:
+      latents: (b v t h w c).
+      visible: at least one frame of each grid.
+      intrinsics: in units of the image's width and height; read by models with cameras only.
+      world_to_camera: of all frames, at the latents' frame rate; the same.
+    """
+    none = latents[:, :, :0]
+    mask = jnp.broadcast_to(visible[..., None, None], latents.shape[:-1]).astype(latents.dtype)
+    return Conditions(
+        projection=none,
+        base=jax.vmap(copy_nearest)(latents, visible),
+        mask=mask,
+        disparity=none[..., 0],
+        world_to_camera=world_to_camera,
+        intrinsics=intrinsics,
+        visible=visible,
+    )
