@@ -19,6 +19,7 @@ nearest visible frame (`flow`).
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +136,7 @@ class MultiViewDiT(nnx.Module):
 
         # Only the generated frames leave: targets come after the source and before the projection.
         views, heads = latents.shape[1], []
-        streams: Sequence[jax.Array] = x if is_two_stream else (x,)
+        streams: Sequence[Any] = x if is_two_stream else (x,)
         contexts = axes if is_two_stream else ALL
         for stream, axis in zip(streams, contexts, strict=True):
             moment = (time + self._context(time, axis))[:, -views:, :frames]
