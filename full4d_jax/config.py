@@ -6,12 +6,12 @@ docstring is the lab notebook. Nothing here imports jax, so that `--help` is qui
 
 import dataclasses
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
-from full4d_jax.bounds import ALL_SCENES, BOUNDS
+from full4d_jax.bounds import ALL_SCENES
 from full4d_jax.codec_config import strides_of
+from full4d_jax.config_check import check_fields, require
 from full4d_jax.errors import InputError
 
 
@@ -243,71 +243,37 @@ def check_config(config: Any) -> None:
     Raises:
       InputError: naming the field.
     """
-    for name, value, kind in _fields(config):
-        values = _flat(value)
-        if name in BOUNDS:
-            fits = bool(values) and all(BOUNDS[name].holds(x) for x in values)
-            _require(name, value, fits, BOUNDS[name].words)
-        elif choices := _choices(kind):
-            _require(name, value, all(x in choices for x in values), f"one of {', '.join(choices)}")
-        else:
-            _require(name, value, isinstance(value, kind), f"a value of type {kind.__name__}")
+    check_fields(config)
     model, data = config.model, config.data
     if isinstance(config, Config):
         even = f"a number whose double divides model.width, {model.width}"
-        _require("model.heads", model.heads, model.width % (2 * model.heads) == 0, even)
+        require("model.heads", model.heads, model.width % (2 * model.heads) == 0, even)
         strides = strides_of(model.codec, model.codec_stride)
         fits = model.codec_stride == strides.pixels
         expected = f"{strides.pixels} with {model.codec}"
-        _require("model.codec_stride", model.codec_stride, fits, expected)
+        require("model.codec_stride", model.codec_stride, fits, expected)
         fits = (data.frames - 1) % strides.frames == 0
         expected = f"1 + a multiple of {strides.frames} with {model.codec}"
-        _require("data.frames", data.frames, fits, expected)
+        require("data.frames", data.frames, fits, expected)
         fits = (config.optimizer.trainable == "lora") == (model.lora_rank > 0)
         both = "a rank above 0 with --optimizer.trainable lora, and 0 without"
-        _require("model.lora_rank", model.lora_rank, fits, both)
+        require("model.lora_rank", model.lora_rank, fits, both)
         if "prope" in model.cameras:
             eights = f"a divisor of model.width, {model.width}, into eights (cameras has prope)"
             fits = model.width % (8 * model.heads) == 0
-            _require("model.heads", model.heads, fits, eights)
+            require("model.heads", model.heads, fits, eights)
         side = model.patch * model.codec_stride
         for name, value in (("data.height", data.height), ("data.width", data.width)):
-            _require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
+            require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
     else:
         trainable = config.optimizer.trainable
-        _require("optimizer.trainable", trainable, trainable == "all", "all, for this network")
-        _require("model.widths", model.widths, len(model.widths) == 3, "three numbers")
+        require("optimizer.trainable", trainable, trainable == "all", "all, for this network")
+        require("model.widths", model.widths, len(model.widths) == 3, "three numbers")
         divides = f"a number that divides the last of model.widths, {model.widths[-1]}"
-        _require("model.heads", model.heads, model.widths[-1] % model.heads == 0, divides)
+        require("model.heads", model.heads, model.widths[-1] % model.heads == 0, divides)
         for name, sizes in (("data.early_sizes", data.early_sizes), ("data.sizes", data.sizes)):
             fits = all(isinstance(x, tuple) and len(x) == 2 and x[1] % 8 == 0 for x in sizes)
-            _require(name, sizes, fits, "pairs of which the second is a multiple of 8")
-
-
-def _fields(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name, value and type of everything in nested dataclasses."""
-    for field in dataclasses.fields(config):
-        name, value = prefix + field.name, getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _fields(value, f"{name}.")
-        else:
-            yield name, value, field.type
-
-
-def _flat(value: Any) -> list[Any]:
-    return [x for item in value for x in _flat(item)] if isinstance(value, tuple) else [value]
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    """The words of a Literal or of a tuple of Literals; of other types none."""
-    words = tuple(word for part in get_args(kind) for word in (get_args(part) or (part,)))
-    return tuple(word for word in words if isinstance(word, str))
-
-
-def _require(name: str, value: Any, fits: bool, expected: str) -> None:
-    if not fits:
-        do = f"change it in CONFIG or with --{name}"
-        raise InputError("config", name, repr(value), expected, do)
+            require(name, sizes, fits, "pairs of which the second is a multiple of 8")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
