@@ -265,6 +265,7 @@ def check_config(config: Any) -> None:
         side = model.patch * model.codec_stride
         for name, value in (("data.height", data.height), ("data.width", data.width)):
             require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
+        _check_modes(config)
     else:
         trainable = config.optimizer.trainable
         require("optimizer.trainable", trainable, trainable == "all", "all, for this network")
@@ -274,6 +275,29 @@ def check_config(config: Any) -> None:
         for name, sizes in (("data.early_sizes", data.early_sizes), ("data.sizes", data.sizes)):
             fits = all(isinstance(x, tuple) and len(x) == 2 and x[1] % 8 == 0 for x in sizes)
             require(name, sizes, fits, "pairs of which the second is a multiple of 8")
+
+
+def _check_modes(config: Config) -> None:
+    """What goes together: projection, attention, what is trained, and on what."""
+    model, data, trainable = config.model, config.data, config.optimizer.trainable
+    is_split = model.attention not in ("fused", "full")
+    is_two_stream = model.attention.startswith("two_stream")
+    first_frame = model.first_frame and model.projection != "frames"
+    require("model.first_frame", True, not first_frame, "False without projection as frames")
+    fits = is_two_stream or trainable != "synchronization"
+    require("optimizer.trainable", trainable, fits, "what the model has: it has one stream")
+    if model.projection != "none":
+        for name, value in (("lines", data.lines), ("pseudo", data.pseudo)):
+            require(f"data.{name}", value, not value, "none of it with a projection")
+        require("model.attention", model.attention, not is_split, "fused or full with a projection")
+    else:
+        none = "none without a projection: frames are given, not cameras"
+        require("model.cameras", model.cameras, not model.cameras, none)
+        warped = round(data.pseudo * config.training.batch)
+        at_least = f"0, or a share that is one of the {config.training.batch} clips of a batch"
+        require("data.pseudo", data.pseudo, warped > 0 or data.pseudo == 0, at_least)
+    needs = "nothing without a share --data.pseudo"
+    require("data.videos", data.videos, not data.videos or data.pseudo > 0, needs)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

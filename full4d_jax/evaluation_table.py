@@ -189,40 +189,41 @@ def heading(metric: str) -> str:
 def _means(scores: Scores, rows: Sequence[Row]) -> str:
     lines = [
         [row.name, row.depth]
-        + [_cell(estimate(column), d) for column, d in zip(scores[row].T, DIGITS, strict=True)]
+        + [table_cell(estimate(column), d) for column, d in zip(scores[row].T, DIGITS, strict=True)]
         for row in rows
     ]
-    return _grid(["row", "depth", *HEADINGS], lines)
+    return text_table(["row", "depth", *HEADINGS], lines)
 
 
 def _differences(scores: Scores, rows: Sequence[Row]) -> str:
     lines = [
         [f"{row.name} − {baseline.name}", row.depth]
         + [
-            _cell(paired(scores, row, baseline, metric), digits, sign="+")
+            table_cell(paired(scores, row, baseline, metric), digits, sign="+")
             for metric, digits in zip(METRICS, DIGITS, strict=True)
         ]
         for row, baseline in comparisons(rows)
     ]
-    return _grid(["difference", "depth", *HEADINGS], lines) if lines else ""
+    return text_table(["difference", "depth", *HEADINGS], lines) if lines else ""
 
 
 def _verdict(gate: Gate) -> str:
     word = "passes" if gate.passed else "FAILS"
-    found = _cell(gate.found, 3, sign="+")
+    found = table_cell(gate.found, 3, sign="+")
     return (
         f"- **{word}** {gate.what}: {found}, wanted {gate.bound:+.2f} ({gate.found.count} scenes)"
     )
 
 
-def _cell(value: Estimate, digits: int, sign: str = "") -> str:
+def table_cell(value: Estimate, digits: int, sign: str = "") -> str:
+    """Mean ± standard error as text, with a dash for none; `sign` is "+" for differences."""
     if not value.count:
         return "–"
     text = f"{value.mean:{sign}.{digits}f}"
     return text if math.isnan(value.error) else f"{text} ± {value.error:.{digits}f}"
 
 
-def _grid(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def text_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose source lines up too, for the terminal."""
     widths = [max(len(line[i]) for line in (headings, *lines)) for i in range(len(headings))]
     rows = [headings, ["-" * width for width in widths], *lines]

@@ -1,6 +1,6 @@
 """What `run`, `sample`, `lift` and `render` take beside the config, as options."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +34,10 @@ class Shot:
     """How far a preset path goes to the sides, degrees."""
     elevation: float = 8.0
     """How far ring and spiral go up and down, degrees."""
+    fixed_view: Path | None = None
+    """Without poses (configs/four_real.py): a video whose camera stands still, the first row."""
+    freeze_time: Path | None = None
+    """Without poses: a video of the same scene, frozen, from a moving camera, the first column."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,25 @@ class Look:
     """How far that path goes to the sides, degrees."""
     export_ply: int = 0
     """Write this many instants of the scene as 3DGS files, ply/0000.ply and so on."""
+
+
+GRID_OPTIONS = ("fixed_view", "freeze_time")
+SHARED_OPTIONS = ("scene", "start", "fps", "checkpoint")
+
+
+def check_task(projection: str, shot: Shot) -> None:
+    """Refuse options that a model with or without poses would not read.
+
+    Raises:
+      InputError: naming the option.
+    """
+    for field in fields(shot):
+        name, value = field.name, getattr(shot, field.name)
+        fits = name in SHARED_OPTIONS or (name in GRID_OPTIONS) == (projection == "none")
+        if not fits and value != field.default:
+            expected = f"none, with model.projection = {projection}"
+            do = "leave it out, or give another CONFIG"
+            raise InputError("option", f"--{name}", value, expected, do)
 
 
 def check(shot: Shot, look: Look) -> None:

@@ -7,7 +7,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.camera_paths import Preset, directions
@@ -18,6 +18,7 @@ from gaussians import Camera, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 
 RENDER_FPS = 24
+GIVEN = (240, 130, 20)  # border of frames that were not generated
 SHORTEST = 3.0  # seconds that grid.mp4 lasts at least, there and back
 
 
@@ -31,12 +32,7 @@ def write_grid(
 ) -> None:
     """`grid.mp4`, all views side by side, there and back; `grid.png`, a sheet of what made them."""
     height, width = frames.shape[2:4]
-    beside = np.concatenate(list(frames), axis=2)
-    scale = max(1, round(256 / height))
-    large = [enlarge(picture, scale) for picture in beside]
-    turn = large + large[-2:0:-1]
-    repeats = max(1, round(SHORTEST * fps / len(turn)))
-    write_video(folder / "grid.mp4", np.stack(turn * repeats), fps)
+    write_side_by_side(folder / "grid.mp4", frames, fps)
     rows = ["source"]
     pictures = [frames[0]]
     for view in range(1, len(frames)):
@@ -50,6 +46,37 @@ def write_grid(
         aside=frustums(intrinsics, world_to_camera, height=height, width=width),
     )
     save_picture(folder / "grid.png", sheet)
+
+
+def write_filled_grid(
+    folder: Path,
+    frames: UInt8[ndarray, "v t h w 3"],
+    visible: Bool[ndarray, "v t"],
+    fps: float,
+) -> None:
+    """`grid.mp4`, and `grid.png`, in which a frame is drawn around what was given."""
+    write_side_by_side(folder / "grid.mp4", frames, fps)
+    pictures = np.stack([[enlarge(x, 2) for x in row] for row in frames])
+    for view, time in np.argwhere(visible):
+        height, width = pictures.shape[2:4]
+        cv2.rectangle(pictures[view, time], (0, 0), (width - 1, height - 1), GIVEN, thickness=6)
+    sheet = contact_sheet(
+        pictures,
+        rows=[f"view {view}" for view in range(len(frames))],
+        columns=[f"{i / fps:.2f} s" for i in range(frames.shape[1])],
+        title="given frames have an orange border, the others were generated",
+    )
+    save_picture(folder / "grid.png", sheet)
+
+
+def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:
+    """A video of all views beside each other, there and back."""
+    beside = np.concatenate(list(frames), axis=2)
+    scale = max(1, round(256 / frames.shape[2]))
+    large = [enlarge(picture, scale) for picture in beside]
+    turn = large + large[-2:0:-1]
+    repeats = max(1, round(SHORTEST * fps / len(turn)))
+    write_video(path, np.stack(turn * repeats), fps)
 
 
 def write_renders(

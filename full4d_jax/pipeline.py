@@ -6,15 +6,10 @@
 stage keeps what it made (see `stages`), so any of them continues where the last run ended.
 """
 
-import importlib.metadata
 import json
-import os
-import platform
-import resource
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +23,9 @@ from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
 from full4d_jax.errors import InputError
 from full4d_jax.generation import check_size, generate_grid, load_prior, prior_path, trained_range
+from full4d_jax.job import Job, write_report
 from full4d_jax.models.codecs import codec_weights
-from full4d_jax.options import Look, Shot, check
+from full4d_jax.options import Look, Shot, check, check_task
 from full4d_jax.partial_fit import PartialFit
 from full4d_jax.pictures import to_uint8
 from full4d_jax.progress import Progress
@@ -39,25 +35,6 @@ from full4d_jax.text import load_text
 from gaussians import FormatError, save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
-PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "viser", "av")
-
-
-@dataclass
-class Job:
-    """One command at work in one output folder.
-
-    stages: the folder and its finished stages.
-    started: `time.perf_counter()` at the start.
-    """
-
-    stages: Stages
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a person must know about the stages, one sentence each."""
-        texts = [str(arrays.get("warning", "")) for arrays in self.stages.arrays.values()]
-        return [text for text in texts if text]
 
 
 def run(
@@ -89,21 +66,21 @@ def run(
     if video is not None:
         shot = replace(shot, video=Path(video))
     check(shot, look)
-    check_config(config)
+    _check_posed(config, shot)
     job = Job(Stages(open_folder(out)))
     _sample(job, config, shot)
     _lift(job, config, shot.checkpoint)
     _render(job, look)
-    return _report(job, "run", to_dict(config), shot=shot, look=look)
+    return write_report(job, "run", to_dict(config), shot=shot, look=look)
 
 
 def sample(config: Config, out: str | Path, shot: Shot) -> Path:
     """The grid of views only; arguments, result and errors as in `run`."""
     check(shot, Look())
-    check_config(config)
+    _check_posed(config, shot)
     job = Job(Stages(open_folder(out)))
     _sample(job, config, shot)
-    return _report(job, "sample", to_dict(config), shot=shot)
+    return write_report(job, "sample", to_dict(config), shot=shot)
 
 
 def lift(
@@ -128,10 +105,10 @@ def lift(
         sampled = json.loads((Path(out) / "config.json").read_text())
         open_folder(out)
         _lift(job, config, checkpoint)
-        return _report(job, "lift", {**sampled, "lift": to_dict(config)["lift"]})
+        return write_report(job, "lift", {**sampled, "lift": to_dict(config)["lift"]})
     take_capture(job.stages, capture)
     _lift(job, config, checkpoint)
-    return _report(job, "lift", to_dict(config))
+    return write_report(job, "lift", to_dict(config))
 
 
 def render(out: str | Path, look: Look) -> Path:
@@ -143,7 +120,16 @@ def render(out: str | Path, look: Look) -> Path:
     job.stages.finished("scene", "lift")
     open_folder(out)
     _render(job, look)
-    return _report(job, "render", None, look=look)
+    return write_report(job, "render", None, look=look)
+
+
+def _check_posed(config: Config, shot: Shot) -> None:
+    """Whether the config is sound, and its model's grids have cameras that a scene needs."""
+    check_config(config)
+    check_task(config.model.projection, shot)
+    if config.model.projection == "none":
+        do = "fill grids without poses with full4d sample"
+        raise InputError("config", "model.projection", "none", "frames or channels", do)
 
 
 def _sample(job: Job, config: Config, shot: Shot) -> None:
@@ -268,28 +254,3 @@ def _render(job: Job, look: Look) -> None:
         except FormatError as error:
             do = "move what is there away"
             raise InputError(error.field, error.path, error.found, error.expected, do) from None
-
-
-def _report(job: Job, command: str, config: dict[str, Any] | None, **options: Any) -> Path:
-    """Write report.json, what was done, how long it took and with what; and config.json, if any."""
-    folder = job.stages.folder
-    report = {
-        "command": command,
-        "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
-        "seconds_in_all": round(time.perf_counter() - job.started, 2),
-        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "warnings": job.warnings,
-        "source": str(job.stages.arrays["source"]["note"]),
-        "options": {name: asdict(value) for name, value in options.items()},
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "machine": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.platform()}",
-    }
-    for name, content in (("report", report), ("config", config)):
-        if content is not None:
-            text = json.dumps(content, indent=2, default=str)
-            (folder / f"{name}.json").write_text(text + "\n")
-    made = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
-    job.stages.say(f"{folder}: {made}")
-    if (folder / "scene.html").exists():
-        job.stages.say(f"open {folder / 'scene.html'} in a browser")
-    return folder

