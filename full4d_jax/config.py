@@ -44,6 +44,9 @@ class ModelConfig:
     )
     """Who sees whom: one softmax over own view and own instant, everything, or the same layer along
     each axis, in turn or in two streams (docs/attention.md)."""
+    mask_terms: tuple[Literal["view", "time", "half"], ...] = ("view", "time", "half")
+    """Of fused attention: own view, own instant, the input video at it. Ablations, which are slow,
+    leave some out."""
     first_frame: bool = False
     """The source's first latent frame is given clean at flow time 0 (Wan2.2-TI2V)."""
     cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")
@@ -284,6 +287,8 @@ def _check_modes(config: Config) -> None:
     is_two_stream = model.attention.startswith("two_stream")
     first_frame = model.first_frame and model.projection != "frames"
     require("model.first_frame", True, not first_frame, "False without projection as frames")
+    fits = len(model.mask_terms) == 3 or model.attention == "fused"
+    require("model.mask_terms", model.mask_terms, fits, "all three unless attention is fused")
     fits = is_two_stream or trainable != "synchronization"
     require("optimizer.trainable", trainable, fits, "what the model has: it has one stream")
     if model.projection != "none":

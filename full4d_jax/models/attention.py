@@ -12,31 +12,45 @@ oracle that applies it as a mask; `fused_attention` computes what is allowed, ea
 own way: `attention_merged`, `attention_concatenated`, `attention_splash` (docs/attention.md).
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
+TERMS = ("view", "time", "half")
 SOURCE = 0  # index of the source view
 Tokens = Float[Array, "b v t s k d"]
 
 
-def allowed_frames(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, "v t v t"]:
-    """Which frame (last two axes) may be read by which frame (first two)."""
+def allowed_frames(
+    views: int, frames: int, cross_half: bool, terms: Sequence[str] = TERMS
+) -> Bool[np.ndarray, "v t v t"]:
+    """Which frame (last two axes) may be read by which frame (first two).
+
+    A frame always reads itself; ablations leave out some of the three `terms`.
+    """
     view, time = np.indices((views, frames))
     vi, ti = view[:, :, None, None], time[:, :, None, None]
-    allowed = (vi == view) | (ti == time)
-    if cross_half:
+    allowed = (vi == view) & (ti == time)
+    if "view" in terms:
+        allowed = allowed | (vi == view)
+    if "time" in terms:
+        allowed = allowed | (ti == time)
+    if cross_half and "half" in terms:
         half = frames // 2
         allowed = allowed | ((ti < half) & (time == ti + half) & (view == SOURCE))
     return allowed
 
 
-def dense_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
+def dense_attention(
+    q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, terms: Sequence[str] = TERMS
+) -> Tokens:
     """The definition, with all pairs computed and the forbidden ones masked. Slow."""
     _, views, frames, tokens, _, width = q.shape
-    mask = allowed_frames(views, frames, cross_half).reshape(views * frames, -1)
+    mask = allowed_frames(views, frames, cross_half, terms).reshape(views * frames, -1)
     mask = np.repeat(np.repeat(mask, tokens, 0), tokens, 1)
     flat = [rearrange(x, "b v t s k d -> b k (v t s) d") for x in (q, k, v)]
     logits = jnp.einsum("bknd,bkmd->bknm", *flat[:2], preferred_element_type=jnp.float32)

@@ -17,7 +17,13 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.attention import Tokens, full_attention, fused_attention
+from full4d_jax.models.attention import (
+    TERMS,
+    Tokens,
+    dense_attention,
+    full_attention,
+    fused_attention,
+)
 from full4d_jax.models.prope import Transforms, prope
 from full4d_jax.models.rope import rotate
 from full4d_jax.models.two_streams import Synchronization
@@ -107,6 +113,7 @@ class Block(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
         self.attends_to_all = config.attention == "full"
+        self.terms = config.mask_terms
         self.modulation = nnx.Param(jnp.zeros((6, d)))
         self.attention = Attention(config, rngs)
         if "linear" in config.cameras:
@@ -150,6 +157,8 @@ class Block(nnx.Module):
         def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
             if self.attends_to_all:
                 return full_attention(q, k, v)
+            if set(self.terms) != set(TERMS):  # only ablations pay for a dense mask
+                return dense_attention(q, k, v, cross_half=inputs.cross_half, terms=self.terms)
             return fused_attention(q, k, v, cross_half=inputs.cross_half)
 
         cameras = inputs.transforms
