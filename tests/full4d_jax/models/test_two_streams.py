@@ -1,0 +1,155 @@
+"""Two streams, sequential and full attention against the single-video network they are made of."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from einops import rearrange
+
+from full4d_jax.config import ModelConfig
+from full4d_jax.models.attention import full_attention
+from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.training.start import complete
+
+FUSED = ModelConfig(
+    width=16,
+    heads=2,
+    layers=2,
+    ffn=16,
+    patch=4,
+    refiner=0,
+    projection="none",
+    prediction="velocity",
+    cameras=(),
+    rope_folds_views=True,
+)
+VIEWS, TIMES = 3, 4
+
+
+def of(attention: str, **changes) -> ModelConfig:
+    return dataclasses.replace(FUSED, attention=attention, **changes)
+
+
+def random_params(model: ModelConfig, seed: int = 0):
+    """Of which none is zero."""
+    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(seed)))
+    rng = np.random.default_rng(seed)
+    noisy = [x + 0.2 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
+    return jax.tree.unflatten(tree, noisy)
+
+
+def grid(views: int = VIEWS, times: int = TIMES, batch: int = 2):
+    z = np.random.default_rng(1).normal(size=(batch, views, times, 8, 8, 3))
+    return jnp.asarray(z, jnp.float32)
+
+
+def conditions(z) -> Conditions:
+    batch, views, times = z.shape[:3]
+    none = z[:, :, :0]
+    return Conditions(
+        projection=none,
+        base=jnp.zeros_like(z),
+        mask=jnp.zeros(z.shape[:-1]),
+        disparity=none[..., 0],
+        world_to_camera=jnp.broadcast_to(jnp.eye(4), (batch, views, times, 4, 4)),
+        intrinsics=jnp.broadcast_to(jnp.eye(3), (batch, views, 3, 3)),
+    )
+
+
+def run(model, params, z, tau=0.7):
+    apply = jax.jit(velocity(model, params))
+    return np.asarray(apply(z, jnp.full((len(z),), tau), conditions(z)))
+
+
+def test_soft_starts_as_the_base_on_every_row_and_column():
+    base = random_params(FUSED)
+    model = of("two_stream_soft")
+    found = run(model, complete(model, base, jax.random.key(5)), grid())
+    rows = run(FUSED, base, rearrange(grid(), "b v t ... -> (b v) 1 t ..."))
+    columns = run(FUSED, base, rearrange(grid(), "b v t ... -> (b t) v 1 ..."))
+    rows = rearrange(rows, "(b v) 1 t ... -> b v t ...", v=VIEWS)
+    columns = rearrange(columns, "(b t) v 1 ... -> b v t ...", t=TIMES)
+    assert np.abs(rows - columns).max() > 0.1
+    np.testing.assert_allclose(found, (rows + columns) / 2, atol=2e-5)
+
+
+def test_hard_starts_as_the_mean_of_the_streams():
+    model = of("two_stream_hard", layers=1)
+    base = random_params(of("fused", layers=1))
+    one = run(model, complete(model, base, jax.random.key(5)), grid())
+    # With equal contexts both heads read the same tokens; the mean of the streams went in.
+    params = complete(model, base, jax.random.key(5))
+    params["context"] = jnp.broadcast_to(params["context"].mean(0), params["context"].shape)
+    equal = run(model, params, grid())
+    assert np.abs(one - equal).max() > 1e-3
+    mix = params["blocks"]["synchronization"]["mix"]
+    np.testing.assert_array_equal(mix["kernel"][0], np.concatenate([np.eye(16)] * 2) / 2)
+    # A second stream that is the first doubled would move the mean, so both must be read.
+    halved = jax.tree.map(lambda x: x, params)
+    halved["blocks"]["synchronization"]["mix"]["kernel"] = mix["kernel"].at[:, 16:].set(0.0)
+    assert np.abs(run(model, halved, grid()) - equal).max() > 1e-3
+
+
+@pytest.mark.parametrize("attention", ["two_stream_hard", "two_stream_soft"])
+def test_the_noise_level_modulates_the_synchronization(attention):
+    model = of(attention)
+    params = random_params(model)
+    silent = jax.tree.map(lambda x: x, params)
+    silent["synchronization_time"] = jax.tree.map(jnp.zeros_like, params["synchronization_time"])
+    assert np.abs(run(model, params, grid()) - run(model, silent, grid())).max() > 1e-3
+
+
+def reads(attention: str, layers: int) -> np.ndarray:
+    """Which frames (last two axes) the frame (1, 2) depends on."""
+    model = of(attention, layers=layers)
+    params = random_params(model)
+    if attention == "two_stream_soft" and layers == 1:
+        # What mixes after the only layer would hide which stream a dependence comes from.
+        params["blocks"]["synchronization"]["mix"] = jax.tree.map(
+            jnp.zeros_like, params["blocks"]["synchronization"]["mix"]
+        )
+    apply = velocity(model, params)
+
+    def one(z):
+        return (apply(z, jnp.full((1,), 0.5), conditions(z))[0, 1, 2] ** 2).sum()
+
+    gradient = jax.jit(jax.grad(one))(grid(batch=1))
+    return np.abs(np.asarray(gradient))[0].max((-3, -2, -1)) > 1e-7
+
+
+def test_who_reads_whom():
+    cross = np.zeros((VIEWS, TIMES), bool)
+    cross[1], cross[:, 2] = True, True
+    everything = np.ones_like(cross)
+    for attention, layers, expected in (
+        ("fused", 1, cross),
+        ("two_stream_soft", 1, cross),
+        ("two_stream_soft", 2, everything),
+        ("two_stream_hard", 2, everything),
+        ("sequential", 1, everything),
+        ("full", 1, everything),
+    ):
+        np.testing.assert_array_equal(reads(attention, layers), expected, err_msg=attention)
+
+
+def test_full_attention_is_plain_attention_over_all_tokens():
+    q, k, v = np.random.default_rng(0).normal(size=(3, 2, 3, 4, 5, 2, 8)).astype(np.float32)
+    flat = [rearrange(x, "b v t s k d -> b (v t s) k d") for x in (q, k, v)]
+    expected = jax.nn.dot_product_attention(*flat).reshape(q.shape)
+    np.testing.assert_allclose(full_attention(q, k, v), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("attention", ["fused", "full", "sequential", "two_stream_soft"])
+def test_contexts_tell_rows_from_columns(attention):
+    model = of(attention)
+    params = random_params(model)
+    other = params | {"context": params["context"][::-1]}
+    z = grid(VIEWS, VIEWS)
+    swapped = run(model, other, z)
+    is_mean = attention in ("fused", "full")
+    assert (np.abs(run(model, params, z) - swapped).max() < 1e-6) == is_mean
+    row = z[:, :1]
+    assert np.abs(run(model, params, row) - run(model, other, row)).max() > 1e-3
