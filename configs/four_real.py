@@ -38,5 +38,5 @@ config = Config(
         adam_learning_rate=0.0012,
         decay_share=0.7,
     ),
-    training=TrainingConfig(batch=4, steps=3000, log_every=25, checkpoint_every=200),
+    training=TrainingConfig(batch=4, steps=2600, log_every=25, checkpoint_every=200),
 )

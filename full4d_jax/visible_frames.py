@@ -40,14 +40,15 @@ def draw_visible(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t
 
 
 def nearest_visible(visible: Bool[Array, "v t"]) -> Int[Array, "v t"]:
-    """The visible frame with the fewest steps to each frame, as v * frames + t.
+    """The visible frame that shows most of each frame, as v * frames + t.
 
-    Of equally near ones one in the own view is preferred, else the first.
+    That is the nearest in time in the own view, where only what moves is wrong; else, with fewest
+    steps over views and times, one of another view.
     """
     views, frames = visible.shape
     view, time = (x.reshape(-1) for x in np.indices((views, frames)))
     steps = np.abs(view[:, None] - view) + np.abs(time[:, None] - time)
-    steps = steps + 0.5 * (view[:, None] != view)
+    steps = steps + views * frames * (view[:, None] != view)
     nearest = jnp.where(visible.reshape(1, -1), steps, np.inf).argmin(-1)
     return nearest.reshape(views, frames)
 

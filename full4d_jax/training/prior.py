@@ -12,7 +12,9 @@ from jaxtyping import UInt8
 
 from full4d_jax.batch import Batch, procedural_batch
 from full4d_jax.config import Config, to_dict
+from full4d_jax.evaluation import to_unit
 from full4d_jax.generation import generate_grid
+from full4d_jax.grid_filling import fill_grid
 from full4d_jax.models.codecs import codec_weights
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.lora import merge_adapters, without_adapters
@@ -24,6 +26,7 @@ from full4d_jax.training.resume import run_record
 from full4d_jax.training.start import start_from
 from full4d_jax.training.state import init_state, state_from_params
 from full4d_jax.training.step import train_step
+from full4d_jax.visible_frames import copy_nearest, row_and_column
 from input_pipeline.procedural import HELD_OUT_START, MAX_AZIMUTH, MAX_ELEVATION
 
 
@@ -55,7 +58,8 @@ def train_prior(config: Config, out: Path, init: Path | None) -> None:
     save_params(weights, merge_adapters(state.ema), metadata)
     about.write_text(json.dumps(summary, indent=1) + "\n")
     sheet = out / "sheet.png"
-    save_picture(sheet, held_out_sheet(config, state.ema))
+    picture = filled_sheet if config.model.projection == "none" else held_out_sheet
+    save_picture(sheet, picture(config, state.ema))
     print(f"wrote {weights}, {about.name} and {sheet.name}")
     print(f"next: full4d evaluate CONFIG --checkpoint {weights}")
 
@@ -87,4 +91,24 @@ def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.
         rows=labels,
         columns=[f"scene {i}, view {v}" for i in range(scenes) for v in range(1, data.views)],
         title=f"{config.name}: held-out procedural scenes",
+    )
+
+
+def filled_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
+    """Scenes never seen, filled from row and column: the last time of every view, and its truth."""
+    visible = row_and_column(config.data.views, config.data.frames)
+    indices = HELD_OUT_START + jnp.arange(scenes)
+    grids = jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames
+    key, cells = jax.random.key(config.seed), []
+    for frames in grids:
+        copied = copy_nearest(frames, jnp.asarray(visible))
+        rows = (frames, copied, fill_grid(config, params, frames, visible, key))
+        cells += [to_unit(x[:, -1]) for x in rows]
+    return contact_sheet(
+        to_uint8(np.stack(cells)),
+        rows=[
+            f"scene {i}: {what}" for i in range(scenes) for what in ("truth", "nearest", "prior")
+        ],
+        columns=[f"view {view}" for view in range(config.data.views)],
+        title=f"{config.name}: the last time of held-out grids; view 0 is given",
     )

@@ -65,7 +65,7 @@ def test_nearest_visible_frame():
         found = np.asarray(nearest_visible(jnp.asarray(visible)))
         for view, time in np.ndindex(4, 5):
             steps = {
-                (v, t): (abs(v - view) + abs(t - time), v != view)
+                (v, t): (v != view, abs(v - view) + abs(t - time))
                 for v, t in np.argwhere(visible).tolist()
             }
             assert divmod(int(found[view, time]), 5) == min(steps, key=lambda x: steps[x])
