@@ -1,6 +1,6 @@
 """What a learned prior must beat when the first row and column of a grid are given.
 
-Both read the freeze-time video (column) and the fixed-view video (row) only. Copying the nearest
+All read the freeze-time video (column) and the fixed-view video (row) only. Copying the nearest
 visible frame is `visible_frames.copy_nearest`.
 """
 
@@ -10,6 +10,15 @@ from jaxtyping import Float
 
 ITERATIONS = 200
 Frames = Float[np.ndarray, "v t h w 3"]
+
+
+def add_change(frames: Frames) -> Frames:
+    """The first frame of each view, plus what changed in the row; exact where nothing moves.
+
+    Args:
+      frames: a grid in [0, 1]; only its first row and column are read.
+    """
+    return np.clip(frames[:, :1] + frames[:1] - frames[:1, :1], 0, 1)
 
 
 def warp_row(frames: Frames) -> Frames:

@@ -1,7 +1,8 @@
 """Scores of grids that are filled from one row and one column, on held-out procedural scenes.
 
-Every scene gives the same rows: two baselines and the prior at several sampler settings. Scores
-pool the hidden frames of a scene, so that one scene is one sample.
+Every scene gives the same rows: baselines and the prior at several sampler settings. Scores pool
+the hidden frames of a scene, so that one scene is one sample. Scenes in which nothing moves are
+left out: there the first column is the answer.
 """
 
 import dataclasses
@@ -13,15 +14,16 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import ArrayLike, Bool, Float
 
 from full4d_jax import metrics
 from full4d_jax.batch import procedural_batch
 from full4d_jax.config import Config
+from full4d_jax.errors import InputError
 from full4d_jax.evaluation import sampler_rows, shipped_row, to_unit
 from full4d_jax.evaluation_records import append_records, missing, open_records
 from full4d_jax.evaluation_table import Estimate, estimate, table_cell, text_table
-from full4d_jax.grid_baselines import warp_row
+from full4d_jax.grid_baselines import add_change, warp_row
 from full4d_jax.grid_filling import fill_grid
 from full4d_jax.models.conditions import Params
 from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
@@ -31,6 +33,8 @@ from full4d_jax.visible_frames import copy_nearest, row_and_column
 from input_pipeline.procedural import HELD_OUT_START
 
 COPY, WARP = "copy the nearest given frame", "warp the row by a homography a view"
+CHANGE = "copy, and add what changed in the row"
+BASELINES = (COPY, CHANGE, WARP)
 SCORES = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 3), "lpips": ("LPIPS", 3)}
 SHEET_SCENES = 6
 Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
@@ -41,7 +45,8 @@ def evaluate_grids(
 ) -> dict[str, dict[str, Estimate]]:
     """Write scores.jsonl, evaluation.md, evaluation.json and grids.png; returns the means.
 
-    Running again with the same weights and settings continues.
+    Of `scenes` those count in which something moves. Running again with the same weights and
+    settings continues.
     """
     folder, distance = open_folder(out), metrics.load_lpips()
     render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
@@ -56,6 +61,9 @@ def evaluate_grids(
     with Progress("evaluate grids", len(left)) as report:
         for done, scene in enumerate(left, 1):
             frames = render(jnp.array([HELD_OUT_START + scene]))
+            if not moves(frames):
+                append_records(path, [{"group": "grids", "scene": scene, "rows": None}])
+                continue
             rows, truth = fill_rows(config, params, frames, visible, scene), to_unit(frames)
             scored = {name: score(x, truth, ~visible, distance) for name, x in rows.items()}
             append_records(path, [{"group": "grids", "scene": scene, "rows": scored}])
@@ -63,13 +71,23 @@ def evaluate_grids(
                 shown.append((scene, truth, rows))
                 save_picture(folder / "grids.png", sheet(shown, shipped_row(config.sampler)))
             report(done)
-    records = [r for r in open_records(path, mark) if r["scene"] in scenes]
+    records = [r for r in open_records(path, mark) if r["scene"] in scenes and r["rows"]]
+    if not records:
+        expected, do = "one in which something moves", "give more --scenes"
+        raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
     means, page = summarise(records, shipped_row(config.sampler))
     (folder / "evaluation.md").write_text(page)
     plain = {row: {k: v._asdict() for k, v in values.items()} for row, values in means.items()}
     (folder / "evaluation.json").write_text(json.dumps(plain, indent=1) + "\n")
     print(page)
     return means
+
+
+def moves(frames: Float[ArrayLike, "v t h w 3"]) -> bool:
+    """Whether 1 % of the pixels of a grid in [-1, 1] change by a tenth of the range or more."""
+    frames = np.asarray(frames)
+    changed = np.abs(frames - frames[:, :1]).max((1, -1)) > 0.2
+    return bool(changed.mean() >= 0.01)
 
 
 def fill_rows(
@@ -79,6 +97,7 @@ def fill_rows(
     key = jax.random.fold_in(jax.random.key(config.seed), scene)
     rows = {
         COPY: to_unit(copy_nearest(frames, jnp.asarray(visible))),
+        CHANGE: add_change(to_unit(frames)),
         WARP: warp_row(to_unit(frames)),
     }
     for name, sampler in sampler_rows(config.sampler).items():
@@ -118,7 +137,7 @@ def summarise(records: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str
             m: estimate((column(shipped, m) - column(baseline, m)) * (-1 if m == "lpips" else 1))
             for m in SCORES
         }
-        for baseline in (COPY, WARP)
+        for baseline in BASELINES
     }
     headings = [heading for heading, _ in SCORES.values()]
 
@@ -131,7 +150,7 @@ def summarise(records: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str
         return text_table([first, *headings], lines)
 
     page = (
-        f"# Hidden frames of {len(records)} held-out grids\n\n"
+        f"# Hidden frames of {len(records)} held-out grids in which something moves\n\n"
         f"The first row and the first column are given. Means over scenes ± standard error; "
         f"shipped sampler setting: {shipped}.\n\n{table('row', means)}\n\n"
         "Paired differences; positive is better, for LPIPS too.\n\n"

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.grid_baselines import warp_row
+from full4d_jax.grid_baselines import add_change, warp_row
 from full4d_jax.metrics import psnr
 from full4d_jax.pseudo_grid import CORNERS, MARGIN, pseudo_grid, warp_path
 from full4d_jax.visible_frames import copy_nearest, row_and_column
@@ -68,3 +68,9 @@ def test_pictures_that_do_not_match_keep_the_first_frame():
     grid = np.zeros((2, 2, 16, 16, 3), np.float32)
     grid[1, 0] = 1.0  # constant pictures have no correlation
     np.testing.assert_array_equal(warp_row(grid)[1, 1], grid[1, 0])
+
+
+def test_adding_the_change_is_exact_where_views_differ_by_a_constant():
+    row = np.random.default_rng(0).uniform(0.2, 0.4, (1, 3, 4, 4, 3)).astype(np.float32)
+    grid = row + np.array([0, 0.1, 0.3], np.float32).reshape(3, 1, 1, 1, 1)
+    np.testing.assert_allclose(add_change(grid), grid, atol=1e-6)
