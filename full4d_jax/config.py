@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 from full4d_jax.bounds import ALL_SCENES
 from full4d_jax.codec_config import strides_of
-from full4d_jax.config_check import check_fields, require
+from full4d_jax.config_check import check_fields, check_sampler, require
 from full4d_jax.errors import InputError
 
 
@@ -164,7 +164,15 @@ class SamplerConfig:
     shift: float = 1.0
     """Shift of the schedule, as in training."""
     guidance: float = 1.0
-    """Classifier-free guidance towards the projection; 1 is off and costs one call a step."""
+    """Classifier-free guidance towards the projection; 1 is off, others cost a call a step."""
+    text_guidance: float = 1.0
+    """The same towards `text` and away from `negative_text`."""
+    group_views: int = 0
+    """Views that the network sees at once, the source included; 0 is all (docs/attention.md)."""
+    window_frames: int = 0
+    """Latent frames that it sees at once; 0 is all."""
+    window_overlap: int = 0
+    """Of them, those that a window shares with the one before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +209,8 @@ class Config:
     """Embedding of a prompt, a file of `full4d embed_text`, for training and sampling; without
     one, models with text attend to zeros, Wan's padding (not to its empty prompt, which has one
     token)."""
+    negative_text: str = ""
+    """Another embedding, that `sampler.text_guidance` leads away from; without one, zeros."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     flow: FlowConfig = FlowConfig()
@@ -265,6 +275,7 @@ def check_config(config: Any) -> None:
             eights = f"a divisor of model.width, {model.width}, into eights (cameras has prope)"
             fits = model.width % (8 * model.heads) == 0
             require("model.heads", model.heads, fits, eights)
+        check_sampler(config)
         side = model.patch * model.codec_stride
         for name, value in (("data.height", data.height), ("data.width", data.width)):
             require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")

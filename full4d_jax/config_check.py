@@ -1,4 +1,4 @@
-"""Checks of config fields, one by one: their bounds, their choices and their types."""
+"""Checks of config fields: bounds, choices, types, and what the sampler's ask of each other."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -23,6 +23,28 @@ def check_fields(config: Any) -> None:
             require(name, value, all(x in choices for x in values), f"one of {', '.join(choices)}")
         else:
             require(name, value, isinstance(value, kind), f"a value of type {kind.__name__}")
+
+
+def check_sampler(config: Any) -> None:
+    """What the fields of the sampler ask of each other, in a `Config`.
+
+    Raises:
+      InputError: naming the field.
+    """
+    sampler, model = config.sampler, config.model
+    fits = sampler.group_views != 1
+    require("sampler.group_views", sampler.group_views, fits, "0, or the source and more views")
+    overlap, size = sampler.window_overlap, sampler.window_frames
+    fewer = f"fewer than sampler.window_frames, {size}" if size else "0 without window_frames"
+    require("sampler.window_overlap", overlap, overlap < max(size, 1), fewer)
+    guides = sampler.steps > 1 and sampler.noise > 0
+    several = "0, or several sampler.steps and sampler.noise, through which an overlap guides"
+    require("sampler.window_overlap", overlap, not overlap or guides, several)
+    fits = sampler.text_guidance == 1 or (
+        model.text_width > 0 and config.text != config.negative_text
+    )
+    texts = "1, or a model with text, and a text that is not also negative_text"
+    require("sampler.text_guidance", sampler.text_guidance, fits, texts)
 
 
 def require(name: str, value: Any, fits: bool, expected: str) -> None:

@@ -75,12 +75,19 @@ def sample_time(
     return jnp.where(mean, 1.0, tau), jnp.where(mean, 0.0, 1.0)
 
 
+def velocity_loss(velocity: Latents, data: Latents, noise: Latents) -> Float[Array, "b"]:
+    """Velocity matching, the papers' loss: squared error of the velocity, all flow times alike."""
+    error = (velocity - (noise - data)) ** 2
+    return error.mean(range(1, error.ndim))
+
+
 def flow_loss(
     predicted: Latents, data: Latents, tau: Float[Array, "b"], sigma, limit: float
 ) -> Float[Array, "b"]:
     """Squared error of the predicted data, weighted 1 + (sigma (1 - tau) / tau)^2 up to a limit.
 
-    The weight undoes the factor that the preconditioning puts on the network's output.
+    The weight undoes the factor that the preconditioning puts on the network's output: below the
+    limit this is sigma^2 times the squared error of the residual.
     """
     tau = bcast(tau, data)
     weight = 1 + (sigma * (1 - tau) / jnp.maximum(tau, 0.02)) ** 2

@@ -10,15 +10,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.batch import make_conditions
-from full4d_jax.config import Config, ModelConfig, to_dict
+from full4d_jax.config import Config, ModelConfig, SamplerConfig, to_dict
 from full4d_jax.errors import InputError
+from full4d_jax.large_grids import Guides, sample_grid, velocity_of_groups
 from full4d_jax.models.codecs import codec_weights, make_codec
 from full4d_jax.models.conditions import Conditions, Params, Velocity
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.weights import load_params
 from full4d_jax.projection_guidance import Projection
-from full4d_jax.sampling import guided, sample, schedule
-from full4d_jax.text import load_text
+from full4d_jax.sampling import guided
+from full4d_jax.text import load_negative_text, load_text
 
 SHIPPED = "checkpoints/prior.safetensors"
 
@@ -82,37 +83,56 @@ def generate_grid(
 
     Raises:
       InputError: a video that the model cannot divide into tokens, or `config.codec_weights` or
-        `config.text` is unusable.
+        `config.text` or `config.negative_text` is unusable.
     """
     check_size(config.model, *frames.shape[1:3])
-    cameras, weights, text = (intrinsics, world_to_camera), codec_weights(config), load_text(config)
+    cameras, weights = (intrinsics, world_to_camera), codec_weights(config)
+    texts = load_text(config), load_negative_text(config)
     return _generate(
-        config.model, config.sampler, params, frames, depth, *cameras, weights, text, key
+        config.model, config.sampler, params, frames, depth, *cameras, weights, texts, key
     )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _generate(
-    model, sampler, params, frames, depth, intrinsics, world_to_camera, weights, text, key
+    model, sampler, params, frames, depth, intrinsics, world_to_camera, weights, texts, key
 ):
     cameras = intrinsics, world_to_camera, weights
-    conditions, projection = make_conditions(model, frames, depth, *cameras)
-    conditions = jax.tree.map(lambda x: x[None], conditions._replace(text=text))
-    flow = bind_conditions(model, params, conditions)
-    if sampler.guidance != 1.0:
-        unknown = jnp.zeros_like(depth)
-        without, _ = make_conditions(model, frames, unknown, *cameras)
-        without = jax.tree.map(lambda x: x[None], without._replace(text=text))
-        without = bind_conditions(model, params, without)
-        flow = guided(flow, without, sampler.guidance)
-    shape = conditions.projection.shape
+    given, projection = make_conditions(model, frames, depth, *cameras)
+    guides = [given._replace(text=texts[0])]
+    if sampler.guidance != 1:
+        unknown, _ = make_conditions(model, frames, jnp.zeros_like(depth), *cameras)
+        guides.append(unknown._replace(text=texts[0]))
+    if sampler.text_guidance != 1:
+        guides.append(given._replace(text=texts[1]))
+    guides = jax.tree.map(lambda x: x[None], tuple(guides))
+
+    shape = guides[0].projection.shape
     if model.projection == "channels":
         shape = (1, shape[1] - 1, *shape[2:])
     noise = sampler.noise * jax.random.normal(key, shape)
-    latents = sample(flow, noise, schedule(sampler.steps, sampler.shift))
+    bind = functools.partial(bind_guided, model, sampler, params)
+    latents = sample_grid(sampler, bind, guides, noise)
     grid = jnp.clip(make_codec(model, weights).decode(latents[0]), -1, 1)
     targets = len(intrinsics) - 1
     return jnp.concatenate([frames[None], grid[len(grid) - targets :]]), projection
+
+
+def bind_guided(
+    model: ModelConfig, sampler: SamplerConfig, params: Params, guides: Guides
+) -> Velocity:
+    """The velocity with the sampler's guidance.
+
+    Args:
+      model: the network.
+      sampler: its scales of guidance.
+      params: of the network.
+      guides: all conditions; then for each scale that is not 1 the same without what it guides to,
+        the projection before the text.
+    """
+    flow, *without = (bind_conditions(model, params, conditions) for conditions in guides)
+    scales = [x for x in (sampler.guidance, sampler.text_guidance) if x != 1]
+    return guided(flow, list(zip(without, scales, strict=True)))
 
 
 def bind_conditions(model: ModelConfig, params: Params, conditions: Conditions) -> Velocity:
@@ -133,13 +153,20 @@ def bind_velocity(
     Returns:
       (z, tau) -> velocity with z (v-1 t h w c) latents of the target views and tau () or (1,).
       With projection as frames the prior generates the source view too: it is given as the input
-      video with one fixed sample of noise at tau.
+      video with one fixed sample of noise at tau. Views beyond `sampler.group_views` are asked
+      about in groups, always the same.
     """
     conditions, _ = make_conditions(
         config.model, frames, depth, intrinsics, world_to_camera, codec_weights(config)
     )
     conditions = conditions._replace(text=load_text(config))
-    flow = bind_conditions(config.model, params, jax.tree.map(lambda x: x[None], conditions))
+    guides = (jax.tree.map(lambda x: x[None], conditions),)
+    generated = len(intrinsics) - (config.model.projection == "channels")
+
+    def bind(guides: Guides) -> Velocity:
+        return bind_conditions(config.model, params, guides[0])
+
+    flow = velocity_of_groups(config.sampler, bind, guides, generated)(jnp.int32(0))
     given = conditions.projection[:1] if config.model.projection == "frames" else None
     noise = None if given is None else jax.random.normal(jax.random.key(0), given.shape)
 

@@ -31,7 +31,7 @@ from full4d_jax.pictures import to_uint8
 from full4d_jax.progress import Progress
 from full4d_jax.projection_guidance import drop_depth_edges
 from full4d_jax.stages import Arrays, Stages, fingerprint, open_folder
-from full4d_jax.text import load_text
+from full4d_jax.text import load_negative_text, load_text
 from gaussians import FormatError, save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
@@ -142,6 +142,7 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     params, network = load_prior(config, prior), load_depth(depth_net)
     codec_weights(config)
     load_text(config)
+    load_negative_text(config)
     intake.cameras(data, shot, {"intrinsics": np.eye(3, dtype=np.float32)})
     given = (
         depth_from_file(shot.depth, data.frames, data.height, data.width) if shot.depth else None
@@ -181,7 +182,8 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
 
     settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
     settings |= {"codec": Path(config.codec_weights)} if config.codec_weights else {}
-    settings |= {"text": Path(config.text)} if config.text else {}
+    texts = {"text": config.text, "negative_text": config.negative_text}
+    settings |= {name: Path(path) for name, path in texts.items() if path}
     cameras = {"path": path, "azimuth": shot.azimuth, "elevation": shot.elevation}
     grid = stages.run("grid", {**settings, **cameras, "prior": prior}, generate)
     for warning in job.warnings:

@@ -4,7 +4,7 @@ More views or frames than the network has learned to see at once are sampled in 
 change at every step, or in windows of time that overlap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from full4d_jax.flow import shift_time
 State = Float[Array, "b ..."]
 Velocity = Callable[[State, Float[Array, "b"]], State]
 Stepper = Callable[[Velocity, State, Float[Array, ""], Float[Array, ""]], State]
+VelocityAt = Callable[[Int[Array, ""]], Velocity]  # of a step
 GroupVelocity = Callable[[State, Float[Array, "b"], Int[Array, "m"]], State]
-WindowVelocity = Callable[[State, Float[Array, "b"], Int[Array, ""]], State]
+WindowVelocity = Callable[[Int[Array, ""]], VelocityAt]  # of a window's first frame
 
 
 def schedule(steps: int, shift: float = 1.0) -> Float[Array, "n"]:
@@ -51,48 +52,38 @@ def sample(
       times: decreasing flow times, see `schedule`.
       stepper: `euler` or `heun`.
     """
-
-    def body(z, step):
-        return stepper(velocity, z, *step), None
-
-    return jax.lax.scan(body, noise, (times[:-1], times[1:]))[0]
+    return integrate(lambda _: velocity, noise, times, stepper)
 
 
-def guided(velocity: Velocity, unconditional: Velocity, scale: float) -> Velocity:
-    """Classifier-free guidance: away from the unconditional velocity; 1 is the velocity itself."""
-    if scale == 1.0:
-        return velocity
+def integrate(
+    velocity_at: VelocityAt, noise: State, times: Float[Array, "n"], stepper: Stepper = euler
+) -> State:
+    """`sample` with another velocity at every step, counted from 0."""
 
-    def combined(z, tau):
-        without = unconditional(z, tau)
-        return without + scale * (velocity(z, tau) - without)
+    def body(z, now):
+        step, tau, then = now
+        return stepper(velocity_at(step), z, tau, then), None
 
-    return combined
+    return jax.lax.scan(body, noise, (jnp.arange(len(times) - 1), times[:-1], times[1:]))[0]
 
 
-def sample_in_groups(
-    velocity: GroupVelocity,
-    noise: Float[Array, "b v ..."],
-    times: Float[Array, "n"],
-    groups: Int[np.ndarray, "steps g m"],
-    stepper: Stepper = euler,
-) -> Float[Array, "b v ..."]:
-    """`sample` with a network that sees only m views at once, in other groups at every step.
+def guided(velocity: Velocity, without: Sequence[tuple[Velocity, float]]) -> Velocity:
+    """Classifier-free guidance by several conditions at once: v + sum_i (scale_i - 1) (v - v_i).
+
+    With one condition this is v_1 + scale_1 (v - v_1); a scale of 1 changes nothing.
 
     Args:
-      velocity: (z of the members (b m ...), tau (b,), members (m,)) -> their velocity.
-      noise: the initial state of all views.
-      times: decreasing flow times, one more than `groups` has steps.
-      groups: of every step, members of each group; see `view_groups`. A view in several groups
-        of a step moves with the mean of their velocities.
-      stepper: `euler` or `heun`.
+      velocity: with all conditions.
+      without: for each condition, the velocity without that one (and with the others), and its
+        scale.
     """
 
-    def body(z, step):
-        tau, then, groups = step
-        return stepper(_grouped(velocity, groups), z, tau, then), None
+    def combined(z, tau):
+        full = velocity(z, tau)
+        pulls = ((scale - 1) * (full - other(z, tau)) for other, scale in without)
+        return sum(pulls, start=full)
 
-    return jax.lax.scan(body, noise, (times[:-1], times[1:], jnp.asarray(groups)))[0]
+    return combined if without else velocity
 
 
 def view_groups(views: int, size: int, steps: int) -> Int[np.ndarray, "steps g m"]:
@@ -114,17 +105,31 @@ def view_groups(views: int, size: int, steps: int) -> Int[np.ndarray, "steps g m
     return np.array(steps_of_groups, np.int32)
 
 
-def _grouped(velocity: GroupVelocity, groups: Int[Array, "g m"]) -> Velocity:
-    """The velocity of all views from that of each group."""
+def in_groups(velocity: GroupVelocity, groups: Int[np.ndarray, "steps g m"]) -> VelocityAt:
+    """The velocity of all views with a network that sees only m at once, others at every step.
 
-    def whole(z: State, tau: Float[Array, "b"]) -> State:
-        parts = jax.lax.map(lambda members: velocity(z[:, members], tau, members), groups)
-        parts = jnp.moveaxis(parts, 0, 1).reshape(z.shape[0], -1, *z.shape[2:])
-        total = jnp.zeros_like(z).at[:, groups.reshape(-1)].add(parts)
-        times_seen = jnp.zeros(z.shape[1]).at[groups.reshape(-1)].add(1.0)
-        return total / times_seen.reshape(1, -1, *(1,) * (z.ndim - 2))
+    Args:
+      velocity: (z of the members (b m ...), tau (b,), members (m,)) -> their velocity.
+      groups: of every step, members of each group; see `view_groups`. A view in several groups
+        of a step moves with the mean of their velocities.
 
-    return whole
+    Returns:
+      For `integrate`, the velocity at each of as many steps.
+    """
+
+    def at(step: Int[Array, ""]) -> Velocity:
+        now = jnp.asarray(groups)[step]
+
+        def whole(z: State, tau: Float[Array, "b"]) -> State:
+            parts = jax.lax.map(lambda members: velocity(z[:, members], tau, members), now)
+            parts = jnp.moveaxis(parts, 0, 1).reshape(z.shape[0], -1, *z.shape[2:])
+            total = jnp.zeros_like(z).at[:, now.reshape(-1)].add(parts)
+            times_seen = jnp.zeros(z.shape[1]).at[now.reshape(-1)].add(1.0)
+            return total / times_seen.reshape(1, -1, *(1,) * (z.ndim - 2))
+
+        return whole
+
+    return at
 
 
 def sample_in_windows(
@@ -141,7 +146,8 @@ def sample_in_windows(
     that the window before ended with: they stay as they are, and guide the others (see `hold`).
 
     Args:
-      velocity: (z of a window (b v size ...), tau (b,), its first frame ()) -> its velocity.
+      velocity: of a window, given its first frame (), at a step (): (z (b v size ...), tau (b,)) ->
+        dz/dtau. With `in_groups` windows are sampled in groups of views.
       noise: the initial state of all frames; there must be some for the overlap to guide.
       times: decreasing flow times, more than two for the same reason.
       size: frames of a window; of a shorter video all.
@@ -160,8 +166,9 @@ def sample_in_windows(
             jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in (done, noise)
         )
         given = (jnp.arange(size) < known).reshape(1, 1, -1, *(1,) * (noise.ndim - 3))
-        bound = hold(lambda z, tau: velocity(z, tau, start), part, initial, given)
-        part = jnp.where(given, part, sample(bound, initial, times, stepper))
+        at = velocity(start)
+        end = integrate(lambda n: hold(at(n), part, initial, given), initial, times, stepper)
+        part = jnp.where(given, part, end)
         return jax.lax.dynamic_update_slice_in_dim(done, part, start, axis=2), None
 
     places = jnp.asarray(starts, jnp.int32), jnp.asarray(known, jnp.int32)

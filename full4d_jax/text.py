@@ -40,8 +40,8 @@ def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"],
         torch, transformers = (importlib.import_module(x) for x in ("torch", "transformers"))
     except ImportError as error:
         raise InputError("extra", "text", error, "torch and transformers", INSTALL) from None
-    tokenizer = _load(transformers.AutoTokenizer, folder, "tokenizer")
-    encoder = _load(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
+    tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
+    encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
     words = " ".join(html.unescape(html.unescape(prompt)).split())
     ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
     inputs = tokenizer(words, truncation=True, max_length=TOKENS, return_tensors="pt")
@@ -57,15 +57,21 @@ def load_text(config: Config) -> Float[np.ndarray, "n e"] | None:
     Raises:
       InputError: no such file, not a file of `full4d embed_text`, or of another width.
     """
-    return _load_text(config.text, config.model.text_width) if config.text else None
+    return _load("text", config.text, config.model.text_width) if config.text else None
 
 
-@functools.lru_cache(maxsize=1)
-def _load_text(path: str, width: int) -> Float[np.ndarray, "n e"]:
+def load_negative_text(config: Config) -> Float[np.ndarray, "n e"] | None:
+    """The same of `config.negative_text`."""
+    path = config.negative_text
+    return _load("negative_text", path, config.model.text_width) if path else None
+
+
+@functools.lru_cache(maxsize=2)
+def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     do = "make one with full4d embed_text"
     if not width:
-        found, drop = "a model without text (model.text_width 0)", "leave --text out"
-        raise InputError("config", "text", found, "one with text", drop)
+        found, drop = "a model without text (model.text_width 0)", f"leave --{field} out"
+        raise InputError("config", field, found, "one with text", drop)
     try:
         with np.load(path) as file:
             text = file["text"]
@@ -81,7 +87,7 @@ def _load_text(path: str, width: int) -> Float[np.ndarray, "n e"]:
     return text.astype(np.float32)
 
 
-def _load(kind: Any, folder: Path, inner: str) -> Any:
+def _pretrained(kind: Any, folder: Path, inner: str) -> Any:
     """A tokenizer or encoder from local files only."""
     where = folder / inner if (folder / inner).is_dir() else folder
     expected = "a umT5 encoder and its tokenizer as transformers saves them"

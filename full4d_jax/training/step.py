@@ -93,17 +93,21 @@ def loss(
     noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(noise_key, i), data.shape[1:]))(
         jnp.arange(clips)
     )
-    z = flow.interpolate(data, flow.bcast(noise_scale, data) * noise, tau)
+    noise = flow.bcast(noise_scale, data) * noise
     hidden = jnp.ones(clips)  # share of the frames that are generated; others have no error
-    if conditions.visible is not None:
-        z = jnp.where(flow.bcast(conditions.visible, data), data, z)
+    if conditions.visible is not None:  # their path stands still
+        noise = jnp.where(flow.bcast(conditions.visible, data), data, noise)
         hidden = 1 - conditions.visible.mean((1, 2))
+    z = flow.interpolate(data, noise, tau)
     v = velocity(config.model, params)(z, tau, conditions)
     predicted = flow.data_from_velocity(v, z, tau)
 
-    mask = conditions.mask[:, -data.shape[1] :, ..., None]
-    sigma = jnp.where(mask > 0, config.model.sigma_seen, config.model.sigma_hole)
-    flow_losses = flow.flow_loss(predicted, data, tau, sigma, config.flow.weight_limit)
+    if config.model.prediction == "velocity":
+        flow_losses = flow.velocity_loss(v, data, noise)
+    else:
+        mask = conditions.mask[:, -data.shape[1] :, ..., None]
+        sigma = jnp.where(mask > 0, config.model.sigma_seen, config.model.sigma_hole)
+        flow_losses = flow.flow_loss(predicted, data, tau, sigma, config.flow.weight_limit)
     is_mean = noise_scale == 0
     losses = jnp.where(is_mean, flow.mean_loss(predicted, data), flow_losses) / hidden
 

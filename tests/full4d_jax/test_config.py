@@ -6,13 +6,27 @@ from pathlib import Path
 import pytest
 
 from full4d_jax.bounds import ALL_SCENES, BOUNDS
-from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, check_config, load_config
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    FlowConfig,
+    ModelConfig,
+    SamplerConfig,
+    check_config,
+    load_config,
+)
 from full4d_jax.depth_config import DepthConfig, DepthDataConfig, DepthNetConfig
 from full4d_jax.errors import InputError
 from input_pipeline.procedural import HELD_OUT_START
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
+TEXT = ModelConfig(text_width=8)
+GUIDED = SamplerConfig(text_guidance=5.0)
+
+
+def windows(*, size, overlap, steps=4, noise=1.0):
+    return SamplerConfig(steps=steps, noise=noise, window_frames=size, window_overlap=overlap)
 
 
 def numbers(config, prefix=""):
@@ -23,6 +37,12 @@ def numbers(config, prefix=""):
             yield from numbers(value, f"{prefix}{field.name}.")
         elif not isinstance(value, (str, bool)) and field.name != "cameras":
             yield prefix + field.name
+
+
+def test_groups_windows_and_texts_pass():
+    check_config(Config(sampler=dataclasses.replace(windows(size=4, overlap=2), group_views=2)))
+    check_config(Config(sampler=windows(size=4, overlap=0, steps=1, noise=0.0)))
+    check_config(Config(model=TEXT, negative_text="a.npz", sampler=GUIDED))
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
@@ -54,6 +74,15 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.frames", Config(model=WAN, data=DataConfig(frames=8))),
         ("model.codec_stride", Config(model=dataclasses.replace(WAN, codec_stride=8))),
         ("flow.mean_share", Config(flow=FlowConfig(mean_share=float("nan")))),
+        ("sampler.group_views", Config(sampler=SamplerConfig(group_views=1))),
+        ("sampler.window_frames", Config(sampler=SamplerConfig(window_frames=-1))),
+        ("sampler.window_overlap", Config(sampler=windows(size=4, overlap=4))),
+        ("sampler.window_overlap", Config(sampler=windows(size=0, overlap=1))),
+        ("sampler.window_overlap", Config(sampler=windows(size=4, overlap=2, steps=1))),
+        ("sampler.window_overlap", Config(sampler=windows(size=4, overlap=2, noise=0.0))),
+        ("sampler.text_guidance", Config(text="a.npz", sampler=GUIDED)),  # a model without text
+        ("sampler.text_guidance", Config(model=TEXT, sampler=GUIDED)),  # nothing to guide to
+        ("sampler.text_guidance", Config(text="a", negative_text="a", model=TEXT, sampler=GUIDED)),
         ("model.heads", DepthConfig(model=DepthNetConfig(heads=3))),
         ("model.widths", DepthConfig(model=DepthNetConfig(widths=(8, 16)))),  # pyright: ignore
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=()))),

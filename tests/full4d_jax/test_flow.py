@@ -66,3 +66,23 @@ def test_losses_vanish_at_the_data_only():
     data = draw(0)
     assert float(flow.flow_loss(data, data, jnp.full(2, 0.5), 0.1, 50.0).max()) == 0
     assert float(flow.mean_loss(data + 0.5, data).min()) > float(flow.mean_loss(data, data).max())
+
+
+def test_velocity_matching_weighs_all_flow_times_alike():
+    data, noise, error = draw(0), draw(1), draw(2)
+    exact = flow.velocity_loss(noise - data, data, noise)
+    np.testing.assert_array_equal(exact, np.zeros(2))
+    found = flow.velocity_loss(noise - data + error, data, noise)
+    np.testing.assert_allclose(found, (error**2).mean((1, 2, 3, 4, 5)), rtol=1e-4)
+
+
+def test_the_preconditioned_loss_is_the_error_of_the_residual():
+    data, z, base, residual, error = map(draw, range(5))
+    tau, sigma = jnp.array([0.4, 0.9]), 0.3
+
+    def predicted(residual):
+        v = flow.velocity_from_residual(residual, z, tau, base, sigma)
+        return flow.data_from_velocity(v, z, tau)
+
+    found = flow.flow_loss(predicted(residual + error), predicted(residual), tau, sigma, 50.0)
+    np.testing.assert_allclose(found, sigma**2 * (error**2).mean((1, 2, 3, 4, 5)), rtol=1e-3)

@@ -52,5 +52,16 @@ def test_schedule_falls_from_one_to_zero():
 
 
 def test_guidance_extrapolates():
-    flow = guided(lambda z, tau: 3 * z, lambda z, tau: z, 2.0)
+    flow = guided(lambda z, tau: 3 * z, [(lambda z, tau: z, 2.0)])
     np.testing.assert_allclose(flow(jnp.ones(2), jnp.ones(2)), 5)
+
+
+def test_guidances_add_up():
+    def flow(*scales):
+        others = [lambda z, tau: z, lambda z, tau: 2 * z]
+        return guided(lambda z, tau: 3 * z, list(zip(others, scales, strict=True)))(1.0, 0.5)
+
+    assert flow(1.0, 1.0) == 3
+    assert flow(2.0, 1.0) == 5
+    assert flow(1.0, 3.0) == 5
+    assert flow(2.0, 3.0) == 7

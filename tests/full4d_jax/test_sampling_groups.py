@@ -1,22 +1,20 @@
 """More views and more frames than the network sees at once, where the right answer is known."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.config import ModelConfig
 from full4d_jax.flow import velocity_from_residual
-from full4d_jax.models import dit
 from full4d_jax.sampling import (
     euler,
     heun,
     hold,
+    in_groups,
+    integrate,
     sample,
-    sample_in_groups,
     sample_in_windows,
     schedule,
     view_groups,
@@ -59,11 +57,11 @@ def test_views_on_their_own_get_what_plain_sampling_gives(stepper):
     everyone = jnp.arange(TARGETS)
     expected = sample(lambda z, tau: velocity(z, tau, everyone), noise, times, stepper)
     groups = view_groups(TARGETS, GROUP, len(times) - 1)
-    found = sample_in_groups(velocity, noise, times, groups, stepper)
+    found = integrate(in_groups(velocity, groups), noise, times, stepper)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def common_velocity(z, tau, _, axis=1):
+def common_velocity(z, tau, _=None, axis=1):
     """The exact velocity where all views (or frames) are one unknown number from N(0, 1)."""
     tau = tau.reshape(-1, *(1,) * (z.ndim - 1))
     count = z.shape[axis]
@@ -75,10 +73,8 @@ def test_changing_groups_agree_where_fixed_ones_do_not():
     noise = jax.random.normal(jax.random.key(0), (64, TARGETS, 1))
 
     def disagreement(groups):
-        steps = len(groups)
-        return float(
-            sample_in_groups(common_velocity, noise, schedule(steps), groups).std(1).mean()
-        )
+        velocity = in_groups(common_velocity, groups)
+        return float(integrate(velocity, noise, schedule(len(groups))).std(1).mean())
 
     fixed = np.repeat(view_groups(TARGETS, GROUP, 1), 32, 0)
     assert disagreement(view_groups(TARGETS, TARGETS, 32)) < 1e-5  # all at once
@@ -90,7 +86,7 @@ def test_windows_continue_what_came_before():
     velocity = functools.partial(common_velocity, axis=2)
 
     def change(overlap):
-        video = sample_in_windows(velocity, noise, schedule(64), 4, overlap)
+        video = sample_in_windows(lambda _: lambda _: velocity, noise, schedule(64), 4, overlap)
         return float(jnp.abs(video[:, :, 0] - video[:, :, -1]).mean())
 
     assert change(3) < 0.1 * change(0)
@@ -104,12 +100,15 @@ def test_windows_get_a_known_video(frames, size, overlap):
     video, noise = (jax.random.normal(jax.random.key(i), (1, 2, frames, 3)) for i in range(2))
     size_used, calls = min(size, frames), []
 
-    def velocity(z, tau, start):
+    def velocity(start, z, tau):
         calls.append(z.shape)
         data = jax.lax.dynamic_slice_in_dim(video, start, size_used, axis=2)
         return (z - data) / tau.reshape(-1, 1, 1, 1)
 
-    found = sample_in_windows(velocity, noise, schedule(5), size, overlap)
+    def window(start):
+        return lambda _: functools.partial(velocity, start)
+
+    found = sample_in_windows(window, noise, schedule(5), size, overlap)
     np.testing.assert_allclose(found, video, atol=1e-5)
     assert {shape[2] for shape in calls} == {size_used}
 
@@ -132,60 +131,8 @@ def test_what_is_held_follows_the_straight_path():
     np.testing.assert_allclose(z[:, :, :2], clean[:, :, :2], atol=1e-6)
 
 
-def network():
-    """A random 4-view model bound to 12 views: (z of members, tau, members) -> velocity."""
-    model = ModelConfig(width=32, layers=1, heads=2, ffn=32, refiner=2)
-    params = dit.init_params(model, jax.random.key(0))
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    params = jax.tree.unflatten(
-        tree, [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    )
-    shape = (1, TARGETS + 1, 2, 8, 8, 3)
-    poses = jnp.broadcast_to(jnp.eye(4), (*shape[:3], 4, 4))
-    poses = poses.at[..., 0, 3].set(jnp.arange(TARGETS + 1.0)[None, :, None] / 10)
-    conditions = dit.Conditions(
-        projection=jax.random.normal(jax.random.key(2), shape),
-        base=jax.random.normal(jax.random.key(3), shape),
-        mask=jnp.ones(shape[:-1]),
-        disparity=jnp.ones(shape[:-1]),
-        world_to_camera=poses,
-        intrinsics=jnp.broadcast_to(jnp.eye(3), (1, TARGETS + 1, 3, 3)),
-    )
-    flow = dit.velocity(model, params)
-
-    def velocity(z, tau, members):
-        views = jnp.concatenate([jnp.zeros(1, members.dtype), members + 1])
-        return flow(z, tau, jax.tree.map(lambda x: x[:, views], conditions))
-
-    return velocity, jax.random.normal(jax.random.key(4), (1, TARGETS, *shape[2:]))
-
-
-def test_twelve_views_with_a_model_of_four():
-    velocity, noise = network()
-    seen = []
-
-    def watched(z, tau, members):
-        seen.append(z.shape)
-        return velocity(z, tau, members)
-
-    @functools.partial(jax.jit, static_argnums=1)
-    def run(noise, steps):
-        groups = view_groups(TARGETS, GROUP, steps)
-        return sample_in_groups(watched, noise, schedule(4)[: steps + 1], groups)
-
-    found = run(noise, 2)
-    assert found.shape == noise.shape
-    assert {shape[1] for shape in seen} == {GROUP}
-    np.testing.assert_array_equal(found, run(noise, 2))
-    after = [noise, run(noise, 1), found]
-    for before, then in itertools.pairwise(after):  # every view moves at every step
-        assert float(jnp.abs(then - before).max((0, 2, 3, 4, 5)).min()) > 1e-3
-
-
 def test_one_group_is_plain_sampling():
-    velocity, noise = network()
-    times, members = schedule(3), jnp.arange(GROUP)
-    found = sample_in_groups(velocity, noise[:, :GROUP], times, view_groups(GROUP, GROUP, 3))
-    expected = sample(lambda z, tau: velocity(z, tau, members), noise[:, :GROUP], times)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    noise = jax.random.normal(jax.random.key(0), (2, GROUP, 5))
+    times, groups = schedule(3), view_groups(GROUP, GROUP, 3)
+    found = integrate(in_groups(common_velocity, groups), noise, times)
+    np.testing.assert_allclose(found, sample(common_velocity, noise, times), atol=1e-6)

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.batch import Batch
+from full4d_jax.batch import Batch, make_conditions
 from full4d_jax.cli import main
-from full4d_jax.config import load_config
+from full4d_jax.config import SamplerConfig, check_config, load_config
 from full4d_jax.errors import InputError
 from full4d_jax.generation import bind_velocity, generate_grid
-from full4d_jax.models.dit import init_params
-from full4d_jax.text import embed_prompt, load_text
+from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.text import embed_prompt, load_negative_text, load_text
 from full4d_jax.training.step import loss, train_step
 
 WORDS = ["a", "an", "the", "man", "walks", "&", "sees", "two", "dogs"]
@@ -127,19 +128,66 @@ def test_a_picture_is_no_embedding(tmp_path):
         load_text(with_text(tmp_path / "text.npz"))
 
 
-def test_the_embedding_reaches_training_sampling_and_distillation(tmp_path):
+@pytest.fixture
+def prompted(tmp_path):
+    """A config with two embeddings, random parameters, and two clips."""
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "text.npz", text=rng.normal(size=(5, 24)))
+    for name in ("text", "negative"):
+        np.savez(tmp_path / f"{name}.npz", text=rng.normal(size=(5, 24)))
     config = with_text(tmp_path / "text.npz")
+    config = dataclasses.replace(config, negative_text=str(tmp_path / "negative.npz"))
     leaves, tree = jax.tree.flatten(init_params(config.model, jax.random.key(0)))
     leaves = [x + 0.1 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
-    params = jax.tree.unflatten(tree, leaves)
     batch = Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
         depth=jnp.ones((2, 1, 16, 16)),
         intrinsics=jnp.broadcast_to(jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]), (2, 2, 3, 3)),
         world_to_camera=jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4)),
     )
+    return config, jax.tree.unflatten(tree, leaves), batch
+
+
+@pytest.mark.parametrize(("guidance", "negative"), [(1.0, True), (1.0, False), (2.5, True)])
+def test_guidance_leads_from_the_negative_text_to_the_text(prompted, guidance, negative):
+    config, params, batch = prompted
+    sampler = SamplerConfig(guidance=guidance, text_guidance=3.0)
+    config = dataclasses.replace(config, sampler=sampler)
+    if not negative:
+        config = dataclasses.replace(config, negative_text="")
+    check_config(config)
+    clip = jax.tree.map(lambda x: x[0], batch)
+    lens, poses = clip.intrinsics, clip.world_to_camera
+    shot = 0.1 * clip.frames[0], clip.depth, lens, poses
+    found = generate_grid(config, params, *shot, jax.random.key(2))[0][1:]
+
+    @jax.jit
+    def mean(depth, text):
+        """Minus the velocity at tau = 1 from zero noise."""
+        conditions, _ = make_conditions(config.model, shot[0], depth, lens, poses)
+        conditions = jax.tree.map(lambda x: x[None], conditions._replace(text=text))
+        z = jnp.zeros_like(conditions.projection[:, 1:])
+        out = -velocity(config.model, params)(z, jnp.ones(1), conditions)[0]
+        return make_codec(config.model).decode(out)
+
+    words, other = load_text(config), load_negative_text(config)
+    full, unprompted = mean(clip.depth, words), mean(clip.depth, other)
+    unprojected = mean(jnp.zeros_like(clip.depth), words)
+    expected = full + (guidance - 1) * (full - unprojected) + 2.0 * (full - unprompted)
+    assert np.abs(expected - full).max() > 0.01
+    np.testing.assert_allclose(found, jnp.clip(expected, -1, 1), atol=1e-5)
+
+
+def test_an_unusable_negative_embedding_is_named(prompted, tmp_path):
+    config = dataclasses.replace(prompted[0], negative_text=str(tmp_path / "none.npz"))
+    with pytest.raises(InputError, match=r"none\.npz: found no such file"):
+        load_negative_text(config)
+    model = dataclasses.replace(config.model, text_width=0)
+    with pytest.raises(InputError, match="leave --negative_text out"):
+        load_negative_text(dataclasses.replace(config, model=model))
+
+
+def test_the_embedding_reaches_training_sampling_and_distillation(prompted):
+    config, params, batch = prompted
     clip = jax.tree.map(lambda x: x[0], batch)
     shot = clip.frames[0], clip.depth, clip.intrinsics, clip.world_to_camera
 

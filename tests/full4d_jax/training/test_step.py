@@ -93,6 +93,21 @@ def test_the_perceptual_term_needs_its_extra(monkeypatch):
         train_step(perceptual_config(0.5))
 
 
+def test_prediction_of_the_velocity_is_trained_by_velocity_matching():
+    """A new network without a refiner predicts zero, so that the loss is that of u itself."""
+    config = dataclasses.replace(
+        CONFIG,
+        model=dataclasses.replace(CONFIG.model, prediction="velocity", refiner=0),
+        flow=dataclasses.replace(CONFIG.flow, mean_share=0.0),
+    )
+    batch = jax.jit(lambda i: procedural_batch(i, CONFIG.data))(jnp.arange(2))
+    params, key = init_state(config, jax.random.key(0)).params, jax.random.key(7)
+    found, _ = jax.jit(lambda params: loss(config, params, batch, key, None))(params)
+    data, noise_key = batch.frames[:, 1:], jax.random.split(key, 3)[2]
+    noise = [jax.random.normal(jax.random.fold_in(noise_key, i), data.shape[1:]) for i in range(2)]
+    np.testing.assert_allclose(found, ((jnp.stack(noise) - data) ** 2).mean(), rtol=1e-5)
+
+
 def test_one_scene_can_be_learned():
     config = dataclasses.replace(
         CONFIG,
