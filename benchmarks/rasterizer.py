@@ -29,7 +29,7 @@ import numpy as np
 
 from gaussians import Camera, Gaussians, harmonics, intersection_budget, render
 from gaussians.binning import SIDE, bin_quarters, choose_tiles
-from gaussians.compositing import composite
+from gaussians.compositing import forward
 from gaussians.projection import project
 
 GARDEN = "data/garden/test_garden.npz"
@@ -219,7 +219,7 @@ def stages(scene: Scene) -> dict[str, float]:
     opacities = jax.nn.sigmoid(gaussians.logit_opacities)
     in_screen = jax.jit(lambda g, o: project(g, o, camera, antialiased=False))
     lists = jax.jit(bin_quarters, static_argnums=(1, 2))
-    draw = jax.jit(composite, static_argnums=2)
+    draw = jax.jit(forward, static_argnums=2)
 
     splats = in_screen(gaussians, opacities)
     bins = lists(splats, tiles, slots)
