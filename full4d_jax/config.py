@@ -161,8 +161,8 @@ class LiftConfig:
     """How often the real source view is drawn, relative to a generated one."""
     perceptual: float = 0.0
     """Weight of LPIPS (AlexNet) beside L1 and D-SSIM; above 0 needs the extra `metrics`."""
-    distillation: bool = True
-    """Ask the prior about cameras between the generated ones too (docs/fitting.md)."""
+    distillation: Literal["cached", "gradient", "none"] = "cached"
+    """How the prior is asked about cameras between the generated ones too (docs/fitting.md)."""
     anchor: float = 1.0
     """Share of the generated views' weight that is left at the end of distillation."""
 

@@ -27,6 +27,7 @@ def render(
 ) -> Rendering:
     """Renders a picture, differentiable in the Gaussians, the camera and the background.
 
+    camera: one; of its intrinsics only focal lengths and principal point are read, no skew.
     background: colour behind everything, black when None.
     sh_degree: harmonics used, 0 to 3; None uses all that the Gaussians have.
     antialiased: dims Gaussians thinner than a pixel instead of widening them (3DGS-MCMC, Mip).
