@@ -49,7 +49,7 @@ def photos(data: Path, height: int) -> Capture:
     lens = np.array([[told["fl_x"], 0, told["cx"]], [0, told["fl_y"], told["cy"]], [0, 0, 1]])
     bent = np.array([told[name] for name in ("k1", "k2", "p1", "p2")])
     shots = sorted(told["frames"], key=lambda shot: shot["file_path"])
-    pictures = [cv2.imread(str(folder / shot["file_path"])) for shot in shots]
+    pictures = [_picture(folder / shot["file_path"]) for shot in shots]
     poses = invert(swap_opengl_opencv(np.array([shot["transform_matrix"] for shot in shots])))
     frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
     v = len(shots)
@@ -111,8 +111,12 @@ def walker(data: Path, height: int, instants: int) -> Capture:
     for camera in told:
         lens, bent = np.array(camera["K"]), np.array(camera["dist_k1k2p1p2_over64"])
         video = cv2.VideoCapture(str(folder / f"{camera['name']}.mp4"))
-        pictures = [video.read()[1] for _ in range(20 + 2 * instants)][20::2]
-        pictures = [p[:, :WALKER_WIDTH] for p in pictures]
+        read = [video.read()[1] for _ in range(20 + 2 * instants)]
+        if read[-1] is None:
+            count = sum(picture is not None for picture in read)
+            most = f"{(count - 20) // 2} of {instants} instants" if count > 20 else "none"
+            raise ValueError(f"{camera['name']}.mp4: {count} frames, which hold {most}")
+        pictures = [picture[:, :WALKER_WIDTH] for picture in read[20::2]]
         frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
         clips.append(frames)
         lenses.append(lens)
@@ -123,6 +127,14 @@ def walker(data: Path, height: int, instants: int) -> Capture:
     train = np.zeros(frames.shape[:2], bool)
     train[:, ::2] = True
     return Capture(frames, depth, np.stack(lenses), world_to_camera, train)
+
+
+def _picture(path: Path) -> ndarray:
+    """Rows, columns and channels, as OpenCV reads them; raises ValueError where it cannot."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"{path}: no picture")
+    return picture
 
 
 def _shrunk(pictures: list[ndarray], lens: ndarray, height: int) -> tuple[ndarray, ndarray]:

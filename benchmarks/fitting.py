@@ -41,6 +41,8 @@ from gaussians import (
     still,
     with_room,
 )
+from gaussians.fit_config import check
+from gaussians.losses import WINDOW
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
@@ -94,7 +96,11 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", help="some of the rows; all by default")
     parser.add_argument("--out", type=Path, default=Path("out/fitting"))
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    # Where pictures are shrunk by 4 at first, something must be left of them.
+    least = {"steps": 1, "height": 4 * WINDOW, "gaussians": 1, "instants": 3}
+    for name, low in least.items():
+        if getattr(options, name) < low:
+            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected {low} or more")
     data = Path(os.environ.get("FULL4D_DATA", REPOSITORY.parent / "shared")) / "data"
     if not data.is_dir():
         raise SystemExit(f"{data} is not a folder: set FULL4D_DATA to the one that has data/")
@@ -104,6 +110,7 @@ def main() -> None:
     if unknown := set(names) - set(known):
         raise SystemExit(f"--ways: found {sorted(unknown)}, expected some of {list(known)}")
     capture = read(options.data, data, options)
+    options.out.mkdir(parents=True, exist_ok=True)
     groups = held_out(capture)
     sheet = {"truth": pick(capture.frames, examples(groups))}
     for name in names:
@@ -129,17 +136,17 @@ def main() -> None:
 
 def read(name: str, data: Path, options: argparse.Namespace) -> Capture:
     """The capture of that name."""
-    if name == "photos":
-        return captures.photos(data, options.height)
-    if name == "fox":
-        return captures.fox(data, options.height, options.instants)
-    if name == "pose2sim":
-        return captures.walker(data, options.height, options.instants)
-    path = data / "splats" / "guitar.compressed.ply"
     try:
-        return captures.splat(load_ply(path), options.height)
-    except ValueError as error:
-        raise SystemExit(f"skipped: {error}") from error
+        if name == "photos":
+            return captures.photos(data, options.height)
+        if name == "fox":
+            return captures.fox(data, options.height, options.instants)
+        if name == "pose2sim":
+            return captures.walker(data, options.height, options.instants)
+        scene = load_ply(data / "splats" / "guitar.compressed.ply")
+        return captures.splat(scene, options.height)
+    except (OSError, ValueError) as error:  # what is missing there, or damaged
+        raise SystemExit(f"{name}: {error}") from error
 
 
 def held_out(capture: Capture) -> dict[str, tuple[ndarray, ndarray]]:
@@ -247,6 +254,10 @@ def fitted(
         jnp.ones(len(views)),
         views=None if exposed is None else jnp.asarray(np.unique(exposed, return_inverse=True)[1]),
     )
+    try:
+        check(targets, config)
+    except ValueError as error:
+        raise SystemExit(f"{error} (another --height, or fewer --ways)") from error
     begun = time.process_time()
     with Progress("fitting", config.steps) as report:
         result = fit(

@@ -1,6 +1,6 @@
 """Times our rasterizer, another one and gsplat's PyTorch reference in turn; a JSON line comes last.
 
-    python benchmarks/rasterizer.py [--compare PROTOTYPE.py]
+    python benchmarks/rasterizer.py [--compare PROTOTYPE.py] [--scenes 10k 100k garden]
 
 PROTOTYPE.py must define `render(means, quats, scales, opacities, colors, V, K, *, W, H, M, ts)`
 that returns (rgb, alpha, intersections); it gets our budget M and our tile side ts. gsplat needs
@@ -19,8 +19,9 @@ import importlib.util
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import jax
@@ -29,10 +30,11 @@ import numpy as np
 
 from gaussians import Camera, Gaussians, harmonics, intersection_budget, render
 from gaussians.binning import SIDE, bin_quarters, choose_tiles
-from gaussians.compositing import composite
+from gaussians.compositing import forward
 from gaussians.projection import project
 
 GARDEN = "data/garden/test_garden.npz"
+SCENES = ("10k", "100k", "garden")
 Thunk = Callable[[], object]
 
 
@@ -47,18 +49,25 @@ class Scene(NamedTuple):
 def main() -> None:
     """Prints progress, then the JSON line."""
     parser = argparse.ArgumentParser(description="Times the rasterizer.")
-    parser.add_argument("--compare", type=Path, metavar="PROTOTYPE.py")
+    told = (
+        "a file that defines render(means, quats, scales, opacities, colors, V, K, *, W, H, M, ts)"
+    )
+    parser.add_argument("--compare", type=Path, metavar="PROTOTYPE.py", help=told)
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    if options.repeats < 1:
+        raise SystemExit(f"--repeats: found {options.repeats}, expected at least 1")
+    prototype = load_prototype(options.compare) if options.compare else None
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before jax starts its threads
     with_gsplat = all(importlib.util.find_spec(name) for name in ("torch", "gsplat", "nerfacc"))
     if not with_gsplat:
         print("gsplat's reference is not timed: the `parity` extra is not installed")
     results: dict[str, float] = {}
-    for name, scene in scenes().items():
+    for name, scene in scenes(options.scenes).items():
         passes = {"ours": our_passes(scene)}
-        if options.compare:
-            passes["prototype"] = prototype_passes(scene, options.compare)
+        if prototype:
+            passes["prototype"] = prototype_passes(scene, prototype)
         if with_gsplat:
             passes["gsplat_torch"] = gsplat_passes(scene)
             if name != "10k":  # autograd's memory and minutes
@@ -71,12 +80,20 @@ def main() -> None:
             results |= {f"{who}_{kind}_{name}": round(t / ours, 3) for who, t in best.items()}
             times = {who: f"{1e3 * t:.1f} ms" for who, t in best.items()}
             print(name, kind, f"ours {1e3 * ours:.1f} ms", times, flush=True)
-    print(json.dumps(results | stages(random_scene(100_000, 512, 0.01))))
+    if "100k" in options.scenes:
+        results |= stages(random_scene(100_000, 512, 0.01))
+    print(json.dumps(results))
 
 
-def scenes() -> dict[str, Scene]:
+def scenes(names: Sequence[str]) -> dict[str, Scene]:
     """By name; without `garden` where the data is not there."""
-    found = {"10k": random_scene(10_000, 256, 0.02), "100k": random_scene(100_000, 512, 0.01)}
+    found = {}
+    if "10k" in names:
+        found["10k"] = random_scene(10_000, 256, 0.02)
+    if "100k" in names:
+        found["100k"] = random_scene(100_000, 512, 0.01)
+    if "garden" not in names:
+        return found
     shared = Path(__file__).resolve().parents[2] / "shared"
     path = Path(os.environ.get("FULL4D_DATA", shared)) / GARDEN
     if path.is_file():
@@ -139,13 +156,24 @@ def our_passes(scene: Scene) -> dict[str, Thunk]:
     return jitted(picture, scene.gaussians)
 
 
-def prototype_passes(scene: Scene, path: Path) -> dict[str, Thunk]:
-    """The same two passes of the renderer in a file."""
+def load_prototype(path: Path) -> ModuleType:
+    """The module in a file, which must define `render`."""
     spec = importlib.util.spec_from_file_location("prototype", path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{path}: not a Python file")
+    if not path.is_file() or spec is None or spec.loader is None:
+        found = "another kind of file" if path.is_file() else "no such file"
+        raise SystemExit(f"--compare: {path}: found {found}, expected a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SystemExit(f"--compare: {path}: {type(error).__name__}: {error}") from error
+    if not hasattr(module, "render"):
+        raise SystemExit(f"--compare: {path}: found no function render, see --help")
+    return module
+
+
+def prototype_passes(scene: Scene, module: ModuleType) -> dict[str, Thunk]:
+    """The same two passes of the renderer in a file."""
     means, quaternions, log_scales, logits, coefficients = scene.gaussians
     colors = coefficients[:, 0] * harmonics.MEAN + 0.5
     parameters = [means, quaternions, jnp.exp(log_scales), jax.nn.sigmoid(logits), colors]
@@ -219,7 +247,7 @@ def stages(scene: Scene) -> dict[str, float]:
     opacities = jax.nn.sigmoid(gaussians.logit_opacities)
     in_screen = jax.jit(lambda g, o: project(g, o, camera, antialiased=False))
     lists = jax.jit(bin_quarters, static_argnums=(1, 2))
-    draw = jax.jit(composite, static_argnums=2)
+    draw = jax.jit(forward, static_argnums=2)
 
     splats = in_screen(gaussians, opacities)
     bins = lists(splats, tiles, slots)

@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from full4d_jax.bounds import ALL_SCENES
-from full4d_jax.codec_config import strides_of
-from full4d_jax.config_check import check_fields, check_sampler, require
+from full4d_jax.config_check import (
+    check_depth_network,
+    check_fields,
+    check_modes,
+    check_prior,
+    check_sampler,
+)
 from full4d_jax.errors import InputError
 
 
@@ -189,8 +194,8 @@ class LiftConfig:
     """How often the real source view is drawn, relative to a generated one."""
     perceptual: float = 0.0
     """Weight of LPIPS (AlexNet) beside L1 and D-SSIM; above 0 needs the extra `metrics`."""
-    distillation: bool = True
-    """Ask the prior about cameras between the generated ones too (docs/fitting.md)."""
+    distillation: Literal["cached", "gradient", "none"] = "cached"
+    """How the prior is asked about cameras between the generated ones too (docs/fitting.md)."""
     anchor: float = 1.0
     """Share of the generated views' weight that is left at the end of distillation."""
 
@@ -257,63 +262,12 @@ def check_config(config: Any) -> None:
       InputError: naming the field.
     """
     check_fields(config)
-    model, data = config.model, config.data
     if isinstance(config, Config):
-        even = f"a number whose double divides model.width, {model.width}"
-        require("model.heads", model.heads, model.width % (2 * model.heads) == 0, even)
-        strides = strides_of(model.codec, model.codec_stride)
-        fits = model.codec_stride == strides.pixels
-        expected = f"{strides.pixels} with {model.codec}"
-        require("model.codec_stride", model.codec_stride, fits, expected)
-        fits = (data.frames - 1) % strides.frames == 0
-        expected = f"1 + a multiple of {strides.frames} with {model.codec}"
-        require("data.frames", data.frames, fits, expected)
-        fits = (config.optimizer.trainable == "lora") == (model.lora_rank > 0)
-        both = "a rank above 0 with --optimizer.trainable lora, and 0 without"
-        require("model.lora_rank", model.lora_rank, fits, both)
-        if "prope" in model.cameras:
-            eights = f"a divisor of model.width, {model.width}, into eights (cameras has prope)"
-            fits = model.width % (8 * model.heads) == 0
-            require("model.heads", model.heads, fits, eights)
+        check_prior(config)
+        check_modes(config)
         check_sampler(config)
-        side = model.patch * model.codec_stride
-        for name, value in (("data.height", data.height), ("data.width", data.width)):
-            require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
-        _check_modes(config)
     else:
-        trainable = config.optimizer.trainable
-        require("optimizer.trainable", trainable, trainable == "all", "all, for this network")
-        require("model.widths", model.widths, len(model.widths) == 3, "three numbers")
-        divides = f"a number that divides the last of model.widths, {model.widths[-1]}"
-        require("model.heads", model.heads, model.widths[-1] % model.heads == 0, divides)
-        for name, sizes in (("data.early_sizes", data.early_sizes), ("data.sizes", data.sizes)):
-            fits = all(isinstance(x, tuple) and len(x) == 2 and x[1] % 8 == 0 for x in sizes)
-            require(name, sizes, fits, "pairs of which the second is a multiple of 8")
-
-
-def _check_modes(config: Config) -> None:
-    """What goes together: projection, attention, what is trained, and on what."""
-    model, data, trainable = config.model, config.data, config.optimizer.trainable
-    is_split = model.attention not in ("fused", "full")
-    is_two_stream = model.attention.startswith("two_stream")
-    first_frame = model.first_frame and model.projection != "frames"
-    require("model.first_frame", True, not first_frame, "False without projection as frames")
-    fits = len(model.mask_terms) == 3 or model.attention == "fused"
-    require("model.mask_terms", model.mask_terms, fits, "all three unless attention is fused")
-    fits = is_two_stream or trainable != "synchronization"
-    require("optimizer.trainable", trainable, fits, "what the model has: it has one stream")
-    if model.projection != "none":
-        for name, value in (("lines", data.lines), ("pseudo", data.pseudo)):
-            require(f"data.{name}", value, not value, "none of it with a projection")
-        require("model.attention", model.attention, not is_split, "fused or full with a projection")
-    else:
-        none = "none without a projection: frames are given, not cameras"
-        require("model.cameras", model.cameras, not model.cameras, none)
-        warped = round(data.pseudo * config.training.batch)
-        at_least = f"0, or a share that is one of the {config.training.batch} clips of a batch"
-        require("data.pseudo", data.pseudo, warped > 0 or data.pseudo == 0, at_least)
-    needs = "nothing without a share --data.pseudo"
-    require("data.videos", data.videos, not data.videos or data.pseudo > 0, needs)
+        check_depth_network(config)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

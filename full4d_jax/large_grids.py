@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from full4d_jax.config import SamplerConfig
-from full4d_jax.models.dit import Conditions, Latents, Velocity
+from full4d_jax.models.conditions import Conditions, Latents, Velocity
 from full4d_jax.sampling import (
     VelocityAt,
     in_groups,

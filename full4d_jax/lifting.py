@@ -8,6 +8,7 @@ the scene should look like from cameras half-way between the generated ones.
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from numpy import ndarray
 
 from full4d_jax.camera_paths import angles_of
 from full4d_jax.config import Config, LiftConfig
+from full4d_jax.errors import InputError
 from full4d_jax.generation import bind_velocity
 from full4d_jax.metrics import require_lpips
 from full4d_jax.models.codecs import codec_weights, make_codec
@@ -63,14 +65,14 @@ def lift(
 
     Args:
       config: its `lift` section says how.
-      params: of the prior, for distillation.
+      params: of the prior, for distillation; not used where `asks_prior` is false.
       frames: the grid, [0, 1]; view 0 is the source.
       depth: of the source, (t h w) in world units. In a capture of all views, (v t h w), to start
         from; then no view is generated, none counts more, and the prior is not asked.
       intrinsics: pixels.
       world_to_camera: OpenCV axes, the world of the source camera.
       key: the result is a function of the arguments and it alone.
-      distill: whether to ask the prior; `config.lift.distillation` must agree.
+      distill: whether to ask the prior; `config.lift.distillation` says how.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
     """
@@ -82,7 +84,7 @@ def lift(
     initial = first_scene(lift, frames, seeds, intrinsics, world_to_camera, start_key)
     source_weight = 1.0 if captured else lift.source_weight
     prior = None
-    if distill and lift.distillation and not captured:
+    if distill and asks_prior(lift, captured=captured):
         prior = bind_prior(config, params, frames[0], depth, intrinsics, world_to_camera)
     result = fit(
         initial,
@@ -105,6 +107,30 @@ def lift(
         keep=None if partial is None else partial.keep,
     )
     return result.scene
+
+
+def asks_prior(lift: LiftConfig, *, captured: bool) -> bool:
+    """Whether a fit needs the prior: to a grid, unless told otherwise; never to a capture."""
+    return lift.distillation != "none" and not captured
+
+
+def check_lift(lift: LiftConfig, checkpoint: Path | None, *, captured: bool) -> None:
+    """Refuse settings, and weights of a prior, that would do nothing.
+
+    Raises:
+      InputError: naming the option.
+    """
+    if asks_prior(lift, captured=captured):
+        return
+    why = "with a capture" if captured else "with --lift.distillation none"
+    if checkpoint is not None:
+        raise InputError("option", "--checkpoint", checkpoint, f"none {why}", "leave it out")
+    idle = ("anchor", "source_weight") if captured else ("anchor",)
+    for name in idle + ("distillation",) * (lift.distillation == "gradient"):
+        found, default = getattr(lift, name), getattr(LiftConfig(), name)
+        if found != default:
+            expected = f"{default} {why}, where nothing is generated or asked"
+            raise InputError("config", f"lift.{name}", found, expected, f"leave --lift.{name} out")
 
 
 def first_scene(
@@ -189,13 +215,17 @@ def bind_prior(
 ) -> Distillation:
     """The prior at the cameras `between` the generated ones, as `gaussians` takes it.
 
-    A sampler without noise gives the prior's mean, whatever the scene looks like: that is asked for
-    once, before the first step. One with noise draws, and redoes what the scene shows by then.
+    In the cached form a sampler without noise gives the prior's mean, whatever the scene looks
+    like: that is asked for once, before the first step. One with noise draws, and redoes what the
+    scene shows by then. The gradient form judges what the scene shows, with noise of its own.
     """
     t, h, w, _ = source.shape
     novel = jnp.asarray(between(np.asarray(world_to_camera)))
     poses = jnp.concatenate([world_to_camera[:1], novel])
     codec = make_codec(config.model, codec_weights(config))
+    form = config.lift.distillation
+    if form == "none":
+        raise ValueError("bind_prior: found lift.distillation none, expected cached or gradient")
     once = {"start": 0.0, "tau_first": 1.0, "tau_last": 1.0, "noise": 0.0, "refreshes": 1}
     once |= {"weight_first": 1.0, "weight_last": 1.0, "flow_steps": config.sampler.steps}
     return Distillation(
@@ -204,7 +234,8 @@ def bind_prior(
         decode=lambda z: codec.decode(z) / 2 + 0.5,
         cameras=Camera(novel, repeat(intrinsics[1:], "v i j -> v t i j", t=t), w, h),
         times=jnp.linspace(0.0, 1.0, t),
-        **(once if config.sampler.noise == 0 else {}),
+        form=form,
+        **(once if form == "cached" and config.sampler.noise == 0 else {}),
     )
 
 

@@ -67,6 +67,7 @@ def run(
         shot = replace(shot, video=Path(video))
     check(shot, look)
     _check_posed(config, shot)
+    lifting.check_lift(config.lift, None, captured=False)
     job = Job(Stages(open_folder(out)))
     _sample(job, config, shot)
     _lift(job, config, shot.checkpoint)
@@ -91,16 +92,16 @@ def lift(
 ) -> Path:
     """Fit the scene to the grid that lies in `out`, or to a capture (see `captures`).
 
-    Raises InputError where there is no grid, or for an unusable capture.
+    Raises InputError where there is no grid, for an unusable capture, and for what has no effect.
     """
     check_config(config)
     job = Job(Stages(Path(out)))
-    if capture is not None and checkpoint is not None:
-        do = "leave one of the two out"
-        raise InputError("option", "--checkpoint", checkpoint, "none with --capture", do)
+    lifting.check_lift(config.lift, checkpoint, captured=capture is not None)
     if capture is None:
         for name in ("source", "depth", "grid"):
             job.stages.finished(name, "sample")
+        captured = job.stages.arrays["depth"]["depth"].ndim == 4  # depth of all views
+        lifting.check_lift(config.lift, checkpoint, captured=captured)
         # The rest of the configuration is that of the grid.
         sampled = json.loads((Path(out) / "config.json").read_text())
         open_folder(out)
@@ -195,7 +196,8 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
 def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
     """The stage scene: 4D Gaussians fitted to the grid."""
     grid, depth = job.stages.arrays["grid"], job.stages.arrays["depth"]["depth"]
-    prior, stages = prior_path(checkpoint), job.stages
+    stages, asks = job.stages, lifting.asks_prior(config.lift, captured=depth.ndim == 4)
+    prior = prior_path(checkpoint) if asks else None
     inputs = {"lift": config.lift, "sampler": config.sampler, "seed": config.seed, "prior": prior}
     partial = PartialFit(
         stages.folder / ".scene.fit.npz", fingerprint("scene", inputs, stages.fingerprints)
@@ -206,7 +208,7 @@ def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
         with Progress("fitting", config.lift.steps) as report:
             scene = lifting.lift(
                 config,
-                load_prior(config, prior),
+                load_prior(config, prior) if asks else None,
                 jnp.asarray(grid["frames"], jnp.float32) / 255,
                 jnp.asarray(depth),
                 jnp.asarray(grid["intrinsics"]),

@@ -20,7 +20,6 @@ group is finished. Chunks are short because XLA recomputes the products of (2) f
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -54,18 +53,11 @@ class Group(NamedTuple):
     center: Float[Array, "b 2"]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def composite(
-    features: Float[Array, "g f"], bins: Bins, tiles: Tiles
-) -> Float[Array, "h w payload+1"]:
+def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w c+1"]:
     """Composited payload channels and, last, the transmittance that is left for the background.
 
-    `features` has the six `GEOMETRY` columns, then the payload. The picture covers whole tiles.
+    `features` has the six `GEOMETRY` columns, then c of payload. The picture covers whole tiles.
     """
-    return _forward(features, bins, tiles)[0]
-
-
-def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
     channels = features.shape[1] - GEOMETRY
     offsets = pixel_offsets(tiles.side)
 
@@ -93,12 +85,17 @@ def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
     groups = _groups(bins, tiles)
     drawn = rearrange(lax.map(draw, groups), "n b c p -> (n b) c p")
     blank = jnp.zeros((tiles.count + 1, *drawn.shape[1:]))
-    image = assemble(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
-    return image, (features, bins, image)
+    return assemble(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
 
 
-def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, None]:
-    features, bins, image = residuals
+def backward(
+    features: Float[Array, "g f"],
+    bins: Bins,
+    image: Float[Array, "h w c+1"],
+    cotangent: Float[Array, "h w c+1"],
+    tiles: Tiles,
+) -> Float[Array, "g f"]:
+    """Gradient in the features, equation 4."""
     offsets = pixel_offsets(tiles.side)
     cotangents = cut(cotangent, tiles)
     behind_all = cut((cotangent * image).sum(-1, keepdims=True), tiles)
@@ -141,10 +138,7 @@ def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, 
         return lax.while_loop(_unfinished(group), step, start)[-1], None
 
     gradient, _ = lax.scan(pull_back, jnp.zeros_like(features), _groups(bins, tiles))
-    return gradient, None
-
-
-composite.defvjp(_forward, _backward)
+    return gradient
 
 
 def _groups(bins: Bins, tiles: Tiles) -> Group:

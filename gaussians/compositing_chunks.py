@@ -29,7 +29,7 @@ BATCH = 1 << 23  # evaluations at a time, 32 MB for each intermediate array
 
 
 def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w c+1"]:
-    """See `compositing.composite`."""
+    """See `compositing.forward`."""
     chunks, batch = cut_runs(features, bins, tiles), _batch(tiles)
     offsets = pixel_offsets(tiles.side)
     reaching = _reaching(chunks.splats, chunks.tile, tiles)

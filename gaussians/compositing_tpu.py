@@ -37,7 +37,7 @@ SUBLANES = 8  # rows of a TPU vector register
 def forward(
     features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
 ) -> Float[Array, "h w c+1"]:
-    """See `compositing.composite`."""
+    """See `compositing.forward`."""
     chunks = cut_runs(features, bins, tiles)
     channels = features.shape[1] - GEOMETRY + 1
     pixels = tiles.side**2

@@ -23,7 +23,7 @@ from gaussians.deformation import Scene
 from gaussians.motion import DynamicGaussians
 from gaussians.ply import load_ply, read_scene, read_splats, save_ply, splat_columns
 from gaussians.ply_tables import read_columns, read_tables, write_tables
-from gaussians.scene_files import CERTAIN, FormatError, check_finite
+from gaussians.scene_files import CERTAIN, FormatError, check_finite, check_to_write
 from gaussians.types import Gaussians
 
 COMMON = ["time", "duration", "vx", "vy", "vz"]
@@ -31,17 +31,24 @@ OURS = ["log_duration", "logit_gate"]
 
 
 def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
-    """Writes a 4D scene without loss; raises ValueError when it is empty or not finite."""
-    columns = splat_columns(scene.gaussians)
+    """Writes a 4D scene without loss.
+
+    Raises FormatError for another kind of scene, or one that a file cannot hold, see
+    `arrays_to_write`.
+    """
+    if not isinstance(scene, DynamicGaussians):
+        raise FormatError(Path(path), "scene", type(scene).__name__, "DynamicGaussians")
+    columns = splat_columns(path, scene.gaussians)
     moving = [np.asarray(x, np.float32) for x in scene[1:]]
+    for name, values, more in zip(scene._fields[1:], moving, ((3,), (), (), ()), strict=True):
+        if values.shape != (shape := (len(columns["x"]), *more)):
+            raise FormatError(Path(path), name, f"shape {values.shape}", shape)
+        check_to_write(path, name, values)
     velocities, moments, log_durations, logit_gates = moving
     # Wide enough for any float32 whose exponential a float32 can hold.
     durations = np.exp(np.clip(log_durations, -87, 88))
     names = dict(zip(COMMON, [moments, durations, *velocities.T], strict=True))
     names |= dict(zip(OURS, [log_durations, logit_gates], strict=True))
-    for name, values in names.items():
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name}: values that are not finite cannot be written")
     write_tables(path, {"vertex": columns | names})
 
 
@@ -82,9 +89,12 @@ def _read(path: Path, vertex: PlyElement) -> DynamicGaussians:
 def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
     """Writes `count` evenly spaced instants, the first and the last among them: 0000.ply, ...
 
-    Raises FormatError when the folder holds other .ply files, which would read as instants too.
+    Raises FormatError for a count below 1, and when the folder holds other .ply files, which would
+    read as instants too.
     """
     folder = Path(folder)
+    if count < 1:
+        raise FormatError(folder, "count", count, "at least 1")
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{i:04d}.ply" for i in range(count)]
     others = {path.name for path in folder.glob("*.ply")} - set(names)

@@ -23,12 +23,13 @@ from plyfile import PlyElement
 from gaussians.ply_tables import read_columns, write_tables
 from gaussians.scene_files import (
     FormatError,
+    arrays_to_write,
     check_finite,
-    host_arrays,
     logit,
     mean_colors,
     mean_harmonics,
     sigmoid,
+    unit_quaternions,
 )
 from gaussians.types import Gaussians
 
@@ -47,9 +48,9 @@ OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
     """Writes a scene along a space-filling curve.
 
-    Raises ValueError when the scene is empty or not finite.
+    Raises FormatError when a file cannot hold it, see `arrays_to_write`.
     """
-    arrays = host_arrays(scene)
+    arrays = arrays_to_write(path, scene)
     order = _curve(arrays[0])
     means, quaternions, log_scales, logits, harmonics = (x[order] for x in arrays)
     position, position_range = _fractions(means)
@@ -109,8 +110,9 @@ def _fractions(
     starts = np.arange(0, len(values), CHUNK)
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     chunk = np.arange(len(values)) // CHUNK
-    span = np.where(high > low, high - low, 1)
-    return (values - low[chunk]) / span[chunk], (low, high)
+    doubles = low.astype(np.float64)  # a difference of two floats may be too large for one
+    span = np.where(high > low, high - doubles, 1)
+    return (values - doubles[chunk]) / span[chunk], (low, high)
 
 
 def _in_range(
@@ -120,8 +122,9 @@ def _in_range(
     labels = [f"{end}_{name}" for end in ("min", "max") for name in RANGES[word]]
     edges = read_columns(path, chunks, labels)
     check_finite(path, [f"property {label}" for label in labels], edges)
-    low, high = np.split(edges[np.arange(len(fractions)) // CHUNK], 2, axis=1)
-    return low + fractions * (high - low)
+    ends = edges.astype(np.float64)[np.arange(len(fractions)) // CHUNK]
+    low, high = np.split(ends, 2, axis=1)
+    return (low + fractions * (high - low)).astype(np.float32)
 
 
 def _pack(fractions: Float[ndarray, "g c"], bits: tuple[int, ...]) -> UInt32[ndarray, " g"]:
@@ -145,8 +148,7 @@ def _unpack(word: UInt32[ndarray, " g"], bits: tuple[int, ...]) -> Float[ndarray
 
 def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
     """Quaternions of any length but zero, which becomes no rotation."""
-    lengths = np.linalg.norm(quaternions, axis=1, keepdims=True)
-    unit = np.where(lengths > 0, quaternions, [1, 0, 0, 0]) / np.where(lengths > 0, lengths, 1)
+    unit = unit_quaternions(quaternions)
     largest = np.abs(unit).argmax(1)
     positive = unit * np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
     others = np.take_along_axis(positive, OTHERS[largest], 1)
@@ -178,7 +180,7 @@ def _unpack_harmonics(path: Path, table: PlyElement, g: int) -> Float[ndarray, "
 
 def _curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, " g"]:
     """An order in which neighbours in space are near each other: Morton's, 10 bits an axis."""
-    low, high = means.min(0), means.max(0)
+    low, high = means.min(0).astype(np.float64), means.max(0)
     span = np.where(high > low, high - low, 1)
     cells = ((means - low) / span * (2**10 - 1)).astype(np.uint64)
     code = np.zeros(len(means), np.uint64)

@@ -8,25 +8,24 @@ from jaxtyping import Float32
 from numpy import ndarray
 from plyfile import PlyElement
 
-from gaussians.motion import DynamicGaussians
+from gaussians.deformation import Scene
 from gaussians.packed_ply import unpack
 from gaussians.ply_tables import read_columns, read_tables, write_tables
-from gaussians.scene_files import CERTAIN, FormatError, check_finite, host_arrays
+from gaussians.scene_files import CERTAIN, FormatError, arrays_to_write, check_finite
 from gaussians.types import Gaussians
 
 
-def save_ply(
-    path: str | Path, scene: Gaussians | DynamicGaussians, time: float | None = None
-) -> None:
+def save_ply(path: str | Path, scene: Gaussians | Scene, time: float | None = None) -> None:
     """Writes a static scene, or a dynamic one as it is at `time` in [0, 1].
 
-    Raises ValueError when the scene is empty or not finite.
+    Raises ValueError for a dynamic one without a time, FormatError for a scene that a file cannot
+    hold, see `arrays_to_write`.
     """
-    if isinstance(scene, DynamicGaussians):
+    if not isinstance(scene, Gaussians):
         if time is None:
             raise ValueError("a dynamic scene is written for one instant: pass time in [0, 1]")
         scene = scene.at(time)
-    write_tables(path, {"vertex": splat_columns(scene)})
+    write_tables(path, {"vertex": splat_columns(path, scene)})
 
 
 def load_ply(path: str | Path) -> Gaussians:
@@ -43,9 +42,9 @@ def read_scene(path: Path, tables: dict[str, PlyElement]) -> Gaussians:
     return unpack(path, tables) if "chunk" in tables else read_splats(path, tables["vertex"])
 
 
-def splat_columns(scene: Gaussians) -> dict[str, Float32[ndarray, " g"]]:
+def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarray, " g"]]:
     """The properties of a 3DGS file, in the order in which others write them."""
-    means, quaternions, log_scales, logit_opacities, harmonics = host_arrays(scene)
+    means, quaternions, log_scales, logit_opacities, harmonics = arrays_to_write(path, scene)
     # Files hold all red coefficients, then green, then blue; normals are customary and unused.
     rest = harmonics[:, 1:].swapaxes(1, 2).reshape(len(means), -1)
     opacity = logit_opacities[:, None]

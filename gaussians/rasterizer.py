@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from gaussians import accelerated, harmonics
-from gaussians.binning import MOST, Tiles, bin_quarters, bin_splats, choose_tiles, count_slots
-from gaussians.compositing import composite
+from gaussians import harmonics
+from gaussians.binning import MOST, Tiles, choose_tiles, count_slots
+from gaussians.platforms import composite, list_splats
 from gaussians.projection import ALPHA_MIN, Splats, project
 from gaussians.types import Camera, Gaussians, Rendering
 
@@ -27,6 +27,7 @@ def render(
 ) -> Rendering:
     """Renders a picture, differentiable in the Gaussians, the camera and the background.
 
+    camera: one; of its intrinsics only focal lengths and principal point are read, no skew.
     background: colour behind everything, black when None.
     sh_degree: harmonics used, 0 to 3; None uses all that the Gaussians have.
     antialiased: dims Gaussians thinner than a pixel instead of widening them (3DGS-MCMC, Mip).
@@ -125,13 +126,8 @@ def _render(
     features = jnp.stack([*splats.centers.T, -a / 2, -b, -c / 2, log_opacity], -1)
     features = jnp.concatenate([features, rgb, splats.depths[:, None]], -1)
 
-    if jax.default_backend() == "cpu":
-        bins = bin_quarters(still, tiles, slots)
-        image = jnp.asarray(composite(features, bins, tiles.quarters))
-    else:
-        bins = bin_splats(still, tiles, slots)
-        image = jnp.asarray(accelerated.composite(features, bins, tiles))
-    image = image[: camera.height, : camera.width]
+    bins = list_splats(still, tiles, slots)
+    image = jnp.asarray(composite(features, bins, tiles))
     rgb, depth, left = image[..., :3], image[..., 3], image[..., 4]
     covered = left < 1.0
     depth = jnp.where(covered, depth / jnp.where(covered, 1 - left, 1.0), 0.0)

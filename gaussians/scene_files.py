@@ -35,16 +35,45 @@ def existing_file(path: str | Path, kind: str) -> Path:
     return path
 
 
-def host_arrays(scene: Gaussians) -> list[Float32[ndarray, "g ..."]]:
-    """The fields of a scene in numpy; raises ValueError when it is empty or not finite."""
+def arrays_to_write(path: str | Path, scene: Gaussians) -> list[Float32[ndarray, "g ..."]]:
+    """The fields of a scene in numpy, once it is clear that a file can hold them.
+
+    Raises FormatError for a path that is a folder, and for what the readers would refuse: another
+    kind of scene, several scenes at once, none, wrong shapes, numbers that are not finite.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise FormatError(path, "file", "a folder", "a name for a file")
+    if not isinstance(scene, Gaussians):
+        expected = "Gaussians: take one instant with .at(time)"
+        raise FormatError(path, "scene", type(scene).__name__, expected)
     arrays = [np.asarray(x, np.float32) for x in scene]
-    if len(arrays[0]) == 0:
-        raise ValueError("a scene of no Gaussians cannot be written")
-    for name, values in zip(scene._fields, arrays, strict=True):
-        bad = np.count_nonzero(~np.isfinite(values))
-        if bad:
-            raise ValueError(f"{name}: {bad} values that are not finite cannot be written")
+    g = len(arrays[0]) if arrays[0].ndim else 0
+    k = arrays[4].shape[-2] if arrays[4].ndim > 1 else 0
+    shapes = ((g, 3), (g, 4), (g, 3), (g,), (g, k, 3))
+    for name, values, shape in zip(scene._fields, arrays, shapes, strict=True):
+        if values.shape != shape:
+            raise FormatError(path, name, f"shape {values.shape}", f"{shape}, one scene")
+        check_to_write(path, name, values)
+    if g == 0:
+        raise FormatError(path, "scene", "no Gaussians", "at least one")
+    if k not in (1, 4, 9, 16):
+        raise FormatError(path, "harmonics", f"{k} coefficients", "1, 4, 9 or 16")
     return arrays
+
+
+def check_to_write(path: str | Path, name: str, values: Float[ndarray, "..."]) -> None:
+    """Raises `FormatError` when some are not finite."""
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise FormatError(Path(path), name, f"{bad} values that are not finite", "finite numbers")
+
+
+def unit_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float[ndarray, "g 4"]:
+    """Of length 1, whatever length a float32 can hold; zero becomes no rotation."""
+    doubles = quaternions.astype(np.float64)
+    lengths = np.linalg.norm(doubles, axis=1, keepdims=True)
+    return np.where(lengths > 0, doubles, [1, 0, 0, 0]) / np.where(lengths > 0, lengths, 1)
 
 
 def check_finite(path: Path, names: list[str], values: Float[ndarray, "g c"]) -> None:

@@ -13,30 +13,38 @@ import numpy as np
 
 from gaussians.scene_files import (
     FormatError,
+    arrays_to_write,
     check_finite,
     existing_file,
-    host_arrays,
     logit,
     mean_colors,
     mean_harmonics,
     sigmoid,
     to_bytes,
+    unit_quaternions,
 )
 from gaussians.types import Gaussians
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
 THINNEST = 1e-20  # scale that stands for 0, which has no logarithm
+LARGEST = 88.0  # logarithm of a scale that a float32 holds
 
 
 def save_splat(path: str | Path, scene: Gaussians) -> None:
-    """Writes a scene, in its own order; raises ValueError when it is empty or not finite."""
-    means, quaternions, log_scales, logits, harmonics = host_arrays(scene)
+    """Writes a scene, in its own order.
+
+    Raises FormatError when a file cannot hold it, see `arrays_to_write`.
+    """
+    means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
+    if log_scales.max() > LARGEST:
+        found, expected = log_scales.max(), f"at most {LARGEST}, for the format keeps scales"
+        raise FormatError(Path(path), "log_scales", found, expected)
     rows = np.empty(len(means), ROW)
     rows["mean"] = means
     rows["scale"] = np.exp(log_scales)
     rows["rgba"] = to_bytes(np.column_stack([mean_colors(harmonics), sigmoid(logits)]))
-    unit = quaternions / np.maximum(np.linalg.norm(quaternions, axis=1, keepdims=True), 1e-12)
-    rows["rotation"] = np.clip(np.rint(unit * 128 + 128), 0, 255).astype(np.uint8)
+    rotation = np.rint(unit_quaternions(quaternions) * 128 + 128)
+    rows["rotation"] = np.clip(rotation, 0, 255).astype(np.uint8)
     Path(path).write_bytes(rows.tobytes())
 
 

@@ -42,7 +42,8 @@ class Camera:
     """A pinhole camera; with leading axes on both arrays it is a batch for `vmap` or `lax.map`.
 
     world_to_camera: rigid motion from world to OpenCV camera coordinates.
-    intrinsics: focal lengths and principal point in pixels, no skew.
+    intrinsics: focal lengths and principal point in pixels. Entries beside these four are not
+        read, so pictures of skewed pixels must be rectified before.
     width, height: picture size in pixels, static under jit.
     """
 

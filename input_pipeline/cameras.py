@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 ROTATION_TOLERANCE = 1e-3  # of R R^T against the identity: text files keep about four digits
+SKEW_TOLERANCE = 1e-4  # of the focal length
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -145,7 +146,7 @@ def check_cameras(
     Raises:
       ValueError: naming the field, what was found and what was expected: wrong shapes, NaN, a last
         row other than 0 0 0 1 (0 0 1 for intrinsics), rotations that are not orthonormal or that
-        mirror, focal lengths that are not positive.
+        mirror, focal lengths that are not positive, skewed pixels, which nothing here draws.
     """
     v = len(world_to_camera)
     shape = world_to_camera.shape
@@ -155,6 +156,9 @@ def check_cameras(
     _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
     focal = intrinsics[:, [0, 1], [0, 1]].min()
     _require("intrinsics", focal > 0, f"focal length {focal}", "positive pixels")
+    skew = np.abs(intrinsics[:, [0, 1], [1, 0]]).max()
+    straight = "none: undistort and rectify the pictures"
+    _require("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
     orthonormal = f"rotations orthonormal to {ROTATION_TOLERANCE}"

@@ -22,7 +22,8 @@ def lift(
     Args:
       config: the experiment; `--lift.` options say how to fit.
       out: the folder with grid.npz, and for scene.npz.
-      checkpoint: weights of the prior, for distillation; left out, those in the package.
+      checkpoint: weights of the prior, for distillation; left out, those in the package. Not read
+        where nothing is distilled.
       capture: synchronized pictures of several calibrated cameras, an .npz with frames
         (v t h w 3) uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known
         depth (v t h w), see docs/fitting.md; the prior is not asked.

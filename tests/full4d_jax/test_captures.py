@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from full4d_jax import pipeline
 from full4d_jax.captures import nearest_to_axes, read_capture
 from full4d_jax.cli import main
 from full4d_jax.errors import InputError
@@ -61,6 +62,10 @@ def test_the_world_becomes_that_of_the_first_camera(tmp_path):
         ({"world_to_camera": np.eye(4)[None]}, "world_to_camera: found .* expected \\(3 4 4\\)"),
         ({"world_to_camera": np.full((3, 4, 4), np.nan)}, "world_to_camera: found 96 NaN"),
         ({"intrinsics": np.ones((2, 3, 3))}, "intrinsics: found \\(2, 3, 3\\)"),
+        (
+            {"intrinsics": np.tile([[20.0, 1, 8], [0, 20, 8], [0, 0, 1]], (3, 1, 1))},
+            "intrinsics: found skew 1.0, expected none: undistort and rectify",
+        ),
         ({"depth": np.zeros((3, 2, SIDE, SIDE))}, "expected some depth > 0"),
         ({"depth": None, "world_to_camera": np.stack([np.eye(4)] * 3)}, "depth: found none"),
     ],
@@ -77,7 +82,12 @@ def test_other_files_are_refused(tmp_path):
             read_capture(path)
 
 
-def test_a_capture_is_lifted_and_rendered(tmp_path, capsys):
+def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monkeypatch):
+    def never(*_):
+        raise AssertionError("a prior was looked for")
+
+    monkeypatch.setattr(pipeline, "prior_path", never)
+    monkeypatch.setattr(pipeline, "load_prior", never)
     capture, out = write(tmp_path / "ball.npz"), tmp_path / "out"
     small = ["--lift.steps", "60", "--lift.capacity", "200"]
     assert main(["lift", "--capture", str(capture), "--out", str(out), *small]) == 0

@@ -31,7 +31,7 @@ def grid() -> tuple[jax.Array, ...]:
 
 
 def config(motion) -> Config:
-    return Config(lift=LiftConfig(steps=250, capacity=100, motion=motion, distillation=False))
+    return Config(lift=LiftConfig(steps=250, capacity=100, motion=motion, distillation="none"))
 
 
 @pytest.mark.parametrize("motion", ["freetime", "deformation"])

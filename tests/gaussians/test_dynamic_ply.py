@@ -80,7 +80,7 @@ def test_damaged_4d_files_are_refused(tmp_path, moving):
     plain.write(str(path))
     with pytest.raises(FormatError, match="property logit_gate: found nan in row 7"):
         load_dynamic_ply(path)
-    with pytest.raises(ValueError, match="time: values that are not finite"):
+    with pytest.raises(ValueError, match="moments: found 1 values that are not finite"):
         save_dynamic_ply(path, moving._replace(moments=moving.moments.at[0].set(jnp.inf)))
 
 

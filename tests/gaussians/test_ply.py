@@ -156,12 +156,3 @@ def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, valid, na
     plain.write(str(tmp_path / "nan.ply"))
     with pytest.raises(FormatError, match=f"property {name}: found {value} in row 4 .2 such"):
         load_ply(tmp_path / "nan.ply")
-
-
-def test_scenes_that_no_tool_could_open_are_not_written(tmp_path):
-    path = tmp_path / "bad.ply"
-    with pytest.raises(ValueError, match="no Gaussians"):
-        save_ply(path, Gaussians(*(x[:0] for x in scene(0))))
-    with pytest.raises(ValueError, match="logit_opacities: 9 values that are not finite"):
-        save_ply(path, scene(0)._replace(logit_opacities=jax.numpy.full(9, np.nan)))
-    assert not path.exists()

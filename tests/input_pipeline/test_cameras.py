@@ -133,6 +133,8 @@ def test_good_cameras_pass():
         ("intrinsics", (0, 1, 1), -5, "intrinsics: found focal length -5"),
         ("intrinsics", (1, 0, 2), np.inf, "intrinsics: found 1 NaN or infinite"),
         ("intrinsics", (1, 2, 2), 2, "intrinsics: found last row"),
+        ("intrinsics", (1, 0, 1), 0.5, "intrinsics: found skew 0.5, expected none: undistort"),
+        ("intrinsics", (0, 1, 0), -0.5, "intrinsics: found skew 0.5"),
     ],
 )
 def test_bad_cameras_are_named(field, place, value, message):

@@ -17,6 +17,7 @@ from gaussians import (
     load_ply,
     load_ply_sequence,
     load_splat,
+    save_dynamic_ply,
 )
 
 
@@ -64,7 +65,7 @@ def test_every_kind_is_written_from_a_run_and_read_again(run, tmp_path, scene, c
     assert len(load_ply_sequence(folder)) == 3
 
 
-def test_what_cannot_be_converted_is_told_in_one_line(run, tmp_path, capsys):
+def test_what_cannot_be_converted_is_told_in_one_line(run, tmp_path, scene, capsys):
     def refused(source: Path, target: str, *words: str) -> str:
         assert main(["convert", "splats", str(source), str(tmp_path / target), *words]) == 2
         said = capsys.readouterr().err
@@ -87,3 +88,11 @@ def test_what_cannot_be_converted_is_told_in_one_line(run, tmp_path, capsys):
     assert "found 0002.ply" in refused(run, "long", "--instants", "2")
     (tmp_path / "file").write_text("kept")
     assert "output folder" in refused(run, "file/below.ply")
+    for name in ("folder.ply", "folder.4d.ply", "folder.compressed.ply", "folder.splat"):
+        (tmp_path / name).mkdir()
+        assert f"{name}: file: found a folder, expected a name for a file" in refused(run, name)
+        assert not list((tmp_path / name).iterdir())
+    huge = scene._replace(gaussians=scene.gaussians._replace(log_scales=100 + jnp.zeros((300, 3))))
+    save_dynamic_ply(tmp_path / "huge.4d.ply", huge)
+    assert "log_scales: found 100.0" in refused(tmp_path / "huge.4d.ply", "huge.splat")
+    assert not (tmp_path / "huge.splat").exists()

@@ -1,4 +1,4 @@
-"""The formulations for accelerators: run here against the CPU's, and compiled for TPU chips."""
+"""The formulations of all platforms, run here against the CPU's and lowered for the others."""
 
 import importlib.util
 import os
@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export, lax
 
-from gaussians import Camera, Gaussians, compositing_chunks, compositing_tpu, render
+from gaussians import Camera, Gaussians, compositing, compositing_chunks, compositing_tpu, render
 from gaussians.binning import Bins, Tiles
-from gaussians.compositing import composite
 
 
 @pytest.fixture(scope="module", params=[8, 16])
@@ -44,21 +44,24 @@ def lists(request):
 def test_values_and_gradients_are_those_of_the_loops(lists, kernels):
     features, bins, tiles = lists
     options = {"interpret": True} if kernels is compositing_tpu else {}
-    expected, pull = jax.vjp(lambda f: jnp.asarray(composite(f, bins, tiles)), features)
+    expected = jax.jit(lambda f: compositing.forward(f, bins, tiles))(features)
     found = jax.jit(lambda f: kernels.forward(f, bins, tiles, **options))(features)
     np.testing.assert_allclose(found, expected, atol=5e-6)
     assert float(expected[..., -1].min()) < 1e-3  # some pixels are finished early
     assert float(expected[..., -1].max()) == 1
 
     cotangent = jax.random.normal(jax.random.key(1), expected.shape)
-    found = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, tiles, **options))(
-        features, cotangent
-    )
-    for column, (a, b) in enumerate(zip(found.T, pull(cotangent)[0].T, strict=True)):
+
+    def pull_back(kernels, **options):
+        run = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, tiles, **options))
+        return run(features, cotangent)
+
+    found, gradient = pull_back(kernels, **options), pull_back(compositing)
+    for column, (a, b) in enumerate(zip(found.T, gradient.T, strict=True)):
         assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b), column
 
 
-def test_render_takes_them_where_the_backend_is_no_cpu(monkeypatch):
+def scene_and_lens():
     rng = np.random.default_rng(1)
     arrays = (
         rng.uniform(-1, 1, (200, 3)) + [0, 0, 3],
@@ -68,14 +71,22 @@ def test_render_takes_them_where_the_backend_is_no_cpu(monkeypatch):
         rng.normal(size=(200, 1, 3)),
     )
     scene = Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
-    lens = jnp.array([[40.0, 0, 20], [0, 40, 12], [0, 0, 1]])
-    camera = Camera(jnp.eye(4), lens, 40, 24)
+    return scene, jnp.array([[40.0, 0, 20], [0, 40, 12], [0, 0, 1]])
 
-    def picture(scene, width):  # a closure of its own, so that nothing is compiled already
-        view = Camera(camera.world_to_camera, lens, width, 24)
-        return render(scene, view, max_intersections=4096).rgb.sum()
 
-    expected = jax.jit(jax.value_and_grad(picture), static_argnums=1)(scene, 40)
+def slopes(scene, lens):
+    """A new function, so that nothing is compiled already, of a picture that no tile size fits."""
+
+    def total(scene, lens):
+        out = render(scene, Camera(jnp.eye(4), lens, 41, 21), max_intersections=4096)
+        return out.rgb.sum() + (out.depth * out.alpha).sum()
+
+    return jax.jit(jax.value_and_grad(total, (0, 1)))
+
+
+def test_render_with_the_chunks_of_accelerators_is_that_with_the_loops(monkeypatch):
+    inputs = scene_and_lens()
+    expected = slopes(*inputs)(*inputs)
     taken, forward = [], compositing_chunks.forward
 
     def counted(*inputs):
@@ -83,11 +94,36 @@ def test_render_takes_them_where_the_backend_is_no_cpu(monkeypatch):
         return forward(*inputs)
 
     monkeypatch.setattr(compositing_chunks, "forward", counted)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(  # no accelerator is here: run its branch on this CPU
+        lax, "platform_dependent", lambda *arrays, default, **branches: default(*arrays)
+    )
     jax.clear_caches()
-    found = jax.jit(jax.value_and_grad(picture), static_argnums=1)(scene, 40)
+    found = slopes(*inputs)(*inputs)
     jax.clear_caches()
     assert taken
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
+def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platform):
+    """Which devices are here does not matter: in these tests, CPUs only."""
+    inputs = scene_and_lens()
+    traced = slopes(*inputs).trace(*inputs)
+    text = traced.lower(lowering_platforms=(platform,)).as_text(debug_info=True)
+    # Lists of 8-pixel quarters, 18 of them, in steps of 4; 16-pixel tiles in chunks of 128.
+    loops, chunks = "tensor<18x4x64xf32>" in text, "x128x256xf32>" in text
+    assert ("bin_quarters" in text, loops) == (platform == "cpu",) * 2
+    assert ("bin_splats" in text) == (platform != "cpu")
+    assert chunks == (platform in ("cuda", "rocm"))
+    assert text.count("stablehlo.custom_call @tpu_custom_call") == (2 if platform == "tpu" else 0)
+
+
+def test_one_export_serves_several_platforms_and_runs_here():
+    inputs = scene_and_lens()
+    exported = export.export(slopes(*inputs), platforms=("cpu", "cuda"))(*inputs)
+    assert exported.platforms == ("cpu", "cuda")
+    found, expected = exported.call(*inputs), slopes(*inputs)(*inputs)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max()))
 
@@ -95,7 +131,6 @@ def test_render_takes_them_where_the_backend_is_no_cpu(monkeypatch):
 COMPILE = """
 import sys, jax, jax.numpy as jnp
 from jax.experimental import topologies
-jax.default_backend = lambda: "tpu"  # the render below is compiled for the chips of a topology
 from gaussians import Camera, Gaussians, render
 name = sys.argv[1]
 device = topologies.get_topology_desc(platform="tpu", topology_name=name).devices[0]
