@@ -98,6 +98,13 @@ def check_modes(config: Any) -> None:
     else:
         none = "none without a projection: frames are given, not cameras"
         require("model.cameras", model.cameras, not model.cameras, none)
+        sampler = config.sampler
+        for name, value, off in (
+            ("guidance", sampler.guidance, 1),
+            ("group_views", sampler.group_views, 0),
+            ("window_frames", sampler.window_frames, 0),
+        ):
+            require(f"sampler.{name}", value, value == off, f"{off} without a projection")
         warped = round(data.pseudo * config.training.batch)
         at_least = f"0, or a share that is one of the {config.training.batch} clips of a batch"
         require("data.pseudo", data.pseudo, warped > 0 or data.pseudo == 0, at_least)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.batch import make_conditions
+from full4d_jax.batch import first_frame, make_conditions
 from full4d_jax.config import Config, ModelConfig, SamplerConfig, to_dict
 from full4d_jax.errors import InputError
 from full4d_jax.large_grids import Guides, sample_grid, velocity_of_groups
@@ -105,14 +105,16 @@ def _generate(
         guides.append(unknown._replace(text=texts[0]))
     if sampler.text_guidance != 1:
         guides.append(given._replace(text=texts[1]))
-    guides = jax.tree.map(lambda x: x[None], tuple(guides))
+    guides = tuple(_batch_of_one(model, conditions) for conditions in guides)
 
     shape = guides[0].projection.shape
     if model.projection == "channels":
         shape = (1, shape[1] - 1, *shape[2:])
-    noise = sampler.noise * jax.random.normal(key, shape)
+    start = sampler.noise * jax.random.normal(key, shape)
+    if guides[0].visible is not None:
+        start = jnp.where(guides[0].visible[..., None, None, None], guides[0].base, start)
     bind = functools.partial(bind_guided, model, sampler, params)
-    latents = sample_grid(sampler, bind, guides, noise)
+    latents = sample_grid(sampler, bind, guides, start)
     grid = jnp.clip(make_codec(model, weights).decode(latents[0]), -1, 1)
     targets = len(intrinsics) - 1
     return jnp.concatenate([frames[None], grid[len(grid) - targets :]]), projection
@@ -160,7 +162,7 @@ def bind_velocity(
         config.model, frames, depth, intrinsics, world_to_camera, codec_weights(config)
     )
     conditions = conditions._replace(text=load_text(config))
-    guides = (jax.tree.map(lambda x: x[None], conditions),)
+    guides = (_batch_of_one(config.model, conditions),)
     generated = len(intrinsics) - (config.model.projection == "channels")
 
     def bind(guides: Guides) -> Velocity:
@@ -176,6 +178,15 @@ def bind_velocity(
         return flow(z[None], jnp.reshape(tau, (1,)))[0, 0 if given is None else 1 :]
 
     return bound
+
+
+def _batch_of_one(model: ModelConfig, conditions: Conditions) -> Conditions:
+    """The conditions with an axis of samples; with what the model is always given."""
+    conditions = jax.tree.map(lambda x: x[None], conditions)
+    if model.first_frame:
+        visible = first_frame(*conditions.base.shape[:3])
+        conditions = conditions._replace(visible=visible)
+    return conditions
 
 
 def check_size(model: ModelConfig, height: int, width: int) -> None:

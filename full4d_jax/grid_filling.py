@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.config import Config
-from full4d_jax.generation import bind_conditions, check_size
+from full4d_jax.generation import bind_guided, check_size
 from full4d_jax.models.codecs import codec_weights, make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.sampling import sample, schedule
-from full4d_jax.text import load_text
+from full4d_jax.text import load_negative_text, load_text
 from full4d_jax.visible_frames import visible_conditions
 
 
@@ -37,25 +37,28 @@ def fill_grid(
 
     Raises:
       InputError: a grid that the model cannot divide into tokens, or `config.codec_weights` or
-        `config.text` is unusable.
+        `config.text` or `config.negative_text` is unusable.
     """
     check_size(config.model, *frames.shape[2:4])
-    weights, text = codec_weights(config), load_text(config)
-    return _fill(config.model, config.sampler, params, frames, visible, weights, text, key)
+    weights, texts = codec_weights(config), (load_text(config), load_negative_text(config))
+    return _fill(config.model, config.sampler, params, frames, visible, weights, texts, key)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _fill(model, sampler, params, frames, visible, weights, text, key):
+def _fill(model, sampler, params, frames, visible, weights, texts, key):
     codec = make_codec(model, weights)
     latents, visible = codec.encode(frames)[None], jnp.asarray(visible)[None]
     views, times = latents.shape[1:3]
     lens = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
     conditions = visible_conditions(latents, visible, lens, poses)
-    conditions = conditions._replace(text=None if text is None else text[None])
+    texts = [None if text is None else text[None] for text in texts]
+    guides = [conditions._replace(text=texts[0])]
+    if sampler.text_guidance != 1:
+        guides.append(conditions._replace(text=texts[1]))
     noise = sampler.noise * jax.random.normal(key, latents.shape)
     # The network holds visible frames at flow time 0: there the path stands still.
     start = jnp.where(visible[..., None, None, None], conditions.base, noise)
-    flow = bind_conditions(model, params, conditions)
+    flow = bind_guided(model, sampler, params, tuple(guides))
     filled = sample(flow, start, schedule(sampler.steps, sampler.shift))
     return jnp.clip(codec.decode(filled[0]), -1, 1)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from full4d_jax.models.conditions import Conditions, Latents
 
 # Of the training clips: both videos, the row, the column, scattered frames.
-SHARES = np.array([0.5, 0.1, 0.1, 0.3], np.float32)
+SHARES = np.array([0.7, 0.05, 0.05, 0.2], np.float32)
 
 
 def row_and_column(views: int, frames: int) -> Bool[np.ndarray, "v t"]:

@@ -92,9 +92,12 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
 
 
 def identity(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The start of an added parameter: nothing is added, and the projector passes on."""
+    """The start of an added parameter: nothing is added, and what passes tokens on does so."""
     if leaf == "blocks.projector.kernel":
         return np.broadcast_to(np.eye(shape[-1], dtype=np.float32), shape)
+    if leaf == "blocks.synchronization.mix.kernel" and shape[-2] == 2 * shape[-1]:  # hard: the mean
+        half = np.eye(shape[-1], dtype=np.float32) / 2
+        return np.broadcast_to(np.concatenate([half, half]), shape)
     return np.broadcast_to(np.float32(0), shape)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from full4d_jax.batch import first_frame
 from full4d_jax.config import Config, ModelConfig, SamplerConfig
+from full4d_jax.generation import generate_grid
 from full4d_jax.grid_filling import fill_grid
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
@@ -54,7 +55,7 @@ def test_drawn_subsets_leave_something_to_do(views, times):
     assert len(np.unique(drawn, axis=0)) > min(5, views * times - 1)
     if min(views, times) > 1:
         both = (drawn == row_and_column(views, times)).all((1, 2)).mean()
-        assert 0.4 < both < 0.65  # a scattered subset may be the same
+        assert 0.6 < both < 0.85  # a scattered subset may be the same
 
 
 def test_nearest_visible_frame():
@@ -142,3 +143,23 @@ def test_first_frame_of_the_source_at_flow_time_zero():
     np.testing.assert_allclose(found[0, 1], by_hand[0, 1], atol=1e-6)
     free = apply(z, jnp.full((1,), 0.8), given._replace(visible=None))
     assert np.abs(found - np.asarray(free))[0, 1].max() > 1e-3
+
+
+def test_sampling_gives_the_first_frame_to_the_network():
+    model = dataclasses.replace(
+        MODEL, projection="frames", prediction="velocity", refiner=0, rope_folds_views=True
+    )
+    frames, depth = random_grid(1, 3)[0], jnp.ones((3, 8, 8))
+    lens = jnp.array([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]])
+    poses = jnp.broadcast_to(jnp.eye(4), (2, 3, 4, 4)).at[1, :, 0, 3].set(0.2)
+    cameras = jnp.broadcast_to(lens, (2, 3, 3)), poses
+    params, key, grids = random_params(model), jax.random.key(0), []
+    for first in (False, True):
+        config = Config(
+            model=dataclasses.replace(model, first_frame=first),
+            sampler=SamplerConfig(steps=2, noise=1.0),
+        )
+        grid, _ = generate_grid(config, params, frames, depth, *cameras, key)
+        grids.append(np.asarray(grid))
+    assert np.isfinite(grids[1]).all()
+    assert np.abs(grids[0][1] - grids[1][1]).max() > 1e-3

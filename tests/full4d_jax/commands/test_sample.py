@@ -1,0 +1,129 @@
+"""`full4d sample` without poses: two videos in, a grid out; what it cannot use is refused."""
+
+import json
+from pathlib import Path
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.config import load_config, to_dict
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.weights import save_params
+from full4d_jax.video import write_video
+
+CONFIG = Path(__file__).parents[3] / "configs" / "four_real.py"
+SMALL = ("--data.views", "3", "--data.frames", "4", "--data.height", "32", "--data.width", "32")
+
+
+def video(path: Path, value: int, frames: int = 8) -> Path:
+    """A grey picture with a square that moves."""
+    pictures = np.full((frames, 64, 64, 3), value, np.uint8)
+    for i, picture in enumerate(pictures):
+        picture[16:32, 4 * i : 4 * i + 16] = 255 - value
+    write_video(path, pictures, 6)
+    return path
+
+
+def refused(capsys, *argv: object) -> str:
+    """The one line that the command prints."""
+    capsys.readouterr()
+    assert main([str(x) for x in argv]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("full4d: ")
+    assert said.count("\n") == 1, said
+    return said
+
+
+def test_two_videos_make_a_grid(tmp_path, capsys):
+    row, column = video(tmp_path / "row.mp4", 60), video(tmp_path / "column.mp4", 60)
+    out = tmp_path / "out"
+    given = ("--fixed_view", row, "--freeze_time", column, "--out", out)
+    assert main(["sample", str(CONFIG), *map(str, given), *SMALL]) == 0
+    saved = np.load(out / "grid.npz")
+    assert saved["frames"].shape == (3, 4, 32, 32, 3)
+    expected = np.zeros((3, 4), bool)
+    expected[0], expected[:, 0] = True, True
+    np.testing.assert_array_equal(saved["visible"], expected)
+    source = np.load(out / "source.npz")["frames"]
+    np.testing.assert_array_equal(saved["frames"][expected], source[expected])
+    assert saved["frames"][~expected].std() > 5
+    assert {"grid.mp4", "grid.png", "report.json"} <= {path.name for path in out.iterdir()}
+    assert json.loads((out / "report.json").read_text())["warnings"] == []
+    orange = (cv2.imread(str(out / "grid.png")) == (20, 130, 240)).all(-1)
+    assert orange.any()
+    # The same command again keeps what is there; one video less gives only the row.
+    capsys.readouterr()
+    assert main(["sample", str(CONFIG), *map(str, given), *SMALL]) == 0
+    assert "grid: kept" in capsys.readouterr().out
+    assert main(["sample", str(CONFIG), "--fixed_view", str(row), "--out", str(out), *SMALL]) == 0
+    np.testing.assert_array_equal(np.load(out / "grid.npz")["visible"][1:], False)
+
+
+def test_videos_of_two_scenes_are_told(tmp_path, capsys):
+    row, column = video(tmp_path / "row.mp4", 60), video(tmp_path / "column.mp4", 200)
+    given = ("--fixed_view", row, "--freeze_time", column, "--out", tmp_path / "out")
+    assert main(["sample", str(CONFIG), *map(str, given), *SMALL]) == 0
+    assert "start with different pictures" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--video", "a.mp4"),
+        ("--azimuth", 20),
+        ("--depth", "a.npy"),
+        ("--fixed_view", "missing.mp4"),
+        ("--model.cameras", "linear"),
+        ("--sampler.guidance", 2),
+        ("--sampler.group_views", 3),
+        ("--data.lines", "True", "--model.projection", "frames"),
+    ],
+    ids=lambda option: option[0],
+)
+def test_what_a_grid_without_poses_does_not_read(capsys, tmp_path, option):
+    line = refused(capsys, "sample", CONFIG, *option, "--out", tmp_path / "out")
+    assert "found" in line
+    assert "expected" in line
+
+
+@pytest.mark.parametrize("option", ["--fixed_view", "--freeze_time"])
+def test_posed_models_have_no_row_and_column(capsys, tmp_path, option):
+    for verb in ("run", "sample"):
+        line = refused(capsys, verb, option, "a.mp4", "--out", tmp_path / "out")
+        assert f"option: {option}: found a.mp4" in line
+
+
+def test_a_grid_without_poses_cannot_become_a_scene(capsys, tmp_path):
+    assert "model.projection" in refused(capsys, "run", CONFIG, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize("option", [("--gltf", "a.glb"), ("--lift_scenes", 2)])
+def test_evaluation_of_a_grid_without_poses(capsys, tmp_path, option):
+    line = refused(capsys, "evaluate", CONFIG, *option, "--out", tmp_path / "out")
+    assert f"option: {option[0]}: found {option[1]}" in line
+
+
+def test_training_starts_from_a_single_stream(tmp_path, capsys):
+    config = load_config(CONFIG)
+    small = (
+        "--model.width",
+        "16",
+        "--model.heads",
+        "2",
+        "--model.ffn",
+        "16",
+        "--model.layers",
+        "1",
+    )
+    fields = {"width": 16, "heads": 2, "ffn": 16, "layers": 1, "attention": "fused"}
+    model = type(config.model)(**{**to_dict(config.model), **fields})
+    base = tmp_path / "base.safetensors"
+    save_params(base, init_params(model, jax.random.key(0)), {})
+    run = ("--training.steps", "1", "--training.batch", "1", "--data.pseudo", "0")
+    shape = ("--data.views", "2", "--data.frames", "2", "--data.height", "16", "--data.width", "16")
+    out = ("--init", str(base), "--out", str(tmp_path / "out"))
+    assert main(["train", str(CONFIG), *small, *run, *shape, *out]) == 0
+    assert (tmp_path / "out" / "sheet.png").exists()
