@@ -54,6 +54,8 @@ def make_loader(
         stream = stream.map(np.int32)
     if transform is not None:
         stream = stream.random_map(transform)
-    batches = stream[process_index::process_count].batch(batch_size // process_count)
+    # Nothing remains of an endless stream; grain would count remainders beyond what a length holds.
+    mine = stream[process_index::process_count]
+    batches = mine.batch(batch_size // process_count, drop_remainder=True)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     return iter(batches[start_step:].to_iter_dataset(options))

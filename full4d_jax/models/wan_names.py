@@ -120,7 +120,7 @@ def check_wan_model(model: ModelConfig) -> None:
       InputError: naming the first field that differs.
     """
     wanted = {
-        "projection": "frames",
+        "projection": "none" if model.projection == "none" else "frames",
         "prediction": "velocity",
         "refiner": 0,
         "rope_theta": 10000.0,

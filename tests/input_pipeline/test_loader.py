@@ -23,6 +23,11 @@ def test_the_seed_decides_the_order():
     assert not np.isin(again, np.stack(batches(4, seed=4))).any()
 
 
+def test_batches_of_one_are_the_same_stream():
+    single = np.concatenate(batches(6, batch_size=1))
+    np.testing.assert_array_equal(single, batches(1)[0])
+
+
 def test_resuming_is_starting_at_a_step():
     np.testing.assert_array_equal(np.stack(batches(5))[3:], np.stack(batches(2, start_step=3)))
 

@@ -1,5 +1,6 @@
 """`full4d sample` without poses: two videos in, a grid out; what it cannot use is refused."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.cli import main
-from full4d_jax.config import load_config, to_dict
+from full4d_jax.config import load_config
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.video import write_video
@@ -108,18 +109,9 @@ def test_evaluation_of_a_grid_without_poses(capsys, tmp_path, option):
 
 def test_training_starts_from_a_single_stream(tmp_path, capsys):
     config = load_config(CONFIG)
-    small = (
-        "--model.width",
-        "16",
-        "--model.heads",
-        "2",
-        "--model.ffn",
-        "16",
-        "--model.layers",
-        "1",
-    )
-    fields = {"width": 16, "heads": 2, "ffn": 16, "layers": 1, "attention": "fused"}
-    model = type(config.model)(**{**to_dict(config.model), **fields})
+    sizes = {"width": 16, "heads": 2, "ffn": 16, "layers": 1}
+    small = [x for name, size in sizes.items() for x in (f"--model.{name}", str(size))]
+    model = dataclasses.replace(config.model, **sizes, attention="fused")
     base = tmp_path / "base.safetensors"
     save_params(base, init_params(model, jax.random.key(0)), {})
     run = ("--training.steps", "1", "--training.batch", "1", "--data.pseudo", "0")

@@ -8,15 +8,18 @@ import importlib.util
 import json
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 from full4d_jax.cli import main
 from full4d_jax.config import ModelConfig, load_config
 from full4d_jax.errors import InputError
 from full4d_jax.generation import load_prior
+from full4d_jax.models.dit import init_params
 from full4d_jax.models.wan_export import export_wan
 from full4d_jax.models.wan_names import ADDED, to_wan, wan_names
 from full4d_jax.models.wan_weights import abstract_leaves, import_wan
@@ -100,6 +103,21 @@ def test_added_parameters_start_as_the_identity(tmp_path):
     projector = added.pop("blocks.projector.kernel")
     np.testing.assert_array_equal(projector, np.broadcast_to(np.eye(24), (2, 24, 24)))
     assert not any(x.any() for x in added.values())
+
+
+@pytest.mark.parametrize("attention", ["two_stream_hard", "two_stream_soft"])
+def test_two_streams_start_as_in_a_fresh_model(attention, tmp_path):
+    model = dataclasses.replace(MODEL, projection="none", cameras=(), attention=attention)
+    model = dataclasses.replace(model, camera_projector=False)
+    save_file(random_wan(model, "original"), tmp_path / "wan.safetensors")
+    import_wan(model, tmp_path / "wan.safetensors", tmp_path / "ours")
+    ours = load_file(tmp_path / "ours")
+    fresh = flatten_dict(init_params(model, jax.random.key(0)), sep=".")
+    assert set(ours) == set(fresh)
+    added = [name for name in ours if name.startswith(ADDED)]
+    assert len(added) == 6
+    for name in added:
+        np.testing.assert_array_equal(ours[name], fresh[name], err_msg=name)
 
 
 def broken(change):
