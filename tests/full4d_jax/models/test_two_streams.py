@@ -111,13 +111,13 @@ def reads(attention: str, layers: int) -> np.ndarray:
         params["blocks"]["synchronization"]["mix"] = jax.tree.map(
             jnp.zeros_like, params["blocks"]["synchronization"]["mix"]
         )
-    apply = velocity(model, params)
-
-    def one(z):
-        return (apply(z, jnp.full((1,), 0.5), conditions(z))[0, 1, 2] ** 2).sum()
-
-    gradient = jax.jit(jax.grad(one))(grid(batch=1))
-    return np.abs(np.asarray(gradient))[0].max((-3, -2, -1)) > 1e-7
+    apply, z = jax.jit(velocity(model, params)), grid(batch=1)
+    tau, given = jnp.full((1,), 0.5), conditions(z)
+    before, found = apply(z, tau, given), np.zeros((VIEWS, TIMES), bool)
+    for view, time in np.ndindex(VIEWS, TIMES):
+        after = apply(z.at[0, view, time].add(0.5), tau, given)
+        found[view, time] = np.abs(np.asarray(after - before))[0, 1, 2].max() > 1e-5
+    return found
 
 
 def test_who_reads_whom():
@@ -127,7 +127,6 @@ def test_who_reads_whom():
     for attention, layers, expected in (
         ("fused", 1, cross),
         ("two_stream_soft", 1, cross),
-        ("two_stream_soft", 2, everything),
         ("two_stream_hard", 2, everything),
         ("sequential", 1, everything),
         ("full", 1, everything),
@@ -142,14 +141,14 @@ def test_full_attention_is_plain_attention_over_all_tokens():
     np.testing.assert_allclose(full_attention(q, k, v), expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("attention", ["fused", "full", "sequential", "two_stream_soft"])
+@pytest.mark.parametrize("attention", ["fused", "two_stream_soft"])
 def test_contexts_tell_rows_from_columns(attention):
     model = of(attention)
     params = random_params(model)
     other = params | {"context": params["context"][::-1]}
     z = grid(VIEWS, VIEWS)
     swapped = run(model, other, z)
-    is_mean = attention in ("fused", "full")
+    is_mean = attention == "fused"
     assert (np.abs(run(model, params, z) - swapped).max() < 1e-6) == is_mean
     row = z[:, :1]
     assert np.abs(run(model, params, row) - run(model, other, row)).max() > 1e-3
