@@ -14,6 +14,7 @@ import jax
 
 from full4d_jax.stages import Stages
 
+NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
 PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "viser", "av")
 
 
@@ -55,6 +56,10 @@ def write_report(job: Job, command: str, config: dict[str, Any] | None, **option
             (folder / f"{name}.json").write_text(text + "\n")
     made = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
     job.stages.say(f"{folder}: {made}")
-    if (folder / "scene.html").exists():
+    if command in NEXT and "depth" in job.stages.arrays:
+        job.stages.say(f"next: full4d {NEXT[command]} --out {folder}")
+    elif (folder / "scene.html").exists():
         job.stages.say(f"open {folder / 'scene.html'} in a browser")
+    else:
+        job.stages.say(f"look at {folder / 'grid.png'}")
     return folder
