@@ -74,10 +74,12 @@ composite.defvjp(_forward, _backward)
 
 def _on_this_platform(work: Callable[..., Array], *arrays: Array | Bins) -> Array:
     """`work(kernels, *arrays)` with the module of the platform."""
+    # The kernel is traced everywhere and knows no double precision.
+    tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing_chunks
     return lax.platform_dependent(
         *arrays,
         cpu=partial(work, compositing),
-        tpu=partial(work, compositing_tpu),
+        tpu=partial(work, tpu),
         default=partial(work, compositing_chunks),
     )
 

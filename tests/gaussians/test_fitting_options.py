@@ -178,7 +178,8 @@ def test_weights_move_while_the_prior_teaches():
     np.testing.assert_allclose(weights(90), [0.1] * 6 + [1.8] * 3, atol=1e-6)
 
 
-def test_the_stated_memory_is_about_what_the_compiled_program_needs():
+@pytest.mark.parametrize("bent", [False, True])
+def test_the_stated_memory_is_about_what_the_compiled_program_needs(bent):
     g, pictures_, side = 2000, 12, 32
     rng = np.random.default_rng(0)
     shapes = ((g, 3), (g, 4), (g, 3), (g,), (g, 1, 3))
@@ -192,13 +193,14 @@ def test_the_stated_memory_is_about_what_the_compiled_program_needs():
         jnp.ones(pictures_),
     )
     budget = 4 * g
-    state = first_state(still(gaussians), targets, 0, budget)
+    scene = deforming(gaussians, 3, jax.random.key(0)) if bent else still(gaussians)
+    state = first_state(scene, targets, 0, budget)
     program = run_chunk.lower(
         state, targets, jax.random.key(0), FitConfig(), budget, 10, None, None
     )
     sizes = program.compile().memory_analysis()
     needed = sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes
-    stated = fit_memory(g, pictures_, side, side, bent=False)
+    stated = fit_memory(g, pictures_, side, side, bent=bent)
     assert 0.7 * needed < stated < 1.5 * needed
 
 

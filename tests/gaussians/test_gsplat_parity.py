@@ -84,11 +84,15 @@ def deviations(values: dict, *, double: bool) -> tuple[dict, dict]:
 
 @pytest.mark.parametrize(("degree", "double"), [(0, False), (1, False), (2, True), (3, True)])
 def test_small_scenes_match_the_goldens(degree, double):
+    """The goldens are gsplat's in double precision, stored in single: 3e-8 from it.
+
+    In single precision ours is at most 6.6e-7 off in values and 1.3e-6 in gradients; gsplat's own
+    is off by 1.0e-6 and 1.8e-6.
+    """
     with np.load(GOLDENS / f"gsplat_sh{degree}.npz") as golden:
         errors, relative = deviations(dict(golden), double=double)
     for name, error in errors.items():
-        assert error.mean() < 1e-6, name
-        assert error.max() < (1e-6 if double else 1e-5), name
+        assert error.max() < 1e-6, name
     for name, error in relative.items():
         assert error < 1e-5, name
 
