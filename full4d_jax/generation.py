@@ -16,7 +16,7 @@ from full4d_jax.large_grids import Guides, sample_grid, velocity_of_groups
 from full4d_jax.models.codecs import codec_weights, make_codec
 from full4d_jax.models.conditions import Conditions, Params, Velocity
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.models.weights import load_params
+from full4d_jax.models.weights import load_metadata, load_params
 from full4d_jax.projection_guidance import Projection
 from full4d_jax.sampling import guided
 from full4d_jax.text import load_negative_text, load_text
@@ -52,7 +52,7 @@ def trained_range(prior: Path) -> tuple[float, float]:
 
     A checkpoint that does not say is taken to cover everything.
     """
-    _, metadata = load_params(prior)
+    metadata = load_metadata(prior)
     names = ("max_azimuth_degrees", "max_elevation_degrees")
     azimuth, elevation = (float(metadata.get(name, 180)) for name in names)
     return azimuth, elevation

@@ -12,6 +12,7 @@ oracle that applies it as a mask; `fused_attention` computes what is allowed, ea
 own way: `attention_merged`, `attention_concatenated`, `attention_splash` (docs/attention.md).
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -63,18 +64,22 @@ def dense_attention(
 def fused_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
     """The same function, computing little more than what is allowed.
 
-    On TPU by splash attention, on GPU by one public call a frame (through cuDNN in bfloat16), on
-    CPU in blocks. cuDNN and splash have no forward mode; `merged_attention` has on any backend.
+    The platform that a program is compiled for decides how, whatever machine compiles it: TPU by
+    splash attention (inside `jax.shard_map` only with check_vma=False), CPU in blocks, GPU by one
+    public call a frame (through cuDNN in bfloat16, where this machine has a GPU). cuDNN and splash
+    have no forward mode; `merged_attention` has everywhere.
     """
     # Imported here: they need the definitions above, and splash attention is slow to import.
-    backend, tokens = jax.default_backend(), q.shape[3]
-    if backend == "cpu":
-        from full4d_jax.models.attention_merged import merged_attention as attend
-    elif backend == "tpu" and tokens >= 128:  # a tile's smallest side
-        from full4d_jax.models.attention_splash import splash_attention as attend
-    else:
-        from full4d_jax.models.attention_concatenated import concatenated_attention as attend
-    return attend(q, k, v, cross_half=cross_half)
+    from full4d_jax.models.attention_concatenated import concatenated_attention
+    from full4d_jax.models.attention_merged import merged_attention
+
+    ways = {"cpu": merged_attention, "default": concatenated_attention}
+    if q.shape[3] >= 128:  # a tile's smallest side
+        from full4d_jax.models.attention_splash import splash_attention
+
+        ways["tpu"] = splash_attention
+    ways = {name: functools.partial(way, cross_half=cross_half) for name, way in ways.items()}
+    return jax.lax.platform_dependent(q, k, v, **ways)
 
 
 def full_attention(q: Tokens, k: Tokens, v: Tokens) -> Tokens:

@@ -1,6 +1,8 @@
 """Parameters as safetensors files: bfloat16 tensors under dotted names, and text metadata."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
 def load_params(
     path: str | Path, like: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read nested parameters as float32, and the metadata.
+    """Read nested parameters as float32, and the metadata; memory is its own and a tensor's.
 
     Args:
       path: a file written by `save_params`.
@@ -38,20 +40,21 @@ def load_params(
     Raises:
       InputError: no such file, not a safetensors file, or names or shapes that do not agree.
     """
-    if not Path(path).is_file():
-        found = "a folder" if Path(path).is_dir() else "no such file"
-        raise InputError("checkpoint", path, found, "a safetensors file", "check the path")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-    except (SafetensorError, json.JSONDecodeError) as error:
-        expected = "a safetensors file written by full4d"
-        raise InputError("checkpoint", path, error, expected, "check the path") from None
-    if like is not None:
-        _check(path, tensors, flatten_dict(like, sep="."))
-    arrays = {name: jnp.asarray(x, jnp.float32) for name, x in tensors.items()}
-    return unflatten_dict(arrays, sep="."), metadata
+    with _opened(path) as file:
+        if like is not None:
+            names = file.keys()
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            _check(path, shapes, flatten_dict(like, sep="."))
+        # One tensor after the other, so that the file is never in memory beside its copy.
+        names = file.keys()
+        arrays = {name: jnp.asarray(file.get_tensor(name), jnp.float32) for name in names}
+        return unflatten_dict(arrays, sep="."), _metadata(file)
+
+
+def load_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata alone, without reading a tensor; errors as in `load_params`."""
+    with _opened(path) as file:
+        return _metadata(file)
 
 
 def summary_beside(weights: Path) -> dict[str, Any] | str:
@@ -64,12 +67,29 @@ def summary_beside(weights: Path) -> dict[str, Any] | str:
         raise InputError("training summary", summary, f"no JSON ({error})", "JSON", do) from None
 
 
-def _check(path: str | Path, tensors: dict[str, Any], like: dict[str, Any]) -> None:
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    if not Path(path).is_file():
+        found = "a folder" if Path(path).is_dir() else "no such file"
+        raise InputError("checkpoint", path, found, "a safetensors file", "check the path")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, json.JSONDecodeError) as error:
+        expected = "a safetensors file written by full4d"
+        raise InputError("checkpoint", path, error, expected, "check the path") from None
+
+
+def _metadata(file: Any) -> dict[str, Any]:
+    return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+
+
+def _check(path: str | Path, shapes: dict[str, tuple[int, ...]], like: dict[str, Any]) -> None:
     advice = "use the config that it was trained with"
     for name, x in like.items():
-        found = tensors[name].shape if name in tensors else "no such tensor"
+        found = shapes.get(name, "no such tensor")
         if found != x.shape:
             raise InputError("checkpoint", f"{path}, tensor {name}", found, x.shape, advice)
-    extra = sorted(set(tensors) - set(like))
+    extra = sorted(set(shapes) - set(like))
     if extra:
         raise InputError("checkpoint", path, f"tensor {extra[0]}", "no such tensor", advice)

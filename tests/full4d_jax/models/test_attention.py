@@ -130,30 +130,6 @@ def test_merged_keeps_no_logits():
     assert growth(dense_attention) > 10
 
 
-@pytest.mark.parametrize(
-    ("backend", "tokens", "chosen"),
-    [
-        ("cpu", 256, "merged"),
-        ("gpu", 256, "concatenated"),
-        ("tpu", 256, "splash"),
-        ("tpu", 64, "concatenated"),
-    ],
-)
-def test_each_backend_has_its_implementation(backend, tokens, chosen, monkeypatch):
-    called = []
-    for name in ("merged", "concatenated", "splash"):
-
-        def note(*x, name=name, **options):
-            called.append((name, options))
-
-        module = f"full4d_jax.models.attention_{name}"
-        monkeypatch.setattr(f"{module}.{name}_attention", note)
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    q = jnp.zeros((1, 2, 2, tokens, 1, 8))
-    fused_attention(q, q, q, cross_half=True)
-    assert called == [(chosen, {"cross_half": True})]
-
-
 def test_mask_in_words():
     allowed = allowed_frames(3, 6, cross_half=True)  # f = 3
     assert allowed[2, 1, 2, 5]  # its own view at any time

@@ -85,7 +85,6 @@ def test_padding_and_tiles_are_exact(views, frames, tokens):
 COMPILE = """
 import sys, jax, jax.numpy as jnp
 from jax.experimental import topologies
-jax.default_backend = lambda: "tpu"  # what follows is compiled for the chips of a topology
 from full4d_jax.models.attention import fused_attention
 topology, *sizes = sys.argv[1:]
 device = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]

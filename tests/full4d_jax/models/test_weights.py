@@ -1,9 +1,11 @@
+import tracemalloc
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from full4d_jax.errors import InputError
-from full4d_jax.models.weights import load_params, save_params
+from full4d_jax.models.weights import load_metadata, load_params, save_params
 
 PARAMS = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}
 
@@ -13,6 +15,23 @@ def test_round_trip(tmp_path):
     params, metadata = load_params(tmp_path / "w.safetensors", like=PARAMS)
     np.testing.assert_array_equal(params["a"]["kernel"], PARAMS["a"]["kernel"])
     assert metadata == {"model": {"width": 3}, "angle": 60.0}
+    assert load_metadata(tmp_path / "w.safetensors") == metadata
+
+
+def test_one_tensor_at_a_time_is_beside_the_result(tmp_path):
+    """NumPy's memory is counted, XLA's own is not; a result may share NumPy's."""
+    count, size = 64, 2**18  # half a MiB each in the file, one as a result
+    weights = {str(i): jnp.full(size, float(i)) for i in range(count)}
+    save_params(tmp_path / "w.safetensors", weights, {})
+    load_params(tmp_path / "w.safetensors")  # whatever is only allocated once
+    tracemalloc.start()
+    try:
+        params, _ = load_params(tmp_path / "w.safetensors")
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert float(params["7"][-1]) == 7
+    assert peak - kept < 8 * 2**20  # of the file's 32 MiB
 
 
 @pytest.mark.parametrize(
@@ -30,7 +49,10 @@ def test_other_shapes_are_named(tmp_path, like, names):
     assert all(name in str(error.value) for name in names)
 
 
-def test_a_text_file_is_refused(tmp_path):
+@pytest.mark.parametrize("read", [load_params, load_metadata])
+def test_other_files_are_refused(tmp_path, read):
     (tmp_path / "w.safetensors").write_text("no weights")
     with pytest.raises(InputError, match="safetensors"):
-        load_params(tmp_path / "w.safetensors")
+        read(tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match="no such file"):
+        read(tmp_path / "none.safetensors")
