@@ -48,11 +48,11 @@ from full4d_jax.grid_evaluation import moves
 from full4d_jax.grid_filling import fill_grid
 from full4d_jax.metrics import psnr
 from full4d_jax.models.attention import TERMS, allowed_frames
+from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.progress import Progress
 from full4d_jax.training.batches import training_batches
 from full4d_jax.training.optimizer import trained_leaves
-from full4d_jax.training.start import start_from
 from full4d_jax.training.state import init_state, state_from_params
 from full4d_jax.training.step import train_step
 from full4d_jax.visible_frames import copy_nearest, row_and_column

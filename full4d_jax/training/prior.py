@@ -18,12 +18,12 @@ from full4d_jax.grid_filling import fill_grid
 from full4d_jax.models.codecs import codec_weights
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.lora import merge_adapters, without_adapters
+from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.training.batches import training_batches
 from full4d_jax.training.loop import run_training
 from full4d_jax.training.resume import run_record
-from full4d_jax.training.start import start_from
 from full4d_jax.training.state import init_state, state_from_params
 from full4d_jax.training.step import train_step
 from full4d_jax.visible_frames import copy_nearest, row_and_column

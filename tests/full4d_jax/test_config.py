@@ -19,6 +19,7 @@ from full4d_jax.depth_config import DepthConfig, DepthDataConfig, DepthNetConfig
 from full4d_jax.errors import InputError
 from input_pipeline.procedural import HELD_OUT_START
 
+WORDS = ("cameras", "mask_terms")  # tuples of words, not of numbers
 CONFIGS = Path(__file__).parents[2] / "configs"
 WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
 TEXT = ModelConfig(text_width=8)
@@ -35,7 +36,7 @@ def numbers(config, prefix=""):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from numbers(value, f"{prefix}{field.name}.")
-        elif not isinstance(value, (str, bool)) and field.name != "cameras":
+        elif not isinstance(value, (str, bool)) and field.name not in WORDS:
             yield prefix + field.name
 
 

@@ -12,7 +12,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention import full_attention
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.training.start import complete
+from full4d_jax.models.start import complete
 
 FUSED = ModelConfig(
     width=16,

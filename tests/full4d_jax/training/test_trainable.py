@@ -14,9 +14,9 @@ from full4d_jax.config import load_config
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.lora import merge_adapters, without_adapters
+from full4d_jax.models.start import complete
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.training.optimizer import block_matrices
-from full4d_jax.training.start import complete
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
