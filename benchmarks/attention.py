@@ -1,6 +1,10 @@
 """Times fused time-view attention against full attention over all tokens; a JSON line comes last.
 
     python benchmarks/attention.py [--views 6 --frames 42 --tokens 16 --heads 2 --width 64]
+    python benchmarks/attention.py --topology v5p:2x2x1 --tokens 252 --heads 24 --width 128
+
+The second needs no TPU, only its compiler (`pip install libtpu`, TPU_WORKER_HOSTNAMES=localhost);
+it prints the bytes of one chip's program, forward and backward, and times nothing.
 
 Full attention is `jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full
 attention by our own blocks, so that the mask's gain can be told from that of not writing all logits
@@ -15,6 +19,7 @@ own full attention.
 """
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -22,8 +27,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.experimental import topologies
 
-from full4d_jax.models.attention import Tokens, allowed_frames
+from full4d_jax.models.attention import Tokens, allowed_frames, fused_attention
 from full4d_jax.models.attention_concatenated import concatenated_attention
 from full4d_jax.models.attention_merged import merged_attention
 from full4d_jax.models.attention_splash import splash_attention
@@ -42,8 +48,12 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=2)
     parser.add_argument("--width", type=int, default=64 if ON_CPU else 128)
     parser.add_argument("--repeats", type=int, default=6)
+    parser.add_argument("--topology", default="", help="of TPUs, to compile for")
     options = parser.parse_args()
     shape = (1, options.views, options.frames, options.tokens, options.heads, options.width)
+    if options.topology:
+        print(json.dumps(compiled_for(options.topology, shape)))
+        return
     dtype = jnp.float32 if ON_CPU else jnp.bfloat16
     x = [jax.random.normal(jax.random.key(i), shape).astype(dtype) for i in range(4)]
 
@@ -94,15 +104,38 @@ def full_in_blocks(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
     return merged_attention(*one_view, cross_half=False).reshape(q.shape)
 
 
-def compiled(attend: Callable, kind: str, x: list[jax.Array]) -> tuple[Thunk, int]:
-    """A thunk that returns when the result is there, and the bytes of its temporaries."""
+def compiled_for(topology: str, shape: tuple[int, ...]) -> dict[str, object]:
+    """Kernels and bytes of fused attention, forward and backward in bfloat16, on one TPU chip."""
+    chip = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
+    place = jax.sharding.SingleDeviceSharding(chip)
+    x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=place)
+    attend = functools.partial(fused_attention, cross_half=True)
+    program = jax.jit(forward_backward(attend)).lower(x, x, x, x).compile()
+    memory = program.memory_analysis()
+    return {
+        "topology": topology,
+        "shape": shape,
+        "kernels": program.as_text().count("tpu_custom_call"),
+        "argument_bytes": memory.argument_size_in_bytes,
+        "output_bytes": memory.output_size_in_bytes,
+        "temporary_bytes": memory.temp_size_in_bytes,
+    }
 
-    def forward_backward(q, k, v, cotangent):
+
+def forward_backward(attend: Callable) -> Callable:
+    """The output and the gradients, of (q, k, v, cotangent)."""
+
+    def both(q, k, v, cotangent):
         out, pull = jax.vjp(attend, q, k, v)
         return out, *pull(cotangent)
 
+    return both
+
+
+def compiled(attend: Callable, kind: str, x: list[jax.Array]) -> tuple[Thunk, int]:
+    """A thunk that returns when the result is there, and the bytes of its temporaries."""
     arguments = x[:3] if kind == "forward" else x
-    function = attend if kind == "forward" else forward_backward
+    function = attend if kind == "forward" else forward_backward(attend)
     program = jax.jit(function).lower(*arguments).compile()
     memory = program.memory_analysis()
     return lambda: jax.block_until_ready(program(*arguments)), memory.temp_size_in_bytes
