@@ -13,8 +13,10 @@ videos). From it every mode is trained with the same grids, in the same order, f
 
 and scored by PSNR on the hidden frames of held-out grids of which the first row and column are
 given, with one call from zero noise. Then Full-4D's mask, in `frames` mode with cameras, trained
-from random parameters: without each of its terms and without the projection. Every run is repeated
-for several seeds (of data order and noise); the table has mean and standard deviation over them.
+from random parameters: without each of its terms and without the projection. There the first guess
+is the filled projection whatever the mask allows, grey without one. Every run is repeated for
+several seeds (of data order and noise); the table has mean and standard deviation over them, and
+seconds of all threads.
 
 Runs that are finished are kept under --out and not made again. The last line is JSON.
 """
@@ -49,7 +51,7 @@ from full4d_jax.grid_filling import fill_grid
 from full4d_jax.metrics import psnr
 from full4d_jax.models.attention import TERMS, allowed_frames
 from full4d_jax.models.start import start_from
-from full4d_jax.models.weights import load_params, save_params
+from full4d_jax.models.weights import load_metadata, load_params, save_params
 from full4d_jax.progress import Progress
 from full4d_jax.training.batches import training_batches
 from full4d_jax.training.optimizer import trained_leaves
@@ -117,7 +119,8 @@ def of_mask(name: str, seed: int, steps: int) -> Config:
 def train(config: Config, out: Path, init: Path | None) -> dict:
     """Train one configuration to its end, or read what an earlier call left; what it cost."""
     weights = out / f"{config.name.replace(' ', '_')}_{config.seed}.safetensors"
-    wanted = json.loads(json.dumps({"config": to_dict(config), "init": str(init)}))
+    start = None if init is None else load_metadata(init)["run"]
+    wanted = json.loads(json.dumps({"config": to_dict(config), "init": start}))
     if weights.exists():
         params, metadata = load_params(weights)
         if metadata["run"] == wanted:
@@ -140,7 +143,7 @@ def train(config: Config, out: Path, init: Path | None) -> dict:
             state, metrics = step(state, batch)
             jax.block_until_ready(state)
             seconds.append(time.process_time() - start)
-            batch = next(batches)
+            batch = jax.block_until_ready(next(batches))  # else its time counts as the next step's
             report(done, {"mean_error": float(metrics["mean_error"])})
     cost = {
         "parameters": sum(x.size for x, _ in leaves),
@@ -154,7 +157,7 @@ def train(config: Config, out: Path, init: Path | None) -> dict:
 
 
 def forward_flop(config: Config) -> float:
-    """Of one grid through the network: products on tokens, and pairs that attention allows."""
+    """Of one grid through the blocks: products on tokens, and pairs that attention allows."""
     model, data = config.model, config.data
     frames = data.frames * (2 if model.projection == "frames" else 1)
     views, d = data.views, model.width

@@ -87,8 +87,10 @@ def check_modes(config: Any) -> None:
     is_two_stream = model.attention.startswith("two_stream")
     first_frame = model.first_frame and model.projection != "frames"
     require("model.first_frame", True, not first_frame, "False without projection as frames")
-    fits = len(model.mask_terms) == 3 or model.attention == "fused"
-    require("model.mask_terms", model.mask_terms, fits, "all three unless attention is fused")
+    terms = set(model.mask_terms)
+    fits = len(terms) == 3 or (model.attention == "fused" and bool(terms & {"view", "time"}))
+    expected = "view, time or both of them; all three unless attention is fused"
+    require("model.mask_terms", model.mask_terms, fits, expected)
     fits = is_two_stream or trainable != "synchronization"
     require("optimizer.trainable", trainable, fits, "what the model has: it has one stream")
     if model.projection != "none":
@@ -99,6 +101,8 @@ def check_modes(config: Any) -> None:
         none = "none without a projection: frames are given, not cameras"
         require("model.cameras", model.cameras, not model.cameras, none)
         sampler = config.sampler
+        several = "above 1: what else would a video be completed from"
+        require("data.frames", data.frames, data.frames > 1 or not data.lines, several)
         for name, value, off in (
             ("guidance", sampler.guidance, 1),
             ("group_views", sampler.group_views, 0),

@@ -12,6 +12,7 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -150,6 +151,8 @@ def identity(judge: Judge, clip: Float[np.ndarray, "..."]) -> str:
     settings = {
         name: getattr(config, name) for name in ("model", "data", "sampler", "lift", "seed")
     }
+    for name in ("codec_weights", "text", "negative_text"):
+        settings |= {name: Path(getattr(config, name))} if getattr(config, name) else {}
     settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clip}
     return fingerprint("evaluation 2", settings | {"lpips": judge.lpips is not None}, {})
 

@@ -54,6 +54,8 @@ def evaluate_grids(
     settings = {n: getattr(config, n) for n in ("model", "data", "sampler", "seed")}
     example = np.asarray(render(jnp.array([HELD_OUT_START])))
     weights = [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(params)]
+    for name in ("codec_weights", "text", "negative_text"):
+        settings |= {name: Path(getattr(config, name))} if getattr(config, name) else {}
     made_of = settings | {"weights": weights, "example": to_uint8(example / 2 + 0.5)}
     path = folder / "scores.jsonl"
     mark = fingerprint("grids", made_of | {"lpips": distance is not None}, {})

@@ -28,8 +28,10 @@ def fill_grid(
     Args:
       config: of a model with `projection="none"`.
       params: parameters of the prior.
-      frames: in [-1, 1]; hidden ones are not read.
-      visible: which frames are given, by latent frame; at least one.
+      frames: in [-1, 1]; hidden ones are not read, unless a causal codec encodes them into a later
+        frame that is given.
+      visible: which frames are given, at least one. Of frames that a codec encodes together the
+        first counts for all.
       key: randomness of the initial noise.
 
     Returns:
@@ -47,7 +49,8 @@ def fill_grid(
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _fill(model, sampler, params, frames, visible, weights, texts, key):
     codec = make_codec(model, weights)
-    latents, visible = codec.encode(frames)[None], jnp.asarray(visible)[None]
+    latents = codec.encode(frames)[None]
+    visible = jnp.asarray(visible)[None, :, :: codec.frame_stride]
     views, times = latents.shape[1:3]
     lens = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))

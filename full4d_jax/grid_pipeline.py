@@ -9,7 +9,6 @@ import numpy as np
 
 from full4d_jax import outputs
 from full4d_jax.batch import procedural_batch
-from full4d_jax.codec_config import strides_of
 from full4d_jax.config import Config, DataConfig, check_config, to_dict
 from full4d_jax.generation import check_size, load_prior
 from full4d_jax.grid_filling import fill_grid
@@ -18,7 +17,7 @@ from full4d_jax.models.codecs import codec_weights
 from full4d_jax.options import Look, Shot, check, check_task
 from full4d_jax.pictures import to_uint8
 from full4d_jax.stages import Arrays, Stages, open_folder
-from full4d_jax.text import load_text
+from full4d_jax.text import load_negative_text, load_text
 from full4d_jax.video import DEFAULT_FPS, read_video
 from full4d_jax.visible_frames import row_and_column
 from input_pipeline.procedural import HELD_OUT_START
@@ -47,6 +46,7 @@ def sample_grid(config: Config, out: str | Path, shot: Shot) -> Path:
     params = load_prior(config, prior)
     codec_weights(config)
     load_text(config)
+    load_negative_text(config)
     job = Job(Stages(open_folder(out)))
     videos = {"fixed_view": shot.fixed_view, "freeze_time": shot.freeze_time}
     settings = {"scene": shot.scene, "fps": shot.fps, "start": shot.start, "data": data}
@@ -54,10 +54,9 @@ def sample_grid(config: Config, out: str | Path, shot: Shot) -> Path:
     job.stages.say(f"source: {source['note']}")
 
     def generate() -> Arrays:
-        stride = strides_of(config.model.codec, config.model.codec_stride).frames
         frames = jnp.asarray(source["frames"], jnp.float32) / 127.5 - 1
         key = jax.random.key(config.seed)
-        grid = fill_grid(config, params, frames, source["visible"][:, ::stride], key)
+        grid = fill_grid(config, params, frames, source["visible"], key)
         made = to_uint8(np.asarray(grid) / 2 + 0.5)
         given = source["visible"][..., None, None, None]
         return {"frames": np.where(given, source["frames"], made), "visible": source["visible"]}
@@ -65,6 +64,7 @@ def sample_grid(config: Config, out: str | Path, shot: Shot) -> Path:
     settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
     settings |= {"codec": Path(config.codec_weights)} if config.codec_weights else {}
     settings |= {"text": Path(config.text)} if config.text else {}
+    settings |= {"negative_text": Path(config.negative_text)} if config.negative_text else {}
     grid = job.stages.run("grid", {**settings, "prior": prior}, generate)
     for warning in job.warnings:
         job.stages.say(f"warning: {warning}")

@@ -14,7 +14,7 @@ from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.lora import without_adapters
 from full4d_jax.models.wan_names import SYNCHRONIZATION
-from full4d_jax.models.weights import load_params
+from full4d_jax.models.weights import load_params, tensor_names
 
 
 def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Params:
@@ -26,9 +26,8 @@ def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Param
     Raises:
       InputError: no such file, or its other names or shapes are not the model's.
     """
-    found, _ = load_params(checkpoint)
     plain = without_adapters(model)
-    if not any(name.startswith(SYNCHRONIZATION) for name in flatten_dict(found, sep=".")):
+    if not any(name.startswith(SYNCHRONIZATION) for name in tensor_names(checkpoint)):
         plain = dataclasses.replace(plain, attention="fused")
     like = jax.eval_shape(functools.partial(init_params, plain), key)
     params, _ = load_params(checkpoint, like)

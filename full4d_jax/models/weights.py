@@ -51,6 +51,12 @@ def load_params(
         return unflatten_dict(arrays, sep="."), _metadata(file)
 
 
+def tensor_names(path: str | Path) -> list[str]:
+    """The dotted names alone; errors as in `load_params`."""
+    with _opened(path) as file:
+        return list(file.keys())
+
+
 def load_metadata(path: str | Path) -> dict[str, Any]:
     """The metadata alone, without reading a tensor; errors as in `load_params`."""
     with _opened(path) as file:

@@ -9,7 +9,7 @@ import av
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Int, UInt8
 
 from full4d_jax.batch import Batch, procedural_batch
 from full4d_jax.config import Config, DataConfig
@@ -18,6 +18,7 @@ from full4d_jax.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.video import DEFAULT_FPS, read_video
 from input_pipeline.loader import make_loader
 
+STREAM = 2**31 - 1  # of random numbers; training steps have the lower ones
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 
@@ -36,25 +37,27 @@ def training_batches(config: Config, start: int) -> Iterator[Batch]:
     warped = round(data.pseudo * batch)
     if not warped:
         return map(jax.jit(lambda index: procedural_batch(index, data)), indices)
-    key = jax.random.key(seed)
+    key = jax.random.fold_in(jax.random.key(seed), STREAM)
     if not data.videos:
         return map(jax.jit(lambda index: _mixed(key, index, warped, data, None)), indices)
     read = partial(_random_window, data=data)
-    videos = make(find_videos(data.videos), batch_size=warped, transform=read)
+    videos = make(find_videos(data.videos, data.frames), batch_size=warped, transform=read)
     mix = jax.jit(lambda index, clips: _mixed(key, index, warped, data, clips))
     return map(mix, indices, videos)
 
 
-def find_videos(folder: str) -> list[Path]:
-    """The videos in a folder and below.
+def find_videos(folder: str, frames: int) -> list[Path]:
+    """The videos in a folder and below, each of which has so many frames.
 
     Raises:
-      InputError: there are none.
+      InputError: there are none, or one cannot be used.
     """
     found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         expected, do = f"files that end in {', '.join(SUFFIXES)}", "change --data.videos"
         raise InputError("data.videos", folder, "no videos", expected, do)
+    for path in found:
+        read_video(path, height=16, width=16, frames=frames)
     return found
 
 
@@ -72,10 +75,11 @@ def _mixed(
         clips = procedural_batch(rest, row).frames[:, 0]
     else:
         clips = videos.astype(jnp.float32) / 127.5 - 1
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(rest)
+    warp_key, order_key = jax.random.split(key)
+    keys = jax.vmap(lambda i: jax.random.fold_in(warp_key, i))(rest)
     warp = partial(pseudo_grid, views=data.views, height=data.height, width=data.width)
     warps = Batch(jax.vmap(warp)(keys, clips), *_no_cameras(warped, data))
-    order = jax.random.permutation(jax.random.fold_in(key, indices[0]), len(indices))
+    order = jax.random.permutation(jax.random.fold_in(order_key, indices[0]), len(indices))
     return jax.tree.map(lambda *x: jnp.concatenate(x)[order], rendered, warps)
 
 
@@ -95,10 +99,14 @@ def _larger(side: int) -> int:
 
 def _random_window(
     path: Path, generator: np.random.Generator, data: DataConfig
-) -> Float[np.ndarray, "t H W 3"]:
+) -> UInt8[np.ndarray, "t H W 3"]:
     """Frames of a video from a random moment on."""
     with av.open(str(path)) as container:
-        duration = (container.duration or 0) / av.time_base
+        stream = container.streams.video[0]
+        if stream.duration and stream.time_base:
+            duration = float(stream.duration * stream.time_base)
+        else:  # some containers know only their own, sound included
+            duration = (container.duration or 0) / av.time_base
     last = max(0.0, duration - data.frames / DEFAULT_FPS)
     size = {"height": _larger(data.height), "width": _larger(data.width)}
     return read_video(path, **size, frames=data.frames, start=last * generator.random()).frames

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.batch import first_frame
-from full4d_jax.config import Config, ModelConfig, SamplerConfig
+from full4d_jax.batch import Batch, first_frame, prepare
+from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation import generate_grid
 from full4d_jax.grid_filling import fill_grid
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.training.step import loss
 from full4d_jax.visible_frames import (
     copy_nearest,
     draw_visible,
@@ -163,3 +164,22 @@ def test_sampling_gives_the_first_frame_to_the_network():
         grids.append(np.asarray(grid))
     assert np.isfinite(grids[1]).all()
     assert np.abs(grids[0][1] - grids[1][1]).max() > 1e-3
+
+
+def test_the_loss_counts_hidden_frames():
+    data = DataConfig(views=3, frames=3, height=8, width=8)
+    config = Config(model=MODEL, data=data, flow=FlowConfig(mean_share=1.0))
+    frames = jnp.stack([random_grid(), -random_grid()])
+    eye = jnp.broadcast_to(jnp.eye(4), (2, 3, 3, 4, 4))
+    batch = Batch(frames, jnp.zeros((2, 3, 8, 8)), eye[:, :, 0, :3, :3], eye)
+    params = jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0)))
+    key = jax.random.key(4)
+    _, metrics = loss(config, params, batch, key, None)
+    # A network of zeros answers with the first guess, the nearest visible frame.
+    prepare_key = jax.random.split(key, 3)[0]
+    latents, conditions = prepare(batch, prepare_key, MODEL, data)
+    visible, errors = np.asarray(conditions.visible), []
+    for clip in range(2):
+        guess = copy_nearest(latents[clip], jnp.asarray(visible[clip]))
+        errors.append(np.square(np.asarray(guess - latents[clip]))[~visible[clip]].mean())
+    assert float(metrics["mean_error"]) == pytest.approx(np.mean(errors), rel=1e-5)

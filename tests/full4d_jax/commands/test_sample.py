@@ -80,7 +80,9 @@ def test_videos_of_two_scenes_are_told(tmp_path, capsys):
         ("--model.cameras", "linear"),
         ("--sampler.guidance", 2),
         ("--sampler.group_views", 3),
-        ("--data.lines", "True", "--model.projection", "frames"),
+        ("--data.lines", "True", "--data.frames", 1),
+        ("--model.mask_terms", "view"),
+        ("--model.mask_terms", "half", "--model.attention", "fused"),
     ],
     ids=lambda option: option[0],
 )

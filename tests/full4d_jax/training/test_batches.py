@@ -72,3 +72,25 @@ def test_rows_and_columns():
     np.testing.assert_array_equal(columns.world_to_camera[6, :, 0, 0, 0], index[1, :, 2])
     np.testing.assert_array_equal(rows.intrinsics[4, 0, 0, 0], index[1, 1, 0])
     np.testing.assert_array_equal(columns.intrinsics[6, :, 0, 0], index[1, :, 0])
+
+
+def test_videos_are_looked_at_before_training(tmp_path):
+    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path), frames=3)
+    config = dataclasses.replace(CONFIG, data=data)
+    write_video(tmp_path / "short.mp4", np.zeros((2, 32, 32, 3), np.uint8), 6)
+    with pytest.raises(InputError, match=r"short\.mp4"):
+        training_batches(config, 0)
+    (tmp_path / "short.mp4").write_bytes(b"no video at all" * 100)
+    with pytest.raises(InputError, match=r"short\.mp4"):
+        training_batches(config, 0)
+
+
+def test_resuming_repeats_the_windows_of_videos(tmp_path):
+    moving = np.random.default_rng(0).integers(0, 255, (40, 16, 16, 3)).astype(np.uint8)
+    write_video(tmp_path / "noise.mp4", np.repeat(np.repeat(moving, 3, 1), 3, 2), 12)
+    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path))
+    config = dataclasses.replace(CONFIG, data=data)
+    stream = training_batches(config, 0)
+    first, second = next(stream), next(stream)
+    jax.tree.map(np.testing.assert_array_equal, next(training_batches(config, 1)), second)
+    assert not np.array_equal(first.frames[is_warp(first)], second.frames[is_warp(second)])
