@@ -6,12 +6,19 @@ Two streams with soft synchronization, on an AMD EPYC machine, in float32, 64 x 
 
 1. the base, on single rows and columns (2,400 steps, 35 minutes on one core):
    full4d train configs/four_real_base.py
-2. everything, on grids of which a quarter are planar warps of one view:
+2. everything, on grids of which a quarter are planar warps of one view (2,200 steps, 59 minutes on
+   one core):
    full4d train configs/four_real.py --init runs/four_real_base/prior.safetensors
+3. LPIPS beside the errors of the regressed clips (300 steps, 10 minutes on one busy core):
+   full4d train configs/four_real.py --init runs/four_real/prior.safetensors --seed 1 \
+     --out runs/four_real_2 --flow.perceptual 0.3 --training.steps 300 \
+     --optimizer.learning_rate 0.005 --optimizer.adam_learning_rate 0.0005 \
+     --optimizer.decay_share 0.9 --optimizer.warmup 20
 
 The paper trains the synchronization alone, around a large frozen base
 (`--optimizer.trainable synchronization`). Around this small base that learned little in 400 steps;
-`benchmarks/modes.py` compares both at equal steps.
+`benchmarks/modes.py` compares both at equal steps. The random numbers that warp and shuffle stage 2
+have changed since it ran.
 """
 
 from full4d_jax.config import (

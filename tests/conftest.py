@@ -9,11 +9,24 @@ from pathlib import Path
 import jax
 import pytest
 
+MOST_MAPS = 25_000
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Drop compiled programs before they use up the memory maps a process may have.
+
+    Linux allows 65,530; every program holds some, and XLA crashes where it gets no more.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
