@@ -3,27 +3,19 @@
 full4d train configs/four_real_base.py
 """
 
-from full4d_jax.config import (
-    Config,
-    DataConfig,
-    FlowConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
+import dataclasses
+from pathlib import Path
 
-config = Config(
+from full4d_jax.config import load_config
+
+FOUR_REAL = load_config(Path(__file__).with_name("four_real.py"))
+
+config = dataclasses.replace(
+    FOUR_REAL,
     name="four_real_base",
-    model=ModelConfig(
-        width=160,
-        heads=4,
-        ffn=512,
-        projection="none",
-        cameras=(),
-        rope_folds_views=True,
-    ),
-    data=DataConfig(orbit=True, lines=True, pseudo=0.5),
-    flow=FlowConfig(mean_share=0.6),
-    optimizer=OptimizerConfig(learning_rate=0.012, adam_learning_rate=0.0012, decay_share=0.5),
-    training=TrainingConfig(batch=2, steps=2400, log_every=25, checkpoint_every=200),
+    model=dataclasses.replace(FOUR_REAL.model, attention="fused"),
+    data=dataclasses.replace(FOUR_REAL.data, lines=True, pseudo=0.5),
+    flow=dataclasses.replace(FOUR_REAL.flow, mean_share=0.6),
+    optimizer=dataclasses.replace(FOUR_REAL.optimizer, decay_share=0.5),
+    training=dataclasses.replace(FOUR_REAL.training, batch=2, steps=2400),
 )
