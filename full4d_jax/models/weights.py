@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -45,9 +46,13 @@ def load_params(
             names = file.keys()
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             _check(path, shapes, flatten_dict(like, sep="."))
-        # One tensor after the other, so that the file is never in memory beside its copy.
+        # One tensor after the other, so that the file is never in memory beside its copy; each is
+        # waited for, since a conversion under way keeps what it reads.
         names = file.keys()
-        arrays = {name: jnp.asarray(file.get_tensor(name), jnp.float32) for name in names}
+        arrays = {
+            name: jax.block_until_ready(jnp.asarray(file.get_tensor(name), jnp.float32))
+            for name in names
+        }
         return unflatten_dict(arrays, sep="."), _metadata(file)
 
 
