@@ -6,6 +6,7 @@ full4d train configs/debug.py            2 CPU cores, about half a minute, loss 
 from full4d_jax.config import (
     Config,
     DataConfig,
+    MeshConfig,
     ModelConfig,
     OptimizerConfig,
     SamplerConfig,
@@ -19,4 +20,5 @@ config = Config(
     optimizer=OptimizerConfig(warmup=2, ema=0.9),
     training=TrainingConfig(batch=2, steps=20, log_every=5, checkpoint_every=5),
     sampler=SamplerConfig(),
+    mesh=MeshConfig(data=1),
 )

@@ -2,7 +2,8 @@
 
 Weights (Apache-2.0) from the repository Wan-AI/Wan2.2-TI2V-5B or its -Diffusers sister:
    full4d convert wan configs/wan22_5b.py --from Wan2.2-TI2V-5B --to wan22_5b.safetensors
-   full4d train configs/wan22_5b.py --init wan22_5b.safetensors
+   full4d train configs/wan22_5b.py --init wan22_5b.safetensors    (on 32, 64 or 128 devices)
+   full4d inspect configs/wan22_5b.py --topology v5p:4x4x8         (docs/pods.md)
 
 4,999,787,712 parameters of Wan's and 284,780,544 of ours: 283,207,680 in the projectors,
 1,566,720 in the linears of the cameras, 6,144 in the embedding of the mask.
@@ -13,6 +14,7 @@ trained this preset with this program yet: batch and learning rates are first gu
 
 from dataclasses import replace
 
+from full4d_jax.config import MeshConfig
 from full4d_jax.wan_config import WAN
 
 config = replace(
@@ -29,5 +31,7 @@ config = replace(
     ),
     data=replace(WAN.data, height=384, width=672),
     flow=replace(WAN.flow, shift=5.0),
+    training=replace(WAN.training, batch=32),
     sampler=replace(WAN.sampler, shift=5.0),
+    mesh=MeshConfig(fsdp=8, view=2, time=2),
 )

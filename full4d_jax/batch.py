@@ -28,6 +28,13 @@ class Batch(NamedTuple):
     world_to_camera: Float[Array, "b v t 4 4"]
 
 
+class EncodedBatch(NamedTuple):
+    """Clips as the network sees them: what `prepare` makes of a `Batch`."""
+
+    latents: Latents  # to generate
+    conditions: Conditions
+
+
 def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
     """Render the procedural scenes with these indices, one after the other."""
 
@@ -88,14 +95,17 @@ def prepare(
     model: ModelConfig,
     data: DataConfig,
     codec_weights: Weights | None = None,
-) -> tuple[Latents, Conditions]:
+    places: Int[Array, "b"] | None = None,
+) -> EncodedBatch:
     """Latents to generate and conditions for training, with depth corrupted and guidance dropped.
 
     Without projection the latents are those of the whole grid, of which some frames are visible.
-    Clip i draws from fold_in(key, i), whatever the batch around it.
+    Clip i draws from fold_in(key, i), whatever the batch around it; `places` are its i where the
+    batch is part of another.
     """
+    places = jnp.arange(batch.frames.shape[0]) if places is None else places
     if model.projection == "none":
-        return _prepare_visible(batch, key, model, codec_weights)
+        return _prepare_visible(batch, key, model, codec_weights, places)
 
     def one(clip: Batch, index):
         depth_key, share_key = jax.random.split(jax.random.fold_in(key, index))
@@ -108,12 +118,12 @@ def prepare(
         )
         return make_codec(model, codec_weights).encode(clip.frames), conditions
 
-    latents, conditions = jax.vmap(one)(batch, jnp.arange(batch.frames.shape[0]))
+    latents, conditions = jax.vmap(one)(batch, places)
     if model.projection == "channels":  # the source is given, not generated
         latents = latents[:, 1:]
     elif model.first_frame:
         conditions = conditions._replace(visible=first_frame(*latents.shape[:3]))
-    return latents, conditions
+    return EncodedBatch(latents, conditions)
 
 
 def first_frame(batch: int, views: int, frames: int) -> Bool[Array, "b v t"]:
@@ -140,17 +150,21 @@ def lines(batch: Batch) -> tuple[Batch, Batch]:
 
 
 def _prepare_visible(
-    batch: Batch, key: PRNGKeyArray, model: ModelConfig, codec_weights: Weights | None
-) -> tuple[Latents, Conditions]:
+    batch: Batch,
+    key: PRNGKeyArray,
+    model: ModelConfig,
+    codec_weights: Weights | None,
+    places: Int[Array, "b"],
+) -> EncodedBatch:
     codec = make_codec(model, codec_weights)
     latents = codec.encode(batch.frames)
     clips, views, frames = latents.shape[:3]
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(clips))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
     visible = jax.vmap(lambda key: draw_visible(key, views, frames))(keys)
     poses = batch.world_to_camera[:, :, :: codec.frame_stride]
     height, width = batch.frames.shape[3:5]
     intrinsics = batch.intrinsics * unit_scale(height, width)[None]
-    return latents, visible_conditions(latents, visible, intrinsics, poses)
+    return EncodedBatch(latents, visible_conditions(latents, visible, intrinsics, poses))
 
 
 def unit_scale(height: int, width: int) -> Float[np.ndarray, "1 3 1"]:

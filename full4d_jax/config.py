@@ -18,6 +18,7 @@ from full4d_jax.config_check import (
     check_sampler,
 )
 from full4d_jax.errors import InputError
+from full4d_jax.training_config import FlowConfig, OptimizerConfig, TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,11 @@ class ModelConfig:
     """Channels of the convolutional head at latent resolution; 0 leaves a linear head."""
     lora_rank: int = 0
     """Rank of the adapters that `optimizer.trainable=lora` trains; 0 builds none."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products on tokens; auto is bfloat16 except on CPU."""
+    remat: Literal["none", "block", "attention"] = "none"
+    """What training computes twice to save memory: nothing, all of each block, or all but its
+    attention."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +96,9 @@ class DataConfig:
     """Share of the clips whose source depth is corrupted like a depth network's."""
     drop_projection: float = 0.05
     """Share of the clips that train without projection guidance."""
+    drop_text: float = 0.0
+    """Share of the clips that train with `negative_text` (zeros without one) in place of `text`,
+    for guidance by text."""
     scenes: int = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
     orbit: bool = False
@@ -100,62 +109,6 @@ class DataConfig:
     """Share of the clips that are planar warps of one moving view (`projection=none`)."""
     videos: str = ""
     """Folder of ordinary videos to warp; left out, procedural views are."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FlowConfig:
-    """Rectified flow: flow time tau in [0, 1], 0 = data, 1 = noise."""
-
-    shift: float = 1.5
-    """sigma in tau' = sigma tau / (1 + (sigma - 1) tau), in training."""
-    mean_share: float = 0.4
-    """Share of the clips trained at tau = 1 from zero noise, to regress the mean in one call."""
-    perceptual: float = 0.0
-    """Weight of LPIPS (AlexNet) in that regression; above 0 needs the extra `metrics`."""
-    weight_limit: float = 50.0
-    """Upper limit of the loss weight 1 + (sigma (1 - tau) / tau)^2 on predicted latents."""
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
-    """Muon on the blocks' matrices, AdamW on everything else."""
-
-    trainable: Literal["all", "attention", "lora", "synchronization"] = "all"
-    """All parameters; the self-attention and what a video model lacks (cameras, projectors, mask,
-    synchronization); that with adapters of rank `model.lora_rank` in all linears of the blocks
-    instead of the attention; or the synchronization alone."""
-    learning_rate: float = 0.015
-    """Muon's, at its highest."""
-    adam_learning_rate: float = 0.0015
-    """AdamW's, at its highest."""
-    warmup: int = 100
-    """Steps of linear warm-up."""
-    decay_share: float = 0.3
-    """Last share of the steps, in which the learning rate falls linearly to zero."""
-    weight_decay: float = 0.01
-    """Of what Muon updates, a share of the parameters per step and unit of the learning rate."""
-    adam_weight_decay: float = 0.01
-    """The same of what AdamW updates."""
-    clip: float = 1.0
-    """Largest global norm of the gradient."""
-    ema: float = 0.999
-    """Decay of the averaged parameters, warmed up as (1 + step) / (10 + step)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """Length and bookkeeping of a training run."""
-
-    batch: int = 8
-    """Clips in a step."""
-    steps: int = 20_000
-    """Length of the whole run, and so of the learning rate's schedule."""
-    log_every: int = 50
-    """Steps from one line of `metrics.jsonl`, which holds their means, to the next."""
-    checkpoint_every: int = 500
-    """Steps."""
-    keep: int = 2
-    """Checkpoints to keep."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +154,23 @@ class LiftConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """How many parts the devices are divided into, for what (docs/pods.md)."""
+
+    data: int = 0
+    """Groups that each take a share of the samples, with all parameters; 0 is as many as there
+    are devices for."""
+    fsdp: int = 1
+    """Parts of parameters and optimizer, gathered when used; each takes a share of the samples."""
+    view: int = 1
+    """Parts of a sample's tokens, over views first."""
+    time: int = 1
+    """Parts of each of these, over time."""
+    tensor: int = 1
+    """Parts of heads and hidden channels."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Everything that defines an experiment."""
 
@@ -223,6 +193,7 @@ class Config:
     training: TrainingConfig = TrainingConfig()
     sampler: SamplerConfig = SamplerConfig()
     lift: LiftConfig = LiftConfig()
+    mesh: MeshConfig = MeshConfig()
 
 
 DEFAULT = Config(  # configs/demo.py tells how it was trained

@@ -71,6 +71,7 @@ def check_prior(config: Any) -> None:
         eights = f"a divisor of model.width, {model.width}, into eights (cameras has prope)"
         fits = model.width % (8 * model.heads) == 0
         require("model.heads", model.heads, fits, eights)
+    check_training(config.training)
     side = model.patch * model.codec_stride
     for name, value in (("data.height", data.height), ("data.width", data.width)):
         require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
@@ -112,8 +113,27 @@ def check_modes(config: Any) -> None:
         warped = round(data.pseudo * config.training.batch)
         at_least = f"0, or a share that is one of the {config.training.batch} clips of a batch"
         require("data.pseudo", data.pseudo, warped > 0 or data.pseudo == 0, at_least)
+    fits = data.drop_text == 0 or (model.text_width > 0 and config.text != config.negative_text)
+    texts = "0, or a model with text, and a text that is not also negative_text"
+    require("data.drop_text", data.drop_text, fits, texts)
+    batch, parts = config.training.batch, config.training.accumulate
+    require("training.accumulate", parts, batch % parts == 0, f"a divisor of the batch, {batch}")
     needs = "nothing without a share --data.pseudo"
     require("data.videos", data.videos, not data.videos or data.pseudo > 0, needs)
+
+
+def check_heads(model: Any, platform: str) -> None:
+    """Whether the attention kernels of `jax.default_backend()` take the width of a model's heads.
+
+    Those of CPU and TPU take any. On a GPU cuDNN does not; only ablations of the mask do without.
+
+    Raises:
+      InputError: naming the field.
+    """
+    width = model.width // model.heads
+    fits = platform != "gpu" or len(set(model.mask_terms)) < 3 or (width % 8 == 0 and width <= 128)
+    eights = f"heads of a multiple of 8 channels, 128 at most, on a GPU (these have {width})"
+    require("model.heads", model.heads, fits, eights)
 
 
 def check_depth_network(config: Any) -> None:
@@ -125,12 +145,30 @@ def check_depth_network(config: Any) -> None:
     model, data = config.model, config.data
     trainable = config.optimizer.trainable
     require("optimizer.trainable", trainable, trainable == "all", "all, for this network")
+    for name, value in (
+        ("optimizer.new_rate", config.optimizer.new_rate),
+        ("training.accumulate", config.training.accumulate),
+    ):
+        require(name, value, value == 1, "1, for this network")
     require("model.widths", model.widths, len(model.widths) == 3, "three numbers")
     divides = f"a number that divides the last of model.widths, {model.widths[-1]}"
     require("model.heads", model.heads, model.widths[-1] % model.heads == 0, divides)
     for name, sizes in (("data.early_sizes", data.early_sizes), ("data.sizes", data.sizes)):
         fits = all(isinstance(x, tuple) and len(x) == 2 and x[1] % 8 == 0 for x in sizes)
         require(name, sizes, fits, "pairs of which the second is a multiple of 8")
+    check_training(config.training)
+    sheets = config.training.sheet_every
+    require("training.sheet_every", sheets, sheets == 0, "0: this network has no sheets")
+
+
+def check_training(training: Any) -> None:
+    """What a factor over the mean can be, in a `TrainingConfig`.
+
+    Raises:
+      InputError: naming the field.
+    """
+    fits = training.spike == 0 or training.spike > 1
+    require("training.spike", training.spike, fits, "0, or a factor above 1")
 
 
 def require(name: str, value: Any, fits: bool, expected: str) -> None:

@@ -16,11 +16,14 @@ F = 0 is the best guess without a network, and v needs no division by tau (it is
 under `jvp` and in distillation).
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Latents = Float[Array, "b v t h w c"]
+PerFrame = Float[Array, "b v t"]
 
 
 def bcast(tau: Float[Array, "b"], like: Float[Array, "b ..."]) -> Float[Array, "b ..."]:
@@ -63,27 +66,36 @@ def velocity_from_residual(
 
 
 def sample_time(
-    key: PRNGKeyArray, batch: int, *, shift: float, mean_share: float
+    key: PRNGKeyArray,
+    batch: int,
+    *,
+    shift: float,
+    mean_share: float,
+    times: Literal["uniform", "logit_normal"] = "uniform",
 ) -> tuple[Float[Array, "b"], Float[Array, "b"]]:
     """Flow times for training and the scale of each clip's noise.
 
     A share of the batch (its first clips, rounded) trains the conditional mean: tau = 1 with zero
-    noise. The others draw tau over the whole of (0, 1), shifted.
+    noise. The others draw tau from (0, 1), uniformly or as the logistic function of a standard
+    normal number, and shift it.
     """
-    tau = shift_time(jax.random.uniform(key, (batch,)), shift)
+    if times == "uniform":
+        tau = jax.random.uniform(key, (batch,))
+    else:
+        tau = jax.nn.sigmoid(jax.random.normal(key, (batch,)))
+    tau = shift_time(tau, shift)
     mean = jnp.arange(batch) < round(mean_share * batch)
     return jnp.where(mean, 1.0, tau), jnp.where(mean, 0.0, 1.0)
 
 
-def velocity_loss(velocity: Latents, data: Latents, noise: Latents) -> Float[Array, "b"]:
+def velocity_loss(velocity: Latents, data: Latents, noise: Latents) -> PerFrame:
     """Velocity matching, the papers' loss: squared error of the velocity, all flow times alike."""
-    error = (velocity - (noise - data)) ** 2
-    return error.mean(range(1, error.ndim))
+    return ((velocity - (noise - data)) ** 2).mean((3, 4, 5))
 
 
 def flow_loss(
     predicted: Latents, data: Latents, tau: Float[Array, "b"], sigma, limit: float
-) -> Float[Array, "b"]:
+) -> PerFrame:
     """Squared error of the predicted data, weighted 1 + (sigma (1 - tau) / tau)^2 up to a limit.
 
     The weight undoes the factor that the preconditioning puts on the network's output: below the
@@ -91,11 +103,10 @@ def flow_loss(
     """
     tau = bcast(tau, data)
     weight = 1 + (sigma * (1 - tau) / jnp.maximum(tau, 0.02)) ** 2
-    error = jnp.minimum(weight, limit) * (predicted - data) ** 2
-    return error.mean(range(1, error.ndim))
+    return (jnp.minimum(weight, limit) * (predicted - data) ** 2).mean((3, 4, 5))
 
 
-def mean_loss(predicted: Latents, data: Latents) -> Float[Array, "b"]:
+def mean_loss(predicted: Latents, data: Latents) -> PerFrame:
     """Squared and smooth absolute error of the latents, smooth absolute one of their differences.
 
     Where much is possible (holes) errors are large and the square leads to the mean; where little
@@ -103,10 +114,14 @@ def mean_loss(predicted: Latents, data: Latents) -> Float[Array, "b"]:
     """
 
     def absolute(x):
-        x = jnp.sqrt(x * x + 1e-4)
-        return x.mean(range(1, x.ndim))
+        return jnp.sqrt(x * x + 1e-4).mean((3, 4, 5))
 
     error = predicted - data
     rows, columns = jnp.diff(error, axis=-3), jnp.diff(error, axis=-2)
-    squared = (error**2).mean(range(1, error.ndim))
+    squared = (error**2).mean((3, 4, 5))
     return 2 * squared + absolute(error) / 2 + absolute(rows) + absolute(columns)
+
+
+def mean_of(frames: Float[Array, "b v t"], values: PerFrame) -> Float[Array, "b"]:
+    """The mean of each clip's values over the frames that are 1 in `frames`, at least one."""
+    return (frames * values).sum((1, 2)) / frames.sum((1, 2))

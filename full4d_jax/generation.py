@@ -1,7 +1,6 @@
 """From a source video with depth and target cameras to a grid of frames, with a trained prior."""
 
 import functools
-import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.batch import first_frame, make_conditions
-from full4d_jax.config import Config, ModelConfig, SamplerConfig, to_dict
+from full4d_jax.config import Config, ModelConfig, SamplerConfig
+from full4d_jax.config_check import check_heads
 from full4d_jax.errors import InputError
 from full4d_jax.large_grids import Guides, sample_grid, velocity_of_groups
 from full4d_jax.models.codecs import codec_weights, make_codec
 from full4d_jax.models.conditions import Conditions, Params, Velocity
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.models.weights import load_metadata, load_params
+from full4d_jax.models.weights import load_metadata, load_params, require_model
 from full4d_jax.projection_guidance import Projection
 from full4d_jax.sampling import guided
 from full4d_jax.text import load_negative_text, load_text
@@ -33,18 +33,14 @@ def load_prior(config: Config, checkpoint: Path | None = None) -> Params:
     """Parameters (float32) of a checkpoint, or of the one shipped in the package.
 
     Raises:
-      InputError: no such file, or it was trained with another `config.model`.
+      InputError: no such file, it was trained with another `config.model`, or the device has no
+        kernel for its heads.
     """
     path = prior_path(checkpoint)
+    check_heads(config.model, jax.default_backend())
     like = jax.eval_shape(functools.partial(init_params, config.model), jax.random.key(0))
-    params, metadata = load_params(path, like)
-    # Heads or rotary angles that differ have the same shapes and would give garbage.
-    wanted = json.loads(json.dumps(to_dict(config.model)))
-    for name, found in metadata.get("model", {}).items():
-        if name in wanted and wanted[name] != found:
-            where, do = f"{path}, model.{name}", "use the config that it was trained with"
-            raise InputError("checkpoint", where, found, wanted[name], do)
-    return params
+    require_model(path, load_metadata(path), config.model)
+    return load_params(path, like)[0]
 
 
 def trained_range(prior: Path) -> tuple[float, float]:

@@ -66,6 +66,26 @@ def load_negative_text(config: Config) -> Float[np.ndarray, "n e"] | None:
     return _load("negative_text", path, config.model.text_width) if path else None
 
 
+def load_training_texts(
+    config: Config,
+) -> tuple[Float[np.ndarray, "n e"] | None, Float[np.ndarray, "n e"] | None]:
+    """What clips are trained with, and what the share `config.data.drop_text` gets in its place.
+
+    Raises:
+      InputError: as `load_text`, or the two have different numbers of tokens.
+    """
+    text = load_text(config)
+    if not config.data.drop_text:
+        return text, None
+    negative = load_negative_text(config)
+    given = [x for x in (text, negative) if x is not None]
+    text, negative = (np.zeros_like(given[0]) if x is None else x for x in (text, negative))
+    if text.shape != negative.shape:
+        found, expected = f"{len(negative)} tokens", f"{len(text)}, as many as text has"
+        raise InputError("embedding", config.negative_text, found, expected, "embed both alike")
+    return text, negative
+
+
 @functools.lru_cache(maxsize=2)
 def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     do = "make one with full4d embed_text"

@@ -21,11 +21,12 @@ WAN = Config(
         rope_folds_views=True,
         prediction="velocity",
         refiner=0,
+        remat="block",
     ),
     data=DataConfig(views=6, frames=81, drop_projection=0.1),
     flow=FlowConfig(mean_share=0.0),
     optimizer=OptimizerConfig(
-        trainable="attention", learning_rate=2e-4, adam_learning_rate=1e-5, warmup=200
+        kind="adamw", trainable="attention", adam_learning_rate=1e-5, warmup=200
     ),
     training=TrainingConfig(batch=8, steps=10_000),
     sampler=SamplerConfig(steps=50, noise=1.0),

@@ -7,6 +7,7 @@ import tyro
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.depth_config import DepthConfig
+from full4d_jax.errors import InputError
 
 
 def train(
@@ -14,22 +15,37 @@ def train(
     *,
     out: Path | None = None,
     init: Path | None = None,
+    profile: str = "",
+    distributed: bool = False,
 ) -> None:
     """Train CONFIG; a run whose folder has checkpoints goes on where it stopped.
 
     Args:
-      out: folder for checkpoints, metrics, weights and the sheet; runs/NAME by default.
+      out: folder for checkpoints, metrics, weights and the sheets; runs/NAME by default.
       init: weights (.safetensors) to start from, with a new optimizer at step 0.
+      profile: A:B writes an xprof trace of the steps A to B into the folder.
+      distributed: this process is one of several, which find each other (docs/training.md).
     """
     check_config(config)
     from full4d_jax.stages import open_folder
+    from full4d_jax.training.disk import disk_errors
+    from full4d_jax.training.profiling import parse_steps
 
+    steps = parse_steps(profile, config.training.steps) if profile else None
     out = open_folder(out or Path("runs") / config.name)
-    if isinstance(config, DepthConfig):
-        from full4d_jax.training.depth_training import train_depth
+    if distributed:
+        if isinstance(config, DepthConfig):
+            expected = "one process: this network trains on one device"
+            raise InputError("option", "--distributed", True, expected, "leave it out")
+        import jax
 
-        train_depth(config, out, init)
-    else:
-        from full4d_jax.training.prior import train_prior
+        jax.distributed.initialize()
+    with disk_errors(out):
+        if isinstance(config, DepthConfig):
+            from full4d_jax.training.depth_training import train_depth
 
-        train_prior(config, out, init)
+            train_depth(config, out, init, steps)
+        else:
+            from full4d_jax.training.prior import train_prior
+
+            train_prior(config, out, init, steps)

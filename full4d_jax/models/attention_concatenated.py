@@ -24,9 +24,9 @@ def concatenated_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool)
     def instant(x):
         t, later, lengths = x
         keys, values = (_keys(x, t, later if cross_half else None) for x in (k, v))
-        return _attend(q[:, :, t], keys, values, lengths)
+        return attend_to_first(q[:, :, t], keys, values, lengths)
 
-    xs = (np.arange(frames), later, _lengths(views, frames, tokens, cross_half))
+    xs = (np.arange(frames), later, visible_lengths(views, frames, tokens, cross_half))
     out = jax.lax.map(instant, tuple(map(jnp.asarray, xs)))
     return rearrange(out, "t b v s k d -> b v t s k d", v=views)
 
@@ -45,15 +45,17 @@ def _keys(x: Tokens, t, later) -> Float[Array, "b v n k d"]:
     return jnp.concatenate(parts, 2)
 
 
-def _lengths(views: int, frames: int, tokens: int, cross_half: bool) -> Int[np.ndarray, "t v"]:
+def visible_lengths(
+    views: int, frames: int, tokens: int, cross_half: bool
+) -> Int[np.ndarray, "t v"]:
     """How many of the concatenated keys count, for every query frame."""
     time, view = np.indices((frames, views))
     reads_later = cross_half & (time < frames // 2) & (view != SOURCE)
     return (tokens * (frames + views - 1 + reads_later)).astype(np.int32)
 
 
-def _attend(q: Float[Array, "b v s k d"], k, v, lengths: Int[Array, "v"]):
-    """One call for all views of all samples."""
+def attend_to_first(q: Float[Array, "b v s k d"], k, v, lengths: Int[Array, "v"]):
+    """One call for all views of all samples, of whose keys the first `lengths` count."""
     flat = (rearrange(x, "b v n k d -> (b v) n k d") for x in (q, k, v))
     flash = jax.default_backend() == "gpu" and q.dtype == jnp.bfloat16
     out = jax.nn.dot_product_attention(

@@ -8,12 +8,13 @@
 The six modulation vectors are a shared projection of the flow time plus a table of the block.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
@@ -24,8 +25,11 @@ from full4d_jax.models.attention import (
     full_attention,
     fused_attention,
 )
+from full4d_jax.models.attention_on_mesh import attention_on_mesh
+from full4d_jax.models.linear import linear
 from full4d_jax.models.prope import Transforms, prope
 from full4d_jax.models.rope import rotate
+from full4d_jax.models.tokens import Axis, Grid, Moments
 from full4d_jax.models.two_streams import Synchronization
 
 CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
@@ -34,46 +38,14 @@ CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
 class BlockInputs(NamedTuple):
     """What every block reads besides its tokens."""
 
-    modulation: Float[Array, "b v t 6 d"]  # shared projection of the flow time
-    angles: Float[np.ndarray, "v t s p"]  # rotary angles
-    cameras: Float[Array, "b v t 16"]
-    text: Float[Array, "b n d"] | None
+    modulation: Moments  # shared projection (6 d) of the flow time
+    angles: Float[Array, "n p"]  # rotary angles
+    cameras: Float[Array, "b n 16"]
+    text: Float[Array, "b m d"] | None
+    grid: Grid
+    axis: Axis  # along which grids were cut into videos
     cross_half: bool  # whether the later half of the frames is the projection
     transforms: Transforms | None = None  # cameras that act inside attention
-
-
-class Linear(nnx.Linear):
-    """A linear layer that multiplies flattened tokens, with a low-rank term where it has one.
-
-    With one axis to contract, XLA's gradients of the kernel are twice as fast on CPU.
-    """
-
-    lora_in: nnx.Param
-    lora_out: nnx.Param
-
-    def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
-        """Apply to the last axis."""
-        flat = x.reshape(-1, x.shape[-1])
-        y = super().__call__(flat)
-        if hasattr(self, "lora_in"):
-            y = y + flat @ self.lora_in[...] @ self.lora_out[...]
-        return y.reshape(*x.shape[:-1], y.shape[-1])
-
-
-def linear(
-    inputs: int, outputs: int, rngs: nnx.Rngs, *, zero: bool = False, lora_rank: int = 0
-) -> Linear:
-    """A linear layer, initialised with variance 1/inputs or with zeros.
-
-    With a rank it has LoRA's two further matrices (arXiv 2106.09685), of which one starts at zero.
-    """
-    init = nnx.initializers.zeros if zero else nnx.initializers.lecun_normal()
-    layer = Linear(inputs, outputs, kernel_init=init, rngs=rngs)
-    if lora_rank:
-        start = nnx.initializers.lecun_normal()
-        layer.lora_in = nnx.Param(start(rngs.params(), (inputs, lora_rank)))
-        layer.lora_out = nnx.Param(jnp.zeros((lora_rank, outputs)))
-    return layer
 
 
 def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
@@ -81,6 +53,14 @@ def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
     y = x.astype(jnp.float32)
     y = y - y.mean(-1, keepdims=True)
     return (y * jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + 1e-6)).astype(x.dtype)
+
+
+def rematerialised(layer: Callable, remat: str) -> Callable:
+    """The layer, of which the backward pass computes again what `ModelConfig.remat` says."""
+    if remat == "none":
+        return layer
+    saved = ("attention",) if remat == "attention" else ()
+    return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(*saved))
 
 
 class Attention(nnx.Module):
@@ -130,17 +110,15 @@ class Block(nnx.Module):
         if config.attention.startswith("two_stream"):
             self.synchronization = Synchronization(config, rngs)
 
-    def __call__(
-        self, x: Float[Array, "b v t s d"], inputs: BlockInputs
-    ) -> Float[Array, "b v t s d"]:
+    def __call__(self, x: Float[Array, "b n d"], inputs: BlockInputs) -> Float[Array, "b n d"]:
         """Apply the layer."""
-        m = inputs.modulation + self.modulation[...][None, None, None]
+        m = (inputs.modulation.rows + self.modulation[...][None, None]).astype(x.dtype)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
-            m[..., None, i, :].astype(x.dtype) for i in range(6)
+            inputs.modulation.of_tokens(m[:, :, i], x.shape[1]) for i in range(6)
         )
         h = layer_norm(x) * (1 + scale_1) + shift_1
         if hasattr(self, "camera"):
-            h = h + self.camera(inputs.cameras)[..., None, :].astype(x.dtype)
+            h = h + self.camera(inputs.cameras).astype(x.dtype)
         x = x + gate_1 * self.self_attention(h, inputs)
         if inputs.text is not None:
             x = x + self.cross_attention(self.text_norm(x), inputs.text)
@@ -148,8 +126,8 @@ class Block(nnx.Module):
         return x + gate_2 * self.ffn_out(jax.nn.gelu(self.ffn_in(h), approximate=True))
 
     def self_attention(
-        self, h: Float[Array, "b v t s d"], inputs: BlockInputs
-    ) -> Float[Array, "b v t s d"]:
+        self, h: Float[Array, "b n d"], inputs: BlockInputs
+    ) -> Float[Array, "b n d"]:
         """Fused time-view attention between all frames."""
         q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
         q, k = rotate(q, inputs.angles), rotate(k, inputs.angles)
@@ -161,14 +139,27 @@ class Block(nnx.Module):
                 return dense_attention(q, k, v, cross_half=inputs.cross_half, terms=self.terms)
             return fused_attention(q, k, v, cross_half=inputs.cross_half)
 
-        cameras = inputs.transforms
-        out = attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
-        out = self.attention.out(out.reshape(h.shape))
+        def through_cameras(q: Tokens, k: Tokens, v: Tokens, cameras: Transforms | None) -> Tokens:
+            return attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
+
+        out = attention_on_mesh(
+            through_cameras,
+            q,
+            k,
+            v,
+            inputs.transforms,
+            grid=inputs.grid,
+            cross_half=inputs.cross_half,
+            to_all=self.attends_to_all,
+            is_split=inputs.axis != "all",
+        )
+        out = self.attention.out(checkpoint_name(out, "attention").reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
 
-    def cross_attention(self, h: Float[Array, "b v t s d"], text: Float[Array, "b n d"]):
+    def cross_attention(
+        self, h: Float[Array, "b n d"], text: Float[Array, "b m d"]
+    ) -> Float[Array, "b n d"]:
         """Attention of every token to the text."""
         q = self.text_attention.queries(h)
         k, v = self.text_attention.keys_values(text)
-        flat = q.reshape(q.shape[0], -1, *q.shape[-2:])
-        return self.text_attention.out(jax.nn.dot_product_attention(flat, k, v).reshape(h.shape))
+        return self.text_attention.out(jax.nn.dot_product_attention(q, k, v).reshape(h.shape))

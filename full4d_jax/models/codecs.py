@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import rearrange, reduce
+from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 
 from full4d_jax.codec_config import KINDS, STRIDES, Strides, check_video, strides_of
@@ -25,7 +26,7 @@ from full4d_jax.config import Config, ModelConfig
 from full4d_jax.errors import InputError
 from full4d_jax.models import taesd, wan_vae
 from full4d_jax.models.wan_vae_weights import convert_vae
-from full4d_jax.models.weights import load_params, save_params
+from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
 
 Weights = dict[str, Any]
 Convert = Callable[[Weights, Float[Array, "b t h w c"]], Float[Array, "b t h w c"]]
@@ -79,18 +80,18 @@ def load_codec(codec: str, path: str) -> Weights | None:
     """Read the weights of a codec (float32), or nothing for `pixels`; kept for the next call.
 
     Raises:
-      InputError: no file is named, or it is not one that `save_codec` wrote for this codec.
+      InputError: no file is named, or it is not a whole one that `save_codec` wrote for this
+        codec.
     """
     if codec == "pixels":
         return None
     if not path:
         _missing(codec)
-    with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
-        weights, metadata = load_params(path)
-    if metadata.get("codec") != codec:
-        found = metadata.get("codec", "no codec")
+    found = load_metadata(path).get("codec", "no codec")
+    if found != codec:
         raise InputError("codec", path, found, codec, "give --codec_weights another file")
-    return weights
+    with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
+        return load_params(path, _like(codec, path))[0]
 
 
 def codec_weights(config: Config) -> Weights | None:
@@ -129,6 +130,20 @@ def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v
     x = jnp.concatenate([jnp.repeat(x[:, :1], strides.frames - 1, 1), x], 1)
     pool = "v (t a) (h i) (w j) -> v t h w"
     return reduce(x, pool, "max", a=strides.frames, i=strides.pixels, j=strides.pixels)
+
+
+def _like(codec: str, path: str) -> Weights:
+    """Names and shapes that a codec's file must have; the widths of Wan's are its own."""
+    if codec == "taesd":
+        shapes = taesd.shapes()
+        return {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    stored = {n: jax.ShapeDtypeStruct(x, jnp.float32) for n, x in tensor_shapes(path).items()}
+    try:
+        config = wan_vae.with_widths(KINDS[codec], unflatten_dict(stored, sep="."))
+    except KeyError as error:
+        found, do = f"no tensor {error}", "convert it again"
+        raise InputError("codec", path, found, f"all tensors of {codec}", do) from None
+    return wan_vae.abstract_params(config)
 
 
 def _functions(codec: str, weights: Weights) -> tuple[Convert, Convert]:

@@ -21,7 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.depth_config import DepthNetConfig
-from full4d_jax.models.block import Linear, linear
+from full4d_jax.models.linear import Linear, linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
 OCTAVES = 4  # of the position code

@@ -1,13 +1,49 @@
-"""What tokens learn of flow times and cameras, as numbers."""
+"""What tokens learn of pictures, flow times and cameras, as numbers."""
 
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from full4d_jax.models.block import CAMERA_CHANNELS
+from full4d_jax.models.conditions import Latents, Times
+from full4d_jax.models.tokens import Grid
 
 TIME_CHANNELS = 256
+
+
+def to_patches(x: Latents, side: int) -> Float[Array, "b v t s p"]:
+    """Squares of latent pixels, row after row."""
+    return rearrange(x, "b v t (h i) (w j) c -> b v t (h w) (i j c)", i=side, j=side)
+
+
+def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
+    """The inverse, for so many rows of squares."""
+    return rearrange(x, "b v t (h w) (i j c) -> b v t (h i) (w j) c", h=rows, i=side, j=side)
+
+
+def flow_times(
+    tau: Times, visible: Bool[Array, "b v t"] | None, latents: Latents, grid: Grid
+) -> tuple[Float[Array, "b r"], Bool[Array, "b v t"] | None]:
+    """The flow times in a grid, and which of its frames have the second of them.
+
+    Args:
+      tau: of the frames to generate.
+      visible: those of them that are given, at flow time 0.
+      latents: the frames to generate.
+      grid: has clean views before them, or clean frames after.
+
+    Returns:
+      Times 0 and tau, and the frames that have tau; or, where frames differ, the times of all
+      frames (r = v t), and None.
+    """
+    batch, views, frames = latents.shape[:3]
+    clean = ((0, 0), (grid.views - views, 0), (0, grid.frames - frames))
+    if tau.ndim == 1:
+        noisy = jnp.ones((batch, views, frames), bool) if visible is None else ~visible
+        return jnp.stack([jnp.zeros_like(tau), tau], 1), jnp.pad(noisy, clean)
+    times = tau if visible is None else jnp.where(visible, 0.0, tau)
+    return jnp.pad(times, clean).reshape(batch, -1), None
 
 
 def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:

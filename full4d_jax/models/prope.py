@@ -66,9 +66,9 @@ def prope(
     return _apply(forward, attend(q, _apply(back, k), _apply(back, v)))
 
 
-def second_half(angles: Float[np.ndarray, "v t s p"]) -> Float[np.ndarray, "v t s q"]:
+def second_half(angles: Float[Array, "n p"]) -> Float[Array, "n q"]:
     """Rotary angles that leave as many pairs in front of them alone."""
-    return np.concatenate([np.zeros_like(angles), angles], -1)
+    return jnp.concatenate([jnp.zeros_like(angles), angles], -1)
 
 
 def _affine(a: Float[Array, "... 3 3"], b: Float[Array, "... 3 1"]) -> Float[Array, "... 4 4"]:

@@ -7,11 +7,11 @@ position v * frames + t on the time axis (4Real-Video-V2).
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 def rotary_angles(
-    views: int,
+    tokens: Int[Array, "n"],
     frames: int,
     rows: int,
     columns: int,
@@ -19,32 +19,39 @@ def rotary_angles(
     *,
     theta: float,
     fold_views: bool,
-) -> Float[np.ndarray, "v t s p"]:
-    """Angles of all pairs p = head_width / 2 for every token, in radians."""
+) -> Float[Array, "n p"]:
+    """Angles of all pairs p = head_width / 2, in radians.
+
+    Args:
+      tokens: places in the row of all tokens, (view, time, row, column).
+      frames: of a view.
+      rows: of tokens; and columns.
+      head_width: channels, even.
+      theta: the lowest frequency is about 1 / theta.
+      fold_views: see the module.
+    """
     space = head_width // 6
     time = head_width // 2 - 2 * space
-    position = np.arange(frames) + (frames * np.arange(views)[:, None] if fold_views else 0)
-    position = np.broadcast_to(position, (views, frames)).reshape(views, frames, 1, 1, 1)
 
-    def frequencies(pairs: int) -> np.ndarray:
-        return theta ** (-np.arange(pairs) / pairs)
+    def turn(position: Int[Array, "n"], count: int, pairs: int) -> Float[Array, "n q"]:
+        # A table in double precision, since large positions magnify errors.
+        table = np.arange(count)[:, None] * theta ** (-np.arange(pairs) / pairs)
+        return jnp.asarray(table.astype(np.float32))[position]
 
-    shape = (views, frames, rows, columns)
-    parts = (
-        np.broadcast_to(position * frequencies(time), (*shape, time)),
-        np.broadcast_to(np.arange(rows)[:, None, None] * frequencies(space), (*shape, space)),
-        np.broadcast_to(np.arange(columns)[:, None] * frequencies(space), (*shape, space)),
+    frame = tokens // (rows * columns)
+    views = -(-tokens.size // (frames * rows * columns))
+    in_time = (
+        turn(frame, frames * views, time) if fold_views else turn(frame % frames, frames, time)
     )
-    angles = np.concatenate(parts, -1).astype(np.float32)
-    return angles.reshape(views, frames, rows * columns, -1)
+    row, column = tokens // columns % rows, tokens % columns
+    parts = in_time, turn(row, rows, space), turn(column, columns, space)
+    return jnp.concatenate(parts, -1)
 
 
-def rotate(
-    x: Float[Array, "b v t s k d"], angles: Float[np.ndarray, "v t s p"]
-) -> Float[Array, "b v t s k d"]:
+def rotate(x: Float[Array, "b n k d"], angles: Float[Array, "n p"]) -> Float[Array, "b n k d"]:
     """Turn the pairs (x[2i], x[2i+1]) of queries or keys by their angles."""
-    cos = jnp.cos(angles)[None, :, :, :, None]
-    sin = jnp.sin(angles)[None, :, :, :, None]
+    cos = jnp.cos(angles)[None, :, None]
+    sin = jnp.sin(angles)[None, :, None]
     even, odd = x[..., ::2].astype(jnp.float32), x[..., 1::2].astype(jnp.float32)
     turned = jnp.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
     return turned.reshape(x.shape).astype(x.dtype)

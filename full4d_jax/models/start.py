@@ -14,7 +14,12 @@ from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.lora import without_adapters
 from full4d_jax.models.wan_names import SYNCHRONIZATION
-from full4d_jax.models.weights import load_params, tensor_names
+from full4d_jax.models.weights import load_metadata, load_params, require_model, tensor_shapes
+
+# Of a trained network these say who sees whom, what is given, and how it goes on training. All
+# others decide what its numbers mean, often without changing a shape.
+FREE = ("attention", "mask_terms", "first_frame", "lora_rank")
+FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
 
 def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Params:
@@ -24,10 +29,13 @@ def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Param
     of a single stream.
 
     Raises:
-      InputError: no such file, or its other names or shapes are not the model's.
+      InputError: no such file, it is that of a model that computes something else, or its other
+        names or shapes are not the model's.
     """
+    free = FREE + (FREE_WITH_VELOCITY if model.prediction == "velocity" else ())
+    require_model(checkpoint, load_metadata(checkpoint), model, free=free)
     plain = without_adapters(model)
-    if not any(name.startswith(SYNCHRONIZATION) for name in tensor_names(checkpoint)):
+    if not any(name.startswith(SYNCHRONIZATION) for name in tensor_shapes(checkpoint)):
         plain = dataclasses.replace(plain, attention="fused")
     like = jax.eval_shape(functools.partial(init_params, plain), key)
     params, _ = load_params(checkpoint, like)

@@ -16,6 +16,7 @@ from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 
 from full4d_jax.errors import InputError
+from full4d_jax.models.weights import require_float
 
 KINDS = {
     "FloatStorage": np.dtype(np.float32),
@@ -37,7 +38,10 @@ def read_tensors(path: Path) -> dict[str, ndarray]:
         return _read_pth(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            for name in names:
+                require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
+            return {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         expected, do = "a .safetensors or .pth file", "check the path"
         raise InputError("weights", path, error, expected, do) from None

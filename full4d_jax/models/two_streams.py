@@ -3,8 +3,8 @@
 Every token is held twice, x^v and x^t. A layer f of a video model, the same weights for both, sees
 n frames of one video; what makes them a freeze-time or a fixed-view video is the context c:
 
-    y^v = f(x^v; c^v)      the v views of each instant         (b t) 1 v s d
-    y^t = f(x^t; c^t)      the t frames of each view           (b v) 1 t s d
+    y^v = f(x^v; c^v)      the v views of each instant         (b t) (1 v s) d
+    y^t = f(x^t; c^t)      the t frames of each view           (b v) (1 t s) d
 
 and a synchronization layer lets the streams agree, with m(y; tau) = y (1 + scale(tau)):
 
@@ -18,7 +18,7 @@ the place of the modulation open, they are ours.)
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +27,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
+from full4d_jax.models.linear import linear
+from full4d_jax.models.tokens import VIDEOS, Axis, Grid, Moments, flatten, on_tokens, videos
 
-Axis = Literal["views", "times", "all"]
-Tokens = Float[Array, "b v t s d"]
-SPLIT = {"views": "(b t) 1 v ...", "times": "(b v) 1 t ...", "all": "b v t ..."}
+Tokens = Float[Array, "b n d"]
 
 
 class Streams(NamedTuple):
@@ -40,16 +40,14 @@ class Streams(NamedTuple):
     times: Tokens
 
 
-def videos(x: Float[Array, "b v t ..."], axis: Axis) -> Float[Array, "n 1 f ..."]:
-    """The grid as single videos: of each instant its views, or of each view its times; or whole."""
-    return rearrange(x, f"b v t ... -> {SPLIT[axis]}")
-
-
-def along(axis: Axis, layer: Callable[[Tokens], Tokens], x: Tokens) -> Tokens:
+def along(axis: Axis, layer: Callable[[Tokens], Tokens], x: Tokens, grid: Grid) -> Tokens:
     """Apply a layer of a video model to the grid's videos along one axis."""
-    batch, views, times = x.shape[:3]
-    y = layer(videos(x, axis))
-    return rearrange(y, f"{SPLIT[axis]} -> b v t ...", b=batch, v=views, t=times)
+    if axis == "all":
+        return layer(x)
+    cut = grid.along(axis)
+    y = on_tokens(layer(on_tokens(flatten(videos(grid.unflatten(x), axis)), axis)), axis)
+    sizes = {"b": len(x), "v": grid.views, "t": grid.frames}
+    return flatten(rearrange(cut.unflatten(y), f"{VIDEOS[axis]} -> b v t ...", **sizes))
 
 
 class Synchronization(nnx.Module):
@@ -58,24 +56,23 @@ class Synchronization(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
         self.is_hard = config.attention == "two_stream_hard"
-        zeros = nnx.initializers.zeros
-        self.mix = nnx.Linear(2 * d, d if self.is_hard else 2 * d, kernel_init=zeros, rngs=rngs)
+        self.mix = linear(2 * d, d if self.is_hard else 2 * d, rngs, zero=True)
         if self.is_hard:
             self.mix.kernel[...] = jnp.concatenate([jnp.eye(d), jnp.eye(d)]) / 2
         self.modulation = nnx.Param(jnp.zeros((2, d)))
 
-    def __call__(self, y: Streams, scale: Float[Array, "b v t 2 d"]) -> Streams:
+    def __call__(self, y: Streams, scale: Moments) -> Streams:
         """Streams after the layer to those before the next.
 
         Args:
           y: what the layer returned for each.
-          scale: projection of the flow time, shared by all blocks; the block's table is added.
+          scale: projections (2 d) of the flow time, shared by all blocks; the block's table is
+            added.
         """
-        m = 1 + scale + self.modulation[...][None, None, None]
-        parts = (x * m[..., i, None, :].astype(x.dtype) for i, x in enumerate(y))
+        m: Array = (1 + scale.rows + self.modulation[...][None, None]).astype(y.views.dtype)
+        parts = (x * scale.of_tokens(m[:, :, i], x.shape[1]) for i, x in enumerate(y))
         both = jnp.concatenate(list(parts), -1)
-        # Flat, as in `block.Linear`.
-        mixed = self.mix(both.reshape(-1, both.shape[-1])).reshape(*both.shape[:-1], -1)
+        mixed = self.mix(both)
         if self.is_hard:
             return Streams(mixed, mixed)
         return jax.tree.map(jnp.add, y, Streams(*jnp.split(mixed, 2, -1)))

@@ -17,6 +17,7 @@ from full4d_jax.errors import InputError
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
 from full4d_jax.models.wan_names import ADDED, check_wan_model, to_wan, wan_names
 from full4d_jax.models.wan_weights import KINDS, abstract_leaves, identity, wan_shape
+from full4d_jax.models.weights import require_float
 
 SHARD = 5 * 10**9  # bytes
 
@@ -104,6 +105,8 @@ def _check(model: ModelConfig, source: Path) -> None:
         with safe_open(source, framework="numpy") as file:
             names = list(file.keys())
             found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            for name in names:
+                require_float(f"{source}, tensor {name}", file.get_slice(name).get_dtype())
     except SafetensorError as error:
         raise InputError("checkpoint", source, error, "a checkpoint of ours", do) from None
     for name in sorted(wanted.keys() | found.keys()):

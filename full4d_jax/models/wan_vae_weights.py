@@ -152,7 +152,7 @@ def read_config(path: Path) -> WanVaeConfig:
     except OSError:
         expected = "the config.json of diffusers' VAE"
         raise InputError("VAE", path, "no such file", expected, "keep it beside it") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         expected = "the config.json of diffusers' VAE"

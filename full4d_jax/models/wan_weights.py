@@ -30,6 +30,7 @@ from full4d_jax.models.wan_names import (
     to_wan,
     wan_names,
 )
+from full4d_jax.models.weights import require_float
 
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}  # stored: kept as
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
@@ -139,7 +140,7 @@ def _files(source: Path) -> list[Path]:
     if indices:
         try:
             named = sorted(set(json.loads(indices[0].read_text())["weight_map"].values()))
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             found = f"{type(error).__name__}: {error}"
             do = "download it again"
             raise InputError("weights", indices[0], found, "an index of shards", do) from None
@@ -193,9 +194,7 @@ def _check_architecture(
     wanted["input channels"] = embedding[0] // side**2
     about = source / "config.json" if source.is_dir() else source.with_name("config.json")
     if about.is_file():
-        config = json.loads(about.read_text())
-        heads = config.get("num_attention_heads", config.get("num_heads"))
-        found["heads"], wanted["heads"] = heads, model.heads
+        found["heads"], wanted["heads"] = _heads(about), model.heads
     if found != wanted:
         differs = [name for name in found if found[name] != wanted[name]]
         do = "give the preset of that model, see configs/wan*.py"
@@ -206,6 +205,16 @@ def _check_architecture(
             ", ".join(f"{name} {wanted[name]}" for name in differs) + " as in the config",
             do,
         )
+
+
+def _heads(about: Path) -> int | None:
+    """Of attention, from a config.json of either layout."""
+    try:
+        config = dict(json.loads(about.read_text()))
+    except (ValueError, TypeError) as error:
+        do = "download it again or move it away"
+        raise InputError("weights", about, repr(error), "the transformer's config", do) from None
+    return config.get("num_attention_heads", config.get("num_heads"))
 
 
 def _check_names(source: Path, stored: dict[str, Stored], names: dict[str, Place]) -> None:
@@ -232,9 +241,7 @@ def _check_tensors(
         if stored[name].shape != wanted:
             do = "give the preset of that model"
             raise InputError("weights", where, stored[name].shape, wanted, do)
-        if stored[name].kind not in KINDS:
-            do = "give weights that are not quantised"
-            raise InputError("weights", where, stored[name].kind, ", ".join(KINDS), do)
+        require_float(where, stored[name].kind)
 
 
 def wan_shape(leaf: str, shape: tuple[int, ...], model: ModelConfig) -> tuple[int, ...]:

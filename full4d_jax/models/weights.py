@@ -1,6 +1,7 @@
 """Parameters as safetensors files: bfloat16 tensors under dotted names, and text metadata."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from full4d_jax.errors import InputError
+
+FLOATS = ("F32", "F16", "BF16")
 
 
 def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:
@@ -39,13 +42,14 @@ def load_params(
       like: arrays or `ShapeDtypeStruct`s that names and shapes must agree with.
 
     Raises:
-      InputError: no such file, not a safetensors file, or names or shapes that do not agree.
+      InputError: no such file, not a safetensors file, names or shapes that do not agree, or
+        tensors that are not floats of 16 or 32 bits.
     """
     with _opened(path) as file:
         if like is not None:
-            names = file.keys()
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            _check(path, shapes, flatten_dict(like, sep="."))
+            _check(path, _shapes(file), flatten_dict(like, sep="."))
+        for name in file.keys():  # noqa: SIM118
+            require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
         # One tensor after the other, so that the file is never in memory beside its copy; each is
         # waited for, since a conversion under way keeps what it reads.
         names = file.keys()
@@ -56,16 +60,51 @@ def load_params(
         return unflatten_dict(arrays, sep="."), _metadata(file)
 
 
-def tensor_names(path: str | Path) -> list[str]:
-    """The dotted names alone; errors as in `load_params`."""
+def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Shapes by dotted name, without reading a tensor; errors as in `load_params`."""
     with _opened(path) as file:
-        return list(file.keys())
+        return _shapes(file)
+
+
+def require_float(where: str, kind: str) -> None:
+    """Refuse a tensor by its type, as safetensors calls it.
+
+    Raises:
+      InputError: naming the tensor by `where`.
+    """
+    if kind not in FLOATS:
+        do = "give unquantised floats of 16 or 32 bits"
+        raise InputError("weights", where, kind, ", ".join(FLOATS), do)
 
 
 def load_metadata(path: str | Path) -> dict[str, Any]:
     """The metadata alone, without reading a tensor; errors as in `load_params`."""
     with _opened(path) as file:
         return _metadata(file)
+
+
+def require_model(
+    path: str | Path, metadata: dict[str, Any], model: Any, *, free: tuple[str, ...] = ()
+) -> None:
+    """Compare the model that a checkpoint's metadata tells of, in all fields that it names.
+
+    Heads, rotary angles and much else have the same shapes and would give garbage.
+
+    Args:
+      path: of the checkpoint, for the message.
+      metadata: of the checkpoint, as `load_metadata` reads it.
+      model: a dataclass, what it is to be.
+      free: fields that may differ, besides those that say how to compute the same.
+
+    Raises:
+      InputError: naming the first field that differs.
+    """
+    free = (*free, "precision", "remat")
+    wanted = json.loads(json.dumps(dataclasses.asdict(model)))
+    for name, found in metadata.get("model", {}).items():
+        if name in wanted and name not in free and wanted[name] != found:
+            where, do = f"{path}, model.{name}", "use the config that it was trained with"
+            raise InputError("checkpoint", where, found, wanted[name], do)
 
 
 def summary_beside(weights: Path) -> dict[str, Any] | str:
@@ -95,8 +134,12 @@ def _metadata(file: Any) -> dict[str, Any]:
     return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
 
 
+def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 def _check(path: str | Path, shapes: dict[str, tuple[int, ...]], like: dict[str, Any]) -> None:
-    advice = "use the config that it was trained with"
+    advice = "use the config that it was trained with, and the whole file"
     for name, x in like.items():
         found = shapes.get(name, "no such tensor")
         if found != x.shape:

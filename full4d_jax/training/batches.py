@@ -1,6 +1,6 @@
 """Where the clips of a training run come from: rendered scenes, and planar warps of videos."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,11 +9,13 @@ import av
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, UInt8
 
 from full4d_jax.batch import Batch, procedural_batch
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.errors import InputError
+from full4d_jax.mesh import put_batch, spec
 from full4d_jax.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.video import DEFAULT_FPS, read_video
 from input_pipeline.loader import make_loader
@@ -22,11 +24,15 @@ STREAM = 2**31 - 1  # of random numbers; training steps have the lower ones
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 
-def training_batches(config: Config, start: int) -> Iterator[Batch]:
+def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
     """Batches from step `start` on, in random order of scenes and videos.
 
     A share `config.data.pseudo` of each batch is planar warps, of the videos in
     `config.data.videos` or else of rendered ones.
+
+    On a mesh samples are cut over its devices, whatever processes they belong to; all processes
+    together see the batches that one would. Scenes are rendered where they are used. With warps
+    every process makes whole batches, and keeps its part.
 
     Raises:
       InputError: no videos are there.
@@ -36,14 +42,29 @@ def training_batches(config: Config, start: int) -> Iterator[Batch]:
     indices = make(range(data.scenes), batch_size=batch)
     warped = round(data.pseudo * batch)
     if not warped:
-        return map(jax.jit(lambda index: procedural_batch(index, data)), indices)
+        return map(_renderer(data, mesh), indices)
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
+    place = (lambda batch: batch) if mesh is None else partial(put_batch, mesh)
     if not data.videos:
-        return map(jax.jit(lambda index: _mixed(key, index, warped, data, None)), indices)
+        mix = jax.jit(lambda index: _mixed(key, index, warped, data, None))
+        return map(place, map(mix, indices))
     read = partial(_random_window, data=data)
     videos = make(find_videos(data.videos, data.frames), batch_size=warped, transform=read)
     mix = jax.jit(lambda index, clips: _mixed(key, index, warped, data, clips))
-    return map(mix, indices, videos)
+    return map(place, map(mix, indices, videos))
+
+
+def _renderer(data: DataConfig, mesh: Mesh | None) -> Callable[[Int[np.ndarray, "b"]], Batch]:
+    """Renders scenes; on a mesh every device those of its own samples."""
+    render = partial(procedural_batch, config=data)
+    if mesh is None:
+        return jax.jit(render)
+    samples = spec("samples")
+    on_devices = jax.shard_map(
+        render, mesh=mesh, in_specs=samples, out_specs=samples, check_vma=False
+    )
+    program = jax.jit(on_devices)
+    return lambda indices: program(put_batch(mesh, indices))
 
 
 def find_videos(folder: str, frames: int) -> list[Path]:

@@ -23,8 +23,8 @@ from full4d_jax.config import to_dict
 from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
 from full4d_jax.depth_config import DepthConfig
 from full4d_jax.models.depth_net import Params, init_params, log_depth
-from full4d_jax.models.weights import load_params, save_params
-from full4d_jax.training.loop import run_training
+from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.training.loop import Extras, run_training
 from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.resume import run_record
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
@@ -38,13 +38,24 @@ Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
 
 
-def train_depth(config: DepthConfig, out: Path, init: Path | None) -> None:
-    """Train to the last step and write `depth.safetensors` and `depth.json` to `out`."""
+def train_depth(
+    config: DepthConfig, out: Path, init: Path | None, profile: tuple[int, int] | None = None
+) -> None:
+    """Train to the last step and write `depth.safetensors` and `depth.json` to `out`.
+
+    Args:
+      config: the experiment.
+      out: folder for everything.
+      init: weights to start from.
+      profile: the first and the last step of a trace.
+    """
     key = jax.random.key(config.seed)
     if init is None:
         state = init_state(config, key)
     else:
-        params, _ = load_params(init, like=jax.eval_shape(partial(init_params, config.model), key))
+        like = jax.eval_shape(partial(init_params, config.model), key)
+        require_model(init, load_metadata(init), config.model)
+        params, _ = load_params(init, like)
         state = first_state(optimizer(config), params)
     state, summary = run_training(
         partial(train_step, config),
@@ -53,6 +64,7 @@ def train_depth(config: DepthConfig, out: Path, init: Path | None) -> None:
         config.training,
         out,
         run_record(config, init),
+        extras=Extras(profile=profile),
     )
     weights = out / "depth.safetensors"
     save_params(weights, state.ema, {"model": to_dict(config.model)})

@@ -1,23 +1,48 @@
 """The training loop: resume, step, report, save."""
 
 import itertools
-import json
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
+from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
-from full4d_jax.progress import Progress
+from full4d_jax.training.bad_losses import meet_bad_loss
 from full4d_jax.training.checkpoints import Checkpoints
-from full4d_jax.training.resume import check_same_run, cut_metrics
+from full4d_jax.training.disk import disk_errors
+from full4d_jax.training.interruption import resume_command, termination
+from full4d_jax.training.monitor import Monitor
+from full4d_jax.training.profiling import StepProfile
+from full4d_jax.training.provenance import hardware
+from full4d_jax.training.run import Run, begin
 from full4d_jax.training.state import TrainState
+from full4d_jax.training.watch import watched
 
 Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a run may have besides.
+
+    flops: of the model in one step; None where nobody counts them.
+    peak: of one device, FLOP/s; None where it is unknown.
+    sheet: draws what the network of a state makes.
+    contents: what the batch at a position in the data is made of, in plain values.
+    profile: the first and the last step of a trace.
+    """
+
+    flops: float | None = None
+    peak: float | None = None
+    sheet: Callable[[TrainState], UInt8[np.ndarray, "H W 3"]] | None = None
+    contents: Callable[[int], Any] = lambda position: position
+    profile: tuple[int, int] | None = None
 
 
 def run_training(
@@ -28,85 +53,114 @@ def run_training(
     out: Path,
     record: dict[str, Any],
     given: Sequence[Any] = (),
+    extras: Extras = Extras(),
 ) -> tuple[TrainState, dict[str, Any]]:
     """Train from the newest checkpoint under `out`, or from `state`, to `config.steps`.
 
     Args:
       step: (state, batch, *given) -> (state, metrics); jitted here, with the state donated.
         Metrics that are vectors are histograms, which the summary adds up over the whole run.
-      state: the initial state.
-      batches: gives the batches from a step on; the first axis of their arrays counts samples.
-      config: length, log and checkpoint intervals.
-      out: folder for `checkpoints/` and `metrics.jsonl`.
+      state: the initial state, sharded or not; its buffers are used up.
+      batches: gives the batches from a step on, on the devices; the first axis of their arrays
+        counts samples.
+      config: length, intervals, what happens to bad losses.
+      out: folder for everything that is written.
       record: what a checkpoint should say besides (`resume.run_record`).
-      given: further arguments of every step, frozen weights for example.
+      given: further arguments of every step on the devices, frozen weights for example.
+      extras: see there.
 
     Returns:
       The final state and the summary of the whole run, resumed parts included.
 
     Raises:
-      InputError: the checkpoints under `out` are of another run.
+      InputError: the checkpoints are of another run or all damaged, nothing can be written, or a
+        loss is bad and `config.on_bad_loss` says to stop.
+      SystemExit: 0, after SIGTERM, when everything is saved.
     """
-    checkpoints = Checkpoints(out / "checkpoints", keep=config.keep)
-    summary: dict[str, Any] = {"samples": 0, "seconds": 0.0, "parts": [], "history": []}
-    if checkpoints.latest is not None:
-        saved = checkpoints.record()
-        check_same_run(saved, record, out, checkpoints.latest)
-        state = checkpoints.restore(state)
-        # Earlier programs did not count samples, nor say which parts a run had.
-        summary |= {"samples": checkpoints.latest * config.batch, **saved["summary"]}
-        record = {**record, "init": saved.get("init", record.get("init"))}
-        print(f"resuming {out} at step {int(state.step)}")
-    done, start, before = int(state.step), time.perf_counter(), summary["seconds"]
-    cut_metrics(out / "metrics.jsonl", done)
-    stream, jitted = batches(done), jax.jit(step, donate_argnums=0)
-    if done < config.steps:
-        summary["parts"].append({"start": done, "steps": config.steps, "hardware": hardware()})
-        # Finish a batch before the step compiles: on one core XLA's compiler and a running program
-        # may wait for each other forever.
-        stream = itertools.chain([jax.block_until_ready(next(stream))], stream)
-    pending, window, line = [], [], {}
-    with Progress("training", config.steps) as report, (out / "metrics.jsonl").open("a") as log:
-        while done < config.steps:
-            batch = next(stream)
-            state, metrics = jitted(state, batch, *given)
+    folder = config.checkpoints or out / "checkpoints"
+    with (
+        disk_errors(out),
+        Checkpoints(folder, keep=config.keep, keep_best=config.keep_best) as checkpoints,
+    ):
+        run = begin(checkpoints, state, record, config, out)
+        if run.done < config.steps:
+            part = {"start": run.done, "steps": config.steps, "hardware": hardware()}
+            run.summary["parts"].append(part)
+            _train(run, step, batches, config, out, given, extras, checkpoints)
+    return run.state, {"steps": run.done, **run.summary, **run.record}
+
+
+def _train(
+    run: Run,
+    step: Step,
+    batches: Callable[[int], Iterator[Any]],
+    config: TrainingConfig,
+    out: Path,
+    given: Sequence[Any],
+    extras: Extras,
+    checkpoints: Checkpoints,
+) -> None:
+    """All steps that are left."""
+    start, before = time.perf_counter(), run.summary["seconds"]
+    stream = batches(run.done)
+    # Finish a batch before the step compiles: on one core XLA's compiler and a running program
+    # may wait for each other forever.
+    stream = itertools.chain([jax.block_until_ready(next(stream))], stream)
+    jitted = jax.jit(
+        watched(step, config.spike),
+        donate_argnums=(0, 1),
+        out_shardings=(
+            *jax.tree.map(_kept_sharding, (run.state, run.watch)),
+            _kept_sharding(run.state.step),  # metrics: whole on every process, which reads them
+        ),
+    )
+    pending: list[Any] = []
+    means: dict[str, Any] = {}
+    with (
+        Monitor(out, run.done, config.steps, extras.flops, extras.peak) as monitor,
+        StepProfile(extras.profile, out / "profile") as profile,
+        termination() as is_asked_to_stop,
+    ):
+        while run.done < config.steps:
+            with monitor.waiting():
+                batch = next(stream)
+            profile.begin(run.done + 1, run.state)
+            with jax.transfer_guard("disallow"):
+                run.state, run.watch, metrics = jitted(run.state, run.watch, batch, *given)
+            run.done += 1
+            profile.end(run.done, run.state)
+            monitor.stepped(run.done)
+            run.summary["samples"] += jax.tree.leaves(batch)[0].shape[0]
+
+            is_last, is_stopped = run.done == config.steps, is_asked_to_stop(run.done)
+            is_logged = is_last or run.done % config.log_every == 0
+            is_saved = is_last or is_stopped or run.done % config.checkpoint_every == 0
             pending.append(metrics)
-            done += 1
-            summary["samples"] += jax.tree.leaves(batch)[0].shape[0]
-            is_last, is_logged = done == config.steps, done % config.log_every == 0
-            is_saved = done % config.checkpoint_every == 0 or is_last
             # Else the metrics of step n - 1 are read while step n runs.
             ready = len(pending) - (0 if is_logged or is_saved else 1)
-            read, pending = jax.device_get(pending[:ready]), pending[ready:]
-            window += read
-            _add_histograms(summary, read)
-            if is_logged or is_last:
-                line = {"step": done, **{k: _mean([m[k] for m in window]) for k in window[0]}}
-                report(done, {k: v for k, v in line.items() if isinstance(v, float)})
-                print(json.dumps(line), file=log, flush=True)
-                window = []
+            for i, values in enumerate(jax.device_get(pending[:ready])):
+                run.add({name: x.tolist() for name, x in values.items()})
+                if values["bad"]:
+                    at = run.done - len(pending) + 1 + i
+                    meet_bad_loss(run, monitor, config, out, at, values, extras.contents)
+            pending = pending[ready:]
+            if is_logged:
+                means = run.take_means()
+                monitor.report(means)
             if is_saved:
-                summary["seconds"] = round(before + time.perf_counter() - start, 1)
-                if line:
-                    losses = {k: v for k, v in line.items() if not isinstance(v, list)}
-                    summary["history"].append(losses)
-                    line = {}
-                checkpoints.save(state, {**record, "summary": summary})
-    checkpoints.close()
-    return state, {"steps": done, **summary, **record}
+                run.summary["seconds"] = round(before + time.perf_counter() - start, 1)
+                run.note(means)
+                means = {}
+                run.save(checkpoints)
+            is_drawn = config.sheet_every and run.done % config.sheet_every == 0 and not is_last
+            if extras.sheet is not None and is_drawn:
+                monitor.picture(run.done, extras.sheet(run.state))
+            if is_stopped and not is_last:
+                checkpoints.close()
+                monitor.say(f"saved at step {run.done}; go on with: {resume_command()}")
+                raise SystemExit(0)
 
 
-def _add_histograms(summary: dict[str, Any], metrics: list[dict[str, np.ndarray]]) -> None:
-    for step in metrics:
-        for name in (k for k, x in step.items() if x.ndim):
-            summary[name] = (np.asarray(summary.get(name, 0.0)) + step[name]).tolist()
-
-
-def _mean(values: list[np.ndarray]) -> float | list[float]:
-    return np.round(np.mean(values, 0, dtype=np.float64), 6).tolist()
-
-
-def hardware() -> str:
-    """The devices that jax runs on, in words."""
-    machine = platform.processor() or platform.machine()
-    return f"{jax.device_count()} x {jax.devices()[0].device_kind} on {machine}"
+def _kept_sharding(x: jax.Array) -> NamedSharding | None:
+    """That of an array on a mesh, so that the next step finds it as the first did."""
+    return x.sharding if isinstance(x.sharding, NamedSharding) else None

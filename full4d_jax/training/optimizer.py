@@ -1,4 +1,4 @@
-"""The optimizer: Muon on matrices, AdamW on everything else; and which parameters it may change.
+"""The optimizer: Muon on matrices and AdamW on the rest, or AdamW; and what it may change.
 
 `OptimizerConfig.trainable` names a subset. All others are constants of the loss (no gradient is
 computed), have no optimizer state, and leave a step as the same bits.
@@ -14,17 +14,22 @@ from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import OptimizerConfig
 from full4d_jax.models.conditions import Params
-from full4d_jax.models.wan_names import ADDED, SYNCHRONIZATION
+from full4d_jax.models.wan_names import ADDED
+from full4d_jax.trainable import is_trained
 
-ATTENTION = "blocks.attention."
+ADAM_B2 = 0.98
 
 
 def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Schedule:
-    """Linear warm-up, constant, then linear to zero over the last `decay_share`."""
+    """Linear warm-up; then constant and at last linear to zero, or half a cosine to zero."""
+    warmup = optax.linear_schedule(0.0, peak, config.warmup)
+    if config.schedule == "cosine":
+        cosine = optax.cosine_decay_schedule(peak, max(1, steps - config.warmup))
+        return optax.join_schedules([warmup, cosine], [config.warmup])
     decay = max(1, round(config.decay_share * steps))
     return optax.join_schedules(
         [
-            optax.linear_schedule(0.0, peak, config.warmup),
+            warmup,
             optax.constant_schedule(peak),
             optax.linear_schedule(peak, 0.0, decay),
         ],
@@ -43,17 +48,12 @@ def block_matrices(params: Params) -> Params:
 def trained_leaves(trainable: str, params: Params) -> Params:
     """A tree of bools like `params`: which leaves `OptimizerConfig.trainable` lets change."""
 
-    def is_trained(path, _) -> bool:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        if trainable == "all":
-            return True
-        if trainable == "synchronization":
-            return name.startswith(SYNCHRONIZATION)
-        if trainable == "lora":
-            return name.startswith(ADDED) or ".lora_" in name
-        return name.startswith((*ADDED, ATTENTION))
+    return jax.tree.map_with_path(lambda path, _: is_trained(trainable, _name(path)), params)
 
-    return jax.tree.map_with_path(is_trained, params)
+
+def new_leaves(params: Params) -> Params:
+    """A tree of bools: which leaves are ours alone, not a pretrained video model's."""
+    return jax.tree.map_with_path(lambda path, _: _name(path).startswith(ADDED), params)
 
 
 def hold_constant(params: Params, trained: Params) -> Params:
@@ -71,17 +71,26 @@ def make_optimizer(
       steps: length of the run.
       dimensions: parameters to a tree of `MuonDimensionNumbers`, None where AdamW is to be used.
     """
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(config.clip),
-        muon(
+    adam_rate = learning_rate(config, steps, config.adam_learning_rate)
+    if config.kind == "adamw":
+        rule = optax.adamw(adam_rate, b2=ADAM_B2, weight_decay=config.adam_weight_decay)
+    else:
+        rule = muon(
             learning_rate(config, steps, config.learning_rate),
             weight_decay=config.weight_decay,
-            adam_learning_rate=learning_rate(config, steps, config.adam_learning_rate),
-            adam_b2=0.98,
+            adam_learning_rate=adam_rate,
+            adam_b2=ADAM_B2,
             adam_weight_decay=config.adam_weight_decay,
             muon_weight_dimension_numbers=dimensions,
-        ),
-    )
+        )
+    optimizer = optax.chain(optax.clip_by_global_norm(config.clip), rule)
+    if config.new_rate != 1:
+        # Decay included: the last thing that a rule does is to multiply by the learning rate.
+        optimizer = optax.chain(optimizer, optax.masked(optax.scale(config.new_rate), new_leaves))
     if config.trainable == "all":
         return optimizer
     return optax.masked(optimizer, functools.partial(trained_leaves, config.trainable))
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")

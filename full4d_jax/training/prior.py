@@ -1,52 +1,82 @@
 """Training of the multi-view prior on procedural scenes, from a config to shipped weights."""
 
-import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from einops import rearrange
-from jaxtyping import UInt8
 
-from full4d_jax.batch import Batch, procedural_batch
 from full4d_jax.config import Config, to_dict
-from full4d_jax.evaluation import to_unit
-from full4d_jax.generation import generate_grid
-from full4d_jax.grid_filling import fill_grid
+from full4d_jax.config_check import check_heads, require
+from full4d_jax.flops import peak_flops, step_flops
 from full4d_jax.models.codecs import codec_weights
-from full4d_jax.models.conditions import Params
 from full4d_jax.models.lora import merge_adapters, without_adapters
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
-from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.pictures import save_picture
 from full4d_jax.training.batches import training_batches
-from full4d_jax.training.loop import run_training
+from full4d_jax.training.loop import Extras, run_training
+from full4d_jax.training.placement import (
+    in_host_memory,
+    is_cut,
+    make_state,
+    on_all_devices,
+    on_host,
+    training_mesh,
+    within,
+)
 from full4d_jax.training.resume import run_record
+from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import init_state, state_from_params
 from full4d_jax.training.step import train_step
-from full4d_jax.visible_frames import copy_nearest, row_and_column
-from input_pipeline.procedural import HELD_OUT_START, MAX_AZIMUTH, MAX_ELEVATION
+from input_pipeline.loader import make_loader
+from input_pipeline.procedural import MAX_AZIMUTH, MAX_ELEVATION
 
 
-def train_prior(config: Config, out: Path, init: Path | None) -> None:
-    """Train to `config.training.steps`; write weights, their summary and a sheet to `out`."""
-    key = jax.random.key(config.seed)
+def train_prior(
+    config: Config, out: Path, init: Path | None, profile: tuple[int, int] | None = None
+) -> None:
+    """Train to `config.training.steps`; write weights, their summary and a sheet to `out`.
+
+    Args:
+      config: the experiment.
+      out: folder for everything.
+      init: weights to start from.
+      profile: the first and the last step of a trace.
+    """
+    check_heads(config.model, jax.default_backend())
+    mesh, key = training_mesh(config), jax.random.key(config.seed)
+    # Whatever names a file is looked at before the parameters, which are the largest.
+    step, weights_of_codec = train_step(config), codec_weights(config)
+    if config.training.sheet_every and is_cut(mesh):
+        name, words = "training.sheet_every", "0 on meshes that cut parameters: one device draws"
+        require(name, config.training.sheet_every, False, words)
     if init is None:
-        state = init_state(config, key)
+        state = make_state(config, mesh, lambda: init_state(config, key))
     else:
-        params = start_from(config.model, init, key)
-        state = state_from_params(config, params)
+        with in_host_memory(mesh):
+            params = start_from(config.model, init, key)
+        state = make_state(config, mesh, partial(state_from_params, config), params)
+        del params  # or it would stay beside the state
     state, summary = run_training(
-        train_step(config),
+        within(mesh, step),
         state,
-        lambda start: training_batches(config, start),
+        lambda start: training_batches(config, start, mesh),
         config.training,
         out,
-        run_record(config, init),
-        (codec_weights(config),),
+        run_record(config, init, dict(mesh.shape) if mesh else None),
+        (on_all_devices(mesh, weights_of_codec),),
+        Extras(
+            flops=step_flops(config),
+            peak=peak_flops(jax.devices()[0].device_kind),
+            sheet=lambda state: draw_sheet(config, on_host(state.ema)),
+            contents=partial(scenes_at, config),
+            profile=profile,
+        ),
     )
+    params = on_host(state.ema)
+    if jax.process_index() > 0:
+        return
     metadata = {
         "model": to_dict(without_adapters(config.model)),
         "max_azimuth_degrees": MAX_AZIMUTH,
@@ -55,60 +85,20 @@ def train_prior(config: Config, out: Path, init: Path | None) -> None:
         "views": config.data.views,
     }
     weights, about = out / "prior.safetensors", out / "prior.json"
-    save_params(weights, merge_adapters(state.ema), metadata)
+    save_params(weights, merge_adapters(params), metadata)
     about.write_text(json.dumps(summary, indent=1) + "\n")
-    sheet = out / "sheet.png"
-    picture = filled_sheet if config.model.projection == "none" else held_out_sheet
-    save_picture(sheet, picture(config, state.ema))
-    print(f"wrote {weights}, {about.name} and {sheet.name}")
+    print(f"wrote {weights} and {about.name}")
+    if is_cut(mesh):
+        print("no sheet: the mesh cuts the parameters, one device may have no room for them")
+    else:
+        sheet = out / "sheet.png"
+        save_picture(sheet, draw_sheet(config, params))
+        print(f"wrote {sheet}")
     print(f"next: full4d evaluate CONFIG --checkpoint {weights}")
 
 
-def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
-    """The last frames of scenes never seen: source, projection, prior and truth of each target."""
-    data = dataclasses.replace(config.data, frames=min(config.data.frames, 4))
-    indices = HELD_OUT_START + jnp.arange(scenes)
-    batch = jax.jit(lambda i: procedural_batch(i, data))(indices)
-
-    def generate(clip: Batch):
-        grid, projection = generate_grid(
-            config,
-            params,
-            clip.frames[0],
-            clip.depth,
-            clip.intrinsics,
-            clip.world_to_camera,
-            jax.random.key(config.seed),
-        )
-        source = jnp.broadcast_to(clip.frames[:1], clip.frames[1:].shape)
-        rows = (source, projection.frames, grid[1:], clip.frames[1:])
-        return jnp.stack([row[:, -1] for row in rows])  # (4 v-1 h w 3)
-
-    pictures = np.asarray(jax.jit(lambda b: jax.lax.map(generate, b))(batch)) / 2 + 0.5
-    labels = ["source", "projection", "prior", "truth"]
-    return contact_sheet(
-        to_uint8(rearrange(pictures, "n r v h w c -> r (n v) h w c")),
-        rows=labels,
-        columns=[f"scene {i}, view {v}" for i in range(scenes) for v in range(1, data.views)],
-        title=f"{config.name}: held-out procedural scenes",
-    )
-
-
-def filled_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
-    """Scenes never seen, filled from row and column: the last time of every view, and its truth."""
-    visible = row_and_column(config.data.views, config.data.frames)
-    indices = HELD_OUT_START + jnp.arange(scenes)
-    grids = jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames
-    key, cells = jax.random.key(config.seed), []
-    for frames in grids:
-        copied = copy_nearest(frames, jnp.asarray(visible))
-        rows = (frames, copied, fill_grid(config, params, frames, visible, key))
-        cells += [to_unit(x[:, -1]) for x in rows]
-    return contact_sheet(
-        to_uint8(np.stack(cells)),
-        rows=[
-            f"scene {i}: {what}" for i in range(scenes) for what in ("truth", "nearest", "prior")
-        ],
-        columns=[f"view {view}" for view in range(config.data.views)],
-        title=f"{config.name}: the last time of held-out grids; view 0 is given",
-    )
+def scenes_at(config: Config, position: int) -> list[int]:
+    """Indices of the procedural scenes in the batch at a position in the data."""
+    scenes, batch = range(config.data.scenes), config.training.batch
+    loader = make_loader(scenes, seed=config.seed, batch_size=batch, start_step=position)
+    return [int(index) for index in next(loader)]

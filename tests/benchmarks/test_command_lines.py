@@ -100,3 +100,69 @@ def test_the_last_line_is_json_with_the_ratios(tmp_path):
         assert result[f"ours_{kind}_10k"] > 0
         assert 0 < result[f"prototype_{kind}_10k"] < 1  # it does nothing
         assert all(result[f"{who}_{kind}_10k"] > 0 for who in others)
+
+
+@pytest.fixture
+def answer(monkeypatch, capsys) -> Callable[..., dict]:
+    """Runs a benchmark in this process; gives its last line."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.chdir(FOLDER.parent)
+
+    def call(name: str, *words: str) -> dict:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
+        importlib.import_module(name).main()
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    return call
+
+
+def test_training_of_a_size_is_compared_with_torch(answer):
+    words = "--width 32 --layers 1 --heads 2 --ffn 64 --tokens 4 --frames 2 --text 3 --repeats 1"
+    found = answer("training", *words.split())
+    assert found["seconds_per_step"] > 0
+    assert found["mfu"] is None
+    assert found["data_wait"] is None
+    assert found["flops_per_second"] > 0
+    has_torch = all(importlib.util.find_spec(name) for name in ("torch", "diffusers"))
+    assert (found["torch_over_ours"] is not None) == has_torch
+    if has_torch:
+        ratio = found["torch_seconds_per_step"] / found["seconds_per_step"]
+        assert found["torch_over_ours"] == pytest.approx(ratio, rel=0.2)  # of rounded numbers
+
+
+def test_training_of_a_preset_says_what_its_data_cost(answer):
+    found = answer("training", "configs/debug.py", "--steps", "1", "--turns", "1")
+    assert found["seconds_per_step"] > 0
+    assert 0 <= found["data_wait"] < 1
+    assert found["render_seconds"] > 0
+    assert found["torch_over_ours"] is None
+
+
+def test_sampling_times_every_stage_and_call(answer):
+    words = "configs/debug.py --sampler.steps 2 --repeats 1"
+    found = answer("sampling", *words.split())
+    loads = {"load_codec", "load_network", "load_codec_again"}
+    stages = {"depth", "projection", "encode", "call_0", "call_1", "decode"}
+    assert set(found["stage_seconds"]) == loads | stages
+    assert found["seconds"] == pytest.approx(sum(found["stage_seconds"].values()), abs=0.01)
+    assert set(found["planned_gib"]) == {"depth", "projection", "encode", "call", "decode"}
+    assert found["calls"] == 2
+    assert found["peak_memory_gib"] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("training", "--repeats", 0), "--repeats: found 0, expected at least 1"),
+        (("training", "--tokens", 5), "--tokens: found 5, expected a square number"),
+        (("training", "configs/none.py"), "no such file"),
+        (("training", "configs/debug.py", "--steps", 0), "--steps: found 0"),
+        (("sampling", "--codec_divide", 0), "--codec_divide: found 0"),
+        (("sampling", "configs/four_real.py"), "model.projection: found none"),
+        (("sampling", "--model.heads", 5), "model.heads"),
+    ],
+)
+def test_what_cannot_be_timed_is_told_in_one_line(run, words, said):
+    code, _ = run(*words)
+    assert said in str(code)
+    assert "\n" not in str(code)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy
 
 from full4d_jax import flow
 
@@ -58,6 +59,18 @@ def test_flow_times_cover_the_interval_and_the_share_of_means():
     assert counts.min() > 240  # 300 expected in each
 
 
+def test_logit_normal_times_are_that_also_after_the_shift():
+    tau, _ = flow.sample_time(
+        jax.random.key(0), 4000, shift=3.0, mean_share=0.0, times="logit_normal"
+    )
+    # The shift multiplies the odds tau / (1 - tau) by sigma.
+    found = scipy.stats.kstest(scipy.special.logit(np.float64(tau)), "norm", (np.log(3.0), 1.0))
+    assert found.pvalue > 0.01
+    uniform, _ = flow.sample_time(jax.random.key(0), 4000, shift=3.0, mean_share=0.0)
+    logits = scipy.special.logit(np.float64(uniform))
+    assert scipy.stats.kstest(logits, "norm", (np.log(3.0), 1.0)).pvalue < 1e-6
+
+
 def test_shift_is_wans():
     np.testing.assert_allclose(flow.shift_time(jnp.array([0.0, 0.5, 1.0]), 5.0), [0, 5 / 6, 1])
 
@@ -71,9 +84,9 @@ def test_losses_vanish_at_the_data_only():
 def test_velocity_matching_weighs_all_flow_times_alike():
     data, noise, error = draw(0), draw(1), draw(2)
     exact = flow.velocity_loss(noise - data, data, noise)
-    np.testing.assert_array_equal(exact, np.zeros(2))
+    np.testing.assert_array_equal(exact, np.zeros(data.shape[:3]))
     found = flow.velocity_loss(noise - data + error, data, noise)
-    np.testing.assert_allclose(found, (error**2).mean((1, 2, 3, 4, 5)), rtol=1e-4)
+    np.testing.assert_allclose(found, (error**2).mean((3, 4, 5)), rtol=1e-4)
 
 
 def test_the_preconditioned_loss_is_the_error_of_the_residual():
@@ -85,4 +98,10 @@ def test_the_preconditioned_loss_is_the_error_of_the_residual():
         return flow.data_from_velocity(v, z, tau)
 
     found = flow.flow_loss(predicted(residual + error), predicted(residual), tau, sigma, 50.0)
-    np.testing.assert_allclose(found, sigma**2 * (error**2).mean((1, 2, 3, 4, 5)), rtol=1e-3)
+    np.testing.assert_allclose(found, sigma**2 * (error**2).mean((3, 4, 5)), rtol=1e-3)
+
+
+def test_means_are_over_the_given_frames():
+    values = np.arange(12.0).reshape(2, 2, 3)
+    frames = np.array([[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 1, 0]]], np.float32)
+    np.testing.assert_allclose(flow.mean_of(frames, values), [2.5, 10])

@@ -117,6 +117,7 @@ def test_training_starts_from_a_single_stream(tmp_path, capsys):
     base = tmp_path / "base.safetensors"
     save_params(base, init_params(model, jax.random.key(0)), {})
     run = ("--training.steps", "1", "--training.batch", "1", "--data.pseudo", "0")
+    run = (*run, "--mesh.data", "1")
     shape = ("--data.views", "2", "--data.frames", "2", "--data.height", "16", "--data.width", "16")
     out = ("--init", str(base), "--out", str(tmp_path / "out"))
     assert main(["train", str(CONFIG), *small, *run, *shape, *out]) == 0

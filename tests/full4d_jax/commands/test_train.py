@@ -70,6 +70,24 @@ def test_weights_to_begin_from(capsys, tmp_path, config):
     assert not list(out.iterdir())
 
 
+def test_a_depth_network_with_other_heads(capsys, tmp_path):
+    """Which change no shape."""
+    shipped = CONFIGS.parent / "full4d_jax/checkpoints/depth.safetensors"
+    line = refused(capsys, DEPTH, "--model.heads", 4, "--init", shipped, "--out", tmp_path / "out")
+    assert f"checkpoint: {shipped}, model.heads: found 2, expected 4" in line
+
+
+def test_files_are_looked_at_before_the_parameters(capsys, tmp_path):
+    """The parameters, too, do not exist: what is smaller is looked at first."""
+    begin = ("--init", tmp_path / "none.safetensors", "--out", tmp_path / "out")
+    latents = ("--model.codec", "taesd", "--model.codec_stride", 8, "--model.patch", 1)
+    line = refused(capsys, DEBUG, *latents, *begin)
+    assert "codec_weights for taesd: found no weights" in line
+    text = tmp_path / "none.npz"
+    line = refused(capsys, DEBUG, "--model.text_width", 8, "--text", text, *begin)
+    assert f"embedding: {text}: found no such file" in line
+
+
 @pytest.mark.parametrize("config", [DEBUG, DEPTH], ids=["prior", "depth"])
 def test_output_folders(capsys, tmp_path, config):
     file = tmp_path / "file"

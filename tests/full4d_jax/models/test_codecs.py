@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import save_file
 
 from full4d_jax.cli import main
@@ -93,6 +93,26 @@ def test_weights_come_from_a_file(weights, tmp_path):
     with pytest.raises(InputError, match="found wan22, expected wan21"):
         load_codec("wan21", str(path))
     assert codec_weights(DEFAULT) is None
+
+
+def test_partial_weights_are_named(weights, tmp_path):
+    path = tmp_path / "codec.safetensors"
+    whole = flatten_dict(weights, sep=".")
+
+    def refused(name, tensors):
+        save_codec(path, name, unflatten_dict(tensors, sep="."))
+        with pytest.raises(InputError) as error:
+            load_codec.__wrapped__(name, str(path))  # without what was read before
+        return str(error.value)
+
+    for lost, words in (
+        ("to_moments.bias", "tensor to_moments.bias: found no such tensor"),
+        ("encoder.enter.bias", "found no tensor 'bias', expected all tensors of wan22"),
+    ):
+        assert words in refused("wan22", {k: x for k, x in whole.items() if k != lost})
+    wrong = whole | {"to_moments.bias": jnp.zeros(7)}
+    assert "tensor to_moments.bias: found (7,), expected (96,)" in refused("wan22", wrong)
+    assert "tensor encoder.0.kernel: found no such tensor" in refused("taesd", {"a": jnp.ones(1)})
 
 
 def test_every_video_is_encoded_on_its_own(weights):

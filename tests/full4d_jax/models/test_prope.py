@@ -15,6 +15,7 @@ from full4d_jax.models.attention import allowed_frames, fused_attention
 from full4d_jax.models.block import CAMERA_CHANNELS, Block, BlockInputs
 from full4d_jax.models.prope import projective_transforms, prope, second_half
 from full4d_jax.models.rope import rotary_angles
+from full4d_jax.models.tokens import Grid, Moments, flatten
 
 B, V, T, SIDE = 1, 3, 2, 16
 CHANNELS = ModelConfig(width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=("prope",))
@@ -134,26 +135,36 @@ def test_folded_views_permute_with_their_indices(cameras):
             jax.random.key(9), block.camera.kernel[...].shape
         )
     rows, frames, width = 2, 2 * T, model.width // model.heads
+    layout = Grid(V, frames, rows * rows)
     keys = jax.random.split(jax.random.key(1), 5)
     motion, prope_on = rigid(keys[0], (B, V, frames)), cameras == "prope"
     rope_width = width // 2 if prope_on else width
-    angles = rotary_angles(V, frames, rows, rows, rope_width, theta=100.0, fold_views=True)
+    tokens = jnp.arange(V * frames * rows * rows)
+    angles = rotary_angles(tokens, frames, rows, rows, rope_width, theta=100.0, fold_views=True)
     angles = second_half(angles) if prope_on else angles
-    inputs = BlockInputs(
-        modulation=jax.random.normal(keys[1], (B, V, frames, 6, model.width)),
-        angles=angles,
-        cameras=jax.random.normal(keys[2], (B, V, frames, CAMERA_CHANNELS)),
-        text=None,
-        cross_half=False,
-        transforms=projective_transforms(motion, lenses(keys[3])) if prope_on else None,
-    )
+    moments = jax.random.normal(keys[1], (B, V, frames, 6, model.width))
+    vectors = jax.random.normal(keys[2], (B, V, frames, CAMERA_CHANNELS))
+    transforms = projective_transforms(motion, lenses(keys[3])) if prope_on else None
     x = jax.random.normal(keys[4], (B, V, frames, rows * rows, model.width))
-    order = np.array([0, 2, 1])  # the source stays the source
-    permuted = jax.tree.map(lambda x: x[:, order], inputs._replace(angles=None, cross_half=None))
-    found = block(x[:, order], permuted._replace(cross_half=False, angles=angles[order]))
-    np.testing.assert_allclose(found, block(x, inputs)[:, order], atol=1e-4)
-    stays = block(x[:, order], permuted._replace(cross_half=False, angles=angles))
-    assert float(jnp.abs(stays - block(x, inputs)[:, order]).max()) > 1e-2
+
+    def run(views, angle_views):
+        """The block on the grid with its views in another order."""
+        inputs = BlockInputs(
+            modulation=Moments(moments[:, views].reshape(B, -1, 6, model.width), None),
+            angles=angles.reshape(V, -1, angles.shape[-1])[angle_views].reshape(angles.shape),
+            cameras=layout.to_tokens(vectors[:, views]),
+            text=None,
+            grid=layout,
+            axis="all",
+            cross_half=False,
+            transforms=jax.tree.map(lambda y: y[:, views], transforms),
+        )
+        return layout.unflatten(block(flatten(x[:, views]), inputs))
+
+    same, order = np.arange(V), np.array([0, 2, 1])  # the source stays the source
+    expected = run(same, same)[:, order]
+    np.testing.assert_allclose(run(order, order), expected, atol=1e-4)
+    assert float(jnp.abs(run(order, same) - expected).max()) > 1e-2
 
 
 def test_has_no_parameters():

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors.numpy import save_file
 
 from full4d_jax.errors import InputError
 from full4d_jax.models import taesd
@@ -107,8 +108,23 @@ def test_shapes_are_those_of_the_real_files(shared_data):
 def test_missing_and_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="found no such file"):
         taesd.convert_taesd(tmp_path)
-    from safetensors.numpy import save_file
-
-    save_file({"0.bias": np.zeros(64, np.float32)}, tmp_path / "taef2_encoder.pth")
+    path = tmp_path / "taef2_encoder.pth"
+    save_file({"0.bias": np.zeros(64, np.float32)}, path)
     with pytest.raises(InputError, match=r"such as encoder\.0\.kernel"):
         taesd.convert_taesd(tmp_path)
+    published = {
+        name.removeprefix("encoder.")
+        .replace("kernel", "weight")
+        .replace("scale", "weight"): np.zeros(shape[::-1][:2] + shape[:2] if shape[2:] else shape)
+        for name, shape in taesd.shapes().items()
+        if name.startswith("encoder.")
+    }
+    whole = {name: x.astype(np.float32) for name, x in published.items()}
+    for change, words in (
+        ({"14.bias": np.zeros(31, np.float32)}, r"such as encoder\.14\.bias \(31,\)"),
+        ({"14.bias": np.zeros(32, np.uint8)}, r"tensor 14\.bias: found U8"),
+        ({}, r"taef2_decoder\.pth: found no such file"),
+    ):
+        save_file(whole | change, path)
+        with pytest.raises(InputError, match=words):
+            taesd.convert_taesd(tmp_path)

@@ -51,6 +51,13 @@ def test_a_pickle_runs_nothing(tmp_path):
     assert not (tmp_path / "touched").exists()
 
 
+@pytest.mark.parametrize(("dtype", "kind"), [(np.int64, "I64"), (jnp.float8_e5m2, "F8_E5M2")])
+def test_tensors_that_are_not_floats_are_named(tmp_path, dtype, kind):
+    save_file({"a.b": np.zeros(3, np.float16), "a.c": np.zeros(3, dtype)}, tmp_path / "x")
+    with pytest.raises(InputError, match=f"tensor a.c: found {kind}, expected F32, F16, BF16"):
+        read_tensors(tmp_path / "x")
+
+
 @pytest.mark.parametrize("content", [b"no weights", b""])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)

@@ -14,6 +14,7 @@ from full4d_jax.models.attention import full_attention
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.start import complete
+from full4d_jax.models.tokens import Moments
 from full4d_jax.models.two_streams import Streams, Synchronization
 
 FUSED = ModelConfig(
@@ -80,8 +81,8 @@ def test_soft_starts_as_the_base_on_every_row_and_column():
 
 def test_hard_starts_as_the_mean_of_the_streams():
     layer = Synchronization(of("two_stream_hard"), nnx.Rngs(0))
-    y = [jax.random.normal(jax.random.key(i), (1, 2, 3, 4, 16)) for i in range(2)]
-    found = layer(Streams(*y), jnp.zeros((1, 2, 3, 2, 16)))
+    y = [jax.random.normal(jax.random.key(i), (1, 24, 16)) for i in range(2)]
+    found = layer(Streams(*y), Moments(jnp.zeros((1, 6, 2, 16)), None))
     for stream in found:
         np.testing.assert_allclose(stream, (y[0] + y[1]) / 2, atol=1e-6)
 

@@ -127,6 +127,10 @@ def test_names_of_wan21_agree_with_the_converter_of_diffusers():
             "tensor quant_conv.bias: found (5,), expected (32,)",
         ),
         (lambda x: [x.pop(name) for name in list(x) if "up_blocks" in name], "and 79 more"),
+        (
+            lambda x: x.update({"quant_conv.bias": np.zeros(32, np.int32)}),
+            "tensor quant_conv.bias: found I32, expected F32, F16, BF16",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_are_named(change, words, tmp_path):
@@ -145,10 +149,13 @@ def test_other_networks_are_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
     with pytest.raises(InputError, match="found AutoencoderKL, expected AutoencoderKLWan"):
         convert_vae(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(InputError, match="AttributeError"):
+        convert_vae(tmp_path)
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match="keep it beside it"):
         convert_vae(tmp_path)
-    save_file({"weight": np.zeros(3)}, tmp_path / "x.safetensors")
+    save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "x.safetensors")
     with pytest.raises(InputError, match="expected a VAE of Wan"):
         convert_vae(tmp_path / "x.safetensors")
     with pytest.raises(InputError, match="no such file or folder"):

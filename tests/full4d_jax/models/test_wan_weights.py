@@ -146,6 +146,10 @@ def cast(name, dtype):
         ),
         (cast("proj_out.weight", np.int8), ["proj_out.weight", "found I8", "quantised"]),
         (
+            cast("blocks.1.ffn.net.2.weight", jnp.float8_e4m3fn),
+            ["tensor blocks.1.ffn.net.2.weight", "found F8_E4M3, expected F32, F16, BF16"],
+        ),
+        (
             lambda x: [x.pop(name) for name in list(x) if name.startswith("blocks.1.")],
             ["layers 1", "layers 2 as in the config", "preset of that model"],
         ),
@@ -176,6 +180,8 @@ def test_folders_that_are_not_whole_are_named(tmp_path):
     assert "no b.safetensors" in refused(tmp_path)
     index.write_text("{}")
     assert "KeyError" in refused(tmp_path)
+    index.write_text("[]")
+    assert "TypeError" in refused(tmp_path)
     index.unlink()
     (tmp_path / "b.safetensors").write_bytes(shard.read_bytes())
     assert "also in a.safetensors" in refused(tmp_path)
@@ -184,6 +190,9 @@ def test_folders_that_are_not_whole_are_named(tmp_path):
     (tmp_path / "b.safetensors").unlink()
     (tmp_path / "config.json").write_text(json.dumps({"num_heads": 3}))
     assert "heads 3, expected heads 2 as in the config" in refused(tmp_path)
+    for text in ("{", "[3]"):
+        (tmp_path / "config.json").write_text(text)
+        assert "config.json: found" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +244,9 @@ def test_the_command_converts_both_ways(tmp_path, capsys):
     assert run("--from", wan, "--to", ours) == 2
     assert "model.projection" in capsys.readouterr().err
     trained = load_file(ours)
+    save_file(trained | {"head.bias": trained["head.bias"].astype(np.int8)}, ours)
+    assert run(preset, "--from", ours, "--to", tmp_path / "quantised", "--export") == 2
+    assert "tensor head.bias: found I8" in capsys.readouterr().err
     trained["blocks.camera.bias"] = trained["blocks.camera.bias"] + 1
     save_file(trained, ours)
     assert run(preset, "--from", ours, "--to", tmp_path / "other", "--export") == 0

@@ -3,6 +3,7 @@ import tracemalloc
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from full4d_jax.errors import InputError
 from full4d_jax.models.weights import load_metadata, load_params, save_params
@@ -47,6 +48,16 @@ def test_other_shapes_are_named(tmp_path, like, names):
     with pytest.raises(InputError) as error:
         load_params(tmp_path / "w.safetensors", like=like)
     assert all(name in str(error.value) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(np.int32, "I32"), (np.uint8, "U8"), (jnp.float8_e4m3fn, "F8_E4M3")]
+)
+def test_tensors_that_are_not_floats_are_named(tmp_path, dtype, kind):
+    path = tmp_path / "w.safetensors"
+    save_file({"a.kernel": np.ones((2, 3), np.float32), "b": np.ones(2, dtype)}, path)
+    with pytest.raises(InputError, match=f"tensor b: found {kind}, expected F32, F16, BF16"):
+        load_params(path, like=PARAMS)
 
 
 @pytest.mark.parametrize("read", [load_params, load_metadata])

@@ -1,99 +1,16 @@
-"""Resuming: a run that was killed goes on to the same bits as one that was not."""
+"""Resuming: summaries, metrics and the checks that it is the same run."""
 
-import dataclasses
 import itertools
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
+import orbax.checkpoint as ocp
 import pytest
+from tiny_run import batches, first, lines, short
 
-from full4d_jax.config import Config, ModelConfig, TrainingConfig, load_config
+from full4d_jax.config import Config
 from full4d_jax.errors import InputError
-from full4d_jax.training.checkpoints import Checkpoints
-from full4d_jax.training.loop import run_training
 from full4d_jax.training.resume import run_record
-from full4d_jax.training.state import TrainState, apply_gradients, first_state, init_state
-
-TRAIN = [sys.executable, "-m", "full4d_jax.cli", "train", "configs/debug.py"]
-ENVIRONMENT = {**os.environ, "JAX_PLATFORMS": "cpu"}
-STEPS, EVERY = 40, 5
-
-
-def lines(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
-    straight, killed = tmp_path / "straight", tmp_path / "killed"
-    length = ["--training.steps", str(STEPS), "--training.log_every", "1"]
-    train = [*TRAIN, *length, "--out"]
-    subprocess.run([*train, straight], env=ENVIRONMENT, check=True, timeout=900)
-
-    length = ["--training.checkpoint_every", str(EVERY)]
-    process = subprocess.Popen([*train, killed, *length], env=ENVIRONMENT)
-    while not (killed / "checkpoints" / str(EVERY)).exists():
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (killed / "checkpoints" / str(STEPS)).exists(), "nothing was left to resume"
-    again = subprocess.run(
-        [*train, killed, *length],
-        env=ENVIRONMENT,
-        check=True,
-        timeout=900,
-        capture_output=True,
-        text=True,
-    )
-    assert f"resuming {killed} at step " in again.stdout
-
-    assert [line["step"] for line in lines(killed)] == list(range(1, STEPS + 1))
-    assert lines(killed) == lines(straight)
-    config = load_config("configs/debug.py")
-    like = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
-    a, b = (Checkpoints(f / "checkpoints", keep=2).restore(like) for f in (straight, killed))
-    assert int(a.step) == STEPS
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_array_equal(x, y)
-    one, other = (json.loads((f / "prior.json").read_text()) for f in (straight, killed))
-    # Of 2 clips a step, one trains the mean and one draws a flow time.
-    assert one["samples"] == other["samples"] == 2 * STEPS
-    assert one["flow_times"] == other["flow_times"]
-    assert sum(one["flow_times"]) == STEPS
-    assert [part["start"] for part in one["parts"]] == [0]
-    assert [part["start"] > 0 for part in other["parts"]] == [False, True]
-
-
-OPTIMIZER = optax.sgd(0.1)
-
-
-def step(state: TrainState, batch):
-    """Moves one number to the mean of the batch; a histogram with one bin a sample."""
-    gradients = {"x": state.params["x"] - batch.mean()}
-    metrics = {"loss": gradients["x"] ** 2, "times": jnp.array([0.0, batch.shape[0]])}
-    return apply_gradients(OPTIMIZER, 0.9, state, gradients), metrics
-
-
-def batches(start: int):
-    """The batch of step n has n % 3 + 1 samples."""
-    return (jnp.full(n % 3 + 1, float(n)) for n in itertools.count(start))
-
-
-def short(out: Path, init: Path | None = None, seed: int = 0, **training):
-    """A run of the above; returns its state and summary."""
-    length = {"steps": 7, "log_every": 2, "checkpoint_every": 3, **training}
-    config = Config(seed=seed, training=TrainingConfig(**length))
-    state = first_state(OPTIMIZER, {"x": jnp.zeros(())})
-    return run_training(step, state, batches, config.training, out, run_record(config, init))
 
 
 def test_samples_and_histograms_cover_the_whole_run(tmp_path):
@@ -145,15 +62,21 @@ def test_another_run_is_not_mixed_in(tmp_path):
     assert resumed["config"]["training"]["steps"] == 7
 
 
+def save_as_before(folder: Path, state, record) -> None:
+    """A checkpoint without marks and without a digest."""
+    handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
+    with ocp.CheckpointManager(folder, item_handlers=handlers) as manager:
+        args = {"state": ocp.args.StandardSave(state), "record": ocp.args.JsonSave(record)}
+        manager.save(int(state.step), args=ocp.args.Composite(**args))
+
+
 def test_checkpoints_of_earlier_programs_resume(tmp_path):
-    state = first_state(OPTIMIZER, {"x": jnp.zeros(())})._replace(step=jnp.array(4))
-    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
+    state = first()._replace(step=jnp.array(4))
     config = run_record(Config(), None)["config"]
     del config["optimizer"]["adam_weight_decay"]
     config["training"]["batch"] = 2
     summary = {"seconds": 1.5, "history": [{"step": 4, "loss": 1.0, "times": [0.0, 1.0]}]}
-    checkpoints.save(state, {"config": config, "summary": summary})
-    checkpoints.close()
+    save_as_before(tmp_path / "checkpoints", state, {"config": config, "summary": summary})
     state, found = short(tmp_path, batch=2)
     assert int(state.step) == 7
     assert found["samples"] == 4 * 2 + 2 + 3 + 1
@@ -162,11 +85,32 @@ def test_checkpoints_of_earlier_programs_resume(tmp_path):
     assert found["seconds"] >= 1.5
 
 
-def test_a_checkpoint_of_another_shape_is_named(tmp_path):
-    config = load_config("configs/debug.py")
-    checkpoints = Checkpoints(tmp_path, keep=1)
-    checkpoints.save(init_state(config, jax.random.key(0)), {})
-    checkpoints.manager.wait_until_finished()
-    wide = dataclasses.replace(config, model=ModelConfig(width=96, layers=2, heads=2, refiner=4))
-    with pytest.raises(InputError, match=r"blocks.*found .*expected"):
-        checkpoints.restore(jax.eval_shape(lambda: init_state(wide, jax.random.key(0))))
+def test_all_fields_that_differ_are_named(tmp_path):
+    short(tmp_path, steps=4)
+    with pytest.raises(InputError, match=r"seed, training.batch.*--seed 0 --training.batch 8"):
+        short(tmp_path, seed=1, batch=2)
+
+
+def test_a_run_that_stops_anywhere_writes_the_same_metrics(tmp_path):
+    def until(end):
+        def data(start):
+            yield from itertools.islice(batches(start), end - start)
+            raise EOFError
+
+        return data
+
+    words = {"log_every": 3, "checkpoint_every": 1}
+    short(tmp_path / "whole", **words)
+    for end in (1, 2, 4, 5):
+        with pytest.raises(EOFError):
+            short(tmp_path / "parts", data=until(end), **words)
+    short(tmp_path / "parts", **words)
+    assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
+    assert [line["step"] for line in lines(tmp_path / "parts")] == [3, 6, 7]
+
+
+def test_what_else_changed_is_told(tmp_path, monkeypatch, capsys):
+    short(tmp_path, steps=4)
+    monkeypatch.setenv("LIBTPU_INIT_ARGS", "--other")
+    short(tmp_path)
+    assert "since that checkpoint: flags" in capsys.readouterr().err

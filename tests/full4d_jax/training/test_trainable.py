@@ -10,11 +10,12 @@ from safetensors.numpy import load_file
 
 from full4d_jax.batch import Batch
 from full4d_jax.cli import main
-from full4d_jax.config import load_config
+from full4d_jax.config import load_config, to_dict
+from full4d_jax.errors import InputError
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.lora import merge_adapters, without_adapters
-from full4d_jax.models.start import complete
+from full4d_jax.models.start import complete, start_from
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.training.optimizer import block_matrices
 from full4d_jax.training.state import state_from_params
@@ -156,3 +157,64 @@ def test_a_rank_and_the_subset_belong_together(capsys):
         assert "model.lora_rank" in capsys.readouterr().err
     assert main(["train", "configs/depth.py", "--optimizer.trainable", "attention"]) == 2
     assert "all, for this network" in capsys.readouterr().err
+
+
+BASE = dataclasses.replace(  # of one stream, without projection
+    DEBUG.model, projection="none", cameras=(), rope_folds_views=True, refiner=0, patch=4
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A checkpoint whose metadata tells of `BASE`."""
+    path = tmp_path_factory.mktemp("base") / "base.safetensors"
+    save_params(path, init_params(BASE, jax.random.key(0)), {"model": to_dict(BASE)})
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention": "two_stream_soft"},
+        {"attention": "sequential"},
+        {"attention": "full"},
+        {"mask_terms": ("view",)},
+        {"lora_rank": 2},
+        {"prediction": "residual"},  # what the checkpoint was trained with
+    ],
+    ids=str,
+)
+def test_fine_tuning_may_change_who_sees_whom(base, changes):
+    model = dataclasses.replace(BASE, **changes)
+    params, before = start_from(model, base, jax.random.key(1)), load_params(base)[0]
+    assert set(named(init_params(model, jax.random.key(1)))) == set(named(params))
+    for name, x in named(before).items():
+        np.testing.assert_array_equal(named(params)[name], x)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"heads": 4},
+        {"rope_theta": 10000.0},
+        {"rope_folds_views": False},
+        {"codec": "taesd"},
+        {"codec_stride": 2, "patch": 2},
+        {"prediction": "velocity"},
+        {"sigma_hole": 0.4},
+        {"cameras": ("prope",)},
+        {"projection": "channels"},
+    ],
+    ids=str,
+)
+def test_weights_of_another_function_are_refused_by_name(base, changes):
+    with pytest.raises(InputError) as error:
+        start_from(dataclasses.replace(BASE, **changes), base, jax.random.key(1))
+    field = next(iter(changes))
+    assert str(error.value).startswith(f"checkpoint: {base}, model.{field}: found ")
+
+
+def test_deviations_matter_to_residuals_alone(tmp_path):
+    model, path = dataclasses.replace(BASE, prediction="velocity"), tmp_path / "x.safetensors"
+    save_params(path, init_params(model, jax.random.key(0)), {"model": to_dict(model)})
+    start_from(dataclasses.replace(model, sigma_hole=0.4), path, jax.random.key(1))

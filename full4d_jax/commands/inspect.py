@@ -1,0 +1,46 @@
+"""What a training step of CONFIG holds, costs and communicates, without running it."""
+
+import os
+from typing import Annotated
+
+import tyro
+
+from full4d_jax.config import Config, check_config
+from full4d_jax.config_check import require
+
+
+def inspect(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    *,
+    topology: str = "",
+    devices: int = 0,
+    efficiency: float = 0.4,
+    largest: bool = False,
+) -> None:
+    """Print parameters, how they are cut, FLOPs, and bytes on each device.
+
+    With a topology the step is compiled for that TPU slice, on any machine: memory is the
+    compiler's own plan, communication is counted in its program. Nothing runs. The step is that on
+    encoded clips (and, with text, on prompts of 512 tokens): encoding comes on top.
+
+    Args:
+      topology: TPU slice, e.g. v5p:4x4x8, v6e:8x8, v5e:4x4; needs libtpu (the extra `tpu`).
+      devices: without a topology, how many devices the mesh divides; 0 is as many as it asks for.
+      efficiency: share of the peak FLOP/s that the estimated time of a step assumes.
+      largest: compile for more samples too, to find how many a device's memory holds.
+    """
+    check_config(config)
+    require("devices", devices, devices >= 0, "a whole number of at least 0")
+    require("efficiency", efficiency, 0 < efficiency <= 1, "a share above 0, at most 1")
+    require("largest", largest, bool(topology) or not largest, "a --topology to compile for")
+    if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
+        os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
+    from full4d_jax import inspection
+
+    if topology:
+        inspection.print_compiled(config, topology, efficiency, largest=largest)
+    else:
+        inspection.print_shapes(config, devices)
+        print("next: add --topology v5p:4x4x8 to compile it for a TPU slice")

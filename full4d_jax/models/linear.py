@@ -1,0 +1,42 @@
+"""Linear layers of the transformer."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+class Linear(nnx.Linear):
+    """A linear layer that multiplies flattened tokens, with a low-rank term where it has one.
+
+    With one axis to contract, XLA's gradients of the kernel are twice as fast on CPU. In a mesh
+    samples and tokens are cut apart, and stay two axes.
+    """
+
+    lora_in: nnx.Param
+    lora_out: nnx.Param
+
+    def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
+        """Apply to the last axis."""
+        on_mesh = not jax.sharding.get_abstract_mesh().empty
+        flat = x if on_mesh else x.reshape(-1, x.shape[-1])
+        y = super().__call__(flat)
+        if hasattr(self, "lora_in"):
+            y = y + flat @ self.lora_in[...] @ self.lora_out[...]
+        return y.reshape(*x.shape[:-1], y.shape[-1])
+
+
+def linear(
+    inputs: int, outputs: int, rngs: nnx.Rngs, *, zero: bool = False, lora_rank: int = 0
+) -> Linear:
+    """A linear layer, initialised with variance 1/inputs or with zeros.
+
+    With a rank it has LoRA's two further matrices (arXiv 2106.09685), of which one starts at zero.
+    """
+    init = nnx.initializers.zeros if zero else nnx.initializers.lecun_normal()
+    layer = Linear(inputs, outputs, kernel_init=init, rngs=rngs)
+    if lora_rank:
+        start = nnx.initializers.lecun_normal()
+        layer.lora_in = nnx.Param(start(rngs.params(), (inputs, lora_rank)))
+        layer.lora_out = nnx.Param(jnp.zeros((lora_rank, outputs)))
+    return layer

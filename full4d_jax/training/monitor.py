@@ -1,0 +1,167 @@
+"""What a run reports: a line on stderr, `metrics.jsonl`, TensorBoard; and how fast it is.
+
+Only the first of several processes writes. Times are wall times of everything between two reports,
+saving and sheets included; the first step, which compiles, is left out.
+"""
+
+import contextlib
+import json
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from full4d_jax.pictures import save_picture
+from full4d_jax.progress import Progress
+from full4d_jax.training.resume import cut_metrics
+
+
+class Monitor:
+    """Reports of a run, as a context.
+
+    Args:
+      out: the folder; lines that it has of steps after `done` are dropped.
+      done: steps done before.
+      steps: the last step.
+      flops: of the model in one step, over all devices; None where nobody counted.
+      peak: of one device, FLOP/s; None where it is unknown.
+    """
+
+    def __init__(self, out: Path, done: int, steps: int, flops: float | None, peak: float | None):
+        self.out, self.flops, self.peak = out, flops, peak
+        self.is_first, self.is_compiled = jax.process_index() == 0, False
+        self.open = contextlib.ExitStack()
+        self.start(done)
+        if self.is_first:
+            for name in ("metrics.jsonl", "bad_batches.jsonl"):
+                cut_metrics(out / name, done)
+            self.progress = self.open.enter_context(Progress("training", steps))
+            self.log = self.open.enter_context((out / "metrics.jsonl").open("a"))
+            self.board = self.open.enter_context(Board(out / "tensorboard", done))
+            self.say(mfu_basis(flops, peak))
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.open.__exit__(*error)
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what waits for data."""
+        start = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - start
+
+    def stepped(self, step: int) -> None:
+        """`step` steps are dispatched; time is measured from the first of this process on."""
+        if not self.is_compiled:
+            self.is_compiled = True
+            self.start(step)
+
+    def start(self, step: int) -> None:
+        """Begin to measure anew."""
+        self.since, self.step, self.waited = time.perf_counter(), step, 0.0
+
+    def report(self, means: dict[str, Any]) -> None:
+        """Write `step` and the means of the metrics since the last report, and the speed."""
+        step = means["step"]
+        speed = self.speed(step)
+        self.start(step)
+        if self.is_first:
+            numbers = {k: v for k, v in means.items() if isinstance(v, float)} | speed
+            self.progress(step, numbers)
+            print(json.dumps({**means, "speed": speed}), file=self.log, flush=True)
+            self.board.scalars(step, numbers)
+
+    def picture(self, step: int, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Write a contact sheet."""
+        if self.is_first:
+            path = self.out / "sheets" / f"{step:07d}.png"
+            path.parent.mkdir(exist_ok=True)
+            save_picture(path, pixels)
+            self.board.picture(step, "sheet", pixels)
+
+    def say(self, text: str) -> None:
+        """A line for people, once."""
+        if self.is_first:
+            print(text, flush=True)
+
+    def speed(self, step: int) -> dict[str, float]:
+        """Since the last report: seconds a step, share of waiting for data, MFU, memory in GiB.
+
+        Empty of times where no step was measured; where no peak is known FLOP/s stand for MFU.
+        """
+        steps, seconds = step - self.step, time.perf_counter() - self.since
+        found = {"memory_gib": memory_gib()}
+        if steps > 0:
+            found["seconds_per_step"] = seconds / steps
+            found["data_wait"] = self.waited / seconds
+            if self.flops is not None:
+                rate = self.flops * steps / seconds
+                if self.peak is None:
+                    found["tflops"] = rate / 1e12
+                else:
+                    found["mfu"] = rate / (self.peak * jax.device_count())
+        return {name: float(f"{value:.4g}") for name, value in found.items()}
+
+
+def mfu_basis(flops: float | None, peak: float | None) -> str:
+    """What MFU is relative to, in words."""
+    if flops is None:
+        return "MFU is not shown: nobody counts this network's operations"
+    count = f"a step has {flops / 1e12:.4g} TFLOP (allowed attention pairs, no rematerialisation)"
+    if peak is None:
+        return f"{count}; no peak is known for {jax.devices()[0].device_kind}: TFLOP/s, not MFU"
+    kind = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return f"{count}; MFU is relative to {peak / 1e12:.4g} TFLOP/s of each of {kind}"
+
+
+def memory_gib() -> float:
+    """The most that one of this process's devices has held, else the process itself, GiB."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = [x["peak_bytes_in_use"] for x in stats if "peak_bytes_in_use" in x]
+    most = max(peaks) if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return most / 2**30
+
+
+class Board:
+    """TensorBoard's event files, written at once: an error of the disk is raised where it occurs.
+
+    Args:
+      folder: where they lie.
+      done: TensorBoard hides events after this step that an earlier process wrote.
+    """
+
+    def __init__(self, folder: Path, done: int):
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
+        self.summary, self.protocol = summary, cast(Any, event_pb2)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.writer = event_file_writer.EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+        self._write(done + 1, session_log={"status": "START"})
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Numbers by name."""
+        for name, value in values.items():
+            self._write(step, summary=self.summary.scalar(name, value))
+
+    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """A picture (h, w, 3), uint8."""
+        self._write(step, summary=self.summary.image(name, pixels, dataformats="HWC"))
+
+    def _write(self, step: int, **content: Any) -> None:
+        self.writer.write_event(self.protocol.Event(wall_time=time.time(), step=step, **content))
+        self.writer.flush()

@@ -1,0 +1,86 @@
+"""A training state on the devices: on one, or cut over a mesh."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from full4d_jax.config import Config
+from full4d_jax.mesh import check_mesh, make_mesh, tree_shardings
+from full4d_jax.training.state import TrainState
+
+
+def training_mesh(config: Config) -> Mesh | None:
+    """The mesh of a run; None on one device, where programs are simpler without.
+
+    Raises:
+      InputError: the devices do not fit the mesh, or batch and model do not.
+    """
+    mesh = make_mesh(config.mesh)
+    check_mesh(config, mesh)
+    return mesh if mesh.size > 1 else None
+
+
+def within(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
+    """The step, traced in the mesh; what is around it, sheets for example, is not."""
+    if mesh is None:
+        return step
+
+    def on_mesh(*given: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return step(*given)
+
+    return on_mesh
+
+
+def make_state(
+    config: Config, mesh: Mesh | None, make: Callable[..., TrainState], *given: Any
+) -> TrainState:
+    """What `make(*given)` returns, made in its parts on their devices.
+
+    Args:
+      config: has the model's width, by which parameters are cut.
+      mesh: None for one device.
+      make: traceable.
+      given: its arguments, parameters (see `in_host_memory`) or nothing.
+    """
+    if mesh is None:
+        return make(*given)
+    # Part by part: no device has room for all, and other processes have the same.
+    given = jax.tree.map(
+        lambda x, cut: jax.make_array_from_callback(x.shape, cut, lambda i: np.asarray(x[i])),
+        given,
+        tree_shardings(mesh, given, config.model.width),
+    )
+    shardings = tree_shardings(mesh, jax.eval_shape(make, *given), config.model.width)
+    return jax.jit(make, out_shardings=shardings)(*given)
+
+
+def in_host_memory(mesh: Mesh | None) -> AbstractContextManager[Any]:
+    """The context in which parameters are read, of which a device of a mesh has room for a part."""
+    return (
+        nullcontext() if mesh is None else jax.default_device(jax.local_devices(backend="cpu")[0])
+    )
+
+
+def on_all_devices(mesh: Mesh | None, tree: Any) -> Any:
+    """Arrays that every device has whole."""
+    if mesh is None:
+        return jax.device_put(tree)
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def is_cut(mesh: Mesh | None) -> bool:
+    """Whether the devices have only parts of the parameters."""
+    return mesh is not None and mesh.size > mesh.shape["data"]
+
+
+def on_host(tree: Any) -> Any:
+    """Whole arrays in the memory of every process."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    return multihost_utils.process_allgather(tree, tiled=True)

@@ -1,0 +1,60 @@
+"""What a run ran on and with: versions, devices, flags, the revision of the code."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("full4d-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
+
+
+def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
+    """Plain values for a checkpoint's record.
+
+    Args:
+      mesh: sizes of the mesh's axes; None without one.
+    """
+    return {
+        "versions": {name: version(name) for name in PACKAGES},
+        "devices": {
+            "kind": jax.devices()[0].device_kind,
+            "count": jax.device_count(),
+            "processes": jax.process_count(),
+        },
+        "mesh": mesh,
+        "flags": {name: os.environ.get(name, "") for name in FLAGS},
+        "git": git_revision(Path(__file__).parent),
+    }
+
+
+def git_revision(folder: Path) -> dict[str, Any] | None:
+    """The commit of the code in `folder`, and whether it was changed since; None outside git.
+
+    Files that git does not track do not count, and a package that is installed below somebody
+    else's repository is not in it.
+    """
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", folder, *words], capture_output=True, text=True, check=True, timeout=30
+        )
+        return done.stdout.strip()
+
+    try:
+        if not git("ls-files", "."):
+            return None
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.SubprocessError):  # no git, no repository, or not ours to read
+        return None
+
+
+def hardware() -> str:
+    """The devices that jax runs on, in words."""
+    machine = platform.processor() or platform.machine()
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind} on {machine}"

@@ -1,0 +1,88 @@
+"""Contact sheets of held-out scenes, which show what a prior has learned."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, Float, Int, UInt8
+
+from full4d_jax.batch import Batch, procedural_batch
+from full4d_jax.codec_config import strides_of
+from full4d_jax.config import Config
+from full4d_jax.evaluation import to_unit
+from full4d_jax.generation import generate_grid
+from full4d_jax.grid_filling import fill_grid
+from full4d_jax.models.conditions import Params
+from full4d_jax.pictures import contact_sheet, to_uint8
+from full4d_jax.visible_frames import copy_nearest, row_and_column
+from input_pipeline.procedural import HELD_OUT_START
+
+
+def draw_sheet(config: Config, params: Params) -> UInt8[np.ndarray, "H W 3"]:
+    """The sheet that suits the model: with poses or without."""
+    draw = filled_sheet if config.model.projection == "none" else held_out_sheet
+    return draw(config, params)
+
+
+def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
+    """The last frames of scenes never seen: source, projection, prior and truth of each target."""
+    pictures = np.asarray(_draw_targets(config, params, HELD_OUT_START + jnp.arange(scenes)))
+    labels = ["source", "projection", "prior", "truth"]
+    return contact_sheet(
+        to_uint8(rearrange(pictures / 2 + 0.5, "n r v h w c -> r (n v) h w c")),
+        rows=labels,
+        columns=[
+            f"scene {i}, view {v}" for i in range(scenes) for v in range(1, config.data.views)
+        ],
+        title=f"{config.name}: held-out procedural scenes",
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _draw_targets(
+    config: Config, params: Params, indices: Int[Array, "n"]
+) -> Float[Array, "n r v h w 3"]:
+    """Source, projection, prior and truth of the targets of held-out scenes, in [-1, 1]."""
+    model = config.model
+    stride = strides_of(model.codec, model.codec_stride).frames
+    few = 4 if stride == 1 else 1 + stride
+    data = dataclasses.replace(config.data, frames=min(config.data.frames, few))
+
+    def generate(clip: Batch):
+        grid, projection = generate_grid(
+            config,
+            params,
+            clip.frames[0],
+            clip.depth,
+            clip.intrinsics,
+            clip.world_to_camera,
+            jax.random.key(config.seed),
+        )
+        source = jnp.broadcast_to(clip.frames[:1], clip.frames[1:].shape)
+        rows = (source, projection.frames, grid[1:], clip.frames[1:])
+        return jnp.stack([row[:, -1] for row in rows])
+
+    return jax.lax.map(generate, procedural_batch(indices, data))
+
+
+def filled_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
+    """Scenes never seen, filled from row and column: the last time of every view, and its truth."""
+    visible = row_and_column(config.data.views, config.data.frames)
+    indices = HELD_OUT_START + jnp.arange(scenes)
+    grids = jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames
+    key, cells = jax.random.key(config.seed), []
+    for frames in grids:
+        copied = copy_nearest(frames, jnp.asarray(visible))
+        rows = (frames, copied, fill_grid(config, params, frames, visible, key))
+        cells += [to_unit(x[:, -1]) for x in rows]
+    return contact_sheet(
+        to_uint8(np.stack(cells)),
+        rows=[
+            f"scene {i}: {what}" for i in range(scenes) for what in ("truth", "nearest", "prior")
+        ],
+        columns=[f"view {view}" for view in range(config.data.views)],
+        title=f"{config.name}: the last time of held-out grids; view 0 is given",
+    )

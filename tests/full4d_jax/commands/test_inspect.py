@@ -1,0 +1,74 @@
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.config import load_config
+from full4d_jax.flops import step_flops
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+HAS_TPU_COMPILER = importlib.util.find_spec("libtpu") is not None
+SMALL = [
+    *("--model.width", "256", "--model.heads", "4", "--model.ffn", "256", "--model.layers", "8"),
+    *("--data.views", "3", "--data.frames", "9", "--data.height", "192", "--data.width", "192"),
+    *("--training.batch", "2"),
+]
+
+
+def test_prints_parameters_work_and_bytes(capsys):
+    preset = CONFIGS / "wan22_5b.py"
+    assert main(["inspect", str(preset), "--devices", "128"]) == 0
+    printed = capsys.readouterr().out
+    assert "5,284,568,256 parameters" in printed
+    assert "'data': 4, 'fsdp': 8, 'view': 2, 'time': 2" in printed
+    assert "63,504 = 252 frames of 252" in printed
+    assert f"{step_flops(load_config(preset), 512) / 1e15:.4g} PFLOP" in printed
+    # Parameters and their average, and two moments of attention, projectors and cameras, in 32.
+    trained = 4 * 30 * (3072 * 3072 + 3072) + 30 * (3072 * 3072 + 3072) + 30 * 17 * 3072
+    expected = 4 * (2 * 5_284_568_256 + 2 * trained) / 32 / 2**30
+    found = re.search(r"state on a device +([\d.]+) GiB", printed)
+    assert found
+    assert float(found[1]) == pytest.approx(expected, rel=0.02)
+
+
+def test_a_mesh_that_does_not_divide_is_refused(capsys):
+    arguments = ["--devices", "128", "--mesh.view", "5"]
+    assert main(["inspect", str(CONFIGS / "wan22_5b.py"), *arguments]) == 2
+    assert "divides 128 devices" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(HAS_TPU_COMPILER, reason="libtpu is installed")
+def test_without_the_compiler_says_how_to_install_it():
+    done = inspect("--topology", "v5e:2x2")
+    assert done.returncode == 2
+    assert "pip install 'full4d-jax[tpu]'" in done.stderr
+
+
+@pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1"])
+def test_compiles_a_small_model_for_tpu(topology):
+    mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
+    done = inspect("--topology", topology, *SMALL, *mesh)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"compiling .* for 4 x TPU v5", done.stdout)
+    assert "fits                yes" in done.stdout
+    trades = re.search(r"all-to-all +(\d+) x", done.stdout)
+    assert trades
+    assert int(trades[1]) >= 12 * 8  # q, k, v, output; forward, again, backward; eight layers
+
+
+@pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
+def test_an_unknown_tpu_slice_is_refused():
+    done = inspect("--topology", "v5p:3x1")
+    assert done.returncode == 2
+    assert "v5p:3x1" in done.stderr
+
+
+def inspect(*arguments: str) -> subprocess.CompletedProcess:
+    """In its own process: the compiler for TPU is chosen before jax starts."""
+    command = [sys.executable, "-m", "full4d_jax.cli", "inspect", CONFIGS / "wan22_5b.py"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True)

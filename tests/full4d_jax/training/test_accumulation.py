@@ -1,0 +1,126 @@
+"""Gradients in parts against those of the whole batch."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.batch import Batch
+from full4d_jax.config import Config, load_config
+from full4d_jax.models.dit import init_params
+from full4d_jax.training.accumulation import places_of_lines, places_of_parts
+from full4d_jax.training.state import TrainState, state_from_params
+from full4d_jax.training.step import Places, loss, train_step
+
+DEBUG = load_config("configs/debug.py")
+CHANNELS = dataclasses.replace(
+    DEBUG,
+    model=dataclasses.replace(DEBUG.model, layers=1, refiner=0),
+    # Three of four clips are regressed: parts of two have two of them and one.
+    flow=dataclasses.replace(DEBUG.flow, mean_share=0.75),
+    data=dataclasses.replace(DEBUG.data, drop_projection=0.5),
+    optimizer=dataclasses.replace(DEBUG.optimizer, clip=1e9),
+    training=dataclasses.replace(DEBUG.training, batch=4),
+)
+LINES = dataclasses.replace(
+    CHANNELS,
+    model=dataclasses.replace(CHANNELS.model, projection="none", cameras=()),
+    data=dataclasses.replace(CHANNELS.data, lines=True, orbit=True),
+    flow=dataclasses.replace(CHANNELS.flow, mean_share=0.4),
+)
+
+
+def random_batch(clips: int) -> Batch:
+    rng = np.random.default_rng(0)
+    poses = np.broadcast_to(np.eye(4, dtype=np.float32), (clips, 3, 2, 4, 4)).copy()
+    poses[:, 1:, :, 0, 3] = rng.uniform(-0.2, 0.2, (clips, 2, 2))
+    lens = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
+    return Batch(
+        frames=jnp.asarray(rng.uniform(-1, 1, (clips, 3, 2, 16, 16, 3)), jnp.float32),
+        depth=jnp.asarray(rng.uniform(0.5, 2, (clips, 2, 16, 16)), jnp.float32),
+        intrinsics=jnp.broadcast_to(lens, (clips, 3, 3, 3)),
+        world_to_camera=jnp.asarray(poses),
+    )
+
+
+def random_state(config: Config) -> TrainState:
+    """With no parameter zero, so that all get a gradient."""
+    key = jax.random.key(0)
+    leaves, tree = jax.tree.flatten(jax.jit(init_params, static_argnums=0)(config.model, key))
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    leaves = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    return state_from_params(config, jax.tree.unflatten(tree, leaves))
+
+
+def first_step(config: Config, parts: int) -> tuple[dict, list[np.ndarray]]:
+    """Metrics, and all gradients: AdamW's first moments after a step are a tenth of them."""
+    config = dataclasses.replace(
+        config,
+        optimizer=dataclasses.replace(config.optimizer, kind="adamw"),
+        training=dataclasses.replace(config.training, accumulate=parts),
+    )
+    state, metrics = jax.jit(train_step(config))(random_state(config), random_batch(4))
+    moments = [
+        leaf
+        for path, leaf in jax.tree.leaves_with_path(state.optimizer)
+        if ".mu" in jax.tree_util.keystr(path)
+    ]
+    return jax.device_get(metrics), jax.device_get(moments)
+
+
+@pytest.mark.parametrize("config", [CHANNELS, LINES], ids=["channels", "lines"])
+def test_parts_add_up_to_the_whole(config):
+    metrics, gradients = first_step(config, 1)
+    assert sum(np.abs(x).max() > 0 for x in gradients) > 20
+    again, in_parts = first_step(config, 2)
+    assert again.keys() == metrics.keys()
+    for name, value in metrics.items():
+        np.testing.assert_allclose(again[name], value, rtol=2e-5, err_msg=name)
+    for found, expected in zip(in_parts, gradients, strict=True):
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_the_perceptual_term_adds_up_where_parts_have_unequal_shares():
+    """Of four clips three are regressed, two in the first part and one in the second."""
+    config = dataclasses.replace(CHANNELS, flow=dataclasses.replace(CHANNELS.flow, perceptual=0.5))
+    params, batch, key = random_state(config).params, random_batch(4), jax.random.key(3)
+
+    def distance(a, b):
+        return jnp.abs(a - b).mean((1, 2, 3))
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def shares(clips: Batch, part: int | None):
+        places = None if part is None else Places(places_of_parts(4, 2), part)
+        return loss(config, params, clips, key, distance, places=places)
+
+    whole, metrics = shares(batch, None)
+    assert metrics["perceptual"] > 0.01
+    parts = [shares(jax.tree.map(lambda x, j=j: x[j::2], batch), j) for j in range(2)]
+    for name, value in {**metrics, "loss": whole}.items():
+        found = sum(part[1][name] for part in parts)
+        np.testing.assert_allclose(found, value, rtol=1e-5, err_msg=name)
+
+
+def test_frozen_leaves_stay_as_they_are_in_parts():
+    config = dataclasses.replace(
+        CHANNELS,
+        optimizer=dataclasses.replace(CHANNELS.optimizer, trainable="attention", warmup=0),
+        training=dataclasses.replace(CHANNELS.training, accumulate=2),
+    )
+    before = random_state(config)
+    after, _ = jax.jit(train_step(config))(before, random_batch(4))
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), before.params, after.params)
+    assert changed["blocks"]["attention"]["query"]["kernel"]
+    assert not changed["blocks"]["ffn_in"]["kernel"]
+    assert not changed["patch_embedding"]["kernel"]
+
+
+def test_places():
+    np.testing.assert_array_equal(places_of_parts(6, 2), [[0, 2, 4], [1, 3, 5]])
+    np.testing.assert_array_equal(places_of_parts(3, 1), [[0, 1, 2]])
+    rows = places_of_lines(places_of_parts(4, 2), 3)  # rows of a batch are (b v)
+    np.testing.assert_array_equal(rows, [[0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11]])

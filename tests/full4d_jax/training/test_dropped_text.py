@@ -1,0 +1,71 @@
+"""Dropping the text: what a share of the clips is trained with in its place."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.batch import Batch
+from full4d_jax.config import Config, load_config
+from full4d_jax.errors import InputError
+from full4d_jax.models.dit import init_params
+from full4d_jax.text import load_training_texts
+from full4d_jax.training.step import loss
+
+DEBUG = load_config("configs/debug.py")
+CONFIG = dataclasses.replace(
+    DEBUG,
+    model=dataclasses.replace(
+        DEBUG.model, layers=1, refiner=0, projection="none", cameras=(), text_width=8
+    ),
+)
+
+
+def dropping(share: float, **fields) -> Config:
+    return dataclasses.replace(
+        CONFIG, data=dataclasses.replace(DEBUG.data, drop_text=share), **fields
+    )
+
+
+def test_the_share_gets_the_other_text():
+    rng = np.random.default_rng(0)
+    text, other = rng.normal(size=(2, 3, 8)).astype(np.float32)
+    shape = jax.eval_shape(lambda: init_params(CONFIG.model, jax.random.key(0)))
+    params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), shape)
+    clips = 6
+    batch = Batch(
+        frames=jnp.asarray(rng.uniform(-1, 1, (clips, 2, 1, 8, 8, 3)), jnp.float32),
+        depth=jnp.ones((clips, 1, 8, 8)),
+        intrinsics=jnp.broadcast_to(jnp.eye(3), (clips, 2, 3, 3)),
+        world_to_camera=jnp.broadcast_to(jnp.eye(4), (clips, 2, 1, 4, 4)),
+    )
+
+    def total(share, text, negative):
+        run = jax.jit(
+            lambda p: loss(dropping(share), p, batch, jax.random.key(1), None, text, None, negative)
+        )
+        return float(run(params)[0])
+
+    with_text, with_other = total(0, text, None), total(0, other, None)
+    assert abs(with_text - with_other) > 1e-3
+    np.testing.assert_allclose(total(1, text, other), with_other, rtol=1e-6)
+    some = total(0.5, text, other)
+    assert min(abs(some - with_text), abs(some - with_other)) > 1e-4
+
+
+def test_texts_of_a_run(tmp_path):
+    for name, tokens in (("a", 3), ("b", 3), ("short", 2)):
+        np.savez(tmp_path / f"{name}.npz", text=np.full((tokens, 8), tokens, np.float32))
+    a, b, short = (str(tmp_path / f"{x}.npz") for x in ("a", "b", "short"))
+    text, negative = load_training_texts(dropping(0.1, text=a))
+    assert not negative.any()
+    assert text.all()
+    assert negative.shape == text.shape == (3, 8)
+    text, negative = load_training_texts(dropping(0.1, negative_text=b))
+    assert not text.any()
+    assert negative.all()
+    assert load_training_texts(dropping(0, text=a, negative_text=b))[1] is None
+    with pytest.raises(InputError, match="as many as text has"):
+        load_training_texts(dropping(0.1, text=a, negative_text=short))

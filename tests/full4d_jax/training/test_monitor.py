@@ -1,0 +1,123 @@
+"""What a run tells: speed, waiting for data, TensorBoard, sheets, profiles."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboardX.proto import event_pb2
+from tensorboardX.record_writer import masked_crc32c
+from tiny_run import batches, first, lines, short, step
+
+from full4d_jax.cli import main
+from full4d_jax.config import TrainingConfig
+from full4d_jax.errors import InputError
+from full4d_jax.training.loop import Extras, run_training
+from full4d_jax.training.profiling import parse_steps
+
+
+def speeds(out) -> list[dict]:
+    found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line["speed"] for line in found]
+
+
+def events(out) -> list:
+    """All events in TensorBoard's files: each a length, its checksum, the event, its checksum."""
+    found = []
+    for path in sorted((out / "tensorboard").iterdir()):
+        content = path.read_bytes()
+        while content:
+            size = int(np.frombuffer(content[:8], "<u8")[0])
+            event, mark = content[12 : 12 + size], content[12 + size : 16 + size]
+            assert np.frombuffer(mark, "<u4")[0] == masked_crc32c(event)
+            found.append(event_pb2.Event.FromString(event))
+            content = content[16 + size :]
+    return found
+
+
+def test_time_spent_waiting_for_data(tmp_path):
+    def slow(start):
+        for batch in batches(start):
+            time.sleep(0.2)
+            yield batch
+
+    short(tmp_path / "slow", data=slow, checkpoint_every=7)
+    short(tmp_path / "quick", log_every=7, checkpoint_every=7)
+    _, *waiting, _ = speeds(tmp_path / "slow")
+    assert max(x["data_wait"] for x in waiting) > 0.5  # a busy machine makes some of them slow
+    assert min(x["seconds_per_step"] for x in waiting) > 0.2
+    [quick] = speeds(tmp_path / "quick")
+    assert quick["data_wait"] < 0.5
+    assert quick["memory_gib"] > 0.05
+
+
+def test_mfu_is_relative_to_the_peak_that_is_told(tmp_path, capsys):
+    short(tmp_path / "known", extras=Extras(flops=8e9, peak=1e12), devices=8)
+    said = capsys.readouterr()
+    assert "MFU is relative to 1 TFLOP/s of each of 8 x cpu" in said.out
+    assert "mfu" in said.err
+    assert "data_wait" in said.err
+    for x in speeds(tmp_path / "known")[1:]:
+        assert x["mfu"] == pytest.approx(8e9 / (8 * 1e12) / x["seconds_per_step"], rel=2e-3)
+    short(tmp_path / "unknown", extras=Extras(flops=8e9))
+    assert "no peak is known for cpu" in capsys.readouterr().out
+    for x in speeds(tmp_path / "unknown")[1:]:
+        assert x["tflops"] == pytest.approx(8e-3 / x["seconds_per_step"], rel=2e-3)
+
+
+def test_tensorboard_has_the_numbers_and_hides_what_is_done_again(tmp_path):
+    short(tmp_path, steps=4)
+    short(tmp_path)
+    found = events(tmp_path)
+    assert [x.step for x in found if x.HasField("session_log")] == [1, 5]
+    losses = {
+        x.step: value.simple_value
+        for x in found
+        for value in x.summary.value
+        if value.tag == "loss"
+    }
+    assert losses == pytest.approx({line["step"]: line["loss"] for line in lines(tmp_path)})
+
+
+def test_sheets_at_intervals(tmp_path):
+    def sheet(state):
+        return np.full((8, 16, 3), int(state.step), np.uint8)
+
+    short(tmp_path, extras=Extras(sheet=sheet), sheet_every=2)
+    for at in (2, 4, 6):
+        picture = np.asarray(Image.open(tmp_path / "sheets" / f"{at:07d}.png"))
+        np.testing.assert_array_equal(picture, np.full((8, 16, 3), at))
+    assert len(list((tmp_path / "sheets").iterdir())) == 3
+    images = [x.step for x in events(tmp_path) for v in x.summary.value if v.HasField("image")]
+    assert images == [2, 4, 6]
+
+
+def test_what_no_run_can_do(capsys):
+    assert main(["train", "configs/depth.py", "--training.sheet_every", "5"]) == 2
+    assert "this network has no sheets" in capsys.readouterr().err
+    assert main(["train", "configs/debug.py", "--training.spike", "0.5"]) == 2
+    assert "0, or a factor above 1" in capsys.readouterr().err
+    assert main(["train", "configs/debug.py", "--profile", "7:99"]) == 2
+    assert "1 <= A <= B <= 20" in capsys.readouterr().err
+
+
+def test_a_profile_of_some_steps(tmp_path, capsys):
+    short(tmp_path, extras=Extras(profile=(3, 4)))
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+    assert list((tmp_path / "profile").rglob("*.trace.json.gz"))
+    assert f"xprof --logdir {tmp_path / 'profile'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["3", "0:2", "4:3", "3:9", "a:b", "-1:2"])
+def test_profiles_of_no_steps(text):
+    with pytest.raises(InputError, match=r"--profile: found .*1 <= A <= B <= 8"):
+        parse_steps(text, 8)
+
+
+def test_what_a_step_takes_is_on_the_devices(tmp_path):
+    def on_the_host(start):
+        return (np.asarray(batch) for batch in batches(start))
+
+    with pytest.raises(Exception, match=r"Disallowed host-to-device transfer"):
+        run_training(step, first(), on_the_host, TrainingConfig(), tmp_path, {})

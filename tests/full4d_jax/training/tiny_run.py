@@ -1,0 +1,82 @@
+"""A run of one small array, for tests of everything around the step."""
+
+import itertools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from full4d_jax.config import Config, TrainingConfig
+from full4d_jax.training.loop import Extras, run_training
+from full4d_jax.training.resume import run_record
+from full4d_jax.training.state import TrainState, apply_gradients, first_state
+
+OPTIMIZER = optax.adam(0.1)
+
+
+def first() -> TrainState:
+    """One number, and enough others that they lie in files of their own."""
+    y = jax.random.normal(jax.random.key(0), (128, 64))
+    return first_state(OPTIMIZER, {"x": jnp.zeros(()), "y": y})
+
+
+def step(state: TrainState, batch):
+    """Moves numbers to the mean of the batch; a histogram with one bin a sample."""
+    gradients = {name: x - batch.mean() for name, x in state.params.items()}
+    loss = jnp.square(gradients["x"])
+    metrics = {"loss": loss, "times": jnp.array([0.0, batch.shape[0]])}
+    return apply_gradients(OPTIMIZER, 0.9, state, gradients), metrics
+
+
+def batches(start: int):
+    """The batch of step n has n % 3 + 1 samples."""
+    return (jnp.full(n % 3 + 1, float(n)) for n in itertools.count(start))
+
+
+def short(
+    out: Path,
+    init: Path | None = None,
+    seed: int = 0,
+    data=batches,
+    extras: Extras | None = None,
+    devices: int | None = None,
+    **training,
+):
+    """A run of the above, sharded over `devices` if given; returns its state and summary."""
+    length = {"steps": 7, "log_every": 2, "checkpoint_every": 3, **training}
+    config = Config(seed=seed, training=TrainingConfig(**length))
+    record, state = run_record(config, init), first()
+    if devices:
+        mesh = jax.make_mesh(
+            (devices,), ("data",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
+        )
+
+        def place(x):
+            spec = P("data") if x.ndim == 2 else P()
+            return jax.device_put(x, NamedSharding(mesh, spec))
+
+        state = jax.tree.map(place, state)
+    else:
+        place = jnp.asarray
+
+    def stream(start):
+        return map(place, data(start))
+
+    return run_training(
+        step, state, stream, config.training, out, record, extras=extras or Extras()
+    )
+
+
+def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict]:
+    """What a file of JSON lines holds; the times in it differ from run to run."""
+    found = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "speed"} for line in found]
+
+
+def same(a, b) -> bool:
+    """Whether all arrays of two pytrees are equal."""
+    return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), a, b)))
