@@ -57,6 +57,7 @@ BOUNDS = {
     "data.sizes": SIDES,
     "flow.shift": POSITIVE,
     "flow.mean_share": SHARE,
+    "flow.interval_share": SHARE,
     "flow.perceptual": WEIGHT,
     "flow.weight_limit": POSITIVE,
     "optimizer.learning_rate": POSITIVE,

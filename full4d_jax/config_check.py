@@ -116,6 +116,8 @@ def check_modes(config: Any) -> None:
     fits = data.drop_text == 0 or (model.text_width > 0 and config.text != config.negative_text)
     texts = "0, or a model with text, and a text that is not also negative_text"
     require("data.drop_text", data.drop_text, fits, texts)
+    fits = model.mean_flow or config.flow.interval_share == 0
+    require("flow.interval_share", config.flow.interval_share, fits, "0 without model.mean_flow")
     batch, parts = config.training.batch, config.training.accumulate
     require("training.accumulate", parts, batch % parts == 0, f"a divisor of the batch, {batch}")
     needs = "nothing without a share --data.pseudo"

@@ -34,6 +34,10 @@ from full4d_jax.stages import fingerprint
 from input_pipeline.procedural import ProceduralClip
 
 
+STEPS = (1, 4, 16)  # from noise
+FEW_STEPS = (1, 2, 4, 8, 50)  # the same for models that know mean velocities
+
+
 class Judge(NamedTuple):
     """The models under evaluation and the distance that compares pictures."""
 
@@ -55,20 +59,27 @@ class Result(NamedTuple):
     rows: dict[tuple[str, str], Targets]  # by (row, depth)
 
 
-def sampler_rows(sampler: SamplerConfig) -> dict[str, SamplerConfig]:
-    """Sampler settings by row name; the shipped one is among them."""
+def sampler_rows(config: Config) -> dict[str, SamplerConfig]:
+    """Sampler settings by row name; the config's own is among them."""
+    sampler = config.sampler
     rows = {"prior, 1 call, zero noise": dataclasses.replace(sampler, steps=1, noise=0.0)}
-    for steps in (1, 4, 16):
-        name = f"prior, {steps} step{'s'[: steps > 1]} from noise"
+    for steps in FEW_STEPS if config.model.mean_flow else STEPS:
+        name = steps_row(steps)
         rows[name] = dataclasses.replace(sampler, steps=steps, noise=1.0)
     if sampler not in rows.values():
         rows[f"prior, {sampler.steps} steps, noise x{sampler.noise:g}"] = sampler
     return rows
 
 
-def shipped_row(sampler: SamplerConfig) -> str:
+def steps_row(steps: int) -> str:
+    """The name of the row of so many steps from noise."""
+    return f"prior, {steps} step{'s'[: steps > 1]} from noise"
+
+
+def shipped_row(config: Config) -> str:
     """The name of the row that uses the config's own sampler setting."""
-    return next(name for name, value in sampler_rows(sampler).items() if value == sampler)
+    rows = sampler_rows(config)
+    return next(name for name, value in rows.items() if value == config.sampler)
 
 
 @jax.jit
@@ -81,7 +92,7 @@ def unseen_pixels(clip: ProceduralClip) -> Float[Array, "v t h w"]:
 
 def generate_rows(judge: Judge, known: KnownClip) -> Result:
     """Fill the targets of a clip in every way."""
-    clip, samplers = known.clip, sampler_rows(judge.config.sampler)
+    clip, samplers = known.clip, sampler_rows(judge.config)
     estimate = predict_depth(judge.depth, 2 * clip.frames[0] - 1)
     our_depth = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
     projection, given_truth = fill(judge, known, clip.depth[0], samplers)
@@ -163,7 +174,8 @@ def sheet(shown: Sequence[tuple[KnownClip, Result]], shipped: str) -> UInt8[np.n
         "Telea": (INPAINT, "true"),
         "push-pull": (PUSH_PULL, "true"),
         "prior": (shipped, "true"),
-        "16 steps": ("prior, 16 steps from noise", "true"),
+        "16 steps": (steps_row(STEPS[-1]), "true"),
+        "50 steps": (steps_row(FEW_STEPS[-1]), "true"),
         "4DGS": (SPLATS, "true"),
         "+ distillation": (DISTILLED, "true"),
         "push-pull, ours": (PUSH_PULL, "ours"),

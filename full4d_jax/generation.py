@@ -18,7 +18,7 @@ from full4d_jax.models.conditions import Conditions, Params, Velocity
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.weights import load_metadata, load_params, require_model
 from full4d_jax.projection_guidance import Projection
-from full4d_jax.sampling import guided
+from full4d_jax.sampling import euler, guided, leap
 from full4d_jax.text import load_negative_text, load_text
 
 SHIPPED = "checkpoints/prior.safetensors"
@@ -110,7 +110,8 @@ def _generate(
     if guides[0].visible is not None:
         start = jnp.where(guides[0].visible[..., None, None, None], guides[0].base, start)
     bind = functools.partial(bind_guided, model, sampler, params)
-    latents = sample_grid(sampler, bind, guides, start)
+    stepper = leap if model.mean_flow else euler
+    latents = sample_grid(sampler, bind, guides, start, stepper)
     grid = jnp.clip(make_codec(model, weights).decode(latents[0]), -1, 1)
     targets = len(intrinsics) - 1
     return jnp.concatenate([frames[None], grid[len(grid) - targets :]]), projection
@@ -134,8 +135,9 @@ def bind_guided(
 
 
 def bind_conditions(model: ModelConfig, params: Params, conditions: Conditions) -> Velocity:
-    """The velocity (latents, tau) -> velocity of one set of conditions."""
-    return functools.partial(velocity(model, params), conditions=conditions)
+    """The velocity (latents, tau, rho=None) -> velocity of one set of conditions."""
+    network = velocity(model, params)
+    return lambda z, tau, rho=None: network(z, tau, conditions, rho)
 
 
 def bind_velocity(

@@ -71,13 +71,13 @@ def evaluate_grids(
             append_records(path, [{"group": "grids", "scene": scene, "rows": scored}])
             if len(shown) < SHEET_SCENES:
                 shown.append((scene, truth, rows))
-                save_picture(folder / "grids.png", sheet(shown, shipped_row(config.sampler)))
+                save_picture(folder / "grids.png", sheet(shown, shipped_row(config)))
             report(done)
     records = [r for r in open_records(path, mark) if r["scene"] in scenes and r["rows"]]
     if not records:
         expected, do = "one in which something moves", "give more --scenes"
         raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
-    means, page = summarise(records, shipped_row(config.sampler))
+    means, page = summarise(records, shipped_row(config))
     (folder / "evaluation.md").write_text(page)
     plain = {row: {k: v._asdict() for k, v in values.items()} for row, values in means.items()}
     (folder / "evaluation.json").write_text(json.dumps(plain, indent=1) + "\n")
@@ -102,7 +102,7 @@ def fill_rows(
         CHANGE: add_change(to_unit(frames)),
         WARP: warp_row(to_unit(frames)),
     }
-    for name, sampler in sampler_rows(config.sampler).items():
+    for name, sampler in sampler_rows(config).items():
         setting = dataclasses.replace(config, sampler=sampler)
         rows[name] = to_unit(fill_grid(setting, params, frames, visible, key))
     return rows

@@ -18,7 +18,9 @@ from jaxtyping import Array, Float, Int
 from full4d_jax.config import SamplerConfig
 from full4d_jax.models.conditions import Conditions, Latents, Velocity
 from full4d_jax.sampling import (
+    Stepper,
     VelocityAt,
+    euler,
     in_groups,
     integrate,
     sample_in_windows,
@@ -31,7 +33,9 @@ Guides = tuple[Conditions, ...]  # several, where guidance asks several times
 Bind = Callable[[Guides], Velocity]
 
 
-def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Latents) -> Latents:
+def sample_grid(
+    sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Latents, stepper: Stepper = euler
+) -> Latents:
     """Latents of the generated views.
 
     Args:
@@ -40,6 +44,7 @@ def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Laten
       guides: conditions of the whole grid, source first.
       noise: the initial state, scaled; all views of the guides, or all but the source where that is
         not generated.
+      stepper: from one flow time to the next.
     """
     times = schedule(sampler.steps, sampler.shift)
     frames, size = noise.shape[2], sampler.window_frames
@@ -48,12 +53,12 @@ def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Laten
         return velocity_of_groups(sampler, bind, part, noise.shape[1])
 
     if not 0 < size < frames:
-        return integrate(of(guides), noise, times)
+        return integrate(of(guides), noise, times, stepper)
 
     def window(start: Int[Array, ""]) -> VelocityAt:
         return of(tuple(frames_of(x, start, size) for x in guides))
 
-    return sample_in_windows(window, noise, times, size, sampler.window_overlap)
+    return sample_in_windows(window, noise, times, size, sampler.window_overlap, stepper)
 
 
 def velocity_of_groups(
@@ -68,9 +73,9 @@ def velocity_of_groups(
     groups = view_groups(targets, size, sampler.steps) + 1
     groups = np.pad(groups, ((0, 0), (0, 0), (1, 0)))  # the source, view 0, is in each
 
-    def of_members(z: Latents, tau: Float[Array, "b"], members: Int[Array, "m"]) -> Latents:
+    def of_members(members: Int[Array, "m"], z: Latents, *times: Float[Array, "b"]) -> Latents:
         views = jnp.concatenate([jnp.zeros(given, members.dtype), members + given])
-        return bind(tuple(views_of(x, views) for x in guides))(z, tau)
+        return bind(tuple(views_of(x, views) for x in guides))(z, *times)
 
     return in_groups(of_members, groups[..., given:] - given)
 

@@ -14,10 +14,10 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.flow import shift_time
 
 State = Float[Array, "b ..."]
-Velocity = Callable[[State, Float[Array, "b"]], State]
+Velocity = Callable[..., State]  # of (z, tau (b,)), or (z, tau, rho): the mean from tau to rho
 Stepper = Callable[[Velocity, State, Float[Array, ""], Float[Array, ""]], State]
 VelocityAt = Callable[[Int[Array, ""]], Velocity]  # of a step
-GroupVelocity = Callable[[State, Float[Array, "b"], Int[Array, "m"]], State]
+GroupVelocity = Callable[..., State]  # of (members (m,), z, tau), or also rho
 WindowVelocity = Callable[[Int[Array, ""]], VelocityAt]  # of a window's first frame
 
 
@@ -38,6 +38,11 @@ def heun(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array,
     return z + (then - tau) * (first + second) / 2
 
 
+def leap(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array, ""]) -> State:
+    """One step of a network that knows mean velocities; exact, however far, if it knows them."""
+    return z + (then - tau) * velocity(z, *(jnp.full(z.shape[0], x) for x in (tau, then)))
+
+
 def sample(
     velocity: Velocity,
     noise: State,
@@ -50,7 +55,7 @@ def sample(
       velocity: (z, tau (b,)) -> dz/dtau, all conditions bound.
       noise: the initial state; scaled noise for sampling, zeros for the mean in one step.
       times: decreasing flow times, see `schedule`.
-      stepper: `euler` or `heun`.
+      stepper: `euler`, `heun` or `leap`.
     """
     return integrate(lambda _: velocity, noise, times, stepper)
 
@@ -78,9 +83,9 @@ def guided(velocity: Velocity, without: Sequence[tuple[Velocity, float]]) -> Vel
         scale.
     """
 
-    def combined(z, tau):
-        full = velocity(z, tau)
-        pulls = ((scale - 1) * (full - other(z, tau)) for other, scale in without)
+    def combined(z, *times):
+        full = velocity(z, *times)
+        pulls = ((scale - 1) * (full - other(z, *times)) for other, scale in without)
         return sum(pulls, start=full)
 
     return combined if without else velocity
@@ -109,7 +114,7 @@ def in_groups(velocity: GroupVelocity, groups: Int[np.ndarray, "steps g m"]) -> 
     """The velocity of all views with a network that sees only m at once, others at every step.
 
     Args:
-      velocity: (z of the members (b m ...), tau (b,), members (m,)) -> their velocity.
+      velocity: (members (m,), their z (b m ...), flow times (b,)) -> their velocity.
       groups: of every step, members of each group; see `view_groups`. A view in several groups
         of a step moves with the mean of their velocities.
 
@@ -120,8 +125,8 @@ def in_groups(velocity: GroupVelocity, groups: Int[np.ndarray, "steps g m"]) -> 
     def at(step: Int[Array, ""]) -> Velocity:
         now = jnp.asarray(groups)[step]
 
-        def whole(z: State, tau: Float[Array, "b"]) -> State:
-            parts = jax.lax.map(lambda members: velocity(z[:, members], tau, members), now)
+        def whole(z: State, *times: Float[Array, "b"]) -> State:
+            parts = jax.lax.map(lambda members: velocity(members, z[:, members], *times), now)
             parts = jnp.moveaxis(parts, 0, 1).reshape(z.shape[0], -1, *z.shape[2:])
             total = jnp.zeros_like(z).at[:, now.reshape(-1)].add(parts)
             times_seen = jnp.zeros(z.shape[1]).at[now.reshape(-1)].add(1.0)
@@ -152,7 +157,7 @@ def sample_in_windows(
       times: decreasing flow times, more than two for the same reason.
       size: frames of a window; of a shorter video all.
       overlap: frames, fewer than `size`.
-      stepper: `euler` or `heun`.
+      stepper: `euler`, `heun` or `leap`.
     """
     frames = noise.shape[2]
     size = min(size, frames)
@@ -181,4 +186,4 @@ def hold(velocity: Velocity, clean: State, noise: State, given: Bool[Array, "...
     Integrated from `noise` at tau = 1, what is given is (1 - tau) clean + tau noise at every step,
     as in training, and clean at the end.
     """
-    return lambda z, tau: jnp.where(given, noise - clean, velocity(z, tau))
+    return lambda z, *times: jnp.where(given, noise - clean, velocity(z, *times))

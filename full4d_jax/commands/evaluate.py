@@ -81,7 +81,7 @@ def evaluate(
     judge = stage.Judge(config, prior, depth, load_lpips())
     example = to_uint8(np.asarray(next(clips.held_out(data, [0])).clip.frames))
     path, mark = folder / "scores.jsonl", stage.identity(judge, example)
-    shipped = stage.shipped_row(config.sampler)
+    shipped = stage.shipped_row(config)
     records = open_records(path, mark)
     for group, (numbers, clips_of, fill_rows) in groups.items():
         left = missing(records, group, numbers)

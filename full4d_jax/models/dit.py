@@ -23,7 +23,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Bool, PRNGKeyArray
 
 from full4d_jax import flow
 from full4d_jax.config import ModelConfig
@@ -37,10 +37,11 @@ def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
 
 
 def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
-    """Bind parameters: (latents, tau, conditions) -> velocity of the generated views.
+    """Bind parameters: (latents, tau, conditions, rho=None) -> velocity of the generated views.
 
     Latents are (b v t h w c) with v the generated views, tau is (b,) in [0, 1], or (b v t) where
-    frames differ, e.g. 0 for a first frame that is given (as in Wan2.2-TI2V). Matrix products on
+    frames differ, e.g. 0 for a first frame that is given (as in Wan2.2-TI2V). With rho, of the same
+    shape, it is the mean velocity from tau down to rho (`config.mean_flow`). Matrix products on
     tokens run in bfloat16 on accelerators, in float32 on CPU; softmax, norms, the embedding of the
     flow time and the velocity are float32 everywhere.
     """
@@ -51,31 +52,36 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
         # Before layers are gathered from other devices, so that half as much moves.
         params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
 
-    def apply(latents: Latents, tau: Times, conditions: Conditions) -> Latents:
+    def apply(
+        latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None
+    ) -> Latents:
         network = nnx.merge(graph, params)
         first = conditions.base.shape[1] - latents.shape[1]
         base, mask = conditions.base[:, first:], conditions.mask[:, first:, ..., None]
         if conditions.visible is None:
-            return free(network, latents, tau, conditions, base, mask)
+            return free(network, latents, tau, rho, conditions, base, mask)
         visible = conditions.visible[:, first:]
         given = visible[..., None, None, None]
         latents = jnp.where(given, base[:, :, : latents.shape[2]], latents)
-        return jnp.where(given, 0.0, free(network, latents, tau, conditions, base, mask))
+        return jnp.where(given, 0.0, free(network, latents, tau, rho, conditions, base, mask))
 
-    def free(network, latents, tau, conditions, base, mask) -> Latents:
+    def free(network, latents, tau, rho, conditions, base, mask) -> Latents:
         if config.prediction == "velocity":
-            return network(latents, tau, conditions)
+            return network(latents, tau, conditions, rho)
         sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
-        taus = tau
-        if conditions.visible is not None:
-            taus = jnp.where(
-                conditions.visible, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim))
-            )
+        taus, rhos = (_of_frames(x, conditions.visible) for x in (tau, rho))
         normalised = flow.normalise_residual(latents, taus, base, sigma)
-        residual = network(normalised, tau, conditions)
-        return flow.velocity_from_residual(residual, latents, taus, base, sigma)
+        residual = network(normalised, tau, conditions, rho)
+        return flow.velocity_from_residual(residual, latents, taus, base, sigma, rhos)
 
     return apply
+
+
+def _of_frames(tau: Times | None, visible: Bool[Array, "b v t"] | None) -> Times | None:
+    """Flow times, 0 in frames that are given."""
+    if tau is None or visible is None:
+        return tau
+    return jnp.where(visible, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))
 
 
 @functools.cache

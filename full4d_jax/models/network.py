@@ -56,6 +56,9 @@ class MultiViewDiT(nnx.Module):
             self.plucker_embedding = linear(6, d, rngs)
         self.time_in, self.time_out = linear(TIME_CHANNELS, d, rngs), linear(d, d, rngs)
         self.time_projection = linear(d, 6 * d, rngs, zero=True)
+        if config.mean_flow:
+            self.interval_in = linear(TIME_CHANNELS, d, rngs)
+            self.interval_out = linear(d, d, rngs, zero=True)
         if config.text_width:
             self.text_in = linear(config.text_width, d, rngs)
             self.text_out = linear(d, d, rngs)
@@ -75,7 +78,9 @@ class MultiViewDiT(nnx.Module):
         else:
             self.head = linear(d, channels * area, rngs, zero=True)
 
-    def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Latents:
+    def __call__(
+        self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None
+    ) -> Latents:
         """Network output for the generated views; shapes in `dit`."""
         config = self.config
         dtype = self.patch_embedding.kernel[...].dtype  # of all matrix products on tokens
@@ -91,6 +96,10 @@ class MultiViewDiT(nnx.Module):
 
         times, noisy = flow_times(tau, conditions.visible, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
+        if config.mean_flow:
+            interval = tau - (tau if rho is None else rho)
+            interval, _ = flow_times(interval, conditions.visible, latents, grid)
+            time += self.interval_out(jax.nn.silu(self.interval_in(sinusoids(interval))))
         axes = ALL if config.attention in ("fused", "full") else SPLIT
         block_inputs = [
             self._block_inputs(

@@ -26,16 +26,19 @@ def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Param
     """Parameters of a checkpoint, completed where the model has more than the checkpoint's.
 
     Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint is that
-    of a single stream.
+    of a single stream, and what tells of the interval where it knows no mean velocities.
 
     Raises:
       InputError: no such file, it is that of a model that computes something else, or its other
         names or shapes are not the model's.
     """
+    names = tensor_shapes(checkpoint)
     free = FREE + (FREE_WITH_VELOCITY if model.prediction == "velocity" else ())
-    require_model(checkpoint, load_metadata(checkpoint), model, free=free)
     plain = without_adapters(model)
-    if not any(name.startswith(SYNCHRONIZATION) for name in tensor_shapes(checkpoint)):
+    if not any(name.startswith("interval_") for name in names):
+        plain = dataclasses.replace(plain, mean_flow=False)
+    require_model(checkpoint, load_metadata(checkpoint), plain, free=free)
+    if not any(name.startswith(SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")
     like = jax.eval_shape(functools.partial(init_params, plain), key)
     params, _ = load_params(checkpoint, like)

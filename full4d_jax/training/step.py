@@ -126,15 +126,16 @@ def loss(
             drops = draw(jax.random.uniform, text_key, 1, 1) < config.data.drop_text
             texts = jnp.where(drops, negative[None], texts)
         conditions = conditions._replace(text=texts)
-    tau, noise_scale = flow.sample_time(
+    tau, rho, noise_scale = flow.sample_time(
         time_key,
         clips,
         shift=config.flow.shift,
         mean_share=config.flow.mean_share,
         times=config.flow.times,
+        interval_share=config.flow.interval_share,
     )
     if len(data) < clips:
-        tau, noise_scale = tau[place], noise_scale[place]
+        tau, rho, noise_scale = tau[place], rho[place], noise_scale[place]
     noise = draw(jax.random.normal, noise_key, *data.shape[1:])
     noise = flow.bcast(noise_scale, data) * noise
     hidden = jnp.ones(data.shape[:3])  # frames that are generated: only they count
@@ -142,7 +143,13 @@ def loss(
         noise = jnp.where(flow.bcast(conditions.visible, data), data, noise)
         hidden = 1 - conditions.visible
     z = flow.interpolate(data, noise, tau)
-    v = velocity(config.model, params)(z, tau, conditions)
+    network = velocity(config.model, params)
+    if config.flow.interval_share:
+        v = flow.instantaneous(
+            lambda *state: network(*state[:2], conditions, state[2]), z, tau, rho
+        )
+    else:
+        v = network(z, tau, conditions)
     predicted = flow.data_from_velocity(v, z, tau)
 
     if config.model.prediction == "velocity":

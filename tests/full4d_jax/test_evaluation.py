@@ -53,15 +53,21 @@ def test_scores_split_by_mask():
     assert evaluation.score(truth, truth, 0 * unseen, None)["psnr_unseen"] is None
 
 
+def with_sampler(**changes) -> Config:
+    return dataclasses.replace(Config(), sampler=SamplerConfig(**changes))
+
+
 def test_the_shipped_setting_is_always_a_row():
-    mean = SamplerConfig(steps=1, noise=0.0)
+    mean, several = with_sampler(steps=1, noise=0.0), with_sampler(steps=4, noise=1.0)
     assert evaluation.shipped_row(mean) == "prior, 1 call, zero noise"
-    assert evaluation.shipped_row(SamplerConfig(steps=4, noise=1.0)) == "prior, 4 steps from noise"
-    other = SamplerConfig(steps=2, noise=0.5, shift=3.0)
+    assert evaluation.shipped_row(several) == "prior, 4 steps from noise"
+    other = with_sampler(steps=2, noise=0.5, shift=3.0)
     rows = evaluation.sampler_rows(other)
     assert len(rows) == 5
-    assert rows[evaluation.shipped_row(other)] == other
+    assert rows[evaluation.shipped_row(other)] == other.sampler
     assert all(row.shift == 3.0 for row in rows.values())
+    leaping = dataclasses.replace(several, model=ModelConfig(mean_flow=True))
+    assert evaluation.steps_row(50) in evaluation.sampler_rows(leaping)
 
 
 def test_identity_follows_weights_sampler_and_scenes():

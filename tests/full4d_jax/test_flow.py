@@ -7,6 +7,7 @@ import pytest
 import scipy
 
 from full4d_jax import flow
+from full4d_jax.sampling import heun, leap, sample
 
 SHAPE = (2, 1, 1, 4, 4, 3)
 
@@ -52,7 +53,7 @@ def test_the_network_sees_unit_variance():
 
 
 def test_flow_times_cover_the_interval_and_the_share_of_means():
-    tau, scale = flow.sample_time(jax.random.key(0), 4000, shift=1.0, mean_share=0.25)
+    tau, _, scale = flow.sample_time(jax.random.key(0), 4000, shift=1.0, mean_share=0.25)
     assert int((scale == 0).sum()) == 1000
     assert bool((tau[:1000] == 1).all())
     counts = np.histogram(tau[1000:], 10, (0, 1))[0]
@@ -60,15 +61,77 @@ def test_flow_times_cover_the_interval_and_the_share_of_means():
 
 
 def test_logit_normal_times_are_that_also_after_the_shift():
-    tau, _ = flow.sample_time(
+    tau, *_ = flow.sample_time(
         jax.random.key(0), 4000, shift=3.0, mean_share=0.0, times="logit_normal"
     )
     # The shift multiplies the odds tau / (1 - tau) by sigma.
     found = scipy.stats.kstest(scipy.special.logit(np.float64(tau)), "norm", (np.log(3.0), 1.0))
     assert found.pvalue > 0.01
-    uniform, _ = flow.sample_time(jax.random.key(0), 4000, shift=3.0, mean_share=0.0)
+    uniform, *_ = flow.sample_time(jax.random.key(0), 4000, shift=3.0, mean_share=0.0)
     logits = scipy.special.logit(np.float64(uniform))
     assert scipy.stats.kstest(logits, "norm", (np.log(3.0), 1.0)).pvalue < 1e-6
+
+
+def test_a_share_of_the_clips_gets_an_earlier_flow_time():
+    settings = {"shift": 1.5, "mean_share": 0.25, "interval_share": 0.5}
+    tau, rho, _ = flow.sample_time(jax.random.key(0), 4000, **settings)
+    apart = np.asarray(rho < tau)
+    assert apart[1000:2500].all()
+    assert not apart[:1000].any()
+    assert not apart[2500:].any()
+    share = np.float64(rho / tau)[1000:2500]
+    assert scipy.stats.kstest(share, "uniform").pvalue > 0.01
+
+
+def gaussian(base, sigma, residual=None):
+    """The mean velocity where data are N(base, sigma^2), or off by a residual."""
+
+    def velocity(z, tau, rho=None):
+        off = jnp.zeros_like(z) if residual is None else residual
+        return flow.velocity_from_residual(off, z, tau, base, sigma, rho)
+
+    return velocity
+
+
+@pytest.mark.parametrize("end", [0.0, 0.3, 0.99])
+def test_the_mean_velocity_leads_where_many_small_steps_lead(end):
+    velocity, noise = gaussian(draw(0), 0.2), draw(1)
+    times = jnp.linspace(1.0, end, 401)
+    expected = sample(velocity, noise, times, heun)
+    for steps in (1, 3):
+        found = sample(velocity, noise, jnp.linspace(1.0, end, steps + 1), leap)
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_the_mean_velocity_of_no_interval_is_the_velocity():
+    velocity, z, tau = gaussian(draw(0), 0.2, draw(2)), draw(1), jnp.array([0.05, 1.0])
+    np.testing.assert_allclose(velocity(z, tau, tau), velocity(z, tau), rtol=1e-5, atol=1e-5)
+
+
+def test_a_right_mean_velocity_implies_the_right_velocity():
+    velocity, z = gaussian(draw(0), 0.5), draw(1)
+    for tau, rho in ((0.9, 0.0), (0.6, 0.3), (0.5, 0.48), (0.4, 0.4)):
+        tau, rho = jnp.full(2, tau), jnp.full(2, rho)
+        implied, v = flow.instantaneous(velocity, z, tau, rho), velocity(z, tau)
+        # du/dtau is a difference over a way of 0.05: an error of first order in it.
+        assert float(jnp.abs(implied - v).mean() / jnp.abs(v).mean()) < 0.06
+        u = velocity(z, tau, rho)
+        if rho[0] == 0:
+            assert float(jnp.abs(u - v).mean() / jnp.abs(v).mean()) > 0.2
+
+
+def test_only_the_mean_velocity_itself_gets_a_gradient():
+    z, tau, rho = draw(1), jnp.full(2, 0.8), jnp.full(2, 0.1)
+
+    def implied(scale):
+        velocity = gaussian(draw(0), 0.2, scale * draw(2))
+        return flow.instantaneous(velocity, z, tau, rho).sum()
+
+    def alone(scale):
+        return gaussian(draw(0), 0.2, scale * draw(2))(z, tau, rho).sum()
+
+    np.testing.assert_allclose(jax.grad(implied)(1.0), jax.grad(alone)(1.0), rtol=1e-5)
+    assert abs(float(jax.grad(alone)(1.0))) > 0.1
 
 
 def test_shift_is_wans():

@@ -49,19 +49,19 @@ def test_views_on_their_own_get_what_plain_sampling_gives(stepper):
     """Independent Gaussians: which group a view is in cannot matter."""
     noise = jax.random.normal(jax.random.key(0), (2, TARGETS, 5))
 
-    def velocity(z, tau, members):
+    def velocity(members, z, tau):
         mean = jnp.broadcast_to(mean_of(members), z.shape)
         return velocity_from_residual(jnp.zeros_like(z), z, tau, mean, 0.3)
 
     times = schedule(8, 2.0)[:-1]  # heun asks at the second flow time, where 0 divides by it
     everyone = jnp.arange(TARGETS)
-    expected = sample(lambda z, tau: velocity(z, tau, everyone), noise, times, stepper)
+    expected = sample(functools.partial(velocity, everyone), noise, times, stepper)
     groups = view_groups(TARGETS, GROUP, len(times) - 1)
     found = integrate(in_groups(velocity, groups), noise, times, stepper)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def common_velocity(z, tau, _=None, axis=1):
+def common_velocity(_, z, tau, axis=1):
     """The exact velocity where all views (or frames) are one unknown number from N(0, 1)."""
     tau = tau.reshape(-1, *(1,) * (z.ndim - 1))
     count = z.shape[axis]
@@ -83,7 +83,7 @@ def test_changing_groups_agree_where_fixed_ones_do_not():
 
 def test_windows_continue_what_came_before():
     noise = jax.random.normal(jax.random.key(0), (64, 1, 10, 1))
-    velocity = functools.partial(common_velocity, axis=2)
+    velocity = functools.partial(common_velocity, None, axis=2)
 
     def change(overlap):
         video = sample_in_windows(lambda _: lambda _: velocity, noise, schedule(64), 4, overlap)
@@ -135,4 +135,6 @@ def test_one_group_is_plain_sampling():
     noise = jax.random.normal(jax.random.key(0), (2, GROUP, 5))
     times, groups = schedule(3), view_groups(GROUP, GROUP, 3)
     found = integrate(in_groups(common_velocity, groups), noise, times)
-    np.testing.assert_allclose(found, sample(common_velocity, noise, times), atol=1e-6)
+    np.testing.assert_allclose(
+        found, sample(functools.partial(common_velocity, None), noise, times), atol=1e-6
+    )

@@ -19,8 +19,10 @@ from full4d_jax.training.provenance import git_revision
 from full4d_jax.training.state import first_state
 
 STEPS = 4
-# Where a part of an array cannot be read, Orbax leaves its other readers behind unawaited.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.usefixtures("orbax_leftovers"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def at(step: int):

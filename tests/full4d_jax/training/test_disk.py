@@ -15,8 +15,10 @@ from tiny_run import batches, first, lines, same, short
 from full4d_jax.errors import InputError
 from full4d_jax.training.checkpoints import Checkpoints
 
-# Orbax's threads complain once more when the save that they were part of has failed.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.usefixtures("orbax_leftovers"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 SAVED, STEPS = 3, 6
 EVERY_STEP = {"checkpoint_every": 1, "log_every": 1}
 

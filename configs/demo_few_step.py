@@ -1,0 +1,21 @@
+"""The demo's prior taught to leap: 1, 2, 4, 8 or 50 calls from noise with one checkpoint.
+
+full4d train configs/demo_few_step.py --init full4d_jax/checkpoints/prior.safetensors
+"""
+
+import dataclasses
+
+from full4d_jax.config import DEFAULT, OptimizerConfig, TrainingConfig
+
+config = dataclasses.replace(
+    DEFAULT,
+    name="demo_few_step",
+    seed=4,
+    model=dataclasses.replace(DEFAULT.model, mean_flow=True),
+    flow=dataclasses.replace(DEFAULT.flow, mean_share=0.25, interval_share=0.5),
+    optimizer=OptimizerConfig(
+        learning_rate=0.008, adam_learning_rate=0.0008, warmup=30, decay_share=0.8
+    ),
+    training=TrainingConfig(batch=4, steps=2000, log_every=25, checkpoint_every=100),
+    sampler=dataclasses.replace(DEFAULT.sampler, steps=4, noise=1.0),
+)
