@@ -12,10 +12,10 @@ config = dataclasses.replace(
     name="demo_few_step",
     seed=4,
     model=dataclasses.replace(DEFAULT.model, mean_flow=True),
-    flow=dataclasses.replace(DEFAULT.flow, mean_share=0.25, interval_share=0.5),
+    flow=dataclasses.replace(DEFAULT.flow, mean_share=0.0, interval_share=0.5),
     optimizer=OptimizerConfig(
-        learning_rate=0.008, adam_learning_rate=0.0008, warmup=30, decay_share=0.8
+        learning_rate=0.006, adam_learning_rate=0.0006, warmup=30, decay_share=0.8
     ),
-    training=TrainingConfig(batch=4, steps=2000, log_every=25, checkpoint_every=100),
+    training=TrainingConfig(batch=4, steps=1200, log_every=25, checkpoint_every=100),
     sampler=dataclasses.replace(DEFAULT.sampler, steps=4, noise=1.0),
 )

@@ -78,6 +78,8 @@ def peak_flops(device_kind: str) -> float | None:
 def step_flops(config: Config, text_tokens: int | None = None) -> float:
     """Of one training step of the whole batch, forward and backward.
 
+    With mean velocities the whole batch goes forward twice more (`flow.split_velocity`).
+
     Args:
       config: model, data, batch and what is trained.
       text_tokens: rows of the text embedding; None for those of a file of `full4d embed_text`, or
@@ -85,10 +87,16 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
     """
     data, batch = config.data, config.training.batch
     text = _text_tokens(config, training=True) if text_tokens is None else text_tokens
+
+    def work(views: int, frames: int) -> float:
+        further = 2 if config.flow.interval_share else 0
+        once = _work(config, views, frames, text, training=False) if further else 0.0
+        return _work(config, views, frames, text, training=True) + further * once
+
     if not data.lines:
-        return batch * _work(config, data.views, data.frames, text, training=True)
-    rows = data.views * _work(config, 1, data.frames, text, training=True)
-    columns = data.frames * _work(config, data.views, 1, text, training=True)
+        return batch * work(data.views, data.frames)
+    rows = data.views * work(1, data.frames)
+    columns = data.frames * work(data.views, 1)
     return batch * (rows + columns)
 
 
@@ -150,6 +158,9 @@ def _outside_blocks(config: Config, grid: Grid, text: int) -> Iterator[Product]:
     contexts = time or (model.projection == "none" and trained("context"))
     yield linear("time_in", moments, TIME_CHANNELS, d, False)
     yield linear("time_out", moments, d, d, time)
+    if model.mean_flow:
+        yield linear("interval_in", moments, TIME_CHANNELS, d, False)
+        yield linear("interval_out", moments, d, d, trained("interval_in."))
     yield linear("time_projection", _passes(model) * moments, d, 6 * d, contexts)
     streams = 2 if model.attention.startswith("two_stream") else 1
     if streams == 2:

@@ -15,15 +15,16 @@ variance, and returns a residual F that corrects the posterior mean under that G
 F = 0 is the best guess without a network, and v needs no division by tau (it is fine at tau -> 0,
 under `jvp` and in distillation).
 
-Few steps (improved MeanFlow, arXiv 2512.02012). The same network also says the mean velocity from
-tau down to rho, u(z, tau, rho) with u(z, tau, tau) = v(z, tau), by which one step leads from the
-one to the other. From d/dtau of (tau - rho) u = the integral of v follows
+Few steps (MeanFlow, arXiv 2505.13447 and 2512.02012). The same network also says the mean velocity
+from tau down to rho, u(z, tau, rho) with u(z, tau, tau) = v(z, tau), by which one step leads from
+the one to the other. It is trained by what a mean over an interval is, that of the means over its
+parts (SplitMeanFlow, arXiv 2507.16884): with z_s = z - (tau - s) u(z, tau, s),
 
-    v = u + (tau - rho) du/dtau,        du/dtau along the path: (dz, dtau, drho) = (v, 1, 0)
+    (tau - rho) u(z, tau, rho) = (tau - s) u(z, tau, s) + (s - rho) u(z_s, s, rho)
 
-whose right side, with the network's own v for the direction and du/dtau held constant, is what the
-loss compares with e - x. The paper differentiates forward; here it is a difference over a short
-way, see `CHANGE`. Under the Gaussian above r / sqrt(var) stays as it is along a path, so
+whose right side is held constant; where tau = rho the target is e - x as ever. MeanFlow's own
+identity, v = u + (tau - rho) du/dtau, is its limit s -> tau; docs/speed.md says why it is not used.
+Under the Gaussian above r / sqrt(var) stays as it is along a path, so
 
     u = ((tau + rho) - s^2 (2 - tau - rho)) / (g (g + g')) r - b - s / g F
 
@@ -37,9 +38,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-# Flow time over which du/dtau is measured. Wan's embedding has waves of 0.006 of flow time, so that
-# the derivative at a point is 4 to 20 where the velocity itself changes by 0.5 (configs/demo.py).
-CHANGE = 0.05
 Latents = Float[Array, "b v t h w c"]
 PerFrame = Float[Array, "b v t"]
 
@@ -94,22 +92,21 @@ def velocity_from_residual(
     return slope * r - base - sigma * jax.lax.rsqrt(variance) * residual
 
 
-def instantaneous(
+def split_velocity(
     mean_velocity: Callable[[Latents, Float[Array, "b"], Float[Array, "b"]], Latents],
     z: Latents,
     tau: Float[Array, "b"],
+    split: Float[Array, "b"],
     rho: Float[Array, "b"],
 ) -> Latents:
-    """The velocity at tau that a mean velocity from tau to rho implies, u + (tau - rho) du/dtau.
+    """The mean velocity from tau to rho that those to and from `split` between them imply.
 
-    Its gradient with respect to what `mean_velocity` closes over is that of u alone. Costs two
-    calls more than u, without derivatives.
+    Costs two calls.
     """
-    v, u = mean_velocity(z, tau, tau), mean_velocity(z, tau, rho)
-    step = jnp.minimum(CHANGE, tau - rho)
-    before = mean_velocity(z - bcast(step, z) * v, tau - step, rho)
-    ratio = (tau - rho) / jnp.maximum(step, 1e-6)
-    return u + bcast(ratio, z) * jax.lax.stop_gradient(u - before)
+    first = mean_velocity(z, tau, split)
+    second = mean_velocity(z - bcast(tau - split, z) * first, split, rho)
+    share = bcast((tau - split) / jnp.maximum(tau - rho, 1e-6), z)
+    return share * first + (1 - share) * second
 
 
 def sample_time(
@@ -120,13 +117,13 @@ def sample_time(
     mean_share: float,
     times: Literal["uniform", "logit_normal"] = "uniform",
     interval_share: float = 0.0,
-) -> tuple[Float[Array, "b"], Float[Array, "b"], Float[Array, "b"]]:
-    """Flow times tau and rho for training, and the scale of each clip's noise.
+) -> tuple[Float[Array, "b"], Float[Array, "b"], Float[Array, "b"], Float[Array, "b"]]:
+    """Flow times tau, s and rho for training, and the scale of each clip's noise.
 
     A share of the batch (its first clips, rounded) trains the conditional mean: tau = 1 with zero
     noise. The others draw tau from (0, 1), uniformly or as the logistic function of a standard
     normal number, and shift it. A share of these (the next clips, rounded) trains the mean velocity
-    down to a rho from (0, tau); elsewhere rho is tau.
+    down to a rho from (0, tau), split at an s between them; elsewhere s and rho are tau.
     """
     if times == "uniform":
         tau = jax.random.uniform(key, (batch,))
@@ -138,14 +135,16 @@ def sample_time(
     place = jnp.arange(batch)
     mean = place < means
     tau = jnp.where(mean, 1.0, tau)
-    below = jax.random.uniform(jax.random.fold_in(key, 1), (batch,))
-    rho = jnp.where((place >= means) & (place < means + intervals), below * tau, tau)
-    return tau, rho, jnp.where(mean, 0.0, 1.0)
+    below, between = jax.random.uniform(jax.random.fold_in(key, 1), (2, batch))
+    is_interval = (place >= means) & (place < means + intervals)
+    rho = jnp.where(is_interval, below * tau, tau)
+    split = jnp.where(is_interval, rho + between * (tau - rho), tau)
+    return tau, split, rho, jnp.where(mean, 0.0, 1.0)
 
 
-def velocity_loss(velocity: Latents, data: Latents, noise: Latents) -> PerFrame:
+def velocity_loss(velocity: Latents, target: Latents) -> PerFrame:
     """Velocity matching, the papers' loss: squared error of the velocity, all flow times alike."""
-    return ((velocity - (noise - data)) ** 2).mean((3, 4, 5))
+    return ((velocity - target) ** 2).mean((3, 4, 5))
 
 
 def flow_loss(

@@ -34,13 +34,15 @@ def print_shapes(config: Config, devices: int) -> None:
     _print_model(config, mesh, state)
 
 
-def print_compiled(config: Config, topology: str, efficiency: float, *, largest: bool) -> None:
-    """Compile the step for a TPU slice and print what the compiler says.
+def print_compiled(
+    config: Config, topology: str, slices: int, efficiency: float, *, largest: bool
+) -> None:
+    """Compile the step for TPU slices and print what the compiler says.
 
     Raises:
       InputError: libtpu is missing, the topology is unknown, or the mesh does not fit it.
     """
-    devices = _devices(topology)
+    devices = _devices(topology, slices)
     mesh = make_mesh(config.mesh, devices)
     if config.model.precision == "auto":
         config = replace(config, model=replace(config.model, precision="bfloat16"))
@@ -149,15 +151,17 @@ def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> N
         most -= 1
 
 
-def _devices(topology: str) -> list[Any]:
-    """Devices of a TPU slice that need not exist."""
+def _devices(topology: str, slices: int) -> list[Any]:
+    """Devices of so many equal TPU slices that need not exist."""
     do = f"install it: {INSTALL}"
     try:
         import libtpu  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError("extra", "tpu", error, "libtpu, the compiler for TPU", do) from None
     try:
-        found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
+        found = topologies.get_topology_desc(
+            platform="tpu", topology_name=topology, num_slices=slices
+        )
     except Exception as error:
         expected = "a TPU slice, e.g. v5p:4x4x8, v6e:8x8 or v5e:4x4"
         found = " ".join(str(error).split())[:200]

@@ -13,6 +13,7 @@ def inspect(
     config: Annotated[Config, tyro.conf.arg(name="")],
     *,
     topology: str = "",
+    slices: int = 1,
     devices: int = 0,
     efficiency: float = 0.4,
     largest: bool = False,
@@ -25,12 +26,15 @@ def inspect(
 
     Args:
       topology: TPU slice, e.g. v5p:4x4x8, v6e:8x8, v5e:4x4; needs libtpu (the extra `tpu`).
+      slices: how many of them, joined by a slower network, over which the mesh cuts `data`.
       devices: without a topology, how many devices the mesh divides; 0 is as many as it asks for.
       efficiency: share of the peak FLOP/s that the estimated time of a step assumes.
       largest: compile for more samples too, to find how many a device's memory holds.
     """
     check_config(config)
     require("devices", devices, devices >= 0, "a whole number of at least 0")
+    fits = slices == 1 or (slices > 1 and bool(topology))
+    require("slices", slices, fits, "at least 1, and 1 without a --topology")
     require("efficiency", efficiency, 0 < efficiency <= 1, "a share above 0, at most 1")
     require("largest", largest, bool(topology) or not largest, "a --topology to compile for")
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
@@ -40,7 +44,7 @@ def inspect(
     from full4d_jax import inspection
 
     if topology:
-        inspection.print_compiled(config, topology, efficiency, largest=largest)
+        inspection.print_compiled(config, topology, slices, efficiency, largest=largest)
     else:
         inspection.print_shapes(config, devices)
         print("next: add --topology v5p:4x4x8 to compile it for a TPU slice")

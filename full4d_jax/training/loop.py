@@ -18,7 +18,7 @@ from full4d_jax.training.checkpoints import Checkpoints
 from full4d_jax.training.disk import disk_errors
 from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
-from full4d_jax.training.profiling import StepProfile
+from full4d_jax.training.profiling import StepProfile, steps_left
 from full4d_jax.training.provenance import hardware
 from full4d_jax.training.run import Run, begin
 from full4d_jax.training.state import TrainState
@@ -118,7 +118,7 @@ def _train(
     means: dict[str, Any] = {}
     with (
         Monitor(out, run.done, config.steps, extras.flops, extras.peak) as monitor,
-        StepProfile(extras.profile, out / "profile") as profile,
+        StepProfile(steps_left(extras.profile, run.done), out / "profile") as profile,
         termination() as is_asked_to_stop,
     ):
         while run.done < config.steps:

@@ -21,6 +21,17 @@ def parse_steps(text: str, last: int) -> tuple[int, int]:
     return int(first), int(end)
 
 
+def steps_left(steps: tuple[int, int] | None, done: int) -> tuple[int, int] | None:
+    """The steps to trace, if a run that has `done` so many begins before them; else says so.
+
+    No error: a run that was interrupted goes on by the same command.
+    """
+    if steps is None or steps[0] > done:
+        return steps
+    print(f"no profile: the run goes on after step {done}, --profile begins at {steps[0]}")
+    return None
+
+
 class StepProfile:
     """Traces the steps `steps[0]` to `steps[1]` into `folder`; None traces nothing."""
 

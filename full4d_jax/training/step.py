@@ -126,7 +126,7 @@ def loss(
             drops = draw(jax.random.uniform, text_key, 1, 1) < config.data.drop_text
             texts = jnp.where(drops, negative[None], texts)
         conditions = conditions._replace(text=texts)
-    tau, rho, noise_scale = flow.sample_time(
+    tau, split, rho, noise_scale = flow.sample_time(
         time_key,
         clips,
         shift=config.flow.shift,
@@ -135,7 +135,7 @@ def loss(
         interval_share=config.flow.interval_share,
     )
     if len(data) < clips:
-        tau, rho, noise_scale = tau[place], rho[place], noise_scale[place]
+        tau, split, rho, noise_scale = (x[place] for x in (tau, split, rho, noise_scale))
     noise = draw(jax.random.normal, noise_key, *data.shape[1:])
     noise = flow.bcast(noise_scale, data) * noise
     hidden = jnp.ones(data.shape[:3])  # frames that are generated: only they count
@@ -143,17 +143,22 @@ def loss(
         noise = jnp.where(flow.bcast(conditions.visible, data), data, noise)
         hidden = 1 - conditions.visible
     z = flow.interpolate(data, noise, tau)
-    network = velocity(config.model, params)
+    network, target = velocity(config.model, params), noise - data
     if config.flow.interval_share:
-        v = flow.instantaneous(
-            lambda *state: network(*state[:2], conditions, state[2]), z, tau, rho
-        )
+
+        def mean_velocity(z, tau, rho):
+            return network(z, tau, conditions, rho)
+
+        v = mean_velocity(z, tau, rho)
+        implied = jax.lax.stop_gradient(flow.split_velocity(mean_velocity, z, tau, split, rho))
+        target = jnp.where(flow.bcast(rho < tau, z), implied, target)
+        data = flow.data_from_velocity(target, z, tau)  # of an interval, where it would lead to
     else:
         v = network(z, tau, conditions)
     predicted = flow.data_from_velocity(v, z, tau)
 
     if config.model.prediction == "velocity":
-        flow_losses = flow.velocity_loss(v, data, noise)
+        flow_losses = flow.velocity_loss(v, target)
     else:
         mask = conditions.mask[:, -data.shape[1] :, ..., None]
         sigma = jnp.where(mask > 0, config.model.sigma_seen, config.model.sigma_hole)

@@ -109,6 +109,13 @@ def test_a_profile_of_some_steps(tmp_path, capsys):
     assert f"xprof --logdir {tmp_path / 'profile'}" in capsys.readouterr().out
 
 
+def test_a_profile_of_steps_that_are_done_is_not_forgotten_silently(tmp_path, capsys):
+    short(tmp_path, steps=4)
+    short(tmp_path, extras=Extras(profile=(3, 5)))
+    assert "no profile: the run goes on after step 4" in capsys.readouterr().out
+    assert not (tmp_path / "profile").exists()
+
+
 @pytest.mark.parametrize("text", ["3", "0:2", "4:3", "3:9", "a:b", "-1:2"])
 def test_profiles_of_no_steps(text):
     with pytest.raises(InputError, match=r"--profile: found .*1 <= A <= B <= 8"):
