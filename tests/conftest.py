@@ -1,6 +1,6 @@
 """Strict settings for every test: eight simulated devices, float32, no silent broadcasting.
 
-Most of the tests' time is XLA's compiler, which is three times as fast without LLVM's optimizations.
+Most of the tests' time is in XLA's compiler, three times as fast without the optimizations of LLVM.
 What these change is the order of roundings; XLA's own passes all run.
 
 Warnings are errors; `pyproject.toml` lists the exceptions and why.
