@@ -16,6 +16,6 @@ config = dataclasses.replace(
     optimizer=OptimizerConfig(
         learning_rate=0.006, adam_learning_rate=0.0006, warmup=30, decay_share=0.8
     ),
-    training=TrainingConfig(batch=4, steps=1200, log_every=25, checkpoint_every=100),
+    training=TrainingConfig(batch=4, steps=700, log_every=25, checkpoint_every=100),
     sampler=dataclasses.replace(DEFAULT.sampler, steps=4, noise=1.0),
 )

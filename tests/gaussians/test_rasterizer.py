@@ -10,7 +10,7 @@ import pytest
 from gaussians import binning, compositing
 from gaussians.rasterizer import count_intersections, intersection_budget, render
 from gaussians.reference import render_reference
-from gaussians.types import Camera, Gaussians
+from gaussians.types import Camera, Gaussians, Rendering
 
 
 def random_scene(g=70, degree=3, seed=0, spread=1.0) -> Gaussians:
@@ -39,7 +39,8 @@ def assert_same(ours, oracle, tolerance):
 
     Expected depth of nearly empty pixels is a quotient of tiny numbers: weighed down by alpha.
     """
-    ours, oracle = (x._replace(depth=x.depth * x.alpha) for x in (ours, oracle))
+    if isinstance(ours, Rendering):
+        ours, oracle = (x._replace(depth=x.depth * x.alpha) for x in (ours, oracle))
     for name, a, b in zip(ours._fields, ours, oracle, strict=True):
         scale = max(1.0, float(jnp.abs(b).max()))
         np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=tolerance, err_msg=name)
@@ -103,7 +104,7 @@ def test_camera_batches_under_vmap_and_map_equal_single_pictures():
 
     for mapped in (jax.vmap(picture)(batch), jax.lax.map(picture, batch)):
         for i, expected in enumerate(single):
-            assert_same(jax.tree.map(lambda x, i=i: x[i], mapped), expected, 1e-6)
+            assert_same(jax.tree.map(lambda x, i=i: x[i], mapped), expected, 3e-6)
 
 
 def test_gradients_under_vmap_and_map_equal_single_pictures():
