@@ -50,7 +50,7 @@ def find_features(
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     if scale < 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    found, descriptors = cv2.SIFT_create(POINTS).detectAndCompute(gray, None)
+    found, descriptors = cv2.SIFT.create(POINTS).detectAndCompute(gray, None)
     if descriptors is None:
         return Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))
     # OpenCV counts pixel centres from 0.
@@ -134,8 +134,8 @@ def epipolar_distances(
     slope = (lines[..., :2] ** 2).sum(-1) + (back[..., :2] ** 2).sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.abs((lines * second).sum(-1)) / np.sqrt(slope)
-    rays = first @ inverse[0].T @ np.swapaxes(rotation, -1, -2), second @ inverse[1].T
-    near, far, angle = _depths(*np.broadcast_arrays(*rays), relative[..., None, :3, 3])
+    turned = first @ inverse[0].T @ np.swapaxes(rotation, -1, -2)
+    near, far, angle = _depths(turned, second @ inverse[1].T, relative[..., None, :3, 3])
     behind = ((near <= 0) | (far <= 0)) & (angle > PARALLAX)
     return np.where(behind | ~np.isfinite(distance), np.inf, distance)
 

@@ -4,6 +4,7 @@ Warnings are errors; `pyproject.toml` lists the exceptions and why.
 """
 
 import os
+import sys
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 
 MOST_MAPS = 25_000
 REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY / "tests"))  # for `textured_room`
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

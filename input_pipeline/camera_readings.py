@@ -20,8 +20,9 @@ from input_pipeline.matches import Matches, epipolar_distances
 ENOUGH = 12  # matches that agree with a reading
 ABOVE_CHANCE = 4  # times as many as when the matches are shuffled
 BETTER = 2  # times as many as agree with the stored cameras
+COMPLETE = 0.8  # of verified matches, else some single camera is wrong and not the convention
 STORED = "as stored"
-KNOWN_AXES = {
+KNOWN_AXES: dict[tuple[int, ...], str] = {
     (1, 0, 0, 0, 1, 0, 0, 0, 1): "",
     (1, 0, 0, 0, -1, 0, 0, 0, -1): "camera axes are OpenGL's (x right, y up, z backward)",
     (0, 1, 0, 1, 0, 0, 0, 0, -1): "camera axes are LLFF's (x down, y right, z backward)",
@@ -45,6 +46,8 @@ class Agreement(NamedTuple):
     """The same after the matches were shuffled."""
     count: int
     """All matches."""
+    verified: int
+    """Those that agree with one another whatever the cameras say."""
 
 
 def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
@@ -83,10 +86,12 @@ def agreement(
         pair = [match.first, match.second]
         both = poses[:, pair, match.instant]
         shuffled = np.stack([match.points[:, 0], rng.permutation(match.points[:, 1])], 1)
-        for count, points in ((near, match.points), (chance, shuffled)):
-            count += (epipolar_distances(points, intrinsics[pair], both) < pixels).sum(-1)
+        for number, points in ((near, match.points), (chance, shuffled)):
+            number += (epipolar_distances(points, intrinsics[pair], both) < pixels).sum(-1)
     names = [reading.name for reading in candidates]
-    return Agreement(names, near, chance, sum(len(match.points) for match in matches))
+    count = sum(len(match.points) for match in matches)
+    verified = sum(len(match.verified) for match in matches)
+    return Agreement(names, near, chance, count, verified)
 
 
 def supported(found: Agreement) -> bool:
@@ -97,7 +102,8 @@ def supported(found: Agreement) -> bool:
 def better_reading(found: Agreement) -> str:
     """The reading that agrees with far more matches than the stored cameras do, or ""."""
     best = int(np.where(_believable(found), found.near, -1).argmax())
-    clear = _believable(found)[best] and found.near[best] >= BETTER * max(found.near[0], 1)
+    least = max(BETTER * found.near[0], COMPLETE * found.verified)
+    clear = _believable(found)[best] and found.near[best] >= least
     return found.names[best] if best and clear else ""
 
 
