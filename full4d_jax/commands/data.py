@@ -1,9 +1,10 @@
-"""Look at the scenes that models are trained on."""
+"""Look at the scenes that models are trained on, and check datasets of your own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import tyro
 
 from full4d_jax import pictures
 from full4d_jax.errors import InputError
@@ -47,6 +48,49 @@ def show(
     pictures.save_picture(out, np.concatenate(sheets))
     print(f"{scenes} scenes, {views} views, {frames} frames: {out}")
     print("next: full4d run --out out/demo    (one clip to a 4D scene)")
+
+
+def check(
+    dataset: tyro.conf.Positional[Path],
+    *,
+    out: Path = Path("out/check"),
+    split: str = "train",
+    clips: int = 4,
+    instants: int = 2,
+) -> None:
+    """Look for what is wrong with a dataset: cameras, clocks, light, repeated and damaged pictures.
+
+    Ends with exit code 2 where there is a problem.
+
+    Args:
+      dataset: the folder of a dataset.
+      out: a folder for the report, check.json, and a page for each clip, clip-00000.png.
+      split: which part of the dataset.
+      clips: how many clips, evenly spaced; 0 takes all.
+      instants: of each clip, at which cameras are compared with pictures.
+    """
+    for name, count, least in (("--clips", clips, 0), ("--instants", instants, 1)):
+        if count < least:
+            raise InputError("option", name, count, f"at least {least}", f"choose another {name}")
+    from full4d_jax.dataset_check import REPORT, check_dataset
+    from input_pipeline.dataset import open_dataset
+
+    try:
+        records = open_dataset(dataset, split)
+    except ValueError as error:
+        field, _, rest = str(error).partition(": found ")
+        found, _, expected = rest.rpartition(", expected ")
+        raise InputError(
+            "dataset", field, found, expected, "see full4d data check --help"
+        ) from None
+    problems = check_dataset(records, open_folder(out), clips=clips, instants=instants)
+    for line in problems:
+        print(f"problem: {line}")
+    print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
+    if problems:
+        found = f"{len(problems)} problems, the first: {problems[0]}"
+        raise InputError("dataset", dataset, found, "none", f"see {out / REPORT}")
+    print(f"next: look at {out}/clip-*.png: the floor must lie flat in every view")
 
 
 def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
