@@ -12,16 +12,14 @@ there (of all pictures where it has none) or, without depth, the distance to the
 all optical axes. Then Gaussians start all over the volume that the cameras look at.
 """
 
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
-from full4d_jax.stages import Arrays, Stages, open_folder
+from full4d_jax.stages import UNREADABLE, Arrays, Stages, open_folder
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import centers, check_cameras, relative_to, rescale
 
@@ -122,7 +120,7 @@ def _load(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError, BadZipFile, TypeError, AttributeError, zlib.error):
+    except UNREADABLE:
         raise InputError("capture", path, "another kind of file", "an .npz file", FORMAT) from None
     for name in ("frames", "intrinsics", "world_to_camera"):
         if name not in arrays:

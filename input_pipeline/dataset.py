@@ -144,7 +144,12 @@ class Records(Sequence[Example]):
 
     def __getitem__(self, index: Any) -> Any:
         """One clip."""
-        return from_bytes(self._source[range(len(self))[index]])
+        place = range(len(self))[index]
+        try:
+            return from_bytes(self._source[place])
+        except (RuntimeError, ValueError) as error:
+            found = f"clip {place} that does not read ({error})"
+            raise ValueError(f"dataset {self.folder}: found {found}, expected a record") from None
 
 
 def open_dataset(folder: str | Path, split: str = "train") -> Records:

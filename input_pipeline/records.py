@@ -7,6 +7,7 @@ are float32 there, `fps` and `unit` too.
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 from jaxtyping import Shaped
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
@@ -62,8 +63,16 @@ def from_bytes(record: bytes) -> Example:
     """The example of a record.
 
     Raises:
-      ValueError: the record is of another version of the schema.
+      ValueError: the record is of another version of the schema, or damaged.
     """
+    try:
+        return _from_bytes(record)
+    except (DecodeError, AttributeError, LookupError, TypeError) as error:
+        found = f"{len(record)} bytes that do not decode ({error})"
+        raise ValueError(f"record: found {found}, expected a whole record") from None
+
+
+def _from_bytes(record: bytes) -> Example:
     fields = dict(FEATURES.deserialize_example_np(record))
     if fields["version"] != VERSION:
         raise ValueError(f"record version: found {fields['version']}, expected {VERSION}")
