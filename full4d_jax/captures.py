@@ -33,27 +33,11 @@ def read_capture(path: Path) -> Arrays:
     Raises:
       InputError: naming the field that is missing, impossible, or does not fit the others.
     """
-    arrays = _load(path)
+    arrays = load_capture(path)
     frames, poses = arrays["frames"], arrays["world_to_camera"]
-    shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
-    _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
-    v, t, h, w, _ = frames.shape
-    _require(path, "frames", frames, min(h, w) >= WINDOW, f"at least {WINDOW} pixels each way")
-    if poses.shape == (v, 4, 4):
-        poses = np.repeat(poses[:, None], t, 1)
-    fits = poses.shape == (v, t, 4, 4)
-    _require(path, "world_to_camera", poses, fits, f"({v} 4 4) or ({v} {t} 4 4)")
-    try:
-        check_cameras(arrays["intrinsics"], poses)
-    except ValueError as error:
-        field, _, rest = str(error).partition(": found ")
-        found, _, expected = rest.rpartition(", expected ")
-        raise InputError("capture", f"{path}, {field}", found, expected, FORMAT) from None
-
     poses = relative_to(poses.astype(np.float64), poses[0, 0].astype(np.float64))
     if "depth" in arrays:
         depth = arrays["depth"]
-        _require(path, "depth", depth, depth.shape == (v, t, h, w), f"({v} {t} {h} {w})")
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
         _require(path, "depth", depth, bool((depth > 0).any()), "some depth > 0")
         first = depth[0, 0][depth[0, 0] > 0]
@@ -70,6 +54,34 @@ def read_capture(path: Path) -> Arrays:
         "world_to_camera": rescale(poses, unit).astype(np.float32),
         "depth": (depth / unit).astype(np.float32),
     }
+
+
+def load_capture(path: Path) -> Arrays:
+    """The arrays of a capture in its own world and unit; world_to_camera is (v t 4 4).
+
+    Raises:
+      InputError: as `read_capture`.
+    """
+    arrays = _load(path)
+    frames, poses = arrays["frames"], arrays["world_to_camera"]
+    shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
+    _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
+    v, t, h, w, _ = frames.shape
+    _require(path, "frames", frames, min(h, w) >= WINDOW, f"at least {WINDOW} pixels each way")
+    if poses.shape == (v, 4, 4):
+        poses = np.repeat(poses[:, None], t, 1)
+    fits = poses.shape == (v, t, 4, 4)
+    _require(path, "world_to_camera", poses, fits, f"({v} 4 4) or ({v} {t} 4 4)")
+    try:
+        check_cameras(arrays["intrinsics"], poses)
+    except ValueError as error:
+        field, _, rest = str(error).partition(": found ")
+        found, _, expected = rest.rpartition(", expected ")
+        raise InputError("capture", f"{path}, {field}", found, expected, FORMAT) from None
+    if "depth" in arrays:
+        depth = arrays["depth"]
+        _require(path, "depth", depth, depth.shape == (v, t, h, w), f"({v} {t} {h} {w})")
+    return arrays | {"world_to_camera": poses}
 
 
 def take_capture(stages: Stages, path: Path) -> None:

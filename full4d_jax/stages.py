@@ -26,7 +26,16 @@ from full4d_jax.progress import duration
 Arrays = dict[str, ndarray]
 # What numpy and zipfile raise for files that are damaged.
 UNREADABLE = (
-    *(OSError, ValueError, EOFError, TypeError, AttributeError, LookupError, SyntaxError),
+    *(
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        SyntaxError,
+        OverflowError,
+    ),
     *(BadZipFile, NotImplementedError, MemoryError, TokenError, zlib.error),
 )
 FORMAT = 2  # of what stages save; raise it when one computes something else from the same inputs

@@ -163,7 +163,11 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
       ValueError: the dataset is not finished, a file has another size than it should, it was
         written in another version of the schema, or there is no such split.
     """
-    return Records(folder, split)
+    try:
+        return Records(folder, split)
+    except (LookupError, TypeError, AttributeError) as error:
+        found = f"a damaged {INDEX} ({error!r})"
+        raise ValueError(f"dataset {folder}: found {found}, expected a finished dataset") from None
 
 
 def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:

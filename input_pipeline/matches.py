@@ -70,6 +70,19 @@ def undistort_points(
     return cv2.undistortPoints(points[:, None], matrix, lens, P=matrix)[:, 0]
 
 
+def distort_points(
+    points: Float[np.ndarray, "n 2"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    distortion: Float[np.ndarray, "8"],
+) -> Float[np.ndarray, "n 2"]:
+    """The inverse of `undistort_points`."""
+    if not distortion.any() or not len(points):
+        return points
+    matrix, lens = np.asarray(intrinsics, np.float64), np.asarray(distortion, np.float64)
+    rays = np.concatenate([points, np.ones((len(points), 1))], 1) @ np.linalg.inv(matrix).T
+    return cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, lens)[0][:, 0]
+
+
 def match_features(first: Features, second: Features) -> Float[np.ndarray, "n 2 2"]:
     """Pairs of points that are each other's best match by far."""
     if min(len(first.points), len(second.points)) < 2:

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parent / "fuzz_readers.py"
 
 
 def test_no_reader_crashes_hangs_or_takes_all_memory():
-    rounds = int(os.environ.get("FULL4D_FUZZ_ROUNDS", "40"))
+    rounds = int(os.environ.get("FULL4D_FUZZ_ROUNDS", "25"))
     command = [sys.executable, str(SCRIPT), "--rounds", str(rounds)]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

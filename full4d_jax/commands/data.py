@@ -93,6 +93,35 @@ def check(
     print(f"next: look at {out}/clip-*.png: the floor must lie flat in every view")
 
 
+def depth(
+    capture: tyro.conf.Positional[Path],
+    *,
+    out: Path = Path("out/capture_with_depth.npz"),
+    estimator: str = "ours",
+) -> None:
+    """Estimate the depth of a capture that has none, in the units of its cameras.
+
+    Scale and shift of each view come from points that it shares with others.
+
+    Args:
+      capture: an .npz file, see full4d_jax/captures.py.
+      out: the .npz file to write, the same with depth; a picture is put beside.
+      estimator: ours, or a network as .onnx (Depth Anything), .tflite (PyDNet) or .safetensors.
+    """
+    if out.suffix != ".npz" or out.is_dir():
+        raise InputError("output", out, f"ending {out.suffix!r}", "a file X.npz", "rename --out")
+    from full4d_jax.capture_depth import estimate_capture_depth
+
+    open_folder(out.parent)
+    for view, line in enumerate(estimate_capture_depth(capture, estimator, out)):
+        print(
+            f"view {view}: {line.share:.0%} of {line.matches} matches agree, "
+            f"median error {line.error:.1%} of their depth"
+        )
+    print(f"depth: {out}, picture: {out.with_suffix('.png')}")
+    print(f"next: full4d lift --capture {out} --out out/lifted")
+
+
 def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
     """The labelled pictures of one scene."""
     frames, depth, intrinsics, world_to_camera, timestamps = (np.asarray(field) for field in clip)
