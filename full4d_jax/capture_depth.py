@@ -41,8 +41,8 @@ def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> list[Lin
         said, _, expected = str(error).partition(": found ")[2].partition(", expected ")
         where = str(error).partition(": depth")[0]
         do = (
-            f"estimated depth needs {ENOUGH} points that two views share: give measured depth, "
-            "views that are nearer to each other, or another --estimator"
+            f"it needs {ENOUGH} points that two views share, and an estimator that follows them: "
+            "give measured depth, views nearer to each other, or another --estimator"
         )
         raise InputError("depth", where, said, expected, do) from None
     depth = np.stack([found[view][0] for view in range(len(example.frames))])
