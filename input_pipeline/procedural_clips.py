@@ -1,10 +1,13 @@
 """Procedural scenes as clips for a dataset: rendered when they are asked for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
+from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array, Int
 
 from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, procedural_scene
 from input_pipeline.schema import VERSION, Example
@@ -40,8 +43,8 @@ class ProceduralClips:
     def __getitem__(self, index: int) -> Example:
         """The clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
-        render = _renderer(self.views, self.frames, self.height, self.width)
-        clip = ProceduralClip(*(np.asarray(field) for field in render(np.int32(scene))))
+        render = renderer(self.views, self.frames, self.height, self.width)
+        clip: Any = jax.device_get(render(np.int32(scene)))
         pictures = np.round(np.clip(clip.frames, 0, 1) * 255).astype(np.uint8)
         files = np.empty(pictures.shape[:2], object)
         depth = np.full(files.shape, b"", object)
@@ -70,7 +73,12 @@ class ProceduralClips:
 
 
 @cache
-def _renderer(views: int, frames: int, height: int, width: int):
+def renderer(
+    views: int, frames: int, height: int, width: int
+) -> Callable[[np.int32], ProceduralClip]:
     """One program for all scenes of a size."""
-    size = {"views": views, "frames": frames, "height": height, "width": width}
-    return jax.jit(partial(procedural_scene, **size))
+
+    def render(index: Int[Array, ""]) -> ProceduralClip:
+        return procedural_scene(index, views=views, frames=frames, height=height, width=width)
+
+    return jax.jit(render)
