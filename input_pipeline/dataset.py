@@ -171,7 +171,7 @@ def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
         shard = known.get(path.name)
         told = None if shard is None else finished(folder, shard)
         if shard is None or (told is not None and told["plan"] != mark):
-            expected = "files of the same clips, splits, shards and settings, or another folder"
+            expected = "expected files of the same clips, splits, shards and settings"
             raise ValueError(f"dataset {folder}: found {path.stem} of another build, {expected}")
 
 

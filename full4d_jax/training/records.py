@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 
 from full4d_jax.batch import Batch
 from full4d_jax.config import Config
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.mesh import put_batch, rows_here
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.dataset import Records, open_dataset
@@ -70,7 +70,7 @@ def open_records(config: Config) -> Mixture:
             sources.append(open_dataset(folder, SPLIT))
         except ValueError as error:
             do = "make it with full4d data, or change --data.records"
-            raise _as_input_error(error, do) from error
+            raise as_input_error("records", error, do) from error
         _check_clips(config, sources[-1])
     if not weights:  # every clip alike
         weights = [len(source) for source in sources]
@@ -166,11 +166,3 @@ def _check_clips(config: Config, records: Records) -> None:
             expected = "depth of at least one view, for its projection into the others"
             do = "make the dataset with depth, or train a model with --model.projection none"
             raise InputError("dataset", where, "no view with depth", expected, do)
-
-
-def _as_input_error(error: ValueError, do: str) -> InputError:
-    """The same in the words of the command line."""
-    parts = re.fullmatch(r"(.*?): found (.*), expected (.*)", str(error), re.DOTALL)
-    if parts is None:
-        raise error
-    return InputError("records", parts[1], parts[2], parts[3], do)
