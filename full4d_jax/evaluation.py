@@ -33,7 +33,6 @@ from full4d_jax.projection_guidance import drop_depth_edges, fill_holes, project
 from full4d_jax.stages import fingerprint
 from input_pipeline.procedural import ProceduralClip
 
-
 STEPS = (1, 4, 16)  # from noise
 FEW_STEPS = (1, 2, 4, 8, 50)  # the same for models that know mean velocities
 
