@@ -1,9 +1,10 @@
-"""Look at the scenes that models are trained on."""
+"""Make and look at the scenes that models are trained on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import tyro
 
 from full4d_jax import pictures
 from full4d_jax.errors import InputError
@@ -47,6 +48,41 @@ def show(
     pictures.save_picture(out, np.concatenate(sheets))
     print(f"{scenes} scenes, {views} views, {frames} frames: {out}")
     print("next: full4d run --out out/demo    (one clip to a 4D scene)")
+
+
+def import_(
+    path: tyro.conf.Positional[Path],
+    *,
+    out: Path,
+    layout: str | None = None,
+    fps: float | None = None,
+    license: str = "",  # noqa: A002
+    frames: int | None = None,
+    stride: int = 1,
+    size: int | None = None,
+    jobs: int = 1,
+) -> None:
+    """Make a dataset of a calibrated multi-view capture, or of a folder of captures.
+
+    The layout is found by itself: COLMAP, nerfstudio, D-NeRF, LLFF, Panoptic, DyCheck,
+    MultiCamVideo, COLMAP per instant, Pose2Sim, or cameras.json (docs/data.md).
+
+    Args:
+      path: the folder of the capture.
+      out: the folder of the dataset, which must not be there yet.
+      layout: where several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
+        pose2sim, cameras_json or colmap.
+      fps: frames a second of pictures whose files do not say.
+      license: of the pictures, as an SPDX identifier or in words.
+      frames: instants of a clip; left out 81, or all of a shorter capture.
+      stride: take every so manieth instant.
+      size: pixels of the shorter side of stored frames; left out, they keep their size.
+      jobs: processes that decode and encode.
+    """
+    from full4d_jax.importing import Cut, import_folder
+
+    cut = Cut(frames, stride, size)
+    import_folder(path, out, layout=layout, fps=fps, license=license, cut=cut, jobs=jobs)
 
 
 def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
