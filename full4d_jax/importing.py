@@ -62,7 +62,8 @@ def import_folder(
     open_folder(out.parent)
     partial = out.with_name(f".{out.name}.partial")
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
-    about = f"imported from {path.name} by full4d data import"
+    # Of another cut or rate an interrupted import must not go on.
+    about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
     try:
         with Progress("import", len(clips), every=5) as report:
             write_dataset(

@@ -56,7 +56,7 @@ def import_(
     out: Path,
     layout: str | None = None,
     fps: float | None = None,
-    license: str = "",  # noqa: A002
+    license: str = "",
     frames: int | None = None,
     stride: int = 1,
     size: int | None = None,
