@@ -101,7 +101,7 @@ def _binary_images(path: Path) -> list[Image]:
         while (character := _unpack(file, "<c")[0]) != b"\0":
             name += character
         (points,) = _unpack(file, "<Q")
-        file.seek(24 * points, 1)
+        _unpack(file, f"<{24 * points}x")
         images.append(_image(name.decode(), camera, pose))
     return images
 

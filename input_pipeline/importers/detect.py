@@ -69,6 +69,12 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
     """What the importer of that layout finds in the folder.
 
     Raises:
-      ValueError: naming the file or camera that does not fit.
+      ValueError: naming the file or camera that does not fit, or for files whose tables are not of
+        the layout's form at all.
     """
-    return LAYOUTS[layout].read(path, fps)
+    try:
+        return LAYOUTS[layout].read(path, fps)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        found = f"tables of another form ({type(error).__name__}: {error})"
+        needs = LAYOUTS[layout].NEEDS
+        raise ValueError(f"{path}, {layout}: found {found}, expected {needs}") from error

@@ -98,8 +98,8 @@ def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
 
 def _pose(frame: dict, table: dict, where: str) -> np.ndarray:
     where += ", transform_matrix"
-    matrix = np.asarray(field(frame, "transform_matrix", where))
-    pose = homogeneous(numbers(matrix, (4, 4) if len(matrix) == 4 else (3, 4), where))
+    matrix = field(frame, "transform_matrix", where)
+    pose = homogeneous(numbers(matrix, (3, 4) if np.shape(matrix) == (3, 4) else (4, 4), where))
     if "applied_transform" in table:
         applied = numbers(table["applied_transform"], (3, 4), "applied_transform")
         pose = np.linalg.inv(homogeneous(applied)) @ pose
