@@ -1,6 +1,7 @@
 """Records cut from captures: frames aligned by time, upright, undistorted, stored as JPEG."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -39,6 +40,7 @@ class Clips(Sequence[Example]):
     ):
         self.captures, self.size = list(captures), size
         self.left_out = 0
+        self._film_times: dict[Path, Float64[np.ndarray, " n"]] = {}
         self._cuts: list[tuple[int, Int[np.ndarray, "v t"]]] = []
         for number, capture in enumerate(self.captures):
             aligned = align(capture.views, f"scene {capture.scene_id}")[:, ::stride]
@@ -72,7 +74,8 @@ class Clips(Sequence[Example]):
         frames, depth = np.empty((v, t), object), np.empty((v, t), object)
         intrinsics = np.empty((v, 3, 3), np.float32)
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
-            frames[i], depth[i], intrinsics[i] = _encode(view, taken.tolist(), self.size)
+            pictures = self._pictures(view, taken)
+            frames[i], depth[i], intrinsics[i] = _encode(view, taken, pictures, self.size)
         steps = np.diff(times[0])
         return validate(
             Example(
@@ -94,6 +97,15 @@ class Clips(Sequence[Example]):
                 license=capture.license,
             )
         )
+
+    def _pictures(self, view: View, taken: Int[np.ndarray, " t"]) -> Iterable[np.ndarray]:
+        """These frames of a view, decoded when they are asked for."""
+        film = view.files[0]
+        if film.suffix.lower() not in VIDEOS:
+            return map(read_picture, [view.files[i] for i in taken])
+        if film not in self._film_times:
+            self._film_times[film] = frame_times(film)
+        return read_frames(film, self._film_times[film][taken].tolist())
 
 
 def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
@@ -140,12 +152,12 @@ def _interval(view: View) -> float:
 
 
 def _encode(
-    view: View, taken: list[int], size: int | None
+    view: View, taken: Int[np.ndarray, " t"], pictures: Iterable[np.ndarray], size: int | None
 ) -> tuple[np.ndarray, np.ndarray, Float[np.ndarray, "3 3"]]:
     """JPEG files, depth files and intrinsics of these frames of a view."""
     frames, depths = np.empty(len(taken), object), np.empty(len(taken), object)
     shape, lens = None, view.intrinsics
-    for j, picture in enumerate(_pictures(view, taken)):
+    for j, picture in enumerate(pictures):
         if shape not in (None, picture.shape):
             found = f"frames of {shape[1]}x{shape[0]} and {picture.shape[1]}x{picture.shape[0]}"
             raise ValueError(f"camera {view.name}: found {found}, expected one size")
@@ -165,13 +177,6 @@ def _encode(
                 depth = cv2.resize(depth, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
             depths[j] = transforms.encode_depth(transforms.undistort(depth, lens, view.distortion))
     return frames, depths, lens
-
-
-def _pictures(view: View, taken: list[int]) -> Sequence[np.ndarray] | map:
-    if len(view.files) == 1 and view.files[0].suffix.lower() in VIDEOS:
-        seconds = frame_times(view.files[0])[taken]
-        return read_frames(view.files[0], seconds.tolist())
-    return map(read_picture, [view.files[i] for i in taken])
 
 
 def _reduced(shape: tuple[int, ...], size: int | None) -> tuple[int, int]:

@@ -4,11 +4,13 @@ Any codec, bit depth, rotation flag and variable frame rate. Times count from th
 """
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from jaxtyping import Float64, UInt8
 
@@ -27,7 +29,7 @@ class Frame(NamedTuple):
 
 
 def decode(path: Path, start: float = 0.0) -> Iterator[Frame]:
-    """All frames in order; with `start` from the key frame at or before that second on.
+    """All frames in order; with `start` from a key frame at or before that second on.
 
     Raises:
       FFmpegError: where the file can be read no further.
@@ -36,15 +38,14 @@ def decode(path: Path, start: float = 0.0) -> Iterator[Frame]:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or 25)
-        frames = container.decode(stream)
+        frames = enumerate(container.decode(stream))
         first = None
-        for index, frame in enumerate(frames):
+        for index, frame in frames:
             time = frame.time if frame.time is not None else index / rate
             if first is None:
                 first = time
-                if start > 0 and stream.time_base is not None:
-                    container.seek(int((first + start) / stream.time_base), stream=stream)
-                    yield from _from_here(container, stream, first)
+                if start > 0:
+                    yield from _seek(container, stream, first, start)
                     return
             yield Frame(time - first, _upright(frame, stream), frame.is_corrupt)
 
@@ -98,32 +99,44 @@ def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     raise ValueError(f"{path}: found no frames, expected a video")
 
 
-def read_frames(path: Path, times: Sequence[float]) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """The frames at these increasing times of `frame_times`.
+def read_frames(path: Path, times: Sequence[float]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The frames at these increasing times of `frame_times`, one after another.
 
     Raises:
       ValueError: naming the file and the second at which a frame is damaged or missing.
     """
-    pictures: list[np.ndarray] = []
+    done = 0
     try:
         for frame in decode(path, start=times[0]):
-            wanted = times[len(pictures)]
-            if frame.time < wanted - CLOCK_TOLERANCE:
+            if frame.time < times[done] - CLOCK_TOLERANCE:
                 continue
-            if frame.damaged or frame.time > wanted + CLOCK_TOLERANCE:
+            if frame.damaged or frame.time > times[done] + CLOCK_TOLERANCE:
                 break
-            pictures.append(frame.picture)
-            if len(pictures) == len(times):
-                return pictures
+            yield frame.picture
+            done += 1
+            if done == len(times):
+                return
     except FFmpegError:
         pass  # told below, with the place
-    second = times[len(pictures)]
+    second = times[done]
     raise ValueError(f"{path}: found a damaged or missing frame at {second:.2f} s, expected all")
 
 
-def _from_here(container, stream, first: float) -> Iterator[Frame]:
-    for frame in container.decode(stream):
-        yield Frame(frame.time - first, _upright(frame, stream), frame.is_corrupt)
+def _seek(
+    container: InputContainer, stream: av.VideoStream, first: float, start: float
+) -> Iterator[Frame]:
+    """Frames from a key frame at or before `start` on, or all of them where the index misleads."""
+    base = stream.time_base or Fraction(1)
+    for target in (start, 0.0):
+        container.seek(int((first + target) / base), stream=stream)
+        late = target > 0
+        for frame in container.decode(stream):
+            if late and frame.time - first > start:
+                break  # beyond it at once: again from the beginning
+            late = False
+            yield Frame(frame.time - first, _upright(frame, stream), frame.is_corrupt)
+        if not late:
+            return
 
 
 def _upright(frame: av.VideoFrame, stream: av.VideoStream) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,6 +1,6 @@
 """Our own cameras.json beside videos or folders of pictures.
 
-    {"fps": 30, "unit": 1.0, "caption": "", "source": "", "license": "",
+    {"fps": 30, "unit": 1.0, "depth_scale": 0.001, "caption": "", "source": "", "license": "",
      "cameras": [{"name": "cam01", "width": 1920, "height": 1080,
                   "intrinsics": 3x3, "world_to_camera": 4x4 or one a frame,
                   "distortion": [k1, k2, p1, p2, ...],
@@ -69,6 +69,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             offset=float(entry.get("offset", 0.0)),
             depth=beside(path, "depth", film),
             masks=beside(path, "masks", film),
+            depth_scale=float(table.get("depth_scale", 1.0)),
         )
         views.append(view)
     words = {key: str(table.get(key, "")) for key in ("caption", "source", "license")}

@@ -15,6 +15,7 @@ from input_pipeline.importers import (
     pose2sim,
     transforms_json,
 )
+from input_pipeline.importers.sync import apply_sync
 
 # Files that only one layout writes come first; COLMAP's projects lie beside many others.
 LAYOUTS = {
@@ -66,14 +67,14 @@ def find_scenes(path: Path) -> list[tuple[Path, str, str, list[str]]]:
 
 
 def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
-    """What the importer of that layout finds in the folder.
+    """What the importer of that layout finds in the folder, on the clock of its sync.json.
 
     Raises:
       ValueError: naming the file or camera that does not fit, or for files whose tables are not of
         the layout's form at all.
     """
     try:
-        return LAYOUTS[layout].read(path, fps)
+        return apply_sync(path, LAYOUTS[layout].read(path, fps))
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         found = f"tables of another form ({type(error).__name__}: {error})"
         needs = LAYOUTS[layout].NEEDS

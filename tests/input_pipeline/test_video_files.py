@@ -43,7 +43,7 @@ def test_rotated_frames_are_upright_as_in_opencv(tmp_path, write_film, rotation)
     upright.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     expected = upright.read()[1]
     assert frame_size(path) == expected.shape[:2]
-    picture = read_frames(path, frame_times(path)[:1])[0]
+    picture = next(read_frames(path, [0.0]))
     assert np.abs(picture.astype(int) - expected[..., ::-1]).mean() < 3
 
 
@@ -65,7 +65,7 @@ def test_damage_in_the_middle_is_named_with_its_second(tmp_path, shared_data):
     path.write_bytes(damaged)
     times = frame_times(path)
     with pytest.raises(ValueError, match=r"damaged.mp4: found a damaged or missing frame at") as e:
-        read_frames(path, times)
+        list(read_frames(path, times))
     said = float(str(e.value).split(" at ")[1].split(" s,")[0])
     assert abs(said - second) < 0.5
 
