@@ -16,7 +16,7 @@ from input_pipeline import transforms
 from input_pipeline.cameras import centers, relative_to, rescale
 from input_pipeline.capture import Capture
 from input_pipeline.clips import Clips
-from input_pipeline.dataset import write_dataset
+from input_pipeline.dataset import open_dataset, write_dataset
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures
 from input_pipeline.schema import Example
 
@@ -69,7 +69,7 @@ def import_folder(
             write_dataset(
                 partial, clips, name=name or "capture", jobs=jobs, about=about, report=report
             )
-        pictures.save_picture(partial / PREVIEW, preview(clips[0]))
+        pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
     except ValueError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise refusal(error) from None
@@ -91,11 +91,11 @@ def preview(clip: Example) -> np.ndarray:
     v, t = clip.frames.shape
     rows = np.unique(np.linspace(0, v - 1, min(v, ROWS)).round().astype(int))
     columns = np.unique(np.linspace(0, t - 1, min(t, COLUMNS)).round().astype(int))
-    first = transforms.decode_jpeg(clip.frames[0, 0])
+    first = transforms.decode_jpeg(clip.frames.item(0, 0))
     h, w = first.shape[:2]
     shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
     for i, j in np.ndindex(len(rows), len(columns)):
-        frame = transforms.decode_jpeg(clip.frames[rows[i], columns[j]])
+        frame = transforms.decode_jpeg(clip.frames.item(rows[i], columns[j]))
         shown[i, j] = transforms.cover(frame, clip.intrinsics[rows[i]], h, w)[0]
     poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
     middle = nearest_to_axes(poses[:, 0]) if v > 1 else None

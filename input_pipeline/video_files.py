@@ -28,8 +28,13 @@ class Frame(NamedTuple):
     """The decoder had to invent a part of it."""
 
 
-def decode(path: Path, start: float = 0.0) -> Iterator[Frame]:
+def decode(path: Path, start: float = 0.0, *, strict: bool = False) -> Iterator[Frame]:
     """All frames in order; with `start` from a key frame at or before that second on.
+
+    Args:
+      path: the file.
+      start: seconds since the first frame.
+      strict: end at damage that decoders notice and otherwise patch up.
 
     Raises:
       FFmpegError: where the file can be read no further.
@@ -37,6 +42,8 @@ def decode(path: Path, start: float = 0.0) -> Iterator[Frame]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        if strict:
+            stream.codec_context.options = {"err_detect": "explode"}
         rate = float(stream.average_rate or 25)
         frames = enumerate(container.decode(stream))
         first = None
@@ -107,7 +114,7 @@ def read_frames(path: Path, times: Sequence[float]) -> Iterator[UInt8[np.ndarray
     """
     done = 0
     try:
-        for frame in decode(path, start=times[0]):
+        for frame in decode(path, start=times[0], strict=True):
             if frame.time < times[done] - CLOCK_TOLERANCE:
                 continue
             if frame.damaged or frame.time > times[done] + CLOCK_TOLERANCE:
