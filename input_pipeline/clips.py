@@ -23,7 +23,7 @@ class Clips(Sequence[Example]):
     Args:
       captures: what importers read.
       frames: instants of a clip; None: `FRAMES`, or all of a shorter capture.
-      stride: take every so manieth instant.
+      stride: take every n-th instant.
       size: pixels of the shorter side; larger frames are reduced, None keeps them.
 
     Raises:

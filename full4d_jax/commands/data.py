@@ -75,7 +75,7 @@ def import_(
       fps: frames a second of pictures whose files do not say.
       license: of the pictures, as an SPDX identifier or in words.
       frames: instants of a clip; left out 81, or all of a shorter capture.
-      stride: take every so manieth instant.
+      stride: take every n-th instant.
       size: pixels of the shorter side of stored frames; left out, they keep their size.
       jobs: processes that decode and encode.
     """

@@ -79,3 +79,19 @@ def test_files_that_are_no_videos_are_refused(tmp_path, write_film):
         for read in (frame_times, frame_size):
             with pytest.raises(ValueError, match=f"{path.name}: found no readable video"):
                 read(path)
+
+
+def test_times_that_come_twice_are_refused(tmp_path, write_film):
+    path = tmp_path / "twice.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts = number
+            for packet in stream.encode(frame):
+                packet.pts = packet.dts = min(number, 3)
+                container.mux(packet)
+    with pytest.raises(ValueError, match="found 1 timestamps twice, the first of frame 3"):
+        frame_times(path)
