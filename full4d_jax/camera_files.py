@@ -8,7 +8,7 @@ import numpy as np
 from full4d_jax.errors import InputError
 from input_pipeline.cameras import ROTATION_TOLERANCE
 from input_pipeline.conventions import CONVENTIONS, SAME, convert, homogeneous
-from input_pipeline.footage import load_json
+from input_pipeline.footage import load_array, load_json
 
 FORMATS = ".npy with (... 4 4) or (... 3 4), or .json"
 KEYS = ("matrix", "world_to_camera", "w2c", "transform_matrix")
@@ -47,10 +47,10 @@ def convert_cameras(source: Path, target: Path, before: str, after: str) -> int:
 def _read(path: Path, convention: str) -> tuple[list[str], np.ndarray]:
     """Names, and float64 matrices (... 4 4) or (... 3 4)."""
     if path.suffix == ".npy":
-        try:
-            poses = np.load(path, allow_pickle=False).astype(np.float64)
-        except (OSError, ValueError, EOFError):
-            raise ValueError(f"{path}: found no readable array, expected {FORMATS}") from None
+        poses = load_array(path, FORMATS)
+        if poses.dtype.kind not in "fiu":
+            raise ValueError(f"{path}: found {poses.dtype}, expected real numbers")
+        poses = poses.astype(np.float64)
         names = [str(index) for index in range(int(np.prod(poses.shape[:-2])))]
     elif path.suffix == ".json":
         names, poses = _read_json(path, convention)

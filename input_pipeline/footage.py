@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import cv2
@@ -98,6 +99,18 @@ def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
     return array
 
 
+def load_array(path: Path, expected: str) -> np.ndarray:
+    """What an .npy file holds.
+
+    Raises:
+      ValueError: naming the file, missing or broken, and what it should hold.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, TokenError, MemoryError):
+        raise ValueError(f"{path}: found no readable array, expected {expected}") from None
+
+
 def picture_size(path: Path) -> tuple[int, int]:
     """Rows and columns of a picture (as stored) or of a video's upright frames.
 
@@ -127,19 +140,23 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """A picture file as sRGB: as stored (EXIF turns ignored), 16 bits reduced, alpha on white.
 
     Raises:
-      ValueError: naming the file if it cannot be read.
+      ValueError: naming the file if it cannot be read to its end.
     """
-    stored = _stored(path)
-    if stored.dtype == np.uint16:
-        stored = np.round(stored / 257).astype(np.uint8)
-    if stored.dtype != np.uint8:
-        raise ValueError(f"{path}: found {stored.dtype} pixels, expected 8 or 16 bits")
-    if stored.ndim == 2:
-        return cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
-    if stored.shape[2] == 4:
-        alpha = stored[..., 3:] / 255
-        stored = np.round(stored[..., :3] * alpha + WHITE * (1 - alpha)).astype(np.uint8)
-    return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
+    try:
+        with Image.open(path) as stored:
+            stored.load()  # OpenCV fills in what a file lacks
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
+    if stored.mode.startswith("I"):
+        gray = np.round(np.asarray(stored) / 257).clip(0, WHITE).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, -1)
+    if stored.mode == "F":
+        raise ValueError(f"{path}: found real numbers, expected 8 or 16 bits a pixel")
+    if not stored.has_transparency_data:
+        return np.asarray(stored.convert("RGB"))
+    picture = np.asarray(stored.convert("RGBA")).astype(np.float32)
+    alpha = picture[..., 3:] / WHITE
+    return np.round(picture[..., :3] * alpha + WHITE * (1 - alpha)).astype(np.uint8)
 
 
 def read_depth(path: Path, scale: float) -> Float32[np.ndarray, "h w"]:
@@ -149,10 +166,7 @@ def read_depth(path: Path, scale: float) -> Float32[np.ndarray, "h w"]:
       ValueError: naming the file if it is none of these.
     """
     if path.suffix.lower() == ".npy":
-        try:
-            depth = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            raise ValueError(f"{path}: found no readable array, expected depth (h w)") from None
+        depth = load_array(path, "depth (h w)")
         depth = depth[..., 0] if depth.ndim == 3 and depth.shape[2] == 1 else depth
     else:
         depth = _stored(path)

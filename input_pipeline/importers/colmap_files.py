@@ -4,9 +4,10 @@ Poses are OpenCV world-to-camera and pixel centres lie at +0.5, both as ours.
 """
 
 import struct
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -25,6 +26,10 @@ MODELS = {  # number of parameters, by id
     10: ("THIN_PRISM_FISHEYE", 12),
 }
 READ = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+
+
+RawLens = tuple[str, int, int, tuple[float, ...]]
+"""Model, width, height, parameters."""
 
 
 class Lens(NamedTuple):
@@ -62,15 +67,12 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
     binary = (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file()
     end = "bin" if binary else "txt"
     lenses_file, images_file = folder / f"cameras.{end}", folder / f"images.{end}"
-    readers = (_binary_lenses, _binary_images) if binary else (_text_lenses, _text_images)
-    try:
-        lenses = readers[0](lenses_file)
-    except (struct.error, IndexError, KeyError, UnicodeDecodeError, OSError):
-        raise ValueError(f"{lenses_file}: found a damaged file, expected COLMAP cameras") from None
-    try:
-        images = readers[1](images_file)
-    except (struct.error, IndexError, ValueError, OSError):
-        raise ValueError(f"{images_file}: found a damaged file, expected COLMAP images") from None
+    lens_reader, image_reader = (
+        (_binary_lenses, _binary_images) if binary else (_text_lenses, _text_images)
+    )
+    raw = _whole(lenses_file, "COLMAP cameras", lens_reader)
+    images = _whole(images_file, "COLMAP images", image_reader)
+    lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
     if not images:
         raise ValueError(f"{images_file}: found no images, expected registered ones")
     for image in images:
@@ -80,14 +82,22 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
     return lenses, sorted(images, key=lambda image: image.name)
 
 
-def _binary_lenses(path: Path) -> dict[int, Lens]:
+def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
+    """What a reader makes of a file; whatever trips it is damage."""
+    try:
+        return read(path)
+    except (struct.error, IndexError, KeyError, OSError, OverflowError, ValueError, MemoryError):
+        raise ValueError(f"{path}: found a damaged file, expected {kind}") from None
+
+
+def _binary_lenses(path: Path) -> dict[int, RawLens]:
     file = BytesIO(path.read_bytes())
     (count,) = _unpack(file, "<Q")
     lenses = {}
     for _ in range(count):
         number, model, width, height = _unpack(file, "<iiQQ")
         name, size = MODELS[model]
-        lenses[number] = _lens(path, name, width, height, _unpack(file, f"<{size}d"))
+        lenses[number] = (name, width, height, _unpack(file, f"<{size}d"))
     return lenses
 
 
@@ -106,12 +116,12 @@ def _binary_images(path: Path) -> list[Image]:
     return images
 
 
-def _text_lenses(path: Path) -> dict[int, Lens]:
+def _text_lenses(path: Path) -> dict[int, RawLens]:
     lenses = {}
     for line in _lines(path):
         number, model, width, height, *values = line.split()
         parameters = tuple(float(value) for value in values)
-        lenses[int(number)] = _lens(path, model, int(width), int(height), parameters)
+        lenses[int(number)] = (model, int(width), int(height), parameters)
     return lenses
 
 
@@ -127,6 +137,9 @@ def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, 
     if model not in READ:
         do = f"one of {', '.join(READ)}: undistort with COLMAP's image_undistorter"
         raise ValueError(f"{path}: found lens model {model}, expected {do}")
+    count = dict(MODELS.values())[model]
+    if len(values) != count or not np.isfinite(values).all():
+        raise ValueError(f"{path}: found parameters {values} of {model}, expected {count} numbers")
     one_focal = model in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
     fx, fy, cx, cy, *rest = (values[0], *values) if one_focal else values
     intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, VIDEOS, beside, listed
+from input_pipeline.footage import PICTURES, VIDEOS, beside, listed, load_array
 
 NEEDS = "poses_bounds.npy, and one video (cam*.mp4) or picture (images/) a row"
 
@@ -30,11 +30,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
       ValueError: a broken table, or as many files as rows are not there.
     """
     file = path / "poses_bounds.npy"
-    try:
-        table = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise ValueError(f"{file}: found no readable array, expected (n 17)") from None
-    if table.ndim != 2 or table.shape[1] != 17 or not np.isfinite(table).all():
+    table = load_array(file, "(n 17)")
+    real = table.dtype.kind in "fiu" and table.ndim == 2 and table.shape[1] == 17
+    if not real or not np.isfinite(table).all():
         raise ValueError(f"{file}: found {table.dtype} {table.shape}, expected finite (n 17)")
     files = (
         listed(path, VIDEOS) or listed(path / "videos", VIDEOS) or listed(path / "images", PICTURES)
