@@ -9,29 +9,29 @@ from full4d_jax.depth_estimators import load_estimator
 from full4d_jax.errors import InputError
 from full4d_jax.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.progress import Progress
-from full4d_jax.stages import Arrays, save_arrays
-from input_pipeline.depth_alignment import ENOUGH, Line, estimate_depth
+from full4d_jax.stages import Arrays, open_folder, save_arrays
+from input_pipeline.depth_alignment import ENOUGH, estimate_depth
 from input_pipeline.schema import VERSION, Example
 from input_pipeline.transforms import encode_jpeg
 
 SHOWN = 4  # instants on the picture
 
 
-def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> list[Line]:
-    """Write `out`, the capture with depth, and a picture of it beside, OUT.png.
-
-    Returns:
-      The line of each view from the estimator's values to 1 / z.
+def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> None:
+    """Write `out`, the capture with depth, and a picture of it beside; say how well it fits.
 
     Raises:
-      InputError: an unusable capture or estimator, depth that is there already, or views that
+      InputError: an unusable name, capture or estimator, depth that is there already, or views that
         share too little for the scale of their depth.
     """
+    if out.suffix != ".npz" or out.is_dir():
+        raise InputError("output", out, f"ending {out.suffix!r}", "a file X.npz", "rename --out")
     arrays = load_capture(capture)
     if "depth" in arrays:
         do = "use it as it is, or leave depth out of the file"
         raise InputError("capture", f"{capture}, depth", "depth", "none", do)
     example, estimate = to_example(arrays, capture.name), load_estimator(estimator)
+    open_folder(out.parent)
     try:
         with Progress("depth", example.frames.size) as report:
             found = estimate_depth(example, estimate, report)
@@ -48,7 +48,13 @@ def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> list[Lin
     depth = np.stack([found[view][0] for view in range(len(example.frames))])
     save_arrays(out, arrays | {"depth": depth})
     _draw(out.with_suffix(".png"), arrays["frames"], depth)
-    return [line for _, line in found.values()]
+    for view, (_, line) in found.items():
+        print(
+            f"view {view}: {line.share:.0%} of {line.matches} matches agree, "
+            f"median error {line.error:.1%} of their depth"
+        )
+    print(f"depth: {out}, picture: {out.with_suffix('.png')}")
+    print(f"next: full4d lift --capture {out} --out out/lifted")
 
 
 def to_example(arrays: Arrays, name: str) -> Example:

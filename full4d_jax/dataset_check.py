@@ -8,16 +8,42 @@ from pathlib import Path
 import numpy as np
 
 from full4d_jax.check_page import check_page, verdict
+from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.pictures import save_picture
 from full4d_jax.progress import Progress
+from full4d_jax.stages import open_folder
 from input_pipeline.checks import ClipCheck, check_clip
 from input_pipeline.checks_pictures import decode_pictures, file_marks
+from input_pipeline.dataset import open_dataset
 from input_pipeline.schema import Example
 
 REPORT = "check.json"
 
 
-def check_dataset(records: Sequence[Example], out: Path, *, clips: int, instants: int) -> list[str]:
+def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants: int) -> None:
+    """Check `clips` evenly spaced clips (0: all), say what was found, and write it into `out`.
+
+    Raises:
+      InputError: impossible options, no such dataset, or problems in it.
+    """
+    for name, count, least in (("--clips", clips, 0), ("--instants", instants, 1)):
+        if count < least:
+            raise InputError("option", name, count, f"at least {least}", f"choose another {name}")
+    try:
+        records = open_dataset(dataset, split)
+    except ValueError as error:
+        raise as_input_error("dataset", error, "see full4d data check --help") from None
+    problems = check_records(records, open_folder(out), clips=clips, instants=instants)
+    for line in problems:
+        print(f"problem: {line}")
+    print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
+    if problems:
+        found = f"{len(problems)} problems, the first: {problems[0]}"
+        raise InputError("dataset", dataset, found, "none", f"see {out / REPORT}")
+    print(f"next: look at {out}/clip-*.png: the floor must lie flat in every view")
+
+
+def check_records(records: Sequence[Example], out: Path, *, clips: int, instants: int) -> list[str]:
     """Check `clips` evenly spaced clips (0: all), write `check.json` and a PNG for each.
 
     Returns:

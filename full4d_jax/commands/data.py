@@ -50,6 +50,41 @@ def show(
     print("next: full4d run --out out/demo    (one clip to a 4D scene)")
 
 
+def import_(
+    path: tyro.conf.Positional[Path],
+    *,
+    out: Path,
+    layout: str | None = None,
+    fps: float | None = None,
+    license: str = "",
+    frames: int | None = None,
+    stride: int = 1,
+    size: int | None = None,
+    jobs: int = 1,
+) -> None:
+    """Make a dataset of a calibrated multi-view capture, or of a folder of captures.
+
+    The layout is found by itself: COLMAP, nerfstudio, D-NeRF, LLFF, Panoptic, DyCheck,
+    MultiCamVideo, COLMAP per instant, Pose2Sim, or cameras.json (docs/data.md).
+
+    Args:
+      path: the folder of the capture.
+      out: the folder of the dataset, which must not be there yet.
+      layout: where several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
+        pose2sim, cameras_json or colmap.
+      fps: frames a second of pictures whose files do not say.
+      license: of the pictures, as an SPDX identifier or in words.
+      frames: instants of a clip; left out 81, or all of a shorter capture.
+      stride: take every n-th instant.
+      size: pixels of the shorter side of stored frames; left out, they keep their size.
+      jobs: processes that decode and encode.
+    """
+    from full4d_jax.importing import Cut, import_folder
+
+    cut = Cut(frames, stride, size)
+    import_folder(path, out, layout=layout, fps=fps, license=license, cut=cut, jobs=jobs)
+
+
 def procedural(
     *,
     out: Path,
@@ -135,24 +170,9 @@ def check(
       clips: how many clips, evenly spaced; 0 takes all.
       instants: of each clip, at which cameras are compared with pictures.
     """
-    for name, count, least in (("--clips", clips, 0), ("--instants", instants, 1)):
-        if count < least:
-            raise InputError("option", name, count, f"at least {least}", f"choose another {name}")
-    from full4d_jax.dataset_check import REPORT, check_dataset
-    from input_pipeline.dataset import open_dataset
+    from full4d_jax.dataset_check import check_dataset
 
-    try:
-        records = open_dataset(dataset, split)
-    except ValueError as error:
-        raise as_input_error("dataset", error, "see full4d data check --help") from None
-    problems = check_dataset(records, open_folder(out), clips=clips, instants=instants)
-    for line in problems:
-        print(f"problem: {line}")
-    print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
-    if problems:
-        found = f"{len(problems)} problems, the first: {problems[0]}"
-        raise InputError("dataset", dataset, found, "none", f"see {out / REPORT}")
-    print(f"next: look at {out}/clip-*.png: the floor must lie flat in every view")
+    check_dataset(dataset, out, split=split, clips=clips, instants=instants)
 
 
 def depth(
@@ -170,18 +190,9 @@ def depth(
       out: the .npz file to write, the same with depth; a picture is put beside.
       estimator: ours, or a network as .onnx (Depth Anything), .tflite (PyDNet) or .safetensors.
     """
-    if out.suffix != ".npz" or out.is_dir():
-        raise InputError("output", out, f"ending {out.suffix!r}", "a file X.npz", "rename --out")
     from full4d_jax.capture_depth import estimate_capture_depth
 
-    open_folder(out.parent)
-    for view, line in enumerate(estimate_capture_depth(capture, estimator, out)):
-        print(
-            f"view {view}: {line.share:.0%} of {line.matches} matches agree, "
-            f"median error {line.error:.1%} of their depth"
-        )
-    print(f"depth: {out}, picture: {out.with_suffix('.png')}")
-    print(f"next: full4d lift --capture {out} --out out/lifted")
+    estimate_capture_depth(capture, estimator, out)
 
 
 def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
