@@ -86,7 +86,10 @@ def _replace_number(data: bytearray, place: int, rng: np.random.Generator) -> No
 
 def readers(scratch: Path) -> dict[str, Reader]:
     """By name: whole files, how their names end, and what reads them."""
-    return scenes(scratch) | networks(scratch) | clips(scratch)
+    found = scenes(scratch) | networks(scratch) | clips(scratch)
+    from fuzz_importers import importers
+
+    return found | importers(scratch, found["jpeg"][0][0])
 
 
 def scenes(scratch: Path) -> dict[str, Reader]:
