@@ -107,7 +107,16 @@ def load_array(path: Path, expected: str) -> np.ndarray:
     """
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, TokenError, MemoryError):
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+        TokenError,
+        MemoryError,
+    ):
         raise ValueError(f"{path}: found no readable array, expected {expected}") from None
 
 

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,22 +14,31 @@ WIDTH, HEIGHT = 24, 16
 
 def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
     """By name: whole camera files, how their names end, and what reads a capture with them."""
-    from input_pipeline.importers import cameras_json, colmap, dnerf, llff, transforms_json
+    from input_pipeline.importers.detect import read_captures
     from input_pipeline.importers.pose2sim import read_qca, read_toml
 
+    def read(layout: str, place: Path, folder: Path, path: Path) -> None:
+        """The capture with the file `path` at `place`, which is then put back."""
+        whole = place.read_bytes()
+        place.write_bytes(path.read_bytes())
+        try:
+            read_captures(folder, layout, 10.0)
+        finally:
+            place.write_bytes(whole)
+
     found = {}
-    for name, file, whole, importer in [
-        ("nerfstudio", "transforms.json", _transforms(), transforms_json),
-        ("dnerf", "transforms_train.json", _transforms(), dnerf),
-        ("cameras_json", "cameras.json", _cameras(), cameras_json),
-        ("llff", "poses_bounds.npy", _poses_bounds(scratch), llff),
+    for name, file, whole in [
+        ("nerfstudio", "transforms.json", _transforms()),
+        ("dnerf", "transforms_train.json", _transforms()),
+        ("cameras_json", "cameras.json", _cameras()),
+        ("llff", "poses_bounds.npy", _poses_bounds(scratch)),
     ]:
         folder = _capture(scratch / name, picture)
         (folder / file).write_bytes(whole)
         found[name] = (
             [whole],
             Path(file).suffix,
-            partial(_read, importer.read, folder / file, folder),
+            partial(read, name, folder / file, folder),
         )
     for ending, files in (("bin", _binary_model()), ("txt", _text_model())):
         folder = _capture(scratch / f"colmap_{ending}", picture)
@@ -38,8 +47,8 @@ def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
         for part, whole in files.items():
             (model / part).write_bytes(whole)
         for part, whole in files.items():
-            read = partial(_read, colmap.read, model / part, folder)
-            found[f"colmap_{part}"] = ([whole], f".{ending}", read)
+            reader = partial(read, "colmap", model / part, folder)
+            found[f"colmap_{part}"] = ([whole], f".{ending}", reader)
     toml = f"""[cam_a]
 name = "a"
 size = [{WIDTH}.0, {HEIGHT}.0]
@@ -58,16 +67,6 @@ QCA = b"""<calibration><cameras><camera serial="1" viewrotation="0">
 <intrinsic focalLengthU="1280" focalLengthV="1280" centerPointU="768" centerPointV="512" skew="0"
  radialDistortion1="0" radialDistortion2="0" radialDistortion3="0" tangentalDistortion1="0"
  tangentalDistortion2="0"/></camera></cameras></calibration>"""
-
-
-def _read(read: Callable, place: Path, folder: Path, path: Path) -> None:
-    """The capture with the file `path` at `place`, which is then put back."""
-    whole = place.read_bytes()
-    place.write_bytes(path.read_bytes())
-    try:
-        read(folder, 10.0)
-    finally:
-        place.write_bytes(whole)
 
 
 def _capture(folder: Path, picture: bytes) -> Path:

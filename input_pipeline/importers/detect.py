@@ -75,7 +75,7 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
     """
     try:
         return apply_sync(path, LAYOUTS[layout].read(path, fps))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, ValueError) and ", expected " in str(error):
             raise  # an importer's own words
         found = f"tables of another form ({type(error).__name__}: {error})"
