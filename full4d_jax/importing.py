@@ -9,6 +9,7 @@ import numpy as np
 
 from full4d_jax import pictures
 from full4d_jax.captures import nearest_to_axes
+from full4d_jax.depth_estimators import load_estimator
 from full4d_jax.errors import InputError
 from full4d_jax.progress import Progress, duration
 from full4d_jax.stages import open_folder
@@ -17,6 +18,7 @@ from input_pipeline.cameras import centers, relative_to, rescale
 from input_pipeline.capture import Capture
 from input_pipeline.clips import Clips
 from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures
 from input_pipeline.schema import Example
 
@@ -43,6 +45,7 @@ def import_folder(
     license: str,
     cut: Cut,
     jobs: int,
+    depth: str | None = None,
 ) -> None:
     """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
 
@@ -50,6 +53,9 @@ def import_folder(
       InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
     """
     _check(path, out, layout, fps, cut, jobs)
+    if depth and jobs > 1:
+        raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
+    estimate = load_estimator(depth) if depth else None
     try:
         captures = _read(path, layout, fps)
         if license:
@@ -64,10 +70,12 @@ def import_folder(
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     # Of another cut or rate an interrupted import must not go on.
     about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
+    filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
+    about += f", depth by {depth}" * bool(depth)
     try:
         with Progress("import", len(clips), every=5) as report:
             write_dataset(
-                partial, clips, name=name or "capture", jobs=jobs, about=about, report=report
+                partial, filled, name=name or "capture", jobs=jobs, about=about, report=report
             )
         pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
     except ValueError as error:

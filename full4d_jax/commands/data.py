@@ -60,6 +60,7 @@ def import_(
     frames: int | None = None,
     stride: int = 1,
     size: int | None = None,
+    depth: str | None = None,
     jobs: int = 1,
 ) -> None:
     """Make a dataset of a calibrated multi-view capture, or of a folder of captures.
@@ -77,12 +78,15 @@ def import_(
       frames: instants of a clip; left out 81, or all of a shorter capture.
       stride: take every n-th instant.
       size: pixels of the shorter side of stored frames; left out, they keep their size.
+      depth: estimate it in views that have none: ours, or an .onnx, .tflite or .safetensors file.
       jobs: processes that decode and encode.
     """
     from full4d_jax.importing import Cut, import_folder
 
     cut = Cut(frames, stride, size)
-    import_folder(path, out, layout=layout, fps=fps, license=license, cut=cut, jobs=jobs)
+    import_folder(
+        path, out, layout=layout, fps=fps, license=license, cut=cut, jobs=jobs, depth=depth
+    )
 
 
 def procedural(

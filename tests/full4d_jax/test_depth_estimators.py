@@ -1,5 +1,6 @@
 """Estimators give the maps of their networks; a capture gets depth that fits its cameras."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from textured_room import make_room
 
-from full4d_jax import capture_depth
+from full4d_jax import capture_depth, importing
 from full4d_jax.captures import read_capture
 from full4d_jax.cli import main
 from full4d_jax.depth_estimators import DEVIATION, MEAN, load_estimator
 from full4d_jax.errors import InputError
+from input_pipeline.dataset import open_dataset
 from input_pipeline.transforms import decode_depth, decode_jpeg
 
 SLOPE = Path(__file__).parent / "goldens" / "slope.onnx"
@@ -113,3 +115,34 @@ def test_views_that_share_nothing_are_refused(tmp_path, capsys):
     assert main(["data", "depth", str(path), "--out", str(out)]) == 2
     assert "found 0 matches with other views, expected at least 20" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_import_fills_in_depth(tmp_path, monkeypatch):
+    room = make_room(views=2, height=120, width=160, frames=1)
+    depth = {file: decode_depth(png) for file, png in zip(*_files(room), strict=True)}
+    frames = {decode_jpeg(file).mean(): 2 / values for file, values in depth.items()}
+    # The network is not tested here: it is taken to be a perfect one, up to scale.
+    monkeypatch.setattr(importing, "load_estimator", lambda _: lambda frame: _near(frames, frame))
+    cameras = []
+    for i, file in enumerate(room.frames[:, 0]):
+        (tmp_path / "in" / f"c{i}").mkdir(parents=True)
+        (tmp_path / "in" / f"c{i}" / "0.jpg").write_bytes(file)
+        lens = {name: getattr(room, name)[i].tolist() for name in ("intrinsics",)}
+        pose = room.world_to_camera[i, 0].tolist()
+        cameras.append({"name": f"c{i}", "world_to_camera": pose, "timestamps": [0.0], **lens})
+    (tmp_path / "in" / "cameras.json").write_text(json.dumps({"fps": 10, "cameras": cameras}))
+    argv = ["data", "import", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert main([*argv, "--depth", "ours"]) == 0
+    (example,) = open_dataset(tmp_path / "out")
+    for file, true in zip(example.depth16[:, 0], depth.values(), strict=True):
+        assert np.median(np.abs(decode_depth(file) / true - 1)) < 0.03
+    assert main([*argv, "--depth", "none.onnx"]) == 2
+
+
+def _files(example):
+    return example.frames.ravel(), example.depth16.ravel()
+
+
+def _near(maps: dict, frame: np.ndarray) -> np.ndarray:
+    """The map of the picture with the nearest mean: importers encode frames again."""
+    return maps[min(maps, key=lambda mean: abs(mean - frame.mean()))].astype(np.float32)
