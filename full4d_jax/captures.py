@@ -12,16 +12,14 @@ there (of all pictures where it has none) or, without depth, the distance to the
 all optical axes. Then Gaussians start all over the volume that the cameras look at.
 """
 
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
-from full4d_jax.stages import Arrays, Stages, open_folder
+from full4d_jax.stages import UNREADABLE, Arrays, Stages, open_folder
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import centers, check_cameras, relative_to, rescale
 
@@ -34,6 +32,35 @@ def read_capture(path: Path) -> Arrays:
 
     Raises:
       InputError: naming the field that is missing, impossible, or does not fit the others.
+    """
+    arrays = load_capture(path)
+    frames, poses = arrays["frames"], arrays["world_to_camera"]
+    poses = relative_to(poses.astype(np.float64), poses[0, 0].astype(np.float64))
+    if "depth" in arrays:
+        depth = arrays["depth"]
+        depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
+        _require(path, "depth", depth, bool((depth > 0).any()), "some depth > 0")
+        first = depth[0, 0][depth[0, 0] > 0]
+        unit = float(np.median(first if first.size else depth[depth > 0]))
+    else:
+        middle = nearest_to_axes(poses[:, 0])
+        if middle is None:
+            found = "none, and the cameras do not look at one place"
+            raise InputError("capture", f"{path}, depth", found, "an array depth", FORMAT)
+        depth, unit = random_depth(poses, frames.shape[:4], middle), float(np.linalg.norm(middle))
+    return {
+        "frames": frames,
+        "intrinsics": arrays["intrinsics"].astype(np.float32),
+        "world_to_camera": rescale(poses, unit).astype(np.float32),
+        "depth": (depth / unit).astype(np.float32),
+    }
+
+
+def load_capture(path: Path) -> Arrays:
+    """The arrays of a capture in its own world and unit; world_to_camera is (v t 4 4).
+
+    Raises:
+      InputError: as `read_capture`.
     """
     arrays = _load(path)
     frames, poses = arrays["frames"], arrays["world_to_camera"]
@@ -51,27 +78,10 @@ def read_capture(path: Path) -> Arrays:
         field, _, rest = str(error).partition(": found ")
         found, _, expected = rest.rpartition(", expected ")
         raise InputError("capture", f"{path}, {field}", found, expected, FORMAT) from None
-
-    poses = relative_to(poses.astype(np.float64), poses[0, 0].astype(np.float64))
     if "depth" in arrays:
         depth = arrays["depth"]
         _require(path, "depth", depth, depth.shape == (v, t, h, w), f"({v} {t} {h} {w})")
-        depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
-        _require(path, "depth", depth, bool((depth > 0).any()), "some depth > 0")
-        first = depth[0, 0][depth[0, 0] > 0]
-        unit = float(np.median(first if first.size else depth[depth > 0]))
-    else:
-        middle = nearest_to_axes(poses[:, 0])
-        if middle is None:
-            found = "none, and the cameras do not look at one place"
-            raise InputError("capture", f"{path}, depth", found, "an array depth", FORMAT)
-        depth, unit = random_depth(poses, frames.shape[:4], middle), float(np.linalg.norm(middle))
-    return {
-        "frames": frames,
-        "intrinsics": arrays["intrinsics"].astype(np.float32),
-        "world_to_camera": rescale(poses, unit).astype(np.float32),
-        "depth": (depth / unit).astype(np.float32),
-    }
+    return arrays | {"world_to_camera": poses}
 
 
 def take_capture(stages: Stages, path: Path) -> None:
@@ -122,7 +132,7 @@ def _load(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError, BadZipFile, TypeError, AttributeError, zlib.error):
+    except UNREADABLE:
         raise InputError("capture", path, "another kind of file", "an .npz file", FORMAT) from None
     for name in ("frames", "intrinsics", "world_to_camera"):
         if name not in arrays:

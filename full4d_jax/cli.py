@@ -143,9 +143,9 @@ def _flags(bind: Callable[..., Any]) -> list[str]:
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The public functions that a verb's module itself defines."""
+    """The public functions that a verb's module itself defines; `import_` is called import."""
     return {
-        name: value
+        name.rstrip("_"): value
         for name, value in vars(module).items()
         if inspect.isfunction(value)
         and value.__module__ == module.__name__

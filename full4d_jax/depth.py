@@ -27,6 +27,7 @@ from full4d_jax.depth_config import DepthNetConfig
 from full4d_jax.errors import InputError
 from full4d_jax.models.depth_net import MULTIPLE, Params, init_params, log_depth
 from full4d_jax.models.weights import load_params
+from full4d_jax.stages import UNREADABLE
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "depth.safetensors"
 SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surface
@@ -143,7 +144,7 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
         loaded = np.load(path, allow_pickle=False)
         depth = loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
         depth = np.asarray(depth, np.float32)
-    except (ValueError, OSError, EOFError, IndexError) as error:
+    except UNREADABLE as error:
         do = "save it with numpy.save(path, depth)"
         raise refuse(error, "an array of numbers saved by numpy", do) from None
     depth = np.broadcast_to(depth, (t, *depth.shape)) if depth.ndim == 2 else depth

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -23,6 +24,20 @@ from full4d_jax.errors import InputError
 from full4d_jax.progress import duration
 
 Arrays = dict[str, ndarray]
+# What numpy and zipfile raise for files that are damaged.
+UNREADABLE = (
+    *(
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        SyntaxError,
+        OverflowError,
+    ),
+    *(BadZipFile, NotImplementedError, MemoryError, TokenError, zlib.error),
+)
 FORMAT = 2  # of what stages save; raise it when one computes something else from the same inputs
 
 
@@ -132,7 +147,7 @@ def read_arrays(path: Path) -> Arrays:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             return dict(saved)
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error):
+    except UNREADABLE:
         return {}
 
 

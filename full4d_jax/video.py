@@ -5,7 +5,6 @@ by their own timestamps, turned upright, cropped at the centre to the wanted sha
 area averaging. What was done is said in `Video.note`.
 """
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
+from input_pipeline.video_files import decode
 
 DEFAULT_FPS = 6.0  # steps of 1/6 s: in the middle of what the shipped prior was trained on
 TRACKING_WIDTH = 320  # pixels across, enough to see the camera move
@@ -73,7 +73,7 @@ def read_video(
     gray: list[np.ndarray] = []
     size, damage = (1, 1), ""
     try:
-        for time, picture in _decode(path):
+        for time, picture, _ in decode(path):
             if time < start - 0.5 / (fps or DEFAULT_FPS):
                 continue
             size = picture.shape[:2]
@@ -184,24 +184,6 @@ def _check_file(path: Path) -> None:
     except FFmpegError as error:
         found = f"no readable video ({str(error).split(':')[0]}, {path.stat().st_size} bytes)"
     raise InputError("video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do)
-
-
-def _decode(path: Path) -> Iterator[tuple[float, UInt8[ndarray, "H W 3"]]]:
-    """Seconds since the first frame, and the upright sRGB picture, of every frame."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        rate = float(stream.average_rate or 25)
-        first = None
-        for index, frame in enumerate(container.decode(stream)):
-            time = frame.time if frame.time is not None else index / rate
-            first = time if first is None else first
-            shape = float(stream.sample_aspect_ratio or 1)  # pixels need not be square
-            picture = frame.reformat(
-                width=max(1, round(frame.width * shape)), format="rgb24"
-            ).to_ndarray()
-            # The flag is the counter-clockwise turn that makes the picture upright.
-            yield time - first, np.rot90(picture, round(frame.rotation / 90))
 
 
 def _gray(picture: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "r q"]:

@@ -76,6 +76,8 @@ def cover(
       The image, and the intrinsics of its new pixels.
     """
     rows, columns = image.shape[:2]
+    if (rows, columns) == (height, width):
+        return image, intrinsics
     scale = max(height / rows, width / columns)
     size = max(round(rows * scale), height), max(round(columns * scale), width)
     averaging = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -115,8 +117,7 @@ def decode_jpeg(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: if the file is no readable picture.
     """
-    bgr = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
-    return cv2.cvtColor(_readable(bgr, file), cv2.COLOR_BGR2RGB)
+    return _decoded(file, cv2.IMREAD_COLOR_RGB)
 
 
 def encode_depth(depth: Float[np.ndarray, "h w"]) -> bytes:
@@ -128,13 +129,20 @@ def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
     """z-depth of a PNG file of float16 bits.
 
     Raises:
-      ValueError: if the file is no readable picture.
+      ValueError: if the file is no readable picture of 16-bit grey levels.
     """
-    bits = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
-    return _readable(bits, file).view(np.float16).astype(np.float32)
+    bits = _decoded(file, cv2.IMREAD_UNCHANGED)
+    if bits.ndim != 2 or bits.dtype != np.uint16:
+        found = f"a picture of {bits.dtype} {bits.shape}"
+        raise ValueError(f"found {found}, expected 16-bit grey levels")
+    return bits.view(np.float16).astype(np.float32)
 
 
-def _readable(picture: np.ndarray | None, file: bytes) -> np.ndarray:
+def _decoded(file: bytes, how: int) -> np.ndarray:
+    try:
+        picture = cv2.imdecode(np.frombuffer(file, np.uint8), how)
+    except cv2.error:  # nothing at all, or a size that no memory holds
+        picture = None
     if picture is None:
         raise ValueError(f"found {len(file)} bytes that do not decode, expected a whole picture")
     return picture

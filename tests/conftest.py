@@ -7,15 +7,21 @@ Warnings are errors; `pyproject.toml` lists the exceptions and why.
 """
 
 import os
+import sys
+from fractions import Fraction
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
 
+import av
+import cv2
 import jax
+import numpy as np
 import pytest
 
 MOST_MAPS = 25_000
 REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY / "tests"))  # for `textured_room`
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
@@ -41,3 +47,47 @@ def shared_data() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data: {folder / 'data'} is not a folder (set FULL4D_DATA)")
     return folder
+
+
+@pytest.fixture
+def write_film():
+    """A function that writes a film: `times` in hundredths of a second; frame i is 20 i bright.
+
+    The upper left quarter of every frame is white.
+    """
+
+    def write(path, times, *, rotation=0, pix_fmt="yuv420p", codec="libx264", size=(48, 64)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=Fraction(25))
+            assert isinstance(stream, av.VideoStream)
+            stream.height, stream.width = size
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.time_base = Fraction(1, 100)
+            if rotation:
+                stream.set_display_rotation(rotation)
+            for number, time in enumerate(times):
+                picture = np.full((*size, 3), (20 * number) % 240, np.uint8)
+                picture[: size[0] // 2, : size[1] // 2] = 250
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = time, Fraction(1, 100)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_pictures():
+    """A function that writes smooth pictures of `size` (rows, columns) under these paths."""
+
+    def write(paths, *, size=(24, 32)):
+        y, x = np.mgrid[: size[0], : size[1]] / size[1]
+        for number, path in enumerate(paths):
+            waves = [np.sin(3 * x + number), np.cos(2 * y + number), np.sin(2 * x + 3 * y)]
+            picture = np.round(127.5 + 100 * np.stack(waves, -1)).astype(np.uint8)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+
+    return write

@@ -1,4 +1,4 @@
-"""Scenes and weights from one file format into another."""
+"""Scenes, weights and cameras from one file format into another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,6 +81,31 @@ def codec(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
     save_codec(target, name, weights)
     size = target.stat().st_size
     print(f"{target}: {name}, {size / 1e6:.2f} MB; next: --model.codec {name} --codec_weights ...")
+
+
+def cameras(
+    source: tyro.conf.Positional[Path],
+    target: tyro.conf.Positional[Path],
+    *,
+    before: Annotated[str, tyro.conf.arg(name="from")],
+    after: Annotated[str, tyro.conf.arg(name="to")],
+) -> None:
+    """Write camera poses in another convention.
+
+    Conventions: opencv (world to camera, x right, y down, z forward; also colmap, panoptic),
+    opencv_c2w, opengl (camera to world, y up, z backward; also blender, nerfstudio, dnerf),
+    opengl_w2c, llff, pytorch3d, unreal.
+
+    Args:
+      source: an .npy of (... 4 4) or (... 3 4), or a .json with cameras[] or frames[].
+      target: the .npy or .json to write.
+      before: the convention of the source.
+      after: the convention to write.
+    """
+    from full4d_jax.camera_files import convert_cameras
+
+    count = convert_cameras(source, target, before, after)
+    print(f"{target}: {count} poses, {after} from {before}")
 
 
 def wan(

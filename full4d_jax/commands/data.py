@@ -1,12 +1,13 @@
-"""Look at the scenes that models are trained on."""
+"""Make datasets, check them, and look at the scenes that models are trained on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import tyro
 
 from full4d_jax import pictures
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.stages import open_folder
 from input_pipeline import cameras
 
@@ -49,6 +50,155 @@ def show(
     print("next: full4d run --out out/demo    (one clip to a 4D scene)")
 
 
+def import_(
+    path: tyro.conf.Positional[Path],
+    *,
+    out: Path,
+    layout: str | None = None,
+    fps: float | None = None,
+    license: str = "",
+    frames: int | None = None,
+    stride: int = 1,
+    size: int | None = None,
+    depth: str | None = None,
+    jobs: int = 1,
+) -> None:
+    """Make a dataset of a calibrated multi-view capture, or of a folder of captures.
+
+    The layout is found by itself: COLMAP, nerfstudio, D-NeRF, LLFF, Panoptic, DyCheck,
+    MultiCamVideo, COLMAP per instant, Pose2Sim, or cameras.json (docs/data.md).
+
+    Args:
+      path: the folder of the capture.
+      out: the folder of the dataset, which must not be there yet.
+      layout: where several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
+        pose2sim, cameras_json or colmap.
+      fps: frames a second of pictures whose files do not say.
+      license: of the pictures, as an SPDX identifier or in words.
+      frames: instants of a clip; left out 81, or all of a shorter capture.
+      stride: take every n-th instant.
+      size: pixels of the shorter side of stored frames; left out, they keep their size.
+      depth: estimate it in views that have none: ours, or an .onnx, .tflite or .safetensors file.
+      jobs: processes that decode and encode.
+    """
+    from full4d_jax.importing import Cut, import_folder
+
+    cut = Cut(frames, stride, size)
+    import_folder(
+        path, out, layout=layout, fps=fps, license=license, cut=cut, jobs=jobs, depth=depth
+    )
+
+
+def procedural(
+    *,
+    out: Path,
+    scenes: int = 64,
+    first: int = 0,
+    views: int = 4,
+    frames: int = 4,
+    height: int = 64,
+    width: int = 64,
+    all_depth: bool = False,
+    test: float = 0.0,
+    shards: int = 0,
+    jobs: int = 1,
+    shard: str = "0/1",
+) -> None:
+    """Render procedural scenes into a dataset; the same command goes on where it was stopped.
+
+    Args:
+      out: folder of the dataset.
+      scenes: how many, one clip each.
+      first: index of the first; models that are trained without records use 0 to 2**30 - 1,
+        evaluation what comes after.
+      views: cameras per scene; view 0 is the source.
+      frames: instants per scene.
+      height: of a frame in pixels.
+      width: of a frame in pixels.
+      all_depth: write the depth of all views, not of the source only.
+      test: share of the scenes that go to the split `test`.
+      shards: about how many files; 0 is what makes them 256 MiB each.
+      jobs: processes that render; on a GPU 1.
+      shard: i/n writes every n-th file from the i-th on; n such commands, on any machines that see
+        the folder, make the dataset.
+    """
+    counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
+    _check_counts(first, counts | {"jobs": jobs})
+    part = _part(shard)
+    if not 0 <= test < 1:
+        raise InputError("option", "--test", test, "a share from 0 to below 1", "change it")
+    folder = open_folder(out)
+    from full4d_jax.progress import Progress
+    from input_pipeline.dataset import write_dataset
+    from input_pipeline.procedural_clips import ProceduralClips
+
+    clips = ProceduralClips(first, scenes, views, frames, height, width, all_depth)
+    with Progress("scenes", scenes) as report:
+        try:
+            left = write_dataset(
+                folder,
+                clips,
+                name="procedural",
+                splits={"train": 1 - test} | ({"test": test} if test else {}),
+                shards=shards or None,
+                jobs=jobs,
+                part=part,
+                about=f"Procedural scenes {first} to {first + scenes - 1}, rendered by full4d_jax.",
+                report=report,
+            )
+        except ValueError as error:
+            raise as_input_error("dataset", error, "choose another --out or option") from error
+    if left:
+        print(f"{out}: {left} files of other parts are missing still")
+    else:
+        print(f"{out}: {out / 'README.md'} says what is in it")
+        print(f"next: full4d train CONFIG --data.records {out}")
+
+
+def check(
+    dataset: tyro.conf.Positional[Path],
+    *,
+    out: Path = Path("out/check"),
+    split: str = "train",
+    clips: int = 4,
+    instants: int = 2,
+) -> None:
+    """Look for what is wrong with a dataset: cameras, clocks, light, repeated and damaged pictures.
+
+    Ends with exit code 2 where there is a problem.
+
+    Args:
+      dataset: the folder of a dataset.
+      out: a folder for the report, check.json, and a page for each clip, clip-00000.png.
+      split: which part of the dataset.
+      clips: how many clips, evenly spaced; 0 takes all.
+      instants: of each clip, at which cameras are compared with pictures.
+    """
+    from full4d_jax.dataset_check import check_dataset
+
+    check_dataset(dataset, out, split=split, clips=clips, instants=instants)
+
+
+def depth(
+    capture: tyro.conf.Positional[Path],
+    *,
+    out: Path = Path("out/capture_with_depth.npz"),
+    estimator: str = "ours",
+) -> None:
+    """Estimate the depth of a capture that has none, in the units of its cameras.
+
+    Scale and shift of each view come from points that it shares with others.
+
+    Args:
+      capture: an .npz file, see full4d_jax/captures.py.
+      out: the .npz file to write, the same with depth; a picture is put beside.
+      estimator: ours, or a network as .onnx (Depth Anything), .tflite (PyDNet) or .safetensors.
+    """
+    from full4d_jax.capture_depth import estimate_capture_depth
+
+    estimate_capture_depth(capture, estimator, out)
+
+
 def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
     """The labelled pictures of one scene."""
     frames, depth, intrinsics, world_to_camera, timestamps = (np.asarray(field) for field in clip)
@@ -73,6 +223,15 @@ def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
 
 def _check(out: Path, first: int, counts: dict[str, int]) -> None:
     """Refuse what cannot be drawn or written, before anything is computed."""
+    _check_counts(first, counts)
+    if out.suffix != ".png":
+        raise InputError("output", out, f"ending {out.suffix!r}", ".png", "rename --out")
+    if out.is_dir():
+        raise InputError("output", out, "a folder", "a file that can be written", "rename --out")
+    open_folder(out.parent)
+
+
+def _check_counts(first: int, counts: dict[str, int]) -> None:
     for name, count in counts.items():
         if count < 1:
             raise InputError("option", f"--{name}", count, "at least 1", f"choose another --{name}")
@@ -80,8 +239,12 @@ def _check(out: Path, first: int, counts: dict[str, int]) -> None:
     if first < 0 or last >= 2**31:
         found = f"scenes {first} to {last}"
         raise InputError("option", "--first", found, "0 to 2**31 - 1", "choose another --first")
-    if out.suffix != ".png":
-        raise InputError("output", out, f"ending {out.suffix!r}", ".png", "rename --out")
-    if out.is_dir():
-        raise InputError("output", out, "a folder", "a file that can be written", "rename --out")
-    open_folder(out.parent)
+
+
+def _part(shard: str) -> tuple[int, int]:
+    """The numbers of i/n."""
+    index, slash, count = shard.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        expected = "i/n with i from 0 to n - 1, such as 0/4"
+        raise InputError("option", "--shard", repr(shard), expected, "change it")
+    return int(index), int(count)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from full4d_jax.errors import InputError
 from full4d_jax.models.weights import require_float
+from full4d_jax.stages import UNREADABLE
 
 KINDS = {
     "FloatStorage": np.dtype(np.float32),
@@ -34,7 +35,7 @@ def read_tensors(path: Path) -> dict[str, ndarray]:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise InputError("weights", path, found, "a .safetensors or .pth file", "check the path")
-    if zipfile.is_zipfile(path):
+    if _is_archive(path):
         return _read_pth(path)
     try:
         with safe_open(path, framework="numpy") as file:
@@ -47,6 +48,13 @@ def read_tensors(path: Path) -> dict[str, ndarray]:
         raise InputError("weights", path, error, expected, do) from None
 
 
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except UNREADABLE:  # an archive, but a damaged one
+        return True
+
+
 def _read_pth(path: Path) -> dict[str, ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -54,7 +62,7 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
             root = next(name for name in names if name.endswith("/data.pkl"))[: -len("data.pkl")]
             with archive.open(f"{root}data.pkl") as file:
                 content = _Unpickler(file, archive, root).load()
-    except (pickle.UnpicklingError, zipfile.BadZipFile, StopIteration, KeyError) as error:
+    except (*UNREADABLE, pickle.UnpicklingError, StopIteration) as error:
         found, do = f"{type(error).__name__}: {error}", "save it again with torch.save(state_dict)"
         raise InputError("weights", path, found, "a dictionary of tensors", do) from None
     if not (isinstance(content, dict) and all(isinstance(x, ndarray) for x in content.values())):

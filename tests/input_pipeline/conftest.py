@@ -1,47 +1,16 @@
-"""A valid record with pictures made by formula."""
+"""A valid record, and lets the tests here, and the processes they start, import `formula_clips`."""
 
-import numpy as np
+import sys
+from pathlib import Path
+
 import pytest
 
-from input_pipeline import Example, cameras, transforms
-from input_pipeline.schema import VERSION
-
-HEIGHT, WIDTH = 24, 32
-
-
-def smooth_frame(view: int, time: int) -> np.ndarray:
-    """A picture without sharp edges, so that JPEG keeps it to a few grey levels."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH] / WIDTH
-    channels = [np.sin(3 * x + view), np.cos(2 * y + time), np.sin(2 * x + 3 * y)]
-    return np.round(127.5 + 100 * np.stack(channels, -1)).astype(np.uint8)
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
 def make_example():
     """A function of the number that tells records apart."""
-
-    def make(number: int = 0, *, v: int = 3, t: int = 2) -> Example:
-        frames, depth = np.empty((v, t), object), np.empty((v, t), object)
-        for i, j in np.ndindex(v, t):
-            frames[i, j] = transforms.encode_jpeg(smooth_frame(number + i, j))
-            depth[i, j] = transforms.encode_depth(np.full((HEIGHT, WIDTH), 2.0 + i)) if i else b""
-        azimuth = np.linspace(-20, 20, v)[:, None] * np.ones(t)
-        poses = cameras.orbit(azimuth, np.zeros((v, t)), 2.0)
-        return Example(
-            version=VERSION,
-            scene_id=f"scene-{number}",
-            fps=10.0,
-            timestamps=np.tile(np.arange(t, dtype=np.float32) / 10, (v, 1)),
-            frames=frames,
-            intrinsics=np.stack([cameras.intrinsics_from_fov(60, HEIGHT, WIDTH)] * v).astype("f4"),
-            world_to_camera=poses.astype(np.float32),
-            distortion=np.zeros((v, 8), np.float32),
-            depth16=depth,
-            latents=np.zeros((v, 0, 0, 0, 0), np.float16),
-            caption="",
-            unit=0.0,
-            source="made by formula",
-            license="Apache-2.0",
-        )
+    from formula_clips import make
 
     return make

@@ -1,0 +1,92 @@
+"""Estimated depth for a capture that has none, in the units of its cameras."""
+
+from pathlib import Path
+
+import numpy as np
+
+from full4d_jax.captures import load_capture
+from full4d_jax.depth_estimators import load_estimator
+from full4d_jax.errors import InputError
+from full4d_jax.pictures import color_depth, contact_sheet, save_picture
+from full4d_jax.progress import Progress
+from full4d_jax.stages import Arrays, open_folder, save_arrays
+from input_pipeline.depth_alignment import ENOUGH, estimate_depth
+from input_pipeline.schema import VERSION, Example
+from input_pipeline.transforms import encode_jpeg
+
+SHOWN = 4  # instants on the picture
+
+
+def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> None:
+    """Write `out`, the capture with depth, and a picture of it beside; say how well it fits.
+
+    Raises:
+      InputError: an unusable name, capture or estimator, depth that is there already, or views that
+        share too little for the scale of their depth.
+    """
+    if out.suffix != ".npz" or out.is_dir():
+        raise InputError("output", out, f"ending {out.suffix!r}", "a file X.npz", "rename --out")
+    arrays = load_capture(capture)
+    if "depth" in arrays:
+        do = "use it as it is, or leave depth out of the file"
+        raise InputError("capture", f"{capture}, depth", "depth", "none", do)
+    example, estimate = to_example(arrays, capture.name), load_estimator(estimator)
+    open_folder(out.parent)
+    try:
+        with Progress("depth", example.frames.size) as report:
+            found = estimate_depth(example, estimate, report)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        said, _, expected = str(error).partition(": found ")[2].partition(", expected ")
+        where = str(error).partition(": depth")[0]
+        do = (
+            f"it needs {ENOUGH} points that two views share, and an estimator that follows them: "
+            "give measured depth, views nearer to each other, or another --estimator"
+        )
+        raise InputError("depth", where, said, expected, do) from None
+    depth = np.stack([found[view][0] for view in range(len(example.frames))])
+    save_arrays(out, arrays | {"depth": depth})
+    _draw(out.with_suffix(".png"), arrays["frames"], depth)
+    for view, (_, line) in found.items():
+        print(
+            f"view {view}: {line.share:.0%} of {line.matches} matches agree, "
+            f"median error {line.error:.1%} of their depth"
+        )
+    print(f"depth: {out}, picture: {out.with_suffix('.png')}")
+    print(f"next: full4d lift --capture {out} --out out/lifted")
+
+
+def to_example(arrays: Arrays, name: str) -> Example:
+    """A capture as a record of one clip without depth, a second between its frames."""
+    frames = arrays["frames"]
+    v, t = frames.shape[:2]
+    files, nothing = np.empty((v, t), object), np.full((v, t), b"", object)
+    for i, j in np.ndindex(v, t):
+        files[i, j] = encode_jpeg(frames[i, j])
+    return Example(
+        version=VERSION,
+        scene_id=name,
+        fps=1.0,
+        timestamps=np.tile(np.arange(t, dtype=np.float32), (v, 1)),
+        frames=files,
+        intrinsics=arrays["intrinsics"].astype(np.float32),
+        world_to_camera=arrays["world_to_camera"].astype(np.float32),
+        distortion=np.zeros((v, 8), np.float32),
+        depth16=nothing,
+        latents=np.zeros((v, 0, 0, 0, 0), np.float16),
+        caption="",
+        unit=0.0,
+        source=name,
+        license="",
+    )
+
+
+def _draw(path: Path, frames: np.ndarray, depth: np.ndarray) -> None:
+    """Frames and depth of every view, at some instants."""
+    v, t = depth.shape[:2]
+    shown = sorted({int(i) for i in np.linspace(0, t - 1, min(t, SHOWN))})
+    rows = [row for i in range(v) for row in (frames[i, shown], color_depth(depth[i, shown]))]
+    names = [name for i in range(v) for name in (f"view {i}", "depth")]
+    sheet = contact_sheet(np.stack(rows), rows=names, columns=[f"frame {j}" for j in shown])
+    save_picture(path, sheet)

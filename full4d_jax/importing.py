@@ -1,0 +1,183 @@
+"""A capture on disk becomes a dataset: `full4d data import`."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from full4d_jax import pictures
+from full4d_jax.captures import nearest_to_axes
+from full4d_jax.depth_estimators import load_estimator
+from full4d_jax.errors import InputError
+from full4d_jax.progress import Progress, duration
+from full4d_jax.stages import open_folder
+from input_pipeline import transforms
+from input_pipeline.cameras import centers, relative_to, rescale
+from input_pipeline.capture import Capture
+from input_pipeline.clips import Clips
+from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.depth_alignment import WithDepth
+from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures
+from input_pipeline.schema import Example
+
+PREVIEW = "preview.png"
+ROWS, COLUMNS = 8, 4  # of views and instants in the preview
+MOST_SCENES = 5  # described in words
+DO = "see docs/data.md"
+
+
+class Cut(NamedTuple):
+    """How clips are cut from a capture; see `Clips`."""
+
+    frames: int | None = None
+    stride: int = 1
+    size: int | None = None
+
+
+def import_folder(
+    path: Path,
+    out: Path,
+    *,
+    layout: str | None,
+    fps: float | None,
+    license: str,
+    cut: Cut,
+    jobs: int,
+    depth: str | None = None,
+) -> None:
+    """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
+
+    Raises:
+      InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
+    """
+    _check(path, out, layout, fps, cut, jobs)
+    if depth and jobs > 1:
+        raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
+    estimate = load_estimator(depth) if depth else None
+    try:
+        captures = _read(path, layout, fps)
+        if license:
+            captures = [capture._replace(license=license) for capture in captures]
+        clips = Clips(captures, **cut._asdict())
+    except ValueError as error:
+        raise refusal(error) from None
+    if clips.left_out:
+        print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
+    open_folder(out.parent)
+    partial = out.with_name(f".{out.name}.partial")
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
+    # Of another cut or rate an interrupted import must not go on.
+    about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
+    filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
+    about += f", depth by {depth}" * bool(depth)
+    try:
+        with Progress("import", len(clips), every=5) as report:
+            write_dataset(
+                partial, filled, name=name or "capture", jobs=jobs, about=about, report=report
+            )
+        pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
+    except ValueError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise refusal(error) from None
+    partial.replace(out)
+    print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
+    print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
+    print(f"next: full4d data check {out}")
+
+
+def refusal(error: ValueError) -> InputError:
+    """`FIELD: found X, expected Y` as an InputError."""
+    where, _, rest = str(error).partition(": found ")
+    found, _, expected = rest.rpartition(", expected ")
+    return InputError("capture", where, found or rest, expected, DO)
+
+
+def preview(clip: Example) -> np.ndarray:
+    """Frames of some views and instants, and the cameras from above and from the side."""
+    v, t = clip.frames.shape
+    rows = np.unique(np.linspace(0, v - 1, min(v, ROWS)).round().astype(int))
+    columns = np.unique(np.linspace(0, t - 1, min(t, COLUMNS)).round().astype(int))
+    first = transforms.decode_jpeg(clip.frames.item(0, 0))
+    h, w = first.shape[:2]
+    shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
+    for i, j in np.ndindex(len(rows), len(columns)):
+        frame = transforms.decode_jpeg(clip.frames.item(rows[i], columns[j]))
+        shown[i, j] = transforms.cover(frame, clip.intrinsics[rows[i]], h, w)[0]
+    poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
+    middle = nearest_to_axes(poses[:, 0]) if v > 1 else None
+    spread = np.linalg.norm(centers(poses), axis=-1).max()
+    unit = float(np.linalg.norm(middle)) if middle is not None else spread or 1.0
+    around = pictures.frustums(clip.intrinsics, rescale(poses, unit), height=h, width=w)
+    return pictures.contact_sheet(
+        shown,
+        rows=[f"view {row}" for row in rows],
+        columns=[f"{clip.timestamps[0, column]:.2f} s" for column in columns],
+        title=f"{clip.scene_id}: {v} views of {t} frames",
+        aside=around,
+    )
+
+
+def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
+    """All captures, and what was found in words."""
+    if layout:
+        fits, why = LAYOUTS[layout].matches(path)
+        if not fits:
+            raise ValueError(f"{path}: found {why}, expected {LAYOUTS[layout].NEEDS}")
+        scenes = [(path, layout, why, [])]
+    else:
+        scenes = find_scenes(path)
+    captures = []
+    for number, (folder, name, why, others) in enumerate(scenes):
+        read = read_captures(folder, name, fps)
+        captures += read
+        if number >= MOST_SCENES:
+            continue
+        print(f"{folder}: {name}, since {why}")
+        if others:
+            print(f"  also fits: {', '.join(others)}; choose by --layout")
+        for capture in read:
+            _describe(capture)
+    if len(scenes) > MOST_SCENES:
+        print(f"and {len(scenes) - MOST_SCENES} more folders")
+    return captures
+
+
+def _describe(capture: Capture) -> None:
+    counts = sorted({len(view.timestamps) for view in capture.views})
+    span = max(view.timestamps[-1] for view in capture.views)
+    span -= min(view.timestamps[0] for view in capture.views)
+    extras = [kind for kind in ("depth", "masks") if any(getattr(v, kind) for v in capture.views)]
+    frames = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    unit = f"{capture.unit:g} m" if capture.unit else "unknown"
+    line = f"  {capture.scene_id}: {len(capture.views)} views of {frames} frames"
+    line += f", {duration(span)}, world unit {unit}"
+    print(line + f", with {' and '.join(extras)}" * bool(extras))
+    for note in filter(None, capture.note.split("; ")):
+        print(f"  note: {note}")
+
+
+def _check(
+    path: Path, out: Path, layout: str | None, fps: float | None, cut: Cut, jobs: int
+) -> None:
+    do = "give the folder of the capture"
+    if not path.is_dir():
+        found = "a file" if path.exists() else "no such folder"
+        raise InputError("capture", path, found, "a folder", do)
+    if out.exists():
+        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
+    if layout is not None and layout not in LAYOUTS:
+        known = ", ".join(LAYOUTS)
+        raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
+    limits: Sequence[tuple[str, float | None, float, float]] = (
+        ("--frames", cut.frames, 1, 100_000),
+        ("--stride", cut.stride, 1, 100_000),
+        ("--size", cut.size, 8, 16_384),
+        ("--fps", fps, 1e-3, 100_000),
+        ("--jobs", jobs, 1, 1024),
+    )
+    for name, value, low, high in limits:
+        if value is not None and not low <= value <= high:
+            do = "give a value in that range"
+            raise InputError("option", name, value, f"{low} to {high}", do)

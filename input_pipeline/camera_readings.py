@@ -1,0 +1,140 @@
+"""Which convention cameras were written in, told by matches between their pictures.
+
+The cameras as they are stored are compared with what they would be if their file had meant
+something else: the inverse matrices, other axes of the cameras, rotations by columns, positions in
+the place of translations. A reading is believed where many more matches than by chance lie on its
+epipolar lines, in front of both cameras. What moves the whole world, such as another axis for up,
+changes no picture and cannot be seen, nor need it be.
+"""
+
+from collections.abc import Sequence
+from itertools import permutations, product
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from input_pipeline import cameras
+from input_pipeline.matches import Matches, epipolar_distances
+
+ENOUGH = 12  # matches that agree with a reading
+ABOVE_CHANCE = 4  # times as many as when the matches are shuffled
+BETTER = 2  # times as many as agree with the stored cameras
+COMPLETE = 0.8  # of verified matches, else some single camera is wrong and not the convention
+STORED = "as stored"
+KNOWN_AXES: dict[tuple[int, ...], str] = {
+    (1, 0, 0, 0, 1, 0, 0, 0, 1): "",
+    (1, 0, 0, 0, -1, 0, 0, 0, -1): "camera axes are OpenGL's (x right, y up, z backward)",
+    (0, 1, 0, 1, 0, 0, 0, 0, -1): "camera axes are LLFF's (x down, y right, z backward)",
+}
+
+
+class Reading(NamedTuple):
+    """The cameras as one convention has them."""
+
+    name: str
+    world_to_camera: Float[np.ndarray, "v t 4 4"]
+
+
+class Agreement(NamedTuple):
+    """How many matches agree with each reading; the first is `STORED`."""
+
+    names: list[str]
+    near: Int[np.ndarray, " r"]
+    """Matches near their epipolar lines and before the cameras."""
+    chance: Int[np.ndarray, " r"]
+    """The same after the matches were shuffled."""
+    count: int
+    """All matches."""
+    verified: int
+    """Those that agree with one another whatever the cameras say."""
+
+
+def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
+    """What stored matrices may have been meant as, the likeliest first."""
+    poses = world_to_camera.astype(np.float64)
+    rotation, shift = poses[..., :3, :3], poses[..., :3, 3:]
+    transposed = np.swapaxes(rotation, -1, -2)
+    moved = -rotation @ shift
+    forms = {
+        "": poses,
+        "matrices are camera_to_world: invert them": cameras.invert(poses),
+        "rotations are transposed": _joined(transposed, shift),
+        "translations are positions of cameras": _joined(rotation, moved),
+    }
+    mirrored = np.linalg.det(rotation[0, 0]) < 0
+    found = [Reading(STORED, poses)]
+    for form, matrices in forms.items():
+        for axes in _signed_permutations(-1 if mirrored else 1):
+            name = "; ".join(part for part in (form, _axes_name(axes)) if part)
+            if name:
+                found.append(Reading(name, _four(axes) @ matrices))
+    return sorted(found, key=lambda reading: (reading.name != STORED, len(reading.name)))
+
+
+def agreement(
+    matches: Sequence[Matches],
+    intrinsics: Float[np.ndarray, "v 3 3"],
+    candidates: Sequence[Reading],
+    pixels: float,
+) -> Agreement:
+    """Count the matches within `pixels` of the epipolar lines of every reading."""
+    near, chance = np.zeros((2, len(candidates)), int)
+    poses = np.stack([reading.world_to_camera for reading in candidates])
+    rng = np.random.default_rng(0)
+    for match in matches:
+        pair = [match.first, match.second]
+        both = poses[:, pair, match.instant]
+        shuffled = np.stack([match.points[:, 0], rng.permutation(match.points[:, 1])], 1)
+        for number, points in ((near, match.points), (chance, shuffled)):
+            number += (epipolar_distances(points, intrinsics[pair], both) < pixels).sum(-1)
+    names = [reading.name for reading in candidates]
+    count = sum(len(match.points) for match in matches)
+    verified = sum(len(match.verified) for match in matches)
+    return Agreement(names, near, chance, count, verified)
+
+
+def supported(found: Agreement) -> bool:
+    """Whether the pictures speak for the stored cameras."""
+    return bool(_believable(found)[0])
+
+
+def better_reading(found: Agreement) -> str:
+    """The reading that agrees with far more matches than the stored cameras do, or ""."""
+    best = int(np.where(_believable(found), found.near, -1).argmax())
+    least = max(BETTER * found.near[0], COMPLETE * found.verified)
+    clear = _believable(found)[best] and found.near[best] >= least
+    return found.names[best] if best and clear else ""
+
+
+def _believable(found: Agreement) -> np.ndarray:
+    return (found.near >= ENOUGH) & (found.near >= ABOVE_CHANCE * found.chance)
+
+
+def _signed_permutations(determinant: int) -> list[Float[np.ndarray, "3 3"]]:
+    """The 24 rotations, or mirrored rotations, that map axes to axes."""
+    signed = [
+        np.diag(signs) @ np.eye(3)[list(order)]
+        for order in permutations(range(3))
+        for signs in product((1.0, -1.0), repeat=3)
+    ]
+    return [axes for axes in signed if np.linalg.det(axes) * determinant > 0]
+
+
+def _axes_name(axes: Float[np.ndarray, "3 3"]) -> str:
+    key = tuple(int(entry) for entry in axes.ravel())
+    if key in KNOWN_AXES:
+        return KNOWN_AXES[key]
+    words = ["+-"[int(row.sum() < 0)] + "xyz"[np.abs(row).argmax()] for row in axes]
+    return f"camera axes are permuted: right, down, forward are its {', '.join(words)}"
+
+
+def _joined(rotation: np.ndarray, shift: np.ndarray) -> Float[np.ndarray, "v t 4 4"]:
+    last = np.broadcast_to([[0.0, 0.0, 0.0, 1.0]], (*shift.shape[:-2], 1, 4))
+    return np.concatenate([np.concatenate([rotation, shift], -1), last], -2)
+
+
+def _four(axes: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4 4"]:
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes
+    return matrix

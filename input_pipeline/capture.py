@@ -1,0 +1,211 @@
+"""What an importer finds: calibrated views of one scene, still as files, on one clock.
+
+Cameras are ours already (OpenCV world-to-camera, pixel centres at +0.5, intrinsics of the stored
+frames). `clips.Clips` cuts records from captures.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from input_pipeline import cameras
+from input_pipeline.footage import VIDEOS, first_picture, picture_size
+from input_pipeline.video_files import frame_times
+
+STILL_FPS = 1.0  # of a capture of one instant, where no rate means anything
+BLACK = 16  # mean of a row that is a bar: black, and what a codec makes of it
+MOST_NAMED = 5
+
+
+class View(NamedTuple):
+    """One camera and what it filmed."""
+
+    name: str
+    files: tuple[Path, ...]
+    """One video, or one picture an instant."""
+    timestamps: Float64[np.ndarray, " t"]
+    """Seconds on the capture's common clock, increasing."""
+    intrinsics: Float64[np.ndarray, "3 3"]
+    """Pixels of the stored, upright frames, pixel centres at +0.5."""
+    distortion: Float64[np.ndarray, "8"]
+    """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6."""
+    world_to_camera: Float64[np.ndarray, "t 4 4"]
+    """Rigid, OpenCV axes."""
+    depth: tuple[Path, ...] = ()
+    """One file an instant (.npy, or a 16-bit picture), or none; z-depth, 0 where unknown."""
+    masks: tuple[Path, ...] = ()
+    """One picture an instant, or none; what is not black is kept."""
+    depth_scale: float = 1.0
+    """World units per number in the depth files."""
+
+
+class Capture(NamedTuple):
+    """Synchronized views of one scene."""
+
+    scene_id: str
+    """Captures of one scene share it."""
+    views: tuple[View, ...]
+    fps: float
+    """Nominal frames a second of the slowest view."""
+    unit: float
+    """Metres in one world unit; 0 if unknown."""
+    caption: str
+    source: str
+    license: str
+    note: str = ""
+    """What the importer had to assume, in words."""
+
+
+def make_view(
+    name: str,
+    files: Sequence[Path],
+    intrinsics: Float[np.ndarray, "3 3"],
+    world_to_camera: Float[np.ndarray, "4 4"] | Float[np.ndarray, "t 4 4"],
+    *,
+    size: tuple[int, int] | None = None,
+    distortion: Sequence[float] = (),
+    timestamps: Sequence[float] | None = None,
+    fps: float | None = None,
+    offset: float = 0.0,
+    depth: Sequence[Path] = (),
+    masks: Sequence[Path] = (),
+    depth_scale: float = 1.0,
+) -> tuple[View, str]:
+    """A checked view, and a note where its pictures are not of the calibrated size.
+
+    Args:
+      name: of the camera, for people.
+      files: one video, or one picture an instant in order.
+      intrinsics: of pictures of `size`.
+      world_to_camera: OpenCV axes; one pose, or one a frame.
+      size: rows and columns that were calibrated; None: those of the files.
+      distortion: OpenCV's coefficients, up to 8.
+      timestamps: seconds of every frame on the common clock; None: the file's own, from 0.
+      fps: of pictures without timestamps.
+      offset: seconds on the common clock at which a view without timestamps begins.
+      depth: one file an instant, or none.
+      masks: likewise.
+      depth_scale: world units per number in the depth files.
+
+    Raises:
+      ValueError: naming the camera, what was found and what was expected.
+    """
+    here = f"camera {name}"
+    video = len(files) == 1 and files[0].suffix.lower() in VIDEOS
+    missing = [file for file in (*files, *depth, *masks) if not file.is_file()]
+    _require(f"{here}, files", not missing, f"no {_names(missing)}", "them to exist")
+    _require(f"{here}, files", len(files) > 0, "none", "a video or pictures")
+    own = frame_times(files[0]) if video else np.arange(len(files)) / (fps or STILL_FPS)
+    t = len(own)
+    times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
+    _require(f"{here}, timestamps", times.shape == (t,), f"{times.size}", f"one a frame, {t}")
+    _require(f"{here}, timestamps", np.isfinite(times).all(), "NaN or infinite", "seconds")
+    back = np.flatnonzero(np.diff(times) <= 0)
+    found = f"{times[back[:1]]} s again or earlier after frame {back[:1]}"
+    _require(f"{here}, timestamps", not back.size, found, "increasing seconds")
+    for kind, list_ in (("depth", depth), ("masks", masks)):
+        counts = f"one file an instant, {t}, or none"
+        _require(f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts)
+    poses = np.asarray(world_to_camera, np.float64)
+    if poses.shape == (4, 4):
+        poses = np.broadcast_to(poses, (t, 4, 4))
+    fits = poses.shape == (t, 4, 4)
+    _require(f"{here}, world_to_camera", fits, f"shape {poses.shape}", f"(4 4) or ({t} 4 4)")
+    lens = np.asarray(intrinsics, np.float64)
+    try:
+        cameras.check_cameras(lens[None], poses[None])
+    except ValueError as error:
+        raise ValueError(f"{here}, {error}") from None
+    coefficients = np.zeros(8)
+    few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
+    _require(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
+    coefficients[: len(distortion)] = distortion
+    lens, note = fit_to_files(here, files, lens, size) if size else (lens, "")
+    view = View(
+        name=name,
+        files=tuple(files),
+        timestamps=times,
+        intrinsics=lens,
+        distortion=coefficients,
+        world_to_camera=poses,
+        depth=tuple(depth),
+        masks=tuple(masks),
+        depth_scale=depth_scale,
+    )
+    return view, note
+
+
+def make_capture(
+    scene_id: str,
+    views: Sequence[tuple[View, str]],
+    *,
+    unit: float = 0.0,
+    caption: str = "",
+    source: str = "",
+    license: str = "unknown",
+    notes: Sequence[str] = (),
+) -> Capture:
+    """A capture of views from `make_view`, with their notes joined.
+
+    Raises:
+      ValueError: no views, or two of one name.
+    """
+    names = [view.name for view, _ in views]
+    _require(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    _require(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
+    rates = [1 / np.median(np.diff(v.timestamps)) for v, _ in views if len(v.timestamps) > 1]
+    return Capture(
+        scene_id=scene_id,
+        views=tuple(view for view, _ in views),
+        fps=float(min(rates, default=STILL_FPS)),
+        unit=unit,
+        caption=caption,
+        source=source or scene_id,
+        license=license,
+        note="; ".join(note for note in (*notes, *(note for _, note in views)) if note),
+    )
+
+
+def fit_to_files(
+    here: str, files: Sequence[Path], intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int]
+) -> tuple[Float[np.ndarray, "3 3"], str]:
+    """Intrinsics of the pictures as they are, from those of pictures of `size`, and what was done.
+
+    Pictures of the same shape were resized. Of another shape they are understood only where black
+    bars show that they were resized to fit and padded around the middle, as ffmpeg does.
+
+    Raises:
+      ValueError: sizes that do not fit.
+    """
+    found = picture_size(files[0])
+    if found == size:
+        return intrinsics, ""
+    (h, w), (rows, columns) = size, found
+    said = f"calibrated at {w}x{h}, the files are {columns}x{rows}"
+    if abs(rows / h - columns / w) * max(h, w) < 1:
+        resized = cameras.resize_intrinsics(intrinsics, rows=rows / h, columns=columns / w)
+        return resized, f"{here}: {said}: intrinsics resized"
+    scale = min(rows / h, columns / w)
+    top, left = (rows - scale * h) / 2, (columns - scale * w) / 2
+    picture = first_picture(files[0]).mean(-1)
+    bar = int(top) or int(left)
+    edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(1)
+    if not bar or edges.max() > BLACK:
+        raise ValueError(f"{here}, size: found {said}, expected one size, or one shape")
+    resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
+    moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
+    return moved, f"{here}: {said} with black bars: resized by {scale:.4f} and padded"
+
+
+def _names(files: Sequence[Path]) -> str:
+    named = ", ".join(str(file) for file in files[:MOST_NAMED])
+    return named + f" and {len(files) - MOST_NAMED} more" * (len(files) > MOST_NAMED)
+
+
+def _require(field: str, holds: object, found: object, expected: object) -> None:
+    if not holds:
+        raise ValueError(f"{field}: found {found}, expected {expected}")

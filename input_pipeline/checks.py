@@ -1,0 +1,68 @@
+"""What can be wrong with a clip that is read without complaint: cameras, clocks, light, pictures.
+
+Every finding is one line, `field: found X, expected Y`. Where the pictures do not say enough about
+the cameras, that is told as a note, never as agreement.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from input_pipeline.cameras import check_cameras
+from input_pipeline.checks_cameras import (
+    Pair,
+    find_matches,
+    judge_cameras,
+    near_pixels,
+    pair_errors,
+    place_matches,
+    pooled_error,
+)
+from input_pipeline.checks_pictures import (
+    Pictures,
+    check_light,
+    check_repeats,
+    check_sizes,
+    check_times,
+    exposure,
+)
+from input_pipeline.schema import Example
+
+
+class ClipCheck(NamedTuple):
+    """What was found in one clip."""
+
+    problems: list[str]
+    notes: list[str]
+    error: float
+    """Median distance of verified matches from the cameras' epipolar lines, pixels; NaN without
+    any."""
+    pairs: list[Pair]
+    drift: float
+    """Seconds between the first view and the one that is furthest from it, at most."""
+    stops: list[float]
+    """How much lighter each view is than the median view, powers of two."""
+    points: Float[np.ndarray, "n 3"]
+    """World coordinates of verified matches, as the cameras place them."""
+
+
+def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
+    """Everything that a clip alone can tell; `pictures` as `decode_pictures` made them."""
+    timing, drift = check_times(example)
+    stops = exposure(pictures.light)
+    problems = [*pictures.damaged, *check_sizes(example, pictures.shapes)]
+    problems += [*timing, *check_light(stops), *check_repeats(example)]
+    if not (np.isfinite(example.world_to_camera).all() and np.isfinite(example.intrinsics).all()):
+        problems.append("cameras: found NaN or infinite values, expected finite ones")
+        return ClipCheck(problems, [], float("nan"), [], drift, stops, np.zeros((0, 3)))
+    matches = find_matches(example, pictures)
+    said, notes = judge_cameras(example, matches, near_pixels(pictures.shapes))
+    try:
+        check_cameras(example.intrinsics, example.world_to_camera)
+    except ValueError as error:
+        hint = "; negate one axis of the world, or swap two back" if not said else ""
+        problems.append(f"{error}{hint if 'mirrored' in str(error) else ''}")
+    pairs, points = pair_errors(example, matches), place_matches(example, matches)
+    error = pooled_error(example, matches)
+    return ClipCheck(problems + said, notes, error, pairs, drift, stops, points)

@@ -1,0 +1,128 @@
+"""Do the cameras of a clip agree with its pictures, and which convention would?"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from input_pipeline import cameras
+from input_pipeline.camera_readings import agreement, better_reading, readings, supported
+from input_pipeline.checks_pictures import Pictures
+from input_pipeline.matches import (
+    PARALLAX,
+    Matches,
+    epipolar_distances,
+    find_features,
+    match_views,
+    triangulate,
+)
+from input_pipeline.schema import Example
+
+MOST_PAIRS = 60  # of views, an instant
+PIXELS, DIAGONAL_SHARE = 1.5, 0.002  # how far matches may lie from epipolar lines, the larger
+NOTHING = np.zeros((1, 1, 3), np.uint8)  # in the place of a file that does not decode
+
+
+class Pair(NamedTuple):
+    """Two views at one instant."""
+
+    first: int
+    second: int
+    instant: int
+    matches: int
+    verified: int
+    """Matches that agree with one another, whatever the cameras say; 0 where too few do."""
+    error: float
+    """Median distance of those from the cameras' epipolar lines, pixels; NaN without any."""
+
+
+def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
+    """Matches of pairs of views at the instants that were kept."""
+    matches = []
+    for place, instant in enumerate(pictures.instants):
+        frames = [row[place] for row in pictures.frames]
+        found = [
+            find_features(NOTHING if frame is None else frame, intrinsics, distortion)
+            for frame, intrinsics, distortion in zip(
+                frames, example.intrinsics, example.distortion, strict=True
+            )
+        ]
+        matches += match_views(found, instant, MOST_PAIRS)
+    return matches
+
+
+def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
+    """How far from an epipolar line a match may lie, by the size of the largest picture."""
+    diagonals = [float(np.hypot(*size)) for sizes in shapes for size in sizes]
+    return max(PIXELS, DIAGONAL_SHARE * max(diagonals, default=0.0))
+
+
+def judge_cameras(
+    example: Example, matches: list[Matches], limit: float
+) -> tuple[list[str], list[str]]:
+    """Problems and notes; `limit` is how far from its epipolar line a match may lie, pixels."""
+    if len(example.frames) < 2:
+        return [], ["cameras cannot be judged: there is one view"]
+    found = agreement(matches, example.intrinsics, readings(example.world_to_camera), limit)
+    counts = f"{found.near[0]} of {found.count} matches ({found.chance[0]} by chance)"
+    expected = f"expected matches within {limit:.1f} pixels of their epipolar lines"
+    hint = better_reading(found)
+    if hint:
+        best = found.near[found.names.index(hint)]
+        line = f"found cameras that agree with {counts}, {expected}; {best} agree if {hint}"
+        return [f"world_to_camera: {line}"], []
+    error = pooled_error(example, matches)
+    bad = [pair for pair in pair_errors(example, matches) if pair.error > limit]
+    if bad:
+        views = Counter(view for pair in bad for view in (pair.first, pair.second))
+        worst = views.most_common(1)[0][0]
+        names = ", ".join(sorted({f"{pair.first}-{pair.second}" for pair in bad}))
+        line = (
+            f"found a median error of {error:.2g} pixels and bad pairs of views {names}, {expected}"
+            f"; no other convention agrees better: calibrate again, view {worst} first"
+        )
+        return [f"world_to_camera: {line}"], []
+    if not np.isnan(error):
+        return [], [f"cameras agree with the pictures: {counts}, median error {error:.2g} pixels"]
+    if supported(found):
+        return [], [f"cameras are borne out by {counts}, too few to measure an error"]
+    return [], [f"cameras cannot be judged: views have too little in common, {counts} agree"]
+
+
+def pooled_error(example: Example, matches: list[Matches]) -> float:
+    """Median distance of all verified matches from epipolar lines, pixels; NaN without any."""
+    pooled = np.concatenate([np.zeros(0), *(_distances(example, match) for match in matches)])
+    return float(np.median(pooled)) if pooled.size else float("nan")
+
+
+def pair_errors(example: Example, matches: list[Matches]) -> list[Pair]:
+    """What each pair of views says at each instant."""
+    pairs = []
+    for match in matches:
+        count = len(match.verified)
+        error = float(np.median(_distances(example, match))) if count else float("nan")
+        numbers = (match.first, match.second, match.instant, len(match.points), count, error)
+        pairs.append(Pair(*numbers))
+    return pairs
+
+
+def place_matches(example: Example, matches: list[Matches]) -> Float[np.ndarray, "n 3"]:
+    """World coordinates of verified matches, where the first view of each pair sees them."""
+    places = [np.zeros((0, 3))]
+    for match in matches:
+        pair = [match.first, match.second]
+        poses = example.world_to_camera[pair, match.instant].astype(np.float64)
+        depth, angle = triangulate(match.verified, example.intrinsics[pair], poses)
+        seen = (depth > 0).all(1) & (angle > PARALLAX)
+        pixels = np.concatenate([match.verified[:, 0], np.ones((len(depth), 1))], 1)
+        rays = pixels @ np.linalg.inv(example.intrinsics[match.first].astype(np.float64)).T
+        back = cameras.invert(poses[0])
+        places.append((rays * depth[:, :1])[seen] @ back[:3, :3].T + back[:3, 3])
+    return np.concatenate(places)
+
+
+def _distances(example: Example, match: Matches) -> Float[np.ndarray, " m"]:
+    pair = [match.first, match.second]
+    poses = example.world_to_camera[pair, match.instant].astype(np.float64)
+    return epipolar_distances(match.verified, example.intrinsics[pair], poses)

@@ -1,0 +1,184 @@
+"""Records cut from captures: frames aligned by time, upright, undistorted, stored as JPEG."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float64, Int
+
+from input_pipeline import cameras, transforms
+from input_pipeline.capture import Capture, View
+from input_pipeline.footage import VIDEOS, read_depth, read_picture
+from input_pipeline.schema import VERSION, Example, validate
+from input_pipeline.video_files import frame_times, read_frames
+
+FRAMES = 81  # of a clip, where the capture has as many: what video models are trained on
+ROUNDING = 1e-6  # seconds
+
+
+class Clips(Sequence[Example]):
+    """Random access to the clips of captures; element i is a pure function of i.
+
+    Args:
+      captures: what importers read.
+      frames: instants of a clip; None: `FRAMES`, or all of a shorter capture.
+      stride: take every n-th instant.
+      size: pixels of the shorter side; larger frames are reduced, None keeps them.
+
+    Raises:
+      ValueError: naming the scene whose views share no instants, or fewer than `frames`.
+    """
+
+    def __init__(
+        self,
+        captures: Sequence[Capture],
+        *,
+        frames: int | None = None,
+        stride: int = 1,
+        size: int | None = None,
+    ):
+        self.captures, self.size = list(captures), size
+        self.left_out = 0
+        self._film_times: dict[Path, Float64[np.ndarray, " n"]] = {}
+        self._cuts: list[tuple[int, Int[np.ndarray, "v t"]]] = []
+        for number, capture in enumerate(self.captures):
+            aligned = align(capture.views, f"scene {capture.scene_id}")[:, ::stride]
+            t = min(FRAMES, aligned.shape[1]) if frames is None else frames
+            if aligned.shape[1] < t:
+                found = f"{aligned.shape[1]} instants that all views share"
+                raise ValueError(f"scene {capture.scene_id}: found {found}, expected {t}")
+            starts = range(0, aligned.shape[1] - t + 1, t)
+            self._cuts += [(number, aligned[:, start : start + t]) for start in starts]
+            self.left_out += aligned.shape[1] - t * len(starts)
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    @property
+    def scene_ids(self) -> list[str]:
+        """The scene of each clip."""
+        return [self.captures[number].scene_id for number, _ in self._cuts]
+
+    def __getitem__(self, index: int) -> Example:  # type: ignore[override]
+        """Decode, undistort and encode one clip.
+
+        Raises:
+          ValueError: naming the file that is damaged.
+        """
+        number, chosen = self._cuts[index]
+        capture = self.captures[number]
+        views = capture.views
+        v, t = chosen.shape
+        times = np.stack([view.timestamps[i] for view, i in zip(views, chosen, strict=True)])
+        frames, depth = np.empty((v, t), object), np.empty((v, t), object)
+        intrinsics = np.empty((v, 3, 3), np.float32)
+        for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
+            pictures = self._pictures(view, taken)
+            frames[i], depth[i], intrinsics[i] = _encode(view, taken, pictures, self.size)
+        steps = np.diff(times[0])
+        return validate(
+            Example(
+                version=VERSION,
+                scene_id=capture.scene_id,
+                fps=float(1 / np.median(steps)) if t > 1 else capture.fps,
+                timestamps=(times - times.min()).astype(np.float32),
+                frames=frames,
+                intrinsics=intrinsics,
+                world_to_camera=np.stack(
+                    [view.world_to_camera[i] for view, i in zip(views, chosen, strict=True)]
+                ).astype(np.float32),
+                distortion=np.zeros((v, 8), np.float32),
+                depth16=depth,
+                latents=np.zeros((v, 0, 0, 0, 0), np.float16),
+                caption=capture.caption,
+                unit=capture.unit,
+                source=f"{capture.source}, from {times.min():.3f} s",
+                license=capture.license,
+            )
+        )
+
+    def _pictures(self, view: View, taken: Int[np.ndarray, " t"]) -> Iterable[np.ndarray]:
+        """These frames of a view, decoded when they are asked for."""
+        film = view.files[0]
+        if film.suffix.lower() not in VIDEOS:
+            return map(read_picture, [view.files[i] for i in taken])
+        if film not in self._film_times:
+            self._film_times[film] = frame_times(film)
+        return read_frames(film, self._film_times[film][taken].tolist())
+
+
+def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
+    """Which frame of each view shows each shared instant.
+
+    Instants are the frames of the view that has fewest while all views film. A view shows one by
+    the frame nearest in time, at most half an interval away; no frame is taken twice, and instants
+    that some view does not show are left out.
+
+    Raises:
+      ValueError: no instant is shared.
+    """
+    start = max(view.timestamps[0] for view in views)
+    end = min(view.timestamps[-1] for view in views)
+    slack = max(_interval(view) for view in views) / 2 + ROUNDING
+    inside = [
+        (view.timestamps >= start - slack) & (view.timestamps <= end + slack) for view in views
+    ]
+    slowest = min(range(len(views)), key=lambda i: (np.count_nonzero(inside[i]), i))
+    instants = views[slowest].timestamps[inside[slowest]]
+    near = np.stack([_nearest(view.timestamps, instants) for view in views])
+    times = np.stack([view.timestamps[i] for view, i in zip(views, near, strict=True)])
+    shown = (np.abs(times - instants) <= slack).all(0)
+    near = near[:, shown]
+    fresh = [j for j in range(near.shape[1]) if j == 0 or (near[:, j] > near[:, j - 1]).all()]
+    if not fresh:
+        spans = ", ".join(
+            f"{v.name} {v.timestamps[0]:.2f} to {v.timestamps[-1]:.2f} s" for v in views[:8]
+        )
+        raise ValueError(f"{where}: found no shared instant ({spans}), expected views that overlap")
+    return near[:, fresh]
+
+
+def _nearest(times: Float64[np.ndarray, " n"], wanted: Float64[np.ndarray, " t"]) -> np.ndarray:
+    after = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))
+    after = np.minimum(after, len(times) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(wanted - times[before] <= times[after] - wanted, before, after)
+
+
+def _interval(view: View) -> float:
+    """Seconds between two frames, usually."""
+    return float(np.median(np.diff(view.timestamps))) if len(view.timestamps) > 1 else 0.0
+
+
+def _encode(
+    view: View, taken: Int[np.ndarray, " t"], pictures: Iterable[np.ndarray], size: int | None
+) -> tuple[np.ndarray, np.ndarray, Float[np.ndarray, "3 3"]]:
+    """JPEG files, depth files and intrinsics of these frames of a view."""
+    frames, depths = np.empty(len(taken), object), np.empty(len(taken), object)
+    shape, lens = None, view.intrinsics
+    for j, picture in enumerate(pictures):
+        if shape not in (None, picture.shape):
+            found = f"frames of {shape[1]}x{shape[0]} and {picture.shape[1]}x{picture.shape[0]}"
+            raise ValueError(f"camera {view.name}: found {found}, expected one size")
+        shape = picture.shape
+        rows, columns = _reduced(picture.shape[:2], size)
+        # Coefficients do not depend on the size, and small maps are quick to make: reduce first.
+        lens = cameras.resize_intrinsics(
+            view.intrinsics, rows=rows / picture.shape[0], columns=columns / picture.shape[1]
+        )
+        if (rows, columns) != picture.shape[:2]:
+            picture = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+        flat = transforms.undistort(picture, lens, view.distortion)
+        frames[j], depths[j] = transforms.encode_jpeg(flat), b""
+        if view.depth:
+            depth = read_depth(view.depth[taken[j]], view.depth_scale)
+            if depth.shape != (rows, columns):
+                depth = cv2.resize(depth, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+            depths[j] = transforms.encode_depth(transforms.undistort(depth, lens, view.distortion))
+    return frames, depths, lens
+
+
+def _reduced(shape: tuple[int, ...], size: int | None) -> tuple[int, int]:
+    scale = min(1.0, size / min(shape)) if size else 1.0
+    return round(shape[0] * scale), round(shape[1] * scale)

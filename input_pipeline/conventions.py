@@ -1,0 +1,115 @@
+"""Camera poses between the conventions of the field.
+
+Ours is `opencv`: world-to-camera, x right, y down, z forward. A convention is what its matrices map
+(world to camera or back) and how its camera axes stand to ours; the world is never touched.
+
+  opencv          world to camera, x right, y down, z forward; COLMAP, Panoptic, Qualisys, ours
+  opencv_c2w      the same axes, camera to world
+  opengl          camera to world, x right, y up, z backward; Blender, NeRF, D-NeRF, nerfstudio
+  opengl_w2c      the same axes, world to camera
+  llff            camera to world, x down, y right, z backward; poses_bounds.npy
+  pytorch3d       world to camera, x left, y up, z forward, for row vectors: the transposed matrix
+  unreal          camera to world, x forward, y right, z up, left-handed, for row vectors
+
+Where two conventions map the same way, or are each other's transpose, a conversion only moves and
+negates numbers and is exact to the bit; where one is the inverse of the other it is exact up to
+float64 rounding. Unreal's world is left-handed: its y is negated, the one change to a world.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from input_pipeline.cameras import invert
+
+
+class Convention(NamedTuple):
+    """How matrices of one convention relate to ours."""
+
+    axes: tuple[tuple[int, int, int], ...]
+    """Rows: the convention's camera axes x, y, z in OpenCV's camera axes."""
+    to_world: bool
+    """The matrix maps camera to world."""
+    rows: bool = False
+    """For row vectors: the transposed matrix."""
+    mirrored: bool = False
+    """The world is left-handed; its y points the other way."""
+
+
+RIGHT, DOWN, FORWARD = (1, 0, 0), (0, 1, 0), (0, 0, 1)
+LEFT, UP, BACKWARD = (-1, 0, 0), (0, -1, 0), (0, 0, -1)
+CONVENTIONS = {
+    "opencv": Convention((RIGHT, DOWN, FORWARD), to_world=False),
+    "opencv_c2w": Convention((RIGHT, DOWN, FORWARD), to_world=True),
+    "opengl": Convention((RIGHT, UP, BACKWARD), to_world=True),
+    "opengl_w2c": Convention((RIGHT, UP, BACKWARD), to_world=False),
+    "llff": Convention((DOWN, RIGHT, BACKWARD), to_world=True),
+    "pytorch3d": Convention((LEFT, UP, FORWARD), to_world=False, rows=True),
+    "unreal": Convention((FORWARD, RIGHT, UP), to_world=True, rows=True, mirrored=True),
+}
+SAME = {
+    "colmap": "opencv",
+    "panoptic": "opencv",
+    "blender": "opengl",
+    "nerfstudio": "opengl",
+    "dnerf": "opengl",
+}
+MIRROR_Y = np.diag([1.0, -1.0, 1.0, 1.0])
+
+
+def convert(
+    poses: Float[np.ndarray, "... 4 4"], source: str, target: str
+) -> Float[np.ndarray, "... 4 4"]:
+    """The same cameras in another convention.
+
+    Args:
+      poses: rigid 4x4 matrices of the convention `source`.
+      source: a name in `CONVENTIONS` or `SAME`.
+      target: likewise.
+
+    Raises:
+      ValueError: an unknown name, or matrices of another shape.
+    """
+    if poses.shape[-2:] != (4, 4):
+        raise ValueError(f"poses: found shape {poses.shape}, expected (... 4 4)")
+    before, after = _named(source), _named(target)
+    if before == after:
+        return np.array(poses)
+    matrix = np.swapaxes(poses, -1, -2) if before.rows else poses
+    if before.to_world != after.to_world:
+        matrix = invert(matrix)
+    swap = _axes(before) @ _axes(after).T  # from camera coordinates of `target` to `source`
+    matrix = matrix @ swap if after.to_world else swap.T @ matrix
+    if before.mirrored != after.mirrored:
+        matrix = MIRROR_Y @ matrix if after.to_world else matrix @ MIRROR_Y
+    matrix = np.swapaxes(matrix, -1, -2) if after.rows else matrix
+    return matrix + 0.0  # no negative zeros
+
+
+def to_opencv(poses: Float[np.ndarray, "... 4 4"], source: str) -> Float[np.ndarray, "... 4 4"]:
+    """World-to-camera in OpenCV axes; see `convert`."""
+    return convert(poses, source, "opencv")
+
+
+def homogeneous(poses: Float[np.ndarray, "... 3 4"]) -> Float[np.ndarray, "... 4 4"]:
+    """With the row 0 0 0 1 added where a file leaves it out."""
+    if poses.shape[-2:] == (4, 4):
+        return poses
+    row = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (*poses.shape[:-2], 1, 4))
+    return np.concatenate([poses, row], -2)
+
+
+def _named(name: str) -> Convention:
+    convention = CONVENTIONS.get(SAME.get(name, name))
+    if convention is None:
+        known = ", ".join([*CONVENTIONS, *SAME])
+        raise ValueError(f"camera convention: found {name!r}, expected one of {known}")
+    return convention
+
+
+def _axes(convention: Convention) -> Float[np.ndarray, "4 4"]:
+    """Maps OpenCV camera coordinates to those of the convention."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = convention.axes
+    return matrix

@@ -1,0 +1,237 @@
+"""Datasets: folders of records that `tfds.builder_from_directory` opens, written and read.
+
+NAME-SPLIT.array_record-00000-of-00008   the records
+dataset_info.json, features.json         what tfds reads; there when all records are
+index.json                               sizes and hashes of the files, facts of every clip
+README.md                                the card
+shards/                                  what is known of each finished file
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tensorflow_datasets as tfds
+from etils import epath
+from tensorflow_datasets.core.dataset_info import DatasetIdentity
+from tensorflow_datasets.core.read_only_builder import builder_from_directory
+from tensorflow_datasets.core.splits import SplitDict
+
+from input_pipeline.card import Facts, card, content_hash, summary
+from input_pipeline.encoding import Clips, encode, records, workers
+from input_pipeline.records import FEATURES, from_bytes
+from input_pipeline.schema import VERSION, Example
+from input_pipeline.shards import (
+    FOLDER,
+    Shard,
+    finished,
+    plan_id,
+    plan_shards,
+    write_shard,
+    write_text,
+)
+
+SHARD_BYTES = 2**28  # of a file, where their number is not given
+INDEX = "index.json"
+
+
+def write_dataset(
+    folder: str | Path,
+    clips: Clips,
+    *,
+    name: str,
+    splits: Mapping[str, float] | None = None,
+    shards: int | None = None,
+    jobs: int = 1,
+    part: tuple[int, int] = (0, 1),
+    about: str = "",
+    report: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Write those files that are not there yet; with the last one of all, the dataset is done.
+
+    Each file is written whole or not at all, so that a build that was stopped goes on where it
+    was. The files are the same, bit by bit, for all `jobs` and parts.
+
+    Args:
+      folder: on a file system; for object storage, copy it there when it is done.
+      clips: what to write.
+      name: of the dataset, snake_case.
+      splits: names and shares of the scenes (all clips of a scene are in one split); left out, all
+        are for training.
+      shards: about how many files; left out, so that each has about 256 MiB.
+      jobs: processes that make records.
+      part: (i, n) writes every n-th file from the i-th on; others are for other programs.
+      about: how the clips were made, for the card; also tells builds apart.
+      report: called with the number of clips of this part that are done.
+
+    Returns:
+      How many files of other parts are missing still; 0 when the dataset is done.
+
+    Raises:
+      ValueError: a clip breaks a promise of the schema, arguments make no sense, or files of
+        another build are there.
+    """
+    folder, splits = Path(folder), dict(splits or {"train": 1.0})
+    index, count = part
+    if not 0 <= index < count:
+        raise ValueError(f"part: found {index}/{count}, expected 0/{count} to {count - 1}/{count}")
+    if jobs < 1:
+        raise ValueError(f"jobs: found {jobs}, expected at least 1")
+    scene_ids = list(clips.scene_ids)
+    if shards is None and scene_ids:
+        shards = math.ceil(len(encode(clips, 0)[0]) * len(scene_ids) / SHARD_BYTES)
+    plan = plan_shards(scene_ids, name=name, splits=splits, shards=1 if shards is None else shards)
+    mark = plan_id(plan, scene_ids, about)
+    _check_same_build(folder, plan, mark)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+
+    mine = plan[index::count]
+    missing = [shard for shard in mine if finished(folder, shard) is None]
+    done = sum(len(shard.clips) for shard in mine) - sum(len(s.clips) for s in missing)
+    with workers(clips, jobs) as pool:
+        wanted = (clip for shard in missing for clip in shard.clips)
+        stream = _counted(records(clips, wanted, pool, jobs), done, report)
+        for shard in missing:
+            write_shard(folder, shard, stream, mark)
+    told = {shard.file: finished(folder, shard) for shard in plan}
+    left = sum(known is None for known in told.values())
+    if not left:
+        _finish(folder, name, plan, {k: v for k, v in told.items() if v is not None}, about)
+    return left
+
+
+class Records(Sequence[Example]):
+    """A split of a dataset: random access to its records, by any number of threads.
+
+    Attributes:
+      clips: the facts of every clip (`card.facts`).
+      content: hash of the whole dataset.
+    """
+
+    def __init__(self, folder: str | Path, split: str):
+        path = epath.Path(folder)
+        try:
+            index = json.loads((path / INDEX).read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            do = "a finished dataset; give the command that makes it again"
+            raise ValueError(f"dataset {folder}: found {error}, expected {do}") from None
+        if index["version"] != VERSION:
+            found = f"version {index['version']} of the schema"
+            raise ValueError(f"dataset {folder}: found {found}, expected {VERSION}")
+        if split not in index["splits"]:
+            known = ", ".join(index["splits"])
+            raise ValueError(f"split of {folder}: found {split!r}, expected one of {known}")
+        for file, told in index["files"].items():
+            size = (path / file).stat().length if (path / file).exists() else None
+            if size != told["bytes"]:
+                found = "no file" if size is None else f"{size} bytes"
+                raise ValueError(f"{path / file}: found {found}, expected {told['bytes']} bytes")
+        self.folder, self.split = str(folder), split
+        self.clips: list[Facts] = index["splits"][split]
+        self.content: str = index["content"]
+        raw = tfds.decode.DeserializeMethod.RAW_BYTES
+        builder: Any = builder_from_directory(self.folder)
+        self._source = builder.as_data_source(split, deserialize_method=raw)
+
+    @property
+    def scene_ids(self) -> list[str]:
+        """Of every clip."""
+        return [clip["scene"] for clip in self.clips]
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.clips)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One clip."""
+        place = range(len(self))[index]
+        try:
+            return from_bytes(self._source[place])
+        except (RuntimeError, ValueError) as error:
+            found = f"clip {place} that does not read ({error})"
+            raise ValueError(f"dataset {self.folder}: found {found}, expected a record") from None
+
+
+def open_dataset(folder: str | Path, split: str = "train") -> Records:
+    """A split of a finished dataset.
+
+    Args:
+      folder: given to tfds and array_record as it is.
+      split: its name.
+
+    Raises:
+      ValueError: the dataset is not finished, a file has another size than it should, it was
+        written in another version of the schema, or there is no such split.
+    """
+    try:
+        return Records(folder, split)
+    except (LookupError, TypeError, AttributeError) as error:
+        found = f"a damaged {INDEX} ({error!r})"
+        raise ValueError(f"dataset {folder}: found {found}, expected a finished dataset") from None
+
+
+def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
+    """Refuse a folder with files that are not of this build."""
+    known = {f"{shard.file}.json": shard for shard in plan}
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        shard = known.get(path.name)
+        told = None if shard is None else finished(folder, shard)
+        if shard is None or (told is not None and told["plan"] != mark):
+            expected = "expected files of the same clips, splits, shards and settings"
+            raise ValueError(f"dataset {folder}: found {path.stem} of another build, {expected}")
+
+
+def _finish(
+    folder: Path, name: str, plan: Sequence[Shard], told: dict[str, dict[str, Any]], about: str
+) -> None:
+    """Index, card and, last, what makes it a dataset for readers."""
+    splits: dict[str, list[Facts]] = {}
+    for shard in plan:
+        splits.setdefault(shard.split, []).extend(told[shard.file]["clips"])
+    size, digest = (
+        sum(known["bytes"] for known in told.values()),
+        content_hash({file: known["sha256"] for file, known in told.items()}),
+    )
+    page = card(name, about, summary(splits), size, digest)
+    write_text(folder / "README.md", page)
+    for leftover in folder.glob(".*.partial-*"):  # of builds that were killed
+        leftover.unlink(missing_ok=True)
+
+    identity = DatasetIdentity(
+        name=name, version=tfds.core.Version(f"{VERSION}.0.0"), data_dir=str(folder), module_name=""
+    )
+    info = tfds.core.DatasetInfo(builder=identity, features=FEATURES, description=page)
+    info.set_file_format("array_record")
+    info.set_splits(
+        SplitDict(
+            [
+                tfds.core.SplitInfo(
+                    name=split,
+                    shard_lengths=[len(shard.clips) for shard in plan if shard.split == split],
+                    num_bytes=sum(told[s.file]["bytes"] for s in plan if s.split == split),
+                    filename_template=tfds.core.ShardedFileTemplate(
+                        dataset_name=name,
+                        data_dir=epath.Path(folder),
+                        filetype_suffix="array_record",
+                    ),
+                )
+                for split in splits
+            ]
+        )
+    )
+    with TemporaryDirectory(prefix=".info-", dir=folder) as scratch:
+        info.write_to_directory(scratch)
+        for path in sorted(Path(scratch).iterdir()):
+            path.replace(folder / path.name)
+    files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in told.items()}
+    index = {"version": VERSION, "content": digest, "files": files, "splits": splits}
+    write_text(folder / INDEX, json.dumps(index))
+
+
+def _counted(stream: Iterator[Any], done: int, report: Callable[[int], None]) -> Iterator[Any]:
+    for done_now, record in enumerate(stream, done + 1):
+        report(done_now)
+        yield record

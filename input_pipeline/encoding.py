@@ -1,0 +1,83 @@
+"""Clips to records, checked, in order, by as many processes as wanted."""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from typing import Any, Protocol
+
+from input_pipeline.card import Facts, facts
+from input_pipeline.records import to_bytes
+from input_pipeline.schema import Example, validate
+
+
+class Clips(Protocol):
+    """What a dataset is made of; with several processes it is pickled."""
+
+    @property
+    def scene_ids(self) -> Sequence[str]:
+        """Of every clip."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Example:
+        """A pure function of the index."""
+        ...
+
+
+def encode(clips: Clips, index: int) -> tuple[bytes, Facts]:
+    """The record of a clip and what the index says of it.
+
+    Raises:
+      ValueError: the clip breaks a promise of the schema.
+    """
+    scene_id = clips.scene_ids[index]
+    try:
+        example = validate(clips[index])
+        if example.scene_id != scene_id:
+            found, expected = repr(example.scene_id), f"{scene_id!r}, as in scene_ids"
+            raise ValueError(f"record field scene_id: found {found}, expected {expected}")
+        return to_bytes(example), facts(example)
+    except ValueError as error:
+        raise ValueError(f"clip {index} ({scene_id}): {error}") from error
+
+
+def workers(clips: Clips, jobs: int) -> AbstractContextManager[Executor | None]:
+    """Processes that have the clips; none for one job."""
+    if jobs == 1:
+        return nullcontext()
+    # `fork` would copy locks of threads, jax's for example.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, _set_clips, (clips,))
+
+
+def records(
+    clips: Clips, wanted: Iterable[int], pool: Executor | None, jobs: int
+) -> Iterator[tuple[bytes, Facts]]:
+    """What `encode` gives of the wanted clips, in order; `2 * jobs` are in memory at most."""
+    if pool is None:
+        for index in wanted:
+            yield encode(clips, index)
+        return
+    wanted = iter(wanted)
+    waiting = deque(pool.submit(_encode_here, index) for index in islice(wanted, 2 * jobs))
+    while waiting:
+        yield waiting.popleft().result()
+        waiting.extend(pool.submit(_encode_here, index) for index in islice(wanted, 1))
+
+
+_clips: Any = None  # of a worker process
+
+
+def _set_clips(clips: Clips) -> None:
+    global _clips
+    _clips = clips
+
+
+def _encode_here(index: int) -> tuple[bytes, Facts]:
+    return encode(_clips, index)

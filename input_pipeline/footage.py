@@ -1,0 +1,197 @@
+"""Files of a capture on disk: which are pictures and videos, in what order, and reading one."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from input_pipeline import video_files
+
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
+DEPTHS = {".npy", ".png"}
+WHITE = 255
+
+
+def natural(path: Path | str) -> list:
+    """Sorts cam2 before cam10."""
+    text = path.name if isinstance(path, Path) else path
+    parts = re.split(r"(\d+)", text)
+    return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
+
+
+def listed(folder: Path, endings: set[str]) -> list[Path]:
+    """The folder's files with these endings in natural order; none if there is no folder."""
+    if not folder.is_dir():
+        return []
+    files = [f for f in folder.iterdir() if f.suffix.lower() in endings and f.name[0] != "."]
+    return sorted(files, key=natural)
+
+
+def footage(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """What each camera filmed: videos by their names, else subfolders of pictures by theirs."""
+    films = {file.stem: (file,) for file in listed(folder, VIDEOS)}
+    if films or not folder.is_dir():
+        return films
+    inside = sorted((f for f in folder.iterdir() if f.is_dir()), key=natural)
+    return {f.name: tuple(found) for f in inside if (found := listed(f, PICTURES))}
+
+
+def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """The footage of the first of these folders of the capture that has any."""
+    for name in folders:
+        found = footage(path / name)
+        if found:
+            return found
+    return {}
+
+
+def beside(path: Path, kind: str, camera: str) -> tuple[Path, ...]:
+    """Depth or masks of a camera in `path/kind/camera`, none where there is no such folder."""
+    return tuple(listed(path / kind / camera, DEPTHS if kind == "depth" else PICTURES))
+
+
+def load_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+      ValueError: naming the file, missing or broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: found {error.strerror}, expected a JSON file") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: found broken JSON ({error}), expected a whole file") from None
+
+
+def field(table: Any, name: str, where: str) -> Any:
+    """`table[name]`.
+
+    Raises:
+      ValueError: naming what lacks the field.
+    """
+    if not isinstance(table, dict) or name not in table:
+        found = ", ".join(sorted(table)) if isinstance(table, dict) else type(table).__name__
+        raise ValueError(f"{where}: found {found or 'nothing'}, expected a field {name}")
+    return table[name]
+
+
+def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """An array of finite float64 of this shape.
+
+    Raises:
+      ValueError: naming the place.
+    """
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: found {values!r:.60}, expected numbers {shape}") from None
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{where}: found shape {array.shape}, expected finite numbers {shape}")
+    return array
+
+
+def load_array(path: Path, expected: str) -> np.ndarray:
+    """What an .npy file holds.
+
+    Raises:
+      ValueError: naming the file, missing or broken, and what it should hold.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+        TokenError,
+        MemoryError,
+    ):
+        raise ValueError(f"{path}: found no readable array, expected {expected}") from None
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Rows and columns of a picture (as stored) or of a video's upright frames.
+
+    Raises:
+      ValueError: naming the file if it cannot be read.
+    """
+    if path.suffix.lower() in VIDEOS:
+        return video_files.frame_size(path)
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, UnidentifiedImageError):
+        raise ValueError(f"{path}: found no readable picture, expected one") from None
+
+
+def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture, or the first one of a video.
+
+    Raises:
+      ValueError: naming the file if it cannot be read.
+    """
+    is_video = path.suffix.lower() in VIDEOS
+    return video_files.first_frame(path) if is_video else read_picture(path)
+
+
+def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture file as sRGB: as stored (EXIF turns ignored), 16 bits reduced, alpha on white.
+
+    Raises:
+      ValueError: naming the file if it cannot be read to its end.
+    """
+    try:
+        with Image.open(path) as stored:
+            stored.load()  # OpenCV fills in what a file lacks
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
+    if stored.mode.startswith("I"):
+        gray = np.round(np.asarray(stored) / 257).clip(0, WHITE).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, -1)
+    if stored.mode == "F":
+        raise ValueError(f"{path}: found real numbers, expected 8 or 16 bits a pixel")
+    if not stored.has_transparency_data:
+        return np.asarray(stored.convert("RGB"))
+    picture = np.asarray(stored.convert("RGBA")).astype(np.float32)
+    alpha = picture[..., 3:] / WHITE
+    return np.round(picture[..., :3] * alpha + WHITE * (1 - alpha)).astype(np.uint8)
+
+
+def read_depth(path: Path, scale: float) -> Float32[np.ndarray, "h w"]:
+    """A depth file, .npy (h w) or (h w 1) or a 16-bit picture, in world units; 0 if unknown.
+
+    Raises:
+      ValueError: naming the file if it is none of these.
+    """
+    if path.suffix.lower() == ".npy":
+        depth = load_array(path, "depth (h w)")
+        depth = depth[..., 0] if depth.ndim == 3 and depth.shape[2] == 1 else depth
+    else:
+        depth = _stored(path)
+    if depth.ndim != 2 or depth.dtype.kind not in "fu":
+        found = f"{depth.dtype} {depth.shape}"
+        raise ValueError(f"{path}: found {found}, expected depth (h w), real or unsigned")
+    depth = depth.astype(np.float32) * np.float32(scale)
+    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+
+
+def _stored(path: Path) -> np.ndarray:
+    try:
+        file = np.fromfile(path, np.uint8)  # OpenCV opens no unicode paths on some systems
+    except OSError as error:
+        raise ValueError(f"{path}: found {error.strerror}, expected a picture") from None
+    picture = cv2.imdecode(file, cv2.IMREAD_UNCHANGED) if file.size else None
+    if picture is None:
+        raise ValueError(f"{path}: found {file.size} bytes that do not decode, expected a picture")
+    return picture

@@ -1,0 +1,79 @@
+"""Our own cameras.json beside videos or folders of pictures.
+
+    {"fps": 30, "unit": 1.0, "depth_scale": 0.001, "caption": "", "source": "", "license": "",
+     "cameras": [{"name": "cam01", "width": 1920, "height": 1080,
+                  "intrinsics": 3x3, "world_to_camera": 4x4 or one a frame,
+                  "distortion": [k1, k2, p1, p2, ...],
+                  "offset": 0.25 or "timestamps": [seconds of every frame]}]}
+
+OpenCV axes, pixel centres at +0.5. Only name, intrinsics (or K) and world_to_camera (or w2c) are
+required. `offset` is the second on the common clock at which a film begins; `timestamps` count.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.footage import beside, field, find_footage, load_json, numbers
+from input_pipeline.importers.pairing import check_counts, pair
+
+NEEDS = "cameras.json (or cameras_opencv.json) with cameras[], and videos or folders of pictures"
+FILES = ("cameras.json", "cameras_opencv.json")
+OURS = {"name", "width", "height", "intrinsics", "K", "world_to_camera", "w2c", "distortion"}
+OURS |= {"offset", "timestamps", "fps"}
+
+
+def matches(path: Path) -> tuple[bool, str]:
+    """Whether the folder is of this layout, and why."""
+    for name in FILES:
+        if (path / name).is_file():
+            return True, f"{name} is there"
+    return False, f"no {' or '.join(FILES)}"
+
+
+def read(path: Path, fps: float | None) -> list[Capture]:
+    """One capture.
+
+    Raises:
+      ValueError: naming the camera and field that is missing or does not fit its film.
+    """
+    file = next(path / name for name in FILES if (path / name).is_file())
+    table = load_json(file)
+    entries = {}
+    for index, entry in enumerate(field(table, "cameras", str(file))):
+        name = str(field(entry, "name", f"{file}, camera {index}"))
+        if name in entries:
+            raise ValueError(f"{file}: found camera {name} twice, expected a name for each")
+        entries[name] = entry
+    films = find_footage(path, ("videos", ".", "images"))
+    if not all("timestamps" in entry for entry in entries.values()):
+        check_counts(films, path)
+    pairs = pair(films, list(entries), path)
+    views = []
+    for name, entry in entries.items():
+        where, film = f"{file}, camera {name}", pairs[name]
+        lens = entry.get("intrinsics", entry.get("K"))
+        pose = entry.get("world_to_camera", entry.get("w2c"))
+        shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
+        sized = {"width", "height"} <= set(entry)
+        view = make_view(
+            film,
+            films[film],
+            numbers(lens, (3, 3), f"{where}, intrinsics"),
+            numbers(pose, shape, f"{where}, world_to_camera"),
+            size=(round(entry["height"]), round(entry["width"])) if sized else None,
+            distortion=entry.get("distortion", ()),
+            timestamps=entry.get("timestamps"),
+            fps=fps or entry.get("fps", table.get("fps")),
+            offset=float(entry.get("offset", 0.0)),
+            depth=beside(path, "depth", film),
+            masks=beside(path, "masks", film),
+            depth_scale=float(table.get("depth_scale", 1.0)),
+        )
+        views.append(view)
+    words = {key: str(table.get(key, "")) for key in ("caption", "source", "license")}
+    unread = sorted({key for entry in entries.values() for key in entry} - OURS)
+    note = f"{file.name}: not read: {', '.join(unread)}" if unread else ""
+    unit = float(table.get("unit", 0.0))
+    return [make_capture(path.name, views, unit=unit, notes=[note], **words)]

@@ -1,0 +1,168 @@
+"""COLMAP's cameras and images, binary and text (https://colmap.github.io/format.html).
+
+Poses are OpenCV world-to-camera and pixel centres lie at +0.5, both as ours.
+"""
+
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+
+MODELS = {  # number of parameters, by id
+    0: ("SIMPLE_PINHOLE", 3),
+    1: ("PINHOLE", 4),
+    2: ("SIMPLE_RADIAL", 4),
+    3: ("RADIAL", 5),
+    4: ("OPENCV", 8),
+    5: ("OPENCV_FISHEYE", 8),
+    6: ("FULL_OPENCV", 12),
+    7: ("FOV", 5),
+    8: ("SIMPLE_RADIAL_FISHEYE", 4),
+    9: ("RADIAL_FISHEYE", 5),
+    10: ("THIN_PRISM_FISHEYE", 12),
+}
+READ = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+
+
+RawLens = tuple[str, int, int, tuple[float, ...]]
+"""Model, width, height, parameters."""
+
+
+class Lens(NamedTuple):
+    """A COLMAP camera."""
+
+    size: tuple[int, int]
+    """Rows, columns."""
+    intrinsics: Float64[np.ndarray, "3 3"]
+    distortion: tuple[float, ...]
+    """OpenCV's order."""
+
+
+class Image(NamedTuple):
+    """A registered COLMAP image."""
+
+    name: str
+    camera: int
+    world_to_camera: Float64[np.ndarray, "4 4"]
+
+
+def has_model(folder: Path) -> bool:
+    """Whether the folder holds cameras and images, both binary or both text."""
+    return any(
+        (folder / f"cameras.{end}").is_file() and (folder / f"images.{end}").is_file()
+        for end in ("bin", "txt")
+    )
+
+
+def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
+    """Cameras by id, and images sorted by name; binary files are preferred.
+
+    Raises:
+      ValueError: naming the file: damaged, a lens we cannot draw, an unknown camera.
+    """
+    binary = (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file()
+    end = "bin" if binary else "txt"
+    lenses_file, images_file = folder / f"cameras.{end}", folder / f"images.{end}"
+    lens_reader, image_reader = (
+        (_binary_lenses, _binary_images) if binary else (_text_lenses, _text_images)
+    )
+    raw = _whole(lenses_file, "COLMAP cameras", lens_reader)
+    images = _whole(images_file, "COLMAP images", image_reader)
+    lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
+    if not images:
+        raise ValueError(f"{images_file}: found no images, expected registered ones")
+    for image in images:
+        if image.camera not in lenses:
+            found = f"camera {image.camera} of {image.name}"
+            raise ValueError(f"{images_file}: found {found}, expected one in {lenses_file.name}")
+    return lenses, sorted(images, key=lambda image: image.name)
+
+
+def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
+    """What a reader makes of a file; whatever trips it is damage."""
+    try:
+        return read(path)
+    except (struct.error, IndexError, KeyError, OSError, OverflowError, ValueError, MemoryError):
+        raise ValueError(f"{path}: found a damaged file, expected {kind}") from None
+
+
+def _binary_lenses(path: Path) -> dict[int, RawLens]:
+    file = BytesIO(path.read_bytes())
+    (count,) = _unpack(file, "<Q")
+    lenses = {}
+    for _ in range(count):
+        number, model, width, height = _unpack(file, "<iiQQ")
+        name, size = MODELS[model]
+        lenses[number] = (name, width, height, _unpack(file, f"<{size}d"))
+    return lenses
+
+
+def _binary_images(path: Path) -> list[Image]:
+    file = BytesIO(path.read_bytes())
+    (count,) = _unpack(file, "<Q")
+    images = []
+    for _ in range(count):
+        _, *pose, camera = _unpack(file, "<i7di")
+        name = bytearray()
+        while (character := _unpack(file, "<c")[0]) != b"\0":
+            name += character
+        (points,) = _unpack(file, "<Q")
+        _unpack(file, f"<{24 * points}x")
+        images.append(_image(name.decode(), camera, pose))
+    return images
+
+
+def _text_lenses(path: Path) -> dict[int, RawLens]:
+    lenses = {}
+    for line in _lines(path):
+        number, model, width, height, *values = line.split()
+        parameters = tuple(float(value) for value in values)
+        lenses[int(number)] = (model, int(width), int(height), parameters)
+    return lenses
+
+
+def _text_images(path: Path) -> list[Image]:
+    images = []
+    for line in _lines(path)[::2]:  # every other line lists points
+        _, *pose, camera, name = line.split(maxsplit=9)
+        images.append(_image(name, int(camera), [float(value) for value in pose]))
+    return images
+
+
+def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, ...]) -> Lens:
+    if model not in READ:
+        do = f"one of {', '.join(READ)}: undistort with COLMAP's image_undistorter"
+        raise ValueError(f"{path}: found lens model {model}, expected {do}")
+    count = dict(MODELS.values())[model]
+    if len(values) != count or not np.isfinite(values).all():
+        raise ValueError(f"{path}: found parameters {values} of {model}, expected {count} numbers")
+    one_focal = model in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
+    fx, fy, cx, cy, *rest = (values[0], *values) if one_focal else values
+    intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
+    return Lens((int(height), int(width)), intrinsics, tuple(rest))
+
+
+def _image(name: str, camera: int, pose: list[float]) -> Image:
+    w, x, y, z = np.array(pose[:4]) / np.linalg.norm(pose[:4])
+    matrix = np.eye(4)
+    matrix[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    matrix[:3, 3] = pose[4:]
+    return Image(name, camera, matrix)
+
+
+def _lines(path: Path) -> list[str]:
+    """All lines but comments; empty lines count, since an image may list no points."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def _unpack(file: BytesIO, form: str) -> tuple:
+    return struct.unpack(form, file.read(struct.calcsize(form)))

@@ -1,0 +1,83 @@
+"""Which layout a folder has, and why; the importers in the order in which they are asked."""
+
+from pathlib import Path
+
+from input_pipeline.capture import Capture
+from input_pipeline.importers import (
+    cameras_json,
+    colmap,
+    dnerf,
+    dycheck,
+    instants,
+    llff,
+    multicam,
+    panoptic,
+    pose2sim,
+    transforms_json,
+)
+from input_pipeline.importers.sync import apply_sync
+
+# Files that only one layout writes come first; COLMAP's projects lie beside many others.
+LAYOUTS = {
+    "dycheck": dycheck,
+    "panoptic": panoptic,
+    "multicam": multicam,
+    "instants": instants,
+    "dnerf": dnerf,
+    "nerfstudio": transforms_json,
+    "llff": llff,
+    "pose2sim": pose2sim,
+    "cameras_json": cameras_json,
+    "colmap": colmap,
+}
+
+
+def detect(path: Path) -> tuple[str, str, list[str]]:
+    """The layout of a folder, why, and which others would fit as well.
+
+    Raises:
+      ValueError: it has none; the message says what each importer looked for.
+    """
+    answers = {name: layout.matches(path) for name, layout in LAYOUTS.items()}
+    fitting = [name for name, (fits, _) in answers.items() if fits]
+    if fitting:
+        return fitting[0], answers[fitting[0]][1], fitting[1:]
+    missed = "; ".join(f"{name}: {why}" for name, (_, why) in answers.items())
+    raise ValueError(f"{path}: found no known layout ({missed}), expected one of them")
+
+
+def find_scenes(path: Path) -> list[tuple[Path, str, str, list[str]]]:
+    """The folder itself, or each of its subfolders that has a layout, and what `detect` says.
+
+    Raises:
+      ValueError: neither has one.
+    """
+    try:
+        return [(path, *detect(path))]
+    except ValueError as error:
+        scenes = []
+        for folder in sorted(folder for folder in path.iterdir() if folder.is_dir()):
+            try:
+                scenes.append((folder, *detect(folder)))
+            except ValueError:
+                continue  # the folder of something else
+        if not scenes:
+            raise error from None
+        return scenes
+
+
+def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
+    """What the importer of that layout finds in the folder, on the clock of its sync.json.
+
+    Raises:
+      ValueError: naming the file or camera that does not fit, or for files whose tables are not of
+        the layout's form at all.
+    """
+    try:
+        return apply_sync(path, LAYOUTS[layout].read(path, fps))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and ", expected " in str(error):
+            raise  # an importer's own words
+        found = f"tables of another form ({type(error).__name__}: {error})"
+        needs = LAYOUTS[layout].NEEDS
+        raise ValueError(f"{path}, {layout}: found {found}, expected {needs}") from error

@@ -1,0 +1,69 @@
+"""A COLMAP project for each instant: colmap_{t}/images/camNN.png and colmap_{t}/sparse/0.
+
+Cameras come from COLMAP's own files; camera_extrinsic.json and camera_intrinsic_wh.json beside them
+repeat them in a form that is documented nowhere, and are not read.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.footage import natural
+from input_pipeline.importers.colmap_files import Lens, has_model, read_model
+
+NEEDS = "colmap_0, colmap_1, ... each with images/camNN.png and sparse/0"
+FPS = 30.0
+
+
+def matches(path: Path) -> tuple[bool, str]:
+    """Whether the folder is of this layout, and why."""
+    folders = _instants(path)
+    if not folders:
+        return False, "no folders colmap_0, colmap_1, ..."
+    return True, f"{len(folders)} folders like {folders[0][1].name}"
+
+
+def read(path: Path, fps: float | None) -> list[Capture]:
+    """One capture: the cameras of the first instant, at all instants.
+
+    Raises:
+      ValueError: an instant without a camera that the first one has, or without a project.
+    """
+    films: dict[str, list[tuple[float, Path, Lens, np.ndarray]]] = {}
+    folders = _instants(path)
+    for number, folder in folders:
+        project = folder / "sparse" / "0"
+        if not has_model(project):
+            raise ValueError(f"{project}: found no cameras and images, expected COLMAP's files")
+        lenses, images = read_model(project)
+        for image in images:
+            file = folder / "images" / image.name
+            frame = (number / (fps or FPS), file, lenses[image.camera], image.world_to_camera)
+            films.setdefault(Path(image.name).stem, []).append(frame)
+    views = []
+    for camera in sorted(films, key=natural):
+        times, files, cameras, poses = zip(*films[camera], strict=True)
+        if len(files) < len(folders):
+            found = f"it at {len(files)} of {len(folders)} instants"
+            raise ValueError(f"camera {camera}: found {found}, expected it at all")
+        if any(np.abs(lens.intrinsics - cameras[0].intrinsics).max() > 1e-6 for lens in cameras):
+            raise ValueError(f"camera {camera}: found a lens that changes, expected a fixed one")
+        view = make_view(
+            camera,
+            files,
+            cameras[0].intrinsics,
+            np.stack(poses),
+            size=cameras[0].size,
+            distortion=cameras[0].distortion,
+            timestamps=times,
+        )
+        views.append(view)
+    note = "" if fps else f"{FPS:g} instants a second, in want of --fps"
+    return [make_capture(path.name, views, notes=[note])]
+
+
+def _instants(path: Path) -> list[tuple[int, Path]]:
+    found = [(re.fullmatch(r"colmap_(\d+)", f.name), f) for f in path.glob("colmap_*")]
+    return sorted((int(match[1]), folder) for match, folder in found if match)

@@ -1,0 +1,76 @@
+"""MultiCamVideo and SynCamVideo: cameras/camera_extrinsics.json and videos/camNN.mp4.
+
+Unreal Engine's matrices as text, "[r r r 0] [r r r 0] [r r r 0] [x y z 1]", for row vectors, in
+centimetres, by `frameN` and `camNN`. The focal length is the one in the name of a folder above
+(f24_aperture5), of a sensor 23.76 mm wide (https://github.com/KwaiVGI/ReCamMaster).
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.conventions import to_opencv
+from input_pipeline.footage import beside, find_footage, load_json, natural, numbers, picture_size
+from input_pipeline.importers.pairing import pair
+
+NEEDS = "cameras/camera_extrinsics.json, videos/camNN.mp4, in a folder like f24_aperture5/scene1"
+SENSOR = 23.76  # millimetres, both ways
+CENTIMETRES = 0.01
+FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
+
+
+def matches(path: Path) -> tuple[bool, str]:
+    """Whether the folder is of this layout, and why."""
+    for name in FILES:
+        if (path / name).is_file():
+            return True, f"{name} is there"
+    return False, f"no {' or '.join(FILES)}"
+
+
+def read(path: Path, fps: float | None) -> list[Capture]:
+    """One capture of all cameras.
+
+    Raises:
+      ValueError: no focal length, a broken matrix, videos or frames that do not fit.
+    """
+    file = next(path / name for name in FILES if (path / name).is_file())
+    table = load_json(file)
+    named = [re.match(r"f(\d+(?:\.\d+)?)_aperture", part) for part in path.resolve().parts]
+    focal = next((float(found[1]) for found in reversed(named) if found), None)
+    if focal is None:
+        expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
+        raise ValueError(f"{path}: found no focal length, expected {expected}")
+    frames = sorted(table, key=natural)
+    wanted = [f"frame{index}" for index in range(len(frames))]
+    if frames != wanted:
+        raise ValueError(f"{file}: found {frames[:3]}..., expected {wanted[:3]}... without gaps")
+    films = find_footage(path, ("videos", "."))
+    cameras = sorted(films, key=natural)
+    pairs = pair(films, sorted(table["frame0"], key=natural), path)
+    views = []
+    for camera, name in pairs.items():
+        rows = [_matrix(table[frame].get(camera), f"{file}, {frame}, {camera}") for frame in frames]
+        height, width = picture_size(films[name][0])
+        pixels = focal / SENSOR * max(height, width)
+        lens = np.array([[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]])
+        view = make_view(
+            name,
+            films[name],
+            lens,
+            to_opencv(np.stack(rows), "unreal"),
+            fps=fps,
+            depth=beside(path, "depth", name),
+            masks=beside(path, "masks", name),
+        )
+        views.append(view)
+    scene = f"{path.resolve().parent.name}/{path.name}"
+    return [make_capture(scene, views, unit=CENTIMETRES, source=f"{scene}, {len(cameras)} cameras")]
+
+
+def _matrix(text: object, where: str) -> np.ndarray:
+    values = re.sub(r"[\[\]]", " ", text).split() if isinstance(text, str) else None
+    if values is None or len(values) != 16:
+        raise ValueError(f"{where}: found {text!r:.60}, expected a matrix of 16 numbers as text")
+    return numbers(values, (16,), where).reshape(4, 4)

@@ -1,0 +1,50 @@
+"""Which footage belongs to which calibrated camera."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from input_pipeline.footage import VIDEOS, natural
+
+Films = Mapping[str, tuple[Path, ...]]
+
+
+def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
+    """For each camera the name of its footage: the same name, or one that contains the other.
+
+    Raises:
+      ValueError: naming cameras without footage and footage without a camera.
+    """
+    pairs: dict[str, str] = {}
+    for camera in cameras:
+        inside = [film for film in films if film in camera or camera in film]
+        if camera in films:
+            pairs[camera] = camera
+        elif len(inside) == 1:
+            pairs[camera] = inside[0]
+    left = sorted(set(films) - set(pairs.values()), key=natural)
+    bare = [camera for camera in cameras if camera not in pairs]
+    if left or bare or len(set(pairs.values())) < len(cameras):
+        found = f"{len(cameras)} cameras ({', '.join(cameras)}) and {len(films)} films ("
+        found += ", ".join(sorted(films, key=natural)) + ")"
+        if left:
+            found += f"; without a camera: {', '.join(left)}"
+        if bare:
+            found += f"; without a film: {', '.join(bare)}"
+        raise ValueError(f"{where}: found {found}, expected one film of its name for each camera")
+    return pairs
+
+
+def check_counts(films: Films, where: Path) -> None:
+    """Refuse folders of pictures of unequal length, whose instants nothing tells.
+
+    Raises:
+      ValueError: naming the counts.
+    """
+    counts = {name: len(files) for name, files in films.items() if not _is_video(files)}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ValueError(f"{where}: found pictures {found}, expected as many for each camera")
+
+
+def _is_video(files: tuple[Path, ...]) -> bool:
+    return len(files) == 1 and files[0].suffix.lower() in VIDEOS

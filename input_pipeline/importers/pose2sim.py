@@ -1,0 +1,170 @@
+"""Pose2Sim projects and Qualisys calibrations: *.toml or *.qca.txt, and one video a camera.
+
+The toml is OpenCV's: `rotation` (Rodrigues) and `translation` (metres) are world-to-camera, and
+pixel centres are whole numbers, so half a pixel is added. A qca.txt holds 64ths of pixels and
+millimetres, its rotation's rows are right, up, backward, and its coefficients are OpenCV's as they
+stand: Pose2Sim divides them by 64, too, but the checkerboard calibration of the same cameras in its
+own repository (Calib_scene.toml, k1 -0.053, k2 0.151) agrees with them undivided (-0.046, 0.140).
+"""
+
+import tomllib
+import xml.etree.ElementTree as xml
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.footage import beside, field, find_footage, numbers
+from input_pipeline.importers.pairing import check_counts, pair
+
+NEEDS = (
+    "one *.qca.txt or *.toml calibration, here or in calibration/, and videos here or in videos/"
+)
+SUBPIXELS = 64
+METRES = 1.0
+
+
+class Calibrated(NamedTuple):
+    """A camera of the calibration file."""
+
+    size: tuple[int, int]
+    intrinsics: np.ndarray
+    distortion: tuple[float, ...]
+    world_to_camera: np.ndarray
+
+
+def matches(path: Path) -> tuple[bool, str]:
+    """Whether the folder is of this layout, and why."""
+    files = _calibrations(path)
+    if not files:
+        return False, "no *.qca.txt and no *.toml with cameras, here or in calibration/"
+    return True, f"the calibration {files[0].relative_to(path)} is there"
+
+
+def read(path: Path, fps: float | None) -> list[Capture]:
+    """One capture, in metres.
+
+    Raises:
+      ValueError: several calibrations, a broken one, or videos that do not fit it.
+    """
+    files = _calibrations(path)
+    if len(files) > 1:
+        found = ", ".join(str(file) for file in files)
+        raise ValueError(f"{path}: found calibrations {found}, expected one: move the others away")
+    parse = read_toml if files[0].suffix == ".toml" else read_qca
+    cameras = parse(files[0])
+    films = find_footage(path, ("videos", ".", "images"))
+    check_counts(films, path)
+    pairs = pair(films, list(cameras), path)
+    views = []
+    for camera, name in pairs.items():
+        calibrated = cameras[camera]
+        view = make_view(
+            name,
+            films[name],
+            calibrated.intrinsics,
+            calibrated.world_to_camera,
+            size=calibrated.size,
+            distortion=calibrated.distortion,
+            fps=fps,
+            depth=beside(path, "depth", name),
+            masks=beside(path, "masks", name),
+        )
+        views.append(view)
+    return [make_capture(path.name, views, unit=METRES)]
+
+
+def read_qca(file: Path) -> dict[str, Calibrated]:
+    """Cameras by name.
+
+    Raises:
+      ValueError: naming what is missing, or a camera that was turned.
+    """
+    try:
+        cameras = xml.parse(file).getroot().findall("cameras/camera")
+    except (OSError, xml.ParseError) as error:
+        raise ValueError(f"{file}: found no readable XML ({error}), expected qca.txt") from None
+    if not cameras:
+        raise ValueError(f"{file}: found no cameras, expected cameras/camera")
+    found = {}
+    for camera in cameras:
+        name = camera.get("serial", "?")
+        where = f"{file}, camera {name}"
+        turn = camera.get("viewrotation", "0")
+        if turn != "0":
+            raise ValueError(f"{where}: found viewrotation {turn}, expected 0")
+        parts = {part: camera.find(part) for part in ("intrinsic", "transform", "fov_video")}
+        missing = [part for part, element in parts.items() if element is None]
+        if missing:
+            raise ValueError(f"{where}: found no {', '.join(missing)}, expected it")
+        found[name] = _qca_camera(
+            {p: dict(e.attrib) for p, e in parts.items() if e is not None}, where
+        )
+    return found
+
+
+def _qca_camera(parts: dict[str, dict[str, str]], where: str) -> Calibrated:
+    def take(part: str, *names: str) -> np.ndarray:
+        values = [field(parts[part], name, f"{where}, {part}") for name in names]
+        return numbers(values, (len(names),), f"{where}, {part}")
+
+    fx, fy, cx, cy, skew = SUBPIXELS**-1 * take(
+        "intrinsic", "focalLengthU", "focalLengthV", "centerPointU", "centerPointV", "skew"
+    )
+    left, top, right, bottom = take("fov_video", "left", "top", "right", "bottom")
+    k1, k2, k3 = take("intrinsic", *(f"radialDistortion{i}" for i in (1, 2, 3)))
+    p1, p2 = take("intrinsic", "tangentalDistortion1", "tangentalDistortion2")  # their spelling
+    rotation = take("transform", *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))).reshape(3, 3)
+    center = take("transform", "x", "y", "z") / 1000
+    pose = np.eye(4)
+    pose[:3, :3] = rotation * np.array([[1], [-1], [-1]])  # up and backward to down and forward
+    pose[:3, 3] = -pose[:3, :3] @ center
+    return Calibrated(
+        size=(round(bottom - top + 1), round(right - left + 1)),
+        intrinsics=np.array([[fx, skew, cx - left], [0, fy, cy - top], [0, 0, 1]]),
+        distortion=(k1, k2, p1, p2, k3),
+        world_to_camera=pose,
+    )
+
+
+def read_toml(file: Path) -> dict[str, Calibrated]:
+    """Cameras by name.
+
+    Raises:
+      ValueError: naming the camera and field that is missing, or a fisheye lens.
+    """
+    found = {}
+    for key, table in _toml(file).items():
+        if not isinstance(table, dict) or "matrix" not in table:
+            continue
+        name, where = str(table.get("name", key)), f"{file}, [{key}]"
+        if table.get("fisheye"):
+            raise ValueError(f"{where}: found a fisheye lens, expected OpenCV's usual model")
+        columns, rows = numbers(field(table, "size", where), (2,), f"{where}, size")
+        intrinsics = numbers(table["matrix"], (3, 3), f"{where}, matrix")
+        intrinsics[:2, 2] += 0.5
+        rotation = numbers(field(table, "rotation", where), (3,), f"{where}, rotation")
+        pose = np.eye(4)
+        pose[:3, :3] = cv2.Rodrigues(rotation)[0]
+        pose[:3, 3] = numbers(field(table, "translation", where), (3,), f"{where}, translation")
+        distortion = tuple(float(value) for value in table.get("distortions", ()))
+        found[name] = Calibrated((round(rows), round(columns)), intrinsics, distortion, pose)
+    return found
+
+
+def _toml(file: Path) -> dict:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: found no readable TOML ({error}), expected cameras") from None
+
+
+def _calibrations(path: Path) -> list[Path]:
+    for folder in (path / "calibration", path):
+        tomls = [f for f in sorted(folder.glob("*.toml")) if b"matrix" in f.read_bytes()]
+        files = sorted(folder.glob("*.qca.txt")) + tomls
+        if files:
+            return files
+    return []

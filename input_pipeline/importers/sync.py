@@ -1,0 +1,46 @@
+"""sync.json beside any capture: when each film begins, or when each frame was taken.
+
+    {"cam01": 0.0, "cam02": 0.25, "cam03": [0.01, 0.05, 0.09]}
+
+A number is the second on the common clock at which a film begins; a list holds the seconds of all
+its frames.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from input_pipeline.capture import Capture, View
+from input_pipeline.footage import load_json, numbers
+
+FILE = "sync.json"
+
+
+def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:
+    """The captures on the clock that `path`/sync.json declares; as they are where there is none.
+
+    Raises:
+      ValueError: a camera that is not there, or times that do not fit its frames or go back.
+    """
+    file = path / FILE
+    if not file.is_file():
+        return captures
+    table = load_json(file)
+    known = {view.name for capture in captures for view in capture.views}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ValueError(f"{file}: found cameras {unknown}, expected some of {sorted(known)}")
+    return [
+        capture._replace(views=tuple(_moved(view, table, file) for view in capture.views))
+        for capture in captures
+    ]
+
+
+def _moved(view: View, table: dict, file: Path) -> View:
+    declared, where = table.get(view.name, 0.0), f"{file}, {view.name}"
+    if not isinstance(declared, list):
+        return view._replace(timestamps=view.timestamps + numbers(declared, (), where))
+    times = numbers(declared, view.timestamps.shape, where)
+    if not (np.diff(times) > 0).all():
+        raise ValueError(f"{where}: found times twice or going back, expected increasing seconds")
+    return view._replace(timestamps=times)

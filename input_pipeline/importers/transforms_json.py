@@ -1,0 +1,143 @@
+"""transforms.json as instant-ngp and nerfstudio write it, and its relatives with a time.
+
+Camera-to-world in OpenGL axes; `applied_transform` is what nerfstudio did to the original world,
+and is undone. Format: https://docs.nerf.studio/quickstart/data_conventions.html
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline.conventions import homogeneous, to_opencv
+from input_pipeline.footage import PICTURES, field, load_json, natural, numbers, picture_size
+
+NEEDS = "transforms.json with frames[].file_path and frames[].transform_matrix"
+LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL")
+DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+MILLIMETRES = 1e-3  # nerfstudio's depth files unless they say otherwise
+
+
+def matches(path: Path) -> tuple[bool, str]:
+    """Whether the folder is of this layout, and why."""
+    if (path / "transforms.json").is_file():
+        return True, "transforms.json is there"
+    return False, "no transforms.json"
+
+
+def read(path: Path, fps: float | None) -> list[Capture]:
+    """One capture; see `read_transforms`."""
+    return [read_transforms(path / "transforms.json", path.name, fps)]
+
+
+def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
+    """Frames with a `time` are films of moving cameras, the others views of one instant.
+
+    A film is all frames of one folder, or all frames where no time comes twice. With `fps` times
+    are taken as shares of the whole, else as seconds.
+
+    Raises:
+      ValueError: naming the frame and field that is missing or impossible.
+    """
+    table = load_json(file)
+    frames = field(table, "frames", str(file))
+    if not isinstance(frames, list) or not frames:
+        raise ValueError(f"{file}, frames: found {frames!r:.40}, expected a list of frames")
+    for index, frame in enumerate(frames):
+        frame["where"] = f"{file}, frame {index}"
+        frame["file"] = _file(file.parent, frame, frame["where"])
+    timed = [frame for frame in frames if "time" in frame]
+    if timed and len(timed) < len(frames):
+        found = f"a time in {len(timed)} of {len(frames)} frames"
+        raise ValueError(f"{file}: found {found}, expected it in all or none")
+    if not timed:
+        ordered = sorted(frames, key=lambda frame: natural(str(frame["file"])))
+        films = {str(frame["file"].relative_to(file.parent)): [frame] for frame in ordered}
+    else:
+        films = _films(file, frames)
+    views = [_view(file, table, name, film, fps) for name, film in films.items()]
+    notes = [_time_note(fps)] if timed else []
+    return make_capture(scene_id, views, notes=notes)
+
+
+def _view(file: Path, table: dict, name: str, film: list[dict], fps: float | None):
+    first = film[0]
+    intrinsics, size, distortion = _lens({**table, **first}, first["file"], first["where"])
+    times = None
+    if "time" in first:
+        given = np.array([float(numbers(f["time"], (), f["where"] + ", time")) for f in film])
+        times = (given * (len(given) - 1) / fps if fps else given).tolist()
+    poses = np.stack([_pose(frame, table, frame["where"]) for frame in film])
+    return make_view(
+        name,
+        [frame["file"] for frame in film],
+        intrinsics,
+        poses,
+        size=size,
+        distortion=distortion,
+        timestamps=times,
+        depth=[file.parent / f["depth_file_path"] for f in film if "depth_file_path" in f],
+        masks=[file.parent / f["mask_path"] for f in film if "mask_path" in f],
+        depth_scale=float(table.get("depth_unit_scale_factor", MILLIMETRES)),
+    )
+
+
+def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
+    """Frames in order of time, by folder, or all of them if no time comes twice."""
+    folders: dict[str, list[dict]] = {}
+    for frame in sorted(frames, key=lambda frame: frame["time"]):
+        folders.setdefault(frame["file"].parent.name, []).append(frame)
+    for name, film in folders.items():
+        times = [frame["time"] for frame in film]
+        if len(set(times)) < len(times):
+            found = f"times twice among the frames of folder {name}"
+            raise ValueError(f"{file}: found {found}, expected a folder for each camera")
+    return folders
+
+
+def _pose(frame: dict, table: dict, where: str) -> np.ndarray:
+    where += ", transform_matrix"
+    matrix = field(frame, "transform_matrix", where)
+    pose = homogeneous(numbers(matrix, (3, 4) if np.shape(matrix) == (3, 4) else (4, 4), where))
+    if "applied_transform" in table:
+        applied = numbers(table["applied_transform"], (3, 4), "applied_transform")
+        pose = np.linalg.inv(homogeneous(applied)) @ pose
+    return to_opencv(pose, "nerfstudio")
+
+
+def _lens(table: dict, file: Path, where: str) -> tuple[np.ndarray, tuple[int, int], list[float]]:
+    """Intrinsics, the size they are of, and distortion."""
+    model = table.get("camera_model", "OPENCV")
+    if model not in LENSES or table.get("is_fisheye"):
+        raise ValueError(f"{where}: found camera_model {model}, expected one of {LENSES}")
+    rows, columns = picture_size(file) if not {"w", "h"} <= set(table) else (table["h"], table["w"])
+    rows, columns = round(rows), round(columns)
+    if "fl_x" in table:
+        fx = float(table["fl_x"])
+        fy = float(table.get("fl_y", fx))
+    else:
+        angle = float(field(table, "camera_angle_x", where))
+        fx = fy = 0.5 * columns / np.tan(angle / 2)
+    cx, cy = float(table.get("cx", columns / 2)), float(table.get("cy", rows / 2))
+    distortion = [float(table.get(name, 0)) for name in DISTORTION]
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), (rows, columns), distortion
+
+
+def _file(folder: Path, frame: Any, where: str) -> Path:
+    """The picture of a frame; D-NeRF leaves the ending out."""
+    named = folder / field(frame, "file_path", where)
+    if named.is_file():
+        return named
+    ended = [
+        file for end in sorted(PICTURES) if (file := named.with_name(named.name + end)).is_file()
+    ]
+    if not ended:
+        raise ValueError(f"{where}: found no {named}, expected a picture")
+    return ended[0]
+
+
+def _time_note(fps: float | None) -> str:
+    if fps:
+        return f"times are shares of the whole at {fps:g} frames a second"
+    return "times are taken as seconds (--fps if they are shares of the whole)"

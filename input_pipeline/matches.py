@@ -1,0 +1,189 @@
+"""The same points in several views, found in the pictures alone, and how far cameras miss them.
+
+Points are SIFT's (Lowe 2004), matched both ways by the ratio of the two best distances. Cameras are
+compared with them through epipolar lines: a point of one view lies on a line of the other, whatever
+its depth, and Sampson's distance is its distance from there in pixels, to first order.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+LARGEST = 1600  # pixels; larger pictures are reduced to that before points are sought
+POINTS = 4000  # at most, per picture
+RATIO = 0.8  # of the best distance to the second best, at most
+VERIFIED_POINTS, VERIFIED_SHARE = 25, 0.4  # fewer agree with one another by chance
+VERIFIED_PIXELS = 1.5
+PARALLAX = np.radians(0.5)  # with less, it is not certain on which side of the camera a point is
+
+
+class Features(NamedTuple):
+    """Points of one picture and what their surroundings look like."""
+
+    points: Float[np.ndarray, "n 2"]
+    """Pixels of the picture, centres at +0.5."""
+    descriptors: Float32[np.ndarray, "n 128"]
+
+
+class Matches(NamedTuple):
+    """What two views see of the same points at one instant."""
+
+    first: int
+    second: int
+    instant: int
+    points: Float[np.ndarray, "n 2 2"]
+    """(x, y) in the first and the second view, pixels of undistorted pictures."""
+    verified: Float[np.ndarray, "m 2 2"]
+    """Those that agree with one epipolar geometry, whichever; none where too few do."""
+
+
+def find_features(
+    picture: UInt8[np.ndarray, "h w 3"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    distortion: Float[np.ndarray, "8"],
+) -> Features:
+    """Points of a picture, where they would be without distortion."""
+    scale = min(1.0, LARGEST / max(picture.shape[:2]))
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    if scale < 1:
+        gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    found, descriptors = cv2.SIFT.create(POINTS).detectAndCompute(gray, None)
+    if descriptors is None:
+        return Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))
+    # OpenCV counts pixel centres from 0.
+    points = (np.array([point.pt for point in found]) + 0.5) / scale
+    return Features(undistort_points(points, intrinsics, distortion), descriptors)
+
+
+def undistort_points(
+    points: Float[np.ndarray, "n 2"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    distortion: Float[np.ndarray, "8"],
+) -> Float[np.ndarray, "n 2"]:
+    """Pixels of the pinhole camera with the same intrinsics."""
+    if not distortion.any() or not len(points):
+        return points
+    matrix, lens = np.asarray(intrinsics, np.float64), np.asarray(distortion, np.float64)
+    return cv2.undistortPoints(points[:, None], matrix, lens, P=matrix)[:, 0]
+
+
+def distort_points(
+    points: Float[np.ndarray, "n 2"],
+    intrinsics: Float[np.ndarray, "3 3"],
+    distortion: Float[np.ndarray, "8"],
+) -> Float[np.ndarray, "n 2"]:
+    """The inverse of `undistort_points`."""
+    if not distortion.any() or not len(points):
+        return points
+    matrix, lens = np.asarray(intrinsics, np.float64), np.asarray(distortion, np.float64)
+    rays = np.concatenate([points, np.ones((len(points), 1))], 1) @ np.linalg.inv(matrix).T
+    return cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, lens)[0][:, 0]
+
+
+def match_features(first: Features, second: Features) -> Float[np.ndarray, "n 2 2"]:
+    """Pairs of points that are each other's best match by far."""
+    if min(len(first.points), len(second.points)) < 2:
+        return np.zeros((0, 2, 2))
+    there = _best(first.descriptors, second.descriptors)
+    back = _best(second.descriptors, first.descriptors)
+    pairs = [(i, j) for i, j in there.items() if back.get(j) == i]
+    i, j = np.array(pairs, int).reshape(-1, 2).T
+    return np.stack([first.points[i], second.points[j]], 1)
+
+
+def verify(points: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "m 2 2"]:
+    """The matches that agree with one fundamental matrix, found by RANSAC without any camera.
+
+    None where they are so few that they may agree by chance.
+    """
+    if len(points) < VERIFIED_POINTS:
+        return points[:0]
+    first, second = (np.ascontiguousarray(x) for x in points.swapaxes(0, 1))
+    method = cv2.FM_RANSAC
+    _, mask = cv2.findFundamentalMat(first, second, method, VERIFIED_PIXELS, 0.999, 2000)
+    if mask is None or mask.sum() < max(VERIFIED_POINTS, VERIFIED_SHARE * len(points)):
+        return points[:0]
+    return points[mask[:, 0] > 0]
+
+
+def match_views(features: Sequence[Features], instant: int, most_pairs: int) -> list[Matches]:
+    """Matches of all pairs of views, or of the `most_pairs` that are nearest in number."""
+    v = len(features)
+    pairs = [(i, i + step) for step in range(1, v) for i in range(v - step)][:most_pairs]
+    matches = []
+    for i, j in pairs:
+        points = match_features(features[i], features[j])
+        matches.append(Matches(i, j, instant, points, verify(points)))
+    return matches
+
+
+def epipolar_distances(
+    points: Float[np.ndarray, "n 2 2"],
+    intrinsics: Float[np.ndarray, "2 3 3"],
+    world_to_camera: Float[np.ndarray, "... 2 4 4"],
+) -> Float[np.ndarray, "... n"]:
+    """Sampson's distance in pixels of matches from what two cameras say.
+
+    Infinite where the point that both see would lie behind one of them (and they see it from
+    directions that differ enough to tell), and where the cameras stand in one place.
+
+    Args:
+      points: (x, y) in both views, pixels without distortion.
+      intrinsics: of the two cameras, pixels.
+      world_to_camera: of the two cameras, any unit; leading axes are further pairs of cameras.
+    """
+    relative = world_to_camera[..., 1, :, :] @ np.linalg.inv(world_to_camera[..., 0, :, :])
+    rotation, (x, y, z) = relative[..., :3, :3], np.moveaxis(relative[..., :3, 3], -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
+    inverse = np.linalg.inv(intrinsics.astype(np.float64))
+    fundamental = inverse[1].T @ cross @ rotation @ inverse[0]
+    first, second = np.moveaxis(np.concatenate([points, np.ones_like(points[..., :1])], -1), 1, 0)
+    lines = first @ np.swapaxes(fundamental, -1, -2)
+    back = second @ fundamental
+    slope = (lines[..., :2] ** 2).sum(-1) + (back[..., :2] ** 2).sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.abs((lines * second).sum(-1)) / np.sqrt(slope)
+    turned = first @ inverse[0].T @ np.swapaxes(rotation, -1, -2)
+    near, far, angle = _depths(turned, second @ inverse[1].T, relative[..., None, :3, 3])
+    behind = ((near <= 0) | (far <= 0)) & (angle > PARALLAX)
+    return np.where(behind | ~np.isfinite(distance), np.inf, distance)
+
+
+def triangulate(
+    points: Float[np.ndarray, "n 2 2"],
+    intrinsics: Float[np.ndarray, "2 3 3"],
+    world_to_camera: Float[np.ndarray, "2 4 4"],
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """z-depth of matches in both cameras, world units, and the angle between the rays, radians.
+
+    Each depth belongs to the point of its ray that is nearest to the other ray.
+    """
+    relative = world_to_camera[1] @ np.linalg.inv(world_to_camera[0])
+    inverse = np.linalg.inv(intrinsics.astype(np.float64))
+    first, second = np.moveaxis(np.concatenate([points, np.ones_like(points[..., :1])], -1), 1, 0)
+    turned = first @ (relative[:3, :3] @ inverse[0]).T
+    near, far, angle = _depths(turned, second @ inverse[1].T, relative[:3, 3])
+    return np.stack([near, far], -1), angle
+
+
+def _depths(
+    first: Float[np.ndarray, "... 3"],
+    second: Float[np.ndarray, "... 3"],
+    offset: Float[np.ndarray, "... 3"],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """a and b with offset + a first nearest to b second, and the angle between the two rays."""
+    aa, bb, ab = ((x * y).sum(-1) for x, y in ((first, first), (second, second), (first, second)))
+    oa, ob = (offset * first).sum(-1), (offset * second).sum(-1)
+    area = np.maximum(aa * bb - ab**2, 1e-12 * aa * bb)
+    angle = np.arctan2(np.sqrt(area), ab)
+    return (ab * ob - bb * oa) / area, (aa * ob - ab * oa) / area, angle
+
+
+def _best(queries: Float32[np.ndarray, "n c"], others: Float32[np.ndarray, "m c"]) -> dict:
+    """The other that is nearest to each query, where it is much nearer than the next."""
+    found = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries, others, 2)
+    return {a.queryIdx: a.trainIdx for a, b in found if a.distance < RATIO * b.distance}

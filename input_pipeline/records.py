@@ -1,0 +1,98 @@
+"""Records as bytes: an `Example` as the `tf.train.Example` that tfds reads, without TensorFlow.
+
+tfds keeps ragged axes only with TensorFlow installed, so files of all views and instants stand in
+one row, (v t), and latents are bytes beside their shape; `from_bytes` puts the axes back. Numbers
+are float32 there, `fps` and `unit` too.
+"""
+
+from typing import Any, cast
+
+import numpy as np
+import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
+from jaxtyping import Shaped
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+from input_pipeline.schema import VERSION, Example
+
+_FILES = tfds.features.Tensor(shape=(), dtype=np.object_)
+
+
+def _floats(*shape: int | None) -> tfds.features.Tensor:
+    return tfds.features.Tensor(shape=shape, dtype=np.float32)
+
+
+FEATURES = tfds.features.FeaturesDict(
+    {
+        "version": tfds.features.Scalar(np.int64),
+        "scene_id": tfds.features.Text(),
+        "fps": tfds.features.Scalar(np.float32),
+        "views": tfds.features.Scalar(np.int64, doc="v; the other axis of files is time"),
+        "timestamps": _floats(None),
+        "frames": tfds.features.Sequence(_FILES, doc="JPEG files, view after view"),
+        "intrinsics": _floats(None, 3, 3),
+        "world_to_camera": _floats(None, 4, 4),
+        "distortion": _floats(None, 8),
+        "depth16": tfds.features.Sequence(_FILES, doc="PNG files of float16 bits, or empty"),
+        "latents": tfds.features.Tensor(shape=(), dtype=np.object_, doc="float16, v f h w c"),
+        "latents_shape": tfds.features.Tensor(shape=(5,), dtype=np.int64),
+        "caption": tfds.features.Text(),
+        "unit": tfds.features.Scalar(np.float32),
+        "source": tfds.features.Text(),
+        "license": tfds.features.Text(),
+    }
+)
+_SERIALIZER = ExampleSerializer(cast(Any, FEATURES.get_serialized_info()))
+
+
+def to_bytes(example: Example) -> bytes:
+    """The record; the same example gives the same bytes on every machine."""
+    fields = example._asdict() | {
+        "views": len(example.timestamps),
+        "timestamps": example.timestamps.reshape(-1),
+        "frames": example.frames.reshape(-1).tolist(),
+        "world_to_camera": example.world_to_camera.reshape(-1, 4, 4),
+        "depth16": example.depth16.reshape(-1).tolist(),
+        "latents": example.latents.tobytes(),
+        "latents_shape": np.array(example.latents.shape, np.int64),
+    }
+    encoded = FEATURES.encode_example(fields)
+    # Without `deterministic` fields come in any order.
+    return _SERIALIZER.get_tf_example(encoded).SerializeToString(deterministic=True)
+
+
+def from_bytes(record: bytes) -> Example:
+    """The example of a record.
+
+    Raises:
+      ValueError: the record is of another version of the schema, or damaged.
+    """
+    try:
+        return _from_bytes(record)
+    except (DecodeError, AttributeError, LookupError, TypeError) as error:
+        found = f"{len(record)} bytes that do not decode ({error})"
+        raise ValueError(f"record: found {found}, expected a whole record") from None
+
+
+def _from_bytes(record: bytes) -> Example:
+    read: Any = FEATURES.deserialize_example_np(record)
+    fields = dict(read)
+    if fields["version"] != VERSION:
+        raise ValueError(f"record version: found {fields['version']}, expected {VERSION}")
+    views, shape = int(fields.pop("views")), fields.pop("latents_shape")
+    for name in ("scene_id", "caption", "source", "license"):
+        fields[name] = fields[name].decode()
+    for name in ("fps", "unit"):
+        fields[name] = float(fields[name])
+    fields |= {
+        "timestamps": fields["timestamps"].reshape(views, -1),
+        "frames": _files(fields["frames"], views),
+        "world_to_camera": fields["world_to_camera"].reshape(views, -1, 4, 4),
+        "depth16": _files(fields["depth16"], views),
+        "latents": np.frombuffer(fields["latents"], np.float16).reshape(shape),
+    }
+    return Example(**fields)
+
+
+def _files(files: Shaped[np.ndarray, "n"], views: int) -> Shaped[np.ndarray, "v t"]:
+    return np.asarray(files, object).reshape(views, -1)

@@ -1,0 +1,129 @@
+"""Which clips go into which file of a dataset, and writing one such file."""
+
+import hashlib
+import json
+import math
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import accumulate, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from input_pipeline.card import Facts
+
+FOLDER = "shards"  # in a dataset: what is known of each finished shard
+OPTIONS = "group_size:1,uncompressed"  # one record a read; pictures do not shrink further
+
+
+class Shard(NamedTuple):
+    """One file of a dataset, to be or finished."""
+
+    file: str
+    split: str
+    clips: tuple[int, ...]
+    """Places in what the dataset is made of."""
+
+
+def split_of(scene_id: str, splits: Mapping[str, float]) -> str:
+    """The split of a scene, a pure function of its name: no other scene can move it."""
+    digest = hashlib.sha256(scene_id.encode()).digest()
+    place = int.from_bytes(digest[:7]) / 2**56 * sum(splits.values())
+    borders = list(accumulate(splits.values()))
+    return next(n for n, border in zip(splits, borders, strict=True) if place < border)
+
+
+def plan_shards(
+    scene_ids: Sequence[str], *, name: str, splits: Mapping[str, float], shards: int
+) -> tuple[Shard, ...]:
+    """All files of a dataset, of nearly equal numbers of clips.
+
+    Args:
+      scene_ids: of every clip.
+      name: of the dataset, snake_case.
+      splits: names and shares of the scenes; the first must get some.
+      shards: about how many files; every split has at least one, and every file a clip.
+
+    Raises:
+      ValueError: names or numbers cannot be used, or the first split gets no scene.
+    """
+    if not len(scene_ids):
+        raise ValueError(f"dataset {name}: found no clips, expected at least one")
+    for word in (name, *splits):
+        if not (word.isascii() and word.isidentifier() and word == word.lower()):
+            raise ValueError(f"dataset name: found {word!r}, expected lower_case_words")
+    if not splits or not all(math.isfinite(share) and share > 0 for share in splits.values()):
+        raise ValueError(f"splits: found {dict(splits)}, expected names with shares above 0")
+    if shards < 1:
+        raise ValueError(f"shards: found {shards}, expected at least 1")
+    members: dict[str, list[int]] = {split: [] for split in splits}
+    for clip, scene_id in enumerate(scene_ids):
+        members[split_of(scene_id, splits)].append(clip)
+    first = next(iter(splits))
+    if not members[first]:
+        found = f"none of {len(set(scene_ids))} scenes"
+        raise ValueError(f"split {first}: found {found}, expected some; give it a larger share")
+    plan = []
+    for split, clips in members.items():
+        count = min(len(clips), max(1, round(shards * len(clips) / len(scene_ids))))
+        for i in range(count):
+            file = f"{name}-{split}.array_record-{i:05d}-of-{count:05d}"
+            part = clips[i * len(clips) // count : (i + 1) * len(clips) // count]
+            plan.append(Shard(file, split, tuple(part)))
+    return tuple(plan)
+
+
+def plan_id(plan: Sequence[Shard], scene_ids: Sequence[str], about: str) -> str:
+    """A hash of what makes two builds the same."""
+    text = json.dumps([[*map(list, plan)], list(scene_ids), about])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_shard(
+    folder: Path, shard: Shard, records: Iterator[tuple[bytes, Facts]], plan: str
+) -> None:
+    """Write a shard and what is known of it.
+
+    Both appear under their names when they are complete, the shard first.
+
+    Args:
+      folder: of the dataset.
+      shard: which.
+      records: those of its clips come next here.
+      plan: what `plan_id` returned.
+    """
+    # No two programs write one file, even where the same command runs twice.
+    partial = folder / f".{shard.file}.partial-{socket.gethostname()}-{os.getpid()}"
+    known = []
+    try:
+        writer = ArrayRecordWriter(str(partial), OPTIONS)
+        for record, facts in islice(records, len(shard.clips)):
+            writer.write(record)
+            known.append(facts)
+        writer.close()
+        with partial.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        told = {"plan": plan, "bytes": partial.stat().st_size, "sha256": digest, "clips": known}
+        partial.replace(folder / shard.file)
+    finally:
+        partial.unlink(missing_ok=True)
+    write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(told))
+
+
+def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
+    """What is known of a shard that is complete; None where it is not."""
+    with suppress(OSError, json.JSONDecodeError):
+        told = json.loads((folder / FOLDER / f"{shard.file}.json").read_text())
+        if (folder / shard.file).stat().st_size == told["bytes"]:
+            return told
+    return None
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file that appears under its name when it is complete."""
+    partial = path.with_name(f".{path.name}.partial-{socket.gethostname()}-{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,160 @@
+"""Frames of ordinary video files, through PyAV: upright, square pixels, by their own timestamps.
+
+Any codec, bit depth, rotation flag and variable frame rate. Times count from the first frame.
+"""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from jaxtyping import Float64, UInt8
+
+CLOCK_TOLERANCE = 1e-3  # seconds between a frame's time in the index and when it is decoded
+
+
+class Frame(NamedTuple):
+    """One decoded frame."""
+
+    time: float
+    """Seconds since the first frame."""
+    picture: UInt8[np.ndarray, "h w 3"]
+    """sRGB, upright."""
+    damaged: bool
+    """The decoder had to invent a part of it."""
+
+
+def decode(path: Path, start: float = 0.0, *, strict: bool = False) -> Iterator[Frame]:
+    """All frames in order; with `start` from a key frame at or before that second on.
+
+    Args:
+      path: the file.
+      start: seconds since the first frame.
+      strict: end at damage that decoders notice and otherwise patch up.
+
+    Raises:
+      FFmpegError: where the file can be read no further.
+    """
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        if strict:
+            stream.codec_context.options = {"err_detect": "explode"}
+        rate = float(stream.average_rate or 25)
+        frames = enumerate(container.decode(stream))
+        first = None
+        for index, frame in frames:
+            time = frame.time if frame.time is not None else index / rate
+            if first is None:
+                first = time
+                if start > 0:
+                    yield from _seek(container, stream, first, start)
+                    return
+            yield Frame(time - first, _upright(frame, stream), frame.is_corrupt)
+
+
+def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
+    """When each frame is shown, in seconds since the first, without decoding.
+
+    Raises:
+      ValueError: naming the file: no video, damaged, without timestamps or with one twice.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"{path}: found no video stream, expected one")
+            stream = container.streams.video[0]
+            packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
+            stamps = [packet.pts for packet in packets]
+            base = stream.time_base
+    except FFmpegError as error:
+        raise ValueError(_unreadable(path, error)) from None
+    if not stamps or base is None or any(stamp is None for stamp in stamps):
+        raise ValueError(f"{path}: found {len(stamps)} frames without timestamps, expected times")
+    ticks = np.sort(np.array(stamps, np.int64))
+    twice = np.flatnonzero(np.diff(ticks) == 0)
+    if twice.size:
+        found = f"{twice.size} timestamps twice, the first of frame {twice[0]}"
+        raise ValueError(f"{path}: found {found}, expected a time of its own for every frame")
+    return (ticks - ticks[0]) * float(base)
+
+
+def frame_size(path: Path) -> tuple[int, int]:
+    """Rows and columns of the upright picture.
+
+    Raises:
+      ValueError: naming the file if its first frame cannot be decoded.
+    """
+    return first_frame(path).shape[:2]
+
+
+def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """The first picture.
+
+    Raises:
+      ValueError: naming the file if it cannot be decoded.
+    """
+    try:
+        for frame in decode(path):
+            return frame.picture
+    except FFmpegError as error:
+        raise ValueError(_unreadable(path, error)) from None
+    raise ValueError(f"{path}: found no frames, expected a video")
+
+
+def read_frames(path: Path, times: Sequence[float]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The frames at these increasing times of `frame_times`, one after another.
+
+    Raises:
+      ValueError: naming the file and the second at which a frame is damaged or missing.
+    """
+    done = 0
+    try:
+        for frame in decode(path, start=times[0], strict=True):
+            if frame.time < times[done] - CLOCK_TOLERANCE:
+                continue
+            if frame.damaged or frame.time > times[done] + CLOCK_TOLERANCE:
+                break
+            yield frame.picture
+            done += 1
+            if done == len(times):
+                return
+    except FFmpegError:
+        pass  # told below, with the place
+    second = times[done]
+    raise ValueError(f"{path}: found a damaged or missing frame at {second:.2f} s, expected all")
+
+
+def _seek(
+    container: InputContainer, stream: av.VideoStream, first: float, start: float
+) -> Iterator[Frame]:
+    """Frames from a key frame at or before `start` on, or all of them where the index misleads."""
+    base = stream.time_base or Fraction(1)
+    for target in (start, 0.0):
+        container.seek(int((first + target) / base), stream=stream)
+        late = target > 0
+        for frame in container.decode(stream):
+            if late and frame.time - first > start:
+                break  # beyond it at once: again from the beginning
+            late = False
+            yield Frame(frame.time - first, _upright(frame, stream), frame.is_corrupt)
+        if not late:
+            return
+
+
+def _upright(frame: av.VideoFrame, stream: av.VideoStream) -> UInt8[np.ndarray, "h w 3"]:
+    shape = float(stream.sample_aspect_ratio or 1)  # pixels need not be square
+    width = max(1, round(frame.width * shape))
+    picture = frame.reformat(width=width, format="rgb24").to_ndarray()
+    # The flag is the counter-clockwise turn that makes the picture upright.
+    return np.rot90(picture, round(frame.rotation / 90))
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    size = path.stat().st_size if path.is_file() else 0
+    reason = str(error).split(":")[0]
+    return f"{path}: found no readable video ({reason}, {size} bytes), expected a whole video file"

@@ -1,0 +1,124 @@
+"""`full4d data import` as a person would use it: found, cut, written whole or not at all."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from full4d_jax.cli import main
+from input_pipeline import cameras, transforms
+from input_pipeline.dataset import open_dataset
+
+
+def write_capture(folder, write_film, *, names=("cam1", "cam2")):
+    """Two cameras at 25 and 10 frames a second, cameras.json beside them."""
+    lens = [[50.0, 0, 32], [0, 50.0, 24], [0, 0, 1]]
+    poses = cameras.orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0)
+    table = [
+        {"name": name, "width": 64, "height": 48, "intrinsics": lens, "world_to_camera": pose}
+        for name, pose in zip(names, poses.tolist(), strict=True)
+    ]
+    folder.mkdir(parents=True)
+    (folder / "cameras.json").write_text(json.dumps({"cameras": table}))
+    write_film(folder / f"{names[0]}.mp4", range(0, 48, 4))
+    write_film(folder / f"{names[1]}.mp4", range(0, 48, 10))
+    return folder
+
+
+def left_over(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
+    path, out = write_capture(tmp_path / "été 夏", write_film), tmp_path / "sets" / "summer"
+    options = ["--frames", "2", "--license", "CC0-1.0"]
+    assert main(["data", "import", str(path), "--out", str(out), *options]) == 0
+    said = capsys.readouterr().out
+    assert "cameras_json, since cameras.json is there" in said
+    assert "2 views of 5 to 12 frames" in said
+    assert f"next: full4d data check {out}" in said
+    records = open_dataset(out)
+    assert len(records) == 2
+    example = records[1]
+    assert (example.scene_id, example.license) == ("été 夏", "CC0-1.0")
+    levels = [
+        [round(float(transforms.decode_jpeg(file)[-8:, -8:].mean()) / 20) for file in view]
+        for view in example.frames
+    ]
+    assert levels == [[5, 7], [2, 3]]  # 0.2 and 0.28 s beside 0.2 and 0.3 s
+    assert np.ptp(np.asarray(Image.open(out / "preview.png"))) > 100
+    assert left_over(out.parent) == ["summer"]
+
+
+def test_nothing_is_left_of_an_import_that_fails(tmp_path, write_film, shared_data, capsys):
+    path, out = write_capture(tmp_path / "a", write_film), tmp_path / "sets" / "b"
+    film = path / "cam1.mp4"
+    shutil.copy(shared_data / "data/videos/carphone_pristine.mp4", film)
+    whole = bytearray(film.read_bytes())
+    place = np.s_[len(whole) // 2 : len(whole) // 2 + 500]
+    whole[place] = np.random.default_rng(0).bytes(500)
+    film.write_bytes(whole)
+    table = json.loads((path / "cameras.json").read_text())
+    for camera in table["cameras"]:
+        del camera["width"], camera["height"]
+    (path / "cameras.json").write_text(json.dumps(table))
+    write_film(path / "cam2.mp4", range(0, 800, 4))
+    assert main(["data", "import", str(path), "--out", str(out), "--frames", "20"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "cam1.mp4: found a damaged or missing frame at" in error
+    assert left_over(out.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layout", "maya"], "--layout: found maya, expected dycheck, panoptic"),
+        (["--layout", "llff"], "found no poses_bounds.npy, expected poses_bounds.npy, and one"),
+        (["--frames", "0"], "--frames: found 0, expected 1 to"),
+        (["--frames", "50"], "found 5 instants that all views share, expected 50"),
+        (["--stride", "-1"], "--stride: found -1"),
+        (["--size", "2"], "--size: found 2"),
+        (["--fps", "0"], "--fps: found 0"),
+    ],
+)
+def test_bad_options_are_one_line(tmp_path, write_film, capsys, options, message):
+    path, out = write_capture(tmp_path / "a", write_film), tmp_path / "b"
+    assert main(["data", "import", str(path), "--out", str(out), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_what_is_no_capture_is_told_with_what_was_looked_for(tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "file").touch()
+    for path, message in (
+        ("a", "found no known layout (dycheck: no dataset.json"),
+        ("none", "found no such folder, expected a folder"),
+        ("file", "found a file, expected a folder"),
+    ):
+        arguments = ["data", "import", str(tmp_path / path), "--out", str(tmp_path / "b")]
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
+    assert main(["data", "import", str(tmp_path / "a"), "--out", str(tmp_path / "file")]) == 2
+    assert "found something there, expected a new name" in capsys.readouterr().err
+
+
+def test_the_real_capture(tmp_path, shared_data, capsys):
+    """Two of its videos were reduced and padded: it is said, and the pictures show no bars."""
+    out = tmp_path / "walk"
+    options = ["--size", "64", "--frames", "3", "--stride", "33"]
+    source = shared_data / "data/pose2sim"
+    assert main(["data", "import", str(source), "--out", str(out), *options]) == 0
+    said = capsys.readouterr().out
+    assert "pose2sim, since the calibration Calib_SinglePerson.qca.txt is there" in said
+    assert "also fits: cameras_json" in said
+    assert "resized by 0.9926 and padded" in said
+    (example,) = open_dataset(out)
+    assert example.frames.shape == (4, 3)
+    assert example.fps == pytest.approx(60 / 33, rel=0.02)
+    assert example.unit == 1.0
+    cameras.check_cameras(example.intrinsics, example.world_to_camera)

@@ -1,0 +1,24 @@
+"""Makes slope.onnx (needs the package onnx): disparity = 2 red - green + 0.5 at half the size."""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper, save
+
+weights = np.array([2.0, -1.0, 0.0], np.float32).reshape(1, 3, 1, 1)
+graph = helper.make_graph(
+    [
+        helper.make_node("AveragePool", ["x"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["p", "w", "b"], ["y"]),
+    ],
+    "slope",
+    [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, "h", "w"])],
+    [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, "r", "q"])],
+    [
+        numpy_helper.from_array(weights, "w"),
+        numpy_helper.from_array(np.array([0.5], np.float32), "b"),
+    ],
+)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+checker.check_model(model)
+save(model, Path(__file__).with_name("slope.onnx"))

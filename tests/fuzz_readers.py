@@ -1,0 +1,287 @@
+"""Mutated files for every reader: each must be read or refused in words, quickly and in memory.
+
+    python tests/fuzz_readers.py --rounds 20000 --seed 7 [READER ...]
+
+Runs in a process that may not allocate more than a GiB beyond what its libraries take. What goes
+wrong is kept, and told as one line: the reader, the round, the error. Crashes and hangs of native
+code end or stop this process; the file that caused it is then the newest in the scratch folder.
+"""
+
+import argparse
+import json
+import resource
+import runpy
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+MEMORY = 2**30  # bytes beyond what is in use at the start
+SECONDS = 5  # a file
+EDGE = 512  # bytes at both ends of a file, where headers and directories are
+NUMBERS = [0, 1, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**64 - 1]
+WORDS = [b"0", b"-1", b"1e999", b"nan", b"999999999", b"99999999999999999999", b"[]", b"{}", b'"x"']
+REPOSITORY = Path(__file__).resolve().parent.parent
+Reader = tuple[list[bytes], str, Callable[[Path], object]]
+
+
+def mutate(seed: bytes, rng: np.random.Generator) -> bytes:
+    """A file with one to four things wrong with it."""
+    data = bytearray(seed)
+    for _ in range(rng.integers(1, 5)):
+        if not data:
+            break
+        place = _place(len(data), rng)
+        match rng.integers(8):
+            case 0:
+                data[place] ^= 1 << rng.integers(8)
+            case 1:
+                data[place] = rng.choice([0, 255, 32, 45, 57])
+            case 2:  # an integer that is a length, perhaps
+                size = int(rng.choice([1, 2, 4, 8]))
+                number = int(NUMBERS[rng.integers(len(NUMBERS))]) % 2 ** (8 * size)
+                data[place : place + size] = number.to_bytes(size, "little")
+            case 3:
+                del data[place:]
+            case 4:
+                del data[place : place + int(rng.integers(1, 64))]
+            case 5:
+                part = data[place : place + int(rng.integers(1, 64))]
+                data[place:place] = part * int(rng.integers(1, 4))
+            case 6:
+                data[place:place] = rng.bytes(int(rng.integers(1, 16)))
+            case _:
+                _replace_number(data, place, rng)
+    return bytes(data)
+
+
+def _place(size: int, rng: np.random.Generator) -> int:
+    """Mostly near an end of the file."""
+    near = min(size, EDGE)
+    return int(
+        [rng.integers(near), size - 1 - rng.integers(near), rng.integers(size)][
+            rng.choice(3, p=[0.5, 0.25, 0.25])
+        ]
+    )
+
+
+def _replace_number(data: bytearray, place: int, rng: np.random.Generator) -> None:
+    """The next run of digits becomes another word."""
+    digits = b"0123456789"
+    start = next((i for i in range(place, min(place + 200, len(data))) if data[i] in digits), None)
+    if start is not None:
+        end = start
+        while end < len(data) and data[end] in digits:
+            end += 1
+        data[start:end] = WORDS[rng.integers(len(WORDS))]
+
+
+def readers(scratch: Path) -> dict[str, Reader]:
+    """By name: whole files, how their names end, and what reads them."""
+    found = scenes(scratch) | networks(scratch) | clips(scratch)
+    from fuzz_importers import importers
+
+    return found | importers(scratch, found["jpeg"][0][0])
+
+
+def scenes(scratch: Path) -> dict[str, Reader]:
+    """What `gaussians` reads."""
+    import jax.numpy as jnp
+    from plyfile import PlyData
+
+    import gaussians as g
+
+    rng = np.random.default_rng(0)
+
+    def scene(k: int) -> g.Gaussians:
+        shapes = (3,), (4,), (3,), (), (k, 3)
+        return g.Gaussians(*(jnp.asarray(rng.normal(size=(5, *s)), jnp.float32) for s in shapes))
+
+    moving = [rng.normal(size=(5, *s)).astype(np.float32) for s in ((3,), (), (), ())]
+    still, degree = scene(1), scene(4)
+    g.save_ply(scratch / "a.ply", still)
+    g.save_ply(scratch / "b.ply", degree)
+    text = PlyData.read(str(scratch / "a.ply"))
+    text.text = True
+    text.write(str(scratch / "c.ply"))
+    g.save_dynamic_ply(scratch / "d.ply", g.DynamicGaussians(degree, *map(jnp.asarray, moving)))
+    g.save_packed_ply(scratch / "e.ply", degree)
+    g.save_splat(scratch / "f.splat", still)
+    files = [(scratch / f"{name}.ply").read_bytes() for name in "abcde"]
+    return {
+        "ply": (files, ".ply", g.load_any_ply),
+        "splat": ([(scratch / "f.splat").read_bytes()], ".splat", g.load_splat),
+    }
+
+
+def networks(scratch: Path) -> dict[str, Reader]:
+    """Weights, and files of arrays."""
+    from full4d_jax.captures import read_capture
+    from full4d_jax.depth import depth_from_file
+    from full4d_jax.models.torch_files import read_tensors
+    from full4d_jax.models.weights import load_params, save_params
+    from full4d_jax.stages import read_arrays, save_arrays
+
+    tensors = {"a": {"b": np.ones((3, 4), np.float32)}, "c": np.zeros(5, np.float32)}
+    save_params(scratch / "w.safetensors", tensors, {"model": {"width": 3}})
+    weights = (scratch / "w.safetensors").read_bytes()
+    pth = (REPOSITORY / "tests/full4d_jax/models/goldens/tensors.pth").read_bytes()
+    poses = np.stack([np.eye(4), np.eye(4)])
+    poses[1, 0, 3] = 0.5
+    capture = {
+        "frames": np.zeros((2, 2, 16, 16, 3), np.uint8),
+        "intrinsics": np.stack([np.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])] * 2),
+        "world_to_camera": poses,
+        "depth": np.ones((2, 2, 16, 16), np.float32),
+    }
+    save_arrays(scratch / "c.npz", capture)
+    np.savez(scratch / "u.npz", **capture)
+    np.save(scratch / "d.npy", np.ones((2, 8, 8), np.float32))
+    packed, plain = (scratch / "c.npz").read_bytes(), (scratch / "u.npz").read_bytes()
+    depth = (scratch / "d.npy").read_bytes()
+    return {
+        "safetensors": ([weights], ".safetensors", load_params),
+        "tensors": ([weights], ".safetensors", read_tensors),
+        "pth": ([pth], ".pth", read_tensors),
+        "capture": ([packed, plain], ".npz", read_capture),
+        "stage": ([packed], ".npz", read_arrays),
+        "depth": ([depth], ".npy", lambda path: depth_from_file(path, 2, 8, 8)),
+    }
+
+
+def clips(scratch: Path) -> dict[str, Reader]:
+    """Records, datasets, pictures, videos, camera paths and models."""
+    from full4d_jax.camera_paths import load_views
+    from full4d_jax.gltf import load_skinned_mesh
+    from full4d_jax.video import read_video, write_video
+    from input_pipeline import transforms
+    from input_pipeline.dataset import open_dataset, write_dataset
+    from input_pipeline.records import from_bytes, to_bytes
+    from input_pipeline.schema import Example, validate
+
+    sys.path.insert(0, str(REPOSITORY / "tests"))
+    from textured_room import make_room
+
+    room = make_room(views=2, height=16, width=24)
+
+    class Clips(list[Example]):
+        scene_ids = ("room",)
+
+    folder = scratch / "data"
+    write_dataset(folder, Clips([room]), name="room")
+    index, (shard,) = folder / "index.json", folder.glob("*.array_record-*")
+    whole = {path: path.read_bytes() for path in (index, shard)}
+
+    def record(path: Path) -> None:
+        transforms.decode(validate(from_bytes(path.read_bytes())), height=16, width=24)
+
+    def dataset(damaged: Path, path: Path) -> None:
+        content = path.read_bytes()
+        told = json.loads(whole[index])
+        told["files"][shard.name]["bytes"] = len(content)
+        index.write_text(json.dumps(told))  # so that the size of a damaged shard is right
+        damaged.write_bytes(content)
+        try:
+            open_dataset(folder)[0]
+        finally:
+            for kept, before in whole.items():
+                kept.write_bytes(before)
+
+    def video(path: Path) -> None:
+        read_video(path, height=16, width=16, frames=3)
+
+    def cameras(path: Path) -> None:
+        load_views(path, np.array([[20.0, 0, 8], [0, 20, 8], [0, 0, 1]]), frames=2, **size)
+
+    size = {"height": 16, "width": 16}
+    noise = np.random.default_rng(0).integers(0, 255, (6, 16, 16, 3), np.uint8)
+    write_video(scratch / "v.mp4", noise, 6)
+    views = {"world_to_camera": room.world_to_camera.tolist(), "image_size": [24, 16]}
+    views["intrinsics"] = room.intrinsics.tolist()
+    runpy.run_path(str(REPOSITORY / "tests/full4d_jax/test_gltf.py"))["write_arm"](
+        scratch / "a.glb"
+    )
+    frame, depth = room.frames[0, 0], room.depth16[0, 0]
+    return {
+        "record": ([to_bytes(room)], ".record", record),
+        "index": ([whole[index]], ".json", partial(dataset, index)),
+        "shard": ([whole[shard]], ".array_record", partial(dataset, shard)),
+        "jpeg": ([frame], ".jpg", lambda path: transforms.decode_jpeg(path.read_bytes())),
+        "depth16": ([depth], ".png", lambda path: transforms.decode_depth(path.read_bytes())),
+        "video": ([(scratch / "v.mp4").read_bytes()], ".mp4", video),
+        "cameras": ([json.dumps(views).encode()], ".json", cameras),
+        "gltf": ([(scratch / "a.glb").read_bytes()], ".glb", load_skinned_mesh),
+    }
+
+
+def failures(name: str, reader: Reader, folder: Path, rounds: int, seed: int) -> Iterator[str]:
+    """A line for every mutated file that was neither read nor refused in words."""
+    seeds, ending, read = reader
+    for round_ in range(rounds):
+        rng = np.random.default_rng([seed, round_, *name.encode()])
+        path = folder / f"{name}{ending}"
+        path.write_bytes(mutate(seeds[rng.integers(len(seeds))], rng))
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        try:
+            read(path)
+        except ValueError as error:  # InputError and FormatError are ValueErrors too
+            if not str(error):
+                yield f"{name}, round {round_}: an error without a word"
+        except Exception as error:
+            kept = path.rename(folder / f"{name}-{seed}-{round_}{ending}")
+            trace = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(trace.filename).name}:{trace.lineno}"
+            yield f"{kept}: {type(error).__name__} at {where}: {str(error)[:100]}"
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def limit_memory() -> None:
+    """Allow this process `MEMORY` bytes more than it has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def main() -> None:
+    """Exit code 1 where anything went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="readers; all where none is named")
+    parser.add_argument("--rounds", type=int, default=150, help="files for each reader")
+    parser.add_argument("--seed", type=int, default=0, help="decides the files")
+    options = parser.parse_args()
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError(f"longer than {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, too_long)
+    warnings.simplefilter("ignore")
+    folder, bad = Path(tempfile.mkdtemp(prefix="fuzz-")), 0
+    print(f"files in {folder}", flush=True)
+    known = readers(folder)
+    limit_memory()
+    for name in options.names or known:
+        read, start = known[name], time.perf_counter()
+        for number, content in enumerate(read[0]):  # whole files must be read, or nothing is tested
+            path = folder / f"whole-{number}{read[1]}"
+            path.write_bytes(content)
+            read[2](path)
+        wrong = list(failures(name, read, folder, options.rounds, options.seed))
+        bad += len(wrong)
+        print(f"{name}: {options.rounds} files, {time.perf_counter() - start:.1f} s", flush=True)
+        print("".join(f"  {line}\n" for line in wrong), end="", flush=True)
+    if not bad:
+        shutil.rmtree(folder)
+    sys.exit(bad > 0)
+
+
+if __name__ == "__main__":
+    main()

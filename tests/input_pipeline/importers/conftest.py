@@ -1,0 +1,164 @@
+"""One rig of cameras, and how each layout writes it by its published description."""
+
+import json
+
+import numpy as np
+import pytest
+
+from input_pipeline import cameras
+from input_pipeline.cameras import invert
+
+
+@pytest.fixture
+def rig():
+    """Three cameras around (0, 0, 1): names, intrinsics (3 3) and poses (3 4 4) of 24x32 pixels."""
+    poses = cameras.orbit(np.array([-30.0, 0.0, 30.0]), np.array([10.0, 0.0, -5.0]), 2.0)
+    lens = np.array([[40.0, 0, 16], [0, 40.0, 12], [0, 0, 1]])
+    return ["cam1", "cam2", "cam10"], lens, poses
+
+
+@pytest.fixture
+def check():
+    """A function that compares views with the rig's poses and intrinsics, in its order."""
+
+    def check_views(views, poses, lens):
+        assert len(views) == len(poses)
+        for view, pose in zip(views, poses, strict=True):
+            np.testing.assert_allclose(view.world_to_camera[0], pose, atol=1e-9)
+            np.testing.assert_allclose(view.intrinsics, lens, atol=1e-9)
+
+    return check_views
+
+
+def write_llff(path, rig, write_film):
+    """Rows: 3x5 of [down right backward centre | height width focal], near, far."""
+    rows = []
+    for pose in rig[2]:
+        right, down, forward = pose[:3, :3]
+        center = invert(pose)[:3, 3]
+        matrix = np.stack([down, right, -forward, center, [24, 32, 40]], 1)
+        rows.append([*matrix.ravel(), 0.1, 10])
+    path.mkdir(parents=True, exist_ok=True)
+    np.save(path / "poses_bounds.npy", np.array(rows))
+    for name in rig[0]:
+        write_film(path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+
+
+def write_panoptic(path, rig, write_pictures):
+    names, lens, poses = rig
+    fn = [[f"{i}/{t:06}.jpg" for i in range(3)] for t in range(2)]
+    table = {
+        "w": 32,
+        "h": 24,
+        "k": [[lens.tolist()] * 3] * 2,
+        "w2c": [poses.tolist()] * 2,
+        "fn": fn,
+        "cam_id": [[0, 1, 2]] * 2,
+    }
+    write_pictures([path / "ims" / name for row in fn for name in row])
+    write_pictures([path / "seg" / name.replace(".jpg", ".png") for row in fn for name in row])
+    (path / "train_meta.json").write_text(json.dumps(table))
+
+
+def write_dycheck(path, rig, write_pictures):
+    _, lens, poses = rig
+    (path / "camera").mkdir(parents=True)
+    (path / "depth/1x").mkdir(parents=True)
+    ids = {}
+    for camera, pose in enumerate(poses):
+        for time in (3, 1, 2):
+            item = f"{camera}_{time:05}"
+            ids[item] = {"warp_id": time, "appearance_id": time, "camera_id": camera}
+            table = {
+                "orientation": pose[:3, :3].tolist(),
+                "position": invert(pose)[:3, 3].tolist(),
+                "focal_length": 40.0,
+                "principal_point": [16.0, 12.0],
+                "image_size": [32, 24],
+                "pixel_aspect_ratio": 1.0,
+                "skew": 0.0,
+                "radial_distortion": [0.1, 0.2, 0.3],
+                "tangential": [0.01, 0.02],
+            }
+            (path / "camera" / f"{item}.json").write_text(json.dumps(table))
+            if camera == 0:
+                np.save(path / "depth/1x" / f"{item}.npy", np.ones((24, 32, 1), np.float32))
+    write_pictures([path / "rgb/1x" / f"{item}.png" for item in ids])
+    (path / "dataset.json").write_text(json.dumps({"ids": list(ids), "train_ids": []}))
+    (path / "metadata.json").write_text(json.dumps(ids))
+    (path / "extra.json").write_text(json.dumps({"fps": 15}))
+
+
+def write_multicam(path, rig, write_film):
+    """Unreal: centimetres, y mirrored, row vectors; rows forward, right, up, place."""
+    table = {}
+    for t in range(5):
+        frame = {}
+        for name, pose in zip(rig[0], rig[2], strict=True):
+            right, down, forward = pose[:3, :3]
+            rows = np.stack([forward, right, -down, invert(pose)[:3, 3]]) * [1, -1, 1]
+            last = [0, 0, 0, 1]
+            words = [" ".join(map(str, [*row, end])) for row, end in zip(rows, last, strict=True)]
+            frame[name] = " ".join(f"[{text}]" for text in words) + " "
+        table[f"frame{t}"] = frame
+    (path / "cameras").mkdir(parents=True, exist_ok=True)
+    (path / "cameras/camera_extrinsics.json").write_text(json.dumps(table))
+    for name in rig[0]:
+        write_film(path / f"videos/{name}.mp4", range(0, 20, 4), size=(32, 32))
+
+
+def write_instants(path, rig, write_pictures):
+    from scipy.spatial.transform import Rotation
+
+    for t in range(2):
+        project = path / f"colmap_{t}" / "sparse/0"
+        project.mkdir(parents=True, exist_ok=True)
+        (project / "cameras.txt").write_text("# cameras\n1 PINHOLE 32 24 40 40 16 12\n")
+        lines = ["# images"]
+        for i, (name, pose) in enumerate(zip(rig[0], rig[2], strict=True), 1):
+            x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
+            numbers = " ".join(repr(float(value)) for value in (w, x, y, z, *pose[:3, 3]))
+            lines += [f"{i} {numbers} 1 {name}.png", ""]
+            write_pictures([path / f"colmap_{t}/images/{name}.png"])
+        (project / "images.txt").write_text("\n".join(lines))
+    (path / "camera_extrinsic.json").write_text("{}")
+
+
+def write_ours(path, rig, write_film):
+    names, lens, poses = rig
+    cameras = [
+        {
+            "name": name,
+            "width": 32,
+            "height": 24,
+            "intrinsics": lens.tolist(),
+            "world_to_camera": pose.tolist(),
+            "offset": 0.25,
+        }
+        for name, pose in zip(names, poses, strict=True)
+    ]
+    path.mkdir(parents=True, exist_ok=True)
+    words = {"unit": 0.5, "license": "CC0-1.0", "caption": "a ball"}
+    (path / "cameras.json").write_text(json.dumps({**words, "cameras": cameras}))
+    for name in names:
+        write_film(path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+
+
+@pytest.fixture
+def write(write_film, write_pictures, rig):
+    """A function that writes the rig in a layout."""
+    with_films = {"llff": write_llff, "multicam": write_multicam, "cameras_json": write_ours}
+    with_pictures = {
+        "panoptic": write_panoptic,
+        "dycheck": write_dycheck,
+        "instants": write_instants,
+    }
+
+    def write_layout(layout, path):
+        if layout in with_films:
+            with_films[layout](path, rig, write_film)
+        else:
+            with_pictures[layout](path, rig, write_pictures)
+        return path
+
+    return write_layout

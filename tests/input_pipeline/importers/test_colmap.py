@@ -1,0 +1,93 @@
+"""Projects written by pycolmap are read as pycolmap reads them; footage is found by its name."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline.importers import colmap
+from input_pipeline.importers.colmap_files import read_model
+
+GOLDENS = Path(__file__).parent / "goldens" / "colmap"
+
+
+@pytest.mark.parametrize("kind", ["bin", "txt"])
+def test_every_lens_and_pose_is_what_pycolmap_says(kind):
+    truth = json.loads((GOLDENS / "truth.json").read_text())
+    lenses, images = read_model(GOLDENS / kind)
+    assert [image.name for image in images] == list(truth["images"])
+    for image in images:
+        said, lens = truth["images"][image.name], lenses[image.camera]
+        np.testing.assert_allclose(image.world_to_camera[:3], said["world_to_camera"], atol=1e-12)
+        rotation, shift = image.world_to_camera[:3, :3], image.world_to_camera[:3, 3]
+        bent = np.zeros(8)
+        bent[: len(lens.distortion)] = lens.distortion
+        point = np.array([truth["point"]])
+        pixel, _ = cv2.projectPoints(
+            point, cv2.Rodrigues(rotation)[0], shift, lens.intrinsics, bent
+        )
+        np.testing.assert_allclose(pixel.ravel(), said["pixel"], atol=1e-9)
+        assert lens.size == (24, 32)
+
+
+def project(folder, kind="bin"):
+    shutil.copytree(GOLDENS / kind, folder / "sparse" / "0")
+    return folder
+
+
+def test_photos_are_views_of_one_instant(tmp_path, write_pictures):
+    path = project(tmp_path / "scène 影")
+    write_pictures([path / "images" / f"cam{i}.png" for i in range(1, 7)])
+    (capture,) = colmap.read(path, None)
+    assert [len(view.files) for view in capture.views] == [1] * 6
+    assert capture.scene_id == "scène 影"
+    np.testing.assert_allclose(capture.views[4].distortion[:4], [0.05, -0.02, 0.003, -0.002])
+
+
+def test_films_get_the_camera_of_the_image_of_their_name(tmp_path, write_film):
+    path = project(tmp_path / "s", "txt")
+    for i in range(1, 7):
+        write_film(path / "videos" / f"cam{i}.mp4", range(0, 20, 4), size=(24, 32))
+    (capture,) = colmap.read(path, None)
+    assert [view.world_to_camera.shape for view in capture.views] == [(5, 4, 4)] * 6
+    assert capture.fps == pytest.approx(25)
+
+
+def test_folders_of_pictures_carry_depth_and_masks(tmp_path, write_pictures):
+    path = project(tmp_path / "s")
+    for i in range(1, 7):
+        for kind in ("images", "masks", "depth"):
+            write_pictures([path / kind / f"cam{i}" / f"{t}.png" for t in (10, 9, 8)])
+    (capture,) = colmap.read(path, 5.0)
+    view = capture.views[0]
+    assert [file.stem for file in view.files] == ["8", "9", "10"]
+    assert len(view.depth) == len(view.masks) == 3
+    np.testing.assert_allclose(view.timestamps, [0, 0.2, 0.4])
+
+
+def test_what_does_not_fit_is_named(tmp_path, write_pictures):
+    path = project(tmp_path / "s")
+    folders = [path / "images" / f"cam{i}" for i in range(1, 7)]
+    for folder in folders:
+        write_pictures([folder / "0.png", folder / "1.png"])
+    (folders[3] / "1.png").unlink()
+    with pytest.raises(ValueError, match=r"found pictures cam1 2, .* cam4 1, .* expected as many"):
+        colmap.read(path, None)
+    shutil.rmtree(folders[3])
+    with pytest.raises(ValueError, match="without a film: cam4"):
+        colmap.read(path, None)
+    whole = (path / "sparse/0/images.bin").read_bytes()
+    (path / "sparse/0/images.bin").write_bytes(whole[:-30])
+    with pytest.raises(ValueError, match=r"images\.bin: found a damaged file"):
+        colmap.read(path, None)
+
+
+def test_lenses_we_do_not_draw_are_refused(tmp_path):
+    path = project(tmp_path / "s", "txt")
+    file = path / "sparse/0/cameras.txt"
+    file.write_text(file.read_text().replace("5 OPENCV ", "5 OPENCV_FISHEYE "))
+    with pytest.raises(ValueError, match="found lens model OPENCV_FISHEYE, expected one of"):
+        colmap.read(path, None)

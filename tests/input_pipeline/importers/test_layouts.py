@@ -1,0 +1,167 @@
+"""One rig written in each layout by its published description comes back as it was."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from input_pipeline.importers import (
+    cameras_json,
+    dycheck,
+    instants,
+    llff,
+    multicam,
+    panoptic,
+)
+from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
+
+ALL = ("llff", "multicam", "cameras_json", "panoptic", "dycheck", "instants")
+
+
+@pytest.mark.parametrize("layout", ALL)
+def test_the_rig_comes_back(layout, tmp_path, write, rig, check):
+    path = write(layout, tmp_path / "f24_aperture5" / "ünï 場景")
+    found, why, _ = detect(path)
+    assert found == layout, why
+    (capture,) = LAYOUTS[layout].read(path, None)
+    lens = rig[1]
+    if layout == "multicam":  # square pictures of 32 pixels, focal length 24 of a 23.76 mm sensor
+        focal = 24 / 23.76 * 32
+        lens = np.array([[focal, 0, 16], [0, focal, 16], [0, 0, 1]])
+    check(capture.views, rig[2], lens)
+    counts = {"panoptic": 2, "dycheck": 3, "instants": 2}
+    assert [len(v.timestamps) for v in capture.views] == [counts.get(layout, 5)] * 3
+
+
+def test_llff_rows_and_files_must_be_as_many(tmp_path, write):
+    path = write("llff", tmp_path / "s")
+    (path / "cam10.mp4").unlink()
+    with pytest.raises(
+        ValueError, match="found 3 poses and 2 videos or pictures, expected as many"
+    ):
+        llff.read(path, None)
+    np.save(path / "poses_bounds.npy", np.zeros((3, 15)))
+    with pytest.raises(ValueError, match=r"poses_bounds\.npy: found float64 \(3, 15\)"):
+        llff.read(path, None)
+    (path / "poses_bounds.npy").write_bytes(b"junk")
+    with pytest.raises(ValueError, match=r"poses_bounds\.npy: found no readable array"):
+        llff.read(path, None)
+
+
+def test_panoptic_masks_and_counts(tmp_path, write):
+    path = write("panoptic", tmp_path / "s")
+    (capture,) = panoptic.read(path, 10.0)
+    assert capture.views[1].masks[0] == path / "seg/1/000000.png"
+    assert capture.fps == pytest.approx(10)
+    table = json.loads((path / "train_meta.json").read_text())
+    (path / "train_meta.json").write_text(json.dumps(table | {"fn": table["fn"][:1]}))
+    with pytest.raises(ValueError, match="found k 2, w2c 2, fn 1, cam_id 2 instants"):
+        panoptic.read(path, None)
+    del table["k"]
+    (path / "train_meta.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match="expected a field k"):
+        panoptic.read(path, None)
+
+
+def test_dycheck_times_depth_and_distortion(tmp_path, write):
+    path = write("dycheck", tmp_path / "s")
+    (capture,) = dycheck.read(path, None)
+    first = capture.views[0]
+    assert [file.stem for file in first.files] == ["0_00001", "0_00002", "0_00003"]
+    np.testing.assert_allclose(first.timestamps, np.array([1, 2, 3]) / 15)
+    np.testing.assert_allclose(first.distortion[:5], [0.1, 0.2, 0.01, 0.02, 0.3])
+    assert [len(view.depth) for view in capture.views] == [3, 0, 0]
+    (path / "camera/1_00002.json").unlink()
+    with pytest.raises(ValueError, match=r"1_00002\.json: found No such file"):
+        dycheck.read(path, None)
+
+
+def test_multicam_needs_a_focal_length_and_whole_matrices(tmp_path, write):
+    path = write("multicam", tmp_path / "f18_aperture10" / "scene1")
+    (capture,) = multicam.read(path, None)
+    assert (capture.unit, capture.scene_id) == (0.01, "f18_aperture10/scene1")
+    file = path / "cameras/camera_extrinsics.json"
+    table = json.loads(file.read_text())
+    table["frame2"]["cam2"] = "[1 0 0 0]"
+    file.write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=r"frame2, cam2: found .* expected a matrix of 16 numbers"):
+        multicam.read(path, None)
+    shutil.move(path, tmp_path / "scene1")
+    with pytest.raises(ValueError, match="found no focal length"):
+        multicam.read(tmp_path / "scene1", None)
+
+
+def test_an_instant_without_a_camera_is_named(tmp_path, write):
+    path = write("instants", tmp_path / "s")
+    lines = (path / "colmap_1/sparse/0/images.txt").read_text().splitlines()
+    (path / "colmap_1/sparse/0/images.txt").write_text("\n".join(lines[:-2]))
+    with pytest.raises(ValueError, match="camera cam10: found it at 1 of 2 instants"):
+        instants.read(path, None)
+    shutil.rmtree(path / "colmap_1/sparse")
+    with pytest.raises(ValueError, match="sparse/0: found no cameras and images"):
+        instants.read(path, None)
+
+
+def test_our_json_takes_offsets_words_and_says_what_it_ignored(tmp_path, write):
+    path = write("cameras_json", tmp_path / "s")
+    (capture,) = cameras_json.read(path, None)
+    assert (capture.unit, capture.license, capture.caption) == (0.5, "CC0-1.0", "a ball")
+    assert capture.views[0].timestamps[0] == 0.25
+    table = json.loads((path / "cameras.json").read_text())
+    table["cameras"][0] |= {"zoom": 3}
+    (path / "cameras.json").write_text(json.dumps(table))
+    assert "not read: zoom" in cameras_json.read(path, None)[0].note
+    table["cameras"][1]["name"] = "cam1"
+    (path / "cameras.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match="found camera cam1 twice"):
+        cameras_json.read(path, None)
+
+
+def test_detection_says_what_every_importer_looked_for(tmp_path):
+    with pytest.raises(ValueError, match="found no known layout") as failure:
+        detect(tmp_path)
+    for name in LAYOUTS:
+        assert f"{name}: n" in str(failure.value)  # "no ...", "none of ..."
+
+
+def test_tables_of_another_form_are_bad_input(tmp_path):
+    (tmp_path / "cameras.json").write_text('{"cameras": [{"name": "a"}, 3]}')
+    with pytest.raises(ValueError, match="expected a field name"):
+        read_captures(tmp_path, "cameras_json", None)
+    (tmp_path / "train_meta.json").write_text(
+        '{"w": 3, "h": 2, "k": 1, "w2c": 2, "fn": 3, "cam_id": 4}'
+    )
+    with pytest.raises(
+        ValueError, match=r"panoptic: found tables of another form .* expected train"
+    ):
+        read_captures(tmp_path, "panoptic", None)
+
+
+def test_sync_json_declares_offsets_and_times_of_any_layout(tmp_path, write):
+    path = write("llff", tmp_path / "s")
+    times = [0.0, 0.1, 0.2, 0.3, 0.4]
+    (path / "sync.json").write_text(json.dumps({"cam1": 0.5, "cam10": times}))
+    (capture,) = read_captures(path, "llff", None)
+    starts = [view.timestamps[0] for view in capture.views]
+    np.testing.assert_allclose(starts, [0.5, 0, 0])
+    np.testing.assert_array_equal(capture.views[2].timestamps, times)
+    for wrong, message in (
+        ({"cam7": 1}, r"found cameras \['cam7'\]"),
+        ({"cam1": times[:3]}, r"cam1: found shape \(3,\)"),
+        ({"cam1": [0, 1, 1, 2, 3]}, "cam1: found times twice or going back"),
+        ({"cam1": "soon"}, "cam1: found 'soon'"),
+    ):
+        (path / "sync.json").write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=message):
+            read_captures(path, "llff", None)
+
+
+def test_a_folder_of_scenes(tmp_path, write):
+    write("llff", tmp_path / "b")
+    write("cameras_json", tmp_path / "a")
+    (tmp_path / "notes").mkdir()
+    assert [(f.name, n) for f, n, *_ in find_scenes(tmp_path)] == [
+        ("a", "cameras_json"),
+        ("b", "llff"),
+    ]

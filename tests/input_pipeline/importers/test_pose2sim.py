@@ -1,0 +1,135 @@
+"""The real capture: cameras agree with an independent table, and the floor with itself."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline import transforms
+from input_pipeline.cameras import resize_intrinsics
+from input_pipeline.footage import first_picture
+from input_pipeline.importers import pose2sim
+
+# The checkerboard calibration of the same camera in Pose2Sim's repository, Calib_scene.toml.
+TOML = """
+[int_cam01_img]
+name = "int_cam01_img"
+size = [ 1088.0, 1920.0]
+matrix = [ [ 1671.50, 0.0, 564.64], [ 0.0, 1671.39, 933.01], [ 0.0, 0.0, 1.0]]
+distortions = [ -0.05310342256182765, 0.1510044676505964, -0.0001198943, 0.00065034]
+rotation = [ 1.678784562972848, 1.031972654261743, -0.3910235872501538]
+translation = [ 0.2609476905995074, 0.9641586618892432, 2.932963441842366]
+fisheye = false
+
+[metadata]
+error = 0.0
+"""
+
+
+@pytest.fixture
+def real(shared_data):
+    return shared_data / "data/pose2sim"
+
+
+def test_qca_agrees_with_the_table_of_opencv_cameras(real):
+    table = json.loads((real / "cameras_opencv.json").read_text())
+    read = pose2sim.read_qca(real / "Calib_SinglePerson.qca.txt")
+    assert list(read) == [camera["name"] for camera in table["cameras"]]
+    for said in table["cameras"]:
+        found = read[said["name"]]
+        np.testing.assert_allclose(found.intrinsics, said["K"], atol=1e-9)
+        np.testing.assert_allclose(found.world_to_camera, said["w2c"], atol=1e-9)
+        assert found.size == (said["height"], said["width"])
+        bent = np.array(said["dist_k1k2p1p2_over64"]) * 64
+        np.testing.assert_allclose(found.distortion[:4], bent, atol=1e-12)
+
+
+def test_qca_and_the_checkerboard_calibration_of_the_same_camera_agree(real, tmp_path):
+    (tmp_path / "Calib.toml").write_text(TOML)
+    board = pose2sim.read_toml(tmp_path / "Calib.toml")["int_cam01_img"]
+    found = pose2sim.read_qca(real / "Calib_SinglePerson.qca.txt")["cam01"]
+    # Two calibrations on two days agree roughly; the coefficients do only as they stand.
+    np.testing.assert_allclose(
+        found.intrinsics[[0, 1], [0, 1]], board.intrinsics[[0, 1], [0, 1]], rtol=0.02
+    )
+    np.testing.assert_allclose(
+        found.world_to_camera[:3, :3], board.world_to_camera[:3, :3], atol=0.1
+    )
+    np.testing.assert_allclose(found.world_to_camera[:3, 3], board.world_to_camera[:3, 3], atol=0.2)
+    np.testing.assert_allclose(found.distortion[:2], board.distortion[:2], rtol=0.15)
+
+
+def test_the_floor_seen_from_above_is_the_same_in_neighbouring_views(real):
+    """The plane z = 0 holds a treadmill: its edges must lie at the same metres."""
+    (capture,) = pose2sim.read(real, None)
+    assert "resized by 0.9926 and padded" in capture.note  # two videos were
+    y, x = np.mgrid[:300, :300] * 0.01 - 1.495  # metres
+    edges = []
+    for view in capture.views:
+        small = resize_intrinsics(view.intrinsics, rows=0.5, columns=0.5)
+        picture = cv2.resize(first_picture(view.files[0]), None, fx=0.5, fy=0.5)
+        picture = transforms.undistort(picture, small, view.distortion)
+        floor = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], -1)
+        seen = (floor @ view.world_to_camera[0].T)[..., :3] @ small.T
+        place = (seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32)
+        gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        gray = cv2.GaussianBlur(cv2.remap(gray, place, None, cv2.INTER_LINEAR), (0, 0), 2)
+        edges.append(np.hypot(cv2.Sobel(gray, -1, 1, 0), cv2.Sobel(gray, -1, 0, 1)))
+    for i, j in ((0, 1), (1, 2), (0, 3)):
+        place, part = edges[i][60:240, 15:165], edges[j][80:220, 35:145]
+        scores = cv2.matchTemplate(place, part, cv2.TM_CCOEFF_NORMED)
+        _, best, _, where = cv2.minMaxLoc(scores)
+        shift = np.abs(np.array(where) - 20)
+        assert best > 0.3, (i, j, best)
+        assert shift.max() <= 5, (i, j, where)  # centimetres; some edges stand a little higher
+
+
+def test_the_layout_of_the_wheel_and_flat_folders(real, tmp_path):
+    wheel = tmp_path / "Demo_SinglePerson"
+    (wheel / "calibration").mkdir(parents=True)
+    (wheel / "videos").mkdir()
+    (wheel / "Config.toml").write_text("[project]\nframe_rate = 'auto'\n")
+    shutil.copy(real / "Calib_SinglePerson.qca.txt", wheel / "calibration/Calib.qca.txt")
+    for i in range(1, 5):
+        shutil.copy(real / f"cam0{i}.mp4", wheel / f"videos/cam0{i}.mp4")
+    fits, why = pose2sim.matches(wheel)
+    assert fits, why
+    (first,), (second,) = pose2sim.read(wheel, None), pose2sim.read(real, None)
+    for a, b in zip(first.views, second.views, strict=True):
+        np.testing.assert_array_equal(a.intrinsics, b.intrinsics)
+    assert (first.unit, round(first.fps)) == (1.0, 60)
+    (wheel / "videos/cam03.mp4").unlink()
+    with pytest.raises(ValueError, match="without a film: cam03"):
+        pose2sim.read(wheel, None)
+    shutil.copy(real / "cam03.mp4", wheel / "videos/cam03.mp4")
+    shutil.copy(real / "cam03.mp4", wheel / "videos/extra.mp4")
+    with pytest.raises(ValueError, match="without a camera: extra"):
+        pose2sim.read(wheel, None)
+
+
+def test_toml_is_opencv_with_pixel_centres_at_whole_numbers(tmp_path):
+    (tmp_path / "Calib.toml").write_text(TOML)
+    found = pose2sim.read_toml(tmp_path / "Calib.toml")["int_cam01_img"]
+    np.testing.assert_allclose(found.intrinsics[:2, 2], [565.14, 933.51])
+    rotation, _ = cv2.Rodrigues(found.world_to_camera[:3, :3])
+    np.testing.assert_allclose(rotation.ravel(), [1.67878456, 1.03197265, -0.39102359], atol=1e-7)
+    assert found.size == (1920, 1088)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('<?xml version="1.0"', "<broken", "no readable XML"),
+        ('viewrotation="0"', 'viewrotation="90"', "viewrotation 90, expected 0"),
+        ("focalLengthU=", "focal=", "expected a field focalLengthU"),
+        ('r11="', 'r11="x', "expected numbers"),
+    ],
+)
+def test_broken_calibrations_are_named(real, tmp_path, old, new, message):
+    text = (real / "Calib_SinglePerson.qca.txt").read_text().replace("'1.0'", '"1.0"')
+    assert old in text
+    (tmp_path / "a.qca.txt").write_text(text.replace(old, new, 1))
+    with pytest.raises(ValueError, match=message):
+        pose2sim.read_qca(tmp_path / "a.qca.txt")

@@ -1,0 +1,168 @@
+"""transforms.json: the real photos, and films of moving cameras made by formula."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline.cameras import invert, unproject
+from input_pipeline.footage import read_picture
+from input_pipeline.importers import dnerf, transforms_json
+
+
+def opengl(pose):
+    """Camera-to-world with columns right, up, backward, from ours."""
+    return (invert(pose) @ np.diag([1.0, -1, -1, 1])).tolist()
+
+
+def write(path, frames, **table):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        json.dumps({"fl_x": 40, "fl_y": 40, "cx": 16, "cy": 12, **table, "frames": frames})
+    )
+
+
+def test_the_real_photos_are_views_of_one_instant(shared_data):
+    (capture,) = transforms_json.read(shared_data / "data/fox_photos", None)
+    assert len(capture.views) == 50
+    names = [view.files[0].name for view in capture.views]
+    assert names == sorted(names)
+    first = capture.views[0]
+    np.testing.assert_allclose(first.intrinsics[0], [343.88, 0, 138.6395])
+    np.testing.assert_allclose(first.distortion[:3], [0.0578421, -0.0805099, -0.000980296])
+
+
+def test_what_two_real_photos_share_lies_on_epipolar_lines(shared_data):
+    """SIFT finds the same corners in both; the cameras say where they may lie."""
+    (capture,) = transforms_json.read(shared_data / "data/fox_photos", None)
+    sift, seen = cv2.SIFT_create(2000), []
+    views = [capture.views[0], capture.views[6]]
+    for view in views:
+        points, marks = sift.detectAndCompute(read_picture(view.files[0]), None)
+        places = np.array([point.pt for point in points])[:, None] + 0.5
+        rays = cv2.undistortPoints(places, view.intrinsics, view.distortion)[:, 0]
+        seen.append((np.column_stack([rays, np.ones(len(rays))]), marks))
+    pairs = cv2.BFMatcher().knnMatch(seen[0][1], seen[1][1], k=2)
+    good = [first for first, second in pairs if first.distance < 0.6 * second.distance]
+    assert len(good) > 50
+    first = seen[0][0][[match.queryIdx for match in good]]
+    second = seen[1][0][[match.trainIdx for match in good]]
+    step = views[1].world_to_camera[0] @ invert(views[0].world_to_camera[0])
+    x, y, z = step[:3, 3]
+    lines = first @ (np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ step[:3, :3]).T
+    away = np.abs((second * lines).sum(1)) / np.linalg.norm(lines[:, :2], axis=1)
+    assert np.median(away) * views[1].intrinsics[0, 0] < 1  # pixels
+
+
+def test_poses_and_applied_transform(tmp_path, rig, write_pictures, check):
+    names, lens, poses = rig
+    applied = np.array([[0.0, 1, 0, 0.5], [0, 0, 1, -1], [1, 0, 0, 2]])
+    whole = np.vstack([applied, [0, 0, 0, 1]])
+    write_pictures([tmp_path / "images" / f"{name}.png" for name in names])
+    frames = [
+        {"file_path": f"images/{name}.png", "transform_matrix": (whole @ opengl(pose)).tolist()}
+        for name, pose in zip(names, poses, strict=True)
+    ]
+    write(
+        tmp_path / "transforms.json", frames[::-1], w=32, h=24, applied_transform=applied.tolist()
+    )
+    (capture,) = transforms_json.read(tmp_path, None)
+    check(capture.views, poses, lens)  # in natural order of names, although listed backwards
+
+
+def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
+    _, _, poses = rig
+    for split, count in (("train", 3), ("val", 2)):
+        write_pictures([tmp_path / split / f"r_{i:03}.png" for i in range(count)])
+        frames = [
+            {
+                "file_path": f"./{split}/r_{i:03}",
+                "time": i / 2,
+                "transform_matrix": opengl(poses[i]),
+            }
+            for i in range(count)
+        ]
+        table = {"camera_angle_x": 0.8, "frames": frames[::-1]}
+        (tmp_path / f"transforms_{split}.json").write_text(json.dumps(table))
+    train, val = dnerf.read(tmp_path, 10.0)
+    assert train.scene_id == val.scene_id == tmp_path.name
+    (view,) = train.views
+    np.testing.assert_allclose(view.world_to_camera, poses, atol=1e-12)
+    np.testing.assert_allclose(view.timestamps, [0, 0.1, 0.2])  # shares of 3 frames, 10 a second
+    focal = 16 / np.tan(0.4)
+    np.testing.assert_allclose(view.intrinsics, [[focal, 0, 16], [0, focal, 12], [0, 0, 1]])
+    (seconds,) = dnerf.read(tmp_path, None)[0].views
+    np.testing.assert_allclose(seconds.timestamps, [0, 0.5, 1])
+
+
+def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, check):
+    names, lens, poses = rig
+    frames = []
+    for name, pose in zip(names, poses, strict=True):
+        for t in range(2):
+            files = {k: f"{k}/{name}/{t}.png" for k in ("images", "depth", "masks")}
+            write_pictures([tmp_path / file for file in files.values()])
+            frame = {"file_path": files["images"], "time": t / 4, "transform_matrix": opengl(pose)}
+            frames.append({**frame, "depth_file_path": files["depth"], "mask_path": files["masks"]})
+    write(tmp_path / "transforms.json", frames, w=32, h=24)
+    (capture,) = transforms_json.read(tmp_path, None)
+    check(capture.views, poses, lens)
+    view = capture.views[0]
+    assert (len(view.files), len(view.depth), len(view.masks), view.depth_scale) == (2, 2, 2, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("frame", "table", "message"),
+    [
+        (
+            {"file_path": "images/none.png"},
+            {},
+            r"frame 0: found no .*none\.png, expected a picture",
+        ),
+        ({"transform_matrix": None}, {}, "transform_matrix"),
+        ({"transform_matrix": np.eye(3).tolist()}, {}, r"found shape \(3, 3\)"),
+        ({"transform_matrix": (2 * np.eye(4)).tolist()}, {}, "world_to_camera: found"),
+        ({}, {"camera_model": "OPENCV_FISHEYE"}, "found camera_model OPENCV_FISHEYE"),
+        ({}, {"w": 64, "h": 32}, "found calibrated at 64x32, the files are 32x24"),
+        ({}, {"frames": []}, "expected a list of frames"),
+        ({"time": 0.5}, {}, "found a time in 1 of 2 frames"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, write_pictures, frame, table, message):
+    write_pictures([tmp_path / "images/a.png", tmp_path / "images/b.png"])
+    frames = [
+        {"file_path": f"images/{n}.png", "transform_matrix": np.eye(4).tolist()} for n in "ab"
+    ]
+    frames[0] |= frame
+    table = {"w": 32, "h": 24, "fl_x": 40, "frames": frames} | table
+    (tmp_path / "transforms.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=message):
+        transforms_json.read(tmp_path, None)
+
+
+def test_broken_json_and_times_twice(tmp_path, write_pictures):
+    (tmp_path / "transforms.json").write_text('{"frames": [')
+    with pytest.raises(ValueError, match=r"transforms\.json: found broken JSON"):
+        transforms_json.read(tmp_path, None)
+    write_pictures([tmp_path / "images/a.png", tmp_path / "images/b.png"])
+    pose = np.eye(4).tolist()
+    frames = [{"file_path": f"images/{n}.png", "transform_matrix": pose, "time": 0} for n in "ab"]
+    write(tmp_path / "transforms.json", frames)
+    with pytest.raises(ValueError, match="found times twice among the frames of folder images"):
+        transforms_json.read(tmp_path, None)
+
+
+def test_a_point_of_the_world_is_seen_where_opengl_says(tmp_path, rig, write_pictures):
+    """A point 2 in front, 1 up and 0.5 right of an OpenGL camera."""
+    write_pictures([tmp_path / "a.png"])
+    matrix = opengl(rig[2][1])
+    write(tmp_path / "transforms.json", [{"file_path": "a.png", "transform_matrix": matrix}])
+    ((view,),) = (capture.views for capture in transforms_json.read(tmp_path, None))
+    point = np.array(matrix) @ [0.5, 1, -2, 1]
+    depth = np.full((24, 32), 2.0)
+    seen = unproject(depth, view.intrinsics, view.world_to_camera[0])
+    # pixel 16 + 40 * 0.5 / 2 = 26 and 12 - 40 * 1 / 2 = -8: 10 columns right and 20 rows up
+    step = (seen[0, 1] - seen[0, 0]) * 10, (seen[1, 0] - seen[0, 0]) * -20
+    middle = (seen[11, 15] + seen[12, 16]) / 2
+    np.testing.assert_allclose(middle + step[0] + step[1], point[:3], atol=1e-6)

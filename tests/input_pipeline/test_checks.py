@@ -1,0 +1,180 @@
+"""Cameras are judged by pictures alone, a wrong convention is named, and so is every bad frame."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from textured_room import make_room
+
+from input_pipeline import cameras, transforms
+from input_pipeline.checks import check_clip
+from input_pipeline.checks_pictures import decode_pictures
+from input_pipeline.schema import VERSION, Example
+
+FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+SWAP = np.eye(4)[[0, 2, 1, 3]]
+
+
+@pytest.fixture(scope="module")
+def room() -> Example:
+    return make_room(views=3, height=160, width=224)
+
+
+def checked(example: Example):
+    return check_clip(example, decode_pictures(example, 2))
+
+
+def with_poses(example: Example, poses: np.ndarray) -> Example:
+    return example._replace(world_to_camera=poses.astype(np.float32))
+
+
+def turned(example: Example, view: int, degrees: float) -> Example:
+    poses = example.world_to_camera.copy()
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    poses[view] = np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0], [0, 0, 0, 1]]) @ poses[view]
+    return with_poses(example, poses)
+
+
+def test_right_cameras_miss_their_pictures_by_less_than_a_pixel(room):
+    found = checked(room)
+    assert found.problems == []
+    assert found.error < 0.3
+    assert "cameras agree" in found.notes[0]
+    assert len(found.points) > 100
+    assert np.abs(found.points / [2.0, 1.2, 3.0]).max(1).mean() == pytest.approx(1, abs=0.02)
+
+
+def replaced(poses: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.concatenate([rows, poses[..., 3:, :]], -2)
+
+
+def transposed(poses: np.ndarray) -> np.ndarray:
+    rotation = np.swapaxes(poses[..., :3, :3], -1, -2)
+    return replaced(poses, np.concatenate([rotation, poses[..., :3, 3:]], -1))
+
+
+def with_positions(poses: np.ndarray) -> np.ndarray:
+    positions = cameras.centers(poses)[..., None]
+    return replaced(poses, np.concatenate([poses[..., :3, :3], positions], -1))
+
+
+OPENGL = "camera axes are OpenGL's (x right, y up, z backward)"
+INVERSE = "matrices are camera_to_world: invert them"
+READ_WRONGLY = {
+    OPENGL: lambda poses: FLIP @ poses,
+    INVERSE: cameras.invert,
+    f"{INVERSE}; {OPENGL}": lambda poses: cameras.invert(poses) @ FLIP,
+    "camera axes are permuted: right, down, forward are its +x, +z, +y": lambda poses: SWAP @ poses,
+    "rotations are transposed": transposed,
+    "translations are positions of cameras": with_positions,
+}
+
+
+@pytest.mark.parametrize("hint", READ_WRONGLY)
+def test_a_wrong_convention_is_named(room, hint):
+    wrong = with_poses(room, READ_WRONGLY[hint](room.world_to_camera))
+    (line,) = [line for line in checked(wrong).problems if " agree if " in line]
+    assert line.split(" agree if ")[1] == hint
+
+
+def test_a_mirrored_world_is_told_from_mirrored_cameras(room):
+    found = checked(with_poses(room, room.world_to_camera @ SWAP))
+    assert len(found.problems) == 1
+    assert "determinant -1" in found.problems[0]
+    assert "negate one axis of the world" in found.problems[0]
+
+
+def test_one_bad_calibration_is_found(room):
+    found = checked(turned(room, 1, 2.0))
+    (line,) = found.problems
+    assert "bad pairs of views 0-1, 1-2" in line
+    assert "view 1 first" in line
+    errors = {(pair.first, pair.second): pair.error for pair in found.pairs if pair.instant == 0}
+    assert errors[0, 2] < 0.3
+    assert min(errors[0, 1], errors[1, 2]) > 1.5
+
+
+def test_distorted_pictures_are_compared_where_their_lens_puts_them():
+    lens = np.array([-0.4, 0.1, 0.001, -0.001, 0, 0, 0, 0], np.float32)
+    room = make_room(views=2, height=160, width=224, lens=lens)
+    straight = room._replace(distortion=np.zeros_like(room.distortion))
+    assert checked(straight).error > 4 * checked(room).error
+
+
+def test_pictures_without_corners_are_not_taken_for_agreement(room, make_example):
+    smooth = make_example(v=3, t=2)
+    for poses in (smooth.world_to_camera, smooth.world_to_camera[::-1]):
+        found = checked(with_poses(smooth, poses))
+        assert found.problems == []
+        assert np.isnan(found.error)
+        assert "cannot be judged" in found.notes[0]
+
+
+def test_clocks(make_example):
+    room = make_example()
+    times = room.timestamps.copy()
+    times[2] += [0, 0.3]
+    found = checked(room._replace(timestamps=times))
+    assert found.drift == pytest.approx(0.3, abs=1e-6)
+    assert any("view 2 0.3 s from view 0 at frame 1" in line for line in found.problems)
+    (line,) = checked(room._replace(fps=25.0)).problems
+    assert line == "fps: found 25, expected 10 by the timestamps"
+
+
+def test_light_sizes_and_files(make_example):
+    room = make_example()
+    frames = room.frames.copy()
+    dark = transforms.decode_jpeg(frames[1, 0]) // 3
+    frames[1] = transforms.encode_jpeg(dark)
+    frames[2, 1] = transforms.encode_jpeg(np.zeros((20, 32, 3), np.uint8))
+    frames[0, 1] = frames[0, 1][:300]
+    found = checked(room._replace(frames=frames))
+    for part in (
+        "frames: view 0, frame 1: found 300 bytes that end too early",
+        "sizes [(20, 32), (24, 32)] in view 2",
+        "stops darker than the median view",
+        "found 1 of view 1 equal to the one before",
+    ):
+        assert any(part in line for line in found.problems), part
+    same = room._replace(frames=room.frames[[0, 1, 0]])
+    assert any("pictures of view 0 again in view 2" in line for line in checked(same).problems)
+    half = room._replace(intrinsics=room.intrinsics * np.float32([[2], [2], [1]]))
+    assert sum("are they for another size?" in line for line in checked(half).problems) == 3
+
+
+def test_real_photos_agree_with_their_cameras_and_not_with_those_read_as_opengl(shared_data):
+    folder = shared_data / "data" / "fox_photos"
+    content = json.loads((folder / "transforms.json").read_text())
+    shots = content["frames"][:4]
+    poses = np.array([shot["transform_matrix"] for shot in shots])[:, None]
+    example = photos(folder, content, shots)
+    right = checked(with_poses(example, cameras.invert(cameras.swap_opengl_opencv(poses))))
+    assert right.problems == []
+    assert right.error < 0.5
+    (line,) = checked(with_poses(example, cameras.invert(poses))).problems
+    assert line.endswith(f"agree if {OPENGL}")
+
+
+def photos(folder: Path, content: dict, shots: list[dict]) -> Example:
+    v = len(shots)
+    frames = np.empty((v, 1), object)
+    frames[:, 0] = [(folder / shot["file_path"]).read_bytes() for shot in shots]
+    x, y, cx, cy = (content[key] for key in ("fl_x", "fl_y", "cx", "cy"))
+    lens = [content[key] for key in ("k1", "k2", "p1", "p2")] + [0] * 4
+    return Example(
+        version=VERSION,
+        scene_id="fox",
+        fps=1.0,
+        timestamps=np.zeros((v, 1), np.float32),
+        frames=frames,
+        intrinsics=np.tile(np.array([[x, 0, cx], [0, y, cy], [0, 0, 1]], np.float32), (v, 1, 1)),
+        world_to_camera=np.zeros((v, 1, 4, 4), np.float32),
+        distortion=np.tile(np.array(lens, np.float32), (v, 1)),
+        depth16=np.full((v, 1), b"", object),
+        latents=np.zeros((v, 0, 0, 0, 0), np.float16),
+        caption="",
+        unit=0.0,
+        source="instant-ngp",
+        license="local tests only",
+    )

@@ -1,0 +1,168 @@
+"""Clips show one instant in all views, undistorted and resized with their cameras."""
+
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline import transforms
+from input_pipeline.capture import make_capture, make_view
+from input_pipeline.clips import Clips, align
+
+LENS = np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]])
+
+
+def film_capture(films, **options):
+    views = [
+        make_view(name, [path], LENS, np.eye(4), size=(48, 64), **options.get(name, {}))
+        for name, path in films.items()
+    ]
+    return make_capture("scene", views)
+
+
+def levels(files):
+    return [
+        [round(float(transforms.decode_jpeg(f)[-8:, -8:].mean()) / 20) for f in v] for v in files
+    ]
+
+
+def test_different_rates_and_offsets_are_aligned_by_time(tmp_path, write_film):
+    fast = write_film(tmp_path / "fast.mp4", range(0, 40, 4))  # 25 a second
+    slow = write_film(tmp_path / "slow.mp4", range(0, 40, 10))  # 10 a second, begins 0.12 s later
+    capture = film_capture({"fast": fast, "slow": slow}, slow={"offset": 0.12})
+    (example,) = Clips([capture])
+    # At 0.12, 0.22 and 0.32 s: frames 3, 5 or 6, 8 of the fast one; it ends at 0.36 s.
+    fast_levels, slow_levels = levels(example.frames)
+    assert slow_levels == [0, 1, 2]
+    assert fast_levels[::2] == [3, 8]
+    assert np.abs(np.diff(example.timestamps, axis=0)).max() <= 0.0201
+    assert example.fps == pytest.approx(1 / 0.1, rel=0.21)
+
+
+def test_declared_timestamps_count_more_than_the_file(tmp_path, write_film):
+    first = write_film(tmp_path / "a.mp4", range(0, 24, 4))
+    second = write_film(tmp_path / "b.mp4", range(0, 24, 4))
+    given = {"timestamps": [1.0, 1.04, 1.08, 1.3, 1.34, 1.38]}
+    capture = film_capture({"a": first, "b": second}, a=given, b={"offset": 1.04})
+    (example,) = Clips([capture])
+    # b films at 1.04, 1.08, ... 1.24: a saw 1.04, 1.08 (and 1.30, 1.34, which b did not)
+    assert levels(example.frames) == [[1, 2], [0, 1]]
+
+
+def test_no_frame_is_taken_twice():
+    def view(times):
+        return make_view("a", [], LENS, np.eye(4))[0] if times is None else _View(times)
+
+    slow, fast = view(np.arange(0, 1, 0.1)), view(np.array([0, 0.1, 0.11, 0.12, 0.5, 0.9]))
+    chosen = align([slow, fast], "scene")
+    assert (np.diff(chosen, axis=1) > 0).all()
+    times = np.stack([v.timestamps[i] for v, i in zip((slow, fast), chosen, strict=True)])
+    assert np.abs(np.diff(times, axis=0)).max() <= 0.0901
+
+
+class _View:
+    def __init__(self, timestamps):
+        self.timestamps, self.name = timestamps, "a"
+
+
+def test_views_that_never_film_together_are_refused(tmp_path, write_film):
+    paths = {name: write_film(tmp_path / f"{name}.mp4", range(0, 24, 4)) for name in "ab"}
+    with pytest.raises(ValueError, match=r"no shared instant \(a 0.00 to 0.20 s, b 5.00 to 5.20"):
+        Clips([film_capture(paths, b={"offset": 5.0})])
+
+
+def test_clips_are_cut_without_overlap_and_the_rest_is_counted(tmp_path, write_film):
+    path = write_film(tmp_path / "a.mp4", range(0, 44, 4))
+    clips = Clips([film_capture({"a": path})], frames=3)
+    assert [levels(clip.frames) for clip in clips] == [[[0, 1, 2]], [[3, 4, 5]], [[6, 7, 8]]]
+    assert clips.left_out == 2
+    assert clips.scene_ids == ["scene"] * 3
+    (every_second,) = Clips([film_capture({"a": path})], frames=5, stride=2)
+    assert levels(every_second.frames) == [[0, 2, 4, 6, 8]]
+    with pytest.raises(ValueError, match="found 11 instants that all views share, expected 20"):
+        Clips([film_capture({"a": path})], frames=20)
+
+
+def test_distortion_is_undone_and_cameras_follow_the_size(tmp_path):
+    y, x = np.mgrid[:96, :128]
+    smooth = np.round(127 + 60 * np.sin(x / 9) + 60 * np.cos(y / 7)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), smooth)
+    lens = np.array([[120.0, 0, 64], [0, 120.0, 48], [0, 0, 1]])
+    bent = [0.2, -0.1, 0.003, -0.002]
+    view = make_view("a", [tmp_path / "a.png"], lens, np.eye(4), size=(96, 128), distortion=bent)
+    (whole,), (half,) = (
+        Clips([make_capture("s", [view])]),
+        Clips([make_capture("s", [view])], size=48),
+    )
+    centred = lens - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]  # OpenCV's pixel centres
+    expected = cv2.undistort(smooth, centred, np.array(bent))
+    inside = np.s_[8:-8, 8:-8]
+    found = transforms.decode_jpeg(whole.frames[0, 0])[..., 0].astype(int)
+    assert np.abs(found - expected)[inside].mean() < 1.5
+    assert np.abs(found - smooth.astype(int))[inside].mean() > 3
+    small = transforms.decode_jpeg(half.frames[0, 0])[..., 0].astype(int)
+    reduced = cv2.resize(expected, (64, 48), interpolation=cv2.INTER_AREA)
+    assert np.abs(small - reduced)[4:-4, 4:-4].mean() < 2.5
+    np.testing.assert_allclose(half.intrinsics[0], [[60, 0, 32], [0, 60, 24], [0, 0, 1]])
+    assert not whole.distortion.any()
+
+
+def test_depth_is_carried_in_world_units(tmp_path, write_pictures):
+    write_pictures([tmp_path / "a.png", tmp_path / "b.png"], size=(48, 64))
+    near = np.full((24, 32), 1500, np.uint16)  # millimetres, at half the size
+    near[0, 0] = 0
+    cv2.imwrite(str(tmp_path / "da.png"), near)
+    np.save(tmp_path / "db.npy", np.full((48, 64, 1), 2500, np.float32))
+    files = [
+        [tmp_path / f"{kind}{n}" for n in ends]
+        for kind, ends in (("", ("a.png", "b.png")), ("d", ("a.png", "b.npy")))
+    ]
+    view = make_view("a", files[0], LENS, np.eye(4), depth=files[1], depth_scale=1e-3)
+    (example,) = Clips([make_capture("s", [view])])
+    first, second = (transforms.decode_depth(file) for file in example.depth16[0])
+    assert first.shape == second.shape == (48, 64)
+    np.testing.assert_array_equal(np.unique(first), [0, 1.5])
+    np.testing.assert_array_equal(np.unique(second), [2.5])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"timestamps": [0.0, 0.1, 0.1]}, "camera a, timestamps: found .* again or earlier"),
+        ({"timestamps": [0.0, 0.2, 0.1]}, "camera a, timestamps: found .* again or earlier"),
+        ({"timestamps": [0.0, 0.1]}, "camera a, timestamps: found 2, expected one a frame, 3"),
+        ({"timestamps": [0.0, 0.1, np.nan]}, "camera a, timestamps: found NaN"),
+        ({"distortion": [np.inf]}, "camera a, distortion: found"),
+        ({"size": (40, 64)}, "camera a, size: found calibrated at 64x40, the files are 64x48"),
+    ],
+)
+def test_views_that_cannot_be_right_are_refused(tmp_path, write_pictures, changes, message):
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    write_pictures(files, size=(48, 64))
+    with pytest.raises(ValueError, match=message):
+        make_view("a", files, LENS, np.eye(4), **changes)
+
+
+def test_missing_files_and_impossible_cameras_are_refused(tmp_path, write_pictures):
+    write_pictures([tmp_path / "0.png"])
+    with pytest.raises(ValueError, match=r"camera a, files: found no .*1\.png, expected"):
+        make_view("a", [tmp_path / "0.png", tmp_path / "1.png"], LENS, np.eye(4))
+    for pose in (np.eye(4) * 2, np.diag([1.0, 1, -1, 1]), np.tile(np.eye(4), (2, 1, 1))):
+        with pytest.raises(ValueError, match="camera a, world_to_camera: found"):
+            make_view("a", [tmp_path / "0.png"], LENS, pose)
+
+
+def test_resized_and_padded_pictures_keep_their_rays(tmp_path):
+    """A white dot of a calibrated picture, in the copies that ffmpeg's scale and pad make."""
+    picture = np.full((96, 128, 3), 90, np.uint8)
+    picture[60:64, 100:104] = 255
+    ray = np.linalg.inv(LENS) @ [102, 62, 1]
+    half = cv2.resize(picture, (64, 48), interpolation=cv2.INTER_AREA)
+    padded = cv2.copyMakeBorder(half, 8, 8, 0, 0, cv2.BORDER_CONSTANT)
+    for name, copy in (("half", half), ("padded", padded)):
+        file = tmp_path / f"{name}.png"
+        cv2.imwrite(str(file), copy)
+        view, note = make_view(name, [file], LENS, np.eye(4), size=(96, 128))
+        rows, columns = np.nonzero(copy[..., 0] > 200)
+        dot = view.intrinsics @ ray
+        np.testing.assert_allclose(dot[:2], [columns.mean() + 0.5, rows.mean() + 0.5], atol=1e-9)
+        assert name == "half" or "padded" in note

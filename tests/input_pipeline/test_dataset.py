@@ -1,0 +1,207 @@
+"""Datasets: the same files however they are built, whole or not at all, read by tfds and by us."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from formula_clips import FormulaClips, make
+
+from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.records import to_bytes
+from input_pipeline.shards import plan_shards, split_of
+
+CLIPS = FormulaClips(24)
+BUILD = {"name": "formula", "splits": {"train": 0.7, "test": 0.3}, "shards": 5}
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Hashes of all files in a folder and below."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    assert write_dataset(folder, CLIPS, **BUILD) == 0
+    return folder
+
+
+def test_what_was_written_is_read(built):
+    train, test = open_dataset(built), open_dataset(built, "test")
+    assert len(train) + len(test) == len(CLIPS)
+    expected = {to_bytes(CLIPS[i]) for i in range(len(CLIPS))}
+    assert {to_bytes(example) for split in (train, test) for example in split} == expected
+    assert train.scene_ids == [example.scene_id for example in train]
+    clip = train.clips[0]
+    assert (clip["views"], clip["frames"], clip["height"], clip["width"]) == (3, 2, 24, 32)
+    assert clip["depth"] == [1, 2]
+
+
+def test_tfds_opens_it_without_tensorflow(built):
+    builder = tfds.builder_from_directory(str(built))
+    assert str(builder.version) == "1.0.0"
+    source = builder.as_data_source("train")
+    assert len(source) == builder.info.splits["train"].num_examples == len(open_dataset(built))
+    example, ours = source[0], open_dataset(built)[0]
+    assert example["frames"][3] == ours.frames[1, 1]
+    np.testing.assert_array_equal(example["world_to_camera"][3], ours.world_to_camera[1, 1])
+    assert "tensorflow" not in sys.modules
+
+
+def test_no_scene_is_in_two_splits_and_others_do_not_move_it(built):
+    train, test = (set(open_dataset(built, split).scene_ids) for split in ("train", "test"))
+    assert train
+    assert test
+    assert not train & test
+    names = [f"scene-{i}" for i in range(4000)]
+    share = np.mean([split_of(name, BUILD["splits"]) == "test" for name in names])
+    assert share == pytest.approx(0.3, abs=0.03)
+    assert {split_of(name, BUILD["splits"]) for name in train} == {"train"}
+
+
+def test_files_are_of_even_size():
+    ids = [f"scene-{i // 3}" for i in range(100)]
+    plan = plan_shards(ids, name="a", splits={"train": 0.8, "test": 0.2}, shards=9)
+    counts = [len(shard.clips) for shard in plan]
+    assert max(counts) - min(counts) <= 2
+    assert sorted(clip for shard in plan for clip in shard.clips) == list(range(100))
+
+
+def test_parts_and_processes_write_the_same_files(built, tmp_path):
+    left = [write_dataset(tmp_path, CLIPS, **BUILD, part=(i, 2)) for i in (1, 0)]
+    assert left[0] > left[1] == 0
+    assert files(tmp_path) == files(built)
+    several = tmp_path / "several"
+    assert write_dataset(several, CLIPS, **BUILD, jobs=2) == 0
+    assert files(several) == files(built)
+
+
+def test_progress_counts_what_is_there(tmp_path):
+    seen: list[int] = []
+    write_dataset(tmp_path, CLIPS, **BUILD, part=(0, 2), report=seen.append)
+    first = seen[-1]
+    assert seen == list(range(1, first + 1))
+    seen.clear()
+    write_dataset(tmp_path, CLIPS, **BUILD, report=seen.append)
+    assert seen == list(range(first + 1, len(CLIPS) + 1))
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, sys.argv[2])
+from formula_clips import FormulaClips
+from input_pipeline.dataset import write_dataset
+class Slow(FormulaClips):
+    def __getitem__(self, index):
+        time.sleep(0.03)
+        return super().__getitem__(index)
+splits = {"train": 0.7, "test": 0.3}
+write_dataset(sys.argv[1], Slow(24), name="formula", splits=splits, shards=5)
+"""
+
+
+def test_a_killed_build_is_no_dataset_and_goes_on(built, tmp_path):
+    words = [sys.executable, "-c", KILLED, tmp_path, Path(__file__).parent]
+    process = subprocess.Popen(words, cwd=Path(__file__).parents[2])
+    end = time.monotonic() + 60
+    while len(list(tmp_path.glob("shards/*.json"))) < 2:  # in the middle of the third
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(tmp_path.glob(".*.partial-*"))
+    with pytest.raises(ValueError, match="expected a finished dataset"):
+        open_dataset(tmp_path)
+    with pytest.raises(tfds.core.dataset_info.DatasetInfoFileError):
+        tfds.builder_from_directory(str(tmp_path))
+    made: list[int] = []
+    write_dataset(tmp_path, CLIPS, **BUILD, report=made.append)
+    assert len(made) < len(CLIPS)
+    assert files(tmp_path) == files(built)
+
+
+def test_a_cut_file_is_refused_and_written_again(built, tmp_path):
+    write_dataset(tmp_path, CLIPS, **BUILD)
+    victim = next(tmp_path.glob("formula-train*"))
+    victim.write_bytes(victim.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"found \d+ bytes, expected \d+ bytes"):
+        open_dataset(tmp_path)
+    write_dataset(tmp_path, CLIPS, **BUILD)
+    assert files(tmp_path) == files(built)
+
+
+def test_the_card_and_the_content_hash(built, tmp_path):
+    page = (built / "README.md").read_text()
+    hours = 24 * 0.1 / 3600
+    for words in (f"{hours:.4g} hours", "144 in all views", "made by formula (24 clips)"):
+        assert words in page
+    assert "Apache-2.0 (24 clips)" in page
+    assert "32x24 (24 clips)" in page
+    content = open_dataset(built).content
+    assert f"`{content}`" in page
+    index = json.loads((built / "index.json").read_text())
+    for file, told in index["files"].items():
+        assert hashlib.sha256((built / file).read_bytes()).hexdigest() == told["sha256"]
+    write_dataset(tmp_path, FormulaClips(22), **BUILD)
+    assert open_dataset(tmp_path).content != content
+
+
+def test_another_build_is_not_mixed_in(tmp_path):
+    write_dataset(tmp_path, CLIPS, **BUILD, part=(0, 2))
+    for clips, build in (
+        (FormulaClips(22), BUILD),
+        (CLIPS, BUILD | {"about": "differently"}),
+        (CLIPS, BUILD | {"shards": 4}),
+    ):
+        with pytest.raises(ValueError, match="of another build"):
+            write_dataset(tmp_path, clips, **build)
+    assert write_dataset(tmp_path, CLIPS, **BUILD) == 0
+
+
+class Broken(FormulaClips):
+    def __getitem__(self, index: int):
+        example = make(index)._replace(scene_id=self.scene_ids[index])
+        return example._replace(fps=0.0) if index == 3 else example
+
+
+def test_a_broken_clip_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"clip 3 \(scene-1\): record field fps: found 0.0"):
+        write_dataset(tmp_path, Broken(6), name="broken")
+    assert not list(tmp_path.glob("*.array_record*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"name": "My Data"}, "found 'My Data', expected lower_case_words"),
+        ({"splits": {"train": 1e-9, "test": 1.0}}, "split train: found none of 12 scenes"),
+        ({"splits": {"train": -1.0}}, "expected names with shares above 0"),
+        ({"shards": 0}, "shards: found 0"),
+        ({"part": (2, 2)}, "part: found 2/2"),
+        ({"jobs": 0}, "jobs: found 0"),
+    ],
+)
+def test_bad_requests_are_refused(tmp_path, words, said):
+    with pytest.raises(ValueError, match=said):
+        write_dataset(tmp_path / "new", CLIPS, **(BUILD | words))
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_split_and_an_empty_folder(built, tmp_path):
+    with pytest.raises(ValueError, match="found 'val', expected one of train, test"):
+        open_dataset(built, "val")
+    with pytest.raises(ValueError, match="no clips"):
+        write_dataset(tmp_path, FormulaClips(0), name="empty")

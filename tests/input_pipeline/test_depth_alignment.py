@@ -1,0 +1,96 @@
+"""Values that are affine in disparity become exact depth; values that are not are refused."""
+
+import numpy as np
+import pytest
+from textured_room import make_room
+
+from input_pipeline import transforms
+from input_pipeline.depth_alignment import WithDepth, add_depth, estimate_depth, fit_line, to_depth
+from input_pipeline.matches import distort_points, undistort_points
+from input_pipeline.schema import validate
+
+LENS = np.array([-0.2, 0.05, 0.001, -0.001, 0, 0, 0, 0], np.float32)
+
+
+@pytest.fixture(scope="module")
+def room():
+    return make_room(views=3, height=160, width=224, lens=LENS)
+
+
+def bare(example):
+    return example._replace(depth16=np.full_like(example.depth16, b""))
+
+
+def oracle(example, scale=-3.0, shift=7.0):
+    """Values for pictures of the example, negative disparity at half the size."""
+    depth = {
+        frame.tobytes(): transforms.decode_depth(file)
+        for frame, file in zip(
+            map(transforms.decode_jpeg, example.frames.ravel()),
+            example.depth16.ravel(),
+            strict=True,
+        )
+    }
+    return lambda frame: (scale / depth[frame.tobytes()] + shift)[::2, ::2]
+
+
+def test_scale_and_shift_come_from_the_cameras(room):
+    filled = validate(add_depth(bare(room), oracle(room)))
+    for file, true_file in zip(filled.depth16.ravel(), room.depth16.ravel(), strict=True):
+        depth, true = transforms.decode_depth(file), transforms.decode_depth(true_file)
+        assert (depth > 0).mean() > 0.99
+        assert np.median(np.abs(depth / true - 1)) < 0.02
+    lines = [line for _, line in estimate_depth(bare(room), oracle(room)).values()]
+    assert all(line.scale == pytest.approx(-1 / 3, rel=0.05) for line in lines)
+    assert all(line.share > 0.9 for line in lines)
+
+
+def test_depth_that_is_there_is_kept(room):
+    some = room.depth16.copy()
+    some[1:] = b""
+    filled = add_depth(room._replace(depth16=some), oracle(room))
+    assert (filled.depth16[0] == room.depth16[0]).all()
+    assert all(filled.depth16.ravel())
+    assert len(estimate_depth(room, oracle(room))) == 0
+
+
+def test_clips_are_filled_as_they_are_read(room):
+    clips = WithDepth([bare(room)], ["room"], oracle(room))
+    assert (len(clips), clips.scene_ids) == (1, ["room"])
+    assert all(clips[0].depth16.ravel())
+
+
+def test_values_that_say_nothing_are_refused(room):
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"scene room, view 0: depth: found .* expected"):
+        add_depth(bare(room), lambda frame: rng.random(frame.shape[:2], np.float32))
+
+
+def test_views_that_share_nothing_are_refused_before_the_network_runs(make_example):
+    def never(frame):
+        raise AssertionError("called")
+
+    with pytest.raises(ValueError, match=r"view 0: depth: found 0 matches .* expected at least 20"):
+        add_depth(bare(make_example()), never)
+
+
+def test_the_line_survives_wrong_matches():
+    rng = np.random.default_rng(1)
+    depth = rng.uniform(1, 6, 200)
+    values = 5 / depth - 2 + rng.normal(0, 0.01, 200)
+    depth[:60] = rng.uniform(1, 6, 60)
+    line = fit_line(values, depth)
+    assert line.scale == pytest.approx(0.2, rel=0.02)
+    assert line.shift == pytest.approx(0.4, rel=0.02)
+    assert 0.68 < line.share < 0.85
+    far = to_depth(np.array([[-2.0, 5 / 3 - 2, 200]]), line)
+    assert far[0, 0] == far[0, 2] == 0
+    assert far[0, 1] == pytest.approx(3, rel=0.02)
+
+
+def test_points_are_distorted_as_opencv_undistorts_them():
+    matrix = np.array([[200.0, 0, 110], [0, 210, 80], [0, 0, 1]])
+    points = np.random.default_rng(0).uniform(20, 140, (50, 2))
+    there = undistort_points(points, matrix, LENS)
+    assert np.abs(there - points).max() > 1
+    assert np.allclose(distort_points(there, matrix, LENS), points, atol=1e-2)

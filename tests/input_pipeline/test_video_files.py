@@ -1,0 +1,97 @@
+"""Times come from the file, seeking changes nothing, and damage is named with its place."""
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline.video_files import decode, frame_size, frame_times, read_frames
+
+VARIABLE = [0, 4, 8, 30, 31, 60, 100, 104, 130, 140]
+
+
+def levels(pictures):
+    return [round(float(picture[-8:, -8:].mean()) / 20) for picture in pictures]
+
+
+def test_times_are_those_of_the_decoded_frames(tmp_path, write_film):
+    path = write_film(tmp_path / "ü 影片.mp4", VARIABLE)
+    np.testing.assert_allclose(frame_times(path), np.array(VARIABLE) / 100, atol=1e-4)
+    np.testing.assert_allclose([f.time for f in decode(path)], frame_times(path), atol=1e-9)
+
+
+def test_any_frames_are_read_from_anywhere(tmp_path, write_film):
+    path = write_film(tmp_path / "a.mp4", VARIABLE)
+    times = frame_times(path)
+    for chosen in ([0, 1, 2], [3, 5, 9], [8], list(range(10))):
+        assert levels(read_frames(path, times[chosen])) == chosen
+
+
+def test_seeking_in_a_real_video_changes_nothing(shared_data):
+    path = shared_data / "data/videos/carphone_pristine.mp4"
+    times, all_frames = frame_times(path), [frame.picture for frame in decode(path)]
+    assert len(times) == len(all_frames) > 40
+    late = [30, 31, 40]
+    for picture, index in zip(read_frames(path, times[late]), late, strict=True):
+        np.testing.assert_array_equal(picture, all_frames[index])
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_rotated_frames_are_upright_as_in_opencv(tmp_path, write_film, rotation):
+    path = write_film(tmp_path / "a.mp4", [0, 4, 8], rotation=rotation)
+    upright = cv2.VideoCapture(str(path))
+    upright.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    expected = upright.read()[1]
+    assert frame_size(path) == expected.shape[:2]
+    picture = next(read_frames(path, [0.0]))
+    assert np.abs(picture.astype(int) - expected[..., ::-1]).mean() < 3
+
+
+def test_ten_bit_video(tmp_path, write_film):
+    path = write_film(tmp_path / "a.mkv", [0, 4, 8, 12], pix_fmt="yuv420p10le", codec="libx265")
+    assert levels(read_frames(path, frame_times(path))) == [0, 1, 2, 3]
+
+
+def test_damage_in_the_middle_is_named_with_its_second(tmp_path, shared_data):
+    whole = shared_data / "data/videos/carphone_pristine.mp4"
+    with av.open(str(whole)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.size]
+        middle = packets[len(packets) // 2]
+        assert middle.pos is not None
+        second = float((middle.pts - min(p.pts for p in packets)) * middle.time_base)
+        damaged = bytearray(whole.read_bytes())
+        damaged[middle.pos + 8 : middle.pos + middle.size] = bytes(middle.size - 8)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(damaged)
+    times = frame_times(path)
+    with pytest.raises(ValueError, match=r"damaged.mp4: found a damaged or missing frame at") as e:
+        list(read_frames(path, times))
+    said = float(str(e.value).split(" at ")[1].split(" s,")[0])
+    assert abs(said - second) < 0.5
+
+
+def test_files_that_are_no_videos_are_refused(tmp_path, write_film):
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(write_film(tmp_path / "a.mp4", VARIABLE).read_bytes()[:600])
+    for path in (text, cut):
+        for read in (frame_times, frame_size):
+            with pytest.raises(ValueError, match=f"{path.name}: found no readable video"):
+                read(path)
+
+
+def test_times_that_come_twice_are_refused(tmp_path, write_film):
+    path = tmp_path / "twice.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts = number
+            for packet in stream.encode(frame):
+                packet.pts = packet.dts = min(number, 3)
+                container.mux(packet)
+    with pytest.raises(ValueError, match="found 1 timestamps twice, the first of frame 3"):
+        frame_times(path)

@@ -1,0 +1,43 @@
+"""Damaged files are read or refused in words; FULL4D_FUZZ_ROUNDS asks for more of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fuzz_readers import failures, mutate
+
+SCRIPT = Path(__file__).parent / "fuzz_readers.py"
+
+
+def test_no_reader_crashes_hangs_or_takes_all_memory():
+    rounds = int(os.environ.get("FULL4D_FUZZ_ROUNDS", "25"))
+    command = [sys.executable, str(SCRIPT), "--rounds", str(rounds)]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60 + rounds, env=environment
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.stdout.count(f": {rounds} files") > 10
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), MemoryError(), TimeoutError("longer"), None])
+def test_what_is_no_refusal_is_reported(error, tmp_path):
+    def read(path: Path) -> None:
+        if error:
+            raise error
+        raise ValueError("found a damaged file")
+
+    told = list(failures("bad", ([b"0123456789" * 9], ".bin", read), tmp_path, 3, 0))
+    assert len(told) == (3 if error else 0)
+    assert len(list(tmp_path.glob("bad-0-*.bin"))) == len(told)
+
+
+def test_mutated_files_differ_and_can_be_made_again():
+    whole = b"element vertex 5 property float x " * 40
+    files = [mutate(whole, np.random.default_rng(i)) for i in range(50)]
+    assert files == [mutate(whole, np.random.default_rng(i)) for i in range(50)]
+    assert len(set(files)) > 45
+    assert sum(file == whole for file in files) < 3
