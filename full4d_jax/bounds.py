@@ -52,6 +52,7 @@ BOUNDS = {
     "data.drop_projection": SHARE,
     "data.drop_text": SHARE,
     "data.pseudo": SHARE,
+    "data.strides": COUNT,
     "data.scenes": Bound(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)", whole=True),
     "data.early_sizes": SIDES,
     "data.sizes": SIDES,

@@ -102,6 +102,13 @@ class DataConfig:
     drop_text: float = 0.0
     """Share of the clips that train with `negative_text` (zeros without one) in place of `text`,
     for guidance by text."""
+    records: tuple[str, ...] = ()
+    """Datasets to train on instead of procedural scenes, their split `train`; of several, each
+    may say its share of the clips, `A=3 B=1` (docs/data.md)."""
+    targets: Literal["random", "spread"] = "random"
+    """Which views of a record stand beside the source: any, or such that are far apart."""
+    strides: tuple[int, ...] = (1,)
+    """Steps from one instant of a record to the next, drawn from those that fit its length."""
     scenes: int = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
     orbit: bool = False

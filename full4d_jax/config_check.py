@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from full4d_jax.bounds import BOUNDS
 from full4d_jax.codec_config import strides_of
@@ -23,7 +23,8 @@ def check_fields(config: Any) -> None:
         elif choices := _choices(kind):
             require(name, value, all(x in choices for x in values), f"one of {', '.join(choices)}")
         else:
-            require(name, value, isinstance(value, kind), f"a value of type {kind.__name__}")
+            plain = get_origin(kind) or kind
+            require(name, value, isinstance(value, plain), f"a value of type {plain.__name__}")
 
 
 def check_sampler(config: Any) -> None:
@@ -120,6 +121,8 @@ def check_modes(config: Any) -> None:
     require("flow.interval_share", config.flow.interval_share, fits, "0 without model.mean_flow")
     batch, parts = config.training.batch, config.training.accumulate
     require("training.accumulate", parts, batch % parts == 0, f"a divisor of the batch, {batch}")
+    none = "none of it with --data.records"
+    require("data.pseudo", data.pseudo, not (data.pseudo and data.records), none)
     needs = "nothing without a share --data.pseudo"
     require("data.videos", data.videos, not data.videos or data.pseudo > 0, needs)
 

@@ -5,6 +5,7 @@ before long work starts; the command line prints it as one line and leaves with 
 Everything else is a bug and keeps its traceback.
 """
 
+import re
 from pathlib import Path
 
 
@@ -24,3 +25,15 @@ class InputError(ValueError):
         self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
         line = f"{what}: {where}: found {found}, expected {expected}; {do}"
         super().__init__(" ".join(line.split()))
+
+
+def as_input_error(what: str, error: ValueError, do: str) -> InputError:
+    """What `input_pipeline` says, "where: found ..., expected ...", in the words of this package.
+
+    Raises:
+      ValueError: the error itself, if it does not say that.
+    """
+    parts = re.fullmatch(r"(.*?): found (.*), expected (.*)", str(error), re.DOTALL)
+    if parts is None:
+        raise error
+    return InputError(what, parts[1], parts[2], parts[3], do)

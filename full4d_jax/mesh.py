@@ -235,12 +235,32 @@ def _divisors(n: int) -> list[int]:
     return [d for d in range(1, min(n, 4096) + 1) if n % d == 0]
 
 
-def put_batch(mesh: Mesh, batch: Any) -> Any:
-    """Host arrays that every process has whole, as arrays cut over samples."""
+def rows_here(mesh: Mesh, batch: int) -> list[int]:
+    """Places in a batch of the samples that the devices of this process hold, ascending."""
+    sharding = NamedSharding(mesh, spec("samples"))
+    cuts = sharding.addressable_devices_indices_map((batch,)).values()
+    return sorted({row for cut in cuts if cut for row in range(*cut[0].indices(batch))})
+
+
+def put_batch(mesh: Mesh, batch: Any, rows: Sequence[int] = (), size: int = 0) -> Any:
+    """Host arrays as arrays cut over samples.
+
+    Args:
+      mesh: over the devices of all processes.
+      batch: a tree of arrays; every process has them whole, or its own `rows` of them.
+      rows: places of its samples in the whole batch (`rows_here`).
+      size: samples of the whole batch, if rows are given.
+    """
 
     def one(x: Any) -> jax.Array:
         x = np.asarray(x)
         sharding = NamedSharding(mesh, spec("samples", *[None] * (x.ndim - 1)))
-        return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+        if not rows:
+            return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+        def part(index: Any) -> np.ndarray:
+            return x[np.searchsorted(rows, range(*index[0].indices(size)))]
+
+        return jax.make_array_from_callback((size, *x.shape[1:]), sharding, part)
 
     return jax.tree.map(one, batch)

@@ -16,6 +16,9 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 from etils import epath
+from tensorflow_datasets.core.dataset_info import DatasetIdentity
+from tensorflow_datasets.core.read_only_builder import builder_from_directory
+from tensorflow_datasets.core.splits import SplitDict
 
 from input_pipeline.card import Facts, card, content_hash, summary
 from input_pipeline.encoding import Clips, encode, records, workers
@@ -130,7 +133,7 @@ class Records(Sequence[Example]):
         self.clips: list[Facts] = index["splits"][split]
         self.content: str = index["content"]
         raw = tfds.decode.DeserializeMethod.RAW_BYTES
-        builder = tfds.builder_from_directory(self.folder)
+        builder: Any = builder_from_directory(self.folder)
         self._source = builder.as_data_source(split, deserialize_method=raw)
 
     @property
@@ -168,7 +171,7 @@ def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
         shard = known.get(path.name)
         told = None if shard is None else finished(folder, shard)
         if shard is None or (told is not None and told["plan"] != mark):
-            expected = "files of the same clips, splits, shards and settings, or another folder"
+            expected = "expected files of the same clips, splits, shards and settings"
             raise ValueError(f"dataset {folder}: found {path.stem} of another build, {expected}")
 
 
@@ -188,20 +191,22 @@ def _finish(
     for leftover in folder.glob(".*.partial-*"):  # of builds that were killed
         leftover.unlink(missing_ok=True)
 
-    identity = tfds.core.dataset_info.DatasetIdentity(
+    identity = DatasetIdentity(
         name=name, version=tfds.core.Version(f"{VERSION}.0.0"), data_dir=str(folder), module_name=""
     )
     info = tfds.core.DatasetInfo(builder=identity, features=FEATURES, description=page)
     info.set_file_format("array_record")
     info.set_splits(
-        tfds.core.splits.SplitDict(
+        SplitDict(
             [
                 tfds.core.SplitInfo(
                     name=split,
                     shard_lengths=[len(shard.clips) for shard in plan if shard.split == split],
                     num_bytes=sum(told[s.file]["bytes"] for s in plan if s.split == split),
                     filename_template=tfds.core.ShardedFileTemplate(
-                        dataset_name=name, data_dir=folder, filetype_suffix="array_record"
+                        dataset_name=name,
+                        data_dir=epath.Path(folder),
+                        filetype_suffix="array_record",
                     ),
                 )
                 for split in splits

@@ -1,61 +1,107 @@
 """Batches in an order that is a pure function of (seed, index), whatever the number of hosts.
 
-Element i of the endless shuffled stream is the same for every number of hosts; host p of c reads
-the elements p, p + c, p + 2c, ..., so that together they read each global batch once. Resuming is
-starting at a step: there is no other state.
+Element i of the endless shuffled stream, and so batch n, the elements from n * batch_size on, is
+the same for every number of hosts; each host reads its places in the batch. Resuming is starting
+at a step: there is no other state.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 
+ENDLESS = 2**62
+
+
+class Mixture(NamedTuple):
+    """Several sources, each of them shuffled and repeated on its own."""
+
+    sources: tuple[Sequence[Any], ...]
+    weights: tuple[float, ...]
+    """Shares of the stream, closely kept from its first elements on."""
+    whole_batches: bool = False
+    """Whether all elements of a batch are from one source, whose shapes may be its own."""
+
 
 def make_loader(
-    source: Sequence[Any],
+    source: Sequence[Any] | Mixture,
     *,
     seed: int,
     batch_size: int,
     start_step: int = 0,
     transform: Callable[[Any, np.random.Generator], Any] | None = None,
-    process_index: int = 0,
-    process_count: int = 1,
+    rows: Sequence[int] | None = None,
     threads: int = 4,
 ) -> Iterator[Any]:
     """Shuffled batches without end, from batch number `start_step` on.
 
     Args:
-      source: random access to records, or a `range` of scene indices (of any length below 2**31:
-        the shuffle is a formula, not a table), whose batches are int32 arrays.
+      source: random access to records, by any thread; or a `range` of scene indices (of any length
+        below 2**31: the shuffle is a formula, not a table), whose batches are int32 arrays; or a
+        mixture of those.
       seed: decides the order of every epoch and the generators given to `transform`.
       batch_size: elements of a global batch, over all hosts.
       start_step: number of global batches to skip, at no cost.
       transform: maps (element, generator) to the arrays that are stacked; the generator depends on
         the seed and the element's place in the stream only.
-      process_index: which host this is.
-      process_count: how many hosts there are.
-      threads: batches made at once; as many again wait.
+      rows: the places in each global batch that this host reads; left out, all.
+      threads: elements made at once; as many again wait.
 
     Returns:
-      An iterator of this host's part of each batch, `batch_size / process_count` elements.
+      An iterator of this host's part of each batch, `len(rows)` elements.
 
     Raises:
-      ValueError: for an empty source, or a batch that the hosts cannot share evenly.
+      ValueError: a source is empty, weights are not those of the sources, or rows are not places
+        of the batch.
     """
-    if not len(source):
-        raise ValueError("loader source: found no elements, expected at least one")
-    if batch_size % process_count:
-        raise ValueError(
-            f"batch_size: found {batch_size}, expected a multiple of {process_count} (hosts)"
-        )
+    mixture = source if isinstance(source, Mixture) else Mixture((source,), (1.0,))
+    rows = range(batch_size) if rows is None else rows
+    _check(mixture, batch_size, rows)
+    streams = [
+        _stream(part, (seed + number) % 2**32, transform)
+        for number, part in enumerate(mixture.sources)
+    ]
+    # Of each turn of the mixture, the source and how many turns it had before.
+    turns: Any = grain.MapDataset.mix(
+        [
+            grain.MapDataset.range(ENDLESS).map(lambda turn, n=n: (n, turn))
+            for n in range(len(streams))
+        ],
+        list(mixture.weights),
+    )
+    length = batch_size if mixture.whole_batches else 1  # of a turn
+
+    def element(number: int) -> Any:
+        """Of this host's stream."""
+        step, place = divmod(number, len(rows))
+        turn, rest = divmod(step * batch_size + rows[place], length)
+        part, before = turns[turn]
+        return streams[part][before * length + rest]
+
+    mine = grain.MapDataset.range(start_step * len(rows), ENDLESS).map(element)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    return iter(mine.to_iter_dataset(options).batch(len(rows), drop_remainder=True))
+
+
+def _stream(
+    source: Sequence[Any],
+    seed: int,
+    transform: Callable[[Any, np.random.Generator], Any] | None,
+) -> grain.MapDataset:
+    """A source in random order, again and again."""
     stream = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     if isinstance(source, range):
         stream = stream.map(np.int32)
-    if transform is not None:
-        stream = stream.random_map(transform)
-    # Nothing remains of an endless stream; grain would count remainders beyond what a length holds.
-    mine = stream[process_index::process_count]
-    batches = mine.batch(batch_size // process_count, drop_remainder=True)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    return iter(batches[start_step:].to_iter_dataset(options))
+    return stream if transform is None else stream.random_map(transform)
+
+
+def _check(mixture: Mixture, batch_size: int, rows: Sequence[int]) -> None:
+    if not (mixture.sources and all(len(source) for source in mixture.sources)):
+        raise ValueError("loader source: found no elements, expected at least one")
+    fits = len(mixture.weights) == len(mixture.sources)
+    if not (fits and all(0 < weight < np.inf for weight in mixture.weights)):
+        expected = f"{len(mixture.sources)} numbers above 0"
+        raise ValueError(f"weights: found {mixture.weights}, expected {expected}")
+    if not (len(rows) and all(0 <= row < batch_size for row in rows)):
+        raise ValueError(f"rows: found {list(rows)}, expected places in a batch of {batch_size}")

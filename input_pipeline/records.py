@@ -5,6 +5,8 @@ one row, (v t), and latents are bytes beside their shape; `from_bytes` puts the 
 are float32 there, `fps` and `unit` too.
 """
 
+from typing import Any, cast
+
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Shaped
@@ -39,7 +41,7 @@ FEATURES = tfds.features.FeaturesDict(
         "license": tfds.features.Text(),
     }
 )
-_SERIALIZER = ExampleSerializer(FEATURES.get_serialized_info())
+_SERIALIZER = ExampleSerializer(cast(Any, FEATURES.get_serialized_info()))
 
 
 def to_bytes(example: Example) -> bytes:
@@ -64,7 +66,8 @@ def from_bytes(record: bytes) -> Example:
     Raises:
       ValueError: the record is of another version of the schema.
     """
-    fields = dict(FEATURES.deserialize_example_np(record))
+    read: Any = FEATURES.deserialize_example_np(record)
+    fields = dict(read)
     if fields["version"] != VERSION:
         raise ValueError(f"record version: found {fields['version']}, expected {VERSION}")
     views, shape = int(fields.pop("views")), fields.pop("latents_shape")

@@ -76,6 +76,8 @@ def cover(
       The image, and the intrinsics of its new pixels.
     """
     rows, columns = image.shape[:2]
+    if (rows, columns) == (height, width):
+        return image, intrinsics
     scale = max(height / rows, width / columns)
     size = max(round(rows * scale), height), max(round(columns * scale), width)
     averaging = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -115,8 +117,7 @@ def decode_jpeg(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: if the file is no readable picture.
     """
-    bgr = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
-    return cv2.cvtColor(_readable(bgr, file), cv2.COLOR_BGR2RGB)
+    return _readable(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB), file)
 
 
 def encode_depth(depth: Float[np.ndarray, "h w"]) -> bytes:

@@ -1,4 +1,4 @@
-"""Make and look at the scenes that models are trained on."""
+"""Make datasets, and look at the scenes that models are trained on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ import numpy as np
 import tyro
 
 from full4d_jax import pictures
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.stages import open_folder
 from input_pipeline import cameras
 
@@ -60,6 +60,7 @@ def import_(
     frames: int | None = None,
     stride: int = 1,
     size: int | None = None,
+    test: float = 0.0,
     jobs: int = 1,
 ) -> None:
     """Make a dataset of a calibrated multi-view capture, or of a folder of captures.
@@ -77,12 +78,79 @@ def import_(
       frames: instants of a clip; left out 81, or all of a shorter capture.
       stride: take every n-th instant.
       size: pixels of the shorter side of stored frames; left out, they keep their size.
+      test: share of the scenes that go to the split `test`.
       jobs: processes that decode and encode.
     """
     from full4d_jax.importing import Cut, import_folder
 
     cut = Cut(frames, stride, size)
-    import_folder(path, out, layout=layout, fps=fps, license=license, cut=cut, jobs=jobs)
+    import_folder(path, out, layout=layout, fps=fps, license=license, cut=cut, test=test, jobs=jobs)
+
+
+def procedural(
+    *,
+    out: Path,
+    scenes: int = 64,
+    first: int = 0,
+    views: int = 4,
+    frames: int = 4,
+    height: int = 64,
+    width: int = 64,
+    all_depth: bool = False,
+    test: float = 0.0,
+    shards: int = 0,
+    jobs: int = 1,
+    shard: str = "0/1",
+) -> None:
+    """Render procedural scenes into a dataset; the same command goes on where it was stopped.
+
+    Args:
+      out: folder of the dataset.
+      scenes: how many, one clip each.
+      first: index of the first; models that are trained without records use 0 to 2**30 - 1,
+        evaluation what comes after.
+      views: cameras per scene; view 0 is the source.
+      frames: instants per scene.
+      height: of a frame in pixels.
+      width: of a frame in pixels.
+      all_depth: write the depth of all views, not of the source only.
+      test: share of the scenes that go to the split `test`.
+      shards: about how many files; 0 is what makes them 256 MiB each.
+      jobs: processes that render; on a GPU 1.
+      shard: i/n writes every n-th file from the i-th on; n such commands, on any machines that see
+        the folder, make the dataset.
+    """
+    counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
+    _check_counts(first, counts | {"jobs": jobs})
+    part = _part(shard)
+    if not 0 <= test < 1:
+        raise InputError("option", "--test", test, "a share from 0 to below 1", "change it")
+    folder = open_folder(out)
+    from full4d_jax.progress import Progress
+    from input_pipeline.dataset import write_dataset
+    from input_pipeline.procedural_clips import ProceduralClips
+
+    clips = ProceduralClips(first, scenes, views, frames, height, width, all_depth)
+    with Progress("scenes", scenes) as report:
+        try:
+            left = write_dataset(
+                folder,
+                clips,
+                name="procedural",
+                splits={"train": 1 - test} | ({"test": test} if test else {}),
+                shards=shards or None,
+                jobs=jobs,
+                part=part,
+                about=f"Procedural scenes {first} to {first + scenes - 1}, rendered by full4d_jax.",
+                report=report,
+            )
+        except ValueError as error:
+            raise as_input_error("dataset", error, "choose another --out or option") from error
+    if left:
+        print(f"{out}: {left} files of other parts are missing still")
+    else:
+        print(f"{out}: {out / 'README.md'} says what is in it")
+        print(f"next: full4d train CONFIG --data.records {out}")
 
 
 def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
@@ -109,6 +177,15 @@ def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
 
 def _check(out: Path, first: int, counts: dict[str, int]) -> None:
     """Refuse what cannot be drawn or written, before anything is computed."""
+    _check_counts(first, counts)
+    if out.suffix != ".png":
+        raise InputError("output", out, f"ending {out.suffix!r}", ".png", "rename --out")
+    if out.is_dir():
+        raise InputError("output", out, "a folder", "a file that can be written", "rename --out")
+    open_folder(out.parent)
+
+
+def _check_counts(first: int, counts: dict[str, int]) -> None:
     for name, count in counts.items():
         if count < 1:
             raise InputError("option", f"--{name}", count, "at least 1", f"choose another --{name}")
@@ -116,8 +193,12 @@ def _check(out: Path, first: int, counts: dict[str, int]) -> None:
     if first < 0 or last >= 2**31:
         found = f"scenes {first} to {last}"
         raise InputError("option", "--first", found, "0 to 2**31 - 1", "choose another --first")
-    if out.suffix != ".png":
-        raise InputError("output", out, f"ending {out.suffix!r}", ".png", "rename --out")
-    if out.is_dir():
-        raise InputError("output", out, "a folder", "a file that can be written", "rename --out")
-    open_folder(out.parent)
+
+
+def _part(shard: str) -> tuple[int, int]:
+    """The numbers of i/n."""
+    index, slash, count = shard.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        expected = "i/n with i from 0 to n - 1, such as 0/4"
+        raise InputError("option", "--shard", repr(shard), expected, "change it")
+    return int(index), int(count)

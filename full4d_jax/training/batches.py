@@ -1,4 +1,4 @@
-"""Where the clips of a training run come from: rendered scenes, and planar warps of videos."""
+"""Where the clips of a training run come from: rendered scenes, planar warps of videos, records."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +17,7 @@ from full4d_jax.config import Config, DataConfig
 from full4d_jax.errors import InputError
 from full4d_jax.mesh import put_batch, spec
 from full4d_jax.pseudo_grid import MARGIN, pseudo_grid
+from full4d_jax.training.records import record_batches
 from full4d_jax.video import DEFAULT_FPS, read_video
 from input_pipeline.loader import make_loader
 
@@ -25,7 +26,7 @@ SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 
 def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
-    """Batches from step `start` on, in random order of scenes and videos.
+    """Batches from step `start` on, in random order of records, or of scenes and videos.
 
     A share `config.data.pseudo` of each batch is planar warps, of the videos in
     `config.data.videos` or else of rendered ones.
@@ -35,8 +36,10 @@ def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> It
     every process makes whole batches, and keeps its part.
 
     Raises:
-      InputError: no videos are there.
+      InputError: no videos are there, or records cannot be used (`records.open_records`).
     """
+    if config.data.records:
+        return record_batches(config, start, mesh)
     data, batch, seed = config.data, config.training.batch, config.seed
     make = partial(make_loader, seed=seed, start_step=start)
     indices = make(range(data.scenes), batch_size=batch)

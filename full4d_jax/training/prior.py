@@ -1,4 +1,4 @@
-"""Training of the multi-view prior on procedural scenes, from a config to shipped weights."""
+"""Training of the multi-view prior, from a config to shipped weights."""
 
 import json
 from functools import partial
@@ -25,6 +25,7 @@ from full4d_jax.training.placement import (
     training_mesh,
     within,
 )
+from full4d_jax.training.records import clips_at, contents
 from full4d_jax.training.resume import run_record
 from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import init_state, state_from_params
@@ -48,6 +49,9 @@ def train_prior(
     mesh, key = training_mesh(config), jax.random.key(config.seed)
     # Whatever names a file is looked at before the parameters, which are the largest.
     step, weights_of_codec = train_step(config), codec_weights(config)
+    record = run_record(config, init, dict(mesh.shape) if mesh else None)
+    if config.data.records:
+        record["records"] = contents(config)
     if config.training.sheet_every and is_cut(mesh):
         name, words = "training.sheet_every", "0 on meshes that cut parameters: one device draws"
         require(name, config.training.sheet_every, False, words)
@@ -64,13 +68,13 @@ def train_prior(
         lambda start: training_batches(config, start, mesh),
         config.training,
         out,
-        run_record(config, init, dict(mesh.shape) if mesh else None),
+        record,
         (on_all_devices(mesh, weights_of_codec),),
         Extras(
             flops=step_flops(config),
             peak=peak_flops(jax.devices()[0].device_kind),
             sheet=lambda state: draw_sheet(config, on_host(state.ema)),
-            contents=partial(scenes_at, config),
+            contents=partial(clips_at if config.data.records else scenes_at, config),
             profile=profile,
         ),
     )
@@ -79,11 +83,11 @@ def train_prior(
         return
     metadata = {
         "model": to_dict(without_adapters(config.model)),
-        "max_azimuth_degrees": MAX_AZIMUTH,
-        "max_elevation_degrees": MAX_ELEVATION,
         "frames": config.data.frames,
         "views": config.data.views,
     }
+    if not config.data.records:  # whose cameras may stand anywhere
+        metadata |= {"max_azimuth_degrees": MAX_AZIMUTH, "max_elevation_degrees": MAX_ELEVATION}
     weights, about = out / "prior.safetensors", out / "prior.json"
     save_params(weights, merge_adapters(params), metadata)
     about.write_text(json.dumps(summary, indent=1) + "\n")

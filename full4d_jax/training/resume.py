@@ -97,6 +97,8 @@ def _option(name: str, value: Any) -> str:
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
     """The config's values by dotted name, as JSON has them, and the path given as --init."""
     found = _flat(json.loads(json.dumps(record.get("config", {}))))
+    if "records" in record:  # by their contents: a dataset may move
+        found["data.records"] = record["records"]
     if "init" in record:
         found["init"] = record["init"] and record["init"]["path"]
     return found

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from input_pipeline import make_loader, transforms
+from input_pipeline.loader import Mixture
 
 SCENES = range(2**30)
 
@@ -38,11 +39,16 @@ def test_an_epoch_is_a_permutation_and_the_next_another_one():
     assert (first != second).any()
 
 
-@pytest.mark.parametrize("hosts", [2, 3])
+def parts(hosts: int) -> list[range]:
+    """Places in a batch of 6."""
+    return [range(6 * p // hosts, 6 * (p + 1) // hosts) for p in range(hosts)]
+
+
+@pytest.mark.parametrize("hosts", [2, 3, 4])
 def test_hosts_share_the_same_global_batches(hosts):
-    parts = [batches(4, process_index=p, process_count=hosts) for p in range(hosts)]
-    together = np.stack(parts, -1).reshape(4, 6)  # element k of the stream is host k % hosts'
-    np.testing.assert_array_equal(together, np.stack(batches(4)))
+    together = [batches(4, rows=rows) for rows in parts(hosts)]
+    for step, batch in enumerate(batches(4)):
+        np.testing.assert_array_equal(np.concatenate([part[step] for part in together]), batch)
 
 
 def test_random_transforms_follow_the_element_not_the_host():
@@ -50,13 +56,43 @@ def test_random_transforms_follow_the_element_not_the_host():
         return {"scene": scene, "noise": rng.uniform()}
 
     whole = batches(3, transform=noisy)
-    parts = [batches(3, transform=noisy, process_index=p, process_count=2) for p in range(2)]
+    together = [batches(3, transform=noisy, rows=rows) for rows in ([0, 3, 5], [1, 2, 4])]
     late = batches(1, transform=noisy, start_step=2)[0]
     for field in ("scene", "noise"):
-        together = np.stack([[batch[field] for batch in part] for part in parts], -1).reshape(3, 6)
-        np.testing.assert_array_equal(together, [batch[field] for batch in whole])
+        for rows, part in zip(([0, 3, 5], [1, 2, 4]), together, strict=True):
+            for batch, mine in zip(whole, part, strict=True):
+                np.testing.assert_array_equal(mine[field], batch[field][rows])
         np.testing.assert_array_equal(late[field], whole[2][field])
     assert len({x for batch in whole for x in batch["noise"]}) == 18
+
+
+def test_a_mixture_keeps_its_shares_and_the_order_of_each_source():
+    mixture = Mixture((range(100), range(100, 200), range(200, 300)), (1, 2, 3))
+    stream = np.concatenate(batches(50, mixture))
+    counts = np.cumsum(stream[:, None] // 100 == np.arange(3)[None], axis=0)
+    due = np.arange(1, 301)[:, None] * np.array([[1, 2, 3]]) / 6
+    assert np.abs(counts - due).max() < 2
+    first = np.concatenate(batches(9, range(100)))[: (stream < 100).sum()]
+    np.testing.assert_array_equal(stream[stream < 100], first)  # as without the others
+    assert len(set(stream[stream >= 200][:100])) == 100  # an epoch is a permutation
+    np.testing.assert_array_equal(np.concatenate(batches(20, mixture, start_step=30)), stream[180:])
+    halves = [np.stack(batches(50, mixture, rows=rows)) for rows in parts(2)]
+    np.testing.assert_array_equal(np.concatenate(halves, 1).reshape(-1), stream)
+
+
+def test_batches_of_one_source_each_have_its_shape():
+    mixture = Mixture((range(6), range(6, 18)), (6, 12), whole_batches=True)
+
+    def shaped(scene, rng):
+        return np.full((2, 3) if scene < 6 else (3, 2), scene)
+
+    found = batches(9, mixture, transform=shaped)
+    assert {batch.shape for batch in found} == {(6, 2, 3), (6, 3, 2)}
+    seen = np.concatenate([batch[:, 0, 0] for batch in found])
+    np.testing.assert_array_equal(np.bincount(seen), np.full(18, 3))  # three epochs of all
+    late = batches(4, mixture, transform=shaped, start_step=5, rows=range(2, 6))
+    for batch, mine in zip(found[5:], late, strict=True):
+        np.testing.assert_array_equal(mine, batch[2:])
 
 
 def test_shuffling_a_billion_scenes_needs_no_table():
@@ -83,5 +119,9 @@ def test_records_are_decoded_and_stacked(make_example):
 def test_bad_requests_are_refused():
     with pytest.raises(ValueError, match="expected at least one"):
         make_loader([], seed=0, batch_size=1)
-    with pytest.raises(ValueError, match="batch_size: found 6, expected a multiple of 4"):
-        make_loader(SCENES, seed=0, batch_size=6, process_count=4)
+    for rows in ([], [6], [-1, 0]):
+        with pytest.raises(ValueError, match="expected places in a batch of 6"):
+            make_loader(SCENES, seed=0, batch_size=6, rows=rows)
+    for weights in ((1.0,), (1.0, 0.0)):
+        with pytest.raises(ValueError, match="expected 2 numbers above 0"):
+            make_loader(Mixture((SCENES, SCENES), weights), seed=0, batch_size=6)

@@ -1,0 +1,279 @@
+"""Times the way from records on disk to batches in memory; one JSON line comes last.
+
+    python benchmarks/input.py [--sizes 256x256 384x672 --seconds 4 --turns 3 --threads 0]
+    python benchmarks/input.py --leak 20000
+
+Records of 4 views and 8 instants with JPEG files of smooth noise (`bytes_per_pixel` says how
+large) are written to a temporary folder and read in random order. `frames_per_second`: read, parse,
+decode, check sizes, stack, by `input_pipeline.make_loader` with `--threads` threads (0: as many as
+cores). Against it, on the same cores: `raw`, the same JPEG files, already in memory, decoded by
+OpenCV in as many threads and thrown away; `torch`, a PyTorch DataLoader with as many worker
+processes, which reads and decodes the same records by the same functions (null without torch, the
+extra `parity`); `processes`, the loader's elements made by grain's worker processes instead.
+All take turns; rates are wall time's best of the turns. The three numbers asked for stand first,
+the worst over the sizes; `sizes` has all. `peak_memory_mib` is the process's own after its turns,
+`batch_mib` what one batch takes.
+
+--leak reads so many batches of tiny records and says how resident memory grew after the first
+tenth of them.
+"""
+
+import argparse
+import importlib.util
+import itertools
+import json
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from input_pipeline import Example, cameras, make_loader
+from input_pipeline.dataset import Records, open_dataset, write_dataset
+from input_pipeline.schema import VERSION
+from input_pipeline.transforms import decode, encode_jpeg
+
+VIEWS, INSTANTS, BATCH = 4, 8, 4
+CLIPS = 48
+
+
+@dataclass(frozen=True)
+class NoiseClips:
+    """Clips of smooth noise, some of it fine: about as many bytes a pixel as photos."""
+
+    count: int
+    views: int
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def scene_ids(self) -> list[str]:
+        """One a clip."""
+        return [f"noise-{i}" for i in range(self.count)]
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return self.count
+
+    def __getitem__(self, index: int) -> Example:
+        """The clip."""
+        generator = np.random.default_rng(index)
+        files = np.empty((self.views, self.frames), object)
+        for place in np.ndindex(files.shape):
+            files[place] = encode_jpeg(self._picture(generator))
+        v, t = files.shape
+        return Example(
+            version=VERSION,
+            scene_id=f"noise-{range(self.count)[index]}",
+            fps=24.0,
+            timestamps=np.tile(np.arange(t, dtype=np.float32) / 24, (v, 1)),
+            frames=files,
+            intrinsics=np.stack(
+                [cameras.intrinsics_from_fov(60, self.height, self.width)] * v
+            ).astype(np.float32),
+            world_to_camera=np.tile(np.eye(4, dtype=np.float32), (v, t, 1, 1)),
+            distortion=np.zeros((v, 8), np.float32),
+            depth16=np.full((v, t), b"", object),
+            latents=np.zeros((v, 0, 0, 0, 0), np.float16),
+            caption="",
+            unit=0.0,
+            source="noise",
+            license="Apache-2.0",
+        )
+
+    def _picture(self, generator: np.random.Generator) -> np.ndarray:
+        total = np.full((self.height, self.width, 3), 128, np.float32)
+        for cells, strength in ((4, 90), (16, 50), (64, 30), (128, 12)):
+            rows = max(2, cells * self.height // self.width)
+            coarse = generator.normal(size=(rows, cells, 3)).astype(np.float32)
+            total += strength * cv2.resize(coarse, (self.width, self.height))
+        return np.clip(total, 0, 255).astype(np.uint8)
+
+
+class Decoded:
+    """Decoded clips by index, for other loaders; each process opens the files itself."""
+
+    def __init__(self, folder: str, height: int, width: int):
+        self.folder, self.height, self.width = folder, height, width
+        self.records: Records | None = None
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(open_dataset(self.folder))
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """All arrays of a clip."""
+        self.records = self.records or open_dataset(self.folder)
+        return load(self.records[index], None, self.height, self.width)
+
+
+def main() -> None:
+    """Measure, print progress, then the JSON line."""
+    parser = argparse.ArgumentParser(description="Times reading and decoding of records.")
+    parser.add_argument("--sizes", nargs="+", default=["256x256", "384x672"], help="HxW")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as cores")
+    parser.add_argument("--leak", type=int, default=0, help="batches to read; nothing is timed")
+    options = parser.parse_args()
+    for name in ("seconds", "turns"):
+        if getattr(options, name) <= 0:
+            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected above 0")
+    if options.leak:
+        print(json.dumps(leak(options.leak)))
+        return
+    threads = options.threads or len(os.sched_getaffinity(0))
+    sizes = {}
+    for size in options.sizes:
+        height, _, width = size.partition("x")
+        if not (height.isdecimal() and width.isdecimal()):
+            raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
+        sizes[size] = measure(int(height), int(width), threads, options.seconds, options.turns)
+        print(f"{size}: {sizes[size]}", flush=True)
+    over = [x["over_torch_dataloader"] for x in sizes.values()]
+    worst = {
+        "frames_per_second": min(x["frames_per_second"] for x in sizes.values()),
+        "fraction_of_raw_decode": min(x["fraction_of_raw_decode"] for x in sizes.values()),
+        "over_torch_dataloader": None if None in over else min(over),
+    }
+    print(json.dumps({**worst, "threads": threads, "sizes": sizes}))
+
+
+def measure(height: int, width: int, threads: int, seconds: float, turns: int) -> dict[str, Any]:
+    """All ways at one size."""
+    clips = NoiseClips(CLIPS, VIEWS, INSTANTS, height, width)
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(folder, clips, name="noise", shards=4)
+        records = open_dataset(folder)
+        files = [file for example in records for file in example.frames.flat]
+        ways: dict[str, Callable[[], Iterator[int]]] = {
+            "ours": partial(ours, records, height, width, threads),
+            "raw": partial(raw, files, threads),
+            "processes": partial(processes, folder, height, width, threads),
+        }
+        if importlib.util.find_spec("torch"):
+            ways["torch"] = partial(dataloader, folder, height, width, threads)
+        best = dict.fromkeys(ways, 0.0)
+        peak = 0.0
+        for _ in range(turns):
+            for name, way in ways.items():
+                best[name] = max(best[name], rate(way(), seconds))
+                if name == "ours" and not peak:
+                    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    torch = best.get("torch")
+    return {
+        "frames_per_second": round(best["ours"], 1),
+        "fraction_of_raw_decode": round(best["ours"] / best["raw"], 3),
+        "over_torch_dataloader": torch and round(best["ours"] / torch, 3),
+        "raw_frames_per_second": round(best["raw"], 1),
+        "processes_frames_per_second": round(best["processes"], 1),
+        "torch_frames_per_second": torch and round(torch, 1),
+        "bytes_per_pixel": round(sum(map(len, files)) / len(files) / height / width, 3),
+        "batch_mib": round(BATCH * VIEWS * INSTANTS * height * width * 3 / 2**20, 1),
+        "peak_memory_mib": round(peak),
+    }
+
+
+def rate(frames: Iterator[int], seconds: float) -> float:
+    """Frames a second, after a first batch that starts everything."""
+    next(frames)
+    start, count = time.perf_counter(), 0
+    for batch in frames:
+        count += batch
+        if time.perf_counter() - start > seconds:
+            break
+    return count / (time.perf_counter() - start)
+
+
+def ours(records: Records, height: int, width: int, threads: int) -> Iterator[int]:
+    """Frames of each batch of the loader."""
+    take = partial(load, height=height, width=width)
+    for batch in make_loader(records, seed=0, batch_size=BATCH, transform=take, threads=threads):
+        yield int(np.prod(batch["frames"].shape[:3]))
+
+
+def raw(files: list[bytes], threads: int) -> Iterator[int]:
+    """The same files, decoded and thrown away."""
+
+    def one(part: list[bytes]) -> int:
+        for file in part:
+            cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB)
+        return len(part)
+
+    size = VIEWS * INSTANTS
+    parts = [files[i : i + size] for i in range(0, len(files), size)]
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = [pool.submit(one, part) for part in itertools.islice(parts, 2 * threads)]
+        for part in itertools.cycle(parts):
+            yield waiting.pop(0).result()
+            waiting.append(pool.submit(one, part))
+
+
+def processes(folder: str, height: int, width: int, workers: int) -> Iterator[int]:
+    """Made by processes of grain."""
+    import grain
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():  # grain's processes ask for them
+        flags.FLAGS.mark_as_parsed()
+    stream = grain.MapDataset.source(Decoded(folder, height, width)).seed(0).shuffle().repeat()
+    batches = stream.batch(BATCH).to_iter_dataset(grain.ReadOptions(num_threads=1))
+    for batch in batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers)):
+        yield int(np.prod(batch["frames"].shape[:3]))
+
+
+def dataloader(folder: str, height: int, width: int, workers: int) -> Iterator[int]:
+    """Made by processes of PyTorch."""
+    import torch
+
+    loader = torch.utils.data.DataLoader(
+        Decoded(folder, height, width),  # type: ignore[arg-type]
+        batch_size=BATCH,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=True,
+        multiprocessing_context="spawn",
+    )
+    while True:
+        for batch in loader:
+            yield int(np.prod(batch["frames"].shape[:3]))
+
+
+def leak(batches: int) -> dict[str, Any]:
+    """Resident memory while batches of tiny records are read."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(folder, NoiseClips(64, 2, 2, 16, 16), name="tiny", shards=4)
+        take = partial(load, height=16, width=16)
+        loader = make_loader(open_dataset(folder), seed=0, batch_size=4, transform=take)
+        sizes = []
+        for number in range(batches):
+            next(loader)
+            if (number + 1) % max(1, batches // 10) == 0:
+                sizes.append(resident())
+                print(f"{number + 1} batches: {sizes[-1]:.1f} MiB", flush=True)
+    return {"batches": batches, "resident_mib": sizes, "growth_mib": round(sizes[-1] - sizes[0], 1)}
+
+
+def resident() -> float:
+    """MiB of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * resource.getpagesize() / 2**20, 1)
+
+
+def load(example: Example, _: Any, height: int, width: int) -> dict[str, np.ndarray]:
+    """The frames of a record and their cameras; it has no depth."""
+    clip = decode(example, height=height, width=width)
+    return {name: value for name, value in clip._asdict().items() if name != "depth"}
+
+
+if __name__ == "__main__":
+    main()

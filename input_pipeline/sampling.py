@@ -1,0 +1,89 @@
+"""Which views, instants and picture sizes of a clip are used: pure functions of a generator."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from input_pipeline.schema import Example
+
+
+def choose_views(
+    generator: np.random.Generator,
+    centers: Float[np.ndarray, "v 3"],
+    count: int,
+    *,
+    sources: Sequence[int],
+    spread: bool = False,
+) -> Int[np.ndarray, "n"]:
+    """A source and targets, in random order behind it.
+
+    Args:
+      generator: of random numbers.
+      centers: where the cameras stand, world units.
+      count: views, the source included.
+      sources: views that may be the source.
+      spread: targets that stand far from the source and from each other, not any: each is the
+        farthest from those already chosen, after a first one at random.
+
+    Raises:
+      ValueError: there are fewer views, or none may be the source.
+    """
+    if len(centers) < count:
+        raise ValueError(f"views: found {len(centers)}, expected at least {count}")
+    if not len(sources):
+        raise ValueError("source: found no view that may be it, expected at least one")
+    source = int(generator.choice(sources))
+    others = np.delete(np.arange(len(centers)), source)
+    targets = generator.permutation(others)[: count - 1]
+    if spread and count > 1:
+        chosen = [source, int(targets[0])]
+        while len(chosen) < count:
+            away = np.linalg.norm(centers[:, None] - centers[chosen][None], axis=-1).min(1)
+            away[chosen] = -1
+            chosen.append(int(away.argmax()))
+        targets = generator.permutation(chosen[1:])
+    return np.array([source, *targets])
+
+
+def choose_times(
+    generator: np.random.Generator, length: int, count: int, *, strides: Sequence[int] = (1,)
+) -> Int[np.ndarray, "n"]:
+    """A window of `count` instants: any stride that fits, then any start, all alike.
+
+    Raises:
+      ValueError: no stride fits.
+    """
+    fitting = [stride for stride in strides if (count - 1) * stride < length]
+    if not fitting:
+        least = (count - 1) * min(strides) + 1
+        raise ValueError(f"instants: found {length}, expected at least {least}")
+    stride = int(generator.choice(fitting))
+    start = int(generator.integers(length - (count - 1) * stride))
+    return start + stride * np.arange(count)
+
+
+def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray, "m"]) -> Example:
+    """The clip of some views and instants; time starts anew, and only the first view keeps depth.
+
+    Latents, whose instants are a codec's, are left out.
+    """
+    both = np.ix_(views, times)
+    timestamps = example.timestamps[both]
+    depth = np.full(timestamps.shape, b"", object)
+    depth[0] = example.depth16[views[0], times]
+    return example._replace(
+        timestamps=timestamps - timestamps.min(),
+        frames=example.frames[both],
+        intrinsics=example.intrinsics[views],
+        world_to_camera=example.world_to_camera[both],
+        distortion=example.distortion[views],
+        depth16=depth,
+        latents=np.zeros((len(views), 0, 0, 0, 0), np.float16),
+    )
+
+
+def nearest_bucket(height: int, width: int, buckets: Sequence[tuple[int, int]]) -> int:
+    """Number of the bucket (height, width) that a picture fills with the least cut away."""
+    shape = height / width
+    return int(np.argmin([abs(np.log(rows / columns / shape)) for rows, columns in buckets]))

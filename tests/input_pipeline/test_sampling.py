@@ -1,0 +1,79 @@
+"""Views, windows and buckets: what is drawn keeps its promises, and all of it comes up."""
+
+import numpy as np
+import pytest
+
+from input_pipeline import cameras
+from input_pipeline.sampling import choose_times, choose_views, nearest_bucket, select
+from input_pipeline.schema import validate
+
+
+def ring(count: int) -> np.ndarray:
+    return cameras.centers(cameras.orbit(np.linspace(-60, 60, count), np.zeros(count)))
+
+
+def test_the_source_comes_first_and_targets_in_any_order():
+    drawn = [choose_views(np.random.default_rng(i), ring(6), 4, sources=[1, 2]) for i in range(400)]
+    assert all(len(set(views)) == 4 for views in drawn)
+    assert {views[0] for views in drawn} == {1, 2}
+    for place in (1, 2, 3):
+        assert {views[place] for views in drawn} == set(range(6))
+    again = choose_views(np.random.default_rng(7), ring(6), 4, sources=[1, 2])
+    np.testing.assert_array_equal(drawn[7], again)
+
+
+def test_spread_targets_stand_apart():
+    centers = ring(13)
+
+    def nearest(spread: bool) -> float:
+        """Mean over draws of the smallest distance between two cameras."""
+        smallest = []
+        for i in range(100):
+            views = choose_views(np.random.default_rng(i), centers, 4, sources=[6], spread=spread)
+            assert views[0] == 6
+            assert len(set(views)) == 4
+            between = np.linalg.norm(centers[views][:, None] - centers[views][None], axis=-1)
+            smallest.append(between[~np.eye(4, dtype=bool)].min())
+        return float(np.mean(smallest))
+
+    assert nearest(True) > 1.5 * nearest(False)
+
+
+def test_windows_fit_and_all_strides_and_starts_come_up():
+    drawn = {
+        tuple(choose_times(np.random.default_rng(i), 9, 3, strides=(1, 3, 5))) for i in range(300)
+    }
+    expected = {(s, s + 1, s + 2) for s in range(7)} | {(s, s + 3, s + 6) for s in range(3)}
+    assert drawn == expected  # a stride of 5 does not fit
+
+
+def test_a_selection_is_a_record(make_example):
+    example = make_example(v=4, t=6)
+    part = validate(select(example, np.array([2, 0]), np.array([1, 3, 5])))
+    assert part.frames.shape == (2, 3)
+    assert part.frames[1, 2] == example.frames[0, 5]
+    assert part.depth16[0, 1] == example.depth16[2, 3]
+    assert not any(part.depth16[1])
+    np.testing.assert_array_equal(part.world_to_camera[0, 1], example.world_to_camera[2, 3])
+    np.testing.assert_allclose(part.timestamps, [[0, 0.2, 0.4]] * 2, atol=1e-6)
+
+
+def test_buckets_by_shape():
+    buckets = [(256, 256), (384, 672), (672, 384)]
+    for (height, width), number in {
+        (1080, 1920): 1,
+        (1920, 1088): 2,
+        (500, 520): 0,
+        (384, 672): 1,
+    }.items():
+        assert nearest_bucket(height, width, buckets) == number
+
+
+def test_what_a_clip_lacks_is_told():
+    generator = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="views: found 3, expected at least 4"):
+        choose_views(generator, ring(3), 4, sources=[0])
+    with pytest.raises(ValueError, match="found no view that may be it"):
+        choose_views(generator, ring(3), 2, sources=[])
+    with pytest.raises(ValueError, match="instants: found 4, expected at least 5"):
+        choose_times(generator, 4, 3, strides=(2, 3))
