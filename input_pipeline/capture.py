@@ -74,7 +74,7 @@ def make_view(
     masks: Sequence[Path] = (),
     depth_scale: float = 1.0,
 ) -> tuple[View, str]:
-    """A checked view, and a note where its pictures are not of the calibrated size.
+    """A checked view, and a note of what was assumed of its size or its times.
 
     Args:
       name: of the camera, for people.
@@ -124,6 +124,9 @@ def make_view(
     _require(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
     coefficients[: len(distortion)] = distortion
     lens, note = fit_to_files(here, files, lens, size) if size else (lens, "")
+    if not video and t > 1 and timestamps is None and fps is None:
+        slow = f"pictures are taken to come {STILL_FPS:g} a second, in want of --fps"
+        note = f"{note}; {slow}" if note else slow
     view = View(
         name=name,
         files=tuple(files),
@@ -157,6 +160,7 @@ def make_capture(
     _require(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
     _require(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
+    said = [*notes, *(part for _, note in views for part in note.split("; "))]
     rates = [1 / np.median(np.diff(v.timestamps)) for v, _ in views if len(v.timestamps) > 1]
     return Capture(
         scene_id=scene_id,
@@ -166,7 +170,7 @@ def make_capture(
         caption=caption,
         source=source or scene_id,
         license=license,
-        note="; ".join(note for note in (*notes, *(note for _, note in views)) if note),
+        note="; ".join(dict.fromkeys(note for note in said if note)),
     )
 
 
