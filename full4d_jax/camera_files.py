@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, as_input_error
 from input_pipeline.cameras import ROTATION_TOLERANCE
 from input_pipeline.conventions import CONVENTIONS, SAME, convert, homogeneous
 from input_pipeline.footage import load_array, load_json
@@ -29,9 +29,7 @@ def convert_cameras(source: Path, target: Path, before: str, after: str) -> int:
         _check_rigid(source, poses)
         converted = convert(poses, before, after)
     except ValueError as error:
-        where, _, rest = str(error).partition(": found ")
-        found, _, expected = rest.rpartition(", expected ")
-        raise InputError("cameras", where, found, expected, "see docs/data.md") from None
+        raise as_input_error("cameras", error, "see docs/data.md") from None
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.stem}.partial{target.suffix}")
     if target.suffix == ".npy":

@@ -1,7 +1,6 @@
 """A capture on disk becomes a dataset: `full4d data import`."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from full4d_jax import pictures
 from full4d_jax.captures import nearest_to_axes
 from full4d_jax.depth_estimators import load_estimator
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.progress import Progress, duration
 from full4d_jax.stages import open_folder
 from input_pipeline import transforms
@@ -26,6 +25,14 @@ PREVIEW = "preview.png"
 ROWS, COLUMNS = 8, 4  # of views and instants in the preview
 MOST_SCENES = 5  # described in words
 DO = "see docs/data.md"
+LIMITS = {
+    "--frames": (1, 100_000),
+    "--stride": (1, 100_000),
+    "--size": (8, 16_384),
+    "--fps": (1e-3, 100_000),
+    "--test": (0, 0.9),
+    "--jobs": (1, 1024),
+}
 
 
 class Cut(NamedTuple):
@@ -44,6 +51,7 @@ def import_folder(
     fps: float | None,
     license: str,
     cut: Cut,
+    test: float,
     jobs: int,
     depth: str | None = None,
 ) -> None:
@@ -52,7 +60,7 @@ def import_folder(
     Raises:
       InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
     """
-    _check(path, out, layout, fps, cut, jobs)
+    _check(path, out, layout, {"--fps": fps, "--test": test, "--jobs": jobs}, cut)
     if depth and jobs > 1:
         raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
     estimate = load_estimator(depth) if depth else None
@@ -62,7 +70,7 @@ def import_folder(
             captures = [capture._replace(license=license) for capture in captures]
         clips = Clips(captures, **cut._asdict())
     except ValueError as error:
-        raise refusal(error) from None
+        raise as_input_error("capture", error, DO) from None
     if clips.left_out:
         print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
     open_folder(out.parent)
@@ -75,23 +83,22 @@ def import_folder(
     try:
         with Progress("import", len(clips), every=5) as report:
             write_dataset(
-                partial, filled, name=name or "capture", jobs=jobs, about=about, report=report
+                partial,
+                filled,
+                name=name or "capture",
+                splits={"train": 1 - test} | ({"test": test} if test else {}),
+                jobs=jobs,
+                about=about,
+                report=report,
             )
         pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
     except ValueError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise refusal(error) from None
+        raise as_input_error("capture", error, DO) from None
     partial.replace(out)
     print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
     print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
     print(f"next: full4d data check {out}")
-
-
-def refusal(error: ValueError) -> InputError:
-    """`FIELD: found X, expected Y` as an InputError."""
-    where, _, rest = str(error).partition(": found ")
-    found, _, expected = rest.rpartition(", expected ")
-    return InputError("capture", where, found or rest, expected, DO)
 
 
 def preview(clip: Example) -> np.ndarray:
@@ -159,7 +166,7 @@ def _describe(capture: Capture) -> None:
 
 
 def _check(
-    path: Path, out: Path, layout: str | None, fps: float | None, cut: Cut, jobs: int
+    path: Path, out: Path, layout: str | None, values: dict[str, float | None], cut: Cut
 ) -> None:
     do = "give the folder of the capture"
     if not path.is_dir():
@@ -170,14 +177,9 @@ def _check(
     if layout is not None and layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
         raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
-    limits: Sequence[tuple[str, float | None, float, float]] = (
-        ("--frames", cut.frames, 1, 100_000),
-        ("--stride", cut.stride, 1, 100_000),
-        ("--size", cut.size, 8, 16_384),
-        ("--fps", fps, 1e-3, 100_000),
-        ("--jobs", jobs, 1, 1024),
-    )
-    for name, value, low, high in limits:
+    given = values | {f"--{name}": value for name, value in cut._asdict().items()}
+    for name, (low, high) in LIMITS.items():
+        value = given[name]
         if value is not None and not low <= value <= high:
             do = "give a value in that range"
             raise InputError("option", name, value, f"{low} to {high}", do)

@@ -74,7 +74,7 @@ def make_view(
     masks: Sequence[Path] = (),
     depth_scale: float = 1.0,
 ) -> tuple[View, str]:
-    """A checked view, and a note where its pictures are not of the calibrated size.
+    """A checked view, and a note of what was assumed of its size or its times.
 
     Args:
       name: of the camera, for people.
@@ -101,35 +101,23 @@ def make_view(
     own = frame_times(files[0]) if video else np.arange(len(files)) / (fps or STILL_FPS)
     t = len(own)
     times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
-    _require(f"{here}, timestamps", times.shape == (t,), f"{times.size}", f"one a frame, {t}")
-    _require(f"{here}, timestamps", np.isfinite(times).all(), "NaN or infinite", "seconds")
-    back = np.flatnonzero(np.diff(times) <= 0)
-    found = f"{times[back[:1]]} s again or earlier after frame {back[:1]}"
-    _require(f"{here}, timestamps", not back.size, found, "increasing seconds")
+    _check_times(here, times, t)
     for kind, list_ in (("depth", depth), ("masks", masks)):
         counts = f"one file an instant, {t}, or none"
         _require(f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts)
-    poses = np.asarray(world_to_camera, np.float64)
-    if poses.shape == (4, 4):
-        poses = np.broadcast_to(poses, (t, 4, 4))
-    fits = poses.shape == (t, 4, 4)
-    _require(f"{here}, world_to_camera", fits, f"shape {poses.shape}", f"(4 4) or ({t} 4 4)")
-    lens = np.asarray(intrinsics, np.float64)
-    try:
-        cameras.check_cameras(lens[None], poses[None])
-    except ValueError as error:
-        raise ValueError(f"{here}, {error}") from None
-    coefficients = np.zeros(8)
+    lens, poses = _checked_cameras(here, intrinsics, world_to_camera, t)
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
     _require(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
-    coefficients[: len(distortion)] = distortion
     lens, note = fit_to_files(here, files, lens, size) if size else (lens, "")
+    if not video and t > 1 and timestamps is None and fps is None:
+        slow = f"pictures are taken to come {STILL_FPS:g} a second, in want of --fps"
+        note = f"{note}; {slow}" if note else slow
     view = View(
         name=name,
         files=tuple(files),
         timestamps=times,
         intrinsics=lens,
-        distortion=coefficients,
+        distortion=np.array([*distortion, *[0.0] * (8 - len(distortion))]),
         world_to_camera=poses,
         depth=tuple(depth),
         masks=tuple(masks),
@@ -157,6 +145,7 @@ def make_capture(
     _require(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
     _require(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
+    said = [*notes, *(part for _, note in views for part in note.split("; "))]
     rates = [1 / np.median(np.diff(v.timestamps)) for v, _ in views if len(v.timestamps) > 1]
     return Capture(
         scene_id=scene_id,
@@ -166,7 +155,7 @@ def make_capture(
         caption=caption,
         source=source or scene_id,
         license=license,
-        note="; ".join(note for note in (*notes, *(note for _, note in views)) if note),
+        note="; ".join(dict.fromkeys(note for note in said if note)),
     )
 
 
@@ -199,6 +188,32 @@ def fit_to_files(
     resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
     moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
     return moved, f"{here}: {said} with black bars: resized by {scale:.4f} and padded"
+
+
+def _check_times(here: str, times: Float64[np.ndarray, " n"], t: int) -> None:
+    _require(f"{here}, timestamps", times.shape == (t,), f"{times.size}", f"one a frame, {t}")
+    _require(f"{here}, timestamps", np.isfinite(times).all(), "NaN or infinite", "seconds")
+    back = np.flatnonzero(np.diff(times) <= 0)
+    if back.size:
+        found = f"{times[back[0] + 1]:g} s after {times[back[0]]:g} s, at frame {back[0] + 1}"
+        raise ValueError(f"{here}, timestamps: found {found}, expected increasing seconds")
+
+
+def _checked_cameras(
+    here: str, intrinsics: np.ndarray, world_to_camera: np.ndarray, t: int
+) -> tuple[Float64[np.ndarray, "3 3"], Float64[np.ndarray, "t 4 4"]]:
+    """Both as float64, a pose for every frame."""
+    lens = np.asarray(intrinsics, np.float64)
+    poses = np.asarray(world_to_camera, np.float64)
+    if poses.shape == (4, 4):
+        poses = np.broadcast_to(poses, (t, 4, 4))
+    fits = poses.shape == (t, 4, 4)
+    _require(f"{here}, world_to_camera", fits, f"shape {poses.shape}", f"(4 4) or ({t} 4 4)")
+    try:
+        cameras.check_cameras(lens[None], poses[None])
+    except ValueError as error:
+        raise ValueError(f"{here}, {error}") from None
+    return lens, poses
 
 
 def _names(files: Sequence[Path]) -> str:

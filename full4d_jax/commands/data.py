@@ -61,6 +61,7 @@ def import_(
     stride: int = 1,
     size: int | None = None,
     depth: str | None = None,
+    test: float = 0.0,
     jobs: int = 1,
 ) -> None:
     """Make a dataset of a calibrated multi-view capture, or of a folder of captures.
@@ -79,13 +80,22 @@ def import_(
       stride: take every n-th instant.
       size: pixels of the shorter side of stored frames; left out, they keep their size.
       depth: estimate it in views that have none: ours, or an .onnx, .tflite or .safetensors file.
+      test: share of the scenes that go to the split `test`.
       jobs: processes that decode and encode.
     """
     from full4d_jax.importing import Cut, import_folder
 
     cut = Cut(frames, stride, size)
     import_folder(
-        path, out, layout=layout, fps=fps, license=license, cut=cut, jobs=jobs, depth=depth
+        path,
+        out,
+        layout=layout,
+        fps=fps,
+        license=license,
+        cut=cut,
+        test=test,
+        jobs=jobs,
+        depth=depth,
     )
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from input_pipeline.capture import Capture
 from input_pipeline.importers import (
     cameras_json,
@@ -74,7 +76,8 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
         the layout's form at all.
     """
     try:
-        return apply_sync(path, LAYOUTS[layout].read(path, fps))
+        with np.errstate(over="ignore", invalid="ignore"):  # absurd numbers are refused in words
+            return apply_sync(path, LAYOUTS[layout].read(path, fps))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, ValueError) and ", expected " in str(error):
             raise  # an importer's own words

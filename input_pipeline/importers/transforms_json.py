@@ -15,6 +15,7 @@ from input_pipeline.footage import PICTURES, field, load_json, natural, numbers,
 
 NEEDS = "transforms.json with frames[].file_path and frames[].transform_matrix"
 LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL")
+LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 MILLIMETRES = 1e-3  # nerfstudio's depth files unless they say otherwise
 
@@ -53,7 +54,7 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
         raise ValueError(f"{file}: found {found}, expected it in all or none")
     if not timed:
         ordered = sorted(frames, key=lambda frame: natural(str(frame["file"])))
-        films = {str(frame["file"].relative_to(file.parent)): [frame] for frame in ordered}
+        films = {str(frame["file_path"]): [frame] for frame in ordered}
     else:
         films = _films(file, frames)
     views = [_view(file, table, name, film, fps) for name, film in films.items()]
@@ -64,6 +65,11 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
 def _view(file: Path, table: dict, name: str, film: list[dict], fps: float | None):
     first = film[0]
     intrinsics, size, distortion = _lens({**table, **first}, first["file"], first["where"])
+    for frame in film:
+        changed = [key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)]
+        if changed:
+            where = f"{frame['where']}, {changed[0]}"
+            raise ValueError(f"{where}: found a lens that changes, expected a fixed one")
     times = None
     if "time" in first:
         given = np.array([float(numbers(f["time"], (), f["where"] + ", time")) for f in film])

@@ -127,8 +127,8 @@ def test_depth_is_carried_in_world_units(tmp_path, write_pictures):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"timestamps": [0.0, 0.1, 0.1]}, "camera a, timestamps: found .* again or earlier"),
-        ({"timestamps": [0.0, 0.2, 0.1]}, "camera a, timestamps: found .* again or earlier"),
+        ({"timestamps": [0.0, 0.1, 0.1]}, "timestamps: found 0.1 s after 0.1 s, at frame 2"),
+        ({"timestamps": [0.0, 0.2, 0.1]}, "timestamps: found 0.1 s after 0.2 s, at frame 2"),
         ({"timestamps": [0.0, 0.1]}, "camera a, timestamps: found 2, expected one a frame, 3"),
         ({"timestamps": [0.0, 0.1, np.nan]}, "camera a, timestamps: found NaN"),
         ({"distortion": [np.inf]}, "camera a, distortion: found"),

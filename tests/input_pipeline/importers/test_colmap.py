@@ -66,6 +66,8 @@ def test_folders_of_pictures_carry_depth_and_masks(tmp_path, write_pictures):
     assert [file.stem for file in view.files] == ["8", "9", "10"]
     assert len(view.depth) == len(view.masks) == 3
     np.testing.assert_allclose(view.timestamps, [0, 0.2, 0.4])
+    assert capture.note == ""
+    assert colmap.read(path, None)[0].note.startswith("pictures are taken to come 1 a second")
 
 
 def test_what_does_not_fit_is_named(tmp_path, write_pictures):

@@ -96,6 +96,18 @@ def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
     np.testing.assert_allclose(seconds.timestamps, [0, 0.5, 1])
 
 
+def test_a_film_whose_lens_changes_is_refused(tmp_path, write_pictures):
+    pose = np.eye(4).tolist()
+    write_pictures([tmp_path / f"a/{t}.png" for t in range(2)])
+    frames = [
+        {"file_path": f"a/{t}.png", "time": t, "transform_matrix": pose, "fl_x": 40 + t}
+        for t in range(2)
+    ]
+    write(tmp_path / "transforms.json", frames)
+    with pytest.raises(ValueError, match="frame 1, fl_x: found a lens that changes"):
+        transforms_json.read(tmp_path, None)
+
+
 def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, check):
     names, lens, poses = rig
     frames = []
