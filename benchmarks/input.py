@@ -10,7 +10,9 @@ cores). Against it, on the same cores: `raw`, the same JPEG files, already in me
 OpenCV in as many threads and thrown away; `torch`, a PyTorch DataLoader with as many worker
 processes, which reads and decodes the same records by the same functions (null without torch, the
 extra `parity`); `processes`, the loader's elements made by grain's worker processes instead.
-All take turns; rates are wall time's best of the turns. The three numbers asked for stand first,
+All take turns; rates are the best of the turns, by CPU time of all threads and processes (which
+other work on the machine disturbs least), as if that many cores were busy all the time. The three
+numbers asked for stand first,
 the worst over the sizes; `sizes` has all. `peak_memory_mib` is the process's own after its turns,
 `batch_mib` what one batch takes.
 
@@ -35,6 +37,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 
 from input_pipeline import Example, cameras, make_loader
 from input_pipeline.dataset import Records, open_dataset, write_dataset
@@ -166,7 +169,7 @@ def measure(height: int, width: int, threads: int, seconds: float, turns: int) -
         peak = 0.0
         for _ in range(turns):
             for name, way in ways.items():
-                best[name] = max(best[name], rate(way(), seconds))
+                best[name] = max(best[name], rate(way(), seconds, threads))
                 if name == "ours" and not peak:
                     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     torch = best.get("torch")
@@ -183,15 +186,22 @@ def measure(height: int, width: int, threads: int, seconds: float, turns: int) -
     }
 
 
-def rate(frames: Iterator[int], seconds: float) -> float:
-    """Frames a second, after a first batch that starts everything."""
+def rate(frames: Iterator[int], seconds: float, threads: int) -> float:
+    """Frames a second on so many undisturbed cores, after a batch that starts everything."""
     next(frames)
-    start, count = time.perf_counter(), 0
+    start, before, count = time.perf_counter(), cpu_seconds(), 0
     for batch in frames:
         count += batch
         if time.perf_counter() - start > seconds:
             break
-    return count / (time.perf_counter() - start)
+    return count / (cpu_seconds() - before) * threads
+
+
+def cpu_seconds() -> float:
+    """Of this process and those it started that live."""
+    me = psutil.Process()
+    times = [process.cpu_times() for process in (me, *me.children(recursive=True))]
+    return sum(x.user + x.system for x in times)
 
 
 def ours(records: Records, height: int, width: int, threads: int) -> Iterator[int]:

@@ -69,7 +69,8 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
         if config.prediction == "velocity":
             return network(latents, tau, conditions, rho)
         sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
-        taus, rhos = (_of_frames(x, conditions.visible) for x in (tau, rho))
+        taus = _of_frames(tau, conditions.visible)
+        rhos = None if rho is None else _of_frames(rho, conditions.visible)
         normalised = flow.normalise_residual(latents, taus, base, sigma)
         residual = network(normalised, tau, conditions, rho)
         return flow.velocity_from_residual(residual, latents, taus, base, sigma, rhos)
@@ -77,9 +78,9 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     return apply
 
 
-def _of_frames(tau: Times | None, visible: Bool[Array, "b v t"] | None) -> Times | None:
+def _of_frames(tau: Times, visible: Bool[Array, "b v t"] | None) -> Times:
     """Flow times, 0 in frames that are given."""
-    if tau is None or visible is None:
+    if visible is None:
         return tau
     return jnp.where(visible, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from input_pipeline.dataset import open_dataset
+
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -150,9 +152,31 @@ def test_sampling_times_every_stage_and_call(answer):
     assert found["peak_memory_gib"] > 0.1
 
 
+def test_input_is_timed_against_raw_decoding(answer, monkeypatch):
+    module = importlib.import_module("input")
+    monkeypatch.setattr(module, "CLIPS", 8)
+    # Ways with processes of their own take long to start; our own loader stands in for them.
+    for name in ("dataloader", "processes"):
+        monkeypatch.setattr(module, name, lambda *x: module.ours(open_dataset(x[0]), *x[1:]))
+    words = "--sizes 16x24 --seconds 0.2 --turns 1 --threads 1"
+    found = answer("input", *words.split())
+    assert 0 < found["fraction_of_raw_decode"] < 1.2
+    size = found["sizes"]["16x24"]
+    ratio = size["frames_per_second"] / size["raw_frames_per_second"]
+    assert size["fraction_of_raw_decode"] == pytest.approx(ratio, abs=0.002)
+
+
+def test_reading_tiny_records_is_watched_for_leaks(answer):
+    found = answer("input", "--leak", "20")
+    assert len(found["resident_mib"]) == 10
+    assert abs(found["growth_mib"]) < 50
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("input", "--turns", 0), "--turns: found 0, expected above 0"),
+        (("input", "--sizes", "256"), "--sizes: found 256, expected HxW"),
         (("training", "--repeats", 0), "--repeats: found 0, expected at least 1"),
         (("training", "--tokens", 5), "--tokens: found 5, expected a square number"),
         (("training", "configs/none.py"), "no such file"),
