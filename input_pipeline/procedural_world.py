@@ -18,8 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from input_pipeline.procedural_shapes import Objects, Spans
+
 ELLIPSOIDS, BOXES, CAPSULES = 4, 3, 4
 OBJECTS = ELLIPSOIDS + BOXES + CAPSULES
+SPANS = Spans(ELLIPSOIDS, BOXES, CAPSULES)
 FACES = 6  # -x +x -y(ceiling) +y(floor) -z +z
 MATERIALS = OBJECTS + FACES
 DRAWS = 1024  # uniform numbers that a world may use
@@ -72,14 +75,6 @@ class World(NamedTuple):
     light_color: Float[Array, "3"]
     ambient: Float[Array, ""]
     exposure: Float[Array, ""]
-
-
-class Objects(NamedTuple):
-    """The primitives at one instant: pose (object to world) and size."""
-
-    center: Float[Array, "g 3"]
-    rotation: Float[Array, "g 3 3"]
-    size: Float[Array, "g 3"]
 
 
 def rotation_from_vector(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]:
