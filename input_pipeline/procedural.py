@@ -11,7 +11,6 @@ length is the median source depth at t = 0; OpenCV axes; intrinsics in pixels.
 Training uses indices below `HELD_OUT_START`; evaluation uses `HELD_OUT_START + i`.
 """
 
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -92,10 +91,11 @@ def procedural_scene(
     )
 
     def one(time_and_pose):
+        time, pose = time_and_pose
+        lens = shot.intrinsics
         if isinstance(shot.world, rich.RichWorld):
-            draw = partial(render_rich_world, textures=textures)
-            return draw(shot.world, *time_and_pose, shot.intrinsics, height, width)
-        return render_world(shot.world, *time_and_pose, shot.intrinsics, height, width)
+            return render_rich_world(shot.world, time, pose, lens, height, width, textures)
+        return render_world(shot.world, time, pose, lens, height, width)
 
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
     poses = rearrange(shot.camera_to_world, "v t i j -> (v t) i j")

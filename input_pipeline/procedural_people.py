@@ -1,7 +1,8 @@
 """People-like figures of ellipsoids and capsules that walk in circles, wave, or stand.
 
 Three ellipsoids (head, chest, pelvis), then eight capsules (thigh and shin of both legs, upper
-and lower half of both arms). Proportions are fractions of the height; the lower foot always touches the floor.
+and lower half of both arms). Proportions are fractions of the height; the
+lower foot always touches the floor.
 """
 
 from typing import NamedTuple

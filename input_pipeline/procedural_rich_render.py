@@ -58,9 +58,6 @@ def render_rich_world(
         _, depth, which = traced
         return texture(materials, _material(which), points(traced), depth / focal)
 
-    def photograph(traced):
-        return photo_colors(textures, materials, _material(traced[-1]), points(traced))
-
     def light(traced):
         at, arriving = points(traced), []
         for toward, softness in zip(world.lights, world.softness, strict=True):
@@ -76,6 +73,10 @@ def render_rich_world(
     albedo = materials.color_a.T[:, material] * (1 - mix)
     albedo = albedo + materials.color_b.T[:, material] * mix
     if textures is not None:
+
+        def photograph(traced):
+            return photo_colors(textures, materials, _material(traced[-1]), points(traced))
+
         *photo, has_photo = in_blocks(photograph, traced)
         albedo = jnp.where(has_photo[None] > 0, jnp.stack(photo), albedo)
     first, second, ambient = (x[None] for x in in_blocks(light, traced))
@@ -101,6 +102,7 @@ def _sky(world: RichWorld, rays: Vector) -> Float[Array, "3 p"]:
     above = Vector(2 * x * height, jnp.zeros(y.shape), 2 * z * height)
     finer = Vector(*(2.2 * x + 5 for x in above))
     cloud = jnp.clip(2.5 * (0.6 * value_noise(above) + 0.4 * value_noise(finer)) - 1.1, 0, 1)
+    cloud = cloud * jnp.clip(-5 * y - 0.75, 0, 1)
     low, high = world.materials.color_b[FIRST_FACE], jnp.array([0.35, 0.55, 0.9])
     pale = 0.5 * low[:, None] + jnp.array([[0.4], [0.43], [0.46]])
     blue = pale * (1 - elevation) + high[:, None] * elevation

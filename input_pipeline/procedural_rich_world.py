@@ -116,8 +116,8 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
         lights=lights / jnp.linalg.norm(lights, axis=1, keepdims=True),
         light_colors=strength[:, None] * (1 - uniform((2, 3), 0.0, 0.3)),
         softness=uniform((2,), 0.03, 0.25),
-        ambient=uniform((), 0.25, 0.5),
-        exposure=uniform((), 0.85, 1.25),
+        ambient=uniform((), 0.3, 0.6),
+        exposure=uniform((), 0.95, 1.4),
     )
 
 
@@ -162,7 +162,7 @@ def _things(uniform: Uniform, floor: Float[Array, ""]):
     ball = uniform((BALLS, 1), 0.04, 0.12) * uniform((BALLS, 3), 0.7, 1.3)
     ball_at = jnp.stack([uniform((BALLS,), -0.6, 0.6), floor - uniform((BALLS,), 0.1, 0.7)], 1)
     ball_at = jnp.concatenate([ball_at, uniform((BALLS, 1), -0.6, 0.6)], 1)
-    furniture = [_table(uniform, floor), _chair(uniform, floor)]
+    table, chair = _table(uniform, floor), _chair(uniform, floor)
     crate = uniform((CRATES, 3), 0.05, 0.17)
     crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
     lift = jnp.zeros(CRATES).at[2].set(2 * crate[1, 1])  # the third stands on the second
@@ -181,9 +181,11 @@ def _things(uniform: Uniform, floor: Float[Array, ""]):
     upright = jnp.broadcast_to(jnp.eye(3)[None], (POLES, 3, 3))
     parts = [
         Objects(ball_at, rotation_from_vector(uniform((BALLS, 3), -2.0, 2.0)), ball),
-        *(jax.tree.map(lambda x: x[:boxes], f) for f, boxes in zip(furniture, (1, 2), strict=True)),
+        Objects(*(field[:1] for field in table)),
+        Objects(*(field[:2] for field in chair)),
         Objects(crate_at, rotation_from_vector(yaws), crate),
-        *(jax.tree.map(lambda x: x[boxes:], f) for f, boxes in zip(furniture, (1, 2), strict=True)),
+        Objects(*(field[1:] for field in table)),
+        Objects(*(field[2:] for field in chair)),
         Objects(pole_at, upright, flat[0]),
         Objects(rod_at, rotation_from_vector(uniform((RODS, 3), -2.0, 2.0)), flat[1]),
     ]

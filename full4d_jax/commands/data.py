@@ -42,8 +42,9 @@ def show(
 
     @jax.jit
     def render(index):
-        shape = {"views": views, "frames": frames, "height": size, "width": size}
-        return procedural_scene(index, worlds=worlds, **shape)
+        return procedural_scene(
+            index, views=views, frames=frames, height=size, width=size, worlds=worlds
+        )
 
     indices = range(first, first + scenes)
     sheets = [_sheet(f"procedural scene {index}", render(index)) for index in indices]
