@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 MISS = 1e4  # depth of a ray that hits nothing
 NEAR = 0.02
-BLOCK = 2048
+BLOCK = 512
 
 
 class Vector(NamedTuple):
@@ -86,7 +86,7 @@ def lookup(table: Float[Array, "m c"], which: Int[Array, "p"]) -> list[Float[Arr
 
 
 def in_blocks(function: Callable[..., Any], arrays: Any) -> Any:
-    """function(arrays), all (p,), in parts of up to 2048 pixels one after the other.
+    """function(arrays), all (p,), in parts of up to BLOCK pixels one after the other.
 
     Their values fit the cache, and are computed once: without the loop XLA computes what feeds
     three channels three times.
