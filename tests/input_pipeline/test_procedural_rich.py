@@ -1,4 +1,4 @@
-"""Rich worlds: one surface in all views, flow that is depth and motion, the same on every machine."""
+"""Rich worlds: one surface in all views, flow that is depth and motion, pure in the index."""
 
 import cv2
 import jax
