@@ -138,8 +138,8 @@ def test_feet_touch_the_floor_and_limbs_hang_together():
         np.testing.assert_allclose(turned, np.tile(np.eye(3), (len(turned), 1, 1)), atol=1e-5)
 
 
-def test_scene_0_is_the_same_on_every_machine(scenes):
-    """Means of quarters of a picture with photos, written down once; roundings may move a few edges."""
+def test_scene_0_stays_what_it_was(scenes):
+    """Means of quarters of a picture with photos, written down once, up to rounded edges."""
     clip, _ = scenes[0]
     half = SIZE // 2
     blocks = clip.frames[0, 0].reshape(2, half, 2, half, 3).mean((1, 3, 4)).ravel()
