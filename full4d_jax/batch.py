@@ -46,6 +46,7 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
             height=config.height,
             width=config.width,
             orbit=config.orbit,
+            worlds=config.worlds,
         )
         return Batch(clip.frames * 2 - 1, clip.depth[0], clip.intrinsics, clip.world_to_camera)
 

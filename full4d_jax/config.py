@@ -111,6 +111,9 @@ class DataConfig:
     """Steps from one instant of a record to the next, drawn from those that fit its length."""
     scenes: int = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
+    worlds: Literal["simple", "rich"] = "simple"
+    """What procedural scenes show: primitives in rooms, which the shipped weights know, or people,
+    furniture, thin poles, soft shadows and noise textures (docs/data.md)."""
     orbit: bool = False
     """Cameras stand still, in equal steps along one arc that starts at the source."""
     lines: bool = False

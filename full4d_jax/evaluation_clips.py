@@ -35,7 +35,7 @@ def held_out(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
 
 @cache
 def _renderer(data: DataConfig):
-    return jax.jit(partial(procedural_scene, **_shape(data), views=data.views))
+    return jax.jit(partial(procedural_scene, **_shape(data), views=data.views, worlds=data.worlds))
 
 
 def gltf_views(path: Path) -> list[tuple[str, float]]:

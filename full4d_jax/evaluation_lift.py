@@ -36,7 +36,8 @@ def between(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
     """Held-out scenes: the source, the generated cameras, then those between."""
     angles = jnp.asarray(np.concatenate(azimuths(data.views)), jnp.float32)
     shape = {"frames": data.frames, "height": data.height, "width": data.width}
-    make = jax.jit(partial(procedural_scene, views=len(angles) + 1, azimuths=angles, **shape))
+    cameras = {"views": len(angles) + 1, "azimuths": angles}
+    make = jax.jit(partial(procedural_scene, worlds=data.worlds, **cameras, **shape))
     for scene in scenes:
         yield KnownClip("between", scene, make(HELD_OUT_START + scene))
 

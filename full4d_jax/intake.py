@@ -50,10 +50,11 @@ def read_source(data: DataConfig, shot: Shot) -> Arrays:
 
 
 def _procedural_source(data: DataConfig, scene: int) -> Arrays:
-    make = jax.jit(procedural_scene, static_argnames=("views", "frames", "height", "width"))
-    clip = make(
-        HELD_OUT_START + scene, views=2, frames=data.frames, height=data.height, width=data.width
+    make = jax.jit(
+        procedural_scene, static_argnames=("views", "frames", "height", "width", "worlds")
     )
+    shape = {"frames": data.frames, "height": data.height, "width": data.width}
+    clip = make(HELD_OUT_START + scene, views=2, worlds=data.worlds, **shape)
     times = np.asarray(clip.timestamps)
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 6.0
     moved = np.abs(np.asarray(clip.world_to_camera[0]) - np.eye(4)).max() > 1e-3

@@ -1,24 +1,40 @@
 """Procedural multi-view videos: `procedural_scene(index)` is a pure function of its index.
 
-A clip shows one random world (`procedural_world`) from a source camera (view 0) and from target
-cameras that orbit a point on the source's optical axis, all synchronized, with exact depth. It is
-jittable and vmappable over the index, so scenes can be made on any device, also inside a step.
+A clip shows one random world from a source camera (view 0) and from target cameras that orbit a
+point on the source's optical axis, all synchronized, with exact depth. Worlds are `simple`
+(`procedural_world`: the shipped weights were trained and are evaluated on them) or `rich`
+(`procedural_rich_world`, where target cameras may move too). It is jittable and vmappable over the
+index, so scenes can be made on any device, also inside a step.
 
 Conventions (design, section 2): the world frame is the source camera at t = 0 and the unit of
 length is the median source depth at t = 0; OpenCV axes; intrinsics in pixels.
 Training uses indices below `HELD_OUT_START`; evaluation uses `HELD_OUT_START + i`.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from input_pipeline import procedural_rich_world as rich
+from input_pipeline import procedural_world as simple
 from input_pipeline.procedural_render import render_world
-from input_pipeline.procedural_world import World, sample_world
+from input_pipeline.procedural_rich_render import render_rich_world
+from input_pipeline.procedural_shapes import (
+    Objects,
+    Spans,
+    Vector,
+    columns,
+    first_surface,
+    rows,
+    to_world,
+)
+from input_pipeline.procedural_shapes import pixel_rays as camera_rays
 
+Worlds = Literal["simple", "rich"]
+World = simple.World | rich.RichWorld
 HELD_OUT_START = 2**30
 MAX_AZIMUTH = 60.0  # degrees, of a target camera around the pivot
 MAX_ELEVATION = 12.0
@@ -34,6 +50,16 @@ class ProceduralClip(NamedTuple):
     timestamps: Float[Array, "t"]  # seconds
 
 
+class Shot(NamedTuple):
+    """A world and the cameras in it, in the world's own frame and unit."""
+
+    world: World
+    timestamps: Float[Array, "t"]
+    intrinsics: Float[Array, "3 3"]
+    camera_to_world: Float[Array, "v t 4 4"]
+    unit: Float[Array, ""]  # median source depth at t = 0
+
+
 def procedural_scene(
     index: Int[Array, ""] | int,
     *,
@@ -44,60 +70,115 @@ def procedural_scene(
     seed: int = 0,
     azimuths: Float[Array, "v-1"] | None = None,
     orbit: bool = False,
+    worlds: Worlds = "simple",
+    textures: Float[Array, "n s s 3"] | None = None,
 ) -> ProceduralClip:
     """Clip number `index`; `azimuths` (degrees) replaces the targets' random angles.
 
     With `orbit` the source stands still and the targets follow one arc from it, in equal steps.
+    In rich worlds `textures`, pictures in [0, 1], cover half of the surfaces.
     """
-    key = jax.random.fold_in(jax.random.key(seed), index)
-    world_key, source_key, target_key, time_key = jax.random.split(key, 4)
-    world = sample_world(world_key)
-    start, interval = jax.random.uniform(time_key, (2,))
-    timestamps = 2.0 * start + jnp.arange(frames) * (0.04 + 0.26 * interval)
+    shot = sample_shot(
+        index,
+        views=views,
+        frames=frames,
+        height=height,
+        width=width,
+        seed=seed,
+        azimuths=azimuths,
+        orbit=orbit,
+        worlds=worlds,
+    )
 
-    def render(camera_to_world: Float[Array, "v t 4 4"]):
-        """Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not."""
+    def one(time_and_pose):
+        time, pose = time_and_pose
+        lens = shot.intrinsics
+        if isinstance(shot.world, rich.RichWorld):
+            return render_rich_world(shot.world, time, pose, lens, height, width, textures)
+        return render_world(shot.world, time, pose, lens, height, width)
 
-        def one(time_and_pose):
-            time, pose = time_and_pose
-            return render_world(world, time, pose, intrinsics, height, width)
-
-        count = camera_to_world.shape[0]
-        poses = rearrange(camera_to_world, "v t i j -> (v t) i j")
-        colors, depth = jax.lax.map(one, (jnp.tile(timestamps, count), poses))
-        return (
-            rearrange(colors, "(v t) h w c -> v t h w c", v=count),
-            rearrange(depth, "(v t) h w -> v t h w", v=count),
-        )
-
-    intrinsics, source = _source_camera(source_key, world, frames, height, width)
-    if orbit:
-        source = jnp.repeat(source[:1], frames, 0)
-    source_frames, source_depth = render(source[None])
-    unit = jnp.median(source_depth[0, 0])
-    targets = _target_cameras(target_key, world, source[0], unit, views - 1, azimuths, orbit)
-    targets = jnp.repeat(targets[:, None], frames, 1)
-    camera_to_world = jnp.concatenate([source[None], targets])
-    all_frames, all_depth = source_frames, source_depth
-    if views > 1:
-        target_frames, target_depth = render(targets)
-        all_frames = jnp.concatenate([source_frames, target_frames])
-        all_depth = jnp.concatenate([source_depth, target_depth])
-    world_to_camera = jnp.linalg.inv(camera_to_world) @ source[:1]
+    # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
+    poses = rearrange(shot.camera_to_world, "v t i j -> (v t) i j")
+    colors, depth = jax.lax.map(one, (jnp.tile(shot.timestamps, views), poses))
+    world_to_camera = jnp.linalg.inv(shot.camera_to_world) @ shot.camera_to_world[:1, :1]
     return ProceduralClip(
-        frames=all_frames,
-        depth=all_depth / unit,
-        intrinsics=jnp.broadcast_to(intrinsics, (views, 3, 3)),
-        world_to_camera=world_to_camera.at[..., :3, 3].divide(unit),
-        timestamps=timestamps,
+        frames=rearrange(colors, "(v t) h w c -> v t h w c", v=views),
+        depth=rearrange(depth, "(v t) h w -> v t h w", v=views) / shot.unit,
+        intrinsics=jnp.broadcast_to(shot.intrinsics, (views, 3, 3)),
+        world_to_camera=world_to_camera.at[..., :3, 3].divide(shot.unit),
+        timestamps=shot.timestamps,
     )
 
 
+def sample_shot(
+    index: Int[Array, ""] | int,
+    *,
+    views: int,
+    frames: int,
+    height: int,
+    width: int,
+    seed: int = 0,
+    azimuths: Float[Array, "v-1"] | None = None,
+    orbit: bool = False,
+    worlds: Worlds = "simple",
+) -> Shot:
+    """World, times and cameras of clip number `index`; nothing is rendered."""
+    key = jax.random.fold_in(jax.random.key(seed), index)
+    world_key, source_key, target_key, time_key = jax.random.split(key, 4)
+    is_rich = worlds == "rich"
+    world = rich.sample_rich_world(world_key) if is_rich else simple.sample_world(world_key)
+    start, interval = jax.random.uniform(time_key, (2,))
+    timestamps = 2.0 * start + jnp.arange(frames) * (0.04 + 0.26 * interval)
+    travel = (0.7, 0.4) if is_rich else (0.4, 0.24)
+    intrinsics, source = _source_camera(source_key, world, frames, height, width, travel)
+    if orbit:
+        source = jnp.repeat(source[:1], frames, 0)
+    rays = image_rays(source[0], intrinsics, height, width)
+    depth, _ = visible_surface(world, timestamps[0], source[0, :3, 3], rays)
+    unit = jnp.median(depth)
+    targets = _target_cameras(target_key, world, source[0], unit, views - 1, azimuths, orbit)
+    targets = jnp.repeat(targets[:, None], frames, 1)
+    if is_rich and not orbit:
+        targets = _travelling(jax.random.fold_in(target_key, 1), world, targets, unit)
+    return Shot(world, timestamps, intrinsics, jnp.concatenate([source[None], targets]), unit)
+
+
+def image_rays(
+    pose: Float[Array, "4 4"], intrinsics: Float[Array, "3 3"], height: int, width: int
+) -> Vector:
+    """Rays of all pixels in the world's axes, z = 1 in the camera's frame."""
+    return to_world(rows(pose[:3, :3]), camera_rays(intrinsics, height, width))
+
+
+def visible_surface(
+    world: World, time: Float[Array, ""], center: Float[Array, "3"], rays: Vector
+) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
+    """Depth and number of what is seen from a point: primitives first, then faces of the room."""
+    objects, spans = objects_at(world, time)
+    room = world.room_min, world.room_max
+    return first_surface(objects, spans, world.present, room, columns(center), rays)
+
+
+def objects_at(world: World, time: Float[Array, ""]) -> tuple[Objects, Spans]:
+    """Primitives at one instant, and of which shape they are."""
+    if isinstance(world, rich.RichWorld):
+        return rich.rich_objects_at(world, time), rich.SPANS
+    return simple.objects_at(world, time), simple.SPANS
+
+
 def _source_camera(
-    key: PRNGKeyArray, world: World, frames: int, height: int, width: int
+    key: PRNGKeyArray,
+    world: World,
+    frames: int,
+    height: int,
+    width: int,
+    travel: tuple[float, float],
 ) -> tuple[Float[Array, "3 3"], Float[Array, "t 4 4"]]:
-    """Intrinsics and camera-to-world of a camera that looks at a point near the world's origin."""
-    view, aim, travel = jax.random.split(key, 3)
+    """Intrinsics and camera-to-world of a camera that looks at a point near the world's origin.
+
+    A share `travel[0]` of the cameras moves, by up to half of `travel[1]` along each axis.
+    """
+    view, aim, drift = jax.random.split(key, 3)
     fov, azimuth, elevation = jax.random.uniform(view, (3,))
     focal = 0.5 * width / jnp.tan(jnp.deg2rad(42 + 30 * fov) / 2)
     intrinsics = jnp.eye(3).at[0, 0].set(focal).at[1, 1].set(focal)
@@ -111,8 +192,8 @@ def _source_camera(
             -jnp.cos(elevation) * jnp.cos(azimuth),
         ]
     )
-    does_move, *step = jax.random.uniform(travel, (4,))
-    path = (does_move < 0.4) * (jnp.stack(step) - 0.5) * 0.24  # 40 % of the sources translate
+    does_move, *step = jax.random.uniform(drift, (4,))
+    path = (does_move < travel[0]) * (jnp.stack(step) - 0.5) * travel[1]
     centers = (pivot + offset)[None] + jnp.linspace(0.0, 1.0, frames)[:, None] * path[None]
     centers = _inside(world, centers)
     up = jnp.array([0.0, -1.0, 0.0])
@@ -158,6 +239,21 @@ def _target_cameras(
     scale = draw(radius, 0.1, 1.0)[:, None]
     centers = _inside(world, pivot[None] + scale * offset)
     return jax.vmap(lambda center: look_at(center, pivot, up))(centers)
+
+
+def _travelling(
+    key: PRNGKeyArray, world: World, poses: Float[Array, "n t 4 4"], distance: Float[Array, ""]
+) -> Float[Array, "n t 4 4"]:
+    """In half of the scenes target cameras move too; each keeps looking at the same point."""
+    count, frames = poses.shape[:2]
+    does_move, reach = jax.random.uniform(key, (2,))
+    step = jax.random.normal(jax.random.fold_in(key, 1), (count, 3)) * 0.2 * reach
+    step = jnp.where(does_move < 0.5, step, 0.0)
+    center, forward, down = (poses[..., :3, column] for column in (3, 2, 1))
+    pivot = center + distance * forward
+    moved = center + jnp.linspace(-0.5, 0.5, frames)[None, :, None] * step[:, None]
+    moved = jnp.stack([_inside(world, points) for points in moved]) if count else moved
+    return jax.vmap(jax.vmap(look_at))(moved, pivot, -down)
 
 
 def _inside(world: World, center: Float[Array, "n 3"]) -> Float[Array, "n 3"]:

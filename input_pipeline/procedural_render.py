@@ -12,16 +12,14 @@ from input_pipeline.procedural_noise import value_noise
 from input_pipeline.procedural_shapes import (
     Objects,
     Vector,
-    along,
     columns,
     dot,
+    first_surface,
     in_blocks,
-    local_normal,
     lookup,
-    nearest_object,
     pixel_rays,
-    room_exit,
     rows,
+    surface_points,
     to_local,
     to_world,
 )
@@ -43,12 +41,10 @@ def render_world(
     rays = to_world(rows(camera_to_world[:3, :3]), pixel_rays(intrinsics, height, width))
     objects = objects_at(world, time)
 
-    def trace(rays: Vector) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
-        object_depth, which = nearest_object(objects, SPANS, world.present, origin, rays)
-        low, high = columns(world.room_min), columns(world.room_max)
-        room_depth, face = room_exit(low, high, origin, rays)
-        hit = object_depth < room_depth
-        return jnp.where(hit, object_depth, room_depth), jnp.where(hit, which, OBJECTS + face)
+    room = world.room_min, world.room_max
+
+    def trace(rays: Vector):
+        return first_surface(objects, SPANS, world.present, room, origin, rays)
 
     def shade(traced):
         return _shade(world, objects, origin, *traced)
@@ -73,29 +69,12 @@ def _shade(
     material: Int[Array, "p"],
 ) -> tuple[Float[Array, "p"], Float[Array, "p"], Float[Array, "p"]]:
     """Share of the second colour, cosine to the light, and how much of it arrives."""
-    is_object = material < OBJECTS
-    axis = (material - OBJECTS) // 2
-    position = along(origin, depth, rays)
-    # Object hits get coordinates and normals in the object's frame; walls use the world's.
-    which = jnp.where(is_object, material, 0)
-    poses = [objects.center, objects.size, objects.rotation.reshape(-1, 9)]
-    pose = lookup(jnp.concatenate(poses, 1), which)
-    center, size = Vector(*pose[:3]), Vector(*pose[3:6])
-    rotation = [Vector(*pose[i : i + 3]) for i in (6, 9, 12)]
-    offset = Vector(*(x - c for x, c in zip(position, center, strict=True)))
-    local = to_local(rotation, offset)
-    normal = to_world(rotation, local_normal(which, SPANS, local, size))
-    wall_normal = (jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays))
-    normal = _select(is_object, normal, wall_normal)
-    mix = _texture(world, material, _select(is_object, local, position), is_object, axis)
-    lambert = jnp.clip(dot(normal, columns(world.light)), 0, 1)
+    is_object, axis = material < OBJECTS, (material - OBJECTS) // 2
+    at = surface_points(objects, SPANS, origin, rays, depth, material)
+    mix = _texture(world, material, at.local, is_object, axis)
+    lambert = jnp.clip(dot(at.normal, columns(world.light)), 0, 1)
     on_floor = material == OBJECTS + FLOOR
-    return mix, lambert, jnp.where(on_floor, _shadow(world, objects, position), 1.0)
-
-
-def _select(condition: Bool[Array, "p"], if_true, if_false) -> Vector:
-    pairs = zip(if_true, if_false, strict=True)
-    return Vector(*(jnp.where(condition, a, b) for a, b in pairs))
+    return mix, lambert, jnp.where(on_floor, _shadow(world, objects, at.position), 1.0)
 
 
 def _texture(

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 MISS = 1e4  # depth of a ray that hits nothing
 NEAR = 0.02
-BLOCK = 2048
+BLOCK = 512
 
 
 class Vector(NamedTuple):
@@ -86,7 +86,7 @@ def lookup(table: Float[Array, "m c"], which: Int[Array, "p"]) -> list[Float[Arr
 
 
 def in_blocks(function: Callable[..., Any], arrays: Any) -> Any:
-    """function(arrays), all (p,), in parts of up to 2048 pixels one after the other.
+    """function(arrays), all (p,), in parts of up to BLOCK pixels one after the other.
 
     Their values fit the cache, and are computed once: without the loop XLA computes what feeds
     three channels three times.
@@ -128,7 +128,22 @@ def nearest_object(
     return best, which
 
 
-def room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
+def first_surface(
+    objects: Objects,
+    spans: Spans,
+    present: Bool[Array, "g"],
+    room: tuple[Float[Array, "3"], Float[Array, "3"]],
+    origin: Vector,
+    rays: Vector,
+) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
+    """Depth and number of what rays hit first: objects, then the faces of the room around."""
+    object_depth, which = nearest_object(objects, spans, present, origin, rays)
+    room_depth, face = _room_exit(columns(room[0]), columns(room[1]), origin, rays)
+    hit = object_depth < room_depth
+    return jnp.where(hit, object_depth, room_depth), jnp.where(hit, which, sum(spans) + face)
+
+
+def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
     """Depth at which rays leave a box around them, and through which face (-x +x -y +y -z +z)."""
     depths, positive = [], []
     for o, r, a, b in zip(origin, rays, low, high, strict=True):
@@ -141,7 +156,7 @@ def room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
     return depth, axis * 2 + sign
 
 
-def local_normal(which: Int[Array, "p"], spans: Spans, local: Vector, size: Vector) -> Vector:
+def _local_normal(which: Int[Array, "p"], spans: Spans, local: Vector, size: Vector) -> Vector:
     """Unit outward normal at a point of the surface, both in the object's frame."""
     ratio = [jnp.abs(x) / (s + 1e-9) for x, s in zip(local, size, strict=True)]
     largest = jnp.maximum(jnp.maximum(ratio[0], ratio[1]), ratio[2])
@@ -153,6 +168,49 @@ def local_normal(which: Int[Array, "p"], spans: Spans, local: Vector, size: Vect
         other = jnp.where(is_box, box, capsule)
         normal.append(jnp.where(is_ellipsoid, x / (s * s + 1e-9), other))
     return unit(Vector(*normal))
+
+
+class Surface(NamedTuple):
+    """Points that rays hit. On walls the local frame is the world's."""
+
+    position: Vector
+    local: Vector  # in the object's frame
+    local_normal: Vector
+    normal: Vector  # in the world's
+
+
+def surface_points(
+    objects: Objects,
+    spans: Spans,
+    origin: Vector,
+    rays: Vector,
+    depth: Float[Array, "p"],
+    which: Int[Array, "p"],
+) -> Surface:
+    """What `first_surface` found: `which` counts the objects and then the faces of the room."""
+    count = sum(spans)
+    is_object, axis = which < count, (which - count) // 2
+    position = along(origin, depth, rays)
+    number = jnp.where(is_object, which, 0)
+    poses = [objects.center, objects.size, objects.rotation.reshape(-1, 9)]
+    pose = lookup(jnp.concatenate(poses, 1), number)
+    center, size = Vector(*pose[:3]), Vector(*pose[3:6])
+    rotation = [Vector(*pose[i : i + 3]) for i in (6, 9, 12)]
+    offset = Vector(*(x - c for x, c in zip(position, center, strict=True)))
+    local = to_local(rotation, offset)
+    local_normal = _local_normal(number, spans, local, size)
+    wall = Vector(*(jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays)))
+    return Surface(
+        position,
+        select(is_object, local, position),
+        select(is_object, local_normal, wall),
+        select(is_object, to_world(rotation, local_normal), wall),
+    )
+
+
+def select(condition: Bool[Array, "p"], if_true: Vector, if_false: Vector) -> Vector:
+    """jnp.where by components."""
+    return Vector(*(jnp.where(condition, a, b) for a, b in zip(if_true, if_false, strict=True)))
 
 
 def first_root(a, half_b, c) -> Array:

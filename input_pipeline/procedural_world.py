@@ -87,7 +87,7 @@ def rotation_from_vector(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]
     return identity + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) * cross @ cross
 
 
-def _uniform_stream(key: PRNGKeyArray) -> Uniform:
+def uniform_stream(key: PRNGKeyArray) -> Uniform:
     """Consecutive slices of one vector of draws: one random call compiles faster than thirty."""
     draws = jax.random.uniform(key, (DRAWS,))
     used = 0
@@ -102,7 +102,7 @@ def _uniform_stream(key: PRNGKeyArray) -> Uniform:
 
 def sample_world(key: PRNGKeyArray) -> World:
     """Draw a world."""
-    uniform = _uniform_stream(key)
+    uniform = uniform_stream(key)
 
     outdoor = uniform() < 0.35
     wall = jnp.where(outdoor, uniform((3,), 4.0, 9.0), uniform((3,), 1.25, 2.6))
@@ -157,7 +157,7 @@ def sample_world(key: PRNGKeyArray) -> World:
 
 
 def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
-    color_a, color_b = _colors(uniform), _colors(uniform)
+    color_a, color_b = colors(uniform, MATERIALS), colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     object_frequency = jnp.exp(uniform((OBJECTS,), 1.1, 2.9))
     face_frequency = jnp.exp(uniform((FACES,), 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
@@ -172,9 +172,9 @@ def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
     )
 
 
-def _colors(uniform: Uniform) -> Float[Array, "m 3"]:
+def colors(uniform: Uniform, count: int) -> Float[Array, "m 3"]:
     """Random colours by hue, saturation and value."""
-    hue, saturation, value = uniform((3, MATERIALS, 1))
+    hue, saturation, value = uniform((3, count, 1))
     saturation = 0.9 * saturation**0.7
     rgb = jnp.clip(jnp.abs((hue * 6 + jnp.array([[0.0, 4.0, 2.0]])) % 6 - 3) - 1, 0, 1)
     return (0.2 + 0.8 * value) * (1 - saturation + saturation * rgb)

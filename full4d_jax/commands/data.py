@@ -1,7 +1,7 @@
 """Make datasets, check them, and look at the scenes that models are trained on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import tyro
@@ -23,6 +23,7 @@ def show(
     views: int = 4,
     frames: int = 4,
     size: int = 64,
+    worlds: Literal["simple", "rich"] = "simple",
 ) -> None:
     """Draw procedural scenes: all views and instants, the source's depth, and the cameras.
 
@@ -33,6 +34,7 @@ def show(
       views: cameras per scene; view 0 is the source.
       frames: instants per scene.
       size: height and width of a frame in pixels.
+      worlds: primitives in a room, or people, furniture and thin poles in noise.
     """
     _check(out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size})
     import jax
@@ -41,7 +43,9 @@ def show(
 
     @jax.jit
     def render(index):
-        return procedural_scene(index, views=views, frames=frames, height=size, width=size)
+        return procedural_scene(
+            index, views=views, frames=frames, height=size, width=size, worlds=worlds
+        )
 
     indices = range(first, first + scenes)
     sheets = [_sheet(f"procedural scene {index}", render(index)) for index in indices]

@@ -140,6 +140,12 @@ def test_training_of_a_preset_says_what_its_data_cost(answer):
     assert found["torch_over_ours"] is None
 
 
+def test_procedural_scenes_of_both_kinds_are_timed(answer):
+    found = answer("procedural", "--sizes", "8", "--repeats", "1")
+    assert set(found) == {"simple_8", "rich_8"}
+    assert min(found.values()) > 0
+
+
 def test_sampling_times_every_stage_and_call(answer):
     words = "configs/debug.py --sampler.steps 2 --repeats 1"
     found = answer("sampling", *words.split())
@@ -177,6 +183,7 @@ def test_reading_tiny_records_is_watched_for_leaks(answer):
     [
         (("input", "--turns", 0), "--turns: found 0, expected above 0"),
         (("input", "--sizes", "256"), "--sizes: found 256, expected HxW"),
+        (("procedural", "--sizes", 0), "--sizes: found 0, expected at least 1"),
         (("training", "--repeats", 0), "--repeats: found 0, expected at least 1"),
         (("training", "--tokens", 5), "--tokens: found 5, expected a square number"),
         (("training", "configs/none.py"), "no such file"),

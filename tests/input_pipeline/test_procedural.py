@@ -65,3 +65,11 @@ def test_things_move_and_target_cameras_do_not(clips):
     assert max(moved) > 0.01
     for clip in clips[0]:
         np.testing.assert_array_equal(clip.world_to_camera[1:, 0], clip.world_to_camera[1:, 2])
+
+
+def test_scene_0_is_what_the_shipped_weights_were_trained_on(clips):
+    """Written down before the renderer was made faster; roundings may move a few edges."""
+    clip = clips[0][0]
+    blocks = np.asarray(clip.frames[0, 0]).reshape(2, 16, 2, 16, 3).mean((1, 3, 4)).ravel()
+    np.testing.assert_allclose(blocks, [0.18684, 0.49384, 0.25578, 0.14025], atol=1e-3)
+    np.testing.assert_allclose(float(jnp.median(clip.depth[1, 2])), 1.20674, atol=1e-3)

@@ -1,0 +1,109 @@
+"""Colours and exact depth of a rich world, for one camera at one instant."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from input_pipeline.procedural_noise import value_noise
+from input_pipeline.procedural_rich_world import (
+    FIRST_FACE,
+    MATERIAL_OF,
+    OBJECTS,
+    SPANS,
+    RichWorld,
+    rich_objects_at,
+)
+from input_pipeline.procedural_shadows import light_arriving
+from input_pipeline.procedural_shapes import (
+    Vector,
+    columns,
+    dot,
+    first_surface,
+    in_blocks,
+    pixel_rays,
+    rows,
+    surface_points,
+    to_world,
+)
+from input_pipeline.procedural_textures import photo_colors, texture
+
+FLOOR = 3  # index of the +y face
+
+
+def render_rich_world(
+    world: RichWorld,
+    time: Float[Array, ""],
+    camera_to_world: Float[Array, "4 4"],
+    intrinsics: Float[Array, "3 3"],
+    height: int,
+    width: int,
+    textures: Float[Array, "n s s 3"] | None = None,
+) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
+    """Colours in [0, 1] and z-depth, both exact at pixel centres (+0.5); textures are filtered.
+
+    `textures` are pictures in [0, 1] that half of the materials take their colours from.
+    """
+    origin = columns(camera_to_world[:3, 3])
+    rays = to_world(rows(camera_to_world[:3, :3]), pixel_rays(intrinsics, height, width))
+    objects = rich_objects_at(world, time)
+    room = world.room_min, world.room_max
+    materials, focal = world.materials, intrinsics[0, 0]
+
+    def trace(rays: Vector):
+        return first_surface(objects, SPANS, world.present, room, origin, rays)
+
+    def points(traced):
+        return surface_points(objects, SPANS, origin, *traced)
+
+    def paint(traced):
+        _, depth, which = traced
+        return texture(materials, _material(which), points(traced), depth / focal)
+
+    def light(traced):
+        at, arriving = points(traced), []
+        for toward, softness in zip(world.lights, world.softness, strict=True):
+            lambert = jnp.clip(dot(at.normal, columns(toward)), 0, 1)
+            here = objects, SPANS, world.present, at.position, traced[-1]
+            arriving.append(lambert * light_arriving(*here, toward, softness))
+        return [*arriving, 0.85 - 0.15 * at.normal.y]
+
+    depth, which = in_blocks(trace, rays)
+    traced = rays, depth, which
+    mix, brightness = (x[None] for x in in_blocks(paint, traced))
+    material = _material(which)
+    albedo = materials.color_a.T[:, material] * (1 - mix)
+    albedo = albedo + materials.color_b.T[:, material] * mix
+    if textures is not None:
+
+        def photograph(traced):
+            return photo_colors(textures, materials, _material(traced[-1]), points(traced))
+
+        *photo, has_photo = in_blocks(photograph, traced)
+        albedo = jnp.where(has_photo[None] > 0, jnp.stack(photo), albedo)
+    first, second, ambient = (x[None] for x in in_blocks(light, traced))
+    lit = world.ambient * ambient + (1.1 - world.ambient) * (
+        first * world.light_colors[0][:, None] + second * world.light_colors[1][:, None]
+    )
+    is_sky = world.outdoor & (which >= OBJECTS) & (which != OBJECTS + FLOOR)
+    color = jnp.where(is_sky[None], _sky(world, rays), albedo * brightness * lit)
+    color = jnp.clip(color * world.exposure, 0, 1)
+    return color.T.reshape(height, width, 3), depth.reshape(height, width)
+
+
+def _material(which: Int[Array, "p"]) -> Int[Array, "p"]:
+    return jnp.asarray(MATERIAL_OF, jnp.int32)[which]
+
+
+def _sky(world: RichWorld, rays: Vector) -> Float[Array, "3 p"]:
+    """A gradient with clouds that are infinitely far away."""
+    length = jnp.sqrt(dot(rays, rays))
+    x, y, z = (ray / length for ray in rays)
+    elevation = jnp.clip(0.2 - 1.2 * y, 0, 1)[None]
+    height = 1 / jnp.maximum(0.15 - y, 0.15)
+    above = Vector(2 * x * height, jnp.zeros(y.shape), 2 * z * height)
+    finer = Vector(*(2.2 * x + 5 for x in above))
+    cloud = jnp.clip(2.5 * (0.6 * value_noise(above) + 0.4 * value_noise(finer)) - 1.1, 0, 1)
+    cloud = cloud * jnp.clip(-5 * y - 0.75, 0, 1)
+    low, high = world.materials.color_b[FIRST_FACE], jnp.array([0.35, 0.55, 0.9])
+    pale = 0.5 * low[:, None] + jnp.array([[0.4], [0.43], [0.46]])
+    blue = pale * (1 - elevation) + high[:, None] * elevation
+    return blue * (1 - 0.6 * cloud)[None] + 0.57 * cloud[None]

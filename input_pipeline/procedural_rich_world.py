@@ -1,0 +1,252 @@
+"""Rich random worlds: people, furniture, thin poles, things that fly, two lights, textures.
+
+Static shapes as in `procedural_world`, and the same axes and units. In order of the primitives:
+ellipsoids of PEOPLE figures, then balls; boxes; limbs of the figures, then legs of table and
+chair, poles and rods.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from input_pipeline import procedural_people as people
+from input_pipeline.procedural_shapes import Objects, Spans
+from input_pipeline.procedural_world import (
+    FACES,
+    Uniform,
+    colors,
+    rotation_from_vector,
+    uniform_stream,
+)
+
+PEOPLE, BALLS, CRATES, POLES, RODS = 3, 3, 4, 3, 2
+SPANS = Spans(PEOPLE * people.BALLS + BALLS, 3 + CRATES, PEOPLE * people.LIMBS + 8 + POLES + RODS)
+OBJECTS = sum(SPANS)
+KINDS = 9  # of textures: clouds, wood, marble, brick, checker, stripes, speckles, planks, plain
+PLAIN = KINDS - 1
+_SHIRT, _TROUSERS, _SKIN = (range(i, 3 * PEOPLE, 3) for i in range(3))
+_TABLE, _CHAIR = 3 * PEOPLE, 3 * PEOPLE + 1
+_REST = 3 * PEOPLE + 2
+MATERIALS = _REST + BALLS + CRATES + 2 + FACES
+FIRST_FACE = MATERIALS - FACES
+
+
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """The material and the instance (0 is the room) of every primitive and then every face."""
+    material, instance = [], []
+    for p in range(PEOPLE):
+        material += [_SKIN[p], _SHIRT[p], _TROUSERS[p]]
+        instance += [1 + p] * people.BALLS
+    loose = range(PEOPLE + 3, PEOPLE + 3 + BALLS + CRATES + POLES + RODS)
+    material += [_REST + i for i in range(BALLS)] + [_TABLE, _CHAIR, _CHAIR]
+    instance += [*loose[:BALLS], PEOPLE + 1, PEOPLE + 2, PEOPLE + 2]
+    material += [_REST + BALLS + i for i in range(CRATES)]
+    instance += loose[BALLS : BALLS + CRATES]
+    for p in range(PEOPLE):
+        material += [_TROUSERS[p]] * 4 + [_SHIRT[p], _SKIN[p]] * 2
+        instance += [1 + p] * people.LIMBS
+    material += [_TABLE] * 4 + [_CHAIR] * 4 + [FIRST_FACE - 2] * POLES + [FIRST_FACE - 1] * RODS
+    instance += [PEOPLE + 1] * 4 + [PEOPLE + 2] * 4 + [*loose[BALLS + CRATES :]]
+    return np.array([*material, *range(FIRST_FACE, MATERIALS)]), np.array(instance + [0] * FACES)
+
+
+MATERIAL_OF, INSTANCE_OF = _tables()
+
+
+class RichMaterials(NamedTuple):
+    """Textures of m = MATERIALS surfaces; the last six are the room's."""
+
+    kind: Int[Array, "m"]
+    color_a: Float[Array, "m 3"]
+    color_b: Float[Array, "m 3"]
+    frequency: Float[Array, "m"]  # cells per world unit
+    detail: Float[Array, "m"]  # strength of the finest noise
+    phase: Float[Array, "m 3"]
+    photo: Float[Array, "m 2"]  # in [0, 1): which of the pictures, and whether any
+
+
+class RichWorld(NamedTuple):
+    """All parameters of a scene (g = OBJECTS; poses of people are in `people`)."""
+
+    room_min: Float[Array, "3"]
+    room_max: Float[Array, "3"]
+    outdoor: Bool[Array, ""]
+    present: Bool[Array, "g"]
+    people: people.Person  # of PEOPLE
+    still: Objects  # everything else at rest: balls, boxes, capsules
+    sway: Float[Array, "e 3"]  # amplitudes
+    sway_frequency: Float[Array, "e 1"]
+    spin: Float[Array, "e 3"]  # radians per second
+    materials: RichMaterials
+    lights: Float[Array, "2 3"]  # unit vectors towards them
+    light_colors: Float[Array, "2 3"]
+    softness: Float[Array, "2"]  # tangent of the angular radius
+    ambient: Float[Array, ""]
+    exposure: Float[Array, ""]
+
+
+def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
+    """Draw a world."""
+    uniform = uniform_stream(key)
+    outdoor = uniform() < 0.4
+    wall = jnp.where(outdoor, uniform((3,), 4.0, 9.0), uniform((3,), 1.25, 2.6))
+    floor = uniform((), 0.2, 0.4)
+    ceiling = jnp.where(outdoor, 6.0, uniform((), 0.9, 1.8))
+    figures = _people(uniform)
+    still, sway, spin, has = _things(uniform, floor)
+    shown = jnp.repeat(figures.present, people.BALLS), jnp.repeat(figures.present, people.LIMBS)
+    thin = BALLS + SPANS.boxes
+    present = jnp.concatenate([shown[0], has[:thin], shown[1], has[thin:]])
+    lights = uniform((2, 3), -1.2, 1.2) * jnp.array([[1.0, 0.3, 1.0]]) - jnp.array([[0, 1.1, 0]])
+    strength = jnp.stack([uniform((), 0.7, 1.0), uniform((), 0.0, 0.45)])
+    return RichWorld(
+        room_min=jnp.stack([-wall[0], -ceiling, -wall[2]]),
+        room_max=jnp.stack([wall[0], floor, wall[2]]),
+        outdoor=outdoor,
+        present=present,
+        people=figures,
+        still=still,
+        sway=sway,
+        sway_frequency=uniform((len(sway), 1), 1.0, 4.0),
+        spin=spin,
+        materials=_materials(uniform),
+        lights=lights / jnp.linalg.norm(lights, axis=1, keepdims=True),
+        light_colors=strength[:, None] * (1 - uniform((2, 3), 0.0, 0.3)),
+        softness=uniform((2,), 0.03, 0.25),
+        ambient=uniform((), 0.3, 0.6),
+        exposure=uniform((), 0.95, 1.4),
+    )
+
+
+def rich_objects_at(world: RichWorld, time: Float[Array, ""]) -> Objects:
+    """Poses and sizes of all primitives at `time` (seconds)."""
+    floor = world.room_max[1]
+    figures = jax.vmap(lambda person: people.person_at(person, floor, time))(world.people)
+    still = world.still
+    center = still.center + world.sway * jnp.sin(world.sway_frequency * time)
+    turned = rotation_from_vector(world.spin * time) @ still.rotation
+    moved = Objects(center, turned, still.size)
+    thin = BALLS + SPANS.boxes
+
+    def joined(figure: Array, thing: Array) -> Array:
+        balls, limbs = figure[:, : people.BALLS], figure[:, people.BALLS :]
+        shape = (-1, *figure.shape[2:])
+        return jnp.concatenate(
+            [balls.reshape(shape), thing[:thin], limbs.reshape(shape), thing[thin:]]
+        )
+
+    return Objects(*(joined(f, o) for f, o in zip(figures, moved, strict=True)))
+
+
+def _people(uniform: Uniform) -> people.Person:
+    n = (PEOPLE,)
+    return people.Person(
+        present=uniform(n) < jnp.array([0.9, 0.6, 0.4]),
+        action=jnp.floor(uniform(n, 0.0, 3.0)).astype(jnp.int32),
+        height=uniform(n, 0.4, 0.7),
+        girth=uniform(n, 0.85, 1.3),
+        middle=uniform((PEOPLE, 2), -0.5, 0.5),
+        circle=uniform(n, 0.12, 0.5),
+        heading=uniform(n, 0.0, 2 * jnp.pi),
+        side=jnp.sign(uniform(n, -1.0, 1.0)),
+        gait=uniform(n, 3.5, 8.0),
+        phase=uniform(n, 0.0, 2 * jnp.pi),
+    )
+
+
+def _things(uniform: Uniform, floor: Float[Array, ""]):
+    """Objects beside people, how they sway and spin, and which are there."""
+    ball = uniform((BALLS, 1), 0.04, 0.12) * uniform((BALLS, 3), 0.7, 1.3)
+    ball_at = jnp.stack([uniform((BALLS,), -0.6, 0.6), floor - uniform((BALLS,), 0.1, 0.7)], 1)
+    ball_at = jnp.concatenate([ball_at, uniform((BALLS, 1), -0.6, 0.6)], 1)
+    table, chair = _table(uniform, floor), _chair(uniform, floor)
+    crate = uniform((CRATES, 3), 0.05, 0.17)
+    crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
+    lift = jnp.zeros(CRATES).at[2].set(2 * crate[1, 1])  # the third stands on the second
+    spot = uniform((CRATES, 2), -0.75, 0.75)
+    spot = spot.at[2].set(spot[1] + uniform((2,), -0.03, 0.03))
+    crate_at = jnp.stack([spot[:, 0], floor - crate[:, 1] - lift, spot[:, 1]], 1)
+    yaws = uniform((CRATES, 1), 0.0, 2 * jnp.pi) * jnp.array([[0.0, 1.0, 0.0]])
+    pole = jnp.stack([uniform((POLES,), 0.006, 0.02), uniform((POLES,), 0.2, 0.6)], 1)
+    pole_at = jnp.stack(
+        [uniform((POLES,), -0.8, 0.8), floor - pole[:, 1], uniform((POLES,), -0.8, 0.8)], 1
+    )
+    rod = jnp.stack([uniform((RODS,), 0.006, 0.02), uniform((RODS,), 0.08, 0.25)], 1)
+    rod_at = uniform((RODS, 3), -0.5, 0.5) * jnp.array([[1.0, 0.4, 1.0]])
+    rod_at = rod_at + jnp.stack([0.0, floor - 0.55, 0.0])[None]
+    flat = [jnp.pad(x, ((0, 0), (0, 1))) for x in (pole, rod)]
+    upright = jnp.broadcast_to(jnp.eye(3)[None], (POLES, 3, 3))
+    parts = [
+        Objects(ball_at, rotation_from_vector(uniform((BALLS, 3), -2.0, 2.0)), ball),
+        Objects(*(field[:1] for field in table)),
+        Objects(*(field[:2] for field in chair)),
+        Objects(crate_at, rotation_from_vector(yaws), crate),
+        Objects(*(field[1:] for field in table)),
+        Objects(*(field[2:] for field in chair)),
+        Objects(pole_at, upright, flat[0]),
+        Objects(rod_at, rotation_from_vector(uniform((RODS, 3), -2.0, 2.0)), flat[1]),
+    ]
+    still = Objects(*(jnp.concatenate(field) for field in zip(*parts, strict=True)))
+    free = np.zeros((len(still.center), 1), np.float32)
+    free[:BALLS] = free[-RODS:] = 1
+    has_table, has_chair = uniform((2,)) < 0.6
+    counts = (BALLS, 1, 2, CRATES, 4, 4, POLES + RODS)
+    stands = [uniform((n,)) < 0.6 for n in counts]
+    for part, here in zip((1, 2, 4, 5), (has_table, has_chair) * 2, strict=True):
+        stands[part] = jnp.broadcast_to(here, (counts[part],))
+    stands[3] = stands[3].at[2].set(stands[3][1] & stands[3][2])
+    sway = uniform(still.center.shape, -0.22, 0.22) * free
+    return still, sway, uniform(still.center.shape, -2.5, 2.5) * free, jnp.concatenate(stands)
+
+
+def _table(uniform: Uniform, floor: Float[Array, ""]) -> Objects:
+    """A top and four legs."""
+    half = uniform((2,), 0.14, 0.3)
+    return _on_legs(uniform, floor, half, uniform((), 0.2, 0.32))
+
+
+def _chair(uniform: Uniform, floor: Float[Array, ""]) -> Objects:
+    """A seat, a back and four legs."""
+    half = uniform((2,), 0.07, 0.1)
+    return _on_legs(uniform, floor, half, uniform((), 0.14, 0.2), back=0.11)
+
+
+def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Objects:
+    """A plate (and a back) on four thin legs, somewhere, turned about the vertical."""
+    plate = jnp.stack([half[0], 0.012, half[1]])[None]
+    centers, sizes = [jnp.stack([0.0, -height, 0.0])[None]], [plate]
+    if back:
+        centers.append(jnp.stack([0.0, -height - back, half[1]])[None])
+        sizes.append(jnp.stack([half[0], back, 0.01])[None])
+    corners = jnp.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]) * 0.9 * half[None]
+    centers.append(jnp.stack([corners[:, 0], jnp.full(4, -height / 2), corners[:, 1]], 1))
+    leg = jnp.stack([uniform((), 0.007, 0.016), height / 2 - 0.01, 0.0])
+    sizes.append(jnp.repeat(leg[None], 4, 0))
+    turn = rotation_from_vector(jnp.stack([0.0, uniform((), 0.0, 2 * jnp.pi), 0.0]))
+    x, z = uniform((2,), -0.6, 0.6)
+    center = jnp.concatenate(centers)
+    placed = (center[:, None] * turn[None]).sum(-1) + jnp.stack([x, floor, z])[None]
+    return Objects(placed, jnp.repeat(turn[None], len(center), 0), jnp.concatenate(sizes))
+
+
+def _materials(uniform: Uniform) -> RichMaterials:
+    color_a, color_b = colors(uniform, MATERIALS), colors(uniform, MATERIALS)
+    similar = uniform((MATERIALS, 1)) < 0.4
+    color_b = jnp.where(similar, (color_a + 2 * color_b) / 3, color_b)
+    kind = jnp.floor(uniform((MATERIALS,), 0.0, float(KINDS))).astype(jnp.int32)
+    skin = jnp.array(_SKIN)
+    tone = uniform((PEOPLE, 1), 0.35, 1.0) * jnp.array([[0.95, 0.72, 0.58]])
+    frequency = jnp.exp(uniform((MATERIALS,), 2.2, 3.4))
+    frequency = frequency.at[FIRST_FACE:].set(jnp.exp(uniform((FACES,), 1.0, 2.6)))
+    return RichMaterials(
+        kind=kind.at[skin].set(PLAIN),
+        color_a=color_a.at[skin].set(tone),
+        color_b=color_b.at[skin].set(0.8 * tone),
+        frequency=frequency,
+        detail=uniform((MATERIALS,), 0.1, 0.7).at[skin].set(0.15),
+        phase=uniform((MATERIALS, 3), 0.0, 50.0),
+        photo=uniform((MATERIALS, 2)).at[skin, 1].set(1.0),
+    )

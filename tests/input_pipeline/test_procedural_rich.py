@@ -1,0 +1,162 @@
+"""Rich worlds: one surface in all views, flow that is depth and motion, pure in the index."""
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from input_pipeline.procedural import procedural_scene
+from input_pipeline.procedural_motion import procedural_motion
+from input_pipeline.procedural_rich_world import (
+    MATERIALS,
+    PEOPLE,
+    rich_objects_at,
+    sample_rich_world,
+)
+from input_pipeline.procedural_shapes import Surface, Vector
+from input_pipeline.procedural_textures import TILE, photo_colors
+
+SIZE = 48
+PHOTO = np.float32(np.random.default_rng(1).uniform(0.2, 0.8, (4, 4, 3)))
+SHAPE = {"views": 3, "frames": 3, "height": SIZE, "width": SIZE}
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Clips and their motion."""
+    angles = jnp.array([12.0, -12.0])
+
+    @jax.jit
+    def make(index):
+        arguments = {"worlds": "rich", "azimuths": angles, **SHAPE}
+        clip = procedural_scene(index, textures=jnp.asarray(PHOTO[None]), **arguments)
+        return clip, procedural_motion(index, **arguments)
+
+    return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
+
+
+def sampled(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Bilinear values at pixel coordinates with centres at +0.5."""
+    maps = (np.float32(x - 0.5), np.float32(y - 0.5))
+    return cv2.remap(np.float32(picture), *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def smooth(depth: np.ndarray) -> np.ndarray:
+    """Where no neighbour is at another depth."""
+    grown, shrunk = cv2.dilate(depth, np.ones((5, 5))), cv2.erode(depth, np.ones((5, 5)))
+    return grown < 1.1 * shrunk
+
+
+def test_depth_carries_colours_into_other_views(scenes):
+    """All surfaces are Lambertian, so a point has one colour in all views, up to resampling."""
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    for clip, _ in scenes:
+        k, pose = clip.intrinsics[0], clip.world_to_camera
+        rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(k).T
+        for view in (1, 2):
+            to_view = pose[view, 1] @ np.linalg.inv(pose[0, 1])
+            points = clip.depth[0, 1][..., None] * rays @ to_view[:3, :3].T + to_view[:3, 3]
+            u, v, z = np.moveaxis(points @ k.T, -1, 0)
+            u, v = u / z, v / z
+            inside = (z > 0.05) & (u > 1) & (u < SIZE - 1) & (v > 1) & (v < SIZE - 1)
+            depth = sampled(clip.depth[view, 1], u, v)
+            same = inside & (np.abs(depth - z) < 0.01 * z) & smooth(clip.depth[0, 1])
+            assert same.mean() > 0.05
+            there = sampled(clip.frames[view, 1], u, v)[same]
+            here = clip.frames[0, 1][same]
+            error = np.abs(there - here).mean()
+            chance = np.abs(there - np.random.default_rng(0).permutation(here)).mean()
+            assert error < 0.35 * chance
+            # Nothing stands before what the source sees there, but what it does not see at all.
+            assert (depth[inside] < z[inside] * 1.02 + 0.02).mean() > 0.85
+
+
+def test_flow_brings_the_next_frame_back(scenes):
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    still, warped = [], []
+    for clip, motion in scenes:
+        for view in range(3):
+            for t in range(2):
+                flow = motion.flow[view, t]
+                u, v = x + flow[..., 0], y + flow[..., 1]
+                seen = motion.visible[view, t] & smooth(clip.depth[view, t])
+                seen &= smooth(clip.depth[view, t + 1])[
+                    np.clip(v, 0, SIZE - 1).astype(int), np.clip(u, 0, SIZE - 1).astype(int)
+                ]
+                assert seen.mean() > 0.05
+                depth = sampled(clip.depth[view, t + 1], u, v)[seen]
+                off = np.abs(depth / motion.next_depth[view, t][seen] - 1)
+                assert np.quantile(off, 0.9) < 0.03
+                here, then = clip.frames[view, t], clip.frames[view, t + 1]
+                warped.append(np.abs(sampled(then, u, v) - here)[seen])
+                still.append(np.abs(then - here)[seen])
+    moved = np.concatenate([w.ravel() for w in still])
+    left = np.concatenate([w.ravel() for w in warped])
+    assert left.mean() < 0.4 * moved.mean()
+
+
+def test_flow_of_the_room_is_that_of_the_cameras(scenes):
+    """OpenCV projects the points of static pixels with the next camera."""
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    for clip, motion in scenes:
+        k, pose = clip.intrinsics[0].astype(np.float64), clip.world_to_camera[0].astype(np.float64)
+        rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(k).T
+        points = clip.depth[0, 0][..., None] * rays
+        room = (motion.instances[0, 0] == 0) & (motion.next_depth[0, 0] > 0.1)
+        turn, _ = cv2.Rodrigues(pose[1, :3, :3])
+        pixels, _ = cv2.projectPoints(points[room], turn, pose[1, :3, 3], k, None)
+        expected = pixels[:, 0] - np.stack([x, y], -1)[room]
+        np.testing.assert_allclose(motion.flow[0, 0][room], expected, atol=0.02)
+
+
+def test_instances_are_people_and_things(scenes):
+    numbers = [set(np.unique(motion.instances)) for _, motion in scenes]
+    assert all(0 in found and len(found) > 3 for found in numbers)
+    assert any(found & set(range(1, PEOPLE + 1)) for found in numbers)
+
+
+def test_feet_touch_the_floor_and_limbs_hang_together():
+    @jax.jit
+    def pose(time):
+        world = sample_rich_world(jax.random.key(4))
+        return rich_objects_at(world, time), world.room_max[1]
+
+    for time in (0.0, 0.4, 1.3):
+        objects, floor = jax.device_get(pose(jnp.float32(time)))
+        first = 3 * PEOPLE + 3 + 7  # the first thigh
+        for person in range(PEOPLE):
+            thigh, shin = first + 8 * person, first + 8 * person + 1
+            ends = [
+                objects.center[i] + sign * objects.rotation[i][:, 1] * objects.size[i, 1]
+                for i, sign in ((thigh, 1), (shin, -1), (shin, 1), (shin + 2, 1))
+            ]
+            np.testing.assert_allclose(ends[0], ends[1], atol=1e-5)
+            lowest = max(ends[2][1], ends[3][1]) + objects.size[shin, 0]
+            assert abs(lowest - floor) < 0.01
+        turned = objects.rotation.swapaxes(-1, -2) @ objects.rotation
+        np.testing.assert_allclose(turned, np.tile(np.eye(3), (len(turned), 1, 1)), atol=1e-5)
+
+
+def test_scene_0_stays_what_it_was(scenes):
+    """Means of quarters of a picture with photos, written down once, up to rounded edges."""
+    clip, _ = scenes[0]
+    half = SIZE // 2
+    blocks = clip.frames[0, 0].reshape(2, half, 2, half, 3).mean((1, 3, 4)).ravel()
+    np.testing.assert_allclose(blocks, [0.40743, 0.51037, 0.30657, 0.31377], atol=2e-3)
+
+
+def test_photos_are_interpolated_as_opencv_does():
+    """On a wall that faces z, one cell a unit and no phase: a photo spans TILE units."""
+    materials = sample_rich_world(jax.random.key(0)).materials
+    plain = materials._replace(frequency=jnp.ones(MATERIALS), phase=jnp.zeros((MATERIALS, 3)))
+    x, y = (np.float32(v) for v in np.random.default_rng(0).uniform(0, TILE, (2, 50)))
+    nothing, one = jnp.zeros(50), jnp.ones(50)
+    local, normal = Vector(jnp.array(x), jnp.array(y), nothing), Vector(nothing, nothing, one)
+    at = Surface(local, local, normal, normal)
+    which = jnp.full(50, MATERIALS - 1)
+    *colors, _ = photo_colors(jnp.asarray(PHOTO[None]), plain, which, at)
+    side = len(PHOTO) - 1
+    maps = (x[None] * side / TILE, y[None] * side / TILE)
+    expected = cv2.remap(PHOTO, *maps, cv2.INTER_LINEAR)[0]
+    np.testing.assert_allclose(np.stack(colors, -1), expected, atol=0.02)  # 1/32 pixel in OpenCV
