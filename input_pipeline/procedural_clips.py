@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int
 
-from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, procedural_scene
+from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
 from input_pipeline.schema import VERSION, Example
 from input_pipeline.transforms import encode_depth, encode_jpeg
 
@@ -30,11 +30,13 @@ class ProceduralClips:
     width: int
     all_depth: bool = False
     quality: int = 95
+    worlds: Worlds = "simple"
 
     @property
     def scene_ids(self) -> list[str]:
-        """`procedural-` and the index."""
-        return [f"procedural-{self.first + i:010d}" for i in range(self.count)]
+        """`procedural-` (or `rich-`) and the index."""
+        kind = "procedural" if self.worlds == "simple" else self.worlds
+        return [f"{kind}-{self.first + i:010d}" for i in range(self.count)]
 
     def __len__(self) -> int:
         """Number of scenes."""
@@ -43,7 +45,7 @@ class ProceduralClips:
     def __getitem__(self, index: int) -> Example:
         """The clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
-        render = renderer(self.views, self.frames, self.height, self.width)
+        render = renderer(self.views, self.frames, self.height, self.width, self.worlds)
         clip: Any = jax.device_get(render(np.int32(scene)))
         pictures = np.round(np.clip(clip.frames, 0, 1) * 255).astype(np.uint8)
         files = np.empty(pictures.shape[:2], object)
@@ -67,18 +69,20 @@ class ProceduralClips:
             latents=np.zeros((self.views, 0, 0, 0, 0), np.float16),
             caption="",
             unit=0.0,
-            source=f"procedural scenes of full4d{held_out}: {scene}",
+            source=f"{self.worlds} procedural scenes of full4d{held_out}: {scene}",
             license="Apache-2.0",
         )
 
 
 @cache
 def renderer(
-    views: int, frames: int, height: int, width: int
+    views: int, frames: int, height: int, width: int, worlds: Worlds
 ) -> Callable[[np.int32], ProceduralClip]:
     """One program for all scenes of a size."""
 
     def render(index: Int[Array, ""]) -> ProceduralClip:
-        return procedural_scene(index, views=views, frames=frames, height=height, width=width)
+        return procedural_scene(
+            index, views=views, frames=frames, height=height, width=width, worlds=worlds
+        )
 
     return jax.jit(render)

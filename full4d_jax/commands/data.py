@@ -112,6 +112,7 @@ def procedural(
     frames: int = 4,
     height: int = 64,
     width: int = 64,
+    worlds: Literal["simple", "rich"] = "simple",
     all_depth: bool = False,
     test: float = 0.0,
     shards: int = 0,
@@ -129,6 +130,7 @@ def procedural(
       frames: instants per scene.
       height: of a frame in pixels.
       width: of a frame in pixels.
+      worlds: primitives in a room, or people, furniture and thin poles in noise.
       all_depth: write the depth of all views, not of the source only.
       test: share of the scenes that go to the split `test`.
       shards: about how many files; 0 is what makes them 256 MiB each.
@@ -146,7 +148,8 @@ def procedural(
     from input_pipeline.dataset import write_dataset
     from input_pipeline.procedural_clips import ProceduralClips
 
-    clips = ProceduralClips(first, scenes, views, frames, height, width, all_depth)
+    size = {"views": views, "frames": frames, "height": height, "width": width}
+    clips = ProceduralClips(first, scenes, **size, all_depth=all_depth, worlds=worlds)
     with Progress("scenes", scenes) as report:
         try:
             left = write_dataset(
@@ -157,7 +160,8 @@ def procedural(
                 shards=shards or None,
                 jobs=jobs,
                 part=part,
-                about=f"Procedural scenes {first} to {first + scenes - 1}, rendered by full4d_jax.",
+                about=f"{worlds.capitalize()} procedural scenes {first} to {first + scenes - 1}, "
+                "rendered by full4d_jax.",
                 report=report,
             )
         except ValueError as error:
