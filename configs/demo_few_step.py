@@ -2,9 +2,9 @@
 
 full4d train configs/demo_few_step.py --init full4d_jax/checkpoints/prior.safetensors
 
-49 minutes on half of a busy core (2,800 clips). 4 calls then lose nothing to 50 (19.27 against 18.92
-dB, LPIPS .280 both), but all are behind inpainting (.132) and behind the shipped prior's one call
-without noise (22.21 dB, .114): docs/speed.md has the table and what was tried. Not shipped.
+49 minutes on half of a busy core (2,800 clips). 4 calls then lose nothing to 50 (19.27 against
+18.92 dB, LPIPS .280 both), but all are behind inpainting (.132) and behind the shipped prior's one
+call without noise (22.21 dB, .114): docs/speed.md has the table and what was tried. Not shipped.
 """
 
 import dataclasses
