@@ -15,7 +15,7 @@ from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.sampling import euler, integrate, leap, schedule
-from full4d_jax.training.state import init_state
+from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
 PLAIN = ModelConfig(width=48, layers=2, heads=2, ffn=64, refiner=4, patch=4)
@@ -48,7 +48,7 @@ def test_the_velocity_is_the_mean_velocity_of_no_interval(conditions):
     velocity = dit.velocity(MODEL, random_params(MODEL))
     z, tau = jax.random.normal(jax.random.key(3), (1, 2, *SHAPE[2:])), jnp.full(1, 0.7)
     at_once = velocity(z, tau, conditions)
-    np.testing.assert_array_equal(at_once, velocity(z, tau, conditions, tau))
+    np.testing.assert_allclose(at_once, velocity(z, tau, conditions, tau), atol=1e-5)
     longer = velocity(z, tau, conditions, jnp.full(1, 0.2))
     assert float(jnp.abs(longer - at_once).max()) > 0.01
 
@@ -93,10 +93,12 @@ def few_step_config(share: float):
 def test_training_reaches_what_tells_of_the_interval():
     config = few_step_config(1.0)
     batch = jax.jit(lambda i: procedural_batch(i, config.data))(jnp.arange(2))
-    state = init_state(config, jax.random.key(0))
-    new, metrics = jax.jit(train_step(config))(state, batch)
-    change = new.params["interval_out"]["kernel"] - state.params["interval_out"]["kernel"]
-    assert np.isfinite(float(metrics["loss"]))
+    first = state = state_from_params(config, random_params(config.model))
+    step = jax.jit(train_step(config))
+    for _ in range(2):  # the first has a learning rate of 0
+        state, metrics = step(state, batch)
+        assert np.isfinite(float(metrics["loss"]))
+    change = state.params["interval_out"]["kernel"] - first.params["interval_out"]["kernel"]
     assert float(jnp.abs(change).max()) > 0
 
 

@@ -197,7 +197,7 @@ def test_eight_devices_go_on_as_four_and_as_one(tmp_path):
     for devices in (4, 1):
         folder = tmp_path / f"{devices}"
         shutil.copytree(tmp_path / "eight", folder)
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
         words = [Path(__file__).parent, folder, f"{devices}"]
         subprocess.run(
             [sys.executable, "-c", PROGRAM, *words],
