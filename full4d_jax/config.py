@@ -67,7 +67,7 @@ class ModelConfig:
     """Network output: the velocity, or a residual of the filled projection (see `flow`)."""
     mean_flow: bool = False
     """The network is also asked where its velocity leads by an earlier flow time, so that few calls
-    do (improved MeanFlow); what it says of one instant does not change by that."""
+    do (MeanFlow); what it says of one instant does not change by that."""
     sigma_seen: float = 0.13
     """`residual`: expected deviation from the filled projection where the source sees."""
     sigma_hole: float = 0.30

@@ -54,7 +54,13 @@ def check_records(records: Sequence[Example], out: Path, *, clips: int, instants
     told, problems, owners = [], [], {}
     with Progress("check", len(chosen)) as report:
         for done, index in enumerate(chosen, 1):
-            example = records[index]
+            try:
+                example = records[index]
+            except ValueError as error:
+                problems.append(f"clip {index}: {error}")
+                told.append({"clip": index, "problems": [str(error)]})
+                report(done)
+                continue
             decoded = decode_pictures(example, instants)
             found = check_clip(example, decoded)
             found.problems.extend(_copies(example, owners))

@@ -110,7 +110,8 @@ def _generate(
     if guides[0].visible is not None:
         start = jnp.where(guides[0].visible[..., None, None, None], guides[0].base, start)
     bind = functools.partial(bind_guided, model, sampler, params)
-    stepper = leap if model.mean_flow else euler
+    # From zero noise it is the velocity at tau = 1 that was trained, to be the mean.
+    stepper = leap if model.mean_flow and sampler.noise else euler
     latents = sample_grid(sampler, bind, guides, start, stepper)
     grid = jnp.clip(make_codec(model, weights).decode(latents[0]), -1, 1)
     targets = len(intrinsics) - 1

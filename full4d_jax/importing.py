@@ -11,7 +11,7 @@ from full4d_jax.captures import nearest_to_axes
 from full4d_jax.depth_estimators import load_estimator
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.progress import Progress, duration
-from full4d_jax.stages import open_folder
+from full4d_jax.stages import fingerprint, open_folder
 from input_pipeline import transforms
 from input_pipeline.cameras import centers, relative_to, rescale
 from input_pipeline.capture import Capture
@@ -76,8 +76,9 @@ def import_folder(
     open_folder(out.parent)
     partial = out.with_name(f".{out.name}.partial")
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
-    # Of another cut or rate an interrupted import must not go on.
+    # An interrupted import of another cut, or of cameras that were mended since, must not go on.
     about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
+    about += f", cameras and clocks {_mark(captures)}"
     filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
     about += f", depth by {depth}" * bool(depth)
     try:
@@ -163,6 +164,18 @@ def _describe(capture: Capture) -> None:
     print(line + f", with {' and '.join(extras)}" * bool(extras))
     for note in filter(None, capture.note.split("; ")):
         print(f"  note: {note}")
+
+
+def _mark(captures: list[Capture]) -> str:
+    """A hash of what importers read: files by name, times, lenses and poses."""
+    views = [
+        [capture.scene_id, view.name, [str(file) for file in view.files]]
+        + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
+        + [np.asarray(view.world_to_camera)]
+        for capture in captures
+        for view in capture.views
+    ]
+    return fingerprint("captures", {"views": views}, {})
 
 
 def _check(

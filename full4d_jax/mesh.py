@@ -66,7 +66,9 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
         require("mesh.data", shape[0], shape[0] % slices == 0, words)
         inside = [shape[0] // slices, *shape[1:]]
         outside = [slices] + [1] * (len(AXES) - 1)
-        layout = mesh_utils.create_hybrid_device_mesh(inside, outside, devices)
+        layout = mesh_utils.create_hybrid_device_mesh(
+            inside, outside, devices, allow_split_physical_axes=True
+        )
     else:
         layout = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     return Mesh(layout, AXES, axis_types=(AxisType.Auto,) * len(AXES))

@@ -17,7 +17,7 @@ class FlowConfig:
     """Share of the clips trained at tau = 1 from zero noise, to regress the mean in one call."""
     interval_share: float = 0.0
     """Share of the other clips that train the mean velocity from tau down to an earlier flow time,
-    uniform below tau (improved MeanFlow; above 0 needs `model.mean_flow`)."""
+    uniform below tau (SplitMeanFlow; above 0 needs `model.mean_flow`)."""
     perceptual: float = 0.0
     """Weight of LPIPS (AlexNet) in that regression; above 0 needs the extra `metrics`."""
     weight_limit: float = 50.0

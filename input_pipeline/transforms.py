@@ -121,8 +121,12 @@ def decode_jpeg(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def encode_depth(depth: Float[np.ndarray, "h w"]) -> bytes:
-    """z-depth as a PNG file of float16 bits: 11 significant bits at every distance."""
-    return cv2.imencode(".png", depth.astype(np.float16).view(np.uint16))[1].tobytes()
+    """z-depth as a PNG file of float16 bits: 11 significant bits at every distance.
+
+    Distances that half floats do not reach (65,504 units) are unknown, 0.
+    """
+    known = np.where(depth <= np.finfo(np.float16).max, depth, 0.0)
+    return cv2.imencode(".png", known.astype(np.float16).view(np.uint16))[1].tobytes()
 
 
 def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:

@@ -161,7 +161,8 @@ def procedural(
                 jobs=jobs,
                 part=part,
                 about=f"{worlds.capitalize()} procedural scenes {first} to {first + scenes - 1}, "
-                "rendered by full4d_jax.",
+                f"{views} views of {frames} frames of {width}x{height} pixels, depth of "
+                f"{'all views' if all_depth else 'the source'}, rendered by full4d_jax.",
                 report=report,
             )
         except ValueError as error:

@@ -42,6 +42,10 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     for camera, registered in by_camera.items():
         name = pairs[camera]
         lens = lenses[registered[0].camera]
+        others = {image.camera for image in registered if lenses[image.camera] is not lens}
+        if any(repr(lenses[other]) != repr(lens) for other in others):
+            found = f"{len(others) + 1} lenses of {camera}"
+            raise ValueError(f"{path}: found {found}, expected one (COLMAP's --single_camera)")
         view = make_view(
             name,
             films[name],

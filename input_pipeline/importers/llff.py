@@ -24,7 +24,8 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture; rows belong to the files in natural order of their names.
+    """One capture; rows belong to the files in the order of their names as LLFF sorts them, by
+    character (cam10 before cam2).
 
     Raises:
       ValueError: a broken table, or as many files as rows are not there.
@@ -42,7 +43,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         raise ValueError(f"{path}: found {found}, expected as many")
     poses = table[:, :15].reshape(-1, 3, 5).astype(np.float64)
     views = []
-    for film, pose in zip(files, poses, strict=True):
+    rows = dict(zip(sorted(files), poses, strict=True))
+    for film in files:
+        pose = rows[film]
         height, width, focal = pose[:, 4]
         lens = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
         view = make_view(

@@ -63,14 +63,15 @@ def test_compiles_a_small_model_for_tpu(topology):
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
 def test_slices_are_cut_over_samples_on_tpu():
-    mesh = ["--mesh.view", "4", "--mesh.fsdp", "1", "--mesh.time", "1"]
-    slices = ["--topology", "v5e:2x2", "--slices", "2", *SMALL, "--model.layers", "2"]
-    done = inspect(*slices, *mesh)
+    # Which splits one of the axes of the chips' network.
+    mesh = ["--mesh.time", "2", "--mesh.tensor", "2", "--mesh.fsdp", "1"]
+    slices = ["--topology", "v5e:2x4", "--slices", "2", *SMALL, "--model.layers", "2", *mesh]
+    done = inspect(*slices, "--mesh.view", "2")
     assert done.returncode == 0, done.stderr
-    assert "mesh {'data': 2, 'view': 4}" in done.stdout
-    assert "compiling the step on encoded clips for 8 x TPU v5" in done.stdout
+    assert "mesh {'data': 2, 'view': 2, 'time': 2, 'tensor': 2}" in done.stdout
+    assert "compiling the step on encoded clips for 16 x TPU v5" in done.stdout
     # Two slices hold two groups of samples; one group, or three, would lie in both.
-    refused = inspect(*slices, "--mesh.data", "1", "--mesh.view", "8", *mesh[2:])
+    refused = inspect(*slices, "--mesh.data", "1", "--mesh.view", "4")
     assert refused.returncode == 2
     assert "a multiple of the 2 slices" in refused.stderr
 

@@ -31,9 +31,12 @@ def check():
 
 
 def write_llff(path, rig, write_film):
-    """Rows: 3x5 of [down right backward centre | height width focal], near, far."""
+    """Rows: 3x5 of [down right backward centre | height width focal], near, far.
+
+    LLFF's own script sorts names by character: cam1, cam10, cam2.
+    """
     rows = []
-    for pose in rig[2]:
+    for _, pose in sorted(zip(rig[0], rig[2], strict=True), key=lambda row: row[0]):
         right, down, forward = pose[:3, :3]
         center = invert(pose)[:3, 3]
         matrix = np.stack([down, right, -forward, center, [24, 32, 40]], 1)
