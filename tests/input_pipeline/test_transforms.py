@@ -35,6 +35,17 @@ def test_decode_names_the_frame_that_is_cut_short(make_example):
         transforms.decode(example, height=24, width=32)
 
 
+@pytest.mark.parametrize("shape", [(24, 32), (17, 9), (48, 64)])
+def test_jpeg_files_are_decoded_as_opencv_does_and_in_place_where_they_fit(make_example, shape):
+    frame = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    file = transforms.encode_jpeg(frame)
+    expected = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB)
+    out = np.zeros((*shape, 3), np.uint8)
+    found = transforms.decode_jpeg(file, out)
+    assert (found is out) == (shape == (24, 32))
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (10, 30), (90, 100), (48, 64)])
 def test_cover_moves_intrinsics_with_the_pixels(height, width):
     """A picture that shows each pixel's ray still shows it after scaling and cropping."""
