@@ -30,76 +30,30 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import psutil
+from noise_clips import NoiseClips
 
-from input_pipeline import Example, cameras, make_loader
+from input_pipeline import Example, make_loader
 from input_pipeline.dataset import Records, open_dataset, write_dataset
-from input_pipeline.schema import VERSION
-from input_pipeline.transforms import decode, encode_jpeg
+from input_pipeline.loader import Filling
+from input_pipeline.transforms import decode_frames
 
 VIEWS, INSTANTS, BATCH = 4, 8, 4
 CLIPS = 48
 
 
-@dataclass(frozen=True)
-class NoiseClips:
-    """Clips of smooth noise, some of it fine: about as many bytes a pixel as photos."""
+class Frames(NamedTuple):
+    """The frames of one record or a batch of them, and their cameras."""
 
-    count: int
-    views: int
-    frames: int
-    height: int
-    width: int
-
-    @property
-    def scene_ids(self) -> list[str]:
-        """One a clip."""
-        return [f"noise-{i}" for i in range(self.count)]
-
-    def __len__(self) -> int:
-        """Number of clips."""
-        return self.count
-
-    def __getitem__(self, index: int) -> Example:
-        """The clip."""
-        generator = np.random.default_rng(index)
-        files = np.empty((self.views, self.frames), object)
-        for place in np.ndindex(files.shape):
-            files[place] = encode_jpeg(self._picture(generator))
-        v, t = files.shape
-        return Example(
-            version=VERSION,
-            scene_id=f"noise-{range(self.count)[index]}",
-            fps=24.0,
-            timestamps=np.tile(np.arange(t, dtype=np.float32) / 24, (v, 1)),
-            frames=files,
-            intrinsics=np.stack(
-                [cameras.intrinsics_from_fov(60, self.height, self.width)] * v
-            ).astype(np.float32),
-            world_to_camera=np.tile(np.eye(4, dtype=np.float32), (v, t, 1, 1)),
-            distortion=np.zeros((v, 8), np.float32),
-            depth16=np.full((v, t), b"", object),
-            latents=np.zeros((v, 0, 0, 0, 0), np.float16),
-            caption="",
-            unit=0.0,
-            source="noise",
-            license="Apache-2.0",
-        )
-
-    def _picture(self, generator: np.random.Generator) -> np.ndarray:
-        total = np.full((self.height, self.width, 3), 128, np.float32)
-        for cells, strength in ((4, 90), (16, 50), (64, 30), (128, 12)):
-            rows = max(2, cells * self.height // self.width)
-            coarse = generator.normal(size=(rows, cells, 3)).astype(np.float32)
-            total += strength * cv2.resize(coarse, (self.width, self.height))
-        return np.clip(total, 0, 255).astype(np.uint8)
+    frames: np.ndarray
+    intrinsics: np.ndarray
+    world_to_camera: np.ndarray
 
 
 class Decoded:
@@ -114,9 +68,9 @@ class Decoded:
         return len(open_dataset(self.folder))
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """All arrays of a clip."""
+        """The clip."""
         self.records = self.records or open_dataset(self.folder)
-        return load(self.records[index], None, self.height, self.width)
+        return load(self.records[index], self.height, self.width)
 
 
 def main() -> None:
@@ -206,9 +160,11 @@ def cpu_seconds() -> float:
 
 def ours(records: Records, height: int, width: int, threads: int) -> Iterator[int]:
     """Frames of each batch of the loader."""
-    take = partial(load, height=height, width=width)
-    for batch in make_loader(records, seed=0, batch_size=BATCH, transform=take, threads=threads):
-        yield int(np.prod(batch["frames"].shape[:3]))
+    loader = make_loader(
+        records, seed=0, batch_size=BATCH, filling=into_batch(height, width), threads=threads
+    )
+    for batch in loader:
+        yield int(np.prod(batch.frames.shape[:3]))
 
 
 def raw(files: list[bytes], threads: int) -> Iterator[int]:
@@ -262,8 +218,7 @@ def leak(batches: int) -> dict[str, Any]:
     """Resident memory while batches of tiny records are read."""
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(folder, NoiseClips(64, 2, 2, 16, 16), name="tiny", shards=4)
-        take = partial(load, height=16, width=16)
-        loader = make_loader(open_dataset(folder), seed=0, batch_size=4, transform=take)
+        loader = make_loader(open_dataset(folder), seed=0, batch_size=4, filling=into_batch(16, 16))
         sizes = []
         for number in range(batches):
             next(loader)
@@ -279,10 +234,30 @@ def resident() -> float:
     return round(pages * resource.getpagesize() / 2**20, 1)
 
 
-def load(example: Example, _: Any, height: int, width: int) -> dict[str, np.ndarray]:
-    """The frames of a record and their cameras; it has no depth."""
-    clip = decode(example, height=height, width=width)
-    return {name: value for name, value in clip._asdict().items() if name != "depth"}
+def into_batch(height: int, width: int) -> Filling:
+    """Decodes frames where they stand in their batch, as training does."""
+
+    def allocate(example: Example, n: int) -> Frames:
+        views, instants = example.frames.shape
+        return Frames(
+            np.empty((n, views, instants, height, width, 3), np.uint8),
+            np.empty((n, views, 3, 3), np.float32),
+            np.empty((n, views, instants, 4, 4), np.float32),
+        )
+
+    def fill(example: Example, batch: Frames, row: int) -> None:
+        batch.intrinsics[row] = decode_frames(example, batch.frames[row])
+        batch.world_to_camera[row] = example.world_to_camera
+
+    return Filling(allocate, fill)
+
+
+def load(example: Example, height: int, width: int) -> dict[str, np.ndarray]:
+    """The same of one record, for loaders that stack (their processes do not know `Frames`)."""
+    filling = into_batch(height, width)
+    batch = filling.allocate(example, 1)
+    filling.fill(example, batch, 0)
+    return {name: field[0] for name, field in batch._asdict().items()}
 
 
 if __name__ == "__main__":

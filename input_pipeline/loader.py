@@ -6,6 +6,7 @@ at a step: there is no other state.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
 from typing import Any, NamedTuple
 
 import grain
@@ -24,6 +25,15 @@ class Mixture(NamedTuple):
     """Whether all elements of a batch are from one source, whose shapes may be its own."""
 
 
+class Filling(NamedTuple):
+    """How elements are written into the arrays of their batch, where stacking would copy them."""
+
+    allocate: Callable[[Any, int], Any]
+    """(element, n): arrays for n elements like this one."""
+    fill: Callable[[Any, Any, int], None]
+    """(element, arrays, place): writes the element there; other threads write other places."""
+
+
 def make_loader(
     source: Sequence[Any] | Mixture,
     *,
@@ -31,6 +41,7 @@ def make_loader(
     batch_size: int,
     start_step: int = 0,
     transform: Callable[[Any, np.random.Generator], Any] | None = None,
+    filling: Filling | None = None,
     rows: Sequence[int] | None = None,
     threads: int = 4,
 ) -> Iterator[Any]:
@@ -43,8 +54,9 @@ def make_loader(
       seed: decides the order of every epoch and the generators given to `transform`.
       batch_size: elements of a global batch, over all hosts.
       start_step: number of global batches to skip, at no cost.
-      transform: maps (element, generator) to the arrays that are stacked; the generator depends on
-        the seed and the element's place in the stream only.
+      transform: maps (element, generator) to the arrays that are stacked, or to what `filling`
+        takes; the generator depends on the seed and the element's place in the stream only.
+      filling: makes the arrays of a batch, instead of stacking those of its elements.
       rows: the places in each global batch that this host reads; left out, all.
       threads: elements made at once; as many again wait.
 
@@ -72,16 +84,44 @@ def make_loader(
     )
     length = batch_size if mixture.whole_batches else 1  # of a turn
 
-    def element(number: int) -> Any:
-        """Of this host's stream."""
+    def element(number: int) -> tuple[int, Any]:
+        """Of this host's stream, with its place in this host's part of the batch."""
         step, place = divmod(number, len(rows))
         turn, rest = divmod(step * batch_size + rows[place], length)
         part, before = turns[turn]
-        return streams[part][before * length + rest]
+        return number, streams[part][before * length + rest]
 
     mine = grain.MapDataset.range(start_step * len(rows), ENDLESS).map(element)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    return iter(mine.to_iter_dataset(options).batch(len(rows), drop_remainder=True))
+    if filling is None:
+        elements = mine.map(lambda pair: pair[1]).to_iter_dataset(options)
+        return iter(elements.batch(len(rows), drop_remainder=True))
+    batches = _Batches(filling, len(rows))
+    elements = mine.map(batches.write).to_iter_dataset(options)
+    return iter(elements.batch(len(rows), drop_remainder=True, batch_fn=batches.take))
+
+
+class _Batches:
+    """The arrays that are being filled, by the number of their batch."""
+
+    def __init__(self, filling: Filling, size: int):
+        self.filling, self.size = filling, size
+        self.lock, self.unfinished = Lock(), {}
+
+    def write(self, numbered: tuple[int, Any]) -> int:
+        """Put an element into its place; its batch's number."""
+        (batch, place), element = divmod(numbered[0], self.size), numbered[1]
+        with self.lock:
+            if batch not in self.unfinished:
+                self.unfinished[batch] = self.filling.allocate(element, self.size)
+            arrays = self.unfinished[batch]
+        self.filling.fill(element, arrays, place)
+        return batch
+
+    def take(self, batches: Sequence[int]) -> Any:
+        """The arrays that all of these elements are in."""
+        with self.lock:
+            return self.unfinished.pop(batches[0])
 
 
 def _stream(

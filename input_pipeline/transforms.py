@@ -32,42 +32,69 @@ def decode(example: Example, *, height: int, width: int) -> Clip:
     Raises:
       ValueError: naming the scene and frame that cannot be decoded.
     """
-    v, t = example.frames.shape
-    frames = np.empty((v, t, height, width, 3), np.uint8)
-    depth = np.zeros((v, t, height, width), np.float32)
-    intrinsics = np.zeros((v, 3, 3), np.float32)
-    for i, j in np.ndindex(v, t):
-        calibration = example.intrinsics[i], example.distortion[i]
-        place = frames[i, j]
-        try:
-            # A file of the wanted size is decoded in its place: copying costs a tenth of decoding.
-            frame = undistort(decode_jpeg(example.frames.item(i, j), place), *calibration)
-            frame, intrinsics[i] = cover(frame, example.intrinsics[i], height, width)
-            if frame is not place:
-                place[:] = frame
-            if example.depth16[i, j]:
-                known = undistort(decode_depth(example.depth16.item(i, j)), *calibration)
-                depth[i, j], _ = cover(known, example.intrinsics[i], height, width)
-        except ValueError as error:
-            raise ValueError(f"scene {example.scene_id}, view {i}, frame {j}: {error}") from None
+    size = *example.frames.shape, height, width
+    frames, depth = np.empty((*size, 3), np.uint8), np.empty(size, np.float32)
+    intrinsics = decode_frames(example, frames)
+    decode_depths(example, depth)
     return Clip(frames, depth, intrinsics, example.world_to_camera, example.timestamps)
 
 
-def to_source(clip: Clip, source: int = 0) -> Clip:
-    """The clip with view `source` first, its camera at t=0 as the world, its median depth as unit.
+def decode_frames(
+    example: Example, out: UInt8[np.ndarray, "v t h w 3"]
+) -> Float32[np.ndarray, "v 3 3"]:
+    """The frames of a record, written to `out` in its size, as `decode` does; their intrinsics.
 
     Raises:
-      ValueError: if no depth of the source is known at t=0.
+      ValueError: naming the scene and frame that cannot be decoded.
     """
-    known = clip.depth[source, 0][clip.depth[source, 0] > 0]
+    intrinsics = np.empty(example.intrinsics.shape, np.float32)
+    for i, j in np.ndindex(example.frames.shape):
+        place = out[i, j]
+        try:
+            # A file of the right size is decoded in its place: copies cost time, fresh memory more.
+            frame = decode_jpeg(example.frames.item(i, j), place)
+        except ValueError as error:
+            raise ValueError(f"scene {example.scene_id}, view {i}, frame {j}: {error}") from None
+        frame = undistort(frame, example.intrinsics[i], example.distortion[i])
+        frame, intrinsics[i] = cover(frame, example.intrinsics[i], *place.shape[:2])
+        if frame is not place:
+            place[:] = frame
+    return intrinsics
+
+
+def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None:
+    """The depth of a record, written to `out` in its size, as `decode` does; 0 where unknown.
+
+    Raises:
+      ValueError: naming the scene and frame that cannot be decoded.
+    """
+    for i, j in np.ndindex(example.depth16.shape):
+        if not example.depth16[i, j]:
+            out[i, j] = 0
+            continue
+        try:
+            depth = decode_depth(example.depth16.item(i, j))
+        except ValueError as error:
+            place = f"scene {example.scene_id}, view {i}, depth of frame {j}"
+            raise ValueError(f"{place}: {error}") from None
+        depth = undistort(depth, example.intrinsics[i], example.distortion[i])
+        out[i, j], _ = cover(depth, example.intrinsics[i], *out.shape[2:])
+
+
+def to_source(
+    depth: Float32[np.ndarray, "t h w"], world_to_camera: Float32[np.ndarray, "v t 4 4"]
+) -> tuple[Float32[np.ndarray, "t h w"], Float32[np.ndarray, "v t 4 4"]]:
+    """Depth of view 0 and cameras, in that view's frame at t=0, its median depth there as unit.
+
+    Raises:
+      ValueError: if no depth is known at t=0.
+    """
+    known = depth[0][depth[0] > 0]
     if not known.size:
-        raise ValueError(f"depth of view {source} at t=0: found none, expected some pixels > 0")
+        raise ValueError("depth of the source at t=0: found none, expected some pixels > 0")
     unit = float(np.median(known))
-    poses = cameras.relative_to(clip.world_to_camera, clip.world_to_camera[source, 0])
-    poses = cameras.rescale(poses, unit).astype(np.float32)
-    order = [source, *(view for view in range(len(clip.frames)) if view != source)]
-    clip = clip._replace(depth=clip.depth / np.float32(unit), world_to_camera=poses)
-    return Clip(*(field[order] for field in clip))
+    poses = cameras.relative_to(world_to_camera, world_to_camera[0, 0])
+    return depth / np.float32(unit), cameras.rescale(poses, unit).astype(np.float32)
 
 
 def cover(

@@ -1,7 +1,7 @@
 """Training from records: which clips a step sees, what of them, and their way to the devices."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,16 +17,16 @@ from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.mesh import put_batch, rows_here
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.dataset import Records, open_dataset
-from input_pipeline.loader import Mixture, make_loader
+from input_pipeline.loader import Filling, Mixture, make_loader
 from input_pipeline.sampling import choose_times, choose_views, select
 from input_pipeline.schema import Example
-from input_pipeline.transforms import decode, to_source
+from input_pipeline.transforms import decode_depths, decode_frames, to_source
 
 SPLIT = "train"
 
 
 class HostClip(NamedTuple):
-    """A clip in the host's memory; view 0 is the source (`Batch` has the frames)."""
+    """A clip, or a batch of them, in the host's memory; view 0 is the source (see `Batch`)."""
 
     frames: UInt8[np.ndarray, "v t h w 3"]
     depth: Float32[np.ndarray, "t h w"]
@@ -40,20 +40,28 @@ def record_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iter
     Raises:
       InputError: a dataset cannot be used (`open_records`).
     """
-    mixture, size = open_records(config), config.training.batch
-    rows = list(range(size)) if mesh is None else rows_here(mesh, size)
-    clips = make_loader(
-        mixture,
-        seed=config.seed,
-        batch_size=size,
-        start_step=start,
-        transform=partial(load_clip, config=config),
-        rows=rows,
-    )
+    size = config.training.batch
+    rows = range(size) if mesh is None else rows_here(mesh, size)
+    clips = host_clips(config, open_records(config), start, rows)
     finish = jax.jit(_to_batch)
     if mesh is None:
         return map(finish, clips)
     return (finish(put_batch(mesh, clip, rows, size)) for clip in clips)
+
+
+def host_clips(
+    config: Config, mixture: Mixture, start: int, rows: Sequence[int]
+) -> Iterator[HostClip]:
+    """Batches as far as a host goes: its rows of each, in its memory."""
+    return make_loader(
+        mixture,
+        seed=config.seed,
+        batch_size=config.training.batch,
+        start_step=start,
+        transform=partial(choose, config=config),
+        filling=Filling(partial(allocate, config=config), partial(load, config=config)),
+        rows=rows,
+    )
 
 
 def open_records(config: Config) -> Mixture:
@@ -77,8 +85,8 @@ def open_records(config: Config) -> Mixture:
     return Mixture(tuple(sources), tuple(weights))
 
 
-def load_clip(example: Example, generator: np.random.Generator, config: Config) -> HostClip:
-    """Some views and instants of a record, in the frame and the unit of the source.
+def choose(example: Example, generator: np.random.Generator, config: Config) -> Example:
+    """Some views and instants of a record, the source first.
 
     With projection the source is any view whose depth is known at all of the instants. Without,
     views are neighbours in the record's own order.
@@ -86,31 +94,48 @@ def load_clip(example: Example, generator: np.random.Generator, config: Config) 
     data = config.data
     views, frames = example.frames.shape
     times = choose_times(generator, frames, data.frames, strides=data.strides)
-    is_projected = config.model.projection != "none"
-    if is_projected:
-        known = [view for view in range(views) if all(example.depth16[view, times])]
-        chosen = choose_views(
-            generator,
-            centers(example.world_to_camera[:, times[0]]),
-            data.views,
-            sources=known,
-            spread=data.targets == "spread",
-        )
-    else:
-        chosen = choose_times(generator, views, data.views)
-    part = select(example, chosen, times)
-    if not is_projected:
-        part = part._replace(depth16=np.full(part.frames.shape, b"", object))
-    clip = decode(part, height=data.height, width=data.width)
-    if is_projected:
-        try:
-            clip = to_source(clip)
-        except ValueError as error:
-            raise ValueError(f"scene {example.scene_id}, instant {times[0]}: {error}") from None
-    else:
-        poses = relative_to(clip.world_to_camera, clip.world_to_camera[0, 0])
-        clip = clip._replace(world_to_camera=poses.astype(np.float32))
-    return HostClip(clip.frames, clip.depth[0], clip.intrinsics, clip.world_to_camera)
+    if config.model.projection == "none":
+        return select(example, choose_times(generator, views, data.views), times)
+    known = [view for view in range(views) if all(example.depth16[view, times])]
+    chosen = choose_views(
+        generator,
+        centers(example.world_to_camera[:, times[0]]),
+        data.views,
+        sources=known,
+        spread=data.targets == "spread",
+    )
+    return select(example, chosen, times)
+
+
+def allocate(_: Example, size: int, config: Config) -> HostClip:
+    """Memory for so many clips."""
+    data = config.data
+    frames = size, data.views, data.frames, data.height, data.width, 3
+    return HostClip(
+        frames=np.empty(frames, np.uint8),
+        depth=np.zeros((size, data.frames, data.height, data.width), np.float32),
+        intrinsics=np.empty((size, data.views, 3, 3), np.float32),
+        world_to_camera=np.empty((size, data.views, data.frames, 4, 4), np.float32),
+    )
+
+
+def load(part: Example, clips: HostClip, place: int, config: Config) -> None:
+    """Decode what was chosen of a record, in the frame and, with projection, unit of its source.
+
+    Raises:
+      ValueError: naming the scene, if a file is damaged or no depth is known at the first instant.
+    """
+    frames, depth, intrinsics, poses = (field[place] for field in clips)
+    intrinsics[:] = decode_frames(part, frames)
+    if config.model.projection == "none":
+        poses[:] = relative_to(part.world_to_camera, part.world_to_camera[0, 0])
+        return
+    decode_depths(part._replace(depth16=part.depth16[:1]), depth[None])
+    try:
+        depth[:], poses[:] = to_source(depth, part.world_to_camera)
+    except ValueError as error:
+        first = f"{part.timestamps[0, 0]:g} s"
+        raise ValueError(f"scene {part.scene_id}, from {first} on: {error}") from None
 
 
 def contents(config: Config) -> list[str]:

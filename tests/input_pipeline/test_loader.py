@@ -1,13 +1,14 @@
 """The order of batches is a function of (seed, step), whatever the hosts, threads and restarts."""
 
 import itertools
+import time
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from input_pipeline import make_loader, transforms
-from input_pipeline.loader import Mixture
+from input_pipeline.loader import Filling, Mixture
 
 SCENES = range(2**30)
 
@@ -114,6 +115,23 @@ def test_records_are_decoded_and_stacked(make_example):
     assert batch.frames.shape == (4, 3, 2, 12, 16, 3)
     expected = {transforms.decode(e, height=12, width=16).frames.tobytes() for e in records}
     assert {frames.tobytes() for frames in batch.frames} == expected
+
+
+@pytest.mark.parametrize("threads", [1, 7])
+def test_batches_that_are_filled_in_place_are_those_that_are_stacked(threads):
+    def draw(number, rng):
+        return np.array([number, rng.integers(1000)])
+
+    def allocate(element, size):
+        return np.full((size, *element.shape), -1)
+
+    def fill(element, arrays, place):
+        time.sleep(element[1] % 7 / 2000)  # out of order
+        arrays[place] = element
+
+    words = {"source": range(20), "transform": draw, "batch_size": 6, "rows": [1, 4, 5]}
+    filled = batches(9, start_step=2, **words, filling=Filling(allocate, fill), threads=threads)
+    np.testing.assert_array_equal(filled, batches(9, start_step=2, **words))
 
 
 def test_bad_requests_are_refused():

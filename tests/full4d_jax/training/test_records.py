@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import shutil
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -13,14 +12,14 @@ import pytest
 from full4d_jax.config import load_config
 from full4d_jax.errors import InputError
 from full4d_jax.mesh import put_batch, rows_here
+from full4d_jax.training import records
 from full4d_jax.training.batches import training_batches
 from full4d_jax.training.checkpoints import Checkpoints
 from full4d_jax.training.placement import training_mesh
-from full4d_jax.training.records import clips_at, contents, load_clip, open_records
+from full4d_jax.training.records import clips_at, contents, open_records
 from full4d_jax.training.resume import check_same_run, run_record
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
-from input_pipeline import make_loader
 from input_pipeline.dataset import write_dataset
 from input_pipeline.procedural_clips import ProceduralClips, renderer
 
@@ -67,7 +66,12 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
 def test_windows_start_anywhere_and_the_world_with_them(dataset):
     config = configured(dataset, strides=(1, 2))
     example = open_records(config).sources[0][0]
-    clips = [load_clip(example, np.random.default_rng(i), config) for i in range(30)]
+    clips = []
+    for i in range(30):
+        part = records.choose(example, np.random.default_rng(i), config)
+        clip = records.allocate(part, 1, config)
+        records.load(part, clip, 0, config)
+        clips.append(records.HostClip(*(field[0] for field in clip)))
     assert len({clip.depth.tobytes() for clip in clips}) == 5  # 3 windows, 2 with steps of two
     for clip in clips:
         np.testing.assert_allclose(clip.world_to_camera[0, 0], np.eye(4), atol=1e-6)
@@ -77,11 +81,10 @@ def test_windows_start_anywhere_and_the_world_with_them(dataset):
 def test_hosts_together_see_the_batches_of_one(dataset):
     config = configured(dataset)
 
-    def loader(**words):
-        load = partial(load_clip, config=config)
-        return make_loader(open_records(config), seed=0, batch_size=4, transform=load, **words)
-
-    whole, parts = loader(), [loader(rows=rows) for rows in ([0, 1], [2, 3])]
+    mixture = open_records(config)
+    whole, *parts = (
+        records.host_clips(config, mixture, 0, rows) for rows in (range(4), [0, 1], [2, 3])
+    )
     for _ in range(3):
         halves = [next(part) for part in parts]
         for field, *mine in zip(next(whole), *halves, strict=True):
