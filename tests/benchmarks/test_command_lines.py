@@ -178,9 +178,16 @@ def test_reading_tiny_records_is_watched_for_leaks(answer):
     assert abs(found["growth_mib"]) < 50
 
 
+def test_projection_is_timed_against_decoding(answer):
+    found = answer("projection", *"--sizes 32x32 --seconds .05 --turns 1 --threads 1".split())
+    (rates,) = found["sizes"].values()
+    assert rates["decoded_frames_per_second"] > rates["projected_frames_per_second"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("projection", "--sizes", "256"), "--sizes: found 256, expected HxW"),
         (("input", "--turns", 0), "--turns: found 0, expected above 0"),
         (("input", "--sizes", "256"), "--sizes: found 256, expected HxW"),
         (("procedural", "--sizes", 0), "--sizes: found 0, expected at least 1"),
