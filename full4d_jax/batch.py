@@ -22,10 +22,11 @@ EDGE = 0.1  # relative bend of disparity above which an estimated depth counts a
 class Batch(NamedTuple):
     """Synchronized clips; view 0 is the source."""
 
-    frames: Float[Array, "b v t h w 3"]  # [-1, 1]
+    frames: Float[Array, "b v t h w 3"]  # [-1, 1]; where there are latents, of view 0 only
     depth: Float[Array, "b t h w"]  # of the source
     intrinsics: Float[Array, "b v 3 3"]  # pixels
     world_to_camera: Float[Array, "b v t 4 4"]
+    latents: Float[Array, "b v f i j c"] | None = None  # of all views, if they were cached
 
 
 class EncodedBatch(NamedTuple):
@@ -108,6 +109,11 @@ def prepare(
     if model.projection == "none":
         return _prepare_visible(batch, key, model, codec_weights, places)
 
+    def encoded(clip: Batch):
+        if clip.latents is not None:
+            return clip.latents
+        return make_codec(model, codec_weights).encode(clip.frames)
+
     def one(clip: Batch, index):
         depth_key, share_key = jax.random.split(jax.random.fold_in(key, index))
         corrupt, drop = jax.random.uniform(share_key, (2,))
@@ -117,7 +123,7 @@ def prepare(
         conditions, _ = make_conditions(
             model, clip.frames[0], depth, clip.intrinsics, clip.world_to_camera, codec_weights
         )
-        return make_codec(model, codec_weights).encode(clip.frames), conditions
+        return encoded(clip), conditions
 
     latents, conditions = jax.vmap(one)(batch, places)
     if model.projection == "channels":  # the source is given, not generated
@@ -158,7 +164,7 @@ def _prepare_visible(
     places: Int[Array, "b"],
 ) -> EncodedBatch:
     codec = make_codec(model, codec_weights)
-    latents = codec.encode(batch.frames)
+    latents = codec.encode(batch.frames) if batch.latents is None else batch.latents
     clips, views, frames = latents.shape[:3]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
     visible = jax.vmap(lambda key: draw_visible(key, views, frames))(keys)

@@ -102,6 +102,9 @@ class DataConfig:
     drop_text: float = 0.0
     """Share of the clips that train with `negative_text` (zeros without one) in place of `text`,
     for guidance by text."""
+    buckets: tuple[str, ...] = ()
+    """With `records`, several sizes HxW in place of `height` and `width`: each clip is cut to that
+    whose shape is nearest, and each batch has one of them."""
     records: tuple[str, ...] = ()
     """Datasets to train on instead of procedural scenes, their split `train`; of several, each
     may say its share of the clips, `A=3 B=1` (docs/data.md)."""

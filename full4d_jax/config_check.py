@@ -1,6 +1,7 @@
 """Checks of config fields: bounds, choices, types, and what the sampler's ask of each other."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
@@ -74,8 +75,15 @@ def check_prior(config: Any) -> None:
         require("model.heads", model.heads, fits, eights)
     check_training(config.training)
     side = model.patch * model.codec_stride
+    divides = f"a multiple of the {side} pixels of a token"
     for name, value in (("data.height", data.height), ("data.width", data.width)):
-        require(name, value, value % side == 0, f"a multiple of the {side} pixels of a token")
+        require(name, value, value % side == 0, divides)
+    fits = bool(data.records) or not data.buckets
+    require("data.buckets", data.buckets, fits, "none without --data.records")
+    for size in data.buckets:
+        found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
+        fits = found is not None and all(int(number) % side == 0 for number in found.groups())
+        require("data.buckets", size, fits, f"HxW, each {divides}")
 
 
 def check_modes(config: Any) -> None:

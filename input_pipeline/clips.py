@@ -5,11 +5,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64, Int, Shaped
 
 from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
-from input_pipeline.footage import VIDEOS, read_depth, read_picture
+from input_pipeline.footage import VIDEOS, read_depth, read_mask, read_picture
 from input_pipeline.schema import VERSION, Example, validate
 from input_pipeline.video_files import frame_times, read_frames
 
@@ -71,11 +71,12 @@ class Clips(Sequence[Example]):
         views = capture.views
         v, t = chosen.shape
         times = np.stack([view.timestamps[i] for view, i in zip(views, chosen, strict=True)])
-        frames, depth = np.empty((v, t), object), np.empty((v, t), object)
+        frames, depth, masks = (np.empty((v, t), object) for _ in range(3))
         intrinsics = np.empty((v, 3, 3), np.float32)
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
             pictures = self._pictures(view, taken)
-            frames[i], depth[i], intrinsics[i] = _encode(view, taken, pictures, self.size)
+            files, intrinsics[i] = _encode(view, taken, pictures, self.size)
+            frames[i], depth[i], masks[i] = files
         steps = np.diff(times[0])
         return validate(
             Example(
@@ -90,7 +91,9 @@ class Clips(Sequence[Example]):
                 ).astype(np.float32),
                 distortion=np.zeros((v, 8), np.float32),
                 depth16=depth,
+                masks=masks,
                 latents=np.zeros((v, 0, 0, 0, 0), np.float16),
+                codec="",
                 caption=capture.caption,
                 unit=capture.unit,
                 source=f"{capture.source}, from {times.min():.3f} s",
@@ -153,9 +156,9 @@ def _interval(view: View) -> float:
 
 def _encode(
     view: View, taken: Int[np.ndarray, " t"], pictures: Iterable[np.ndarray], size: int | None
-) -> tuple[np.ndarray, np.ndarray, Float[np.ndarray, "3 3"]]:
-    """JPEG files, depth files and intrinsics of these frames of a view."""
-    frames, depths = np.empty(len(taken), object), np.empty(len(taken), object)
+) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"]]:
+    """Files of pictures, depth and masks of these frames of a view, and intrinsics."""
+    files = np.full((3, len(taken)), b"", object)
     shape, lens = None, view.intrinsics
     for j, picture in enumerate(pictures):
         if shape not in (None, picture.shape):
@@ -170,13 +173,19 @@ def _encode(
         if (rows, columns) != picture.shape[:2]:
             picture = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
         flat = transforms.undistort(picture, lens, view.distortion)
-        frames[j], depths[j] = transforms.encode_jpeg(flat), b""
+        files[0, j] = transforms.encode_jpeg(flat)
+
+        def fitted(values: np.ndarray, size=(columns, rows), lens=lens) -> np.ndarray:
+            """Never averaged."""
+            resized = cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
+            return transforms.undistort(resized, lens, view.distortion)
+
         if view.depth:
             depth = read_depth(view.depth[taken[j]], view.depth_scale)
-            if depth.shape != (rows, columns):
-                depth = cv2.resize(depth, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
-            depths[j] = transforms.encode_depth(transforms.undistort(depth, lens, view.distortion))
-    return frames, depths, lens
+            files[1, j] = transforms.encode_depth(fitted(depth))
+        if view.masks:
+            files[2, j] = transforms.encode_mask(fitted(read_mask(view.masks[taken[j]])))
+    return files, lens
 
 
 def _reduced(shape: tuple[int, ...], size: int | None) -> tuple[int, int]:

@@ -108,6 +108,7 @@ class Records(Sequence[Example]):
 
     Attributes:
       clips: the facts of every clip (`card.facts`).
+      scene_ids: the scene of every clip.
       content: hash of the whole dataset.
     """
 
@@ -131,15 +132,11 @@ class Records(Sequence[Example]):
                 raise ValueError(f"{path / file}: found {found}, expected {told['bytes']} bytes")
         self.folder, self.split = str(folder), split
         self.clips: list[Facts] = index["splits"][split]
+        self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
         raw = tfds.decode.DeserializeMethod.RAW_BYTES
         builder: Any = builder_from_directory(self.folder)
         self._source = builder.as_data_source(split, deserialize_method=raw)
-
-    @property
-    def scene_ids(self) -> list[str]:
-        """Of every clip."""
-        return [clip["scene"] for clip in self.clips]
 
     def __len__(self) -> int:
         """Number of clips."""

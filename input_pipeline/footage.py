@@ -186,6 +186,17 @@ def read_depth(path: Path, scale: float) -> Float32[np.ndarray, "h w"]:
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 
+def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """A mask file, a picture of 0 and 1 or 0 to 255 in any channels, as 0 and 255.
+
+    Raises:
+      ValueError: naming the file if it is no picture.
+    """
+    levels = _stored(path)
+    levels = levels[..., :3].max(-1) if levels.ndim == 3 else levels
+    return np.where(levels > (WHITE // 2 if levels.max() > 1 else 0), WHITE, 0).astype(np.uint8)
+
+
 def _stored(path: Path) -> np.ndarray:
     try:
         file = np.fromfile(path, np.uint8)  # OpenCV opens no unicode paths on some systems

@@ -34,8 +34,10 @@ FEATURES = tfds.features.FeaturesDict(
         "world_to_camera": _floats(None, 4, 4),
         "distortion": _floats(None, 8),
         "depth16": tfds.features.Sequence(_FILES, doc="PNG files of float16 bits, or empty"),
+        "masks": tfds.features.Sequence(_FILES, doc="PNG files of grey levels, or empty"),
         "latents": tfds.features.Tensor(shape=(), dtype=np.object_, doc="float16, v f h w c"),
         "latents_shape": tfds.features.Tensor(shape=(5,), dtype=np.int64),
+        "codec": tfds.features.Text(),
         "caption": tfds.features.Text(),
         "unit": tfds.features.Scalar(np.float32),
         "source": tfds.features.Text(),
@@ -53,6 +55,7 @@ def to_bytes(example: Example) -> bytes:
         "frames": example.frames.reshape(-1).tolist(),
         "world_to_camera": example.world_to_camera.reshape(-1, 4, 4),
         "depth16": example.depth16.reshape(-1).tolist(),
+        "masks": example.masks.reshape(-1).tolist(),
         "latents": example.latents.tobytes(),
         "latents_shape": np.array(example.latents.shape, np.int64),
     }
@@ -80,7 +83,7 @@ def _from_bytes(record: bytes) -> Example:
     if fields["version"] != VERSION:
         raise ValueError(f"record version: found {fields['version']}, expected {VERSION}")
     views, shape = int(fields.pop("views")), fields.pop("latents_shape")
-    for name in ("scene_id", "caption", "source", "license"):
+    for name in ("scene_id", "codec", "caption", "source", "license"):
         fields[name] = fields[name].decode()
     for name in ("fps", "unit"):
         fields[name] = float(fields[name])
@@ -89,6 +92,7 @@ def _from_bytes(record: bytes) -> Example:
         "frames": _files(fields["frames"], views),
         "world_to_camera": fields["world_to_camera"].reshape(views, -1, 4, 4),
         "depth16": _files(fields["depth16"], views),
+        "masks": _files(fields["masks"], views),
         "latents": np.frombuffer(fields["latents"], np.float16).reshape(shape),
     }
     return Example(**fields)

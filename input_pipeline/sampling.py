@@ -64,22 +64,27 @@ def choose_times(
 
 
 def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray, "m"]) -> Example:
-    """The clip of some views and instants; time starts anew, and only the first view keeps depth.
+    """The clip of some views and instants; time starts anew.
 
-    Latents, whose instants are a codec's, are left out.
+    Latents stay where each is of one instant. Those that join instants stay with all of these.
     """
     both = np.ix_(views, times)
     timestamps = example.timestamps[both]
-    depth = np.full(timestamps.shape, b"", object)
-    depth[0] = example.depth16[views[0], times]
+    instants, latents = example.frames.shape[1], example.latents[views]
+    if latents.shape[1] == instants:
+        latents = latents[:, times]
+    elif not np.array_equal(times, np.arange(instants)):
+        latents = latents[:, :0]
     return example._replace(
         timestamps=timestamps - timestamps.min(),
         frames=example.frames[both],
         intrinsics=example.intrinsics[views],
         world_to_camera=example.world_to_camera[both],
         distortion=example.distortion[views],
-        depth16=depth,
-        latents=np.zeros((len(views), 0, 0, 0, 0), np.float16),
+        depth16=example.depth16[both],
+        masks=example.masks[both],
+        latents=latents,
+        codec=example.codec if latents.size else "",
     )
 
 

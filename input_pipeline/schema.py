@@ -12,7 +12,7 @@ from jaxtyping import Float16, Float32, Shaped
 
 from input_pipeline.cameras import check_cameras
 
-VERSION = 1
+VERSION = 2
 
 
 class Example(NamedTuple):
@@ -37,8 +37,12 @@ class Example(NamedTuple):
     depth16: Shaped[np.ndarray, "v t"]
     """16-bit PNG files (bytes) with the bits of float16 z-depth in world units, 0 where unknown;
     `b""` where a frame has no depth."""
+    masks: Shaped[np.ndarray, "v t"]
+    """8-bit grey PNG files (bytes), 255 where the subject is, else 0; `b""` without a mask."""
     latents: Float16[np.ndarray, "v f h w c"]
     """A codec's latents of each view, `f` latent frames; size 0 if not encoded."""
+    codec: str
+    """Which codec's, with a hash of its weights; `""` without latents."""
     caption: str
     """What happens, in words."""
     unit: float
@@ -56,7 +60,7 @@ def validate(example: Example) -> Example:
       ValueError: naming the field, what was found and what was expected.
     """
     _require("version", example.version == VERSION, example.version, VERSION)
-    for field in ("scene_id", "caption", "source", "license"):
+    for field in ("scene_id", "codec", "caption", "source", "license"):
         kind = type(getattr(example, field))
         _require(field, kind is str, kind.__name__, "str")
     _require("fps", 0 < example.fps < np.inf, example.fps, "a positive number")
@@ -65,6 +69,7 @@ def validate(example: Example) -> Example:
     v, t = example.frames.shape
     _check_files("frames", example.frames, (v, t), (b"\xff\xd8",), "JPEG files")
     _check_files("depth16", example.depth16, (v, t), (b"\x89PNG", b""), "PNG files or nothing")
+    _check_files("masks", example.masks, (v, t), (b"\x89PNG", b""), "PNG files or nothing")
     _check_array("timestamps", example.timestamps, np.float32, (v, t))
     rises = bool((np.diff(example.timestamps) > 0).all())
     _require("timestamps", rises, example.timestamps.tolist(), "increasing seconds in each view")
@@ -73,6 +78,8 @@ def validate(example: Example) -> Example:
     _check_array("distortion", example.distortion, np.float32, (v, 8))
     latents = example.latents
     _check_array("latents", latents, np.float16, (v, *latents.shape[1:]) if latents.size else None)
+    fits = bool(example.codec) == bool(latents.size)
+    _require("codec", fits, repr(example.codec), "the codec of the latents, or nothing without")
     check_cameras(example.intrinsics, example.world_to_camera)
     return example
 

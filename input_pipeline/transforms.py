@@ -1,5 +1,6 @@
 """Records to arrays: pictures and depth decoded, undistorted, resized, framed by the source."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -18,6 +19,8 @@ class Clip(NamedTuple):
     """sRGB."""
     depth: Float32[np.ndarray, "v t h w"]
     """z in world units, 0 where unknown."""
+    masks: UInt8[np.ndarray, "v t h w"]
+    """255 where the subject is, else 0; all 0 where nobody marked it."""
     intrinsics: Float32[np.ndarray, "v 3 3"]
     """Pixels, pixel centres at +0.5."""
     world_to_camera: Float32[np.ndarray, "v t 4 4"]
@@ -33,22 +36,24 @@ def decode(example: Example, *, height: int, width: int) -> Clip:
       ValueError: naming the scene and frame that cannot be decoded.
     """
     size = *example.frames.shape, height, width
-    frames, depth = np.empty((*size, 3), np.uint8), np.empty(size, np.float32)
+    frames = np.empty((*size, 3), np.uint8)
+    depth, masks = np.empty(size, np.float32), np.empty(size, np.uint8)
     intrinsics = decode_frames(example, frames)
     decode_depths(example, depth)
-    return Clip(frames, depth, intrinsics, example.world_to_camera, example.timestamps)
+    _decode_beside(example, "masks", decode_mask, masks)
+    return Clip(frames, depth, masks, intrinsics, example.world_to_camera, example.timestamps)
 
 
 def decode_frames(
     example: Example, out: UInt8[np.ndarray, "v t h w 3"]
 ) -> Float32[np.ndarray, "v 3 3"]:
-    """The frames of a record, written to `out` in its size, as `decode` does; their intrinsics.
+    """The first v views of a record, written to `out` in its size, as `decode` does; intrinsics.
 
     Raises:
       ValueError: naming the scene and frame that cannot be decoded.
     """
-    intrinsics = np.empty(example.intrinsics.shape, np.float32)
-    for i, j in np.ndindex(example.frames.shape):
+    intrinsics = np.empty((len(out), 3, 3), np.float32)
+    for i, j in np.ndindex(out.shape[:2]):
         place = out[i, j]
         try:
             # A file of the right size is decoded in its place: copies cost time, fresh memory more.
@@ -66,19 +71,24 @@ def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None
     """The depth of a record, written to `out` in its size, as `decode` does; 0 where unknown.
 
     Raises:
-      ValueError: naming the scene and frame that cannot be decoded.
+      ValueError: naming the scene and file that cannot be decoded.
     """
-    for i, j in np.ndindex(example.depth16.shape):
-        if not example.depth16[i, j]:
+    _decode_beside(example, "depth16", decode_depth, out)
+
+
+def _decode_beside(example: Example, field: str, decode: Callable, out: np.ndarray) -> None:
+    """What lies beside the frames, never averaged; 0 where there is no file."""
+    for (i, j), file in np.ndenumerate(getattr(example, field)):
+        if not file:
             out[i, j] = 0
             continue
         try:
-            depth = decode_depth(example.depth16.item(i, j))
+            values = decode(file)
         except ValueError as error:
-            place = f"scene {example.scene_id}, view {i}, depth of frame {j}"
+            place = f"scene {example.scene_id}, view {i}, {field} {j}"
             raise ValueError(f"{place}: {error}") from None
-        depth = undistort(depth, example.intrinsics[i], example.distortion[i])
-        out[i, j], _ = cover(depth, example.intrinsics[i], *out.shape[2:])
+        values = undistort(values, example.intrinsics[i], example.distortion[i])
+        out[i, j], _ = cover(values, example.intrinsics[i], *out.shape[2:])
 
 
 def to_source(
@@ -143,6 +153,16 @@ def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
+def jpeg_size(file: bytes) -> tuple[int, int]:
+    """Rows and columns of a JPEG file, of which only the head is read.
+
+    Raises:
+      ValueError: if the file is no JPEG picture.
+    """
+    height, width, *_ = simplejpeg.decode_jpeg_header(file)
+    return int(height), int(width)
+
+
 def decode_jpeg(
     file: bytes, out: UInt8[np.ndarray, "h w 3"] | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -152,7 +172,7 @@ def decode_jpeg(
       ValueError: if the file is no readable JPEG picture.
     """
     try:
-        if out is not None and simplejpeg.decode_jpeg_header(file)[:2] == out.shape[:2]:
+        if out is not None and jpeg_size(file) == out.shape[:2]:
             simplejpeg.decode_jpeg(file, buffer=out)
             return out
         return simplejpeg.decode_jpeg(file)
@@ -170,19 +190,42 @@ def encode_depth(depth: Float[np.ndarray, "h w"]) -> bytes:
     return cv2.imencode(".png", known.astype(np.float16).view(np.uint16))[1].tobytes()
 
 
+def encode_mask(mask: UInt8[np.ndarray, "h w"]) -> bytes:
+    """A mask, 0 and 255, as a PNG file."""
+    return cv2.imencode(".png", mask)[1].tobytes()
+
+
+def decode_mask(file: bytes) -> UInt8[np.ndarray, "h w"]:
+    """The mask of a PNG file, 255 where the subject is, else 0.
+
+    Raises:
+      ValueError: if the file is no readable picture of 8-bit grey levels.
+    """
+    levels = _decoded_png(file)
+    if levels.ndim != 2 or levels.dtype != np.uint8:
+        found = f"a picture of {levels.dtype} {levels.shape}"
+        raise ValueError(f"found {found}, expected 8-bit grey levels")
+    return np.where(levels > 127, np.uint8(255), np.uint8(0))
+
+
 def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
     """z-depth of a PNG file of float16 bits.
 
     Raises:
       ValueError: if the file is no readable picture of 16-bit grey levels.
     """
-    try:
-        bits = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # nothing at all, or a size that no memory holds
-        bits = None
-    if bits is None:
-        raise ValueError(f"found {len(file)} bytes that do not decode, expected a whole picture")
+    bits = _decoded_png(file)
     if bits.ndim != 2 or bits.dtype != np.uint16:
         found = f"a picture of {bits.dtype} {bits.shape}"
         raise ValueError(f"found {found}, expected 16-bit grey levels")
     return bits.view(np.float16).astype(np.float32)
+
+
+def _decoded_png(file: bytes) -> np.ndarray:
+    try:
+        picture = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # nothing at all, or a size that no memory holds
+        picture = None
+    if picture is None:
+        raise ValueError(f"found {len(file)} bytes that do not decode, expected a whole picture")
+    return picture

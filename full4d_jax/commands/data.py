@@ -1,18 +1,15 @@
 """Make datasets, check them, and look at the scenes that models are trained on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 
 from full4d_jax import pictures
+from full4d_jax.config import Config
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.stages import open_folder
-from input_pipeline import cameras
-
-if TYPE_CHECKING:
-    from input_pipeline.procedural import ProceduralClip
 
 
 def show(
@@ -39,6 +36,7 @@ def show(
     _check(out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size})
     import jax
 
+    from full4d_jax.scene_sheet import scene_sheet
     from input_pipeline import procedural_scene
 
     @jax.jit
@@ -48,7 +46,7 @@ def show(
         )
 
     indices = range(first, first + scenes)
-    sheets = [_sheet(f"procedural scene {index}", render(index)) for index in indices]
+    sheets = [scene_sheet(f"procedural scene {index}", render(index)) for index in indices]
     pictures.save_picture(out, np.concatenate(sheets))
     print(f"{scenes} scenes, {views} views, {frames} frames: {out}")
     print("next: full4d run --out out/demo    (one clip to a 4D scene)")
@@ -174,6 +172,34 @@ def procedural(
         print(f"next: full4d train CONFIG --data.records {out}")
 
 
+def encode(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    *,
+    dataset: Path,
+    out: Path,
+    split: str = "train",
+    shards: int = 0,
+    shard: str = "0/1",
+) -> None:
+    """Put a codec's latents into a dataset, so that training need not encode (docs/data.md).
+
+    Pictures are cut to data.height x data.width, or to data.buckets. The same command goes on where
+    it was stopped, file by file.
+
+    Args:
+      config: names the codec, its weights, and the size and length of training's clips.
+      dataset: the folder to read.
+      out: folder of the new dataset.
+      split: which part of the dataset, also in the new one.
+      shards: about how many files; 0 is what makes them 256 MiB each.
+      shard: i/n writes every n-th file from the i-th on, as in full4d data procedural.
+    """
+    part = _part(shard)
+    from full4d_jax.latent_cache import encode_dataset
+
+    encode_dataset(config, dataset, open_folder(out), split, shards or None, part)
+
+
 def check(
     dataset: tyro.conf.Positional[Path],
     *,
@@ -216,28 +242,6 @@ def depth(
     from full4d_jax.capture_depth import estimate_capture_depth
 
     estimate_capture_depth(capture, estimator, out)
-
-
-def _sheet(title: str, clip: "ProceduralClip") -> np.ndarray:
-    """The labelled pictures of one scene."""
-    frames, depth, intrinsics, world_to_camera, timestamps = (np.asarray(field) for field in clip)
-    views, _, height, width = frames.shape[:4]
-    points = cameras.unproject(depth[0, 0], intrinsics[0], world_to_camera[0, 0])
-    around = pictures.frustums(
-        intrinsics,
-        world_to_camera,
-        height=height,
-        width=width,
-        points=points.reshape(-1, 3),
-        colors=pictures.to_uint8(frames[0, 0]).reshape(-1, 3),
-    )
-    return pictures.contact_sheet(
-        np.concatenate([pictures.to_uint8(frames), pictures.color_depth(depth[0])[None]]),
-        rows=["source", *(f"view {view}" for view in range(1, views)), "depth"],
-        columns=[f"{time:.2f} s" for time in timestamps],
-        title=title,
-        aside=around,
-    )
 
 
 def _check(out: Path, first: int, counts: dict[str, int]) -> None:

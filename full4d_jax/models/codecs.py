@@ -11,6 +11,7 @@ frame of its own and each further one stands for 4 frames, so that videos have 1
 """
 
 import functools
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +98,15 @@ def load_codec(codec: str, path: str) -> Weights | None:
 def codec_weights(config: Config) -> Weights | None:
     """Of the experiment's codec; errors as in `load_codec`."""
     return load_codec(config.model.codec, config.codec_weights)
+
+
+def codec_id(config: Config) -> str:
+    """Names the codec and its weights, so that latents of another are not mistaken for its own."""
+    model = config.model
+    if model.codec == "pixels":
+        return f"pixels, {model.codec_stride} x {model.codec_stride}"
+    with Path(config.codec_weights).open("rb") as file:
+        return f"{model.codec} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def save_codec(path: Path, codec: str, weights: Weights) -> None:

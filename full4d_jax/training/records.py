@@ -1,37 +1,32 @@
-"""Training from records: which clips a step sees, what of them, and their way to the devices."""
+"""Training from records: which datasets and clips a run sees, in which order and shares."""
 
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float32, UInt8
 
 from full4d_jax.batch import Batch
+from full4d_jax.codec_config import strides_of
 from full4d_jax.config import Config
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.mesh import put_batch, rows_here
-from input_pipeline.cameras import centers, relative_to
+from full4d_jax.models.codecs import codec_id
+from full4d_jax.training.record_clips import (
+    HostClip,
+    SizedRecords,
+    allocate,
+    choose,
+    clip_size,
+    load,
+)
+from input_pipeline.card import Facts
 from input_pipeline.dataset import Records, open_dataset
 from input_pipeline.loader import Filling, Mixture, make_loader
-from input_pipeline.sampling import choose_times, choose_views, select
-from input_pipeline.schema import Example
-from input_pipeline.transforms import decode_depths, decode_frames, to_source
 
 SPLIT = "train"
-
-
-class HostClip(NamedTuple):
-    """A clip, or a batch of them, in the host's memory; view 0 is the source (see `Batch`)."""
-
-    frames: UInt8[np.ndarray, "v t h w 3"]
-    depth: Float32[np.ndarray, "t h w"]
-    intrinsics: Float32[np.ndarray, "v 3 3"]
-    world_to_camera: Float32[np.ndarray, "v t 4 4"]
 
 
 def record_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
@@ -65,101 +60,63 @@ def host_clips(
 
 
 def open_records(config: Config) -> Mixture:
-    """The datasets of `config.data.records` and their shares.
+    """The datasets of `config.data.records` and their shares, by the size of their clips.
 
     Raises:
       InputError: one is not there or not finished, or has clips with fewer views or instants than
-        the config asks for, or without the depth that projection needs.
+        the config asks for, or without the depth that projection needs, or with latents that do
+        not fit.
     """
+    folders, weights = open_folders(config)
+    sources, shares = [], []
+    for records, weight in zip(folders, weights, strict=True):
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, clip in enumerate(records.clips):
+            groups.setdefault(clip_size(config, clip), []).append(number)
+        for size, numbers in sorted(groups.items()):
+            sources.append(SizedRecords(records, numbers, size))
+            shares.append(weight * len(numbers) / len(records))
+    return Mixture(tuple(sources), tuple(shares), whole_batches=bool(config.data.buckets))
+
+
+def open_folders(config: Config) -> tuple[list[Records], list[float]]:
+    """The datasets and their weights, of every clip alike where none are given."""
     folders, weights = _folders(config.data.records)
-    sources = []
+    opened = []
     for folder in folders:
         try:
-            sources.append(open_dataset(folder, SPLIT))
+            opened.append(open_dataset(folder, SPLIT))
         except ValueError as error:
             do = "make it with full4d data, or change --data.records"
             raise as_input_error("records", error, do) from error
-        _check_clips(config, sources[-1])
-    if not weights:  # every clip alike
-        weights = [len(source) for source in sources]
-    return Mixture(tuple(sources), tuple(weights))
-
-
-def choose(example: Example, generator: np.random.Generator, config: Config) -> Example:
-    """Some views and instants of a record, the source first.
-
-    With projection the source is any view whose depth is known at all of the instants. Without,
-    views are neighbours in the record's own order.
-    """
-    data = config.data
-    views, frames = example.frames.shape
-    times = choose_times(generator, frames, data.frames, strides=data.strides)
-    if config.model.projection == "none":
-        return select(example, choose_times(generator, views, data.views), times)
-    known = [view for view in range(views) if all(example.depth16[view, times])]
-    chosen = choose_views(
-        generator,
-        centers(example.world_to_camera[:, times[0]]),
-        data.views,
-        sources=known,
-        spread=data.targets == "spread",
-    )
-    return select(example, chosen, times)
-
-
-def allocate(_: Example, size: int, config: Config) -> HostClip:
-    """Memory for so many clips."""
-    data = config.data
-    frames = size, data.views, data.frames, data.height, data.width, 3
-    return HostClip(
-        frames=np.empty(frames, np.uint8),
-        depth=np.zeros((size, data.frames, data.height, data.width), np.float32),
-        intrinsics=np.empty((size, data.views, 3, 3), np.float32),
-        world_to_camera=np.empty((size, data.views, data.frames, 4, 4), np.float32),
-    )
-
-
-def load(part: Example, clips: HostClip, place: int, config: Config) -> None:
-    """Decode what was chosen of a record, in the frame and, with projection, unit of its source.
-
-    Raises:
-      ValueError: naming the scene, if a file is damaged or no depth is known at the first instant.
-    """
-    frames, depth, intrinsics, poses = (field[place] for field in clips)
-    intrinsics[:] = decode_frames(part, frames)
-    if config.model.projection == "none":
-        poses[:] = relative_to(part.world_to_camera, part.world_to_camera[0, 0])
-        return
-    decode_depths(part._replace(depth16=part.depth16[:1]), depth[None])
-    try:
-        depth[:], poses[:] = to_source(depth, part.world_to_camera)
-    except ValueError as error:
-        first = f"{part.timestamps[0, 0]:g} s"
-        raise ValueError(f"scene {part.scene_id}, from {first} on: {error}") from None
+        _check_clips(config, opened[-1])
+    _check_latents(config, opened)
+    return opened, weights or [float(len(records)) for records in opened]
 
 
 def contents(config: Config) -> list[str]:
     """What the datasets of a run hold, by hash, and their shares."""
-    mixture = open_records(config)
-    pairs = zip(mixture.sources, mixture.weights, strict=True)
-    return [f"sha256:{records.content}={weight:g}" for records, weight in pairs]  # type: ignore
+    pairs = zip(*open_folders(config), strict=True)
+    return [f"sha256:{records.content}={weight:g}" for records, weight in pairs]
 
 
 def clips_at(config: Config, position: int) -> list[str]:
     """Names of the clips in the batch at a position in the data."""
     mixture = open_records(config)
-    names = tuple(
-        [f"{source.folder} {i} ({scene})" for i, scene in enumerate(source.scene_ids)]  # type: ignore
-        for source in mixture.sources
-    )
+    names = []
+    for source in mixture.sources:
+        assert isinstance(source, SizedRecords)
+        folder, scenes = source.records.folder, source.records.scene_ids
+        names.append([f"{folder} {i} ({scenes[i]})" for i in source.numbers])
     size = config.training.batch
-    named = mixture._replace(sources=names)
+    named = mixture._replace(sources=tuple(names))
     return next(make_loader(named, seed=config.seed, batch_size=size, start_step=position)).tolist()
 
 
 def _to_batch(clips: HostClip) -> Batch:
-    frames, *rest = map(jnp.asarray, clips)
-    return Batch(frames.astype(jnp.float32) / 127.5 - 1, *rest)
+    frames, *cameras, latents = clips
+    latents = None if latents is None else latents.astype(jnp.float32)
+    return Batch(frames.astype(jnp.float32) / 127.5 - 1, *cameras, latents)  # type: ignore[arg-type]
 
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
@@ -182,8 +139,9 @@ def _check_clips(config: Config, records: Records) -> None:
     data = config.data
     least = (data.frames - 1) * min(data.strides) + 1
     for number, clip in enumerate(records.clips):
-        where = f"{records.folder}, clip {number} ({clip['scene']})"
-        for field, needed in (("views", data.views), ("frames", least)):
+        where = _where(records, number)
+        frames = data.frames if _joins_frames(config, clip) else least
+        for field, needed in (("views", data.views), ("frames", frames)):
             if clip[field] < needed:
                 found, expected = f"{clip[field]} {field}", f"at least {needed}"
                 raise InputError("dataset", where, found, expected, f"lower --data.{field}")
@@ -191,3 +149,45 @@ def _check_clips(config: Config, records: Records) -> None:
             expected = "depth of at least one view, for its projection into the others"
             do = "make the dataset with depth, or train a model with --model.projection none"
             raise InputError("dataset", where, "no view with depth", expected, do)
+
+
+def _check_latents(config: Config, opened: Sequence[Records]) -> None:
+    """Refuse latents of another codec or size, and datasets of which only some have latents."""
+    if not any(clip["codec"] for records in opened for clip in records.clips):
+        return
+    model, data, codec = config.model, config.data, codec_id(config)
+    strides = strides_of(model.codec, model.codec_stride)
+    again = "encode it again with this config (full4d data encode), or train on what it was made of"
+    if data.lines:
+        do = "train on what it was made of"
+        raise InputError("config", "data.lines", True, "False with cached latents", do)
+    for records in opened:
+        for number, clip in enumerate(records.clips):
+            where = _where(records, number)
+            if clip["codec"] != codec:
+                raise InputError("dataset", where, f"latents of {clip['codec']!r}", codec, again)
+            height, width = clip_size(config, clip)
+            frames = (clip["frames"] - 1) // strides.frames + 1
+            size = [height // strides.pixels, width // strides.pixels]
+            expected = [frames, *size, strides.channels]
+            fits = clip["latents"] == expected and (clip["height"], clip["width"]) == (
+                height,
+                width,
+            )
+            if not fits:
+                words = f"{expected} of pictures of {width}x{height}"
+                found = f"latents {clip['latents']} of {clip['width']}x{clip['height']}"
+                raise InputError("dataset", where, found, words, again)
+            if _joins_frames(config, clip) and clip["frames"] != data.frames:
+                found, words = f"windows of {clip['frames']} frames", f"{data.frames}"
+                raise InputError("dataset", where, found, words, again)
+
+
+def _joins_frames(config: Config, clip: Facts) -> bool:
+    """Whether the clip has latents of several frames each: it is used as a whole."""
+    strides = strides_of(config.model.codec, config.model.codec_stride)
+    return bool(clip["codec"]) and strides.frames > 1
+
+
+def _where(records: Records, number: int) -> str:
+    return f"{records.folder}, clip {number} ({records.clips[number]['scene']})"

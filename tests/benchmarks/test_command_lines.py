@@ -179,7 +179,9 @@ def test_reading_tiny_records_is_watched_for_leaks(answer):
 
 
 def test_projection_is_timed_against_decoding(answer):
-    found = answer("projection", *"--sizes 32x32 --seconds .05 --turns 1 --threads 1".split())
+    found = answer(
+        "projection", *["--sizes", "32x32", "--seconds", ".05", "--turns", "1", "--threads", "1"]
+    )
     (rates,) = found["sizes"].values()
     assert rates["decoded_frames_per_second"] > rates["projected_frames_per_second"] > 0
 

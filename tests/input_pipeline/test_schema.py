@@ -16,13 +16,13 @@ def test_a_good_record_passes(make_example):
     example = make_example()
     assert validate(example) is example
     latents = np.ones((3, 1, 4, 4, 48), np.float16)
-    validate(example._replace(latents=latents, unit=1.7))
+    validate(example._replace(latents=latents, codec="wan22", unit=1.7))
 
 
 @pytest.mark.parametrize(
     ("field", "break_it"),
     [
-        ("version", lambda e: 2),
+        ("version", lambda e: 1),
         ("scene_id", lambda e: 7),
         ("caption", lambda e: None),
         ("fps", lambda e: 0.0),
@@ -41,6 +41,8 @@ def test_a_good_record_passes(make_example):
         ("world_to_camera", lambda e: changed(e.world_to_camera, (1, 1, 0, 3), np.inf)),
         ("world_to_camera", lambda e: e.world_to_camera * np.float32(2)),
         ("distortion", lambda e: e.distortion[:, :5]),
+        ("codec", lambda e: "of no latents"),
+        ("masks", lambda e: np.full(e.frames.shape, b"\xff\xd8", object)),
         ("latents", lambda e: np.zeros((2, 1, 4, 4, 48), np.float16)),
         ("latents", lambda e: np.zeros((3, 1, 4, 4, 48), np.float32)),
     ],

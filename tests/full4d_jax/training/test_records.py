@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from full4d_jax.config import load_config
+from full4d_jax.config import check_config, load_config
 from full4d_jax.errors import InputError
 from full4d_jax.mesh import put_batch, rows_here
-from full4d_jax.training import records
+from full4d_jax.training import record_clips, records
 from full4d_jax.training.batches import training_batches
 from full4d_jax.training.checkpoints import Checkpoints
 from full4d_jax.training.placement import training_mesh
@@ -65,13 +65,13 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
 
 def test_windows_start_anywhere_and_the_world_with_them(dataset):
     config = configured(dataset, strides=(1, 2))
-    example = open_records(config).sources[0][0]
+    sized = open_records(config).sources[0][0]
     clips = []
     for i in range(30):
-        part = records.choose(example, np.random.default_rng(i), config)
-        clip = records.allocate(part, 1, config)
-        records.load(part, clip, 0, config)
-        clips.append(records.HostClip(*(field[0] for field in clip)))
+        part = record_clips.choose(sized, np.random.default_rng(i), config)
+        clip = record_clips.allocate(part, 1, config)
+        record_clips.load(part, clip, 0, config)
+        clips.append(clip._replace(depth=clip.depth[0], world_to_camera=clip.world_to_camera[0]))
     assert len({clip.depth.tobytes() for clip in clips}) == 5  # 3 windows, 2 with steps of two
     for clip in clips:
         np.testing.assert_allclose(clip.world_to_camera[0, 0], np.eye(4), atol=1e-6)
@@ -87,8 +87,34 @@ def test_hosts_together_see_the_batches_of_one(dataset):
     )
     for _ in range(3):
         halves = [next(part) for part in parts]
-        for field, *mine in zip(next(whole), *halves, strict=True):
+        for field, *mine in zip(next(whole)[:4], *(half[:4] for half in halves), strict=True):
             np.testing.assert_array_equal(field, np.concatenate(mine))
+
+
+def test_buckets_hold_clips_by_shape_and_batches_one_size(dataset, tmp_path):
+    wide = ProceduralClips(first=100, count=6, views=3, frames=4, height=32, width=64)
+    write_dataset(tmp_path / "wide", wide, name="wide")
+    config = configured(dataset, tmp_path / "wide", buckets=("16x16", "16x32"))
+    stream, shapes = training_batches(config, 0), []
+    for step in range(8):
+        batch = next(stream)
+        shapes.append(batch.frames.shape[3:5])
+        is_wide = ["wide" in name for name in clips_at(config, step)]
+        assert is_wide == [shapes[-1] == (16, 32)] * 4
+        middle = batch.intrinsics[:, :, :2, 2]
+        np.testing.assert_allclose(middle, np.broadcast_to(shapes[-1][::-1], middle.shape) / 2)
+    assert set(shapes) == {(16, 16), (16, 32)}
+    again = training_batches(config, 5)
+    assert [next(again).frames.shape[3:5] for _ in range(3)] == shapes[5:]
+    config = dataclasses.replace(
+        config, mesh=dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
+    )
+    on_mesh = next(training_batches(config, 7, training_mesh(config)))
+    jax.tree.map(np.testing.assert_array_equal, on_mesh, batch)
+    for wrong, said in (("16", "16"), ("16x20", "16x20"), ("16x0", "16x0")):
+        bad = dataclasses.replace(config.data, buckets=(wrong,))
+        with pytest.raises(InputError, match=f"data.buckets: found '{said}'"):
+            check_config(dataclasses.replace(config, data=bad))
 
 
 def test_a_mesh_gets_the_same_batches(dataset):

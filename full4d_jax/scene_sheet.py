@@ -1,0 +1,29 @@
+"""The pictures of a procedural scene on one page."""
+
+import numpy as np
+
+from full4d_jax import pictures
+from input_pipeline import cameras
+from input_pipeline.procedural import ProceduralClip
+
+
+def scene_sheet(title: str, clip: ProceduralClip) -> np.ndarray:
+    """All views and instants, the depth of the source, and the cameras."""
+    frames, depth, intrinsics, world_to_camera, timestamps = (np.asarray(field) for field in clip)
+    views, _, height, width = frames.shape[:4]
+    points = cameras.unproject(depth[0, 0], intrinsics[0], world_to_camera[0, 0])
+    around = pictures.frustums(
+        intrinsics,
+        world_to_camera,
+        height=height,
+        width=width,
+        points=points.reshape(-1, 3),
+        colors=pictures.to_uint8(frames[0, 0]).reshape(-1, 3),
+    )
+    return pictures.contact_sheet(
+        np.concatenate([pictures.to_uint8(frames), pictures.color_depth(depth[0])[None]]),
+        rows=["source", *(f"view {view}" for view in range(1, views)), "depth"],
+        columns=[f"{time:.2f} s" for time in timestamps],
+        title=title,
+        aside=around,
+    )
