@@ -19,7 +19,8 @@ from plane_sweep import sweep
 from full4d_jax.captures import FAR, NEAR, nearest_to_axes, random_depth
 from full4d_jax.gltf_scene import gltf_clip
 from gaussians import Camera, Gaussians, render
-from input_pipeline.cameras import centers, invert, orbit, resize_intrinsics, swap_opengl_opencv
+from input_pipeline.cameras import centers, orbit, resize_intrinsics
+from input_pipeline.conventions import to_opencv
 
 WALKER_WIDTH = 1080  # two of its cameras decode to this, two have eight more columns on the right
 HIDDEN_AZIMUTHS = (22.5, 200.0)  # of the fox, degrees from the first camera
@@ -50,7 +51,7 @@ def photos(data: Path, height: int) -> Capture:
     bent = np.array([told[name] for name in ("k1", "k2", "p1", "p2")])
     shots = sorted(told["frames"], key=lambda shot: shot["file_path"])
     pictures = [_picture(folder / shot["file_path"]) for shot in shots]
-    poses = invert(swap_opengl_opencv(np.array([shot["transform_matrix"] for shot in shots])))
+    poses = to_opencv(np.array([shot["transform_matrix"] for shot in shots]), "opengl")
     frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
     v = len(shots)
     poses = _centred(poses)[:, None]

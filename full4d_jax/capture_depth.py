@@ -6,11 +6,12 @@ import numpy as np
 
 from full4d_jax.captures import load_capture
 from full4d_jax.depth_estimators import load_estimator
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.progress import Progress
 from full4d_jax.stages import Arrays, open_folder, save_arrays
-from input_pipeline.depth_alignment import ENOUGH, estimate_depth
+from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.depth_alignment import ENOUGH, WithDepth, estimate_depth
 from input_pipeline.schema import VERSION, Example
 from input_pipeline.transforms import encode_jpeg
 
@@ -55,6 +56,29 @@ def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> None:
         )
     print(f"depth: {out}, picture: {out.with_suffix('.png')}")
     print(f"next: full4d lift --capture {out} --out out/lifted")
+
+
+def estimate_dataset_depth(dataset: Path, estimator: str, out: Path, split: str) -> None:
+    """Write the clips of a split into another dataset, with depth in every view.
+
+    Raises:
+      InputError: an unusable dataset, estimator or folder, or views that share too little for the
+        scale of their depth.
+    """
+    do = "choose another dataset, --out, --split or --estimator"
+    try:
+        records = open_dataset(dataset, split)
+    except ValueError as error:
+        raise as_input_error("dataset", error, do) from error
+    clips = WithDepth(records, records.scene_ids, load_estimator(estimator))
+    about = f"The split {split} of a dataset ({records.content}), depth by {estimator}."
+    try:
+        with Progress("depth", len(clips)) as report:
+            write_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, report=report)
+    except ValueError as error:
+        raise as_input_error("depth", error, do) from error
+    print(f"{out}: {out / 'README.md'} says what is in it")
+    print(f"next: full4d data check {out} --split {split}")
 
 
 def to_example(arrays: Arrays, name: str) -> Example:

@@ -14,7 +14,7 @@ from full4d_jax.progress import Progress
 from full4d_jax.stages import open_folder
 from input_pipeline.checks import ClipCheck, check_clip
 from input_pipeline.checks_pictures import decode_pictures, file_marks
-from input_pipeline.dataset import open_dataset
+from input_pipeline.dataset import damaged_files, open_dataset
 from input_pipeline.schema import Example
 
 REPORT = "check.json"
@@ -33,7 +33,9 @@ def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants:
         records = open_dataset(dataset, split)
     except ValueError as error:
         raise as_input_error("dataset", error, "see full4d data check --help") from None
-    problems = check_records(records, open_folder(out), clips=clips, instants=instants)
+    folder = open_folder(out)
+    problems = damaged_files(dataset)
+    problems += check_records(records, folder, clips=clips, instants=instants)
     for line in problems:
         print(f"problem: {line}")
     print(f"report: {out / REPORT}, pages: {out}/clip-*.png")

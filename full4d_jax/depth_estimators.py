@@ -12,7 +12,6 @@ of their own; `input_pipeline.depth_alignment` brings it into the units of the c
 """
 
 import importlib
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -22,8 +21,8 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
+from input_pipeline.depth_alignment import Estimate
 
-Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float32[ndarray, "r q"]]
 KINDS = "ours, or a .safetensors, .onnx or .tflite file"
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet's colours
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)

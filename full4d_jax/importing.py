@@ -133,9 +133,9 @@ def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
         fits, why = LAYOUTS[layout].matches(path)
         if not fits:
             raise ValueError(f"{path}: found {why}, expected {LAYOUTS[layout].NEEDS}")
-        scenes = [(path, layout, why, [])]
+        scenes, skipped = [(path, layout, why, [])], []
     else:
-        scenes = find_scenes(path)
+        scenes, skipped = find_scenes(path)
     captures = []
     for number, (folder, name, why, others) in enumerate(scenes):
         read = read_captures(folder, name, fps)
@@ -147,6 +147,9 @@ def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
             print(f"  also fits: {', '.join(others)}; choose by --layout")
         for capture in read:
             _describe(capture)
+    if skipped:
+        names = ", ".join(skipped[:MOST_SCENES]) + ", ..." * (len(skipped) > MOST_SCENES)
+        print(f"{path}: left out {len(skipped)} folders that have no known layout: {names}")
     if len(scenes) > MOST_SCENES:
         print(f"and {len(scenes) - MOST_SCENES} more folders")
     return captures

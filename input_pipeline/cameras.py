@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 ROTATION_TOLERANCE = 1e-3  # of R R^T against the identity: text files keep about four digits
 SKEW_TOLERANCE = 1e-4  # of the focal length
-OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 4"]:
@@ -22,13 +21,6 @@ def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 
 def centers(world_to_camera: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 3"]:
     """Where the cameras stand, in world units."""
     return invert(world_to_camera)[..., :3, 3]
-
-
-def swap_opengl_opencv(
-    camera_to_world: Float[np.ndarray, "... 4 4"],
-) -> Float[np.ndarray, "... 4 4"]:
-    """Camera-to-world between OpenGL axes (y up, z backward) and OpenCV axes, either way."""
-    return camera_to_world @ OPENGL_FROM_OPENCV.astype(camera_to_world.dtype)
 
 
 def look_at(

@@ -38,8 +38,8 @@ class View(NamedTuple):
     """One file an instant (.npy, or a 16-bit picture), or none; z-depth, 0 where unknown."""
     masks: tuple[Path, ...] = ()
     """One picture an instant, or none; what is not black is kept."""
-    depth_scale: float = 1.0
-    """World units per number in the depth files."""
+    depth_scale: float | None = None
+    """World units per number in the depth files; None: their real numbers are world units."""
 
 
 class Capture(NamedTuple):
@@ -72,7 +72,7 @@ def make_view(
     offset: float = 0.0,
     depth: Sequence[Path] = (),
     masks: Sequence[Path] = (),
-    depth_scale: float = 1.0,
+    depth_scale: float | None = None,
 ) -> tuple[View, str]:
     """A checked view, and a note of what was assumed of its size or its times.
 
@@ -88,7 +88,8 @@ def make_view(
       offset: seconds on the common clock at which a view without timestamps begins.
       depth: one file an instant, or none.
       masks: likewise.
-      depth_scale: world units per number in the depth files.
+      depth_scale: world units per number in the depth files; left out, these must hold real
+        numbers, which are world units.
 
     Raises:
       ValueError: naming the camera, what was found and what was expected.

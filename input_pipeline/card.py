@@ -9,12 +9,13 @@ from typing import Any
 from PIL import Image
 
 from input_pipeline.schema import VERSION, Example
+from input_pipeline.transforms import decode_depth
 
 Facts = dict[str, Any]  # of one clip, plain values
 
 
 def facts(example: Example) -> Facts:
-    """What the index says of a clip; its pictures are not decoded."""
+    """What the index says of a clip; its depth is decoded, its pictures are not."""
     views, frames = example.frames.shape
     with Image.open(io.BytesIO(example.frames.item(0, 0))) as picture:
         width, height = picture.size
@@ -25,7 +26,7 @@ def facts(example: Example) -> Facts:
         "height": height,
         "width": width,
         "seconds": round(float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4),
-        "depth": [view for view in range(views) if all(example.depth16[view])],
+        "depth": [view for view in range(views) if all(map(_knows, example.depth16[view]))],
         "masks": [view for view in range(views) if all(example.masks[view])],
         "codec": example.codec,
         "latents": list(example.latents.shape[1:]) if example.codec else [],  # f h w c
@@ -33,6 +34,16 @@ def facts(example: Example) -> Facts:
         "source": example.source,
         "license": example.license,
     }
+
+
+def _knows(depth16: bytes) -> bool:
+    """Whether a depth file knows any depth in the middle, which no crop to another shape loses."""
+    if not depth16:
+        return False
+    depth = decode_depth(depth16)
+    (h, w), side = depth.shape, max(1, min(depth.shape) // 4)
+    rows = slice(max(0, h // 2 - side), h // 2 + side)
+    return bool(depth[rows, max(0, w // 2 - side) : w // 2 + side].any())
 
 
 def content_hash(shards: dict[str, str]) -> str:

@@ -21,11 +21,11 @@ from input_pipeline.checks_cameras import (
 )
 from input_pipeline.checks_pictures import (
     Pictures,
-    check_light,
     check_repeats,
     check_sizes,
     check_times,
     exposure,
+    note_light,
 )
 from input_pipeline.schema import Example
 
@@ -52,10 +52,11 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
     timing, drift = check_times(example)
     stops = exposure(pictures.light)
     problems = [*pictures.damaged, *check_sizes(example, pictures.shapes)]
-    problems += [*timing, *check_light(stops), *check_repeats(example)]
+    problems += [*timing, *check_repeats(example)]
+    light = note_light(stops)
     if not (np.isfinite(example.world_to_camera).all() and np.isfinite(example.intrinsics).all()):
         problems.append("cameras: found NaN or infinite values, expected finite ones")
-        return ClipCheck(problems, [], float("nan"), [], drift, stops, np.zeros((0, 3)))
+        return ClipCheck(problems, light, float("nan"), [], drift, stops, np.zeros((0, 3)))
     matches = find_matches(example, pictures)
     said, notes = judge_cameras(example, matches, near_pixels(pictures.shapes))
     try:
@@ -65,4 +66,4 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
         problems.append(f"{error}{hint if 'mirrored' in str(error) else ''}")
     pairs, points = pair_errors(example, matches), place_matches(example, matches)
     error = pooled_error(example, matches)
-    return ClipCheck(problems + said, notes, error, pairs, drift, stops, points)
+    return ClipCheck(problems + said, notes + light, error, pairs, drift, stops, points)

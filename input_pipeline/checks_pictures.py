@@ -108,11 +108,11 @@ def exposure(light: Float[np.ndarray, "v t"]) -> list[float]:
     return (stops - middle).tolist()
 
 
-def check_light(stops: list[float]) -> list[str]:
-    """Views that are much lighter or darker than the others."""
+def note_light(stops: list[float]) -> list[str]:
+    """Views that are much lighter or darker than the others; they may see other things."""
     return [
         f"exposure: found view {view} {abs(value):.2g} stops {'lighter' if value > 0 else 'darker'}"
-        f" than the median view, expected at most {STOPS} (it may see other things)"
+        f" than the median view, {STOPS} is usual"
         for view, value in enumerate(stops)
         if abs(value) > STOPS
     ]

@@ -7,6 +7,7 @@ README.md                                the card
 shards/                                  what is known of each finished file
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,6 +153,21 @@ class Records(Sequence[Example]):
             raise ValueError(f"dataset {self.folder}: found {found}, expected a record") from None
 
 
+def damaged_files(folder: str | Path) -> list[str]:
+    """A line for each file of a finished dataset whose bytes are not those that were written.
+
+    All of them are read, about a second for each GB.
+    """
+    path = epath.Path(folder)
+    found = []
+    for name, told in json.loads((path / INDEX).read_text())["files"].items():
+        with (path / name).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != told["sha256"]:
+            found.append(f"{path / name}: found SHA-256 {digest}, expected {told['sha256']}")
+    return found
+
+
 def open_dataset(folder: str | Path, split: str = "train") -> Records:
     """A split of a finished dataset.
 
@@ -194,8 +210,9 @@ def _finish(
     )
     page = card(name, about, summary(splits), size, digest)
     write_text(folder / "README.md", page)
-    for leftover in folder.glob(".*.partial-*"):  # of builds that were killed
-        leftover.unlink(missing_ok=True)
+    for shard in plan:  # leftovers of builds that were killed; others may write the index now
+        for leftover in folder.glob(f".{shard.file}.partial-*"):
+            leftover.unlink(missing_ok=True)
 
     identity = DatasetIdentity(
         name=name, version=tfds.core.Version(f"{VERSION}.0.0"), data_dir=str(folder), module_name=""

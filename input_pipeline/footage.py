@@ -168,8 +168,10 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.round(picture[..., :3] * alpha + WHITE * (1 - alpha)).astype(np.uint8)
 
 
-def read_depth(path: Path, scale: float) -> Float32[np.ndarray, "h w"]:
+def read_depth(path: Path, scale: float | None) -> Float32[np.ndarray, "h w"]:
     """A depth file, .npy (h w) or (h w 1) or a 16-bit picture, in world units; 0 if unknown.
+
+    `scale` is the world units of 1; only real numbers do without, and are world units then.
 
     Raises:
       ValueError: naming the file if it is none of these.
@@ -182,7 +184,11 @@ def read_depth(path: Path, scale: float) -> Float32[np.ndarray, "h w"]:
     if depth.ndim != 2 or depth.dtype.kind not in "fu":
         found = f"{depth.dtype} {depth.shape}"
         raise ValueError(f"{path}: found {found}, expected depth (h w), real or unsigned")
-    depth = depth.astype(np.float32) * np.float32(scale)
+    if scale is None and depth.dtype.kind == "u":
+        found = f"whole numbers ({depth.dtype}) of an unknown unit"
+        expected = "a depth_scale in cameras.json, or .npy of real numbers in world units"
+        raise ValueError(f"{path}: found {found}, expected {expected}")
+    depth = depth.astype(np.float32) * np.float32(1 if scale is None else scale)
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 

@@ -1,17 +1,22 @@
 """Procedural scenes as clips for a dataset: rendered when they are asked for."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Float32
 
+from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
 from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
 from input_pipeline.schema import VERSION, Example
-from input_pipeline.transforms import encode_depth, encode_jpeg
+from input_pipeline.transforms import cover, encode_depth, encode_jpeg
+
+TEXTURE_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class ProceduralClips:
     all_depth: bool = False
     quality: int = 95
     worlds: Worlds = "simple"
+    textures: str = ""
+    """Folder of pictures and videos that half of the surfaces of rich worlds take colours from."""
 
     @property
     def scene_ids(self) -> list[str]:
@@ -42,11 +49,15 @@ class ProceduralClips:
         """Number of scenes."""
         return self.count
 
+    @cached_property
+    def _pictures(self) -> Float32[np.ndarray, "n s s 3"] | None:
+        return read_textures(self.textures) if self.textures else None
+
     def __getitem__(self, index: int) -> Example:
         """The clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
         render = renderer(self.views, self.frames, self.height, self.width, self.worlds)
-        clip: Any = jax.device_get(render(np.int32(scene)))
+        clip: Any = jax.device_get(render(np.int32(scene), textures=self._pictures))
         pictures = np.round(np.clip(clip.frames, 0, 1) * 255).astype(np.uint8)
         files = np.empty(pictures.shape[:2], object)
         depth = np.full(files.shape, b"", object)
@@ -79,12 +90,32 @@ class ProceduralClips:
 @cache
 def renderer(
     views: int, frames: int, height: int, width: int, worlds: Worlds
-) -> Callable[[np.int32], ProceduralClip]:
-    """One program for all scenes of a size."""
-
-    def render(index: Int[Array, ""]) -> ProceduralClip:
-        return procedural_scene(
-            index, views=views, frames=frames, height=height, width=width, worlds=worlds
+) -> Callable[..., ProceduralClip]:
+    """One program for all scenes of a size; takes the index, and `textures` for rich worlds."""
+    return jax.jit(
+        partial(
+            procedural_scene, views=views, frames=frames, height=height, width=width, worlds=worlds
         )
+    )
 
-    return jax.jit(render)
+
+def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
+    """The pictures of a folder, in order of name, and the first frames of its videos, in [0, 1].
+
+    They are cut to squares of `TEXTURE_SIDE` pixels.
+
+    Raises:
+      ValueError: there are none, or one does not decode.
+    """
+    files = listed(Path(folder), PICTURES | VIDEOS) if Path(folder).is_dir() else []
+    if not files:
+        raise ValueError(f"textures {folder}: found no picture or video, expected some")
+    nothing, side = np.eye(3), TEXTURE_SIDE
+    squares = [cover(first_picture(file), nothing, side, side)[0] for file in files]
+    return np.stack(squares).astype(np.float32) / 255
+
+
+def textures_mark(folder: str) -> str:
+    """How many pictures a folder has and a hash of them; errors as in `read_textures`."""
+    pictures = read_textures(folder)
+    return f"{len(pictures)}, sha256:{hashlib.sha256(pictures.tobytes()).hexdigest()}"

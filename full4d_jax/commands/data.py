@@ -111,6 +111,7 @@ def procedural(
     height: int = 64,
     width: int = 64,
     worlds: Literal["simple", "rich"] = "simple",
+    textures: Path | None = None,
     all_depth: bool = False,
     test: float = 0.0,
     shards: int = 0,
@@ -129,6 +130,8 @@ def procedural(
       height: of a frame in pixels.
       width: of a frame in pixels.
       worlds: primitives in a room, or people, furniture and thin poles in noise.
+      textures: folder of pictures and videos; half of the surfaces of rich worlds take their
+        colours from them.
       all_depth: write the depth of all views, not of the source only.
       test: share of the scenes that go to the split `test`.
       shards: about how many files; 0 is what makes them 256 MiB each.
@@ -141,13 +144,27 @@ def procedural(
     part = _part(shard)
     if not 0 <= test < 1:
         raise InputError("option", "--test", test, "a share from 0 to below 1", "change it")
+    if textures and worlds != "rich":
+        raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = open_folder(out)
     from full4d_jax.progress import Progress
     from input_pipeline.dataset import write_dataset
-    from input_pipeline.procedural_clips import ProceduralClips
+    from input_pipeline.procedural_clips import ProceduralClips, textures_mark
 
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    clips = ProceduralClips(first, scenes, **size, all_depth=all_depth, worlds=worlds)
+    clips = ProceduralClips(
+        first, scenes, **size, all_depth=all_depth, worlds=worlds, textures=str(textures or "")
+    )
+    about = (
+        f"{worlds.capitalize()} procedural scenes {first} to {first + scenes - 1}, "
+        f"{views} views of {frames} frames of {width}x{height} pixels, depth of "
+        f"{'all views' if all_depth else 'the source'}, rendered by full4d_jax."
+    )
+    if textures:
+        try:
+            about += f" Colours of pictures in {textures.name} ({textures_mark(str(textures))})."
+        except ValueError as error:
+            raise as_input_error("option", error, "choose another --textures") from error
     with Progress("scenes", scenes) as report:
         try:
             left = write_dataset(
@@ -158,9 +175,7 @@ def procedural(
                 shards=shards or None,
                 jobs=jobs,
                 part=part,
-                about=f"{worlds.capitalize()} procedural scenes {first} to {first + scenes - 1}, "
-                f"{views} views of {frames} frames of {width}x{height} pixels, depth of "
-                f"{'all views' if all_depth else 'the source'}, rendered by full4d_jax.",
+                about=about,
                 report=report,
             )
         except ValueError as error:
@@ -227,20 +242,26 @@ def check(
 def depth(
     capture: tyro.conf.Positional[Path],
     *,
-    out: Path = Path("out/capture_with_depth.npz"),
+    out: Path,
+    split: str = "train",
     estimator: str = "ours",
 ) -> None:
-    """Estimate the depth of a capture that has none, in the units of its cameras.
+    """Estimate depth where there is none, in the units of the cameras.
 
     Scale and shift of each view come from points that it shares with others.
 
     Args:
-      capture: an .npz file, see full4d_jax/captures.py.
-      out: the .npz file to write, the same with depth; a picture is put beside.
+      capture: the folder of a dataset, or an .npz file (full4d_jax/captures.py).
+      out: the folder of the new dataset, whose command goes on where it was stopped; or the .npz
+        file to write, with a picture beside.
+      split: of a dataset.
       estimator: ours, or a network as .onnx (Depth Anything), .tflite (PyDNet) or .safetensors.
     """
-    from full4d_jax.capture_depth import estimate_capture_depth
+    from full4d_jax.capture_depth import estimate_capture_depth, estimate_dataset_depth
 
+    if capture.is_dir():
+        estimate_dataset_depth(capture, estimator, open_folder(out), split)
+        return
     estimate_capture_depth(capture, estimator, out)
 
 

@@ -69,7 +69,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             offset=float(entry.get("offset", 0.0)),
             depth=beside(path, "depth", film),
             masks=beside(path, "masks", film),
-            depth_scale=float(table.get("depth_scale", 1.0)),
+            depth_scale=float(table["depth_scale"]) if "depth_scale" in table else None,
         )
         views.append(view)
     words = {key: str(table.get(key, "")) for key in ("caption", "source", "license")}

@@ -86,8 +86,16 @@ def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
     """What a reader makes of a file; whatever trips it is damage."""
     try:
         return read(path)
+    except _UnknownModelError as error:
+        found = f"camera model number {error}"
+        expected = f"one of 0 to {max(MODELS)}, or the file is damaged"
+        raise ValueError(f"{path}: found {found}, expected {expected}") from None
     except (struct.error, IndexError, KeyError, OSError, OverflowError, ValueError, MemoryError):
         raise ValueError(f"{path}: found a damaged file, expected {kind}") from None
+
+
+class _UnknownModelError(Exception):
+    """A number that COLMAP may have given to a lens since."""
 
 
 def _binary_lenses(path: Path) -> dict[int, RawLens]:
@@ -96,6 +104,8 @@ def _binary_lenses(path: Path) -> dict[int, RawLens]:
     lenses = {}
     for _ in range(count):
         number, model, width, height = _unpack(file, "<iiQQ")
+        if model not in MODELS:
+            raise _UnknownModelError(model)
         name, size = MODELS[model]
         lenses[number] = (name, width, height, _unpack(file, f"<{size}d"))
     return lenses

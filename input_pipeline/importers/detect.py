@@ -48,24 +48,27 @@ def detect(path: Path) -> tuple[str, str, list[str]]:
     raise ValueError(f"{path}: found no known layout ({missed}), expected one of them")
 
 
-def find_scenes(path: Path) -> list[tuple[Path, str, str, list[str]]]:
-    """The folder itself, or each of its subfolders that has a layout, and what `detect` says.
+Scene = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of it
+
+
+def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
+    """The folder itself, or each of its subfolders that has a layout; and names of the others.
 
     Raises:
       ValueError: neither has one.
     """
     try:
-        return [(path, *detect(path))]
+        return [(path, *detect(path))], []
     except ValueError as error:
-        scenes = []
+        scenes, others = [], []
         for folder in sorted(folder for folder in path.iterdir() if folder.is_dir()):
             try:
                 scenes.append((folder, *detect(folder)))
             except ValueError:
-                continue  # the folder of something else
+                others.append(folder.name)
         if not scenes:
             raise error from None
-        return scenes
+        return scenes, others
 
 
 def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:

@@ -1,5 +1,6 @@
 """Which footage belongs to which calibrated camera."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,14 +10,16 @@ Films = Mapping[str, tuple[Path, ...]]
 
 
 def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
-    """For each camera the name of its footage: the same name, or one that contains the other.
+    """For each camera the name of its footage: the same, or one that contains the other.
+
+    A number is contained as a whole only: the film cam10 is not that of the camera cam1.
 
     Raises:
       ValueError: naming cameras without footage and footage without a camera.
     """
     pairs: dict[str, str] = {}
     for camera in cameras:
-        inside = [film for film in films if film in camera or camera in film]
+        inside = [film for film in films if _within(film, camera) or _within(camera, film)]
         if camera in films:
             pairs[camera] = camera
         elif len(inside) == 1:
@@ -32,6 +35,13 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
             found += f"; without a film: {', '.join(bare)}"
         raise ValueError(f"{where}: found {found}, expected one film of its name for each camera")
     return pairs
+
+
+def _within(short: str, long: str) -> bool:
+    """Whether one name stands in the other, and no digit of a number of its own is cut off."""
+    before = r"(?<!\d)" if short[:1].isdigit() else ""
+    after = r"(?!\d)" if short[-1:].isdigit() else ""
+    return re.search(before + re.escape(short) + after, long) is not None
 
 
 def check_counts(films: Films, where: Path) -> None:

@@ -3,7 +3,7 @@
     {"cam01": 0.0, "cam02": 0.25, "cam03": [0.01, 0.05, 0.09]}
 
 A number is the second on the common clock at which a film begins; a list holds the seconds of all
-its frames.
+its frames, whatever the capture's own tables say of time. Films that are not named keep theirs.
 """
 
 from pathlib import Path
@@ -37,9 +37,12 @@ def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:
 
 
 def _moved(view: View, table: dict, file: Path) -> View:
-    declared, where = table.get(view.name, 0.0), f"{file}, {view.name}"
+    if view.name not in table:
+        return view
+    declared, where = table[view.name], f"{file}, {view.name}"
     if not isinstance(declared, list):
-        return view._replace(timestamps=view.timestamps + numbers(declared, (), where))
+        start = numbers(declared, (), where)
+        return view._replace(timestamps=view.timestamps - view.timestamps[0] + start)
     times = numbers(declared, view.timestamps.shape, where)
     if not (np.diff(times) > 0).all():
         raise ValueError(f"{where}: found times twice or going back, expected increasing seconds")

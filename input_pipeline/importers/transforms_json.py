@@ -35,8 +35,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
     """Frames with a `time` are films of moving cameras, the others views of one instant.
 
-    A film is all frames of one folder, or all frames where no time comes twice. With `fps` times
-    are taken as shares of the whole, else as seconds.
+    A film is the frames of one folder. With `fps` times are taken as shares of the whole, which
+    lasts as long as the longest film at that rate, else as seconds.
 
     Raises:
       ValueError: naming the frame and field that is missing or impossible.
@@ -57,12 +57,13 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
         films = {str(frame["file_path"]): [frame] for frame in ordered}
     else:
         films = _films(file, frames)
-    views = [_view(file, table, name, film, fps) for name, film in films.items()]
+    seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0  # of the whole
+    views = [_view(file, table, name, film, seconds) for name, film in films.items()]
     notes = [_time_note(fps)] if timed else []
     return make_capture(scene_id, views, notes=notes)
 
 
-def _view(file: Path, table: dict, name: str, film: list[dict], fps: float | None):
+def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float):
     first = film[0]
     intrinsics, size, distortion = _lens({**table, **first}, first["file"], first["where"])
     for frame in film:
@@ -73,7 +74,7 @@ def _view(file: Path, table: dict, name: str, film: list[dict], fps: float | Non
     times = None
     if "time" in first:
         given = np.array([float(numbers(f["time"], (), f["where"] + ", time")) for f in film])
-        times = (given * (len(given) - 1) / fps if fps else given).tolist()
+        times = (given * seconds).tolist()
     poses = np.stack([_pose(frame, table, frame["where"]) for frame in film])
     return make_view(
         name,
@@ -90,7 +91,11 @@ def _view(file: Path, table: dict, name: str, film: list[dict], fps: float | Non
 
 
 def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
-    """Frames in order of time, by folder, or all of them if no time comes twice."""
+    """Frames in order of time, by folder.
+
+    Raises:
+      ValueError: a time comes twice in one folder.
+    """
     folders: dict[str, list[dict]] = {}
     for frame in sorted(frames, key=lambda frame: frame["time"]):
         folders.setdefault(frame["file"].parent.name, []).append(frame)

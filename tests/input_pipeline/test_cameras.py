@@ -64,16 +64,6 @@ def test_orbit_turns_about_the_pivot_like_scipy():
     assert cameras.centers(found)[0, 1] < 0  # and up
 
 
-def test_opengl_camera_sees_its_point_ahead_at_negative_z():
-    opengl = random_poses(4)
-    opencv = cameras.swap_opengl_opencv(opengl)
-    point = opengl @ [0.1, 0.2, -3.0, 1.0]  # right, up and ahead in OpenGL axes
-    np.testing.assert_allclose(
-        (cameras.invert(opencv) @ point[..., None])[..., 0], [[0.1, -0.2, 3.0, 1.0]] * 4, atol=1e-9
-    )
-    np.testing.assert_allclose(cameras.swap_opengl_opencv(opencv), opengl)
-
-
 def test_relative_and_rescaled_cameras_see_the_same_pixels():
     poses, unit = random_poses(3), 2.5
     intrinsics = cameras.intrinsics_from_fov(50, 48, 64)

@@ -106,6 +106,26 @@ def test_distortion_is_undone_and_cameras_follow_the_size(tmp_path):
     assert not whole.distortion.any()
 
 
+def test_whole_numbers_of_depth_need_a_unit_and_masks_stay_sharp(tmp_path, write_pictures):
+    write_pictures([tmp_path / "a.png"], size=(48, 64))
+    cv2.imwrite(str(tmp_path / "d.png"), np.full((48, 64), 1500, np.uint16))
+    np.save(tmp_path / "d.npy", np.full((48, 64), 1.5, np.float32))
+    mask = np.zeros((24, 32), np.uint8)
+    mask[6:12, 8:20] = 1  # Panoptic's files count from 0 to 1
+    cv2.imwrite(str(tmp_path / "m.png"), mask)
+    words = {"masks": [tmp_path / "m.png"]}
+    view = make_view(
+        "a", [tmp_path / "a.png"], LENS, np.eye(4), depth=[tmp_path / "d.npy"], **words
+    )
+    (example,) = Clips([make_capture("s", [view])])
+    clip = transforms.decode(example, height=24, width=32)
+    assert (clip.depth == 1.5).all()
+    np.testing.assert_array_equal(clip.masks[0, 0], 255 * mask)
+    view = make_view("a", [tmp_path / "a.png"], LENS, np.eye(4), depth=[tmp_path / "d.png"])
+    with pytest.raises(ValueError, match=r"d.png: found whole numbers .* expected a depth_scale"):
+        Clips([make_capture("s", [view])])[0]
+
+
 def test_depth_is_carried_in_world_units(tmp_path, write_pictures):
     write_pictures([tmp_path / "a.png", tmp_path / "b.png"], size=(48, 64))
     near = np.full((24, 32), 1500, np.uint16)  # millimetres, at half the size

@@ -67,3 +67,34 @@ def test_bad_datasets_are_one_line(tmp_path, options, message, capsys):
     assert message in said
     assert said.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_textures_are_part_of_a_build(tmp_path, capsys):
+    pictures, folder = tmp_path / "pictures", tmp_path / "scenes"
+    pictures.mkdir()
+    make = ["data", "procedural", "--out", str(folder), *TINY, "--textures", str(pictures)]
+    assert main(make) == 2
+    assert "--textures: found" in capsys.readouterr().err
+    make += ["--worlds", "rich"]
+    assert main(make) == 2
+    assert "found no picture or video" in capsys.readouterr().err
+    red = np.zeros((20, 30, 3), np.uint8)
+    red[..., 0] = 255
+    Image.fromarray(red).save(pictures / "a.png")
+    assert main(make) == 0
+    assert "Colours of pictures in pictures (1, sha256:" in (folder / "README.md").read_text()
+    Image.fromarray(red[::-1, :, ::-1]).save(pictures / "b.png")
+    assert main(make) == 2
+    assert "of another build" in capsys.readouterr().err
+
+
+def test_latents_are_put_into_a_dataset_that_then_trains_no_other_codec(tmp_path, capsys):
+    plain, out = str(tmp_path / "plain"), str(tmp_path / "encoded")
+    assert main(["data", "procedural", "--out", plain, *TINY]) == 0
+    encode = ["data", "encode", "--dataset", plain, "--out", out]
+    assert main([*encode, "--data.height", "16", "--data.width", "24"]) == 0
+    assert open_dataset(out)[0].codec == "pixels, 1 x 1"
+    assert (tmp_path / "encoded" / "preview.png").exists()
+    assert "full4d train CONFIG --data.records" in capsys.readouterr().out
+    assert main([*encode, "--split", "test"]) == 2
+    assert "split of" in capsys.readouterr().err

@@ -93,3 +93,13 @@ def test_a_floor_without_an_origin_below_lies_below_the_points():
     grid = floor_grid(poses, points)
     assert np.allclose(grid.lines[..., 1], np.quantile(points[:, 1], 0.95))
     assert "below the matches" in grid.label
+
+
+def test_bytes_that_changed_since_are_found(room, tmp_path, capsys):
+    write_dataset(tmp_path / "data", Clips([room]), name="room")
+    (shard,) = (tmp_path / "data").glob("*.array_record-*")
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1  # of what no record needs
+    shard.write_bytes(content)
+    assert main(["data", "check", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 2
+    assert "found SHA-256" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import cv2
@@ -93,3 +94,10 @@ def test_lenses_we_do_not_draw_are_refused(tmp_path):
     file.write_text(file.read_text().replace("5 OPENCV ", "5 OPENCV_FISHEYE "))
     with pytest.raises(ValueError, match="found lens model OPENCV_FISHEYE, expected one of"):
         colmap.read(path, None)
+
+
+def test_a_lens_that_colmap_may_have_added_since_is_named(tmp_path):
+    (tmp_path / "cameras.bin").write_bytes(struct.pack("<QiiQQ", 1, 1, 17, 32, 24))
+    (tmp_path / "images.bin").write_bytes(struct.pack("<Q", 0))
+    with pytest.raises(ValueError, match="found camera model number 17, expected one of 0 to 10"):
+        read_model(tmp_path)

@@ -15,6 +15,7 @@ from input_pipeline.importers import (
     panoptic,
 )
 from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
+from input_pipeline.importers.pairing import pair
 
 ALL = ("llff", "multicam", "cameras_json", "panoptic", "dycheck", "instants")
 
@@ -161,7 +162,37 @@ def test_a_folder_of_scenes(tmp_path, write):
     write("llff", tmp_path / "b")
     write("cameras_json", tmp_path / "a")
     (tmp_path / "notes").mkdir()
-    assert [(f.name, n) for f, n, *_ in find_scenes(tmp_path)] == [
-        ("a", "cameras_json"),
-        ("b", "llff"),
-    ]
+    scenes, others = find_scenes(tmp_path)
+    assert [(f.name, n) for f, n, *_ in scenes] == [("a", "cameras_json"), ("b", "llff")]
+    assert others == ["notes"]
+
+
+def test_sync_json_says_when_a_film_begins_whatever_its_tables_say(tmp_path, write):
+    path = write("cameras_json", tmp_path / "s")
+    table = json.loads((path / "cameras.json").read_text())
+    names = [camera["name"] for camera in table["cameras"]]
+    for camera in table["cameras"]:
+        camera["offset"] = 2.0
+    (path / "cameras.json").write_text(json.dumps(table))
+    (path / "sync.json").write_text(json.dumps({names[0]: 0.5}))
+    (capture,) = read_captures(path, "cameras_json", None)
+    assert [view.timestamps[0] for view in capture.views] == [0.5] + [2.0] * (len(names) - 1)
+
+
+@pytest.mark.parametrize(
+    ("camera", "film", "fits"),
+    [
+        ("cam1", "cam10", False),
+        ("1", "cam01", False),
+        ("cam1", "cam1_60fps", True),
+        ("scene_cam1", "cam1", True),
+        ("10", "cam10", True),
+    ],
+)
+def test_films_are_paired_by_whole_numbers(tmp_path, camera, film, fits):
+    films = {film: (tmp_path / "x.mp4",)}
+    if fits:
+        assert pair(films, [camera], tmp_path) == {camera: film}
+        return
+    with pytest.raises(ValueError, match=f"without a film: {camera}"):
+        pair(films, [camera], tmp_path)

@@ -96,6 +96,19 @@ def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
     np.testing.assert_allclose(seconds.timestamps, [0, 0.5, 1])
 
 
+def test_shares_of_time_are_of_one_whole_for_films_of_all_lengths(tmp_path, write_pictures):
+    times = {"a": [0, 0.25, 0.5, 0.75, 1], "b": [0.5, 0.75]}
+    files = {f"{name}/{t}.png": time for name, ts in times.items() for t, time in enumerate(ts)}
+    write_pictures([tmp_path / file for file in files])
+    pose = np.eye(4).tolist()
+    frames = [{"file_path": f, "time": t, "transform_matrix": pose} for f, t in files.items()]
+    write(tmp_path / "transforms.json", frames, fl_x=40)
+    (capture,) = transforms_json.read(tmp_path, 10.0)
+    starts = {view.name: view.timestamps.tolist() for view in capture.views}
+    assert starts["b"] == pytest.approx([0.2, 0.3])
+    assert starts["a"] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
 def test_a_film_whose_lens_changes_is_refused(tmp_path, write_pictures):
     pose = np.eye(4).tolist()
     write_pictures([tmp_path / f"a/{t}.png" for t in range(2)])
