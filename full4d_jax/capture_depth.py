@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
+from full4d_jax.building import build_dataset
 from full4d_jax.captures import load_capture
 from full4d_jax.depth_estimators import load_estimator
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.progress import Progress
 from full4d_jax.stages import Arrays, open_folder, save_arrays
-from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.dataset import open_dataset
 from input_pipeline.depth_alignment import ENOUGH, WithDepth, estimate_depth
 from input_pipeline.schema import VERSION, Example
 from input_pipeline.transforms import encode_jpeg
@@ -72,12 +73,7 @@ def estimate_dataset_depth(dataset: Path, estimator: str, out: Path, split: str)
         raise as_input_error("dataset", error, do) from error
     clips = WithDepth(records, records.scene_ids, load_estimator(estimator))
     about = f"The split {split} of a dataset ({records.content}), depth by {estimator}."
-    try:
-        with Progress("depth", len(clips)) as report:
-            write_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, report=report)
-    except ValueError as error:
-        raise as_input_error("depth", error, do) from error
-    print(f"{out}: {out / 'README.md'} says what is in it")
+    build_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, do=do)
     print(f"next: full4d data check {out} --split {split}")
 
 

@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float16, UInt8
 
+from full4d_jax.building import build_dataset
 from full4d_jax.config import Config, check_config
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.importing import preview
 from full4d_jax.models.codecs import codec_id, codec_weights, make_codec
 from full4d_jax.pictures import save_picture
-from full4d_jax.progress import Progress
 from full4d_jax.training.record_clips import clip_size
 from input_pipeline import transforms
-from input_pipeline.dataset import Records, open_dataset, write_dataset
+from input_pipeline.dataset import Records, open_dataset
 from input_pipeline.sampling import select
 from input_pipeline.schema import Example
 
@@ -106,7 +106,7 @@ def encode_dataset(
     dataset: Path,
     out: Path,
     split: str,
-    shards: int | None,
+    shards: int,
     part: tuple[int, int],
 ) -> None:
     """Write the encoded clips of a split, or this part of their files, with progress.
@@ -131,25 +131,20 @@ def encode_dataset(
     about = f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
     about += f", pictures of {sizes}, in windows of {data.frames} frames" * clips.joins
     about += f", {data.strides[0]} apart" * clips.joins
-    with Progress("encode", len(clips)) as report:
-        try:
-            left = write_dataset(
-                out,
-                clips,
-                name="latents",
-                splits={split: 1.0},
-                shards=shards,
-                part=part,
-                about=f"{about}.",
-                report=report,
-            )
-        except ValueError as error:
-            raise as_input_error("dataset", error, do) from error
-    if left:
-        print(f"{out}: {left} files of other parts are missing still")
+    done = build_dataset(
+        out,
+        clips,
+        name="latents",
+        splits={split: 1.0},
+        about=f"{about}.",
+        shards=shards,
+        part=part,
+        do=do,
+    )
+    if not done:
         return
     save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
-    print(f"{out}: {out / 'README.md'} says what is in it, preview.png shows the first clip")
+    print(f"{out / 'preview.png'} shows the first clip")
     print(f"next: full4d train CONFIG --data.records {out}")
 
 

@@ -117,6 +117,7 @@ def procedural(
     shards: int = 0,
     jobs: int = 1,
     shard: str = "0/1",
+    beam: str | None = None,
 ) -> None:
     """Render procedural scenes into a dataset; the same command goes on where it was stopped.
 
@@ -138,6 +139,8 @@ def procedural(
       jobs: processes that render; on a GPU 1.
       shard: i/n writes every n-th file from the i-th on; n such commands, on any machines that see
         the folder, make the dataset.
+      beam: options of Apache Beam in quotes, whose workers then make the --shards files;
+        "--runner=DirectRunner" runs here.
     """
     counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
     _check_counts(first, counts | {"jobs": jobs})
@@ -147,8 +150,7 @@ def procedural(
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = open_folder(out)
-    from full4d_jax.progress import Progress
-    from input_pipeline.dataset import write_dataset
+    from full4d_jax.building import build_dataset
     from input_pipeline.procedural_clips import ProceduralClips, textures_mark
 
     size = {"views": views, "frames": frames, "height": height, "width": width}
@@ -165,25 +167,17 @@ def procedural(
             about += f" Colours of pictures in {textures.name} ({textures_mark(str(textures))})."
         except ValueError as error:
             raise as_input_error("option", error, "choose another --textures") from error
-    with Progress("scenes", scenes) as report:
-        try:
-            left = write_dataset(
-                folder,
-                clips,
-                name="procedural",
-                splits={"train": 1 - test} | ({"test": test} if test else {}),
-                shards=shards or None,
-                jobs=jobs,
-                part=part,
-                about=about,
-                report=report,
-            )
-        except ValueError as error:
-            raise as_input_error("dataset", error, "choose another --out or option") from error
-    if left:
-        print(f"{out}: {left} files of other parts are missing still")
-    else:
-        print(f"{out}: {out / 'README.md'} says what is in it")
+    if build_dataset(
+        folder,
+        clips,
+        name="procedural",
+        splits={"train": 1 - test} | ({"test": test} if test else {}),
+        about=about,
+        shards=shards,
+        jobs=jobs,
+        part=part,
+        beam=beam,
+    ):
         print(f"next: full4d train CONFIG --data.records {out}")
 
 
@@ -212,7 +206,7 @@ def encode(
     part = _part(shard)
     from full4d_jax.latent_cache import encode_dataset
 
-    encode_dataset(config, dataset, open_folder(out), split, shards or None, part)
+    encode_dataset(config, dataset, open_folder(out), split, shards, part)
 
 
 def check(

@@ -154,7 +154,7 @@ def test_codecs_that_join_frames_see_windows(dataset, tmp_path):
     assert len(EncodedClips(open_dataset(dataset), short)) == 40
     out = tmp_path / "encoded"
     out.mkdir()
-    encode_dataset(config, dataset, out, "train", None, (0, 1))
+    encode_dataset(config, dataset, out, "train", 0, (0, 1))
     cached = dataclasses.replace(config.data, records=(str(out),))
     batch = next(training_batches(dataclasses.replace(config, data=cached), 0))
     assert batch.latents.shape == (4, 2, 2, 2, 2, 16)
