@@ -1,10 +1,22 @@
-"""The pictures of a procedural scene on one page."""
+"""The pictures of procedural scenes on one page."""
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
 import numpy as np
+from jaxtyping import UInt8
 
 from full4d_jax import pictures
 from input_pipeline import cameras
-from input_pipeline.procedural import ProceduralClip
+from input_pipeline.procedural import ProceduralClip, procedural_scene
+
+
+def draw_scenes(indices: Sequence[int], **words: Any) -> UInt8[np.ndarray, "h w 3"]:
+    """Of each scene a block; `words` are further arguments of `procedural_scene`."""
+    render = jax.jit(partial(procedural_scene, **words))
+    return np.concatenate([scene_sheet(f"procedural scene {i}", render(i)) for i in indices])
 
 
 def scene_sheet(title: str, clip: ProceduralClip) -> np.ndarray:

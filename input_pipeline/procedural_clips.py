@@ -58,33 +58,54 @@ class ProceduralClips:
         scene = self.first + range(self.count)[index]
         render = renderer(self.views, self.frames, self.height, self.width, self.worlds)
         clip: Any = jax.device_get(render(np.int32(scene), textures=self._pictures))
-        pictures = np.round(np.clip(clip.frames, 0, 1) * 255).astype(np.uint8)
-        files = np.empty(pictures.shape[:2], object)
-        depth = np.full(files.shape, b"", object)
-        for i, j in np.ndindex(files.shape):
-            files[i, j] = encode_jpeg(pictures[i, j], self.quality)
-            if i == 0 or self.all_depth:
-                depth[i, j] = encode_depth(clip.depth[i, j])
-        interval = float(np.diff(clip.timestamps).mean()) if self.frames > 1 else 1.0
         held_out = ", held out" if scene >= HELD_OUT_START else ""
-        return Example(
-            version=VERSION,
+        return to_example(
+            clip,
             scene_id=self.scene_ids[index],
-            fps=1 / interval,
-            timestamps=np.tile(clip.timestamps - clip.timestamps[0], (self.views, 1)),
-            frames=files,
-            intrinsics=clip.intrinsics,
-            world_to_camera=clip.world_to_camera,
-            distortion=np.zeros((self.views, 8), np.float32),
-            depth16=depth,
-            masks=np.full(files.shape, b"", object),
-            latents=np.zeros((self.views, 0, 0, 0, 0), np.float16),
-            codec="",
-            caption="",
-            unit=0.0,
             source=f"{self.worlds} procedural scenes of full4d{held_out}: {scene}",
             license="Apache-2.0",
+            all_depth=self.all_depth,
+            quality=self.quality,
         )
+
+
+def to_example(
+    clip: ProceduralClip,
+    *,
+    scene_id: str,
+    source: str,
+    license: str,
+    all_depth: bool = False,
+    quality: int = 95,
+) -> Example:
+    """A rendered clip, its arrays on the host, as a record with depth of the source or of all."""
+    pictures = np.round(np.clip(clip.frames, 0, 1) * 255).astype(np.uint8)
+    views, frames = pictures.shape[:2]
+    files = np.empty((views, frames), object)
+    depth = np.full(files.shape, b"", object)
+    for i, j in np.ndindex(files.shape):
+        files[i, j] = encode_jpeg(pictures[i, j], quality)
+        if i == 0 or all_depth:
+            depth[i, j] = encode_depth(np.asarray(clip.depth[i, j]))
+    times = np.asarray(clip.timestamps, np.float32)
+    return Example(
+        version=VERSION,
+        scene_id=scene_id,
+        fps=float(1 / np.diff(times).mean()) if frames > 1 else 1.0,
+        timestamps=np.tile(times - times[0], (views, 1)),
+        frames=files,
+        intrinsics=np.asarray(clip.intrinsics, np.float32),
+        world_to_camera=np.asarray(clip.world_to_camera, np.float32),
+        distortion=np.zeros((views, 8), np.float32),
+        depth16=depth,
+        masks=np.full(files.shape, b"", object),
+        latents=np.zeros((views, 0, 0, 0, 0), np.float16),
+        codec="",
+        caption="",
+        unit=0.0,
+        source=source,
+        license=license,
+    )
 
 
 @cache

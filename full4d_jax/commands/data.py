@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import tyro
 
 from full4d_jax import pictures
 from full4d_jax.config import Config
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError
 from full4d_jax.stages import open_folder
 
 
@@ -34,20 +33,10 @@ def show(
       worlds: primitives in a room, or people, furniture and thin poles in noise.
     """
     _check(out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size})
-    import jax
+    from full4d_jax.scene_sheet import draw_scenes
 
-    from full4d_jax.scene_sheet import scene_sheet
-    from input_pipeline import procedural_scene
-
-    @jax.jit
-    def render(index):
-        return procedural_scene(
-            index, views=views, frames=frames, height=size, width=size, worlds=worlds
-        )
-
-    indices = range(first, first + scenes)
-    sheets = [scene_sheet(f"procedural scene {index}", render(index)) for index in indices]
-    pictures.save_picture(out, np.concatenate(sheets))
+    size_of = {"views": views, "frames": frames, "height": size, "width": size}
+    pictures.save_picture(out, draw_scenes(range(first, first + scenes), **size_of, worlds=worlds))
     print(f"{scenes} scenes, {views} views, {frames} frames: {out}")
     print("next: full4d run --out out/demo    (one clip to a 4D scene)")
 
@@ -150,35 +139,57 @@ def procedural(
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = open_folder(out)
-    from full4d_jax.building import build_dataset
-    from input_pipeline.procedural_clips import ProceduralClips, textures_mark
+    from full4d_jax.procedural_dataset import build_procedural
+    from input_pipeline.procedural_clips import ProceduralClips
 
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    clips = ProceduralClips(
-        first, scenes, **size, all_depth=all_depth, worlds=worlds, textures=str(textures or "")
-    )
-    about = (
-        f"{worlds.capitalize()} procedural scenes {first} to {first + scenes - 1}, "
-        f"{views} views of {frames} frames of {width}x{height} pixels, depth of "
-        f"{'all views' if all_depth else 'the source'}, rendered by full4d_jax."
-    )
-    if textures:
-        try:
-            about += f" Colours of pictures in {textures.name} ({textures_mark(str(textures))})."
-        except ValueError as error:
-            raise as_input_error("option", error, "choose another --textures") from error
-    if build_dataset(
-        folder,
-        clips,
-        name="procedural",
-        splits={"train": 1 - test} | ({"test": test} if test else {}),
-        about=about,
-        shards=shards,
-        jobs=jobs,
-        part=part,
-        beam=beam,
-    ):
-        print(f"next: full4d train CONFIG --data.records {out}")
+    looks = {"all_depth": all_depth, "worlds": worlds, "textures": str(textures or "")}
+    clips = ProceduralClips(first, scenes, **size, **looks)
+    build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part, beam=beam)
+
+
+def gltf(
+    assets: tyro.conf.Positional[Path],
+    *,
+    out: Path,
+    clips: int = 64,
+    views: int = 4,
+    frames: int = 4,
+    height: int = 64,
+    width: int = 64,
+    spread: float = 60.0,
+    license: str = "",
+    test: float = 0.0,
+    shards: int = 0,
+    jobs: int = 1,
+) -> None:
+    """Render animated glTF assets into a dataset; the same command goes on where it was stopped.
+
+    Args:
+      assets: a .glb file with a skinned, animated mesh, or a folder of them.
+      out: folder of the dataset.
+      clips: how many; the assets take turns.
+      views: cameras per clip; view 0 is the source and has depth.
+      frames: instants per clip, 0.04 to 0.12 seconds apart.
+      height: of a frame in pixels.
+      width: of a frame in pixels.
+      spread: degrees that a target may stand away from the source.
+      license: of the assets, as an SPDX identifier or in words.
+      test: share of the assets that go to the split `test`.
+      shards: about how many files; 0 is what makes them 256 MiB each.
+      jobs: processes that render.
+    """
+    counts = {"clips": clips, "views": views, "frames": frames, "height": height, "width": width}
+    _check_counts(0, counts | {"scenes": clips, "jobs": jobs})
+    if not 0 <= test < 1:
+        raise InputError("option", "--test", test, "a share from 0 to below 1", "change it")
+    if not 0 < spread <= 180:
+        raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
+    from full4d_jax.gltf_clips import GltfClips, build_gltf, find_assets
+
+    size = {"views": views, "frames": frames, "height": height, "width": width}
+    source = GltfClips(find_assets(assets), clips, **size, spread=spread, license=license)
+    build_gltf(open_folder(out), source, test=test, shards=shards, jobs=jobs)
 
 
 def encode(
