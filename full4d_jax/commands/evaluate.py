@@ -21,6 +21,7 @@ def evaluate(
     scenes: int = 64,
     lift_scenes: int | None = None,
     gltf: Path | None = None,
+    grid: Path | None = None,
 ) -> None:
     """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and pictures.
 
@@ -36,10 +37,17 @@ def evaluate(
       scenes: held-out procedural scenes.
       lift_scenes: scenes to fit 4D Gaussians to, twice each (slow); 4 by default.
       gltf: a .glb file with a skinned, animated mesh, scored as another group.
+      grid: score what lies in this output folder of `run` or `sample` instead, without any truth
+        (docs/evaluation.md); all other options are left out.
 
     A model without poses (configs/four_real.py) fills grids from one row and one column: it has
     neither depth, glTF nor scenes to lift.
     """
+    if grid:
+        from full4d_jax.grid_scores import score_folder
+
+        score_folder(grid)
+        return
     check_config(config)
     if config.model.projection == "none":
         given = {"depth_checkpoint": depth_checkpoint, "lift_scenes": lift_scenes, "gltf": gltf}

@@ -1,0 +1,171 @@
+"""Do the frames of a grid belong together? Scores that need no truth.
+
+    epipolar    SIFT points matched between views at one instant (`input_pipeline.matches`; no
+                camera has a say in that), and Sampson's distance of each match from the epipolar
+                line of the *commanded* cameras, pixels: median, and share below 1. All matches
+                count, also wrong ones, and those with a point behind a camera as infinitely far.
+    warping     Lai et al. 2018, "Learning Blind Video Temporal Consistency", equations 5 and 6: the
+                next frame, moved back along optical flow (OpenCV's DIS) of the frames themselves,
+                against this one, mean squared difference in [0, 1] where the flow there and back
+                agrees.
+    flicker     Mean absolute difference of neighbouring frames, in [0, 1] (VBench's temporal
+                flickering is 1 minus that). 0 for a frozen video: read it beside the source's.
+    cross_view  A view moved into the next one by depth, squared difference where both depths agree.
+
+None of them sees quality: a grey grid is consistent. Read them beside the number of matches.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from input_pipeline.matches import epipolar_distances, find_features, match_views
+
+PAIRS = 60  # of views, an instant
+AGREES = 0.01, 0.5  # of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
+DEPTH_AGREES = 0.03  # relative
+
+Frames = UInt8[np.ndarray, "v t h w 3"]
+Intrinsics = Float[np.ndarray, "v 3 3"]
+Poses = Float[np.ndarray, "v t 4 4"]
+
+
+class Epipolar(NamedTuple):
+    """Of all pairs of views at the instants that were looked at."""
+
+    matches: float
+    """Mean number a pair."""
+    median: float
+    """Pixels; NaN without matches."""
+    below_one: float
+    """Share of the matches."""
+
+
+def epipolar(
+    frames: Frames, intrinsics: Intrinsics, world_to_camera: Poses, instants: int = 4
+) -> Epipolar:
+    """Matches between views and how far they lie from the cameras' epipolar lines.
+
+    Args:
+      frames: sRGB.
+      intrinsics: pixels.
+      world_to_camera: OpenCV axes, any unit.
+      instants: how many of the times are looked at, evenly spaced.
+    """
+    no_lens, times = np.zeros(8), frames.shape[1]
+    counts, distances = [], [np.zeros(0)]
+    for t in sorted({int(i) for i in np.linspace(0, times - 1, min(instants, times))}):
+        views = zip(frames[:, t], intrinsics, strict=True)
+        features = [find_features(view, lens, no_lens) for view, lens in views]
+        for match in match_views(features, t, PAIRS):
+            pair = [match.first, match.second]
+            poses = world_to_camera[pair, t].astype(np.float64)
+            counts.append(len(match.points))
+            distances.append(epipolar_distances(match.points, intrinsics[pair], poses))
+    pooled = np.concatenate(distances)
+    if not pooled.size:
+        return Epipolar(0.0, float("nan"), float("nan"))
+    return Epipolar(float(np.mean(counts)), float(np.median(pooled)), float((pooled < 1).mean()))
+
+
+def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
+    """Squared difference between frames along their own flow; NaN for a single frame.
+
+    One mean over all pixels of all pairs whose flow agrees there and back.
+    """
+    errors = [np.zeros(0)]
+    for now, then in pairwise(video):
+        there, back = optical_flow(now, then), optical_flow(then, now)
+        moved = sample(then / 255.0, there)
+        difference = ((moved - now / 255.0) ** 2).mean(-1)
+        errors.append(difference[_agrees(there, back)])
+    pooled = np.concatenate(errors)
+    return float(pooled.mean()) if pooled.size else float("nan")
+
+
+def flicker(video: UInt8[np.ndarray, "t h w 3"]) -> float:
+    """Mean absolute difference of neighbouring frames in [0, 1]; NaN for a single frame."""
+    if len(video) < 2:
+        return float("nan")
+    return float(np.abs(np.diff(video.astype(np.float64) / 255, axis=0)).mean())
+
+
+def cross_view_error(
+    frames: Frames,
+    depth: Float[np.ndarray, "v t h w"],
+    intrinsics: Intrinsics,
+    world_to_camera: Poses,
+) -> float:
+    """Squared difference of each view from the next, moved there by depth; NaN for one view.
+
+    Args:
+      frames: sRGB.
+      depth: z in the poses' unit, 0 where unknown, such as that of rendered Gaussians.
+      intrinsics: pixels.
+      world_to_camera: OpenCV axes.
+    """
+    errors = [np.zeros(0)]
+    for a, b in zip(range(len(frames) - 1), range(1, len(frames)), strict=True):
+        for t in range(frames.shape[1]):
+            cameras = intrinsics[[a, b]], world_to_camera[[a, b], t]
+            flow, far = flow_from_depth(depth[a, t], *cameras)
+            there = sample(depth[b, t][..., None], flow, cv2.INTER_NEAREST)[..., 0]
+            seen = (depth[a, t] > 0) & (there > 0) & (np.abs(far - there) < DEPTH_AGREES * there)
+            difference = (sample(frames[b, t] / 255.0, flow) - frames[a, t] / 255.0) ** 2
+            errors.append(difference.mean(-1)[seen])
+    pooled = np.concatenate(errors)
+    return float(pooled.mean()) if pooled.size else float("nan")
+
+
+def flow_from_depth(
+    depth: Float[np.ndarray, "h w"],
+    intrinsics: Float[np.ndarray, "2 3 3"],
+    world_to_camera: Float[np.ndarray, "2 4 4"],
+) -> tuple[Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w"]]:
+    """Where the pixels of the first camera are in the second (pixels, x then y), and how deep."""
+    relative = world_to_camera[1] @ np.linalg.inv(world_to_camera[0].astype(np.float64))
+    h, w = depth.shape
+    y, x = np.mgrid[:h, :w] + 0.5
+    pixels = np.stack([x, y, np.ones((h, w))], -1)
+    points = pixels @ np.linalg.inv(intrinsics[0]).T * depth[..., None]
+    moved = points @ relative[:3, :3].T + relative[:3, 3]
+    z = moved[..., 2]
+    seen = (moved @ intrinsics[1].T)[..., :2] / np.where(z > 1e-6, z, np.inf)[..., None]
+    return seen - pixels[..., :2], z
+
+
+def optical_flow(
+    now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"]
+) -> Float[np.ndarray, "h w 2"]:
+    """Pixels, x then y, from `now` to `then`."""
+    gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    method.setFinestScale(0)  # small pictures have no scales to spare
+    return method.calc(gray[0], gray[1], None).astype(np.float64)  # type: ignore[call-overload]
+
+
+def sample(
+    image: Float[np.ndarray, "h w c"], flow: Float[np.ndarray, "h w 2"], how: int = cv2.INTER_LINEAR
+) -> Float[np.ndarray, "h w c"]:
+    """The image where the flow leads; 0 outside."""
+    h, w = flow.shape[:2]
+    y, x = np.mgrid[:h, :w]
+    places = (x + flow[..., 0]).astype(np.float32), (y + flow[..., 1]).astype(np.float32)
+    found = cv2.remap(image.astype(np.float32), *places, interpolation=how)
+    return found.reshape(h, w, -1).astype(np.float64)
+
+
+def _agrees(
+    there: Float[np.ndarray, "h w 2"], back: Float[np.ndarray, "h w 2"]
+) -> Bool[np.ndarray, "h w"]:
+    """Where the flow there and back leads home, inside the picture."""
+    h, w = there.shape[:2]
+    y, x = np.mgrid[:h, :w]
+    x, y = x + there[..., 0], y + there[..., 1]
+    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
+    returned = sample(back, there)
+    length = (there**2).sum(-1) + (returned**2).sum(-1)
+    return inside & (((there + returned) ** 2).sum(-1) < AGREES[0] * length + AGREES[1])

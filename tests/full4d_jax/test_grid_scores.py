@@ -1,0 +1,70 @@
+"""An output folder is scored without truth: files, rows, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from textured_room import make_room
+
+from full4d_jax.cli import main
+from full4d_jax.grid_scores import Views, score
+from full4d_jax.lifting import to_arrays
+from full4d_jax.stages import save_arrays
+from gaussians import DynamicGaussians, Gaussians
+from input_pipeline.transforms import decode
+
+
+@pytest.fixture(scope="module")
+def grid() -> Views:
+    clip = decode(make_room(views=3, height=96, width=128), height=96, width=128)
+    return Views(clip.frames, clip.intrinsics, clip.world_to_camera)
+
+
+def far_wall() -> DynamicGaussians:
+    """One large opaque Gaussian that never changes."""
+    static = Gaussians(
+        means=np.float32([[0, 0, 2]]),
+        quaternions=np.float32([[1, 0, 0, 0]]),
+        log_scales=np.full((1, 3), 1.0, np.float32),
+        logit_opacities=np.float32([9]),
+        harmonics=np.ones((1, 1, 3), np.float32),
+    )
+    one = np.zeros(1, np.float32)
+    return DynamicGaussians(static, np.zeros((1, 3), np.float32), one, one, one + 9)
+
+
+def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
+    save_arrays(tmp_path / "grid.npz", {k: v for k, v in grid._asdict().items() if v is not None})
+    save_arrays(tmp_path / "scene.npz", to_arrays(far_wall()))
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "consistency.json").read_text())
+    assert list(rows) == ["generated grid", "4D Gaussians", "source video"]
+    assert rows["generated grid"]["matches"] > 30
+    assert rows["generated grid"]["median"] < 1
+    assert rows["generated grid"]["cross_view"] is None
+    assert rows["4D Gaussians"]["flicker"] < 1e-4
+    assert rows["source video"]["median"] is None
+    page = (tmp_path / "consistency.md").read_text()
+    assert page in capsys.readouterr().out
+    assert page.count("\n") == 5
+    picture = np.asarray(Image.open(tmp_path / "consistency.png")).astype(int)
+    green = (picture[..., 1] > 200) & (picture[..., 0] < 120) & (picture[..., 2] < 150)
+    red = (picture[..., 0] > 200) & (picture[..., 1] < 120) & (picture[..., 2] < 120)
+    assert green.sum() > 2 * red.sum()
+    assert green.sum() > 500
+
+
+def test_shuffled_views_score_worse(grid):
+    shuffled = score(grid._replace(frames=grid.frames[[1, 2, 0]]))
+    truth = score(grid)
+    assert shuffled["median"] > 3 * truth["median"]
+    assert shuffled["below_one"] < truth["below_one"]
+
+
+def test_what_is_no_grid_with_cameras_is_told_in_one_line(grid, tmp_path, capsys):
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 2
+    assert "no frames, intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err
+    save_arrays(tmp_path / "grid.npz", {"frames": grid.frames})
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 2
+    assert "no intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err
