@@ -45,7 +45,10 @@ class GltfClips:
     @property
     def scene_ids(self) -> list[str]:
         """Of every clip."""
-        return [f"gltf-{self.assets[i % len(self.assets)].stem}" for i in range(self.count)]
+        return [self._scene_id(i) for i in range(self.count)]
+
+    def _scene_id(self, index: int) -> str:
+        return f"gltf-{self.assets[index % len(self.assets)].stem}"
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -72,7 +75,7 @@ class GltfClips:
         )
         return to_example(
             jax.device_get(clip),
-            scene_id=self.scene_ids[index],
+            scene_id=self._scene_id(index),
             source=f"{self.assets[which].name}: {animation}, {start:.3f} s, {azimuth:.1f} degrees",
             license=self.license,
         )

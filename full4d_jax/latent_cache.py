@@ -31,14 +31,15 @@ class EncodedClips:
     """The clips of a dataset, cut to the size of training, with latents (see `encoding.Clips`).
 
     Attributes:
+      scene_ids: of every window.
       joins: whether the codec joins frames.
       span: instants from the first to the last of a window.
       left_out: instants behind the last window of their clip.
     """
 
     def __init__(self, records: Records, config: Config):
-        self.records, self.config, self.codec = records, config, codec_id(config)
-        self.encoder = _encoder(config)
+        self.records, self.config = records, config
+        self.encoder, self.codec = _encoder(config), codec_id(config)
         data = config.data
         self.joins = make_codec(config.model).frame_stride > 1
         self.span = span = (data.frames - 1) * data.strides[0] + 1
@@ -51,12 +52,7 @@ class EncodedClips:
             starts = range(0, clip["frames"] - span + 1, span)
             self.cuts += [(number, np.arange(i, i + span, data.strides[0])) for i in starts]
             self.left_out += clip["frames"] - len(starts) * span
-
-    @property
-    def scene_ids(self) -> list[str]:
-        """Of every window."""
-        scenes = [clip["scene"] for clip in self.records.clips]
-        return [scenes[number] for number, _ in self.cuts]
+        self.scene_ids = [records.clips[number]["scene"] for number, _ in self.cuts]
 
     def __len__(self) -> int:
         """Number of windows."""

@@ -51,14 +51,10 @@ class Clips(Sequence[Example]):
             starts = range(0, aligned.shape[1] - t + 1, t)
             self._cuts += [(number, aligned[:, start : start + t]) for start in starts]
             self.left_out += aligned.shape[1] - t * len(starts)
+        self.scene_ids = [self.captures[number].scene_id for number, _ in self._cuts]
 
     def __len__(self) -> int:
         return len(self._cuts)
-
-    @property
-    def scene_ids(self) -> list[str]:
-        """The scene of each clip."""
-        return [self.captures[number].scene_id for number, _ in self._cuts]
 
     def __getitem__(self, index: int) -> Example:  # type: ignore[override]
         """Decode, undistort and encode one clip.

@@ -83,7 +83,7 @@ def write_dataset(
         raise ValueError(f"jobs: found {jobs}, expected at least 1")
     scene_ids = list(clips.scene_ids)
     if shards is None and scene_ids:
-        shards = math.ceil(len(encode(clips, 0)[0]) * len(scene_ids) / SHARD_BYTES)
+        shards = math.ceil(len(encode(clips, 0, scene_ids[0])[0]) * len(scene_ids) / SHARD_BYTES)
     plan = plan_shards(scene_ids, name=name, splits=splits, shards=1 if shards is None else shards)
     mark = plan_id(plan, scene_ids, about)
     _check_same_build(folder, plan, mark)
@@ -93,7 +93,7 @@ def write_dataset(
     missing = [shard for shard in mine if finished(folder, shard) is None]
     done = sum(len(shard.clips) for shard in mine) - sum(len(s.clips) for s in missing)
     with workers(clips, jobs) as pool:
-        wanted = (clip for shard in missing for clip in shard.clips)
+        wanted = ((clip, scene_ids[clip]) for shard in missing for clip in shard.clips)
         stream = _counted(records(clips, wanted, pool, jobs), done, report)
         for shard in missing:
             write_shard(folder, shard, stream, mark)

@@ -30,13 +30,12 @@ class Clips(Protocol):
         ...
 
 
-def encode(clips: Clips, index: int) -> tuple[bytes, Facts]:
-    """The record of a clip and what the index says of it.
+def encode(clips: Clips, index: int, scene_id: str) -> tuple[bytes, Facts]:
+    """The record of a clip, which is of that scene, and what the index says of it.
 
     Raises:
       ValueError: the clip breaks a promise of the schema.
     """
-    scene_id = clips.scene_ids[index]
     try:
         example = validate(clips[index])
         if example.scene_id != scene_id:
@@ -57,18 +56,18 @@ def workers(clips: Clips, jobs: int) -> AbstractContextManager[Executor | None]:
 
 
 def records(
-    clips: Clips, wanted: Iterable[int], pool: Executor | None, jobs: int
+    clips: Clips, wanted: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
 ) -> Iterator[tuple[bytes, Facts]]:
-    """What `encode` gives of the wanted clips, in order; `2 * jobs` are in memory at most."""
+    """What `encode` gives of the wanted clips and scenes, in order; 2 * jobs are in memory."""
     if pool is None:
-        for index in wanted:
-            yield encode(clips, index)
+        for index, scene_id in wanted:
+            yield encode(clips, index, scene_id)
         return
     wanted = iter(wanted)
-    waiting = deque(pool.submit(_encode_here, index) for index in islice(wanted, 2 * jobs))
+    waiting = deque(pool.submit(_encode_here, *pair) for pair in islice(wanted, 2 * jobs))
     while waiting:
         yield waiting.popleft().result()
-        waiting.extend(pool.submit(_encode_here, index) for index in islice(wanted, 1))
+        waiting.extend(pool.submit(_encode_here, *pair) for pair in islice(wanted, 1))
 
 
 _clips: Any = None  # of a worker process
@@ -79,5 +78,5 @@ def _set_clips(clips: Clips) -> None:
     _clips = clips
 
 
-def _encode_here(index: int) -> tuple[bytes, Facts]:
-    return encode(_clips, index)
+def _encode_here(index: int, scene_id: str) -> tuple[bytes, Facts]:
+    return encode(_clips, index, scene_id)

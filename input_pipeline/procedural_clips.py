@@ -42,8 +42,11 @@ class ProceduralClips:
     @property
     def scene_ids(self) -> list[str]:
         """`procedural-` (or `rich-`) and the index."""
+        return [self._scene_id(i) for i in range(self.count)]
+
+    def _scene_id(self, index: int) -> str:
         kind = "procedural" if self.worlds == "simple" else self.worlds
-        return [f"{kind}-{self.first + i:010d}" for i in range(self.count)]
+        return f"{kind}-{self.first + index:010d}"
 
     def __len__(self) -> int:
         """Number of scenes."""
@@ -61,7 +64,7 @@ class ProceduralClips:
         held_out = ", held out" if scene >= HELD_OUT_START else ""
         return to_example(
             clip,
-            scene_id=self.scene_ids[index],
+            scene_id=self._scene_id(index),
             source=f"{self.worlds} procedural scenes of full4d{held_out}: {scene}",
             license="Apache-2.0",
             all_depth=self.all_depth,

@@ -101,10 +101,17 @@ def codec_weights(config: Config) -> Weights | None:
 
 
 def codec_id(config: Config) -> str:
-    """Names the codec and its weights, so that latents of another are not mistaken for its own."""
+    """Names the codec and its weights, so that latents of another are not mistaken for its own.
+
+    Raises:
+      InputError: weights are needed and no file of weights is named.
+    """
     model = config.model
     if model.codec == "pixels":
         return f"pixels, {model.codec_stride} x {model.codec_stride}"
+    if not config.codec_weights:
+        _missing(model.codec)
+    load_metadata(config.codec_weights)  # refuses what is no such file
     with Path(config.codec_weights).open("rb") as file:
         return f"{model.codec} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 

@@ -126,4 +126,7 @@ def load(sized: Sized, clips: HostClip, place: int, config: Config) -> None:
         clips.world_to_camera[place] = relative_to(poses, poses[0, 0])
         return
     decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
-    clips.depth[place], clips.world_to_camera[place] = to_source(depth, poses)
+    try:
+        clips.depth[place], clips.world_to_camera[place] = to_source(depth, poses)
+    except ValueError as error:  # a lens that shows other pixels than `choose` looked at
+        raise ValueError(f"scene {example.scene_id}: {error}") from None
