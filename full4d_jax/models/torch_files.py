@@ -96,5 +96,9 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(
     storage: ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
 ) -> ndarray:
+    reach = sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
+    if min((offset, *shape, *strides)) < 0 or (all(shape) and offset + reach >= storage.size):
+        tensor = f"a tensor of shape {tuple(shape)}, strides {tuple(strides)}, from {offset} on"
+        raise pickle.UnpicklingError(f"{tensor} reaches beyond its {storage.size} numbers")
     steps = [stride * storage.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)

@@ -51,6 +51,19 @@ def test_a_pickle_runs_nothing(tmp_path):
     assert not (tmp_path / "touched").exists()
 
 
+def test_tensors_stay_inside_their_storage(tmp_path):
+    """A shorter storage than its tensors say; their shapes are not taken on trust."""
+    with (
+        zipfile.ZipFile(GOLDENS / "tensors.pth") as whole,
+        zipfile.ZipFile(tmp_path / "x.pth", "w") as cut,
+    ):
+        for name in whole.namelist():
+            content = whole.read(name)
+            cut.writestr(name, content[:-4] if "/data/" in name and len(content) > 4 else content)
+    with pytest.raises(InputError, match=r"shape \(4, 6\), .* reaches beyond its 23 numbers"):
+        read_tensors(tmp_path / "x.pth")
+
+
 @pytest.mark.parametrize(("dtype", "kind"), [(np.int64, "I64"), (jnp.float8_e5m2, "F8_E5M2")])
 def test_tensors_that_are_not_floats_are_named(tmp_path, dtype, kind):
     save_file({"a.b": np.zeros(3, np.float16), "a.c": np.zeros(3, dtype)}, tmp_path / "x")
