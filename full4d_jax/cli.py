@@ -75,6 +75,19 @@ def _dispatch(argv: list[str]) -> None:
 
 def call(function: Callable[..., Any], prog: str, argv: list[str]) -> None:
     """Load the config where the verb takes one, read the options, call the verb."""
+    bound = read_options(function, prog, argv)
+    if bound is not None:
+        bound()
+
+
+def read_options(
+    function: Callable[..., Any], prog: str, argv: list[str]
+) -> Callable[[], Any] | None:
+    """The call of a verb that its words ask for; None after --help.
+
+    Raises:
+      InputError: there is no such config or option, or a value is of another type.
+    """
     import tyro
 
     if "config" in inspect.signature(function).parameters:
@@ -100,7 +113,7 @@ def call(function: Callable[..., Any], prog: str, argv: list[str]) -> None:
             )
     except SystemExit as error:
         if not error.code:
-            return  # --help
+            return None  # --help
         words = " ".join(re.sub(r"[─│╭╮╰╯]+", " ", said.getvalue()).split())
         found = words.removeprefix("Value error ").split(" Argument helptext:")[0]
         found = found.split(" For full helptext")[0]
@@ -108,7 +121,7 @@ def call(function: Callable[..., Any], prog: str, argv: list[str]) -> None:
         raise InputError("option", prog, found, expected, f"see {prog} --help") from None
     if unknown:
         raise _unknown("option", prog, unknown[0], _flags(bind))
-    bound()
+    return bound
 
 
 def _binder(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:

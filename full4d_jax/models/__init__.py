@@ -1,0 +1,1 @@
+"""The network, its codecs and weights: the only part that knows flax."""

@@ -1,0 +1,1 @@
+"""One file for each layout of captures; `detect` says which one a folder has."""
