@@ -12,6 +12,7 @@ from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.checks import ClipCheck
 from input_pipeline.checks_pictures import Pictures
 from input_pipeline.schema import Example
+from input_pipeline.transforms import decode_mask
 
 CELL = 240  # rows of a picture on the page
 MOST_VIEWS = 12  # rows of the page
@@ -23,6 +24,7 @@ def check_page(
 ) -> UInt8[ndarray, "H W 3"]:
     """All instants that were looked at, the first again with a floor, and the frustums.
 
+    Frames are dark outside of their masks.
     Of more than 12 views, 12 evenly spaced ones are shown.
     """
     v = len(decoded.frames)
@@ -37,7 +39,8 @@ def check_page(
         frames = decoded.frames[view]
         lens = example.intrinsics[view], poses[view, first], example.distortion[view]
         floor = None if frames[0] is None else draw_floor(frames[0], grid, *lens)
-        rows.append(np.stack([_fit(frame, CELL, width) for frame in [*frames, floor]]))
+        masked = map(_masked, frames, example.masks[view, decoded.instants])
+        rows.append(np.stack([_fit(frame, CELL, width) for frame in [*masked, floor]]))
     times = [f"{example.timestamps[0, instant]:.2f} s" for instant in decoded.instants]
     return pictures.contact_sheet(
         np.stack(rows),
@@ -77,6 +80,17 @@ def _frustums(
         width=shape[1],
         points=near / unit,
     )
+
+
+def _masked(frame: UInt8[ndarray, "h w 3"] | None, file: bytes) -> UInt8[ndarray, "h w 3"] | None:
+    """Dark outside of a mask that fits; of others `check_masks` speaks."""
+    if frame is None or not file:
+        return frame
+    try:
+        mask = decode_mask(file)
+    except ValueError:
+        return frame
+    return pictures.dim_outside(frame, mask) if mask.shape == frame.shape[:2] else frame
 
 
 def _fit(frame: UInt8[ndarray, "h w 3"] | None, height: int, width: int) -> UInt8[ndarray, "H W 3"]:

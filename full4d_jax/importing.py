@@ -103,7 +103,7 @@ def import_folder(
 
 
 def preview(clip: Example) -> np.ndarray:
-    """Frames of some views and instants, and the cameras from above and from the side."""
+    """Frames of some views and instants, dark outside of masks, and the cameras from two sides."""
     v, t = clip.frames.shape
     rows = np.unique(np.linspace(0, v - 1, min(v, ROWS)).round().astype(int))
     columns = np.unique(np.linspace(0, t - 1, min(t, COLUMNS)).round().astype(int))
@@ -112,6 +112,8 @@ def preview(clip: Example) -> np.ndarray:
     shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
     for i, j in np.ndindex(len(rows), len(columns)):
         frame = transforms.decode_jpeg(clip.frames.item(rows[i], columns[j]))
+        if mask := clip.masks.item(rows[i], columns[j]):
+            frame = pictures.dim_outside(frame, transforms.decode_mask(mask))
         shown[i, j] = transforms.cover(frame, clip.intrinsics[rows[i]], h, w)[0]
     poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
     middle = nearest_to_axes(poses[:, 0]) if v > 1 else None
@@ -170,9 +172,10 @@ def _describe(capture: Capture) -> None:
 
 
 def _mark(captures: list[Capture]) -> str:
-    """A hash of what importers read: files by name, times, lenses and poses."""
+    """A hash of what importers read: files by name, times, lenses, poses and units of depth."""
     views = [
-        [capture.scene_id, view.name, [str(file) for file in view.files]]
+        [capture.scene_id, view.name, view.depth_scale]
+        + [[str(file) for file in files] for files in (view.files, view.depth, view.masks)]
         + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
         + [np.asarray(view.world_to_camera)]
         for capture in captures

@@ -32,6 +32,13 @@ def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h
     return np.where(known[..., None], colors.reshape(*depth.shape, 3), 0).astype(np.uint8)
 
 
+def dim_outside(
+    frame: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The frame, dark where the mask is 0."""
+    return np.where(mask[..., None] > 0, frame, frame // 4)
+
+
 def contact_sheet(
     pictures: UInt8[np.ndarray, "v t h w 3"],
     *,

@@ -21,6 +21,7 @@ from input_pipeline.checks_cameras import (
 )
 from input_pipeline.checks_pictures import (
     Pictures,
+    check_masks,
     check_repeats,
     check_sizes,
     check_times,
@@ -52,6 +53,7 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
     timing, drift = check_times(example)
     stops = exposure(pictures.light)
     problems = [*pictures.damaged, *check_sizes(example, pictures.shapes)]
+    problems += check_masks(example, pictures.shapes)
     problems += [*timing, *check_repeats(example)]
     light = note_light(stops)
     if not (np.isfinite(example.world_to_camera).all() and np.isfinite(example.intrinsics).all()):

@@ -74,6 +74,21 @@ def check_sizes(example: Example, shapes: list[list[tuple[int, int]]]) -> list[s
     return found
 
 
+def check_masks(example: Example, shapes: list[list[tuple[int, int]]]) -> list[str]:
+    """Masks that do not decode, or are not of their frame's size."""
+    found = []
+    for (view, frame), file in np.ndenumerate(example.masks):
+        if not file:
+            continue
+        try:
+            h, w = transforms.decode_mask(file).shape
+            if (h, w) not in shapes[view]:
+                raise ValueError(f"found {w}x{h} pixels, expected those of the frame")
+        except ValueError as error:
+            found.append(f"masks: view {view}, frame {frame}: {error}")
+    return found
+
+
 def check_times(example: Example) -> tuple[list[str], float]:
     """Views that run apart, gaps, and a rate that is not the frames'; and the drift in seconds."""
     times = example.timestamps.astype(np.float64)

@@ -144,6 +144,17 @@ def test_light_sizes_and_files(make_example):
     assert sum("are they for another size?" in line for line in checked(half).problems) == 3
 
 
+def test_masks_that_do_not_fit_are_named(make_example):
+    room = make_example()
+    masks = room.masks.copy()
+    masks[0, 0] = transforms.encode_mask(np.full((24, 32), 255, np.uint8))
+    masks[1, 0] = transforms.encode_mask(np.full((20, 32), 255, np.uint8))
+    masks[2, 1] = masks[0, 0][:40]
+    lines = [x for x in checked(room._replace(masks=masks)).problems if x.startswith("masks")]
+    assert [line.split(": ")[1] for line in lines] == ["view 1, frame 0", "view 2, frame 1"]
+    assert "found 32x20 pixels, expected those of the frame" in lines[0]
+
+
 def test_real_photos_agree_with_their_cameras_and_not_with_those_read_as_opengl(shared_data):
     folder = shared_data / "data" / "fox_photos"
     content = json.loads((folder / "transforms.json").read_text())

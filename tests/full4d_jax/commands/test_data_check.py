@@ -12,6 +12,7 @@ from full4d_jax.floor_grid import draw_floor, floor_grid
 from input_pipeline import cameras
 from input_pipeline.dataset import write_dataset
 from input_pipeline.schema import Example
+from input_pipeline.transforms import encode_mask
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0]).astype(np.float32)
 
@@ -93,6 +94,21 @@ def test_a_floor_without_an_origin_below_lies_below_the_points():
     grid = floor_grid(poses, points)
     assert np.allclose(grid.lines[..., 1], np.quantile(points[:, 1], 0.95))
     assert "below the matches" in grid.label
+
+
+def test_pages_are_dark_outside_of_masks(room, tmp_path):
+    mask = np.zeros((120, 160), np.uint8)
+    mask[:, :80] = 255
+    masks = np.full(room.frames.shape, encode_mask(mask), object)
+    pages = []
+    for name, clip in (("plain", room), ("masked", room._replace(masks=masks))):
+        write_dataset(tmp_path / name, Clips([clip]), name="room")
+        out = tmp_path / f"{name}-out"
+        assert main(["data", "check", str(tmp_path / name), "--out", str(out)]) == 0
+        pages.append(np.asarray(Image.open(out / "clip-00000.png")).astype(int))
+    darker = (pages[0] > pages[1]).any(-1).mean()
+    assert 0.02 < darker < 0.5
+    assert (pages[0] >= pages[1]).all()
 
 
 def test_bytes_that_changed_since_are_found(room, tmp_path, capsys):
