@@ -16,10 +16,10 @@ import numpy as np
 from numpy import ndarray
 from plane_sweep import sweep
 
-from full4d_jax.captures import FAR, NEAR, nearest_to_axes, random_depth
+from full4d_jax.captures import FAR, NEAR, random_depth
 from full4d_jax.gltf_scene import gltf_clip
 from gaussians import Camera, Gaussians, render
-from input_pipeline.cameras import centers, orbit, resize_intrinsics
+from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.conventions import to_opencv
 
 WALKER_WIDTH = 1080  # two of its cameras decode to this, two have eight more columns on the right

@@ -12,14 +12,16 @@ from full4d_jax.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.progress import Progress
 from full4d_jax.stages import Arrays, open_folder, save_arrays
 from input_pipeline.dataset import open_dataset
-from input_pipeline.depth_alignment import ENOUGH, WithDepth, estimate_depth
+from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth
 from input_pipeline.schema import VERSION, Example
 from input_pipeline.transforms import encode_jpeg
 
 SHOWN = 4  # instants on the picture
 
 
-def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> None:
+def estimate_capture_depth(
+    capture: Path, estimator: str, out: Path, scale: Scale = "matches"
+) -> None:
     """Write `out`, the capture with depth, and a picture of it beside; say how well it fits.
 
     Raises:
@@ -36,7 +38,7 @@ def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> None:
     open_folder(out.parent)
     try:
         with Progress("depth", example.frames.size) as report:
-            found = estimate_depth(example, estimate, report)
+            found = estimate_depth(example, estimate, report, scale)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
@@ -44,35 +46,35 @@ def estimate_capture_depth(capture: Path, estimator: str, out: Path) -> None:
         where = str(error).partition(": depth")[0]
         do = (
             f"it needs {ENOUGH} points that two views share, and an estimator that follows them: "
-            "give measured depth, views nearer to each other, or another --estimator"
+            "give measured depth, views nearer to each other, another --estimator, or, for a rig "
+            "around a subject, --scale axes"
         )
         raise InputError("depth", where, said, expected, do) from None
     depth = np.stack([found[view][0] for view in range(len(example.frames))])
     save_arrays(out, arrays | {"depth": depth})
     _draw(out.with_suffix(".png"), arrays["frames"], depth)
     for view, (_, line) in found.items():
-        print(
-            f"view {view}: {line.share:.0%} of {line.matches} matches agree, "
-            f"median error {line.error:.1%} of their depth"
-        )
+        print(f"view {view}: {line.said}")
     print(f"depth: {out}, picture: {out.with_suffix('.png')}")
     print(f"next: full4d lift --capture {out} --out out/lifted")
 
 
-def estimate_dataset_depth(dataset: Path, estimator: str, out: Path, split: str) -> None:
+def estimate_dataset_depth(
+    dataset: Path, estimator: str, out: Path, split: str, scale: Scale = "matches"
+) -> None:
     """Write the clips of a split into another dataset, with depth in every view.
 
     Raises:
       InputError: an unusable dataset, estimator or folder, or views that share too little for the
         scale of their depth.
     """
-    do = "choose another dataset, --out, --split or --estimator"
+    do = "choose another dataset, --out, --split, --estimator or --scale"
     try:
         records = open_dataset(dataset, split)
     except ValueError as error:
         raise as_input_error("dataset", error, do) from error
-    clips = WithDepth(records, records.scene_ids, load_estimator(estimator))
-    about = f"The split {split} of a dataset ({records.content}), depth by {estimator}."
+    clips = WithDepth(records, records.scene_ids, load_estimator(estimator), scale)
+    about = f"The split {split} of a dataset ({records.content}), depth by {estimator} ({scale})."
     build_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, do=do)
     print(f"next: full4d data check {out} --split {split}")
 

@@ -21,7 +21,13 @@ from numpy import ndarray
 from full4d_jax.errors import InputError
 from full4d_jax.stages import UNREADABLE, Arrays, Stages, open_folder
 from gaussians.losses import WINDOW
-from input_pipeline.cameras import centers, check_cameras, relative_to, rescale
+from input_pipeline.cameras import (
+    centers,
+    check_cameras,
+    nearest_to_axes,
+    relative_to,
+    rescale,
+)
 
 NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
 FORMAT = "see full4d_jax/captures.py for the format"
@@ -98,16 +104,6 @@ def take_capture(stages: Stages, path: Path) -> None:
     stages.run("depth", {}, lambda: {"depth": capture["depth"]})
     names = ("frames", "intrinsics", "world_to_camera")
     stages.run("grid", {}, lambda: {name: capture[name] for name in names})
-
-
-def nearest_to_axes(world_to_camera: Float[ndarray, "v 4 4"]) -> Float[ndarray, "3"] | None:
-    """The point nearest to all optical axes; None where none lies before all cameras."""
-    eyes, ahead = centers(world_to_camera), world_to_camera[:, 2, :3]
-    across = np.eye(3) - ahead[:, :, None] * ahead[:, None, :]
-    if np.linalg.cond(across.sum(0)) > 1e4:
-        return None
-    middle = np.linalg.solve(across.sum(0), (across @ eyes[..., None]).sum(0)[:, 0])
-    return middle if (np.einsum("vi,vi->v", ahead, middle - eyes) > 0).all() else None
 
 
 def random_depth(

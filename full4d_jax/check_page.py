@@ -6,9 +6,8 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax import pictures
-from full4d_jax.captures import nearest_to_axes
 from full4d_jax.floor_grid import draw_floor, floor_grid
-from input_pipeline.cameras import relative_to, rescale
+from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.checks import ClipCheck
 from input_pipeline.checks_pictures import Pictures
 from input_pipeline.schema import Example

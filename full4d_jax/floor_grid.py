@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.captures import nearest_to_axes
-from input_pipeline.cameras import centers
+from input_pipeline.cameras import centers, nearest_to_axes
 
 CELLS = 8  # each way
 INK, AXES = (255, 210, 0), ((230, 40, 40), (40, 90, 230))

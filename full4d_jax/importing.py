@@ -7,13 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from full4d_jax import pictures
-from full4d_jax.captures import nearest_to_axes
 from full4d_jax.depth_estimators import load_estimator
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.progress import Progress, duration
 from full4d_jax.stages import fingerprint, open_folder
 from input_pipeline import transforms
-from input_pipeline.cameras import centers, relative_to, rescale
+from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture
 from input_pipeline.clips import Clips
 from input_pipeline.dataset import open_dataset, write_dataset

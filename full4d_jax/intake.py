@@ -70,11 +70,13 @@ def _procedural_source(data: DataConfig, scene: int) -> Arrays:
 
 
 def cameras(data: DataConfig, shot: Shot, source: Arrays) -> CameraPath:
-    """The source and its target cameras, by preset or from a file.
+    """The source and its target cameras, by preset, from a file or the dataset's.
 
     Raises:
       InputError: an unusable camera file.
     """
+    if "lenses" in source:
+        return CameraPath(source["lenses"], source["world_to_camera"])
     if shot.path in PRESETS:
         return target_views(
             shot.path,

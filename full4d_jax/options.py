@@ -13,6 +13,14 @@ class Shot:
 
     video: Path | None = None
     """The video; left out, a held-out procedural clip is made."""
+    dataset: Path | None = None
+    """In place of a video, one view of a dataset's clip; its other cameras are the targets."""
+    split: str = "train"
+    """Of the dataset."""
+    clip: int = 0
+    """Its number in the split."""
+    view: int = 0
+    """Which of its views is the source."""
     scene: int = 3
     """Which held-out procedural clip, without a video; 3 shows someone walking in a room."""
     start: float = 0.0
@@ -60,6 +68,10 @@ GRID_OPTIONS = ("fixed_view", "freeze_time")
 SHARED_OPTIONS = ("scene", "start", "fps", "checkpoint")
 
 
+OF_DATASETS = ("split", "clip", "view")
+BESIDE_DATASETS = (*OF_DATASETS, "dataset", "start", "fps", "checkpoint")
+
+
 def check_task(projection: str, shot: Shot) -> None:
     """Refuse options that a model with or without poses would not read.
 
@@ -83,6 +95,8 @@ def check(shot: Shot, look: Look) -> None:
     """
     bounds = {
         "--scene": (shot.scene, 0, 2**30 - 1),
+        "--clip": (shot.clip, 0, 2**31),
+        "--view": (shot.view, 0, 2**31),
         "--start": (shot.start, 0, 1e6),
         "--fps": (shot.fps, 1e-3, 1000),
         "--fov": (shot.fov, 1, 170),
@@ -98,3 +112,9 @@ def check(shot: Shot, look: Look) -> None:
             raise InputError(
                 "option", name, value, f"{low} to {high}", "give a value in that range"
             )
+    for field in fields(shot):
+        name, value = field.name, getattr(shot, field.name)
+        fits = name in BESIDE_DATASETS if shot.dataset else name not in OF_DATASETS
+        if not fits and value != field.default:
+            expected = "none, with --dataset" if shot.dataset else "a --dataset beside it"
+            raise InputError("option", f"--{name}", value, expected, "leave one of them out")

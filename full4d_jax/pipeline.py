@@ -20,6 +20,7 @@ from full4d_jax.batch import EDGE
 from full4d_jax.camera_paths import range_warning
 from full4d_jax.captures import take_capture
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
+from full4d_jax.dataset_source import read_dataset_source
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
 from full4d_jax.errors import InputError
 from full4d_jax.generation import check_size, generate_grid, load_prior, prior_path, trained_range
@@ -144,15 +145,15 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     codec_weights(config)
     load_text(config)
     load_negative_text(config)
-    intake.cameras(data, shot, {"intrinsics": np.eye(3, dtype=np.float32)})
+    taken = read_dataset_source(data, shot) if shot.dataset else None
+    intake.cameras(data, shot, taken or {"intrinsics": np.eye(3, dtype=np.float32)})
     given = (
         depth_from_file(shot.depth, data.frames, data.height, data.width) if shot.depth else None
     )
 
     video = {"video": shot.video, "scene": shot.scene, "fps": shot.fps, "start": shot.start}
-    source = stages.run(
-        "source", {**video, "fov": shot.fov, "data": data}, lambda: intake.read_source(data, shot)
-    )
+    inputs = taken or {**video, "fov": shot.fov, "data": data}
+    source = stages.run("source", inputs, lambda: taken or intake.read_source(data, shot))
     stages.say(f"source: {source['note']}")
     views = intake.cameras(data, shot, source)
     frames = jnp.asarray(source["frames"], jnp.float32) / 127.5 - 1
@@ -161,7 +162,8 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     def estimate_depth() -> Arrays:
         if given is not None:
             return {"depth": given}
-        estimate = predict_depth(network, frames)
+        measured = source.get("depth")
+        estimate = predict_depth(network, frames) if measured is None else jnp.asarray(measured)
         # An estimate smears edges; the prior was trained with those pixels unknown.
         return {"depth": np.asarray(drop_depth_edges(estimate, EDGE))}
 

@@ -91,6 +91,16 @@ def rescale(
     return _rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
 
 
+def nearest_to_axes(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Float[np.ndarray, "3"] | None:
+    """The point nearest to all optical axes; None where none lies before all cameras."""
+    eyes, ahead = centers(world_to_camera), world_to_camera[:, 2, :3]
+    across = np.eye(3) - ahead[:, :, None] * ahead[:, None, :]
+    if np.linalg.cond(across.sum(0)) > 1e4:
+        return None
+    middle = np.linalg.solve(across.sum(0), (across @ eyes[..., None]).sum(0)[:, 0])
+    return middle if (np.einsum("vi,vi->v", ahead, middle - eyes) > 0).all() else None
+
+
 def unproject(
     depth: Float[np.ndarray, "h w"],
     intrinsics: Float[np.ndarray, "3 3"],

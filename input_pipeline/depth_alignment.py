@@ -2,24 +2,27 @@
 
 A network that sees one picture gives disparity up to a scale and a shift: 1 / z = a d + b. Matches
 between views have a z by triangulation; a and b are the line through most of them, one line for
-all instants of a view. Sources: MiDaS (Ranftl et al. 2020) for the affine ambiguity, RANSAC
-(Fischler and Bolles 1981) for the line.
+all instants of a view. Cameras so far apart that they share no points, but look at one place, tell
+one depth: that of the point nearest to all optical axes (`scale="axes"`; b is then 0). Sources:
+MiDaS (Ranftl et al. 2020) for the affine ambiguity, RANSAC (Fischler and Bolles 1981) for the line.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from input_pipeline import transforms
+from input_pipeline.cameras import nearest_to_axes
 from input_pipeline.checks_cameras import find_matches, near_pixels
 from input_pipeline.checks_pictures import decode_pictures
 from input_pipeline.matches import distort_points, epipolar_distances, triangulate
 from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]
+Scale = Literal["matches", "axes"]
 INSTANTS = 4  # of a clip at which matches are sought
 ANGLE = np.radians(1.0)  # between two rays, at least, so that their depth is certain
 ENOUGH = 20  # matches of a view
@@ -29,6 +32,7 @@ BETTER = 0.8  # of the errors of one depth for the whole view, the line's, at mo
 FINE = 0.05  # or less is good enough in any case
 DRAWS = 300
 REACH = 3.0  # times nearer or farther than any match, depth is unknown
+MIDDLE = 0.05  # of the picture's diagonal, half the side of the window around the point looked at
 
 
 class Known(NamedTuple):
@@ -48,11 +52,10 @@ class Line(NamedTuple):
     shift: float
     nearest: float
     farthest: float
-    matches: int
     share: float
-    """Of the matches, near the line."""
-    error: float
-    """Median relative error of depth at all matches."""
+    """Of the matches, near the line; NaN without matches."""
+    said: str
+    """How well the matches agree with it, or where the point is that all cameras look at."""
 
 
 def known_depth(example: Example, most: int = INSTANTS) -> list[Known]:
@@ -107,7 +110,48 @@ def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) ->
         found = f"errors of {error:.0%} where one depth for all has {flat:.0%}"
         raise ValueError(f"depth: found {found}, expected values that follow the matches' depth")
     ends = float(depth[near].min() / REACH), float(depth[near].max() * REACH)
-    return Line(float(scale), float(shift), *ends, len(values), float(near.mean()), error)
+    said = (
+        f"{near.mean():.0%} of {len(values)} matches agree, median error {error:.1%} of their depth"
+    )
+    return Line(float(scale), float(shift), *ends, float(near.mean()), said)
+
+
+def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> Line:
+    """1 / z in proportion to the values, right where the point nearest to all optical axes is seen.
+
+    Args:
+      example: a clip whose cameras look at one place, such as a rig around a subject.
+      view: which view.
+      maps: its values at all instants, of the frames' size.
+
+    Raises:
+      ValueError: the axes do not meet before the cameras, the view does not see where, or the
+        values there are not disparity.
+    """
+    lens, factors, distances = example.intrinsics[view].astype(np.float64), [], []
+    for values, poses in zip(maps, example.world_to_camera.swapaxes(0, 1), strict=True):
+        middle = nearest_to_axes(poses.astype(np.float64))
+        if middle is None:
+            expected = "expected axes that meet before all cameras"
+            raise ValueError(f"depth: found cameras that look at no one place, {expected}")
+        x = poses[view, :3, :3] @ middle + poses[view, :3, 3]
+        pixel = distort_points((lens @ x)[None, :2] / x[2], lens, example.distortion[view])[0]
+        h, w = values.shape
+        column, row = np.floor(pixel).astype(int)
+        if not (0 <= column < w and 0 <= row < h):
+            found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
+            raise ValueError(f"depth: found {found}, expected it in {w}x{h} pixels")
+        side = max(1, round(MIDDLE * float(np.hypot(h, w))))
+        window = values[
+            max(row - side, 0) : row + side + 1, max(column - side, 0) : column + side + 1
+        ]
+        factors.append(1 / (x[2] * max(float(np.median(window)), 1e-12)))
+        distances.append(x[2])
+    if not max(factors) * max(distances) < 1e9:
+        raise ValueError("depth: found values of 0 or less, expected disparity, for --scale axes")
+    z = float(np.median(distances))
+    said = f"the point that all cameras look at is {z:.3g} away; nothing says how well that fits"
+    return Line(float(np.median(factors)), 0.0, z / REACH, z * REACH, np.nan, said)
 
 
 def to_depth(values: Float[np.ndarray, "h w"], line: Line) -> Float32[np.ndarray, "h w"]:
@@ -118,7 +162,10 @@ def to_depth(values: Float[np.ndarray, "h w"], line: Line) -> Float32[np.ndarray
 
 
 def estimate_depth(
-    example: Example, estimate: Estimate, report: Callable[[int], None] = lambda _: None
+    example: Example,
+    estimate: Estimate,
+    report: Callable[[int], None] = lambda _: None,
+    scale: Scale = "matches",
 ) -> dict[int, tuple[Float32[np.ndarray, "t h w"], Line]]:
     """For each view that has no depth, z-depth in world units (0 unknown) and how it was aligned.
 
@@ -126,15 +173,20 @@ def estimate_depth(
       example: a clip of at least two views.
       estimate: a picture (h w 3) to values that are affine in 1 / z, at any size.
       report: called with the number of frames that were estimated.
+      scale: from points that views share, or from the point that all cameras look at.
 
     Raises:
-      ValueError: naming the view that has too few matches, or whose values do not follow them.
+      ValueError: naming the view that has too few matches, or whose values do not follow them; or
+        cameras that do not look at one place.
     """
     bare = [view for view, files in enumerate(example.depth16) if not any(files)]
-    known, found, done = known_depth(example) if bare else [], {}, 0
+    by_matches = scale == "matches"
+    known, found, done = known_depth(example) if bare and by_matches else [], {}, 0
     for view in bare:
         where = f"scene {example.scene_id}, view {view}"
-        if len(known[view].depth) < ENOUGH:  # before the network runs over every frame
+        if (
+            by_matches and len(known[view].depth) < ENOUGH
+        ):  # before the network runs over every frame
             raise ValueError(f"{where}: {_too_few(len(known[view].depth))}")
         maps = []
         for file in example.frames[view]:
@@ -143,17 +195,20 @@ def estimate_depth(
             maps.append(cv2.resize(estimate(frame), size, interpolation=cv2.INTER_LINEAR))
             report(done := done + 1)
         try:
-            line = fit_line(_at(maps, known[view]), known[view].depth)
+            if by_matches:
+                line = fit_line(_at(maps, known[view]), known[view].depth)
+            else:
+                line = scale_at_middle(example, view, maps)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
         found[view] = np.stack([to_depth(values, line) for values in maps]), line
     return found
 
 
-def add_depth(example: Example, estimate: Estimate) -> Example:
+def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") -> Example:
     """The clip with estimated depth in every view that has none; errors as in `estimate_depth`."""
     files = example.depth16.copy()
-    for view, (maps, _) in estimate_depth(example, estimate).items():
+    for view, (maps, _) in estimate_depth(example, estimate, scale=scale).items():
         files[view] = [transforms.encode_depth(depth) for depth in maps]
     return example._replace(depth16=files)
 
@@ -165,8 +220,16 @@ def _too_few(count: int) -> str:
 class WithDepth(Sequence[Example]):
     """Clips (`clips[i]`, `clips.scene_ids`) with estimated depth where they have none."""
 
-    def __init__(self, clips: Sequence[Example], scene_ids: Sequence[str], estimate: Estimate):
-        self.clips, self.scene_ids, self.estimate = clips, list(scene_ids), estimate
+    def __init__(
+        self,
+        clips: Sequence[Example],
+        scene_ids: Sequence[str],
+        estimate: Estimate,
+        scale: Scale = "matches",
+    ):
+        self.clips, self.scene_ids = clips, list(scene_ids)
+        self.estimate = estimate
+        self.scale: Scale = scale
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -174,7 +237,7 @@ class WithDepth(Sequence[Example]):
 
     def __getitem__(self, index: int) -> Example:
         """One clip; errors as in `add_depth`."""
-        return add_depth(self.clips[index], self.estimate)
+        return add_depth(self.clips[index], self.estimate, self.scale)
 
 
 def _at(maps: Sequence[np.ndarray], known: Known) -> Float[np.ndarray, " n"]:

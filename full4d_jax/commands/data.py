@@ -250,10 +250,9 @@ def depth(
     out: Path,
     split: str = "train",
     estimator: str = "ours",
+    scale: Literal["matches", "axes"] = "matches",
 ) -> None:
     """Estimate depth where there is none, in the units of the cameras.
-
-    Scale and shift of each view come from points that it shares with others.
 
     Args:
       capture: the folder of a dataset, or an .npz file (full4d_jax/captures.py).
@@ -261,13 +260,14 @@ def depth(
         file to write, with a picture beside.
       split: of a dataset.
       estimator: ours, or a network as .onnx (Depth Anything), .tflite (PyDNet) or .safetensors.
+      scale: from points that views share; or from the one that all cameras look at (docs/data.md).
     """
     from full4d_jax.capture_depth import estimate_capture_depth, estimate_dataset_depth
 
     if capture.is_dir():
-        estimate_dataset_depth(capture, estimator, open_folder(out), split)
+        estimate_dataset_depth(capture, estimator, open_folder(out), split, scale)
         return
-    estimate_capture_depth(capture, estimator, out)
+    estimate_capture_depth(capture, estimator, out, scale)
 
 
 def _check(out: Path, first: int, counts: dict[str, int]) -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from full4d_jax import pipeline
-from full4d_jax.captures import nearest_to_axes, read_capture
+from full4d_jax.captures import read_capture
 from full4d_jax.cli import main
 from full4d_jax.errors import InputError
-from input_pipeline.cameras import centers, intrinsics_from_fov, invert, orbit
+from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
 
 SIDE = 16
 

@@ -5,6 +5,7 @@ import pytest
 from textured_room import make_room
 
 from input_pipeline import transforms
+from input_pipeline.cameras import nearest_to_axes
 from input_pipeline.depth_alignment import WithDepth, add_depth, estimate_depth, fit_line, to_depth
 from input_pipeline.matches import distort_points, undistort_points
 from input_pipeline.schema import validate
@@ -94,3 +95,38 @@ def test_points_are_distorted_as_opencv_undistorts_them():
     there = undistort_points(points, matrix, LENS)
     assert np.abs(there - points).max() > 1
     assert np.allclose(distort_points(there, matrix, LENS), points, atol=1e-2)
+
+
+def test_cameras_that_look_at_one_place_tell_the_scale(room):
+    """The values are true disparity up to a factor; the depth comes out in the cameras' units."""
+    found = estimate_depth(bare(room), oracle(room, 5.0, 0.0), scale="axes")
+    poses = room.world_to_camera[:, 0].astype(np.float64)
+    middle = nearest_to_axes(poses)
+    for view, (depth, line) in found.items():
+        true = transforms.decode_depth(room.depth16[view, 0])
+        # What the camera sees there lies behind or before the point itself: that is the factor.
+        row, column = center_pixel(room, view, middle)
+        factor = (poses[view] @ [*middle, 1])[2] / true[row, column]
+        assert np.median(np.abs(depth[0] / true / factor - 1)[depth[0] > 0]) < 0.02
+        assert "nothing says how well" in line.said
+
+
+def center_pixel(example, view, point):
+    x = example.world_to_camera[view, 0].astype(np.float64) @ [*point, 1]
+    pixel = (example.intrinsics[view] @ x[:3])[:2] / x[2]
+    lens = example.intrinsics[view], example.distortion[view]
+    column, row = np.floor(distort_points(pixel[None], *lens)[0]).astype(int)
+    return row, column
+
+
+def test_parallel_cameras_tell_no_scale(room):
+    poses = room.world_to_camera.copy()
+    poses[:, :, :3, :3] = poses[:1, :1, :3, :3]
+    parallel = bare(room)._replace(world_to_camera=poses)
+    with pytest.raises(ValueError, match="view 0: depth: found cameras that look at no one place"):
+        estimate_depth(parallel, oracle(room, 5.0, 0.0), scale="axes")
+
+
+def test_values_below_zero_are_no_disparity(room):
+    with pytest.raises(ValueError, match="found values of 0 or less, expected disparity"):
+        estimate_depth(bare(room), oracle(room, -1.0, 0.0), scale="axes")
