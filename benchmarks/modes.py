@@ -44,9 +44,9 @@ from full4d_jax.config import (
     TrainingConfig,
     to_dict,
 )
+from full4d_jax.evaluation.grid_baselines import add_change, warp_row
+from full4d_jax.evaluation.grids import moves
 from full4d_jax.generation import generate_grid
-from full4d_jax.grid_baselines import add_change, warp_row
-from full4d_jax.grid_evaluation import moves
 from full4d_jax.grid_filling import fill_grid
 from full4d_jax.metrics import psnr
 from full4d_jax.models.attention import TERMS, allowed_frames

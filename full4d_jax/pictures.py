@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import ArrayLike, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from input_pipeline import cameras
@@ -20,6 +20,11 @@ OVERSAMPLING = 2
 def to_uint8(frames: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
     """Pictures in [0,1] as bytes; what lies outside is clipped."""
     return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
+
+
+def to_unit(frames: Float[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
+    """[-1, 1] to [0, 1]; what a model puts beyond is clipped."""
+    return np.clip(np.asarray(frames, np.float32) / 2 + 0.5, 0, 1)
 
 
 def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h w 3"]:

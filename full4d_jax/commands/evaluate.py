@@ -44,7 +44,7 @@ def evaluate(
     neither depth, glTF nor scenes to lift.
     """
     if grid:
-        from full4d_jax.grid_scores import score_folder
+        from full4d_jax.evaluation.grid_scores import score_folder
 
         score_folder(grid)
         return
@@ -60,12 +60,12 @@ def evaluate(
 
     import numpy as np
 
-    from full4d_jax import evaluation as stage
-    from full4d_jax import evaluation_clips as clips
     from full4d_jax.depth import load_depth
-    from full4d_jax.evaluation_lift import between, lift_rows
-    from full4d_jax.evaluation_records import append_records, missing, open_records
-    from full4d_jax.evaluation_table import markdown, summary
+    from full4d_jax.evaluation import clips
+    from full4d_jax.evaluation import held_out as stage
+    from full4d_jax.evaluation.lift import between, lift_rows
+    from full4d_jax.evaluation.records import append_records, missing, open_records
+    from full4d_jax.evaluation.table import markdown, summary
     from full4d_jax.generation import load_prior
     from full4d_jax.metrics import load_lpips
     from full4d_jax.pictures import save_picture, to_uint8
@@ -123,8 +123,8 @@ def _evaluate_grids(
             expected = "none, with a model without poses"
             raise InputError("option", f"--{name}", value, expected, "leave it out")
     _check(first, scenes, 0)
+    from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation import load_prior
-    from full4d_jax.grid_evaluation import evaluate_grids
     from full4d_jax.grid_pipeline import SHIPPED
 
     prior = load_prior(config, checkpoint or SHIPPED)

@@ -8,7 +8,7 @@ from PIL import Image
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.grid_scores import Views, score
+from full4d_jax.evaluation.grid_scores import Views, score
 from full4d_jax.lifting import to_arrays
 from full4d_jax.stages import save_arrays
 from gaussians import DynamicGaussians, Gaussians

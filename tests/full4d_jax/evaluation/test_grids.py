@@ -10,7 +10,7 @@ import pytest
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.errors import InputError
-from full4d_jax.grid_evaluation import (
+from full4d_jax.evaluation.grids import (
     BASELINES,
     COPY,
     evaluate_grids,

@@ -18,17 +18,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from full4d_jax import metrics
-from full4d_jax.baselines import copy_source, inpaint
 from full4d_jax.batch import EDGE
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
-from full4d_jax.evaluation_clips import KnownClip
-from full4d_jax.evaluation_table import COPY, DISTILLED, INPAINT, PUSH_PULL, SPLATS
+from full4d_jax.evaluation.baselines import copy_source, inpaint
+from full4d_jax.evaluation.clips import KnownClip
+from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PUSH_PULL, SPLATS
 from full4d_jax.generation import generate_grid
-from full4d_jax.pictures import contact_sheet, to_uint8
+from full4d_jax.pictures import contact_sheet, to_uint8, to_unit
 from full4d_jax.projection_guidance import drop_depth_edges, fill_holes, project
 from full4d_jax.stages import fingerprint
 from input_pipeline.procedural import ProceduralClip
@@ -126,7 +126,7 @@ def fill(
 
 
 def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
-    """The record of a clip, in the form that `evaluation_table` reads."""
+    """The record of a clip, in the form that `table` reads."""
     clip = known.clip
     errors = depth_errors(predict_depth(judge.depth, 2 * clip.frames[0] - 1), clip.depth[0])
     return {
@@ -209,8 +209,3 @@ def _project_and_fill(source, depth, intrinsics, poses):
     """The projection into the targets and its filled form, from which the prior starts."""
     projection = project(source, depth, intrinsics[0], poses[0], intrinsics[1:], poses[1:])
     return projection, fill_holes(projection)
-
-
-def to_unit(frames: Float[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
-    """[-1, 1] to [0, 1]; what a model puts beyond is clipped."""
-    return np.clip(np.asarray(frames, np.float32) / 2 + 0.5, 0, 1)

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from full4d_jax.evaluation_table import (
+from full4d_jax.evaluation.table import (
     COPY,
     INPAINT,
     METRICS,

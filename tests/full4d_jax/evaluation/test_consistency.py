@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from textured_room import make_room
 
-from full4d_jax import consistency
+from full4d_jax.evaluation import consistency
 from input_pipeline.transforms import decode
 
 

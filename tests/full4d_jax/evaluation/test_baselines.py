@@ -1,6 +1,6 @@
 import numpy as np
 
-from full4d_jax.baselines import copy_source, inpaint
+from full4d_jax.evaluation.baselines import copy_source, inpaint
 
 rng = np.random.default_rng(0)
 

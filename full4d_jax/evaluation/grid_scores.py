@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from full4d_jax import consistency
 from full4d_jax.errors import InputError
+from full4d_jax.evaluation import consistency
 from full4d_jax.lifting import from_arrays
 from full4d_jax.outputs import enlarge
 from full4d_jax.pictures import save_picture, to_uint8

@@ -20,13 +20,13 @@ from full4d_jax import metrics
 from full4d_jax.batch import procedural_batch
 from full4d_jax.config import Config
 from full4d_jax.errors import InputError
-from full4d_jax.evaluation import sampler_rows, shipped_row, to_unit
-from full4d_jax.evaluation_records import append_records, missing, open_records
-from full4d_jax.evaluation_table import Estimate, estimate, table_cell, text_table
-from full4d_jax.grid_baselines import add_change, warp_row
+from full4d_jax.evaluation.grid_baselines import add_change, warp_row
+from full4d_jax.evaluation.held_out import sampler_rows, shipped_row
+from full4d_jax.evaluation.records import append_records, missing, open_records
+from full4d_jax.evaluation.table import Estimate, estimate, table_cell, text_table
 from full4d_jax.grid_filling import fill_grid
 from full4d_jax.models.conditions import Params
-from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.progress import Progress
 from full4d_jax.stages import fingerprint, open_folder
 from full4d_jax.visible_frames import copy_nearest, row_and_column

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax import evaluation, metrics
+from full4d_jax import metrics
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.depth import DepthNetwork, load_depth, predict_depth
 from full4d_jax.depth_config import DepthNetConfig
-from full4d_jax.evaluation_clips import KnownClip
-from full4d_jax.evaluation_table import METRICS, PUSH_PULL
+from full4d_jax.evaluation import held_out
+from full4d_jax.evaluation.clips import KnownClip
+from full4d_jax.evaluation.table import METRICS, PUSH_PULL
 from full4d_jax.models.dit import init_params
 from input_pipeline.procedural import ProceduralClip
 
@@ -35,9 +36,9 @@ def wall(shift: float, size: int = 16) -> ProceduralClip:
 def test_unseen_is_what_the_source_frame_does_not_show():
     """Four pixels of parallax hide four columns at the right border and nothing else."""
     expected = np.zeros((1, 1, 16, 16))
-    np.testing.assert_array_equal(evaluation.unseen_pixels(wall(0.0)), expected)
+    np.testing.assert_array_equal(held_out.unseen_pixels(wall(0.0)), expected)
     expected[..., 12:] = 1
-    np.testing.assert_array_equal(evaluation.unseen_pixels(wall(0.25)), expected)
+    np.testing.assert_array_equal(held_out.unseen_pixels(wall(0.25)), expected)
 
 
 def test_scores_split_by_mask():
@@ -45,12 +46,12 @@ def test_scores_split_by_mask():
     unseen = np.zeros((1, 1, 32, 32), np.float32)
     unseen[..., 16:] = 1
     image = np.where(unseen[..., None] > 0, np.clip(truth - 0.1, 0, 1), truth)
-    found = evaluation.score(image, truth, unseen, None)
+    found = held_out.score(image, truth, unseen, None)
     assert tuple(sorted(found)) == tuple(sorted(METRICS))
     assert found["lpips"] is found["lpips_unseen"] is None
     assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
     assert found["ssim_unseen"] < found["ssim"] < 1
-    assert evaluation.score(truth, truth, 0 * unseen, None)["psnr_unseen"] is None
+    assert held_out.score(truth, truth, 0 * unseen, None)["psnr_unseen"] is None
 
 
 def with_sampler(**changes) -> Config:
@@ -59,25 +60,25 @@ def with_sampler(**changes) -> Config:
 
 def test_the_shipped_setting_is_always_a_row():
     mean, several = with_sampler(steps=1, noise=0.0), with_sampler(steps=4, noise=1.0)
-    assert evaluation.shipped_row(mean) == "prior, 1 call, zero noise"
-    assert evaluation.shipped_row(several) == "prior, 4 steps from noise"
+    assert held_out.shipped_row(mean) == "prior, 1 call, zero noise"
+    assert held_out.shipped_row(several) == "prior, 4 steps from noise"
     other = with_sampler(steps=2, noise=0.5, shift=3.0)
-    rows = evaluation.sampler_rows(other)
+    rows = held_out.sampler_rows(other)
     assert len(rows) == 5
-    assert rows[evaluation.shipped_row(other)] == other.sampler
+    assert rows[held_out.shipped_row(other)] == other.sampler
     assert all(row.shift == 3.0 for row in rows.values())
     leaping = dataclasses.replace(several, model=ModelConfig(mean_flow=True))
-    assert evaluation.steps_row(50) in evaluation.sampler_rows(leaping)
+    assert held_out.steps_row(50) in held_out.sampler_rows(leaping)
 
 
 def test_identity_follows_weights_sampler_and_scenes():
     config, clip = Config(), np.zeros(3, np.uint8)
     depth = DepthNetwork(DepthNetConfig(), {"b": jnp.ones(2)})
-    judge = evaluation.Judge(config, {"a": jnp.ones(3)}, depth, None)
-    mark = evaluation.identity(judge, clip)
-    assert mark == evaluation.identity(judge._replace(prior={"a": jnp.ones(3)}), clip)
+    judge = held_out.Judge(config, {"a": jnp.ones(3)}, depth, None)
+    mark = held_out.identity(judge, clip)
+    assert mark == held_out.identity(judge._replace(prior={"a": jnp.ones(3)}), clip)
     longer = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=7))
-    assert mark == evaluation.identity(judge._replace(config=longer), clip)
+    assert mark == held_out.identity(judge._replace(config=longer), clip)
     other = dataclasses.replace(config, sampler=SamplerConfig(steps=4))
     changed = [
         judge._replace(prior={"a": jnp.array([1.0, 1.0, 1.001])}),
@@ -85,8 +86,8 @@ def test_identity_follows_weights_sampler_and_scenes():
         judge._replace(depth=depth._replace(params={"b": jnp.zeros(2)})),
         judge._replace(lpips=metrics.ssim),
     ]
-    assert mark not in {evaluation.identity(other, clip) for other in changed}
-    assert mark != evaluation.identity(judge, clip + 1)
+    assert mark not in {held_out.identity(other, clip) for other in changed}
+    assert mark != held_out.identity(judge, clip + 1)
 
 
 def test_an_untrained_prior_is_the_push_pull_row():
@@ -94,24 +95,24 @@ def test_an_untrained_prior_is_the_push_pull_row():
     model = ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0)
     config = Config(model=model, data=DataConfig(views=2, frames=1, height=16, width=16))
     prior = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
-    judge = evaluation.Judge(config, prior, load_depth(), None)
+    judge = held_out.Judge(config, prior, load_depth(), None)
     known = KnownClip("walls", 7, wall(0.25))
     samplers = {"prior": config.sampler}
-    projection, rows = evaluation.fill(judge, known, known.clip.depth[0], samplers)
+    projection, rows = held_out.fill(judge, known, known.clip.depth[0], samplers)
     np.testing.assert_allclose(rows["prior"], rows[PUSH_PULL], atol=1e-5)
     truth = np.asarray(known.clip.frames[1:])
-    unseen = np.asarray(evaluation.unseen_pixels(known.clip))
+    unseen = np.asarray(held_out.unseen_pixels(known.clip))
     seen = 1 - unseen[..., None]
     for filled in (projection, *rows.values()):
         np.testing.assert_allclose(filled * seen, truth * seen, atol=1 / 255)
     assert np.all(projection * (1 - seen) == 0)
-    result = evaluation.Result(truth, projection, unseen, {(PUSH_PULL, "true"): truth})
-    record = evaluation.score_rows(judge, known, result)
+    result = held_out.Result(truth, projection, unseen, {(PUSH_PULL, "true"): truth})
+    record = held_out.score_rows(judge, known, result)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
     estimate = np.asarray(predict_depth(judge.depth, 2 * known.clip.frames[0] - 1))
     error = np.abs(estimate / np.median(estimate) - 1).mean()  # the wall is at depth 1
     assert record["depth_absrel"] == pytest.approx(error, rel=1e-4)
     assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
-    picture = evaluation.sheet([(known, result)], "prior")
+    picture = held_out.sheet([(known, result)], "prior")
     assert picture.shape[0] > 128
     assert picture.shape[1] > 4 * 128

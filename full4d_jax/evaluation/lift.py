@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from full4d_jax.config import DataConfig
-from full4d_jax.evaluation import Judge, Result, fill, shipped_row, unseen_pixels
-from full4d_jax.evaluation_clips import KnownClip
-from full4d_jax.evaluation_table import DISTILLED, SPLATS
+from full4d_jax.evaluation.clips import KnownClip
+from full4d_jax.evaluation.held_out import Judge, Result, fill, shipped_row, unseen_pixels
+from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.lifting import lift
 from full4d_jax.outputs import renderer
 from input_pipeline.procedural import HELD_OUT_START, procedural_scene

@@ -1,7 +1,7 @@
 import pytest
 
 from full4d_jax.errors import InputError
-from full4d_jax.evaluation_records import append_records, missing, open_records
+from full4d_jax.evaluation.records import append_records, missing, open_records
 
 
 def record(scene, group="held-out"):

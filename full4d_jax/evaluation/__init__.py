@@ -1,0 +1,1 @@
+"""Scores of grids and scenes, with truth and without, against baselines."""
