@@ -40,6 +40,7 @@ class Cut(NamedTuple):
     frames: int | None = None
     stride: int = 1
     size: int | None = None
+    instants: tuple[int, int | None] = (0, None)
 
 
 def import_folder(

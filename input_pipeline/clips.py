@@ -24,6 +24,8 @@ class Clips(Sequence[Example]):
       captures: what importers read.
       frames: instants of a clip; None: `FRAMES`, or all of a shorter capture.
       stride: take every n-th instant.
+      instants: of those that all views share, from the first of these to before the second; None
+        is the end.
       size: pixels of the shorter side; larger frames are reduced, None keeps them.
 
     Raises:
@@ -37,14 +39,16 @@ class Clips(Sequence[Example]):
         frames: int | None = None,
         stride: int = 1,
         size: int | None = None,
+        instants: tuple[int, int | None] = (0, None),
     ):
         self.captures, self.size = list(captures), size
         self.left_out = 0
         self._film_times: dict[Path, Float64[np.ndarray, " n"]] = {}
         self._cuts: list[tuple[int, Int[np.ndarray, "v t"]]] = []
         for number, capture in enumerate(self.captures):
-            aligned = align(capture.views, f"scene {capture.scene_id}")[:, ::stride]
-            t = min(FRAMES, aligned.shape[1]) if frames is None else frames
+            aligned = align(capture.views, f"scene {capture.scene_id}")
+            aligned = aligned[:, slice(*instants, stride)]
+            t = max(1, min(FRAMES, aligned.shape[1])) if frames is None else frames
             if aligned.shape[1] < t:
                 found = f"{aligned.shape[1]} instants that all views share"
                 raise ValueError(f"scene {capture.scene_id}: found {found}, expected {t}")

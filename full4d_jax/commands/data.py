@@ -7,6 +7,13 @@ import tyro
 
 from full4d_jax import pictures
 from full4d_jax.config import Config
+from full4d_jax.data_options import (
+    check_counts,
+    check_drawing,
+    check_test_share,
+    part_of,
+    range_of,
+)
 from full4d_jax.errors import InputError
 from full4d_jax.stages import open_folder
 
@@ -32,7 +39,7 @@ def show(
       size: height and width of a frame in pixels.
       worlds: primitives in a room, or people, furniture and thin poles in noise.
     """
-    _check(out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size})
+    check_drawing(out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size})
     from full4d_jax.scene_sheet import draw_scenes
 
     size_of = {"views": views, "frames": frames, "height": size, "width": size}
@@ -50,6 +57,7 @@ def import_(
     license: str = "",
     frames: int | None = None,
     stride: int = 1,
+    instants: str = "0:",
     size: int | None = None,
     depth: str | None = None,
     test: float = 0.0,
@@ -69,6 +77,7 @@ def import_(
       license: of the pictures, as an SPDX identifier or in words.
       frames: instants of a clip; left out 81, or all of a shorter capture.
       stride: take every n-th instant.
+      instants: first:end, those that are taken at all; 0:50 is the first 50, 50: the rest.
       size: pixels of the shorter side of stored frames; left out, they keep their size.
       depth: estimate it in views that have none: ours, or an .onnx, .tflite or .safetensors file.
       test: share of the scenes that go to the split `test`.
@@ -76,7 +85,7 @@ def import_(
     """
     from full4d_jax.importing import Cut, import_folder
 
-    cut = Cut(frames, stride, size)
+    cut = Cut(frames, stride, size, range_of(instants))
     import_folder(
         path,
         out,
@@ -132,10 +141,9 @@ def procedural(
         "--runner=DirectRunner" runs here.
     """
     counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
-    _check_counts(first, counts | {"jobs": jobs})
-    part = _part(shard)
-    if not 0 <= test < 1:
-        raise InputError("option", "--test", test, "a share from 0 to below 1", "change it")
+    check_counts(first, counts | {"jobs": jobs})
+    part = part_of(shard)
+    check_test_share(test)
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = open_folder(out)
@@ -180,9 +188,8 @@ def gltf(
       jobs: processes that render.
     """
     counts = {"clips": clips, "views": views, "frames": frames, "height": height, "width": width}
-    _check_counts(0, counts | {"scenes": clips, "jobs": jobs})
-    if not 0 <= test < 1:
-        raise InputError("option", "--test", test, "a share from 0 to below 1", "change it")
+    check_counts(0, counts | {"scenes": clips, "jobs": jobs})
+    check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
     from full4d_jax.gltf_clips import GltfClips, build_gltf, find_assets
@@ -214,7 +221,7 @@ def encode(
       shards: about how many files; 0 is what makes them 256 MiB each.
       shard: i/n writes every n-th file from the i-th on, as in full4d data procedural.
     """
-    part = _part(shard)
+    part = part_of(shard)
     from full4d_jax.latent_cache import encode_dataset
 
     encode_dataset(config, dataset, open_folder(out), split, shards, part)
@@ -268,32 +275,3 @@ def depth(
         estimate_dataset_depth(capture, estimator, open_folder(out), split, scale)
         return
     estimate_capture_depth(capture, estimator, out, scale)
-
-
-def _check(out: Path, first: int, counts: dict[str, int]) -> None:
-    """Refuse what cannot be drawn or written, before anything is computed."""
-    _check_counts(first, counts)
-    if out.suffix != ".png":
-        raise InputError("output", out, f"ending {out.suffix!r}", ".png", "rename --out")
-    if out.is_dir():
-        raise InputError("output", out, "a folder", "a file that can be written", "rename --out")
-    open_folder(out.parent)
-
-
-def _check_counts(first: int, counts: dict[str, int]) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise InputError("option", f"--{name}", count, "at least 1", f"choose another --{name}")
-    last = first + counts["scenes"] - 1
-    if first < 0 or last >= 2**31:
-        found = f"scenes {first} to {last}"
-        raise InputError("option", "--first", found, "0 to 2**31 - 1", "choose another --first")
-
-
-def _part(shard: str) -> tuple[int, int]:
-    """The numbers of i/n."""
-    index, slash, count = shard.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        expected = "i/n with i from 0 to n - 1, such as 0/4"
-        raise InputError("option", "--shard", repr(shard), expected, "change it")
-    return int(index), int(count)

@@ -76,7 +76,7 @@ def test_a_view_without_depth_is_refused_with_the_way_out(clips, tmp_path):
         scene_ids = clips.scene_ids
 
     write_dataset(tmp_path / "bare", Bare(bare), name="bare")
-    with pytest.raises(InputError, match="no depth in view 0.*full4d data depth"):
+    with pytest.raises(InputError, match=r"no depth in view 0.*full4d data depth"):
         read_dataset_source(DATA, Shot(dataset=tmp_path / "bare", fps=fps_of(clips[0])))
 
 

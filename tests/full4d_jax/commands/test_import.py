@@ -79,6 +79,7 @@ def test_nothing_is_left_of_an_import_that_fails(tmp_path, write_film, shared_da
         (["--frames", "0"], "--frames: found 0, expected 1 to"),
         (["--frames", "50"], "found 5 instants that all views share, expected 50"),
         (["--stride", "-1"], "--stride: found -1"),
+        (["--instants", "3-5"], "--instants: found '3-5', expected first:end"),
         (["--size", "2"], "--size: found 2"),
         (["--fps", "0"], "--fps: found 0"),
     ],
