@@ -12,7 +12,11 @@ from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
+from full4d_jax.stages import read_arrays
 from full4d_jax.video import write_video
+from input_pipeline.dataset import write_dataset
+from input_pipeline.procedural_clips import ProceduralClips
+from input_pipeline.transforms import decode, to_source
 
 SMALL = Config(
     model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
@@ -126,3 +130,24 @@ def test_a_failed_stage_leaves_what_is_finished(finished, capsys):
     assert main(["run", *options, "--depth", str(bad)]) == 2
     assert str(bad) in capsys.readouterr().err
     assert {path: path.read_bytes() for path in (folder / "out").glob("*.npz")} == before
+
+
+def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path, capsys):
+    preset, _, checkpoint = finished[1][:3]
+    size = {"views": 3, "frames": 2, "height": 32, "width": 32}
+    clips = ProceduralClips(2**30, 1, **size, all_depth=True)
+    write_dataset(tmp_path / "sets", clips, name="scenes")
+    fps = ["--fps", str(1 / float(np.diff(clips[0].timestamps[0])[0]))]
+    options = ["--dataset", f"{tmp_path}/sets", "--view", "1", *fps, "--out", f"{tmp_path}/out"]
+    options += ["--checkpoint", checkpoint]
+    assert main(["sample", preset, *options]) == 0
+    grid = read_arrays(tmp_path / "out/grid.npz")
+    true = decode(clips[0], height=32, width=32)
+    depth, poses = to_source(true.depth[1], true.world_to_camera[[1, 0, 2]])
+    np.testing.assert_allclose(grid["world_to_camera"], poses, atol=1e-6)
+    np.testing.assert_array_equal(grid["frames"][0], true.frames[1])
+    known = read_arrays(tmp_path / "out/depth.npz")["depth"]
+    np.testing.assert_array_equal(known[known > 0], depth[known > 0])  # edges are left out
+    capsys.readouterr()
+    assert main(["sample", preset, *options]) == 0
+    assert capsys.readouterr().out.count("kept from") == 3
