@@ -51,6 +51,7 @@ def import_(
     frames: int | None = None,
     stride: int = 1,
     size: int | None = None,
+    film: bool = False,
     depth: str | None = None,
     test: float = 0.0,
     jobs: int = 1,
@@ -70,13 +71,14 @@ def import_(
       frames: instants of a clip; left out 81, or all of a shorter capture.
       stride: take every n-th instant.
       size: pixels of the shorter side of stored frames; left out, they keep their size.
+      film: store each view as an H.264 film, much smaller than JPEG files (docs/data.md).
       depth: estimate it in views that have none: ours, or an .onnx, .tflite or .safetensors file.
       test: share of the scenes that go to the split `test`.
       jobs: processes that decode and encode.
     """
     from full4d_jax.importing import Cut, import_folder
 
-    cut = Cut(frames, stride, size)
+    cut = Cut(frames, stride, size, film)
     import_folder(
         path,
         out,
