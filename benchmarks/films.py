@@ -3,7 +3,7 @@
     python benchmarks/films.py VIDEO [VIDEO ...] [--sizes 256x256 384x672 --frames 64]
 
 The first frames of each video, scaled and cut to a size, are encoded as records do: as JPEG files
-and as a film. `bytes_per_pixel` and PSNR (of all values, its mean over frames) of both, and the
+and as a film. `bytes_per_pixel` and PSNR of both, and the
 PSNR of JPEG files of the highest quality at which they are together no larger than the film.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from noise_clips import rows_and_columns
 
 from input_pipeline.films import decode_film, encode_film
 from input_pipeline.transforms import cover, decode_jpeg, encode_jpeg
@@ -29,12 +30,10 @@ def main() -> None:
     options = parser.parse_args()
     sizes = {}
     for size in options.sizes:
-        height, _, width = size.partition("x")
-        if not (height.isdecimal() and width.isdecimal()):
-            raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
+        height, width = rows_and_columns(size)
         for video in options.videos:
             pictures = [
-                cover(frame.picture, np.eye(3), int(height), int(width))[0]
+                cover(frame.picture, np.eye(3), height, width)[0]
                 for frame in islice(decode(video), options.frames)
             ]
             measured = measure(np.stack(pictures))
@@ -69,10 +68,10 @@ def measure(pictures: np.ndarray) -> dict[str, Any]:
 
 
 def psnr(pictures: np.ndarray, decoded: Any) -> float:
-    """Mean over frames, dB."""
+    """Of all values together, dB."""
     pairs = zip(pictures, decoded, strict=True)
     errors = [np.mean((np.float32(a) - np.float32(b)) ** 2) for a, b in pairs]
-    return round(float(np.mean(10 * np.log10(255**2 / np.array(errors)))), 2)
+    return round(float(10 * np.log10(255**2 / np.mean(errors))), 2)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ import av
 import cv2
 import numpy as np
 import psutil
-from noise_clips import NoiseClips
+from noise_clips import NoiseClips, rows_and_columns
 
 from input_pipeline import Example, make_loader
 from input_pipeline.dataset import Records, open_dataset, write_dataset
@@ -53,7 +53,7 @@ from input_pipeline.transforms import decode_frames
 
 VIEWS, INSTANTS, BATCH = 4, 8, 4
 FILM_INSTANTS = 24
-CLIPS = 48
+CLIPS, FILMS = 48, 12
 
 
 class Frames(NamedTuple):
@@ -78,8 +78,7 @@ class Decoded:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """The clip."""
         self.records = self.records or open_dataset(self.folder)
-        example = window(self.records[index], np.random.default_rng())
-        return load(example, self.height, self.width)
+        return load(window(self.records[index], np.random.default_rng()), self.height, self.width)
 
 
 def main() -> None:
@@ -100,18 +99,9 @@ def main() -> None:
         return
     threads = options.threads or len(os.sched_getaffinity(0))
     sizes = {}
+    instants, count = (FILM_INSTANTS, FILMS) if options.film else (INSTANTS, CLIPS)
     for size in options.sizes:
-        height, _, width = size.partition("x")
-        if not (height.isdecimal() and width.isdecimal()):
-            raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
-        clips = NoiseClips(
-            CLIPS,
-            VIEWS,
-            FILM_INSTANTS if options.film else INSTANTS,
-            int(height),
-            int(width),
-            options.film,
-        )
+        clips = NoiseClips(count, VIEWS, instants, *rows_and_columns(size), options.film)
         sizes[size] = measure(clips, threads, options.seconds, options.turns)
         print(f"{size}: {sizes[size]}", flush=True)
     over = [x["over_torch_dataloader"] for x in sizes.values()]
@@ -154,7 +144,7 @@ def measure(clips: NoiseClips, threads: int, seconds: float, turns: int) -> dict
         "raw_frames_per_second": round(best["raw"], 1),
         "processes_frames_per_second": round(best["processes"], 1),
         "torch_frames_per_second": torch and round(torch, 1),
-        "bytes_per_pixel": round(size / CLIPS / VIEWS / clips.frames / height / width, 3),
+        "bytes_per_pixel": round(size / len(clips) / VIEWS / clips.frames / height / width, 3),
         "batch_mib": round(BATCH * VIEWS * INSTANTS * height * width * 3 / 2**20, 1),
         "peak_memory_mib": round(peak),
     }

@@ -11,6 +11,14 @@ from input_pipeline.schema import VERSION
 from input_pipeline.transforms import encode_view
 
 
+def rows_and_columns(size: str) -> tuple[int, int]:
+    """Of an option like 384x672."""
+    height, _, width = size.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
+    return int(height), int(width)
+
+
 @dataclass(frozen=True)
 class NoiseClips:
     """Clips of smooth noise, some of it fine: about as many bytes a pixel as real footage."""
@@ -67,7 +75,7 @@ class NoiseClips:
         whole = _noise(generator, self.height + far, self.width + far)
         for j in range(self.frames):
             part = whole[2 * j : 2 * j + self.height, 3 * j : 3 * j + self.width]
-            grain = generator.normal(0, 1.5, part.shape)
+            grain = generator.normal(0, 0.7, part.shape)
             yield np.clip(part + grain, 0, 255).astype(np.uint8)
 
 
