@@ -1,15 +1,19 @@
 """Times the way from records on disk to batches in memory; one JSON line comes last.
 
     python benchmarks/input.py [--sizes 256x256 384x672 --seconds 4 --turns 3 --threads 0]
+    python benchmarks/input.py --film
     python benchmarks/input.py --leak 20000
 
 Records of 4 views and 8 instants with JPEG files of smooth noise (`bytes_per_pixel` says how
-large) are written to a temporary folder and read in random order. `frames_per_second`: read, parse,
-decode, check sizes, stack, by `input_pipeline.make_loader` with `--threads` threads (0: as many as
-cores). Against it, on the same cores: `raw`, the same JPEG files, already in memory, decoded by
-OpenCV in as many threads and thrown away; `torch`, a PyTorch DataLoader with as many worker
-processes, which reads and decodes the same records by the same functions (null without torch, the
-extra `parity`); `processes`, the loader's elements made by grain's worker processes instead.
+large) are written to a temporary folder and read in random order; with --film records of 4 views
+and 24 instants as films, of which windows of 8 instants are read that start anywhere.
+`frames_per_second`, of those wanted: read, parse, decode, check sizes, stack, by
+`input_pipeline.make_loader` with `--threads` threads (0: as many as cores). Against it, on the same
+cores: `raw`, the same bytes, already in memory, decoded to sRGB in as many threads and thrown away,
+JPEG files by OpenCV, films by PyAV (whose frames before the window are decoded, no more);
+`torch`, a PyTorch DataLoader with as many worker processes, which reads and decodes the same
+records by the same functions (null without torch, the extra `parity`); `processes`, the loader's
+elements made by grain's worker processes instead.
 All take turns; rates are the best of the turns, by CPU time of all threads and processes (which
 other work on the machine disturbs least), as if that many cores were busy all the time. The three
 numbers asked for stand first,
@@ -34,18 +38,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import cv2
 import numpy as np
 import psutil
-from noise_clips import NoiseClips
+from noise_clips import NoiseClips, rows_and_columns
 
 from input_pipeline import Example, make_loader
 from input_pipeline.dataset import Records, open_dataset, write_dataset
+from input_pipeline.films import is_film
 from input_pipeline.loader import Filling
+from input_pipeline.sampling import choose_times, select
 from input_pipeline.transforms import decode_frames
 
 VIEWS, INSTANTS, BATCH = 4, 8, 4
-CLIPS = 48
+FILM_INSTANTS = 24
+CLIPS, FILMS = 48, 12
 
 
 class Frames(NamedTuple):
@@ -70,7 +78,7 @@ class Decoded:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """The clip."""
         self.records = self.records or open_dataset(self.folder)
-        return load(self.records[index], self.height, self.width)
+        return load(window(self.records[index], np.random.default_rng()), self.height, self.width)
 
 
 def main() -> None:
@@ -80,6 +88,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="0: as many as cores")
+    parser.add_argument("--film", action="store_true", help="films instead of JPEG files")
     parser.add_argument("--leak", type=int, default=0, help="batches to read; nothing is timed")
     options = parser.parse_args()
     for name in ("seconds", "turns"):
@@ -90,11 +99,10 @@ def main() -> None:
         return
     threads = options.threads or len(os.sched_getaffinity(0))
     sizes = {}
+    instants, count = (FILM_INSTANTS, FILMS) if options.film else (INSTANTS, CLIPS)
     for size in options.sizes:
-        height, _, width = size.partition("x")
-        if not (height.isdecimal() and width.isdecimal()):
-            raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
-        sizes[size] = measure(int(height), int(width), threads, options.seconds, options.turns)
+        clips = NoiseClips(count, VIEWS, instants, *rows_and_columns(size), options.film)
+        sizes[size] = measure(clips, threads, options.seconds, options.turns)
         print(f"{size}: {sizes[size]}", flush=True)
     over = [x["over_torch_dataloader"] for x in sizes.values()]
     worst = {
@@ -105,16 +113,18 @@ def main() -> None:
     print(json.dumps({**worst, "threads": threads, "sizes": sizes}))
 
 
-def measure(height: int, width: int, threads: int, seconds: float, turns: int) -> dict[str, Any]:
+def measure(clips: NoiseClips, threads: int, seconds: float, turns: int) -> dict[str, Any]:
     """All ways at one size."""
-    clips = NoiseClips(CLIPS, VIEWS, INSTANTS, height, width)
+    height, width = clips.height, clips.width
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(folder, clips, name="noise", shards=4)
         records = open_dataset(folder)
-        files = [file for example in records for file in example.frames.flat]
+        generator = np.random.default_rng(0)
+        parts = [window(example, generator).frames for example in records for _ in range(4)]
+        size = sum(len(file) for example in records for file in example.frames.flat)
         ways: dict[str, Callable[[], Iterator[int]]] = {
             "ours": partial(ours, records, height, width, threads),
-            "raw": partial(raw, files, threads),
+            "raw": partial(raw, parts, threads),
             "processes": partial(processes, folder, height, width, threads),
         }
         if importlib.util.find_spec("torch"):
@@ -134,7 +144,7 @@ def measure(height: int, width: int, threads: int, seconds: float, turns: int) -
         "raw_frames_per_second": round(best["raw"], 1),
         "processes_frames_per_second": round(best["processes"], 1),
         "torch_frames_per_second": torch and round(torch, 1),
-        "bytes_per_pixel": round(sum(map(len, files)) / len(files) / height / width, 3),
+        "bytes_per_pixel": round(size / len(clips) / VIEWS / clips.frames / height / width, 3),
         "batch_mib": round(BATCH * VIEWS * INSTANTS * height * width * 3 / 2**20, 1),
         "peak_memory_mib": round(peak),
     }
@@ -161,27 +171,53 @@ def cpu_seconds() -> float:
 def ours(records: Records, height: int, width: int, threads: int) -> Iterator[int]:
     """Frames of each batch of the loader."""
     loader = make_loader(
-        records, seed=0, batch_size=BATCH, filling=into_batch(height, width), threads=threads
+        records,
+        seed=0,
+        batch_size=BATCH,
+        transform=window,
+        filling=into_batch(height, width),
+        threads=threads,
     )
     for batch in loader:
         yield int(np.prod(batch.frames.shape[:3]))
 
 
-def raw(files: list[bytes], threads: int) -> Iterator[int]:
-    """The same files, decoded and thrown away."""
+def window(example: Example, generator: np.random.Generator) -> Example:
+    """All views and some instants in a row, as training chooses them."""
+    times = choose_times(generator, example.frames.shape[1], INSTANTS)
+    return select(example, np.arange(VIEWS), times)
 
-    def one(part: list[bytes]) -> int:
-        for file in part:
-            cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB)
-        return len(part)
 
-    size = VIEWS * INSTANTS
-    parts = [files[i : i + size] for i in range(0, len(files), size)]
+def raw(parts: list[np.ndarray], threads: int) -> Iterator[int]:
+    """The same files (v t), decoded and thrown away."""
+
+    def one(part: np.ndarray) -> int:
+        for files in part:
+            (raw_film if is_film(files[0]) else raw_jpeg)(files)
+        return part.size
+
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(one, part) for part in itertools.islice(parts, 2 * threads)]
         for part in itertools.cycle(parts):
             yield waiting.pop(0).result()
             waiting.append(pool.submit(one, part))
+
+
+def raw_jpeg(files: np.ndarray) -> None:
+    """By OpenCV."""
+    for file in files:
+        cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+def raw_film(pieces: np.ndarray) -> None:
+    """By PyAV; colours of the frames in the window, by the quickest converter that was found."""
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    packets = decoder.parse(b"".join(pieces)) + decoder.parse(b"")
+    for number, packet in enumerate(packets, len(pieces) - len(packets)):
+        for frame in decoder.decode(packet):
+            if number >= 0:
+                cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420)
 
 
 def processes(folder: str, height: int, width: int, workers: int) -> Iterator[int]:

@@ -18,7 +18,7 @@ import cv2
 import jax
 import numpy as np
 from input import INSTANTS, VIEWS, rate, raw
-from noise_clips import NoiseClips
+from noise_clips import NoiseClips, rows_and_columns
 
 from full4d_jax.projection_guidance import fill_holes, project
 from input_pipeline.transforms import decode_frames
@@ -35,10 +35,7 @@ def main() -> None:
     threads = options.threads or len(os.sched_getaffinity(0))
     sizes = {}
     for size in options.sizes:
-        height, _, width = size.partition("x")
-        if not (height.isdecimal() and width.isdecimal()):
-            raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
-        sizes[size] = measure(int(height), int(width), threads, options.seconds, options.turns)
+        sizes[size] = measure(*rows_and_columns(size), threads, options.seconds, options.turns)
         print(f"{size}: {sizes[size]}", flush=True)
     print(json.dumps({"device": jax.devices()[0].device_kind, "threads": threads, "sizes": sizes}))
 
@@ -66,9 +63,8 @@ def measure(height: int, width: int, threads: int, seconds: float, turns: int) -
     best = {"projected": 0.0, "decoded": 0.0}
     for _ in range(turns):
         best["projected"] = max(best["projected"], rate(projected(), seconds, threads))
-        best["decoded"] = max(
-            best["decoded"], rate(raw(list(clip.frames.flat), threads), seconds, threads)
-        )
+        views = list(clip.frames[:, None])
+        best["decoded"] = max(best["decoded"], rate(raw(views, threads), seconds, threads))
     return {
         **{f"{name}_frames_per_second": round(value, 1) for name, value in best.items()},
         "decoded_over_projected": round(best["decoded"] / best["projected"], 1),

@@ -41,6 +41,7 @@ class Cut(NamedTuple):
     stride: int = 1
     size: int | None = None
     instants: tuple[int, int | None] = (0, None)
+    film: bool = False
 
 
 def import_folder(
@@ -107,11 +108,10 @@ def preview(clip: Example) -> np.ndarray:
     v, t = clip.frames.shape
     rows = np.unique(np.linspace(0, v - 1, min(v, ROWS)).round().astype(int))
     columns = np.unique(np.linspace(0, t - 1, min(t, COLUMNS)).round().astype(int))
-    first = transforms.decode_jpeg(clip.frames.item(0, 0))
-    h, w = first.shape[:2]
+    h, w = transforms.picture_size(clip.frames.item(0, 0))
     shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
     for i, j in np.ndindex(len(rows), len(columns)):
-        frame = transforms.decode_jpeg(clip.frames.item(rows[i], columns[j]))
+        frame = transforms.decode_frame(clip.frames[rows[i]], columns[j])
         if mask := clip.masks.item(rows[i], columns[j]):
             frame = pictures.dim_outside(frame, transforms.decode_mask(mask))
         shown[i, j] = transforms.cover(frame, clip.intrinsics[rows[i]], h, w)[0]

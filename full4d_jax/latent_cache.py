@@ -23,6 +23,7 @@ from full4d_jax.pictures import save_picture
 from full4d_jax.training.record_clips import clip_size
 from input_pipeline import transforms
 from input_pipeline.dataset import Records, open_dataset
+from input_pipeline.films import is_film
 from input_pipeline.sampling import select
 from input_pipeline.schema import Example
 
@@ -79,15 +80,16 @@ def resized(example: Example, height: int, width: int) -> Example:
     """
     whole = transforms.decode(example, height=height, width=width)
     frames, depth, masks = example.frames.copy(), example.depth16.copy(), example.masks.copy()
-    for i, j in np.ndindex(frames.shape):
-        fits = transforms.jpeg_size(frames.item(i, j)) == (height, width)
+    for i, files in enumerate(example.frames):
+        fits = transforms.picture_size(files.item(0)) == (height, width)
         if fits and not example.distortion[i].any():
             continue
-        frames[i, j] = transforms.encode_jpeg(whole.frames[i, j])
-        if depth[i, j]:
-            depth[i, j] = transforms.encode_depth(whole.depth[i, j])
-        if masks[i, j]:
-            masks[i, j] = transforms.encode_mask(whole.masks[i, j])
+        frames[i] = transforms.encode_view(whole.frames[i], film=is_film(files.item(0)))
+        for j in range(len(files)):
+            if depth[i, j]:
+                depth[i, j] = transforms.encode_depth(whole.depth[i, j])
+            if masks[i, j]:
+                masks[i, j] = transforms.encode_mask(whole.masks[i, j])
     return example._replace(
         frames=frames,
         depth16=depth,

@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from input_pipeline import transforms
+from input_pipeline.films import is_film, take
 from input_pipeline.schema import Example
 
 STOPS = 0.5  # a view may be lighter or darker than the others
@@ -46,7 +47,7 @@ def decode_pictures(example: Example, most: int) -> Pictures:
         for j in range(t):
             frame = None
             try:
-                frame = _decode(example.frames.item(i, j))
+                frame = _decode(example.frames[i], j)
                 sizes.add(frame.shape[:2])
                 light[i, j] = ((frame[::4, ::4] / 255.0) ** GAMMA).mean()
             except ValueError as error:
@@ -149,12 +150,16 @@ def check_repeats(example: Example) -> list[str]:
 
 
 def file_marks(example: Example) -> list[list[bytes]]:
-    """A hash of every frame's file, by view and instant."""
-    return [[hashlib.sha256(file).digest() for file in row] for row in example.frames.tolist()]
+    """A hash of what every frame is decoded from, by view and instant."""
+    return [
+        [hashlib.sha256(take(files, [j]).item()).digest() for j in range(len(files))]
+        for files in example.frames
+    ]
 
 
-def _decode(file: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    # OpenCV takes files that are cut short, and paints the rest grey.
-    if not file.rstrip(b"\0").endswith(END_OF_JPEG):
+def _decode(files: Shaped[np.ndarray, "t"], number: int) -> UInt8[np.ndarray, "h w 3"]:
+    # Decoders take JPEG files that are cut short, and paint the rest grey.
+    file = files.item(number)
+    if not is_film(file) and not file.rstrip(b"\0").endswith(END_OF_JPEG):
         raise ValueError(f"found {len(file)} bytes that end too early, expected a whole picture")
-    return transforms.decode_jpeg(file)
+    return transforms.decode_frame(files, number)

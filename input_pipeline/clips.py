@@ -1,6 +1,7 @@
-"""Records cut from captures: frames aligned by time, upright, undistorted, stored as JPEG."""
+"""Records cut from captures: frames aligned by time, upright, undistorted, as JPEG or films."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,7 @@ class Clips(Sequence[Example]):
       instants: of those that all views share, from the first of these to before the second; None
         is the end.
       size: pixels of the shorter side; larger frames are reduced, None keeps them.
+      film: store views as films, whose sides are even, instead of JPEG files.
 
     Raises:
       ValueError: naming the scene whose views share no instants, or fewer than `frames`.
@@ -40,8 +42,9 @@ class Clips(Sequence[Example]):
         stride: int = 1,
         size: int | None = None,
         instants: tuple[int, int | None] = (0, None),
+        film: bool = False,
     ):
-        self.captures, self.size = list(captures), size
+        self.captures, self.size, self.film = list(captures), size, film
         self.left_out = 0
         self._film_times: dict[Path, Float64[np.ndarray, " n"]] = {}
         self._cuts: list[tuple[int, Int[np.ndarray, "v t"]]] = []
@@ -75,7 +78,7 @@ class Clips(Sequence[Example]):
         intrinsics = np.empty((v, 3, 3), np.float32)
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
             pictures = self._pictures(view, taken)
-            files, intrinsics[i] = _encode(view, taken, pictures, self.size)
+            files, intrinsics[i] = _encode(view, taken, pictures, self.size, self.film)
             frames[i], depth[i], masks[i] = files
         steps = np.diff(times[0])
         return validate(
@@ -155,39 +158,43 @@ def _interval(view: View) -> float:
 
 
 def _encode(
-    view: View, taken: Int[np.ndarray, " t"], pictures: Iterable[np.ndarray], size: int | None
+    view: View,
+    taken: Int[np.ndarray, " t"],
+    pictures: Iterable[np.ndarray],
+    size: int | None,
+    film: bool,
 ) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"]]:
     """Files of pictures, depth and masks of these frames of a view, and intrinsics."""
     files = np.full((3, len(taken)), b"", object)
-    shape, lens = None, view.intrinsics
-    for j, picture in enumerate(pictures):
-        if shape not in (None, picture.shape):
-            found = f"frames of {shape[1]}x{shape[0]} and {picture.shape[1]}x{picture.shape[0]}"
-            raise ValueError(f"camera {view.name}: found {found}, expected one size")
-        shape = picture.shape
-        rows, columns = _reduced(picture.shape[:2], size)
-        # Coefficients do not depend on the size, and small maps are quick to make: reduce first.
-        lens = cameras.resize_intrinsics(
-            view.intrinsics, rows=rows / picture.shape[0], columns=columns / picture.shape[1]
-        )
-        if (rows, columns) != picture.shape[:2]:
-            picture = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
-        flat = transforms.undistort(picture, lens, view.distortion)
-        files[0, j] = transforms.encode_jpeg(flat)
+    pictures = iter(pictures)
+    first = next(pictures)
+    shape, unit = first.shape, 2 if film else 1  # films have even sides
+    scale = min(1.0, size / min(shape[:2])) if size else 1.0
+    rows, columns = (unit * max(1, round(side * scale / unit)) for side in shape[:2])
+    # Coefficients do not depend on the size, and small maps are quick to make: reduce first.
+    lens = cameras.resize_intrinsics(
+        view.intrinsics, rows=rows / shape[0], columns=columns / shape[1]
+    )
 
-        def fitted(values: np.ndarray, size=(columns, rows), lens=lens) -> np.ndarray:
-            """Never averaged."""
-            resized = cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
-            return transforms.undistort(resized, lens, view.distortion)
+    def flat(values: np.ndarray, method: int) -> np.ndarray:
+        """Resized, and without the lens's distortion."""
+        if values.shape[:2] != (rows, columns):
+            values = cv2.resize(values, (columns, rows), interpolation=method)
+        return transforms.undistort(values, lens, view.distortion)
 
+    def flat_pictures() -> Iterator[np.ndarray]:
+        for picture in chain([first], pictures):
+            if picture.shape != shape:
+                found = f"frames of {shape[1]}x{shape[0]} and {picture.shape[1]}x{picture.shape[0]}"
+                raise ValueError(f"camera {view.name}: found {found}, expected one size")
+            yield flat(picture, cv2.INTER_AREA)
+
+    files[0] = transforms.encode_view(flat_pictures(), film)
+    exact = cv2.INTER_NEAREST_EXACT  # depth and masks are never averaged
+    for j, number in enumerate(taken):
         if view.depth:
-            depth = read_depth(view.depth[taken[j]], view.depth_scale)
-            files[1, j] = transforms.encode_depth(fitted(depth))
+            depth = read_depth(view.depth[number], view.depth_scale)
+            files[1, j] = transforms.encode_depth(flat(depth, exact))
         if view.masks:
-            files[2, j] = transforms.encode_mask(fitted(read_mask(view.masks[taken[j]])))
+            files[2, j] = transforms.encode_mask(flat(read_mask(view.masks[number]), exact))
     return files, lens
-
-
-def _reduced(shape: tuple[int, ...], size: int | None) -> tuple[int, int]:
-    scale = min(1.0, size / min(shape)) if size else 1.0
-    return round(shape[0] * scale), round(shape[1] * scale)

@@ -7,7 +7,6 @@ README.md                                the card
 shards/                                  what is known of each finished file
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,9 @@ from input_pipeline.schema import VERSION, Example
 from input_pipeline.shards import (
     FOLDER,
     Shard,
+    file_hash,
     finished,
+    intact,
     plan_id,
     plan_shards,
     write_shard,
@@ -54,7 +55,8 @@ def write_dataset(
     """Write those files that are not there yet; with the last one of all, the dataset is done.
 
     Each file is written whole or not at all, so that a build that was stopped goes on where it
-    was. The files are the same, bit by bit, for all `jobs` and parts.
+    was; files that are there are read, and written again where their SHA-256 is another. The files
+    are the same, bit by bit, for all `jobs` and parts.
 
     Args:
       folder: on a file system; for object storage, copy it there when it is done.
@@ -90,7 +92,7 @@ def write_dataset(
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
 
     mine = plan[index::count]
-    missing = [shard for shard in mine if finished(folder, shard) is None]
+    missing = [shard for shard in mine if not intact(folder, shard)]
     done = sum(len(shard.clips) for shard in mine) - sum(len(s.clips) for s in missing)
     with workers(clips, jobs) as pool:
         wanted = ((clip, scene_ids[clip]) for shard in missing for clip in shard.clips)
@@ -161,8 +163,7 @@ def damaged_files(folder: str | Path) -> list[str]:
     path = epath.Path(folder)
     found = []
     for name, told in json.loads((path / INDEX).read_text())["files"].items():
-        with (path / name).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_hash(path / name)
         if digest != told["sha256"]:
             found.append(f"{path / name}: found SHA-256 {digest}, expected {told['sha256']}")
     return found

@@ -189,8 +189,7 @@ def estimate_depth(
         ):  # before the network runs over every frame
             raise ValueError(f"{where}: {_too_few(len(known[view].depth))}")
         maps = []
-        for file in example.frames[view]:
-            frame = transforms.decode_jpeg(file)
+        for frame in transforms.decode_view(example.frames[view]):
             size = frame.shape[1::-1]
             maps.append(cv2.resize(estimate(frame), size, interpolation=cv2.INTER_LINEAR))
             report(done := done + 1)

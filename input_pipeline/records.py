@@ -29,7 +29,7 @@ FEATURES = tfds.features.FeaturesDict(
         "fps": tfds.features.Scalar(np.float32),
         "views": tfds.features.Scalar(np.int64, doc="v; the other axis of files is time"),
         "timestamps": _floats(None),
-        "frames": tfds.features.Sequence(_FILES, doc="JPEG files, view after view"),
+        "frames": tfds.features.Sequence(_FILES, doc="JPEG files or H.264 films, view after view"),
         "intrinsics": _floats(None, 3, 3),
         "world_to_camera": _floats(None, 4, 4),
         "distortion": _floats(None, 8),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from input_pipeline.films import take
 from input_pipeline.schema import Example
 
 
@@ -77,7 +78,7 @@ def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray,
         latents = latents[:, :0]
     return example._replace(
         timestamps=timestamps - timestamps.min(),
-        frames=example.frames[both],
+        frames=np.stack([take(files, times) for files in example.frames[views]]),
         intrinsics=example.intrinsics[views],
         world_to_camera=example.world_to_camera[both],
         distortion=example.distortion[views],

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float16, Float32, Shaped
 
 from input_pipeline.cameras import check_cameras
+from input_pipeline.films import KEY, UNIT, is_film
 
 VERSION = 2
 
@@ -27,7 +28,7 @@ class Example(NamedTuple):
     timestamps: Float32[np.ndarray, "v t"]
     """Seconds since the clip's first instant, increasing within a view."""
     frames: Shaped[np.ndarray, "v t"]
-    """JPEG files (bytes)."""
+    """JPEG files (bytes), or in whole views the pieces of a film (`films`)."""
     intrinsics: Float32[np.ndarray, "v 3 3"]
     """Of the stored frames, in pixels, pixel centres at +0.5."""
     world_to_camera: Float32[np.ndarray, "v t 4 4"]
@@ -67,7 +68,11 @@ def validate(example: Example) -> Example:
     _require("unit", 0 <= example.unit < np.inf, example.unit, "metres, or 0 if unknown")
     _require("frames", example.frames.ndim == 2, example.frames.shape, "(v, t)")
     v, t = example.frames.shape
-    _check_files("frames", example.frames, (v, t), (b"\xff\xd8",), "JPEG files")
+    _check_files("frames", example.frames, (v, t), (b"\xff\xd8", UNIT), "JPEG files or films")
+    for view in example.frames:
+        kinds = {is_film(file) for file in view}
+        whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(KEY))
+        _require("frames", whole, "parts of a film", "JPEG files or a film from a key frame on")
     _check_files("depth16", example.depth16, (v, t), (b"\x89PNG", b""), "PNG files or nothing")
     _check_files("masks", example.masks, (v, t), (b"\x89PNG", b""), "PNG files or nothing")
     _check_array("timestamps", example.timestamps, np.float32, (v, t))

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from array_record.python.array_record_module import ArrayRecordWriter
+from etils import epath
 
-from input_pipeline.card import Facts
+from input_pipeline.card import FACTS, Facts
 
 FOLDER = "shards"  # in a dataset: what is known of each finished shard
 OPTIONS = "group_size:1,uncompressed"  # one record a read; pictures do not shrink further
@@ -78,7 +79,7 @@ def plan_shards(
 
 def plan_id(plan: Sequence[Shard], scene_ids: Sequence[str], about: str) -> str:
     """A hash of what makes two builds the same."""
-    text = json.dumps([[*map(list, plan)], list(scene_ids), about])
+    text = json.dumps([[*map(list, plan)], list(scene_ids), about, FACTS])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -104,17 +105,28 @@ def write_shard(
             writer.write(record)
             known.append(facts)
         writer.close()
-        with partial.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        told = {"plan": plan, "bytes": partial.stat().st_size, "sha256": digest, "clips": known}
+        told = {"plan": plan, "bytes": partial.stat().st_size, "clips": known}
+        told["sha256"] = file_hash(partial)
         partial.replace(folder / shard.file)
     finally:
         partial.unlink(missing_ok=True)
     write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(told))
 
 
+def file_hash(path: Path | epath.Path) -> str:
+    """SHA-256 of a file, about a second for each GB."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def intact(folder: Path, shard: Shard) -> bool:
+    """Whether a shard is complete and its bytes are those that were written; all are read."""
+    told = finished(folder, shard)
+    return told is not None and file_hash(folder / shard.file) == told["sha256"]
+
+
 def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
-    """What is known of a shard that is complete; None where it is not."""
+    """What is known of a shard that is complete, by its size; None where it is not."""
     with suppress(OSError, json.JSONDecodeError):
         told = json.loads((folder / FOLDER / f"{shard.file}.json").read_text())
         if (folder / shard.file).stat().st_size == told["bytes"]:

@@ -1,14 +1,15 @@
 """Records to arrays: pictures and depth decoded, undistorted, resized, framed by the source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import simplejpeg
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Shaped, UInt8
 
 from input_pipeline import cameras
+from input_pipeline.films import decode_film, encode_film, is_film, take
 from input_pipeline.schema import Example
 
 
@@ -53,18 +54,51 @@ def decode_frames(
       ValueError: naming the scene and frame that cannot be decoded.
     """
     intrinsics = np.empty((len(out), 3, 3), np.float32)
-    for i, j in np.ndindex(out.shape[:2]):
-        place = out[i, j]
-        try:
-            # A file of the right size is decoded in its place: copies cost time, fresh memory more.
-            frame = decode_jpeg(example.frames.item(i, j), place)
-        except ValueError as error:
-            raise ValueError(f"scene {example.scene_id}, view {i}, frame {j}: {error}") from None
-        frame = undistort(frame, example.intrinsics[i], example.distortion[i])
-        frame, intrinsics[i] = cover(frame, example.intrinsics[i], *place.shape[:2])
-        if frame is not place:
-            place[:] = frame
+    for i, places in enumerate(out):
+        frames = decode_view(example.frames[i], places)
+        for j, place in enumerate(places):
+            try:
+                frame = next(frames)
+            except ValueError as error:
+                where = f"scene {example.scene_id}, view {i}, frame {j}"
+                raise ValueError(f"{where}: {error}") from None
+            frame = undistort(frame, example.intrinsics[i], example.distortion[i])
+            frame, intrinsics[i] = cover(frame, example.intrinsics[i], *place.shape[:2])
+            if not np.may_share_memory(frame, place):
+                place[:] = frame
     return intrinsics
+
+
+def decode_view(
+    files: Shaped[np.ndarray, "t"], out: UInt8[np.ndarray, "t h w 3"] | None = None
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The sRGB frames of one view of a record, JPEG files or a film, as they are stored.
+
+    Those of the size of `out` are decoded in their places there: copies cost time, fresh memory
+    more.
+
+    Raises:
+      ValueError: the next frame cannot be decoded.
+    """
+    if is_film(files.item(0)):
+        yield from decode_film(files, out)
+        return
+    for number, file in enumerate(files):
+        yield decode_jpeg(file, None if out is None else out[number])
+
+
+def decode_frame(files: Shaped[np.ndarray, "t"], number: int) -> UInt8[np.ndarray, "h w 3"]:
+    """One frame of a view; errors as in `decode_view`."""
+    return next(decode_view(take(files, [number])))
+
+
+def encode_view(
+    frames: Iterable[UInt8[np.ndarray, "h w 3"]], film: bool
+) -> Shaped[np.ndarray, "t"]:
+    """The frames of one view as a film, or as JPEG files; errors as in `encode_film`."""
+    if film:
+        return encode_film(frames)
+    return np.fromiter(map(encode_jpeg, frames), object)
 
 
 def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None:
@@ -153,12 +187,14 @@ def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def jpeg_size(file: bytes) -> tuple[int, int]:
-    """Rows and columns of a JPEG file, of which only the head is read.
+def picture_size(file: bytes) -> tuple[int, int]:
+    """Rows and columns of the first picture of a view.
 
     Raises:
-      ValueError: if the file is no JPEG picture.
+      ValueError: if the file is no picture.
     """
+    if is_film(file):
+        return next(decode_film([file])).shape[:2]
     height, width, *_ = simplejpeg.decode_jpeg_header(file)
     return int(height), int(width)
 
@@ -172,7 +208,7 @@ def decode_jpeg(
       ValueError: if the file is no readable JPEG picture.
     """
     try:
-        if out is not None and jpeg_size(file) == out.shape[:2]:
+        if out is not None and picture_size(file) == out.shape[:2]:
             simplejpeg.decode_jpeg(file, buffer=out)
             return out
         return simplejpeg.decode_jpeg(file)

@@ -59,6 +59,7 @@ def import_(
     stride: int = 1,
     instants: str = "0:",
     size: int | None = None,
+    film: bool = False,
     depth: str | None = None,
     test: float = 0.0,
     jobs: int = 1,
@@ -79,13 +80,14 @@ def import_(
       stride: take every n-th instant.
       instants: first:end, those that are taken at all; 0:50 is the first 50, 50: the rest.
       size: pixels of the shorter side of stored frames; left out, they keep their size.
+      film: store each view as an H.264 film, much smaller than JPEG files (docs/data.md).
       depth: estimate it in views that have none: ours, or an .onnx, .tflite or .safetensors file.
       test: share of the scenes that go to the split `test`.
       jobs: processes that decode and encode.
     """
     from full4d_jax.importing import Cut, import_folder
 
-    cut = Cut(frames, stride, size, range_of(instants))
+    cut = Cut(frames, stride, size, range_of(instants), film)
     import_folder(
         path,
         out,

@@ -158,18 +158,27 @@ def test_sampling_times_every_stage_and_call(answer):
     assert found["peak_memory_gib"] > 0.1
 
 
-def test_input_is_timed_against_raw_decoding(answer, monkeypatch):
+@pytest.mark.parametrize("kind", [[], ["--film"]])
+def test_input_is_timed_against_raw_decoding(answer, monkeypatch, kind):
     module = importlib.import_module("input")
     monkeypatch.setattr(module, "CLIPS", 8)
+    monkeypatch.setattr(module, "FILMS", 4)
     # Ways with processes of their own take long to start; our own loader stands in for them.
     for name in ("dataloader", "processes"):
         monkeypatch.setattr(module, name, lambda *x: module.ours(open_dataset(x[0]), *x[1:]))
     words = "--sizes 16x24 --seconds 0.2 --turns 1 --threads 1"
-    found = answer("input", *words.split())
+    found = answer("input", *words.split(), *kind)
     assert 0 < found["fraction_of_raw_decode"] < 1.2
     size = found["sizes"]["16x24"]
     ratio = size["frames_per_second"] / size["raw_frames_per_second"]
     assert size["fraction_of_raw_decode"] == pytest.approx(ratio, abs=0.002)
+
+
+def test_films_are_measured_against_jpeg_files(answer, write_film, tmp_path):
+    video = write_film(tmp_path / "a.mp4", range(0, 80, 4))
+    (told,) = answer("films", str(video), "--sizes", "48x64", "--frames", "12").values()
+    assert 0 < told["film_bytes_per_pixel"] < told["jpeg_bytes_per_pixel"]
+    assert told["film_psnr"] > told["jpeg_of_that_size_psnr"]
 
 
 def test_reading_tiny_records_is_watched_for_leaks(answer):

@@ -133,6 +133,18 @@ def test_a_killed_build_is_no_dataset_and_goes_on(built, tmp_path):
     assert files(tmp_path) == files(built)
 
 
+def test_a_file_with_a_changed_bit_is_written_again_and_no_other(built, tmp_path):
+    write_dataset(tmp_path, CLIPS, **BUILD)
+    victim, *others = sorted(tmp_path.glob("formula-*"))
+    written = [path.stat().st_mtime_ns for path in others]
+    whole = bytearray(victim.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    victim.write_bytes(whole)
+    write_dataset(tmp_path, CLIPS, **BUILD)
+    assert files(tmp_path) == files(built)
+    assert [path.stat().st_mtime_ns for path in others] == written
+
+
 def test_a_cut_file_is_refused_and_written_again(built, tmp_path):
     write_dataset(tmp_path, CLIPS, **BUILD)
     victim = next(tmp_path.glob("formula-train*"))

@@ -1,0 +1,176 @@
+"""Films in records: every frame in its order, from any window, beside depth, masks and latents."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+
+from input_pipeline import films, transforms
+from input_pipeline.card import facts
+from input_pipeline.records import from_bytes, to_bytes
+from input_pipeline.sampling import select
+from input_pipeline.schema import validate
+from input_pipeline.transforms import decode_frame, decode_frames, decode_view, encode_view
+
+HEIGHT, WIDTH, LENGTH = 48, 80, 21
+
+
+def picture(number: int) -> np.ndarray:
+    """Smooth stripes that wander, and a bright square whose place is the number."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    waves = [np.sin((x + 2 * number) / 9), np.cos(y / 7 - number / 5), np.sin((x + y) / 11)]
+    colors = 0.8 * waves[0][..., None] + 0.2 * np.stack(waves, -1)  # films halve their resolution
+    shown = np.round(110 + 70 * colors).astype(np.uint8)
+    row, column = divmod(number, 7)
+    shown[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 250
+    return shown
+
+
+def psnr(found, expected):
+    return 10 * np.log10(255**2 / np.mean((np.float64(found) - expected) ** 2))
+
+
+def number_of(frame: np.ndarray) -> int:
+    """Where the square is, of all places the brightest."""
+    places = [
+        frame[8 * (i // 7) : 8 * (i // 7) + 8, 8 * (i % 7) : 8 * (i % 7) + 8] for i in range(21)
+    ]
+    return int(np.argmax([place.mean() for place in places]))
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return np.stack([picture(number) for number in range(LENGTH)])
+
+
+@pytest.fixture(scope="module")
+def film(shown):
+    return films.encode_film(shown)
+
+
+@pytest.fixture
+def clip(make_example, film):
+    """Three views of the same film, the second of them JPEG files."""
+    example = make_example(v=3, t=LENGTH)
+    frames = np.stack([film, encode_view([picture(n) for n in range(LENGTH)], film=False), film])
+    return example._replace(frames=frames)
+
+
+def test_a_film_holds_every_picture_in_order_above_40_decibels(film, shown):
+    found = list(films.decode_film(film))
+    assert len(found) == len(film) == LENGTH
+    assert [number_of(frame) for frame in found] == list(range(LENGTH))
+    assert all(psnr(*pair) > 40 for pair in zip(found, shown, strict=True))
+    assert sum(map(len, film)) < 0.5 * sum(len(transforms.encode_jpeg(frame)) for frame in shown)
+
+
+def test_ffmpeg_reads_the_pieces_as_a_stream_and_decodes_the_same(film):
+    with av.open(io.BytesIO(b"".join(film)), format="h264") as container:
+        planes = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    assert len(planes) == LENGTH
+    for ours, plane in zip(films.decode_film(film), planes, strict=True):
+        gray = ours @ [0.299, 0.587, 0.114]  # ITU-R BT.601, from which both are made
+        np.testing.assert_allclose(gray, plane, atol=3)
+
+
+def test_every_window_stride_and_order_shows_the_frames_of_the_whole(film):
+    whole = list(films.decode_film(film))
+    for start in range(LENGTH):
+        for stride in (1, 2, 3, 9):
+            times = np.arange(start, LENGTH, stride)
+            part = films.take(film, times)
+            assert part[0].startswith(films.KEY)
+            np.testing.assert_array_equal(list(films.decode_film(part)), [whole[t] for t in times])
+            again = films.take(part, range(len(times) - 1, -1, -1))
+            for frame, time in zip(films.decode_film(again), times[::-1], strict=True):
+                np.testing.assert_array_equal(frame, whole[time])
+    np.testing.assert_array_equal(decode_frame(film, 13), whole[13])
+
+
+def test_windows_decode_little_that_they_do_not_show(film):
+    counts = [
+        sum(piece.count(films.UNIT) for piece in films.take(film, [t])) for t in range(LENGTH)
+    ]
+    assert counts == [t % films.KEY_EVERY + 1 for t in range(LENGTH)]
+    window = films.take(film, range(5, 15))
+    assert sum(piece.count(films.UNIT) for piece in window) == 15
+
+
+def test_frames_are_decoded_in_their_places_or_resized(film):
+    whole = list(films.decode_film(film))
+    out = np.zeros((LENGTH, HEIGHT, WIDTH, 3), np.uint8)
+    for place, frame in zip(out, films.decode_film(film, out), strict=True):
+        assert np.shares_memory(place, frame)
+    np.testing.assert_array_equal(out, whole)
+    small = np.zeros((LENGTH, 24, 40, 3), np.uint8)
+    assert [frame.shape for frame in films.decode_film(film, small)] == [
+        (HEIGHT, WIDTH, 3)
+    ] * LENGTH
+    assert not small.any()
+
+
+def test_a_record_of_films_comes_back_with_all_that_lies_beside(clip, film):
+    latents = np.arange(3 * LENGTH * 4, dtype=np.float16).reshape(3, LENGTH, 2, 2, 1)
+    masks = np.full((3, LENGTH), b"", object)
+    for i, j in np.ndindex(masks.shape):
+        mask = np.where(np.arange(WIDTH) < 3 * j, 255, 0) * np.ones((HEIGHT, 1), int)
+        masks[i, j] = transforms.encode_mask(mask.astype(np.uint8))
+    depth = np.full((3, LENGTH), b"", object)
+    depth[0] = [transforms.encode_depth(np.full((HEIGHT, WIDTH), 1.0 + j)) for j in range(LENGTH)]
+    whole = clip._replace(latents=latents, codec="some", masks=masks, depth16=depth)
+    example = from_bytes(to_bytes(validate(whole)))
+    for name, there, here in zip(whole._fields, example, whole, strict=True):
+        np.testing.assert_array_equal(there, here, err_msg=name)
+    times = np.array([3, 6, 11])
+    part = from_bytes(to_bytes(validate(select(example, np.array([2, 1, 0]), times))))
+    decoded = transforms.decode(part, height=HEIGHT, width=WIDTH)
+    frames = list(films.decode_film(film))
+    for view in (0, 2):
+        np.testing.assert_array_equal(decoded.frames[view], [frames[t] for t in times])
+    assert [number_of(frame) for frame in decoded.frames[1]] == times.tolist()
+    np.testing.assert_array_equal(decoded.depth[2, :, 0, 0], 1 + times)
+    np.testing.assert_array_equal((decoded.masks[0] > 0).sum((1, 2)), 3 * times * HEIGHT)
+    np.testing.assert_array_equal(part.latents, latents[[2, 1, 0]][:, times])
+
+
+def test_what_the_index_says_of_a_film(clip):
+    told = facts(clip._replace(depth16=np.full((3, LENGTH), b"", object)))
+    assert (told["height"], told["width"], told["film"]) == (HEIGHT, WIDTH, True)
+
+
+def test_films_of_another_size_cover_the_batch(clip):
+    out = np.zeros((3, LENGTH, 24, 24, 3), np.uint8)
+    intrinsics = decode_frames(clip, out)
+    direct = [transforms.cover(f, clip.intrinsics[0], 24, 24) for f in decode_view(clip.frames[0])]
+    np.testing.assert_array_equal(out[0], [frame for frame, _ in direct])
+    np.testing.assert_array_equal(intrinsics[0], direct[0][1])
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "lost"])
+def test_damage_is_named(clip, damage):
+    frames = clip.frames.copy()
+    piece = frames[2, 10]
+    noise = np.random.default_rng(0).bytes(len(piece) - 9)
+    broken = {"cut": piece[:12], "noise": piece[:9] + noise, "empty": b"", "lost": films.UNIT}
+    frames[2, 10] = broken[damage]
+    out = np.zeros((3, LENGTH, HEIGHT, WIDTH, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"view 2, frame 10: found \d+ bytes that do not decode"):
+        decode_frames(clip._replace(frames=frames), out)
+
+
+def test_a_film_must_begin_with_a_key_frame_and_fill_its_view(clip):
+    late = clip.frames.copy()
+    late[0, 0] = late[0, 1]
+    mixed = clip.frames.copy()
+    mixed[1, 4] = mixed[0, 0]
+    for frames in (late, mixed):
+        with pytest.raises(ValueError, match="record field frames: found parts of a film"):
+            validate(clip._replace(frames=frames))
+
+
+def test_odd_and_changing_sizes_are_refused(shown):
+    with pytest.raises(ValueError, match="found 79x48 pixels, expected even numbers"):
+        films.encode_film(shown[:, :, :79])
+    with pytest.raises(ValueError, match="found pictures of 80x48 and 40x48 pixels"):
+        films.encode_film([shown[0], shown[1, :, :40]])
