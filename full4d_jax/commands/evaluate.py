@@ -63,11 +63,11 @@ def evaluate(
     from full4d_jax.depth import load_depth
     from full4d_jax.evaluation import clips
     from full4d_jax.evaluation import held_out as stage
+    from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.lift import between, lift_rows
     from full4d_jax.evaluation.records import append_records, missing, open_records
     from full4d_jax.evaluation.table import markdown, summary
     from full4d_jax.generation import load_prior
-    from full4d_jax.metrics import load_lpips
     from full4d_jax.pictures import save_picture, to_uint8
     from full4d_jax.progress import Progress
     from full4d_jax.stages import open_folder
@@ -86,7 +86,7 @@ def evaluate(
 
     folder = open_folder(out or Path("runs") / f"{config.name}-evaluation")
     prior, depth = load_prior(config, checkpoint), load_depth(depth_checkpoint)
-    judge = stage.Judge(config, prior, depth, load_lpips())
+    judge = stage.Judge(config, prior, depth, load_distances(vgg=False))
     example = to_uint8(np.asarray(next(clips.held_out(data, [0])).clip.frames))
     path, mark = folder / "scores.jsonl", stage.identity(judge, example)
     shipped = stage.shipped_row(config)

@@ -10,7 +10,6 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from full4d_jax import metrics
 from full4d_jax.batch import EDGE
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.clips import KnownClip
+from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels, score
 from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PUSH_PULL, SPLATS
 from full4d_jax.generation import generate_grid
 from full4d_jax.pictures import contact_sheet, to_uint8, to_unit
@@ -38,12 +37,12 @@ FEW_STEPS = (1, 2, 4, 8, 50)  # the same for models that know mean velocities
 
 
 class Judge(NamedTuple):
-    """The models under evaluation and the distance that compares pictures."""
+    """The models under evaluation and the distances that compare pictures."""
 
     config: Config
     prior: Any  # parameters
     depth: DepthNetwork
-    lpips: metrics.Distance | None
+    distances: Distances
 
 
 Targets = Float[np.ndarray, "v t h w 3"]  # target views, [0, 1]
@@ -54,7 +53,7 @@ class Result(NamedTuple):
 
     truth: Targets
     projection: Targets  # with true depth, black in holes
-    unseen: Float[np.ndarray, "v t h w"]
+    regions: Regions
     rows: dict[tuple[str, str], Targets]  # by (row, depth)
 
 
@@ -89,6 +88,12 @@ def unseen_pixels(clip: ProceduralClip) -> Float[Array, "v t h w"]:
     return 1.0 - project(*source, clip.intrinsics[1:], poses[1:]).mask
 
 
+def regions_of(clip: ProceduralClip) -> Regions:
+    """Those of the targets of a clip."""
+    moving = moving_pixels(np.asarray(clip.frames[1:]), np.asarray(clip.world_to_camera[1:]))
+    return Regions(np.asarray(unseen_pixels(clip)), moving)
+
+
 def generate_rows(judge: Judge, known: KnownClip) -> Result:
     """Fill the targets of a clip in every way."""
     clip, samplers = known.clip, sampler_rows(judge.config)
@@ -99,7 +104,7 @@ def generate_rows(judge: Judge, known: KnownClip) -> Result:
     return Result(
         truth=np.asarray(clip.frames[1:]),
         projection=projection,
-        unseen=np.asarray(unseen_pixels(clip)),
+        regions=regions_of(clip),
         rows={(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
         | {(row, "true"): grid for row, grid in given_truth.items()}
         | {(row, "ours"): grid for row, grid in given_ours.items()},
@@ -132,26 +137,15 @@ def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
     return {
         "group": known.group,
         "scene": known.scene,
-        "hole_fraction": float(result.unseen.mean()),
+        "hole_fraction": float(result.regions.unseen.mean()),
+        "moving_fraction": float(result.regions.moving.mean()),
         "depth_absrel": float(errors["absrel"]),
         "rows": [
-            {"row": row, "depth": depth} | score(grid, result.truth, result.unseen, judge.lpips)
+            {"row": row, "depth": depth}
+            | score(grid, result.truth, result.regions, judge.distances)
             for (row, depth), grid in result.rows.items()
         ],
     }
-
-
-def score(
-    image: Float[np.ndarray, "v t h w 3"],
-    truth: Float[np.ndarray, "v t h w 3"],
-    unseen: Float[np.ndarray, "v t h w"],
-    distance: metrics.Distance | None,
-) -> dict[str, float | None]:
-    """All of METRICS for images in [0, 1]; None for one that does not exist."""
-    found = {name: float(value) for name, value in _fidelity(image, truth, unseen).items()}
-    for name, mask in {"lpips": None, "lpips_unseen": unseen}.items():
-        found[name] = math.nan if distance is None else metrics.lpips(distance, image, truth, mask)
-    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def identity(judge: Judge, clip: Float[np.ndarray, "..."]) -> str:
@@ -164,7 +158,7 @@ def identity(judge: Judge, clip: Float[np.ndarray, "..."]) -> str:
     for name in ("codec_weights", "text", "negative_text"):
         settings |= {name: Path(getattr(config, name))} if getattr(config, name) else {}
     settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clip}
-    return fingerprint("evaluation 2", settings | {"lpips": judge.lpips is not None}, {})
+    return fingerprint("evaluation 3", settings | {"distances": sorted(judge.distances)}, {})
 
 
 def sheet(shown: Sequence[tuple[KnownClip, Result]], shipped: str) -> UInt8[np.ndarray, "h w 3"]:
@@ -183,7 +177,7 @@ def sheet(shown: Sequence[tuple[KnownClip, Result]], shipped: str) -> UInt8[np.n
     rows = {label: row for label, row in rows.items() if row in shown[0][1].rows}
     cells = []
     for known, result in shown:
-        view = result.unseen[:, -1].mean((-2, -1)).argmax()
+        view = result.regions.unseen[:, -1].mean((-2, -1)).argmax()
         targets = [result.truth, result.projection, *(result.rows[row] for row in rows.values())]
         cells.append([known.clip.frames[0, -1], *(frames[view, -1] for frames in targets)])
     return contact_sheet(
@@ -192,16 +186,6 @@ def sheet(shown: Sequence[tuple[KnownClip, Result]], shipped: str) -> UInt8[np.n
         columns=["source", "truth", "projection", *rows],
         title="The last instant, in the view with the largest holes; 'ours' is given our depth",
     )
-
-
-@jax.jit
-def _fidelity(image, truth, unseen) -> dict[str, Float[Array, ""]]:
-    return {
-        "psnr": metrics.psnr(image, truth),
-        "psnr_unseen": metrics.psnr(image, truth, unseen),
-        "ssim": metrics.ssim(image, truth),
-        "ssim_unseen": metrics.ssim(image, truth, unseen),
-    }
 
 
 @jax.jit

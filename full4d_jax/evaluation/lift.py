@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from full4d_jax.config import DataConfig
 from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.held_out import Judge, Result, fill, shipped_row, unseen_pixels
+from full4d_jax.evaluation.held_out import Judge, Result, fill, regions_of, shipped_row
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.lifting import lift
 from full4d_jax.outputs import renderer
@@ -75,7 +75,7 @@ def lift_rows(judge: Judge, known: KnownClip) -> Result:
     return Result(
         truth=np.asarray(asked.clip.frames[1:]),
         projection=projection,
-        unseen=np.asarray(unseen_pixels(asked.clip)),
+        regions=regions_of(asked.clip),
         rows={(row, "true"): frames for row, frames in rows.items()},
     )
 
