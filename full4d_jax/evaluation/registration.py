@@ -2,7 +2,7 @@
 
 COLMAP (Schönberger and Frahm 2016) finds SIFT points, matches and verifies them, and places camera
 after camera; it is told the commanded intrinsics, and nothing of the poses. Its poses are then laid
-over the commanded ones by the similarity that brings the centres together (Umeyama 1991).
+over the commanded ones by a similarity.
 """
 
 from collections.abc import Iterator
@@ -65,10 +65,11 @@ def register(
 def pose_errors(
     found: Float[np.ndarray, "v 4 4"], commanded: Float[np.ndarray, "v 4 4"]
 ) -> tuple[float, float]:
-    """Median angle (degrees) and relative distance of cameras, after a similarity of the centres.
+    """Median angle (degrees) and distance of cameras after a similarity, as in `Registration`.
 
-    The rotation of that similarity is found from centres and axes of the cameras together, since
-    centres on one line leave it open: axes are as long as the centres are spread.
+    The centres of both are moved to the origin and divided by their spread; what turns them onto
+    one another (orthogonal Procrustes) is found from centres and unit axes of the cameras
+    together, since centres on one line would leave it open.
     """
     places = [centers(poses) for poses in (found, commanded)]
     spreads = [np.sqrt(((x - x.mean(0)) ** 2).sum(-1).mean()) for x in places]

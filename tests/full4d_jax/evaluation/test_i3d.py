@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from full4d_jax.errors import InputError
-from full4d_jax.evaluation.frechet import frechet_distance, to_clip
+from full4d_jax.evaluation.frechet import to_clip
 from full4d_jax.evaluation.i3d import load_i3d
 
 BRANCHES = {f"b{i}{k}": f"Branch_{i}/Conv3d_0{k}_{n}x{n}" for i in (1, 2) for k, n in ("a1", "b3")}
