@@ -31,7 +31,7 @@ config = CLIPVisionConfig(num_hidden_layers=1, projection_dim=6, **sizes)
 clip = CLIPVisionModelWithProjection(config).eval()
 with torch.no_grad():
     for parameter in clip.parameters():
-        parameter.normal_(0, 0.3)
+        parameter.normal_(0, 1.0)
 file = folder / "tiny_clip.onnx"
 torch.onnx.export(Encoder(clip), (torch.zeros(1, 3, 224, 224),), file, external_data=False)
 model = onnx.load(file)
