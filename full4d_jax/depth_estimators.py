@@ -11,9 +11,7 @@ What they return is affine in 1 / z, with a scale and a shift (and a sign) of th
 of their own; `input_pipeline.depth_alignment` brings it into the units of the cameras.
 """
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -21,9 +19,12 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
+from full4d_jax.onnx_network import open_network
 from input_pipeline.depth_alignment import Estimate
 
 KINDS = "ours, or a .safetensors, .onnx or .tflite file"
+EXPECTED = "a network from one picture of three float colours to one map"
+SEE = "see full4d_jax/depth_estimators.py"
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet's colours
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 OPEN_SIDE, PATCH = 518, 14  # where an ONNX model takes any size: what Depth Anything was trained on
@@ -64,32 +65,28 @@ def _ours(path: Path | None) -> Estimate:
 
 
 def _onnx(path: Path) -> Estimate:
-    runtime = _library("onnxruntime", path)
-    try:
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        (entry,) = session.get_inputs()
-    except Exception as error:  # the library's errors share no other class
-        raise _no_network(path, error) from None
-    shape, name = entry.shape, entry.name
-    if len(shape) != 4 or shape[1] != 3 or entry.type != "tensor(float)":
-        raise _no_network(path, f"an input {entry.type} {shape}")
+    network = open_network("depth estimator", path, EXPECTED, SEE)
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
         sides = _sides(frame, OPEN_SIDE, PATCH)
         height, width = (
             own if isinstance(own, int) else side
-            for own, side in zip(shape[2:], sides, strict=True)
+            for own, side in zip(network.shape[2:], sides, strict=True)
         )
         colors = (_resize(frame, height, width) - MEAN) / DEVIATION
-        return _map(path, session.run(None, {name: colors.transpose(2, 0, 1)[None]})[0])
+        return _map(path, network.run(colors.transpose(2, 0, 1)[None]))
 
     return estimate
 
 
 def _tflite(path: Path) -> Estimate:
-    runtime = _library("ai_edge_litert.interpreter", path)
     try:
-        network = runtime.Interpreter(model_path=str(path))
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError:
+        found, do = "no module ai_edge_litert", "pip install 'full4d-jax[depth]'"
+        raise InputError("depth estimator", path, found, "it to run this file", do) from None
+    try:
+        network = Interpreter(model_path=str(path))
         network.allocate_tensors()
         (entry,) = network.get_input_details()
     except (ValueError, RuntimeError) as error:
@@ -134,16 +131,5 @@ def _resize(
     return resized.astype(np.float32) / np.float32(255)
 
 
-def _library(name: str, path: Path) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        found, do = f"no module {name}", "pip install 'full4d-jax[depth]'"
-        raise InputError("depth estimator", path, found, "it to run this file", do) from None
-
-
 def _no_network(path: Path, found: object) -> InputError:
-    expected = "a network from one picture of three float colours to one map"
-    return InputError(
-        "depth estimator", path, found, expected, "see full4d_jax/depth_estimators.py"
-    )
+    return InputError("depth estimator", path, found, EXPECTED, SEE)

@@ -1,5 +1,6 @@
 """Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,10 @@ def evaluate(
     lift_scenes: int | None = None,
     gltf: Path | None = None,
     grid: Path | None = None,
+    reference: Path | None = None,
+    split: str = "train",
+    clip_onnx: Path | None = None,
+    inception_onnx: Path | None = None,
 ) -> None:
     """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and pictures.
 
@@ -37,8 +42,12 @@ def evaluate(
       scenes: held-out procedural scenes.
       lift_scenes: scenes to fit 4D Gaussians to, twice each (slow); 4 by default.
       gltf: a .glb file with a skinned, animated mesh, scored as another group.
-      grid: score what lies in this output folder of `run` or `sample` instead, without any truth
-        (docs/evaluation.md); all other options are left out.
+      grid: score what lies in this output folder of `run` or `sample` instead, or in a folder of
+        these, without any truth (docs/evaluation.md); only the options below are used then.
+      reference: a dataset, an output folder or a folder of these, for FVD, FVD-V and FID.
+      split: of that dataset.
+      clip_onnx: CLIP's image encoder, for CLIP-F and CLIP-V.
+      inception_onnx: Inception, for FID.
 
     A model without poses (configs/four_real.py) fills grids from one row and one column: it has
     neither depth, glTF nor scenes to lift.
@@ -46,8 +55,11 @@ def evaluate(
     if grid:
         from full4d_jax.evaluation.grid_scores import score_folder
 
-        score_folder(grid)
+        files = {"clip_onnx": clip_onnx, "inception_onnx": inception_onnx}
+        score_folder(grid, reference=reference, split=split, **files)
         return
+    for_grids = {"reference": reference, "clip_onnx": clip_onnx, "inception_onnx": inception_onnx}
+    _check_unused(for_grids, "none, without --grid")
     check_config(config)
     if config.model.projection == "none":
         given = {"depth_checkpoint": depth_checkpoint, "lift_scenes": lift_scenes, "gltf": gltf}
@@ -118,10 +130,7 @@ def _evaluate_grids(
     scenes: int,
     given: dict[str, object],
 ) -> None:
-    for name, value in given.items():
-        if value is not None:
-            expected = "none, with a model without poses"
-            raise InputError("option", f"--{name}", value, expected, "leave it out")
+    _check_unused(given, "none, with a model without poses")
     _check(first, scenes, 0)
     from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation import load_prior
@@ -144,6 +153,13 @@ def _preface(config: Config, shipped: str, mark: str) -> str:
         "pasted over all other pixels. `ours` is the depth of our network. "
         f"Weights and settings: `{mark}`."
     )
+
+
+def _check_unused(given: Mapping[str, object], expected: str) -> None:
+    """Refuse options that would be left out silently."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError("option", f"--{name}", value, expected, "leave it out")
 
 
 def _check(first: int, scenes: int, lift_scenes: int) -> None:

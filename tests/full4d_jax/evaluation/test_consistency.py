@@ -57,6 +57,7 @@ def test_true_views_beat_wrong_cameras_shuffled_views_and_noise(room):
     truth = consistency.epipolar(room.frames, lens, poses)
     assert truth.median < 0.5
     assert truth.below_one > 0.8
+    assert 0.5 * truth.matches < truth.verified <= truth.matches
     wrong = consistency.epipolar(room.frames, lens, poses[[0, 2, 1]])
     shuffled = consistency.epipolar(room.frames[[1, 0, 2]], lens, poses)
     for bad in (wrong, shuffled):
@@ -73,9 +74,21 @@ def test_true_views_beat_wrong_cameras_shuffled_views_and_noise(room):
 def test_views_move_into_each_other_by_their_depth(room):
     cameras = room.intrinsics, room.world_to_camera
     assert (room.depth > 0).all()
-    truth = consistency.cross_view_error(room.frames, room.depth, *cameras)
+    truth, seen = consistency.cross_view(room.frames, room.depth, *cameras)
     assert truth < 0.01
-    shuffled = consistency.cross_view_error(room.frames[[1, 0, 2]], room.depth, *cameras)
+    assert 0.6 < seen < 1
+    shuffled = consistency.cross_view(room.frames[[1, 0, 2]], room.depth, *cameras)
     noise = np.random.default_rng(0).integers(0, 256, room.frames.shape, np.uint8)
-    assert shuffled > 3 * truth
-    assert consistency.cross_view_error(noise, room.depth, *cameras) > 0.1
+    assert shuffled.error > 3 * truth
+    assert shuffled.seen == seen
+    assert consistency.cross_view(noise, room.depth, *cameras).error > 0.1
+    apart = consistency.cross_view(room.frames, room.depth, room.intrinsics, far_apart(room))
+    assert apart.seen < 0.1
+
+
+def far_apart(room):
+    """Poses that see other places: turned by right angles."""
+    turns = [cv2.Rodrigues(np.array([0, i * np.pi / 2, 0]))[0] for i in range(3)]
+    poses = room.world_to_camera.copy()
+    poses[:, :, :3, :3] = np.array(turns, np.float32)[:, None]
+    return poses

@@ -1,0 +1,50 @@
+"""Networks in .onnx files that take pictures; onnxruntime (the extra `depth`) runs them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float32
+from numpy import ndarray
+
+from full4d_jax.errors import InputError
+
+
+class Network(NamedTuple):
+    """One network, ready to be called."""
+
+    run: Callable[[Float32[ndarray, "n 3 h w"]], ndarray]
+    """From pictures to its first output."""
+    shape: list[int | str | None]
+    """What it takes, (n 3 h w): numbers, or names of what may be anything."""
+
+
+def open_network(what: str, path: Path, expected: str, see: str) -> Network:
+    """Read a file.
+
+    Args:
+      what: the network is, for messages.
+      path: of the file.
+      expected: what kind of network it should be.
+      see: what a person should do where it is none.
+
+    Raises:
+      InputError: no such file, a file of something else, or onnxruntime is missing.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise InputError(what, path, found, expected, see)
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        found, do = "no module onnxruntime", "pip install 'full4d-jax[depth]'"
+        raise InputError(what, path, found, "it to run this file", do) from None
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        (entry,) = session.get_inputs()
+    except Exception as error:  # the library's errors share no other class
+        raise InputError(what, path, error, expected, see) from None
+    shape, name = entry.shape, entry.name
+    if len(shape) != 4 or shape[1] != 3 or entry.type != "tensor(float)":
+        raise InputError(what, path, f"an input {entry.type} {shape}", expected, see)
+    return Network(lambda pictures: session.run(None, {name: pictures})[0], shape)
