@@ -26,7 +26,7 @@ BENCHMARKS = (
     Benchmark(
         "demo",
         f"{VERB} run",
-        "configs/debug.py --out OUT",
+        "--lift.steps 100 --out OUT",
         "--out OUT",
         (1, 2),
         ("seconds_in_all", "peak_memory_gib", "seconds/*"),
