@@ -21,13 +21,13 @@ own full attention.
 import argparse
 import functools
 import json
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from einops import rearrange
 from jax.experimental import topologies
+from timing import Thunk, interleaved
 
 from full4d_jax.models.attention import Tokens, allowed_frames, fused_attention
 from full4d_jax.models.attention_concatenated import concatenated_attention
@@ -36,7 +36,6 @@ from full4d_jax.models.attention_splash import splash_attention
 
 BACKEND = jax.default_backend()
 ON_CPU = BACKEND == "cpu"
-Thunk = Callable[[], object]
 
 
 def main() -> None:
@@ -139,22 +138,6 @@ def compiled(attend: Callable, kind: str, x: list[jax.Array]) -> tuple[Thunk, in
     program = jax.jit(function).lower(*arguments).compile()
     memory = program.memory_analysis()
     return lambda: jax.block_until_ready(program(*arguments)), memory.temp_size_in_bytes
-
-
-def interleaved(thunks: dict[str, Thunk], repeats: int) -> dict[str, float]:
-    """Best time of each in seconds, taking turns so that all meet the same machine.
-
-    Each runs twice and the second is timed: the first pays for what the one before left behind.
-    """
-    clock = time.process_time if ON_CPU else time.perf_counter
-    best = dict.fromkeys(thunks, float("inf"))
-    for _ in range(repeats):
-        for name, thunk in thunks.items():
-            thunk()
-            start = clock()
-            thunk()
-            best[name] = min(best[name], clock() - start)
-    return best
 
 
 if __name__ == "__main__":

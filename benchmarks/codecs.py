@@ -11,21 +11,17 @@ input and of the output, one or two; a network run on all frames at once has doz
 """
 
 import argparse
-import dataclasses
 import json
-import time
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
-from flax.traverse_util import unflatten_dict
+from sampling import codec_shapes
+from timing import clock
 
-from full4d_jax.codec_config import KINDS, STRIDES
+from full4d_jax.codec_config import STRIDES
 from full4d_jax.config import ModelConfig
-from full4d_jax.models import taesd, wan_vae
 from full4d_jax.models.codecs import Weights, make_codec
 
-ON_CPU = jax.default_backend() == "cpu"
 Name = Literal["taesd", "wan21", "wan22"]
 NAMES: tuple[Name, ...] = ("taesd", "wan21", "wan22")
 
@@ -58,17 +54,7 @@ def main() -> None:
 
 def random_weights(name: Name, divide: int) -> Weights:
     """Of the published structure with fewer channels."""
-    if name == "taesd":
-        shapes = {
-            key: jax.ShapeDtypeStruct(shape, jnp.float32) for key, shape in taesd.shapes().items()
-        }
-        shapes = unflatten_dict(shapes, sep=".")
-    else:
-        kind = KINDS[name]
-        base, decoder_base = kind.base // divide, kind.decoder_base // divide
-        shapes = wan_vae.abstract_params(
-            dataclasses.replace(kind, base=base, decoder_base=decoder_base)
-        )
+    shapes = codec_shapes(name, divide)
     return jax.tree.map(lambda x: 0.02 * jax.random.normal(jax.random.key(0), x.shape), shapes)
 
 
@@ -88,7 +74,6 @@ def measure(
 
     x = jax.random.uniform(jax.random.key(1), shape)
     program = jax.jit(convert).lower(weights, x).compile()
-    clock = time.process_time if ON_CPU else time.perf_counter
     best = float("inf")
     for _ in range(repeats):
         start = clock()

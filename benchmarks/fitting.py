@@ -4,12 +4,12 @@
 
 Each row of the table is one way to fit, scored on pictures that no fit saw. Data are read from the
 folder FULL4D_DATA (see the README). Rows are added to OUT/fitting.jsonl; every command also writes
-a sheet of held-out pictures: the truth, then every way. docs/fitting.md has the numbers.
+a sheet of held-out pictures: the truth, then every way. The last line is JSON, scores by way and
+kind of held-out pictures. docs/fitting.md has the numbers.
 """
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from captures import Capture
 from numpy import ndarray
+from shared_folder import shared_folder
 
 from full4d_jax.lifting import picture_distance
 from full4d_jax.metrics import load_lpips, lpips, psnr, ssim
@@ -44,7 +45,6 @@ from gaussians import (
 from gaussians.fit_config import check
 from gaussians.losses import WINDOW
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
 MCMC = {
     "growth": 0.05,
@@ -101,26 +101,25 @@ def main() -> None:
     for name, low in least.items():
         if getattr(options, name) < low:
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected {low} or more")
-    data = Path(os.environ.get("FULL4D_DATA", REPOSITORY.parent / "shared")) / "data"
-    if not data.is_dir():
+    if not (data := shared_folder() / "data").is_dir():
         raise SystemExit(f"{data} is not a folder: set FULL4D_DATA to the one that has data/")
-    moving = options.data in ("fox", "pose2sim")
-    known = MOVING_WAYS if moving else STATIC_WAYS
+    known = MOVING_WAYS if (moving := options.data in ("fox", "pose2sim")) else STATIC_WAYS
     names = options.ways or list(known)
-    if unknown := set(names) - set(known):
-        raise SystemExit(f"--ways: found {sorted(unknown)}, expected some of {list(known)}")
+    if unknown := sorted(set(names) - set(known)):
+        raise SystemExit(f"--ways: found {unknown}, expected some of {list(known)}")
     capture = read(options.data, data, options)
     options.out.mkdir(parents=True, exist_ok=True)
     groups = held_out(capture)
-    sheet = {"truth": pick(capture.frames, examples(groups))}
+    scores, sheet = {}, {"truth": pick(capture.frames, examples(groups))}
     for name in names:
         way = (moving_way if moving else static_way)(name, capture, options)
         for group, (views, instants) in groups.items():
-            row = {"data": options.data, "held out": group, "way": name}
-            row |= score(way.draw(views, instants), capture.frames[views, instants])
-            row |= {"seconds": round(way.seconds, 1)}
+            found = score(way.draw(views, instants), capture.frames[views, instants])
+            found |= {"seconds": round(way.seconds, 1)}
+            scores[f"{name}, {group}"] = found
+            row = {"data": options.data, "held out": group, "way": name} | found
             sizes = {key: getattr(options, key) for key in ("steps", "height", "gaussians")}
-            print("| " + " | ".join(str(value) for value in row.values()) + " |", flush=True)
+            print(f"| {' | '.join(map(str, row.values()))} |", flush=True)
             with (options.out / "fitting.jsonl").open("a") as file:
                 file.write(json.dumps(row | sizes) + "\n")
         sheet[name] = to_uint8(way.draw(*examples(groups)))
@@ -132,6 +131,7 @@ def main() -> None:
         cell_height=max(128, options.height),
     )
     save_picture(options.out / f"{options.data}.png", pictures)
+    print(json.dumps(scores))
 
 
 def read(name: str, data: Path, options: argparse.Namespace) -> Capture:

@@ -42,7 +42,7 @@ import av
 import cv2
 import numpy as np
 import psutil
-from noise_clips import NoiseClips, rows_and_columns
+from noise_clips import NoiseClips
 
 from input_pipeline import Example, make_loader
 from input_pipeline.dataset import Records, open_dataset, write_dataset
@@ -83,27 +83,14 @@ class Decoded:
 
 def main() -> None:
     """Measure, print progress, then the JSON line."""
-    parser = argparse.ArgumentParser(description="Times reading and decoding of records.")
-    parser.add_argument("--sizes", nargs="+", default=["256x256", "384x672"], help="HxW")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as cores")
+    parser = size_options("Times reading and decoding of records.")
     parser.add_argument("--film", action="store_true", help="films instead of JPEG files")
     parser.add_argument("--leak", type=int, default=0, help="batches to read; nothing is timed")
     options = parser.parse_args()
-    for name in ("seconds", "turns"):
-        if getattr(options, name) <= 0:
-            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected above 0")
     if options.leak:
         print(json.dumps(leak(options.leak)))
         return
-    threads = options.threads or len(os.sched_getaffinity(0))
-    sizes = {}
-    instants, count = (FILM_INSTANTS, FILMS) if options.film else (INSTANTS, CLIPS)
-    for size in options.sizes:
-        clips = NoiseClips(count, VIEWS, instants, *rows_and_columns(size), options.film)
-        sizes[size] = measure(clips, threads, options.seconds, options.turns)
-        print(f"{size}: {sizes[size]}", flush=True)
+    threads, sizes = at_each_size(options, partial(measure, film=options.film))
     over = [x["over_torch_dataloader"] for x in sizes.values()]
     worst = {
         "frames_per_second": min(x["frames_per_second"] for x in sizes.values()),
@@ -113,9 +100,39 @@ def main() -> None:
     print(json.dumps({**worst, "threads": threads, "sizes": sizes}))
 
 
-def measure(clips: NoiseClips, threads: int, seconds: float, turns: int) -> dict[str, Any]:
+def size_options(description: str) -> argparse.ArgumentParser:
+    """What `at_each_size` takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--sizes", nargs="+", default=["256x256", "384x672"], help="HxW")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as cores")
+    return parser
+
+
+def at_each_size(
+    options: argparse.Namespace, measure: Callable[..., dict[str, Any]]
+) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Threads, and by size what `measure` (height, width, threads, seconds, turns) finds."""
+    for name in ("seconds", "turns"):
+        if getattr(options, name) <= 0:
+            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected above 0")
+    threads, sizes = options.threads or len(os.sched_getaffinity(0)), {}
+    for size in options.sizes:
+        height, _, width = size.partition("x")
+        if not (height.isdecimal() and width.isdecimal()):
+            raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
+        sizes[size] = measure(int(height), int(width), threads, options.seconds, options.turns)
+        print(f"{size}: {sizes[size]}", flush=True)
+    return threads, sizes
+
+
+def measure(
+    height: int, width: int, threads: int, seconds: float, turns: int, film: bool = False
+) -> dict[str, Any]:
     """All ways at one size."""
-    height, width = clips.height, clips.width
+    instants, count = (FILM_INSTANTS, FILMS) if film else (INSTANTS, CLIPS)
+    clips = NoiseClips(count, VIEWS, instants, height, width, film)
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(folder, clips, name="noise", shards=4)
         records = open_dataset(folder)

@@ -11,14 +11,6 @@ from input_pipeline.schema import VERSION
 from input_pipeline.transforms import encode_view
 
 
-def rows_and_columns(size: str) -> tuple[int, int]:
-    """Of an option like 384x672."""
-    height, _, width = size.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
-    return int(height), int(width)
-
-
 @dataclass(frozen=True)
 class NoiseClips:
     """Clips of smooth noise, some of it fine: about as many bytes a pixel as real footage."""
@@ -66,6 +58,8 @@ class NoiseClips:
             source="noise",
             license="Apache-2.0",
         )
+        number = range(self.count)[index]
+        return to_example(clip, scene_id=f"noise-{number}", source="noise", license="Apache-2.0")
 
     def _pictures(self, generator: np.random.Generator) -> Iterator[np.ndarray]:
         return (_noise(generator, self.height, self.width) for _ in range(self.frames))

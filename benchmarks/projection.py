@@ -8,17 +8,15 @@ machine without accelerator the ratio says how many times as long a loader that 
 take for each target frame.
 """
 
-import argparse
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import jax
 import numpy as np
-from input import INSTANTS, VIEWS, rate, raw
-from noise_clips import NoiseClips, rows_and_columns
+from input import INSTANTS, VIEWS, at_each_size, rate, raw, size_options
+from noise_clips import NoiseClips
 
 from full4d_jax.projection_guidance import fill_holes, project
 from input_pipeline.transforms import decode_frames
@@ -26,17 +24,8 @@ from input_pipeline.transforms import decode_frames
 
 def main() -> None:
     """Measure, print progress, then the JSON line."""
-    parser = argparse.ArgumentParser(description="Times projection against decoding.")
-    parser.add_argument("--sizes", nargs="+", default=["256x256", "384x672"], help="HxW")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as cores")
-    options = parser.parse_args()
-    threads = options.threads or len(os.sched_getaffinity(0))
-    sizes = {}
-    for size in options.sizes:
-        sizes[size] = measure(*rows_and_columns(size), threads, options.seconds, options.turns)
-        print(f"{size}: {sizes[size]}", flush=True)
+    options = size_options("Times projection against decoding.").parse_args()
+    threads, sizes = at_each_size(options, measure)
     print(json.dumps({"device": jax.devices()[0].device_kind, "threads": threads, "sizes": sizes}))
 
 

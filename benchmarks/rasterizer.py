@@ -18,7 +18,6 @@ import argparse
 import importlib.util
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +26,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from shared_folder import shared_folder
+from timing import Thunk, interleaved
 
 from gaussians import Camera, Gaussians, harmonics, intersection_budget, render
 from gaussians.binning import SIDE, bin_quarters, choose_tiles
@@ -35,7 +36,6 @@ from gaussians.projection import project
 
 GARDEN = "data/garden/test_garden.npz"
 SCENES = ("10k", "100k", "garden")
-Thunk = Callable[[], object]
 
 
 class Scene(NamedTuple):
@@ -94,8 +94,7 @@ def scenes(names: Sequence[str]) -> dict[str, Scene]:
         found["100k"] = random_scene(100_000, 512, 0.01)
     if "garden" not in names:
         return found
-    shared = Path(__file__).resolve().parents[2] / "shared"
-    path = Path(os.environ.get("FULL4D_DATA", shared)) / GARDEN
+    path = shared_folder() / GARDEN
     if path.is_file():
         found["garden"] = garden(path)
     else:
@@ -222,19 +221,6 @@ def gsplat_passes(scene: Scene) -> dict[str, Thunk]:
         return torch.autograd.grad((picture() ** 2).sum(), parameters)
 
     return {"forward": forward, "forward_backward": forward_backward}
-
-
-def interleaved(thunks: dict[str, Thunk], repeats: int) -> dict[str, float]:
-    """Best CPU time of each in seconds, taking turns so that all meet the same machine."""
-    best = dict.fromkeys(thunks, float("inf"))
-    for thunk in thunks.values():
-        thunk()
-    for _ in range(repeats):
-        for who, thunk in thunks.items():
-            start = time.process_time()
-            thunk()
-            best[who] = min(best[who], time.process_time() - start)
-    return best
 
 
 def stages(scene: Scene) -> dict[str, float]:

@@ -23,7 +23,6 @@ peak is unknown.
 import json
 import resource
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -33,6 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import unflatten_dict
+from timing import clock
 
 from full4d_jax.batch import unit_scale
 from full4d_jax.camera_paths import target_views
@@ -50,7 +50,6 @@ from full4d_jax.projection_guidance import Projection, fill_holes, project
 from full4d_jax.sampling import euler, schedule
 
 ON_CPU = jax.default_backend() == "cpu"
-clock = time.process_time if ON_CPU else time.perf_counter
 GIB = 2**30
 
 
@@ -205,14 +204,17 @@ def _encode(model, fills: bool, weights, whole: Projection, lenses, poses):
 
 def random_codec(codec: str, divide: int) -> Any:
     """Weights on the host; of the codec `pixels` there are none."""
-    if codec == "pixels":
-        return None
+    return None if codec == "pixels" else _random(codec_shapes(codec, divide))
+
+
+def codec_shapes(codec: str, divide: int) -> Any:
+    """Shapes of a codec's weights, the published channels over `divide` (TAESD keeps its own)."""
     if codec == "taesd":
         shapes = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in taesd.shapes().items()}
-        return _random(unflatten_dict(shapes, sep="."))
+        return unflatten_dict(shapes, sep=".")
     kind = KINDS[codec]
     base, decoder_base = kind.base // divide, kind.decoder_base // divide
-    return _random(wan_vae.abstract_params(replace(kind, base=base, decoder_base=decoder_base)))
+    return wan_vae.abstract_params(replace(kind, base=base, decoder_base=decoder_base))
 
 
 def random_network(config: Config) -> Any:

@@ -25,7 +25,6 @@ import importlib.util
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -33,6 +32,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from timing import clock, interleaved
 
 from full4d_jax.cli import call
 from full4d_jax.config import Config, DataConfig, TrainingConfig, check_config
@@ -46,8 +46,6 @@ from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from full4d_jax.wan_config import WAN
 
-ON_CPU = jax.default_backend() == "cpu"
-clock = time.process_time if ON_CPU else time.perf_counter
 STRIDE = 4  # pixels per latent pixel, so 48 channels, Wan 2.2's
 TEXT = 64  # channels of the text embedding
 
@@ -116,14 +114,7 @@ def of_size(
         steps["torch"], theirs = torch_step(config, *numbers, words)
         # Ours alone are the two contexts, of freeze-time and fixed-view videos.
         assert parameters - 2 * width == theirs, (parameters, theirs)
-    best = {name: float("inf") for name in steps}
-    for _ in range(repeats):
-        for name, step in steps.items():
-            step()  # pays for what the other left behind
-            start = clock()
-            step()
-            best[name] = min(best[name], clock() - start)
-            print(f"{name}: best {best[name]:.3f} s", flush=True)
+    best = interleaved(steps, repeats)
     one_view = replace(config, data=replace(data, views=1))
     torch = best.get("torch")
     report(

@@ -1,0 +1,138 @@
+"""Rows of `ablations.py` that need no training: one prior, asked in different ways.
+
+Sampled rows are scored on all held-out scenes, lifted ones (4D Gaussians, at cameras between the
+generated ones) on few, as fits are slow. Scores as in `ablation_runs`, without `denoised`; hard
+pixels are those that no single-frame projection reaches.
+"""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ablation_runs import Run
+
+from full4d_jax import metrics
+from full4d_jax.batch import make_conditions
+from full4d_jax.config import Config, load_config
+from full4d_jax.depth import load_depth
+from full4d_jax.evaluation.clips import KnownClip, held_out
+from full4d_jax.evaluation.held_out import Judge, unseen_pixels
+from full4d_jax.evaluation.lift import between, lift_rows
+from full4d_jax.evaluation.table import DISTILLED, SPLATS
+from full4d_jax.generation import bind_conditions, load_prior, prior_path
+from full4d_jax.models.codecs import codec_weights, make_codec
+from full4d_jax.progress import Progress
+from full4d_jax.sampling import euler, leap, sample, schedule
+from full4d_jax.stages import fingerprint
+
+LIFTED = {"without distillation": SPLATS, "with distillation": DISTILLED}
+
+
+def checkpoint_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+    """Name and scores of each row; scores of clips that are done are read from the folder."""
+    config, prior, mark, folder = opened(given, "checkpoint")
+    for name, generate in sampled_rows(config, prior).items():
+        path = folder / f"{name.replace(' ', '_')}.json"
+        scores = done(path, mark)
+        with Progress(name, given.scenes) as report:
+            for known in held_out(config.data, range(len(scores), given.scenes)):
+                truth, unseen = known.clip.frames[1:], unseen_pixels(known.clip)
+                scores.append(score(generate(known), truth, unseen))
+                path.write_text(json.dumps({"mark": mark, "scores": scores}))
+                report(len(scores))
+        yield name, one_seed(scores[: given.scenes])
+
+
+def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+    """4D Gaussians fitted with and without distillation, to the same grids."""
+    config, prior, mark, folder = opened(given, "lifting")
+    judge, path = Judge(config, prior, load_depth(), None), folder / "scores.json"
+    scores = done(path, mark)
+    for known in between(config.data, range(len(scores), given.lift_scenes)):
+        found = lift_rows(judge, known)
+        rows = {name: found.rows[row, "true"] for name, row in LIFTED.items()}
+        scores.append({n: score(x, found.truth, found.unseen) for n, x in rows.items()})
+        path.write_text(json.dumps({"mark": mark, "scores": scores}))
+        print(f"lifted {len(scores)} of {given.lift_scenes} scenes", flush=True)
+    for name in LIFTED:
+        yield name, one_seed([found[name] for found in scores[: given.lift_scenes]])
+
+
+def opened(given: argparse.Namespace, group: str) -> tuple[Config, Any, str, Path]:
+    """The preset, its prior, a mark of both, and the folder of the group."""
+    config, folder = load_config(given.config), given.out / group
+    made_of = {"config": config, "prior": prior_path(given.checkpoint)}
+    folder.mkdir(parents=True, exist_ok=True)
+    prior = load_prior(config, given.checkpoint)
+    return config, prior, fingerprint("ablations", made_of, {}), folder
+
+
+def done(path: Path, mark: str) -> list[Any]:
+    """Scores of the same prior that an earlier call left."""
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    return kept["scores"] if kept.get("mark") == mark else []
+
+
+def sampled_rows(config: Config, prior: Any) -> dict[str, Callable[[KnownClip], Any]]:
+    """Ways to generate the targets of a clip, the first as the preset says."""
+    as_said = partial(generate, config, prior)
+
+    def with_steps(steps: int) -> Callable[[KnownClip], Any]:
+        sampler = dataclasses.replace(config.sampler, steps=steps, noise=1.0)
+        return partial(generate, dataclasses.replace(config, sampler=sampler), prior)
+
+    steps = {f"{n} step{'s'[: n > 1]} from noise": with_steps(n) for n in (1, 4, 8, 50)}
+    return {
+        "as configured": as_said,
+        **steps,
+        "without projection": partial(as_said, projected=False),
+        "without cameras": partial(as_said, posed=False),
+    }
+
+
+def generate(
+    config: Config, prior: Any, known: KnownClip, *, projected: bool = True, posed: bool = True
+):
+    """Target views (v-1 t h w 3) in [0, 1]; not `projected`: no depth is known; not `posed`: the
+    network is told that all cameras stand where the source's does (the projection is right)."""
+    clip = known.clip
+    key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
+    given = clip.frames[0], clip.depth[0] * projected, clip.intrinsics, clip.world_to_camera
+    return _generate(config, prior, *given, codec_weights(config), key, posed)
+
+
+@partial(jax.jit, static_argnums=(0, 8))
+def _generate(config, prior, frames, depth, lenses, poses, weights, key, posed):
+    model, sampler = config.model, config.sampler
+    conditions, _ = make_conditions(model, 2 * frames - 1, depth, lenses, poses, weights)
+    if not posed:
+        same = jnp.broadcast_to(conditions.world_to_camera[:1], conditions.world_to_camera.shape)
+        conditions = conditions._replace(world_to_camera=same)
+    conditions = jax.tree.map(lambda x: x[None], conditions)
+    first = int(model.projection == "channels")  # view that is generated
+    start = sampler.noise * jax.random.normal(key, conditions.projection[:, first:].shape)
+    stepper = leap if model.mean_flow and sampler.noise else euler
+    times = schedule(sampler.steps, sampler.shift)
+    latents = sample(bind_conditions(model, prior, conditions), start, times, stepper)[0]
+    return jnp.clip(make_codec(model, weights).decode(latents)[1 - first :] / 2 + 0.5, 0, 1)
+
+
+def score(frames: Any, truth: Any, unseen: Any) -> list[float]:
+    """As `ablation_runs.SCORES`, the last of which does not exist here."""
+    return [
+        float(metrics.psnr(frames, truth)),
+        float(metrics.psnr(frames, truth, unseen)),
+        float("nan"),
+    ]
+
+
+def one_seed(scores: list[list[float]]) -> Run:
+    """A row whose randomness is that of its scenes."""
+    return Run(np.array([scores], float), {})

@@ -1,0 +1,208 @@
+"""Training and scoring of the rows of `ablations.py` that small networks are trained for.
+
+All rows of a group see the same clips in the same order, start from the same random numbers and
+are scored on the same held-out scenes, so that every difference is paired by seed and scene.
+
+A row is scored by three numbers for every scene, PSNR in dB over frames that are not given:
+
+    psnr      one call from zero noise
+    hard      the same on hard pixels: in `frames` mode those that no single-frame projection
+              reaches, without projection those that the nearest given frame has otherwise
+    denoised  hard pixels of one call at flow time .7 of the truth with noise
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from full4d_jax.batch import Batch, make_conditions, procedural_batch, unit_scale
+from full4d_jax.config import Config, DataConfig, to_dict
+from full4d_jax.flops import forward_flops
+from full4d_jax.flow import interpolate
+from full4d_jax.models.codecs import make_codec
+from full4d_jax.models.conditions import Params
+from full4d_jax.models.dit import velocity
+from full4d_jax.models.start import start_from
+from full4d_jax.models.weights import load_metadata, save_params
+from full4d_jax.progress import Progress
+from full4d_jax.training.optimizer import trained_leaves
+from full4d_jax.training.state import TrainState, init_state, state_from_params
+from full4d_jax.training.step import train_step
+from full4d_jax.visible_frames import row_and_column, visible_conditions
+from input_pipeline.loader import make_loader
+from input_pipeline.procedural import HELD_OUT_START
+
+SCORES = ("psnr", "hard", "denoised")
+TAU = 0.7  # of `denoised`
+CHANGED = 0.1  # of the range: more makes a pixel hard without projection
+
+
+class Run(NamedTuple):
+    """One row, trained from several seeds."""
+
+    scores: Float[np.ndarray, "seeds scenes 3"]  # as SCORES; NaN where no pixel is hard
+    cost: dict[str, float]
+
+
+def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int) -> Run:
+    """Train and score a row for every seed, or read what an earlier call left."""
+    found = []
+    row = Row(config, init)
+    for seed in range(seeds):
+        path = folder / f"{config.name.replace(' ', '_')}_{seed}.json"
+        start = None if init is None else load_metadata(init)
+        wanted = json.loads(json.dumps(to_dict(config) | {"init": start}))
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        if kept.get("config") != wanted or len(kept["scores"]) < scenes:
+            params, seconds = row.train(seed)
+            kept = {
+                "config": wanted,
+                "cost": row.cost() | {"seconds_per_step": seconds},
+                "scores": row.score(params, scenes),
+            }
+            path.write_text(json.dumps(kept))
+        found.append(kept)
+    scores = np.array([kept["scores"][:scenes] for kept in found], float)
+    work = forward_flops(config, config.data.views, config.data.frames)
+    return Run(scores, found[0]["cost"] | {"gigaflop": work / 1e9})
+
+
+def train_base(config: Config, path: Path) -> Path:
+    """Weights that rows start from, trained unless they are there."""
+    wanted = json.loads(json.dumps({"config": to_dict(config)}))
+    if not path.exists() or load_metadata(path) != wanted:
+        params, _ = Row(config, None).train(0)
+        save_params(path, params, wanted)
+    return path
+
+
+class Row:
+    """The programs of one configuration, compiled when they are first needed, for all seeds."""
+
+    def __init__(self, config: Config, init: Path | None):
+        self.config, self.init = config, init
+        self._step: Any = None
+        one = partial(score_clip, config)
+        self._score = jax.jit(lambda params, *x: jax.lax.map(lambda x: one(params, *x), x))
+
+    def train(self, seed: int) -> tuple[Params, float]:
+        """Averaged parameters, and the median CPU seconds of a step."""
+        config, key = self.config, jax.random.key(seed)
+        if self.init is None:
+            state = init_state(config, key)
+        else:
+            state = state_from_params(config, start_from(config.model, self.init, key))
+        batches = clips_of(config.data, config.training.batch, seed)
+        self._step = self._step or self._compile(state, next(batches))
+        seconds, steps = [], config.training.steps
+        with Progress(f"{config.name}, seed {seed}", steps) as report:
+            for done in range(1, steps + 1):
+                batch = jax.block_until_ready(next(batches))
+                start = time.process_time()
+                state, metrics = self._step(state, batch)
+                jax.block_until_ready(state)
+                seconds.append(time.process_time() - start)
+                report(done, {"mean_error": float(metrics["mean_error"])})
+        return state.ema, float(np.median(seconds))
+
+    def _compile(self, state: TrainState, batch: Batch):
+        step = jax.jit(train_step(self.config), donate_argnums=0)
+        return step.lower(state, batch).compile()
+
+    def cost(self) -> dict[str, float]:
+        """Of the network and of a training step."""
+        state = jax.eval_shape(lambda: init_state(self.config, jax.random.key(0)))
+        trained = trained_leaves(self.config.optimizer.trainable, state.params)
+        leaves = list(zip(jax.tree.leaves(state.params), jax.tree.leaves(trained), strict=True))
+        return {
+            "parameters": sum(x.size for x, _ in leaves),
+            "trained": sum(x.size for x, is_trained in leaves if is_trained),
+            "temporary_bytes": self._step.memory_analysis().temp_size_in_bytes,
+        }
+
+    def score(self, params: Params, scenes: int) -> list[list[float]]:
+        """SCORES of each held-out scene."""
+        clips = held_out(rendered_part(self.config.data), scenes)
+        keys = jax.vmap(jax.random.key)(jnp.arange(scenes))
+        found = self._score(params, clips, keys)
+        return np.asarray(found, float).tolist()
+
+
+def rendered_part(data: DataConfig) -> DataConfig:
+    """What decides the pictures, so that rows that differ in other fields share a renderer."""
+    names = ("views", "frames", "height", "width", "orbit", "worlds")
+    return DataConfig(**{name: getattr(data, name) for name in names})
+
+
+@cache
+def renderer(data: DataConfig) -> Callable[[Any], Batch]:
+    """Compiled once a shape."""
+    return jax.jit(partial(procedural_batch, config=data))
+
+
+def clips_of(data: DataConfig, batch: int, seed: int) -> Iterator[Batch]:
+    """Batches of training scenes in the order of the seed."""
+    return map(
+        renderer(rendered_part(data)), make_loader(range(data.scenes), seed=seed, batch_size=batch)
+    )
+
+
+@cache
+def held_out(data: DataConfig, scenes: int) -> Batch:
+    """Scenes beyond every training index."""
+    return renderer(data)(HELD_OUT_START + jnp.arange(scenes))
+
+
+def score_clip(config: Config, params: Params, clip: Batch, key: Array) -> Float[Array, "3"]:
+    """SCORES of one clip without batch axis."""
+    model, codec = config.model, make_codec(config.model, None)
+    truth = codec.encode(clip.frames)
+    if model.projection == "none":
+        views, frames = clip.world_to_camera.shape[:2]
+        visible = row_and_column(views, frames)
+        lenses = clip.intrinsics * unit_scale(*clip.depth.shape[1:])
+        cameras = lenses[None], clip.world_to_camera[None]
+        conditions = visible_conditions(truth[None], jnp.asarray(visible)[None], *cameras)
+        copied = codec.decode(conditions.base[0])
+        hard = (jnp.abs(clip.frames - copied).max(-1) > 2 * CHANGED) & ~visible[..., None, None]
+        counted = jnp.broadcast_to(~visible[..., None, None], hard.shape)
+    else:
+        known = clip.depth * (config.data.drop_projection < 1)
+        cameras = clip.intrinsics, clip.world_to_camera
+        conditions, _ = make_conditions(model, clip.frames[0], known, *cameras)
+        conditions = jax.tree.map(lambda x: x[None], conditions)
+        _, seen = make_conditions(model, clip.frames[0], clip.depth, *cameras)
+        hard = jnp.concatenate([jnp.zeros((1, *seen.mask.shape[1:]), bool), seen.mask == 0])
+        counted = jnp.ones(hard.shape, bool).at[0].set(False)
+
+    flow = partial(velocity(model, params), conditions=conditions)
+    noise = jax.random.normal(key, (1, *truth.shape))
+    noisy = interpolate(truth[None], noise, jnp.full(1, TAU))
+    once = -flow(jnp.zeros_like(noise), jnp.ones(1))
+    given = None if conditions.visible is None else conditions.visible[..., None, None, None]
+    if given is not None:  # they do not move
+        once = jnp.where(given, truth[None], once)
+    cleaned = noisy - TAU * flow(noisy, jnp.full(1, TAU))
+    first, second = (codec.decode(x[0]) for x in (once, cleaned))
+    return jnp.stack(
+        [psnr_on(first, clip.frames, counted)]
+        + [psnr_on(x, clip.frames, hard) for x in (first, second)]
+    )
+
+
+def psnr_on(
+    frames: Float[Array, "v t h w 3"],
+    truth: Float[Array, "v t h w 3"],
+    mask: Bool[Array, "v t h w"],
+) -> Float[Array, ""]:
+    """Of frames in [-1, 1] on the pixels of the mask; NaN without any."""
+    error = jnp.square((jnp.clip(frames, -1, 1) - truth) / 2).mean(-1)
+    return -10 * jnp.log10((error * mask).sum() / mask.sum())

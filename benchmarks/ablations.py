@@ -1,0 +1,158 @@
+"""The papers' ablations, small and fair: one command, one table with error bars.
+
+    python benchmarks/ablations.py --seeds 2 [--steps 300 --groups blind mask attention]
+
+blind       Full-4D with its projection as frames, but no projection into the targets is given:
+            what they show of the source they have through attention alone, by their cameras
+mask        the same network with that projection, from true depth
+attention   grids without poses, filled from their first row and column (4Real-Video): every mode
+            trained from one base, of single rows and columns; two streams by their
+            synchronization alone, the others by self-attention
+checkpoint  nothing is trained: a prior (--checkpoint, by default the shipped one) with other steps
+            of the sampler, without the projection, or told no cameras
+lifting     the same prior: 4D Gaussians with and without distillation, at cameras between
+
+The first three train tiny networks (`ablation_runs` says how they are scored). Within a group all
+rows see the same clips in the same order and as many steps, for each of several seeds. Differences
+from the first row of a group are paired by seed and scene; their error is the root of the summed
+squares of two standard errors, of the means over scenes and of those over seeds (with one seed the
+latter is left out). A difference of less than twice its error is called none.
+
+Finished rows are kept under --out. ablations.md, .json and .png are written there after every row;
+the last line is JSON.
+"""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from ablation_checkpoint import checkpoint_rows, lifting_rows
+from ablation_runs import Run, run, train_base
+from ablation_table import Table, markdown, plain, save_chart
+
+from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, OptimizerConfig
+from full4d_jax.errors import InputError
+from full4d_jax.training_config import TrainingConfig
+
+FRAMES = ModelConfig(width=64, heads=2, layers=2, ffn=192, patch=8, refiner=8, projection="frames")
+CLIPS = DataConfig(views=3, frames=3, height=32, width=32, corrupt_depth=0.0, drop_projection=0.0)
+POSELESS = ModelConfig(
+    width=64, heads=2, layers=2, ffn=192, patch=8, refiner=8, projection="none", cameras=()
+)
+GRIDS = DataConfig(views=4, frames=4, height=32, width=32, orbit=True)
+MASKS = {  # what the network lacks
+    "all": {},
+    "without cameras": {"cameras": ()},
+    "without cross-half": {"mask_terms": ("view", "time")},
+    "without intra-time": {"mask_terms": ("view", "half")},
+    "without intra-view": {"mask_terms": ("time", "half")},
+    "own view alone": {"mask_terms": ("view",)},
+    "every token sees every token": {"attention": "full"},
+}
+MODES = {  # what is trained of each
+    "fused": "attention",
+    "full": "attention",
+    "sequential": "attention",
+    "two_stream_hard": "synchronization",
+    "two_stream_soft": "synchronization",
+}
+UNTRAINED = {"checkpoint": checkpoint_rows, "lifting": lifting_rows}
+GROUPS = ("blind", "mask", "attention", *UNTRAINED)
+
+
+def experiment(name: str, model: ModelConfig, data: DataConfig, steps: int) -> Config:
+    """What all rows share."""
+    return Config(
+        name=name,
+        model=dataclasses.replace(model, rope_folds_views=True),
+        data=data,
+        flow=FlowConfig(mean_share=0.5),
+        optimizer=OptimizerConfig(
+            learning_rate=0.01, adam_learning_rate=0.002, decay_share=0.7, warmup=min(20, steps)
+        ),
+        training=TrainingConfig(batch=8, steps=steps),
+    )
+
+
+def mask_rows(blind: bool, steps: int) -> Iterator[Config]:
+    """Full-4D's mask, a part of it, its cameras, and its projection."""
+    data = dataclasses.replace(CLIPS, drop_projection=1.0 if blind else 0.0)
+    for name, change in MASKS.items():
+        yield experiment(name, dataclasses.replace(FRAMES, **change), data, steps)
+    if not blind:
+        dropped = dataclasses.replace(CLIPS, drop_projection=1.0)
+        yield experiment("without projection", FRAMES, dropped, steps)
+
+
+def mode_rows(steps: int) -> Iterator[Config]:
+    """The ways to attend of grids without poses."""
+    for name, trained in MODES.items():
+        config = experiment(name, dataclasses.replace(POSELESS, attention=name), GRIDS, steps)
+        optimizer = dataclasses.replace(config.optimizer, trainable=trained)
+        yield dataclasses.replace(config, optimizer=optimizer)
+
+
+def base_of_modes(steps: int) -> Config:
+    """Rows and columns as single videos."""
+    return experiment("base", POSELESS, dataclasses.replace(GRIDS, lines=True), steps)
+
+
+def trained_rows(group: str, given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+    """Name and scores of each row, one after the other."""
+    folder = given.out / group
+    folder.mkdir(parents=True, exist_ok=True)
+    init = None
+    if group == "attention":
+        # A line is a quarter of a grid: twice the steps cost half of a row's.
+        init = train_base(base_of_modes(2 * given.steps), folder / "base.safetensors")
+        rows = mode_rows(given.steps)
+    else:
+        rows = mask_rows(group == "blind", given.steps)
+    for config in rows:
+        yield config.name, run(config, folder, init, given.seeds, given.scenes)
+
+
+def all_tables(given: argparse.Namespace) -> list[Table]:
+    """Every group, the page written anew after every row."""
+    given.out.mkdir(parents=True, exist_ok=True)
+    tables: list[Table] = []
+    for group in given.groups:
+        rows = UNTRAINED[group](given) if group in UNTRAINED else trained_rows(group, given)
+        tables.append(Table(group, {}))
+        for name, found in rows:
+            tables[-1].rows[name] = found
+            page = markdown(tables, given.steps)
+            (given.out / "ablations.md").write_text(page)
+            (given.out / "ablations.json").write_text(json.dumps(plain(tables), indent=1))
+            save_chart(tables, given.out / "ablations.png")
+        print(page, flush=True)
+    return tables
+
+
+def main() -> None:
+    """Train, score, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=GROUPS)
+    parser.add_argument("--steps", type=int, default=300, help="of every training")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--scenes", type=int, default=64, help="held-out scenes")
+    parser.add_argument("--lift_scenes", type=int, default=2, help="fitted with a checkpoint")
+    parser.add_argument("--config", type=Path, help="preset of the checkpoint")
+    parser.add_argument("--checkpoint", type=Path, help="by default the shipped prior")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    given = parser.parse_args()
+    for name in ("steps", "seeds", "scenes", "lift_scenes"):
+        if getattr(given, name) < 1:
+            parser.error(f"--{name}: found {getattr(given, name)}, expected at least 1")
+    try:
+        print(json.dumps(plain(all_tables(given))))
+    except InputError as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""How benchmarks time: the best of runs that take turns."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import jax
+
+Thunk = Callable[[], object]
+
+
+def clock() -> float:
+    """Seconds: CPU time of all threads on a CPU, which other work on the machine disturbs least,
+    elapsed time elsewhere."""
+    return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
+
+
+def interleaved(thunks: Mapping[str, Thunk], repeats: int) -> dict[str, float]:
+    """Best time of each in seconds, taking turns so that all meet the same machine.
+
+    Each runs twice and the second is timed: the first pays for what the one before left behind.
+    """
+    best = dict.fromkeys(thunks, float("inf"))
+    for _ in range(repeats):
+        for name, thunk in thunks.items():
+            thunk()
+            start = clock()
+            thunk()
+            best[name] = min(best[name], clock() - start)
+    return best

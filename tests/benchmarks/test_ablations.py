@@ -1,0 +1,117 @@
+"""Ablations: paired statistics, what a page says of them, and one group trained and resumed."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def table(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("ablation_table")
+
+
+def run_of(table, scores):
+    return table.Run(np.repeat(scores[..., None], 3, -1), {})
+
+
+def test_an_error_counts_scenes_and_seeds(table):
+    """Against formulas for data whose spread is all between scenes, or all between seeds."""
+    scenes = np.random.default_rng(0).normal(size=50)
+    between_scenes = table.estimate(np.tile(scenes, (3, 1)))
+    assert between_scenes.mean == pytest.approx(scenes.mean())
+    assert between_scenes.error == pytest.approx(scenes.std(ddof=1) / 50**0.5)
+    seeds = np.array([[0.0], [1.0], [5.0]])
+    between_seeds = table.estimate(np.tile(seeds, (1, 50)))
+    assert between_seeds.error == pytest.approx(seeds.std(ddof=1) / 3**0.5)
+    assert np.isnan(table.estimate(np.array([[1.0]])).error)
+
+
+def test_differences_are_paired(table):
+    """Scenes that differ by far more than the rows do hide nothing."""
+    generator = np.random.default_rng(1)
+    scores = generator.normal(scale=5, size=(2, 40))
+    noise = generator.normal(scale=0.1, size=(2, 40))
+    rows = {"all": run_of(table, scores), "worse": run_of(table, scores - 0.3 + noise)}
+    rows["same"] = run_of(table, scores + noise - noise.mean())
+    page = table.markdown([table.Table("mask", rows)], 10)
+    found = table.differences(table.Table("mask", rows))
+    assert found["worse"]["hard"].mean == pytest.approx(-0.3, abs=0.05)
+    assert found["worse"]["hard"].shows
+    assert not found["same"]["hard"].shows
+    lines = {line.split("|")[1].strip(): line for line in page.splitlines() if "|" in line}
+    assert " shows " in lines["worse"]
+    assert "none shows" not in lines["worse"]
+    assert "none shows" in lines["same"]
+
+
+def test_scenes_without_hard_pixels_are_left_out(table):
+    values = np.array([[1.0, np.nan, 3.0], [1.0, np.nan, 3.0]])
+    assert table.estimate(values).mean == pytest.approx(2.0)
+    assert table.estimate(np.full((2, 3), np.nan)).shows is False
+
+
+def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
+    ablations = importlib.import_module("ablations")
+    from full4d_jax.config import check_config, to_dict
+
+    for rows in (ablations.mask_rows(True, 5), ablations.mask_rows(False, 5)):
+        first, *others = [to_dict(config) for config in rows]
+        for other in others:
+            parts = [name for name in first if first[name] != other[name]]
+            assert "name" in parts
+            assert len(parts) == 2, parts  # and one section
+    for config in (
+        *ablations.mask_rows(True, 5),
+        *ablations.mode_rows(5),
+        ablations.base_of_modes(5),
+    ):
+        check_config(config)
+
+
+def test_a_group_is_trained_scored_and_kept(table, monkeypatch, tmp_path, capsys):
+    ablations = importlib.import_module("ablations")
+    kept = {name: ablations.MASKS[name] for name in ("all", "own view alone")}
+    monkeypatch.setattr(ablations, "MASKS", kept)
+    words = ["--groups", "blind", "--steps", "2", "--seeds", "2", "--scenes", "2"]
+    monkeypatch.setattr(sys, "argv", ["ablations.py", *words, "--out", str(tmp_path)])
+    ablations.main()
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(first["blind"]) == {"all", "own view alone"}
+    assert first["blind"]["own view alone"]["difference"]["hard"]["mean"] != 0
+    assert first["blind"]["all"]["cost"]["trained"] > 10_000
+    for name in ("ablations.md", "ablations.json", "ablations.png"):
+        assert (tmp_path / name).stat().st_size > 100
+
+    monkeypatch.setattr(importlib.import_module("ablation_runs").Row, "train", None)  # not called
+    ablations.main()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == first
+
+
+def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
+    """The generator here agrees with the one of `sample`, and each switch changes the grid."""
+    import jax
+
+    checkpoint = importlib.import_module("ablation_checkpoint")
+    from full4d_jax.config import DEFAULT
+    from full4d_jax.evaluation.clips import held_out
+    from full4d_jax.generation import generate_grid, load_prior
+
+    prior, (known,) = load_prior(DEFAULT), held_out(DEFAULT.data, [3])
+    found = checkpoint.generate(DEFAULT, prior, known)
+    clip = known.clip
+    given = 2 * clip.frames[0] - 1, clip.depth[0], clip.intrinsics, clip.world_to_camera
+    grid, _ = generate_grid(DEFAULT, prior, *given, jax.random.key(0))
+    np.testing.assert_allclose(found, grid[1:] / 2 + 0.5, atol=1e-4)
+    scores = [checkpoint.score(found, clip.frames[1:], np.ones(clip.depth[1:].shape))]
+    for change in ({"projected": False}, {"posed": False}):
+        other = checkpoint.generate(DEFAULT, prior, known, **change)
+        scores.append(checkpoint.score(other, clip.frames[1:], np.ones(clip.depth[1:].shape)))
+    assert scores[0][0] > scores[1][0] + 1  # without a projection
+    assert scores[0][0] != scores[2][0]
