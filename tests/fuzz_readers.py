@@ -10,7 +10,6 @@ code end or stop this process; the file that caused it is then the newest in the
 import argparse
 import json
 import resource
-import runpy
 import shutil
 import signal
 import sys
@@ -168,6 +167,7 @@ def clips(scratch: Path) -> dict[str, Reader]:
     from input_pipeline.schema import Example, validate
 
     sys.path.insert(0, str(REPOSITORY / "tests"))
+    from skinned_arm import write_arm
     from textured_room import make_room
 
     room = make_room(views=2, height=16, width=24)
@@ -206,9 +206,7 @@ def clips(scratch: Path) -> dict[str, Reader]:
     write_video(scratch / "v.mp4", noise, 6)
     views = {"world_to_camera": room.world_to_camera.tolist(), "image_size": [24, 16]}
     views["intrinsics"] = room.intrinsics.tolist()
-    runpy.run_path(str(REPOSITORY / "tests/full4d_jax/test_gltf.py"))["write_arm"](
-        scratch / "a.glb"
-    )
+    write_arm(scratch / "a.glb")
     frame, depth = room.frames[0, 0], room.depth16[0, 0]
     return {
         "record": ([to_bytes(room)], ".record", record),

@@ -1,5 +1,8 @@
 """What the documents say exists: every command parses, every link leads somewhere, every message is
-one that the program prints, every Python block runs."""
+one that the program prints, every Python block runs, every public module is in the API.
+
+`test_docs_run.py` runs the commands.
+"""
 
 import doctest
 import importlib
@@ -8,12 +11,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+from documented import PAGES, ROOT, blocks
 
 from full4d_jax.cli import _functions, read_options
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
-PLACEHOLDERS = {"CONFIG": "configs/demo.py"}
+PACKAGES = ("full4d_jax", "gaussians", "input_pipeline")
+PLACEHOLDERS = {"CONFIG": "configs/demo.py", "MODE": "fused", "NAME": "pixels"}
 
 
 def code(page: Path, kind: str) -> list[str]:
@@ -21,42 +24,38 @@ def code(page: Path, kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def only_ours(line: str) -> str:
-    """From `full4d` on, after a launcher such as srun."""
-    start = re.search(r"(?:^|[\s\"])(full4d .*)", line)
-    return start[1].rstrip('"') if start and not line.startswith(("#", "pip", "unzip")) else ""
-
-
-def commands() -> list[tuple[str, str]]:
-    """Every `full4d ...` line of the pages' shell blocks and indented blocks."""
-    found = []
+def commands() -> dict[str, str]:
+    """Every `full4d VERB ...` in blocks and in the text, and a page that has it."""
+    found = {}
     for page in PAGES:
-        text = page.read_text().replace("\\\n", " ")
-        blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-        blocks += re.findall(r"^    (full4d .*)$", text, re.MULTILINE)
-        lines = (line.strip() for block in blocks for line in re.split(r"\n|&&", block))
-        found += [(page.name, line) for line in map(only_ours, lines) if line]
-    return found
+        prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        spans = re.findall(r"(?<!`)`(full4d [^`]*)`", prose)
+        found |= {" ".join(span.split()): page.name for span in spans}
+    for block in blocks():
+        for words in block.commands:
+            # After a launcher such as srun, or in its quotes.
+            ours = re.search(r"full4d (?!')[^']*", shlex.join(words))
+            found |= {ours[0].strip(): block.page} if ours else {}
+    return {line: page for line, page in found.items() if "VERB" not in line}
 
 
 def test_there_are_commands():
-    assert len(commands()) > 50
+    assert len(commands()) > 100
 
 
-@pytest.mark.parametrize(("page", "line"), commands())
-def test_every_command_parses(page, line, monkeypatch):
+@pytest.mark.parametrize("line", commands())
+def test_every_command_parses(line, monkeypatch):
     monkeypatch.chdir(ROOT)
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line, comments=True)[1:]]
-    if "VERB" in words[0]:
-        return
-    verb, rest = words[0].replace("-", "_"), words[1:]
-    module = importlib.import_module(f"full4d_jax.commands.{verb}")
-    functions = _functions(module)
-    if verb not in functions:
-        verb, rest = rest[0], rest[1:]
-    if "--help" in rest:
-        rest.remove("--help")
-    assert read_options(functions[verb], line, rest) is not None
+    is_whole = "..." not in words and len(words) > 1  # or the text names a command only
+    verb, *rest = (word for word in words if word != "...")
+    verb = verb.replace("-", "_")
+    functions = _functions(importlib.import_module(f"full4d_jax.commands.{verb}"))
+    if verb not in functions and rest:
+        verb, *rest = rest
+    assert verb in functions or not is_whole
+    if is_whole and rest:
+        assert read_options(functions[verb], line, rest) is not None
 
 
 @pytest.mark.parametrize(
@@ -85,6 +84,27 @@ def messages() -> list[str]:
 
 @pytest.mark.parametrize("message", messages())
 def test_messages_of_the_troubleshooting_page_are_the_programs(message):
-    packages = ("full4d_jax", "gaussians", "input_pipeline")
-    sources = [path.read_text() for name in packages for path in (ROOT / name).rglob("*.py")]
+    sources = [path.read_text() for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
     assert any(message in source for source in sources)
+
+
+def modules_below(module) -> set[str]:
+    """Names of a module and of all that the site's pages find in it, as griffe has loaded them."""
+    inside = [modules_below(x) for x in module.modules.values() if not x.is_alias]
+    return {module.path}.union(*inside)
+
+
+def test_every_public_module_is_reached_from_the_api():
+    griffe = pytest.importorskip("griffe", reason="needs the extra `docs`")
+    reached = set()
+    for target in re.findall(r"\]\((api_\w+\.md)\)", (ROOT / "docs" / "api.md").read_text()):
+        page = (ROOT / "docs" / target).read_text()
+        name = re.search(r"^::: (\w+)$", page, re.MULTILINE)
+        assert name, f"{target} shows no package"
+        assert "show_submodules: true" in page
+        loaded = griffe.load(name[1], search_paths=[ROOT], allow_inspection=False)
+        reached |= modules_below(loaded)
+    files = [path.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
+    there = {".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files}
+    assert there - reached == set()
+    assert reached - there == set()

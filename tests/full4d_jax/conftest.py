@@ -1,6 +1,7 @@
-"""A headless browser, driven over its DevTools protocol."""
+"""A headless browser, driven over its DevTools protocol; and a small codec with random weights."""
 
 import base64
+import dataclasses
 import itertools
 import json
 import shutil
@@ -12,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
+
+from full4d_jax.codec_config import KINDS
+from full4d_jax.models import wan_vae
+from full4d_jax.models.codecs import save_codec
 
 # Without a graphics card the pictures are drawn by SwiftShader, in software.
 FLAGS = (
@@ -135,3 +141,19 @@ def _address(announced: Path) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
         pages = [page for page in json.load(answer) if page["type"] == "page"]
     return pages[0]["webSocketDebuggerUrl"]
+
+
+@pytest.fixture(scope="session")
+def random_codec(tmp_path_factory) -> Callable[[str], str]:
+    """A function of wan21 or wan22: a file of weights of that codec, narrow and random."""
+    folder = tmp_path_factory.mktemp("codecs")
+
+    def write(name: str) -> str:
+        rng, path = np.random.RandomState(0), folder / f"{name}.safetensors"
+        small = dataclasses.replace(KINDS[name], base=2, decoder_base=2, blocks=1)
+        shapes = wan_vae.abstract_params(small)
+        weights = jax.tree.map(lambda x: 0.3 * rng.randn(*x.shape).astype(np.float32), shapes)
+        save_codec(path, name, weights)
+        return str(path)
+
+    return write

@@ -8,24 +8,13 @@ from typing import Annotated
 import numpy as np
 import pytest
 import tyro
+from refused import refusal
 
-from full4d_jax.cli import call, main, verbs
+from full4d_jax.cli import call, verbs
 from full4d_jax.config import Config
 from full4d_jax.depth_config import DepthConfig
 
 PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"
-
-
-def refused(capsys, *argv: object) -> str:
-    """The one line that a command with bad input prints."""
-    capsys.readouterr()
-    assert main([str(word) for word in argv]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("full4d: ")
-    assert said.count("\n") == 1, said
-    assert "found" in said
-    assert "expected" in said
-    return said
 
 
 def test_help_is_fast_because_it_imports_no_jax():
@@ -85,15 +74,15 @@ def test_errors_inside_a_verb_keep_their_traceback():
 
 
 def test_unknown_verbs_and_options_name_what_is_close(capsys):
-    assert "render" in refused(capsys, "rendr")
-    assert "--model.width" in refused(capsys, "run", "--model.widht", "128")
-    assert "--video" in refused(capsys, "sample", "--vide", "a.mp4")
-    assert "'wide'" in refused(capsys, "run", "--model.width", "wide")
-    assert "show" in refused(capsys, "data", "sho")
+    assert "render" in refusal(capsys, "rendr")
+    assert "--model.width" in refusal(capsys, "run", "--model.widht", "128")
+    assert "--video" in refusal(capsys, "sample", "--vide", "a.mp4")
+    assert "'wide'" in refusal(capsys, "run", "--model.width", "wide")
+    assert "show" in refusal(capsys, "data", "sho")
 
 
 def test_config_files_are_checked(capsys, tmp_path):
-    assert "no such file" in refused(capsys, "run", tmp_path / "none.py")
+    assert "no such file" in refusal(capsys, "run", tmp_path / "none.py")
     preset = tmp_path / "preset.py"
     broken = {
         "widht": "config = dataclasses.replace(DEFAULT, widht=3)\n",
@@ -102,14 +91,14 @@ def test_config_files_are_checked(capsys, tmp_path):
     }
     for found, text in broken.items():
         preset.write_text(PRESET + text)
-        line = refused(capsys, "run", preset)
+        line = refusal(capsys, "run", preset)
         assert found in line
         assert str(preset) in line
-    assert str(tmp_path) in refused(capsys, "run", tmp_path)
+    assert str(tmp_path) in refusal(capsys, "run", tmp_path)
     preset.write_text(
         "from full4d_jax.depth_config import DepthConfig\nconfig = DepthConfig(name='d')\n"
     )
-    assert "DepthConfig" in refused(capsys, "run", preset)
+    assert "DepthConfig" in refusal(capsys, "run", preset)
 
 
 @pytest.fixture
@@ -130,10 +119,10 @@ def test_videos_are_checked(capsys, tmp_path, clip, verb):
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip.read_bytes()[:700])
     for video in (tmp_path / "none.mp4", text, cut, tmp_path):
-        assert str(video) in refused(capsys, verb, "--video", video, "--out", out)
-    line = refused(capsys, verb, "--video", clip, "--data.frames", 40, "--out", out)
+        assert str(video) in refusal(capsys, verb, "--video", video, "--out", out)
+    line = refusal(capsys, verb, "--video", clip, "--data.frames", 40, "--out", out)
     assert "at least 40 frames" in line
-    assert "--fov" in refused(capsys, verb, "--video", clip, "--fov", 300, "--out", out)
+    assert "--fov" in refusal(capsys, verb, "--video", clip, "--fov", 300, "--out", out)
 
 
 def test_camera_files_are_checked(capsys, tmp_path, clip):
@@ -149,23 +138,23 @@ def test_camera_files_are_checked(capsys, tmp_path, clip):
     for found, text in cases.items():
         if text:
             path.write_text(text)
-        line = refused(capsys, "sample", "--video", clip, "--path", path, "--out", tmp_path / "o")
+        line = refusal(capsys, "sample", "--video", clip, "--path", path, "--out", tmp_path / "o")
         assert found in line
         assert str(path) in line
 
 
-def test_checkpoints_of_another_shape_are_refused(capsys, tmp_path, clip):
-    line = refused(capsys, "run", "--video", clip, "--model.width", 96, "--out", tmp_path / "o")
+def test_checkpoints_of_another_shape_are_refusal(capsys, tmp_path, clip):
+    line = refusal(capsys, "run", "--video", clip, "--model.width", 96, "--out", tmp_path / "o")
     assert "checkpoint" in line
-    line = refused(capsys, "run", "--checkpoint", tmp_path / "none", "--out", tmp_path / "o")
+    line = refusal(capsys, "run", "--checkpoint", tmp_path / "none", "--out", tmp_path / "o")
     assert "none" in line
-    line = refused(capsys, "run", "--checkpoint", tmp_path, "--out", tmp_path / "o")
+    line = refusal(capsys, "run", "--checkpoint", tmp_path, "--out", tmp_path / "o")
     assert "found a folder" in line
 
 
-def test_checkpoints_of_another_model_of_the_same_shape_are_refused(capsys, tmp_path, clip):
+def test_checkpoints_of_another_model_of_the_same_shape_are_refusal(capsys, tmp_path, clip):
     for option, value in (("heads", 6), ("rope_theta", 10.0), ("sigma_hole", 1.0)):
-        line = refused(capsys, "sample", f"--model.{option}", value, "--out", tmp_path / "o")
+        line = refusal(capsys, "sample", f"--model.{option}", value, "--out", tmp_path / "o")
         assert f"model.{option}" in line
 
 
@@ -173,13 +162,13 @@ def test_output_folders_are_checked_and_what_is_there_stays(capsys, tmp_path, cl
     before = clip.read_bytes()
     for out in (clip, clip / "below", "/proc/full4d"):
         for verb in ("run", "sample", "lift", "render"):
-            assert str(out) in refused(capsys, verb, "--out", out)
-        line = refused(capsys, "data", "show", "--out", f"{out}/scenes.png")
+            assert str(out) in refusal(capsys, verb, "--out", out)
+        line = refusal(capsys, "data", "show", "--out", f"{out}/scenes.png")
         assert str(out) in line
     (tmp_path / "a.png").mkdir()
-    assert "found a folder" in refused(capsys, "data", "show", "--out", tmp_path / "a.png")
+    assert "found a folder" in refusal(capsys, "data", "show", "--out", tmp_path / "a.png")
     assert clip.read_bytes() == before
     empty = tmp_path / "empty"
-    assert "full4d sample" in refused(capsys, "lift", "--out", empty)
-    assert "full4d sample" in refused(capsys, "render", "--out", empty)
+    assert "full4d sample" in refusal(capsys, "lift", "--out", empty)
+    assert "full4d sample" in refusal(capsys, "render", "--out", empty)
     assert not empty.exists()

@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from full4d_jax.batch import Batch, make_conditions
-from full4d_jax.codec_config import WAN22
 from full4d_jax.config import DEFAULT, LiftConfig, ModelConfig, check_config
 from full4d_jax.errors import InputError
 from full4d_jax.generation import bind_velocity, generate_grid
 from full4d_jax.lifting import lift
-from full4d_jax.models import wan_vae
-from full4d_jax.models.codecs import codec_weights, save_codec
+from full4d_jax.models.codecs import codec_weights
 from full4d_jax.models.dit import init_params
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
@@ -36,18 +34,12 @@ MODEL = ModelConfig(
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    rng = np.random.RandomState(0)
-    small = dataclasses.replace(WAN22, base=2, decoder_base=2, blocks=1)
-    shapes = wan_vae.abstract_params(small)
-    weights = jax.tree.map(lambda x: 0.3 * rng.randn(*x.shape).astype(np.float32), shapes)
-    path = tmp_path_factory.mktemp("codec") / "wan22.safetensors"
-    save_codec(path, "wan22", weights)
+def config(random_codec):
     sizes = {"views": VIEWS, "frames": FRAMES, "height": SIDE, "width": SIDE}
     return dataclasses.replace(
         DEFAULT,
         model=MODEL,
-        codec_weights=str(path),
+        codec_weights=random_codec("wan22"),
         data=dataclasses.replace(DEFAULT.data, **sizes),
         lift=LiftConfig(steps=4, capacity=100),
     )

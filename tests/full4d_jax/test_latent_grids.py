@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from full4d_jax.batch import Batch, prepare
-from full4d_jax.codec_config import WAN21
 from full4d_jax.config import DEFAULT, ModelConfig, SamplerConfig, check_config
 from full4d_jax.errors import InputError
 from full4d_jax.grid_filling import fill_grid, whole_latents
-from full4d_jax.models import wan_vae
-from full4d_jax.models.codecs import codec_weights, save_codec
+from full4d_jax.models.codecs import codec_weights
 from full4d_jax.models.dit import init_params
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
@@ -34,18 +32,12 @@ MODEL = ModelConfig(
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    rng = np.random.RandomState(0)
-    small = dataclasses.replace(WAN21, base=2, decoder_base=2, blocks=1)
-    shapes = wan_vae.abstract_params(small)
-    weights = jax.tree.map(lambda x: 0.3 * rng.randn(*x.shape).astype(np.float32), shapes)
-    path = tmp_path_factory.mktemp("codec") / "wan21.safetensors"
-    save_codec(path, "wan21", weights)
+def config(random_codec):
     sizes = {"views": VIEWS, "frames": FRAMES, "height": SIDE, "width": SIDE}
     config = dataclasses.replace(
         DEFAULT,
         model=MODEL,
-        codec_weights=str(path),
+        codec_weights=random_codec("wan21"),
         data=dataclasses.replace(DEFAULT.data, **sizes),
         sampler=SamplerConfig(steps=2, noise=1.0),
     )

@@ -4,21 +4,13 @@ from importlib.resources import files
 
 import jax.numpy as jnp
 import pytest
+from refused import refusal
 
-from full4d_jax.cli import main
 from full4d_jax.models.weights import save_params
 
 
 def refused(capsys, *argv: object) -> str:
-    """The one line that `full4d evaluate` prints."""
-    capsys.readouterr()
-    assert main(["evaluate", *map(str, argv)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("full4d: ")
-    assert said.count("\n") == 1, said
-    assert "found" in said
-    assert "expected" in said
-    return said
+    return refusal(capsys, "evaluate", *argv)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from refused import refusal
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
@@ -26,16 +27,6 @@ def video(path: Path, value: int, frames: int = 8) -> Path:
         picture[16:32, 4 * i : 4 * i + 16] = 255 - value
     write_video(path, pictures, 6)
     return path
-
-
-def refused(capsys, *argv: object) -> str:
-    """The one line that the command prints."""
-    capsys.readouterr()
-    assert main([str(x) for x in argv]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("full4d: ")
-    assert said.count("\n") == 1, said
-    return said
 
 
 def test_two_videos_make_a_grid(tmp_path, capsys):
@@ -87,7 +78,7 @@ def test_videos_of_two_scenes_are_told(tmp_path, capsys):
     ids=lambda option: option[0],
 )
 def test_what_a_grid_without_poses_does_not_read(capsys, tmp_path, option):
-    line = refused(capsys, "sample", CONFIG, *option, "--out", tmp_path / "out")
+    line = refusal(capsys, "sample", CONFIG, *option, "--out", tmp_path / "out")
     assert "found" in line
     assert "expected" in line
 
@@ -95,17 +86,17 @@ def test_what_a_grid_without_poses_does_not_read(capsys, tmp_path, option):
 @pytest.mark.parametrize("option", ["--fixed_view", "--freeze_time"])
 def test_posed_models_have_no_row_and_column(capsys, tmp_path, option):
     for verb in ("run", "sample"):
-        line = refused(capsys, verb, option, "a.mp4", "--out", tmp_path / "out")
+        line = refusal(capsys, verb, option, "a.mp4", "--out", tmp_path / "out")
         assert f"option: {option}: found a.mp4" in line
 
 
 def test_a_grid_without_poses_cannot_become_a_scene(capsys, tmp_path):
-    assert "model.projection" in refused(capsys, "run", CONFIG, "--out", tmp_path / "out")
+    assert "model.projection" in refusal(capsys, "run", CONFIG, "--out", tmp_path / "out")
 
 
 @pytest.mark.parametrize("option", [("--gltf", "a.glb"), ("--lift_scenes", 2)])
 def test_evaluation_of_a_grid_without_poses(capsys, tmp_path, option):
-    line = refused(capsys, "evaluate", CONFIG, *option, "--out", tmp_path / "out")
+    line = refusal(capsys, "evaluate", CONFIG, *option, "--out", tmp_path / "out")
     assert f"option: {option[0]}: found {option[1]}" in line
 
 

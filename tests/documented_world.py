@@ -1,0 +1,91 @@
+"""Files under the names that the documents' commands use, small and made by formula."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from documented import ROOT
+from skinned_arm import write_arm
+from textured_room import make_room
+
+from full4d_jax.video import write_video
+from input_pipeline.transforms import decode_jpeg
+
+# What keeps a documented command short: these options follow it.
+MODEL = "--model.width 48 --model.layers 1 --model.heads 2 --model.ffn 48 --model.refiner 0"
+CLIPS = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32"
+TRAIN = (
+    f"--training.steps 1 --training.batch 2 --training.log_every 1 --mesh.data 1 {MODEL} {CLIPS}"
+)
+LIFT = "--lift.steps 4 --lift.capacity 300"
+LOOK = "--size 32 --seconds 0.2"
+RENDERED = "--views 3 --frames 2 --height 32 --width 32"
+SHORT = {
+    "run": f"{CLIPS} {LIFT} {LOOK}",
+    "sample": CLIPS,
+    "lift": LIFT,
+    "render": LOOK,
+    "train": TRAIN,
+    "evaluate configs": f"{CLIPS} --scenes 1 --lift_scenes 0",
+    "data show": "--scenes 1 --size 32",
+    "data procedural": f"{RENDERED} --scenes 2 --shards 1",
+    "data gltf": f"{RENDERED} --clips 1",
+}
+
+
+def short(words: list[str]) -> list[str]:
+    """A command's words, and what keeps it short."""
+    text = " ".join(words)
+    return words + [
+        w for start, more in SHORT.items() if text.startswith(start) for w in more.split()
+    ]
+
+
+def make_world(folder: Path, command) -> None:
+    """Fill an empty working directory; `command` runs the words of a full4d command there."""
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    shutil.copy(ROOT / "configs" / "debug.py", folder / "CONFIG")
+    room = make_room(views=4, height=120, width=160, frames=3)
+    pictures = [[decode_jpeg(file) for file in view] for view in room.frames]
+    write_capture(folder / "CAPTURE", room, pictures)
+    shutil.copytree(folder / "CAPTURE", folder / "my_capture")
+    shutil.copytree(folder / "CAPTURE", folder / "CAPTURES" / "room")
+    poses = room.world_to_camera
+    frames, intrinsics = np.array(pictures)[:, :2, 28:92, 48:112], room.intrinsics.copy()
+    intrinsics[:, :2, 2] -= [48, 28]
+    np.savez(
+        folder / "capture.npz",
+        frames=frames,
+        intrinsics=intrinsics,
+        world_to_camera=poses[:, :2],
+    )
+    np.save(folder / "poses.npy", poses[:, 0])
+    rows = [{"file_path": "a.png", "transform_matrix": pose.tolist()} for pose in poses[:, 0]]
+    (folder / "transforms.json").write_text(json.dumps({"frames": rows}))
+    (folder / "ASSETS").mkdir()
+    write_arm(folder / "ASSETS" / "arm.glb")
+    write_arm(folder / "Fox.glb")
+    for name in ("in", "a", "b", "A", "B"):
+        write_video(folder / f"{name}.mp4", np.array(pictures[0] * 4), 12)
+    command(["data", "import", "CAPTURE", "--out", "sets/mine"])
+    command(["data", "procedural", "--out", "sets/scenes"])
+    command(["data", "gltf", "ASSETS", "--out", "sets/assets"])
+    for name in ("real", "out/scenes"):
+        shutil.copytree(folder / "sets" / "scenes", folder / name)
+    shutil.copytree(folder / "sets" / "mine", folder / "DATASET")
+    command(["run", "--out", "out/demo"])
+    command(["convert", "splats", "out/demo", "guitar.compressed.ply"])
+
+
+def write_capture(folder: Path, room, pictures) -> None:
+    """A rig as `cameras.json` and a folder of pictures a camera."""
+    cameras = []
+    for i, view in enumerate(pictures):
+        (folder / f"cam{i}").mkdir(parents=True)
+        for j, picture in enumerate(view):
+            cv2.imwrite(str(folder / f"cam{i}" / f"{j}.png"), picture[..., ::-1])
+        pose, lens = room.world_to_camera[i, 0].tolist(), room.intrinsics[i].tolist()
+        cameras.append({"name": f"cam{i}", "intrinsics": lens, "world_to_camera": pose})
+    (folder / "cameras.json").write_text(json.dumps({"cameras": cameras}))
