@@ -24,7 +24,7 @@ def evaluate(
     gltf: Path | None = None,
     grid: Path | None = None,
     reference: Path | None = None,
-    split: str = "train",
+    split: str = "test",
     clip_onnx: Path | None = None,
     inception_onnx: Path | None = None,
 ) -> None:
