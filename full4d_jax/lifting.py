@@ -89,16 +89,7 @@ def lift(
     result = fit(
         initial,
         grid_targets(frames, intrinsics, world_to_camera, source_weight, lift.anchor),
-        # Antialiased, so that the scene still closes when it is drawn larger than the grid.
-        FitConfig(
-            steps=lift.steps,
-            # Distillation begins between two chunks, so a short fit has short ones.
-            chunk=100 if lift.steps > 200 else max(1, lift.steps // 15),
-            antialiased=True,
-            log_scales=2e-2,
-            opacities=2e-2,
-            perceptual=lift.perceptual,
-        ),
+        fit_settings(lift),
         fit_key,
         report=report,
         distillation=prior,
@@ -107,6 +98,20 @@ def lift(
         keep=None if partial is None else partial.keep,
     )
     return result.scene
+
+
+def fit_settings(lift: LiftConfig) -> FitConfig:
+    """How `gaussians.fit` works on a grid."""
+    # Antialiased, so that the scene still closes when it is drawn larger than the grid.
+    return FitConfig(
+        steps=lift.steps,
+        # Distillation begins between two chunks, so a short fit has short ones.
+        chunk=100 if lift.steps > 200 else max(1, lift.steps // 15),
+        antialiased=True,
+        log_scales=2e-2,
+        opacities=2e-2,
+        perceptual=lift.perceptual,
+    )
 
 
 def asks_prior(lift: LiftConfig, *, captured: bool) -> bool:

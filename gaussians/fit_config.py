@@ -19,6 +19,7 @@ class Targets(NamedTuple):
     weights: how often each frame is drawn relative to the others; 0 never.
     final_weights: what the weights become, linearly, in the time of distillation; None: they stay.
     views: which exposure each frame has, 0 to v - 1; None: all have the same.
+    known: above 0 where a pixel counts; None: all do.
     """
 
     frames: Float[Array, "n h w 3"]
@@ -27,6 +28,7 @@ class Targets(NamedTuple):
     weights: Float[Array, "n"]
     final_weights: Float[Array, "n"] | None = None
     views: Int[Array, "n"] | None = None
+    known: Float[Array, "n h w"] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ def check(targets: Targets, config: FitConfig) -> None:
         more = getattr(targets, name)
         if more is not None and more.shape != (n,):
             raise ValueError(f"fit: {name} have shape {more.shape}, expected ({n},)")
+    if targets.known is not None and targets.known.shape != (n, h, w):
+        raise ValueError(f"fit: known has shape {targets.known.shape}, expected {(n, h, w)}")
     if not jnp.issubdtype(targets.frames.dtype, jnp.floating):
         raise ValueError(f"fit: frames are {targets.frames.dtype}, expected floats in [0, 1]")
     if config.steps < 1 or config.chunk < 1:

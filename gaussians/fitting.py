@@ -172,9 +172,9 @@ def _targets_at(
         raise ValueError("the novel cameras of distillation must have the targets' picture size")
     weight = distillation.weight_at(progress) if share >= distillation.start else 0.0
     views = None if targets.views is None else jnp.zeros(len(times), targets.views.dtype)
-    taught = Targets(
-        state.taught, cameras, times, jnp.full(len(times), weight, jnp.float32), views=views
-    )
+    known = None if targets.known is None else jnp.ones(state.taught.shape[:3])
+    weights = jnp.full(len(times), weight, jnp.float32)
+    taught = Targets(state.taught, cameras, times, weights, views=views, known=known)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), targets, taught)
 
 
@@ -206,7 +206,10 @@ def _shrunk(targets: Targets, size: int) -> Targets:
         cameras.height // size,
     )
     frames = reduce(targets.frames, "n (h a) (w b) c -> n h w c", "mean", a=size, b=size)
-    return targets._replace(frames=frames, cameras=smaller)
+    known = targets.known
+    if known is not None:
+        known = reduce(known, "n (h a) (w b) -> n h w", "min", a=size, b=size)
+    return targets._replace(frames=frames, cameras=smaller, known=known)
 
 
 def _result(state: FitState, targets: Targets, config: FitConfig) -> FitResult:
@@ -222,5 +225,8 @@ def _result(state: FitState, targets: Targets, config: FitConfig) -> FitResult:
         antialiased=config.antialiased,
         max_intersections=budget,
     )
-    quality = jax.vmap(psnr)(pictures.rgb, targets.frames)
+    truth = targets.frames
+    if targets.known is not None:
+        truth = jnp.where(targets.known[..., None] > 0, truth, pictures.rgb)
+    quality = jax.vmap(psnr)(pictures.rgb, truth)
     return FitResult(fitted.scene, quality, fitted.exposures, budget)

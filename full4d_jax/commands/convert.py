@@ -108,6 +108,32 @@ def cameras(
     print(f"{target}: {count} poses, {after} from {before}")
 
 
+def clip(
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    *,
+    dataset: Path,
+    out: Path,
+    split: str = "test",
+    clip: str = "",
+    source: int = 0,
+) -> None:
+    """Write one view of a clip as a video for full4d run, and the others as its cameras.
+
+    What is generated there can be compared with the clip: full4d evaluate --truth.
+
+    Args:
+      config: says the size of the grid, data.height and data.width.
+      dataset: the folder of a dataset.
+      out: the folder to write source.mp4 and cameras.json into.
+      split: of the dataset.
+      clip: its number in the split, or its scene; needed where there are several.
+      source: the view that becomes the video.
+    """
+    from full4d_jax.clip_export import export_clip
+
+    export_clip(config.data, dataset, out, split=split, clip=clip, source=source)
+
+
 def wan(
     config: Annotated[Config, tyro.conf.arg(name="")],
     *,

@@ -9,7 +9,7 @@ import tyro
 from full4d_jax.config import Config, check_config
 from full4d_jax.errors import InputError
 
-SHEET_CLIPS = 4
+LIFTED = 4  # clips with a fit, by default
 
 
 def evaluate(
@@ -22,9 +22,15 @@ def evaluate(
     scenes: int = 64,
     lift_scenes: int | None = None,
     gltf: Path | None = None,
-    grid: Path | None = None,
-    reference: Path | None = None,
+    records: Path | None = None,
     split: str = "test",
+    vgg: bool = False,
+    grid: Path | None = None,
+    scene: Path | None = None,
+    truth: Path | None = None,
+    clip: str = "",
+    unit: float | None = None,
+    reference: Path | None = None,
     clip_onnx: Path | None = None,
     inception_onnx: Path | None = None,
 ) -> None:
@@ -40,86 +46,99 @@ def evaluate(
       first: number of the first held-out scene; weights that were chosen by scores of some scenes
         need others to be judged by.
       scenes: held-out procedural scenes.
-      lift_scenes: scenes to fit 4D Gaussians to, twice each (slow); 4 by default.
+      lift_scenes: scenes to fit 4D Gaussians to, twice each (slow); of a dataset's clips, those
+        whose projection alone they are fitted to; 4 by default.
       gltf: a .glb file with a skinned, animated mesh, scored as another group.
-      grid: score what lies in this output folder of `run` or `sample` instead, or in a folder of
-        these, without any truth (docs/evaluation.md); only the options below are used then.
-      reference: a dataset, an output folder or a folder of these, for FVD, FVD-V and FID.
-      split: of that dataset.
-      clip_onnx: CLIP's image encoder, for CLIP-F and CLIP-V.
-      inception_onnx: Inception, for FID.
+      records: score all clips of a dataset's split instead of procedural scenes.
+      split: of the dataset (records, truth, reference).
+      vgg: measure LPIPS with VGG too (slow).
+      grid: score what lies in this output folder of `run` or `sample`, or in a folder of these,
+        without any truth (docs/evaluation.md), or one with `truth`; no config applies.
+      scene: score the scene in this output folder of `run` or `lift`, or in this .ply file beside
+        its grid.npz, rendered by the cameras of `truth`; no config applies.
+      truth: a dataset with the clip that `grid` or `scene` was made from.
+      clip: its number in the split, or its scene; needed where there are several.
+      unit: world units of the dataset in one unit of `scene` or `grid`, where neither cameras nor
+        depth tell.
+      reference: for `grid` without truth a dataset, an output folder or a folder of these, from
+        which FVD, FVD-V and FID are the distances.
+      clip_onnx: for the same CLIP's image encoder, for CLIP-F and CLIP-V.
+      inception_onnx: for the same Inception, for FID.
 
     A model without poses (configs/four_real.py) fills grids from one row and one column: it has
-    neither depth, glTF nor scenes to lift.
+    neither depth, glTF, records nor scenes to lift.
     """
-    if grid:
-        from full4d_jax.evaluation.grid_scores import score_folder
-
-        files = {"clip_onnx": clip_onnx, "inception_onnx": inception_onnx}
-        score_folder(grid, reference=reference, split=split, **files)
+    beside = {"reference": reference, "clip_onnx": clip_onnx, "inception_onnx": inception_onnx}
+    if grid or scene or truth or clip or unit is not None:
+        _evaluate_folder(grid, scene, truth, split, clip, unit, beside, vgg=vgg)
         return
-    for_grids = {"reference": reference, "clip_onnx": clip_onnx, "inception_onnx": inception_onnx}
-    _check_unused(for_grids, "none, without --grid")
+    _check_unused(beside, "none, without --grid")
     check_config(config)
     if config.model.projection == "none":
         given = {"depth_checkpoint": depth_checkpoint, "lift_scenes": lift_scenes, "gltf": gltf}
+        given |= {"records": records, "vgg": vgg or None}
         _evaluate_grids(config, out, checkpoint, first, scenes, given)
         return
-    lift_scenes = 4 if lift_scenes is None else lift_scenes
+    lift_scenes = LIFTED if lift_scenes is None else lift_scenes
     _check(first, scenes, lift_scenes)
-    import json
-    from functools import partial
-
-    import numpy as np
-
+    if records and gltf:
+        raise InputError("option", "--gltf", gltf, "none with --records", "leave one out")
     from full4d_jax.depth import load_depth
-    from full4d_jax.evaluation import clips
-    from full4d_jax.evaluation import held_out as stage
-    from full4d_jax.evaluation.lift import between, lift_rows
-    from full4d_jax.evaluation.records import append_records, missing, open_records
-    from full4d_jax.evaluation.table import markdown, summary
+    from full4d_jax.evaluation import runner
+    from full4d_jax.evaluation.clips import gltf_views
+    from full4d_jax.evaluation.fidelity import load_distances
+    from full4d_jax.evaluation.held_out import Judge
+    from full4d_jax.evaluation.split import check_split, open_split
     from full4d_jax.generation import load_prior
-    from full4d_jax.metrics import load_lpips
-    from full4d_jax.pictures import save_picture, to_uint8
-    from full4d_jax.progress import Progress
     from full4d_jax.stages import open_folder
 
-    # Which clips a group has, how to make some of them, how to fill their targets.
-    data, rows = config.data, stage.generate_rows
-    groups = {"held-out": (range(first, first + scenes), partial(clips.held_out, data), rows)}
-    if gltf:
-        views = clips.gltf_views(gltf)
-        if not views:
-            do = "export one with its animations"
-            raise InputError("glTF", gltf, "no animation", "at least one", do)
-        groups["glTF"] = (range(len(views)), partial(clips.gltf, data, gltf), rows)
-    if lift_scenes:
-        groups["between"] = (range(first, first + lift_scenes), partial(between, data), lift_rows)
-
+    if gltf and not gltf_views(gltf):
+        do = "export one with its animations"
+        raise InputError("glTF", gltf, "no animation", "at least one", do)
+    dataset = open_split(records, split) if records else None
+    if dataset is not None:
+        check_split(dataset, config.data)
     folder = open_folder(out or Path("runs") / f"{config.name}-evaluation")
     prior, depth = load_prior(config, checkpoint), load_depth(depth_checkpoint)
-    judge = stage.Judge(config, prior, depth, load_lpips())
-    example = to_uint8(np.asarray(next(clips.held_out(data, [0])).clip.frames))
-    path, mark = folder / "scores.jsonl", stage.identity(judge, example)
-    shipped = stage.shipped_row(config)
-    records = open_records(path, mark)
-    for group, (numbers, clips_of, fill_rows) in groups.items():
-        left = missing(records, group, numbers)
-        shown = []
-        with Progress(f"evaluate {group}", len(left)) as report:
-            for done, known in enumerate(clips_of(left), 1):
-                result = fill_rows(judge, known)
-                append_records(path, [stage.score_rows(judge, known, result)])
-                if known.scene < numbers.start + SHEET_CLIPS:
-                    shown.append((known, result))
-                    save_picture(folder / f"{group}.png", stage.sheet(shown, shipped))
-                report(done)
+    judge = Judge(config, prior, depth, load_distances(vgg=vgg))
+    if dataset is not None:
+        runner.evaluate_split(judge, folder, dataset, range(lift_scenes))
+        return
+    lifted = range(first, first + lift_scenes)
+    runner.evaluate_held_out(judge, folder, range(first, first + scenes), lifted, gltf)
 
-    records = open_records(path, mark)
-    page = markdown(records, shipped, _preface(config, shipped, mark))
-    (folder / "evaluation.md").write_text(page)
-    (folder / "evaluation.json").write_text(json.dumps(summary(records, shipped), indent=1))
-    print(page)
+
+def _evaluate_folder(
+    grid: Path | None,
+    scene: Path | None,
+    truth: Path | None,
+    split: str,
+    clip: str,
+    unit: float | None,
+    beside: dict[str, Path | None],
+    *,
+    vgg: bool,
+) -> None:
+    """Score an output folder, with truth, or without and with what is `beside`."""
+    subject = grid or scene
+    if subject is None or (grid and scene):
+        found, do = "both" if subject else "neither", "see full4d evaluate --help"
+        raise InputError("option", "--grid, --scene", found, "one of them", do)
+    if grid and truth is None and not (clip or unit or vgg):
+        from full4d_jax.evaluation.grid_scores import score_folder
+
+        score_folder(grid, split=split, **beside)
+        return
+    _check_unused(beside, "none, but for --grid without truth")
+    if truth is None:
+        do = "give the dataset with the clip it was made from as --truth"
+        raise InputError("option", "--truth", "none", "a dataset", do)
+    if unit is not None and not 0 < unit < float("inf"):
+        raise InputError("option", "--unit", unit, "a length above 0", "change it")
+    from full4d_jax.evaluation.truth import Wanted, score_with_truth
+
+    kind = "grid" if grid else "scene"
+    score_with_truth(subject, kind, Wanted(truth, split, clip, unit), vgg=vgg)
 
 
 def _evaluate_grids(
@@ -139,20 +158,6 @@ def _evaluate_grids(
     prior = load_prior(config, checkpoint or SHIPPED)
     folder = out or Path("runs") / f"{config.name}-evaluation"
     evaluate_grids(config, prior, folder, range(first, first + scenes))
-
-
-def _preface(config: Config, shipped: str, mark: str) -> str:
-    """What was evaluated, for the head of the page."""
-    data = config.data
-    return (
-        f"# Evaluation of `{config.name}`\n\n"
-        f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
-        f"pixels, targets within ±60° of the source. Shipped sampler setting: {shipped}. "
-        "Unseen pixels are those where the projection of the one source frame of the same instant, "
-        "with true depth, has no point; for SSIM their map is averaged, for LPIPS the truth is "
-        "pasted over all other pixels. `ours` is the depth of our network. "
-        f"Weights and settings: `{mark}`."
-    )
 
 
 def _check_unused(given: Mapping[str, object], expected: str) -> None:

@@ -1,13 +1,21 @@
 """What a grid of views looks like without any model: the rows that the prior has to beat.
 
-Frames are in [-1, 1]. The third baseline, the projection with its holes filled by push-pull, is the
+Frames are in [-1, 1]. Another baseline, the projection with its holes filled by push-pull, is the
 prior's own starting point and lives in `projection_guidance`.
 """
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
-from einops import repeat
-from jaxtyping import ArrayLike, Float
+from einops import rearrange, repeat
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+
+from full4d_jax import lifting
+from full4d_jax.config import LiftConfig
+from full4d_jax.outputs import render_views
+from full4d_jax.projection_guidance import project
+from gaussians import fit
 
 INPAINT_RADIUS = 3  # pixels around a hole that Telea's method looks at
 
@@ -33,3 +41,45 @@ def inpaint(
             hole = (~seen[index]).astype(np.uint8)
             filled[index] = cv2.inpaint(images[index], hole, INPAINT_RADIUS, cv2.INPAINT_TELEA)
     return filled / 127.5 - 1
+
+
+def fit_projection(
+    lift: LiftConfig,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    intrinsics: Float[Array, "v 3 3"],
+    world_to_camera: Float[Array, "v t 4 4"],
+    key: PRNGKeyArray,
+) -> Float[np.ndarray, "v-1 t h w 3"]:
+    """The targets of 4D Gaussians that know the source and its projection alone, no prior.
+
+    They start at the source's pixels and are fitted to the source and, where a pixel of it lands,
+    to its projections. What it does not see is whatever they make of it, black at last.
+
+    Args:
+      lift: how they are fitted, as scenes are.
+      frames: of the source.
+      depth: its z in world units, 0 where unknown.
+      intrinsics: pixels; the source first.
+      world_to_camera: in the source's world.
+      key: of the fit.
+    """
+    cameras, (t, h, w, _) = (intrinsics, world_to_camera), frames.shape
+    seen = jax.jit(project)(
+        frames / 2 + 0.5, depth, *(x[0] for x in cameras), *(x[1:] for x in cameras)
+    )
+    pictures = jnp.concatenate([frames[None] / 2 + 0.5, seen.frames])
+    known = jnp.concatenate([jnp.ones((1, t, h, w)), seen.mask])
+    seeds = jnp.concatenate([depth[None], jnp.zeros_like(seen.mask)])
+    start_key, fit_key = jax.random.split(key)
+    targets = lifting.grid_targets(pictures, *cameras, lift.source_weight)
+    scene = fit(
+        lifting.first_scene(lift, pictures, seeds, *cameras, start_key),
+        targets._replace(known=rearrange(known, "v t h w -> (v t) h w")),
+        lifting.fit_settings(lift),
+        fit_key,
+        perceptual=lifting.picture_distance() if lift.perceptual > 0 else None,
+    ).scene
+    lenses, poses = (np.asarray(x[1:]) for x in cameras)
+    times = np.linspace(0, 1, t)
+    return render_views(scene, lenses, poses, times, height=h, width=w) / np.float32(127.5) - 1

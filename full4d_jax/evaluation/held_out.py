@@ -1,17 +1,17 @@
 """Scores of generated grids on clips whose truth is known.
 
-Every clip gives the same rows: the source copied, the projection filled in two ways, and the prior
-at several sampler settings; all but the first once with true depth and once with ours. The *unseen*
-pixels of a target frame are those where the projection of the one source frame of the same instant,
-with true depth, has no point: the same pixels for every row.
+Every clip gives the same rows: the source copied, the projection filled in two ways (for some clips
+also 4D Gaussians fitted to it, without a prior), and the prior at several sampler settings; all but
+the first once with true depth, where that is known, and once with ours. The *unseen* pixels of a
+target frame are those where the projection of the one source frame of the same instant, with true
+depth if there is some, has no point: the same pixels for every row.
 
 Scores pool all target views and times of a clip, so that one clip is one sample. Frames are in
 [-1, 1] as in the model, except in clips and scores, where they are in [0, 1].
 """
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,15 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from full4d_jax import metrics
 from full4d_jax.batch import EDGE
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
-from full4d_jax.evaluation.baselines import copy_source, inpaint
+from full4d_jax.depth import DepthNetwork, predict_depth
+from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
 from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PUSH_PULL, SPLATS
+from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels, score
+from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PROJECTED, PUSH_PULL, SPLATS
 from full4d_jax.generation import generate_grid
-from full4d_jax.pictures import contact_sheet, to_uint8, to_unit
+from full4d_jax.pictures import to_uint8, to_unit
 from full4d_jax.projection_guidance import drop_depth_edges, fill_holes, project
 from full4d_jax.stages import fingerprint
 from input_pipeline.procedural import ProceduralClip
@@ -38,12 +38,12 @@ FEW_STEPS = (1, 2, 4, 8, 50)  # the same for models that know mean velocities
 
 
 class Judge(NamedTuple):
-    """The models under evaluation and the distance that compares pictures."""
+    """The models under evaluation and the distances that compare pictures."""
 
     config: Config
     prior: Any  # parameters
     depth: DepthNetwork
-    lpips: metrics.Distance | None
+    distances: Distances
 
 
 Targets = Float[np.ndarray, "v t h w 3"]  # target views, [0, 1]
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 
     truth: Targets
     projection: Targets  # with true depth, black in holes
-    unseen: Float[np.ndarray, "v t h w"]
+    regions: Regions
     rows: dict[tuple[str, str], Targets]  # by (row, depth)
 
 
@@ -82,24 +82,34 @@ def shipped_row(config: Config) -> str:
 
 
 @jax.jit
-def unseen_pixels(clip: ProceduralClip) -> Float[Array, "v t h w"]:
+def unseen_pixels(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Float[Array, "v t h w"]:
     """1 in the targets of a clip where the single-frame projection has no point, else 0."""
     poses = clip.world_to_camera
-    source = clip.frames[0], clip.depth[0], clip.intrinsics[0], poses[0]
+    source = clip.frames[0], depth, clip.intrinsics[0], poses[0]
     return 1.0 - project(*source, clip.intrinsics[1:], poses[1:]).mask
 
 
-def generate_rows(judge: Judge, known: KnownClip) -> Result:
-    """Fill the targets of a clip in every way."""
+def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
+    """Those of the targets of a clip, seen with this depth of the source."""
+    moving = moving_pixels(np.asarray(clip.frames[1:]), np.asarray(clip.world_to_camera[1:]))
+    return Regions(np.asarray(unseen_pixels(clip, depth)), moving)
+
+
+def generate_rows(judge: Judge, known: KnownClip, lifted: Container[int] = ()) -> Result:
+    """Fill the targets of a clip in every way; those numbered in `lifted` also by PROJECTED."""
     clip, samplers = known.clip, sampler_rows(judge.config)
     estimate = predict_depth(judge.depth, 2 * clip.frames[0] - 1)
     our_depth = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
-    projection, given_truth = fill(judge, known, clip.depth[0], samplers)
-    _, given_ours = fill(judge, known, our_depth, samplers)
+    lift = known.scene in lifted
+    projection, given_ours = fill(judge, known, our_depth, samplers, lift=lift)
+    depth, given_truth = our_depth, {}
+    if clip.depth[0].any():
+        depth = clip.depth[0]
+        projection, given_truth = fill(judge, known, depth, samplers, lift=lift)
     return Result(
         truth=np.asarray(clip.frames[1:]),
         projection=projection,
-        unseen=np.asarray(unseen_pixels(clip)),
+        regions=regions_of(clip, depth),
         rows={(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
         | {(row, "true"): grid for row, grid in given_truth.items()}
         | {(row, "ours"): grid for row, grid in given_ours.items()},
@@ -111,6 +121,8 @@ def fill(
     known: KnownClip,
     depth: Float[Array, "t h w"],
     samplers: Mapping[str, SamplerConfig],
+    *,
+    lift: bool = False,
 ) -> tuple[Targets, dict[str, Targets]]:
     """The projection of the source with this depth, then its fills and the prior, by row name."""
     clip, config = known.clip, judge.config
@@ -118,6 +130,8 @@ def fill(
     projection, filled = _project_and_fill(*cameras)
     rows = {INPAINT: inpaint(projection.frames, projection.mask), PUSH_PULL: filled}
     key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
+    if lift:
+        rows[PROJECTED] = fit_projection(config.lift, *cameras, key)
     for row, sampler in samplers.items():
         setting = dataclasses.replace(config, sampler=sampler)
         rows[row] = generate_grid(setting, judge.prior, *cameras, key)[0][1:]
@@ -128,34 +142,40 @@ def fill(
 def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
     """The record of a clip, in the form that `table` reads."""
     clip = known.clip
-    errors = depth_errors(predict_depth(judge.depth, 2 * clip.frames[0] - 1), clip.depth[0])
+    estimate = np.asarray(predict_depth(judge.depth, 2 * clip.frames[0] - 1))
     return {
         "group": known.group,
         "scene": known.scene,
-        "hole_fraction": float(result.unseen.mean()),
-        "depth_absrel": float(errors["absrel"]),
+        "hole_fraction": float(result.regions.unseen.mean()),
+        "moving_fraction": float(result.regions.moving.mean()),
+        "depth_absrel": absrel(estimate, np.asarray(clip.depth[0])),
         "rows": [
-            {"row": row, "depth": depth} | score(grid, result.truth, result.unseen, judge.lpips)
+            {"row": row, "depth": depth}
+            | score(grid, result.truth, result.regions, judge.distances)
             for (row, depth), grid in result.rows.items()
         ],
     }
 
 
-def score(
-    image: Float[np.ndarray, "v t h w 3"],
-    truth: Float[np.ndarray, "v t h w 3"],
-    unseen: Float[np.ndarray, "v t h w"],
-    distance: metrics.Distance | None,
-) -> dict[str, float | None]:
-    """All of METRICS for images in [0, 1]; None for one that does not exist."""
-    found = {name: float(value) for name, value in _fidelity(image, truth, unseen).items()}
-    for name, mask in {"lpips": None, "lpips_unseen": unseen}.items():
-        found[name] = math.nan if distance is None else metrics.lpips(distance, image, truth, mask)
-    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+def absrel(estimate: Float[np.ndarray, "t h w"], depth: Float[np.ndarray, "t h w"]) -> float | None:
+    """Mean relative error of depth where it is known, all medians of frames at 1; None if nowhere.
+
+    Where all of it is known it is that of `depth.depth_errors`.
+    """
+    errors = []
+    for ours, true in zip(estimate, depth, strict=True):
+        ours, true = ours[true > 0], true[true > 0]
+        if true.size:
+            ours, true = ours / np.median(ours), true / np.median(true)
+            errors.append(np.abs(ours - true) / true)
+    return float(np.concatenate(errors).mean()) if errors else None
 
 
-def identity(judge: Judge, clip: Float[np.ndarray, "..."]) -> str:
-    """A mark of everything that scores depend on; `clip` stands for the scenes, which are code."""
+def identity(judge: Judge, clips: object) -> str:
+    """A mark of everything that scores depend on; `clips` stands for the clips.
+
+    A picture of one does for scenes that are code, a hash of their dataset for records.
+    """
     config = judge.config
     leaves = jax.tree.leaves((judge.prior, judge.depth.params))
     settings = {
@@ -163,15 +183,16 @@ def identity(judge: Judge, clip: Float[np.ndarray, "..."]) -> str:
     }
     for name in ("codec_weights", "text", "negative_text"):
         settings |= {name: Path(getattr(config, name))} if getattr(config, name) else {}
-    settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clip}
-    return fingerprint("evaluation 2", settings | {"lpips": judge.lpips is not None}, {})
+    settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clips}
+    return fingerprint("evaluation 3", settings | {"distances": sorted(judge.distances)}, {})
 
 
-def sheet(shown: Sequence[tuple[KnownClip, Result]], shipped: str) -> UInt8[np.ndarray, "h w 3"]:
-    """Of each clip its last instant in the view with the largest holes."""
+def shown(known: KnownClip, result: Result, shipped: str) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+    """Pictures of the last instant in the view with the largest holes, by what they show."""
     rows = {
         "Telea": (INPAINT, "true"),
         "push-pull": (PUSH_PULL, "true"),
+        "4DGS, no prior": (PROJECTED, "true"),
         "prior": (shipped, "true"),
         "16 steps": (steps_row(STEPS[-1]), "true"),
         "50 steps": (steps_row(FEW_STEPS[-1]), "true"),
@@ -180,28 +201,13 @@ def sheet(shown: Sequence[tuple[KnownClip, Result]], shipped: str) -> UInt8[np.n
         "push-pull, ours": (PUSH_PULL, "ours"),
         "prior, ours": (shipped, "ours"),
     }
-    rows = {label: row for label, row in rows.items() if row in shown[0][1].rows}
-    cells = []
-    for known, result in shown:
-        view = result.unseen[:, -1].mean((-2, -1)).argmax()
-        targets = [result.truth, result.projection, *(result.rows[row] for row in rows.values())]
-        cells.append([known.clip.frames[0, -1], *(frames[view, -1] for frames in targets)])
-    return contact_sheet(
-        to_uint8(np.array(cells)),
-        rows=[f"{known.group} {known.scene}" for known, _ in shown],
-        columns=["source", "truth", "projection", *rows],
-        title="The last instant, in the view with the largest holes; 'ours' is given our depth",
-    )
-
-
-@jax.jit
-def _fidelity(image, truth, unseen) -> dict[str, Float[Array, ""]]:
-    return {
-        "psnr": metrics.psnr(image, truth),
-        "psnr_unseen": metrics.psnr(image, truth, unseen),
-        "ssim": metrics.ssim(image, truth),
-        "ssim_unseen": metrics.ssim(image, truth, unseen),
-    }
+    view = result.regions.unseen[:, -1].mean((-2, -1)).argmax()
+    pictures = {"source": known.clip.frames[0, -1], "truth": result.truth[view, -1]}
+    pictures |= {"projection": result.projection[view, -1]}
+    for label, row in rows.items():
+        if row in result.rows:
+            pictures[label] = result.rows[row][view, -1]
+    return {label: to_uint8(np.asarray(picture)) for label, picture in pictures.items()}
 
 
 @jax.jit

@@ -15,10 +15,10 @@ from jaxtyping import Float
 
 from full4d_jax.config import DataConfig
 from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.held_out import Judge, Result, fill, shipped_row, unseen_pixels
+from full4d_jax.evaluation.held_out import Judge, Result, fill, regions_of, shipped_row
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.lifting import lift
-from full4d_jax.outputs import renderer
+from full4d_jax.outputs import render_views
 from input_pipeline.procedural import HELD_OUT_START, procedural_scene
 
 WIDEST = 45.0
@@ -55,8 +55,9 @@ def lift_rows(judge: Judge, known: KnownClip) -> Result:
     projection, rows = fill(judge, asked, depth, samplers)
 
     grid = np.concatenate([clip.frames[:1], generated[shipped]])
-    poses = np.asarray(asked.clip.world_to_camera[1:])
-    times = np.linspace(0, 1, poses.shape[1])
+    cameras = np.asarray(asked.clip.intrinsics[1:]), np.asarray(asked.clip.world_to_camera[1:])
+    times = np.linspace(0, 1, grid.shape[1])
+    size = {"height": config.data.height, "width": config.data.width}
     for name, distill in {SPLATS: False, DISTILLED: True}.items():
         scene = lift(
             config,
@@ -68,14 +69,11 @@ def lift_rows(judge: Judge, known: KnownClip) -> Result:
             jax.random.key(config.seed),
             distill=distill,
         )
-        size = (config.data.height, config.data.width)
-        draw = renderer(scene, np.asarray(clip.intrinsics[0]), *size, poses.reshape(-1, 4, 4))
-        frames = [[draw(view[i], time) for i, time in enumerate(times)] for view in poses]
-        rows[name] = np.array(frames, np.float32) / 255
+        rows[name] = render_views(scene, *cameras, times, **size) / np.float32(255)
     return Result(
         truth=np.asarray(asked.clip.frames[1:]),
         projection=projection,
-        unseen=np.asarray(unseen_pixels(asked.clip)),
+        regions=regions_of(asked.clip, depth),
         rows={(row, "true"): frames for row, frames in rows.items()},
     )
 

@@ -1,12 +1,13 @@
 """From scores of single scenes to means, paired differences, gates and a Markdown page; numpy only.
 
-A record is what `evaluation` appends for one scene, one line of JSON:
+A record is what an evaluation appends for one scene, one line of JSON:
 
-    {"group": "held-out", "scene": 3, "hole_fraction": 0.41, "depth_absrel": 0.27,
+    {"group": "held-out", "scene": 3, "hole_fraction": 0.41, "moving_fraction": 0.02,
+     "depth_absrel": 0.27,
      "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
 
-All records of one group have the same rows, so that differences pair by scene. A score that does
-not exist (no unseen pixel, no LPIPS) is null.
+Differences pair by scene, over the scenes that have both rows. What does not exist (no unseen
+pixel, no LPIPS, no known depth) is null.
 """
 
 import math
@@ -16,24 +17,30 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from full4d_jax.evaluation.fidelity import MEASURES, METRICS, REGIONS
 from full4d_jax.metrics import LPIPS_INSTALL
 
-METRICS = ("psnr", "psnr_unseen", "ssim", "ssim_unseen", "lpips", "lpips_unseen")
-HEADINGS = ("PSNR", "PSNR unseen", "SSIM", "SSIM unseen", "LPIPS", "LPIPS unseen")
-DIGITS = (2, 2, 3, 3, 3, 3)
+HEADINGS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lpips_vgg": "LPIPS (VGG)"}
+DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "lpips_vgg": 3}
+PIXELS = {
+    "": "All pixels",
+    "_unseen": "Pixels that the source does not see",
+    "_moving": "Pixels that move",
+}
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
 PUSH_PULL = "projection + push-pull"
+PROJECTED = "projection + 4DGS, no prior"
 SPLATS = "4DGS"
 DISTILLED = "4DGS + distillation"
 FILLS = (INPAINT, PUSH_PULL)
-BASELINES = (*FILLS, SPLATS)
+BASELINES = (*FILLS, PROJECTED, SPLATS)
 
 
 class Row(NamedTuple):
     """What was scored."""
 
-    group: str  # "held-out", "glTF" or "between"
+    group: str  # "held-out", "glTF", "between", or the split of a dataset
     name: str
     depth: str  # "true", "ours", or "none" where no depth is used
 
@@ -64,13 +71,18 @@ Scores = dict[Row, Float[np.ndarray, "scenes metrics"]]
 
 def gather(records: Sequence[dict]) -> Scores:
     """Scores of every row over the scenes of its group, columns as METRICS, missing ones NaN."""
-    scores: dict[Row, list[list[float]]] = {}
-    for record in sorted(records, key=lambda record: record["scene"]):
+    records = sorted(records, key=lambda record: record["scene"])
+    known: dict[Row, dict[int, list[float]]] = {}
+    for record in records:
         for entry in record["rows"]:
             row = Row(record["group"], entry["row"], entry["depth"])
             values = [math.nan if entry[m] is None else entry[m] for m in METRICS]
-            scores.setdefault(row, []).append(values)
-    return {row: np.array(values) for row, values in scores.items()}
+            known.setdefault(row, {})[record["scene"]] = values
+    missing = [math.nan] * len(METRICS)
+    return {
+        row: np.array([v.get(r["scene"], missing) for r in records if r["group"] == row.group])
+        for row, v in known.items()
+    }
 
 
 def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
@@ -119,21 +131,32 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
     scores = gather(records)
     parts = [preface]
     for group in dict.fromkeys(row.group for row in scores):
-        holes, absrel = (
-            estimate(np.array([r[name] for r in records if r["group"] == group]))
-            for name in ("hole_fraction", "depth_absrel")
+        holes, moving, absrel = (
+            estimate(np.array([r[name] for r in records if r["group"] == group], np.float64))
+            for name in ("hole_fraction", "moving_fraction", "depth_absrel")
         )
         rows = [row for row in scores if row.group == group]
+        depth = (
+            f"Our depth of the source errs by {absrel.mean:.1%} ± {absrel.error:.1%} (AbsRel, "
+            "medians of frames at 1). "
+        )
         parts.append(
             f"## {group}: {holes.count} scenes\n\n"
-            f"{holes.mean:.1%} of the target pixels are unseen. Our depth of the source errs by "
-            f"{absrel.mean:.1%} ± {absrel.error:.1%} (AbsRel, medians of frames at 1). "
-            "Means over scenes ± standard error."
+            f"{holes.mean:.1%} of the target pixels are unseen, {moving.mean:.1%} move. "
+            f"{depth if absrel.count else ''}Means over scenes ± standard error."
         )
-        parts.append(_means(scores, rows))
-        differences = _differences(scores, rows)
-        if differences:
-            parts.append("Paired differences; positive is better, for LPIPS too.\n\n" + differences)
+        for region in REGIONS:
+            columns = _measured(scores, rows, region)
+            if not columns:
+                continue
+            parts.append(f"{PIXELS[region]}:\n\n" + _means(scores, rows, columns))
+            # Of the sampler settings the shipped one; the JSON file has all.
+            told = [r for r in rows if r.name in (*BASELINES, DISTILLED, shipped)]
+            differences = _differences(scores, told, columns)
+            if differences:
+                parts.append(
+                    "Paired differences; positive is better, for LPIPS too:\n\n" + differences
+                )
     checks = gates(scores, shipped)
     if checks:
         parts.append(f"## Gates, shipped setting: {shipped}\n\n" + "\n".join(map(_verdict, checks)))
@@ -183,28 +206,46 @@ def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
 
 def heading(metric: str) -> str:
     """The name of a metric as people write it."""
-    return HEADINGS[METRICS.index(metric)]
+    measure, region = _parts(metric)
+    return HEADINGS[measure] + region.replace("_", " ")
 
 
-def _means(scores: Scores, rows: Sequence[Row]) -> str:
+def _parts(metric: str) -> tuple[str, str]:
+    """Measure and region."""
+    region = next((r for r in REGIONS if r and metric.endswith(r)), "")
+    return metric.removesuffix(region), region
+
+
+def _measured(scores: Scores, rows: Sequence[Row], region: str) -> list[str]:
+    """The metrics of a region of which some row has a score."""
+    names = [measure + region for measure in MEASURES]
+    return [
+        n for n in names if any(np.isfinite(scores[r][:, METRICS.index(n)]).any() for r in rows)
+    ]
+
+
+def _means(scores: Scores, rows: Sequence[Row], columns: Sequence[str]) -> str:
     lines = [
         [row.name, row.depth]
-        + [table_cell(estimate(column), d) for column, d in zip(scores[row].T, DIGITS, strict=True)]
+        + [
+            table_cell(estimate(scores[row][:, METRICS.index(name)]), DIGITS[_parts(name)[0]])
+            for name in columns
+        ]
         for row in rows
     ]
-    return text_table(["row", "depth", *HEADINGS], lines)
+    return text_table(["row", "depth", *map(heading, columns)], lines)
 
 
-def _differences(scores: Scores, rows: Sequence[Row]) -> str:
+def _differences(scores: Scores, rows: Sequence[Row], columns: Sequence[str]) -> str:
     lines = [
         [f"{row.name} − {baseline.name}", row.depth]
         + [
-            table_cell(paired(scores, row, baseline, metric), digits, sign="+")
-            for metric, digits in zip(METRICS, DIGITS, strict=True)
+            table_cell(paired(scores, row, baseline, name), DIGITS[_parts(name)[0]], sign="+")
+            for name in columns
         ]
         for row, baseline in comparisons(rows)
     ]
-    return text_table(["difference", "depth", *HEADINGS], lines) if lines else ""
+    return text_table(["difference", "depth", *map(heading, columns)], lines) if lines else ""
 
 
 def _verdict(gate: Gate) -> str:

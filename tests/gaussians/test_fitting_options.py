@@ -232,3 +232,23 @@ def test_a_prior_that_would_never_be_asked_is_refused():
     same = [lambda z, tau: z, lambda x: x, lambda z: z]
     with pytest.raises(ValueError, match="found 'cache'"):
         Distillation(*same, cameras((0.3,)), jnp.linspace(0, 1, 3), form="cache")  # pyright: ignore
+
+
+@pytest.mark.parametrize("coarse", [1, 2])
+def test_pixels_that_are_not_known_change_nothing(coarse):
+    """Whatever stands there: the fit is the same, and its quality is that of the rest."""
+    targets, config = pictures(), FitConfig(steps=12, chunk=4, dssim=0.0, coarse=coarse)
+    known = jnp.ones(targets.frames.shape[:3]).at[:, :8].set(0.0)
+    black = jnp.where(known[..., None] > 0, targets.frames, 0.0)
+
+    def run(frames):
+        masked = targets._replace(frames=frames, known=known)
+        return fit(still(start()), masked, config, jax.random.key(0))
+
+    whole, ruined = run(targets.frames), run(black)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(ruined), strict=True):
+        np.testing.assert_array_equal(a, b)
+    seen = fit(still(start()), targets._replace(frames=black), config, jax.random.key(0))
+    assert (seen.psnr != whole.psnr).any()
+    with pytest.raises(ValueError, match="known has shape"):
+        fit(still(start()), targets._replace(known=known[:2]), config, jax.random.key(0))

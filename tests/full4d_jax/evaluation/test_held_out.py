@@ -11,7 +11,8 @@ from full4d_jax.depth import DepthNetwork, load_depth, predict_depth
 from full4d_jax.depth_config import DepthNetConfig
 from full4d_jax.evaluation import held_out
 from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.table import METRICS, PUSH_PULL
+from full4d_jax.evaluation.fidelity import Regions
+from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.models.dit import init_params
 from input_pipeline.procedural import ProceduralClip
 
@@ -41,19 +42,6 @@ def test_unseen_is_what_the_source_frame_does_not_show():
     np.testing.assert_array_equal(held_out.unseen_pixels(wall(0.25)), expected)
 
 
-def test_scores_split_by_mask():
-    truth = np.random.default_rng(0).random((1, 1, 32, 32, 3)).astype(np.float32)
-    unseen = np.zeros((1, 1, 32, 32), np.float32)
-    unseen[..., 16:] = 1
-    image = np.where(unseen[..., None] > 0, np.clip(truth - 0.1, 0, 1), truth)
-    found = held_out.score(image, truth, unseen, None)
-    assert tuple(sorted(found)) == tuple(sorted(METRICS))
-    assert found["lpips"] is found["lpips_unseen"] is None
-    assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
-    assert found["ssim_unseen"] < found["ssim"] < 1
-    assert held_out.score(truth, truth, 0 * unseen, None)["psnr_unseen"] is None
-
-
 def with_sampler(**changes) -> Config:
     return dataclasses.replace(Config(), sampler=SamplerConfig(**changes))
 
@@ -74,7 +62,7 @@ def test_the_shipped_setting_is_always_a_row():
 def test_identity_follows_weights_sampler_and_scenes():
     config, clip = Config(), np.zeros(3, np.uint8)
     depth = DepthNetwork(DepthNetConfig(), {"b": jnp.ones(2)})
-    judge = held_out.Judge(config, {"a": jnp.ones(3)}, depth, None)
+    judge = held_out.Judge(config, {"a": jnp.ones(3)}, depth, {})
     mark = held_out.identity(judge, clip)
     assert mark == held_out.identity(judge._replace(prior={"a": jnp.ones(3)}), clip)
     longer = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=7))
@@ -84,7 +72,7 @@ def test_identity_follows_weights_sampler_and_scenes():
         judge._replace(prior={"a": jnp.array([1.0, 1.0, 1.001])}),
         judge._replace(config=other),
         judge._replace(depth=depth._replace(params={"b": jnp.zeros(2)})),
-        judge._replace(lpips=metrics.ssim),
+        judge._replace(distances={"lpips": metrics.ssim}),
     ]
     assert mark not in {held_out.identity(other, clip) for other in changed}
     assert mark != held_out.identity(judge, clip + 1)
@@ -95,7 +83,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
     model = ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0)
     config = Config(model=model, data=DataConfig(views=2, frames=1, height=16, width=16))
     prior = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
-    judge = held_out.Judge(config, prior, load_depth(), None)
+    judge = held_out.Judge(config, prior, load_depth(), {})
     known = KnownClip("walls", 7, wall(0.25))
     samplers = {"prior": config.sampler}
     projection, rows = held_out.fill(judge, known, known.clip.depth[0], samplers)
@@ -106,7 +94,8 @@ def test_an_untrained_prior_is_the_push_pull_row():
     for filled in (projection, *rows.values()):
         np.testing.assert_allclose(filled * seen, truth * seen, atol=1 / 255)
     assert np.all(projection * (1 - seen) == 0)
-    result = held_out.Result(truth, projection, unseen, {(PUSH_PULL, "true"): truth})
+    regions = Regions(unseen, unseen)
+    result = held_out.Result(truth, projection, regions, {(PUSH_PULL, "true"): truth})
     record = held_out.score_rows(judge, known, result)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
     estimate = np.asarray(predict_depth(judge.depth, 2 * known.clip.frames[0] - 1))

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def record(scene, gain, *, hole=0.4, lpips=True, group="held-out"):
         base = 15.0 + scene - loss
         rows += [entry(INPAINT, depth, base), entry(PUSH_PULL, depth, base)]
         rows += [entry(SHIPPED, depth, base + gain)]
-    shares = {"hole_fraction": hole, "depth_absrel": 0.2}
+    shares = {"hole_fraction": hole, "moving_fraction": 0.1, "depth_absrel": 0.2}
     return {"group": group, "scene": scene, **shares, "rows": rows}
 
 
@@ -79,8 +80,30 @@ def test_page_names_every_row_and_says_what_is_missing():
         assert text in page
     assert "full4d-jax[metrics]" in page
     assert "full4d-jax[metrics]" not in markdown([record(0, 3.0)], SHIPPED, "")
-    widths = {len(line) for line in page.splitlines() if line.startswith("| row")}
-    assert len(widths) == 1
+    assert "10.0% move" in page
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        assert len({len(line) for line in table.splitlines()}) == 1
+
+
+def test_columns_and_regions_without_any_score_are_left_out():
+    records = [record(0, 3.0)]
+    page = markdown(records, SHIPPED, "")
+    assert "LPIPS (VGG)" in page
+    assert "Pixels that move" in page
+    for entry in records[0]["rows"]:
+        entry |= {name: None for name in METRICS if "vgg" in name or "moving" in name}
+    page = markdown(records, SHIPPED, "")
+    assert "LPIPS (VGG)" not in page
+    assert "Pixels that move" not in page
+
+
+def test_a_row_of_some_scenes_pairs_with_those():
+    records = [record(scene, 3.0) for scene in range(3)]
+    records[2]["rows"].pop()
+    scores = gather(records)
+    row = Row("held-out", SHIPPED, "ours")
+    assert paired(scores, row, row._replace(name=INPAINT), "psnr").count == 2
+    assert estimate(scores[row][:, 0]).mean == pytest.approx((17 + 18) / 2)
 
 
 def test_summary_is_json_and_agrees_with_the_page():

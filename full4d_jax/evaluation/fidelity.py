@@ -1,0 +1,90 @@
+"""All scores of pictures whose truth is known: four measures on three regions.
+
+    measures  PSNR, SSIM, LPIPS with AlexNet, LPIPS with VGG (`metrics`)
+    regions   all pixels; those that the source does not see; those that move
+
+A pixel moves where the truth differs from its median over the clip's instants by more than
+`MOVES` in the mean over the colours. That the median over time is what stands still is taken from
+Li et al. 2022 (DyNeRF, importance sampling by global median maps); the threshold is ours. Where the
+target camera itself moves all of the picture changes: no pixel of such a view counts.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from full4d_jax import metrics
+
+MOVES = 0.05  # of the range from black to white
+STANDS_STILL = 1e-4  # of a camera's pose, its largest change
+
+MEASURES = ("psnr", "ssim", "lpips", "lpips_vgg")
+REGIONS = ("", "_unseen", "_moving")
+METRICS = tuple(measure + region for region in REGIONS for measure in MEASURES)
+Distances = Mapping[str, metrics.Distance]  # by measure
+
+
+class Regions(NamedTuple):
+    """Which pixels of the targets count, 1 or 0."""
+
+    unseen: Float[np.ndarray, "v t h w"]
+    moving: Float[np.ndarray, "v t h w"]
+
+
+def load_distances(*, vgg: bool) -> dict[str, metrics.Distance]:
+    """Those of LPIPS that are installed.
+
+    Raises:
+      InputError: `vgg` is asked for and is not.
+    """
+    if vgg:
+        metrics.require_lpips("LPIPS with VGG")
+    nets = {
+        "lpips": metrics.load_lpips(),
+        "lpips_vgg": metrics.load_lpips("vgg16") if vgg else None,
+    }
+    return {name: distance for name, distance in nets.items() if distance is not None}
+
+
+def moving_pixels(
+    truth: Float[np.ndarray, "v t h w 3"], world_to_camera: Float[np.ndarray, "v t 4 4"]
+) -> Float[np.ndarray, "v t h w"]:
+    """1 where the truth in [0, 1] is not what it mostly is, else 0; 0 in views that move."""
+    truth = np.asarray(truth, np.float32)
+    away = np.abs(truth - np.median(truth, axis=1, keepdims=True)).mean(-1) > MOVES
+    change = np.abs(np.asarray(world_to_camera) - world_to_camera[:, :1]).max((1, 2, 3))
+    return (away & (change < STANDS_STILL)[:, None, None, None]).astype(np.float32)
+
+
+def score(
+    image: Float[np.ndarray, "v t h w 3"],
+    truth: Float[np.ndarray, "v t h w 3"],
+    regions: Regions,
+    distances: Distances,
+) -> dict[str, float | None]:
+    """All of METRICS for images in [0, 1]; None for one that does not exist."""
+    found = {name: float(value) for name, value in _pixels(image, truth, regions).items()}
+    for region, mask in _masks(regions).items():
+        for measure in ("lpips", "lpips_vgg"):
+            known = distances.get(measure)
+            value = math.nan if known is None else metrics.lpips(known, image, truth, mask)
+            found[measure + region] = value
+    values = ((name, found[name]) for name in METRICS)
+    return {name: value if math.isfinite(value) else None for name, value in values}
+
+
+@jax.jit
+def _pixels(image, truth, regions: Regions) -> dict[str, Float[Array, ""]]:
+    found = {}
+    for region, mask in _masks(regions).items():
+        found["psnr" + region] = metrics.psnr(image, truth, mask)
+        found["ssim" + region] = metrics.ssim(image, truth, mask)
+    return found
+
+
+def _masks(regions: Regions):
+    return {"": None, "_unseen": regions.unseen, "_moving": regions.moving}

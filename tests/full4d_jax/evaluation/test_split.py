@@ -1,0 +1,134 @@
+"""A split is evaluated clip by clip, goes on where it stopped; what it lacks is told."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from textured_room import make_room
+
+from full4d_jax.cli import main
+from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
+from full4d_jax.depth import load_depth
+from full4d_jax.errors import InputError
+from full4d_jax.evaluation import runner
+from full4d_jax.evaluation.held_out import Judge
+from full4d_jax.evaluation.split import check_split, open_split, split_clips
+from full4d_jax.evaluation.table import COPY, PROJECTED
+from full4d_jax.models.dit import init_params
+from input_pipeline.cameras import centers
+from input_pipeline.dataset import write_dataset
+from input_pipeline.transforms import decode
+
+CONFIG = Config(
+    model=ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0),
+    data=DataConfig(views=3, frames=2, height=16, width=16, strides=(2,)),
+    lift=LiftConfig(steps=15, capacity=300),
+)
+
+
+class Rooms(list):
+    @property
+    def scene_ids(self):
+        return [clip.scene_id for clip in self]
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory):
+    """Three clips of 4 views; the middle one has no depth, the last only in its third view."""
+    clips = [make_room(views=4, height=24, width=32, frames=n) for n in (3, 4, 3)]
+    clips = [clip._replace(scene_id=f"room{i}") for i, clip in enumerate(clips)]
+    bare = np.full((4, 4), b"", object)
+    clips[1] = clips[1]._replace(depth16=bare)
+    third = bare[:, :3].copy()
+    third[2] = clips[2].depth16[2]
+    clips[2] = clips[2]._replace(depth16=third)
+    folder = tmp_path_factory.mktemp("rooms") / "set"
+    write_dataset(folder, Rooms(clips), name="rooms", splits={"test": 1.0})
+    return folder, sorted(clips, key=lambda clip: clip.scene_id)
+
+
+def test_clips_are_cut_from_records_in_the_source_frame(rooms):
+    folder, clips = rooms
+    records = open_split(folder, "test")
+    check_split(records, CONFIG.data)
+    for known in split_clips(records, CONFIG.data, range(3)):
+        example = clips[int(records.scene_ids[known.scene][-1])]
+        source = {"room0": 0, "room1": 0, "room2": 2}[example.scene_id]
+        views = [source, *{0: [1, 3], 2: [0, 3]}[source]]
+        whole, clip = decode(example, height=16, width=16), known.clip
+        np.testing.assert_allclose(clip.frames * 255, whole.frames[views][:, [0, 2]], atol=1e-3)
+        np.testing.assert_array_equal(clip.intrinsics, whole.intrinsics[views])
+        np.testing.assert_allclose(clip.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+        apart = np.linalg.norm(np.diff(centers(whole.world_to_camera[views, 0]), axis=0), axis=-1)
+        found = np.linalg.norm(
+            np.diff(centers(np.asarray(clip.world_to_camera[:, 0])), axis=0), axis=-1
+        )
+        if example.scene_id == "room1":
+            assert not clip.depth.any()
+            np.testing.assert_allclose(apart / found, 1.8, rtol=0.01)  # of all cameras to one point
+        else:
+            assert np.median(clip.depth[0, 0]) == pytest.approx(1, abs=1e-3)
+            unit = np.median(whole.depth[source, 0])
+            np.testing.assert_allclose(apart / found, unit, rtol=1e-4)
+            assert not clip.depth[1:].any()
+
+
+def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
+    prior = jax.jit(init_params, static_argnums=0)(CONFIG.model, jax.random.key(0))
+    judge, records = Judge(CONFIG, prior, load_depth(), {}), open_split(rooms[0], "test")
+    score, scored = runner.score_rows, []
+
+    def stopping(judge, known, result):
+        if known.scene == 2 and len(scored) == 2:
+            raise KeyboardInterrupt
+        scored.append(known.scene)
+        return score(judge, known, result)
+
+    monkeypatch.setattr(runner, "score_rows", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        runner.evaluate_split(judge, tmp_path, records, range(1))
+    assert not (tmp_path / "evaluation.md").exists()
+    monkeypatch.setattr(runner, "score_rows", score)
+    runner.evaluate_split(judge, tmp_path, records, range(1))
+    assert scored == [0, 1]
+    lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]
+    found = {(line := json.loads(text))["scene"]: line for text in lines}
+    assert sorted(found) == [0, 1, 2]
+    depths = {
+        records.scene_ids[number]: {row["depth"] for row in line["rows"]}
+        for number, line in found.items()
+    }
+    assert depths["room1"] == {"none", "ours"}
+    assert depths["room0"] == depths["room2"] == {"none", "true", "ours"}
+    fitted = {n: [r for r in line["rows"] if r["row"] == PROJECTED] for n, line in found.items()}
+    assert fitted[0]
+    assert not fitted[1] + fitted[2]
+    page = (tmp_path / "evaluation.md").read_text()
+    assert "## test: 3 scenes" in page
+    assert COPY in page
+    assert np.asarray(Image.open(tmp_path / "test.png")).shape[0] > 3 * 128
+    other = judge._replace(config=dataclasses.replace(CONFIG, seed=1))
+    with pytest.raises(InputError, match="an evaluation of other weights or settings"):
+        runner.evaluate_split(other, tmp_path, records, range(1))
+    assert (tmp_path / "evaluation.md").read_text() == page
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--split", "valid"], "found 'valid', expected one of test"),
+        (["--data.views", "5"], "found 4 views, expected at least 5; lower --data.views"),
+        (["--data.frames", "4"], "3 frames, expected at least 4; lower --data.frames"),
+        (["--gltf", "fox.glb"], "none with --records"),
+    ],
+)
+def test_what_a_split_cannot_give_is_told_in_one_line(rooms, tmp_path, capsys, options, said):
+    words = ["evaluate", "--records", str(rooms[0]), "--out", str(tmp_path / "out"), *options]
+    if "--data.frames" not in options:
+        words += ["--data.frames", "2"]
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
