@@ -17,6 +17,7 @@ from full4d_jax.evaluation import consistency, i3d, registration
 from full4d_jax.evaluation import image_features as images
 from full4d_jax.evaluation.grid_page import draw_matches, table
 from full4d_jax.evaluation.set_scores import (
+    ENOUGH,
     Comparison,
     finished_folders,
     open_grid,
@@ -190,11 +191,12 @@ def _compare(
         return None
     grids = [open_grid(path) for path in folders]
     comparison = Comparison(grids, open_reference(reference, split), video, image)
-    missing |= comparison.refused
+    few = comparison.refused
+    missing |= {name: f"found {sizes}, expected {ENOUGH}" for name, sizes in few.items()}
     if not comparison.keys:
-        found = "; ".join(f"{name}: {why}" for name, why in comparison.refused.items())
-        do = "give a folder with more output folders as --grid, and a larger --reference"
-        raise InputError("reference", reference, found, "larger sets", do)
+        found = "; ".join(f"{name}: {sizes}" for name, sizes in few.items())
+        do = "give a folder with more output folders as --grid, or a larger --reference"
+        raise InputError("sets", reference, found, ENOUGH, do)
     return comparison
 
 

@@ -18,6 +18,7 @@ from input_pipeline.dataset import INDEX, Records, open_dataset
 from input_pipeline.transforms import decode_frames
 
 NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
+ENOUGH = f"at least {frechet.LEAST_SET} of each, the field uses {frechet.FIELD_SET}"
 Features = dict[str, list[Float[np.ndarray, " c"]]]  # by key of NAMES
 Frames = UInt8[np.ndarray, "v t h w 3"]
 
@@ -36,7 +37,7 @@ class Comparison:
     Clips of all grids are cut to the fewest frames and views that one of them has.
 
     Attributes:
-      refused: why by the name of a distance, for those whose sets are too small.
+      refused: the sizes by the name of a distance, for those whose sets are too small.
       keys: of NAMES, those that can be computed.
 
     Args:
@@ -59,9 +60,8 @@ class Comparison:
         self._views = min((grid.views for grid in both if grid.views > 1), default=1)
         possible = [*(["fvd", "fvd_v"] if video else []), *(["fid"] if image else [])]
         made, given = counts(grids), counts(reference)
-        least = f"at least {frechet.LEAST_SET} of each, the field uses {frechet.FIELD_SET}"
         self.refused = {
-            NAMES[key]: f"found {made[key]} made and {given[key]} to compare with, expected {least}"
+            NAMES[key]: f"{made[key]} made and {given[key]} to compare with"
             for key in possible
             if min(made[key], given[key]) < frechet.LEAST_SET
         }
