@@ -19,6 +19,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
+from full4d_jax.extras import load_extra
 from full4d_jax.onnx_network import open_network
 from input_pipeline.depth_alignment import Estimate
 
@@ -80,13 +81,9 @@ def _onnx(path: Path) -> Estimate:
 
 
 def _tflite(path: Path) -> Estimate:
+    runtime = load_extra("ai_edge_litert.interpreter", "depth estimator", path)
     try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ModuleNotFoundError:
-        found, do = "no module ai_edge_litert", "pip install 'full4d-jax[depth]'"
-        raise InputError("depth estimator", path, found, "it to run this file", do) from None
-    try:
-        network = Interpreter(model_path=str(path))
+        network = runtime.Interpreter(model_path=str(path))
         network.allocate_tensors()
         (entry,) = network.get_input_details()
     except (ValueError, RuntimeError) as error:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Float32
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
+from full4d_jax.extras import load_extra
 
 
 class Network(NamedTuple):
@@ -34,13 +35,9 @@ def open_network(what: str, path: Path, expected: str, see: str) -> Network:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise InputError(what, path, found, expected, see)
+    runtime: Any = load_extra("onnxruntime", what, path)
     try:
-        import onnxruntime
-    except ModuleNotFoundError:
-        found, do = "no module onnxruntime", "pip install 'full4d-jax[depth]'"
-        raise InputError(what, path, found, "it to run this file", do) from None
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         (entry,) = session.get_inputs()
     except Exception as error:  # the library's errors share no other class
         raise InputError(what, path, error, expected, see) from None

@@ -39,8 +39,9 @@ def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     mean = a.mean(0) - b.mean(0)
     a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b))
-    r_a, r_b = (np.linalg.qr(x, mode="r") for x in (a, b))  # the same products, of fewer rows
-    overlap = np.linalg.svd(r_a @ r_b.T, compute_uv=False).sum()
+    # R of A = QR has the products of A in fewer rows.
+    triangles = [np.asarray(np.linalg.qr(x, mode="r")) for x in (a, b)]
+    overlap = np.linalg.svd(triangles[0] @ triangles[1].T, compute_uv=False).sum()
     distance = (mean**2).sum() + (a**2).sum() + (b**2).sum() - 2 * overlap
     return float(max(distance, 0.0))  # rounding
 

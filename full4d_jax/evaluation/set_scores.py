@@ -18,6 +18,7 @@ from input_pipeline.dataset import INDEX, Records, open_dataset
 from input_pipeline.transforms import decode_frames
 
 NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
+ENOUGH = f"at least {frechet.LEAST_SET} of each, the field uses {frechet.FIELD_SET}"
 Features = dict[str, list[Float[np.ndarray, " c"]]]  # by key of NAMES
 Frames = UInt8[np.ndarray, "v t h w 3"]
 
@@ -36,7 +37,7 @@ class Comparison:
     Clips of all grids are cut to the fewest frames and views that one of them has.
 
     Attributes:
-      refused: why by the name of a distance, for those whose sets are too small.
+      refused: the sizes by the name of a distance, for those whose sets are too small.
       keys: of NAMES, those that can be computed.
 
     Args:
@@ -54,13 +55,13 @@ class Comparison:
         image: ImageFeatures | None,
     ):
         self._video, self._image = video, image
-        self._times = min(grid.times for grid in [*grids, *reference])
-        self._views = min(grid.views for grid in [*grids, *reference])
+        both = [*grids, *reference]
+        self._times = min(grid.times for grid in both)
+        self._views = min((grid.views for grid in both if grid.views > 1), default=1)
         possible = [*(["fvd", "fvd_v"] if video else []), *(["fid"] if image else [])]
         made, given = counts(grids), counts(reference)
-        least = f"at least {frechet.LEAST_SET} of each, the field uses {frechet.FIELD_SET}"
         self.refused = {
-            NAMES[key]: f"found {made[key]} made and {given[key]} to compare with, expected {least}"
+            NAMES[key]: f"{made[key]} made and {given[key]} to compare with"
             for key in possible
             if min(made[key], given[key]) < frechet.LEAST_SET
         }
@@ -102,7 +103,7 @@ class Comparison:
         if "fvd_v" in self.keys and len(frames) > 1:
             rounds = frechet.clips_across_views(frames)
             jobs += [("fvd_v", partial(self._of_clip, clip, self._views)) for clip in rounds]
-        if "fid" in self.keys:
+        if self._image and "fid" in self.keys:
             pictures = videos.reshape(-1, *videos.shape[2:])
             jobs += [("fid", partial(self._image, picture)) for picture in pictures]
         found: Features = {}
@@ -123,7 +124,7 @@ def finished_folders(folder: Path) -> list[Path]:
     return [folder] if (folder / "grid.npz").exists() or not inside else inside
 
 
-def open_reference(path: Path, split: str = "train") -> list[Grid]:
+def open_reference(path: Path, split: str) -> list[Grid]:
     """Grids of output folders, or of the clips of a dataset.
 
     Args:
@@ -138,8 +139,10 @@ def open_reference(path: Path, split: str = "train") -> list[Grid]:
             records = open_dataset(path, split)
         except ValueError as error:
             raise as_input_error("reference", error, "give another dataset or split") from None
-        shapes = [(clip["views"], clip["frames"]) for clip in records.clips]
-        return [Grid(*shape, partial(_decode, records, i)) for i, shape in enumerate(shapes)]
+        return [
+            Grid(clip["views"], clip["frames"], partial(_decode, records, index))
+            for index, clip in enumerate(records.clips)
+        ]
     return [open_grid(folder) for folder in finished_folders(path)]
 
 
@@ -154,7 +157,8 @@ def open_grid(folder: Path) -> Grid:
     if frames is None:
         expected = "a dataset, an output folder or a folder of these"
         raise InputError("reference", folder, "no grid", expected, "see docs/evaluation.md")
-    return Grid(*frames.shape[:2], lambda: read_arrays(file)["frames"])
+    views, times = frames.shape[:2]
+    return Grid(views, times, lambda: read_arrays(file)["frames"])
 
 
 def counts(grids: Sequence[Grid]) -> dict[str, int]:

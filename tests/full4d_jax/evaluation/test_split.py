@@ -1,4 +1,4 @@
-"""A split of a dataset is evaluated clip by clip, goes on where it stopped; what it lacks is told."""
+"""A split is evaluated clip by clip, goes on where it stopped; what it lacks is told."""
 
 import dataclasses
 import json

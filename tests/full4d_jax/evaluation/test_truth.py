@@ -131,7 +131,7 @@ def test_other_cameras_videos_and_clips_are_refused(grid, dataset, tmp_path, cap
         return capsys.readouterr().err
 
     poses = grid["world_to_camera"]
-    turned = orbit(np.array([20.0, -20, 30]), np.array([10.0, 10, 10]))[:, None]
+    turned = orbit(np.array([40.0, -40, 60]), np.zeros(3))[:, None]
     other = np.concatenate([poses[:1], np.broadcast_to(turned, (3, 3, 4, 4))]).astype(np.float32)
     assert "no camera that is turned like" in refused({"world_to_camera": other})
     wide = intrinsics_from_fov(100, HEIGHT, WIDTH).astype(np.float32)
