@@ -7,7 +7,6 @@ pixels are those that no single-frame projection reaches.
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import kept
 import numpy as np
 from ablation_runs import Run
 
@@ -45,7 +45,7 @@ def checkpoint_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
             for known in held_out(config.data, range(len(scores), given.scenes)):
                 truth, unseen = known.clip.frames[1:], unseen_pixels(known.clip)
                 scores.append(score(generate(known), truth, unseen))
-                path.write_text(json.dumps({"mark": mark, "scores": scores}))
+                kept.write(path, {"mark": mark, "scores": scores})
                 report(len(scores))
         yield name, one_seed(scores[: given.scenes])
 
@@ -59,7 +59,7 @@ def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
         found = lift_rows(judge, known)
         rows = {name: found.rows[row, "true"] for name, row in LIFTED.items()}
         scores.append({n: score(x, found.truth, found.unseen) for n, x in rows.items()})
-        path.write_text(json.dumps({"mark": mark, "scores": scores}))
+        kept.write(path, {"mark": mark, "scores": scores})
         print(f"lifted {len(scores)} of {given.lift_scenes} scenes", flush=True)
     for name in LIFTED:
         yield name, one_seed([found[name] for found in scores[: given.lift_scenes]])
@@ -76,8 +76,8 @@ def opened(given: argparse.Namespace, group: str) -> tuple[Config, Any, str, Pat
 
 def done(path: Path, mark: str) -> list[Any]:
     """Scores of the same prior that an earlier call left."""
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    return kept["scores"] if kept.get("mark") == mark else []
+    found = kept.read(path)
+    return found["scores"] if found.get("mark") == mark else []
 
 
 def sampled_rows(config: Config, prior: Any) -> dict[str, Callable[[KnownClip], Any]]:

@@ -1,7 +1,8 @@
 """Training and scoring of the rows of `ablations.py` that small networks are trained for.
 
-All rows of a group see the same clips in the same order, start from the same random numbers and
-are scored on the same held-out scenes, so that every difference is paired by seed and scene.
+All rows of a group see the same clips in the same order and are scored on the same held-out scenes,
+so that every difference is paired by seed and scene. A seed decides the initial parameters and the
+order of the scenes.
 
 A row is scored by three numbers for every scene, PSNR in dB over frames that are not given:
 
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import kept
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -60,17 +62,17 @@ def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int
         path = folder / f"{config.name.replace(' ', '_')}_{seed}.json"
         start = None if init is None else load_metadata(init)
         wanted = json.loads(json.dumps(to_dict(config) | {"init": start}))
-        kept = json.loads(path.read_text()) if path.exists() else {}
-        if kept.get("config") != wanted or len(kept["scores"]) < scenes:
+        done = kept.read(path)
+        if done.get("config") != wanted or len(done["scores"]) < scenes:
             params, seconds = row.train(seed)
-            kept = {
+            done = {
                 "config": wanted,
                 "cost": row.cost() | {"seconds_per_step": seconds},
                 "scores": row.score(params, scenes),
             }
-            path.write_text(json.dumps(kept))
-        found.append(kept)
-    scores = np.array([kept["scores"][:scenes] for kept in found], float)
+            kept.write(path, done)
+        found.append(done)
+    scores = np.array([done["scores"][:scenes] for done in found], float)
     work = forward_flops(config, config.data.views, config.data.frames)
     return Run(scores, found[0]["cost"] | {"gigaflop": work / 1e9})
 

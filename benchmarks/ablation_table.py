@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,7 +61,6 @@ def estimate(values: Float[np.ndarray, "seeds scenes"]) -> Estimate:
     if not scenes.size:
         return Estimate(math.nan, math.nan)
     parts = [x.var(ddof=1) / len(x) for x in (scenes, seeds) if len(x) > 1]
-    # A mean over scenes of which each counts once, as do the errors.
     return Estimate(float(scenes.mean()), math.sqrt(sum(parts)) if len(scenes) > 1 else math.nan)
 
 
@@ -146,8 +146,8 @@ def plain(tables: list[Table]) -> dict[str, Any]:
     }
 
 
-def save_chart(tables: list[Table], path: Any) -> None:
-    """Differences in dB on hard pixels as bars with their errors, blue where they show."""
+def save_chart(tables: list[Table], path: Path) -> None:
+    """Differences in dB on hard pixels as bars with their errors, grey where none shows."""
     lines = [
         (table.group, name, found["hard"])
         for table in tables

@@ -49,7 +49,6 @@ MASKS = {  # what the network lacks
     "without intra-time": {"mask_terms": ("view", "half")},
     "without intra-view": {"mask_terms": ("time", "half")},
     "own view alone": {"mask_terms": ("view",)},
-    "every token sees every token": {"attention": "full"},
 }
 MODES = {  # what is trained of each
     "fused": "attention",

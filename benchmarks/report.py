@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import kept
 from report_page import Line, Record, machine, write_page
 from report_table import BENCHMARKS, Benchmark
 from shared_folder import shared_folder
@@ -59,10 +60,10 @@ def run(row: Benchmark, is_large: bool, folder: Path) -> Record:
     words = f"{row.command} {row.large if is_large else row.small}".split()
     command = [str(folder) if word == "OUT" else word for word in words]
     path = folder / RECORD
-    if path.exists():
-        kept = Record(**json.loads(path.read_text()))
-        if kept.command == command and not kept.problem:
-            return kept
+    if before := kept.read(path):
+        record = Record(**before)
+        if record.command == command and not record.problem:
+            return record
     folder.mkdir(parents=True, exist_ok=True)
     limit, start = 60 * PATIENCE * row.minutes[is_large] + GRACE, time.perf_counter()
     problem, result, log = "", None, folder / "log.txt"
@@ -80,7 +81,7 @@ def run(row: Benchmark, is_large: bool, folder: Path) -> Record:
         except (OSError, ValueError) as error:
             problem = f"no result: {error}"
     record = Record(command, round(time.perf_counter() - start, 1), problem, result)
-    path.write_text(json.dumps(record._asdict(), indent=1))
+    kept.write(path, record._asdict())
     return record
 
 
@@ -97,13 +98,12 @@ def open_report(folder: Path) -> dict[str, Any]:
     """
     path, found = folder / HEAD, machine()
     folder.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        kept = json.loads(path.read_text())
+    if before := kept.read(path):
         for name in found:
-            if kept.get(name) != found[name]:
-                was, do = kept.get(name), "give another folder as --out"
+            if before.get(name) != found[name]:
+                was, do = before.get(name), "give another folder as --out"
                 raise InputError("report", path, f"{name} {was}", f"{found[name]}", do)
-    path.write_text(json.dumps(found, indent=1))
+    kept.write(path, found)
     return found
 
 

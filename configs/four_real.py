@@ -17,8 +17,8 @@ Two streams with soft synchronization, on an AMD EPYC machine, in float32, 64 x 
 
 The paper trains the synchronization alone, around a large frozen base
 (`--optimizer.trainable synchronization`). Around this small base that learned little in 400 steps;
-`benchmarks/modes.py` compares both at equal steps. The random numbers that warp and shuffle stage 2
-have changed since it ran.
+`benchmarks/ablations.py` compares both at equal steps. The random numbers that warp and shuffle
+stage 2 have changed since it ran.
 """
 
 from full4d_jax.config import (

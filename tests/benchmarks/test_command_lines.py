@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -102,6 +103,14 @@ def test_the_last_line_is_json_with_the_ratios(tmp_path):
         assert result[f"ours_{kind}_10k"] > 0
         assert 0 < result[f"prototype_{kind}_10k"] < 1  # it does nothing
         assert all(result[f"{who}_{kind}_10k"] > 0 for who in others)
+
+
+def test_benchmarks_that_are_written_about_exist():
+    root = FOLDER.parent
+    pages = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "configs").glob("*.py")]
+    found = {name for page in pages for name in re.findall(r"benchmarks/\w+\.py", page.read_text())}
+    assert len(found) > 10
+    assert [name for name in found if not (root / name).is_file()] == []
 
 
 @pytest.fixture
