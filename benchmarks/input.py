@@ -16,9 +16,8 @@ records by the same functions (null without torch, the extra `parity`); `process
 elements made by grain's worker processes instead.
 All take turns, by CPU time of all threads and processes (which other work on the machine disturbs
 least), as if that many cores were busy all the time. Rates are the best of the turns, ratios the
-median over the turns. The three numbers asked for stand first, the worst over the sizes; `sizes`
-has all. `peak_memory_mib` is the process's own after its turns,
-`batch_mib` what one batch takes.
+median. The three numbers asked for stand first, the worst over the sizes; `sizes` has all.
+`peak_memory_mib` is the process's own after its turns, `batch_mib` what one batch takes.
 
 --leak reads so many batches of tiny records and says how resident memory grew after the first
 tenth of them.
@@ -153,19 +152,20 @@ def measure(clips: NoiseClips, threads: int, seconds: float, turns: int) -> dict
 
 def rate(frames: Iterator[int], seconds: float, threads: int) -> float:
     """Frames a second on so many undisturbed cores, after a batch that starts everything."""
+    others = psutil.Process().children(recursive=True)  # of the turn before, not gone yet
     next(frames)
-    start, before, count = time.perf_counter(), cpu_seconds(), 0
+    start, before, count = time.perf_counter(), cpu_seconds(others), 0
     for batch in frames:
         count += batch
         if time.perf_counter() - start > seconds:
             break
-    return count / (cpu_seconds() - before) * threads
+    return count / (cpu_seconds(others) - before) * threads
 
 
-def cpu_seconds() -> float:
-    """Of this process and those it started that live."""
-    times = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
-    return time.process_time() + sum(x.user + x.system for x in times)
+def cpu_seconds(others: list[psutil.Process]) -> float:
+    """Of this process and those it started that live, but for some."""
+    mine = [x for x in psutil.Process().children(recursive=True) if x not in others]
+    return time.process_time() + sum(sum(process.cpu_times()[:2]) for process in mine)
 
 
 def ours(records: Records, height: int, width: int, threads: int) -> Iterator[int]:
