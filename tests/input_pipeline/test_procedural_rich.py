@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.procedural import procedural_scene, sample_shot
+from input_pipeline.procedural_clips import to_example
 from input_pipeline.procedural_motion import procedural_motion
 from input_pipeline.procedural_rich_world import (
     MATERIALS,
@@ -16,6 +17,8 @@ from input_pipeline.procedural_rich_world import (
 )
 from input_pipeline.procedural_shapes import Surface, Vector
 from input_pipeline.procedural_textures import TILE, photo_colors
+from input_pipeline.schema import validate
+from input_pipeline.transforms import decode
 
 SIZE = 48
 PHOTO = np.float32(np.random.default_rng(1).uniform(0.2, 0.8, (4, 4, 3)))
@@ -114,6 +117,17 @@ def test_instances_are_people_and_things(scenes):
     numbers = [set(np.unique(clip.instances)) for clip, _ in scenes]
     assert all(0 in found and len(found) > 3 for found in numbers)
     assert any(found & set(range(1, PEOPLE + 1)) for found in numbers)
+
+
+def test_masks_are_of_the_people(scenes):
+    for clip, _ in scenes[:2]:
+        words = {"scene_id": "a", "source": "b", "license": "c"}
+        example = validate(to_example(clip, people=PEOPLE, **words))
+        masks = decode(example, height=SIZE, width=SIZE).masks
+        people = (clip.instances >= 1) & (clip.instances <= PEOPLE)
+        np.testing.assert_array_equal(masks > 0, people)
+        assert 0.005 < people.mean() < 0.5
+        assert not to_example(clip, **words).masks.any()
 
 
 def test_feet_touch_the_floor_and_limbs_hang_together():
