@@ -14,11 +14,10 @@ JPEG files by OpenCV, films by PyAV (whose frames before the window are decoded,
 `torch`, a PyTorch DataLoader with as many worker processes, which reads and decodes the same
 records by the same functions (null without torch, the extra `parity`); `processes`, the loader's
 elements made by grain's worker processes instead.
-All take turns; rates are the best of the turns, by CPU time of all threads and processes (which
-other work on the machine disturbs least), as if that many cores were busy all the time. The three
-numbers asked for stand first,
-the worst over the sizes; `sizes` has all. `peak_memory_mib` is the process's own after its turns,
-`batch_mib` what one batch takes.
+All take turns, by CPU time of all threads and processes (which other work on the machine disturbs
+least), as if that many cores were busy all the time. Rates are the best of the turns, ratios the
+median. The three numbers asked for stand first, the worst over the sizes; `sizes` has all.
+`peak_memory_mib` is the process's own after its turns, `batch_mib` what one batch takes.
 
 --leak reads so many batches of tiny records and says how resident memory grew after the first
 tenth of them.
@@ -146,18 +145,19 @@ def measure(
         }
         if importlib.util.find_spec("torch"):
             ways["torch"] = partial(dataloader, folder, height, width, threads)
-        best = dict.fromkeys(ways, 0.0)
-        peak = 0.0
-        for _ in range(turns):
+        rates, peak = {name: np.zeros(turns) for name in ways}, 0.0
+        for turn in range(turns):
             for name, way in ways.items():
-                best[name] = max(best[name], rate(way(), seconds, threads))
+                rates[name][turn] = rate(way(), seconds, threads)
                 if name == "ours" and not peak:
                     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    best = {name: float(each.max()) for name, each in rates.items()}
+    over = {name: float(np.median(rates["ours"] / each)) for name, each in rates.items()}
     torch = best.get("torch")
     return {
         "frames_per_second": round(best["ours"], 1),
-        "fraction_of_raw_decode": round(best["ours"] / best["raw"], 3),
-        "over_torch_dataloader": torch and round(best["ours"] / torch, 3),
+        "fraction_of_raw_decode": round(over["raw"], 3),
+        "over_torch_dataloader": torch and round(over["torch"], 3),
         "raw_frames_per_second": round(best["raw"], 1),
         "processes_frames_per_second": round(best["processes"], 1),
         "torch_frames_per_second": torch and round(torch, 1),
@@ -169,20 +169,20 @@ def measure(
 
 def rate(frames: Iterator[int], seconds: float, threads: int) -> float:
     """Frames a second on so many undisturbed cores, after a batch that starts everything."""
+    others = psutil.Process().children(recursive=True)  # of the turn before, not gone yet
     next(frames)
-    start, before, count = time.perf_counter(), cpu_seconds(), 0
+    start, before, count = time.perf_counter(), cpu_seconds(others), 0
     for batch in frames:
         count += batch
         if time.perf_counter() - start > seconds:
             break
-    return count / (cpu_seconds() - before) * threads
+    return count / (cpu_seconds(others) - before) * threads
 
 
-def cpu_seconds() -> float:
-    """Of this process and those it started that live."""
-    me = psutil.Process()
-    times = [process.cpu_times() for process in (me, *me.children(recursive=True))]
-    return sum(x.user + x.system for x in times)
+def cpu_seconds(others: list[psutil.Process]) -> float:
+    """Of this process and those it started that live, but for some."""
+    mine = [x for x in psutil.Process().children(recursive=True) if x not in others]
+    return time.process_time() + sum(sum(process.cpu_times()[:2]) for process in mine)
 
 
 def ours(records: Records, height: int, width: int, threads: int) -> Iterator[int]:

@@ -26,7 +26,8 @@ def build_procedural(
         f"{clips.worlds.capitalize()} procedural scenes {clips.first} to "
         f"{clips.first + clips.count - 1}, {clips.views} views of {clips.frames} frames of "
         f"{clips.width}x{clips.height} pixels, depth of "
-        f"{'all views' if clips.all_depth else 'the source'}, rendered by full4d_jax."
+        f"{'all views' if clips.all_depth else 'the source'}, "
+        f"{'masks of people, ' * clips.masks}rendered by full4d_jax."
     )
     if clips.textures:
         try:

@@ -8,6 +8,7 @@ a stage made from others than those that lie there now is never used.
 
 import hashlib
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -126,9 +127,15 @@ def open_folder(path: str | Path) -> Path:
     """Make the output folder and try to write into it, before any work.
 
     Raises:
-      InputError: it is a file, or nothing can be written there.
+      InputError: it is a file or in object storage, or nothing can be written there.
     """
     path = Path(path)
+    if re.match(r"[a-z0-9]{2,}:(/|$)", str(path)):  # as `gs://bucket`, which would be made here
+        found, do = (
+            "an address of object storage",
+            "write it to a disk, then copy it (docs/data.md)",
+        )
+        raise InputError("output folder", path, found, "a folder on a file system", do)
     do = "give a folder that you may write to as --out"
     if path.exists() and not path.is_dir():
         raise InputError("output folder", path, "a file", "a folder", do)

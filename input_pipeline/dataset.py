@@ -9,6 +9,7 @@ shards/                                  what is known of each finished file
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +39,8 @@ from input_pipeline.shards import (
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
 INDEX = "index.json"
+ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
+MOUNT = "mount or copy the bucket, docs/data.md"
 
 
 def write_dataset(
@@ -173,15 +176,23 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
     """A split of a finished dataset.
 
     Args:
-      folder: given to tfds and array_record as it is.
+      folder: on a file system, or `gs://...`, which is given to etils, tfds and array_record as
+        it is.
       split: its name.
 
     Raises:
-      ValueError: the dataset is not finished, a file has another size than it should, it was
-        written in another version of the schema, or there is no such split.
+      ValueError: it is elsewhere, or a library for that is missing; the dataset is not finished,
+        a file has another size than it should, it was written in another version of the schema, or
+        there is no such split.
     """
+    if ADDRESS.match(str(folder)) and not str(folder).startswith("gs://"):
+        found, expected = "an address of object storage", f"a folder on a file system ({MOUNT})"
+        raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
     try:
         return Records(folder, split)
+    except ImportError as error:
+        expected = f"that library (pip install gcsfs), or a folder ({MOUNT})"
+        raise ValueError(f"dataset {folder}: found {error}, expected {expected}") from None
     except (LookupError, TypeError, AttributeError) as error:
         found = f"a damaged {INDEX} ({error!r})"
         raise ValueError(f"dataset {folder}: found {found}, expected a finished dataset") from None

@@ -20,14 +20,15 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from input_pipeline import procedural_rich_world as rich
 from input_pipeline import procedural_world as simple
-from input_pipeline.procedural_render import render_world
-from input_pipeline.procedural_rich_render import render_rich_world
+from input_pipeline.procedural_render import paint_world
+from input_pipeline.procedural_rich_render import paint_rich_world
 from input_pipeline.procedural_shapes import (
     Objects,
     Spans,
     Vector,
     columns,
     first_surface,
+    in_blocks,
     rows,
     to_world,
 )
@@ -48,6 +49,7 @@ class ProceduralClip(NamedTuple):
     intrinsics: Float[Array, "v 3 3"]  # pixels
     world_to_camera: Float[Array, "v t 4 4"]
     timestamps: Float[Array, "t"]  # seconds
+    instances: Int[Array, "v t h w"] | None = None  # 0: room, 1 or to rich.PEOPLE: people; things
 
 
 class Shot(NamedTuple):
@@ -91,23 +93,47 @@ def procedural_scene(
     )
 
     def one(time_and_pose):
-        time, pose = time_and_pose
-        lens = shot.intrinsics
-        if isinstance(shot.world, rich.RichWorld):
-            return render_rich_world(shot.world, time, pose, lens, height, width, textures)
-        return render_world(shot.world, time, pose, lens, height, width)
+        return _picture(shot, height, width, textures, *time_and_pose)
 
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
     poses = rearrange(shot.camera_to_world, "v t i j -> (v t) i j")
-    colors, depth = jax.lax.map(one, (jnp.tile(shot.timestamps, views), poses))
+    colors, depth, which = jax.lax.map(one, (jnp.tile(shot.timestamps, views), poses))
+    is_rich, shape = isinstance(shot.world, rich.RichWorld), "(v t) (h w) -> v t h w"
+    numbers = jnp.array(rich.INSTANCE_OF) if is_rich else simple.instances(shot.world)
     world_to_camera = jnp.linalg.inv(shot.camera_to_world) @ shot.camera_to_world[:1, :1]
     return ProceduralClip(
-        frames=rearrange(colors, "(v t) h w c -> v t h w c", v=views),
-        depth=rearrange(depth, "(v t) h w -> v t h w", v=views) / shot.unit,
+        frames=rearrange(colors, "(v t) c (h w) -> v t h w c", v=views, h=height),
+        depth=rearrange(depth, shape, v=views, h=height) / shot.unit,
         intrinsics=jnp.broadcast_to(shot.intrinsics, (views, 3, 3)),
         world_to_camera=world_to_camera.at[..., :3, 3].divide(shot.unit),
         timestamps=shot.timestamps,
+        instances=numbers[rearrange(which, shape, v=views, h=height)],
     )
+
+
+def _picture(
+    shot: Shot,
+    height: int,
+    width: int,
+    textures: Float[Array, "n s s 3"] | None,
+    time: Float[Array, ""],
+    pose: Float[Array, "4 4"],
+) -> tuple[Float[Array, "3 p"], Float[Array, "p"], Int[Array, "p"]]:
+    """Colours in [0, 1], z-depth and surfaces, exact at pixel centres (+0.5), no antialiasing."""
+    world = shot.world
+    objects, spans = objects_at(world, time)
+    origin, rays = columns(pose[:3, 3]), image_rays(pose, shot.intrinsics, height, width)
+    room = world.room_min, world.room_max
+
+    def trace(rays: Vector):
+        return first_surface(objects, spans, world.present, room, origin, rays)
+
+    depth, which = in_blocks(trace, rays)
+    traced = rays, depth, which
+    if isinstance(world, rich.RichWorld):
+        focal = shot.intrinsics[0, 0]
+        return paint_rich_world(world, objects, origin, traced, focal, textures), depth, which
+    return paint_world(world, objects, origin, traced), depth, which
 
 
 def sample_shot(

@@ -13,8 +13,9 @@ from jaxtyping import Float32
 
 from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
 from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
+from input_pipeline.procedural_rich_world import PEOPLE
 from input_pipeline.schema import VERSION, Example
-from input_pipeline.transforms import cover, encode_depth, encode_jpeg
+from input_pipeline.transforms import cover, encode_depth, encode_jpeg, encode_mask
 
 TEXTURE_SIDE = 256
 
@@ -36,6 +37,8 @@ class ProceduralClips:
     all_depth: bool = False
     quality: int = 95
     worlds: Worlds = "simple"
+    masks: bool = False
+    """Whether the people in every view are marked."""
     textures: str = ""
     """Folder of pictures and videos that half of the surfaces of rich worlds take colours from."""
 
@@ -68,6 +71,7 @@ class ProceduralClips:
             source=f"{self.worlds} procedural scenes of full4d{held_out}: {scene}",
             license="Apache-2.0",
             all_depth=self.all_depth,
+            people=(PEOPLE if self.worlds == "rich" else 1) if self.masks else 0,
             quality=self.quality,
         )
 
@@ -79,17 +83,25 @@ def to_example(
     source: str,
     license: str,
     all_depth: bool = False,
+    people: int = 0,
     quality: int = 95,
 ) -> Example:
-    """A rendered clip, its arrays on the host, as a record with depth of the source or of all."""
+    """A rendered clip, its arrays on the host, as a record with depth of the source or of all.
+
+    Masks are of the instances 1 to `people`; 0 writes none.
+    """
     pictures = np.round(np.clip(clip.frames, 0, 1) * 255).astype(np.uint8)
     views, frames = pictures.shape[:2]
     files = np.empty((views, frames), object)
-    depth = np.full(files.shape, b"", object)
+    depth, masks = np.full((2, *files.shape), b"", object)
     for i, j in np.ndindex(files.shape):
         files[i, j] = encode_jpeg(pictures[i, j], quality)
         if i == 0 or all_depth:
             depth[i, j] = encode_depth(np.asarray(clip.depth[i, j]))
+        if people:
+            assert clip.instances is not None
+            seen = np.asarray(clip.instances[i, j])
+            masks[i, j] = encode_mask(np.where((seen > 0) & (seen <= people), 255, 0).astype("u1"))
     times = np.asarray(clip.timestamps, np.float32)
     return Example(
         version=VERSION,
@@ -101,7 +113,7 @@ def to_example(
         world_to_camera=np.asarray(clip.world_to_camera, np.float32),
         distortion=np.zeros((views, 8), np.float32),
         depth16=depth,
-        masks=np.full(files.shape, b"", object),
+        masks=masks,
         latents=np.zeros((views, 0, 0, 0, 0), np.float16),
         codec="",
         caption="",

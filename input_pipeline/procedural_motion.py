@@ -1,4 +1,4 @@
-"""Exact optical flow, occlusion and instance masks of procedural scenes.
+"""Exact optical flow and occlusion of procedural scenes.
 
 They are made apart from the pictures, so whoever does not ask for them does not pay for them.
 """
@@ -10,15 +10,10 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline import procedural_rich_world as rich
-from input_pipeline import procedural_world as simple
 from input_pipeline.procedural import (
     Shot,
-    World,
-    Worlds,
     image_rays,
     objects_at,
-    sample_shot,
     visible_surface,
 )
 from input_pipeline.procedural_shapes import (
@@ -42,41 +37,11 @@ class ProceduralMotion(NamedTuple):
     flow: Float[Array, "v t-1 h w 2"]  # pixels, x then y; nothing useful where next_depth <= 0
     next_depth: Float[Array, "v t-1 h w"]  # of the point then, in the clip's unit
     visible: Bool[Array, "v t-1 h w"]  # then too: inside the picture and behind nothing
-    instances: Int[Array, "v t h w"]  # 0 is the room; a person or a table is one number
 
 
-def procedural_motion(
-    index: Int[Array, ""] | int,
-    *,
-    views: int = 4,
-    frames: int = 4,
-    height: int = 64,
-    width: int = 64,
-    seed: int = 0,
-    azimuths: Float[Array, "v-1"] | None = None,
-    orbit: bool = False,
-    worlds: Worlds = "simple",
-) -> ProceduralMotion:
-    """Of clip number `index`, with the arguments of `procedural_scene`."""
-    shot = sample_shot(
-        index,
-        views=views,
-        frames=frames,
-        height=height,
-        width=width,
-        seed=seed,
-        azimuths=azimuths,
-        orbit=orbit,
-        worlds=worlds,
-    )
-
-    def seen(time_and_pose):
-        time, pose = time_and_pose
-        rays = image_rays(pose, shot.intrinsics, height, width)
-        return _instances(shot.world)[visible_surface(shot.world, time, pose[:3, 3], rays)[1]]
-
-    poses = rearrange(shot.camera_to_world, "v t i j -> (v t) i j")
-    instances = jax.lax.map(seen, (jnp.tile(shot.timestamps, views), poses))
+def procedural_motion(shot: Shot, height: int, width: int) -> ProceduralMotion:
+    """Of the clip that `procedural_scene` renders of `sample_shot`, with the same arguments."""
+    views = len(shot.camera_to_world)
     now, then = shot.camera_to_world[:, :-1], shot.camera_to_world[:, 1:]
     steps = (
         jnp.tile(shot.timestamps[:-1], views),
@@ -91,7 +56,6 @@ def procedural_motion(
         flow=rearrange(flow, "(v t) c (h w) -> v t h w c", **sizes),
         next_depth=rearrange(depth, shape, **sizes) / shot.unit,
         visible=rearrange(visible, shape, **sizes),
-        instances=rearrange(instances, shape, **sizes),
     )
 
 
@@ -126,12 +90,3 @@ def _carried(local: Vector, objects: Objects, which: Int[Array, "p"]) -> Vector:
     turned = to_world([Vector(*pose[i : i + 3]) for i in (3, 6, 9)], local)
     pairs = zip(turned, pose[:3], local, strict=True)
     return Vector(*(jnp.where(which < count, t + c, x) for t, c, x in pairs))
-
-
-def _instances(world: World) -> Int[Array, "m"]:
-    """The instance of every primitive and then every face of the room."""
-    if isinstance(world, rich.RichWorld):
-        return jnp.asarray(rich.INSTANCE_OF, jnp.int32)
-    walker = jnp.zeros(simple.OBJECTS, bool).at[jnp.array(simple.WALKER_SLOTS)].set(True)
-    number = jnp.where(walker & world.walker.present, 1, 2 + jnp.arange(simple.OBJECTS))
-    return jnp.concatenate([number, jnp.zeros(simple.FACES, jnp.int32)])

@@ -1,7 +1,6 @@
-"""Ray casting of a procedural world: colours and exact depth for one camera at one instant.
+"""Colours of a simple world, for one camera at one instant.
 
-All primitives are tested densely against all rays (`procedural_shapes`). Shading is Lambert with
-ambient light and blob shadows that tie the objects to the floor.
+Shading is Lambert with ambient light and blob shadows that tie the objects to the floor.
 """
 
 import jax
@@ -10,54 +9,36 @@ from jaxtyping import Array, Bool, Float, Int
 
 from input_pipeline.procedural_noise import value_noise
 from input_pipeline.procedural_shapes import (
+    FLOOR,
     Objects,
+    Traced,
     Vector,
     columns,
     dot,
-    first_surface,
     in_blocks,
     lookup,
-    pixel_rays,
-    rows,
     surface_points,
     to_local,
-    to_world,
 )
-from input_pipeline.procedural_world import OBJECTS, SPANS, World, objects_at
-
-FLOOR = 3  # index of the +y face
+from input_pipeline.procedural_world import OBJECTS, SPANS, World
 
 
-def render_world(
-    world: World,
-    time: Float[Array, ""],
-    camera_to_world: Float[Array, "4 4"],
-    intrinsics: Float[Array, "3 3"],
-    height: int,
-    width: int,
-) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-    """Colours in [0, 1] and z-depth, both exact at pixel centres (+0.5), no antialiasing."""
-    origin = columns(camera_to_world[:3, 3])
-    rays = to_world(rows(camera_to_world[:3, :3]), pixel_rays(intrinsics, height, width))
-    objects = objects_at(world, time)
+def paint_world(
+    world: World, objects: Objects, origin: Vector, traced: Traced
+) -> Float[Array, "3 p"]:
+    """Colours in [0, 1] of what rays from `origin` see first."""
 
-    room = world.room_min, world.room_max
-
-    def trace(rays: Vector):
-        return first_surface(objects, SPANS, world.present, room, origin, rays)
-
-    def shade(traced):
+    def shade(traced: Traced):
         return _shade(world, objects, origin, *traced)
 
-    depth, material = in_blocks(trace, rays)
-    mix, lambert, shadow = (x[None] for x in in_blocks(shade, (rays, depth, material)))
+    rays, _, material = traced
+    mix, lambert, shadow = (x[None] for x in in_blocks(shade, traced))
     m = world.materials
     albedo = m.color_a.T[:, material] * (1 - mix) + m.color_b.T[:, material] * mix
     light = world.ambient + (1.1 - world.ambient) * lambert * world.light_color[:, None]
     is_sky = world.outdoor & (material >= OBJECTS) & (material != OBJECTS + FLOOR)
     color = jnp.where(is_sky[None], _sky(world, rays), albedo * light * shadow)
-    color = jnp.clip(color * world.exposure, 0, 1)
-    return color.T.reshape(height, width, 3), depth.reshape(height, width)
+    return jnp.clip(color * world.exposure, 0, 1)
 
 
 def _shade(

@@ -1,4 +1,4 @@
-"""Colours and exact depth of a rich world, for one camera at one instant."""
+"""Colours of a rich world, for one camera at one instant."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -10,55 +10,44 @@ from input_pipeline.procedural_rich_world import (
     OBJECTS,
     SPANS,
     RichWorld,
-    rich_objects_at,
 )
 from input_pipeline.procedural_shadows import light_arriving
 from input_pipeline.procedural_shapes import (
+    FLOOR,
+    Objects,
+    Traced,
     Vector,
     columns,
     dot,
-    first_surface,
     in_blocks,
-    pixel_rays,
-    rows,
     surface_points,
-    to_world,
 )
 from input_pipeline.procedural_textures import photo_colors, texture
 
-FLOOR = 3  # index of the +y face
 
-
-def render_rich_world(
+def paint_rich_world(
     world: RichWorld,
-    time: Float[Array, ""],
-    camera_to_world: Float[Array, "4 4"],
-    intrinsics: Float[Array, "3 3"],
-    height: int,
-    width: int,
+    objects: Objects,
+    origin: Vector,
+    traced: Traced,
+    focal: Float[Array, ""],
     textures: Float[Array, "n s s 3"] | None = None,
-) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-    """Colours in [0, 1] and z-depth, both exact at pixel centres (+0.5); textures are filtered.
+) -> Float[Array, "3 p"]:
+    """Colours in [0, 1] of what rays from `origin` see first; textures are filtered.
 
-    `textures` are pictures in [0, 1] that half of the materials take their colours from.
+    `focal` is in pixels; `textures` are pictures in [0, 1] that half of the materials take their
+    colours from.
     """
-    origin = columns(camera_to_world[:3, 3])
-    rays = to_world(rows(camera_to_world[:3, :3]), pixel_rays(intrinsics, height, width))
-    objects = rich_objects_at(world, time)
-    room = world.room_min, world.room_max
-    materials, focal = world.materials, intrinsics[0, 0]
+    materials = world.materials
 
-    def trace(rays: Vector):
-        return first_surface(objects, SPANS, world.present, room, origin, rays)
-
-    def points(traced):
+    def points(traced: Traced):
         return surface_points(objects, SPANS, origin, *traced)
 
-    def paint(traced):
+    def paint(traced: Traced):
         _, depth, which = traced
         return texture(materials, _material(which), points(traced), depth / focal)
 
-    def light(traced):
+    def light(traced: Traced):
         at, arriving = points(traced), []
         for toward, softness in zip(world.lights, world.softness, strict=True):
             lambert = jnp.clip(dot(at.normal, columns(toward)), 0, 1)
@@ -66,15 +55,14 @@ def render_rich_world(
             arriving.append(lambert * light_arriving(*here, toward, softness))
         return [*arriving, 0.85 - 0.15 * at.normal.y]
 
-    depth, which = in_blocks(trace, rays)
-    traced = rays, depth, which
+    rays, _, which = traced
     mix, brightness = (x[None] for x in in_blocks(paint, traced))
     material = _material(which)
     albedo = materials.color_a.T[:, material] * (1 - mix)
     albedo = albedo + materials.color_b.T[:, material] * mix
     if textures is not None:
 
-        def photograph(traced):
+        def photograph(traced: Traced):
             return photo_colors(textures, materials, _material(traced[-1]), points(traced))
 
         *photo, has_photo = in_blocks(photograph, traced)
@@ -85,8 +73,7 @@ def render_rich_world(
     )
     is_sky = world.outdoor & (which >= OBJECTS) & (which != OBJECTS + FLOOR)
     color = jnp.where(is_sky[None], _sky(world, rays), albedo * brightness * lit)
-    color = jnp.clip(color * world.exposure, 0, 1)
-    return color.T.reshape(height, width, 3), depth.reshape(height, width)
+    return jnp.clip(color * world.exposure, 0, 1)
 
 
 def _material(which: Int[Array, "p"]) -> Int[Array, "p"]:

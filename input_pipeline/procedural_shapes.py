@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 MISS = 1e4  # depth of a ray that hits nothing
 NEAR = 0.02
+FLOOR = 3  # of the faces of a room, the one at +y
 BLOCK = 512
 
 
@@ -24,6 +25,10 @@ class Vector(NamedTuple):
     x: Array
     y: Array
     z: Array
+
+
+Traced = tuple[Vector, Float[Array, "p"], Int[Array, "p"]]
+"""Rays, the z-depth of what each sees first, and its number: primitives, then faces."""
 
 
 class Objects(NamedTuple):

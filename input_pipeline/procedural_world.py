@@ -230,3 +230,10 @@ def _walker_at(walker: Walker, floor: Float[Array, ""], time: Float[Array, ""]) 
         limb(shoulder - side * 0.75 * scale, 0.0, walker.lift, 0.7 * scale, 0.15 * scale),
     ]
     return Objects(*(jnp.stack(values) for values in zip(*parts, strict=True)))
+
+
+def instances(world: World) -> Int[Array, "m"]:
+    """Numbers of all primitives and then faces: 0 is the room, 1 the walker, others are things."""
+    walker = jnp.zeros(OBJECTS, bool).at[jnp.array(WALKER_SLOTS)].set(True)
+    number = jnp.where(walker & world.walker.present, 1, 2 + jnp.arange(OBJECTS))
+    return jnp.concatenate([number, jnp.zeros(FACES, jnp.int32)])

@@ -113,6 +113,7 @@ def procedural(
     worlds: Literal["simple", "rich"] = "simple",
     textures: Path | None = None,
     all_depth: bool = False,
+    masks: bool = False,
     test: float = 0.0,
     shards: int = 0,
     jobs: int = 1,
@@ -134,6 +135,7 @@ def procedural(
       textures: folder of pictures and videos; half of the surfaces of rich worlds take their
         colours from them.
       all_depth: write the depth of all views, not of the source only.
+      masks: write masks of the people; training does not use them.
       test: share of the scenes that go to the split `test`.
       shards: about how many files; 0 is what makes them 256 MiB each.
       jobs: processes that render; on a GPU 1.
@@ -153,7 +155,12 @@ def procedural(
     from input_pipeline.procedural_clips import ProceduralClips
 
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    looks = {"all_depth": all_depth, "worlds": worlds, "textures": str(textures or "")}
+    looks = {
+        "all_depth": all_depth,
+        "masks": masks,
+        "worlds": worlds,
+        "textures": str(textures or ""),
+    }
     clips = ProceduralClips(first, scenes, **size, **looks)
     build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part, beam=beam)
 

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -183,11 +184,25 @@ def test_input_is_timed_against_raw_decoding(answer, monkeypatch, kind):
     assert size["fraction_of_raw_decode"] == pytest.approx(ratio, abs=0.002)
 
 
-def test_films_are_measured_against_jpeg_files(answer, write_film, tmp_path):
-    video = write_film(tmp_path / "a.mp4", range(0, 80, 4))
+def test_films_are_measured_against_jpeg_files(answer, tmp_path):
+    clips = importlib.import_module("noise_clips").NoiseClips(1, 1, 12, 48, 64, True)
+    video = tmp_path / "a.h264"
+    video.write_bytes(b"".join(clips[0].frames[0]))
     (told,) = answer("films", str(video), "--sizes", "48x64", "--frames", "12").values()
     assert 0 < told["film_bytes_per_pixel"] < told["jpeg_bytes_per_pixel"]
     assert told["film_psnr"] > told["jpeg_of_that_size_psnr"]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="of that processor's instruction sets")
+def test_scenes_hardly_depend_on_the_instructions_of_the_processor(answer, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")  # those of tests leave out what tells processors apart
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    words = ["--worlds", "simple", "--scenes", "4", "--size", "32"]
+    told = answer("instructions", *words, "--instructions", "SSE4_2", "AVX2")
+    found = told["AVX2"]["simple"]
+    assert found["levels"] <= 2
+    assert found["pixels_that_differ"] < 0.005
+    assert 0 < found["depth"] < 1e-3  # different roundings were at work
 
 
 def test_reading_tiny_records_is_watched_for_leaks(answer):

@@ -1,6 +1,7 @@
 """Datasets: the same files however they are built, whole or not at all, read by tfds and by us."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import signal
@@ -217,3 +218,17 @@ def test_an_unknown_split_and_an_empty_folder(built, tmp_path):
         open_dataset(built, "val")
     with pytest.raises(ValueError, match="no clips"):
         write_dataset(tmp_path, FormulaClips(0), name="empty")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/a", "gs:/bucket/a", Path("gs://bucket/a")])
+def test_object_storage_that_no_library_reads_is_refused(address):
+    with pytest.raises(ValueError, match=r"found an address of object storage, expected a folder"):
+        open_dataset(address)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("gcsfs") is not None, reason="it would ask the network"
+)
+def test_google_storage_names_the_library_that_is_missing():
+    with pytest.raises(ValueError, match=r"found .*gcsfs.*, expected .*pip install gcsfs"):
+        open_dataset("gs://bucket/a")

@@ -8,6 +8,7 @@ import pytest
 
 from input_pipeline import films, transforms
 from input_pipeline.card import facts
+from input_pipeline.checks_pictures import decode_pictures, file_marks
 from input_pipeline.records import from_bytes, to_bytes
 from input_pipeline.sampling import select
 from input_pipeline.schema import validate
@@ -157,6 +158,16 @@ def test_damage_is_named(clip, damage):
     out = np.zeros((3, LENGTH, HEIGHT, WIDTH, 3), np.uint8)
     with pytest.raises(ValueError, match=r"view 2, frame 10: found \d+ bytes that do not decode"):
         decode_frames(clip._replace(frames=frames), out)
+
+
+def test_a_check_names_every_frame_that_needs_a_damaged_piece(clip):
+    assert decode_pictures(clip, 2).damaged == []
+    assert len({mark for row in file_marks(clip)[:2] for mark in row}) == 2 * LENGTH
+    clip.frames[0, 18] = films.UNIT
+    told = decode_pictures(clip, 2).damaged
+    assert [line.partition(": found")[0] for line in told] == [
+        f"frames: view 0, frame {frame}" for frame in (18, 19, 20)
+    ]
 
 
 def test_a_film_must_begin_with_a_key_frame_and_fill_its_view(clip):

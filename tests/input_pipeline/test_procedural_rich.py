@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from input_pipeline.procedural import procedural_scene
+from input_pipeline.procedural import procedural_scene, sample_shot
+from input_pipeline.procedural_clips import to_example
 from input_pipeline.procedural_motion import procedural_motion
 from input_pipeline.procedural_rich_world import (
     MATERIALS,
@@ -16,6 +17,8 @@ from input_pipeline.procedural_rich_world import (
 )
 from input_pipeline.procedural_shapes import Surface, Vector
 from input_pipeline.procedural_textures import TILE, photo_colors
+from input_pipeline.schema import validate
+from input_pipeline.transforms import decode
 
 SIZE = 48
 PHOTO = np.float32(np.random.default_rng(1).uniform(0.2, 0.8, (4, 4, 3)))
@@ -31,7 +34,7 @@ def scenes():
     def make(index):
         arguments = {"worlds": "rich", "azimuths": angles, **SHAPE}
         clip = procedural_scene(index, textures=jnp.asarray(PHOTO[None]), **arguments)
-        return clip, procedural_motion(index, **arguments)
+        return clip, procedural_motion(sample_shot(index, **arguments), SIZE, SIZE)
 
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
 
@@ -103,7 +106,7 @@ def test_flow_of_the_room_is_that_of_the_cameras(scenes):
         k, pose = clip.intrinsics[0].astype(np.float64), clip.world_to_camera[0].astype(np.float64)
         rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(k).T
         points = clip.depth[0, 0][..., None] * rays
-        room = (motion.instances[0, 0] == 0) & (motion.next_depth[0, 0] > 0.1)
+        room = (clip.instances[0, 0] == 0) & (motion.next_depth[0, 0] > 0.1)
         turn, _ = cv2.Rodrigues(pose[1, :3, :3])
         pixels, _ = cv2.projectPoints(points[room], turn, pose[1, :3, 3], k, None)
         expected = pixels[:, 0] - np.stack([x, y], -1)[room]
@@ -111,9 +114,20 @@ def test_flow_of_the_room_is_that_of_the_cameras(scenes):
 
 
 def test_instances_are_people_and_things(scenes):
-    numbers = [set(np.unique(motion.instances)) for _, motion in scenes]
+    numbers = [set(np.unique(clip.instances)) for clip, _ in scenes]
     assert all(0 in found and len(found) > 3 for found in numbers)
     assert any(found & set(range(1, PEOPLE + 1)) for found in numbers)
+
+
+def test_masks_are_of_the_people(scenes):
+    for clip, _ in scenes[:2]:
+        words = {"scene_id": "a", "source": "b", "license": "c"}
+        example = validate(to_example(clip, people=PEOPLE, **words))
+        masks = decode(example, height=SIZE, width=SIZE).masks
+        people = (clip.instances >= 1) & (clip.instances <= PEOPLE)
+        np.testing.assert_array_equal(masks > 0, people)
+        assert 0.005 < people.mean() < 0.5
+        assert not to_example(clip, **words).masks.any()
 
 
 def test_feet_touch_the_floor_and_limbs_hang_together():

@@ -55,6 +55,14 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     assert "of another build" in capsys.readouterr().err
 
 
+def test_nothing_is_built_in_object_storage(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "procedural", *TINY, "--out", "gs://bucket/scenes"]) == 2
+    said = capsys.readouterr().err
+    assert "gs:/bucket/scenes: found an address of object storage, expected a folder" in said
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -10,6 +10,7 @@ from PIL import Image
 from full4d_jax.cli import main
 from input_pipeline import cameras, transforms
 from input_pipeline.dataset import open_dataset
+from input_pipeline.films import is_film
 
 
 def write_capture(folder, write_film, *, names=("cam1", "cam2")):
@@ -123,3 +124,24 @@ def test_the_real_capture(tmp_path, shared_data, capsys):
     assert example.fps == pytest.approx(60 / 33, rel=0.02)
     assert example.unit == 1.0
     cameras.check_cameras(example.intrinsics, example.world_to_camera)
+
+
+def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
+    path, words = write_capture(tmp_path / "a", write_film), ["--size", "41", "--frames", "5"]
+    for name, film in (("jpeg", []), ("film", ["--film"])):
+        out = str(tmp_path / name)
+        assert main(["data", "import", str(path), "--out", out, *words, *film]) == 0
+    (files,), (films,) = open_dataset(tmp_path / "jpeg"), open_dataset(tmp_path / "film")
+    assert is_film(films.frames[0, 0])
+    assert transforms.picture_size(files.frames[0, 0]) == (41, 55)
+    assert transforms.picture_size(films.frames[0, 0]) == (40, 54)
+    np.testing.assert_allclose(films.intrinsics[0, 0], [50 * 54 / 64, 0, 27])
+    np.testing.assert_allclose(films.intrinsics[0, 1], [0, 50 * 40 / 48, 20])
+    for one, other in zip(files.frames, films.frames, strict=True):
+        pairs = zip(transforms.decode_view(one), transforms.decode_view(other), strict=True)
+        levels = np.array([[frame[-8:, -8:].mean() for frame in pair] for pair in pairs])
+        np.testing.assert_allclose(levels[:, 0], levels[:, 1], atol=3)
+        assert (np.diff(levels[:, 0]) > 15).all()
+    np.testing.assert_array_equal(films.timestamps, files.timestamps)
+    assert "H.264 films (1 clips)" in (tmp_path / "film" / "README.md").read_text()
+    assert np.ptp(np.asarray(Image.open(tmp_path / "film" / "preview.png"))) > 100

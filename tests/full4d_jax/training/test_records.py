@@ -22,6 +22,7 @@ from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from input_pipeline.dataset import write_dataset
 from input_pipeline.procedural_clips import ProceduralClips, renderer
+from input_pipeline.transforms import decode_view, encode_view
 
 SIZE = {"views": 3, "frames": 4, "height": 32, "width": 32}
 CLIPS = ProceduralClips(first=0, count=8, **SIZE)
@@ -61,6 +62,27 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
             frames = np.asarray(batch.frames[i, view]) / 2 + 0.5
             assert np.abs(frames - truth.frames[same]).mean() < 0.06  # JPEG halves colours
             np.testing.assert_allclose(batch.intrinsics[i, view], truth.intrinsics[same])
+
+
+class Films(ProceduralClips):
+    """Stored as films, the sources' too."""
+
+    def __getitem__(self, index: int):
+        example = super().__getitem__(index)
+        views = [encode_view(decode_view(files), film=True) for files in example.frames]
+        return example._replace(frames=np.stack(views))
+
+
+def test_films_give_the_batches_of_jpeg_files(dataset, tmp_path):
+    write_dataset(tmp_path, Films(first=0, count=8, **SIZE), name="scenes", shards=2)
+    for step in range(2):
+        files = next(training_batches(configured(dataset), step))
+        films = next(training_batches(configured(tmp_path), step))
+        shown, expected = np.asarray(films.frames), np.asarray(files.frames)
+        other_clips = np.abs(shown - np.roll(expected, 1, 0)).mean()
+        assert 0 < np.abs(shown - expected).mean() < min(0.04, other_clips / 5)
+        for name in ("depth", "intrinsics", "world_to_camera"):
+            np.testing.assert_array_equal(getattr(films, name), getattr(files, name), err_msg=name)
 
 
 def test_windows_start_anywhere_and_the_world_with_them(dataset):
