@@ -19,7 +19,7 @@ CLIPS = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32"
 TRAIN = (
     f"--training.steps 1 --training.batch 2 --training.log_every 1 --mesh.data 1 {MODEL} {CLIPS}"
 )
-LIFT = "--lift.steps 4 --lift.capacity 300"
+LIFT = "--lift.steps 2 --lift.capacity 300 --lift.distillation none"
 LOOK = "--size 32 --seconds 0.2"
 RENDERED = "--views 3 --frames 2 --height 32 --width 32"
 SHORT = {
