@@ -5,6 +5,7 @@ it short. Blocks marked slow run with `pytest -m slow tests/test_docs_run.py`, w
 each took, for its marker.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -34,11 +35,10 @@ def run(words: list[str]) -> None:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Iterator[Path]:
     """The files that commands speak of. Compiled programs are kept, as the command line does."""
-    folder, here = tmp_path_factory.mktemp("world"), Path.cwd()
+    folder = tmp_path_factory.mktemp("world")
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
-    os.chdir(folder)
-    make_world(folder, run)
-    os.chdir(here)
+    with contextlib.chdir(folder):
+        make_world(folder, run)
     yield folder
     jax.config.update("jax_compilation_cache_dir", None)
 
