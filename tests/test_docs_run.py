@@ -18,6 +18,7 @@ import jax
 import pytest
 from documented import RECORDED, ROOT, Block, blocks, name
 from documented_world import make_world, short
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from full4d_jax.cli import main
 
@@ -37,10 +38,12 @@ def world(tmp_path_factory) -> Iterator[Path]:
     """The files that commands speak of. Compiled programs are kept, as the command line does."""
     folder = tmp_path_factory.mktemp("world")
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
+    reset_cache()  # or it stays as it was when the first program compiled
     with contextlib.chdir(folder):
         make_world(folder, run)
     yield folder
     jax.config.update("jax_compilation_cache_dir", None)
+    reset_cache()
 
 
 @pytest.fixture
