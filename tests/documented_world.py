@@ -38,9 +38,10 @@ SHORT = {
 def short(words: list[str]) -> list[str]:
     """A command's words, and what keeps it short."""
     text = " ".join(words)
-    return words + [
-        w for start, more in SHORT.items() if text.startswith(start) for w in more.split()
-    ]
+    for start, more in SHORT.items():
+        if text.startswith(start):
+            words = words + more.split()
+    return words
 
 
 def make_world(folder: Path, command) -> None:
