@@ -237,7 +237,10 @@ def decode_mask(file: bytes) -> UInt8[np.ndarray, "h w"]:
     Raises:
       ValueError: if the file is no readable picture of 8-bit grey levels.
     """
-    levels = _grey_png(file, 8)
+    levels = _decoded_png(file)
+    if levels.ndim != 2 or levels.dtype != np.uint8:
+        found = f"a picture of {levels.dtype} {levels.shape}"
+        raise ValueError(f"found {found}, expected 8-bit grey levels")
     return np.where(levels > 127, np.uint8(255), np.uint8(0))
 
 
@@ -247,18 +250,18 @@ def decode_depth(file: bytes) -> Float32[np.ndarray, "h w"]:
     Raises:
       ValueError: if the file is no readable picture of 16-bit grey levels.
     """
-    bits = _grey_png(file, 16)
+    bits = _decoded_png(file)
+    if bits.ndim != 2 or bits.dtype != np.uint16:
+        found = f"a picture of {bits.dtype} {bits.shape}"
+        raise ValueError(f"found {found}, expected 16-bit grey levels")
     return bits.view(np.float16).astype(np.float32)
 
 
-def _grey_png(file: bytes, bits: int) -> np.ndarray:
+def _decoded_png(file: bytes) -> np.ndarray:
     try:
         picture = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # nothing at all, or a size that no memory holds
         picture = None
     if picture is None:
         raise ValueError(f"found {len(file)} bytes that do not decode, expected a whole picture")
-    if picture.ndim != 2 or picture.dtype != np.dtype(f"uint{bits}"):
-        found = f"a picture of {picture.dtype} {picture.shape}"
-        raise ValueError(f"found {found}, expected {bits}-bit grey levels")
     return picture

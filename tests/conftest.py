@@ -21,7 +21,7 @@ import pytest
 
 MOST_MAPS = 25_000
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "tests"))  # for `textured_room`
+sys.path.insert(0, str(REPOSITORY / "tests"))  # for the helpers beside this file
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

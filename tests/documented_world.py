@@ -11,7 +11,7 @@ from skinned_arm import write_arm
 from textured_room import make_room
 
 from full4d_jax.video import write_video
-from input_pipeline.transforms import decode_jpeg
+from input_pipeline.transforms import decode_depth, decode_jpeg
 
 # What keeps a documented command short: these options follow it.
 MODEL = "--model.width 48 --model.layers 1 --model.heads 2 --model.ffn 48 --model.refiner 0"
@@ -19,7 +19,7 @@ CLIPS = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32"
 TRAIN = (
     f"--training.steps 1 --training.batch 2 --training.log_every 1 --mesh.data 1 {MODEL} {CLIPS}"
 )
-LIFT = "--lift.steps 4 --lift.capacity 300"
+LIFT = "--lift.steps 2 --lift.capacity 300 --lift.distillation none"
 LOOK = "--size 32 --seconds 0.2"
 RENDERED = "--views 3 --frames 2 --height 32 --width 32"
 SHORT = {
@@ -38,9 +38,10 @@ SHORT = {
 def short(words: list[str]) -> list[str]:
     """A command's words, and what keeps it short."""
     text = " ".join(words)
-    return words + [
-        w for start, more in SHORT.items() if text.startswith(start) for w in more.split()
-    ]
+    for start, more in SHORT.items():
+        if text.startswith(start):
+            words = words + more.split()
+    return words
 
 
 def make_world(folder: Path, command) -> None:
@@ -80,12 +81,18 @@ def make_world(folder: Path, command) -> None:
 
 
 def write_capture(folder: Path, room, pictures) -> None:
-    """A rig as `cameras.json` and a folder of pictures a camera."""
+    """A rig as `cameras.json`, with a folder of pictures and of depth a camera.
+
+    With depth of its own, since the small network in the package does not know rooms of noise.
+    """
     cameras = []
     for i, view in enumerate(pictures):
         (folder / f"cam{i}").mkdir(parents=True)
+        (folder / "depth" / f"cam{i}").mkdir(parents=True)
         for j, picture in enumerate(view):
             cv2.imwrite(str(folder / f"cam{i}" / f"{j}.png"), picture[..., ::-1])
+            depth = decode_depth(room.depth16.item(i, j))
+            np.save(folder / "depth" / f"cam{i}" / f"{j}.npy", depth)
         pose, lens = room.world_to_camera[i, 0].tolist(), room.intrinsics[i].tolist()
         cameras.append({"name": f"cam{i}", "intrinsics": lens, "world_to_camera": pose})
     (folder / "cameras.json").write_text(json.dumps({"cameras": cameras}))

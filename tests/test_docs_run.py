@@ -1,20 +1,24 @@
 """The shell blocks of README and docs run, each in a folder of its own.
 
 The documented words are kept; `documented_world.SHORT` lists the options that follow them, to keep
-it short. Blocks marked slow run as they stand with `pytest -m slow tests/test_docs_run.py`, which
-says how long each took, for its marker.
+it short. Blocks marked slow run with `pytest -m slow tests/test_docs_run.py`, which says how long
+each took, for its marker.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 from documented import RECORDED, ROOT, Block, blocks, name
 from documented_world import make_world, short
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from full4d_jax.cli import main
 
@@ -23,17 +27,23 @@ SLOW = [block for block in blocks() if block.slow]
 
 
 def run(words: list[str]) -> None:
+    """One full4d command, short; a dataset that is there already is made anew."""
+    if words[0] == "data" and "--out" in words:
+        shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
     assert main(short(words)) == 0, f"full4d {' '.join(short(words))}"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    """The files that commands speak of."""
-    folder, here = tmp_path_factory.mktemp("world"), Path.cwd()
-    os.chdir(folder)
-    make_world(folder, run)
-    os.chdir(here)
-    return folder
+def world(tmp_path_factory) -> Iterator[Path]:
+    """The files that commands speak of. Compiled programs are kept, as the command line does."""
+    folder = tmp_path_factory.mktemp("world")
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
+    reset_cache()  # or it stays as it was when the first program compiled
+    with contextlib.chdir(folder):
+        make_world(folder, run)
+    yield folder
+    jax.config.update("jax_compilation_cache_dir", None)
+    reset_cache()
 
 
 @pytest.fixture
@@ -52,11 +62,9 @@ def test_markers_tell_the_last_run_or_why_there_is_none():
 
 @pytest.mark.parametrize("block", FAST, ids=name)
 def test_a_block_runs(block: Block, here, capsys):
-    for program, *words in block.commands:
-        assert program == "full4d", f"{program} does not run in this test: mark the block slow"
-        if words[0] == "data" and "--out" in words:  # datasets are made anew
-            shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
-        run(words)
+    for words in block.commands:
+        assert words[0] == "full4d", f"{words[0]} does not run in this test: mark the block slow"
+        run(words[1:])
 
 
 @pytest.mark.slow
@@ -70,11 +78,13 @@ def test_a_slow_block_runs(block: Block, here, capsys):
     (here / ".venv").mkdir()
     (here / ".venv" / "bin").symlink_to(Path(sys.prefix) / "bin")
     (here / ".venv" / "installed").touch()  # as far as make knows
-    path = f"{sys.prefix}/bin:{os.environ['PATH']}"
     flags = {"XLA_FLAGS": "", "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
     start = time.perf_counter()
-    words = ["bash", "-e", "-c", block.text]
-    done = subprocess.run(words, env={**os.environ, **flags, "PATH": path}, check=False)
+    for words in block.commands:
+        if words[0] == "full4d" and "--topology" not in words:
+            run(words[1:])
+        else:  # in a process of its own
+            program = [f"{sys.prefix}/bin/full4d"] if words[0] == "full4d" else words[:1]
+            subprocess.run(program + words[1:], env=os.environ | flags, check=True)
     with capsys.disabled():
         print(f"\n{name(block)}: {time.perf_counter() - start:.0f} s")
-    assert done.returncode == 0

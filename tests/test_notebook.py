@@ -1,5 +1,7 @@
-"""The notebook of the site runs from its first cell to its last, and keeps what it shows small."""
+"""The notebook of the site runs from its first cell to its last; what it shows is kept small."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,29 +16,27 @@ from nbclient import NotebookClient
 
 notebook = nbformat.read(sys.argv[1], 4)
 NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
-pictures = [
-    output
-    for cell in notebook.cells
-    for output in cell.get("outputs", [])
-    if "image/jpeg" in output.get("data", {})
-]
-print(len(pictures))
+outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+print(sum("image/jpeg" in output.get("data", {}) for output in outputs))
 """
 
 
 def test_the_notebook_runs(tmp_path):
     pytest.importorskip("nbclient", reason="needs the extra `docs`")
     # In a process of its own: Jupyter's libraries warn of themselves.
+    here = f"{NOTEBOOK.parents[1]}:{os.environ.get('PYTHONPATH', '')}"
     done = subprocess.run(
-        [sys.executable, "-c", RUN, NOTEBOOK], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", RUN, NOTEBOOK],
+        cwd=tmp_path,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": here},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout) == 7
+    assert int(done.stdout) == 7  # pictures
 
 
-def test_its_outputs_are_those_of_a_whole_run_and_small():
-    import json
-
+def test_its_outputs_are_those_of_one_whole_run_and_small():
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if "outputs" in cell]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert NOTEBOOK.stat().st_size < 300_000
