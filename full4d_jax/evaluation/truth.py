@@ -57,12 +57,12 @@ def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dic
         found, do = f"no {', '.join(missing)} in grid.npz", "run full4d run or full4d sample first"
         raise InputError("output folder", folder, found, "a finished grid with cameras", do)
     scene = load_scene(path) if kind == "scene" else None
-    distances = load_distances(vgg=vgg)
     records = open_split(wanted.dataset, wanted.split)
     number = find_clip(records, wanted.clip)
     example, size = records[number], grid["frames"].shape[2:4]
     clip = decode(example, height=size[0], width=size[1])
     known, about = find_truth(folder, grid, clip, wanted, posed_alike=scene is None)
+    distances = load_distances(vgg=vgg)
 
     if scene is None:
         subject, pictures = GRID, grid["frames"][known.made] / np.float32(255)
@@ -100,10 +100,12 @@ def load_scene(path: Path) -> Scene:
       InputError: there is none, or one of another grid than there is.
     """
     if path.suffix == ".ply":
+        do = "give the output folder of full4d run or full4d lift"
+        if not path.is_file():
+            raise InputError("scene", path, "no such file", "a .ply file of a 4D scene", do)
         try:
             return load_dynamic_ply(path)
         except FormatError as error:
-            do = "give the output folder of full4d run or full4d lift"
             raise InputError(error.field, error.path, error.found, error.expected, do) from None
     return from_arrays(Stages(path).finished("scene", "lift"))
 

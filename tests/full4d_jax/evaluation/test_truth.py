@@ -131,7 +131,6 @@ def test_a_scene_is_rendered_by_the_cameras_of_the_clip(grid, clip, dataset, tmp
     assert evaluate(tmp_path / "scene.4d.ply", dataset, kind="--scene") == 0
     again = json.loads((tmp_path / "truth_scene.json").read_text())
     assert again["rows"][0]["psnr"] == pytest.approx(found["rows"][0]["psnr"], abs=0.01)
-    assert main(["evaluate", "--scene", str(tmp_path / "no.ply"), "--truth", str(dataset)]) == 2
 
 
 def test_other_cameras_videos_and_clips_are_refused(grid, dataset, tmp_path, capsys):
@@ -153,6 +152,8 @@ def test_other_cameras_videos_and_clips_are_refused(grid, dataset, tmp_path, cap
     assert "no view that shows the source video" in refused({"frames": noise})
     assert "found 0 of scene '7', expected one of 0 (room)" in refused({}, "--clip", "7")
     assert "expected a saved scene" in refused({}, kind="--scene")
+    assert main(["evaluate", "--scene", str(tmp_path / "no.ply"), "--truth", str(dataset)]) == 2
+    assert "no.ply: found no such file" in capsys.readouterr().err
     assert "a length above 0" in refused({}, "--unit", "-1")
     long = {"frames": np.repeat(grid["frames"], 3, 1), "world_to_camera": np.repeat(poses, 3, 1)}
     assert "a shorter clip" in refused(long)
