@@ -26,7 +26,7 @@ from full4d_jax.lifting import from_arrays
 from full4d_jax.outputs import render_views
 from full4d_jax.pictures import save_picture, to_unit
 from full4d_jax.projection_guidance import project
-from full4d_jax.stages import read_arrays
+from full4d_jax.stages import Stages, read_arrays
 from gaussians import FormatError, Scene, load_dynamic_ply
 from input_pipeline.transforms import decode
 
@@ -57,12 +57,12 @@ def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dic
         found, do = f"no {', '.join(missing)} in grid.npz", "run full4d run or full4d sample first"
         raise InputError("output folder", folder, found, "a finished grid with cameras", do)
     scene = load_scene(path) if kind == "scene" else None
-    distances = load_distances(vgg=vgg)
     records = open_split(wanted.dataset, wanted.split)
     number = find_clip(records, wanted.clip)
     example, size = records[number], grid["frames"].shape[2:4]
     clip = decode(example, height=size[0], width=size[1])
     known, about = find_truth(folder, grid, clip, wanted, posed_alike=scene is None)
+    distances = load_distances(vgg=vgg)
 
     if scene is None:
         subject, pictures = GRID, grid["frames"][known.made] / np.float32(255)
@@ -97,19 +97,17 @@ def load_scene(path: Path) -> Scene:
     """The scene of an output folder, or of a .ply file.
 
     Raises:
-      InputError: there is none.
+      InputError: there is none, or one of another grid than there is.
     """
     if path.suffix == ".ply":
+        do = "give the output folder of full4d run or full4d lift"
+        if not path.is_file():
+            raise InputError("scene", path, "no such file", "a .ply file of a 4D scene", do)
         try:
             return load_dynamic_ply(path)
         except FormatError as error:
-            do = "give the output folder of full4d run or full4d lift"
             raise InputError(error.field, error.path, error.found, error.expected, do) from None
-    arrays = read_arrays(path / "scene.npz")
-    if "means" not in arrays:
-        do = "run full4d run or full4d lift first"
-        raise InputError("output folder", path, "no scene.npz", "a fitted scene", do)
-    return from_arrays(arrays)
+    return from_arrays(Stages(path).finished("scene", "lift"))
 
 
 @jax.jit
