@@ -26,7 +26,7 @@ from full4d_jax.lifting import from_arrays
 from full4d_jax.outputs import render_views
 from full4d_jax.pictures import save_picture, to_unit
 from full4d_jax.projection_guidance import project
-from full4d_jax.stages import read_arrays
+from full4d_jax.stages import Stages, read_arrays
 from gaussians import FormatError, Scene, load_dynamic_ply
 from input_pipeline.transforms import decode
 
@@ -97,7 +97,7 @@ def load_scene(path: Path) -> Scene:
     """The scene of an output folder, or of a .ply file.
 
     Raises:
-      InputError: there is none.
+      InputError: there is none, or one of another grid than there is.
     """
     if path.suffix == ".ply":
         try:
@@ -105,11 +105,7 @@ def load_scene(path: Path) -> Scene:
         except FormatError as error:
             do = "give the output folder of full4d run or full4d lift"
             raise InputError(error.field, error.path, error.found, error.expected, do) from None
-    arrays = read_arrays(path / "scene.npz")
-    if "means" not in arrays:
-        do = "run full4d run or full4d lift first"
-        raise InputError("output folder", path, "no scene.npz", "a fitted scene", do)
-    return from_arrays(arrays)
+    return from_arrays(Stages(path).finished("scene", "lift"))
 
 
 @jax.jit

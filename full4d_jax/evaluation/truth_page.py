@@ -12,7 +12,7 @@ from full4d_jax.evaluation.table import DIGITS, HEADINGS, PIXELS, Estimate, tabl
 from full4d_jax.metrics import LPIPS_INSTALL
 from full4d_jax.pictures import contact_sheet, to_uint8
 
-FAINT = 4  # by how much differences are made brighter
+FAINT = 2  # by how much differences are made brighter
 
 
 def page(result: Mapping[str, Any], subject: str) -> str:

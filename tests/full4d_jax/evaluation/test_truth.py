@@ -13,7 +13,7 @@ from full4d_jax.cli import main
 from full4d_jax.evaluation.matching import find_source, match_cameras
 from full4d_jax.lifting import to_arrays
 from full4d_jax.stages import save_arrays
-from gaussians import initialize
+from gaussians import initialize, save_dynamic_ply
 from input_pipeline.cameras import intrinsics_from_fov, orbit, relative_to, rescale
 from input_pipeline.dataset import write_dataset
 from input_pipeline.transforms import decode
@@ -109,7 +109,12 @@ def test_a_scene_is_rendered_by_the_cameras_of_the_clip(grid, clip, dataset, tmp
         jax.random.key(0),
     )
     write(tmp_path, {name: values[:2] for name, values in grid.items()})
-    save_arrays(tmp_path / "scene.npz", to_arrays(scene))
+    marks = {
+        "fingerprint": np.array("made here"),
+        "before": np.array("{}"),
+        "seconds": np.zeros(()),
+    }
+    save_arrays(tmp_path / "scene.npz", to_arrays(scene) | marks)
     assert evaluate(tmp_path, dataset, kind="--scene") == 0
     found = json.loads((tmp_path / "truth_scene.json").read_text())
     rows = {(row["row"], row["view"]): row for row in found["rows"]}
@@ -121,6 +126,12 @@ def test_a_scene_is_rendered_by_the_cameras_of_the_clip(grid, clip, dataset, tmp
         assert rows["4D Gaussians", view]["ssim"] > copied["ssim"] + 0.1
     page = (tmp_path / "truth_scene.md").read_text()
     assert "The grid has no camera of these views: 0, 2." in page
+    save_dynamic_ply(tmp_path / "scene.4d.ply", scene)
+    (tmp_path / "scene.npz").unlink()
+    assert evaluate(tmp_path / "scene.4d.ply", dataset, kind="--scene") == 0
+    again = json.loads((tmp_path / "truth_scene.json").read_text())
+    assert again["rows"][0]["psnr"] == pytest.approx(found["rows"][0]["psnr"], abs=0.01)
+    assert main(["evaluate", "--scene", str(tmp_path / "no.ply"), "--truth", str(dataset)]) == 2
 
 
 def test_other_cameras_videos_and_clips_are_refused(grid, dataset, tmp_path, capsys):
@@ -141,7 +152,7 @@ def test_other_cameras_videos_and_clips_are_refused(grid, dataset, tmp_path, cap
     noise = np.random.default_rng(0).integers(0, 256, grid["frames"].shape, np.uint8)
     assert "no view that shows the source video" in refused({"frames": noise})
     assert "found 0 of scene '7', expected one of 0 (room)" in refused({}, "--clip", "7")
-    assert "no scene.npz" in refused({}, kind="--scene")
+    assert "expected a saved scene" in refused({}, kind="--scene")
     assert "a length above 0" in refused({}, "--unit", "-1")
     long = {"frames": np.repeat(grid["frames"], 3, 1), "world_to_camera": np.repeat(poses, 3, 1)}
     assert "a shorter clip" in refused(long)
