@@ -133,7 +133,8 @@ def parts(folder: Path, name: str, line: Line) -> list[Part]:
     """What is shown of one benchmark."""
     if line.record is None:
         return [Part(text=f"not run: {line.missing}")]
-    found = [Part(text="python " + " ".join(line.record.command))]
+    command = " ".join(line.record.command).replace(str(folder / name), "OUT")
+    found = [Part(text=f"python {command}")]
     if line.record.problem:
         log = folder / name / "log.txt"
         tail = log.read_text().splitlines()[-TAIL:] if log.exists() else []

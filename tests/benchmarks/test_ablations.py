@@ -76,29 +76,56 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
         check_config(config)
 
 
-def test_a_group_is_trained_scored_and_kept(table, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("group", "known", "names"),
+    [
+        ("blind", "MASKS", ("all", "without cameras")),
+        ("attention", "MODES", ("fused", "two_stream_hard")),
+    ],
+)
+def test_a_group_is_trained_scored_and_kept(
+    table, monkeypatch, tmp_path, capsys, group, known, names
+):
     ablations = importlib.import_module("ablations")
-    kept = {name: ablations.MASKS[name] for name in ("all", "without cameras")}
-    monkeypatch.setattr(ablations, "MASKS", kept)
+    monkeypatch.setattr(ablations, known, {x: getattr(ablations, known)[x] for x in names})
     small = {"width": 16, "layers": 1, "ffn": 16, "refiner": 2}
-    monkeypatch.setattr(ablations, "FRAMES", replace(ablations.FRAMES, **small))
-    clips = replace(ablations.CLIPS, views=2, frames=1, height=16, width=16)
-    monkeypatch.setattr(ablations, "CLIPS", clips)
-    words = ["--groups", "blind", "--steps", "6", "--seeds", "2", "--scenes", "2"]
+    size = {"views": 2, "frames": 2, "height": 16, "width": 16}
+    for model, data in (("FRAMES", "CLIPS"), ("POSELESS", "GRIDS")):
+        monkeypatch.setattr(ablations, model, replace(getattr(ablations, model), **small))
+        monkeypatch.setattr(ablations, data, replace(getattr(ablations, data), **size))
+    words = ["--groups", group, "--steps", "6", "--seeds", "2", "--scenes", "4"]
     monkeypatch.setattr(sys, "argv", ["ablations.py", *words, "--out", str(tmp_path)])
     ablations.main()
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
-    rows = first["blind"]
-    assert set(rows) == {"all", "without cameras"}
-    assert rows["without cameras"]["difference"]["psnr"]["mean"] != 0
-    assert rows["all"]["mean"]["psnr"]["error"] > 0
-    assert rows["without cameras"]["cost"]["trained"] < rows["all"]["cost"]["trained"]
+    rows = first[group]
+    assert tuple(rows) == names
+    assert rows[names[1]]["difference"]["psnr"]["mean"] != 0
+    assert rows[names[0]]["mean"]["psnr"]["error"] > 0
+    assert rows[names[0]]["cost"]["trained"] != rows[names[1]]["cost"]["trained"]
     for name in ("ablations.md", "ablations.json", "ablations.png"):
         assert (tmp_path / name).stat().st_size > 100
 
     monkeypatch.setattr(importlib.import_module("ablation_runs").Row, "train", None)  # not called
     ablations.main()
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == first
+
+
+TINY_LIFT = """
+from dataclasses import replace
+from full4d_jax.config import DEFAULT
+config = replace(DEFAULT, lift=replace(DEFAULT.lift, steps=4, capacity=300))
+"""
+
+
+def test_lifting_has_a_row_with_and_one_without_distillation(table, monkeypatch, tmp_path, capsys):
+    ablations = importlib.import_module("ablations")
+    (tmp_path / "tiny.py").write_text(TINY_LIFT)
+    words = ["--groups", "lifting", "--lift_scenes", "1", "--config", str(tmp_path / "tiny.py")]
+    monkeypatch.setattr(sys, "argv", ["ablations.py", *words, "--out", str(tmp_path / "out")])
+    ablations.main()
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["lifting"]
+    assert tuple(rows) == ("without distillation", "with distillation")
+    assert 5 < rows["without distillation"]["mean"]["psnr"]["mean"] < 40
 
 
 def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
