@@ -79,17 +79,8 @@ def import_(
     from full4d_jax.importing import Cut, import_folder
 
     cut = Cut(frames, stride, size, film)
-    import_folder(
-        path,
-        out,
-        layout=layout,
-        fps=fps,
-        license=license,
-        cut=cut,
-        test=test,
-        jobs=jobs,
-        depth=depth,
-    )
+    known = {"layout": layout, "license": license, "depth": depth}
+    import_folder(path, out, fps=fps, cut=cut, test=test, jobs=jobs, **known)  # type: ignore[arg-type]
 
 
 def procedural(
@@ -147,13 +138,9 @@ def procedural(
     from input_pipeline.procedural_clips import ProceduralClips
 
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    looks = {
-        "all_depth": all_depth,
-        "masks": masks,
-        "worlds": worlds,
-        "textures": str(textures or ""),
-    }
-    clips = ProceduralClips(first, scenes, **size, **looks)
+    beside = {"all_depth": all_depth, "masks": masks}
+    looks = {"worlds": worlds, "textures": str(textures or "")}
+    clips = ProceduralClips(first, scenes, **size, **beside, **looks)
     build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part, beam=beam)
 
 
