@@ -155,8 +155,8 @@ def procedural_frames(indices: Int[Array, "b"], rendered: int, seen: int, worlds
     """Frames in [0, 1] and depth, one of each scene; antialiased where `seen` < `rendered`."""
 
     def one(index: Int[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-        size = {"views": 1, "frames": 1, "height": rendered, "width": rendered}
-        clip = procedural_scene(index, **size, worlds=worlds)
+        draw = partial(procedural_scene, views=1, frames=1, worlds=worlds)
+        clip = draw(index, height=rendered, width=rendered)
         frame = jax.image.resize(clip.frames[0, 0], (seen, seen, 3), "linear")
         return frame, jax.image.resize(clip.depth[0, 0], (seen, seen), "nearest")
 
