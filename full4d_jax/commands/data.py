@@ -138,9 +138,9 @@ def procedural(
     from input_pipeline.procedural_clips import ProceduralClips
 
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    size |= {"all_depth": all_depth, "masks": masks}
+    beside = {"all_depth": all_depth, "masks": masks}
     looks = str(textures or "")
-    clips = ProceduralClips(first, scenes, **size, worlds=worlds, textures=looks)
+    clips = ProceduralClips(first, scenes, **size, **beside, worlds=worlds, textures=looks)
     build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part, beam=beam)
 
 
