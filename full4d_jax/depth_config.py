@@ -1,6 +1,7 @@
 """Configuration of the depth network and its training; imports no jax (see `config`)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from full4d_jax.bounds import ALL_SCENES
 from full4d_jax.config import OptimizerConfig, TrainingConfig
@@ -32,6 +33,8 @@ class DepthDataConfig:
     """While the learning rate falls."""
     scenes: int = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
+    worlds: Literal["simple", "rich"] = "simple"
+    """What is in them, as in `config.DataConfig`; the shipped weights saw simple ones."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def preview(clip: Example) -> np.ndarray:
     h, w = transforms.picture_size(clip.frames.item(0, 0))
     shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
     for i, j in np.ndindex(len(rows), len(columns)):
-        frame = transforms.decode_frame(clip.frames[rows[i]], columns[j])
+        frame = transforms.decode_frame(clip.frames[rows[i]], int(columns[j]))
         if mask := clip.masks.item(rows[i], columns[j]):
             frame = pictures.dim_outside(frame, transforms.decode_mask(mask))
         shown[i, j] = transforms.cover(frame, clip.intrinsics[rows[i]], h, w)[0]

@@ -11,6 +11,7 @@ follow. Start codes occur nowhere else in a stream (7.4.1), so units are found w
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 
 import av
 import cv2
@@ -42,20 +43,19 @@ def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.nda
     Raises:
       ValueError: a size is odd or not that of the picture before.
     """
-    pieces, encoder, size = [], None, None
-    for picture in pictures:
-        if size is None:
-            size = picture.shape
-            encoder = _encoder(*size[:2])
-        if picture.shape != size:
-            found = f"pictures of {_words(size)} and {_words(picture.shape)} pixels"
+    pictures = iter(pictures)
+    first = next(pictures, None)
+    if first is None:
+        return _objects([])
+    encoder, pieces = _encoder(*first.shape[:2]), []
+    for picture in chain([first], pictures):
+        if picture.shape != first.shape:
+            found = f"pictures of {_words(first.shape)} and {_words(picture.shape)} pixels"
             raise ValueError(f"film: found {found}, expected one size")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = rgb.reformat(format="yuv420p", dst_colorspace="ITU601", interpolation="AREA")
         pieces += map(bytes, encoder.encode(frame))
-    if encoder is not None:
-        pieces += map(bytes, encoder.encode(None))
-    return _objects(pieces)
+    return _objects(pieces + [*map(bytes, encoder.encode(None))])
 
 
 def decode_film(
@@ -94,8 +94,8 @@ def take(files: Shaped[np.ndarray, "t"], times: Iterable[int]) -> Shaped[np.ndar
     taken, last = [], None
     for time in map(int, times):
         key = next(i for i in range(time, -1, -1) if files[i].startswith(KEY))
-        goes_on = last is not None and key <= last < time
-        taken.append(b"".join(files[last + 1 if goes_on else key : time + 1]))
+        start = last + 1 if last is not None and key <= last < time else key
+        taken.append(b"".join(files[start : time + 1]))
         last = time
     return _objects(taken)
 

@@ -98,8 +98,9 @@ def procedural_scene(
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
     poses = rearrange(shot.camera_to_world, "v t i j -> (v t) i j")
     colors, depth, which = jax.lax.map(one, (jnp.tile(shot.timestamps, views), poses))
-    is_rich, shape = isinstance(shot.world, rich.RichWorld), "(v t) (h w) -> v t h w"
-    numbers = jnp.array(rich.INSTANCE_OF) if is_rich else simple.instances(shot.world)
+    world, shape = shot.world, "(v t) (h w) -> v t h w"
+    is_rich = isinstance(world, rich.RichWorld)
+    numbers = jnp.array(rich.INSTANCE_OF) if is_rich else simple.instances(world)
     world_to_camera = jnp.linalg.inv(shot.camera_to_world) @ shot.camera_to_world[:1, :1]
     return ProceduralClip(
         frames=rearrange(colors, "(v t) c (h w) -> v t h w c", v=views, h=height),

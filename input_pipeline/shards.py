@@ -115,7 +115,8 @@ def write_shard(
 
 def file_hash(path: Path | epath.Path) -> str:
     """SHA-256 of a file, about a second for each GB."""
-    with path.open("rb") as file:
+    opened: Any = path.open("rb")
+    with opened as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -155,13 +155,9 @@ def procedural(
     from input_pipeline.procedural_clips import ProceduralClips
 
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    looks = {
-        "all_depth": all_depth,
-        "masks": masks,
-        "worlds": worlds,
-        "textures": str(textures or ""),
-    }
-    clips = ProceduralClips(first, scenes, **size, **looks)
+    beside = {"all_depth": all_depth, "masks": masks}
+    looks = str(textures or "")
+    clips = ProceduralClips(first, scenes, **size, **beside, worlds=worlds, textures=looks)
     build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part, beam=beam)
 
 

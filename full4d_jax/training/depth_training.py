@@ -28,7 +28,7 @@ from full4d_jax.training.loop import Extras, run_training
 from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.resume import run_record
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
-from input_pipeline.procedural import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural import HELD_OUT_START, Worlds, procedural_scene
 
 NEAREST, FARTHEST = 0.05, 20.0  # depths beyond count as these
 BASE = 64  # pixels per side of frames of which a step has `training.batch`
@@ -111,7 +111,7 @@ def batch(config: DepthConfig, step: Int[Array, ""] | int, rendered: int, seen: 
     first = jnp.uint32(config.seed) * SCENES_OF_A_SEED + jnp.uint32(step) * stride
     indices = (first + jnp.arange(count, dtype=jnp.uint32)) % config.data.scenes
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), step), count)
-    return jax.vmap(augment)(keys, *procedural_frames(indices, rendered, seen))
+    return jax.vmap(augment)(keys, *procedural_frames(indices, rendered, seen, config.data.worlds))
 
 
 def train_step(
@@ -144,18 +144,19 @@ def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[st
     network = DepthNetwork(config.model, params)
 
     def one(index: Int[Array, ""]) -> Metrics:
-        frames, depth = procedural_frames(index[None], BASE, BASE)
+        frames, depth = procedural_frames(index[None], BASE, BASE, config.data.worlds)
         return depth_errors(predict_depth(network, frames * 2 - 1), depth)
 
     errors = jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(scenes))
     return {name: round(float(values.mean()), 4) for name, values in errors.items()}
 
 
-def procedural_frames(indices: Int[Array, "b"], rendered: int, seen: int) -> Frames:
+def procedural_frames(indices: Int[Array, "b"], rendered: int, seen: int, worlds: Worlds) -> Frames:
     """Frames in [0, 1] and depth, one of each scene; antialiased where `seen` < `rendered`."""
 
     def one(index: Int[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-        clip = procedural_scene(index, views=1, frames=1, height=rendered, width=rendered)
+        draw = partial(procedural_scene, views=1, frames=1, worlds=worlds)
+        clip = draw(index, height=rendered, width=rendered)
         frame = jax.image.resize(clip.frames[0, 0], (seen, seen, 3), "linear")
         return frame, jax.image.resize(clip.depth[0, 0], (seen, seen), "nearest")
 

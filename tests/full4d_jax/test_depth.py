@@ -1,5 +1,6 @@
 """Depth: the shipped network on scenes it never saw, one scale for a clip, files, and training."""
 
+import dataclasses
 import re
 import shutil
 from functools import partial
@@ -25,6 +26,7 @@ from full4d_jax.models.depth_net import init_params, log_depth
 from full4d_jax.training import depth_training
 from full4d_jax.training.loop import run_training
 from input_pipeline.procedural import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural_rich_world import OBJECTS as RICH_OBJECTS
 
 TINY = DepthConfig(
     model=DepthNetConfig(widths=(8, 8, 16), attentions=2, heads=2),
@@ -213,3 +215,13 @@ def test_every_step_sees_new_frames():
     assert depth.shape == (4, 16, 16)
     every = np.concatenate([first, second]).reshape(8, -1)
     assert len(np.unique(every.round(2), axis=0)) == 8
+
+
+def test_training_may_see_rich_worlds():
+    def program(worlds):
+        config = dataclasses.replace(TINY, data=DepthDataConfig(worlds=worlds))
+        return str(jax.make_jaxpr(lambda step: depth_training.batch(config, step, 16, 16))(0))
+
+    objects = f"f32[{RICH_OBJECTS},3]"  # that many primitives are moved
+    assert objects in program("rich")
+    assert objects not in program("simple")

@@ -8,7 +8,7 @@ import pytest
 
 from full4d_jax.config import load_config
 from full4d_jax.errors import InputError
-from full4d_jax.latent_cache import EncodedClips, encode_dataset
+from full4d_jax.latent_cache import EncodedClips, encode_dataset, resized
 from full4d_jax.models.codecs import save_codec
 from full4d_jax.models.wan_vae import abstract_params
 from full4d_jax.training.batches import training_batches
@@ -17,7 +17,9 @@ from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.films import is_film
 from input_pipeline.procedural_clips import ProceduralClips
+from input_pipeline.transforms import decode, decode_view, encode_view
 
 
 def configured(folder, **data):
@@ -76,6 +78,19 @@ def test_records_keep_what_was_shown_and_their_cameras(dataset, encoded):
     moved[:, 0, 2] -= (round(32 * 16 / 24) - 16) // 2
     np.testing.assert_allclose(after.intrinsics, moved, rtol=0.03)  # 21 columns, not 21.3
     assert [bool(file) for file in after.depth16[:, 0]] == [True, False, False]
+
+
+def test_films_stay_films_of_the_size_of_training(dataset):
+    files = open_dataset(dataset)[3]
+    views = [encode_view(decode_view(view), film=True) for view in files.frames]
+    films = files._replace(frames=np.stack(views))
+    small = resized(films, 16, 16)
+    assert all(is_film(file) for file in small.frames.ravel())
+    shown, expected = (decode(x, height=16, width=16) for x in (small, resized(files, 16, 16)))
+    assert np.abs(shown.frames.astype(int) - expected.frames).mean() < 5
+    np.testing.assert_array_equal(shown.depth, expected.depth)
+    np.testing.assert_array_equal(small.intrinsics, resized(files, 16, 16).intrinsics)
+    assert resized(films, 24, 32).frames.tolist() == films.frames.tolist()  # nothing to do
 
 
 @pytest.mark.parametrize("projection", ["channels", "none"])
