@@ -15,8 +15,9 @@ from typing import Any
 import cv2
 import jax
 import numpy as np
-from input import INSTANTS, VIEWS, at_each_size, rate, raw, size_options
+from input import INSTANTS, VIEWS, rate, raw
 from noise_clips import NoiseClips
+from sizes import at_each_size, size_options
 
 from full4d_jax.projection_guidance import fill_holes, project
 from input_pipeline.transforms import decode_frames
