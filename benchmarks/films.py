@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from noise_clips import rows_and_columns
+from sizes import rows_and_columns
 
 from input_pipeline.films import decode_film, encode_film
 from input_pipeline.transforms import cover, decode_jpeg, encode_jpeg

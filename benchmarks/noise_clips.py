@@ -58,8 +58,6 @@ class NoiseClips:
             source="noise",
             license="Apache-2.0",
         )
-        number = range(self.count)[index]
-        return to_example(clip, scene_id=f"noise-{number}", source="noise", license="Apache-2.0")
 
     def _pictures(self, generator: np.random.Generator) -> Iterator[np.ndarray]:
         return (_noise(generator, self.height, self.width) for _ in range(self.frames))

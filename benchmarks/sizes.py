@@ -16,6 +16,14 @@ def size_options(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def rows_and_columns(size: str) -> tuple[int, int]:
+    """Of an option like 384x672."""
+    height, _, width = size.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
+    return int(height), int(width)
+
+
 def at_each_size(
     options: argparse.Namespace, measure: Callable[..., dict[str, Any]]
 ) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -25,9 +33,6 @@ def at_each_size(
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected above 0")
     threads, sizes = options.threads or len(os.sched_getaffinity(0)), {}
     for size in options.sizes:
-        height, _, width = size.partition("x")
-        if not (height.isdecimal() and width.isdecimal()):
-            raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")
-        sizes[size] = measure(int(height), int(width), threads, options.seconds, options.turns)
+        sizes[size] = measure(*rows_and_columns(size), threads, options.seconds, options.turns)
         print(f"{size}: {sizes[size]}", flush=True)
     return threads, sizes

@@ -6,7 +6,7 @@ import numpy as np
 
 from full4d_jax.building import build_dataset
 from full4d_jax.captures import load_capture
-from full4d_jax.depth_estimators import load_estimator
+from full4d_jax.depth_estimators import estimator_mark, load_estimator
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.progress import Progress
@@ -74,7 +74,8 @@ def estimate_dataset_depth(
     except ValueError as error:
         raise as_input_error("dataset", error, do) from error
     clips = WithDepth(records, records.scene_ids, load_estimator(estimator), scale)
-    about = f"The split {split} of a dataset ({records.content}), depth by {estimator} ({scale})."
+    about = f"The split {split} of a dataset ({records.content}), "
+    about += f"depth by {estimator_mark(estimator)} ({scale})."
     build_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, do=do)
     print(f"next: full4d data check {out} --split {split}")
 

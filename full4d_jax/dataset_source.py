@@ -15,7 +15,7 @@ from input_pipeline.sampling import select
 from input_pipeline.schema import Example
 from input_pipeline.transforms import decode, to_source
 
-FPS = 6.0  # where --fps is left out, as with videos
+FPS = 6.0  # at most, where --fps is left out, as with videos
 
 
 def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
@@ -78,9 +78,9 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
 def _instants(example: Example, frames: int, shot: Shot) -> Int[np.ndarray, " t"]:
     """The record's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
     times = example.timestamps[shot.view].astype(np.float64)
-    wanted = shot.start + np.arange(frames) / (shot.fps or FPS)
-    chosen = np.abs(times[:, None] - wanted).argmin(0)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    wanted = shot.start + np.arange(frames) * (1 / shot.fps if shot.fps else max(1 / FPS, step))
+    chosen = np.abs(times[:, None] - wanted).argmin(0)
     if len(set(chosen.tolist())) < frames or wanted[-1] > times[-1] + step:
         found = f"{len(times)} instants to {times[-1]:.2f} s"
         expected = f"{frames} from {wanted[0]:.2f} to {wanted[-1]:.2f} s"

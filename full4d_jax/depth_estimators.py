@@ -11,6 +11,7 @@ What they return is affine in 1 / z, with a scale and a shift (and a sign) of th
 of their own; `input_pipeline.depth_alignment` brings it into the units of the cameras.
 """
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -49,6 +50,14 @@ def load_estimator(which: str) -> Estimate:
     if path.suffix == ".onnx":
         return _onnx(path)
     return _tflite(path) if path.suffix == ".tflite" else _ours(path)
+
+
+def estimator_mark(which: str) -> str:
+    """The name of an estimator that loads, and what its weights are."""
+    from full4d_jax.depth import SHIPPED
+
+    path = SHIPPED if which == "ours" else Path(which)
+    return f"{which} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
 def _ours(path: Path | None) -> Estimate:

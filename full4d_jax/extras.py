@@ -37,6 +37,8 @@ def load_extra(module: str, what: str, where: object) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+            raise  # what it needs itself is missing: its installation is damaged
         do = install(module.partition(".")[0])
         raise InputError(what, str(where), f"no module {module}", "it installed", do) from None

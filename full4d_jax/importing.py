@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from full4d_jax import pictures
-from full4d_jax.depth_estimators import load_estimator
+from full4d_jax.depth_estimators import estimator_mark, load_estimator
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.progress import Progress, duration
 from full4d_jax.stages import fingerprint, open_folder
@@ -81,7 +81,7 @@ def import_folder(
     about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
     about += f", cameras and clocks {_mark(captures)}"
     filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
-    about += f", depth by {depth}" * bool(depth)
+    about += f", depth by {estimator_mark(depth)}" if depth else ""
     try:
         with Progress("import", len(clips), every=5) as report:
             write_dataset(
@@ -172,16 +172,24 @@ def _describe(capture: Capture) -> None:
 
 
 def _mark(captures: list[Capture]) -> str:
-    """A hash of what importers read: files by name, times, lenses, poses and units of depth."""
+    """A hash of what importers read: times, lenses, poses, units of depth; of files what they are.
+
+    Their size and the time of their last change; reading all would take as long as importing.
+    """
     views = [
         [capture.scene_id, view.name, view.depth_scale]
-        + [[str(file) for file in files] for files in (view.files, view.depth, view.masks)]
+        + [[_stamp(file) for file in files] for files in (view.files, view.depth, view.masks)]
         + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
         + [np.asarray(view.world_to_camera)]
         for capture in captures
         for view in capture.views
     ]
     return fingerprint("captures", {"views": views}, {})
+
+
+def _stamp(file: Path) -> list[str | int]:
+    told = file.stat()
+    return [str(file), told.st_size, told.st_mtime_ns]
 
 
 def _check(

@@ -12,7 +12,7 @@ class Shot:
     """The video, its camera, and where the target cameras stand."""
 
     video: Path | None = None
-    """The video; left out, a held-out procedural clip is made."""
+    """The video; without it and --dataset, a held-out procedural clip is made."""
     dataset: Path | None = None
     """In place of a video, one view of a dataset's clip; its other cameras are the targets."""
     split: str = "train"
@@ -26,7 +26,8 @@ class Shot:
     start: float = 0.0
     """Seconds into the video."""
     fps: float | None = None
-    """Frames a second to take; left out 6, or what spreads the frames over a shorter clip."""
+    """Frames a second to take; left out 6, or what spreads the frames over a shorter clip; of a
+    dataset 6, or all."""
     fov: float | None = None
     """Horizontal field of view of the upright video in degrees, before it is cropped; left out,
     the cropped picture is taken to see 55 degrees."""
@@ -117,4 +118,5 @@ def check(shot: Shot, look: Look) -> None:
         fits = name in BESIDE_DATASETS if shot.dataset else name not in OF_DATASETS
         if not fits and value != field.default:
             expected = "none, with --dataset" if shot.dataset else "a --dataset beside it"
-            raise InputError("option", f"--{name}", value, expected, "leave one of them out")
+            do = "leave one of them out" if shot.dataset else "add it, or leave this out"
+            raise InputError("option", f"--{name}", value, expected, do)

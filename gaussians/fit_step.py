@@ -141,13 +141,13 @@ def _picture_term(
     if target.views is not None:
         rgb = expose(rgb, fitted.exposures, target.views)
     truth = target.frames
-    if target.known is not None:  # elsewhere a picture is its own truth, which pulls nowhere
+    if target.known is not None:  # elsewhere a picture is its own truth, but for SSIM's window
         truth = jnp.where(target.known[..., None] > 0, truth, lax.stop_gradient(rgb))
     value = picture_loss(rgb, truth, config.dssim)
     if perceptual is not None:
         value += config.perceptual * perceptual(rgb, truth)
     value += _pulls(scene, now, config)
-    return value, {"psnr": psnr(rgb, truth), "overflow": picture.overflow}
+    return value, {"psnr": psnr(rgb, truth, target.known), "overflow": picture.overflow}
 
 
 def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:

@@ -225,8 +225,5 @@ def _result(state: FitState, targets: Targets, config: FitConfig) -> FitResult:
         antialiased=config.antialiased,
         max_intersections=budget,
     )
-    truth = targets.frames
-    if targets.known is not None:
-        truth = jnp.where(targets.known[..., None] > 0, truth, pictures.rgb)
-    quality = jax.vmap(psnr)(pictures.rgb, truth)
+    quality = jax.vmap(psnr)(pictures.rgb, targets.frames, targets.known)
     return FitResult(fitted.scene, quality, fitted.exposures, budget)

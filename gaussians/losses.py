@@ -35,9 +35,18 @@ def picture_loss(
     return (1 - dssim) * l1 + dssim * (1 - ssim(rendered, target))
 
 
-def psnr(rendered: Float[Array, "h w 3"], target: Float[Array, "h w 3"]) -> Float[Array, ""]:
-    """Decibels for values in [0, 1]."""
-    return -10 * jnp.log10(jnp.maximum(((rendered - target) ** 2).mean(), 1e-10))
+def psnr(
+    rendered: Float[Array, "h w 3"],
+    target: Float[Array, "h w 3"],
+    known: Float[Array, "h w"] | None = None,
+) -> Float[Array, ""]:
+    """Decibels for values in [0, 1], of the pixels that are known; NaN for none."""
+    share = 1.0 if known is None else (known > 0).mean()
+    squares = (rendered - target) ** 2
+    if known is not None:
+        squares = jnp.where(known[..., None] > 0, squares, 0)
+    error = squares.mean() / share
+    return -10 * jnp.log10(jnp.where(error < 1e-10, 1e-10, error))
 
 
 def _blur(planes: Float[Array, "h w ..."]) -> Float[Array, "y x ..."]:

@@ -10,6 +10,7 @@ from full4d_jax.errors import InputError
 from full4d_jax.evaluation.folder import Folder, asked, score
 
 LIFTED = 4  # clips with a fit, by default
+SCENES = 64
 
 
 def evaluate(
@@ -19,11 +20,11 @@ def evaluate(
     checkpoint: Path | None = None,
     depth_checkpoint: Path | None = None,
     first: int = 0,
-    scenes: int = 64,
+    scenes: int = SCENES,
     lift_scenes: int | None = None,
     gltf: Path | None = None,
     records: Path | None = None,
-    split: str = "test",
+    split: str | None = None,
     vgg: bool = False,
     folder: Annotated[Folder, tyro.conf.arg(name="")],
 ) -> None:
@@ -43,15 +44,19 @@ def evaluate(
         whose projection alone they are fitted to; 4 by default.
       gltf: a .glb file with a skinned, animated mesh, scored as another group.
       records: score all clips of a dataset's split instead of procedural scenes.
-      split: of any dataset that is given.
+      split: of any dataset that is given; left out, `test` of --records, else `train`.
       vgg: measure LPIPS with VGG too (slow).
       folder: score a finished output folder instead.
 
     A model without poses (configs/four_real.py) fills grids from one row and one column: it has
     neither depth, glTF, records nor scenes to lift.
     """
+    of_scenes = {"first": first or None, "scenes": None if scenes == SCENES else scenes}
     if asked(folder):
-        score(folder, split, vgg=vgg)
+        paths = {"out": out, "checkpoint": checkpoint, "depth_checkpoint": depth_checkpoint}
+        paths |= {"records": records, "gltf": gltf, "lift_scenes": lift_scenes}
+        _refuse(paths | of_scenes, "none, with --grid or --scene")
+        score(folder, split or "train", vgg=vgg)
         return
     check_config(config)
     if config.model.projection == "none":
@@ -61,8 +66,10 @@ def evaluate(
         return
     lift_scenes = LIFTED if lift_scenes is None else lift_scenes
     _check(first, scenes, lift_scenes)
-    if records and gltf:
-        raise InputError("option", "--gltf", gltf, "none with --records", "leave one out")
+    if records:
+        _refuse({"gltf": gltf} | of_scenes, "none, with --records")
+    elif split:
+        _refuse({"split": split}, "a dataset beside it")
     from full4d_jax.depth import load_depth
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
@@ -75,7 +82,7 @@ def evaluate(
     if gltf and not gltf_views(gltf):
         do = "export one with its animations"
         raise InputError("glTF", gltf, "no animation", "at least one", do)
-    dataset = open_split(records, split) if records else None
+    dataset = open_split(records, split or "test") if records else None
     if dataset is not None:
         check_split(dataset, config.data)
     out = open_folder(out or Path("runs") / f"{config.name}-evaluation")
@@ -96,10 +103,7 @@ def _evaluate_grids(
     scenes: int,
     given: dict[str, object],
 ) -> None:
-    for name, value in given.items():
-        if value is not None:
-            expected = "none, with a model without poses"
-            raise InputError("option", f"--{name}", value, expected, "leave it out")
+    _refuse(given, "none, with a model without poses")
     _check(first, scenes, 0)
     from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation import load_prior
@@ -108,6 +112,13 @@ def _evaluate_grids(
     prior = load_prior(config, checkpoint or SHIPPED)
     folder = out or Path("runs") / f"{config.name}-evaluation"
     evaluate_grids(config, prior, folder, range(first, first + scenes))
+
+
+def _refuse(given: dict[str, object], expected: str) -> None:
+    """Refuse options that would be left out silently."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError("option", f"--{name}", value, expected, "leave it out")
 
 
 def _check(first: int, scenes: int, lift_scenes: int) -> None:

@@ -13,8 +13,8 @@ class Folder:
     """Score what was made instead of a prior (docs/evaluation.md); no config applies."""
 
     grid: Path | None = None
-    """The grid in this output folder of `run` or `sample`, or all in a folder of these: without
-    any truth, or with --truth."""
+    """The grid in this output folder of `run` or `sample`, without any truth or with --truth; or,
+    without, all in a folder of these."""
     scene: Path | None = None
     """The scene in this output folder of `run` or `lift`, or this .ply file beside its grid.npz,
     rendered by the cameras of --truth."""

@@ -27,7 +27,7 @@ from full4d_jax.extras import has, install
 from full4d_jax.lifting import from_arrays
 from full4d_jax.pictures import save_picture, to_uint8
 from full4d_jax.progress import Progress
-from full4d_jax.stages import read_arrays
+from full4d_jax.stages import Stages, read_arrays
 from gaussians import Camera, render
 
 GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
@@ -202,8 +202,10 @@ def _compare(
 
 def _subjects(folder: Path, grid: Views) -> dict[str, Views]:
     """What is scored: the scene's depth is that of the grid too, whose cameras see it."""
-    scene, subjects = read_arrays(folder / "scene.npz"), {GRID: grid}
-    if "means" in scene:
+    subjects = {GRID: grid}
+    if (folder / "scene.npz").exists():
+        # Not what was fitted to another grid than the one that lies there now.
+        scene = Stages(folder).finished("scene", "lift")
         rendered = _rendered(from_arrays(scene), grid)
         subjects = {GRID: grid._replace(depth=rendered.depth), SCENE: rendered}
     return subjects | {SOURCE: Views(*(x[:1] for x in grid[:3]))}

@@ -108,6 +108,8 @@ def _vector(
     values = np.asarray(network.run(np.ascontiguousarray(colors.transpose(2, 0, 1))[None]))
     vector = np.squeeze(values).astype(np.float32)
     if vector.ndim != 1 or not np.isfinite(vector).all():
-        found = f"an output {values.shape}, NaN or infinite in some places"
+        found = f"an output {values.shape}"
+        if vector.ndim == 1:
+            found += ", NaN or infinite in some places"
         raise InputError("image network", path, found, EXPECTED, SEE)
     return vector

@@ -70,10 +70,25 @@ def find_source(
     steps = np.arange(len(video))
     found = np.array([errors[:, window, steps].mean(-1) for window in choices])
     choice, view = np.unravel_index(found.argmin(), found.shape)
-    instants = _nudged(choices[choice], errors[view])
+    return _source(video, frames, int(view), _nudged(choices[choice], errors[view]))
+
+
+def taken(
+    video: UInt8[np.ndarray, "t h w 3"],
+    frames: UInt8[np.ndarray, "v n h w 3"],
+    views: Int[np.ndarray, " v"],
+    instants: Int[np.ndarray, " t"],
+) -> Source | None:
+    """The same where it is known; None where the clip has no such view or instants."""
+    if views[0] >= len(frames) or instants.max() >= frames.shape[1]:
+        return None
+    return _source(video, frames, int(views[0]), instants)
+
+
+def _source(video: np.ndarray, frames: np.ndarray, view: int, instants: np.ndarray) -> Source:
     difference = video.astype(np.float64) - frames[view, instants]
     psnr = -10 * np.log10((difference**2).mean() / 255**2 + 1e-10)
-    return Source(int(view), instants, float(psnr))
+    return Source(view, instants, float(psnr))
 
 
 def match_cameras(

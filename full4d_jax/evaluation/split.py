@@ -66,15 +66,21 @@ def split_clips(records: Records, data: DataConfig, numbers: Sequence[int]) -> I
 
 
 def _known_clip(records: Records, number: int, data: DataConfig) -> ProceduralClip:
-    example = records[number]
+    try:
+        example = records[number]
+    except ValueError as error:
+        raise as_input_error("dataset", error, "make the dataset again") from None
     times = data.strides[0] * np.arange(data.frames)
     views, count = example.frames.shape[0], data.views - 1
-    source = next((v for v in range(views) if all(example.depth16[v, times])), 0)
+    deep = [v for v in records.clips[number]["depth"] if all(example.depth16[v, times])]
+    source = deep[0] if deep else 0
     others = np.delete(np.arange(views), source)
     targets = others[np.round(np.linspace(0, len(others) - 1, count)).astype(int)]
     chosen = select(example, np.array([source, *targets]), times)
-    clip = decode(chosen, height=data.height, width=data.width)
+    if not deep:  # not even at some instants
+        chosen = chosen._replace(depth16=np.full_like(chosen.depth16, b""))
     try:
+        clip = decode(chosen, height=data.height, width=data.width)
         depth, poses = _in_source(chosen, clip)
     except ValueError as error:
         where = f"{records.folder}, {records.split} {number}: {error}"

@@ -136,9 +136,10 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
             for name in ("hole_fraction", "moving_fraction", "depth_absrel")
         )
         rows = [row for row in scores if row.group == group]
+        percent = absrel._replace(mean=100 * absrel.mean, error=100 * absrel.error)
         depth = (
-            f"Our depth of the source errs by {absrel.mean:.1%} ± {absrel.error:.1%} (AbsRel, "
-            "medians of frames at 1). "
+            f"Our depth of the source differs by {table_cell(percent, 1)} % from the clips' own "
+            "(AbsRel, medians of frames at 1). "
         )
         parts.append(
             f"## {group}: {holes.count} scenes\n\n"
@@ -224,9 +225,19 @@ def _measured(scores: Scores, rows: Sequence[Row], region: str) -> list[str]:
     ]
 
 
+def _scored(values: Float[np.ndarray, "scenes metrics"]) -> Float[np.ndarray, "n metrics"]:
+    return values[np.isfinite(values).any(1)]
+
+
+def _of(count: int, most: int) -> str:
+    """How many scenes a mean is of, where others are of more."""
+    return "" if count == most else f" ({count} of {most})"
+
+
 def _means(scores: Scores, rows: Sequence[Row], columns: Sequence[str]) -> str:
+    most = max(len(_scored(scores[row])) for row in rows)
     lines = [
-        [row.name, row.depth]
+        [row.name + _of(len(_scored(scores[row])), most), row.depth]
         + [
             table_cell(estimate(scores[row][:, METRICS.index(name)]), DIGITS[_parts(name)[0]])
             for name in columns

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import Regions, load_distances, moving_pixels, score
 from full4d_jax.evaluation.split import open_split
@@ -59,9 +59,15 @@ def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dic
     scene = load_scene(path) if kind == "scene" else None
     records = open_split(wanted.dataset, wanted.split)
     number = find_clip(records, wanted.clip)
-    example, size = records[number], grid["frames"].shape[2:4]
-    clip = decode(example, height=size[0], width=size[1])
-    known, about = find_truth(folder, grid, clip, wanted, posed_alike=scene is None)
+    size = grid["frames"].shape[2:4]
+    try:
+        example = records[number]
+        clip = decode(example, height=size[0], width=size[1])
+    except ValueError as error:
+        raise as_input_error("dataset", error, "make the dataset again") from None
+    known, about = find_truth(
+        folder, grid, clip, wanted, posed_alike=scene is None, content=records.content
+    )
     distances = load_distances(vgg=vgg)
 
     if scene is None:

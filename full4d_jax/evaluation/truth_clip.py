@@ -8,7 +8,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from full4d_jax.errors import InputError
-from full4d_jax.evaluation.matching import AGREE, Cameras, Source, find_source, match_cameras
+from full4d_jax.evaluation.matching import (
+    AGREE,
+    Cameras,
+    Source,
+    find_source,
+    match_cameras,
+    taken,
+)
 from full4d_jax.stages import Arrays, read_arrays
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.dataset import Records
@@ -70,7 +77,13 @@ def find_clip(records: Records, clip: str) -> int:
 
 
 def find_truth(
-    folder: Path, grid: Arrays, clip: Clip, wanted: Wanted, *, posed_alike: bool
+    folder: Path,
+    grid: Arrays,
+    clip: Clip,
+    wanted: Wanted,
+    *,
+    posed_alike: bool,
+    content: str = "",
 ) -> tuple[Known, dict[str, Any]]:
     """What the clip shows of a grid, and how it was found, for people.
 
@@ -80,15 +93,21 @@ def find_truth(
       clip: in the size of the grid.
       wanted: by whom.
       posed_alike: whether only those views count whose cameras the grid has.
+      content: hash of the dataset; of a grid made from it (`run --dataset`) view and instants are
+        known, others are looked for by their pictures.
 
     Raises:
       InputError: they have nothing to do with each other.
     """
     where = f"{wanted.dataset}, clip of {folder}"
-    fps = read_arrays(folder / "source.npz").get("fps")
-    video = find_source(
-        grid["frames"][0], clip.frames, clip.timestamps, None if fps is None else float(fps)
-    )
+    told = read_arrays(folder / "source.npz")
+    if content and str(told.get("dataset", "")) == content:
+        video = taken(grid["frames"][0], clip.frames, told["views"], told["instants"])
+    else:
+        fps = told.get("fps")
+        video = find_source(
+            grid["frames"][0], clip.frames, clip.timestamps, None if fps is None else float(fps)
+        )
     if video is None:
         expected = f"{grid['frames'].shape[1]} instants as in the grid"
         raise InputError("truth", where, "a shorter clip", expected, "give another --clip")

@@ -36,3 +36,12 @@ def test_equal_pictures_have_no_loss_and_finite_gradient():
 def test_pictures_smaller_than_the_window_are_refused():
     with pytest.raises(ValueError, match="11 pixels"):
         ssim(jnp.zeros((8, 20, 3)), jnp.zeros((8, 20, 3)))
+
+
+def test_psnr_of_the_pixels_that_are_known():
+    rendered, target = np.full((16, 16, 3), 0.5, np.float32), np.zeros((16, 16, 3), np.float32)
+    target[:, 8:] = 0.4
+    known = jnp.zeros((16, 16)).at[:, 8:].set(1.0)
+    assert psnr(rendered, target, known) == pytest.approx(20.0, abs=1e-4)
+    assert psnr(rendered, target) < 10
+    assert np.isnan(psnr(rendered, target, jnp.zeros((16, 16))))

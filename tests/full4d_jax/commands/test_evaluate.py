@@ -52,6 +52,19 @@ def test_assets(capsys, tmp_path):
         assert f"glTF: {path}: found" in line
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--grid", "out/a", "--out", "out/b"], "--out: found out/b, expected none, with --grid"),
+        (["--grid", "out/a", "--scenes", "8"], "--scenes: found 8, expected none, with --grid"),
+        (["--records", "sets/x", "--first", "3"], "--first: found 3, expected none, with --rec"),
+        (["--split", "test"], "--split: found test, expected a dataset beside it"),
+    ],
+)
+def test_options_that_would_do_nothing(capsys, options, message):
+    assert message in refused(capsys, *options)
+
+
 def test_output_folders(capsys, tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")

@@ -110,6 +110,10 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     assert "## test: 3 scenes" in page
     assert COPY in page
     assert np.asarray(Image.open(tmp_path / "test.png")).shape[0] > 3 * 128
+    # Scenes that another call left in the file are not of this one's means.
+    runner.append_records(tmp_path / "scores.jsonl", [found[0] | {"scene": 7}])
+    runner.evaluate_split(judge, tmp_path, records, range(1))
+    assert (tmp_path / "evaluation.md").read_text() == page
     other = judge._replace(config=dataclasses.replace(CONFIG, seed=1))
     with pytest.raises(InputError, match="an evaluation of other weights or settings"):
         runner.evaluate_split(other, tmp_path, records, range(1))
@@ -122,7 +126,7 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
         (["--split", "valid"], "found 'valid', expected one of test"),
         (["--data.views", "5"], "found 4 views, expected at least 5; lower --data.views"),
         (["--data.frames", "4"], "3 frames, expected at least 4; lower --data.frames"),
-        (["--gltf", "fox.glb"], "none with --records"),
+        (["--gltf", "fox.glb"], "none, with --records"),
     ],
 )
 def test_what_a_split_cannot_give_is_told_in_one_line(rooms, tmp_path, capsys, options, said):

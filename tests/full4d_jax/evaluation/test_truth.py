@@ -15,7 +15,7 @@ from full4d_jax.lifting import to_arrays
 from full4d_jax.stages import save_arrays
 from gaussians import initialize, save_dynamic_ply
 from input_pipeline.cameras import intrinsics_from_fov, orbit, relative_to, rescale
-from input_pipeline.dataset import write_dataset
+from input_pipeline.dataset import open_dataset, write_dataset
 from input_pipeline.transforms import decode
 
 HEIGHT, WIDTH, UNIT = 48, 64, 1.7
@@ -36,7 +36,7 @@ def clip():
 @pytest.fixture(scope="module")
 def dataset(clip, tmp_path_factory):
     folder = tmp_path_factory.mktemp("room") / "set"
-    write_dataset(folder, Rooms([clip]), name="room", splits={"test": 1.0})
+    write_dataset(folder, Rooms([clip]), name="room")
     return folder
 
 
@@ -90,6 +90,22 @@ def test_a_grid_is_compared_in_the_views_whose_cameras_the_clip_has(
     assert page in capsys.readouterr().out
     assert "Views of the grid whose cameras the clip does not have: 2." in page
     assert np.asarray(Image.open(tmp_path / "truth_grid.png")).shape[0] > 2 * 192
+
+
+def test_what_a_run_from_the_dataset_took_is_not_looked_for(grid, clip, dataset, tmp_path):
+    """Uneven instants, as where the record's rate is no multiple of the grid's."""
+    instants = np.array([0, 1, 3])
+    whole = decode(clip, height=HEIGHT, width=WIDTH)
+    uneven = grid | {"frames": whole.frames[[SOURCE, 3, 2, 0]][:, instants]}
+    poses = relative_to(whole.world_to_camera[:, instants], whole.world_to_camera[SOURCE, 0])
+    uneven["world_to_camera"] = rescale(poses, UNIT)[[SOURCE, 3, 2, 0]].astype(np.float32)
+    write(tmp_path, uneven)
+    told = {"fps": np.asarray(3.3), "dataset": np.asarray(open_dataset(dataset).content)}
+    told |= {"views": np.array([SOURCE, 3, 2, 0]), "instants": instants}
+    save_arrays(tmp_path / "source.npz", told)
+    assert evaluate(tmp_path, dataset) == 0
+    found = json.loads((tmp_path / "truth_grid.json").read_text())
+    assert "[0, 1, 3]" in json.dumps(found)
 
 
 def test_a_scene_is_rendered_by_the_cameras_of_the_clip(grid, clip, dataset, tmp_path):
