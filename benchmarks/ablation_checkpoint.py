@@ -43,7 +43,10 @@ def checkpoint_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
         scores = done(path, mark)
         with Progress(name, given.scenes) as report:
             for known in held_out(config.data, range(len(scores), given.scenes)):
-                truth, unseen = known.clip.frames[1:], unseen_pixels(known.clip)
+                truth, unseen = (
+                    known.clip.frames[1:],
+                    unseen_pixels(known.clip, known.clip.depth[0]),
+                )
                 scores.append(score(generate(known), truth, unseen))
                 kept.write(path, {"mark": mark, "scores": scores})
                 report(len(scores))
@@ -58,7 +61,7 @@ def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
     for known in between(config.data, range(len(scores), given.lift_scenes)):
         found = lift_rows(judge, known)
         rows = {name: found.rows[row, "true"] for name, row in LIFTED.items()}
-        scores.append({n: score(x, found.truth, found.unseen) for n, x in rows.items()})
+        scores.append({n: score(x, found.truth, found.regions.unseen) for n, x in rows.items()})
         kept.write(path, {"mark": mark, "scores": scores})
         print(f"lifted {len(scores)} of {given.lift_scenes} scenes", flush=True)
     for name in LIFTED:

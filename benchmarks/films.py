@@ -1,8 +1,8 @@
 """What films in records cost and keep, against JPEG files; one JSON line comes last.
 
-    python benchmarks/films.py VIDEO [VIDEO ...] [--sizes 256x256 384x672 --frames 64]
+    python benchmarks/films.py [VIDEO ...] [--sizes 256x256 384x672 --frames 64]
 
-The first frames of each video, scaled and cut to a size, are encoded as records do: as JPEG files
+The first frames of each video (left out, those of FULL4D_DATA), scaled and cut to a size, are encoded as records do: as JPEG files
 and as a film. `bytes_per_pixel` and PSNR of both, and the
 PSNR of JPEG files of the highest quality at which they are together no larger than the film.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shared_folder import shared_folder
 from sizes import rows_and_columns
 
 from input_pipeline.films import decode_film, encode_film
@@ -24,7 +25,8 @@ from input_pipeline.video_files import decode
 def main() -> None:
     """Measure, print progress, then the JSON line."""
     parser = argparse.ArgumentParser(description="Sizes and quality of films and JPEG files.")
-    parser.add_argument("videos", type=Path, nargs="+")
+    films = sorted((shared_folder() / "data" / "videos").glob("*.mp4"))
+    parser.add_argument("videos", type=Path, nargs="*", default=films)
     parser.add_argument("--sizes", nargs="+", default=["256x256", "384x672"], help="HxW")
     parser.add_argument("--frames", type=int, default=64, help="of each video")
     options = parser.parse_args()

@@ -108,6 +108,31 @@ BENCHMARKS = (
         ("frames_per_second", "fraction_of_raw_decode", "over_torch_dataloader"),
     ),
     Benchmark(
+        "input_films",
+        "benchmarks/input.py --film",
+        "--sizes 64x64 --seconds 0.5 --turns 1",
+        "",
+        (1, 3),
+        ("frames_per_second", "fraction_of_raw_decode", "over_torch_dataloader"),
+    ),
+    Benchmark(
+        "films",
+        "benchmarks/films.py",
+        "--sizes 64x64 --frames 4",
+        "--frames 24",
+        (0.5, 2),
+        ("*/*",),
+        ("data/videos",),
+    ),
+    Benchmark(
+        "instructions",
+        "benchmarks/instructions.py --instructions SSE4_2 AVX2",
+        "--worlds simple --scenes 1 --size 16",
+        "",
+        (1, 4),
+        ("*/*",),
+    ),
+    Benchmark(
         "leak", "benchmarks/input.py", "--leak 200", "--leak 20000", (0.5, 2), ("growth_mib",)
     ),
     Benchmark(

@@ -34,12 +34,16 @@ def wall(shift: float, size: int = 16) -> ProceduralClip:
     return jax.tree.map(jnp.asarray, clip)
 
 
+def unseen(clip: ProceduralClip):
+    return held_out.unseen_pixels(clip, clip.depth[0])
+
+
 def test_unseen_is_what_the_source_frame_does_not_show():
     """Four pixels of parallax hide four columns at the right border and nothing else."""
     expected = np.zeros((1, 1, 16, 16))
-    np.testing.assert_array_equal(held_out.unseen_pixels(wall(0.0)), expected)
+    np.testing.assert_array_equal(unseen(wall(0.0)), expected)
     expected[..., 12:] = 1
-    np.testing.assert_array_equal(held_out.unseen_pixels(wall(0.25)), expected)
+    np.testing.assert_array_equal(unseen(wall(0.25)), expected)
 
 
 def with_sampler(**changes) -> Config:
@@ -89,12 +93,12 @@ def test_an_untrained_prior_is_the_push_pull_row():
     projection, rows = held_out.fill(judge, known, known.clip.depth[0], samplers)
     np.testing.assert_allclose(rows["prior"], rows[PUSH_PULL], atol=1e-5)
     truth = np.asarray(known.clip.frames[1:])
-    unseen = np.asarray(held_out.unseen_pixels(known.clip))
-    seen = 1 - unseen[..., None]
+    holes = np.asarray(unseen(known.clip))
+    seen = 1 - holes[..., None]
     for filled in (projection, *rows.values()):
         np.testing.assert_allclose(filled * seen, truth * seen, atol=1 / 255)
     assert np.all(projection * (1 - seen) == 0)
-    regions = Regions(unseen, unseen)
+    regions = Regions(holes, holes)
     result = held_out.Result(truth, projection, regions, {(PUSH_PULL, "true"): truth})
     record = held_out.score_rows(judge, known, result)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
@@ -102,6 +106,6 @@ def test_an_untrained_prior_is_the_push_pull_row():
     error = np.abs(estimate / np.median(estimate) - 1).mean()  # the wall is at depth 1
     assert record["depth_absrel"] == pytest.approx(error, rel=1e-4)
     assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
-    picture = held_out.sheet([(known, result)], "prior")
-    assert picture.shape[0] > 128
-    assert picture.shape[1] > 4 * 128
+    pictures = held_out.shown(known, result, "prior")
+    assert {"source", "truth", "projection"} < set(pictures)
+    assert {picture.ndim for picture in pictures.values()} == {3}
