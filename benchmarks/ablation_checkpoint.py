@@ -43,11 +43,8 @@ def checkpoint_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
         scores = done(path, mark)
         with Progress(name, given.scenes) as report:
             for known in held_out(config.data, range(len(scores), given.scenes)):
-                truth, unseen = (
-                    known.clip.frames[1:],
-                    unseen_pixels(known.clip, known.clip.depth[0]),
-                )
-                scores.append(score(generate(known), truth, unseen))
+                unseen = unseen_pixels(known.clip, known.clip.depth[0])
+                scores.append(score(generate(known), known.clip.frames[1:], unseen))
                 kept.write(path, {"mark": mark, "scores": scores})
                 report(len(scores))
         yield name, one_seed(scores[: given.scenes])

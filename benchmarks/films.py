@@ -2,8 +2,8 @@
 
     python benchmarks/films.py [VIDEO ...] [--sizes 256x256 384x672 --frames 64]
 
-The first frames of each video (left out, those of FULL4D_DATA), scaled and cut to a size, are encoded as records do: as JPEG files
-and as a film. `bytes_per_pixel` and PSNR of both, and the
+The first frames of each video (left out, those of FULL4D_DATA), scaled and cut to a size, are
+encoded as records do: as JPEG files and as a film. `bytes_per_pixel` and PSNR of both, and the
 PSNR of JPEG files of the highest quality at which they are together no larger than the film.
 """
 

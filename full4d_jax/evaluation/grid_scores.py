@@ -83,7 +83,7 @@ def score_folder(
     scores: dict[str, dict[str, Scores]] = {}
     for path in folders:
         grid = read_views(path)
-        for name, views in _subjects(path, grid).items():
+        for name, views in _subjects(path, grid, missing).items():
             label = f"{path.name}, {name}"
             scores.setdefault(name, {})[path.name] = score(views, clip, label)
             if comparison and name != SOURCE:
@@ -200,12 +200,19 @@ def _compare(
     return comparison
 
 
-def _subjects(folder: Path, grid: Views) -> dict[str, Views]:
-    """What is scored: the scene's depth is that of the grid too, whose cameras see it."""
+def _subjects(folder: Path, grid: Views, missing: dict[str, str]) -> dict[str, Views]:
+    """What is scored: the scene's depth is that of the grid too, whose cameras see it.
+
+    A scene that was not fitted to this grid is told in `missing`.
+    """
     subjects = {GRID: grid}
+    scene = None
     if (folder / "scene.npz").exists():
-        # Not what was fitted to another grid than the one that lies there now.
-        scene = Stages(folder).finished("scene", "lift")
+        try:
+            scene = Stages(folder).finished("scene", "lift")
+        except InputError as stale:
+            missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
+    if scene is not None:
         rendered = _rendered(from_arrays(scene), grid)
         subjects = {GRID: grid._replace(depth=rendered.depth), SCENE: rendered}
     return subjects | {SOURCE: Views(*(x[:1] for x in grid[:3]))}

@@ -9,7 +9,7 @@ import pytest
 
 from full4d_jax import metrics
 
-REASON = "the `parity` extra is not installed"
+REASON = "the extra `lpips` is not installed"
 
 
 @pytest.fixture(scope="module")

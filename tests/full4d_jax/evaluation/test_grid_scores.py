@@ -36,7 +36,9 @@ def far_wall() -> DynamicGaussians:
 
 def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     save_arrays(tmp_path / "grid.npz", {k: v for k, v in grid._asdict().items() if v is not None})
-    save_arrays(tmp_path / "scene.npz", to_arrays(far_wall()))
+    marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
+    scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
+    save_arrays(tmp_path / "scene.npz", scene)
     assert main(["evaluate", "--grid", str(tmp_path)]) == 0
     told = json.loads((tmp_path / "consistency.json").read_text())
     rows, missing = told["scores"], told["missing"]
@@ -57,6 +59,18 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     red = (picture[..., 0] > 200) & (picture[..., 1] < 120) & (picture[..., 2] < 120)
     assert green.sum() > 2 * red.sum()
     assert green.sum() > 500
+
+
+def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, capsys):
+    arrays = {k: v for k, v in grid._asdict().items() if v is not None}
+    save_arrays(tmp_path / "grid.npz", arrays | {"fingerprint": np.asarray("new")})
+    marks = {"fingerprint": "scene", "before": json.dumps({"grid": "old"}), "seconds": 1.0}
+    scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
+    save_arrays(tmp_path / "scene.npz", scene)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    told = json.loads((tmp_path / "consistency.json").read_text())
+    assert list(told["scores"]) == ["generated grid", "source video"]
+    assert "made from another grid" in capsys.readouterr().out
 
 
 def test_shuffled_views_score_worse(grid):
