@@ -115,7 +115,7 @@ def test_benchmarks_that_are_written_about_exist():
         for name in re.findall(r"(?<!tests/)benchmarks/\w+\.py", page.read_text())
     }
     assert len(found) > 10
-    assert [name for name in found if not (root / name).is_file()] == []
+    assert [program for program in found if not (root / program).is_file()] == []
 
 
 @pytest.fixture
