@@ -1,5 +1,6 @@
 """Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -114,7 +115,7 @@ def _evaluate_grids(
     evaluate_grids(config, prior, folder, range(first, first + scenes))
 
 
-def _refuse(given: dict[str, object], expected: str) -> None:
+def _refuse(given: Mapping[str, object], expected: str) -> None:
     """Refuse options that would be left out silently."""
     for name, value in given.items():
         if value is not None:
