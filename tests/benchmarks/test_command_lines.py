@@ -212,7 +212,7 @@ def test_scenes_hardly_depend_on_the_instructions_of_the_processor(answer, monke
 def test_reading_tiny_records_is_watched_for_leaks(answer):
     found = answer("input", "--leak", "20")
     assert len(found["resident_mib"]) == 10
-    assert abs(found["growth_mib"]) < 50
+    assert found["growth_mib"] < 50  # less, where what other tests held is given back meanwhile
 
 
 def test_projection_is_timed_against_decoding(answer):
