@@ -68,7 +68,7 @@ def evaluate(
     lift_scenes = LIFTED if lift_scenes is None else lift_scenes
     _check(first, scenes, lift_scenes)
     if records:
-        _refuse({"gltf": gltf} | of_scenes, "none, with --records")
+        _refuse({"gltf": gltf} | of_scenes, "none with --records")
     elif split:
         _refuse({"split": split}, "a dataset beside it")
     from full4d_jax.depth import load_depth

@@ -53,8 +53,7 @@ def score(folder: Folder, split: str, *, vgg: bool) -> None:
         found, do = "both" if subject else "neither", "see full4d evaluate --help"
         raise InputError("option", "--grid, --scene", found, "one of them", do)
     if folder.truth is None:
-        _refuse(folder, ("clip", "unit"), "a --truth beside it")
-        if folder.scene or vgg:
+        if folder.scene or folder.clip or folder.unit is not None or vgg:
             do = "give the dataset with the clip it was made from as --truth"
             raise InputError("option", "--truth", "none", "a dataset", do)
         from full4d_jax.evaluation.grid_scores import score_folder

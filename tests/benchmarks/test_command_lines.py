@@ -209,10 +209,13 @@ def test_scenes_hardly_depend_on_the_instructions_of_the_processor(answer, monke
     assert 0 < found["depth"] < 1e-3  # different roundings were at work
 
 
-def test_reading_tiny_records_is_watched_for_leaks(answer):
-    found = answer("input", "--leak", "20")
+def test_reading_tiny_records_is_watched_for_leaks():
+    # In a process of its own: this one may give back meanwhile what other tests held.
+    command = [sys.executable, FOLDER / "input.py", "--leak", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=FOLDER.parent)
+    found = json.loads(done.stdout.splitlines()[-1])
     assert len(found["resident_mib"]) == 10
-    assert found["growth_mib"] < 50  # less, where what other tests held is given back meanwhile
+    assert abs(found["growth_mib"]) < 50
 
 
 def test_projection_is_timed_against_decoding(answer):

@@ -57,7 +57,7 @@ def test_assets(capsys, tmp_path):
     [
         (["--grid", "out/a", "--out", "out/b"], "--out: found out/b, expected none, with --grid"),
         (["--grid", "out/a", "--scenes", "8"], "--scenes: found 8, expected none, with --grid"),
-        (["--records", "sets/x", "--first", "3"], "--first: found 3, expected none, with --rec"),
+        (["--records", "sets/x", "--first", "3"], "--first: found 3, expected none with --rec"),
         (["--split", "test"], "--split: found test, expected a dataset beside it"),
     ],
 )

@@ -174,7 +174,7 @@ def test_other_cameras_videos_and_clips_are_refused(grid, dataset, tmp_path, cap
     long = {"frames": np.repeat(grid["frames"], 3, 1), "world_to_camera": np.repeat(poses, 3, 1)}
     assert "a shorter clip" in refused(long)
     assert main(["evaluate", "--grid", str(tmp_path), "--clip", "0"]) == 2
-    assert "expected a --truth beside it" in capsys.readouterr().err
+    assert "give the dataset" in capsys.readouterr().err
 
 
 def test_the_source_is_found_without_a_rate(clip):
