@@ -31,6 +31,7 @@ SEE = "see docs/evaluation.md"
 
 Picture = UInt8[np.ndarray, "h w 3"]
 ImageFeatures = Callable[[Picture], Float32[np.ndarray, " c"]]
+Colors = Callable[[Picture, int], Float32[np.ndarray, "side side 3"]]
 
 
 def load_clip(path: Path) -> ImageFeatures:
@@ -39,9 +40,7 @@ def load_clip(path: Path) -> ImageFeatures:
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
-    network = open_network("CLIP", path, EXPECTED, SEE)
-    side = _side(network, CLIP_SIDE)
-    return lambda frame: _vector(network, path, clip_colors(frame, side))
+    return _load("CLIP", path, CLIP_SIDE, clip_colors)
 
 
 def load_inception(path: Path) -> ImageFeatures:
@@ -50,9 +49,14 @@ def load_inception(path: Path) -> ImageFeatures:
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
-    network = open_network("Inception", path, EXPECTED, SEE)
-    side = _side(network, INCEPTION_SIDE)
-    return lambda frame: _vector(network, path, inception_colors(frame, side))
+    return _load("Inception", path, INCEPTION_SIDE, inception_colors)
+
+
+def _load(what: str, path: Path, side: int, colors: Colors) -> ImageFeatures:
+    """A network that sees pictures by `colors`, with sides of its own or else `side`."""
+    network = open_network(what, path, EXPECTED, SEE)
+    own = _side(network, side)
+    return lambda frame: _vector(network, path, colors(frame, own))
 
 
 def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
