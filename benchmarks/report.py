@@ -16,6 +16,8 @@ Another machine or revision needs another folder: one page is about one.
 import argparse
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -68,11 +70,17 @@ def run(row: Benchmark, is_large: bool, folder: Path) -> Record:
     limit, start = 60 * PATIENCE * row.minutes[is_large] + GRACE, time.perf_counter()
     problem, result, log = "", None, folder / "log.txt"
     with log.open("w") as file:
+        # In a session of its own, so that what it started stops with it.
+        where = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
+        process = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, **where)
         try:
-            whole, where = [sys.executable, *command], {"stdout": file, "stderr": subprocess.STDOUT}
-            code = subprocess.run(whole, cwd=REPOSITORY, timeout=limit, **where).returncode
+            code = process.wait(limit)
             problem = f"exit code {code}" if code else ""
-        except subprocess.TimeoutExpired:
+        except BaseException as stop:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(stop, subprocess.TimeoutExpired):
+                raise
             problem = f"stopped after {limit:.0f} s"
     if not problem:
         try:

@@ -33,6 +33,7 @@ from input_pipeline.shards import (
     intact,
     plan_id,
     plan_shards,
+    remove_leftovers,
     write_shard,
     write_text,
 )
@@ -222,9 +223,8 @@ def _finish(
     )
     page = card(name, about, summary(splits), size, digest)
     write_text(folder / "README.md", page)
-    for shard in plan:  # leftovers of builds that were killed; others may write the index now
-        for leftover in folder.glob(f".{shard.file}.partial-*"):
-            leftover.unlink(missing_ok=True)
+    for shard in plan:
+        remove_leftovers(folder, shard)
 
     identity = DatasetIdentity(
         name=name, version=tfds.core.Version(f"{VERSION}.0.0"), data_dir=str(folder), module_name=""

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate, islice
@@ -17,6 +18,7 @@ from etils import epath
 from input_pipeline.card import FACTS, Facts
 
 FOLDER = "shards"  # in a dataset: what is known of each finished shard
+IDLE = 3600.0  # seconds
 OPTIONS = "group_size:1,uncompressed"  # one record a read; pictures do not shrink further
 
 
@@ -111,6 +113,28 @@ def write_shard(
     finally:
         partial.unlink(missing_ok=True)
     write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(told))
+
+
+def remove_leftovers(folder: Path, shard: Shard) -> None:
+    """Delete what killed programs left of a shard, and nothing that another may be writing.
+
+    A program of this machine is gone when its number is free, one of another when it has written
+    nothing for an hour.
+    """
+    for path in folder.glob(f".{shard.file}.partial-*"):
+        host, _, process = path.name.rpartition(".partial-")[2].rpartition("-")
+        with suppress(OSError, ValueError):
+            idle = time.time() - path.stat().st_mtime > IDLE
+            if idle if host != socket.gethostname() else not _runs(int(process)):
+                path.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only asks
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # somebody else's process runs too
+    return True
 
 
 def file_hash(path: Path | epath.Path) -> str:

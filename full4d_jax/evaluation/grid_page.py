@@ -36,13 +36,25 @@ HEADS = {  # of docs/evaluation.md, and how numbers are written
 Scores = Mapping[str, float | None]
 
 
-def table(rows: Mapping[str, Scores], missing: Mapping[str, str]) -> str:
-    """A line for each score that somebody has, a column for each subject, and what is missing."""
+def table(
+    rows: Mapping[str, Scores],
+    missing: Mapping[str, str],
+    counts: Mapping[str, Mapping[str, tuple[int, int]]],
+) -> str:
+    """A line for each score that somebody has, a column for each subject, and what is missing.
+
+    A mean over fewer folders than there are says of how many: a grid without matches has no
+    epipolar error, which must not look like a good one.
+    """
     lines = ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
     for key, (head, form) in HEADS.items():
         values = [scores.get(key) for scores in rows.values()]
         if any(value is not None for value in values):
-            cells = ["-" if value is None else form.format(value) for value in values]
+            of = [counts.get(name, {}).get(key, (1, 1)) for name in rows]
+            cells = [
+                "-" if value is None else form.format(value) + (f" ({n} of {m})" if n < m else "")
+                for value, (n, m) in zip(values, of, strict=True)
+            ]
             lines.append(f"| {head} | " + " | ".join(cells) + " |")
     if missing:
         lines += ["", *(f"- {name} not scored: {why}" for name, why in missing.items())]

@@ -16,6 +16,7 @@ from full4d_jax.errors import InputError
 from full4d_jax.evaluation import consistency, i3d, registration
 from full4d_jax.evaluation import image_features as images
 from full4d_jax.evaluation.grid_page import draw_matches, table
+from full4d_jax.evaluation.records import append_records, open_records
 from full4d_jax.evaluation.set_scores import (
     ENOUGH,
     Comparison,
@@ -27,7 +28,7 @@ from full4d_jax.extras import has, install
 from full4d_jax.lifting import from_arrays
 from full4d_jax.pictures import save_picture, to_uint8
 from full4d_jax.progress import Progress
-from full4d_jax.stages import Stages, read_arrays
+from full4d_jax.stages import Stages, fingerprint, read_arrays
 from gaussians import Camera, render
 
 GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
@@ -53,6 +54,8 @@ def score_folder(
     inception_onnx: Path | None = None,
 ) -> dict[str, Scores]:
     """Score what lies in a folder; write consistency.json, consistency.md and consistency.png.
+
+    Each output folder's scores are kept in consistency.jsonl, so that running again continues.
 
     Args:
       folder: an output folder, or one with output folders in it, whose means are given.
@@ -80,15 +83,25 @@ def score_folder(
         missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
-    scores: dict[str, dict[str, Scores]] = {}
+    file, scores = folder / "consistency.jsonl", dict[str, dict[str, Scores]]()
+    kept = {x["mark"]: x for x in open_records(file, fingerprint("consistency", {}, {}))}
     for path in folders:
-        grid = read_views(path)
-        for name, views in _subjects(path, grid, missing).items():
-            label = f"{path.name}, {name}"
-            scores.setdefault(name, {})[path.name] = score(views, clip, label)
+        made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
+        mark = fingerprint(path.name, made_of | {"colmap": has("pycolmap")}, {})
+        # Pictures are needed again where sets are compared: their features are not kept.
+        subjects, stale = ({}, {}) if mark in kept and not comparison else _subjects(path)
+        if mark not in kept:
+            found = {k: score(x, clip, f"{path.name}, {k}") for k, x in subjects.items()}
+            kept[mark] = {"mark": mark, "scores": found, "missing": stale}
+            append_records(file, [kept[mark]])
+        missing |= kept[mark]["missing"]
+        for name, found in kept[mark]["scores"].items():
+            scores.setdefault(name, {})[path.name] = found
+        for name, views in subjects.items():
             if comparison and name != SOURCE:
                 comparison.add(name, views.frames)
     rows = {name: _means(list(by_folder.values())) for name, by_folder in scores.items()}
+    counts = {name: _counts(list(by_folder.values())) for name, by_folder in scores.items()}
     if comparison:
         rows = {name: found | comparison.distances(name) for name, found in rows.items()}
 
@@ -96,7 +109,7 @@ def score_folder(
     told |= {"sets": comparison.sizes} if comparison else {}
     told |= {"folders": scores} if len(folders) > 1 else {}
     (folder / "consistency.json").write_text(json.dumps(told, indent=1) + "\n")
-    page = table(rows, missing)
+    page = table(rows, missing, counts)
     (folder / "consistency.md").write_text(page)
     save_picture(folder / "consistency.png", draw_matches(*read_views(folders[0])[:3]))
     print(page)
@@ -200,13 +213,13 @@ def _compare(
     return comparison
 
 
-def _subjects(folder: Path, grid: Views, missing: dict[str, str]) -> dict[str, Views]:
-    """What is scored: the scene's depth is that of the grid too, whose cameras see it.
+def _subjects(folder: Path) -> tuple[dict[str, Views], dict[str, str]]:
+    """What is scored, and why a scene that was not fitted to this grid is not.
 
-    A scene that was not fitted to this grid is told in `missing`.
+    The scene's depth is that of the grid too, whose cameras see it.
     """
-    subjects = {GRID: grid}
-    scene = None
+    grid = read_views(folder)
+    subjects, missing, scene = {GRID: grid}, {}, None
     if (folder / "scene.npz").exists():
         try:
             scene = Stages(folder).finished("scene", "lift")
@@ -215,7 +228,7 @@ def _subjects(folder: Path, grid: Views, missing: dict[str, str]) -> dict[str, V
     if scene is not None:
         rendered = _rendered(from_arrays(scene), grid)
         subjects = {GRID: grid._replace(depth=rendered.depth), SCENE: rendered}
-    return subjects | {SOURCE: Views(*(x[:1] for x in grid[:3]))}
+    return subjects | {SOURCE: Views(*(x[:1] for x in grid[:3]))}, missing
 
 
 def _means(scores: list[Scores]) -> Scores:
@@ -223,6 +236,12 @@ def _means(scores: list[Scores]) -> Scores:
     keys = dict.fromkeys(key for found in scores for key in found)
     values = {key: [x for found in scores if (x := found.get(key)) is not None] for key in keys}
     return {key: float(np.mean(many)) if many else None for key, many in values.items()}
+
+
+def _counts(scores: list[Scores]) -> dict[str, tuple[int, int]]:
+    """By score that some folder has: of how many folders it is, and of how many it could be."""
+    keys = dict.fromkeys(key for found in scores for key in found)
+    return {key: (sum(x.get(key) is not None for x in scores), len(scores)) for key in keys}
 
 
 def _rendered(scene, grid: Views) -> Views:

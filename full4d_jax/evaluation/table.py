@@ -235,13 +235,16 @@ def _of(count: int, most: int) -> str:
 
 
 def _means(scores: Scores, rows: Sequence[Row], columns: Sequence[str]) -> str:
-    most = max(len(_scored(scores[row])) for row in rows)
+    scenes = {row: len(_scored(scores[row])) for row in rows}
+
+    def cell(row: Row, name: str) -> str:
+        found = estimate(scores[row][:, METRICS.index(name)])
+        text = table_cell(found, DIGITS[_parts(name)[0]])
+        return text + _of(found.count, scenes[row]) if found.count else text
+
     lines = [
-        [row.name + _of(len(_scored(scores[row])), most), row.depth]
-        + [
-            table_cell(estimate(scores[row][:, METRICS.index(name)]), DIGITS[_parts(name)[0]])
-            for name in columns
-        ]
+        [row.name + _of(scenes[row], max(scenes.values())), row.depth]
+        + [cell(row, name) for name in columns]
         for row in rows
     ]
     return text_table(["row", "depth", *map(heading, columns)], lines)

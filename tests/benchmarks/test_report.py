@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -107,7 +108,8 @@ FAKES = {
     "print(json.dumps({'ratio': 1.25, 'sizes': {'a': {'r': 2}, 'b': {'r': 3}}}))",
     "bad": "print('before'); raise SystemExit('it <broke>')",
     "mute": "print('no result')",
-    "slow": "import time; time.sleep(60)",
+    "slow": "import subprocess, sys; subprocess.run([sys.executable, 'ticks.py'])",
+    "ticks": "import time\nwhile time.sleep(0.05) is None: open('ticks', 'a').write('x')",
     "pictured": "import sys, pathlib; from PIL import Image\nout = pathlib.Path(sys.argv[1])\n"
     "Image.new('RGB', (2, 2)).save(out / 'p.png'); (out / 'r.json').write_text('{}')\n"
     "(out / 'page.md').write_text('a page of its own')",
@@ -136,6 +138,10 @@ def test_it_goes_on_says_what_failed_and_resumes(report, rows, tmp_path, capsys)
     assert not report.run_all(rows, 0, out, tmp_path)
     said = capsys.readouterr().out
     assert "failed: bad, mute, slow" in said
+    ticks = (tmp_path / "ticks").stat().st_size  # of what the slow one started
+    assert ticks > 0
+    time.sleep(0.5)
+    assert (tmp_path / "ticks").stat().st_size == ticks
     page, shown = (out / "report.md").read_text(), (out / "report.html").read_text()
     for text in (page, shown):
         assert "exit code 1" in text

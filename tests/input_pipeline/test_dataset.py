@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -132,6 +133,21 @@ def test_a_killed_build_is_no_dataset_and_goes_on(built, tmp_path):
     write_dataset(tmp_path, CLIPS, **BUILD, report=made.append)
     assert len(made) < len(CLIPS)
     assert files(tmp_path) == files(built)
+
+
+def test_what_others_may_be_writing_stays(built, tmp_path):
+    host, shard = socket.gethostname(), next(built.glob("formula-train*")).name
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    stays = {f"{host}-{os.getppid()}": 7200, "elsewhere-7": 60}
+    goes = {f"{host}-{ended.pid}": 0, "elsewhere-8": 7200}
+    for name, age in (stays | goes).items():
+        path = tmp_path / f".{shard}.partial-{name}"
+        path.write_bytes(b"")
+        os.utime(path, (time.time() - age,) * 2)
+    write_dataset(tmp_path, CLIPS, **BUILD)
+    left = {path.name.rpartition(".partial-")[2] for path in tmp_path.glob(".*.partial-*")}
+    assert left == set(stays)
 
 
 def test_a_file_with_a_changed_bit_is_written_again_and_no_other(built, tmp_path):

@@ -73,6 +73,44 @@ def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, cap
     assert "made from another grid" in capsys.readouterr().out
 
 
+def save_grid(folder, grid: Views) -> None:
+    folder.mkdir(exist_ok=True)
+    save_arrays(folder / "grid.npz", {k: v for k, v in grid._asdict().items() if v is not None})
+
+
+def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
+    def scores() -> dict:
+        assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+        told = json.loads((tmp_path / "consistency.json").read_text())
+        return told["folders"]["generated grid"]
+
+    save_grid(tmp_path / "one", grid)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    kept = tmp_path / "consistency.jsonl"
+    first, record = map(json.loads, kept.read_text().splitlines())
+    true = record["scores"]["generated grid"]["flicker"]
+    record["scores"]["generated grid"]["flicker"] = 0.125
+    kept.write_text(f"{json.dumps(first)}\n{json.dumps(record)}\n")
+    save_grid(tmp_path / "two", grid)
+    assert {name: found["flicker"] for name, found in scores().items()} == {
+        "one": 0.125,
+        "two": true,
+    }
+    assert len(kept.read_text().splitlines()) == 3
+    save_grid(tmp_path / "one", grid._replace(frames=255 - grid.frames))
+    assert scores()["one"]["flicker"] != 0.125
+
+
+def test_a_mean_of_fewer_folders_says_so(grid, tmp_path):
+    save_grid(tmp_path / "blank", grid._replace(frames=np.full_like(grid.frames, 90)))
+    save_grid(tmp_path / "room", grid)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    page = (tmp_path / "consistency.md").read_text().splitlines()
+    epipolar = next(line for line in page if line.startswith("| epipolar error"))
+    assert "(1 of 2) |" in epipolar
+    assert " of 2)" not in next(line for line in page if line.startswith("| flicker"))
+
+
 def test_shuffled_views_score_worse(grid):
     shuffled = score(grid._replace(frames=grid.frames[[1, 2, 0]]))
     truth = score(grid)
