@@ -12,12 +12,15 @@ there (of all pictures where it has none) or, without depth, the distance to the
 all optical axes. Then Gaussians start all over the volume that the cameras look at.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.dataset_source import read_clip
 from full4d_jax.errors import InputError
 from full4d_jax.stages import UNREADABLE, Arrays, Stages, open_folder
 from gaussians.losses import WINDOW
@@ -30,16 +33,29 @@ from input_pipeline.cameras import (
 )
 
 NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
+SMALLEST = f"at least {WINDOW} pixels each way"
 FORMAT = "see full4d_jax/captures.py for the format"
 
 
 def read_capture(path: Path) -> Arrays:
-    """frames, intrinsics, world_to_camera (v t 4 4) and depth (v t h w) to start from.
+    """The arrays of an .npz as `normalize` gives them.
 
     Raises:
       InputError: naming the field that is missing, impossible, or does not fit the others.
     """
-    arrays = load_capture(path)
+    return normalize(path, load_capture(path))
+
+
+def normalize(path: Path, arrays: Arrays) -> Arrays:
+    """frames, intrinsics, world_to_camera (v t 4 4) and depth (v t h w) to start from.
+
+    Args:
+      path: where the capture is, for messages.
+      arrays: what `load_capture` returns, in any world and unit.
+
+    Raises:
+      InputError: nothing tells the unit.
+    """
     frames, poses = arrays["frames"], arrays["world_to_camera"]
     poses = relative_to(poses.astype(np.float64), poses[0, 0].astype(np.float64))
     if "depth" in arrays:
@@ -73,7 +89,7 @@ def load_capture(path: Path) -> Arrays:
     shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
     _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
     v, t, h, w, _ = frames.shape
-    _require(path, "frames", frames, min(h, w) >= WINDOW, f"at least {WINDOW} pixels each way")
+    _require(path, "frames", frames, _large(frames), SMALLEST)
     if poses.shape == (v, 4, 4):
         poses = np.repeat(poses[:, None], t, 1)
     fits = poses.shape == (v, t, 4, 4)
@@ -92,15 +108,30 @@ def load_capture(path: Path) -> Arrays:
 
 def take_capture(stages: Stages, path: Path) -> None:
     """The stages source, depth and grid from a capture: nothing is estimated or generated."""
-    capture = read_capture(path)
+    _take(stages, path.name, {"capture": path}, {}, read_capture(path))
+
+
+def take_clip(
+    stages: Stages, dataset: Path, split: str = "train", clip: int = 0, views: Sequence[int] = ()
+) -> None:
+    """The same from a clip of a dataset; arguments and errors as in `dataset_source.read_clip`."""
+    read, where = read_clip(dataset, split, clip, views), f"{dataset}, {split}, clip {clip}"
+    taken = {name: read.pop(name) for name in ("dataset", "views", "instants")}
+    _require(dataset, "frames", read["frames"], _large(read["frames"]), SMALLEST)
+    _take(stages, where, taken, taken, normalize(dataset, read))
+
+
+def _take(
+    stages: Stages, name: str, inputs: Mapping[str, Any], taken: Arrays, capture: Arrays
+) -> None:
     open_folder(stages.folder)
     v, t, h, w, _ = capture["frames"].shape
-    source = {
+    source = taken | {
         "frames": capture["frames"][0],
         "intrinsics": capture["intrinsics"][0],
-        "note": np.asarray(f"capture {path.name}: {v} views of {t} frames of {w}x{h}"),
+        "note": np.asarray(f"capture {name}: {v} views of {t} frames of {w}x{h}"),
     }
-    stages.run("source", {"capture": path}, lambda: source)
+    stages.run("source", inputs, lambda: source)
     stages.run("depth", {}, lambda: {"depth": capture["depth"]})
     names = ("frames", "intrinsics", "world_to_camera")
     stages.run("grid", {}, lambda: {name: capture[name] for name in names})
@@ -138,6 +169,10 @@ def _load(path: Path) -> Arrays:
         if name in arrays:
             _require(path, name, arrays[name], arrays[name].dtype.kind in "fiu", "real numbers")
     return arrays
+
+
+def _large(frames: ndarray) -> bool:
+    return min(frames.shape[2:4]) >= WINDOW
 
 
 def _require(path: Path, name: str, array: ndarray, fits: bool, expected: str) -> None:

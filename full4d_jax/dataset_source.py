@@ -1,7 +1,12 @@
-"""The source from one view of a dataset's clip; its other cameras are the targets.
+"""Clips of datasets, in place of a video or of a capture.
 
-What the real cameras saw is not looked at: `full4d evaluate` compares it with what is generated.
+For `run` and `sample` one view is the source, and the other cameras are the targets. What the real
+cameras saw is not looked at: `full4d evaluate` compares it with what is generated. `lift` takes all
+views, or those that it is told.
 """
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -10,7 +15,7 @@ from full4d_jax.config import DataConfig
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.options import Shot
 from full4d_jax.stages import Arrays
-from input_pipeline.dataset import open_dataset
+from input_pipeline.dataset import Records, open_dataset
 from input_pipeline.sampling import select
 from input_pipeline.schema import Example
 from input_pipeline.transforms import decode, to_source
@@ -30,17 +35,7 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
     Raises:
       InputError: an unusable dataset, no such split, clip or view, fewer instants, or no depth.
     """
-    try:
-        records = open_dataset(str(shot.dataset), shot.split)
-    except ValueError as error:
-        raise as_input_error("dataset", error, "give another --dataset or --split") from None
-    if shot.clip >= len(records):
-        expected = f"0 to {len(records) - 1}"
-        raise InputError("option", "--clip", shot.clip, expected, "choose another clip")
-    try:
-        example = records[shot.clip]
-    except ValueError as error:
-        raise as_input_error("dataset", error, "make the dataset again") from None
+    records, example = _open_clip(str(shot.dataset), shot.split, shot.clip)
     views = len(example.frames)
     if shot.view >= views or views < 2:
         expected = f"0 to {views - 1}, of at least two views"
@@ -73,6 +68,60 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
         "note": np.asarray(f"{note}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets"),
         "warning": np.asarray(""),
     }
+
+
+def read_clip(dataset: Path, split: str, clip: int, views: Sequence[int]) -> Arrays:
+    """A clip as a capture (see `captures`), in the size and for the instants that it has.
+
+    Args:
+      dataset: its folder.
+      split: of the dataset.
+      clip: its number in the split.
+      views: which; all for none.
+
+    Returns:
+      frames, intrinsics, world_to_camera and, where it is known, depth as in a capture; and
+      dataset, its content hash, views (v,) and instants (t,), what was taken of the record.
+
+    Raises:
+      InputError: an unusable dataset, no such split, clip or view.
+    """
+    records, example = _open_clip(str(dataset), split, clip)
+    known = len(example.frames)
+    order = np.array(views or range(known))
+    if len(set(order.tolist())) < len(order) or not (order >= 0).all() or order.max() >= known:
+        listed = " ".join(map(str, order))
+        expected = f"different numbers, 0 to {known - 1}"
+        raise InputError("option", "--views", listed, expected, "choose other views")
+    facts, instants = records.clips[clip], np.arange(example.timestamps.shape[1])
+    try:
+        chosen = select(example, order, instants)
+        read = decode(chosen, height=facts["height"], width=facts["width"])
+    except ValueError as error:
+        raise as_input_error("dataset", error, "make the dataset again") from None
+    depth = {"depth": read.depth} if (read.depth > 0).any() else {}
+    return depth | {
+        "frames": read.frames,
+        "intrinsics": read.intrinsics,
+        "world_to_camera": read.world_to_camera,
+        "dataset": np.asarray(records.content),
+        "views": order,
+        "instants": instants,
+    }
+
+
+def _open_clip(dataset: str, split: str, clip: int) -> tuple[Records, Example]:
+    try:
+        records = open_dataset(dataset, split)
+    except ValueError as error:
+        raise as_input_error("dataset", error, "give another --dataset or --split") from None
+    if not 0 <= clip < len(records):
+        expected = f"0 to {len(records) - 1}"
+        raise InputError("option", "--clip", clip, expected, "choose another clip")
+    try:
+        return records, records[clip]
+    except ValueError as error:
+        raise as_input_error("dataset", error, "make the dataset again") from None
 
 
 def _instants(example: Example, frames: int, shot: Shot) -> Int[np.ndarray, " t"]:

@@ -8,6 +8,7 @@ stage keeps what it made (see `stages`), so any of them continues where the last
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,6 @@ import numpy as np
 from full4d_jax import intake, lifting, outputs, viewer
 from full4d_jax.batch import EDGE
 from full4d_jax.camera_paths import range_warning
-from full4d_jax.captures import take_capture
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.dataset_source import read_dataset_source
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
@@ -89,16 +89,16 @@ def lift(
     config: Config,
     out: str | Path,
     checkpoint: Path | None = None,
-    capture: Path | None = None,
+    take: Callable[[Stages], None] | None = None,
 ) -> Path:
-    """Fit the scene to the grid that lies in `out`, or to a capture (see `captures`).
+    """Fit the scene to the grid that lies in `out`, or to what `take` puts there (see `captures`).
 
     Raises InputError where there is no grid, for an unusable capture, and for what has no effect.
     """
     check_config(config)
     job = Job(Stages(Path(out)))
-    lifting.check_lift(config.lift, checkpoint, captured=capture is not None)
-    if capture is None:
+    lifting.check_lift(config.lift, checkpoint, captured=take is not None)
+    if take is None:
         for name in ("source", "depth", "grid"):
             job.stages.finished(name, "sample")
         captured = job.stages.arrays["depth"]["depth"].ndim == 4  # depth of all views
@@ -108,7 +108,7 @@ def lift(
         open_folder(out)
         _lift(job, config, checkpoint)
         return write_report(job, "lift", {**sampled, "lift": to_dict(config)["lift"]})
-    take_capture(job.stages, capture)
+    take(job.stages)
     _lift(job, config, checkpoint)
     return write_report(job, "lift", to_dict(config))
 

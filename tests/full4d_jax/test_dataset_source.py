@@ -1,12 +1,14 @@
 """One view of a dataset's clip is the source; the others' cameras are the targets."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
+from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
-from full4d_jax.dataset_source import read_dataset_source
+from full4d_jax.dataset_source import read_clip, read_dataset_source
 from full4d_jax.errors import InputError
 from full4d_jax.options import Look, Shot, check
 from input_pipeline.cameras import invert
@@ -78,6 +80,46 @@ def test_a_view_without_depth_is_refused_with_the_way_out(clips, tmp_path):
     write_dataset(tmp_path / "bare", Bare(bare), name="bare")
     with pytest.raises(InputError, match=r"no depth in view 0.*full4d data depth"):
         read_dataset_source(DATA, Shot(dataset=tmp_path / "bare", fps=fps_of(clips[0])))
+
+
+def test_a_clip_is_a_capture(dataset, clips):
+    found = read_clip(dataset, "train", 1, (2, 0))
+    whole = decode(clips[1], height=16, width=16)
+    np.testing.assert_array_equal(found["frames"], whole.frames[[2, 0]])
+    np.testing.assert_array_equal(found["depth"], whole.depth[[2, 0]])
+    np.testing.assert_array_equal(found["intrinsics"], whole.intrinsics[[2, 0]])
+    np.testing.assert_array_equal(found["world_to_camera"], whole.world_to_camera[[2, 0]])
+    assert found["instants"].tolist() == [0, 1, 2, 3, 4]
+    assert len(read_clip(dataset, "train", 0, ())["frames"]) == 3
+
+
+@pytest.mark.parametrize("views", [(0, 3), (1, 1), (-1,)])
+def test_views_that_are_not_there_are_refused(dataset, views):
+    with pytest.raises(InputError, match=r"--views: found .* expected different numbers, 0 to 2"):
+        read_clip(dataset, "train", 0, views)
+
+
+def test_some_views_are_lifted_and_the_others_compared(dataset, tmp_path, capsys):
+    of, out = ["--dataset", str(dataset), "--clip", "1"], str(tmp_path / "out")
+    small = ["--lift.steps", "60", "--lift.capacity", "300"]
+    assert main(["lift", *of, "--views", "0", "2", "--out", out, *small]) == 0
+    assert "2 views of 5 frames of 16x16" in capsys.readouterr().out
+    truth = ["--truth", str(dataset), "--clip", "1"]
+    assert main(["evaluate", "--scene", out, *truth]) == 0
+    told = json.loads((tmp_path / "out" / "truth_scene.json").read_text())
+    rows = [row for row in told["rows"] if row["row"] == "4D Gaussians" and row["view"] != "all"]
+    assert [(row["view"], row["in_grid"]) for row in rows] == [(1, False), (2, True)]
+    assert told["source_view"] == 0
+    hidden, fitted = (row["psnr"] for row in rows)
+    assert fitted > hidden + 1
+
+
+def test_options_of_datasets_want_one(tmp_path, capsys):
+    assert main(["lift", "--views", "0", "1", "--out", str(tmp_path)]) == 2
+    assert "--views: found (0, 1), expected a --dataset beside it" in capsys.readouterr().err
+    both = ["--dataset", str(tmp_path), "--capture", str(tmp_path)]
+    assert main(["lift", *both, "--out", str(tmp_path)]) == 2
+    assert "--capture: found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
