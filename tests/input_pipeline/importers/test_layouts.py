@@ -196,3 +196,19 @@ def test_films_are_paired_by_whole_numbers(tmp_path, camera, film, fits):
         return
     with pytest.raises(ValueError, match=f"without a film: {camera}"):
         pair(films, [camera], tmp_path)
+
+
+def test_panoptic_test_cameras_have_no_masks(tmp_path, write):
+    """As in the published scenes: seg/ holds the folders of the training cameras alone."""
+    path = write("panoptic", tmp_path / "s")
+    table = json.loads((path / "train_meta.json").read_text())
+    lists = ("k", "w2c", "fn", "cam_id")
+    for name, cameras in (("train", slice(0, 2)), ("test", slice(2, 3))):
+        split = {key: [row[cameras] for row in table[key]] for key in lists}
+        (path / f"{name}_meta.json").write_text(json.dumps(table | split))
+    shutil.rmtree(path / "seg/2")
+    (capture,) = panoptic.read(path, None)
+    assert [len(view.masks) for view in capture.views] == [2, 2, 0]
+    (path / "seg/1/000001.png").unlink()
+    with pytest.raises(ValueError, match=r"cam1, files: found no .*seg/1/000001\.png"):
+        panoptic.read(path, None)
