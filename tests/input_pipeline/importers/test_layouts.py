@@ -212,3 +212,43 @@ def test_panoptic_test_cameras_have_no_masks(tmp_path, write):
     (path / "seg/1/000001.png").unlink()
     with pytest.raises(ValueError, match=r"cam1, files: found no .*seg/1/000001\.png"):
         panoptic.read(path, None)
+
+
+def test_llff_photos_beside_the_film_they_were_taken_from(tmp_path, write, write_pictures):
+    """One film at the top and 24 x 32 photos; then a quarter of that in images_4 alone."""
+    path = write("llff", tmp_path / "s")
+    for film in path.glob("*.mp4"):
+        film.rename(path / "walk.mp4")
+    names = ("IMG_1.JPG", "IMG_10.JPG", "IMG_2.JPG")
+    write_pictures([path / folder / name for folder in ("images", "masks") for name in names])
+    (capture,) = llff.read(path, None)
+    assert [view.name for view in capture.views] == ["IMG_1", "IMG_2", "IMG_10"]
+    for view in capture.views:
+        assert view.files == (path / f"images/{view.name}.JPG",)
+        assert view.masks == (path / f"masks/{view.name}.JPG",)
+    shutil.rmtree(path / "images")
+    write_pictures([path / "images_4" / name for name in names], size=(6, 8))
+    (capture,) = llff.read(path, None)
+    np.testing.assert_allclose(capture.views[0].intrinsics, [[10, 0, 4], [0, 10, 3], [0, 0, 1]])
+    (path / "images_4/IMG_2.JPG").unlink()
+    with pytest.raises(ValueError, match="found 3 poses and 1 or 2 videos or pictures"):
+        llff.read(path, None)
+
+
+def test_llff_films_that_were_taken_apart_into_pictures(
+    tmp_path, write, write_pictures, rig, check
+):
+    """DyNeRF without its videos: cam10/images/0000.png."""
+    path = write("llff", tmp_path / "s")
+    for film in path.glob("*.mp4"):
+        write_pictures([path / film.stem / f"images/{t:04}.png" for t in range(3)])
+        film.unlink()
+    (capture,) = llff.read(path, 30.0)
+    check(capture.views, rig[2], rig[1])
+    assert [view.name for view in capture.views] == rig[0]
+    assert [file.name for file in capture.views[2].files] == ["0000.png", "0001.png", "0002.png"]
+    (path / "cam2/images/0001.png").unlink()
+    with pytest.raises(
+        ValueError, match="found pictures cam1 3, cam2 2, cam10 3, expected as many"
+    ):
+        llff.read(path, 30.0)
