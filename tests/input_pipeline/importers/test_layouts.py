@@ -252,3 +252,15 @@ def test_llff_films_that_were_taken_apart_into_pictures(
         ValueError, match="found pictures cam1 3, cam2 2, cam10 3, expected as many"
     ):
         llff.read(path, 30.0)
+
+
+def test_scenes_two_folders_below(tmp_path, write):
+    """MultiCamVideo's own tree: a folder for each focal length, a folder for each scene."""
+    for focal in (18, 24):
+        write("multicam", tmp_path / f"train/f{focal}_aperture5/scene1")
+    scenes, others = find_scenes(tmp_path / "train")
+    assert [f"{f.parent.name}/{f.name}" for f, *_ in scenes] == [
+        "f18_aperture5/scene1",
+        "f24_aperture5/scene1",
+    ]
+    assert others == []
