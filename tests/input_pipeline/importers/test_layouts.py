@@ -264,3 +264,18 @@ def test_scenes_two_folders_below(tmp_path, write):
         "f24_aperture5/scene1",
     ]
     assert others == []
+
+
+def test_instants_whose_project_has_points_alone(tmp_path, write, rig, check):
+    """Spacetime Gaussians reads cameras of colmap_0 and points of all, so others may lack them."""
+    path = write("instants", tmp_path / "s")
+    for name in ("cameras.txt", "images.txt"):
+        (path / "colmap_1/sparse/0" / name).unlink()
+    (path / "colmap_1/sparse/0/points3D.bin").write_bytes(bytes(8))
+    (capture,) = instants.read(path, None)
+    check(capture.views, rig[2], rig[1])
+    assert capture.views[0].files[1] == path / "colmap_1/images/cam1.png"
+    assert "1 instants have no cameras of their own" in capture.note
+    shutil.rmtree(path / "colmap_0/sparse/0")
+    with pytest.raises(ValueError, match="colmap_0/sparse/0: found no cameras and images"):
+        instants.read(path, None)
