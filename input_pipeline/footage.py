@@ -53,9 +53,17 @@ def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ..
     return {}
 
 
-def beside(path: Path, kind: str, camera: str) -> tuple[Path, ...]:
-    """Depth or masks of a camera in `path/kind/camera`, none where there is no such folder."""
-    return tuple(listed(path / kind / camera, DEPTHS if kind == "depth" else PICTURES))
+def beside(path: Path, kind: str, camera: str, *, alone: bool = False) -> tuple[Path, ...]:
+    """Depth or masks of a camera in `path/kind/camera`, none where there is no such folder.
+
+    Those of a camera that took one picture `alone` may lie in `path/kind` itself, under the
+    picture's name.
+    """
+    endings = DEPTHS if kind == "depth" else PICTURES
+    found = listed(path / kind / camera, endings)
+    if alone and not found:
+        found = [file for file in listed(path / kind, endings) if camera in (file.stem, file.name)]
+    return tuple(found)
 
 
 def load_json(path: Path) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import VIDEOS, beside, find_footage, listed
+from input_pipeline.footage import PICTURES, VIDEOS, beside, find_footage, listed
 from input_pipeline.importers.colmap_files import Image, has_model, read_model
 from input_pipeline.importers.pairing import Films, check_counts, pair
 
@@ -46,6 +46,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         if any(repr(lenses[other]) != repr(lens) for other in others):
             found = f"{len(others) + 1} lenses of {camera}"
             raise ValueError(f"{path}: found {found}, expected one (COLMAP's --single_camera)")
+        alone = len(films[name]) == 1 and films[name][0].suffix.lower() in PICTURES
         view = make_view(
             name,
             films[name],
@@ -54,8 +55,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             size=lens.size,
             distortion=lens.distortion,
             fps=fps,
-            depth=beside(path, "depth", name),
-            masks=beside(path, "masks", name),
+            depth=beside(path, "depth", name, alone=alone),
+            masks=beside(path, "masks", name, alone=alone),
         )
         views.append(view)
     return [make_capture(path.name, views)]

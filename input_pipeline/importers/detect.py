@@ -32,6 +32,7 @@ LAYOUTS = {
     "cameras_json": cameras_json,
     "colmap": colmap,
 }
+DEPTH = 2  # folders below the one that is named, in which scenes are looked for
 
 
 def detect(path: Path) -> tuple[str, str, list[str]]:
@@ -54,21 +55,26 @@ Scene = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of i
 def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
     """The folder itself, or each of its subfolders that has a layout; and names of the others.
 
+    Where no subfolder has one, theirs are asked (MultiCamVideo's train/f24_aperture5/scene1).
+
     Raises:
-      ValueError: neither has one.
+      ValueError: none has one.
     """
     try:
         return [(path, *detect(path))], []
     except ValueError as error:
-        scenes, others = [], []
-        for folder in sorted(folder for folder in path.iterdir() if folder.is_dir()):
-            try:
-                scenes.append((folder, *detect(folder)))
-            except ValueError:
-                others.append(folder.name)
-        if not scenes:
-            raise error from None
-        return scenes, others
+        folders = [path]
+        for _ in range(DEPTH):
+            folders = [f for above in folders for f in sorted(above.iterdir()) if f.is_dir()]
+            scenes, others = [], []
+            for folder in folders:
+                try:
+                    scenes.append((folder, *detect(folder)))
+                except ValueError:
+                    others.append(str(folder.relative_to(path)))
+            if scenes:
+                return scenes, others
+        raise error from None
 
 
 def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:

@@ -1,7 +1,8 @@
 """A COLMAP project for each instant: colmap_{t}/images/camNN.png and colmap_{t}/sparse/0.
 
 Cameras come from COLMAP's own files; camera_extrinsic.json and camera_intrinsic_wh.json beside them
-repeat them in a form that is documented nowhere, and are not read.
+repeat them in a form that is documented nowhere, and are not read. An instant whose sparse/0 has
+points alone has the cameras before it: Spacetime Gaussians reads those of the first instant only.
 """
 
 import re
@@ -26,18 +27,23 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture: the cameras of the first instant, at all instants.
+    """One capture: the cameras that the first instant names, at all instants.
 
     Raises:
       ValueError: an instant without a camera that the first one has, or without a project.
     """
+    model, borrowed = None, 0
     films: dict[str, list[tuple[float, Path, Lens, np.ndarray]]] = {}
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
-        if not has_model(project):
+        if has_model(project):
+            model = read_model(project)
+        elif model and project.is_dir():
+            borrowed += 1
+        else:
             raise ValueError(f"{project}: found no cameras and images, expected COLMAP's files")
-        lenses, images = read_model(project)
+        lenses, images = model
         for image in images:
             file = folder / "images" / image.name
             frame = (number / (fps or FPS), file, lenses[image.camera], image.world_to_camera)
@@ -60,8 +66,10 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             timestamps=times,
         )
         views.append(view)
-    note = "" if fps else f"{FPS:g} instants a second, in want of --fps"
-    return [make_capture(path.name, views, notes=[note])]
+    notes = [] if fps else [f"{FPS:g} instants a second, in want of --fps"]
+    if borrowed:
+        notes += [f"{borrowed} instants have no cameras of their own and take those before them"]
+    return [make_capture(path.name, views, notes=notes)]
 
 
 def _instants(path: Path) -> list[tuple[int, Path]]:

@@ -11,9 +11,11 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, VIDEOS, beside, listed, load_array
+from input_pipeline.footage import PICTURES, VIDEOS, beside, listed, load_array, natural
+from input_pipeline.importers.pairing import check_counts
 
-NEEDS = "poses_bounds.npy, and one video (cam*.mp4) or picture (images/) a row"
+NEEDS = "poses_bounds.npy, and one video (cam*.mp4), picture (images/) or folder (cam*/) a row"
+SMALLER = ("images_2", "images_4", "images_8")  # as LLFF's scripts name reduced pictures
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -35,28 +37,47 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     real = table.dtype.kind in "fiu" and table.ndim == 2 and table.shape[1] == 17
     if not real or not np.isfinite(table).all():
         raise ValueError(f"{file}: found {table.dtype} {table.shape}, expected finite (n 17)")
-    files = (
-        listed(path, VIDEOS) or listed(path / "videos", VIDEOS) or listed(path / "images", PICTURES)
-    )
-    if len(files) != len(table):
-        found = f"{len(table)} poses and {len(files)} videos or pictures"
-        raise ValueError(f"{path}: found {found}, expected as many")
+    films = _films(path, len(table))
     poses = table[:, :15].reshape(-1, 3, 5).astype(np.float64)
     views = []
-    rows = dict(zip(sorted(files), poses, strict=True))
-    for film in files:
+    rows = dict(zip(sorted(films), poses, strict=True))
+    for film, files in films.items():
         pose = rows[film]
         height, width, focal = pose[:, 4]
         lens = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+        alone = film.suffix.lower() in PICTURES
         view = make_view(
             film.stem,
-            [film],
+            files,
             lens,
             to_opencv(homogeneous(pose[:, :4]), "llff"),
             size=(round(height), round(width)),
             fps=fps,
-            depth=beside(path, "depth", film.stem),
-            masks=beside(path, "masks", film.stem),
+            depth=beside(path, "depth", film.stem, alone=alone),
+            masks=beside(path, "masks", film.stem, alone=alone),
         )
         views.append(view)
     return [make_capture(path.name, views)]
+
+
+def _films(path: Path, count: int) -> dict[Path, list[Path]]:
+    """The first videos, photos or folders of frames that are as many as the poses, by their place.
+
+    The film that photos were taken from may lie beside them, and frames in cam00/images.
+
+    Raises:
+      ValueError: none are, or folders of unequal length.
+    """
+    films = [listed(path / name, VIDEOS) for name in (".", "videos")]
+    photos = [listed(path / name, PICTURES) for name in ("images", *SMALLER)]
+    found = [{file: [file] for file in files} for files in (*films, *photos)]
+    folders = sorted((f for f in path.glob("cam*") if f.is_dir()), key=natural)
+    frames = {f: listed(f / "images", PICTURES) or listed(f, PICTURES) for f in folders}
+    found.append({f: files for f, files in frames.items() if files})
+    fitting = [films for films in found if len(films) == count]
+    if not fitting:
+        counts = " or ".join(str(len(films)) for films in found if films) or "0"
+        there = f"{count} poses and {counts} videos or pictures"
+        raise ValueError(f"{path}: found {there}, expected as many")
+    check_counts({film.name: tuple(files) for film, files in fitting[0].items()}, path)
+    return fitting[0]

@@ -57,6 +57,7 @@ def _views(path: Path, file: Path, fps: float) -> list:
             raise ValueError(f"{where}, k: found intrinsics that change, expected fixed ones")
         pictures = [picture for _, _, picture in film]
         masks = [path / "seg" / Path(picture).with_suffix(".png") for picture in pictures]
+        masked = masks[0].parent.is_dir()  # the dataset has masks of the training cameras only
         view = make_view(
             f"cam{camera}",
             [path / "ims" / picture for picture in pictures],
@@ -64,7 +65,7 @@ def _views(path: Path, file: Path, fps: float) -> list:
             np.stack([numbers(pose, (4, 4), where + ", w2c") for _, pose, _ in film]),
             size=size,
             fps=fps,
-            masks=masks if (path / "seg").is_dir() else (),
+            masks=masks if masked else (),
         )
         views.append(view)
     return views

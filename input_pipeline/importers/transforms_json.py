@@ -4,6 +4,7 @@ Camera-to-world in OpenGL axes; `applied_transform` is what nerfstudio did to th
 and is undone. Format: https://docs.nerf.studio/quickstart/data_conventions.html
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
     """Frames with a `time` are films of moving cameras, the others views of one instant.
 
-    A film is the frames of one folder. With `fps` times are taken as shares of the whole, which
+    A film is the frames of one folder, or where cameras share it, of one name but for the number at
+    its end (images/cam00_0041). With `fps` times are taken as shares of the whole, which
     lasts as long as the longest film at that rate, else as seconds.
 
     Raises:
@@ -91,20 +93,29 @@ def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float):
 
 
 def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
-    """Frames in order of time, by folder.
+    """Frames in order of time, by folder, or by the beginnings of names in a folder of many films.
 
     Raises:
-      ValueError: a time comes twice in one folder.
+      ValueError: a time comes twice in one film.
     """
-    folders: dict[str, list[dict]] = {}
+    films: dict[str, list[dict]] = {}
     for frame in sorted(frames, key=lambda frame: frame["time"]):
-        folders.setdefault(frame["file"].parent.name, []).append(frame)
-    for name, film in folders.items():
-        times = [frame["time"] for frame in film]
-        if len(set(times)) < len(times):
-            found = f"times twice among the frames of folder {name}"
-            raise ValueError(f"{file}: found {found}, expected a folder for each camera")
-    return folders
+        films.setdefault(frame["file"].parent.name, []).append(frame)
+    for folder in [name for name, film in films.items() if _repeats(film)]:
+        shared: dict[str, list[dict]] = {}
+        for frame in films.pop(folder):
+            named = re.fullmatch(r"(.+)[-_.]\d+", frame["file"].stem)
+            shared.setdefault(named[1] if named else "", []).append(frame)
+        if any(_repeats(film) for film in shared.values()) or set(shared) & set(films):
+            found = f"times twice among the frames of folder {folder}"
+            expected = "a folder for each camera, or names like cam00_0041"
+            raise ValueError(f"{file}: found {found}, expected {expected}")
+        films |= {name: shared[name] for name in sorted(shared, key=natural)}
+    return films
+
+
+def _repeats(film: list[dict]) -> bool:
+    return len({frame["time"] for frame in film}) < len(film)
 
 
 def _pose(frame: dict, table: dict, where: str) -> np.ndarray:

@@ -196,3 +196,86 @@ def test_films_are_paired_by_whole_numbers(tmp_path, camera, film, fits):
         return
     with pytest.raises(ValueError, match=f"without a film: {camera}"):
         pair(films, [camera], tmp_path)
+
+
+def test_panoptic_test_cameras_have_no_masks(tmp_path, write):
+    """As in the published scenes: seg/ holds the folders of the training cameras alone."""
+    path = write("panoptic", tmp_path / "s")
+    table = json.loads((path / "train_meta.json").read_text())
+    lists = ("k", "w2c", "fn", "cam_id")
+    for name, cameras in (("train", slice(0, 2)), ("test", slice(2, 3))):
+        split = {key: [row[cameras] for row in table[key]] for key in lists}
+        (path / f"{name}_meta.json").write_text(json.dumps(table | split))
+    shutil.rmtree(path / "seg/2")
+    (capture,) = panoptic.read(path, None)
+    assert [len(view.masks) for view in capture.views] == [2, 2, 0]
+    (path / "seg/1/000001.png").unlink()
+    with pytest.raises(ValueError, match=r"cam1, files: found no .*seg/1/000001\.png"):
+        panoptic.read(path, None)
+
+
+def test_llff_photos_beside_the_film_they_were_taken_from(tmp_path, write, write_pictures):
+    """One film at the top and 24 x 32 photos; then a quarter of that in images_4 alone."""
+    path = write("llff", tmp_path / "s")
+    for film in path.glob("*.mp4"):
+        film.rename(path / "walk.mp4")
+    names = ("IMG_1.JPG", "IMG_10.JPG", "IMG_2.JPG")
+    write_pictures([path / folder / name for folder in ("images", "masks") for name in names])
+    (capture,) = llff.read(path, None)
+    assert [view.name for view in capture.views] == ["IMG_1", "IMG_2", "IMG_10"]
+    for view in capture.views:
+        assert view.files == (path / f"images/{view.name}.JPG",)
+        assert view.masks == (path / f"masks/{view.name}.JPG",)
+    shutil.rmtree(path / "images")
+    write_pictures([path / "images_4" / name for name in names], size=(6, 8))
+    (capture,) = llff.read(path, None)
+    np.testing.assert_allclose(capture.views[0].intrinsics, [[10, 0, 4], [0, 10, 3], [0, 0, 1]])
+    (path / "images_4/IMG_2.JPG").unlink()
+    with pytest.raises(ValueError, match="found 3 poses and 1 or 2 videos or pictures"):
+        llff.read(path, None)
+
+
+def test_llff_films_that_were_taken_apart_into_pictures(
+    tmp_path, write, write_pictures, rig, check
+):
+    """DyNeRF without its videos: cam10/images/0000.png."""
+    path = write("llff", tmp_path / "s")
+    for film in path.glob("*.mp4"):
+        write_pictures([path / film.stem / f"images/{t:04}.png" for t in range(3)])
+        film.unlink()
+    (capture,) = llff.read(path, 30.0)
+    check(capture.views, rig[2], rig[1])
+    assert [view.name for view in capture.views] == rig[0]
+    assert [file.name for file in capture.views[2].files] == ["0000.png", "0001.png", "0002.png"]
+    (path / "cam2/images/0001.png").unlink()
+    with pytest.raises(
+        ValueError, match="found pictures cam1 3, cam2 2, cam10 3, expected as many"
+    ):
+        llff.read(path, 30.0)
+
+
+def test_scenes_two_folders_below(tmp_path, write):
+    """MultiCamVideo's own tree: a folder for each focal length, a folder for each scene."""
+    for focal in (18, 24):
+        write("multicam", tmp_path / f"train/f{focal}_aperture5/scene1")
+    scenes, others = find_scenes(tmp_path / "train")
+    assert [f"{f.parent.name}/{f.name}" for f, *_ in scenes] == [
+        "f18_aperture5/scene1",
+        "f24_aperture5/scene1",
+    ]
+    assert others == []
+
+
+def test_instants_whose_project_has_points_alone(tmp_path, write, rig, check):
+    """Spacetime Gaussians reads cameras of colmap_0 and points of all, so others may lack them."""
+    path = write("instants", tmp_path / "s")
+    for name in ("cameras.txt", "images.txt"):
+        (path / "colmap_1/sparse/0" / name).unlink()
+    (path / "colmap_1/sparse/0/points3D.bin").write_bytes(bytes(8))
+    (capture,) = instants.read(path, None)
+    check(capture.views, rig[2], rig[1])
+    assert capture.views[0].files[1] == path / "colmap_1/images/cam1.png"
+    assert "1 instants have no cameras of their own" in capture.note
+    shutil.rmtree(path / "colmap_0/sparse/0")
+    with pytest.raises(ValueError, match="colmap_0/sparse/0: found no cameras and images"):
+        instants.read(path, None)

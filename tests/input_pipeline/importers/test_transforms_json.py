@@ -191,3 +191,32 @@ def test_a_point_of_the_world_is_seen_where_opengl_says(tmp_path, rig, write_pic
     step = (seen[0, 1] - seen[0, 0]) * 10, (seen[1, 0] - seen[0, 0]) * -20
     middle = (seen[11, 15] + seen[12, 16]) / 2
     np.testing.assert_allclose(middle + step[0] + step[1], point[:3], atol=1e-6)
+
+
+def test_films_of_several_cameras_in_one_folder(tmp_path, rig, write_pictures):
+    """Neural 3D Video as others convert it: images/cam00_0041.png, listed by time."""
+    stems = [f"cam{camera:02}_{t:04}" for t in (0, 9, 10) for camera in (0, 1, 10)]
+    write_pictures([tmp_path / f"images/{stem}.png" for stem in stems])
+    poses = dict(zip(("cam00", "cam01", "cam10"), rig[2], strict=True))
+    frames = [
+        {
+            "file_path": f"images/{stem}",
+            "time": int(stem[6:]) / 30,
+            "transform_matrix": opengl(poses[stem[:5]]),
+        }
+        for stem in stems
+    ]
+    write(tmp_path / "transforms_train.json", frames, w=32, h=24)
+    (capture,) = dnerf.read(tmp_path, None)
+    assert [view.name for view in capture.views] == ["cam00", "cam01", "cam10"]
+    for view in capture.views:
+        assert [file.stem[6:] for file in view.files] == ["0000", "0009", "0010"]
+        np.testing.assert_allclose(view.timestamps, np.array([0, 9, 10]) / 30)
+        np.testing.assert_allclose(view.world_to_camera[2], poses[view.name], atol=1e-9)
+    for number, frame in enumerate(frames):  # all of one name: no one can tell cameras apart
+        file = tmp_path / f"images/r_{number}.png"
+        write_pictures([file])
+        frame["file_path"] = f"images/{file.stem}"
+    write(tmp_path / "transforms_train.json", frames, w=32, h=24)
+    with pytest.raises(ValueError, match=r"found times twice .* or names like cam00_0041"):
+        dnerf.read(tmp_path, None)
