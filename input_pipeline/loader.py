@@ -5,7 +5,9 @@ the same for every number of hosts; each host reads its places in the batch. Res
 at a step: there is no other state.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from sys import getrefcount
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ import grain
 import numpy as np
 
 ENDLESS = 2**62
+GIVEN = 2  # batches last given away whose memory may be free: a consumer holds one or two
 
 
 class Mixture(NamedTuple):
@@ -26,10 +29,13 @@ class Mixture(NamedTuple):
 
 
 class Filling(NamedTuple):
-    """How elements are written into the arrays of their batch, where stacking would copy them."""
+    """How elements are written into the arrays of their batch, where stacking would copy them.
+
+    A batch whose arrays nobody refers to any more is written over by a later one.
+    """
 
     allocate: Callable[[Any, int], Any]
-    """(element, n): arrays for n elements like this one."""
+    """(element, n): an array, or a tuple of arrays or None, for n elements like this one."""
     fill: Callable[[Any, Any, int], None]
     """(element, arrays, place): writes the element there; other threads write other places."""
 
@@ -102,18 +108,22 @@ def make_loader(
 
 
 class _Batches:
-    """The arrays that are being filled, by the number of their batch."""
+    """The arrays that are being filled, by the number of their batch.
+
+    The memory of a batch that nobody holds any more is used again: fresh memory costs as much as
+    a quarter of decoding does, for the system clears it page by page.
+    """
 
     def __init__(self, filling: Filling, size: int):
         self.filling, self.size = filling, size
-        self.lock, self.unfinished = Lock(), {}
+        self.lock, self.unfinished, self.given = Lock(), {}, deque(maxlen=GIVEN)
 
     def write(self, numbered: tuple[int, Any]) -> int:
         """Put an element into its place; its batch's number."""
         (batch, place), element = divmod(numbered[0], self.size), numbered[1]
         with self.lock:
             if batch not in self.unfinished:
-                self.unfinished[batch] = self.filling.allocate(element, self.size)
+                self.unfinished[batch] = self._memory(self.filling.allocate(element, self.size))
             arrays = self.unfinished[batch]
         self.filling.fill(element, arrays, place)
         return batch
@@ -121,7 +131,25 @@ class _Batches:
     def take(self, batches: Sequence[int]) -> Any:
         """The arrays that all of these elements are in."""
         with self.lock:
-            return self.unfinished.pop(batches[0])
+            self.given.append(self.unfinished.pop(batches[0]))
+            return self.given[-1]
+
+    def _memory(self, fresh: Any) -> Any:
+        """These arrays, which nobody has touched, or earlier ones like them that nobody holds."""
+        for _ in range(len(self.given)):
+            old = self.given.popleft()
+            # A view, a memoryview or an array of another library on the same memory counts too.
+            if _likeness(old) == _likeness(fresh):
+                return old
+            self.given.append(old)
+        return fresh
+
+
+def _likeness(batch: Any) -> list:
+    """Of arrays that one variable holds: shapes, types, and how many hold them."""
+    arrays = [array for array in batch if array is not None] if isinstance(batch, tuple) else []
+    found = [(array.shape, array.dtype, getrefcount(array)) for array in arrays]
+    return [getattr(batch, "shape", None), getattr(batch, "dtype", None), getrefcount(batch), found]
 
 
 def _stream(
