@@ -13,7 +13,7 @@ from full4d_jax.progress import Progress
 from full4d_jax.stages import Arrays, open_folder, save_arrays
 from input_pipeline.dataset import open_dataset
 from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth
-from input_pipeline.schema import VERSION, Example
+from input_pipeline.schema import Example, make_example
 from input_pipeline.transforms import encode_jpeg
 
 SHOWN = 4  # instants on the picture
@@ -84,27 +84,12 @@ def to_example(arrays: Arrays, name: str) -> Example:
     """A capture as a record of one clip without depth, a second between its frames."""
     frames = arrays["frames"]
     v, t = frames.shape[:2]
-    files, nothing = np.empty((v, t), object), np.full((v, t), b"", object)
+    files = np.empty((v, t), object)
     for i, j in np.ndindex(v, t):
         files[i, j] = encode_jpeg(frames[i, j])
-    return Example(
-        version=VERSION,
-        scene_id=name,
-        fps=1.0,
-        timestamps=np.tile(np.arange(t, dtype=np.float32), (v, 1)),
-        frames=files,
-        intrinsics=arrays["intrinsics"].astype(np.float32),
-        world_to_camera=arrays["world_to_camera"].astype(np.float32),
-        distortion=np.zeros((v, 8), np.float32),
-        depth16=nothing,
-        masks=nothing,
-        latents=np.zeros((v, 0, 0, 0, 0), np.float16),
-        codec="",
-        caption="",
-        unit=0.0,
-        source=name,
-        license="",
-    )
+    cameras = arrays["intrinsics"], arrays["world_to_camera"]
+    times = np.arange(t, dtype=np.float32)
+    return make_example(files, *cameras, times, scene_id=name, fps=1.0, source=name, license="")
 
 
 def _draw(path: Path, frames: np.ndarray, depth: np.ndarray) -> None:
