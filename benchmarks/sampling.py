@@ -179,7 +179,7 @@ def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -
 
 def _project(frames, depth, lenses, poses) -> Projection:
     """The source and its projections."""
-    targets = project(frames, depth, lenses[0], poses[0], lenses[1:], poses[1:])
+    targets = project(frames, depth, lenses, poses)
     first = Projection(frames, jnp.ones(depth.shape), 1 / jnp.maximum(depth, 0.05))
     return Projection(*(jnp.concatenate([a[None], b]) for a, b in zip(first, targets, strict=True)))
 

@@ -255,9 +255,7 @@ def grid_depth(
     All source pixels of known depth, and the pixels of the other views that no source point
     reached: their disparity is filled in from around the hole, the background first.
     """
-    seen = project(
-        frames[0], depth, intrinsics[0], world_to_camera[0], intrinsics[1:], world_to_camera[1:]
-    )
+    seen = project(frames[0], depth, intrinsics, world_to_camera)
     disparity = fill_holes(seen._replace(frames=seen.disparity[..., None]))[..., 0]
     hidden = jnp.where(seen.mask > 0, 0.0, 1 / jnp.maximum(disparity, 0.05))
     return jnp.concatenate([depth[None], hidden])

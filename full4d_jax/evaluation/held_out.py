@@ -84,9 +84,7 @@ def shipped_row(config: Config) -> str:
 @jax.jit
 def unseen_pixels(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Float[Array, "v t h w"]:
     """1 in the targets of a clip where the single-frame projection has no point, else 0."""
-    poses = clip.world_to_camera
-    source = clip.frames[0], depth, clip.intrinsics[0], poses[0]
-    return 1.0 - project(*source, clip.intrinsics[1:], poses[1:]).mask
+    return 1.0 - project(clip.frames[0], depth, clip.intrinsics, clip.world_to_camera).mask
 
 
 def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
@@ -213,5 +211,5 @@ def shown(known: KnownClip, result: Result, shipped: str) -> dict[str, UInt8[np.
 @jax.jit
 def _project_and_fill(source, depth, intrinsics, poses):
     """The projection into the targets and its filled form, from which the prior starts."""
-    projection = project(source, depth, intrinsics[0], poses[0], intrinsics[1:], poses[1:])
+    projection = project(source, depth, intrinsics, poses)
     return projection, fill_holes(projection)

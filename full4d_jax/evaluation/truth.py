@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -116,11 +115,6 @@ def load_scene(path: Path) -> Scene:
     return from_arrays(Stages(path).finished("scene", "lift"))
 
 
-@jax.jit
-def _project(source, depth, intrinsics, poses):
-    return project(source, depth, intrinsics[0], poses[0], intrinsics[1:], poses[1:])
-
-
 def _with_projection(
     rows: Mapping[str, np.ndarray], known: Known
 ) -> tuple[dict[str, np.ndarray], Regions]:
@@ -128,8 +122,8 @@ def _with_projection(
     moving = moving_pixels(known.frames, known.world_to_camera[1:])
     if known.depth is None:
         return dict(rows), Regions(np.zeros_like(moving), moving)
-    cameras = jnp.asarray(known.intrinsics), jnp.asarray(known.world_to_camera)
-    seen = _project(jnp.asarray(2 * known.source - 1), jnp.asarray(known.depth), *cameras)
+    source = 2 * known.source - 1, known.depth
+    seen = jax.jit(project)(*source, known.intrinsics, known.world_to_camera)
     filled = to_unit(inpaint(seen.frames, seen.mask))
     return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
 
