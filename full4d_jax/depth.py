@@ -114,13 +114,18 @@ def align_median(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
 def depth_errors(
     predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]
 ) -> dict[str, Float[Array, ""]]:
-    """AbsRel, share within a factor of 1.25, and SIlog, of depths with all medians at 1."""
-    predicted, depth = (x / jnp.median(x, (1, 2), keepdims=True) for x in (predicted, depth))
+    """AbsRel, share within a factor of 1.25, and SIlog, of depths with all medians at 1.
+
+    Where `depth` is 0, unknown, nothing counts; NaN where all of it is.
+    """
+    known = depth > 0
+    predicted, depth = (jnp.where(known, x, jnp.nan) for x in (predicted, depth))
+    predicted, depth = (x / jnp.nanmedian(x, (1, 2), keepdims=True) for x in (predicted, depth))
     difference = jnp.log(predicted / depth)
     return {
-        "absrel": (jnp.abs(predicted - depth) / depth).mean(),
-        "delta125": (jnp.abs(difference) < jnp.log(1.25)).mean(),
-        "silog": difference.std((1, 2)).mean(),
+        "absrel": jnp.nanmean(jnp.abs(predicted - depth) / depth),
+        "delta125": (jnp.abs(difference) < jnp.log(1.25)).sum() / known.sum(),
+        "silog": jnp.nanmean(jnp.nanstd(difference, (1, 2))),
     }
 
 

@@ -59,7 +59,7 @@ def _procedural_source(data: DataConfig, scene: int) -> Arrays:
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 6.0
     moved = np.abs(np.asarray(clip.world_to_camera[0]) - np.eye(4)).max() > 1e-3
     return {
-        "frames": to_uint8(np.asarray(clip.frames[0])),
+        "frames": to_uint8(clip.frames[0]),
         "fps": np.asarray(fps),
         "intrinsics": np.asarray(clip.intrinsics[0]),
         "note": np.asarray(

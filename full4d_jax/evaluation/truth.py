@@ -17,6 +17,7 @@ from jaxtyping import Float
 from full4d_jax.errors import InputError, as_input_error
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import Regions, load_distances, moving_pixels, score
+from full4d_jax.evaluation.grid_scores import GRID, SCENE, read_views
 from full4d_jax.evaluation.split import open_split
 from full4d_jax.evaluation.table import COPY, INPAINT
 from full4d_jax.evaluation.truth_clip import Known, Wanted, find_clip, find_truth
@@ -25,12 +26,9 @@ from full4d_jax.lifting import from_arrays
 from full4d_jax.outputs import render_views
 from full4d_jax.pictures import save_picture, to_unit
 from full4d_jax.projection_guidance import project
-from full4d_jax.stages import Stages, read_arrays
+from full4d_jax.stages import Stages
 from gaussians import FormatError, Scene, load_dynamic_ply
 from input_pipeline.transforms import decode
-
-FIELDS = ("frames", "intrinsics", "world_to_camera")
-GRID, SCENE = "generated grid", "4D Gaussians"
 
 
 def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dict[str, Any]:
@@ -50,15 +48,11 @@ def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dic
         by other cameras.
     """
     folder = path.parent if path.suffix == ".ply" else path
-    grid = read_arrays(folder / "grid.npz")
-    missing = [name for name in FIELDS if name not in grid]
-    if missing:
-        found, do = f"no {', '.join(missing)} in grid.npz", "run full4d run or full4d sample first"
-        raise InputError("output folder", folder, found, "a finished grid with cameras", do)
+    grid = read_views(folder)
     scene = load_scene(path) if kind == "scene" else None
     records = open_split(wanted.dataset, wanted.split)
     number = find_clip(records, wanted.clip)
-    size = grid["frames"].shape[2:4]
+    size = grid.frames.shape[2:4]
     try:
         example = records[number]
         clip = decode(example, height=size[0], width=size[1])
@@ -70,7 +64,7 @@ def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dic
     distances = load_distances(vgg=vgg)
 
     if scene is None:
-        subject, pictures = GRID, grid["frames"][known.made] / np.float32(255)
+        subject, pictures = GRID, grid.frames[known.made] / np.float32(255)
     else:
         times = np.linspace(0, 1, known.source.shape[0])
         lenses, poses = known.intrinsics[1:], known.world_to_camera[1:]
