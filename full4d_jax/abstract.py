@@ -32,7 +32,7 @@ def abstract_batch(config: Config, mesh: Mesh) -> EncodedBatch:
     """A batch of encoded clips, cut over samples."""
     model, data = config.model, config.data
     strides = strides_of(model.codec, model.codec_stride)
-    frames = (data.frames - 1) // strides.frames + 1
+    frames = strides.latent_frames(data.frames)
     size = (data.height // model.codec_stride, data.width // model.codec_stride)
     shape = (config.training.batch, data.views, frames, *size)
     none = (*shape[:2], 0, *size)  # frames that are not there

@@ -7,12 +7,13 @@ import numpy as np
 from full4d_jax.building import build_dataset
 from full4d_jax.captures import load_capture
 from full4d_jax.depth_estimators import estimator_mark, load_estimator
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.progress import Progress
 from full4d_jax.stages import Arrays, open_folder, save_arrays
 from input_pipeline.dataset import open_dataset
 from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth
+from input_pipeline.sampling import evenly
 from input_pipeline.schema import Example, make_example
 from input_pipeline.transforms import encode_jpeg
 
@@ -69,10 +70,8 @@ def estimate_dataset_depth(
         scale of their depth.
     """
     do = "choose another dataset, --out, --split, --estimator or --scale"
-    try:
+    with input_errors("dataset", do):
         records = open_dataset(dataset, split)
-    except ValueError as error:
-        raise as_input_error("dataset", error, do) from error
     clips = WithDepth(records, records.scene_ids, load_estimator(estimator), scale)
     about = f"The split {split} of a dataset ({records.content}), "
     about += f"depth by {estimator_mark(estimator)} ({scale})."
@@ -95,7 +94,7 @@ def to_example(arrays: Arrays, name: str) -> Example:
 def _draw(path: Path, frames: np.ndarray, depth: np.ndarray) -> None:
     """Frames and depth of every view, at some instants."""
     v, t = depth.shape[:2]
-    shown = sorted({int(i) for i in np.linspace(0, t - 1, min(t, SHOWN))})
+    shown = evenly(t, SHOWN)
     rows = [row for i in range(v) for row in (frames[i, shown], color_depth(depth[i, shown]))]
     names = [name for i in range(v) for name in (f"view {i}", "depth")]
     sheet = contact_sheet(np.stack(rows), rows=names, columns=[f"frame {j}" for j in shown])

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from full4d_jax.config import DataConfig
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.options import Shot
 from full4d_jax.stages import Arrays
 from input_pipeline.dataset import open_dataset
@@ -30,17 +30,13 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
     Raises:
       InputError: an unusable dataset, no such split, clip or view, fewer instants, or no depth.
     """
-    try:
+    with input_errors("dataset", "give another --dataset or --split"):
         records = open_dataset(str(shot.dataset), shot.split)
-    except ValueError as error:
-        raise as_input_error("dataset", error, "give another --dataset or --split") from None
     if shot.clip >= len(records):
         expected = f"0 to {len(records) - 1}"
         raise InputError("option", "--clip", shot.clip, expected, "choose another clip")
-    try:
+    with input_errors("dataset", "make the dataset again"):
         example = records[shot.clip]
-    except ValueError as error:
-        raise as_input_error("dataset", error, "make the dataset again") from None
     views = len(example.frames)
     if shot.view >= views or views < 2:
         expected = f"0 to {views - 1}, of at least two views"
@@ -53,11 +49,9 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
         do = f"full4d data depth {shot.dataset} --out NEW estimates it (docs/data.md)"
         where = f"{shot.dataset}, scene {example.scene_id}"
         raise InputError("dataset", where, f"no depth in view {shot.view}", "depth", do)
-    try:
+    with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
         depth, poses = to_source(clip.depth[0], clip.world_to_camera)
-    except ValueError as error:
-        raise as_input_error("dataset", error, "choose another clip, view or --start") from None
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else FPS
     note = f"view {shot.view} of {views}, clip {shot.clip} of {shot.dataset}, {shot.split}"
     return {

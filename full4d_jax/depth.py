@@ -27,7 +27,7 @@ from full4d_jax.depth_config import DepthNetConfig
 from full4d_jax.errors import InputError
 from full4d_jax.models.depth_net import MULTIPLE, Params, init_params, log_depth
 from full4d_jax.models.weights import load_params
-from full4d_jax.stages import UNREADABLE
+from input_pipeline.footage import UNREADABLE
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "depth.safetensors"
 SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surface

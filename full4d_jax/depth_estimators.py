@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 from full4d_jax.extras import load_extra
 from full4d_jax.onnx_network import open_network
 from input_pipeline.depth_alignment import Estimate
@@ -44,9 +44,7 @@ def load_estimator(which: str) -> Estimate:
         return _ours(None)
     if path.suffix not in (".safetensors", ".onnx", ".tflite"):
         raise InputError("depth estimator", which, path.suffix or which, KINDS, "choose one")
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError("depth estimator", which, found, KINDS, "check the path")
+    require_file("depth estimator", path, KINDS, "check the path")
     if path.suffix == ".onnx":
         return _onnx(path)
     return _tflite(path) if path.suffix == ".tflite" else _ours(path)

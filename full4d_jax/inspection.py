@@ -15,7 +15,7 @@ from full4d_jax.collectives import collectives
 from full4d_jax.config import Config, to_dict
 from full4d_jax.errors import InputError
 from full4d_jax.flops import TEXT_TOKENS, peak_flops, step_flops
-from full4d_jax.mesh import AXES, check_mesh, make_mesh, mesh_shape, tokens_of
+from full4d_jax.mesh import AXES, check_mesh, dotted, make_mesh, mesh_shape, tokens_of
 from full4d_jax.training.step import train_step
 from full4d_jax.training.watch import watched
 
@@ -74,7 +74,7 @@ def _print_model(config: Config, mesh: Mesh, state: Any) -> None:
     groups: Counter[str] = Counter()
     largest: dict[str, Any] = {}
     for path, x in flat:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        name = dotted(path)
         group = ".".join(name.split(".")[:2]) if name.startswith("blocks.") else name.split(".")[0]
         groups[group] += math.prod(x.shape)
         if math.prod(x.shape) > math.prod(getattr(largest.get(group), "shape", (0,))):

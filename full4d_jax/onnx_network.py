@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float32
 from numpy import ndarray
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 from full4d_jax.extras import load_extra
 
 
@@ -32,9 +32,7 @@ def open_network(what: str, path: Path, expected: str, see: str) -> Network:
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError(what, path, found, expected, see)
+    require_file(what, path, expected, see)
     runtime: Any = load_extra("onnxruntime", what, path)
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

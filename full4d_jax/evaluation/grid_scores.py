@@ -28,6 +28,7 @@ from full4d_jax.pictures import save_picture, to_uint8
 from full4d_jax.progress import Progress
 from full4d_jax.stages import Stages, read_arrays
 from gaussians import Scene
+from input_pipeline.sampling import evenly
 
 GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
 NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
@@ -155,7 +156,7 @@ def _registered(views: Views) -> dict[str, float]:
     """Means over the instants that are looked at, of those that have the number."""
     found = [
         registration.register(views.frames[:, t], views.intrinsics, views.world_to_camera[:, t])
-        for t in consistency.some_instants(views.frames.shape[1])
+        for t in evenly(views.frames.shape[1], consistency.INSTANTS)
     ]
     values = {name: [getattr(x, name) for x in found] for name in registration.Registration._fields}
     known = {name: [x for x in many if math.isfinite(x)] for name, many in values.items()}

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import Regions, load_distances, moving_pixels, score
 from full4d_jax.evaluation.grid_scores import GRID, SCENE, read_views
@@ -53,11 +53,9 @@ def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dic
     records = open_split(wanted.dataset, wanted.split)
     number = find_clip(records, wanted.clip)
     size = grid.frames.shape[2:4]
-    try:
+    with input_errors("dataset", "make the dataset again"):
         example = records[number]
         clip = decode(example, height=size[0], width=size[1])
-    except ValueError as error:
-        raise as_input_error("dataset", error, "make the dataset again") from None
     known, about = find_truth(
         folder, grid, clip, wanted, posed_alike=scene is None, content=records.content
     )

@@ -20,6 +20,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from full4d_jax.errors import InputError
+from full4d_jax.mesh import dotted
 from full4d_jax.training.disk import disk_errors
 from full4d_jax.training.integrity import check_marks, digest, marks
 from full4d_jax.training.state import TrainState
@@ -237,6 +238,4 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct:
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree.leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): tuple(x.shape) for path, x in leaves
-    }
+    return {dotted(path): tuple(x.shape) for path, x in leaves}
