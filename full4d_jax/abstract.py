@@ -9,9 +9,9 @@ from jax.sharding import Mesh, NamedSharding
 from full4d_jax.batch import EncodedBatch
 from full4d_jax.codec_config import strides_of
 from full4d_jax.config import Config
-from full4d_jax.flops import TEXT_TOKENS
 from full4d_jax.mesh import spec, tree_shardings
 from full4d_jax.models.conditions import Conditions
+from full4d_jax.text import TOKENS
 from full4d_jax.training.state import TrainState, init_state
 from full4d_jax.training.watch import Watch, first_watch
 
@@ -49,7 +49,7 @@ def abstract_batch(config: Config, mesh: Mesh) -> EncodedBatch:
         disparity=array(*(shape if guided else none)),
         world_to_camera=array(*shape[:3], 4, 4),
         intrinsics=array(*shape[:2], 3, 3),
-        text=array(shape[0], TEXT_TOKENS, model.text_width) if model.text_width else None,
+        text=array(shape[0], TOKENS, model.text_width) if model.text_width else None,
         visible=array(*shape[:3], kind=jnp.bool_) if is_visible else None,
     )
     views = data.views - (model.projection == "channels")

@@ -76,11 +76,7 @@ def _onnx(path: Path) -> Estimate:
     network = open_network("depth estimator", path, EXPECTED, SEE)
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
-        sides = _sides(frame, OPEN_SIDE, PATCH)
-        height, width = (
-            own if isinstance(own, int) else side
-            for own, side in zip(network.shape[2:], sides, strict=True)
-        )
+        height, width = network.sides(*_sides(frame, OPEN_SIDE, PATCH))
         colors = (_resize(frame, height, width) - MEAN) / DEVIATION
         return _map(path, network.run(colors.transpose(2, 0, 1)[None]))
 

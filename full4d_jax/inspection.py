@@ -14,8 +14,9 @@ from full4d_jax.abstract import abstract_batch, abstract_state, abstract_watch
 from full4d_jax.collectives import collectives
 from full4d_jax.config import Config, to_dict
 from full4d_jax.errors import InputError
-from full4d_jax.flops import TEXT_TOKENS, peak_flops, step_flops
+from full4d_jax.flops import peak_flops, step_flops
 from full4d_jax.mesh import AXES, check_mesh, dotted, make_mesh, mesh_shape, tokens_of
+from full4d_jax.text import TOKENS
 from full4d_jax.training.step import train_step
 from full4d_jax.training.watch import watched
 
@@ -90,7 +91,7 @@ def _print_model(config: Config, mesh: Mesh, state: Any) -> None:
 
 def _flops(config: Config) -> float:
     """With prompts, as the compiled step has them."""
-    return step_flops(config, TEXT_TOKENS if config.model.text_width else None)
+    return step_flops(config, TOKENS if config.model.text_width else None)
 
 
 def _arrays(tree: Any) -> list[Any]:

@@ -19,6 +19,14 @@ class Network(NamedTuple):
     shape: list[int | str | None]
     """What it takes, (n 3 h w): numbers, or names of what may be anything."""
 
+    def sides(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns that it takes; the given ones where it takes any."""
+        rows, columns = self.shape[2:]
+        return (
+            rows if isinstance(rows, int) else height,
+            columns if isinstance(columns, int) else width,
+        )
+
 
 def open_network(what: str, path: Path, expected: str, see: str) -> Network:
     """Read a file.

@@ -248,7 +248,7 @@ def _render(job: Job, look: Look) -> None:
         folder / "scene.html",
         [at(scene, moment) for moment in np.linspace(0, 1, INSTANTS, dtype=np.float32)],
         seconds=look.seconds,
-        vertical_fov=2 * np.degrees(np.arctan(height / 2 / source["intrinsics"][1, 1])),
+        vertical_fov=float(np.degrees(viewer.vertical_fov(source["intrinsics"], height))),
     )
     stages.seconds["page"] = time.perf_counter() - start
     if look.export_ply:

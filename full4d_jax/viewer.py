@@ -34,6 +34,11 @@ def viser_splats(scene: Gaussians) -> tuple[Float[ndarray, "g ..."], ...]:
     return np.asarray(scene.means), covariances, colors, opacities[:, None]
 
 
+def vertical_fov(intrinsics: Float[ndarray, "3 3"], height: int) -> float:
+    """Radians that pictures of `height` pixels see."""
+    return float(2 * np.arctan(height / 2 / intrinsics[1, 1]))
+
+
 def write_page(
     path: str | Path, instants: Sequence[Gaussians], *, seconds: float, vertical_fov: float
 ) -> None:

@@ -15,7 +15,7 @@ SKEW_TOLERANCE = 1e-4  # of the focal length
 def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 4"]:
     """The inverse of rigid transforms: camera-to-world from world-to-camera and back."""
     rotation = np.swapaxes(transform[..., :3, :3], -1, -2)
-    return _rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
+    return rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
 
 
 def centers(world_to_camera: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 3"]:
@@ -40,7 +40,7 @@ def look_at(
     down = np.cross(forward, right)
     axes = np.stack([right, down, forward], -2)
     rotation = axes / np.linalg.norm(axes, axis=-1, keepdims=True)
-    return _rigid(rotation, -(rotation @ np.asarray(center)[..., None])[..., 0])
+    return rigid(rotation, -(rotation @ np.asarray(center)[..., None])[..., 0])
 
 
 def orbit(
@@ -88,7 +88,7 @@ def rescale(
     """
     if not (np.isfinite(unit) and unit > 0):
         raise ValueError(f"world unit: found {unit}, expected a finite positive length")
-    return _rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
+    return rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
 
 
 def nearest_to_axes(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Float[np.ndarray, "3"] | None:
@@ -182,9 +182,10 @@ def _require(field: str, holds: bool | np.bool, found: object, expected: object)
         raise ValueError(f"{field}: found {found}, expected {expected}")
 
 
-def _rigid(
+def rigid(
     rotation: Float[np.ndarray, "... 3 3"], translation: Float[np.ndarray, "... 3"]
 ) -> Float[np.ndarray, "... 4 4"]:
+    """The transforms x -> R x + t."""
     transform = np.zeros((*translation.shape[:-1], 4, 4), rotation.dtype)
     transform[..., :3, :3] = rotation
     transform[..., :3, 3] = translation
