@@ -67,3 +67,8 @@ def build_dataset(
     else:
         print(f"{out}: {out / 'README.md'} says what is in it")
     return not left
+
+
+def train_and_test(test: float) -> dict[str, float]:
+    """Splits in which `test` has this share of the scenes; with 0 there is none."""
+    return {"train": 1 - test} | ({"test": test} if test else {})

@@ -9,7 +9,7 @@ from full4d_jax.check_page import check_page, verdict
 from full4d_jax.errors import InputError, input_errors
 from full4d_jax.pictures import save_picture
 from full4d_jax.progress import Progress
-from full4d_jax.stages import open_folder
+from full4d_jax.stages import open_folder, whole_file
 from input_pipeline.checks import ClipCheck, check_clip
 from input_pipeline.checks_pictures import decode_pictures, file_marks
 from input_pipeline.dataset import damaged_files, open_dataset
@@ -70,10 +70,8 @@ def check_records(records: Sequence[Example], out: Path, *, clips: int, instants
             told.append(_summary(index, example, found) | {"page": page.name})
             problems += [f"{title}: {line}" for line in found.problems]
             report(done)
-    text = json.dumps({"clips": total, "checked": told}, indent=1)
-    partial = out / f".{REPORT}.partial"
-    partial.write_text(text)
-    partial.replace(out / REPORT)
+    with whole_file(out / REPORT) as partial:
+        partial.write_text(json.dumps({"clips": total, "checked": told}, indent=1))
     return problems
 
 

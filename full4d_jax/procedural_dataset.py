@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from full4d_jax.building import build_dataset
+from full4d_jax.building import build_dataset, train_and_test
 from full4d_jax.errors import input_errors
 from input_pipeline.procedural_clips import ProceduralClips, textures_mark
 
@@ -37,7 +37,7 @@ def build_procedural(
         out,
         clips,
         name="procedural",
-        splits={"train": 1 - test} | ({"test": test} if test else {}),
+        splits=train_and_test(test),
         about=about,
         shards=shards,
         jobs=jobs,

@@ -6,10 +6,11 @@ and the fingerprints of the stages before it. Where that still holds the stage i
 a stage made from others than those that lie there now is never used.
 """
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -99,10 +100,17 @@ def fingerprint(name: str, inputs: Mapping[str, Any], before: Mapping[str, str])
 
 
 def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
-    """Write an .npz that appears under its name only when it is complete."""
-    partial = path.with_name(f".{path.stem}.partial.npz")
+    """Write an .npz, see `whole_file`."""
     named: dict[str, Any] = dict(arrays)
-    np.savez_compressed(partial, **named)
+    with whole_file(path) as partial:
+        np.savez_compressed(partial, **named)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that appears under its name only when it is complete."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    yield partial
     partial.replace(path)
 
 

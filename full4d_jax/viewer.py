@@ -15,6 +15,7 @@ import viser
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.stages import whole_file
 from gaussians import Gaussians
 from gaussians.rotation import rotation_matrix
 from gaussians.scene_files import mean_colors, sigmoid
@@ -59,10 +60,8 @@ def write_page(
             page = _record(server, instants, seconds / len(instants))
         finally:
             server.stop()
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")  # a page is whole or not there
-    partial.write_text(page.replace("<title>Viser</title>", "<title>Full-4D scene</title>"))
-    partial.replace(path)
+    with whole_file(Path(path)) as partial:
+        partial.write_text(page.replace("<title>Viser</title>", "<title>Full-4D scene</title>"))
 
 
 def _record(server: viser.ViserServer, instants: Sequence[Gaussians], pause: float) -> str:

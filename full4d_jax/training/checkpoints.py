@@ -113,7 +113,7 @@ class Checkpoints:
           FileNotFoundError: there is no checkpoint.
           InputError: parameters have other names or shapes, `check` raised one, or all are damaged.
         """
-        like = jax.tree.map(_abstract, like)
+        like = jax.tree.map(abstract, like)
         steps = sorted(self.manager.all_steps(), reverse=True)
         if not steps:
             raise FileNotFoundError(f"no checkpoint in {self.folder}")
@@ -230,7 +230,8 @@ class _Kept(policies.PreservationPolicy):
         return [step in stay for step in steps]
 
 
-def _abstract(x: Any) -> jax.ShapeDtypeStruct:
+def abstract(x: Any) -> jax.ShapeDtypeStruct:
+    """An array without its values, where it lies; without a sharding, on the first device."""
     where = getattr(x, "sharding", None)
     place = where or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
