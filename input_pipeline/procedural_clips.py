@@ -137,7 +137,7 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
     Raises:
       ValueError: there are none, or one does not decode.
     """
-    files = listed(Path(folder), PICTURES | VIDEOS) if Path(folder).is_dir() else []
+    files = listed(Path(folder), PICTURES | VIDEOS)
     if not files:
         raise ValueError(f"textures {folder}: found no picture or video, expected some")
     nothing, side = np.eye(3), TEXTURE_SIDE

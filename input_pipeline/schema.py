@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Shaped
 
-from input_pipeline.cameras import check_cameras
+from input_pipeline.cameras import check_cameras, require
 from input_pipeline.films import KEY, UNIT, is_film
 
 VERSION = 2
@@ -151,6 +151,5 @@ def _check_files(
         _require(field, known, f"{file[:4]!r}... at {place}", kind)
 
 
-def _require(field: str, holds: bool, found: object, expected: object) -> None:
-    if not holds:
-        raise ValueError(f"record field {field}: found {found}, expected {expected}")
+def _require(field: str, holds: object, found: object, expected: object) -> None:
+    require(f"record field {field}", holds, found, expected)
