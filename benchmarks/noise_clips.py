@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from input_pipeline import Example, cameras
-from input_pipeline.schema import VERSION
+from input_pipeline.schema import make_example
 from input_pipeline.transforms import encode_view
 
 
@@ -38,23 +38,13 @@ class NoiseClips:
         v, t = self.views, self.frames
         pictures = self._film if self.film else self._pictures
         files = np.stack([encode_view(pictures(generator), self.film) for _ in range(v)])
-        return Example(
-            version=VERSION,
+        return make_example(
+            files,
+            np.stack([cameras.intrinsics_from_fov(60, self.height, self.width)] * v),
+            np.tile(np.eye(4), (v, t, 1, 1)),
+            np.arange(t) / 24,
             scene_id=f"noise-{range(self.count)[index]}",
             fps=24.0,
-            timestamps=np.tile(np.arange(t, dtype=np.float32) / 24, (v, 1)),
-            frames=files,
-            intrinsics=np.stack(
-                [cameras.intrinsics_from_fov(60, self.height, self.width)] * v
-            ).astype(np.float32),
-            world_to_camera=np.tile(np.eye(4, dtype=np.float32), (v, t, 1, 1)),
-            distortion=np.zeros((v, 8), np.float32),
-            depth16=np.full((v, t), b"", object),
-            masks=np.full((v, t), b"", object),
-            latents=np.zeros((v, 0, 0, 0, 0), np.float16),
-            codec="",
-            caption="",
-            unit=0.0,
             source="noise",
             license="Apache-2.0",
         )

@@ -37,12 +37,13 @@ def measure(height: int, width: int, threads: int, seconds: float, turns: int) -
     intrinsics = decode_frames(clip, frames)
     depth = np.random.default_rng(0).uniform(0.5, 2, (INSTANTS, 6, 8)).astype(np.float32)
     depth = np.stack([cv2.resize(one, (width, height)) for one in depth])
-    poses = clip.world_to_camera + 0.2 * np.eye(4, k=3, dtype=np.float32)  # moved along x
-    source = frames[0] / np.float32(127.5) - 1, depth, intrinsics[0], clip.world_to_camera[0]
+    poses = clip.world_to_camera.copy()
+    poses[1:] += 0.2 * np.eye(4, k=3, dtype=np.float32)  # moved along x
+    source = frames[0] / np.float32(127.5) - 1, depth, intrinsics, poses
 
     @jax.jit
     def run(*source):
-        return fill_holes(project(*source, intrinsics[1:], poses[1:]))
+        return fill_holes(project(*source))
 
     def projected() -> Iterator[int]:
         on_device = jax.device_put(source)

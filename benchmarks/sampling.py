@@ -41,13 +41,14 @@ from full4d_jax.codec_config import KINDS, Strides
 from full4d_jax.config import Config, check_config
 from full4d_jax.depth import load_depth, predict_depth
 from full4d_jax.errors import InputError
-from full4d_jax.flops import TEXT_TOKENS, forward_flops, peak_flops
+from full4d_jax.flops import forward_flops, peak_flops
 from full4d_jax.models import taesd, wan_vae
 from full4d_jax.models.codecs import make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.projection_guidance import Projection, fill_holes, project
 from full4d_jax.sampling import euler, schedule
+from full4d_jax.text import TOKENS
 
 ON_CPU = jax.default_backend() == "cpu"
 GIB = 2**30
@@ -159,7 +160,7 @@ def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -
     del whole, weights
 
     if model.text_width:
-        text = jnp.zeros((1, TEXT_TOKENS, model.text_width))
+        text = jnp.zeros((1, TOKENS, model.text_width))
         conditions = conditions._replace(text=text)
     params, times = stages.load("network", network), schedule(config.sampler.steps)
 
@@ -179,7 +180,7 @@ def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -
 
 def _project(frames, depth, lenses, poses) -> Projection:
     """The source and its projections."""
-    targets = project(frames, depth, lenses[0], poses[0], lenses[1:], poses[1:])
+    targets = project(frames, depth, lenses, poses)
     first = Projection(frames, jnp.ones(depth.shape), 1 / jnp.maximum(depth, 0.05))
     return Projection(*(jnp.concatenate([a[None], b]) for a, b in zip(first, targets, strict=True)))
 

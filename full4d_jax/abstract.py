@@ -9,9 +9,9 @@ from jax.sharding import Mesh, NamedSharding
 from full4d_jax.batch import EncodedBatch
 from full4d_jax.codec_config import strides_of
 from full4d_jax.config import Config
-from full4d_jax.flops import TEXT_TOKENS
 from full4d_jax.mesh import spec, tree_shardings
 from full4d_jax.models.conditions import Conditions
+from full4d_jax.text import TOKENS
 from full4d_jax.training.state import TrainState, init_state
 from full4d_jax.training.watch import Watch, first_watch
 
@@ -32,7 +32,7 @@ def abstract_batch(config: Config, mesh: Mesh) -> EncodedBatch:
     """A batch of encoded clips, cut over samples."""
     model, data = config.model, config.data
     strides = strides_of(model.codec, model.codec_stride)
-    frames = (data.frames - 1) // strides.frames + 1
+    frames = strides.latent_frames(data.frames)
     size = (data.height // model.codec_stride, data.width // model.codec_stride)
     shape = (config.training.batch, data.views, frames, *size)
     none = (*shape[:2], 0, *size)  # frames that are not there
@@ -49,7 +49,7 @@ def abstract_batch(config: Config, mesh: Mesh) -> EncodedBatch:
         disparity=array(*(shape if guided else none)),
         world_to_camera=array(*shape[:3], 4, 4),
         intrinsics=array(*shape[:2], 3, 3),
-        text=array(shape[0], TEXT_TOKENS, model.text_width) if model.text_width else None,
+        text=array(shape[0], TOKENS, model.text_width) if model.text_width else None,
         visible=array(*shape[:3], kind=jnp.bool_) if is_visible else None,
     )
     views = data.views - (model.projection == "channels")

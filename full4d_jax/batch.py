@@ -68,9 +68,7 @@ def make_conditions(
     temporal stride, the cameras of the last frame of each latent frame are kept.
     """
     codec = make_codec(model, codec_weights)
-    targets = project(
-        frames, depth, intrinsics[0], world_to_camera[0], intrinsics[1:], world_to_camera[1:]
-    )
+    targets = project(frames, depth, intrinsics, world_to_camera)
     ones = jnp.ones((1, *depth.shape))
     inverse = jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)[None]
     whole = Projection(

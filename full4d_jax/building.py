@@ -4,7 +4,7 @@ import importlib.util
 import shlex
 from pathlib import Path
 
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.progress import Progress
 from input_pipeline.dataset import write_dataset
 from input_pipeline.encoding import Clips
@@ -50,7 +50,7 @@ def build_dataset(
             raise InputError("option", "--beam", "no apache_beam", "that library", install)
         if shards < 1:
             raise InputError("option", "--shards", shards, "at least 1 with --beam", "give it")
-    try:
+    with input_errors("dataset", do):
         if beam is not None:
             from input_pipeline.beam_build import build
 
@@ -62,10 +62,13 @@ def build_dataset(
                 left = write_dataset(
                     out, clips, shards=shards or None, jobs=jobs, part=part, report=report, **words
                 )
-    except ValueError as error:
-        raise as_input_error("dataset", error, do) from error
     if left:
         print(f"{out}: {left} files of other parts are missing still")
     else:
         print(f"{out}: {out / 'README.md'} says what is in it")
     return not left
+
+
+def train_and_test(test: float) -> dict[str, float]:
+    """Splits in which `test` has this share of the scenes; with 0 there is none."""
+    return {"train": 1 - test} | ({"test": test} if test else {})

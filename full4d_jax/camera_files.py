@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
+from full4d_jax.stages import whole_file
 from input_pipeline.cameras import ROTATION_TOLERANCE
 from input_pipeline.conventions import CONVENTIONS, SAME, convert, homogeneous
 from input_pipeline.footage import load_array, load_json
@@ -23,22 +24,19 @@ def convert_cameras(source: Path, target: Path, before: str, after: str) -> int:
     if target.suffix not in (".npy", ".json"):
         found = target.suffix or "no ending"
         raise InputError("cameras", target, found, ".npy or .json", "give another name")
-    try:
+    with input_errors("cameras", "see docs/data.md"):
         names, poses = _read(source, before)
         poses = homogeneous(poses)
         _check_rigid(source, poses)
         converted = convert(poses, before, after)
-    except ValueError as error:
-        raise as_input_error("cameras", error, "see docs/data.md") from None
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.stem}.partial{target.suffix}")
-    if target.suffix == ".npy":
-        np.save(partial, converted)
-    else:
-        flat = converted.reshape(-1, 4, 4)
-        cameras = [{"name": n, "matrix": p.tolist()} for n, p in zip(names, flat, strict=True)]
-        partial.write_text(json.dumps({"convention": after, "cameras": cameras}, indent=1))
-    partial.replace(target)
+    with whole_file(target) as partial:
+        if target.suffix == ".npy":
+            np.save(partial, converted)
+        else:
+            flat = converted.reshape(-1, 4, 4)
+            cameras = [{"name": n, "matrix": p.tolist()} for n, p in zip(names, flat, strict=True)]
+            partial.write_text(json.dumps({"convention": after, "cameras": cameras}, indent=1))
     return int(np.prod(poses.shape[:-2]))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, as_input_error, require_file
 from input_pipeline.cameras import centers, check_cameras, orbit, resize_intrinsics
 
 PIVOT = np.array([0.0, 0.0, 1.0])
@@ -106,9 +106,7 @@ def load_views(
     try:
         check_cameras(lenses, poses)
     except ValueError as error:
-        field, _, rest = str(error).partition(": found ")
-        found, _, expected = rest.rpartition(", expected ")
-        raise InputError("camera file", f"{path}: {field}", found, expected, FORMAT) from None
+        raise as_input_error("camera file", ValueError(f"{path}: {error}"), FORMAT) from None
     source = np.broadcast_to(np.eye(4), (1, frames, 4, 4))
     return CameraPath(
         np.concatenate([intrinsics[None], lenses]).astype(np.float32),
@@ -149,9 +147,7 @@ def _phases(preset: Preset, targets: int) -> Float[ndarray, " n"]:
 
 def _read_json(path: Path) -> dict[str, object]:
     do = "give arc, ring, spiral or a JSON file as --path"
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError("camera path", path, found, "a preset or a JSON file", do)
+    require_file("camera path", path, "a preset or a JSON file", do)
     try:
         content = json.loads(path.read_text())
     except ValueError as error:  # also for what is not text at all

@@ -7,13 +7,14 @@ import numpy as np
 from full4d_jax.building import build_dataset
 from full4d_jax.captures import load_capture
 from full4d_jax.depth_estimators import estimator_mark, load_estimator
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.progress import Progress
 from full4d_jax.stages import Arrays, open_folder, save_arrays
 from input_pipeline.dataset import open_dataset
 from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth
-from input_pipeline.schema import VERSION, Example
+from input_pipeline.sampling import evenly
+from input_pipeline.schema import Example, make_example
 from input_pipeline.transforms import encode_jpeg
 
 SHOWN = 4  # instants on the picture
@@ -69,10 +70,8 @@ def estimate_dataset_depth(
         scale of their depth.
     """
     do = "choose another dataset, --out, --split, --estimator or --scale"
-    try:
+    with input_errors("dataset", do):
         records = open_dataset(dataset, split)
-    except ValueError as error:
-        raise as_input_error("dataset", error, do) from error
     clips = WithDepth(records, records.scene_ids, load_estimator(estimator), scale)
     about = f"The split {split} of a dataset ({records.content}), "
     about += f"depth by {estimator_mark(estimator)} ({scale})."
@@ -84,33 +83,18 @@ def to_example(arrays: Arrays, name: str) -> Example:
     """A capture as a record of one clip without depth, a second between its frames."""
     frames = arrays["frames"]
     v, t = frames.shape[:2]
-    files, nothing = np.empty((v, t), object), np.full((v, t), b"", object)
+    files = np.empty((v, t), object)
     for i, j in np.ndindex(v, t):
         files[i, j] = encode_jpeg(frames[i, j])
-    return Example(
-        version=VERSION,
-        scene_id=name,
-        fps=1.0,
-        timestamps=np.tile(np.arange(t, dtype=np.float32), (v, 1)),
-        frames=files,
-        intrinsics=arrays["intrinsics"].astype(np.float32),
-        world_to_camera=arrays["world_to_camera"].astype(np.float32),
-        distortion=np.zeros((v, 8), np.float32),
-        depth16=nothing,
-        masks=nothing,
-        latents=np.zeros((v, 0, 0, 0, 0), np.float16),
-        codec="",
-        caption="",
-        unit=0.0,
-        source=name,
-        license="",
-    )
+    cameras = arrays["intrinsics"], arrays["world_to_camera"]
+    times = np.arange(t, dtype=np.float32)
+    return make_example(files, *cameras, times, scene_id=name, fps=1.0, source=name, license="")
 
 
 def _draw(path: Path, frames: np.ndarray, depth: np.ndarray) -> None:
     """Frames and depth of every view, at some instants."""
     v, t = depth.shape[:2]
-    shown = sorted({int(i) for i in np.linspace(0, t - 1, min(t, SHOWN))})
+    shown = evenly(t, SHOWN)
     rows = [row for i in range(v) for row in (frames[i, shown], color_depth(depth[i, shown]))]
     names = [name for i in range(v) for name in (f"view {i}", "depth")]
     sheet = contact_sheet(np.stack(rows), rows=names, columns=[f"frame {j}" for j in shown])

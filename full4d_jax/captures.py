@@ -21,8 +21,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.dataset_source import read_clip
-from full4d_jax.errors import InputError
-from full4d_jax.stages import UNREADABLE, Arrays, Stages, open_folder
+from full4d_jax.errors import InputError, as_input_error, require_file
+from full4d_jax.stages import Arrays, Stages, open_folder
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import (
     centers,
@@ -31,6 +31,7 @@ from input_pipeline.cameras import (
     relative_to,
     rescale,
 )
+from input_pipeline.footage import UNREADABLE
 
 NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
 SMALLEST = f"at least {WINDOW} pixels each way"
@@ -97,9 +98,7 @@ def load_capture(path: Path) -> Arrays:
     try:
         check_cameras(arrays["intrinsics"], poses)
     except ValueError as error:
-        field, _, rest = str(error).partition(": found ")
-        found, _, expected = rest.rpartition(", expected ")
-        raise InputError("capture", f"{path}, {field}", found, expected, FORMAT) from None
+        raise as_input_error("capture", ValueError(f"{path}, {error}"), FORMAT) from None
     if "depth" in arrays:
         depth = arrays["depth"]
         _require(path, "depth", depth, depth.shape == (v, t, h, w), f"({v} {t} {h} {w})")
@@ -153,9 +152,7 @@ def random_depth(
 
 
 def _load(path: Path) -> Arrays:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError("capture", path, found, "an .npz file", FORMAT)
+    require_file("capture", path, "an .npz file", FORMAT)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)

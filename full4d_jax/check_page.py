@@ -10,6 +10,7 @@ from full4d_jax.floor_grid import draw_floor, floor_grid
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.checks import ClipCheck
 from input_pipeline.checks_pictures import Pictures
+from input_pipeline.sampling import evenly
 from input_pipeline.schema import Example
 from input_pipeline.transforms import decode_mask
 
@@ -27,7 +28,7 @@ def check_page(
     Of more than 12 views, 12 evenly spaced ones are shown.
     """
     v = len(decoded.frames)
-    shown = sorted({int(i) for i in np.linspace(0, v - 1, min(v, MOST_VIEWS))})
+    shown = evenly(v, MOST_VIEWS)
     first = decoded.instants[0]
     poses = example.world_to_camera.astype(np.float64)
     grid = floor_grid(poses[:, first], check.points)

@@ -16,6 +16,10 @@ class Strides(NamedTuple):
     frames: int  # per latent frame; above 1 the first frame is a latent frame of its own
     channels: int
 
+    def latent_frames(self, frames: int) -> int:
+        """Of a video of so many frames."""
+        return (frames - 1) // self.frames + 1
+
 
 @dataclass(frozen=True)
 class WanVaeConfig:

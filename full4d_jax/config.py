@@ -17,7 +17,7 @@ from full4d_jax.config_check import (
     check_prior,
     check_sampler,
 )
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 from full4d_jax.training_config import FlowConfig, OptimizerConfig, TrainingConfig
 
 
@@ -227,9 +227,7 @@ def load_config(path: str | Path | None = None) -> Config:
     if path is None:
         return DEFAULT
     path, advice = Path(path), "see configs/ or leave CONFIG out"
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError("config", path, found, "a Python preset", advice)
+    require_file("config", path, "a Python preset", advice)
     try:
         config = runpy.run_path(str(path)).get("config")
     except (Exception, SystemExit) as error:

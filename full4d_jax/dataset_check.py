@@ -5,16 +5,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from full4d_jax.check_page import check_page, verdict
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.pictures import save_picture
 from full4d_jax.progress import Progress
-from full4d_jax.stages import open_folder
+from full4d_jax.stages import open_folder, whole_file
 from input_pipeline.checks import ClipCheck, check_clip
 from input_pipeline.checks_pictures import decode_pictures, file_marks
 from input_pipeline.dataset import damaged_files, open_dataset
+from input_pipeline.sampling import evenly
 from input_pipeline.schema import Example
 
 REPORT = "check.json"
@@ -29,10 +28,8 @@ def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants:
     for name, count, least in (("--clips", clips, 0), ("--instants", instants, 1)):
         if count < least:
             raise InputError("option", name, count, f"at least {least}", f"choose another {name}")
-    try:
+    with input_errors("dataset", "see full4d data check --help"):
         records = open_dataset(dataset, split)
-    except ValueError as error:
-        raise as_input_error("dataset", error, "see full4d data check --help") from None
     folder = open_folder(out)
     problems = damaged_files(dataset)
     problems += check_records(records, folder, clips=clips, instants=instants)
@@ -52,7 +49,7 @@ def check_records(records: Sequence[Example], out: Path, *, clips: int, instants
       The problems, each with the clip that has it.
     """
     total = len(records)
-    chosen = sorted({int(i) for i in np.linspace(0, total - 1, min(clips or total, total))})
+    chosen = evenly(total, clips or total)
     told, problems, owners = [], [], {}
     with Progress("check", len(chosen)) as report:
         for done, index in enumerate(chosen, 1):
@@ -73,10 +70,8 @@ def check_records(records: Sequence[Example], out: Path, *, clips: int, instants
             told.append(_summary(index, example, found) | {"page": page.name})
             problems += [f"{title}: {line}" for line in found.problems]
             report(done)
-    text = json.dumps({"clips": total, "checked": told}, indent=1)
-    partial = out / f".{REPORT}.partial"
-    partial.write_text(text)
-    partial.replace(out / REPORT)
+    with whole_file(out / REPORT) as partial:
+        partial.write_text(json.dumps({"clips": total, "checked": told}, indent=1))
     return problems
 
 

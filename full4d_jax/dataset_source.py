@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from full4d_jax.config import DataConfig
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.options import Shot
 from full4d_jax.stages import Arrays
 from input_pipeline.dataset import Records, open_dataset
@@ -48,11 +48,9 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
         do = f"full4d data depth {shot.dataset} --out NEW estimates it (docs/data.md)"
         where = f"{shot.dataset}, scene {example.scene_id}"
         raise InputError("dataset", where, f"no depth in view {shot.view}", "depth", do)
-    try:
+    with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
         depth, poses = to_source(clip.depth[0], clip.world_to_camera)
-    except ValueError as error:
-        raise as_input_error("dataset", error, "choose another clip, view or --start") from None
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else FPS
     note = f"view {shot.view} of {views}, clip {shot.clip} of {shot.dataset}, {shot.split}"
     return {
@@ -94,11 +92,9 @@ def read_clip(dataset: Path, split: str, clip: int, views: Sequence[int]) -> Arr
         expected = f"different numbers, 0 to {known - 1}"
         raise InputError("option", "--views", listed, expected, "choose other views")
     facts, instants = records.clips[clip], np.arange(example.timestamps.shape[1])
-    try:
+    with input_errors("dataset", "make the dataset again"):
         chosen = select(example, order, instants)
         read = decode(chosen, height=facts["height"], width=facts["width"])
-    except ValueError as error:
-        raise as_input_error("dataset", error, "make the dataset again") from None
     depth = {"depth": read.depth} if (read.depth > 0).any() else {}
     return depth | {
         "frames": read.frames,
@@ -111,17 +107,13 @@ def read_clip(dataset: Path, split: str, clip: int, views: Sequence[int]) -> Arr
 
 
 def _open_clip(dataset: str, split: str, clip: int) -> tuple[Records, Example]:
-    try:
+    with input_errors("dataset", "give another --dataset or --split"):
         records = open_dataset(dataset, split)
-    except ValueError as error:
-        raise as_input_error("dataset", error, "give another --dataset or --split") from None
     if not 0 <= clip < len(records):
         expected = f"0 to {len(records) - 1}"
         raise InputError("option", "--clip", clip, expected, "choose another clip")
-    try:
+    with input_errors("dataset", "make the dataset again"):
         return records, records[clip]
-    except ValueError as error:
-        raise as_input_error("dataset", error, "make the dataset again") from None
 
 
 def _instants(example: Example, frames: int, shot: Shot) -> Int[np.ndarray, " t"]:

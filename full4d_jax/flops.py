@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from full4d_jax.codec_config import strides_of
 from full4d_jax.config import Config, ModelConfig
+from full4d_jax.text import TOKENS
 from full4d_jax.trainable import is_trained
 
-TEXT_TOKENS = 512  # of an embedded prompt; a model without a prompt attends to one row of zeros
 TIME_CHANNELS, CAMERA_CHANNELS, RAY_CHANNELS = 256, 16, 6
 FLOW_TIMES = 2  # that tokens of a sample have: clean, and noisy
 
@@ -113,7 +113,7 @@ def forward_flops(config: Config, views: int, frames: int) -> float:
 
 def _text_tokens(config: Config, *, training: bool) -> int:
     has_text = config.text or (training and config.data.drop_text and config.negative_text)
-    return TEXT_TOKENS if has_text else 1
+    return TOKENS if has_text else 1
 
 
 def _work(config: Config, views: int, frames: int, text: int, *, training: bool) -> float:

@@ -3,6 +3,7 @@
 import functools
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,24 @@ def load_prior(config: Config, checkpoint: Path | None = None) -> Params:
     like = jax.eval_shape(functools.partial(init_params, config.model), jax.random.key(0))
     require_model(path, load_metadata(path), config.model)
     return load_params(path, like)[0]
+
+
+def open_prior(config: Config, prior: Path) -> Params:
+    """`load_prior`, with whatever else generating reads looked at too; raises InputError."""
+    check_size(config.model, config.data.height, config.data.width)
+    params = load_prior(config, prior)
+    codec_weights(config)
+    load_text(config)
+    load_negative_text(config)
+    return params
+
+
+def prior_settings(config: Config, prior: Path) -> dict[str, Any]:
+    """What a grid depends on beside what is given of it, for `stages.fingerprint`."""
+    settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
+    files = {"text": config.text, "negative_text": config.negative_text}
+    files |= {"codec": config.codec_weights}
+    return settings | {name: Path(file) for name, file in files.items() if file} | {"prior": prior}
 
 
 def trained_range(prior: Path) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from full4d_jax.building import build_dataset
+from full4d_jax.building import build_dataset, train_and_test
 from full4d_jax.errors import InputError
 from full4d_jax.gltf import duration, load_skinned_mesh
 from full4d_jax.gltf_scene import gltf_clip
@@ -105,6 +105,6 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
         f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {size}, targets "
         f"within {clips.spread:g} degrees, rendered by full4d_jax."
     )
-    splits = {"train": 1 - test} | ({"test": test} if test else {})
+    splits = train_and_test(test)
     build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
     print(f"next: full4d train CONFIG --data.records {out} (or a mixture, {out}=1 OTHER=3)")

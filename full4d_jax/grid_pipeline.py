@@ -10,14 +10,12 @@ import numpy as np
 from full4d_jax import outputs
 from full4d_jax.batch import procedural_batch
 from full4d_jax.config import Config, DataConfig, check_config, to_dict
-from full4d_jax.generation import check_size, load_prior
+from full4d_jax.generation import open_prior, prior_settings
 from full4d_jax.grid_filling import fill_grid
 from full4d_jax.job import Job, write_report
-from full4d_jax.models.codecs import codec_weights
 from full4d_jax.options import Look, Shot, check, check_task
-from full4d_jax.pictures import to_uint8
+from full4d_jax.pictures import to_uint8, to_unit
 from full4d_jax.stages import Arrays, Stages, open_folder
-from full4d_jax.text import load_negative_text, load_text
 from full4d_jax.video import DEFAULT_FPS, read_video
 from full4d_jax.visible_frames import row_and_column
 from input_pipeline.procedural import HELD_OUT_START
@@ -42,11 +40,7 @@ def sample_grid(config: Config, out: str | Path, shot: Shot) -> Path:
     check_config(config)
     check_task(config.model.projection, shot)
     data, prior = config.data, shot.checkpoint or SHIPPED
-    check_size(config.model, data.height, data.width)
-    params = load_prior(config, prior)
-    codec_weights(config)
-    load_text(config)
-    load_negative_text(config)
+    params = open_prior(config, prior)
     job = Job(Stages(open_folder(out)))
     videos = {"fixed_view": shot.fixed_view, "freeze_time": shot.freeze_time}
     settings = {"scene": shot.scene, "fps": shot.fps, "start": shot.start, "data": data}
@@ -57,15 +51,11 @@ def sample_grid(config: Config, out: str | Path, shot: Shot) -> Path:
         frames = jnp.asarray(source["frames"], jnp.float32) / 127.5 - 1
         key = jax.random.key(config.seed)
         grid = fill_grid(config, params, frames, source["visible"], key)
-        made = to_uint8(np.asarray(grid) / 2 + 0.5)
+        made = to_uint8(to_unit(grid))
         given = source["visible"][..., None, None, None]
         return {"frames": np.where(given, source["frames"], made), "visible": source["visible"]}
 
-    settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
-    settings |= {"codec": Path(config.codec_weights)} if config.codec_weights else {}
-    settings |= {"text": Path(config.text)} if config.text else {}
-    settings |= {"negative_text": Path(config.negative_text)} if config.negative_text else {}
-    grid = job.stages.run("grid", {**settings, "prior": prior}, generate)
+    grid = job.stages.run("grid", prior_settings(config, prior), generate)
     for warning in job.warnings:
         job.stages.say(f"warning: {warning}")
     outputs.write_filled_grid(job.stages.folder, **grid, fps=float(source["fps"]))
@@ -89,7 +79,7 @@ def read_given(data: DataConfig, shot: Shot) -> Arrays:
         index = jnp.array([HELD_OUT_START + shot.scene])
         grid = jax.jit(lambda i: procedural_batch(i, data))(index).frames[0]
         visible = row_and_column(*shape)
-        frames[visible] = to_uint8(np.asarray(grid) / 2 + 0.5)[visible]
+        frames[visible] = to_uint8(to_unit(grid))[visible]
         note = f"row and column of the held-out procedural scene {shot.scene}"
         return _given(frames, visible, shot.fps or DEFAULT_FPS, note)
     size = {"height": data.height, "width": data.width, "start": shot.start, "fps": shot.fps}

@@ -14,14 +14,15 @@ from full4d_jax.abstract import abstract_batch, abstract_state, abstract_watch
 from full4d_jax.collectives import collectives
 from full4d_jax.config import Config, to_dict
 from full4d_jax.errors import InputError
-from full4d_jax.flops import TEXT_TOKENS, peak_flops, step_flops
-from full4d_jax.mesh import AXES, check_mesh, make_mesh, mesh_shape, tokens_of
+from full4d_jax.extras import install
+from full4d_jax.flops import peak_flops, step_flops
+from full4d_jax.mesh import AXES, check_mesh, dotted, make_mesh, mesh_shape, tokens_of
+from full4d_jax.text import TOKENS
 from full4d_jax.training.step import train_step
 from full4d_jax.training.watch import watched
 
 GIB = 2**30
 MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25}  # GiB
-INSTALL = "pip install 'full4d-jax[tpu]'"
 
 
 def print_shapes(config: Config, devices: int) -> None:
@@ -74,7 +75,7 @@ def _print_model(config: Config, mesh: Mesh, state: Any) -> None:
     groups: Counter[str] = Counter()
     largest: dict[str, Any] = {}
     for path, x in flat:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        name = dotted(path)
         group = ".".join(name.split(".")[:2]) if name.startswith("blocks.") else name.split(".")[0]
         groups[group] += math.prod(x.shape)
         if math.prod(x.shape) > math.prod(getattr(largest.get(group), "shape", (0,))):
@@ -90,7 +91,7 @@ def _print_model(config: Config, mesh: Mesh, state: Any) -> None:
 
 def _flops(config: Config) -> float:
     """With prompts, as the compiled step has them."""
-    return step_flops(config, TEXT_TOKENS if config.model.text_width else None)
+    return step_flops(config, TOKENS if config.model.text_width else None)
 
 
 def _arrays(tree: Any) -> list[Any]:
@@ -153,7 +154,7 @@ def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> N
 
 def _devices(topology: str, slices: int) -> list[Any]:
     """Devices of so many equal TPU slices that need not exist."""
-    do = f"install it: {INSTALL}"
+    do = f"install it: {install('libtpu')}"
     try:
         import libtpu  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError as error:

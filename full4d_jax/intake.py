@@ -1,6 +1,5 @@
 """The first stage: a source clip with its camera, from a video file or from a procedural scene."""
 
-import jax
 import numpy as np
 
 from full4d_jax.camera_motion import camera_motion_warning
@@ -11,7 +10,8 @@ from full4d_jax.pictures import to_uint8
 from full4d_jax.stages import Arrays
 from full4d_jax.video import read_video
 from input_pipeline.cameras import intrinsics_from_fov
-from input_pipeline.procedural import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural import HELD_OUT_START
+from input_pipeline.procedural_clips import renderer
 
 DEFAULT_FOV = 55.0  # degrees of the cropped picture, in the middle of what the prior was trained on
 PRESETS: tuple[Preset, ...] = ("arc", "ring", "spiral")
@@ -50,16 +50,13 @@ def read_source(data: DataConfig, shot: Shot) -> Arrays:
 
 
 def _procedural_source(data: DataConfig, scene: int) -> Arrays:
-    make = jax.jit(
-        procedural_scene, static_argnames=("views", "frames", "height", "width", "worlds")
-    )
-    shape = {"frames": data.frames, "height": data.height, "width": data.width}
-    clip = make(HELD_OUT_START + scene, views=2, worlds=data.worlds, **shape)
+    make = renderer(2, data.frames, data.height, data.width, data.worlds)
+    clip = make(HELD_OUT_START + scene)
     times = np.asarray(clip.timestamps)
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 6.0
     moved = np.abs(np.asarray(clip.world_to_camera[0]) - np.eye(4)).max() > 1e-3
     return {
-        "frames": to_uint8(np.asarray(clip.frames[0])),
+        "frames": to_uint8(clip.frames[0]),
         "fps": np.asarray(fps),
         "intrinsics": np.asarray(clip.intrinsics[0]),
         "note": np.asarray(

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float16, UInt8
 
 from full4d_jax.building import build_dataset
 from full4d_jax.config import Config, check_config
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.importing import preview
 from full4d_jax.models.codecs import codec_id, codec_weights, make_codec
 from full4d_jax.pictures import save_picture
@@ -114,10 +114,8 @@ def encode_dataset(
     """
     check_config(config)
     do = "choose another dataset, --out or option"
-    try:
+    with input_errors("dataset", do):
         records = open_dataset(dataset, split)
-    except ValueError as error:
-        raise as_input_error("dataset", error, do) from error
     clips = EncodedClips(records, config)
     if not len(clips):
         frames = f"clips of at least {clips.span} instants"

@@ -148,19 +148,13 @@ def first_scene(
 ) -> Scene:
     """Where the fit starts: at pixels of known depth (`seeds` > 0) of all frames, or of the first
     ones, to be bent over time."""
-    if lift.motion == "freetime":
-        start = initialize(frames, seeds, intrinsics, world_to_camera, lift.capacity, key)
-        return with_room(start, lift.capacity)
-    start = initialize(
-        frames[:, :1],
-        seeds[:, :1],
-        intrinsics,
-        world_to_camera[:, :1],
-        lift.capacity,
-        key,
-    )
-    instants = max(3, frames.shape[1])
-    return with_room(deforming(start.gaussians, instants, key), lift.capacity)
+    times = frames.shape[1]
+    used = times if lift.motion == "freetime" else 1
+    given = frames[:, :used], seeds[:, :used], intrinsics, world_to_camera[:, :used]
+    start = initialize(*given, lift.capacity, key)
+    if lift.motion == "deformation":
+        start = deforming(start.gaussians, max(3, times), key)
+    return with_room(start, lift.capacity)
 
 
 @cache
@@ -255,9 +249,7 @@ def grid_depth(
     All source pixels of known depth, and the pixels of the other views that no source point
     reached: their disparity is filled in from around the hole, the background first.
     """
-    seen = project(
-        frames[0], depth, intrinsics[0], world_to_camera[0], intrinsics[1:], world_to_camera[1:]
-    )
+    seen = project(frames[0], depth, intrinsics, world_to_camera)
     disparity = fill_holes(seen._replace(frames=seen.disparity[..., None]))[..., 0]
     hidden = jnp.where(seen.mask > 0, 0.0, 1 / jnp.maximum(disparity, 0.05))
     return jnp.concatenate([depth[None], hidden])

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.camera_paths import PIVOT, directions
-from full4d_jax.viewer import viser_splats
+from full4d_jax.viewer import vertical_fov, viser_splats
 from gaussians import Scene
 from input_pipeline.cameras import invert, orbit
 
@@ -42,11 +42,6 @@ def pose(world_to_camera: Float[ndarray, "4 4"], fov: float) -> Pose:
     position, forward = camera_to_world[:3, 3], camera_to_world[:3, 2]
     distance = max((PIVOT - position) @ forward, NEAREST)
     return Pose(position, position + distance * forward, -camera_to_world[:3, 1], fov)
-
-
-def vertical_fov(intrinsics: Float[ndarray, "3 3"], height: int) -> float:
-    """Radians that pictures of `height` pixels see."""
-    return float(2 * np.arctan(height / 2 / intrinsics[1, 1]))
 
 
 class LiveView:

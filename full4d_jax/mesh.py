@@ -118,6 +118,11 @@ def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | N
     return tuple("width" if i in cut else None for i in range(len(shape)))
 
 
+def dotted(path: tuple) -> str:
+    """The path of a leaf, as parameters are named: `blocks.attention.query`."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
 def tree_shardings(mesh: Mesh, tree: Any, width: int) -> Any:
     """Shardings for a tree whose leaves are parameters or, like an optimizer's, belong to one.
 
@@ -125,8 +130,7 @@ def tree_shardings(mesh: Mesh, tree: Any, width: int) -> Any:
     """
 
     def one(path: tuple, x: Any) -> NamedSharding:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        return NamedSharding(mesh, spec(*parameter_axes(name, x.shape, width)))
+        return NamedSharding(mesh, spec(*parameter_axes(dotted(path), x.shape, width)))
 
     return jax.tree.map_with_path(one, tree)
 
@@ -135,8 +139,7 @@ def constrain_tree(tree: Any, width: int) -> Any:
     """`constrain` for parameters and what belongs to them."""
 
     def one(path: tuple, x: Any) -> jax.Array:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        return constrain(x, *parameter_axes(name, x.shape, width))
+        return constrain(x, *parameter_axes(dotted(path), x.shape, width))
 
     return jax.tree.map_with_path(one, tree)
 
@@ -151,8 +154,7 @@ def gather_layer(params: Any, width: int) -> Any:
         return params
 
     def one(path: tuple, x: Any) -> jax.Array:
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        cut = parameter_axes(name, x.shape, width)
+        cut = parameter_axes(dotted(path), x.shape, width)
         whole = [axis if axis == "heads" else None for axis in cut]
         return linear_call(
             lambda _, x: constrain(x, *whole), lambda _, g: constrain(g, *cut), (), x
@@ -167,7 +169,7 @@ def tokens_of(config: Config) -> tuple[int, int]:
 
     model, data = config.model, config.data
     strides = strides_of(model.codec, model.codec_stride)
-    frames = (data.frames - 1) // strides.frames + 1
+    frames = strides.latent_frames(data.frames)
     frames *= 2 if model.projection == "frames" else 1
     side = model.patch * model.codec_stride
     return data.views * frames, (data.height // side) * (data.width // side)

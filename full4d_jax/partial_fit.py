@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.stages import read_arrays
+from full4d_jax.stages import read_arrays, whole_file
 from gaussians.fit_step import FitState
 
 
@@ -44,9 +44,8 @@ class PartialFit:
         """Replace the file; it is complete at all times."""
         leaves = {f"leaf_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
         named: dict[str, Any] = leaves | {"mark": np.array(self.mark)}
-        writing = self.path.with_name(f"{self.path.stem}.writing.npz")
-        np.savez(writing, **named)
-        writing.replace(self.path)
+        with whole_file(self.path) as partial:
+            np.savez(partial, **named)
 
     def remove(self) -> None:
         """After the fit, when its result is safe."""

@@ -17,7 +17,7 @@ REACH = 0.3  # length of a drawn frustum, world units
 OVERSAMPLING = 2
 
 
-def to_uint8(frames: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[np.ndarray, "..."]:
     """Pictures in [0,1] as bytes; what lies outside is clipped."""
     return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
 

@@ -23,16 +23,21 @@ from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.dataset_source import read_dataset_source
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
 from full4d_jax.errors import InputError
-from full4d_jax.generation import check_size, generate_grid, load_prior, prior_path, trained_range
+from full4d_jax.generation import (
+    generate_grid,
+    load_prior,
+    open_prior,
+    prior_path,
+    prior_settings,
+    trained_range,
+)
 from full4d_jax.job import Job, write_report
-from full4d_jax.models.codecs import codec_weights
 from full4d_jax.options import Look, Shot, check, check_task
 from full4d_jax.partial_fit import PartialFit
-from full4d_jax.pictures import to_uint8
+from full4d_jax.pictures import to_uint8, to_unit
 from full4d_jax.progress import Progress
 from full4d_jax.projection_guidance import drop_depth_edges
 from full4d_jax.stages import Arrays, Stages, fingerprint, open_folder
-from full4d_jax.text import load_negative_text, load_text
 from gaussians import FormatError, save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
@@ -140,11 +145,7 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     prior, depth_net = prior_path(shot.checkpoint), shot.depth_checkpoint or SHIPPED
     path = shot.path if shot.path in intake.PRESETS else Path(shot.path)
     # Whatever could be refused is looked at before the first stage replaces an earlier one.
-    check_size(config.model, data.height, data.width)
-    params, network = load_prior(config, prior), load_depth(depth_net)
-    codec_weights(config)
-    load_text(config)
-    load_negative_text(config)
+    params, network = open_prior(config, prior), load_depth(depth_net)
     taken = read_dataset_source(data, shot) if shot.dataset else None
     intake.cameras(data, shot, taken or {"intrinsics": np.eye(3, dtype=np.float32)})
     given = (
@@ -176,19 +177,15 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
             config, params, frames, known, intrinsics, world_to_camera, key
         )
         return {
-            "frames": to_uint8(np.asarray(grid) / 2 + 0.5),
-            "projection": to_uint8(np.asarray(projection.frames) / 2 + 0.5),
+            "frames": to_uint8(to_unit(grid)),
+            "projection": to_uint8(to_unit(projection.frames)),
             "intrinsics": views.intrinsics,
             "world_to_camera": views.world_to_camera,
             "warning": np.array(range_warning(views.world_to_camera[1:], *trained_range(prior))),
         }
 
-    settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
-    settings |= {"codec": Path(config.codec_weights)} if config.codec_weights else {}
-    texts = {"text": config.text, "negative_text": config.negative_text}
-    settings |= {name: Path(path) for name, path in texts.items() if path}
     cameras = {"path": path, "azimuth": shot.azimuth, "elevation": shot.elevation}
-    grid = stages.run("grid", {**settings, **cameras, "prior": prior}, generate)
+    grid = stages.run("grid", prior_settings(config, prior) | cameras, generate)
     for warning in job.warnings:
         stages.say(f"warning: {warning}")
     pictures = {name: array for name, array in grid.items() if name != "warning"}
@@ -251,7 +248,7 @@ def _render(job: Job, look: Look) -> None:
         folder / "scene.html",
         [at(scene, moment) for moment in np.linspace(0, 1, INSTANTS, dtype=np.float32)],
         seconds=look.seconds,
-        vertical_fov=2 * np.degrees(np.arctan(height / 2 / source["intrinsics"][1, 1])),
+        vertical_fov=float(np.degrees(viewer.vertical_fov(source["intrinsics"], height))),
     )
     stages.seconds["page"] = time.perf_counter() - start
     if look.export_ply:

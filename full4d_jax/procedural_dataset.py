@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from full4d_jax.building import build_dataset
-from full4d_jax.errors import as_input_error
+from full4d_jax.building import build_dataset, train_and_test
+from full4d_jax.errors import input_errors
 from input_pipeline.procedural_clips import ProceduralClips, textures_mark
 
 
@@ -30,16 +30,14 @@ def build_procedural(
         f"{'masks of people, ' * clips.masks}rendered by full4d_jax."
     )
     if clips.textures:
-        try:
+        with input_errors("option", "choose another --textures"):
             mark = textures_mark(clips.textures)
-        except ValueError as error:
-            raise as_input_error("option", error, "choose another --textures") from error
         about += f" Colours of pictures in {Path(clips.textures).name} ({mark})."
     if build_dataset(
         out,
         clips,
         name="procedural",
-        splits={"train": 1 - test} | ({"test": test} if test else {}),
+        splits=train_and_test(test),
         about=about,
         shards=shards,
         jobs=jobs,

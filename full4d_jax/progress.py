@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping
-from typing import TextIO
 
 
 def duration(seconds: float) -> str:
@@ -26,13 +25,11 @@ class Progress:
       label: what the stage is called.
       total: how many steps it has.
       every: seconds between two lines, on a terminal a tenth of it.
-      stream: where to print, stderr by default.
     """
 
-    def __init__(self, label: str, total: int, *, every: float = 5.0, stream: TextIO | None = None):
+    def __init__(self, label: str, total: int, *, every: float = 5.0):
         self.label, self.total = label, total
-        self.stream = stream or sys.stderr
-        self.live = self.stream.isatty()
+        self.live = sys.stderr.isatty()
         self.every = every / 10 if self.live else every
         self.start = self.printed = time.perf_counter()
         self.first: tuple[int, float] | None = None
@@ -61,10 +58,10 @@ class Progress:
         state = "done in" if kind is None else "stopped after"
         self._print(f"{self.label}: {state} {duration(time.perf_counter() - self.start)}")
         if self.live:
-            print(file=self.stream, flush=True)
+            print(file=sys.stderr, flush=True)
 
     def _print(self, text: str) -> None:
         if self.live:  # back to the start of the line, and clear what is left of the old one
-            print(f"\r{text}\x1b[K", end="", file=self.stream, flush=True)
+            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
         else:
-            print(text, file=self.stream, flush=True)
+            print(text, file=sys.stderr, flush=True)

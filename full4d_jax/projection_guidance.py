@@ -31,22 +31,21 @@ class Projection(NamedTuple):
 def project(
     frames: Float[Array, "t h w c"],
     depth: Float[Array, "t h w"],
-    intrinsics_source: Float[Array, "3 3"],
-    world_to_camera_source: Float[Array, "t 4 4"],
     intrinsics: Float[Array, "v 3 3"],
     world_to_camera: Float[Array, "v t 4 4"],
 ) -> Projection:
-    """Project a posed video with depth (0 = unknown) into target cameras, frame by frame."""
+    """Project the posed video of view 0 with depth (0 = unknown) into the others, frame by frame.
 
-    def one_view(intrinsics, world_to_camera):
+    The result has those `v` - 1 others.
+    """
+
+    def one_view(lens, poses):
         def one_frame(frame, depth, source, target):
-            return splat(
-                frame, depth, intrinsics_source, target @ jnp.linalg.inv(source), intrinsics
-            )
+            return splat(frame, depth, intrinsics[0], target @ jnp.linalg.inv(source), lens)
 
-        return jax.vmap(one_frame)(frames, depth, world_to_camera_source, world_to_camera)
+        return jax.vmap(one_frame)(frames, depth, world_to_camera[0], poses)
 
-    return Projection(*jax.vmap(one_view)(intrinsics, world_to_camera))
+    return Projection(*jax.vmap(one_view)(intrinsics[1:], world_to_camera[1:]))
 
 
 def splat(

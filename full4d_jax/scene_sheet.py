@@ -1,21 +1,20 @@
 """The pictures of procedural scenes on one page."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import UInt8
 
 from full4d_jax import pictures
 from input_pipeline import cameras
-from input_pipeline.procedural import ProceduralClip, procedural_scene
+from input_pipeline.procedural import ProceduralClip
+from input_pipeline.procedural_clips import renderer
 
 
 def draw_scenes(indices: Sequence[int], **words: Any) -> UInt8[np.ndarray, "h w 3"]:
-    """Of each scene a block; `words` are further arguments of `procedural_scene`."""
-    render = jax.jit(partial(procedural_scene, **words))
+    """Of each scene a block; `words` are the arguments of `renderer`."""
+    render = renderer(**words)
     return np.concatenate([scene_sheet(f"procedural scene {i}", render(i)) for i in indices])
 
 

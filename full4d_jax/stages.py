@@ -6,39 +6,23 @@ and the fingerprints of the stages before it. Where that still holds the stage i
 a stage made from others than those that lie there now is never used.
 """
 
+import contextlib
 import hashlib
 import json
-import re
 import time
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
 from full4d_jax.progress import duration
+from input_pipeline.footage import ADDRESS, UNREADABLE
 
 Arrays = dict[str, ndarray]
-# What numpy and zipfile raise for files that are damaged.
-UNREADABLE = (
-    *(
-        OSError,
-        ValueError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        LookupError,
-        SyntaxError,
-        OverflowError,
-    ),
-    *(BadZipFile, NotImplementedError, MemoryError, TokenError, zlib.error),
-)
 FORMAT = 2  # of what stages save; raise it when one computes something else from the same inputs
 
 
@@ -116,10 +100,17 @@ def fingerprint(name: str, inputs: Mapping[str, Any], before: Mapping[str, str])
 
 
 def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
-    """Write an .npz that appears under its name only when it is complete."""
-    partial = path.with_name(f".{path.stem}.partial.npz")
+    """Write an .npz, see `whole_file`."""
     named: dict[str, Any] = dict(arrays)
-    np.savez_compressed(partial, **named)
+    with whole_file(path) as partial:
+        np.savez_compressed(partial, **named)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that appears under its name only when it is complete."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    yield partial
     partial.replace(path)
 
 
@@ -130,12 +121,10 @@ def open_folder(path: str | Path) -> Path:
       InputError: it is a file or in object storage, or nothing can be written there.
     """
     path = Path(path)
-    if re.match(r"[a-z0-9]{2,}:(/|$)", str(path)):  # as `gs://bucket`, which would be made here
-        found, do = (
-            "an address of object storage",
-            "write it to a disk, then copy it (docs/data.md)",
-        )
-        raise InputError("output folder", path, found, "a folder on a file system", do)
+    if ADDRESS.match(str(path)):  # a folder of that name would be made here
+        found, expected = "an address of object storage", "a folder on a file system"
+        do = "write it to a disk, then copy it (docs/data.md)"
+        raise InputError("output folder", path, found, expected, do)
     do = "give a folder that you may write to as --out"
     if path.exists() and not path.is_dir():
         raise InputError("output folder", path, "a file", "a folder", do)

@@ -17,9 +17,9 @@ from jaxtyping import Float
 
 from full4d_jax.config import Config
 from full4d_jax.errors import InputError
+from full4d_jax.extras import install
 
 TOKENS = 512
-INSTALL = "pip install 'full4d-jax[text]'"
 
 
 def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"], int]:
@@ -39,7 +39,8 @@ def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"],
     try:
         torch, transformers = (importlib.import_module(x) for x in ("torch", "transformers"))
     except ImportError as error:
-        raise InputError("extra", "text", error, "torch and transformers", INSTALL) from None
+        expected = "torch and transformers"
+        raise InputError("extra", "text", error, expected, install("transformers")) from None
     tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
     encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
     words = " ".join(html.unescape(html.unescape(prompt)).split())

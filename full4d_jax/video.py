@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.errors import InputError
+from full4d_jax.stages import whole_file
 from input_pipeline.video_files import decode
 
 DEFAULT_FPS = 6.0  # steps of 1/6 s: in the middle of what the shipped prior was trained on
@@ -156,8 +157,7 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
     frames = np.pad(
         frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge"
     )
-    partial = path.with_name(f".{path.stem}.partial.mp4")
-    with av.open(str(partial), "w") as container:
+    with whole_file(path) as partial, av.open(str(partial), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -165,7 +165,6 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
         for picture in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-    partial.replace(path)
 
 
 def _check_file(path: Path) -> None:

@@ -15,6 +15,7 @@ import viser
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.stages import whole_file
 from gaussians import Gaussians
 from gaussians.rotation import rotation_matrix
 from gaussians.scene_files import mean_colors, sigmoid
@@ -32,6 +33,11 @@ def viser_splats(scene: Gaussians) -> tuple[Float[ndarray, "g ..."], ...]:
     colors = np.clip(mean_colors(np.asarray(scene.harmonics)), 0, 1)
     opacities = sigmoid(np.asarray(scene.logit_opacities))
     return np.asarray(scene.means), covariances, colors, opacities[:, None]
+
+
+def vertical_fov(intrinsics: Float[ndarray, "3 3"], height: int) -> float:
+    """Radians that pictures of `height` pixels see."""
+    return float(2 * np.arctan(height / 2 / intrinsics[1, 1]))
 
 
 def write_page(
@@ -54,10 +60,8 @@ def write_page(
             page = _record(server, instants, seconds / len(instants))
         finally:
             server.stop()
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")  # a page is whole or not there
-    partial.write_text(page.replace("<title>Viser</title>", "<title>Full-4D scene</title>"))
-    partial.replace(path)
+    with whole_file(Path(path)) as partial:
+        partial.write_text(page.replace("<title>Viser</title>", "<title>Full-4D scene</title>"))
 
 
 def _record(server: viser.ViserServer, instants: Sequence[Gaussians], pause: float) -> str:

@@ -16,13 +16,18 @@ def ssim(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, ""]
     Values in [0, 1], pictures of at least 11 pixels each way. Equals scikit-image's with
     `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
     """
+    return ssim_map(a, b).mean()
+
+
+def ssim_map(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, "y x c"]:
+    """SSIM wherever the window fits inside, equation 13."""
     planes = jnp.stack([a, b, a * a, b * b, a * b], -1)
-    mean_a, mean_b, square_a, square_b, product = (_blur(planes)[..., i] for i in range(5))
+    mean_a, mean_b, square_a, square_b, product = jnp.unstack(_blur(planes), axis=-1)
     variance_a, variance_b = square_a - mean_a**2, square_b - mean_b**2
     covariance = product - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
     structure = (2 * covariance + C2) / (variance_a + variance_b + C2)
-    return (luminance * structure).mean()
+    return luminance * structure
 
 
 def picture_loss(

@@ -32,18 +32,9 @@ def prior_term(
     """The gradient form at a random flow time below the annealed maximum, and the overflow."""
     tau_key, noise_key = jax.random.split(key)
     tau = jax.random.uniform(tau_key, minval=0.02, maxval=prior.largest_tau(progress))
-    cameras, times = flat_cameras(prior)
-    pictures = render_clip(
-        scene,
-        cameras,
-        times,
-        background=jnp.array(background),
-        antialiased=antialiased,
-        max_intersections=budget,
-    )
-    video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", t=prior.times.shape[0])
+    video, overflow = _video(scene, prior, background, antialiased, budget)
     loss = distillation_loss(video, prior.velocity, prior.encode, tau, noise_key)
-    return loss, pictures.overflow.max()
+    return loss, overflow
 
 
 def cached_frames(
@@ -55,9 +46,26 @@ def cached_frames(
     antialiased: bool,
 ) -> Float[Array, "n h w 3"]:
     """The prior's version of the scene's present renders at the novel cameras."""
+    video, _ = _video(scene, prior, background, antialiased)
+    return rearrange(_targets(video, prior, tau, key), "v t h w c -> (v t) h w c")
+
+
+def _video(
+    scene: Scene,
+    prior: Distillation,
+    background: tuple[float, float, float],
+    antialiased: bool,
+    budget: int | None = None,
+) -> tuple[Float[Array, "v t h w 3"], Int[Array, ""]]:
+    """The scene at the novel cameras, and the overflow."""
     cameras, times = flat_cameras(prior)
     pictures = render_clip(
-        scene, cameras, times, background=jnp.array(background), antialiased=antialiased
+        scene,
+        cameras,
+        times,
+        background=jnp.array(background),
+        antialiased=antialiased,
+        max_intersections=budget,
     )
-    video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", t=prior.times.shape[0])
-    return rearrange(_targets(video, prior, tau, key), "v t h w c -> (v t) h w c")
+    video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", t=len(prior.times))
+    return video, pictures.overflow.max()

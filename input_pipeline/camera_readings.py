@@ -53,14 +53,14 @@ class Agreement(NamedTuple):
 def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
     """What stored matrices may have been meant as, the likeliest first."""
     poses = world_to_camera.astype(np.float64)
-    rotation, shift = poses[..., :3, :3], poses[..., :3, 3:]
+    rotation, shift = poses[..., :3, :3], poses[..., :3, 3]
     transposed = np.swapaxes(rotation, -1, -2)
-    moved = -rotation @ shift
+    moved = -(rotation @ shift[..., None])[..., 0]
     forms = {
         "": poses,
         "matrices are camera_to_world: invert them": cameras.invert(poses),
-        "rotations are transposed": _joined(transposed, shift),
-        "translations are positions of cameras": _joined(rotation, moved),
+        "rotations are transposed": cameras.rigid(transposed, shift),
+        "translations are positions of cameras": cameras.rigid(rotation, moved),
     }
     mirrored = np.linalg.det(rotation[0, 0]) < 0
     found = [Reading(STORED, poses)]
@@ -68,7 +68,7 @@ def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
         for axes in _signed_permutations(-1 if mirrored else 1):
             name = "; ".join(part for part in (form, _axes_name(axes)) if part)
             if name:
-                found.append(Reading(name, _four(axes) @ matrices))
+                found.append(Reading(name, cameras.rigid(axes, np.zeros(3)) @ matrices))
     return sorted(found, key=lambda reading: (reading.name != STORED, len(reading.name)))
 
 
@@ -127,14 +127,3 @@ def _axes_name(axes: Float[np.ndarray, "3 3"]) -> str:
         return KNOWN_AXES[key]
     words = ["+-"[int(row.sum() < 0)] + "xyz"[np.abs(row).argmax()] for row in axes]
     return f"camera axes are permuted: right, down, forward are its {', '.join(words)}"
-
-
-def _joined(rotation: np.ndarray, shift: np.ndarray) -> Float[np.ndarray, "v t 4 4"]:
-    last = np.broadcast_to([[0.0, 0.0, 0.0, 1.0]], (*shift.shape[:-2], 1, 4))
-    return np.concatenate([np.concatenate([rotation, shift], -1), last], -2)
-
-
-def _four(axes: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4 4"]:
-    matrix = np.eye(4)
-    matrix[:3, :3] = axes
-    return matrix

@@ -15,7 +15,7 @@ SKEW_TOLERANCE = 1e-4  # of the focal length
 def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 4"]:
     """The inverse of rigid transforms: camera-to-world from world-to-camera and back."""
     rotation = np.swapaxes(transform[..., :3, :3], -1, -2)
-    return _rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
+    return rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
 
 
 def centers(world_to_camera: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 3"]:
@@ -40,7 +40,7 @@ def look_at(
     down = np.cross(forward, right)
     axes = np.stack([right, down, forward], -2)
     rotation = axes / np.linalg.norm(axes, axis=-1, keepdims=True)
-    return _rigid(rotation, -(rotation @ np.asarray(center)[..., None])[..., 0])
+    return rigid(rotation, -(rotation @ np.asarray(center)[..., None])[..., 0])
 
 
 def orbit(
@@ -88,7 +88,7 @@ def rescale(
     """
     if not (np.isfinite(unit) and unit > 0):
         raise ValueError(f"world unit: found {unit}, expected a finite positive length")
-    return _rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
+    return rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
 
 
 def nearest_to_axes(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Float[np.ndarray, "3"] | None:
@@ -152,39 +152,45 @@ def check_cameras(
     """
     v = len(world_to_camera)
     shape = world_to_camera.shape
-    _require("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
-    _require("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
+    require("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
+    require("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
     _check_matrices("intrinsics", intrinsics, np.array([0, 0, 1]))
     _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
     focal = intrinsics[:, [0, 1], [0, 1]].min()
-    _require("intrinsics", focal > 0, f"focal length {focal}", "positive pixels")
+    require("intrinsics", focal > 0, f"focal length {focal}", "positive pixels")
     skew = np.abs(intrinsics[:, [0, 1], [1, 0]]).max()
     straight = "none: undistort and rectify the pictures"
-    _require("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)
+    require("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
     orthonormal = f"rotations orthonormal to {ROTATION_TOLERANCE}"
-    _require("world_to_camera", error < ROTATION_TOLERANCE, f"an error of {error:.2g}", orthonormal)
+    require("world_to_camera", error < ROTATION_TOLERANCE, f"an error of {error:.2g}", orthonormal)
     upright = np.linalg.det(rotation).min() > 0
-    _require("world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)")
+    require("world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)")
 
 
 def _check_matrices(field: str, matrices: np.ndarray, last_row: np.ndarray) -> None:
     bad = np.count_nonzero(~np.isfinite(matrices))
-    _require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
+    require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
     rows = matrices[..., -1, :].reshape(-1, last_row.size)
     worst = rows[np.abs(rows - last_row).max(axis=1).argmax()]
-    _require(field, np.allclose(worst, last_row), f"last row {worst}", last_row)
+    require(field, np.allclose(worst, last_row), f"last row {worst}", last_row)
 
 
-def _require(field: str, holds: bool | np.bool, found: object, expected: object) -> None:
+def require(field: str, holds: object, found: object, expected: object) -> None:
+    """Refuse a field unless it holds.
+
+    Raises:
+      ValueError: naming it, in the words of all of this package.
+    """
     if not holds:
         raise ValueError(f"{field}: found {found}, expected {expected}")
 
 
-def _rigid(
+def rigid(
     rotation: Float[np.ndarray, "... 3 3"], translation: Float[np.ndarray, "... 3"]
 ) -> Float[np.ndarray, "... 4 4"]:
+    """The transforms x -> R x + t."""
     transform = np.zeros((*translation.shape[:-1], 4, 4), rotation.dtype)
     transform[..., :3, :3] = rotation
     transform[..., :3, 3] = translation

@@ -12,6 +12,7 @@ from input_pipeline.schema import VERSION, Example
 from input_pipeline.transforms import decode_depth, picture_size
 
 Facts = dict[str, Any]  # of one clip, plain values
+MOST_LISTED = 12
 FACTS = 2  # raised with what they tell: a build does not go on with others
 
 
@@ -140,9 +141,9 @@ def _counts(values: Any) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _listed(counts: dict[str, int], most: int = 12) -> str:
+def _listed(counts: dict[str, int]) -> str:
     words: Sequence[str] = [
         f"{name or 'none said'} ({count} clips)" for name, count in counts.items()
     ]
-    rest = [f"and {len(words) - most} others"] if len(words) > most else []
-    return ", ".join([*words[:most], *rest])
+    rest = [f"and {len(words) - MOST_LISTED} others"] if len(words) > MOST_LISTED else []
+    return ", ".join([*words[:MOST_LISTED], *rest])

@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped, UInt8
 
 from input_pipeline import transforms
 from input_pipeline.films import is_film, take
+from input_pipeline.sampling import evenly
 from input_pipeline.schema import Example
 
 STOPS = 0.5  # a view may be lighter or darker than the others
@@ -40,7 +41,7 @@ class Pictures(NamedTuple):
 def decode_pictures(example: Example, most: int) -> Pictures:
     """Decode every frame once, and keep those of `most` evenly spaced instants."""
     v, t = example.frames.shape
-    instants = sorted({int(i) for i in np.linspace(0, t - 1, min(most, t))})
+    instants = evenly(t, most)
     light, damaged, shapes, frames = np.full((v, t), np.nan), [], [], []
     for i in range(v):
         sizes, kept = set(), []

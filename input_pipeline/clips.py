@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64, Int, Shaped
 from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
 from input_pipeline.footage import VIDEOS, read_depth, read_mask, read_picture
-from input_pipeline.schema import VERSION, Example, validate
+from input_pipeline.schema import Example, make_example, validate
 from input_pipeline.video_files import frame_times, read_frames
 
 FRAMES = 81  # of a clip, where the capture has as many: what video models are trained on
@@ -80,29 +80,22 @@ class Clips(Sequence[Example]):
             pictures = self._pictures(view, taken)
             files, intrinsics[i] = _encode(view, taken, pictures, self.size, self.film)
             frames[i], depth[i], masks[i] = files
-        steps = np.diff(times[0])
-        return validate(
-            Example(
-                version=VERSION,
-                scene_id=capture.scene_id,
-                fps=float(1 / np.median(steps)) if t > 1 else capture.fps,
-                timestamps=(times - times.min()).astype(np.float32),
-                frames=frames,
-                intrinsics=intrinsics,
-                world_to_camera=np.stack(
-                    [view.world_to_camera[i] for view, i in zip(views, chosen, strict=True)]
-                ).astype(np.float32),
-                distortion=np.zeros((v, 8), np.float32),
-                depth16=depth,
-                masks=masks,
-                latents=np.zeros((v, 0, 0, 0, 0), np.float16),
-                codec="",
-                caption=capture.caption,
-                unit=capture.unit,
-                source=f"{capture.source}, from {times.min():.3f} s",
-                license=capture.license,
-            )
+        poses = [view.world_to_camera[i] for view, i in zip(views, chosen, strict=True)]
+        example = make_example(
+            frames,
+            intrinsics,
+            np.stack(poses),
+            times - times.min(),
+            scene_id=capture.scene_id,
+            fps=float(1 / np.median(np.diff(times[0]))) if t > 1 else capture.fps,
+            source=f"{capture.source}, from {times.min():.3f} s",
+            license=capture.license,
+            depth16=depth,
+            masks=masks,
+            caption=capture.caption,
+            unit=capture.unit,
         )
+        return validate(example)
 
     def _pictures(self, view: View, taken: Int[np.ndarray, " t"]) -> Iterable[np.ndarray]:
         """These frames of a view, decoded when they are asked for."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline.cameras import invert
+from input_pipeline.cameras import invert, rigid
 
 
 class Convention(NamedTuple):
@@ -110,6 +110,4 @@ def _named(name: str) -> Convention:
 
 def _axes(convention: Convention) -> Float[np.ndarray, "4 4"]:
     """Maps OpenCV camera coordinates to those of the convention."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = convention.axes
-    return matrix
+    return rigid(np.array(convention.axes, np.float64), np.zeros(3))

@@ -9,7 +9,6 @@ shards/                                  what is known of each finished file
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +22,7 @@ from tensorflow_datasets.core.splits import SplitDict
 
 from input_pipeline.card import Facts, card, content_hash, summary
 from input_pipeline.encoding import Clips, encode, records, workers
+from input_pipeline.footage import ADDRESS
 from input_pipeline.records import FEATURES, from_bytes
 from input_pipeline.schema import VERSION, Example
 from input_pipeline.shards import (
@@ -40,7 +40,6 @@ from input_pipeline.shards import (
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
 INDEX = "index.json"
-ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
 MOUNT = "mount or copy the bucket, docs/data.md"
 
 

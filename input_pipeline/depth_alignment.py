@@ -23,7 +23,7 @@ from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]
 Scale = Literal["matches", "axes"]
-INSTANTS = 4  # of a clip at which matches are sought
+INSTANTS = 4  # of a clip, evenly spaced, at which matches are sought
 ANGLE = np.radians(1.0)  # between two rays, at least, so that their depth is certain
 ENOUGH = 20  # matches of a view
 NEAR = 0.1  # of its disparity, how far from the line a match may lie
@@ -58,9 +58,9 @@ class Line(NamedTuple):
     """How well the matches agree with it, or where the point is that all cameras look at."""
 
 
-def known_depth(example: Example, most: int = INSTANTS) -> list[Known]:
-    """For every view the matches that agree with its cameras, at `most` evenly spaced instants."""
-    pictures = decode_pictures(example, most)
+def known_depth(example: Example) -> list[Known]:
+    """For every view the matches that agree with its cameras."""
+    pictures = decode_pictures(example, INSTANTS)
     limit = near_pixels(pictures.shapes)
     found: list[list[tuple]] = [[] for _ in example.frames]
     for match in find_matches(example, pictures):

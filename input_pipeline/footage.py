@@ -1,11 +1,13 @@
-"""Files of a capture on disk: which are pictures and videos, in what order, and reading one."""
+"""Files on disk: which are pictures and videos, in what order, and reading one."""
 
 import json
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -18,6 +20,12 @@ PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
 WHITE = 255
+ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
+# What numpy and zipfile raise for files that are damaged.
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, TypeError, AttributeError, LookupError, SyntaxError),
+    *(OverflowError, BadZipFile, NotImplementedError, MemoryError, TokenError, zlib.error),
+)
 
 
 def natural(path: Path | str) -> list:
@@ -115,16 +123,7 @@ def load_array(path: Path, expected: str) -> np.ndarray:
     """
     try:
         return np.load(path, allow_pickle=False)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        SyntaxError,
-        TypeError,
-        OverflowError,
-        TokenError,
-        MemoryError,
-    ):
+    except UNREADABLE:
         raise ValueError(f"{path}: found no readable array, expected {expected}") from None
 
 

@@ -26,13 +26,13 @@ from input_pipeline.procedural_shapes import (
     Objects,
     Spans,
     Vector,
+    camera_rays,
     columns,
     first_surface,
     in_blocks,
     rows,
     to_world,
 )
-from input_pipeline.procedural_shapes import pixel_rays as camera_rays
 
 Worlds = Literal["simple", "rich"]
 World = simple.World | rich.RichWorld

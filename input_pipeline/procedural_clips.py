@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
 from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
 from input_pipeline.procedural_rich_world import PEOPLE
-from input_pipeline.schema import VERSION, Example
+from input_pipeline.schema import Example, make_example
 from input_pipeline.transforms import cover, encode_depth, encode_jpeg, encode_mask
 
 TEXTURE_SIDE = 256
@@ -103,23 +103,17 @@ def to_example(
             seen = np.asarray(clip.instances[i, j])
             masks[i, j] = encode_mask(np.where((seen > 0) & (seen <= people), 255, 0).astype("u1"))
     times = np.asarray(clip.timestamps, np.float32)
-    return Example(
-        version=VERSION,
+    return make_example(
+        files,
+        np.asarray(clip.intrinsics),
+        np.asarray(clip.world_to_camera),
+        times - times[0],
         scene_id=scene_id,
         fps=float(1 / np.diff(times).mean()) if frames > 1 else 1.0,
-        timestamps=np.tile(times - times[0], (views, 1)),
-        frames=files,
-        intrinsics=np.asarray(clip.intrinsics, np.float32),
-        world_to_camera=np.asarray(clip.world_to_camera, np.float32),
-        distortion=np.zeros((views, 8), np.float32),
-        depth16=depth,
-        masks=masks,
-        latents=np.zeros((views, 0, 0, 0, 0), np.float16),
-        codec="",
-        caption="",
-        unit=0.0,
         source=source,
         license=license,
+        depth16=depth,
+        masks=masks,
     )
 
 
@@ -143,7 +137,7 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
     Raises:
       ValueError: there are none, or one does not decode.
     """
-    files = listed(Path(folder), PICTURES | VIDEOS) if Path(folder).is_dir() else []
+    files = listed(Path(folder), PICTURES | VIDEOS)
     if not files:
         raise ValueError(f"textures {folder}: found no picture or video, expected some")
     nothing, side = np.eye(3), TEXTURE_SIDE

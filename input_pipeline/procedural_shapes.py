@@ -102,7 +102,7 @@ def in_blocks(function: Callable[..., Any], arrays: Any) -> Any:
     return jax.tree.map(lambda x: x.reshape(-1), jax.lax.map(function, parts))
 
 
-def pixel_rays(intrinsics: Float[Array, "3 3"], height: int, width: int) -> Vector:
+def camera_rays(intrinsics: Float[Array, "3 3"], height: int, width: int) -> Vector:
     """Directions through all pixel centres (+0.5) with z = 1, camera frame, row-major."""
     y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
     u = (x - intrinsics[0, 2]) / intrinsics[0, 0]

@@ -89,6 +89,11 @@ def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray,
     )
 
 
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers below `count`, evenly spaced, the first and the last too."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(most, count))})
+
+
 def nearest_bucket(height: int, width: int, buckets: Sequence[tuple[int, int]]) -> int:
     """Number of the bucket (height, width) that a picture fills with the least cut away."""
     shape = height / width

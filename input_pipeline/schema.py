@@ -8,9 +8,9 @@ camera. A field that a capture lacks is empty (`""`, `b""`, size 0) or 0, never 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float16, Float32, Shaped
+from jaxtyping import Float, Float16, Float32, Shaped
 
-from input_pipeline.cameras import check_cameras
+from input_pipeline.cameras import check_cameras, require
 from input_pipeline.films import KEY, UNIT, is_film
 
 VERSION = 2
@@ -52,6 +52,48 @@ class Example(NamedTuple):
     """The dataset or capture, and where in it."""
     license: str
     """SPDX identifier, or the words of the owner."""
+
+
+def make_example(
+    frames: Shaped[np.ndarray, "v t"],
+    intrinsics: Float[np.ndarray, "v 3 3"],
+    world_to_camera: Float[np.ndarray, "v t 4 4"],
+    timestamps: Float[np.ndarray, "v t"] | Float[np.ndarray, "t"],
+    *,
+    scene_id: str,
+    fps: float,
+    source: str,
+    license: str,
+    distortion: Float[np.ndarray, "v 8"] | None = None,
+    depth16: Shaped[np.ndarray, "v t"] | None = None,
+    masks: Shaped[np.ndarray, "v t"] | None = None,
+    caption: str = "",
+    unit: float = 0.0,
+) -> Example:
+    """A clip without latents; what is left out is empty, and one row of times is that of all views.
+
+    Only `validate` checks anything.
+    """
+    v, t = frames.shape
+    nothing = np.full((v, t), b"", object)
+    return Example(
+        version=VERSION,
+        scene_id=scene_id,
+        fps=fps,
+        timestamps=np.array(np.broadcast_to(timestamps, (v, t)), np.float32),
+        frames=frames,
+        intrinsics=np.asarray(intrinsics, np.float32),
+        world_to_camera=np.asarray(world_to_camera, np.float32),
+        distortion=np.asarray(np.zeros((v, 8)) if distortion is None else distortion, np.float32),
+        depth16=nothing if depth16 is None else depth16,
+        masks=nothing if masks is None else masks,
+        latents=np.zeros((v, 0, 0, 0, 0), np.float16),
+        codec="",
+        caption=caption,
+        unit=unit,
+        source=source,
+        license=license,
+    )
 
 
 def validate(example: Example) -> Example:
@@ -109,6 +151,5 @@ def _check_files(
         _require(field, known, f"{file[:4]!r}... at {place}", kind)
 
 
-def _require(field: str, holds: bool, found: object, expected: object) -> None:
-    if not holds:
-        raise ValueError(f"record field {field}: found {found}, expected {expected}")
+def _require(field: str, holds: object, found: object, expected: object) -> None:
+    require(f"record field {field}", holds, found, expected)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from input_pipeline import cameras, transforms
-from input_pipeline.schema import VERSION, Example
+from input_pipeline.schema import Example, make_example
 
 HALF = np.array([2.0, 1.2, 3.0])  # half the room, world units; its middle is the origin
 FOV = 65.0  # degrees
@@ -25,23 +25,17 @@ def make_room(
             picture, depth = render(intrinsics, poses[i], height, width, walls, lens)
             files[i, j] = transforms.encode_jpeg(picture)
             depths[i, j] = transforms.encode_depth(depth)
-    return Example(
-        version=VERSION,
+    return make_example(
+        files,
+        np.stack([intrinsics] * views),
+        np.stack([poses] * frames, 1),
+        np.arange(frames) / 10,
         scene_id="room",
         fps=10.0,
-        timestamps=np.tile(np.arange(frames, dtype=np.float32) / 10, (views, 1)),
-        frames=files,
-        intrinsics=np.stack([intrinsics] * views).astype(np.float32),
-        world_to_camera=np.stack([poses] * frames, 1).astype(np.float32),
-        distortion=np.tile(lens, (views, 1)),
-        depth16=depths,
-        masks=np.full(depths.shape, b"", object),
-        latents=np.zeros((views, 0, 0, 0, 0), np.float16),
-        codec="",
-        caption="",
-        unit=0.0,
         source="made by formula",
         license="Apache-2.0",
+        distortion=np.tile(lens, (views, 1)),
+        depth16=depths,
     )
 
 

@@ -7,6 +7,7 @@ import tyro
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.errors import InputError
+from full4d_jax.options import check_ending, check_range
 
 if TYPE_CHECKING:
     from gaussians import Gaussians, Scene
@@ -33,10 +34,8 @@ def splats(
       time: of a 4D scene, for kinds that hold one instant: 0 is the first frame, 1 the last.
       instants: how many a folder gets.
     """
-    for name, value, low, high in (("--time", time, 0, 1), ("--instants", instants, 1, 10_000)):
-        if not low <= value <= high:
-            do = "give a value in that range"
-            raise InputError("option", name, value, f"{low} to {high}", do)
+    check_range("--time", time, 0, 1)
+    check_range("--instants", instants, 1, 10_000)
     kind = _kind(target)
     if not kind:
         raise InputError("target", target, target.suffix, TARGETS, "give another name")
@@ -70,9 +69,7 @@ def codec(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]
         a folder with TAESD's taef2_encoder.pth and taef2_decoder.pth.
       target: the .safetensors file to write, in bfloat16.
     """
-    if target.suffix != ".safetensors":
-        do = "give another name"
-        raise InputError("target", target, target.suffix or "no suffix", ".safetensors", do)
+    check_ending(target, ".safetensors")
     from full4d_jax.models.codecs import convert_codec, save_codec
     from full4d_jax.stages import open_folder
 
@@ -136,9 +133,7 @@ def wan(
         if left_out:
             print(f"left out, since Wan has no place for it: {', '.join(left_out)}")
         return
-    if target.suffix != ".safetensors":
-        do = "give another name"
-        raise InputError("target", target, target.suffix or "no suffix", ".safetensors", do)
+    check_ending(target, ".safetensors")
     from full4d_jax.models.wan_weights import import_wan
     from full4d_jax.stages import open_folder
 

@@ -144,8 +144,8 @@ def procedural(
       beam: options of Apache Beam in quotes, whose workers then make the --shards files;
         "--runner=DirectRunner" runs here.
     """
-    counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
-    check_counts(first, counts | {"jobs": jobs})
+    size = {"views": views, "frames": frames, "height": height, "width": width}
+    check_counts(first, {"scenes": scenes, **size, "jobs": jobs})
     part = part_of(shard)
     check_test_share(test)
     if textures and worlds != "rich":
@@ -154,7 +154,6 @@ def procedural(
     from full4d_jax.procedural_dataset import build_procedural
     from input_pipeline.procedural_clips import ProceduralClips
 
-    size = {"views": views, "frames": frames, "height": height, "width": width}
     beside = {"all_depth": all_depth, "masks": masks}
     looks = str(textures or "")
     clips = ProceduralClips(first, scenes, **size, **beside, worlds=worlds, textures=looks)
@@ -192,14 +191,13 @@ def gltf(
       shards: about how many files; 0 is what makes them 256 MiB each.
       jobs: processes that render.
     """
-    counts = {"clips": clips, "views": views, "frames": frames, "height": height, "width": width}
-    check_counts(0, counts | {"scenes": clips, "jobs": jobs})
+    size = {"views": views, "frames": frames, "height": height, "width": width}
+    check_counts(0, {"clips": clips, **size, "scenes": clips, "jobs": jobs})
     check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
     from full4d_jax.gltf_clips import GltfClips, build_gltf, find_assets
 
-    size = {"views": views, "frames": frames, "height": height, "width": width}
     source = GltfClips(find_assets(assets), clips, **size, spread=spread, license=license)
     build_gltf(open_folder(out), source, test=test, shards=shards, jobs=jobs)
 

@@ -23,13 +23,11 @@ def embed_text(
     """
     import numpy as np
 
-    from full4d_jax.errors import InputError
+    from full4d_jax.options import check_ending
     from full4d_jax.stages import open_folder
     from full4d_jax.text import TOKENS, embed_prompt
 
-    if out.suffix != ".npz":
-        found = out.suffix or "no suffix"
-        raise InputError("target", out, found, ".npz", "give another name")
+    check_ending(out, ".npz")
     open_folder(out.parent)
     text, tokens = embed_prompt(prompt, model)
     np.savez_compressed(out, text=text, prompt=np.array(prompt))

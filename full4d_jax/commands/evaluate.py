@@ -1,6 +1,5 @@
 """Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import tyro
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.errors import InputError
-from full4d_jax.evaluation.folder import Folder, asked, score
+from full4d_jax.evaluation.folder import Folder, asked, refuse, score
 
 LIFTED = 4  # clips with a fit, by default
 SCENES = 64
@@ -56,7 +55,7 @@ def evaluate(
     if asked(folder):
         paths = {"out": out, "checkpoint": checkpoint, "depth_checkpoint": depth_checkpoint}
         paths |= {"records": records, "gltf": gltf, "lift_scenes": lift_scenes}
-        _refuse(paths | of_scenes, "none, with --grid or --scene")
+        refuse(paths | of_scenes, "none, with --grid or --scene")
         score(folder, split or "train", vgg=vgg)
         return
     check_config(config)
@@ -68,9 +67,9 @@ def evaluate(
     lift_scenes = LIFTED if lift_scenes is None else lift_scenes
     _check(first, scenes, lift_scenes)
     if records:
-        _refuse({"gltf": gltf} | of_scenes, "none with --records")
+        refuse({"gltf": gltf} | of_scenes, "none with --records")
     elif split:
-        _refuse({"split": split}, "a dataset beside it")
+        refuse({"split": split}, "a dataset beside it")
     from full4d_jax.depth import load_depth
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
@@ -104,7 +103,7 @@ def _evaluate_grids(
     scenes: int,
     given: dict[str, object],
 ) -> None:
-    _refuse(given, "none, with a model without poses")
+    refuse(given, "none, with a model without poses")
     _check(first, scenes, 0)
     from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation import load_prior
@@ -113,13 +112,6 @@ def _evaluate_grids(
     prior = load_prior(config, checkpoint or SHIPPED)
     folder = out or Path("runs") / f"{config.name}-evaluation"
     evaluate_grids(config, prior, folder, range(first, first + scenes))
-
-
-def _refuse(given: Mapping[str, object], expected: str) -> None:
-    """Refuse options that would be left out silently."""
-    for name, value in given.items():
-        if value is not None:
-            raise InputError("option", f"--{name}", value, expected, "leave it out")
 
 
 def _check(first: int, scenes: int, lift_scenes: int) -> None:

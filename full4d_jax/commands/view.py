@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from full4d_jax.errors import InputError
+from full4d_jax.options import check_range
 
 FRAMES = 24  # a second
 
@@ -19,10 +19,8 @@ def view(
       port: where to listen; the next free one is taken when it is busy.
       public: let other machines of the network look too, not this one only.
     """
-    for name, value, low, high in (("--port", port, 0, 65535), ("--seconds", seconds, 0.1, 600)):
-        if not low <= value <= high:
-            expected = f"{low} to {high}"
-            raise InputError("option", name, value, expected, "give a value in that range")
+    check_range("--port", port, 0, 65535)
+    check_range("--seconds", seconds, 0.1, 600)
     from full4d_jax.lifting import from_arrays
     from full4d_jax.live_view import LiveView
     from full4d_jax.stages import Stages

@@ -65,9 +65,7 @@ def fit_projection(
       key: of the fit.
     """
     cameras, (t, h, w, _) = (intrinsics, world_to_camera), frames.shape
-    seen = jax.jit(project)(
-        frames / 2 + 0.5, depth, *(x[0] for x in cameras), *(x[1:] for x in cameras)
-    )
+    seen = jax.jit(project)(frames / 2 + 0.5, depth, *cameras)
     pictures = jnp.concatenate([frames[None] / 2 + 0.5, seen.frames])
     known = jnp.concatenate([jnp.ones((1, t, h, w)), seen.mask])
     seeds = jnp.concatenate([depth[None], jnp.zeros_like(seen.mask)])

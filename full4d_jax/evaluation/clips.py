@@ -1,17 +1,16 @@
 """Clips with known truth that no model here was trained on, for `evaluation`."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from full4d_jax.config import DataConfig
 from full4d_jax.gltf import load_skinned_mesh
 from full4d_jax.gltf_scene import gltf_clip
-from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, procedural_scene
+from input_pipeline.procedural import HELD_OUT_START, ProceduralClip
+from input_pipeline.procedural_clips import renderer
 
 GLTF_ANGLE = 50.0  # degrees, the widest target camera around a glTF asset
 GLTF_SOURCES = (50.0, 230.0)  # azimuths of the source camera
@@ -28,14 +27,9 @@ class KnownClip(NamedTuple):
 
 def held_out(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
     """Procedural scenes beyond every training index; targets within ±60°."""
-    make = _renderer(data)
+    make = renderer(data.views, data.frames, data.height, data.width, data.worlds)
     for scene in scenes:
         yield KnownClip("held-out", scene, make(HELD_OUT_START + scene))
-
-
-@cache
-def _renderer(data: DataConfig):
-    return jax.jit(partial(procedural_scene, **_shape(data), views=data.views, worlds=data.worlds))
 
 
 def gltf_views(path: Path) -> list[tuple[str, float]]:
@@ -57,10 +51,8 @@ def gltf(data: DataConfig, path: Path, scenes: Sequence[int]) -> Iterator[KnownC
             interval=GLTF_INTERVAL,
             source_azimuth=azimuth,
             target_azimuths=tuple(angles.tolist()),
-            **_shape(data),
+            frames=data.frames,
+            height=data.height,
+            width=data.width,
         )
         yield KnownClip("glTF", scene, clip)
-
-
-def _shape(data: DataConfig) -> dict[str, int]:
-    return {"frames": data.frames, "height": data.height, "width": data.width}

@@ -23,8 +23,9 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from input_pipeline.matches import epipolar_distances, find_features, match_views
+from input_pipeline.sampling import evenly
 
-INSTANTS = 4  # of a grid, whose views are matched
+INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
 PAIRS = 60  # of views, an instant
 AGREES = 0.01, 0.5  # of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
 DEPTH_AGREES = 0.03  # relative
@@ -56,20 +57,17 @@ class CrossView(NamedTuple):
     """Share of the pixels that count; NaN for one view."""
 
 
-def epipolar(
-    frames: Frames, intrinsics: Intrinsics, world_to_camera: Poses, instants: int = INSTANTS
-) -> Epipolar:
+def epipolar(frames: Frames, intrinsics: Intrinsics, world_to_camera: Poses) -> Epipolar:
     """Matches between views and how far they lie from the cameras' epipolar lines.
 
     Args:
       frames: sRGB.
       intrinsics: pixels.
       world_to_camera: OpenCV axes, any unit.
-      instants: how many of the times are looked at, evenly spaced.
     """
-    no_lens, times = np.zeros(8), frames.shape[1]
+    no_lens = np.zeros(8)
     counts, verified, distances = [], [], [np.zeros(0)]
-    for t in some_instants(times, instants):
+    for t in evenly(frames.shape[1], INSTANTS):
         views = zip(frames[:, t], intrinsics, strict=True)
         features = [find_features(view, lens, no_lens) for view, lens in views]
         for match in match_views(features, t, PAIRS):
@@ -105,11 +103,6 @@ def flicker(video: UInt8[np.ndarray, "t h w 3"]) -> float:
     if len(video) < 2:
         return float("nan")
     return float(np.abs(np.diff(video.astype(np.float64) / 255, axis=0)).mean())
-
-
-def some_instants(times: int, count: int = INSTANTS) -> list[int]:
-    """At most `count` of the times, evenly spaced, the first and the last among them."""
-    return sorted({int(i) for i in np.linspace(0, times - 1, min(count, times))})
 
 
 def cross_view(

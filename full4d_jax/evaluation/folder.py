@@ -1,5 +1,6 @@
 """Scores of what lies in an output folder, instead of a prior's: what is asked for, and by whom."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def score(folder: Folder, split: str, *, vgg: bool) -> None:
         files = {"clip_onnx": folder.clip_onnx, "inception_onnx": folder.inception_onnx}
         score_folder(subject, reference=folder.reference, split=split, **files)
         return
-    _refuse(folder, WITHOUT_TRUTH, "no --truth beside it")
+    given = {name: getattr(folder, name) for name in WITHOUT_TRUTH}
+    refuse(given, "no --truth beside it")
     if folder.unit is not None and not 0 < folder.unit < float("inf"):
         raise InputError("option", "--unit", folder.unit, "a length above 0", "change it")
     from full4d_jax.evaluation.truth import Wanted, score_with_truth
@@ -71,8 +73,12 @@ def score(folder: Folder, split: str, *, vgg: bool) -> None:
     score_with_truth(subject, kind, wanted, vgg=vgg)
 
 
-def _refuse(folder: Folder, names: tuple[str, ...], expected: str) -> None:
-    """Refuse options that would be left out silently."""
-    for name in names:
-        if getattr(folder, name) not in (None, ""):
-            raise InputError("option", f"--{name}", getattr(folder, name), expected, "leave it out")
+def refuse(given: Mapping[str, object], expected: str) -> None:
+    """Refuse options that would be left out silently.
+
+    Raises:
+      InputError: naming the first that is given.
+    """
+    for name, value in given.items():
+        if value not in (None, ""):
+            raise InputError("option", f"--{name}", value, expected, "leave it out")

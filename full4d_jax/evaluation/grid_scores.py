@@ -7,13 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.errors import InputError
-from full4d_jax.evaluation import consistency, i3d, registration
+from full4d_jax.evaluation import consistency, frechet, i3d, registration
 from full4d_jax.evaluation import image_features as images
 from full4d_jax.evaluation.grid_page import draw_matches, table
 from full4d_jax.evaluation.records import append_records, open_records
@@ -26,10 +24,12 @@ from full4d_jax.evaluation.set_scores import (
 )
 from full4d_jax.extras import has, install
 from full4d_jax.lifting import from_arrays
+from full4d_jax.outputs import renderer
 from full4d_jax.pictures import save_picture, to_uint8
 from full4d_jax.progress import Progress
 from full4d_jax.stages import Stages, fingerprint, read_arrays
-from gaussians import Camera, render
+from gaussians import Scene
+from input_pipeline.sampling import evenly
 
 GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
 NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
@@ -150,8 +150,7 @@ def score(views: Views, clip: images.ImageFeatures | None = None, label: str = "
 
 
 def _in_time(views: Views) -> dict[str, float]:
-    # The source of a grid is given; only others are somebody's work.
-    videos = views.frames[1:] if len(views.frames) > 1 else views.frames
+    videos = frechet.clips_in_time(views.frames)
     return {
         "warping": float(np.mean([consistency.warping_error(video) for video in videos])),
         "flicker": float(np.mean([consistency.flicker(video) for video in videos])),
@@ -170,7 +169,7 @@ def _registered(views: Views) -> dict[str, float]:
     """Means over the instants that are looked at, of those that have the number."""
     found = [
         registration.register(views.frames[:, t], views.intrinsics, views.world_to_camera[:, t])
-        for t in consistency.some_instants(views.frames.shape[1])
+        for t in evenly(views.frames.shape[1], consistency.INSTANTS)
     ]
     values = {name: [getattr(x, name) for x in found] for name in registration.Registration._fields}
     known = {name: [x for x in many if math.isfinite(x)] for name, many in values.items()}
@@ -244,19 +243,16 @@ def _counts(scores: list[Scores]) -> dict[str, tuple[int, int]]:
     return {key: (sum(x.get(key) is not None for x in scores), len(scores)) for key in keys}
 
 
-def _rendered(scene, grid: Views) -> Views:
+def _rendered(scene: Scene, grid: Views) -> Views:
     """The scene by the cameras of the grid, with its depth."""
     v, t, h, w = grid.frames.shape[:4]
     frames, depth = np.empty_like(grid.frames), np.empty((v, t, h, w), np.float32)
-    at = jax.jit(type(scene).at)
     with Progress("rendering", v * t) as report:
-        for i, j in np.ndindex(v, t):
-            time = np.float32(j / max(1, t - 1))
-            pose, lens = jnp.asarray(grid.world_to_camera[i, j]), jnp.asarray(grid.intrinsics[i])
-            camera = Camera(pose, lens, w, h)
-            picture = render(at(scene, time), camera, antialiased=True)
-            frames[i, j] = to_uint8(np.asarray(picture.rgb))
-            covered = np.asarray(picture.alpha) > 0.5
-            depth[i, j] = np.where(covered, np.asarray(picture.depth), 0)
-            report(i * t + j + 1)
+        for i, (lens, poses) in enumerate(zip(grid.intrinsics, grid.world_to_camera, strict=True)):
+            draw = renderer(scene, lens, h, w, poses)
+            for j, time in enumerate(np.linspace(0, 1, t)):
+                picture = draw(poses[j], time)
+                frames[i, j] = to_uint8(picture.rgb)
+                depth[i, j] = np.where(np.asarray(picture.alpha) > 0.5, picture.depth, 0)
+                report(i * t + j + 1)
     return grid._replace(frames=frames, depth=depth)

@@ -21,7 +21,7 @@ from full4d_jax.batch import procedural_batch
 from full4d_jax.config import Config
 from full4d_jax.errors import InputError
 from full4d_jax.evaluation.grid_baselines import add_change, warp_row
-from full4d_jax.evaluation.held_out import sampler_rows, shipped_row
+from full4d_jax.evaluation.held_out import sampler_rows, settings_of, shipped_row
 from full4d_jax.evaluation.records import append_records, missing, open_records
 from full4d_jax.evaluation.table import Estimate, estimate, table_cell, text_table
 from full4d_jax.grid_filling import fill_grid
@@ -51,11 +51,9 @@ def evaluate_grids(
     folder, distance = open_folder(out), metrics.load_lpips()
     render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
     visible = row_and_column(config.data.views, config.data.frames)
-    settings = {n: getattr(config, n) for n in ("model", "data", "sampler", "seed")}
+    settings = settings_of(config, "model", "data", "sampler", "seed")
     example = np.asarray(render(jnp.array([HELD_OUT_START])))
     weights = [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(params)]
-    for name in ("codec_weights", "text", "negative_text"):
-        settings |= {name: Path(getattr(config, name))} if getattr(config, name) else {}
     made_of = settings | {"weights": weights, "example": to_uint8(example / 2 + 0.5)}
     path = folder / "scores.jsonl"
     mark = fingerprint("grids", made_of | {"lpips": distance is not None}, {})

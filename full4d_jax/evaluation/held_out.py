@@ -11,6 +11,7 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 """
 
 import dataclasses
+import math
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from jaxtyping import Array, Float, UInt8
 
 from full4d_jax.batch import EDGE
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.depth import DepthNetwork, predict_depth
+from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
 from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels, score
@@ -84,9 +85,7 @@ def shipped_row(config: Config) -> str:
 @jax.jit
 def unseen_pixels(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Float[Array, "v t h w"]:
     """1 in the targets of a clip where the single-frame projection has no point, else 0."""
-    poses = clip.world_to_camera
-    source = clip.frames[0], depth, clip.intrinsics[0], poses[0]
-    return 1.0 - project(*source, clip.intrinsics[1:], poses[1:]).mask
+    return 1.0 - project(clip.frames[0], depth, clip.intrinsics, clip.world_to_camera).mask
 
 
 def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
@@ -142,33 +141,20 @@ def fill(
 def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
     """The record of a clip, in the form that `table` reads."""
     clip = known.clip
-    estimate = np.asarray(predict_depth(judge.depth, 2 * clip.frames[0] - 1))
+    estimate = predict_depth(judge.depth, 2 * clip.frames[0] - 1)
+    absrel = float(depth_errors(estimate, clip.depth[0])["absrel"])
     return {
         "group": known.group,
         "scene": known.scene,
         "hole_fraction": float(result.regions.unseen.mean()),
         "moving_fraction": float(result.regions.moving.mean()),
-        "depth_absrel": absrel(estimate, np.asarray(clip.depth[0])),
+        "depth_absrel": absrel if math.isfinite(absrel) else None,
         "rows": [
             {"row": row, "depth": depth}
             | score(grid, result.truth, result.regions, judge.distances)
             for (row, depth), grid in result.rows.items()
         ],
     }
-
-
-def absrel(estimate: Float[np.ndarray, "t h w"], depth: Float[np.ndarray, "t h w"]) -> float | None:
-    """Mean relative error of depth where it is known, all medians of frames at 1; None if nowhere.
-
-    Where all of it is known it is that of `depth.depth_errors`.
-    """
-    errors = []
-    for ours, true in zip(estimate, depth, strict=True):
-        ours, true = ours[true > 0], true[true > 0]
-        if true.size:
-            ours, true = ours / np.median(ours), true / np.median(true)
-            errors.append(np.abs(ours - true) / true)
-    return float(np.concatenate(errors).mean()) if errors else None
 
 
 def identity(judge: Judge, clips: object) -> str:
@@ -178,13 +164,16 @@ def identity(judge: Judge, clips: object) -> str:
     """
     config = judge.config
     leaves = jax.tree.leaves((judge.prior, judge.depth.params))
-    settings = {
-        name: getattr(config, name) for name in ("model", "data", "sampler", "lift", "seed")
-    }
-    for name in ("codec_weights", "text", "negative_text"):
-        settings |= {name: Path(getattr(config, name))} if getattr(config, name) else {}
+    settings = settings_of(config, "model", "data", "sampler", "lift", "seed")
     settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clips}
     return fingerprint("evaluation 3", settings | {"distances": sorted(judge.distances)}, {})
+
+
+def settings_of(config: Config, *fields: str) -> dict[str, Any]:
+    """Some fields of a config and the files that it names, for `fingerprint`."""
+    files = {name: getattr(config, name) for name in ("codec_weights", "text", "negative_text")}
+    paths = {name: Path(file) for name, file in files.items() if file}
+    return {name: getattr(config, name) for name in fields} | paths
 
 
 def shown(known: KnownClip, result: Result, shipped: str) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
@@ -207,11 +196,11 @@ def shown(known: KnownClip, result: Result, shipped: str) -> dict[str, UInt8[np.
     for label, row in rows.items():
         if row in result.rows:
             pictures[label] = result.rows[row][view, -1]
-    return {label: to_uint8(np.asarray(picture)) for label, picture in pictures.items()}
+    return {label: to_uint8(picture) for label, picture in pictures.items()}
 
 
 @jax.jit
 def _project_and_fill(source, depth, intrinsics, poses):
     """The projection into the targets and its filled form, from which the prior starts."""
-    projection = project(source, depth, intrinsics[0], poses[0], intrinsics[1:], poses[1:])
+    projection = project(source, depth, intrinsics, poses)
     return projection, fill_holes(projection)

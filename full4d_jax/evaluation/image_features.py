@@ -55,7 +55,7 @@ def load_inception(path: Path) -> ImageFeatures:
 def _load(what: str, path: Path, side: int, colors: Colors) -> ImageFeatures:
     """A network that sees pictures by `colors`, with sides of its own or else `side`."""
     network = open_network(what, path, EXPECTED, SEE)
-    own = _side(network, side)
+    own, _ = network.sides(side, side)
     return lambda frame: _vector(network, path, colors(frame, own))
 
 
@@ -99,11 +99,6 @@ def embed(
 
 def _unit(embeddings: Float[np.ndarray, "v t c"]) -> Float[np.ndarray, "v t c"]:
     return embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
-
-
-def _side(network: Network, otherwise: int) -> int:
-    own = network.shape[2]
-    return own if isinstance(own, int) else otherwise
 
 
 def _vector(

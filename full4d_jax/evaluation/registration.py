@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 
 from full4d_jax.extras import load_extra
 from input_pipeline.cameras import centers
+from input_pipeline.conventions import homogeneous
 
 ALIGNED = 3  # views at least: fewer lie on one line, and everything fits
 
@@ -113,9 +114,8 @@ def _reconstruct(
             return {}, 0, float("nan")
         model = max(models.values(), key=lambda found: found.num_reg_images())
         images = [image for image in model.images.values() if image.has_pose]
-        bottom = np.array([[0, 0, 0, 1.0]])
         placed = {
-            int(Path(image.name).stem): np.vstack([image.cam_from_world().matrix(), bottom])
+            int(Path(image.name).stem): homogeneous(image.cam_from_world().matrix())
             for image in images
         }
         return placed, model.num_points3D(), model.compute_mean_reprojection_error()

@@ -58,7 +58,7 @@ def evaluate_held_out(
         groups.append(Group("glTF", numbers, partial(gltf_clips, data, gltf)))
     if lifted:
         groups.append(Group("between", lifted, partial(between, data), lift_rows))
-    example = {"scene": to_uint8(np.asarray(next(held_out(data, [0])).clip.frames)), "gltf": gltf}
+    example = {"scene": to_uint8(next(held_out(data, [0])).clip.frames), "gltf": gltf}
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, groups, identity(judge, example), where)
 

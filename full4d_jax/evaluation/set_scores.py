@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.evaluation import frechet
 from full4d_jax.evaluation.i3d import VideoFeatures
 from full4d_jax.evaluation.image_features import ImageFeatures
@@ -135,10 +135,8 @@ def open_reference(path: Path, split: str) -> list[Grid]:
       InputError: it is none of these, or the dataset has no such split.
     """
     if (path / INDEX).exists():
-        try:
+        with input_errors("reference", "give another dataset or split"):
             records = open_dataset(path, split)
-        except ValueError as error:
-            raise as_input_error("reference", error, "give another dataset or split") from None
         return [
             Grid(clip["views"], clip["frames"], partial(_decode, records, index))
             for index, clip in enumerate(records.clips)

@@ -14,11 +14,10 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.captures import nearest_to_axes
 from full4d_jax.config import DataConfig
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, as_input_error, input_errors
 from full4d_jax.evaluation.clips import KnownClip
-from input_pipeline.cameras import relative_to, rescale
+from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.dataset import Records, open_dataset
 from input_pipeline.procedural import ProceduralClip
 from input_pipeline.sampling import select
@@ -32,11 +31,8 @@ def open_split(folder: Path, split: str) -> Records:
     Raises:
       InputError: there is no such dataset or split.
     """
-    try:
+    with input_errors("dataset", "make it with full4d data, or change --split"):
         return open_dataset(folder, split)
-    except ValueError as error:
-        do = "make it with full4d data, or change --split"
-        raise as_input_error("dataset", error, do) from None
 
 
 def check_split(records: Records, data: DataConfig) -> None:
@@ -66,10 +62,8 @@ def split_clips(records: Records, data: DataConfig, numbers: Sequence[int]) -> I
 
 
 def _known_clip(records: Records, number: int, data: DataConfig) -> ProceduralClip:
-    try:
+    with input_errors("dataset", "make the dataset again"):
         example = records[number]
-    except ValueError as error:
-        raise as_input_error("dataset", error, "make the dataset again") from None
     times = data.strides[0] * np.arange(data.frames)
     views, count = example.frames.shape[0], data.views - 1
     deep = [v for v in records.clips[number]["depth"] if all(example.depth16[v, times])]

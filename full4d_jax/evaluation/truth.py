@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import Regions, load_distances, moving_pixels, score
+from full4d_jax.evaluation.grid_scores import GRID, SCENE, read_views
 from full4d_jax.evaluation.split import open_split
 from full4d_jax.evaluation.table import COPY, INPAINT
 from full4d_jax.evaluation.truth_clip import Known, Wanted, find_clip, find_truth
@@ -26,12 +26,9 @@ from full4d_jax.lifting import from_arrays
 from full4d_jax.outputs import render_views
 from full4d_jax.pictures import save_picture, to_unit
 from full4d_jax.projection_guidance import project
-from full4d_jax.stages import Stages, read_arrays
+from full4d_jax.stages import Stages
 from gaussians import FormatError, Scene, load_dynamic_ply
 from input_pipeline.transforms import decode
-
-FIELDS = ("frames", "intrinsics", "world_to_camera")
-GRID, SCENE = "generated grid", "4D Gaussians"
 
 
 def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dict[str, Any]:
@@ -51,27 +48,21 @@ def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dic
         by other cameras.
     """
     folder = path.parent if path.suffix == ".ply" else path
-    grid = read_arrays(folder / "grid.npz")
-    missing = [name for name in FIELDS if name not in grid]
-    if missing:
-        found, do = f"no {', '.join(missing)} in grid.npz", "run full4d run or full4d sample first"
-        raise InputError("output folder", folder, found, "a finished grid with cameras", do)
+    grid = read_views(folder)
     scene = load_scene(path) if kind == "scene" else None
     records = open_split(wanted.dataset, wanted.split)
     number = find_clip(records, wanted.clip)
-    size = grid["frames"].shape[2:4]
-    try:
+    size = grid.frames.shape[2:4]
+    with input_errors("dataset", "make the dataset again"):
         example = records[number]
         clip = decode(example, height=size[0], width=size[1])
-    except ValueError as error:
-        raise as_input_error("dataset", error, "make the dataset again") from None
     known, about = find_truth(
         folder, grid, clip, wanted, posed_alike=scene is None, content=records.content
     )
     distances = load_distances(vgg=vgg)
 
     if scene is None:
-        subject, pictures = GRID, grid["frames"][known.made] / np.float32(255)
+        subject, pictures = GRID, grid.frames[known.made] / np.float32(255)
     else:
         times = np.linspace(0, 1, known.source.shape[0])
         lenses, poses = known.intrinsics[1:], known.world_to_camera[1:]
@@ -116,11 +107,6 @@ def load_scene(path: Path) -> Scene:
     return from_arrays(Stages(path).finished("scene", "lift"))
 
 
-@jax.jit
-def _project(source, depth, intrinsics, poses):
-    return project(source, depth, intrinsics[0], poses[0], intrinsics[1:], poses[1:])
-
-
 def _with_projection(
     rows: Mapping[str, np.ndarray], known: Known
 ) -> tuple[dict[str, np.ndarray], Regions]:
@@ -128,8 +114,8 @@ def _with_projection(
     moving = moving_pixels(known.frames, known.world_to_camera[1:])
     if known.depth is None:
         return dict(rows), Regions(np.zeros_like(moving), moving)
-    cameras = jnp.asarray(known.intrinsics), jnp.asarray(known.world_to_camera)
-    seen = _project(jnp.asarray(2 * known.source - 1), jnp.asarray(known.depth), *cameras)
+    source = 2 * known.source - 1, known.depth
+    seen = jax.jit(project)(*source, known.intrinsics, known.world_to_camera)
     filled = to_unit(inpaint(seen.frames, seen.mask))
     return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from full4d_jax.errors import InputError
+from full4d_jax.evaluation.grid_scores import Views
 from full4d_jax.evaluation.matching import (
     AGREE,
     Cameras,
@@ -16,7 +17,7 @@ from full4d_jax.evaluation.matching import (
     match_cameras,
     taken,
 )
-from full4d_jax.stages import Arrays, read_arrays
+from full4d_jax.stages import read_arrays
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.dataset import Records
 from input_pipeline.transforms import Clip
@@ -78,7 +79,7 @@ def find_clip(records: Records, clip: str) -> int:
 
 def find_truth(
     folder: Path,
-    grid: Arrays,
+    grid: Views,
     clip: Clip,
     wanted: Wanted,
     *,
@@ -89,7 +90,7 @@ def find_truth(
 
     Args:
       folder: of the grid.
-      grid: frames, intrinsics and world_to_camera.
+      grid: its pictures and cameras.
       clip: in the size of the grid.
       wanted: by whom.
       posed_alike: whether only those views count whose cameras the grid has.
@@ -102,14 +103,14 @@ def find_truth(
     where = f"{wanted.dataset}, clip of {folder}"
     told = read_arrays(folder / "source.npz")
     if content and str(told.get("dataset", "")) == content:
-        video = taken(grid["frames"][0], clip.frames, told["views"], told["instants"])
+        video = taken(grid.frames[0], clip.frames, told["views"], told["instants"])
     else:
         fps = told.get("fps")
         video = find_source(
-            grid["frames"][0], clip.frames, clip.timestamps, None if fps is None else float(fps)
+            grid.frames[0], clip.frames, clip.timestamps, None if fps is None else float(fps)
         )
     if video is None:
-        expected = f"{grid['frames'].shape[1]} instants as in the grid"
+        expected = f"{grid.frames.shape[1]} instants as in the grid"
         raise InputError("truth", where, "a shorter clip", expected, "give another --clip")
     if video.psnr < AGREE:
         found = f"no view that shows the source video (at best {video.psnr:.1f} dB)"
@@ -120,8 +121,8 @@ def find_truth(
     size = clip.frames.shape[2:4]
     views_of = partial(
         match_cameras,
-        grid["intrinsics"],
-        grid["world_to_camera"],
+        grid.intrinsics,
+        grid.world_to_camera,
         clip.intrinsics,
         poses,
         source,

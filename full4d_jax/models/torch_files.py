@@ -15,9 +15,9 @@ import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 from full4d_jax.models.weights import require_float
-from full4d_jax.stages import UNREADABLE
+from input_pipeline.footage import UNREADABLE
 
 KINDS = {
     "FloatStorage": np.dtype(np.float32),
@@ -32,9 +32,7 @@ def read_tensors(path: Path) -> dict[str, ndarray]:
     Raises:
       InputError: no such file, or not a file of floating-point tensors of one of the two kinds.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise InputError("weights", path, found, "a .safetensors or .pth file", "check the path")
+    require_file("weights", path, "a .safetensors or .pth file", "check the path")
     if _is_archive(path):
         return _read_pth(path)
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
 from full4d_jax.models.wan_names import ADDED, check_wan_model, to_wan, wan_names
 from full4d_jax.models.wan_weights import KINDS, abstract_leaves, identity, wan_shape
@@ -97,9 +97,7 @@ def diffusers_config(model: ModelConfig) -> dict[str, Any]:
 def _check(model: ModelConfig, source: Path) -> None:
     """Names and shapes of a checkpoint, from its header."""
     do = "give the checkpoint's own config"
-    if not source.is_file():
-        found = "a folder" if source.is_dir() else "no such file"
-        raise InputError("checkpoint", source, found, "a safetensors file", "check the path")
+    require_file("checkpoint", source, "a safetensors file", "check the path")
     wanted = {leaf: tuple(x.shape) for leaf, x in abstract_leaves(model).items()}
     try:
         with safe_open(source, framework="numpy") as file:

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 
 FLOATS = ("F32", "F16", "BF16")
 
@@ -119,9 +119,7 @@ def summary_beside(weights: Path) -> dict[str, Any] | str:
 
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[Any]:
-    if not Path(path).is_file():
-        found = "a folder" if Path(path).is_dir() else "no such file"
-        raise InputError("checkpoint", path, found, "a safetensors file", "check the path")
+    require_file("checkpoint", path, "a safetensors file", "check the path")
     try:
         with safe_open(path, framework="numpy") as file:
             yield file

@@ -19,10 +19,10 @@ from full4d_jax.mesh import put_batch, spec
 from full4d_jax.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.training.records import record_batches
 from full4d_jax.video import DEFAULT_FPS, read_video
+from input_pipeline.footage import VIDEOS
 from input_pipeline.loader import make_loader
 
 STREAM = 2**31 - 1  # of random numbers; training steps have the lower ones
-SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 
 def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
@@ -76,9 +76,9 @@ def find_videos(folder: str, frames: int) -> list[Path]:
     Raises:
       InputError: there are none, or one cannot be used.
     """
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in VIDEOS)
     if not found:
-        expected, do = f"files that end in {', '.join(SUFFIXES)}", "change --data.videos"
+        expected, do = f"files that end in {', '.join(sorted(VIDEOS))}", "change --data.videos"
         raise InputError("data.videos", folder, "no videos", expected, do)
     for path in found:
         read_video(path, height=16, width=16, frames=frames)

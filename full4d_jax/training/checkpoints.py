@@ -20,6 +20,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from full4d_jax.errors import InputError
+from full4d_jax.mesh import dotted
 from full4d_jax.training.disk import disk_errors
 from full4d_jax.training.integrity import check_marks, digest, marks
 from full4d_jax.training.state import TrainState
@@ -112,7 +113,7 @@ class Checkpoints:
           FileNotFoundError: there is no checkpoint.
           InputError: parameters have other names or shapes, `check` raised one, or all are damaged.
         """
-        like = jax.tree.map(_abstract, like)
+        like = jax.tree.map(abstract, like)
         steps = sorted(self.manager.all_steps(), reverse=True)
         if not steps:
             raise FileNotFoundError(f"no checkpoint in {self.folder}")
@@ -229,7 +230,8 @@ class _Kept(policies.PreservationPolicy):
         return [step in stay for step in steps]
 
 
-def _abstract(x: Any) -> jax.ShapeDtypeStruct:
+def abstract(x: Any) -> jax.ShapeDtypeStruct:
+    """An array without its values, where it lies; without a sharding, on the first device."""
     where = getattr(x, "sharding", None)
     place = where or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
@@ -237,6 +239,4 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct:
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree.leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): tuple(x.shape) for path, x in leaves
-    }
+    return {dotted(path): tuple(x.shape) for path, x in leaves}

@@ -15,13 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped, UInt32
 
+from full4d_jax.mesh import dotted
+
 
 def marks(tree: Any) -> dict[str, str]:
     """16 hexadecimal digits for each array of a pytree, by its dotted path."""
     # One after the other: on simulated devices several programs that communicate can wait for each
     # other's threads forever.
     leaves = jax.tree.leaves_with_path(tree)
-    read = {_name(path): jax.device_get(_mark(x)) for path, x in leaves}
+    read = {dotted(path): jax.device_get(_mark(x)) for path, x in leaves}
     return {name: "".join(f"{int(word):08x}" for word in pair) for name, pair in read.items()}
 
 
@@ -69,7 +71,3 @@ def _mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")

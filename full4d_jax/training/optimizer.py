@@ -13,6 +13,7 @@ import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import OptimizerConfig
+from full4d_jax.mesh import dotted
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.wan_names import ADDED
 from full4d_jax.trainable import is_trained
@@ -48,12 +49,12 @@ def block_matrices(params: Params) -> Params:
 def trained_leaves(trainable: str, params: Params) -> Params:
     """A tree of bools like `params`: which leaves `OptimizerConfig.trainable` lets change."""
 
-    return jax.tree.map_with_path(lambda path, _: is_trained(trainable, _name(path)), params)
+    return jax.tree.map_with_path(lambda path, _: is_trained(trainable, dotted(path)), params)
 
 
 def new_leaves(params: Params) -> Params:
     """A tree of bools: which leaves are ours alone, not a pretrained video model's."""
-    return jax.tree.map_with_path(lambda path, _: _name(path).startswith(ADDED), params)
+    return jax.tree.map_with_path(lambda path, _: dotted(path).startswith(ADDED), params)
 
 
 def hold_constant(params: Params, trained: Params) -> Params:
@@ -90,7 +91,3 @@ def make_optimizer(
     if config.trainable == "all":
         return optimizer
     return optax.masked(optimizer, functools.partial(trained_leaves, config.trainable))
-
-
-def _name(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from full4d_jax.batch import Batch
 from full4d_jax.codec_config import strides_of
 from full4d_jax.config import Config
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.mesh import put_batch, rows_here
 from full4d_jax.models.codecs import codec_id
 from full4d_jax.training.record_clips import (
@@ -84,11 +84,8 @@ def open_folders(config: Config) -> tuple[list[Records], list[float]]:
     folders, weights = _folders(config.data.records)
     opened = []
     for folder in folders:
-        try:
+        with input_errors("records", "make it with full4d data, or change --data.records"):
             opened.append(open_dataset(folder, SPLIT))
-        except ValueError as error:
-            do = "make it with full4d data, or change --data.records"
-            raise as_input_error("records", error, do) from error
         _check_clips(config, opened[-1])
     _check_latents(config, opened)
     return opened, weights or [float(len(records)) for records in opened]
@@ -167,9 +164,8 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
             if clip["codec"] != codec:
                 raise InputError("dataset", where, f"latents of {clip['codec']!r}", codec, again)
             height, width = clip_size(config, clip)
-            frames = (clip["frames"] - 1) // strides.frames + 1
             size = [height // strides.pixels, width // strides.pixels]
-            expected = [frames, *size, strides.channels]
+            expected = [strides.latent_frames(clip["frames"]), *size, strides.channels]
             fits = clip["latents"] == expected and (clip["height"], clip["width"]) == (
                 height,
                 width,

@@ -8,6 +8,7 @@ from typing import Any
 from full4d_jax.config import MeshConfig, to_dict
 from full4d_jax.errors import InputError
 from full4d_jax.models.weights import summary_beside
+from full4d_jax.stages import whole_file
 from full4d_jax.training.integrity import digest
 from full4d_jax.training.provenance import provenance
 
@@ -85,9 +86,8 @@ def cut_metrics(path: Path, step: int) -> None:
     if path.exists():
         lines = path.read_text().splitlines(keepends=True)
         kept = [x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= step]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(kept))
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text("".join(kept))
 
 
 def _option(name: str, value: Any) -> str:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from full4d_jax.config import TrainingConfig
-from full4d_jax.training.checkpoints import Checkpoints
+from full4d_jax.training.checkpoints import Checkpoints, abstract
 from full4d_jax.training.resume import check_same_run, tell_differences
 from full4d_jax.training.state import TrainState
 from full4d_jax.training.watch import Watch, first_watch, from_json, to_json
@@ -92,7 +92,7 @@ def begin(
     summary: dict[str, Any] = {"samples": 0, "seconds": 0.0, "parts": [], "history": []}
     watch, window = first_watch(), []
     if checkpoints.latest is not None:
-        like = jax.tree.map(_abstract, state)
+        like = jax.tree.map(abstract, state)
         jax.tree.map(lambda x: x.delete(), state)  # there may be no room for two
         state, saved = checkpoints.restore(
             like, lambda saved, step: check_same_run(saved, record, out, step)
@@ -107,10 +107,6 @@ def begin(
             print(f"resuming {out} at step {int(state.step)}", flush=True)
     watch = jax.device_put(watch, state.step.sharding)
     return Run(state, watch, int(state.step), record, summary, window)
-
-
-def _abstract(x: jax.Array) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
 
 def _mean(values: list[Any]) -> float | list[float]:

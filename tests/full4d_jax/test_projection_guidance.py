@@ -49,14 +49,7 @@ def test_exact_depth_reprojects_a_procedural_scene():
     clip = jax.jit(
         lambda i: procedural_scene(i, views=3, frames=1, azimuths=jnp.array([8.0, -8.0]))
     )(3)
-    projection = project(
-        clip.frames[0],
-        clip.depth[0],
-        clip.intrinsics[0],
-        clip.world_to_camera[0],
-        clip.intrinsics[1:],
-        clip.world_to_camera[1:],
-    )
+    projection = project(clip.frames[0], clip.depth[0], clip.intrinsics, clip.world_to_camera)
     seen = np.asarray(projection.mask) > 0
     error = np.abs(np.asarray(projection.frames - clip.frames[1:]))[seen]
     assert 0.5 < seen.mean() < 1

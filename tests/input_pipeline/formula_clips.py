@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from input_pipeline import Example, cameras, transforms
-from input_pipeline.schema import VERSION
+from input_pipeline.schema import make_example
 
 HEIGHT, WIDTH = 24, 32
 
@@ -25,23 +25,16 @@ def make(number: int = 0, *, v: int = 3, t: int = 2) -> Example:
         depth[i, j] = transforms.encode_depth(np.full((HEIGHT, WIDTH), 2.0 + i)) if i else b""
     azimuth = np.linspace(-20, 20, v)[:, None] * np.ones(t)
     poses = cameras.orbit(azimuth, np.zeros((v, t)), 2.0)
-    return Example(
-        version=VERSION,
+    return make_example(
+        frames,
+        np.stack([cameras.intrinsics_from_fov(60, HEIGHT, WIDTH)] * v),
+        poses,
+        np.arange(t) / 10,
         scene_id=f"scene-{number}",
         fps=10.0,
-        timestamps=np.tile(np.arange(t, dtype=np.float32) / 10, (v, 1)),
-        frames=frames,
-        intrinsics=np.stack([cameras.intrinsics_from_fov(60, HEIGHT, WIDTH)] * v).astype("f4"),
-        world_to_camera=poses.astype(np.float32),
-        distortion=np.zeros((v, 8), np.float32),
-        depth16=depth,
-        masks=np.full(depth.shape, b"", object),
-        latents=np.zeros((v, 0, 0, 0, 0), np.float16),
-        codec="",
-        caption="",
-        unit=0.0,
         source="made by formula",
         license="Apache-2.0",
+        depth16=depth,
     )
 
 

@@ -11,7 +11,7 @@ from input_pipeline import cameras, transforms
 from input_pipeline.checks import check_clip
 from input_pipeline.checks_pictures import decode_pictures
 from input_pipeline.conventions import convert
-from input_pipeline.schema import VERSION, Example
+from input_pipeline.schema import Example, make_example
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 SWAP = np.eye(4)[[0, 2, 1, 3]]
@@ -174,21 +174,15 @@ def photos(folder: Path, content: dict, shots: list[dict]) -> Example:
     frames[:, 0] = [(folder / shot["file_path"]).read_bytes() for shot in shots]
     x, y, cx, cy = (content[key] for key in ("fl_x", "fl_y", "cx", "cy"))
     lens = [content[key] for key in ("k1", "k2", "p1", "p2")] + [0] * 4
-    return Example(
-        version=VERSION,
+    intrinsics = np.tile(np.array([[x, 0, cx], [0, y, cy], [0, 0, 1]]), (v, 1, 1))
+    return make_example(
+        frames,
+        intrinsics,
+        np.zeros((v, 1, 4, 4)),
+        np.zeros(1),
         scene_id="fox",
         fps=1.0,
-        timestamps=np.zeros((v, 1), np.float32),
-        frames=frames,
-        intrinsics=np.tile(np.array([[x, 0, cx], [0, y, cy], [0, 0, 1]], np.float32), (v, 1, 1)),
-        world_to_camera=np.zeros((v, 1, 4, 4), np.float32),
-        distortion=np.tile(np.array(lens, np.float32), (v, 1)),
-        depth16=np.full((v, 1), b"", object),
-        masks=np.full((v, 1), b"", object),
-        latents=np.zeros((v, 0, 0, 0, 0), np.float16),
-        codec="",
-        caption="",
-        unit=0.0,
         source="instant-ngp",
         license="local tests only",
+        distortion=np.tile(lens, (v, 1)),
     )
