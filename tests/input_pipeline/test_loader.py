@@ -165,7 +165,10 @@ def test_memory_that_nobody_holds_is_used_again():
     made: list[int] = []
     filling = Filling(allocate, fill)
     loader = make_loader(range(100), seed=3, batch_size=1, filling=filling, threads=2)
-    used = [int(next(loader)[0][0, 1]) for _ in range(40)]
+    used = []
+    for _ in range(40):
+        used.append(int(next(loader)[0][0, 1]))
+        time.sleep(0.005)  # so that the loader waits for who reads, as in training
     assert len(set(used)) < 20
 
 
