@@ -57,8 +57,8 @@ def make_loader(
 
     Args:
       source: random access to records, by any thread; or a `range` of scene indices (of any length
-        below 2**31: the shuffle of so many is a formula, not a table), whose batches are int32 arrays; or a
-        mixture of those.
+        below 2**31: the shuffle of so many is a formula, not a table), whose batches are int32
+        arrays; or a mixture of those.
       seed: decides the order of every epoch and the generators given to `transform`.
       batch_size: elements of a global batch, over all hosts.
       start_step: number of global batches to skip, at no cost.
