@@ -112,8 +112,8 @@ def make_loader(
 class _Batches:
     """The arrays that are being filled, by the number of their batch.
 
-    The memory of a batch that nobody holds any more is used again: fresh memory costs as much as
-    a quarter of decoding does, for the system clears it page by page.
+    The memory of a batch that nobody holds any more is used again: fresh memory takes time, for
+    the system clears it page by page.
     """
 
     def __init__(self, filling: Filling, size: int):
