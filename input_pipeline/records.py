@@ -15,6 +15,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from input_pipeline.schema import VERSION, Example
 
+LARGEST = 2**31 - 2**24  # bytes of files; messages of protobuf end at 2 GiB, numbers among them
 _FILES = tfds.features.Tensor(shape=(), dtype=np.object_)
 
 
@@ -48,7 +49,18 @@ _SERIALIZER = ExampleSerializer(cast(Any, FEATURES.get_serialized_info()))
 
 
 def to_bytes(example: Example) -> bytes:
-    """The record; the same example gives the same bytes on every machine."""
+    """The record; the same example gives the same bytes on every machine.
+
+    Raises:
+      ValueError: it would be larger than a record can be, 2 GiB.
+    """
+    files = (example.frames, example.depth16, example.masks)
+    size = example.latents.nbytes + sum(len(file) for kind in files for file in kind.flat)
+    if size > LARGEST:
+        found, expected = f"{size / 2**30:.2f} GiB", "less than 2 GiB"
+        raise ValueError(
+            f"record: found {found}, expected {expected}: fewer frames, or smaller ones"
+        )
     fields = example._asdict() | {
         "views": len(example.timestamps),
         "timestamps": example.timestamps.reshape(-1),

@@ -36,6 +36,13 @@ def test_bytes_are_a_function_of_the_example(make_example):
     assert to_bytes(make_example()) != to_bytes(make_example(1))
 
 
+def test_more_than_a_record_can_hold_is_refused(make_example):
+    example = make_example(v=8, t=16)
+    example.frames.fill(bytes(2**24))  # the same one everywhere
+    with pytest.raises(ValueError, match=r"found 2\.00 GiB, expected less than 2 GiB"):
+        to_bytes(example)
+
+
 def test_another_version_is_refused(make_example):
     record = to_bytes(make_example()._replace(version=1))
     with pytest.raises(ValueError, match="record version: found 1, expected 2"):
