@@ -72,25 +72,41 @@ def contact_sheet(
     cell_width = round(cell_height * w / h)
     font = ImageFont.load_default(FONT)
     left = 2 * MARGIN + int(max(font.getlength(label) for label in rows))
-    top = 2 * MARGIN + FONT + (FONT + MARGIN if title else 0)
-    size = left + t * (cell_width + MARGIN), top + v * (cell_height + MARGIN)
+    words = [word for label in columns for word in label.split()]
+    pitch = MARGIN + max(cell_width, *(int(font.getlength(word)) for word in words), 0)
+    columns = [_wrapped(label, pitch, font) for label in columns]
+    lines = 1 + max(label.count("\n") for label in columns)
+    top = 2 * MARGIN + lines * FONT + (FONT + MARGIN if title else 0)
+    size = left + t * pitch, top + v * (cell_height + MARGIN)
     across = 0 if aside is None else aside.shape[1] + MARGIN
     down = 0 if aside is None else aside.shape[0] + 2 * MARGIN
     page = Image.new("RGB", (size[0] + across, max(size[1], down)), PAPER)
     draw = ImageDraw.Draw(page)
     draw.text((MARGIN, MARGIN), title, INK, font)
     for j, label in enumerate(columns):
-        x = left + j * (cell_width + MARGIN) + cell_width // 2
-        draw.text((x, top - MARGIN // 2), label, INK, font, anchor="md")
+        x = left + j * pitch + cell_width // 2
+        draw.text((x, top - MARGIN // 2), label, INK, font, anchor="md", align="center", spacing=0)
     for i, label in enumerate(rows):
         y = top + i * (cell_height + MARGIN)
         draw.text((MARGIN, y + cell_height // 2), label, INK, font, anchor="lm")
         for j in range(t):
             cell = Image.fromarray(pictures[i, j]).resize((cell_width, cell_height))
-            page.paste(cell, (left + j * (cell_width + MARGIN), y))
+            page.paste(cell, (left + j * pitch, y))
     if aside is not None:
         page.paste(Image.fromarray(aside), (size[0], MARGIN))
     return np.asarray(page)
+
+
+def _wrapped(label: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The label in lines that are no wider than that, if its words are not."""
+    lines = [""]
+    for word in label.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def frustums(

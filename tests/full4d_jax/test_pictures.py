@@ -35,6 +35,16 @@ def test_contact_sheet_keeps_rows_and_columns():
     assert counts == [40 * 60] * 6
 
 
+def test_headings_wider_than_their_pictures_do_not_overlap():
+    black, heading = np.zeros((1, 2, 8, 8, 3), np.uint8), "some words and more of them"
+    sheet = pictures.contact_sheet(black, rows=[""], columns=[heading] * 2, cell_height=60)
+    above = (sheet[: -60 - pictures.MARGIN] != pictures.PAPER).any(-1)
+    left, pitch = 2 * pictures.MARGIN, 60 + pictures.MARGIN
+    first, second = above[:, left:][:, :pitch], above[:, left + pitch :][:, :pitch]
+    assert first.sum() > 100
+    np.testing.assert_array_equal(first, second)
+
+
 def test_contact_sheet_refuses_missing_labels():
     with pytest.raises(ValueError, match="labels: found 1 x 2, expected 2 x 2"):
         pictures.contact_sheet(
