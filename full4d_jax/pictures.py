@@ -74,7 +74,7 @@ def contact_sheet(
     left = 2 * MARGIN + int(max(font.getlength(label) for label in rows))
     words = [word for label in columns for word in label.split()]
     pitch = MARGIN + max(cell_width, *(int(font.getlength(word)) for word in words), 0)
-    columns = [_wrapped(label, pitch, font) for label in columns]
+    columns = [_wrapped(label, pitch - MARGIN, font) for label in columns]
     lines = 1 + max(label.count("\n") for label in columns)
     top = 2 * MARGIN + lines * FONT + (FONT + MARGIN if title else 0)
     size = left + t * pitch, top + v * (cell_height + MARGIN)
