@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,12 @@ def run(row: Benchmark, is_large: bool, folder: Path) -> Record:
         try:
             code = process.wait(limit)
             problem = f"exit code {code}" if code else ""
-        except BaseException as stop:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if not isinstance(stop, subprocess.TimeoutExpired):
-                raise
+        except subprocess.TimeoutExpired:
             problem = f"stopped after {limit:.0f} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     if not problem:
         try:
             text = (folder / row.result).read_text() if row.result else last_line(log)
@@ -142,6 +143,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="0: all are run small")
     parser.add_argument("--out", type=Path, default=Path("out/report"))
     given = parser.parse_args()
+    for stop in (signal.SIGTERM, signal.SIGHUP):  # else what runs would go on without us
+        signal.signal(stop, lambda number, _: sys.exit(128 + number))
     if given.minutes < 0:
         parser.error(f"--minutes: found {given.minutes}, expected 0 or more")
     try:

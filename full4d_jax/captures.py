@@ -36,6 +36,7 @@ from input_pipeline.footage import UNREADABLE
 NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
 SMALLEST = f"at least {WINDOW} pixels each way"
 FORMAT = "see full4d_jax/captures.py for the format"
+OF_DATASETS = "estimate it with full4d data depth"
 
 
 def read_capture(path: Path) -> Arrays:
@@ -47,12 +48,13 @@ def read_capture(path: Path) -> Arrays:
     return normalize(path, load_capture(path))
 
 
-def normalize(path: Path, arrays: Arrays) -> Arrays:
+def normalize(path: Path, arrays: Arrays, do: str = FORMAT) -> Arrays:
     """frames, intrinsics, world_to_camera (v t 4 4) and depth (v t h w) to start from.
 
     Args:
       path: where the capture is, for messages.
       arrays: what `load_capture` returns, in any world and unit.
+      do: what helps where nothing tells the unit, for messages.
 
     Raises:
       InputError: nothing tells the unit.
@@ -69,7 +71,7 @@ def normalize(path: Path, arrays: Arrays) -> Arrays:
         middle = nearest_to_axes(poses[:, 0])
         if middle is None:
             found = "none, and the cameras do not look at one place"
-            raise InputError("capture", f"{path}, depth", found, "an array depth", FORMAT)
+            raise InputError("capture", f"{path}, depth", found, "depth", do)
         depth, unit = random_depth(poses, frames.shape[:4], middle), float(np.linalg.norm(middle))
     return {
         "frames": frames,
@@ -114,10 +116,11 @@ def take_clip(
     stages: Stages, dataset: Path, split: str = "train", clip: int = 0, views: Sequence[int] = ()
 ) -> None:
     """The same from a clip of a dataset; arguments and errors as in `dataset_source.read_clip`."""
-    read, where = read_clip(dataset, split, clip, views), f"{dataset}, {split}, clip {clip}"
+    read, name = read_clip(dataset, split, clip, views), f"{dataset}, {split}, clip {clip}"
     taken = {name: read.pop(name) for name in ("dataset", "views", "instants")}
     _require(dataset, "frames", read["frames"], _large(read["frames"]), SMALLEST)
-    _take(stages, where, taken, taken, normalize(dataset, read))
+    inputs = taken | {"split": split, "clip": clip}
+    _take(stages, name, inputs, taken, normalize(dataset, read, OF_DATASETS))
 
 
 def _take(

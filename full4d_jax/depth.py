@@ -119,13 +119,21 @@ def depth_errors(
     Where `depth` is 0, unknown, nothing counts; NaN where all of it is.
     """
     known = depth > 0
-    predicted, depth = (jnp.where(known, x, jnp.nan) for x in (predicted, depth))
-    predicted, depth = (x / jnp.nanmedian(x, (1, 2), keepdims=True) for x in (predicted, depth))
-    difference = jnp.log(predicted / depth)
+    medians = (
+        jnp.nanmedian(jnp.where(known, x, jnp.nan), (1, 2), keepdims=True)
+        for x in (predicted, depth)
+    )
+    # Of what is known all counts: a prediction that is not finite there makes the score so too.
+    predicted, depth = (
+        jnp.where(known, x / median, 1.0)
+        for x, median in zip((predicted, depth), medians, strict=True)
+    )
+    difference, seen = jnp.log(predicted / depth), known.any((1, 2))
+    silog = difference.std((1, 2), where=known)
     return {
-        "absrel": jnp.nanmean(jnp.abs(predicted - depth) / depth),
-        "delta125": (jnp.abs(difference) < jnp.log(1.25)).sum() / known.sum(),
-        "silog": jnp.nanmean(jnp.nanstd(difference, (1, 2))),
+        "absrel": (jnp.abs(predicted - depth) / depth).mean(where=known),
+        "delta125": (jnp.abs(difference) < jnp.log(1.25)).mean(where=known),
+        "silog": silog.mean(where=seen),
     }
 
 

@@ -138,9 +138,16 @@ def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
         scenes, skipped = [(path, layout, why, [])], []
     else:
         scenes, skipped = find_scenes(path)
-    captures = []
+    captures, folders = [], [folder.name for folder, *_ in scenes]
     for number, (folder, name, why, others) in enumerate(scenes):
         read = read_captures(folder, name, fps)
+        if folders.count(folder.name) > 1:  # day1/scene1 and day2/scene1 are not one scene
+            read = [
+                capture._replace(scene_id=f"{folder.parent.name}-{folder.name}")
+                if capture.scene_id == folder.name
+                else capture
+                for capture in read
+            ]
         captures += read
         if number >= MOST_SCENES:
             continue

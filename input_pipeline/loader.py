@@ -33,11 +33,12 @@ class Mixture(NamedTuple):
 class Filling(NamedTuple):
     """How elements are written into the arrays of their batch, where stacking would copy them.
 
-    A batch whose arrays nobody refers to any more is written over by a later one.
+    A tuple of arrays to which nobody refers any more becomes a later batch: what `fill` does not
+    write is what an earlier one wrote there.
     """
 
     allocate: Callable[[Any, int], Any]
-    """(element, n): an array, or a tuple of arrays or None, for n elements like this one."""
+    """(element, n): arrays for n elements like this one; in a tuple, to be used again."""
     fill: Callable[[Any, Any, int], None]
     """(element, arrays, place): writes the element there; other threads write other places."""
 
@@ -138,20 +139,32 @@ class _Batches:
 
     def _memory(self, fresh: Any) -> Any:
         """These arrays, which nobody has touched, or earlier ones like them that nobody holds."""
-        for _ in range(len(self.given)):
+        nobody = (np.empty(0),)
+        for _ in range(len(self.given) if _form(fresh) else 0):
             old = self.given.popleft()
-            # A view, a memoryview or an array of another library on the same memory counts too.
-            if _likeness(old) == _likeness(fresh):
+            if _form(old) == _form(fresh) and _holders(old) == _holders(nobody):
                 return old
             self.given.append(old)
         return fresh
 
 
-def _likeness(batch: Any) -> list:
-    """Of arrays that one variable holds: shapes, types, and how many hold them."""
-    arrays = [array for array in batch if array is not None] if isinstance(batch, tuple) else []
-    found = [(array.shape, array.dtype, getrefcount(array)) for array in arrays]
-    return [getattr(batch, "shape", None), getattr(batch, "dtype", None), getrefcount(batch), found]
+def _form(batch: Any) -> list | None:
+    """Shapes and types of a tuple of arrays or None that own their memory; None for all else."""
+    if not isinstance(batch, tuple):
+        return None
+    arrays = [array for array in batch if array is not None]
+    if not all(isinstance(array, np.ndarray) and array.flags.owndata for array in arrays):
+        return None
+    return [None if array is None else (array.shape, array.dtype) for array in batch]
+
+
+def _holders(batch: tuple) -> tuple[int, int]:
+    """How many refer to the tuple and, at most, to one of its arrays.
+
+    Views, memoryviews and arrays of other libraries on the same memory refer to the array.
+    """
+    arrays = [array for array in batch if array is not None]
+    return getrefcount(batch), max((getrefcount(array) for array in arrays), default=0)
 
 
 def _stream(

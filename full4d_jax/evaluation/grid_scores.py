@@ -32,6 +32,7 @@ from gaussians import Scene
 from input_pipeline.sampling import evenly
 
 GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
+SCORED = "consistency 1"  # another number where a score becomes another
 NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
 Scores = dict[str, float | None]
 
@@ -83,8 +84,8 @@ def score_folder(
         missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
-    file, scores = folder / "consistency.jsonl", dict[str, dict[str, Scores]]()
-    kept = {x["mark"]: x for x in open_records(file, fingerprint("consistency", {}, {}))}
+    file, scores = folder / "consistency.jsonl", {name: {} for name in (GRID, SCENE, SOURCE)}
+    kept = {x["mark"]: x for x in open_records(file, fingerprint(SCORED, {}, {}))}
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
         mark = fingerprint(path.name, made_of | {"colmap": has("pycolmap")}, {})
@@ -96,12 +97,15 @@ def score_folder(
             append_records(file, [kept[mark]])
         missing |= kept[mark]["missing"]
         for name, found in kept[mark]["scores"].items():
-            scores.setdefault(name, {})[path.name] = found
+            scores[name][path.name] = found
         for name, views in subjects.items():
             if comparison and name != SOURCE:
                 comparison.add(name, views.frames)
+    scores = {name: by_folder for name, by_folder in scores.items() if by_folder}
     rows = {name: _means(list(by_folder.values())) for name, by_folder in scores.items()}
-    counts = {name: _counts(list(by_folder.values())) for name, by_folder in scores.items()}
+    counts = {
+        name: _counts(list(by_folder.values()), len(folders)) for name, by_folder in scores.items()
+    }
     if comparison:
         rows = {name: found | comparison.distances(name) for name, found in rows.items()}
 
@@ -237,10 +241,10 @@ def _means(scores: list[Scores]) -> Scores:
     return {key: float(np.mean(many)) if many else None for key, many in values.items()}
 
 
-def _counts(scores: list[Scores]) -> dict[str, tuple[int, int]]:
-    """By score that some folder has: of how many folders it is, and of how many it could be."""
+def _counts(scores: list[Scores], folders: int) -> dict[str, tuple[int, int]]:
+    """By score that some folder has: of how many folders it is, and how many there are."""
     keys = dict.fromkeys(key for found in scores for key in found)
-    return {key: (sum(x.get(key) is not None for x in scores), len(scores)) for key in keys}
+    return {key: (sum(x.get(key) is not None for x in scores), folders) for key in keys}
 
 
 def _rendered(scene: Scene, grid: Views) -> Views:

@@ -57,7 +57,8 @@ def _views(path: Path, file: Path, fps: float) -> list:
             raise ValueError(f"{where}, k: found intrinsics that change, expected fixed ones")
         pictures = [picture for _, _, picture in film]
         masks = [path / "seg" / Path(picture).with_suffix(".png") for picture in pictures]
-        masked = masks[0].parent.is_dir()  # the dataset has masks of the training cameras only
+        # The dataset has masks of the training cameras only.
+        wanted = file.name == FILES[0] or masks[0].parent.is_dir()
         view = make_view(
             f"cam{camera}",
             [path / "ims" / picture for picture in pictures],
@@ -65,7 +66,7 @@ def _views(path: Path, file: Path, fps: float) -> list:
             np.stack([numbers(pose, (4, 4), where + ", w2c") for _, pose, _ in film]),
             size=size,
             fps=fps,
-            masks=masks if masked else (),
+            masks=masks if wanted and (path / "seg").is_dir() else (),
         )
         views.append(view)
     return views

@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 
+from full4d_jax.captures import take_clip
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
 from full4d_jax.dataset_source import read_clip, read_dataset_source
 from full4d_jax.errors import InputError
 from full4d_jax.options import Look, Shot, check
+from full4d_jax.stages import Stages, read_arrays
 from input_pipeline.cameras import invert
 from input_pipeline.dataset import write_dataset
 from input_pipeline.procedural_clips import ProceduralClips
@@ -112,6 +114,27 @@ def test_some_views_are_lifted_and_the_others_compared(dataset, tmp_path, capsys
     assert told["source_view"] == 0
     hidden, fitted = (row["psnr"] for row in rows)
     assert fitted > hidden + 1
+
+
+def test_another_clip_into_the_same_folder_is_another_scene(dataset, clips, tmp_path):
+    for number in (0, 1):
+        take_clip(Stages(tmp_path), dataset, clip=number)
+        found = read_arrays(tmp_path / "grid.npz")["frames"]
+        np.testing.assert_array_equal(found, decode(clips[number], height=16, width=16).frames)
+
+
+def test_a_clip_without_depth_or_a_middle_is_told_how_to_get_it(clips, tmp_path):
+    def bare(clip):
+        parallel = np.repeat(clip.world_to_camera[:1], len(clip.frames), 0)
+        empty = np.full_like(clip.depth16, b"")
+        return clip._replace(depth16=empty, world_to_camera=parallel)
+
+    class Bare(list):
+        scene_ids = clips.scene_ids
+
+    write_dataset(tmp_path / "bare", Bare(map(bare, clips)), name="bare")
+    with pytest.raises(InputError, match="full4d data depth"):
+        take_clip(Stages(tmp_path / "out"), tmp_path / "bare")
 
 
 def test_options_of_datasets_want_one(tmp_path, capsys):

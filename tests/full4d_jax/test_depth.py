@@ -1,6 +1,7 @@
 """Depth: the shipped network on scenes it never saw, one scale for a clip, files, and training."""
 
 import dataclasses
+import math
 import re
 import shutil
 from functools import partial
@@ -58,6 +59,8 @@ def test_shipped_network_on_held_out_scenes(network, clips):
     errors = depth_errors(predicted, depth[:, 0])
     assert errors["absrel"] < 0.30, errors
     assert errors["delta125"] > 0.60, errors
+    broken = depth_errors(predicted.at[0, 0, 0].set(jnp.nan), depth[:, 0])
+    assert not math.isfinite(broken["absrel"])
     flat = depth_errors(jnp.ones_like(predicted), depth[:, 0])
     assert errors["absrel"] < 0.6 * flat["absrel"]
 

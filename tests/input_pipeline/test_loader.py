@@ -195,6 +195,31 @@ def test_memory_that_somebody_holds_is_not_written_again(hold):
         assert (array == value).all()
 
 
+@pytest.mark.parametrize(
+    ("allocate", "hold"),
+    [
+        (lambda n: [np.empty((n, 9), np.int32)], lambda batch: batch[0]),
+        (lambda n: {"a": np.empty((n, 9), np.int32)}, lambda batch: batch["a"]),
+        (lambda n: (np.empty(9 * n, np.int32).reshape(n, 9),), lambda batch: batch[0][0]),
+        (lambda n: np.empty((n, 9), np.int32), lambda batch: batch[0]),
+    ],
+    ids=["list", "dict", "reshaped", "bare"],
+)
+def test_memory_whose_holders_cannot_be_counted_is_not_used_again(allocate, hold):
+    def fill(element, arrays, place):
+        array = arrays["a"] if isinstance(arrays, dict) else arrays[0]
+        (array if array.ndim > 1 else array[None])[place] = element
+
+    filling = Filling(lambda element, n: allocate(n), fill)
+    loader = make_loader(range(100), seed=3, batch_size=1, filling=filling, threads=2)
+    held = []
+    for _ in range(40):
+        kept = hold(next(loader))
+        held.append((int(kept.flat[0]), kept))
+    for value, kept in held:
+        assert (kept == value).all()
+
+
 def test_memory_of_another_shape_is_not_used():
     loader = filled_batches(lambda element: (500 + int(element) % 2,))
     for batch, _ in zip(loader, range(60), strict=False):

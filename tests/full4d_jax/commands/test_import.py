@@ -53,6 +53,14 @@ def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
     assert left_over(out.parent) == ["summer"]
 
 
+def test_scenes_of_one_name_in_two_folders_are_two(tmp_path, write_film):
+    for day in ("day1", "day2"):
+        write_capture(tmp_path / "all" / day / "walk", write_film)
+    words = ["data", "import", str(tmp_path / "all"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--frames", "2"]) == 0
+    assert set(open_dataset(tmp_path / "out").scene_ids) == {"day1-walk", "day2-walk"}
+
+
 def test_nothing_is_left_of_an_import_that_fails(tmp_path, write_film, shared_data, capsys):
     path, out = write_capture(tmp_path / "a", write_film), tmp_path / "sets" / "b"
     film = path / "cam1.mp4"

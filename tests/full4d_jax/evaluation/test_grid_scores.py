@@ -111,6 +111,19 @@ def test_a_mean_of_fewer_folders_says_so(grid, tmp_path):
     assert " of 2)" not in next(line for line in page if line.startswith("| flicker"))
 
 
+def test_a_scene_that_some_folders_lack_is_of_so_many(grid, tmp_path):
+    for name in ("bare", "fitted"):
+        save_grid(tmp_path / name, grid)
+    marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
+    scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
+    save_arrays(tmp_path / "fitted" / "scene.npz", scene)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    page = (tmp_path / "consistency.md").read_text().splitlines()
+    _, _, generated, fitted, source, _ = next(x for x in page if "| flicker" in x).split("|")
+    assert "(1 of 2)" in fitted
+    assert "of 2" not in generated + source
+
+
 def test_shuffled_views_score_worse(grid):
     shuffled = score(grid._replace(frames=grid.frames[[1, 2, 0]]))
     truth = score(grid)
