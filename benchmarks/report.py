@@ -71,7 +71,7 @@ def run(row: Benchmark, is_large: bool, folder: Path) -> Record:
     limit, start = 60 * PATIENCE * row.minutes[is_large] + GRACE, time.perf_counter()
     problem, result, log = "", None, folder / "log.txt"
     with log.open("w") as file:
-        # In a session of its own, so that what it started stops with it.
+        # In a process group of its own, so that what it started stops with it.
         where = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
         process = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, **where)
         try:
