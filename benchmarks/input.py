@@ -46,7 +46,7 @@ from input_pipeline import Example, make_loader
 from input_pipeline.dataset import Records, open_dataset, write_dataset
 from input_pipeline.films import is_film
 from input_pipeline.loader import Filling
-from input_pipeline.sampling import choose_times, select
+from input_pipeline.selection import choose_times, select
 from input_pipeline.transforms import decode_frames
 
 VIEWS, INSTANTS, BATCH = 4, 8, 4

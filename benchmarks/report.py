@@ -4,10 +4,11 @@
 
 Every row of `report_table` runs in a process of its own, in turn, from the repository's root. It is
 run small, or large where the minutes of all rows together (as planned there, for two idle cores)
-stay within --minutes; at the least all rows are run small. What is finished is kept in the folder,
-so that the same command goes on where it was stopped, and tries again what failed. One that fails,
-or takes five times as long as planned, does not stop the others: the page and the exit code, 1, say
-so. What needs data or packages that are not there is listed with what is missing.
+stay within --minutes; at the least all rows are run small. Rows that measure CPU time get one core
+where jax runs on the CPU: of more it counts threads that only wait. What is finished is kept in the
+folder, so that the same command goes on where it was stopped, and tries again what failed. One that
+fails, or takes five times as long as planned, does not stop the others: the page and the exit code,
+1, say so. What needs data or packages that are not there is listed with what is missing.
 
 The folder gets report.md, report.html with pictures, and for each benchmark a log and its result.
 Another machine or revision needs another folder: one page is about one.
@@ -58,8 +59,8 @@ def missing(row: Benchmark, data: Path) -> str:
     return ""
 
 
-def run(row: Benchmark, is_large: bool, folder: Path) -> Record:
-    """The row's record, kept from an earlier call or made now."""
+def run(row: Benchmark, is_large: bool, folder: Path, cores: set[int]) -> Record:
+    """The row's record, kept from an earlier call or made now, on these cores."""
     words = f"{row.command} {row.large if is_large else row.small}".split()
     command = [str(folder) if word == "OUT" else word for word in words]
     path = folder / RECORD
@@ -73,7 +74,10 @@ def run(row: Benchmark, is_large: bool, folder: Path) -> Record:
     with log.open("w") as file:
         # In a process group of its own, so that what it started stops with it.
         where = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
+        ours = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, cores)  # which is inherited
         process = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, **where)
+        os.sched_setaffinity(0, ours)
         try:
             code = process.wait(limit)
             problem = f"exit code {code}" if code else ""
@@ -119,14 +123,20 @@ def open_report(folder: Path) -> dict[str, Any]:
 def run_all(rows: Sequence[Benchmark], minutes: float, out: Path, data: Path) -> bool:
     """Run what is to be run and write the page after each; whether none failed."""
     head, large, lines = open_report(out), plan(rows, minutes), {}
+    cores = os.sched_getaffinity(0)
+    one = {max(cores)} if "cpu" in head["devices of jax"].split() else cores
     for number, row in enumerate(rows, 1):
         why = missing(row, data)
         size = "large" if large[row.name] else "small"
         print(f"{number}/{len(rows)} {row.name}, {size}: {row.command}", flush=True)
-        record = None if why else run(row, large[row.name], out / row.name)
+        record = (
+            None
+            if why
+            else run(row, large[row.name], out / row.name, one if row.one_core else cores)
+        )
         problem = record.problem if record else ""
         print(f"  {f'not run: {why}' if why else problem or 'done'}", flush=True)
-        lines[row.name] = Line(row.numbers, row.page, size, record, why)
+        lines[row.name] = Line(row, size, record, why)
         write_page(out, head, lines)
     failed = [name for name, line in lines.items() if line.record and line.record.problem]
     print(f"{out / 'report.md'}, {out / 'report.html'}")
@@ -141,14 +151,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=0.0, help="0: all are run small")
+    names = [row.name for row in BENCHMARKS]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="these rows alone")
     parser.add_argument("--out", type=Path, default=Path("out/report"))
     given = parser.parse_args()
     for stop in (signal.SIGTERM, signal.SIGHUP):  # else what runs would go on without us
         signal.signal(stop, lambda number, _: sys.exit(128 + number))
     if given.minutes < 0:
         parser.error(f"--minutes: found {given.minutes}, expected 0 or more")
+    rows = [row for row in BENCHMARKS if row.name in given.only]
     try:
-        fine = run_all(BENCHMARKS, given.minutes, given.out.resolve(), shared_folder())
+        fine = run_all(rows, given.minutes, given.out.resolve(), shared_folder())
     except InputError as error:
         raise SystemExit(str(error)) from None
     raise SystemExit(0 if fine else 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+from report_table import Benchmark
 
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.training.provenance import git_revision
@@ -41,8 +42,7 @@ class Record(NamedTuple):
 class Line(NamedTuple):
     """One benchmark on the page."""
 
-    numbers: tuple[str, ...]
-    page: str
+    row: Benchmark
     size: str
     record: Record | None  # None: not run
     missing: str
@@ -134,16 +134,19 @@ def parts(folder: Path, name: str, line: Line) -> list[Part]:
     if line.record is None:
         return [Part(text=f"not run: {line.missing}")]
     command = " ".join(line.record.command).replace(str(folder / name), "OUT")
-    found = [Part(text=f"python {command}")]
+    where = " (on one core of a CPU)" if line.row.one_core else ""
+    found = [Part(text=f"python {command}{where}")]
     if line.record.problem:
         log = folder / name / "log.txt"
         tail = log.read_text().splitlines()[-TAIL:] if log.exists() else []
         return [*found, Part(text="\n".join([line.record.problem, *tail]))]
-    values = {k: v for place in line.numbers for k, v in look_up(line.record.result, place).items()}
+    values = {
+        k: v for place in line.row.numbers for k, v in look_up(line.record.result, place).items()
+    }
     if values:
         found.append(Part([["", ""], *([k, number(v)] for k, v in values.items())]))
-    if line.page:
-        found.append(Part(text=(folder / name / line.page).read_text().strip()))
+    if line.row.page:
+        found.append(Part(text=(folder / name / line.row.page).read_text().strip()))
     pictures = sorted((folder / name).glob("*.png"))[:PICTURES]
     return [*found, Part(pictures=tuple(f"{name}/{path.name}" for path in pictures))]
 

@@ -13,8 +13,8 @@ from full4d_jax.progress import Progress
 from full4d_jax.stages import Arrays, open_folder, save_arrays
 from input_pipeline.dataset import open_dataset
 from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth
-from input_pipeline.sampling import evenly
 from input_pipeline.schema import Example, make_example
+from input_pipeline.selection import evenly
 from input_pipeline.transforms import encode_jpeg
 
 SHOWN = 4  # instants on the picture

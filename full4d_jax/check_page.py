@@ -10,8 +10,8 @@ from full4d_jax.floor_grid import draw_floor, floor_grid
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.checks import ClipCheck
 from input_pipeline.checks_pictures import Pictures
-from input_pipeline.sampling import evenly
 from input_pipeline.schema import Example
+from input_pipeline.selection import evenly
 from input_pipeline.transforms import decode_mask
 
 CELL = 240  # rows of a picture on the page

@@ -13,8 +13,8 @@ from full4d_jax.stages import open_folder, whole_file
 from input_pipeline.checks import ClipCheck, check_clip
 from input_pipeline.checks_pictures import decode_pictures, file_marks
 from input_pipeline.dataset import damaged_files, open_dataset
-from input_pipeline.sampling import evenly
 from input_pipeline.schema import Example
+from input_pipeline.selection import evenly
 
 REPORT = "check.json"
 

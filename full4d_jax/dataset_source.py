@@ -16,8 +16,8 @@ from full4d_jax.errors import InputError, input_errors
 from full4d_jax.options import Shot
 from full4d_jax.stages import Arrays
 from input_pipeline.dataset import Records, open_dataset
-from input_pipeline.sampling import select
 from input_pipeline.schema import Example
+from input_pipeline.selection import select
 from input_pipeline.transforms import decode, to_source
 
 FPS = 6.0  # at most, where --fps is left out, as with videos

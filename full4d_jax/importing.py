@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from full4d_jax import pictures
+from full4d_jax.building import train_and_test
 from full4d_jax.depth_estimators import estimator_mark, load_estimator
-from full4d_jax.errors import InputError, as_input_error
+from full4d_jax.errors import InputError, input_errors
+from full4d_jax.options import check_range
 from full4d_jax.progress import Progress, duration
 from full4d_jax.stages import fingerprint, open_folder
 from input_pipeline import transforms
@@ -65,13 +67,11 @@ def import_folder(
     if depth and jobs > 1:
         raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
     estimate = load_estimator(depth) if depth else None
-    try:
+    with input_errors("capture", DO):
         captures = _read(path, layout, fps)
         if license:
             captures = [capture._replace(license=license) for capture in captures]
         clips = Clips(captures, **cut._asdict())
-    except ValueError as error:
-        raise as_input_error("capture", error, DO) from None
     if clips.left_out:
         print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
     open_folder(out.parent)
@@ -83,20 +83,21 @@ def import_folder(
     filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
     about += f", depth by {estimator_mark(depth)}" if depth else ""
     try:
-        with Progress("import", len(clips), every=5) as report:
-            write_dataset(
-                partial,
-                filled,
-                name=name or "capture",
-                splits={"train": 1 - test} | ({"test": test} if test else {}),
-                jobs=jobs,
-                about=about,
-                report=report,
-            )
-        pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
-    except ValueError as error:
+        with input_errors("capture", DO):
+            with Progress("import", len(clips)) as report:
+                write_dataset(
+                    partial,
+                    filled,
+                    name=name or "capture",
+                    splits=train_and_test(test),
+                    jobs=jobs,
+                    about=about,
+                    report=report,
+                )
+            pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
+    except ValueError:
         shutil.rmtree(partial, ignore_errors=True)
-        raise as_input_error("capture", error, DO) from None
+        raise
     partial.replace(out)
     print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
     print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
@@ -213,7 +214,5 @@ def _check(
         raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
     given = values | {f"--{name}": value for name, value in cut._asdict().items()}
     for name, (low, high) in LIMITS.items():
-        value = given[name]
-        if value is not None and not low <= value <= high:
-            do = "give a value in that range"
-            raise InputError("option", name, value, f"{low} to {high}", do)
+        if (value := given[name]) is not None:
+            check_range(name, value, low, high)

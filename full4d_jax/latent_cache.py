@@ -24,8 +24,8 @@ from full4d_jax.training.record_clips import clip_size
 from input_pipeline import transforms
 from input_pipeline.dataset import Records, open_dataset
 from input_pipeline.films import is_film
-from input_pipeline.sampling import select
 from input_pipeline.schema import Example
+from input_pipeline.selection import select
 
 
 class EncodedClips:

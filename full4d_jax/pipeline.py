@@ -22,7 +22,7 @@ from full4d_jax.camera_paths import range_warning
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.dataset_source import read_dataset_source
 from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.generation import (
     generate_grid,
     load_prior,
@@ -38,7 +38,7 @@ from full4d_jax.pictures import to_uint8, to_unit
 from full4d_jax.progress import Progress
 from full4d_jax.projection_guidance import drop_depth_edges
 from full4d_jax.stages import Arrays, Stages, fingerprint, open_folder
-from gaussians import FormatError, save_ply_sequence
+from gaussians import save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
 
@@ -252,8 +252,5 @@ def _render(job: Job, look: Look) -> None:
     )
     stages.seconds["page"] = time.perf_counter() - start
     if look.export_ply:
-        try:
+        with input_errors("scene", "move what is there away"):
             save_ply_sequence(folder / "ply", scene, look.export_ply)
-        except FormatError as error:
-            do = "move what is there away"
-            raise InputError(error.field, error.path, error.found, error.expected, do) from None

@@ -12,8 +12,8 @@ from jaxtyping import Float, Shaped, UInt8
 
 from input_pipeline import transforms
 from input_pipeline.films import is_film, take
-from input_pipeline.sampling import evenly
 from input_pipeline.schema import Example
+from input_pipeline.selection import evenly
 
 STOPS = 0.5  # a view may be lighter or darker than the others
 LATE = 0.5  # of a frame's time, a view may be later than the first

@@ -35,6 +35,14 @@ def natural(path: Path | str) -> list:
     return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
 
 
+def has_one(folder: Path, names: Sequence[str]) -> tuple[bool, str]:
+    """Whether one of the files is there; which, or that none is, in words."""
+    for name in names:
+        if (folder / name).is_file():
+            return True, f"{name} is there"
+    return False, f"no {' or '.join(names)}"
+
+
 def listed(folder: Path, endings: set[str]) -> list[Path]:
     """The folder's files with these endings in natural order; none if there is no folder."""
     if not folder.is_dir():

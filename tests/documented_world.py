@@ -7,41 +7,51 @@ from pathlib import Path
 import cv2
 import numpy as np
 from documented import ROOT
+from documented_weights import write_wan
 from skinned_arm import write_arm
 from textured_room import make_room
 
 from full4d_jax.video import write_video
 from input_pipeline.transforms import decode_depth, decode_jpeg
 
-# What keeps a documented command short: these options follow it.
+# What keeps a documented command short: the options of the longest start that fits follow it.
 MODEL = "--model.width 48 --model.layers 1 --model.heads 2 --model.ffn 48 --model.refiner 0"
 CLIPS = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32"
-TRAIN = (
-    f"--training.steps 1 --training.batch 2 --training.log_every 1 --mesh.data 1 {MODEL} {CLIPS}"
-)
+WAN = f"{MODEL} {CLIPS} --data.frames 5 --mesh.fsdp 1 --mesh.view 1 --mesh.time 1"
+STEP = "--training.steps 1 --training.batch 2 --training.log_every 1 --mesh.data 1"
 LIFT = "--lift.steps 2 --lift.capacity 300 --lift.distillation none"
 LOOK = "--size 32 --seconds 0.2"
 RENDERED = "--views 3 --frames 2 --height 32 --width 32"
+SCENES = f"{RENDERED} --scenes 2 --shards 1"
 SHORT = {
     "run": f"{CLIPS} {LIFT} {LOOK}",
     "sample": CLIPS,
+    "sample configs/wan": f"{WAN} --sampler.steps 1",
     "lift": LIFT,
+    "lift --dataset": f"{LIFT} --views 0 2 3",
     "render": LOOK,
-    "train": TRAIN,
-    "evaluate configs": f"{CLIPS} --scenes 1 --lift_scenes 0",
+    "train": f"{STEP} {MODEL} {CLIPS}",
+    "train configs/demo.py --init": f"{STEP} {CLIPS}",
+    "train configs/wan": f"{STEP} {WAN}",
+    "convert wan": MODEL,
+    "evaluate configs/demo.py --out": f"{CLIPS} --scenes 1 --lift_scenes 0",
+    "evaluate configs/demo.py --records": f"{CLIPS} --lift_scenes 0",
+    "evaluate configs/demo_few_step.py": f"{CLIPS} --scenes 1 --lift_scenes 0",
+    "evaluate configs/four_real.py": f"{CLIPS} --scenes 1",
+    "data import CAPTURE": "--size 64 --frames 2",
+    "data encode configs/wan": WAN,
     "data show": "--scenes 1 --size 32",
-    "data procedural": f"{RENDERED} --scenes 2 --shards 1",
+    "data procedural": SCENES,
+    "data procedural --out sets/deep": f"{SCENES} --frames 5",
+    "data procedural --out sets/first_depth": f"{SCENES} --scenes 1 --frames 12",
     "data gltf": f"{RENDERED} --clips 1",
 }
 
 
 def short(words: list[str]) -> list[str]:
     """A command's words, and what keeps it short."""
-    text = " ".join(words)
-    for start, more in SHORT.items():
-        if text.startswith(start):
-            words = words + more.split()
-    return words
+    fitting = [start for start in SHORT if " ".join(words).startswith(start)]
+    return words + (SHORT[max(fitting, key=len)].split() if fitting else [])
 
 
 def make_world(folder: Path, command) -> None:
@@ -78,6 +88,24 @@ def make_world(folder: Path, command) -> None:
     shutil.copytree(folder / "sets" / "mine", folder / "DATASET")
     command(["run", "--out", "out/demo"])
     command(["convert", "splats", "out/demo", "guitar.compressed.ply"])
+
+
+def add_slow_world(folder: Path, command) -> None:
+    """What slow blocks need besides: results of other blocks, and weights like Wan's."""
+    write_wan(folder)
+    shipped = ROOT / "full4d_jax" / "checkpoints" / "prior.safetensors"
+    for name in ("mine", "walk", "demo_few_step"):
+        (folder / "runs" / name).mkdir(parents=True)
+        shutil.copy(shipped, folder / "runs" / name / "prior.safetensors")
+    for name in ("deep", "first_depth"):
+        command(["data", "procedural", "--out", f"sets/{name}"])
+    shutil.copytree(folder / "sets" / "first_depth", folder / "sets" / "second_depth")
+    command(["run", "--dataset", "sets/mine", "--view", "0", "--out", "out/walk"])
+    preset, wan = "configs/wan22_5b.py", "wan22_5b.safetensors"
+    command(["convert", "wan", preset, "--from", "Wan2.2-TI2V-5B", "--to", wan])
+    command(["convert", "codec", "Wan2.2_VAE.pth", "vae.safetensors"])
+    (folder / "runs" / "wan22_5b").mkdir()
+    shutil.copy(folder / wan, folder / "runs" / "wan22_5b" / "prior.safetensors")
 
 
 def write_capture(folder: Path, room, pictures) -> None:

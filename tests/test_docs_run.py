@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import pytest
 from documented import RECORDED, ROOT, Block, blocks, name
-from documented_world import make_world, short
+from documented_world import add_slow_world, make_world, short
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from full4d_jax.cli import main
@@ -67,9 +67,17 @@ def test_a_block_runs(block: Block, here, capsys):
         run(words[1:])
 
 
+@pytest.fixture(scope="module")
+def slow_world(world) -> Path:
+    """The same folder, with what only slow blocks need."""
+    with contextlib.chdir(world):
+        add_slow_world(world, run)
+    return world
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", SLOW, ids=name)
-def test_a_slow_block_runs(block: Block, here, capsys):
+def test_a_slow_block_runs(block: Block, slow_world, here, capsys):
     if block.slow.startswith("not run"):
         pytest.skip(block.slow)
     for entry in ROOT.iterdir():

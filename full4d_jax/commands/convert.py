@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, input_errors
 from full4d_jax.options import check_ending, check_range
 
 if TYPE_CHECKING:
@@ -39,22 +39,19 @@ def splats(
     kind = _kind(target)
     if not kind:
         raise InputError("target", target, target.suffix, TARGETS, "give another name")
-    from gaussians import DynamicGaussians, FormatError, Gaussians
+    from gaussians import DynamicGaussians, Gaussians
 
     try:
-        scene = _load(source)
-        still, do = isinstance(scene, Gaussians), "give another target"
-        if kind in ("4D PLY", "sequence") and still:
-            raise InputError("scene", source, "a still scene", f"a 4D scene for a {kind}", do)
-        if kind == "4D PLY" and not isinstance(scene, DynamicGaussians):
-            raise InputError("scene", source, "motion by deformation", "freetime motion", do)
-        _save(scene, kind, target, time, instants)
+        with input_errors("scene", "give another file"):
+            scene = _load(source)
+            still, do = isinstance(scene, Gaussians), "give another target"
+            if kind in ("4D PLY", "sequence") and still:
+                raise InputError("scene", source, "a still scene", f"a 4D scene for a {kind}", do)
+            if kind == "4D PLY" and not isinstance(scene, DynamicGaussians):
+                raise InputError("scene", source, "motion by deformation", "freetime motion", do)
+            _save(scene, kind, target, time, instants)
     except FileNotFoundError:
         raise InputError("scene", source, "no such file", SOURCES, "give another file") from None
-    except FormatError as error:
-        where = f"{error.path}: {error.field}"
-        do = "give another file"
-        raise InputError("scene", where, error.found, error.expected, do) from None
     count = len(scene.means if isinstance(scene, Gaussians) else scene.gaussians.means)
     files = sorted(target.glob("*.ply")) if target.is_dir() else [target]
     size = sum(file.stat().st_size for file in files)

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from input_pipeline.matches import epipolar_distances, find_features, match_views
-from input_pipeline.sampling import evenly
+from input_pipeline.selection import evenly
 
 INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
 PAIRS = 60  # of views, an instant

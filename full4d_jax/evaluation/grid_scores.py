@@ -14,7 +14,7 @@ from full4d_jax.errors import InputError
 from full4d_jax.evaluation import consistency, frechet, i3d, registration
 from full4d_jax.evaluation import image_features as images
 from full4d_jax.evaluation.grid_page import draw_matches, table
-from full4d_jax.evaluation.records import append_records, open_records
+from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.set_scores import (
     ENOUGH,
     Comparison,
@@ -29,7 +29,7 @@ from full4d_jax.pictures import save_picture, to_uint8
 from full4d_jax.progress import Progress
 from full4d_jax.stages import Stages, fingerprint, read_arrays
 from gaussians import Scene
-from input_pipeline.sampling import evenly
+from input_pipeline.selection import evenly
 
 GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
 SCORED = "consistency 1"  # another number where a score becomes another
@@ -85,7 +85,7 @@ def score_folder(
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
     file, scores = folder / "consistency.jsonl", {name: {} for name in (GRID, SCENE, SOURCE)}
-    kept = {x["mark"]: x for x in open_records(file, fingerprint(SCORED, {}, {}))}
+    kept = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}))}
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
         mark = fingerprint(path.name, made_of | {"colmap": has("pycolmap")}, {})
@@ -94,7 +94,7 @@ def score_folder(
         if mark not in kept:
             found = {k: score(x, clip, f"{path.name}, {k}") for k, x in subjects.items()}
             kept[mark] = {"mark": mark, "scores": found, "missing": stale}
-            append_records(file, [kept[mark]])
+            append_lines(file, [kept[mark]])
         missing |= kept[mark]["missing"]
         for name, found in kept[mark]["scores"].items():
             scores[name][path.name] = found

@@ -8,13 +8,13 @@ left out: there the first column is the answer.
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Bool, Float
+from jaxtyping import ArrayLike, Bool, Float, UInt8
 
 from full4d_jax import metrics
 from full4d_jax.batch import procedural_batch
@@ -22,7 +22,7 @@ from full4d_jax.config import Config
 from full4d_jax.errors import InputError
 from full4d_jax.evaluation.grid_baselines import add_change, warp_row
 from full4d_jax.evaluation.held_out import sampler_rows, settings_of, shipped_row
-from full4d_jax.evaluation.records import append_records, missing, open_records
+from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import Estimate, estimate, table_cell, text_table
 from full4d_jax.grid_filling import fill_grid
 from full4d_jax.models.conditions import Params
@@ -57,25 +57,34 @@ def evaluate_grids(
     made_of = settings | {"weights": weights, "example": to_uint8(example / 2 + 0.5)}
     path = folder / "scores.jsonl"
     mark = fingerprint("grids", made_of | {"lpips": distance is not None}, {})
-    left, shown = missing(open_records(path, mark), "grids", scenes), []
+
+    def filled(frames, scene: int) -> tuple[Frames, dict[str, Frames]]:
+        return to_unit(frames), fill_rows(config, params, frames, visible, scene)
+
+    left, shown = missing(open_lines(path, mark), "grids", scenes), {}
     with Progress("evaluate grids", len(left)) as report:
         for done, scene in enumerate(left, 1):
             frames = render(jnp.array([HELD_OUT_START + scene]))
             if not moves(frames):
-                append_records(path, [{"group": "grids", "scene": scene, "rows": None}])
+                append_lines(path, [{"group": "grids", "scene": scene, "rows": None}])
                 continue
-            rows, truth = fill_rows(config, params, frames, visible, scene), to_unit(frames)
+            truth, rows = filled(frames, scene)
             scored = {name: score(x, truth, ~visible, distance) for name, x in rows.items()}
-            append_records(path, [{"group": "grids", "scene": scene, "rows": scored}])
+            append_lines(path, [{"group": "grids", "scene": scene, "rows": scored}])
             if len(shown) < SHEET_SCENES:
-                shown.append((scene, truth, rows))
+                shown[scene] = truth, rows
                 save_picture(folder / "grids.png", sheet(shown, shipped_row(config)))
             report(done)
-    records = [r for r in open_records(path, mark) if r["scene"] in scenes and r["rows"]]
-    if not records:
+    lines = [x for x in open_lines(path, mark) if x["scene"] in scenes and x["rows"]]
+    if not lines:
         expected, do = "one in which something moves", "give more --scenes"
         raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
-    means, page = summarise(records, shipped_row(config))
+    first = [line["scene"] for line in lines[:SHEET_SCENES]]
+    for scene in set(first) - set(shown):  # scored by an earlier call
+        shown[scene] = filled(render(jnp.array([HELD_OUT_START + scene])), scene)
+    picture = sheet({scene: shown[scene] for scene in first}, shipped_row(config))
+    save_picture(folder / "grids.png", picture)
+    means, page = summarise(lines, shipped_row(config))
     (folder / "evaluation.md").write_text(page)
     plain = {row: {k: v._asdict() for k, v in values.items()} for row, values in means.items()}
     (folder / "evaluation.json").write_text(json.dumps(plain, indent=1) + "\n")
@@ -122,14 +131,14 @@ def score(
     return found
 
 
-def summarise(records: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str, Estimate]], str]:
+def summarise(lines: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str, Estimate]], str]:
     """Means by row and paired differences "SHIPPED - BASELINE", and the page with both."""
 
     def column(row: str, metric: str) -> np.ndarray:
-        values = (record["rows"][row][metric] for record in records)
+        values = (line["rows"][row][metric] for line in lines)
         return np.array([math.nan if value is None else value for value in values])
 
-    rows = list(records[0]["rows"])
+    rows = list(lines[0]["rows"])
     means = {row: {m: estimate(column(row, m)) for m in SCORES} for row in rows}
     differences = {
         f"{shipped} − {baseline}": {
@@ -143,14 +152,14 @@ def summarise(records: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str
 
     def table(first: str, values: dict[str, dict[str, Estimate]], sign: str = "") -> str:
         digits = [digits for _, digits in SCORES.values()]
-        lines = [
+        cells = [
             [row, *(table_cell(x, d, sign) for x, d in zip(found.values(), digits, strict=True))]
             for row, found in values.items()
         ]
-        return text_table([first, *headings], lines)
+        return text_table([first, *headings], cells)
 
     page = (
-        f"# Hidden frames of {len(records)} held-out grids in which something moves\n\n"
+        f"# Hidden frames of {len(lines)} held-out grids in which something moves\n\n"
         f"The first row and the first column are given. Means over scenes ± standard error; "
         f"shipped sampler setting: {shipped}.\n\n{table('row', means)}\n\n"
         "Paired differences; positive is better, for LPIPS too.\n\n"
@@ -159,17 +168,19 @@ def summarise(records: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str
     return means | differences, page
 
 
-def sheet(shown, shipped: str) -> np.ndarray:
+def sheet(
+    shown: Mapping[int, tuple[Frames, dict[str, Frames]]], shipped: str
+) -> UInt8[np.ndarray, "H W 3"]:
     """Of each scene the corner of the grid that is farthest from what is given."""
     names = {"truth": None, "prior": shipped, "copy": COPY, "homography": WARP}
     cells = []
-    for _, truth, rows in shown:
+    for truth, rows in shown.values():
         corner = [truth if row is None else rows[row] for row in names.values()]
         given = [truth[0, 0], truth[0, -1], truth[-1, 0]]
         cells.append([*given, *(x[-1, -1] for x in corner)])
     return contact_sheet(
         to_uint8(np.array(cells)),
-        rows=[f"scene {scene}" for scene, *_ in shown],
+        rows=[f"scene {scene}" for scene in shown],
         columns=["first view and time", "first view, last time", "last view, first time", *names],
         title="Given: the first three. The others: last view at the last time",
         cell_height=160,

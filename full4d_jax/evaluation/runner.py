@@ -1,6 +1,6 @@
 """Evaluations in one folder: clip after clip, each kept as soon as it is scored.
 
-scores.jsonl     a line a clip (`records`); the same command goes on behind it
+scores.jsonl     a line a clip (`score_lines`); the same command goes on behind it
 evaluation.md    tables (`table.markdown`)
 evaluation.json  the same for programs
 GROUP.png        the first clips of each group, drawn from what `.shown` holds of them
@@ -26,7 +26,7 @@ from full4d_jax.evaluation.held_out import (
     shown,
 )
 from full4d_jax.evaluation.lift import between, lift_rows
-from full4d_jax.evaluation.records import append_records, missing, open_records
+from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
@@ -78,9 +78,9 @@ def evaluate_split(judge: Judge, folder: Path, records: Records, lifted: range) 
 
 def _evaluate(judge: Judge, folder: Path, groups: Sequence[Group], mark: str, where: str) -> None:
     path, shipped = folder / "scores.jsonl", shipped_row(judge.config)
-    records = open_records(path, mark)
+    lines = open_lines(path, mark)
     for group in groups:
-        left = missing(records, group.name, group.numbers)
+        left = missing(lines, group.name, group.numbers)
         with Progress(f"evaluate {group.name}", len(left)) as report:
             for done, known in enumerate(group.clips(left), 1):
                 result = group.rows(judge, known)
@@ -88,15 +88,15 @@ def _evaluate(judge: Judge, folder: Path, groups: Sequence[Group], mark: str, wh
                     (folder / ".shown").mkdir(exist_ok=True)
                     cells = shown(known, result, shipped)
                     save_arrays(_shown_path(folder, group, known.scene), cells)
-                append_records(path, [score_rows(judge, known, result)])
+                append_lines(path, [score_rows(judge, known, result)])
                 _draw(folder, group)
                 report(done)
     asked = {group.name: set(group.numbers) for group in groups}
     # The file may hold scenes of other calls, such as those that weights were chosen by.
-    records = [r for r in open_records(path, mark) if r["scene"] in asked.get(r["group"], ())]
-    page = markdown(records, shipped, _preface(judge, where, shipped, mark))
+    lines = [x for x in open_lines(path, mark) if x["scene"] in asked.get(x["group"], ())]
+    page = markdown(lines, shipped, _preface(judge, where, shipped, mark))
     (folder / "evaluation.md").write_text(page)
-    (folder / "evaluation.json").write_text(json.dumps(summary(records, shipped), indent=1))
+    (folder / "evaluation.json").write_text(json.dumps(summary(lines, shipped), indent=1))
     print(page)
     pictures = ", ".join(f"{group.name}.png" for group in groups)
     print(f"wrote {folder}/evaluation.md, evaluation.json; look at {pictures}")

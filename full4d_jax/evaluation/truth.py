@@ -27,7 +27,7 @@ from full4d_jax.outputs import render_views
 from full4d_jax.pictures import save_picture, to_unit
 from full4d_jax.projection_guidance import project
 from full4d_jax.stages import Stages
-from gaussians import FormatError, Scene, load_dynamic_ply
+from gaussians import Scene, load_dynamic_ply
 from input_pipeline.transforms import decode
 
 
@@ -100,10 +100,8 @@ def load_scene(path: Path) -> Scene:
         do = "give the output folder of full4d run or full4d lift"
         if not path.is_file():
             raise InputError("scene", path, "no such file", "a .ply file of a 4D scene", do)
-        try:
+        with input_errors("scene", do):
             return load_dynamic_ply(path)
-        except FormatError as error:
-            raise InputError(error.field, error.path, error.found, error.expected, do) from None
     return from_arrays(Stages(path).finished("scene", "lift"))
 
 

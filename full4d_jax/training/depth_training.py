@@ -24,7 +24,7 @@ from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
 from full4d_jax.depth_config import DepthConfig
 from full4d_jax.models.depth_net import Params, init_params, log_depth
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
-from full4d_jax.training.loop import Extras, run_training
+from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.resume import run_record
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
@@ -64,7 +64,7 @@ def train_depth(
         config.training,
         out,
         run_record(config, init),
-        extras=Extras(profile=profile),
+        reporting=Reporting(profile=profile),
     )
     weights = out / "depth.safetensors"
     save_params(weights, state.ema, {"model": to_dict(config.model)})

@@ -28,8 +28,8 @@ Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 
 @dataclass(frozen=True)
-class Extras:
-    """What a run may have besides.
+class Reporting:
+    """What a run may tell besides its losses.
 
     flops: of the model in one step; None where nobody counts them.
     peak: of one device, FLOP/s; None where it is unknown.
@@ -53,7 +53,7 @@ def run_training(
     out: Path,
     record: dict[str, Any],
     given: Sequence[Any] = (),
-    extras: Extras = Extras(),
+    reporting: Reporting = Reporting(),
 ) -> tuple[TrainState, dict[str, Any]]:
     """Train from the newest checkpoint under `out`, or from `state`, to `config.steps`.
 
@@ -67,7 +67,7 @@ def run_training(
       out: folder for everything that is written.
       record: what a checkpoint should say besides (`resume.run_record`).
       given: further arguments of every step on the devices, frozen weights for example.
-      extras: see there.
+      reporting: see there.
 
     Returns:
       The final state and the summary of the whole run, resumed parts included.
@@ -86,7 +86,7 @@ def run_training(
         if run.done < config.steps:
             part = {"start": run.done, "steps": config.steps, "hardware": hardware()}
             run.summary["parts"].append(part)
-            _train(run, step, batches, config, out, given, extras, checkpoints)
+            _train(run, step, batches, config, out, given, reporting, checkpoints)
     return run.state, {"steps": run.done, **run.summary, **run.record}
 
 
@@ -97,7 +97,7 @@ def _train(
     config: TrainingConfig,
     out: Path,
     given: Sequence[Any],
-    extras: Extras,
+    reporting: Reporting,
     checkpoints: Checkpoints,
 ) -> None:
     """All steps that are left."""
@@ -117,8 +117,8 @@ def _train(
     pending: list[Any] = []
     means: dict[str, Any] = {}
     with (
-        Monitor(out, run.done, config.steps, extras.flops, extras.peak) as monitor,
-        StepProfile(steps_left(extras.profile, run.done), out / "profile") as profile,
+        Monitor(out, run.done, config.steps, reporting.flops, reporting.peak) as monitor,
+        StepProfile(steps_left(reporting.profile, run.done), out / "profile") as profile,
         termination() as is_asked_to_stop,
     ):
         while run.done < config.steps:
@@ -142,7 +142,7 @@ def _train(
                 run.add({name: x.tolist() for name, x in values.items()})
                 if values["bad"]:
                     at = run.done - len(pending) + 1 + i
-                    meet_bad_loss(run, monitor, config, out, at, values, extras.contents)
+                    meet_bad_loss(run, monitor, config, out, at, values, reporting.contents)
             pending = pending[ready:]
             if is_logged:
                 means = run.take_means()
@@ -153,8 +153,8 @@ def _train(
                 means = {}
                 run.save(checkpoints)
             is_drawn = config.sheet_every and run.done % config.sheet_every == 0 and not is_last
-            if extras.sheet is not None and is_drawn:
-                monitor.picture(run.done, extras.sheet(run.state))
+            if reporting.sheet is not None and is_drawn:
+                monitor.picture(run.done, reporting.sheet(run.state))
             if is_stopped and not is_last:
                 checkpoints.close()
                 monitor.say(f"saved at step {run.done}; go on with: {resume_command()}")

@@ -15,7 +15,7 @@ from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.pictures import save_picture
 from full4d_jax.training.batches import training_batches
-from full4d_jax.training.loop import Extras, run_training
+from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.placement import (
     in_host_memory,
     is_cut,
@@ -70,7 +70,7 @@ def train_prior(
         out,
         record,
         (on_all_devices(mesh, weights_of_codec),),
-        Extras(
+        Reporting(
             flops=step_flops(config),
             peak=peak_flops(jax.devices()[0].device_kind),
             sheet=lambda state: draw_sheet(config, on_host(state.ema)),

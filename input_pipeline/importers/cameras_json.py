@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import beside, field, find_footage, load_json, numbers
+from input_pipeline.footage import beside, field, find_footage, has_one, load_json, numbers
 from input_pipeline.importers.pairing import check_counts, pair
 
 NEEDS = "cameras.json (or cameras_opencv.json) with cameras[], and videos or folders of pictures"
@@ -26,10 +26,7 @@ OURS |= {"offset", "timestamps", "fps"}
 
 def matches(path: Path) -> tuple[bool, str]:
     """Whether the folder is of this layout, and why."""
-    for name in FILES:
-        if (path / name).is_file():
-            return True, f"{name} is there"
-    return False, f"no {' or '.join(FILES)}"
+    return has_one(path, FILES)
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from input_pipeline.capture import Capture
+from input_pipeline.footage import has_one
 from input_pipeline.importers.transforms_json import read_transforms
 
 NEEDS = "transforms_train.json (and _val, _test), camera_angle_x, frames with a time"
@@ -11,9 +12,7 @@ SPLITS = ("train", "val", "test")
 
 def matches(path: Path) -> tuple[bool, str]:
     """Whether the folder is of this layout, and why."""
-    if (path / "transforms_train.json").is_file():
-        return True, "transforms_train.json is there"
-    return False, "no transforms_train.json"
+    return has_one(path, ("transforms_train.json",))
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, VIDEOS, beside, listed, load_array, natural
+from input_pipeline.footage import PICTURES, VIDEOS, beside, has_one, listed, load_array, natural
 from input_pipeline.importers.pairing import check_counts
 
 NEEDS = "poses_bounds.npy, and one video (cam*.mp4), picture (images/) or folder (cam*/) a row"
@@ -20,9 +20,7 @@ SMALLER = ("images_2", "images_4", "images_8")  # as LLFF's scripts name reduced
 
 def matches(path: Path) -> tuple[bool, str]:
     """Whether the folder is of this layout, and why."""
-    if (path / "poses_bounds.npy").is_file():
-        return True, "poses_bounds.npy is there"
-    return False, "no poses_bounds.npy"
+    return has_one(path, ("poses_bounds.npy",))
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

@@ -12,7 +12,15 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import beside, find_footage, load_json, natural, numbers, picture_size
+from input_pipeline.footage import (
+    beside,
+    find_footage,
+    has_one,
+    load_json,
+    natural,
+    numbers,
+    picture_size,
+)
 from input_pipeline.importers.pairing import pair
 
 NEEDS = "cameras/camera_extrinsics.json, videos/camNN.mp4, in a folder like f24_aperture5/scene1"
@@ -23,10 +31,7 @@ FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
 
 def matches(path: Path) -> tuple[bool, str]:
     """Whether the folder is of this layout, and why."""
-    for name in FILES:
-        if (path / name).is_file():
-            return True, f"{name} is there"
-    return False, f"no {' or '.join(FILES)}"
+    return has_one(path, FILES)
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import field, load_json, numbers
+from input_pipeline.footage import field, has_one, load_json, numbers
 
 NEEDS = "train_meta.json with w, h, k, w2c, fn, cam_id, and the pictures in ims/"
 FPS = 30.0
@@ -18,9 +18,7 @@ FILES = ("train_meta.json", "test_meta.json")
 
 def matches(path: Path) -> tuple[bool, str]:
     """Whether the folder is of this layout, and why."""
-    if (path / FILES[0]).is_file():
-        return True, "train_meta.json is there"
-    return False, "no train_meta.json"
+    return has_one(path, FILES[:1])
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

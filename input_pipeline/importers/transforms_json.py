@@ -12,7 +12,15 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, field, load_json, natural, numbers, picture_size
+from input_pipeline.footage import (
+    PICTURES,
+    field,
+    has_one,
+    load_json,
+    natural,
+    numbers,
+    picture_size,
+)
 
 NEEDS = "transforms.json with frames[].file_path and frames[].transform_matrix"
 LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL")
@@ -23,9 +31,7 @@ MILLIMETRES = 1e-3  # nerfstudio's depth files unless they say otherwise
 
 def matches(path: Path) -> tuple[bool, str]:
     """Whether the folder is of this layout, and why."""
-    if (path / "transforms.json").is_file():
-        return True, "transforms.json is there"
-    return False, "no transforms.json"
+    return has_one(path, ("transforms.json",))
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

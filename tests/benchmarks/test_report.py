@@ -5,6 +5,7 @@ import ast
 import importlib
 import importlib.util
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -105,6 +106,7 @@ FAKES = {
     "good": "import json, pathlib\n"
     "pathlib.Path('count').open('a').write('x')\n"
     "print('noise')\n"
+    "import os; pathlib.Path('cores').write_text(str(len(os.sched_getaffinity(0))))\n"
     "print(json.dumps({'ratio': 1.25, 'sizes': {'a': {'r': 2}, 'b': {'r': 3}}}))",
     "bad": "print('before'); raise SystemExit('it <broke>')",
     "mute": "print('no result')",
@@ -124,7 +126,8 @@ def rows(report, monkeypatch, tmp_path):
     monkeypatch.setattr(report, "REPOSITORY", tmp_path)
     monkeypatch.setattr(report, "GRACE", 5.0)
     plain = [Benchmark(x, f"{x}.py", "", "", (0, 0)) for x in ("bad", "mute", "slow")]
-    good = Benchmark("good", "good.py", "", "", (0, 0), ("ratio", "sizes/*/r", "none/of/it"))
+    numbers = ("ratio", "sizes/*/r", "none/of/it")
+    good = Benchmark("good", "good.py", "", "", (0, 0), numbers, one_core=True)
     pictured = Benchmark(
         "pictured", "pictured.py OUT", "", "", (0, 0), result="r.json", page="page.md"
     )
@@ -134,7 +137,7 @@ def rows(report, monkeypatch, tmp_path):
 
 
 def test_it_goes_on_says_what_failed_and_resumes(report, rows, tmp_path, capsys):
-    out = tmp_path / "out"
+    out, cores = tmp_path / "out", len(os.sched_getaffinity(0))
     assert not report.run_all(rows, 0, out, tmp_path)
     said = capsys.readouterr().out
     assert "failed: bad, mute, slow" in said
@@ -155,6 +158,9 @@ def test_it_goes_on_says_what_failed_and_resumes(report, rows, tmp_path, capsys)
         assert "none/of" not in text
         assert "pictured/p.png" in text
         assert "python pictured.py OUT" in text
+        assert "python good.py (on one core of a CPU)" in text
+    assert (tmp_path / "cores").read_text() == "1"
+    assert len(os.sched_getaffinity(0)) == cores
     assert "it <broke>" in page
     assert "it &lt;broke&gt;" in shown
     assert 'src="pictured/p.png"' in shown
@@ -177,9 +183,10 @@ def test_another_machine_needs_another_folder(report, tmp_path):
 
 def test_the_exit_code_is_that_of_the_rows(report, rows, monkeypatch, tmp_path):
     monkeypatch.setattr(report, "shared_folder", lambda: tmp_path)
-    monkeypatch.setattr(sys, "argv", ["report.py", "--out", str(tmp_path / "out")])
-    for kept, code in (([rows[3]], 0), ([rows[0], rows[3]], 1)):
+    words, bad, good = ["report.py", "--out", str(tmp_path / "out")], rows[0], rows[3]
+    for kept, only, code in (([good], [], 0), ([bad, good], [], 1), ([bad, good], ["good"], 0)):
         monkeypatch.setattr(report, "BENCHMARKS", kept)
+        monkeypatch.setattr(sys, "argv", words + ["--only", *only] * bool(only))
         with pytest.raises(SystemExit) as caught:
             report.main()
         assert caught.value.code == code

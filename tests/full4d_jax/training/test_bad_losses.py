@@ -13,7 +13,7 @@ from full4d_jax.config import load_config
 from full4d_jax.errors import InputError
 from full4d_jax.training.batches import training_batches
 from full4d_jax.training.checkpoints import Checkpoints
-from full4d_jax.training.loop import Extras
+from full4d_jax.training.loop import Reporting
 from full4d_jax.training.prior import scenes_at
 from full4d_jax.training.watch import SETTLED
 
@@ -79,9 +79,9 @@ def test_resuming_leaves_out_the_same_steps(tmp_path, cut):
 
 def test_a_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     words = {"data": with_values({4: np.nan}), "checkpoint_every": 2}
-    extras = Extras(contents=lambda position: [10 * position])
+    reporting = Reporting(contents=lambda position: [10 * position])
     with pytest.raises(InputError, match=r"step 5: found loss nan, expected a finite loss;.*skip"):
-        short(tmp_path, extras=extras, **words)
+        short(tmp_path, reporting=reporting, **words)
     with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
         assert checkpoints.latest == 4
     [line] = lines(tmp_path, "bad_batches.jsonl")

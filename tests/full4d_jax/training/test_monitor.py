@@ -13,7 +13,7 @@ from tiny_run import batches, first, lines, short, step
 from full4d_jax.cli import main
 from full4d_jax.config import TrainingConfig
 from full4d_jax.errors import InputError
-from full4d_jax.training.loop import Extras, run_training
+from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.profiling import parse_steps
 
 
@@ -53,14 +53,14 @@ def test_time_spent_waiting_for_data(tmp_path):
 
 
 def test_mfu_is_relative_to_the_peak_that_is_told(tmp_path, capsys):
-    short(tmp_path / "known", extras=Extras(flops=8e9, peak=1e12), devices=8)
+    short(tmp_path / "known", reporting=Reporting(flops=8e9, peak=1e12), devices=8)
     said = capsys.readouterr()
     assert "MFU is relative to 1 TFLOP/s of each of 8 x cpu" in said.out
     assert "mfu" in said.err
     assert "data_wait" in said.err
     for x in speeds(tmp_path / "known")[1:]:
         assert x["mfu"] == pytest.approx(8e9 / (8 * 1e12) / x["seconds_per_step"], rel=2e-3)
-    short(tmp_path / "unknown", extras=Extras(flops=8e9))
+    short(tmp_path / "unknown", reporting=Reporting(flops=8e9))
     assert "no peak is known for cpu" in capsys.readouterr().out
     for x in speeds(tmp_path / "unknown")[1:]:
         assert x["tflops"] == pytest.approx(8e-3 / x["seconds_per_step"], rel=2e-3)
@@ -84,7 +84,7 @@ def test_sheets_at_intervals(tmp_path):
     def sheet(state):
         return np.full((8, 16, 3), int(state.step), np.uint8)
 
-    short(tmp_path, extras=Extras(sheet=sheet), sheet_every=2)
+    short(tmp_path, reporting=Reporting(sheet=sheet), sheet_every=2)
     for at in (2, 4, 6):
         picture = np.asarray(Image.open(tmp_path / "sheets" / f"{at:07d}.png"))
         np.testing.assert_array_equal(picture, np.full((8, 16, 3), at))
@@ -103,7 +103,7 @@ def test_what_no_run_can_do(capsys):
 
 
 def test_a_profile_of_some_steps(tmp_path, capsys):
-    short(tmp_path, extras=Extras(profile=(3, 4)))
+    short(tmp_path, reporting=Reporting(profile=(3, 4)))
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
     assert list((tmp_path / "profile").rglob("*.trace.json.gz"))
     assert f"xprof --logdir {tmp_path / 'profile'}" in capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_a_profile_of_some_steps(tmp_path, capsys):
 
 def test_a_profile_of_steps_that_are_done_is_not_forgotten_silently(tmp_path, capsys):
     short(tmp_path, steps=4)
-    short(tmp_path, extras=Extras(profile=(3, 5)))
+    short(tmp_path, reporting=Reporting(profile=(3, 5)))
     assert "no profile: the run goes on after step 4" in capsys.readouterr().out
     assert not (tmp_path / "profile").exists()
 

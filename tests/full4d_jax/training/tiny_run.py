@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from full4d_jax.config import Config, TrainingConfig
-from full4d_jax.training.loop import Extras, run_training
+from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.resume import run_record
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 
@@ -42,7 +42,7 @@ def short(
     init: Path | None = None,
     seed: int = 0,
     data=batches,
-    extras: Extras | None = None,
+    reporting: Reporting | None = None,
     devices: int | None = None,
     **training,
 ):
@@ -67,7 +67,7 @@ def short(
         return map(place, data(start))
 
     return run_training(
-        step, state, stream, config.training, out, record, extras=extras or Extras()
+        step, state, stream, config.training, out, record, reporting=reporting or Reporting()
     )
 
 

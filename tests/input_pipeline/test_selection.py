@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from input_pipeline import cameras
-from input_pipeline.sampling import choose_times, choose_views, nearest_bucket, select
 from input_pipeline.schema import validate
+from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
 
 
 def ring(count: int) -> np.ndarray:

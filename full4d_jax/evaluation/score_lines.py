@@ -1,4 +1,4 @@
-"""Records of an evaluation on disk: one line of JSON a clip, appended as soon as it is scored.
+"""Scores of an evaluation on disk: one line of JSON a clip, appended as soon as it is scored.
 
 The first line says what was evaluated. Running again reads what is there, so that only the missing
 clips are scored; a line that a kill cut short is dropped.
@@ -11,8 +11,8 @@ from pathlib import Path
 from full4d_jax.errors import InputError
 
 
-def open_records(path: Path, mark: str) -> list[dict]:
-    """The records that an earlier run of the same evaluation (the same `mark`) left in `path`.
+def open_lines(path: Path, mark: str) -> list[dict]:
+    """The lines that an earlier run of the same evaluation (the same `mark`) left in `path`.
 
     Raises InputError where the file holds another evaluation: mixing both would be wrong.
     """
@@ -38,13 +38,13 @@ def open_records(path: Path, mark: str) -> list[dict]:
     return [json.loads(line) for line in whole[1:]]
 
 
-def append_records(path: Path, records: Sequence[dict]) -> None:
-    """Add records to the file."""
+def append_lines(path: Path, lines: Sequence[dict]) -> None:
+    """Add lines to the file."""
     with path.open("a") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
+        file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def missing(records: Sequence[dict], group: str, scenes: Iterable[int]) -> list[int]:
-    """Those scenes of a group that have no record yet."""
-    done = {record["scene"] for record in records if record["group"] == group}
+def missing(lines: Sequence[dict], group: str, scenes: Iterable[int]) -> list[int]:
+    """Those scenes of a group that have no line yet."""
+    done = {line["scene"] for line in lines if line["group"] == group}
     return [scene for scene in scenes if scene not in done]

@@ -1,7 +1,7 @@
 import pytest
 
 from full4d_jax.errors import InputError
-from full4d_jax.evaluation.records import append_records, missing, open_records
+from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 
 
 def record(scene, group="held-out"):
@@ -10,27 +10,27 @@ def record(scene, group="held-out"):
 
 def test_running_again_continues_after_the_last_whole_line(tmp_path):
     path = tmp_path / "scores.jsonl"
-    assert open_records(path, "a") == []
-    append_records(path, [record(0), record(2)])
-    append_records(path, [record(1, "glTF")])
+    assert open_lines(path, "a") == []
+    append_lines(path, [record(0), record(2)])
+    append_lines(path, [record(1, "glTF")])
     with path.open("a") as file:
         file.write('{"group": "held-out", "sce')  # killed while writing
-    records = open_records(path, "a")
+    records = open_lines(path, "a")
     assert records == [record(0), record(2), record(1, "glTF")]
     assert missing(records, "held-out", range(4)) == [1, 3]
     assert missing(records, "glTF", range(2)) == [0]
-    append_records(path, [record(1)])
-    assert open_records(path, "a")[-1] == record(1)
+    append_lines(path, [record(1)])
+    assert open_lines(path, "a")[-1] == record(1)
 
 
 def test_scores_of_another_checkpoint_are_not_mixed_in(tmp_path):
     path = tmp_path / "scores.jsonl"
-    open_records(path, "a")
-    append_records(path, [record(0)])
+    open_lines(path, "a")
+    append_lines(path, [record(0)])
     with pytest.raises(InputError, match="another folder as --out"):
-        open_records(path, "b")
-    assert open_records(path, "a") == [record(0)]
+        open_lines(path, "b")
+    assert open_lines(path, "a") == [record(0)]
     path.write_text("a shopping list\n")
     with pytest.raises(InputError, match="not from here"):
-        open_records(path, "a")
+        open_lines(path, "a")
     assert path.read_text() == "a shopping list\n"
