@@ -59,11 +59,15 @@ def missing(row: Benchmark, data: Path) -> str:
     return ""
 
 
+def command_of(row: Benchmark, is_large: bool, folder: Path) -> list[str]:
+    """The words after `python`."""
+    words = f"{row.command} {row.large if is_large else row.small}".split()
+    return [str(folder) if word == "OUT" else word for word in words]
+
+
 def run(row: Benchmark, is_large: bool, folder: Path, cores: set[int]) -> Record:
     """The row's record, kept from an earlier call or made now, on these cores."""
-    words = f"{row.command} {row.large if is_large else row.small}".split()
-    command = [str(folder) if word == "OUT" else word for word in words]
-    path = folder / RECORD
+    command, path = command_of(row, is_large, folder), folder / RECORD
     if before := kept.read(path):
         record = Record(**before)
         if record.command == command and not record.problem:
@@ -93,7 +97,8 @@ def run(row: Benchmark, is_large: bool, folder: Path, cores: set[int]) -> Record
             result = json.loads(text)
         except (OSError, ValueError) as error:
             problem = f"no result: {error}"
-    record = Record(command, round(time.perf_counter() - start, 1), problem, result)
+    seconds = round(time.perf_counter() - start, 1)
+    record = Record(command, seconds, problem, result, len(cores))
     kept.write(path, record._asdict())
     return record
 
@@ -120,25 +125,36 @@ def open_report(folder: Path) -> dict[str, Any]:
     return found
 
 
-def run_all(rows: Sequence[Benchmark], minutes: float, out: Path, data: Path) -> bool:
-    """Run what is to be run and write the page after each; whether none failed."""
-    head, large, lines = open_report(out), plan(rows, minutes), {}
+def run_all(
+    rows: Sequence[Benchmark], minutes: float, out: Path, data: Path, only: Sequence[str] = ()
+) -> bool:
+    """Run all or only some and write the page after each; whether none of them failed.
+
+    The page keeps what earlier calls found of rows that are not asked for.
+    """
+    head, lines = open_report(out), {}
+    chosen = [row for row in rows if row.name in only or not only]
+    large = plan(chosen, minutes)
     cores = os.sched_getaffinity(0)
     one = {max(cores)} if "cpu" in head["devices of jax"].split() else cores
     for number, row in enumerate(rows, 1):
+        if row not in chosen:
+            if before := kept.read(out / row.name / RECORD):
+                record = Record(**before)
+                is_large = record.command == command_of(row, True, out / row.name)
+                lines[row.name] = Line(row, "large" if is_large else "small", record, "")
+            continue
         why = missing(row, data)
         size = "large" if large[row.name] else "small"
         print(f"{number}/{len(rows)} {row.name}, {size}: {row.command}", flush=True)
-        record = (
-            None
-            if why
-            else run(row, large[row.name], out / row.name, one if row.one_core else cores)
-        )
+        where = one if row.one_core else cores
+        record = None if why else run(row, large[row.name], out / row.name, where)
         problem = record.problem if record else ""
         print(f"  {f'not run: {why}' if why else problem or 'done'}", flush=True)
         lines[row.name] = Line(row, size, record, why)
         write_page(out, head, lines)
-    failed = [name for name, line in lines.items() if line.record and line.record.problem]
+    records = {row.name: lines[row.name].record for row in chosen}
+    failed = [name for name, record in records.items() if record and record.problem]
     print(f"{out / 'report.md'}, {out / 'report.html'}")
     if failed:
         print(f"failed: {', '.join(failed)}; the same command tries them again")
@@ -152,16 +168,16 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=0.0, help="0: all are run small")
     names = [row.name for row in BENCHMARKS]
-    parser.add_argument("--only", nargs="+", choices=names, default=names, help="these rows alone")
+    parser.add_argument("--only", nargs="+", choices=names, default=(), help="run these rows alone")
     parser.add_argument("--out", type=Path, default=Path("out/report"))
     given = parser.parse_args()
     for stop in (signal.SIGTERM, signal.SIGHUP):  # else what runs would go on without us
         signal.signal(stop, lambda number, _: sys.exit(128 + number))
     if given.minutes < 0:
         parser.error(f"--minutes: found {given.minutes}, expected 0 or more")
-    rows = [row for row in BENCHMARKS if row.name in given.only]
     try:
-        fine = run_all(rows, given.minutes, given.out.resolve(), shared_folder())
+        out, data = given.out.resolve(), shared_folder()
+        fine = run_all(BENCHMARKS, given.minutes, out, data, given.only)
     except InputError as error:
         raise SystemExit(str(error)) from None
     raise SystemExit(0 if fine else 1)

@@ -37,6 +37,7 @@ class Record(NamedTuple):
     seconds: float
     problem: str  # why it failed, or nothing
     result: Any
+    cores: int  # it was run on
 
 
 class Line(NamedTuple):
@@ -112,13 +113,14 @@ def write_page(folder: Path, head: dict[str, Any], lines: Mapping[str, Line]) ->
 
 def overview(lines: Mapping[str, Line]) -> Part:
     """Every benchmark and how it ended."""
-    rows = [["benchmark", "size", "seconds", ""]]
+    rows = [["benchmark", "size", "cores", "seconds", ""]]
     for name, line in lines.items():
         if line.record is None:
-            rows.append([name, line.size, "", f"not run: {line.missing}"])
+            rows.append([name, line.size, "", "", f"not run: {line.missing}"])
         else:
             said = f"FAILED: {line.record.problem}" if line.record.problem else "done"
-            rows.append([name, line.size, f"{line.record.seconds:.0f}", said])
+            cores, seconds = f"{line.record.cores}", f"{line.record.seconds:.0f}"
+            rows.append([name, line.size, cores, seconds, said])
     return Part(rows)
 
 
@@ -134,8 +136,7 @@ def parts(folder: Path, name: str, line: Line) -> list[Part]:
     if line.record is None:
         return [Part(text=f"not run: {line.missing}")]
     command = " ".join(line.record.command).replace(str(folder / name), "OUT")
-    where = " (on one core of a CPU)" if line.row.one_core else ""
-    found = [Part(text=f"python {command}{where}")]
+    found = [Part(text=f"python {command}")]
     if line.record.problem:
         log = folder / name / "log.txt"
         tail = log.read_text().splitlines()[-TAIL:] if log.exists() else []

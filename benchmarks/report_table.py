@@ -38,7 +38,7 @@ BENCHMARKS = (
         f"{VERB} evaluate configs/demo.py --first 64 --out OUT",
         "--scenes 4 --lift_scenes 0",
         "--scenes 64 --lift_scenes 16",
-        (1, 45),
+        (1, 30),
         result="evaluation.json",
         page="evaluation.md",
     ),

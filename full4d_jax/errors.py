@@ -30,7 +30,7 @@ class InputError(ValueError):
 
 
 def as_input_error(what: str, error: ValueError, do: str) -> InputError:
-    """What `input_pipeline` says, "where: found ..., expected ...", in the words of this package.
+    """What other packages say, "where: found ..., expected ...", in the words of this one.
 
     Raises:
       ValueError: the error itself, if it does not say that.
@@ -43,7 +43,7 @@ def as_input_error(what: str, error: ValueError, do: str) -> InputError:
 
 @contextlib.contextmanager
 def input_errors(what: str, do: str) -> Iterator[None]:
-    """Around a use of `input_pipeline`, whose errors `as_input_error` tells.
+    """Around a use of `input_pipeline` or `gaussians`, whose errors `as_input_error` tells.
 
     Raises:
       InputError: in place of a ValueError that says what was found and expected.

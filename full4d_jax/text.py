@@ -117,7 +117,8 @@ def _pretrained(kind: Any, folder: Path, inner: str) -> Any:
         do = "give e.g. a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers"
         raise InputError("text encoder", where, found, expected, do)
     try:
-        return kind.from_pretrained(where, local_files_only=True)
+        # Without it transformers would open a pickle where there is no other file of weights.
+        return kind.from_pretrained(where, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         found = str(error).splitlines()[0]
         do = "download it again"

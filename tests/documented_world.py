@@ -91,8 +91,7 @@ def make_world(folder: Path, command) -> None:
 
 
 def add_slow_world(folder: Path, command) -> None:
-    """What slow blocks need besides: results of other blocks, and weights like Wan's."""
-    write_wan(folder)
+    """What slow blocks need besides: results of other blocks."""
     shipped = ROOT / "full4d_jax" / "checkpoints" / "prior.safetensors"
     for name in ("mine", "walk", "demo_few_step"):
         (folder / "runs" / name).mkdir(parents=True)
@@ -101,6 +100,11 @@ def add_slow_world(folder: Path, command) -> None:
         command(["data", "procedural", "--out", f"sets/{name}"])
     shutil.copytree(folder / "sets" / "first_depth", folder / "sets" / "second_depth")
     command(["run", "--dataset", "sets/mine", "--view", "0", "--out", "out/walk"])
+
+
+def add_wan(folder: Path, command) -> None:
+    """Small weights like Wan's, published and converted."""
+    write_wan(folder)
     preset, wan = "configs/wan22_5b.py", "wan22_5b.safetensors"
     command(["convert", "wan", preset, "--from", "Wan2.2-TI2V-5B", "--to", wan])
     command(["convert", "codec", "Wan2.2_VAE.pth", "vae.safetensors"])

@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import pytest
 from documented import RECORDED, ROOT, Block, blocks, name
-from documented_world import add_slow_world, make_world, short
+from documented_world import add_slow_world, add_wan, make_world, short
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from full4d_jax.cli import main
@@ -75,11 +75,22 @@ def slow_world(world) -> Path:
     return world
 
 
+@pytest.fixture(scope="module")
+def wan_world(slow_world) -> Path:
+    """The same, with weights like Wan's; skips without the extra `parity`."""
+    with contextlib.chdir(slow_world):
+        add_wan(slow_world, run)
+    return slow_world
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", SLOW, ids=name)
-def test_a_slow_block_runs(block: Block, slow_world, here, capsys):
+def test_a_slow_block_runs(block: Block, slow_world, request, capsys):
     if block.slow.startswith("not run"):
         pytest.skip(block.slow)
+    if "wan" in block.text.lower():
+        request.getfixturevalue("wan_world")
+    here = request.getfixturevalue("here")
     for entry in ROOT.iterdir():
         if entry.name not in ("configs", ".venv", "out", "runs"):
             (here / entry.name).symlink_to(entry)

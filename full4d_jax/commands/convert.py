@@ -58,18 +58,32 @@ def splats(
     print(f"{target}: {kind}, {count} Gaussians, {size / 1e6:.2f} MB")
 
 
-def codec(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]) -> None:
+def codec(
+    source: tyro.conf.Positional[Path],
+    target: tyro.conf.Positional[Path],
+    *,
+    sha256: tuple[str, ...] = (),
+) -> None:
     """Write the published weights of a codec as one file, for --codec_weights.
 
     Args:
       source: the folder of Wan's VAE as diffusers publishes it, Wan2.1_VAE.pth, Wan2.2_VAE.pth, or
         a folder with TAESD's taef2_encoder.pth and taef2_decoder.pth.
       target: the .safetensors file to write, in bfloat16.
+      sha256: refuse files that are not these; TAESD's two in this order. What was found is printed.
     """
     check_ending(target, ".safetensors")
-    from full4d_jax.models.codecs import convert_codec, save_codec
+    from full4d_jax.models.codecs import convert_codec, published_files, save_codec
+    from full4d_jax.models.torch_files import PUBLISHED
     from full4d_jax.stages import open_folder
 
+    marks = published_files(source)
+    if sha256 and tuple(marks.values()) != sha256:
+        found, expected = ", ".join(marks.values()), ", ".join(sha256)
+        raise InputError("SHA-256", source, found, expected, "download it again")
+    for path, mark in marks.items():
+        known = PUBLISHED.get(mark)
+        print(f"{path}: SHA-256 {mark}, {known + ' as published' if known else 'not known here'}")
     open_folder(target.parent)
     name, weights = convert_codec(source)
     save_codec(target, name, weights)

@@ -79,11 +79,12 @@ def evaluate_grids(
     if not lines:
         expected, do = "one in which something moves", "give more --scenes"
         raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
-    first = [line["scene"] for line in lines[:SHEET_SCENES]]
-    for scene in set(first) - set(shown):  # scored by an earlier call
-        shown[scene] = filled(render(jnp.array([HELD_OUT_START + scene])), scene)
-    picture = sheet({scene: shown[scene] for scene in first}, shipped_row(config))
-    save_picture(folder / "grids.png", picture)
+    if left or not (folder / "grids.png").exists():
+        first = [line["scene"] for line in lines[:SHEET_SCENES]]
+        for scene in set(first) - set(shown):  # scored by an earlier call
+            shown[scene] = filled(render(jnp.array([HELD_OUT_START + scene])), scene)
+        picture = sheet({scene: shown[scene] for scene in first}, shipped_row(config))
+        save_picture(folder / "grids.png", picture)
     means, page = summarise(lines, shipped_row(config))
     (folder / "evaluation.md").write_text(page)
     plain = {row: {k: v._asdict() for k, v in values.items()} for row, values in means.items()}

@@ -24,9 +24,9 @@ from jaxtyping import Array, Float
 
 from full4d_jax.codec_config import KINDS, STRIDES, Strides, check_video, strides_of
 from full4d_jax.config import Config, ModelConfig
-from full4d_jax.errors import InputError
+from full4d_jax.errors import InputError, require_file
 from full4d_jax.models import taesd, wan_vae
-from full4d_jax.models.wan_vae_weights import convert_vae
+from full4d_jax.models.wan_vae_weights import convert_vae, find_vae
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
 
 Weights = dict[str, Any]
@@ -119,6 +119,21 @@ def codec_id(config: Config) -> str:
 def save_codec(path: Path, codec: str, weights: Weights) -> None:
     """Write weights (bfloat16) that `load_codec` reads."""
     save_params(path, weights, {"codec": codec})
+
+
+def published_files(source: Path) -> dict[Path, str]:
+    """SHA-256 of the files of weights that `convert_codec` reads, in their order.
+
+    Raises:
+      InputError: there are none.
+    """
+    both = [source / f"taef2_{half}.pth" for half in ("encoder", "decoder")]
+    marks = {}
+    for path in both if both[0].exists() else [find_vae(source)]:
+        require_file("weights", path, "TAESD's other file", "keep both together")
+        with path.open("rb") as file:
+            marks[path] = hashlib.file_digest(file, "sha256").hexdigest()
+    return marks
 
 
 def convert_codec(source: Path) -> tuple[str, Weights]:

@@ -67,7 +67,7 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
       InputError: nothing to read, another kind of network, or tensors that are missing, left over
         or of the wrong shape, by name.
     """
-    path = _find(source)
+    path = find_vae(source)
     tensors = read_tensors(path)
     if "encoder.conv_in.weight" in tensors:
         config, diffusers = read_config(path.parent / "config.json"), True
@@ -172,7 +172,8 @@ def _guess_config(path: Path, tensors: dict[str, ndarray]) -> WanVaeConfig:
     return dataclasses.replace(kind, base=base, decoder_base=decoder_base)
 
 
-def _find(source: Path) -> Path:
+def find_vae(source: Path) -> Path:
+    """The file of a VAE's weights; raises InputError where there is none."""
     if source.is_file():
         return source
     candidates = [folder / name for folder in (source, source / "vae") for name in FILES]

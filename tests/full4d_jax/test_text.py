@@ -91,6 +91,9 @@ def test_the_command_writes_what_the_config_takes(encoder, tmp_path, capsys):
     assert "found .txt" in refused("--model", encoder, "--out", tmp_path / "x.txt")
     (tmp_path / "config.json").write_text("{}")
     assert "text encoder" in refused("--model", tmp_path)
+    weights = encoder / "text_encoder" / "model.safetensors"
+    weights.rename(weights.with_name("pytorch_model.bin"))  # no pickle is opened
+    assert "safetensors" in refused("--model", encoder)
 
 
 def test_the_extra_is_named(monkeypatch, tmp_path, capsys):

@@ -72,10 +72,12 @@ def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, caps
     first = evaluate_grids(config, params, tmp_path, range(3))
     assert first[SHIPPED]["psnr"].mean == pytest.approx(first[COPY]["psnr"].mean, abs=1e-3)
     saved = (tmp_path / "scores.jsonl").read_text()
-    picture = (tmp_path / "grids.png").read_bytes()
-    (tmp_path / "grids.png").unlink()
     again = evaluate_grids(config, params, tmp_path, range(3))
-    assert (tmp_path / "grids.png").read_bytes() == picture
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "scores.jsonl").write_text("".join(saved.splitlines(keepends=True)[:2]))
+    assert evaluate_grids(config, params, tmp_path / "parts", range(3)) == first
+    picture = (tmp_path / "grids.png").read_bytes()
+    assert (tmp_path / "parts" / "grids.png").read_bytes() == picture
     assert (tmp_path / "scores.jsonl").read_text() == saved
     assert again == first
     kept = [json.loads(line)["rows"] for line in saved.splitlines()[1:]]

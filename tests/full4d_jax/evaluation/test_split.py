@@ -111,7 +111,7 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     assert COPY in page
     assert np.asarray(Image.open(tmp_path / "test.png")).shape[0] > 3 * 128
     # Scenes that another call left in the file are not of this one's means.
-    runner.append_records(tmp_path / "scores.jsonl", [found[0] | {"scene": 7}])
+    runner.append_lines(tmp_path / "scores.jsonl", [found[0] | {"scene": 7}])
     runner.evaluate_split(judge, tmp_path, records, range(1))
     assert (tmp_path / "evaluation.md").read_text() == page
     other = judge._replace(config=dataclasses.replace(CONFIG, seed=1))

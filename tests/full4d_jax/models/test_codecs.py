@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 from pathlib import Path
 
@@ -141,7 +142,14 @@ def test_published_weights_become_a_codec(name, tmp_path, capsys):
     config = dataclasses.replace(KINDS[name], base=2, decoder_base=4)
     wan_file(source, config)
     assert main(["convert", "codec", str(source), str(target)]) == 0
-    assert f"{target}: {name}, " in capsys.readouterr().out
+    said, mark = capsys.readouterr().out, hashlib.sha256(source.read_bytes()).hexdigest()
+    assert f"{target}: {name}, " in said
+    assert f"{source}: SHA-256 {mark}, not known here" in said
+    target.unlink()
+    assert main(["convert", "codec", str(source), str(target), "--sha256", "0" * 64]) == 2
+    assert f"found {mark}, expected {'0' * 64}" in capsys.readouterr().err
+    assert not target.exists()
+    assert main(["convert", "codec", str(source), str(target), "--sha256", mark]) == 0
     assert wan_vae.with_widths(KINDS[name], load_codec(name, str(target))) == config
     assert main(["convert", "codec", str(source), str(tmp_path / "codec.npz")]) == 2
     assert "found .npz, expected .safetensors" in capsys.readouterr().err

@@ -10,6 +10,8 @@ from safetensors.numpy import save_file
 
 from full4d_jax.errors import InputError
 from full4d_jax.models import taesd
+from full4d_jax.models.codecs import published_files
+from full4d_jax.models.torch_files import PUBLISHED
 
 TORCH = "torch or diffusers is not installed"
 
@@ -103,6 +105,15 @@ def test_shapes_are_those_of_the_real_files(shared_data):
         pytest.skip(f"no {folder}")
     found = flatten_dict(taesd.convert_taesd(folder), sep=".")
     assert {name: x.shape for name, x in found.items()} == taesd.shapes()
+
+
+def test_the_real_files_are_known(shared_data):
+    folder = shared_data / "weights" / "taesd_flux2"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    assert {PUBLISHED[x]: path.name for path, x in published_files(folder).items()} == {
+        name: name for name in ("taef2_encoder.pth", "taef2_decoder.pth")
+    }
 
 
 def test_missing_and_other_files_are_refused(tmp_path):
