@@ -82,13 +82,13 @@ def codec(
         found, expected = ", ".join(marks.values()), ", ".join(sha256)
         raise InputError("SHA-256", source, found, expected, "download it again")
     for path, mark in marks.items():
-        known = PUBLISHED.get(mark)
-        print(f"{path}: SHA-256 {mark}, {known + ' as published' if known else 'not known here'}")
+        known = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
+        print(f"{path}: SHA-256 {mark}, {known}")
     open_folder(target.parent)
     name, weights = convert_codec(source)
     save_codec(target, name, weights)
-    size = target.stat().st_size
-    print(f"{target}: {name}, {size / 1e6:.2f} MB; next: --model.codec {name} --codec_weights ...")
+    print(f"{target}: {name}, {target.stat().st_size / 1e6:.2f} MB")
+    print(f"next: full4d train CONFIG --model.codec {name} --codec_weights {target}")
 
 
 def cameras(
@@ -150,7 +150,8 @@ def wan(
 
     open_folder(target.parent)
     layout = import_wan(config.model, source, target)
-    print(f"{target}: {layout} layout, {target.stat().st_size / 1e9:.2f} GB; next: full4d train")
+    print(f"{target}: {layout} layout, {target.stat().st_size / 1e9:.2f} GB")
+    print(f"next: full4d train CONFIG --init {target}")
 
 
 def _kind(target: Path) -> str:

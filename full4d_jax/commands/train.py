@@ -28,10 +28,11 @@ def train(
     """
     check_config(config)
     from full4d_jax.stages import open_folder
-    from full4d_jax.training.disk import disk_errors
+    from full4d_jax.training.disk import check_file_system, disk_errors
     from full4d_jax.training.profiling import parse_steps
 
     steps = parse_steps(profile, config.training.steps) if profile else None
+    check_file_system(config.training.checkpoints)
     out = open_folder(out or Path("runs") / config.name)
     if distributed:
         if isinstance(config, DepthConfig):
@@ -39,7 +40,12 @@ def train(
             raise InputError("option", "--distributed", True, expected, "leave it out")
         import jax
 
-        jax.distributed.initialize()
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:
+            expected = "a TPU slice, SLURM, Open MPI or Kubernetes around it"
+            found, do = f"none that jax knows ({error})", "leave it out for a single process"
+            raise InputError("option", "--distributed", found, expected, do) from None
     with disk_errors(out):
         if isinstance(config, DepthConfig):
             from full4d_jax.training.depth_training import train_depth

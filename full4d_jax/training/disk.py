@@ -1,4 +1,4 @@
-"""A disk that is full or may not be written to: an `InputError` instead of a traceback."""
+"""A disk that is full or may not be written to, a bucket that nothing reads: an `InputError`."""
 
 import contextlib
 import errno
@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import fsspec
 
 from full4d_jax.errors import InputError
 
@@ -41,6 +43,22 @@ def disk_errors(where: Any, remains: Callable[[], str] = lambda: "") -> Iterator
         left = f"{text}; " if (text := remains()) else ""
         do = f"{left}make room or give permission, then give the same command again"
         raise InputError("output folder", where, reason, "a folder with room", do) from error
+
+
+def check_file_system(place: str) -> None:
+    """Refuse a URL whose file system no installed library knows; nobody is asked.
+
+    Raises:
+      InputError: naming the library, where there is one.
+    """
+    scheme, is_url, _ = place.partition("://")
+    if is_url:
+        try:
+            fsspec.get_filesystem_class(scheme)
+        except (ImportError, ValueError) as error:
+            found, expected = f"no library for it ({error})", "a folder, or a URL such as gs://"
+            do = "install it, or keep checkpoints in a folder"
+            raise InputError("training.checkpoints", place, found, expected, do) from None
 
 
 def _reason(error: BaseException) -> str | None:

@@ -1,5 +1,9 @@
 """What `full4d train` cannot use is refused in one line, before anything is trained."""
 
+import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -41,6 +45,25 @@ def test_values_that_nothing_can_use(capsys, tmp_path, field, value):
     line = refused(capsys, DEBUG, f"--{field}", value, "--out", tmp_path / "out")
     assert f"config: {field}: found {value}" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bucket_that_no_library_reads(capsys, tmp_path):
+    words = DEBUG, "--out", tmp_path / "out", "--training.checkpoints"
+    line = refused(capsys, *words, "nowhere://bucket/run")
+    assert "training.checkpoints: nowhere://bucket/run: found no library for it" in line
+    assert not (tmp_path / "out").exists()
+    if importlib.util.find_spec("gcsfs") is None:
+        assert "install gcsfs" in refused(capsys, *words, "gs://bucket/run")
+
+
+def test_several_processes_that_are_one(tmp_path):
+    words = ["train", str(DEBUG), "--distributed", "--out", str(tmp_path / "out")]
+    known = ("SLURM", "OMPI", "PMI", "JAX", "TPU", "CLOUD_TPU", "KUBERNETES")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(known)}
+    command = [sys.executable, "-m", "full4d_jax.cli", *words]
+    found = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert found.returncode == 2, found.stderr
+    assert "full4d: option: --distributed: found none that jax knows" in found.stderr
 
 
 def test_values_of_the_depth_network(capsys, tmp_path):
