@@ -14,8 +14,8 @@ from full4d_jax.extras import load_extra
 class Network(NamedTuple):
     """One network, ready to be called."""
 
-    run: Callable[[Float32[ndarray, "n 3 h w"]], ndarray]
-    """From pictures to its first output."""
+    run: Callable[..., ndarray]
+    """From pictures (n 3 h w) float32, one array for each input, to its first output."""
     shape: list[int | str | None]
     """What it takes, (n 3 h w): numbers, or names of what may be anything."""
 
@@ -28,7 +28,7 @@ class Network(NamedTuple):
         )
 
 
-def open_network(what: str, path: Path, expected: str, see: str) -> Network:
+def open_network(what: str, path: Path, expected: str, see: str, inputs: int = 1) -> Network:
     """Read a file.
 
     Args:
@@ -36,6 +36,7 @@ def open_network(what: str, path: Path, expected: str, see: str) -> Network:
       path: of the file.
       expected: what kind of network it should be.
       see: what a person should do where it is none.
+      inputs: how many it has, all of one shape.
 
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
@@ -44,10 +45,17 @@ def open_network(what: str, path: Path, expected: str, see: str) -> Network:
     runtime: Any = load_extra("onnxruntime", what, path)
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        (entry,) = session.get_inputs()
+        entries = session.get_inputs()
     except Exception as error:  # the library's errors share no other class
         raise InputError(what, path, error, expected, see) from None
-    shape, name = entry.shape, entry.name
-    if len(shape) != 4 or shape[1] != 3 or entry.type != "tensor(float)":
-        raise InputError(what, path, f"an input {entry.type} {shape}", expected, see)
-    return Network(lambda pictures: session.run(None, {name: pictures})[0], shape)
+    if len(entries) != inputs:
+        raise InputError(what, path, f"{len(entries)} inputs", expected, see)
+    for entry in entries:
+        if len(entry.shape) != 4 or entry.shape[1] != 3 or entry.type != "tensor(float)":
+            raise InputError(what, path, f"an input {entry.type} {entry.shape}", expected, see)
+    names = [entry.name for entry in entries]
+
+    def run(*pictures: Float32[ndarray, "n 3 h w"]) -> ndarray:
+        return session.run(None, dict(zip(names, pictures, strict=True)))[0]
+
+    return Network(run, entries[0].shape)

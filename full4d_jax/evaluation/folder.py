@@ -6,7 +6,8 @@ from pathlib import Path
 
 from full4d_jax.errors import InputError
 
-WITHOUT_TRUTH = ("reference", "clip_onnx", "inception_onnx")
+ONNX = ("clip_onnx", "matcher_onnx", "inception_onnx")
+WITHOUT_TRUTH = ("reference", *ONNX)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Folder:
     """A dataset, an output folder or a folder of these, for FVD, FVD-V and FID."""
     clip_onnx: Path | None = None
     """CLIP's image encoder, for CLIP-F and CLIP-V."""
+    matcher_onnx: Path | None = None
+    """A matcher of two pictures, such as GIM's, for the number of matches."""
     inception_onnx: Path | None = None
     """Inception, for FID."""
 
@@ -59,7 +62,7 @@ def score(folder: Folder, split: str, *, vgg: bool) -> None:
             raise InputError("option", "--truth", "none", "a dataset", do)
         from full4d_jax.evaluation.grid_scores import score_folder
 
-        files = {"clip_onnx": folder.clip_onnx, "inception_onnx": folder.inception_onnx}
+        files = {name: getattr(folder, name) for name in ONNX}
         score_folder(subject, reference=folder.reference, split=split, **files)
         return
     given = {name: getattr(folder, name) for name in WITHOUT_TRUTH}

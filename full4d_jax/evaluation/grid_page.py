@@ -17,6 +17,7 @@ HEADS = {  # of docs/evaluation.md, and how numbers are written
     "verified": ("of these verified", "{:.0f}"),
     "median": ("epipolar error, pixels", "{:.2f}"),
     "below_one": ("below 1 pixel", "{:.0%}"),
+    "matched": ("matches by --matcher_onnx, a pair", "{:.0f}"),
     "warping": ("warping in time", "{:.5f}"),
     "flicker": ("flicker", "{:.4f}"),
     "cross_view": ("warping across views", "{:.5f}"),

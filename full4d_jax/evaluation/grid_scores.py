@@ -52,6 +52,7 @@ def score_folder(
     reference: Path | None = None,
     split: str = "test",
     clip_onnx: Path | None = None,
+    matcher_onnx: Path | None = None,
     inception_onnx: Path | None = None,
 ) -> dict[str, Scores]:
     """Score what lies in a folder; write consistency.json, consistency.md and consistency.png.
@@ -63,6 +64,7 @@ def score_folder(
       reference: a dataset, an output folder or a folder of these, for FVD, FVD-V and FID.
       split: of that dataset.
       clip_onnx: CLIP's image encoder.
+      matcher_onnx: a matcher of two pictures, such as GIM's.
       inception_onnx: Inception as FID wants it.
 
     Returns:
@@ -80,6 +82,9 @@ def score_folder(
     clip = images.load_clip(clip_onnx) if clip_onnx else None
     if not clip:
         missing["CLIP-F, CLIP-V"] = NO_ONNX.format("clip_onnx")
+    matcher = images.load_matcher(matcher_onnx) if matcher_onnx else None
+    if not matcher:
+        missing["Matches by a network (GIM)"] = NO_ONNX.format("matcher_onnx")
     if not has("pycolmap"):
         missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
     comparison = _compare(folders, reference, split, inception_onnx, missing)
@@ -88,11 +93,12 @@ def score_folder(
     kept = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}))}
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
-        mark = fingerprint(path.name, made_of | {"colmap": has("pycolmap")}, {})
+        made_of |= {"matcher": matcher_onnx, "colmap": has("pycolmap")}
+        mark = fingerprint(path.name, made_of, {})
         # Pictures are needed again where sets are compared: their features are not kept.
         subjects, stale = ({}, {}) if mark in kept and not comparison else _subjects(path)
         if mark not in kept:
-            found = {k: score(x, clip, f"{path.name}, {k}") for k, x in subjects.items()}
+            found = {k: score(x, clip, matcher, f"{path.name}, {k}") for k, x in subjects.items()}
             kept[mark] = {"mark": mark, "scores": found, "missing": stale}
             append_lines(file, [kept[mark]])
         missing |= kept[mark]["missing"]
@@ -135,7 +141,12 @@ def read_views(folder: Path) -> Views:
     return Views(*(arrays[name] for name in Views._fields[:3]))
 
 
-def score(views: Views, clip: images.ImageFeatures | None = None, label: str = "grid") -> Scores:
+def score(
+    views: Views,
+    clip: images.ImageFeatures | None = None,
+    matcher: images.Matcher | None = None,
+    label: str = "grid",
+) -> Scores:
     """All scores of one grid; None for what does not exist, COLMAP's left out where it is not."""
     parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, views)]
     if len(views.frames) > 1:
@@ -143,6 +154,8 @@ def score(views: Views, clip: images.ImageFeatures | None = None, label: str = "
         parts.append(partial(_across_views, views))
         if has("pycolmap"):
             parts.append(partial(_registered, views))
+        if matcher:
+            parts.append(partial(_by_matcher, views, matcher))
     if clip:
         parts.append(partial(_by_clip, views, clip))
     found: dict[str, float] = {}
@@ -184,6 +197,12 @@ def _by_clip(views: Views, clip: images.ImageFeatures) -> dict[str, float]:
     embeddings = images.embed(clip, views.frames)
     made = embeddings[1:] if len(embeddings) > 1 else embeddings
     return {"clip_f": images.clip_f(made), "clip_v": images.clip_v(embeddings)}
+
+
+def _by_matcher(views: Views, matcher: images.Matcher) -> dict[str, float]:
+    """At the instants whose views are matched by SIFT."""
+    instants = evenly(views.frames.shape[1], consistency.INSTANTS)
+    return {"matched": images.matched(matcher, views.frames[:, instants])}
 
 
 def _compare(

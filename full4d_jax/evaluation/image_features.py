@@ -1,14 +1,18 @@
-"""Scores by image networks whose weights nobody may ship: CLIP-F, CLIP-V and FID's features.
+"""Scores by networks whose weights nobody may ship: CLIP-F, CLIP-V, FID's features, matches.
 
 The networks come as .onnx files that a person exports once (docs/evaluation.md says how):
 
     CLIP       colours normalised as for CLIP, to an embedding of any length
     Inception  colours in [-1, 1], to the 2,048 numbers of the last pooling
+    matcher    colours in [0, 1] of two pictures, such as GIM's, to the confidence of each match
 
     CLIP-F     mean cosine of the embeddings of neighbouring frames of one view, in percent
     CLIP-V     mean cosine of the embeddings of all pairs of views of one instant, in percent
+    matched    mean number of matches of a pair of views of one instant whose confidence is above
+               `CONFIDENT`
 
-as in SynCamMaster (Bai et al. 2024). Both are 100 for one picture everywhere.
+as in SynCamMaster (Bai et al. 2024), which does not say its threshold. The first two are 100 for
+one picture everywhere.
 """
 
 from collections.abc import Callable
@@ -26,11 +30,14 @@ from full4d_jax.onnx_network import Network, open_network
 CLIP_SIDE, INCEPTION_SIDE = 224, 299  # pixels, where a file takes any size
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+CONFIDENT = 0.5
 EXPECTED = "a network from pictures of three float colours to vectors"
+PAIRS = "a network from two pictures of three float colours to confidences"
 SEE = "see docs/evaluation.md"
 
 Picture = UInt8[np.ndarray, "h w 3"]
 ImageFeatures = Callable[[Picture], Float32[np.ndarray, " c"]]
+Matcher = Callable[[Picture, Picture], int]
 Colors = Callable[[Picture, int], Float32[np.ndarray, "side side 3"]]
 
 
@@ -57,6 +64,34 @@ def _load(what: str, path: Path, side: int, colors: Colors) -> ImageFeatures:
     network = open_network(what, path, EXPECTED, SEE)
     own, _ = network.sides(side, side)
     return lambda frame: _vector(network, path, colors(frame, own))
+
+
+def load_matcher(path: Path) -> Matcher:
+    """A matcher, which gives the number of confident matches of two pictures.
+
+    Raises:
+      InputError: no such file, a file of something else, or onnxruntime is missing.
+    """
+    network = open_network("matcher", path, PAIRS, SEE, inputs=2)
+
+    def count(first: Picture, second: Picture) -> int:
+        sides = network.sides(*first.shape[:2])[::-1]
+        pair = [cv2.resize(x, sides, interpolation=cv2.INTER_AREA) for x in (first, second)]
+        colors = [(x / np.float32(255)).transpose(2, 0, 1)[None] for x in pair]
+        confidence = np.asarray(network.run(*map(np.ascontiguousarray, colors)))
+        if confidence.dtype.kind != "f" or np.isnan(confidence).any():
+            found = f"an output {confidence.dtype} {confidence.shape}, NaN in some places"
+            raise InputError("matcher", path, found, PAIRS, SEE)
+        return int((confidence > CONFIDENT).sum())
+
+    return count
+
+
+def matched(matcher: Matcher, frames: UInt8[np.ndarray, "v t h w 3"]) -> float:
+    """Mean number of matches over all pairs of views of all instants; NaN for a single view."""
+    pairs = combinations(range(len(frames)), 2)
+    counts = [matcher(*frames[list(pair), t]) for pair in pairs for t in range(frames.shape[1])]
+    return float(np.mean(counts)) if counts else float("nan")
 
 
 def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:

@@ -14,6 +14,8 @@ from full4d_jax.evaluation.image_features import (
     inception_colors,
     load_clip,
     load_inception,
+    load_matcher,
+    matched,
 )
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -66,6 +68,23 @@ def test_one_picture_everywhere_is_alike():
     other = embed(network, blocks)
     assert clip_f(other) < 99.9
     assert clip_v(other) < 99.9
+
+
+def test_confident_matches_of_pairs_of_views_are_counted():
+    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+    matcher = load_matcher(GOLDENS / "pairs.onnx")
+    frames = np.zeros((3, 2, 16, 24, 3), np.uint8)  # six cells
+    frames[1, 1, :8, :8, 0] = 80  # 1 - 2 * 80 / 255 is below a half
+    frames[2, 0, :, 8:] = 0, 255, 255  # it sees red alone
+    frames[2, 1, 8:, 8:, 0] = 50  # and this is not enough
+    assert matcher(frames[0, 0], frames[0, 0]) == 6
+    assert matcher(frames[0, 1], frames[1, 1]) == 5
+    assert matched(matcher, frames) == pytest.approx((6 + 5 + 6 + 6 + 6 + 5) / 6)
+    assert np.isnan(matched(matcher, frames[:1]))
+    with pytest.raises(InputError, match=r"matcher: .*found 1 inputs, expected a network from two"):
+        load_matcher(GOLDENS / "cells.onnx")
+    with pytest.raises(InputError, match=r"CLIP: .*found 2 inputs"):
+        load_clip(GOLDENS / "pairs.onnx")
 
 
 def test_what_is_no_such_network_is_refused(tmp_path):

@@ -50,17 +50,20 @@ def test_folders_are_compared_with_folders(tmp_path, capsys):
         argv += ["--reference", str(tmp_path / "reference")]
         argv += ["--inception_onnx", str(GOLDENS / "cells.onnx")]
         argv += ["--clip_onnx", str(GOLDENS / "tiny_clip.onnx")]
+        argv += ["--matcher_onnx", str(GOLDENS / "pairs.onnx")]
         assert main(argv) == 0
         found[name] = json.loads((tmp_path / name / "consistency.json").read_text())
     like, pale = (found[name]["scores"]["generated grid"] for name in found)
     assert 0 < like["fid"] < 0.5 * pale["fid"]
     assert 50 < like["clip_f"] < 100
+    assert like["matched"] > 0
     assert found["like"]["sets"]["generated grid"]["fid"] == 2 * 3 * TIMES
     assert set(found["like"]["folders"]["generated grid"]) == {"1", "2"}
     each = [x["flicker"] for x in found["like"]["folders"]["generated grid"].values()]
     assert like["flicker"] == pytest.approx(np.mean(each))
     page = (tmp_path / "like" / "consistency.md").read_text()
     assert "| FID | " in page
+    assert "| matches by --matcher_onnx, a pair | " in page
     assert "- FVD" in page
     assert (tmp_path / "like" / "consistency.png").stat().st_size > 0
     assert page in capsys.readouterr().out
