@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 import os
 import resource
 import subprocess
@@ -52,12 +53,18 @@ def goes_on(out: Path, saved, straight: Path) -> None:
 
 @contextlib.contextmanager
 def largest_file(size: int):
-    """No file of this process may grow beyond so many bytes."""
+    """No file of this process may grow beyond so many bytes.
+
+    That holds for the file into which pytest catches stderr, too, and Orbax logs more than that
+    where some package has given the root logger a handler.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
+        logging.disable(logging.NOTSET)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
