@@ -22,9 +22,8 @@ TRANSFORMER = {
     "ffn_dim": 48,
     "num_layers": 1,
 }
-VAE = {
-    "base_dim": 4,
-    "decoder_base_dim": 8,
+# Diffusers' settings of Wan 2.2's VAE, but for its widths.
+WAN22_VAE = {
     "z_dim": 48,
     "latents_mean": list(WAN22.mean),
     "latents_std": list(WAN22.std),
@@ -43,7 +42,10 @@ def write_wan(folder: Path) -> None:
     torch.manual_seed(0)
     diffusers.WanTransformer3DModel(**TRANSFORMER).save_pretrained(folder / "Wan2.2-TI2V-5B")
     config = dataclasses.replace(WAN22, base=4, decoder_base=8)
-    theirs, state = diffusers.AutoencoderKLWan(**VAE).state_dict(), {}
+    theirs, state = (
+        diffusers.AutoencoderKLWan(**WAN22_VAE, base_dim=4, decoder_base_dim=8).state_dict(),
+        {},
+    )
     for name in flatten_dict(abstract_params(config), sep="."):
         tensor = theirs[source_name(name, config, diffusers=True)]
         state[source_name(name, config, diffusers=False)] = tensor

@@ -8,23 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from documented_weights import WAN22_VAE
 
-from full4d_jax.codec_config import WAN21, WAN22
+from full4d_jax.codec_config import WAN21
 from full4d_jax.models import wan_vae
 from full4d_jax.models.wan_vae_weights import convert_vae
 
 MAKER = Path(__file__).parent / "goldens" / "make_wan_vae.py"
 QUICK = {"xla_backend_optimization_level": 0}
-RESIDUAL = {
-    "z_dim": 48,
-    "latents_mean": list(WAN22.mean),
-    "latents_std": list(WAN22.std),
-    "is_residual": True,
-    "patch_size": 2,
-    "in_channels": 12,
-    "out_channels": 12,
-    "scale_factor_spatial": 16,
-}
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +51,9 @@ def test_diffusers_defaults_are_wan21(torch):
         ({"base_dim": 4}, 13, (1, 3)),
         ({"base_dim": 8, "num_res_blocks": 1}, 5, (3, 5)),
         ({"base_dim": 4, "num_res_blocks": 1}, 1, (3, 2)),
-        (RESIDUAL | {"base_dim": 4, "decoder_base_dim": 8}, 9, (3, 1)),
-        (RESIDUAL | {"base_dim": 4, "decoder_base_dim": 4, "num_res_blocks": 1}, 13, (2, 3)),
-        (RESIDUAL | {"base_dim": 8, "num_res_blocks": 1}, 1, (1, 5)),
+        (WAN22_VAE | {"base_dim": 4, "decoder_base_dim": 8}, 9, (3, 1)),
+        (WAN22_VAE | {"base_dim": 4, "decoder_base_dim": 4, "num_res_blocks": 1}, 13, (2, 3)),
+        (WAN22_VAE | {"base_dim": 8, "num_res_blocks": 1}, 1, (1, 5)),
     ],
     ids=["wan21-13", "wan21-5", "wan21-1", "wan22-9", "wan22-13", "wan22-1"],
 )
