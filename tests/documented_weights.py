@@ -42,10 +42,8 @@ def write_wan(folder: Path) -> None:
     torch.manual_seed(0)
     diffusers.WanTransformer3DModel(**TRANSFORMER).save_pretrained(folder / "Wan2.2-TI2V-5B")
     config = dataclasses.replace(WAN22, base=4, decoder_base=8)
-    theirs, state = (
-        diffusers.AutoencoderKLWan(**WAN22_VAE, base_dim=4, decoder_base_dim=8).state_dict(),
-        {},
-    )
+    vae = diffusers.AutoencoderKLWan(**WAN22_VAE, base_dim=4, decoder_base_dim=8)
+    theirs, state = vae.state_dict(), {}
     for name in flatten_dict(abstract_params(config), sep="."):
         tensor = theirs[source_name(name, config, diffusers=True)]
         state[source_name(name, config, diffusers=False)] = tensor
