@@ -18,19 +18,19 @@ import kept
 import numpy as np
 from ablation_runs import Run
 
-from full4d_jax import metrics
-from full4d_jax.batch import make_conditions
 from full4d_jax.config import Config, load_config
-from full4d_jax.depth import load_depth
 from full4d_jax.evaluation.clips import KnownClip, held_out
 from full4d_jax.evaluation.held_out import Judge, unseen_pixels
 from full4d_jax.evaluation.lift import between, lift_rows
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
-from full4d_jax.generation import bind_conditions, load_prior, prior_path
-from full4d_jax.models.codecs import codec_weights, make_codec
-from full4d_jax.progress import Progress
-from full4d_jax.sampling import euler, leap, sample, schedule
-from full4d_jax.stages import fingerprint
+from full4d_jax.generation.batch import make_conditions
+from full4d_jax.generation.generate import bind_conditions, load_prior, prior_path
+from full4d_jax.generation.sampling import euler, leap, sample, schedule
+from full4d_jax.media import metrics
+from full4d_jax.models.codecs.codec import codec_weights, make_codec
+from full4d_jax.session.progress import Progress
+from full4d_jax.session.stages import fingerprint
+from full4d_jax.source.depth.estimate import load_depth
 
 LIFTED = {"without distillation": SPLATS, "with distillation": DISTILLED}
 

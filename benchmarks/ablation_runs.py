@@ -25,20 +25,20 @@ import kept
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from full4d_jax.batch import Batch, make_conditions, procedural_batch, unit_scale
 from full4d_jax.config import Config, DataConfig, to_dict
-from full4d_jax.flops import forward_flops
 from full4d_jax.flow import interpolate
-from full4d_jax.models.codecs import make_codec
+from full4d_jax.generation.batch import Batch, make_conditions, procedural_batch, unit_scale
+from full4d_jax.generation.visible_frames import row_and_column, visible_conditions
+from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import velocity
+from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import load_metadata, save_params
-from full4d_jax.progress import Progress
+from full4d_jax.session.progress import Progress
 from full4d_jax.training.optimizer import trained_leaves
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
-from full4d_jax.visible_frames import row_and_column, visible_conditions
 from input_pipeline.loader import make_loader
 from input_pipeline.procedural import HELD_OUT_START
 

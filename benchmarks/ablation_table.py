@@ -11,7 +11,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from full4d_jax.evaluation.table import text_table
-from full4d_jax.pictures import FAINT, INK, PAPER, SOURCE_INK, TARGET_INK, save_picture
+from full4d_jax.media.pictures import FAINT, INK, PAPER, SOURCE_INK, TARGET_INK, save_picture
 
 # What the papers report of the same change, as far as it is an order: of Full-4D in matched pixels
 # (by a secondary source), of 4Real-Video in FVD, of its second version (V2) in PSNR.

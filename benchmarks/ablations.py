@@ -33,8 +33,8 @@ from ablation_runs import Run, run, train_base
 from ablation_table import Table, markdown, plain, save_chart
 
 from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, OptimizerConfig
-from full4d_jax.errors import InputError
-from full4d_jax.training_config import TrainingConfig
+from full4d_jax.config.training import TrainingConfig
+from full4d_jax.session.errors import InputError
 
 FRAMES = ModelConfig(width=64, heads=2, layers=2, ffn=192, patch=8, refiner=8, projection="frames")
 CLIPS = DataConfig(views=3, frames=3, height=32, width=32, corrupt_depth=0.0, drop_projection=0.0)

@@ -29,10 +29,10 @@ from einops import rearrange
 from jax.experimental import topologies
 from timing import Thunk, interleaved
 
-from full4d_jax.models.attention import Tokens, allowed_frames, fused_attention
-from full4d_jax.models.attention_concatenated import concatenated_attention
-from full4d_jax.models.attention_merged import merged_attention
-from full4d_jax.models.attention_splash import splash_attention
+from full4d_jax.models.attention.concatenated import concatenated_attention
+from full4d_jax.models.attention.fused import Tokens, allowed_frames, fused_attention
+from full4d_jax.models.attention.merged import merged_attention
+from full4d_jax.models.attention.splash import splash_attention
 
 BACKEND = jax.default_backend()
 ON_CPU = BACKEND == "cpu"

@@ -18,9 +18,9 @@ import jax
 from sampling import codec_shapes
 from timing import clock
 
-from full4d_jax.codec_config import STRIDES
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.codecs import Weights, make_codec
+from full4d_jax.config.codecs import STRIDES
+from full4d_jax.models.codecs.codec import Weights, make_codec
 
 Name = Literal["taesd", "wan21", "wan22"]
 NAMES: tuple[Name, ...] = ("taesd", "wan21", "wan22")

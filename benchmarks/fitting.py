@@ -24,10 +24,10 @@ from captures import Capture
 from numpy import ndarray
 from shared_folder import shared_folder
 
-from full4d_jax.lifting import picture_distance
-from full4d_jax.metrics import load_lpips, lpips, psnr, ssim
-from full4d_jax.pictures import contact_sheet, save_picture, to_uint8
-from full4d_jax.progress import Progress
+from full4d_jax.media.metrics import load_lpips, lpips, psnr, ssim
+from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.scene.lifting import picture_distance
+from full4d_jax.session.progress import Progress
 from gaussians import (
     Camera,
     DynamicGaussians,

@@ -19,7 +19,7 @@ from input import INSTANTS, VIEWS, rate, raw
 from noise_clips import NoiseClips
 from sizes import at_each_size, size_options
 
-from full4d_jax.projection_guidance import fill_holes, project
+from full4d_jax.generation.projection_guidance import fill_holes, project
 from input_pipeline.transforms import decode_frames
 
 

@@ -32,7 +32,7 @@ from report_page import Line, Record, machine, write_page
 from report_table import BENCHMARKS, Benchmark
 from shared_folder import shared_folder
 
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PATIENCE, GRACE = 5.0, 300.0  # times the plan, and seconds besides, until one is stopped

@@ -15,7 +15,7 @@ import psutil
 from report_table import Benchmark
 
 from full4d_jax.evaluation.table import text_table
-from full4d_jax.training.provenance import git_revision
+from full4d_jax.training.checkpoints.provenance import git_revision
 
 PACKAGES = (
     "full4d-jax jax jaxlib flax optax grain numpy opencv-python-headless torch diffusers gsplat"

@@ -34,21 +34,20 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from timing import clock
 
-from full4d_jax.batch import unit_scale
-from full4d_jax.camera_paths import target_views
 from full4d_jax.cli import call
-from full4d_jax.codec_config import KINDS, Strides
 from full4d_jax.config import Config, check_config
-from full4d_jax.depth import load_depth, predict_depth
-from full4d_jax.errors import InputError
-from full4d_jax.flops import forward_flops, peak_flops
-from full4d_jax.models import taesd, wan_vae
-from full4d_jax.models.codecs import make_codec, pool_frames
+from full4d_jax.config.codecs import KINDS, Strides
+from full4d_jax.generation.batch import unit_scale
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
+from full4d_jax.generation.sampling import euler, schedule
+from full4d_jax.models.codecs.codec import make_codec, pool_frames, taesd, wan_vae
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.projection_guidance import Projection, fill_holes, project
-from full4d_jax.sampling import euler, schedule
-from full4d_jax.text import TOKENS
+from full4d_jax.models.flops import forward_flops, peak_flops
+from full4d_jax.models.wan.text import TOKENS
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.camera_paths import target_views
+from full4d_jax.source.depth.estimate import load_depth, predict_depth
 
 ON_CPU = jax.default_backend() == "cpu"
 GIB = 2**30

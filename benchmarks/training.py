@@ -16,7 +16,7 @@ ready: on an accelerator what rendering adds, on a CPU, where renderer and step 
 of rendering.
 `render_seconds` is that of a batch alone.
 
-`mfu` counts FLOPs by formula (`full4d_jax.flops`) against the device's dense bf16 peak, and is null
+`mfu` counts FLOPs by formula (`models/flops.py`) against the device's dense bf16 peak, and is null
 where that is unknown, as on CPU; `flops_per_second` is what was achieved. Times are CPU time of all
 threads on a CPU (which other work on the machine disturbs least), elapsed time elsewhere.
 """
@@ -36,15 +36,15 @@ from timing import clock, interleaved
 
 from full4d_jax.cli import call
 from full4d_jax.config import Config, DataConfig, TrainingConfig, check_config
-from full4d_jax.errors import InputError
-from full4d_jax.flops import peak_flops, step_flops
-from full4d_jax.models.codecs import codec_weights
+from full4d_jax.config.wan import WAN
+from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.training.batches import training_batches
+from full4d_jax.models.flops import peak_flops, step_flops
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
-from full4d_jax.wan_config import WAN
 
 STRIDE = 4  # pixels per latent pixel, so 48 channels, Wan 2.2's
 TEXT = 64  # channels of the text embedding

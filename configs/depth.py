@@ -14,6 +14,6 @@ That falls short of the aim (AbsRel .20), and the error still falls: going on wi
 the first thing to try.
 """
 
-from full4d_jax.depth_config import DepthConfig
+from full4d_jax.config.depth import DepthConfig
 
 config = DepthConfig()

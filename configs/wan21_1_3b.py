@@ -14,7 +14,7 @@ learning rates are a first guess.
 
 from dataclasses import replace
 
-from full4d_jax.wan_config import WAN
+from full4d_jax.config.wan import WAN
 
 config = replace(
     WAN,

@@ -15,7 +15,7 @@ trained this preset with this program yet: batch and learning rates are first gu
 from dataclasses import replace
 
 from full4d_jax.config import MeshConfig
-from full4d_jax.wan_config import WAN
+from full4d_jax.config.wan import WAN
 
 config = replace(
     WAN,

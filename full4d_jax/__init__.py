@@ -12,7 +12,7 @@ _MODULES = {
     "init_state": "full4d_jax.training.state",
     "train_step": "full4d_jax.training.step",
     "velocity": "full4d_jax.models.dit",
-    "sample": "full4d_jax.sampling",
+    "sample": "full4d_jax.generation.sampling",
     "run": "full4d_jax.pipeline",
 }
 

@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Annotated, Any, get_type_hints
 
 from full4d_jax import commands
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax import outputs
-from full4d_jax.batch import procedural_batch
 from full4d_jax.config import Config, DataConfig, check_config, to_dict
-from full4d_jax.generation import open_prior, prior_settings
-from full4d_jax.grid_filling import fill_grid
-from full4d_jax.job import Job, write_report
-from full4d_jax.options import Look, Shot, check, check_task
-from full4d_jax.pictures import to_uint8, to_unit
-from full4d_jax.stages import Arrays, Stages, open_folder
-from full4d_jax.video import DEFAULT_FPS, read_video
-from full4d_jax.visible_frames import row_and_column
+from full4d_jax.generation.batch import procedural_batch
+from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.generate import open_prior, prior_settings
+from full4d_jax.generation.visible_frames import row_and_column
+from full4d_jax.media import grids
+from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.media.video import DEFAULT_FPS, read_video
+from full4d_jax.session.options import Look, Shot, check, check_task
+from full4d_jax.session.report import Job, write_report
+from full4d_jax.session.stages import Arrays, Stages, open_folder
 from input_pipeline.procedural import HELD_OUT_START
 
 SHIPPED = Path(str(files("full4d_jax") / "checkpoints/four_real.safetensors"))
@@ -58,7 +58,7 @@ def sample_grid(config: Config, out: str | Path, shot: Shot) -> Path:
     grid = job.stages.run("grid", prior_settings(config, prior), generate)
     for warning in job.warnings:
         job.stages.say(f"warning: {warning}")
-    outputs.write_filled_grid(job.stages.folder, **grid, fps=float(source["fps"]))
+    grids.write_filled_grid(job.stages.folder, **grid, fps=float(source["fps"]))
     return write_report(job, "sample", to_dict(config), shot=shot)
 
 

@@ -16,14 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax import intake, lifting, outputs, viewer
-from full4d_jax.batch import EDGE
-from full4d_jax.camera_paths import range_warning
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
-from full4d_jax.dataset_source import read_dataset_source
-from full4d_jax.depth import SHIPPED, depth_from_file, load_depth, predict_depth
-from full4d_jax.errors import InputError, input_errors
-from full4d_jax.generation import (
+from full4d_jax.generation.batch import EDGE
+from full4d_jax.generation.generate import (
     generate_grid,
     load_prior,
     open_prior,
@@ -31,13 +26,20 @@ from full4d_jax.generation import (
     prior_settings,
     trained_range,
 )
-from full4d_jax.job import Job, write_report
-from full4d_jax.options import Look, Shot, check, check_task
-from full4d_jax.partial_fit import PartialFit
-from full4d_jax.pictures import to_uint8, to_unit
-from full4d_jax.progress import Progress
-from full4d_jax.projection_guidance import drop_depth_edges
-from full4d_jax.stages import Arrays, Stages, fingerprint, open_folder
+from full4d_jax.generation.projection_guidance import drop_depth_edges
+from full4d_jax.media import grids
+from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.scene import lifting, page, renders
+from full4d_jax.scene.partial_fit import PartialFit
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.options import Look, Shot, check, check_task
+from full4d_jax.session.progress import Progress
+from full4d_jax.session.report import Job, write_report
+from full4d_jax.session.stages import Arrays, Stages, fingerprint, open_folder
+from full4d_jax.source import video_source
+from full4d_jax.source.camera_paths import range_warning
+from full4d_jax.source.dataset_source import read_dataset_source
+from full4d_jax.source.depth.estimate import SHIPPED, depth_from_file, load_depth, predict_depth
 from gaussians import save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
@@ -143,20 +145,20 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     """The stages source, depth and grid."""
     data, stages = config.data, job.stages
     prior, depth_net = prior_path(shot.checkpoint), shot.depth_checkpoint or SHIPPED
-    path = shot.path if shot.path in intake.PRESETS else Path(shot.path)
+    path = shot.path if shot.path in video_source.PRESETS else Path(shot.path)
     # Whatever could be refused is looked at before the first stage replaces an earlier one.
     params, network = open_prior(config, prior), load_depth(depth_net)
     taken = read_dataset_source(data, shot) if shot.dataset else None
-    intake.cameras(data, shot, taken or {"intrinsics": np.eye(3, dtype=np.float32)})
+    video_source.cameras(data, shot, taken or {"intrinsics": np.eye(3, dtype=np.float32)})
     given = (
         depth_from_file(shot.depth, data.frames, data.height, data.width) if shot.depth else None
     )
 
     video = {"video": shot.video, "scene": shot.scene, "fps": shot.fps, "start": shot.start}
     inputs = taken or {**video, "fov": shot.fov, "data": data}
-    source = stages.run("source", inputs, lambda: taken or intake.read_source(data, shot))
+    source = stages.run("source", inputs, lambda: taken or video_source.read_source(data, shot))
     stages.say(f"source: {source['note']}")
-    views = intake.cameras(data, shot, source)
+    views = video_source.cameras(data, shot, source)
     frames = jnp.asarray(source["frames"], jnp.float32) / 127.5 - 1
     intrinsics, world_to_camera = jnp.asarray(views.intrinsics), jnp.asarray(views.world_to_camera)
 
@@ -189,7 +191,7 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     for warning in job.warnings:
         stages.say(f"warning: {warning}")
     pictures = {name: array for name, array in grid.items() if name != "warning"}
-    outputs.write_grid(stages.folder, **pictures, fps=float(source["fps"]))
+    grids.write_grid(stages.folder, **pictures, fps=float(source["fps"]))
 
 
 def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
@@ -229,7 +231,7 @@ def _render(job: Job, look: Look) -> None:
     scene = lifting.from_arrays(stages.arrays["scene"])
     height, width = grid["frames"].shape[2:4]
     start = time.perf_counter()
-    outputs.write_renders(
+    renders.write_renders(
         folder,
         scene,
         source["intrinsics"],
@@ -244,11 +246,11 @@ def _render(job: Job, look: Look) -> None:
     stages.seconds["renders"] = time.perf_counter() - start
     start = time.perf_counter()
     at = jax.jit(type(scene).at)
-    viewer.write_page(
+    page.write_page(
         folder / "scene.html",
         [at(scene, moment) for moment in np.linspace(0, 1, INSTANTS, dtype=np.float32)],
         seconds=look.seconds,
-        vertical_fov=float(np.degrees(viewer.vertical_fov(source["intrinsics"], height))),
+        vertical_fov=float(np.degrees(page.vertical_fov(source["intrinsics"], height))),
     )
     stages.seconds["page"] = time.perf_counter() - start
     if look.export_ply:

@@ -11,7 +11,7 @@ times: what appears must come from somewhere.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ class DeformingGaussians(NamedTuple):
             log_scales=self.gaussians.log_scales + change[:, 7:],
         )
 
-    def map_gaussians(self, change: Callable[[Array], Array]) -> Self:
+    def map_gaussians(self, change: Callable[[Array], Array]) -> "DeformingGaussians":
         """The scene with `change` applied to every array that has a row for each Gaussian."""
         return self._replace(gaussians=jax.tree.map(change, self.gaussians))
 

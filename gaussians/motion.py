@@ -9,7 +9,7 @@ Shape and colour do not change. A gate of 1 makes a static Gaussian, a gate of 0
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ class DynamicGaussians(NamedTuple):
         means = self.gaussians.means + self.velocities * since[:, None]
         return self.gaussians._replace(means=means, logit_opacities=self._logit_opacities(since))
 
-    def map_gaussians(self, change: Callable[[Array], Array]) -> Self:
+    def map_gaussians(self, change: Callable[[Array], Array]) -> "DynamicGaussians":
         """The scene with `change` applied to every array that has a row for each Gaussian."""
         return jax.tree.map(change, self)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from flax.traverse_util import flatten_dict
 
-from full4d_jax.codec_config import WAN22
-from full4d_jax.models.wan_vae import abstract_params
-from full4d_jax.models.wan_vae_weights import source_name
+from full4d_jax.config.codecs import WAN22
+from full4d_jax.models.codecs.wan_vae import abstract_params
+from full4d_jax.models.codecs.wan_vae_weights import source_name
 
 # What `documented_world.MODEL` makes of configs/wan22_5b.py.
 TRANSFORMER = {

@@ -11,7 +11,7 @@ from documented_weights import write_wan
 from skinned_arm import write_arm
 from textured_room import make_room
 
-from full4d_jax.video import write_video
+from full4d_jax.media.video import write_video
 from input_pipeline.transforms import decode_depth, decode_jpeg
 
 # What keeps a documented command short: the options of the longest start that fits follow it.

@@ -123,11 +123,11 @@ def scenes(scratch: Path) -> dict[str, Reader]:
 
 def networks(scratch: Path) -> dict[str, Reader]:
     """Weights, and files of arrays."""
-    from full4d_jax.captures import read_capture
-    from full4d_jax.depth import depth_from_file
     from full4d_jax.models.torch_files import read_tensors
     from full4d_jax.models.weights import load_params, save_params
-    from full4d_jax.stages import read_arrays, save_arrays
+    from full4d_jax.session.stages import read_arrays, save_arrays
+    from full4d_jax.source.captures import read_capture
+    from full4d_jax.source.depth.estimate import depth_from_file
 
     tensors = {"a": {"b": np.ones((3, 4), np.float32)}, "c": np.zeros(5, np.float32)}
     save_params(scratch / "w.safetensors", tensors, {"model": {"width": 3}})
@@ -158,9 +158,9 @@ def networks(scratch: Path) -> dict[str, Reader]:
 
 def clips(scratch: Path) -> dict[str, Reader]:
     """Records, datasets, pictures, videos, camera paths and models."""
-    from full4d_jax.camera_paths import load_views
-    from full4d_jax.gltf import load_skinned_mesh
-    from full4d_jax.video import read_video, write_video
+    from full4d_jax.data.gltf_mesh import load_skinned_mesh
+    from full4d_jax.media.video import read_video, write_video
+    from full4d_jax.source.camera_paths import load_views
     from input_pipeline import transforms
     from input_pipeline.dataset import open_dataset, write_dataset
     from input_pipeline.records import from_bytes, to_bytes

@@ -16,6 +16,28 @@ SOURCES = sorted(
 )
 MODULES = [path for path in SOURCES if path.parts[0] in PACKAGES]
 LONGEST = 300
+LOOSE = 6  # modules at the top of full4d_jax: the story and the equations
+
+# Who may import whom inside full4d_jax. A room may also import those that its arrows lead to by way
+# of others; `flow`, the equations, and `cameras` import nothing.
+ARROWS = {
+    "session": [],
+    "flow": [],
+    "cameras": [],
+    "config": ["session"],
+    "media": ["session", "cameras"],
+    "models": ["config", "flow", "cameras"],
+    "generation": ["models"],
+    "source": ["models", "media"],
+    "scene": ["generation", "source"],
+    "training": ["generation", "source"],
+    "data": ["training"],
+    "evaluation": ["scene"],
+    "pipeline": ["scene"],
+    "grid_pipeline": ["scene"],
+    "commands": ["pipeline", "grid_pipeline", "training", "data", "evaluation"],
+    "cli": ["commands"],
+}
 
 
 def imported_packages(source: str) -> set[str]:
@@ -40,6 +62,33 @@ def forbidden(path: Path) -> set[str]:
     return set() if path.parts[1] == "models" else {"flax"}
 
 
+def module_name(path: Path) -> str:
+    """`full4d_jax.models.dit` of full4d_jax/models/dit.py, the package itself of an __init__.py."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(path: Path, modules: set[str]) -> set[str]:
+    """Those of `modules` that a module imports anywhere, functions included."""
+    found = set()
+    for node in ast.walk(ast.parse((REPOSITORY / path).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & modules or {node.module}
+    return found & modules
+
+
+def room(module: str) -> str:
+    """The part of full4d_jax that a module belongs to; empty for the package itself."""
+    return module.partition("full4d_jax")[2].strip(".").partition(".")[0]
+
+
+def reachable(name: str) -> set[str]:
+    """Rooms that a room may import, itself included."""
+    return {name}.union(*(reachable(other) for other in ARROWS[name]))
+
+
 def test_imports_are_found_wherever_they_hide():
     source = "import a.b\ndef f():\n    from c.d import e\n    from .near import g\n"
     assert imported_packages(source) == {"a", "c"}
@@ -53,6 +102,33 @@ def test_every_package_is_checked():
 def test_import_direction(path: Path):
     found = imported_packages((REPOSITORY / path).read_text()) & forbidden(path)
     assert not found, f"{path} must not import {', '.join(sorted(found))}"
+
+
+@pytest.mark.parametrize("path", [x for x in MODULES if x.parts[0] == "full4d_jax"], ids=str)
+def test_rooms_are_imported_along_the_arrows(path: Path):
+    own = room(module_name(path))
+    if own:  # the package itself hands out names when they are asked for
+        rooms = {room(name) for name in imported_modules(path, set(map(module_name, MODULES)))}
+        backwards = rooms - reachable(own) - {""}
+        assert not backwards, f"{path}: {own} must not import {', '.join(sorted(backwards))}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    modules = set(map(module_name, MODULES))
+    imports = {module_name(path): imported_modules(path, modules) for path in MODULES}
+    # Whoever imports nobody that is left, and whoever is imported by nobody, is in no circle.
+    while ends := {
+        name
+        for name, found in imports.items()
+        if not found & imports.keys() or not any(name in x for x in imports.values())
+    }:
+        imports = {name: found for name, found in imports.items() if name not in ends}
+    assert not imports, f"in a circle: {', '.join(sorted(imports))}"
+
+
+def test_few_modules_are_loose():
+    loose = [path for path in MODULES if len(path.parts) == 2 and path.parts[0] == "full4d_jax"]
+    assert len(loose) <= LOOSE, f"{len(loose)} modules at the top of full4d_jax"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.errors import InputError, input_errors
-from full4d_jax.options import check_ending, check_range
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.options import check_ending, check_range
 
 if TYPE_CHECKING:
     from gaussians import Gaussians, Scene
@@ -73,9 +73,9 @@ def codec(
       sha256: refuse files that are not these; TAESD's two in this order. What was found is printed.
     """
     check_ending(target, ".safetensors")
-    from full4d_jax.models.codecs import convert_codec, published_files, save_codec
+    from full4d_jax.models.codecs.codec import convert_codec, published_files, save_codec
     from full4d_jax.models.torch_files import PUBLISHED
-    from full4d_jax.stages import open_folder
+    from full4d_jax.session.stages import open_folder
 
     marks = published_files(source)
     if sha256 and tuple(marks.values()) != sha256:
@@ -110,7 +110,7 @@ def cameras(
       before: the convention of the source.
       after: the convention to write.
     """
-    from full4d_jax.camera_files import convert_cameras
+    from full4d_jax.data.convert_cameras import convert_cameras
 
     count = convert_cameras(source, target, before, after)
     print(f"{target}: {count} poses, {after} from {before}")
@@ -137,7 +137,7 @@ def wan(
     """
     check_config(config)
     if export:
-        from full4d_jax.models.wan_export import export_wan
+        from full4d_jax.models.wan.export import export_wan
 
         left_out = export_wan(config.model, source, target)
         print(f"{target}: WanTransformer3DModel.from_pretrained loads it")
@@ -145,8 +145,8 @@ def wan(
             print(f"left out, since Wan has no place for it: {', '.join(left_out)}")
         return
     check_ending(target, ".safetensors")
-    from full4d_jax.models.wan_weights import import_wan
-    from full4d_jax.stages import open_folder
+    from full4d_jax.models.wan.weights import import_wan
+    from full4d_jax.session.stages import open_folder
 
     open_folder(target.parent)
     layout = import_wan(config.model, source, target)
@@ -165,8 +165,8 @@ def _kind(target: Path) -> str:
 
 def _load(source: Path) -> "Gaussians | Scene":
     import gaussians
-    from full4d_jax.lifting import from_arrays
-    from full4d_jax.stages import Stages
+    from full4d_jax.scene.lifting import from_arrays
+    from full4d_jax.session.stages import Stages
 
     if source.is_dir() or source.name == "scene.npz":
         folder = source if source.is_dir() else source.parent
@@ -180,7 +180,7 @@ def _load(source: Path) -> "Gaussians | Scene":
 
 def _save(scene: "Gaussians | Scene", kind: str, target: Path, time: float, instants: int) -> None:
     import gaussians
-    from full4d_jax.stages import open_folder
+    from full4d_jax.session.stages import open_folder
 
     open_folder(target.parent)
     if isinstance(scene, gaussians.DynamicGaussians) and kind == "4D PLY":

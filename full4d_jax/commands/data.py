@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 
 import tyro
 
-from full4d_jax import pictures
 from full4d_jax.config import Config
-from full4d_jax.data_options import (
+from full4d_jax.data.options import (
     check_counts,
     check_drawing,
     check_test_share,
     part_of,
     range_of,
 )
-from full4d_jax.errors import InputError
-from full4d_jax.stages import open_folder
+from full4d_jax.media import pictures
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import open_folder
 
 
 def show(
@@ -40,7 +40,7 @@ def show(
       worlds: primitives in a room, or people, furniture and thin poles in noise.
     """
     check_drawing(out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size})
-    from full4d_jax.scene_sheet import draw_scenes
+    from full4d_jax.data.show import draw_scenes
 
     size_of = {"views": views, "frames": frames, "height": size, "width": size}
     pictures.save_picture(out, draw_scenes(range(first, first + scenes), **size_of, worlds=worlds))
@@ -85,7 +85,7 @@ def import_(
       test: share of the scenes that go to the split `test`.
       jobs: processes that decode and encode.
     """
-    from full4d_jax.importing import Cut, import_folder
+    from full4d_jax.data.import_capture import Cut, import_folder
 
     cut = Cut(frames, stride, size, range_of(instants), film)
     import_folder(
@@ -151,7 +151,7 @@ def procedural(
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = open_folder(out)
-    from full4d_jax.procedural_dataset import build_procedural
+    from full4d_jax.data.procedural import build_procedural
     from input_pipeline.procedural_clips import ProceduralClips
 
     beside = {"all_depth": all_depth, "masks": masks}
@@ -196,7 +196,7 @@ def gltf(
     check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
-    from full4d_jax.gltf_clips import GltfClips, build_gltf, find_assets
+    from full4d_jax.data.gltf import GltfClips, build_gltf, find_assets
 
     source = GltfClips(find_assets(assets), clips, **size, spread=spread, license=license)
     build_gltf(open_folder(out), source, test=test, shards=shards, jobs=jobs)
@@ -225,7 +225,7 @@ def encode(
       shard: i/n writes every n-th file from the i-th on, as in full4d data procedural.
     """
     part = part_of(shard)
-    from full4d_jax.latent_cache import encode_dataset
+    from full4d_jax.data.encode import encode_dataset
 
     encode_dataset(config, dataset, open_folder(out), split, shards, part)
 
@@ -249,7 +249,7 @@ def check(
       clips: how many clips, evenly spaced; 0 takes all.
       instants: of each clip, at which cameras are compared with pictures.
     """
-    from full4d_jax.dataset_check import check_dataset
+    from full4d_jax.data.check import check_dataset
 
     check_dataset(dataset, out, split=split, clips=clips, instants=instants)
 
@@ -265,14 +265,14 @@ def depth(
     """Estimate depth where there is none, in the units of the cameras.
 
     Args:
-      capture: the folder of a dataset, or an .npz file (full4d_jax/captures.py).
+      capture: the folder of a dataset, or an .npz file (full4d_jax/source/captures.py).
       out: the folder of the new dataset, whose command goes on where it was stopped; or the .npz
         file to write, with a picture beside.
       split: of a dataset.
       estimator: ours, or a network as .onnx (Depth Anything), .tflite (PyDNet) or .safetensors.
       scale: from points that views share; or from the one that all cameras look at (docs/data.md).
     """
-    from full4d_jax.capture_depth import estimate_capture_depth, estimate_dataset_depth
+    from full4d_jax.data.estimate_depth import estimate_capture_depth, estimate_dataset_depth
 
     if capture.is_dir():
         estimate_dataset_depth(capture, estimator, open_folder(out), split, scale)

@@ -6,8 +6,8 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.errors import InputError
 from full4d_jax.evaluation.folder import Folder, asked, refuse, score
+from full4d_jax.session.errors import InputError
 
 LIFTED = 4  # clips with a fit, by default
 SCENES = 64
@@ -70,14 +70,14 @@ def evaluate(
         refuse({"gltf": gltf} | of_scenes, "none with --records")
     elif split:
         refuse({"split": split}, "a dataset beside it")
-    from full4d_jax.depth import load_depth
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.evaluation.split import check_split, open_split
-    from full4d_jax.generation import load_prior
-    from full4d_jax.stages import open_folder
+    from full4d_jax.generation.generate import load_prior
+    from full4d_jax.session.stages import open_folder
+    from full4d_jax.source.depth.estimate import load_depth
 
     if gltf and not gltf_views(gltf):
         do = "export one with its animations"
@@ -106,7 +106,7 @@ def _evaluate_grids(
     refuse(given, "none, with a model without poses")
     _check(first, scenes, 0)
     from full4d_jax.evaluation.grids import evaluate_grids
-    from full4d_jax.generation import load_prior
+    from full4d_jax.generation.generate import load_prior
     from full4d_jax.grid_pipeline import SHIPPED
 
     prior = load_prior(config, checkpoint or SHIPPED)

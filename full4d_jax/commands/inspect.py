@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.config_check import require
+from full4d_jax.config.check import require
 
 
 def inspect(
@@ -41,10 +41,10 @@ def inspect(
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
         os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
-    from full4d_jax import inspection
+    from full4d_jax.training.dry_run import report
 
     if topology:
-        inspection.print_compiled(config, topology, slices, efficiency, largest=largest)
+        report.print_compiled(config, topology, slices, efficiency, largest=largest)
     else:
-        inspection.print_shapes(config, devices)
+        report.print_shapes(config, devices)
         print("next: add --topology v5p:4x4x8 to compile it for a TPU slice")

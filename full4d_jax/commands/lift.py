@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 
 
 def lift(
@@ -47,7 +47,8 @@ def lift(
     if dataset and capture:
         expected = "no --dataset beside it"
         raise InputError("option", "--capture", capture, expected, "leave one of them out")
-    from full4d_jax import captures, pipeline
+    from full4d_jax import pipeline
+    from full4d_jax.source import captures
 
     take = None
     if capture:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from full4d_jax.options import Look
+from full4d_jax.session.options import Look
 
 
 def render(

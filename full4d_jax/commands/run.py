@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config
-from full4d_jax.options import Look, Shot
+from full4d_jax.session.options import Look, Shot
 
 
 def run(

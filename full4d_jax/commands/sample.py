@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config
-from full4d_jax.options import Shot
+from full4d_jax.session.options import Shot
 
 
 def sample(

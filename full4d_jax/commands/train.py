@@ -6,8 +6,8 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.depth_config import DepthConfig
-from full4d_jax.errors import InputError
+from full4d_jax.config.depth import DepthConfig
+from full4d_jax.session.errors import InputError
 
 
 def train(
@@ -27,8 +27,8 @@ def train(
       distributed: this process is one of several, which find each other (docs/training.md).
     """
     check_config(config)
-    from full4d_jax.stages import open_folder
-    from full4d_jax.training.disk import check_file_system, disk_errors
+    from full4d_jax.session.stages import open_folder
+    from full4d_jax.training.checkpoints.disk import check_file_system, disk_errors
     from full4d_jax.training.profiling import parse_steps
 
     steps = parse_steps(profile, config.training.steps) if profile else None

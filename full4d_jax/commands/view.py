@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from full4d_jax.options import check_range
+from full4d_jax.session.options import check_range
 
 FRAMES = 24  # a second
 
@@ -21,9 +21,9 @@ def view(
     """
     check_range("--port", port, 0, 65535)
     check_range("--seconds", seconds, 0.1, 600)
-    from full4d_jax.lifting import from_arrays
-    from full4d_jax.live_view import LiveView
-    from full4d_jax.stages import Stages
+    from full4d_jax.scene.lifting import from_arrays
+    from full4d_jax.scene.live_view import LiveView
+    from full4d_jax.session.stages import Stages
 
     stages = Stages(out)
     grid = stages.finished("grid", "sample")

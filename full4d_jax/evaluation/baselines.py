@@ -11,10 +11,10 @@ import numpy as np
 from einops import rearrange, repeat
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from full4d_jax import lifting
 from full4d_jax.config import LiftConfig
-from full4d_jax.outputs import render_views
-from full4d_jax.projection_guidance import project
+from full4d_jax.generation.projection_guidance import project
+from full4d_jax.scene import lifting
+from full4d_jax.scene.renders import render_views
 from gaussians import fit
 
 INPAINT_RADIUS = 3  # pixels around a hole that Telea's method looks at

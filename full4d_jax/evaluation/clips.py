@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from full4d_jax.config import DataConfig
-from full4d_jax.gltf import load_skinned_mesh
-from full4d_jax.gltf_scene import gltf_clip
+from full4d_jax.data.gltf_mesh import load_skinned_mesh
+from full4d_jax.data.gltf_scene import gltf_clip
 from input_pipeline.procedural import HELD_OUT_START, ProceduralClip
 from input_pipeline.procedural_clips import renderer
 

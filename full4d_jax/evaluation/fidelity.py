@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from full4d_jax import metrics
+from full4d_jax.media import metrics
 
 MOVES = 0.05  # of the range from black to white
 STANDS_STILL = 1e-4  # of a camera's pose, its largest change

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 
 ONNX = ("clip_onnx", "matcher_onnx", "inception_onnx")
 WITHOUT_TRUTH = ("reference", *ONNX)
@@ -60,7 +60,7 @@ def score(folder: Folder, split: str, *, vgg: bool) -> None:
         if folder.scene or folder.clip or folder.unit is not None or vgg:
             do = "give the dataset with the clip it was made from as --truth"
             raise InputError("option", "--truth", "none", "a dataset", do)
-        from full4d_jax.evaluation.grid_scores import score_folder
+        from full4d_jax.evaluation.without_truth.grid_scores import score_folder
 
         files = {name: getattr(folder, name) for name in ONNX}
         score_folder(subject, reference=folder.reference, split=split, **files)
@@ -69,7 +69,7 @@ def score(folder: Folder, split: str, *, vgg: bool) -> None:
     refuse(given, "no --truth beside it")
     if folder.unit is not None and not 0 < folder.unit < float("inf"):
         raise InputError("option", "--unit", folder.unit, "a length above 0", "change it")
-    from full4d_jax.evaluation.truth import Wanted, score_with_truth
+    from full4d_jax.evaluation.truth.score import Wanted, score_with_truth
 
     kind = "grid" if folder.grid else "scene"
     wanted = Wanted(folder.truth, split, folder.clip, folder.unit)

@@ -16,20 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, UInt8
 
-from full4d_jax import metrics
-from full4d_jax.batch import procedural_batch
 from full4d_jax.config import Config
-from full4d_jax.errors import InputError
 from full4d_jax.evaluation.grid_baselines import add_change, warp_row
 from full4d_jax.evaluation.held_out import sampler_rows, settings_of, shipped_row
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import Estimate, estimate, table_cell, text_table
-from full4d_jax.grid_filling import fill_grid
+from full4d_jax.generation.batch import procedural_batch
+from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
+from full4d_jax.media import metrics
+from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.models.conditions import Params
-from full4d_jax.pictures import contact_sheet, save_picture, to_uint8, to_unit
-from full4d_jax.progress import Progress
-from full4d_jax.stages import fingerprint, open_folder
-from full4d_jax.visible_frames import copy_nearest, row_and_column
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.progress import Progress
+from full4d_jax.session.stages import fingerprint, open_folder
 from input_pipeline.procedural import HELD_OUT_START
 
 COPY, WARP = "copy the nearest given frame", "warp the row by a homography a view"

@@ -21,17 +21,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from full4d_jax.batch import EDGE
 from full4d_jax.config import Config, SamplerConfig
-from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
 from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels, score
 from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PROJECTED, PUSH_PULL, SPLATS
-from full4d_jax.generation import generate_grid
-from full4d_jax.pictures import to_uint8, to_unit
-from full4d_jax.projection_guidance import drop_depth_edges, fill_holes, project
-from full4d_jax.stages import fingerprint
+from full4d_jax.generation.batch import EDGE
+from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.projection_guidance import drop_depth_edges, fill_holes, project
+from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.session.stages import fingerprint
+from full4d_jax.source.depth.estimate import DepthNetwork, depth_errors, predict_depth
 from input_pipeline.procedural import ProceduralClip
 
 STEPS = (1, 4, 16)  # from noise

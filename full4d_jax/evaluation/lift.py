@@ -17,8 +17,8 @@ from full4d_jax.config import DataConfig
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.held_out import Judge, Result, fill, regions_of, shipped_row
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
-from full4d_jax.lifting import lift
-from full4d_jax.outputs import render_views
+from full4d_jax.scene.lifting import lift
+from full4d_jax.scene.renders import render_views
 from input_pipeline.procedural import HELD_OUT_START, procedural_scene
 
 WIDEST = 45.0

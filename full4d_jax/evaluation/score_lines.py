@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 
 
 def open_lines(path: Path, mark: str) -> list[dict]:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from full4d_jax.evaluation.fidelity import MEASURES, METRICS, REGIONS
-from full4d_jax.metrics import LPIPS_INSTALL
+from full4d_jax.media.metrics import LPIPS_INSTALL
 
 HEADINGS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lpips_vgg": "LPIPS (VGG)"}
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "lpips_vgg": 3}

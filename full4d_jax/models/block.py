@@ -18,17 +18,17 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.attention import (
+from full4d_jax.models.attention.fused import (
     TERMS,
     Tokens,
     dense_attention,
     full_attention,
     fused_attention,
 )
-from full4d_jax.models.attention_on_mesh import attention_on_mesh
+from full4d_jax.models.attention.on_mesh import attention_on_mesh
+from full4d_jax.models.attention.prope import Transforms, prope
+from full4d_jax.models.attention.rope import rotate
 from full4d_jax.models.linear import linear
-from full4d_jax.models.prope import Transforms, prope
-from full4d_jax.models.rope import rotate
 from full4d_jax.models.tokens import Axis, Grid, Moments
 from full4d_jax.models.two_streams import Synchronization
 

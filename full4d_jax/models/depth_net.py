@@ -20,7 +20,7 @@ from einops import rearrange
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.depth_config import DepthNetConfig
+from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.models.linear import Linear, linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples

@@ -8,9 +8,10 @@ from einops import rearrange, reduce
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from full4d_jax.codec_config import strides_of
 from full4d_jax.config import ModelConfig
-from full4d_jax.mesh import constrain, gather_layer
+from full4d_jax.config.codecs import strides_of
+from full4d_jax.models.attention.prope import projective_transforms, second_half
+from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import Block, BlockInputs, layer_norm, rematerialised
 from full4d_jax.models.conditions import Conditions, Latents, Times
 from full4d_jax.models.embeddings import (
@@ -23,9 +24,8 @@ from full4d_jax.models.embeddings import (
     to_patches,
 )
 from full4d_jax.models.linear import linear
-from full4d_jax.models.prope import projective_transforms, second_half
 from full4d_jax.models.refiner import Refiner
-from full4d_jax.models.rope import rotary_angles
+from full4d_jax.models.sharding import constrain, gather_layer
 from full4d_jax.models.tokens import Axis, Grid, Moments, flatten, moments_along, on_tokens, videos
 from full4d_jax.models.two_streams import Streams, along
 

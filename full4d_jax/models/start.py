@@ -13,7 +13,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.lora import without_adapters
-from full4d_jax.models.wan_names import SYNCHRONIZATION
+from full4d_jax.models.wan.names import SYNCHRONIZATION
 from full4d_jax.models.weights import load_metadata, load_params, require_model, tensor_shapes
 
 # Of a trained network these say who sees whom, what is given, and how it goes on training. All

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
-from full4d_jax.mesh import constrain
+from full4d_jax.models.sharding import constrain
 
 Axis = Literal["views", "times", "all"]
 VIDEOS = {"views": "(b t) 1 v ...", "times": "(b v) 1 t ...", "all": "b v t ..."}

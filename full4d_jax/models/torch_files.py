@@ -15,8 +15,8 @@ import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 
-from full4d_jax.errors import InputError, require_file
 from full4d_jax.models.weights import require_float
+from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.footage import UNREADABLE
 
 KINDS = {

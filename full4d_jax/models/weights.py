@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from full4d_jax.errors import InputError, require_file
+from full4d_jax.session.errors import InputError, require_file
 
 FLOATS = ("F32", "F16", "BF16")
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from full4d_jax.config import TrainingConfig
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.run import Run
 from full4d_jax.training.watch import to_json

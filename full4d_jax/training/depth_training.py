@@ -20,13 +20,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from optax.contrib import MuonDimensionNumbers
 
 from full4d_jax.config import to_dict
-from full4d_jax.depth import DepthNetwork, depth_errors, predict_depth
-from full4d_jax.depth_config import DepthConfig
+from full4d_jax.config.depth import DepthConfig
 from full4d_jax.models.depth_net import Params, init_params, log_depth
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.source.depth.estimate import DepthNetwork, depth_errors, predict_depth
+from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import make_optimizer
-from full4d_jax.training.resume import run_record
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.procedural import HELD_OUT_START, Worlds, procedural_scene
 

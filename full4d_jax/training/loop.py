@@ -14,12 +14,12 @@ from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
 from full4d_jax.training.bad_losses import meet_bad_loss
-from full4d_jax.training.checkpoints import Checkpoints
-from full4d_jax.training.disk import disk_errors
+from full4d_jax.training.checkpoints.disk import disk_errors
+from full4d_jax.training.checkpoints.manager import Checkpoints
+from full4d_jax.training.checkpoints.provenance import hardware
 from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.profiling import StepProfile, steps_left
-from full4d_jax.training.provenance import hardware
 from full4d_jax.training.run import Run, begin
 from full4d_jax.training.state import TrainState
 from full4d_jax.training.watch import watched

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from full4d_jax.pictures import save_picture
-from full4d_jax.progress import Progress
-from full4d_jax.training.resume import cut_metrics
+from full4d_jax.media.pictures import save_picture
+from full4d_jax.session.progress import Progress
+from full4d_jax.training.checkpoints.resume import cut_metrics
 
 
 class Monitor:

@@ -13,10 +13,10 @@ import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import OptimizerConfig
-from full4d_jax.mesh import dotted
 from full4d_jax.models.conditions import Params
-from full4d_jax.models.wan_names import ADDED
-from full4d_jax.trainable import is_trained
+from full4d_jax.models.sharding import dotted
+from full4d_jax.models.trainable import is_trained
+from full4d_jax.models.wan.names import ADDED
 
 ADAM_B2 = 0.98
 

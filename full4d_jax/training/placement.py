@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from full4d_jax.config import Config
-from full4d_jax.mesh import check_mesh, make_mesh, tree_shardings
+from full4d_jax.models.sharding import check_mesh, make_mesh, tree_shardings
 from full4d_jax.training.state import TrainState
 
 

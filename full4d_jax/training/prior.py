@@ -7,14 +7,16 @@ from pathlib import Path
 import jax
 
 from full4d_jax.config import Config, to_dict
-from full4d_jax.config_check import check_heads, require
-from full4d_jax.flops import peak_flops, step_flops
-from full4d_jax.models.codecs import codec_weights
+from full4d_jax.config.check import check_heads, require
+from full4d_jax.media.pictures import save_picture
+from full4d_jax.models.codecs.codec import codec_weights
+from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.lora import merge_adapters, without_adapters
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
-from full4d_jax.pictures import save_picture
-from full4d_jax.training.batches import training_batches
+from full4d_jax.training.checkpoints.resume import run_record
+from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.clips.records import clips_at, contents
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.placement import (
     in_host_memory,
@@ -25,8 +27,6 @@ from full4d_jax.training.placement import (
     training_mesh,
     within,
 )
-from full4d_jax.training.records import clips_at, contents
-from full4d_jax.training.resume import run_record
 from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import init_state, state_from_params
 from full4d_jax.training.step import train_step

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 
 
 def parse_steps(text: str, last: int) -> tuple[int, int]:

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from full4d_jax.config import TrainingConfig
-from full4d_jax.training.checkpoints import Checkpoints, abstract
-from full4d_jax.training.resume import check_same_run, tell_differences
+from full4d_jax.training.checkpoints.manager import Checkpoints, abstract
+from full4d_jax.training.checkpoints.resume import check_same_run, tell_differences
 from full4d_jax.training.state import TrainState
 from full4d_jax.training.watch import Watch, first_watch, from_json, to_json
 

@@ -9,14 +9,14 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float, Int, UInt8
 
-from full4d_jax.batch import Batch, procedural_batch
-from full4d_jax.codec_config import strides_of
 from full4d_jax.config import Config
-from full4d_jax.generation import generate_grid
-from full4d_jax.grid_filling import fill_grid
+from full4d_jax.config.codecs import strides_of
+from full4d_jax.generation.batch import Batch, procedural_batch
+from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
+from full4d_jax.media.pictures import contact_sheet, to_uint8, to_unit
 from full4d_jax.models.conditions import Params
-from full4d_jax.pictures import contact_sheet, to_uint8, to_unit
-from full4d_jax.visible_frames import copy_nearest, row_and_column
 from input_pipeline.procedural import HELD_OUT_START
 
 

@@ -11,14 +11,14 @@ from einops import rearrange
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax import flow
-from full4d_jax.batch import Batch, EncodedBatch, lines, prepare
 from full4d_jax.config import Config
-from full4d_jax.mesh import constrain_tree
-from full4d_jax.metrics import Distance, require_lpips
-from full4d_jax.models.codecs import Codec, Weights, make_codec
+from full4d_jax.generation.batch import Batch, EncodedBatch, lines, prepare
+from full4d_jax.media.metrics import Distance, require_lpips
+from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Latents, Params
 from full4d_jax.models.dit import velocity
-from full4d_jax.text import load_training_texts
+from full4d_jax.models.sharding import constrain_tree
+from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import accumulate, places_of_lines, places_of_parts
 from full4d_jax.training.optimizer import (
     block_matrices,

@@ -135,7 +135,7 @@ def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
     checkpoint = importlib.import_module("ablation_checkpoint")
     from full4d_jax.config import DEFAULT
     from full4d_jax.evaluation.clips import held_out
-    from full4d_jax.generation import generate_grid, load_prior
+    from full4d_jax.generation.generate import generate_grid, load_prior
 
     prior, (known,) = load_prior(DEFAULT), held_out(DEFAULT.data, [3])
     found = checkpoint.generate(DEFAULT, prior, known)

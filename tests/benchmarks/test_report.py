@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from full4d_jax.cli import read_options
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"

@@ -18,9 +18,8 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from full4d_jax.codec_config import KINDS
-from full4d_jax.models import wan_vae
-from full4d_jax.models.codecs import save_codec
+from full4d_jax.config.codecs import KINDS
+from full4d_jax.models.codecs.codec import save_codec, wan_vae
 
 # Without a graphics card the pictures are drawn by SwiftShader, in software.
 FLAGS = (

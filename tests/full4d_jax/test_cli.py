@@ -12,7 +12,7 @@ from refused import refusal
 
 from full4d_jax.cli import call, verbs
 from full4d_jax.config import Config
-from full4d_jax.depth_config import DepthConfig
+from full4d_jax.config.depth import DepthConfig
 
 PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"
 
@@ -51,7 +51,7 @@ def test_options_override_the_config_and_reach_the_verb(tmp_path):
 def test_the_loaded_config_says_which_options_there_are(tmp_path):
     preset = tmp_path / "preset.py"
     preset.write_text(
-        "from full4d_jax.depth_config import DepthConfig\nconfig = DepthConfig(name='d')\n"
+        "from full4d_jax.config.depth import DepthConfig\nconfig = DepthConfig(name='d')\n"
     )
     seen = []
 
@@ -96,7 +96,7 @@ def test_config_files_are_checked(capsys, tmp_path):
         assert str(preset) in line
     assert str(tmp_path) in refusal(capsys, "run", tmp_path)
     preset.write_text(
-        "from full4d_jax.depth_config import DepthConfig\nconfig = DepthConfig(name='d')\n"
+        "from full4d_jax.config.depth import DepthConfig\nconfig = DepthConfig(name='d')\n"
     )
     assert "DepthConfig" in refusal(capsys, "run", preset)
 
@@ -104,7 +104,7 @@ def test_config_files_are_checked(capsys, tmp_path):
 @pytest.fixture
 def clip(tmp_path) -> Path:
     """A video that every model could use."""
-    from full4d_jax.video import write_video
+    from full4d_jax.media.video import write_video
 
     frames = np.random.default_rng(0).integers(0, 255, (12, 64, 96, 3), np.uint8)
     write_video(tmp_path / "clip.mp4", frames, 12)

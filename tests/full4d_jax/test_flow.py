@@ -7,7 +7,7 @@ import pytest
 import scipy
 
 from full4d_jax import flow
-from full4d_jax.sampling import heun, leap, sample
+from full4d_jax.generation.sampling import heun, leap, sample
 
 SHAPE = (2, 1, 1, 4, 4, 3)
 

@@ -8,7 +8,7 @@ import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
-from full4d_jax.flops import step_flops
+from full4d_jax.models.flops import step_flops
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 HAS_TPU_COMPILER = importlib.util.find_spec("libtpu") is not None

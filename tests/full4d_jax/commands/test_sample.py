@@ -12,9 +12,9 @@ from refused import refusal
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
+from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
-from full4d_jax.video import write_video
 
 CONFIG = Path(__file__).parents[3] / "configs" / "four_real.py"
 SMALL = ("--data.views", "3", "--data.frames", "4", "--data.height", "32", "--data.width", "32")

@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from full4d_jax import metrics
 from full4d_jax.evaluation.fidelity import (
     METRICS,
     MOVES,
@@ -13,6 +12,7 @@ from full4d_jax.evaluation.fidelity import (
     moving_pixels,
     score,
 )
+from full4d_jax.media import metrics
 from input_pipeline.procedural import HELD_OUT_START, procedural_scene
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.errors import InputError
 from full4d_jax.evaluation.grids import (
     BASELINES,
     COPY,
@@ -18,8 +17,9 @@ from full4d_jax.evaluation.grids import (
     score,
     summarise,
 )
+from full4d_jax.generation.visible_frames import row_and_column
 from full4d_jax.models.dit import init_params
-from full4d_jax.visible_frames import row_and_column
+from full4d_jax.session.errors import InputError
 
 MODEL = ModelConfig(
     width=16, heads=2, layers=1, ffn=16, patch=8, refiner=4, projection="none", cameras=()

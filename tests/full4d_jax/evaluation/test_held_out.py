@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax import metrics
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.depth import DepthNetwork, load_depth, predict_depth
-from full4d_jax.depth_config import DepthNetConfig
+from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.evaluation import held_out
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.fidelity import Regions
 from full4d_jax.evaluation.table import PUSH_PULL
+from full4d_jax.media import metrics
 from full4d_jax.models.dit import init_params
+from full4d_jax.source.depth.estimate import DepthNetwork, load_depth, predict_depth
 from input_pipeline.procedural import ProceduralClip
 
 

@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.evaluation import consistency
-from full4d_jax.evaluation import image_features as images
-from full4d_jax.evaluation.frechet import (
+from full4d_jax.evaluation.without_truth import consistency
+from full4d_jax.evaluation.without_truth import image_features as images
+from full4d_jax.evaluation.without_truth.frechet import (
     clips_across_views,
     clips_in_time,
     frechet_distance,
     to_clip,
 )
-from full4d_jax.evaluation.grid_scores import Views, score
-from full4d_jax.evaluation.i3d import load_i3d
+from full4d_jax.evaluation.without_truth.grid_scores import Views, score
+from full4d_jax.evaluation.without_truth.i3d import load_i3d
 from input_pipeline.procedural import procedural_scene
 
 GOLDENS = Path(__file__).parents[1] / "goldens"

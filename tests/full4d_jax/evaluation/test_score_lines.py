@@ -1,7 +1,7 @@
 import pytest
 
-from full4d_jax.errors import InputError
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
+from full4d_jax.session.errors import InputError
 
 
 def record(scene, group="held-out"):

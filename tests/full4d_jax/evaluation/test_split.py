@@ -11,13 +11,13 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
-from full4d_jax.depth import load_depth
-from full4d_jax.errors import InputError
 from full4d_jax.evaluation import runner
 from full4d_jax.evaluation.held_out import Judge
 from full4d_jax.evaluation.split import check_split, open_split, split_clips
 from full4d_jax.evaluation.table import COPY, PROJECTED
 from full4d_jax.models.dit import init_params
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.depth.estimate import load_depth
 from input_pipeline.cameras import centers
 from input_pipeline.dataset import write_dataset
 from input_pipeline.transforms import decode

@@ -9,7 +9,7 @@ import pytest
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models import block, dit
-from full4d_jax.models.attention import dense_attention
+from full4d_jax.models.attention.fused import dense_attention
 
 B, V, T, SIDE = 1, 3, 2, 16
 SMALL = ModelConfig(width=48, layers=2, heads=2, ffn=64, refiner=4)

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.batch import procedural_batch
 from full4d_jax.config import ModelConfig, SamplerConfig, check_config, load_config
-from full4d_jax.errors import InputError
 from full4d_jax.flow import velocity_from_residual
+from full4d_jax.generation.batch import procedural_batch
+from full4d_jax.generation.sampling import euler, integrate, leap, schedule
 from full4d_jax.models import dit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
-from full4d_jax.sampling import euler, integrate, leap, schedule
+from full4d_jax.session.errors import InputError
 from full4d_jax.training import step
 from full4d_jax.training.step import loss
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from full4d_jax.errors import InputError
 from full4d_jax.models.torch_files import read_tensors
+from full4d_jax.session.errors import InputError
 
 GOLDENS = Path(__file__).parent / "goldens"
 

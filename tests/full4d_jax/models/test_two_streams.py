@@ -10,7 +10,7 @@ from einops import rearrange
 from flax import nnx
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.attention import full_attention
+from full4d_jax.models.attention.fused import full_attention
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.start import complete

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from full4d_jax.errors import InputError
 from full4d_jax.models.weights import load_metadata, load_params, save_params
+from full4d_jax.session.errors import InputError
 
 PARAMS = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from full4d_jax.config import MeshConfig, load_config
-from full4d_jax.training.batches import training_batches
+from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.placement import make_state, training_mesh, within
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.batch import Batch
 from full4d_jax.config import Config, load_config
+from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
 from full4d_jax.training.accumulation import places_of_lines, places_of_parts
 from full4d_jax.training.state import TrainState, state_from_params

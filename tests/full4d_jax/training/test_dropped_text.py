@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.batch import Batch
 from full4d_jax.config import Config, load_config
-from full4d_jax.errors import InputError
+from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
-from full4d_jax.text import load_training_texts
+from full4d_jax.models.wan.text import load_training_texts
+from full4d_jax.session.errors import InputError
 from full4d_jax.training.step import loss
 
 DEBUG = load_config("configs/debug.py")

@@ -9,8 +9,8 @@ import pytest
 from tiny_run import batches, first, lines, short
 
 from full4d_jax.config import Config
-from full4d_jax.errors import InputError
-from full4d_jax.training.resume import run_record
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.checkpoints.resume import run_record
 
 
 def test_samples_and_histograms_cover_the_whole_run(tmp_path):

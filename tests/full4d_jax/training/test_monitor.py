@@ -12,7 +12,7 @@ from tiny_run import batches, first, lines, short, step
 
 from full4d_jax.cli import main
 from full4d_jax.config import TrainingConfig
-from full4d_jax.errors import InputError
+from full4d_jax.session.errors import InputError
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.profiling import parse_steps
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tiny_run import first, lines, short
 
-from full4d_jax.training.checkpoints import Checkpoints
+from full4d_jax.training.checkpoints.manager import Checkpoints
 
 PROGRAM = """
 import sys, time

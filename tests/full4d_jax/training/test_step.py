@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.batch import procedural_batch
 from full4d_jax.config import load_config
-from full4d_jax.errors import InputError
-from full4d_jax.metrics import LPIPS_INSTALL, load_lpips
+from full4d_jax.generation.batch import procedural_batch
+from full4d_jax.media.metrics import LPIPS_INSTALL, load_lpips
+from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import loss, train_step
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from full4d_jax.batch import Batch
 from full4d_jax.cli import main
 from full4d_jax.config import load_config, to_dict
-from full4d_jax.errors import InputError
+from full4d_jax.generation.batch import Batch
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.lora import merge_adapters, without_adapters
 from full4d_jax.models.start import complete, start_from
 from full4d_jax.models.weights import load_params, save_params
+from full4d_jax.session.errors import InputError
 from full4d_jax.training.optimizer import block_matrices
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step

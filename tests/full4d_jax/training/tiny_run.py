@@ -11,8 +11,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from full4d_jax.config import Config, TrainingConfig
+from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.resume import run_record
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 
 OPTIMIZER = optax.adam(0.1)

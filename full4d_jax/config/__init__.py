@@ -1,0 +1,31 @@
+"""Configuration: the dataclasses of an experiment, their checks, and presets loaded by path."""
+
+from full4d_jax.config.experiment import (
+    DEFAULT,
+    Config,
+    DataConfig,
+    LiftConfig,
+    MeshConfig,
+    ModelConfig,
+    SamplerConfig,
+    check_config,
+    load_config,
+    to_dict,
+)
+from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
+
+__all__ = [
+    "DEFAULT",
+    "Config",
+    "DataConfig",
+    "FlowConfig",
+    "LiftConfig",
+    "MeshConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "SamplerConfig",
+    "TrainingConfig",
+    "check_config",
+    "load_config",
+    "to_dict",
+]

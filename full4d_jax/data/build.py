@@ -1,0 +1,74 @@
+"""Datasets written with progress, here, in parts, or by Apache Beam."""
+
+import importlib.util
+import shlex
+from pathlib import Path
+
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.progress import Progress
+from input_pipeline.dataset import write_dataset
+from input_pipeline.encoding import Clips
+
+
+def build_dataset(
+    out: Path,
+    clips: Clips,
+    *,
+    name: str,
+    splits: dict[str, float],
+    about: str,
+    shards: int = 0,
+    jobs: int = 1,
+    part: tuple[int, int] = (0, 1),
+    beam: str | None = None,
+    do: str = "choose another --out or option",
+) -> bool:
+    """Write a dataset (see `write_dataset`) and say how it goes.
+
+    Args:
+      out: folder of the dataset.
+      clips: what to write.
+      name: of the dataset, also what the progress is of.
+      splits: names and shares.
+      about: how the clips were made; also tells builds apart.
+      shards: about how many files; 0 is what makes them 256 MiB each.
+      jobs: processes.
+      part: (i, n) writes every n-th file from the i-th on.
+      beam: options for Apache Beam, which then makes the files.
+      do: what to try where the build is refused.
+
+    Returns:
+      Whether all files are there now.
+
+    Raises:
+      InputError: the clips or the folder cannot be used, or Beam is not installed.
+    """
+    words = {"name": name, "splits": splits, "about": about}
+    if beam is not None:
+        if not importlib.util.find_spec("apache_beam"):
+            install = "pip install 'full4d-jax[beam]' in an environment of its own (docs/data.md)"
+            raise InputError("option", "--beam", "no apache_beam", "that library", install)
+        if shards < 1:
+            raise InputError("option", "--shards", shards, "at least 1 with --beam", "give it")
+    with input_errors("dataset", do):
+        if beam is not None:
+            from input_pipeline.beam_build import build
+
+            build(out, clips, shards=shards, options=shlex.split(beam), **words)
+            left = 0
+        else:
+            count = len(clips)
+            with Progress(name, count) as report:
+                left = write_dataset(
+                    out, clips, shards=shards or None, jobs=jobs, part=part, report=report, **words
+                )
+    if left:
+        print(f"{out}: {left} files of other parts are missing still")
+    else:
+        print(f"{out}: {out / 'README.md'} says what is in it")
+    return not left
+
+
+def train_and_test(test: float) -> dict[str, float]:
+    """Splits in which `test` has this share of the scenes; with 0 there is none."""
+    return {"train": 1 - test} | ({"test": test} if test else {})

@@ -1,0 +1,157 @@
+"""Clips with the latents of a codec beside their pictures, so that training need not encode.
+
+An encoded record is a record like others: its pictures have the size of training, and its latents
+are those of just these pictures, as decoded from their files. A codec that takes one frame at a
+time leaves clips as long as they are. One that joins frames (Wan's) sees a window as a whole, so
+clips are cut into the windows that training takes, one after the other.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float16, UInt8
+
+from full4d_jax.config import Config, check_config
+from full4d_jax.data.build import build_dataset
+from full4d_jax.data.import_capture import preview
+from full4d_jax.media.pictures import save_picture
+from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.training.clips.record_clips import clip_size
+from input_pipeline import transforms
+from input_pipeline.dataset import Records, open_dataset
+from input_pipeline.films import is_film
+from input_pipeline.schema import Example
+from input_pipeline.selection import select
+
+
+class EncodedClips:
+    """The clips of a dataset, cut to the size of training, with latents (see `encoding.Clips`).
+
+    Attributes:
+      scene_ids: of every window.
+      joins: whether the codec joins frames.
+      span: instants from the first to the last of a window.
+      left_out: instants behind the last window of their clip.
+    """
+
+    def __init__(self, records: Records, config: Config):
+        self.records, self.config = records, config
+        self.encoder, self.codec = _encoder(config), codec_id(config)
+        data = config.data
+        self.joins = make_codec(config.model).frame_stride > 1
+        self.span = span = (data.frames - 1) * data.strides[0] + 1
+        self.cuts: list[tuple[int, np.ndarray]] = []
+        self.left_out = 0
+        for number, clip in enumerate(records.clips):
+            if not self.joins:
+                self.cuts.append((number, np.arange(clip["frames"])))
+                continue
+            starts = range(0, clip["frames"] - span + 1, span)
+            self.cuts += [(number, np.arange(i, i + span, data.strides[0])) for i in starts]
+            self.left_out += clip["frames"] - len(starts) * span
+        self.scene_ids = [records.clips[number]["scene"] for number, _ in self.cuts]
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.cuts)
+
+    def __getitem__(self, index: int, /) -> Example:
+        """Decode, cut to size, encode."""
+        number, times = self.cuts[index]
+        height, width = clip_size(self.config, self.records.clips[number])
+        whole = self.records[number]
+        part = select(whole, np.arange(len(whole.frames)), times)
+        example = resized(part, height, width)
+        frames = np.empty((*example.frames.shape, height, width, 3), np.uint8)
+        transforms.decode_frames(example, frames)
+        latents = np.asarray(jax.device_get(self.encoder(frames)))
+        return example._replace(latents=latents, codec=self.codec)
+
+
+def resized(example: Example, height: int, width: int) -> Example:
+    """The same clip in files of another size, without distortion; files that fit are kept.
+
+    Raises:
+      ValueError: naming the scene and the file that cannot be decoded.
+    """
+    whole = transforms.decode(example, height=height, width=width)
+    frames, depth, masks = example.frames.copy(), example.depth16.copy(), example.masks.copy()
+    for i, files in enumerate(example.frames):
+        fits = transforms.picture_size(files.item(0)) == (height, width)
+        if fits and not example.distortion[i].any():
+            continue
+        frames[i] = transforms.encode_view(whole.frames[i], film=is_film(files.item(0)))
+        for j in range(len(files)):
+            if depth[i, j]:
+                depth[i, j] = transforms.encode_depth(whole.depth[i, j])
+            if masks[i, j]:
+                masks[i, j] = transforms.encode_mask(whole.masks[i, j])
+    return example._replace(
+        frames=frames,
+        depth16=depth,
+        masks=masks,
+        intrinsics=whole.intrinsics,
+        distortion=np.zeros_like(example.distortion),
+    )
+
+
+def encode_dataset(
+    config: Config,
+    dataset: Path,
+    out: Path,
+    split: str,
+    shards: int,
+    part: tuple[int, int],
+) -> None:
+    """Write the encoded clips of a split, or this part of their files, with progress.
+
+    Raises:
+      InputError: the config, the codec's weights, the dataset or the folder cannot be used.
+    """
+    check_config(config)
+    do = "choose another dataset, --out or option"
+    with input_errors("dataset", do):
+        records = open_dataset(dataset, split)
+    clips = EncodedClips(records, config)
+    if not len(clips):
+        frames = f"clips of at least {clips.span} instants"
+        raise InputError("dataset", dataset, "none", frames, "lower --data.frames")
+    if clips.left_out:
+        print(f"left out: {clips.left_out} instants behind the last window of their clip")
+    data = config.data
+    sizes = " ".join(data.buckets) or f"{data.height}x{data.width}"
+    about = f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
+    about += f", pictures of {sizes}, in windows of {data.frames} frames" * clips.joins
+    about += f", {data.strides[0]} apart" * clips.joins
+    done = build_dataset(
+        out,
+        clips,
+        name="latents",
+        splits={split: 1.0},
+        about=f"{about}.",
+        shards=shards,
+        part=part,
+        do=do,
+    )
+    if not done:
+        return
+    save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
+    print(f"{out / 'preview.png'} shows the first clip")
+    print(f"next: full4d train CONFIG --data.records {out}")
+
+
+def _encoder(config: Config) -> Any:
+    """Of the views of a clip, one after the other."""
+    weights = codec_weights(config)
+
+    @jax.jit
+    def encode(frames: UInt8[Array, "v t h w 3"], weights: Any) -> Float16[Array, "v f i j c"]:
+        codec = make_codec(config.model, weights)
+        one = lambda view: codec.encode(view.astype(jnp.float32) / 127.5 - 1)  # noqa: E731
+        return jax.lax.map(one, frames).astype(jnp.float16)
+
+    return lambda frames: encode(frames, weights)

@@ -1,0 +1,218 @@
+"""A capture on disk becomes a dataset: `full4d data import`."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from full4d_jax.data.build import train_and_test
+from full4d_jax.media import pictures
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.options import check_range
+from full4d_jax.session.progress import Progress, duration
+from full4d_jax.session.stages import fingerprint, open_folder
+from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
+from input_pipeline import transforms
+from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
+from input_pipeline.capture import Capture
+from input_pipeline.clips import Clips
+from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.depth_alignment import WithDepth
+from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures
+from input_pipeline.schema import Example
+
+PREVIEW = "preview.png"
+ROWS, COLUMNS = 8, 4  # of views and instants in the preview
+MOST_SCENES = 5  # described in words
+DO = "see docs/data.md"
+LIMITS = {
+    "--frames": (1, 100_000),
+    "--stride": (1, 100_000),
+    "--size": (8, 16_384),
+    "--fps": (1e-3, 100_000),
+    "--test": (0, 0.9),
+    "--jobs": (1, 1024),
+}
+
+
+class Cut(NamedTuple):
+    """How clips are cut from a capture; see `Clips`."""
+
+    frames: int | None = None
+    stride: int = 1
+    size: int | None = None
+    instants: tuple[int, int | None] = (0, None)
+    film: bool = False
+
+
+def import_folder(
+    path: Path,
+    out: Path,
+    *,
+    layout: str | None,
+    fps: float | None,
+    license: str,
+    cut: Cut,
+    test: float,
+    jobs: int,
+    depth: str | None = None,
+) -> None:
+    """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
+
+    Raises:
+      InputError: unknown layout, files that do not fit, damaged videos, an output that is there.
+    """
+    _check(path, out, layout, {"--fps": fps, "--test": test, "--jobs": jobs}, cut)
+    if depth and jobs > 1:
+        raise InputError("option", "--jobs", jobs, "1 with --depth", "leave --jobs out")
+    estimate = load_estimator(depth) if depth else None
+    with input_errors("capture", DO):
+        captures = _read(path, layout, fps)
+        if license:
+            captures = [capture._replace(license=license) for capture in captures]
+        clips = Clips(captures, **cut._asdict())
+    if clips.left_out:
+        print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
+    open_folder(out.parent)
+    partial = out.with_name(f".{out.name}.partial")
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
+    # An interrupted import of another cut, or of cameras that were mended since, must not go on.
+    about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
+    about += f", cameras and clocks {_mark(captures)}"
+    filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
+    about += f", depth by {estimator_mark(depth)}" if depth else ""
+    try:
+        with input_errors("capture", DO):
+            with Progress("import", len(clips)) as report:
+                write_dataset(
+                    partial,
+                    filled,
+                    name=name or "capture",
+                    splits=train_and_test(test),
+                    jobs=jobs,
+                    about=about,
+                    report=report,
+                )
+            pictures.save_picture(partial / PREVIEW, preview(open_dataset(partial)[0]))
+    except ValueError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    partial.replace(out)
+    print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
+    print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")
+    print(f"next: full4d data check {out}")
+
+
+def preview(clip: Example) -> np.ndarray:
+    """Frames of some views and instants, dark outside of masks, and the cameras from two sides."""
+    v, t = clip.frames.shape
+    rows = np.unique(np.linspace(0, v - 1, min(v, ROWS)).round().astype(int))
+    columns = np.unique(np.linspace(0, t - 1, min(t, COLUMNS)).round().astype(int))
+    h, w = transforms.picture_size(clip.frames.item(0, 0))
+    shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
+    for i, j in np.ndindex(len(rows), len(columns)):
+        frame = transforms.decode_frame(clip.frames[rows[i]], int(columns[j]))
+        if mask := clip.masks.item(rows[i], columns[j]):
+            frame = pictures.dim_outside(frame, transforms.decode_mask(mask))
+        shown[i, j] = transforms.cover(frame, clip.intrinsics[rows[i]], h, w)[0]
+    poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
+    middle = nearest_to_axes(poses[:, 0]) if v > 1 else None
+    spread = np.linalg.norm(centers(poses), axis=-1).max()
+    unit = float(np.linalg.norm(middle)) if middle is not None else spread or 1.0
+    around = pictures.frustums(clip.intrinsics, rescale(poses, unit), height=h, width=w)
+    return pictures.contact_sheet(
+        shown,
+        rows=[f"view {row}" for row in rows],
+        columns=[f"{clip.timestamps[0, column]:.2f} s" for column in columns],
+        title=f"{clip.scene_id}: {v} views of {t} frames",
+        aside=around,
+    )
+
+
+def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
+    """All captures, and what was found in words."""
+    if layout:
+        fits, why = LAYOUTS[layout].matches(path)
+        if not fits:
+            raise ValueError(f"{path}: found {why}, expected {LAYOUTS[layout].NEEDS}")
+        scenes, skipped = [(path, layout, why, [])], []
+    else:
+        scenes, skipped = find_scenes(path)
+    captures, folders = [], [folder.name for folder, *_ in scenes]
+    for number, (folder, name, why, others) in enumerate(scenes):
+        read = read_captures(folder, name, fps)
+        if folders.count(folder.name) > 1:  # day1/scene1 and day2/scene1 are not one scene
+            read = [
+                capture._replace(scene_id=f"{folder.parent.name}-{folder.name}")
+                if capture.scene_id == folder.name
+                else capture
+                for capture in read
+            ]
+        captures += read
+        if number >= MOST_SCENES:
+            continue
+        print(f"{folder}: {name}, since {why}")
+        if others:
+            print(f"  also fits: {', '.join(others)}; choose by --layout")
+        for capture in read:
+            _describe(capture)
+    if skipped:
+        names = ", ".join(skipped[:MOST_SCENES]) + ", ..." * (len(skipped) > MOST_SCENES)
+        print(f"{path}: left out {len(skipped)} folders that have no known layout: {names}")
+    if len(scenes) > MOST_SCENES:
+        print(f"and {len(scenes) - MOST_SCENES} more folders")
+    return captures
+
+
+def _describe(capture: Capture) -> None:
+    counts = sorted({len(view.timestamps) for view in capture.views})
+    span = max(view.timestamps[-1] for view in capture.views)
+    span -= min(view.timestamps[0] for view in capture.views)
+    extras = [kind for kind in ("depth", "masks") if any(getattr(v, kind) for v in capture.views)]
+    frames = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    unit = f"{capture.unit:g} m" if capture.unit else "unknown"
+    line = f"  {capture.scene_id}: {len(capture.views)} views of {frames} frames"
+    line += f", {duration(span)}, world unit {unit}"
+    print(line + f", with {' and '.join(extras)}" * bool(extras))
+    for note in filter(None, capture.note.split("; ")):
+        print(f"  note: {note}")
+
+
+def _mark(captures: list[Capture]) -> str:
+    """A hash of what importers read: times, lenses, poses, units of depth; of files what they are.
+
+    Their size and the time of their last change; reading all would take as long as importing.
+    """
+    views = [
+        [capture.scene_id, view.name, view.depth_scale]
+        + [[_stamp(file) for file in files] for files in (view.files, view.depth, view.masks)]
+        + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
+        + [np.asarray(view.world_to_camera)]
+        for capture in captures
+        for view in capture.views
+    ]
+    return fingerprint("captures", {"views": views}, {})
+
+
+def _stamp(file: Path) -> list[str | int]:
+    told = file.stat()
+    return [str(file), told.st_size, told.st_mtime_ns]
+
+
+def _check(
+    path: Path, out: Path, layout: str | None, values: dict[str, float | None], cut: Cut
+) -> None:
+    do = "give the folder of the capture"
+    if not path.is_dir():
+        found = "a file" if path.exists() else "no such folder"
+        raise InputError("capture", path, found, "a folder", do)
+    if out.exists():
+        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
+    if layout is not None and layout not in LAYOUTS:
+        known = ", ".join(LAYOUTS)
+        raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
+    given = values | {f"--{name}": value for name, value in cut._asdict().items()}
+    for name, (low, high) in LIMITS.items():
+        if (value := given[name]) is not None:
+            check_range(name, value, low, high)

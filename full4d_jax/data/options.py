@@ -1,0 +1,51 @@
+"""What the commands of `full4d data` refuse, and how they read their shorthands."""
+
+from pathlib import Path
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import open_folder
+
+
+def check_drawing(out: Path, first: int, counts: dict[str, int]) -> None:
+    """Refuse what cannot be drawn or written, before anything is computed; raises InputError."""
+    check_counts(first, counts)
+    if out.suffix != ".png":
+        raise InputError("output", out, f"ending {out.suffix!r}", ".png", "rename --out")
+    if out.is_dir():
+        raise InputError("output", out, "a folder", "a file that can be written", "rename --out")
+    open_folder(out.parent)
+
+
+def check_counts(first: int, counts: dict[str, int]) -> None:
+    """Refuse counts below 1 and scenes that there are none of; raises InputError."""
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError("option", f"--{name}", count, "at least 1", f"choose another --{name}")
+    last = first + counts["scenes"] - 1
+    if first < 0 or last >= 2**31:
+        found = f"scenes {first} to {last}"
+        raise InputError("option", "--first", found, "0 to 2**31 - 1", "choose another --first")
+
+
+def range_of(instants: str) -> tuple[int, int | None]:
+    """The numbers of first:end, None for an end that is left out; raises InputError."""
+    first, colon, end = instants.partition(":")
+    if not (colon and first.isdecimal() and (not end or end.isdecimal())):
+        expected = "first:end, such as 0:50 or 50:"
+        raise InputError("option", "--instants", repr(instants), expected, "change it")
+    return int(first), int(end) if end else None
+
+
+def part_of(shard: str) -> tuple[int, int]:
+    """The numbers of i/n; raises InputError."""
+    index, slash, count = shard.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        expected = "i/n with i from 0 to n - 1, such as 0/4"
+        raise InputError("option", "--shard", repr(shard), expected, "change it")
+    return int(index), int(count)
+
+
+def check_test_share(test: float) -> None:
+    """Refuse shares of scenes that leave none to train on; raises InputError."""
+    if not 0 <= test < 1:
+        raise InputError("option", "--test", test, "a share from 0 to below 1", "change it")

@@ -1,0 +1,1 @@
+"""Grids and scenes scored against the real views of their clip."""

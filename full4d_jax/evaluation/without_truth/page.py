@@ -1,0 +1,88 @@
+"""What `full4d evaluate --grid` shows: a table of markdown, and a picture of matched points."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from full4d_jax.evaluation.without_truth.consistency import Frames, Poses
+from full4d_jax.media.grids import enlarge
+from input_pipeline.matches import epipolar_distances, find_features, match_views
+
+SHOWN_SIDE = 384  # pixels of a picture's larger side on the page
+GOOD, BAD = (60, 220, 90), (235, 60, 60)  # colours of matches within a pixel of their line, or not
+HEADS = {  # of docs/evaluation.md, and how numbers are written
+    "matches": ("matches a pair", "{:.0f}"),
+    "verified": ("of these verified", "{:.0f}"),
+    "median": ("epipolar error, pixels", "{:.2f}"),
+    "below_one": ("below 1 pixel", "{:.0%}"),
+    "matched": ("matches by --matcher_onnx, a pair", "{:.0f}"),
+    "warping": ("warping in time", "{:.5f}"),
+    "flicker": ("flicker", "{:.4f}"),
+    "cross_view": ("warping across views", "{:.5f}"),
+    "cross_view_seen": ("pixels that are in both views", "{:.0%}"),
+    "registered": ("COLMAP: views registered", "{:.0%}"),
+    "points": ("COLMAP: points", "{:.0f}"),
+    "reprojection": ("COLMAP: reprojection, pixels", "{:.2f}"),
+    "rotation": ("COLMAP: rotation off, degrees", "{:.2f}"),
+    "position": ("COLMAP: position off, of the spread", "{:.1%}"),
+    "clip_f": ("CLIP-F", "{:.2f}"),
+    "clip_v": ("CLIP-V", "{:.2f}"),
+    "fvd": ("FVD", "{:.1f}"),
+    "fvd_v": ("FVD-V", "{:.1f}"),
+    "fid": ("FID", "{:.1f}"),
+}
+
+Scores = Mapping[str, float | None]
+
+
+def table(
+    rows: Mapping[str, Scores],
+    missing: Mapping[str, str],
+    counts: Mapping[str, Mapping[str, tuple[int, int]]],
+) -> str:
+    """A line for each score that somebody has, a column for each subject, and what is missing.
+
+    A mean over fewer folders than there are says of how many: a grid without matches has no
+    epipolar error, which must not look like a good one.
+    """
+    lines = ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
+    for key, (head, form) in HEADS.items():
+        values = [scores.get(key) for scores in rows.values()]
+        if any(value is not None for value in values):
+            of = [counts.get(name, {}).get(key, (1, 1)) for name in rows]
+            cells = [
+                "-" if value is None else form.format(value) + (f" ({n} of {m})" if n < m else "")
+                for value, (n, m) in zip(values, of, strict=True)
+            ]
+            lines.append(f"| {head} | " + " | ".join(cells) + " |")
+    if missing:
+        lines += ["", *(f"- {name} not scored: {why}" for name, why in missing.items())]
+    return "\n".join(lines) + "\n"
+
+
+def draw_matches(
+    frames: Frames, intrinsics: Float[np.ndarray, "v 3 3"], world_to_camera: Poses
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Matches of the source with each other view at the first instant, by their distance."""
+    first, no_lens = frames[:, 0], np.zeros(8)
+    h, w = first.shape[1:3]
+    scale = max(1, SHOWN_SIDE // max(h, w))
+    features = [
+        find_features(frame, lens, no_lens) for frame, lens in zip(first, intrinsics, strict=True)
+    ]
+    rows = []
+    for match in match_views(features, 0, len(first) ** 2):
+        if match.first:
+            continue
+        pair = [0, match.second]
+        poses = world_to_camera[pair, 0].astype(np.float64)
+        distances = epipolar_distances(match.points, intrinsics[pair], poses)
+        row = np.concatenate([enlarge(first[i], scale) for i in pair], 1).copy()
+        for (a, b), distance in zip(match.points * scale, distances, strict=True):
+            start, end = np.round(a).astype(int).tolist(), np.round(b).astype(int).tolist()
+            color = GOOD if distance < 1 else BAD
+            cv2.line(row, start, [end[0] + w * scale, end[1]], color, 1, cv2.LINE_AA)
+        rows.append(row)
+    return np.concatenate(rows or [enlarge(first[0], scale)])

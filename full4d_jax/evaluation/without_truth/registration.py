@@ -1,0 +1,134 @@
+"""Do views of one instant register as photographs of one place? COLMAP is asked, by `pycolmap`.
+
+COLMAP (Schönberger and Frahm 2016) finds SIFT points, matches and verifies them, and places camera
+after camera; it is told the commanded intrinsics, and nothing of the poses. Its poses are then laid
+over the commanded ones by a similarity.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from full4d_jax.session.extras import load_extra
+from input_pipeline.cameras import centers
+from input_pipeline.conventions import homogeneous
+
+ALIGNED = 3  # views at least: fewer lie on one line, and everything fits
+
+
+class Registration(NamedTuple):
+    """Of the views of one instant."""
+
+    registered: float
+    """Share of the views that were placed, in the largest model; 0 without any."""
+    points: int
+    """3D points that views agree on."""
+    reprojection: float
+    """Mean error of the points in pixels; NaN without a model."""
+    rotation: float
+    """Median angle between placed and commanded views, degrees; NaN for fewer than 3 views."""
+    position: float
+    """Median distance of placed from commanded centres over the root mean square distance of the
+    commanded centres from their mean; NaN for fewer than 3 views."""
+
+
+def register(
+    frames: UInt8[np.ndarray, "v h w 3"],
+    intrinsics: Float[np.ndarray, "v 3 3"],
+    world_to_camera: Float[np.ndarray, "v 4 4"],
+) -> Registration:
+    """Let COLMAP place the views of one instant.
+
+    Args:
+      frames: sRGB, undistorted.
+      intrinsics: pixels; fixed in all of COLMAP's steps.
+      world_to_camera: OpenCV axes, any unit; only compared with what comes out.
+
+    Raises:
+      InputError: the package is not installed.
+    """
+    placed, points, reprojection = _reconstruct(frames, intrinsics)
+    rotation = position = float("nan")
+    views = sorted(placed)
+    if len(views) >= ALIGNED:
+        found = np.stack([placed[view] for view in views])
+        rotation, position = pose_errors(found, world_to_camera[views].astype(np.float64))
+    return Registration(len(views) / len(frames), points, reprojection, rotation, position)
+
+
+def pose_errors(
+    found: Float[np.ndarray, "v 4 4"], commanded: Float[np.ndarray, "v 4 4"]
+) -> tuple[float, float]:
+    """Median angle (degrees) and distance of cameras after a similarity, as in `Registration`.
+
+    The centres of both are moved to the origin and divided by their spread; what turns them onto
+    one another (orthogonal Procrustes) is found from centres and unit axes of the cameras
+    together, since centres on one line would leave it open.
+    """
+    places = [centers(poses) for poses in (found, commanded)]
+    spreads = [np.sqrt(((x - x.mean(0)) ** 2).sum(-1).mean()) for x in places]
+    scales = [max(spread, 1e-12) for spread in spreads]
+    # Rows of R are the axes of a camera in the world.
+    clouds = [
+        np.concatenate([(x - x.mean(0)) / scale, poses[:, :3, :3].reshape(-1, 3)])
+        for x, scale, poses in zip(places, scales, (found, commanded), strict=True)
+    ]
+    u, _, vt = np.linalg.svd(clouds[1].T @ clouds[0])
+    turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    moved = clouds[0] @ turn.T
+    count = len(found)
+    distance = np.linalg.norm(moved[:count] - clouds[1][:count], axis=-1)
+    relative = commanded[:, :3, :3] @ turn @ found[:, :3, :3].swapaxes(-1, -2)
+    cosine = (np.trace(relative, axis1=-2, axis2=-1) - 1) / 2
+    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return float(np.median(angle)), float(np.median(distance))
+
+
+def _reconstruct(
+    frames: UInt8[np.ndarray, "v h w 3"], intrinsics: Float[np.ndarray, "v 3 3"]
+) -> tuple[dict[int, Float[np.ndarray, "4 4"]], int, float]:
+    """World-to-camera by view in the largest model, its points and their error in pixels."""
+    with _quiet_colmap() as pycolmap, TemporaryDirectory() as name:
+        folder, database = Path(name), Path(name) / "database.db"
+        reader = pycolmap.ImageReaderOptions()
+        reader.camera_model = "PINHOLE"
+        for view, (frame, lens) in enumerate(zip(frames, intrinsics, strict=True)):
+            cv2.imwrite(str(folder / f"{view}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            numbers = (lens[0, 0], lens[1, 1], lens[0, 2], lens[1, 2])
+            reader.camera_params = ",".join(str(float(number)) for number in numbers)
+            each = pycolmap.CameraMode.PER_IMAGE
+            pycolmap.extract_features(database, folder, [f"{view}.png"], each, reader)
+        pycolmap.match_exhaustive(database)
+        options = pycolmap.IncrementalPipelineOptions()
+        options.ba_refine_focal_length = options.ba_refine_principal_point = False
+        options.ba_refine_extra_params = options.multiple_models = False
+        options.min_model_size = 2
+        models = pycolmap.incremental_mapping(database, folder, folder / "models", options)
+        if not models:
+            return {}, 0, float("nan")
+        model = max(models.values(), key=lambda found: found.num_reg_images())
+        images = [image for image in model.images.values() if image.has_pose]
+        placed = {
+            int(Path(image.name).stem): homogeneous(image.cam_from_world().matrix())
+            for image in images
+        }
+        return placed, model.num_points3D(), model.compute_mean_reprojection_error()
+
+
+@contextmanager
+def _quiet_colmap() -> Iterator:
+    """The library, with one seed and without its lines about everything."""
+    pycolmap = load_extra("pycolmap", "registration", "COLMAP")
+    before = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
+    pycolmap.set_random_seed(0)
+    try:
+        yield pycolmap
+    finally:
+        pycolmap.logging.minloglevel = before

@@ -1,0 +1,180 @@
+"""Distances of a set of grids from a reference set: FVD, FVD-V and FID (`frechet`)."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from full4d_jax.evaluation.without_truth import frechet
+from full4d_jax.evaluation.without_truth.i3d import VideoFeatures
+from full4d_jax.evaluation.without_truth.image_features import ImageFeatures
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.progress import Progress
+from full4d_jax.session.stages import read_arrays
+from input_pipeline.dataset import INDEX, Records, open_dataset
+from input_pipeline.transforms import decode_frames
+
+NAMES = {"fvd": "FVD", "fvd_v": "FVD-V", "fid": "FID"}
+ENOUGH = f"at least {frechet.LEAST_SET} of each, the field uses {frechet.FIELD_SET}"
+Features = dict[str, list[Float[np.ndarray, " c"]]]  # by key of NAMES
+Frames = UInt8[np.ndarray, "v t h w 3"]
+
+
+class Grid(NamedTuple):
+    """A grid of frames that is read when it is needed."""
+
+    views: int
+    times: int
+    read: Callable[[], Frames]
+
+
+class Comparison:
+    """The features of a reference set, and of what is compared with it as it comes.
+
+    Clips of all grids are cut to the fewest frames and views that one of them has.
+
+    Attributes:
+      refused: the sizes by the name of a distance, for those whose sets are too small.
+      keys: of NAMES, those that can be computed.
+
+    Args:
+      grids: what will be compared, to be counted.
+      reference: what with.
+      video: I3D, if it is there.
+      image: Inception, if it is there.
+    """
+
+    def __init__(
+        self,
+        grids: Sequence[Grid],
+        reference: Sequence[Grid],
+        video: VideoFeatures | None,
+        image: ImageFeatures | None,
+    ):
+        self._video, self._image = video, image
+        both = [*grids, *reference]
+        self._times = min(grid.times for grid in both)
+        self._views = min((grid.views for grid in both if grid.views > 1), default=1)
+        possible = [*(["fvd", "fvd_v"] if video else []), *(["fid"] if image else [])]
+        made, given = counts(grids), counts(reference)
+        self.refused = {
+            NAMES[key]: f"{made[key]} made and {given[key]} to compare with"
+            for key in possible
+            if min(made[key], given[key]) < frechet.LEAST_SET
+        }
+        self.keys = [key for key in possible if NAMES[key] not in self.refused]
+        self._features: dict[str, Features] = {}
+        self._reference: Features = {}
+        for number, grid in enumerate(reference if self.keys else [], 1):
+            label = f"reference {number} of {len(reference)}, features"
+            _extend(self._reference, self._features_of(grid.read(), label))
+
+    def add(self, name: str, frames: Frames) -> None:
+        """Take a grid into the set of this name."""
+        if self.keys:
+            found = self._features_of(frames, f"{name}, features")
+            _extend(self._features.setdefault(name, {}), found)
+
+    def distances(self, name: str) -> dict[str, float]:
+        """By key of NAMES, of those whose set is large enough."""
+        return {
+            key: frechet.frechet_distance(np.stack(found), np.stack(self._reference[key]))
+            for key, found in self._features.get(name, {}).items()
+            if len(found) >= frechet.LEAST_SET
+        }
+
+    @property
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """Of the sets, by name and key."""
+        sets = {**self._features, "reference": self._reference}
+        return {
+            name: {key: len(found) for key, found in by_key.items()}
+            for name, by_key in sets.items()
+        }
+
+    def _features_of(self, frames: Frames, label: str) -> Features:
+        """Of all clips and pictures of one grid."""
+        videos, jobs = frechet.clips_in_time(frames), []
+        if "fvd" in self.keys:
+            jobs += [("fvd", partial(self._of_clip, clip, self._times)) for clip in videos]
+        if "fvd_v" in self.keys and len(frames) > 1:
+            rounds = frechet.clips_across_views(frames)
+            jobs += [("fvd_v", partial(self._of_clip, clip, self._views)) for clip in rounds]
+        if self._image and "fid" in self.keys:
+            pictures = videos.reshape(-1, *videos.shape[2:])
+            jobs += [("fid", partial(self._image, picture)) for picture in pictures]
+        found: Features = {}
+        with Progress(label, len(jobs)) as report:
+            for done, (key, job) in enumerate(jobs, 1):
+                found.setdefault(key, []).append(job())
+                report(done)
+        return found
+
+    def _of_clip(self, clip: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarray, " c"]:
+        assert self._video
+        return self._video(frechet.to_clip(clip, length))
+
+
+def finished_folders(folder: Path) -> list[Path]:
+    """The folder itself if it has a grid, else those in it that have."""
+    inside = sorted(path.parent for path in folder.glob("*/grid.npz"))
+    return [folder] if (folder / "grid.npz").exists() or not inside else inside
+
+
+def open_reference(path: Path, split: str) -> list[Grid]:
+    """Grids of output folders, or of the clips of a dataset.
+
+    Args:
+      path: an output folder, a folder of output folders, or a dataset.
+      split: of a dataset.
+
+    Raises:
+      InputError: it is none of these, or the dataset has no such split.
+    """
+    if (path / INDEX).exists():
+        with input_errors("reference", "give another dataset or split"):
+            records = open_dataset(path, split)
+        return [
+            Grid(clip["views"], clip["frames"], partial(_decode, records, index))
+            for index, clip in enumerate(records.clips)
+        ]
+    return [open_grid(folder) for folder in finished_folders(path)]
+
+
+def open_grid(folder: Path) -> Grid:
+    """What lies in one output folder.
+
+    Raises:
+      InputError: nothing.
+    """
+    file = folder / "grid.npz"
+    frames = read_arrays(file).get("frames")
+    if frames is None:
+        expected = "a dataset, an output folder or a folder of these"
+        raise InputError("reference", folder, "no grid", expected, "see docs/evaluation.md")
+    views, times = frames.shape[:2]
+    return Grid(views, times, lambda: read_arrays(file)["frames"])
+
+
+def counts(grids: Sequence[Grid]) -> dict[str, int]:
+    """How many clips or pictures the grids give, by key of NAMES."""
+    videos = sum(max(1, grid.views - 1) for grid in grids)
+    rounds = sum(grid.times for grid in grids if grid.views > 1)
+    pictures = sum(max(1, grid.views - 1) * grid.times for grid in grids)
+    return {"fvd": videos, "fvd_v": rounds, "fid": pictures}
+
+
+def _extend(features: Features, more: Features) -> None:
+    for key, found in more.items():
+        features.setdefault(key, []).extend(found)
+
+
+def _decode(records: Records, index: int) -> Frames:
+    told = records.clips[index]
+    shape = (told[name] for name in ("views", "frames", "height", "width"))
+    frames = np.empty((*shape, 3), np.uint8)
+    decode_frames(records[index], frames)
+    return frames

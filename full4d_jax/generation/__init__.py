@@ -1,0 +1,1 @@
+"""From a source to a grid of views: projection, conditions, sampling."""

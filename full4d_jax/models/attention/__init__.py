@@ -1,0 +1,1 @@
+"""Fused time-view attention: definition, oracle and one module a backend."""

@@ -1,0 +1,172 @@
+"""Fused time-view attention as dense products that share one softmax, in blocks of bounded size.
+
+One head at a time, a query meets two disjoint sets of keys: its row (its own view at all times) and
+its column (the other views at its instant and, where cross-half applies, the source's projected
+frame). With logits l over both
+
+    lse = log(sum_row exp l + sum_column exp l)        p_j = exp(l_j - lse)
+    o   = sum_row p_j v_j + sum_column p_j v_j
+
+and, whatever part a key belongs to, the derivative needs only the *global* lse and output:
+
+    do  = sum_j p_j (dl_j - sum_i p_i dl_i) v_j + p_j dv_j
+        = [sum_j (p_j dl_j) v_j + p_j dv_j] - (sum_j p_j dl_j) o
+
+which again splits into the two parts. Written as the derivative's forward mode it serves `jax.jvp`,
+and JAX transposes it into the usual flash-attention backward pass (p is computed again, never
+stored). Merging the parts' own softmaxes with weights exp(lse_part - lse) gives the same values,
+but its gradient is wrong as soon as one part's kernel does not differentiate its lse.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, Bool, Float
+
+from full4d_jax.models.attention.fused import SOURCE, Tokens
+
+QUERIES = 512  # of a block at most; where a frame has more, a frame's
+FORBIDDEN = -1e30  # finite, so that a part without a single allowed key merges with weight 0
+
+Head = Float[Array, "v t s d"]
+PerQuery = Float[Array, "v t s"]
+_remat = functools.partial(jax.checkpoint, prevent_cse=False)  # all of them run inside loops
+
+
+def merged_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
+    """Fused time-view attention, one head of one sample after the other.
+
+    Of the logits there is never more than a block of `QUERIES` queries. For the backward pass q, k,
+    v, the output and one float32 per query and head are kept. Forward and reverse mode.
+    """
+    by_head = "b v t s k d -> (b k) v t s d"
+    heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
+    out = jax.lax.map(lambda x: _attend(cross_half, *x), heads)
+    return rearrange(out, "(b k) v t s d -> b v t s k d", b=q.shape[0])
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _attend(cross_half: bool, q: Head, k: Head, v: Head) -> Head:
+    return _forward(q, k, v, cross_half)[0]
+
+
+@_attend.defjvp
+def _attend_jvp(cross_half, primals, tangents):
+    (q, k, v), (dq, dk, dv) = primals, tangents
+    out, lse = _forward(q, k, v, cross_half)
+    queries, keys = (q, lse, dq), (k, v, dk, dv)
+    row, along_row = _over_rows(_derivative, queries, keys)
+    column, along_column = _over_columns(_derivative, queries, keys, cross_half)
+    along = (along_row + along_column)[..., None]
+    return out, (row + column - along * out).astype(out.dtype)
+
+
+def _forward(q: Head, k: Head, v: Head, cross_half: bool) -> tuple[Head, PerQuery]:
+    """The output and the global log-sum-exp."""
+    row, row_total, row_peak = _over_rows(_sums, (q,), (k, v))
+    column, column_total, column_peak = _over_columns(_sums, (q,), (k, v), cross_half)
+    peak = jnp.maximum(row_peak, column_peak)
+    row_share, column_share = jnp.exp(row_peak - peak), jnp.exp(column_peak - peak)
+    total = row_total * row_share + column_total * column_share
+    out = row * row_share[..., None] + column * column_share[..., None]
+    return (out / total[..., None]).astype(v.dtype), peak + jnp.log(total)
+
+
+def _sums(mask, q, k, v):
+    """Of one dense part: sum of exp(l - peak) v, sum of exp(l - peak), and the peak."""
+    logits = mask(_logits(q, k))
+    peak = logits.max(-1)
+    weights = jnp.exp(logits - peak[..., None])
+    return _weighted(weights, v), weights.sum(-1), peak
+
+
+def _derivative(mask, q, lse, dq, k, v, dk, dv):
+    """Of one dense part: sum of (p dl) v + p dv, and sum of p dl."""
+    p = jnp.exp(mask(_logits(q, k)) - lse[..., None])
+    d = p * (_logits(dq, k) + _logits(q, dk))
+    return _weighted(d, v) + _weighted(p, dv), d.sum(-1)
+
+
+def _over_rows(part, queries, keys):
+    """A dense part for every view: some of its frames' queries with all its keys."""
+    _, frames, tokens = queries[0].shape[:3]
+    size = _frames_of_a_block(frames, tokens)
+
+    @_remat
+    def row(x):
+        queries, keys = x
+        keys = [rearrange(x, "t s d -> (t s) d") for x in keys]
+        block = _remat(lambda queries: part(lambda logits: logits, *queries, *keys))
+        blocks = [rearrange(x, "(c h) s ... -> c (h s) ...", h=size) for x in queries]
+        out = jax.lax.map(block, blocks)
+        return [rearrange(x, "c (h s) ... -> (c h) s ...", h=size) for x in out]
+
+    return jax.lax.map(row, (queries, keys))
+
+
+def _over_columns(part, queries, keys, cross_half):
+    """A dense part for every instant: the queries of all views with all keys of that instant.
+
+    The mask leaves out what the row has already: the query's own frame, and of the source's later
+    frames, which come last among the keys, those that it may not read.
+    """
+    views, frames, tokens = queries[0].shape[:3]
+    size = _frames_of_a_block(frames, views * tokens)
+
+    def block(x):
+        queries, keys, allowed = x
+
+        def mask(logits):
+            pairs = logits.reshape(size, views, tokens, -1, tokens)
+            pairs = jnp.where(allowed[:, :, None, :, None], pairs, FORBIDDEN)
+            return pairs.reshape(logits.shape)
+
+        return part(mask, *queries, *keys)
+
+    @_remat
+    def columns(queries, keys):
+        keys = [_column_keys(x, cross_half) for x in keys]
+        queries = [rearrange(x, "v t s ... -> t (v s) ...") for x in queries]
+        xs = (queries, keys, jnp.asarray(_column_mask(views, frames, cross_half)))
+        xs = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), xs)
+        out = jax.lax.map(_remat(block), xs)
+        return [rearrange(x, "c h (v s) ... -> v (c h) s ...", v=views) for x in out]
+
+    return columns(queries, keys)
+
+
+def _frames_of_a_block(frames: int, queries: int) -> int:
+    """The most that divide all and stay below `QUERIES`, for frames of so many queries."""
+    fits = max(1, QUERIES // queries)
+    return max(h for h in range(1, frames + 1) if frames % h == 0 and h <= fits)
+
+
+def _column_keys(x: Head, cross_half: bool) -> Float[Array, "t m d"]:
+    """All views at each instant and, last, the source's frame half of the time later."""
+    keys = rearrange(x, "v t s d -> t (v s) d")
+    if not cross_half:
+        return keys
+    frames = x.shape[1]
+    later = np.minimum(np.arange(frames) + frames // 2, frames - 1)  # masked where that is wrong
+    return jnp.concatenate([keys, x[SOURCE, later]], 1)
+
+
+def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, "t v u"]:
+    time, view = np.indices((frames, views))
+    others = np.broadcast_to(~np.eye(views, dtype=bool), (frames, views, views))
+    if not cross_half:
+        return others
+    reads_later = (time < frames // 2) & (view != SOURCE)
+    return np.concatenate([others, reads_later[..., None]], -1)
+
+
+def _logits(q: Float[Array, "*a n d"], k: Float[Array, "*a m d"]) -> Float[Array, "*a n m"]:
+    return jnp.einsum("...nd,...md->...nm", q, k, preferred_element_type=jnp.float32)
+
+
+def _weighted(p: Float[Array, "*a n m"], v: Float[Array, "*a m d"]) -> Float[Array, "*a n d"]:
+    p = p.astype(v.dtype)
+    return jnp.einsum("...nm,...md->...nd", p, v, preferred_element_type=jnp.float32)

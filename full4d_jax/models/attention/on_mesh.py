@@ -1,0 +1,135 @@
+"""Self-attention of tokens that are cut over a mesh.
+
+Between layers a device of P = view x time has n / P tokens with all their heads. Attention trades
+(all-to-all, 4 X (P - 1) / P^2 bytes a device for q, k, v and the output of X bytes): it gets all n
+tokens of 1 / P of the heads, where every way of computing attention applies unchanged, and trades
+back. Where heads run out, the axis `view` is not traded: its devices keep their queries, whole
+frames, and gather keys and values (2 X (P - 1) / P bytes).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from full4d_jax.models.attention.concatenated import attend_to_first, visible_lengths
+from full4d_jax.models.attention.fused import SOURCE, Tokens
+from full4d_jax.models.sharding import RULES, swap_axes
+from full4d_jax.models.tokens import Grid, flatten
+
+Flat = Float[Array, "b n k d"]
+Attend = Callable[[Tokens, Tokens, Tokens, Any], Tokens]
+
+
+def attention_on_mesh(
+    attend: Attend,
+    q: Flat,
+    k: Flat,
+    v: Flat,
+    cameras: Any,
+    *,
+    grid: Grid,
+    cross_half: bool,
+    to_all: bool,
+    is_split: bool,
+) -> Flat:
+    """Attention in the mesh around; without one, `attend` on the unflattened tokens.
+
+    Args:
+      attend: (q, k, v, cameras) -> output, of whole grids of (b v t s k d).
+      q: queries; k and v likewise.
+      cameras: a pytree of arrays with a leading axis of samples, handed to `attend`.
+      grid: how the n tokens are laid out.
+      cross_half: see `attention`; for queries that keep to their device.
+      to_all: whether these attend to every token, else by fused attention.
+      is_split: samples are rows or columns of grids, whole on their devices.
+    """
+
+    def whole(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
+        return flatten(attend(grid.unflatten(q), grid.unflatten(k), grid.unflatten(v), cameras))
+
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return whole(q, k, v, cameras)
+    sizes = mesh.shape
+    swap, rest = ((), ()) if is_split else swap_axes(
+        q.shape[2] // sizes["tensor"], sizes["view"], sizes["time"]
+    )  # fmt: skip
+
+    def local(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
+        trade = functools.partial(jax.lax.all_to_all, axis_name=swap, tiled=True)
+        if swap:
+            q, k, v = (trade(x, split_axis=2, concat_axis=1) for x in (q, k, v))
+        if rest:
+            k, v = (jax.lax.all_gather(x, rest, axis=1, tiled=True) for x in (k, v))
+            k, v = grid.unflatten(k), grid.unflatten(v)
+            way = attention_to_all if to_all else functools.partial(
+                attention_of_frames, first_token=jax.lax.axis_index(rest) * q.shape[1],
+                cross_half=cross_half,
+            )  # fmt: skip
+            out = way(q, k, v)
+        else:
+            out = whole(q, k, v, cameras)
+        return trade(out, split_axis=1, concat_axis=2) if swap else out
+
+    samples = RULES["videos" if is_split else "samples"]
+    tokens = PartitionSpec(samples, None if is_split else RULES["tokens"], RULES["heads"])
+    # Splash attention needs check_vma=False.
+    on_devices = jax.shard_map(
+        local,
+        in_specs=(tokens, tokens, tokens, PartitionSpec(samples)),
+        out_specs=tokens,
+        check_vma=False,
+    )
+    return on_devices(q, k, v, cameras)
+
+
+def attention_of_frames(
+    q: Flat, k: Tokens, v: Tokens, *, first_token: Int[Array, ""], cross_half: bool
+) -> Flat:
+    """Fused attention of the queries of some frames, one frame after the other.
+
+    Args:
+      q: queries of whole frames in a row.
+      k: keys of all frames; v likewise.
+      first_token: where in the row of all tokens q begins.
+      cross_half: see `attention`.
+    """
+    _, views, frames, tokens, _, _ = k.shape
+    others = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
+    others = jnp.asarray(others.reshape(views, views - 1))
+    lengths = jnp.asarray(visible_lengths(views, frames, tokens, cross_half))
+
+    @jax.checkpoint
+    def frame(x):
+        q, index = x
+        view, t = index // frames, index % frames
+
+        def visible(x: Tokens) -> Float[Array, "b 1 n k d"]:
+            """Own row, other views at this instant, and last the source half of the time later."""
+            parts = [
+                rearrange(x[:, view], "b t s k d -> b (t s) k d"),
+                rearrange(x[:, others[view], t], "b v s k d -> b (v s) k d"),
+            ]
+            if cross_half:
+                parts.append(x[:, SOURCE, jnp.minimum(t + frames // 2, frames - 1)])
+            return jnp.concatenate(parts, 1)[:, None]
+
+        return attend_to_first(q[:, None], visible(k), visible(v), lengths[t, view][None])[:, 0]
+
+    queries = rearrange(q, "b (f s) k d -> f b s k d", s=tokens)
+    first = first_token // tokens
+    out = jax.lax.map(frame, (queries, first + jnp.arange(len(queries))))
+    return rearrange(out, "f b s k d -> b (f s) k d")
+
+
+def attention_to_all(q: Flat, k: Tokens, v: Tokens) -> Flat:
+    """Of some queries, to every token."""
+    flat = (rearrange(x, "b v t s k d -> b (v t s) k d") for x in (k, v))
+    return jax.nn.dot_product_attention(q, *flat)

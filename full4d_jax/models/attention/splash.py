@@ -1,0 +1,134 @@
+"""Fused time-view attention by splash attention, JAX's block-sparse Pallas kernel for TPU.
+
+The tokens of a head lie in (view, time, token) order, each frame padded to whole cells. The kernel
+walks, for every tile of queries, the list of key tiles that some of them may read. The library
+makes these lists by evaluating the mask on all tokens; here they follow in closed form from the
+mask between frames (a tile is part of a frame, or a few frames of one view). Where a tile is not
+allowed as a whole, or holds padding keys, a boolean block says what counts.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as splash
+from jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_mask_info import MaskInfo
+from jaxtyping import Array, Bool, Float, Int
+
+from full4d_jax.models.attention.fused import Tokens, allowed_frames
+
+LANES = 128  # the kernel's tiles are multiples of it
+SIDE = 512  # of a tile, at most where frames are gathered and at least where they are cut
+
+
+class Tiling(NamedTuple):
+    """How frames are cut into cells, and cells gathered into tiles."""
+
+    cell: int  # tokens of a cell
+    pieces: int  # cells of a frame; its last tokens are padding
+    group: int  # cells of a tile
+
+
+def splash_attention(
+    q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, interpret: bool = False
+) -> Tokens:
+    """Fused time-view attention on one TPU device (shard heads or samples by `jax.shard_map`).
+
+    With `interpret` the kernels run, slowly, on any backend. Reverse mode only.
+    """
+    _, views, frames, tokens, _, width = q.shape
+    tiling = choose_tiling(frames, tokens)
+    allowed = allowed_frames(views, frames, cross_half).reshape(views * frames, -1)
+    kernel = _kernel(allowed, tokens, tiling, interpret)
+    padding = [(0, 0)] * 4 + [(0, tiling.cell * tiling.pieces - tokens), (0, 0)]
+
+    def flatten(x: Tokens) -> Float[Array, "b k n d"]:
+        x = jnp.pad(rearrange(x, "b v t s k d -> b k v t s d"), padding)
+        return rearrange(x, "b k v t s d -> b k (v t s) d")
+
+    flat = jnp.asarray(jax.vmap(kernel)(flatten(q * width**-0.5), flatten(k), flatten(v)))
+    out = rearrange(flat, "b k (v t s) d -> b v t s k d", v=views, t=frames)
+    return out[:, :, :, :tokens]
+
+
+def choose_tiling(frames: int, tokens: int) -> Tiling:
+    """Large tiles with little padding: part of a frame, or several frames of a view.
+
+    Larger tiles take fewer steps but compute more forbidden pairs at the mask's borders.
+    """
+    largest = 2 * SIDE if tokens > SIDE else SIDE
+    sides = range(min(largest // 2, -(-tokens // LANES) * LANES), largest + 1, LANES)
+    cell = min(sides, key=lambda side: (-(-tokens // side) * side, -side))
+    pieces = -(-tokens // cell)
+    fits = range(1, max(1, SIDE // cell) + 1 if pieces == 1 else 2)
+    group = max(size for size in fits if frames % size == 0)
+    return Tiling(cell, pieces, group)
+
+
+def _kernel(allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, interpret: bool):
+    """The library's attention over all heads of a sample, (k n d) each."""
+    side = tiling.cell * tiling.group
+    forward = mask_info(allowed, tokens, tiling)
+    backward = mask_info(allowed, tokens, tiling, by_keys=True)
+    return splash.SplashAttentionKernel(
+        forward,
+        forward,
+        backward,
+        block_sizes=splash.BlockSizes(side, side, side, side, side, side, side, side),
+        is_mqa=False,
+        save_residuals=False,
+        mask_value=splash.DEFAULT_MASK_VALUE,
+        attn_logits_soft_cap=None,
+        mask_function=None,
+        residual_checkpoint_name=None,
+        interpret=interpret,
+    )
+
+
+def mask_info(
+    allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, *, by_keys: bool = False
+) -> MaskInfo:
+    """The kernel's lists of tiles: of keys for every query tile, or the other way round.
+
+    Args:
+      allowed: which frame (rows) may read which.
+      tokens: real tokens of a frame.
+      tiling: how frames become tiles.
+      by_keys: lists of query tiles for every key tile, as the gradient of keys and values needs.
+    """
+    cell, pieces, group = tiling
+    counts = _visible_keys(allowed, tokens, tiling)
+    shape = {"a": group, "b": group}
+    rows, columns = (n // group for n in counts.shape)
+    cells = rearrange(counts, "(i a) (j b) -> (i j) (a b)", **shape)
+    patterns, index = np.unique(cells, axis=0, return_inverse=True)
+    blocks = rearrange(patterns, "n (a b) -> n a 1 b 1", **shape) > np.arange(cell)
+    blocks = np.broadcast_to(blocks, (len(patterns), group, cell, group, cell))
+    blocks = rearrange(blocks, "n a x b y -> n (a x) (b y)")
+    kinds = np.where(blocks.all((1, 2)), 2, blocks.any((1, 2)))  # forbidden, partial, whole
+    kind, block = kinds[index].reshape(rows, columns), index.reshape(rows, columns)
+    if by_keys:
+        kind, block, blocks = kind.T, block.T, blocks.swapaxes(1, 2)
+
+    width = (kind > 0).sum(1).max()
+    order = np.argsort(kind == 0, axis=1, kind="stable")[:, :width]  # active tiles first
+    active = np.take_along_axis(kind, order, 1)
+    block = np.where(active > 0, np.take_along_axis(block, order, 1), 0)
+    small = np.int16 if max(rows, columns) < 2**15 else np.int32
+    data, block, active = (
+        (x.T if by_keys else x)[None].astype(kind)
+        for x, kind in ((order * (active > 0), small), (block, small), (active, np.int8))
+    )
+    if not (kinds == 1).any():
+        block = blocks = None
+    return MaskInfo(data, block, active, blocks, q_sequence=None)
+
+
+def _visible_keys(
+    allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling
+) -> Int[np.ndarray, "i j"]:
+    """How many keys of a cell (columns) the queries of a cell may read: its first ones."""
+    real = np.clip(tokens - tiling.cell * np.arange(tiling.pieces), 0, tiling.cell)
+    return np.kron(allowed.astype(np.int32), np.broadcast_to(real, (tiling.pieces,) * 2))

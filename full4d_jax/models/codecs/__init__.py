@@ -1,0 +1,1 @@
+"""Codecs, which map frames to latents and back: pixels, TAESD and Wan's two VAEs."""

@@ -1,0 +1,208 @@
+"""Codecs between frames and latents: a pair of functions and their strides.
+
+pixels  the embedded default, no weights: folds stride x stride pixels into channels, invertibly.
+taesd   a small image autoencoder (`taesd`), frame by frame, 8 x 8 pixels.
+wan21   Wan 2.1's causal video VAE (`wan_vae`), 4 frames x 8 x 8 pixels.
+wan22   Wan 2.2's, 4 frames x 16 x 16 pixels.
+
+Strides are known without weights (`codec_config`). Weights are a pytree that `load_codec` reads
+once and jitted functions take as an argument. In the causal codecs the first frame is a latent
+frame of its own and each further one stands for 4 frames, so that videos have 1 + 4 n.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange, reduce
+from flax.traverse_util import unflatten_dict
+from jaxtyping import Array, Float
+
+from full4d_jax.config import Config, ModelConfig
+from full4d_jax.config.codecs import KINDS, STRIDES, Strides, check_video, strides_of
+from full4d_jax.models.codecs import taesd, wan_vae
+from full4d_jax.models.codecs.wan_vae_weights import convert_vae, find_vae
+from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
+from full4d_jax.session.errors import InputError, require_file
+
+Weights = dict[str, Any]
+Convert = Callable[[Weights, Float[Array, "b t h w c"]], Float[Array, "b t h w c"]]
+
+
+class Codec(NamedTuple):
+    """Frames in [-1, 1] to latents and back; leading axes are free."""
+
+    encode: Callable[[Float[Array, "*b t H W 3"]], Float[Array, "*b f h w c"]]
+    decode: Callable[[Float[Array, "*b f h w c"]], Float[Array, "*b t H W 3"]]
+    stride: int  # pixels per latent pixel, each side
+    frame_stride: int  # frames per latent frame
+    channels: int
+
+
+def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
+    """The codec that a model was trained with.
+
+    Args:
+      config: names the codec.
+      weights: what `load_codec` read; the strides are known without. Products run in bfloat16 on
+        accelerators, in float32 on CPU.
+
+    Returns:
+      A codec whose functions raise an InputError where weights are missing, and where a video has
+      frames or sides that do not divide.
+    """
+    strides = strides_of(config.codec, config.codec_stride)
+    if config.codec == "pixels":
+        return Codec(
+            functools.partial(_fold, config.codec_stride),
+            functools.partial(_unfold, config.codec_stride),
+            *strides,
+        )
+    if weights is None:
+        missing = functools.partial(_missing, config.codec)
+        return Codec(missing, missing, *strides)
+    dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+    params: Weights = jax.tree.map(lambda x: x.astype(dtype), weights)
+    encode, decode = (functools.partial(f, params) for f in _functions(config.codec, params))
+
+    def checked(frames: Float[Array, "*b t H W 3"]) -> Float[Array, "*b f h w c"]:
+        check_video(config.codec, strides, *frames.shape[-4:-1])
+        return _one_by_one(encode, frames)
+
+    return Codec(checked, functools.partial(_one_by_one, decode), *strides)
+
+
+@functools.lru_cache(maxsize=1)
+def load_codec(codec: str, path: str) -> Weights | None:
+    """Read the weights of a codec (float32), or nothing for `pixels`; kept for the next call.
+
+    Raises:
+      InputError: no file is named, or it is not a whole one that `save_codec` wrote for this
+        codec.
+    """
+    if codec == "pixels":
+        return None
+    if not path:
+        _missing(codec)
+    found = load_metadata(path).get("codec", "no codec")
+    if found != codec:
+        raise InputError("codec", path, found, codec, "give --codec_weights another file")
+    with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
+        return load_params(path, _like(codec, path))[0]
+
+
+def codec_weights(config: Config) -> Weights | None:
+    """Of the experiment's codec; errors as in `load_codec`."""
+    return load_codec(config.model.codec, config.codec_weights)
+
+
+def codec_id(config: Config) -> str:
+    """Names the codec and its weights, so that latents of another are not mistaken for its own.
+
+    Raises:
+      InputError: weights are needed and no file of weights is named.
+    """
+    model = config.model
+    if model.codec == "pixels":
+        return f"pixels, {model.codec_stride} x {model.codec_stride}"
+    if not config.codec_weights:
+        _missing(model.codec)
+    load_metadata(config.codec_weights)  # refuses what is no such file
+    with Path(config.codec_weights).open("rb") as file:
+        return f"{model.codec} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def save_codec(path: Path, codec: str, weights: Weights) -> None:
+    """Write weights (bfloat16) that `load_codec` reads."""
+    save_params(path, weights, {"codec": codec})
+
+
+def published_files(source: Path) -> dict[Path, str]:
+    """SHA-256 of the files of weights that `convert_codec` reads, in their order.
+
+    Raises:
+      InputError: there are none.
+    """
+    both = [source / f"taef2_{half}.pth" for half in ("encoder", "decoder")]
+    marks = {}
+    for path in both if both[0].exists() else [find_vae(source)]:
+        require_file("weights", path, "TAESD's other file", "keep both together")
+        with path.open("rb") as file:
+            marks[path] = hashlib.file_digest(file, "sha256").hexdigest()
+    return marks
+
+
+def convert_codec(source: Path) -> tuple[str, Weights]:
+    """The codec and the weights, float32, of published files.
+
+    Args:
+      source: a folder with TAESD's two files; or what `wan_vae_weights.convert_vae` takes.
+
+    Raises:
+      InputError: other files, or a VAE of Wan's kind with other strides or latents.
+    """
+    if (source / "taef2_encoder.pth").exists():
+        return "taesd", taesd.convert_taesd(source)
+    config, weights = convert_vae(source)
+    name = "wan22" if config.residual else "wan21"
+    if config != wan_vae.with_widths(KINDS[name], weights):
+        found = f"strides {tuple(config.strides)}, or other stages, means or deviations"
+        expected = f"those of {name}: {tuple(STRIDES[name])}"
+        raise InputError("VAE", source, found, expected, "give one that Wan published")
+    return name, weights
+
+
+def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v f i j"]:
+    """The largest value in the pixels and frames that each latent stands for."""
+    # As if the first frame had been shown before: it is a latent frame of its own.
+    x = jnp.concatenate([jnp.repeat(x[:, :1], strides.frames - 1, 1), x], 1)
+    pool = "v (t a) (h i) (w j) -> v t h w"
+    return reduce(x, pool, "max", a=strides.frames, i=strides.pixels, j=strides.pixels)
+
+
+def _like(codec: str, path: str) -> Weights:
+    """Names and shapes that a codec's file must have; the widths of Wan's are its own."""
+    if codec == "taesd":
+        shapes = taesd.shapes()
+        return {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    stored = {n: jax.ShapeDtypeStruct(x, jnp.float32) for n, x in tensor_shapes(path).items()}
+    try:
+        config = wan_vae.with_widths(KINDS[codec], unflatten_dict(stored, sep="."))
+    except KeyError as error:
+        found, do = f"no tensor {error}", "convert it again"
+        raise InputError("codec", path, found, f"all tensors of {codec}", do) from None
+    return wan_vae.abstract_params(config)
+
+
+def _functions(codec: str, weights: Weights) -> tuple[Convert, Convert]:
+    if codec == "taesd":
+        return taesd.encode, taesd.decode
+    config = wan_vae.with_widths(KINDS[codec], weights)
+    return functools.partial(wan_vae.encode, config), functools.partial(wan_vae.decode, config)
+
+
+def _one_by_one(
+    convert: Callable[[Float[Array, "1 t h w c"]], Float[Array, "1 f i j k"]],
+    x: Float[Array, "*b t h w c"],
+) -> Float[Array, "*b f i j k"]:
+    """One video after the other, so that memory does not depend on the number of videos."""
+    videos = x.reshape(-1, 1, *x.shape[-4:])
+    out = jax.lax.map(convert, videos)
+    return out.reshape(*x.shape[:-4], *out.shape[-4:])
+
+
+def _fold(side: int, frames: Float[Array, "*b t H W 3"]) -> Float[Array, "*b t h w c"]:
+    return rearrange(frames, "... (h i) (w j) c -> ... h w (i j c)", i=side, j=side)
+
+
+def _unfold(side: int, latents: Float[Array, "*b t h w c"]) -> Float[Array, "*b t H W 3"]:
+    return rearrange(latents, "... h w (i j c) -> ... (h i) (w j) c", i=side, j=side)
+
+
+def _missing(codec: str, *_: Any) -> Any:
+    expected, do = "a file of `full4d convert codec`", "give its path as --codec_weights"
+    raise InputError("config", f"codec_weights for {codec}", "no weights", expected, do)

@@ -1,0 +1,256 @@
+"""Wan's causal video VAEs: videos (b t h w 3) in [-1, 1] to normalised latents and back.
+
+Wan 2.1 (4 x 8 x 8, 16 channels) and, with parameter-free shortcuts around every change of
+resolution and 2 x 2 pixels folded into channels, Wan 2.2 (4 x 16 x 16, 48 channels).
+
+Both directions go through the video one latent frame at a time, in a scan that carries the frames
+that causal layers look back to. Memory so does not depend on the number of frames. The first frame
+is a latent frame of its own; each further one is `frames` of the strides. What a frame becomes
+depends on it and those before it only.
+"""
+
+import dataclasses
+import functools
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import nnx
+from jaxtyping import Array, Float
+
+from full4d_jax.config.codecs import WanVaeConfig
+from full4d_jax.models.codecs.wan_vae_layers import (
+    CausalConv,
+    Downsample,
+    FrameAttention,
+    Norm,
+    Residual,
+    Stream,
+    Upsample,
+    Video,
+    average_down,
+    repeat_up,
+)
+
+Params = dict[str, Any]
+Past = list[Video]
+
+
+def abstract_params(config: WanVaeConfig) -> Params:
+    """Names and shapes of the parameters; published weights fill them, nothing here trains them."""
+    return nnx.to_pure_dict(_network(config)[1])
+
+
+def with_widths(kind: WanVaeConfig, params: Params) -> WanVaeConfig:
+    """`kind` with the numbers of channels and blocks that these parameters have."""
+    encoder, decoder = params["encoder"], params["decoder"]
+    return dataclasses.replace(
+        kind,
+        base=len(encoder["enter"]["bias"]),
+        decoder_base=len(decoder["norm"]["scale"]),
+        blocks=len(encoder["stages"]["0"]["blocks"]),
+    )
+
+
+def encode(
+    config: WanVaeConfig, params: Params, frames: Float[Array, "b t H W 3"]
+) -> Float[Array, "b f h w c"]:
+    """Normalised means of the latents' distribution, float32; t = 1 + n * the stride in frames."""
+    step = functools.partial(encode_chunk, config, params)
+    return _over_time(step, frames[:, :1], frames[:, 1:], config.strides.frames)
+
+
+def decode(
+    config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"]
+) -> Float[Array, "b t H W 3"]:
+    """Frames of normalised latents, float32, not clipped to [-1, 1]."""
+    step = functools.partial(decode_chunk, config, params)
+    return _over_time(step, latents[:, :1], latents[:, 1:], 1)
+
+
+def encode_chunk(
+    config: WanVaeConfig, params: Params, frames: Float[Array, "b t H W 3"], past: Past | None
+) -> tuple[Float[Array, "b f h w c"], Past]:
+    """Latents of the first frame (no past), or of any multiple of the stride in frames after it.
+
+    The past is what the chunk before returned beside its latents.
+    """
+    return nnx.merge(_network(config)[0], params).encode(frames, past)
+
+
+def decode_chunk(
+    config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"], past: Past | None
+) -> tuple[Float[Array, "b t H W 3"], Past]:
+    """Frames of the first latent frame (no past), or of any number of those after it."""
+    return nnx.merge(_network(config)[0], params).decode(latents, past)
+
+
+def _over_time(step, first: Video, rest: Video, size: int) -> Video:
+    """Apply `step` to the first frame and then to `size` frames at a time."""
+    out, past = step(first, None)
+    if not rest.shape[1]:
+        return out
+
+    def next_step(past, chunk):
+        out, past = step(chunk, past)
+        return past, out
+
+    chunks = rearrange(rest, "b (n a) h w c -> n b a h w c", a=size)
+    # Gradients keep the carried frames of every step and compute the rest of it again.
+    _, others = jax.lax.scan(jax.checkpoint(next_step, prevent_cse=False), past, chunks)
+    others = rearrange(others, "n b a h w c -> b (n a) h w c")
+    return jnp.concatenate([out, others], 1)
+
+
+@functools.cache
+def _network(config: WanVaeConfig) -> tuple[nnx.GraphDef, nnx.State]:
+    """Structure and abstract parameters, without allocating anything."""
+    graph, params = nnx.split(nnx.eval_shape(lambda: WanVae(config, nnx.Rngs(0))))
+    return graph, params
+
+
+class WanVae(nnx.Module):
+    """Encoder and decoder; computes in the type of its parameters."""
+
+    def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
+        self.config, channels = config, len(config.mean)
+        self.encoder, self.decoder = Encoder(config, rngs), Decoder(config, rngs)
+        self.to_moments = nnx.Linear(2 * channels, 2 * channels, rngs=rngs)
+        self.from_latents = nnx.Linear(channels, channels, rngs=rngs)
+
+    def encode(self, frames: Video, past: Past | None) -> tuple[Video, Past]:
+        """One chunk of frames to normalised latents."""
+        stream, side = Stream(past), self.config.patch
+        x = rearrange(frames, "b t (h i) (w j) c -> b t h w (c j i)", i=side, j=side)
+        x = x.astype(self.to_moments.kernel[...].dtype)
+        mean = jnp.split(self.to_moments(self.encoder(x, stream)), 2, -1)[0]
+        shift, scale = self._moments()
+        return (mean.astype(jnp.float32) - shift) / scale, stream.kept
+
+    def decode(self, latents: Video, past: Past | None) -> tuple[Video, Past]:
+        """One chunk of normalised latents to frames."""
+        stream, side = Stream(past), self.config.patch
+        shift, scale = self._moments()
+        x = (latents * scale + shift).astype(self.from_latents.kernel[...].dtype)
+        x = self.decoder(self.from_latents(x), stream).astype(jnp.float32)
+        x = rearrange(x, "b t h w (c j i) -> b t (h i) (w j) c", i=side, j=side)
+        return x, stream.kept
+
+    def _moments(self) -> tuple[Float[Array, "1 1 1 1 c"], Float[Array, "1 1 1 1 c"]]:
+        mean, std = (jnp.array(x, jnp.float32) for x in (self.config.mean, self.config.std))
+        return mean.reshape(1, 1, 1, 1, -1), std.reshape(1, 1, 1, 1, -1)
+
+
+class Encoder(nnx.Module):
+    """Frames, folded, to the moments of the latents."""
+
+    def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
+        widths = [config.base * m for m in (1, *config.multipliers)]
+        self.enter = CausalConv(3 * config.patch**2, widths[0], rngs)
+        stages = enumerate(pairwise(widths))
+        self.stages = _numbered([DownStage(config, i, o, n, rngs) for n, (i, o) in stages])
+        self.middle = Middle(widths[-1], rngs)
+        self.norm = Norm(widths[-1])
+        self.leave = CausalConv(widths[-1], 2 * len(config.mean), rngs)
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """One chunk."""
+        x = self.enter(x, stream)
+        for stage in self.stages.values():
+            x = stage(x, stream)
+        x = self.middle(x, stream)
+        return self.leave(jax.nn.silu(self.norm(x)), stream)
+
+
+class Decoder(nnx.Module):
+    """Latents to frames, folded."""
+
+    def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
+        widths = [config.decoder_base * m for m in reversed(config.multipliers)]
+        self.enter = CausalConv(len(config.mean), widths[0], rngs)
+        self.middle = Middle(widths[0], rngs)
+        stages = enumerate(pairwise(widths[:1] + widths))
+        self.stages = _numbered([UpStage(config, i, o, n, rngs) for n, (i, o) in stages])
+        self.norm = Norm(widths[-1])
+        self.leave = CausalConv(widths[-1], 3 * config.patch**2, rngs)
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """One chunk."""
+        x = self.middle(self.enter(x, stream), stream)
+        for stage in self.stages.values():
+            x = stage(x, stream)
+        return self.leave(jax.nn.silu(self.norm(x)), stream)
+
+
+class Middle(nnx.Module):
+    """Attention between two residual blocks, at the lowest resolution."""
+
+    def __init__(self, channels: int, rngs: nnx.Rngs):
+        self.before, self.after = (Residual(channels, channels, rngs) for _ in range(2))
+        self.attention = FrameAttention(channels, rngs)
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """One chunk."""
+        return self.after(self.attention(self.before(x, stream)), stream)
+
+
+class DownStage(nnx.Module):
+    """Residual blocks, then half the resolution except in the last stage."""
+
+    def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
+        self.outputs, self.residual = outputs, config.residual
+        self.blocks = _blocks(inputs, outputs, config.blocks, rngs)
+        self.sides = 2 if index < len(config.temporal) else 1
+        self.frames = 2 if self.sides == 2 and config.temporal[index] else 1
+        if self.sides == 2:
+            self.resample = Downsample(outputs, self.frames == 2, rngs)
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """One chunk."""
+        start = x
+        for block in self.blocks.values():
+            x = block(x, stream)
+        if self.sides == 2:
+            x = self.resample(x, stream)
+        if self.residual:
+            x = x + average_down(start, self.outputs, self.frames, self.sides)
+        return x
+
+
+class UpStage(nnx.Module):
+    """Residual blocks, then twice the resolution except in the last stage."""
+
+    def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
+        self.outputs, self.residual = outputs, config.residual
+        if index and not config.residual:
+            inputs //= 2  # the stage before halved its channels
+        self.blocks = _blocks(inputs, outputs, config.blocks + 1, rngs)
+        self.sides = 2 if index < len(config.temporal) else 1
+        self.frames = 2 if self.sides == 2 and config.temporal[-1 - index] else 1
+        if self.sides == 2:
+            leaving = outputs if config.residual else outputs // 2
+            self.resample = Upsample(outputs, leaving, self.frames == 2, rngs)
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """One chunk."""
+        start = x
+        for block in self.blocks.values():
+            x = block(x, stream)
+        if self.sides == 1:
+            return x
+        x = self.resample(x, stream)
+        if self.residual:
+            x = x + repeat_up(start, self.outputs, self.frames, self.sides, stream.first)
+        return x
+
+
+def _blocks(inputs: int, outputs: int, count: int, rngs: nnx.Rngs) -> nnx.Dict:
+    widths = [inputs] + [outputs] * count
+    return _numbered([Residual(i, o, rngs) for i, o in pairwise(widths)])
+
+
+def _numbered(modules: list[Any]) -> nnx.Dict:
+    """Submodules by their number in words, so that parameters have dotted names."""
+    return nnx.Dict({str(i): module for i, module in enumerate(modules)})

@@ -1,0 +1,198 @@
+"""Published weights of Wan's VAEs as parameters of `wan_vae`.
+
+Two layouts are read: diffusers' (`vae/config.json` and `vae/diffusion_pytorch_model.safetensors`)
+and that of Wan's own repositories (`Wan2.1_VAE.pth`, `Wan2.2_VAE.pth`, or the same names in a
+.safetensors file). Every tensor must be there, be used once and have the expected shape.
+"""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from numpy import ndarray
+
+from full4d_jax.config.codecs import WAN21, WAN22, WanVaeConfig
+from full4d_jax.models.codecs.wan_vae import Params, abstract_params
+from full4d_jax.models.torch_files import read_tensors
+from full4d_jax.session.errors import InputError
+
+# Our dotted names, part by part, in the two layouts; those of the stages follow below.
+DIFFUSERS = {
+    "to_moments": "quant_conv",
+    "from_latents": "post_quant_conv",
+    "enter": "conv_in",
+    "middle.before": "mid_block.resnets.0",
+    "middle.attention": "mid_block.attentions.0",
+    "middle.after": "mid_block.resnets.1",
+    "norm": "norm_out",
+    "leave": "conv_out",
+    "shortcut": "conv_shortcut",
+}
+ORIGINAL = {
+    "to_moments": "conv1",
+    "from_latents": "conv2",
+    "enter": "conv1",
+    "middle.before": "middle.0",
+    "middle.attention": "middle.1",
+    "middle.after": "middle.2",
+    "norm": "head.0",
+    "leave": "head.2",
+    "norm1": "residual.0",
+    "conv1": "residual.2",
+    "norm2": "residual.3",
+    "conv2": "residual.6",
+}
+SHARED = {"to_out": "proj", "space": "resample.1", "time": "time_conv"}
+LEAVES = {"kernel": "weight", "scale": "gamma"}
+FILES = ("diffusion_pytorch_model.safetensors", "Wan2.1_VAE.pth", "Wan2.2_VAE.pth")
+WANTED = f"a folder with one of {', '.join(FILES)} (or vae/ with it), or such a file"
+
+
+def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
+    """Read the weights of a VAE.
+
+    Args:
+      source: a file, its folder, or a folder whose `vae` folder holds it.
+
+    Returns:
+      What kind of VAE it is, and its parameters, float32.
+
+    Raises:
+      InputError: nothing to read, another kind of network, or tensors that are missing, left over
+        or of the wrong shape, by name.
+    """
+    path = find_vae(source)
+    tensors = read_tensors(path)
+    if "encoder.conv_in.weight" in tensors:
+        config, diffusers = read_config(path.parent / "config.json"), True
+    else:
+        config, diffusers = _guess_config(path, tensors), False
+    like: dict[str, Any] = flatten_dict(abstract_params(config), sep=".")
+    names = {name: source_name(name, config, diffusers=diffusers) for name in like}
+    missing = sorted(set(names.values()) - set(tensors))
+    extra = sorted(set(tensors) - set(names.values()))
+    for found, tell in ((f"no {_some(missing)}", missing), (f"also {_some(extra)}", extra)):
+        if tell:
+            expected = f"the {len(names)} tensors of a Wan VAE"
+            raise InputError("weights", path, found, expected, "give the VAE's unchanged file")
+    params = {
+        name: _convert(f"{path}, tensor {names[name]}", tensors[names[name]], like[name].shape)
+        for name in like
+    }
+    return config, unflatten_dict(params, sep=".")
+
+
+def source_name(name: str, config: WanVaeConfig, *, diffusers: bool) -> str:
+    """What a parameter of ours is called in a layout."""
+    module, leaf = name.rsplit(".", 1)
+    half, _, rest = module.partition(".")
+    table = SHARED | (DIFFUSERS if diffusers else ORIGINAL)
+    leaf = LEAVES.get(leaf, leaf)
+    if not rest:
+        return f"{table[half]}.{leaf}"
+    if stage := re.fullmatch(r"stages\.(\d+)\.(?:blocks\.(\d+)|resample)\.(\w+)", rest):
+        where = _stage_name(half, int(stage[1]), stage[2], config, diffusers)
+        return f"{half}.{where}.{table.get(stage[3], stage[3])}.{leaf}"
+    if middle := re.fullmatch(r"(middle\.\w+)\.(\w+)", rest):
+        # The norm inside attention keeps its name, that before `leave` does not.
+        inner = "norm" if middle[2] == "norm" else table.get(middle[2], middle[2])
+        return f"{half}.{table[middle[1]]}.{inner}.{leaf}"
+    return f"{half}.{table[rest]}.{leaf}"
+
+
+def _stage_name(
+    half: str, stage: int, block: str | None, config: WanVaeConfig, diffusers: bool
+) -> str:
+    """Of a residual block, or of the change of resolution after them (None)."""
+    way = "down" if half == "encoder" else "up"
+    last = config.blocks + (half == "decoder")
+    number = last if block is None else int(block)
+    if not diffusers:
+        samples = f"{way}samples"
+        inside = f"{samples}.{stage}.{samples}.{number}"
+        return inside if config.residual else f"{samples}.{stage * (last + 1) + number}"
+    if half == "encoder" and not config.residual:
+        return f"down_blocks.{stage * (last + 1) + number}"
+    if block is None:
+        sampler = f"{way}sampler" if config.residual else f"{way}samplers.0"
+        return f"{way}_blocks.{stage}.{sampler}"
+    return f"{way}_blocks.{stage}.resnets.{number}"
+
+
+def read_config(path: Path) -> WanVaeConfig:
+    """The kind of VAE that a config.json of diffusers describes.
+
+    Raises:
+      InputError: no such file, or it describes another network.
+    """
+    try:
+        found = json.loads(path.read_text())
+        side = found.get("patch_size") or 1
+        unknown = [name for name in ("attn_scales", "dropout") if found.get(name)]
+        if found["_class_name"] != "AutoencoderKLWan" or unknown:
+            what = unknown[0] if unknown else found["_class_name"]
+            raise InputError("VAE", path, what, "AutoencoderKLWan", "give Wan's VAE")
+        return WanVaeConfig(
+            base=found["base_dim"],
+            decoder_base=found.get("decoder_base_dim") or found["base_dim"],
+            mean=tuple(found["latents_mean"]),
+            std=tuple(found["latents_std"]),
+            residual=found.get("is_residual", False),
+            patch=side,
+            multipliers=tuple(found["dim_mult"]),
+            blocks=found["num_res_blocks"],
+            temporal=tuple(found["temperal_downsample"]),
+        )
+    except OSError:
+        expected = "the config.json of diffusers' VAE"
+        raise InputError("VAE", path, "no such file", expected, "keep it beside it") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        expected = "the config.json of diffusers' VAE"
+        raise InputError("VAE", path, repr(error), expected, "download it again") from None
+
+
+def _guess_config(path: Path, tensors: dict[str, ndarray]) -> WanVaeConfig:
+    """Of Wan's own layout, which has no description: one of the two, its widths from shapes."""
+    names = ("encoder.conv1.weight", "decoder.head.0.gamma")
+    absent = [name for name in names if name not in tensors]
+    if absent:
+        do = "give another file"
+        raise InputError("weights", path, f"no tensor {absent[0]}", "a VAE of Wan", do)
+    residual = any(name.startswith("encoder.downsamples.0.downsamples.") for name in tensors)
+    base, decoder_base = (len(tensors[name]) for name in names)
+    kind = WAN22 if residual else WAN21
+    return dataclasses.replace(kind, base=base, decoder_base=decoder_base)
+
+
+def find_vae(source: Path) -> Path:
+    """The file of a VAE's weights; raises InputError where there is none."""
+    if source.is_file():
+        return source
+    candidates = [folder / name for folder in (source, source / "vae") for name in FILES]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        found = "none of them" if source.is_dir() else "no such file or folder"
+        raise InputError("weights", source, found, WANTED, "check the path")
+    return path
+
+
+def _convert(where: str, x: ndarray, shape: tuple[int, ...]) -> jax.Array:
+    """From PyTorch's order of axes (o i t h w) to ours (t h w i o); axes of length 1 may differ."""
+    if len(shape) > 1:
+        x = np.moveaxis(x, (1, 0), (-2, -1)) if x.ndim > 1 else x
+    if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
+        do = "give the VAE's unchanged file"
+        raise InputError("weights", where, x.shape, f"{shape} (axes of PyTorch turned)", do)
+    return jnp.asarray(x.reshape(shape), jnp.float32)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

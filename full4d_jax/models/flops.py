@@ -1,0 +1,244 @@
+"""Floating-point operations of the network by formula, two for a multiplication and its addition.
+
+Counted are matrix products: the linear layers (embeddings, adapters, synchronization and head
+included), the convolutions of the refiner, and attention over the pairs of tokens that its mask
+allows. A training step is the forward pass, the gradients of what the products take in wherever
+something trained lies before them, and the gradients of the kernels that are trained. Not counted
+are the codec, depth, projection, the renderer of procedural scenes, LPIPS, the optimizer, what acts
+on single numbers (norms, softmax, rotations of queries and keys), and anything computed twice to
+save memory. XLA's own count cannot serve: it takes the body of a loop once, whatever a kernel does
+for nothing, and all that is recomputed.
+
+Nothing here imports jax before it is called.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from full4d_jax.config import Config, ModelConfig
+from full4d_jax.config.codecs import strides_of
+from full4d_jax.models.trainable import is_trained
+from full4d_jax.models.wan.text import TOKENS
+
+TIME_CHANNELS, CAMERA_CHANNELS, RAY_CHANNELS = 256, 16, 6
+FLOW_TIMES = 2  # that tokens of a sample have: clean, and noisy
+
+# Dense bf16 operations a second of one device, by the beginning of JAX's `device_kind`; from the
+# vendors' data sheets.
+PEAKS = {
+    "NVIDIA A100": 312e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA H100 NVL": 835e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H200": 989e12,
+    "NVIDIA H200 NVL": 835e12,
+    "NVIDIA GH200": 989e12,
+    "NVIDIA B200": 2250e12,
+    "NVIDIA GB200": 2500e12,
+    "TPU v4": 275e12,
+    "TPU v4 lite": 137e12,
+    "TPU v5": 459e12,
+    "TPU v5p": 459e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5e": 197e12,
+    "TPU v6 lite": 918e12,
+    "TPU v6e": 918e12,
+}
+
+
+class Product(NamedTuple):
+    """A product of two matrices, or as much work."""
+
+    multiplications: int
+    gradients: int  # of its two factors, how many the backward pass needs; each is as much work
+
+
+class Grid(NamedTuple):
+    """What the network sees of one sample."""
+
+    views: int
+    frames: int  # latent ones, the projection's included
+    tokens: int  # of a frame
+    generated: int  # frames of all views that leave the network
+
+    @property
+    def all_tokens(self) -> int:
+        """Of all frames."""
+        return self.views * self.frames * self.tokens
+
+
+def peak_flops(device_kind: str) -> float | None:
+    """Dense bf16 operations a second of a device by JAX's name for it; None where unknown (CPU)."""
+    fits = (x for x in PEAKS if device_kind == x or device_kind.startswith((f"{x} ", f"{x}-")))
+    best = max(fits, key=len, default=None)
+    return None if best is None else PEAKS[best]
+
+
+def step_flops(config: Config, text_tokens: int | None = None) -> float:
+    """Of one training step of the whole batch, forward and backward.
+
+    With mean velocities the whole batch goes forward twice more (`flow.split_velocity`).
+
+    Args:
+      config: model, data, batch and what is trained.
+      text_tokens: rows of the text embedding; None for those of a file of `full4d embed_text`, or
+        one without.
+    """
+    data, batch = config.data, config.training.batch
+    text = _text_tokens(config, training=True) if text_tokens is None else text_tokens
+
+    def work(views: int, frames: int) -> float:
+        further = 2 if config.flow.interval_share else 0
+        once = _work(config, views, frames, text, training=False) if further else 0.0
+        return _work(config, views, frames, text, training=True) + further * once
+
+    if not data.lines:
+        return batch * work(data.views, data.frames)
+    rows = data.views * work(1, data.frames)
+    columns = data.frames * work(data.views, 1)
+    return batch * (rows + columns)
+
+
+def forward_flops(config: Config, views: int, frames: int) -> float:
+    """Of one call of the network while sampling.
+
+    Args:
+      config: the model, size of the pictures, and whether there is a prompt.
+      views: that the network sees at once, the source included.
+      frames: pictures of each, not latent frames.
+    """
+    return _work(config, views, frames, _text_tokens(config, training=False), training=False)
+
+
+def _text_tokens(config: Config, *, training: bool) -> int:
+    has_text = config.text or (training and config.data.drop_text and config.negative_text)
+    return TOKENS if has_text else 1
+
+
+def _work(config: Config, views: int, frames: int, text: int, *, training: bool) -> float:
+    grid = _grid(config, views, frames)
+    layers = config.model.layers
+    products = [(1, x) for x in _outside_blocks(config, grid, text)]
+    products += [(layers, x) for x in _block(config, grid, text)]
+    return float(sum(n * 2 * x * (1 + g * training) for n, (x, g) in products))
+
+
+def _grid(config: Config, views: int, frames: int) -> Grid:
+    model, data = config.model, config.data
+    strides = strides_of(model.codec, model.codec_stride)
+    side = model.patch * strides.pixels
+    tokens = (data.height // side) * (data.width // side)
+    latent = 1 + (frames - 1) // strides.frames
+    halves = 2 if model.projection == "frames" else 1
+    generated = views - 1 if model.projection == "channels" else views
+    return Grid(views, halves * latent, tokens, generated * latent)
+
+
+def _outside_blocks(config: Config, grid: Grid, text: int) -> Iterator[Product]:
+    """All but the blocks."""
+    model, linear = config.model, partial(_linear, config.optimizer.trainable)
+    trained = partial(is_trained, config.optimizer.trainable)
+    d, area = model.width, model.patch**2
+    channels = strides_of(model.codec, model.codec_stride).channels
+    guided = 2 * channels + 1 if model.prediction == "residual" else channels
+    inputs = {"channels": 3 * channels + 2, "frames": channels, "none": guided}[model.projection]
+    source = grid.frames * grid.tokens if model.projection == "channels" else 0
+    yield linear("patch_embedding", grid.all_tokens - source, inputs * area, d, False)
+    yield linear("source_embedding", source, channels * area, d, False)
+    if model.projection == "frames":
+        yield linear("mask_embedding", grid.all_tokens, 1, d, False)
+    if "plucker" in model.cameras:
+        yield linear("plucker_embedding", grid.all_tokens, RAY_CHANNELS, d, False)
+    if model.text_width:
+        yield linear("text_in", text, model.text_width, d, False)
+        yield linear("text_out", text, d, d, trained("text_in."))
+
+    moments, time = FLOW_TIMES, trained("time_in.")
+    contexts = time or (model.projection == "none" and trained("context"))
+    yield linear("time_in", moments, TIME_CHANNELS, d, False)
+    yield linear("time_out", moments, d, d, time)
+    if model.mean_flow:
+        yield linear("interval_in", moments, TIME_CHANNELS, d, False)
+        yield linear("interval_out", moments, d, d, trained("interval_in."))
+    yield linear("time_projection", _passes(model) * moments, d, 6 * d, contexts)
+    streams = 2 if model.attention.startswith("two_stream") else 1
+    if streams == 2:
+        yield linear("synchronization_time", moments, d, 2 * d, time)
+
+    yield linear("head", streams * grid.all_tokens, d, (model.refiner or channels) * area)
+    if model.refiner:
+        pixels, window, width = grid.generated * grid.tokens * area, 9, model.refiner
+        yield linear("refiner.enter", pixels, window * (width + inputs), width)
+        yield linear("refiner.middle", pixels, window * width, width)
+        yield linear("refiner.leave", pixels, window * width, channels)
+
+
+def _block(config: Config, grid: Grid, text: int) -> Iterator[Product]:
+    """One block; gradients cross all of it, since all blocks are one compiled loop."""
+    model, trainable = config.model, config.optimizer.trainable
+    linear, trained = partial(_linear, trainable), partial(is_trained, trainable)
+    adapted = partial(_adapted, trainable, model.lora_rank)
+    d, times = model.width, _passes(model)
+    n = times * grid.all_tokens
+    for part in ("query", "key", "value", "out"):
+        yield from adapted(f"blocks.attention.{part}", n, d, d)
+    yield from [Product(_allowed_pairs(model, grid) * d, 2)] * 2  # logits, weighted values
+    if "linear" in model.cameras:
+        yield linear("blocks.camera", n, CAMERA_CHANNELS, d, False)
+    if model.camera_projector:
+        yield linear("blocks.projector", n, d, d)
+    if model.text_width:
+        name, words, varies = "blocks.text_attention", times * text, trained("text_out.")
+        keys_vary = varies or trained(f"{name}.key.kernel") or model.lora_rank > 0
+        for part, rows, vary in (
+            ("query", n, True),
+            ("key", words, varies),
+            ("value", words, varies),
+            ("out", n, True),
+        ):
+            yield from adapted(f"{name}.{part}", rows, d, d, vary)
+        yield from [Product(n * text * d, 1 + keys_vary)] * 2
+    yield from adapted("blocks.ffn_in", n, d, model.ffn)
+    yield from adapted("blocks.ffn_out", n, model.ffn, d)
+    if model.attention.startswith("two_stream"):
+        outputs = 1 if model.attention == "two_stream_hard" else 2
+        yield linear("blocks.synchronization.mix", grid.all_tokens, 2 * d, outputs * d)
+
+
+def _linear(
+    trainable: str, name: str, rows: int, inputs: int, outputs: int, vary: bool = True
+) -> Product:
+    """A layer; `vary` says whether something trained lies before it."""
+    return Product(rows * inputs * outputs, vary + is_trained(trainable, f"{name}.kernel"))
+
+
+def _adapted(
+    trainable: str, rank: int, name: str, rows: int, inputs: int, outputs: int, vary: bool = True
+) -> Iterator[Product]:
+    """A layer and, with a rank, its adapter."""
+    yield _linear(trainable, name, rows, inputs, outputs, vary)
+    if rank:
+        adapts = is_trained(trainable, f"{name}.lora_in")
+        yield Product(rows * inputs * rank, vary + adapts)
+        yield Product(rows * rank * outputs, (vary or adapts) + adapts)
+
+
+def _passes(model: ModelConfig) -> int:
+    """How often a block sees every token."""
+    return 1 if model.attention in ("fused", "full") else 2
+
+
+def _allowed_pairs(model: ModelConfig, grid: Grid) -> int:
+    """Pairs of tokens that a block's self-attention may relate."""
+    views, frames = grid.views, grid.frames
+    if model.attention == "full":
+        pairs = (views * frames) ** 2
+    elif model.attention == "fused":
+        from full4d_jax.models.attention.fused import allowed_frames  # imports jax
+
+        half = model.projection == "frames"
+        pairs = int(allowed_frames(views, frames, half, model.mask_terms).sum())
+    else:  # along views at each instant, and along times in each view
+        pairs = frames * views**2 + views * frames**2
+    return pairs * grid.tokens**2

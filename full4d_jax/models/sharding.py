@@ -1,0 +1,270 @@
+"""The device mesh, and the one table of which array axis is cut over which of its axes.
+
+    data      samples; every device of it has all parameters
+    fsdp      samples too; parameters are cut over it and gathered a layer at a time
+    view      \\ together they cut what belongs to one sample: its tokens, flattened in the order
+    time      / (view, time, token); see `models.attention_on_mesh`
+    tensor    attention heads and the hidden channels of the feed-forward network
+
+Code names the axes of its arrays by the words of `RULES`. `constrain` acts in the mesh around it,
+`jax.set_mesh(make_mesh(...))`, and does nothing without one; programs are written for the whole
+arrays and XLA inserts what must be communicated.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.custom_derivatives import linear_call
+from jax.experimental import mesh_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from full4d_jax.config import Config, MeshConfig, to_dict
+from full4d_jax.config.check import require
+
+AXES = ("data", "fsdp", "view", "time", "tensor")
+RULES: dict[str | None, tuple[str, ...]] = {
+    "samples": ("data", "fsdp"),
+    "tokens": ("view", "time"),
+    "videos": ("data", "fsdp", "view", "time"),  # rows or columns of grids, each on its own
+    "heads": ("tensor",),  # and hidden channels
+    "width": ("fsdp", "view", "time"),  # of parameters: the channels of a token
+    None: (),
+}
+MATRICES = {  # of blocks, by the end of their names: names of their last two axes
+    "attention.query.kernel": ("width", "heads"),
+    "attention.key.kernel": ("width", "heads"),
+    "attention.value.kernel": ("width", "heads"),
+    "attention.out.kernel": ("heads", "width"),
+    "ffn_in.kernel": ("width", "heads"),
+    "ffn_out.kernel": ("heads", "width"),
+}
+
+
+def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh over all devices, neighbours in the machine's network next to each other.
+
+    Where devices belong to several slices (groups without a fast network between them), the slices
+    are cut over `data`. With `data` given a single process may leave devices out.
+
+    Raises:
+      InputError: the sizes do not make up the number of devices, or `data` the slices.
+    """
+    devices = jax.devices() if devices is None else devices
+    shape = list(mesh_shape(config, len(devices)))
+    left_out = len(devices) - math.prod(shape)
+    if left_out:
+        all_used = jax.process_count() > 1 or devices[0].platform == "tpu"
+        words = f"sizes whose product is all {len(devices)} devices"
+        require("mesh", to_dict(config), not all_used, words)
+        devices = devices[: math.prod(shape)]
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    if slices > 1:
+        words = f"a multiple of the {slices} slices"
+        require("mesh.data", shape[0], shape[0] % slices == 0, words)
+        inside = [shape[0] // slices, *shape[1:]]
+        outside = [slices] + [1] * (len(AXES) - 1)
+        layout = mesh_utils.create_hybrid_device_mesh(
+            inside, outside, devices, allow_split_physical_axes=True
+        )
+    else:
+        layout = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(layout, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, ...]:
+    """Sizes of `AXES` for so many devices.
+
+    Raises:
+      InputError: their product does not divide it, or is larger.
+    """
+    sizes = to_dict(config)
+    others = math.prod(sizes[name] for name in AXES[1:])
+    fits, found = devices % others == 0 or config.data > 0, f"{devices} devices"
+    require("mesh", sizes, fits, f"sizes whose product divides {found}")
+    data = config.data or devices // others
+    expected = f"at most {devices // others}, for {found} in all"
+    require("mesh.data", data, data * others <= devices, expected)
+    return (data, *(sizes[name] for name in AXES[1:]))
+
+
+def spec(*names: str | None) -> PartitionSpec:
+    """Names of `RULES`, one for each array axis, as mesh axes."""
+    return PartitionSpec(*(RULES[name] or None for name in names))
+
+
+def constrain(x: jax.Array, *names: str | None) -> jax.Array:
+    """Cut an array's axes as `RULES` says, in the mesh around; gathers what has None."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return x
+    return jax.lax.with_sharding_constraint(x, spec(*names))
+
+
+def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | None, ...]:
+    """Logical axes of a parameter, by its dotted name.
+
+    Matrices are cut along the channels of a token, `width` of them, and along heads; what blocks
+    stack on their first axis stays whole, and so do vectors and convolutions.
+    """
+    matrix = len(shape) - ("blocks." in name) == 2
+    if not matrix:
+        return (None,) * len(shape)
+    for end, axes in MATRICES.items():
+        if name.endswith(end):
+            return (None,) * (len(shape) - 2) + axes
+    cut = [i for i in range(len(shape) - 2, len(shape)) if shape[i] % width == 0][:1]
+    return tuple("width" if i in cut else None for i in range(len(shape)))
+
+
+def dotted(path: tuple) -> str:
+    """The path of a leaf, as parameters are named: `blocks.attention.query`."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def tree_shardings(mesh: Mesh, tree: Any, width: int) -> Any:
+    """Shardings for a tree whose leaves are parameters or, like an optimizer's, belong to one.
+
+    Leaves are recognised by the end of their path. Scalars are on every device.
+    """
+
+    def one(path: tuple, x: Any) -> NamedSharding:
+        return NamedSharding(mesh, spec(*parameter_axes(dotted(path), x.shape, width)))
+
+    return jax.tree.map_with_path(one, tree)
+
+
+def constrain_tree(tree: Any, width: int) -> Any:
+    """`constrain` for parameters and what belongs to them."""
+
+    def one(path: tuple, x: Any) -> jax.Array:
+        return constrain(x, *parameter_axes(dotted(path), x.shape, width))
+
+    return jax.tree.map_with_path(one, tree)
+
+
+def gather_layer(params: Any, width: int) -> Any:
+    """Parameters of one layer, whole but for heads: gathered just before they are used.
+
+    Said here, and of their gradients that they are summed into parts, since XLA might choose to
+    move activations, or to sum whole gradients.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return params
+
+    def one(path: tuple, x: Any) -> jax.Array:
+        cut = parameter_axes(dotted(path), x.shape, width)
+        whole = [axis if axis == "heads" else None for axis in cut]
+        return linear_call(
+            lambda _, x: constrain(x, *whole), lambda _, g: constrain(g, *cut), (), x
+        )
+
+    return jax.tree.map_with_path(one, params)
+
+
+def tokens_of(config: Config) -> tuple[int, int]:
+    """Frames (views times latent frames, the projected half included) and tokens of each."""
+    from full4d_jax.config.codecs import strides_of
+
+    model, data = config.model, config.data
+    strides = strides_of(model.codec, model.codec_stride)
+    frames = strides.latent_frames(data.frames)
+    frames *= 2 if model.projection == "frames" else 1
+    side = model.patch * model.codec_stride
+    return data.views * frames, (data.height // side) * (data.width // side)
+
+
+def check_mesh(config: Config, mesh: Mesh) -> None:
+    """Refuse what does not divide, by name; XLA would compute it on every device.
+
+    Raises:
+      InputError: naming the field, and the sizes that would do.
+    """
+    sizes, model = mesh.shape, config.model
+    samples = sizes["data"] * sizes["fsdp"]
+    batch, accumulate = config.training.batch, config.training.accumulate
+    multiple = f"a multiple of mesh.data x mesh.fsdp, {samples}"
+    if accumulate > 1:
+        multiple += f", x training.accumulate, {accumulate}"
+    require("training.batch", batch, batch % (samples * accumulate) == 0, multiple)
+    parts = sizes["view"] * sizes["time"]
+    if config.data.lines:
+        words = "sizes of 1 with data.lines: rows and columns are not cut"
+        require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts == 1, words)
+    frames, tokens = tokens_of(config)
+    if model.attention in ("fused", "full"):
+        fits = _divisors(frames * tokens)
+        words = f"sizes whose product is one of {fits}, for {frames} frames of {tokens} tokens"
+        require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts in fits, words)
+    else:
+        views, times = config.data.views, frames // config.data.views
+        fits = _divisors(math.gcd(views, times))
+        words = f"sizes whose product is one of {fits}: all views, and all times, divide by it"
+        require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts in fits, words)
+    heads = _divisors(math.gcd(model.heads, model.ffn))
+    words = f"one of {heads}, which divide model.heads and model.ffn"
+    require("mesh.tensor", sizes["tensor"], sizes["tensor"] in heads, words)
+    shards = sizes["fsdp"] * parts
+    words = f"sizes whose product divides model.width, {model.width}"
+    names = "mesh.fsdp, mesh.view, mesh.time"
+    require(names, shards, model.width % shards == 0, words)
+    if model.attention in ("fused", "full"):
+        _, rest = swap_axes(model.heads // sizes["tensor"], sizes["view"], sizes["time"])
+        queries = math.prod(sizes[name] for name in rest)
+        words = (
+            f"sizes that divide the {model.heads // sizes['tensor']} heads of a device, mesh.time "
+            f"first; what is left, the {frames} frames"
+        )
+        require("mesh.view, mesh.time", parts, frames % queries == 0, words)
+        whole = queries == 1 or (len(model.mask_terms) == 3 and "prope" not in model.cameras)
+        words = "sizes that divide the heads, with model.mask_terms left out or with prope"
+        require("mesh.view, mesh.time", parts, whole, words)
+
+
+def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the token axes, those traded for heads, and the rest, over which keys are gathered.
+
+    `time` comes first: without it the tokens of a device would be in pieces.
+    """
+    sizes = {"view": view, "time": time}
+    for swap in (("view", "time"), ("time",), ()):
+        if heads % math.prod(sizes[name] for name in swap) == 0:
+            break
+    swap = tuple(name for name in swap if sizes[name] > 1)
+    return swap, tuple(name for name in sizes if name not in swap and sizes[name] > 1)
+
+
+def _divisors(n: int) -> list[int]:
+    return [d for d in range(1, min(n, 4096) + 1) if n % d == 0]
+
+
+def rows_here(mesh: Mesh, batch: int) -> list[int]:
+    """Places in a batch of the samples that the devices of this process hold, ascending."""
+    sharding = NamedSharding(mesh, spec("samples"))
+    cuts = sharding.addressable_devices_indices_map((batch,)).values()
+    return sorted({row for cut in cuts if cut for row in range(*cut[0].indices(batch))})
+
+
+def put_batch(mesh: Mesh, batch: Any, rows: Sequence[int] = (), size: int = 0) -> Any:
+    """Host arrays as arrays cut over samples.
+
+    Args:
+      mesh: over the devices of all processes.
+      batch: a tree of arrays; every process has them whole, or its own `rows` of them.
+      rows: places of its samples in the whole batch (`rows_here`).
+      size: samples of the whole batch, if rows are given.
+    """
+
+    def one(x: Any) -> jax.Array:
+        x = np.asarray(x)
+        sharding = NamedSharding(mesh, spec("samples", *[None] * (x.ndim - 1)))
+        if not rows:
+            return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+        def part(index: Any) -> np.ndarray:
+            return x[np.searchsorted(rows, range(*index[0].indices(size)))]
+
+        return jax.make_array_from_callback((size, *x.shape[1:]), sharding, part)
+
+    return jax.tree.map(one, batch)

@@ -1,0 +1,16 @@
+"""Which parameters `OptimizerConfig.trainable` names. Imports no jax."""
+
+from full4d_jax.models.wan.names import ADDED, SYNCHRONIZATION
+
+ATTENTION = "blocks.attention."
+
+
+def is_trained(trainable: str, name: str) -> bool:
+    """Whether the parameter with this dotted name may change."""
+    if trainable == "all":
+        return True
+    if trainable == "synchronization":
+        return name.startswith(SYNCHRONIZATION)
+    if trainable == "lora":
+        return name.startswith(ADDED) or ".lora_" in name
+    return name.startswith((*ADDED, ATTENTION))

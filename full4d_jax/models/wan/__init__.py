@@ -1,0 +1,1 @@
+"""Wan's checkpoints: names of tensors, loading, export and the text encoder."""

@@ -1,0 +1,136 @@
+"""Where every parameter of Wan's transformer goes in ours, in both layouts it is published in.
+
+`diffusers` is the layout of WanTransformer3DModel, `original` that of the Wan2.1 and Wan2.2
+repositories. A linear layer there is (out, in), here (in, out); the patch embedding there is a
+convolution over (frame, row, column), here a linear layer of (row, column, channel); blocks are
+single there and stacked on the first axis here.
+
+Cross-attention of the image-to-video models of Wan2.1 to an image is not part of ours.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from einops import rearrange
+
+from full4d_jax.config import ModelConfig
+from full4d_jax.session.errors import InputError
+
+Layout = Literal["diffusers", "original"]
+LAYOUTS: tuple[Layout, ...] = ("diffusers", "original")
+
+# ours: (diffusers, original); all have a weight and a bias
+LINEARS = {
+    "patch_embedding": ("patch_embedding", "patch_embedding"),
+    "time_in": ("condition_embedder.time_embedder.linear_1", "time_embedding.0"),
+    "time_out": ("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
+    "time_projection": ("condition_embedder.time_proj", "time_projection.1"),
+    "text_in": ("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
+    "text_out": ("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
+    "head": ("proj_out", "head.head"),
+}
+ATTENTIONS = (  # ours, diffusers, original
+    ("attention", "attn1", "self_attn"),
+    ("text_attention", "attn2", "cross_attn"),
+)
+BLOCK_LINEARS = {
+    **{
+        f"{ours}.{part}": (f"{new}.{to}", f"{old}.{part[0]}")
+        for ours, new, old in ATTENTIONS
+        for part, to in (
+            ("query", "to_q"),
+            ("key", "to_k"),
+            ("value", "to_v"),
+            ("out", "to_out.0"),
+        )
+    },
+    "ffn_in": ("ffn.net.0.proj", "ffn.0"),
+    "ffn_out": ("ffn.net.2", "ffn.2"),
+}
+BLOCK_NORMS = {
+    f"{ours}.{part}_norm": (f"{new}.norm_{part[0]}", f"{old}.norm_{part[0]}")
+    for ours, new, old in ATTENTIONS
+    for part in ("query", "key")
+}
+TEXT_NORM = ("norm2", "norm3")  # has a bias too
+TABLE, HEAD_TABLE = (
+    ("scale_shift_table", "modulation"),
+    ("scale_shift_table", "head.modulation"),
+)
+SYNCHRONIZATION = ("blocks.synchronization.", "synchronization_time.")  # 4Real-Video's
+ADDED = (  # ours alone
+    "mask_embedding.",
+    "blocks.camera.",
+    "blocks.projector.",
+    "context",
+    *SYNCHRONIZATION,
+)
+
+
+class Place(NamedTuple):
+    """Where a tensor of Wan lies among our parameters."""
+
+    leaf: str  # dotted name
+    layer: int | None  # index into the leaf's first axis
+
+
+def wan_names(layers: int, layout: Layout) -> dict[str, Place]:
+    """Every tensor's name in `layout`, and its place."""
+    i = LAYOUTS.index(layout)
+    names = {HEAD_TABLE[i]: Place("head_modulation", None)}
+    for ours, theirs in LINEARS.items():
+        names[f"{theirs[i]}.weight"] = Place(f"{ours}.kernel", None)
+        names[f"{theirs[i]}.bias"] = Place(f"{ours}.bias", None)
+    for layer in range(layers):
+        block = {TABLE[i]: "modulation"}
+        for ours, theirs in BLOCK_LINEARS.items():
+            block |= {f"{theirs[i]}.weight": f"{ours}.kernel", f"{theirs[i]}.bias": f"{ours}.bias"}
+        for ours, theirs in BLOCK_NORMS.items():
+            block[f"{theirs[i]}.weight"] = f"{ours}.scale"
+        block[f"{TEXT_NORM[i]}.weight"] = "text_norm.scale"
+        block[f"{TEXT_NORM[i]}.bias"] = "text_norm.bias"
+        names |= {
+            f"blocks.{layer}.{name}": Place(f"blocks.{leaf}", layer) for name, leaf in block.items()
+        }
+    return names
+
+
+def from_wan(leaf: str, x: np.ndarray) -> np.ndarray:
+    """One tensor of Wan as (one layer of) our parameter `leaf`; no value changes."""
+    if leaf == "patch_embedding.kernel":
+        return rearrange(x, "d c 1 i j -> (i j c) d")
+    if leaf.endswith("modulation"):
+        return x[0]
+    return x.T if leaf.endswith(".kernel") else x
+
+
+def to_wan(leaf: str, x: np.ndarray, patch: int) -> np.ndarray:
+    """The inverse of `from_wan`."""
+    if leaf == "patch_embedding.kernel":
+        return rearrange(x, "(i j c) d -> d c 1 i j", i=patch, j=patch)
+    if leaf.endswith("modulation"):
+        return x[None]
+    return x.T if leaf.endswith(".kernel") else x
+
+
+def check_wan_model(model: ModelConfig) -> None:
+    """Refuse a model that is not Wan's transformer with our additions.
+
+    Raises:
+      InputError: naming the first field that differs.
+    """
+    wanted = {
+        "projection": "none" if model.projection == "none" else "frames",
+        "prediction": "velocity",
+        "refiner": 0,
+        "rope_theta": 10000.0,
+        "lora_rank": 0,
+    }
+    found = {name: getattr(model, name) for name in wanted}
+    found["cameras"], wanted["cameras"] = tuple(x for x in model.cameras if x != "linear"), ()
+    found["text_width"], wanted["text_width"] = model.text_width, model.text_width or "above 0"
+    for name, value in wanted.items():
+        if found[name] != value:
+            shown = "linear or nothing" if name == "cameras" else repr(value)
+            do = "give a preset of Wan, configs/wan*.py"
+            raise InputError("config", f"model.{name}", repr(getattr(model, name)), shown, do)

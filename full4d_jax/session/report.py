@@ -1,0 +1,65 @@
+"""One command at work in one output folder, and the report it leaves there."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from full4d_jax.session.stages import Stages
+
+NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
+PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "viser", "av")
+
+
+@dataclass
+class Job:
+    """One command at work in one output folder.
+
+    stages: the folder and its finished stages.
+    started: `time.perf_counter()` at the start.
+    """
+
+    stages: Stages
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person must know about the stages, one sentence each."""
+        texts = [str(arrays.get("warning", "")) for arrays in self.stages.arrays.values()]
+        return [text for text in texts if text]
+
+
+def write_report(job: Job, command: str, config: dict[str, Any] | None, **options: Any) -> Path:
+    """Write report.json, what was done, how long it took and with what; and config.json, if any."""
+    folder = job.stages.folder
+    report = {
+        "command": command,
+        "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
+        "seconds_in_all": round(time.perf_counter() - job.started, 2),
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "warnings": job.warnings,
+        "source": str(job.stages.arrays["source"]["note"]),
+        "options": {name: asdict(value) for name, value in options.items()},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "machine": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.platform()}",
+    }
+    for name, content in (("report", report), ("config", config)):
+        if content is not None:
+            text = json.dumps(content, indent=2, default=str)
+            (folder / f"{name}.json").write_text(text + "\n")
+    made = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
+    job.stages.say(f"{folder}: {made}")
+    if command in NEXT and "depth" in job.stages.arrays:
+        job.stages.say(f"next: full4d {NEXT[command]} --out {folder}")
+    elif (folder / "scene.html").exists():
+        job.stages.say(f"open {folder / 'scene.html'} in a browser")
+    else:
+        job.stages.say(f"look at {folder / 'grid.png'}")
+    return folder

@@ -1,0 +1,166 @@
+"""Where the target cameras stand: named presets or a JSON file of one's own.
+
+The world is the source camera at the first frame (OpenCV axes: x right, y down, z forward) and its
+unit is the median depth there. Presets look at the pivot, the point at depth 1 on the source's
+optical axis, from distance 1: azimuth moves the camera to the right of the source, elevation up.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from full4d_jax.session.errors import InputError, as_input_error, require_file
+from input_pipeline.cameras import centers, check_cameras, orbit, resize_intrinsics
+
+PIVOT = np.array([0.0, 0.0, 1.0])
+Preset = Literal["arc", "ring", "spiral"]
+FORMAT = "see 'Camera paths' in the README for the file's format"
+
+
+class CameraPath(NamedTuple):
+    """Cameras of all views; view 0 is the source.
+
+    intrinsics: (v, 3, 3) float32, pixels.
+    world_to_camera: (v, t, 4, 4) float32, world units.
+    """
+
+    intrinsics: Float[ndarray, "v 3 3"]
+    world_to_camera: Float[ndarray, "v t 4 4"]
+
+
+def cropped_fov(fov: float, kept_width: float) -> float:
+    """Horizontal field of view in degrees that is left when only `kept_width` of the width is."""
+    return float(2 * np.degrees(np.arctan(kept_width * np.tan(np.radians(fov) / 2))))
+
+
+def directions(
+    preset: Preset, phase: Float[ndarray, " n"], azimuth: float, elevation: float
+) -> Float[ndarray, "n 2"]:
+    """Azimuth and elevation in degrees along a preset, at `phase` in [0, 1].
+
+    `arc` sweeps from the left of the source to its right, `ring` goes around it once, `spiral`
+    twice while it widens. None leaves +-`azimuth`, +-`elevation` degrees.
+    """
+    turn = 2 * np.pi * phase
+    if preset == "arc":
+        return np.stack([(2 * phase - 1) * azimuth, np.zeros_like(phase)], -1)
+    if preset == "ring":
+        return np.stack([azimuth * np.cos(turn), elevation * np.sin(turn)], -1)
+    return np.stack([azimuth * phase * np.cos(2 * turn), elevation * phase * np.sin(2 * turn)], -1)
+
+
+def target_views(
+    preset: Preset,
+    intrinsics: Float[ndarray, "3 3"],
+    *,
+    views: int,
+    frames: int,
+    azimuth: float,
+    elevation: float,
+) -> CameraPath:
+    """The source and `views - 1` static target cameras spread over a preset."""
+    phase = _phases(preset, views - 1)
+    angles = np.concatenate([np.zeros((1, 2)), directions(preset, phase, azimuth, elevation)])
+    poses = np.repeat(orbit(angles[:, 0], angles[:, 1])[:, None], frames, 1)
+    return CameraPath(np.repeat(intrinsics[None], views, 0).astype("f4"), poses.astype("f4"))
+
+
+def load_views(
+    path: str | Path, intrinsics: Float[ndarray, "3 3"], *, frames: int, height: int, width: int
+) -> CameraPath:
+    """Target cameras from a JSON file, with the source put before them as view 0.
+
+    The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
+    the module docstring, and optionally `intrinsics` (v, 3, 3) in pixels of pictures of
+    `image_size` [width, height]; the source's apply otherwise.
+
+    Raises:
+      InputError: no such file, not JSON, a wrong shape, NaN, or not a rigid motion.
+    """
+    path = Path(path)
+    content = _read_json(path)
+    if "world_to_camera" not in content:
+        found = f"the fields {sorted(content)}"
+        raise InputError("camera file", path, found, "the field world_to_camera", FORMAT)
+    poses = _array(path, "world_to_camera", content["world_to_camera"])
+    shape = poses.shape
+    if poses.ndim == 3:
+        poses = np.repeat(poses[:, None], frames, 1)
+    if not len(poses) or poses.shape[1:] != (frames, 4, 4):
+        expected = f"shape (v, 4, 4) or (v, {frames}, 4, 4)"
+        where = f"{path}: world_to_camera"
+        raise InputError("camera file", where, f"shape {shape}", expected, FORMAT)
+    lenses = np.repeat(intrinsics[None], len(poses), 0)
+    if "intrinsics" in content:
+        lenses = _array(path, "intrinsics", content["intrinsics"])
+        size = _array(path, "image_size", content.get("image_size", [width, height]))
+        if size.shape != (2,) or (size <= 0).any():
+            where = f"{path}: image_size"
+            raise InputError("camera file", where, size.tolist(), "[width, height]", FORMAT)
+        if lenses.shape == (len(poses), 3, 3):
+            lenses = resize_intrinsics(lenses, rows=height / size[1], columns=width / size[0])
+    try:
+        check_cameras(lenses, poses)
+    except ValueError as error:
+        raise as_input_error("camera file", ValueError(f"{path}: {error}"), FORMAT) from None
+    source = np.broadcast_to(np.eye(4), (1, frames, 4, 4))
+    return CameraPath(
+        np.concatenate([intrinsics[None], lenses]).astype(np.float32),
+        np.concatenate([source, poses]).astype(np.float32),
+    )
+
+
+def angles_of(world_to_camera: Float[ndarray, "... 4 4"]) -> Float[ndarray, "... 2"]:
+    """Azimuth and elevation in degrees of the camera centres, seen from the pivot."""
+    x, y, z = np.moveaxis(centers(world_to_camera) - PIVOT, -1, 0)
+    return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
+
+
+def range_warning(
+    world_to_camera: Float[ndarray, "... 4 4"], max_azimuth: float, max_elevation: float
+) -> str:
+    """One sentence when cameras leave the angles that the prior was trained on, else empty."""
+    azimuth, elevation = np.abs(angles_of(world_to_camera)).reshape(-1, 2).max(0)
+    if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
+        return ""
+    return (
+        f"the camera path reaches azimuth {azimuth:.0f} and elevation {elevation:.0f} degrees, "
+        f"beyond the {max_azimuth:.0f} and {max_elevation:.0f} that this checkpoint was trained "
+        "on: expect blur and invention there"
+    )
+
+
+def _phases(preset: Preset, targets: int) -> Float[ndarray, " n"]:
+    """Where on a preset the targets stand, so that none repeats another or the source."""
+    if preset == "ring":
+        return np.arange(targets) / targets
+    if preset == "spiral":
+        return np.arange(1, targets + 1) / targets
+    if targets % 2 == 0:
+        return np.linspace(0, 1, targets)
+    return np.delete(np.linspace(0, 1, targets + 1), (targets + 1) // 2)
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    do = "give arc, ring, spiral or a JSON file as --path"
+    require_file("camera path", path, "a preset or a JSON file", do)
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:  # also for what is not text at all
+        raise InputError("camera file", path, f"no JSON ({error})", "a JSON object", do) from None
+    if not isinstance(content, dict):
+        raise InputError("camera file", path, type(content).__name__, "a JSON object", FORMAT)
+    return content
+
+
+def _array(path: Path, field: str, value: object) -> Float[ndarray, "..."]:
+    try:
+        return np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        expected = "numbers in nested lists of equal lengths"
+        where = f"{path}: {field}"
+        raise InputError("camera file", where, "something else", expected, FORMAT) from None

@@ -1,0 +1,177 @@
+"""Depth of a source video: from our network or from a file, in world units.
+
+Depth is z along the optical axis and 0 = unknown; the unit is the median known depth at t = 0,
+which any estimate gives. The network is monocular: it sees one frame at a time (and its mirror
+image; the mean counts), so the frames of a clip are made consistent afterwards. With l_t the log
+depth and s_tu(p) = exp(-|I_t - I_u|^2 / sigma^2) the similarity of colours around pixel p, near 1
+on what stands still before a static camera,
+
+    scale     l_t <- l_t - sum_p s_t0 (l_t - l_0) / (sum_p s_t0 + n / 2),   n pixels
+    flicker   l_t <- sum_u s_tu l_u / sum_u s_tu                             at every pixel
+
+The n / 2 keeps the network's own scale where little stands still.
+"""
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import reduce
+from jaxtyping import Array, Float
+
+from full4d_jax.config.depth import DepthNetConfig
+from full4d_jax.models.depth_net import MULTIPLE, Params, init_params, log_depth
+from full4d_jax.models.weights import load_params
+from full4d_jax.session.errors import InputError
+from input_pipeline.footage import UNREADABLE
+
+SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
+SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surface
+NEIGHBOURS = (1, 3, 3)  # t h w over which colours are compared
+
+
+class DepthNetwork(NamedTuple):
+    """A network that is ready to be called."""
+
+    config: DepthNetConfig
+    params: Params
+
+
+def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
+    """Weights of the depth network; None takes those in the package.
+
+    Raises:
+      InputError: no such file, or not the weights of a depth network.
+    """
+    path = Path(checkpoint or SHIPPED)
+    params, metadata = load_params(path)
+    try:
+        config = DepthNetConfig(**{k: _tuple(v) for k, v in metadata["model"].items()})
+    except (KeyError, TypeError, AttributeError):
+        expected, do = "the sizes of a depth network", "give a file that `full4d train` wrote"
+        raise InputError("depth checkpoint", path, "other metadata", expected, do) from None
+    shapes = jax.eval_shape(partial(init_params, config), jax.random.key(0))
+    return DepthNetwork(config, load_params(path, like=shapes)[0])
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def predict_depth(network: DepthNetwork, frames: Float[Array, "t h w 3"]) -> Float[Array, "t h w"]:
+    """Depth of a video in [-1, 1], with median 1 at t = 0.
+
+    Raises:
+      InputError: height or width is not a multiple of 8.
+    """
+    if any(side % MULTIPLE for side in frames.shape[1:3]):
+        expected = f"sides that are multiples of {MULTIPLE}"
+        raise InputError("frames", "depth", frames.shape[1:3], expected, "change the size")
+    return _predict(network.config, network.params, jnp.asarray(frames))
+
+
+@partial(jax.jit, static_argnums=0)
+def _predict(config: DepthNetConfig, params: Params, frames: Array) -> Float[Array, "t h w"]:
+    mirrored = log_depth(config, params, frames[:, :, ::-1])[:, :, ::-1]
+    logs = (log_depth(config, params, frames) + mirrored) / 2
+    return align_median(jnp.exp(stabilise(frames, logs)))
+
+
+def stabilise(
+    frames: Float[Array, "t h w 3"], logs: Float[Array, "t h w"]
+) -> Float[Array, "t h w"]:
+    """Log depths of separate frames, brought to one scale and calmed: the module's equations."""
+    still = similarity(frames, frames[0])
+    shift = (still * (logs - logs[:1])).mean((1, 2)) / (still.mean((1, 2)) + 0.5)
+    logs = logs - shift[:, None, None]
+
+    def calm(frame: Float[Array, "h w 3"]) -> Float[Array, "h w"]:
+        weights = similarity(frames, frame)
+        return (weights * logs).sum(0) / weights.sum(0)
+
+    return jax.lax.map(calm, frames)
+
+
+def similarity(
+    frames: Float[Array, "t h w 3"], frame: Float[Array, "h w 3"]
+) -> Float[Array, "t h w"]:
+    """How much the surroundings of every pixel look like the same ones of `frame`, in (0, 1]."""
+    distance = reduce((frames - frame[None]) ** 2, "t h w c -> t h w", "sum")
+    total = jax.lax.reduce_window(distance, 0.0, jax.lax.add, NEIGHBOURS, (1, 1, 1), "SAME")
+    return jnp.exp(-total / math.prod(NEIGHBOURS) / SIGMA**2)
+
+
+def align_median(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
+    """The same depth in world units: the median of the known depths at t = 0 becomes 1."""
+    first = jnp.where(depth[0] > 0, depth[0], jnp.nan)
+    return depth / jnp.nanmedian(first)
+
+
+def depth_errors(
+    predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]
+) -> dict[str, Float[Array, ""]]:
+    """AbsRel, share within a factor of 1.25, and SIlog, of depths with all medians at 1.
+
+    Where `depth` is 0, unknown, nothing counts; NaN where all of it is.
+    """
+    known = depth > 0
+    medians = (
+        jnp.nanmedian(jnp.where(known, x, jnp.nan), (1, 2), keepdims=True)
+        for x in (predicted, depth)
+    )
+    # Of what is known all counts: a prediction that is not finite there makes the score so too.
+    predicted, depth = (
+        jnp.where(known, x / median, 1.0)
+        for x, median in zip((predicted, depth), medians, strict=True)
+    )
+    difference, seen = jnp.log(predicted / depth), known.any((1, 2))
+    silog = difference.std((1, 2), where=known)
+    return {
+        "absrel": (jnp.abs(predicted - depth) / depth).mean(where=known),
+        "delta125": (jnp.abs(difference) < jnp.log(1.25)).mean(where=known),
+        "silog": silog.mean(where=seen),
+    }
+
+
+def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarray, "t h w"]:
+    """Depth of a video from a `.npy` file or the first array of an `.npz` file, in world units.
+
+    The array is (t, h, w), or (h, w) for a scene that stands still; larger and smaller pictures of
+    the same shape are resampled to the nearest pixel. Its unit is free.
+
+    Raises:
+      InputError: no such file, not an array, other times or shape, or values that are no depth.
+    """
+    path = Path(path)
+
+    def refuse(found: object, expected: object, do: str) -> InputError:
+        return InputError("depth file", path, found, expected, do)
+
+    if not path.is_file():
+        raise refuse("no such file", "a .npy or .npz file", "check the path")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        depth = loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
+        depth = np.asarray(depth, np.float32)
+    except UNREADABLE as error:
+        do = "save it with numpy.save(path, depth)"
+        raise refuse(error, "an array of numbers saved by numpy", do) from None
+    depth = np.broadcast_to(depth, (t, *depth.shape)) if depth.ndim == 2 else depth
+    expected = f"({t}, {h}, {w}) or ({h}, {w}) or another size of that shape"
+    if depth.ndim != 3 or depth.shape[0] != t:
+        raise refuse(depth.shape, expected, "give one depth map per frame of the clip")
+    if abs(depth.shape[1] * w - depth.shape[2] * h) > max(*depth.shape[1:], h, w):
+        raise refuse(depth.shape, expected, "crop the depth like the video")
+    if not np.isfinite(depth).all() or (depth < 0).any():
+        raise refuse("NaN, infinite or negative values", "z > 0, or 0 where unknown", "mend them")
+    if not depth[0].any():
+        raise refuse("no known depth at t = 0", "z > 0 in some pixels", "mend the first map")
+    rows, columns = (
+        ((np.arange(n) + 0.5) * m / n).astype(int)
+        for n, m in zip((h, w), depth.shape[1:], strict=True)
+    )
+    return np.asarray(align_median(jnp.asarray(depth[:, rows[:, None], columns])))

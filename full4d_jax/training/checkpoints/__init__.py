@@ -1,0 +1,1 @@
+"""Checkpoints: saving, verifying, disk space and resuming."""

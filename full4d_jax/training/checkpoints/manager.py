@@ -1,0 +1,242 @@
+"""Checkpoints of a run: one class around Orbax.
+
+A checkpoint holds the whole training state (its step is the position in the data) and a JSON
+record: what the caller says of the run, and marks of the arrays (`integrity`). Saving is
+asynchronous and atomic: a checkpoint appears under its step when it is complete.
+"""
+
+import contextlib
+import errno
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint import checkpoint_managers as policies
+
+from full4d_jax.models.sharding import dotted
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.checkpoints.disk import disk_errors
+from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
+from full4d_jax.training.state import TrainState
+
+MOST_NAMED = 4  # parameters in a message
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)  # what reading a damaged checkpoint raises
+Check = Callable[[dict[str, Any], int], None]
+
+
+class Checkpoints:
+    """Numbered checkpoints in a folder: the newest `keep`, and the `keep_best` of the lowest loss.
+
+    Args:
+      folder: a path, or a URL of a file system that Orbax and tensorstore know (`gs://...`).
+      keep: how many of the newest stay.
+      keep_best: how many others stay, those with the lowest `loss` given to `save`.
+
+    Raises:
+      InputError: nothing can be written there.
+    """
+
+    def __init__(self, folder: str | Path, *, keep: int, keep_best: int = 0):
+        self.folder = epath.Path(folder)
+        if "://" not in str(folder):
+            self.folder = self.folder.absolute()
+        self.kept = _Kept(keep, keep_best)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self.kept,
+            create=True,
+            cleanup_tmp_directories=True,  # what a killed process left
+        )
+        handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
+        with disk_errors(self.folder):
+            self.manager = ocp.CheckpointManager(
+                self.folder, options=options, item_handlers=handlers
+            )
+        for step in self.manager.all_steps():
+            with contextlib.suppress(*DAMAGE):
+                self.kept.losses[step] = self._record(step)["loss"]
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def latest(self) -> int | None:
+        """Step of the newest complete checkpoint."""
+        return self.manager.latest_step()
+
+    def save(self, state: TrainState, record: dict[str, Any], loss: float = math.inf) -> None:
+        """Start saving; returns before the files are complete.
+
+        Args:
+          state: the state; its buffers may be donated after this returns.
+          record: plain values that `restore` returns.
+          loss: by which the best are kept.
+
+        Raises:
+          InputError: this or the save before it could not be written (`disk.disk_errors`).
+        """
+        step = int(state.step)
+        record = json.loads(json.dumps({**record, "loss": loss, "marks": marks(state)}))
+        self.kept.losses[step] = loss
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            record=ocp.args.JsonSave({**record, "sha256": digest(record)}),
+        )
+        with self._told():
+            self.manager.save(step, args=args, force=True)
+
+    def restore(self, like: TrainState, check: Check | None = None) -> tuple[TrainState, Any]:
+        """The newest state that is as it was saved, and its record.
+
+        A damaged one is told of on stderr and put aside as `damaged-STEP`.
+
+        Args:
+          like: arrays, or `ShapeDtypeStruct`s with shardings: how the result lies on the devices,
+            however it lay when it was saved. Without shardings it is put on the first device.
+          check: called with a readable record and its step before the arrays are read.
+
+        Raises:
+          FileNotFoundError: there is no checkpoint.
+          InputError: parameters have other names or shapes, `check` raised one, or all are damaged.
+        """
+        like = jax.tree.map(abstract, like)
+        steps = sorted(self.manager.all_steps(), reverse=True)
+        if not steps:
+            raise FileNotFoundError(f"no checkpoint in {self.folder}")
+        for step in steps:
+            try:
+                return self._read(step, like, check)
+            except Exception as error:
+                # Orbax raises a bare Exception where a part of an array cannot be read.
+                is_damage = isinstance(error, DAMAGE) or type(error) is Exception
+                if isinstance(error, InputError) or not is_damage:
+                    raise
+                if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+                    place, expected = f"{self.folder}, step {step}", "files that can be read"
+                    do = "try again; it stays where it is"
+                    raise InputError("checkpoint", place, error.strerror, expected, do) from error
+                self._put_aside(step, error)
+        found, expected = f"only damaged checkpoints ({len(steps)})", "one that can be read"
+        do = "move its damaged-* back from a copy, or start again with another --out"
+        raise InputError("checkpoint", str(self.folder), found, expected, do)
+
+    def _read(
+        self, step: int, like: TrainState, check: Check | None
+    ) -> tuple[TrainState, dict[str, Any]]:
+        record = self._record(step)
+        if check is not None:
+            check(record, step)
+        self._check_shapes(step, like)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
+        state = self.manager.restore(step, args=args)["state"]
+        if "marks" in record:  # earlier programs wrote none
+            check_marks(state, record.pop("marks"))
+        return state, record
+
+    def _record(self, step: int) -> dict[str, Any]:
+        args = ocp.args.Composite(record=ocp.args.JsonRestore())
+        record = self.manager.restore(step, args=args)["record"]
+        # Earlier programs wrote no digest.
+        if record.pop("sha256", None) not in (None, digest(record)):
+            raise ValueError("the record is not what was saved")
+        return record
+
+    def _check_shapes(self, step: int, like: TrainState) -> None:
+        """Compare parameters with the stored ones before anything is read."""
+        stored: dict[str, Any] | None = cast(Any, self.manager.item_metadata(step))["state"]
+        if stored is None:
+            raise ValueError("no description of the arrays")
+        there, wanted = _shapes(stored["params"]), _shapes(like.params)
+        differing = [
+            name for name in sorted({*wanted, *there}) if wanted.get(name) != there.get(name)
+        ]
+        if differing:
+            more = f" and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
+            found, expected = (
+                ", ".join(f"{name} {x.get(name, 'nowhere')}" for name in differing[:MOST_NAMED])
+                for x in (there, wanted)
+            )
+            raise InputError(
+                "checkpoint",
+                f"{self.folder}, parameters",
+                found + more,
+                expected + more,
+                "use the config of that run, or another --out",
+            )
+
+    def _put_aside(self, step: int, error: Exception) -> None:
+        aside, n = self.folder / f"damaged-{step}", 1
+        while aside.exists():
+            n += 1
+            aside = self.folder / f"damaged-{step}-{n}"
+        reason = " ".join(str(error).split())[:300]
+        print(
+            f"WARNING: the checkpoint of step {step} in {self.folder} is damaged "
+            f"({type(error).__name__}: {reason}); it is put aside as {aside.name}, and the one "
+            "before it is tried",
+            file=sys.stderr,
+            flush=True,
+        )
+        if jax.process_index() == 0:
+            with disk_errors(self.folder):
+                (self.folder / str(step)).rename(aside)
+        ocp.multihost.sync_global_processes(f"damaged-{step}")
+        self.manager.reload()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tells which checkpoint remains when one could not be written."""
+        with disk_errors(self.folder, lambda: f"the newest complete one is {self._on_disk()}"):
+            yield
+
+    def _on_disk(self) -> int | None:
+        self.manager.reload()
+        return self.latest
+
+    def close(self) -> None:
+        """Wait until everything is on disk; errors as in `save`."""
+        with self._told():
+            self.manager.close()
+
+
+class _Kept(policies.PreservationPolicy):
+    """The newest checkpoints, and of the others those with the lowest losses."""
+
+    def __init__(self, newest: int, best: int):
+        self.newest, self.best = newest, best
+        self.losses: dict[int, float] = {}  # by step, of those that have one
+
+    def should_preserve(
+        self, checkpoints: Sequence[policies.PolicyCheckpointInfo], **_: Any
+    ) -> Sequence[bool]:
+        """Of all checkpoints in their order, which stay."""
+        steps = [info.step for info in checkpoints]
+        older = [step for step in steps[: -self.newest] if step in self.losses]
+        stay = {*steps[-self.newest :], *sorted(older, key=self.losses.__getitem__)[: self.best]}
+        return [step in stay for step in steps]
+
+
+def abstract(x: Any) -> jax.ShapeDtypeStruct:
+    """An array without its values, where it lies; without a sharding, on the first device."""
+    where = getattr(x, "sharding", None)
+    place = where or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree.leaves_with_path(tree)
+    return {dotted(path): tuple(x.shape) for path, x in leaves}

@@ -1,0 +1,112 @@
+"""What makes a run the same run: its record, and what a resumed run must agree with."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from full4d_jax.config import MeshConfig, to_dict
+from full4d_jax.models.weights import summary_beside
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import whole_file
+from full4d_jax.training.checkpoints.integrity import digest
+from full4d_jax.training.checkpoints.provenance import provenance
+
+CHANGEABLE = {"model.remat", *(f"mesh.{name}" for name in to_dict(MeshConfig()))} | {
+    f"training.{name}"
+    for name in (
+        "steps",
+        "log_every",
+        "checkpoint_every",
+        "keep",
+        "keep_best",
+        "checkpoints",
+        "sheet_every",
+        "on_bad_loss",
+        "spike",
+    )
+}
+
+
+def run_record(
+    config: Any, init: Path | None, mesh: dict[str, int] | None = None
+) -> dict[str, Any]:
+    """What every checkpoint says about its run: the config, the weights it began from, on what.
+
+    Args:
+      config: resolved.
+      init: weights that were given.
+      mesh: sizes of the mesh's axes; None without one.
+    """
+    begin = None if init is None else {"path": str(init), "summary": summary_beside(init)}
+    plain = json.loads(json.dumps(to_dict(config)))
+    return {
+        "config": plain,
+        "config_sha256": digest(plain),
+        "init": begin,
+        **provenance(mesh),
+    }
+
+
+def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, step: int) -> None:
+    """Refuse to go on with another run than the one whose checkpoint at `step` lies in `out`.
+
+    A field that one of the records lacks did not exist in the program that wrote it.
+
+    Raises:
+      InputError: naming all fields that differ.
+    """
+    old, new = _fields(stored), _fields(present)
+    differ = [x for x in new if x in old and x not in CHANGEABLE and old[x] != new[x]]
+    if differ:
+        found = ", ".join(repr(old[name]) for name in differ) + " in its checkpoints"
+        expected = ", ".join(repr(new[name]) for name in differ)
+        do = "give another --out"
+        if all(old[name] is not None for name in differ):
+            do = f"go on with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
+        raise InputError("training run", f"{out}, {', '.join(differ)}", found, expected, do)
+    if new.get("training.steps", step) < step:
+        found, do = f"a checkpoint at step {step}", "give a larger number or another --out"
+        raise InputError(
+            "training run", f"{out}, training.steps", found, f"at most {new['training.steps']}", do
+        )
+
+
+def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
+    """Say on stderr what else than the config has changed, since then bits may too."""
+    for name in ("versions", "devices", "mesh", "flags", "git"):
+        if name in stored and stored[name] != present[name]:
+            print(
+                f"since that checkpoint: {name} {stored[name]} -> {present[name]}", file=sys.stderr
+            )
+
+
+def cut_metrics(path: Path, step: int) -> None:
+    """Drop the lines of steps after `step`, which will be written again, and a half-written one."""
+    if path.exists():
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= step]
+        with whole_file(path) as partial:
+            partial.write_text("".join(kept))
+
+
+def _option(name: str, value: Any) -> str:
+    return " ".join(map(str, [f"--{name}", *(value if isinstance(value, list) else [value])]))
+
+
+def _fields(record: dict[str, Any]) -> dict[str, Any]:
+    """The config's values by dotted name, as JSON has them, and the path given as --init."""
+    found = _flat(json.loads(json.dumps(record.get("config", {}))))
+    if "records" in record:  # by their contents: a dataset may move
+        found["data.records"] = record["records"]
+    if "init" in record:
+        found["init"] = record["init"] and record["init"]["path"]
+    return found
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in tree.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return flat

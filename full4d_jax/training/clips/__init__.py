@@ -1,0 +1,1 @@
+"""Batches for training: procedural scenes, records of datasets and warped videos."""

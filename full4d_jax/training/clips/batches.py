@@ -1,0 +1,136 @@
+"""Where the clips of a training run come from: rendered scenes, planar warps of videos, records."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import av
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Int, UInt8
+
+from full4d_jax.config import Config, DataConfig
+from full4d_jax.generation.batch import Batch, procedural_batch
+from full4d_jax.media.video import DEFAULT_FPS, read_video
+from full4d_jax.models.sharding import put_batch, spec
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
+from full4d_jax.training.clips.records import record_batches
+from input_pipeline.footage import VIDEOS
+from input_pipeline.loader import make_loader
+
+STREAM = 2**31 - 1  # of random numbers; training steps have the lower ones
+
+
+def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
+    """Batches from step `start` on, in random order of records, or of scenes and videos.
+
+    A share `config.data.pseudo` of each batch is planar warps, of the videos in
+    `config.data.videos` or else of rendered ones.
+
+    On a mesh samples are cut over its devices, whatever processes they belong to; all processes
+    together see the batches that one would. Scenes are rendered where they are used. With warps
+    every process makes whole batches, and keeps its part.
+
+    Raises:
+      InputError: no videos are there, or records cannot be used (`records.open_records`).
+    """
+    if config.data.records:
+        return record_batches(config, start, mesh)
+    data, batch, seed = config.data, config.training.batch, config.seed
+    make = partial(make_loader, seed=seed, start_step=start)
+    indices = make(range(data.scenes), batch_size=batch)
+    warped = round(data.pseudo * batch)
+    if not warped:
+        return map(_renderer(data, mesh), indices)
+    key = jax.random.fold_in(jax.random.key(seed), STREAM)
+    place = (lambda batch: batch) if mesh is None else partial(put_batch, mesh)
+    if not data.videos:
+        mix = jax.jit(lambda index: _mixed(key, index, warped, data, None))
+        return map(place, map(mix, indices))
+    read = partial(_random_window, data=data)
+    videos = make(find_videos(data.videos, data.frames), batch_size=warped, transform=read)
+    mix = jax.jit(lambda index, clips: _mixed(key, index, warped, data, clips))
+    return map(place, map(mix, indices, videos))
+
+
+def _renderer(data: DataConfig, mesh: Mesh | None) -> Callable[[Int[np.ndarray, "b"]], Batch]:
+    """Renders scenes; on a mesh every device those of its own samples."""
+    render = partial(procedural_batch, config=data)
+    if mesh is None:
+        return jax.jit(render)
+    samples = spec("samples")
+    on_devices = jax.shard_map(
+        render, mesh=mesh, in_specs=samples, out_specs=samples, check_vma=False
+    )
+    program = jax.jit(on_devices)
+    return lambda indices: program(put_batch(mesh, indices))
+
+
+def find_videos(folder: str, frames: int) -> list[Path]:
+    """The videos in a folder and below, each of which has so many frames.
+
+    Raises:
+      InputError: there are none, or one cannot be used.
+    """
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in VIDEOS)
+    if not found:
+        expected, do = f"files that end in {', '.join(sorted(VIDEOS))}", "change --data.videos"
+        raise InputError("data.videos", folder, "no videos", expected, do)
+    for path in found:
+        read_video(path, height=16, width=16, frames=frames)
+    return found
+
+
+def _mixed(
+    key,
+    indices: Int[Array, "b"],
+    warped: int,
+    data: DataConfig,
+    videos: UInt8[Array, "p t H W 3"] | None,
+) -> Batch:
+    """Rendered grids and `warped` warps, shuffled."""
+    rendered, rest = procedural_batch(indices[warped:], data), indices[:warped]
+    if videos is None:
+        row = replace(data, views=1, height=_larger(data.height), width=_larger(data.width))
+        clips = procedural_batch(rest, row).frames[:, 0]
+    else:
+        clips = videos.astype(jnp.float32) / 127.5 - 1
+    warp_key, order_key = jax.random.split(key)
+    keys = jax.vmap(lambda i: jax.random.fold_in(warp_key, i))(rest)
+    warp = partial(pseudo_grid, views=data.views, height=data.height, width=data.width)
+    warps = Batch(jax.vmap(warp)(keys, clips), *_no_cameras(warped, data))
+    order = jax.random.permutation(jax.random.fold_in(order_key, indices[0]), len(indices))
+    return jax.tree.map(lambda *x: jnp.concatenate(x)[order], rendered, warps)
+
+
+def _no_cameras(count: int, data: DataConfig):
+    """Depth unknown, and cameras that say nothing."""
+    eye = jnp.eye(4)[None, None, None]
+    return (
+        jnp.zeros((count, data.frames, data.height, data.width)),
+        jnp.broadcast_to(eye[0, ..., :3, :3], (count, data.views, 3, 3)),
+        jnp.broadcast_to(eye, (count, data.views, data.frames, 4, 4)),
+    )
+
+
+def _larger(side: int) -> int:
+    return round(MARGIN * side)
+
+
+def _random_window(
+    path: Path, generator: np.random.Generator, data: DataConfig
+) -> UInt8[np.ndarray, "t H W 3"]:
+    """Frames of a video from a random moment on."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if stream.duration and stream.time_base:
+            duration = float(stream.duration * stream.time_base)
+        else:  # some containers know only their own, sound included
+            duration = (container.duration or 0) / av.time_base
+    last = max(0.0, duration - data.frames / DEFAULT_FPS)
+    size = {"height": _larger(data.height), "width": _larger(data.width)}
+    return read_video(path, **size, frames=data.frames, start=last * generator.random()).frames

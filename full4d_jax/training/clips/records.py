@@ -1,0 +1,189 @@
+"""Training from records: which datasets and clips a run sees, in which order and shares."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from full4d_jax.config import Config
+from full4d_jax.config.codecs import strides_of
+from full4d_jax.generation.batch import Batch
+from full4d_jax.models.codecs.codec import codec_id
+from full4d_jax.models.sharding import put_batch, rows_here
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.training.clips.record_clips import (
+    HostClip,
+    SizedRecords,
+    allocate,
+    choose,
+    clip_size,
+    load,
+)
+from input_pipeline.card import Facts
+from input_pipeline.dataset import Records, open_dataset
+from input_pipeline.loader import Filling, Mixture, make_loader
+
+SPLIT = "train"
+
+
+def record_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
+    """Batches from step `start` on; every process decodes what its own devices hold.
+
+    Raises:
+      InputError: a dataset cannot be used (`open_records`).
+    """
+    size = config.training.batch
+    rows = range(size) if mesh is None else rows_here(mesh, size)
+    clips = host_clips(config, open_records(config), start, rows)
+    finish = jax.jit(_to_batch)
+    if mesh is None:
+        return map(finish, clips)
+    return (finish(put_batch(mesh, clip, rows, size)) for clip in clips)
+
+
+def host_clips(
+    config: Config, mixture: Mixture, start: int, rows: Sequence[int]
+) -> Iterator[HostClip]:
+    """Batches as far as a host goes: its rows of each, in its memory."""
+    return make_loader(
+        mixture,
+        seed=config.seed,
+        batch_size=config.training.batch,
+        start_step=start,
+        transform=partial(choose, config=config),
+        filling=Filling(partial(allocate, config=config), partial(load, config=config)),
+        rows=rows,
+    )
+
+
+def open_records(config: Config) -> Mixture:
+    """The datasets of `config.data.records` and their shares, by the size of their clips.
+
+    Raises:
+      InputError: one is not there or not finished, or has clips with fewer views or instants than
+        the config asks for, or without the depth that projection needs, or with latents that do
+        not fit.
+    """
+    folders, weights = open_folders(config)
+    sources, shares = [], []
+    for records, weight in zip(folders, weights, strict=True):
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, clip in enumerate(records.clips):
+            groups.setdefault(clip_size(config, clip), []).append(number)
+        for size, numbers in sorted(groups.items()):
+            sources.append(SizedRecords(records, numbers, size))
+            shares.append(weight * len(numbers) / len(records))
+    return Mixture(tuple(sources), tuple(shares), whole_batches=bool(config.data.buckets))
+
+
+def open_folders(config: Config) -> tuple[list[Records], list[float]]:
+    """The datasets and their weights, of every clip alike where none are given."""
+    folders, weights = _folders(config.data.records)
+    opened = []
+    for folder in folders:
+        with input_errors("records", "make it with full4d data, or change --data.records"):
+            opened.append(open_dataset(folder, SPLIT))
+        _check_clips(config, opened[-1])
+    _check_latents(config, opened)
+    return opened, weights or [float(len(records)) for records in opened]
+
+
+def contents(config: Config) -> list[str]:
+    """What the datasets of a run hold, by hash, and their shares."""
+    pairs = zip(*open_folders(config), strict=True)
+    return [f"sha256:{records.content}={weight:g}" for records, weight in pairs]
+
+
+def clips_at(config: Config, position: int) -> list[str]:
+    """Names of the clips in the batch at a position in the data."""
+    mixture = open_records(config)
+    names = []
+    for source in mixture.sources:
+        assert isinstance(source, SizedRecords)
+        folder, scenes = source.records.folder, source.records.scene_ids
+        names.append([f"{folder} {i} ({scenes[i]})" for i in source.numbers])
+    size = config.training.batch
+    named = mixture._replace(sources=tuple(names))
+    return next(make_loader(named, seed=config.seed, batch_size=size, start_step=position)).tolist()
+
+
+def _to_batch(clips: HostClip) -> Batch:
+    frames, *cameras, latents = clips
+    latents = None if latents is None else latents.astype(jnp.float32)
+    return Batch(frames.astype(jnp.float32) / 127.5 - 1, *cameras, latents)  # type: ignore[arg-type]
+
+
+def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
+    """Folders, and their weights if they have some."""
+    folders, weights = [], []
+    for word in records:
+        folder, _, weight = word.rpartition("=")
+        is_weighted = bool(folder) and re.fullmatch(r"\d+(\.\d*)?|\.\d+", weight) is not None
+        folders.append(folder if is_weighted else word)
+        if is_weighted:
+            weights.append(float(weight))
+    if weights and (len(weights) < len(records) or min(weights) == 0):
+        expected, do = "a weight above 0 for all datasets or for none", "change --data.records"
+        raise InputError("config", "data.records", " ".join(records), expected, do)
+    return folders, weights
+
+
+def _check_clips(config: Config, records: Records) -> None:
+    """Refuse a dataset some clip of which could not be used."""
+    data = config.data
+    least = (data.frames - 1) * min(data.strides) + 1
+    for number, clip in enumerate(records.clips):
+        where = _where(records, number)
+        frames = data.frames if _joins_frames(config, clip) else least
+        for field, needed in (("views", data.views), ("frames", frames)):
+            if clip[field] < needed:
+                found, expected = f"{clip[field]} {field}", f"at least {needed}"
+                raise InputError("dataset", where, found, expected, f"lower --data.{field}")
+        if config.model.projection != "none" and not clip["depth"]:
+            expected = "depth of at least one view, for its projection into the others"
+            do = "make the dataset with depth, or train a model with --model.projection none"
+            raise InputError("dataset", where, "no view with depth", expected, do)
+
+
+def _check_latents(config: Config, opened: Sequence[Records]) -> None:
+    """Refuse latents of another codec or size, and datasets of which only some have latents."""
+    if not any(clip["codec"] for records in opened for clip in records.clips):
+        return
+    model, data, codec = config.model, config.data, codec_id(config)
+    strides = strides_of(model.codec, model.codec_stride)
+    again = "encode it again with this config (full4d data encode), or train on what it was made of"
+    if data.lines:
+        do = "train on what it was made of"
+        raise InputError("config", "data.lines", True, "False with cached latents", do)
+    for records in opened:
+        for number, clip in enumerate(records.clips):
+            where = _where(records, number)
+            if clip["codec"] != codec:
+                raise InputError("dataset", where, f"latents of {clip['codec']!r}", codec, again)
+            height, width = clip_size(config, clip)
+            size = [height // strides.pixels, width // strides.pixels]
+            expected = [strides.latent_frames(clip["frames"]), *size, strides.channels]
+            fits = clip["latents"] == expected and (clip["height"], clip["width"]) == (
+                height,
+                width,
+            )
+            if not fits:
+                words = f"{expected} of pictures of {width}x{height}"
+                found = f"latents {clip['latents']} of {clip['width']}x{clip['height']}"
+                raise InputError("dataset", where, found, words, again)
+            if _joins_frames(config, clip) and clip["frames"] != data.frames:
+                found, words = f"windows of {clip['frames']} frames", f"{data.frames}"
+                raise InputError("dataset", where, found, words, again)
+
+
+def _joins_frames(config: Config, clip: Facts) -> bool:
+    """Whether the clip has latents of several frames each: it is used as a whole."""
+    strides = strides_of(config.model.codec, config.model.codec_stride)
+    return bool(clip["codec"]) and strides.frames > 1
+
+
+def _where(records: Records, number: int) -> str:
+    return f"{records.folder}, clip {number} ({records.clips[number]['scene']})"

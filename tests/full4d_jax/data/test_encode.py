@@ -1,0 +1,178 @@
+"""Cached latents: the losses of the pictures beside them, and what is refused."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from full4d_jax.config import load_config
+from full4d_jax.data.encode import EncodedClips, encode_dataset, resized
+from full4d_jax.models.codecs.codec import save_codec
+from full4d_jax.models.codecs.wan_vae import abstract_params
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.placement import training_mesh
+from full4d_jax.training.state import init_state
+from full4d_jax.training.step import train_step
+from input_pipeline.cameras import resize_intrinsics
+from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.films import is_film
+from input_pipeline.procedural_clips import ProceduralClips
+from input_pipeline.transforms import decode, decode_view, encode_view
+
+
+def configured(folder, **data):
+    config = load_config("configs/debug.py")
+    model = dataclasses.replace(config.model, layers=1, width=32, heads=2, ffn=32, refiner=0)
+    size = {"views": 2, "frames": 2, "height": 16, "width": 16, "records": (str(folder),)}
+    return dataclasses.replace(
+        config,
+        model=model,
+        data=dataclasses.replace(config.data, **(size | data)),
+        training=dataclasses.replace(config.training, batch=4),
+        optimizer=dataclasses.replace(config.optimizer, kind="adamw"),
+    )
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    clips = ProceduralClips(first=0, count=8, views=3, frames=5, height=24, width=32)
+    write_dataset(folder, clips, name="scenes", shards=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoded(dataset):
+    out = dataset.parent / "encoded"
+    out.mkdir()
+    encode_dataset(configured(dataset), dataset, out, "train", 2, (0, 1))
+    return out
+
+
+def without_latents(folder, out):
+    """The same records, their latents taken out."""
+    records = open_dataset(folder)
+
+    class Plain:
+        scene_ids = records.scene_ids
+
+        def __len__(self):
+            return len(records)
+
+        def __getitem__(self, index):
+            example = records[index]
+            return example._replace(latents=example.latents[:, :0], codec="")
+
+    write_dataset(out, Plain(), name="plain", shards=2)
+    return out
+
+
+def test_records_keep_what_was_shown_and_their_cameras(dataset, encoded):
+    before, after = open_dataset(dataset)[3], open_dataset(encoded)[3]
+    assert after.scene_id == before.scene_id
+    assert after.latents.shape == (3, 5, 16, 16, 3)
+    assert after.codec == "pixels, 1 x 1"
+    moved = resize_intrinsics(before.intrinsics, rows=16 / 24, columns=16 / 24)
+    moved[:, 0, 2] -= (round(32 * 16 / 24) - 16) // 2
+    np.testing.assert_allclose(after.intrinsics, moved, rtol=0.03)  # 21 columns, not 21.3
+    assert [bool(file) for file in after.depth16[:, 0]] == [True, False, False]
+
+
+def test_films_stay_films_of_the_size_of_training(dataset):
+    files = open_dataset(dataset)[3]
+    views = [encode_view(decode_view(view), film=True) for view in files.frames]
+    films = files._replace(frames=np.stack(views))
+    small = resized(films, 16, 16)
+    assert all(is_film(file) for file in small.frames.ravel())
+    shown, expected = (decode(x, height=16, width=16) for x in (small, resized(files, 16, 16)))
+    assert np.abs(shown.frames.astype(int) - expected.frames).mean() < 5
+    np.testing.assert_array_equal(shown.depth, expected.depth)
+    np.testing.assert_array_equal(small.intrinsics, resized(files, 16, 16).intrinsics)
+    assert resized(films, 24, 32).frames.tolist() == films.frames.tolist()  # nothing to do
+
+
+@pytest.mark.parametrize("projection", ["channels", "none"])
+def test_losses_are_those_of_the_pictures(encoded, tmp_path, projection):
+    plain = without_latents(encoded, tmp_path / "plain")
+    batches, losses = [], []
+    for folder in (encoded, plain):
+        config = configured(folder)
+        if projection == "none":
+            model = dataclasses.replace(config.model, projection="none", cameras=())
+            config = dataclasses.replace(config, model=model)
+        batches.append(next(training_batches(config, 0)))
+        step = jax.jit(train_step(config))
+        _, metrics = step(init_state(config, jax.random.key(0)), batches[-1])
+        losses.append(float(metrics["loss"]))
+    cached, shown = batches
+    assert cached.frames.shape == (4, 1, 2, 16, 16, 3)
+    np.testing.assert_array_equal(cached.frames, shown.frames[:, :1])
+    np.testing.assert_array_equal(cached.intrinsics, shown.intrinsics)
+    np.testing.assert_allclose(cached.latents, shown.frames, atol=5e-4)  # half precision
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+    assert losses[0] > 0.01
+
+
+def test_a_mesh_gets_the_same_latents(encoded):
+    config = configured(encoded)
+    mesh = dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
+    config = dataclasses.replace(config, mesh=mesh)
+    cut = next(training_batches(config, 1, training_mesh(config)))
+    jax.tree.map(np.testing.assert_array_equal, cut, next(training_batches(config, 1)))
+
+
+def test_an_interrupted_encoding_goes_on(dataset, encoded, tmp_path):
+    config = configured(dataset)
+    encode_dataset(config, dataset, tmp_path, "train", 2, (0, 2))
+    with pytest.raises(ValueError, match="expected a finished dataset"):
+        open_dataset(tmp_path)
+    encode_dataset(config, dataset, tmp_path, "train", 2, (1, 2))
+    assert open_dataset(tmp_path).content == open_dataset(encoded).content
+    other = dataclasses.replace(config, model=dataclasses.replace(config.model, codec_stride=2))
+    with pytest.raises(InputError, match="of another build"):
+        encode_dataset(other, dataset, tmp_path, "train", 2, (0, 1))
+
+
+def test_latents_that_do_not_fit_are_refused(dataset, encoded):
+    config = configured(encoded)
+    model = dataclasses.replace(config.model, codec_stride=2)
+    with pytest.raises(InputError, match="latents of 'pixels, 1 x 1', expected pixels, 2 x 2"):
+        training_batches(dataclasses.replace(config, model=model), 0)
+    with pytest.raises(InputError, match=r"of 16x16, expected .* of pictures of 32x32"):
+        training_batches(configured(encoded, height=32, width=32), 0)
+    mixed = configured(encoded)
+    data = dataclasses.replace(mixed.data, records=(str(encoded), str(dataset)))
+    with pytest.raises(InputError, match="latents of '', expected pixels, 1 x 1"):
+        training_batches(dataclasses.replace(mixed, data=data), 0)
+
+
+def test_codecs_that_join_frames_see_windows(dataset, tmp_path):
+    """Wan's VAE with random weights of few channels."""
+    from full4d_jax.config.codecs import WAN21
+
+    shapes = abstract_params(dataclasses.replace(WAN21, base=4, decoder_base=4))
+    keys = iter(jax.random.split(jax.random.key(0), 1000))
+    weights = jax.tree.map(lambda x: 0.2 * jax.random.normal(next(keys), x.shape), shapes)
+    save_codec(tmp_path / "vae.safetensors", "wan21", weights)
+    config = configured(dataset, frames=5, height=16, width=16)
+    model = dataclasses.replace(config.model, codec="wan21", codec_stride=8, patch=1)
+    path = str(tmp_path / "vae.safetensors")
+    config = dataclasses.replace(config, model=model, codec_weights=path)
+    clips = EncodedClips(open_dataset(dataset), config)
+    assert len(clips) == 8
+    assert clips.left_out == 0
+    assert clips[0].latents.shape == (3, 2, 2, 2, 16)
+    assert clips[0].codec.startswith("wan21 sha256:")
+    short = dataclasses.replace(config, data=dataclasses.replace(config.data, frames=1))
+    assert len(EncodedClips(open_dataset(dataset), short)) == 40
+    out = tmp_path / "encoded"
+    out.mkdir()
+    encode_dataset(config, dataset, out, "train", 0, (0, 1))
+    cached = dataclasses.replace(config.data, records=(str(out),))
+    batch = next(training_batches(dataclasses.replace(config, data=cached), 0))
+    assert batch.latents.shape == (4, 2, 2, 2, 2, 16)
+    few = dataclasses.replace(cached, frames=1)
+    with pytest.raises(InputError, match="windows of 5 frames, expected 1"):
+        training_batches(dataclasses.replace(config, data=few), 0)

@@ -1,0 +1,139 @@
+"""An output folder is scored without truth: files, rows, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from textured_room import make_room
+
+from full4d_jax.cli import main
+from full4d_jax.evaluation.without_truth.grid_scores import Views, score
+from full4d_jax.scene.lifting import to_arrays
+from full4d_jax.session.stages import save_arrays
+from gaussians import DynamicGaussians, Gaussians
+from input_pipeline.transforms import decode
+
+
+@pytest.fixture(scope="module")
+def grid() -> Views:
+    clip = decode(make_room(views=3, height=96, width=128), height=96, width=128)
+    return Views(clip.frames, clip.intrinsics, clip.world_to_camera)
+
+
+def far_wall() -> DynamicGaussians:
+    """One large opaque Gaussian that never changes."""
+    static = Gaussians(
+        means=np.float32([[0, 0, 2]]),
+        quaternions=np.float32([[1, 0, 0, 0]]),
+        log_scales=np.full((1, 3), 1.0, np.float32),
+        logit_opacities=np.float32([9]),
+        harmonics=np.ones((1, 1, 3), np.float32),
+    )
+    one = np.zeros(1, np.float32)
+    return DynamicGaussians(static, np.zeros((1, 3), np.float32), one, one, one + 9)
+
+
+def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
+    save_arrays(tmp_path / "grid.npz", {k: v for k, v in grid._asdict().items() if v is not None})
+    marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
+    scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
+    save_arrays(tmp_path / "scene.npz", scene)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    told = json.loads((tmp_path / "consistency.json").read_text())
+    rows, missing = told["scores"], told["missing"]
+    assert list(rows) == ["generated grid", "4D Gaussians", "source video"]
+    assert rows["generated grid"]["matches"] > 30
+    assert rows["generated grid"]["median"] < 1
+    # The wall is not where the room is, so that views moved by its depth do not fit.
+    assert rows["generated grid"]["cross_view"] > 10 * rows["4D Gaussians"]["cross_view"]
+    assert set(missing) >= {"CLIP-F, CLIP-V", "FVD, FVD-V, FID"}
+    assert rows["4D Gaussians"]["flicker"] < 1e-4
+    assert "median" not in rows["source video"]
+    page = (tmp_path / "consistency.md").read_text()
+    assert page in capsys.readouterr().out
+    assert "| epipolar error, pixels | 0." in page
+    assert "- FVD, FVD-V, FID not scored: no --reference" in page
+    picture = np.asarray(Image.open(tmp_path / "consistency.png")).astype(int)
+    green = (picture[..., 1] > 200) & (picture[..., 0] < 120) & (picture[..., 2] < 150)
+    red = (picture[..., 0] > 200) & (picture[..., 1] < 120) & (picture[..., 2] < 120)
+    assert green.sum() > 2 * red.sum()
+    assert green.sum() > 500
+
+
+def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, capsys):
+    arrays = {k: v for k, v in grid._asdict().items() if v is not None}
+    save_arrays(tmp_path / "grid.npz", arrays | {"fingerprint": np.asarray("new")})
+    marks = {"fingerprint": "scene", "before": json.dumps({"grid": "old"}), "seconds": 1.0}
+    scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
+    save_arrays(tmp_path / "scene.npz", scene)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    told = json.loads((tmp_path / "consistency.json").read_text())
+    assert list(told["scores"]) == ["generated grid", "source video"]
+    assert "made from another grid" in capsys.readouterr().out
+
+
+def save_grid(folder, grid: Views) -> None:
+    folder.mkdir(exist_ok=True)
+    save_arrays(folder / "grid.npz", {k: v for k, v in grid._asdict().items() if v is not None})
+
+
+def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
+    def scores() -> dict:
+        assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+        told = json.loads((tmp_path / "consistency.json").read_text())
+        return told["folders"]["generated grid"]
+
+    save_grid(tmp_path / "one", grid)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    kept = tmp_path / "consistency.jsonl"
+    first, record = map(json.loads, kept.read_text().splitlines())
+    true = record["scores"]["generated grid"]["flicker"]
+    record["scores"]["generated grid"]["flicker"] = 0.125
+    kept.write_text(f"{json.dumps(first)}\n{json.dumps(record)}\n")
+    save_grid(tmp_path / "two", grid)
+    assert {name: found["flicker"] for name, found in scores().items()} == {
+        "one": 0.125,
+        "two": true,
+    }
+    assert len(kept.read_text().splitlines()) == 3
+    save_grid(tmp_path / "one", grid._replace(frames=255 - grid.frames))
+    assert scores()["one"]["flicker"] != 0.125
+
+
+def test_a_mean_of_fewer_folders_says_so(grid, tmp_path):
+    save_grid(tmp_path / "blank", grid._replace(frames=np.full_like(grid.frames, 90)))
+    save_grid(tmp_path / "room", grid)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    page = (tmp_path / "consistency.md").read_text().splitlines()
+    epipolar = next(line for line in page if line.startswith("| epipolar error"))
+    assert "(1 of 2) |" in epipolar
+    assert " of 2)" not in next(line for line in page if line.startswith("| flicker"))
+
+
+def test_a_scene_that_some_folders_lack_is_of_so_many(grid, tmp_path):
+    for name in ("bare", "fitted"):
+        save_grid(tmp_path / name, grid)
+    marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
+    scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
+    save_arrays(tmp_path / "fitted" / "scene.npz", scene)
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    page = (tmp_path / "consistency.md").read_text().splitlines()
+    _, _, generated, fitted, source, _ = next(x for x in page if "| flicker" in x).split("|")
+    assert "(1 of 2)" in fitted
+    assert "of 2" not in generated + source
+
+
+def test_shuffled_views_score_worse(grid):
+    shuffled = score(grid._replace(frames=grid.frames[[1, 2, 0]]))
+    truth = score(grid)
+    assert shuffled["median"] > 3 * truth["median"]
+    assert shuffled["below_one"] < truth["below_one"]
+
+
+def test_what_is_no_grid_with_cameras_is_told_in_one_line(grid, tmp_path, capsys):
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 2
+    assert "no frames, intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err
+    save_arrays(tmp_path / "grid.npz", {"frames": grid.frames})
+    assert main(["evaluate", "--grid", str(tmp_path)]) == 2
+    assert "no intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err

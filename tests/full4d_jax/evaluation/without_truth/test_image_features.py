@@ -1,0 +1,99 @@
+"""Exported image networks see pictures as their authors' programs do; CLIP-F and CLIP-V."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from full4d_jax.evaluation.without_truth.image_features import (
+    clip_f,
+    clip_v,
+    embed,
+    inception_colors,
+    load_clip,
+    load_inception,
+    load_matcher,
+    matched,
+)
+from full4d_jax.session.errors import InputError
+
+GOLDENS = Path(__file__).parents[2] / "goldens"
+
+
+def test_an_exported_clip_embeds_a_picture_as_transformers_does():
+    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+    with np.load(GOLDENS / "tiny_clip.npz") as golden:
+        picture, expected = golden["picture"], golden["embedding"]
+    found = load_clip(GOLDENS / "tiny_clip.onnx")(picture)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(load_clip(GOLDENS / "tiny_clip.onnx")(picture[:, ::-1]) - expected).max() > 0.01
+
+
+def test_inception_sees_the_whole_picture_in_one_size():
+    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+    picture = np.zeros((60, 90, 3), np.uint8)
+    picture[:, 45:] = 255, 128, 0
+    found = load_inception(GOLDENS / "cells.onnx")(picture).reshape(3, 4, 4)
+    np.testing.assert_allclose(found[:, :, 0], -1, atol=1e-5)
+    np.testing.assert_allclose(found[:, 2, 3], [1, 128 / 127.5 - 1, -1], atol=1e-5)
+
+
+def test_pictures_are_resized_as_pytorch_does():
+    torch = pytest.importorskip("torch", reason="the `parity` extra is not installed")
+    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    colors = torch.tensor(picture).float().permute(2, 0, 1)[None] / 255
+    resized = torch.nn.functional.interpolate(colors, (299, 299), mode="bilinear")
+    expected = (2 * resized - 1)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(inception_colors(picture, 299), expected, atol=1e-4)
+
+
+def test_angles_between_known_embeddings():
+    angle = np.radians([[0, 60, 60], [90, 90, 90]])
+    embeddings = np.stack([np.cos(angle), np.sin(angle)], -1) * 7
+    assert clip_f(embeddings) == pytest.approx(100 * (0.5 + 1 + 1 + 1) / 4)
+    assert clip_v(embeddings) == pytest.approx(100 * (0 + 2 * np.cos(np.radians(30))) / 3)
+    assert np.isnan(clip_f(embeddings[:, :1]))
+    assert np.isnan(clip_v(embeddings[:1]))
+
+
+def test_one_picture_everywhere_is_alike():
+    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+    network = load_clip(GOLDENS / "tiny_clip.onnx")
+    noise = np.random.default_rng(0).integers(0, 256, (2, 2, 5, 6, 3), np.uint8)
+    blocks = np.stack([[cv2.resize(x, (64, 48)) for x in row] for row in noise])
+    same = embed(network, np.repeat(blocks[:1, :1], 2, 0).repeat(2, 1))
+    assert clip_f(same) == pytest.approx(100, abs=1e-4)
+    assert clip_v(same) == pytest.approx(100, abs=1e-4)
+    other = embed(network, blocks)
+    assert clip_f(other) < 99.9
+    assert clip_v(other) < 99.9
+
+
+def test_confident_matches_of_pairs_of_views_are_counted():
+    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+    matcher = load_matcher(GOLDENS / "pairs.onnx")
+    frames = np.zeros((3, 2, 16, 24, 3), np.uint8)  # six cells
+    frames[1, 1, :8, :8, 0] = 80  # 1 - 2 * 80 / 255 is below a half
+    frames[2, 0, :, 8:] = 0, 255, 255  # it sees red alone
+    frames[2, 1, 8:, 8:, 0] = 50  # and this is not enough
+    assert matcher(frames[0, 0], frames[0, 0]) == 6
+    assert matcher(frames[0, 1], frames[1, 1]) == 5
+    assert matched(matcher, frames) == pytest.approx((6 + 5 + 6 + 6 + 6 + 5) / 6)
+    assert np.isnan(matched(matcher, frames[:1]))
+    with pytest.raises(InputError, match=r"matcher: .*found 1 inputs, expected a network from two"):
+        load_matcher(GOLDENS / "cells.onnx")
+    with pytest.raises(InputError, match=r"CLIP: .*found 2 inputs"):
+        load_clip(GOLDENS / "pairs.onnx")
+
+
+def test_what_is_no_such_network_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"CLIP: .*none.onnx: found no such file"):
+        load_clip(tmp_path / "none.onnx")
+    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+    (tmp_path / "net.onnx").write_bytes(b"no network")
+    with pytest.raises(InputError, match="expected a network from pictures"):
+        load_inception(tmp_path / "net.onnx")
+    depth = load_inception(GOLDENS / "slope.onnx")
+    with pytest.raises(InputError, match="an output"):
+        depth(np.zeros((40, 40, 3), np.uint8))

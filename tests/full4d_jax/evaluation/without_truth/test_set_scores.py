@@ -1,0 +1,127 @@
+"""Sets of grids are compared with references of all kinds; what is too few is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.evaluation.without_truth import set_scores
+from full4d_jax.evaluation.without_truth.set_scores import Comparison, Grid, counts, open_reference
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import save_arrays
+
+GOLDENS = Path(__file__).parents[2] / "goldens"
+VIEWS, TIMES, SIDE = 4, 12, 24
+
+
+def write_grid(folder: Path, seed: int, brightness: float = 1.0) -> np.ndarray:
+    """An output folder with stripes that move, of colours by chance."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    view, time = np.mgrid[:VIEWS, :TIMES][:, :, :, None, None]
+    waves = np.sin(6 * (x + y * rng.random()) + 0.3 * view + 0.2 * time + 6 * rng.random())
+    frames = 127.5 + 100 * brightness * waves[..., None] * rng.random(3)
+    frames = np.round(frames).astype(np.uint8)
+    lens = np.array([[SIDE, 0, SIDE / 2], [0, SIDE, SIDE / 2], [0, 0, 1]], np.float32)
+    poses = np.tile(np.eye(4, dtype=np.float32), (VIEWS, TIMES, 1, 1))
+    poses[:, :, 0, 3] = 0.1 * np.arange(VIEWS, dtype=np.float32)[:, None]
+    folder.mkdir(parents=True)
+    cameras = {"intrinsics": np.stack([lens] * VIEWS), "world_to_camera": poses}
+    save_arrays(folder / "grid.npz", {"frames": frames} | cameras)
+    return frames
+
+
+def test_what_a_set_has():
+    grids = [Grid(4, 12, lambda: np.zeros(0)), Grid(1, 7, lambda: np.zeros(0))]
+    assert counts(grids) == {"fvd": 3 + 1, "fvd_v": 12, "fid": 36 + 7}
+
+
+def test_folders_are_compared_with_folders(tmp_path, capsys):
+    """FID of 72 pictures; the paler set is farther away; the rest is said to be missing."""
+    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+    for name, brightness in (("like", 0.9), ("pale", 0.3), ("reference", 1.0)):
+        for seed in (1, 2):
+            write_grid(tmp_path / name / str(seed), seed, brightness)
+    found = {}
+    for name in ("like", "pale"):
+        argv = ["evaluate", "--grid", str(tmp_path / name)]
+        argv += ["--reference", str(tmp_path / "reference")]
+        argv += ["--inception_onnx", str(GOLDENS / "cells.onnx")]
+        argv += ["--clip_onnx", str(GOLDENS / "tiny_clip.onnx")]
+        argv += ["--matcher_onnx", str(GOLDENS / "pairs.onnx")]
+        assert main(argv) == 0
+        found[name] = json.loads((tmp_path / name / "consistency.json").read_text())
+    like, pale = (found[name]["scores"]["generated grid"] for name in found)
+    assert 0 < like["fid"] < 0.5 * pale["fid"]
+    assert 50 < like["clip_f"] < 100
+    assert like["matched"] > 0
+    assert found["like"]["sets"]["generated grid"]["fid"] == 2 * 3 * TIMES
+    assert set(found["like"]["folders"]["generated grid"]) == {"1", "2"}
+    each = [x["flicker"] for x in found["like"]["folders"]["generated grid"].values()]
+    assert like["flicker"] == pytest.approx(np.mean(each))
+    page = (tmp_path / "like" / "consistency.md").read_text()
+    assert "| FID | " in page
+    assert "| matches by --matcher_onnx, a pair | " in page
+    assert "- FVD" in page
+    assert (tmp_path / "like" / "consistency.png").stat().st_size > 0
+    assert page in capsys.readouterr().out
+
+
+def test_sets_that_are_too_small_are_refused_before_work(tmp_path, capsys):
+    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+    write_grid(tmp_path / "out", 1)
+    small = {"frames": np.zeros((2, 3, 8, 8, 3), np.uint8)}
+    (tmp_path / "small").mkdir()
+    save_arrays(tmp_path / "small" / "grid.npz", small)
+    argv = ["evaluate", "--grid", str(tmp_path / "out"), "--reference"]
+    network = ["--inception_onnx", str(GOLDENS / "cells.onnx")]
+    assert main([*argv, str(tmp_path / "small"), *network]) == 2
+    said = capsys.readouterr().err
+    assert "FID: 36 made and 3 to compare with" in said
+    assert "expected at least 32 of each" in said
+    assert "the field uses 2,048 clips or 50,000 pictures" in said
+    assert not (tmp_path / "out" / "consistency.json").exists()
+    assert main([*argv, str(tmp_path / "none"), *network]) == 2
+    assert "found no grid, expected a dataset" in capsys.readouterr().err
+
+
+def test_a_dataset_is_a_reference(tmp_path, capsys):
+    argv = ["data", "procedural", "--out", str(tmp_path / "set"), "--scenes", "2", "--views", "3"]
+    assert main([*argv, "--frames", "2", "--height", "32", "--width", "48"]) == 0
+    grids = open_reference(tmp_path / "set", "train")
+    assert [(grid.views, grid.times) for grid in grids] == [(3, 2)] * 2
+    frames = grids[1].read()
+    assert frames.shape == (3, 2, 32, 48, 3)
+    assert frames.std() > 5
+    with pytest.raises(InputError, match="found 'nosuch', expected one of train"):
+        open_reference(tmp_path / "set", "nosuch")
+    capsys.readouterr()
+
+
+def test_clips_are_cut_to_what_all_have(monkeypatch):
+    """The network is not under test: it says how many frames it is shown, once and again."""
+    monkeypatch.setattr(set_scores.frechet, "LEAST_SET", 2)
+    rng = np.random.default_rng(0)
+
+    def grid(views, times):
+        return rng.integers(0, 256, (views, times, 8, 8, 3), np.uint8)
+
+    made, reference = grid(3, 20), grid(4, 18)
+    shown = []
+
+    def video(clip):
+        shown.append((len(clip), len(np.unique(clip[:, ::99, 9, 0], axis=0))))
+        return clip.mean((1, 2, 3))[:2]
+
+    known = [Grid(4, 18, lambda: reference)]
+    comparison = Comparison([Grid(3, 20, lambda: made)], known, video, None)
+    assert shown == [(18, 18)] * 3 + [(16, 3)] * 18
+    comparison.add("made", made)
+    assert shown[21:] == [(18, 18)] * 2 + [(16, 3)] * 20
+    assert set(comparison.distances("made")) == {"fvd", "fvd_v"}
+    assert comparison.sizes == {
+        "made": {"fvd": 2, "fvd_v": 20},
+        "reference": {"fvd": 3, "fvd_v": 18},
+    }

@@ -1,0 +1,146 @@
+"""Both places of the projection, from a training step to the velocity that distillation uses."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+from full4d_jax.config import SamplerConfig, load_config
+from full4d_jax.generation.batch import Batch, make_conditions
+from full4d_jax.generation.generate import bind_velocity, generate_grid
+from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.scene.lifting import lift
+from full4d_jax.training.step import loss
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+DEBUG = load_config("configs/debug.py")
+
+
+def config_with(projection):
+    model = dataclasses.replace(DEBUG.model, projection=projection)
+    lift = dataclasses.replace(DEBUG.lift, steps=4, capacity=100)
+    return dataclasses.replace(
+        DEBUG, model=model, lift=lift, sampler=SamplerConfig(steps=2, noise=1.0)
+    )
+
+
+@pytest.fixture(scope="module", params=["channels", "frames"])
+def trained(request):
+    """A config, parameters none of which is zero, and a clip."""
+    config = config_with(request.param)
+    key = jax.random.key(2)
+    params = init_params(config.model, key)
+    params = jax.tree.map(lambda x: x + 0.05 * jax.random.normal(key, x.shape), params)
+    return config, params, random_clip(config.data)
+
+
+def random_clip(data):
+    """Coloured noise on a bumpy wall, seen from an arc."""
+    rng = np.random.default_rng(0)
+    v, t, h, w = data.views, data.frames, data.height, data.width
+    poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
+    lens = np.repeat(intrinsics_from_fov(55, h, w)[None], v, 0)
+    frames = rng.uniform(-1, 1, (v, t, h, w, 3))
+    arrays = frames, rng.uniform(0.9, 1.1, (t, h, w)), lens, poses
+    return Batch(*(jnp.asarray(x, jnp.float32) for x in arrays))
+
+
+def test_the_loss_has_a_gradient_in_every_parameter(trained):
+    config, params, clip = trained
+    batch = jax.tree.map(lambda x: jnp.stack([x, x]), clip)
+
+    @jax.jit
+    def gradient(params):
+        return jax.grad(loss, argnums=1, has_aux=True)(
+            config, params, batch, jax.random.key(0), None
+        )[0]
+
+    for path, x in jax.tree.leaves_with_path(gradient(params)):
+        assert np.isfinite(x).all(), path
+        assert np.abs(x).max() > 0, path
+
+
+def test_the_grid_holds_the_source_and_the_targets(trained):
+    config, params, clip = trained
+    cameras = clip.intrinsics, clip.world_to_camera
+    key = jax.random.key(1)
+    grid, projection = generate_grid(config, params, clip.frames[0], clip.depth, *cameras, key)
+    views, frames = clip.world_to_camera.shape[:2]
+    assert grid.shape == clip.frames.shape
+    assert projection.frames.shape[:2] == (views - 1, frames)
+    np.testing.assert_array_equal(grid[0], clip.frames[0])
+    assert np.abs(grid[1:] - grid[:1]).mean() > 0.01
+
+
+def test_the_bound_velocity_is_that_of_the_target_views(trained):
+    config, params, clip = trained
+    cameras = clip.intrinsics, clip.world_to_camera
+    bound = bind_velocity(config, params, clip.frames[0], clip.depth, *cameras)
+    z, tau = 0.3 * clip.frames[1:] + 0.1, jnp.float32(0.6)
+    found = jax.jit(bound)(z, tau)
+    assert found.shape == z.shape
+
+    conditions, _ = make_conditions(config.model, clip.frames[0], clip.depth, *cameras)
+    conditions = jax.tree.map(lambda x: x[None], conditions)
+    if config.model.projection == "frames":
+        noise = jax.random.normal(jax.random.key(0), (1, *z.shape[1:]))
+        z = jnp.concatenate([(1 - tau) * clip.frames[:1] + tau * noise, z])
+    expected = jax.jit(velocity(config.model, params))(z[None], tau[None], conditions)
+    np.testing.assert_allclose(found, expected[0, -len(found) :], atol=1e-5)
+
+
+def test_distillation_asks_the_prior_while_a_scene_is_fitted():
+    config = config_with("frames")
+    params = init_params(config.model, jax.random.key(2))
+    clip = random_clip(config.data)
+    with_and_without = [
+        lift(
+            config,
+            params,
+            clip.frames / 2 + 0.5,
+            clip.depth,
+            clip.intrinsics,
+            clip.world_to_camera,
+            jax.random.key(0),
+            distill=distill,
+        ).gaussians.means
+        for distill in (True, False)
+    ]
+    assert np.isfinite(with_and_without[0]).all()
+    assert np.abs(with_and_without[0] - with_and_without[1]).max() > 1e-4
+
+
+def test_accelerators_multiply_in_bfloat16(trained, monkeypatch):
+    config, params, clip = trained
+    conditions, _ = make_conditions(
+        config.model, clip.frames[0], clip.depth, clip.intrinsics, clip.world_to_camera
+    )
+    conditions = jax.tree.map(lambda x: x[None], conditions)
+    views = len(clip.frames) - (config.model.projection == "channels")
+    z, tau = clip.frames[None, -views:], jnp.array([0.5])
+    exact = jax.jit(velocity(config.model, params))(z, tau, conditions)
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    flow = velocity(config.model, params)
+    monkeypatch.undo()
+    rough = jax.jit(flow)(z, tau, conditions)
+    assert rough.dtype == jnp.float32
+    assert 0 < np.abs(rough - exact).max() < 0.05 * np.abs(exact).max()
+
+    blocks = [
+        e for e in equations(jax.make_jaxpr(flow)(z, tau, conditions).jaxpr) if e[1] == "scan"
+    ]
+    assert len(blocks) >= 6
+    assert all(dtypes == {jnp.bfloat16.dtype} for dtypes, _ in blocks)
+
+
+def equations(jaxpr, within=""):
+    """Operand dtypes of every matrix product, and the loop that it stands in."""
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if name == "dot_general":
+            yield {x.aval.dtype for x in equation.invars}, within
+        for inner in jaxprs_in_params(equation.params):
+            yield from equations(inner, "scan" if name == "scan" else within)

@@ -1,0 +1,133 @@
+"""More views and frames than the network sees at once, through `generate_grid`."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
+from full4d_jax.generation.batch import make_conditions
+from full4d_jax.generation.generate import bind_velocity, generate_grid
+from full4d_jax.generation.sampling import schedule, view_groups
+from full4d_jax.models.codecs.codec import make_codec
+from full4d_jax.models.dit import init_params, velocity
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+VIEWS, FRAMES, SIDE = 12, 7, 8  # for a model of 4 views and 3 frames
+KEY = jax.random.key(5)
+
+
+@pytest.fixture(scope="module", params=["channels", "frames"])
+def setting(request):
+    """A config, random parameters, and a shot of 12 views by a camera that moves."""
+    model = ModelConfig(width=16, layers=1, heads=1, ffn=16, refiner=0, patch=4)
+    if request.param == "frames":
+        model = dataclasses.replace(
+            model, projection="frames", prediction="velocity", rope_folds_views=True
+        )
+    data = DataConfig(views=VIEWS, frames=FRAMES, height=SIDE, width=SIDE)
+    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    leaves = [x + 0.2 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+
+    rng = np.random.default_rng(0)
+    poses = np.repeat(orbit(np.linspace(0, 55, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
+    steps = np.broadcast_to(np.eye(4), (FRAMES, 4, 4)).copy()
+    steps[:, 0, 3] = np.linspace(0, 0.4, FRAMES)
+    poses[0] = steps @ poses[0]
+    lens = np.repeat(intrinsics_from_fov(55, SIDE, SIDE)[None], VIEWS, 0)
+    frames = rng.uniform(-1, 1, (FRAMES, SIDE, SIDE, 3))
+    shot = frames, rng.uniform(0.8, 1.2, frames.shape[:3]), lens, poses
+    shot = tuple(jnp.asarray(x, jnp.float32) for x in shot)
+    return Config(model=model, data=data), jax.tree.unflatten(tree, leaves), shot
+
+
+def grid(setting, sampler, views=None, frames=slice(None)):
+    """The grid, or that of some of its views and frames, as if nothing else were there."""
+    config, params, (video, depth, lens, poses) = setting
+    views = np.arange(VIEWS) if views is None else np.array(views)
+    poses = poses[views][:, frames]
+    poses = poses @ jnp.linalg.inv(poses[:1, :1])  # the world is the source at the first frame
+    config = dataclasses.replace(config, sampler=sampler)
+    return generate_grid(config, params, video[frames], depth[frames], lens[views], poses, KEY)[0]
+
+
+def test_one_call_is_that_of_every_group_and_window_alone(setting):
+    found = grid(setting, SamplerConfig(group_views=4, window_frames=3))
+    np.testing.assert_array_equal(found[0], setting[2][0])
+    starts = {0: range(3), 3: range(3, 6), 4: range(6, 7)}  # the last window has two frames already
+    groups = view_groups(VIEWS - 1, 3, 1)[0] + 1
+    once = [view for view in range(1, VIEWS) if (groups == view).sum() == 1]
+    assert len(once) >= VIEWS - 2  # one view of 11 is in two groups of 3, and gets their mean
+    for start, kept in starts.items():
+        for members in groups:
+            part = grid(setting, SamplerConfig(), [0, *members], slice(start, start + 3))
+            for view in set(members) & set(once):
+                alone = part[1 + list(members).index(view)]
+                for t in kept:
+                    np.testing.assert_allclose(found[view, t], alone[t - start], atol=1e-5)
+    assert np.abs(found - grid(setting, SamplerConfig())).max() > 0.01
+
+
+def test_groups_change_at_every_step(setting):
+    """Against a loop over steps and groups."""
+    config, params, shot = setting
+    sampler = SamplerConfig(steps=3, noise=1.0, group_views=4)
+    found = grid(setting, sampler)
+    conditions, _ = jax.jit(make_conditions, static_argnums=0)(config.model, *shot)
+    flow = jax.jit(velocity(config.model, params))
+    given = int(config.model.projection == "channels")
+    z = jax.random.normal(KEY, (1, *conditions.projection.shape))[:, given:]
+    if given:  # one draw for the generated views only
+        z = jax.random.normal(KEY, z.shape)
+    times = np.asarray(schedule(3))
+    for step, groups in enumerate(view_groups(VIEWS - 1, 3, 3)):
+        total, count = jnp.zeros_like(z), np.zeros(z.shape[1])
+        for members in groups + 1:
+            views = np.array([0, *members])
+            part = jax.tree.map(lambda x, views=views: x[None, views], conditions)
+            moved = views[given:] - given
+            total = total.at[:, moved].add(flow(z[:, moved], times[step][None], part))
+            count[moved] += 1
+        change = times[step + 1] - times[step]
+        z = z + change * total / count.reshape(1, -1, 1, 1, 1, 1)
+    expected = jnp.clip(make_codec(config.model).decode(z[0]), -1, 1)[1 - given :]
+    np.testing.assert_allclose(found[1:], expected, atol=2e-5, rtol=0)
+
+
+def test_where_one_group_and_window_suffice_sampling_is_plain(setting):
+    plain = SamplerConfig(steps=2, noise=1.0)
+    few = dataclasses.replace(plain, group_views=VIEWS, window_frames=FRAMES, window_overlap=2)
+    np.testing.assert_array_equal(grid(setting, few), grid(setting, plain))
+
+
+def test_windows_keep_what_they_share(setting):
+    """The first window is the same whatever comes after it; what comes after depends on it."""
+    sampler = SamplerConfig(steps=3, noise=1.0, window_frames=4, window_overlap=2)
+    found = grid(setting, sampler)
+    assert np.isfinite(found).all()
+    apart = grid(setting, dataclasses.replace(sampler, window_overlap=0))
+    np.testing.assert_allclose(found[:, :4], apart[:, :4], atol=1e-6)
+    assert np.abs(found[1:, 4:] - apart[1:, 4:]).max() > 0.01
+
+
+def test_distillation_asks_in_groups_too(setting):
+    config, params, (video, depth, lens, poses) = setting
+    z = jax.random.normal(KEY, (VIEWS - 1, FRAMES, SIDE, SIDE, 3))
+    tau = jnp.float32(0.7)
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def bound(z, views, group_views):
+        sampler = SamplerConfig(group_views=group_views)
+        place = dataclasses.replace(config, sampler=sampler), params, video, depth
+        return bind_velocity(*place, lens[views], poses[views])(z, tau)
+
+    found = bound(z, np.arange(VIEWS), 4)
+    expected, count = np.zeros(z.shape), np.zeros(VIEWS - 1)
+    for members in view_groups(VIEWS - 1, 3, 1)[0]:
+        expected[members] += bound(z[members], np.array([0, *(members + 1)]), 0)
+        count[members] += 1
+    np.testing.assert_allclose(found, expected / count.reshape(-1, 1, 1, 1, 1), atol=1e-5)

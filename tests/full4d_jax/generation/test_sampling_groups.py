@@ -1,0 +1,140 @@
+"""More views and more frames than the network sees at once, where the right answer is known."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.flow import velocity_from_residual
+from full4d_jax.generation.sampling import (
+    euler,
+    heun,
+    hold,
+    in_groups,
+    integrate,
+    sample,
+    sample_in_windows,
+    schedule,
+    view_groups,
+)
+
+TARGETS, GROUP = 11, 3  # 12 views for a model of 4: the source belongs to every group
+
+
+@pytest.mark.parametrize(
+    ("views", "size"), [(11, 3), (4, 3), (9, 3), (5, 4), (3, 3), (2, 3), (47, 5)]
+)
+def test_every_view_is_in_every_step_and_groups_change(views, size):
+    groups = view_groups(views, size, 6)
+    for step in groups:
+        assert set(step.ravel()) == set(range(views))
+        assert all(len(set(group)) == len(group) <= size for group in step)
+    if views <= size:
+        np.testing.assert_array_equal(groups, np.broadcast_to(np.arange(views), (6, 1, views)))
+    else:
+        together = {(a, b) for step in groups for group in step for a in group for b in group}
+        fixed = {(a, b) for group in groups[0] for a in group for b in group}
+        assert together > fixed
+
+
+def mean_of(members):
+    """A different picture for every view."""
+    return jnp.sin(1.0 + members)[None, :, None]
+
+
+@pytest.mark.parametrize("stepper", [euler, heun])
+def test_views_on_their_own_get_what_plain_sampling_gives(stepper):
+    """Independent Gaussians: which group a view is in cannot matter."""
+    noise = jax.random.normal(jax.random.key(0), (2, TARGETS, 5))
+
+    def velocity(members, z, tau):
+        mean = jnp.broadcast_to(mean_of(members), z.shape)
+        return velocity_from_residual(jnp.zeros_like(z), z, tau, mean, 0.3)
+
+    times = schedule(8, 2.0)[:-1]  # heun asks at the second flow time, where 0 divides by it
+    everyone = jnp.arange(TARGETS)
+    expected = sample(functools.partial(velocity, everyone), noise, times, stepper)
+    groups = view_groups(TARGETS, GROUP, len(times) - 1)
+    found = integrate(in_groups(velocity, groups), noise, times, stepper)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def common_velocity(_, z, tau, axis=1):
+    """The exact velocity where all views (or frames) are one unknown number from N(0, 1)."""
+    tau = tau.reshape(-1, *(1,) * (z.ndim - 1))
+    count = z.shape[axis]
+    mean = (1 - tau) * z.sum(axis, keepdims=True) / (count * (1 - tau) ** 2 + tau**2)
+    return (z - mean) / tau
+
+
+def test_changing_groups_agree_where_fixed_ones_do_not():
+    noise = jax.random.normal(jax.random.key(0), (64, TARGETS, 1))
+
+    def disagreement(groups):
+        velocity = in_groups(common_velocity, groups)
+        return float(integrate(velocity, noise, schedule(len(groups))).std(1).mean())
+
+    fixed = np.repeat(view_groups(TARGETS, GROUP, 1), 32, 0)
+    assert disagreement(view_groups(TARGETS, TARGETS, 32)) < 1e-5  # all at once
+    assert disagreement(view_groups(TARGETS, GROUP, 32)) < 0.15 * disagreement(fixed)
+
+
+def test_windows_continue_what_came_before():
+    noise = jax.random.normal(jax.random.key(0), (64, 1, 10, 1))
+    velocity = functools.partial(common_velocity, None, axis=2)
+
+    def change(overlap):
+        video = sample_in_windows(lambda _: lambda _: velocity, noise, schedule(64), 4, overlap)
+        return float(jnp.abs(video[:, :, 0] - video[:, :, -1]).mean())
+
+    assert change(3) < 0.1 * change(0)
+    assert change(3) < change(1) < 0.5 * change(0)
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "overlap"), [(10, 4, 2), (11, 4, 1), (3, 4, 2), (4, 4, 2)]
+)
+def test_windows_get_a_known_video(frames, size, overlap):
+    video, noise = (jax.random.normal(jax.random.key(i), (1, 2, frames, 3)) for i in range(2))
+    size_used, calls = min(size, frames), []
+
+    def velocity(start, z, tau):
+        calls.append(z.shape)
+        data = jax.lax.dynamic_slice_in_dim(video, start, size_used, axis=2)
+        return (z - data) / tau.reshape(-1, 1, 1, 1)
+
+    def window(start):
+        return lambda _: functools.partial(velocity, start)
+
+    found = sample_in_windows(window, noise, schedule(5), size, overlap)
+    np.testing.assert_allclose(found, video, atol=1e-5)
+    assert {shape[2] for shape in calls} == {size_used}
+
+
+def test_what_is_held_follows_the_straight_path():
+    clean, noise = (jax.random.normal(jax.random.key(i), (1, 1, 4, 3)) for i in range(2))
+    given = jnp.array([True, True, False, False]).reshape(1, 1, 4, 1)
+    seen = []
+
+    def velocity(z, tau):
+        seen.append((z, tau))
+        return 100 * z
+
+    bound, z = hold(velocity, clean, noise, given), noise
+    for tau, then in ((1.0, 0.6), (0.6, 0.3), (0.3, 0.0)):
+        np.testing.assert_allclose(
+            z[:, :, :2], ((1 - tau) * clean + tau * noise)[:, :, :2], atol=1e-6
+        )
+        z = euler(bound, z, jnp.float32(tau), jnp.float32(then))
+    np.testing.assert_allclose(z[:, :, :2], clean[:, :, :2], atol=1e-6)
+
+
+def test_one_group_is_plain_sampling():
+    noise = jax.random.normal(jax.random.key(0), (2, GROUP, 5))
+    times, groups = schedule(3), view_groups(GROUP, GROUP, 3)
+    found = integrate(in_groups(common_velocity, groups), noise, times)
+    np.testing.assert_allclose(
+        found, sample(functools.partial(common_velocity, None), noise, times), atol=1e-6
+    )

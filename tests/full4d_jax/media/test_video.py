@@ -1,0 +1,140 @@
+"""Reading is compared with what OpenCV, or the writer of the file, says of the same frames."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from full4d_jax.media.video import crop_resize, read_video, write_video
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.camera_motion import background_motion, camera_motion_warning
+
+
+def ramp(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """Frame i is i * 20 bright, and its upper left quarter is white."""
+    clip = np.zeros((frames, height, width, 3), np.uint8)
+    clip += (np.arange(frames) * 20).astype(np.uint8)[:, None, None, None]
+    clip[:, : height // 2, : width // 2] = 255
+    return clip
+
+
+def write(path: Path, clip, *, times=None, rotation=0, pix_fmt="yuv420p", codec="libx264") -> Path:
+    """`times`: of the frames, in hundredths of a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(25))
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width = clip.shape[1:3]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.time_base = Fraction(1, 100)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for i, picture in enumerate(clip):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = (4 * i if times is None else times[i]), Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def levels(frames: np.ndarray) -> np.ndarray:
+    """Which frame of a ramp each is, from its lower right corner."""
+    return np.round(frames[:, -8:, -8:].mean((1, 2, 3)) / 20).astype(int)
+
+
+def test_frames_are_taken_by_their_timestamps(tmp_path):
+    # a variable rate: the frame at 0.4 s is number 2, not number 10
+    path = write(tmp_path / "a.mp4", ramp(6), times=[0, 20, 40, 44, 60, 80])
+    video = read_video(path, height=48, width=64, frames=3, fps=2.5)
+    np.testing.assert_array_equal(levels(video.frames), [0, 2, 5])
+    np.testing.assert_allclose(video.timestamps, [0, 0.4, 0.8], atol=1e-6)
+
+
+def test_default_rate_spreads_over_a_short_clip(tmp_path):
+    path = write(tmp_path / "a.mp4", ramp(7))  # 0.24 s
+    video = read_video(path, height=48, width=64, frames=4)
+    np.testing.assert_array_equal(levels(video.frames), [0, 2, 4, 6])
+    assert video.fps == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_rotation_flag_turns_the_picture_upright(tmp_path, rotation):
+    path = write(tmp_path / "a.mp4", ramp(3), rotation=rotation)
+    upright = cv2.VideoCapture(str(path))  # OpenCV turns by the flag, too
+    upright.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    expected = cv2.cvtColor(upright.read()[1], cv2.COLOR_BGR2RGB)
+    height, width = expected.shape[:2]
+    video = read_video(path, height=height, width=width, frames=3)
+    assert (height, width) == ((64, 48) if abs(rotation) == 90 else (48, 64))
+    assert np.abs(video.frames[0].astype(int) - expected).mean() < 3
+
+
+def test_ten_bit_video(tmp_path):
+    path = write(tmp_path / "a.mkv", ramp(4), pix_fmt="yuv420p10le", codec="libx265")
+    video = read_video(path, height=48, width=64, frames=4)
+    np.testing.assert_array_equal(levels(video.frames), [0, 1, 2, 3])
+
+
+def test_crop_is_centred_and_keeps_the_shape_of_things():
+    picture = np.zeros((40, 100, 3), np.uint8)
+    picture[:, 30:70] = 255  # the part a square crop keeps
+    np.testing.assert_array_equal(crop_resize(picture, 20, 20), np.full((20, 20, 3), 255, np.uint8))
+
+
+def test_written_video_reads_back_and_odd_sizes_are_padded(tmp_path):
+    clip = cv2.resize(ramp(1)[0], (63, 47))[None].repeat(5, 0)
+    write_video(tmp_path / "b.mp4", clip, 10)
+    assert [p.name for p in tmp_path.iterdir()] == ["b.mp4"]
+    back = read_video(tmp_path / "b.mp4", height=48, width=64, frames=5, fps=10)
+    assert np.abs(back.frames[:, :47, :63].astype(int) - clip).mean() < 4
+
+
+@pytest.mark.parametrize("case", ["missing", "folder", "text", "truncated", "short", "late"])
+def test_unusable_videos_are_refused_in_one_line(tmp_path, case):
+    path = tmp_path / "in.mp4"
+    frames, start = 4, 0.0
+    if case == "folder":
+        path.mkdir()
+    elif case == "text":
+        path.write_text("this is not a film\n" * 20)
+    elif case != "missing":
+        write(path, ramp(3 if case == "short" else 12))
+    if case == "truncated":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if case == "late":
+        start = 10.0
+    expected = {
+        "missing": "no such file",
+        "folder": "folder",
+        "short": "3 readable",
+        "late": "0 read",
+    }
+    with pytest.raises(InputError) as error:
+        read_video(path, height=16, width=16, frames=frames, start=start)
+    assert str(path) in str(error.value)
+    assert expected.get(case, "no readable video") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_camera_motion_is_seen_and_object_motion_is_not():
+    rng = np.random.default_rng(0)
+    scene = cv2.GaussianBlur(rng.integers(0, 255, (240, 400), np.uint8), (0, 0), 2)
+    scene = cv2.normalize(scene, np.empty_like(scene), 0, 255, cv2.NORM_MINMAX)
+    panned = np.stack([scene[:, 4 * i : 320 + 4 * i] for i in range(6)])
+    assert background_motion(panned) == pytest.approx(20 / 320, rel=0.05)
+    assert "camera" in (camera_motion_warning(panned) or "")
+    static = scene[None, :, :320].repeat(6, 0)
+    for i in range(6):  # a large thing crosses
+        static[i, 80:180, 30 * i : 100 + 30 * i] = scene[100:200, 200:300]
+    assert camera_motion_warning(static) is None
+    assert camera_motion_warning(np.zeros((4, 240, 320), np.uint8)) is None
+
+
+def test_real_clips_are_read(shared_data):
+    path = shared_data / "data/pose2sim/cam01.mp4"
+    video = read_video(path, height=64, width=64, frames=4)
+    assert video.frames.shape == (4, 64, 64, 3)
+    assert video.kept_width == 1  # a portrait picture keeps its whole width
+    assert camera_motion_warning(video.gray) is None

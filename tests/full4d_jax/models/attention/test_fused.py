@@ -1,0 +1,162 @@
+"""All implementations of fused time-view attention against the dense masked softmax."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.models.attention.concatenated import concatenated_attention
+from full4d_jax.models.attention.fused import (
+    SOURCE,
+    allowed_frames,
+    dense_attention,
+    fused_attention,
+)
+from full4d_jax.models.attention.merged import merged_attention
+from full4d_jax.models.attention.splash import splash_attention
+
+IMPLEMENTATIONS = {
+    "merged": merged_attention,
+    "concatenated": concatenated_attention,
+    "splash": functools.partial(splash_attention, interpret=True),
+}
+SIZES = [  # b v t s k d, cross_half
+    ((2, 3, 4, 5, 2, 8), True),
+    ((1, 3, 5, 7, 1, 8), True),  # the halves of an odd number: the last frame belongs to none
+    ((1, 4, 3, 5, 1, 8), False),
+    ((1, 3, 1, 4, 1, 8), False),
+    ((1, 1, 2, 4, 1, 8), True),
+    ((1, 1, 1, 3, 1, 8), False),
+]
+
+
+@functools.cache
+def values_and_gradients(attend, shape, dtype, cross_half):
+    """The output, and the gradients of a random projection of it, as one jitted function."""
+    draws = (jax.random.normal(jax.random.key(i), shape).astype(dtype) for i in range(4))
+
+    @functools.partial(jax.jit, static_argnums=4)
+    def run(q, k, v, cotangent, cross_half):
+        out, pull = jax.vjp(lambda *x: attend(*x, cross_half=cross_half), q, k, v)
+        return out, *pull(cotangent)
+
+    return [np.asarray(x, np.float32) for x in run(*draws, cross_half)]
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+@pytest.mark.parametrize(("shape", "cross_half"), SIZES, ids=str)
+def test_equals_the_dense_mask(name, shape, cross_half):
+    found = values_and_gradients(IMPLEMENTATIONS[name], shape, jnp.float32, cross_half)
+    expected = values_and_gradients(dense_attention, shape, jnp.float32, cross_half)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_is_as_near_to_the_truth_in_bfloat16_as_the_oracle_is(name):
+    """Rounding differs, so both are compared with the dense mask in float32 on the same numbers."""
+    shape = (1, 3, 4, 16, 2, 32)
+
+    def exact(q, k, v, *, cross_half):
+        return dense_attention(*(x.astype(jnp.float32) for x in (q, k, v)), cross_half=cross_half)
+
+    def rounded(*args, **kwargs):
+        return exact(*args, **kwargs).astype(jnp.bfloat16)
+
+    truth = values_and_gradients(rounded, shape, jnp.bfloat16, True)
+    oracle = values_and_gradients(dense_attention, shape, jnp.bfloat16, True)
+    found = values_and_gradients(IMPLEMENTATIONS[name], shape, jnp.bfloat16, True)
+    for a, b, c in zip(found, oracle, truth, strict=True):
+        assert np.linalg.norm(a - c) < 2 * np.linalg.norm(b - c)
+        assert np.linalg.norm(a - c) < 0.01 * np.linalg.norm(c)
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_the_sources_later_frame_counts_once(name):
+    """Identical keys make the output the mean of the values that are seen, each with its count."""
+    views, frames, tokens = 3, 4, 2
+    shape = (1, views, frames, tokens, 1, 8)
+    values = jnp.arange(views * frames * 1.0).reshape(1, views, frames, 1, 1, 1)
+    values = jnp.broadcast_to(values, shape)
+    zeros = jnp.zeros(shape)
+    out = IMPLEMENTATIONS[name](zeros, zeros, values, cross_half=True)
+    # The source at t = 0: its row with t + f = 2 in it, and the other views at t = 0.
+    np.testing.assert_allclose(out[0, SOURCE, 0], np.mean([0, 1, 2, 3, 4, 8]), rtol=1e-6)
+    # View 1 at t = 0: its row, the column, and the source's frame 2.
+    np.testing.assert_allclose(out[0, 1, 0], np.mean([4, 5, 6, 7, 0, 8, 2]), rtol=1e-6)
+    # View 1 at t = 2, in the projected half: its row and the column.
+    np.testing.assert_allclose(out[0, 1, 2], np.mean([4, 5, 6, 7, 2, 10]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+def test_large_logits_do_not_overflow(name):
+    q = 60 * jax.random.normal(jax.random.key(0), (1, 3, 2, 4, 1, 8))
+    found = IMPLEMENTATIONS[name](q, q, q, cross_half=True)
+    expected = dense_attention(q, q, q, cross_half=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["merged", "concatenated"])
+def test_forward_mode(name):
+    draws = [jax.random.normal(jax.random.key(i), (1, 3, 4, 5, 1, 8)) for i in range(6)]
+
+    def run(attend):
+        attend = functools.partial(attend, cross_half=True)
+        return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(tuple(draws[:3]), tuple(draws[3:]))
+
+    for a, b in zip(run(IMPLEMENTATIONS[name]), run(dense_attention), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize("queries", [1, 12, 10_000])
+def test_blocks_of_any_size_give_the_same(queries, monkeypatch):
+    monkeypatch.setattr("full4d_jax.models.attention.merged.QUERIES", queries)
+    shape = (1, 3, 6, 4, 1, 8)
+    found = values_and_gradients(merged_attention, shape, jnp.float32, True)
+    expected = values_and_gradients(dense_attention, shape, jnp.float32, True)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+def test_merged_keeps_no_logits():
+    """Memory for the backward pass is linear in the tokens, where the dense mask's is quadratic."""
+
+    def temporary_bytes(attend, frames):
+        x = jax.ShapeDtypeStruct((1, 2, frames, 32, 1, 16), jnp.float32)
+        gradient = jax.grad(lambda *x: attend(*x, cross_half=True).sum(), (0, 1, 2))
+        return jax.jit(gradient).lower(x, x, x).compile().memory_analysis().temp_size_in_bytes
+
+    def growth(attend):
+        return temporary_bytes(attend, 64) / temporary_bytes(attend, 16)
+
+    assert growth(merged_attention) < 5
+    assert growth(dense_attention) > 10
+
+
+def test_mask_in_words():
+    allowed = allowed_frames(3, 6, cross_half=True)  # f = 3
+    assert allowed[2, 1, 2, 5]  # its own view at any time
+    assert allowed[2, 1, 0, 1]  # any view at its time
+    assert allowed[2, 1, 0, 4]  # the input video at its time
+    assert not allowed[2, 1, 1, 4]  # but no other view's projection
+    assert not allowed[2, 4, 0, 1]  # the projected half does not look back
+    assert not allowed[2, 1, 0, 2]
+
+
+def test_share_of_allowed_pairs_at_the_papers_grid():
+    density = allowed_frames(6, 42, cross_half=True).mean()
+    assert round(100 * float(density), 1) == 18.8  # 6 views, 21 + 21 latent frames
+
+
+def test_the_mask_is_not_a_sum_of_attentions():
+    q, k, v = (jax.random.normal(jax.random.key(i), (1, 3, 2, 4, 1, 8)) for i in range(3))
+    fused = fused_attention(q, k, v, cross_half=False)
+
+    def full(x):  # every view on its own
+        return jnp.concatenate(
+            [fused_attention(*(y[:, i : i + 1] for y in x), cross_half=False) for i in range(3)], 1
+        )
+
+    assert float(jnp.abs(fused - full((q, k, v))).max()) > 0.1

@@ -1,0 +1,147 @@
+"""Which implementation a program gets: that of the platform it is compiled for, and no other."""
+
+import collections
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from full4d_jax.models.attention.concatenated import concatenated_attention
+from full4d_jax.models.attention.fused import dense_attention, fused_attention
+from full4d_jax.models.attention.merged import merged_attention
+from full4d_jax.models.attention.splash import splash_attention
+
+FUSED, DENSE, MERGED, CONCATENATED, SPLASH = (
+    functools.partial(attend, cross_half=True)
+    for attend in (
+        fused_attention,
+        dense_attention,
+        merged_attention,
+        concatenated_attention,
+        splash_attention,
+    )
+)
+SMALL = (1, 3, 4, 16, 2, 8)
+LARGE = (1, 3, 4, 128, 2, 8)  # as many tokens as a tile of splash has
+
+
+def backward(attend):
+    """Values and gradients, as one function."""
+
+    def both(q, k, v, cotangent):
+        out, pull = jax.vjp(attend, q, k, v)
+        return out, *pull(cotangent)
+
+    return both
+
+
+def operations(attend, shape, platform):
+    """How often each operation occurs in what is compiled for a platform.
+
+    Without those of the choice itself: a case of one branch, with zeros that nobody reads for what
+    the other implementations would have kept.
+    """
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    lowered = jax.jit(backward(attend)).trace(x, x, x, x).lower(lowering_platforms=(platform,))
+    counts = collections.Counter(re.findall(r"stablehlo\.(\w+)", lowered.as_text()))
+    choice = {"constant", "case", "return", "broadcast_in_dim"}
+    return collections.Counter({name: n for name, n in counts.items() if name not in choice})
+
+
+@pytest.mark.parametrize(
+    ("platform", "shape", "chosen", "other"),
+    [
+        ("cpu", LARGE, MERGED, CONCATENATED),
+        ("cuda", LARGE, CONCATENATED, MERGED),
+        ("tpu", SMALL, CONCATENATED, MERGED),
+        ("tpu", LARGE, SPLASH, CONCATENATED),
+    ],
+)
+def test_programs_hold_the_platforms_implementation_alone(platform, shape, chosen, other):
+    found = operations(FUSED, shape, platform)
+    assert found == operations(chosen, shape, platform)
+    assert found != operations(other, shape, platform)
+    kernels = 3 if chosen is SPLASH else 0  # forward, dq, and dk with dv
+    assert found["custom_call"] == kernels
+
+
+def test_halves_go_through_cudnn_on_a_gpu(monkeypatch):
+    """Only the probes for hardware are replaced; the call itself and its lowering are JAX's."""
+    probes = "jax._src.cudnn.fused_attention_stablehlo"
+    monkeypatch.setattr(f"{probes}.check_cudnn_version", lambda: 91000)
+    monkeypatch.setattr(f"{probes}.check_compute_capability", lambda *_: True)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    x = jax.ShapeDtypeStruct((1, 3, 4, 128, 2, 64), jnp.bfloat16)
+    traced = jax.jit(backward(FUSED)).trace(x, x, x, x)
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("__cudnn$fmha") == 3  # forward, again for the backward pass, and that
+    assert text.count("__cudnn$fmhaSoftmaxBackward") == 1
+
+
+def test_the_unused_ones_leave_nothing_for_the_backward_pass():
+    def temporaries(attend):
+        def loss(x, weights):
+            return jax.lax.scan(lambda x, w: (x + attend(w * x, x, x), None), x, weights)[0].sum()
+
+        x, weights = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (LARGE, (6,)))
+        program = jax.jit(jax.grad(loss, (0, 1))).lower(x, weights).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(FUSED) <= 1.01 * temporaries(MERGED)
+    assert temporaries(CONCATENATED) > 1.5 * temporaries(MERGED)
+
+
+@pytest.fixture(scope="module")
+def draws():
+    return [jax.random.normal(jax.random.key(i), SMALL) for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def expected(draws):
+    return jax.jit(backward(DENSE))(*draws)
+
+
+def assert_same(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+def test_forward_mode_and_batches(draws):
+    def run(attend):
+        def one(q, k, v, dq):
+            return jax.jvp(attend, (q, k, v), (dq, k, q))
+
+        return jax.jit(jax.vmap(one))(*(jnp.stack([x, x[..., ::-1, :]]) for x in draws))
+
+    assert_same(run(FUSED), run(DENSE))
+
+
+def test_arrays_over_devices(draws, expected):
+    mesh = jax.make_mesh((2,), ("tensor",), axis_types=(AxisType.Auto,))
+    by_head = P(None, None, None, None, "tensor")
+    placed = [jax.device_put(x, NamedSharding(mesh, by_head)) for x in draws]
+    assert_same(jax.jit(backward(FUSED))(*placed), expected)
+
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=by_head, out_specs=by_head)
+    def attend(q, k, v):
+        return FUSED(q, k, v)
+
+    assert_same(jax.jit(backward(attend))(*placed), expected)
+
+
+def test_splash_may_stand_in_a_program_over_devices():
+    """Its kernel says nothing of how its results vary over a mesh, so that cannot be checked."""
+    mesh = jax.make_mesh((2,), ("tensor",), axis_types=(AxisType.Auto,))
+    by_head = P(None, None, None, None, "tensor")
+    places = {"mesh": mesh, "in_specs": by_head, "out_specs": by_head, "check_vma": False}
+    attend = jax.shard_map(lambda q, k, v: FUSED(q, k, v), **places)
+    x = jax.ShapeDtypeStruct(LARGE, jnp.float32)
+    traced = jax.jit(backward(attend)).trace(x, x, x, x)
+    for platform, kernels in {"cpu": 0, "tpu": 3}.items():
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert text.count("tpu_custom_call") == kernels

@@ -1,0 +1,110 @@
+"""Splash attention: its lists of tiles against the library's own, tilings, and TPU compilers."""
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
+from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask_info as library
+
+from full4d_jax.models.attention.fused import allowed_frames, dense_attention
+from full4d_jax.models.attention.splash import Tiling, choose_tiling, mask_info, splash_attention
+
+
+def test_tilings():
+    assert choose_tiling(42, 252) == Tiling(cell=256, pieces=1, group=2)  # 5B at 384 x 672
+    assert choose_tiling(21, 252) == Tiling(cell=256, pieces=1, group=1)  # 21 is odd
+    assert choose_tiling(42, 64) == Tiling(cell=128, pieces=1, group=3)
+    assert choose_tiling(42, 1560) == Tiling(cell=896, pieces=2, group=1)  # 14B at 480 x 832
+    for tokens in range(1, 4000, 7):
+        cell, pieces, group = choose_tiling(8, tokens)
+        assert cell % 128 == 0
+        assert tokens <= cell * pieces < tokens + max(cell, 128)
+        assert cell * group <= 1024
+
+
+@pytest.mark.parametrize("by_keys", [False, True])
+@pytest.mark.parametrize(
+    ("frames", "tokens", "tiling"),
+    [(6, 8, Tiling(8, 1, 1)), (6, 6, Tiling(8, 1, 3)), (4, 13, Tiling(8, 2, 1))],
+)
+def test_lists_are_those_of_the_library(frames, tokens, tiling, by_keys):
+    """The library evaluates the mask on every token; ours must walk and mask the same tiles."""
+    allowed = allowed_frames(3, frames, cross_half=True).reshape(3 * frames, -1)
+    padded = tiling.cell * tiling.pieces
+    real = np.arange(padded) < tokens
+    mask = np.kron(allowed, np.broadcast_to(real, (padded, padded)))
+    process = library.process_mask_dkv if by_keys else library.process_mask
+    side = tiling.cell * tiling.group
+    expected, _ = process(masks.MultiHeadMask([masks.NumpyMask(mask)]), (side, side))
+    ours = mask_info(allowed, tokens, tiling, by_keys=by_keys)
+    found = decode(ours, by_keys, side)
+    assert found == decode(expected, by_keys, side)
+    assert len(found) == sum(
+        mask[i : i + side, j : j + side].any()
+        for i in range(0, len(mask), side)
+        for j in range(0, len(mask), side)
+    )
+
+
+def decode(info, by_keys, side):
+    """{(query tile, key tile): what of it counts} for every active step of a kernel's grid."""
+    data, active = (np.asarray(x)[0] for x in (info.data_next, info.block_mask))
+    found = {}
+    for place in np.argwhere(active):
+        row, column = (place[1], data[tuple(place)]) if by_keys else (place[0], data[tuple(place)])
+        block = np.ones((side, side), bool)
+        if active[tuple(place)] == 1:
+            index = np.asarray(info.mask_next)[0][tuple(place)]
+            block = np.asarray(info.partial_mask_blocks)[index]
+        found[int(row), int(column)] = block.tobytes()
+    return found
+
+
+@pytest.mark.parametrize(("views", "frames", "tokens"), [(2, 4, 130), (3, 6, 40), (1, 3, 600)])
+def test_padding_and_tiles_are_exact(views, frames, tokens):
+    """Frames with padding, several to a tile, across the halves, and one frame in two tiles."""
+    shape = (1, views, frames, tokens, 1, 8)
+    q, k, v, cotangent = (jax.random.normal(jax.random.key(i), shape) for i in range(4))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(attend, q, k, v):
+        out, pull = jax.vjp(lambda *x: attend(*x, cross_half=frames % 2 == 0), q, k, v)
+        return out, *pull(cotangent)
+
+    found = run(functools.partial(splash_attention, interpret=True), q, k, v)
+    for a, b in zip(found, run(dense_attention, q, k, v), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+COMPILE = """
+import sys, jax, jax.numpy as jnp
+from jax.experimental import topologies
+from full4d_jax.models.attention.fused import fused_attention
+topology, *sizes = sys.argv[1:]
+device = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
+place = jax.sharding.SingleDeviceSharding(device)
+x = jax.ShapeDtypeStruct(tuple(map(int, sizes)), jnp.bfloat16, sharding=place)
+def step(q, k, v, cotangent):
+    out, pull = jax.vjp(lambda *x: fused_attention(*x, cross_half=True), q, k, v)
+    return out, *pull(cotangent)
+compiled = jax.jit(step).lower(x, x, x, x).compile()
+print("kernels", compiled.as_text().count("tpu_custom_call"))
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu")
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
+def test_compiles_for_tpu_at_the_5b_models_grid(topology):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
+    environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
+    sizes = [str(n) for n in (1, 6, 42, 252, 24, 128)]
+    command = [sys.executable, "-c", COMPILE, topology, *sizes]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout.split("kernels")[1]) == 3  # forward, dq, and dk with dv

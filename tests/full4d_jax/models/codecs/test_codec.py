@@ -1,0 +1,177 @@
+"""Codecs as the rest of the program meets them: strides, weights from files, refused videos."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors.numpy import save_file
+
+from full4d_jax.cli import main
+from full4d_jax.config import DEFAULT, ModelConfig
+from full4d_jax.config.codecs import KINDS, WAN22, Strides
+from full4d_jax.models.codecs.codec import (
+    codec_weights,
+    convert_codec,
+    load_codec,
+    make_codec,
+    pool_frames,
+    save_codec,
+    wan_vae,
+)
+from full4d_jax.models.codecs.wan_vae_weights import source_name
+from full4d_jax.session.errors import InputError
+
+CONFIGS = {
+    "pixels": ModelConfig(codec="pixels", codec_stride=2),
+    "taesd": ModelConfig(codec="taesd", codec_stride=8),
+    "wan21": ModelConfig(codec="wan21", codec_stride=8),
+    "wan22": ModelConfig(codec="wan22", codec_stride=16),
+}
+SMALL = dataclasses.replace(WAN22, base=2, decoder_base=2, blocks=1)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """Small, of bfloat16's precision, so that a file keeps them."""
+    rng = np.random.RandomState(0)
+
+    def one(x):
+        return jnp.asarray(0.3 * rng.randn(*x.shape), jnp.bfloat16).astype(jnp.float32)
+
+    return jax.tree.map(one, wan_vae.abstract_params(SMALL))
+
+
+def test_strides_are_known_without_weights():
+    found = {name: make_codec(config)[2:] for name, config in CONFIGS.items()}
+    assert found == {
+        "pixels": (2, 1, 12),
+        "taesd": (8, 1, 32),
+        "wan21": (8, 4, 16),
+        "wan22": (16, 4, 48),
+    }
+
+
+def test_pixels_fold_and_unfold():
+    codec, frames = make_codec(CONFIGS["pixels"]), np.random.RandomState(0).randn(2, 3, 4, 6, 3)
+    latents = codec.encode(frames)
+    assert latents.shape == (2, 3, 2, 3, 12)
+    np.testing.assert_array_equal(latents[1, 2, 1, 2, 3:6], frames[1, 2, 2, 5])
+    np.testing.assert_array_equal(codec.decode(latents), frames)
+
+
+@pytest.mark.parametrize("name", ["taesd", "wan21", "wan22"])
+def test_missing_weights_are_refused(name):
+    codec = make_codec(CONFIGS[name])
+    for convert in (codec.encode, codec.decode):
+        with pytest.raises(InputError, match="give its path as --codec_weights"):
+            convert(jnp.zeros((1, 1, 16, 16, 3)))
+    with pytest.raises(InputError, match="give its path as --codec_weights"):
+        codec_weights(dataclasses.replace(DEFAULT, model=CONFIGS[name]))
+
+
+def test_videos_that_do_not_divide_are_refused(weights):
+    encode = make_codec(CONFIGS["wan22"], weights).encode
+    with pytest.raises(InputError, match=r"found 4, expected 1 \+ a multiple of 4 for .* wan22"):
+        encode(jnp.zeros((4, 16, 16, 3)))
+    with pytest.raises(InputError, match="found 16x24, expected multiples of 16"):
+        encode(jnp.zeros((5, 16, 24, 3)))
+
+
+def test_weights_come_from_a_file(weights, tmp_path):
+    path = tmp_path / "codec.safetensors"
+    save_codec(path, "wan22", weights)
+    config = dataclasses.replace(DEFAULT, model=CONFIGS["wan22"], codec_weights=str(path))
+    loaded = codec_weights(config)
+    jax.tree.map(np.testing.assert_array_equal, loaded, weights)
+    assert codec_weights(config) is loaded  # read once
+    with pytest.raises(InputError, match="found wan22, expected wan21"):
+        load_codec("wan21", str(path))
+    assert codec_weights(DEFAULT) is None
+
+
+def test_partial_weights_are_named(weights, tmp_path):
+    path = tmp_path / "codec.safetensors"
+    whole = flatten_dict(weights, sep=".")
+
+    def refused(name, tensors):
+        save_codec(path, name, unflatten_dict(tensors, sep="."))
+        with pytest.raises(InputError) as error:
+            load_codec.__wrapped__(name, str(path))  # without what was read before
+        return str(error.value)
+
+    for lost, words in (
+        ("to_moments.bias", "tensor to_moments.bias: found no such tensor"),
+        ("encoder.enter.bias", "found no tensor 'bias', expected all tensors of wan22"),
+    ):
+        assert words in refused("wan22", {k: x for k, x in whole.items() if k != lost})
+    wrong = whole | {"to_moments.bias": jnp.zeros(7)}
+    assert "tensor to_moments.bias: found (7,), expected (96,)" in refused("wan22", wrong)
+    assert "tensor encoder.0.kernel: found no such tensor" in refused("taesd", {"a": jnp.ones(1)})
+
+
+def test_every_video_is_encoded_on_its_own(weights):
+    frames = np.random.RandomState(1).randn(2, 1, 1, 16, 32, 3).astype(np.float32).clip(-1, 1)
+    encode = jax.jit(lambda w, x: make_codec(CONFIGS["wan22"], w).encode(x))
+    latents = encode(weights, frames)
+    assert latents.shape == (2, 1, 1, 1, 2, 48)
+    expected = jax.jit(functools.partial(wan_vae.encode, SMALL))(weights, frames[:, 0])
+    np.testing.assert_allclose(latents[:, 0], expected, atol=1e-5)
+
+
+def wan_file(path, config):
+    """Weights as Wan's own repositories name them."""
+    like = flatten_dict(wan_vae.abstract_params(config), sep=".")
+    turned = {name: x.shape[:-3:-1] + x.shape[:-2] for name, x in like.items()}
+    tensors = {
+        source_name(name, config, diffusers=False): np.zeros(shape, np.float32)
+        for name, shape in turned.items()
+    }
+    save_file(tensors, path)
+
+
+@pytest.mark.parametrize("name", ["wan21", "wan22"])
+def test_published_weights_become_a_codec(name, tmp_path, capsys):
+    source, target = tmp_path / "vae.safetensors", tmp_path / "codec.safetensors"
+    config = dataclasses.replace(KINDS[name], base=2, decoder_base=4)
+    wan_file(source, config)
+    assert main(["convert", "codec", str(source), str(target)]) == 0
+    said, mark = capsys.readouterr().out, hashlib.sha256(source.read_bytes()).hexdigest()
+    assert f"{target}: {name}, " in said
+    assert f"{source}: SHA-256 {mark}, not known here" in said
+    target.unlink()
+    assert main(["convert", "codec", str(source), str(target), "--sha256", "0" * 64]) == 2
+    assert f"found {mark}, expected {'0' * 64}" in capsys.readouterr().err
+    assert not target.exists()
+    assert main(["convert", "codec", str(source), str(target), "--sha256", mark]) == 0
+    assert wan_vae.with_widths(KINDS[name], load_codec(name, str(target))) == config
+    assert main(["convert", "codec", str(source), str(tmp_path / "codec.npz")]) == 2
+    assert "found .npz, expected .safetensors" in capsys.readouterr().err
+
+
+def test_a_vae_with_other_strides_is_refused(tmp_path):
+    with np.load(Path(__file__).parents[1] / "goldens" / "wan_vae.npz") as file:
+        config, shapes = (str(file[f"wan21_{name}"]) for name in ("config", "shapes"))
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in json.loads(shapes).items()}
+    save_file(tensors, tmp_path / "diffusion_pytorch_model.safetensors")
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(InputError, match=r"found strides \(4, 2, 16\).*expected .*\(8, 4, 16\)"):
+        convert_codec(tmp_path)
+
+
+@pytest.mark.parametrize(("stride", "frames"), [(4, 9), (4, 1), (1, 3)])
+def test_the_first_frame_is_pooled_alone(stride, frames):
+    x = np.random.RandomState(2).rand(2, frames, 4, 6).astype(np.float32)
+    groups = [[0]] + [range(i, i + stride) for i in range(1, frames, stride)]
+    expected = np.stack([x[:, group].max(1) for group in groups], 1)
+    blocks = [
+        [expected[..., i : i + 2, j : j + 2].max((-1, -2)) for j in (0, 2, 4)] for i in (0, 2)
+    ]
+    found = pool_frames(jnp.asarray(x), Strides(2, stride, 3))
+    np.testing.assert_array_equal(found, np.moveaxis(np.array(blocks), (0, 1), (-2, -1)))

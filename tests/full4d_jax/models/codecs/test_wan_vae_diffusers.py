@@ -1,0 +1,79 @@
+"""Wan's VAEs against diffusers', live, with the real four stages; needs torch and diffusers."""
+
+import importlib.util
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from documented_weights import WAN22_VAE
+
+from full4d_jax.config.codecs import WAN21
+from full4d_jax.models.codecs import wan_vae
+from full4d_jax.models.codecs.wan_vae_weights import convert_vae
+
+MAKER = Path(__file__).parents[1] / "goldens" / "make_wan_vae.py"
+QUICK = {"xla_backend_optimization_level": 0}
+
+
+@pytest.fixture(scope="module")
+def torch():
+    for name in ("torch", "diffusers"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    import torch
+
+    torch.set_num_threads(1)
+    return torch
+
+
+@pytest.fixture(scope="module")
+def maker():
+    spec = importlib.util.spec_from_file_location("make_wan_vae", MAKER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_diffusers_defaults_are_wan21(torch):
+    from diffusers import AutoencoderKLWan
+
+    config = AutoencoderKLWan(base_dim=4, num_res_blocks=1).config
+    assert (tuple(config.latents_mean), tuple(config.latents_std)) == (WAN21.mean, WAN21.std)
+    assert tuple(config.dim_mult) == WAN21.multipliers
+    assert tuple(config.temperal_downsample) == WAN21.temporal
+
+
+@pytest.mark.parametrize(
+    ("settings", "frames", "sides"),
+    [
+        ({"base_dim": 4}, 13, (1, 3)),
+        ({"base_dim": 8, "num_res_blocks": 1}, 5, (3, 5)),
+        ({"base_dim": 4, "num_res_blocks": 1}, 1, (3, 2)),
+        (WAN22_VAE | {"base_dim": 4, "decoder_base_dim": 8}, 9, (3, 1)),
+        (WAN22_VAE | {"base_dim": 4, "decoder_base_dim": 4, "num_res_blocks": 1}, 13, (2, 3)),
+        (WAN22_VAE | {"base_dim": 8, "num_res_blocks": 1}, 1, (1, 5)),
+    ],
+    ids=["wan21-13", "wan21-5", "wan21-1", "wan22-9", "wan22-13", "wan22-1"],
+)
+def test_values_equal_diffusers(torch, maker, settings, frames, sides, tmp_path):
+    vae = maker.module(settings)
+    vae.save_pretrained(tmp_path)
+    config, params = convert_vae(tmp_path)
+    pixels, stride, channels = config.strides
+    latent = (2, 1 + (frames - 1) // stride, *sides, channels)
+    video = maker.draw("video", (2, frames, *(n * pixels for n in sides), 3)).clip(-1, 1)
+    latents = maker.draw("latents", latent)
+    mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.mean, config.std))
+    with torch.no_grad():
+        encoded = vae.encode(torch.tensor(video).movedim(-1, 1)).latent_dist.mode()
+        decoded = vae.decode(torch.tensor(latents).movedim(-1, 1) * std + mean).sample
+    assert float(decoded.abs().max()) < 1  # not clipped
+    compiled = partial(jax.jit, compiler_options=QUICK)
+    found = compiled(partial(wan_vae.encode, config))(params, jnp.asarray(video))
+    assert found.shape == latent
+    expected = ((encoded - mean) / std).movedim(1, -1).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    found = compiled(partial(wan_vae.decode, config))(params, jnp.asarray(latents))
+    np.testing.assert_allclose(found, decoded.movedim(1, -1).numpy(), atol=1e-4)

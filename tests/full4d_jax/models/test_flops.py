@@ -1,0 +1,192 @@
+"""The formula against XLA's count of programs without loops, and against published numbers."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainingConfig,
+    load_config,
+)
+from full4d_jax.config.codecs import strides_of
+from full4d_jax.models import block
+from full4d_jax.models.attention.fused import Tokens, allowed_frames
+from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.flops import forward_flops, peak_flops, step_flops
+from full4d_jax.models.wan.text import TOKENS
+from full4d_jax.training.optimizer import hold_constant, trained_leaves
+
+MODEL = ModelConfig(width=256, layers=1, heads=4, ffn=512, patch=4, attention="full")
+WAN = replace(
+    MODEL,
+    refiner=0,
+    projection="frames",
+    prediction="velocity",
+    cameras=("linear",),
+    camera_projector=True,
+    text_width=128,
+)
+GRID = replace(MODEL, projection="none", cameras=())
+CASES = {
+    "channels": (MODEL, "all"),
+    "channels, attention": (MODEL, "attention"),
+    "channels, mean velocities": (replace(MODEL, mean_flow=True), "all"),
+    "frames": (WAN, "all"),
+    "frames, attention": (WAN, "attention"),
+    "frames, adapters": (replace(WAN, lora_rank=8), "lora"),
+    "sequential": (replace(GRID, attention="sequential"), "attention"),
+    "soft": (replace(GRID, attention="two_stream_soft"), "all"),
+    "hard": (replace(GRID, attention="two_stream_hard"), "attention"),
+}
+
+
+def configured(model: ModelConfig, trainable) -> Config:
+    return Config(
+        model=model,
+        text="prompt" if model.text_width else "",
+        data=DataConfig(views=3, frames=4, height=32, width=32),
+        optimizer=OptimizerConfig(trainable=trainable),
+        training=TrainingConfig(batch=2),
+    )
+
+
+def abstract(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def program(config: Config, *, backward: bool) -> jax.stages.Lowered:
+    """The network on a batch, or the gradient with respect to what is trained."""
+    model, data, b = config.model, config.data, config.training.batch
+    channels = strides_of(model.codec, model.codec_stride).channels
+    v, size = data.views, (data.frames, data.height, data.width)
+    guide = (0 if model.projection == "none" else data.frames, *size[1:])
+    generated = v - 1 if model.projection == "channels" else v
+    params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    conditions = Conditions(
+        projection=abstract(b, v, *guide, channels),
+        base=abstract(b, v, *size, channels),
+        mask=abstract(b, v, *size),
+        disparity=abstract(b, v, *guide),
+        world_to_camera=abstract(b, v, data.frames, 4, 4),
+        intrinsics=abstract(b, v, 3, 3),
+        text=abstract(b, TOKENS, model.text_width) if model.text_width else None,
+    )
+    trained = trained_leaves(config.optimizer.trainable, params)
+
+    def forward(params, *given):
+        return velocity(model, params)(*given)
+
+    def loss(params, *given):
+        return (forward(hold_constant(params, trained), *given) ** 2).sum()
+
+    function = jax.grad(loss) if backward else forward
+    given = abstract(b, generated, *size, channels), abstract(b), conditions
+    return jax.jit(function).lower(params, *given)
+
+
+def all_pairs(q: Tokens, k: Tokens, v: Tokens, **_) -> Tokens:
+    flat = (x.reshape(len(x), -1, *x.shape[-2:]) for x in (q, k, v))
+    return jax.nn.dot_product_attention(*flat).reshape(q.shape)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_xla_counts_the_same(name, monkeypatch):
+    """What is left, at most 3 %, is arithmetic on single numbers, which XLA counts too."""
+    # Ours run in loops, which XLA counts once. In every case here all tokens of a call see all.
+    monkeypatch.setattr(block, "full_attention", all_pairs)
+    monkeypatch.setattr(block, "fused_attention", all_pairs)
+    config = configured(*CASES[name])
+    data = config.data
+    forward = program(config, backward=False).cost_analysis()["flops"]
+    expected = config.training.batch * forward_flops(config, data.views, data.frames)
+    assert 1 < forward / expected < 1.03
+    step = program(config, backward=True).compile().cost_analysis()["flops"]
+    assert 1 < step / step_flops(config) < 1.03
+
+
+@pytest.mark.parametrize("model", [replace(WAN, attention="fused"), GRID], ids=["frames", "none"])
+def test_what_the_mask_forbids_is_not_counted(model):
+    views, frames = 3, 4
+    halves = 2 if model.projection == "frames" else 1
+    full = configured(replace(model, attention="full"), "all")
+    fused = configured(replace(model, attention="fused"), "all")
+    allowed = allowed_frames(views, halves * frames, halves == 2)
+    pairs = 64**2 * int((~allowed).sum())  # tokens of a frame squared
+    forbidden = 2 * 2 * pairs * model.width * model.layers
+    difference = forward_flops(full, views, frames) - forward_flops(fused, views, frames)
+    assert difference == forbidden
+    assert step_flops(full) - step_flops(fused) == 2 * 3 * forbidden
+
+
+def test_rows_and_columns_are_counted_as_they_are_trained():
+    config = configured(replace(GRID, attention="fused"), "all")
+    lines = replace(config, data=replace(config.data, lines=True))
+    row, column = (
+        replace(config, data=replace(config.data, views=v, frames=t)) for v, t in ((1, 4), (3, 1))
+    )
+    assert step_flops(lines) == 3 * step_flops(row) + 4 * step_flops(column)
+
+
+def test_mean_velocities_take_two_calls_more():
+    plain = load_config("configs/debug.py")
+    model = replace(plain.model, mean_flow=True)
+    leaping = replace(plain, model=model, flow=replace(plain.flow, interval_share=0.5))
+    off = replace(leaping, flow=plain.flow)
+    calls = forward_flops(leaping, plain.data.views, plain.data.frames) * plain.training.batch
+    assert step_flops(leaping) == step_flops(off) + 2 * calls
+    assert step_flops(off) > step_flops(plain)
+
+
+def of_a_sample(name: str, trainable, **data) -> float:
+    config = load_config(f"configs/{name}.py")
+    return step_flops(
+        replace(
+            config,
+            text="prompt",
+            data=replace(config.data, **data),
+            optimizer=replace(config.optimizer, trainable=trainable),
+            training=replace(config.training, batch=1),
+        )
+    )
+
+
+def test_published_models():
+    """An independent count for the paper's grid and for Wan's largest.
+
+    Where the projection of the text is frozen its keys and values need no gradients, which that
+    count has: 1 % with only attention trained.
+    """
+    np.testing.assert_allclose(of_a_sample("wan22_5b", "all"), 2.64e15, rtol=0.005)
+    np.testing.assert_allclose(of_a_sample("wan22_5b", "attention"), 2.23e15, rtol=0.01)
+    large = of_a_sample("wan21_14b", "all", views=16, height=480, width=832)
+    np.testing.assert_allclose(large, 314e15, rtol=0.005)
+
+
+def test_peaks_by_the_names_that_jax_gives():
+    for kind, peak in (
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("TPU v5", 459e12),
+        ("TPU v5 lite", 197e12),
+        ("TPU v6 lite", 918e12),
+        ("cpu", None),
+        ("NVIDIA H1000", None),
+    ):
+        assert peak_flops(kind) == peak, kind
+
+
+def test_no_jax_before_anything_is_counted():
+    program = "import sys, full4d_jax.models.flops; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,246 @@
+"""Loss, gradients and communication of one training step on meshes of simulated devices."""
+
+import functools
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AbstractMesh, AxisType
+
+from full4d_jax.config import Config, DataConfig, FlowConfig, MeshConfig, ModelConfig
+from full4d_jax.generation.batch import EncodedBatch
+from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.sharding import (
+    AXES,
+    check_mesh,
+    make_mesh,
+    mesh_shape,
+    put_batch,
+    swap_axes,
+    tree_shardings,
+)
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.dry_run.collectives import collectives
+from full4d_jax.training.step import loss
+
+CONFIG = Config(
+    model=ModelConfig(
+        width=64,
+        heads=8,
+        layers=8,  # enough for a loop, which is compiled once
+        ffn=64,
+        patch=4,
+        text_width=8,
+        projection="frames",
+        cameras=("linear",),
+        camera_projector=True,
+        rope_folds_views=True,
+        prediction="velocity",
+        refiner=0,
+    ),
+    data=DataConfig(views=3, frames=4, height=8, width=8),  # 24 frames of 4 tokens
+    flow=FlowConfig(mean_share=0.0),
+)
+SPLIT = replace(
+    CONFIG,
+    model=replace(
+        CONFIG.model,
+        projection="none",
+        attention="two_stream_soft",
+        cameras=(),
+        camera_projector=False,
+        text_width=0,
+    ),
+    data=replace(CONFIG.data, views=4, frames=4),
+)
+BATCH = 8
+
+
+def encoded(config: Config) -> EncodedBatch:
+    rng = np.random.default_rng(0)
+    data = config.data
+    shape = (BATCH, data.views, data.frames, data.height, data.width)
+
+    def normal(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    guided = config.model.projection == "frames"
+    latents = normal(*shape, 3)
+    visible = np.broadcast_to(np.arange(data.frames) == 0, shape[:3])
+    conditions = Conditions(
+        projection=normal(*shape, 3) if guided else latents[:, :, :0],
+        base=normal(*shape, 3) if guided else np.where(visible[..., None, None, None], latents, 0),
+        mask=rng.integers(0, 2, shape).astype(np.float32),
+        disparity=normal(*shape),
+        world_to_camera=np.eye(4, dtype=np.float32) + 0.1 * normal(*shape[:3], 4, 4),
+        intrinsics=normal(BATCH, data.views, 3, 3),
+        text=normal(BATCH, 5, 8) if guided else None,
+        visible=None if guided else visible,
+    )
+    return EncodedBatch(latents, conditions)
+
+
+def random_params(config: Config):
+    """Of which none is zero."""
+    leaves, tree = jax.tree.flatten(init_params(config.model, jax.random.key(0)))
+    rng = np.random.default_rng(0)
+    return jax.tree.unflatten(
+        tree, [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    )
+
+
+def gradient(config: Config):
+    def objective(params, batch):
+        return loss(config, params, batch, jax.random.key(1), None)[0]
+
+    return jax.jit(jax.value_and_grad(objective))
+
+
+@functools.cache
+def on_one_device(config: Config):
+    value, gradients = gradient(config)(random_params(config), encoded(config))
+    return float(value), jax.tree.map(np.asarray, gradients)
+
+
+@functools.cache
+def on_mesh(config: Config, **sizes):
+    """Loss, gradients and the compiled program of a layout."""
+    count = int(np.prod(list(sizes.values())))
+    mesh = make_mesh(MeshConfig(**{"data": 1, **sizes}), jax.devices()[:count])
+    check_mesh(replace(config, training=replace(config.training, batch=BATCH)), mesh)
+    params = random_params(config)
+    params = jax.device_put(params, tree_shardings(mesh, params, config.model.width))
+    batch = put_batch(mesh, encoded(config))
+    with jax.set_mesh(mesh):
+        compiled = gradient(config).lower(params, batch).compile()
+        value, gradients = compiled(params, batch)
+    return float(value), jax.tree.map(np.asarray, gradients), compiled.as_text()
+
+
+ALONE = [{"data": 8}, {"fsdp": 8}, {"view": 8}, {"time": 8}, {"tensor": 8}]
+PAIRS = [
+    {"data": 2, "fsdp": 4},
+    {"data": 4, "view": 2},
+    {"data": 2, "time": 4},
+    {"data": 4, "tensor": 2},
+    {"fsdp": 4, "view": 2},
+    {"fsdp": 2, "time": 4},
+    {"fsdp": 4, "tensor": 2},
+    {"view": 2, "time": 4},
+    {"view": 4, "tensor": 2},
+    {"time": 2, "tensor": 4},
+]
+
+
+GATHERED = replace(CONFIG, model=replace(CONFIG.model, heads=2))
+TO_ALL = replace(CONFIG, model=replace(CONFIG.model, heads=2, attention="full"))
+
+
+def words(sizes):
+    return "-".join(f"{name}{size}" for name, size in sizes.items())
+
+
+@pytest.mark.parametrize("sizes", ALONE + PAIRS, ids=words)
+def test_loss_and_gradients_are_those_of_one_device(sizes):
+    assert_same(CONFIG, sizes)
+
+
+@pytest.mark.parametrize("config", [GATHERED, TO_ALL], ids=["fused", "full"])
+def test_keys_are_gathered_where_heads_run_out(config):
+    assert swap_axes(2, view=4, time=2) == (("time",), ("view",))
+    assert_same(config, {"view": 4, "time": 2})
+
+
+def test_rows_and_columns_are_whole_videos_on_their_devices():
+    assert_same(SPLIT, {"data": 2, "view": 2, "time": 2})
+
+
+def assert_same(config, sizes):
+    value, gradients = on_one_device(config)
+    found, on_devices, _ = on_mesh(config, **sizes)
+    assert found == pytest.approx(value, rel=1e-5)
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(gradients)]
+    pairs = zip(jax.tree.leaves(gradients), jax.tree.leaves(on_devices), strict=True)
+    for name, (expected, found) in zip(names, pairs, strict=True):
+        scale = max(1e-3, np.abs(expected).max())
+        np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5, err_msg=name)
+
+
+def parameter_bytes(params) -> int:
+    return sum(x.nbytes for x in jax.tree.leaves(params))
+
+
+def test_samples_need_only_sums_of_gradients():
+    _, gradients, hlo = on_mesh(CONFIG, data=8)
+    found = collectives(hlo)
+    assert set(found) == {"all-reduce"}
+    few = 4 * 1024  # losses and histograms
+    assert 0 <= found["all-reduce"].bytes - parameter_bytes(gradients) < few
+
+
+@pytest.mark.parametrize("sizes", [{"view": 8}, {"time": 8}, {"view": 2, "time": 4}], ids=words)
+def test_tokens_are_traded_in_attention_alone(sizes):
+    """Four all-to-alls a layer and pass: q, k, v there, the output back; nothing else of tokens."""
+    _, gradients, hlo = on_mesh(CONFIG, **sizes)
+    found = collectives(hlo)
+    model, data = CONFIG.model, CONFIG.data
+    tokens = BATCH * data.views * 2 * data.frames * 4
+    traded = 4 * tokens * model.width // 8  # bytes of one array on one device
+    trades = 2 * 4 * model.layers
+    assert 0 <= found["all-to-all"].count - trades < 10  # parts of small matrices
+    assert 0 <= found["all-to-all"].bytes - trades * traded < 0.01 * trades * traded
+    # Parameters are gathered for the pass and again for its gradient.
+    assert found["all-gather"].bytes < 2.5 * parameter_bytes(gradients)
+    assert found["all-reduce"].bytes < 1.1 * parameter_bytes(gradients)
+
+
+def test_parameters_are_gathered_and_gradients_summed():
+    _, gradients, hlo = on_mesh(CONFIG, fsdp=8)
+    found = collectives(hlo)
+    assert found["all-gather"].bytes < 2.5 * parameter_bytes(gradients)
+    assert found["all-reduce"].bytes < 1.1 * parameter_bytes(gradients)
+    assert found["all-to-all"].bytes < 0.01 * parameter_bytes(gradients)
+
+
+def test_keys_are_gathered_once_a_layer_and_pass():
+    _, gradients, hlo = on_mesh(GATHERED, view=4, time=2)
+    found = collectives(hlo)
+    model, data = GATHERED.model, GATHERED.data
+    tokens = BATCH * data.views * 2 * data.frames * 4
+    keys = 2 * 4 * tokens * model.width // 2 * model.layers  # k and v of the heads of a device
+    extra = found["all-gather"].bytes - keys
+    assert 0 < extra < 2.5 * parameter_bytes(gradients)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes", "field", "expected"),
+    [
+        ({}, {"data": 3}, "training.batch", "multiple of mesh.data x mesh.fsdp, 3"),
+        ({}, {"view": 5}, "mesh.view, mesh.time", r"one of \[1, 2, 3, 4, 6, 8"),
+        ({"heads": 4}, {"tensor": 8}, "mesh.tensor", r"one of \[1, 2, 4\]"),
+        ({"width": 72, "heads": 6}, {"fsdp": 4, "time": 4}, "mesh.fsdp", "divides model.width, 72"),
+        ({"heads": 1}, {"time": 32}, "mesh.view, mesh.time", "the 24 frames"),
+        ({"heads": 2, "cameras": ("prope",)}, {"view": 4, "time": 2}, "mesh.view", "prope"),
+    ],
+)
+def test_what_does_not_divide_is_refused(changes, sizes, field, expected):
+    config = replace(
+        CONFIG,
+        model=replace(CONFIG.model, **changes),
+        training=replace(CONFIG.training, batch=BATCH),
+    )
+    shape = mesh_shape(MeshConfig(**{"data": 1, **sizes}), int(np.prod(list(sizes.values()))))
+    mesh = AbstractMesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    with pytest.raises(InputError, match=rf"{field}[^:]*:.*{expected}"):
+        check_mesh(config, mesh)
+
+
+def test_sizes_are_held_against_the_devices():
+    assert make_mesh(MeshConfig(fsdp=2)).shape["data"] == 4
+    with pytest.raises(InputError, match="divides 8 devices"):
+        make_mesh(MeshConfig(fsdp=3))
+    with pytest.raises(InputError, match=r"mesh\.data.*at most 4, for 8 devices"):
+        make_mesh(MeshConfig(data=5, fsdp=2))
+    assert make_mesh(MeshConfig(data=2, fsdp=2)).size == 4

@@ -1,0 +1,209 @@
+"""Embeddings of prompts: as diffusers' Wan pipeline makes them, on a tiny umT5 with random weights,
+and how they reach the model."""
+
+import dataclasses
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.config import SamplerConfig, check_config, load_config
+from full4d_jax.generation.batch import Batch, make_conditions
+from full4d_jax.generation.generate import bind_velocity, generate_grid
+from full4d_jax.models.codecs.codec import make_codec
+from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.wan.text import embed_prompt, load_negative_text, load_text
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.step import loss, train_step
+
+WORDS = ["a", "an", "the", "man", "walks", "&", "sees", "two", "dogs"]
+PROMPT = "a  man &amp;amp;\n sees two  dogs"
+DEBUG = load_config("configs/debug.py")
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    """A folder with umT5 and a tokenizer, made here."""
+    reason = "the `text` extra is not installed"
+    torch = pytest.importorskip("torch", reason=reason)
+    transformers = pytest.importorskip("transformers", reason=reason)
+    tokenizers = pytest.importorskip("tokenizers", reason=reason)
+    folder = tmp_path_factory.mktemp("umt5")
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    model.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=model, **special)
+    fast.save_pretrained(folder / "tokenizer")
+    torch.manual_seed(0)
+    config = transformers.UMT5Config(
+        vocab_size=len(vocabulary), d_model=24, d_kv=8, d_ff=32, num_layers=2, num_heads=3
+    )
+    transformers.UMT5EncoderModel(config).save_pretrained(folder / "text_encoder")
+    return folder
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, "", "two dogs " * 300])
+def test_equals_the_pipeline_of_diffusers(prompt, encoder):
+    diffusers = pytest.importorskip("diffusers", reason="the `parity` extra is not installed")
+    import torch
+    from transformers import AutoTokenizer, UMT5EncoderModel
+
+    pipeline = diffusers.WanPipeline(
+        tokenizer=AutoTokenizer.from_pretrained(encoder / "tokenizer"),
+        text_encoder=UMT5EncoderModel.from_pretrained(encoder / "text_encoder"),
+        vae=None,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+    )
+    with torch.inference_mode():
+        expected = pipeline._get_t5_prompt_embeds(prompt, max_sequence_length=512)
+    found, tokens = embed_prompt(prompt, encoder)
+    assert found.shape == (512, 24)
+    assert tokens == {PROMPT: 7, "": 1}.get(prompt, 601)
+    np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-5)
+    assert found[: min(tokens, 512)].any(-1).all()
+    assert not found[tokens:].any()
+
+
+def test_the_command_writes_what_the_config_takes(encoder, tmp_path, capsys):
+    out = tmp_path / "new" / "text.npz"
+    assert main(["embed-text", PROMPT, "--model", str(encoder), "--out", str(out)]) == 0
+    assert "7 tokens of width 24" in capsys.readouterr().out
+    text = load_text(with_text(out))
+    assert text is not None
+    np.testing.assert_array_equal(text, embed_prompt(PROMPT, encoder)[0])
+    assert np.load(out)["prompt"] == PROMPT
+    assert main(["embed_text", "dogs " * 600, "--model", str(encoder), "--out", str(out)]) == 0
+    assert "601 tokens, those after 512 are cut" in capsys.readouterr().out
+
+    def refused(*words) -> str:
+        assert main(["embed-text", "dogs", *map(str, words)]) == 2
+        return capsys.readouterr().err
+
+    assert "no such folder" in refused("--model", tmp_path / "none")
+    assert "no config.json" in refused("--model", tmp_path)
+    assert "found .txt" in refused("--model", encoder, "--out", tmp_path / "x.txt")
+    (tmp_path / "config.json").write_text("{}")
+    assert "text encoder" in refused("--model", tmp_path)
+    weights = encoder / "text_encoder" / "model.safetensors"
+    weights.rename(weights.with_name("pytorch_model.bin"))  # no pickle is opened
+    assert "safetensors" in refused("--model", encoder)
+
+
+def test_the_extra_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "transformers", None)  # what an import finds without it
+    assert main(["embed-text", "dogs", "--model", str(tmp_path)]) == 2
+    assert "full4d-jax[text]" in capsys.readouterr().err
+
+
+def with_text(path, width: int = 24):
+    model = dataclasses.replace(DEBUG.model, layers=1, refiner=0, text_width=width)
+    return dataclasses.replace(DEBUG, model=model, text=str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "width", "found"),
+    [
+        (None, 24, "no such file"),
+        ({"text": np.zeros((5, 20), np.float32)}, 24, r"\(5, 20\)"),
+        ({"text": np.zeros((5, 24), np.int32)}, 24, "int32"),
+        ({"other": np.zeros(1)}, 24, "KeyError"),
+        ({"text": np.zeros((5, 24), np.float32)}, 0, "a model without text"),
+    ],
+)
+def test_unusable_embeddings_are_named(content, width, found, tmp_path):
+    path = tmp_path / "text.npz"
+    if content is not None:
+        np.savez(path, **content)
+    with pytest.raises(InputError, match=found):
+        train_step(with_text(path, width))
+
+
+def test_a_picture_is_no_embedding(tmp_path):
+    (tmp_path / "text.npz").write_bytes(b"PNG")
+    with pytest.raises(InputError, match="no embedding"):
+        load_text(with_text(tmp_path / "text.npz"))
+
+
+@pytest.fixture
+def prompted(tmp_path):
+    """A config with two embeddings, random parameters, and two clips."""
+    rng = np.random.default_rng(0)
+    for name in ("text", "negative"):
+        np.savez(tmp_path / f"{name}.npz", text=rng.normal(size=(5, 24)))
+    config = with_text(tmp_path / "text.npz")
+    config = dataclasses.replace(config, negative_text=str(tmp_path / "negative.npz"))
+    leaves, tree = jax.tree.flatten(init_params(config.model, jax.random.key(0)))
+    leaves = [x + 0.1 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
+    batch = Batch(
+        frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
+        depth=jnp.ones((2, 1, 16, 16)),
+        intrinsics=jnp.broadcast_to(jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]), (2, 2, 3, 3)),
+        world_to_camera=jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4)),
+    )
+    return config, jax.tree.unflatten(tree, leaves), batch
+
+
+@pytest.mark.parametrize(("guidance", "negative"), [(1.0, True), (1.0, False), (2.5, True)])
+def test_guidance_leads_from_the_negative_text_to_the_text(prompted, guidance, negative):
+    config, params, batch = prompted
+    sampler = SamplerConfig(guidance=guidance, text_guidance=3.0)
+    config = dataclasses.replace(config, sampler=sampler)
+    if not negative:
+        config = dataclasses.replace(config, negative_text="")
+    check_config(config)
+    clip = jax.tree.map(lambda x: x[0], batch)
+    lens, poses = clip.intrinsics, clip.world_to_camera
+    shot = 0.1 * clip.frames[0], clip.depth, lens, poses
+    found = generate_grid(config, params, *shot, jax.random.key(2))[0][1:]
+
+    @jax.jit
+    def mean(depth, text):
+        """Minus the velocity at tau = 1 from zero noise."""
+        conditions, _ = make_conditions(config.model, shot[0], depth, lens, poses)
+        conditions = jax.tree.map(lambda x: x[None], conditions._replace(text=text))
+        z = jnp.zeros_like(conditions.projection[:, 1:])
+        out = -velocity(config.model, params)(z, jnp.ones(1), conditions)[0]
+        return make_codec(config.model).decode(out)
+
+    words, other = load_text(config), load_negative_text(config)
+    full, unprompted = mean(clip.depth, words), mean(clip.depth, other)
+    unprojected = mean(jnp.zeros_like(clip.depth), words)
+    expected = full + (guidance - 1) * (full - unprojected) + 2.0 * (full - unprompted)
+    assert np.abs(expected - full).max() > 0.01
+    np.testing.assert_allclose(found, jnp.clip(expected, -1, 1), atol=1e-5)
+
+
+def test_an_unusable_negative_embedding_is_named(prompted, tmp_path):
+    config = dataclasses.replace(prompted[0], negative_text=str(tmp_path / "none.npz"))
+    with pytest.raises(InputError, match=r"none\.npz: found no such file"):
+        load_negative_text(config)
+    model = dataclasses.replace(config.model, text_width=0)
+    with pytest.raises(InputError, match="leave --negative_text out"):
+        load_negative_text(dataclasses.replace(config, model=model))
+
+
+def test_the_embedding_reaches_training_sampling_and_distillation(prompted):
+    config, params, batch = prompted
+    clip = jax.tree.map(lambda x: x[0], batch)
+    shot = clip.frames[0], clip.depth, clip.intrinsics, clip.world_to_camera
+
+    def outputs(config):
+        train = jax.jit(
+            lambda p: loss(config, p, batch, jax.random.key(1), None, load_text(config))
+        )
+        z = clip.frames[1:]
+        bound = jax.jit(bind_velocity(config, params, *shot))
+        grid, _ = generate_grid(config, params, *shot, jax.random.key(2))
+        return train(params)[0], grid, bound(z, jnp.float32(0.5))
+
+    changed = dataclasses.replace(config, text="")
+    for with_it, without in zip(outputs(config), outputs(changed), strict=True):
+        assert np.isfinite(with_it).all()
+        assert float(jnp.abs(with_it - without).max()) > 1e-4

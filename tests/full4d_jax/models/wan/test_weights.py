@@ -1,0 +1,287 @@
+"""Conversion in both directions and layouts, and what is refused.
+
+The names are compared with diffusers' own where the `parity` extra is installed.
+"""
+
+import dataclasses
+import importlib.util
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from safetensors.numpy import load_file, save_file
+
+from full4d_jax.cli import main
+from full4d_jax.config import ModelConfig, load_config
+from full4d_jax.config.wan import WAN
+from full4d_jax.generation.generate import load_prior
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.wan.export import export_wan
+from full4d_jax.models.wan.names import ADDED, to_wan, wan_names
+from full4d_jax.models.wan.weights import abstract_leaves, import_wan
+from full4d_jax.session.errors import InputError
+
+MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)
+
+
+def random_wan(model: ModelConfig, layout, dtype=np.float32) -> dict[str, np.ndarray]:
+    """Weights of Wan by name; both layouts have the same values."""
+    leaves, rng = abstract_leaves(model), np.random.default_rng(0)
+    stacks = {leaf: rng.normal(size=x.shape).astype(dtype) for leaf, x in leaves.items()}
+    return {
+        name: np.ascontiguousarray(
+            to_wan(leaf, stacks[leaf] if layer is None else stacks[leaf][layer], model.patch)
+        )
+        for name, (leaf, layer) in wan_names(model.layers, layout).items()
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+def test_round_trip_is_equal_bit_for_bit(dtype, tmp_path):
+    theirs = random_wan(MODEL, "diffusers", dtype)
+    names = sorted(theirs)
+    (tmp_path / "from").mkdir()
+    save_file({k: theirs[k] for k in names[::2]}, tmp_path / "from" / "a-1.safetensors")
+    save_file({k: theirs[k] for k in names[1::2]}, tmp_path / "from" / "a-2.safetensors")
+    assert import_wan(MODEL, tmp_path / "from", tmp_path / "ours.safetensors") == "diffusers"
+    ours = load_file(tmp_path / "ours.safetensors")
+    assert ours["blocks.ffn_in.kernel"].dtype == dtype
+    assert ours["blocks.ffn_in.kernel"].shape == (2, 24, 40)
+    assert export_wan(MODEL, tmp_path / "ours.safetensors", tmp_path / "to", 20_000) == []
+    index = json.loads((tmp_path / "to/diffusion_pytorch_model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == sum(x.nbytes for x in theirs.values())
+    back = {}
+    for path in (tmp_path / "to").glob("*.safetensors"):
+        part = load_file(path)
+        assert all(index["weight_map"][name] == path.name for name in part)
+        back |= part
+    assert len(list((tmp_path / "to").glob("*.safetensors"))) > 2
+    assert back.keys() == theirs.keys()
+    for name, x in theirs.items():
+        assert back[name].dtype == dtype
+        assert back[name].tobytes() == x.tobytes(), name
+
+
+def test_both_layouts_give_the_same_checkpoint(tmp_path):
+    for layout, prefix in (("diffusers", ""), ("original", ""), ("original", "comfy")):
+        tensors = random_wan(MODEL, layout)
+        if prefix:
+            tensors = {f"model.diffusion_model.{k}": x for k, x in tensors.items()}
+        save_file(tensors, tmp_path / f"{layout}{prefix}.safetensors")
+        target = tmp_path / f"{layout}{prefix}.ours"
+        assert import_wan(MODEL, tmp_path / f"{layout}{prefix}.safetensors", target) == layout
+    first, *others = (load_file(path) for path in sorted(tmp_path.glob("*.ours")))
+    for other in others:
+        assert first.keys() == other.keys()
+        assert all(np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_half_precision_is_widened_and_mixed_layers_too(tmp_path):
+    tensors = random_wan(MODEL, "diffusers", np.float16)
+    tensors["blocks.1.ffn.net.2.bias"] = tensors["blocks.1.ffn.net.2.bias"].astype(jnp.bfloat16)
+    tensors["proj_out.bias"] = tensors["proj_out.bias"].astype(jnp.bfloat16)
+    save_file(tensors, tmp_path / "half.safetensors")
+    import_wan(MODEL, tmp_path / "half.safetensors", tmp_path / "ours")
+    ours = load_file(tmp_path / "ours")
+    assert ours.pop("head.bias").dtype == jnp.bfloat16
+    assert {str(x.dtype) for x in ours.values()} == {"float32"}
+    for layer in range(2):
+        expected = tensors[f"blocks.{layer}.ffn.net.2.bias"].astype(np.float32)
+        np.testing.assert_array_equal(ours["blocks.ffn_out.bias"][layer], expected)
+
+
+def test_added_parameters_start_as_the_identity(tmp_path):
+    save_file(random_wan(MODEL, "original"), tmp_path / "wan.safetensors")
+    import_wan(MODEL, tmp_path / "wan.safetensors", tmp_path / "ours")
+    ours = load_file(tmp_path / "ours")
+    added = {name: x for name, x in ours.items() if name.startswith(ADDED)}
+    assert len(added) == 6
+    projector = added.pop("blocks.projector.kernel")
+    np.testing.assert_array_equal(projector, np.broadcast_to(np.eye(24), (2, 24, 24)))
+    assert not any(x.any() for x in added.values())
+
+
+@pytest.mark.parametrize("attention", ["two_stream_hard", "two_stream_soft"])
+def test_two_streams_start_as_in_a_fresh_model(attention, tmp_path):
+    model = dataclasses.replace(MODEL, projection="none", cameras=(), attention=attention)
+    model = dataclasses.replace(model, camera_projector=False)
+    save_file(random_wan(model, "original"), tmp_path / "wan.safetensors")
+    import_wan(model, tmp_path / "wan.safetensors", tmp_path / "ours")
+    ours = load_file(tmp_path / "ours")
+    fresh = flatten_dict(init_params(model, jax.random.key(0)), sep=".")
+    assert set(ours) == set(fresh)
+    added = [name for name in ours if name.startswith(ADDED)]
+    assert len(added) == 6
+    for name in added:
+        np.testing.assert_array_equal(ours[name], fresh[name], err_msg=name)
+
+
+def broken(change):
+    tensors = random_wan(MODEL, "diffusers")
+    change(tensors)
+    return tensors
+
+
+def cast(name, dtype):
+    return lambda x: x.update({name: x[name].astype(dtype)})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x.pop("blocks.1.attn1.to_q.bias"), ["no blocks.1.attn1.to_q.bias (1 of"]),
+        (lambda x: x.pop("proj_out.weight"), ["no proj_out.weight"]),
+        (lambda x: x.pop("patch_embedding.weight"), ["no tensor patch_embedding.weight"]),
+        (
+            lambda x: x.update({"blocks.0.attn2.add_k_proj.bias": np.zeros(24, np.float32)}),
+            ["left over blocks.0.attn2.add_k_proj.bias"],
+        ),
+        (
+            lambda x: x.update({"blocks.0.attn1.to_q.weight": np.zeros((24, 25), np.float32)}),
+            ["tensor blocks.0.attn1.to_q.weight", "(24, 25)", "(24, 24)"],
+        ),
+        (cast("proj_out.weight", np.int8), ["proj_out.weight", "found I8", "quantised"]),
+        (
+            cast("blocks.1.ffn.net.2.weight", jnp.float8_e4m3fn),
+            ["tensor blocks.1.ffn.net.2.weight", "found F8_E4M3, expected F32, F16, BF16"],
+        ),
+        (
+            lambda x: [x.pop(name) for name in list(x) if name.startswith("blocks.1.")],
+            ["layers 1", "layers 2 as in the config", "preset of that model"],
+        ),
+        (lambda x: (x.clear(), x.update(encoder=np.zeros(1))), ["such as encoder"]),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(change, words, tmp_path):
+    save_file(broken(change), tmp_path / "wan.safetensors")
+    with pytest.raises(InputError) as error:
+        import_wan(MODEL, tmp_path, tmp_path / "ours")
+    assert all(word in str(error.value) for word in words), error.value
+    assert not (tmp_path / "ours").exists()
+
+
+def test_folders_that_are_not_whole_are_named(tmp_path):
+    def refused(source: Path) -> str:
+        with pytest.raises(InputError) as error:
+            import_wan(MODEL, source, tmp_path / "ours")
+        return str(error.value)
+
+    assert "no such folder" in refused(tmp_path / "none")
+    assert "no .safetensors file" in refused(tmp_path)
+    (tmp_path / "transformer").mkdir()
+    assert f"give {tmp_path / 'transformer'}" in refused(tmp_path)
+    shard, index = tmp_path / "a.safetensors", tmp_path / "a.safetensors.index.json"
+    save_file(random_wan(MODEL, "diffusers"), shard)
+    index.write_text(json.dumps({"weight_map": {"x": shard.name, "y": "b.safetensors"}}))
+    assert "no b.safetensors" in refused(tmp_path)
+    index.write_text("{}")
+    assert "KeyError" in refused(tmp_path)
+    index.write_text("[]")
+    assert "TypeError" in refused(tmp_path)
+    index.unlink()
+    (tmp_path / "b.safetensors").write_bytes(shard.read_bytes())
+    assert "also in a.safetensors" in refused(tmp_path)
+    (tmp_path / "b.safetensors").write_bytes(shard.read_bytes()[:-1])
+    assert "b.safetensors" in refused(tmp_path)
+    (tmp_path / "b.safetensors").unlink()
+    (tmp_path / "config.json").write_text(json.dumps({"num_heads": 3}))
+    assert "heads 3, expected heads 2 as in the config" in refused(tmp_path)
+    for text in ("{", "[3]"):
+        (tmp_path / "config.json").write_text(text)
+        assert "config.json: found" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("projection", "channels"),
+        ("prediction", "residual"),
+        ("cameras", ("plucker", "linear")),
+        ("rope_theta", 100.0),
+        ("text_width", 0),
+        ("refiner", 4),
+        ("lora_rank", 4),
+    ],
+)
+def test_models_that_are_not_wan_are_named(field, value, tmp_path):
+    with pytest.raises(InputError, match=rf"model\.{field}"):
+        import_wan(dataclasses.replace(MODEL, **{field: value}), tmp_path, tmp_path / "ours")
+
+
+PRESET = """
+import dataclasses
+import importlib.util
+from full4d_jax.config import Config, DataConfig, ModelConfig
+config = Config(model=ModelConfig(**{!r}), data=DataConfig(height=16, width=16))
+"""
+
+
+def test_the_command_converts_both_ways(tmp_path, capsys):
+    preset, ours = tmp_path / "tiny.py", tmp_path / "ours.safetensors"
+    preset.write_text(PRESET.format(dataclasses.asdict(MODEL)))
+    save_file(random_wan(MODEL, "original"), tmp_path / "wan.safetensors")
+
+    def run(*words) -> int:
+        return main(["convert", "wan", *map(str, words)])
+
+    wan = tmp_path / "wan.safetensors"
+    assert run(preset, "--from", wan, "--to", ours) == 0
+    assert "original layout" in capsys.readouterr().out
+    params = load_prior(load_config(preset), ours)
+    assert params["blocks"]["camera"]["kernel"].shape == (2, 16, 24)
+    assert run(preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 0
+    assert "left out" not in capsys.readouterr().out
+    assert run(preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 2
+    assert "something there already" in capsys.readouterr().err
+    assert run(preset, "--from", wan, "--to", tmp_path / "x", "--export") == 2
+    assert "tensor blocks.0.cross_attn.k.bias" in capsys.readouterr().err
+    assert run(preset, "--from", wan, "--to", tmp_path / "ours.bin") == 2
+    assert "found .bin, expected .safetensors" in capsys.readouterr().err
+    assert run("--from", wan, "--to", ours) == 2
+    assert "model.projection" in capsys.readouterr().err
+    trained = load_file(ours)
+    save_file(trained | {"head.bias": trained["head.bias"].astype(np.int8)}, ours)
+    assert run(preset, "--from", ours, "--to", tmp_path / "quantised", "--export") == 2
+    assert "tensor head.bias: found I8" in capsys.readouterr().err
+    trained["blocks.camera.bias"] = trained["blocks.camera.bias"] + 1
+    save_file(trained, ours)
+    assert run(preset, "--from", ours, "--to", tmp_path / "other", "--export") == 0
+    assert "left out, since Wan has no place for it: blocks.camera.bias" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def torch():
+    pytest.importorskip("diffusers", reason="the `parity` extra is not installed")
+    return pytest.importorskip("torch", reason="the `parity` extra is not installed")
+
+
+def test_names_of_the_original_are_those_that_diffusers_knows(torch):
+    from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
+
+    renamed = convert_wan_transformer_to_diffusers(random_wan(MODEL, "original"))
+    expected = random_wan(MODEL, "diffusers")
+    assert renamed.keys() == expected.keys()
+    assert all(np.array_equal(renamed[name], expected[name]) for name in expected)
+
+
+def test_diffusers_loads_what_we_export(torch, tmp_path, monkeypatch):
+    from diffusers import WanTransformer3DModel
+
+    if importlib.util.find_spec("accelerate") is None:
+        # Without it diffusers loads no model that keeps some layers in float32, whatever the file.
+        monkeypatch.setattr(WanTransformer3DModel, "_keep_in_fp32_modules", None)
+    theirs = random_wan(MODEL, "diffusers")
+    save_file(theirs, tmp_path / "wan.safetensors")
+    import_wan(MODEL, tmp_path / "wan.safetensors", tmp_path / "ours")
+    export_wan(MODEL, tmp_path / "ours", tmp_path / "hub", 20_000)
+    network, report = WanTransformer3DModel.from_pretrained(
+        tmp_path / "hub", output_loading_info=True
+    )
+    assert not any(report.values()), report
+    assert network.config.num_attention_heads == 2
+    for name, x in network.state_dict().items():
+        np.testing.assert_array_equal(x.numpy(), theirs[name])

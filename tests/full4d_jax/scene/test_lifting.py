@@ -1,0 +1,133 @@
+"""Where the scene starts from, and how the prior is asked about cameras between the others."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.config import LiftConfig, SamplerConfig, load_config
+from full4d_jax.models.dit import init_params
+from full4d_jax.scene.lifting import between, bind_prior, check_lift, grid_depth, lift
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.camera_paths import PIVOT, angles_of
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+
+def test_cameras_between_are_half_way_and_look_at_the_pivot():
+    azimuths = np.array([0.0, 40.0, -50.0, 15.0])  # the source first, the others in any order
+    poses = np.repeat(orbit(azimuths, np.zeros(4))[:, None], 2, 1)
+    middle = between(poses)
+    assert middle.shape == (3, 2, 4, 4)
+    np.testing.assert_allclose(angles_of(middle)[:, 0, 0], [-25, 7.5, 27.5], atol=1e-3)
+    seen = middle @ np.array([*PIVOT, 1])
+    np.testing.assert_allclose(seen[..., :2], 0, atol=1e-6)  # in the middle of the picture
+    np.testing.assert_allclose(np.linalg.det(middle[..., :3, :3]), 1, atol=1e-5)
+
+
+def test_seeds_are_the_source_and_what_it_does_not_see():
+    height = width = 32
+    lens = intrinsics_from_fov(55, height, width).astype(np.float32)
+    poses = orbit(np.array([0.0, 30.0]), np.zeros(2)).astype(np.float32)[:, None]
+    depth = jnp.full((1, height, width), 1.5)
+    depth = depth.at[:, 10:20, 12:20].set(0.8)  # something in front of a wall
+    frames = jnp.zeros((2, 1, height, width, 3))
+    lenses = jnp.stack([jnp.asarray(lens)] * 2)
+    seeds = np.asarray(grid_depth(frames, depth, lenses, jnp.asarray(poses)))
+    source, hidden = seeds[0, 0], seeds[1, 0]
+    np.testing.assert_array_equal(source, depth[0])
+    # the camera went right and turned left: it sees more of the wall there, at about its depth
+    assert 0.1 < (hidden > 0).mean() < 0.6
+    assert hidden[0, 0] > 0
+    assert 1.0 < np.median(hidden[hidden > 0]) < 3.0
+
+
+DEBUG = load_config("configs/debug.py")
+
+
+def asking(form, **changes):
+    """A small config whose prior is asked in this way."""
+    changed = dataclasses.replace(DEBUG.lift, distillation=form, steps=10, capacity=100, **changes)
+    return dataclasses.replace(DEBUG, lift=changed)
+
+
+def noisy_grid():
+    """frames, depth, intrinsics and poses: coloured noise on a bumpy wall, seen from an arc."""
+    data, rng = DEBUG.data, np.random.default_rng(0)
+    v, t, h, w = data.views, data.frames, data.height, data.width
+    poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
+    lens = np.repeat(intrinsics_from_fov(55, h, w)[None], v, 0)
+    arrays = rng.uniform(0, 1, (v, t, h, w, 3)), rng.uniform(0.9, 1.1, (t, h, w)), lens, poses
+    return [jnp.asarray(x, jnp.float32) for x in arrays]
+
+
+@pytest.fixture(scope="module")
+def params():
+    """None of them zero, so that the prior says something."""
+    key = jax.random.key(2)
+    return jax.tree.map(
+        lambda x: x + 0.05 * jax.random.normal(key, x.shape), init_params(DEBUG.model, key)
+    )
+
+
+def test_the_config_says_in_which_form_the_prior_is_asked(params):
+    grid = noisy_grid()
+
+    def bound(form, noise):
+        sampler = SamplerConfig(steps=3, noise=noise)
+        config = dataclasses.replace(asking(form), sampler=sampler)
+        return bind_prior(config, params, grid[0][0], *grid[1:])
+
+    mean, drawn = bound("cached", 0.0), bound("cached", 1.0)
+    assert (mean.form, mean.start, mean.tau_last, mean.noise) == ("cached", 0.0, 1.0, 0.0)
+    assert (drawn.form, drawn.noise) == ("cached", 1.0)
+    assert 0 < drawn.start < 1
+    for noise in (0.0, 1.0):
+        judged = bound("gradient", noise)
+        assert judged.form == "gradient"
+        assert (judged.start, judged.tau_first, judged.tau_last) == (0.6, 0.9, 0.3)
+
+
+def test_the_gradient_form_changes_the_scene_and_none_needs_no_prior(params):
+    key, given = jax.random.key(0), noisy_grid()
+    found = [
+        np.asarray(lift(asking(form), prior, *given, key).gaussians.means)
+        for form, prior in (("gradient", params), ("none", None))
+    ]
+    assert np.isfinite(found[0]).all()
+    assert np.abs(found[0] - found[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "captured", "said"),
+    [
+        ({"anchor": 0.5}, True, "lift.anchor: found 0.5, expected 1.0 with a capture"),
+        ({"source_weight": 2.0}, True, "lift.source_weight: found 2.0, expected 3.0"),
+        ({"distillation": "gradient"}, True, "lift.distillation: found gradient, expected cached"),
+        (
+            {"anchor": 0.5, "distillation": "none"},
+            False,
+            "lift.anchor: found 0.5, expected 1.0 with --lift.distillation none",
+        ),
+    ],
+)
+def test_settings_without_effect_are_refused(changes, captured, said):
+    with pytest.raises(InputError, match=said):
+        check_lift(LiftConfig(**changes), None, captured=captured)
+    others = {"anchor": 0.5, "source_weight": 2.0, "distillation": "gradient"}
+    check_lift(LiftConfig(**others), None, captured=False)
+    check_lift(LiftConfig(distillation="none"), None, captured=True)
+
+
+def test_weights_of_a_prior_that_is_not_asked_are_refused_and_not_read(tmp_path, capsys):
+    broken = tmp_path / "prior.safetensors"
+    broken.write_text("no weights")
+    words = ["--checkpoint", str(broken), "--out", str(tmp_path / "out")]
+    for more, said in (
+        (["--capture", str(tmp_path / "none.npz")], "expected none with a capture; leave it out"),
+        (["--lift.distillation", "none"], "expected none with --lift.distillation none"),
+    ):
+        assert main(["lift", *words, *more]) == 2
+        assert said in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""A lift that is killed goes on where it was; nothing else is taken for its rest."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.config import Config, LiftConfig
+from full4d_jax.scene.lifting import from_arrays, lift, memory_note, to_arrays
+from full4d_jax.scene.partial_fit import PartialFit
+from gaussians import DeformingGaussians, DynamicGaussians
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+SIDE = 16
+
+
+def grid() -> tuple[jax.Array, ...]:
+    """Two views of noise at two instants on a wall, and the cameras."""
+    rng = np.random.default_rng(0)
+    poses = np.repeat(orbit(np.array([0.0, 20.0]), np.zeros(2))[:, None], 2, 1)
+    lens = intrinsics_from_fov(55, SIDE, SIDE)
+    arrays = (
+        rng.uniform(size=(2, 2, SIDE, SIDE, 3)),
+        np.ones((2, SIDE, SIDE)),
+        np.stack([lens] * 2),
+        poses,
+    )
+    return tuple(jnp.asarray(x, jnp.float32) for x in arrays)
+
+
+def config(motion) -> Config:
+    return Config(lift=LiftConfig(steps=250, capacity=100, motion=motion, distillation="none"))
+
+
+@pytest.mark.parametrize("motion", ["freetime", "deformation"])
+def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
+    said: list[str] = []
+    partial = PartialFit(tmp_path / "fit.npz", "this one", said.append)
+
+    def killed(step, metrics):
+        if step == 200:
+            raise KeyboardInterrupt
+
+    def run(**options):
+        return to_arrays(lift(config(motion), None, *grid(), jax.random.key(0), **options))
+
+    whole = run()
+    with pytest.raises(KeyboardInterrupt):
+        run(report=killed, partial=partial)
+    steps: list[int] = []
+    resumed = run(report=lambda step, metrics: steps.append(step), partial=partial)
+    assert steps == [250]
+    assert said == [f"fitting goes on after step 200 from {tmp_path / 'fit.npz'}"]
+    assert whole.keys() == resumed.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, resumed[name])
+    kind = {"freetime": DynamicGaussians, "deformation": DeformingGaussians}[motion]
+    again = from_arrays(whole)
+    assert isinstance(again, kind)
+    assert again.gaussians.means.shape == (100, 3)
+
+    # the file of another fit, or of another version of the program, is no use
+    steps.clear()
+    other = dataclasses.replace(partial, mark="another")
+    run(report=lambda step, metrics: steps.append(step), partial=other)
+    assert steps == [100, 200, 250]
+    np.savez(partial.path, mark=np.array("this one"), leaf_0=np.zeros(3))
+    run(partial=partial)
+    assert said[1:] == [f"{partial.path} is of another version: fitting from the start"]
+    partial.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_stated_in_plain_words():
+    note = memory_note(LiftConfig(capacity=100_000), (4, 8, 256, 256, 3))
+    assert "100000 Gaussians to 4 views of 8 frames of 256x256" in note
+    large = memory_note(LiftConfig(capacity=100_000, motion="deformation"), (4, 8, 256, 256, 3))
+    assert mebibytes(large) > mebibytes(note) > 100
+
+
+def mebibytes(note: str) -> int:
+    return int(note.split("about ")[1].split(" MiB")[0])

@@ -1,0 +1,86 @@
+"""The videos and pictures of a run, read back; the shared budget never costs a splat."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.media.grids import write_grid
+from full4d_jax.media.video import read_video
+from full4d_jax.scene.lifting import from_arrays, to_arrays
+from full4d_jax.scene.renders import renderer, write_renders
+from gaussians import Camera, DynamicGaussians, Gaussians, intersection_budget, render, still
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+LENS = intrinsics_from_fov(55, 32, 48).astype(np.float32)
+
+
+@pytest.fixture
+def scene() -> DynamicGaussians:
+    """A red ball that goes from left to right, and a green one that stands still."""
+    static = Gaussians(
+        means=jnp.array([[-0.2, 0.0, 1.0], [0.1, 0.1, 1.2]]),
+        quaternions=jnp.array([[1.0, 0.0, 0.0, 0.0]] * 2),
+        log_scales=jnp.full((2, 3), jnp.log(0.05)),
+        logit_opacities=jnp.full(2, 3.0),
+        harmonics=jnp.array([[[1.7, -1.7, -1.7]], [[-1.7, 1.7, -1.7]]]),
+    )
+    return still(static)._replace(velocities=jnp.array([[0.4, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+
+
+def test_a_scene_survives_its_arrays(scene):
+    again = from_arrays(to_arrays(scene))
+    for before, after in zip(to_arrays(scene).values(), to_arrays(again).values(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_renderer_draws_what_render_draws_even_when_its_budget_is_too_small(scene):
+    crowd = jax.tree.map(lambda x: jnp.repeat(x, 300, 0), scene)
+    faint = crowd.gaussians._replace(logit_opacities=jnp.full(600, -4.0))
+    crowd = crowd._replace(gaussians=faint)
+    close = orbit(np.zeros(1), np.zeros(1), distance=0.3).astype(np.float32)
+    far = orbit(np.zeros(1), np.zeros(1), distance=8.0).astype(np.float32)
+    camera = Camera(jnp.asarray(close[0]), jnp.asarray(LENS), 48, 32)
+    small = intersection_budget(crowd.at(0.5), replace(camera, world_to_camera=far[0]), slack=1.4)
+    expected = render(crowd.at(0.5), camera, antialiased=True)
+    assert render(crowd.at(0.5), camera, max_intersections=small).overflow > 0
+    draw = renderer(crowd, LENS, 32, 48, far)
+    found = np.clip(draw(close[0], 0.5).rgb, 0, 1)
+    np.testing.assert_allclose(found, np.clip(expected.rgb, 0, 1), atol=1 / 255)
+
+
+def test_rendered_videos_move_and_stand_still_in_time(tmp_path, scene):
+    write_renders(
+        tmp_path,
+        scene,
+        LENS,
+        height=32,
+        width=48,
+        size=64,
+        seconds=0.5,
+        path="ring",
+        sweep=10,
+        elevation=2,
+    )
+    clips = {}
+    for name in ("orbit", "bullet"):
+        video = read_video(tmp_path / f"{name}.mp4", height=64, width=96, frames=12, fps=24)
+        red = video.frames[..., 0].astype(float) - video.frames[..., 1]
+        columns = np.arange(96)[None, None]
+        clips[name] = ((red > 60) * columns).sum((1, 2)) / (red > 60).sum((1, 2))
+    assert np.ptp(clips["orbit"]) > 20  # the ball crosses a third of the picture
+    assert np.ptp(clips["bullet"]) < 12
+    assert (tmp_path / "scene.png").stat().st_size > 0
+
+
+def test_grid_video_and_sheet(tmp_path):
+    grid = np.zeros((3, 4, 32, 48, 3), np.uint8)
+    grid[1] = 255
+    poses = np.repeat(orbit(np.array([0.0, 20, -20]), np.zeros(3))[:, None], 4, 1)
+    write_grid(tmp_path, grid, grid[1:], np.stack([LENS] * 3), poses, fps=6.0)
+    video = read_video(tmp_path / "grid.mp4", height=256, width=1152, frames=6)
+    middle = video.frames[:, :, 384:768].mean()
+    assert middle > 230 > 40 > video.frames[:, :, :350].mean()
+    assert (tmp_path / "grid.png").stat().st_size > 0

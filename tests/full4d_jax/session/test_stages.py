@@ -1,0 +1,84 @@
+"""What is kept, what is made again, and that half-written files never count as finished."""
+
+import numpy as np
+import pytest
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import Stages, open_folder
+
+
+class Kitchen:
+    """Counts how often the two stages of a small pipeline really ran."""
+
+    def __init__(self, folder):
+        self.folder, self.made = folder, []
+
+    def cook(self, first=1, second=1, video=None):
+        stages = Stages(self.folder, say=lambda line: None)
+
+        def make(name, value):
+            self.made.append(name)
+            return {"x": np.full(3, value)}
+
+        stages.run("first", {"value": first, "video": video}, lambda: make("first", first))
+        return stages.run("second", {"value": second}, lambda: make("second", second))["x"]
+
+
+def test_finished_stages_are_kept_and_changed_inputs_run_again_downstream(tmp_path):
+    kitchen = Kitchen(tmp_path)
+    np.testing.assert_array_equal(kitchen.cook(), [1, 1, 1])
+    np.testing.assert_array_equal(kitchen.cook(), [1, 1, 1])
+    assert kitchen.made == ["first", "second"]
+    np.testing.assert_array_equal(kitchen.cook(second=2), [2, 2, 2])
+    assert kitchen.made == ["first", "second", "second"]
+    kitchen.cook(first=5, second=2)
+    assert kitchen.made == ["first", "second", "second", "first", "second"]
+
+
+def test_files_count_by_their_content(tmp_path):
+    kitchen, video = Kitchen(tmp_path), tmp_path / "in.mp4"
+    video.write_bytes(b"one")
+    kitchen.cook(video=video)
+    kitchen.cook(video=video)
+    assert kitchen.made == ["first", "second"]
+    video.write_bytes(b"two")
+    kitchen.cook(video=video)
+    assert kitchen.made == ["first", "second"] * 2
+
+
+@pytest.mark.parametrize("size", [0, 10, 200])
+def test_a_damaged_stage_is_made_again(tmp_path, size):
+    kitchen = Kitchen(tmp_path)
+    kitchen.cook()
+    path = tmp_path / "second.npz"
+    path.write_bytes(path.read_bytes()[:size])
+    kitchen.cook()
+    assert kitchen.made == ["first", "second", "second"]
+
+
+def test_a_failing_stage_leaves_the_earlier_result(tmp_path):
+    kitchen = Kitchen(tmp_path)
+    kitchen.cook()
+    before = (tmp_path / "second.npz").read_bytes()
+    stages = Stages(tmp_path, say=lambda line: None)
+    with pytest.raises(ZeroDivisionError):
+        stages.run("second", {"value": 9}, lambda: {"x": np.array(1 // 0)})
+    assert (tmp_path / "second.npz").read_bytes() == before
+
+
+def test_asking_for_a_stage_that_never_ran_says_what_to_run(tmp_path):
+    with pytest.raises(InputError, match="run full4d sample"):
+        Stages(tmp_path).finished("grid", "sample")
+    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: {"x": np.ones(2)})
+    later = Stages(tmp_path)
+    assert list(later.finished("grid", "sample")) == ["x"]
+    assert 0 < later.seconds["grid"] < 1
+
+
+def test_unwritable_folders_are_refused(tmp_path):
+    assert list(open_folder(tmp_path / "new" / "deep").iterdir()) == []
+    (tmp_path / "file").write_text("kept")
+    for path in (tmp_path / "file", tmp_path / "file" / "below", "/proc/full4d"):
+        with pytest.raises(InputError, match="output folder"):
+            open_folder(path)
+    assert (tmp_path / "file").read_text() == "kept"

@@ -1,0 +1,147 @@
+"""Estimators give the maps of their networks; a capture gets depth that fits its cameras."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from textured_room import make_room
+
+from full4d_jax.cli import main
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.captures import read_capture
+from full4d_jax.source.depth.estimators import DEVIATION, MEAN, load_estimator
+from input_pipeline.dataset import open_dataset
+from input_pipeline.transforms import decode_depth, decode_jpeg
+
+SLOPE = Path(__file__).parents[2] / "goldens" / "slope.onnx"
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width] / width
+    return np.stack([255 * x, 255 * y, 100 + 50 * x], -1).clip(0, 255).astype(np.uint8)
+
+
+def test_an_onnx_network_sees_normalised_colours_at_its_size():
+    pytest.importorskip("onnxruntime")
+    frame = smooth(120, 160)
+    found = load_estimator(str(SLOPE))(frame)
+    assert found.shape == (518 // 2, 686 // 2)
+    red, green = ((frame[..., c] / 255 - MEAN[c]) / DEVIATION[c] for c in range(2))
+    expected = cv2.resize((2 * red - green + 0.5).astype(np.float32), (343, 259))
+    assert np.abs(found - expected)[5:-5, 5:-5].max() < 0.05
+
+
+def test_pydnet_sees_what_is_near(shared_data):
+    pytest.importorskip("ai_edge_litert")
+    folder = shared_data / "data" / "videos"
+    network = shared_data / "weights" / "pydnet" / "mobile_pydnet_pruned35.tflite"
+    frame = cv2.VideoCapture(str(folder / "bikes.mp4")).read()[1][..., ::-1]
+    values = load_estimator(str(network))(np.ascontiguousarray(frame))
+    assert values.shape == (96, 320)
+    # Negative disparity: a street is nearest at the lower edge.
+    assert values[-20:].mean() < values[:48].mean() - values.std()
+
+
+def test_our_network_gives_disparity():
+    values = load_estimator("ours")(smooth(60, 90))
+    assert values.shape == (96, 144)
+    assert (values > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.onnx", None, "no such file"),
+        ("net.pt", b"x", "found .pt"),
+        ("net.safetensors", b"x" * 40, "a safetensors file"),
+    ],
+)
+def test_what_is_no_estimator_is_refused(name, content, said, tmp_path):
+    if content:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        load_estimator(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("ending", "module"), [(".onnx", "onnxruntime"), (".tflite", "ai_edge_litert")]
+)
+def test_damaged_networks_and_missing_libraries_are_told_apart(ending, module, tmp_path):
+    path = tmp_path / f"net{ending}"
+    path.write_bytes(b"no network" * 20)
+    try:
+        __import__(module)
+        said = "expected a network from one picture"
+    except ModuleNotFoundError:
+        said = r"pip install 'full4d-jax\[depth\]'"
+    with pytest.raises(InputError, match=said):
+        load_estimator(str(path))
+
+
+def write_capture(path: Path, example, **more) -> None:
+    frames = [[decode_jpeg(file) for file in row] for row in example.frames]
+    cameras = {name: getattr(example, name) for name in ("intrinsics", "world_to_camera")}
+    np.savez(path, frames=np.array(frames), **cameras, **more)
+
+
+def test_a_capture_gets_depth_in_the_units_of_its_cameras(tmp_path, monkeypatch, capsys):
+    room = make_room(views=2, height=120, width=160)
+    depth = np.array([[decode_depth(file) for file in row] for row in room.depth16])
+    values = iter((5 / depth - 1).reshape(-1, 120, 160))
+    # The network is not tested here: it is taken to be a perfect one, up to scale and shift.
+    monkeypatch.setattr(capture_depth, "load_estimator", lambda _: lambda _: next(values))
+    before, after = tmp_path / "a.npz", tmp_path / "deep" / "b.npz"
+    write_capture(before, room)
+    assert main(["data", "depth", str(before), "--out", str(after)]) == 0
+    assert "median error" in capsys.readouterr().out
+    assert after.with_suffix(".png").stat().st_size > 1000
+    with np.load(before) as old, np.load(after) as new:
+        assert all((old[name] == new[name]).all() for name in old.files)
+        assert np.median(np.abs(new["depth"] / depth - 1)) < 0.03
+    assert read_capture(after)["depth"].shape == depth.shape
+    assert main(["data", "depth", str(after), "--out", str(after)]) == 2
+    assert "found depth, expected none" in capsys.readouterr().err
+
+
+def test_views_that_share_nothing_are_refused(tmp_path, capsys):
+    room = make_room(views=2, height=64, width=80)
+    blank = np.zeros((2, 2, 64, 80, 3), np.uint8)
+    path, out = tmp_path / "a.npz", tmp_path / "b.npz"
+    cameras = {name: getattr(room, name) for name in ("intrinsics", "world_to_camera")}
+    np.savez(path, frames=blank, **cameras)
+    assert main(["data", "depth", str(path), "--out", str(out)]) == 2
+    assert "found 0 matches with other views, expected at least 20" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_import_fills_in_depth(tmp_path, monkeypatch):
+    room = make_room(views=2, height=120, width=160, frames=1)
+    depth = {file: decode_depth(png) for file, png in zip(*_files(room), strict=True)}
+    frames = {decode_jpeg(file).mean(): 2 / values for file, values in depth.items()}
+    # The network is not tested here: it is taken to be a perfect one, up to scale.
+    monkeypatch.setattr(importing, "load_estimator", lambda _: lambda frame: _near(frames, frame))
+    cameras = []
+    for i, file in enumerate(room.frames[:, 0]):
+        (tmp_path / "in" / f"c{i}").mkdir(parents=True)
+        (tmp_path / "in" / f"c{i}" / "0.jpg").write_bytes(file)
+        lens = {name: getattr(room, name)[i].tolist() for name in ("intrinsics",)}
+        pose = room.world_to_camera[i, 0].tolist()
+        cameras.append({"name": f"c{i}", "world_to_camera": pose, "timestamps": [0.0], **lens})
+    (tmp_path / "in" / "cameras.json").write_text(json.dumps({"fps": 10, "cameras": cameras}))
+    argv = ["data", "import", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert main([*argv, "--depth", "ours"]) == 0
+    (example,) = open_dataset(tmp_path / "out")
+    for file, true in zip(example.depth16[:, 0], depth.values(), strict=True):
+        assert np.median(np.abs(decode_depth(file) / true - 1)) < 0.03
+    assert main([*argv, "--depth", "none.onnx"]) == 2
+
+
+def _files(example):
+    return example.frames.ravel(), example.depth16.ravel()
+
+
+def _near(maps: dict, frame: np.ndarray) -> np.ndarray:
+    """The map of the picture with the nearest mean: importers encode frames again."""
+    return maps[min(maps, key=lambda mean: abs(mean - frame.mean()))].astype(np.float32)

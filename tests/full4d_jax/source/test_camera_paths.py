@@ -1,0 +1,111 @@
+"""Presets against their own angles read back; files against every way they can be wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.camera_paths import (
+    PIVOT,
+    angles_of,
+    cropped_fov,
+    directions,
+    load_views,
+    range_warning,
+    target_views,
+)
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+LENS = intrinsics_from_fov(55, 64, 64)
+
+
+@pytest.mark.parametrize("preset", ["arc", "ring", "spiral"])
+@pytest.mark.parametrize("views", [2, 3, 4, 6])
+def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views):
+    path = target_views(preset, LENS, views=views, frames=3, azimuth=50, elevation=10)
+    assert path.world_to_camera.shape == (views, 3, 4, 4)
+    np.testing.assert_allclose(path.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+    seen = np.einsum("vij,j->vi", path.world_to_camera[:, 0], [*PIVOT, 1])
+    np.testing.assert_allclose(seen, np.tile([0, 0, 1, 1], (views, 1)), atol=1e-6)
+    angles = angles_of(path.world_to_camera[:, 0])
+    assert np.abs(angles).max(0)[0] <= 50 + 1e-4
+    assert np.abs(angles).max(0)[1] <= 10 + 1e-4
+    gaps = np.linalg.norm(angles[:, None] - angles[None], axis=-1) + 1e3 * np.eye(views)
+    assert gaps.min() > 5
+
+
+def test_angles_are_read_back():
+    angles = np.array([[0, 0], [60, 0], [-30, 20], [10, -15]], float)
+    np.testing.assert_allclose(angles_of(orbit(angles[:, 0], angles[:, 1])), angles, atol=1e-5)
+
+
+def test_paths_move_smoothly():
+    for preset in ("arc", "ring", "spiral"):
+        steps = np.diff(directions(preset, np.linspace(0, 1, 100), 60, 12), axis=0)
+        assert np.abs(steps).max() < 9
+
+
+def test_only_paths_beyond_the_training_range_warn():
+    assert range_warning(orbit(np.array([60.0]), np.array([12.0])), 60, 12) == ""
+    assert "80" in (range_warning(orbit(np.array([0.0, 80.0]), np.array([0.0, 0.0])), 60, 12))
+    assert range_warning(orbit(np.array([0.0]), np.array([30.0])), 60, 12) != ""
+
+
+def test_crop_narrows_the_field_of_view():
+    assert cropped_fov(70, 1) == pytest.approx(70)
+    assert cropped_fov(90, 0.5) == pytest.approx(2 * np.degrees(np.arctan(0.5)))
+
+
+def write(path, **content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
+    poses = orbit(np.array([[10.0, 20.0, 30.0], [-10.0, -10.0, -10.0]]), np.zeros((2, 3)))
+    lens = intrinsics_from_fov(40, 480, 640)
+    path = write(
+        tmp_path / "c.json",
+        world_to_camera=poses.tolist(),
+        intrinsics=[lens.tolist()] * 2,
+        image_size=[640, 480],
+    )
+    views = load_views(path, LENS, frames=3, height=48, width=64)
+    np.testing.assert_allclose(views.world_to_camera[1:], poses, atol=1e-6)
+    np.testing.assert_allclose(views.world_to_camera[0], np.broadcast_to(np.eye(4), (3, 4, 4)))
+    np.testing.assert_allclose(views.intrinsics[1], intrinsics_from_fov(40, 48, 64), rtol=1e-6)
+    still = write(tmp_path / "s.json", world_to_camera=poses[:, 0].tolist())
+    assert load_views(still, LENS, frames=5, height=64, width=64).world_to_camera.shape == (
+        3,
+        5,
+        4,
+        4,
+    )
+
+
+def test_wrong_files_are_refused_by_name(tmp_path):
+    good = orbit(np.array([10.0, 20.0]), np.zeros(2))
+    scaled, mirrored, nan = 2 * good, good * [[1, 1, -1, 1]], good.copy()
+    nan[1, 0, 3] = np.nan
+    cases = {
+        "shape (2, 3, 4)": {"world_to_camera": good[:, :3].tolist()},
+        "shape (2, 3, 4, 4)": {"world_to_camera": np.repeat(good[:, None], 3, 1).tolist()},
+        "NaN": {"world_to_camera": nan.tolist()},
+        "last row": {"world_to_camera": scaled.tolist()},
+        "determinant": {"world_to_camera": mirrored.tolist()},
+        "(1, 3, 3)": {"world_to_camera": good.tolist(), "intrinsics": [LENS.tolist()]},
+        "fields ['cameras']": {"cameras": good.tolist()},
+        "nested lists": {"world_to_camera": [[1, 2], [3]]},
+    }
+    for found, content in cases.items():
+        path = write(tmp_path / "c.json", **content)
+        with pytest.raises(InputError) as error:
+            load_views(path, LENS, frames=4, height=64, width=64)
+        assert found in str(error.value)
+        assert str(path) in str(error.value)
+    for name, text in {"missing.json": None, "text.json": "{oops", "list.json": "[1]"}.items():
+        if text:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=name):
+            load_views(tmp_path / name, LENS, frames=4, height=64, width=64)

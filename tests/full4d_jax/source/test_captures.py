@@ -1,0 +1,101 @@
+"""A capture is read into our world, or refused by field; it is lifted and rendered like a grid."""
+
+import numpy as np
+import pytest
+
+from full4d_jax import pipeline
+from full4d_jax.cli import main
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.captures import read_capture
+from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
+
+SIDE = 16
+
+
+def write(path, **changes):
+    """Three cameras on an arc of radius 5 around a coloured ball of radius 1 at (1, 2, 3), cm."""
+    middle = np.array([1.0, 2.0, 3.0])
+    # `orbit` looks at (0, 0, 1) from distance 1.
+    to_world = invert(orbit(np.array([-30.0, 0.0, 30.0]), np.zeros(3)))
+    to_world[:, :3, 3] = (to_world[:, :3, 3] - [0, 0, 1]) * 5 + middle
+    lens = intrinsics_from_fov(40, SIDE, SIDE)
+    y, x = (np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2) / lens[0, 0]
+    ray = np.stack([x, y, np.ones_like(x)], -1)
+    along, square = 5.0, (ray**2).sum(-1)  # |s ray - (0 0 5)| = 1
+    root = along**2 - square * (25 - 1)
+    depth = np.where(root > 0, (along - np.sqrt(np.maximum(root, 0))) / square, 0.0)
+    colour = np.where(depth[..., None] > 0, [200, 120, 40], 0).astype(np.uint8)
+    arrays = {
+        "frames": np.tile(colour, (3, 2, 1, 1, 1)),
+        "intrinsics": np.stack([lens] * 3),
+        "world_to_camera": invert(to_world),
+        "depth": np.tile(depth, (3, 2, 1, 1)),
+    }
+    arrays |= changes
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    return path
+
+
+def test_the_world_becomes_that_of_the_first_camera(tmp_path):
+    given = read_capture(write(tmp_path / "a.npz"))
+    poses = given["world_to_camera"]
+    assert poses.shape == (3, 2, 4, 4)
+    np.testing.assert_allclose(poses[0, 0], np.eye(4), atol=1e-6)
+    first = given["depth"][0, 0]
+    np.testing.assert_allclose(np.median(first[first > 0]), 1, atol=1e-6)
+    # With depth that of the ball's front, 4 to 5 cm, is the unit; without it that of its middle.
+    step = 2 * np.sin(np.pi / 12)
+    assert step < np.linalg.norm(centers(poses[1, 0])) < 5 / 4 * step
+    found = read_capture(write(tmp_path / "b.npz", depth=None))
+    poses = found["world_to_camera"]
+    np.testing.assert_allclose(nearest_to_axes(poses[:, 0]), [0, 0, 1], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(centers(poses[1, 0])), step, rtol=1e-5)
+    assert 0.4 < found["depth"].min() < 0.6
+    assert 2 < found["depth"].max() < 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"frames": None}, "expected an array frames"),
+        ({"frames": np.zeros((3, 2, 8, 8, 3))}, "frames: found float64 .* expected uint8"),
+        ({"world_to_camera": np.eye(4)[None]}, "world_to_camera: found .* expected \\(3 4 4\\)"),
+        ({"world_to_camera": np.full((3, 4, 4), np.nan)}, "world_to_camera: found 96 NaN"),
+        ({"intrinsics": np.ones((2, 3, 3))}, "intrinsics: found \\(2, 3, 3\\)"),
+        (
+            {"intrinsics": np.tile([[20.0, 1, 8], [0, 20, 8], [0, 0, 1]], (3, 1, 1))},
+            "intrinsics: found skew 1.0, expected none: undistort and rectify",
+        ),
+        ({"depth": np.zeros((3, 2, SIDE, SIDE))}, "expected some depth > 0"),
+        ({"depth": None, "world_to_camera": np.stack([np.eye(4)] * 3)}, "depth: found none"),
+    ],
+)
+def test_unusable_captures_are_refused_by_field(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        read_capture(write(tmp_path / "a.npz", **changes))
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "text.npz").write_text("not arrays")
+    for path in (tmp_path / "none.npz", tmp_path, tmp_path / "text.npz"):
+        with pytest.raises(InputError, match=r"expected an \.npz file"):
+            read_capture(path)
+
+
+def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monkeypatch):
+    def never(*_):
+        raise AssertionError("a prior was looked for")
+
+    monkeypatch.setattr(pipeline, "prior_path", never)
+    monkeypatch.setattr(pipeline, "load_prior", never)
+    capture, out = write(tmp_path / "ball.npz"), tmp_path / "out"
+    small = ["--lift.steps", "60", "--lift.capacity", "200"]
+    assert main(["lift", "--capture", str(capture), "--out", str(out), *small]) == 0
+    said = capsys.readouterr()
+    assert "200 Gaussians to 3 views of 2 frames" in said.out
+    assert float(said.err.split("psnr ")[-1].split(",")[0]) > 20
+    assert main(["render", "--out", str(out), "--size", "32", "--seconds", "1"]) == 0
+    assert (out / "scene.html").stat().st_size > 1000
+    capsys.readouterr()
+    assert main(["lift", "--capture", str(tmp_path), "--out", str(out), *small]) == 2
+    assert "capture: " in capsys.readouterr().err

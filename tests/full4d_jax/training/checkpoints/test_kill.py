@@ -1,0 +1,157 @@
+"""Runs that are killed or told to stop go on to the same bits as one that was not.
+
+Real processes of `full4d train configs/debug.py`, which share compiled programs.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from tiny_run import lines
+
+from full4d_jax.config import load_config
+from full4d_jax.training.bad_losses import MOST_IN_A_ROW
+from full4d_jax.training.checkpoints.manager import Checkpoints
+from full4d_jax.training.prior import scenes_at
+from full4d_jax.training.state import init_state
+
+STEPS, KILLS = 20, 10
+LENGTH = ["--training.steps", str(STEPS), "--training.log_every", "1"]
+TRAIN = [sys.executable, "-m", "full4d_jax.cli", "train", "configs/debug.py", *LENGTH, "--out"]
+ENVIRONMENT = {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+SAVE_EVERY_STEP = ["--training.checkpoint_every", "1", "--training.keep_best", "0"]
+UNFINISHED = "*.orbax-checkpoint-tmp*"
+
+
+def finish(command: list) -> str:
+    done = subprocess.run(
+        command, env=ENVIRONMENT, check=True, timeout=900, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+def digest(out: Path) -> str:
+    """SHA-256 of the whole state at the end of a run."""
+    config, found = load_config("configs/debug.py"), hashlib.sha256()
+    like = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
+    with Checkpoints(out / "checkpoints", keep=9) as checkpoints:
+        state, record = checkpoints.restore(like)
+    assert int(state.step) == record["position"] == STEPS
+    for path, x in jax.tree.leaves_with_path(state):
+        array = jax.device_get(x)
+        found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory) -> Path:
+    """A run that nobody disturbed."""
+    out = tmp_path_factory.mktemp("straight")
+    finish([*TRAIN, out])
+    return out
+
+
+def saved_steps(out: Path) -> set[str]:
+    return {path.name for path in (out / "checkpoints").glob("*") if path.name.isdecimal()}
+
+
+def kill_somewhere(out: Path, chance: random.Random, during_save: bool) -> bool:
+    """Start or go on, kill at a random instant; whether the run had not ended before."""
+    before = saved_steps(out)
+    with subprocess.Popen(
+        [*TRAIN, out, *SAVE_EVERY_STEP],
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while process.poll() is None and not saved_steps(out) - before:
+            time.sleep(0.001)  # it has taken a step
+        if during_save:
+            while process.poll() is None and not any((out / "checkpoints").glob(UNFINISHED)):
+                time.sleep(0.0005)
+        time.sleep(chance.uniform(0, 0.01 if during_save else 0.3))
+        process.send_signal(signal.SIGKILL)
+    return process.returncode == -signal.SIGKILL
+
+
+def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
+    chance, kills, in_saves, out, parts = random.Random(0), 0, 0, tmp_path / "0", 0
+    while kills < KILLS:
+        if kill_somewhere(out, chance, during_save=kills % 2 == 0):
+            kills, parts = kills + 1, parts + 1
+            in_saves += any((out / "checkpoints").glob(UNFINISHED))
+        if str(STEPS) in saved_steps(out):  # to the end between kills: the next in a new folder
+            finish([*TRAIN, out])
+            assert digest(out) == digest(straight)
+            out, parts = tmp_path / str(kills), 0
+    assert in_saves >= KILLS // 4
+    said = finish([*TRAIN, out])
+    assert parts == 0 or f"resuming {out} at step " in said
+    assert digest(out) == digest(straight)
+    assert lines(out) == lines(straight)
+    assert [line["step"] for line in lines(out)] == list(range(1, STEPS + 1))
+    one, other = (json.loads((f / "prior.json").read_text()) for f in (straight, out))
+    # Of 2 clips a step, one trains the mean and one draws a flow time.
+    assert one["samples"] == other["samples"] == 2 * STEPS
+    assert one["flow_times"] == other["flow_times"]
+    assert sum(one["flow_times"]) == STEPS
+    assert [part["start"] for part in one["parts"]] == [0]
+    assert len(other["parts"]) == parts + 1
+    assert not list((out / "checkpoints").glob(UNFINISHED))  # what kills left is swept away
+
+
+def test_sigterm_saves_where_it_is(straight, tmp_path):
+    command = [*TRAIN, tmp_path, "--training.checkpoint_every", "1000"]
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (tmp_path / "metrics.jsonl").exists() or not lines(tmp_path):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    step = lines(tmp_path)[-1]["step"]
+    assert step < STEPS
+    assert saved_steps(tmp_path) == {str(step)}
+    assert not (tmp_path / "prior.safetensors").exists()
+    announced, _, again = said.splitlines()[-1].partition("; go on with: ")
+    assert announced == f"saved at step {step}"
+    assert f"resuming {tmp_path} at step {step}" in finish(shlex.split(again))
+    assert digest(tmp_path) == digest(straight)
+    assert lines(tmp_path) == lines(straight)
+
+
+def test_weights_that_make_nan(straight, tmp_path):
+    weights = load_file(straight / "prior.safetensors")
+    weights["head.kernel"][0, 0] = np.nan
+    save_file(weights, tmp_path / "nan.safetensors")
+    skip = ["--init", tmp_path / "nan.safetensors", "--training.on_bad_loss", "skip"]
+    done = subprocess.run(
+        [*TRAIN, tmp_path, *skip], env=ENVIRONMENT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    message = done.stderr.splitlines()[-1]
+    assert f"{tmp_path}, step {MOST_IN_A_ROW}: found loss nan" in message
+    assert f"after {MOST_IN_A_ROW - 1} others; lower the learning rates" in message
+    found, config = lines(tmp_path, "bad_batches.jsonl"), load_config("configs/debug.py")
+    assert [line["step"] for line in found] == list(range(1, MOST_IN_A_ROW + 1))
+    assert found[3]["batch"] == scenes_at(config, 3)
+    assert not saved_steps(tmp_path) - {"5", "10", "15"}

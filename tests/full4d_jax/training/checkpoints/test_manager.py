@@ -1,0 +1,210 @@
+"""Checkpoints: what they hold, which stay, and what happens to damaged ones."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_run import OPTIMIZER, first, lines, same, short
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.checkpoints.integrity import marks
+from full4d_jax.training.checkpoints.manager import Checkpoints
+from full4d_jax.training.checkpoints.provenance import git_revision
+from full4d_jax.training.state import first_state
+
+STEPS = 4
+pytestmark = [
+    pytest.mark.usefixtures("orbax_leftovers"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def at(step: int):
+    """A state of that step."""
+    return first()._replace(step=jnp.array(step))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, list]:
+    """A run with checkpoints at 2, 3 and 4, and their states."""
+    folder, states = tmp_path_factory.mktemp("finished"), []
+    with Checkpoints(folder, keep=3) as checkpoints:
+        for step in range(2, STEPS + 1):
+            state = at(step)
+            states.append(state._replace(params={**state.params, "x": jnp.array(1.0 * step)}))
+            checkpoints.save(states[-1], {"step": step})
+    return folder, states
+
+
+def restored(folder: Path):
+    with Checkpoints(folder, keep=3) as checkpoints:
+        return checkpoints.restore(first())
+
+
+def test_the_newest_and_the_best_stay(tmp_path):
+    losses = [0.5, 0.1, 0.3, 0.2, 0.9, 0.8]
+    with Checkpoints(tmp_path, keep=2, keep_best=1) as checkpoints:
+        for step, loss in enumerate(losses[:4], 1):
+            checkpoints.save(at(step), {}, loss)
+    with Checkpoints(tmp_path, keep=2, keep_best=1) as checkpoints:  # as after a kill
+        for step, loss in enumerate(losses[4:], 5):
+            checkpoints.save(at(step), {}, loss)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "5", "6"]
+
+
+def test_every_damaged_byte_is_found(finished, tmp_path, capsys):
+    """Damage to any file either changes nothing that is restored, or the one before is used."""
+    source, states = finished
+    files = [path for path in sorted((source / str(STEPS)).rglob("*")) if path.is_file()]
+    fell_back = set()
+    for i, path in enumerate(files):
+        for kind in ("flipped", "cut", "gone"):
+            folder = tmp_path / f"{i}_{kind}"
+            shutil.copytree(source, folder)
+            damage(folder / path.relative_to(source), kind)
+            state, record = restored(folder)
+            assert same(state, states[-1]) or same(state, states[-2]), (path, kind)
+            if record["step"] == STEPS - 1:
+                fell_back.add((path.parent.name, kind))
+                assert same(state, states[-2])
+                said = capsys.readouterr().err
+                assert f"WARNING: the checkpoint of step {STEPS} in {folder} is damaged" in said
+                assert (folder / f"damaged-{STEPS}").is_dir()
+    # The record, the index and the values of arrays are all such files.
+    assert {("record", "flipped"), ("state", "flipped"), ("d", "flipped")} <= fell_back
+    assert {("record", "gone"), ("state", "cut"), ("d", "gone")} <= fell_back
+
+
+def damage(path: Path, kind: str) -> None:
+    content = bytearray(path.read_bytes())
+    if kind == "flipped" and content:
+        content[len(content) // 2] ^= 0x10
+    path.write_bytes(content[: len(content) // 2] if kind == "cut" else content)
+    if kind == "gone":
+        path.unlink()
+
+
+def test_a_step_that_was_put_aside_is_saved_anew(finished, tmp_path):
+    folder = tmp_path / "folder"
+    shutil.copytree(finished[0], folder)
+    (folder / str(STEPS) / "record" / "metadata").unlink()
+    with Checkpoints(folder, keep=3) as checkpoints:
+        checkpoints.restore(first())
+        checkpoints.save(at(STEPS), {"step": "again"})
+    assert restored(folder)[1]["step"] == "again"
+
+
+def test_only_damaged_checkpoints(finished, tmp_path):
+    folder = tmp_path / "folder"
+    shutil.copytree(finished[0], folder)
+    for path in folder.glob("*/record/metadata"):
+        path.write_text("{}")
+    for path in folder.glob("*/state/manifest.ocdbt"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"only damaged checkpoints \(3\)"):
+        restored(folder)
+
+
+def test_no_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        restored(tmp_path)
+
+
+def test_parameters_of_another_shape_are_named(tmp_path):
+    params = {name: jnp.zeros(3) for name in "abcdef"}
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(first_state(OPTIMIZER, params), {})
+        other = {**dict.fromkeys("bcdef", jnp.zeros(4)), "g": jnp.zeros(3)}
+        with pytest.raises(InputError) as error:
+            checkpoints.restore(first_state(OPTIMIZER, other))
+    assert error.value.found == "a (3,), b (3,), c (3,), d (3,) and 3 more"
+    assert error.value.expected == "a nowhere, b (4,), c (4,), d (4,) and 3 more"
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]  # it is not damaged
+
+
+def test_marks_know_every_bit_and_place():
+    arrays = {
+        "floats": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "halves": np.arange(6).astype(jnp.bfloat16),
+        "flags": np.array([True, False]),
+        "bytes": np.arange(5, dtype=np.uint8),
+        "scalar": np.float32(2),
+    }
+    before = marks(jax.device_put(arrays))
+    assert len(set(before.values())) == len(arrays)
+    for name, x in arrays.items():
+        bits = np.frombuffer(x.tobytes(), np.uint8).copy()
+        for bit in range(1 if x.dtype == bool else 8 * bits.size):
+            changed = bits.copy()
+            changed[bit // 8] ^= 1 << bit % 8
+            other = np.frombuffer(changed.tobytes(), x.dtype).reshape(x.shape)
+            assert marks({name: jnp.asarray(other)})[name] != before[name], (name, bit)
+    swapped = arrays["floats"][:, ::-1]
+    assert marks({"floats": jnp.asarray(swapped)})["floats"] != before["floats"]
+
+
+def test_a_record_says_what_the_run_ran_on(tmp_path):
+    short(tmp_path)
+    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
+        state, record = checkpoints.restore(first())
+    assert record["position"] == int(state.step) == 7
+    assert set(record["versions"]) >= {"full4d-jax", "jax", "jaxlib", "flax", "optax"}
+    assert record["devices"] == {"kind": "cpu", "count": 8, "processes": 1}
+    assert set(record) >= {"config", "config_sha256", "mesh", "flags", "git", "init", "summary"}
+
+
+def test_the_revision_of_the_code(tmp_path):
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
+
+    assert git_revision(tmp_path) is None
+    git("init")
+    (tmp_path / "a.py").write_text("1")
+    assert git_revision(tmp_path) is None  # in a repository, but not of it
+    git("add", ".")
+    git("commit", "-m", "a")
+    found = git_revision(tmp_path)
+    assert found is not None
+    assert (len(found["revision"]), found["dirty"]) == (40, False)
+    (tmp_path / "a.py").write_text("2")
+    assert git_revision(tmp_path) == {**found, "dirty": True}
+
+
+PROGRAM = """
+import sys
+import jax
+jax.config.update("jax_platforms", "cpu")
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from tiny_run import short
+state, _ = short(Path(sys.argv[2]), devices=jax.device_count(), steps=8, log_every=1)
+assert len(state.params["y"].sharding.device_set) == jax.device_count() == int(sys.argv[3])
+"""
+
+
+def test_eight_devices_go_on_as_four_and_as_one(tmp_path):
+    state, _ = short(tmp_path / "whole", devices=8, steps=8, log_every=1)
+    assert not state.params["y"].is_fully_replicated
+    whole = [line["loss"] for line in lines(tmp_path / "whole")]
+    short(tmp_path / "eight", devices=8, steps=4, log_every=1)
+    for devices in (4, 1):
+        folder = tmp_path / f"{devices}"
+        shutil.copytree(tmp_path / "eight", folder)
+        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+        words = [Path(__file__).parents[1], folder, f"{devices}"]
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words],
+            env={**os.environ, "XLA_FLAGS": flags},
+            check=True,
+            timeout=300,
+        )
+        found = [line["loss"] for line in lines(folder)]
+        assert len(found) == 8
+        np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)

@@ -1,0 +1,96 @@
+"""Clips of training runs: warps in the batch, rows and columns, videos from a folder."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.config import Config, DataConfig, ModelConfig, TrainingConfig
+from full4d_jax.generation.batch import Batch, lines
+from full4d_jax.media.video import write_video
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.clips.batches import training_batches
+
+CONFIG = Config(
+    model=ModelConfig(projection="none", cameras=()),
+    data=DataConfig(views=2, frames=2, height=16, width=16, orbit=True, pseudo=0.5),
+    training=TrainingConfig(batch=4),
+)
+
+
+def is_warp(batch: Batch) -> np.ndarray:
+    """Warps say nothing of cameras."""
+    return (np.asarray(batch.world_to_camera) == np.eye(4)).all((1, 2, 3, 4))
+
+
+def test_half_of_each_batch_is_warped_and_resuming_repeats_it():
+    stream = training_batches(CONFIG, 0)
+    first, second = next(stream), next(stream)
+    for batch in (first, second):
+        assert batch.frames.shape == (4, 2, 2, 16, 16, 3)
+        assert is_warp(batch).sum() == 2
+    again = next(training_batches(CONFIG, 1))
+    jax.tree.map(np.testing.assert_array_equal, again, second)
+    assert not np.array_equal(first.frames, second.frames)
+
+
+def test_videos_of_a_folder(tmp_path):
+    red = np.zeros((24, 40, 40, 3), np.uint8)
+    red[..., 0] = 200
+    (tmp_path / "a").mkdir()
+    write_video(tmp_path / "a" / "red.mp4", red, 12)
+    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path))
+    batch = next(training_batches(dataclasses.replace(CONFIG, data=data), 0))
+    frames = np.asarray(batch.frames)[is_warp(batch)]
+    assert len(frames) == 2
+    assert np.abs(frames[..., 0] - (200 / 127.5 - 1)).max() < 0.1
+    assert frames[..., 1:].max() < -0.8
+    assert not is_warp(batch).all()
+
+
+@pytest.mark.parametrize("folder", ["missing", "."])
+def test_a_folder_without_videos(tmp_path, folder):
+    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path / folder))
+    with pytest.raises(InputError, match="no videos"):
+        next(training_batches(dataclasses.replace(CONFIG, data=data), 0))
+
+
+def test_rows_and_columns():
+    shape = (2, 3, 4)
+    index = np.arange(24).reshape(shape)
+    frames = jnp.asarray(np.broadcast_to(index[..., None, None, None], (*shape, 2, 2, 3)))
+    poses = jnp.asarray(np.broadcast_to(index[..., None, None], (*shape, 4, 4)), jnp.float32)
+    lenses = jnp.asarray(np.broadcast_to(index[:, :, :1, None], (2, 3, 3, 3)), jnp.float32)
+    rows, columns = lines(Batch(frames, jnp.ones((2, 4, 2, 2)), lenses, poses))
+    assert rows.frames.shape == (6, 1, 4, 2, 2, 3)
+    assert columns.frames.shape == (8, 3, 1, 2, 2, 3)
+    np.testing.assert_array_equal(rows.frames[4, 0, :, 0, 0, 0], index[1, 1])
+    np.testing.assert_array_equal(columns.frames[6, :, 0, 0, 0, 0], index[1, :, 2])
+    np.testing.assert_array_equal(rows.world_to_camera[4, 0, :, 0, 0], index[1, 1])
+    np.testing.assert_array_equal(columns.world_to_camera[6, :, 0, 0, 0], index[1, :, 2])
+    np.testing.assert_array_equal(rows.intrinsics[4, 0, 0, 0], index[1, 1, 0])
+    np.testing.assert_array_equal(columns.intrinsics[6, :, 0, 0], index[1, :, 0])
+
+
+def test_videos_are_looked_at_before_training(tmp_path):
+    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path), frames=3)
+    config = dataclasses.replace(CONFIG, data=data)
+    write_video(tmp_path / "short.mp4", np.zeros((2, 32, 32, 3), np.uint8), 6)
+    with pytest.raises(InputError, match=r"short\.mp4"):
+        training_batches(config, 0)
+    (tmp_path / "short.mp4").write_bytes(b"no video at all" * 100)
+    with pytest.raises(InputError, match=r"short\.mp4"):
+        training_batches(config, 0)
+
+
+def test_resuming_repeats_the_windows_of_videos(tmp_path):
+    moving = np.random.default_rng(0).integers(0, 255, (40, 16, 16, 3)).astype(np.uint8)
+    write_video(tmp_path / "noise.mp4", np.repeat(np.repeat(moving, 3, 1), 3, 2), 12)
+    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path))
+    config = dataclasses.replace(CONFIG, data=data)
+    stream = training_batches(config, 0)
+    first, second = next(stream), next(stream)
+    jax.tree.map(np.testing.assert_array_equal, next(training_batches(config, 1)), second)
+    assert not np.array_equal(first.frames[is_warp(first)], second.frames[is_warp(second)])
