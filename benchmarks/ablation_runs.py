@@ -40,7 +40,7 @@ from full4d_jax.training.optimizer import trained_leaves
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
 from input_pipeline.loader import make_loader
-from input_pipeline.procedural import HELD_OUT_START
+from input_pipeline.procedural.scene import HELD_OUT_START
 
 SCORES = ("psnr", "hard", "denoised")
 TAU = 0.7  # of `denoised`

@@ -16,11 +16,11 @@ import numpy as np
 from numpy import ndarray
 from plane_sweep import sweep
 
-from full4d_jax.data.gltf_scene import gltf_clip
 from full4d_jax.source.captures import FAR, NEAR, random_depth
 from gaussians import Camera, Gaussians, render
 from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.conventions import to_opencv
+from input_pipeline.procedural.gltf_scene import gltf_clip
 
 WALKER_WIDTH = 1080  # two of its cameras decode to this, two have eight more columns on the right
 HIDDEN_AZIMUTHS = (22.5, 200.0)  # of the fox, degrees from the first camera

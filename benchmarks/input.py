@@ -43,7 +43,7 @@ from noise_clips import NoiseClips
 from sizes import at_each_size, size_options
 
 from input_pipeline import Example, make_loader
-from input_pipeline.dataset import Records, open_dataset, write_dataset
+from input_pipeline.datasets.dataset import Records, open_dataset, write_dataset
 from input_pipeline.films import is_film
 from input_pipeline.loader import Filling
 from input_pipeline.selection import choose_times, select

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.procedural_clips import renderer
+from input_pipeline.procedural.clips import renderer
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from full4d_jax.media.video import DEFAULT_FPS, read_video
 from full4d_jax.session.options import Look, Shot, check, check_task
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Arrays, Stages, open_folder
-from input_pipeline.procedural import HELD_OUT_START
+from input_pipeline.procedural.scene import HELD_OUT_START
 
 SHIPPED = Path(str(files("full4d_jax") / "checkpoints/four_real.safetensors"))
 AGREE = 20.0  # dB between the first frames of the two videos, below which they count as different

@@ -158,12 +158,12 @@ def networks(scratch: Path) -> dict[str, Reader]:
 
 def clips(scratch: Path) -> dict[str, Reader]:
     """Records, datasets, pictures, videos, camera paths and models."""
-    from full4d_jax.data.gltf_mesh import load_skinned_mesh
     from full4d_jax.media.video import read_video, write_video
     from full4d_jax.source.camera_paths import load_views
     from input_pipeline import transforms
-    from input_pipeline.dataset import open_dataset, write_dataset
-    from input_pipeline.records import from_bytes, to_bytes
+    from input_pipeline.datasets.dataset import open_dataset, write_dataset
+    from input_pipeline.datasets.records import from_bytes, to_bytes
+    from input_pipeline.procedural.gltf_mesh import load_skinned_mesh
     from input_pipeline.schema import Example, validate
 
     sys.path.insert(0, str(REPOSITORY / "tests"))

@@ -57,7 +57,7 @@ def forbidden(path: Path) -> set[str]:
     if package == "gaussians":
         return {"full4d_jax", "input_pipeline", "flax", "grain"}
     if package == "input_pipeline":
-        jax_too = set() if path.name.startswith("procedural") else {"jax", "jaxlib"}
+        jax_too = set() if path.parts[1] == "procedural" else {"jax", "jaxlib"}
         return {"full4d_jax", "gaussians", "flax", "optax"} | jax_too
     return set() if path.parts[1] == "models" else {"flax"}
 

@@ -14,7 +14,7 @@ from full4d_jax.data.options import (
     range_of,
 )
 from full4d_jax.media import pictures
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.stages import open_folder
 
 
@@ -152,7 +152,7 @@ def procedural(
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = open_folder(out)
     from full4d_jax.data.procedural import build_procedural
-    from input_pipeline.procedural_clips import ProceduralClips
+    from input_pipeline.procedural.clips import ProceduralClips
 
     beside = {"all_depth": all_depth, "masks": masks}
     looks = str(textures or "")
@@ -196,9 +196,12 @@ def gltf(
     check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
-    from full4d_jax.data.gltf import GltfClips, build_gltf, find_assets
+    from full4d_jax.data.gltf import build_gltf
+    from input_pipeline.procedural.gltf_clips import GltfClips, find_assets
 
-    source = GltfClips(find_assets(assets), clips, **size, spread=spread, license=license)
+    with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
+        files = find_assets(assets)
+    source = GltfClips(files, clips, **size, spread=spread, license=license)
     build_gltf(open_folder(out), source, test=test, shards=shards, jobs=jobs)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.progress import Progress
-from input_pipeline.dataset import write_dataset
-from input_pipeline.encoding import Clips
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.datasets.encoding import Clips
 
 
 def build_dataset(
@@ -52,7 +52,7 @@ def build_dataset(
             raise InputError("option", "--shards", shards, "at least 1 with --beam", "give it")
     with input_errors("dataset", do):
         if beam is not None:
-            from input_pipeline.beam_build import build
+            from input_pipeline.datasets.beam_build import build
 
             build(out, clips, shards=shards, options=shlex.split(beam), **words)
             left = 0

@@ -8,8 +8,8 @@ from numpy import ndarray
 from full4d_jax.data.floor_grid import draw_floor, floor_grid
 from full4d_jax.media import pictures
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
-from input_pipeline.checks import ClipCheck
-from input_pipeline.checks_pictures import Pictures
+from input_pipeline.checks.clip import ClipCheck
+from input_pipeline.checks.pictures import Pictures
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 from input_pipeline.transforms import decode_mask

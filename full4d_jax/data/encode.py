@@ -22,7 +22,7 @@ from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.training.clips.record_clips import clip_size
 from input_pipeline import transforms
-from input_pipeline.dataset import Records, open_dataset
+from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.films import is_film
 from input_pipeline.schema import Example
 from input_pipeline.selection import select

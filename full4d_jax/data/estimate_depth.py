@@ -11,7 +11,7 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Arrays, open_folder, save_arrays
 from full4d_jax.source.captures import load_capture
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
-from input_pipeline.dataset import open_dataset
+from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth
 from input_pipeline.schema import Example, make_example
 from input_pipeline.selection import evenly

@@ -17,7 +17,7 @@ from input_pipeline import transforms
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture
 from input_pipeline.clips import Clips
-from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures
 from input_pipeline.schema import Example

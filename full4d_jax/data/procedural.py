@@ -4,7 +4,7 @@ from pathlib import Path
 
 from full4d_jax.data.build import build_dataset, train_and_test
 from full4d_jax.session.errors import input_errors
-from input_pipeline.procedural_clips import ProceduralClips, textures_mark
+from input_pipeline.procedural.clips import ProceduralClips, textures_mark
 
 
 def build_procedural(

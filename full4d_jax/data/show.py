@@ -8,8 +8,8 @@ from jaxtyping import UInt8
 
 from full4d_jax.media import pictures
 from input_pipeline import cameras
-from input_pipeline.procedural import ProceduralClip
-from input_pipeline.procedural_clips import renderer
+from input_pipeline.procedural.clips import renderer
+from input_pipeline.procedural.scene import ProceduralClip
 
 
 def draw_scenes(indices: Sequence[int], **words: Any) -> UInt8[np.ndarray, "h w 3"]:

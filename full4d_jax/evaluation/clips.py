@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from full4d_jax.config import DataConfig
-from full4d_jax.data.gltf_mesh import load_skinned_mesh
-from full4d_jax.data.gltf_scene import gltf_clip
-from input_pipeline.procedural import HELD_OUT_START, ProceduralClip
-from input_pipeline.procedural_clips import renderer
+from full4d_jax.session.errors import input_errors
+from input_pipeline.procedural.clips import renderer
+from input_pipeline.procedural.gltf_mesh import load_skinned_mesh
+from input_pipeline.procedural.gltf_scene import gltf_clip
+from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip
 
 GLTF_ANGLE = 50.0  # degrees, the widest target camera around a glTF asset
 GLTF_SOURCES = (50.0, 230.0)  # azimuths of the source camera
@@ -34,7 +35,8 @@ def held_out(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
 
 def gltf_views(path: Path) -> list[tuple[str, float]]:
     """The clips of an asset: every animation, seen from two source azimuths."""
-    animations = load_skinned_mesh(path).animations
+    with input_errors("glTF", "give a .glb file with a textured, skinned mesh"):
+        animations = load_skinned_mesh(path).animations
     return [(name, azimuth) for name in animations for azimuth in GLTF_SOURCES]
 
 

@@ -30,7 +30,7 @@ from full4d_jax.models.conditions import Params
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import fingerprint, open_folder
-from input_pipeline.procedural import HELD_OUT_START
+from input_pipeline.procedural.scene import HELD_OUT_START
 
 COPY, WARP = "copy the nearest given frame", "warp the row by a homography a view"
 CHANGE = "copy, and add what changed in the row"

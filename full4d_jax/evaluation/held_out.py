@@ -32,7 +32,7 @@ from full4d_jax.generation.projection_guidance import drop_depth_edges, fill_hol
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimate import DepthNetwork, depth_errors, predict_depth
-from input_pipeline.procedural import ProceduralClip
+from input_pipeline.procedural.scene import ProceduralClip
 
 STEPS = (1, 4, 16)  # from noise
 FEW_STEPS = (1, 2, 4, 8, 50)  # the same for models that know mean velocities

@@ -19,7 +19,7 @@ from full4d_jax.evaluation.held_out import Judge, Result, fill, regions_of, ship
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.scene.lifting import lift
 from full4d_jax.scene.renders import render_views
-from input_pipeline.procedural import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 WIDEST = 45.0
 

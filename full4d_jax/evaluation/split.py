@@ -18,8 +18,8 @@ from full4d_jax.config import DataConfig
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.session.errors import InputError, as_input_error, input_errors
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
-from input_pipeline.dataset import Records, open_dataset
-from input_pipeline.procedural import ProceduralClip
+from input_pipeline.datasets.dataset import Records, open_dataset
+from input_pipeline.procedural.scene import ProceduralClip
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import Clip, decode, to_source

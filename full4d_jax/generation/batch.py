@@ -19,7 +19,7 @@ from full4d_jax.generation.projection_guidance import (
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions, Latents
-from input_pipeline.procedural import procedural_scene
+from input_pipeline.procedural.scene import procedural_scene
 
 EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
 

@@ -15,7 +15,7 @@ from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.options import Shot
 from full4d_jax.session.stages import Arrays
-from input_pipeline.dataset import Records, open_dataset
+from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode, to_source

@@ -10,8 +10,8 @@ from full4d_jax.session.stages import Arrays
 from full4d_jax.source.camera_motion import camera_motion_warning
 from full4d_jax.source.camera_paths import CameraPath, Preset, cropped_fov, load_views, target_views
 from input_pipeline.cameras import intrinsics_from_fov
-from input_pipeline.procedural import HELD_OUT_START
-from input_pipeline.procedural_clips import renderer
+from input_pipeline.procedural.clips import renderer
+from input_pipeline.procedural.scene import HELD_OUT_START
 
 DEFAULT_FOV = 55.0  # degrees of the cropped picture, in the middle of what the prior was trained on
 PRESETS: tuple[Preset, ...] = ("arc", "ring", "spiral")

@@ -28,7 +28,7 @@ from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
-from input_pipeline.procedural import HELD_OUT_START, Worlds, procedural_scene
+from input_pipeline.procedural.scene import HELD_OUT_START, Worlds, procedural_scene
 
 NEAREST, FARTHEST = 0.05, 20.0  # depths beyond count as these
 BASE = 64  # pixels per side of frames of which a step has `training.batch`

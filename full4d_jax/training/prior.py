@@ -31,7 +31,7 @@ from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import init_state, state_from_params
 from full4d_jax.training.step import train_step
 from input_pipeline.loader import make_loader
-from input_pipeline.procedural import MAX_AZIMUTH, MAX_ELEVATION
+from input_pipeline.procedural.scene import MAX_AZIMUTH, MAX_ELEVATION
 
 
 def train_prior(

@@ -17,7 +17,7 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.media.pictures import contact_sheet, to_uint8, to_unit
 from full4d_jax.models.conditions import Params
-from input_pipeline.procedural import HELD_OUT_START
+from input_pipeline.procedural.scene import HELD_OUT_START
 
 
 def draw_sheet(config: Config, params: Params) -> UInt8[np.ndarray, "H W 3"]:

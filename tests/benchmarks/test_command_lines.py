@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from input_pipeline.dataset import open_dataset
+from input_pipeline.datasets.dataset import open_dataset
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 

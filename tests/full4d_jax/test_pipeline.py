@@ -14,8 +14,8 @@ from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.stages import read_arrays
-from input_pipeline.dataset import write_dataset
-from input_pipeline.procedural_clips import ProceduralClips
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode, to_source
 
 SMALL = Config(

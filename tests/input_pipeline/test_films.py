@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from input_pipeline import films, transforms
-from input_pipeline.card import facts
-from input_pipeline.checks_pictures import decode_pictures, file_marks
-from input_pipeline.records import from_bytes, to_bytes
+from input_pipeline.checks.pictures import decode_pictures, file_marks
+from input_pipeline.datasets.card import facts
+from input_pipeline.datasets.records import from_bytes, to_bytes
 from input_pipeline.schema import validate
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode_frame, decode_frames, decode_view, encode_view

@@ -8,7 +8,7 @@ from jaxtyping import Float16, Float32, UInt8
 
 from full4d_jax.config import Config
 from input_pipeline.cameras import centers, relative_to
-from input_pipeline.dataset import Records
+from input_pipeline.datasets.dataset import Records
 from input_pipeline.schema import Example
 from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
 from input_pipeline.transforms import cover, decode_depth, decode_depths, decode_frames, to_source

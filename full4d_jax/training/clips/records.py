@@ -22,8 +22,8 @@ from full4d_jax.training.clips.record_clips import (
     clip_size,
     load,
 )
-from input_pipeline.card import Facts
-from input_pipeline.dataset import Records, open_dataset
+from input_pipeline.datasets.card import Facts
+from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.loader import Filling, Mixture, make_loader
 
 SPLIT = "train"

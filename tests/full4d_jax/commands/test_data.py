@@ -6,7 +6,7 @@ from PIL import Image
 
 from full4d_jax.cli import main
 from input_pipeline.cameras import centers
-from input_pipeline.dataset import open_dataset
+from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth
 
 

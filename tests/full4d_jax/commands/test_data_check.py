@@ -10,7 +10,7 @@ from textured_room import make_room
 from full4d_jax.cli import main
 from full4d_jax.data.floor_grid import draw_floor, floor_grid
 from input_pipeline import cameras
-from input_pipeline.dataset import write_dataset
+from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.schema import Example
 from input_pipeline.transforms import encode_mask
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from full4d_jax.cli import main
 from input_pipeline import cameras, transforms
-from input_pipeline.dataset import open_dataset
+from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.films import is_film
 
 

@@ -17,7 +17,7 @@ from full4d_jax.config import (
 from full4d_jax.config.bounds import ALL_SCENES, BOUNDS
 from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
 from full4d_jax.session.errors import InputError
-from input_pipeline.procedural import HELD_OUT_START
+from input_pipeline.procedural.scene import HELD_OUT_START
 
 WORDS = ("cameras", "records", "buckets", "mask_terms")  # tuples of words, not of numbers
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -16,9 +16,9 @@ from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from input_pipeline.cameras import resize_intrinsics
-from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.films import is_film
-from input_pipeline.procedural_clips import ProceduralClips
+from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode, decode_view, encode_view
 
 

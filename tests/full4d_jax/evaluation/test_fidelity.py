@@ -13,7 +13,7 @@ from full4d_jax.evaluation.fidelity import (
     score,
 )
 from full4d_jax.media import metrics
-from input_pipeline.procedural import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 
 def still(views: int, times: int) -> np.ndarray:

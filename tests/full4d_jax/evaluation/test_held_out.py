@@ -14,7 +14,7 @@ from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.media import metrics
 from full4d_jax.models.dit import init_params
 from full4d_jax.source.depth.estimate import DepthNetwork, load_depth, predict_depth
-from input_pipeline.procedural import ProceduralClip
+from input_pipeline.procedural.scene import ProceduralClip
 
 
 def wall(shift: float, size: int = 16) -> ProceduralClip:

@@ -21,7 +21,7 @@ from full4d_jax.evaluation.without_truth.frechet import (
 )
 from full4d_jax.evaluation.without_truth.grid_scores import Views, score
 from full4d_jax.evaluation.without_truth.i3d import load_i3d
-from input_pipeline.procedural import procedural_scene
+from input_pipeline.procedural.scene import procedural_scene
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 SCENE, SIDE = 3, 256

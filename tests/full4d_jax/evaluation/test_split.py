@@ -19,7 +19,7 @@ from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimate import load_depth
 from input_pipeline.cameras import centers
-from input_pipeline.dataset import write_dataset
+from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.transforms import decode
 
 CONFIG = Config(

@@ -12,7 +12,7 @@ from full4d_jax.generation.projection_guidance import (
     push_pull,
     splat,
 )
-from input_pipeline.procedural import procedural_scene
+from input_pipeline.procedural.scene import procedural_scene
 
 K = jnp.array([[16.0, 0, 8], [0, 16.0, 8], [0, 0, 1]])
 

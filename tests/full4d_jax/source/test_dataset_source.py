@@ -14,8 +14,8 @@ from full4d_jax.session.stages import Stages, read_arrays
 from full4d_jax.source.captures import take_clip
 from full4d_jax.source.dataset_source import read_clip, read_dataset_source
 from input_pipeline.cameras import invert
-from input_pipeline.dataset import write_dataset
-from input_pipeline.procedural_clips import ProceduralClips
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode
 
 DATA = dataclasses.replace(DEFAULT.data, frames=3, height=16, width=16)

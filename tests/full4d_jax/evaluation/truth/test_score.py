@@ -15,7 +15,7 @@ from full4d_jax.scene.lifting import to_arrays
 from full4d_jax.session.stages import save_arrays
 from gaussians import initialize, save_dynamic_ply
 from input_pipeline.cameras import intrinsics_from_fov, orbit, relative_to, rescale
-from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.transforms import decode
 
 HEIGHT, WIDTH, UNIT = 48, 64, 1.7

@@ -26,8 +26,8 @@ from full4d_jax.source.depth.estimate import (
 )
 from full4d_jax.training import depth_training
 from full4d_jax.training.loop import run_training
-from input_pipeline.procedural import HELD_OUT_START, procedural_scene
-from input_pipeline.procedural_rich_world import OBJECTS as RICH_OBJECTS
+from input_pipeline.procedural.rich_world import OBJECTS as RICH_OBJECTS
+from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 TINY = DepthConfig(
     model=DepthNetConfig(widths=(8, 8, 16), attentions=2, heads=2),

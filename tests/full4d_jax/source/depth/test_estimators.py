@@ -12,7 +12,7 @@ from full4d_jax.cli import main
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.captures import read_capture
 from full4d_jax.source.depth.estimators import DEVIATION, MEAN, load_estimator
-from input_pipeline.dataset import open_dataset
+from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth, decode_jpeg
 
 SLOPE = Path(__file__).parents[2] / "goldens" / "slope.onnx"

@@ -20,8 +20,8 @@ from full4d_jax.training.clips.records import clips_at, contents, open_records
 from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
-from input_pipeline.dataset import write_dataset
-from input_pipeline.procedural_clips import ProceduralClips, renderer
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.procedural.clips import ProceduralClips, renderer
 from input_pipeline.transforms import decode_view, encode_view
 
 SIZE = {"views": 3, "frames": 4, "height": 32, "width": 32}

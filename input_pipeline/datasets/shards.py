@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from input_pipeline.card import FACTS, Facts
+from input_pipeline.datasets.card import FACTS, Facts
 
 FOLDER = "shards"  # in a dataset: what is known of each finished shard
 IDLE = 3600.0  # seconds

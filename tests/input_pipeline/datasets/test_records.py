@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from input_pipeline.records import from_bytes, to_bytes
+from input_pipeline.datasets.records import from_bytes, to_bytes
 from input_pipeline.schema import validate
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
-from input_pipeline.procedural import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
-from input_pipeline.procedural_rich_world import PEOPLE
+from input_pipeline.procedural.rich_world import PEOPLE
+from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
 from input_pipeline.schema import Example, make_example
 from input_pipeline.transforms import cover, encode_depth, encode_jpeg, encode_mask
 

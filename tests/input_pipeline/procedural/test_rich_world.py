@@ -6,17 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from input_pipeline.procedural import procedural_scene, sample_shot
-from input_pipeline.procedural_clips import to_example
-from input_pipeline.procedural_motion import procedural_motion
-from input_pipeline.procedural_rich_world import (
+from input_pipeline.procedural.clips import to_example
+from input_pipeline.procedural.motion import procedural_motion
+from input_pipeline.procedural.rich_world import (
     MATERIALS,
     PEOPLE,
     rich_objects_at,
     sample_rich_world,
 )
-from input_pipeline.procedural_shapes import Surface, Vector
-from input_pipeline.procedural_textures import TILE, photo_colors
+from input_pipeline.procedural.scene import procedural_scene, sample_shot
+from input_pipeline.procedural.shapes import Surface, Vector
+from input_pipeline.procedural.textures import TILE, photo_colors
 from input_pipeline.schema import validate
 from input_pipeline.transforms import decode
 

@@ -5,7 +5,7 @@ import itertools
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from input_pipeline.procedural_shapes import Vector
+from input_pipeline.procedural.shapes import Vector
 
 
 def value_noise(point: Vector) -> Float[Array, "p"]:

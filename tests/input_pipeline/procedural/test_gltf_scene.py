@@ -2,8 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.data.gltf_scene import SAMPLES, gltf_clip, render
-from full4d_jax.session.errors import InputError
+from input_pipeline.procedural.gltf_scene import SAMPLES, gltf_clip, render
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def test_a_triangle_covers_the_pixels_that_it_should():
 
 
 def test_unknown_animation_is_refused(shared_data):
-    with pytest.raises(InputError, match="Gallop"):
+    with pytest.raises(ValueError, match="Gallop"):
         gltf_clip(
             shared_data / "data/gltf/Fox.glb",
             animation="Gallop",

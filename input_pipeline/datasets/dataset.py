@@ -20,12 +20,10 @@ from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.read_only_builder import builder_from_directory
 from tensorflow_datasets.core.splits import SplitDict
 
-from input_pipeline.card import Facts, card, content_hash, summary
-from input_pipeline.encoding import Clips, encode, records, workers
-from input_pipeline.footage import ADDRESS
-from input_pipeline.records import FEATURES, from_bytes
-from input_pipeline.schema import VERSION, Example
-from input_pipeline.shards import (
+from input_pipeline.datasets.card import Facts, card, content_hash, summary
+from input_pipeline.datasets.encoding import Clips, encode, records, workers
+from input_pipeline.datasets.records import FEATURES, from_bytes
+from input_pipeline.datasets.shards import (
     FOLDER,
     Shard,
     file_hash,
@@ -37,6 +35,8 @@ from input_pipeline.shards import (
     write_shard,
     write_text,
 )
+from input_pipeline.footage import ADDRESS
+from input_pipeline.schema import VERSION, Example
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
 INDEX = "index.json"

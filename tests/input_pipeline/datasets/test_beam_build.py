@@ -5,8 +5,8 @@ from formula_clips import FormulaClips
 
 pytest.importorskip("apache_beam", reason="the extra beam, in an environment of its own")
 
-from input_pipeline.beam_build import build
-from input_pipeline.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.beam_build import build
+from input_pipeline.datasets.dataset import open_dataset, write_dataset
 
 # tfds asks Beam's older protobuf what that calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:label:DeprecationWarning")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import minimum_filter
 
-from input_pipeline.procedural import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline.procedural_shapes import Objects
+from input_pipeline.procedural.shapes import Objects
 
 BALLS, LIMBS = 3, 8
 HIPS, SHOULDERS, THIGH, SHIN, ARM, FOREARM = 0.05, 0.115, 0.245, 0.235, 0.16, 0.2

@@ -8,8 +8,8 @@ import pytest
 from textured_room import make_room
 
 from input_pipeline import cameras, transforms
-from input_pipeline.checks import check_clip
-from input_pipeline.checks_pictures import decode_pictures
+from input_pipeline.checks.clip import check_clip
+from input_pipeline.checks.pictures import decode_pictures
 from input_pipeline.conventions import convert
 from input_pipeline.schema import Example, make_example
 

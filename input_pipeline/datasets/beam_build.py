@@ -13,8 +13,8 @@ from apache_beam.options.pipeline_options import (  # pyright: ignore[reportMiss
     PipelineOptions,
 )
 
-from input_pipeline.dataset import write_dataset
-from input_pipeline.encoding import Clips
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.datasets.encoding import Clips
 
 
 def build(

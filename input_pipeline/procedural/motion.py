@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline.procedural import (
+from input_pipeline.procedural.scene import (
     Shot,
     image_rays,
     objects_at,
     visible_surface,
 )
-from input_pipeline.procedural_shapes import (
+from input_pipeline.procedural.shapes import (
     NEAR,
     Objects,
     Vector,

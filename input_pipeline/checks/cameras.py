@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline import cameras
-from input_pipeline.camera_readings import agreement, better_reading, readings, supported
-from input_pipeline.checks_pictures import Pictures
+from input_pipeline.checks.pictures import Pictures
+from input_pipeline.checks.readings import agreement, better_reading, readings, supported
 from input_pipeline.matches import (
     PARALLAX,
     Matches,

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline.procedural_noise import value_noise
-from input_pipeline.procedural_shapes import (
+from input_pipeline.procedural.noise import value_noise
+from input_pipeline.procedural.shapes import (
     FLOOR,
     Objects,
     Traced,
@@ -20,7 +20,7 @@ from input_pipeline.procedural_shapes import (
     surface_points,
     to_local,
 )
-from input_pipeline.procedural_world import OBJECTS, SPANS, World
+from input_pipeline.procedural.world import OBJECTS, SPANS, World
 
 
 def paint_world(

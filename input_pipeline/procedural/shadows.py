@@ -10,7 +10,7 @@ by how long a ray stays inside.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from input_pipeline.procedural_shapes import (
+from input_pipeline.procedural.shapes import (
     Objects,
     Spans,
     Vector,

@@ -17,8 +17,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from full4d_jax.session.errors import InputError
-
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
@@ -57,27 +55,30 @@ class SkinnedMesh(NamedTuple):
     animations: dict[str, list[Channel]]
 
 
+class UnsupportedError(ValueError):
+    """A readable glTF file without what is needed here, or with a feature that is not read."""
+
+
 def load_skinned_mesh(path: str | Path) -> SkinnedMesh:
     """Read the first skinned primitive of a .glb file with all of its animations.
 
-    Raises InputError for a file that is missing, is not binary glTF 2, is damaged, holds no
-    textured skinned mesh or uses a feature that is not supported here (named in the message).
+    Raises:
+      ValueError: the file is missing, damaged or not binary glTF 2, holds no textured skinned mesh,
+        or uses a feature that is not supported here (the message names it).
     """
     document, binary = _read_glb(Path(path))
     try:
         return _read_mesh(path, document, binary)
-    except InputError:
+    except UnsupportedError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
         found = f"a damaged document ({type(error).__name__}: {error})"
-        raise InputError("glTF", path, found, "valid glTF 2", "export it again as .glb") from error
+        raise ValueError(f"{path}: found {found}, expected valid glTF 2") from error
 
 
 def _read_mesh(path: str | Path, document: dict, binary: bytes) -> SkinnedMesh:
     def fail(found: str, expected: str):
-        return InputError(
-            "glTF", path, found, expected, "export one textured, skinned mesh as .glb"
-        )
+        return UnsupportedError(f"{path}: found {found}, expected {expected}")
 
     def accessor(index: int) -> np.ndarray:
         return _read_accessor(document, binary, index)
@@ -181,8 +182,8 @@ def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
 
 
 def _read_glb(path: Path) -> tuple[dict, bytes]:
-    def fail(found: str) -> InputError:
-        return InputError("glTF", path, found, "a binary glTF 2 file", "give a .glb file")
+    def fail(found: str) -> ValueError:
+        return ValueError(f"{path}: found {found}, expected a binary glTF 2 file")
 
     if not path.is_file():
         raise fail("no such file")

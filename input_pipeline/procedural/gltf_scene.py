@@ -23,9 +23,8 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Float
 
-from full4d_jax.data.gltf_mesh import SkinnedMesh, load_skinned_mesh, skinned_positions
-from full4d_jax.session.errors import InputError
-from input_pipeline.procedural import ProceduralClip, look_at
+from input_pipeline.procedural.gltf_mesh import SkinnedMesh, load_skinned_mesh, skinned_positions
+from input_pipeline.procedural.scene import ProceduralClip, look_at
 
 SAMPLES = 3  # rays per pixel side
 LENGTH = 0.7  # largest extent of the asset, where the source camera orbits at distance 1
@@ -54,12 +53,14 @@ def gltf_clip(
 
     Azimuths are degrees; the targets' are relative to the source's, all at the same elevation and
     distance. World frame and unit are those of every clip: the source camera and its median depth.
-    Raises InputError for an unreadable file or an animation that it does not have.
+
+    Raises:
+      ValueError: the file is unreadable or does not have the animation.
     """
     mesh = load_skinned_mesh(path)
     if animation not in mesh.animations:
         names = ", ".join(mesh.animations) or "none"
-        raise InputError("glTF", path, f"animations {names}", animation, "name one of them")
+        raise ValueError(f"{path}: found animations {names}, expected {animation}")
     times = start + interval * np.arange(frames)
     triangles = jnp.asarray(standing_triangles(mesh, animation, times))
 

@@ -2,8 +2,8 @@
 
 A clip shows one random world from a source camera (view 0) and from target cameras that orbit a
 point on the source's optical axis, all synchronized, with exact depth. Worlds are `simple`
-(`procedural_world`: the shipped weights were trained and are evaluated on them) or `rich`
-(`procedural_rich_world`, where target cameras may move too). It is jittable and vmappable over the
+(`world`: the shipped weights were trained and are evaluated on them) or `rich`
+(`rich_world`, where target cameras may move too). It is jittable and vmappable over the
 index, so scenes can be made on any device, also inside a step.
 
 Conventions (design, section 2): the world frame is the source camera at t = 0 and the unit of
@@ -18,11 +18,11 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from input_pipeline import procedural_rich_world as rich
-from input_pipeline import procedural_world as simple
-from input_pipeline.procedural_render import paint_world
-from input_pipeline.procedural_rich_render import paint_rich_world
-from input_pipeline.procedural_shapes import (
+from input_pipeline.procedural import rich_world as rich
+from input_pipeline.procedural import world as simple
+from input_pipeline.procedural.render import paint_world
+from input_pipeline.procedural.rich_render import paint_rich_world
+from input_pipeline.procedural.shapes import (
     Objects,
     Spans,
     Vector,

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from skinned_arm import write_arm
 
-from full4d_jax.data.gltf_mesh import duration, load_skinned_mesh, skinned_positions
-from full4d_jax.session.errors import InputError
+from input_pipeline.procedural.gltf_mesh import duration, load_skinned_mesh, skinned_positions
 
 
 def test_a_bent_arm_is_where_trigonometry_puts_it(tmp_path):
@@ -58,7 +57,7 @@ def test_the_walking_fox_keeps_its_edges_and_feet(shared_data):
     ],
 )
 def test_unsupported_files_are_refused_by_name(tmp_path, changes, found):
-    with pytest.raises(InputError, match=found):
+    with pytest.raises(ValueError, match=found):
         load_skinned_mesh(write_arm(tmp_path / "arm.glb", **changes))
 
 
@@ -69,5 +68,5 @@ def test_files_that_are_not_glb_are_refused(tmp_path):
     (tmp_path / "words.glb").write_bytes(whole[:20] + b"?" + whole[21:])
     says = {"cut": "truncated", "text": "not binary", "words": "no JSON", "none": "no such file"}
     for name, found in says.items():
-        with pytest.raises(InputError, match=found):
+        with pytest.raises(ValueError, match=found):
             load_skinned_mesh(tmp_path / f"{name}.glb")

@@ -3,16 +3,16 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from input_pipeline.procedural_noise import value_noise
-from input_pipeline.procedural_rich_world import (
+from input_pipeline.procedural.noise import value_noise
+from input_pipeline.procedural.rich_world import (
     FIRST_FACE,
     MATERIAL_OF,
     OBJECTS,
     SPANS,
     RichWorld,
 )
-from input_pipeline.procedural_shadows import light_arriving
-from input_pipeline.procedural_shapes import (
+from input_pipeline.procedural.shadows import light_arriving
+from input_pipeline.procedural.shapes import (
     FLOOR,
     Objects,
     Traced,
@@ -22,7 +22,7 @@ from input_pipeline.procedural_shapes import (
     in_blocks,
     surface_points,
 )
-from input_pipeline.procedural_textures import photo_colors, texture
+from input_pipeline.procedural.textures import photo_colors, texture
 
 
 def paint_rich_world(

@@ -6,7 +6,7 @@ the slots. Everything is a pure function of a PRNG key with static shapes, so th
 any accelerator apply.
 
 World axes: x right, y *down* (the floor is at positive y), z forward. The unit of length here is
-the distance of the source camera to the point that it looks at; `procedural.py` rescales to the
+the distance of the source camera to the point that it looks at; `scene.py` rescales to the
 project's unit (median source depth) once depth is known. Angles are radians, times seconds.
 """
 
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from input_pipeline.procedural_shapes import Objects, Spans
+from input_pipeline.procedural.shapes import Objects, Spans
 
 ELLIPSOIDS, BOXES, CAPSULES = 4, 3, 4
 OBJECTS = ELLIPSOIDS + BOXES + CAPSULES

@@ -16,9 +16,9 @@ import pytest
 import tensorflow_datasets as tfds
 from formula_clips import FormulaClips, make
 
-from input_pipeline.dataset import open_dataset, write_dataset
-from input_pipeline.records import to_bytes
-from input_pipeline.shards import plan_shards, split_of
+from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.records import to_bytes
+from input_pipeline.datasets.shards import plan_shards, split_of
 
 CLIPS = FormulaClips(24)
 BUILD = {"name": "formula", "splits": {"train": 0.7, "test": 0.3}, "shards": 5}
@@ -104,7 +104,7 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from formula_clips import FormulaClips
-from input_pipeline.dataset import write_dataset
+from input_pipeline.datasets.dataset import write_dataset
 class Slow(FormulaClips):
     def __getitem__(self, index):
         time.sleep(0.03)
@@ -115,8 +115,8 @@ write_dataset(sys.argv[1], Slow(24), name="formula", splits=splits, shards=5)
 
 
 def test_a_killed_build_is_no_dataset_and_goes_on(built, tmp_path):
-    words = [sys.executable, "-c", KILLED, tmp_path, Path(__file__).parent]
-    process = subprocess.Popen(words, cwd=Path(__file__).parents[2])
+    words = [sys.executable, "-c", KILLED, tmp_path, Path(__file__).parents[1]]
+    process = subprocess.Popen(words, cwd=Path(__file__).parents[3])
     end = time.monotonic() + 60
     while len(list(tmp_path.glob("shards/*.json"))) < 2:  # in the middle of the third
         assert time.monotonic() < end

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.cameras import check_cameras
-from input_pipeline.checks_cameras import (
+from input_pipeline.checks.cameras import (
     Pair,
     find_matches,
     judge_cameras,
@@ -19,7 +19,7 @@ from input_pipeline.checks_cameras import (
     place_matches,
     pooled_error,
 )
-from input_pipeline.checks_pictures import (
+from input_pipeline.checks.pictures import (
     Pictures,
     check_masks,
     check_repeats,

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, Protocol
 
-from input_pipeline.card import Facts, facts
-from input_pipeline.records import to_bytes
+from input_pipeline.datasets.card import Facts, facts
+from input_pipeline.datasets.records import to_bytes
 from input_pipeline.schema import Example, validate
 
 

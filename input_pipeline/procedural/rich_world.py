@@ -1,6 +1,6 @@
 """Rich random worlds: people, furniture, thin poles, things that fly, two lights, textures.
 
-Static shapes as in `procedural_world`, and the same axes and units. In order of the primitives:
+Static shapes as in `world`, and the same axes and units. In order of the primitives:
 ellipsoids of PEOPLE figures, then balls; boxes; limbs of the figures, then legs of table and
 chair, poles and rods.
 """
@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from input_pipeline import procedural_people as people
-from input_pipeline.procedural_shapes import Objects, Spans
-from input_pipeline.procedural_world import (
+from input_pipeline.procedural import people
+from input_pipeline.procedural.shapes import Objects, Spans
+from input_pipeline.procedural.world import (
     FACES,
     Uniform,
     colors,

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from input_pipeline.procedural_noise import hashed, value_noise
-from input_pipeline.procedural_rich_world import KINDS, RichMaterials
-from input_pipeline.procedural_shapes import Surface, Vector, lookup
+from input_pipeline.procedural.noise import hashed, value_noise
+from input_pipeline.procedural.rich_world import KINDS, RichMaterials
+from input_pipeline.procedural.shapes import Surface, Vector, lookup
 
 OCTAVES = 4
 PHOTO_SHARE = 0.5  # of the materials, where there are photos

@@ -1,0 +1,1 @@
+"""Checks of a clip: its cameras, clocks, light and pictures."""
