@@ -38,4 +38,4 @@ class Cameras:
     def camera(self, view: int, time: int) -> Camera:
         """The camera of one view at one instant, as the renderer takes it."""
         pose, lens = self.world_to_camera[..., view, time, :, :], self.intrinsics[..., view, :, :]
-        return Camera(pose, lens, self.width, self.height)
+        return Camera(pose, lens, self.width, self.height)  # pyright: ignore[reportArgumentType]
