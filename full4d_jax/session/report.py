@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from full4d_jax.session.stages import Stages
+from full4d_jax.session.stages import PLACE, Stages
 
 NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
 PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "viser", "av")
@@ -38,14 +38,15 @@ class Job:
 
 def write_report(job: Job, command: str, config: dict[str, Any] | None, **options: Any) -> Path:
     """Write report.json, what was done, how long it took and with what; and config.json, if any."""
-    folder = job.stages.folder
+    folder, source = job.stages.folder, job.stages.arrays["source"]
     report = {
         "command": command,
         "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
         "seconds_in_all": round(time.perf_counter() - job.started, 2),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "warnings": job.warnings,
-        "source": str(job.stages.arrays["source"]["note"]),
+        "source": str(source["note"]),
+        "place": {name: source[name].tolist() for name in PLACE if name in source},
         "options": {name: asdict(value) for name, value in options.items()},
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "machine": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.platform()}",

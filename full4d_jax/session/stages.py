@@ -24,6 +24,7 @@ from input_pipeline.footage import ADDRESS, UNREADABLE
 
 Arrays = dict[str, ndarray]
 FORMAT = 2  # of what stages save; raise it when one computes something else from the same inputs
+PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
 
 @dataclass

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, as_input_error, require_file
-from full4d_jax.session.stages import Arrays, Stages, open_folder
+from full4d_jax.session.stages import PLACE, Arrays, Stages, open_folder
 from full4d_jax.source.dataset_source import read_clip
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import (
@@ -49,7 +49,7 @@ def read_capture(path: Path) -> Arrays:
 
 
 def normalize(path: Path, arrays: Arrays, do: str = FORMAT) -> Arrays:
-    """frames, intrinsics, world_to_camera (v t 4 4) and depth (v t h w) to start from.
+    """frames, intrinsics, world_to_camera (v t 4 4) and depth (v t h w) to start from, and unit.
 
     Args:
       path: where the capture is, for messages.
@@ -78,6 +78,7 @@ def normalize(path: Path, arrays: Arrays, do: str = FORMAT) -> Arrays:
         "intrinsics": arrays["intrinsics"].astype(np.float32),
         "world_to_camera": rescale(poses, unit).astype(np.float32),
         "depth": (depth / unit).astype(np.float32),
+        "unit": np.asarray(unit),
     }
 
 
@@ -117,10 +118,10 @@ def take_clip(
 ) -> None:
     """The same from a clip of a dataset; arguments and errors as in `dataset_source.read_clip`."""
     read, name = read_clip(dataset, split, clip, views), f"{dataset}, {split}, clip {clip}"
-    taken = {name: read.pop(name) for name in ("dataset", "views", "instants")}
     _require(dataset, "frames", read["frames"], _large(read["frames"]), SMALLEST)
-    inputs = taken | {"split": split, "clip": clip}
-    _take(stages, name, inputs, taken, normalize(dataset, read, OF_DATASETS))
+    capture = normalize(dataset, read, OF_DATASETS)
+    taken = {name: read[name] for name in PLACE} | {"unit": capture["unit"]}
+    _take(stages, name, taken, taken, capture)
 
 
 def _take(

@@ -29,8 +29,8 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
     Returns:
       frames (t, h, w, 3) uint8 sRGB, fps (), intrinsics (3, 3) pixels, note and warning, text; and
       depth (t, h, w), 0 = unknown, lenses (v, 3, 3) in pixels and world_to_camera (v, t, 4, 4) of
-      all views, the source first, in its frame at t=0 with its median depth there as unit; dataset,
-      its content hash, views (v,) and instants (t,), what was taken of the record.
+      all views, the source first, in its frame at t=0 with its median depth there as unit; and what
+      `taken_from` says.
 
     Raises:
       InputError: an unusable dataset, no such split, clip or view, fewer instants, or no depth.
@@ -51,6 +51,7 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
     with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
         depth, poses = to_source(clip.depth[0], clip.world_to_camera)
+    known = clip.depth[0, 0][clip.depth[0, 0] > 0]
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else FPS
     note = f"view {shot.view} of {views}, clip {shot.clip} of {shot.dataset}, {shot.split}"
     return {
@@ -60,9 +61,7 @@ def read_dataset_source(data: DataConfig, shot: Shot) -> Arrays:
         "depth": depth,
         "lenses": clip.intrinsics,
         "world_to_camera": poses,
-        "dataset": np.asarray(records.content),
-        "views": order,
-        "instants": instants,
+        **taken_from(records, shot.clip, order, instants, float(np.median(known))),
         "note": np.asarray(f"{note}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets"),
         "warning": np.asarray(""),
     }
@@ -78,8 +77,8 @@ def read_clip(dataset: Path, split: str, clip: int, views: Sequence[int]) -> Arr
       views: which; all for none.
 
     Returns:
-      frames, intrinsics, world_to_camera and, where it is known, depth as in a capture; and
-      dataset, its content hash, views (v,) and instants (t,), what was taken of the record.
+      frames, intrinsics, world_to_camera and, where it is known, depth as in a capture; and what
+      `taken_from` says.
 
     Raises:
       InputError: an unusable dataset, no such split, clip or view.
@@ -100,9 +99,34 @@ def read_clip(dataset: Path, split: str, clip: int, views: Sequence[int]) -> Arr
         "frames": read.frames,
         "intrinsics": read.intrinsics,
         "world_to_camera": read.world_to_camera,
+        **taken_from(records, clip, order, instants),
+    }
+
+
+def taken_from(
+    records: Records,
+    clip: int,
+    views: Int[np.ndarray, " v"],
+    instants: Int[np.ndarray, " t"],
+    unit: float = 1.0,
+) -> Arrays:
+    """Return the place in a data set that a run starts from, as the source stage records it.
+
+    Args:
+      records: the split of the data set.
+      clip: number of the clip in the split.
+      views: numbers of the views in the clip, the source first.
+      instants: numbers of the instants in the clip.
+      unit: world units of the data set in one of the run's.
+    """
+    return {
         "dataset": np.asarray(records.content),
-        "views": order,
+        "split": np.asarray(records.split),
+        "clip": np.asarray(clip),
+        "view": np.asarray(views[0]),
+        "views": views,
         "instants": instants,
+        "unit": np.asarray(unit),
     }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,6 +53,8 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     assert np.median(first[first > 0]) == pytest.approx(1)
     # Between two cameras lies the same motion as before, but for the unit.
     unit = whole.depth[2, 1][whole.depth[2, 1] > 0]
+    assert found["unit"] == pytest.approx(np.median(unit))
+    assert (found["clip"], found["view"], found["split"]) == (1, 2, "train")
     true = whole.world_to_camera[0, 2].astype(float) @ invert(whole.world_to_camera[2, 1])
     true[:3, 3] /= np.median(unit)
     np.testing.assert_allclose(found["world_to_camera"][1, 1], true, atol=1e-4)
@@ -109,6 +112,9 @@ def test_some_views_are_lifted_and_the_others_compared(dataset, tmp_path, capsys
     truth = ["--truth", str(dataset), "--clip", "1"]
     assert main(["evaluate", "--scene", out, *truth]) == 0
     told = json.loads((tmp_path / "out" / "truth_scene.json").read_text())
+    place = json.loads((tmp_path / "out" / "report.json").read_text())["place"]
+    assert place["unit"] == pytest.approx(told["unit"], rel=1e-4)
+    assert (place["clip"], place["view"], place["views"]) == (1, 0, [0, 2])
     rows = [row for row in told["rows"] if row["row"] == "4D Gaussians" and row["view"] != "all"]
     assert [(row["view"], row["in_grid"]) for row in rows] == [(1, False), (2, True)]
     assert told["source_view"] == 0
@@ -149,8 +155,8 @@ def test_options_of_datasets_want_one(tmp_path, capsys):
     ("shot", "message"),
     [
         (Shot(view=1), "--view: found 1, expected a --dataset beside it"),
-        (Shot(dataset="sets", path="ring"), "--path: found ring, expected none, with --dataset"),
-        (Shot(dataset="sets", fov=40.0), "--fov: found 40.0, expected none, with --dataset"),
+        (Shot(dataset=Path("sets"), path="ring"), "--path: found ring, expected none, with --dataset"),
+        (Shot(dataset=Path("sets"), fov=40.0), "--fov: found 40.0, expected none, with --dataset"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(shot, message):
