@@ -15,9 +15,10 @@ from full4d_jax.generation.visible_frames import row_and_column
 from full4d_jax.media import grids
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.media.video import DEFAULT_FPS, read_video
+from full4d_jax.session.files import Arrays, open_folder
 from full4d_jax.session.options import Look, Shot, check, check_task
 from full4d_jax.session.report import Job, write_report
-from full4d_jax.session.stages import Arrays, Stages, open_folder
+from full4d_jax.session.stages import Stages
 from input_pipeline.procedural.scene import HELD_OUT_START
 
 SHIPPED = Path(str(files("full4d_jax") / "checkpoints/four_real.safetensors"))

@@ -32,10 +32,11 @@ from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.scene import lifting, page, renders
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.files import Arrays, open_folder
 from full4d_jax.session.options import Look, Shot, check, check_task
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.report import Job, write_report
-from full4d_jax.session.stages import Arrays, Stages, fingerprint, open_folder
+from full4d_jax.session.stages import Stages, fingerprint
 from full4d_jax.source import video_source
 from full4d_jax.source.camera_paths import range_warning
 from full4d_jax.source.dataset_source import read_dataset_source

@@ -125,7 +125,7 @@ def networks(scratch: Path) -> dict[str, Reader]:
     """Weights, and files of arrays."""
     from full4d_jax.models.torch_files import read_tensors
     from full4d_jax.models.weights import load_params, save_params
-    from full4d_jax.session.stages import read_arrays, save_arrays
+    from full4d_jax.session.files import read_arrays, save_arrays
     from full4d_jax.source.captures import read_capture
     from full4d_jax.source.depth.estimate import depth_from_file
 

@@ -75,7 +75,7 @@ def codec(
     check_ending(target, ".safetensors")
     from full4d_jax.models.codecs.codec import convert_codec, published_files, save_codec
     from full4d_jax.models.torch_files import PUBLISHED
-    from full4d_jax.session.stages import open_folder
+    from full4d_jax.session.files import open_folder
 
     marks = published_files(source)
     if sha256 and tuple(marks.values()) != sha256:
@@ -146,7 +146,7 @@ def wan(
         return
     check_ending(target, ".safetensors")
     from full4d_jax.models.wan.weights import import_wan
-    from full4d_jax.session.stages import open_folder
+    from full4d_jax.session.files import open_folder
 
     open_folder(target.parent)
     layout = import_wan(config.model, source, target)
@@ -180,7 +180,7 @@ def _load(source: Path) -> "Gaussians | Scene":
 
 def _save(scene: "Gaussians | Scene", kind: str, target: Path, time: float, instants: int) -> None:
     import gaussians
-    from full4d_jax.session.stages import open_folder
+    from full4d_jax.session.files import open_folder
 
     open_folder(target.parent)
     if isinstance(scene, gaussians.DynamicGaussians) and kind == "4D PLY":

@@ -15,7 +15,7 @@ from full4d_jax.data.options import (
 )
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.stages import open_folder
+from full4d_jax.session.files import open_folder
 
 
 def show(

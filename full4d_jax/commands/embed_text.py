@@ -24,8 +24,8 @@ def embed_text(
     import numpy as np
 
     from full4d_jax.models.wan.text import TOKENS, embed_prompt
+    from full4d_jax.session.files import open_folder
     from full4d_jax.session.options import check_ending
-    from full4d_jax.session.stages import open_folder
 
     check_ending(out, ".npz")
     open_folder(out.parent)

@@ -76,7 +76,7 @@ def evaluate(
     from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.evaluation.split import check_split, open_split
     from full4d_jax.generation.generate import load_prior
-    from full4d_jax.session.stages import open_folder
+    from full4d_jax.session.files import open_folder
     from full4d_jax.source.depth.estimate import load_depth
 
     if gltf and not gltf_views(gltf):

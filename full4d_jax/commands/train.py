@@ -27,7 +27,7 @@ def train(
       distributed: this process is one of several, which find each other (docs/training.md).
     """
     check_config(config)
-    from full4d_jax.session.stages import open_folder
+    from full4d_jax.session.files import open_folder
     from full4d_jax.training.checkpoints.disk import check_file_system, disk_errors
     from full4d_jax.training.profiling import parse_steps
 

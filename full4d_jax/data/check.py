@@ -8,8 +8,8 @@ from pathlib import Path
 from full4d_jax.data.check_page import check_page, verdict
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.files import open_folder, whole_file
 from full4d_jax.session.progress import Progress
-from full4d_jax.session.stages import open_folder, whole_file
 from input_pipeline.checks.clip import ClipCheck, check_clip
 from input_pipeline.checks.pictures import decode_pictures, file_marks
 from input_pipeline.datasets.dataset import damaged_files, open_dataset

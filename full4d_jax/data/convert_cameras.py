@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.stages import whole_file
+from full4d_jax.session.files import whole_file
 from input_pipeline.cameras import ROTATION_TOLERANCE
 from input_pipeline.conventions import CONVENTIONS, SAME, convert, homogeneous
 from input_pipeline.footage import load_array, load_json

@@ -7,8 +7,8 @@ import numpy as np
 from full4d_jax.data.build import build_dataset
 from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.files import Arrays, open_folder, save_arrays
 from full4d_jax.session.progress import Progress
-from full4d_jax.session.stages import Arrays, open_folder, save_arrays
 from full4d_jax.source.captures import load_capture
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from input_pipeline.datasets.dataset import open_dataset

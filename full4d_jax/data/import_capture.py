@@ -9,9 +9,10 @@ import numpy as np
 from full4d_jax.data.build import train_and_test
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.files import open_folder
 from full4d_jax.session.options import check_range
 from full4d_jax.session.progress import Progress, duration
-from full4d_jax.session.stages import fingerprint, open_folder
+from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from input_pipeline import transforms
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale

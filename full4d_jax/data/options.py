@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.stages import open_folder
+from full4d_jax.session.files import open_folder
 
 
 def check_drawing(out: Path, first: int, counts: dict[str, int]) -> None:

@@ -28,8 +28,9 @@ from full4d_jax.media import metrics
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.models.conditions import Params
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.files import open_folder
 from full4d_jax.session.progress import Progress
-from full4d_jax.session.stages import fingerprint, open_folder
+from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START
 
 COPY, WARP = "copy the nearest given frame", "warp the row by a homography a view"

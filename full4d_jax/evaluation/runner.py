@@ -30,8 +30,8 @@ from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.progress import Progress
-from full4d_jax.session.stages import read_arrays, save_arrays
 from input_pipeline.datasets.dataset import Records
 
 SHEET_CLIPS = 4

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.stages import whole_file
+from full4d_jax.session.files import whole_file
 from input_pipeline.video_files import decode
 
 DEFAULT_FPS = 6.0  # steps of 1/6 s: in the middle of what the shipped prior was trained on

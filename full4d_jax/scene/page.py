@@ -15,7 +15,7 @@ import viser
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.session.stages import whole_file
+from full4d_jax.session.files import whole_file
 from gaussians import Gaussians
 from gaussians.rotation import rotation_matrix
 from gaussians.scene_files import mean_colors, sigmoid

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.session.stages import read_arrays, whole_file
+from full4d_jax.session.files import read_arrays, whole_file
 from gaussians.fit_step import FitState
 
 

@@ -6,23 +6,20 @@ and the fingerprints of the stages before it. Where that still holds the stage i
 a stage made from others than those that lie there now is never used.
 """
 
-import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
-from input_pipeline.footage import ADDRESS, UNREADABLE
 
-Arrays = dict[str, ndarray]
 FORMAT = 2  # of what stages save; raise it when one computes something else from the same inputs
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
@@ -98,54 +95,6 @@ def fingerprint(name: str, inputs: Mapping[str, Any], before: Mapping[str, str])
     """A hash of settings (dataclasses, numbers, strings, arrays) and of the contents of paths."""
     text = json.dumps([FORMAT, name, dict(inputs), dict(before)], sort_keys=True, default=_describe)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
-    """Write an .npz, see `whole_file`."""
-    named: dict[str, Any] = dict(arrays)
-    with whole_file(path) as partial:
-        np.savez_compressed(partial, **named)
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Where to write a file that appears under its name only when it is complete."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    yield partial
-    partial.replace(path)
-
-
-def open_folder(path: str | Path) -> Path:
-    """Make the output folder and try to write into it, before any work.
-
-    Raises:
-      InputError: it is a file or in object storage, or nothing can be written there.
-    """
-    path = Path(path)
-    if ADDRESS.match(str(path)):  # a folder of that name would be made here
-        found, expected = "an address of object storage", "a folder on a file system"
-        do = "write it to a disk, then copy it (docs/data.md)"
-        raise InputError("output folder", path, found, expected, do)
-    do = "give a folder that you may write to as --out"
-    if path.exists() and not path.is_dir():
-        raise InputError("output folder", path, "a file", "a folder", do)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise InputError("output folder", path, error.strerror, "a writable folder", do) from None
-    return path
-
-
-def read_arrays(path: Path) -> Arrays:
-    """What an .npz holds; nothing when there is none or it cannot be read."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            return dict(saved)
-    except UNREADABLE:
-        return {}
 
 
 def _describe(value: Any) -> Any:

@@ -21,7 +21,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, as_input_error, require_file
-from full4d_jax.session.stages import PLACE, Arrays, Stages, open_folder
+from full4d_jax.session.files import Arrays, open_folder
+from full4d_jax.session.stages import PLACE, Stages
 from full4d_jax.source.dataset_source import read_clip
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import (

@@ -13,8 +13,8 @@ from jaxtyping import Int
 
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.files import Arrays
 from full4d_jax.session.options import Shot
-from full4d_jax.session.stages import Arrays
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.schema import Example
 from input_pipeline.selection import select

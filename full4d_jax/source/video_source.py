@@ -5,8 +5,8 @@ import numpy as np
 from full4d_jax.config import DataConfig
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import read_video
+from full4d_jax.session.files import Arrays
 from full4d_jax.session.options import Shot
-from full4d_jax.session.stages import Arrays
 from full4d_jax.source.camera_motion import camera_motion_warning
 from full4d_jax.source.camera_paths import CameraPath, Preset, cropped_fov, load_views, target_views
 from input_pipeline.cameras import intrinsics_from_fov

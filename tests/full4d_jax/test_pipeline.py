@@ -13,7 +13,7 @@ from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
-from full4d_jax.session.stages import read_arrays
+from full4d_jax.session.files import read_arrays
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode, to_source

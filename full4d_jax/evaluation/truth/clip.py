@@ -17,7 +17,7 @@ from full4d_jax.evaluation.truth.matching import (
 )
 from full4d_jax.evaluation.without_truth.grid_scores import Views
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.stages import read_arrays
+from full4d_jax.session.files import read_arrays
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.transforms import Clip

@@ -26,8 +26,9 @@ from full4d_jax.scene.lifting import from_arrays
 from full4d_jax.scene.renders import renderer
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
+from full4d_jax.session.files import read_arrays
 from full4d_jax.session.progress import Progress
-from full4d_jax.session.stages import Stages, fingerprint, read_arrays
+from full4d_jax.session.stages import Stages, fingerprint
 from gaussians import Scene
 from input_pipeline.selection import evenly
 

@@ -12,8 +12,8 @@ from full4d_jax.evaluation.without_truth import frechet
 from full4d_jax.evaluation.without_truth.i3d import VideoFeatures
 from full4d_jax.evaluation.without_truth.image_features import ImageFeatures
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.files import read_arrays
 from full4d_jax.session.progress import Progress
-from full4d_jax.session.stages import read_arrays
 from input_pipeline.datasets.dataset import INDEX, Records, open_dataset
 from input_pipeline.transforms import decode_frames
 

@@ -8,7 +8,7 @@ from typing import Any
 from full4d_jax.config import MeshConfig, to_dict
 from full4d_jax.models.weights import summary_beside
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.stages import whole_file
+from full4d_jax.session.files import whole_file
 from full4d_jax.training.checkpoints.integrity import digest
 from full4d_jax.training.checkpoints.provenance import provenance
 

