@@ -125,7 +125,7 @@ def read_options(
 
 
 def _binder(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
-    """A function of the same signature that returns the call instead of making it.
+    """Return a function of the same signature that returns the call instead of making it.
 
     A config that was loaded says which options there are, whatever types the verb also takes.
     """
@@ -137,6 +137,7 @@ def _binder(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
     inner, bound = function, {}
     if isinstance(function, partial):
         inner, bound = function.func, function.keywords
+    vars(bind).pop("__wrapped__", None)  # of a type checker; tyro would look inside
     bind.__doc__ = inner.__doc__
     bind.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     bind.__annotations__ = inspect.get_annotations(inner)

@@ -118,7 +118,7 @@ def check(shot: Shot, look: Look) -> None:
             raise InputError("option", f"--{name}", value, expected, do)
 
 
-def check_range(name: str, value: float, low: float, high: float) -> None:
+def check_range(name: str, value: int | float, low: int | float, high: int | float) -> None:
     """Refuse the value of an option beyond its range; raises InputError."""
     if not low <= value <= high:
         do = "give a value in that range"
