@@ -1,46 +1,111 @@
-"""All benchmarks with one command, and one page of what they found.
+"""Run the benchmarks and lay their JSON side by side.
 
-    python benchmarks/report.py --minutes 30 --out out/report
+    python benchmarks/report.py --minutes 75 --out out/report
+    python benchmarks/report.py --only rasterizer attention --out out/report
 
-Every row of `report_table` runs in a process of its own, in turn, from the repository's root. It is
-run small, or large where the minutes of all rows together (as planned there, for two idle cores)
-stay within --minutes; at the least all rows are run small. Rows that measure CPU time get one core
-where jax runs on the CPU: of more it counts threads that only wait. What is finished is kept in the
-folder, so that the same command goes on where it was stopped, and tries again what failed. One that
-fails, or takes five times as long as planned, does not stop the others: the page and the exit code,
-1, say so. What needs data or packages that are not there is listed with what is missing.
+Each row of ROWS runs in a process of its own, one after the other, from the repository's root. Rows
+run small, which shows only that they work; --minutes lets rows run large, from the first row on, as
+long as the minutes planned for all rows (on two idle cores) stay within it. Rows that measure CPU
+time get one core where jax runs on the CPU: on more it counts threads that only wait.
 
-The folder gets report.md, report.html with pictures, and for each benchmark a log and its result.
-Another machine or revision needs another folder: one page is about one.
+OUT/report.md shows the machine, how each row ended, and its numbers. OUT/NAME holds the row's log,
+its own files and record.json. The same command on the same machine and revision goes on where it
+stopped and tries again what failed. A row that lacks data (FULL4D_DATA) or packages, or takes five
+times as long as planned, fails, and the others go on. The exit code is 1 if a row failed.
 """
 
 import argparse
-import importlib.util
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import kept
-from report_page import Line, Record, machine, write_page
-from report_table import BENCHMARKS, Benchmark
-from shared_folder import shared_folder
 
-from full4d_jax.session.errors import InputError
+from full4d_jax.evaluation.table import text_table
+from full4d_jax.training.checkpoints.provenance import git_revision
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PATIENCE, GRACE = 5.0, 300.0  # times the plan, and seconds besides, until one is stopped
-RECORD, HEAD = "record.json", "machine.json"
+PATIENCE, GRACE = 5.0, 300.0  # a row may take so many times its minutes, and so many seconds more
+TAIL = 15  # lines shown of a failed row's log
+PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python-headless", "torch", "diffusers")
+DEVICES = "import jax; x = jax.devices(); print(len(x), 'x', x[0].platform, x[0].device_kind)"
 
 
-def plan(rows: Sequence[Benchmark], minutes: float) -> dict[str, bool]:
-    """Whether each row is run large, in the order of the rows as long as the minutes last."""
+class Row(NamedTuple):
+    """One benchmark: the words after `python`, in which OUT is the row's own folder."""
+
+    name: str
+    command: str
+    small: str  # further words of a quick run
+    large: str  # further words of a run whose numbers are worth showing
+    minutes: tuple[float, float]  # planned for small and large
+    shown: str = "*"  # patterns of the numbers to show, by their place such as sizes/64x64/ratio
+    result: str = ""  # JSON file in OUT; empty: the last line that is printed
+    one_core: bool = False  # measures CPU time
+
+
+EVALUATE, RESULT, FIT = "-m full4d_jax.cli evaluate", "evaluation.json", "benchmarks/fitting.py"
+TINY_FIT = "--steps 60 --height 44 --gaussians 1500 --instants 6 --out OUT --ways"
+STATIC_FIT = "--height 128 --out OUT --ways plain relocation"
+MOVING_FIT = "--out OUT --ways freetime deformation static"
+FEW = "benchmarks/sampling.py configs/demo_few_step.py --sampler.noise 1 --sampler.steps"
+QUICK = "--sizes 64x64 --seconds 0.5 --turns 1"
+# fmt: off
+ROWS = (
+    Row("demo", "-m full4d_jax.cli run --out OUT",
+        "--lift.steps 100", "", (1, 2), "seconds* peak_memory_gib", "report.json"),
+    Row("quality", f"{EVALUATE} configs/demo.py --first 64 --out OUT",
+        "--scenes 4 --lift_scenes 0", "--scenes 64 --lift_scenes 16", (1, 30), "", RESULT),
+    Row("grids", f"{EVALUATE} configs/four_real.py --first 64 --out OUT",
+        "--scenes 4", "--scenes 64", (1, 2.5), "", RESULT),
+    Row("few_steps", FEW, "1 --repeats 1", "4", (0.5, 0.5), one_core=True),
+    Row("sampling", "benchmarks/sampling.py", "--repeats 1", "", (0.5, 0.5), one_core=True),
+    Row("training", "benchmarks/training.py configs/demo.py",
+        "--steps 1 --turns 1", "", (1, 2), one_core=True),
+    Row("training_against_torch", "benchmarks/training.py",
+        "--width 64 --layers 1 --heads 2 --ffn 128 --tokens 16 --repeats 1", "", (0.5, 1.5),
+        one_core=True),
+    Row("attention", "benchmarks/attention.py",
+        "--views 3 --frames 8 --tokens 4 --repeats 2", "", (0.5, 1), one_core=True),
+    Row("rasterizer", "benchmarks/rasterizer.py",
+        "--scenes 10k --repeats 1", "--scenes 10k 100k garden", (1, 4), one_core=True),
+    Row("input", "benchmarks/input.py", QUICK, "", (0.5, 3)),
+    Row("input_films", "benchmarks/input.py --film", QUICK, "", (0.5, 3.5)),
+    Row("films", "benchmarks/films.py", "--sizes 64x64 --frames 4", "--frames 24", (0.1, 0.1)),
+    Row("instructions", "benchmarks/instructions.py --instructions SSE4_2 AVX2",
+        "--worlds simple --scenes 1 --size 16", "", (0.5, 0.5)),
+    Row("leak", "benchmarks/input.py", "--leak 200", "--leak 20000", (0.5, 1)),
+    Row("projection", "benchmarks/projection.py", QUICK, "", (0.5, 1.5)),
+    Row("procedural", "benchmarks/procedural.py",
+        "--sizes 32 --repeats 2", "", (0.5, 1), one_core=True),
+    Row("codecs", "benchmarks/codecs.py",
+        "--side 32 --divide 16 --frames 5 9 --repeats 1", "", (1, 2), "*_growth", one_core=True),
+    Row("photos", f"{FIT} photos", f"{TINY_FIT} plain",
+        f"--gaussians 20000 --steps 2000 {STATIC_FIT}", (1, 5)),
+    Row("splat", f"{FIT} splat", f"{TINY_FIT} plain",
+        f"--gaussians 12000 --steps 1500 {STATIC_FIT}", (1, 4)),
+    Row("fox", f"{FIT} fox", f"{TINY_FIT} freetime",
+        f"--gaussians 6000 --height 64 --steps 1500 {MOVING_FIT}", (0.5, 4)),
+    Row("walker", f"{FIT} pose2sim", f"{TINY_FIT} freetime",
+        f"--gaussians 8000 --height 72 --steps 1000 {MOVING_FIT}", (0.5, 1.5)),
+    Row("ablations", "benchmarks/ablations.py --out OUT", "--groups checkpoint --scenes 2",
+        "--scenes 64 --lift_scenes 4", (1, 60), "", "ablations.json"),
+)
+# fmt: on
+
+
+def plan(rows: Sequence[Row], minutes: float) -> dict[str, bool]:
+    """Say whether each row runs large: from the first on, as long as the minutes last."""
     total, large = sum(row.minutes[0] for row in rows), {}
     for row in rows:
         more = row.minutes[1] - row.minutes[0]
@@ -49,138 +114,112 @@ def plan(rows: Sequence[Benchmark], minutes: float) -> dict[str, bool]:
     return large
 
 
-def missing(row: Benchmark, data: Path) -> str:
-    """What a row needs and has not, in words; nothing if all is there."""
-    for need in row.needs:
-        if "/" in need and not (data / need).exists():
-            return f"no {data / need} (set FULL4D_DATA)"
-        if "/" not in need and importlib.util.find_spec(need) is None:
-            return f"no package {need} (pip install -e '.[parity]')"
-    return ""
+def machine() -> dict[str, Any]:
+    """Return hardware, versions and revision; a process that then ends asks jax for its devices."""
+    asked = [sys.executable, "-c", DEVICES]
+    devices = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=300).stdout
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    found = {"processor": (names or [platform.machine()])[0], "devices of jax": devices.strip()}
+    found |= {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found | (git_revision(REPOSITORY) or {})
 
 
-def command_of(row: Benchmark, is_large: bool, folder: Path) -> list[str]:
-    """The words after `python`."""
+def run(row: Row, *, is_large: bool, folder: Path, head: dict[str, Any]) -> dict[str, Any]:
+    """Return the row's record, kept from an earlier call or made now."""
     words = f"{row.command} {row.large if is_large else row.small}".split()
-    return [str(folder) if word == "OUT" else word for word in words]
-
-
-def run(row: Benchmark, is_large: bool, folder: Path, cores: set[int]) -> Record:
-    """The row's record, kept from an earlier call or made now, on these cores."""
-    command, path = command_of(row, is_large, folder), folder / RECORD
-    if before := kept.read(path):
-        record = Record(**before)
-        if record.command == command and not record.problem:
-            return record
+    start, size = time.perf_counter(), ("large" if is_large else "small")
+    record = {"command": " ".join(words), "size": size, "machine": head, "problem": ""}
+    before = kept.read(folder / "record.json")
+    if not before.get("problem", "none") and all(before[k] == record[k] for k in record):
+        return before
     folder.mkdir(parents=True, exist_ok=True)
-    limit, start = 60 * PATIENCE * row.minutes[is_large] + GRACE, time.perf_counter()
-    problem, result, log = "", None, folder / "log.txt"
-    with log.open("w") as file:
-        # In a process group of its own, so that what it started stops with it.
-        where = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
-        ours = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, cores)  # which is inherited
-        process = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, **where)
-        os.sched_setaffinity(0, ours)
+    words = [str(folder) if word == "OUT" else word for word in words]
+    cores = os.sched_getaffinity(0)
+    with (folder / "log.txt").open("w") as log:
+        # A process group of its own lets us stop whatever the benchmark started.
+        where = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
+        process = subprocess.Popen([sys.executable, *words], cwd=REPOSITORY, **where)
         try:
-            code = process.wait(limit)
-            problem = f"exit code {code}" if code else ""
+            if row.one_core and " cpu " in head["devices of jax"]:
+                os.sched_setaffinity(process.pid, {max(cores)})  # before jax starts its threads
+            code = process.wait(limit := 60 * PATIENCE * row.minutes[is_large] + GRACE)
+            record["problem"] = f"exit code {code}" if code else ""
         except subprocess.TimeoutExpired:
-            problem = f"stopped after {limit:.0f} s"
+            record["problem"] = f"stopped after {limit:.0f} s"
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    if not problem:
-        try:
-            text = (folder / row.result).read_text() if row.result else last_line(log)
-            result = json.loads(text)
-        except (OSError, ValueError) as error:
-            problem = f"no result: {error}"
-    seconds = round(time.perf_counter() - start, 1)
-    record = Record(command, seconds, problem, result, len(cores))
-    kept.write(path, record._asdict())
+    try:
+        text = (folder / (row.result or "log.txt")).read_text().strip()
+        record["result"] = json.loads(text if row.result else text.rpartition("\n")[2])
+    except (OSError, ValueError) as error:
+        record["problem"] = record["problem"] or f"no result: {error}"
+    record["seconds"] = round(time.perf_counter() - start, 1)
+    kept.write(folder / "record.json", record)
     return record
 
 
-def last_line(log: Path) -> str:
-    """What a benchmark printed last."""
-    return log.read_text().strip().rpartition("\n")[2]
+def flatten(value: Any, place: str = "") -> dict[str, Any]:
+    """Return all values of nested mappings by their place, such as sizes/64x64/ratio."""
+    if not isinstance(value, Mapping):
+        return {place: value}
+    inner = (flatten(x, f"{place}/{key}".lstrip("/")) for key, x in value.items())
+    return {key: x for found in inner for key, x in found.items()}
 
 
-def open_report(folder: Path) -> dict[str, Any]:
-    """What the page begins with; refuses a folder with another machine's or revision's results.
-
-    Raises:
-      InputError: naming what differs.
-    """
-    path, found = folder / HEAD, machine()
-    folder.mkdir(parents=True, exist_ok=True)
-    if before := kept.read(path):
-        for name in found:
-            if before.get(name) != found[name]:
-                was, do = before.get(name), "give another folder as --out"
-                raise InputError("report", path, f"{name} {was}", f"{found[name]}", do)
-    kept.write(path, found)
-    return found
-
-
-def run_all(
-    rows: Sequence[Benchmark], minutes: float, out: Path, data: Path, only: Sequence[str] = ()
-) -> bool:
-    """Run all or only some and write the page after each; whether none of them failed.
-
-    The page keeps what earlier calls found of rows that are not asked for.
-    """
-    head, lines = open_report(out), {}
-    chosen = [row for row in rows if row.name in only or not only]
-    large = plan(chosen, minutes)
-    cores = os.sched_getaffinity(0)
-    one = {max(cores)} if "cpu" in head["devices of jax"].split() else cores
-    for number, row in enumerate(rows, 1):
-        if row not in chosen:
-            if before := kept.read(out / row.name / RECORD):
-                record = Record(**before)
-                is_large = record.command == command_of(row, True, out / row.name)
-                lines[row.name] = Line(row, "large" if is_large else "small", record, "")
+def page(out: Path, head: dict[str, Any]) -> str:
+    """Return the Markdown of all rows that ran on this machine and revision."""
+    kept_rows = ((row, kept.read(out / row.name / "record.json")) for row in ROWS)
+    found = [(row, record) for row, record in kept_rows if record.get("machine") == head]
+    ended = [[r.name, x["size"], f"{x['seconds']:.0f}", x["problem"] or "done"] for r, x in found]
+    parts = ["# Report", text_table(["benchmark", "size", "seconds", "ended"], ended)]
+    parts.append(text_table(["machine", ""], [[name, str(x)] for name, x in head.items()]))
+    for row, record in found:
+        folder = out / row.name
+        parts += [f"## {row.name}", f"`python {record['command']}`"]
+        if record["problem"]:
+            tail = (folder / "log.txt").read_text().splitlines()[-TAIL:]
+            parts.append("\n".join(["```", record["problem"], *tail, "```"]))
             continue
-        why = missing(row, data)
-        size = "large" if large[row.name] else "small"
-        print(f"{number}/{len(rows)} {row.name}, {size}: {row.command}", flush=True)
-        where = one if row.one_core else cores
-        record = None if why else run(row, large[row.name], out / row.name, where)
-        problem = record.problem if record else ""
-        print(f"  {f'not run: {why}' if why else problem or 'done'}", flush=True)
-        lines[row.name] = Line(row, size, record, why)
-        write_page(out, head, lines)
-    records = {row.name: lines[row.name].record for row in chosen}
-    failed = [name for name, record in records.items() if record and record.problem]
-    print(f"{out / 'report.md'}, {out / 'report.html'}")
-    if failed:
-        print(f"failed: {', '.join(failed)}; the same command tries them again")
-    return not failed
+        numbers = [
+            [place, f"{x:.4g}" if isinstance(x, float) else json.dumps(x)]
+            for place, x in flatten(record["result"]).items()
+            if any(fnmatch(place, pattern) for pattern in row.shown.split())
+        ]
+        parts += [text_table(["number", ""], numbers)] if numbers else []
+        files = sorted(x for x in folder.iterdir() if x.suffix in (".md", ".png"))
+        parts += [f"[{x.name}]({row.name}/{x.name})" for x in files]
+    return "\n\n".join(parts) + "\n"
 
 
 def main() -> None:
-    """Run all benchmarks; exit with 1 if one failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--minutes", type=float, default=0.0, help="0: all are run small")
-    names = [row.name for row in BENCHMARKS]
-    parser.add_argument("--only", nargs="+", choices=names, default=(), help="run these rows alone")
+    """Run the rows; exit with 1 if one failed."""
+    told = {"description": __doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser(**told)
+    parser.add_argument("--minutes", type=float, default=0.0, help="0: all rows run small")
+    names = [row.name for row in ROWS]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="run these rows")
     parser.add_argument("--out", type=Path, default=Path("out/report"))
     given = parser.parse_args()
-    for stop in (signal.SIGTERM, signal.SIGHUP):  # else what runs would go on without us
-        signal.signal(stop, lambda number, _: sys.exit(128 + number))
-    if given.minutes < 0:
-        parser.error(f"--minutes: found {given.minutes}, expected 0 or more")
-    try:
-        out, data = given.out.resolve(), shared_folder()
-        fine = run_all(BENCHMARKS, given.minutes, out, data, given.only)
-    except InputError as error:
-        raise SystemExit(str(error)) from None
-    raise SystemExit(0 if fine else 1)
+    # Without this what runs would go on when we are stopped.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    rows, out = [row for row in ROWS if row.name in given.only], given.out.resolve()
+    head, large, failed = machine(), plan(rows, given.minutes), []
+    for number, row in enumerate(rows, 1):
+        print(f"{number}/{len(rows)} {row.name}: {row.command}", flush=True)
+        record = run(row, is_large=large[row.name], folder=out / row.name, head=head)
+        failed += [row.name] if record["problem"] else []
+        print(f"  {record['problem'] or 'done'} ({record['seconds']:.0f} s)", flush=True)
+        (out / "report.md").write_text(page(out, head))
+    print(out / "report.md")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}; the same command tries them again")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import ast
 import importlib
 import importlib.util
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,10 +13,12 @@ from types import ModuleType
 import pytest
 
 from full4d_jax.cli import read_options
-from full4d_jax.session.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+report = importlib.import_module("report")
+sys.path.remove(str(FOLDER))
 
 
 def load(path: Path) -> ModuleType:
@@ -30,52 +31,39 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-TABLE = load(FOLDER / "report_table.py")
-BENCHMARKS, Benchmark = TABLE.BENCHMARKS, TABLE.Benchmark
-
-
 class Parsed(Exception):
     """Raised instead of running what was asked for."""
 
 
-@pytest.fixture
-def report(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module("report")
-
-
-def words_of(row, size: str) -> list[str]:
-    return f"{row.command} {getattr(row, size)}".split()
-
-
-@pytest.mark.parametrize("size", ["small", "large"])
-@pytest.mark.parametrize("row", BENCHMARKS, ids=lambda row: row.name)
-def test_every_command_parses(row, size, monkeypatch):
+@pytest.mark.parametrize("row", report.ROWS, ids=lambda row: row.name)
+def test_every_command_parses(row, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(FOLDER))
-    program, *words = words_of(row, size)
-    if program == "-m":
-        module, verb, *words = words
-        assert module == "full4d_jax.cli"
-        function = getattr(importlib.import_module(f"full4d_jax.commands.{verb}"), verb)
-        assert read_options(function, verb, words) is not None
-        return
-    module = load(ROOT / program)
-    parse = argparse.ArgumentParser.parse_args
+    for size in (row.small, row.large):
+        program, *words = f"{row.command} {size}".split()
+        if program == "-m":
+            module, verb, *words = words
+            assert module == "full4d_jax.cli"
+            function = getattr(importlib.import_module(f"full4d_jax.commands.{verb}"), verb)
+            assert read_options(function, verb, words) is not None
+            continue
+        module = load(ROOT / program)
+        parse = argparse.ArgumentParser.parse_args
 
-    def only_parse(self, *args):
-        raise Parsed(parse(self, *args))
+        def only_parse(self, *args, parse=parse):
+            raise Parsed(parse(self, *args))
 
-    def only_read(function, prog, argv):
-        raise Parsed(read_options(function, prog, argv))
+        def only_read(function, prog, argv):
+            raise Parsed(read_options(function, prog, argv))
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
-    if hasattr(module, "call"):
-        monkeypatch.setattr(module, "call", only_read)
-    monkeypatch.setattr(sys, "argv", [program, *words])
-    with pytest.raises(Parsed) as caught:
-        module.main()
-    assert caught.value.args[0] is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+            if hasattr(module, "call"):
+                patch.setattr(module, "call", only_read)
+            patch.setattr(sys, "argv", [program, *words])
+            with pytest.raises(Parsed) as caught:
+                module.main()
+        assert caught.value.args[0] is not None
 
 
 def test_every_benchmark_is_in_the_report():
@@ -87,108 +75,70 @@ def test_every_benchmark_is_in_the_report():
             for node in ast.parse(path.read_text()).body
         )
     }
-    reported = {Path(row.command.split()[0]).name for row in BENCHMARKS}
+    reported = {Path(row.command.split()[0]).name for row in report.ROWS}
     assert programs - {"report.py"} == reported - {"-m"}
-    assert len({row.name for row in BENCHMARKS}) == len(BENCHMARKS)
+    assert len({row.name for row in report.ROWS}) == len(report.ROWS)
 
 
-def test_minutes_decide_what_is_run_large(report):
-    rows = [
-        Benchmark(name, "", "", "", (1, minutes))
-        for name, minutes in zip("abc", (3, 9, 2), strict=True)
-    ]
+def test_minutes_decide_what_runs_large():
+    rows = [report.Row(name, "", "", "", (1, x)) for name, x in zip("abc", (3, 9, 2), strict=True)]
     assert report.plan(rows, 0) == {"a": False, "b": False, "c": False}
     assert report.plan(rows, 6) == {"a": True, "b": False, "c": True}
     assert all(report.plan(rows, 14).values())
 
 
-FAKES = {
-    "good": "import json, pathlib\n"
-    "pathlib.Path('count').open('a').write('x')\n"
-    "print('noise')\n"
-    "import os; pathlib.Path('cores').write_text(str(len(os.sched_getaffinity(0))))\n"
-    "print(json.dumps({'ratio': 1.25, 'sizes': {'a': {'r': 2}, 'b': {'r': 3}}}))",
-    "bad": "print('before'); raise SystemExit('it <broke>')",
-    "mute": "print('no result')",
+FAKES = {  # stand-ins for benchmarks, with all ways to end
+    "bad": "import sys; sys.exit('it broke')",
+    "mute": "print('no numbers')",
     "slow": "import subprocess, sys; subprocess.run([sys.executable, 'ticks.py'])",
     "ticks": "import time\nwhile time.sleep(0.05) is None: open('ticks', 'a').write('x')",
-    "pictured": "import sys, pathlib; from PIL import Image\nout = pathlib.Path(sys.argv[1])\n"
-    "Image.new('RGB', (2, 2)).save(out / 'p.png'); (out / 'r.json').write_text('{}')\n"
-    "(out / 'page.md').write_text('a page of its own')",
+    "good": "import json, os, pathlib, sys; out = pathlib.Path(sys.argv[1])\n"
+    "pathlib.Path('count').open('a').write('x'); print('noise')\n"
+    "(out / 'page.md').write_text('a page of its own')\n"
+    "sizes = {'a': {'r': 1.25}, 'b': {'x': 'not asked for'}}\n"
+    "print(json.dumps({'cores': len(os.sched_getaffinity(0)), 'sizes': sizes}))",
 }
 
 
-@pytest.fixture
-def rows(report, monkeypatch, tmp_path):
-    """Stand-ins for benchmarks, with all ways to end."""
+def test_the_report_goes_on_says_what_failed_and_resumes(monkeypatch, tmp_path):
     for name, source in FAKES.items():
         (tmp_path / f"{name}.py").write_text(source)
+    out, head = tmp_path / "out", {"cores": 1, "devices of jax": "1 x cpu cpu"}
+    rows = [report.Row(x, f"{x}.py", "", "", (0, 0)) for x in ("bad", "mute", "slow")]
+    rows += [report.Row("good", "good.py OUT", "", "", (0, 0), "cores */r", one_core=True)]
     monkeypatch.setattr(report, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(report, "GRACE", 5.0)
-    plain = [Benchmark(x, f"{x}.py", "", "", (0, 0)) for x in ("bad", "mute", "slow")]
-    numbers = ("ratio", "sizes/*/r", "none/of/it")
-    good = Benchmark("good", "good.py", "", "", (0, 0), numbers, one_core=True)
-    pictured = Benchmark(
-        "pictured", "pictured.py OUT", "", "", (0, 0), result="r.json", page="page.md"
-    )
-    needs = {"needs_data": "data/none.ply", "needs_package": "no_such_package"}
-    without = [Benchmark(x, "good.py", "", "", (0, 0), (), (y,)) for x, y in needs.items()]
-    return [*plain, good, pictured, *without]
+    monkeypatch.setattr(report, "GRACE", 4.0)
+    monkeypatch.setattr(report, "ROWS", rows)
+    monkeypatch.setattr(report, "machine", lambda: head)
 
+    def call(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["report.py", "--out", str(out), *words])
+        try:
+            report.main()
+        except SystemExit as stopped:
+            return str(stopped)
+        return ""
 
-def test_it_goes_on_says_what_failed_and_resumes(report, rows, tmp_path, capsys):
-    out, cores = tmp_path / "out", len(os.sched_getaffinity(0))
-    assert not report.run_all(rows, 0, out, tmp_path)
-    said = capsys.readouterr().out
-    assert "failed: bad, mute, slow" in said
+    assert call().startswith("failed: bad, mute, slow;")
     ticks = (tmp_path / "ticks").stat().st_size  # of what the slow one started
     assert ticks > 0
     time.sleep(0.5)
     assert (tmp_path / "ticks").stat().st_size == ticks
-    page, shown = (out / "report.md").read_text(), (out / "report.html").read_text()
-    for text in (page, shown):
-        assert "exit code 1" in text
-        assert "no result" in text
-        assert "stopped after 5 s" in text
-        assert "data/none.ply (set FULL4D_DATA)" in text
-        assert "no package no_such_package" in text
-        assert "a page of its own" in text
-        assert "1.25" in text
-        assert "sizes/b/r" in text
-        assert "none/of" not in text
-        assert "pictured/p.png" in text
-        assert "python pictured.py OUT" in text
-    assert (tmp_path / "cores").read_text() == "1"
-    assert len(os.sched_getaffinity(0)) == cores
-    assert "it <broke>" in page
-    assert "it &lt;broke&gt;" in shown
-    assert 'src="pictured/p.png"' in shown
-    assert json.loads((out / "good" / "record.json").read_text())["result"]["ratio"] == 1.25
+    page = (out / "report.md").read_text()
+    for text in ("exit code 1", "no result", "stopped after 4 s", "it broke", "python good.py OUT"):
+        assert text in page
+    assert "[page.md](good/page.md)" in page
+    assert "1.25" in page
+    assert "not asked for" not in page
+    assert json.loads((out / "good" / "record.json").read_text())["result"]["cores"] == 1
 
     (tmp_path / "bad.py").write_text("print('[1]')")
-    fine = [row for row in rows if row.name not in ("mute", "slow")]
-    assert report.run_all(fine, 0, out, tmp_path)
+    assert call("--only", "bad", "good") == ""
     assert (tmp_path / "count").read_text() == "x"  # what is finished is kept
-    assert "FAILED" not in (out / "report.md").read_text()
-
-
-def test_another_machine_needs_another_folder(report, tmp_path):
-    report.open_report(tmp_path)
-    head = tmp_path / "machine.json"
-    head.write_text(json.dumps(json.loads(head.read_text()) | {"cores": 999}))
-    with pytest.raises(InputError, match="cores 999"):
-        report.open_report(tmp_path)
-
-
-def test_the_exit_code_is_that_of_the_rows(report, rows, monkeypatch, tmp_path):
-    monkeypatch.setattr(report, "shared_folder", lambda: tmp_path)
-    words, bad, good = ["report.py", "--out", str(tmp_path / "out")], rows[0], rows[3]
-    for kept, only, code in (([good], [], 0), ([bad, good], [], 1), ([bad, good], ["good"], 0)):
-        monkeypatch.setattr(report, "BENCHMARKS", kept)
-        monkeypatch.setattr(sys, "argv", words + ["--only", *only] * bool(only))
-        with pytest.raises(SystemExit) as caught:
-            report.main()
-        assert caught.value.code == code
-    page = (tmp_path / "out" / "report.md").read_text()
-    assert "FAILED" in page  # of the row that the last call did not ask for
-    assert json.loads((tmp_path / "out" / "good" / "record.json").read_text())["cores"] == 1
+    page = (out / "report.md").read_text()
+    assert "exit code 1" not in page
+    assert "no result" in page  # of the row that the last call did not ask for
+    head["cores"] = 2
+    assert call("--only", "good") == ""
+    assert (tmp_path / "count").read_text() == "xx"  # another machine's result is not
+    assert "no result" not in (out / "report.md").read_text()
