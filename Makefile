@@ -8,7 +8,7 @@ demo: $(INSTALLED)
 	.venv/bin/full4d run --out out/demo
 
 test: $(INSTALLED)
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --durations 10
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c '$(NEW_ENOUGH)'

@@ -8,14 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from documented_weights import WAN22_VAE
 
-from full4d_jax.config.codecs import WAN21
+from full4d_jax.config.codecs import WAN21, WAN22
 from full4d_jax.models.codecs import wan_vae
 from full4d_jax.models.codecs.wan_vae_weights import convert_vae
 
 MAKER = Path(__file__).parents[1] / "goldens" / "make_wan_vae.py"
 QUICK = {"xla_backend_optimization_level": 0}
+# Diffusers' settings of Wan 2.2's VAE, but for its widths.
+WAN22_VAE = {
+    "z_dim": 48,
+    "latents_mean": list(WAN22.mean),
+    "latents_std": list(WAN22.std),
+    "is_residual": True,
+    "patch_size": 2,
+    "in_channels": 12,
+    "out_channels": 12,
+    "scale_factor_spatial": 16,
+}
 
 
 @pytest.fixture(scope="module")
