@@ -17,9 +17,6 @@ from full4d_jax.media.pictures import FAINT, INK, PAPER, SOURCE_INK, TARGET_INK,
 # (by a secondary source), of 4Real-Video in FVD, of its second version (V2) in PSNR.
 PAPERS = {
     "without projection": "worse, the least of four",
-    "without intra-time": "worse, the third most",
-    "without cross-half": "worse, the second most",
-    "own view alone": "worst of four (no fused attention)",
     "sequential": "worst",
     "two_stream_hard": "worse; than soft, too",
     "two_stream_soft": "worse (V2)",

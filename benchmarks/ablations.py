@@ -1,10 +1,10 @@
 """The papers' ablations, small and fair: one command, one table with error bars.
 
-    python benchmarks/ablations.py --seeds 2 [--steps 300 --groups blind mask attention]
+    python benchmarks/ablations.py --seeds 2 [--steps 300 --groups blind projection attention]
 
 blind       Full-4D with its projection as frames, but no projection into the targets is given:
             what they show of the source they have through attention alone, by their cameras
-mask        the same network with that projection, from true depth
+projection  the same network with that projection, from true depth
 attention   grids without poses, filled from their first row and column (4Real-Video): every mode
             trained from one base, of single rows and columns; two streams by their
             synchronization alone, the others by self-attention
@@ -42,13 +42,9 @@ POSELESS = ModelConfig(
     width=64, heads=2, layers=2, ffn=192, patch=8, refiner=8, projection="none", cameras=()
 )
 GRIDS = DataConfig(views=4, frames=4, height=32, width=32, orbit=True)
-MASKS = {  # what the network lacks
+PARTS = {  # what the network lacks
     "all": {},
     "without cameras": {"cameras": ()},
-    "without cross-half": {"mask_terms": ("view", "time")},
-    "without intra-time": {"mask_terms": ("view", "half")},
-    "without intra-view": {"mask_terms": ("time", "half")},
-    "own view alone": {"mask_terms": ("view",)},
 }
 MODES = {  # what is trained of each
     "fused": "attention",
@@ -58,7 +54,7 @@ MODES = {  # what is trained of each
     "two_stream_soft": "synchronization",
 }
 UNTRAINED = {"checkpoint": checkpoint_rows, "lifting": lifting_rows}
-GROUPS = ("blind", "mask", "attention", *UNTRAINED)
+GROUPS = ("blind", "projection", "attention", *UNTRAINED)
 
 
 def experiment(name: str, model: ModelConfig, data: DataConfig, steps: int) -> Config:
@@ -75,10 +71,10 @@ def experiment(name: str, model: ModelConfig, data: DataConfig, steps: int) -> C
     )
 
 
-def mask_rows(blind: bool, steps: int) -> Iterator[Config]:
-    """Full-4D's mask, a part of it, its cameras, and its projection."""
+def projection_rows(blind: bool, steps: int) -> Iterator[Config]:
+    """Yield Full-4D's network, and the same without its cameras or without its projection."""
     data = dataclasses.replace(CLIPS, drop_projection=1.0 if blind else 0.0)
-    for name, change in MASKS.items():
+    for name, change in PARTS.items():
         yield experiment(name, dataclasses.replace(FRAMES, **change), data, steps)
     if not blind:
         dropped = dataclasses.replace(CLIPS, drop_projection=1.0)
@@ -108,7 +104,7 @@ def trained_rows(group: str, given: argparse.Namespace) -> Iterator[tuple[str, R
         init = train_base(base_of_modes(2 * given.steps), folder / "base.safetensors")
         rows = mode_rows(given.steps)
     else:
-        rows = mask_rows(group == "blind", given.steps)
+        rows = projection_rows(group == "blind", given.steps)
     for config in rows:
         yield config.name, run(config, folder, init, given.seeds, given.scenes)
 

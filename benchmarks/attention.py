@@ -30,7 +30,8 @@ from jax.experimental import topologies
 from timing import Thunk, interleaved
 
 from full4d_jax.models.attention.concatenated import concatenated_attention
-from full4d_jax.models.attention.fused import Tokens, allowed_frames, fused_attention
+from full4d_jax.models.attention.fused import fused_attention
+from full4d_jax.models.attention.mask import Tokens, allowed_frames
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
 

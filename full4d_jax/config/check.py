@@ -97,10 +97,6 @@ def check_modes(config: Any) -> None:
     is_two_stream = model.attention.startswith("two_stream")
     first_frame = model.first_frame and model.projection != "frames"
     require("model.first_frame", True, not first_frame, "False without projection as frames")
-    terms = set(model.mask_terms)
-    fits = len(terms) == 3 or (model.attention == "fused" and bool(terms & {"view", "time"}))
-    expected = "view, time or both of them; all three unless attention is fused"
-    require("model.mask_terms", model.mask_terms, fits, expected)
     fits = is_two_stream or trainable != "synchronization"
     require("optimizer.trainable", trainable, fits, "what the model has: it has one stream")
     if model.projection != "none":
@@ -136,15 +132,15 @@ def check_modes(config: Any) -> None:
 
 
 def check_heads(model: Any, platform: str) -> None:
-    """Whether the attention kernels of `jax.default_backend()` take the width of a model's heads.
+    """Refuse heads of a width that the attention kernels of `platform` do not take.
 
-    Those of CPU and TPU take any. On a GPU cuDNN does not; only ablations of the mask do without.
+    CPU and TPU take any width; cuDNN, which attends on a GPU, does not.
 
     Raises:
       InputError: naming the field.
     """
     width = model.width // model.heads
-    fits = platform != "gpu" or len(set(model.mask_terms)) < 3 or (width % 8 == 0 and width <= 128)
+    fits = platform != "gpu" or (width % 8 == 0 and width <= 128)
     eights = f"heads of a multiple of 8 channels, 128 at most, on a GPU (these have {width})"
     require("model.heads", model.heads, fits, eights)
 

@@ -50,9 +50,6 @@ class ModelConfig:
     )
     """Who sees whom: one softmax over own view and own instant, everything, or the same layer along
     each axis, in turn or in two streams (docs/attention.md)."""
-    mask_terms: tuple[Literal["view", "time", "half"], ...] = ("view", "time", "half")
-    """Of fused attention: own view, own instant, the input video at it. Ablations, which are slow,
-    leave some out."""
     first_frame: bool = False
     """The source's first latent frame is given clean at flow time 0 (Wan2.2-TI2V)."""
     cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")

@@ -18,13 +18,8 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.attention.fused import (
-    TERMS,
-    Tokens,
-    dense_attention,
-    full_attention,
-    fused_attention,
-)
+from full4d_jax.models.attention.fused import full_attention, fused_attention
+from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.attention.on_mesh import attention_on_mesh
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
@@ -93,7 +88,6 @@ class Block(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
         self.attends_to_all = config.attention == "full"
-        self.terms = config.mask_terms
         self.modulation = nnx.Param(jnp.zeros((6, d)))
         self.attention = Attention(config, rngs)
         if "linear" in config.cameras:
@@ -135,8 +129,6 @@ class Block(nnx.Module):
         def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
             if self.attends_to_all:
                 return full_attention(q, k, v)
-            if set(self.terms) != set(TERMS):  # only ablations pay for a dense mask
-                return dense_attention(q, k, v, cross_half=inputs.cross_half, terms=self.terms)
             return fused_attention(q, k, v, cross_half=inputs.cross_half)
 
         def through_cameras(q: Tokens, k: Tokens, v: Tokens, cameras: Transforms | None) -> Tokens:

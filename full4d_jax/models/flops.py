@@ -235,10 +235,10 @@ def _allowed_pairs(model: ModelConfig, grid: Grid) -> int:
     if model.attention == "full":
         pairs = (views * frames) ** 2
     elif model.attention == "fused":
-        from full4d_jax.models.attention.fused import allowed_frames  # imports jax
+        from full4d_jax.models.attention.mask import allowed_frames  # imports jax
 
         half = model.projection == "frames"
-        pairs = int(allowed_frames(views, frames, half, model.mask_terms).sum())
+        pairs = int(allowed_frames(views, frames, half).sum())
     else:  # along views at each instant, and along times in each view
         pairs = frames * views**2 + views * frames**2
     return pairs * grid.tokens**2

@@ -217,8 +217,8 @@ def check_mesh(config: Config, mesh: Mesh) -> None:
             f"first; what is left, the {frames} frames"
         )
         require("mesh.view, mesh.time", parts, frames % queries == 0, words)
-        whole = queries == 1 or (len(model.mask_terms) == 3 and "prope" not in model.cameras)
-        words = "sizes that divide the heads, with model.mask_terms left out or with prope"
+        whole = queries == 1 or "prope" not in model.cameras
+        words = "sizes that divide the heads, with prope"
         require("mesh.view, mesh.time", parts, whole, words)
 
 

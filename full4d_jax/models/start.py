@@ -18,7 +18,7 @@ from full4d_jax.models.weights import load_metadata, load_params, require_model,
 
 # Of a trained network these say who sees whom, what is given, and how it goes on training. All
 # others decide what its numbers mean, often without changing a shape.
-FREE = ("attention", "mask_terms", "first_frame", "lora_rank")
+FREE = ("attention", "first_frame", "lora_rank")
 FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
 

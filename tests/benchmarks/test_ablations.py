@@ -41,8 +41,8 @@ def test_differences_are_paired(table):
     noise = generator.normal(scale=0.1, size=(2, 40))
     rows = {"all": run_of(table, scores), "worse": run_of(table, scores - 0.3 + noise)}
     rows["same"] = run_of(table, scores + noise - noise.mean())
-    page = table.markdown([table.Table("mask", rows)], 10)
-    found = table.differences(table.Table("mask", rows))
+    page = table.markdown([table.Table("projection", rows)], 10)
+    found = table.differences(table.Table("projection", rows))
     assert found["worse"]["hard"].mean == pytest.approx(-0.3, abs=0.05)
     assert found["worse"]["hard"].shows
     assert not found["same"]["hard"].shows
@@ -62,14 +62,14 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
     ablations = importlib.import_module("ablations")
     from full4d_jax.config import check_config, to_dict
 
-    for rows in (ablations.mask_rows(True, 5), ablations.mask_rows(False, 5)):
+    for rows in (ablations.projection_rows(True, 5), ablations.projection_rows(False, 5)):
         first, *others = [to_dict(config) for config in rows]
         for other in others:
             parts = [name for name in first if first[name] != other[name]]
             assert "name" in parts
             assert len(parts) == 2, parts  # and one section
     for config in (
-        *ablations.mask_rows(True, 5),
+        *ablations.projection_rows(True, 5),
         *ablations.mode_rows(5),
         ablations.base_of_modes(5),
     ):
@@ -79,7 +79,7 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
 @pytest.mark.parametrize(
     ("group", "known", "names"),
     [
-        ("blind", "MASKS", ("all", "without cameras")),
+        ("blind", "PARTS", ("all", "without cameras")),
         ("attention", "MODES", ("fused", "two_stream_hard")),
     ],
 )

@@ -1,9 +1,9 @@
 """Fused time-view attention as one public attention call per instant, over concatenated keys.
 
 At instant t every view's s queries meet the same number of keys: its own row (t s), the other views
-at t ((v - 1) s) and, last, the source's projected frame at t + f (s). Who may not read that one, or
-has it in its own row already (the source), has its keys end before it. The rows are copied for
-every instant, about s times less work than the products.
+at t ((v - 1) s) and, last, the source's projected frame at t + f (s). The keys of a view that may
+not read that frame, or has it in its own row (the source), end before it. The rows are copied for
+every instant, which is about s times less work than the products.
 """
 
 import jax
@@ -12,11 +12,11 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float, Int
 
-from full4d_jax.models.attention.fused import SOURCE, Tokens
+from full4d_jax.models.attention.mask import SOURCE, Tokens, allowed_frames
 
 
 def concatenated_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
-    """Fused time-view attention, one instant after the other, its weights never kept."""
+    """Attend one instant after the other; the backward pass computes the weights again."""
     _, views, frames, tokens, _, _ = q.shape
     later = np.minimum(np.arange(frames) + frames // 2, frames - 1)
 
@@ -32,7 +32,7 @@ def concatenated_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool)
 
 
 def _keys(x: Tokens, t, later) -> Float[Array, "b v n k d"]:
-    """Of all views at the instant t: own row, other views, the source's frame `later`."""
+    """Return each view's keys at instant t: own row, other views, the source's frame `later`."""
     b, views, _, tokens, heads, width = x.shape
     others = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
     parts = [
@@ -48,14 +48,17 @@ def _keys(x: Tokens, t, later) -> Float[Array, "b v n k d"]:
 def visible_lengths(
     views: int, frames: int, tokens: int, cross_half: bool
 ) -> Int[np.ndarray, "t v"]:
-    """How many of the concatenated keys count, for every query frame."""
-    time, view = np.indices((frames, views))
-    reads_later = cross_half & (time < frames // 2) & (view != SOURCE)
-    return (tokens * (frames + views - 1 + reads_later)).astype(np.int32)
+    """Return how many of the concatenated keys each query frame may read: its first ones."""
+    return (tokens * allowed_frames(views, frames, cross_half).sum((2, 3)).T).astype(np.int32)
 
 
-def attend_to_first(q: Float[Array, "b v s k d"], k, v, lengths: Int[Array, "v"]):
-    """One call for all views of all samples, of whose keys the first `lengths` count."""
+def attend_to_first(
+    q: Float[Array, "b v s k d"],
+    k: Float[Array, "b v n k d"],
+    v: Float[Array, "b v n k d"],
+    lengths: Int[Array, "v"],
+) -> Float[Array, "b v s k d"]:
+    """Attend for all views of all samples at once, each to the first `lengths` of its keys."""
     flat = (rearrange(x, "b v n k d -> (b v) n k d") for x in (q, k, v))
     flash = jax.default_backend() == "gpu" and q.dtype == jnp.bfloat16
     out = jax.nn.dot_product_attention(

@@ -1,8 +1,8 @@
 """Fused time-view attention as dense products that share one softmax, in blocks of bounded size.
 
-One head at a time, a query meets two disjoint sets of keys: its row (its own view at all times) and
-its column (the other views at its instant and, where cross-half applies, the source's projected
-frame). With logits l over both
+A query meets two disjoint sets of keys: its row (its own view at all times) and its column
+(the other views at its instant and, where cross-half applies, the source's projected frame). With
+logits l over both
 
     lse = log(sum_row exp l + sum_column exp l)        p_j = exp(l_j - lse)
     o   = sum_row p_j v_j + sum_column p_j v_j
@@ -12,9 +12,9 @@ and, whatever part a key belongs to, the derivative needs only the *global* lse 
     do  = sum_j p_j (dl_j - sum_i p_i dl_i) v_j + p_j dv_j
         = [sum_j (p_j dl_j) v_j + p_j dv_j] - (sum_j p_j dl_j) o
 
-which again splits into the two parts. Written as the derivative's forward mode it serves `jax.jvp`,
-and JAX transposes it into the usual flash-attention backward pass (p is computed again, never
-stored). Merging the parts' own softmaxes with weights exp(lse_part - lse) gives the same values,
+which again splits into the two parts. Written in forward mode it serves `jax.jvp`, and JAX
+transposes it into the usual backward pass of flash attention (p is computed again, never stored).
+Merging the parts' own softmaxes with weights exp(lse_part - lse) gives the same values,
 but its gradient is wrong as soon as one part's kernel does not differentiate its lse.
 """
 
@@ -26,9 +26,9 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
-from full4d_jax.models.attention.fused import SOURCE, Tokens
+from full4d_jax.models.attention.mask import SOURCE, Tokens, allowed_frames
 
-QUERIES = 512  # of a block at most; where a frame has more, a frame's
+QUERIES = 512  # largest number of queries in a block, unless a single frame has more
 FORBIDDEN = -1e30  # finite, so that a part without a single allowed key merges with weight 0
 
 Head = Float[Array, "v t s d"]
@@ -37,10 +37,10 @@ _remat = functools.partial(jax.checkpoint, prevent_cse=False)  # all of them run
 
 
 def merged_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
-    """Fused time-view attention, one head of one sample after the other.
+    """Attend one head of one sample after the other, in forward or reverse mode.
 
-    Of the logits there is never more than a block of `QUERIES` queries. For the backward pass q, k,
-    v, the output and one float32 per query and head are kept. Forward and reverse mode.
+    Memory holds the logits of at most `QUERIES` queries. The backward pass keeps q, k, v, the
+    output and one float32 per query and head.
     """
     by_head = "b v t s k d -> (b k) v t s d"
     heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
@@ -65,7 +65,7 @@ def _attend_jvp(cross_half, primals, tangents):
 
 
 def _forward(q: Head, k: Head, v: Head, cross_half: bool) -> tuple[Head, PerQuery]:
-    """The output and the global log-sum-exp."""
+    """Return the output and the global log-sum-exp."""
     row, row_total, row_peak = _over_rows(_sums, (q,), (k, v))
     column, column_total, column_peak = _over_columns(_sums, (q,), (k, v), cross_half)
     peak = jnp.maximum(row_peak, column_peak)
@@ -76,7 +76,7 @@ def _forward(q: Head, k: Head, v: Head, cross_half: bool) -> tuple[Head, PerQuer
 
 
 def _sums(mask, q, k, v):
-    """Of one dense part: sum of exp(l - peak) v, sum of exp(l - peak), and the peak."""
+    """Return a dense part's sum of exp(l - peak) v, its sum of exp(l - peak), and the peak."""
     logits = mask(_logits(q, k))
     peak = logits.max(-1)
     weights = jnp.exp(logits - peak[..., None])
@@ -84,14 +84,14 @@ def _sums(mask, q, k, v):
 
 
 def _derivative(mask, q, lse, dq, k, v, dk, dv):
-    """Of one dense part: sum of (p dl) v + p dv, and sum of p dl."""
+    """Return a dense part's sum of (p dl) v + p dv, and its sum of p dl."""
     p = jnp.exp(mask(_logits(q, k)) - lse[..., None])
     d = p * (_logits(dq, k) + _logits(q, dk))
     return _weighted(d, v) + _weighted(p, dv), d.sum(-1)
 
 
 def _over_rows(part, queries, keys):
-    """A dense part for every view: some of its frames' queries with all its keys."""
+    """Compute a dense part for every view: a block of its queries with all its keys."""
     _, frames, tokens = queries[0].shape[:3]
     size = _frames_of_a_block(frames, tokens)
 
@@ -108,10 +108,10 @@ def _over_rows(part, queries, keys):
 
 
 def _over_columns(part, queries, keys, cross_half):
-    """A dense part for every instant: the queries of all views with all keys of that instant.
+    """Compute a dense part for every instant: the queries of all views with that instant's keys.
 
-    The mask leaves out what the row has already: the query's own frame, and of the source's later
-    frames, which come last among the keys, those that it may not read.
+    The mask leaves out what the row has already (the query's own frame), and the source's later
+    frame, which comes last among the keys, for queries that may not read it.
     """
     views, frames, tokens = queries[0].shape[:3]
     size = _frames_of_a_block(frames, views * tokens)
@@ -139,13 +139,13 @@ def _over_columns(part, queries, keys, cross_half):
 
 
 def _frames_of_a_block(frames: int, queries: int) -> int:
-    """The most that divide all and stay below `QUERIES`, for frames of so many queries."""
+    """Return the largest divisor of `frames` whose frames have at most `QUERIES` queries, or 1."""
     fits = max(1, QUERIES // queries)
     return max(h for h in range(1, frames + 1) if frames % h == 0 and h <= fits)
 
 
 def _column_keys(x: Head, cross_half: bool) -> Float[Array, "t m d"]:
-    """All views at each instant and, last, the source's frame half of the time later."""
+    """Return all views at each instant and, last, the source's frame half of the time later."""
     keys = rearrange(x, "v t s d -> t (v s) d")
     if not cross_half:
         return keys
@@ -155,12 +155,16 @@ def _column_keys(x: Head, cross_half: bool) -> Float[Array, "t m d"]:
 
 
 def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, "t v u"]:
-    time, view = np.indices((frames, views))
-    others = np.broadcast_to(~np.eye(views, dtype=bool), (frames, views, views))
+    """Return which of the column's frames each query frame reads beyond its own row."""
+    allowed, time = allowed_frames(views, frames, cross_half), np.arange(frames)
+    others = allowed[:, time, :, time] & ~np.eye(views, dtype=bool)
     if not cross_half:
         return others
-    reads_later = (time < frames // 2) & (view != SOURCE)
-    return np.concatenate([others, reads_later[..., None]], -1)
+    half = frames // 2
+    reads_later = np.zeros((frames, views, 1), bool)
+    reads_later[:half, :, 0] = allowed[:, time[:half], SOURCE, time[:half] + half].T
+    reads_later[:, SOURCE] = False  # it stands in the source's row
+    return np.concatenate([others, reads_later], -1)
 
 
 def _logits(q: Float[Array, "*a n d"], k: Float[Array, "*a m d"]) -> Float[Array, "*a n m"]:

@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from full4d_jax.models.attention.concatenated import attend_to_first, visible_lengths
-from full4d_jax.models.attention.fused import SOURCE, Tokens
+from full4d_jax.models.attention.mask import SOURCE, Tokens
 from full4d_jax.models.sharding import RULES, swap_axes
 from full4d_jax.models.tokens import Grid, flatten
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from full4d_jax.models.attention.fused import Tokens
+from full4d_jax.models.attention.mask import Tokens
 
 Matrices = Float[Array, "b v t 4 4"]
 

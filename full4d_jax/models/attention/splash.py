@@ -1,10 +1,12 @@
 """Fused time-view attention by splash attention, JAX's block-sparse Pallas kernel for TPU.
 
-The tokens of a head lie in (view, time, token) order, each frame padded to whole cells. The kernel
-walks, for every tile of queries, the list of key tiles that some of them may read. The library
-makes these lists by evaluating the mask on all tokens; here they follow in closed form from the
-mask between frames (a tile is part of a frame, or a few frames of one view). Where a tile is not
-allowed as a whole, or holds padding keys, a boolean block says what counts.
+The tokens of a head lie in (view, time, token) order, each frame padded to whole cells. For every
+tile of queries the kernel walks the list of key tiles that some of them may read. The library makes
+these lists by evaluating the mask on all tokens; here they follow in closed form from the mask
+between frames (a tile is part of a frame, or a few frames of one view). Where a tile is not allowed
+as a whole, or holds padding keys, a boolean block says what counts.
+
+The library is imported when a kernel is built: it takes a third of a second, which only TPUs need.
 """
 
 from typing import NamedTuple
@@ -13,14 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as splash
-from jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_mask_info import MaskInfo
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.models.attention.fused import Tokens, allowed_frames
+from full4d_jax.models.attention.mask import Tokens, allowed_frames
 
 LANES = 128  # the kernel's tiles are multiples of it
-SIDE = 512  # of a tile, at most where frames are gathered and at least where they are cut
+SIDE = 512  # longest side of a tile of whole frames, shortest side of a tile of a part
 
 
 class Tiling(NamedTuple):
@@ -31,12 +31,28 @@ class Tiling(NamedTuple):
     group: int  # cells of a tile
 
 
+class TileLists(NamedTuple):
+    """The tiles that a kernel walks, as the library's `MaskInfo` has them; heads share all.
+
+    Attributes:
+      data_next: for every tile of queries (or keys), the tiles that it walks.
+      mask_next: the partial block of each of these.
+      block_mask: whether each is skipped (0), partial (1) or whole (2).
+      partial_mask_blocks: which pairs count in a partial tile; None where no tile is partial.
+    """
+
+    data_next: Int[np.ndarray, "1 i j"]
+    mask_next: Int[np.ndarray, "1 i j"] | None
+    block_mask: Int[np.ndarray, "1 i j"]
+    partial_mask_blocks: Bool[np.ndarray, "p x y"] | None
+
+
 def splash_attention(
     q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, interpret: bool = False
 ) -> Tokens:
-    """Fused time-view attention on one TPU device (shard heads or samples by `jax.shard_map`).
+    """Attend on one TPU device (shard heads or samples by `jax.shard_map`); reverse mode only.
 
-    With `interpret` the kernels run, slowly, on any backend. Reverse mode only.
+    With `interpret` the kernels run, slowly, on any backend.
     """
     _, views, frames, tokens, _, width = q.shape
     tiling = choose_tiling(frames, tokens)
@@ -54,7 +70,7 @@ def splash_attention(
 
 
 def choose_tiling(frames: int, tokens: int) -> Tiling:
-    """Large tiles with little padding: part of a frame, or several frames of a view.
+    """Choose large tiles with little padding: part of a frame, or several frames of a view.
 
     Larger tiles take fewer steps but compute more forbidden pairs at the mask's borders.
     """
@@ -68,10 +84,19 @@ def choose_tiling(frames: int, tokens: int) -> Tiling:
 
 
 def _kernel(allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, interpret: bool):
-    """The library's attention over all heads of a sample, (k n d) each."""
+    """Return the library's attention over all heads of a sample, (k n d) each."""
+    from jax.experimental.pallas.ops.tpu.splash_attention import (
+        splash_attention_kernel as splash,
+    )
+    from jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_mask_info import (
+        MaskInfo,
+    )
+
     side = tiling.cell * tiling.group
-    forward = mask_info(allowed, tokens, tiling)
-    backward = mask_info(allowed, tokens, tiling, by_keys=True)
+    forward, backward = (
+        MaskInfo(*tile_lists(allowed, tokens, tiling, by_keys=by_keys), q_sequence=None)
+        for by_keys in (False, True)
+    )
     return splash.SplashAttentionKernel(
         forward,
         forward,
@@ -87,16 +112,16 @@ def _kernel(allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, inter
     )
 
 
-def mask_info(
+def tile_lists(
     allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, *, by_keys: bool = False
-) -> MaskInfo:
-    """The kernel's lists of tiles: of keys for every query tile, or the other way round.
+) -> TileLists:
+    """List the key tiles of every query tile.
 
     Args:
       allowed: which frame (rows) may read which.
       tokens: real tokens of a frame.
       tiling: how frames become tiles.
-      by_keys: lists of query tiles for every key tile, as the gradient of keys and values needs.
+      by_keys: list the query tiles of every key tile instead, for the gradient of keys and values.
     """
     cell, pieces, group = tiling
     counts = _visible_keys(allowed, tokens, tiling)
@@ -123,12 +148,12 @@ def mask_info(
     )
     if not (kinds == 1).any():
         block = blocks = None
-    return MaskInfo(data, block, active, blocks, q_sequence=None)
+    return TileLists(data, block, active, blocks)
 
 
 def _visible_keys(
     allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling
 ) -> Int[np.ndarray, "i j"]:
-    """How many keys of a cell (columns) the queries of a cell may read: its first ones."""
+    """Return how many keys of a cell (columns) the queries of a cell may read: its first ones."""
     real = np.clip(tokens - tiling.cell * np.arange(tiling.pieces), 0, tiling.cell)
     return np.kron(allowed.astype(np.int32), np.broadcast_to(real, (tiling.pieces,) * 2))

@@ -40,7 +40,7 @@ Past = list[Video]
 
 def abstract_params(config: WanVaeConfig) -> Params:
     """Names and shapes of the parameters; published weights fill them, nothing here trains them."""
-    return nnx.to_pure_dict(_network(config)[1])
+    return _network(config)[1]
 
 
 def with_widths(kind: WanVaeConfig, params: Params) -> WanVaeConfig:
@@ -105,10 +105,10 @@ def _over_time(step, first: Video, rest: Video, size: int) -> Video:
 
 
 @functools.cache
-def _network(config: WanVaeConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    """Structure and abstract parameters, without allocating anything."""
+def _network(config: WanVaeConfig) -> tuple[nnx.GraphDef, Params]:
+    """Return structure and abstract parameters without allocating anything."""
     graph, params = nnx.split(nnx.eval_shape(lambda: WanVae(config, nnx.Rngs(0))))
-    return graph, params
+    return graph, nnx.to_pure_dict(params)
 
 
 class WanVae(nnx.Module):

@@ -72,8 +72,6 @@ def test_videos_of_two_scenes_are_told(tmp_path, capsys):
         ("--sampler.guidance", 2),
         ("--sampler.group_views", 3),
         ("--data.lines", "True", "--data.frames", 1),
-        ("--model.mask_terms", "view"),
-        ("--model.mask_terms", "half", "--model.attention", "fused"),
     ],
     ids=lambda option: option[0],
 )

@@ -19,7 +19,7 @@ from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
 from full4d_jax.session.errors import InputError
 from input_pipeline.procedural.scene import HELD_OUT_START
 
-WORDS = ("cameras", "records", "buckets", "mask_terms")  # tuples of words, not of numbers
+WORDS = ("cameras", "records", "buckets")  # tuples of words, not of numbers
 CONFIGS = Path(__file__).parents[3] / "configs"
 WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
 TEXT = ModelConfig(text_width=8)

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dense_mask import oracle
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models import block, dit
-from full4d_jax.models.attention.fused import dense_attention
 
 B, V, T, SIDE = 1, 3, 2, 16
 SMALL = ModelConfig(width=48, layers=2, heads=2, ffn=64, refiner=4)
@@ -52,7 +52,7 @@ def random_params(model: ModelConfig):
 
 
 @pytest.mark.parametrize("model", [SMALL, FRAMES], ids=["channels", "frames"])
-def test_equals_dense_attention_in_values_and_gradients(model, monkeypatch):
+def test_equals_oracle_in_values_and_gradients(model, monkeypatch):
     z, conditions = conditions_and_latents(model)
     params, tau = random_params(model), jnp.full(B, 0.6)
 
@@ -64,7 +64,7 @@ def test_equals_dense_attention_in_values_and_gradients(model, monkeypatch):
         return jax.tree.leaves((value, gradients))
 
     fused = gradient()
-    monkeypatch.setattr(block, "fused_attention", dense_attention)
+    monkeypatch.setattr(block, "fused_attention", oracle)
     for found, expected in zip(fused, gradient(), strict=True):
         scale = max(1.0, float(jnp.abs(expected).max()))
         np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5)

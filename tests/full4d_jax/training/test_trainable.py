@@ -178,7 +178,6 @@ def base(tmp_path_factory):
         {"attention": "two_stream_soft"},
         {"attention": "sequential"},
         {"attention": "full"},
-        {"mask_terms": ("view",)},
         {"lora_rank": 2},
         {"prediction": "residual"},  # what the checkpoint was trained with
     ],

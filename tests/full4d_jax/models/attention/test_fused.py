@@ -6,14 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dense_mask import oracle
 
 from full4d_jax.models.attention.concatenated import concatenated_attention
-from full4d_jax.models.attention.fused import (
-    SOURCE,
-    allowed_frames,
-    dense_attention,
-    fused_attention,
-)
+from full4d_jax.models.attention.fused import fused_attention
+from full4d_jax.models.attention.mask import SOURCE, allowed_frames
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
 
@@ -49,7 +46,7 @@ def values_and_gradients(attend, shape, dtype, cross_half):
 @pytest.mark.parametrize(("shape", "cross_half"), SIZES, ids=str)
 def test_equals_the_dense_mask(name, shape, cross_half):
     found = values_and_gradients(IMPLEMENTATIONS[name], shape, jnp.float32, cross_half)
-    expected = values_and_gradients(dense_attention, shape, jnp.float32, cross_half)
+    expected = values_and_gradients(oracle, shape, jnp.float32, cross_half)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
@@ -60,15 +57,15 @@ def test_is_as_near_to_the_truth_in_bfloat16_as_the_oracle_is(name):
     shape = (1, 3, 4, 16, 2, 32)
 
     def exact(q, k, v, *, cross_half):
-        return dense_attention(*(x.astype(jnp.float32) for x in (q, k, v)), cross_half=cross_half)
+        return oracle(*(x.astype(jnp.float32) for x in (q, k, v)), cross_half=cross_half)
 
     def rounded(*args, **kwargs):
         return exact(*args, **kwargs).astype(jnp.bfloat16)
 
     truth = values_and_gradients(rounded, shape, jnp.bfloat16, True)
-    oracle = values_and_gradients(dense_attention, shape, jnp.bfloat16, True)
+    dense = values_and_gradients(oracle, shape, jnp.bfloat16, True)
     found = values_and_gradients(IMPLEMENTATIONS[name], shape, jnp.bfloat16, True)
-    for a, b, c in zip(found, oracle, truth, strict=True):
+    for a, b, c in zip(found, dense, truth, strict=True):
         assert np.linalg.norm(a - c) < 2 * np.linalg.norm(b - c)
         assert np.linalg.norm(a - c) < 0.01 * np.linalg.norm(c)
 
@@ -94,7 +91,7 @@ def test_the_sources_later_frame_counts_once(name):
 def test_large_logits_do_not_overflow(name):
     q = 60 * jax.random.normal(jax.random.key(0), (1, 3, 2, 4, 1, 8))
     found = IMPLEMENTATIONS[name](q, q, q, cross_half=True)
-    expected = dense_attention(q, q, q, cross_half=True)
+    expected = oracle(q, q, q, cross_half=True)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -106,7 +103,7 @@ def test_forward_mode(name):
         attend = functools.partial(attend, cross_half=True)
         return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(tuple(draws[:3]), tuple(draws[3:]))
 
-    for a, b in zip(run(IMPLEMENTATIONS[name]), run(dense_attention), strict=True):
+    for a, b in zip(run(IMPLEMENTATIONS[name]), run(oracle), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
@@ -115,7 +112,7 @@ def test_blocks_of_any_size_give_the_same(queries, monkeypatch):
     monkeypatch.setattr("full4d_jax.models.attention.merged.QUERIES", queries)
     shape = (1, 3, 6, 4, 1, 8)
     found = values_and_gradients(merged_attention, shape, jnp.float32, True)
-    expected = values_and_gradients(dense_attention, shape, jnp.float32, True)
+    expected = values_and_gradients(oracle, shape, jnp.float32, True)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
@@ -132,7 +129,7 @@ def test_merged_keeps_no_logits():
         return temporary_bytes(attend, 64) / temporary_bytes(attend, 16)
 
     assert growth(merged_attention) < 5
-    assert growth(dense_attention) > 10
+    assert growth(oracle) > 10
 
 
 def test_mask_in_words():

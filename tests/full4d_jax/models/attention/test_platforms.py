@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dense_mask import oracle
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from full4d_jax.models.attention.concatenated import concatenated_attention
-from full4d_jax.models.attention.fused import dense_attention, fused_attention
+from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
 
@@ -20,7 +21,7 @@ FUSED, DENSE, MERGED, CONCATENATED, SPLASH = (
     functools.partial(attend, cross_half=True)
     for attend in (
         fused_attention,
-        dense_attention,
+        oracle,
         merged_attention,
         concatenated_attention,
         splash_attention,

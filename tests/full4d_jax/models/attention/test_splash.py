@@ -9,11 +9,17 @@ import sys
 import jax
 import numpy as np
 import pytest
+from dense_mask import oracle
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask_info as library
 
-from full4d_jax.models.attention.fused import allowed_frames, dense_attention
-from full4d_jax.models.attention.splash import Tiling, choose_tiling, mask_info, splash_attention
+from full4d_jax.models.attention.mask import allowed_frames
+from full4d_jax.models.attention.splash import (
+    Tiling,
+    choose_tiling,
+    splash_attention,
+    tile_lists,
+)
 
 
 def test_tilings():
@@ -42,7 +48,7 @@ def test_lists_are_those_of_the_library(frames, tokens, tiling, by_keys):
     process = library.process_mask_dkv if by_keys else library.process_mask
     side = tiling.cell * tiling.group
     expected, _ = process(masks.MultiHeadMask([masks.NumpyMask(mask)]), (side, side))
-    ours = mask_info(allowed, tokens, tiling, by_keys=by_keys)
+    ours = tile_lists(allowed, tokens, tiling, by_keys=by_keys)
     found = decode(ours, by_keys, side)
     assert found == decode(expected, by_keys, side)
     assert len(found) == sum(
@@ -78,7 +84,7 @@ def test_padding_and_tiles_are_exact(views, frames, tokens):
         return out, *pull(cotangent)
 
     found = run(functools.partial(splash_attention, interpret=True), q, k, v)
-    for a, b in zip(found, run(dense_attention, q, k, v), strict=True):
+    for a, b in zip(found, run(oracle, q, k, v), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
