@@ -17,12 +17,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from plyfile import PlyElement
 
 from gaussians.deformation import Scene
 from gaussians.motion import DynamicGaussians
 from gaussians.ply import load_ply, read_scene, read_splats, save_ply, splat_columns
-from gaussians.ply_tables import read_columns, read_tables, write_tables
+from gaussians.ply_tables import Tables, read_columns, read_tables, write_tables
 from gaussians.scene_files import CERTAIN, FormatError, check_finite, check_to_write
 from gaussians.types import Gaussians
 
@@ -58,23 +57,23 @@ def load_dynamic_ply(path: str | Path) -> DynamicGaussians:
     Raises FileNotFoundError, or FormatError when the file is not a complete 4D scene.
     """
     path = Path(path)
-    return _read(path, read_tables(path)["vertex"])
+    return _read(path, read_tables(path))
 
 
 def load_any_ply(path: str | Path) -> Gaussians | DynamicGaussians:
     """Reads a 4D scene where the file has its properties, else a still one; errors as there."""
     path = Path(path)
     tables = read_tables(path)
-    if "time" in {p.name for p in tables["vertex"].properties}:
-        return _read(path, tables["vertex"])
+    if "time" in tables["vertex"]:
+        return _read(path, tables)
     return read_scene(path, tables)
 
 
-def _read(path: Path, vertex: PlyElement) -> DynamicGaussians:
-    gaussians = read_splats(path, vertex)
-    ours = {p.name for p in vertex.properties}.issuperset(OURS)
+def _read(path: Path, tables: Tables) -> DynamicGaussians:
+    gaussians = read_splats(path, tables)
+    ours = tables["vertex"].keys() >= set(OURS)
     names = COMMON + OURS * ours
-    columns = read_columns(path, vertex, names)
+    columns = read_columns(path, tables, "vertex", names)
     check_finite(path, [f"property {name}" for name in names], columns)
     moments, durations, velocities = columns[:, 0], columns[:, 1], columns[:, 2:5]
     if durations.min() <= 0:

@@ -18,9 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt32
 from numpy import ndarray
-from plyfile import PlyElement
 
-from gaussians.ply_tables import read_columns, write_tables
+from gaussians.ply_tables import Tables, read_columns, write_tables
 from gaussians.scene_files import (
     FormatError,
     arrays_to_write,
@@ -78,26 +77,26 @@ def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
     write_tables(path, tables)
 
 
-def unpack(path: Path, tables: dict[str, PlyElement]) -> Gaussians:
+def unpack(path: Path, tables: Tables) -> Gaussians:
     """The scene in the tables of a packed file, in the file's order; raises FormatError."""
     words = ["packed_rotation", *RANGES]
-    columns = read_columns(path, tables["vertex"], words, np.uint32)
+    columns = read_columns(path, tables, "vertex", words, np.uint32)
     rotation, position, scale, color = columns.T
-    g, chunks = len(rotation), tables["chunk"].count
+    g, chunks = len(rotation), _row_count(tables["chunk"])
     if chunks != -(-g // CHUNK):
         expected = f"{-(-g // CHUNK)} for {g} Gaussians"
         raise FormatError(path, "element chunk", f"{chunks} rows", expected)
-    chunk, rgba = tables["chunk"], _unpack(color, COLOR)
-    if any(p.name == "min_r" for p in chunk.properties):
-        rgba[:, :3] = _in_range(path, chunk, "packed_color", rgba[:, :3])
+    rgba = _unpack(color, COLOR)
+    if "min_r" in tables["chunk"]:
+        rgba[:, :3] = _in_range(path, tables, "packed_color", rgba[:, :3])
     harmonics = mean_harmonics(rgba[:, None, :3])
     if "sh" in tables:
-        rest = _unpack_harmonics(path, tables["sh"], g)
+        rest = _unpack_harmonics(path, tables, g)
         harmonics = np.concatenate([harmonics, rest], 1)
     return Gaussians(
-        means=jnp.asarray(_in_range(path, chunk, "packed_position", _unpack(position, POSITION))),
+        means=jnp.asarray(_in_range(path, tables, "packed_position", _unpack(position, POSITION))),
         quaternions=jnp.asarray(_unpack_rotations(rotation)),
-        log_scales=jnp.asarray(_in_range(path, chunk, "packed_scale", _unpack(scale, POSITION))),
+        log_scales=jnp.asarray(_in_range(path, tables, "packed_scale", _unpack(scale, POSITION))),
         logit_opacities=jnp.asarray(logit(rgba[:, 3])),
         harmonics=jnp.asarray(harmonics),
     )
@@ -116,11 +115,11 @@ def _fractions(
 
 
 def _in_range(
-    path: Path, chunks: PlyElement, word: str, fractions: Float[ndarray, "g 3"]
+    path: Path, tables: Tables, word: str, fractions: Float[ndarray, "g 3"]
 ) -> Float[ndarray, "g 3"]:
     """The inverse of `_fractions`."""
     labels = [f"{end}_{name}" for end in ("min", "max") for name in RANGES[word]]
-    edges = read_columns(path, chunks, labels)
+    edges = read_columns(path, tables, "chunk", labels)
     check_finite(path, [f"property {label}" for label in labels], edges)
     ends = edges.astype(np.float64)[np.arange(len(fractions)) // CHUNK]
     low, high = np.split(ends, 2, axis=1)
@@ -166,16 +165,20 @@ def _unpack_rotations(word: UInt32[ndarray, " g"]) -> Float[ndarray, "g 4"]:
     return quaternions
 
 
-def _unpack_harmonics(path: Path, table: PlyElement, g: int) -> Float[ndarray, "g k-1 3"]:
+def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g rest 3"]:
     """The middles of the steps, as others read them; the outermost steps mean their outer ends."""
-    count = len(table.properties)
-    if table.count != g or count not in (9, 24, 45):
-        found = f"{table.count} rows of {count} properties"
+    count, rows = len(tables["sh"]), _row_count(tables["sh"])
+    if rows != g or count not in (9, 24, 45):
+        found = f"{rows} rows of {count} properties"
         raise FormatError(path, "element sh", found, f"{g} rows of 9, 24 or 45")
-    steps = read_columns(path, table, [f"f_rest_{i}" for i in range(count)], np.uint8)
+    steps = read_columns(path, tables, "sh", [f"f_rest_{i}" for i in range(count)], np.uint8)
     middle = (steps.astype(np.float32) + 0.5) / 128 - 1
     values = np.where(steps == 0, -1, np.where(steps == 255, 1, middle)) * HARMONICS
     return values.reshape(g, 3, count // 3).swapaxes(1, 2).astype(np.float32)
+
+
+def _row_count(columns: dict[str, ndarray]) -> int:
+    return len(next(iter(columns.values()), ()))
 
 
 def _curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, " g"]:

@@ -6,11 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
-from plyfile import PlyElement
 
 from gaussians.deformation import Scene
 from gaussians.packed_ply import unpack
-from gaussians.ply_tables import read_columns, read_tables, write_tables
+from gaussians.ply_tables import Tables, read_columns, read_tables, write_tables
 from gaussians.scene_files import CERTAIN, FormatError, arrays_to_write, check_finite
 from gaussians.types import Gaussians
 
@@ -37,9 +36,9 @@ def load_ply(path: str | Path) -> Gaussians:
     return read_scene(path, read_tables(path))
 
 
-def read_scene(path: Path, tables: dict[str, PlyElement]) -> Gaussians:
+def read_scene(path: Path, tables: Tables) -> Gaussians:
     """The scene in the tables of a file, plain or packed."""
-    return unpack(path, tables) if "chunk" in tables else read_splats(path, tables["vertex"])
+    return unpack(path, tables) if "chunk" in tables else read_splats(path, tables)
 
 
 def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarray, " g"]]:
@@ -53,14 +52,14 @@ def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarr
     return dict(zip(_names(rest.shape[1]), columns.T, strict=True))
 
 
-def read_splats(path: Path, vertex: PlyElement) -> Gaussians:
+def read_splats(path: Path, tables: Tables) -> Gaussians:
     """The scene in the table of a 3DGS file; further properties are left alone."""
-    rest = sum(p.name.startswith("f_rest_") for p in vertex.properties)
+    rest = sum(name.startswith("f_rest_") for name in tables["vertex"])
     k = rest // 3 + 1
     if rest not in (0, 9, 24, 45):
         raise FormatError(path, "element vertex", f"{rest} f_rest properties", "0, 9, 24 or 45")
     names = [name for name in _names(rest) if name not in ("nx", "ny", "nz")]
-    columns = read_columns(path, vertex, names)
+    columns = read_columns(path, tables, "vertex", names)
     opacity = columns[:, names.index("opacity")]
     opacity[np.isinf(opacity)] = np.sign(opacity[np.isinf(opacity)]) * CERTAIN
     check_finite(path, [f"property {name}" for name in names], columns)

@@ -34,6 +34,24 @@ def make_scene() -> Callable[..., Gaussians]:
     return make
 
 
+@pytest.fixture
+def vertex() -> Callable[[Path], np.ndarray]:
+    """A function that maps the rows of a binary file of floats, to be read and written."""
+
+    def rows(path: Path) -> np.ndarray:
+        header, end, _ = path.read_bytes().partition(b"end_header\n")
+        lines = header.decode("ascii").splitlines()
+        names = [line.split()[2] for line in lines if line.startswith("property float ")]
+        assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
+        assert lines[3:] == [f"property float {name}" for name in names]
+        kind = np.dtype([(name, "<f4") for name in names])
+        mapped = np.memmap(path, kind, "r+", offset=len(header) + len(end))
+        assert lines[2] == f"element vertex {len(mapped)}"
+        return mapped
+
+    return rows
+
+
 @pytest.fixture(scope="session")
 def splat_transform() -> Callable[[Path, Path], None]:
     """Converts between scene files with PlayCanvas' tool; skips the test where there is none."""

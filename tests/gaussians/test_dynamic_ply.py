@@ -3,8 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.lib.recfunctions import repack_fields
-from plyfile import PlyData, PlyElement
 
 from gaussians.dynamic_ply import (
     load_dynamic_ply,
@@ -14,6 +12,7 @@ from gaussians.dynamic_ply import (
 )
 from gaussians.motion import DynamicGaussians
 from gaussians.ply import load_ply, save_ply
+from gaussians.ply_tables import read_tables, write_tables
 from gaussians.scene_files import FormatError
 
 
@@ -25,7 +24,7 @@ def moving(make_scene) -> DynamicGaussians:
     return DynamicGaussians(make_scene(40, 1), *parts)
 
 
-def test_a_4d_file_is_read_back_exactly(tmp_path, moving):
+def test_a_4d_file_is_read_back_exactly(tmp_path, moving, vertex):
     # Logarithms whose exponential no float holds, or holds as 1.
     extreme = moving.log_durations.at[:4].set(jnp.array([1e-9, -200.0, 200.0, 0.0]))
     moving = moving._replace(log_durations=extreme)
@@ -33,10 +32,10 @@ def test_a_4d_file_is_read_back_exactly(tmp_path, moving):
     again = load_dynamic_ply(tmp_path / "scene.ply")
     for a, b in zip((*again.gaussians, *again[1:]), (*moving.gaussians, *moving[1:]), strict=True):
         np.testing.assert_array_equal(a, b)
-    vertex = PlyData.read(str(tmp_path / "scene.ply"))["vertex"]
-    np.testing.assert_array_equal(vertex["time"], moving.moments)
-    np.testing.assert_allclose(vertex["duration"][4:], np.exp(moving.log_durations[4:]), rtol=1e-6)
-    np.testing.assert_array_equal(vertex["vz"], moving.velocities[:, 2])
+    rows = vertex(tmp_path / "scene.ply")
+    np.testing.assert_array_equal(rows["time"], moving.moments)
+    np.testing.assert_allclose(rows["duration"][4:], np.exp(moving.log_durations[4:]), rtol=1e-6)
+    np.testing.assert_array_equal(rows["vz"], moving.velocities[:, 2])
 
 
 def test_tools_for_still_scenes_see_every_gaussian_at_its_moment(tmp_path, moving):
@@ -53,31 +52,27 @@ def test_another_tool_keeps_all_of_it(tmp_path, moving, splat_transform):
         np.testing.assert_array_equal(a, b)
 
 
-def test_files_of_others_have_durations_and_no_gate(tmp_path, moving):
+def test_files_of_others_have_durations_and_no_gate(tmp_path, moving, vertex):
     path = tmp_path / "theirs.ply"
     save_dynamic_ply(tmp_path / "ours.ply", moving)
-    rows = PlyData.read(str(tmp_path / "ours.ply"))["vertex"].data
-    common = [name for name in rows.dtype.names if name not in ("log_duration", "logit_gate")]
-    PlyData([PlyElement.describe(repack_fields(rows[common]), "vertex")]).write(str(path))
+    columns = read_tables(tmp_path / "ours.ply")["vertex"]
+    common = columns.keys() - {"log_duration", "logit_gate"}
+    write_tables(path, {"vertex": {name: columns[name] for name in common}})
     again = load_dynamic_ply(path)
     np.testing.assert_allclose(again.log_durations, moving.log_durations, atol=1e-6)
     np.testing.assert_array_equal(again.logit_gates, np.full(40, -20))
-    plain = PlyData.read(str(path), mmap=False)
-    plain["vertex"]["duration"][3] = 0
-    plain.write(str(path))
+    vertex(path)["duration"][3] = 0
     with pytest.raises(FormatError, match=r"duration: found 0\.0, expected positive"):
         load_dynamic_ply(path)
 
 
-def test_damaged_4d_files_are_refused(tmp_path, moving):
+def test_damaged_4d_files_are_refused(tmp_path, moving, vertex):
     path = tmp_path / "scene.ply"
     save_ply(path, moving.gaussians)
     with pytest.raises(FormatError, match="no property time, duration, vx, vy, vz"):
         load_dynamic_ply(path)
     save_dynamic_ply(path, moving)
-    plain = PlyData.read(str(path), mmap=False)
-    plain["vertex"]["logit_gate"][7] = np.nan
-    plain.write(str(path))
+    vertex(path)["logit_gate"][7] = np.nan
     with pytest.raises(FormatError, match="property logit_gate: found nan in row 7"):
         load_dynamic_ply(path)
     with pytest.raises(ValueError, match="moments: found 1 values that are not finite"):
