@@ -64,9 +64,9 @@ class Bins(NamedTuple):
     overflow: intersections beyond the budget; the farthest Gaussians are the ones missing.
     """
 
-    ids: Int[Array, "m"]
-    first: Int[Array, "n"]
-    length: Int[Array, "n"]
+    ids: Int[Array, "slots"]
+    first: Int[Array, "tiles"]
+    length: Int[Array, "tiles"]
     overflow: Int[Array, ""]
 
 
@@ -174,7 +174,9 @@ def _slots_up_to(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g"], Int[Arr
 
 def _sorted_slots(
     near_first: Splats, tiles: Tiles, slots: int
-) -> tuple[Int[Array, "m"], Int[Array, "m"], Int[Array, "n+1"], Int[Array, ""]]:
+) -> tuple[
+    Int[Array, "{slots}"], Int[Array, "{slots}"], Int[Array, "{tiles.count}+1"], Int[Array, ""]
+]:
     """Depth rank and tile of each slot, where each tile begins and the last ends, the overflow.
 
     Slots are sorted by tile, then by depth; unused ones come last, with the tile `tiles.count`.
@@ -209,11 +211,11 @@ def _sorted_slots(
 
 def _ellipse_meets_tile(
     splats: Splats,
-    index: Int[Array, "*m"],
-    column: Int[Array, "*m"],
-    row: Int[Array, "*m"],
+    index: Int[Array, "*#m"],
+    column: Int[Array, "*#m"],
+    row: Int[Array, "*#m"],
     side: int,
-) -> Bool[Array, "*m"]:
+) -> Bool[Array, "..."]:
     """Whether any pixel centre of the tile lies in the visible ellipse (a box alone is too large).
 
     The quadratic form is convex, so its minimum over the tile lies on one of the two edges that

@@ -30,11 +30,11 @@ class Chunks(NamedTuple):
     first, count: first chunk of each tile, and how many it has.
     """
 
-    ids: Int[Array, "i k"]
-    splats: Float[Array, "i k f+1"]
-    tile: Int[Array, "i"]
-    first: Int[Array, "n"]
-    count: Int[Array, "n"]
+    ids: Int[Array, "chunks places"]
+    splats: Float[Array, "chunks places f+1"]
+    tile: Int[Array, "chunks"]
+    first: Int[Array, "tiles"]
+    count: Int[Array, "tiles"]
 
 
 def cut_runs(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Chunks:
@@ -58,15 +58,17 @@ def cut_runs(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Chunks:
 
 def exclusive_scan(
     combine: Callable[[Array, Array], Array],
-    values: Float[Array, "i p"],
-    tile: Int[Array, "i"],
+    values: Float[Array, "chunks pixels"],
+    tile: Int[Array, "chunks"],
     start: float,
-) -> Float[Array, "i p"]:
+) -> Float[Array, "chunks pixels"]:
     """What the chunks in front of each one, in its tile, combine to; `start` for the first."""
     begins = jnp.diff(tile, prepend=-1) != 0
     before = jnp.where(begins[:, None], start, jnp.roll(values, 1, axis=0))
 
-    def segmented(a: tuple[Bool[Array, "i 1"], Array], b: tuple[Bool[Array, "i 1"], Array]):
+    def segmented(
+        a: tuple[Bool[Array, "chunks 1"], Array], b: tuple[Bool[Array, "chunks 1"], Array]
+    ):
         return a[0] | b[0], jnp.where(b[0], b[1], combine(a[1], b[1]))
 
     return lax.associative_scan(segmented, (begins[:, None], before))[1]

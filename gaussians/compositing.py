@@ -47,13 +47,13 @@ class Group(NamedTuple):
     center: of the tile, pixels.
     """
 
-    tile: Int[Array, "b"]
-    first: Int[Array, "b"]
-    length: Int[Array, "b"]
-    center: Float[Array, "b 2"]
+    tile: Int[Array, "tiles"]
+    first: Int[Array, "tiles"]
+    length: Int[Array, "tiles"]
+    center: Float[Array, "tiles 2"]
 
 
-def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w c+1"]:
+def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
     """Composited payload channels and, last, the transmittance that is left for the background.
 
     `features` has the six `GEOMETRY` columns, then c of payload. The picture covers whole tiles.
@@ -61,7 +61,7 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
     channels = features.shape[1] - GEOMETRY
     offsets = pixel_offsets(tiles.side)
 
-    def draw(group: Group) -> Float[Array, "b c p"]:
+    def draw(group: Group) -> Float[Array, "tiles c pixels"]:
         def step(state):
             chunk, transmittance, left, image = state
             splats, _, _ = _fetch(features, bins, group, chunk)
@@ -91,8 +91,8 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
 def backward(
     features: Float[Array, "g f"],
     bins: Bins,
-    image: Float[Array, "h w c+1"],
-    cotangent: Float[Array, "h w c+1"],
+    image: Float[Array, "h w f-5"],
+    cotangent: Float[Array, "h w f-5"],
     tiles: Tiles,
 ) -> Float[Array, "g f"]:
     """Gradient in the features, equation 4."""
@@ -166,7 +166,7 @@ def _unfinished(group: Group) -> Callable[[tuple], Bool[Array, ""]]:
 
 def _fetch(
     features: Array, bins: Bins, group: Group, chunk: Int[Array, ""]
-) -> tuple[Float[Array, "b k f"], Int[Array, "b k"], Bool[Array, "b k"]]:
+) -> tuple[Float[Array, "tiles splats f"], Int[Array, "tiles splats"], Bool[Array, "tiles splats"]]:
     """The chunk's splats relative to the tile centres, whose they are, and which are there."""
     nth = chunk * CHUNK + jnp.arange(CHUNK)[None]
     used = nth < group.length[:, None]
@@ -179,8 +179,8 @@ def _fetch(
 
 
 def alphas_at(
-    splats: Float[Array, "b k f"], offsets: tuple[np.ndarray, np.ndarray]
-) -> Float[Array, "b k p"]:
+    splats: Float[Array, "tiles splats f"], offsets: tuple[np.ndarray, np.ndarray]
+) -> Float[Array, "tiles splats pixels"]:
     """Equation 1 at every pixel of every tile."""
     x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY))
     dx, dy = offsets[0][None, None] - x, offsets[1][None, None] - y
@@ -218,14 +218,14 @@ def monomials(offsets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
 
 
-def assemble(tiled: Float[Array, "n c p"], tiles: Tiles) -> Float[Array, "h w c"]:
+def assemble(tiled: Float[Array, "tiles c pixels"], tiles: Tiles) -> Float[Array, "h w c"]:
     """Pictures of all tiles, row by row, as one."""
     return rearrange(
         tiled, "(rows cols) c (y x) -> (rows y) (cols x) c", rows=tiles.rows, x=tiles.side
     )
 
 
-def cut(image: Float[Array, "h w c"], tiles: Tiles) -> Float[Array, "n+1 c p"]:
+def cut(image: Float[Array, "h w c"], tiles: Tiles) -> Float[Array, "{tiles.count}+1 c pixels"]:
     """The inverse of `assemble`, and an empty tile."""
     tiled = rearrange(
         image, "(rows y) (cols x) c -> (rows cols) c (y x)", y=tiles.side, x=tiles.side

@@ -28,13 +28,15 @@ from gaussians.compositing import (
 BATCH = 1 << 23  # evaluations at a time, 32 MB for each intermediate array
 
 
-def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w c+1"]:
+def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
     """See `compositing.forward`."""
     chunks, batch = cut_runs(features, bins, tiles), _batch(tiles)
     offsets = pixel_offsets(tiles.side)
     reaching = _reaching(chunks.splats, chunks.tile, tiles)
 
-    def draw(splats: Float[Array, "b k f"], reaching: Float[Array, "b p"]) -> Float[Array, "b c p"]:
+    def draw(
+        splats: Float[Array, "chunks places f"], reaching: Float[Array, "chunks pixels"]
+    ) -> Float[Array, "chunks c pixels"]:
         weights, _ = _weights(alphas_at(splats, offsets), reaching)
         return jnp.einsum("bkp,bkc->bcp", weights, splats[..., GEOMETRY:])
 
@@ -46,8 +48,8 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
 def backward(
     features: Float[Array, "g f"],
     bins: Bins,
-    image: Float[Array, "h w c+1"],
-    cotangent: Float[Array, "h w c+1"],
+    image: Float[Array, "h w f-5"],
+    cotangent: Float[Array, "h w f-5"],
     tiles: Tiles,
 ) -> Float[Array, "g f"]:
     """Gradient in the features, equation 4."""
@@ -60,14 +62,14 @@ def backward(
     towards = cut(cotangent, tiles)[chunks.tile]
     whole = cut((cotangent * covered).sum(-1, keepdims=True), tiles)[chunks.tile, 0]
 
-    def gain(splats, reaching, towards) -> Float[Array, "b k p"]:
+    def gain(splats, reaching, towards) -> Float[Array, "chunks places pixels"]:
         weights, _ = _weights(alphas_at(splats, offsets), reaching)
         return weights * jnp.einsum("bkc,bcp->bkp", splats[..., GEOMETRY:], towards)
 
     gains = map_chunks(lambda *x: gain(*x).sum(1), batch, chunks.splats, reaching, towards)
     behind = whole - exclusive_scan(jnp.add, gains, chunks.tile, 0.0)
 
-    def pull_back(splats, reaching, towards, behind) -> Float[Array, "b k f"]:
+    def pull_back(splats, reaching, towards, behind) -> Float[Array, "chunks places f"]:
         alphas = alphas_at(splats, offsets)
         weights, drawn = _weights(alphas, reaching)
         gain = weights * jnp.einsum("bkc,bcp->bkp", splats[..., GEOMETRY:], towards)
@@ -85,7 +87,9 @@ def backward(
     return jnp.zeros_like(features).at[chunks.ids.reshape(-1)].add(rows, mode="drop")
 
 
-def _reaching(splats: Float[Array, "i k f"], tile: Array, tiles: Tiles) -> Float[Array, "i p"]:
+def _reaching(
+    splats: Float[Array, "chunks places f"], tile: Array, tiles: Tiles
+) -> Float[Array, "chunks pixels"]:
     """Transmittance in front of each chunk."""
     offsets = pixel_offsets(tiles.side)
     through = map_chunks(lambda s: (1 - alphas_at(s, offsets)).prod(1), _batch(tiles), splats)
@@ -93,8 +97,8 @@ def _reaching(splats: Float[Array, "i k f"], tile: Array, tiles: Tiles) -> Float
 
 
 def _weights(
-    alphas: Float[Array, "b k p"], reaching: Float[Array, "b p"]
-) -> tuple[Float[Array, "b k p"], Bool[Array, "b k p"]]:
+    alphas: Float[Array, "chunks places pixels"], reaching: Float[Array, "chunks pixels"]
+) -> tuple[Float[Array, "chunks places pixels"], Bool[Array, "chunks places pixels"]]:
     """Equations 2 and 3: the weights of a chunk's splats, and which are drawn."""
     after = reaching[:, None] * jnp.cumprod(1 - alphas, axis=1)
     before = jnp.concatenate([reaching[:, None], after[:, :-1]], 1)

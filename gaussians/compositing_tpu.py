@@ -36,7 +36,7 @@ SUBLANES = 8  # rows of a TPU vector register
 
 def forward(
     features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
-) -> Float[Array, "h w c+1"]:
+) -> Float[Array, "h w f-5"]:
     """See `compositing.forward`."""
     chunks = cut_runs(features, bins, tiles)
     channels = features.shape[1] - GEOMETRY + 1
@@ -58,8 +58,8 @@ def forward(
 def backward(
     features: Float[Array, "g f"],
     bins: Bins,
-    image: Float[Array, "h w c+1"],
-    cotangent: Float[Array, "h w c+1"],
+    image: Float[Array, "h w f-5"],
+    cotangent: Float[Array, "h w f-5"],
     tiles: Tiles,
     *,
     interpret: bool = False,
@@ -89,9 +89,9 @@ def backward(
 
 def _call(
     kernel: Callable,
-    tile: Int[Array, "i"],
-    by_chunk: list[Float[Array, "i r k"]],
-    by_tile: list[Float[Array, "n+1 r p"]],
+    tile: Int[Array, "chunks"],
+    by_chunk: list[Float[Array, "chunks features places"]],
+    by_tile: list[Float[Array, "tiles channels pixels"]],
     result: tuple[int, ...],
     scratch: list,
     interpret: bool,
@@ -185,8 +185,13 @@ def _is_lit(reaching) -> Bool[Array, ""]:
 
 
 def _weights(
-    splats: Float[Array, "f k"], reaching: Float[Array, "p 1"], side: int
-) -> tuple[Float[Array, "p k"], Float[Array, "p k"], Bool[Array, "p k"], Float[Array, "p 1"]]:
+    splats: Float[Array, "f places"], reaching: Float[Array, "pixels 1"], side: int
+) -> tuple[
+    Float[Array, "pixels places"],
+    Float[Array, "pixels places"],
+    Bool[Array, "pixels places"],
+    Float[Array, "pixels 1"],
+]:
     """Equations 1 to 3: weights, alphas, what is drawn, and the transmittance behind the chunk."""
     x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY))
     column, row = _offsets(side, (side * side, 1), 0)
@@ -200,7 +205,7 @@ def _weights(
     return weights, alphas, drawn, after[:, -1:]
 
 
-def _triangle() -> Float[Array, "k k"]:
+def _triangle() -> Float[Array, "places places"]:
     """Multiplied from the right it sums along lanes, each with all before it."""
     shape = (CHUNK, CHUNK)
     row, column = (lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
@@ -215,14 +220,14 @@ def _offsets(side: int, shape: tuple[int, int], axis: int) -> tuple[Array, Array
     return x.astype(jnp.float32) + middle, y.astype(jnp.float32) + middle
 
 
-def _monomials(side: int) -> Float[Array, "8 p"]:
+def _monomials(side: int) -> Float[Array, "8 pixels"]:
     """1, x, y, x^2, xy, y^2 of every pixel of a tile, and two rows of zeros."""
     x, y = _offsets(side, (1, side * side), 1)
     one = jnp.ones_like(x)
     return jnp.concatenate([one, x, y, x * x, x * y, y * y, 0 * one, 0 * one], 0)
 
 
-def _payload(splats: Float[Array, "f k"], channels: int) -> Float[Array, "c k"]:
+def _payload(splats: Float[Array, "f places"], channels: int) -> Float[Array, "c places"]:
     return splats[SUBLANES : SUBLANES + channels]
 
 
@@ -231,7 +236,7 @@ def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
     return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
 
 
-def _rows(splats: Float[Array, "i k f"]) -> Float[Array, "i r k"]:
+def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows places"]:
     """Features as rows: the geometry and the payload begin at multiples of 8."""
     geometry, payload = splats[..., :GEOMETRY], splats[..., GEOMETRY:]
 

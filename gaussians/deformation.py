@@ -40,9 +40,9 @@ class DeformingGaussians(NamedTuple):
 
     gaussians: Gaussians
     planes: hexplane.HexPlane
-    inner: Float[Array, "c n"]
-    bias: Float[Array, "n"]
-    outer: Float[Array, "n 10"]
+    inner: Float[Array, "c hidden"]
+    bias: Float[Array, "hidden"]
+    outer: Float[Array, "hidden 10"]
     box: Float[Array, "2 3"]
 
     def at(self, time: Float[Array, ""] | float) -> Gaussians:

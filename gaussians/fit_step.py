@@ -49,7 +49,7 @@ class FitState(NamedTuple):
     fitted: Fitted
     adam: Any  # optax.ScaleByAdamState, whose trees have the shape of Fitted
     step: Int[Array, ""]
-    taught: Float[Array, "m h w 3"]
+    taught: Float[Array, "novel h w 3"]
     budget: Int[Array, ""]
 
 

@@ -149,7 +149,7 @@ def _targets_at(
     targets: Targets,
     config: FitConfig,
     distillation: Distillation | None,
-    novel: tuple[Camera, Float[Array, "m"]] | None,
+    novel: tuple[Camera, Float[Array, "novel"]] | None,
 ) -> Targets:
     """The targets of the chunk that begins with a step, the prior's pictures behind.
 

@@ -19,7 +19,7 @@ def ssim(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, ""]
     return ssim_map(a, b).mean()
 
 
-def ssim_map(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, "y x c"]:
+def ssim_map(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, "h-10 w-10 c"]:
     """SSIM wherever the window fits inside, equation 13."""
     planes = jnp.stack([a, b, a * a, b * b, a * b], -1)
     mean_a, mean_b, square_a, square_b, product = jnp.unstack(_blur(planes), axis=-1)
@@ -54,7 +54,7 @@ def psnr(
     return -10 * jnp.log10(jnp.where(error < 1e-10, 1e-10, error))
 
 
-def _blur(planes: Float[Array, "h w ..."]) -> Float[Array, "y x ..."]:
+def _blur(planes: Float[Array, "h w ..."]) -> Float[Array, "h-10 w-10 ..."]:
     """Separable Gaussian window over rows and columns, without padding.
 
     As two products with band matrices: on CPU far faster than a convolution of one channel.

@@ -39,9 +39,7 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def composite(
-    features: Float[Array, "g f"], bins: Bins, tiles: Tiles
-) -> Float[Array, "h w payload+1"]:
+def composite(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
     """Composited payload channels and, last, the transmittance that is left for the background.
 
     `features` has the six `compositing.GEOMETRY` columns, then the payload.

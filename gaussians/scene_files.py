@@ -106,6 +106,6 @@ def mean_colors(harmonics: Float[ndarray, "g k 3"]) -> Float[ndarray, "g 3"]:
     return 0.5 + MEAN * harmonics[:, 0]
 
 
-def mean_harmonics(colors: Float[ndarray, "g 3"]) -> Float[ndarray, "g 3"]:
+def mean_harmonics(colors: Float[ndarray, "*g 3"]) -> Float[ndarray, "*g 3"]:
     """The inverse of `mean_colors`."""
     return (colors - 0.5) / MEAN

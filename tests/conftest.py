@@ -16,6 +16,7 @@ os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('
 import av
 import cv2
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -38,6 +39,12 @@ def forget_programs():
     maps = Path("/proc/self/maps")
     if maps.exists() and len(maps.read_bytes().splitlines()) > MOST_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture
+def unchecked(monkeypatch) -> None:
+    """Turn the check of annotations off: bad input must reach the errors that users see."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session")

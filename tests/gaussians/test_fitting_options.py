@@ -215,6 +215,7 @@ def test_the_stated_memory_is_about_what_the_compiled_program_needs(bent):
         ({}, {"perceptual": 0.1}, "needs the argument `perceptual`"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_targets_and_settings_that_do_not_fit_are_refused(changes, config, message):
     targets = pictures()._replace(**changes)
     with pytest.raises(ValueError, match=message):
@@ -228,6 +229,7 @@ def test_a_scene_that_is_not_finite_is_refused():
         fit(still(scene), pictures(), FitConfig(steps=10, chunk=10), jax.random.key(0))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_prior_that_would_never_be_asked_is_refused():
     same = [lambda z, tau: z, lambda x: x, lambda z: z]
     with pytest.raises(ValueError, match="found 'cache'"):

@@ -39,8 +39,7 @@ def test_pictures_smaller_than_the_window_are_refused():
 
 
 def test_psnr_of_the_pixels_that_are_known():
-    rendered, target = np.full((16, 16, 3), 0.5, np.float32), np.zeros((16, 16, 3), np.float32)
-    target[:, 8:] = 0.4
+    rendered, target = jnp.full((16, 16, 3), 0.5), jnp.zeros((16, 16, 3)).at[:, 8:].set(0.4)
     known = jnp.zeros((16, 16)).at[:, 8:].set(1.0)
     assert psnr(rendered, target, known) == pytest.approx(20.0, abs=1e-4)
     assert psnr(rendered, target) < 10

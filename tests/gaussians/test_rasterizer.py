@@ -226,6 +226,7 @@ def test_too_many_tiles_for_the_sort_key_are_refused():
         ({"cameras": 2}, "vmap over more"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_shapes_that_would_broadcast_are_refused(changes, message):
     scene, camera = random_scene(g=5, degree=0), random_camera()
     count, cameras = changes.get("count", 5), changes.get("cameras", 1)

@@ -66,6 +66,7 @@ def test_a_folder_is_not_written_over(tmp_path, save):
         save(tmp_path, still(scene()) if save is save_dynamic_ply else scene())
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_other_kinds_of_scenes_are_refused_or_taken_at_an_instant(tmp_path):
     bent = deforming(scene(), 3, jax.random.key(0))
     for save, wrong in (
