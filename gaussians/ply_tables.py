@@ -42,12 +42,12 @@ class Element(NamedTuple):
     Attributes:
       name: such as vertex.
       count: number of rows.
-      kinds: numpy type of each property in order; None for a list.
+      kinds: numpy type of each property in order, "list" for a list.
     """
 
     name: str
     count: int
-    kinds: dict[str, str | None]
+    kinds: dict[str, str]
 
 
 def read_tables(path: str | Path) -> Tables:
@@ -148,7 +148,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
                 if name in element.kinds:
                     said = f"two properties {name}"
                     raise FormatError(path, f"element {element.name}", said, "names that differ")
-                element.kinds[name] = KINDS.get(kind[0])
+                element.kinds[name] = KINDS.get(kind[0], "list")
             case ["comment" | "obj_info", *_] | []:
                 pass
             case _:
@@ -161,7 +161,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
 def _before_lists(path: Path, elements: list[Element]) -> list[Element]:
     """Return the elements before the first one with a list: where those after it are is unknown."""
     for i, element in enumerate(elements):
-        lists = [name for name, kind in element.kinds.items() if kind is None]
+        lists = [name for name, kind in element.kinds.items() if kind == "list"]
         if lists and element.name == "vertex":
             raise FormatError(path, f"property {lists[0]}", "a list", "a number")
         if lists:
