@@ -12,7 +12,7 @@ from gaussians.clip import clip_budget, render_clip
 from gaussians.distillation import Distillation
 from gaussians.fit_config import FitConfig, Targets
 from gaussians.fitting import fit
-from gaussians.losses import psnr
+from gaussians.losses import capped_psnr
 from gaussians.motion import DynamicGaussians, still
 from gaussians.types import Camera, Gaussians
 
@@ -71,7 +71,7 @@ def pictures(azimuths: tuple[float, ...]) -> Targets:
 def mean_psnr(scene: DynamicGaussians, targets: Targets) -> float:
     rendered = render_clip(scene, targets.cameras, targets.times, max_intersections=1024)
     assert int(rendered.overflow.max()) == 0
-    return float(jax.jit(jax.vmap(psnr))(rendered.rgb, targets.frames).mean())
+    return float(jax.jit(jax.vmap(capped_psnr))(rendered.rgb, targets.frames).mean())
 
 
 def test_fitting_explains_the_pictures_and_is_deterministic():

@@ -15,11 +15,11 @@ from gaussians import Camera, Gaussians, compositing, compositing_chunks, compos
 from gaussians.binning import Bins, Tiles
 
 
-@pytest.fixture(scope="module", params=[8, 16])
-def lists(request):
+@pytest.fixture(scope="module")
+def lists():
     """Random splats in lists of very different lengths, one longer than a chunk, some empty."""
     rng = np.random.default_rng(0)
-    tiles = Tiles(40, 24, request.param)
+    tiles = Tiles(40, 24, 16)
     g, n = 300, tiles.count
     length = rng.integers(0, 40, n)
     length[[0, 3]], length[n - 1] = 0, 280
@@ -40,23 +40,27 @@ def lists(request):
     return jnp.asarray(np.stack(columns, -1), jnp.float32), bins, tiles
 
 
-@pytest.mark.parametrize("kernels", [compositing_chunks, compositing_tpu])
-def test_values_and_gradients_are_those_of_the_loops(lists, kernels):
+@pytest.fixture(scope="module")
+def loops(lists):
+    """The picture of the loops on CPU, a cotangent of it and their gradient."""
     features, bins, tiles = lists
+    picture = jax.jit(lambda f: compositing.forward(f, bins, tiles))(features)
+    cotangent = jax.random.normal(jax.random.key(1), picture.shape)
+    pull_back = jax.jit(lambda f, c: compositing.backward(f, bins, picture, c, tiles))
+    return picture, cotangent, pull_back(features, cotangent)
+
+
+@pytest.mark.parametrize("kernels", [compositing_chunks, compositing_tpu])
+def test_values_and_gradients_are_those_of_the_loops(lists, loops, kernels):
+    features, bins, tiles = lists
+    expected, cotangent, gradient = loops
     options = {"interpret": True} if kernels is compositing_tpu else {}
-    expected = jax.jit(lambda f: compositing.forward(f, bins, tiles))(features)
     found = jax.jit(lambda f: kernels.forward(f, bins, tiles, **options))(features)
     np.testing.assert_allclose(found, expected, atol=5e-6)
     assert float(expected[..., -1].min()) < 1e-3  # some pixels are finished early
     assert float(expected[..., -1].max()) == 1
-
-    cotangent = jax.random.normal(jax.random.key(1), expected.shape)
-
-    def pull_back(kernels, **options):
-        run = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, tiles, **options))
-        return run(features, cotangent)
-
-    found, gradient = pull_back(kernels, **options), pull_back(compositing)
+    run = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, tiles, **options))
+    found = run(features, cotangent)
     for column, (a, b) in enumerate(zip(found.T, gradient.T, strict=True)):
         assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b), column
 
@@ -84,9 +88,15 @@ def slopes(scene, lens):
     return jax.jit(jax.value_and_grad(total, (0, 1)))
 
 
-def test_render_with_the_chunks_of_accelerators_is_that_with_the_loops(monkeypatch):
+@pytest.fixture(scope="module")
+def expected():
+    """The value and the gradient on this CPU."""
     inputs = scene_and_lens()
-    expected = slopes(*inputs)(*inputs)
+    return jax.tree.map(np.asarray, slopes(*inputs)(*inputs))
+
+
+def test_render_with_the_chunks_of_accelerators_is_that_with_the_loops(expected, monkeypatch):
+    inputs = scene_and_lens()
     taken, forward = [], compositing_chunks.forward
 
     def counted(*inputs):
@@ -119,11 +129,11 @@ def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platf
     assert text.count("stablehlo.custom_call @tpu_custom_call") == (2 if platform == "tpu" else 0)
 
 
-def test_one_export_serves_several_platforms_and_runs_here():
+def test_one_export_serves_several_platforms_and_runs_here(expected):
     inputs = scene_and_lens()
     exported = export.export(slopes(*inputs), platforms=("cpu", "cuda"))(*inputs)
     assert exported.platforms == ("cpu", "cuda")
-    found, expected = exported.call(*inputs), slopes(*inputs)(*inputs)
+    found = exported.call(*inputs)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max()))
 
