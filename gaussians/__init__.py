@@ -6,7 +6,18 @@
     result = fit(initialize(...), targets, FitConfig(), key) # a 4D scene from pictures
     save_ply("scene.ply", gaussians)
 
-Everything is a pure function of arrays; conventions are in `gaussians.types`.
+Everything is a pure function of arrays; `gaussians.types` has the conventions. Axis letters:
+
+    g      Gaussians
+    k      coefficients of spherical harmonics, (degree + 1)^2
+    v t    views, frames of a clip
+    n      pictures, each with its own camera and time
+    h w c  rows, columns, channels
+    f      features of a Gaussian on its way to the screen, or of a plane
+    b      any axes in front
+
+All other axes have names: slots, tiles, chunks, places (of a chunk), pixels (of a tile), novel
+(pictures at novel cameras), hidden.
 """
 
 from gaussians.clip import clip_budget, render_clip

@@ -1,10 +1,10 @@
-"""Which Gaussians touch which tile of the picture, front to back.
+"""Lists of the Gaussians that touch each tile of the picture, front to back.
 
-One sort of 32-bit keys `tile << bits | depth rank` does it: keys without payload sort many times
-faster than pairs on CPU. On CPU the sorted lists of large tiles are then handed down to their
-quarters: cheaper than sorting for small tiles, and compositing evaluates fewer pixels.
-The number of Gaussian-tile intersections depends on the scene, shapes under jit may not: the caller
-gives a budget of slots, and `Bins.overflow` counts what did not fit.
+One sort of 32-bit keys `tile << bits | depth rank` makes the lists. Keys without payload sort many
+times faster than pairs on CPU. There the sorted lists of large tiles are then split among their
+quarters, which is cheaper than sorting for small tiles, and compositing evaluates fewer pixels.
+The number of Gaussian-tile intersections depends on the scene, but shapes under jit are static: the
+caller gives a budget of slots, and `Bins.overflow` counts the intersections that do not fit.
 """
 
 from dataclasses import dataclass
@@ -18,17 +18,19 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.projection import NEAR, Splats
 
-SIDE = 16  # of a tile whose list is sorted, pixels; its quarters are composited
+SIDE = 16  # pixels along a tile whose list is sorted; CPUs composite its quarters
 DEPTH_BITS = 29  # tell all floats between NEAR and 1e15 apart
-MOST = 2**30  # intersections that 32 bits can count
+MOST_INTERSECTIONS = 2**30  # intersections that 32 bits can count
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """How a picture is cut into square tiles.
+    """A picture cut into square tiles; the last row and column may extend beyond the picture.
 
-    width, height: of the picture, pixels.
-    side: of a tile, pixels, even; the last row and column may hang over the edge.
+    Attributes:
+      width: pixels from left to right.
+      height: pixels from top to bottom.
+      side: pixels along an edge of a tile, even.
     """
 
     width: int
@@ -37,31 +39,33 @@ class Tiles:
 
     @property
     def columns(self) -> int:
-        """Tiles from left to right."""
+        """Return the number of tiles from left to right."""
         return -(-self.width // self.side)
 
     @property
     def rows(self) -> int:
-        """Tiles from top to bottom."""
+        """Return the number of tiles from top to bottom."""
         return -(-self.height // self.side)
 
     @property
     def count(self) -> int:
-        """Tiles in all."""
+        """Return the number of all tiles."""
         return self.rows * self.columns
 
     @property
     def quarters(self) -> "Tiles":
-        """The same picture in tiles of half the side."""
+        """Return the same picture in tiles of half the side."""
         return Tiles(self.width, self.height, self.side // 2)
 
 
 class Bins(NamedTuple):
     """The Gaussians of every tile as runs in one list.
 
-    ids: Gaussian in each slot; slots sorted by tile, then by depth.
-    first, length: the run of each tile.
-    overflow: intersections beyond the budget; the farthest Gaussians are the ones missing.
+    Attributes:
+      ids: Gaussian in each slot; slots are sorted by tile, then by depth.
+      first: first slot of each tile.
+      length: number of slots of each tile.
+      overflow: intersections beyond the budget; the farthest Gaussians are the ones missing.
     """
 
     ids: Int[Array, "slots"]
@@ -71,7 +75,7 @@ class Bins(NamedTuple):
 
 
 def choose_tiles(width: int, height: int, gaussians: int) -> Tiles:
-    """The tiles to sort by: larger where the keys would not fit 32 bits."""
+    """Return the tiles to sort by: larger ones where the keys would not fit 32 bits."""
     side = SIDE
     while (Tiles(width, height, side).count + 1) << rank_bits(gaussians) > 2**32:
         side *= 2
@@ -84,12 +88,12 @@ def choose_tiles(width: int, height: int, gaussians: int) -> Tiles:
 
 
 def rank_bits(gaussians: int) -> int:
-    """Bits that hold a depth rank."""
+    """Return the number of bits that hold a depth rank."""
     return max(1, (gaussians - 1).bit_length())
 
 
 def tile_boxes(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g 2"], Int[Array, "g 2"]]:
-    """First tile (column, row) and numbers of columns and rows that each bounding box meets."""
+    """Return the first tile (column, row) of each bounding box, and its columns and rows."""
     limit = jnp.array([[tiles.columns, tiles.rows]], jnp.float32)
     low = jnp.clip(jnp.floor((splats.centers - splats.half_sizes) / tiles.side), 0.0, limit)
     high = jnp.clip(jnp.ceil((splats.centers + splats.half_sizes) / tiles.side), 0.0, limit)
@@ -98,14 +102,14 @@ def tile_boxes(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g 2"], Int[Arr
 
 
 def count_slots(splats: Splats, tiles: Tiles) -> Int[Array, ""]:
-    """The budget of slots that these splats need; at most 2^30."""
+    """Return the budget of slots that these splats need; at most 2^30."""
     return _slots_up_to(splats, tiles)[1]
 
 
 def depth_order(splats: Splats) -> Int[Array, "g"]:
-    """Indices of the splats, nearest first, ties by index, those that are not drawn last.
+    """Return the indices of the splats, nearest first, ties by index, invisible ones last.
 
-    A radix sort in two or three rounds of keys without payload, which beats one argsort.
+    This is a radix sort in two or three rounds of keys without payload, which beats one argsort.
     """
     g = splats.depths.shape[0]
     bits = rank_bits(g)
@@ -121,14 +125,14 @@ def depth_order(splats: Splats) -> Int[Array, "g"]:
 
 
 def bin_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
-    """Lists every tile's Gaussians, nearest first, in `slots` slots."""
+    """List the Gaussians of every tile, nearest first, in `slots` slots."""
     order = depth_order(splats)
     rank, _, first, overflow = _sorted_slots(Splats(*(x[order] for x in splats)), tiles, slots)
     return Bins(order[rank], first[:-1], jnp.diff(first), overflow)
 
 
 def bin_quarters(splats: Splats, tiles: Tiles, slots: int) -> Bins:
-    """Lists the Gaussians of every tile of `tiles.quarters`, nearest first, in `2 * slots` slots.
+    """List the Gaussians of every tile of `tiles.quarters`, nearest first, in `2 * slots` slots.
 
     Upper left quarters of all tiles come first, then upper right, lower left, lower right ones.
     """
@@ -161,15 +165,17 @@ def bin_quarters(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
 
 def _slots_up_to(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g"], Int[Array, ""]]:
-    """Slots that the splats up to each need, and that all need (which may be too many to count).
+    """Return the slots that all splats up to each one need, and those for all of them.
+
+    The second number is 2^30 where there are too many to count.
 
     A slot holds one intersection with a tile and two with quarters.
     """
     large = tile_boxes(splats, tiles)[1].prod(-1)
     small = tile_boxes(splats, tiles.quarters)[1].prod(-1)
     up_to = jnp.maximum(jnp.cumsum(large), (jnp.cumsum(small) + 1) // 2)
-    countable = small.astype(jnp.float32).sum() < MOST
-    return up_to, jnp.where(countable, up_to[-1], MOST)
+    countable = small.astype(jnp.float32).sum() < MOST_INTERSECTIONS
+    return up_to, jnp.where(countable, up_to[-1], MOST_INTERSECTIONS)
 
 
 def _sorted_slots(
@@ -177,7 +183,7 @@ def _sorted_slots(
 ) -> tuple[
     Int[Array, "{slots}"], Int[Array, "{slots}"], Int[Array, "{tiles.count}+1"], Int[Array, ""]
 ]:
-    """Depth rank and tile of each slot, where each tile begins and the last ends, the overflow.
+    """Return depth rank and tile of each slot, the borders between tiles, and the overflow.
 
     Slots are sorted by tile, then by depth; unused ones come last, with the tile `tiles.count`.
     """
@@ -185,7 +191,7 @@ def _sorted_slots(
     bits = rank_bits(g)
     low, extent = tile_boxes(near_first, tiles)
     up_to, needed = _slots_up_to(near_first, tiles)
-    count = jnp.where(up_to <= slots, extent.prod(-1), 0)  # what does not fit is left out whole
+    count = jnp.where(up_to <= slots, extent.prod(-1), 0)  # left out of all tiles if too many
     end = jnp.cumsum(count)
     # Slot i belongs to the first Gaussian whose `end` exceeds i.
     rank = jnp.cumsum(jnp.zeros(slots + 1, jnp.int32).at[jnp.minimum(end, slots)].add(1)[:slots])
@@ -216,7 +222,7 @@ def _ellipse_meets_tile(
     row: Int[Array, "*#m"],
     side: int,
 ) -> Bool[Array, "..."]:
-    """Whether any pixel centre of the tile lies in the visible ellipse (a box alone is too large).
+    """Return whether any pixel centre of the tile lies in the visible ellipse.
 
     The quadratic form is convex, so its minimum over the tile lies on one of the two edges that
     face the centre (or at the centre itself).

@@ -1,8 +1,7 @@
-"""Runs of splats cut into chunks of one size, each of a single tile: shapes for accelerators.
+"""Lists of splats cut into chunks of one size, each within one tile: shapes for accelerators.
 
-A picture of n tiles whose lists hold at most m slots has at most m / CHUNK + n chunks. All chunks
-of a tile follow one another, so that what reaches a chunk from those in front of it is a segmented
-scan (`exclusive_scan`).
+A picture of n tiles whose lists hold at most m slots has at most m / CHUNK + n chunks. Chunks of a
+tile follow one another, so a segmented scan (`exclusive_scan`) carries light from chunk to chunk.
 """
 
 from collections.abc import Callable
@@ -16,18 +15,20 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.binning import Bins, Tiles
 
-CHUNK = 128  # splats: the lanes of a TPU vector register
+CHUNK = 128  # splats of a chunk: the lanes of a TPU vector register
 UNUSED = -1e4  # log opacity of a place that no splat fills
 
 
 class Chunks(NamedTuple):
-    """All chunks of a picture; the last ones, of no tile, are empty.
+    """All chunks of a picture; the last ones belong to no tile and are empty.
 
-    ids: Gaussian in each place; g where there is none.
-    splats: its features, the centre relative to the tile's; a last payload channel of ones makes
-        the composite of the payload end with the coverage.
-    tile: of each chunk, n for the empty ones.
-    first, count: first chunk of each tile, and how many it has.
+    Attributes:
+      ids: Gaussian in each place; g where there is none.
+      splats: its features, with the centre relative to the centre of the tile; a last payload
+        channel of ones makes the composite of the payload end with the coverage.
+      tile: tile of each chunk; the number of tiles for empty chunks.
+      first: first chunk of each tile.
+      count: number of chunks of each tile.
     """
 
     ids: Int[Array, "chunks places"]
@@ -38,7 +39,7 @@ class Chunks(NamedTuple):
 
 
 def cut_runs(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Chunks:
-    """The lists of all tiles as chunks."""
+    """Cut the lists of all tiles into chunks."""
     slots, (g, _) = bins.ids.shape[0], features.shape
     count = -(-bins.length // CHUNK)
     end = jnp.cumsum(count)
@@ -62,7 +63,7 @@ def exclusive_scan(
     tile: Int[Array, "chunks"],
     start: float,
 ) -> Float[Array, "chunks pixels"]:
-    """What the chunks in front of each one, in its tile, combine to; `start` for the first."""
+    """Combine the values of the chunks in front of each chunk in its tile, from `start` on."""
     begins = jnp.diff(tile, prepend=-1) != 0
     before = jnp.where(begins[:, None], start, jnp.roll(values, 1, axis=0))
 
@@ -75,7 +76,7 @@ def exclusive_scan(
 
 
 def map_chunks(function: Callable, batch: int, *arrays: Array) -> Array:
-    """`function` of all chunks, `batch` of them at a time; one array or several, chunks first."""
+    """Apply `function` to all chunks, `batch` of them at a time; chunks are the first axis."""
     count = arrays[0].shape[0]
     padding = -count % batch
 

@@ -1,4 +1,4 @@
-"""Rendering many (camera, time) pairs of a dynamic scene, one after another."""
+"""Render many pairs of camera and time of a dynamic scene, one after another."""
 
 from functools import partial
 
@@ -22,9 +22,16 @@ def render_clip(
     antialiased: bool = False,
     max_intersections: int | None = None,
 ) -> Rendering:
-    """n pictures, `cameras` and `times` batched alike; memory is that of one picture at a time.
+    """Render n pictures; only one at a time takes up memory.
 
-    `max_intersections` is the budget of each picture; None counts first, so not under jit.
+    Args:
+      scene: the moving Gaussians.
+      cameras: one for each picture.
+      times: one for each picture, in clips.
+      background: colour behind everything; black when None.
+      sh_degree: degree of the harmonics to use; all when None.
+      antialiased: dim Gaussians that are thinner than a pixel.
+      max_intersections: budget of each picture; None counts first, which fails under jit.
     """
     if max_intersections is None:
         max_intersections = clip_budget(scene, cameras, times, antialiased=antialiased)
@@ -64,7 +71,7 @@ def clip_budget(
     antialiased: bool = False,
     slack: float = 1.25,
 ) -> int:
-    """A budget that fits each of the n pictures, `slack` times what the fullest needs."""
+    """Return a budget that fits each picture: `slack` times the need of the fullest."""
     return round_budget(_most_intersections(scene, cameras, times, antialiased), slack)
 
 

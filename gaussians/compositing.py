@@ -1,4 +1,4 @@
-"""Front-to-back compositing of binned splats, tile by tile, with a hand-written gradient.
+"""Front-to-back compositing of listed splats, tile by tile, with a hand-written gradient.
 
 For a pixel p and its splats in depth order, with falloff e^(-q/2) and opacity o:
 
@@ -7,16 +7,16 @@ For a pixel p and its splats in depth order, with falloff e^(-q/2) and opacity o
     (3)  w_k = alpha_k T_(k-1),  image = sum_k w_k payload_k,  and the last T of (2)
 
 T never grows, so `T_k > 1e-4` alone says whether splat k is still drawn. For the gradient, with
-cotangents v of the image and u of the final T, D = v . image + u T is what lies behind the first
-splat; walking front to back again, S_k = S_(k-1) - w_k (payload_k . v) with S_0 = D, and
+cotangents v of the image and u of the final T, let S_k be the part of v . image + u T that lies
+behind splat k. Walking front to back again, S_k = S_(k-1) - w_k (payload_k . v), and
 
     (4)  dL/d log alpha_k = w_k (payload_k . v) - S_k alpha_k / (1 - alpha_k)
 
 needs nothing saved but the image. Since log alpha is quadratic in the pixel's position, the
 gradients of centre, conic and opacity are linear in six moments of (4) over the tile's pixels.
 
-Tiles are processed in groups of similar load, a few splats at a time, until every pixel of the
-group is finished. Chunks are short because XLA recomputes the products of (2) for each output.
+Tiles are composited in groups of similar load, a few splats at a time, until every pixel of the
+group is finished. Steps are short because XLA recomputes the products of (2) for each output.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,17 +34,19 @@ from gaussians.projection import ALPHA_MIN
 
 ALPHA_MAX = 0.999
 TRANSMITTANCE_MIN = 1e-4
-CHUNK = 4  # splats per loop iteration
+STEP = 4  # splats per loop iteration
 GROUP = 64  # tiles per loop: enough to amortise an iteration, few enough to exit early
 GEOMETRY = 6  # leading feature columns: x, y, -A/2, -B, -C/2, log opacity; the payload follows
 
 
-class Group(NamedTuple):
-    """Tiles that are composited together; an empty tile pads the last group.
+class TileGroup(NamedTuple):
+    """Tiles that are composited together; empty tiles pad the last group.
 
-    tile: index of each tile.
-    first, length: its run in `Bins.ids`.
-    center: of the tile, pixels.
+    Attributes:
+      tile: index of each tile.
+      first: its first slot in `Bins.ids`.
+      length: its number of slots.
+      center: its centre in pixels.
     """
 
     tile: Int[Array, "tiles"]
@@ -54,19 +56,19 @@ class Group(NamedTuple):
 
 
 def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
-    """Composited payload channels and, last, the transmittance that is left for the background.
+    """Composite the payload; the last channel is the light left for the background.
 
-    `features` has the six `GEOMETRY` columns, then c of payload. The picture covers whole tiles.
+    `features` has the six `GEOMETRY` columns, then the payload. The picture covers whole tiles.
     """
     channels = features.shape[1] - GEOMETRY
     offsets = pixel_offsets(tiles.side)
 
-    def draw(group: Group) -> Float[Array, "tiles c pixels"]:
+    def draw(group: TileGroup) -> Float[Array, "tiles c pixels"]:
         def step(state):
             chunk, transmittance, left, image = state
             splats, _, _ = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
-            for k in range(CHUNK):
+            for k in range(STEP):
                 after = transmittance * (1 - alphas[:, k])
                 drawn = after > TRANSMITTANCE_MIN
                 weight = jnp.where(drawn, alphas[:, k] * transmittance, 0.0)
@@ -85,7 +87,7 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
     groups = _groups(bins, tiles)
     drawn = rearrange(lax.map(draw, groups), "n b c p -> (n b) c p")
     blank = jnp.zeros((tiles.count + 1, *drawn.shape[1:]))
-    return assemble(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
+    return join_tiles(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
 
 
 def backward(
@@ -95,12 +97,12 @@ def backward(
     cotangent: Float[Array, "h w f-5"],
     tiles: Tiles,
 ) -> Float[Array, "g f"]:
-    """Gradient in the features, equation 4."""
+    """Return the gradient in the features, equation 4."""
     offsets = pixel_offsets(tiles.side)
-    cotangents = cut(cotangent, tiles)
-    behind_all = cut((cotangent * image).sum(-1, keepdims=True), tiles)
+    cotangents = cut_tiles(cotangent, tiles)
+    behind_all = cut_tiles((cotangent * image).sum(-1, keepdims=True), tiles)
 
-    def pull_back(gradient: Float[Array, "g f"], group: Group) -> tuple[Array, None]:
+    def pull_back(gradient: Float[Array, "g f"], group: TileGroup) -> tuple[Array, None]:
         towards = cotangents[group.tile][:, :-1]
 
         def step(state):
@@ -108,7 +110,7 @@ def backward(
             splats, ids, used = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
             weights, logs = [], []
-            for k in range(CHUNK):
+            for k in range(STEP):
                 alpha = alphas[:, k]
                 after = transmittance * (1 - alpha)
                 drawn = after > TRANSMITTANCE_MIN
@@ -123,7 +125,7 @@ def backward(
                 weights.append(weight)
                 transmittance = after
             moments = rearrange(jnp.stack(logs, 1), "b k p -> (b k) p") @ monomials(offsets)
-            moments = rearrange(moments, "(b k) m -> b k m", k=CHUNK)
+            moments = rearrange(moments, "(b k) m -> b k m", k=STEP)
             payload = jnp.einsum("bkp,bcp->bkc", jnp.stack(weights, 1), towards)
             geometry = geometry_gradient(
                 jnp.unstack(splats[..., : GEOMETRY - 1], axis=-1), jnp.unstack(moments, axis=-1)
@@ -141,34 +143,34 @@ def backward(
     return gradient
 
 
-def _groups(bins: Bins, tiles: Tiles) -> Group:
-    """All tiles, the fullest first, in groups of equal size."""
+def _groups(bins: Bins, tiles: Tiles) -> TileGroup:
+    """Return all tiles, the fullest first, in groups of equal size."""
     size = min(tiles.count, GROUP)
     padding = -tiles.count % size
     tile = jnp.concatenate([jnp.argsort(-bins.length), jnp.full(padding, tiles.count)])
     first, length = (jnp.append(run, 0)[tile] for run in (bins.first, bins.length))
     center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
     return jax.tree.map(
-        lambda x: x.reshape(-1, size, *x.shape[1:]), Group(tile, first, length, center)
+        lambda x: x.reshape(-1, size, *x.shape[1:]), TileGroup(tile, first, length, center)
     )
 
 
-def _unfinished(group: Group) -> Callable[[tuple], Bool[Array, ""]]:
-    """Loop condition: splats are left, and a pixel that they could change."""
+def _unfinished(group: TileGroup) -> Callable[[tuple], Bool[Array, ""]]:
+    """Return the loop condition: splats are left, and a pixel that they could change."""
     longest = group.length[0]
 
     def condition(state: tuple) -> Bool[Array, ""]:
         chunk, transmittance = state[:2]
-        return (chunk * CHUNK < longest) & (transmittance > TRANSMITTANCE_MIN).any()
+        return (chunk * STEP < longest) & (transmittance > TRANSMITTANCE_MIN).any()
 
     return condition
 
 
 def _fetch(
-    features: Array, bins: Bins, group: Group, chunk: Int[Array, ""]
+    features: Array, bins: Bins, group: TileGroup, chunk: Int[Array, ""]
 ) -> tuple[Float[Array, "tiles splats f"], Int[Array, "tiles splats"], Bool[Array, "tiles splats"]]:
-    """The chunk's splats relative to the tile centres, whose they are, and which are there."""
-    nth = chunk * CHUNK + jnp.arange(CHUNK)[None]
+    """Return the splats of one step relative to the tile centres, their ids, and which exist."""
+    nth = chunk * STEP + jnp.arange(STEP)[None]
     used = nth < group.length[:, None]
     slot = jnp.minimum(group.first[:, None] + nth, bins.ids.shape[0] - 1)
     # Without bounds checks, which cost as much as the copy.
@@ -181,7 +183,7 @@ def _fetch(
 def alphas_at(
     splats: Float[Array, "tiles splats f"], offsets: tuple[np.ndarray, np.ndarray]
 ) -> Float[Array, "tiles splats pixels"]:
-    """Equation 1 at every pixel of every tile."""
+    """Return alpha at every pixel of every tile, equation 1."""
     x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY))
     dx, dy = offsets[0][None, None] - x, offsets[1][None, None] - y
     alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
@@ -189,9 +191,11 @@ def alphas_at(
 
 
 def geometry_gradient(splats: Sequence[Array], moments: Sequence[Array]) -> tuple[Array, ...]:
-    """From moments of (4) about the tile centre to gradients of the six geometry features.
+    """Turn moments of (4) about the tile centre into gradients of the six geometry features.
 
-    splats: x, y, -A/2, -B, -C/2 of each splat; moments: of 1, x, y, x^2, xy, y^2.
+    Args:
+      splats: x, y, -A/2, -B, -C/2 of each splat.
+      moments: the moments of 1, x, y, x^2, xy, y^2.
     """
     x, y, a, b, c = splats
     m, mx, my, mxx, mxy, myy = moments
@@ -207,26 +211,28 @@ def geometry_gradient(splats: Sequence[Array], moments: Sequence[Array]) -> tupl
 
 
 def pixel_offsets(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of a tile's pixel centres relative to its own, row by row."""
+    """Return x and y of the pixel centres relative to the tile's centre, row by row."""
     offset = np.arange(side, dtype=np.float32) + np.float32(0.5 - side / 2)
     return np.tile(offset, side), np.repeat(offset, side)
 
 
 def monomials(offsets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """(p 6): 1, x, y, x^2, xy, y^2 of every pixel of a tile."""
+    """Return 1, x, y, x^2, xy, y^2 of every pixel of a tile (pixels 6)."""
     x, y = offsets
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
 
 
-def assemble(tiled: Float[Array, "tiles c pixels"], tiles: Tiles) -> Float[Array, "h w c"]:
-    """Pictures of all tiles, row by row, as one."""
+def join_tiles(tiled: Float[Array, "tiles c pixels"], tiles: Tiles) -> Float[Array, "h w c"]:
+    """Join the pictures of all tiles, row by row, into one."""
     return rearrange(
         tiled, "(rows cols) c (y x) -> (rows y) (cols x) c", rows=tiles.rows, x=tiles.side
     )
 
 
-def cut(image: Float[Array, "h w c"], tiles: Tiles) -> Float[Array, "{tiles.count}+1 c pixels"]:
-    """The inverse of `assemble`, and an empty tile."""
+def cut_tiles(
+    image: Float[Array, "h w c"], tiles: Tiles
+) -> Float[Array, "{tiles.count}+1 c pixels"]:
+    """Cut a picture into tiles, the inverse of `join_tiles`, and append an empty tile."""
     tiled = rearrange(
         image, "(rows y) (cols x) c -> (rows cols) c (y x)", y=tiles.side, x=tiles.side
     )

@@ -1,9 +1,9 @@
 """Compositing for accelerators: all chunks of all tiles at once, in loops of static length.
 
-The same equations as `compositing`, whose loops end when a tile is finished and so hold many small
-operations: fast on CPU, slow where every operation is a kernel launch. Here a first pass finds what
-each chunk lets through, a segmented scan what reaches it, and a second pass its share of the
-picture. The gradient adds a scan of the chunks' gains. Nothing is kept but the picture.
+The equations are those of `compositing`. Its loops end when a tile is finished and hold many small
+operations: fast on CPU, slow where every operation is a kernel launch. Here a first pass finds how
+much light each chunk lets through, a segmented scan how much reaches it, and a second pass its part
+of the picture. The gradient adds a scan of the gains of the chunks. Only the picture is kept.
 """
 
 import jax
@@ -18,18 +18,18 @@ from gaussians.compositing import (
     GEOMETRY,
     TRANSMITTANCE_MIN,
     alphas_at,
-    assemble,
-    cut,
+    cut_tiles,
     geometry_gradient,
+    join_tiles,
     monomials,
     pixel_offsets,
 )
 
-BATCH = 1 << 23  # evaluations at a time, 32 MB for each intermediate array
+BATCH = 1 << 23  # splat-pixel pairs at a time: 32 MB for each intermediate array
 
 
 def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
-    """See `compositing.forward`."""
+    """Composite the payload, see `compositing.forward`."""
     chunks, batch = cut_runs(features, bins, tiles), _batch(tiles)
     offsets = pixel_offsets(tiles.side)
     reaching = _reaching(chunks.splats, chunks.tile, tiles)
@@ -42,7 +42,7 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
 
     drawn = map_chunks(draw, batch, chunks.splats, reaching)
     image = jax.ops.segment_sum(drawn, chunks.tile, tiles.count, indices_are_sorted=True)
-    return assemble(image.at[:, -1].set(1 - image[:, -1]), tiles)
+    return join_tiles(image.at[:, -1].set(1 - image[:, -1]), tiles)
 
 
 def backward(
@@ -52,15 +52,15 @@ def backward(
     cotangent: Float[Array, "h w f-5"],
     tiles: Tiles,
 ) -> Float[Array, "g f"]:
-    """Gradient in the features, equation 4."""
+    """Return the gradient in the features, equation 4."""
     chunks, batch = cut_runs(features, bins, tiles), _batch(tiles)
     offsets = pixel_offsets(tiles.side)
     reaching = _reaching(chunks.splats, chunks.tile, tiles)
-    # The last channel is what the splats leave, 1 minus their coverage.
+    # The last channel is the light that the splats leave, 1 minus their coverage.
     cotangent = cotangent.at[..., -1].multiply(-1)
     covered = image.at[..., -1].set(1 - image[..., -1])
-    towards = cut(cotangent, tiles)[chunks.tile]
-    whole = cut((cotangent * covered).sum(-1, keepdims=True), tiles)[chunks.tile, 0]
+    towards = cut_tiles(cotangent, tiles)[chunks.tile]
+    whole = cut_tiles((cotangent * covered).sum(-1, keepdims=True), tiles)[chunks.tile, 0]
 
     def gain(splats, reaching, towards) -> Float[Array, "chunks places pixels"]:
         weights, _ = _weights(alphas_at(splats, offsets), reaching)
@@ -90,7 +90,7 @@ def backward(
 def _reaching(
     splats: Float[Array, "chunks places f"], tile: Array, tiles: Tiles
 ) -> Float[Array, "chunks pixels"]:
-    """Transmittance in front of each chunk."""
+    """Return the transmittance in front of each chunk."""
     offsets = pixel_offsets(tiles.side)
     through = map_chunks(lambda s: (1 - alphas_at(s, offsets)).prod(1), _batch(tiles), splats)
     return exclusive_scan(jnp.multiply, through, tile, 1.0)
@@ -99,7 +99,7 @@ def _reaching(
 def _weights(
     alphas: Float[Array, "chunks places pixels"], reaching: Float[Array, "chunks pixels"]
 ) -> tuple[Float[Array, "chunks places pixels"], Bool[Array, "chunks places pixels"]]:
-    """Equations 2 and 3: the weights of a chunk's splats, and which are drawn."""
+    """Return the weights of the splats of a chunk and which are drawn, equations 2 and 3."""
     after = reaching[:, None] * jnp.cumprod(1 - alphas, axis=1)
     before = jnp.concatenate([reaching[:, None], after[:, :-1]], 1)
     drawn = after > TRANSMITTANCE_MIN

@@ -1,4 +1,4 @@
-"""Compositing on TPU: a Pallas kernel whose program i does chunk i and hands on to the next.
+"""Compositing on TPU: a Pallas kernel whose program i composites chunk i.
 
 The equations are those of `compositing`. The chunks of a tile are neighbours in the grid, which
 TPUs walk in order, so that transmittance stays in VMEM from chunk to chunk, and the tile's picture
@@ -26,9 +26,9 @@ from gaussians.compositing import (
     ALPHA_MIN,
     GEOMETRY,
     TRANSMITTANCE_MIN,
-    assemble,
-    cut,
+    cut_tiles,
     geometry_gradient,
+    join_tiles,
 )
 
 SUBLANES = 8  # rows of a TPU vector register
@@ -37,7 +37,7 @@ SUBLANES = 8  # rows of a TPU vector register
 def forward(
     features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
 ) -> Float[Array, "h w f-5"]:
-    """See `compositing.forward`."""
+    """Composite the payload, see `compositing.forward`."""
     chunks = cut_runs(features, bins, tiles)
     channels = features.shape[1] - GEOMETRY + 1
     pixels = tiles.side**2
@@ -52,7 +52,7 @@ def forward(
     )
     # No program wrote the pictures of tiles without splats.
     image = jnp.where((chunks.count > 0)[:, None, None], image[:-1, :channels], 0.0)
-    return assemble(image.at[:, -1].set(1 - image[:, -1]), tiles)
+    return join_tiles(image.at[:, -1].set(1 - image[:, -1]), tiles)
 
 
 def backward(
@@ -64,9 +64,9 @@ def backward(
     *,
     interpret: bool = False,
 ) -> Float[Array, "g f"]:
-    """Gradient in the features, equation 4."""
+    """Return the gradient in the features, equation 4."""
     chunks = cut_runs(features, bins, tiles)
-    # The last channel is what the splats leave, 1 minus their coverage.
+    # The last channel is the light that the splats leave, 1 minus their coverage.
     cotangent = cotangent.at[..., -1].multiply(-1)
     covered = image.at[..., -1].set(1 - image[..., -1])
     pixels, channels = tiles.side**2, _padded(image.shape[-1])
@@ -76,7 +76,7 @@ def backward(
         partial(_pull_back, side=tiles.side),
         chunks.tile,
         [splats],
-        [jnp.pad(cut(x, tiles), padding) for x in (cotangent, covered)],
+        [jnp.pad(cut_tiles(x, tiles), padding) for x in (cotangent, covered)],
         splats.shape,
         [pltpu.VMEM((pixels, n), jnp.float32) for n in (1, 1, channels)],
         interpret,
@@ -96,7 +96,7 @@ def _call(
     scratch: list,
     interpret: bool,
 ) -> Array:
-    """Run a kernel over all chunks; the result has a block a chunk, or a block a tile."""
+    """Run a kernel over all chunks; the result has one block for each chunk, or for each tile."""
 
     def chunk_block(rows: int) -> pl.BlockSpec:
         return pl.BlockSpec((1, rows, CHUNK), lambda i, _: (i, 0, 0))
@@ -120,12 +120,12 @@ def _call(
         compiler_params=pltpu.CompilerParams(dimension_semantics=("arbitrary",)),
         interpret=interpret,
     )
-    # Of several cameras one follows the other.
+    # Under vmap, cameras are rendered one after another.
     return jax.custom_batching.sequential_vmap(call)(tile, *by_chunk, *by_tile)
 
 
 def _draw(tile, splats, image, reaching, *, side: int) -> None:
-    """Add a chunk to its tile's picture."""
+    """Add a chunk to the picture of its tile."""
 
     @pl.when(_begins(tile))
     def _():
@@ -141,7 +141,7 @@ def _draw(tile, splats, image, reaching, *, side: int) -> None:
 
 
 def _pull_back(tile, splats, towards, covered, rows, reaching, behind, towards_t, *, side: int):
-    """Gradient of a chunk's splats, from the front of the tile to its back."""
+    """Write the gradient of the splats of a chunk, from the front of the tile to its back."""
 
     @pl.when(_begins(tile))
     def _():
@@ -175,7 +175,7 @@ def _pull_back(tile, splats, towards, covered, rows, reaching, behind, towards_t
 
 
 def _begins(tile) -> Bool[Array, ""]:
-    """Whether this chunk is its tile's first."""
+    """Return whether this chunk is the first of its tile."""
     i = pl.program_id(0)
     return (i == 0) | (tile[i] != tile[jnp.maximum(i - 1, 0)])
 
@@ -192,7 +192,7 @@ def _weights(
     Bool[Array, "pixels places"],
     Float[Array, "pixels 1"],
 ]:
-    """Equations 1 to 3: weights, alphas, what is drawn, and the transmittance behind the chunk."""
+    """Return weights, alphas, which are drawn, and the light behind the chunk, equations 1 to 3."""
     x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY))
     column, row = _offsets(side, (side * side, 1), 0)
     dx, dy = column - x, row - y
@@ -206,14 +206,14 @@ def _weights(
 
 
 def _triangle() -> Float[Array, "places places"]:
-    """Multiplied from the right it sums along lanes, each with all before it."""
+    """Return the matrix that, multiplied from the right, makes cumulative sums along lanes."""
     shape = (CHUNK, CHUNK)
     row, column = (lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
     return (row <= column).astype(jnp.float32)
 
 
 def _offsets(side: int, shape: tuple[int, int], axis: int) -> tuple[Array, Array]:
-    """x and y of a tile's pixel centres relative to its own; the side is a power of two."""
+    """Return x and y of the pixel centres relative to the tile's; the side is a power of two."""
     pixel = lax.broadcasted_iota(jnp.int32, shape, axis)
     x, y = pixel & (side - 1), pixel >> (side.bit_length() - 1)
     middle = 0.5 - side / 2
@@ -221,7 +221,7 @@ def _offsets(side: int, shape: tuple[int, int], axis: int) -> tuple[Array, Array
 
 
 def _monomials(side: int) -> Float[Array, "8 pixels"]:
-    """1, x, y, x^2, xy, y^2 of every pixel of a tile, and two rows of zeros."""
+    """Return 1, x, y, x^2, xy, y^2 of every pixel of a tile, and two rows of zeros."""
     x, y = _offsets(side, (1, side * side), 1)
     one = jnp.ones_like(x)
     return jnp.concatenate([one, x, y, x * x, x * y, y * y, 0 * one, 0 * one], 0)
@@ -237,7 +237,7 @@ def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
 
 
 def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows places"]:
-    """Features as rows: the geometry and the payload begin at multiples of 8."""
+    """Return the features as rows: geometry and payload begin at multiples of 8."""
     geometry, payload = splats[..., :GEOMETRY], splats[..., GEOMETRY:]
 
     def pad(x: Array) -> Array:

@@ -22,20 +22,22 @@ from gaussians import hexplane
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
-RESOLUTION = 24  # of the planes along an axis of space
-FEATURES = 8  # of each plane
-HIDDEN = 32
-REACH = 0.02  # share of the Gaussians along each axis that may lie outside the planes
+RESOLUTION = 24  # samples of the planes along an axis of space
+FEATURES = 8  # channels of each plane
+HIDDEN = 32  # units of the MLP
+REACH = 0.02  # share of the Gaussians that may lie outside the planes at each end of an axis
 
 
 class DeformingGaussians(NamedTuple):
     """A scene over a clip; time runs from 0 (first frame) to 1 (last frame).
 
-    gaussians: canonical, raw parameters.
-    planes: features over the box and the clip.
-    inner, bias: W1 and b1.
-    outer: W2.
-    box: lower and upper corner of the planes in world units; not fitted.
+    Attributes:
+      gaussians: canonical Gaussians, raw parameters.
+      planes: features over the box and the clip.
+      inner: W1.
+      bias: b1.
+      outer: W2.
+      box: lower and upper corner of the planes in world units; not fitted.
     """
 
     gaussians: Gaussians
@@ -46,10 +48,10 @@ class DeformingGaussians(NamedTuple):
     box: Float[Array, "2 3"]
 
     def at(self, time: Float[Array, ""] | float) -> Gaussians:
-        """The scene at one instant, equations 1 and 2; differentiable, also in `time`."""
+        """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         low, high = lax.stop_gradient(self.box)
         points = (self.gaussians.means - low[None]) / (high - low)[None]
-        features = hexplane.sample(self.planes, points, time)
+        features = hexplane.interpolate(self.planes, points, time)
         change = jax.nn.relu(features @ self.inner + self.bias[None]) @ self.outer
         return self.gaussians._replace(
             means=self.gaussians.means + change[:, :3],
@@ -58,7 +60,7 @@ class DeformingGaussians(NamedTuple):
         )
 
     def map_gaussians(self, change: Callable[[Array], Array]) -> "DeformingGaussians":
-        """The scene with `change` applied to every array that has a row for each Gaussian."""
+        """Apply `change` to every array that has a row for each Gaussian."""
         return self._replace(gaussians=jax.tree.map(change, self.gaussians))
 
 
@@ -66,9 +68,15 @@ Scene = DynamicGaussians | DeformingGaussians
 
 
 def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGaussians:
-    """A still scene that can learn to move; `instants` is samples of the planes along time.
+    """Return a still scene that can learn to move.
 
-    Raises ValueError for fewer than 3 instants, whose bending nothing tells.
+    Args:
+      gaussians: canonical Gaussians.
+      instants: samples of the planes along time.
+      key: decides the random planes and the weights.
+
+    Raises:
+      ValueError: There are fewer than 3 instants, which cannot bend.
     """
     if instants < 3:
         raise ValueError(f"a deformation needs at least 3 instants, found {instants}")

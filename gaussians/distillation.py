@@ -4,12 +4,12 @@ The prior is a rectified flow seen through callables. With z = encode(video), no
 tau (0 = data, 1 = noise):
 
     (1)  z_tau = (1 - tau) z + tau e
-    (2)  f = z_tau - tau velocity(z_tau, tau)      the prior's guess of the clean latents
+    (2)  f = z_tau - tau velocity(z_tau, tau)      the prior's estimate of the clean latents
     (3)  L = mean (stop_gradient(f) - z)^2         Full-4D eq. 12-13
 
-The gradient form differentiates (3) through the encoder and the renderer. The cached-target form
-runs the flow from z_tau to data in a few steps once, decodes, and lets `fit` use the result as
-ordinary pictures: no network in the training step.
+The gradient form differentiates (3) through the encoder and the renderer. The cached form runs the
+flow from z_tau to data in a few steps, decodes, and `fit` uses the result as ordinary pictures: its
+steps run no network.
 """
 
 from collections.abc import Callable
@@ -27,23 +27,25 @@ from gaussians.types import Camera
 
 @dataclass(frozen=True, eq=False)
 class Distillation:
-    """A prior bound to its conditions, and the cameras at which it is asked.
+    """A prior bound to its conditions, and the cameras at which it teaches.
 
-    velocity: (z, tau scalar) -> velocity, all conditions for `cameras` already bound.
-    encode, decode: video (v t h w 3) in [0, 1] <-> latents z of any shape; decode is used by the
-        cached form only.
-    cameras: novel views, batched (v t).
-    times: of the video's frames, in clips.
-    form: "cached" (default) or "gradient".
-    start: share of the steps after which distillation begins.
-    weight_first, weight_last: of distillation relative to one frame of weight 1, at its start and
-        at its end; see also `Targets.final_weights`.
-    tau_first, tau_last: largest flow time at the start and at the end of distillation. The cached
-        form noises to it; the gradient form draws tau uniformly from [.02, it].
-    refreshes: how often the cached targets are made (cached form).
-    flow_steps: Euler steps from tau to data (cached form).
-    noise: scale of e in the cached form. With 0 at flow time 1 the prior is asked for its mean at
-        the novel cameras, whatever the scene looks like there.
+    Attributes:
+      velocity: function of z and a scalar tau; all conditions for `cameras` are already bound.
+      encode: turns a video (v t h w 3) in [0, 1] into latents z of any shape.
+      decode: the inverse of `encode`, used by the cached form only.
+      cameras: novel views, batched (v t).
+      times: time of each frame of the video, in clips.
+      form: "cached" (default) or "gradient".
+      start: share of the steps after which distillation begins.
+      weight_first: weight at the start of distillation, relative to one frame of weight 1.
+      weight_last: the same at its end; see also `Targets.final_weights`.
+      tau_first: largest flow time at the start of distillation. The cached form noises to it; the
+        gradient form draws tau uniformly between .02 and it.
+      tau_last: largest flow time at its end.
+      refreshes: how often the cached targets are made (cached form).
+      flow_steps: Euler steps from tau to data (cached form).
+      noise: scale of e in the cached form. With 0 at flow time 1 the prior gives its mean at the
+        novel cameras, whatever the scene looks like there.
     """
 
     velocity: Callable[[Array, Array], Array]
@@ -62,7 +64,7 @@ class Distillation:
     noise: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse settings that would silently ask nothing."""
+        """Refuse settings under which the prior would silently teach nothing."""
         known = self.form in ("cached", "gradient")
         if not (known and 0 <= self.start < 1 and self.refreshes > 0 and self.flow_steps > 0):
             raise ValueError(
@@ -72,15 +74,15 @@ class Distillation:
             )
 
     def progress(self, fitted: ArrayLike) -> ArrayLike:
-        """Distillation's own progress in [0, 1], given the share of all steps that is done."""
+        """Return the progress of distillation in [0, 1], given the share of all steps done."""
         return (fitted - self.start) / (1 - self.start)
 
     def weight_at(self, progress: ArrayLike) -> ArrayLike:
-        """Changes linearly."""
+        """Return the weight, which changes linearly."""
         return self.weight_first + (self.weight_last - self.weight_first) * progress
 
     def largest_tau(self, progress: ArrayLike) -> ArrayLike:
-        """Annealed linearly."""
+        """Return the largest flow time, which is annealed linearly."""
         return self.tau_first + (self.tau_last - self.tau_first) * progress
 
 
@@ -91,7 +93,7 @@ def distillation_loss(
     tau: Float[Array, ""],
     key: Array,
 ) -> Float[Array, ""]:
-    """Equation 3 for a rendered video in [0, 1]; its gradient never enters `velocity`."""
+    """Return equation 3 for a rendered video in [0, 1]; its gradient never enters `velocity`."""
     z = encode(video)
     noise = jax.random.normal(key, z.shape, z.dtype)
     noisy = lax.stop_gradient((1 - tau) * z + tau * noise)
@@ -105,7 +107,7 @@ def distillation_targets(
     tau: Float[Array, ""],
     key: Array,
 ) -> Float[Array, "v t h w 3"]:
-    """What the prior makes of a rendered video: noise to `tau`, flow back to data, decode."""
+    """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
     z = prior.encode(video)
     noise = prior.noise * jax.random.normal(key, z.shape, z.dtype)
     step = tau / prior.flow_steps

@@ -1,7 +1,7 @@
-"""4D scenes as PLY files: one file that keeps everything, or a folder of one file an instant.
+"""4D scenes as PLY files: one file that keeps everything, or a folder with a file for each instant.
 
 The 4D file is a 3DGS file of every Gaussian at its own moment, with further properties that tools
-for still scenes pass over. Named as in 4D viewers after FreeTimeGS, with time from 0 to 1:
+for still scenes ignore. Names are those of 4D viewers after FreeTimeGS; time runs from 0 to 1:
 
     time           when it is most visible, clips
     duration       for how long, one standard deviation, clips
@@ -9,7 +9,7 @@ for still scenes pass over. Named as in 4D viewers after FreeTimeGS, with time f
     log_duration   natural logarithm of duration, exactly as fitted; read in its place
     logit_gate     share of the opacity that is always there, before the sigmoid
 
-Files of others lack the last two: the gate is then 0, and the logarithm is taken.
+Files of other tools lack the last two: the gate is then 0, and `duration` is read.
 """
 
 from pathlib import Path
@@ -30,10 +30,10 @@ OURS = ["log_duration", "logit_gate"]
 
 
 def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
-    """Writes a 4D scene without loss.
+    """Write a 4D scene without loss.
 
-    Raises FormatError for another kind of scene, or one that a file cannot hold, see
-    `arrays_to_write`.
+    Raises:
+      FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
     """
     if not isinstance(scene, DynamicGaussians):
         raise FormatError(Path(path), "scene", type(scene).__name__, "DynamicGaussians")
@@ -52,16 +52,18 @@ def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
 
 
 def load_dynamic_ply(path: str | Path) -> DynamicGaussians:
-    """Reads a 4D scene, ours exactly.
+    """Read a 4D scene; files of `save_dynamic_ply` are read exactly.
 
-    Raises FileNotFoundError, or FormatError when the file is not a complete 4D scene.
+    Raises:
+      FileNotFoundError: There is no such file.
+      FormatError: The file is not a complete 4D scene.
     """
     path = Path(path)
     return _read(path, read_tables(path))
 
 
 def load_any_ply(path: str | Path) -> Gaussians | DynamicGaussians:
-    """Reads a 4D scene where the file has its properties, else a still one; errors as there."""
+    """Read a 4D scene if the file has its properties, else a still one; raises like `load_ply`."""
     path = Path(path)
     tables = read_tables(path)
     if "time" in tables["vertex"]:
@@ -86,10 +88,11 @@ def _read(path: Path, tables: Tables) -> DynamicGaussians:
 
 
 def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
-    """Writes `count` evenly spaced instants, the first and the last among them: 0000.ply, ...
+    """Write `count` evenly spaced instants from the first to the last: 0000.ply, ...
 
-    Raises FormatError for a count below 1, and when the folder holds other .ply files, which would
-    read as instants too.
+    Raises:
+      FormatError: The count is below 1, or the folder holds other .ply files, which would be
+        read as instants, too.
     """
     folder = Path(folder)
     if count < 1:
@@ -106,9 +109,11 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
 
 
 def load_ply_sequence(folder: str | Path) -> list[Gaussians]:
-    """Reads every .ply file of a folder, in the order of their names.
+    """Read every .ply file of a folder, in the order of their names.
 
-    Raises FileNotFoundError when there are none, or FormatError as `load_ply` does.
+    Raises:
+      FileNotFoundError: The folder has no .ply files.
+      FormatError: A file is not a complete scene.
     """
     paths = sorted(Path(folder).glob("*.ply"))
     if not paths:

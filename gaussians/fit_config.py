@@ -1,4 +1,4 @@
-"""What a fit is asked to do."""
+"""Targets and settings of a fit."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,15 +11,16 @@ from gaussians.types import Camera
 
 
 class Targets(NamedTuple):
-    """The pictures to explain.
+    """Pictures that a scene is fitted to.
 
-    frames: in [0, 1].
-    cameras: batched over n.
-    times: of each frame, in clips (0 first, 1 last).
-    weights: how often each frame is drawn relative to the others; 0 never.
-    final_weights: what the weights become, linearly, in the time of distillation; None: they stay.
-    views: which exposure each frame has, 0 to v - 1; None: all have the same.
-    known: above 0 where a pixel counts; None: all do.
+    Attributes:
+      frames: colours in [0, 1].
+      cameras: a camera for each frame.
+      times: time of each frame, in clips (0 first, 1 last).
+      weights: how often each frame is drawn relative to the others; 0 means never.
+      final_weights: weights at the end of distillation, reached linearly; None keeps `weights`.
+      views: index of the exposure of each frame, 0 to v - 1; None means one for all.
+      known: above 0 where a pixel counts; None means everywhere.
     """
 
     frames: Float[Array, "n h w 3"]
@@ -33,37 +34,38 @@ class Targets(NamedTuple):
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Learning rates are per Adam step at the start; all decay exponentially to `decay` of that.
+    """Settings of a fit. Learning rates are those of the first Adam step; all decay exponentially.
 
-    steps: optimiser steps, one picture each.
-    chunk: steps between reports, and between relocations.
-    means: rate of centres, in world units (the median source depth is 1).
-    quaternions, log_scales, opacities, colors: rates of raw parameters; higher harmonics get
-        a twentieth of `colors`.
-    velocities: in world units per clip.
-    moments, durations, gates: rates of the temporal parameters of `DynamicGaussians`.
-    planes, network: rates of the field of `DeformingGaussians`.
-    exposures: rate of log-gains and offsets, used where the targets say which view they are.
-    decay: final over first learning rate.
-    dssim: share of D-SSIM in the picture loss, the rest is L1.
-    perceptual: weight of the perceptual distance that `fit` may be given.
-    relocation: share of the steps in which dead Gaussians are moved onto live ones.
-    growth: how many of them at a time, relative to the live ones.
-    noise: of the centres of transparent Gaussians, relative to the rate of centres; the MCMC paper
-        has about 4e4 in units of the camera distance.
-    opacity_pull, scale_pull: weights of the mean opacity, and of the mean standard deviation in
-        world units, which empty Gaussians that nothing needs.
-    time_pull: weight of mean(o stop_gradient(o(t))), which makes Gaussians transparent that are
-        seen; only of `DynamicGaussians`.
-    variation, bending: weights of the total variation and of the temporal second differences of
-        the planes of `DeformingGaussians`.
-    warm_up: share of the steps in which a `DeformingGaussians` is fitted without its field to the
-        frames of the first instant.
-    coarse: the pictures are shrunk by this factor at first, then by half of it, and so on; 1 is
-        full resolution from the start.
-    sharpen: share of the steps after which the resolution is full.
-    background: colour behind everything.
-    antialiased: dim Gaussians thinner than a pixel.
+    Attributes:
+      steps: optimiser steps, one picture each.
+      chunk: steps between reports and between relocations.
+      means: rate of centres in world units (the median source depth is 1).
+      quaternions, log_scales, opacities, colors: rates of raw parameters; higher harmonics get
+          a twentieth of `colors`.
+      velocities: rate in world units per clip.
+      moments, durations, gates: rates of the temporal parameters of `DynamicGaussians`.
+      planes, network: rates of the field of `DeformingGaussians`.
+      exposures: rate of log-gains and offsets, used where the targets have `views`.
+      decay: last learning rate over the first.
+      dssim: share of D-SSIM in the picture loss; the rest is L1.
+      perceptual: weight of the perceptual distance that `fit` may be given.
+      relocation: share of the steps in which dead Gaussians are moved onto live ones.
+      growth: largest number moved at a time, relative to the live ones.
+      noise: random walk of the centres of transparent Gaussians, relative to the rate of centres;
+          the MCMC paper has about 4e4 in units of the camera distance.
+      opacity_pull: weight of the mean opacity, which empties Gaussians that nothing needs.
+      scale_pull: weight of the mean standard deviation in world units, for the same purpose.
+      time_pull: weight of mean(o stop_gradient(o(t))), which makes visible Gaussians transparent;
+          `DynamicGaussians` only.
+      variation: weight of the total variation of the planes of `DeformingGaussians`.
+      bending: weight of the second differences of these planes in time.
+      warm_up: share of the steps in which `DeformingGaussians` are fitted to the frames of the
+          first instant without their field.
+      coarse: factor by which pictures are shrunk at first, then half of it, and so on; 1 means full
+          resolution from the start.
+      sharpen: share of the steps after which the resolution is full.
+      background: colour behind everything.
+      antialiased: dim Gaussians thinner than a pixel.
     """
 
     steps: int = 1500
@@ -99,17 +101,23 @@ class FitConfig:
 
 
 def fit_memory(gaussians: int, pictures: int, height: int, width: int, *, bent: bool) -> int:
-    """Bytes that a fit will need at its peak, about; colours of harmonic degree 0.
+    """Return about how many bytes a fit needs at its peak, for colours of harmonic degree 0.
 
-    Parameters, moments, gradients and intersections of every Gaussian, the buffers of one picture,
-    and three copies of the targets. The constants are what XLA reports for its CPU programs.
-    bent: whether the scene is a `DeformingGaussians`.
+    These are parameters, moments, gradients and intersections of every Gaussian, the buffers of one
+    picture, and three copies of the targets. The constants are measured on XLA's CPU programs.
+
+    Args:
+      gaussians: number of Gaussians.
+      pictures: number of targets.
+      height: rows of a picture.
+      width: columns of a picture.
+      bent: whether the scene is a `DeformingGaussians`.
     """
     return (2800 if bent else 1350) * gaussians + (550 + 36 * pictures) * height * width
 
 
-def check(targets: Targets, config: FitConfig) -> None:
-    """Raises ValueError when the targets disagree in number or size, or cannot be shrunk."""
+def check_targets(targets: Targets, config: FitConfig) -> None:
+    """Raise ValueError when the targets disagree in number or size, or cannot be shrunk."""
     n, h, w, _ = targets.frames.shape
     cameras = targets.cameras
     found = (cameras.world_to_camera.shape[0], targets.times.shape[0], targets.weights.shape[0])

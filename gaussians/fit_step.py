@@ -15,7 +15,7 @@ from gaussians.distillation import Distillation
 from gaussians.exposure import expose, no_exposure
 from gaussians.fit_config import FitConfig, Targets
 from gaussians.hexplane import HexPlane, roughness
-from gaussians.losses import picture_loss, psnr
+from gaussians.losses import capped_psnr, picture_loss
 from gaussians.motion import DynamicGaussians
 from gaussians.novel_views import prior_term
 from gaussians.rasterizer import render
@@ -26,10 +26,11 @@ Perceptual = Callable[[Float[Array, "h w 3"], Float[Array, "h w 3"]], Float[Arra
 
 
 class Fitted(NamedTuple):
-    """What gradients reach.
+    """Everything that gradients reach.
 
-    scene: the Gaussians.
-    exposures: of the views, see `exposure`.
+    Attributes:
+      scene: the Gaussians.
+      exposures: log-gains and offsets of the views, see `exposure`.
     """
 
     scene: Scene
@@ -37,13 +38,14 @@ class Fitted(NamedTuple):
 
 
 class FitState(NamedTuple):
-    """A fit between two chunks; with the inputs of `fit` all that it needs to go on.
+    """A fit between two chunks; with the inputs of `fit` it is all that is needed to continue.
 
-    fitted: the parameters.
-    adam: their moments.
-    step: how many are done.
-    taught: the prior's pictures at the novel cameras, black before the first.
-    budget: of intersections.
+    Attributes:
+      fitted: the parameters.
+      adam: their moments.
+      step: number of steps done.
+      taught: pictures of the prior at the novel cameras; black before it is asked.
+      budget: budget of intersections.
     """
 
     fitted: Fitted
@@ -67,7 +69,7 @@ def run_chunk(
     prior: Distillation | None,
     perceptual: Perceptual | None,
 ) -> tuple[FitState, dict[str, Array]]:
-    """`length` steps; metrics are means, but the overflow is the largest."""
+    """Run `length` steps; metrics are means, except for the overflow, which is the largest."""
 
     def step(state: FitState, drawn: tuple[Array, Array]) -> tuple[FitState, dict[str, Array]]:
         index, step_key = drawn
@@ -107,14 +109,14 @@ def run_chunk(
         return state._replace(fitted=fitted, adam=adam, step=state.step + 1), metrics
 
     draw_key, noise_key = jax.random.split(key)
-    drawn = _draw(targets.weights, length, draw_key), jax.random.split(noise_key, length)
+    drawn = _draw_indices(targets.weights, length, draw_key), jax.random.split(noise_key, length)
     state, metrics = lax.scan(step, state, drawn)
     overflow = metrics.pop("overflow").max()
     return state, {**{name: x.mean() for name, x in metrics.items()}, "overflow": overflow}
 
 
 def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> FitState:
-    """Before the first step, with room for `taught` pictures of the prior."""
+    """Return the state before the first step, with room for `taught` pictures of the prior."""
     # Weakly typed leaves would become strong along the way, each time with a new compilation.
     scene = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), initial)
     views = 1 if targets.views is None else int(targets.views.max()) + 1
@@ -127,7 +129,7 @@ def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> F
 def _picture_term(
     fitted: Fitted, target: Targets, config: FitConfig, budget: int, perceptual: Perceptual | None
 ) -> tuple[Array, dict[str, Array]]:
-    """The loss of one picture with all pulls."""
+    """Return the loss of one picture with all pulls, and its metrics."""
     scene = fitted.scene
     now = scene.at(target.times)
     picture = render(
@@ -141,17 +143,17 @@ def _picture_term(
     if target.views is not None:
         rgb = expose(rgb, fitted.exposures, target.views)
     truth = target.frames
-    if target.known is not None:  # elsewhere a picture is its own truth, but for SSIM's window
+    if target.known is not None:  # unknown pixels have no error, except within SSIM's window
         truth = jnp.where(target.known[..., None] > 0, truth, lax.stop_gradient(rgb))
     value = picture_loss(rgb, truth, config.dssim)
     if perceptual is not None:
         value += config.perceptual * perceptual(rgb, truth)
     value += _pulls(scene, now, config)
-    return value, {"psnr": psnr(rgb, truth, target.known), "overflow": picture.overflow}
+    return value, {"psnr": capped_psnr(rgb, truth, target.known), "overflow": picture.overflow}
 
 
 def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
-    """Regularisers, see `FitConfig`; what has weight 0 is not computed."""
+    """Return the regularisers of `FitConfig`; those of weight 0 are not computed."""
     gaussians, value = scene.gaussians, jnp.float32(0)
     opacities = jax.nn.sigmoid(gaussians.logit_opacities)
     if config.opacity_pull > 0:
@@ -168,7 +170,7 @@ def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
 
 
 def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""]) -> Fitted:
-    """The learning rate of every field, to be multiplied with it."""
+    """Return the learning rate of every field, which is multiplied with its update."""
     scene = fitted.scene
     k = scene.gaussians.harmonics.shape[1]
     gaussians = Gaussians(
@@ -196,8 +198,8 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""]) -> Fitted
     return Fitted(rates, jnp.float32(config.exposures))
 
 
-def _draw(weights: Float[Array, "n"], count: int, key: Array) -> Int[Array, "count"]:
-    """Indices in proportion to the weights, as evenly as `count` allows, in random order."""
+def _draw_indices(weights: Float[Array, "n"], count: int, key: Array) -> Int[Array, "count"]:
+    """Draw indices in proportion to the weights, as evenly as possible, in random order."""
     shift_key, order_key = jax.random.split(key)
     points = (jnp.arange(count) + jax.random.uniform(shift_key)) / count
     cumulative = jnp.cumsum(weights) / weights.sum()

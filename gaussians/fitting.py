@@ -1,9 +1,9 @@
-"""Fitting a dynamic scene to pictures: a fixed number of Gaussians, Adam, one picture per step.
+"""Fit a dynamic scene to pictures: a fixed number of Gaussians, Adam, one picture per step.
 
-Steps run in jitted chunks. The number of Gaussian-tile intersections is a static shape: a chunk in
-which a picture overflowed is thrown away and repeated from its start with a larger budget. Between
-chunks dead Gaussians are relocated, the prior is asked and the resolution changes.
-The result is a function of the inputs and the key alone, however often the fit was interrupted.
+Steps run in jitted chunks. The number of Gaussian-tile intersections is a static shape: when a
+picture overflows, its chunk is repeated from the start with a larger budget. Between chunks dead
+Gaussians are relocated, the prior is asked and the resolution changes.
+The result is a function of the inputs and the key alone, however often the fit is interrupted.
 """
 
 from collections.abc import Callable
@@ -18,24 +18,25 @@ from jaxtyping import Array, Bool, Float
 from gaussians.clip import clip_budget, render_clip
 from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.distillation import Distillation
-from gaussians.fit_config import FitConfig, Targets, check
+from gaussians.fit_config import FitConfig, Targets, check_targets
 from gaussians.fit_step import FitState, Fitted, Perceptual, first_state, run_chunk
-from gaussians.losses import psnr
+from gaussians.losses import capped_psnr
 from gaussians.novel_views import cached_frames, flat_cameras
 from gaussians.rasterizer import round_budget
 from gaussians.relocation import dead, relocate
 from gaussians.types import Camera
 
-GROWTH = 1.75  # room for Gaussians to widen: more slows every step, less costs recompilations
+BUDGET_SLACK = 1.75  # Gaussians widen: more slows every step, less costs compilations
 
 
 class FitResult(NamedTuple):
     """A fitted scene.
 
-    scene: the Gaussians, as many as at the start.
-    psnr: of every target frame at the end, dB, without exposures.
-    exposures: log-gains and offsets of the views, see `exposure`.
-    max_intersections: budget that no step overflowed.
+    Attributes:
+      scene: the Gaussians, as many as at the start.
+      psnr: PSNR of every target frame at the end in dB, without exposures.
+      exposures: log-gains and offsets of the views, see `exposure`.
+      max_intersections: budget that no step overflowed.
     """
 
     scene: Scene
@@ -56,25 +57,32 @@ def fit(
     restore: Callable[[FitState], FitState] | None = None,
     keep: Callable[[FitState], None] | None = None,
 ) -> FitResult:
-    """Optimises every parameter of `initial` until it renders `targets`.
+    """Optimise every parameter of `initial` until it renders `targets`.
 
-    report(step, {"loss", "psnr", "alive"}) is called after each chunk with means over the chunk and
-        the number of Gaussians that are visible at all.
-    distillation adds a prior's opinion at novel cameras in the later steps, see `Distillation`.
-    perceptual: a distance of two pictures in [0, 1], used with `config.perceptual` as its weight.
-    keep(state) is called after each chunk. restore(state) gets the state before the first step and
-        returns the one to go on from: that one, or one kept by a fit with the same inputs.
+    Args:
+      initial: the scene to start from.
+      targets: the pictures to fit.
+      config: steps, learning rates and weights.
+      key: decides the order of pictures and all noise.
+      report: called after each chunk with the step and {"loss", "psnr", "alive"}: means over the
+        chunk, and the number of Gaussians that are visible at all.
+      distillation: a prior that teaches at novel cameras in the later steps.
+      perceptual: a distance of two pictures in [0, 1], weighted by `config.perceptual`.
+      restore: gets the state before the first step and returns the state to continue from: the same
+        one, or one kept by a fit with the same inputs.
+      keep: called with the state after each chunk.
 
-    Raises ValueError when the targets disagree in number or the scene becomes non-finite.
+    Raises:
+      ValueError: The targets disagree in number, or the scene becomes non-finite.
     """
-    check(targets, config)
+    check_targets(targets, config)
     if config.perceptual > 0 and perceptual is None:
         raise ValueError("fit: config.perceptual needs the argument `perceptual`, found None")
     cached = distillation if distillation and distillation.form == "cached" else None
     by_gradient = distillation if distillation and distillation.form == "gradient" else None
     novel = None if cached is None else flat_cameras(cached)
     size = config.coarse
-    budget = clip_budget(initial, _shrunk(targets, size).cameras, targets.times, slack=GROWTH)
+    budget = clip_budget(initial, _shrunk(targets, size).cameras, targets.times, slack=BUDGET_SLACK)
     state = first_state(initial, targets, 0 if novel is None else len(novel[1]), budget)
     if restore is not None:
         state = restore(state)
@@ -86,7 +94,7 @@ def fit(
         if _size(first, config) != size:
             size = _size(first, config)
             cameras = _shrunk(targets, size).cameras
-            found = clip_budget(state.fitted.scene, cameras, targets.times, slack=GROWTH)
+            found = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
             state = state._replace(budget=jnp.int32(found))
         if cached and _due(first, config, cached):
             tau = jnp.float32(cached.largest_tau(cached.progress(first / config.steps)))
@@ -117,25 +125,25 @@ def _with_growing_budget(
     targets: Targets,
     key: Array,
 ) -> tuple[FitState, dict[str, float]]:
-    """The chunk, repeated from its start until no picture overflows."""
+    """Run the chunk, and repeat it from its start until no picture overflows."""
     while True:
         after, metrics = chunk(state, targets, key, budget=int(state.budget))
         overflow = int(metrics.pop("overflow"))
         if overflow == 0:
             return after, {name: float(value) for name, value in metrics.items()}
-        grown = round_budget(int(state.budget) + overflow, GROWTH)
+        grown = round_budget(int(state.budget) + overflow, BUDGET_SLACK)
         state = state._replace(budget=jnp.int32(grown))
 
 
 @jax.jit
 def _finite(fitted: Fitted) -> Bool[Array, ""]:
-    """Whether all parameters are; the renderer leaves out Gaussians that are not."""
+    """Return whether all parameters are finite; the renderer leaves out Gaussians that are not."""
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(fitted)]).all()
 
 
 @partial(jax.jit, static_argnames="growth")
 def _relocated(state: FitState, key: Array, growth: float) -> FitState:
-    """The state after a relocation; exposures are left alone."""
+    """Return the state after a relocation; exposures stay as they are."""
     fitted, adam = state.fitted, state.adam
     moments = adam.mu.scene, adam.nu.scene
     scene, (mu, nu) = relocate(fitted.scene, moments, key, growth)
@@ -151,9 +159,9 @@ def _targets_at(
     distillation: Distillation | None,
     novel: tuple[Camera, Float[Array, "novel"]] | None,
 ) -> Targets:
-    """The targets of the chunk that begins with a step, the prior's pictures behind.
+    """Return the targets of the chunk that begins at step `first`, then the prior's pictures.
 
-    Weights are those of the middle of the chunk.
+    Weights are those in the middle of the chunk.
     """
     weights, share = targets.weights, first / config.steps
     progress = jnp.float32(0)
@@ -179,14 +187,14 @@ def _targets_at(
 
 
 def _due(first: int, config: FitConfig, prior: Distillation) -> bool:
-    """Whether new cached targets are due before the chunk that begins with step `first`."""
+    """Return whether new cached targets are due before the chunk that begins at step `first`."""
     span = (1 - prior.start) * config.steps / prior.refreshes
     steps = [prior.start * config.steps + i * span for i in range(prior.refreshes)]
     return any(first - config.chunk < step <= first for step in steps)
 
 
 def _size(step: int, config: FitConfig) -> int:
-    """By how much pictures are shrunk at a step; constant within a chunk."""
+    """Return the factor by which pictures are shrunk at a step; it is constant within a chunk."""
     first = step - step % config.chunk
     levels = config.coarse.bit_length() - 1
     if levels == 0 or first >= config.sharpen * config.steps:
@@ -195,7 +203,7 @@ def _size(step: int, config: FitConfig) -> int:
 
 
 def _shrunk(targets: Targets, size: int) -> Targets:
-    """Pictures averaged over squares of `size` pixels, cameras that see them."""
+    """Return pictures averaged over squares of `size` pixels, with cameras of that size."""
     if size == 1:
         return targets
     cameras, scale = targets.cameras, jnp.array([[1 / size], [1 / size], [1.0]])
@@ -213,7 +221,7 @@ def _shrunk(targets: Targets, size: int) -> Targets:
 
 
 def _result(state: FitState, targets: Targets, config: FitConfig) -> FitResult:
-    """The scene and how it renders every target."""
+    """Return the scene and the PSNR of every target."""
     fitted: Fitted = state.fitted
     needed = clip_budget(fitted.scene, targets.cameras, targets.times, slack=1.0)
     budget = max(int(state.budget), needed)
@@ -225,5 +233,5 @@ def _result(state: FitState, targets: Targets, config: FitConfig) -> FitResult:
         antialiased=config.antialiased,
         max_intersections=budget,
     )
-    quality = jax.vmap(psnr)(pictures.rgb, targets.frames, targets.known)
+    quality = jax.vmap(capped_psnr)(pictures.rgb, targets.frames, targets.known)
     return FitResult(fitted.scene, quality, fitted.exposures, budget)

@@ -11,7 +11,7 @@ MEAN = 0.28209479177387814  # Y_00 = 1 / sqrt(4 pi)
 
 
 def basis(directions: Float[Array, "... 3"], degree: int) -> Float[Array, "... k"]:
-    """The k = (degree + 1)^2 basis functions at unit `directions`; degree 0 to 3."""
+    """Return the k = (degree + 1)^2 basis functions at unit `directions`; degree is 0 to 3."""
     x, y, z = (directions[..., i] for i in range(3))
     xx, yy, zz = x * x, y * y, z * z
     bands = [
@@ -40,7 +40,7 @@ def basis(directions: Float[Array, "... 3"], degree: int) -> Float[Array, "... k
 def colors(
     harmonics: Float[Array, "g k 3"], directions: Float[Array, "g 3"], degree: int
 ) -> Float[Array, "g 3"]:
-    """Non-negative colour seen along `directions` (from camera to Gaussian, any length)."""
+    """Return the non-negative colour along `directions` (from camera to Gaussian, any length)."""
     squared_length = (directions**2).sum(-1, keepdims=True)
     unit = directions / jnp.sqrt(jnp.maximum(squared_length, 1e-24))
     weights = basis(unit, degree)
@@ -49,7 +49,7 @@ def colors(
 
 
 def from_rgb(rgb: Float[Array, "... 3"], degree: int = 0) -> Float[Array, "... k 3"]:
-    """Coefficients of the same colour in every direction."""
+    """Return the coefficients of the same colour in every direction."""
     mean = (rgb[..., None, :] - 0.5) / MEAN
     rest = jnp.zeros((*rgb.shape[:-1], (degree + 1) ** 2 - 1, 3), mean.dtype)
     return jnp.concatenate([mean, rest], -2)

@@ -18,10 +18,11 @@ PAIRS = ((0, 1, 2), (0, 2, 1), (1, 2, 0))  # two axes of a plane of space, and t
 
 
 class HexPlane(NamedTuple):
-    """Planes with their samples at the corners of the unit square.
+    """Planes whose outermost samples lie at the corners of the unit square.
 
-    space: XY, XZ, YZ.
-    time: ZT, YT, XT.
+    Attributes:
+      space: XY, XZ, YZ, with r samples along an axis.
+      time: ZT, YT, XT, with t samples in time.
     """
 
     space: Float[Array, "3 r r f"]
@@ -29,15 +30,15 @@ class HexPlane(NamedTuple):
 
 
 def create(resolution: int, instants: int, features: int, key: Array) -> HexPlane:
-    """Planes of space at random, planes of time at 1: the same field at all times."""
+    """Return random planes of space and planes of time at 1: the same field at all times."""
     space = jax.random.uniform(key, (3, resolution, resolution, features), minval=0.1, maxval=0.5)
     return HexPlane(space, jnp.ones((3, resolution, instants, features)))
 
 
-def sample(
+def interpolate(
     planes: HexPlane, points: Float[Array, "g 3"], time: Float[Array, ""] | float
 ) -> Float[Array, "g c"]:
-    """Equation 1 for one instant, c = 3 f channels; beyond the unit cube its border counts."""
+    """Return c = 3 f features at one instant, equation 1; points outside take the border's."""
     groups = []
     for i, (a, b, c) in enumerate(PAIRS):
         at_time = _along_time(planes.time[i], time)
@@ -48,9 +49,9 @@ def sample(
 
 
 def roughness(planes: HexPlane) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Total variation of all planes along space, and bending of the planes of time along time.
+    """Return the variation of all planes in space and the bending of the planes of time in time.
 
-    Means of squared first differences, and of squared second differences.
+    They are means of squared first differences and of squared second differences.
     """
     along_rows, along_columns = jnp.diff(planes.space, axis=1), jnp.diff(planes.space, axis=2)
     rows_of_time = jnp.diff(planes.time, axis=1)
@@ -59,14 +60,14 @@ def roughness(planes: HexPlane) -> tuple[Float[Array, ""], Float[Array, ""]]:
 
 
 def _place(position: Array, size: int) -> tuple[Array, Array]:
-    """The sample before a position in [0, 1], and how far on it is towards the next."""
+    """Return the sample before a position in [0, 1], and its distance towards the next."""
     scaled = jnp.clip(position, 0.0, 1.0) * (size - 1)
     before = jnp.clip(jnp.floor(lax.stop_gradient(scaled)), 0, size - 2)
     return before.astype(jnp.int32), scaled - before
 
 
 def _along_time(plane: Float[Array, "r t f"], time: Float[Array, ""] | float) -> Array:
-    """A plane of time at one instant, (r f)."""
+    """Return a plane of time at one instant, (r f)."""
     before, share = _place(jnp.asarray(time), plane.shape[1])
     first, second = (jnp.take(plane, before + i, axis=1) for i in (0, 1))
     return (1 - share) * first + share * second

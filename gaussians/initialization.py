@@ -13,9 +13,9 @@ from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
 STILL = 0.06  # a pixel that stays this close to its median colour over time shows something static
-OPACITY = 0.7
-GATE = 4.0  # logit of the gate of static Gaussians, minus that of moving ones
-DURATION = 0.5  # of a moving Gaussian at first, in frame steps
+OPACITY = 0.7  # of every Gaussian at first
+GATE = 4.0  # logit of the gate of static Gaussians; moving ones have -4
+DURATION = 0.5  # frame steps that a moving Gaussian is visible at first
 
 
 def initialize(
@@ -28,14 +28,23 @@ def initialize(
     *,
     sh_degree: int = 0,
 ) -> DynamicGaussians:
-    """At most `capacity` Gaussians at random pixels of known depth.
+    """Return at most `capacity` Gaussians at random pixels of known depth.
 
-    frames in [0, 1]; depth is z in world units, 0 where unknown, for instance in views that have
-    none; times are spread evenly over the clip. A pixel whose colour does not change in its view
-    becomes a Gaussian that is always there (a moving camera makes this rare, never wrong); the
-    others are visible around their own frame. Still pixels, seen t times, are drawn 1/t as often.
+    A pixel whose colour does not change in its view becomes a Gaussian that is always there (a
+    moving camera makes this rare, never wrong); the others are visible around their own frame.
+    Still pixels, seen t times, are drawn 1/t as often.
 
-    Raises ValueError when no depth is known.
+    Args:
+      frames: colours in [0, 1], at times spread evenly over the clip.
+      depth: z in world units; 0 where unknown, for instance in views without depth.
+      intrinsics: of each view, in pixels.
+      world_to_camera: of each view and frame.
+      capacity: largest number of Gaussians.
+      key: decides the pixels.
+      sh_degree: degree of the harmonics; all but the mean colour are 0.
+
+    Raises:
+      ValueError: No depth is known.
     """
     v, t, h, w = depth.shape
     candidates = int(_known(depth).sum())
@@ -55,7 +64,7 @@ def _at_pixels(
     key: Array,
     sh_degree: int,
 ) -> DynamicGaussians:
-    """`initialize` for exactly `count` pixels."""
+    """Return Gaussians at exactly `count` pixels, see `initialize`."""
     v, t, h, w = depth.shape
     known = _known(depth)
     median = jnp.median(frames, axis=1, keepdims=True)
@@ -99,7 +108,7 @@ def unproject(
     intrinsics: Float[Array, "v 3 3"],
     world_to_camera: Float[Array, "v t 4 4"],
 ) -> tuple[Float[Array, "v t h w 3"], Float[Array, "v t h w"]]:
-    """World position of every pixel centre, and the width that a pixel covers there."""
+    """Return the world position of every pixel centre, and the width of a pixel there."""
     _, _, h, w = depth.shape
     x, y = jnp.meshgrid(jnp.arange(w) + 0.5, jnp.arange(h) + 0.5)
     pixels = jnp.stack([x, y, jnp.ones_like(x)], -1)

@@ -6,21 +6,23 @@ from jax import lax
 from jaxtyping import Array, Float
 
 WINDOW = 11  # pixels
-SIGMA = 1.5  # of the window, pixels
+SIGMA = 1.5  # standard deviation of the window, pixels
 C1, C2 = 0.01**2, 0.03**2  # for values in [0, 1]
 
 
-def ssim(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, ""]:
-    """Structural similarity (Wang et al. 2004): Gaussian window, mean over where it fits inside.
+def inner_ssim(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, ""]:
+    """Return SSIM (Wang et al. 2004) averaged over the pixels whose window fits inside.
 
-    Values in [0, 1], pictures of at least 11 pixels each way. Equals scikit-image's with
+    Values are in [0, 1], pictures have at least 11 pixels each way. Equals scikit-image's with
     `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
     """
-    return ssim_map(a, b).mean()
+    return inner_ssim_map(a, b).mean()
 
 
-def ssim_map(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, "h-10 w-10 c"]:
-    """SSIM wherever the window fits inside, equation 13."""
+def inner_ssim_map(
+    a: Float[Array, "h w c"], b: Float[Array, "h w c"]
+) -> Float[Array, "h-10 w-10 c"]:
+    """Return SSIM of every pixel whose window fits inside, equation 13 of Wang et al."""
     planes = jnp.stack([a, b, a * a, b * b, a * b], -1)
     mean_a, mean_b, square_a, square_b, product = jnp.unstack(_blur(planes), axis=-1)
     variance_a, variance_b = square_a - mean_a**2, square_b - mean_b**2
@@ -33,19 +35,19 @@ def ssim_map(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array,
 def picture_loss(
     rendered: Float[Array, "h w 3"], target: Float[Array, "h w 3"], dssim: float
 ) -> Float[Array, ""]:
-    """(1 - dssim) L1 + dssim (1 - SSIM)."""
+    """Return (1 - dssim) L1 + dssim (1 - SSIM)."""
     l1 = jnp.abs(rendered - target).mean()
     if dssim == 0:
         return l1
-    return (1 - dssim) * l1 + dssim * (1 - ssim(rendered, target))
+    return (1 - dssim) * l1 + dssim * (1 - inner_ssim(rendered, target))
 
 
-def psnr(
+def capped_psnr(
     rendered: Float[Array, "h w 3"],
     target: Float[Array, "h w 3"],
     known: Float[Array, "h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Decibels for values in [0, 1], of the pixels that are known; NaN for none."""
+    """Return PSNR of the known pixels for values in [0, 1], at most 100 dB; NaN for no pixel."""
     share = 1.0 if known is None else (known > 0).mean()
     squares = (rendered - target) ** 2
     if known is not None:
@@ -55,9 +57,9 @@ def psnr(
 
 
 def _blur(planes: Float[Array, "h w ..."]) -> Float[Array, "h-10 w-10 ..."]:
-    """Separable Gaussian window over rows and columns, without padding.
+    """Blur rows and columns by a Gaussian window, without padding.
 
-    As two products with band matrices: on CPU far faster than a convolution of one channel.
+    Two products with band matrices are far faster on CPU than a convolution of one channel.
     """
     rows, columns = _band(planes.shape[0]), _band(planes.shape[1])
     blurred = jnp.einsum("yh,hw...->yw...", rows, planes, precision=lax.Precision.HIGHEST)

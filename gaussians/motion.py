@@ -21,11 +21,12 @@ from gaussians.types import Gaussians
 class DynamicGaussians(NamedTuple):
     """A scene over a clip; time runs from 0 (first frame) to 1 (last frame).
 
-    gaussians: every Gaussian at its own moment, raw parameters.
-    velocities: world units per clip.
-    moments: the time at which it is most visible, in clips.
-    log_durations: natural logarithm of how long it is visible, one standard deviation, in clips.
-    logit_gates: share of the opacity that is always there, before the sigmoid.
+    Attributes:
+      gaussians: every Gaussian at its own moment, raw parameters.
+      velocities: world units per clip.
+      moments: time at which each is most visible, in clips.
+      log_durations: logarithm of how long each is visible, one standard deviation, in clips.
+      logit_gates: share of the opacity that is always there, before the sigmoid.
     """
 
     gaussians: Gaussians
@@ -35,17 +36,17 @@ class DynamicGaussians(NamedTuple):
     logit_gates: Float[Array, "g"]
 
     def at(self, time: Float[Array, ""] | float) -> Gaussians:
-        """The scene at one instant, equations 1 and 2; differentiable, also in `time`."""
+        """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         since = time - self.moments
         means = self.gaussians.means + self.velocities * since[:, None]
         return self.gaussians._replace(means=means, logit_opacities=self._logit_opacities(since))
 
     def map_gaussians(self, change: Callable[[Array], Array]) -> "DynamicGaussians":
-        """The scene with `change` applied to every array that has a row for each Gaussian."""
+        """Apply `change` to every array that has a row for each Gaussian."""
         return jax.tree.map(change, self)
 
     def _logit_opacities(self, since: Float[Array, "g"]) -> Float[Array, "g"]:
-        """Equation 2 between logits, in logarithms because both factors may be nearly 0."""
+        """Return equation 2 as logits, in logarithms because both factors may be nearly 0."""
         falloff = -0.5 * (since * jnp.exp(-self.log_durations)) ** 2
         log_visible = jnp.logaddexp(
             jax.nn.log_sigmoid(self.logit_gates), jax.nn.log_sigmoid(-self.logit_gates) + falloff
@@ -57,7 +58,7 @@ class DynamicGaussians(NamedTuple):
 
 
 def still(gaussians: Gaussians) -> DynamicGaussians:
-    """A static scene as a dynamic one: always there, never moving."""
+    """Return a static scene as a dynamic one: always there, never moving."""
     zero = jnp.zeros_like(gaussians.logit_opacities)
     return DynamicGaussians(
         gaussians, jnp.zeros_like(gaussians.means), zero + 0.5, zero, zero + 12.0

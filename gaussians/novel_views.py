@@ -1,4 +1,4 @@
-"""What `fit` asks of a prior: renders at the novel cameras, judged or redone."""
+"""Teaching by a prior: renders at novel cameras, judged (gradient form) or redone (cached)."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ _targets = jax.jit(distillation_targets, static_argnames="prior")
 
 
 def flat_cameras(prior: Distillation) -> tuple[Camera, Float[Array, "n"]]:
-    """The novel cameras and times as n = v t pairs."""
+    """Return the novel cameras and times as n = v t pairs."""
     cameras = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), prior.cameras)
     return cameras, repeat(prior.times, "t -> (v t)", v=prior.cameras.intrinsics.shape[0])
 
@@ -29,7 +29,7 @@ def prior_term(
     background: tuple[float, float, float],
     antialiased: bool,
 ) -> tuple[Float[Array, ""], Int[Array, ""]]:
-    """The gradient form at a random flow time below the annealed maximum, and the overflow."""
+    """Return the loss of the gradient form at a random flow time, and the overflow."""
     tau_key, noise_key = jax.random.split(key)
     tau = jax.random.uniform(tau_key, minval=0.02, maxval=prior.largest_tau(progress))
     video, overflow = _video(scene, prior, background, antialiased, budget)
@@ -45,7 +45,7 @@ def cached_frames(
     background: tuple[float, float, float],
     antialiased: bool,
 ) -> Float[Array, "n h w 3"]:
-    """The prior's version of the scene's present renders at the novel cameras."""
+    """Return the prior's version of the scene's present renders at the novel cameras."""
     video, _ = _video(scene, prior, background, antialiased)
     return rearrange(_targets(video, prior, tau, key), "v t h w c -> (v t) h w c")
 
@@ -57,7 +57,7 @@ def _video(
     antialiased: bool,
     budget: int | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Int[Array, ""]]:
-    """The scene at the novel cameras, and the overflow."""
+    """Render the scene at the novel cameras; returns the video and the overflow."""
     cameras, times = flat_cameras(prior)
     pictures = render_clip(
         scene,

@@ -45,9 +45,10 @@ OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
 
 def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
-    """Writes a scene along a space-filling curve.
+    """Write a scene along a space-filling curve.
 
-    Raises FormatError when a file cannot hold it, see `arrays_to_write`.
+    Raises:
+      FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
     arrays = arrays_to_write(path, scene)
     order = _curve(arrays[0])
@@ -78,7 +79,7 @@ def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
 
 
 def unpack(path: Path, tables: Tables) -> Gaussians:
-    """The scene in the tables of a packed file, in the file's order; raises FormatError."""
+    """Return the scene in the tables of a packed file, in its order; raises FormatError."""
     words = ["packed_rotation", *RANGES]
     columns = read_columns(path, tables, "vertex", words, np.uint32)
     rotation, position, scale, color = columns.T
@@ -105,7 +106,7 @@ def unpack(path: Path, tables: Tables) -> Gaussians:
 def _fractions(
     values: Float[ndarray, "g 3"],
 ) -> tuple[Float[ndarray, "g 3"], tuple[Float[ndarray, "c 3"], Float[ndarray, "c 3"]]]:
-    """Where in the range of its chunk every value lies, and those ranges, least and most."""
+    """Return the place of every value in the range of its chunk, and both ends of each range."""
     starts = np.arange(0, len(values), CHUNK)
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     chunk = np.arange(len(values)) // CHUNK
@@ -117,7 +118,7 @@ def _fractions(
 def _in_range(
     path: Path, tables: Tables, word: str, fractions: Float[ndarray, "g 3"]
 ) -> Float[ndarray, "g 3"]:
-    """The inverse of `_fractions`."""
+    """Return the inverse of `_fractions`."""
     labels = [f"{end}_{name}" for end in ("min", "max") for name in RANGES[word]]
     edges = read_columns(path, tables, "chunk", labels)
     check_finite(path, [f"property {label}" for label in labels], edges)
@@ -127,7 +128,7 @@ def _in_range(
 
 
 def _pack(fractions: Float[ndarray, "g c"], bits: tuple[int, ...]) -> UInt32[ndarray, " g"]:
-    """Fractions of the largest integer of so many bits, the first in the highest place."""
+    """Pack fractions as integers of so many bits, the first in the highest place."""
     word = np.zeros(len(fractions), np.uint32)
     for fraction, width in zip(fractions.T, bits, strict=True):
         steps = np.rint(np.clip(fraction, 0, 1) * (2**width - 1)).astype(np.uint32)
@@ -136,7 +137,7 @@ def _pack(fractions: Float[ndarray, "g c"], bits: tuple[int, ...]) -> UInt32[nda
 
 
 def _unpack(word: UInt32[ndarray, " g"], bits: tuple[int, ...]) -> Float[ndarray, "g c"]:
-    """The inverse of `_pack`."""
+    """Return the inverse of `_pack`."""
     shifts = np.cumsum((0, *bits[:0:-1]))[::-1]
     parts = [
         ((word >> shift) & (2**width - 1)) / np.float32(2**width - 1)
@@ -146,7 +147,7 @@ def _unpack(word: UInt32[ndarray, " g"], bits: tuple[int, ...]) -> Float[ndarray
 
 
 def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
-    """Quaternions of any length but zero, which becomes no rotation."""
+    """Pack quaternions of any length; zero becomes no rotation."""
     unit = unit_quaternions(quaternions)
     largest = np.abs(unit).argmax(1)
     positive = unit * np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
@@ -155,7 +156,7 @@ def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]
 
 
 def _unpack_rotations(word: UInt32[ndarray, " g"]) -> Float[ndarray, "g 4"]:
-    """Unit quaternions."""
+    """Return unit quaternions, the inverse of `_pack_rotations`."""
     largest = word >> np.uint32(30)
     others = (_unpack(word, ROTATION)[:, 1:] - 0.5) * np.sqrt(2)
     rest = np.sqrt(np.maximum(1 - (others**2).sum(1), 0))
@@ -166,7 +167,7 @@ def _unpack_rotations(word: UInt32[ndarray, " g"]) -> Float[ndarray, "g 4"]:
 
 
 def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g rest 3"]:
-    """The middles of the steps, as others read them; the outermost steps mean their outer ends."""
+    """Return the middles of the steps, as other readers do, and -4 and 4 for the outermost."""
     count, rows = len(tables["sh"]), _row_count(tables["sh"])
     if rows != g or count not in (9, 24, 45):
         found = f"{rows} rows of {count} properties"
@@ -182,7 +183,7 @@ def _row_count(columns: dict[str, ndarray]) -> int:
 
 
 def _curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, " g"]:
-    """An order in which neighbours in space are near each other: Morton's, 10 bits an axis."""
+    """Return Morton's order, which keeps neighbours in space together; 10 bits an axis."""
     low, high = means.min(0).astype(np.float64), means.max(0)
     span = np.where(high > low, high - low, 1)
     cells = ((means - low) / span * (2**10 - 1)).astype(np.uint64)

@@ -1,9 +1,9 @@
-"""Lists and compositing in the formulation of the platform that a computation is lowered for.
+"""Lists and compositing in the formulation of the platform that a program is lowered for.
 
-CPU: loops over 8-pixel quarters that end early (`compositing`). TPU: a Pallas kernel over chunks
-(`compositing_tpu`). Elsewhere: all chunks at once in XLA (`compositing_chunks`). What decides is
-where a computation runs, not which device is the default; for one platform only its own branch is
-lowered. Each branch is chosen inside the gradient's two passes, so none saves for another.
+CPUs loop over 8-pixel quarters and end early (`compositing`). TPUs run a Pallas kernel over chunks
+(`compositing_tpu`). Others do all chunks at once in XLA (`compositing_chunks`). The platform of the
+program decides, not the default device, and only its own branch is lowered. Both passes of the
+gradient choose for themselves, so no branch saves arrays for another.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from gaussians.projection import Splats
 
 
 def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
-    """The lists that this platform composites, for `composite` only.
+    """Return the lists that this platform composites, for `composite` only.
 
-    Of one shape everywhere, that of `bin_quarters`; lists of whole tiles fill only its front.
+    They have one shape everywhere, that of `bin_quarters`; lists of whole tiles fill its front.
     """
 
     def whole_tiles(splats: Splats) -> Bins:
@@ -40,7 +40,7 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def composite(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
-    """Composited payload channels and, last, the transmittance that is left for the background.
+    """Composite the payload; the last channel is the light left for the background.
 
     `features` has the six `compositing.GEOMETRY` columns, then the payload.
     """
@@ -71,8 +71,8 @@ composite.defvjp(_forward, _backward)
 
 
 def _on_this_platform(work: Callable[..., Array], *arrays: Array | Bins) -> Array:
-    """`work(kernels, *arrays)` with the module of the platform."""
-    # The kernel is traced everywhere and knows no double precision.
+    """Return `work(kernels, *arrays)` with the module of the platform."""
+    # The kernel is traced everywhere and has no double precision.
     tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing_chunks
     return lax.platform_dependent(
         *arrays,
@@ -83,7 +83,7 @@ def _on_this_platform(work: Callable[..., Array], *arrays: Array | Bins) -> Arra
 
 
 def _lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:
-    """What `list_splats` made, without the unused end, and the tiles that it lists."""
+    """Return the lists of `list_splats` without the unused end, and their tiles."""
     if kernels is compositing:
         return bins, tiles.quarters
     ids, n = bins.ids[: bins.ids.shape[0] // 2], tiles.count

@@ -15,10 +15,11 @@ from gaussians.types import Gaussians
 
 
 def save_ply(path: str | Path, scene: Gaussians | Scene, time: float | None = None) -> None:
-    """Writes a static scene, or a dynamic one as it is at `time` in [0, 1].
+    """Write a static scene, or a dynamic one as it is at `time` in [0, 1].
 
-    Raises ValueError for a dynamic one without a time, FormatError for a scene that a file cannot
-    hold, see `arrays_to_write`.
+    Raises:
+      ValueError: The scene is dynamic and there is no time.
+      FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
     if not isinstance(scene, Gaussians):
         if time is None:
@@ -28,21 +29,23 @@ def save_ply(path: str | Path, scene: Gaussians | Scene, time: float | None = No
 
 
 def load_ply(path: str | Path) -> Gaussians:
-    """Reads a 3DGS file of any harmonic degree up to 3, text or binary, plain or packed.
+    """Read a 3DGS file of any harmonic degree up to 3, text or binary, plain or packed.
 
-    Raises FileNotFoundError, or FormatError when the file is not a complete scene.
+    Raises:
+      FileNotFoundError: There is no such file.
+      FormatError: The file is not a complete scene.
     """
     path = Path(path)
     return read_scene(path, read_tables(path))
 
 
 def read_scene(path: Path, tables: Tables) -> Gaussians:
-    """The scene in the tables of a file, plain or packed."""
+    """Return the scene in the tables of a file, plain or packed."""
     return unpack(path, tables) if "chunk" in tables else read_splats(path, tables)
 
 
 def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarray, " g"]]:
-    """The properties of a 3DGS file, in the order in which others write them."""
+    """Return the properties of a 3DGS file in the order of other writers."""
     means, quaternions, log_scales, logit_opacities, harmonics = arrays_to_write(path, scene)
     # Files hold all red coefficients, then green, then blue; normals are customary and unused.
     rest = harmonics[:, 1:].swapaxes(1, 2).reshape(len(means), -1)
@@ -53,7 +56,7 @@ def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarr
 
 
 def read_splats(path: Path, tables: Tables) -> Gaussians:
-    """The scene in the table of a 3DGS file; further properties are left alone."""
+    """Return the scene in the tables of a 3DGS file; further properties are ignored."""
     rest = sum(name.startswith("f_rest_") for name in tables["vertex"])
     k = rest // 3 + 1
     if rest not in (0, 9, 24, 45):

@@ -31,12 +31,13 @@ WIDTH_MAX = 1e5  # standard deviation on the screen in pixels; only degenerate i
 class Splats(NamedTuple):
     """Ellipses on the screen, one per Gaussian.
 
-    centers: pixels.
-    conics: upper triangle (A, B, C) of the inverse screen covariance, 1 / pixels^2.
-    depths: z of the centre, world units.
-    opacities: peak opacity in [0, 1], compensated for the blur when asked.
-    sigmas: how many standard deviations contribute visibly; 0 for what is not drawn. No gradient.
-    half_sizes: half width and height of that ellipse's bounding box, pixels. No gradient.
+    Attributes:
+      centers: position in pixels.
+      conics: upper triangle (A, B, C) of the inverse screen covariance, 1 / pixels^2.
+      depths: z of the centre, world units.
+      opacities: peak opacity in [0, 1], with `antialiased` compensated for the blur.
+      sigmas: number of standard deviations that are visible; 0 if not drawn. No gradient.
+      half_sizes: half width and height of that ellipse's bounding box, pixels. No gradient.
     """
 
     centers: Float[Array, "g 2"]
@@ -50,7 +51,7 @@ class Splats(NamedTuple):
 def project(
     gaussians: Gaussians, opacities: Float[Array, "g"], camera: Camera, *, antialiased: bool
 ) -> Splats:
-    """Equations 1 to 3 for every Gaussian; those out of sight get `sigmas` = 0."""
+    """Project every Gaussian, equations 1 to 3; those out of sight get `sigmas` = 0."""
     rotation, translation = camera.world_to_camera[:3, :3], camera.world_to_camera[None, :3, 3]
     focal = jnp.stack([camera.intrinsics[0, 0], camera.intrinsics[1, 1]])[None]
     principal = camera.intrinsics[None, :2, 2]
@@ -93,7 +94,7 @@ def _visible_extent(
     in_front: Bool[Array, "g"],
     size: Float[Array, "1 2"],
 ) -> tuple[Float[Array, "g"], Float[Array, "g 2"]]:
-    """Standard deviations within which opacity * falloff >= ALPHA_MIN, and their box in pixels."""
+    """Return up to how many standard deviations an ellipse is visible, and its box in pixels."""
     sigmas = jnp.sqrt(2 * jnp.log(jnp.maximum(opacities / ALPHA_MIN, 1.0)))
     sigmas = jnp.minimum(sigmas, SIGMAS_MAX)
     half_sizes = jnp.ceil(sigmas[:, None] * jnp.sqrt(variances))

@@ -1,4 +1,4 @@
-"""`render`: one camera, one instant; `vmap` or `lax.map` it over cameras and times."""
+"""Rendering for one camera and one instant; use `vmap` or `lax.map` over cameras and times."""
 
 from functools import partial
 
@@ -8,12 +8,12 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from gaussians import harmonics
-from gaussians.binning import MOST, Tiles, choose_tiles, count_slots
+from gaussians.binning import MOST_INTERSECTIONS, Tiles, choose_tiles, count_slots
 from gaussians.platforms import composite, list_splats
 from gaussians.projection import ALPHA_MIN, Splats, project
 from gaussians.types import Camera, Gaussians, Rendering
 
-LARGEST = 1e15  # parameters beyond this, or not a number, make a Gaussian invisible
+LARGEST_PARAMETER = 1e15  # parameters beyond this, or not a number, make a Gaussian invisible
 
 
 def render(
@@ -25,20 +25,24 @@ def render(
     antialiased: bool = False,
     max_intersections: int | None = None,
 ) -> Rendering:
-    """Renders a picture, differentiable in the Gaussians, the camera and the background.
+    """Render a picture, differentiable in the Gaussians, the camera and the background.
 
-    camera: one; of its intrinsics only focal lengths and principal point are read, no skew.
-    background: colour behind everything, black when None.
-    sh_degree: harmonics used, 0 to 3; None uses all that the Gaussians have.
-    antialiased: dims Gaussians thinner than a pixel instead of widening them (3DGS-MCMC, Mip).
-    max_intersections: budget of Gaussian-tile intersections, static; see `intersection_budget`.
+    Intersections beyond the budget are missing from the picture and counted in
+    `Rendering.overflow`. Gaussians with parameters that are not finite are not drawn and get zero
+    gradients.
+
+    Args:
+      gaussians: the scene.
+      camera: one camera; focal lengths and principal point of its intrinsics are read, no skew.
+      background: colour behind everything, black when None.
+      sh_degree: degree of the harmonics to use, 0 to 3; None uses all that the Gaussians have.
+      antialiased: dim Gaussians thinner than a pixel instead of widening them (3DGS-MCMC, Mip).
+      max_intersections: budget of Gaussian-tile intersections, static; see `intersection_budget`.
         None counts them first, which needs concrete values, so it is an error under jit.
 
-    What exceeds the budget is missing from the picture and counted in `Rendering.overflow`.
-    Gaussians with parameters that are not finite are not drawn and get zero gradients.
-
-    Raises ValueError for no Gaussians, more than one camera, harmonics of no or another degree, and
-    a background that is not one colour.
+    Raises:
+      ValueError: There are no Gaussians or several cameras, the harmonics have no degree or not the
+        one asked for, or the background is not one colour.
     """
     _check(gaussians, camera, background, sh_degree)
     if max_intersections is None:
@@ -71,17 +75,19 @@ def _check(
 def intersection_budget(
     gaussians: Gaussians, camera: Camera, *, antialiased: bool = False, slack: float = 1.25
 ) -> int:
-    """A budget for `render` from a count pass, `slack` times what these Gaussians need.
+    """Count the intersections and return a budget for `render`, `slack` times that count.
 
-    Raises ValueError under jit, where nothing can be counted.
+    Raises:
+      ValueError: It is called under jit, where nothing can be counted.
     """
     return round_budget(count_intersections(gaussians, camera, antialiased=antialiased), slack)
 
 
 def round_budget(intersections: Int[Array, ""] | int, slack: float = 1.0) -> int:
-    """At least `slack` times a count, in four steps per octave: similar scenes share a compilation.
+    """Round `slack` times a count up, in four steps per octave: similar scenes share a compilation.
 
-    Raises ValueError for a traced count, and for one beyond 32-bit arithmetic.
+    Raises:
+      ValueError: The count is traced, or beyond 32-bit arithmetic.
     """
     try:
         needed = int(float(intersections) * slack)
@@ -90,10 +96,10 @@ def round_budget(intersections: Int[Array, ""] | int, slack: float = 1.0) -> int
             "the intersection budget is a static shape and cannot be counted under jit, grad or "
             "vmap: call gaussians.intersection_budget outside and pass max_intersections"
         ) from error
-    if needed >= MOST:
+    if needed >= MOST_INTERSECTIONS:
         raise ValueError(
-            f"{needed} or more Gaussian-tile intersections, at most {MOST} can be counted: are the "
-            "scales of the Gaussians right for this scene?"
+            f"{needed} or more Gaussian-tile intersections, at most {MOST_INTERSECTIONS} can be "
+            "counted: are the scales of the Gaussians right for this scene?"
         )
     step = max(256, 1 << max(0, needed.bit_length() - 3))
     return max(step, -(-needed // step) * step)
@@ -103,7 +109,7 @@ def round_budget(intersections: Int[Array, ""] | int, slack: float = 1.0) -> int
 def count_intersections(
     gaussians: Gaussians, camera: Camera, *, antialiased: bool = False
 ) -> Int[Array, ""]:
-    """How many Gaussian-tile intersections `render` needs room for."""
+    """Return the number of Gaussian-tile intersections that `render` needs room for."""
     splats, tiles, _ = _splats(gaussians, camera, antialiased)
     return count_slots(splats, tiles)
 
@@ -137,10 +143,10 @@ def _render(
 def _splats(
     gaussians: Gaussians, camera: Camera, antialiased: bool
 ) -> tuple[Splats, Tiles, Gaussians]:
-    """Projects, after silencing what is not finite; returns also the tiles and the clean scene."""
+    """Make Gaussians that are not finite invisible and project; returns tiles and scene, too."""
     sane = jnp.ones(gaussians.means.shape[0], bool)
     for field in gaussians:
-        sane &= (jnp.abs(field) < LARGEST).reshape(sane.shape[0], -1).all(-1)
+        sane &= (jnp.abs(field) < LARGEST_PARAMETER).reshape(sane.shape[0], -1).all(-1)
     clean = Gaussians(
         *(jnp.where(sane.reshape(-1, *(1,) * (x.ndim - 1)), x, 0.0) for x in gaussians)
     )

@@ -1,8 +1,8 @@
 """The slow, obvious renderer: every Gaussian at every pixel, differentiated by JAX.
 
-The oracle of the tests; `rasterizer.render` must give its values and gradients. Written from the
-equations in `projection` and `compositing` with covariance matrices as in the papers, sharing only
-constants, rotations and harmonics with the fast path (which have independent tests).
+It is the oracle of the tests: `rasterizer.render` must give its values and gradients. It uses the
+equations of `projection` and `compositing` with covariance matrices as in the papers, and shares
+only constants, rotations and harmonics with the fast path (which have tests of their own).
 """
 
 import jax
@@ -25,7 +25,7 @@ def render_reference(
     sh_degree: int = 0,
     antialiased: bool = False,
 ) -> Rendering:
-    """What `render` returns, in time and memory proportional to Gaussians times pixels."""
+    """Render as `render` does, in time and memory proportional to Gaussians times pixels."""
     x, y = jnp.meshgrid(jnp.arange(camera.width) + 0.5, jnp.arange(camera.height) + 0.5)
     pixels = jnp.stack([x, y], -1)
     eye = -camera.world_to_camera[:3, :3].T @ camera.world_to_camera[:3, 3]
@@ -71,7 +71,7 @@ def project_one(
     log_scales: Float[Array, "3"],
     camera: Camera,
 ) -> tuple[Float[Array, "2"], Float[Array, "2 2"], Float[Array, ""]]:
-    """Centre on the screen, screen covariance before the blur, depth, for one Gaussian."""
+    """Return centre, screen covariance before the blur, and depth of one Gaussian."""
     view = camera.world_to_camera[:3, :3]
     point = view @ mean + camera.world_to_camera[:3, 3]
     depth = point[2]

@@ -7,8 +7,8 @@ the same if the common opacity o and scales S become
     (1)  o' = 1 - (1 - o)^(1/N)
     (2)  S' = S o / sum_{k=1..N} C(N, k) (-1)^(k-1) o'^k / sqrt(k)
 
-(the paper's double sum, its inner sum done). Adam's moments start again at both ends of a move.
-A scene may have more room than Gaussians: the rest is dead from the start and comes to life here.
+(the paper's double sum, with the inner sum carried out). Adam's moments restart at both ends of a
+move. A scene may have more room than Gaussians: the rest is dead at first and comes to life here.
 """
 
 import math
@@ -22,16 +22,17 @@ from gaussians.deformation import Scene
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Gaussians
 
-DEAD = 0.005  # opacity
+DEAD = 0.005  # opacity at which a Gaussian is dead
 ASLEEP = -12.0  # logit of the opacity of unused room
-MOST = 16  # copies that equation 2 is tabulated for; float32 would lose it beyond about 50
+MOST_COPIES = 16  # copies in the table of equation 2; float32 is too coarse beyond about 50
 STEEP, KNEE = 100.0, 0.995  # noise is for Gaussians whose transparency is above the knee
 
 
 def with_room(scene: Scene, capacity: int) -> Scene:
-    """The scene with dead Gaussians behind its own, `capacity` in all.
+    """Append dead Gaussians to a scene, up to `capacity` in all.
 
-    Raises ValueError when it has more already.
+    Raises:
+      ValueError: The scene already has more.
     """
     count = scene.gaussians.means.shape[0]
     if count > capacity:
@@ -46,16 +47,20 @@ def with_room(scene: Scene, capacity: int) -> Scene:
 
 
 def dead(gaussians: Gaussians) -> Bool[Array, "g"]:
-    """Which Gaussians contribute nothing."""
+    """Return which Gaussians contribute nothing."""
     return jax.nn.sigmoid(gaussians.logit_opacities) <= DEAD
 
 
 def relocate(
     scene: Scene, moments: tuple[Scene, ...], key: Array, growth: float
 ) -> tuple[Scene, tuple[Scene, ...]]:
-    """Moves dead Gaussians onto live ones, at most `growth` times as many as are alive.
+    """Move dead Gaussians onto live ones, at most `growth` times as many as are alive.
 
-    `moments` are those of Adam, 0 afterwards for every Gaussian that moved or was moved onto.
+    Args:
+      scene: the Gaussians.
+      moments: those of Adam; they become 0 for Gaussians that move or are moved onto.
+      key: decides which live ones are chosen.
+      growth: largest number of moves, relative to the live ones.
     """
     gone = dead(scene.gaussians)
     moving = gone & (jnp.cumsum(gone) <= jnp.floor(growth * (~gone).sum()))
@@ -73,12 +78,12 @@ def relocate(
 
 
 def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:
-    """Each Gaussian as one of `copies` that together look like it, equations 1 and 2."""
-    n = jnp.clip(copies, 1, MOST)
+    """Return each Gaussian as one of `copies` that together look like it, equations 1 and 2."""
+    n = jnp.clip(copies, 1, MOST_COPIES)
     opacity = jax.nn.sigmoid(gaussians.logit_opacities)
     log_left = jax.nn.log_sigmoid(-gaussians.logit_opacities) / n  # log(1 - o')
     shared = -jnp.expm1(log_left)
-    k = jnp.arange(1.0, MOST + 1)
+    k = jnp.arange(1.0, MOST_COPIES + 1)
     series = (_series()[n] * shared[:, None] ** k[None]).sum(-1)
     return gaussians._replace(
         logit_opacities=jnp.log(shared) - log_left,
@@ -87,9 +92,9 @@ def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:
 
 
 def wander(gaussians: Gaussians, size: Float[Array, ""], key: Array) -> Gaussians:
-    """Moves the centres of the nearly transparent at random, by about `size` of their own extent.
+    """Move the centres of nearly transparent Gaussians at random, within their own extent.
 
-    `size` is variances per step of a Langevin sampler, a multiple of the rate of the centres.
+    `size` is the step of a Langevin sampler in variances, a multiple of the rate of the centres.
     """
     opacity = jax.nn.sigmoid(gaussians.logit_opacities)
     amount = size * jax.nn.sigmoid(STEEP * (1 - opacity - KNEE))
@@ -102,7 +107,7 @@ def wander(gaussians: Gaussians, size: Float[Array, ""], key: Array) -> Gaussian
 def _sources(
     gaussians: Gaussians, gone: Bool[Array, "g"], moving: Bool[Array, "g"], key: Array
 ) -> tuple[Int[Array, "g"], Int[Array, "g"]]:
-    """For every slot the Gaussian that it will hold, and how many slots hold the same one."""
+    """Return the Gaussian that every slot will hold, and how many slots hold the same one."""
     g = gone.shape[0]
     weight = jnp.cumsum(jnp.where(gone, 0.0, jax.nn.sigmoid(gaussians.logit_opacities)))
     drawn = jnp.searchsorted(weight, weight[-1] * jax.random.uniform(key, (g,)), side="right")
@@ -111,10 +116,10 @@ def _sources(
 
 
 def _series() -> Float[Array, "n k"]:
-    """C(n, k) (-1)^(k-1) / sqrt(k) for n up to MOST and k from 1."""
+    """Return C(n, k) (-1)^(k-1) / sqrt(k) for n up to MOST_COPIES and k from 1."""
     rows = [
-        [math.comb(n, k) * (-1) ** (k - 1) / math.sqrt(k) for k in range(1, MOST + 1)]
-        for n in range(MOST + 1)
+        [math.comb(n, k) * (-1) ** (k - 1) / math.sqrt(k) for k in range(1, MOST_COPIES + 1)]
+        for n in range(MOST_COPIES + 1)
     ]
     return jnp.asarray(rows, jnp.float32)
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 def rotation_matrix(quaternion: Float[Array, "... 4"]) -> Float[Array, "... 3 3"]:
-    """The rotation of a quaternion of any length; zero length gives the identity."""
+    """Return the rotation of a quaternion of any length; zero length gives the identity."""
     squared_length = (quaternion**2).sum(-1, keepdims=True)
     # The floor makes the zero quaternion 0 / tiny = 0, whose matrix below is the identity.
     unit = quaternion * lax.rsqrt(jnp.maximum(squared_length, 1e-24))

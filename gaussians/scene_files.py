@@ -1,4 +1,4 @@
-"""What all scene formats share: one error, the checks on both sides, 8-bit colour and opacity."""
+"""Shared by all scene formats: one error, checks for reading and writing, 8-bit colours."""
 
 from pathlib import Path
 
@@ -14,9 +14,13 @@ CERTAIN = 20.0
 
 
 class FormatError(ValueError):
-    """A scene file that cannot be used, told in one line: `path: field: found ..., expected ...`.
+    """A scene file that cannot be used, in one line: `path: field: found ..., expected ...`.
 
-    path, field, found, expected: the four parts, for who wants to say it differently.
+    Attributes:
+      path: the file.
+      field: the part of it that is wrong.
+      found: what stands there.
+      expected: what should stand there, or what to do.
     """
 
     def __init__(self, path: Path, field: str, found: object, expected: object):
@@ -26,7 +30,7 @@ class FormatError(ValueError):
 
 
 def existing_file(path: str | Path, kind: str) -> Path:
-    """The path, which raises FileNotFoundError for nothing and `FormatError` for a folder."""
+    """Return the path of a file, or raise FileNotFoundError or, for a folder, `FormatError`."""
     path = Path(path)
     if path.is_dir():
         raise FormatError(path, "file", "a folder", kind)
@@ -36,10 +40,11 @@ def existing_file(path: str | Path, kind: str) -> Path:
 
 
 def arrays_to_write(path: str | Path, scene: Gaussians) -> list[Float32[ndarray, "g ..."]]:
-    """The fields of a scene in numpy, once it is clear that a file can hold them.
+    """Return the fields of a scene in numpy after checking that a file can hold them.
 
-    Raises FormatError for a path that is a folder, and for what the readers would refuse: another
-    kind of scene, several scenes at once, none, wrong shapes, numbers that are not finite.
+    Raises:
+      FormatError: The path is a folder, or readers would refuse the scene: it is of another kind,
+        several scenes at once, empty, of wrong shapes or not finite.
     """
     path = Path(path)
     if path.is_dir():
@@ -63,21 +68,21 @@ def arrays_to_write(path: str | Path, scene: Gaussians) -> list[Float32[ndarray,
 
 
 def check_to_write(path: str | Path, name: str, values: Float[ndarray, "..."]) -> None:
-    """Raises `FormatError` when some are not finite."""
+    """Raise `FormatError` when some values are not finite."""
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
         raise FormatError(Path(path), name, f"{bad} values that are not finite", "finite numbers")
 
 
 def unit_quaternions(quaternions: Float[ndarray, "g 4"]) -> Float[ndarray, "g 4"]:
-    """Of length 1, whatever length a float32 can hold; zero becomes no rotation."""
+    """Return quaternions of length 1, whatever theirs is; zero becomes no rotation."""
     doubles = quaternions.astype(np.float64)
     lengths = np.linalg.norm(doubles, axis=1, keepdims=True)
     return np.where(lengths > 0, doubles, [1, 0, 0, 0]) / np.where(lengths > 0, lengths, 1)
 
 
 def check_finite(path: Path, names: list[str], values: Float[ndarray, "g c"]) -> None:
-    """Raises `FormatError` that names the column and the row of the first bad value."""
+    """Raise a `FormatError` that names column and row of the first value that is not finite."""
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         row, column = bad[0]
@@ -86,26 +91,26 @@ def check_finite(path: Path, names: list[str], values: Float[ndarray, "g c"]) ->
 
 
 def to_bytes(unit: Float[ndarray, "..."]) -> UInt8[ndarray, "..."]:
-    """[0, 1] in 256 levels; what lies beyond is clipped."""
+    """Return [0, 1] in 256 levels; values beyond are clipped."""
     return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
 
 
 def sigmoid(logits: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
-    """Without overflow for large negative numbers."""
+    """Return 1 / (1 + e^-x) without overflow for large negative numbers."""
     return 0.5 + 0.5 * np.tanh(0.5 * logits)
 
 
 def logit(unit: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
-    """The inverse of `sigmoid`; 0 and 1 give -/+ `CERTAIN`."""
+    """Return the inverse of `sigmoid`; 0 and 1 give -/+ `CERTAIN`."""
     with np.errstate(divide="ignore"):
         return np.clip(np.log(unit) - np.log1p(-unit), -CERTAIN, CERTAIN)
 
 
 def mean_colors(harmonics: Float[ndarray, "g k 3"]) -> Float[ndarray, "g 3"]:
-    """The colour without its dependence on the view; [0, 1] is what a screen can show."""
+    """Return the colour averaged over directions; a screen shows [0, 1]."""
     return 0.5 + MEAN * harmonics[:, 0]
 
 
 def mean_harmonics(colors: Float[ndarray, "*g 3"]) -> Float[ndarray, "*g 3"]:
-    """The inverse of `mean_colors`."""
+    """Return the inverse of `mean_colors`."""
     return (colors - 0.5) / MEAN

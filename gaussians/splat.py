@@ -26,18 +26,22 @@ from gaussians.scene_files import (
 from gaussians.types import Gaussians
 
 ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
-THINNEST = 1e-20  # scale that stands for 0, which has no logarithm
-LARGEST = 88.0  # logarithm of a scale that a float32 holds
+THINNEST = 1e-20  # stands for a scale of 0, which has no logarithm
+LARGEST_LOG_SCALE = 88.0  # logarithm of a scale that a float32 holds
 
 
 def save_splat(path: str | Path, scene: Gaussians) -> None:
-    """Writes a scene, in its own order.
+    """Write a scene, in its own order.
 
-    Raises FormatError when a file cannot hold it, see `arrays_to_write`.
+    Raises:
+      FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
-    if log_scales.max() > LARGEST:
-        found, expected = log_scales.max(), f"at most {LARGEST}, for the format keeps scales"
+    if log_scales.max() > LARGEST_LOG_SCALE:
+        found, expected = (
+            log_scales.max(),
+            f"at most {LARGEST_LOG_SCALE}, for the format keeps scales",
+        )
         raise FormatError(Path(path), "log_scales", found, expected)
     rows = np.empty(len(means), ROW)
     rows["mean"] = means
@@ -49,9 +53,11 @@ def save_splat(path: str | Path, scene: Gaussians) -> None:
 
 
 def load_splat(path: str | Path) -> Gaussians:
-    """Reads a scene; harmonics have the mean colour only.
+    """Read a scene; harmonics have the mean colour only.
 
-    Raises FileNotFoundError, or FormatError when the file is not such a scene.
+    Raises:
+      FileNotFoundError: There is no such file.
+      FormatError: The file is not such a scene.
     """
     path = existing_file(path, "a .splat file")
     size = path.stat().st_size

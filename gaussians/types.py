@@ -18,11 +18,12 @@ from jaxtyping import Array, Float, Int
 class Gaussians(NamedTuple):
     """A static scene of `g` Gaussians in world units.
 
-    means: centres.
-    quaternions: orientation (w, x, y, z), normalised when used; the zero quaternion is no rotation.
-    log_scales: natural logarithm of the standard deviation along each local axis.
-    logit_opacities: opacity before the sigmoid.
-    harmonics: spherical-harmonic colour, `k` = (degree + 1)^2 coefficients, the first is the mean.
+    Attributes:
+      means: centres.
+      quaternions: orientation (w, x, y, z), normalised when used; zero means no rotation.
+      log_scales: natural logarithm of the standard deviation along each local axis.
+      logit_opacities: opacity before the sigmoid.
+      harmonics: colour as k = (degree + 1)^2 spherical harmonics; the first is the mean.
     """
 
     means: Float[Array, "*b g 3"]
@@ -41,10 +42,12 @@ class Gaussians(NamedTuple):
 class Camera:
     """A pinhole camera; with leading axes on both arrays it is a batch for `vmap` or `lax.map`.
 
-    world_to_camera: rigid motion from world to OpenCV camera coordinates.
-    intrinsics: focal lengths and principal point in pixels. Entries beside these four are not
-        read, so pictures of skewed pixels must be rectified before.
-    width, height: picture size in pixels, static under jit.
+    Attributes:
+      world_to_camera: rigid motion from world to OpenCV camera coordinates.
+      intrinsics: focal lengths and principal point in pixels. Entries beside these four are not
+        read, so pictures with skewed pixels must be rectified before.
+      width: columns of the picture, static under jit.
+      height: rows of the picture, static under jit.
     """
 
     world_to_camera: Float[Array, "*b 4 4"]
@@ -56,10 +59,11 @@ class Camera:
 class Rendering(NamedTuple):
     """One picture.
 
-    rgb: colour composited over the background; in [0, 1] when the harmonics are.
-    depth: expected z of what is seen, in world units; 0 where nothing is.
-    alpha: coverage in [0, 1].
-    overflow: Gaussian-tile intersections beyond the budget. Above 0, the picture lacks them.
+    Attributes:
+      rgb: colour composited over the background; in [0, 1] when the harmonics are.
+      depth: expected z of the visible Gaussians in world units; 0 where there are none.
+      alpha: coverage in [0, 1].
+      overflow: Gaussian-tile intersections beyond the budget. Above 0, the picture lacks them.
     """
 
     rgb: Float[Array, "*b h w 3"]

@@ -58,7 +58,7 @@ def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[
     border = ((WINDOW // 2,) * 2, (WINDOW // 2,) * 2, (0, 0))
 
     def one(pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]]) -> Float[Array, "h w c"]:
-        return losses.ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))
+        return losses.inner_ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))
 
     images = a.reshape(-1, *a.shape[-3:]), b.reshape(-1, *b.shape[-3:])
     return jax.lax.map(one, images).reshape(a.shape)
