@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.config.check import require
+from full4d_jax.session.fields import require
 
 
 def inspect(

@@ -1,5 +1,6 @@
 """Configuration: the dataclasses of an experiment, their checks, and presets loaded by path."""
 
+from full4d_jax.config.check import check_config
 from full4d_jax.config.experiment import (
     DEFAULT,
     Config,
@@ -8,10 +9,9 @@ from full4d_jax.config.experiment import (
     MeshConfig,
     ModelConfig,
     SamplerConfig,
-    check_config,
-    load_config,
     to_dict,
 )
+from full4d_jax.config.presets import load_config
 from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
 
 __all__ = [

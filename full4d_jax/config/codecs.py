@@ -1,4 +1,4 @@
-"""What each codec turns frames into, known without its weights; and the shapes of Wan's two VAEs.
+"""Sizes of each codec's latents, known without its weights, and the shapes of Wan's two VAEs.
 
 Nothing here imports jax, so that `--help` is quick and a config is checked before anything loads.
 """
@@ -17,7 +17,7 @@ class Strides(NamedTuple):
     channels: int
 
     def latent_frames(self, frames: int) -> int:
-        """Of a video of so many frames."""
+        """Return the latent frames of a video of so many frames."""
         return (frames - 1) // self.frames + 1
 
 
@@ -30,11 +30,11 @@ class WanVaeConfig:
     decoder_base: int
     """Channels of the decoder's last stage."""
     mean: tuple[float, ...]
-    """Of the latents, by channel."""
+    """Mean of each latent channel."""
     std: tuple[float, ...]
-    """Of the latents, by channel."""
+    """Deviation of each latent channel."""
     residual: bool = False
-    """Whether every stage has a parameter-free shortcut past its change of resolution."""
+    """Give every stage a parameter-free shortcut past its change of resolution."""
     patch: int = 1
     """Side of the square of pixels that is folded into channels first."""
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
@@ -42,11 +42,11 @@ class WanVaeConfig:
     blocks: int = 2
     """Residual blocks of an encoder stage; a decoder stage has one more."""
     temporal: tuple[bool, ...] = (False, True, True)
-    """Between which stages of the encoder the frame rate halves too."""
+    """After which stages of the encoder the frame rate halves too."""
 
     @property
     def strides(self) -> Strides:
-        """Pixels, frames and channels of a latent."""
+        """Return pixels, frames and channels of a latent."""
         pixels = self.patch * 2 ** len(self.temporal)
         return Strides(pixels, 2 ** sum(self.temporal), len(self.mean))
 
@@ -92,12 +92,12 @@ STRIDES = {"taesd": Strides(8, 1, 32)} | {name: kind.strides for name, kind in K
 
 
 def strides_of(codec: str, stride: int) -> Strides:
-    """Of the codec with this name; `stride` is the side of the square that `pixels` folds."""
+    """Return a codec's strides; `stride` is the side of the square that `pixels` folds."""
     return STRIDES.get(codec, Strides(stride, 1, 3 * stride**2))
 
 
 def check_video(codec: str, strides: Strides, frames: int, height: int, width: int) -> None:
-    """A video must divide into latents.
+    """Refuse a video that does not divide into latents.
 
     Raises:
       InputError: it does not.

@@ -1,21 +1,25 @@
 """Configuration of the depth network and its training; imports no jax (see `config`)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from full4d_jax.config import OptimizerConfig, TrainingConfig
-from full4d_jax.config.bounds import ALL_SCENES
+from full4d_jax.config.experiment import ALL_SCENES, Scenes, Seed
+from full4d_jax.config.training import OptimizerConfig, TrainingConfig
+from full4d_jax.session.fields import Between, Count
+
+Side = Annotated[int, Between(16, 4096, "pairs of sides (rendered, seen) of 16 to 4096 pixels")]
+Sizes = tuple[tuple[Side, Side], ...]
 
 
 @dataclass(frozen=True)
 class DepthNetConfig:
     """Sizes of the depth network."""
 
-    widths: tuple[int, int, int] = (32, 64, 128)
+    widths: tuple[Count, Count, Count] = (32, 64, 128)
     """Channels at 1/2, 1/4 and 1/8 of the frame."""
-    attentions: int = 4
+    attentions: Count = 4
     """Transformer blocks at 1/8."""
-    heads: int = 2
+    heads: Count = 2
     """Attention heads; they divide the last of `widths`."""
 
 
@@ -27,14 +31,14 @@ class DepthDataConfig:
     that are seen at fewer pixels are antialiased.
     """
 
-    early_sizes: tuple[tuple[int, int], ...] = ((32, 32), (48, 48), (48, 48))
-    """Until the learning rate falls: small frames, so many scenes."""
-    sizes: tuple[tuple[int, int], ...] = ((64, 64), (96, 64), (64, 64), (64, 64), (96, 96))
-    """While the learning rate falls."""
-    scenes: int = ALL_SCENES
+    early_sizes: Sizes = ((32, 32), (48, 48), (48, 48))
+    """Sizes until the learning rate falls: small frames, so many scenes."""
+    sizes: Sizes = ((64, 64), (96, 64), (64, 64), (64, 64), (96, 96))
+    """Sizes while the learning rate falls."""
+    scenes: Scenes = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
     worlds: Literal["simple", "rich"] = "simple"
-    """What is in them, as in `config.DataConfig`; the shipped weights saw simple ones."""
+    """Content of the scenes, as in `config.DataConfig`; shipped weights saw simple ones."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,9 @@ class DepthConfig:
     """Everything that defines a training of the depth network."""
 
     name: str = "depth"
-    """Names the output folders."""
-    seed: int = 0
-    """Decides initial parameters, scenes and their augmentation."""
+    """Name of the output folder."""
+    seed: Seed = 0
+    """Seed of initial parameters, scenes and their augmentation."""
     model: DepthNetConfig = DepthNetConfig()
     data: DepthDataConfig = DepthDataConfig()
     optimizer: OptimizerConfig = OptimizerConfig(decay_share=0.5, adam_weight_decay=0.0)

@@ -1,24 +1,19 @@
-"""Configuration: frozen dataclasses, the embedded default, and presets loaded by path.
+"""Configuration of an experiment: frozen dataclasses, and the embedded default.
 
-A preset is a Python file (see `configs/`) whose module-level `config` is a `Config` and whose
-docstring is the lab notebook. Nothing here imports jax, so that `--help` is quick.
+Bounds stand on the fields (`session.fields`); `check` holds what fields ask of each other. Nothing
+here imports jax, so that `--help` is quick.
 """
 
 import dataclasses
-import runpy
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-from full4d_jax.config.bounds import ALL_SCENES
-from full4d_jax.config.check import (
-    check_depth_network,
-    check_fields,
-    check_modes,
-    check_prior,
-    check_sampler,
-)
 from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.fields import MOST, Between, Count, CountOrZero, Positive, Share, Weight
+
+ALL_SCENES = 2**30  # procedural scenes to train on; `input_pipeline` holds out those beyond
+Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
+Seed = Annotated[int, Between(0, MOST, f"a whole number from 0 to {MOST}")]
+Views = Annotated[int, Between(2, MOST, "a whole number of at least 2, the source included")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,160 +21,150 @@ class ModelConfig:
     """The multi-view diffusion transformer (Wan's parametrisation) and its codec."""
 
     codec: Literal["pixels", "taesd", "wan21", "wan22"] = "pixels"
-    """Maps frames to latents; all but `pixels` need `codec_weights`."""
-    codec_stride: int = 1
-    """Pixels per latent pixel, each side: any with `pixels`, 8 with `taesd` and `wan21`, 16 with
-    `wan22`."""
-    width: int = 192
+    """Codec between frames and latents; all but `pixels` need `codec_weights`."""
+    codec_stride: Count = 1
+    """Pixels per side of a latent pixel: any with `pixels`, 16 with `wan22`, else 8."""
+    width: Count = 192
     """Channels of a token."""
-    layers: int = 4
+    layers: Count = 4
     """Transformer blocks."""
-    heads: int = 3
+    heads: Count = 3
     """Attention heads; `width / heads` is even."""
-    ffn: int = 576
+    ffn: Count = 576
     """Hidden channels of the feed-forward network."""
-    patch: int = 8
+    patch: Count = 8
     """Side of a token in latent pixels."""
-    text_width: int = 0
-    """Width of the text embedding that the blocks attend to; 0 builds no cross-attention."""
+    text_width: CountOrZero = 0
+    """Width of the text embedding; 0 builds no cross-attention."""
     projection: Literal["frames", "channels", "none"] = "channels"
-    """Where projection guidance enters: as further frames (the paper), as input channels, or not at
-    all: then some frames of the grid are given instead (`visible_frames`)."""
+    """How projection guidance enters; with none, some frames of the grid are given."""
     attention: Literal["fused", "full", "sequential", "two_stream_hard", "two_stream_soft"] = (
         "fused"
     )
-    """Who sees whom: one softmax over own view and own instant, everything, or the same layer along
-    each axis, in turn or in two streams (docs/attention.md)."""
+    """Which frames read which (docs/attention.md)."""
     first_frame: bool = False
-    """The source's first latent frame is given clean at flow time 0 (Wan2.2-TI2V)."""
+    """Give the source's first latent frame clean at flow time 0 (Wan2.2-TI2V)."""
     cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")
-    """Any of: a zero-initialised linear per block, Plucker rays per token, and relative projective
-    transforms inside attention (`models/prope.py`: no parameters, half of every head)."""
+    """How tokens learn their camera, any of these (docs/attention.md)."""
     camera_projector: bool = False
-    """Identity-initialised linear after attention (fine-tuning of pretrained backbones)."""
-    rope_theta: float = 100.0
+    """Add an identity-initialised linear after attention, for pretrained backbones."""
+    rope_theta: Positive = 100.0
+    """Base of the rotary frequencies."""
     rope_folds_views: bool = False
-    """Give view v at time t the rotary position v * frames + t, else t (views are a set)."""
+    """Give view v at time t the rotary position v * frames + t; else t."""
     prediction: Literal["velocity", "residual"] = "residual"
-    """Network output: the velocity, or a residual of the filled projection (see `flow`)."""
+    """Network output: the velocity, or a residual of the filled projection."""
     mean_flow: bool = False
-    """The network is also asked where its velocity leads by an earlier flow time, so that few calls
-    do (MeanFlow); what it says of one instant does not change by that."""
-    sigma_seen: float = 0.13
-    """`residual`: expected deviation from the filled projection where the source sees."""
-    sigma_hole: float = 0.30
-    """`residual`: the same where it does not."""
-    refiner: int = 12
-    """Channels of the convolutional head at latent resolution; 0 leaves a linear head."""
-    lora_rank: int = 0
-    """Rank of the adapters that `optimizer.trainable=lora` trains; 0 builds none."""
+    """Let the network also return mean velocities, for few steps (MeanFlow)."""
+    sigma_seen: Positive = 0.13
+    """`residual`: deviation from the filled projection where the source sees."""
+    sigma_hole: Positive = 0.30
+    """`residual`: deviation where the source does not see."""
+    refiner: CountOrZero = 12
+    """Channels of the convolutional head; 0 leaves a linear head."""
+    lora_rank: CountOrZero = 0
+    """Rank of the adapters for `optimizer.trainable=lora`; 0 builds none."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products on tokens; auto is bfloat16 except on CPU."""
+    """Precision of products on tokens; auto is bfloat16 except on CPU."""
     remat: Literal["none", "block", "attention"] = "none"
-    """What training computes twice to save memory: nothing, all of each block, or all but its
-    attention."""
+    """Save memory: recompute nothing, whole blocks, or all but attention."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Clips for training."""
 
-    views: int = 4
+    views: Views = 4
     """Views of a clip, the source included."""
-    frames: int = 4
+    frames: Count = 4
     """Instants of a clip, the same for all views."""
-    height: int = 64
-    """Pixels, a multiple of `model.patch * model.codec_stride`."""
-    width: int = 64
-    """Pixels, a multiple of the same."""
-    corrupt_depth: float = 0.5
-    """Share of the clips whose source depth is corrupted like a depth network's."""
-    drop_projection: float = 0.05
-    """Share of the clips that train without projection guidance."""
-    drop_text: float = 0.0
-    """Share of the clips that train with `negative_text` (zeros without one) in place of `text`,
-    for guidance by text."""
+    height: Count = 64
+    """Rows in pixels, a multiple of `model.patch * model.codec_stride`."""
+    width: Count = 64
+    """Columns in pixels, a multiple of the same."""
+    corrupt_depth: Share = 0.5
+    """Share of clips whose depth is corrupted like a depth network's."""
+    drop_projection: Share = 0.05
+    """Share of clips that train without projection guidance."""
+    drop_text: Share = 0.0
+    """Share of clips that train with `negative_text` in place of `text`."""
     buckets: tuple[str, ...] = ()
-    """With `records`, several sizes HxW in place of `height` and `width`: each clip is cut to that
-    whose shape is nearest, and each batch has one of them."""
+    """With `records`: sizes HxW; each clip is cut to the nearest shape."""
     records: tuple[str, ...] = ()
-    """Datasets to train on instead of procedural scenes, their split `train`; of several, each
-    may say its share of the clips, `A=3 B=1` (docs/data.md)."""
+    """Data sets to train on, with shares as in `A=3 B=1` (docs/data.md)."""
     targets: Literal["random", "spread"] = "random"
-    """Which views of a record stand beside the source: any, or such that are far apart."""
-    strides: tuple[int, ...] = (1,)
-    """Steps from one instant of a record to the next, drawn from those that fit its length."""
-    scenes: int = ALL_SCENES
+    """Which views of a record join the source: any, or views far apart."""
+    strides: tuple[Count, ...] = (1,)
+    """Steps between instants of a record, drawn from those that fit."""
+    scenes: Scenes = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
     worlds: Literal["simple", "rich"] = "simple"
-    """What procedural scenes show: primitives in rooms, which the shipped weights know, or people,
-    furniture, thin poles, soft shadows and noise textures (docs/data.md)."""
+    """What procedural scenes show (docs/data.md); shipped weights know simple."""
     orbit: bool = False
-    """Cameras stand still, in equal steps along one arc that starts at the source."""
+    """Place still cameras in equal steps along one arc from the source."""
     lines: bool = False
-    """Train on the rows and the columns of the grids as single videos (`projection=none`)."""
-    pseudo: float = 0.0
-    """Share of the clips that are planar warps of one moving view (`projection=none`)."""
+    """Train on rows and columns of grids as single videos (`projection=none`)."""
+    pseudo: Share = 0.0
+    """Share of clips that are planar warps of one view (`projection=none`)."""
     videos: str = ""
-    """Folder of ordinary videos to warp; left out, procedural views are."""
+    """Folder of videos to warp; left out, procedural views are warped."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplerConfig:
     """Integration of the flow from tau = 1 to 0."""
 
-    steps: int = 1
+    steps: Count = 1
     """Calls of the network."""
-    noise: float = 0.0
-    """Scale of the initial noise; 0 with one step gives the conditional mean."""
-    shift: float = 1.0
-    """Shift of the schedule, as in training."""
-    guidance: float = 1.0
-    """Classifier-free guidance towards the projection; 1 is off, others cost a call a step."""
-    text_guidance: float = 1.0
-    """The same towards `text` and away from `negative_text`."""
-    group_views: int = 0
-    """Views that the network sees at once, the source included; 0 is all (docs/attention.md)."""
-    window_frames: int = 0
-    """Latent frames that it sees at once; 0 is all."""
-    window_overlap: int = 0
-    """Of them, those that a window shares with the one before."""
+    noise: Weight = 0.0
+    """Scale of the initial noise; 0 with one step gives the mean."""
+    shift: Positive = 1.0
+    """Shift of the schedule towards noise."""
+    guidance: Weight = 1.0
+    """Guidance towards the projection; 1 is off, others cost a call a step."""
+    text_guidance: Weight = 1.0
+    """Guidance towards `text`, away from `negative_text`."""
+    group_views: CountOrZero = 0
+    """Views that the network sees at once, with the source; 0 is all."""
+    window_frames: CountOrZero = 0
+    """Latent frames that the network sees at once; 0 is all."""
+    window_overlap: CountOrZero = 0
+    """Frames that a window shares with the one before."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LiftConfig:
     """Fitting 4D Gaussians to a grid of views."""
 
-    steps: int = 1500
-    """Optimiser steps, one picture each; learning rates adapt to it."""
-    capacity: int = 12_000
-    """Gaussians."""
+    steps: Count = 1500
+    """Optimiser steps, one picture each."""
+    capacity: Count = 12_000
+    """Number of Gaussians."""
     motion: Literal["freetime", "deformation"] = "freetime"
-    """Gaussians that come, move and go, or one set of them bent by a field (docs/fitting.md)."""
-    source_weight: float = 3.0
-    """How often the real source view is drawn, relative to a generated one."""
-    perceptual: float = 0.0
-    """Weight of LPIPS (AlexNet) beside L1 and D-SSIM; above 0 needs the extra `metrics`."""
+    """Gaussians that come, move and go, or one set bent by a field."""
+    source_weight: Positive = 3.0
+    """How often the source view is drawn, relative to a generated one."""
+    perceptual: Weight = 0.0
+    """Weight of LPIPS (AlexNet); above 0 needs the extra `metrics`."""
     distillation: Literal["cached", "gradient", "none"] = "cached"
-    """How the prior is asked about cameras between the generated ones too (docs/fitting.md)."""
-    anchor: float = 1.0
-    """Share of the generated views' weight that is left at the end of distillation."""
+    """How the prior teaches cameras between the generated ones (docs/fitting.md)."""
+    anchor: Share = 1.0
+    """Share of the generated views' weight at the end of distillation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
     """How many parts the devices are divided into, for what (docs/pods.md)."""
 
-    data: int = 0
-    """Groups that each take a share of the samples, with all parameters; 0 is as many as there
-    are devices for."""
-    fsdp: int = 1
-    """Parts of parameters and optimizer, gathered when used; each takes a share of the samples."""
-    view: int = 1
+    data: CountOrZero = 0
+    """Groups that share the samples, each with all parameters; 0 is as many as fit."""
+    fsdp: Count = 1
+    """Parts of parameters and optimizer, gathered when used; they share the samples."""
+    view: Count = 1
     """Parts of a sample's tokens, over views first."""
-    time: int = 1
+    time: Count = 1
     """Parts of each of these, over time."""
-    tensor: int = 1
+    tensor: Count = 1
     """Parts of heads and hidden channels."""
 
 
@@ -188,17 +173,15 @@ class Config:
     """Everything that defines an experiment."""
 
     name: str = "demo"
-    """Names the output folders."""
-    seed: int = 0
-    """Decides initial parameters, the order of the data and all noise."""
+    """Name of the output folder."""
+    seed: Seed = 0
+    """Seed of initial parameters, the order of the data and all noise."""
     codec_weights: str = ""
-    """Weights of `model.codec`, a file of `full4d convert codec`; `pixels` has none."""
+    """Weights of `model.codec`, a file of `full4d convert codec`."""
     text: str = ""
-    """Embedding of a prompt, a file of `full4d embed_text`, for training and sampling; without
-    one, models with text attend to zeros, Wan's padding (not to its empty prompt, which has one
-    token)."""
+    """Embedding of a prompt, a file of `full4d embed-text`; left out, zeros (docs/wan.md)."""
     negative_text: str = ""
-    """Another embedding, that `sampler.text_guidance` leads away from; without one, zeros."""
+    """Embedding that `sampler.text_guidance` leads away from; left out, zeros."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     flow: FlowConfig = FlowConfig()
@@ -215,43 +198,6 @@ DEFAULT = Config(  # configs/demo.py tells how it was trained
 )
 
 
-def load_config(path: str | Path | None = None) -> Config:
-    """Read `config` from a preset file; None gives the embedded default.
-
-    Raises:
-      InputError: there is no such file, it does not run, or it defines no `config`.
-    """
-    if path is None:
-        return DEFAULT
-    path, advice = Path(path), "see configs/ or leave CONFIG out"
-    require_file("config", path, "a Python preset", advice)
-    try:
-        config = runpy.run_path(str(path)).get("config")
-    except (Exception, SystemExit) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise InputError("config", path, found, "a Python preset that runs", advice) from error
-    # A DepthConfig passes too; `full4d train` tells them apart.
-    if not (dataclasses.is_dataclass(config) and hasattr(config, "training")):
-        found, expected = type(config).__name__, "a module-level `config = Config(...)`"
-        raise InputError("config", path, found, expected, advice)
-    return cast(Config, config)
-
-
-def check_config(config: Any) -> None:
-    """Refuse values that nothing could use, in a `Config` or a `DepthConfig`.
-
-    Raises:
-      InputError: naming the field.
-    """
-    check_fields(config)
-    if isinstance(config, Config):
-        check_prior(config)
-        check_modes(config)
-        check_sampler(config)
-    else:
-        check_depth_network(config)
-
-
 def to_dict(config: Any) -> dict[str, Any]:
-    """Nested plain values, ready for JSON."""
+    """Return nested plain values, ready for JSON."""
     return dataclasses.asdict(config)

@@ -22,7 +22,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from full4d_jax.config import Config, MeshConfig, to_dict
-from full4d_jax.config.check import require
+from full4d_jax.session.fields import require
 
 AXES = ("data", "fsdp", "view", "time", "tensor")
 RULES: dict[str | None, tuple[str, ...]] = {

@@ -7,13 +7,14 @@ from pathlib import Path
 import jax
 
 from full4d_jax.config import Config, to_dict
-from full4d_jax.config.check import check_heads, require
+from full4d_jax.config.check import check_heads
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.lora import merge_adapters, without_adapters
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
+from full4d_jax.session.fields import require
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.clips.records import clips_at, contents

@@ -1,6 +1,7 @@
 """Every field of a config is checked, and every preset passes."""
 
 import dataclasses
+import typing
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from full4d_jax.config import (
     check_config,
     load_config,
 )
-from full4d_jax.config.bounds import ALL_SCENES, BOUNDS
 from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
+from full4d_jax.config.experiment import ALL_SCENES
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import Between, check_fields, fields_of
 from input_pipeline.procedural.scene import HELD_OUT_START
 
-WORDS = ("cameras", "records", "buckets")  # tuples of words, not of numbers
 CONFIGS = Path(__file__).parents[3] / "configs"
 WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
 TEXT = ModelConfig(text_width=8)
@@ -30,14 +31,21 @@ def windows(*, size, overlap, steps=4, noise=1.0):
     return SamplerConfig(steps=steps, noise=noise, window_frames=size, window_overlap=overlap)
 
 
-def numbers(config, prefix=""):
-    """Dotted names of all fields that hold numbers."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from numbers(value, f"{prefix}{field.name}.")
-        elif not isinstance(value, (str, bool)) and field.name not in WORDS:
-            yield prefix + field.name
+def plain_numbers(hint):
+    """Whether an annotation takes numbers of any size."""
+    if hint in (int, float):
+        return True
+    parts = typing.get_args(hint)
+    bounded = any(isinstance(part, Between) for part in parts)
+    return not bounded and any(plain_numbers(part) for part in parts)
+
+
+def put(config, name, value):
+    """The config with a value in one field, whatever its type."""
+    room, _, field = name.rpartition(".")
+    part = dataclasses.replace(getattr(config, room) if room else config)
+    object.__setattr__(part, field, value)
+    return dataclasses.replace(config, **{room: part}) if room else part
 
 
 def test_groups_windows_and_texts_pass():
@@ -52,7 +60,24 @@ def test_presets_pass(path):
 
 
 def test_every_number_has_a_bound():
-    assert set(BOUNDS) == {*numbers(Config()), *numbers(DepthConfig())}
+    for config in (Config(), DepthConfig()):
+        assert not [name for name, _, hint in fields_of(config) if plain_numbers(hint)]
+    assert plain_numbers(float | None)
+    assert plain_numbers(tuple[int, ...])
+
+
+@dataclasses.dataclass(frozen=True)
+class Orbit:
+    azimuth: typing.Annotated[float, Between(0, 180)] = 30.0
+    fps: typing.Annotated[float, Between(1e-3, 1000)] | None = None
+
+
+def test_options_are_checked_by_the_same_bounds():
+    check_fields(Orbit(180, 6.0), what="option")
+    with pytest.raises(InputError, match=r"^option: --azimuth: found 200, expected 0 to 180; give"):
+        check_fields(Orbit(azimuth=200), what="option")
+    with pytest.raises(InputError, match=r"^option: --path.fps: found 0.0, expected 0.001 to 1000"):
+        check_fields(Orbit(fps=0.0), "path.", what="option")
 
 
 def test_held_out_scenes_are_beyond_all_others():
@@ -63,13 +88,13 @@ def test_held_out_scenes_are_beyond_all_others():
     ("name", "config"),
     [
         ("seed", Config(seed=-1)),
-        ("name", Config(name=3)),  # pyright: ignore[reportArgumentType]
+        ("name", put(Config(), "name", 3)),
         ("model.heads", Config(model=ModelConfig(width=30, heads=2))),  # heads of 15
         ("model.heads", Config(model=ModelConfig(width=48, heads=4, cameras=("prope",)))),
-        ("model.width", Config(model=ModelConfig(width="wide"))),  # pyright: ignore
-        ("model.projection", Config(model=ModelConfig(projection="frame"))),  # pyright: ignore
-        ("model.cameras", Config(model=ModelConfig(cameras=("ray",)))),  # pyright: ignore
-        ("data.frames", Config(data=DataConfig(frames=2.0))),  # pyright: ignore
+        ("model.width", put(Config(), "model.width", "wide")),
+        ("model.projection", put(Config(), "model.projection", "frame")),
+        ("model.cameras", put(Config(), "model.cameras", ("ray",))),
+        ("data.frames", put(Config(), "data.frames", 2.0)),
         ("data.frames", Config(data=DataConfig(frames=True))),
         ("data.width", Config(data=DataConfig(width=60))),
         ("data.frames", Config(model=WAN, data=DataConfig(frames=8))),
@@ -85,10 +110,10 @@ def test_held_out_scenes_are_beyond_all_others():
         ("sampler.text_guidance", Config(model=TEXT, sampler=GUIDED)),  # nothing to guide to
         ("sampler.text_guidance", Config(text="a", negative_text="a", model=TEXT, sampler=GUIDED)),
         ("model.heads", DepthConfig(model=DepthNetConfig(heads=3))),
-        ("model.widths", DepthConfig(model=DepthNetConfig(widths=(8, 16)))),  # pyright: ignore
+        ("model.widths", put(DepthConfig(), "model.widths", (8, 16))),
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=()))),
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=((64, 60),)))),
-        ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=(64, 64)))),  # pyright: ignore
+        ("data.sizes", put(DepthConfig(), "data.sizes", (64, 64))),
         ("data.early_sizes", DepthConfig(data=DepthDataConfig(early_sizes=((64, 8),)))),
     ],
 )

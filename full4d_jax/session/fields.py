@@ -1,0 +1,120 @@
+"""Bounds that stand on a field, and the one check that reads them there.
+
+    steps: Count = 1500
+    \"\"\"Optimiser steps.\"\"\"
+    azimuth: Annotated[float, Between(0, 180)] = 30.0
+
+`check_fields` holds the fields of a dataclass, nested ones included, against their annotations:
+bounds, the words of a `Literal`, and plain types. A tuple of bounded numbers must not be empty.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from full4d_jax.session.errors import InputError
+
+
+class Between(NamedTuple):
+    """Numbers from `low` to `high`; `words` says so in messages."""
+
+    low: float
+    high: float
+    words: str = ""
+
+    def __str__(self) -> str:
+        """Return the words, or the two numbers."""
+        return self.words or f"{self.low} to {self.high}"
+
+
+MOST = 2**31 - 1
+Count = Annotated[int, Between(1, MOST, "a whole number of at least 1")]
+CountOrZero = Annotated[int, Between(0, MOST, "a whole number of at least 0")]
+Share = Annotated[float, Between(0, 1, "a number from 0 to 1")]
+Positive = Annotated[float, Between(1e-9, 1e9, "a finite number above 0")]
+Weight = Annotated[float, Between(0, 1e9, "a finite number of at least 0")]
+
+
+def check_fields(values: Any, prefix: str = "", *, what: Literal["config", "option"] = "config"):
+    """Refuse the first field of a dataclass that its annotation does not allow.
+
+    Args:
+      values: the dataclass.
+      prefix: stands before the name of each field, such as `model.`.
+      what: the kind of fields, which decides what the message advises.
+
+    Raises:
+      InputError: naming the field.
+    """
+    for name, value, hint in fields_of(values, prefix):
+        require(name, value, _fits(hint, value), _words(hint), what=what)
+
+
+def require(
+    name: str,
+    value: Any,
+    fits: bool,
+    expected: str,
+    *,
+    what: Literal["config", "option"] = "config",
+) -> None:
+    """Refuse the value of a field unless it fits.
+
+    Raises:
+      InputError: naming the field.
+    """
+    if fits:
+        return
+    if what == "option":
+        raise InputError("option", f"--{name}", value, expected, "give another value")
+    do = f"change it in CONFIG or with --{name}"
+    raise InputError("config", name, repr(value), expected, do)
+
+
+def fields_of(values: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield dotted name, value and annotation of every field of nested dataclasses."""
+    hints = get_type_hints(type(values), include_extras=True)
+    for field in dataclasses.fields(values):
+        name, value = prefix + field.name, getattr(values, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from fields_of(value, f"{name}.")
+        else:
+            yield name, value, hints[field.name]
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Return whether an annotation allows a value."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        number = type(value) is int or (type(value) is float and parts[0] is float)
+        return number and parts[1].low <= value <= parts[1].high
+    if kind is Literal:
+        return value in parts
+    if kind in (Union, UnionType):
+        return any(_fits(part, value) for part in parts)
+    if kind is not tuple:
+        return isinstance(value, hint)
+    if not isinstance(value, tuple):
+        return False
+    if parts[-1] is not ...:
+        return len(value) == len(parts) and all(map(_fits, parts, value))
+    is_bounded = _bound(hint) is not None
+    return bool(value or not is_bounded) and all(_fits(parts[0], x) for x in value)
+
+
+def _words(hint: Any) -> str:
+    """Return what an annotation allows, for a message."""
+    if bound := _bound(hint):
+        return str(bound)
+    while get_origin(hint) is tuple:
+        hint = get_args(hint)[0]
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    return f"a value of type {getattr(hint, '__name__', hint)}"
+
+
+def _bound(hint: Any) -> Between | None:
+    """Return the first bound inside an annotation."""
+    found = (_bound(part) for part in get_args(hint) if part is not ...)
+    return hint if isinstance(hint, Between) else next((x for x in found if x), None)
