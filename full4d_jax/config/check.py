@@ -6,7 +6,6 @@ earlier ones. A rule that names several fields carries the name of the one that 
 
 import re
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 from full4d_jax.config.codecs import strides_of
@@ -24,9 +23,7 @@ def check_config(config: Config | DepthConfig) -> None:
       InputError: naming the field.
     """
     check_fields(config)
-    is_depth = isinstance(config, DepthConfig)
-    rules = _depth(config) if is_depth else chain(*(of(config) for of in RULES))
-    for rule in rules:
+    for rule in _depth(config) if isinstance(config, DepthConfig) else _experiment(config):
         require(*rule)
 
 
@@ -42,6 +39,11 @@ def check_heads(model: ModelConfig, platform: str) -> None:
     fits = platform != "gpu" or (width % 8 == 0 and width <= 128)
     eights = f"heads of a multiple of 8 channels, 128 at most, on a GPU (these have {width})"
     require("model.heads", model.heads, fits, eights)
+
+
+def _experiment(config: Config) -> Iterator[Rule]:
+    for rules in (_model, _data, _training, _sampler):
+        yield from rules(config)
 
 
 def _model(config: Config) -> Iterator[Rule]:
@@ -135,9 +137,6 @@ def _sampler(config: Config) -> Iterator[Rule]:
     yield "sampler.window_overlap", overlap, fits, several
     fits = sampler.text_guidance == 1 or _two_texts(config)
     yield "sampler.text_guidance", sampler.text_guidance, fits, f"1, {TEXTS}"
-
-
-RULES = (_model, _data, _training, _sampler)
 
 
 def _depth(config: DepthConfig) -> Iterator[Rule]:
