@@ -15,28 +15,21 @@ variance, and returns a residual F that corrects the posterior mean under that G
 F = 0 is the best guess without a network, and v needs no division by tau (it is fine at tau -> 0,
 under `jvp` and in distillation).
 
-Few steps (MeanFlow, arXiv 2505.13447 and 2512.02012). The same network also says the mean velocity
-from tau down to rho, u(z, tau, rho) with u(z, tau, tau) = v(z, tau), by which one step leads from
-the one to the other. It is trained by what a mean over an interval is, that of the means over its
-parts (SplitMeanFlow, arXiv 2507.16884): with z_s = z - (tau - s) u(z, tau, s),
-
-    (tau - rho) u(z, tau, rho) = (tau - s) u(z, tau, s) + (s - rho) u(z_s, s, rho)
-
-whose right side is held constant; where tau = rho the target is e - x as ever. MeanFlow's own
-identity, v = u + (tau - rho) du/dtau, is its limit s -> tau; docs/speed.md says why it is not used.
-Under the Gaussian above r / sqrt(var) stays as it is along a path, so
+Mean velocities. A network with `model.mean_flow` also gives the mean velocity from tau down to rho,
+u(z, tau, rho) with u(z, tau, tau) = v(z, tau), so that one step leads from tau to rho
+(`training/mean_flow.py` says how it is trained).
+Under the Gaussian above r / sqrt(var) is constant along a path, so
 
     u = ((tau + rho) - s^2 (2 - tau - rho)) / (g (g + g')) r - b - s / g F
 
 with g = sqrt(var) at tau and g' the same at rho; at rho = tau this is v.
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 Latents = Float[Array, "b v t h w c"]
 PerFrame = Float[Array, "b v t"]
@@ -92,23 +85,6 @@ def velocity_from_residual(
     return slope * r - base - sigma * jax.lax.rsqrt(variance) * residual
 
 
-def split_velocity(
-    mean_velocity: Callable[[Latents, Float[Array, "b"], Float[Array, "b"]], Latents],
-    z: Latents,
-    tau: Float[Array, "b"],
-    split: Float[Array, "b"],
-    rho: Float[Array, "b"],
-) -> Latents:
-    """The mean velocity from tau to rho that those to and from `split` between them imply.
-
-    Costs two calls.
-    """
-    first = mean_velocity(z, tau, split)
-    second = mean_velocity(z - bcast(tau - split, z) * first, split, rho)
-    share = bcast((tau - split) / jnp.maximum(tau - rho, 1e-6), z)
-    return share * first + (1 - share) * second
-
-
 def sample_time(
     key: PRNGKeyArray,
     batch: int,
@@ -116,30 +92,18 @@ def sample_time(
     shift: float,
     mean_share: float,
     times: Literal["uniform", "logit_normal"] = "uniform",
-    interval_share: float = 0.0,
-) -> tuple[Float[Array, "b"], Float[Array, "b"], Float[Array, "b"], Float[Array, "b"]]:
-    """Flow times tau, s and rho for training, and the scale of each clip's noise.
+) -> tuple[Float[Array, "b"], Bool[Array, "b"]]:
+    """Draw flow times for training, and say which clips train the conditional mean.
 
-    A share of the batch (its first clips, rounded) trains the conditional mean: tau = 1 with zero
-    noise. The others draw tau from (0, 1), uniformly or as the logistic function of a standard
-    normal number, and shift it. A share of these (the next clips, rounded) trains the mean velocity
-    down to a rho from (0, tau), split at an s between them; elsewhere s and rho are tau.
+    A share of the batch (its first clips, rounded) trains the mean: tau = 1. The others draw tau
+    from (0, 1), uniformly or as the logistic function of a standard normal number, and shift it.
     """
     if times == "uniform":
         tau = jax.random.uniform(key, (batch,))
     else:
         tau = jax.nn.sigmoid(jax.random.normal(key, (batch,)))
-    tau = shift_time(tau, shift)
-    means = round(mean_share * batch)
-    intervals = round(interval_share * (batch - means))
-    place = jnp.arange(batch)
-    mean = place < means
-    tau = jnp.where(mean, 1.0, tau)
-    below, between = jax.random.uniform(jax.random.fold_in(key, 1), (2, batch))
-    is_interval = (place >= means) & (place < means + intervals)
-    rho = jnp.where(is_interval, below * tau, tau)
-    split = jnp.where(is_interval, rho + between * (tau - rho), tau)
-    return tau, split, rho, jnp.where(mean, 0.0, 1.0)
+    is_mean = jnp.arange(batch) < round(mean_share * batch)
+    return jnp.where(is_mean, 1.0, shift_time(tau, shift)), is_mean
 
 
 def velocity_loss(velocity: Latents, target: Latents) -> PerFrame:

@@ -52,6 +52,6 @@ def train(
 
             train_depth(config, out, init, steps)
         else:
-            from full4d_jax.training.prior import train_prior
+            from full4d_jax.training.prior_training import train_prior
 
             train_prior(config, out, init, steps)

@@ -78,7 +78,7 @@ def peak_flops(device_kind: str) -> float | None:
 def step_flops(config: Config, text_tokens: int | None = None) -> float:
     """Of one training step of the whole batch, forward and backward.
 
-    With mean velocities the whole batch goes forward twice more (`flow.split_velocity`).
+    With mean velocities the whole batch goes forward twice more (`mean_flow.split_velocity`).
 
     Args:
       config: model, data, batch and what is trained.

@@ -1,55 +1,127 @@
-"""What happens to a run when the loss of a step was bad (`watch` says when)."""
+"""Bad losses: a step whose loss is not finite, or far above its running mean, changes nothing.
+
+The decision is made inside the jitted step, from the state, the running loss and the batch alone,
+so a resumed run decides alike. The step still counts, so that the position in the data remains the
+number of steps; the optimizer's own count, and with it the learning rate, stays.
+"""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.monitor import Monitor
-from full4d_jax.training.run import Run
-from full4d_jax.training.watch import to_json
+from full4d_jax.training.state import TrainState
 
+LENGTH = 100  # good steps over which the mean runs
+SETTLED = 10  # good steps before a spike can be told from the mean
 FILE = "bad_batches.jsonl"
-MOST_IN_A_ROW = 20  # bad steps that are skipped; a run that has nothing else does not go on
+MOST_IN_A_ROW = 20  # a run stops at this many bad steps in a row, whatever the policy
+
+Metrics = dict[str, Float[Array, "..."]]
+GuardedStep = Callable[..., tuple[TrainState, "RunningLoss", Metrics]]
 
 
-def meet_bad_loss(
-    run: Run,
-    monitor: Monitor,
+class RunningLoss(NamedTuple):
+    """The losses so far; part of a checkpoint.
+
+    Attributes:
+      mean: running mean of the losses of good steps.
+      good: number of good steps.
+      in_a_row: number of bad steps since the last good one.
+    """
+
+    mean: Float[Array, ""]
+    good: Int[Array, ""]
+    in_a_row: Int[Array, ""]
+
+
+def no_losses() -> RunningLoss:
+    """Return the running loss before the first step."""
+    return RunningLoss(jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+
+def to_json(losses: RunningLoss) -> dict[str, float | int]:
+    """Return plain numbers that `from_json` turns back into the same bits."""
+    return {name: x.item() for name, x in jax.device_get(losses)._asdict().items()}
+
+
+def from_json(saved: dict[str, Any]) -> RunningLoss:
+    """Return the running loss that `to_json` wrote."""
+    like = no_losses()._asdict()
+    return RunningLoss(**{name: jnp.asarray(saved[name], x.dtype) for name, x in like.items()})
+
+
+def skip_bad_steps(step: Callable[..., tuple[TrainState, Metrics]], spike: float) -> GuardedStep:
+    """Wrap a step: (state, losses, batch, *frozen) -> (state, losses, metrics).
+
+    The metrics gain `bad`: the number of consecutive skipped steps; 0 if this step was kept.
+
+    Args:
+      step: (state, batch, *frozen) -> (state, metrics); `loss` decides, and `gradient_norm` where
+        the metrics have it.
+      spike: largest loss in running means; 0 keeps any finite loss.
+    """
+
+    def guarded(state: TrainState, losses: RunningLoss, batch: Any, *frozen: Any):
+        after, metrics = step(state, batch, *frozen)
+        bad = is_bad(losses, metrics, spike)
+        kept = jax.tree.map(lambda old, new: jnp.where(bad, old, new), state, after)
+        weight = 1 / jnp.minimum(losses.good + 1, LENGTH).astype(jnp.float32)
+        mean = losses.mean + weight * (metrics["loss"] - losses.mean)
+        good = RunningLoss(mean, losses.good + 1, 0 * bad)
+        skipped = losses._replace(in_a_row=losses.in_a_row + 1)
+        losses = jax.tree.map(lambda old, new: jnp.where(bad, old, new), skipped, good)
+        return kept._replace(step=after.step), losses, {**metrics, "bad": losses.in_a_row}
+
+    return guarded
+
+
+def is_bad(losses: RunningLoss, metrics: Metrics, spike: float) -> Bool[Array, ""]:
+    """Return whether a step with these metrics is to be skipped."""
+    loss = metrics["loss"]
+    bad = ~jnp.isfinite(loss) | ~jnp.isfinite(metrics.get("gradient_norm", loss))
+    if spike:
+        bad |= (losses.good >= SETTLED) & (loss > spike * losses.mean)
+    return bad
+
+
+def record_bad_step(
     config: TrainingConfig,
     out: Path,
     step: int,
     metrics: dict[str, Any],
+    running_mean: float,
     contents: Callable[[int], Any],
-) -> None:
-    """Write down what the batch of `step` was made of, and stop if the policy says so.
+) -> str:
+    """Write the batch of a bad step to `bad_batches.jsonl`; return a line that says so, or stop.
 
-    Nothing is saved then: the newest checkpoint is from before the bad step.
+    A run that stops here saves nothing: its newest checkpoint is from before the bad step.
 
     Raises:
-      InputError: `config.on_bad_loss` is to stop, or too many steps in a row were bad.
+      InputError: `config.on_bad_loss` says to stop, or too many steps in a row were bad.
     """
-    loss, mean = float(metrics["loss"]), to_json(run.watch)["mean"]
+    loss = float(metrics["loss"])
     line = {
         "step": step,
         "position": step - 1,
         "loss": str(loss),  # JSON has no word for NaN
-        "running_mean": mean,
+        "running_mean": running_mean,
         "batch": contents(step - 1),
     }
     if jax.process_index() == 0:
         with (out / FILE).open("a") as file:
             print(json.dumps(line), file=file)
     if config.on_bad_loss == "skip" and metrics["bad"] < MOST_IN_A_ROW:
-        monitor.say(f"step {step}: loss {loss:.4g}, left out; its batch is in {out / FILE}")
-        return
+        return f"step {step}: loss {loss:.4g}, skipped; its batch is in {out / FILE}"
     expected = "a finite loss"
     if config.spike:
-        expected += f" of at most {config.spike:g} times its running mean {mean:.4g}"
+        expected += f" of at most {config.spike:g} times its running mean {running_mean:.4g}"
     do = f"look at its batch in {out / FILE}, then go on with --training.on_bad_loss skip"
     if config.on_bad_loss == "skip":
         expected, do = f"{expected}, after {MOST_IN_A_ROW - 1} others", "lower the learning rates"

@@ -1,4 +1,4 @@
-"""SIGTERM, by which schedulers announce that they take the machine back."""
+"""SIGTERM, which schedulers send before they take a machine back."""
 
 import contextlib
 import shlex
@@ -14,14 +14,14 @@ from jax.experimental.multihost_utils import reached_preemption_sync_point
 
 @contextlib.contextmanager
 def termination() -> Iterator[Callable[[int], bool]]:
-    """A question to ask after every step: whether to save now and stop.
+    """Yield a function of the step, to be called after it: whether to save now and stop.
 
-    Of several processes each gets its signal at another step, so they agree on one through
-    `jax.distributed`, whose own handler takes the signal where it is initialized.
+    Several processes get their signals at different steps. They agree on one step through
+    `jax.distributed`, whose own handler receives the signal once it is initialized.
     """
     if jax.distributed.is_initialized():
         yield reached_preemption_sync_point
-    elif threading.current_thread() is not threading.main_thread():  # no handlers for others
+    elif threading.current_thread() is not threading.main_thread():  # others may not set handlers
         yield lambda _: False
     else:
         asked = threading.Event()
@@ -33,6 +33,6 @@ def termination() -> Iterator[Callable[[int], bool]]:
 
 
 def resume_command() -> str:
-    """The command that started this process, which goes on where it stops."""
+    """Return the command that started this process; given again, it resumes the run."""
     is_ours = Path(sys.argv[0]).name == "full4d"
     return shlex.join(["full4d", *sys.argv[1:]] if is_ours else sys.orig_argv)

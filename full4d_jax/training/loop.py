@@ -1,11 +1,11 @@
-"""The training loop: resume, step, report, save."""
+"""The training loop of any network: resume, step, report, save."""
 
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,29 +13,29 @@ from jax.sharding import NamedSharding
 from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
-from full4d_jax.training.bad_losses import meet_bad_loss
+from full4d_jax.training.bad_losses import record_bad_step, skip_bad_steps, to_json
 from full4d_jax.training.checkpoints.disk import disk_errors
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.provenance import hardware
 from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.profiling import StepProfile, steps_left
-from full4d_jax.training.run import Run, begin
+from full4d_jax.training.run_state import RunState, start_or_resume
 from full4d_jax.training.state import TrainState
-from full4d_jax.training.watch import watched
 
 Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 
 @dataclass(frozen=True)
 class Reporting:
-    """What a run may tell besides its losses.
+    """What a run can report besides its losses.
 
-    flops: of the model in one step; None where nobody counts them.
-    peak: of one device, FLOP/s; None where it is unknown.
-    sheet: draws what the network of a state makes.
-    contents: what the batch at a position in the data is made of, in plain values.
-    profile: the first and the last step of a trace.
+    Attributes:
+      flops: of the model in one step; None for a network whose operations are not counted.
+      peak: of one device, FLOP/s; None where it is unknown.
+      sheet: draws a contact sheet from a state.
+      contents: names what the batch at a position in the data holds, in plain values.
+      profile: the first and the last step of a trace.
     """
 
     flops: float | None = None
@@ -45,6 +45,15 @@ class Reporting:
     profile: tuple[int, int] | None = None
 
 
+class Due(NamedTuple):
+    """What happens after a step."""
+
+    log: bool
+    save: bool
+    sheet: bool
+    stop: bool
+
+
 def run_training(
     step: Step,
     state: TrainState,
@@ -52,22 +61,22 @@ def run_training(
     config: TrainingConfig,
     out: Path,
     record: dict[str, Any],
-    given: Sequence[Any] = (),
+    frozen: Sequence[Any] = (),
     reporting: Reporting = Reporting(),
 ) -> tuple[TrainState, dict[str, Any]]:
     """Train from the newest checkpoint under `out`, or from `state`, to `config.steps`.
 
     Args:
-      step: (state, batch, *given) -> (state, metrics); jitted here, with the state donated.
+      step: (state, batch, *frozen) -> (state, metrics); jitted here, with the state donated.
         Metrics that are vectors are histograms, which the summary adds up over the whole run.
       state: the initial state, sharded or not; its buffers are used up.
       batches: gives the batches from a step on, on the devices; the first axis of their arrays
         counts samples.
-      config: length, intervals, what happens to bad losses.
+      config: length, intervals, and the policy for bad losses.
       out: folder for everything that is written.
-      record: what a checkpoint should say besides (`resume.run_record`).
-      given: further arguments of every step on the devices, frozen weights for example.
-      reporting: see there.
+      record: describes the run in each checkpoint (`resume.run_record`).
+      frozen: further arguments of every step, on the devices: weights that are not trained.
+      reporting: what else the run reports.
 
     Returns:
       The final state and the summary of the whole run, resumed parts included.
@@ -82,39 +91,31 @@ def run_training(
         disk_errors(out),
         Checkpoints(folder, keep=config.keep, keep_best=config.keep_best) as checkpoints,
     ):
-        run = begin(checkpoints, state, record, config, out)
+        run = start_or_resume(checkpoints, state, record, config, out)
         if run.done < config.steps:
             part = {"start": run.done, "steps": config.steps, "hardware": hardware()}
             run.summary["parts"].append(part)
-            _train(run, step, batches, config, out, given, reporting, checkpoints)
+            _train(run, step, batches, config, out, frozen, reporting, checkpoints)
     return run.state, {"steps": run.done, **run.summary, **run.record}
 
 
 def _train(
-    run: Run,
+    run: RunState,
     step: Step,
     batches: Callable[[int], Iterator[Any]],
     config: TrainingConfig,
     out: Path,
-    given: Sequence[Any],
+    frozen: Sequence[Any],
     reporting: Reporting,
     checkpoints: Checkpoints,
 ) -> None:
-    """All steps that are left."""
+    """Do all steps that are left."""
     start, before = time.perf_counter(), run.summary["seconds"]
     stream = batches(run.done)
     # Finish a batch before the step compiles: on one core XLA's compiler and a running program
     # may wait for each other forever.
     stream = itertools.chain([jax.block_until_ready(next(stream))], stream)
-    jitted = jax.jit(
-        watched(step, config.spike),
-        donate_argnums=(0, 1),
-        out_shardings=(
-            *jax.tree.map(_kept_sharding, (run.state, run.watch)),
-            _kept_sharding(run.state.step),  # metrics: whole on every process, which reads them
-        ),
-    )
-    pending: list[Any] = []
+    jitted = _jit_step(step, run, config.spike)
     means: dict[str, Any] = {}
     with (
         Monitor(out, run.done, config.steps, reporting.flops, reporting.peak) as monitor,
@@ -126,41 +127,50 @@ def _train(
                 batch = next(stream)
             profile.begin(run.done + 1, run.state)
             with jax.transfer_guard("disallow"):
-                run.state, run.watch, metrics = jitted(run.state, run.watch, batch, *given)
-            run.done += 1
+                state, losses, metrics = jitted(run.state, run.losses, batch, *frozen)
+            run.stepped(state, losses, metrics, samples=jax.tree.leaves(batch)[0].shape[0])
             profile.end(run.done, run.state)
             monitor.stepped(run.done)
-            run.summary["samples"] += jax.tree.leaves(batch)[0].shape[0]
 
-            is_last, is_stopped = run.done == config.steps, is_asked_to_stop(run.done)
-            is_logged = is_last or run.done % config.log_every == 0
-            is_saved = is_last or is_stopped or run.done % config.checkpoint_every == 0
-            pending.append(metrics)
-            # Else the metrics of step n - 1 are read while step n runs.
-            ready = len(pending) - (0 if is_logged or is_saved else 1)
-            for i, values in enumerate(jax.device_get(pending[:ready])):
-                run.add({name: x.tolist() for name, x in values.items()})
-                if values["bad"]:
-                    at = run.done - len(pending) + 1 + i
-                    meet_bad_loss(run, monitor, config, out, at, values, reporting.contents)
-            pending = pending[ready:]
-            if is_logged:
+            due = _due(config, run.done, is_asked_to_stop(run.done))
+            # Unless they are needed now, the metrics of step n - 1 are read while step n runs.
+            for at, values in run.read(leave=0 if due.log or due.save else 1):
+                mean = to_json(run.losses)["mean"]
+                monitor.say(record_bad_step(config, out, at, values, mean, reporting.contents))
+            if due.log:
                 means = run.take_means()
                 monitor.report(means)
-            if is_saved:
+            if due.save:
                 run.summary["seconds"] = round(before + time.perf_counter() - start, 1)
                 run.note(means)
                 means = {}
                 run.save(checkpoints)
-            is_drawn = config.sheet_every and run.done % config.sheet_every == 0 and not is_last
-            if reporting.sheet is not None and is_drawn:
+            if due.sheet and reporting.sheet is not None:
                 monitor.picture(run.done, reporting.sheet(run.state))
-            if is_stopped and not is_last:
+            if due.stop:
                 checkpoints.close()
                 monitor.say(f"saved at step {run.done}; go on with: {resume_command()}")
                 raise SystemExit(0)
 
 
-def _kept_sharding(x: jax.Array) -> NamedSharding | None:
-    """That of an array on a mesh, so that the next step finds it as the first did."""
-    return x.sharding if isinstance(x.sharding, NamedSharding) else None
+def _jit_step(step: Step, run: RunState, spike: float) -> Callable[..., Any]:
+    """Jit the guarded step; the state is donated and keeps its shardings."""
+
+    def sharding(x: jax.Array) -> NamedSharding | None:
+        return x.sharding if isinstance(x.sharding, NamedSharding) else None
+
+    kept = jax.tree.map(sharding, (run.state, run.losses))
+    replicated = sharding(run.state.step)  # every process reads the metrics
+    return jax.jit(
+        skip_bad_steps(step, spike), donate_argnums=(0, 1), out_shardings=(*kept, replicated)
+    )
+
+
+def _due(config: TrainingConfig, done: int, is_stopped: bool) -> Due:
+    is_last = done == config.steps
+    return Due(
+        log=is_last or done % config.log_every == 0,
+        save=is_last or is_stopped or done % config.checkpoint_every == 0,
+        sheet=bool(config.sheet_every) and done % config.sheet_every == 0 and not is_last,
+        stop=is_stopped and not is_last,
+    )

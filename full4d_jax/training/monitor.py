@@ -1,7 +1,7 @@
-"""What a run reports: a line on stderr, `metrics.jsonl`, TensorBoard; and how fast it is.
+"""Reports of a run: a line on stderr, `metrics.jsonl`, TensorBoard, and the speed.
 
-Only the first of several processes writes. Times are wall times of everything between two reports,
-saving and sheets included; the first step, which compiles, is left out.
+Only the first of several processes writes. Times are wall times between two reports, saving and
+sheets included, without the first step, which compiles.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from full4d_jax.training.checkpoints.resume import cut_metrics
 
 
 class Monitor:
-    """Reports of a run, as a context.
+    """Writes the reports of a run; a context.
 
     Args:
-      out: the folder; lines that it has of steps after `done` are dropped.
+      out: the folder; lines of steps after `done` are dropped from its files.
       done: steps done before.
       steps: the last step.
-      flops: of the model in one step, over all devices; None where nobody counted.
+      flops: of the model in one step, over all devices; None if they are not counted.
       peak: of one device, FLOP/s; None where it is unknown.
     """
 
@@ -53,19 +53,19 @@ class Monitor:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around what waits for data."""
+        """Measure the time in this context as waiting for data."""
         start = time.perf_counter()
         yield
         self.waited += time.perf_counter() - start
 
     def stepped(self, step: int) -> None:
-        """`step` steps are dispatched; time is measured from the first of this process on."""
+        """Note that a step is dispatched; the clock starts after the first of this process."""
         if not self.is_compiled:
             self.is_compiled = True
             self.start(step)
 
     def start(self, step: int) -> None:
-        """Begin to measure anew."""
+        """Restart the clock."""
         self.since, self.step, self.waited = time.perf_counter(), step, 0.0
 
     def report(self, means: dict[str, Any]) -> None:
@@ -88,14 +88,14 @@ class Monitor:
             self.board.picture(step, "sheet", pixels)
 
     def say(self, text: str) -> None:
-        """A line for people, once."""
+        """Print a line, in the first process only."""
         if self.is_first:
             print(text, flush=True)
 
     def speed(self, step: int) -> dict[str, float]:
-        """Since the last report: seconds a step, share of waiting for data, MFU, memory in GiB.
+        """Return memory in GiB and, since the last report, seconds per step, data wait and MFU.
 
-        Empty of times where no step was measured; where no peak is known FLOP/s stand for MFU.
+        Times are missing if no step was measured; without a known peak TFLOP/s replace MFU.
         """
         steps, seconds = step - self.step, time.perf_counter() - self.since
         found = {"memory_gib": memory_gib()}
@@ -112,9 +112,9 @@ class Monitor:
 
 
 def mfu_basis(flops: float | None, peak: float | None) -> str:
-    """What MFU is relative to, in words."""
+    """Return a line that says what MFU is relative to."""
     if flops is None:
-        return "MFU is not shown: nobody counts this network's operations"
+        return "MFU is not shown: this network's operations are not counted"
     count = f"a step has {flops / 1e12:.4g} TFLOP (allowed attention pairs, no rematerialisation)"
     if peak is None:
         return f"{count}; no peak is known for {jax.devices()[0].device_kind}: TFLOP/s, not MFU"
@@ -123,7 +123,7 @@ def mfu_basis(flops: float | None, peak: float | None) -> str:
 
 
 def memory_gib() -> float:
-    """The most that one of this process's devices has held, else the process itself, GiB."""
+    """Return the peak of this process's fullest device, or of the process itself, in GiB."""
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [x["peak_bytes_in_use"] for x in stats if "peak_bytes_in_use" in x]
     most = max(peaks) if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -131,7 +131,7 @@ def memory_gib() -> float:
 
 
 class Board:
-    """TensorBoard's event files, written at once: an error of the disk is raised where it occurs.
+    """TensorBoard's event files, written immediately, so that disk errors are raised in place.
 
     Args:
       folder: where they lie.
@@ -154,12 +154,12 @@ class Board:
         self.writer.close()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Numbers by name."""
+        """Write numbers by name."""
         for name, value in values.items():
             self._write(step, summary=self.summary.scalar(name, value))
 
     def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        """A picture (h, w, 3), uint8."""
+        """Write a picture."""
         self._write(step, summary=self.summary.image(name, pixels, dataformats="HWC"))
 
     def _write(self, step: int, **content: Any) -> None:

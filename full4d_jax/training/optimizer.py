@@ -1,7 +1,7 @@
-"""The optimizer: Muon on matrices and AdamW on the rest, or AdamW; and what it may change.
+"""The optimizer: Muon on matrices and AdamW on the rest, or AdamW on all; and what it trains.
 
-`OptimizerConfig.trainable` names a subset. All others are constants of the loss (no gradient is
-computed), have no optimizer state, and leave a step as the same bits.
+`OptimizerConfig.trainable` names the trained parameters. The others are constants of the loss (no
+gradient is computed), have no optimizer state, and keep their bits.
 """
 
 import functools
@@ -22,7 +22,7 @@ ADAM_B2 = 0.98
 
 
 def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Schedule:
-    """Linear warm-up; then constant and at last linear to zero, or half a cosine to zero."""
+    """Return the schedule: linear warm-up, then constant and linear to zero, or half a cosine."""
     warmup = optax.linear_schedule(0.0, peak, config.warmup)
     if config.schedule == "cosine":
         cosine = optax.cosine_decay_schedule(peak, max(1, steps - config.warmup))
@@ -39,7 +39,7 @@ def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Sch
 
 
 def block_matrices(params: Params) -> Params:
-    """Muon's dimensions: matrices of blocks are stacked, (layer, in, out); None elsewhere."""
+    """Return Muon's dimensions: matrices of blocks are (layer, in, out); None for AdamW."""
     matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
     return jax.tree.map(
         lambda x: matrix if x.ndim == 3 and min(x.shape[1:]) >= 32 else None, params
@@ -47,30 +47,29 @@ def block_matrices(params: Params) -> Params:
 
 
 def trained_leaves(trainable: str, params: Params) -> Params:
-    """A tree of bools like `params`: which leaves `OptimizerConfig.trainable` lets change."""
-
+    """Return a tree of bools: the leaves that `OptimizerConfig.trainable` lets change."""
     return jax.tree.map_with_path(lambda path, _: is_trained(trainable, dotted(path)), params)
 
 
 def new_leaves(params: Params) -> Params:
-    """A tree of bools: which leaves are ours alone, not a pretrained video model's."""
+    """Return a tree of bools: the leaves that a pretrained video model lacks."""
     return jax.tree.map_with_path(lambda path, _: dotted(path).startswith(ADDED), params)
 
 
 def hold_constant(params: Params, trained: Params) -> Params:
-    """The same parameters, of which those not trained pass no gradient."""
+    """Return the parameters; those that are not trained pass no gradient."""
     return jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
 
 
 def make_optimizer(
     config: OptimizerConfig, steps: int, dimensions: Callable[[Any], Any]
 ) -> optax.GradientTransformation:
-    """Clipped gradients, then Muon or AdamW, of the trained leaves.
+    """Return Muon or AdamW on clipped gradients of the trained leaves.
 
     Args:
       config: rates, decays and limits.
       steps: length of the run.
-      dimensions: parameters to a tree of `MuonDimensionNumbers`, None where AdamW is to be used.
+      dimensions: parameters to a tree of `MuonDimensionNumbers`, None for AdamW.
     """
     adam_rate = learning_rate(config, steps, config.adam_learning_rate)
     if config.kind == "adamw":
@@ -86,7 +85,7 @@ def make_optimizer(
         )
     optimizer = optax.chain(optax.clip_by_global_norm(config.clip), rule)
     if config.new_rate != 1:
-        # Decay included: the last thing that a rule does is to multiply by the learning rate.
+        # Scales the decay too: a rule multiplies by the learning rate last.
         optimizer = optax.chain(optimizer, optax.masked(optax.scale(config.new_rate), new_leaves))
     if config.trainable == "all":
         return optimizer

@@ -1,4 +1,4 @@
-"""A training state on the devices: on one, or cut over a mesh."""
+"""Where a training state lies: on one device, or sharded over a mesh."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +15,7 @@ from full4d_jax.training.state import TrainState
 
 
 def training_mesh(config: Config) -> Mesh | None:
-    """The mesh of a run; None on one device, where programs are simpler without.
+    """Return the mesh of a run; None on one device, where programs are simpler without.
 
     Raises:
       InputError: the devices do not fit the mesh, or batch and model do not.
@@ -25,8 +25,8 @@ def training_mesh(config: Config) -> Mesh | None:
     return mesh if mesh.size > 1 else None
 
 
-def within(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
-    """The step, traced in the mesh; what is around it, sheets for example, is not."""
+def in_mesh(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the step, traced in the mesh; other programs of the run, like sheets, are not."""
     if mesh is None:
         return step
 
@@ -40,17 +40,17 @@ def within(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
 def make_state(
     config: Config, mesh: Mesh | None, make: Callable[..., TrainState], *given: Any
 ) -> TrainState:
-    """What `make(*given)` returns, made in its parts on their devices.
+    """Return `make(*given)`, of which each device makes its own shards.
 
     Args:
-      config: has the model's width, by which parameters are cut.
+      config: has the model's width, by which parameters are sharded.
       mesh: None for one device.
       make: traceable.
-      given: its arguments, parameters (see `in_host_memory`) or nothing.
+      given: its arguments: parameters (see `host_memory`) or nothing.
     """
     if mesh is None:
         return make(*given)
-    # Part by part: no device has room for all, and other processes have the same.
+    # Shard by shard: no device has room for all, and other processes have the same parameters.
     given = jax.tree.map(
         lambda x, cut: jax.make_array_from_callback(x.shape, cut, lambda i: np.asarray(x[i])),
         given,
@@ -60,27 +60,27 @@ def make_state(
     return jax.jit(make, out_shardings=shardings)(*given)
 
 
-def in_host_memory(mesh: Mesh | None) -> AbstractContextManager[Any]:
-    """The context in which parameters are read, of which a device of a mesh has room for a part."""
-    return (
-        nullcontext() if mesh is None else jax.default_device(jax.local_devices(backend="cpu")[0])
-    )
+def host_memory(mesh: Mesh | None) -> AbstractContextManager[Any]:
+    """Return a context for reading parameters: on the host if one device may not hold them all."""
+    if mesh is None:
+        return nullcontext()
+    return jax.default_device(jax.local_devices(backend="cpu")[0])
 
 
-def on_all_devices(mesh: Mesh | None, tree: Any) -> Any:
-    """Arrays that every device has whole."""
+def replicate(mesh: Mesh | None, tree: Any) -> Any:
+    """Put whole arrays on every device."""
     if mesh is None:
         return jax.device_put(tree)
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def is_cut(mesh: Mesh | None) -> bool:
-    """Whether the devices have only parts of the parameters."""
+def is_sharded(mesh: Mesh | None) -> bool:
+    """Return whether each device holds only shards of the parameters."""
     return mesh is not None and mesh.size > mesh.shape["data"]
 
 
 def on_host(tree: Any) -> Any:
-    """Whole arrays in the memory of every process."""
+    """Return whole arrays in the memory of every process."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
     return multihost_utils.process_allgather(tree, tiled=True)

@@ -1,4 +1,4 @@
-"""An xprof trace of some steps of a run."""
+"""An xprof trace of some steps of a run (`--profile A:B`)."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ from full4d_jax.session.errors import InputError
 
 
 def parse_steps(text: str, last: int) -> tuple[int, int]:
-    """`A:B`, the first and the last step to trace, of a run of `last` steps.
+    """Parse `A:B`, the first and the last step to trace, in a run of `last` steps.
 
     Raises:
-      InputError: not two numbers in that order, or beyond the run.
+      InputError: the text is not two ordered numbers within the run.
     """
     first, _, end = text.partition(":")
     expected = f"A:B with 1 <= A <= B <= {last} (training.steps)"
@@ -22,13 +22,13 @@ def parse_steps(text: str, last: int) -> tuple[int, int]:
 
 
 def steps_left(steps: tuple[int, int] | None, done: int) -> tuple[int, int] | None:
-    """The steps to trace, if a run that has `done` so many begins before them; else says so.
+    """Return the steps to trace, or None with a message if the run is past the first of them.
 
-    No error: a run that was interrupted goes on by the same command.
+    This is no error: the same command resumes an interrupted run.
     """
     if steps is None or steps[0] > done:
         return steps
-    print(f"no profile: the run goes on after step {done}, --profile begins at {steps[0]}")
+    print(f"no profile: the run resumes after step {done}, --profile begins at {steps[0]}")
     return None
 
 
@@ -42,14 +42,14 @@ class StepProfile:
         return self
 
     def begin(self, step: int, before: Any) -> None:
-        """Call before `step` is dispatched, with the arrays that the earlier ones make."""
+        """Start the trace if `step` is the first; `before` are the arrays of earlier steps."""
         if self.steps is not None and step == self.steps[0]:
             jax.block_until_ready(before)
             jax.profiler.start_trace(self.folder)
             self.is_running = True
 
     def end(self, step: int, after: Any) -> None:
-        """Call after `step` is dispatched, with the arrays that it makes."""
+        """Stop the trace if `step` was the last; `after` are its arrays."""
         if self.is_running and self.steps is not None and step == self.steps[1]:
             jax.block_until_ready(after)
             self._stop()

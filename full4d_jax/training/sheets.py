@@ -1,4 +1,4 @@
-"""Contact sheets of held-out scenes, which show what a prior has learned."""
+"""Contact sheets: what the prior makes of held-out scenes."""
 
 import dataclasses
 from functools import partial
@@ -21,13 +21,13 @@ from input_pipeline.procedural.scene import HELD_OUT_START
 
 
 def draw_sheet(config: Config, params: Params) -> UInt8[np.ndarray, "H W 3"]:
-    """The sheet that suits the model: with poses or without."""
+    """Draw the sheet of a model with projection, or of one that fills grids."""
     draw = filled_sheet if config.model.projection == "none" else held_out_sheet
     return draw(config, params)
 
 
 def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
-    """The last frames of scenes never seen: source, projection, prior and truth of each target."""
+    """Draw last frames of held-out scenes: source, projection, prior and truth of each target."""
     pictures = np.asarray(_draw_targets(config, params, HELD_OUT_START + jnp.arange(scenes)))
     labels = ["source", "projection", "prior", "truth"]
     return contact_sheet(
@@ -44,7 +44,7 @@ def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.
 def _draw_targets(
     config: Config, params: Params, indices: Int[Array, "n"]
 ) -> Float[Array, "n r v h w 3"]:
-    """Source, projection, prior and truth of the targets of held-out scenes, in [-1, 1]."""
+    """Return source, projection, prior and truth (r) of the targets of scenes n, in [-1, 1]."""
     model = config.model
     stride = strides_of(model.codec, model.codec_stride).frames
     few = 4 if stride == 1 else 1 + stride
@@ -68,7 +68,7 @@ def _draw_targets(
 
 
 def filled_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
-    """Scenes never seen, filled from row and column: the last time of every view, and its truth."""
+    """Draw held-out grids filled from row and column: the last time of each view, and its truth."""
     visible = row_and_column(config.data.views, config.data.frames)
     indices = HELD_OUT_START + jnp.arange(scenes)
     grids = jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames

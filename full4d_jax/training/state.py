@@ -1,4 +1,4 @@
-"""Everything that a step changes, and how it begins."""
+"""The state that a training step changes: how it begins, and how gradients update it."""
 
 from typing import Any, NamedTuple, cast
 
@@ -14,27 +14,34 @@ from full4d_jax.training.optimizer import block_matrices, make_optimizer
 
 
 class TrainState(NamedTuple):
-    """A pytree; also what a checkpoint holds."""
+    """A pytree; checkpoints hold it whole.
 
-    step: Int[Array, ""]  # steps done, and so the position in the data
-    params: Params  # float32
-    ema: Params  # averaged parameters, used for sampling
+    Attributes:
+      step: steps done, which is the position in the data.
+      params: float32.
+      ema: averaged parameters, used for sampling.
+      optimizer: the optimizer's state.
+    """
+
+    step: Int[Array, ""]
+    params: Params
+    ema: Params
     optimizer: optax.OptState
 
 
 def init_state(config: Config, key: PRNGKeyArray) -> TrainState:
-    """Random parameters and an empty optimizer."""
+    """Return step 0 with random parameters."""
     return state_from_params(config, init_params(config.model, key))
 
 
 def state_from_params(config: Config, params: Params) -> TrainState:
-    """Step 0 with given parameters (`--init`)."""
+    """Return step 0 with given parameters (`--init`)."""
     optimizer = make_optimizer(config.optimizer, config.training.steps, block_matrices)
     return first_state(optimizer, params)
 
 
 def first_state(optimizer: optax.GradientTransformation, params: Params) -> TrainState:
-    """Step 0 of any network."""
+    """Return step 0 of any network."""
     ema = jax.tree.map(jnp.copy, params)  # its own buffers, since the step donates both
     return TrainState(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params))
 
@@ -46,9 +53,14 @@ def apply_gradients(
     gradients: Any,
     trained: Params | None = None,
 ) -> TrainState:
-    """The state after a step; `decay` of the averages is warmed up as (1 + step) / (10 + step).
+    """Return the state after a step.
 
-    Leaves that `trained` marks False pass through (see `optimizer.trained_leaves`).
+    Args:
+      optimizer: turns gradients into updates.
+      decay: of the averages; warmed up as (1 + step) / (10 + step).
+      state: the state before.
+      gradients: a tree like the parameters.
+      trained: leaves that are False here keep their bits (`optimizer.trained_leaves`).
     """
     updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
     params = cast(Params, optax.apply_updates(state.params, updates))

@@ -1,4 +1,4 @@
-"""A disk that is full or may not be written to, a bucket that nothing reads: an `InputError`."""
+"""Errors of the disk as `InputError`s: full, unwritable, or a bucket without its library."""
 
 import contextlib
 import errno
@@ -25,11 +25,11 @@ ERRORS = {
 
 @contextlib.contextmanager
 def disk_errors(where: Any, remains: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Around what writes into the folder `where`.
+    """Turn errors of the disk in this context into an `InputError`.
 
     Args:
-      where: the folder.
-      remains: says, after an error, what is still there.
+      where: the folder that is written to.
+      remains: says, after an error, which files are still complete.
 
     Raises:
       InputError: the system refused to write.
@@ -46,7 +46,7 @@ def disk_errors(where: Any, remains: Callable[[], str] = lambda: "") -> Iterator
 
 
 def check_file_system(place: str) -> None:
-    """Refuse a URL whose file system no installed library knows; nobody is asked.
+    """Refuse a URL whose file system no installed library knows, without contacting it.
 
     Raises:
       InputError: naming the library, where there is one.
@@ -62,7 +62,7 @@ def check_file_system(place: str) -> None:
 
 
 def _reason(error: BaseException) -> str | None:
-    """What the system said, if the disk is to blame; tensorstore has the number in its text."""
+    """Return the system's reason if the disk failed; tensorstore has its number in the text."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (said := re.search(r"os_error_code='(\d+)'", str(error))):
         number = int(said[1])

@@ -1,9 +1,9 @@
-"""Marks of arrays: whether a state that was read back is the state that was saved, to the bit.
+"""Marks of arrays, which show whether a restored state equals the saved one, bit for bit.
 
-A mark is 64 bits of an array's bits and their places. It is a sum modulo 2^32, which has no order,
-so it is the same however the array is sharded, and is computed where the shards are: no host needs
-the whole array, and a state saved on one topology is checked on another. Any change of one element
-changes it. It finds damage; it is no protection against someone who means to deceive.
+A mark is a 64-bit hash of an array's bits and their places: a sum modulo 2^32, which does not
+depend on the order. So it does not depend on the sharding either, is computed where the shards are,
+and a state saved on one topology can be checked on another. Any change of one element changes it.
+Marks show damage, not forgery.
 """
 
 import hashlib
@@ -19,19 +19,18 @@ from full4d_jax.models.sharding import dotted
 
 
 def marks(tree: Any) -> dict[str, str]:
-    """16 hexadecimal digits for each array of a pytree, by its dotted path."""
-    # One after the other: on simulated devices several programs that communicate can wait for each
-    # other's threads forever.
+    """Return 16 hexadecimal digits for each array of a pytree, by its dotted path."""
+    # One after the other: on simulated devices, several communicating programs can deadlock.
     leaves = jax.tree.leaves_with_path(tree)
     read = {dotted(path): jax.device_get(_mark(x)) for path, x in leaves}
     return {name: "".join(f"{int(word):08x}" for word in pair) for name, pair in read.items()}
 
 
 def check_marks(tree: Any, saved: dict[str, str]) -> None:
-    """Compare a pytree with the marks that were made when it was saved.
+    """Compare a pytree with the marks made when it was saved.
 
     Raises:
-      ValueError: naming the first array that differs.
+      ValueError: an array differs; the message names the first.
     """
     found = marks(tree)
     for name in sorted(set(found) | set(saved)):
@@ -40,7 +39,7 @@ def check_marks(tree: Any, saved: dict[str, str]) -> None:
 
 
 def digest(record: dict[str, Any]) -> str:
-    """SHA-256 of a record as JSON, whatever the order of its keys."""
+    """Return the SHA-256 of a record as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
@@ -61,13 +60,13 @@ def _mark(x: Shaped[Array, "..."]) -> UInt32[Array, "2"]:
 def _bits(x: Shaped[Array, "..."]) -> UInt32[Array, "..."]:
     if x.dtype == jnp.bool_:
         return x.astype(jnp.uint32)
-    width = min(x.dtype.itemsize, 4)  # of 8 bytes there are two words, on a further axis
+    width = min(x.dtype.itemsize, 4)  # 8 bytes become two words, on a further axis
     words = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[width]
     return jax.lax.bitcast_convert_type(x, words).astype(jnp.uint32)
 
 
 def _mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    """A bijection of 32 bits (the end of MurmurHash3)."""
+    """Apply a bijection of 32 bits (the end of MurmurHash3)."""
     x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)

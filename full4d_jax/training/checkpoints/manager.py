@@ -1,8 +1,8 @@
 """Checkpoints of a run: one class around Orbax.
 
 A checkpoint holds the whole training state (its step is the position in the data) and a JSON
-record: what the caller says of the run, and marks of the arrays (`integrity`). Saving is
-asynchronous and atomic: a checkpoint appears under its step when it is complete.
+record: a description of the run, and marks of the arrays (`integrity`). Saving is asynchronous and
+atomic: a checkpoint appears under its step when it is complete.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import jax
 import orbax.checkpoint as ocp
@@ -41,22 +41,22 @@ class Checkpoints:
 
     Args:
       folder: a path, or a URL of a file system that Orbax and tensorstore know (`gs://...`).
-      keep: how many of the newest stay.
-      keep_best: how many others stay, those with the lowest `loss` given to `save`.
+      keep: number of newest checkpoints to keep.
+      keep_best: number of others to keep, those with the lowest `loss` given to `save`.
 
     Raises:
-      InputError: nothing can be written there.
+      InputError: the folder cannot be written to.
     """
 
     def __init__(self, folder: str | Path, *, keep: int, keep_best: int = 0):
         self.folder = epath.Path(folder)
         if "://" not in str(folder):
             self.folder = self.folder.absolute()
-        self.kept = _Kept(keep, keep_best)
+        self.kept = _Keep(keep, keep_best)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self.kept,
             create=True,
-            cleanup_tmp_directories=True,  # what a killed process left
+            cleanup_tmp_directories=True,  # left by a killed process
         )
         handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
         with disk_errors(self.folder):
@@ -84,10 +84,10 @@ class Checkpoints:
         Args:
           state: the state; its buffers may be donated after this returns.
           record: plain values that `restore` returns.
-          loss: by which the best are kept.
+          loss: decides which checkpoints are the best.
 
         Raises:
-          InputError: this or the save before it could not be written (`disk.disk_errors`).
+          InputError: this save or the one before it could not be written (`disk.disk_errors`).
         """
         step = int(state.step)
         record = json.loads(json.dumps({**record, "loss": loss, "marks": marks(state)}))
@@ -96,24 +96,24 @@ class Checkpoints:
             state=ocp.args.StandardSave(state),
             record=ocp.args.JsonSave({**record, "sha256": digest(record)}),
         )
-        with self._told():
+        with self._write_errors():
             self.manager.save(step, args=args, force=True)
 
     def restore(self, like: TrainState, check: Check | None = None) -> tuple[TrainState, Any]:
-        """The newest state that is as it was saved, and its record.
+        """Return the newest undamaged state, and its record.
 
-        A damaged one is told of on stderr and put aside as `damaged-STEP`.
+        A damaged checkpoint is reported on stderr and moved to `damaged-STEP`.
 
         Args:
-          like: arrays, or `ShapeDtypeStruct`s with shardings: how the result lies on the devices,
-            however it lay when it was saved. Without shardings it is put on the first device.
+          like: arrays, or `ShapeDtypeStruct`s with shardings: where the result lies, whatever its
+            shardings when it was saved. Without shardings it lies on the first device.
           check: called with a readable record and its step before the arrays are read.
 
         Raises:
           FileNotFoundError: there is no checkpoint.
           InputError: parameters have other names or shapes, `check` raised one, or all are damaged.
         """
-        like = jax.tree.map(abstract, like)
+        like = jax.tree.map(shape_and_sharding, like)
         steps = sorted(self.manager.all_steps(), reverse=True)
         if not steps:
             raise FileNotFoundError(f"no checkpoint in {self.folder}")
@@ -129,7 +129,7 @@ class Checkpoints:
                     place, expected = f"{self.folder}, step {step}", "files that can be read"
                     do = "try again; it stays where it is"
                     raise InputError("checkpoint", place, error.strerror, expected, do) from error
-                self._put_aside(step, error)
+                self._move_aside(step, error)
         found, expected = f"only damaged checkpoints ({len(steps)})", "one that can be read"
         do = "move its damaged-* back from a copy, or start again with another --out"
         raise InputError("checkpoint", str(self.folder), found, expected, do)
@@ -178,7 +178,7 @@ class Checkpoints:
                 "use the config of that run, or another --out",
             )
 
-    def _put_aside(self, step: int, error: Exception) -> None:
+    def _move_aside(self, step: int, error: Exception) -> None:
         aside, n = self.folder / f"damaged-{step}", 1
         while aside.exists():
             n += 1
@@ -186,8 +186,8 @@ class Checkpoints:
         reason = " ".join(str(error).split())[:300]
         print(
             f"WARNING: the checkpoint of step {step} in {self.folder} is damaged "
-            f"({type(error).__name__}: {reason}); it is put aside as {aside.name}, and the one "
-            "before it is tried",
+            f"({type(error).__name__}: {reason}); it is moved to {aside.name}, and the one before "
+            "it is used",
             file=sys.stderr,
             flush=True,
         )
@@ -198,8 +198,8 @@ class Checkpoints:
         self.manager.reload()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tells which checkpoint remains when one could not be written."""
+    def _write_errors(self) -> Iterator[None]:
+        """Add to errors of the disk which checkpoint is still complete."""
         with disk_errors(self.folder, lambda: f"the newest complete one is {self._on_disk()}"):
             yield
 
@@ -208,30 +208,38 @@ class Checkpoints:
         return self.latest
 
     def close(self) -> None:
-        """Wait until everything is on disk; errors as in `save`."""
-        with self._told():
+        """Wait until everything is on disk; raises as `save` does."""
+        with self._write_errors():
             self.manager.close()
 
 
-class _Kept(policies.PreservationPolicy):
-    """The newest checkpoints, and of the others those with the lowest losses."""
+@runtime_checkable
+class _Saved(Protocol):
+    """A checkpoint, as `_Keep` sees it; Orbax's own protocol cannot be checked at run time."""
+
+    @property
+    def step(self) -> int:
+        """The step after which it was saved."""
+        ...
+
+
+class _Keep(policies.PreservationPolicy):
+    """Keeps the newest checkpoints, and the best of the others."""
 
     def __init__(self, newest: int, best: int):
         self.newest, self.best = newest, best
-        self.losses: dict[int, float] = {}  # by step, of those that have one
+        self.losses: dict[int, float] = {}  # by step, where it is known
 
-    def should_preserve(
-        self, checkpoints: Sequence[policies.PolicyCheckpointInfo], **_: Any
-    ) -> Sequence[bool]:
-        """Of all checkpoints in their order, which stay."""
+    def should_preserve(self, checkpoints: Sequence[_Saved], **_: Any) -> Sequence[bool]:
+        """Return which checkpoints to keep, oldest first."""
         steps = [info.step for info in checkpoints]
         older = [step for step in steps[: -self.newest] if step in self.losses]
         stay = {*steps[-self.newest :], *sorted(older, key=self.losses.__getitem__)[: self.best]}
         return [step in stay for step in steps]
 
 
-def abstract(x: Any) -> jax.ShapeDtypeStruct:
-    """An array without its values, where it lies; without a sharding, on the first device."""
+def shape_and_sharding(x: Any) -> jax.ShapeDtypeStruct:
+    """Return the shape of an array and where it lies: on the first device if it does not say."""
     where = getattr(x, "sharding", None)
     place = where or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)

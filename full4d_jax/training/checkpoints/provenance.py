@@ -1,4 +1,4 @@
-"""What a run ran on and with: versions, devices, flags, the revision of the code."""
+"""The origin of a run: versions, devices, flags, the revision of the code."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 
 
 def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
-    """Plain values for a checkpoint's record.
+    """Return versions, devices, mesh, flags and revision as plain values.
 
     Args:
       mesh: sizes of the mesh's axes; None without one.
@@ -33,10 +33,9 @@ def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
 
 
 def git_revision(folder: Path) -> dict[str, Any] | None:
-    """The commit of the code in `folder`, and whether it was changed since; None outside git.
+    """Return the commit of the code in `folder` and whether it was changed; None outside git.
 
-    Files that git does not track do not count, and a package that is installed below somebody
-    else's repository is not in it.
+    Untracked files do not count. A package installed below another repository is outside git.
     """
 
     def git(*words: str) -> str:
@@ -55,6 +54,6 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
 
 
 def hardware() -> str:
-    """The devices that jax runs on, in words."""
+    """Return the devices that jax runs on, in words."""
     machine = platform.processor() or platform.machine()
     return f"{jax.device_count()} x {jax.devices()[0].device_kind} on {machine}"

@@ -1,4 +1,4 @@
-"""What makes a run the same run: its record, and what a resumed run must agree with."""
+"""The record of a run, and the comparison that a resumed run must pass."""
 
 import json
 import sys
@@ -31,11 +31,11 @@ CHANGEABLE = {"model.remat", *(f"mesh.{name}" for name in to_dict(MeshConfig()))
 def run_record(
     config: Any, init: Path | None, mesh: dict[str, int] | None = None
 ) -> dict[str, Any]:
-    """What every checkpoint says about its run: the config, the weights it began from, on what.
+    """Return the description of a run in its checkpoints: config, first weights, machine, versions.
 
     Args:
       config: resolved.
-      init: weights that were given.
+      init: the weights given to start from.
       mesh: sizes of the mesh's axes; None without one.
     """
     begin = None if init is None else {"path": str(init), "summary": summary_beside(init)}
@@ -49,12 +49,12 @@ def run_record(
 
 
 def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, step: int) -> None:
-    """Refuse to go on with another run than the one whose checkpoint at `step` lies in `out`.
+    """Refuse to resume another run than the one whose checkpoint at `step` lies in `out`.
 
     A field that one of the records lacks did not exist in the program that wrote it.
 
     Raises:
-      InputError: naming all fields that differ.
+      InputError: fields differ; the message names all of them.
     """
     old, new = _fields(stored), _fields(present)
     differ = [x for x in new if x in old and x not in CHANGEABLE and old[x] != new[x]]
@@ -73,7 +73,7 @@ def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, s
 
 
 def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
-    """Say on stderr what else than the config has changed, since then bits may too."""
+    """Report on stderr what changed besides the config, since bits may change with it."""
     for name in ("versions", "devices", "mesh", "flags", "git"):
         if name in stored and stored[name] != present[name]:
             print(
@@ -82,7 +82,7 @@ def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
 
 
 def cut_metrics(path: Path, step: int) -> None:
-    """Drop the lines of steps after `step`, which will be written again, and a half-written one."""
+    """Drop lines of steps after `step`, which will be written again, and an unfinished line."""
     if path.exists():
         lines = path.read_text().splitlines(keepends=True)
         kept = [x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= step]
@@ -95,7 +95,7 @@ def _option(name: str, value: Any) -> str:
 
 
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
-    """The config's values by dotted name, as JSON has them, and the path given as --init."""
+    """Return the config's values as JSON by dotted name, and the path given as --init."""
     found = _flat(json.loads(json.dumps(record.get("config", {}))))
     if "records" in record:  # by their contents: a dataset may move
         found["data.records"] = record["records"]

@@ -1,4 +1,4 @@
-"""Counts what a compiled program communicates, from the text of its optimised HLO.
+"""The communication of a compiled program, counted in the text of its optimised HLO.
 
 XLA writes one computation after the other. A collective counts as often as its computation runs:
 loops multiply by their trip count, the constant that their condition compares with. On TPU a
@@ -24,14 +24,19 @@ _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 
 
 class Traffic(NamedTuple):
-    """Of one kind of collective, in one run of the program on one device."""
+    """One kind of collective, in one run of the program on one device.
+
+    Attributes:
+      count: how often it runs.
+      bytes: size of its results; for a reduce-scatter on TPU, of its operands.
+    """
 
     count: int
-    bytes: int  # of results; of a reduce-scatter on TPU, what enters
+    bytes: int
 
 
 def collectives(hlo: str) -> dict[str, Traffic]:
-    """Traffic by kind, of the kinds in `KINDS` that occur.
+    """Return the traffic of each kind in `KINDS` that occurs.
 
     Args:
       hlo: text of an optimised program, `compiled.as_text()`.
@@ -77,7 +82,7 @@ def collectives(hlo: str) -> dict[str, Traffic]:
 
 
 def _result_bytes(shapes: str, started: str) -> int:
-    """Bytes of a result type; those of some `-start`s have the operands first."""
+    """Return the bytes of a result type; some `-start`s list their operands first."""
     arrays = _SHAPE.findall(shapes)
     if started == "collective-permute":  # operand, result, two numbers
         arrays = arrays[1:2]

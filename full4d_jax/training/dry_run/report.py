@@ -1,4 +1,4 @@
-"""What `full4d inspect` prints: parameters and shardings, work, memory, communication."""
+"""The report of `full4d inspect`: parameters and shardings, work, memory, communication."""
 
 import math
 import time
@@ -16,29 +16,29 @@ from full4d_jax.models.sharding import AXES, check_mesh, dotted, make_mesh, mesh
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import install
-from full4d_jax.training.dry_run.abstract import abstract_batch, abstract_state, abstract_watch
+from full4d_jax.training.bad_losses import skip_bad_steps
 from full4d_jax.training.dry_run.collectives import collectives
+from full4d_jax.training.dry_run.shapes import batch_shapes, losses_shapes, state_shapes
 from full4d_jax.training.step import train_step
-from full4d_jax.training.watch import watched
 
 GIB = 2**30
 MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25}  # GiB
 
 
 def print_shapes(config: Config, devices: int) -> None:
-    """Parameters by group, and bytes of the state on each of so many devices."""
+    """Print parameters by group, and bytes of the state on each device."""
     asked = math.prod(max(1, n) for n in to_dict(config.mesh).values())
     sizes = mesh_shape(config.mesh, devices or asked)
     mesh: Any = AbstractMesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     check_mesh(config, mesh)
-    state = abstract_state(config, mesh)
+    state = state_shapes(config, mesh)
     _print_model(config, mesh, state)
 
 
 def print_compiled(
     config: Config, topology: str, slices: int, efficiency: float, *, largest: bool
 ) -> None:
-    """Compile the step for TPU slices and print what the compiler says.
+    """Compile the step for TPU slices; print its memory, communication and estimated time.
 
     Raises:
       InputError: libtpu is missing, the topology is unknown, or the mesh does not fit it.
@@ -48,7 +48,7 @@ def print_compiled(
     if config.model.precision == "auto":
         config = replace(config, model=replace(config.model, precision="bfloat16"))
     check_mesh(config, mesh)
-    _print_model(config, mesh, abstract_state(config, mesh))
+    _print_model(config, mesh, state_shapes(config, mesh))
     kind, memory = devices[0].device_kind, MEMORY.get(devices[0].device_kind)
     peak = peak_flops(kind)
     if peak:
@@ -83,14 +83,14 @@ def _print_model(config: Config, mesh: Mesh, state: Any) -> None:
     for group, count in groups.most_common():
         x = largest[group]
         shape = "x".join(map(str, x.shape))
-        print(f"    {group:24} {count:>16,}  {shape:>18} cut {tuple(x.sharding.spec)}")
+        print(f"    {group:24} {count:>16,}  {shape:>18} sharded {tuple(x.sharding.spec)}")
     cuts = [(math.prod(x.sharding.shard_shape(x.shape)), x.dtype) for x in _arrays(state)]
     size = sum(count * dtype.itemsize for count, dtype in cuts)
     print(f"  state on a device   {size / GIB:.3f} GiB: parameters, average, optimizer")
 
 
 def _flops(config: Config) -> float:
-    """With prompts, as the compiled step has them."""
+    """Return the work of a step with prompts, which the compiled step has too."""
     return step_flops(config, TOKENS if config.model.text_width else None)
 
 
@@ -103,9 +103,9 @@ def _per_device(config: Config, mesh: Mesh) -> int:
 
 
 def _compile(config: Config, mesh: Mesh, *, report: bool) -> float:
-    """GiB that the step needs on each device; infinite where the compiler finds no plan."""
-    inputs = abstract_state(config, mesh), abstract_watch(mesh), abstract_batch(config, mesh)
-    step = watched(train_step(config), config.training.spike)  # as in `training.loop`
+    """Return the GiB that the step needs on each device; infinite if it does not compile."""
+    inputs = state_shapes(config, mesh), losses_shapes(mesh), batch_shapes(config, mesh)
+    step = skip_bad_steps(train_step(config), config.training.spike)  # as in `training.loop`
     start = time.perf_counter()
     with jax.set_mesh(mesh):
         lowered = jax.jit(step, donate_argnums=(0, 1)).lower(*inputs)
@@ -134,7 +134,7 @@ def _verdict(needed: float, memory: float) -> str:
 
 
 def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> None:
-    """Double the batch once, extrapolate, and compile what that says."""
+    """Double the batch once, extrapolate, and compile the extrapolated batch."""
     samples = _per_device(config, mesh)
 
     def compiled(count: int) -> float:
@@ -153,7 +153,7 @@ def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> N
 
 
 def _devices(topology: str, slices: int) -> list[Any]:
-    """Devices of so many equal TPU slices that need not exist."""
+    """Return the devices of equal TPU slices, which need not exist."""
     do = f"install it: {install('libtpu')}"
     try:
         import libtpu  # noqa: F401  # pyright: ignore[reportMissingImports]

@@ -13,7 +13,7 @@ from full4d_jax.generation.batch import Batch, make_conditions
 from full4d_jax.generation.generate import bind_velocity, generate_grid
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.scene.lifting import lift
-from full4d_jax.training.step import loss
+from full4d_jax.training.loss import loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 DEBUG = load_config("configs/debug.py")

@@ -22,7 +22,7 @@ from full4d_jax.generation.visible_frames import (
 )
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.training.step import loss
+from full4d_jax.training.loss import loss
 
 MODEL = ModelConfig(
     width=16, heads=2, layers=1, ffn=16, patch=4, refiner=4, projection="none", cameras=()
@@ -202,7 +202,7 @@ def test_the_loss_counts_hidden_frames():
     batch = Batch(frames, jnp.zeros((2, 3, 8, 8)), eye[:, :, 0, :3, :3], eye)
     params = jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0)))
     key = jax.random.key(4)
-    _, metrics = loss(config, params, batch, key, None)
+    _, metrics = loss(config, params, batch, key)
     # A network of zeros answers with the first guess, the nearest visible frame.
     prepare_key = jax.random.split(key, 3)[0]
     latents, conditions = prepare(batch, prepare_key, MODEL, data)
@@ -214,4 +214,4 @@ def test_the_loss_counts_hidden_frames():
     # Of a still scene the guess is right; then the smooth absolute errors are 0.01 in each frame
     # that counts, however many are given.
     still = batch._replace(frames=jnp.broadcast_to(frames[:, :1, :1], frames.shape))
-    assert float(loss(config, params, still, key, None)[0]) == pytest.approx(0.025, rel=1e-4)
+    assert float(loss(config, params, still, key)[0]) == pytest.approx(0.025, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Networks that know mean velocities, and how they are trained and start."""
+"""Networks that know mean velocities, and how they start."""
 
 import dataclasses
 
@@ -7,17 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.config import ModelConfig, SamplerConfig, check_config, load_config
-from full4d_jax.flow import velocity_from_residual
-from full4d_jax.generation.batch import procedural_batch
+from full4d_jax.config import ModelConfig, check_config, load_config
 from full4d_jax.generation.sampling import euler, integrate, leap, schedule
 from full4d_jax.models import dit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.errors import InputError
-from full4d_jax.training import step
-from full4d_jax.training.step import loss
 
 PLAIN = ModelConfig(width=48, layers=2, heads=2, ffn=64, refiner=4, patch=4)
 MODEL = dataclasses.replace(PLAIN, mean_flow=True)
@@ -81,54 +77,8 @@ def test_leaps_ask_for_intervals(conditions):
     assert float(jnp.abs(steps - found).max()) > 0.01
 
 
-def few_step_config(share: float):
-    config = load_config("configs/debug.py")
-    return dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, mean_flow=True),
-        flow=dataclasses.replace(config.flow, mean_share=0.0, interval_share=share),
-        sampler=SamplerConfig(steps=4, noise=1.0),
-    )
-
-
-def test_training_reaches_what_tells_of_the_interval():
-    config = few_step_config(1.0)
-    batch = jax.jit(lambda i: procedural_batch(i, config.data))(jnp.arange(2))
-    params, key = random_params(config.model), jax.random.key(0)
-
-    @jax.jit
-    def gradients(params):
-        return jax.grad(lambda params: loss(config, params, batch, key, None)[0])(params)
-
-    assert float(jnp.abs(gradients(params)["interval_out"]["kernel"]).max()) > 0
-
-
-def test_an_exact_mean_velocity_has_no_loss_on_intervals(monkeypatch):
-    """That of Gaussian data with a known mean: every flow time has its part in the target."""
-    config = few_step_config(1.0)
-    model = dataclasses.replace(config.model, prediction="velocity")
-    config = dataclasses.replace(config, model=model)
-    batch = jax.jit(lambda i: procedural_batch(i, config.data))(jnp.arange(2))
-
-    def gaussian(*_):
-        def velocity(z, tau, conditions, rho):
-            return velocity_from_residual(0 * z, z, tau, conditions.base[:, 1:], 0.5, rho)
-
-        return velocity
-
-    def total() -> float:
-        return float(loss(config, {}, batch, jax.random.key(0), None)[0])
-
-    monkeypatch.setattr(step, "velocity", gaussian)
-    assert total() < 1e-8
-    parts = step.flow.split_velocity
-    swapped = lambda u, z, tau, split, rho: parts(u, z, tau, rho, split)  # noqa: E731
-    monkeypatch.setattr(step.flow, "split_velocity", swapped)
-    assert total() > 1e-6
-
-
 def test_intervals_need_a_model_that_is_told_of_them():
-    config = few_step_config(0.5)
+    config = load_config("configs/demo_few_step.py")
     check_config(config)
     with pytest.raises(InputError, match=r"flow.interval_share: found 0.5, expected 0 without"):
-        check_config(dataclasses.replace(config, model=load_config("configs/debug.py").model))
+        check_config(dataclasses.replace(config, model=load_config("configs/demo.py").model))

@@ -23,7 +23,7 @@ from full4d_jax.models.sharding import (
 )
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.dry_run.collectives import collectives
-from full4d_jax.training.step import loss
+from full4d_jax.training.loss import loss
 
 CONFIG = Config(
     model=ModelConfig(
@@ -93,7 +93,7 @@ def random_params(config: Config):
 
 def gradient(config: Config):
     def objective(params, batch):
-        return loss(config, params, batch, jax.random.key(1), None)[0]
+        return loss(config, params, batch, jax.random.key(1))[0]
 
     return jax.jit(jax.value_and_grad(objective))
 

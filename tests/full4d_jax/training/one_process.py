@@ -12,7 +12,7 @@ import numpy as np
 
 from full4d_jax.config import MeshConfig, load_config
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.placement import make_state, training_mesh, within
+from full4d_jax.training.placement import in_mesh, make_state, training_mesh
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 
@@ -30,7 +30,7 @@ mesh = training_mesh(config)
 assert mesh is not None
 state = make_state(config, mesh, lambda: init_state(config, jax.random.key(0)))
 losses, rendered = [], []
-step, batches = jax.jit(within(mesh, train_step(config))), training_batches(config, 0, mesh)
+step, batches = jax.jit(in_mesh(mesh, train_step(config))), training_batches(config, 0, mesh)
 for _ in range(3):
     batch = next(batches)
     shards = {str(x.index): np.asarray(x.data) for x in batch.frames.addressable_shards}

@@ -11,11 +11,11 @@ from tiny_run import batches, lines, same, short
 from full4d_jax.config import load_config
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.session.errors import InputError
+from full4d_jax.training.bad_losses import SETTLED
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.loop import Reporting
-from full4d_jax.training.prior import scenes_at
-from full4d_jax.training.watch import SETTLED
+from full4d_jax.training.prior_training import scenes_at
 
 
 def with_values(values: dict[int, float]):

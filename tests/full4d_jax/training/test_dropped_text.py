@@ -12,7 +12,7 @@ from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.step import loss
+from full4d_jax.training.loss import Frozen, loss
 
 DEBUG = load_config("configs/debug.py")
 CONFIG = dataclasses.replace(
@@ -44,7 +44,9 @@ def test_the_share_gets_the_other_text():
 
     def total(share, text, negative):
         run = jax.jit(
-            lambda p: loss(dropping(share), p, batch, jax.random.key(1), None, text, None, negative)
+            lambda p: loss(
+                dropping(share), p, batch, jax.random.key(1), Frozen(text=text, negative=negative)
+            )
         )
         return float(run(params)[0])
 

@@ -112,7 +112,7 @@ def test_a_profile_of_some_steps(tmp_path, capsys):
 def test_a_profile_of_steps_that_are_done_is_not_forgotten_silently(tmp_path, capsys):
     short(tmp_path, steps=4)
     short(tmp_path, reporting=Reporting(profile=(3, 5)))
-    assert "no profile: the run goes on after step 4" in capsys.readouterr().out
+    assert "no profile: the run resumes after step 4" in capsys.readouterr().out
     assert not (tmp_path / "profile").exists()
 
 

@@ -12,8 +12,9 @@ from full4d_jax.config import load_config
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.media.metrics import LPIPS_INSTALL, load_lpips
 from full4d_jax.session.errors import InputError
+from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.state import init_state
-from full4d_jax.training.step import loss, train_step
+from full4d_jax.training.step import train_step
 
 CONFIG = load_config("configs/debug.py")
 GOLDEN_LOSSES = [0.587017, 0.442596, 0.428372]
@@ -77,8 +78,8 @@ def test_the_perceptual_term_is_lpips_of_the_regressed_clips():
     @jax.jit
     def both(params):
         key = jax.random.key(1)
-        without = loss(config, params, batch, key, None)[0]
-        with_term, metrics = loss(config, params, batch, key, load_lpips())
+        without = loss(config, params, batch, key)[0]
+        with_term, metrics = loss(config, params, batch, key, Frozen(distance=load_lpips()))
         return without, with_term, metrics["perceptual"]
 
     without, with_term, perceptual = both(state.params)
@@ -102,7 +103,7 @@ def test_prediction_of_the_velocity_is_trained_by_velocity_matching():
     )
     batch = jax.jit(lambda i: procedural_batch(i, CONFIG.data))(jnp.arange(2))
     params, key = init_state(config, jax.random.key(0)).params, jax.random.key(7)
-    found, _ = jax.jit(lambda params: loss(config, params, batch, key, None))(params)
+    found, _ = jax.jit(lambda params: loss(config, params, batch, key))(params)
     data, noise_key = batch.frames[:, 1:], jax.random.split(key, 3)[2]
     noise = [jax.random.normal(jax.random.fold_in(noise_key, i), data.shape[1:]) for i in range(2)]
     np.testing.assert_allclose(found, ((jnp.stack(noise) - data) ** 2).mean(), rtol=1e-5)

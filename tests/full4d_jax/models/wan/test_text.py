@@ -17,7 +17,8 @@ from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.wan.text import embed_prompt, load_negative_text, load_text
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.step import loss, train_step
+from full4d_jax.training.loss import Frozen, loss
+from full4d_jax.training.step import train_step
 
 WORDS = ["a", "an", "the", "man", "walks", "&", "sees", "two", "dogs"]
 PROMPT = "a  man &amp;amp;\n sees two  dogs"
@@ -196,7 +197,7 @@ def test_the_embedding_reaches_training_sampling_and_distillation(prompted):
 
     def outputs(config):
         train = jax.jit(
-            lambda p: loss(config, p, batch, jax.random.key(1), None, load_text(config))
+            lambda p: loss(config, p, batch, jax.random.key(1), Frozen(text=load_text(config)))
         )
         z = clip.frames[1:]
         bound = jax.jit(bind_velocity(config, params, *shot))

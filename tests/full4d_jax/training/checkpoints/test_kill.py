@@ -23,7 +23,7 @@ from tiny_run import lines
 from full4d_jax.config import load_config
 from full4d_jax.training.bad_losses import MOST_IN_A_ROW
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.prior import scenes_at
+from full4d_jax.training.prior_training import scenes_at
 from full4d_jax.training.state import init_state
 
 STEPS, KILLS = 20, 10

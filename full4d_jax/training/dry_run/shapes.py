@@ -1,4 +1,4 @@
-"""A training step's inputs as shapes on a mesh, without allocating any of them."""
+"""Shapes and shardings of a training step's inputs, of which none is allocated."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ from full4d_jax.generation.batch import EncodedBatch
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.sharding import spec, tree_shardings
 from full4d_jax.models.wan.text import TOKENS
+from full4d_jax.training.bad_losses import RunningLoss, no_losses
 from full4d_jax.training.state import TrainState, init_state
-from full4d_jax.training.watch import Watch, first_watch
 
 
-def abstract_state(config: Config, mesh: Mesh) -> TrainState:
-    """The state, cut as `mesh.RULES` says."""
+def state_shapes(config: Config, mesh: Mesh) -> TrainState:
+    """Return the state, sharded as `sharding.RULES` says."""
     shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
     return _on(shapes, tree_shardings(mesh, shapes, config.model.width))
 
 
-def abstract_watch(mesh: Mesh) -> Watch:
-    """What the loop knows of the losses, on every device."""
-    shapes = jax.eval_shape(first_watch)
+def losses_shapes(mesh: Mesh) -> RunningLoss:
+    """Return the running loss, whole on every device."""
+    shapes = jax.eval_shape(no_losses)
     return _on(shapes, jax.tree.map(lambda _: NamedSharding(mesh, spec()), shapes))
 
 
-def abstract_batch(config: Config, mesh: Mesh) -> EncodedBatch:
-    """A batch of encoded clips, cut over samples."""
+def batch_shapes(config: Config, mesh: Mesh) -> EncodedBatch:
+    """Return a batch of encoded clips, sharded over samples."""
     model, data = config.model, config.data
     strides = strides_of(model.codec, model.codec_stride)
     frames = strides.latent_frames(data.frames)

@@ -1,0 +1,240 @@
+"""The loss of a training step, in the order in which `loss` calls these functions.
+
+encode_clips   latents and conditions of the clips, and their text
+draw_flow      flow times and noise, independently for each clip
+predict        the network's velocity, and the velocity it should have
+weigh          one loss for each clip
+report         the metrics
+perceptual     LPIPS of the decoded clips, where `flow.perceptual` asks for it
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from full4d_jax import flow
+from full4d_jax.config import Config
+from full4d_jax.generation.batch import Batch, EncodedBatch, prepare
+from full4d_jax.media.metrics import Distance
+from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
+from full4d_jax.models.conditions import Latents, Params
+from full4d_jax.models.dit import velocity
+from full4d_jax.training.accumulation import Part, whole_batch
+from full4d_jax.training.mean_flow import Interval, draw_interval, predict_over_interval
+
+Metrics = dict[str, Float[Array, "..."]]
+TIME_BINS = 10
+
+
+class Frozen(NamedTuple):
+    """Inputs of the loss that training does not change.
+
+    Attributes:
+      codec_weights: None for codecs without weights.
+      text: the embedding of the prompt that clips get.
+      negative: the embedding that a share `data.drop_text` of the clips gets instead.
+      distance: LPIPS, added to the regression with the weight `flow.perceptual`.
+    """
+
+    codec_weights: Weights | None = None
+    text: Float[np.ndarray, "n e"] | None = None
+    negative: Float[np.ndarray, "n e"] | None = None
+    distance: Distance | None = None
+
+
+NOTHING_FROZEN = Frozen()
+
+
+class Keys(NamedTuple):
+    """Random keys of one loss, in the order in which its key is split."""
+
+    encode: PRNGKeyArray
+    times: PRNGKeyArray
+    noise: PRNGKeyArray
+    text: PRNGKeyArray
+
+
+class FlowPoint(NamedTuple):
+    """One point of each clip's path from data to noise.
+
+    Attributes:
+      z: (1 - tau) data + tau noise.
+      noise: zero for clips that train the mean; equal to the data in visible frames.
+      tau: flow time.
+      is_mean: which clips train the conditional mean, at tau = 1.
+      hidden: 1 for frames that are generated, which alone count in the loss.
+      interval: where the mean velocity splits and ends, if the step trains mean velocities.
+    """
+
+    z: Latents
+    noise: Latents
+    tau: Float[Array, "b"]
+    is_mean: Bool[Array, "b"]
+    hidden: Float[Array, "b v t"]
+    interval: Interval | None
+
+
+class Prediction(NamedTuple):
+    """The network's velocity and its target, and the latents that each leads to at tau = 0."""
+
+    velocity: Latents
+    target: Latents
+    predicted: Latents
+    data: Latents
+
+
+def loss(
+    config: Config,
+    params: Params,
+    batch: Batch | EncodedBatch,
+    key: PRNGKeyArray,
+    frozen: Frozen = NOTHING_FROZEN,
+    part: Part | None = None,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Return the mean loss of a batch: regression at tau = 1 from zero noise, else flow matching.
+
+    Loss and metrics of a `part` are its shares in those of the whole batch.
+    """
+    part = whole_batch(count_clips(batch)) if part is None else part
+    keys = Keys(*jax.random.split(key, 4))
+    clips = encode_clips(config, batch, keys, frozen, part)
+    point = draw_flow(config, clips, keys, part)
+    prediction = predict(velocity(config.model, params), clips, point)
+    losses = weigh(config, clips, point, prediction)
+    metrics = report(config, losses, point, prediction, part)
+    if frozen.distance is None:
+        return metrics["loss"], metrics
+    codec = make_codec(config.model, frozen.codec_weights)
+    term = perceptual(config, codec, frozen.distance, point, prediction, part)
+    share = config.flow.perceptual * term * count_means(config, part) / part.size
+    total = metrics["loss"] + share
+    return total, {**metrics, "loss": total, "perceptual": term}
+
+
+def count_clips(batch: Batch | EncodedBatch) -> int:
+    """Return the number of clips in a batch."""
+    return len(jax.tree.leaves(batch)[0])
+
+
+def count_means(config: Config, part: Part) -> int:
+    """Return how many clips of the whole batch train the mean; they come first."""
+    return round(config.flow.mean_share * part.size)
+
+
+def encode_clips(
+    config: Config, batch: Batch | EncodedBatch, keys: Keys, frozen: Frozen, part: Part
+) -> EncodedBatch:
+    """Return the latents to generate and the conditions, with the text that each clip gets."""
+    if isinstance(batch, Batch):
+        model, weights = config.model, frozen.codec_weights
+        batch = prepare(batch, keys.encode, model, config.data, weights, part.places)
+    if frozen.text is None:
+        return batch
+    texts = jnp.broadcast_to(frozen.text, (len(batch.latents), *frozen.text.shape))
+    if frozen.negative is not None:
+        drops = draw_per_clip(jax.random.uniform, keys.text, part, 1, 1) < config.data.drop_text
+        texts = jnp.where(drops, frozen.negative[None], texts)
+    return batch._replace(conditions=batch.conditions._replace(text=texts))
+
+
+def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: Part) -> FlowPoint:
+    """Draw the flow time and the noise of each clip."""
+    settings, (data, conditions) = config.flow, clips
+    drawn = flow.sample_time(
+        keys.times,
+        part.size,
+        shift=settings.shift,
+        mean_share=settings.mean_share,
+        times=settings.times,
+    )
+    tau, is_mean = map(part.take, drawn)
+    has_intervals = settings.interval_share > 0
+    interval = draw_interval(settings, keys.times, tau, part) if has_intervals else None
+    noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
+    noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
+    hidden = jnp.ones(data.shape[:3])
+    if conditions.visible is not None:  # visible frames are the data at every flow time
+        noise = jnp.where(flow.bcast(conditions.visible, data), data, noise)
+        hidden = 1.0 - conditions.visible
+    return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden, interval)
+
+
+def draw_per_clip(
+    sampler: Callable[..., Array], key: PRNGKeyArray, part: Part, *shape: int
+) -> Float[Array, "b ..."]:
+    """Draw independently for each clip, by its place in the whole batch."""
+    return jax.vmap(lambda i: sampler(jax.random.fold_in(key, i), shape))(part.places)
+
+
+def predict(network: Callable[..., Latents], clips: EncodedBatch, point: FlowPoint) -> Prediction:
+    """Return the network's velocity at the point; its target is noise - data.
+
+    Over an interval it is the mean velocity, and its target follows from the network itself.
+    """
+    (data, conditions), (z, noise, tau, *_) = clips, point
+    target = noise - data
+    if point.interval is None:
+        v = network(z, tau, conditions)
+    else:
+        v, target = predict_over_interval(network, conditions, z, tau, point.interval, target)
+        data = flow.data_from_velocity(target, z, tau)
+    return Prediction(v, target, flow.data_from_velocity(v, z, tau), data)
+
+
+def weigh(
+    config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Prediction
+) -> Float[Array, "b"]:
+    """Return the loss of each clip, the mean over its hidden frames."""
+    model, (v, target, predicted, data) = config.model, prediction
+    if model.prediction == "velocity":
+        flow_losses = flow.velocity_loss(v, target)
+    else:
+        mask = clips.conditions.mask[:, -data.shape[1] :, ..., None]
+        sigma = jnp.where(mask > 0, model.sigma_seen, model.sigma_hole)
+        flow_losses = flow.flow_loss(predicted, data, point.tau, sigma, config.flow.weight_limit)
+    mean_losses = flow.mean_loss(predicted, data)
+    means = (flow.mean_of(point.hidden, x) for x in (mean_losses, flow_losses))
+    return jnp.where(point.is_mean, *means)
+
+
+def report(
+    config: Config,
+    losses: Float[Array, "b"],
+    point: FlowPoint,
+    prediction: Prediction,
+    part: Part,
+) -> Metrics:
+    """Return the metrics: sums over these clips, divided by the counts of the whole batch."""
+    error = ((prediction.predicted - prediction.data) ** 2).mean((3, 4, 5))
+    error, is_mean = flow.mean_of(point.hidden, error), point.is_mean
+    means = count_means(config, part)
+    return {
+        "loss": losses.mean() * (len(losses) / part.size),
+        "mean_error": (error * is_mean).sum() / max(means, 1),
+        "flow_error": (error * ~is_mean).sum() / max(part.size - means, 1),
+        "flow_times": jnp.histogram(point.tau, TIME_BINS, (0.0, 1.0), weights=1.0 - is_mean)[0],
+    }
+
+
+def perceptual(
+    config: Config,
+    codec: Codec,
+    distance: Distance,
+    point: FlowPoint,
+    prediction: Prediction,
+    part: Part,
+) -> Float[Array, ""]:
+    """Return the mean LPIPS of the clips that train the mean, as `report` counts them."""
+    means = count_means(config, part)
+    most = (part.all < means).sum(1).max()  # such clips in any part; the others are not decoded
+    a, b = (
+        rearrange(codec.decode(x[:most]) / 2 + 0.5, "b v t h w c -> (b v t) h w c")
+        for x in (prediction.predicted, prediction.data)
+    )
+    distances = distance(a, b).reshape(most, -1).mean(1)
+    return (distances * point.is_mean[:most]).sum() / max(means, 1)

@@ -1,0 +1,135 @@
+"""The state of a run between two steps: new, or restored from its newest checkpoint."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from full4d_jax.config import TrainingConfig
+from full4d_jax.training.bad_losses import RunningLoss, from_json, no_losses, to_json
+from full4d_jax.training.checkpoints.manager import Checkpoints, shape_and_sharding
+from full4d_jax.training.checkpoints.resume import check_same_run, tell_differences
+from full4d_jax.training.state import TrainState
+
+Metrics = dict[str, Any]  # of one step, plain numbers and lists
+Json = dict[str, Any]
+
+
+@dataclass
+class RunState:
+    """What a checkpoint holds, and the metrics read since.
+
+    Attributes:
+      state: parameters, averages, optimizer.
+      losses: the running loss, by which bad steps are found.
+      done: steps done, which is the position in the data.
+      record: the config, weights, machine and versions of the run (`resume.run_record`).
+      summary: the whole run, resumed parts included: samples, seconds, summed histograms, and the
+        losses at the checkpoints.
+      window: metrics of the steps since the last line of `metrics.jsonl`.
+      unsaved: losses of the good steps since the last checkpoint.
+      pending: metrics on the devices of steps that are dispatched but not read.
+    """
+
+    state: TrainState
+    losses: RunningLoss
+    done: int
+    record: Json
+    summary: Json
+    window: list[Metrics] = field(default_factory=list)
+    unsaved: list[float] = field(default_factory=list)
+    pending: list[Any] = field(default_factory=list)
+
+    def stepped(self, state: TrainState, losses: RunningLoss, metrics: Any, samples: int) -> None:
+        """Take the results of the next step, which may still be running."""
+        self.state, self.losses = state, losses
+        self.done += 1
+        self.summary["samples"] += samples
+        self.pending.append(metrics)
+
+    def read(self, leave: int) -> list[tuple[int, Metrics]]:
+        """Read the pending metrics but the newest `leave`; return the bad steps among them."""
+        first, ready = self.done - len(self.pending) + 1, len(self.pending) - leave
+        found = []
+        for step, values in enumerate(jax.device_get(self.pending[:ready]), first):
+            metrics = {name: x.tolist() for name, x in values.items()}
+            self._add(metrics)
+            if metrics["bad"]:
+                found.append((step, metrics))
+        self.pending = self.pending[ready:]
+        return found
+
+    def _add(self, metrics: Metrics) -> None:
+        """Add the metrics of a step to the window and the summary; bad steps are only counted."""
+        if metrics["bad"]:
+            self.summary["skipped"] = self.summary.get("skipped", 0) + 1
+            self.window.append({"bad": metrics["bad"]})
+            return
+        self.window.append(metrics)
+        self.unsaved.append(metrics["loss"])
+        for name in (k for k, x in metrics.items() if isinstance(x, list)):
+            self.summary[name] = np.add(self.summary.get(name, 0.0), metrics[name]).tolist()
+
+    def take_means(self) -> Json:
+        """Return the step and the means over the window, and empty the window."""
+        good = [metrics for metrics in self.window if not metrics["bad"]]
+        skipped = len(self.window) - len(good)
+        names = [name for name in (good[0] if good else ()) if name != "bad"]
+        self.window = []
+        means = {name: _mean([metrics[name] for metrics in good]) for name in names}
+        means = {"step": self.done, **means}
+        return means | ({"skipped": skipped} if skipped else {})
+
+    def note(self, means: Json) -> None:
+        """Keep the means at a checkpoint in the summary, without histograms."""
+        if means:
+            numbers = {k: v for k, v in means.items() if not isinstance(v, list)}
+            self.summary["history"].append(numbers)
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Start saving everything."""
+        record = {
+            **self.record,
+            "position": self.done,
+            "watch": to_json(self.losses),
+            "window": self.window,
+            "summary": self.summary,
+        }
+        loss = float(np.mean(self.unsaved)) if self.unsaved else math.inf
+        checkpoints.save(self.state, record, loss)
+        self.unsaved = []
+
+
+def start_or_resume(
+    checkpoints: Checkpoints, state: TrainState, record: Json, config: TrainingConfig, out: Path
+) -> RunState:
+    """Return the run at its newest usable checkpoint, or at `state` if it has none.
+
+    Raises:
+      InputError: the checkpoints are of another run, or all damaged.
+    """
+    summary: Json = {"samples": 0, "seconds": 0.0, "parts": [], "history": []}
+    losses, window = no_losses(), []
+    if checkpoints.latest is not None:
+        like = jax.tree.map(shape_and_sharding, state)
+        jax.tree.map(lambda x: x.delete(), state)  # there may be no room for two
+        state, saved = checkpoints.restore(
+            like, lambda saved, step: check_same_run(saved, record, out, step)
+        )
+        tell_differences(saved, record)
+        # Earlier programs did not count samples, nor list the parts of a run.
+        summary |= {"samples": int(state.step) * config.batch, **saved["summary"]}
+        record = {**record, "init": saved.get("init", record.get("init"))}
+        losses = from_json(saved["watch"]) if "watch" in saved else losses
+        window = saved.get("window", [])
+        if jax.process_index() == 0:
+            print(f"resuming {out} at step {int(state.step)}", flush=True)
+    losses = jax.device_put(losses, state.step.sharding)
+    return RunState(state, losses, int(state.step), record, summary, window)
+
+
+def _mean(values: list[Any]) -> float | list[float]:
+    return np.round(np.mean(values, 0, dtype=np.float64), 6).tolist()
