@@ -1,4 +1,4 @@
-"""A prompt into the embedding that Wan's transformer reads."""
+"""Turn a prompt into the embedding that Wan's transformer reads."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ def embed_text(
     """Encode PROMPT once; `--text OUT` gives it to train, sample and run.
 
     Needs the extra `text` (PyTorch and transformers) and umT5's weights, 11 GB; nothing is
-    downloaded. An empty prompt, "", is one too.
+    downloaded. The prompt may be empty ("").
 
     Args:
-      prompt: the text; Wan's own prompts are a few sentences long.
+      prompt: the text; Wan expects a few sentences.
       model: folder with `text_encoder` and `tokenizer`, e.g. of Wan-AI/Wan2.2-TI2V-5B-Diffusers.
       out: the .npz file to write.
     """

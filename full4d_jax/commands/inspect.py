@@ -1,4 +1,4 @@
-"""What a training step of CONFIG holds, costs and communicates, without running it."""
+"""Inspect a training step: its memory, work and communication, without running it."""
 
 import os
 from typing import Annotated
@@ -18,18 +18,18 @@ def inspect(
     efficiency: float = 0.4,
     largest: bool = False,
 ) -> None:
-    """Print parameters, how they are cut, FLOPs, and bytes on each device.
+    """Print parameters, shardings, FLOPs, and bytes on each device.
 
-    With a topology the step is compiled for that TPU slice, on any machine: memory is the
-    compiler's own plan, communication is counted in its program. Nothing runs. The step is that on
-    encoded clips (and, with text, on prompts of 512 tokens): encoding comes on top.
+    With a topology, the step is compiled for that TPU slice, on any machine: memory is the
+    compiler's plan, communication is counted in its program. Nothing runs. The step takes encoded
+    clips and, with text, prompts of 512 tokens: encoding comes on top.
 
     Args:
       topology: TPU slice, e.g. v5p:4x4x8, v6e:8x8, v5e:4x4; needs libtpu (the extra `tpu`).
-      slices: how many of them, joined by a slower network, over which the mesh cuts `data`.
-      devices: without a topology, how many devices the mesh divides; 0 is as many as it asks for.
+      slices: number of slices, joined by a slower network; `data` is sharded over them.
+      devices: without a topology, number of devices; 0 is as many as the mesh asks for.
       efficiency: share of the peak FLOP/s that the estimated time of a step assumes.
-      largest: compile for more samples too, to find how many a device's memory holds.
+      largest: compile for more samples, to find how many fit into memory.
     """
     check_config(config)
     require("devices", devices, devices >= 0, "a whole number of at least 0")

@@ -18,13 +18,13 @@ def train(
     profile: str = "",
     distributed: bool = False,
 ) -> None:
-    """Train CONFIG; a run whose folder has checkpoints goes on where it stopped.
+    """Train CONFIG; resume if the folder has checkpoints.
 
     Args:
-      out: folder for checkpoints, metrics, weights and the sheets; runs/NAME by default.
+      out: folder for checkpoints, metrics, weights and sheets; runs/NAME by default.
       init: weights (.safetensors) to start from, with a new optimizer at step 0.
-      profile: A:B writes an xprof trace of the steps A to B into the folder.
-      distributed: this process is one of several, which find each other (docs/training.md).
+      profile: A:B writes an xprof trace of steps A to B into the folder.
+      distributed: this process is one of several of a cluster (docs/training.md).
     """
     check_config(config)
     from full4d_jax.session.files import open_folder

@@ -1,4 +1,4 @@
-"""Training of the depth network on procedural frames that are rendered anew for every step.
+"""Training of the depth network on procedural frames, rendered for each step.
 
 The loss is scale-invariant. With e = d - median(d) - log z, where d is the network's output and z
 true depth in units of its own median, it is the mean of |e| and of the relative error |exp(e) - 1|
@@ -30,10 +30,10 @@ from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.procedural.scene import HELD_OUT_START, Worlds, procedural_scene
 
-NEAREST, FARTHEST = 0.05, 20.0  # depths beyond count as these
-BASE = 64  # pixels per side of frames of which a step has `training.batch`
-SCENES_OF_A_SEED = 2**24  # so that a run which goes on under another seed sees new ones
-MOST = 4  # times as many frames has a step at most
+NEAREST, FARTHEST = 0.05, 20.0  # depths are clipped to this range
+BASE = 64  # pixels per side of frames when a step has `training.batch` of them
+SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
+MOST = 4  # largest number of frames of a step / `training.batch`
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
 
@@ -75,17 +75,17 @@ def train_depth(
 
 
 def init_state(config: DepthConfig, key: PRNGKeyArray) -> TrainState:
-    """Random parameters and an empty optimizer."""
+    """Return step 0 with random parameters."""
     return first_state(optimizer(config), init_params(config.model, key))
 
 
 def optimizer(config: DepthConfig) -> optax.GradientTransformation:
-    """Muon on linear maps and convolutions, AdamW on the rest."""
+    """Return Muon on linear maps and convolutions, AdamW on the rest."""
     return make_optimizer(config.optimizer, config.training.steps, kernels_as_matrices)
 
 
 def kernels_as_matrices(params: Any) -> Any:
-    """Muon's dimensions: (..., in) to out; the blocks are stacked on their first axis."""
+    """Return Muon's dimensions, (..., in) to out; blocks are stacked on their first axis."""
 
     def dimensions(path: tuple, x: Array) -> MuonDimensionNumbers | None:
         first = 1 if path[0].key == "blocks" else 0
@@ -96,7 +96,7 @@ def kernels_as_matrices(params: Any) -> Any:
 
 
 def batches(config: DepthConfig, start: int) -> Iterator[Frames]:
-    """The batches from step `start` on; their sizes take turns."""
+    """Return the batches from step `start` on; their sizes take turns."""
     early = config.training.steps * (1 - config.optimizer.decay_share)
     for step in itertools.count(start):
         sizes = config.data.early_sizes if step < early else config.data.sizes
@@ -105,7 +105,7 @@ def batches(config: DepthConfig, start: int) -> Iterator[Frames]:
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def batch(config: DepthConfig, step: Int[Array, ""] | int, rendered: int, seen: int) -> Frames:
-    """Augmented frames in [-1, 1] and depths of one step."""
+    """Render the frames of one step, augmented, in [-1, 1], and their depth."""
     count = max(1, round(config.training.batch * BASE / seen))
     stride = config.training.batch * MOST  # no two steps share a scene
     first = jnp.uint32(config.seed) * SCENES_OF_A_SEED + jnp.uint32(step) * stride
@@ -117,7 +117,7 @@ def batch(config: DepthConfig, step: Int[Array, ""] | int, rendered: int, seen: 
 def train_step(
     config: DepthConfig, state: TrainState, frames_and_depth: Frames
 ) -> tuple[TrainState, Metrics]:
-    """One step, a pure function."""
+    """Take one step; a pure function."""
     frames, depth = frames_and_depth
     value, gradients = jax.value_and_grad(
         lambda params: loss(log_depth(config.model, params, frames), depth)
@@ -127,11 +127,11 @@ def train_step(
 
 
 def loss(predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]) -> Float[Array, ""]:
-    """The module's loss of log depths, given true depths."""
-    sparse = predicted[:, ::4, ::4]  # the median of every sixteenth pixel is as good
+    """Return the module's loss of log depths, given true depths."""
+    sparse = predicted[:, ::4, ::4]  # a sixteenth of the pixels gives nearly the same median
     median = jnp.median(sparse, (1, 2), keepdims=True)
     error = predicted - median - jnp.log(jnp.clip(depth, NEAREST, FARTHEST))
-    relative = jnp.abs(jnp.expm1(jnp.minimum(error, 1.0)))  # no longer steeper beyond a factor e
+    relative = jnp.abs(jnp.expm1(jnp.minimum(error, 1.0)))  # linear beyond a factor e
     total = 0.5 * (jnp.abs(error) + relative).mean()
     for k in (1, 2, 4):
         down, right = error[:, k:] - error[:, :-k], error[:, :, k:] - error[:, :, :-k]
@@ -140,7 +140,7 @@ def loss(predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]) -> Floa
 
 
 def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[str, float]:
-    """`depth_errors` of single frames of 64 pixels, of scenes that no training sees."""
+    """Return the mean `depth_errors` of 64-pixel frames of held-out scenes."""
     network = DepthNetwork(config.model, params)
 
     def one(index: Int[Array, ""]) -> Metrics:
@@ -152,7 +152,7 @@ def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[st
 
 
 def procedural_frames(indices: Int[Array, "b"], rendered: int, seen: int, worlds: Worlds) -> Frames:
-    """Frames in [0, 1] and depth, one of each scene; antialiased where `seen` < `rendered`."""
+    """Render one frame in [0, 1] and its depth per scene; antialiased if `seen` < `rendered`."""
 
     def one(index: Int[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
         draw = partial(procedural_scene, views=1, frames=1, worlds=worlds)
@@ -160,13 +160,13 @@ def procedural_frames(indices: Int[Array, "b"], rendered: int, seen: int, worlds
         frame = jax.image.resize(clip.frames[0, 0], (seen, seen, 3), "linear")
         return frame, jax.image.resize(clip.depth[0, 0], (seen, seen), "nearest")
 
-    return jax.lax.map(one, indices)  # on CPU one frame's rays fit the cache, a batch's do not
+    return jax.lax.map(one, indices)  # on CPU, the rays of one frame fit the cache
 
 
 def augment(
     key: PRNGKeyArray, frame: Float[Array, "h w 3"], depth: Float[Array, "h w"]
 ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-    """Other colours, light, sharpness and noise, and the mirror image; frame then in [-1, 1]."""
+    """Change colours, light, sharpness and noise at random, and mirror; return [-1, 1]."""
     swap, light, mix, noise, mirror = jax.random.split(key, 5)
     frame = jax.random.permutation(swap, frame, axis=-1)
     gain, contrast, *tint = jnp.exp(0.2 * jax.random.normal(light, (5,)))
@@ -182,7 +182,7 @@ def augment(
 
 
 def blur(frame: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-    """Binomial 3x3 with repeated edges."""
+    """Blur with a binomial 3x3 kernel and repeated edges."""
     x = jnp.pad(frame, ((1, 1), (1, 1), (0, 0)), "edge")
     x = 0.25 * x[:-2] + 0.5 * x[1:-1] + 0.25 * x[2:]
     return 0.25 * x[:, :-2] + 0.5 * x[:, 1:-1] + 0.25 * x[:, 2:]

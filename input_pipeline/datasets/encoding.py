@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from input_pipeline.datasets.card import Facts, facts
 from input_pipeline.datasets.records import to_bytes
 from input_pipeline.schema import Example, validate
 
 
+@runtime_checkable
 class Clips(Protocol):
     """What a dataset is made of; with several processes it is pickled."""
 

@@ -1,4 +1,4 @@
-"""Where the clips of a training run come from: rendered scenes, planar warps of videos, records."""
+"""The batches of a training run: rendered scenes, planar warps of videos, or records."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,21 +22,21 @@ from full4d_jax.training.clips.records import record_batches
 from input_pipeline.footage import VIDEOS
 from input_pipeline.loader import make_loader
 
-STREAM = 2**31 - 1  # of random numbers; training steps have the lower ones
+STREAM = 2**31 - 1  # random stream of the warps; training steps use the lower numbers
 
 
 def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
-    """Batches from step `start` on, in random order of records, or of scenes and videos.
+    """Return the batches from step `start` on: records, or scenes and videos, in random order.
 
-    A share `config.data.pseudo` of each batch is planar warps, of the videos in
-    `config.data.videos` or else of rendered ones.
+    A share `config.data.pseudo` of each batch is planar warps of the videos in
+    `config.data.videos`, or of rendered videos.
 
-    On a mesh samples are cut over its devices, whatever processes they belong to; all processes
-    together see the batches that one would. Scenes are rendered where they are used. With warps
-    every process makes whole batches, and keeps its part.
+    On a mesh, samples are sharded over its devices; all processes together see the batches that
+    one would. Each device renders its own scenes. With warps, every process makes whole batches
+    and keeps its part.
 
     Raises:
-      InputError: no videos are there, or records cannot be used (`records.open_records`).
+      InputError: there are no videos, or records cannot be used (`records.open_records`).
     """
     if config.data.records:
         return record_batches(config, start, mesh)
@@ -58,7 +58,7 @@ def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> It
 
 
 def _renderer(data: DataConfig, mesh: Mesh | None) -> Callable[[Int[np.ndarray, "b"]], Batch]:
-    """Renders scenes; on a mesh every device those of its own samples."""
+    """Return a function that renders scenes; on a mesh each device renders its own samples."""
     render = partial(procedural_batch, config=data)
     if mesh is None:
         return jax.jit(render)
@@ -71,7 +71,7 @@ def _renderer(data: DataConfig, mesh: Mesh | None) -> Callable[[Int[np.ndarray, 
 
 
 def find_videos(folder: str, frames: int) -> list[Path]:
-    """The videos in a folder and below, each of which has so many frames.
+    """Return the videos in a folder and below; each has at least `frames` frames.
 
     Raises:
       InputError: there are none, or one cannot be used.
@@ -92,7 +92,7 @@ def _mixed(
     data: DataConfig,
     videos: UInt8[Array, "p t H W 3"] | None,
 ) -> Batch:
-    """Rendered grids and `warped` warps, shuffled."""
+    """Return rendered grids and `warped` planar warps, shuffled."""
     rendered, rest = procedural_batch(indices[warped:], data), indices[:warped]
     if videos is None:
         row = replace(data, views=1, height=_larger(data.height), width=_larger(data.width))
@@ -108,7 +108,7 @@ def _mixed(
 
 
 def _no_cameras(count: int, data: DataConfig):
-    """Depth unknown, and cameras that say nothing."""
+    """Return unknown depth (0) and identity cameras."""
     eye = jnp.eye(4)[None, None, None]
     return (
         jnp.zeros((count, data.frames, data.height, data.width)),
@@ -124,7 +124,7 @@ def _larger(side: int) -> int:
 def _random_window(
     path: Path, generator: np.random.Generator, data: DataConfig
 ) -> UInt8[np.ndarray, "t H W 3"]:
-    """Frames of a video from a random moment on."""
+    """Read frames of a video from a random moment on."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         if stream.duration and stream.time_base:

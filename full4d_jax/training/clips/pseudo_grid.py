@@ -1,9 +1,9 @@
 """Pseudo-4D: a grid of views from one ordinary video by planar warps (4Real-Video, section 4).
 
-View v shows the video through a homography H_v, the same at all times, on a path that starts at the
-centre crop and moves evenly. Half of the paths are affine (shift, turn, zoom, shear), the others
-tilt the plane too. There is no parallax, but views and times are synchronized exactly, and videos
-are plenty. Paths stay inside the picture: a warp that would reach over its border is shrunk.
+View v shows the video through a homography H_v, the same at all times. The path of homographies
+starts at the centre crop and moves evenly. Half of the paths are affine (shift, turn, zoom, shear);
+the others tilt the plane too. There is no parallax, but views and times are synchronized exactly,
+and videos are plenty. A warp that would reach over the border of the picture is shrunk.
 """
 
 import jax
@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-MARGIN = 1.5  # sides of the video over those of the crop
-SHIFT, TURN, ZOOM, SHEAR, TILT = 0.25, 0.25, 0.2, 0.12, 0.2  # largest, at the end of a path
+MARGIN = 1.5  # side of the video / side of the crop
+SHIFT, TURN, ZOOM, SHEAR, TILT = 0.25, 0.25, 0.2, 0.12, 0.2  # maxima, at the end of a path
 CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], np.float32)
 
 
 def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
-    """Homographies from the crop to the video, both with corners at (+-1, +-1).
+    """Draw homographies from the crop to the video, both with corners at (+-1, +-1).
 
     The first is the centre crop, of 1 / MARGIN of the video's sides.
     """
@@ -43,7 +43,7 @@ def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
 def pseudo_grid(
     key: PRNGKeyArray, video: Float[Array, "t H W 3"], views: int, height: int, width: int
 ) -> Float[Array, "v t h w 3"]:
-    """A grid whose first view is the centre of the video; `height` and `width` in pixels."""
+    """Return a grid whose first view is the centre of the video."""
     rows, columns = video.shape[1:3]
     centers = ((2 * np.arange(side) + 1) / side - 1 for side in (height, width))
     y, x = np.meshgrid(*centers, indexing="ij")

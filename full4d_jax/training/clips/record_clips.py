@@ -1,4 +1,4 @@
-"""What of a record a step sees, and its way into the arrays of a batch."""
+"""One record to one clip: the choice of views and instants, and the decoding into a batch."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from input_pipeline.transforms import cover, decode_depth, decode_depths, decode
 
 
 class HostClip(NamedTuple):
-    """A clip, or a batch of them, in the host's memory (see `Batch`)."""
+    """A clip in the host's memory, or a batch of clips with a leading axis (see `Batch`)."""
 
     frames: UInt8[np.ndarray, "v t h w 3"]
     depth: Float32[np.ndarray, "t h w"]
@@ -25,7 +25,7 @@ class HostClip(NamedTuple):
 
 
 class Sized(NamedTuple):
-    """A record, and the size in pixels that its clip is cut to."""
+    """A record, and the size in pixels that its clip is cropped to."""
 
     example: Example
     height: int
@@ -33,22 +33,22 @@ class Sized(NamedTuple):
 
 
 class SizedRecords(Sequence[Sized]):
-    """Those clips of a dataset that are cut to one size, by their numbers in it."""
+    """The clips of a dataset that are cropped to one size, by their numbers in it."""
 
     def __init__(self, records: Records, numbers: Sequence[int], size: tuple[int, int]):
         self.records, self.numbers, self.size = records, numbers, size
 
     def __len__(self) -> int:
-        """Number of clips."""
+        """Return the number of clips."""
         return len(self.numbers)
 
     def __getitem__(self, index: Any) -> Any:
-        """One clip."""
+        """Return one clip."""
         return Sized(self.records[self.numbers[index]], *self.size)
 
 
 def clip_size(config: Config, clip: dict[str, Any]) -> tuple[int, int]:
-    """Height and width that a clip with these facts (`card.facts`) is cut to."""
+    """Return the height and width that a clip with these facts (`card.facts`) is cropped to."""
     data = config.data
     if not data.buckets:
         return data.height, data.width
@@ -60,17 +60,18 @@ def clip_size(config: Config, clip: dict[str, Any]) -> tuple[int, int]:
 
 
 def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Sized:
-    """Some views and instants of a record, the source first.
+    """Choose views and instants of a record, the source first.
 
-    With projection the source is any view whose depth is known at all of the instants. Without,
-    views are neighbours in the record's own order.
+    With projection, the source is any view whose depth is known at all instants. Without, views are
+    neighbours in the record's own order.
 
     Raises:
-      ValueError: naming the scene, if at the first instant no view has depth in what is cut out.
+      ValueError: no view has depth inside the crop at the first instant; the message names the
+        scene.
     """
     data, example = config.data, sized.example
     views, frames = example.frames.shape
-    joined = example.codec and example.latents.shape[1] < frames  # windows, cut when encoded
+    joined = example.codec and example.latents.shape[1] < frames  # windows, chosen when encoded
     strides = (1,) if joined else data.strides
     times = choose_times(generator, frames, data.frames, strides=strides)
     if config.model.projection == "none":
@@ -79,7 +80,7 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
     candidates = [view for view in range(views) if all(example.depth16[view, times])]
     for source in generator.permutation(candidates):
         depth = decode_depth(example.depth16.item(source, times[0]))
-        # Depth may be known at the rim only, which is cut away.
+        # Depth may be known only at the rim, which is cropped away.
         if cover(depth, example.intrinsics[source], sized.height, sized.width)[0].any():
             break
     else:
@@ -96,7 +97,7 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
 
 
 def allocate(sized: Sized, clips: int, config: Config) -> HostClip:
-    """Memory for so many clips like this one; of those with latents, only the source's frames."""
+    """Allocate memory for clips like this one; with latents, only the source has frames."""
     data, latents = config.data, sized.example.latents
     views = 1 if latents.size else data.views
     size = data.frames, sized.height, sized.width
@@ -110,14 +111,16 @@ def allocate(sized: Sized, clips: int, config: Config) -> HostClip:
 
 
 def load(sized: Sized, clips: HostClip, place: int, config: Config) -> None:
-    """Decode what was chosen of a record, in the frame and, with projection, unit of its source.
+    """Decode a chosen record into its place, with poses relative to the source.
+
+    With projection, lengths are in the source's unit.
 
     Raises:
-      ValueError: naming the scene and file, if one is damaged.
+      ValueError: a file is damaged; the message names it and the scene.
     """
     example = sized.example
     intrinsics = decode_frames(example, clips.frames[place])
-    clips.intrinsics[place] = example.intrinsics  # latents are of pictures of the right size
+    clips.intrinsics[place] = example.intrinsics  # right for latents, encoded at this size
     clips.intrinsics[place, : len(intrinsics)] = intrinsics
     if clips.latents is not None:
         clips.latents[place] = example.latents
@@ -128,5 +131,5 @@ def load(sized: Sized, clips: HostClip, place: int, config: Config) -> None:
     decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
     try:
         clips.depth[place], clips.world_to_camera[place] = to_source(depth, poses)
-    except ValueError as error:  # a lens that shows other pixels than `choose` looked at
+    except ValueError as error:  # the lens shows other pixels than `choose` looked at
         raise ValueError(f"scene {example.scene_id}: {error}") from None

@@ -30,7 +30,7 @@ SPLIT = "train"
 
 
 def record_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
-    """Batches from step `start` on; every process decodes what its own devices hold.
+    """Return the batches from step `start` on; each process decodes what its devices hold.
 
     Raises:
       InputError: a dataset cannot be used (`open_records`).
@@ -47,7 +47,7 @@ def record_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iter
 def host_clips(
     config: Config, mixture: Mixture, start: int, rows: Sequence[int]
 ) -> Iterator[HostClip]:
-    """Batches as far as a host goes: its rows of each, in its memory."""
+    """Return this host's rows of each batch, in its memory."""
     return make_loader(
         mixture,
         seed=config.seed,
@@ -60,12 +60,11 @@ def host_clips(
 
 
 def open_records(config: Config) -> Mixture:
-    """The datasets of `config.data.records` and their shares, by the size of their clips.
+    """Open the datasets of `config.data.records`, divided by the size of their clips.
 
     Raises:
-      InputError: one is not there or not finished, or has clips with fewer views or instants than
-        the config asks for, or without the depth that projection needs, or with latents that do
-        not fit.
+      InputError: a dataset is missing or unfinished; or clips have fewer views or instants than the
+        config asks for, no depth for the projection, or latents that do not fit.
     """
     folders, weights = open_folders(config)
     sources, shares = [], []
@@ -80,7 +79,7 @@ def open_records(config: Config) -> Mixture:
 
 
 def open_folders(config: Config) -> tuple[list[Records], list[float]]:
-    """The datasets and their weights, of every clip alike where none are given."""
+    """Open the datasets; return them with their weights, by default their numbers of clips."""
     folders, weights = _folders(config.data.records)
     opened = []
     for folder in folders:
@@ -92,13 +91,13 @@ def open_folders(config: Config) -> tuple[list[Records], list[float]]:
 
 
 def contents(config: Config) -> list[str]:
-    """What the datasets of a run hold, by hash, and their shares."""
+    """Return the hash and the weight of each dataset of a run."""
     pairs = zip(*open_folders(config), strict=True)
     return [f"sha256:{records.content}={weight:g}" for records, weight in pairs]
 
 
 def clips_at(config: Config, position: int) -> list[str]:
-    """Names of the clips in the batch at a position in the data."""
+    """Return the names of the clips in the batch at a position in the data."""
     mixture = open_records(config)
     names = []
     for source in mixture.sources:
@@ -117,7 +116,7 @@ def _to_batch(clips: HostClip) -> Batch:
 
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
-    """Folders, and their weights if they have some."""
+    """Return the folders, and their weights if given."""
     folders, weights = [], []
     for word in records:
         folder, _, weight = word.rpartition("=")
@@ -132,7 +131,7 @@ def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
 
 
 def _check_clips(config: Config, records: Records) -> None:
-    """Refuse a dataset some clip of which could not be used."""
+    """Refuse a dataset that has a clip which cannot be used."""
     data = config.data
     least = (data.frames - 1) * min(data.strides) + 1
     for number, clip in enumerate(records.clips):
@@ -149,7 +148,7 @@ def _check_clips(config: Config, records: Records) -> None:
 
 
 def _check_latents(config: Config, opened: Sequence[Records]) -> None:
-    """Refuse latents of another codec or size, and datasets of which only some have latents."""
+    """Refuse latents of another codec or size, and a mix of datasets with and without latents."""
     if not any(clip["codec"] for records in opened for clip in records.clips):
         return
     model, data, codec = config.model, config.data, codec_id(config)
@@ -180,7 +179,7 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
 
 
 def _joins_frames(config: Config, clip: Facts) -> bool:
-    """Whether the clip has latents of several frames each: it is used as a whole."""
+    """Return whether each latent frame joins several frames: such a clip is used as a whole."""
     strides = strides_of(config.model.codec, config.model.codec_stride)
     return bool(clip["codec"]) and strides.frames > 1
 

@@ -22,8 +22,9 @@ if count > 1:
 config = load_config("configs/debug.py")
 config = replace(
     config,
-    training=replace(config.training, batch=8),
-    data=replace(config.data, views=2),
+    model=replace(config.model, layers=1, refiner=0),
+    training=replace(config.training, batch=4),
+    data=replace(config.data, views=2, frames=1),
     mesh=MeshConfig(data=2, fsdp=2, view=2),
 )
 mesh = training_mesh(config)

@@ -6,8 +6,8 @@ import pytest
 
 from full4d_jax.cli import main
 
-SMALL = ["--model.layers", "1", "--data.views", "2", "--training.batch", "2"]
-TRAIN = ["train", "configs/debug.py", *SMALL]
+SMALL = "--model.layers 1 --model.refiner 0 --data.views 2 --data.frames 1 --training.batch 2"
+TRAIN = ["train", "configs/debug.py", *SMALL.split()]
 EVERY_STEP = ["--training.log_every", "1"]
 
 

