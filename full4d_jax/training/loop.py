@@ -28,7 +28,7 @@ Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 @dataclass(frozen=True)
 class Reporting:
-    """What a run can report besides its losses.
+    """The reports of a run besides its losses.
 
     Attributes:
       flops: of the model in one step; None for a network whose operations are not counted.
@@ -46,7 +46,7 @@ class Reporting:
 
 
 class Due(NamedTuple):
-    """What happens after a step."""
+    """The actions that are due after a step."""
 
     log: bool
     save: bool
@@ -149,7 +149,7 @@ def _train(
                 monitor.picture(run.done, reporting.sheet(run.state))
             if due.stop:
                 checkpoints.close()
-                monitor.say(f"saved at step {run.done}; go on with: {resume_command()}")
+                monitor.say(f"saved at step {run.done}; resume with: {resume_command()}")
                 raise SystemExit(0)
 
 

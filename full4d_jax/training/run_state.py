@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @dataclass
 class RunState:
-    """What a checkpoint holds, and the metrics read since.
+    """A run between two steps: the content of a checkpoint, and the metrics read since.
 
     Attributes:
       state: parameters, averages, optimizer.

@@ -63,7 +63,7 @@ def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, s
         expected = ", ".join(repr(new[name]) for name in differ)
         do = "give another --out"
         if all(old[name] is not None for name in differ):
-            do = f"go on with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
+            do = f"resume with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
         raise InputError("training run", f"{out}, {', '.join(differ)}", found, expected, do)
     if new.get("training.steps", step) < step:
         found, do = f"a checkpoint at step {step}", "give a larger number or another --out"

@@ -61,7 +61,7 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
     said = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     step = lines(tmp_path)[-1]["step"]
-    assert f"saved at step {step}; go on with: " in said[0][0]
+    assert f"saved at step {step}; resume with: " in said[0][0]
     assert "saved at step" not in said[1][0]
 
     for process in start(tmp_path, step + 3):

@@ -132,7 +132,7 @@ def test_sigterm_saves_where_it_is(straight, tmp_path):
     assert step < STEPS
     assert saved_steps(tmp_path) == {str(step)}
     assert not (tmp_path / "prior.safetensors").exists()
-    announced, _, again = said.splitlines()[-1].partition("; go on with: ")
+    announced, _, again = said.splitlines()[-1].partition("; resume with: ")
     assert announced == f"saved at step {step}"
     assert f"resuming {tmp_path} at step {step}" in finish(shlex.split(again))
     assert digest(tmp_path) == digest(straight)
