@@ -29,14 +29,14 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 Latents = Float[Array, "b v t h w c"]
 PerFrame = Float[Array, "b v t"]
 
 
-def bcast(tau: Float[Array, "b"], like: Float[Array, "b ..."]) -> Float[Array, "b ..."]:
-    """Append axes to tau until it multiplies `like`."""
+def bcast(tau: Shaped[Array, "b ..."], like: Float[Array, "b ..."]) -> Shaped[Array, "b ..."]:
+    """Append axes to tau, or to a mask of frames, until it multiplies `like`."""
     return tau.reshape(tau.shape + (1,) * (like.ndim - tau.ndim))
 
 

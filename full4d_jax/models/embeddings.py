@@ -24,7 +24,7 @@ def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
 
 def flow_times(
     tau: Times, visible: Bool[Array, "b v t"] | None, latents: Latents, grid: Grid
-) -> tuple[Float[Array, "b r"], Bool[Array, "b v t"] | None]:
+) -> tuple[Float[Array, "b r"], Bool[Array, "b {grid.views} {grid.frames}"] | None]:
     """The flow times in a grid, and which of its frames have the second of them.
 
     Args:

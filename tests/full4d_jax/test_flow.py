@@ -128,6 +128,6 @@ def test_the_preconditioned_loss_is_the_error_of_the_residual():
 
 
 def test_means_are_over_the_given_frames():
-    values = np.arange(12.0).reshape(2, 2, 3)
-    frames = np.array([[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 1, 0]]], np.float32)
+    values = jnp.arange(12.0).reshape(2, 2, 3)
+    frames = jnp.array([[[1.0, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 1, 0]]])
     np.testing.assert_allclose(flow.mean_of(frames, values), [2.5, 10])
