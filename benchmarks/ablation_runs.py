@@ -120,7 +120,7 @@ class Row:
         return step.lower(state, batch).compile()
 
     def cost(self) -> dict[str, float]:
-        """Of the network and of a training step."""
+        """Return the cost of the network and of a training step."""
         state = jax.eval_shape(lambda: init_state(self.config, jax.random.key(0)))
         trained = trained_leaves(self.config.optimizer.trainable, state.params)
         leaves = list(zip(jax.tree.leaves(state.params), jax.tree.leaves(trained), strict=True))
@@ -139,7 +139,7 @@ class Row:
 
 
 def rendered_part(data: DataConfig) -> DataConfig:
-    """What decides the pictures, so that rows that differ in other fields share a renderer."""
+    """Return the fields that decide the pictures; rows that differ in others share a renderer."""
     names = ("views", "frames", "height", "width", "orbit", "worlds")
     return DataConfig(**{name: getattr(data, name) for name in names})
 
@@ -205,6 +205,6 @@ def psnr_on(
     truth: Float[Array, "v t h w 3"],
     mask: Bool[Array, "v t h w"],
 ) -> Float[Array, ""]:
-    """Of frames in [-1, 1] on the pixels of the mask; NaN without any."""
+    """Return PSNR of frames in [-1, 1] on the pixels of the mask; NaN without any."""
     error = jnp.square((jnp.clip(frames, -1, 1) - truth) / 2).mean(-1)
     return -10 * jnp.log10((error * mask).sum() / mask.sum())

@@ -62,7 +62,7 @@ def estimate(values: Float[np.ndarray, "seeds scenes"]) -> Estimate:
 
 
 def differences(table: Table) -> dict[str, dict[str, Estimate]]:
-    """Of every row but the first, by score: row minus first row."""
+    """Return row minus first row, for every other row and score."""
     first, *others = table.rows
     base = table.rows[first].scores
     return {
@@ -122,7 +122,7 @@ def _cell(value: Estimate) -> str:
 
 
 def plain(tables: list[Table]) -> dict[str, Any]:
-    """The same for programs, by group and row; what is NaN is null."""
+    """Return the tables for programs, by group and row, with null for NaN."""
 
     def values(estimates: dict[str, Estimate]) -> dict[str, Any]:
         return {

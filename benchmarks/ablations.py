@@ -58,7 +58,7 @@ GROUPS = ("blind", "projection", "attention", *UNTRAINED)
 
 
 def experiment(name: str, model: ModelConfig, data: DataConfig, steps: int) -> Config:
-    """What all rows share."""
+    """Return the config that all rows share."""
     return Config(
         name=name,
         model=dataclasses.replace(model, rope_folds_views=True),

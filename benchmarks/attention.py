@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def fused_implementations() -> dict[str, Callable]:
-    """Those that run on this backend."""
+    """Return the implementations that run on this backend."""
     found = {"merged": merged_attention, "concatenated": concatenated_attention}
     return found | ({"splash": splash_attention} if BACKEND == "tpu" else {})
 
@@ -99,7 +99,7 @@ def full(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
 
 
 def full_in_blocks(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
-    """The same as fused attention of a single view that holds all frames."""
+    """Return fused attention of a single view that holds all frames."""
     one_view = (rearrange(x, "b v t s k d -> b 1 (v t) s k d") for x in (q, k, v))
     return merged_attention(*one_view, cross_half=False).reshape(q.shape)
 

@@ -148,7 +148,7 @@ def _shrunk(pictures: list[ndarray], lens: ndarray, height: int) -> tuple[ndarra
 
 
 def _centred(world_to_camera: ndarray) -> ndarray:
-    """The same cameras (v 4 4) in the world of this module."""
+    """Return the cameras (v 4 4) in the world of this module."""
     middle = nearest_to_axes(world_to_camera)
     unit = np.median(np.linalg.norm(centers(world_to_camera) - middle, axis=1))
     moved = world_to_camera.copy()

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def random_weights(name: Name, divide: int) -> Weights:
-    """Of the published structure with fewer channels."""
+    """Return random weights of the published structure with fewer channels."""
     shapes = codec_shapes(name, divide)
     return jax.tree.map(lambda x: 0.02 * jax.random.normal(jax.random.key(0), x.shape), shapes)
 

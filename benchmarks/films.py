@@ -1,4 +1,4 @@
-"""What films in records cost and keep, against JPEG files; one JSON line comes last.
+"""Cost and quality of films in records, against JPEG files; one JSON line comes last.
 
     python benchmarks/films.py [VIDEO ...] [--sizes 256x256 384x672 --frames 64]
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def measure(pictures: np.ndarray) -> dict[str, Any]:
-    """Of one video, (t h w 3)."""
+    """Return cost and quality of one video, (t h w 3)."""
     film = encode_film(pictures)
     total = sum(map(len, film))
     jpeg = [encode_jpeg(picture) for picture in pictures]
@@ -70,7 +70,7 @@ def measure(pictures: np.ndarray) -> dict[str, Any]:
 
 
 def psnr(pictures: np.ndarray, decoded: Any) -> float:
-    """Of all values together, dB."""
+    """Return PSNR of all values together, dB."""
     pairs = zip(pictures, decoded, strict=True)
     errors = [np.mean((np.float32(a) - np.float32(b)) ** 2) for a, b in pairs]
     return round(float(10 * np.log10(255**2 / np.mean(errors))), 2)

@@ -223,7 +223,7 @@ def each_frame(capture: Capture, config: FitConfig, count: int) -> Way:
 
 
 def settings(options: argparse.Namespace) -> FitConfig:
-    """What all fits share."""
+    """Return the settings that all fits share."""
     return FitConfig(steps=options.steps, log_scales=2e-2, opacities=2e-2, antialiased=True)
 
 

@@ -152,7 +152,7 @@ def rate(frames: Iterator[int], seconds: float, threads: int) -> float:
 
 
 def cpu_seconds(others: list[psutil.Process]) -> float:
-    """Of this process and those it started that live, but for some."""
+    """Return the CPU seconds of this process and its living children, but for some."""
     mine = [x for x in psutil.Process().children(recursive=True) if x not in others]
     return time.process_time() + sum(sum(process.cpu_times()[:2]) for process in mine)
 
@@ -178,7 +178,7 @@ def window(example: Example, generator: np.random.Generator) -> Example:
 
 
 def raw(parts: list[np.ndarray], threads: int) -> Iterator[int]:
-    """The same files (v t), decoded and thrown away."""
+    """Decode the files (v t) and throw the pictures away."""
 
     def one(part: np.ndarray) -> int:
         for files in part:
@@ -278,7 +278,7 @@ def into_batch(height: int, width: int) -> Filling:
 
 
 def load(example: Example, height: int, width: int) -> dict[str, np.ndarray]:
-    """The same of one record, for loaders that stack (their processes do not know `Frames`)."""
+    """Load one record, for loaders that stack (their processes do not know `Frames`)."""
     filling = into_batch(height, width)
     batch = filling.allocate(example, 1)
     filling.fill(example, batch, 0)

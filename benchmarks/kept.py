@@ -6,7 +6,7 @@ from typing import Any
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What was kept; empty if nothing was."""
+    """Return the kept numbers; empty if there are none."""
     return json.loads(path.read_text()) if path.exists() else {}
 
 

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def frames_per_second(size: int, worlds: str, repeats: int) -> int:
-    """Of the fastest of `repeats` scenes, after one that compiles."""
+    """Return the rate of the fastest of `repeats` scenes, after one that compiles."""
     cameras = {"views": VIEWS, "frames": FRAMES}
     render = jax.jit(
         lambda index: procedural_scene(index, height=size, width=size, worlds=worlds, **cameras)

@@ -39,7 +39,7 @@ SCENES = ("10k", "100k", "garden")
 
 
 class Scene(NamedTuple):
-    """What is drawn, and the budget of intersections that it just needs."""
+    """A scene to draw, with the budget of intersections that it just needs."""
 
     gaussians: Gaussians
     camera: Camera
@@ -172,7 +172,7 @@ def load_prototype(path: Path) -> ModuleType:
 
 
 def prototype_passes(scene: Scene, module: ModuleType) -> dict[str, Thunk]:
-    """The same two passes of the renderer in a file."""
+    """Return both passes of the renderer in a file."""
     means, quaternions, log_scales, logits, coefficients = scene.gaussians
     colors = coefficients[:, 0] * harmonics.MEAN + 0.5
     parameters = [means, quaternions, jnp.exp(log_scales), jax.nn.sigmoid(logits), colors]
@@ -196,7 +196,7 @@ def jitted(picture: Callable, parameters: object) -> dict[str, Thunk]:
 
 
 def gsplat_passes(scene: Scene) -> dict[str, Thunk]:
-    """The same two passes of gsplat's reference, in single precision."""
+    """Return both passes of gsplat's reference, in single precision."""
     import gsplat_torch
     import torch
 

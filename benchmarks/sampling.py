@@ -223,7 +223,7 @@ def random_network(config: Config) -> Any:
 
 
 def _random(shapes: Any) -> Any:
-    """The same few numbers over and over, in the type that the device computes in."""
+    """Repeat a few random numbers, in the type that the device computes in."""
     numbers = np.random.default_rng(0).normal(scale=0.02, size=2**20)
     numbers = numbers.astype(np.float32 if ON_CPU else jnp.bfloat16)
     return jax.tree.map(lambda x: np.resize(numbers, x.shape), shapes)

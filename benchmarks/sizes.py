@@ -7,7 +7,7 @@ from typing import Any
 
 
 def size_options(description: str) -> argparse.ArgumentParser:
-    """What `at_each_size` takes."""
+    """Return a parser of the options that `at_each_size` takes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--sizes", nargs="+", default=["256x256", "384x672"], help="HxW")
     parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
@@ -17,7 +17,7 @@ def size_options(description: str) -> argparse.ArgumentParser:
 
 
 def rows_and_columns(size: str) -> tuple[int, int]:
-    """Of an option like 384x672."""
+    """Return rows and columns of an option like 384x672."""
     height, _, width = size.partition("x")
     if not (height.isdecimal() and width.isdecimal()):
         raise SystemExit(f"--sizes: found {size}, expected HxW such as 256x256")

@@ -165,7 +165,7 @@ def our_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], int
 
 
 def torch_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], int]:
-    """The same in torch with diffusers' network."""
+    """Return the step in torch with diffusers' network."""
     import numpy as np
     import torch
     from diffusers import WanTransformer3DModel

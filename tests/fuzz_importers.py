@@ -1,4 +1,4 @@
-"""What importers read, for `fuzz_readers`: camera files beside three small pictures."""
+"""Input of importers for `fuzz_readers`: camera files beside three small pictures."""
 
 import json
 import struct

@@ -92,7 +92,7 @@ def readers(scratch: Path) -> dict[str, Reader]:
 
 
 def scenes(scratch: Path) -> dict[str, Reader]:
-    """What `gaussians` reads."""
+    """Return the files that `gaussians` reads, with their readers."""
     import jax.numpy as jnp
 
     import gaussians as g

@@ -1,4 +1,4 @@
-"""What a command with bad input prints."""
+"""The line that a command with bad input prints."""
 
 from full4d_jax.cli import main
 

@@ -1,4 +1,4 @@
-"""What the layout promises: who imports whom, short files, and a command line that starts fast."""
+"""The layout's promises: who imports whom, short files, a command line that starts fast."""
 
 import ast
 import subprocess
@@ -68,7 +68,7 @@ def module_name(path: Path) -> str:
 
 
 def imported_modules(path: Path, modules: set[str]) -> set[str]:
-    """Those of `modules` that a module imports anywhere, functions included."""
+    """Return the `modules` that a module imports anywhere, functions included."""
     found = set()
     for node in ast.walk(ast.parse((REPOSITORY / path).read_text())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What README and docs name exists: commands parse, Python examples run, links lead somewhere."""
+"""Commands in README and docs parse, Python examples run, links lead somewhere."""
 
 import doctest
 import importlib

@@ -55,7 +55,7 @@ class Browser:
         )
 
     def picture(self) -> np.ndarray:
-        """What is seen now above the controls, (h, w, 3) uint8."""
+        """Return the visible picture above the controls, (h, w, 3) uint8."""
         found = self._call("Page.captureScreenshot", format="png", clip=self._scene)
         encoded = base64.b64decode(found["data"])
         return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
@@ -131,7 +131,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 def _address(announced: Path) -> str:
-    """Of the first page's socket, once the browser has written where it listens."""
+    """Return the address of the first page's socket, once the browser has written it."""
     end = time.monotonic() + PATIENCE
     while not (announced.exists() and announced.read_text().count("\n")):
         assert time.monotonic() < end, "the browser does not start"

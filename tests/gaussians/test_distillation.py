@@ -30,7 +30,7 @@ def encode(video):
 
 
 def latent_velocity(z, tau):
-    """The same prior seen through `encode`: N(2 mean - 1, (2 s)^2)."""
+    """Velocity of the prior seen through `encode`: N(2 mean - 1, (2 s)^2)."""
     signal, mean, spread = 1 - tau, 2 * prior_mean() - 1, 2 * SPREAD
     gain = signal * spread**2 / (signal**2 * spread**2 + tau**2)
     return (z - (mean + gain * (z - signal * mean))) / tau

@@ -1,4 +1,4 @@
-"""What a fit can do beyond the plain loop, each on a scene of a few Gaussians."""
+"""Options of a fit beyond the plain loop, each on a scene of a few Gaussians."""
 
 from functools import cache
 
@@ -47,7 +47,7 @@ def cameras(shifts: tuple[float, ...]) -> Camera:
 
 @cache
 def pictures() -> Targets:
-    """Of two cameras at three instants."""
+    """Return pictures of two cameras at three instants."""
     views = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), cameras((-0.1, 0.1)))
     times = jnp.tile(jnp.linspace(0, 1, INSTANTS), 2)
     frames = render_clip(truth(), views, times).rgb

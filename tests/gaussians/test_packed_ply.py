@@ -18,7 +18,7 @@ def in_order(scene: Gaussians) -> Gaussians:
 
 
 def apart(scene: Gaussians) -> Gaussians:
-    """The same scene with centres so far apart in x that packing keeps their order."""
+    """Move the centres so far apart in x that packing keeps their order."""
     count = len(scene.means)
     line = np.random.default_rng(0).permutation(count).astype(np.float32)
     return scene._replace(means=scene.means.at[:, 0].set(line))

@@ -49,7 +49,7 @@ def comb(n, k):
 
 
 def test_copies_cover_a_line_through_the_centre_like_the_one_they_came_from():
-    """What equation 2 promises: the same integral of 1 - prod(1 - alpha) along a line."""
+    """Equation 2 promises the same integral of 1 - prod(1 - alpha) along a line."""
     opacity, copies = 0.8, 4
     gaussians = scene([opacity]).gaussians
     shared = jax.jit(split)(gaussians, jnp.array([copies]))

@@ -1,4 +1,4 @@
-"""What no file can hold, or no reader would take, is refused before anything is written."""
+"""Scenes that no file can hold or no reader takes are refused before anything is written."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What `full4d evaluate` cannot use is refused in one line, before anything is scored."""
+"""`full4d evaluate` refuses unusable input in one line, before it scores anything."""
 
 from importlib.resources import files
 

@@ -1,4 +1,4 @@
-"""What `full4d train` cannot use is refused in one line, before anything is trained."""
+"""`full4d train` refuses unusable input in one line, before it trains anything."""
 
 import importlib.util
 import os

@@ -52,7 +52,7 @@ def encoded(dataset):
 
 
 def without_latents(folder, out):
-    """The same records, their latents taken out."""
+    """Copy the records without their latents."""
     records = open_dataset(folder)
 
     class Plain:

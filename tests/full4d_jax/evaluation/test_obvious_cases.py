@@ -67,7 +67,7 @@ def case(truth: Views, name: str) -> Views:
 
 @pytest.fixture(scope="module")
 def scores(truth) -> dict[str, dict]:
-    """Of `grid_scores`, by case."""
+    """Return the results of `grid_scores`, by case."""
     names = (
         "truth",
         "slight noise",

@@ -101,7 +101,7 @@ def all_pairs(q: Tokens, k: Tokens, v: Tokens, **_) -> Tokens:
 
 @pytest.mark.parametrize("name", CASES)
 def test_xla_counts_the_same(name, monkeypatch):
-    """What is left, at most 3 %, is arithmetic on single numbers, which XLA counts too."""
+    """The rest, at most 3 %, is arithmetic on single numbers, which XLA counts too."""
     # Ours run in loops, which XLA counts once. In every case here all tokens of a call see all.
     monkeypatch.setattr(block, "full_attention", all_pairs)
     monkeypatch.setattr(block, "fused_attention", all_pairs)

@@ -83,7 +83,7 @@ def encoded(config: Config) -> EncodedBatch:
 
 
 def random_params(config: Config):
-    """Of which none is zero."""
+    """Return random parameters, none of them zero."""
     leaves, tree = jax.tree.flatten(init_params(config.model, jax.random.key(0)))
     rng = np.random.default_rng(0)
     return jax.tree.unflatten(

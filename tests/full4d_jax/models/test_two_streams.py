@@ -37,7 +37,7 @@ def of(attention: str, **changes) -> ModelConfig:
 
 
 def random_params(model: ModelConfig, seed: int = 0):
-    """Of which none is zero."""
+    """Return random parameters, none of them zero."""
     leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(seed)))
     rng = np.random.default_rng(seed)
     noisy = [x + 0.2 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]

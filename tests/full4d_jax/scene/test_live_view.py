@@ -121,7 +121,7 @@ def test_a_browser_follows_time_and_the_camera_buttons(live, browser):
 
 
 def finished_run(folder: Path) -> Path:
-    """What `view` needs of a run."""
+    """Write the files of a run that `view` needs."""
     stages = Stages(folder, say=lambda line: None)
     intrinsics, poses = cameras()
     frames = np.zeros((3, 2, 48, 64, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What is kept, what is made again, and that half-written files never count as finished."""
+"""Finished stages are kept, others made again; half-written files never count as finished."""
 
 import numpy as np
 import pytest

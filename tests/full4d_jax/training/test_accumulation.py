@@ -86,7 +86,7 @@ def test_parts_add_up_to_the_whole(config):
 
 
 def test_the_perceptual_term_adds_up_where_parts_have_unequal_shares():
-    """Of four clips three are regressed, two in the first part and one in the second."""
+    """Three of four clips are regressed, two in the first part and one in the second."""
     config = dataclasses.replace(CHANNELS, flow=dataclasses.replace(CHANNELS.flow, perceptual=0.5))
     params, batch, key = random_state(config).params, random_batch(4), jax.random.key(3)
 

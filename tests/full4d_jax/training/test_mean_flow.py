@@ -94,7 +94,7 @@ def test_training_reaches_what_tells_of_the_interval():
 
 
 def test_an_exact_mean_velocity_has_no_loss_on_intervals(monkeypatch):
-    """That of Gaussian data with a known mean: every flow time has its part in the target."""
+    """Gaussian data have a known mean velocity; every flow time has its part in the target."""
     config = few_step_config(1.0)
     model = dataclasses.replace(config.model, prediction="velocity")
     config = dataclasses.replace(config, model=model)

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def run(count: int) -> list[dict]:
-    """What each of `count` processes printed; together they have eight devices."""
+    """Return the output of each of `count` processes; together they have eight devices."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What a run tells: speed, waiting for data, TensorBoard, sheets, profiles."""
+"""A run reports speed, waiting for data, TensorBoard, sheets, profiles."""
 
 import json
 import time

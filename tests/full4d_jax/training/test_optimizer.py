@@ -25,7 +25,7 @@ NEW = {"blocks.camera.kernel", "blocks.camera.bias", "context"}
 
 
 def updates(config: OptimizerConfig, steps: int = 10) -> list[dict[str, np.ndarray]]:
-    """What the optimizer adds to the parameters in each of its first four steps."""
+    """Return what the optimizer adds to the parameters in each of its first four steps."""
     optimizer = make_optimizer(config, steps, block_matrices)
     return applied(optimizer)
 

@@ -72,7 +72,7 @@ def short(
 
 
 def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict]:
-    """What a file of JSON lines holds; the times in it differ from run to run."""
+    """Read a file of JSON lines; the times in it differ from run to run."""
     found = [json.loads(line) for line in (folder / name).read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "speed"} for line in found]
 

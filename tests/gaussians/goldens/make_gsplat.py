@@ -54,7 +54,7 @@ def scene(seed: int, degree: int, g: int = 40, width: int = 40, height: int = 28
 
 
 def solve(values: dict, antialiased: bool) -> dict:
-    """What gsplat makes of a `scene`: outputs, and the gradients of the cotangents."""
+    """Return gsplat's outputs for a `scene`, and the gradients of the cotangents."""
     sys.path.insert(0, str(HERE.parents[2] / "benchmarks"))
     import gsplat_torch
     import torch

@@ -49,7 +49,7 @@ def test_sets_smaller_than_their_features_have_the_distance_of_their_shares():
 
 
 def test_small_sets_of_one_distribution_are_far_apart():
-    """What docs/evaluation.md says: the share of all variance that equal distributions show."""
+    """Equal distributions show the share of all variance that docs/evaluation.md states."""
     rng = np.random.default_rng(0)
     shares = {}
     for count in (32, 256, 2048):

@@ -17,7 +17,7 @@ FUSED = functools.partial(fused_attention, cross_half=False)
 
 
 def model(width: int, **changes) -> ModelConfig:
-    """Of two heads of this width."""
+    """Return a model of two heads of this width."""
     return dataclasses.replace(ModelConfig(width=2 * width, heads=2), **changes)
 
 

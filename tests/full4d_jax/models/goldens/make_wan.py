@@ -66,7 +66,7 @@ def inputs(name: str) -> dict[str, np.ndarray]:
 def random_inputs(
     shape: tuple[int, ...], tokens: tuple[int, int], first_is_given: bool, text_width: int
 ) -> dict[str, np.ndarray]:
-    """The same for any sizes."""
+    """Make the golden for any sizes."""
     rng = np.random.default_rng(0)
     tau = np.broadcast_to(rng.uniform(0.1, 1, (shape[0], 1)), (shape[0], shape[2])).copy()
     tau[:, 0] *= not first_is_given

@@ -49,7 +49,7 @@ def test_counts_and_bytes(kind, trips):
 
 
 def test_tpu_programs_hide_some():
-    """What only XLA for TPU writes: see the module; the text is cut from such a program."""
+    """Only XLA for TPU writes these forms (see the module); the text is cut from such a program."""
     hlo = """
 %all-reduce-scatter.1 (p: bf16[96,64]) -> bf16[96,64] {
   %all-reduce.1 = bf16[96,64]{1,0} all-reduce(%p), channel_id=3, to_apply=%add
