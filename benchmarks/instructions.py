@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.procedural.clips import renderer
+from input_pipeline.procedural.clips import scene_program
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def render(out: Path, worlds: list[str], scenes: int, size: int) -> None:
     """Write pictures, as records round them, and depth."""
     arrays = {}
     for world in worlds:
-        draw = renderer(2, 2, size, size, world)  # type: ignore[arg-type]
+        draw = scene_program(2, 2, size, size, world)  # type: ignore[arg-type]
         clips = [draw(np.int32(index)) for index in range(scenes)]
         pictures = np.stack([clip.frames for clip in clips])
         arrays[world] = np.round(np.clip(pictures, 0, 1) * 255).astype(np.uint8)

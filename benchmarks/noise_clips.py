@@ -40,7 +40,7 @@ class NoiseClips:
         files = np.stack([encode_view(pictures(generator), self.film) for _ in range(v)])
         return make_example(
             files,
-            np.stack([cameras.intrinsics_from_fov(60, self.height, self.width)] * v),
+            np.stack([cameras.intrinsics_from_fov(60.0, self.height, self.width)] * v),
             np.tile(np.eye(4), (v, t, 1, 1)),
             np.arange(t) / 24,
             scene_id=f"noise-{range(self.count)[index]}",

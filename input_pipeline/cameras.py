@@ -141,7 +141,7 @@ def resize_intrinsics(
 
 
 def check_cameras(
-    intrinsics: Float[np.ndarray, "v 3 3"], world_to_camera: Float[np.ndarray, "v t 4 4"]
+    intrinsics: Float[np.ndarray, "..."], world_to_camera: Float[np.ndarray, "..."]
 ) -> None:
     """Refuse cameras that cannot be right.
 

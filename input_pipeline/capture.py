@@ -1,7 +1,7 @@
 """What an importer finds: calibrated views of one scene, still as files, on one clock.
 
 Cameras are ours already (OpenCV world-to-camera, pixel centres at +0.5, intrinsics of the stored
-frames). `clips.Clips` cuts records from captures.
+frames). `capture_clips.CaptureClips` cuts records from captures.
 """
 
 from collections.abc import Sequence
@@ -67,9 +67,9 @@ def make_view(
     world_to_camera: Float[np.ndarray, "4 4"] | Float[np.ndarray, "t 4 4"],
     *,
     size: tuple[int, int] | None = None,
-    distortion: Sequence[float] = (),
-    timestamps: Sequence[float] | None = None,
-    fps: float | None = None,
+    distortion: Sequence[float | int] = (),
+    timestamps: Sequence[float | int] | Float64[np.ndarray, "t"] | None = None,
+    fps: float | int | None = None,
     offset: float = 0.0,
     depth: Sequence[Path] = (),
     masks: Sequence[Path] = (),

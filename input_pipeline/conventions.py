@@ -59,7 +59,7 @@ MIRROR_Y = np.diag([1.0, -1.0, 1.0, 1.0])
 
 
 def convert(
-    poses: Float[np.ndarray, "... 4 4"], source: str, target: str
+    poses: Float[np.ndarray, "..."], source: str, target: str
 ) -> Float[np.ndarray, "... 4 4"]:
     """The same cameras in another convention.
 
@@ -87,12 +87,14 @@ def convert(
     return matrix + 0.0  # no negative zeros
 
 
-def to_opencv(poses: Float[np.ndarray, "... 4 4"], source: str) -> Float[np.ndarray, "... 4 4"]:
+def to_opencv(poses: Float[np.ndarray, "..."], source: str) -> Float[np.ndarray, "... 4 4"]:
     """World-to-camera in OpenCV axes; see `convert`."""
     return convert(poses, source, "opencv")
 
 
-def homogeneous(poses: Float[np.ndarray, "... 3 4"]) -> Float[np.ndarray, "... 4 4"]:
+def homogeneous(
+    poses: Float[np.ndarray, "... 3 4"] | Float[np.ndarray, "... 4 4"],
+) -> Float[np.ndarray, "... 4 4"]:
     """With the row 0 0 0 1 added where a file leaves it out."""
     if poses.shape[-2:] == (4, 4):
         return poses

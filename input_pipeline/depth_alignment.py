@@ -35,7 +35,7 @@ REACH = 3.0  # times nearer or farther than any match, depth is unknown
 MIDDLE = 0.05  # of the picture's diagonal, half the side of the window around the point looked at
 
 
-class Known(NamedTuple):
+class SparseDepth(NamedTuple):
     """Points of one view whose depth its cameras tell."""
 
     instants: Int[np.ndarray, " n"]
@@ -58,7 +58,7 @@ class Line(NamedTuple):
     """How well the matches agree with it, or where the point is that all cameras look at."""
 
 
-def known_depth(example: Example) -> list[Known]:
+def known_depth(example: Example) -> list[SparseDepth]:
     """For every view the matches that agree with its cameras."""
     pictures = decode_pictures(example, INSTANTS)
     limit = near_pixels(pictures.shapes)
@@ -75,7 +75,7 @@ def known_depth(example: Example) -> list[Known]:
             pixels = distort_points(points, lenses[side], example.distortion[view])
             found[view].append((np.full(len(points), match.instant), pixels, depth[kept, side]))
     empty = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
-    return [Known(*map(np.concatenate, zip(empty, *parts, strict=True))) for parts in found]
+    return [SparseDepth(*map(np.concatenate, zip(empty, *parts, strict=True))) for parts in found]
 
 
 def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) -> Line:
@@ -239,7 +239,7 @@ class WithDepth(Sequence[Example]):
         return add_depth(self.clips[index], self.estimate, self.scale)
 
 
-def _at(maps: Sequence[np.ndarray], known: Known) -> Float[np.ndarray, " n"]:
+def _at(maps: Sequence[np.ndarray], known: SparseDepth) -> Float[np.ndarray, " n"]:
     """The values of the maps at the pixels that are known."""
     h, w = maps[0].shape
     column, row = np.floor(known.pixels).astype(int).T

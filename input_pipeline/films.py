@@ -9,7 +9,7 @@ Each unit begins with a delimiter (ITU-T H.264, 7.3.2.4), whose next byte tells 
 follow. Start codes occur nowhere else in a stream (7.4.1), so units are found without parsing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 
@@ -17,7 +17,7 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Int, Shaped, UInt8
 
 UNIT = b"\0\0\0\1\x09"
 KEY = UNIT + b"\x10"  # of intra slices only
@@ -87,7 +87,9 @@ def decode_film(
         yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420, dst=place if fits else None)
 
 
-def take(files: Shaped[np.ndarray, "t"], times: Iterable[int]) -> Shaped[np.ndarray, "n"]:
+def take(
+    files: Shaped[np.ndarray, "t"], times: Sequence[int] | Int[np.ndarray, "n"]
+) -> Shaped[np.ndarray, "n"]:
     """The files of these frames of a view, in any order: JPEG files, or the pieces of a film."""
     if not is_film(files.item(0)):
         return files[list(times)]

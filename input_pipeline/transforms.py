@@ -163,7 +163,7 @@ def cover(
     resized = cameras.resize_intrinsics(intrinsics, rows=size[0] / rows, columns=size[1] / columns)
     return (
         scaled[top : top + height, left : left + width],
-        cameras.crop_intrinsics(resized, top=top, left=left),
+        cameras.crop_intrinsics(resized, top=float(top), left=float(left)),
     )
 
 
@@ -200,9 +200,9 @@ def picture_size(file: bytes) -> tuple[int, int]:
 
 
 def decode_jpeg(
-    file: bytes, out: UInt8[np.ndarray, "h w 3"] | None = None
+    file: bytes, out: UInt8[np.ndarray, "rows columns 3"] | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The sRGB frame of a JPEG file; `out` itself, filled, if that is of the file's size.
+    """Decode the sRGB frame of a JPEG file; into `out` and return it if the size fits.
 
     Raises:
       ValueError: if the file is no readable JPEG picture.

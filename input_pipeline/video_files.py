@@ -106,7 +106,9 @@ def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     raise ValueError(f"{path}: found no frames, expected a video")
 
 
-def read_frames(path: Path, times: Sequence[float]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def read_frames(
+    path: Path, times: Sequence[float] | Float64[np.ndarray, "t"]
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """The frames at these increasing times of `frame_times`, one after another.
 
     Raises:

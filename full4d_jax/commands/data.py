@@ -81,7 +81,7 @@ def import_(
       instants: first:end, those that are taken at all; 0:50 is the first 50, 50: the rest.
       size: pixels of the shorter side of stored frames; left out, they keep their size.
       film: store each view as an H.264 film, much smaller than JPEG files (docs/data.md).
-      depth: estimate it in views that have none: ours, or an .onnx, .tflite or .safetensors file.
+      depth: estimate it in views that have none: ours, or an .onnx or .safetensors file.
       test: share of the scenes that go to the split `test`.
       jobs: processes that decode and encode.
     """
@@ -272,7 +272,7 @@ def depth(
       out: the folder of the new dataset, whose command goes on where it was stopped; or the .npz
         file to write, with a picture beside.
       split: of a dataset.
-      estimator: ours, or a network as .onnx (Depth Anything), .tflite (PyDNet) or .safetensors.
+      estimator: ours, or a network as .onnx (Depth Anything) or .safetensors.
       scale: from points that views share; or from the one that all cameras look at (docs/data.md).
     """
     from full4d_jax.data.estimate_depth import estimate_capture_depth, estimate_dataset_depth

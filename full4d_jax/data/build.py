@@ -7,12 +7,12 @@ from pathlib import Path
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.progress import Progress
 from input_pipeline.datasets.dataset import write_dataset
-from input_pipeline.datasets.encoding import Clips
+from input_pipeline.datasets.encoding import ClipSource
 
 
 def build_dataset(
     out: Path,
-    clips: Clips,
+    clips: ClipSource,
     *,
     name: str,
     splits: dict[str, float],

@@ -29,7 +29,7 @@ from input_pipeline.selection import select
 
 
 class EncodedClips:
-    """The clips of a dataset, cut to the size of training, with latents (see `encoding.Clips`).
+    """Clips of a dataset at the size of training, with latents; an `encoding.ClipSource`.
 
     Attributes:
       scene_ids: of every window.

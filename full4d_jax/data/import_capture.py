@@ -17,7 +17,7 @@ from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from input_pipeline import transforms
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture
-from input_pipeline.clips import Clips
+from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures
@@ -38,7 +38,7 @@ LIMITS = {
 
 
 class Cut(NamedTuple):
-    """How clips are cut from a capture; see `Clips`."""
+    """How clips are cut from a capture; see `CaptureClips`."""
 
     frames: int | None = None
     stride: int = 1
@@ -72,7 +72,7 @@ def import_folder(
         captures = _read(path, layout, fps)
         if license:
             captures = [capture._replace(license=license) for capture in captures]
-        clips = Clips(captures, **cut._asdict())
+        clips = CaptureClips(captures, **cut._asdict())
     if clips.left_out:
         print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
     open_folder(out.parent)

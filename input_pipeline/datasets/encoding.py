@@ -14,7 +14,7 @@ from input_pipeline.schema import Example, validate
 
 
 @runtime_checkable
-class Clips(Protocol):
+class ClipSource(Protocol):
     """What a dataset is made of; with several processes it is pickled."""
 
     @property
@@ -31,7 +31,7 @@ class Clips(Protocol):
         ...
 
 
-def encode(clips: Clips, index: int, scene_id: str) -> tuple[bytes, Facts]:
+def encode(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes, Facts]:
     """The record of a clip, which is of that scene, and what the index says of it.
 
     Raises:
@@ -47,7 +47,7 @@ def encode(clips: Clips, index: int, scene_id: str) -> tuple[bytes, Facts]:
         raise ValueError(f"clip {index} ({scene_id}): {error}") from error
 
 
-def workers(clips: Clips, jobs: int) -> AbstractContextManager[Executor | None]:
+def workers(clips: ClipSource, jobs: int) -> AbstractContextManager[Executor | None]:
     """Processes that have the clips; none for one job."""
     if jobs == 1:
         return nullcontext()
@@ -56,8 +56,8 @@ def workers(clips: Clips, jobs: int) -> AbstractContextManager[Executor | None]:
     return ProcessPoolExecutor(jobs, context, _set_clips, (clips,))
 
 
-def records(
-    clips: Clips, wanted: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
+def encoded_records(
+    clips: ClipSource, wanted: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
 ) -> Iterator[tuple[bytes, Facts]]:
     """What `encode` gives of the wanted clips and scenes, in order; 2 * jobs are in memory."""
     if pool is None:
@@ -74,7 +74,7 @@ def records(
 _clips: Any = None  # of a worker process
 
 
-def _set_clips(clips: Clips) -> None:
+def _set_clips(clips: ClipSource) -> None:
     global _clips
     _clips = clips
 

@@ -5,6 +5,7 @@ one row, (v t), and latents are bytes beside their shape; `from_bytes` puts the 
 are float32 there, `fps` and `unit` too.
 """
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -110,5 +111,7 @@ def _from_bytes(record: bytes) -> Example:
     return Example(**fields)
 
 
-def _files(files: Shaped[np.ndarray, "n"], views: int) -> Shaped[np.ndarray, "v t"]:
+def _files(
+    files: Sequence[bytes] | Shaped[np.ndarray, "n"], views: int
+) -> Shaped[np.ndarray, "v t"]:
     return np.asarray(files, object).reshape(views, -1)

@@ -62,7 +62,7 @@ class ProceduralClips:
     def __getitem__(self, index: int) -> Example:
         """The clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
-        render = renderer(self.views, self.frames, self.height, self.width, self.worlds)
+        render = scene_program(self.views, self.frames, self.height, self.width, self.worlds)
         clip: Any = jax.device_get(render(np.int32(scene), textures=self._pictures))
         held_out = ", held out" if scene >= HELD_OUT_START else ""
         return to_example(
@@ -118,7 +118,7 @@ def to_example(
 
 
 @cache
-def renderer(
+def scene_program(
     views: int, frames: int, height: int, width: int, worlds: Worlds
 ) -> Callable[..., ProceduralClip]:
     """One program for all scenes of a size; takes the index, and `textures` for rich worlds."""

@@ -147,7 +147,7 @@ def _global_transforms(nodes: Nodes) -> Float[np.ndarray, "n 4 4"]:
     local[:, 3, 3] = 1.0
 
     def to_world(node: int) -> np.ndarray:
-        parent = nodes.parent[node]
+        parent = int(nodes.parent[node])
         return local[node] if parent < 0 else to_world(parent) @ local[node]
 
     return np.stack([to_world(node) for node in range(len(local))])

@@ -24,7 +24,7 @@ from einops import reduce
 from jaxtyping import Array, Float
 
 from input_pipeline.procedural.gltf_mesh import SkinnedMesh, load_skinned_mesh, skinned_positions
-from input_pipeline.procedural.scene import ProceduralClip, look_at
+from input_pipeline.procedural.scene import ProceduralClip, camera_towards
 
 SAMPLES = 3  # rays per pixel side
 LENGTH = 0.7  # largest extent of the asset, where the source camera orbits at distance 1
@@ -77,18 +77,18 @@ def gltf_clip(
         ],
         axis=1,
     )
-    camera_to_world = jax.vmap(lambda eye: look_at(eye, center, jnp.array(UP)))(
+    camera_to_world = jax.vmap(lambda eye: camera_towards(eye, center, jnp.array(UP)))(
         center[None] + direction
     )
 
     texcoords = jnp.asarray(mesh.texcoords[mesh.triangles], jnp.float32)
     texture = jnp.asarray(mesh.texture)
-    colors, depth = jax.lax.map(
-        lambda pose: jax.lax.map(
-            lambda now: render(now, texcoords, texture, pose, intrinsics, height, width), triangles
-        ),
-        camera_to_world,
-    )
+
+    def film(pose: Float[Array, "4 4"]) -> tuple[Float[Array, "t h w 3"], Float[Array, "t h w"]]:
+        view = partial(cast_rays, height=height, width=width)
+        return jax.lax.map(lambda now: view(now, texcoords, texture, pose, intrinsics), triangles)
+
+    colors, depth = jax.lax.map(film, camera_to_world)
     unit = jnp.median(depth[0, 0])
     world_to_camera = jnp.linalg.inv(camera_to_world) @ camera_to_world[0]
     world_to_camera = world_to_camera.at[:, :3, 3].divide(unit)
@@ -114,7 +114,7 @@ def standing_triangles(
 
 
 @partial(jax.jit, static_argnames=("height", "width"))
-def render(
+def cast_rays(
     triangles: Float[Array, "f 3 3"],
     texcoords: Float[Array, "f 3 2"],
     texture: Float[Array, "y x 3"],

@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
 from input_pipeline.procedural.scene import (
-    Shot,
+    FilmedWorld,
     image_rays,
     objects_at,
     visible_surface,
@@ -39,29 +39,29 @@ class ProceduralMotion(NamedTuple):
     visible: Bool[Array, "v t-1 h w"]  # then too: inside the picture and behind nothing
 
 
-def procedural_motion(shot: Shot, height: int, width: int) -> ProceduralMotion:
-    """Of the clip that `procedural_scene` renders of `sample_shot`, with the same arguments."""
-    views = len(shot.camera_to_world)
-    now, then = shot.camera_to_world[:, :-1], shot.camera_to_world[:, 1:]
+def procedural_motion(filmed: FilmedWorld, height: int, width: int) -> ProceduralMotion:
+    """Return the motion in a clip of `procedural_scene`, given its `sample_filmed_world`."""
+    views = len(filmed.camera_to_world)
+    now, then = filmed.camera_to_world[:, :-1], filmed.camera_to_world[:, 1:]
     steps = (
-        jnp.tile(shot.timestamps[:-1], views),
-        jnp.tile(shot.timestamps[1:], views),
+        jnp.tile(filmed.timestamps[:-1], views),
+        jnp.tile(filmed.timestamps[1:], views),
         rearrange(now, "v t i j -> (v t) i j"),
         rearrange(then, "v t i j -> (v t) i j"),
     )
-    flow, depth, visible = jax.lax.map(lambda step: _step(shot, height, width, *step), steps)
+    flow, depth, visible = jax.lax.map(lambda step: _step(filmed, height, width, *step), steps)
     shape = "(v t) (h w) -> v t h w"
     sizes = {"v": views, "h": height}
     return ProceduralMotion(
         flow=rearrange(flow, "(v t) c (h w) -> v t h w c", **sizes),
-        next_depth=rearrange(depth, shape, **sizes) / shot.unit,
+        next_depth=rearrange(depth, shape, **sizes) / filmed.unit,
         visible=rearrange(visible, shape, **sizes),
     )
 
 
-def _step(shot: Shot, height: int, width: int, time, next_time, pose, next_pose):
+def _step(filmed: FilmedWorld, height: int, width: int, time, next_time, pose, next_pose):
     """Flow, next depth and visibility of all pixels (p) of one picture."""
-    world, k = shot.world, shot.intrinsics
+    world, k = filmed.world, filmed.intrinsics
     rays = image_rays(pose, k, height, width)
     depth, which = visible_surface(world, time, pose[:3, 3], rays)
     objects, spans = objects_at(world, time)

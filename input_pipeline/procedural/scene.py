@@ -35,7 +35,7 @@ from input_pipeline.procedural.shapes import (
 )
 
 Worlds = Literal["simple", "rich"]
-World = simple.World | rich.RichWorld
+AnyWorld = simple.World | rich.RichWorld
 HELD_OUT_START = 2**30
 MAX_AZIMUTH = 60.0  # degrees, of a target camera around the pivot
 MAX_ELEVATION = 12.0
@@ -52,10 +52,10 @@ class ProceduralClip(NamedTuple):
     instances: Int[Array, "v t h w"] | None = None  # 0: room, 1 or to rich.PEOPLE: people; things
 
 
-class Shot(NamedTuple):
+class FilmedWorld(NamedTuple):
     """A world and the cameras in it, in the world's own frame and unit."""
 
-    world: World
+    world: AnyWorld
     timestamps: Float[Array, "t"]
     intrinsics: Float[Array, "3 3"]
     camera_to_world: Float[Array, "v t 4 4"]
@@ -70,7 +70,7 @@ def procedural_scene(
     height: int = 64,
     width: int = 64,
     seed: int = 0,
-    azimuths: Float[Array, "v-1"] | None = None,
+    azimuths: Float[Array, "targets"] | None = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
     textures: Float[Array, "n s s 3"] | None = None,
@@ -80,7 +80,7 @@ def procedural_scene(
     With `orbit` the source stands still and the targets follow one arc from it, in equal steps.
     In rich worlds `textures`, pictures in [0, 1], cover half of the surfaces.
     """
-    shot = sample_shot(
+    filmed = sample_filmed_world(
         index,
         views=views,
         frames=frames,
@@ -93,27 +93,27 @@ def procedural_scene(
     )
 
     def one(time_and_pose):
-        return _picture(shot, height, width, textures, *time_and_pose)
+        return _picture(filmed, height, width, textures, *time_and_pose)
 
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
-    poses = rearrange(shot.camera_to_world, "v t i j -> (v t) i j")
-    colors, depth, which = jax.lax.map(one, (jnp.tile(shot.timestamps, views), poses))
-    world, shape = shot.world, "(v t) (h w) -> v t h w"
+    poses = rearrange(filmed.camera_to_world, "v t i j -> (v t) i j")
+    colors, depth, which = jax.lax.map(one, (jnp.tile(filmed.timestamps, views), poses))
+    world, shape = filmed.world, "(v t) (h w) -> v t h w"
     is_rich = isinstance(world, rich.RichWorld)
     numbers = jnp.array(rich.INSTANCE_OF) if is_rich else simple.instances(world)
-    world_to_camera = jnp.linalg.inv(shot.camera_to_world) @ shot.camera_to_world[:1, :1]
+    world_to_camera = jnp.linalg.inv(filmed.camera_to_world) @ filmed.camera_to_world[:1, :1]
     return ProceduralClip(
         frames=rearrange(colors, "(v t) c (h w) -> v t h w c", v=views, h=height),
-        depth=rearrange(depth, shape, v=views, h=height) / shot.unit,
-        intrinsics=jnp.broadcast_to(shot.intrinsics, (views, 3, 3)),
-        world_to_camera=world_to_camera.at[..., :3, 3].divide(shot.unit),
-        timestamps=shot.timestamps,
+        depth=rearrange(depth, shape, v=views, h=height) / filmed.unit,
+        intrinsics=jnp.broadcast_to(filmed.intrinsics, (views, 3, 3)),
+        world_to_camera=world_to_camera.at[..., :3, 3].divide(filmed.unit),
+        timestamps=filmed.timestamps,
         instances=numbers[rearrange(which, shape, v=views, h=height)],
     )
 
 
 def _picture(
-    shot: Shot,
+    filmed: FilmedWorld,
     height: int,
     width: int,
     textures: Float[Array, "n s s 3"] | None,
@@ -121,9 +121,9 @@ def _picture(
     pose: Float[Array, "4 4"],
 ) -> tuple[Float[Array, "3 p"], Float[Array, "p"], Int[Array, "p"]]:
     """Colours in [0, 1], z-depth and surfaces, exact at pixel centres (+0.5), no antialiasing."""
-    world = shot.world
+    world = filmed.world
     objects, spans = objects_at(world, time)
-    origin, rays = columns(pose[:3, 3]), image_rays(pose, shot.intrinsics, height, width)
+    origin, rays = columns(pose[:3, 3]), image_rays(pose, filmed.intrinsics, height, width)
     room = world.room_min, world.room_max
 
     def trace(rays: Vector):
@@ -132,12 +132,12 @@ def _picture(
     depth, which = in_blocks(trace, rays)
     traced = rays, depth, which
     if isinstance(world, rich.RichWorld):
-        focal = shot.intrinsics[0, 0]
+        focal = filmed.intrinsics[0, 0]
         return paint_rich_world(world, objects, origin, traced, focal, textures), depth, which
     return paint_world(world, objects, origin, traced), depth, which
 
 
-def sample_shot(
+def sample_filmed_world(
     index: Int[Array, ""] | int,
     *,
     views: int,
@@ -145,10 +145,10 @@ def sample_shot(
     height: int,
     width: int,
     seed: int = 0,
-    azimuths: Float[Array, "v-1"] | None = None,
+    azimuths: Float[Array, "targets"] | None = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
-) -> Shot:
+) -> FilmedWorld:
     """World, times and cameras of clip number `index`; nothing is rendered."""
     key = jax.random.fold_in(jax.random.key(seed), index)
     world_key, source_key, target_key, time_key = jax.random.split(key, 4)
@@ -167,7 +167,8 @@ def sample_shot(
     targets = jnp.repeat(targets[:, None], frames, 1)
     if is_rich and not orbit:
         targets = _travelling(jax.random.fold_in(target_key, 1), world, targets, unit)
-    return Shot(world, timestamps, intrinsics, jnp.concatenate([source[None], targets]), unit)
+    poses = jnp.concatenate([source[None], targets])
+    return FilmedWorld(world, timestamps, intrinsics, poses, unit)
 
 
 def image_rays(
@@ -178,7 +179,7 @@ def image_rays(
 
 
 def visible_surface(
-    world: World, time: Float[Array, ""], center: Float[Array, "3"], rays: Vector
+    world: AnyWorld, time: Float[Array, ""], center: Float[Array, "3"], rays: Vector
 ) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
     """Depth and number of what is seen from a point: primitives first, then faces of the room."""
     objects, spans = objects_at(world, time)
@@ -186,7 +187,7 @@ def visible_surface(
     return first_surface(objects, spans, world.present, room, columns(center), rays)
 
 
-def objects_at(world: World, time: Float[Array, ""]) -> tuple[Objects, Spans]:
+def objects_at(world: AnyWorld, time: Float[Array, ""]) -> tuple[Objects, Spans]:
     """Primitives at one instant, and of which shape they are."""
     if isinstance(world, rich.RichWorld):
         return rich.rich_objects_at(world, time), rich.SPANS
@@ -195,7 +196,7 @@ def objects_at(world: World, time: Float[Array, ""]) -> tuple[Objects, Spans]:
 
 def _source_camera(
     key: PRNGKeyArray,
-    world: World,
+    world: AnyWorld,
     frames: int,
     height: int,
     width: int,
@@ -224,22 +225,22 @@ def _source_camera(
     centers = (pivot + offset)[None] + jnp.linspace(0.0, 1.0, frames)[:, None] * path[None]
     centers = _inside(world, centers)
     up = jnp.array([0.0, -1.0, 0.0])
-    return intrinsics, jax.vmap(lambda center: look_at(center, pivot, up))(centers)
+    return intrinsics, jax.vmap(lambda center: camera_towards(center, pivot, up))(centers)
 
 
 def _target_cameras(
     key: PRNGKeyArray,
-    world: World,
+    world: AnyWorld,
     source: Float[Array, "4 4"],
     unit: Float[Array, ""],
     count: int,
-    azimuths: Float[Array, "v-1"] | None,
+    azimuths: Float[Array, "targets"] | None,
     orbit: bool,
-) -> Float[Array, "v-1 4 4"]:
+) -> Float[Array, "targets 4 4"]:
     """Static cameras around a point near median depth on the source's axis; see `orbit` above."""
     angle, height, radius, aim, axis = jax.random.split(key, 5)
 
-    def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Float[Array, "v-1"]:
+    def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Float[Array, "targets"]:
         low, high = middle - spread, middle + spread
         if orbit:  # on the way to one drawn value
             end = jax.random.uniform(key, minval=low, maxval=high)
@@ -265,11 +266,11 @@ def _target_cameras(
     offset = jnp.cos(elevation)[:, None] * lifted + jnp.sin(elevation)[:, None] * raised
     scale = draw(radius, 0.1, 1.0)[:, None]
     centers = _inside(world, pivot[None] + scale * offset)
-    return jax.vmap(lambda center: look_at(center, pivot, up))(centers)
+    return jax.vmap(lambda center: camera_towards(center, pivot, up))(centers)
 
 
 def _travelling(
-    key: PRNGKeyArray, world: World, poses: Float[Array, "n t 4 4"], distance: Float[Array, ""]
+    key: PRNGKeyArray, world: AnyWorld, poses: Float[Array, "n t 4 4"], distance: Float[Array, ""]
 ) -> Float[Array, "n t 4 4"]:
     """In half of the scenes target cameras move too; each keeps looking at the same point."""
     count, frames = poses.shape[:2]
@@ -280,15 +281,15 @@ def _travelling(
     pivot = center + distance * forward
     moved = center + jnp.linspace(-0.5, 0.5, frames)[None, :, None] * step[:, None]
     moved = jnp.stack([_inside(world, points) for points in moved]) if count else moved
-    return jax.vmap(jax.vmap(look_at))(moved, pivot, -down)
+    return jax.vmap(jax.vmap(camera_towards))(moved, pivot, -down)
 
 
-def _inside(world: World, center: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
+def _inside(world: AnyWorld, center: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
     """Keep cameras a little away from walls, floor and ceiling."""
     return jnp.clip(center, world.room_min[None] + 0.1, world.room_max[None] - 0.1)
 
 
-def look_at(
+def camera_towards(
     center: Float[Array, "3"], target: Float[Array, "3"], up: Float[Array, "3"]
 ) -> Float[Array, "4 4"]:
     """Camera-to-world with OpenCV axes: z towards `target`, x right, y down (against `up`)."""

@@ -27,7 +27,7 @@ def make(number: int = 0, *, v: int = 3, t: int = 2) -> Example:
     poses = cameras.orbit(azimuth, np.zeros((v, t)), 2.0)
     return make_example(
         frames,
-        np.stack([cameras.intrinsics_from_fov(60, HEIGHT, WIDTH)] * v),
+        np.stack([cameras.intrinsics_from_fov(60.0, HEIGHT, WIDTH)] * v),
         poses,
         np.arange(t) / 10,
         scene_id=f"scene-{number}",

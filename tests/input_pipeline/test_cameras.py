@@ -33,7 +33,7 @@ def test_invert_is_the_inverse():
 def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
     rng = np.random.default_rng(1)
     center, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
-    intrinsics = cameras.intrinsics_from_fov(60, 40, 60)
+    intrinsics = cameras.intrinsics_from_fov(60.0, 40, 60)
     for where, what, pose in zip(center, target, cameras.look_at(center, target), strict=True):
         points = np.stack([what, what + [0, -1e-3, 0]])  # the second a little higher (y is down)
         middle, higher = pixels(points, intrinsics, pose)
@@ -66,7 +66,7 @@ def test_orbit_turns_about_the_pivot_like_scipy():
 
 def test_relative_and_rescaled_cameras_see_the_same_pixels():
     poses, unit = random_poses(3), 2.5
-    intrinsics = cameras.intrinsics_from_fov(50, 48, 64)
+    intrinsics = cameras.intrinsics_from_fov(50.0, 48, 64)
     seen = np.random.default_rng(2).normal(size=(6, 3)) * 0.1 + [0, 0, 3]  # by camera 0
     world = (cameras.invert(poses[0])[:3, :3] @ seen.T).T + cameras.centers(poses[0])
     moved = cameras.rescale(cameras.relative_to(poses, poses[0]), unit)
@@ -78,7 +78,7 @@ def test_relative_and_rescaled_cameras_see_the_same_pixels():
 
 
 def test_unprojected_pixels_return_to_their_centres_at_their_depth():
-    pose, intrinsics = random_poses(1)[0], cameras.intrinsics_from_fov(70, 4, 6)
+    pose, intrinsics = random_poses(1)[0], cameras.intrinsics_from_fov(70.0, 4, 6)
     depth = np.random.default_rng(3).uniform(1, 5, (4, 6))
     points = cameras.unproject(depth, intrinsics, pose)
     y, x = np.mgrid[:4, :6] + 0.5
@@ -96,17 +96,17 @@ def test_rescale_refuses_a_unit_that_is_no_length(unit):
 
 def test_intrinsics_follow_the_picture():
     height, width, corner = 30, 40, [[40.0, 30.0]]
-    intrinsics = cameras.intrinsics_from_fov(90, height, width)
+    intrinsics = cameras.intrinsics_from_fov(90.0, height, width)
     assert intrinsics[0, 0] == pytest.approx(width / 2)  # tan 45 = 1
     ray = np.linalg.inv(intrinsics) @ [*corner[0], 1]
-    resized = cameras.resize_intrinsics(intrinsics, rows=3, columns=0.5)
-    cropped = cameras.crop_intrinsics(resized, top=7, left=4)
+    resized = cameras.resize_intrinsics(intrinsics, rows=3.0, columns=0.5)
+    cropped = cameras.crop_intrinsics(resized, top=7.0, left=4.0)
     np.testing.assert_allclose(pixels(ray[None], resized, np.eye(4)), [[20, 90]])
     np.testing.assert_allclose(pixels(ray[None], cropped, np.eye(4)), [[16, 83]])
 
 
 def good_cameras() -> tuple[np.ndarray, np.ndarray]:
-    return np.stack([cameras.intrinsics_from_fov(60, 32, 32)] * 2), random_poses(2, 3)
+    return np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2), random_poses(2, 3)
 
 
 def test_good_cameras_pass():

@@ -49,7 +49,7 @@ def test_jpeg_files_are_decoded_as_opencv_does_and_in_place_where_they_fit(make_
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (10, 30), (90, 100), (48, 64)])
 def test_cover_moves_intrinsics_with_the_pixels(height, width):
     """A picture that shows each pixel's ray still shows it after scaling and cropping."""
-    intrinsics = cameras.intrinsics_from_fov(70, 48, 64)
+    intrinsics = cameras.intrinsics_from_fov(70.0, 48, 64)
 
     def rays(rows: int, columns: int, matrix: np.ndarray) -> np.ndarray:
         y, x = np.mgrid[:rows, :columns] + 0.5
@@ -68,7 +68,7 @@ def test_cover_never_averages_depth():
 
 
 def test_undistort_moves_a_spot_from_where_the_lens_put_it():
-    intrinsics = cameras.intrinsics_from_fov(60, 120, 160)
+    intrinsics = cameras.intrinsics_from_fov(60.0, 120, 160)
     distortion = np.array([-0.3, 0.1, 0.004, -0.003, 0.02, 0, 0, 0])
     point = np.array([[0.38, -0.27, 1.0]])
     seen = cv2.projectPoints(point, np.zeros(3), np.zeros(3), intrinsics, distortion)[0].ravel()

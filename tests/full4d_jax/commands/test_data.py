@@ -7,6 +7,8 @@ from PIL import Image
 from full4d_jax.cli import main
 from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.procedural import clips
+from input_pipeline.procedural.clips import scene_program
 from input_pipeline.transforms import decode_depth
 
 
@@ -79,7 +81,12 @@ def test_bad_datasets_are_one_line(tmp_path, options, message, capsys):
     assert not (tmp_path / "new").exists()
 
 
-def test_textures_are_part_of_a_build(tmp_path, capsys):
+def test_textures_are_part_of_a_build(tmp_path, capsys, monkeypatch):
+    def simple(views, frames, height, width, _):  # rich worlds take 20 s to compile
+        render = scene_program(views, frames, height, width, "simple")
+        return lambda index, textures: render(index) if textures.shape[0] else None
+
+    monkeypatch.setattr(clips, "scene_program", simple)
     pictures, folder = tmp_path / "pictures", tmp_path / "scenes"
     pictures.mkdir()
     make = ["data", "procedural", "--out", str(folder), *TINY, "--textures", str(pictures)]

@@ -76,7 +76,7 @@ def test_the_floor_is_drawn_where_its_points_project():
     grid = floor_grid(poses, np.zeros((0, 3)))
     assert np.abs(grid.lines[..., 2]).max() < 1e-9
     assert grid.label == "floor through the origin, cells of 0.2"
-    matrix = cameras.intrinsics_from_fov(60, 200, 300)
+    matrix = cameras.intrinsics_from_fov(60.0, 200, 300)
     blank = np.zeros((200, 300, 3), np.uint8)
     drawn = draw_floor(blank, grid, matrix, poses[0], np.zeros(8))
     assert not blank.any()

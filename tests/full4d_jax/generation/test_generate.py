@@ -42,7 +42,7 @@ def random_clip(data):
     rng = np.random.default_rng(0)
     v, t, h, w = data.views, data.frames, data.height, data.width
     poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
-    lens = np.repeat(intrinsics_from_fov(55, h, w)[None], v, 0)
+    lens = np.repeat(intrinsics_from_fov(55.0, h, w)[None], v, 0)
     frames = rng.uniform(-1, 1, (v, t, h, w, 3))
     arrays = frames, rng.uniform(0.9, 1.1, (t, h, w)), lens, poses
     return Batch(*(jnp.asarray(x, jnp.float32) for x in arrays))

@@ -38,7 +38,7 @@ def setting(request):
     steps = np.broadcast_to(np.eye(4), (FRAMES, 4, 4)).copy()
     steps[:, 0, 3] = np.linspace(0, 0.4, FRAMES)
     poses[0] = steps @ poses[0]
-    lens = np.repeat(intrinsics_from_fov(55, SIDE, SIDE)[None], VIEWS, 0)
+    lens = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
     frames = rng.uniform(-1, 1, (FRAMES, SIDE, SIDE, 3))
     shot = frames, rng.uniform(0.8, 1.2, frames.shape[:3]), lens, poses
     shot = tuple(jnp.asarray(x, jnp.float32) for x in shot)

@@ -53,7 +53,7 @@ def test_contact_sheet_refuses_missing_labels():
 
 
 def test_a_camera_to_the_right_and_above_is_drawn_there():
-    intrinsics = np.stack([cameras.intrinsics_from_fov(60, 32, 32)] * 2)
+    intrinsics = np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2)
     poses = cameras.orbit(np.array([0.0, 50.0]), np.array([0.0, 40.0]))[:, None]
     drawing = pictures.frustums(intrinsics, poses, height=32, width=32, side=100).astype(int)
 

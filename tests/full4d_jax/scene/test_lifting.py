@@ -29,7 +29,7 @@ def test_cameras_between_are_half_way_and_look_at_the_pivot():
 
 def test_seeds_are_the_source_and_what_it_does_not_see():
     height = width = 32
-    lens = intrinsics_from_fov(55, height, width).astype(np.float32)
+    lens = intrinsics_from_fov(55.0, height, width).astype(np.float32)
     poses = orbit(np.array([0.0, 30.0]), np.zeros(2)).astype(np.float32)[:, None]
     depth = jnp.full((1, height, width), 1.5)
     depth = depth.at[:, 10:20, 12:20].set(0.8)  # something in front of a wall
@@ -58,7 +58,7 @@ def noisy_grid():
     data, rng = DEBUG.data, np.random.default_rng(0)
     v, t, h, w = data.views, data.frames, data.height, data.width
     poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
-    lens = np.repeat(intrinsics_from_fov(55, h, w)[None], v, 0)
+    lens = np.repeat(intrinsics_from_fov(55.0, h, w)[None], v, 0)
     arrays = rng.uniform(0, 1, (v, t, h, w, 3)), rng.uniform(0.9, 1.1, (t, h, w)), lens, poses
     return [jnp.asarray(x, jnp.float32) for x in arrays]
 

@@ -20,7 +20,7 @@ def grid() -> tuple[jax.Array, ...]:
     """Two views of noise at two instants on a wall, and the cameras."""
     rng = np.random.default_rng(0)
     poses = np.repeat(orbit(np.array([0.0, 20.0]), np.zeros(2))[:, None], 2, 1)
-    lens = intrinsics_from_fov(55, SIDE, SIDE)
+    lens = intrinsics_from_fov(55.0, SIDE, SIDE)
     arrays = (
         rng.uniform(size=(2, 2, SIDE, SIDE, 3)),
         np.ones((2, SIDE, SIDE)),

@@ -14,7 +14,7 @@ from full4d_jax.scene.renders import renderer, write_renders
 from gaussians import Camera, DynamicGaussians, Gaussians, intersection_budget, render, still
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
-LENS = intrinsics_from_fov(55, 32, 48).astype(np.float32)
+LENS = intrinsics_from_fov(55.0, 32, 48).astype(np.float32)
 
 
 @pytest.fixture

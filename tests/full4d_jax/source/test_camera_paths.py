@@ -17,7 +17,7 @@ from full4d_jax.source.camera_paths import (
 )
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
-LENS = intrinsics_from_fov(55, 64, 64)
+LENS = intrinsics_from_fov(55.0, 64, 64)
 
 
 @pytest.mark.parametrize("preset", ["arc", "ring", "spiral"])
@@ -64,7 +64,7 @@ def write(path, **content):
 
 def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
     poses = orbit(np.array([[10.0, 20.0, 30.0], [-10.0, -10.0, -10.0]]), np.zeros((2, 3)))
-    lens = intrinsics_from_fov(40, 480, 640)
+    lens = intrinsics_from_fov(40.0, 480, 640)
     path = write(
         tmp_path / "c.json",
         world_to_camera=poses.tolist(),
@@ -74,7 +74,7 @@ def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
     views = load_views(path, LENS, frames=3, height=48, width=64)
     np.testing.assert_allclose(views.world_to_camera[1:], poses, atol=1e-6)
     np.testing.assert_allclose(views.world_to_camera[0], np.broadcast_to(np.eye(4), (3, 4, 4)))
-    np.testing.assert_allclose(views.intrinsics[1], intrinsics_from_fov(40, 48, 64), rtol=1e-6)
+    np.testing.assert_allclose(views.intrinsics[1], intrinsics_from_fov(40.0, 48, 64), rtol=1e-6)
     still = write(tmp_path / "s.json", world_to_camera=poses[:, 0].tolist())
     assert load_views(still, LENS, frames=5, height=64, width=64).world_to_camera.shape == (
         3,

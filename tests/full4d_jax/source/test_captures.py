@@ -18,7 +18,7 @@ def write(path, **changes):
     # `orbit` looks at (0, 0, 1) from distance 1.
     to_world = invert(orbit(np.array([-30.0, 0.0, 30.0]), np.zeros(3)))
     to_world[:, :3, 3] = (to_world[:, :3, 3] - [0, 0, 1]) * 5 + middle
-    lens = intrinsics_from_fov(40, SIDE, SIDE)
+    lens = intrinsics_from_fov(40.0, SIDE, SIDE)
     y, x = (np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2) / lens[0, 0]
     ray = np.stack([x, y, np.ones_like(x)], -1)
     along, square = 5.0, (ray**2).sum(-1)  # |s ray - (0 0 5)| = 1

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from input_pipeline.procedural.gltf_scene import SAMPLES, gltf_clip, render
+from input_pipeline.procedural.gltf_scene import SAMPLES, cast_rays, gltf_clip
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_triangle_covers_the_pixels_that_it_should():
     pose = pose.at[:3, 3].set(jnp.array([0.0, 0.6, 0.5]))
     intrinsics = jnp.array([[30.0, 0, 10], [0, 30.0, 10], [0, 0, 1]])
     red = jnp.broadcast_to(jnp.array([1.0, 0, 0]), (2, 2, 3))
-    color, depth = render(corners, jnp.zeros((1, 3, 2)), red, pose, intrinsics, 20, 20)
+    color, depth = cast_rays(corners, jnp.zeros((1, 3, 2)), red, pose, intrinsics, 20, 20)
     row, column = np.mgrid[:20, :20] + 0.5
     x, y = (column - 10) / 20, 0.6 - (row - 10) / 20  # 20 pixels per unit at depth 1.5
     expected = (x > -0.2) & (y > 0.6) & (x + 0.2 + y - 0.6 < 0.41)

@@ -14,7 +14,7 @@ from input_pipeline.procedural.rich_world import (
     rich_objects_at,
     sample_rich_world,
 )
-from input_pipeline.procedural.scene import procedural_scene, sample_shot
+from input_pipeline.procedural.scene import procedural_scene, sample_filmed_world
 from input_pipeline.procedural.shapes import Surface, Vector
 from input_pipeline.procedural.textures import TILE, photo_colors
 from input_pipeline.schema import validate
@@ -34,7 +34,7 @@ def scenes():
     def make(index):
         arguments = {"worlds": "rich", "azimuths": angles, **SHAPE}
         clip = procedural_scene(index, textures=jnp.asarray(PHOTO[None]), **arguments)
-        return clip, procedural_motion(sample_shot(index, **arguments), SIZE, SIZE)
+        return clip, procedural_motion(sample_filmed_world(index, **arguments), SIZE, SIZE)
 
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
 

@@ -160,7 +160,7 @@ def test_other_cameras_videos_and_clips_are_refused(grid, dataset, tmp_path, cap
     turned = orbit(np.array([40.0, -40, 60]), np.zeros(3))[:, None]
     other = np.concatenate([poses[:1], np.broadcast_to(turned, (3, 3, 4, 4))]).astype(np.float32)
     assert "no camera that is turned like" in refused({"world_to_camera": other})
-    wide = intrinsics_from_fov(100, HEIGHT, WIDTH).astype(np.float32)
+    wide = intrinsics_from_fov(100.0, HEIGHT, WIDTH).astype(np.float32)
     wide = np.concatenate([grid["intrinsics"][:1], np.stack([wide] * 3)])
     assert "pixels or more elsewhere" in refused({"intrinsics": wide})
     assert "pixels or more elsewhere" in refused({}, "--unit", "5")
@@ -192,7 +192,7 @@ def test_a_parallel_rig_tells_its_unit_by_its_spacing():
     places = np.array([0.0, 1.0, 2.0, 4.0])
     clip_poses = np.tile(np.eye(4), (4, 1, 1, 1))
     clip_poses[:, 0, 0, 3] = -places
-    lens = np.tile(intrinsics_from_fov(60, 48, 64), (4, 1, 1))
+    lens = np.tile(intrinsics_from_fov(60.0, 48, 64), (4, 1, 1))
     grid = rescale(clip_poses, 2.0)
     both = match_cameras(lens[:3], grid[[0, 1, 3]], lens, clip_poses, 0, (48, 64))
     assert (both.views.tolist(), both.unit) == ([0, 1, 3], pytest.approx(2.0))

@@ -49,7 +49,7 @@ def config(random_codec):
 def clip():
     rng = np.random.default_rng(0)
     poses = np.repeat(orbit(np.linspace(0, 40, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
-    lens = np.repeat(intrinsics_from_fov(55, SIDE, SIDE)[None], VIEWS, 0)
+    lens = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
     frames = rng.uniform(-1, 1, (VIEWS, FRAMES, SIDE, SIDE, 3))
     arrays = frames, rng.uniform(0.9, 1.1, (FRAMES, SIDE, SIDE)), lens, poses
     return Batch(*(jnp.asarray(x, jnp.float32) for x in arrays))

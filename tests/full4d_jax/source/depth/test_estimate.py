@@ -1,9 +1,7 @@
-"""Depth: the shipped network on scenes it never saw, one scale for a clip, files, and training."""
+"""Depth: the shipped network on scenes it never saw, one scale for a clip, and depth files."""
 
-import dataclasses
 import math
 import re
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.config import OptimizerConfig, TrainingConfig
-from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
-from full4d_jax.models.depth_net import init_params, log_depth
+from full4d_jax.models.depth_net import log_depth
+from full4d_jax.models.weights import save_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimate import (
     align_median,
@@ -24,17 +21,7 @@ from full4d_jax.source.depth.estimate import (
     predict_depth,
     stabilise,
 )
-from full4d_jax.training import depth_training
-from full4d_jax.training.loop import run_training
-from input_pipeline.procedural.rich_world import OBJECTS as RICH_OBJECTS
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
-
-TINY = DepthConfig(
-    model=DepthNetConfig(widths=(8, 8, 16), attentions=2, heads=2),
-    data=DepthDataConfig(sizes=((24, 16),)),
-    optimizer=OptimizerConfig(warmup=1),
-    training=TrainingConfig(batch=1, steps=4, log_every=1, checkpoint_every=2),
-)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +37,7 @@ def clips():
         clip = procedural_scene(index, views=1, frames=3)
         return 2 * clip.frames[0] - 1, clip.depth[0]
 
-    return jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(32))
+    return jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(16))
 
 
 def test_shipped_network_on_held_out_scenes(network, clips):
@@ -66,7 +53,7 @@ def test_shipped_network_on_held_out_scenes(network, clips):
 
 
 def test_one_scale_and_less_flicker_in_a_clip(network, clips):
-    frames, depth = clips
+    frames, depth = (x[:6] for x in clips)
     predicted = jnp.stack([predict_depth(network, x) for x in frames])
     np.testing.assert_allclose(jnp.median(predicted[:, 0], (1, 2)), 1, rtol=1e-5)
     # Frames after the first are in the first one's unit, and separate frames with a median of 1
@@ -117,30 +104,9 @@ def test_sides_that_do_not_divide_are_refused(network):
         predict_depth(network, jnp.zeros((1, 60, 64, 3)))
 
 
-def test_the_loss_knows_no_scale():
-    predicted = jax.random.normal(jax.random.key(0), (2, 16, 16))
-    depth = jnp.exp(0.3 * jax.random.normal(jax.random.key(1), (2, 16, 16)))
-    value = depth_training.loss(predicted, depth)
-    moved = depth_training.loss(predicted + jnp.array([3.0, -1.0])[:, None, None], depth)
-    np.testing.assert_allclose(moved, value, rtol=1e-5)
-    truth = jnp.log(depth) - jnp.median(jnp.log(depth)[:, ::4, ::4], (1, 2), keepdims=True)
-    assert depth_training.loss(truth, jnp.exp(truth)) < 1e-5 < value
-
-
 def test_align_median_ignores_unknown_depth():
     depth = jnp.array([[[0.0, 2.0], [4.0, 6.0]], [[8.0, 0.0], [0.0, 0.0]]])
     np.testing.assert_allclose(align_median(depth), depth / 4)
-
-
-def test_attention_blocks_change_the_result():
-    params = init_params(TINY.model, jax.random.key(0))
-    frames = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
-    before = log_depth(TINY.model, params, frames)
-    assert before.shape == (1, 32, 32)
-    noise = 0.1 * jax.random.normal(jax.random.key(2), params["blocks"]["to_out"]["kernel"].shape)
-    params["blocks"]["to_out"]["kernel"] = noise
-    far = jnp.abs(log_depth(TINY.model, params, frames.at[0, 0, 0].add(1.0))[0, -8:, -8:])
-    assert not np.allclose(far, jnp.abs(log_depth(TINY.model, params, frames)[0, -8:, -8:]))
 
 
 def test_files(tmp_path: Path):
@@ -187,44 +153,6 @@ def test_files_that_are_none(tmp_path: Path):
 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path):
-    depth_training.save_params(tmp_path / "other.safetensors", {"a": jnp.ones(3)}, {})
+    save_params(tmp_path / "other.safetensors", {"a": jnp.ones(3)}, {})
     with pytest.raises(InputError, match="other metadata"):
         load_depth(tmp_path / "other.safetensors")
-
-
-def test_an_interrupted_training_ends_bit_identically(tmp_path: Path):
-    step = partial(depth_training.train_step, TINY)  # one object, so that it compiles once
-    batches = partial(depth_training.batches, TINY)
-
-    def train(out: Path):
-        state = depth_training.init_state(TINY, jax.random.key(0))
-        return run_training(step, state, batches, TINY.training, out, {})[0]
-
-    whole = train(tmp_path / "whole")
-    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    shutil.rmtree(tmp_path / "killed" / "checkpoints" / "4")
-    resumed = train(tmp_path / "killed")
-    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
-        np.testing.assert_array_equal(a, b)
-    start = depth_training.init_state(TINY, jax.random.key(0))
-    moved = jax.tree.map(lambda a, b: bool((a != b).any()), start.ema, whole.ema)
-    assert all(jax.tree.leaves(moved["blocks"]["narrow"]))
-
-
-def test_every_step_sees_new_frames():
-    stream = depth_training.batches(TINY, 5)
-    (first, depth), (second, _) = next(stream), next(stream)
-    assert first.shape == (4, 16, 16, 3)
-    assert depth.shape == (4, 16, 16)
-    every = np.concatenate([first, second]).reshape(8, -1)
-    assert len(np.unique(every.round(2), axis=0)) == 8
-
-
-def test_training_may_see_rich_worlds():
-    def program(worlds):
-        config = dataclasses.replace(TINY, data=DepthDataConfig(worlds=worlds))
-        return str(jax.make_jaxpr(lambda step: depth_training.batch(config, step, 16, 16))(0))
-
-    objects = f"f32[{RICH_OBJECTS},3]"  # that many primitives are moved
-    assert objects in program("rich")
-    assert objects not in program("simple")

@@ -21,7 +21,7 @@ from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 from input_pipeline.datasets.dataset import write_dataset
-from input_pipeline.procedural.clips import ProceduralClips, renderer
+from input_pipeline.procedural.clips import ProceduralClips, scene_program
 from input_pipeline.transforms import decode_view, encode_view
 
 SIZE = {"views": 3, "frames": 4, "height": 32, "width": 32}
@@ -51,7 +51,7 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
     batch = next(training_batches(config, 0))
     scenes = [int(re.search(r"procedural-(\d+)", name)[1]) for name in clips_at(config, 0)]
     for i, scene in enumerate(scenes):
-        truth = renderer(*SIZE.values(), "simple")(np.int32(scene))
+        truth = scene_program(*SIZE.values(), "simple")(np.int32(scene))
         np.testing.assert_allclose(batch.depth[i], truth.depth[0], rtol=2e-3, atol=1e-3)
         # Views come in random order; the poses tell which is which.
         for view in range(3):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from input_pipeline import transforms
-from input_pipeline.capture import make_capture, make_view
-from input_pipeline.clips import Clips, align
+from input_pipeline.capture import View, make_capture, make_view
+from input_pipeline.capture_clips import CaptureClips, align
 
 LENS = np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]])
 
@@ -29,7 +29,7 @@ def test_different_rates_and_offsets_are_aligned_by_time(tmp_path, write_film):
     fast = write_film(tmp_path / "fast.mp4", range(0, 40, 4))  # 25 a second
     slow = write_film(tmp_path / "slow.mp4", range(0, 40, 10))  # 10 a second, begins 0.12 s later
     capture = film_capture({"fast": fast, "slow": slow}, slow={"offset": 0.12})
-    (example,) = Clips([capture])
+    (example,) = CaptureClips([capture])
     # At 0.12, 0.22 and 0.32 s: frames 3, 5 or 6, 8 of the fast one; it ends at 0.36 s.
     fast_levels, slow_levels = levels(example.frames)
     assert slow_levels == [0, 1, 2]
@@ -43,48 +43,45 @@ def test_declared_timestamps_count_more_than_the_file(tmp_path, write_film):
     second = write_film(tmp_path / "b.mp4", range(0, 24, 4))
     given = {"timestamps": [1.0, 1.04, 1.08, 1.3, 1.34, 1.38]}
     capture = film_capture({"a": first, "b": second}, a=given, b={"offset": 1.04})
-    (example,) = Clips([capture])
+    (example,) = CaptureClips([capture])
     # b films at 1.04, 1.08, ... 1.24: a saw 1.04, 1.08 (and 1.30, 1.34, which b did not)
     assert levels(example.frames) == [[1, 2], [0, 1]]
 
 
 def test_no_frame_is_taken_twice():
     def view(times):
-        return make_view("a", [], LENS, np.eye(4))[0] if times is None else _View(times)
+        return View(
+            "a", (), np.array(times), LENS, np.zeros(8), np.tile(np.eye(4), (len(times), 1, 1))
+        )
 
-    slow, fast = view(np.arange(0, 1, 0.1)), view(np.array([0, 0.1, 0.11, 0.12, 0.5, 0.9]))
+    slow, fast = view(np.arange(0, 1, 0.1)), view([0, 0.1, 0.11, 0.12, 0.5, 0.9])
     chosen = align([slow, fast], "scene")
     assert (np.diff(chosen, axis=1) > 0).all()
     times = np.stack([v.timestamps[i] for v, i in zip((slow, fast), chosen, strict=True)])
     assert np.abs(np.diff(times, axis=0)).max() <= 0.0901
 
 
-class _View:
-    def __init__(self, timestamps):
-        self.timestamps, self.name = timestamps, "a"
-
-
 def test_views_that_never_film_together_are_refused(tmp_path, write_film):
     paths = {name: write_film(tmp_path / f"{name}.mp4", range(0, 24, 4)) for name in "ab"}
     with pytest.raises(ValueError, match=r"no shared instant \(a 0.00 to 0.20 s, b 5.00 to 5.20"):
-        Clips([film_capture(paths, b={"offset": 5.0})])
+        CaptureClips([film_capture(paths, b={"offset": 5.0})])
 
 
 def test_clips_are_cut_without_overlap_and_the_rest_is_counted(tmp_path, write_film):
     path = write_film(tmp_path / "a.mp4", range(0, 44, 4))
-    clips = Clips([film_capture({"a": path})], frames=3)
+    clips = CaptureClips([film_capture({"a": path})], frames=3)
     assert [levels(clip.frames) for clip in clips] == [[[0, 1, 2]], [[3, 4, 5]], [[6, 7, 8]]]
     assert clips.left_out == 2
     assert clips.scene_ids == ["scene"] * 3
-    late = Clips([film_capture({"a": path})], frames=2, instants=(4, 9))
+    late = CaptureClips([film_capture({"a": path})], frames=2, instants=(4, 9))
     assert late.left_out == 1
     assert [levels(clip.frames) for clip in late] == [[[4, 5]], [[6, 7]]]
     with pytest.raises(ValueError, match="found 0 instants that all views share, expected 1"):
-        Clips([film_capture({"a": path})], instants=(11, None))
-    (every_second,) = Clips([film_capture({"a": path})], frames=5, stride=2)
+        CaptureClips([film_capture({"a": path})], instants=(11, None))
+    (every_second,) = CaptureClips([film_capture({"a": path})], frames=5, stride=2)
     assert levels(every_second.frames) == [[0, 2, 4, 6, 8]]
     with pytest.raises(ValueError, match="found 11 instants that all views share, expected 20"):
-        Clips([film_capture({"a": path})], frames=20)
+        CaptureClips([film_capture({"a": path})], frames=20)
 
 
 def test_distortion_is_undone_and_cameras_follow_the_size(tmp_path):
@@ -95,8 +92,8 @@ def test_distortion_is_undone_and_cameras_follow_the_size(tmp_path):
     bent = [0.2, -0.1, 0.003, -0.002]
     view = make_view("a", [tmp_path / "a.png"], lens, np.eye(4), size=(96, 128), distortion=bent)
     (whole,), (half,) = (
-        Clips([make_capture("s", [view])]),
-        Clips([make_capture("s", [view])], size=48),
+        CaptureClips([make_capture("s", [view])]),
+        CaptureClips([make_capture("s", [view])], size=48),
     )
     centred = lens - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]  # OpenCV's pixel centres
     expected = cv2.undistort(smooth, centred, np.array(bent))
@@ -122,13 +119,13 @@ def test_whole_numbers_of_depth_need_a_unit_and_masks_stay_sharp(tmp_path, write
     view = make_view(
         "a", [tmp_path / "a.png"], LENS, np.eye(4), depth=[tmp_path / "d.npy"], **words
     )
-    (example,) = Clips([make_capture("s", [view])])
+    (example,) = CaptureClips([make_capture("s", [view])])
     clip = transforms.decode(example, height=24, width=32)
     assert (clip.depth == 1.5).all()
     np.testing.assert_array_equal(clip.masks[0, 0], 255 * mask)
     view = make_view("a", [tmp_path / "a.png"], LENS, np.eye(4), depth=[tmp_path / "d.png"])
     with pytest.raises(ValueError, match=r"d.png: found whole numbers .* expected a depth_scale"):
-        Clips([make_capture("s", [view])])[0]
+        CaptureClips([make_capture("s", [view])])[0]
 
 
 def test_depth_is_carried_in_world_units(tmp_path, write_pictures):
@@ -142,7 +139,7 @@ def test_depth_is_carried_in_world_units(tmp_path, write_pictures):
         for kind, ends in (("", ("a.png", "b.png")), ("d", ("a.png", "b.npy")))
     ]
     view = make_view("a", files[0], LENS, np.eye(4), depth=files[1], depth_scale=1e-3)
-    (example,) = Clips([make_capture("s", [view])])
+    (example,) = CaptureClips([make_capture("s", [view])])
     first, second = (transforms.decode_depth(file) for file in example.depth16[0])
     assert first.shape == second.shape == (48, 64)
     np.testing.assert_array_equal(np.unique(first), [0, 1.5])

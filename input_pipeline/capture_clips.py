@@ -18,7 +18,7 @@ FRAMES = 81  # of a clip, where the capture has as many: what video models are t
 ROUNDING = 1e-6  # seconds
 
 
-class Clips(Sequence[Example]):
+class CaptureClips(Sequence[Example]):
     """Random access to the clips of captures; element i is a pure function of i.
 
     Args:

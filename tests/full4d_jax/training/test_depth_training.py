@@ -1,0 +1,75 @@
+"""Training of the depth network: batches, the loss, and which weights move."""
+
+import dataclasses
+from functools import partial
+from itertools import islice
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from full4d_jax.config import OptimizerConfig, TrainingConfig
+from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
+from full4d_jax.models.depth_net import init_params, log_depth
+from full4d_jax.training import depth_training
+from input_pipeline.procedural.rich_world import OBJECTS as RICH_OBJECTS
+
+TINY = DepthConfig(
+    model=DepthNetConfig(widths=(8, 8, 16), attentions=2, heads=2),
+    data=DepthDataConfig(sizes=((24, 16),)),
+    optimizer=OptimizerConfig(warmup=1),
+    training=TrainingConfig(batch=1, steps=4, log_every=1, checkpoint_every=2),
+)
+
+
+def test_the_loss_knows_no_scale():
+    predicted = jax.random.normal(jax.random.key(0), (2, 16, 16))
+    depth = jnp.exp(0.3 * jax.random.normal(jax.random.key(1), (2, 16, 16)))
+    value = depth_training.loss(predicted, depth)
+    moved = depth_training.loss(predicted + jnp.array([3.0, -1.0])[:, None, None], depth)
+    np.testing.assert_allclose(moved, value, rtol=1e-5)
+    truth = jnp.log(depth) - jnp.median(jnp.log(depth)[:, ::4, ::4], (1, 2), keepdims=True)
+    assert depth_training.loss(truth, jnp.exp(truth)) < 1e-5 < value
+
+
+def test_attention_blocks_change_the_result():
+    params = init_params(TINY.model, jax.random.key(0))
+    frames = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
+    before = log_depth(TINY.model, params, frames)
+    assert before.shape == (1, 32, 32)
+    noise = 0.1 * jax.random.normal(jax.random.key(2), params["blocks"]["to_out"]["kernel"].shape)
+    params["blocks"]["to_out"]["kernel"] = noise
+    far = jnp.abs(log_depth(TINY.model, params, frames.at[0, 0, 0].add(1.0))[0, -8:, -8:])
+    assert not np.allclose(far, jnp.abs(log_depth(TINY.model, params, frames)[0, -8:, -8:]))
+
+
+def test_every_step_sees_new_frames_and_a_later_start_goes_on():
+    batches = list(islice(depth_training.batches(TINY, 5), 2))
+    frames, depth = batches[0]
+    assert frames.shape == (4, 16, 16, 3)
+    assert depth.shape == (4, 16, 16)
+    every = np.concatenate([x for x, _ in batches]).reshape(8, -1)
+    assert len(np.unique(every.round(2), axis=0)) == 8
+    resumed = next(depth_training.batches(TINY, 6))
+    jax.tree.map(np.testing.assert_array_equal, resumed, batches[1])
+
+
+def test_a_step_moves_all_weights_of_the_blocks():
+    state = depth_training.init_state(TINY, jax.random.key(0))
+    frames = jax.random.uniform(jax.random.key(1), (4, 16, 16, 3))
+    depth = 1 + jax.random.uniform(jax.random.key(2), (4, 16, 16))
+    step = jax.jit(partial(depth_training.train_step, TINY))
+    after, metrics = step(step(state, (frames, depth))[0], (frames, depth))
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.ema, after.ema)
+    assert all(jax.tree.leaves(moved["blocks"]["narrow"]))
+    assert np.isfinite(metrics["loss"])
+
+
+def test_training_may_see_rich_worlds():
+    def program(worlds):
+        config = dataclasses.replace(TINY, data=DepthDataConfig(worlds=worlds))
+        return str(jax.make_jaxpr(lambda step: depth_training.batch(config, step, 16, 16))(0))
+
+    objects = f"f32[{RICH_OBJECTS},3]"  # that many primitives are moved
+    assert objects in program("rich")
+    assert objects not in program("simple")
