@@ -14,7 +14,7 @@ def choose_views(
     centers: Float[np.ndarray, "v 3"],
     count: int,
     *,
-    sources: Sequence[int],
+    sources: Sequence[int | np.integer],
     spread: bool = False,
 ) -> Int[np.ndarray, "n"]:
     """A source and targets, in random order behind it.

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Integer, PRNGKeyArray
 
 from input_pipeline.procedural import rich_world as rich
 from input_pipeline.procedural import world as simple
@@ -63,7 +63,7 @@ class FilmedWorld(NamedTuple):
 
 
 def procedural_scene(
-    index: Int[Array, ""] | int,
+    index: Integer[Array, ""] | int,
     *,
     views: int = 4,
     frames: int = 4,
@@ -138,7 +138,7 @@ def _picture(
 
 
 def sample_filmed_world(
-    index: Int[Array, ""] | int,
+    index: Integer[Array, ""] | int,
     *,
     views: int,
     frames: int,
