@@ -14,7 +14,7 @@ def choose_views(
     centers: Float[np.ndarray, "v 3"],
     count: int,
     *,
-    sources: Sequence[int | np.integer],
+    sources: Sequence[int] | Sequence[np.integer],
     spread: bool = False,
 ) -> Int[np.ndarray, "n"]:
     """A source and targets, in random order behind it.
@@ -34,7 +34,7 @@ def choose_views(
         raise ValueError(f"views: found {len(centers)}, expected at least {count}")
     if not len(sources):
         raise ValueError("source: found no view that may be it, expected at least one")
-    source = int(generator.choice(sources))
+    source = int(generator.choice(np.asarray(sources, int)))
     others = np.delete(np.arange(len(centers)), source)
     targets = generator.permutation(others)[: count - 1]
     if spread and count > 1:
