@@ -14,6 +14,7 @@ Everything is a pure function of arrays; `gaussians.types` has the conventions. 
     n      pictures, each with its own camera and time
     h w c  rows, columns, channels
     f      features of a Gaussian on its way to the screen, or of a plane
+    r      samples of a plane along an axis of space
     b      any axes in front
 
 All other axes have names: slots, tiles, chunks, places (of a chunk), pixels (of a tile), novel

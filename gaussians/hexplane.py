@@ -79,7 +79,7 @@ def _linear(line: Float[Array, "r f"], x: Float[Array, "g"]) -> Float[Array, "g 
 
 
 def _bilinear(
-    plane: Float[Array, "r c f"], x: Float[Array, "g"], y: Float[Array, "g"]
+    plane: Float[Array, "r r f"], x: Float[Array, "g"], y: Float[Array, "g"]
 ) -> Float[Array, "g f"]:
     (row, u), (column, v) = _place(x, plane.shape[0]), _place(y, plane.shape[1])
     u, v = u[:, None], v[:, None]

@@ -105,7 +105,7 @@ def unpack(path: Path, tables: Tables) -> Gaussians:
 
 def _fractions(
     values: Float[ndarray, "g 3"],
-) -> tuple[Float[ndarray, "g 3"], tuple[Float[ndarray, "c 3"], Float[ndarray, "c 3"]]]:
+) -> tuple[Float[ndarray, "g 3"], tuple[Float[ndarray, "chunks 3"], Float[ndarray, "chunks 3"]]]:
     """Return the place of every value in the range of its chunk, and both ends of each range."""
     starts = np.arange(0, len(values), CHUNK)
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
@@ -127,7 +127,7 @@ def _in_range(
     return (low + fractions * (high - low)).astype(np.float32)
 
 
-def _pack(fractions: Float[ndarray, "g c"], bits: tuple[int, ...]) -> UInt32[ndarray, " g"]:
+def _pack(fractions: Float[ndarray, "g c"], bits: tuple[int, ...]) -> UInt32[ndarray, "g"]:
     """Pack fractions as integers of so many bits, the first in the highest place."""
     word = np.zeros(len(fractions), np.uint32)
     for fraction, width in zip(fractions.T, bits, strict=True):
@@ -136,7 +136,7 @@ def _pack(fractions: Float[ndarray, "g c"], bits: tuple[int, ...]) -> UInt32[nda
     return word
 
 
-def _unpack(word: UInt32[ndarray, " g"], bits: tuple[int, ...]) -> Float[ndarray, "g c"]:
+def _unpack(word: UInt32[ndarray, "g"], bits: tuple[int, ...]) -> Float[ndarray, "g c"]:
     """Return the inverse of `_pack`."""
     shifts = np.cumsum((0, *bits[:0:-1]))[::-1]
     parts = [
@@ -146,7 +146,7 @@ def _unpack(word: UInt32[ndarray, " g"], bits: tuple[int, ...]) -> Float[ndarray
     return np.stack(parts, -1).astype(np.float32)
 
 
-def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
+def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
     """Pack quaternions of any length; zero becomes no rotation."""
     unit = unit_quaternions(quaternions)
     largest = np.abs(unit).argmax(1)
@@ -155,7 +155,7 @@ def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]
     return _pack(np.column_stack([largest / 3, others / np.sqrt(2) + 0.5]), ROTATION)
 
 
-def _unpack_rotations(word: UInt32[ndarray, " g"]) -> Float[ndarray, "g 4"]:
+def _unpack_rotations(word: UInt32[ndarray, "g"]) -> Float[ndarray, "g 4"]:
     """Return unit quaternions, the inverse of `_pack_rotations`."""
     largest = word >> np.uint32(30)
     others = (_unpack(word, ROTATION)[:, 1:] - 0.5) * np.sqrt(2)
@@ -182,7 +182,7 @@ def _row_count(columns: dict[str, ndarray]) -> int:
     return len(next(iter(columns.values()), ()))
 
 
-def _curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, " g"]:
+def _curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, "g"]:
     """Return Morton's order, which keeps neighbours in space together; 10 bits an axis."""
     low, high = means.min(0).astype(np.float64), means.max(0)
     span = np.where(high > low, high - low, 1)

@@ -44,7 +44,7 @@ def read_scene(path: Path, tables: Tables) -> Gaussians:
     return unpack(path, tables) if "chunk" in tables else read_splats(path, tables)
 
 
-def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarray, " g"]]:
+def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarray, "g"]]:
     """Return the properties of a 3DGS file in the order of other writers."""
     means, quaternions, log_scales, logit_opacities, harmonics = arrays_to_write(path, scene)
     # Files hold all red coefficients, then green, then blue; normals are customary and unused.

@@ -115,7 +115,7 @@ def _sources(
     return source, jnp.zeros(g, jnp.int32).at[source].add(1)[source]
 
 
-def _series() -> Float[Array, "n k"]:
+def _series() -> Float[Array, "copies powers"]:
     """Return C(n, k) (-1)^(k-1) / sqrt(k) for n up to MOST_COPIES and k from 1."""
     rows = [
         [math.comb(n, k) * (-1) ** (k - 1) / math.sqrt(k) for k in range(1, MOST_COPIES + 1)]
