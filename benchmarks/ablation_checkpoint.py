@@ -18,16 +18,17 @@ import kept
 import numpy as np
 from ablation_runs import Run
 
+from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, load_config
 from full4d_jax.evaluation.clips import KnownClip, held_out
 from full4d_jax.evaluation.held_out import Judge, unseen_pixels
 from full4d_jax.evaluation.lift import between, lift_rows
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.generation.batch import make_conditions
-from full4d_jax.generation.generate import bind_conditions, load_prior, prior_path
+from full4d_jax.generation.generate import bind_conditions
+from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.generation.sampling import euler, leap, sample, schedule
 from full4d_jax.media import metrics
-from full4d_jax.models.codecs.codec import codec_weights, make_codec
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimate import load_depth
@@ -65,12 +66,12 @@ def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
         yield name, one_seed([found[name] for found in scores[: given.lift_scenes]])
 
 
-def opened(given: argparse.Namespace, group: str) -> tuple[Config, Any, str, Path]:
+def opened(given: argparse.Namespace, group: str) -> tuple[Config, Prior, str, Path]:
     """The preset, its prior, a mark of both, and the folder of the group."""
     config, folder = load_config(given.config), given.out / group
     made_of = {"config": config, "prior": prior_path(given.checkpoint)}
     folder.mkdir(parents=True, exist_ok=True)
-    prior = load_prior(config, given.checkpoint)
+    prior = open_prior(config, given.checkpoint)
     return config, prior, fingerprint("ablations", made_of, {}), folder
 
 
@@ -80,13 +81,13 @@ def done(path: Path, mark: str) -> list[Any]:
     return found["scores"] if found.get("mark") == mark else []
 
 
-def sampled_rows(config: Config, prior: Any) -> dict[str, Callable[[KnownClip], Any]]:
+def sampled_rows(config: Config, prior: Prior) -> dict[str, Callable[[KnownClip], Any]]:
     """Ways to generate the targets of a clip, the first as the preset says."""
-    as_said = partial(generate, config, prior)
+    as_said = partial(generate, config.seed, prior)
 
     def with_steps(steps: int) -> Callable[[KnownClip], Any]:
         sampler = dataclasses.replace(config.sampler, steps=steps, noise=1.0)
-        return partial(generate, dataclasses.replace(config, sampler=sampler), prior)
+        return partial(generate, config.seed, dataclasses.replace(prior, sampler=sampler))
 
     steps = {f"{n} step{'s'[: n > 1]} from noise": with_steps(n) for n in (1, 4, 8, 50)}
     return {
@@ -98,20 +99,20 @@ def sampled_rows(config: Config, prior: Any) -> dict[str, Callable[[KnownClip], 
 
 
 def generate(
-    config: Config, prior: Any, known: KnownClip, *, projected: bool = True, posed: bool = True
+    seed: int, prior: Prior, known: KnownClip, *, projected: bool = True, posed: bool = True
 ):
     """Target views (v-1 t h w 3) in [0, 1]; not `projected`: no depth is known; not `posed`: the
     network is told that all cameras stand where the source's does (the projection is right)."""
     clip = known.clip
-    key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
-    given = clip.frames[0], clip.depth[0] * projected, clip.intrinsics, clip.world_to_camera
-    return _generate(config, prior, *given, codec_weights(config), key, posed)
+    key = jax.random.fold_in(jax.random.key(seed), known.scene)
+    given = clip.frames[0], clip.depth[0] * projected, cameras_of(clip)
+    return _generate(prior, *given, key, posed)
 
 
-@partial(jax.jit, static_argnums=(0, 8))
-def _generate(config, prior, frames, depth, lenses, poses, weights, key, posed):
-    model, sampler = config.model, config.sampler
-    conditions, _ = make_conditions(model, 2 * frames - 1, depth, lenses, poses, weights)
+@partial(jax.jit, static_argnums=5)
+def _generate(prior, frames, depth, cameras, key, posed):
+    model, sampler = prior.model, prior.sampler
+    conditions, _ = make_conditions(model, 2 * frames - 1, depth, cameras, prior.codec_weights)
     if not posed:
         same = jnp.broadcast_to(conditions.world_to_camera[:1], conditions.world_to_camera.shape)
         conditions = conditions._replace(world_to_camera=same)
@@ -120,8 +121,9 @@ def _generate(config, prior, frames, depth, lenses, poses, weights, key, posed):
     start = sampler.noise * jax.random.normal(key, conditions.projection[:, first:].shape)
     stepper = leap if model.mean_flow and sampler.noise else euler
     times = schedule(sampler.steps, sampler.shift)
-    latents = sample(bind_conditions(model, prior, conditions), start, times, stepper)[0]
-    return jnp.clip(make_codec(model, weights).decode(latents)[1 - first :] / 2 + 0.5, 0, 1)
+    flow = bind_conditions(model, prior.params, conditions)
+    latents = sample(flow, start, times, stepper)[0]
+    return jnp.clip(prior.codec.decode(latents)[1 - first :] / 2 + 0.5, 0, 1)
 
 
 def score(frames: Any, truth: Any, unseen: Any) -> list[float]:

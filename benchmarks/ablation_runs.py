@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config import Config, DataConfig, to_dict
 from full4d_jax.flow import interpolate
-from full4d_jax.generation.batch import Batch, make_conditions, procedural_batch, unit_scale
+from full4d_jax.generation.batch import Batch, make_conditions, procedural_batch
 from full4d_jax.generation.visible_frames import row_and_column, visible_conditions
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.conditions import Params
@@ -168,20 +168,18 @@ def score_clip(config: Config, params: Params, clip: Batch, key: Array) -> Float
     model, codec = config.model, make_codec(config.model, None)
     truth = codec.encode(clip.frames)
     if model.projection == "none":
-        views, frames = clip.world_to_camera.shape[:2]
+        views, frames = clip.cameras.world_to_camera.shape[:2]
         visible = row_and_column(views, frames)
-        lenses = clip.intrinsics * unit_scale(*clip.depth.shape[1:])
-        cameras = lenses[None], clip.world_to_camera[None]
-        conditions = visible_conditions(truth[None], jnp.asarray(visible)[None], *cameras)
+        cameras = jax.tree.map(lambda x: x[None], clip.cameras)
+        conditions = visible_conditions(truth[None], jnp.asarray(visible)[None], cameras)
         copied = codec.decode(conditions.base[0])
         hard = (jnp.abs(clip.frames - copied).max(-1) > 2 * CHANGED) & ~visible[..., None, None]
         counted = jnp.broadcast_to(~visible[..., None, None], hard.shape)
     else:
         known = clip.depth * (config.data.drop_projection < 1)
-        cameras = clip.intrinsics, clip.world_to_camera
-        conditions, _ = make_conditions(model, clip.frames[0], known, *cameras)
+        conditions, _ = make_conditions(model, clip.frames[0], known, clip.cameras)
         conditions = jax.tree.map(lambda x: x[None], conditions)
-        _, seen = make_conditions(model, clip.frames[0], clip.depth, *cameras)
+        _, seen = make_conditions(model, clip.frames[0], clip.depth, clip.cameras)
         hard = jnp.concatenate([jnp.zeros((1, *seen.mask.shape[1:]), bool), seen.mask == 0])
         counted = jnp.ones(hard.shape, bool).at[0].set(False)
 

@@ -19,6 +19,7 @@ from input import INSTANTS, VIEWS, rate, raw
 from noise_clips import NoiseClips
 from sizes import at_each_size, size_options
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import fill_holes, project
 from input_pipeline.transforms import decode_frames
 
@@ -39,7 +40,8 @@ def measure(height: int, width: int, threads: int, seconds: float, turns: int) -
     depth = np.stack([cv2.resize(one, (width, height)) for one in depth])
     poses = clip.world_to_camera.copy()
     poses[1:] += 0.2 * np.eye(4, k=3, dtype=np.float32)  # moved along x
-    source = frames[0] / np.float32(127.5) - 1, depth, intrinsics, poses
+    cameras = Cameras(intrinsics, poses, height, width)
+    source = frames[0] / np.float32(127.5) - 1, depth, cameras
 
     @jax.jit
     def run(*source):

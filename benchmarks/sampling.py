@@ -34,10 +34,10 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from timing import clock
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import call
 from full4d_jax.config import Config, check_config
 from full4d_jax.config.codecs import KINDS, Strides
-from full4d_jax.generation.batch import unit_scale
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
 from full4d_jax.generation.sampling import euler, schedule
 from full4d_jax.models.codecs.codec import make_codec, pool_frames, taesd, wan_vae
@@ -142,20 +142,19 @@ def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -
     model, data = config.model, config.data
     size = data.frames, data.height, data.width
     lens = np.array([[data.width, 0, data.width / 2], [0, data.width, data.height / 2], [0, 0, 1]])
-    path = target_views(
-        "arc", lens, views=data.views, frames=data.frames, azimuth=30.0, elevation=0.0
-    )
-    lenses, poses = (jnp.asarray(x, jnp.float32) for x in path)
+    shape = {"frames": data.frames, "height": data.height, "width": data.width}
+    cameras = target_views("arc", lens, views=data.views, **shape, azimuth=30.0, elevation=0.0)
+    cameras = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), cameras)
     frames = jax.random.uniform(jax.random.key(0), (*size, 3), minval=-1.0)
     depth_network = load_depth()
     depth = stages.run("depth", lambda x: predict_depth(depth_network, x), frames)
-    whole = stages.run("projection", _project, frames, depth, lenses, poses)
+    whole = stages.run("projection", _project, frames, depth, cameras)
 
     # What `batch.make_conditions` does with what is used of it.
     fills = model.projection == "channels" or model.prediction == "residual"
     weights = stages.load("codec", codec_weights)
     encode = partial(_encode, model, fills)
-    conditions, latents = stages.run("encode", encode, weights, whole, lenses, poses)
+    conditions, latents = stages.run("encode", encode, weights, whole, cameras)
     del whole, weights
 
     if model.text_width:
@@ -177,14 +176,14 @@ def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -
         raise SystemExit("the grid has values that are not finite")
 
 
-def _project(frames, depth, lenses, poses) -> Projection:
+def _project(frames, depth, cameras: Cameras) -> Projection:
     """The source and its projections."""
-    targets = project(frames, depth, lenses, poses)
+    targets = project(frames, depth, cameras)
     first = Projection(frames, jnp.ones(depth.shape), 1 / jnp.maximum(depth, 0.05))
     return Projection(*(jnp.concatenate([a[None], b]) for a, b in zip(first, targets, strict=True)))
 
 
-def _encode(model, fills: bool, weights, whole: Projection, lenses, poses):
+def _encode(model, fills: bool, weights, whole: Projection, cameras: Cameras):
     """Conditions of the grid and the initial noise, with an axis of samples."""
     codec = make_codec(model, weights)
     strides = Strides(codec.stride, codec.frame_stride, codec.channels)
@@ -194,8 +193,8 @@ def _encode(model, fills: bool, weights, whole: Projection, lenses, poses):
         base=codec.encode(fill_holes(whole)) if fills else jnp.zeros_like(projection),
         mask=pool_frames(whole.mask, strides),
         disparity=jnp.clip(pool_frames(whole.disparity, strides), 0, 4) / 2,
-        world_to_camera=poses[:, :: codec.frame_stride],
-        intrinsics=lenses * unit_scale(*whole.mask.shape[-2:]),
+        world_to_camera=cameras.world_to_camera[:, :: codec.frame_stride],
+        intrinsics=jnp.asarray(cameras.unit_intrinsics),
     )
     generated = projection[1:] if model.projection == "channels" else projection
     noise = jax.random.normal(jax.random.key(1), generated.shape)

@@ -1,4 +1,4 @@
-"""Cameras of a grid: V views at T instants, one lens a view.
+"""Cameras of a grid: V views at T instants, one lens for each view.
 
 Conventions, everywhere in this package: OpenCV axes (x right, y down, z forward), pixel centres at
 +0.5, intrinsics in pixels of pictures of `height` x `width`. The world is the camera of view 0 at
@@ -6,16 +6,25 @@ the first instant; its unit is the median depth there, so the middle of that pic
 (0, 0, 1).
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, no_type_check
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from einops import repeat
+from jaxtyping import Float
 
 from gaussians import Camera
 
+Index = slice | list[int] | np.ndarray  # of views or of frames
 
+
+@no_type_check  # jax puts anything in the place of arrays: shapes, shardings, None
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["intrinsics", "world_to_camera"],
@@ -23,19 +32,58 @@ from gaussians import Camera
 )
 @dataclass(frozen=True)
 class Cameras:
-    """The cameras of all views of a grid; a leading axis makes it a batch. numpy or jax arrays.
+    """The cameras of all views of a grid, in numpy or jax arrays; a leading axis makes a batch.
 
-    intrinsics: focal lengths and principal point of each view, pixels.
-    world_to_camera: rigid motion from world to camera coordinates, for each view and instant.
-    height, width: size of the pictures, pixels; static under jit.
+    Attributes:
+      intrinsics: focal lengths and principal point of each view, pixels.
+      world_to_camera: rigid motion from world to camera coordinates, for each view and instant.
+      height: rows of the pictures; static under jit.
+      width: columns of the pictures; static under jit.
     """
 
-    intrinsics: Float[Array | np.ndarray, "*b v 3 3"]
-    world_to_camera: Float[Array | np.ndarray, "*b v t 4 4"]
+    intrinsics: Float[Any, "*b v 3 3"]
+    world_to_camera: Float[Any, "*b v t 4 4"]
     height: int
     width: int
 
+    @property
+    def unit_intrinsics(self) -> Float[Any, "*b v 3 3"]:
+        """Intrinsics in units of the picture's width and height, as the network takes them."""
+        scale = np.array([[1 / self.width], [1 / self.height], [1.0]], np.float32)
+        return self.intrinsics * scale.reshape(*(1,) * (self.intrinsics.ndim - 2), 3, 1)
+
+    def views(self, chosen: Index) -> Cameras:
+        """Return the cameras of some views."""
+        lenses = self.intrinsics[..., chosen, :, :]
+        return replace(
+            self, intrinsics=lenses, world_to_camera=self.world_to_camera[..., chosen, :, :, :]
+        )
+
+    def frames(self, chosen: Index) -> Cameras:
+        """Return the cameras at some instants."""
+        return replace(self, world_to_camera=self.world_to_camera[..., chosen, :, :])
+
     def camera(self, view: int, time: int) -> Camera:
-        """The camera of one view at one instant, as the renderer takes it."""
+        """Return the camera of one view at one instant, as the renderer takes it."""
         pose, lens = self.world_to_camera[..., view, time, :, :], self.intrinsics[..., view, :, :]
-        return Camera(pose, lens, self.width, self.height)  # pyright: ignore[reportArgumentType]
+        return Camera(jnp.asarray(pose), jnp.asarray(lens), self.width, self.height)
+
+    def batched(self) -> Camera:
+        """Return the cameras of all views and instants as one batch (v t), for the renderer."""
+        poses = jnp.asarray(self.world_to_camera)
+        lenses = repeat(jnp.asarray(self.intrinsics), "v i j -> v t i j", t=poses.shape[1])
+        return Camera(poses, lenses, self.width, self.height)
+
+    def vertical_fov(self, view: int) -> float:
+        """Return the vertical field of view of one view, radians."""
+        return float(2 * np.arctan(self.height / 2 / self.intrinsics[view, 1, 1]))
+
+
+def cameras_in(grid: Mapping[str, np.ndarray]) -> Cameras:
+    """Return the cameras of a grid's arrays, as `grid.npz` holds them."""
+    return Cameras(grid["intrinsics"], grid["world_to_camera"], *grid["frames"].shape[2:4])
+
+
+def cameras_of(clip: Any) -> Cameras:
+    """Return the cameras of a clip that has frames (v t h w 3) and the arrays of cameras."""
+    return Cameras(clip.intrinsics, clip.world_to_camera, *clip.frames.shape[2:4])

@@ -10,7 +10,7 @@ import numpy as np
 from full4d_jax.config import Config, DataConfig, check_config, to_dict
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
-from full4d_jax.generation.generate import open_prior, prior_settings
+from full4d_jax.generation.prior import open_prior, prior_settings
 from full4d_jax.generation.visible_frames import row_and_column
 from full4d_jax.media import grids
 from full4d_jax.media.pictures import to_uint8, to_unit
@@ -40,8 +40,8 @@ def sample_grid(config: Config, out: str | Path, shot: Shot) -> Path:
     check(shot, Look())
     check_config(config)
     check_task(config.model.projection, shot)
-    data, prior = config.data, shot.checkpoint or SHIPPED
-    params = open_prior(config, prior)
+    data, checkpoint = config.data, Path(shot.checkpoint or SHIPPED)
+    prior = open_prior(config, checkpoint)
     job = Job(Stages(open_folder(out)))
     videos = {"fixed_view": shot.fixed_view, "freeze_time": shot.freeze_time}
     settings = {"scene": shot.scene, "fps": shot.fps, "start": shot.start, "data": data}
@@ -51,12 +51,12 @@ def sample_grid(config: Config, out: str | Path, shot: Shot) -> Path:
     def generate() -> Arrays:
         frames = jnp.asarray(source["frames"], jnp.float32) / 127.5 - 1
         key = jax.random.key(config.seed)
-        grid = fill_grid(config, params, frames, source["visible"], key)
+        grid = fill_grid(prior, frames, source["visible"], key)
         made = to_uint8(to_unit(grid))
         given = source["visible"][..., None, None, None]
         return {"frames": np.where(given, source["frames"], made), "visible": source["visible"]}
 
-    grid = job.stages.run("grid", prior_settings(config, prior), generate)
+    grid = job.stages.run("grid", prior_settings(config, checkpoint), generate)
     for warning in job.warnings:
         job.stages.say(f"warning: {warning}")
     grids.write_filled_grid(job.stages.folder, **grid, fps=float(source["fps"]))

@@ -11,26 +11,23 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from full4d_jax.cameras import cameras_in
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.batch import EDGE
-from full4d_jax.generation.generate import (
-    generate_grid,
-    load_prior,
-    open_prior,
-    prior_path,
-    prior_settings,
-    trained_range,
-)
+from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.prior import open_prior, prior_path, prior_settings, trained_range
 from full4d_jax.generation.projection_guidance import drop_depth_edges
 from full4d_jax.media import grids
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.scene import lifting, page, renders
 from full4d_jax.scene.partial_fit import PartialFit
+from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import Arrays, open_folder
 from full4d_jax.session.options import Look, Shot, check, check_task
@@ -145,10 +142,11 @@ def _check_posed(config: Config, shot: Shot) -> None:
 def _sample(job: Job, config: Config, shot: Shot) -> None:
     """The stages source, depth and grid."""
     data, stages = config.data, job.stages
-    prior, depth_net = prior_path(shot.checkpoint), shot.depth_checkpoint or SHIPPED
+    checkpoint, depth_net = prior_path(shot.checkpoint), shot.depth_checkpoint or SHIPPED
     path = shot.path if shot.path in video_source.PRESETS else Path(shot.path)
     # Whatever could be refused is looked at before the first stage replaces an earlier one.
-    params, network = open_prior(config, prior), load_depth(depth_net)
+    prior, network = open_prior(config, checkpoint), load_depth(depth_net)
+    trained = trained_range(checkpoint)
     taken = read_dataset_source(data, shot) if shot.dataset else None
     video_source.cameras(data, shot, taken or {"intrinsics": np.eye(3, dtype=np.float32)})
     given = (
@@ -161,7 +159,6 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     stages.say(f"source: {source['note']}")
     views = video_source.cameras(data, shot, source)
     frames = jnp.asarray(source["frames"], jnp.float32) / 127.5 - 1
-    intrinsics, world_to_camera = jnp.asarray(views.intrinsics), jnp.asarray(views.world_to_camera)
 
     def estimate_depth() -> Arrays:
         if given is not None:
@@ -176,29 +173,28 @@ def _sample(job: Job, config: Config, shot: Shot) -> None:
     def generate() -> Arrays:
         key = jax.random.key(config.seed)
         known = jnp.asarray(depth["depth"])
-        grid, projection = generate_grid(
-            config, params, frames, known, intrinsics, world_to_camera, key
-        )
+        grid, projection = generate_grid(prior, frames, known, views, key)
         return {
             "frames": to_uint8(to_unit(grid)),
             "projection": to_uint8(to_unit(projection.frames)),
             "intrinsics": views.intrinsics,
             "world_to_camera": views.world_to_camera,
-            "warning": np.array(range_warning(views.world_to_camera[1:], *trained_range(prior))),
+            "warning": np.array(range_warning(views.world_to_camera[1:], *trained)),
         }
 
     cameras = {"path": path, "azimuth": shot.azimuth, "elevation": shot.elevation}
-    grid = stages.run("grid", prior_settings(config, prior) | cameras, generate)
+    grid = stages.run("grid", prior_settings(config, checkpoint) | cameras, generate)
     for warning in job.warnings:
         stages.say(f"warning: {warning}")
-    pictures = {name: array for name, array in grid.items() if name != "warning"}
-    grids.write_grid(stages.folder, **pictures, fps=float(source["fps"]))
+    fps = float(source["fps"])
+    grids.write_grid(stages.folder, grid["frames"], grid["projection"], cameras_in(grid), fps)
 
 
 def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
     """The stage scene: 4D Gaussians fitted to the grid."""
     grid, depth = job.stages.arrays["grid"], job.stages.arrays["depth"]["depth"]
-    stages, asks = job.stages, lifting.asks_prior(config.lift, captured=depth.ndim == 4)
+    stages, captured = job.stages, depth.ndim == 4
+    asks = lifting.asks_prior(config.lift, captured=captured)
     prior = prior_path(checkpoint) if asks else None
     inputs = {"lift": config.lift, "sampler": config.sampler, "seed": config.seed, "prior": prior}
     partial = PartialFit(
@@ -208,18 +204,17 @@ def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
     def fit() -> Arrays:
         stages.say(lifting.memory_note(config.lift, grid["frames"].shape))
         with Progress("fitting", config.lift.steps) as report:
-            scene = lifting.lift(
-                config,
-                load_prior(config, prior) if asks else None,
-                jnp.asarray(grid["frames"], jnp.float32) / 255,
-                jnp.asarray(depth),
-                jnp.asarray(grid["intrinsics"]),
-                jnp.asarray(grid["world_to_camera"]),
-                jax.random.key(config.seed + 1),
-                report=report,
-                partial=partial,
-            )
-        return lifting.to_arrays(scene)
+            frames = jnp.asarray(grid["frames"], jnp.float32) / 255
+            cameras = jax.tree.map(jnp.asarray, cameras_in(grid))
+            key = jax.random.key(config.seed + 1)
+            given = config.lift, frames, jnp.asarray(depth), cameras, key
+            kept: dict[str, Any] = {"report": report, "partial": partial}
+            if captured:
+                scene = lifting.lift_capture(*given, **kept)
+            else:
+                asked = open_prior(config, prior) if asks else None
+                scene = lifting.lift_grid(*given, prior=asked, **kept)
+        return to_arrays(scene)
 
     stages.run("scene", inputs, fit)
     partial.remove()
@@ -228,16 +223,13 @@ def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
 def _render(job: Job, look: Look) -> None:
     """Videos, the page, and PLY files when asked for."""
     stages, folder = job.stages, job.stages.folder
-    source, grid = stages.arrays["source"], stages.arrays["grid"]
-    scene = lifting.from_arrays(stages.arrays["scene"])
-    height, width = grid["frames"].shape[2:4]
+    cameras = cameras_in(stages.arrays["grid"])
+    scene = from_arrays(stages.arrays["scene"])
     start = time.perf_counter()
     renders.write_renders(
         folder,
         scene,
-        source["intrinsics"],
-        height=height,
-        width=width,
+        cameras,
         size=look.size,
         seconds=look.seconds,
         path=look.orbit,
@@ -251,7 +243,7 @@ def _render(job: Job, look: Look) -> None:
         folder / "scene.html",
         [at(scene, moment) for moment in np.linspace(0, 1, INSTANTS, dtype=np.float32)],
         seconds=look.seconds,
-        vertical_fov=float(np.degrees(page.vertical_fov(source["intrinsics"], height))),
+        vertical_fov=float(np.degrees(cameras.vertical_fov(0))),
     )
     stages.seconds["page"] = time.perf_counter() - start
     if look.export_ply:

@@ -1,7 +1,7 @@
 """Flow-matching distillation: a frozen video prior teaches the scene at cameras nobody filmed.
 
-The prior is a rectified flow seen through callables. With z = encode(video), noise e, flow time
-tau (0 = data, 1 = noise):
+The prior is a rectified flow seen through functions of its parameters. With z = encode(video),
+noise e, flow time tau (0 = data, 1 = noise):
 
     (1)  z_tau = (1 - tau) z + tau e
     (2)  f = z_tau - tau velocity(z_tau, tau)      the prior's estimate of the clean latents
@@ -14,7 +14,8 @@ steps run no network.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -25,14 +26,28 @@ from jaxtyping import Array, Float
 from gaussians.types import Camera
 
 
-@dataclass(frozen=True, eq=False)
+@no_type_check  # jax puts anything in the place of arrays
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "cameras", "times"],
+    meta_fields=[
+        *("velocity", "encode", "decode", "form", "start", "weight_first", "weight_last"),
+        *("tau_first", "tau_last", "refreshes", "flow_steps", "noise"),
+    ],
+)
+@dataclass(frozen=True)
 class Distillation:
     """A prior bound to its conditions, and the cameras at which it teaches.
 
+    It is a pytree: parameters, cameras and times are arguments of compiled programs, everything
+    else is part of the program. Give functions that stay the same from fit to fit, and whatever
+    they read as `params`, so that fits share programs and no array is compiled into one.
+
     Attributes:
-      velocity: function of z and a scalar tau; all conditions for `cameras` are already bound.
-      encode: turns a video (v t h w 3) in [0, 1] into latents z of any shape.
-      decode: the inverse of `encode`, used by the cached form only.
+      velocity: function of params, z and a scalar tau; the velocity at `cameras`.
+      encode: function of params and a video (v t h w 3) in [0, 1]; latents z of any shape.
+      decode: function of params and z, the inverse of `encode`; used by the cached form only.
+      params: any pytree of arrays.
       cameras: novel views, batched (v t).
       times: time of each frame of the video, in clips.
       form: "cached" (default) or "gradient".
@@ -48,9 +63,10 @@ class Distillation:
         novel cameras, whatever the scene looks like there.
     """
 
-    velocity: Callable[[Array, Array], Array]
-    encode: Callable[[Array], Array]
-    decode: Callable[[Array], Array]
+    velocity: Callable[[Any, Array, Array], Array]
+    encode: Callable[[Any, Array], Array]
+    decode: Callable[[Any, Array], Array]
+    params: Any
     cameras: Camera
     times: Float[Array, "t"]
     form: Literal["cached", "gradient"] = "cached"
@@ -108,13 +124,13 @@ def distillation_targets(
     key: Array,
 ) -> Float[Array, "v t h w 3"]:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
-    z = prior.encode(video)
+    z = prior.encode(prior.params, video)
     noise = prior.noise * jax.random.normal(key, z.shape, z.dtype)
     step = tau / prior.flow_steps
 
     def euler(z: Array, tau: Array) -> tuple[Array, None]:
-        return z - step * prior.velocity(z, tau), None
+        return z - step * prior.velocity(prior.params, z, tau), None
 
     taus = tau * (1 - jnp.arange(prior.flow_steps) / prior.flow_steps)
     z, _ = lax.scan(euler, (1 - tau) * z + tau * noise, taus)
-    return jnp.clip(prior.decode(z), 0.0, 1.0)
+    return jnp.clip(prior.decode(prior.params, z), 0.0, 1.0)

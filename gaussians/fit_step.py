@@ -58,7 +58,7 @@ class FitState(NamedTuple):
 ADAM = optax.scale_by_adam(eps=1e-15)
 
 
-@partial(jax.jit, static_argnames=("config", "budget", "length", "prior", "perceptual"))
+@partial(jax.jit, static_argnames=("config", "budget", "length", "perceptual"))
 def run_chunk(
     state: FitState,
     targets: Targets,

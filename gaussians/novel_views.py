@@ -1,5 +1,7 @@
 """Teaching by a prior: renders at novel cameras, judged (gradient form) or redone (cached)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from einops import rearrange, repeat
@@ -11,7 +13,7 @@ from gaussians.deformation import Scene
 from gaussians.distillation import Distillation, distillation_loss, distillation_targets
 from gaussians.types import Camera
 
-_targets = jax.jit(distillation_targets, static_argnames="prior")
+_targets = jax.jit(distillation_targets)
 
 
 def flat_cameras(prior: Distillation) -> tuple[Camera, Float[Array, "n"]]:
@@ -33,7 +35,8 @@ def prior_term(
     tau_key, noise_key = jax.random.split(key)
     tau = jax.random.uniform(tau_key, minval=0.02, maxval=prior.largest_tau(progress))
     video, overflow = _video(scene, prior, background, antialiased, budget)
-    loss = distillation_loss(video, prior.velocity, prior.encode, tau, noise_key)
+    velocity, encode = (partial(f, prior.params) for f in (prior.velocity, prior.encode))
+    loss = distillation_loss(video, velocity, encode, tau, noise_key)
     return loss, overflow
 
 

@@ -165,7 +165,7 @@ def _kind(target: Path) -> str:
 
 def _load(source: Path) -> "Gaussians | Scene":
     import gaussians
-    from full4d_jax.scene.lifting import from_arrays
+    from full4d_jax.scene.scene_arrays import from_arrays
     from full4d_jax.session.stages import Stages
 
     if source.is_dir() or source.name == "scene.npz":

@@ -75,7 +75,7 @@ def evaluate(
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.evaluation.split import check_split, open_split
-    from full4d_jax.generation.generate import load_prior
+    from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import open_folder
     from full4d_jax.source.depth.estimate import load_depth
 
@@ -86,7 +86,7 @@ def evaluate(
     if dataset is not None:
         check_split(dataset, config.data)
     out = open_folder(out or Path("runs") / f"{config.name}-evaluation")
-    prior, depth = load_prior(config, checkpoint), load_depth(depth_checkpoint)
+    prior, depth = open_prior(config, checkpoint), load_depth(depth_checkpoint)
     judge = Judge(config, prior, depth, load_distances(vgg=vgg))
     if dataset is not None:
         runner.evaluate_split(judge, out, dataset, range(lift_scenes))
@@ -106,10 +106,10 @@ def _evaluate_grids(
     refuse(given, "none, with a model without poses")
     _check(first, scenes, 0)
     from full4d_jax.evaluation.grids import evaluate_grids
-    from full4d_jax.generation.generate import load_prior
+    from full4d_jax.generation.prior import open_prior
     from full4d_jax.grid_pipeline import SHIPPED
 
-    prior = load_prior(config, checkpoint or SHIPPED)
+    prior = open_prior(config, Path(checkpoint or SHIPPED))
     folder = out or Path("runs") / f"{config.name}-evaluation"
     evaluate_grids(config, prior, folder, range(first, first + scenes))
 

@@ -21,8 +21,9 @@ def view(
     """
     check_range("--port", port, 0, 65535)
     check_range("--seconds", seconds, 0.1, 600)
-    from full4d_jax.scene.lifting import from_arrays
+    from full4d_jax.cameras import cameras_in
     from full4d_jax.scene.live_view import LiveView
+    from full4d_jax.scene.scene_arrays import from_arrays
     from full4d_jax.session.stages import Stages
 
     stages = Stages(out)
@@ -30,9 +31,7 @@ def view(
     scene = from_arrays(stages.finished("scene", "lift"))
     viewer = LiveView(
         scene,
-        grid["intrinsics"],
-        grid["world_to_camera"],
-        height=grid["frames"].shape[2],
+        cameras_in(grid),
         seconds=seconds,
         port=port,
         public=public,

@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.data.floor_grid import draw_floor, floor_grid
 from full4d_jax.media import pictures
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
@@ -74,10 +75,7 @@ def _frustums(
     step = max(1, len(places) // MOST_POINTS)
     near = places[np.linalg.norm(places, axis=1) < 5 * unit][::step]
     return pictures.frustums(
-        example.intrinsics.astype(np.float64),
-        rescale(poses, unit),
-        height=shape[0],
-        width=shape[1],
+        Cameras(example.intrinsics.astype(np.float64), rescale(poses, unit), *shape),
         points=near / unit,
     )
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.data.build import train_and_test
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
@@ -121,7 +122,7 @@ def preview(clip: Example) -> np.ndarray:
     middle = nearest_to_axes(poses[:, 0]) if v > 1 else None
     spread = np.linalg.norm(centers(poses), axis=-1).max()
     unit = float(np.linalg.norm(middle)) if middle is not None else spread or 1.0
-    around = pictures.frustums(clip.intrinsics, rescale(poses, unit), height=h, width=w)
+    around = pictures.frustums(Cameras(clip.intrinsics, rescale(poses, unit), h, w))
     return pictures.contact_sheet(
         shown,
         rows=[f"view {row}" for row in rows],

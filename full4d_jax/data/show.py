@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.media import pictures
 from input_pipeline import cameras
 from input_pipeline.procedural.clips import scene_program
@@ -24,10 +25,7 @@ def scene_sheet(title: str, clip: ProceduralClip) -> np.ndarray:
     views, _, height, width = frames.shape[:4]
     points = cameras.unproject(depth[0, 0], intrinsics[0], world_to_camera[0, 0])
     around = pictures.frustums(
-        intrinsics,
-        world_to_camera,
-        height=height,
-        width=width,
+        Cameras(intrinsics, world_to_camera, height, width),
         points=points.reshape(-1, 3),
         colors=pictures.to_uint8(frames[0, 0]).reshape(-1, 3),
     )

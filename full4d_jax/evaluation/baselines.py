@@ -11,6 +11,7 @@ import numpy as np
 from einops import rearrange, repeat
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import project
 from full4d_jax.scene import lifting
@@ -47,8 +48,7 @@ def fit_projection(
     lift: LiftConfig,
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
-    intrinsics: Float[Array, "v 3 3"],
-    world_to_camera: Float[Array, "v t 4 4"],
+    cameras: Cameras,
     key: PRNGKeyArray,
 ) -> Float[np.ndarray, "v-1 t h w 3"]:
     """The targets of 4D Gaussians that know the source and its projection alone, no prior.
@@ -60,24 +60,22 @@ def fit_projection(
       lift: how they are fitted, as scenes are.
       frames: of the source.
       depth: its z in world units, 0 where unknown.
-      intrinsics: pixels; the source first.
-      world_to_camera: in the source's world.
+      cameras: of all views, the source first.
       key: of the fit.
     """
-    cameras, (t, h, w, _) = (intrinsics, world_to_camera), frames.shape
-    seen = jax.jit(project)(frames / 2 + 0.5, depth, *cameras)
+    t, h, w, _ = frames.shape
+    seen = jax.jit(project)(frames / 2 + 0.5, depth, cameras)
     pictures = jnp.concatenate([frames[None] / 2 + 0.5, seen.frames])
     known = jnp.concatenate([jnp.ones((1, t, h, w)), seen.mask])
     seeds = jnp.concatenate([depth[None], jnp.zeros_like(seen.mask)])
     start_key, fit_key = jax.random.split(key)
-    targets = lifting.grid_targets(pictures, *cameras, lift.source_weight)
+    targets = lifting.grid_targets(pictures, cameras, lift.source_weight)
     scene = fit(
-        lifting.first_scene(lift, pictures, seeds, *cameras, start_key),
+        lifting.first_scene(lift, pictures, seeds, cameras, start_key),
         targets._replace(known=rearrange(known, "v t h w -> (v t) h w")),
         lifting.fit_settings(lift),
         fit_key,
         perceptual=lifting.picture_distance() if lift.perceptual > 0 else None,
     ).scene
-    lenses, poses = (np.asarray(x[1:]) for x in cameras)
-    times = np.linspace(0, 1, t)
-    return render_views(scene, lenses, poses, times, height=h, width=w) / np.float32(127.5) - 1
+    pictures = render_views(scene, cameras.views(slice(1, None)), np.linspace(0, 1, t))
+    return pictures / np.float32(127.5) - 1

@@ -23,10 +23,10 @@ from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import Estimate, estimate, table_cell, text_table
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.media import metrics
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
-from full4d_jax.models.conditions import Params
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import open_folder
 from full4d_jax.session.progress import Progress
@@ -42,7 +42,7 @@ Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
 
 
 def evaluate_grids(
-    config: Config, params: Params, out: Path, scenes: range
+    config: Config, prior: Prior, out: Path, scenes: range
 ) -> dict[str, dict[str, Estimate]]:
     """Write scores.jsonl, evaluation.md, evaluation.json and grids.png; returns the means.
 
@@ -54,13 +54,13 @@ def evaluate_grids(
     visible = row_and_column(config.data.views, config.data.frames)
     settings = settings_of(config, "model", "data", "sampler", "seed")
     example = np.asarray(render(jnp.array([HELD_OUT_START])))
-    weights = [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(params)]
+    weights = [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(prior.params)]
     made_of = settings | {"weights": weights, "example": to_uint8(example / 2 + 0.5)}
     path = folder / "scores.jsonl"
     mark = fingerprint("grids", made_of | {"lpips": distance is not None}, {})
 
     def filled(frames, scene: int) -> tuple[Frames, dict[str, Frames]]:
-        return to_unit(frames), fill_rows(config, params, frames, visible, scene)
+        return to_unit(frames), fill_rows(config, prior, frames, visible, scene)
 
     left, shown = missing(open_lines(path, mark), "grids", scenes), {}
     with Progress("evaluate grids", len(left)) as report:
@@ -102,7 +102,7 @@ def moves(frames: Float[ArrayLike, "v t h w 3"]) -> bool:
 
 
 def fill_rows(
-    config: Config, params: Params, frames, visible: Bool[np.ndarray, "v t"], scene: int
+    config: Config, prior: Prior, frames, visible: Bool[np.ndarray, "v t"], scene: int
 ) -> dict[str, Frames]:
     """The grid of a scene, filled in every way, from frames in [-1, 1]."""
     key = jax.random.fold_in(jax.random.key(config.seed), scene)
@@ -112,8 +112,8 @@ def fill_rows(
         WARP: warp_row(to_unit(frames)),
     }
     for name, sampler in sampler_rows(config).items():
-        setting = dataclasses.replace(config, sampler=sampler)
-        rows[name] = to_unit(fill_grid(setting, params, frames, visible, key))
+        asked = dataclasses.replace(prior, sampler=sampler)
+        rows[name] = to_unit(fill_grid(asked, frames, visible, key))
     return rows
 
 

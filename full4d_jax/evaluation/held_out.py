@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
 from full4d_jax.evaluation.clips import KnownClip
@@ -28,7 +29,13 @@ from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels, sc
 from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PROJECTED, PUSH_PULL, SPLATS
 from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.generate import generate_grid
-from full4d_jax.generation.projection_guidance import drop_depth_edges, fill_holes, project
+from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.projection_guidance import (
+    Projection,
+    drop_depth_edges,
+    fill_holes,
+    project,
+)
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimate import DepthNetwork, depth_errors, predict_depth
@@ -42,7 +49,7 @@ class Judge(NamedTuple):
     """The models under evaluation and the distances that compare pictures."""
 
     config: Config
-    prior: Any  # parameters
+    prior: Prior
     depth: DepthNetwork
     distances: Distances
 
@@ -85,7 +92,7 @@ def shipped_row(config: Config) -> str:
 @jax.jit
 def unseen_pixels(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Float[Array, "v t h w"]:
     """1 in the targets of a clip where the single-frame projection has no point, else 0."""
-    return 1.0 - project(clip.frames[0], depth, clip.intrinsics, clip.world_to_camera).mask
+    return 1.0 - project(clip.frames[0], depth, cameras_of(clip)).mask
 
 
 def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
@@ -125,15 +132,15 @@ def fill(
 ) -> tuple[Targets, dict[str, Targets]]:
     """The projection of the source with this depth, then its fills and the prior, by row name."""
     clip, config = known.clip, judge.config
-    cameras = 2 * clip.frames[0] - 1, depth, clip.intrinsics, clip.world_to_camera
-    projection, filled = _project_and_fill(*cameras)
+    given = 2 * clip.frames[0] - 1, depth, cameras_of(clip)
+    projection, filled = _project_and_fill(*given)
     rows = {INPAINT: inpaint(projection.frames, projection.mask), PUSH_PULL: filled}
     key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
     if lift:
-        rows[PROJECTED] = fit_projection(config.lift, *cameras, key)
+        rows[PROJECTED] = fit_projection(config.lift, *given, key)
     for row, sampler in samplers.items():
-        setting = dataclasses.replace(config, sampler=sampler)
-        rows[row] = generate_grid(setting, judge.prior, *cameras, key)[0][1:]
+        prior = dataclasses.replace(judge.prior, sampler=sampler)
+        rows[row] = generate_grid(prior, *given, key)[0][1:]
     seen = jnp.where(projection.mask[..., None] > 0, projection.frames, -1.0)
     return to_unit(seen), {row: to_unit(grid) for row, grid in rows.items()}
 
@@ -163,7 +170,7 @@ def identity(judge: Judge, clips: object) -> str:
     A picture of one does for scenes that are code, a hash of their dataset for records.
     """
     config = judge.config
-    leaves = jax.tree.leaves((judge.prior, judge.depth.params))
+    leaves = jax.tree.leaves((judge.prior.params, judge.depth.params))
     settings = settings_of(config, "model", "data", "sampler", "lift", "seed")
     settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clips}
     return fingerprint("evaluation 3", settings | {"distances": sorted(judge.distances)}, {})
@@ -200,7 +207,9 @@ def shown(known: KnownClip, result: Result, shipped: str) -> dict[str, UInt8[np.
 
 
 @jax.jit
-def _project_and_fill(source, depth, intrinsics, poses):
-    """The projection into the targets and its filled form, from which the prior starts."""
-    projection = project(source, depth, intrinsics, poses)
+def _project_and_fill(
+    source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+) -> tuple[Projection, Float[Array, "v t h w 3"]]:
+    """Return the projection into the targets and its filled form, from which the prior starts."""
+    projection = project(source, depth, cameras)
     return projection, fill_holes(projection)

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from full4d_jax.cameras import cameras_of
 from full4d_jax.config import DataConfig
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.held_out import Judge, Result, fill, regions_of, shipped_row
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
-from full4d_jax.scene.lifting import lift
+from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
@@ -55,21 +56,18 @@ def lift_rows(judge: Judge, known: KnownClip) -> Result:
     projection, rows = fill(judge, asked, depth, samplers)
 
     grid = np.concatenate([clip.frames[:1], generated[shipped]])
-    cameras = np.asarray(asked.clip.intrinsics[1:]), np.asarray(asked.clip.world_to_camera[1:])
+    targets = cameras_of(asked.clip).views(slice(1, None))
     times = np.linspace(0, 1, grid.shape[1])
-    size = {"height": config.data.height, "width": config.data.width}
     for name, distill in {SPLATS: False, DISTILLED: True}.items():
-        scene = lift(
-            config,
-            judge.prior,
+        scene = lift_grid(
+            config.lift,
             jnp.asarray(grid),
             depth,
-            clip.intrinsics[:views],
-            clip.world_to_camera[:views],
+            cameras_of(clip).views(slice(views)),
             jax.random.key(config.seed),
-            distill=distill,
+            prior=judge.prior if distill else None,
         )
-        rows[name] = render_views(scene, *cameras, times, **size) / np.float32(255)
+        rows[name] = render_views(scene, targets, times) / np.float32(255)
     return Result(
         truth=np.asarray(asked.clip.frames[1:]),
         projection=projection,

@@ -1,13 +1,14 @@
 """Clips on their way into the model: from frames, depth and cameras to latents and conditions."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.config.codecs import Strides
 from full4d_jax.generation.projection_guidance import (
@@ -25,26 +26,37 @@ EDGE = 0.1  # relative bend of disparity above which an estimated depth counts a
 
 
 class Batch(NamedTuple):
-    """Synchronized clips; view 0 is the source."""
+    """Synchronized clips; view 0 is the source.
 
-    frames: Float[Array, "b v t h w 3"]  # [-1, 1]; where there are latents, of view 0 only
-    depth: Float[Array, "b t h w"]  # of the source
-    intrinsics: Float[Array, "b v 3 3"]  # pixels
-    world_to_camera: Float[Array, "b v t 4 4"]
-    latents: Float[Array, "b v f i j c"] | None = None  # of all views, if they were cached
+    Attributes:
+      frames: sRGB in [-1, 1]; where there are latents, those of view 0 only.
+      depth: of the source, 0 where unknown.
+      cameras: of all views, a batch of them.
+      latents: of all views, if they were cached.
+    """
+
+    frames: Float[Array, "b v t h w 3"]
+    depth: Float[Array, "b t h w"]
+    cameras: Cameras
+    latents: Float[Array, "b v f i j c"] | None = None
 
 
 class EncodedBatch(NamedTuple):
-    """Clips as the network sees them: what `prepare` makes of a `Batch`."""
+    """Clips as the network sees them; `prepare` makes them of a `Batch`.
 
-    latents: Latents  # to generate
+    Attributes:
+      latents: the latents to generate.
+      conditions: what they are generated from.
+    """
+
+    latents: Latents
     conditions: Conditions
 
 
 def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
     """Render the procedural scenes with these indices, one after the other."""
 
-    def one(index):
+    def one(index: Int[Array, ""]) -> Batch:
         clip = procedural_scene(
             index,
             views=config.views,
@@ -54,7 +66,7 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
             orbit=config.orbit,
             worlds=config.worlds,
         )
-        return Batch(clip.frames * 2 - 1, clip.depth[0], clip.intrinsics, clip.world_to_camera)
+        return Batch(clip.frames * 2 - 1, clip.depth[0], cameras_of(clip))
 
     return jax.lax.map(one, indices)
 
@@ -63,17 +75,26 @@ def make_conditions(
     model: ModelConfig,
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
-    intrinsics: Float[Array, "v 3 3"],
-    world_to_camera: Float[Array, "v t 4 4"],
+    cameras: Cameras,
     codec_weights: Weights | None = None,
 ) -> tuple[Conditions, Projection]:
-    """Conditions of one grid (without batch axis) from the source video [-1, 1] and its depth.
+    """Return the conditions of one grid, without batch axis, and the projection they come from.
 
-    Also returns the projection into the target views at full resolution. Where the codec has a
-    temporal stride, the cameras of the last frame of each latent frame are kept.
+    Where the codec has a temporal stride, the cameras of the last frame of each latent frame are
+    kept.
+
+    Args:
+      model: says which codec encodes the projection.
+      frames: the source video, [-1, 1].
+      depth: its z-depth in world units, 0 where unknown.
+      cameras: of all views, the source first.
+      codec_weights: weights of the codec.
+
+    Returns:
+      The conditions; and the projection into the target views at full resolution.
     """
     codec = make_codec(model, codec_weights)
-    targets = project(frames, depth, intrinsics, world_to_camera)
+    targets = project(frames, depth, cameras)
     ones = jnp.ones((1, *depth.shape))
     inverse = jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)[None]
     whole = Projection(
@@ -81,15 +102,15 @@ def make_conditions(
         jnp.concatenate([ones, targets.mask]),
         jnp.concatenate([inverse, targets.disparity]),
     )
-    height, width = depth.shape[1:]
     strides = Strides(codec.stride, codec.frame_stride, codec.channels)
+    latent_cameras = cameras.frames(slice(None, None, codec.frame_stride))
     conditions = Conditions(
         projection=codec.encode(whole.frames),
         base=codec.encode(fill_holes(whole)),
         mask=pool_frames(whole.mask, strides),
         disparity=jnp.clip(pool_frames(whole.disparity, strides), 0, 4) / 2,
-        world_to_camera=world_to_camera[:, :: codec.frame_stride],
-        intrinsics=intrinsics * unit_scale(height, width),
+        world_to_camera=jnp.asarray(latent_cameras.world_to_camera),
+        intrinsics=jnp.asarray(latent_cameras.unit_intrinsics),
     )
     return conditions, targets
 
@@ -102,11 +123,17 @@ def prepare(
     codec_weights: Weights | None = None,
     places: Int[Array, "b"] | None = None,
 ) -> EncodedBatch:
-    """Latents to generate and conditions for training, with depth corrupted and guidance dropped.
+    """Encode clips for training, with some depth corrupted and some projections dropped.
 
     Without projection the latents are those of the whole grid, of which some frames are visible.
-    Clip i draws from fold_in(key, i), whatever the batch around it; `places` are its i where the
-    batch is part of another.
+
+    Args:
+      batch: the clips.
+      key: randomness; clip i draws from fold_in(key, i), whatever the batch around it.
+      model: the codec and the kind of conditions.
+      data: how often depth is corrupted or dropped.
+      codec_weights: weights of the codec.
+      places: i of each clip, where the batch is part of a larger one.
     """
     places = jnp.arange(batch.frames.shape[0]) if places is None else places
     if model.projection == "none":
@@ -123,9 +150,7 @@ def prepare(
         estimate = drop_depth_edges(corrupt_depth(depth_key, clip.depth), EDGE)
         depth = jnp.where(corrupt < data.corrupt_depth, estimate, clip.depth)
         depth = jnp.where(drop < data.drop_projection, 0.0, depth)
-        conditions, _ = make_conditions(
-            model, clip.frames[0], depth, clip.intrinsics, clip.world_to_camera, codec_weights
-        )
+        conditions, _ = make_conditions(model, clip.frames[0], depth, clip.cameras, codec_weights)
         return encoded(clip), conditions
 
     latents, conditions = jax.vmap(one)(batch, places)
@@ -137,25 +162,26 @@ def prepare(
 
 
 def first_frame(batch: int, views: int, frames: int) -> Bool[Array, "b v t"]:
-    """The source's first frame alone is visible, as in Wan2.2-TI2V."""
+    """Mark the source's first frame, which alone is visible, as in Wan2.2-TI2V."""
     return jnp.zeros((batch, views, frames), bool).at[:, 0, 0].set(True)
 
 
 def lines(batch: Batch) -> tuple[Batch, Batch]:
-    """The rows and the columns of grids as clips: fixed-view and freeze-time videos.
+    """Cut grids into their rows and their columns: fixed-view and freeze-time videos.
 
     The depth of most of them is unknown, so it is 0 in all.
     """
-    frames = batch.world_to_camera.shape[2]
+    lenses, poses = batch.cameras.intrinsics, batch.cameras.world_to_camera
 
-    def cut(pattern: str, intrinsics: Float[Array, "b v 3 3"]) -> Batch:
+    def cut(pattern: str, lenses: Float[Array, "b v 3 3"]) -> Batch:
         videos = rearrange(batch.frames, pattern)
         depth = jnp.zeros((len(videos), *videos.shape[2:5]))
-        return Batch(videos, depth, intrinsics, rearrange(batch.world_to_camera, pattern))
+        moved = {"intrinsics": lenses, "world_to_camera": rearrange(poses, pattern)}
+        return Batch(videos, depth, replace(batch.cameras, **moved))
 
     return (
-        cut("b v t ... -> (b v) 1 t ...", rearrange(batch.intrinsics, "b v i j -> (b v) 1 i j")),
-        cut("b v t ... -> (b t) v 1 ...", jnp.repeat(batch.intrinsics, frames, 0)),
+        cut("b v t ... -> (b v) 1 t ...", rearrange(lenses, "b v i j -> (b v) 1 i j")),
+        cut("b v t ... -> (b t) v 1 ...", jnp.repeat(lenses, poses.shape[2], 0)),
     )
 
 
@@ -171,19 +197,12 @@ def _prepare_visible(
     clips, views, frames = latents.shape[:3]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
     visible = jax.vmap(lambda key: draw_visible(key, views, frames))(keys)
-    poses = batch.world_to_camera[:, :, :: codec.frame_stride]
-    height, width = batch.frames.shape[3:5]
-    intrinsics = batch.intrinsics * unit_scale(height, width)[None]
-    return EncodedBatch(latents, visible_conditions(latents, visible, intrinsics, poses))
-
-
-def unit_scale(height: int, width: int) -> Float[np.ndarray, "1 3 1"]:
-    """What turns intrinsics in pixels to those in units of the image's width and height."""
-    return np.array([[[1 / width], [1 / height], [1.0]]], np.float32)
+    cameras = batch.cameras.frames(slice(None, None, codec.frame_stride))
+    return EncodedBatch(latents, visible_conditions(latents, visible, cameras))
 
 
 def corrupt_depth(key: PRNGKeyArray, depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
-    """Depth as a network might estimate it: wrong scale, smooth errors, blurred edges."""
+    """Make depth such as a network might estimate: wrong scale, smooth errors, blurred edges."""
     scale_key, noise_key, level_key, blur_key = jax.random.split(key, 4)
     log = jnp.log(jnp.maximum(depth, 1e-3))
     blurred = jax.lax.reduce_window(log, 0.0, jax.lax.add, (1, 3, 3), (1, 1, 1), "SAME") / 9

@@ -1,36 +1,30 @@
 """Frames of a grid from those that are visible, with a prior that needs no poses (4Real-Video)."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import reduce
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from full4d_jax.config import Config
+from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video, strides_of
-from full4d_jax.generation.generate import bind_guided, check_size
+from full4d_jax.generation.generate import bind_guided
+from full4d_jax.generation.prior import Prior, check_size
 from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.generation.visible_frames import visible_conditions
-from full4d_jax.models.codecs.codec import codec_weights, make_codec
-from full4d_jax.models.conditions import Params
-from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.session.errors import InputError
 
 
 def fill_grid(
-    config: Config,
-    params: Params,
-    frames: Float[Array, "v t h w 3"],
+    prior: Prior,
+    frames: Float[Array | np.ndarray, "v t h w 3"],
     visible: Bool[np.ndarray, "v t"],
     key: PRNGKeyArray,
 ) -> Float[Array, "v t h w 3"]:
-    """Generate the hidden frames of a grid by `config.sampler`.
+    """Generate the hidden frames of a grid by the prior's sampler.
 
     Args:
-      config: of a model with `projection="none"`.
-      params: parameters of the prior.
+      prior: a model with `projection="none"`; see `prior.open_prior`.
       frames: in [-1, 1]; hidden ones are not read, unless a causal codec looks back at them from a
         later frame that is given.
       visible: which frames are given. Those that a codec encodes together count as given where all
@@ -41,43 +35,48 @@ def fill_grid(
       All frames in [-1, 1]; visible ones are as the codec gives them back.
 
     Raises:
-      InputError: a grid that the model cannot divide into tokens, or of which nothing is given, or
-        `config.codec_weights` or `config.text` or `config.negative_text` is unusable.
+      InputError: a grid that the model cannot divide into tokens, or of which nothing is given.
     """
-    check_size(config.model, *frames.shape[2:4])
-    strides = strides_of(config.model.codec, config.model.codec_stride)
-    check_video(config.model.codec, strides, *frames.shape[1:4])
+    model = prior.model
+    check_size(model, *frames.shape[2:4])
+    strides = strides_of(model.codec, model.codec_stride)
+    check_video(model.codec, strides, *frames.shape[1:4])
     visible = whole_latents(visible, strides.frames)
     if not visible.any():
         expected = f"the first frame of a view, or the {strides.frames} of a later latent frame"
         raise InputError("grid", "visible", "no whole latent frame", expected, "give more frames")
-    weights, texts = codec_weights(config), (load_text(config), load_negative_text(config))
-    return _fill(config.model, config.sampler, params, frames, visible, weights, texts, key)
+    return _fill(prior, frames, visible, key)
 
 
 def whole_latents(visible: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray, "v f"]:
-    """The latent frames all of whose frames are visible; the first stands for one frame alone."""
+    """Mark the latent frames all of whose frames are visible; the first stands for one frame."""
     first = np.repeat(visible[:, :1], stride - 1, 1)
     frames = np.concatenate([first, visible], 1)
     return reduce(frames, "v (f a) -> v f", np.logical_and.reduce, a=stride)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _fill(model, sampler, params, frames, visible, weights, texts, key):
-    codec = make_codec(model, weights)
+@jax.jit
+def _fill(
+    prior: Prior,
+    frames: Float[Array, "v t h w 3"],
+    visible: Bool[Array, "v f"],
+    key: PRNGKeyArray,
+) -> Float[Array, "v t h w 3"]:
+    codec, sampler = prior.codec, prior.sampler
     latents = codec.encode(frames)[None]
     visible = jnp.asarray(visible)[None]
     views, times = latents.shape[1:3]
-    lens = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
+    # Where cameras stand is not known: all of them look alike.
+    lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
-    conditions = visible_conditions(latents, visible, lens, poses)
-    texts = [None if text is None else text[None] for text in texts]
+    conditions = visible_conditions(latents, visible, Cameras(lenses, poses, 1, 1))
+    texts = [None if text is None else text[None] for text in (prior.text, prior.negative_text)]
     guides = [conditions._replace(text=texts[0])]
     if sampler.text_guidance != 1:
         guides.append(conditions._replace(text=texts[1]))
     noise = sampler.noise * jax.random.normal(key, latents.shape)
     # The network holds visible frames at flow time 0: there the path stands still.
     start = jnp.where(visible[..., None, None, None], conditions.base, noise)
-    flow = bind_guided(model, sampler, params, tuple(guides))
+    flow = bind_guided(prior, tuple(guides))
     filled = sample(flow, start, schedule(sampler.steps, sampler.shift))
     return jnp.clip(codec.decode(filled[0]), -1, 1)

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from einops import reduce
 from jaxtyping import Array, Float
 
+from full4d_jax.cameras import Cameras
+
 FAR = 1e9
 NEAR = 0.05
 TOLERANCE = 0.04  # relative depth within which points blend
@@ -31,21 +33,22 @@ class Projection(NamedTuple):
 def project(
     frames: Float[Array, "t h w c"],
     depth: Float[Array, "t h w"],
-    intrinsics: Float[Array, "v 3 3"],
-    world_to_camera: Float[Array, "v t 4 4"],
+    cameras: Cameras,
 ) -> Projection:
-    """Project the posed video of view 0 with depth (0 = unknown) into the others, frame by frame.
+    """Project the video of view 0 with its depth (0 = unknown) into the other views, by frames.
 
-    The result has those `v` - 1 others.
+    Returns:
+      The `v` - 1 other views.
     """
+    lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
 
-    def one_view(lens, poses):
+    def one_view(lens, targets):
         def one_frame(frame, depth, source, target):
-            return splat(frame, depth, intrinsics[0], target @ jnp.linalg.inv(source), lens)
+            return splat(frame, depth, lenses[0], target @ jnp.linalg.inv(source), lens)
 
-        return jax.vmap(one_frame)(frames, depth, world_to_camera[0], poses)
+        return jax.vmap(one_frame)(frames, depth, poses[0], targets)
 
-    return Projection(*jax.vmap(one_view)(intrinsics[1:], world_to_camera[1:]))
+    return Projection(*jax.vmap(one_view)(lenses[1:], poses[1:]))
 
 
 def splat(
@@ -55,7 +58,7 @@ def splat(
     source_to_target: Float[Array, "4 4"],
     intrinsics: Float[Array, "3 3"],
 ) -> tuple[Float[Array, "h w c"], Float[Array, "h w"], Float[Array, "h w"]]:
-    """One frame: colours, mask and disparity in the target camera."""
+    """Draw one frame in the target camera: colours, mask and disparity."""
     height, width, channels = frame.shape
     y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
     pixels = jnp.stack([x, y, jnp.ones_like(x)], -1).reshape(-1, 3)
@@ -110,7 +113,7 @@ def drop_depth_edges(depth: Float[Array, "*b h w"], threshold: float) -> Float[A
 
 
 def fill_holes(projection: Projection) -> Float[Array, "v t h w c"]:
-    """The projected frames with holes filled from their surroundings, far points first."""
+    """Fill the holes of projected frames from their surroundings, far points first."""
     distance = 1 / jnp.maximum(projection.disparity, 0.1)
     weight = projection.mask * jnp.minimum(distance, 10.0) ** 2
     weight = weight / (weight.max((-2, -1), keepdims=True) + 1e-6)
@@ -122,7 +125,7 @@ def fill_holes(projection: Projection) -> Float[Array, "v t h w c"]:
 def push_pull(
     frames: Float[Array, "*b h w c"], weights: Float[Array, "*b h w 1"]
 ) -> Float[Array, "*b h w c"]:
-    """Weighted averages on ever coarser grids fill what finer grids do not know.
+    """Fill what finer grids do not know by weighted averages on ever coarser ones.
 
     The pyramid halves while both sides are even; the coarsest level is filled with its mean.
     """

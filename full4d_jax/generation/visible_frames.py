@@ -10,14 +10,15 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.models.conditions import Conditions, Latents
 
-# Of the training clips: both videos, the row, the column, scattered frames.
+# Shares of training clips that show both videos, the row, the column, scattered frames.
 SHARES = np.array([0.7, 0.05, 0.05, 0.2], np.float32)
 
 
 def row_and_column(views: int, frames: int) -> Bool[np.ndarray, "v t"]:
-    """The first row and the first column; of a single video its first frame."""
+    """Mark the first row and the first column; of a single video its first frame."""
     view, time = np.indices((views, frames))
     if min(views, frames) == 1:
         return (view == 0) & (time == 0)
@@ -25,7 +26,7 @@ def row_and_column(views: int, frames: int) -> Bool[np.ndarray, "v t"]:
 
 
 def draw_visible(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t"]:
-    """A subset for training: never empty, and never the whole grid of more than one frame."""
+    """Draw a subset for training: never empty, never the whole grid of more than one frame."""
     kind_key, share_key, frame_key, first_key = jax.random.split(key, 4)
     both = row_and_column(views, frames)
     # The first row of a single row is all of it, and so for columns.
@@ -40,10 +41,10 @@ def draw_visible(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t
 
 
 def nearest_visible(visible: Bool[Array, "v t"]) -> Int[Array, "v t"]:
-    """The visible frame that shows most of each frame, as v * frames + t.
+    """Return the visible frame that shows most of each frame, as v * frames + t.
 
-    That is the nearest in time in the own view, where only what moves is wrong; else, with fewest
-    steps over views and times, one of another view.
+    It is the nearest in time in the same view, where only moving things are wrong; without one, the
+    frame of another view that is fewest steps over views and times away.
     """
     views, frames = visible.shape
     view, time = (x.reshape(-1) for x in np.indices((views, frames)))
@@ -56,23 +57,21 @@ def nearest_visible(visible: Bool[Array, "v t"]) -> Int[Array, "v t"]:
 def copy_nearest(
     grid: Float[Array, "v t h w c"], visible: Bool[Array, "v t"]
 ) -> Float[Array, "v t h w c"]:
-    """Every frame replaced by the nearest visible one."""
+    """Replace every frame by the nearest visible one."""
     return rearrange(grid, "v t h w c -> (v t) h w c")[nearest_visible(visible)]
 
 
 def visible_conditions(
     latents: Latents,
     visible: Bool[Array, "b v t"],
-    intrinsics: Float[Array, "b v 3 3"],
-    world_to_camera: Float[Array, "b v t 4 4"],
+    cameras: Cameras,
 ) -> Conditions:
-    """Conditions of grids whose visible frames are taken from `latents` (others are not read).
+    """Return the conditions of grids whose visible frames are given; hidden ones are not read.
 
     Args:
-      latents: (b v t h w c).
-      visible: at least one frame of each grid.
-      intrinsics: in units of the image's width and height; read by models with cameras only.
-      world_to_camera: of all frames, at the latents' frame rate; the same.
+      latents: all frames.
+      visible: which are given, at least one frame of each grid.
+      cameras: a batch of them, at the latents' frame rate; read by models with cameras only.
     """
     none = latents[:, :, :0]
     mask = jnp.broadcast_to(visible[..., None, None], latents.shape[:-1]).astype(latents.dtype)
@@ -81,7 +80,7 @@ def visible_conditions(
         base=jax.vmap(copy_nearest)(latents, visible),
         mask=mask,
         disparity=none[..., 0],
-        world_to_camera=world_to_camera,
-        intrinsics=intrinsics,
+        world_to_camera=cameras.world_to_camera,
+        intrinsics=cameras.unit_intrinsics,
         visible=visible,
     )

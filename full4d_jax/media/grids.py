@@ -4,9 +4,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.media.pictures import contact_sheet, frustums, save_picture
 from full4d_jax.media.video import write_video
 
@@ -18,12 +19,10 @@ def write_grid(
     folder: Path,
     frames: UInt8[ndarray, "v t h w 3"],
     projection: UInt8[ndarray, "v-1 t h w 3"],
-    intrinsics: Float[ndarray, "v 3 3"],
-    world_to_camera: Float[ndarray, "v t 4 4"],
+    cameras: Cameras,
     fps: float,
 ) -> None:
-    """`grid.mp4`, all views side by side, there and back; `grid.png`, a sheet of what made them."""
-    height, width = frames.shape[2:4]
+    """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them."""
     write_side_by_side(folder / "grid.mp4", frames, fps)
     rows = ["source"]
     pictures = [frames[0]]
@@ -35,7 +34,7 @@ def write_grid(
         rows=rows,
         columns=[f"{i / fps:.2f} s" for i in range(frames.shape[1])],
         title="the source, its projection into each target camera, and what the prior made of it",
-        aside=frustums(intrinsics, world_to_camera, height=height, width=width),
+        aside=frustums(cameras),
     )
     save_picture(folder / "grid.png", sheet)
 
@@ -46,7 +45,7 @@ def write_filled_grid(
     visible: Bool[ndarray, "v t"],
     fps: float,
 ) -> None:
-    """`grid.mp4`, and `grid.png`, in which a frame is drawn around what was given."""
+    """Write `grid.mp4`, and `grid.png`, in which given frames have a border."""
     write_side_by_side(folder / "grid.mp4", frames, fps)
     pictures = np.stack([[enlarge(x, 2) for x in row] for row in frames])
     for view, time in np.argwhere(visible):
@@ -62,7 +61,7 @@ def write_filled_grid(
 
 
 def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:
-    """A video of all views beside each other, there and back."""
+    """Write a video of all views beside each other, there and back."""
     beside = np.concatenate(list(frames), axis=2)
     scale = max(1, round(256 / frames.shape[2]))
     large = [enlarge(picture, scale) for picture in beside]
@@ -72,5 +71,5 @@ def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: flo
 
 
 def enlarge(picture: UInt8[ndarray, "h w 3"], scale: int) -> UInt8[ndarray, "H W 3"]:
-    """Bigger by a whole factor, smooth between the pixels."""
+    """Enlarge a picture by a whole factor, smooth between the pixels."""
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from full4d_jax.cameras import Cameras
 from input_pipeline import cameras
 
 PAPER, INK, FAINT = (255, 255, 255), (30, 30, 30), (205, 205, 205)
@@ -18,17 +19,17 @@ OVERSAMPLING = 2
 
 
 def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[np.ndarray, "..."]:
-    """Pictures in [0,1] as bytes; what lies outside is clipped."""
+    """Return pictures in [0, 1] as bytes; what lies outside is clipped."""
     return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
 
 
 def to_unit(frames: Float[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
-    """[-1, 1] to [0, 1]; what a model puts beyond is clipped."""
+    """Map [-1, 1] to [0, 1]; what a model puts beyond is clipped."""
     return np.clip(np.asarray(frames, np.float32) / 2 + 0.5, 0, 1)
 
 
 def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h w 3"]:
-    """Disparity in Turbo's colours, near red and far blue; black where depth is unknown (0)."""
+    """Draw disparity in Turbo's colours, near red, far blue; black where depth is unknown (0)."""
     known = depth > 0
     disparity = np.where(known, 1 / np.where(known, depth, 1), 0)
     nearest = np.quantile(disparity[known], 0.98) if known.any() else 1.0
@@ -40,7 +41,7 @@ def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h
 def dim_outside(
     frame: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The frame, dark where the mask is 0."""
+    """Darken the frame where the mask is 0."""
     return np.where(mask[..., None] > 0, frame, frame // 4)
 
 
@@ -53,7 +54,7 @@ def contact_sheet(
     aside: UInt8[np.ndarray, "H W 3"] | None = None,
     cell_height: int = 128,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A labelled grid of pictures, with another picture to its right.
+    """Draw a labelled grid of pictures, with another picture to its right.
 
     Args:
       pictures: one row of the sheet per first index; scaled to `cell_height`.
@@ -98,7 +99,7 @@ def contact_sheet(
 
 
 def _wrapped(label: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The label in lines that are no wider than that, if its words are not."""
+    """Break the label into lines no wider than that, if its words are not."""
     lines = [""]
     for word in label.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -110,29 +111,25 @@ def _wrapped(label: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.
 
 
 def frustums(
-    intrinsics: Float[np.ndarray, "v 3 3"],
-    world_to_camera: Float[np.ndarray, "v t 4 4"],
+    views: Cameras,
     *,
-    height: int,
-    width: int,
     points: Float[np.ndarray, "n 3"] | None = None,
     colors: UInt8[np.ndarray, "n 3"] | None = None,
     side: int = 320,
-) -> UInt8[np.ndarray, "2*side side 3"]:
-    """The cameras from above (z up the page) and, below that, from the right (z to the right).
+) -> UInt8[np.ndarray, "{2*side} {side} 3"]:
+    """Draw the cameras from above (z up the page) and, below, from the right (z to the right).
 
     Every camera is drawn at its first instant, its path as a line; view 0, the source, in red. The
     cross is the pivot at depth 1 on the source's axis.
 
     Args:
-      intrinsics: pixels.
-      world_to_camera: OpenCV axes, the source camera at t=0 as world.
-      height: of the pictures, pixels.
-      width: of the pictures, pixels.
+      views: the cameras, the source first.
       points: scene points to show behind the cameras, world units.
       colors: their sRGB colours.
       side: pixels of each of the two drawings.
     """
+    intrinsics, world_to_camera = np.asarray(views.intrinsics), np.asarray(views.world_to_camera)
+    height, width = views.height, views.width
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
     rays = corners @ np.swapaxes(np.linalg.inv(intrinsics), -1, -2) * REACH  # (v, 4, 3)
     pose = cameras.invert(world_to_camera[:, 0])

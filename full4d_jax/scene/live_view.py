@@ -14,7 +14,8 @@ import viser
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.scene.page import vertical_fov, viser_splats
+from full4d_jax.cameras import Cameras
+from full4d_jax.scene.page import viser_splats
 from full4d_jax.source.camera_paths import PIVOT, directions
 from gaussians import Scene
 from input_pipeline.cameras import invert, orbit
@@ -25,9 +26,13 @@ NEAREST = 0.05  # world units to the point that the mouse turns around
 
 
 class Pose(NamedTuple):
-    """Where a camera stands, as viser takes it.
+    """A camera as viser takes it.
 
-    position, look_at: world units; up: a direction; fov: vertical, radians.
+    Attributes:
+      position: where it stands, world units.
+      look_at: a point on its axis, world units.
+      up: a direction.
+      fov: vertical field of view, radians.
     """
 
     position: Float[ndarray, "3"]
@@ -37,7 +42,7 @@ class Pose(NamedTuple):
 
 
 def pose(world_to_camera: Float[ndarray, "4 4"], fov: float) -> Pose:
-    """The camera, looking at the point of its axis that is nearest to the pivot."""
+    """Return the camera, looking at the point of its axis that is nearest to the pivot."""
     camera_to_world = invert(np.asarray(world_to_camera, np.float64))
     position, forward = camera_to_world[:3, 3], camera_to_world[:3, 2]
     distance = max((PIVOT - position) @ forward, NEAREST)
@@ -47,19 +52,19 @@ def pose(world_to_camera: Float[ndarray, "4 4"], fov: float) -> Pose:
 class LiveView:
     """A server that shows one scene; `step` moves the time and the cameras, `stop` ends it.
 
-    scene: what is shown.
-    shown: the splats in the page.
-    time: the slider, [0, 1] from the first frame to the last.
-    playing, orbiting: the boxes that say what `step` moves.
+    Attributes:
+      scene: what is shown.
+      shown: the splats in the page.
+      time: the slider, [0, 1] from the first frame to the last.
+      playing: the box that says whether `step` moves the time.
+      orbiting: the box that says whether `step` moves the cameras.
     """
 
     def __init__(
         self,
         scene: Scene,
-        intrinsics: Float[ndarray, "v 3 3"],
-        world_to_camera: Float[ndarray, "v t 4 4"],
+        cameras: Cameras,
         *,
-        height: int,
         seconds: float,
         port: int,
         public: bool = False,
@@ -68,16 +73,15 @@ class LiveView:
 
         Args:
           scene: in world units.
-          intrinsics: of the views, pixels; view 0 is the source.
-          world_to_camera: of the views at evenly spaced times.
-          height: rows that the intrinsics refer to.
+          cameras: of the views at evenly spaced times; view 0 is the source.
           seconds: how long one pass through the clip plays.
           port: to listen at; the next free one is taken when it is not, any when it is 0.
           public: listen to other machines too.
         """
         self.scene = scene
-        self._seconds, self._poses = seconds, world_to_camera
-        self._fovs = [vertical_fov(lens, height) for lens in intrinsics]
+        views = range(len(cameras.intrinsics))
+        self._seconds, self._poses = seconds, np.asarray(cameras.world_to_camera)
+        self._fovs = [cameras.vertical_fov(view) for view in views]
         self._phase = 0.0
         self._at = jax.jit(type(scene).at)
         host = "0.0.0.0" if public else "127.0.0.1"
@@ -85,7 +89,7 @@ class LiveView:
             self._server = server = viser.ViserServer(host=host, port=port, verbose=False)
         server.gui.configure_theme(dark_mode=True)
         server.scene.set_up_direction("-y")
-        start = pose(world_to_camera[0, 0], self._fovs[0])
+        start = pose(self._poses[0, 0], self._fovs[0])
         server.initial_camera.position = start.position
         server.initial_camera.look_at = start.look_at
         server.initial_camera.up = start.up
@@ -93,12 +97,12 @@ class LiveView:
         self.shown = server.scene.add_gaussian_splats("/scene", *self._instant(0.0))
         self.time = server.gui.add_slider("time", 0.0, 1.0, 0.001, 0.0)
         self.playing = server.gui.add_checkbox("play", initial_value=False)
-        names = ["source", *(f"view {i}" for i in range(1, len(intrinsics)))]
-        cameras = server.gui.add_button_group("camera", names)
+        names = ["source", *(f"view {i}" for i in views[1:])]
+        buttons = server.gui.add_button_group("camera", names)
         self.orbiting = server.gui.add_checkbox("orbit", initial_value=False)
         self.time.on_update(lambda _: self.shown.set_gaussians(*self._instant(self.time.value)))
 
-        @cameras.on_click
+        @buttons.on_click
         def _(event: viser.GuiEvent) -> None:
             self.orbiting.value = False
             if event.client is not None:
@@ -110,14 +114,14 @@ class LiveView:
         return f"http://localhost:{self._server.get_port()}"
 
     def view(self, index: int) -> Pose:
-        """The camera of a view, where it stands at the time shown."""
+        """Return the camera of a view, where it stands at the time shown."""
         poses = self._poses[index]
         return pose(poses[round(self.time.value * (len(poses) - 1))], self._fovs[index])
 
     def orbit_pose(self) -> Pose:
-        """The camera on its way around the source's position, always looking at the pivot."""
-        azimuth, elevation = directions("ring", np.array([self._phase]), SWEEP, ELEVATION)[0]
-        return pose(orbit(azimuth, elevation), self._fovs[0])
+        """Return the camera on its way around the source's position; it looks at the pivot."""
+        angles = directions("ring", np.array([self._phase]), SWEEP, ELEVATION)
+        return pose(orbit(*angles.T)[0], self._fovs[0])
 
     def step(self, elapsed: float) -> None:
         """Go on by `elapsed` seconds, as far as time is playing and the cameras are orbiting."""

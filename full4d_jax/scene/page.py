@@ -24,20 +24,16 @@ _rotations = jax.jit(rotation_matrix)
 
 
 def viser_splats(scene: Gaussians) -> tuple[Float[ndarray, "g ..."], ...]:
-    """Centres (g 3), covariances (g 3 3), colours (g 3) and opacities (g 1), in viser's order.
+    """Return centres (g 3), covariances (g 3 3), colours (g 3), opacities (g 1) in viser's order.
 
-    What is not seen is kept: viser draws nothing sensible for a while whenever the number changes.
+    Gaussians that are not seen stay: viser draws nothing sensible for a while whenever their number
+    changes.
     """
     axes = np.asarray(_rotations(scene.quaternions)) * np.exp(scene.log_scales)[:, None, :]
     covariances = axes @ np.swapaxes(axes, -1, -2)
     colors = np.clip(mean_colors(np.asarray(scene.harmonics)), 0, 1)
     opacities = sigmoid(np.asarray(scene.logit_opacities))
     return np.asarray(scene.means), covariances, colors, opacities[:, None]
-
-
-def vertical_fov(intrinsics: Float[ndarray, "3 3"], height: int) -> float:
-    """Radians that pictures of `height` pixels see."""
-    return float(2 * np.arctan(height / 2 / intrinsics[1, 1]))
 
 
 def write_page(

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video import write_video
 from full4d_jax.session.progress import Progress
@@ -22,26 +22,22 @@ RENDER_FPS = 24
 def write_renders(
     folder: Path,
     scene: Scene,
-    intrinsics: Float[ndarray, "3 3"],
+    cameras: Cameras,
     *,
-    height: int,
-    width: int,
     size: int,
     seconds: float,
     path: Preset,
     sweep: float,
     elevation: float,
 ) -> None:
-    """`orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
+    """Write `orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
 
     In orbit.mp4 time runs there and back while the camera moves, in bullet.mp4 it stands still.
 
     Args:
       folder: where to write.
       scene: in world units.
-      intrinsics: of the source, pixels of `height` x `width`.
-      height: rows that the intrinsics refer to.
-      width: columns that they refer to.
+      cameras: of the grid; the pictures have the lens of view 0, the source.
       size: rows of the rendered pictures.
       seconds: length of each video.
       path: of the camera.
@@ -52,20 +48,27 @@ def write_renders(
     phase = np.linspace(0, 1, count, endpoint=False)
     there_and_back = 1 - np.abs(2 * phase - 1)
     angles = directions(path, phase if path == "ring" else there_and_back, sweep, elevation)
-    poses = orbit(angles[:, 0], angles[:, 1]).astype(np.float32)
-    scale = size / height
-    lens = resize_intrinsics(intrinsics, rows=scale, columns=scale).astype(np.float32)
-    draw = renderer(scene, lens, size, round(width * scale), poses)
+    scale = size / cameras.height
+    lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
+    width = round(cameras.width * scale)
+
+    def seen_from(azimuths: Float[ndarray, " n"], elevations: Float[ndarray, " n"]) -> Cameras:
+        poses = orbit(azimuths, elevations).astype(np.float32)
+        return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
+
+    around = seen_from(*angles.T)
+    draw = scene_renderer(scene, around, 0)
     for name, times in (("orbit", there_and_back), ("bullet", np.full(count, 0.5))):
         frames = []
         with Progress(f"{name}.mp4", count) as report:
-            for i, (pose, time) in enumerate(zip(poses, times, strict=True)):
-                frames.append(to_uint8(draw(pose, time).rgb))
+            for i, time in enumerate(times):
+                frames.append(to_uint8(draw(around.camera(0, i), time).rgb))
                 report(i + 1)
         write_video(folder / f"{name}.mp4", np.stack(frames), RENDER_FPS)
     azimuths, moments = np.linspace(-sweep, sweep, 5), (0.0, 0.5, 1.0)
-    across = orbit(azimuths, 0 * azimuths).astype(np.float32)
-    pictures = [[to_uint8(draw(pose, moment).rgb) for pose in across] for moment in moments]
+    beside = seen_from(azimuths, 0 * azimuths)
+    across = [beside.camera(0, i) for i in range(len(azimuths))]
+    pictures = [[to_uint8(draw(camera, moment).rgb) for camera in across] for moment in moments]
     sheet = contact_sheet(
         np.asarray(pictures),
         rows=[f"time {moment:g}" for moment in moments],
@@ -75,53 +78,38 @@ def write_renders(
     save_picture(folder / "scene.png", sheet)
 
 
-def renderer(
-    scene: Scene,
-    intrinsics: Float[ndarray, "3 3"],
-    height: int,
-    width: int,
-    poses: Float[ndarray, "n 4 4"],
-) -> Callable[[Float[ndarray, "4 4"], float], Rendering]:
-    """A function of the pose (world-to-camera) and the normalised time.
+def scene_renderer(
+    scene: Scene, cameras: Cameras, view: int
+) -> Callable[[Camera, float], Rendering]:
+    """Return a function that draws the scene from a camera at a normalised time.
 
-    One budget of intersections is counted on a few of the `poses`, so that one compiled program
-    draws all pictures; a picture that overflows it is drawn again with a budget of its own.
+    One budget of intersections is counted on a few cameras of the view, so that one compiled
+    program draws all pictures; a picture that overflows it is drawn again with a budget of its own.
     """
-    at = jax.jit(type(scene).at)
-
-    def camera(pose: Float[ndarray, "4 4"]) -> Camera:
-        return Camera(jnp.asarray(pose), jnp.asarray(intrinsics), width, height)
-
-    few = poses[:: max(1, len(poses) // 6)]
-    times = np.linspace(0, 1, len(few), dtype=np.float32)
+    at, count = jax.jit(type(scene).at), cameras.world_to_camera.shape[1]
+    few = range(0, count, max(1, count // 6))
     budget = max(
-        intersection_budget(at(scene, time), camera(pose), antialiased=True, slack=1.4)
-        for pose, time in zip(few, times, strict=True)
+        intersection_budget(at(scene, time), cameras.camera(view, i), antialiased=True, slack=1.4)
+        for i, time in zip(few, np.linspace(0, 1, len(few), dtype=np.float32), strict=True)
     )
 
-    def draw(pose: Float[ndarray, "4 4"], time: float) -> Rendering:
+    def draw(camera: Camera, time: float) -> Rendering:
         instant = at(scene, np.float32(time))
-        picture = render(instant, camera(pose), antialiased=True, max_intersections=budget)
+        picture = render(instant, camera, antialiased=True, max_intersections=budget)
         if int(picture.overflow) > 0:
-            picture = render(instant, camera(pose), antialiased=True)
+            picture = render(instant, camera, antialiased=True)
         return picture
 
     return draw
 
 
 def render_views(
-    scene: Scene,
-    intrinsics: Float[ndarray, "v 3 3"],
-    world_to_camera: Float[ndarray, "v t 4 4"],
-    times: Float[ndarray, "t"],
-    *,
-    height: int,
-    width: int,
+    scene: Scene, cameras: Cameras, times: Float[ndarray, " t"]
 ) -> UInt8[ndarray, "v t h w 3"]:
-    """The scene from each view's camera at the normalised times."""
+    """Render the scene from each view's cameras at the normalised times."""
     frames = []
-    for lens, poses in zip(intrinsics, world_to_camera, strict=True):
-        draw = renderer(scene, lens, height, width, poses)
-        pairs = zip(poses, times, strict=True)
-        frames.append([to_uint8(draw(pose, time).rgb) for pose, time in pairs])
+    for view in range(len(cameras.intrinsics)):
+        draw = scene_renderer(scene, cameras, view)
+        pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
+        frames.append([to_uint8(picture) for picture in pictures])
     return np.array(frames)

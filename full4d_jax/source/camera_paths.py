@@ -1,4 +1,4 @@
-"""Where the target cameras stand: named presets or a JSON file of one's own.
+"""Target cameras: named presets, or a JSON file.
 
 The world is the source camera at the first frame (OpenCV axes: x right, y down, z forward) and its
 unit is the median depth there. Presets look at the pivot, the point at depth 1 on the source's
@@ -7,12 +7,13 @@ optical axis, from distance 1: azimuth moves the camera to the right of the sour
 
 import json
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.session.errors import InputError, as_input_error, require_file
 from input_pipeline.cameras import centers, check_cameras, orbit, resize_intrinsics
 
@@ -21,26 +22,15 @@ Preset = Literal["arc", "ring", "spiral"]
 FORMAT = "see 'Camera paths' in the README for the file's format"
 
 
-class CameraPath(NamedTuple):
-    """Cameras of all views; view 0 is the source.
-
-    intrinsics: (v, 3, 3) float32, pixels.
-    world_to_camera: (v, t, 4, 4) float32, world units.
-    """
-
-    intrinsics: Float[ndarray, "v 3 3"]
-    world_to_camera: Float[ndarray, "v t 4 4"]
-
-
 def cropped_fov(fov: float, kept_width: float) -> float:
-    """Horizontal field of view in degrees that is left when only `kept_width` of the width is."""
+    """Return the horizontal field of view in degrees of a picture cropped to `kept_width` of it."""
     return float(2 * np.degrees(np.arctan(kept_width * np.tan(np.radians(fov) / 2))))
 
 
 def directions(
     preset: Preset, phase: Float[ndarray, " n"], azimuth: float, elevation: float
 ) -> Float[ndarray, "n 2"]:
-    """Azimuth and elevation in degrees along a preset, at `phase` in [0, 1].
+    """Return azimuth and elevation in degrees along a preset, at `phase` in [0, 1].
 
     `arc` sweeps from the left of the source to its right, `ring` goes around it once, `spiral`
     twice while it widens. None leaves +-`azimuth`, +-`elevation` degrees.
@@ -59,20 +49,23 @@ def target_views(
     *,
     views: int,
     frames: int,
+    height: int,
+    width: int,
     azimuth: float,
     elevation: float,
-) -> CameraPath:
-    """The source and `views - 1` static target cameras spread over a preset."""
+) -> Cameras:
+    """Return the source and `views - 1` static target cameras spread over a preset."""
     phase = _phases(preset, views - 1)
     angles = np.concatenate([np.zeros((1, 2)), directions(preset, phase, azimuth, elevation)])
     poses = np.repeat(orbit(angles[:, 0], angles[:, 1])[:, None], frames, 1)
-    return CameraPath(np.repeat(intrinsics[None], views, 0).astype("f4"), poses.astype("f4"))
+    lenses = np.repeat(intrinsics[None], views, 0).astype("f4")
+    return Cameras(lenses, poses.astype("f4"), height, width)
 
 
 def load_views(
     path: str | Path, intrinsics: Float[ndarray, "3 3"], *, frames: int, height: int, width: int
-) -> CameraPath:
-    """Target cameras from a JSON file, with the source put before them as view 0.
+) -> Cameras:
+    """Read target cameras from a JSON file; the source is put before them as view 0.
 
     The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
     the module docstring, and optionally `intrinsics` (v, 3, 3) in pixels of pictures of
@@ -108,14 +101,16 @@ def load_views(
     except ValueError as error:
         raise as_input_error("camera file", ValueError(f"{path}: {error}"), FORMAT) from None
     source = np.broadcast_to(np.eye(4), (1, frames, 4, 4))
-    return CameraPath(
+    return Cameras(
         np.concatenate([intrinsics[None], lenses]).astype(np.float32),
         np.concatenate([source, poses]).astype(np.float32),
+        height,
+        width,
     )
 
 
 def angles_of(world_to_camera: Float[ndarray, "... 4 4"]) -> Float[ndarray, "... 2"]:
-    """Azimuth and elevation in degrees of the camera centres, seen from the pivot."""
+    """Return azimuth and elevation in degrees of the camera centres, seen from the pivot."""
     x, y, z = np.moveaxis(centers(world_to_camera) - PIVOT, -1, 0)
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
 
@@ -123,7 +118,7 @@ def angles_of(world_to_camera: Float[ndarray, "... 4 4"]) -> Float[ndarray, "...
 def range_warning(
     world_to_camera: Float[ndarray, "... 4 4"], max_azimuth: float, max_elevation: float
 ) -> str:
-    """One sentence when cameras leave the angles that the prior was trained on, else empty."""
+    """Return a sentence when cameras leave the angles that the prior was trained on, else ""."""
     azimuth, elevation = np.abs(angles_of(world_to_camera)).reshape(-1, 2).max(0)
     if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
         return ""
@@ -135,7 +130,7 @@ def range_warning(
 
 
 def _phases(preset: Preset, targets: int) -> Float[ndarray, " n"]:
-    """Where on a preset the targets stand, so that none repeats another or the source."""
+    """Spread the targets over a preset, so that none repeats another or the source."""
     if preset == "ring":
         return np.arange(targets) / targets
     if preset == "spiral":

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import read_video
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.options import Shot
 from full4d_jax.source.camera_motion import camera_motion_warning
-from full4d_jax.source.camera_paths import CameraPath, Preset, cropped_fov, load_views, target_views
+from full4d_jax.source.camera_paths import Preset, cropped_fov, load_views, target_views
 from input_pipeline.cameras import intrinsics_from_fov
 from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START
@@ -66,20 +67,22 @@ def _procedural_source(data: DataConfig, scene: int) -> Arrays:
     }
 
 
-def cameras(data: DataConfig, shot: Shot, source: Arrays) -> CameraPath:
+def cameras(data: DataConfig, shot: Shot, source: Arrays) -> Cameras:
     """The source and its target cameras, by preset, from a file or the dataset's.
 
     Raises:
       InputError: an unusable camera file.
     """
     if "lenses" in source:
-        return CameraPath(source["lenses"], source["world_to_camera"])
+        return Cameras(source["lenses"], source["world_to_camera"], data.height, data.width)
     if shot.path in PRESETS:
         return target_views(
             shot.path,
             source["intrinsics"],
             views=data.views,
             frames=data.frames,
+            height=data.height,
+            width=data.width,
             azimuth=shot.azimuth,
             elevation=shot.elevation,
         )

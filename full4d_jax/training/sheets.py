@@ -14,6 +14,7 @@ from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.media.pictures import contact_sheet, to_uint8, to_unit
 from full4d_jax.models.conditions import Params
@@ -23,12 +24,12 @@ from input_pipeline.procedural.scene import HELD_OUT_START
 def draw_sheet(config: Config, params: Params) -> UInt8[np.ndarray, "H W 3"]:
     """Draw the sheet of a model with projection, or of one that fills grids."""
     draw = filled_sheet if config.model.projection == "none" else held_out_sheet
-    return draw(config, params)
+    return draw(config, prior_with(config, params))
 
 
-def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
+def held_out_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
     """Draw last frames of held-out scenes: source, projection, prior and truth of each target."""
-    pictures = np.asarray(_draw_targets(config, params, HELD_OUT_START + jnp.arange(scenes)))
+    pictures = np.asarray(_draw_targets(config, prior, HELD_OUT_START + jnp.arange(scenes)))
     labels = ["source", "projection", "prior", "truth"]
     return contact_sheet(
         to_uint8(rearrange(pictures / 2 + 0.5, "n r v h w c -> r (n v) h w c")),
@@ -42,7 +43,7 @@ def held_out_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.
 
 @partial(jax.jit, static_argnums=0)
 def _draw_targets(
-    config: Config, params: Params, indices: Int[Array, "n"]
+    config: Config, prior: Prior, indices: Int[Array, "n"]
 ) -> Float[Array, "n r v h w 3"]:
     """Return source, projection, prior and truth (r) of the targets of scenes n, in [-1, 1]."""
     model = config.model
@@ -51,15 +52,9 @@ def _draw_targets(
     data = dataclasses.replace(config.data, frames=min(config.data.frames, few))
 
     def generate(clip: Batch):
-        grid, projection = generate_grid(
-            config,
-            params,
-            clip.frames[0],
-            clip.depth,
-            clip.intrinsics,
-            clip.world_to_camera,
-            jax.random.key(config.seed),
-        )
+        key = jax.random.key(config.seed)
+        given = clip.frames[0], clip.depth, clip.cameras
+        grid, projection = generate_grid(prior, *given, key)
         source = jnp.broadcast_to(clip.frames[:1], clip.frames[1:].shape)
         rows = (source, projection.frames, grid[1:], clip.frames[1:])
         return jnp.stack([row[:, -1] for row in rows])
@@ -67,7 +62,7 @@ def _draw_targets(
     return jax.lax.map(generate, procedural_batch(indices, data))
 
 
-def filled_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
+def filled_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
     """Draw held-out grids filled from row and column: the last time of each view, and its truth."""
     visible = row_and_column(config.data.views, config.data.frames)
     indices = HELD_OUT_START + jnp.arange(scenes)
@@ -75,7 +70,7 @@ def filled_sheet(config: Config, params: Params, scenes: int = 3) -> UInt8[np.nd
     key, cells = jax.random.key(config.seed), []
     for frames in grids:
         copied = copy_nearest(frames, jnp.asarray(visible))
-        rows = (frames, copied, fill_grid(config, params, frames, visible, key))
+        rows = (frames, copied, fill_grid(prior, frames, visible, key))
         cells += [to_unit(x[:, -1]) for x in rows]
     return contact_sheet(
         to_uint8(np.stack(cells)),

@@ -74,7 +74,8 @@ def loss_of_grids(
     """Return the loss of the clips, or with `data.lines` the mean over their rows and columns."""
     if isinstance(batch, EncodedBatch) or not config.data.lines:
         return loss(config, params, batch, key, frozen, part)
-    sides = batch.world_to_camera.shape[1:3]  # a grid has as many rows as views, columns as frames
+    # A grid has as many rows as views, and as many columns as frames.
+    sides = batch.cameras.world_to_camera.shape[1:3]
     shares = [
         loss(
             config,

@@ -133,19 +133,21 @@ def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
     import jax
 
     checkpoint = importlib.import_module("ablation_checkpoint")
+    from full4d_jax.cameras import cameras_of
     from full4d_jax.config import DEFAULT
     from full4d_jax.evaluation.clips import held_out
-    from full4d_jax.generation.generate import generate_grid, load_prior
+    from full4d_jax.generation.generate import generate_grid
+    from full4d_jax.generation.prior import open_prior
 
-    prior, (known,) = load_prior(DEFAULT), held_out(DEFAULT.data, [3])
-    found = checkpoint.generate(DEFAULT, prior, known)
+    prior, (known,) = open_prior(DEFAULT), held_out(DEFAULT.data, [3])
+    found = checkpoint.generate(0, prior, known)
     clip = known.clip
-    given = 2 * clip.frames[0] - 1, clip.depth[0], clip.intrinsics, clip.world_to_camera
-    grid, _ = generate_grid(DEFAULT, prior, *given, jax.random.key(0))
+    given = 2 * clip.frames[0] - 1, clip.depth[0], cameras_of(clip)
+    grid, _ = generate_grid(prior, *given, jax.random.key(0))
     np.testing.assert_allclose(found, grid[1:] / 2 + 0.5, atol=1e-4)
     scores = [checkpoint.score(found, clip.frames[1:], np.ones(clip.depth[1:].shape))]
     for change in ({"projected": False}, {"posed": False}):
-        other = checkpoint.generate(DEFAULT, prior, known, **change)
+        other = checkpoint.generate(0, prior, known, **change)
         scores.append(checkpoint.score(other, clip.frames[1:], np.ones(clip.depth[1:].shape)))
     assert scores[0][0] > scores[1][0] + 1  # without a projection
     assert scores[0][0] != scores[2][0]

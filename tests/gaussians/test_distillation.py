@@ -18,10 +18,10 @@ def prior_mean():
     return jnp.float32(np.random.default_rng(0).uniform(0.2, 0.8, SHAPE))
 
 
-def velocity(z, tau):
+def velocity(z, tau, mean):
     signal = 1 - tau
     gain = signal * SPREAD**2 / (signal**2 * SPREAD**2 + tau**2)
-    clean = prior_mean() + gain * (z - signal * prior_mean())
+    clean = mean + gain * (z - signal * mean)
     return (z - clean) / tau
 
 
@@ -67,9 +67,10 @@ def test_the_gradient_is_that_of_score_distillation_and_ignores_the_prior_s_jaco
 def test_cached_targets_are_the_exact_flow_of_the_noised_render():
     video, tau, key = jnp.full(SHAPE, 0.6), jnp.float32(0.7), jax.random.key(3)
     prior = Distillation(
-        velocity=velocity,
-        encode=lambda x: x,
-        decode=lambda z: z,
+        velocity=lambda mean, z, tau: velocity(z, tau, mean),
+        encode=lambda _, x: x,
+        decode=lambda _, z: z,
+        params=prior_mean(),
         cameras=Camera(jnp.zeros((1, 2, 4, 4)), jnp.zeros((1, 2, 3, 3)), 4, 4),
         times=jnp.zeros(2),
         flow_steps=2000,
@@ -78,5 +79,5 @@ def test_cached_targets_are_the_exact_flow_of_the_noised_render():
     # The probability flow keeps each sample's standard score.
     width = np.sqrt((1 - tau) ** 2 * SPREAD**2 + tau**2)
     exact = prior_mean() + SPREAD / width * (noisy - (1 - tau) * prior_mean())
-    found = jax.jit(distillation_targets, static_argnames="prior")(video, prior, tau, key)
+    found = jax.jit(distillation_targets)(video, prior, tau, key)
     np.testing.assert_allclose(found, np.clip(exact, 0, 1), atol=2e-3)

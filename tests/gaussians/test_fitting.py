@@ -105,15 +105,19 @@ def test_a_budget_that_is_too_small_grows_and_leaves_no_trace(monkeypatch):
 def prior_at(azimuth: float, **options) -> Distillation:
     """A flow that is nearly certain of what the novel camera sees: N(truth, 0.01^2)."""
     video = pictures((azimuth,)).frames[None]
-
-    def velocity(z, tau):
-        signal = 1 - tau
-        gain = signal * 1e-4 / (signal**2 * 1e-4 + tau**2)
-        return (z - (video + gain * (z - signal * video))) / tau
-
     return Distillation(
-        velocity, lambda x: x, lambda z: z, cameras((azimuth,)), TIMES, start=0.2, **options
+        nearly_certain, same, same, video, cameras((azimuth,)), TIMES, start=0.2, **options
     )
+
+
+def nearly_certain(video, z, tau):
+    signal = 1 - tau
+    gain = signal * 1e-4 / (signal**2 * 1e-4 + tau**2)
+    return (z - (video + gain * (z - signal * video))) / tau
+
+
+def same(_, x):
+    return x
 
 
 def test_both_forms_of_distillation_teach_what_no_picture_shows():

@@ -54,13 +54,17 @@ def pictures() -> Targets:
     return Targets(frames, views, times, jnp.ones(6))
 
 
+def same(_, x):
+    return x
+
+
 def start() -> Gaussians:
     return truth().gaussians._replace(harmonics=jnp.zeros((12, 1, 3)))
 
 
 def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
     prior = Distillation(
-        lambda z, tau: z - 0.5, lambda x: x, lambda z: z, cameras((0.3,)), jnp.linspace(0, 1, 3)
+        lambda _, z, tau: z - 0.5, same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
     )
     config = FitConfig(
         steps=40, chunk=10, relocation=0.9, growth=0.5, noise=100.0, coarse=1, opacity_pull=0.01
@@ -156,9 +160,10 @@ def test_a_shrinking_that_does_not_work_out_is_refused(coarse, message):
 
 def test_weights_move_while_the_prior_teaches():
     prior = Distillation(
-        lambda z, tau: z,
-        lambda x: x,
-        lambda z: z,
+        lambda _, z, tau: z,
+        same,
+        same,
+        None,
         cameras((0.3,)),
         jnp.linspace(0, 1, 3),
         start=0.5,
@@ -234,9 +239,9 @@ def test_a_scene_that_is_not_finite_is_refused():
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_prior_that_would_never_be_asked_is_refused():
-    same = [lambda z, tau: z, lambda x: x, lambda z: z]
+    given = (lambda _, z, tau: z), same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
     with pytest.raises(ValueError, match="found 'cache'"):
-        Distillation(*same, cameras((0.3,)), jnp.linspace(0, 1, 3), form="cache")  # pyright: ignore
+        Distillation(*given, form="cache")  # pyright: ignore
 
 
 def test_pixels_that_are_not_known_change_nothing():

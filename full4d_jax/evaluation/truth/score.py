@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from full4d_jax.cameras import cameras_of
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import Regions, load_distances, moving_pixels, score
 from full4d_jax.evaluation.split import open_split
@@ -23,8 +24,8 @@ from full4d_jax.evaluation.truth.page import draw, page
 from full4d_jax.evaluation.without_truth.grid_scores import GRID, SCENE, read_views
 from full4d_jax.generation.projection_guidance import project
 from full4d_jax.media.pictures import save_picture, to_unit
-from full4d_jax.scene.lifting import from_arrays
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.scene_arrays import from_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.stages import Stages
 from gaussians import Scene, load_dynamic_ply
@@ -65,9 +66,8 @@ def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dic
         subject, pictures = GRID, grid.frames[known.made] / np.float32(255)
     else:
         times = np.linspace(0, 1, known.source.shape[0])
-        lenses, poses = known.intrinsics[1:], known.world_to_camera[1:]
-        size_of = {"height": size[0], "width": size[1]}
-        pictures = render_views(scene, lenses, poses, times, **size_of) / np.float32(255)
+        targets = cameras_of(known).views(slice(1, None))
+        pictures = render_views(scene, targets, times) / np.float32(255)
         subject = SCENE
     rows = {subject: pictures, COPY: copy_source(known.source, len(known.views))}
     rows, regions = _with_projection(rows, known)
@@ -113,7 +113,7 @@ def _with_projection(
     if known.depth is None:
         return dict(rows), Regions(np.zeros_like(moving), moving)
     source = 2 * known.source - 1, known.depth
-    seen = jax.jit(project)(*source, known.intrinsics, known.world_to_camera)
+    seen = jax.jit(project)(*source, cameras_of(known))
     filled = to_unit(inpaint(seen.frames, seen.mask))
     return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
 

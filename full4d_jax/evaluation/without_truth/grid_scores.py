@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from full4d_jax.cameras import cameras_of
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
 from full4d_jax.evaluation.without_truth import image_features as images
@@ -22,8 +23,8 @@ from full4d_jax.evaluation.without_truth.set_scores import (
     open_reference,
 )
 from full4d_jax.media.pictures import save_picture, to_uint8
-from full4d_jax.scene.lifting import from_arrays
-from full4d_jax.scene.renders import renderer
+from full4d_jax.scene.renders import scene_renderer
+from full4d_jax.scene.scene_arrays import from_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.session.files import read_arrays
@@ -272,10 +273,11 @@ def _rendered(scene: Scene, grid: Views) -> Views:
     v, t, h, w = grid.frames.shape[:4]
     frames, depth = np.empty_like(grid.frames), np.empty((v, t, h, w), np.float32)
     with Progress("rendering", v * t) as report:
-        for i, (lens, poses) in enumerate(zip(grid.intrinsics, grid.world_to_camera, strict=True)):
-            draw = renderer(scene, lens, h, w, poses)
+        cameras = cameras_of(grid)
+        for i in range(v):
+            draw = scene_renderer(scene, cameras, i)
             for j, time in enumerate(np.linspace(0, 1, t)):
-                picture = draw(poses[j], time)
+                picture = draw(cameras.camera(i, j), time)
                 frames[i, j] = to_uint8(picture.rgb)
                 depth[i, j] = np.where(np.asarray(picture.alpha) > 0.5, picture.depth, 0)
                 report(i * t + j + 1)

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.media.video import DEFAULT_FPS, read_video
@@ -107,14 +108,13 @@ def _mixed(
     return jax.tree.map(lambda *x: jnp.concatenate(x)[order], rendered, warps)
 
 
-def _no_cameras(count: int, data: DataConfig):
+def _no_cameras(count: int, data: DataConfig) -> tuple[Float[Array, "b t h w"], Cameras]:
     """Return unknown depth (0) and identity cameras."""
     eye = jnp.eye(4)[None, None, None]
-    return (
-        jnp.zeros((count, data.frames, data.height, data.width)),
-        jnp.broadcast_to(eye[0, ..., :3, :3], (count, data.views, 3, 3)),
-        jnp.broadcast_to(eye, (count, data.views, data.frames, 4, 4)),
-    )
+    lenses = jnp.broadcast_to(eye[0, ..., :3, :3], (count, data.views, 3, 3))
+    poses = jnp.broadcast_to(eye, (count, data.views, data.frames, 4, 4))
+    depth = jnp.zeros((count, data.frames, data.height, data.width))
+    return depth, Cameras(lenses, poses, data.height, data.width)
 
 
 def _larger(side: int) -> int:

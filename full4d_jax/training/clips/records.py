@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
@@ -110,9 +111,10 @@ def clips_at(config: Config, position: int) -> list[str]:
 
 
 def _to_batch(clips: HostClip) -> Batch:
-    frames, *cameras, latents = clips
+    frames, depth, lenses, poses, latents = clips
     latents = None if latents is None else latents.astype(jnp.float32)
-    return Batch(frames.astype(jnp.float32) / 127.5 - 1, *cameras, latents)  # type: ignore[arg-type]
+    cameras = Cameras(lenses, poses, height=depth.shape[-2], width=depth.shape[-1])
+    return Batch(frames.astype(jnp.float32) / 127.5 - 1, depth, cameras, latents)  # type: ignore[arg-type]
 
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:

@@ -110,7 +110,7 @@ def test_losses_are_those_of_the_pictures(encoded, tmp_path):
     cached, shown = batches
     assert cached.frames.shape == (4, 1, 2, 16, 16, 3)
     np.testing.assert_array_equal(cached.frames, shown.frames[:, :1])
-    np.testing.assert_array_equal(cached.intrinsics, shown.intrinsics)
+    np.testing.assert_array_equal(cached.cameras.intrinsics, shown.cameras.intrinsics)
     np.testing.assert_allclose(cached.latents, shown.frames, atol=5e-4)  # half precision
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
     assert losses[0] > 0.01

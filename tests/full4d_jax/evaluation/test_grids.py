@@ -17,6 +17,7 @@ from full4d_jax.evaluation.grids import (
     score,
     summarise,
 )
+from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.visible_frames import row_and_column
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
@@ -68,14 +69,14 @@ def test_summary_pairs_by_scene():
 
 def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, capsys):
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
-    params = jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0)))
-    first = evaluate_grids(config, params, tmp_path, range(3))
+    prior = prior_with(config, jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0))))
+    first = evaluate_grids(config, prior, tmp_path, range(3))
     assert first[SHIPPED]["psnr"].mean == pytest.approx(first[COPY]["psnr"].mean, abs=1e-3)
     saved = (tmp_path / "scores.jsonl").read_text()
-    again = evaluate_grids(config, params, tmp_path, range(3))
+    again = evaluate_grids(config, prior, tmp_path, range(3))
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "scores.jsonl").write_text("".join(saved.splitlines(keepends=True)[:2]))
-    assert evaluate_grids(config, params, tmp_path / "parts", range(3)) == first
+    assert evaluate_grids(config, prior, tmp_path / "parts", range(3)) == first
     picture = (tmp_path / "grids.png").read_bytes()
     assert (tmp_path / "parts" / "grids.png").read_bytes() == picture
     assert (tmp_path / "scores.jsonl").read_text() == saved
@@ -87,4 +88,4 @@ def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, caps
     capsys.readouterr()
     other = dataclasses.replace(config, seed=1)
     with pytest.raises(InputError, match="an evaluation of other weights or settings"):
-        evaluate_grids(other, params, tmp_path, range(3))
+        evaluate_grids(other, prior, tmp_path, range(3))

@@ -11,6 +11,7 @@ from full4d_jax.evaluation import held_out
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.fidelity import Regions
 from full4d_jax.evaluation.table import PUSH_PULL
+from full4d_jax.generation.prior import prior_with
 from full4d_jax.media import metrics
 from full4d_jax.models.dit import init_params
 from full4d_jax.source.depth.estimate import DepthNetwork, load_depth, predict_depth
@@ -66,14 +67,16 @@ def test_the_shipped_setting_is_always_a_row():
 def test_identity_follows_weights_sampler_and_scenes():
     config, clip = Config(), np.zeros(3, np.uint8)
     depth = DepthNetwork(DepthNetConfig(), {"b": jnp.ones(2)})
-    judge = held_out.Judge(config, {"a": jnp.ones(3)}, depth, {})
+    prior = prior_with(config, {"a": jnp.ones(3)})
+    judge = held_out.Judge(config, prior, depth, {})
     mark = held_out.identity(judge, clip)
-    assert mark == held_out.identity(judge._replace(prior={"a": jnp.ones(3)}), clip)
+    same = dataclasses.replace(prior, params={"a": jnp.ones(3)})
+    assert mark == held_out.identity(judge._replace(prior=same), clip)
     longer = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=7))
     assert mark == held_out.identity(judge._replace(config=longer), clip)
     other = dataclasses.replace(config, sampler=SamplerConfig(steps=4))
     changed = [
-        judge._replace(prior={"a": jnp.array([1.0, 1.0, 1.001])}),
+        judge._replace(prior=prior_with(config, {"a": jnp.array([1.0, 1.0, 1.001])})),
         judge._replace(config=other),
         judge._replace(depth=depth._replace(params={"b": jnp.zeros(2)})),
         judge._replace(distances={"lpips": metrics.ssim}),
@@ -86,8 +89,8 @@ def test_an_untrained_prior_is_the_push_pull_row():
     """Without noise its one call returns the filled projection: one start for both rows."""
     model = ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0)
     config = Config(model=model, data=DataConfig(views=2, frames=1, height=16, width=16))
-    prior = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
-    judge = held_out.Judge(config, prior, load_depth(), {})
+    params = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
+    judge = held_out.Judge(config, prior_with(config, params), load_depth(), {})
     known = KnownClip("walls", 7, wall(0.25))
     samplers = {"prior": config.sampler}
     projection, rows = held_out.fill(judge, known, known.clip.depth[0], samplers)

@@ -15,6 +15,7 @@ from full4d_jax.evaluation import runner
 from full4d_jax.evaluation.held_out import Judge
 from full4d_jax.evaluation.split import check_split, open_split, split_clips
 from full4d_jax.evaluation.table import COPY, PROJECTED
+from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimate import load_depth
@@ -77,8 +78,11 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
 
 
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
-    prior = jax.jit(init_params, static_argnums=0)(CONFIG.model, jax.random.key(0))
-    judge, records = Judge(CONFIG, prior, load_depth(), {}), open_split(rooms[0], "test")
+    params = jax.jit(init_params, static_argnums=0)(CONFIG.model, jax.random.key(0))
+    judge, records = (
+        Judge(CONFIG, prior_with(CONFIG, params), load_depth(), {}),
+        open_split(rooms[0], "test"),
+    )
     score, scored = runner.score_rows, []
 
     def stopping(judge, known, result):

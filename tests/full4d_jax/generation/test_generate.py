@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
-from full4d_jax.generation.generate import bind_velocity, generate_grid
+from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
+from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.scene.lifting import lift
 from full4d_jax.training.loss import loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -21,10 +22,7 @@ DEBUG = load_config("configs/debug.py")
 
 def config_with(projection):
     model = dataclasses.replace(DEBUG.model, projection=projection)
-    lift = dataclasses.replace(DEBUG.lift, steps=4, capacity=100)
-    return dataclasses.replace(
-        DEBUG, model=model, lift=lift, sampler=SamplerConfig(steps=2, noise=1.0)
-    )
+    return dataclasses.replace(DEBUG, model=model, sampler=SamplerConfig(steps=2, noise=1.0))
 
 
 @pytest.fixture(scope="module", params=["channels", "frames"])
@@ -44,8 +42,8 @@ def random_clip(data):
     poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
     lens = np.repeat(intrinsics_from_fov(55.0, h, w)[None], v, 0)
     frames = rng.uniform(-1, 1, (v, t, h, w, 3))
-    arrays = frames, rng.uniform(0.9, 1.1, (t, h, w)), lens, poses
-    return Batch(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    clip = Batch(frames, rng.uniform(0.9, 1.1, (t, h, w)), Cameras(lens, poses, h, w))
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), clip)
 
 
 def test_the_loss_has_a_gradient_in_every_parameter(trained):
@@ -65,10 +63,9 @@ def test_the_loss_has_a_gradient_in_every_parameter(trained):
 
 def test_the_grid_holds_the_source_and_the_targets(trained):
     config, params, clip = trained
-    cameras = clip.intrinsics, clip.world_to_camera
-    key = jax.random.key(1)
-    grid, projection = generate_grid(config, params, clip.frames[0], clip.depth, *cameras, key)
-    views, frames = clip.world_to_camera.shape[:2]
+    prior, key = prior_with(config, params), jax.random.key(1)
+    grid, projection = generate_grid(prior, clip.frames[0], clip.depth, clip.cameras, key)
+    views, frames = clip.cameras.world_to_camera.shape[:2]
     assert grid.shape == clip.frames.shape
     assert projection.frames.shape[:2] == (views - 1, frames)
     np.testing.assert_array_equal(grid[0], clip.frames[0])
@@ -77,13 +74,13 @@ def test_the_grid_holds_the_source_and_the_targets(trained):
 
 def test_the_bound_velocity_is_that_of_the_target_views(trained):
     config, params, clip = trained
-    cameras = clip.intrinsics, clip.world_to_camera
-    bound = bind_velocity(config, params, clip.frames[0], clip.depth, *cameras)
+    given = clip.frames[0], clip.depth, clip.cameras
+    bound = bind_prior(prior_with(config, params), *given)
     z, tau = 0.3 * clip.frames[1:] + 0.1, jnp.float32(0.6)
-    found = jax.jit(bound)(z, tau)
+    found = jax.jit(target_velocity)(bound, z, tau)
     assert found.shape == z.shape
 
-    conditions, _ = make_conditions(config.model, clip.frames[0], clip.depth, *cameras)
+    conditions, _ = jax.jit(make_conditions, static_argnums=0)(config.model, *given)
     conditions = jax.tree.map(lambda x: x[None], conditions)
     if config.model.projection == "frames":
         noise = jax.random.normal(jax.random.key(0), (1, *z.shape[1:]))
@@ -92,32 +89,10 @@ def test_the_bound_velocity_is_that_of_the_target_views(trained):
     np.testing.assert_allclose(found, expected[0, -len(found) :], atol=1e-5)
 
 
-def test_distillation_asks_the_prior_while_a_scene_is_fitted():
-    config = config_with("frames")
-    params = init_params(config.model, jax.random.key(2))
-    clip = random_clip(config.data)
-    with_and_without = [
-        lift(
-            config,
-            params,
-            clip.frames / 2 + 0.5,
-            clip.depth,
-            clip.intrinsics,
-            clip.world_to_camera,
-            jax.random.key(0),
-            distill=distill,
-        ).gaussians.means
-        for distill in (True, False)
-    ]
-    assert np.isfinite(with_and_without[0]).all()
-    assert np.abs(with_and_without[0] - with_and_without[1]).max() > 1e-4
-
-
 def test_accelerators_multiply_in_bfloat16(trained, monkeypatch):
     config, params, clip = trained
-    conditions, _ = make_conditions(
-        config.model, clip.frames[0], clip.depth, clip.intrinsics, clip.world_to_camera
-    )
+    given = clip.frames[0], clip.depth, clip.cameras
+    conditions, _ = jax.jit(make_conditions, static_argnums=0)(config.model, *given)
     conditions = jax.tree.map(lambda x: x[None], conditions)
     views = len(clip.frames) - (config.model.projection == "channels")
     z, tau = clip.frames[None, -views:], jnp.array([0.5])

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation.batch import make_conditions
-from full4d_jax.generation.generate import bind_velocity, generate_grid
+from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
+from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.sampling import schedule, view_groups
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import init_params, velocity
@@ -40,19 +42,20 @@ def setting(request):
     poses[0] = steps @ poses[0]
     lens = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
     frames = rng.uniform(-1, 1, (FRAMES, SIDE, SIDE, 3))
-    shot = frames, rng.uniform(0.8, 1.2, frames.shape[:3]), lens, poses
-    shot = tuple(jnp.asarray(x, jnp.float32) for x in shot)
+    shot = frames, rng.uniform(0.8, 1.2, frames.shape[:3]), Cameras(lens, poses, SIDE, SIDE)
+    shot = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), shot)
     return Config(model=model, data=data), jax.tree.unflatten(tree, leaves), shot
 
 
 def grid(setting, sampler, views=None, frames=slice(None)):
     """The grid, or that of some of its views and frames, as if nothing else were there."""
-    config, params, (video, depth, lens, poses) = setting
-    views = np.arange(VIEWS) if views is None else np.array(views)
-    poses = poses[views][:, frames]
+    config, params, (video, depth, cameras) = setting
+    cameras = cameras.views(np.arange(VIEWS) if views is None else np.array(views)).frames(frames)
+    poses = cameras.world_to_camera
     poses = poses @ jnp.linalg.inv(poses[:1, :1])  # the world is the source at the first frame
-    config = dataclasses.replace(config, sampler=sampler)
-    return generate_grid(config, params, video[frames], depth[frames], lens[views], poses, KEY)[0]
+    cameras = dataclasses.replace(cameras, world_to_camera=poses)
+    prior = Prior(config.model, sampler, params)
+    return generate_grid(prior, video[frames], depth[frames], cameras, KEY)[0]
 
 
 def test_one_call_is_that_of_every_group_and_window_alone(setting):
@@ -115,15 +118,14 @@ def test_windows_keep_what_they_share(setting):
 
 
 def test_distillation_asks_in_groups_too(setting):
-    config, params, (video, depth, lens, poses) = setting
+    config, params, (video, depth, cameras) = setting
     z = jax.random.normal(KEY, (VIEWS - 1, FRAMES, SIDE, SIDE, 3))
     tau = jnp.float32(0.7)
 
     @functools.partial(jax.jit, static_argnums=2)
     def bound(z, views, group_views):
-        sampler = SamplerConfig(group_views=group_views)
-        place = dataclasses.replace(config, sampler=sampler), params, video, depth
-        return bind_velocity(*place, lens[views], poses[views])(z, tau)
+        prior = Prior(config.model, SamplerConfig(group_views=group_views), params)
+        return target_velocity(bind_prior(prior, video, depth, cameras.views(views)), z, tau)
 
     found = bound(z, np.arange(VIEWS), 4)
     expected, count = np.zeros(z.shape), np.zeros(VIEWS - 1)

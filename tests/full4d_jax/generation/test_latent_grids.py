@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT, ModelConfig, SamplerConfig, check_config
 from full4d_jax.generation.batch import Batch, prepare
 from full4d_jax.generation.fill import fill_grid, whole_latents
+from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
@@ -70,35 +72,37 @@ def test_a_grid_is_filled_and_hidden_frames_are_not_read(config, frames):
     params = init_params(MODEL, jax.random.key(0))
     params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape), params)
     visible, key = row_and_starts(), jax.random.key(2)
-    filled = np.asarray(fill_grid(config, params, frames, visible, key))
+    prior = prior_with(config, params)
+    filled = np.asarray(fill_grid(prior, frames, visible, key))
     assert filled.shape == frames.shape
     hidden = ~visible[..., None, None, None]
-    again = fill_grid(config, params, np.where(hidden, 0.5, frames), visible, key)
+    again = fill_grid(prior, np.where(hidden, 0.5, frames), visible, key)
     np.testing.assert_array_equal(again, filled)
     # What is given comes back as where everything is, when only the codec acts.
-    whole = np.asarray(fill_grid(config, params, frames, np.ones_like(visible), key))
+    whole = np.asarray(fill_grid(prior, frames, np.ones_like(visible), key))
     np.testing.assert_allclose(filled[visible], whole[visible], atol=1e-5)
     assert np.abs(filled - whole)[~visible].mean() > 1e-2
     # A frame alone is no latent: another one in its place is not read, but its latent is hidden.
     visible[1, 4] = True
-    np.testing.assert_array_equal(fill_grid(config, params, frames, visible, key), filled)
+    np.testing.assert_array_equal(fill_grid(prior, frames, visible, key), filled)
 
 
 def test_grids_of_which_nothing_is_given_are_refused(config, frames):
-    params = init_params(MODEL, jax.random.key(0))
+    prior = prior_with(config, init_params(MODEL, jax.random.key(0)))
     visible = np.zeros((VIEWS, FRAMES), bool)
     visible[:, 1] = True
     with pytest.raises(InputError, match="visible: found no whole latent frame"):
-        fill_grid(config, params, frames, visible, jax.random.key(0))
+        fill_grid(prior, frames, visible, jax.random.key(0))
     with pytest.raises(InputError, match=r"frames: found 4, expected 1 \+ a multiple of 4"):
-        fill_grid(config, params, frames[:, :4], visible[:, :4], jax.random.key(0))
+        fill_grid(prior, frames[:, :4], visible[:, :4], jax.random.key(0))
 
 
 def test_training_draws_given_frames_among_latents(config, frames):
     poses = jnp.broadcast_to(jnp.eye(4), (1, VIEWS, FRAMES, 4, 4))
     poses = poses.at[:, :, :, 0, 3].set(jnp.arange(5.0))
     lens = jnp.broadcast_to(jnp.eye(3), (1, VIEWS, 3, 3))
-    batch = Batch(jnp.asarray(frames)[None], jnp.zeros((1, FRAMES, SIDE, SIDE)), lens, poses)
+    cameras = Cameras(lens, poses, SIDE, SIDE)
+    batch = Batch(jnp.asarray(frames)[None], jnp.zeros((1, FRAMES, SIDE, SIDE)), cameras)
     weights = codec_weights(config)
 
     @jax.jit

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from full4d_jax.cameras import cameras_of
 from full4d_jax.generation.projection_guidance import (
     Projection,
     drop_depth_edges,
@@ -49,7 +50,7 @@ def test_exact_depth_reprojects_a_procedural_scene():
     clip = jax.jit(
         lambda i: procedural_scene(i, views=3, frames=1, azimuths=jnp.array([8.0, -8.0]))
     )(3)
-    projection = project(clip.frames[0], clip.depth[0], clip.intrinsics, clip.world_to_camera)
+    projection = project(clip.frames[0], clip.depth[0], cameras_of(clip))
     seen = np.asarray(projection.mask) > 0
     error = np.abs(np.asarray(projection.frames - clip.frames[1:]))[seen]
     assert 0.5 < seen.mean() < 1

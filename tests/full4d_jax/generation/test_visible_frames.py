@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation.batch import Batch, first_frame, make_conditions, prepare
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.sampling import schedule
 from full4d_jax.generation.visible_frames import (
     copy_nearest,
@@ -78,8 +80,10 @@ def test_nearest_visible_frame():
 def bind(model, params, grid, visible):
     lens = jnp.broadcast_to(jnp.eye(3), (1, len(grid), 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (1, *grid.shape[:2], 4, 4))
-    conditions = visible_conditions(grid[None], jnp.asarray(visible)[None], lens, poses)
-    apply = velocity(model, params)
+    conditions = visible_conditions(
+        grid[None], jnp.asarray(visible)[None], Cameras(lens, poses, 8, 8)
+    )
+    apply = jax.jit(velocity(model, params))
     return lambda z, tau: apply(z, tau, conditions)
 
 
@@ -102,23 +106,23 @@ def test_given_frames_are_clean_and_stand_still(prediction):
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_filling_keeps_what_is_given_and_reads_nothing_else(steps):
-    config = Config(model=MODEL, sampler=SamplerConfig(steps=steps, noise=1.0))
+    sampler = SamplerConfig(steps=steps, noise=1.0)
     grid, visible = random_grid(), row_and_column(3, 3)
-    params, key = random_params(MODEL), jax.random.key(0)
-    filled = np.asarray(fill_grid(config, params, grid, visible, key))
+    prior, key = Prior(MODEL, sampler, random_params(MODEL)), jax.random.key(0)
+    filled = np.asarray(fill_grid(prior, grid, visible, key))
     np.testing.assert_allclose(filled[visible], np.asarray(grid)[visible], atol=1e-6)
     hidden = ~visible[..., None, None, None]
     np.testing.assert_array_equal(
-        fill_grid(config, params, jnp.where(hidden, 9.0, grid), visible, key), filled
+        fill_grid(prior, jnp.where(hidden, 9.0, grid), visible, key), filled
     )
     assert np.abs(filled - np.asarray(grid))[~visible].min(axis=(1, 2, 3)).max() < 2
 
 
 def test_an_untrained_residual_is_the_nearest_frame():
-    config = Config(model=MODEL)
     params = jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0)))
+    prior = Prior(MODEL, SamplerConfig(), params)
     grid, visible = random_grid(), row_and_column(3, 3)
-    filled = fill_grid(config, params, grid, visible, jax.random.key(0))
+    filled = fill_grid(prior, grid, visible, jax.random.key(0))
     np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(visible)), atol=1e-6)
 
 
@@ -136,7 +140,7 @@ def test_first_frame_of_the_source_at_flow_time_zero():
         intrinsics=jnp.broadcast_to(jnp.eye(3), (1, 2, 3, 3)),
         visible=first_frame(1, 2, 3),
     )
-    apply = velocity(model, random_params(model))
+    apply = jax.jit(velocity(model, random_params(model)))
     z = jax.random.normal(jax.random.key(1), grid.shape)
     found = np.asarray(apply(z, jnp.full((1,), 0.8), given))
     assert not found[0, 0, 0].any()
@@ -158,10 +162,10 @@ def first_frame_sampling(model, params, key, *, given, steps=3):
     lens = jnp.broadcast_to(jnp.array([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]), (2, 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (2, 3, 4, 4)).at[1, :, 0, 3].set(0.2)
     sampler = SamplerConfig(steps=steps, noise=1.0, shift=2.0)
-    config = Config(model=model, sampler=sampler)
-    sampled, _ = generate_grid(config, params, frames, depth, lens, poses, key)
+    cameras = Cameras(lens, poses, 8, 8)
+    sampled, _ = generate_grid(Prior(model, sampler, params), frames, depth, cameras, key)
 
-    conditions, _ = make_conditions(model, frames, depth, lens, poses)
+    conditions, _ = jax.jit(make_conditions, static_argnums=0)(model, frames, depth, cameras)
     conditions = jax.tree.map(lambda x: x[None], conditions)
     network = jax.jit(velocity(dataclasses.replace(model, first_frame=False), params))
     z = jax.random.normal(key, conditions.projection.shape)
@@ -199,13 +203,15 @@ def test_the_loss_counts_hidden_frames():
     config = Config(model=MODEL, data=data, flow=FlowConfig(mean_share=1.0))
     frames = jnp.stack([random_grid(), -random_grid()])
     eye = jnp.broadcast_to(jnp.eye(4), (2, 3, 3, 4, 4))
-    batch = Batch(frames, jnp.zeros((2, 3, 8, 8)), eye[:, :, 0, :3, :3], eye)
+    cameras = Cameras(eye[:, :, 0, :3, :3], eye, 8, 8)
+    batch = Batch(frames, jnp.zeros((2, 3, 8, 8)), cameras)
     params = jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0)))
     key = jax.random.key(4)
-    _, metrics = loss(config, params, batch, key)
+    measure = jax.jit(lambda batch: loss(config, params, batch, key))
+    _, metrics = measure(batch)
     # A network of zeros answers with the first guess, the nearest visible frame.
     prepare_key = jax.random.split(key, 3)[0]
-    latents, conditions = prepare(batch, prepare_key, MODEL, data)
+    latents, conditions = jax.jit(prepare, static_argnums=(2, 3))(batch, prepare_key, MODEL, data)
     visible, errors = np.asarray(conditions.visible), []
     for clip in range(2):
         guess = copy_nearest(latents[clip], jnp.asarray(visible[clip]))
@@ -214,4 +220,4 @@ def test_the_loss_counts_hidden_frames():
     # Of a still scene the guess is right; then the smooth absolute errors are 0.01 in each frame
     # that counts, however many are given.
     still = batch._replace(frames=jnp.broadcast_to(frames[:, :1, :1], frames.shape))
-    assert float(loss(config, params, still, key)[0]) == pytest.approx(0.025, rel=1e-4)
+    assert float(measure(still)[0]) == pytest.approx(0.025, rel=1e-4)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.media import pictures
 from input_pipeline import cameras
 
@@ -55,7 +56,7 @@ def test_contact_sheet_refuses_missing_labels():
 def test_a_camera_to_the_right_and_above_is_drawn_there():
     intrinsics = np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2)
     poses = cameras.orbit(np.array([0.0, 50.0]), np.array([0.0, 40.0]))[:, None]
-    drawing = pictures.frustums(intrinsics, poses, height=32, width=32, side=100).astype(int)
+    drawing = pictures.frustums(Cameras(intrinsics, poses, 32, 32), side=100).astype(int)
 
     def middle(panel: np.ndarray, channel: int) -> np.ndarray:
         others = panel.sum(-1) - panel[..., channel]

@@ -7,10 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import LiftConfig, SamplerConfig, load_config
+from full4d_jax.generation.prior import Prior
 from full4d_jax.models.dit import init_params
-from full4d_jax.scene.lifting import between, bind_prior, check_lift, grid_depth, lift
+from full4d_jax.scene.asking import ask_between, half_way
+from full4d_jax.scene.lifting import check_lift, grid_depth, lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -19,7 +22,8 @@ from input_pipeline.cameras import intrinsics_from_fov, orbit
 def test_cameras_between_are_half_way_and_look_at_the_pivot():
     azimuths = np.array([0.0, 40.0, -50.0, 15.0])  # the source first, the others in any order
     poses = np.repeat(orbit(azimuths, np.zeros(4))[:, None], 2, 1)
-    middle = between(poses)
+    lenses = np.zeros((4, 3, 3), np.float32)
+    middle = np.asarray(half_way(Cameras(lenses, poses, 8, 8)).world_to_camera)
     assert middle.shape == (3, 2, 4, 4)
     np.testing.assert_allclose(angles_of(middle)[:, 0, 0], [-25, 7.5, 27.5], atol=1e-3)
     seen = middle @ np.array([*PIVOT, 1])
@@ -34,8 +38,8 @@ def test_seeds_are_the_source_and_what_it_does_not_see():
     depth = jnp.full((1, height, width), 1.5)
     depth = depth.at[:, 10:20, 12:20].set(0.8)  # something in front of a wall
     frames = jnp.zeros((2, 1, height, width, 3))
-    lenses = jnp.stack([jnp.asarray(lens)] * 2)
-    seeds = np.asarray(grid_depth(frames, depth, lenses, jnp.asarray(poses)))
+    cameras = Cameras(np.stack([lens] * 2), poses, height, width)
+    seeds = np.asarray(jax.jit(grid_depth)(frames, depth, cameras))
     source, hidden = seeds[0, 0], seeds[1, 0]
     np.testing.assert_array_equal(source, depth[0])
     # the camera went right and turned left: it sees more of the wall there, at about its depth
@@ -48,19 +52,19 @@ DEBUG = load_config("configs/debug.py")
 
 
 def asking(form, **changes):
-    """A small config whose prior is asked in this way."""
-    changed = dataclasses.replace(DEBUG.lift, distillation=form, steps=10, capacity=100, **changes)
-    return dataclasses.replace(DEBUG, lift=changed)
+    """Settings of a small fit that asks its prior in this way."""
+    return dataclasses.replace(DEBUG.lift, distillation=form, steps=10, capacity=100, **changes)
 
 
 def noisy_grid():
-    """frames, depth, intrinsics and poses: coloured noise on a bumpy wall, seen from an arc."""
+    """Frames, depth and cameras: coloured noise on a bumpy wall, seen from an arc."""
     data, rng = DEBUG.data, np.random.default_rng(0)
     v, t, h, w = data.views, data.frames, data.height, data.width
     poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
     lens = np.repeat(intrinsics_from_fov(55.0, h, w)[None], v, 0)
-    arrays = rng.uniform(0, 1, (v, t, h, w, 3)), rng.uniform(0.9, 1.1, (t, h, w)), lens, poses
-    return [jnp.asarray(x, jnp.float32) for x in arrays]
+    arrays = rng.uniform(0, 1, (v, t, h, w, 3)), rng.uniform(0.9, 1.1, (t, h, w))
+    given = *arrays, Cameras(lens, poses, h, w)
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), given)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +77,11 @@ def params():
 
 
 def test_the_config_says_in_which_form_the_prior_is_asked(params):
-    grid = noisy_grid()
+    frames, *rest = noisy_grid()
 
     def bound(form, noise):
-        sampler = SamplerConfig(steps=3, noise=noise)
-        config = dataclasses.replace(asking(form), sampler=sampler)
-        return bind_prior(config, params, grid[0][0], *grid[1:])
+        prior = Prior(DEBUG.model, SamplerConfig(steps=3, noise=noise), params)
+        return ask_between(form, prior, frames[0], *rest)
 
     mean, drawn = bound("cached", 0.0), bound("cached", 1.0)
     assert (mean.form, mean.start, mean.tau_last, mean.noise) == ("cached", 0.0, 1.0, 0.0)
@@ -90,14 +93,16 @@ def test_the_config_says_in_which_form_the_prior_is_asked(params):
         assert (judged.start, judged.tau_first, judged.tau_last) == (0.6, 0.9, 0.3)
 
 
-def test_the_gradient_form_changes_the_scene_and_none_needs_no_prior(params):
+def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
     key, given = jax.random.key(0), noisy_grid()
+    prior = Prior(DEBUG.model, DEBUG.sampler, params)
     found = [
-        np.asarray(lift(asking(form), prior, *given, key).gaussians.means)
-        for form, prior in (("gradient", params), ("none", None))
+        np.asarray(lift_grid(asking(form), *given, key, prior=prior).gaussians.means)
+        for form, prior in (("gradient", prior), ("cached", prior), ("none", None))
     ]
-    assert np.isfinite(found[0]).all()
-    assert np.abs(found[0] - found[1]).max() > 1e-4
+    for means in found[:2]:
+        assert np.isfinite(means).all()
+        assert np.abs(means - found[2]).max() > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
-from full4d_jax.scene.lifting import to_arrays
 from full4d_jax.scene.live_view import LiveView, pose
+from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import DynamicGaussians, Gaussians
 from gaussians.motion import still
@@ -38,15 +39,15 @@ def moving_ball() -> DynamicGaussians:
     return still(ball)._replace(velocities=jnp.asarray(np.tile([0.6, 0, 0], (200, 1)), jnp.float32))
 
 
-def cameras() -> tuple[np.ndarray, np.ndarray]:
+def cameras() -> Cameras:
     poses = orbit(ANGLES, np.zeros_like(ANGLES))
     poses[0] = np.eye(4)
-    return np.tile(LENS, (3, 1, 1)), poses.astype(np.float32)
+    return Cameras(np.tile(LENS, (3, 1, 1)), poses.astype(np.float32), 48, 64)
 
 
 @pytest.fixture
 def live() -> Iterator[LiveView]:
-    view = LiveView(moving_ball(), *cameras(), height=48, seconds=2.0, port=0)
+    view = LiveView(moving_ball(), cameras(), seconds=2.0, port=0)
     yield view
     view.stop()
 
@@ -78,7 +79,6 @@ def test_only_what_is_playing_moves(live):
 
 
 def test_the_cameras_of_the_run_stand_where_they_stood(live):
-    _, poses = cameras()
     source = live.view(0)
     np.testing.assert_allclose(source.position, 0, atol=1e-6)
     np.testing.assert_allclose(source.look_at, [0, 0, 1], atol=1e-6)
@@ -123,9 +123,9 @@ def test_a_browser_follows_time_and_the_camera_buttons(live, browser):
 def finished_run(folder: Path) -> Path:
     """Write the files of a run that `view` needs."""
     stages = Stages(folder, say=lambda line: None)
-    intrinsics, poses = cameras()
-    frames = np.zeros((3, 2, 48, 64, 3), np.uint8)
-    grid = {"frames": frames, "intrinsics": intrinsics, "world_to_camera": poses}
+    seen, frames = cameras(), np.zeros((3, 2, 48, 64, 3), np.uint8)
+    grid = {"frames": frames, "intrinsics": seen.intrinsics}
+    grid |= {"world_to_camera": seen.world_to_camera}
     stages.run("grid", {}, lambda: grid)
     stages.run("scene", {}, lambda: to_arrays(moving_ball()))
     return folder

@@ -41,7 +41,7 @@ def recording(page: str) -> tuple[dict, bytes]:
 def test_page_holds_all_instants_and_fetches_nothing(tmp_path, capsys):
     times = [0.0, 1.0, 2.0]
     path = tmp_path / "scene.html"
-    write_page(path, [scene(time) for time in times], seconds=6, vertical_fov=50)
+    write_page(path, [scene(time) for time in times], seconds=6.0, vertical_fov=50.0)
     page = path.read_text()
     assert not re.search(r'(src|href)\s*=\s*"?(https?:)?//', page)
     assert "<title>Full-4D scene</title>" in page
@@ -97,7 +97,7 @@ def random_clip(count: int, instants: int) -> list[Gaussians]:
 
 def test_the_page_of_a_demo_is_below_five_megabytes(tmp_path):
     clip = random_clip(Config().lift.capacity, INSTANTS)
-    write_page(tmp_path / "scene.html", clip, seconds=4, vertical_fov=50)
+    write_page(tmp_path / "scene.html", clip, seconds=4.0, vertical_fov=50.0)
     assert (tmp_path / "scene.html").stat().st_size < 5e6
 
 
@@ -124,7 +124,7 @@ def column(picture: np.ndarray) -> float:
 
 def test_a_browser_shows_time_and_camera(tmp_path, browser):
     clip = [ball(x) for x in (-0.3, -0.1, 0.1, 0.3)]
-    write_page(tmp_path / "scene.html", clip, seconds=4, vertical_fov=60)
+    write_page(tmp_path / "scene.html", clip, seconds=4.0, vertical_fov=60.0)
     browser.open((tmp_path / "scene.html").as_uri())
     slider = "document.querySelector('[role=slider]')"
     browser.wait(f"{slider} && Number({slider}.ariaValueNow) > 0.2")  # it plays by itself

@@ -7,16 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.config import Config, LiftConfig
-from full4d_jax.scene.lifting import from_arrays, lift, memory_note, to_arrays
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import LiftConfig
+from full4d_jax.scene.lifting import lift_grid, memory_note
 from full4d_jax.scene.partial_fit import PartialFit
+from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from gaussians import DeformingGaussians, DynamicGaussians
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 SIDE = 16
 
 
-def grid() -> tuple[jax.Array, ...]:
+def grid() -> tuple[jax.Array, jax.Array, Cameras]:
     """Two views of noise at two instants on a wall, and the cameras."""
     rng = np.random.default_rng(0)
     poses = np.repeat(orbit(np.array([0.0, 20.0]), np.zeros(2))[:, None], 2, 1)
@@ -24,14 +26,13 @@ def grid() -> tuple[jax.Array, ...]:
     arrays = (
         rng.uniform(size=(2, 2, SIDE, SIDE, 3)),
         np.ones((2, SIDE, SIDE)),
-        np.stack([lens] * 2),
-        poses,
+        Cameras(np.stack([lens] * 2), poses, SIDE, SIDE),
     )
-    return tuple(jnp.asarray(x, jnp.float32) for x in arrays)
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), arrays)
 
 
-def config(motion) -> Config:
-    return Config(lift=LiftConfig(steps=250, capacity=100, motion=motion, distillation="none"))
+def settings(motion) -> LiftConfig:
+    return LiftConfig(steps=250, capacity=100, motion=motion, distillation="none")
 
 
 @pytest.mark.parametrize("motion", ["freetime", "deformation"])
@@ -44,7 +45,7 @@ def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
             raise KeyboardInterrupt
 
     def run(**options):
-        return to_arrays(lift(config(motion), None, *grid(), jax.random.key(0), **options))
+        return to_arrays(lift_grid(settings(motion), *grid(), jax.random.key(0), **options))
 
     whole = run()
     with pytest.raises(KeyboardInterrupt):

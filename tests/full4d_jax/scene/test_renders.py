@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.media.grids import write_grid
 from full4d_jax.media.video import read_video
-from full4d_jax.scene.lifting import from_arrays, to_arrays
-from full4d_jax.scene.renders import renderer, write_renders
+from full4d_jax.scene.renders import scene_renderer, write_renders
+from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from gaussians import Camera, DynamicGaussians, Gaussians, intersection_budget, render, still
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -43,11 +44,13 @@ def test_renderer_draws_what_render_draws_even_when_its_budget_is_too_small(scen
     close = orbit(np.zeros(1), np.zeros(1), distance=0.3).astype(np.float32)
     far = orbit(np.zeros(1), np.zeros(1), distance=8.0).astype(np.float32)
     camera = Camera(jnp.asarray(close[0]), jnp.asarray(LENS), 48, 32)
-    small = intersection_budget(crowd.at(0.5), replace(camera, world_to_camera=far[0]), slack=1.4)
+    small = intersection_budget(
+        crowd.at(0.5), replace(camera, world_to_camera=jnp.asarray(far[0])), slack=1.4
+    )
     expected = render(crowd.at(0.5), camera, antialiased=True)
     assert render(crowd.at(0.5), camera, max_intersections=small).overflow > 0
-    draw = renderer(crowd, LENS, 32, 48, far)
-    found = np.clip(draw(close[0], 0.5).rgb, 0, 1)
+    draw = scene_renderer(crowd, Cameras(LENS[None], far[None], 32, 48), 0)
+    found = np.clip(draw(camera, 0.5).rgb, 0, 1)
     np.testing.assert_allclose(found, np.clip(expected.rgb, 0, 1), atol=1 / 255)
 
 
@@ -55,14 +58,12 @@ def test_rendered_videos_move_and_stand_still_in_time(tmp_path, scene):
     write_renders(
         tmp_path,
         scene,
-        LENS,
-        height=32,
-        width=48,
+        Cameras(LENS[None], np.eye(4, dtype=np.float32)[None, None], 32, 48),
         size=64,
         seconds=0.5,
         path="ring",
-        sweep=10,
-        elevation=2,
+        sweep=10.0,
+        elevation=2.0,
     )
     clips = {}
     for name in ("orbit", "bullet"):
@@ -79,7 +80,7 @@ def test_grid_video_and_sheet(tmp_path):
     grid = np.zeros((3, 4, 32, 48, 3), np.uint8)
     grid[1] = 255
     poses = np.repeat(orbit(np.array([0.0, 20, -20]), np.zeros(3))[:, None], 4, 1)
-    write_grid(tmp_path, grid, grid[1:], np.stack([LENS] * 3), poses, fps=6.0)
+    write_grid(tmp_path, grid, grid[1:], Cameras(np.stack([LENS] * 3), poses, 32, 48), fps=6.0)
     video = read_video(tmp_path / "grid.mp4", height=256, width=1152, frames=6)
     middle = video.frames[:, :, 384:768].mean()
     assert middle > 230 > 40 > video.frames[:, :, :350].mean()

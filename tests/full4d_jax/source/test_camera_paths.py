@@ -23,7 +23,9 @@ LENS = intrinsics_from_fov(55.0, 64, 64)
 @pytest.mark.parametrize("preset", ["arc", "ring", "spiral"])
 @pytest.mark.parametrize("views", [2, 3, 4, 6])
 def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views):
-    path = target_views(preset, LENS, views=views, frames=3, azimuth=50, elevation=10)
+    path = target_views(
+        preset, LENS, views=views, frames=3, height=64, width=64, azimuth=50.0, elevation=10.0
+    )
     assert path.world_to_camera.shape == (views, 3, 4, 4)
     np.testing.assert_allclose(path.world_to_camera[0, 0], np.eye(4), atol=1e-6)
     seen = np.einsum("vij,j->vi", path.world_to_camera[:, 0], [*PIVOT, 1])
@@ -42,19 +44,19 @@ def test_angles_are_read_back():
 
 def test_paths_move_smoothly():
     for preset in ("arc", "ring", "spiral"):
-        steps = np.diff(directions(preset, np.linspace(0, 1, 100), 60, 12), axis=0)
+        steps = np.diff(directions(preset, np.linspace(0, 1, 100), 60.0, 12.0), axis=0)
         assert np.abs(steps).max() < 9
 
 
 def test_only_paths_beyond_the_training_range_warn():
-    assert range_warning(orbit(np.array([60.0]), np.array([12.0])), 60, 12) == ""
-    assert "80" in (range_warning(orbit(np.array([0.0, 80.0]), np.array([0.0, 0.0])), 60, 12))
-    assert range_warning(orbit(np.array([0.0]), np.array([30.0])), 60, 12) != ""
+    assert range_warning(orbit(np.array([60.0]), np.array([12.0])), 60.0, 12.0) == ""
+    assert "80" in (range_warning(orbit(np.array([0.0, 80.0]), np.array([0.0, 0.0])), 60.0, 12.0))
+    assert range_warning(orbit(np.array([0.0]), np.array([30.0])), 60.0, 12.0) != ""
 
 
 def test_crop_narrows_the_field_of_view():
-    assert cropped_fov(70, 1) == pytest.approx(70)
-    assert cropped_fov(90, 0.5) == pytest.approx(2 * np.degrees(np.arctan(0.5)))
+    assert cropped_fov(70.0, 1.0) == pytest.approx(70.0)
+    assert cropped_fov(90.0, 0.5) == pytest.approx(2 * np.degrees(np.arctan(0.5)))
 
 
 def write(path, **content):

@@ -87,7 +87,7 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monk
         raise AssertionError("a prior was looked for")
 
     monkeypatch.setattr(pipeline, "prior_path", never)
-    monkeypatch.setattr(pipeline, "load_prior", never)
+    monkeypatch.setattr(pipeline, "open_prior", never)
     capture, out = write(tmp_path / "ball.npz"), tmp_path / "out"
     small = ["--lift.steps", "60", "--lift.capacity", "200"]
     assert main(["lift", "--capture", str(capture), "--out", str(out), *small]) == 0

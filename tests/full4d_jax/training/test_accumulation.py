@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
@@ -42,8 +43,7 @@ def random_batch(clips: int) -> Batch:
     return Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (clips, 3, 2, 16, 16, 3)), jnp.float32),
         depth=jnp.asarray(rng.uniform(0.5, 2, (clips, 2, 16, 16)), jnp.float32),
-        intrinsics=jnp.broadcast_to(lens, (clips, 3, 3, 3)),
-        world_to_camera=jnp.asarray(poses),
+        cameras=Cameras(jnp.broadcast_to(lens, (clips, 3, 3, 3)), jnp.asarray(poses), 16, 16),
     )
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.models.dit import init_params
@@ -35,11 +36,11 @@ def test_the_share_gets_the_other_text():
     shape = jax.eval_shape(lambda: init_params(CONFIG.model, jax.random.key(0)))
     params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), shape)
     clips = 6
+    eye = jnp.broadcast_to(jnp.eye(4), (clips, 2, 1, 4, 4))
     batch = Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (clips, 2, 1, 8, 8, 3)), jnp.float32),
         depth=jnp.ones((clips, 1, 8, 8)),
-        intrinsics=jnp.broadcast_to(jnp.eye(3), (clips, 2, 3, 3)),
-        world_to_camera=jnp.broadcast_to(jnp.eye(4), (clips, 2, 1, 4, 4)),
+        cameras=Cameras(eye[..., 0, :3, :3], eye, 8, 8),
     )
 
     def total(share, text, negative):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import load_config, to_dict
 from full4d_jax.generation.batch import Batch
@@ -53,11 +54,11 @@ def random_params(model):
 def random_batch() -> Batch:
     rng = np.random.default_rng(0)
     intrinsics = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
+    poses = jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4)).at[:, 1:, :, 0, 3].set(0.1)
     return Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
         depth=jnp.ones((2, 1, 16, 16)),
-        intrinsics=jnp.broadcast_to(intrinsics, (2, 2, 3, 3)),
-        world_to_camera=jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4)).at[:, 1:, :, 0, 3].set(0.1),
+        cameras=Cameras(jnp.broadcast_to(intrinsics, (2, 2, 3, 3)), poses, 16, 16),
     )
 
 

@@ -11,7 +11,7 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation.truth.matching import find_source, match_cameras
-from full4d_jax.scene.lifting import to_arrays
+from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import save_arrays
 from gaussians import initialize, save_dynamic_ply
 from input_pipeline.cameras import intrinsics_from_fov, orbit, relative_to, rescale

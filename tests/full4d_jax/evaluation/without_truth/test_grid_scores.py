@@ -9,7 +9,7 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation.without_truth.grid_scores import Views, score
-from full4d_jax.scene.lifting import to_arrays
+from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import save_arrays
 from gaussians import DynamicGaussians, Gaussians
 from input_pipeline.transforms import decode

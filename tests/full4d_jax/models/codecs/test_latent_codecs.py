@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT, LiftConfig, ModelConfig, check_config
 from full4d_jax.generation.batch import Batch, make_conditions
-from full4d_jax.generation.generate import bind_velocity, generate_grid
+from full4d_jax.generation.generate import bind_prior, generate_grid
+from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.dit import init_params
-from full4d_jax.scene.lifting import lift
+from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
@@ -51,12 +53,12 @@ def clip():
     poses = np.repeat(orbit(np.linspace(0, 40, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
     lens = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
     frames = rng.uniform(-1, 1, (VIEWS, FRAMES, SIDE, SIDE, 3))
-    arrays = frames, rng.uniform(0.9, 1.1, (FRAMES, SIDE, SIDE)), lens, poses
-    return Batch(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    arrays = frames, rng.uniform(0.9, 1.1, (FRAMES, SIDE, SIDE)), Cameras(lens, poses, SIDE, SIDE)
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), Batch(*arrays))
 
 
 def test_conditions_have_one_entry_a_latent_frame(config, clip):
-    given = clip.frames[0], clip.depth, clip.intrinsics, clip.world_to_camera
+    given = clip.frames[0], clip.depth, clip.cameras
     conditions, projection = jax.eval_shape(
         lambda: make_conditions(config.model, *given, codec_weights(config))
     )
@@ -70,8 +72,8 @@ def test_conditions_have_one_entry_a_latent_frame(config, clip):
 def test_a_grid_is_sampled(config, clip):
     check_config(config)
     params = init_params(config.model, jax.random.key(0))
-    cameras, key = (clip.intrinsics, clip.world_to_camera), jax.random.key(1)
-    grid, _ = generate_grid(config, params, clip.frames[0], clip.depth, *cameras, key)
+    prior, key = prior_with(config, params), jax.random.key(1)
+    grid, _ = generate_grid(prior, clip.frames[0], clip.depth, clip.cameras, key)
     assert grid.shape == clip.frames.shape
     np.testing.assert_array_equal(grid[0], clip.frames[0])
     assert float(jnp.abs(grid[1:, 1:] - grid[1:, :1]).max()) > 1e-3
@@ -79,8 +81,9 @@ def test_a_grid_is_sampled(config, clip):
 
 def test_distillation_decodes_what_the_prior_says(config, clip):
     params = init_params(config.model, jax.random.key(0))
-    given = clip.frames / 2 + 0.5, clip.depth, clip.intrinsics, clip.world_to_camera
-    scene = lift(config, params, *given, jax.random.key(1), distill=True)
+    given = clip.frames / 2 + 0.5, clip.depth, clip.cameras
+    prior = prior_with(config, params)
+    scene = lift_grid(config.lift, *given, jax.random.key(1), prior=prior)
     assert np.isfinite(scene.gaussians.means).all()
 
 
@@ -96,8 +99,8 @@ def test_a_step_trains_on_latents(config, clip):
 
 def test_a_video_of_another_length_is_refused(config, clip):
     params = init_params(config.model, jax.random.key(0))
-    given = clip.frames[0, :4], clip.depth[:4], clip.intrinsics, clip.world_to_camera[:, :4]
-    for ask in (bind_velocity, generate_grid):
+    given = clip.frames[0, :4], clip.depth[:4], clip.cameras.frames(slice(4))
+    for ask in (bind_prior, generate_grid):
         key = (jax.random.key(0),) if ask is generate_grid else ()
         with pytest.raises(InputError, match=r"found 4, expected 1 \+ a multiple of 4"):
-            ask(config, params, *given, *key)
+            ask(prior_with(config, params), *given, *key)

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import SamplerConfig, check_config, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
-from full4d_jax.generation.generate import bind_velocity, generate_grid
+from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
+from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.wan.text import embed_prompt, load_negative_text, load_text
@@ -142,11 +144,12 @@ def prompted(tmp_path):
     config = dataclasses.replace(config, negative_text=str(tmp_path / "negative.npz"))
     leaves, tree = jax.tree.flatten(init_params(config.model, jax.random.key(0)))
     leaves = [x + 0.1 * jnp.asarray(rng.normal(size=x.shape), jnp.float32) for x in leaves]
+    lens = jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]])
+    poses = jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4))
     batch = Batch(
         frames=jnp.asarray(rng.uniform(-1, 1, (2, 2, 1, 16, 16, 3)), jnp.float32),
         depth=jnp.ones((2, 1, 16, 16)),
-        intrinsics=jnp.broadcast_to(jnp.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]), (2, 2, 3, 3)),
-        world_to_camera=jnp.broadcast_to(jnp.eye(4), (2, 2, 1, 4, 4)),
+        cameras=Cameras(jnp.broadcast_to(lens, (2, 2, 3, 3)), poses, 16, 16),
     )
     return config, jax.tree.unflatten(tree, leaves), batch
 
@@ -160,14 +163,13 @@ def test_guidance_leads_from_the_negative_text_to_the_text(prompted, guidance, n
         config = dataclasses.replace(config, negative_text="")
     check_config(config)
     clip = jax.tree.map(lambda x: x[0], batch)
-    lens, poses = clip.intrinsics, clip.world_to_camera
-    shot = 0.1 * clip.frames[0], clip.depth, lens, poses
-    found = generate_grid(config, params, *shot, jax.random.key(2))[0][1:]
+    shot = 0.1 * clip.frames[0], clip.depth, clip.cameras
+    found = generate_grid(prior_with(config, params), *shot, jax.random.key(2))[0][1:]
 
     @jax.jit
     def mean(depth, text):
         """Minus the velocity at tau = 1 from zero noise."""
-        conditions, _ = make_conditions(config.model, shot[0], depth, lens, poses)
+        conditions, _ = make_conditions(config.model, shot[0], depth, clip.cameras)
         conditions = jax.tree.map(lambda x: x[None], conditions._replace(text=text))
         z = jnp.zeros_like(conditions.projection[:, 1:])
         out = -velocity(config.model, params)(z, jnp.ones(1), conditions)[0]
@@ -193,16 +195,17 @@ def test_an_unusable_negative_embedding_is_named(prompted, tmp_path):
 def test_the_embedding_reaches_training_sampling_and_distillation(prompted):
     config, params, batch = prompted
     clip = jax.tree.map(lambda x: x[0], batch)
-    shot = clip.frames[0], clip.depth, clip.intrinsics, clip.world_to_camera
+    shot = clip.frames[0], clip.depth, clip.cameras
 
     def outputs(config):
         train = jax.jit(
             lambda p: loss(config, p, batch, jax.random.key(1), Frozen(text=load_text(config)))
         )
         z = clip.frames[1:]
-        bound = jax.jit(bind_velocity(config, params, *shot))
-        grid, _ = generate_grid(config, params, *shot, jax.random.key(2))
-        return train(params)[0], grid, bound(z, jnp.float32(0.5))
+        prior = prior_with(config, params)
+        grid, _ = generate_grid(prior, *shot, jax.random.key(2))
+        asked = jax.jit(target_velocity)(bind_prior(prior, *shot), z, jnp.float32(0.5))
+        return train(params)[0], grid, asked
 
     changed = dataclasses.replace(config, text="")
     for with_it, without in zip(outputs(config), outputs(changed), strict=True):

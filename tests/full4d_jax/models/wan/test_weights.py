@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from full4d_jax.cli import main
 from full4d_jax.config import ModelConfig, load_config
 from full4d_jax.config.wan import WAN
-from full4d_jax.generation.generate import load_prior
+from full4d_jax.generation.prior import load_network
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.wan.export import export_wan
 from full4d_jax.models.wan.names import ADDED, to_wan, wan_names
@@ -231,7 +231,7 @@ def test_the_command_converts_both_ways(tmp_path, capsys):
     wan = tmp_path / "wan.safetensors"
     assert run(preset, "--from", wan, "--to", ours) == 0
     assert "original layout" in capsys.readouterr().out
-    params = load_prior(load_config(preset), ours)
+    params = load_network(load_config(preset), ours)
     assert params["blocks"]["camera"]["kernel"].shape == (2, 16, 24)
     assert run(preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 0
     assert "left out" not in capsys.readouterr().out

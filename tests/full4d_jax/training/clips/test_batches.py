@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig, TrainingConfig
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.video import write_video
@@ -63,15 +64,15 @@ def test_rows_and_columns():
     frames = jnp.asarray(np.broadcast_to(index[..., None, None, None], (*shape, 2, 2, 3)))
     poses = jnp.asarray(np.broadcast_to(index[..., None, None], (*shape, 4, 4)), jnp.float32)
     lenses = jnp.asarray(np.broadcast_to(index[:, :, :1, None], (2, 3, 3, 3)), jnp.float32)
-    rows, columns = lines(Batch(frames, jnp.ones((2, 4, 2, 2)), lenses, poses))
+    rows, columns = lines(Batch(frames, jnp.ones((2, 4, 2, 2)), Cameras(lenses, poses, 2, 2)))
     assert rows.frames.shape == (6, 1, 4, 2, 2, 3)
     assert columns.frames.shape == (8, 3, 1, 2, 2, 3)
     np.testing.assert_array_equal(rows.frames[4, 0, :, 0, 0, 0], index[1, 1])
     np.testing.assert_array_equal(columns.frames[6, :, 0, 0, 0, 0], index[1, :, 2])
-    np.testing.assert_array_equal(rows.world_to_camera[4, 0, :, 0, 0], index[1, 1])
-    np.testing.assert_array_equal(columns.world_to_camera[6, :, 0, 0, 0], index[1, :, 2])
-    np.testing.assert_array_equal(rows.intrinsics[4, 0, 0, 0], index[1, 1, 0])
-    np.testing.assert_array_equal(columns.intrinsics[6, :, 0, 0], index[1, :, 0])
+    np.testing.assert_array_equal(rows.cameras.world_to_camera[4, 0, :, 0, 0], index[1, 1])
+    np.testing.assert_array_equal(columns.cameras.world_to_camera[6, :, 0, 0, 0], index[1, :, 2])
+    np.testing.assert_array_equal(rows.cameras.intrinsics[4, 0, 0, 0], index[1, 1, 0])
+    np.testing.assert_array_equal(columns.cameras.intrinsics[6, :, 0, 0], index[1, :, 0])
 
 
 def test_videos_are_looked_at_before_training(tmp_path):

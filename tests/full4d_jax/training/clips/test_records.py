@@ -55,13 +55,13 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
         np.testing.assert_allclose(batch.depth[i], truth.depth[0], rtol=2e-3, atol=1e-3)
         # Views come in random order; the poses tell which is which.
         for view in range(3):
-            away = np.abs(truth.world_to_camera - batch.world_to_camera[i, view][None])
+            away = np.abs(truth.world_to_camera - batch.cameras.world_to_camera[i, view][None])
             same = int(away.max((1, 2, 3)).argmin())
             assert (view == 0) == (same == 0)
             assert away[same].max() < 2e-3  # the unit is that of depth in half precision
             frames = np.asarray(batch.frames[i, view]) / 2 + 0.5
             assert np.abs(frames - truth.frames[same]).mean() < 0.06  # JPEG halves colours
-            np.testing.assert_allclose(batch.intrinsics[i, view], truth.intrinsics[same])
+            np.testing.assert_allclose(batch.cameras.intrinsics[i, view], truth.intrinsics[same])
 
 
 class Films(ProceduralClips):
@@ -81,8 +81,9 @@ def test_films_give_the_batches_of_jpeg_files(dataset, tmp_path):
         shown, expected = np.asarray(films.frames), np.asarray(files.frames)
         other_clips = np.abs(shown - np.roll(expected, 1, 0)).mean()
         assert 0 < np.abs(shown - expected).mean() < min(0.04, other_clips / 5)
-        for name in ("depth", "intrinsics", "world_to_camera"):
-            np.testing.assert_array_equal(getattr(films, name), getattr(files, name), err_msg=name)
+        given = ((x.depth, x.cameras) for x in (films, files))
+        for found, wanted in zip(*map(jax.tree.leaves, given), strict=True):
+            np.testing.assert_array_equal(found, wanted)
 
 
 def test_windows_start_anywhere_and_the_world_with_them(dataset):
@@ -123,7 +124,7 @@ def test_buckets_hold_clips_by_shape_and_batches_one_size(dataset, tmp_path):
         shapes.append(batch.frames.shape[3:5])
         is_wide = ["wide" in name for name in clips_at(config, step)]
         assert is_wide == [shapes[-1] == (16, 32)] * 4
-        middle = batch.intrinsics[:, :, :2, 2]
+        middle = batch.cameras.intrinsics[:, :, :2, 2]
         np.testing.assert_allclose(middle, np.broadcast_to(shapes[-1][::-1], middle.shape) / 2)
     assert set(shapes) == {(16, 16), (16, 32)}
     again = training_batches(config, 5)
