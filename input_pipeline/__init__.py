@@ -1,6 +1,9 @@
-"""Multi-view clips: the record, camera conventions, procedural scenes and the loader.
+"""Multi-view clips: records, data sets, captures, camera conventions, procedural scenes, a loader.
 
-Only modules under `procedural` name jax, so `procedural_scene` is imported on first use.
+Only modules under `procedural` import jax, so `procedural_scene` is imported on first use.
+
+Axis letters of arrays: b batch, v views, t instants, h w rows and columns of a picture, c channels,
+n items of any kind (points, matches, files), p pixels in a row, g primitives, m materials.
 """
 
 from typing import TYPE_CHECKING

@@ -13,13 +13,13 @@ SKEW_TOLERANCE = 1e-4  # of the focal length
 
 
 def invert(transform: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 4 4"]:
-    """The inverse of rigid transforms: camera-to-world from world-to-camera and back."""
+    """Invert rigid transforms: camera-to-world from world-to-camera and back."""
     rotation = np.swapaxes(transform[..., :3, :3], -1, -2)
     return rigid(rotation, -(rotation @ transform[..., :3, 3:])[..., 0])
 
 
 def centers(world_to_camera: Float[np.ndarray, "... 4 4"]) -> Float[np.ndarray, "... 3"]:
-    """Where the cameras stand, in world units."""
+    """Return the positions of the cameras, in world units."""
     return invert(world_to_camera)[..., :3, 3]
 
 
@@ -28,7 +28,7 @@ def look_at(
     target: Float[np.ndarray, "... 3"],
     up: Float[np.ndarray, "3"] | tuple[float, float, float] = (0.0, -1.0, 0.0),
 ) -> Float[np.ndarray, "... 4 4"]:
-    """World-to-camera of cameras at `center` that see `target` in the middle, `up` upwards.
+    """Return world-to-camera for cameras at `center` with `target` in the middle and `up` up.
 
     Raises:
       ValueError: if a camera stands on its target or looks along `up`.
@@ -49,7 +49,7 @@ def orbit(
     distance: Float[np.ndarray, "..."] | float = 1.0,
     pivot: tuple[float, float, float] = (0.0, 0.0, 1.0),
 ) -> Float[np.ndarray, "... 4 4"]:
-    """World-to-camera of cameras on a sphere around `pivot`, all looking at it.
+    """Return world-to-camera for cameras on a sphere around `pivot`, all looking at it.
 
     With the default pivot, angles 0 and distance 1 are the source camera itself (the identity).
 
@@ -74,14 +74,14 @@ def orbit(
 def relative_to(
     world_to_camera: Float[np.ndarray, "... 4 4"], reference: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "... 4 4"]:
-    """The same cameras with the camera `reference` (world-to-camera) as the world frame."""
+    """Return the cameras with `reference` (world-to-camera) as the world frame."""
     return world_to_camera @ invert(reference)
 
 
 def rescale(
     world_to_camera: Float[np.ndarray, "... 4 4"], unit: float
 ) -> Float[np.ndarray, "... 4 4"]:
-    """The same cameras where `unit` of the old world units is one new unit.
+    """Return the cameras in a world whose unit is `unit` of the old one.
 
     Raises:
       ValueError: if the unit is not finite and positive.
@@ -92,7 +92,7 @@ def rescale(
 
 
 def nearest_to_axes(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Float[np.ndarray, "3"] | None:
-    """The point nearest to all optical axes; None where none lies before all cameras."""
+    """Return the point nearest to all optical axes; None if it is not before all cameras."""
     eyes, ahead = centers(world_to_camera), world_to_camera[:, 2, :3]
     across = np.eye(3) - ahead[:, :, None] * ahead[:, None, :]
     if np.linalg.cond(across.sum(0)) > 1e4:
@@ -106,7 +106,7 @@ def unproject(
     intrinsics: Float[np.ndarray, "3 3"],
     world_to_camera: Float[np.ndarray, "4 4"],
 ) -> Float[np.ndarray, "h w 3"]:
-    """World coordinates of what each pixel shows at z-depth `depth`."""
+    """Return the world coordinates of each pixel at z-depth `depth`."""
     y, x = np.mgrid[: depth.shape[0], : depth.shape[1]] + 0.5
     rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T
     camera_to_world = invert(world_to_camera)
@@ -115,7 +115,9 @@ def unproject(
 
 
 def intrinsics_from_fov(degrees: float, height: int, width: int) -> Float[np.ndarray, "3 3"]:
-    """Square pixels, principal point in the middle, horizontal field of view `degrees`."""
+    """Return intrinsics with square pixels, a central principal point and this horizontal field
+    of view.
+    """
     focal = 0.5 * width / np.tan(np.radians(degrees) / 2)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
 
@@ -123,7 +125,7 @@ def intrinsics_from_fov(degrees: float, height: int, width: int) -> Float[np.nda
 def crop_intrinsics(
     intrinsics: Float[np.ndarray, "... 3 3"], *, top: float, left: float
 ) -> Float[np.ndarray, "... 3 3"]:
-    """Intrinsics after `top` rows and `left` columns are cut away."""
+    """Return the intrinsics after `top` rows and `left` columns are cut away."""
     cropped = np.array(intrinsics)
     cropped[..., 0, 2] -= left
     cropped[..., 1, 2] -= top
@@ -133,7 +135,7 @@ def crop_intrinsics(
 def resize_intrinsics(
     intrinsics: Float[np.ndarray, "... 3 3"], *, rows: float, columns: float
 ) -> Float[np.ndarray, "... 3 3"]:
-    """Intrinsics after resizing by the factors `rows` (of the height) and `columns` (of the width).
+    """Return the intrinsics after scaling the height by `rows` and the width by `columns`.
 
     Pixel centres at +0.5 make this a plain scaling of the first two rows.
     """
@@ -190,7 +192,7 @@ def require(field: str, holds: object, found: object, expected: object) -> None:
 def rigid(
     rotation: Float[np.ndarray, "... 3 3"], translation: Float[np.ndarray, "... 3"]
 ) -> Float[np.ndarray, "... 4 4"]:
-    """The transforms x -> R x + t."""
+    """Return the 4x4 matrices of x -> R x + t."""
     transform = np.zeros((*translation.shape[:-1], 4, 4), rotation.dtype)
     transform[..., :3, :3] = rotation
     transform[..., :3, 3] = translation

@@ -1,4 +1,4 @@
-"""What an importer finds: calibrated views of one scene, still as files, on one clock.
+"""Captures as importers read them: calibrated views of one scene, as files, on one clock.
 
 Cameras are ours already (OpenCV world-to-camera, pixel centres at +0.5, intrinsics of the stored
 frames). `capture_clips.CaptureClips` cuts records from captures.
@@ -57,7 +57,7 @@ class Capture(NamedTuple):
     source: str
     license: str
     note: str = ""
-    """What the importer had to assume, in words."""
+    """Assumptions of the importer, in words."""
 
 
 def make_view(
@@ -164,7 +164,7 @@ def make_capture(
 def fit_to_files(
     here: str, files: Sequence[Path], intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "3 3"], str]:
-    """Intrinsics of the pictures as they are, from those of pictures of `size`, and what was done.
+    """Adapt intrinsics of pictures of `size` to the actual pictures; also return what was done.
 
     Pictures of the same shape were resized. Of another shape they are understood only where black
     bars show that they were resized to fit and padded around the middle, as ffmpeg does.

@@ -108,7 +108,7 @@ class CaptureClips(Sequence[Example]):
 
 
 def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
-    """Which frame of each view shows each shared instant.
+    """Return the frame of each view that shows each shared instant.
 
     Instants are the frames of the view that has fewest while all views film. A view shows one by
     the frame nearest in time, at most half an interval away; no frame is taken twice, and instants

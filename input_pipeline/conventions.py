@@ -25,7 +25,7 @@ from input_pipeline.cameras import invert, rigid
 
 
 class Convention(NamedTuple):
-    """How matrices of one convention relate to ours."""
+    """The relation of a convention's matrices to ours."""
 
     axes: tuple[tuple[int, int, int], ...]
     """Rows: the convention's camera axes x, y, z in OpenCV's camera axes."""
@@ -61,7 +61,7 @@ MIRROR_Y = np.diag([1.0, -1.0, 1.0, 1.0])
 def convert(
     poses: Float[np.ndarray, "..."], source: str, target: str
 ) -> Float[np.ndarray, "... 4 4"]:
-    """The same cameras in another convention.
+    """Convert cameras to another convention.
 
     Args:
       poses: rigid 4x4 matrices of the convention `source`.
@@ -88,14 +88,14 @@ def convert(
 
 
 def to_opencv(poses: Float[np.ndarray, "..."], source: str) -> Float[np.ndarray, "... 4 4"]:
-    """World-to-camera in OpenCV axes; see `convert`."""
+    """Return world-to-camera in OpenCV axes; see `convert`."""
     return convert(poses, source, "opencv")
 
 
 def homogeneous(
     poses: Float[np.ndarray, "... 3 4"] | Float[np.ndarray, "... 4 4"],
 ) -> Float[np.ndarray, "... 4 4"]:
-    """With the row 0 0 0 1 added where a file leaves it out."""
+    """Add the row 0 0 0 1 where it is missing."""
     if poses.shape[-2:] == (4, 4):
         return poses
     row = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (*poses.shape[:-2], 1, 4))

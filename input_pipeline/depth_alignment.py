@@ -40,7 +40,7 @@ class SparseDepth(NamedTuple):
 
     instants: Int[np.ndarray, " n"]
     pixels: Float[np.ndarray, "n 2"]
-    """Of the stored frames, centres at +0.5."""
+    """Pixels of the stored frames, centres at +0.5."""
     depth: Float[np.ndarray, " n"]
     """z in world units."""
 
@@ -53,9 +53,9 @@ class Line(NamedTuple):
     nearest: float
     farthest: float
     share: float
-    """Of the matches, near the line; NaN without matches."""
+    """Share of the matches near the line; NaN without matches."""
     said: str
-    """How well the matches agree with it, or where the point is that all cameras look at."""
+    """Agreement of the matches with the line, or the place where the optical axes meet."""
 
 
 def known_depth(example: Example) -> list[SparseDepth]:

@@ -33,7 +33,7 @@ X264 = (
 
 
 def is_film(file: bytes) -> bool:
-    """Whether a file of a view is a piece of a film."""
+    """Return whether a file of a view is a piece of a film."""
     return file.startswith(UNIT)
 
 
@@ -114,7 +114,7 @@ def _encoder(height: int, width: int) -> av.VideoCodecContext:
 
 
 def _objects(files: list[bytes]) -> Shaped[np.ndarray, "n"]:
-    """As objects: numpy's own strings lose zeros at their end."""
+    """Make an array of objects: numpy's strings lose zeros at their end."""
     return np.array([*files, None], object)[:-1]
 
 

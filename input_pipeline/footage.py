@@ -36,7 +36,7 @@ def natural(path: Path | str) -> list:
 
 
 def has_one(folder: Path, names: Sequence[str]) -> tuple[bool, str]:
-    """Whether one of the files is there; which, or that none is, in words."""
+    """Return whether one of the files is there, and say in words which."""
     for name in names:
         if (folder / name).is_file():
             return True, f"{name} is there"
@@ -52,7 +52,7 @@ def listed(folder: Path, endings: set[str]) -> list[Path]:
 
 
 def footage(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """What each camera filmed: videos by their names, else subfolders of pictures by theirs."""
+    """Return each camera's footage: videos by name, else subfolders of pictures."""
     films = {file.stem: (file,) for file in listed(folder, VIDEOS)}
     if films or not folder.is_dir():
         return films
@@ -83,7 +83,7 @@ def beside(path: Path, kind: str, camera: str, *, alone: bool = False) -> tuple[
 
 
 def load_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Load a JSON file.
 
     Raises:
       ValueError: naming the file, missing or broken.
@@ -124,7 +124,7 @@ def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
 
 
 def load_array(path: Path, expected: str) -> np.ndarray:
-    """What an .npy file holds.
+    """Load an .npy file.
 
     Raises:
       ValueError: naming the file, missing or broken, and what it should hold.
@@ -136,7 +136,7 @@ def load_array(path: Path, expected: str) -> np.ndarray:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Rows and columns of a picture (as stored) or of a video's upright frames.
+    """Return rows and columns of a picture (as stored) or of a video's upright frames.
 
     Raises:
       ValueError: naming the file if it cannot be read.

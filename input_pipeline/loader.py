@@ -27,11 +27,11 @@ class Mixture(NamedTuple):
     weights: tuple[float, ...]
     """Shares of the stream, closely kept from its first elements on."""
     whole_batches: bool = False
-    """Whether all elements of a batch are from one source, whose shapes may be its own."""
+    """Whether a batch comes from one source only; sources may then differ in shape."""
 
 
 class Filling(NamedTuple):
-    """How elements are written into the arrays of their batch, where stacking would copy them.
+    """Functions that write elements into the arrays of their batch, which saves a copy.
 
     A tuple of arrays to which nobody refers any more becomes a later batch: what `fill` does not
     write is what an earlier one wrote there.
@@ -94,7 +94,7 @@ def make_loader(
     length = batch_size if mixture.whole_batches else 1  # of a turn
 
     def element(number: int) -> tuple[int, Any]:
-        """Of this host's stream, with its place in this host's part of the batch."""
+        """Return an element of this host's stream and its place in the host's part of a batch."""
         step, place = divmod(number, len(rows))
         turn, rest = divmod(step * batch_size + rows[place], length)
         part, before = turns[turn]
@@ -159,7 +159,7 @@ def _form(batch: Any) -> list | None:
 
 
 def _holders(batch: tuple) -> tuple[int, int]:
-    """How many refer to the tuple and, at most, to one of its arrays.
+    """Count the references to the tuple and, at most, to one of its arrays.
 
     Views, memoryviews and arrays of other libraries on the same memory refer to the array.
     """

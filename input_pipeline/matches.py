@@ -1,4 +1,4 @@
-"""The same points in several views, found in the pictures alone, and how far cameras miss them.
+"""Match points between views by pictures alone, and measure how far cameras miss them.
 
 Points are SIFT's (Lowe 2004), matched both ways by the ratio of the two best distances. Cameras are
 compared with them through epipolar lines: a point of one view lies on a line of the other, whatever
@@ -29,7 +29,7 @@ class Features(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """What two views see of the same points at one instant."""
+    """Points that two views see at one instant."""
 
     first: int
     second: int
@@ -37,7 +37,7 @@ class Matches(NamedTuple):
     points: Float[np.ndarray, "n 2 2"]
     """(x, y) in the first and the second view, pixels of undistorted pictures."""
     verified: Float[np.ndarray, "m 2 2"]
-    """Those that agree with one epipolar geometry, whichever; none where too few do."""
+    """Matches that agree with one epipolar geometry, whichever; none if they are too few."""
 
 
 def find_features(

@@ -30,7 +30,7 @@ class Example(NamedTuple):
     frames: Shaped[np.ndarray, "v t"]
     """JPEG files (bytes), or in whole views the pieces of a film (`films`)."""
     intrinsics: Float32[np.ndarray, "v 3 3"]
-    """Of the stored frames, in pixels, pixel centres at +0.5."""
+    """Pixels of the stored frames, pixel centres at +0.5."""
     world_to_camera: Float32[np.ndarray, "v t 4 4"]
     """Rigid, OpenCV axes (x right, y down, z forward)."""
     distortion: Float32[np.ndarray, "v 8"]
@@ -43,9 +43,9 @@ class Example(NamedTuple):
     latents: Float16[np.ndarray, "v f h w c"]
     """A codec's latents of each view, `f` latent frames; size 0 if not encoded."""
     codec: str
-    """Which codec's, with a hash of its weights; `""` without latents."""
+    """Codec of the latents with a hash of its weights; `""` without latents."""
     caption: str
-    """What happens, in words."""
+    """Description of the clip."""
     unit: float
     """Metres in one world unit; 0 if the capture has no metric scale."""
     source: str

@@ -1,4 +1,4 @@
-"""Which views, instants and picture sizes of a clip are used: pure functions of a generator."""
+"""Choose views, instants and picture sizes of a clip: pure functions of a generator."""
 
 from collections.abc import Sequence
 
@@ -90,7 +90,7 @@ def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray,
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """At most `most` of the numbers below `count`, evenly spaced, the first and the last too."""
+    """Return at most `most` evenly spaced numbers below `count`, the first and last included."""
     return sorted({int(i) for i in np.linspace(0, count - 1, min(most, count))})
 
 

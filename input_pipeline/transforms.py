@@ -31,7 +31,7 @@ class Clip(NamedTuple):
 
 
 def decode(example: Example, *, height: int, width: int) -> Clip:
-    """All pictures of a record, undistorted, scaled to cover `height` x `width`, centre-cropped.
+    """Decode a record's pictures: undistorted, scaled to cover `height` x `width`, cropped.
 
     Raises:
       ValueError: naming the scene and frame that cannot be decoded.
@@ -48,7 +48,7 @@ def decode(example: Example, *, height: int, width: int) -> Clip:
 def decode_frames(
     example: Example, out: UInt8[np.ndarray, "v t h w 3"]
 ) -> Float32[np.ndarray, "v 3 3"]:
-    """The first v views of a record, written to `out` in its size, as `decode` does; intrinsics.
+    """Write the first v views of a record to `out`, as `decode` does; return the intrinsics.
 
     Raises:
       ValueError: naming the scene and frame that cannot be decoded.
@@ -111,7 +111,7 @@ def decode_depths(example: Example, out: Float32[np.ndarray, "v t h w"]) -> None
 
 
 def _decode_beside(example: Example, field: str, decode: Callable, out: np.ndarray) -> None:
-    """What lies beside the frames, never averaged; 0 where there is no file."""
+    """Decode what lies beside the frames, never averaged; 0 where there is no file."""
     for (i, j), file in np.ndenumerate(getattr(example, field)):
         if not file:
             out[i, j] = 0
@@ -188,7 +188,7 @@ def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
 
 
 def picture_size(file: bytes) -> tuple[int, int]:
-    """Rows and columns of the first picture of a view.
+    """Return rows and columns of the first picture of a view.
 
     Raises:
       ValueError: if the file is no picture.

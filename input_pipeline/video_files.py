@@ -84,7 +84,7 @@ def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
 
 
 def frame_size(path: Path) -> tuple[int, int]:
-    """Rows and columns of the upright picture.
+    """Return rows and columns of the upright picture.
 
     Raises:
       ValueError: naming the file if its first frame cannot be decoded.

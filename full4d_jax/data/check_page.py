@@ -63,7 +63,7 @@ def verdict(check: ClipCheck) -> str:
 def _frustums(
     example: Example, points: Float[ndarray, "n 3"], shape: tuple[int, int]
 ) -> UInt8[ndarray, "H W 3"]:
-    """In the world of the first camera, whose distance from what all see is the unit."""
+    """Draw the frustums in the first camera's world; its distance from the common middle is 1."""
     poses = example.world_to_camera.astype(np.float64)
     reference = poses[0, 0]
     poses = relative_to(poses, reference)

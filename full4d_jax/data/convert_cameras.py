@@ -1,4 +1,4 @@
-"""Files of camera poses from one convention to another: `full4d convert cameras`."""
+"""Convert files of camera poses between conventions: `full4d convert cameras`."""
 
 import json
 from pathlib import Path

@@ -73,7 +73,7 @@ class EncodedClips:
 
 
 def resized(example: Example, height: int, width: int) -> Example:
-    """The same clip in files of another size, without distortion; files that fit are kept.
+    """Return a clip with files of another size, without distortion; keep files that fit.
 
     Raises:
       ValueError: naming the scene and the file that cannot be decoded.
@@ -145,7 +145,7 @@ def encode_dataset(
 
 
 def _encoder(config: Config) -> Any:
-    """Of the views of a clip, one after the other."""
+    """Encode the views of a clip one after the other."""
     weights = codec_weights(config)
 
     @jax.jit

@@ -24,7 +24,7 @@ class FloorGrid(NamedTuple):
     lines: Float[ndarray, "n s 3"]
     """World coordinates along each line; the first two pass through the middle."""
     label: str
-    """Where the plane is and how long a cell."""
+    """The place of the floor plane and the length of a cell."""
 
 
 def floor_grid(

@@ -1,4 +1,4 @@
-"""A capture on disk becomes a dataset: `full4d data import`."""
+"""Import a capture from disk as a data set: `full4d data import`."""
 
 import shutil
 from pathlib import Path
@@ -39,7 +39,7 @@ LIMITS = {
 
 
 class Cut(NamedTuple):
-    """How clips are cut from a capture; see `CaptureClips`."""
+    """Options for cutting clips from a capture; see `CaptureClips`."""
 
     frames: int | None = None
     stride: int = 1

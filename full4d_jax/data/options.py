@@ -1,4 +1,4 @@
-"""What the commands of `full4d data` refuse, and how they read their shorthands."""
+"""Checks of the options of `full4d data`, and readers of their shorthands."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Procedural scenes become a dataset: `full4d data procedural`."""
+"""Write procedural scenes as a data set: `full4d data procedural`."""
 
 from pathlib import Path
 

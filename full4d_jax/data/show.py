@@ -14,7 +14,7 @@ from input_pipeline.procedural.scene import ProceduralClip
 
 
 def draw_scenes(indices: Sequence[int], **words: Any) -> UInt8[np.ndarray, "h w 3"]:
-    """Of each scene a block; `words` are the arguments of `scene_program`."""
+    """Draw a block for each scene; `words` are the arguments of `scene_program`."""
     render = scene_program(**words)
     return np.concatenate([scene_sheet(f"procedural scene {i}", render(i)) for i in indices])
 

@@ -53,7 +53,7 @@ def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
 
 
 def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
-    """How far from an epipolar line a match may lie, by the size of the largest picture."""
+    """Return the largest good distance of a match from its epipolar line, pixels."""
     diagonals = [float(np.hypot(*size)) for sizes in shapes for size in sizes]
     return max(PIXELS, DIAGONAL_SHARE * max(diagonals, default=0.0))
 
@@ -97,7 +97,7 @@ def pooled_error(example: Example, matches: list[Matches]) -> float:
 
 
 def pair_errors(example: Example, matches: list[Matches]) -> list[Pair]:
-    """What each pair of views says at each instant."""
+    """Measure the errors of each pair of views at each instant."""
     pairs = []
     for match in matches:
         count = len(match.verified)

@@ -1,4 +1,4 @@
-"""What can be wrong with a clip that is read without complaint: cameras, clocks, light, pictures.
+"""Checks of a readable clip: its cameras, clocks, light and pictures.
 
 Every finding is one line, `field: found X, expected Y`. Where the pictures do not say enough about
 the cameras, that is told as a note, never as agreement.
@@ -32,7 +32,7 @@ from input_pipeline.schema import Example
 
 
 class ClipCheck(NamedTuple):
-    """What was found in one clip."""
+    """The findings in one clip."""
 
     problems: list[str]
     notes: list[str]
@@ -43,7 +43,7 @@ class ClipCheck(NamedTuple):
     drift: float
     """Seconds between the first view and the one that is furthest from it, at most."""
     stops: list[float]
-    """How much lighter each view is than the median view, powers of two."""
+    """Light of each view against the median view, powers of two."""
     points: Float[np.ndarray, "n 3"]
     """World coordinates of verified matches, as the cameras place them."""
 

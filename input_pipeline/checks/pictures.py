@@ -117,7 +117,7 @@ def check_times(example: Example) -> tuple[list[str], float]:
 
 
 def exposure(light: Float[np.ndarray, "v t"]) -> list[float]:
-    """How much lighter each view is than the median view, powers of two; NaN without pictures."""
+    """Compare each view's light with the median view's, in powers of two; NaN without pictures."""
     rows = [row[np.isfinite(row)] for row in light]
     means = np.array([row.mean() if row.size else np.nan for row in rows])
     stops = np.log2(np.maximum(means, 1e-4))
@@ -136,7 +136,7 @@ def note_light(stops: list[float]) -> list[str]:
 
 
 def check_repeats(example: Example) -> list[str]:
-    """The same file twice: a view that stands still, or one view under two names."""
+    """Find files that occur twice: a view that stands still, or one view under two names."""
     found, owner = [], {}
     for view, row in enumerate(file_marks(example)):
         frozen = sum(a == b for a, b in pairwise(row))

@@ -1,4 +1,4 @@
-"""Which convention cameras were written in, told by matches between their pictures.
+"""Find the convention that cameras were written in, from matches between their pictures.
 
 The cameras as they are stored are compared with what they would be if their file had meant
 something else: the inverse matrices, other axes of the cameras, rotations by columns, positions in
@@ -37,21 +37,21 @@ class Reading(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """How many matches agree with each reading; the first is `STORED`."""
+    """Numbers of matches that agree with each reading; the first is `STORED`."""
 
     names: list[str]
     near: Int[np.ndarray, " r"]
     """Matches near their epipolar lines and before the cameras."""
     chance: Int[np.ndarray, " r"]
-    """The same after the matches were shuffled."""
+    """The same numbers after the matches are shuffled."""
     count: int
     """All matches."""
     verified: int
-    """Those that agree with one another whatever the cameras say."""
+    """Number of matches that agree with one another, whatever the cameras say."""
 
 
 def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
-    """What stored matrices may have been meant as, the likeliest first."""
+    """List readings of the stored matrices, the likeliest first."""
     poses = world_to_camera.astype(np.float64)
     rotation, shift = poses[..., :3, :3], poses[..., :3, 3]
     transposed = np.swapaxes(rotation, -1, -2)
@@ -95,7 +95,7 @@ def agreement(
 
 
 def supported(found: Agreement) -> bool:
-    """Whether the pictures speak for the stored cameras."""
+    """Return whether the pictures support the stored cameras."""
     return bool(_believable(found)[0])
 
 

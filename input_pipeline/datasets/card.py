@@ -1,4 +1,4 @@
-"""What a dataset holds, clip by clip and in all: the index and the card."""
+"""The index and the card of a data set: its content, clip by clip and in all."""
 
 import hashlib
 from collections import Counter
@@ -17,7 +17,7 @@ FACTS = 2  # raised with what they tell: a build does not go on with others
 
 
 def facts(example: Example) -> Facts:
-    """What the index says of a clip; its depth is decoded, its pictures are not."""
+    """Return the index's facts of a clip; depth is decoded, pictures are not."""
     views, frames = example.frames.shape
     depth = [[_known(file) for file in view] for view in example.depth16]
     height, width = picture_size(example.frames.item(0, 0))
@@ -136,7 +136,7 @@ def _shares(shares: Sequence[float]) -> str:
 
 
 def _counts(values: Any) -> dict[str, int]:
-    """How many of each, the most frequent first."""
+    """Count each value, the most frequent first."""
     found = Counter(str(value) for value in values)
     return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 

@@ -212,7 +212,7 @@ def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
 def _finish(
     folder: Path, name: str, plan: Sequence[Shard], told: dict[str, dict[str, Any]], about: str
 ) -> None:
-    """Index, card and, last, what makes it a dataset for readers."""
+    """Write the card, the files of tfds and, last, the index that makes the data set readable."""
     splits: dict[str, list[Facts]] = {}
     for shard in plan:
         splits.setdefault(shard.split, []).extend(told[shard.file]["clips"])

@@ -15,11 +15,11 @@ from input_pipeline.schema import Example, validate
 
 @runtime_checkable
 class ClipSource(Protocol):
-    """What a dataset is made of; with several processes it is pickled."""
+    """Clips that a data set is made of; several processes receive it by pickle."""
 
     @property
     def scene_ids(self) -> Sequence[str]:
-        """Of every clip."""
+        """Scene of each clip."""
         ...
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ def workers(clips: ClipSource, jobs: int) -> AbstractContextManager[Executor | N
 def encoded_records(
     clips: ClipSource, wanted: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
 ) -> Iterator[tuple[bytes, Facts]]:
-    """What `encode` gives of the wanted clips and scenes, in order; 2 * jobs are in memory."""
+    """Yield `encode` of the wanted clips in order; 2 * jobs of them are in memory."""
     if pool is None:
         for index, scene_id in wanted:
             yield encode(clips, index, scene_id)

@@ -1,4 +1,4 @@
-"""Which clips go into which file of a dataset, and writing one such file."""
+"""Plan which clips go into which file of a data set, and write one such file."""
 
 import hashlib
 import json
@@ -145,13 +145,13 @@ def file_hash(path: Path | epath.Path) -> str:
 
 
 def intact(folder: Path, shard: Shard) -> bool:
-    """Whether a shard is complete and its bytes are those that were written; all are read."""
+    """Return whether a shard is complete and unchanged; reads all its bytes."""
     told = finished(folder, shard)
     return told is not None and file_hash(folder / shard.file) == told["sha256"]
 
 
 def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
-    """What is known of a shard that is complete, by its size; None where it is not."""
+    """Return the facts of a complete shard, judged by its size; None if it is incomplete."""
     with suppress(OSError, json.JSONDecodeError):
         told = json.loads((folder / FOLDER / f"{shard.file}.json").read_text())
         if (folder / shard.file).stat().st_size == told["bytes"]:

@@ -25,7 +25,7 @@ OURS |= {"offset", "timestamps", "fps"}
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     return has_one(path, FILES)
 
 

@@ -14,7 +14,7 @@ MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     folder = _model(path)
     if folder is None:
         return False, f"none of {', '.join(MODELS)} holds cameras and images"

@@ -51,7 +51,7 @@ class Image(NamedTuple):
 
 
 def has_model(folder: Path) -> bool:
-    """Whether the folder holds cameras and images, both binary or both text."""
+    """Return whether the folder holds cameras and images, both binary or both text."""
     return any(
         (folder / f"cameras.{end}").is_file() and (folder / f"images.{end}").is_file()
         for end in ("bin", "txt")
@@ -83,7 +83,7 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
 
 
 def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
-    """What a reader makes of a file; whatever trips it is damage."""
+    """Read a file; any failure of the reader is damage."""
     try:
         return read(path)
     except _UnknownModelError as error:

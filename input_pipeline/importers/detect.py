@@ -1,4 +1,4 @@
-"""Which layout a folder has, and why; the importers in the order in which they are asked."""
+"""Detect a folder's layout and say why; importers are asked in the order given here."""
 
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
 
 
 def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
-    """What the importer of that layout finds in the folder, on the clock of its sync.json.
+    """Read the folder with the importer of that layout, on the clock of its sync.json.
 
     Raises:
       ValueError: naming the file or camera that does not fit, or for files whose tables are not of

@@ -11,7 +11,7 @@ SPLITS = ("train", "val", "test")
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     return has_one(path, ("transforms_train.json",))
 
 

@@ -18,7 +18,7 @@ FPS = 15.0  # of most of these captures, where extra.json does not say
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     wanted = ("dataset.json", "metadata.json", "camera", "rgb")
     missing = [name for name in wanted if not (path / name).exists()]
     if missing:
@@ -72,7 +72,7 @@ def _view(path: Path, scale: str, camera: int, film: list[tuple[int, str]], fps:
 
 
 def _camera(file: Path) -> tuple[np.ndarray, tuple[int, int], list[float], np.ndarray]:
-    """Intrinsics, size, distortion and world-to-camera."""
+    """Return intrinsics, size, distortion and world-to-camera."""
     table, where = load_json(file), str(file)
     rotation = numbers(field(table, "orientation", where), (3, 3), where)
     center = numbers(field(table, "position", where), (3,), where)

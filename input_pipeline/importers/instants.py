@@ -19,7 +19,7 @@ FPS = 30.0
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     folders = _instants(path)
     if not folders:
         return False, "no folders colmap_0, colmap_1, ..."

@@ -19,7 +19,7 @@ SMALLER = ("images_2", "images_4", "images_8")  # as LLFF's scripts name reduced
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     return has_one(path, ("poses_bounds.npy",))
 
 

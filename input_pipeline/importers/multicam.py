@@ -30,7 +30,7 @@ FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     return has_one(path, FILES)
 
 

@@ -1,4 +1,4 @@
-"""Which footage belongs to which calibrated camera."""
+"""Pair footage with calibrated cameras."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
 
 
 def _within(short: str, long: str) -> bool:
-    """Whether one name stands in the other, and no digit of a number of its own is cut off."""
+    """Return whether one name stands in the other without cutting a number."""
     before = r"(?<!\d)" if short[:1].isdigit() else ""
     after = r"(?!\d)" if short[-1:].isdigit() else ""
     return re.search(before + re.escape(short) + after, long) is not None

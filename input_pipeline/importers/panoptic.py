@@ -17,7 +17,7 @@ FILES = ("train_meta.json", "test_meta.json")
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     return has_one(path, FILES[:1])
 
 

@@ -36,7 +36,7 @@ class Calibrated(NamedTuple):
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     files = _calibrations(path)
     if not files:
         return False, "no *.qca.txt and no *.toml with cameras, here or in calibration/"

@@ -30,7 +30,7 @@ MILLIMETRES = 1e-3  # nerfstudio's depth files unless they say otherwise
 
 
 def matches(path: Path) -> tuple[bool, str]:
-    """Whether the folder is of this layout, and why."""
+    """Return whether the folder has this layout, and why."""
     return has_one(path, ("transforms.json",))
 
 
@@ -135,7 +135,7 @@ def _pose(frame: dict, table: dict, where: str) -> np.ndarray:
 
 
 def _lens(table: dict, file: Path, where: str) -> tuple[np.ndarray, tuple[int, int], list[float]]:
-    """Intrinsics, the size they are of, and distortion."""
+    """Return intrinsics, the size they belong to, and distortion."""
     model = table.get("camera_model", "OPENCV")
     if model not in LENSES or table.get("is_fisheye"):
         raise ValueError(f"{where}: found camera_model {model}, expected one of {LENSES}")

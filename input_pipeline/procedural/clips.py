@@ -1,4 +1,4 @@
-"""Procedural scenes as clips for a dataset: rendered when they are asked for."""
+"""Procedural scenes as clips of a data set, rendered on access."""
 
 import hashlib
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class ProceduralClips:
     quality: int = 95
     worlds: Worlds = "simple"
     masks: bool = False
-    """Whether the people in every view are marked."""
+    """Write masks of the people in every view."""
     textures: str = ""
     """Folder of pictures and videos that half of the surfaces of rich worlds take colours from."""
 
@@ -146,6 +146,6 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
 
 
 def textures_mark(folder: str) -> str:
-    """How many pictures a folder has and a hash of them; errors as in `read_textures`."""
+    """Return the number of pictures in a folder and their hash; errors as in `read_textures`."""
     pictures = read_textures(folder)
     return f"{len(pictures)}, sha256:{hashlib.sha256(pictures.tobytes()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""Clips of animated glTF assets for a dataset: other shapes than procedural scenes have."""
+"""Animated glTF assets as clips of a data set: shapes that procedural scenes lack."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,13 +36,13 @@ class GltfClips:
 
     @cached_property
     def animations(self) -> list[dict[str, float]]:
-        """Of every asset, the names of its animations and their seconds."""
+        """Names of each asset's animations, and their seconds."""
         meshes = [load_skinned_mesh(path) for path in self.assets]
         return [{name: duration(mesh, name) for name in mesh.animations} for mesh in meshes]
 
     @property
     def scene_ids(self) -> list[str]:
-        """Of every clip."""
+        """Scene of each clip."""
         return [self._scene_id(i) for i in range(self.count)]
 
     def _scene_id(self, index: int) -> str:

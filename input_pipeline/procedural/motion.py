@@ -32,7 +32,7 @@ SAME = 0.002  # relative depth within which a surface counts as the one looked f
 
 
 class ProceduralMotion(NamedTuple):
-    """Where the point in every pixel is at the next instant, seen by the same camera."""
+    """Place of each pixel's point at the next instant, seen by the same camera."""
 
     flow: Float[Array, "v t-1 h w 2"]  # pixels, x then y; nothing useful where next_depth <= 0
     next_depth: Float[Array, "v t-1 h w"]  # of the point then, in the clip's unit

@@ -86,7 +86,7 @@ def _texture(
 
 
 def _shadow(world: World, objects: Objects, position: Vector) -> Float[Array, "p"]:
-    """How much light reaches the floor: soft blobs below the objects, fainter with height."""
+    """Return the light on the floor: soft blobs below the objects, fainter with height."""
     height = jnp.maximum(world.room_max[1] - objects.center[:, 1], 0.0)
     inverse = 1 / (objects.size[:, 0] + 0.06 + 0.3 * height) ** 2
     strength = jnp.exp(-2.5 * height) * world.present

@@ -1,13 +1,12 @@
 """Procedural multi-view videos: `procedural_scene(index)` is a pure function of its index.
 
 A clip shows one random world from a source camera (view 0) and from target cameras that orbit a
-point on the source's optical axis, all synchronized, with exact depth. Worlds are `simple`
-(`world`: the shipped weights were trained and are evaluated on them) or `rich`
-(`rich_world`, where target cameras may move too). It is jittable and vmappable over the
-index, so scenes can be made on any device, also inside a step.
+point on the source's optical axis, all synchronized, with true depth. Worlds are `simple` (`world`:
+the shipped weights were trained and are evaluated on them) or `rich` (`rich_world`, where target
+cameras may move too). `jit` and `vmap` work over the index, also inside a training step.
 
-Conventions (design, section 2): the world frame is the source camera at t = 0 and the unit of
-length is the median source depth at t = 0; OpenCV axes; intrinsics in pixels.
+The world frame is the source camera at t = 0, with OpenCV axes and intrinsics in pixels; the unit
+of length is the median source depth at t = 0.
 Training uses indices below `HELD_OUT_START`; evaluation uses `HELD_OUT_START + i`.
 """
 
@@ -75,7 +74,7 @@ def procedural_scene(
     worlds: Worlds = "simple",
     textures: Float[Array, "n s s 3"] | None = None,
 ) -> ProceduralClip:
-    """Clip number `index`; `azimuths` (degrees) replaces the targets' random angles.
+    """Render clip number `index`; `azimuths` (degrees) replaces the targets' random angles.
 
     With `orbit` the source stands still and the targets follow one arc from it, in equal steps.
     In rich worlds `textures`, pictures in [0, 1], cover half of the surfaces.
@@ -149,7 +148,7 @@ def sample_filmed_world(
     orbit: bool = False,
     worlds: Worlds = "simple",
 ) -> FilmedWorld:
-    """World, times and cameras of clip number `index`; nothing is rendered."""
+    """Draw world, times and cameras of clip number `index`; nothing is rendered."""
     key = jax.random.fold_in(jax.random.key(seed), index)
     world_key, source_key, target_key, time_key = jax.random.split(key, 4)
     is_rich = worlds == "rich"
@@ -174,21 +173,21 @@ def sample_filmed_world(
 def image_rays(
     pose: Float[Array, "4 4"], intrinsics: Float[Array, "3 3"], height: int, width: int
 ) -> Vector:
-    """Rays of all pixels in the world's axes, z = 1 in the camera's frame."""
+    """Return the rays of all pixels in the world's axes, z = 1 in the camera's frame."""
     return to_world(rows(pose[:3, :3]), camera_rays(intrinsics, height, width))
 
 
 def visible_surface(
     world: AnyWorld, time: Float[Array, ""], center: Float[Array, "3"], rays: Vector
 ) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
-    """Depth and number of what is seen from a point: primitives first, then faces of the room."""
+    """Return depth and number of the surfaces seen: primitives first, then faces of the room."""
     objects, spans = objects_at(world, time)
     room = world.room_min, world.room_max
     return first_surface(objects, spans, world.present, room, columns(center), rays)
 
 
 def objects_at(world: AnyWorld, time: Float[Array, ""]) -> tuple[Objects, Spans]:
-    """Primitives at one instant, and of which shape they are."""
+    """Return the primitives at one instant, and their shapes."""
     if isinstance(world, rich.RichWorld):
         return rich.rich_objects_at(world, time), rich.SPANS
     return simple.objects_at(world, time), simple.SPANS
@@ -202,7 +201,7 @@ def _source_camera(
     width: int,
     travel: tuple[float, float],
 ) -> tuple[Float[Array, "3 3"], Float[Array, "t 4 4"]]:
-    """Intrinsics and camera-to-world of a camera that looks at a point near the world's origin.
+    """Draw intrinsics and camera-to-world of a camera that looks near the world's origin.
 
     A share `travel[0]` of the cameras moves, by up to half of `travel[1]` along each axis.
     """
@@ -237,7 +236,7 @@ def _target_cameras(
     azimuths: Float[Array, "targets"] | None,
     orbit: bool,
 ) -> Float[Array, "targets 4 4"]:
-    """Static cameras around a point near median depth on the source's axis; see `orbit` above."""
+    """Draw static cameras around a point near median depth on the source's axis."""
     angle, height, radius, aim, axis = jax.random.split(key, 5)
 
     def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Float[Array, "targets"]:
@@ -272,7 +271,7 @@ def _target_cameras(
 def _travelling(
     key: PRNGKeyArray, world: AnyWorld, poses: Float[Array, "n t 4 4"], distance: Float[Array, ""]
 ) -> Float[Array, "n t 4 4"]:
-    """In half of the scenes target cameras move too; each keeps looking at the same point."""
+    """Move the target cameras in half of the scenes; each keeps looking at the same point."""
     count, frames = poses.shape[:2]
     does_move, reach = jax.random.uniform(key, (2,))
     step = jax.random.normal(jax.random.fold_in(key, 1), (count, 3)) * 0.2 * reach

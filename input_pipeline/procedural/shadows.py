@@ -58,7 +58,7 @@ def light_arriving(
 
 
 def _fall(distance: Array, radius: Array | float, spread: Array) -> Array:
-    """From 1 at radius - spread to 0 at radius + spread."""
+    """Fall from 1 at radius - spread to 0 at radius + spread."""
     x = jnp.clip((radius + spread - distance) / (2 * spread + 1e-6), 0, 1)
     return x * x * (3 - 2 * x)
 

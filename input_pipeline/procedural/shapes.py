@@ -40,7 +40,7 @@ class Objects(NamedTuple):
 
 
 class Spans(NamedTuple):
-    """How many of the primitives are which shape, in this order."""
+    """Numbers of the primitives of each shape, in this order."""
 
     ellipsoids: int
     boxes: int
@@ -58,7 +58,7 @@ def along(origin: Vector, step: Array, direction: Vector) -> Vector:
 
 
 def unit(a: Vector) -> Vector:
-    """The same direction with length 1."""
+    """Scale to length 1."""
     scale = 1 / (jnp.sqrt(dot(a, a)) + 1e-9)
     return Vector(a.x * scale, a.y * scale, a.z * scale)
 
@@ -69,7 +69,7 @@ def columns(matrix: Float[Array, "*s 3"]) -> Vector:
 
 
 def to_local(rotation: Sequence[Vector], vector: Vector) -> Vector:
-    """Inverse rotation; `rotation` holds the rows of rotation matrices."""
+    """Rotate back; `rotation` holds the rows of rotation matrices."""
     return Vector(
         *(dot(Vector(*(row[j] for row in rotation)), vector) for j in range(3)),
     )
@@ -81,7 +81,7 @@ def to_world(rotation: Sequence[Vector], vector: Vector) -> Vector:
 
 
 def rows(rotation: Float[Array, "*s 3 3"]) -> list[Vector]:
-    """Rows of matrices, each with a pixel axis of 1."""
+    """Return the rows of matrices, each with a pixel axis of 1."""
     return [columns(rotation[..., i, :]) for i in range(3)]
 
 
@@ -192,7 +192,7 @@ def surface_points(
     depth: Float[Array, "p"],
     which: Int[Array, "p"],
 ) -> Surface:
-    """What `first_surface` found: `which` counts the objects and then the faces of the room."""
+    """Surfaces of `first_surface`: `which` counts the objects and then the faces of the room."""
     count = sum(spans)
     is_object, axis = which < count, (which - count) // 2
     position = along(origin, depth, rays)
@@ -237,7 +237,7 @@ def _box(origin: Vector, rays: Vector, size: Vector) -> Array:
 
 
 def box_span(origin: Vector, rays: Vector, size: Vector) -> tuple[Array, Array]:
-    """Where rays have entered all three slabs of a box, and where they leave the first one."""
+    """Return where rays have entered all three slabs of a box, and where they leave the first."""
     inverse = [1 / jnp.where(jnp.abs(r) < 1e-6, 1e-6, r) for r in rays]
     middle = [-o * i for o, i in zip(origin, inverse, strict=True)]
     half = [jnp.abs(i) * s for i, s in zip(inverse, size, strict=True)]

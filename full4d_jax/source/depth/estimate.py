@@ -99,14 +99,14 @@ def stabilise(
 def similarity(
     frames: Float[Array, "t h w 3"], frame: Float[Array, "h w 3"]
 ) -> Float[Array, "t h w"]:
-    """How much the surroundings of every pixel look like the same ones of `frame`, in (0, 1]."""
+    """Return how alike the surroundings of each pixel are in `frames` and `frame`, in (0, 1]."""
     distance = reduce((frames - frame[None]) ** 2, "t h w c -> t h w", "sum")
     total = jax.lax.reduce_window(distance, 0.0, jax.lax.add, NEIGHBOURS, (1, 1, 1), "SAME")
     return jnp.exp(-total / math.prod(NEIGHBOURS) / SIGMA**2)
 
 
 def align_median(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
-    """The same depth in world units: the median of the known depths at t = 0 becomes 1."""
+    """Scale depth to world units: the median of the known depths at t = 0 becomes 1."""
     first = jnp.where(depth[0] > 0, depth[0], jnp.nan)
     return depth / jnp.nanmedian(first)
 

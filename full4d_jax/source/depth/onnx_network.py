@@ -15,12 +15,12 @@ class Network(NamedTuple):
     """One network, ready to be called."""
 
     run: Callable[..., ndarray]
-    """From pictures (n 3 h w) float32, one array for each input, to its first output."""
+    """Maps pictures (n 3 h w) float32, one array for each input, to the first output."""
     shape: list[int | str | None]
-    """What it takes, (n 3 h w): numbers, or names of what may be anything."""
+    """Input shape (n 3 h w); free axes are names or None."""
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns that it takes; the given ones where it takes any."""
+        """Return the input's rows and columns; the given ones where these are free."""
         rows, columns = self.shape[2:]
         return (
             rows if isinstance(rows, int) else height,
