@@ -1,4 +1,4 @@
-"""Make datasets, check them, and look at the scenes that models are trained on."""
+"""Make data sets, check them, and draw the scenes that models are trained on."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,8 +32,8 @@ def show(
 
     Args:
       out: the PNG file to write.
-      first: index of the first scene; training uses 0 to 2**30, evaluation what comes after.
-      scenes: how many scenes.
+      first: index of the first scene; training uses indices below 2**30, evaluation larger ones.
+      scenes: number of scenes.
       views: cameras per scene; view 0 is the source.
       frames: instants per scene.
       size: height and width of a frame in pixels.
@@ -64,25 +64,25 @@ def import_(
     test: float = 0.0,
     jobs: int = 1,
 ) -> None:
-    """Make a dataset of a calibrated multi-view capture, or of a folder of captures.
+    """Make a data set from a calibrated multi-view capture, or from a folder of captures.
 
-    The layout is found by itself: COLMAP, nerfstudio, D-NeRF, LLFF, Panoptic, DyCheck,
+    The layout is detected: COLMAP, nerfstudio, D-NeRF, LLFF, Panoptic, DyCheck,
     MultiCamVideo, COLMAP per instant, Pose2Sim, or cameras.json (docs/data.md).
 
     Args:
       path: the folder of the capture.
       out: the folder of the dataset, which must not be there yet.
-      layout: where several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
+      layout: which, if several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
         pose2sim, cameras_json or colmap.
-      fps: frames a second of pictures whose files do not say.
-      license: of the pictures, as an SPDX identifier or in words.
-      frames: instants of a clip; left out 81, or all of a shorter capture.
+      fps: frames per second of pictures without times.
+      license: licence of the pictures, as an SPDX identifier or in words.
+      frames: instants in a clip; by default 81, or all of a shorter capture.
       stride: take every n-th instant.
-      instants: first:end, those that are taken at all; 0:50 is the first 50, 50: the rest.
-      size: pixels of the shorter side of stored frames; left out, they keep their size.
+      instants: first:end, the instants to use; 0:50 is the first 50, 50: the rest.
+      size: pixels of the shorter side of stored frames; by default frames keep their size.
       film: store each view as an H.264 film, much smaller than JPEG files (docs/data.md).
-      depth: estimate it in views that have none: ours, or an .onnx or .safetensors file.
-      test: share of the scenes that go to the split `test`.
+      depth: estimator for views without depth: ours, or an .onnx or .safetensors file.
+      test: share of the scenes in the split `test`.
       jobs: processes that decode and encode.
     """
     from full4d_jax.data.import_capture import Cut, import_folder
@@ -120,25 +120,24 @@ def procedural(
     shard: str = "0/1",
     beam: str | None = None,
 ) -> None:
-    """Render procedural scenes into a dataset; the same command goes on where it was stopped.
+    """Render procedural scenes into a dataset; repeat the command to resume.
 
     Args:
       out: folder of the dataset.
-      scenes: how many, one clip each.
-      first: index of the first; models that are trained without records use 0 to 2**30 - 1,
-        evaluation what comes after.
+      scenes: number of scenes, one clip each.
+      first: index of the first scene; training without records uses 0 to 2**30 - 1, evaluation
+        larger ones.
       views: cameras per scene; view 0 is the source.
       frames: instants per scene.
-      height: of a frame in pixels.
-      width: of a frame in pixels.
+      height: height of a frame in pixels.
+      width: width of a frame in pixels.
       worlds: primitives in a room, or people, furniture and thin poles in noise.
-      textures: folder of pictures and videos; half of the surfaces of rich worlds take their
-        colours from them.
-      all_depth: write the depth of all views, not of the source only.
+      textures: folder of pictures and videos that color half of the surfaces of rich worlds.
+      all_depth: write depth of all views, not only of the source.
       masks: write masks of the people; training does not use them.
-      test: share of the scenes that go to the split `test`.
-      shards: about how many files; 0 is what makes them 256 MiB each.
-      jobs: processes that render; on a GPU 1.
+      test: share of the scenes in the split `test`.
+      shards: approximate number of files; 0 makes files of 256 MiB.
+      jobs: processes that render; 1 on a GPU.
       shard: i/n writes every n-th file from the i-th on; n such commands, on any machines that see
         the folder, make the dataset.
       beam: options of Apache Beam in quotes, whose workers then make the --shards files;
@@ -151,7 +150,7 @@ def procedural(
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = open_folder(out)
-    from full4d_jax.data.procedural import build_procedural
+    from full4d_jax.data.rendered import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
 
     beside = {"all_depth": all_depth, "masks": masks}
@@ -175,20 +174,20 @@ def gltf(
     shards: int = 0,
     jobs: int = 1,
 ) -> None:
-    """Render animated glTF assets into a dataset; the same command goes on where it was stopped.
+    """Render animated glTF assets into a dataset; repeat the command to resume.
 
     Args:
       assets: a .glb file with a skinned, animated mesh, or a folder of them.
       out: folder of the dataset.
-      clips: how many; the assets take turns.
+      clips: number of clips; the assets take turns.
       views: cameras per clip; view 0 is the source and has depth.
       frames: instants per clip, 0.04 to 0.12 seconds apart.
-      height: of a frame in pixels.
-      width: of a frame in pixels.
-      spread: degrees that a target may stand away from the source.
-      license: of the assets, as an SPDX identifier or in words.
-      test: share of the assets that go to the split `test`.
-      shards: about how many files; 0 is what makes them 256 MiB each.
+      height: height of a frame in pixels.
+      width: width of a frame in pixels.
+      spread: largest angle between a target and the source, degrees.
+      license: licence of the assets, as an SPDX identifier or in words.
+      test: share of the assets in the split `test`.
+      shards: approximate number of files; 0 makes files of 256 MiB.
       jobs: processes that render.
     """
     size = {"views": views, "frames": frames, "height": height, "width": width}
@@ -196,7 +195,7 @@ def gltf(
     check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
-    from full4d_jax.data.gltf import build_gltf
+    from full4d_jax.data.rendered import build_gltf
     from input_pipeline.procedural.gltf_clips import GltfClips, find_assets
 
     with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
@@ -214,17 +213,17 @@ def encode(
     shards: int = 0,
     shard: str = "0/1",
 ) -> None:
-    """Put a codec's latents into a dataset, so that training need not encode (docs/data.md).
+    """Write a data set with a codec's latents, so that training need not encode (docs/data.md).
 
-    Pictures are cut to data.height x data.width, or to data.buckets. The same command goes on where
-    it was stopped, file by file.
+    Pictures are cut to data.height x data.width, or to data.buckets. Repeat the
+    command to resume after the last finished file.
 
     Args:
       config: names the codec, its weights, and the size and length of training's clips.
       dataset: the folder to read.
       out: folder of the new dataset.
-      split: which part of the dataset, also in the new one.
-      shards: about how many files; 0 is what makes them 256 MiB each.
+      split: split to read and to write.
+      shards: approximate number of files; 0 makes files of 256 MiB.
       shard: i/n writes every n-th file from the i-th on, as in full4d data procedural.
     """
     part = part_of(shard)
@@ -241,16 +240,16 @@ def check(
     clips: int = 4,
     instants: int = 2,
 ) -> None:
-    """Look for what is wrong with a dataset: cameras, clocks, light, repeated and damaged pictures.
+    """Check a data set: cameras, clocks, light, repeated and damaged pictures.
 
-    Ends with exit code 2 where there is a problem.
+    The exit code is 2 if there is a problem.
 
     Args:
       dataset: the folder of a dataset.
       out: a folder for the report, check.json, and a page for each clip, clip-00000.png.
-      split: which part of the dataset.
-      clips: how many clips, evenly spaced; 0 takes all.
-      instants: of each clip, at which cameras are compared with pictures.
+      split: split to check.
+      clips: number of evenly spaced clips; 0 takes all.
+      instants: number of instants of a clip at which cameras are compared with pictures.
     """
     from full4d_jax.data.check import check_dataset
 
@@ -265,15 +264,15 @@ def depth(
     estimator: str = "ours",
     scale: Literal["matches", "axes"] = "matches",
 ) -> None:
-    """Estimate depth where there is none, in the units of the cameras.
+    """Estimate missing depth, in the units of the cameras.
 
     Args:
       capture: the folder of a dataset, or an .npz file (full4d_jax/source/captures.py).
-      out: the folder of the new dataset, whose command goes on where it was stopped; or the .npz
-        file to write, with a picture beside.
-      split: of a dataset.
+      out: folder of the new data set (repeat the command to resume), or the .npz file to write,
+        with a picture beside it.
+      split: split of a data set.
       estimator: ours, or a network as .onnx (Depth Anything) or .safetensors.
-      scale: from points that views share; or from the one that all cameras look at (docs/data.md).
+      scale: from points that views share, or from where all cameras look (docs/data.md).
     """
     from full4d_jax.data.estimate_depth import estimate_capture_depth, estimate_dataset_depth
 

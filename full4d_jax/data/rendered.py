@@ -1,10 +1,11 @@
-"""Write procedural scenes as a data set: `full4d data procedural`."""
+"""Write rendered clips as a data set: `full4d data procedural` and `full4d data gltf`."""
 
 from pathlib import Path
 
 from full4d_jax.data.build import build_dataset, train_and_test
 from full4d_jax.session.errors import input_errors
 from input_pipeline.procedural.clips import ProceduralClips, textures_mark
+from input_pipeline.procedural.gltf_clips import GltfClips
 
 
 def build_procedural(
@@ -17,7 +18,7 @@ def build_procedural(
     part: tuple[int, int],
     beam: str | None,
 ) -> None:
-    """Write the dataset, `test` being the share of that split; the rest as in `build_dataset`.
+    """Write procedural scenes; `test` is the share of that split, the rest as in `build_dataset`.
 
     Raises:
       InputError: there are no textures, or as in `build_dataset`.
@@ -45,3 +46,16 @@ def build_procedural(
         beam=beam,
     ):
         print(f"next: full4d train CONFIG --data.records {out}")
+
+
+def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: int) -> None:
+    """Write clips of animated glTF assets; errors as in `build_dataset`."""
+    names = ", ".join(asset.name for asset in clips.assets[:20])
+    size = f"{clips.views} views of {clips.frames} frames of {clips.width}x{clips.height} pixels"
+    about = (
+        f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {size}, targets "
+        f"within {clips.spread:g} degrees, rendered by full4d_jax."
+    )
+    splits = train_and_test(test)
+    build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
+    print(f"next: full4d train CONFIG --data.records {out} (or a mixture, {out}=1 OTHER=3)")
