@@ -33,6 +33,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 Latents = Float[Array, "b v t h w c"]
 PerFrame = Float[Array, "b v t"]
+Times = Float[Array, "b"] | PerFrame  # one flow time a sample, or one a latent frame
+Sigma = float | Float[Array, "b v t h w 1"]  # s above, which may differ between pixels
 
 
 def bcast(tau: Shaped[Array, "b ..."], like: Float[Array, "b ..."]) -> Shaped[Array, "b ..."]:
@@ -41,23 +43,23 @@ def bcast(tau: Shaped[Array, "b ..."], like: Float[Array, "b ..."]) -> Shaped[Ar
 
 
 def shift_time(tau: Float[Array, "..."], sigma: float) -> Float[Array, "..."]:
-    """Wan's shift of flow times towards noise."""
+    """Shift flow times towards noise, as Wan does."""
     return sigma * tau / (1 + (sigma - 1) * tau)
 
 
-def interpolate(data: Latents, noise: Latents, tau: Float[Array, "b"]) -> Latents:
-    """A point of the straight path, z_tau."""
+def interpolate(data: Latents, noise: Latents, tau: Times) -> Latents:
+    """Return a point of the straight path, z_tau."""
     tau = bcast(tau, data)
     return (1 - tau) * data + tau * noise
 
 
-def data_from_velocity(velocity: Latents, z: Latents, tau: Float[Array, "b"]) -> Latents:
-    """The clean latents that a velocity points to."""
+def data_from_velocity(velocity: Latents, z: Latents, tau: Times) -> Latents:
+    """Return the clean latents that a velocity points to."""
     return z - bcast(tau, z) * velocity
 
 
-def normalise_residual(z: Latents, tau: Float[Array, "b"], base: Latents, sigma) -> Latents:
-    """r / sqrt(var): what the preconditioned network sees. `sigma` broadcasts against z."""
+def normalise_residual(z: Latents, tau: Times, base: Latents, sigma: Sigma) -> Latents:
+    """Return r / sqrt(var), which the preconditioned network sees."""
     tau = bcast(tau, z)
     variance = sigma**2 * (1 - tau) ** 2 + tau**2
     return (z - (1 - tau) * base) * jax.lax.rsqrt(variance)
@@ -66,12 +68,12 @@ def normalise_residual(z: Latents, tau: Float[Array, "b"], base: Latents, sigma)
 def velocity_from_residual(
     residual: Latents,
     z: Latents,
-    tau: Float[Array, "b"],
+    tau: Times,
     base: Latents,
-    sigma,
-    rho: Float[Array, "b"] | None = None,
+    sigma: Sigma,
+    rho: Times | None = None,
 ) -> Latents:
-    """v, or the mean velocity down to the flow time rho, from the network's output F."""
+    """Return v, or the mean velocity down to the flow time rho, from the network's output F."""
     tau = bcast(tau, z)
     variance = sigma**2 * (1 - tau) ** 2 + tau**2
     r = z - (1 - tau) * base
@@ -107,14 +109,14 @@ def sample_time(
 
 
 def velocity_loss(velocity: Latents, target: Latents) -> PerFrame:
-    """Velocity matching, the papers' loss: squared error of the velocity, all flow times alike."""
+    """Return the papers' loss: squared error of the velocity, all flow times alike."""
     return ((velocity - target) ** 2).mean((3, 4, 5))
 
 
 def flow_loss(
-    predicted: Latents, data: Latents, tau: Float[Array, "b"], sigma, limit: float
+    predicted: Latents, data: Latents, tau: Times, sigma: Sigma, limit: float
 ) -> PerFrame:
-    """Squared error of the predicted data, weighted 1 + (sigma (1 - tau) / tau)^2 up to a limit.
+    """Return the squared error of the data, weighted 1 + (sigma (1 - tau) / tau)^2 up to a limit.
 
     The weight undoes the factor that the preconditioning puts on the network's output: below the
     limit this is sigma^2 times the squared error of the residual.
@@ -125,7 +127,7 @@ def flow_loss(
 
 
 def mean_loss(predicted: Latents, data: Latents) -> PerFrame:
-    """Squared and smooth absolute error of the latents, smooth absolute one of their differences.
+    """Return squared and smooth absolute errors of latents, and smooth ones of their differences.
 
     Where much is possible (holes) errors are large and the square leads to the mean; where little
     is (what the source sees) they are small and the absolute terms keep edges sharp.
@@ -141,5 +143,5 @@ def mean_loss(predicted: Latents, data: Latents) -> PerFrame:
 
 
 def mean_of(frames: Float[Array, "b v t"], values: PerFrame) -> Float[Array, "b"]:
-    """The mean of each clip's values over the frames that are 1 in `frames`, at least one."""
+    """Average each clip's values over the frames that are 1 in `frames`, at least one."""
     return (frames * values).sum((1, 2)) / frames.sum((1, 2))

@@ -31,13 +31,6 @@ def euler(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array
     return z + (then - tau) * velocity(z, jnp.full(z.shape[0], tau))
 
 
-def heun(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array, ""]) -> State:
-    """One step of second order, two calls."""
-    first = velocity(z, jnp.full(z.shape[0], tau))
-    second = velocity(z + (then - tau) * first, jnp.full(z.shape[0], then))
-    return z + (then - tau) * (first + second) / 2
-
-
 def leap(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array, ""]) -> State:
     """One step of a network that knows mean velocities; exact, however far, if it knows them."""
     return z + (then - tau) * velocity(z, *(jnp.full(z.shape[0], x) for x in (tau, then)))
@@ -55,7 +48,7 @@ def sample(
       velocity: (z, tau (b,)) -> dz/dtau, all conditions bound.
       noise: the initial state; scaled noise for sampling, zeros for the mean in one step.
       times: decreasing flow times, see `schedule`.
-      stepper: `euler`, `heun` or `leap`.
+      stepper: `euler` or `leap`.
     """
     return integrate(lambda _: velocity, noise, times, stepper)
 
@@ -157,7 +150,7 @@ def sample_in_windows(
       times: decreasing flow times, more than two for the same reason.
       size: frames of a window; of a shorter video all.
       overlap: frames, fewer than `size`.
-      stepper: `euler`, `heun` or `leap`.
+      stepper: `euler` or `leap`.
     """
     frames = noise.shape[2]
     size = min(size, frames)

@@ -25,7 +25,6 @@ from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
 from full4d_jax.models.linear import linear
 from full4d_jax.models.tokens import Axis, Grid, Moments
-from full4d_jax.models.two_streams import Synchronization
 
 CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
 
@@ -58,7 +57,7 @@ def rematerialised(layer: Callable, remat: str) -> Callable:
     return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(*saved))
 
 
-class Attention(nnx.Module):
+class Projections(nnx.Module):
     """Multi-head projections with RMS norm of queries and keys over the full width."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
@@ -89,7 +88,7 @@ class Block(nnx.Module):
         d = config.width
         self.attends_to_all = config.attention == "full"
         self.modulation = nnx.Param(jnp.zeros((6, d)))
-        self.attention = Attention(config, rngs)
+        self.attention = Projections(config, rngs)
         if "linear" in config.cameras:
             self.camera = linear(CAMERA_CHANNELS, d, rngs, zero=True)
         if config.camera_projector:
@@ -98,11 +97,9 @@ class Block(nnx.Module):
         if config.text_width:
             # The fast variance, E x^2 - (E x)^2, cancels where a token's mean is large.
             self.text_norm = nnx.LayerNorm(d, epsilon=1e-6, use_fast_variance=False, rngs=rngs)
-            self.text_attention = Attention(config, rngs)
+            self.text_attention = Projections(config, rngs)
         self.ffn_in = linear(d, config.ffn, rngs, lora_rank=config.lora_rank)
         self.ffn_out = linear(config.ffn, d, rngs, lora_rank=config.lora_rank)
-        if config.attention.startswith("two_stream"):
-            self.synchronization = Synchronization(config, rngs)
 
     def __call__(self, x: Float[Array, "b n d"], inputs: BlockInputs) -> Float[Array, "b n d"]:
         """Apply the layer."""

@@ -53,18 +53,18 @@ class DepthNet(nnx.Module):
         fine, middle, coarse = config.widths
         self.enter = nnx.Conv(4 * 3 + 2, fine, (3, 3), rngs=rngs)
         self.fine_to_middle = linear(4 * fine, middle, rngs)
-        self.middle_down = Residual(middle, rngs)
+        self.middle_down = ConvBlock(middle, rngs)
         self.middle_to_coarse = linear(4 * middle, coarse, rngs)
         self.place = linear(4 * OCTAVES, coarse, rngs)
 
         @nnx.split_rngs(splits=config.attentions)
         @nnx.vmap(in_axes=(0,), out_axes=0)
-        def stack(rngs: nnx.Rngs) -> Attention:
-            return Attention(coarse, config.heads, rngs)
+        def stack(rngs: nnx.Rngs) -> TransformerBlock:
+            return TransformerBlock(coarse, config.heads, rngs)
 
         self.blocks = stack(rngs)
         self.coarse_to_middle = linear(coarse, 4 * middle, rngs)
-        self.middle_up = Residual(middle, rngs)
+        self.middle_up = ConvBlock(middle, rngs)
         self.middle_to_fine = linear(middle, 4 * fine, rngs)
         self.norm = nnx.RMSNorm(fine, rngs=rngs)
         self.leave = nnx.Conv(fine, 4, (3, 3), rngs=rngs)
@@ -90,7 +90,7 @@ class DepthNet(nnx.Module):
         return tokens.reshape(x.shape)
 
 
-class Residual(nnx.Module):
+class ConvBlock(nnx.Module):
     """x + conv(relu(conv(norm(x)))), at first the identity."""
 
     def __init__(self, width: int, rngs: nnx.Rngs):
@@ -104,7 +104,7 @@ class Residual(nnx.Module):
         return x + self.second(nnx.relu(self.first(self.norm(x))))
 
 
-class Attention(nnx.Module):
+class TransformerBlock(nnx.Module):
     """A pre-norm transformer block over all tokens of a frame, at first the identity."""
 
     def __init__(self, width: int, heads: int, rngs: nnx.Rngs):

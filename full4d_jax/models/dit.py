@@ -23,17 +23,26 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax import flow
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.conditions import Conditions, Latents, Params, Times
 from full4d_jax.models.network import MultiViewDiT
+from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
+
+
+def network(config: ModelConfig, rngs: nnx.Rngs) -> MultiViewDiT:
+    """Create the network that `config.attention` names."""
+    if config.attention == "sequential":
+        return SequentialDiT(config, rngs)
+    is_two_stream = config.attention.startswith("two_stream")
+    return TwoStreamDiT(config, rngs) if is_two_stream else MultiViewDiT(config, rngs)
 
 
 def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
-    """Random parameters, float32; blocks are stacked on their first axis."""
-    return nnx.to_pure_dict(nnx.state(MultiViewDiT(config, nnx.Rngs(params=key)), nnx.Param))
+    """Draw parameters, float32; blocks are stacked on their first axis."""
+    return nnx.to_pure_dict(nnx.state(network(config, nnx.Rngs(params=key)), nnx.Param))
 
 
 def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
@@ -55,31 +64,39 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     def apply(
         latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None
     ) -> Latents:
-        network = nnx.merge(graph, params)
+        model = nnx.merge(graph, params)
         first = conditions.base.shape[1] - latents.shape[1]
         base, mask = conditions.base[:, first:], conditions.mask[:, first:, ..., None]
         if conditions.visible is None:
-            return free(network, latents, tau, rho, conditions, base, mask)
+            return free(model, latents, tau, rho, conditions, base, mask)
         visible = conditions.visible[:, first:]
         given = visible[..., None, None, None]
         latents = jnp.where(given, base[:, :, : latents.shape[2]], latents)
-        return jnp.where(given, 0.0, free(network, latents, tau, rho, conditions, base, mask))
+        return jnp.where(given, 0.0, free(model, latents, tau, rho, conditions, base, mask))
 
-    def free(network, latents, tau, rho, conditions, base, mask) -> Latents:
+    def free(
+        model: MultiViewDiT,
+        latents: Latents,
+        tau: Times,
+        rho: Times | None,
+        conditions: Conditions,
+        base: Latents,
+        mask: Float[Array, "b v t h w 1"],
+    ) -> Latents:
         if config.prediction == "velocity":
-            return network(latents, tau, conditions, rho)
+            return model(latents, tau, conditions, rho)
         sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
         taus = _of_frames(tau, conditions.visible)
         rhos = None if rho is None else _of_frames(rho, conditions.visible)
         normalised = flow.normalise_residual(latents, taus, base, sigma)
-        residual = network(normalised, tau, conditions, rho)
+        residual = model(normalised, tau, conditions, rho)
         return flow.velocity_from_residual(residual, latents, taus, base, sigma, rhos)
 
     return apply
 
 
 def _of_frames(tau: Times, visible: Bool[Array, "b v t"] | None) -> Times:
-    """Flow times, 0 in frames that are given."""
+    """Return flow times that are 0 in frames that are given."""
     if visible is None:
         return tau
     return jnp.where(visible, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))
@@ -87,5 +104,5 @@ def _of_frames(tau: Times, visible: Bool[Array, "b v t"] | None) -> Times:
 
 @functools.cache
 def _graph(config: ModelConfig) -> nnx.GraphDef:
-    """The network's structure, without allocating its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: MultiViewDiT(config, nnx.Rngs(0))))[0]
+    """Return the network's structure without allocating its parameters."""
+    return nnx.split(nnx.eval_shape(lambda: network(config, nnx.Rngs(0))))[0]

@@ -1,4 +1,4 @@
-"""What tokens learn of pictures, flow times and cameras, as numbers."""
+"""Pictures, flow times and cameras as numbers that tokens are made from."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,23 +13,23 @@ TIME_CHANNELS = 256
 
 
 def to_patches(x: Latents, side: int) -> Float[Array, "b v t s p"]:
-    """Squares of latent pixels, row after row."""
+    """Cut latent pixels into squares, row after row."""
     return rearrange(x, "b v t (h i) (w j) c -> b v t (h w) (i j c)", i=side, j=side)
 
 
 def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
-    """The inverse, for so many rows of squares."""
+    """Put squares back, for so many rows of them."""
     return rearrange(x, "b v t (h w) (i j c) -> b v t (h i) (w j) c", h=rows, i=side, j=side)
 
 
 def flow_times(
     tau: Times, visible: Bool[Array, "b v t"] | None, latents: Latents, grid: Grid
 ) -> tuple[Float[Array, "b r"], Bool[Array, "b {grid.views} {grid.frames}"] | None]:
-    """The flow times in a grid, and which of its frames have the second of them.
+    """Return the flow times in a grid, and which of its frames have the second of them.
 
     Args:
       tau: of the frames to generate.
-      visible: those of them that are given, at flow time 0.
+      visible: frames among them that are given, at flow time 0.
       latents: the frames to generate.
       grid: has clean views before them, or clean frames after.
 
@@ -47,7 +47,7 @@ def flow_times(
 
 
 def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
-    """Wan's embedding of the flow time: cosines, then sines, of 1000 tau."""
+    """Embed flow times as Wan does: cosines, then sines, of 1000 tau."""
     half = TIME_CHANNELS // 2
     # In double precision, since 1000 tau magnifies their errors.
     frequencies = (10000.0 ** (-np.arange(half) / half)).astype(np.float32)
@@ -58,7 +58,7 @@ def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
 def camera_vectors(
     world_to_camera: Float[Array, "b v t 4 4"], intrinsics: Float[Array, "b v 3 3"]
 ) -> Float[Array, "b v t 16"]:
-    """[R | t] row by row, then fx, fy, cx, cy in units of the image size."""
+    """Return [R | t] row by row, then fx, fy, cx, cy in units of the image size."""
     pose = rearrange(world_to_camera[..., :3, :], "b v t i j -> b v t (i j)")
     lens = jnp.stack([intrinsics[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))], -1)
     lens = jnp.broadcast_to(lens[:, :, None], (*pose.shape[:3], 4))
@@ -73,7 +73,7 @@ def plucker_rays(
     rows: int,
     columns: int,
 ) -> Float[Array, "b v t s 6"]:
-    """Direction and moment of the ray through every token's centre, world frame."""
+    """Return direction and moment of the ray through every token's centre, world frame."""
     y, x = np.meshgrid(
         (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"
     )

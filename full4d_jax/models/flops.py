@@ -54,7 +54,7 @@ class Product(NamedTuple):
     gradients: int  # of its two factors, how many the backward pass needs; each is as much work
 
 
-class Grid(NamedTuple):
+class Sample(NamedTuple):
     """What the network sees of one sample."""
 
     views: int
@@ -117,14 +117,14 @@ def _text_tokens(config: Config, *, training: bool) -> int:
 
 
 def _work(config: Config, views: int, frames: int, text: int, *, training: bool) -> float:
-    grid = _grid(config, views, frames)
+    sample = _sample(config, views, frames)
     layers = config.model.layers
-    products = [(1, x) for x in _outside_blocks(config, grid, text)]
-    products += [(layers, x) for x in _block(config, grid, text)]
+    products = [(1, x) for x in _outside_blocks(config, sample, text)]
+    products += [(layers, x) for x in _block(config, sample, text)]
     return float(sum(n * 2 * x * (1 + g * training) for n, (x, g) in products))
 
 
-def _grid(config: Config, views: int, frames: int) -> Grid:
+def _sample(config: Config, views: int, frames: int) -> Sample:
     model, data = config.model, config.data
     strides = strides_of(model.codec, model.codec_stride)
     side = model.patch * strides.pixels
@@ -132,10 +132,10 @@ def _grid(config: Config, views: int, frames: int) -> Grid:
     latent = 1 + (frames - 1) // strides.frames
     halves = 2 if model.projection == "frames" else 1
     generated = views - 1 if model.projection == "channels" else views
-    return Grid(views, halves * latent, tokens, generated * latent)
+    return Sample(views, halves * latent, tokens, generated * latent)
 
 
-def _outside_blocks(config: Config, grid: Grid, text: int) -> Iterator[Product]:
+def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Product]:
     """All but the blocks."""
     model, linear = config.model, partial(_linear, config.optimizer.trainable)
     trained = partial(is_trained, config.optimizer.trainable)
@@ -143,13 +143,13 @@ def _outside_blocks(config: Config, grid: Grid, text: int) -> Iterator[Product]:
     channels = strides_of(model.codec, model.codec_stride).channels
     guided = 2 * channels + 1 if model.prediction == "residual" else channels
     inputs = {"channels": 3 * channels + 2, "frames": channels, "none": guided}[model.projection]
-    source = grid.frames * grid.tokens if model.projection == "channels" else 0
-    yield linear("patch_embedding", grid.all_tokens - source, inputs * area, d, False)
+    source = sample.frames * sample.tokens if model.projection == "channels" else 0
+    yield linear("patch_embedding", sample.all_tokens - source, inputs * area, d, False)
     yield linear("source_embedding", source, channels * area, d, False)
     if model.projection == "frames":
-        yield linear("mask_embedding", grid.all_tokens, 1, d, False)
+        yield linear("mask_embedding", sample.all_tokens, 1, d, False)
     if "plucker" in model.cameras:
-        yield linear("plucker_embedding", grid.all_tokens, RAY_CHANNELS, d, False)
+        yield linear("plucker_embedding", sample.all_tokens, RAY_CHANNELS, d, False)
     if model.text_width:
         yield linear("text_in", text, model.text_width, d, False)
         yield linear("text_out", text, d, d, trained("text_in."))
@@ -166,24 +166,24 @@ def _outside_blocks(config: Config, grid: Grid, text: int) -> Iterator[Product]:
     if streams == 2:
         yield linear("synchronization_time", moments, d, 2 * d, time)
 
-    yield linear("head", streams * grid.all_tokens, d, (model.refiner or channels) * area)
+    yield linear("head", streams * sample.all_tokens, d, (model.refiner or channels) * area)
     if model.refiner:
-        pixels, window, width = grid.generated * grid.tokens * area, 9, model.refiner
+        pixels, window, width = sample.generated * sample.tokens * area, 9, model.refiner
         yield linear("refiner.enter", pixels, window * (width + inputs), width)
         yield linear("refiner.middle", pixels, window * width, width)
         yield linear("refiner.leave", pixels, window * width, channels)
 
 
-def _block(config: Config, grid: Grid, text: int) -> Iterator[Product]:
+def _block(config: Config, sample: Sample, text: int) -> Iterator[Product]:
     """One block; gradients cross all of it, since all blocks are one compiled loop."""
     model, trainable = config.model, config.optimizer.trainable
     linear, trained = partial(_linear, trainable), partial(is_trained, trainable)
     adapted = partial(_adapted, trainable, model.lora_rank)
     d, times = model.width, _passes(model)
-    n = times * grid.all_tokens
+    n = times * sample.all_tokens
     for part in ("query", "key", "value", "out"):
         yield from adapted(f"blocks.attention.{part}", n, d, d)
-    yield from [Product(_allowed_pairs(model, grid) * d, 2)] * 2  # logits, weighted values
+    yield from [Product(_allowed_pairs(model, sample) * d, 2)] * 2  # logits, weighted values
     if "linear" in model.cameras:
         yield linear("blocks.camera", n, CAMERA_CHANNELS, d, False)
     if model.camera_projector:
@@ -203,7 +203,7 @@ def _block(config: Config, grid: Grid, text: int) -> Iterator[Product]:
     yield from adapted("blocks.ffn_out", n, model.ffn, d)
     if model.attention.startswith("two_stream"):
         outputs = 1 if model.attention == "two_stream_hard" else 2
-        yield linear("blocks.synchronization.mix", grid.all_tokens, 2 * d, outputs * d)
+        yield linear("blocks.synchronization.mix", sample.all_tokens, 2 * d, outputs * d)
 
 
 def _linear(
@@ -229,9 +229,9 @@ def _passes(model: ModelConfig) -> int:
     return 1 if model.attention in ("fused", "full") else 2
 
 
-def _allowed_pairs(model: ModelConfig, grid: Grid) -> int:
+def _allowed_pairs(model: ModelConfig, sample: Sample) -> int:
     """Pairs of tokens that a block's self-attention may relate."""
-    views, frames = grid.views, grid.frames
+    views, frames = sample.views, sample.frames
     if model.attention == "full":
         pairs = (views * frames) ** 2
     elif model.attention == "fused":
@@ -241,4 +241,4 @@ def _allowed_pairs(model: ModelConfig, grid: Grid) -> int:
         pairs = int(allowed_frames(views, frames, half).sum())
     else:  # along views at each instant, and along times in each view
         pairs = frames * views**2 + views * frames**2
-    return pairs * grid.tokens**2
+    return pairs * sample.tokens**2

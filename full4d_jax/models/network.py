@@ -1,11 +1,18 @@
-"""Wan's transformer on a grid of views and times; `dit` says what goes in and comes out."""
+"""Wan's transformer on a grid of views and times; `dit` says what goes in and comes out.
+
+`MultiViewDiT` has one stream of tokens and attends to the whole grid at once. Its subclasses in
+`two_streams` send the same blocks along the views and along the times.
+"""
 
 import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from einops import rearrange, reduce
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config import ModelConfig
@@ -26,15 +33,48 @@ from full4d_jax.models.embeddings import (
 from full4d_jax.models.linear import linear
 from full4d_jax.models.refiner import Refiner
 from full4d_jax.models.sharding import constrain, gather_layer
-from full4d_jax.models.tokens import Axis, Grid, Moments, flatten, moments_along, on_tokens, videos
-from full4d_jax.models.two_streams import Streams, along
+from full4d_jax.models.tokens import Axis, Grid, flatten, moments_along, on_tokens, videos
 
-ALL: tuple[Axis, ...] = ("all",)
-SPLIT: tuple[Axis, ...] = ("views", "times")
+Tokens = Float[Array, "b n d"]
+Maps = Float[Array, "b v t h w i"]  # at latent resolution
+State = TypeVar("State")  # a stream of tokens, or several
+
+
+class Seen(NamedTuple):
+    """Everything that the blocks and the head read besides tokens, for the whole grid.
+
+    Attributes:
+      inputs: noisy latents and guides at latent resolution, for the refiner.
+      generated: views and frames that leave the network.
+      grid: how the tokens are laid out.
+      columns: tokens of a frame in a row.
+      time: embedded flow times, two for each sample or one for each frame.
+      noisy: which frames have the second of two flow times; None where each frame has its own.
+      world_to_camera: camera of every frame of the grid, projected ones included.
+      intrinsics: lenses, in units of the image's width and height.
+      text: keys of the cross-attention; None without it.
+    """
+
+    inputs: Maps
+    generated: tuple[int, int]
+    grid: Grid
+    columns: int
+    time: Float[Array, "b r d"]
+    noisy: Bool[Array, "b v t"] | None
+    world_to_camera: Float[Array, "b v t 4 4"]
+    intrinsics: Float[Array, "b v 3 3"]
+    text: Float[Array, "b m d"] | None
+
+    @property
+    def has_projection(self) -> bool:
+        """Whether the later half of the grid's frames is the projection."""
+        return self.grid.frames == 2 * self.generated[1]
 
 
 class MultiViewDiT(nnx.Module):
     """The network; shapes of its inputs in `dit`."""
+
+    block = Block
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.config = config
@@ -62,15 +102,7 @@ class MultiViewDiT(nnx.Module):
         if config.text_width:
             self.text_in = linear(config.text_width, d, rngs)
             self.text_out = linear(d, d, rngs)
-
-        @nnx.split_rngs(splits=config.layers)
-        @nnx.vmap(in_axes=(0,), out_axes=0)
-        def stack(rngs: nnx.Rngs) -> Block:
-            return Block(config, rngs)
-
-        self.blocks = stack(rngs)
-        if config.attention.startswith("two_stream"):
-            self.synchronization_time = linear(d, 2 * d, rngs, zero=True)
+        self.make_blocks(rngs)
         self.head_modulation = nnx.Param(jnp.zeros((2, d)))
         if config.refiner:
             self.head = linear(d, config.refiner * area, rngs)
@@ -78,145 +110,131 @@ class MultiViewDiT(nnx.Module):
         else:
             self.head = linear(d, channels * area, rngs, zero=True)
 
+    def make_blocks(self, rngs: nnx.Rngs) -> None:
+        """Create the blocks, stacked on their first axis."""
+
+        @nnx.split_rngs(splits=self.config.layers)
+        @nnx.vmap(in_axes=(0,), out_axes=0)
+        def stack(rngs: nnx.Rngs) -> Block:
+            return self.block(self.config, rngs)
+
+        self.blocks = stack(rngs)
+
     def __call__(
         self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None
     ) -> Latents:
-        """Network output for the generated views; shapes in `dit`."""
-        config = self.config
+        """Return the network's output for the generated views; shapes in `dit`.
+
+        Args:
+          latents: noisy latents of the generated views.
+          tau: their flow times.
+          conditions: what the grid is generated from.
+          rho: flow times to which a mean velocity leads (`config.mean_flow`); None for tau.
+        """
+        x, seen = self._see(latents, tau, conditions, rho)
+        x = self.through_blocks(x, seen)
+        return self.refiner(x, seen.inputs) if self.config.refiner else x
+
+    def through_blocks(self, x: Tokens, seen: Seen) -> Maps:
+        """Send all tokens of the grid through every block, and read the generated frames."""
+        inputs = self.inputs_along("all", seen)
+        x = self.scan(lambda block, x: on_tokens(block(x, inputs)), x)
+        return self.read(x, "all", seen)
+
+    def scan(self, apply: Callable[[Any, State], State], x: State) -> State:
+        """Apply one block after the other, as one compiled loop where there are many."""
+        config, (graph, blocks) = self.config, nnx.split(self.blocks)
+
+        def layer(x: State, params: Any) -> tuple[State, None]:
+            return apply(nnx.merge(graph, gather_layer(params, config.width)), x), None
+
+        layer = rematerialised(layer, config.remat)
+        return jax.lax.scan(layer, x, blocks, unroll=config.layers if config.layers < 8 else 1)[0]
+
+    def read(self, x: Tokens, axis: Axis, seen: Seen) -> Maps:
+        """Turn tokens into what they say of the generated frames, float32."""
+        time = seen.time + self._context(seen.grid, axis)
+        moments = moments_along("all", time, seen.noisy, seen.grid)
+        m = (moments.rows[:, :, None] + self.head_modulation[...][None, None]).astype(x.dtype)
+        shift, scale = (moments.of_tokens(m[:, :, i], x.shape[1]) for i in range(2))
+        x = self.head(layer_norm(x) * (1 + scale) + shift)
+        patches = seen.grid.unflatten(constrain(x.astype(jnp.float32), "samples", None, None))
+        # Targets come after the source and before the projection.
+        views, frames = seen.generated
+        rows = seen.grid.tokens // seen.columns
+        return from_patches(patches[:, -views:, :frames], rows, self.config.patch)
+
+    def inputs_along(self, axis: Axis, seen: Seen) -> BlockInputs:
+        """Return what the blocks read besides tokens: of the grid, or of its videos on one axis."""
+        config, cut = self.config, seen.grid.along(axis)
+        rows = self.time_projection(jax.nn.silu(seen.time + self._context(seen.grid, axis)))
+        rows = rearrange(rows, "b r (m d) -> b r m d", m=6)
+        moments = moments_along(axis, rows, seen.noisy, seen.grid)
+        has_prope = "prope" in config.cameras
+        tokens = jnp.arange(cut.views * cut.frames * cut.tokens)
+        angles = rotary_angles(
+            constrain(tokens, "tokens") if axis == "all" else tokens,
+            cut.frames,
+            cut.tokens // seen.columns,
+            seen.columns,
+            config.width // config.heads // (2 if has_prope else 1),
+            theta=config.rope_theta,
+            fold_views=config.rope_folds_views,
+        )
+        lenses = seen.world_to_camera, seen.intrinsics
+        cameras = camera_vectors(*lenses).astype(self.patch_embedding.kernel[...].dtype)
+        text = seen.text
+        if text is not None:
+            text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
+        return BlockInputs(
+            modulation=moments,
+            angles=second_half(angles) if has_prope else angles,
+            cameras=on_tokens(cut.to_tokens(videos(cameras, axis)), axis),
+            text=text,
+            grid=cut,
+            axis=axis,
+            cross_half=seen.has_projection,
+            transforms=projective_transforms(*lenses) if has_prope else None,
+        )
+
+    def _context(self, grid: Grid, axis: Axis) -> Float[Array, "1 1 d"]:
+        """Tell a freeze-time from a fixed-view video; a grid that is neither gets the mean."""
+        if self.config.projection != "none":
+            return jnp.zeros((1, 1, 1))
+        if axis == "all" and min(grid.views, grid.frames) == 1:
+            axis = "times" if grid.views == 1 else "views"
+        context = self.context[...]
+        context = context.mean(0) if axis == "all" else context[0 if axis == "views" else 1]
+        return context[None, None]
+
+    def _see(
+        self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None
+    ) -> tuple[Tokens, Seen]:
+        """Embed the latents as tokens, and all else as the blocks read it."""
+        config, generated = self.config, latents.shape[1:3]
         dtype = self.patch_embedding.kernel[...].dtype  # of all matrix products on tokens
         rows, columns = (n // config.patch for n in latents.shape[3:5])
         inputs, x, grid = self._embed(latents, conditions, dtype)
-        frames, world_to_camera = latents.shape[2], conditions.world_to_camera
-        cross_half = grid.frames == 2 * frames
-        if cross_half:
+        world_to_camera = conditions.world_to_camera
+        if grid.frames == 2 * generated[1]:
             world_to_camera = jnp.tile(world_to_camera, (1, 1, 2, 1, 1))
         if "plucker" in config.cameras:
             rays = plucker_rays(world_to_camera, conditions.intrinsics, rows, columns)
             x = x + self.plucker_embedding(on_tokens(flatten(rays.astype(dtype))))
-
         times, noisy = flow_times(tau, conditions.visible, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
         if config.mean_flow:
             interval = tau - (tau if rho is None else rho)
             interval, _ = flow_times(interval, conditions.visible, latents, grid)
             time += self.interval_out(jax.nn.silu(self.interval_in(sinusoids(interval))))
-        axes = ALL if config.attention in ("fused", "full") else SPLIT
-        block_inputs = [
-            self._block_inputs(
-                axis,
-                time=time,
-                noisy=noisy,
-                world_to_camera=world_to_camera,
-                intrinsics=conditions.intrinsics,
-                text=self._text(conditions.text, dtype, len(latents)),
-                grid=grid,
-                columns=columns,
-                cross_half=cross_half,
-            )
-            for axis in axes
-        ]
-        graph, blocks = nnx.split(self.blocks)
-        is_two_stream = config.attention.startswith("two_stream")
+        text = self._text(conditions.text, dtype, len(latents))
+        lenses = world_to_camera, conditions.intrinsics
+        return x, Seen(inputs, generated, grid, columns, time, noisy, *lenses, text)
 
-        def layer(x, params):
-            block = nnx.merge(graph, gather_layer(params, config.width))
-            passes = [
-                functools.partial(along, axis, functools.partial(block, inputs=given), grid=grid)
-                for axis, given in zip(axes, block_inputs, strict=True)
-            ]
-            if is_two_stream:
-                y = Streams(*(apply(x=stream) for apply, stream in zip(passes, x, strict=True)))
-                return jax.tree.map(on_tokens, block.synchronization(y, scale)), None
-            for apply in passes:
-                x = on_tokens(apply(x=x))
-            return x, None
-
-        if is_two_stream:
-            x = Streams(x, x)
-            both = self.synchronization_time(jax.nn.silu(time))
-            both = rearrange(both, "b r (m d) -> b r m d", m=2)
-            scale = moments_along("all", both, noisy, grid)
-        layer = rematerialised(layer, config.remat)
-        x, _ = jax.lax.scan(layer, x, blocks, unroll=config.layers if config.layers < 8 else 1)
-
-        # Only the generated frames leave: targets come after the source and before the projection.
-        views, heads = latents.shape[1], []
-        streams = tuple(x) if isinstance(x, Streams) else (x,)
-        contexts = axes if is_two_stream else ALL
-        for stream, axis in zip(streams, contexts, strict=True):
-            moments = moments_along("all", time + self._context(grid, axis), noisy, grid)
-            patches = grid.unflatten(self._head(stream, moments))[:, -views:, :frames]
-            heads.append(from_patches(patches, rows, config.patch))
-        x = sum(heads[1:], heads[0]) / len(heads)  # both streams speak for the grid
-        return self.refiner(x, inputs) if config.refiner else x
-
-    def _head(self, x: Float[Array, "b n d"], moments: Moments) -> Float[Array, "b n p"]:
-        """Tokens to what they say of their patches, float32."""
-        m = (moments.rows[:, :, None] + self.head_modulation[...][None, None]).astype(x.dtype)
-        shift, scale = (moments.of_tokens(m[:, :, i], x.shape[1]) for i in range(2))
-        x = self.head(layer_norm(x) * (1 + scale) + shift)
-        return constrain(x.astype(jnp.float32), "samples", None, None)
-
-    def _context(self, grid: Grid, axis: Axis) -> Float[Array, "1 1 d"]:
-        """What tells a freeze-time from a fixed-view video; of a grid that is neither, the mean."""
-        if self.config.projection != "none":
-            return jnp.zeros((1, 1, 1))
-        if axis == "all" and min(grid.views, grid.frames) == 1:
-            axis = "times" if grid.views == 1 else "views"
-        context = self.context[...]
-        context = context.mean(0) if axis == "all" else context[SPLIT.index(axis)]
-        return context[None, None]
-
-    def _block_inputs(
-        self,
-        axis: Axis,
-        *,
-        time: Float[Array, "b r d"],
-        noisy: Bool[Array, "b v t"] | None,
-        world_to_camera: Float[Array, "b v t 4 4"],
-        intrinsics: Float[Array, "b v 3 3"],
-        text: Float[Array, "b m d"] | None,
-        grid: Grid,
-        columns: int,
-        cross_half: bool,
-    ) -> BlockInputs:
-        """What the blocks read besides tokens: of the grid or of its videos along one axis."""
-        config, cut = self.config, grid.along(axis)
-        rows = self.time_projection(jax.nn.silu(time + self._context(grid, axis)))
-        rows = rearrange(rows, "b r (m d) -> b r m d", m=6)
-        with_prope = "prope" in config.cameras
-        tokens = jnp.arange(cut.views * cut.frames * cut.tokens)
-        angles = rotary_angles(
-            constrain(tokens, "tokens") if axis == "all" else tokens,
-            cut.frames,
-            cut.tokens // columns,
-            columns,
-            config.width // config.heads // (2 if with_prope else 1),
-            theta=config.rope_theta,
-            fold_views=config.rope_folds_views,
-        )
-        moments = moments_along(axis, rows, noisy, grid)
-        transforms = None
-        if with_prope:
-            angles = second_half(angles)
-            transforms = projective_transforms(world_to_camera, intrinsics)
-        if text is not None:
-            text = jnp.repeat(text, len(moments.rows) // len(time), axis=0)
-        cameras = camera_vectors(world_to_camera, intrinsics)
-        cameras = videos(cameras.astype(self.patch_embedding.kernel[...].dtype), axis)
-        return BlockInputs(
-            modulation=moments,
-            angles=angles,
-            cameras=on_tokens(cut.to_tokens(cameras), axis),
-            text=text,
-            grid=cut,
-            axis=axis,
-            cross_half=cross_half,
-            transforms=transforms,
-        )
-
-    def _embed(self, latents: Latents, conditions: Conditions, dtype):
-        """Inputs at latent resolution, tokens (b n d), and how they are laid out."""
+    def _embed(
+        self, latents: Latents, conditions: Conditions, dtype: DTypeLike
+    ) -> tuple[Maps, Tokens, Grid]:
+        """Return the inputs at latent resolution, their tokens, and how these are laid out."""
         patches = functools.partial(to_patches, side=self.config.patch)
 
         def tokens(x: Float[Array, "b v t s p"]) -> Float[Array, "b n p"]:
@@ -237,7 +255,7 @@ class MultiViewDiT(nnx.Module):
                 latents = jnp.concatenate([latents, *guides], -1)
             x = patches(latents)
             return latents, self.patch_embedding(tokens(x)), Grid(*x.shape[1:4])
-        # Targets, then guides, of which tokens know where something is visible.
+        # Frames to generate, then guides, whose tokens know where something is visible.
         x = jnp.concatenate([patches(latents), patches(conditions.projection)], 2)
         grid, side = Grid(*x.shape[1:4]), self.config.patch
         visible = reduce(
@@ -250,8 +268,10 @@ class MultiViewDiT(nnx.Module):
         x = self.patch_embedding(tokens(x))
         return latents, x + jnp.where(is_guide[..., None], marks, 0), grid
 
-    def _text(self, text: Float[Array, "b m e"] | None, dtype, batch: int):
-        """Keys of the cross-attention (b m d), None in a model without it."""
+    def _text(
+        self, text: Float[Array, "b m e"] | None, dtype: DTypeLike, batch: int
+    ) -> Float[Array, "b m d"] | None:
+        """Return the keys of the cross-attention; None in a model without it."""
         if text is None:
             if not self.config.text_width:
                 return None

@@ -1,7 +1,7 @@
-"""4Real-Video's two token streams: one layer over views and over time, then synchronized.
+"""4Real-Video's networks: the same blocks along the views and along the times of a grid.
 
-Every token is held twice, x^v and x^t. A layer f of a video model, the same weights for both, sees
-n frames of one video; what makes them a freeze-time or a fixed-view video is the context c:
+`TwoStreamDiT` holds every token twice, x^v and x^t. A layer f of a video model sees n frames of one
+video, with the same weights for both; the context c tells a freeze-time from a fixed-view video:
 
     y^v = f(x^v; c^v)      the v views of each instant         (b t) (1 v s) d
     y^t = f(x^t; c^t)      the t frames of each view           (b v) (1 t s) d
@@ -11,10 +11,10 @@ and a synchronization layer lets the streams agree, with m(y; tau) = y (1 + scal
     hard   x^v = x^t = W^v m(y^v; tau) + W^t m(y^t; tau)             W starts as half the identity
     soft   x = y + dy for each, (dy^v, dy^t) = W [m(y^v; tau), m(y^t; tau)]           W starts at 0
 
-so that at first hard is the mean and soft lets both streams run apart. `sequential` has one stream
-that goes through each layer twice, over views and then over time, and nothing to synchronize.
-(4Real-Video, arXiv 2412.04462, section 3; where its equations leave the initial weights of soft and
-the place of the modulation open, they are ours.)
+so that at first hard is the mean and soft lets both streams run apart. `SequentialDiT` has one
+stream, which goes through each layer twice, over views and then over time; nothing is synchronized.
+(4Real-Video, arXiv 2412.04462, section 3; its equations leave open how soft starts and where the
+modulation stands, so these are ours.)
 """
 
 from collections.abc import Callable
@@ -24,13 +24,22 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from full4d_jax.config import ModelConfig
+from full4d_jax.models.block import Block
 from full4d_jax.models.linear import linear
-from full4d_jax.models.tokens import VIDEOS, Axis, Grid, Moments, flatten, on_tokens, videos
-
-Tokens = Float[Array, "b n d"]
+from full4d_jax.models.network import Maps, MultiViewDiT, Seen, Tokens
+from full4d_jax.models.tokens import (
+    VIDEOS,
+    Axis,
+    Grid,
+    Moments,
+    flatten,
+    moments_along,
+    on_tokens,
+    videos,
+)
 
 
 class Streams(NamedTuple):
@@ -40,18 +49,8 @@ class Streams(NamedTuple):
     times: Tokens
 
 
-def along(axis: Axis, layer: Callable[[Tokens], Tokens], x: Tokens, grid: Grid) -> Tokens:
-    """Apply a layer of a video model to the grid's videos along one axis."""
-    if axis == "all":
-        return layer(x)
-    cut = grid.along(axis)
-    y = on_tokens(layer(on_tokens(flatten(videos(grid.unflatten(x), axis)), axis)), axis)
-    sizes = {"b": len(x), "v": grid.views, "t": grid.frames}
-    return flatten(rearrange(cut.unflatten(y), f"{VIDEOS[axis]} -> b v t ...", **sizes))
-
-
 class Synchronization(nnx.Module):
-    """What follows each layer; see the module's equations."""
+    """The layer between blocks that lets the streams agree; see the module's equations."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
@@ -62,17 +61,75 @@ class Synchronization(nnx.Module):
         self.modulation = nnx.Param(jnp.zeros((2, d)))
 
     def __call__(self, y: Streams, scale: Moments) -> Streams:
-        """Streams after the layer to those before the next.
+        """Return the streams before the next block.
 
         Args:
-          y: what the layer returned for each.
+          y: what the block returned for each.
           scale: projections (2 d) of the flow time, shared by all blocks; the block's table is
             added.
         """
         m: Array = (1 + scale.rows + self.modulation[...][None, None]).astype(y.views.dtype)
         parts = (x * scale.of_tokens(m[:, :, i], x.shape[1]) for i, x in enumerate(y))
-        both = jnp.concatenate(list(parts), -1)
-        mixed = self.mix(both)
+        mixed = self.mix(jnp.concatenate(list(parts), -1))
         if self.is_hard:
             return Streams(mixed, mixed)
         return jax.tree.map(jnp.add, y, Streams(*jnp.split(mixed, 2, -1)))
+
+
+class SynchronizedBlock(Block):
+    """A block, and the synchronization of the two streams that went through it."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        self.synchronization = Synchronization(config, rngs)
+
+
+class TwoStreamDiT(MultiViewDiT):
+    """Two streams through the same blocks, one along each axis, synchronized after each."""
+
+    block = SynchronizedBlock
+
+    def make_blocks(self, rngs: nnx.Rngs) -> None:
+        """Create the blocks, and the projection of the flow time that synchronization reads."""
+        super().make_blocks(rngs)
+        d = self.config.width
+        self.synchronization_time = linear(d, 2 * d, rngs, zero=True)
+
+    def through_blocks(self, x: Tokens, seen: Seen) -> Maps:
+        """Send both streams through every block; the mean of what they say leaves."""
+        by_view, by_time = (self.inputs_along(axis, seen) for axis in ("views", "times"))
+        both = self.synchronization_time(jax.nn.silu(seen.time))
+        both = rearrange(both, "b r (m d) -> b r m d", m=2)
+        scale = moments_along("all", both, seen.noisy, seen.grid)
+
+        def apply(block: SynchronizedBlock, x: Streams) -> Streams:
+            y = Streams(
+                along("views", lambda x: block(x, by_view), x.views, seen.grid),
+                along("times", lambda x: block(x, by_time), x.times, seen.grid),
+            )
+            return jax.tree.map(on_tokens, block.synchronization(y, scale))
+
+        x = self.scan(apply, Streams(x, x))
+        return (self.read(x.views, "views", seen) + self.read(x.times, "times", seen)) / 2
+
+
+class SequentialDiT(MultiViewDiT):
+    """One stream through each block twice: along the views, then along the times."""
+
+    def through_blocks(self, x: Tokens, seen: Seen) -> Maps:
+        """Send the stream through every block twice, and read the generated frames."""
+        by_view, by_time = (self.inputs_along(axis, seen) for axis in ("views", "times"))
+
+        def apply(block: Block, x: Tokens) -> Tokens:
+            x = on_tokens(along("views", lambda x: block(x, by_view), x, seen.grid))
+            return on_tokens(along("times", lambda x: block(x, by_time), x, seen.grid))
+
+        return self.read(self.scan(apply, x), "all", seen)
+
+
+def along(axis: Axis, layer: Callable[[Tokens], Tokens], x: Tokens, grid: Grid) -> Tokens:
+    """Apply a layer of a video model to the grid's videos along one axis."""
+    cut = grid.along(axis)
+    y = on_tokens(layer(on_tokens(flatten(videos(grid.unflatten(x), axis)), axis)), axis)
+    sizes = {"b": len(x), "v": grid.views, "t": grid.frames}
+    return flatten(rearrange(cut.unflatten(y), f"{VIDEOS[axis]} -> b v t ...", **sizes))
