@@ -45,10 +45,10 @@ def mean_of(members):
 
 def test_views_on_their_own_get_what_plain_sampling_gives():
     """Independent Gaussians: which group a view is in cannot matter."""
-    noise = jax.random.normal(jax.random.key(0), (2, TARGETS, 5))
+    noise = jax.random.normal(jax.random.key(0), (2, TARGETS, 1, 1, 1, 5))
 
     def velocity(members, z, tau):
-        mean = jnp.broadcast_to(mean_of(members), z.shape)
+        mean = jnp.broadcast_to(mean_of(members)[..., None, None, None], z.shape)
         return velocity_from_residual(jnp.zeros_like(z), z, tau, mean, 0.3)
 
     times = schedule(8, 2.0)
