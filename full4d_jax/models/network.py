@@ -211,7 +211,7 @@ class MultiViewDiT(nnx.Module):
         self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None
     ) -> tuple[Tokens, Seen]:
         """Embed the latents as tokens, and all else as the blocks read it."""
-        config, generated = self.config, latents.shape[1:3]
+        config, generated = self.config, (latents.shape[1], latents.shape[2])
         dtype = self.patch_embedding.kernel[...].dtype  # of all matrix products on tokens
         rows, columns = (n // config.patch for n in latents.shape[3:5])
         inputs, x, grid = self._embed(latents, conditions, dtype)

@@ -109,8 +109,9 @@ class TwoStreamDiT(MultiViewDiT):
             )
             return jax.tree.map(on_tokens, block.synchronization(y, scale))
 
-        x = self.scan(apply, Streams(x, x))
-        return (self.read(x.views, "views", seen) + self.read(x.times, "times", seen)) / 2
+        streams = self.scan(apply, Streams(x, x))
+        by_views = self.read(streams.views, "views", seen)
+        return (by_views + self.read(streams.times, "times", seen)) / 2
 
 
 class SequentialDiT(MultiViewDiT):
