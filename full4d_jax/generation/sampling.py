@@ -22,17 +22,17 @@ WindowVelocity = Callable[[Int[Array, ""]], VelocityAt]  # of a window's first f
 
 
 def schedule(steps: int, shift: float = 1.0) -> Float[Array, "n"]:
-    """`steps` + 1 flow times from 1 down to 0."""
+    """Return `steps` + 1 flow times from 1 down to 0."""
     return shift_time(jnp.linspace(1.0, 0.0, steps + 1), shift)
 
 
 def euler(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array, ""]) -> State:
-    """One step of first order from flow time `tau` to `then`; exact where paths are straight."""
+    """Take one step of first order from `tau` to `then`; exact where paths are straight."""
     return z + (then - tau) * velocity(z, jnp.full(z.shape[0], tau))
 
 
 def leap(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array, ""]) -> State:
-    """One step of a network that knows mean velocities; exact, however far, if it knows them."""
+    """Take one step with a mean velocity; exact, however far, if the network knows it."""
     return z + (then - tau) * velocity(z, *(jnp.full(z.shape[0], x) for x in (tau, then)))
 
 
@@ -56,7 +56,7 @@ def sample(
 def integrate(
     velocity_at: VelocityAt, noise: State, times: Float[Array, "n"], stepper: Stepper = euler
 ) -> State:
-    """`sample` with another velocity at every step, counted from 0."""
+    """Sample with another velocity at every step, counted from 0."""
 
     def body(z, now):
         step, tau, then = now
@@ -66,7 +66,7 @@ def integrate(
 
 
 def guided(velocity: Velocity, without: Sequence[tuple[Velocity, float]]) -> Velocity:
-    """Classifier-free guidance by several conditions at once: v + sum_i (scale_i - 1) (v - v_i).
+    """Guide by several conditions at once (classifier-free): v + sum_i (scale_i - 1) (v - v_i).
 
     With one condition this is v_1 + scale_1 (v - v_1); a scale of 1 changes nothing.
 
@@ -85,7 +85,7 @@ def guided(velocity: Velocity, without: Sequence[tuple[Velocity, float]]) -> Vel
 
 
 def view_groups(views: int, size: int, steps: int) -> Int[np.ndarray, "steps g m"]:
-    """Groups of at most `size` of the views 0 .. views - 1 in which each view appears, by step.
+    """Return groups of at most `size` of the views 0 .. views - 1, every view in one, by step.
 
     The views lie on a circle. Groups are neighbours at even steps and spread over the circle at odd
     ones, and all move one view further each step: of the partitions tried, views agreed in far
@@ -104,7 +104,7 @@ def view_groups(views: int, size: int, steps: int) -> Int[np.ndarray, "steps g m
 
 
 def in_groups(velocity: GroupVelocity, groups: Int[np.ndarray, "steps g m"]) -> VelocityAt:
-    """The velocity of all views with a network that sees only m at once, others at every step.
+    """Return the velocity of all views by a network that sees m at once, others at every step.
 
     Args:
       velocity: (members (m,), their z (b m ...), flow times (b,)) -> their velocity.
@@ -138,7 +138,7 @@ def sample_in_windows(
     overlap: int,
     stepper: Stepper = euler,
 ) -> Float[Array, "b v t ..."]:
-    """`sample` for longer videos than the network sees at once, window after window in time.
+    """Sample longer videos than the network sees at once, window after window in time.
 
     The first `overlap` frames (or more, in the last window) of each window but the first are those
     that the window before ended with: they stay as they are, and guide the others (see `hold`).
@@ -174,7 +174,7 @@ def sample_in_windows(
 
 
 def hold(velocity: Velocity, clean: State, noise: State, given: Bool[Array, "..."]) -> Velocity:
-    """The velocity, but where `given` that of the straight path from `noise` to `clean`.
+    """Replace the velocity where `given` by that of the straight path from `noise` to `clean`.
 
     Integrated from `noise` at tau = 1, what is given is (1 - tau) clean + tau noise at every step,
     as in training, and clean at the end.

@@ -30,7 +30,7 @@ CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
 
 
 class BlockInputs(NamedTuple):
-    """What every block reads besides its tokens."""
+    """Everything that a block reads besides its tokens."""
 
     modulation: Moments  # shared projection (6 d) of the flow time
     angles: Float[Array, "n p"]  # rotary angles
@@ -43,14 +43,14 @@ class BlockInputs(NamedTuple):
 
 
 def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
-    """Layer norm without parameters, in float32."""
+    """Normalise channels without parameters, in float32."""
     y = x.astype(jnp.float32)
     y = y - y.mean(-1, keepdims=True)
     return (y * jax.lax.rsqrt((y * y).mean(-1, keepdims=True) + 1e-6)).astype(x.dtype)
 
 
 def rematerialised(layer: Callable, remat: str) -> Callable:
-    """The layer, of which the backward pass computes again what `ModelConfig.remat` says."""
+    """Let the backward pass recompute what `ModelConfig.remat` says of a layer."""
     if remat == "none":
         return layer
     saved = ("attention",) if remat == "attention" else ()
@@ -73,11 +73,11 @@ class Projections(nnx.Module):
         return x.reshape(*x.shape[:-1], self.heads, -1)
 
     def queries(self, x):
-        """Normalised queries in heads."""
+        """Return normalised queries in heads."""
         return self.split(self.query_norm(self.query(x)))
 
     def keys_values(self, x):
-        """Normalised keys, and values, in heads."""
+        """Return normalised keys, and values, in heads."""
         return self.split(self.key_norm(self.key(x))), self.split(self.value(x))
 
 
@@ -119,7 +119,7 @@ class Block(nnx.Module):
     def self_attention(
         self, h: Float[Array, "b n d"], inputs: BlockInputs
     ) -> Float[Array, "b n d"]:
-        """Fused time-view attention between all frames."""
+        """Attend between the frames of the grid."""
         q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
         q, k = rotate(q, inputs.angles), rotate(k, inputs.angles)
 
@@ -148,7 +148,7 @@ class Block(nnx.Module):
     def cross_attention(
         self, h: Float[Array, "b n d"], text: Float[Array, "b m d"]
     ) -> Float[Array, "b n d"]:
-        """Attention of every token to the text."""
+        """Attend from every token to the text."""
         q = self.text_attention.queries(h)
         k, v = self.text_attention.keys_values(text)
         return self.text_attention.out(jax.nn.dot_product_attention(q, k, v).reshape(h.shape))

@@ -55,7 +55,7 @@ class Product(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What the network sees of one sample."""
+    """Sizes of one sample as the network sees it."""
 
     views: int
     frames: int  # latent ones, the projection's included
@@ -64,19 +64,19 @@ class Sample(NamedTuple):
 
     @property
     def all_tokens(self) -> int:
-        """Of all frames."""
+        """Return the tokens of all frames."""
         return self.views * self.frames * self.tokens
 
 
 def peak_flops(device_kind: str) -> float | None:
-    """Dense bf16 operations a second of a device by JAX's name for it; None where unknown (CPU)."""
+    """Return a device's dense bf16 operations a second by JAX's name; None if unknown (CPU)."""
     fits = (x for x in PEAKS if device_kind == x or device_kind.startswith((f"{x} ", f"{x}-")))
     best = max(fits, key=len, default=None)
     return None if best is None else PEAKS[best]
 
 
 def step_flops(config: Config, text_tokens: int | None = None) -> float:
-    """Of one training step of the whole batch, forward and backward.
+    """Count one training step of the whole batch, forward and backward.
 
     With mean velocities the whole batch goes forward twice more (`mean_flow.split_velocity`).
 
@@ -101,7 +101,7 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
 
 
 def forward_flops(config: Config, views: int, frames: int) -> float:
-    """Of one call of the network while sampling.
+    """Count one call of the network while sampling.
 
     Args:
       config: the model, size of the pictures, and whether there is a prompt.
@@ -136,7 +136,7 @@ def _sample(config: Config, views: int, frames: int) -> Sample:
 
 
 def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Product]:
-    """All but the blocks."""
+    """Yield the products outside the blocks."""
     model, linear = config.model, partial(_linear, config.optimizer.trainable)
     trained = partial(is_trained, config.optimizer.trainable)
     d, area = model.width, model.patch**2
@@ -175,7 +175,7 @@ def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Produ
 
 
 def _block(config: Config, sample: Sample, text: int) -> Iterator[Product]:
-    """One block; gradients cross all of it, since all blocks are one compiled loop."""
+    """Yield a block's products; gradients cross all blocks, since they are one compiled loop."""
     model, trainable = config.model, config.optimizer.trainable
     linear, trained = partial(_linear, trainable), partial(is_trained, trainable)
     adapted = partial(_adapted, trainable, model.lora_rank)
@@ -225,12 +225,12 @@ def _adapted(
 
 
 def _passes(model: ModelConfig) -> int:
-    """How often a block sees every token."""
+    """Return how often a block sees every token."""
     return 1 if model.attention in ("fused", "full") else 2
 
 
 def _allowed_pairs(model: ModelConfig, sample: Sample) -> int:
-    """Pairs of tokens that a block's self-attention may relate."""
+    """Count the pairs of tokens that a block's self-attention may relate."""
     views, frames = sample.views, sample.frames
     if model.attention == "full":
         pairs = (views * frames) ** 2

@@ -1,14 +1,14 @@
-"""The device mesh, and the one table of which array axis is cut over which of its axes.
+"""The device mesh, and the one table of which array axis is sharded over which mesh axis.
 
-    data      samples; every device of it has all parameters
-    fsdp      samples too; parameters are cut over it and gathered a layer at a time
-    view      \\ together they cut what belongs to one sample: its tokens, flattened in the order
-    time      / (view, time, token); see `models.attention_on_mesh`
+    data      samples; every device along it has all parameters
+    fsdp      samples too; parameters are sharded over it and gathered one layer at a time
+    view      \\ together they shard the tokens of a sample, flattened in the order
+    time      / (view, time, token); see `attention.on_mesh`
     tensor    attention heads and the hidden channels of the feed-forward network
 
 Code names the axes of its arrays by the words of `RULES`. `constrain` acts in the mesh around it,
-`jax.set_mesh(make_mesh(...))`, and does nothing without one; programs are written for the whole
-arrays and XLA inserts what must be communicated.
+`jax.set_mesh(make_mesh(...))`, and does nothing without one. Programs are written for whole arrays;
+XLA inserts the communication.
 """
 
 import math
@@ -44,10 +44,10 @@ MATRICES = {  # of blocks, by the end of their names: names of their last two ax
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh over all devices, neighbours in the machine's network next to each other.
+    """Make the mesh over all devices, with neighbours in the machine's network side by side.
 
-    Where devices belong to several slices (groups without a fast network between them), the slices
-    are cut over `data`. With `data` given a single process may leave devices out.
+    Several slices (groups of devices without a fast network between them) are sharded over `data`.
+    With `data` given, a single process may leave devices out.
 
     Raises:
       InputError: the sizes do not make up the number of devices, or `data` the slices.
@@ -75,7 +75,7 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, ...]:
-    """Sizes of `AXES` for so many devices.
+    """Return the sizes of `AXES` for a number of devices.
 
     Raises:
       InputError: their product does not divide it, or is larger.
@@ -91,22 +91,22 @@ def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, ...]:
 
 
 def spec(*names: str | None) -> PartitionSpec:
-    """Names of `RULES`, one for each array axis, as mesh axes."""
+    """Turn names of `RULES`, one for each array axis, into mesh axes."""
     return PartitionSpec(*(RULES[name] or None for name in names))
 
 
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
-    """Cut an array's axes as `RULES` says, in the mesh around; gathers what has None."""
+    """Shard an array's axes as `RULES` says, in the mesh around; None gathers an axis."""
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, spec(*names))
 
 
 def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | None, ...]:
-    """Logical axes of a parameter, by its dotted name.
+    """Return the logical axes of a parameter by its dotted name.
 
-    Matrices are cut along the channels of a token, `width` of them, and along heads; what blocks
-    stack on their first axis stays whole, and so do vectors and convolutions.
+    Matrices are sharded along the channels of a token, `width` of them, and along heads. The axis
+    of stacked blocks stays whole, and so do vectors and convolutions.
     """
     matrix = len(shape) - ("blocks." in name) == 2
     if not matrix:
@@ -119,14 +119,14 @@ def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | N
 
 
 def dotted(path: tuple) -> str:
-    """The path of a leaf, as parameters are named: `blocks.attention.query`."""
+    """Return the path of a leaf as parameters are named: `blocks.attention.query`."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def tree_shardings(mesh: Mesh, tree: Any, width: int) -> Any:
-    """Shardings for a tree whose leaves are parameters or, like an optimizer's, belong to one.
+    """Return shardings of a tree of parameters, or of an optimizer's state for them.
 
-    Leaves are recognised by the end of their path. Scalars are on every device.
+    The end of a leaf's path decides. Scalars are on every device.
     """
 
     def one(path: tuple, x: Any) -> NamedSharding:
@@ -136,7 +136,7 @@ def tree_shardings(mesh: Mesh, tree: Any, width: int) -> Any:
 
 
 def constrain_tree(tree: Any, width: int) -> Any:
-    """`constrain` for parameters and what belongs to them."""
+    """Constrain parameters, or an optimizer's state for them."""
 
     def one(path: tuple, x: Any) -> jax.Array:
         return constrain(x, *parameter_axes(dotted(path), x.shape, width))
@@ -145,10 +145,10 @@ def constrain_tree(tree: Any, width: int) -> Any:
 
 
 def gather_layer(params: Any, width: int) -> Any:
-    """Parameters of one layer, whole but for heads: gathered just before they are used.
+    """Gather the parameters of one layer, except over heads, just before they are used.
 
-    Said here, and of their gradients that they are summed into parts, since XLA might choose to
-    move activations, or to sum whole gradients.
+    Gradients are summed into shards. Without these constraints XLA may move activations instead, or
+    sum whole gradients.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return params
@@ -164,7 +164,7 @@ def gather_layer(params: Any, width: int) -> Any:
 
 
 def tokens_of(config: Config) -> tuple[int, int]:
-    """Frames (views times latent frames, the projected half included) and tokens of each."""
+    """Return frames (views times latent frames, with the projected half) and tokens of each."""
     from full4d_jax.config.codecs import strides_of
 
     model, data = config.model, config.data
@@ -176,7 +176,7 @@ def tokens_of(config: Config) -> tuple[int, int]:
 
 
 def check_mesh(config: Config, mesh: Mesh) -> None:
-    """Refuse what does not divide, by name; XLA would compute it on every device.
+    """Refuse sizes that do not divide, which XLA would compute on every device.
 
     Raises:
       InputError: naming the field, and the sizes that would do.
@@ -223,7 +223,7 @@ def check_mesh(config: Config, mesh: Mesh) -> None:
 
 
 def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Of the token axes, those traded for heads, and the rest, over which keys are gathered.
+    """Return the token axes traded for heads, and the rest, over which keys are gathered.
 
     `time` comes first: without it the tokens of a device would be in pieces.
     """
@@ -240,14 +240,14 @@ def _divisors(n: int) -> list[int]:
 
 
 def rows_here(mesh: Mesh, batch: int) -> list[int]:
-    """Places in a batch of the samples that the devices of this process hold, ascending."""
+    """Return the places in a batch of the samples that this process holds, ascending."""
     sharding = NamedSharding(mesh, spec("samples"))
     cuts = sharding.addressable_devices_indices_map((batch,)).values()
     return sorted({row for cut in cuts if cut for row in range(*cut[0].indices(batch))})
 
 
 def put_batch(mesh: Mesh, batch: Any, rows: Sequence[int] = (), size: int = 0) -> Any:
-    """Host arrays as arrays cut over samples.
+    """Put host arrays on the devices, sharded over samples.
 
     Args:
       mesh: over the devices of all processes.

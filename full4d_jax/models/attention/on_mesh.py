@@ -1,10 +1,10 @@
-"""Self-attention of tokens that are cut over a mesh.
+"""Self-attention of tokens that are sharded over a mesh.
 
 Between layers a device of P = view x time has n / P tokens with all their heads. Attention trades
-(all-to-all, 4 X (P - 1) / P^2 bytes a device for q, k, v and the output of X bytes): it gets all n
-tokens of 1 / P of the heads, where every way of computing attention applies unchanged, and trades
-back. Where heads run out, the axis `view` is not traded: its devices keep their queries, whole
-frames, and gather keys and values (2 X (P - 1) / P bytes).
+(all-to-all, 4 X (P - 1) / P^2 bytes a device for q, k, v and the output of X bytes): a device gets
+all n tokens of 1 / P of the heads, runs any implementation unchanged, and trades back. Where heads
+run out, the axis `view` is not traded: its devices keep their queries, which are whole frames, and
+gather keys and values (2 X (P - 1) / P bytes).
 """
 
 import functools
@@ -39,16 +39,18 @@ def attention_on_mesh(
     to_all: bool,
     is_split: bool,
 ) -> Flat:
-    """Attention in the mesh around; without one, `attend` on the unflattened tokens.
+    """Attend in the mesh around; without one, call `attend` on the unflattened tokens.
 
     Args:
       attend: (q, k, v, cameras) -> output, of whole grids of (b v t s k d).
-      q: queries; k and v likewise.
+      q: queries.
+      k: keys.
+      v: values.
       cameras: a pytree of arrays with a leading axis of samples, handed to `attend`.
       grid: how the n tokens are laid out.
-      cross_half: see `attention`; for queries that keep to their device.
-      to_all: whether these attend to every token, else by fused attention.
-      is_split: samples are rows or columns of grids, whole on their devices.
+      cross_half: whether the later half of the frames is the projection.
+      to_all: whether tokens attend to every token, rather than by fused attention.
+      is_split: whether samples are rows or columns of grids, whole on their devices.
     """
 
     def whole(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
@@ -93,13 +95,14 @@ def attention_on_mesh(
 def attention_of_frames(
     q: Flat, k: Tokens, v: Tokens, *, first_token: Int[Array, ""], cross_half: bool
 ) -> Flat:
-    """Fused attention of the queries of some frames, one frame after the other.
+    """Apply fused attention to the queries of some frames, one frame after the other.
 
     Args:
       q: queries of whole frames in a row.
-      k: keys of all frames; v likewise.
+      k: keys of all frames.
+      v: values of all frames.
       first_token: where in the row of all tokens q begins.
-      cross_half: see `attention`.
+      cross_half: whether the later half of the frames is the projection.
     """
     _, views, frames, tokens, _, _ = k.shape
     others = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
@@ -112,7 +115,7 @@ def attention_of_frames(
         view, t = index // frames, index % frames
 
         def visible(x: Tokens) -> Float[Array, "b 1 n k d"]:
-            """Own row, other views at this instant, and last the source half of the time later."""
+            """Return own row, other views at this instant, and last the source's projection."""
             parts = [
                 rearrange(x[:, view], "b t s k d -> b (t s) k d"),
                 rearrange(x[:, others[view], t], "b v s k d -> b (v s) k d"),
@@ -130,6 +133,6 @@ def attention_of_frames(
 
 
 def attention_to_all(q: Flat, k: Tokens, v: Tokens) -> Flat:
-    """Of some queries, to every token."""
+    """Attend from some queries to every token."""
     flat = (rearrange(x, "b v t s k d -> b (v t s) k d") for x in (k, v))
     return jax.nn.dot_product_attention(q, *flat)

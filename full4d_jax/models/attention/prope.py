@@ -37,7 +37,7 @@ class Transforms(NamedTuple):
 def projective_transforms(
     world_to_camera: Float[Array, "b v t 4 4"], intrinsics: Float[Array, "b v 3 3"]
 ) -> Transforms:
-    """P and its inverse for every frame.
+    """Return P and its inverse for every frame.
 
     Args:
       world_to_camera: rigid motions, OpenCV axes, any world frame.
@@ -60,14 +60,14 @@ def prope(
     v: Tokens,
     transforms: Transforms,
 ) -> Tokens:
-    """Attention between tokens seen through their cameras; heads are a multiple of 8 wide."""
+    """Attend between tokens seen through their cameras; heads are a multiple of 8 wide."""
     forward, back = transforms
     q = _apply(jnp.swapaxes(forward, -1, -2), q)
     return _apply(forward, attend(q, _apply(back, k), _apply(back, v)))
 
 
 def second_half(angles: Float[Array, "n p"]) -> Float[Array, "n q"]:
-    """Rotary angles that leave as many pairs in front of them alone."""
+    """Put as many angles of zero before rotary angles, so that they turn the second half."""
     return jnp.concatenate([jnp.zeros_like(angles), angles], -1)
 
 

@@ -20,7 +20,7 @@ def rotary_angles(
     theta: float,
     fold_views: bool,
 ) -> Float[Array, "n p"]:
-    """Angles of all pairs p = head_width / 2, in radians.
+    """Return the angles of all pairs p = head_width / 2, in radians.
 
     Args:
       tokens: places in the row of all tokens, (view, time, row, column).
