@@ -129,7 +129,8 @@ def test_who_reads_whom():
 
 
 def test_full_attention_is_plain_attention_over_all_tokens():
-    q, k, v = np.random.default_rng(0).normal(size=(3, 2, 3, 4, 5, 2, 8)).astype(np.float32)
+    draws = np.random.default_rng(0).normal(size=(3, 2, 3, 4, 5, 2, 8))
+    q, k, v = jnp.asarray(draws, jnp.float32)
     flat = [rearrange(x, "b v t s k d -> b (v t s) k d") for x in (q, k, v)]
     expected = jax.nn.dot_product_attention(*flat).reshape(q.shape)
     np.testing.assert_allclose(full_attention(q, k, v), expected, atol=2e-6)
