@@ -95,7 +95,7 @@ def test_sheets_at_intervals(tmp_path):
 
 def test_what_no_run_can_do(capsys):
     assert main(["train", "configs/depth.py", "--training.sheet_every", "5"]) == 2
-    assert "this network has no sheets" in capsys.readouterr().err
+    assert "0, for this network" in capsys.readouterr().err
     assert main(["train", "configs/debug.py", "--training.spike", "0.5"]) == 2
     assert "0, or a factor above 1" in capsys.readouterr().err
     assert main(["train", "configs/debug.py", "--profile", "7:99"]) == 2
