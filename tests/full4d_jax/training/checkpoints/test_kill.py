@@ -91,6 +91,7 @@ def kill_somewhere(out: Path, chance: random.Random, during_save: bool) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
     chance, kills, in_saves, out, parts = random.Random(0), 0, 0, tmp_path / "0", 0
     while kills < KILLS:
