@@ -5,7 +5,6 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import fsspec
 
@@ -24,7 +23,9 @@ ERRORS = {
 
 
 @contextlib.contextmanager
-def disk_errors(where: Any, remains: Callable[[], str] = lambda: "") -> Iterator[None]:
+def disk_errors(
+    where: str | os.PathLike[str], remains: Callable[[], str] = lambda: ""
+) -> Iterator[None]:
     """Turn errors of the disk in this context into an `InputError`.
 
     Args:
@@ -42,7 +43,7 @@ def disk_errors(where: Any, remains: Callable[[], str] = lambda: "") -> Iterator
             raise
         left = f"{text}; " if (text := remains()) else ""
         do = f"{left}make room or give permission, then give the same command again"
-        raise InputError("output folder", where, reason, "a folder with room", do) from error
+        raise InputError("output folder", str(where), reason, "a folder with room", do) from error
 
 
 def check_file_system(place: str) -> None:
