@@ -23,6 +23,7 @@ config = load_config("configs/debug.py")
 config = replace(
     config,
     model=replace(config.model, layers=1, refiner=0),
+    optimizer=replace(config.optimizer, kind="adamw"),  # compiles faster
     training=replace(config.training, batch=4),
     data=replace(config.data, views=2, frames=1),
     mesh=MeshConfig(data=2, fsdp=2, view=2),
