@@ -34,6 +34,7 @@ def run(count: int) -> list[dict]:
     return [json.loads(output.splitlines()[-1]) for output in outputs]
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does():
     (whole,), parts = run(1), run(2)
     for part in parts:
