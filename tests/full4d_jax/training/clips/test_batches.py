@@ -23,7 +23,7 @@ CONFIG = Config(
 
 def is_warp(batch: Batch) -> np.ndarray:
     """Warps say nothing of cameras."""
-    return (np.asarray(batch.world_to_camera) == np.eye(4)).all((1, 2, 3, 4))
+    return (np.asarray(batch.cameras.world_to_camera) == np.eye(4)).all((1, 2, 3, 4))
 
 
 def test_half_of_each_batch_is_warped_and_resuming_repeats_it():

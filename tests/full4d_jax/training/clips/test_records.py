@@ -235,4 +235,4 @@ def test_depth_is_asked_for_where_it_is_projected(tmp_path):
     model = dataclasses.replace(config.model, projection="none", cameras=())
     batch = next(training_batches(dataclasses.replace(config, model=model), 0))
     assert not np.asarray(batch.depth).any()
-    np.testing.assert_allclose(batch.world_to_camera[0, 0, 0], np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(batch.cameras.world_to_camera[0, 0, 0], np.eye(4), atol=1e-6)
