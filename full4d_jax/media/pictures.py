@@ -51,7 +51,7 @@ def contact_sheet(
     rows: Sequence[str],
     columns: Sequence[str],
     title: str = "",
-    aside: UInt8[np.ndarray, "H W 3"] | None = None,
+    aside: UInt8[np.ndarray, "_ _ 3"] | None = None,
     cell_height: int = 128,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Draw a labelled grid of pictures, with another picture to its right.
