@@ -2,6 +2,13 @@
 
 The public names below are loaded when they are first used, so that `import full4d_jax` and
 `full4d --help` do not wait for jax.
+
+Axis letters, here and in all annotations of the package:
+
+    b batch     v views     t frames     h w rows, columns     c channels
+    s tokens of one latent frame     n all tokens     d width of a token     k heads     g Gaussians
+
+`tau` is the flow time: 0 is data, 1 is noise.
 """
 
 import importlib
