@@ -16,7 +16,7 @@ FAINT = 2  # by how much differences are made brighter
 
 
 def page(result: Mapping[str, Any], subject: str) -> str:
-    """Markdown of what `truth.score_with_truth` found."""
+    """Return the findings of `score.score_with_truth` as Markdown."""
     targets = [row for row in result["rows"] if row["row"] == subject and row["view"] != "all"]
     new = [str(row["view"]) for row in targets if not row["in_grid"]]
     whose = {"record": "in the record", "folder": "in the output folder", "unknown": "not known"}

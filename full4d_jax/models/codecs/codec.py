@@ -5,7 +5,7 @@ taesd   a small image autoencoder (`taesd`), frame by frame, 8 x 8 pixels.
 wan21   Wan 2.1's causal video VAE (`wan_vae`), 4 frames x 8 x 8 pixels.
 wan22   Wan 2.2's, 4 frames x 16 x 16 pixels.
 
-Strides are known without weights (`codec_config`). Weights are a pytree that `load_codec` reads
+Strides are known without weights (`config.codecs`). Weights are a pytree that `load_codec` reads
 once and jitted functions take as an argument. In the causal codecs the first frame is a latent
 frame of its own and each further one stands for 4 frames, so that videos have 1 + 4 n.
 """
