@@ -117,7 +117,7 @@ def take_capture(stages: Stages, path: Path) -> None:
 def take_clip(
     stages: Stages, dataset: Path, split: str = "train", clip: int = 0, views: Sequence[int] = ()
 ) -> None:
-    """The same from a clip of a dataset; arguments and errors as in `dataset_source.read_clip`."""
+    """Take a clip of a dataset instead; arguments and errors as in `dataset_source.read_clip`."""
     read, name = read_clip(dataset, split, clip, views), f"{dataset}, {split}, clip {clip}"
     _require(dataset, "frames", read["frames"], _large(read["frames"]), SMALLEST)
     capture = normalize(dataset, read, OF_DATASETS)

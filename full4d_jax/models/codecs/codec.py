@@ -96,7 +96,7 @@ def load_codec(codec: str, path: str) -> Weights | None:
 
 
 def codec_weights(config: Config) -> Weights | None:
-    """Of the experiment's codec; errors as in `load_codec`."""
+    """Return the weights of the experiment's codec; errors as in `load_codec`."""
     return load_codec(config.model.codec, config.codec_weights)
 
 

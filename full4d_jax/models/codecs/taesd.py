@@ -103,7 +103,7 @@ def _conv(params: Params, x: Map, stride: int = 1) -> Map:
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-    """Of every parameter, by dotted name."""
+    """Return the shape of every parameter, by dotted name."""
 
     def conv(side: int, inputs: int, outputs: int, bias: bool) -> dict[str, tuple[int, ...]]:
         return {"kernel": (side, side, inputs, outputs)} | ({"bias": (outputs,)} if bias else {})

@@ -70,7 +70,7 @@ class Residual(nnx.Module):
             self.shortcut = nnx.Conv(inputs, outputs, (1, 1, 1), rngs=rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """The same video with other channels."""
+        """Change the channels of a video."""
         y = self.conv1(jax.nn.silu(self.norm1(x)), stream)
         y = self.conv2(jax.nn.silu(self.norm2(y)), stream)
         return y + (self.shortcut(x) if hasattr(self, "shortcut") else x)

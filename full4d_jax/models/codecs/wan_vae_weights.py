@@ -109,7 +109,7 @@ def source_name(name: str, config: WanVaeConfig, *, diffusers: bool) -> str:
 def _stage_name(
     half: str, stage: int, block: str | None, config: WanVaeConfig, diffusers: bool
 ) -> str:
-    """Of a residual block, or of the change of resolution after them (None)."""
+    """Return the name of a residual block, or of the change of resolution after them (None)."""
     way = "down" if half == "encoder" else "up"
     last = config.blocks + (half == "decoder")
     number = last if block is None else int(block)
@@ -160,7 +160,7 @@ def read_config(path: Path) -> WanVaeConfig:
 
 
 def _guess_config(path: Path, tensors: dict[str, ndarray]) -> WanVaeConfig:
-    """Of Wan's own layout, which has no description: one of the two, its widths from shapes."""
+    """Guess the config of Wan's own layout, which has no description, from shapes."""
     names = ("encoder.conv1.weight", "decoder.head.0.gamma")
     absent = [name for name in names if name not in tensors]
     if absent:

@@ -62,7 +62,7 @@ def load_text(config: Config) -> Float[np.ndarray, "n e"] | None:
 
 
 def load_negative_text(config: Config) -> Float[np.ndarray, "n e"] | None:
-    """The same of `config.negative_text`."""
+    """Return the embedding of `config.negative_text`; errors as for the text."""
     path = config.negative_text
     return _load("negative_text", path, config.model.text_width) if path else None
 

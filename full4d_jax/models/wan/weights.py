@@ -208,7 +208,7 @@ def _check_architecture(
 
 
 def _heads(about: Path) -> int | None:
-    """Of attention, from a config.json of either layout."""
+    """Return the number of attention heads, from a config.json of either layout."""
     try:
         config = dict(json.loads(about.read_text()))
     except (ValueError, TypeError) as error:
