@@ -43,7 +43,7 @@ class Agreement(NamedTuple):
     near: Int[np.ndarray, " r"]
     """Matches near their epipolar lines and before the cameras."""
     chance: Int[np.ndarray, " r"]
-    """The same numbers after the matches are shuffled."""
+    """Numbers after the matches are shuffled."""
     count: int
     """All matches."""
     verified: int
