@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from optax.contrib import MuonDimensionNumbers
 
 from full4d_jax.config import to_dict
@@ -104,7 +104,7 @@ def batches(config: DepthConfig, start: int) -> Iterator[Frames]:
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
-def batch(config: DepthConfig, step: Int[Array, ""] | int, rendered: int, seen: int) -> Frames:
+def batch(config: DepthConfig, step: Integer[Array, ""] | int, rendered: int, seen: int) -> Frames:
     """Render the frames of one step, augmented, in [-1, 1], and their depth."""
     count = max(1, round(config.training.batch * BASE / seen))
     stride = config.training.batch * MOST  # no two steps share a scene
@@ -143,7 +143,7 @@ def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[st
     """Return the mean `depth_errors` of 64-pixel frames of held-out scenes."""
     network = DepthNetwork(config.model, params)
 
-    def one(index: Int[Array, ""]) -> Metrics:
+    def one(index: Integer[Array, ""]) -> Metrics:
         frames, depth = procedural_frames(index[None], BASE, BASE, config.data.worlds)
         return depth_errors(predict_depth(network, frames * 2 - 1), depth)
 
@@ -151,10 +151,12 @@ def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[st
     return {name: round(float(values.mean()), 4) for name, values in errors.items()}
 
 
-def procedural_frames(indices: Int[Array, "b"], rendered: int, seen: int, worlds: Worlds) -> Frames:
+def procedural_frames(
+    indices: Integer[Array, "b"], rendered: int, seen: int, worlds: Worlds
+) -> Frames:
     """Render one frame in [0, 1] and its depth per scene; antialiased if `seen` < `rendered`."""
 
-    def one(index: Int[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
+    def one(index: Integer[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
         draw = partial(procedural_scene, views=1, frames=1, worlds=worlds)
         clip = draw(index, height=rendered, width=rendered)
         frame = jax.image.resize(clip.frames[0, 0], (seen, seen, 3), "linear")
