@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.custom_derivatives import linear_call
 from jax.experimental import mesh_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.session.fields import require
@@ -175,7 +175,7 @@ def tokens_of(config: Config) -> tuple[int, int]:
     return data.views * frames, (data.height // side) * (data.width // side)
 
 
-def check_mesh(config: Config, mesh: Mesh) -> None:
+def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
     """Refuse sizes that do not divide, which XLA would compute on every device.
 
     Raises:
