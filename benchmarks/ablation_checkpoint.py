@@ -20,9 +20,9 @@ from ablation_runs import Run
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, load_config
-from full4d_jax.evaluation.clips import KnownClip, held_out
+from full4d_jax.evaluation.clips import KnownClip, held_out_clips
 from full4d_jax.evaluation.held_out import Judge, unseen_pixels
-from full4d_jax.evaluation.lift import between, lift_rows
+from full4d_jax.evaluation.lift import clips_between, lift_rows
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.generation.batch import make_conditions
 from full4d_jax.generation.generate import bind_conditions
@@ -43,9 +43,9 @@ def checkpoint_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
         path = folder / f"{name.replace(' ', '_')}.json"
         scores = done(path, mark)
         with Progress(name, given.scenes) as report:
-            for known in held_out(config.data, range(len(scores), given.scenes)):
+            for known in held_out_clips(config.data, range(len(scores), given.scenes)):
                 unseen = unseen_pixels(known.clip, known.clip.depth[0])
-                scores.append(score(generate(known), known.clip.frames[1:], unseen))
+                scores.append(target_scores(generate(known), known.clip.frames[1:], unseen))
                 kept.write(path, {"mark": mark, "scores": scores})
                 report(len(scores))
         yield name, one_seed(scores[: given.scenes])
@@ -56,10 +56,12 @@ def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
     config, prior, mark, folder = opened(given, "lifting")
     judge, path = Judge(config, prior, load_depth(), None), folder / "scores.json"
     scores = done(path, mark)
-    for known in between(config.data, range(len(scores), given.lift_scenes)):
+    for known in clips_between(config.data, range(len(scores), given.lift_scenes)):
         found = lift_rows(judge, known)
         rows = {name: found.rows[row, "true"] for name, row in LIFTED.items()}
-        scores.append({n: score(x, found.truth, found.regions.unseen) for n, x in rows.items()})
+        scores.append(
+            {n: target_scores(x, found.truth, found.regions.unseen) for n, x in rows.items()}
+        )
         kept.write(path, {"mark": mark, "scores": scores})
         print(f"lifted {len(scores)} of {given.lift_scenes} scenes", flush=True)
     for name in LIFTED:
@@ -67,7 +69,7 @@ def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
 
 
 def opened(given: argparse.Namespace, group: str) -> tuple[Config, Prior, str, Path]:
-    """The preset, its prior, a mark of both, and the folder of the group."""
+    """Return the preset, its prior, a mark of both, and the folder of the group."""
     config, folder = load_config(given.config), given.out / group
     made_of = {"config": config, "prior": prior_path(given.checkpoint)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,8 +128,8 @@ def _generate(prior, frames, depth, cameras, key, posed):
     return jnp.clip(prior.codec.decode(latents)[1 - first :] / 2 + 0.5, 0, 1)
 
 
-def score(frames: Any, truth: Any, unseen: Any) -> list[float]:
-    """As `ablation_runs.SCORES`, the last of which does not exist here."""
+def target_scores(frames: Any, truth: Any, unseen: Any) -> list[float]:
+    """Return scores as `ablation_runs.SCORES`, whose last does not exist here."""
     return [
         float(metrics.psnr(frames, truth)),
         float(metrics.psnr(frames, truth, unseen)),

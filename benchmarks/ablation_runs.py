@@ -132,7 +132,7 @@ class Row:
 
     def score(self, params: Params, scenes: int) -> list[list[float]]:
         """SCORES of each held-out scene."""
-        clips = held_out(rendered_part(self.config.data), scenes)
+        clips = held_out_batch(rendered_part(self.config.data), scenes)
         keys = jax.vmap(jax.random.key)(jnp.arange(scenes))
         found = self._score(params, clips, keys)
         return np.asarray(found, float).tolist()
@@ -145,7 +145,7 @@ def rendered_part(data: DataConfig) -> DataConfig:
 
 
 @cache
-def renderer(data: DataConfig) -> Callable[[Any], Batch]:
+def batch_renderer(data: DataConfig) -> Callable[[Any], Batch]:
     """Compiled once a shape."""
     return jax.jit(partial(procedural_batch, config=data))
 
@@ -153,14 +153,15 @@ def renderer(data: DataConfig) -> Callable[[Any], Batch]:
 def clips_of(data: DataConfig, batch: int, seed: int) -> Iterator[Batch]:
     """Batches of training scenes in the order of the seed."""
     return map(
-        renderer(rendered_part(data)), make_loader(range(data.scenes), seed=seed, batch_size=batch)
+        batch_renderer(rendered_part(data)),
+        make_loader(range(data.scenes), seed=seed, batch_size=batch),
     )
 
 
 @cache
-def held_out(data: DataConfig, scenes: int) -> Batch:
+def held_out_batch(data: DataConfig, scenes: int) -> Batch:
     """Scenes beyond every training index."""
-    return renderer(data)(HELD_OUT_START + jnp.arange(scenes))
+    return batch_renderer(data)(HELD_OUT_START + jnp.arange(scenes))
 
 
 def score_clip(config: Config, params: Params, clip: Batch, key: Array) -> Float[Array, "3"]:

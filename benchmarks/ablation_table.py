@@ -45,12 +45,12 @@ class Estimate(NamedTuple):
 
     @property
     def shows(self) -> bool:
-        """Whether the mean is at least twice its error away from zero."""
+        """Say whether the mean is at least twice its error away from zero."""
         return math.isfinite(self.error) and abs(self.mean) >= 2 * self.error > 0
 
 
 def estimate(values: Float[np.ndarray, "seeds scenes"]) -> Estimate:
-    """Mean over both; its error adds the squared errors of scenes and, if several, of seeds."""
+    """Return the mean; its error adds the squared errors over scenes and over several seeds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of scenes without a hard pixel
         scenes, seeds = np.nanmean(values, 0), np.nanmean(values, 1)
@@ -76,7 +76,7 @@ def differences(table: Table) -> dict[str, dict[str, Estimate]]:
 
 
 def markdown(tables: list[Table], steps: int) -> str:
-    """The page."""
+    """Return the Markdown page."""
     parts = ["# Ablations"]
     for table in tables:
         seeds, scenes = next(iter(table.rows.values())).scores.shape[:2]

@@ -1,4 +1,4 @@
-"""The papers' ablations, small and fair: one command, one table with error bars.
+"""Ablations of the papers' parts at a small size: one command, one table with error bars.
 
     python benchmarks/ablations.py --seeds 2 [--steps 300 --groups blind projection attention]
 
@@ -82,7 +82,7 @@ def projection_rows(blind: bool, steps: int) -> Iterator[Config]:
 
 
 def mode_rows(steps: int) -> Iterator[Config]:
-    """The ways to attend of grids without poses."""
+    """Yield the attention modes of grids without poses."""
     for name, trained in MODES.items():
         config = experiment(name, dataclasses.replace(POSELESS, attention=name), GRIDS, steps)
         optimizer = dataclasses.replace(config.optimizer, trainable=trained)

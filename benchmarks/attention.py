@@ -123,7 +123,7 @@ def compiled_for(topology: str, shape: tuple[int, ...]) -> dict[str, object]:
 
 
 def forward_backward(attend: Callable) -> Callable:
-    """The output and the gradients, of (q, k, v, cotangent)."""
+    """Return a function from (q, k, v, cotangent) to the output and the gradients."""
 
     def both(q, k, v, cotangent):
         out, pull = jax.vjp(attend, q, k, v)

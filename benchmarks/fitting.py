@@ -114,7 +114,7 @@ def main() -> None:
     for name in names:
         way = (moving_way if moving else static_way)(name, capture, options)
         for group, (views, instants) in groups.items():
-            found = score(way.draw(views, instants), capture.frames[views, instants])
+            found = picture_scores(way.draw(views, instants), capture.frames[views, instants])
             found |= {"seconds": round(way.seconds, 1)}
             scores[f"{name}, {group}"] = found
             row = {"data": options.data, "held out": group, "way": name} | found
@@ -135,7 +135,7 @@ def main() -> None:
 
 
 def read(name: str, data: Path, options: argparse.Namespace) -> Capture:
-    """The capture of that name."""
+    """Return the capture of that name."""
     try:
         if name == "photos":
             return captures.photos(data, options.height)
@@ -161,7 +161,7 @@ def held_out(capture: Capture) -> dict[str, tuple[ndarray, ndarray]]:
 
 
 def last_seen(capture: Capture) -> int:
-    """The last instant that a fit may see: time 1."""
+    """Return the last instant that a fit may see: time 1."""
     return int(np.nonzero(capture.train.any(0))[0][-1])
 
 
@@ -286,7 +286,7 @@ def cameras_of(capture: Capture, views: ndarray, instants: ndarray) -> Camera:
     return Camera(poses, jnp.asarray(capture.intrinsics[views]), width, height)
 
 
-def score(found: ndarray, truth: ndarray) -> dict[str, float]:
+def picture_scores(found: ndarray, truth: ndarray) -> dict[str, float]:
     """PSNR in dB, SSIM and LPIPS over all pictures; nan where LPIPS is not installed."""
     distance = load_lpips()
     return {

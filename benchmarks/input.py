@@ -74,7 +74,7 @@ class Decoded:
         return len(open_dataset(self.folder))
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """The clip."""
+        """Return the clip."""
         self.records = self.records or open_dataset(self.folder)
         return load(window(self.records[index], np.random.default_rng()), self.height, self.width)
 
@@ -101,7 +101,7 @@ def main() -> None:
 def measure(
     height: int, width: int, threads: int, seconds: float, turns: int, film: bool = False
 ) -> dict[str, Any]:
-    """All ways at one size."""
+    """Measure all ways at one size."""
     instants, count = (FILM_INSTANTS, FILMS) if film else (INSTANTS, CLIPS)
     clips = NoiseClips(count, VIEWS, instants, height, width, film)
     with tempfile.TemporaryDirectory() as folder:
@@ -172,7 +172,7 @@ def ours(records: Records, height: int, width: int, threads: int) -> Iterator[in
 
 
 def window(example: Example, generator: np.random.Generator) -> Example:
-    """All views and some instants in a row, as training chooses them."""
+    """Select all views and some instants in a row, as training does."""
     times = choose_times(generator, example.frames.shape[1], INSTANTS)
     return select(example, np.arange(VIEWS), times)
 
@@ -193,13 +193,13 @@ def raw(parts: list[np.ndarray], threads: int) -> Iterator[int]:
 
 
 def raw_jpeg(files: np.ndarray) -> None:
-    """By OpenCV."""
+    """Decode JPEG files by OpenCV."""
     for file in files:
         cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def raw_film(pieces: np.ndarray) -> None:
-    """By PyAV; colours of the frames in the window, by the quickest converter that was found."""
+    """Decode a film by PyAV; frames in the window get colours by the quickest converter."""
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
     packets = decoder.parse(b"".join(pieces)) + decoder.parse(b"")

@@ -1,4 +1,4 @@
-"""How far procedural scenes depend on the processor; one JSON line comes last.
+"""Differences of procedural scenes between processors; one JSON line comes last.
 
     python benchmarks/instructions.py [--worlds simple rich --scenes 6 --size 48]
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--render", type=Path, help="only write the arrays here")
     options = parser.parse_args()
     if options.render:
-        render(options.render, options.worlds, options.scenes, options.size)
+        write_scenes(options.render, options.worlds, options.scenes, options.size)
         return
     if platform.machine() not in ("x86_64", "AMD64"):
         raise SystemExit(f"processor: found {platform.machine()}, expected x86_64")
@@ -55,12 +55,12 @@ def main() -> None:
 
 
 def limited(instructions: str) -> dict[str, str]:
-    """The environment of a process whose XLA uses those and older ones."""
+    """Return the environment of a process whose XLA uses these and older instructions."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_max_isa={instructions}"
     return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
 
 
-def render(out: Path, worlds: list[str], scenes: int, size: int) -> None:
+def write_scenes(out: Path, worlds: list[str], scenes: int, size: int) -> None:
     """Write pictures, as records round them, and depth."""
     arrays = {}
     for world in worlds:
@@ -73,7 +73,7 @@ def render(out: Path, worlds: list[str], scenes: int, size: int) -> None:
 
 
 def compare(first: dict, second: dict, world: str) -> dict[str, float]:
-    """The three numbers of two sets of arrays."""
+    """Return the three numbers of two sets of arrays."""
     levels = np.abs(first[world].astype(int) - second[world]).max(-1)
     depths = first[f"{world} depth"], second[f"{world} depth"]
     return {

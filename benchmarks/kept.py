@@ -11,7 +11,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Under another name first, so that a kill leaves no half of a file."""
+    """Write under another name first, so that a kill leaves no half of a file."""
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content, indent=1))
     part.replace(path)

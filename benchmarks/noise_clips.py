@@ -25,15 +25,15 @@ class NoiseClips:
 
     @property
     def scene_ids(self) -> list[str]:
-        """One a clip."""
+        """Names, one for each clip."""
         return [f"noise-{i}" for i in range(self.count)]
 
     def __len__(self) -> int:
-        """Number of clips."""
+        """Return the number of clips."""
         return self.count
 
     def __getitem__(self, index: int) -> Example:
-        """The clip."""
+        """Return the clip."""
         generator = np.random.default_rng(index)
         v, t = self.views, self.frames
         pictures = self._film if self.film else self._pictures

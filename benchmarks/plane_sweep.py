@@ -98,14 +98,14 @@ def _blur(x: Float[Array, "h w"]) -> Float[Array, "h w"]:
 
 
 def _statistics(x: Float[Array, "h w"]) -> tuple[Float[Array, "h w"], Float[Array, "h w"]]:
-    """Mean and standard deviation in the window of every pixel."""
+    """Return mean and standard deviation in the window of every pixel."""
     mean = _blur(x)
     return mean, jnp.sqrt(jnp.maximum(_blur(x * x) - mean**2, 1e-5))
 
 
 @jax.jit
 def _agreement(depth, others, lens, lenses, poses):
-    """How many neighbours found the same point."""
+    """Count the neighbours that found the same point."""
     points = _rays(lens, *depth.shape) * depth[..., None]
 
     @jax.vmap

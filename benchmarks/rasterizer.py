@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def scenes(names: Sequence[str]) -> dict[str, Scene]:
-    """By name; without `garden` where the data is not there."""
+    """Return scenes by name; without `garden` where its data is missing."""
     found = {}
     if "10k" in names:
         found["10k"] = random_scene(10_000, 256, 0.02)
@@ -156,7 +156,7 @@ def our_passes(scene: Scene) -> dict[str, Thunk]:
 
 
 def load_prototype(path: Path) -> ModuleType:
-    """The module in a file, which must define `render`."""
+    """Load the module in a file, which must define `render`."""
     spec = importlib.util.spec_from_file_location("prototype", path)
     if not path.is_file() or spec is None or spec.loader is None:
         found = "another kind of file" if path.is_file() else "no such file"

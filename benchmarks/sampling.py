@@ -138,7 +138,7 @@ def measure(config: Config, codec_divide: int = 1, repeats: int = 2) -> None:
 
 
 def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -> None:
-    """All stages once, for `config.data`'s grid."""
+    """Run all stages once, for `config.data`'s grid."""
     model, data = config.model, config.data
     size = data.frames, data.height, data.width
     lens = np.array([[data.width, 0, data.width / 2], [0, data.width, data.height / 2], [0, 0, 1]])
@@ -177,7 +177,7 @@ def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -
 
 
 def _project(frames, depth, cameras: Cameras) -> Projection:
-    """The source and its projections."""
+    """Return the source and its projections."""
     targets = project(frames, depth, cameras)
     first = Projection(frames, jnp.ones(depth.shape), 1 / jnp.maximum(depth, 0.05))
     return Projection(*(jnp.concatenate([a[None], b]) for a, b in zip(first, targets, strict=True)))

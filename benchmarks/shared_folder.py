@@ -1,10 +1,10 @@
-"""Where real data are: the folder FULL4D_DATA, or `shared` beside the repository."""
+"""The folder of real data: FULL4D_DATA, or `shared` beside the repository."""
 
 import os
 from pathlib import Path
 
 
 def shared_folder() -> Path:
-    """The folder that has data/, whether it exists or not."""
+    """Return the folder that has data/, whether it exists or not."""
     beside = Path(__file__).resolve().parents[2] / "shared"
     return Path(os.environ.get("FULL4D_DATA", beside))

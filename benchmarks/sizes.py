@@ -27,7 +27,7 @@ def rows_and_columns(size: str) -> tuple[int, int]:
 def at_each_size(
     options: argparse.Namespace, measure: Callable[..., dict[str, Any]]
 ) -> tuple[int, dict[str, dict[str, Any]]]:
-    """Threads, and by size what `measure` (height, width, threads, seconds, turns) finds."""
+    """Return threads, and `measure(height, width, threads, seconds, turns)` by size."""
     for name in ("seconds", "turns"):
         if getattr(options, name) <= 0:
             raise SystemExit(f"--{name}: found {getattr(options, name)}, expected above 0")

@@ -1,4 +1,4 @@
-"""How benchmarks time: the best of runs that take turns."""
+"""Timing of benchmarks: the best of runs that take turns."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,13 +9,15 @@ Thunk = Callable[[], object]
 
 
 def clock() -> float:
-    """Seconds: CPU time of all threads on a CPU, which other work on the machine disturbs least,
-    elapsed time elsewhere."""
+    """Return seconds: CPU time of all threads on a CPU, elapsed time elsewhere.
+
+    Other work on the machine disturbs CPU time least.
+    """
     return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
 
 
 def interleaved(thunks: Mapping[str, Thunk], repeats: int) -> dict[str, float]:
-    """Best time of each in seconds, taking turns so that all meet the same machine.
+    """Return the best time of each in seconds; they take turns, so that all meet the same machine.
 
     Each runs twice and the second is timed: the first pays for what the one before left behind.
     """

@@ -246,7 +246,7 @@ def of_preset(config: Config, steps: int = 3, turns: int = 6) -> None:
 
 
 def report(seconds: float, work: float, **more: Any) -> None:
-    """The JSON line."""
+    """Print the JSON line."""
     device = jax.devices()[0].device_kind
     peak = peak_flops(device)
     result = {

@@ -1,16 +1,39 @@
 """Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.evaluation.folder import Folder, asked, refuse, score
 from full4d_jax.session.errors import InputError
 
 LIFTED = 4  # clips with a fit, by default
 SCENES = 64
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Score what was made instead of a prior (docs/evaluation.md); no config applies."""
+
+    grid: Path | None = None
+    """Output folder of `run` or `sample` whose grid is scored, with --truth or without any truth;
+    without, also a folder of such folders."""
+    scene: Path | None = None
+    """Output folder of `run` or `lift`, or a .ply file in it, whose scene the cameras of --truth
+    render."""
+    truth: Path | None = None
+    """Data set that the output folder was made from."""
+    reference: Path | None = None
+    """A data set, an output folder or a folder of these, for FVD, FVD-V and FID."""
+    clip_onnx: Path | None = None
+    """CLIP's image encoder, for CLIP-F and CLIP-V."""
+    matcher_onnx: Path | None = None
+    """A matcher of two pictures, such as GIM's, for the number of matches."""
+    inception_onnx: Path | None = None
+    """Inception, for FID."""
 
 
 def evaluate(
@@ -44,7 +67,7 @@ def evaluate(
         whose projection alone they are fitted to; 4 by default.
       gltf: a .glb file with a skinned, animated mesh, scored as another group.
       records: score all clips of a dataset's split instead of procedural scenes.
-      split: of any dataset that is given; left out, `test` of --records, else `train`.
+      split: of --records (`test` by default) or of a data set as --reference (`train`).
       vgg: measure LPIPS with VGG too (slow).
       folder: score a finished output folder instead.
 
@@ -52,11 +75,11 @@ def evaluate(
     neither depth, glTF, records nor scenes to lift.
     """
     of_scenes = {"first": first or None, "scenes": None if scenes == SCENES else scenes}
-    if asked(folder):
+    if any(asdict(folder).values()):
         paths = {"out": out, "checkpoint": checkpoint, "depth_checkpoint": depth_checkpoint}
         paths |= {"records": records, "gltf": gltf, "lift_scenes": lift_scenes}
-        refuse(paths | of_scenes, "none, with --grid or --scene")
-        score(folder, split or "train", vgg=vgg)
+        _refuse(paths | of_scenes, "none, with --grid or --scene")
+        _score_folder(folder, split, vgg=vgg)
         return
     check_config(config)
     if config.model.projection == "none":
@@ -67,9 +90,9 @@ def evaluate(
     lift_scenes = LIFTED if lift_scenes is None else lift_scenes
     _check(first, scenes, lift_scenes)
     if records:
-        refuse({"gltf": gltf} | of_scenes, "none with --records")
+        _refuse({"gltf": gltf} | of_scenes, "none with --records")
     elif split:
-        refuse({"split": split}, "a dataset beside it")
+        _refuse({"split": split}, "a dataset beside it")
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
     from full4d_jax.evaluation.fidelity import load_distances
@@ -103,7 +126,7 @@ def _evaluate_grids(
     scenes: int,
     given: dict[str, object],
 ) -> None:
-    refuse(given, "none, with a model without poses")
+    _refuse(given, "none, with a model without poses")
     _check(first, scenes, 0)
     from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation.prior import open_prior
@@ -120,3 +143,39 @@ def _check(first: int, scenes: int, lift_scenes: int) -> None:
     for name, value, least in counts:
         if value < least:
             raise InputError("option", name, value, f"at least {least}", "give a larger number")
+
+
+def _score_folder(folder: Folder, split: str | None, *, vgg: bool) -> None:
+    """Score a grid or a scene, with truth or without.
+
+    Raises:
+      InputError: options that do not go together, or what the scores refuse.
+    """
+    subject = folder.grid or folder.scene
+    if subject is None or (folder.grid and folder.scene):
+        found, do = "both" if subject else "neither", "see full4d evaluate --help"
+        raise InputError("option", "--grid, --scene", found, "one of them", do)
+    networks = {name: x for name, x in asdict(folder).items() if name.endswith("_onnx")}
+    if folder.truth:
+        from full4d_jax.evaluation.truth.score import score_with_truth
+
+        _refuse(networks | {"reference": folder.reference, "split": split}, "none, with --truth")
+        score_with_truth(subject, "grid" if folder.grid else "scene", folder.truth, vgg=vgg)
+        return
+    if folder.scene or vgg:
+        do = "give the data set that it was made from as --truth"
+        raise InputError("option", "--truth", "none", "a data set", do)
+    from full4d_jax.evaluation.without_truth.grid_scores import score_folder
+
+    score_folder(subject, reference=folder.reference, split=split or "train", **networks)
+
+
+def _refuse(given: Mapping[str, object], expected: str) -> None:
+    """Refuse options that would have no effect.
+
+    Raises:
+      InputError: naming the first that is given.
+    """
+    for name, value in given.items():
+        if value not in (None, ""):
+            raise InputError("option", f"--{name}", value, expected, "leave it out")

@@ -1,7 +1,9 @@
-"""What a grid of views looks like without any model: the rows that the prior has to beat.
+"""Baselines without a prior, which the prior has to beat.
 
-Frames are in [-1, 1]. Another baseline, the projection with its holes filled by push-pull, is the
-prior's own starting point and lives in `projection_guidance`.
+The first three fill the views around a source video, in [-1, 1]; another such baseline, the
+projection with its holes filled by push-pull, is where the prior starts (`projection_guidance`).
+The last two fill a grid in [0, 1] from its first row, a video by a fixed camera, and its first
+column, one instant in all views. There another baseline is `visible_frames.copy_nearest`.
 """
 
 import cv2
@@ -19,10 +21,12 @@ from full4d_jax.scene.renders import render_views
 from gaussians import fit
 
 INPAINT_RADIUS = 3  # pixels around a hole that Telea's method looks at
+ITERATIONS = 200  # of the search for a homography
+Frames = Float[np.ndarray, "v t h w 3"]
 
 
 def copy_source(frames: Float[ArrayLike, "t h w 3"], views: int) -> Float[np.ndarray, "v t h w 3"]:
-    """The source video in every view."""
+    """Return the source video in every view."""
     return repeat(np.asarray(frames), "t h w c -> v t h w c", v=views)
 
 
@@ -51,17 +55,17 @@ def fit_projection(
     cameras: Cameras,
     key: PRNGKeyArray,
 ) -> Float[np.ndarray, "v-1 t h w 3"]:
-    """The targets of 4D Gaussians that know the source and its projection alone, no prior.
+    """Fit 4D Gaussians to the source and its projection alone, without a prior; return the targets.
 
-    They start at the source's pixels and are fitted to the source and, where a pixel of it lands,
-    to its projections. What it does not see is whatever they make of it, black at last.
+    They start at the source's pixels and are fitted to the source and, where one of its pixels
+    lands, to its projections. Pixels that it does not see are not fitted, and black at last.
 
     Args:
-      lift: how they are fitted, as scenes are.
-      frames: of the source.
-      depth: its z in world units, 0 where unknown.
+      lift: settings of the fit, those of scenes.
+      frames: the source's.
+      depth: the source's z in world units, 0 where unknown.
       cameras: of all views, the source first.
-      key: of the fit.
+      key: random key of the fit.
     """
     t, h, w, _ = frames.shape
     seen = jax.jit(project)(frames / 2 + 0.5, depth, cameras)
@@ -79,3 +83,53 @@ def fit_projection(
     ).scene
     pictures = render_views(scene, cameras.views(slice(1, None)), np.linspace(0, 1, t))
     return pictures / np.float32(127.5) - 1
+
+
+def add_change(frames: Frames) -> Frames:
+    """Add what changed in the row to the first frame of each view; exact where nothing moves.
+
+    Args:
+      frames: a grid in [0, 1]; only its first row and column are read.
+    """
+    return np.clip(frames[:, :1] + frames[:1] - frames[:1, :1], 0, 1)
+
+
+def warp_row(frames: Frames) -> Frames:
+    """Warp the fixed-view video by one homography for each view.
+
+    The homography of view v maps the first frame of the row to that of view v (ECC, Evangelidis and
+    Psarakis 2008); it is the planar mean of what the camera's motion does to the picture. Where the
+    warped row has no pixel, and where the estimate does not converge, view v's first frame stays.
+
+    Args:
+      frames: a grid in [0, 1]; only its first row and column are read.
+    """
+    filled = np.array(frames)
+    height, width = frames.shape[2:4]
+    for view in range(1, len(frames)):
+        still = frames[view, 0]
+        try:
+            warp = _homography(frames[0, 0], still)
+        except cv2.error:  # the two pictures do not correlate
+            filled[view, 1:] = still
+            continue
+        for time in range(1, frames.shape[1]):
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            moved = cv2.warpPerspective(frames[0, time], warp, (width, height), flags=flags)
+            inside = np.ones((height, width), np.float32)
+            inside = cv2.warpPerspective(inside, warp, (width, height), flags=flags)[..., None]
+            filled[view, time] = np.where(inside > 0.999, moved, still)
+    return filled
+
+
+def _homography(
+    source: Float[np.ndarray, "h w 3"], target: Float[np.ndarray, "h w 3"]
+) -> Float[np.ndarray, "3 3"]:
+    """Return the homography from pixels of the target to pixels of the source."""
+    target, source = (
+        cv2.cvtColor(x.astype(np.float32), cv2.COLOR_RGB2GRAY) for x in (target, source)
+    )
+    warp, everywhere = np.eye(3, dtype=np.float32), np.ones(target.shape, np.uint8)
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ITERATIONS, 1e-6)
+    kind, blur = cv2.MOTION_HOMOGRAPHY, 5
+    return cv2.findTransformECC(target, source, warp, kind, criteria, everywhere, blur)[1]

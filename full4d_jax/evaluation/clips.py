@@ -1,4 +1,4 @@
-"""Clips with known truth that no model here was trained on, for `evaluation`."""
+"""Clips with known truth that no model here was trained on."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,29 +19,29 @@ GLTF_START, GLTF_INTERVAL = 0.2, 0.1  # seconds
 
 
 class KnownClip(NamedTuple):
-    """A clip and what it is called."""
+    """A clip and its name: the group, and the number inside the group."""
 
     group: str
-    scene: int  # its number inside the group
+    scene: int
     clip: ProceduralClip
 
 
-def held_out(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
-    """Procedural scenes beyond every training index; targets within ±60°."""
+def held_out_clips(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
+    """Yield procedural scenes beyond every training index; targets within ±60°."""
     make = scene_program(data.views, data.frames, data.height, data.width, data.worlds)
     for scene in scenes:
         yield KnownClip("held-out", scene, make(HELD_OUT_START + scene))
 
 
 def gltf_views(path: Path) -> list[tuple[str, float]]:
-    """The clips of an asset: every animation, seen from two source azimuths."""
+    """List the clips of an asset: every animation, seen from two source azimuths."""
     with input_errors("glTF", "give a .glb file with a textured, skinned mesh"):
         animations = load_skinned_mesh(path).animations
     return [(name, azimuth) for name in animations for azimuth in GLTF_SOURCES]
 
 
-def gltf(data: DataConfig, path: Path, scenes: Sequence[int]) -> Iterator[KnownClip]:
-    """Clips number `scenes` of `gltf_views`."""
+def gltf_clips(data: DataConfig, path: Path, scenes: Sequence[int]) -> Iterator[KnownClip]:
+    """Yield the clips of an asset by their numbers in `gltf_views`."""
     targets = data.views - 1
     angles = np.linspace(-GLTF_ANGLE, GLTF_ANGLE, targets + targets % 2)[:targets]
     for scene in scenes:

@@ -1,12 +1,12 @@
-"""All scores of pictures whose truth is known: four measures on three regions.
+"""Scores of pictures whose truth is known: four measures on three regions.
 
     measures  PSNR, SSIM, LPIPS with AlexNet, LPIPS with VGG (`metrics`)
     regions   all pixels; those that the source does not see; those that move
 
 A pixel moves where the truth differs from its median over the clip's instants by more than
-`MOVES` in the mean over the colours. That the median over time is what stands still is taken from
-Li et al. 2022 (DyNeRF, importance sampling by global median maps); the threshold is ours. Where the
-target camera itself moves all of the picture changes: no pixel of such a view counts.
+`MOVES` in the mean over the colours. Li et al. 2022 (DyNeRF, importance sampling by global median
+maps) also take the median over time as what stands still; the threshold is ours. No pixel of a view
+whose camera moves counts, since all of the picture changes there.
 """
 
 import math
@@ -29,17 +29,17 @@ Distances = Mapping[str, metrics.Distance]  # by measure
 
 
 class Regions(NamedTuple):
-    """Which pixels of the targets count, 1 or 0."""
+    """Pixels of the targets that count, 1 or 0."""
 
     unseen: Float[np.ndarray, "v t h w"]
     moving: Float[np.ndarray, "v t h w"]
 
 
 def load_distances(*, vgg: bool) -> dict[str, metrics.Distance]:
-    """Those of LPIPS that are installed.
+    """Return the LPIPS distances that are installed, by measure.
 
     Raises:
-      InputError: `vgg` is asked for and is not.
+      InputError: `vgg` is asked for, and LPIPS is not installed.
     """
     if vgg:
         metrics.require_lpips("LPIPS with VGG")
@@ -53,20 +53,20 @@ def load_distances(*, vgg: bool) -> dict[str, metrics.Distance]:
 def moving_pixels(
     truth: Float[np.ndarray, "v t h w 3"], world_to_camera: Float[np.ndarray, "v t 4 4"]
 ) -> Float[np.ndarray, "v t h w"]:
-    """1 where the truth in [0, 1] is not what it mostly is, else 0; 0 in views that move."""
+    """Return 1 where the truth in [0, 1] differs from its median, else 0; 0 in views that move."""
     truth = np.asarray(truth, np.float32)
     away = np.abs(truth - np.median(truth, axis=1, keepdims=True)).mean(-1) > MOVES
     change = np.abs(np.asarray(world_to_camera) - world_to_camera[:, :1]).max((1, 2, 3))
     return (away & (change < STANDS_STILL)[:, None, None, None]).astype(np.float32)
 
 
-def score(
+def fidelity_scores(
     image: Float[np.ndarray, "v t h w 3"],
     truth: Float[np.ndarray, "v t h w 3"],
     regions: Regions,
     distances: Distances,
 ) -> dict[str, float | None]:
-    """All of METRICS for images in [0, 1]; None for one that does not exist."""
+    """Return all of METRICS for images in [0, 1]; None for one that does not exist."""
     found = {name: float(value) for name, value in _pixels(image, truth, regions).items()}
     for region, mask in _masks(regions).items():
         for measure in ("lpips", "lpips_vgg"):

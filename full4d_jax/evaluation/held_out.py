@@ -25,7 +25,7 @@ from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
 from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels, score
+from full4d_jax.evaluation.fidelity import Distances, Regions, fidelity_scores, moving_pixels
 from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PROJECTED, PUSH_PULL, SPLATS
 from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.generate import generate_grid
@@ -46,7 +46,7 @@ FEW_STEPS = (1, 2, 4, 8, 50)  # the same for models that know mean velocities
 
 
 class Judge(NamedTuple):
-    """The models under evaluation and the distances that compare pictures."""
+    """The models under evaluation, and the distances that compare pictures."""
 
     config: Config
     prior: Prior
@@ -67,7 +67,7 @@ class Result(NamedTuple):
 
 
 def sampler_rows(config: Config) -> dict[str, SamplerConfig]:
-    """Sampler settings by row name; the config's own is among them."""
+    """Return sampler settings by row name; the config's own is among them."""
     sampler = config.sampler
     rows = {"prior, 1 call, zero noise": dataclasses.replace(sampler, steps=1, noise=0.0)}
     for steps in FEW_STEPS if config.model.mean_flow else STEPS:
@@ -79,30 +79,30 @@ def sampler_rows(config: Config) -> dict[str, SamplerConfig]:
 
 
 def steps_row(steps: int) -> str:
-    """The name of the row of so many steps from noise."""
+    """Return the name of the row of so many steps from noise."""
     return f"prior, {steps} step{'s'[: steps > 1]} from noise"
 
 
 def shipped_row(config: Config) -> str:
-    """The name of the row that uses the config's own sampler setting."""
+    """Return the name of the row that uses the config's own sampler setting."""
     rows = sampler_rows(config)
     return next(name for name, value in rows.items() if value == config.sampler)
 
 
 @jax.jit
 def unseen_pixels(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Float[Array, "v t h w"]:
-    """1 in the targets of a clip where the single-frame projection has no point, else 0."""
+    """Return 1 in the targets of a clip where the single-frame projection has no point, else 0."""
     return 1.0 - project(clip.frames[0], depth, cameras_of(clip)).mask
 
 
 def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
-    """Those of the targets of a clip, seen with this depth of the source."""
+    """Return the regions of a clip's targets, by this depth of the source."""
     moving = moving_pixels(np.asarray(clip.frames[1:]), np.asarray(clip.world_to_camera[1:]))
     return Regions(np.asarray(unseen_pixels(clip, depth)), moving)
 
 
 def generate_rows(judge: Judge, known: KnownClip, lifted: Container[int] = ()) -> Result:
-    """Fill the targets of a clip in every way; those numbered in `lifted` also by PROJECTED."""
+    """Fill the targets of a clip in every way; clips in `lifted` also by PROJECTED."""
     clip, samplers = known.clip, sampler_rows(judge.config)
     estimate = predict_depth(judge.depth, 2 * clip.frames[0] - 1)
     our_depth = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
@@ -130,7 +130,7 @@ def fill(
     *,
     lift: bool = False,
 ) -> tuple[Targets, dict[str, Targets]]:
-    """The projection of the source with this depth, then its fills and the prior, by row name."""
+    """Return the projection of the source by this depth, and its fills and the prior by row."""
     clip, config = known.clip, judge.config
     given = 2 * clip.frames[0] - 1, depth, cameras_of(clip)
     projection, filled = _project_and_fill(*given)
@@ -146,7 +146,7 @@ def fill(
 
 
 def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
-    """The record of a clip, in the form that `table` reads."""
+    """Return the record of a clip, in the form that `table` reads."""
     clip = known.clip
     estimate = predict_depth(judge.depth, 2 * clip.frames[0] - 1)
     absrel = float(depth_errors(estimate, clip.depth[0])["absrel"])
@@ -158,16 +158,16 @@ def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
         "depth_absrel": absrel if math.isfinite(absrel) else None,
         "rows": [
             {"row": row, "depth": depth}
-            | score(grid, result.truth, result.regions, judge.distances)
+            | fidelity_scores(grid, result.truth, result.regions, judge.distances)
             for (row, depth), grid in result.rows.items()
         ],
     }
 
 
 def identity(judge: Judge, clips: object) -> str:
-    """A mark of everything that scores depend on; `clips` stands for the clips.
+    """Return a mark of everything that scores depend on; `clips` stands for the clips.
 
-    A picture of one does for scenes that are code, a hash of their dataset for records.
+    That is a picture of one clip for scenes that are code, the data set's hash for records.
     """
     config = judge.config
     leaves = jax.tree.leaves((judge.prior.params, judge.depth.params))
@@ -177,14 +177,14 @@ def identity(judge: Judge, clips: object) -> str:
 
 
 def settings_of(config: Config, *fields: str) -> dict[str, Any]:
-    """Some fields of a config and the files that it names, for `fingerprint`."""
+    """Return some fields of a config and the files that it names, for `fingerprint`."""
     files = {name: getattr(config, name) for name in ("codec_weights", "text", "negative_text")}
     paths = {name: Path(file) for name, file in files.items() if file}
     return {name: getattr(config, name) for name in fields} | paths
 
 
 def shown(known: KnownClip, result: Result, shipped: str) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
-    """Pictures of the last instant in the view with the largest holes, by what they show."""
+    """Return pictures of the last instant in the view with the largest holes, by their label."""
     rows = {
         "Telea": (INPAINT, "true"),
         "push-pull": (PUSH_PULL, "true"),

@@ -26,15 +26,15 @@ WIDEST = 45.0
 
 
 def azimuths(views: int) -> tuple[Float[np.ndarray, "v"], Float[np.ndarray, "v"]]:
-    """Degrees of the generated target cameras, and of those between them; views - 1 of each."""
+    """Return degrees of the generated target cameras and of those between; views - 1 of each."""
     even = np.linspace(-WIDEST, WIDEST, views)
     generated = np.delete(even, (views - 1) // 2)  # the source stands there or near
     stops = np.sort(np.append(generated, 0.0))
     return generated, (stops[1:] + stops[:-1]) / 2
 
 
-def between(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
-    """Held-out scenes: the source, the generated cameras, then those between."""
+def clips_between(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
+    """Yield held-out scenes with the source, the generated cameras, and those between."""
     angles = jnp.asarray(np.concatenate(azimuths(data.views)), jnp.float32)
     shape = {"frames": data.frames, "height": data.height, "width": data.width}
     cameras = {"views": len(angles) + 1, "azimuths": angles}
@@ -44,7 +44,7 @@ def between(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip]:
 
 
 def lift_rows(judge: Judge, known: KnownClip) -> Result:
-    """At the cameras between: the fills, the prior, and scenes fitted to a grid of the others.
+    """Return rows at the cameras between: fills, prior, and scenes fitted to the other cameras.
 
     Depth is true.
     """
@@ -77,7 +77,7 @@ def lift_rows(judge: Judge, known: KnownClip) -> Result:
 
 
 def _choose(known: KnownClip, views: Sequence[int]) -> KnownClip:
-    """The clip seen from some of its cameras."""
+    """Return the clip seen from some of its cameras."""
     kept = {
         name: getattr(known.clip, name)[np.array(views)]
         for name in ("frames", "depth", "intrinsics", "world_to_camera")

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from full4d_jax.evaluation.clips import KnownClip, gltf_views, held_out
-from full4d_jax.evaluation.clips import gltf as gltf_clips
+from full4d_jax.evaluation.clips import KnownClip, gltf_clips, gltf_views, held_out_clips
 from full4d_jax.evaluation.held_out import (
     Judge,
     Result,
@@ -25,7 +24,7 @@ from full4d_jax.evaluation.held_out import (
     shipped_row,
     shown,
 )
-from full4d_jax.evaluation.lift import between, lift_rows
+from full4d_jax.evaluation.lift import clips_between, lift_rows
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.evaluation.table import markdown, summary
@@ -37,37 +36,37 @@ from input_pipeline.datasets.dataset import Records
 SHEET_CLIPS = 4
 
 
-class Group(NamedTuple):
+class ClipGroup(NamedTuple):
     """Clips that are evaluated alike."""
 
     name: str
     numbers: Sequence[int]
     clips: Callable[[Sequence[int]], Iterator[KnownClip]]
-    """Makes those of these numbers, one after the other."""
+    """Makes the clips of some numbers, one after the other."""
     rows: Callable[[Judge, KnownClip], Result] = generate_rows
 
 
 def evaluate_held_out(
     judge: Judge, folder: Path, scenes: range, lifted: range, gltf: Path | None
 ) -> None:
-    """Procedural scenes, clips of a glTF asset, and scenes that are lifted."""
+    """Evaluate procedural scenes, clips of a glTF asset, and scenes that are lifted."""
     data = judge.config.data
-    groups = [Group("held-out", scenes, partial(held_out, data))]
+    groups = [ClipGroup("held-out", scenes, partial(held_out_clips, data))]
     if gltf:
         numbers = range(len(gltf_views(gltf)))
-        groups.append(Group("glTF", numbers, partial(gltf_clips, data, gltf)))
+        groups.append(ClipGroup("glTF", numbers, partial(gltf_clips, data, gltf)))
     if lifted:
-        groups.append(Group("between", lifted, partial(between, data), lift_rows))
-    example = {"scene": to_uint8(next(held_out(data, [0])).clip.frames), "gltf": gltf}
+        groups.append(ClipGroup("between", lifted, partial(clips_between, data), lift_rows))
+    example = {"scene": to_uint8(next(held_out_clips(data, [0])).clip.frames), "gltf": gltf}
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, groups, identity(judge, example), where)
 
 
 def evaluate_split(judge: Judge, folder: Path, records: Records, lifted: range) -> None:
-    """All clips of a dataset's split; those in `lifted` with a fit to the projection too."""
+    """Evaluate all clips of a data set's split; those in `lifted` with a fit to the projection."""
     rows = partial(generate_rows, lifted=lifted)
     read = partial(split_clips, records, judge.config.data)
-    group = Group(records.split, range(len(records)), read, rows)
+    group = ClipGroup(records.split, range(len(records)), read, rows)
     clip = [records.content, records.split, len(lifted)]
     where = (
         f"split `{records.split}` of the dataset `{records.content[:16]}`; `true` is the depth in "
@@ -76,7 +75,9 @@ def evaluate_split(judge: Judge, folder: Path, records: Records, lifted: range) 
     _evaluate(judge, folder, [group], identity(judge, clip), where)
 
 
-def _evaluate(judge: Judge, folder: Path, groups: Sequence[Group], mark: str, where: str) -> None:
+def _evaluate(
+    judge: Judge, folder: Path, groups: Sequence[ClipGroup], mark: str, where: str
+) -> None:
     path, shipped = folder / "scores.jsonl", shipped_row(judge.config)
     lines = open_lines(path, mark)
     for group in groups:
@@ -102,12 +103,12 @@ def _evaluate(judge: Judge, folder: Path, groups: Sequence[Group], mark: str, wh
     print(f"wrote {folder}/evaluation.md, evaluation.json; look at {pictures}")
 
 
-def _shown_path(folder: Path, group: Group, scene: int) -> Path:
+def _shown_path(folder: Path, group: ClipGroup, scene: int) -> Path:
     return folder / ".shown" / f"{group.name}-{scene:05d}.npz"
 
 
-def _draw(folder: Path, group: Group) -> None:
-    """The page of a group's first clips, as far as they are done."""
+def _draw(folder: Path, group: ClipGroup) -> None:
+    """Draw the sheet of a group's first clips, as far as they are done."""
     found = {
         f"{group.name} {scene}": cells
         for scene in group.numbers[:SHEET_CLIPS]
@@ -127,7 +128,7 @@ def _draw(folder: Path, group: Group) -> None:
 
 
 def _preface(judge: Judge, where: str, shipped: str, mark: str) -> str:
-    """What was evaluated, for the head of the page."""
+    """Return the head of the page, which says what was evaluated."""
     data = judge.config.data
     return (
         f"# Evaluation of `{judge.config.name}`\n\n"

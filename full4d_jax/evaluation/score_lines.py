@@ -12,9 +12,10 @@ from full4d_jax.session.errors import InputError
 
 
 def open_lines(path: Path, mark: str) -> list[dict]:
-    """The lines that an earlier run of the same evaluation (the same `mark`) left in `path`.
+    """Return the lines that an earlier run of the same evaluation (the same `mark`) left in `path`.
 
-    Raises InputError where the file holds another evaluation: mixing both would be wrong.
+    Raises:
+      InputError: the file holds another evaluation.
     """
     lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
     whole = [line for line in lines if line.endswith("\n")]
@@ -45,6 +46,6 @@ def append_lines(path: Path, lines: Sequence[dict]) -> None:
 
 
 def missing(lines: Sequence[dict], group: str, scenes: Iterable[int]) -> list[int]:
-    """Those scenes of a group that have no line yet."""
+    """Return the scenes of a group that have no line yet."""
     done = {line["scene"] for line in lines if line["group"] == group}
     return [scene for scene in scenes if scene not in done]

@@ -1,11 +1,11 @@
-"""Clips of a dataset's split as clips with known truth.
+"""Clips of a data set's split as clips with known truth.
 
 From each record come the first `data.frames` instants that are `data.strides[0]` apart; as the
 source the first view whose depth is known at all of them; and `data.views - 1` of the other views,
-evenly spaced in the record's order. Nothing is drawn, so that a clip is always evaluated alike.
+evenly spaced in the record's order. Nothing is random, so a clip is always evaluated alike.
 
-Where no view has depth the first view is the source, and the unit is its distance to the point
-nearest to all optical axes (as in `captures`): then only our depth is given to anybody.
+Where no view has depth the first view is the source, the unit is its distance to the point nearest
+to all optical axes (as in `captures`), and all rows get our depth.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from input_pipeline.transforms import Clip, decode, to_source
 
 
 def open_split(folder: Path, split: str) -> Records:
-    """A split of a dataset.
+    """Open a split of a data set.
 
     Raises:
       InputError: there is no such dataset or split.
@@ -56,7 +56,7 @@ def check_split(records: Records, data: DataConfig) -> None:
 
 
 def split_clips(records: Records, data: DataConfig, numbers: Sequence[int]) -> Iterator[KnownClip]:
-    """Clips of a split by their numbers, read one after the other."""
+    """Yield clips of a split by their numbers, read one after the other."""
     for number in numbers:
         yield KnownClip(records.split, number, _known_clip(records, number, data))
 
@@ -89,7 +89,7 @@ def _known_clip(records: Records, number: int, data: DataConfig) -> ProceduralCl
 
 
 def _in_source(example: Example, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-    """The source's depth (0 where there is none) and the cameras, in its frame and unit.
+    """Return the source's depth (0 where there is none) and the cameras, in its frame and unit.
 
     Raises:
       ValueError: there is no depth, and the cameras do not look at one place.

@@ -1,4 +1,4 @@
-"""From scores of single scenes to means, paired differences, gates and a Markdown page; numpy only.
+"""Means, paired differences, gates and a Markdown page of the scores of single scenes, by numpy.
 
 A record is what an evaluation appends for one scene, one line of JSON:
 
@@ -38,7 +38,7 @@ BASELINES = (*FILLS, PROJECTED, SPLATS)
 
 
 class Row(NamedTuple):
-    """What was scored."""
+    """The name of a row of scores."""
 
     group: str  # "held-out", "glTF", "between", or the split of a dataset
     name: str
@@ -62,7 +62,7 @@ class Gate(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether the mean is above zero and reaches the bound (NaN does not)."""
+        """Say whether the mean is above zero and reaches the bound (NaN does not)."""
         return self.found.mean > 0 and self.found.mean >= self.bound
 
 
@@ -70,7 +70,7 @@ Scores = dict[Row, Float[np.ndarray, "scenes metrics"]]
 
 
 def gather(records: Sequence[dict]) -> Scores:
-    """Scores of every row over the scenes of its group, columns as METRICS, missing ones NaN."""
+    """Return each row's scores over the scenes of its group, by METRICS; missing ones are NaN."""
     records = sorted(records, key=lambda record: record["scene"])
     known: dict[Row, dict[int, list[float]]] = {}
     for record in records:
@@ -86,7 +86,7 @@ def gather(records: Sequence[dict]) -> Scores:
 
 
 def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
-    """Mean and standard error of the values that exist."""
+    """Return mean and standard error of the values that exist."""
     values = values[np.isfinite(values)]
     count = len(values)
     mean = float(values.mean()) if count else math.nan
@@ -95,14 +95,14 @@ def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
 
 
 def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
-    """Mean of row - baseline over scenes; for LPIPS baseline - row, so that more is better."""
+    """Return the mean of row - baseline over scenes; of baseline - row for LPIPS."""
     column = METRICS.index(metric)
     difference = scores[row][:, column] - scores[baseline][:, column]
     return estimate(-difference if metric.startswith("lpips") else difference)
 
 
 def gates(scores: Scores, shipped: str) -> list[Gate]:
-    """The requirements on the shipped sampler setting, against both projection baselines."""
+    """Return the requirements on the shipped sampler setting, against both projection fills."""
     # Given our depth the prior only has to stay ahead of what the fills make of the same depth.
     bounds = {
         "true": {"psnr": 2.5, "psnr_unseen": 3.5, "lpips": 0.03},
@@ -127,7 +127,7 @@ def gates(scores: Scores, shipped: str) -> list[Gate]:
 
 
 def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
-    """The whole page: one table of means a group, differences to the baselines, and the gates."""
+    """Return the page: a table of means for each group, differences to baselines, and gates."""
     scores = gather(records)
     parts = [preface]
     for group in dict.fromkeys(row.group for row in scores):
@@ -167,7 +167,7 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
 
 
 def summary(records: Sequence[dict], shipped: str) -> dict:
-    """The same numbers for programs: means, differences and gates, NaN as null."""
+    """Return the same numbers for programs: means, differences and gates, NaN as null."""
     scores = gather(records)
 
     def plain(value: Estimate) -> dict:
@@ -194,7 +194,7 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
 
 
 def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Every row of the method with the baselines above it that had the same clips and depth."""
+    """Pair every row of the method with the baselines above it of the same clips and depth."""
     return [
         (row, baseline)
         for i, row in enumerate(rows)
@@ -206,19 +206,19 @@ def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
 
 
 def heading(metric: str) -> str:
-    """The name of a metric as people write it."""
+    """Return the name of a metric as people write it."""
     measure, region = _parts(metric)
     return HEADINGS[measure] + region.replace("_", " ")
 
 
 def _parts(metric: str) -> tuple[str, str]:
-    """Measure and region."""
+    """Return measure and region."""
     region = next((r for r in REGIONS if r and metric.endswith(r)), "")
     return metric.removesuffix(region), region
 
 
 def _measured(scores: Scores, rows: Sequence[Row], region: str) -> list[str]:
-    """The metrics of a region of which some row has a score."""
+    """Return the metrics of a region that some row has."""
     names = [measure + region for measure in MEASURES]
     return [
         n for n in names if any(np.isfinite(scores[r][:, METRICS.index(n)]).any() for r in rows)
@@ -230,7 +230,7 @@ def _scored(values: Float[np.ndarray, "scenes metrics"]) -> Float[np.ndarray, "n
 
 
 def _of(count: int, most: int) -> str:
-    """How many scenes a mean is of, where others are of more."""
+    """Say over how many scenes a mean is, where others are over more."""
     return "" if count == most else f" ({count} of {most})"
 
 
@@ -271,7 +271,7 @@ def _verdict(gate: Gate) -> str:
 
 
 def table_cell(value: Estimate, digits: int, sign: str = "") -> str:
-    """Mean ± standard error as text, with a dash for none; `sign` is "+" for differences."""
+    """Return mean ± standard error as text, a dash for none; `sign` is "+" for differences."""
     if not value.count:
         return "–"
     text = f"{value.mean:{sign}.{digits}f}"
@@ -279,7 +279,7 @@ def table_cell(value: Estimate, digits: int, sign: str = "") -> str:
 
 
 def text_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose source lines up too, for the terminal."""
+    """Return a Markdown table whose source lines up too, for the terminal."""
     widths = [max(len(line[i]) for line in (headings, *lines)) for i in range(len(headings))]
     rows = [headings, ["-" * width for width in widths], *lines]
     return "\n".join(

@@ -80,7 +80,7 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
     ("group", "known", "names"),
     [
         ("blind", "PARTS", ("all", "without cameras")),
-        ("attention", "MODES", ("fused", "two_stream_hard")),
+        pytest.param("attention", "MODES", ("fused", "two_stream_hard"), marks=pytest.mark.slow),
     ],
 )
 def test_a_group_is_trained_scored_and_kept(
@@ -93,7 +93,7 @@ def test_a_group_is_trained_scored_and_kept(
     for model, data in (("FRAMES", "CLIPS"), ("POSELESS", "GRIDS")):
         monkeypatch.setattr(ablations, model, replace(getattr(ablations, model), **small))
         monkeypatch.setattr(ablations, data, replace(getattr(ablations, data), **size))
-    words = ["--groups", group, "--steps", "6", "--seeds", "2", "--scenes", "4"]
+    words = ["--groups", group, "--steps", "3", "--seeds", "2", "--scenes", "4"]
     monkeypatch.setattr(sys, "argv", ["ablations.py", *words, "--out", str(tmp_path)])
     ablations.main()
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -135,19 +135,21 @@ def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
     checkpoint = importlib.import_module("ablation_checkpoint")
     from full4d_jax.cameras import cameras_of
     from full4d_jax.config import DEFAULT
-    from full4d_jax.evaluation.clips import held_out
+    from full4d_jax.evaluation.clips import held_out_clips
     from full4d_jax.generation.generate import generate_grid
     from full4d_jax.generation.prior import open_prior
 
-    prior, (known,) = open_prior(DEFAULT), held_out(DEFAULT.data, [3])
+    prior, (known,) = open_prior(DEFAULT), held_out_clips(DEFAULT.data, [3])
     found = checkpoint.generate(0, prior, known)
     clip = known.clip
     given = 2 * clip.frames[0] - 1, clip.depth[0], cameras_of(clip)
     grid, _ = generate_grid(prior, *given, jax.random.key(0))
     np.testing.assert_allclose(found, grid[1:] / 2 + 0.5, atol=1e-4)
-    scores = [checkpoint.score(found, clip.frames[1:], np.ones(clip.depth[1:].shape))]
+    scores = [checkpoint.target_scores(found, clip.frames[1:], np.ones(clip.depth[1:].shape))]
     for change in ({"projected": False}, {"posed": False}):
         other = checkpoint.generate(0, prior, known, **change)
-        scores.append(checkpoint.score(other, clip.frames[1:], np.ones(clip.depth[1:].shape)))
+        scores.append(
+            checkpoint.target_scores(other, clip.frames[1:], np.ones(clip.depth[1:].shape))
+        )
     assert scores[0][0] > scores[1][0] + 1  # without a projection
     assert scores[0][0] != scores[2][0]

@@ -91,6 +91,7 @@ def render(means, quats, scales, opacities, colors, V, K, *, W, H, M, ts):
 """
 
 
+@pytest.mark.slow
 def test_the_last_line_is_json_with_the_ratios(tmp_path):
     (tmp_path / "prototype.py").write_text(PROTOTYPE)
     words = ["--compare", tmp_path / "prototype.py", "--scenes", "10k", "--repeats", "1"]
@@ -132,6 +133,7 @@ def answer(monkeypatch, capsys) -> Callable[..., dict]:
     return call
 
 
+@pytest.mark.slow
 def test_training_of_a_size_is_compared_with_torch(answer):
     words = "--width 32 --layers 1 --heads 2 --ffn 64 --tokens 4 --frames 2 --text 3 --repeats 1"
     found = answer("training", *words.split())
@@ -146,6 +148,7 @@ def test_training_of_a_size_is_compared_with_torch(answer):
         assert found["torch_over_ours"] == pytest.approx(ratio, rel=0.2)  # of rounded numbers
 
 
+@pytest.mark.slow
 def test_training_of_a_preset_says_what_its_data_cost(answer):
     found = answer("training", "configs/debug.py", "--steps", "1", "--turns", "1")
     assert found["seconds_per_step"] > 0
@@ -154,6 +157,7 @@ def test_training_of_a_preset_says_what_its_data_cost(answer):
     assert found["torch_over_ours"] is None
 
 
+@pytest.mark.slow
 def test_procedural_scenes_of_both_kinds_are_timed(answer):
     found = answer("procedural", "--sizes", "8", "--repeats", "1")
     assert set(found) == {"simple_8", "rich_8"}
@@ -197,6 +201,7 @@ def test_films_are_measured_against_jpeg_files(answer, tmp_path):
     assert told["film_psnr"] > told["jpeg_of_that_size_psnr"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="of that processor's instruction sets")
 def test_scenes_hardly_depend_on_the_instructions_of_the_processor(answer, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")  # those of tests leave out what tells processors apart

@@ -1,4 +1,4 @@
-"""The page and the picture of a comparison with the truth; numpy only."""
+"""The page and the picture of a comparison with the truth, by numpy alone."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from full4d_jax.evaluation.table import DIGITS, HEADINGS, PIXELS, Estimate, tabl
 from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.media.pictures import contact_sheet, to_uint8
 
-FAINT = 2  # by how much differences are made brighter
+FAINT = 2  # factor that makes differences brighter
 
 
 def page(result: Mapping[str, Any], subject: str) -> str:
-    """Return the findings of `score.score_with_truth` as Markdown."""
+    """Return the Markdown page of what `score_with_truth` found."""
     targets = [row for row in result["rows"] if row["row"] == subject and row["view"] != "all"]
     new = [str(row["view"]) for row in targets if not row["in_grid"]]
     whose = {"record": "in the record", "folder": "in the output folder", "unknown": "not known"}
@@ -25,17 +25,10 @@ def page(result: Mapping[str, Any], subject: str) -> str:
         f"# {subject} against the real views of clip {result['clip']} ({result['scene']})",
         (
             f"Split `{result['split']}` of `{result['dataset']}` (`{result['content'][:16]}`). "
-            f"The source is view {result['source_view']} ({result['source_psnr']} dB), at instants "
-            f"{instants}; one unit is {result['unit']:.4g} of the dataset's. Its depth is "
-            f"{whose[result['depth']]}."
+            f"The source is view {result['source_view']}, at instants {instants}; one unit is "
+            f"{result['unit']:.4g} of the dataset's. Its depth is {whose[result['depth']]}."
         ),
     ]
-    if result["camera_errors"]:
-        told = ", ".join(f"view {j} {error:.2f}" for j, error in result["camera_errors"].items())
-        lines.append(f"Pixels between the grid's cameras and the clip's: {told}.")
-    if result["left_out"]:
-        told = ", ".join(map(str, result["left_out"]))
-        lines.append(f"Views of the grid whose cameras the clip does not have: {told}.")
     if new:
         lines.append(f"The grid has no camera of these views: {', '.join(new)}.")
     for region in REGIONS:
@@ -64,7 +57,7 @@ def draw(
     truth: Float[np.ndarray, "v t h w 3"],
     views: Int[np.ndarray, " v"],
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The first row beside the truth and their difference, then the others, at the last instant."""
+    """Draw the truth, the first row, their difference and the other rows, at the last instant."""
     first = next(iter(rows.values()))
     difference = np.abs(first - truth) * FAINT
     pictures = [truth, first, difference, *list(rows.values())[1:]]

@@ -1,8 +1,7 @@
-"""A generated grid or a fitted scene against the real views of the clip that it was made from.
+"""Compare a generated grid or a fitted scene with the real views of the clip it was made from.
 
-The dataset's clip says the truth; `matching` says which of its views, instants and cameras the
-output folder has. A grid is compared in the views whose cameras the clip has too, a scene in all
-views of the clip, rendered by their cameras at the grid's instants. The source view never counts.
+`clip` reads the truth. A grid is compared in the views that it generated, a scene in all views of
+the clip, rendered by their cameras at the grid's instants. The source view never counts.
 """
 
 import json
@@ -14,12 +13,16 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.cameras import cameras_of
 from full4d_jax.evaluation.baselines import copy_source, inpaint
-from full4d_jax.evaluation.fidelity import Regions, load_distances, moving_pixels, score
-from full4d_jax.evaluation.split import open_split
+from full4d_jax.evaluation.fidelity import (
+    Distances,
+    Regions,
+    fidelity_scores,
+    load_distances,
+    moving_pixels,
+)
 from full4d_jax.evaluation.table import COPY, INPAINT
-from full4d_jax.evaluation.truth.clip import Known, Wanted, find_clip, find_truth
+from full4d_jax.evaluation.truth.clip import Truth, find_truth
 from full4d_jax.evaluation.truth.page import draw, page
 from full4d_jax.evaluation.without_truth.grid_scores import GRID, SCENE, read_views
 from full4d_jax.generation.projection_guidance import project
@@ -29,72 +32,53 @@ from full4d_jax.scene.scene_arrays import from_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.stages import Stages
 from gaussians import Scene, load_dynamic_ply
-from input_pipeline.transforms import decode
 
 
-def score_with_truth(path: Path, kind: str, wanted: Wanted, *, vgg: bool) -> dict[str, Any]:
+def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict[str, Any]:
     """Score a folder; write truth_KIND.json, truth_KIND.md and truth_KIND.png there.
 
     Args:
       path: an output folder; for a scene also a .ply file in it.
       kind: "grid" or "scene".
-      wanted: the truth.
-      vgg: whether LPIPS is measured with VGG too.
+      dataset: the data set that the folder was made from.
+      vgg: measure LPIPS with VGG too.
 
     Returns:
-      What truth_KIND.json holds.
+      The content of truth_KIND.json.
 
     Raises:
-      InputError: there is no grid or scene, no such clip, or it shows something else, or was seen
-        by other cameras.
+      InputError: the folder has no grid or scene, or does not record its clip, or the data set is
+        another one.
     """
     folder = path.parent if path.suffix == ".ply" else path
     grid = read_views(folder)
     scene = load_scene(path) if kind == "scene" else None
-    records = open_split(wanted.dataset, wanted.split)
-    number = find_clip(records, wanted.clip)
     size = grid.frames.shape[2:4]
-    with input_errors("dataset", "make the dataset again"):
-        example = records[number]
-        clip = decode(example, height=size[0], width=size[1])
-    known, about = find_truth(
-        folder, grid, clip, wanted, posed_alike=scene is None, content=records.content
-    )
+    truth, about = find_truth(folder, dataset, size, only_made=scene is None)
     distances = load_distances(vgg=vgg)
-
     if scene is None:
-        subject, pictures = GRID, grid.frames[known.made] / np.float32(255)
+        subject, pictures = GRID, grid.frames[truth.made] / np.float32(255)
     else:
-        times = np.linspace(0, 1, known.source.shape[0])
-        targets = cameras_of(known).views(slice(1, None))
-        pictures = render_views(scene, targets, times) / np.float32(255)
-        subject = SCENE
-    rows = {subject: pictures, COPY: copy_source(known.source, len(known.views))}
-    rows, regions = _with_projection(rows, known)
-    result = {
-        "dataset": str(wanted.dataset),
-        "content": records.content,
-        "split": records.split,
-        "clip": number,
-        "scene": example.scene_id,
-        **about,
-        "rows": _score(rows, known, regions, distances),
-    }
+        times, targets = np.linspace(0, 1, len(truth.source)), truth.cameras.views(slice(1, None))
+        subject, pictures = SCENE, render_views(scene, targets, times) / np.float32(255)
+    rows = {subject: pictures, COPY: copy_source(truth.source, len(truth.views))}
+    rows, regions = _with_projection(rows, truth)
+    result = {**about, "rows": _row_scores(rows, truth, regions, distances)}
     name = f"truth_{kind}"
     (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     text = page(result, subject)
     (folder / f"{name}.md").write_text(text)
-    save_picture(folder / f"{name}.png", draw(rows, known.frames, known.views))
+    save_picture(folder / f"{name}.png", draw(rows, truth.frames, truth.views))
     print(text)
     print(f"wrote {folder}/{name}.json, {name}.md, and {name}.png: beside the truth")
     return result
 
 
 def load_scene(path: Path) -> Scene:
-    """The scene of an output folder, or of a .ply file.
+    """Return the scene of an output folder, or of a .ply file.
 
     Raises:
-      InputError: there is none, or one of another grid than there is.
+      InputError: there is none, or one that was fitted to another grid.
     """
     if path.suffix == ".ply":
         do = "give the output folder of full4d run or full4d lift"
@@ -106,30 +90,34 @@ def load_scene(path: Path) -> Scene:
 
 
 def _with_projection(
-    rows: Mapping[str, np.ndarray], known: Known
-) -> tuple[dict[str, np.ndarray], Regions]:
-    """The rows with that of the projection, if there is depth, and the regions."""
-    moving = moving_pixels(known.frames, known.world_to_camera[1:])
-    if known.depth is None:
+    rows: Mapping[str, Float[np.ndarray, "v t h w 3"]], truth: Truth
+) -> tuple[dict[str, Float[np.ndarray, "v t h w 3"]], Regions]:
+    """Add the row of the projection, where there is depth; return the regions too."""
+    cameras = truth.cameras
+    moving = moving_pixels(truth.frames, np.asarray(cameras.world_to_camera[1:]))
+    if truth.depth is None:
         return dict(rows), Regions(np.zeros_like(moving), moving)
-    source = 2 * known.source - 1, known.depth
-    seen = jax.jit(project)(*source, cameras_of(known))
+    source = 2 * truth.source - 1, truth.depth
+    seen = jax.jit(project)(*source, cameras)
     filled = to_unit(inpaint(seen.frames, seen.mask))
     return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
 
 
-def _score(
-    rows: Mapping[str, Float[np.ndarray, "v t h w 3"]], known: Known, regions: Regions, distances
+def _row_scores(
+    rows: Mapping[str, Float[np.ndarray, "v t h w 3"]],
+    truth: Truth,
+    regions: Regions,
+    distances: Distances,
 ) -> list[dict[str, Any]]:
-    """Of every row all targets together, then each of them."""
+    """Return, for every row, the scores of all targets together and then of each."""
     found = []
     for name, pictures in rows.items():
-        scores = score(pictures, known.frames, regions, distances)
+        scores = fidelity_scores(pictures, truth.frames, regions, distances)
         found.append({"row": name, "view": "all", **scores})
-        for i, view in enumerate(known.views):
+        for i, view in enumerate(truth.views):
             one = slice(i, i + 1)
             part = Regions(*(mask[one] for mask in regions))
-            scores = score(pictures[one], known.frames[one], part, distances)
-            in_grid = bool(known.made[i] >= 0)
+            scores = fidelity_scores(pictures[one], truth.frames[one], part, distances)
+            in_grid = bool(truth.made[i] >= 0)
             found.append({"row": name, "view": int(view), "in_grid": in_grid, **scores})
     return found

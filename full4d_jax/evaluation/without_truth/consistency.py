@@ -1,4 +1,4 @@
-"""Do the frames of a grid belong together? Scores that need no truth.
+"""Scores that need no truth: whether the frames of a grid belong together.
 
     epipolar    SIFT points matched between views at one instant (`input_pipeline.matches`; no
                 camera has a say in that), and Sampson's distance of each match from the epipolar
@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from full4d_jax.cameras import Cameras
 from input_pipeline.matches import epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 
@@ -31,25 +32,23 @@ AGREES = 0.01, 0.5  # of squared flow, and pixels: Sundaram et al. 2010, as in L
 DEPTH_AGREES = 0.03  # relative
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
-Intrinsics = Float[np.ndarray, "v 3 3"]
-Poses = Float[np.ndarray, "v t 4 4"]
 
 
 class Epipolar(NamedTuple):
-    """Of all pairs of views at the instants that were looked at."""
+    """Matches of all pairs of views at some instants."""
 
     matches: float
-    """Mean number a pair."""
+    """Mean number of matches of a pair."""
     verified: float
-    """Mean number a pair of those that agree with one epipolar geometry, whichever."""
+    """Mean number of a pair's matches that agree with one epipolar geometry, whichever."""
     median: float
     """Pixels; NaN without matches."""
     below_one: float
-    """Share of the matches."""
+    """Share of the matches that are below one pixel."""
 
 
 class CrossView(NamedTuple):
-    """Of each view and the next."""
+    """Differences of each view and the next."""
 
     error: float
     """Mean squared difference in [0, 1]; NaN where no pixel counts."""
@@ -57,22 +56,21 @@ class CrossView(NamedTuple):
     """Share of the pixels that count; NaN for one view."""
 
 
-def epipolar(frames: Frames, intrinsics: Intrinsics, world_to_camera: Poses) -> Epipolar:
-    """Matches between views and how far they lie from the cameras' epipolar lines.
+def epipolar(frames: Frames, cameras: Cameras) -> Epipolar:
+    """Match views, and measure how far the matches lie from the cameras' epipolar lines.
 
     Args:
       frames: sRGB.
-      intrinsics: pixels.
-      world_to_camera: OpenCV axes, any unit.
+      cameras: the commanded cameras, any unit.
     """
-    no_lens = np.zeros(8)
+    no_lens, intrinsics = np.zeros(8), np.asarray(cameras.intrinsics)
     counts, verified, distances = [], [], [np.zeros(0)]
     for t in evenly(frames.shape[1], INSTANTS):
         views = zip(frames[:, t], intrinsics, strict=True)
         features = [find_features(view, lens, no_lens) for view, lens in views]
         for match in match_views(features, t, PAIRS):
             pair = [match.first, match.second]
-            poses = world_to_camera[pair, t].astype(np.float64)
+            poses = np.asarray(cameras.world_to_camera)[pair, t].astype(np.float64)
             counts.append(len(match.points))
             verified.append(len(match.verified))
             distances.append(epipolar_distances(match.points, intrinsics[pair], poses))
@@ -84,14 +82,14 @@ def epipolar(frames: Frames, intrinsics: Intrinsics, world_to_camera: Poses) -> 
 
 
 def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
-    """Squared difference between frames along their own flow; NaN for a single frame.
+    """Return the squared difference of frames along their own flow; NaN for a single frame.
 
-    One mean over all pixels of all pairs whose flow agrees there and back.
+    It is one mean over all pixels of all pairs whose flow agrees there and back.
     """
     errors = [np.zeros(0)]
     for now, then in pairwise(video):
         there, back = optical_flow(now, then), optical_flow(then, now)
-        moved = sample(then / 255.0, there)
+        moved = warp(then / 255.0, there)
         difference = ((moved - now / 255.0) ** 2).mean(-1)
         errors.append(difference[_agrees(there, back)])
     pooled = np.concatenate(errors)
@@ -99,34 +97,28 @@ def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
 
 
 def flicker(video: UInt8[np.ndarray, "t h w 3"]) -> float:
-    """Mean absolute difference of neighbouring frames in [0, 1]; NaN for a single frame."""
+    """Return the mean absolute difference of neighbouring frames in [0, 1]; NaN for one frame."""
     if len(video) < 2:
         return float("nan")
     return float(np.abs(np.diff(video.astype(np.float64) / 255, axis=0)).mean())
 
 
-def cross_view(
-    frames: Frames,
-    depth: Float[np.ndarray, "v t h w"],
-    intrinsics: Intrinsics,
-    world_to_camera: Poses,
-) -> CrossView:
-    """Squared difference of each view from the next, moved there by depth.
+def cross_view(frames: Frames, depth: Float[np.ndarray, "v t h w"], cameras: Cameras) -> CrossView:
+    """Move each view into the next by depth, and return their squared difference.
 
     Args:
       frames: sRGB.
-      depth: z in the poses' unit, 0 where unknown, such as that of rendered Gaussians.
-      intrinsics: pixels.
-      world_to_camera: OpenCV axes.
+      depth: z in the cameras' unit, 0 where unknown, such as that of rendered Gaussians.
+      cameras: the commanded cameras.
     """
+    lenses, poses = np.asarray(cameras.intrinsics), np.asarray(cameras.world_to_camera)
     errors, pixels = [np.zeros(0)], 0
     for a, b in pairwise(range(len(frames))):
         for t in range(frames.shape[1]):
-            cameras = intrinsics[[a, b]], world_to_camera[[a, b], t]
-            flow, far = flow_from_depth(depth[a, t], *cameras)
-            there = sample(depth[b, t][..., None], flow, cv2.INTER_NEAREST)[..., 0]
+            flow, far = flow_from_depth(depth[a, t], lenses[[a, b]], poses[[a, b], t])
+            there = warp(depth[b, t][..., None], flow, cv2.INTER_NEAREST)[..., 0]
             seen = (depth[a, t] > 0) & (there > 0) & (np.abs(far - there) < DEPTH_AGREES * there)
-            difference = (sample(frames[b, t] / 255.0, flow) - frames[a, t] / 255.0) ** 2
+            difference = (warp(frames[b, t] / 255.0, flow) - frames[a, t] / 255.0) ** 2
             errors.append(difference.mean(-1)[seen])
             pixels += seen.size
     pooled = np.concatenate(errors)
@@ -140,7 +132,7 @@ def flow_from_depth(
     intrinsics: Float[np.ndarray, "2 3 3"],
     world_to_camera: Float[np.ndarray, "2 4 4"],
 ) -> tuple[Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w"]]:
-    """Where the pixels of the first camera are in the second (pixels, x then y), and how deep."""
+    """Return the flow of the first camera's pixels into the second (x, y), and their depth."""
     relative = world_to_camera[1] @ np.linalg.inv(world_to_camera[0].astype(np.float64))
     h, w = depth.shape
     y, x = np.mgrid[:h, :w] + 0.5
@@ -155,17 +147,17 @@ def flow_from_depth(
 def optical_flow(
     now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"]
 ) -> Float[np.ndarray, "h w 2"]:
-    """Pixels, x then y, from `now` to `then`."""
+    """Return the flow from `now` to `then`: pixels, x then y."""
     gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     method.setFinestScale(0)  # small pictures have no scales to spare
     return method.calc(gray[0], gray[1], None).astype(np.float64)  # type: ignore[call-overload]
 
 
-def sample(
+def warp(
     image: Float[np.ndarray, "h w c"], flow: Float[np.ndarray, "h w 2"], how: int = cv2.INTER_LINEAR
 ) -> Float[np.ndarray, "h w c"]:
-    """The image where the flow leads; 0 outside."""
+    """Return the image where the flow leads; 0 outside."""
     h, w = flow.shape[:2]
     y, x = np.mgrid[:h, :w]
     places = (x + flow[..., 0]).astype(np.float32), (y + flow[..., 1]).astype(np.float32)
@@ -176,11 +168,11 @@ def sample(
 def _agrees(
     there: Float[np.ndarray, "h w 2"], back: Float[np.ndarray, "h w 2"]
 ) -> Bool[np.ndarray, "h w"]:
-    """Where the flow there and back leads home, inside the picture."""
+    """Return where the flow there and back leads home, inside the picture."""
     h, w = there.shape[:2]
     y, x = np.mgrid[:h, :w]
     x, y = x + there[..., 0], y + there[..., 1]
     inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-    returned = sample(back, there)
+    returned = warp(back, there)
     length = (there**2).sum(-1) + (returned**2).sum(-1)
     return inside & (((there + returned) ** 2).sum(-1) < AGREES[0] * length + AGREES[1])

@@ -1,4 +1,4 @@
-"""Fréchet distance between two sets of features, and the sets of clips that FVD takes.
+"""Fréchet distance of two sets of features, and the sets of clips that FVD takes.
 
 Features of both sets are taken for normal distributions (Heusel et al. 2017, equation 6):
 
@@ -22,11 +22,11 @@ LEAST_SET = 32  # clips or pictures; ours, the field uses FIELD_SET
 FIELD_SET = "2,048 clips or 50,000 pictures"
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
-Clips = UInt8[np.ndarray, "n m h w 3"]
+Videos = UInt8[np.ndarray, "n m h w 3"]
 
 
 def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -> float:
-    """The squared distance d² above, which the field calls FVD or FID.
+    """Return the squared distance d² above, which the field calls FVD or FID.
 
     With centred features A and B, Tr (Σ_a Σ_b)^½ is the sum of the singular values of A Bᵀ over
     √((n-1)(m-1)), which needs no root of a matrix that may be singular.
@@ -46,20 +46,20 @@ def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -
     return float(max(distance, 0.0))  # rounding
 
 
-def clips_in_time(frames: Frames) -> Clips:
-    """The videos of a grid that somebody made: all but the source, which is given."""
+def clips_in_time(frames: Frames) -> Videos:
+    """Return the generated videos of a grid: all but the source, which is given."""
     return frames[1:] if len(frames) > 1 else frames
 
 
-def clips_across_views(frames: Frames) -> Clips:
-    """For each instant the frames of all views in their order, the source's first."""
+def clips_across_views(frames: Frames) -> Videos:
+    """Return, for each instant, the frames of all views in their order, the source's first."""
     return frames.swapaxes(0, 1)
 
 
 def to_clip(frames: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarray, "n 224 224 3"]:
-    """What I3D is shown: the first `length` frames in [-1, 1], whole pictures without crop.
+    """Return the first `length` frames for I3D, in [-1, 1], whole pictures without crop.
 
-    Clips of fewer than 16 frames go there and back, 0 1 2 1 0 1 ..., until they have 16.
+    Videos of fewer than 16 frames go there and back, 0 1 2 1 0 1 ..., until they have 16.
     """
     there = np.arange(min(length, len(frames)))
     turn = np.concatenate([there, there[-2:0:-1]])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from full4d_jax.cameras import cameras_of
+from full4d_jax.cameras import Cameras, cameras_in
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
 from full4d_jax.evaluation.without_truth import image_features as images
@@ -40,11 +40,10 @@ Scores = dict[str, float | None]
 
 
 class Views(NamedTuple):
-    """A grid and its cameras; depth where something is known of it."""
+    """A grid and its cameras; depth where it is known."""
 
     frames: UInt8[np.ndarray, "v t h w 3"]
-    intrinsics: Float[np.ndarray, "v 3 3"]
-    world_to_camera: Float[np.ndarray, "v t 4 4"]
+    cameras: Cameras
     depth: Float[np.ndarray, "v t h w"] | None = None
 
 
@@ -100,7 +99,9 @@ def score_folder(
         # Pictures are needed again where sets are compared: their features are not kept.
         subjects, stale = ({}, {}) if mark in kept and not comparison else _subjects(path)
         if mark not in kept:
-            found = {k: score(x, clip, matcher, f"{path.name}, {k}") for k, x in subjects.items()}
+            found = {
+                k: view_scores(x, clip, matcher, f"{path.name}, {k}") for k, x in subjects.items()
+            }
             kept[mark] = {"mark": mark, "scores": found, "missing": stale}
             append_lines(file, [kept[mark]])
         missing |= kept[mark]["missing"]
@@ -123,36 +124,36 @@ def score_folder(
     (folder / "consistency.json").write_text(json.dumps(told, indent=1) + "\n")
     page = table(rows, missing, counts)
     (folder / "consistency.md").write_text(page)
-    save_picture(folder / "consistency.png", draw_matches(*read_views(folders[0])[:3]))
+    save_picture(folder / "consistency.png", draw_matches(*read_views(folders[0])[:2]))
     print(page)
     print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
     return rows
 
 
 def read_views(folder: Path) -> Views:
-    """The grid of an output folder.
+    """Return the grid of an output folder.
 
     Raises:
       InputError: there is none, or one without cameras.
     """
     arrays = read_arrays(folder / "grid.npz")
-    missing = [name for name in Views._fields[:3] if name not in arrays]
+    missing = [x for x in ("frames", "intrinsics", "world_to_camera") if x not in arrays]
     if missing:
         found, do = f"no {', '.join(missing)} in grid.npz", "run full4d run or full4d sample first"
         raise InputError("output folder", folder, found, "a finished grid with cameras", do)
-    return Views(*(arrays[name] for name in Views._fields[:3]))
+    return Views(arrays["frames"], cameras_in(arrays))
 
 
-def score(
+def view_scores(
     views: Views,
     clip: images.ImageFeatures | None = None,
     matcher: images.Matcher | None = None,
     label: str = "grid",
 ) -> Scores:
-    """All scores of one grid; None for what does not exist, COLMAP's left out where it is not."""
+    """Return all scores of one grid; None where there is none. COLMAP's need its package."""
     parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, views)]
     if len(views.frames) > 1:
-        parts.append(lambda: consistency.epipolar(*views[:3])._asdict())
+        parts.append(lambda: consistency.epipolar(*views[:2])._asdict())
         parts.append(partial(_across_views, views))
         if has("pycolmap"):
             parts.append(partial(_registered, views))
@@ -179,15 +180,14 @@ def _in_time(views: Views) -> dict[str, float]:
 def _across_views(views: Views) -> dict[str, float]:
     if views.depth is None:
         return {}
-    cameras = views.intrinsics, views.world_to_camera
-    found = consistency.cross_view(views.frames, views.depth, *cameras)
+    found = consistency.cross_view(views.frames, views.depth, views.cameras)
     return {"cross_view": found.error, "cross_view_seen": found.seen}
 
 
 def _registered(views: Views) -> dict[str, float]:
-    """Means over the instants that are looked at, of those that have the number."""
+    """Return means over some instants, of those that have the number."""
     found = [
-        registration.register(views.frames[:, t], views.intrinsics, views.world_to_camera[:, t])
+        registration.register(views.frames, views.cameras, t)
         for t in evenly(views.frames.shape[1], consistency.INSTANTS)
     ]
     values = {name: [getattr(x, name) for x in found] for name in registration.Registration._fields}
@@ -202,7 +202,7 @@ def _by_clip(views: Views, clip: images.ImageFeatures) -> dict[str, float]:
 
 
 def _by_matcher(views: Views, matcher: images.Matcher) -> dict[str, float]:
-    """At the instants whose views are matched by SIFT."""
+    """Match views at the instants whose views are matched by SIFT."""
     instants = evenly(views.frames.shape[1], consistency.INSTANTS)
     return {"matched": images.matched(matcher, views.frames[:, instants])}
 
@@ -214,7 +214,7 @@ def _compare(
     inception_onnx: Path | None,
     missing: dict[str, str],
 ) -> Comparison | None:
-    """The reference set, read; what cannot be compared with it is told in `missing`."""
+    """Read the reference set; `missing` gets what cannot be compared with it."""
     image = images.load_inception(inception_onnx) if inception_onnx else None
     if reference is None:
         missing["FVD, FVD-V, FID"] = "no --reference to compare with"
@@ -238,7 +238,7 @@ def _compare(
 
 
 def _subjects(folder: Path) -> tuple[dict[str, Views], dict[str, str]]:
-    """What is scored, and why a scene that was not fitted to this grid is not.
+    """Return what is scored, and why a scene that was not fitted to this grid is not.
 
     The scene's depth is that of the grid too, whose cameras see it.
     """
@@ -252,28 +252,28 @@ def _subjects(folder: Path) -> tuple[dict[str, Views], dict[str, str]]:
     if scene is not None:
         rendered = _rendered(from_arrays(scene), grid)
         subjects = {GRID: grid._replace(depth=rendered.depth), SCENE: rendered}
-    return subjects | {SOURCE: Views(*(x[:1] for x in grid[:3]))}, missing
+    source = Views(grid.frames[:1], grid.cameras.views(slice(1)))
+    return subjects | {SOURCE: source}, missing
 
 
 def _means(scores: list[Scores]) -> Scores:
-    """Of the folders that have the score."""
+    """Return means over the folders that have the score."""
     keys = dict.fromkeys(key for found in scores for key in found)
     values = {key: [x for found in scores if (x := found.get(key)) is not None] for key in keys}
     return {key: float(np.mean(many)) if many else None for key, many in values.items()}
 
 
 def _counts(scores: list[Scores], folders: int) -> dict[str, tuple[int, int]]:
-    """By score that some folder has: of how many folders it is, and how many there are."""
+    """Return, by score, the number of folders that have it and the number of all folders."""
     keys = dict.fromkeys(key for found in scores for key in found)
     return {key: (sum(x.get(key) is not None for x in scores), folders) for key in keys}
 
 
 def _rendered(scene: Scene, grid: Views) -> Views:
-    """The scene by the cameras of the grid, with its depth."""
-    v, t, h, w = grid.frames.shape[:4]
+    """Render the scene by the cameras of the grid, with its depth."""
+    (v, t, h, w), cameras = grid.frames.shape[:4], grid.cameras
     frames, depth = np.empty_like(grid.frames), np.empty((v, t, h, w), np.float32)
     with Progress("rendering", v * t) as report:
-        cameras = cameras_of(grid)
         for i in range(v):
             draw = scene_renderer(scene, cameras, i)
             for j, time in enumerate(np.linspace(0, 1, t)):

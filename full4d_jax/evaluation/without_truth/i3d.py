@@ -18,7 +18,7 @@ VideoFeatures = Callable[[Float[np.ndarray, "m 224 224 3"]], Float[np.ndarray, "
 
 
 def load_i3d() -> VideoFeatures:
-    """Features of one clip in [-1, 1] of at least 9 frames, as `frechet.to_clip` gives it.
+    """Return a function from a clip, as `frechet.to_clip` gives it, to its features.
 
     Raises:
       InputError: the package is not installed.

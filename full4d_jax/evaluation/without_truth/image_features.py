@@ -1,4 +1,4 @@
-"""Scores by networks whose weights nobody may ship: CLIP-F, CLIP-V, FID's features, matches.
+"""Scores by networks whose weights cannot be shipped: CLIP-F, CLIP-V, FID's features, matches.
 
 The networks come as .onnx files that a person exports once (docs/evaluation.md says how):
 
@@ -42,7 +42,7 @@ Colors = Callable[[Picture, int], Float32[np.ndarray, "side side 3"]]
 
 
 def load_clip(path: Path) -> ImageFeatures:
-    """CLIP's image encoder.
+    """Load CLIP's image encoder.
 
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
@@ -51,7 +51,7 @@ def load_clip(path: Path) -> ImageFeatures:
 
 
 def load_inception(path: Path) -> ImageFeatures:
-    """FID's network.
+    """Load FID's network.
 
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
@@ -60,14 +60,14 @@ def load_inception(path: Path) -> ImageFeatures:
 
 
 def _load(what: str, path: Path, side: int, colors: Colors) -> ImageFeatures:
-    """A network that sees pictures by `colors`, with sides of its own or else `side`."""
+    """Load a network that sees pictures by `colors`, with sides of its own or else `side`."""
     network = open_network(what, path, EXPECTED, SEE)
     own, _ = network.sides(side, side)
     return lambda frame: _vector(network, path, colors(frame, own))
 
 
 def load_matcher(path: Path) -> Matcher:
-    """A matcher, which gives the number of confident matches of two pictures.
+    """Load a matcher, which returns the number of confident matches of two pictures.
 
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
@@ -88,14 +88,14 @@ def load_matcher(path: Path) -> Matcher:
 
 
 def matched(matcher: Matcher, frames: UInt8[np.ndarray, "v t h w 3"]) -> float:
-    """Mean number of matches over all pairs of views of all instants; NaN for a single view."""
+    """Return the mean number of matches of two views of one instant; NaN for a single view."""
     pairs = combinations(range(len(frames)), 2)
     counts = [matcher(*frames[list(pair), t]) for pair in pairs for t in range(frames.shape[1])]
     return float(np.mean(counts)) if counts else float("nan")
 
 
 def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
-    """As OpenAI's CLIP: the shorter side to `side`, bicubic, then the square in the middle."""
+    """Prepare a picture as OpenAI's CLIP: shorter side to `side`, bicubic, middle square."""
     height, width = frame.shape[:2]
     short = min(height, width)
     size = int(width * side / short), int(height * side / short)
@@ -106,20 +106,20 @@ def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]
 
 
 def inception_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
-    """As pytorch-fid: the whole picture to a square, bilinear."""
+    """Prepare a picture as pytorch-fid: the whole picture to a square, bilinear."""
     colors = frame.astype(np.float32) / np.float32(127.5) - 1
     return cv2.resize(colors, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
 def clip_f(embeddings: Float[np.ndarray, "v t c"]) -> float:
-    """Percent; NaN for a single instant."""
+    """Return CLIP-F, percent; NaN for a single instant."""
     unit = _unit(embeddings)
     cosines = (unit[:, 1:] * unit[:, :-1]).sum(-1)
     return float(100 * cosines.mean()) if cosines.size else float("nan")
 
 
 def clip_v(embeddings: Float[np.ndarray, "v t c"]) -> float:
-    """Percent; NaN for a single view."""
+    """Return CLIP-V, percent; NaN for a single view."""
     unit = _unit(embeddings)
     cosines = [(unit[a] * unit[b]).sum(-1) for a, b in combinations(range(len(unit)), 2)]
     return float(100 * np.mean(cosines)) if cosines else float("nan")
@@ -128,7 +128,7 @@ def clip_v(embeddings: Float[np.ndarray, "v t c"]) -> float:
 def embed(
     features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]
 ) -> Float32[np.ndarray, "v t c"]:
-    """The features of every frame of a grid."""
+    """Return the features of every frame of a grid."""
     return np.stack([[features(frame) for frame in video] for video in frames])
 
 

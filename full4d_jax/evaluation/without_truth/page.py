@@ -1,12 +1,13 @@
-"""What `full4d evaluate --grid` shows: a table of markdown, and a picture of matched points."""
+"""The Markdown table of `full4d evaluate --grid`, and its picture of matched points."""
 
 from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
-from full4d_jax.evaluation.without_truth.consistency import Frames, Poses
+from full4d_jax.cameras import Cameras
+from full4d_jax.evaluation.without_truth.consistency import Frames
 from full4d_jax.media.grids import enlarge
 from input_pipeline.matches import epipolar_distances, find_features, match_views
 
@@ -42,10 +43,10 @@ def table(
     missing: Mapping[str, str],
     counts: Mapping[str, Mapping[str, tuple[int, int]]],
 ) -> str:
-    """A line for each score that somebody has, a column for each subject, and what is missing.
+    """Return a line for each known score, a column for each subject, and what is missing.
 
-    A mean over fewer folders than there are says of how many: a grid without matches has no
-    epipolar error, which must not look like a good one.
+    A mean over fewer folders than there are says so: a grid without matches has no epipolar error,
+    which must not look like a good one.
     """
     lines = ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
     for key, (head, form) in HEADS.items():
@@ -62,11 +63,9 @@ def table(
     return "\n".join(lines) + "\n"
 
 
-def draw_matches(
-    frames: Frames, intrinsics: Float[np.ndarray, "v 3 3"], world_to_camera: Poses
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Matches of the source with each other view at the first instant, by their distance."""
-    first, no_lens = frames[:, 0], np.zeros(8)
+def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw matches of the source with each other view at the first instant."""
+    first, no_lens, intrinsics = frames[:, 0], np.zeros(8), np.asarray(cameras.intrinsics)
     h, w = first.shape[1:3]
     scale = max(1, SHOWN_SIDE // max(h, w))
     features = [
@@ -77,7 +76,7 @@ def draw_matches(
         if match.first:
             continue
         pair = [0, match.second]
-        poses = world_to_camera[pair, 0].astype(np.float64)
+        poses = np.asarray(cameras.world_to_camera)[pair, 0].astype(np.float64)
         distances = epipolar_distances(match.points, intrinsics[pair], poses)
         row = np.concatenate([enlarge(first[i], scale) for i in pair], 1).copy()
         for (a, b), distance in zip(match.points * scale, distances, strict=True):

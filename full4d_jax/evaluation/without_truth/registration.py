@@ -1,8 +1,8 @@
-"""Do views of one instant register as photographs of one place? COLMAP is asked, by `pycolmap`.
+"""Registration of the views of one instant by COLMAP (`pycolmap`), as photographs of one place.
 
 COLMAP (Schönberger and Frahm 2016) finds SIFT points, matches and verifies them, and places camera
-after camera; it is told the commanded intrinsics, and nothing of the poses. Its poses are then laid
-over the commanded ones by a similarity.
+after camera; it knows the commanded intrinsics, but no pose. A similarity then lays its poses over
+the commanded ones.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.session.extras import load_extra
 from input_pipeline.cameras import centers
 from input_pipeline.conventions import homogeneous
@@ -23,7 +24,7 @@ ALIGNED = 3  # views at least: fewer lie on one line, and everything fits
 
 
 class Registration(NamedTuple):
-    """Of the views of one instant."""
+    """How well COLMAP placed the views of one instant."""
 
     registered: float
     """Share of the views that were placed, in the largest model; 0 without any."""
@@ -39,33 +40,33 @@ class Registration(NamedTuple):
 
 
 def register(
-    frames: UInt8[np.ndarray, "v h w 3"],
-    intrinsics: Float[np.ndarray, "v 3 3"],
-    world_to_camera: Float[np.ndarray, "v 4 4"],
+    frames: UInt8[np.ndarray, "v t h w 3"], cameras: Cameras, instant: int
 ) -> Registration:
     """Let COLMAP place the views of one instant.
 
     Args:
       frames: sRGB, undistorted.
-      intrinsics: pixels; fixed in all of COLMAP's steps.
-      world_to_camera: OpenCV axes, any unit; only compared with what comes out.
+      cameras: the commanded cameras, any unit. COLMAP keeps their intrinsics; their poses are only
+        compared with what it finds.
+      instant: number of the instant.
 
     Raises:
       InputError: the package is not installed.
     """
-    placed, points, reprojection = _reconstruct(frames, intrinsics)
+    intrinsics, poses = np.asarray(cameras.intrinsics), np.asarray(cameras.world_to_camera)
+    placed, points, reprojection = _reconstruct(frames[:, instant], intrinsics)
     rotation = position = float("nan")
     views = sorted(placed)
     if len(views) >= ALIGNED:
         found = np.stack([placed[view] for view in views])
-        rotation, position = pose_errors(found, world_to_camera[views].astype(np.float64))
+        rotation, position = pose_errors(found, poses[views, instant].astype(np.float64))
     return Registration(len(views) / len(frames), points, reprojection, rotation, position)
 
 
 def pose_errors(
     found: Float[np.ndarray, "v 4 4"], commanded: Float[np.ndarray, "v 4 4"]
 ) -> tuple[float, float]:
-    """Median angle (degrees) and distance of cameras after a similarity, as in `Registration`.
+    """Return median angle (degrees) and distance of cameras after a similarity.
 
     The centres of both are moved to the origin and divided by their spread; what turns them onto
     one another (orthogonal Procrustes) is found from centres and unit axes of the cameras
@@ -93,7 +94,7 @@ def pose_errors(
 def _reconstruct(
     frames: UInt8[np.ndarray, "v h w 3"], intrinsics: Float[np.ndarray, "v 3 3"]
 ) -> tuple[dict[int, Float[np.ndarray, "4 4"]], int, float]:
-    """World-to-camera by view in the largest model, its points and their error in pixels."""
+    """Return world-to-camera by view in the largest model, its points and their error, pixels."""
     with _quiet_colmap() as pycolmap, TemporaryDirectory() as name:
         folder, database = Path(name), Path(name) / "database.db"
         reader = pycolmap.ImageReaderOptions()
@@ -123,7 +124,7 @@ def _reconstruct(
 
 @contextmanager
 def _quiet_colmap() -> Iterator:
-    """The library, with one seed and without its lines about everything."""
+    """Yield the library with a fixed seed and without its log lines."""
     pycolmap = load_extra("pycolmap", "registration", "COLMAP")
     before = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value

@@ -23,8 +23,8 @@ Features = dict[str, list[Float[np.ndarray, " c"]]]  # by key of NAMES
 Frames = UInt8[np.ndarray, "v t h w 3"]
 
 
-class Grid(NamedTuple):
-    """A grid of frames that is read when it is needed."""
+class StoredGrid(NamedTuple):
+    """A grid on disk, whose frames are read when they are needed."""
 
     views: int
     times: int
@@ -32,25 +32,25 @@ class Grid(NamedTuple):
 
 
 class Comparison:
-    """The features of a reference set, and of what is compared with it as it comes.
+    """The features of a reference set, and of the grids that are compared with it, one by one.
 
     Clips of all grids are cut to the fewest frames and views that one of them has.
 
     Attributes:
-      refused: the sizes by the name of a distance, for those whose sets are too small.
-      keys: of NAMES, those that can be computed.
+      refused: by name of a distance whose sets are too small, their sizes.
+      keys: keys of NAMES of the distances that can be computed.
 
     Args:
-      grids: what will be compared, to be counted.
-      reference: what with.
-      video: I3D, if it is there.
-      image: Inception, if it is there.
+      grids: the grids that will be compared, to count them.
+      reference: the grids to compare with.
+      video: I3D, if it is installed.
+      image: Inception, if it is given.
     """
 
     def __init__(
         self,
-        grids: Sequence[Grid],
-        reference: Sequence[Grid],
+        grids: Sequence[StoredGrid],
+        reference: Sequence[StoredGrid],
         video: VideoFeatures | None,
         image: ImageFeatures | None,
     ):
@@ -73,13 +73,13 @@ class Comparison:
             _extend(self._reference, self._features_of(grid.read(), label))
 
     def add(self, name: str, frames: Frames) -> None:
-        """Take a grid into the set of this name."""
+        """Add a grid to the set of this name."""
         if self.keys:
             found = self._features_of(frames, f"{name}, features")
             _extend(self._features.setdefault(name, {}), found)
 
     def distances(self, name: str) -> dict[str, float]:
-        """By key of NAMES, of those whose set is large enough."""
+        """Return distances by key of NAMES, where the set is large enough."""
         return {
             key: frechet.frechet_distance(np.stack(found), np.stack(self._reference[key]))
             for key, found in self._features.get(name, {}).items()
@@ -88,7 +88,7 @@ class Comparison:
 
     @property
     def sizes(self) -> dict[str, dict[str, int]]:
-        """Of the sets, by name and key."""
+        """Sizes of the sets, by name and key."""
         sets = {**self._features, "reference": self._reference}
         return {
             name: {key: len(found) for key, found in by_key.items()}
@@ -96,7 +96,7 @@ class Comparison:
         }
 
     def _features_of(self, frames: Frames, label: str) -> Features:
-        """Of all clips and pictures of one grid."""
+        """Return the features of all clips and pictures of one grid."""
         videos, jobs = frechet.clips_in_time(frames), []
         if "fvd" in self.keys:
             jobs += [("fvd", partial(self._of_clip, clip, self._times)) for clip in videos]
@@ -119,13 +119,13 @@ class Comparison:
 
 
 def finished_folders(folder: Path) -> list[Path]:
-    """The folder itself if it has a grid, else those in it that have."""
+    """Return the folder itself if it has a grid, else the folders in it that have one."""
     inside = sorted(path.parent for path in folder.glob("*/grid.npz"))
     return [folder] if (folder / "grid.npz").exists() or not inside else inside
 
 
-def open_reference(path: Path, split: str) -> list[Grid]:
-    """Grids of output folders, or of the clips of a dataset.
+def open_reference(path: Path, split: str) -> list[StoredGrid]:
+    """Open the grids of output folders, or of the clips of a data set.
 
     Args:
       path: an output folder, a folder of output folders, or a dataset.
@@ -138,17 +138,17 @@ def open_reference(path: Path, split: str) -> list[Grid]:
         with input_errors("reference", "give another dataset or split"):
             records = open_dataset(path, split)
         return [
-            Grid(clip["views"], clip["frames"], partial(_decode, records, index))
+            StoredGrid(clip["views"], clip["frames"], partial(_decode, records, index))
             for index, clip in enumerate(records.clips)
         ]
     return [open_grid(folder) for folder in finished_folders(path)]
 
 
-def open_grid(folder: Path) -> Grid:
-    """What lies in one output folder.
+def open_grid(folder: Path) -> StoredGrid:
+    """Open the grid of an output folder.
 
     Raises:
-      InputError: nothing.
+      InputError: there is none.
     """
     file = folder / "grid.npz"
     frames = read_arrays(file).get("frames")
@@ -156,11 +156,11 @@ def open_grid(folder: Path) -> Grid:
         expected = "a dataset, an output folder or a folder of these"
         raise InputError("reference", folder, "no grid", expected, "see docs/evaluation.md")
     views, times = frames.shape[:2]
-    return Grid(views, times, lambda: read_arrays(file)["frames"])
+    return StoredGrid(views, times, lambda: read_arrays(file)["frames"])
 
 
-def counts(grids: Sequence[Grid]) -> dict[str, int]:
-    """How many clips or pictures the grids give, by key of NAMES."""
+def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:
+    """Count the clips or pictures of the grids, by key of NAMES."""
     videos = sum(max(1, grid.views - 1) for grid in grids)
     rounds = sum(grid.times for grid in grids if grid.views > 1)
     pictures = sum(max(1, grid.views - 1) * grid.times for grid in grids)

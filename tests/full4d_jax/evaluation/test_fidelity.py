@@ -8,9 +8,9 @@ from full4d_jax.evaluation.fidelity import (
     METRICS,
     MOVES,
     Regions,
+    fidelity_scores,
     load_distances,
     moving_pixels,
-    score,
 )
 from full4d_jax.media import metrics
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
@@ -25,13 +25,13 @@ def test_scores_split_by_region():
     right = np.zeros((1, 1, 32, 32), np.float32)
     right[..., 16:] = 1
     image = np.where(right[..., None] > 0, np.clip(truth - 0.1, 0, 1), truth)
-    found = score(image, truth, Regions(unseen=right, moving=1 - right), {})
+    found = fidelity_scores(image, truth, Regions(unseen=right, moving=1 - right), {})
     assert tuple(found) == METRICS
     assert found["lpips"] is found["lpips_vgg_unseen"] is None
     assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
     assert found["ssim_unseen"] < found["ssim"] < found["ssim_moving"] < 1
     assert found["psnr_moving"] is None  # no error at all
-    assert score(truth, truth, Regions(0 * right, right), {})["ssim_unseen"] is None
+    assert fidelity_scores(truth, truth, Regions(0 * right, right), {})["ssim_unseen"] is None
 
 
 def test_what_moves_is_what_differs_from_the_median():
@@ -77,7 +77,7 @@ def test_obvious_cases_come_in_the_right_order(clip):
     ]
     regions = Regions(np.ones(truth.shape[:-1], np.float32), moving)
     distances = load_distances(vgg=True)
-    found = [score(x.astype(np.float32), truth, regions, distances) for x in cases]
+    found = [fidelity_scores(x.astype(np.float32), truth, regions, distances) for x in cases]
     for measure, sign in {"psnr": -1, "ssim": -1, "lpips": 1, "lpips_vgg": 1}.items():
         values = [sign * scores[measure] for scores in found]
         assert values == sorted(values), measure

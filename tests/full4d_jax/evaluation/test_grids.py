@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
+from full4d_jax.evaluation import held_out
 from full4d_jax.evaluation.grids import (
     BASELINES,
     COPY,
     evaluate_grids,
+    hidden_scores,
     moves,
-    score,
     summarise,
 )
 from full4d_jax.generation.prior import prior_with
@@ -34,10 +35,10 @@ def test_scores_count_hidden_frames_only():
     hidden = ~row_and_column(2, 2)
     wrong = truth.copy()
     wrong[0, 1] = 0  # given
-    assert score(wrong, truth, hidden, None)["psnr"] == np.inf
+    assert hidden_scores(wrong, truth, hidden, None)["psnr"] == np.inf
     wrong[1, 1] += 0.1
-    assert score(wrong, truth, hidden, None)["psnr"] == pytest.approx(20, abs=1e-3)
-    assert score(wrong, truth, hidden, None)["lpips"] is None
+    assert hidden_scores(wrong, truth, hidden, None)["psnr"] == pytest.approx(20, abs=1e-3)
+    assert hidden_scores(wrong, truth, hidden, None)["lpips"] is None
 
 
 def test_what_moves():
@@ -67,7 +68,8 @@ def test_summary_pairs_by_scene():
     assert "+2.00 ± 1.00" in page
 
 
-def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, capsys):
+def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(held_out, "STEPS", (1,))  # each number of steps compiles a program
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
     prior = prior_with(config, jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0))))
     first = evaluate_grids(config, prior, tmp_path, range(3))

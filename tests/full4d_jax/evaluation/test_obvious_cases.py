@@ -3,6 +3,7 @@
 Where one cannot tell a bad case from the truth, that is asserted as well.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.without_truth import consistency
 from full4d_jax.evaluation.without_truth import image_features as images
 from full4d_jax.evaluation.without_truth.frechet import (
@@ -19,7 +21,7 @@ from full4d_jax.evaluation.without_truth.frechet import (
     frechet_distance,
     to_clip,
 )
-from full4d_jax.evaluation.without_truth.grid_scores import Views, score
+from full4d_jax.evaluation.without_truth.grid_scores import Views, view_scores
 from full4d_jax.evaluation.without_truth.i3d import load_i3d
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -45,14 +47,16 @@ def truth() -> Views:
     )
     clip = jax.device_get(render(SCENE))
     frames = np.round(255 * np.clip(clip.frames, 0, 1)).astype(np.uint8)
-    return Views(frames, clip.intrinsics, clip.world_to_camera, clip.depth)
+    cameras = Cameras(clip.intrinsics, clip.world_to_camera, SIDE, SIDE)
+    return Views(frames, cameras, clip.depth)
 
 
 def case(truth: Views, name: str) -> Views:
     """The truth, spoilt."""
     frames, rng = truth.frames, np.random.default_rng(0)
     if name == "wrong cameras":
-        return truth._replace(world_to_camera=truth.world_to_camera[ORDER])
+        turned = replace(truth.cameras, world_to_camera=truth.cameras.world_to_camera[ORDER])
+        return truth._replace(cameras=turned)
     spoilt = {
         "truth": lambda: frames,
         "slight noise": lambda: np.clip(frames + rng.normal(0, 5, frames.shape), 0, 255),
@@ -77,7 +81,7 @@ def scores(truth) -> dict[str, dict]:
         "wrong cameras",
         "one view",
     )
-    return {name: score(case(truth, name)) for name in names}
+    return {name: view_scores(case(truth, name)) for name in names}
 
 
 def test_views_that_fit_their_cameras(scores):

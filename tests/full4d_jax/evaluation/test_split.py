@@ -11,7 +11,7 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
-from full4d_jax.evaluation import runner
+from full4d_jax.evaluation import held_out, runner
 from full4d_jax.evaluation.held_out import Judge
 from full4d_jax.evaluation.split import check_split, open_split, split_clips
 from full4d_jax.evaluation.table import COPY, PROJECTED
@@ -78,6 +78,7 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
 
 
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
+    monkeypatch.setattr(held_out, "STEPS", (1,))  # each number of steps compiles a program
     params = jax.jit(init_params, static_argnums=0)(CONFIG.model, jax.random.key(0))
     judge, records = (
         Judge(CONFIG, prior_with(CONFIG, params), load_depth(), {}),

@@ -110,8 +110,7 @@ def test_some_views_are_lifted_and_the_others_compared(dataset, tmp_path, capsys
     small = ["--lift.steps", "60", "--lift.capacity", "300"]
     assert main(["lift", *of, "--views", "0", "2", "--out", out, *small]) == 0
     assert "2 views of 5 frames of 16x16" in capsys.readouterr().out
-    truth = ["--truth", str(dataset), "--clip", "1"]
-    assert main(["evaluate", "--scene", out, *truth]) == 0
+    assert main(["evaluate", "--scene", out, "--truth", str(dataset)]) == 0
     told = json.loads((tmp_path / "out" / "truth_scene.json").read_text())
     place = json.loads((tmp_path / "out" / "report.json").read_text())["place"]
     assert place["unit"] == pytest.approx(told["unit"], rel=1e-4)

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from textured_room import make_room
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
-from full4d_jax.evaluation.without_truth.grid_scores import Views, score
+from full4d_jax.evaluation.without_truth.grid_scores import Views, view_scores
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import save_arrays
 from gaussians import DynamicGaussians, Gaussians
@@ -18,7 +19,7 @@ from input_pipeline.transforms import decode
 @pytest.fixture(scope="module")
 def grid() -> Views:
     clip = decode(make_room(views=3, height=96, width=128), height=96, width=128)
-    return Views(clip.frames, clip.intrinsics, clip.world_to_camera)
+    return Views(clip.frames, Cameras(clip.intrinsics, clip.world_to_camera, 96, 128))
 
 
 def far_wall() -> DynamicGaussians:
@@ -35,7 +36,7 @@ def far_wall() -> DynamicGaussians:
 
 
 def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
-    save_arrays(tmp_path / "grid.npz", {k: v for k, v in grid._asdict().items() if v is not None})
+    save_grid(tmp_path, grid)
     marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
     scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
     save_arrays(tmp_path / "scene.npz", scene)
@@ -62,8 +63,7 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
 
 
 def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, capsys):
-    arrays = {k: v for k, v in grid._asdict().items() if v is not None}
-    save_arrays(tmp_path / "grid.npz", arrays | {"fingerprint": np.asarray("new")})
+    save_grid(tmp_path, grid, fingerprint=np.asarray("new"))
     marks = {"fingerprint": "scene", "before": json.dumps({"grid": "old"}), "seconds": 1.0}
     scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
     save_arrays(tmp_path / "scene.npz", scene)
@@ -73,9 +73,11 @@ def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, cap
     assert "made from another grid" in capsys.readouterr().out
 
 
-def save_grid(folder, grid: Views) -> None:
+def save_grid(folder, grid: Views, **marks) -> None:
     folder.mkdir(exist_ok=True)
-    save_arrays(folder / "grid.npz", {k: v for k, v in grid._asdict().items() if v is not None})
+    lenses, poses = grid.cameras.intrinsics, grid.cameras.world_to_camera
+    arrays = {"frames": grid.frames, "intrinsics": lenses, "world_to_camera": poses}
+    save_arrays(folder / "grid.npz", arrays | marks)
 
 
 def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
@@ -125,8 +127,8 @@ def test_a_scene_that_some_folders_lack_is_of_so_many(grid, tmp_path):
 
 
 def test_shuffled_views_score_worse(grid):
-    shuffled = score(grid._replace(frames=grid.frames[[1, 2, 0]]))
-    truth = score(grid)
+    shuffled = view_scores(grid._replace(frames=grid.frames[[1, 2, 0]]))
+    truth = view_scores(grid)
     assert shuffled["median"] > 3 * truth["median"]
     assert shuffled["below_one"] < truth["below_one"]
 

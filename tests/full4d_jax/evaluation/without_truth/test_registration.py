@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.without_truth.registration import pose_errors, register
 from full4d_jax.session.errors import InputError
 from input_pipeline.cameras import orbit
@@ -50,5 +51,6 @@ def test_a_known_error_is_found():
 
 def test_without_colmap_it_is_told_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycolmap", None)
+    cameras = Cameras(np.stack([np.eye(3)] * 2), np.tile(np.eye(4), (2, 1, 1, 1)), 8, 8)
     with pytest.raises(InputError, match=r"pip install 'full4d-jax\[colmap\]'"):
-        register(np.zeros((2, 8, 8, 3), np.uint8), np.stack([np.eye(3)] * 2), np.eye(4)[None])
+        register(np.zeros((2, 1, 8, 8, 3), np.uint8), cameras, 0)

@@ -8,7 +8,12 @@ import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation.without_truth import set_scores
-from full4d_jax.evaluation.without_truth.set_scores import Comparison, Grid, counts, open_reference
+from full4d_jax.evaluation.without_truth.set_scores import (
+    Comparison,
+    StoredGrid,
+    counts,
+    open_reference,
+)
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import save_arrays
 
@@ -34,7 +39,7 @@ def write_grid(folder: Path, seed: int, brightness: float = 1.0) -> np.ndarray:
 
 
 def test_what_a_set_has():
-    grids = [Grid(4, 12, lambda: np.zeros(0)), Grid(1, 7, lambda: np.zeros(0))]
+    grids = [StoredGrid(4, 12, lambda: np.zeros(0)), StoredGrid(1, 7, lambda: np.zeros(0))]
     assert counts(grids) == {"fvd": 3 + 1, "fvd_v": 12, "fid": 36 + 7}
 
 
@@ -115,8 +120,8 @@ def test_clips_are_cut_to_what_all_have(monkeypatch):
         shown.append((len(clip), len(np.unique(clip[:, ::99, 9, 0], axis=0))))
         return clip.mean((1, 2, 3))[:2]
 
-    known = [Grid(4, 18, lambda: reference)]
-    comparison = Comparison([Grid(3, 20, lambda: made)], known, video, None)
+    known = [StoredGrid(4, 18, lambda: reference)]
+    comparison = Comparison([StoredGrid(3, 20, lambda: made)], known, video, None)
     assert shown == [(18, 18)] * 3 + [(16, 3)] * 18
     comparison.add("made", made)
     assert shown[21:] == [(18, 18)] * 2 + [(16, 3)] * 20
