@@ -56,7 +56,7 @@ def draw(
     rows: Mapping[str, Float[np.ndarray, "v t h w 3"]],
     truth: Float[np.ndarray, "v t h w 3"],
     views: Int[np.ndarray, " v"],
-) -> UInt8[np.ndarray, "h w 3"]:
+) -> UInt8[np.ndarray, "H W 3"]:
     """Draw the truth, the first row, their difference and the other rows, at the last instant."""
     first = next(iter(rows.values()))
     difference = np.abs(first - truth) * FAINT

@@ -63,6 +63,7 @@ def write(folder, dataset, whole, views=(SOURCE, *TARGETS), **changes):
     place = {"dataset": records.content, "split": "test", "clip": records.scene_ids.index("room")}
     place |= {"view": SOURCE, "views": views, "instants": INSTANTS, "unit": UNIT} | changes
     source = {name: np.asarray(x) for name, x in place.items() if x is not None}
+    folder.mkdir(exist_ok=True)
     stages = Stages(folder)
     stages.run("source", source, lambda: source)
     stages.run("grid", grid, lambda: grid)

@@ -60,6 +60,7 @@ def test_small_sets_of_one_distribution_are_far_apart():
 
 def test_the_source_is_no_clip_and_views_of_an_instant_are_one():
     frames = np.arange(3 * 4, dtype=np.uint8).reshape(3, 4, 1, 1, 1)
+    frames = np.repeat(frames, 3, -1)
     assert clips_in_time(frames)[:, :, 0, 0, 0].tolist() == [[4, 5, 6, 7], [8, 9, 10, 11]]
     assert clips_across_views(frames)[1, :, 0, 0, 0].tolist() == [1, 5, 9]
     assert clips_in_time(frames[:1]).shape[0] == 1
