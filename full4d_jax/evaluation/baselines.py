@@ -54,7 +54,7 @@ def fit_projection(
     depth: Float[Array, "t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
-) -> Float[np.ndarray, "v-1 t h w 3"]:
+) -> Float[np.ndarray, "targets t h w 3"]:
     """Fit 4D Gaussians to the source and its projection alone, without a prior; return the targets.
 
     They start at the source's pixels and are fitted to the source and, where one of its pixels
