@@ -16,7 +16,7 @@ import numpy as np
 from numpy import ndarray
 from plane_sweep import sweep
 
-from full4d_jax.source.captures import FAR, NEAR, random_depth
+from full4d_jax.source.capture_source import FAR, NEAR, random_depth
 from gaussians import Camera, Gaussians, render
 from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.conventions import to_opencv

@@ -46,7 +46,7 @@ from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.flops import forward_flops, peak_flops
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.camera_paths import target_views
+from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
 from full4d_jax.source.depth.estimate import load_depth, predict_depth
 
 ON_CPU = jax.default_backend() == "cpu"
@@ -143,7 +143,8 @@ def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -
     size = data.frames, data.height, data.width
     lens = np.array([[data.width, 0, data.width / 2], [0, data.width, data.height / 2], [0, 0, 1]])
     shape = {"frames": data.frames, "height": data.height, "width": data.width}
-    cameras = target_views("arc", lens, views=data.views, **shape, azimuth=30.0, elevation=0.0)
+    arc = {"targets": data.views - 1, "frames": data.frames, "azimuth": 30.0, "elevation": 0.0}
+    cameras = beside(still_camera(lens, **shape), preset_targets("arc", **arc))
     cameras = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), cameras)
     frames = jax.random.uniform(jax.random.key(0), (*size, 3), minval=-1.0)
     depth_network = load_depth()

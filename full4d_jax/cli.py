@@ -11,6 +11,7 @@ import difflib
 import importlib
 import inspect
 import io
+import itertools
 import os
 import pkgutil
 import re
@@ -19,10 +20,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 from full4d_jax import commands
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import fields_of
+from full4d_jax.session.help_text import Shown, short_help
+
+SHORT_HELP = {"-h", "--help"}
+HELP = SHORT_HELP | {"--help-all", "--help_all"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,80 +86,181 @@ def call(function: Callable[..., Any], prog: str, argv: list[str]) -> None:
         bound()
 
 
+class Verb(NamedTuple):
+    """A verb's function, and what the first words after it decide.
+
+    Attributes:
+      function: the function of the verb.
+      config: the loaded config; None where the verb takes none.
+      ways: the ways in that its `source` may be; empty where it takes none.
+      way: the way in that the given flags ask for.
+      shown: the config fields in its help; None shows all.
+    """
+
+    function: Callable[..., Any]
+    config: Any = None
+    ways: tuple[Any, ...] = ()
+    way: Any = None
+    shown: Shown | None = None
+
+
 def read_options(
     function: Callable[..., Any], prog: str, argv: list[str]
 ) -> Callable[[], Any] | None:
-    """The call of a verb that its words ask for; None after --help.
+    """Return the call of a verb that its words ask for; None after --help.
 
     Raises:
-      InputError: there is no such config or option, or a value is of another type.
+      InputError: There is no such config or option, or a value is of another type.
+    """
+    verb = _decide(function, argv)
+    bind = _binder(verb)
+    if asked := HELP & set(argv):
+        usage = prog if verb.config is None else f"{prog} [CONFIG]"
+        print(_help(verb, bind, usage) if asked & SHORT_HELP else _full_help(bind, usage))
+        return None
+    bound, unknown = _parse(bind, prog, argv)
+    if unknown:
+        raise _foreign(verb, unknown) or _unknown("option", prog, unknown[0], _flags(verb, bind))
+    return bound
+
+
+def _decide(function: Callable[..., Any], argv: list[str]) -> Verb:
+    """Load the config, take its path off the words, and choose the way in that the flags ask for.
+
+    Raises:
+      InputError: There is no such config, or it is one of another verb.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    if "config" not in hints:
+        return Verb(function)
+    from full4d_jax.config import load_config
+
+    path = argv.pop(0) if argv and not argv[0].startswith("-") else None
+    config: Any = load_config(path)
+    wanted = get_type_hints(function)["config"]
+    if not isinstance(config, wanted):
+        found, expected = type(config).__name__, getattr(wanted, "__name__", wanted)
+        raise InputError("config", path or "default", found, expected, "give another preset")
+    marks = getattr(hints["config"], "__metadata__", ())
+    shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
+    ways = get_args(get_type_hints(function).get("source"))
+    if not ways:
+        return Verb(function, config, shown=shown)
+    from full4d_jax.source.options import chosen_way
+
+    given, posed = map(_name, argv), config.model.projection != "none"
+    way = chosen_way(ways, set(given), posed=posed, shown=bool(HELP & set(argv)))
+    return Verb(function, config, ways, way, shown)
+
+
+def _binder(verb: Verb) -> Callable[..., Callable[[], Any]]:
+    """Return a function of a verb's signature that returns the call instead of making it.
+
+    The loaded config and the chosen way in say which options there are; the config's come last.
     """
     import tyro
 
-    if "config" in inspect.signature(function).parameters:
-        from full4d_jax.config import load_config
+    def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
+        return partial(verb.function, *args, **kwargs)
 
-        path = argv.pop(0) if argv and not argv[0].startswith("-") else None
-        config, wanted = load_config(path), get_type_hints(function)["config"]
-        if not isinstance(config, wanted):
-            found, expected = type(config).__name__, getattr(wanted, "__name__", wanted)
-            raise InputError("config", path or "default", found, expected, "give another preset")
-        function = partial(function, config=config)
-    bind = _binder(function)
-    said = io.StringIO()
+    vars(bind).pop("__wrapped__", None)  # of a type checker; tyro would look inside
+    signature, kinds = inspect.signature(verb.function), inspect.get_annotations(verb.function)
+    parameters = dict(signature.parameters)
+    if verb.config is not None:
+        last = parameters.pop("config")
+        only = inspect.Parameter.KEYWORD_ONLY
+        parameters["config"] = last.replace(default=verb.config, kind=only)
+        kinds["config"] = Annotated[type(verb.config), tyro.conf.arg(name="")]
+    if verb.way is not None:
+        kinds["source"] = Annotated[verb.way, tyro.conf.arg(name="")]
+    bind.__doc__ = verb.function.__doc__
+    ordered = signature.replace(parameters=list(parameters.values()))
+    bind.__signature__ = ordered  # type: ignore[attr-defined]
+    bind.__annotations__ = kinds
+    return bind
+
+
+def _parse(
+    bind: Callable[..., Any], prog: str, argv: list[str]
+) -> tuple[Callable[[], Any], list[str]]:
+    """Return the call that the words ask for, and the words that are no options of it.
+
+    Raises:
+      InputError: A value is missing or of another type.
+    """
+    import tyro
+
+    said, read = io.StringIO(), partial(tyro.cli, bind, prog=prog, args=argv)
     try:
         # Only reads the options: what the verb itself prints or raises is not caught here.
         with contextlib.redirect_stderr(said):
-            bound, unknown = tyro.cli(
-                bind,
-                prog=f"{prog} [CONFIG]" if isinstance(function, partial) else prog,
-                args=argv,
-                return_unknown_args=True,
-                use_underscores=True,
-            )
-    except SystemExit as error:
-        if not error.code:
-            return None  # --help
+            return read(return_unknown_args=True, use_underscores=True)
+    except SystemExit:
         words = " ".join(re.sub(r"[─│╭╮╰╯]+", " ", said.getvalue()).split())
         found = words.removeprefix("Value error ").split(" Argument helptext:")[0]
         found = found.split(" For full helptext")[0]
         expected = "options as in --help"
         raise InputError("option", prog, found, expected, f"see {prog} --help") from None
-    if unknown:
-        raise _unknown("option", prog, unknown[0], _flags(bind))
-    return bound
 
 
-def _binder(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
-    """Return a function of the same signature that returns the call instead of making it.
+def _foreign(verb: Verb, unknown: list[str]) -> InputError | None:
+    """Return the error for an option of another way in than the chosen one; None for others."""
+    if verb.way is None:
+        return None
+    from full4d_jax.source.options import foreign_option
 
-    A config that was loaded says which options there are, whatever types the verb also takes.
-    """
-    import tyro
-
-    def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
-        return partial(function, *args, **kwargs)
-
-    inner, bound = function, {}
-    if isinstance(function, partial):
-        inner, bound = function.func, function.keywords
-    vars(bind).pop("__wrapped__", None)  # of a type checker; tyro would look inside
-    bind.__doc__ = inner.__doc__
-    bind.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-    bind.__annotations__ = inspect.get_annotations(inner)
-    for name, value in bound.items():
-        bind.__annotations__[name] = Annotated[type(value), tyro.conf.arg(name="")]
-    return bind
+    first, *rest = unknown[0].split("=")[1:] + unknown[1:] + [""]
+    words = [first, *itertools.takewhile(lambda word: word and not word.startswith("--"), rest)]
+    given, projection = _name(unknown[0]), verb.config.model.projection
+    return foreign_option(given, " ".join(words), verb.way, verb.ways, projection)
 
 
-def _flags(bind: Callable[..., Any]) -> list[str]:
-    """All option names of a verb, from tyro's own help text."""
+def _name(word: str) -> str:
+    """Return the name of the option that a word on the command line gives."""
+    return word.split("=")[0].lstrip("-").replace("-", "_")
+
+
+def _help(verb: Verb, bind: Callable[..., Any], prog: str) -> str:
+    """Return the short help of a verb."""
+    names = [name for name, _, _ in fields_of(verb.config)] if verb.config is not None else []
+    hidden = {name for name in names if verb.shown is not None and verb.shown.hides(name)}
+    more = f"\n{prog} --help-all lists all {len(names)} fields of the config." * bool(hidden)
+    own, others = _ways(verb)
+    return f"{short_help(_full_help(bind, prog), hidden, own)}\n{others}{more}"
+
+
+def _full_help(bind: Callable[..., Any], prog: str) -> str:
+    """Return tyro's help with all options."""
     import tyro
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        tyro.cli(bind, args=["--help"], use_underscores=True)
-    return sorted(set(re.findall(r"--[\w.]+", said.getvalue())))
+        tyro.cli(bind, prog=prog, args=["--help"], use_underscores=True)
+    return said.getvalue()
+
+
+def _ways(verb: Verb) -> tuple[list[str], str]:
+    """Return the options of the chosen way in, and the lines of help on the other ways."""
+    if verb.way is None:
+        return [], ""
+    from full4d_jax.source.options import names
+
+    own, lines = names(verb.way), ["", "Other sources (add the flag to --help to see all options):"]
+    for way in verb.ways:
+        flags = " ".join(f"--{name}" for name in names(way) if name not in own)
+        if way.posed == verb.way.posed and flags:
+            lines.append(f"  {flags}\n      {inspect.getdoc(way)}")
+    return own, "\n".join(lines) + "\n"
+
+
+def _flags(verb: Verb, bind: Callable[..., Any]) -> list[str]:
+    """Return all option names of a verb, those of its other ways in included."""
+    flags = set(re.findall(r"--[\w.]+", _full_help(bind, "")))
+    if verb.ways:
+        from full4d_jax.source.options import names
+
+        flags |= {f"--{name}" for way in verb.ways for name in names(way)}
+    return sorted(flags)
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:

@@ -2,14 +2,13 @@
 
     video -> source -> depth -> grid (projection + prior) -> scene (4D Gaussians) -> videos, page
 
-`run` tells all of it; `sample`, `lift` and `render` are its parts, on the same output folder. Each
-stage keeps what it made (see `stages`), so any of them continues where the last run ended.
+`run` tells all of it; `sample`, `lift` and `render` are its parts, on the same output folder. A
+model without poses fills a grid from its first row and column instead: two videos -> source ->
+grid. Each stage keeps what it made (see `session.stages`), so any of them continues where the last
+run ended.
 """
 
 import json
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from full4d_jax import grid_stages
 from full4d_jax.cameras import cameras_in
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
-from full4d_jax.generation.batch import EDGE
-from full4d_jax.generation.generate import generate_grid
-from full4d_jax.generation.prior import open_prior, prior_path, prior_settings, trained_range
-from full4d_jax.generation.projection_guidance import drop_depth_edges
-from full4d_jax.media import grids
-from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.generation.prior import open_prior, prior_path
 from full4d_jax.scene import lifting, page, renders
+from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, open_folder
-from full4d_jax.session.options import Look, Shot, check, check_task
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages, fingerprint
-from full4d_jax.source import video_source
-from full4d_jax.source.camera_paths import range_warning
-from full4d_jax.source.dataset_source import read_dataset_source
-from full4d_jax.source.depth.estimate import SHIPPED, depth_from_file, load_depth, predict_depth
-from gaussians import save_ply_sequence
+from full4d_jax.source import options
+from gaussians import Gaussians, Scene, save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
 
@@ -48,204 +41,191 @@ def run(
     video: str | Path | None = None,
     out: str | Path = "out",
     *,
-    shot: Shot | None = None,
-    look: Look | None = None,
+    source: options.SampleOptions | None = None,
+    checkpoint: Path | None = None,
+    show: RenderOptions | None = None,
 ) -> Path:
-    """One video in, a 4D scene out, in one folder.
+    """Make a 4D scene of a video, in one folder.
 
     Args:
       config: the experiment; its data section says how many views and frames of which size.
-      video: the video; None makes a held-out procedural clip.
+      video: the video; without it and `source`, a held-out procedural scene is made.
       out: the folder for everything.
-      shot: more about the video, its camera and the target cameras; its own `video` counts when
-        `video` is None.
-      look: how the scene is shown.
+      source: in place of `video`, any source, part of it and target cameras; see `source.options`.
+      checkpoint: weights of the prior; None takes those in the package.
+      show: how the scene is shown.
 
     Returns:
       The folder: grid.mp4, grid.png, orbit.mp4, bullet.mp4, scene.html, scene.png, scene.npz,
       config.json, report.json.
 
     Raises:
-      InputError: unusable input, before long work.
+      InputError: The input is unusable; this is told before long work.
     """
-    shot, look = shot or Shot(), look or Look()
-    if video is not None:
-        shot = replace(shot, video=Path(video))
-    check(shot, look)
-    _check_posed(config, shot)
+    if config.model.projection == "none":
+        do = "fill grids without poses with full4d sample"
+        raise InputError("config", "model.projection", "none", "frames or channels", do)
+    if source and video:
+        raise InputError("option", "video", video, "none beside source", "leave one of them out")
+    source = source or (options.VideoOptions(Path(video)) if video else options.DemoOptions())
+    show = show or RenderOptions()
+    _check(config, source)
+    check_fields(show, what="option")
     lifting.check_lift(config.lift, None, captured=False)
     job = Job(Stages(open_folder(out)))
-    _sample(job, config, shot)
-    _lift(job, config, shot.checkpoint)
-    _render(job, look)
-    return write_report(job, "run", to_dict(config), shot=shot, look=look)
+    grid_stages.sample_stages(job, config, source, checkpoint)
+    _lift(job, config, checkpoint)
+    _render(job, show)
+    return write_report(job, "run", to_dict(config), source=source, show=show)
 
 
-def sample(config: Config, out: str | Path, shot: Shot) -> Path:
-    """The grid of views only; arguments, result and errors as in `run`."""
-    check(shot, Look())
-    _check_posed(config, shot)
+def sample(
+    config: Config,
+    out: str | Path,
+    source: options.SampleOptions,
+    checkpoint: Path | None = None,
+) -> Path:
+    """Make the grid of views only; arguments, result and errors as in `run`.
+
+    With a model without poses the source is the first row and column of the grid; the folder then
+    has grid.npz, grid.mp4, grid.png, config.json, report.json.
+    """
+    _check(config, source)
     job = Job(Stages(open_folder(out)))
-    _sample(job, config, shot)
-    return write_report(job, "sample", to_dict(config), shot=shot)
+    grid_stages.sample_stages(job, config, source, checkpoint)
+    return write_report(job, "sample", to_dict(config), source=source)
 
 
 def lift(
     config: Config,
     out: str | Path,
+    source: options.LiftOptions | None = None,
     checkpoint: Path | None = None,
-    take: Callable[[Stages], None] | None = None,
 ) -> Path:
-    """Fit the scene to the grid that lies in `out`, or to what `take` puts there (see `captures`).
+    """Fit the scene to the grid that lies in `out`, or to a capture.
 
-    Raises InputError where there is no grid, for an unusable capture, and for what has no effect.
+    Args:
+      config: the experiment; its lift section says how.
+      out: the folder with grid.npz, and for scene.npz.
+      source: a capture or a data set's clip; None takes the grid in `out`.
+      checkpoint: weights of the prior; None takes those in the package.
+
+    Returns:
+      The folder.
+
+    Raises:
+      InputError: There is no grid; or the capture is unusable; or a setting has no effect.
     """
     check_config(config)
+    captured = isinstance(source, options.CaptureOptions | options.DatasetClipOptions)
+    lifting.check_lift(config.lift, checkpoint, captured=captured)
     job = Job(Stages(Path(out)))
-    lifting.check_lift(config.lift, checkpoint, captured=take is not None)
-    if take is None:
+    if captured:
+        check_fields(source, what="option")
+        opened = grid_stages.open_source(config.data, source)
+        open_folder(out)
+        grid_stages.keep_capture(job.stages, opened)
+        described = to_dict(config)
+    else:
         for name in ("source", "depth", "grid"):
-            job.stages.finished(name, "sample")
-        captured = job.stages.arrays["depth"]["depth"].ndim == 4  # depth of all views
-        lifting.check_lift(config.lift, checkpoint, captured=captured)
+            job.stages.finished(name)
+        lifting.check_lift(config.lift, checkpoint, captured=_captured(job.stages))
         # The rest of the configuration is that of the grid.
         sampled = json.loads((Path(out) / "config.json").read_text())
+        described = {**sampled, "lift": to_dict(config)["lift"]}
         open_folder(out)
-        _lift(job, config, checkpoint)
-        return write_report(job, "lift", {**sampled, "lift": to_dict(config)["lift"]})
-    take(job.stages)
     _lift(job, config, checkpoint)
-    return write_report(job, "lift", to_dict(config))
+    return write_report(job, "lift", described, source=source or options.GridOptions())
 
 
-def render(out: str | Path, look: Look) -> Path:
-    """Show the scene that lies in `out`; raises InputError where there is none."""
-    check(Shot(), look)
+def render(out: str | Path, show: RenderOptions) -> Path:
+    """Write videos and a page of the scene that lies in `out`.
+
+    Raises:
+      InputError: There is no scene, or a number is out of bounds.
+    """
+    check_fields(show, what="option")
     job = Job(Stages(Path(out)))
-    for name in ("source", "depth", "grid"):
-        job.stages.finished(name, "sample")
-    job.stages.finished("scene", "lift")
+    for name in ("source", "depth", "grid", "scene"):
+        job.stages.finished(name)
     open_folder(out)
-    _render(job, look)
-    return write_report(job, "render", None, look=look)
+    _render(job, show)
+    return write_report(job, "render", None, show=show)
 
 
-def _check_posed(config: Config, shot: Shot) -> None:
-    """Whether the config is sound, and its model's grids have cameras that a scene needs."""
+def _check(config: Config, way: options.SampleOptions) -> None:
+    """Refuse an unsound config, numbers out of bounds, and a source that the model cannot use.
+
+    Raises:
+      InputError: The message names the field or option.
+    """
     check_config(config)
-    check_task(config.model.projection, shot)
-    if config.model.projection == "none":
-        do = "fill grids without poses with full4d sample"
-        raise InputError("config", "model.projection", "none", "frames or channels", do)
+    check_fields(way, what="option")
+    projection = config.model.projection
+    if way.posed != (projection != "none"):
+        do = "give another config, or another source"
+        raise InputError("source", type(way).__name__, "one", f"none, with {projection}", do)
 
 
-def _sample(job: Job, config: Config, shot: Shot) -> None:
-    """The stages source, depth and grid."""
-    data, stages = config.data, job.stages
-    checkpoint, depth_net = prior_path(shot.checkpoint), shot.depth_checkpoint or SHIPPED
-    path = shot.path if shot.path in video_source.PRESETS else Path(shot.path)
-    # Whatever could be refused is looked at before the first stage replaces an earlier one.
-    prior, network = open_prior(config, checkpoint), load_depth(depth_net)
-    trained = trained_range(checkpoint)
-    taken = read_dataset_source(data, shot) if shot.dataset else None
-    video_source.cameras(data, shot, taken or {"intrinsics": np.eye(3, dtype=np.float32)})
-    given = (
-        depth_from_file(shot.depth, data.frames, data.height, data.width) if shot.depth else None
-    )
-
-    video = {"video": shot.video, "scene": shot.scene, "fps": shot.fps, "start": shot.start}
-    inputs = taken or {**video, "fov": shot.fov, "data": data}
-    source = stages.run("source", inputs, lambda: taken or video_source.read_source(data, shot))
-    stages.say(f"source: {source['note']}")
-    views = video_source.cameras(data, shot, source)
-    frames = jnp.asarray(source["frames"], jnp.float32) / 127.5 - 1
-
-    def estimate_depth() -> Arrays:
-        if given is not None:
-            return {"depth": given}
-        measured = source.get("depth")
-        estimate = predict_depth(network, frames) if measured is None else jnp.asarray(measured)
-        # An estimate smears edges; the prior was trained with those pixels unknown.
-        return {"depth": np.asarray(drop_depth_edges(estimate, EDGE))}
-
-    depth = stages.run("depth", {"file": shot.depth, "net": depth_net}, estimate_depth)
-
-    def generate() -> Arrays:
-        key = jax.random.key(config.seed)
-        known = jnp.asarray(depth["depth"])
-        grid, projection = generate_grid(prior, frames, known, views, key)
-        return {
-            "frames": to_uint8(to_unit(grid)),
-            "projection": to_uint8(to_unit(projection.frames)),
-            "intrinsics": views.intrinsics,
-            "world_to_camera": views.world_to_camera,
-            "warning": np.array(range_warning(views.world_to_camera[1:], *trained)),
-        }
-
-    cameras = {"path": path, "azimuth": shot.azimuth, "elevation": shot.elevation}
-    grid = stages.run("grid", prior_settings(config, checkpoint) | cameras, generate)
-    for warning in job.warnings:
-        stages.say(f"warning: {warning}")
-    fps = float(source["fps"])
-    grids.write_grid(stages.folder, grid["frames"], grid["projection"], cameras_in(grid), fps)
+def _captured(stages: Stages) -> bool:
+    """Whether the views in the output folder are real ones, with depth to start from in all."""
+    return str(stages.arrays["depth"]["of"]) == "all views"
 
 
 def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
-    """The stage scene: 4D Gaussians fitted to the grid."""
-    grid, depth = job.stages.arrays["grid"], job.stages.arrays["depth"]["depth"]
-    stages, captured = job.stages, depth.ndim == 4
+    """Run the stage scene: fit 4D Gaussians to the grid."""
+    stages, captured = job.stages, _captured(job.stages)
     asks = lifting.asks_prior(config.lift, captured=captured)
     prior = prior_path(checkpoint) if asks else None
     inputs = {"lift": config.lift, "sampler": config.sampler, "seed": config.seed, "prior": prior}
-    partial = PartialFit(
-        stages.folder / ".scene.fit.npz", fingerprint("scene", inputs, stages.fingerprints)
-    )
+    mark = fingerprint("scene", inputs, stages.fingerprints)
+    partial = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit() -> Arrays:
+        grid, depth = stages.arrays["grid"], jnp.asarray(stages.arrays["depth"]["depth"])
         stages.say(lifting.memory_note(config.lift, grid["frames"].shape))
+        frames = jnp.asarray(grid["frames"], jnp.float32) / 255
+        cameras = jax.tree.map(jnp.asarray, cameras_in(grid))
+        given = config.lift, frames, depth, cameras, jax.random.key(config.seed + 1)
         with Progress("fitting", config.lift.steps) as report:
-            frames = jnp.asarray(grid["frames"], jnp.float32) / 255
-            cameras = jax.tree.map(jnp.asarray, cameras_in(grid))
-            key = jax.random.key(config.seed + 1)
-            given = config.lift, frames, jnp.asarray(depth), cameras, key
             kept: dict[str, Any] = {"report": report, "partial": partial}
             if captured:
-                scene = lifting.lift_capture(*given, **kept)
-            else:
-                asked = open_prior(config, prior) if asks else None
-                scene = lifting.lift_grid(*given, prior=asked, **kept)
-        return to_arrays(scene)
+                return to_arrays(lifting.lift_capture(*given, **kept))
+            asked = open_prior(config, prior) if asks else None
+            return to_arrays(lifting.lift_grid(*given, prior=asked, **kept))
 
     stages.run("scene", inputs, fit)
     partial.remove()
 
 
-def _render(job: Job, look: Look) -> None:
-    """Videos, the page, and PLY files when asked for."""
+def _render(job: Job, show: RenderOptions) -> None:
+    """Write videos, the page, and PLY files when asked for."""
     stages, folder = job.stages, job.stages.folder
-    cameras = cameras_in(stages.arrays["grid"])
-    scene = from_arrays(stages.arrays["scene"])
-    start = time.perf_counter()
-    renders.write_renders(
-        folder,
-        scene,
-        cameras,
-        size=look.size,
-        seconds=look.seconds,
-        path=look.orbit,
-        sweep=look.sweep,
-        elevation=look.sweep / 4,
-    )
-    stages.seconds["renders"] = time.perf_counter() - start
-    start = time.perf_counter()
-    at = jax.jit(type(scene).at)
-    page.write_page(
-        folder / "scene.html",
-        [at(scene, moment) for moment in np.linspace(0, 1, INSTANTS, dtype=np.float32)],
-        seconds=look.seconds,
-        vertical_fov=float(np.degrees(cameras.vertical_fov(0))),
-    )
-    stages.seconds["page"] = time.perf_counter() - start
-    if look.export_ply:
+    cameras, scene = cameras_in(stages.arrays["grid"]), from_arrays(stages.arrays["scene"])
+    with stages.timed("renders"):
+        renders.write_renders(
+            folder,
+            scene,
+            cameras,
+            size=show.size,
+            seconds=show.seconds,
+            path=show.orbit,
+            sweep=show.sweep,
+            elevation=show.sweep / 4,
+        )
+    with stages.timed("page"):
+        page.write_page(
+            folder / "scene.html",
+            _instants(scene),
+            seconds=show.seconds,
+            vertical_fov=float(np.degrees(cameras.vertical_fov(0))),
+        )
+    if show.export_ply:
         with input_errors("scene", "move what is there away"):
-            save_ply_sequence(folder / "ply", scene, look.export_ply)
+            save_ply_sequence(folder / "ply", scene, show.export_ply)
+
+
+def _instants(scene: Scene) -> list[Gaussians]:
+    """Return the scene at evenly spaced moments."""
+    at = jax.jit(type(scene).at)
+    return [at(scene, moment) for moment in np.linspace(0, 1, INSTANTS, dtype=np.float32)]

@@ -148,21 +148,31 @@ def check_cameras(
     """Refuse cameras that cannot be right.
 
     Raises:
-      ValueError: naming the field, what was found and what was expected: wrong shapes, NaN, a last
-        row other than 0 0 0 1 (0 0 1 for intrinsics), rotations that are not orthonormal or that
-        mirror, focal lengths that are not positive, skewed pixels, which nothing here draws.
+      ValueError: naming the field, what was found and what was expected: what `check_poses`
+        refuses, wrong shapes, NaN, a last row other than 0 0 1, focal lengths that are not
+        positive, skewed pixels, which nothing here draws.
     """
     v = len(world_to_camera)
-    shape = world_to_camera.shape
-    require("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
     require("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
     _check_matrices("intrinsics", intrinsics, np.array([0, 0, 1]))
-    _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
+    check_poses(world_to_camera)
     focal = intrinsics[:, [0, 1], [0, 1]].min()
     require("intrinsics", focal > 0, f"focal length {focal}", "positive pixels")
     skew = np.abs(intrinsics[:, [0, 1], [1, 0]]).max()
     straight = "none: undistort and rectify the pictures"
     require("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)
+
+
+def check_poses(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> None:
+    """Refuse poses that cannot be right.
+
+    Raises:
+      ValueError: naming what was found and what was expected: wrong shapes, NaN, a last row other
+        than 0 0 0 1, rotations that are not orthonormal or that mirror.
+    """
+    shape = world_to_camera.shape
+    require("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
+    _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
     orthonormal = f"rotations orthonormal to {ROTATION_TOLERANCE}"

@@ -128,8 +128,9 @@ def networks(scratch: Path) -> dict[str, Reader]:
     from full4d_jax.models.torch_files import read_tensors
     from full4d_jax.models.weights import load_params, save_params
     from full4d_jax.session.files import read_arrays, save_arrays
-    from full4d_jax.source.captures import read_capture
+    from full4d_jax.source.capture_source import open_capture
     from full4d_jax.source.depth.estimate import depth_from_file
+    from full4d_jax.source.options import CaptureOptions
 
     tensors = {"a": {"b": np.ones((3, 4), np.float32)}, "c": np.zeros(5, np.float32)}
     save_params(scratch / "w.safetensors", tensors, {"model": {"width": 3}})
@@ -152,7 +153,7 @@ def networks(scratch: Path) -> dict[str, Reader]:
         "safetensors": ([weights], ".safetensors", load_params),
         "tensors": ([weights], ".safetensors", read_tensors),
         "pth": ([pth], ".pth", read_tensors),
-        "capture": ([packed, plain], ".npz", read_capture),
+        "capture": ([packed, plain], ".npz", lambda path: open_capture(CaptureOptions(path))),
         "stage": ([packed], ".npz", read_arrays),
         "depth": ([depth], ".npy", lambda path: depth_from_file(path, 2, 8, 8)),
     }
@@ -161,7 +162,7 @@ def networks(scratch: Path) -> dict[str, Reader]:
 def clips(scratch: Path) -> dict[str, Reader]:
     """Records, datasets, pictures, videos, camera paths and models."""
     from full4d_jax.media.video import read_video, write_video
-    from full4d_jax.source.camera_paths import load_views
+    from full4d_jax.source.camera_paths import load_targets
     from input_pipeline import transforms
     from input_pipeline.datasets.dataset import open_dataset, write_dataset
     from input_pipeline.datasets.records import from_bytes, to_bytes
@@ -201,7 +202,7 @@ def clips(scratch: Path) -> dict[str, Reader]:
         read_video(path, height=16, width=16, frames=3)
 
     def cameras(path: Path) -> None:
-        load_views(path, np.array([[20.0, 0, 8], [0, 20, 8], [0, 0, 1]]), frames=2, **size)
+        load_targets(path, frames=2, **size)
 
     size = {"height": 16, "width": 16}
     noise = np.random.default_rng(0).integers(0, 255, (6, 16, 16, 3), np.uint8)

@@ -33,9 +33,9 @@ ARROWS = {
     "training": ["generation", "source"],
     "data": ["training"],
     "evaluation": ["scene"],
-    "pipeline": ["scene"],
-    "grid_pipeline": ["scene"],
-    "commands": ["pipeline", "grid_pipeline", "training", "data", "evaluation"],
+    "grid_stages": ["generation", "source"],
+    "pipeline": ["grid_stages", "scene"],
+    "commands": ["pipeline", "training", "data", "evaluation"],
     "cli": ["commands"],
 }
 

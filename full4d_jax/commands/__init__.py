@@ -4,3 +4,5 @@ A module named after its verb holds one function of that name (or, for verbs wit
 as `data show`, one public function a word), typed and documented: tyro makes the options from it.
 Modules import jax, and everything that imports jax, inside the function only: `--help` stays fast.
 """
+
+SIZES = ("data.views", "data.frames", "data.height", "data.width")

@@ -1,4 +1,4 @@
-"""Scenes, weights and cameras from one file format into another."""
+"""Convert scenes, weights and cameras from one file format into another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.options import check_ending, check_range
+from full4d_jax.session.errors import InputError, input_errors, require_ending, require_range
+from full4d_jax.session.help_text import Shown
 
 if TYPE_CHECKING:
     from gaussians import Gaussians, Scene
@@ -25,17 +25,17 @@ def splats(
 ) -> None:
     """Write a scene as another kind of file.
 
-    What each kind keeps is told in docs/formats.md.
+    docs/formats.md tells what each kind keeps.
 
     Args:
       source: the folder of a run, a .ply (3DGS, packed, 4D) or a .splat.
       target: by its name a .4d.ply (4D, nothing lost), .compressed.ply (packed), .ply (3DGS),
         .splat, or without a suffix a folder with one .ply an instant.
-      time: of a 4D scene, for kinds that hold one instant: 0 is the first frame, 1 the last.
-      instants: how many a folder gets.
+      time: instant of a 4D scene, for kinds that hold one: 0 is the first frame, 1 the last.
+      instants: number of .ply files in a folder.
     """
-    check_range("--time", time, 0, 1)
-    check_range("--instants", instants, 1, 10_000)
+    require_range("--time", time, 0, 1)
+    require_range("--instants", instants, 1, 10_000)
     kind = _kind(target)
     if not kind:
         raise InputError("target", target, target.suffix, TARGETS, "give another name")
@@ -72,7 +72,7 @@ def codec(
       target: the .safetensors file to write, in bfloat16.
       sha256: refuse files that are not these; TAESD's two in this order. What was found is printed.
     """
-    check_ending(target, ".safetensors")
+    require_ending(target, ".safetensors")
     from full4d_jax.models.codecs.codec import convert_codec, published_files, save_codec
     from full4d_jax.models.torch_files import PUBLISHED
     from full4d_jax.session.files import open_folder
@@ -117,13 +117,13 @@ def cameras(
 
 
 def wan(
-    config: Annotated[Config, tyro.conf.arg(name="")],
+    config: Annotated[Config, tyro.conf.arg(name=""), Shown(("model",))],
     *,
     source: Annotated[Path, tyro.conf.arg(name="from")],
     target: Annotated[Path, tyro.conf.arg(name="to")],
     export: bool = False,
 ) -> None:
-    """Wan's published weights into a checkpoint, or with --export a checkpoint back.
+    """Write Wan's published weights as a checkpoint, or with --export a checkpoint back.
 
     CONFIG is the preset of that model (configs/wan*.py). One tensor is in memory at a time. Nothing
     is rounded: float32 and bfloat16 stay, float16 becomes float32.
@@ -144,7 +144,7 @@ def wan(
         if left_out:
             print(f"left out, since Wan has no place for it: {', '.join(left_out)}")
         return
-    check_ending(target, ".safetensors")
+    require_ending(target, ".safetensors")
     from full4d_jax.models.wan.weights import import_wan
     from full4d_jax.session.files import open_folder
 
@@ -155,7 +155,7 @@ def wan(
 
 
 def _kind(target: Path) -> str:
-    """What the name asks for; nothing when it does not say."""
+    """Return the kind of file that the name asks for; empty when it does not say."""
     kinds = {".4d.ply": "4D PLY", ".compressed.ply": "packed PLY", ".ply": "3DGS PLY"}
     for ending, kind in {**kinds, ".splat": "splat"}.items():
         if target.name.endswith(ending):
@@ -170,7 +170,7 @@ def _load(source: Path) -> "Gaussians | Scene":
 
     if source.is_dir() or source.name == "scene.npz":
         folder = source if source.is_dir() else source.parent
-        return from_arrays(Stages(folder).finished("scene", "lift"))
+        return from_arrays(Stages(folder).finished("scene"))
     if source.suffix == ".splat":
         return gaussians.load_splat(source)
     if source.suffix == ".ply":

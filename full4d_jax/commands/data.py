@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
 from full4d_jax.data.options import (
     check_counts,
@@ -16,6 +17,7 @@ from full4d_jax.data.options import (
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import open_folder
+from full4d_jax.session.help_text import Shown
 
 
 def show(
@@ -205,7 +207,11 @@ def gltf(
 
 
 def encode(
-    config: Annotated[Config, tyro.conf.arg(name="")],
+    config: Annotated[
+        Config,
+        tyro.conf.arg(name=""),
+        Shown(("codec_weights", "model.codec", *SIZES, "data.buckets")),
+    ],
     *,
     dataset: Path,
     out: Path,
@@ -267,7 +273,7 @@ def depth(
     """Estimate missing depth, in the units of the cameras.
 
     Args:
-      capture: the folder of a dataset, or an .npz file (full4d_jax/source/captures.py).
+      capture: the folder of a dataset, or an .npz file (full4d_jax/source/capture_source.py).
       out: folder of the new data set (repeat the command to resume), or the .npz file to write,
         with a picture beside it.
       split: split of a data set.

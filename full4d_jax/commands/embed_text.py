@@ -24,10 +24,10 @@ def embed_text(
     import numpy as np
 
     from full4d_jax.models.wan.text import TOKENS, embed_prompt
+    from full4d_jax.session.errors import require_ending
     from full4d_jax.session.files import open_folder
-    from full4d_jax.session.options import check_ending
 
-    check_ending(out, ".npz")
+    require_ending(out, ".npz")
     open_folder(out.parent)
     text, tokens = embed_prompt(prompt, model)
     np.savez_compressed(out, text=text, prompt=np.array(prompt))

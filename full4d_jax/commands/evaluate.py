@@ -7,8 +7,10 @@ from typing import Annotated
 
 import tyro
 
+from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.help_text import Shown
 
 LIFTED = 4  # clips with a fit, by default
 SCENES = 64
@@ -37,7 +39,9 @@ class Folder:
 
 
 def evaluate(
-    config: Annotated[Config, tyro.conf.arg(name="")],
+    config: Annotated[
+        Config, tyro.conf.arg(name=""), Shown(("name", "seed", *SIZES, "sampler", "lift"))
+    ],
     *,
     out: Path | None = None,
     checkpoint: Path | None = None,
@@ -130,9 +134,9 @@ def _evaluate_grids(
     _check(first, scenes, 0)
     from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation.prior import open_prior
-    from full4d_jax.grid_pipeline import SHIPPED
+    from full4d_jax.grid_stages import FOUR_REAL
 
-    prior = open_prior(config, Path(checkpoint or SHIPPED))
+    prior = open_prior(config, Path(checkpoint or FOUR_REAL))
     folder = out or Path("runs") / f"{config.name}-evaluation"
     evaluate_grids(config, prior, folder, range(first, first + scenes))
 

@@ -7,10 +7,15 @@ import tyro
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.fields import require
+from full4d_jax.session.help_text import Shown
 
 
 def inspect(
-    config: Annotated[Config, tyro.conf.arg(name="")],
+    config: Annotated[
+        Config,
+        tyro.conf.arg(name=""),
+        Shown(("codec_weights", "model", "data", "optimizer", "training", "mesh")),
+    ],
     *,
     topology: str = "",
     slices: int = 1,

@@ -1,24 +1,24 @@
-"""4D Gaussians in, videos, an offline page and PLY files out: the last part of `run`."""
+"""Write videos, an offline page and PLY files of a scene: the last part of `run`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from full4d_jax.session.options import Look
+from full4d_jax.scene.options import RenderOptions
 
 
 def render(
     *,
     out: Path = Path("out"),
-    look: Annotated[Look, tyro.conf.arg(name="")],
+    show: Annotated[RenderOptions, tyro.conf.arg(name="")],
 ) -> None:
     """Show the scene that `lift` left in a folder: writes orbit.mp4, bullet.mp4 and scene.html.
 
     Args:
       out: the folder with scene.npz.
-      look: how the scene is shown.
+      show: how the scene is shown.
     """
     from full4d_jax import pipeline
 
-    pipeline.render(out, look)
+    pipeline.render(out, show)

@@ -1,29 +1,34 @@
-"""One video in, a 4D scene out: grid of views, 4D Gaussians, videos and an offline page."""
+"""Make a 4D scene of one video: grid of views, 4D Gaussians, videos and an offline page."""
 
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
-from full4d_jax.session.options import Look, Shot
+from full4d_jax.scene.options import RenderOptions
+from full4d_jax.session.help_text import Shown
+from full4d_jax.source.options import SampleOptions
 
 
 def run(
-    config: Annotated[Config, tyro.conf.arg(name="")],
+    config: Annotated[Config, tyro.conf.arg(name=""), Shown(("seed", *SIZES, "sampler", "lift"))],
     *,
+    source: Annotated[SampleOptions, tyro.conf.arg(name="")],
     out: Path = Path("out"),
-    shot: Annotated[Shot, tyro.conf.arg(name="")],
-    look: Annotated[Look, tyro.conf.arg(name="")],
+    checkpoint: Path | None = None,
+    show: Annotated[RenderOptions, tyro.conf.arg(name="")],
 ) -> None:
-    """One video in, a 4D scene out; running again continues after the last finished stage.
+    """Make a 4D scene of a video; running again continues after the last finished stage.
 
     Args:
       config: the experiment.
+      source: the video and the cameras.
       out: the folder for everything.
-      shot: the video and the cameras.
-      look: how the scene is shown.
+      checkpoint: weights of the prior; left out, those in the package.
+      show: how the scene is shown.
     """
     from full4d_jax import pipeline
 
-    pipeline.run(config, None, out, shot=shot, look=look)
+    pipeline.run(config, None, out, source=source, checkpoint=checkpoint, show=show)

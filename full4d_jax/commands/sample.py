@@ -1,35 +1,39 @@
-"""One video in, a synchronized grid of views out: the first part of `run`.
-
-Or, with a model without poses, two videos in: one row and one column of the grid.
-"""
+"""Make a synchronized grid of views of one video, or fill one from two: the first part of `run`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
-from full4d_jax.session.options import Shot
+from full4d_jax.session.help_text import Shown
+from full4d_jax.source.options import SampleOptions
 
 
 def sample(
-    config: Annotated[Config, tyro.conf.arg(name="")],
+    config: Annotated[
+        Config,
+        tyro.conf.arg(name=""),
+        Shown(("seed", "codec_weights", "text", "negative_text", *SIZES, "sampler")),
+    ],
     *,
+    source: Annotated[SampleOptions, tyro.conf.arg(name="")],
     out: Path = Path("out"),
-    shot: Annotated[Shot, tyro.conf.arg(name="")],
+    checkpoint: Path | None = None,
 ) -> None:
-    """Depth, projection and the prior: writes grid.npz, grid.mp4 and grid.png.
+    """Make a grid of views: writes grid.npz, grid.mp4 and grid.png.
+
+    A model with poses estimates depth, projects the video into the target views and generates
+    these. A model without poses (configs/four_real.py) fills the grid from its first row and first
+    column.
 
     Args:
       config: the experiment.
+      source: the video and the cameras.
       out: the folder for everything.
-      shot: the video and the cameras.
+      checkpoint: weights of the prior; left out, those in the package.
     """
-    if config.model.projection == "none":
-        from full4d_jax.grid_pipeline import sample_grid
+    from full4d_jax import pipeline
 
-        sample_grid(config, out, shot)
-    else:
-        from full4d_jax import pipeline
-
-        pipeline.sample(config, out, shot)
+    pipeline.sample(config, out, source, checkpoint)

@@ -8,10 +8,14 @@ import tyro
 from full4d_jax.config import Config, check_config
 from full4d_jax.config.depth import DepthConfig
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.help_text import Shown
+
+TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
+TRAINED += ("optimizer", "training", "mesh")
 
 
 def train(
-    config: Annotated[Config | DepthConfig, tyro.conf.arg(name="")],
+    config: Annotated[Config | DepthConfig, tyro.conf.arg(name=""), Shown(TRAINED)],
     *,
     out: Path | None = None,
     init: Path | None = None,

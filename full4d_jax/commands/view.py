@@ -1,11 +1,11 @@
-"""A finished run in the browser, live, with sliders for time and a button for every camera."""
+"""Show a finished run in the browser, with a slider for time and a button for every camera."""
 
 import time
 from pathlib import Path
 
-from full4d_jax.session.options import check_range
+from full4d_jax.session.errors import require_range
 
-FRAMES = 24  # a second
+FPS = 24
 
 
 def view(
@@ -17,18 +17,18 @@ def view(
       out: the folder with scene.npz.
       seconds: how long one pass through the clip plays.
       port: where to listen; the next free one is taken when it is busy.
-      public: let other machines of the network look too, not this one only.
+      public: let other machines of the network look too.
     """
-    check_range("--port", port, 0, 65535)
-    check_range("--seconds", seconds, 0.1, 600)
+    require_range("--port", port, 0, 65535)
+    require_range("--seconds", seconds, 0.1, 600)
     from full4d_jax.cameras import cameras_in
     from full4d_jax.scene.live_view import LiveView
     from full4d_jax.scene.scene_arrays import from_arrays
     from full4d_jax.session.stages import Stages
 
     stages = Stages(out)
-    grid = stages.finished("grid", "sample")
-    scene = from_arrays(stages.finished("scene", "lift"))
+    grid = stages.finished("grid")
+    scene = from_arrays(stages.finished("scene"))
     viewer = LiveView(
         scene,
         cameras_in(grid),
@@ -40,7 +40,7 @@ def view(
     last = time.perf_counter()
     try:
         while True:
-            time.sleep(1 / FRAMES)
+            time.sleep(1 / FPS)
             now = time.perf_counter()
             viewer.step(now - last)
             last = now

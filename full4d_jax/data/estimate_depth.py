@@ -9,7 +9,7 @@ from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import Arrays, open_folder, save_arrays
 from full4d_jax.session.progress import Progress
-from full4d_jax.source.captures import load_capture
+from full4d_jax.source.capture_source import load_capture
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth

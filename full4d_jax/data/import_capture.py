@@ -9,9 +9,8 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.data.build import train_and_test
 from full4d_jax.media import pictures
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import InputError, input_errors, require_range
 from full4d_jax.session.files import open_folder
-from full4d_jax.session.options import check_range
 from full4d_jax.session.progress import Progress, duration
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
@@ -217,4 +216,4 @@ def _check(
     given = values | {f"--{name}": value for name, value in cut._asdict().items()}
     for name, (low, high) in LIMITS.items():
         if (value := given[name]) is not None:
-            check_range(name, value, low, high)
+            require_range(name, value, low, high)

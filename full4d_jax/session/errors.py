@@ -30,10 +30,10 @@ class InputError(ValueError):
 
 
 def as_input_error(what: str, error: ValueError, do: str) -> InputError:
-    """What other packages say, "where: found ..., expected ...", in the words of this one.
+    """Return an error "where: found ..., expected ..." of another package as an `InputError`.
 
     Raises:
-      ValueError: the error itself, if it does not say that.
+      ValueError: The error itself, where it has another form.
     """
     parts = re.fullmatch(r"(.*?): found (.*), expected (.*)", str(error), re.DOTALL)
     if parts is None:
@@ -43,10 +43,10 @@ def as_input_error(what: str, error: ValueError, do: str) -> InputError:
 
 @contextlib.contextmanager
 def input_errors(what: str, do: str) -> Iterator[None]:
-    """Around a use of `input_pipeline` or `gaussians`, whose errors `as_input_error` tells.
+    """Turn errors of `input_pipeline` and `gaussians` about bad input into `InputError`.
 
     Raises:
-      InputError: in place of a ValueError that says what was found and expected.
+      InputError: In place of a ValueError that says what was found and expected.
     """
     try:
         yield
@@ -60,8 +60,30 @@ def require_file(what: str, path: str | Path, expected: str, do: str) -> None:
     """Refuse a path where there is nothing, or a folder.
 
     Raises:
-      InputError: naming the path.
+      InputError: The message names the path.
     """
     if not Path(path).is_file():
         found = "a folder" if Path(path).is_dir() else "no such file"
         raise InputError(what, path, found, expected, do)
+
+
+def require_range(name: str, value: int | float, low: int | float, high: int | float) -> None:
+    """Refuse the value of an option that is out of bounds.
+
+    Raises:
+      InputError: The message names the option.
+    """
+    if not low <= value <= high:
+        do = "give a value in that range"
+        raise InputError("option", name, value, f"{low} to {high}", do)
+
+
+def require_ending(target: Path, ending: str) -> None:
+    """Refuse a file to write whose name has another ending.
+
+    Raises:
+      InputError: The message names the file.
+    """
+    if target.suffix != ending:
+        do = "give another name"
+        raise InputError("target", target, target.suffix or "no suffix", ending, do)

@@ -17,12 +17,12 @@ EXTRAS = {
 
 
 def install(package: str) -> str:
-    """The command that installs it."""
+    """Return the command that installs a package."""
     return f"pip install 'full4d-jax[{EXTRAS[package]}]'"
 
 
 def has(package: str) -> bool:
-    """Whether it is installed; nothing is imported."""
+    """Return whether a package is installed; nothing is imported."""
     return find_spec(package) is not None
 
 
@@ -30,12 +30,12 @@ def load_extra(module: str, what: str, where: object) -> ModuleType:
     """Import a package of an extra, or a module in one.
 
     Args:
-      module: its name.
-      what: needs it, and
-      where: that was found; both for the message.
+      module: name of the package or module.
+      what: the kind of thing that needs it, for the message.
+      where: the thing itself, for the message.
 
     Raises:
-      InputError: it is not installed.
+      InputError: The package is not installed.
     """
     try:
         return importlib.import_module(module)

@@ -42,12 +42,13 @@ def check_fields(values: Any, prefix: str = "", *, what: Literal["config", "opti
     Args:
       values: the dataclass.
       prefix: stands before the name of each field, such as `model.`.
-      what: the kind of fields, which decides what the message advises.
+      what: the kind of fields, which decides what the message advises; options have no dots.
 
     Raises:
       InputError: naming the field.
     """
     for name, value, hint in fields_of(values, prefix):
+        name = name.rpartition(".")[2] if what == "option" else name
         require(name, value, _fits(hint, value), _words(hint), what=what)
 
 

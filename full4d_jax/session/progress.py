@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def duration(seconds: float) -> str:
-    """`seconds` in words of at most two units, e.g. `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
+    """Return `seconds` in words of at most two units: `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -16,7 +16,7 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """One long stage; call it with the number of finished steps: `report(step, metrics)`.
+    """Progress of one long stage; call it with the number of finished steps and metrics.
 
     On a terminal one line is rewritten; in a log file a new line comes every `every` seconds. Rates
     leave out the first step, which compiles.
@@ -38,7 +38,7 @@ class Progress:
         return self
 
     def __call__(self, step: int, metrics: Mapping[str, float] | None = None) -> None:
-        """Report that `step` steps are finished; `metrics` are printed as they are."""
+        """Report that `step` steps are finished, with numbers to print as they are."""
         now = time.perf_counter()
         if self.first is None:
             self.first = (step, now)

@@ -22,8 +22,9 @@ PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "viser", "av")
 class Job:
     """One command at work in one output folder.
 
-    stages: the folder and its finished stages.
-    started: `time.perf_counter()` at the start.
+    Attributes:
+      stages: the folder and its finished stages.
+      started: `time.perf_counter()` at the start.
     """
 
     stages: Stages
@@ -31,13 +32,20 @@ class Job:
 
     @property
     def warnings(self) -> list[str]:
-        """What a person must know about the stages, one sentence each."""
+        """Warnings of the stages, one sentence each."""
         texts = [str(arrays.get("warning", "")) for arrays in self.stages.arrays.values()]
         return [text for text in texts if text]
 
 
 def write_report(job: Job, command: str, config: dict[str, Any] | None, **options: Any) -> Path:
-    """Write report.json, what was done, how long it took and with what; and config.json, if any."""
+    """Write report.json and, where there is a config, config.json; return the folder.
+
+    Args:
+      job: the command at work.
+      command: its name.
+      config: the experiment as plain values; None leaves config.json as it is.
+      options: dataclasses of options, by name, to be told in the report.
+    """
     folder, source = job.stages.folder, job.stages.arrays["source"]
     report = {
         "command": command,

@@ -1,15 +1,30 @@
 """Stages that save what they made, so that running again continues where the last run ended.
 
 A stage is a function from inputs to named arrays, kept as `NAME.npz` in the output folder. Beside
-the arrays lies the fingerprint of everything the stage depends on: its settings, the files it reads
-and the fingerprints of the stages before it. Where that still holds the stage is loaded, not run;
-a stage made from others than those that lie there now is never used.
+the arrays stands the fingerprint of everything the stage depends on: its settings, the files it
+reads and the fingerprints of the stages before it. Where the fingerprint still holds, the stage is
+loaded, not run; a stage made from others than those in the folder now is never used.
+
+    source.npz  frames (v t h w 3) uint8 of the views that have pictures, the source first; given
+                (v t), which of them are there; times (t) seconds; note and warning, text;
+                depth_of, text, the views whose depth is known. Where known: intrinsics (v 3 3)
+                pixels and world_to_camera (v t 4 4), depth (v t h w), and the place in a data set:
+                dataset (a hash), split, clip, view, views (v), instants (t), unit. Of a capture
+                only the first view's frames: the others are in grid.npz, the depth in depth.npz.
+    depth.npz   depth (t h w) of the source or, of a capture, (v t h w), 0 = unknown; of, text,
+                "the source" or "all views". A model without poses has none.
+    grid.npz    frames (v t h w 3) uint8, intrinsics, world_to_camera; if generated, projection
+                (v-1 t h w 3) uint8 and warning. Without poses: frames and visible (v t).
+    scene.npz   the fields of the Gaussians and of their motion (`scene.scene_arrays`).
+
+World, unit and axes are those of `full4d_jax.cameras`.
 """
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -20,19 +35,22 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
 
-FORMAT = 2  # of what stages save; raise it when one computes something else from the same inputs
+FORMAT = 3  # of what stages save; raise it when one computes something else from the same inputs
+MADE_BY = {"source": "sample", "depth": "sample", "grid": "sample", "scene": "lift"}
+NEEDED = {"source": "before", "depth": "of", "grid": "frames", "scene": "means"}
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
 
 @dataclass
 class Stages:
-    """The output folder of one run, and what its stages took.
+    """The output folder of one run, and the stages that are finished there.
 
-    folder: where everything is written.
-    say: prints a line for people.
-    seconds: by stage, how long it ran, in this run or when it was made.
-    fingerprints: by stage, of everything that it depends on.
-    arrays: by stage, what it made.
+    Attributes:
+      folder: where everything is written.
+      say: prints a line for people.
+      seconds: how long each stage ran, in this run or when it was made.
+      fingerprints: hash of everything that each stage depends on.
+      arrays: what each stage made.
     """
 
     folder: Path
@@ -42,7 +60,13 @@ class Stages:
     arrays: dict[str, Arrays] = field(default_factory=dict)
 
     def run(self, name: str, inputs: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
-        """The stage's arrays: loaded if made from the same `inputs` before, else made and saved."""
+        """Return a stage's arrays: loaded if made from the same inputs before, else made and saved.
+
+        Args:
+          name: name of the stage.
+          inputs: everything it depends on beside the stages before it.
+          make: makes the arrays.
+        """
         before = self.fingerprints.copy()
         mark = fingerprint(name, inputs, before)
         path = self.folder / f"{name}.npz"
@@ -60,15 +84,16 @@ class Stages:
         self.say(f"{name}: {duration(seconds)}")
         return self._keep(name, saved)
 
-    def finished(self, name: str, verb: str) -> Arrays:
-        """The arrays of a stage that an earlier run made from the stages that lie there now.
+    def finished(self, name: str) -> Arrays:
+        """Return the arrays of a stage that an earlier run made from the stages there now.
 
         Raises:
-          InputError: there are none; `verb` makes them.
+          InputError: There are none; the message names the verb that makes them.
         """
-        path, do = self.folder / f"{name}.npz", f"run full4d {verb} --out {self.folder} first"
+        path = self.folder / f"{name}.npz"
+        do = f"run full4d {MADE_BY[name]} --out {self.folder} first"
         saved = read_arrays(path)
-        if "before" not in saved:
+        if "before" not in saved or NEEDED[name] not in saved:
             raise InputError("output folder", path, "no finished stage", f"a saved {name}", do)
         for earlier, mark in json.loads(str(saved["before"])).items():
             if self._mark(earlier) not in ("", mark):
@@ -76,14 +101,21 @@ class Stages:
                 raise InputError("output folder", path, found, f"a {name} made from it", do)
         return self._keep(name, saved)
 
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note how long something took that saves no arrays."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
     def _mark(self, name: str) -> str:
-        """The fingerprint of what a stage made, empty where there is nothing."""
+        """Return the fingerprint of what a stage made, empty where there is nothing."""
         if name not in self.fingerprints:
             return str(read_arrays(self.folder / f"{name}.npz").get("fingerprint", ""))
         return self.fingerprints[name]
 
     def _keep(self, name: str, saved: Arrays) -> Arrays:
-        """Note what a stage is made of; what it made is left."""
+        """Remember a stage; return its arrays without the marks beside them."""
         self.fingerprints[name] = str(saved["fingerprint"])
         self.seconds[name] = float(saved["seconds"])
         marks = ("fingerprint", "before", "seconds")
@@ -92,7 +124,7 @@ class Stages:
 
 
 def fingerprint(name: str, inputs: Mapping[str, Any], before: Mapping[str, str]) -> str:
-    """A hash of settings (dataclasses, numbers, strings, arrays) and of the contents of paths."""
+    """Return a hash of settings (dataclasses, numbers, texts, arrays) and of files' contents."""
     text = json.dumps([FORMAT, name, dict(inputs), dict(before)], sort_keys=True, default=_describe)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -1,7 +1,7 @@
-"""Does the camera of a video move? The program takes it as static, so a person must know.
+"""Measure whether the camera of a video moves; the pipeline assumes that it does not.
 
-Corners are tracked from frame to frame (Lucas-Kanade) and a homography is fitted to them by RANSAC:
-it follows what most of the picture does, the background unless something fills the view.
+Corners are tracked from frame to frame (Lucas-Kanade) and a homography is fitted to them by RANSAC.
+It follows most of the picture: the background, unless something fills the view.
 """
 
 from itertools import pairwise
@@ -15,10 +15,10 @@ NOTICEABLE = 0.015  # of the picture's width: one pixel in 64
 
 
 def background_motion(gray: UInt8[ndarray, "t r q"]) -> float:
-    """How far the background moves over the clip, as a share of the picture's width.
+    """Return how far the background moves over the clip, as a share of the picture's width.
 
-    The largest mean displacement, over the frames, of a grid of points carried along by the
-    homographies from each frame to the next; 0 where too little can be tracked to tell.
+    A grid of points is carried along by the homographies from each frame to the next. The result is
+    the largest mean displacement over the frames; 0 where too little can be tracked to tell.
 
     Args:
       gray: the clip in gray, some 300 pixels across.
@@ -38,19 +38,19 @@ def background_motion(gray: UInt8[ndarray, "t r q"]) -> float:
 
 
 def camera_motion_warning(gray: UInt8[ndarray, "t r q"]) -> str | None:
-    """One sentence when the background moves noticeably, else None; `gray` as above."""
+    """Return a sentence when the background moves noticeably, else None."""
     moved = background_motion(gray)
     if moved < NOTICEABLE:
         return None
     return (
         f"the camera of the video seems to move: the background shifts by {100 * moved:.0f} % of "
-        "the width, but the source camera is taken as static, so the scene will smear; "
+        "the width, but a static source camera is assumed, so the scene will smear; "
         "use a clip from a tripod, or a shorter one (--start, --fps)"
     )
 
 
 def _homography(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> ndarray | None:
-    """The map that most tracked corners follow; None with fewer than 12 of them."""
+    """Return the map that most tracked corners follow; None with fewer than 12 of them."""
     corners = cv2.goodFeaturesToTrack(before, 400, 0.01, 5)
     if corners is None:
         return None

@@ -7,19 +7,33 @@ optical axis, from distance 1: azimuth moves the camera to the right of the sour
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, as_input_error, require_file
-from input_pipeline.cameras import centers, check_cameras, orbit, resize_intrinsics
+from full4d_jax.source.options import PathOptions
+from input_pipeline.cameras import centers, check_cameras, check_poses, orbit, resize_intrinsics
 
 PIVOT = np.array([0.0, 0.0, 1.0])
 Preset = Literal["arc", "ring", "spiral"]
 FORMAT = "see 'Camera paths' in the README for the file's format"
+
+
+class Targets(NamedTuple):
+    """Target cameras, in the world of the source camera.
+
+    Attributes:
+      intrinsics: pixels; None where the source's apply.
+      world_to_camera: rigid motions, world units.
+    """
+
+    intrinsics: Float[ndarray, "v 3 3"] | None
+    world_to_camera: Float[ndarray, "v t 4 4"]
 
 
 def cropped_fov(fov: float, kept_width: float) -> float:
@@ -43,36 +57,39 @@ def directions(
     return np.stack([azimuth * phase * np.cos(2 * turn), elevation * phase * np.sin(2 * turn)], -1)
 
 
-def target_views(
-    preset: Preset,
-    intrinsics: Float[ndarray, "3 3"],
-    *,
-    views: int,
-    frames: int,
-    height: int,
-    width: int,
-    azimuth: float,
-    elevation: float,
-) -> Cameras:
-    """Return the source and `views - 1` static target cameras spread over a preset."""
-    phase = _phases(preset, views - 1)
-    angles = np.concatenate([np.zeros((1, 2)), directions(preset, phase, azimuth, elevation)])
+def read_targets(options: PathOptions, data: DataConfig) -> Targets:
+    """Return the target cameras that options ask for: a preset, or those of a JSON file.
+
+    Raises:
+      InputError: The camera file is unusable.
+    """
+    for preset in get_args(Preset):
+        if options.path == preset:
+            angles = {"azimuth": options.azimuth, "elevation": options.elevation}
+            return preset_targets(preset, targets=data.views - 1, frames=data.frames, **angles)
+    size = {"height": data.height, "width": data.width}
+    return load_targets(options.path, frames=data.frames, **size)
+
+
+def preset_targets(
+    preset: Preset, *, targets: int, frames: int, azimuth: float, elevation: float
+) -> Targets:
+    """Return static target cameras spread over a preset."""
+    angles = directions(preset, _phases(preset, targets), azimuth, elevation)
     poses = np.repeat(orbit(angles[:, 0], angles[:, 1])[:, None], frames, 1)
-    lenses = np.repeat(intrinsics[None], views, 0).astype("f4")
-    return Cameras(lenses, poses.astype("f4"), height, width)
+    return Targets(None, poses.astype(np.float32))
 
 
-def load_views(
-    path: str | Path, intrinsics: Float[ndarray, "3 3"], *, frames: int, height: int, width: int
-) -> Cameras:
-    """Read target cameras from a JSON file; the source is put before them as view 0.
+def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> Targets:
+    """Read target cameras from a JSON file.
 
     The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
     the module docstring, and optionally `intrinsics` (v, 3, 3) in pixels of pictures of
     `image_size` [width, height]; the source's apply otherwise.
 
     Raises:
-      InputError: no such file, not JSON, a wrong shape, NaN, or not a rigid motion.
+      InputError: There is no such file; or it is not JSON; or it holds a wrong shape, NaN or no
+        rigid motion.
     """
     path = Path(path)
     content = _read_json(path)
@@ -87,26 +104,31 @@ def load_views(
         expected = f"shape (v, 4, 4) or (v, {frames}, 4, 4)"
         where = f"{path}: world_to_camera"
         raise InputError("camera file", where, f"shape {shape}", expected, FORMAT)
-    lenses = np.repeat(intrinsics[None], len(poses), 0)
-    if "intrinsics" in content:
-        lenses = _array(path, "intrinsics", content["intrinsics"])
-        size = _array(path, "image_size", content.get("image_size", [width, height]))
-        if size.shape != (2,) or (size <= 0).any():
-            where = f"{path}: image_size"
-            raise InputError("camera file", where, size.tolist(), "[width, height]", FORMAT)
-        if lenses.shape == (len(poses), 3, 3):
-            lenses = resize_intrinsics(lenses, rows=height / size[1], columns=width / size[0])
+    lenses = _lenses(path, content, len(poses), height, width)
     try:
-        check_cameras(lenses, poses)
+        check_poses(poses)
+        if lenses is not None:
+            check_cameras(lenses, poses)
     except ValueError as error:
         raise as_input_error("camera file", ValueError(f"{path}: {error}"), FORMAT) from None
-    source = np.broadcast_to(np.eye(4), (1, frames, 4, 4))
-    return Cameras(
-        np.concatenate([intrinsics[None], lenses]).astype(np.float32),
-        np.concatenate([source, poses]).astype(np.float32),
-        height,
-        width,
-    )
+    lenses = None if lenses is None else lenses.astype(np.float32)
+    return Targets(lenses, poses.astype(np.float32))
+
+
+def still_camera(lens: Float[ndarray, "3 3"], *, frames: int, height: int, width: int) -> Cameras:
+    """Return the camera of a source: the world is its own frame at all instants."""
+    poses = np.broadcast_to(np.eye(4, dtype=np.float32), (1, frames, 4, 4))
+    return Cameras(lens[None].astype(np.float32), poses, height, width)
+
+
+def beside(source: Cameras, targets: Targets) -> Cameras:
+    """Return the source's camera with the target cameras after it."""
+    lens, pose = np.asarray(source.intrinsics), np.asarray(source.world_to_camera)
+    lenses = targets.intrinsics
+    if lenses is None:
+        lenses = np.repeat(lens, len(targets.world_to_camera), 0)
+    poses = np.concatenate([pose, targets.world_to_camera])
+    return Cameras(np.concatenate([lens, lenses]), poses, source.height, source.width)
 
 
 def angles_of(world_to_camera: Float[ndarray, "... 4 4"]) -> Float[ndarray, "... 2"]:
@@ -150,6 +172,26 @@ def _read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise InputError("camera file", path, type(content).__name__, "a JSON object", FORMAT)
     return content
+
+
+def _lenses(
+    path: Path, content: dict[str, object], views: int, height: int, width: int
+) -> ndarray | None:
+    """Return the intrinsics in a camera file, in pixels of our pictures; None without any.
+
+    Raises:
+      InputError: They are no numbers, or the size of their pictures is none.
+    """
+    if "intrinsics" not in content:
+        return None
+    lenses = _array(path, "intrinsics", content["intrinsics"])
+    size = _array(path, "image_size", content.get("image_size", [width, height]))
+    if size.shape != (2,) or (size <= 0).any():
+        where = f"{path}: image_size"
+        raise InputError("camera file", where, size.tolist(), "[width, height]", FORMAT)
+    if lenses.shape == (views, 3, 3):
+        lenses = resize_intrinsics(lenses, rows=height / size[1], columns=width / size[0])
+    return lenses
 
 
 def _array(path: Path, field: str, value: object) -> Float[ndarray, "..."]:

@@ -1,91 +1,132 @@
-"""The first stage: a source clip with its camera, from a video file or from a procedural scene."""
+"""Sources from videos and from procedural scenes: one view, or the first row and column of a grid.
 
+A source of one view has the camera of that view alone; `camera_paths` puts the target cameras
+beside it.
+"""
+
+from functools import partial
+
+import jax
 import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.media.video import read_video
-from full4d_jax.session.files import Arrays
-from full4d_jax.session.options import Shot
+from full4d_jax.media.video import DEFAULT_FPS, read_video
 from full4d_jax.source.camera_motion import camera_motion_warning
-from full4d_jax.source.camera_paths import Preset, cropped_fov, load_views, target_views
+from full4d_jax.source.camera_paths import cropped_fov, still_camera
+from full4d_jax.source.options import (
+    DemoGridOptions,
+    DemoOptions,
+    TwoVideosOptions,
+    VideoOptions,
+)
+from full4d_jax.source.source import Source, all_given
 from input_pipeline.cameras import intrinsics_from_fov
 from input_pipeline.procedural.clips import scene_program
-from input_pipeline.procedural.scene import HELD_OUT_START
+from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 DEFAULT_FOV = 55.0  # degrees of the cropped picture, in the middle of what the prior was trained on
-PRESETS: tuple[Preset, ...] = ("arc", "ring", "spiral")
+AGREE = 20.0  # dB between the first frames of two videos, below which they count as different
 
 
-def read_source(data: DataConfig, shot: Shot) -> Arrays:
-    """The source stage.
-
-    Returns:
-      frames (t, h, w, 3) uint8 sRGB, fps (), intrinsics (3, 3) pixels, and note and warning, text.
+def open_video(data: DataConfig, options: VideoOptions) -> Source:
+    """Read a video of one camera that stands still.
 
     Raises:
-      InputError: an unusable video.
+      InputError: The video is unusable.
     """
-    if shot.video is None:
-        return _procedural_source(data, shot.scene)
-    video = read_video(
-        shot.video,
-        height=data.height,
-        width=data.width,
-        frames=data.frames,
-        fps=shot.fps,
-        start=shot.start,
+    size = {"height": data.height, "width": data.width, "frames": data.frames}
+    video = read_video(options.video, **size, fps=options.fps, start=options.start)
+    fov, lens = DEFAULT_FOV, "assumed to be 55 degrees; give it as --fov"
+    if options.fov is not None:
+        fov = cropped_fov(options.fov, video.kept_width)
+        lens = f"{fov:.1f} degrees: {options.fov:g} before cropping"
+    return Source(
+        frames=video.frames[None],
+        given=all_given(video.frames[None]),
+        times=video.timestamps,
+        cameras=still_camera(intrinsics_from_fov(fov, data.height, data.width), **size),
+        depth=None,
+        depth_of="nothing",
+        note=f"{video.note}; the horizontal field of view is {lens}",
+        warning=camera_motion_warning(video.gray) or "",
     )
-    fov, lens = DEFAULT_FOV, "taken as 55 degrees in want of --fov"
-    if shot.fov is not None:
-        fov = cropped_fov(shot.fov, video.kept_width)
-        lens = f"of {shot.fov:g} degrees becomes {fov:.1f} by the crop"
-    return {
-        "frames": video.frames,
-        "fps": np.asarray(video.fps),
-        "intrinsics": intrinsics_from_fov(fov, data.height, data.width).astype(np.float32),
-        "note": np.asarray(f"{video.note}; the horizontal field of view is {lens}"),
-        "warning": np.asarray(camera_motion_warning(video.gray) or ""),
-    }
 
 
-def _procedural_source(data: DataConfig, scene: int) -> Arrays:
-    make = scene_program(2, data.frames, data.height, data.width, data.worlds)
-    clip = make(HELD_OUT_START + scene)
-    times = np.asarray(clip.timestamps)
-    fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 6.0
+def open_demo(data: DataConfig, options: DemoOptions) -> Source:
+    """Render the source view of a held-out procedural scene."""
+    size = {"frames": data.frames, "height": data.height, "width": data.width}
+    clip = scene_program(2, **size, worlds=data.worlds)(HELD_OUT_START + options.scene)
+    frames = to_uint8(clip.frames[:1])
     moved = np.abs(np.asarray(clip.world_to_camera[0]) - np.eye(4)).max() > 1e-3
-    return {
-        "frames": to_uint8(clip.frames[0]),
-        "fps": np.asarray(fps),
-        "intrinsics": np.asarray(clip.intrinsics[0]),
-        "note": np.asarray(
-            f"held-out procedural scene {scene}, source view only; its lens is known"
-        ),
-        "warning": np.asarray("the source camera of this scene moves" if moved else ""),
-    }
+    return Source(
+        frames=frames,
+        given=all_given(frames),
+        times=np.asarray(clip.timestamps),
+        cameras=still_camera(np.asarray(clip.intrinsics[0]), **size),
+        depth=None,
+        depth_of="nothing",
+        note=f"held-out procedural scene {options.scene}, source view only; its lens is known",
+        warning="the source camera of this scene moves" if moved else "",
+    )
 
 
-def cameras(data: DataConfig, shot: Shot, source: Arrays) -> Cameras:
-    """The source and its target cameras, by preset, from a file or the dataset's.
+def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
+    """Read the first row and the first column of a grid, or one of them.
 
     Raises:
-      InputError: an unusable camera file.
+      InputError: A video is unusable.
     """
-    if "lenses" in source:
-        return Cameras(source["lenses"], source["world_to_camera"], data.height, data.width)
-    if shot.path in PRESETS:
-        return target_views(
-            shot.path,
-            source["intrinsics"],
-            views=data.views,
-            frames=data.frames,
-            height=data.height,
-            width=data.width,
-            azimuth=shot.azimuth,
-            elevation=shot.elevation,
-        )
-    return load_views(
-        shot.path, source["intrinsics"], frames=data.frames, height=data.height, width=data.width
+    frames, given = _empty_grid(data)
+    size = {"height": data.height, "width": data.width}
+    cut = {"start": options.start, "fps": options.fps}
+    times, notes, warning = np.arange(data.frames) / (options.fps or DEFAULT_FPS), [], ""
+    if options.freeze_time is not None:
+        column = read_video(options.freeze_time, frames=data.views, **size, **cut)
+        frames[:, 0], given[:, 0] = column.frames, True
+        notes.append(f"column: {column.note}")
+    if options.fixed_view is not None:
+        row = read_video(options.fixed_view, frames=data.frames, **size, **cut)
+        warning = _disagreement(row.frames[0], frames[0, 0]) if given[0, 0] else ""
+        frames[0], given[0], times = row.frames, True, row.timestamps
+        notes.append(f"row: {row.note}")
+    return _without_cameras(frames, given, times, "; ".join(notes), warning)
+
+
+def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Source:
+    """Render the first row and the first column of a held-out procedural scene."""
+    frames, given = _empty_grid(data)
+    given[0], given[:, 0], given[0, 0] = True, data.frames > 1, True
+    sizes = {"views": data.views, "frames": data.frames, "height": data.height, "width": data.width}
+    render = partial(procedural_scene, **sizes, orbit=data.orbit, worlds=data.worlds)
+    grid = jax.jit(render)(HELD_OUT_START + options.scene).frames
+    frames[given] = to_uint8(grid)[given]
+    times = np.arange(data.frames) / (options.fps or DEFAULT_FPS)
+    note = f"row and column of the held-out procedural scene {options.scene}"
+    return _without_cameras(frames, given, times, note)
+
+
+def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
+    """Return the frames of a grid, all black, and which are given: none."""
+    shape = data.views, data.frames
+    return np.zeros((*shape, data.height, data.width, 3), np.uint8), np.zeros(shape, bool)
+
+
+def _without_cameras(
+    frames: ndarray, given: ndarray, times: ndarray, note: str, warning: str = ""
+) -> Source:
+    return Source(frames, given, times, None, None, "nothing", note, warning)
+
+
+def _disagreement(row: UInt8[ndarray, "h w 3"], column: UInt8[ndarray, "h w 3"]) -> str:
+    """Return a warning where two frames that should be one picture are not, else ""."""
+    error = np.mean((row.astype(np.float32) - column) ** 2) / 255**2
+    decibel = -10 * np.log10(max(float(error), 1e-10))
+    if decibel >= AGREE:
+        return ""
+    return (
+        f"the two videos start with different pictures ({decibel:.0f} dB); the grid needs one "
+        "scene, in which both start at the same instant and camera"
     )

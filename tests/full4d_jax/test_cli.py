@@ -10,10 +10,11 @@ import pytest
 import tyro
 from refused import refusal
 
-from full4d_jax.cli import call, verbs
+from full4d_jax.cli import call, main, verbs
 from full4d_jax.config import Config
 from full4d_jax.config.depth import DepthConfig
 
+FOUR_REAL = Path(__file__).parents[2] / "configs" / "four_real.py"
 PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"
 
 
@@ -27,7 +28,61 @@ def test_help_is_fast_because_it_imports_no_jax():
     assert done.returncode == 0, done.stderr
     for verb in verbs():
         assert f"\n  {verb} " in done.stdout
-    assert "--model.width" in done.stdout
+    assert "--video PATH" in done.stdout
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+@pytest.mark.parametrize("verb", ["run", "sample", "lift", "render"])
+def test_help_fits_on_two_screens_and_leaves_out_training(capsys, monkeypatch, verb, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main([verb, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 110
+    assert max(map(len, lines)) <= int(columns)
+    said = "\n".join(lines)
+    assert not any(f"--{name}." in said for name in ("training", "optimizer", "mesh", "model"))
+    if verb != "render":
+        assert "--training.steps" not in said
+        assert main([verb, "--help-all"]) == 0
+        assert "--training.steps" in capsys.readouterr().out
+
+
+def test_help_begins_with_what_the_chosen_source_needs(capsys):
+    for words, first in (
+        (["run"], "--video PATH"),
+        (["run", "--dataset", "sets"], "--dataset PATH"),
+        (["sample", str(FOUR_REAL)], "--fixed_view PATH"),
+        (["lift", "--capture", "a.npz"], "--capture PATH"),
+    ):
+        assert main([*words, "--help"]) == 0
+        said = capsys.readouterr().out
+        options = [line for line in said.splitlines() if line.startswith("  --")]
+        assert options[0].strip().startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--view", "1"], "--view: found 1, expected a --dataset beside it; add it"),
+        (["run", "--fov=40"], "--fov: found 40, expected a --video beside it"),
+        (
+            ["run", "--dataset", "a", "--path", "ring"],
+            "--path: found ring, expected none, with",
+        ),
+        (
+            ["sample", "--video", "a", "--scene", "4"],
+            "--scene: found 4, expected none, with",
+        ),
+        (
+            ["sample", "--video", "a", "--dataset", "b"],
+            "--dataset: found b, expected none, with",
+        ),
+        (["lift", "--views", "0", "1"], "--views: found 0 1, expected a --dataset beside it"),
+        (["lift", "--dataset", "a", "--capture", "b"], "expected none, with --capture; leave one"),
+    ],
+)
+def test_options_of_two_sources_do_not_go_together(capsys, words, message):
+    assert message in refusal(capsys, *words)
 
 
 def test_options_override_the_config_and_reach_the_verb(tmp_path):

@@ -103,7 +103,7 @@ def read_place(folder: Path) -> dict[str, np.ndarray]:
     Raises:
       InputError: it records none.
     """
-    source = Stages(folder).finished("source", "run")
+    source = Stages(folder).finished("source")
     if missing := [name for name in PLACE if name not in source]:
         found = f"no record of {', '.join(missing)} of a data set"
         do = "run again with --dataset (full4d run, or full4d lift for a capture)"

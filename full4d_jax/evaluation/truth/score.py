@@ -86,7 +86,7 @@ def load_scene(path: Path) -> Scene:
             raise InputError("scene", path, "no such file", "a .ply file of a 4D scene", do)
         with input_errors("scene", do):
             return load_dynamic_ply(path)
-    return from_arrays(Stages(path).finished("scene", "lift"))
+    return from_arrays(Stages(path).finished("scene"))
 
 
 def _with_projection(

@@ -246,7 +246,7 @@ def _subjects(folder: Path) -> tuple[dict[str, Views], dict[str, str]]:
     subjects, missing, scene = {GRID: grid}, {}, None
     if (folder / "scene.npz").exists():
         try:
-            scene = Stages(folder).finished("scene", "lift")
+            scene = Stages(folder).finished("scene")
         except InputError as stale:
             missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
     if scene is not None:

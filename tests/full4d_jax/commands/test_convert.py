@@ -79,7 +79,7 @@ def test_what_cannot_be_converted_is_told_in_one_line(run, tmp_path, scene, caps
     assert "--time: found 2.0" in refused(run, "a.ply", "--time", "2")
     assert "--instants: found 0" in refused(run, "a", "--instants", "0")
     (tmp_path / "bad.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 7\nend_header\n")
-    assert "bad.ply: content: found" in refused(tmp_path / "bad.ply", "a.splat")
+    assert "bad.ply: element vertex: found" in refused(tmp_path / "bad.ply", "a.splat")
     (tmp_path / "bad.splat").write_bytes(b"1234567")
     assert "size: found 7 bytes" in refused(tmp_path / "bad.splat", "a.ply")
     assert main(["convert", "splats", str(run), str(tmp_path / "still.ply")]) == 0

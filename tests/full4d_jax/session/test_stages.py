@@ -69,10 +69,10 @@ def test_a_failing_stage_leaves_the_earlier_result(tmp_path):
 
 def test_asking_for_a_stage_that_never_ran_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match="run full4d sample"):
-        Stages(tmp_path).finished("grid", "sample")
-    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: {"x": np.ones(2)})
+        Stages(tmp_path).finished("grid")
+    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: {"frames": np.ones(2)})
     later = Stages(tmp_path)
-    assert list(later.finished("grid", "sample")) == ["x"]
+    assert list(later.finished("grid")) == ["frames"]
     assert 0 < later.seconds["grid"] < 1
 
 

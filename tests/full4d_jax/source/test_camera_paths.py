@@ -9,23 +9,25 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import (
     PIVOT,
     angles_of,
+    beside,
     cropped_fov,
     directions,
-    load_views,
+    load_targets,
+    preset_targets,
     range_warning,
-    target_views,
+    still_camera,
 )
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 LENS = intrinsics_from_fov(55.0, 64, 64)
+SIZE = {"frames": 3, "height": 64, "width": 64}
 
 
 @pytest.mark.parametrize("preset", ["arc", "ring", "spiral"])
 @pytest.mark.parametrize("views", [2, 3, 4, 6])
 def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views):
-    path = target_views(
-        preset, LENS, views=views, frames=3, height=64, width=64, azimuth=50.0, elevation=10.0
-    )
+    targets = preset_targets(preset, targets=views - 1, frames=3, azimuth=50.0, elevation=10.0)
+    path = beside(still_camera(LENS, **SIZE), targets)
     assert path.world_to_camera.shape == (views, 3, 4, 4)
     np.testing.assert_allclose(path.world_to_camera[0, 0], np.eye(4), atol=1e-6)
     seen = np.einsum("vij,j->vi", path.world_to_camera[:, 0], [*PIVOT, 1])
@@ -73,17 +75,14 @@ def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
         intrinsics=[lens.tolist()] * 2,
         image_size=[640, 480],
     )
-    views = load_views(path, LENS, frames=3, height=48, width=64)
+    size = {"frames": 3, "height": 48, "width": 64}
+    views = beside(still_camera(LENS, **size), load_targets(path, **size))
     np.testing.assert_allclose(views.world_to_camera[1:], poses, atol=1e-6)
     np.testing.assert_allclose(views.world_to_camera[0], np.broadcast_to(np.eye(4), (3, 4, 4)))
     np.testing.assert_allclose(views.intrinsics[1], intrinsics_from_fov(40.0, 48, 64), rtol=1e-6)
     still = write(tmp_path / "s.json", world_to_camera=poses[:, 0].tolist())
-    assert load_views(still, LENS, frames=5, height=64, width=64).world_to_camera.shape == (
-        3,
-        5,
-        4,
-        4,
-    )
+    poses = load_targets(still, frames=5, height=64, width=64).world_to_camera
+    assert poses.shape == (2, 5, 4, 4)
 
 
 def test_wrong_files_are_refused_by_name(tmp_path):
@@ -103,11 +102,11 @@ def test_wrong_files_are_refused_by_name(tmp_path):
     for found, content in cases.items():
         path = write(tmp_path / "c.json", **content)
         with pytest.raises(InputError) as error:
-            load_views(path, LENS, frames=4, height=64, width=64)
+            load_targets(path, frames=4, height=64, width=64)
         assert found in str(error.value)
         assert str(path) in str(error.value)
     for name, text in {"missing.json": None, "text.json": "{oops", "list.json": "[1]"}.items():
         if text:
             (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match=name):
-            load_views(tmp_path / name, LENS, frames=4, height=64, width=64)
+            load_targets(tmp_path / name, frames=4, height=64, width=64)

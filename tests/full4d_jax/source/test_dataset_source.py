@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,8 @@ from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays
-from full4d_jax.session.options import Look, Shot, check
-from full4d_jax.session.stages import Stages
-from full4d_jax.source.captures import take_clip
-from full4d_jax.source.dataset_source import read_clip, read_dataset_source
+from full4d_jax.source.capture_source import open_dataset_clip, open_dataset_view
+from full4d_jax.source.options import DatasetClipOptions, DatasetViewOptions
 from input_pipeline.cameras import invert
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
@@ -42,24 +39,28 @@ def fps_of(clip):
 
 def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     fps = fps_of(clips[1])
-    shot = Shot(dataset=dataset, clip=1, view=2, fps=fps, start=1 / fps)
-    found = read_dataset_source(DATA, shot)
-    assert found["views"].tolist() == [2, 0, 1]
-    assert found["instants"].tolist() == [1, 2, 3]
+    options = DatasetViewOptions(dataset, clip=1, view=2, fps=fps, start=1 / fps)
+    found = open_dataset_view(DATA, options)
+    assert found.place is not None
+    assert found.cameras is not None
+    assert found.depth is not None
+    assert found.place.views.tolist() == [2, 0, 1]
+    assert found.place.instants.tolist() == [1, 2, 3]
     whole = decode(clips[1], height=16, width=16)
-    np.testing.assert_array_equal(found["frames"], whole.frames[2, 1:4])
-    np.testing.assert_array_equal(found["lenses"], whole.intrinsics[[2, 0, 1]])
-    np.testing.assert_allclose(found["world_to_camera"][0, 0], np.eye(4), atol=1e-6)
-    first = found["depth"][0]
+    np.testing.assert_array_equal(found.frames[0], whole.frames[2, 1:4])
+    np.testing.assert_array_equal(found.cameras.intrinsics, whole.intrinsics[[2, 0, 1]])
+    np.testing.assert_allclose(found.cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+    assert found.depth_of == "the source"
+    first = found.depth[0, 0]
     assert np.median(first[first > 0]) == pytest.approx(1)
     # Between two cameras lies the same motion as before, but for the unit.
     unit = whole.depth[2, 1][whole.depth[2, 1] > 0]
-    assert found["unit"] == pytest.approx(np.median(unit))
-    assert (found["clip"], found["view"], found["split"]) == (1, 2, "train")
+    assert found.place.unit == pytest.approx(np.median(unit))
+    assert found.place[1:4] == ("train", 1, 2)
     true = whole.world_to_camera[0, 2].astype(float) @ invert(whole.world_to_camera[2, 1])
     true[:3, 3] /= np.median(unit)
-    np.testing.assert_allclose(found["world_to_camera"][1, 1], true, atol=1e-4)
-    assert found["fps"] == pytest.approx(fps, rel=1e-5)
+    np.testing.assert_allclose(found.cameras.world_to_camera[1, 1], true, atol=1e-4)
+    assert found.fps == pytest.approx(fps, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
 )
 def test_what_is_not_there_is_refused(dataset, changes, message):
     with pytest.raises(InputError, match=message):
-        read_dataset_source(DATA, dataclasses.replace(Shot(dataset=dataset), **changes))
+        open_dataset_view(DATA, DatasetViewOptions(dataset, **changes))
 
 
 def test_a_view_without_depth_is_refused_with_the_way_out(clips, tmp_path):
@@ -85,27 +86,33 @@ def test_a_view_without_depth_is_refused_with_the_way_out(clips, tmp_path):
 
     write_dataset(tmp_path / "bare", Bare(bare), name="bare")
     with pytest.raises(InputError, match=r"no depth in view 0.*full4d data depth"):
-        read_dataset_source(DATA, Shot(dataset=tmp_path / "bare", fps=fps_of(clips[0])))
+        open_dataset_view(DATA, DatasetViewOptions(tmp_path / "bare", fps=fps_of(clips[0])))
 
 
 def test_a_clip_is_a_capture(dataset, clips):
-    found = read_clip(dataset, "train", 1, (2, 0))
+    found = open_dataset_clip(DatasetClipOptions(dataset, clip=1, views=(2, 0)))
     whole = decode(clips[1], height=16, width=16)
-    np.testing.assert_array_equal(found["frames"], whole.frames[[2, 0]])
-    np.testing.assert_array_equal(found["depth"], whole.depth[[2, 0]])
-    np.testing.assert_array_equal(found["intrinsics"], whole.intrinsics[[2, 0]])
-    np.testing.assert_array_equal(found["world_to_camera"], whole.world_to_camera[[2, 0]])
-    assert found["instants"].tolist() == [0, 1, 2, 3, 4]
-    assert len(read_clip(dataset, "train", 0, ())["frames"]) == 3
+    assert found.place is not None
+    assert found.cameras is not None
+    assert found.depth is not None
+    np.testing.assert_array_equal(found.frames, whole.frames[[2, 0]])
+    depth = whole.depth[[2, 0]]
+    unit = np.median(depth[0, 0][depth[0, 0] > 0])
+    np.testing.assert_allclose(found.depth * found.place.unit, depth, rtol=1e-5)
+    np.testing.assert_array_equal(found.cameras.intrinsics, whole.intrinsics[[2, 0]])
+    np.testing.assert_allclose(found.cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+    assert found.place.unit == pytest.approx(unit)
+    assert found.place.instants.tolist() == [0, 1, 2, 3, 4]
+    assert len(open_dataset_clip(DatasetClipOptions(dataset)).frames) == 3
 
 
 @pytest.mark.parametrize("views", [(0, 3), (1, 1), (-1,)])
 def test_views_that_are_not_there_are_refused(dataset, views):
     with pytest.raises(InputError, match=r"--views: found .* expected different numbers, 0 to 2"):
-        read_clip(dataset, "train", 0, views)
+        open_dataset_clip(DatasetClipOptions(dataset, views=views))
 
 
-def test_some_views_are_lifted_and_the_others_compared(dataset, tmp_path, capsys):
+def test_some_views_are_lifted_and_the_others_compared(dataset, clips, tmp_path, capsys):
     of, out = ["--dataset", str(dataset), "--clip", "1"], str(tmp_path / "out")
     small = ["--lift.steps", "60", "--lift.capacity", "300"]
     assert main(["lift", *of, "--views", "0", "2", "--out", out, *small]) == 0
@@ -120,13 +127,11 @@ def test_some_views_are_lifted_and_the_others_compared(dataset, tmp_path, capsys
     assert told["source_view"] == 0
     hidden, fitted = (row["psnr"] for row in rows)
     assert fitted > hidden + 1
-
-
-def test_another_clip_into_the_same_folder_is_another_scene(dataset, clips, tmp_path):
-    for number in (0, 1):
-        take_clip(Stages(tmp_path), dataset, clip=number)
-        found = read_arrays(tmp_path / "grid.npz")["frames"]
-        np.testing.assert_array_equal(found, decode(clips[number], height=16, width=16).frames)
+    # Another clip in the same folder is another scene.
+    assert main(["lift", "--dataset", str(dataset), "--out", out, *small]) == 0
+    assert "kept" not in capsys.readouterr().out
+    found = read_arrays(tmp_path / "out" / "grid.npz")["frames"]
+    np.testing.assert_array_equal(found, decode(clips[0], height=16, width=16).frames)
 
 
 def test_a_clip_without_depth_or_a_middle_is_told_how_to_get_it(clips, tmp_path):
@@ -140,28 +145,4 @@ def test_a_clip_without_depth_or_a_middle_is_told_how_to_get_it(clips, tmp_path)
 
     write_dataset(tmp_path / "bare", Bare(map(bare, clips)), name="bare")
     with pytest.raises(InputError, match="full4d data depth"):
-        take_clip(Stages(tmp_path / "out"), tmp_path / "bare")
-
-
-def test_options_of_datasets_want_one(tmp_path, capsys):
-    assert main(["lift", "--views", "0", "1", "--out", str(tmp_path)]) == 2
-    assert "--views: found (0, 1), expected a --dataset beside it" in capsys.readouterr().err
-    both = ["--dataset", str(tmp_path), "--capture", str(tmp_path)]
-    assert main(["lift", *both, "--out", str(tmp_path)]) == 2
-    assert "--capture: found" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("shot", "message"),
-    [
-        (Shot(view=1), "--view: found 1, expected a --dataset beside it"),
-        (
-            Shot(dataset=Path("sets"), path="ring"),
-            "--path: found ring, expected none, with --dataset",
-        ),
-        (Shot(dataset=Path("sets"), fov=40.0), "--fov: found 40.0, expected none, with"),
-    ],
-)
-def test_options_that_do_not_go_together_are_refused(shot, message):
-    with pytest.raises(InputError, match=message):
-        check(shot, Look())
+        open_dataset_clip(DatasetClipOptions(tmp_path / "bare"))

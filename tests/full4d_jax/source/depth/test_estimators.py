@@ -12,7 +12,7 @@ from textured_room import make_room
 from full4d_jax.cli import main
 from full4d_jax.data import estimate_depth, import_capture
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.captures import read_capture
+from full4d_jax.source.capture_source import load_capture
 from full4d_jax.source.depth.estimators import DEVIATION, MEAN, load_estimator
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth, decode_jpeg
@@ -88,7 +88,7 @@ def test_a_capture_gets_depth_in_the_units_of_its_cameras(tmp_path, monkeypatch,
     with np.load(before) as old, np.load(after) as new:
         assert all((old[name] == new[name]).all() for name in old.files)
         assert np.median(np.abs(new["depth"] / depth - 1)) < 0.03
-    assert read_capture(after)["depth"].shape == depth.shape
+    assert load_capture(after)["depth"].shape == depth.shape
     assert main(["data", "depth", str(after), "--out", str(after)]) == 2
     assert "found depth, expected none" in capsys.readouterr().err
 

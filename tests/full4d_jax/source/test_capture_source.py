@@ -6,7 +6,8 @@ import pytest
 from full4d_jax import pipeline
 from full4d_jax.cli import main
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.captures import read_capture
+from full4d_jax.source.capture_source import open_capture
+from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
 
 SIDE = 16
@@ -36,22 +37,27 @@ def write(path, **changes):
     return path
 
 
+def opened(path):
+    return open_capture(CaptureOptions(path))
+
+
 def test_the_world_becomes_that_of_the_first_camera(tmp_path):
-    given = read_capture(write(tmp_path / "a.npz"))
-    poses = given["world_to_camera"]
+    given = opened(write(tmp_path / "a.npz"))
+    poses = given.cameras.world_to_camera
     assert poses.shape == (3, 2, 4, 4)
     np.testing.assert_allclose(poses[0, 0], np.eye(4), atol=1e-6)
-    first = given["depth"][0, 0]
+    assert given.depth_of == "all views"
+    first = given.depth[0, 0]
     np.testing.assert_allclose(np.median(first[first > 0]), 1, atol=1e-6)
     # With depth that of the ball's front, 4 to 5 cm, is the unit; without it that of its middle.
     step = 2 * np.sin(np.pi / 12)
     assert step < np.linalg.norm(centers(poses[1, 0])) < 5 / 4 * step
-    found = read_capture(write(tmp_path / "b.npz", depth=None))
-    poses = found["world_to_camera"]
+    found = opened(write(tmp_path / "b.npz", depth=None))
+    poses = found.cameras.world_to_camera
     np.testing.assert_allclose(nearest_to_axes(poses[:, 0]), [0, 0, 1], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(centers(poses[1, 0])), step, rtol=1e-5)
-    assert 0.4 < found["depth"].min() < 0.6
-    assert 2 < found["depth"].max() < 3.0
+    assert 0.4 < found.depth.min() < 0.6
+    assert 2 < found.depth.max() < 3.0
 
 
 @pytest.mark.parametrize(
@@ -72,14 +78,14 @@ def test_the_world_becomes_that_of_the_first_camera(tmp_path):
 )
 def test_unusable_captures_are_refused_by_field(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
-        read_capture(write(tmp_path / "a.npz", **changes))
+        opened(write(tmp_path / "a.npz", **changes))
 
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("not arrays")
     for path in (tmp_path / "none.npz", tmp_path, tmp_path / "text.npz"):
         with pytest.raises(InputError, match=r"expected an \.npz file"):
-            read_capture(path)
+            opened(path)
 
 
 def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monkeypatch):

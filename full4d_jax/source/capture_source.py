@@ -1,0 +1,279 @@
+"""Sources with known cameras: a capture, a data set's clip, or one view of such a clip.
+
+A capture is an .npz with
+
+    frames           (v t h w 3) uint8 sRGB
+    intrinsics       (v 3 3) pixels
+    world_to_camera  (v 4 4) or (v t 4 4), OpenCV axes, any world and unit
+    depth            (v t h w) z in the same unit, 0 where unknown; may be left out
+
+It becomes a source in the world of its first camera at the first frame. The unit is the median
+depth there (of all pictures where that one has none) or, without depth, the distance to the point
+nearest to all optical axes. Without depth, a fit starts from Gaussians all over the volume that the
+cameras look at. A data set's clip is read in the same way, in its own size and with all instants.
+
+One view of a clip stands for a video: the other cameras are the targets, and their pictures are not
+read. `full4d evaluate` compares these with what is generated.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import DataConfig
+from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
+from full4d_jax.session.files import Arrays
+from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, DatasetViewOptions
+from full4d_jax.source.source import Place, Source, all_given
+from gaussians.losses import WINDOW
+from input_pipeline.cameras import centers, check_cameras, nearest_to_axes, relative_to, rescale
+from input_pipeline.datasets.dataset import Records, open_dataset
+from input_pipeline.footage import UNREADABLE
+from input_pipeline.schema import Example
+from input_pipeline.selection import select
+from input_pipeline.transforms import decode, to_source
+
+NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
+FPS = 6.0  # at most, where --fps is left out, as with videos
+SMALLEST = f"at least {WINDOW} pixels each way"
+FORMAT = "see full4d_jax/source/capture_source.py for the format"
+
+
+def open_capture(options: CaptureOptions) -> Source:
+    """Read a capture.
+
+    Raises:
+      InputError: A field is missing, impossible, or does not fit the others; the message names it.
+    """
+    path = options.capture
+    arrays = load_capture(path)
+    times = np.arange(arrays["frames"].shape[1]) / FPS
+    return _captured(path, path.name, arrays, times, FORMAT)
+
+
+def open_dataset_clip(options: DatasetClipOptions) -> Source:
+    """Read a data set's clip as a capture, in the size and for the instants that it has.
+
+    Raises:
+      InputError: The data set is unusable, or has no such split, clip or view.
+    """
+    dataset, number = options.dataset, options.clip
+    records, example = _open_clip(dataset, options.split, number)
+    views = _chosen_views(options.views, len(example.frames))
+    instants = np.arange(example.timestamps.shape[1])
+    with input_errors("dataset", "make the dataset again"):
+        size = {name: records.clips[number][name] for name in ("height", "width")}
+        clip = decode(select(example, views, instants), **size)
+    _require(dataset, "frames", clip.frames, _large(clip.frames), SMALLEST)
+    arrays = {name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")}
+    if (clip.depth > 0).any():
+        arrays["depth"] = clip.depth
+    name, do = f"{dataset}, {options.split}, clip {number}", "estimate it with full4d data depth"
+    place = Place(records.content, records.split, number, int(views[0]), views, instants, 1.0)
+    return _captured(dataset, name, arrays, example.timestamps[views[0]], do, place)
+
+
+def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
+    """Read one view of a data set's clip, its depth, and the cameras of all views.
+
+    Raises:
+      InputError: The data set is unusable or has no such split, clip or view; or the clip has fewer
+        instants, or no depth in that view.
+    """
+    records, example = _open_clip(options.dataset, options.split, options.clip)
+    count, view = len(example.frames), options.view
+    if view >= count or count < 2:
+        expected = f"0 to {count - 1}, of at least two views"
+        raise InputError("option", "--view", view, expected, "choose another view or dataset")
+    views = np.array([view, *(other for other in range(count) if other != view)])
+    instants = _instants(example, data.frames, options)
+    times = example.timestamps[view, instants]
+    example = select(example, views, instants)
+    if not all(example.depth16[0]):
+        do = f"full4d data depth {options.dataset} --out NEW estimates it (docs/data.md)"
+        where = f"{options.dataset}, scene {example.scene_id}"
+        raise InputError("dataset", where, f"no depth in view {view}", "depth", do)
+    with input_errors("dataset", "choose another clip, view or --start"):
+        clip = decode(example, height=data.height, width=data.width)
+        depth, poses = to_source(clip.depth[0], clip.world_to_camera)
+    unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
+    where = f"view {view} of {count}, clip {options.clip} of {options.dataset}, {options.split}"
+    return Source(
+        frames=clip.frames[:1],
+        given=all_given(clip.frames[:1]),
+        times=times,
+        cameras=Cameras(clip.intrinsics, poses, data.height, data.width),
+        depth=depth[None],
+        depth_of="the source",
+        note=f"{where}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets",
+        place=Place(records.content, records.split, options.clip, view, views, instants, unit),
+    )
+
+
+def dataset_content(dataset: Path, split: str) -> str:
+    """Return the hash of a data set's content.
+
+    Raises:
+      InputError: There is no such data set or split.
+    """
+    return _open_split(dataset, split).content
+
+
+def load_capture(path: Path) -> Arrays:
+    """Return the arrays of a capture in its own world and unit; world_to_camera is (v t 4 4).
+
+    Raises:
+      InputError: A field is missing, impossible, or does not fit the others; the message names it.
+    """
+    arrays = _load(path)
+    frames, poses = arrays["frames"], arrays["world_to_camera"]
+    shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
+    _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
+    v, t, h, w, _ = frames.shape
+    _require(path, "frames", frames, _large(frames), SMALLEST)
+    if poses.shape == (v, 4, 4):
+        poses = np.repeat(poses[:, None], t, 1)
+    fits = poses.shape == (v, t, 4, 4)
+    _require(path, "world_to_camera", poses, fits, f"({v} 4 4) or ({v} {t} 4 4)")
+    try:
+        check_cameras(arrays["intrinsics"], poses)
+    except ValueError as error:
+        raise as_input_error("capture", ValueError(f"{path}, {error}"), FORMAT) from None
+    if "depth" in arrays:
+        depth = arrays["depth"]
+        _require(path, "depth", depth, depth.shape == (v, t, h, w), f"({v} {t} {h} {w})")
+    return arrays | {"world_to_camera": poses}
+
+
+def random_depth(
+    world_to_camera: Float[ndarray, "v t 4 4"],
+    shape: tuple[int, ...],
+    middle: Float[ndarray, "3"],
+) -> Float[ndarray, "v t h w"]:
+    """Draw log-uniform depth for every pixel, around its camera's distance from the middle.
+
+    The depth of a pixel is the same at all instants, so that what stands still starts still.
+    """
+    distance = np.linalg.norm(centers(world_to_camera) - middle, axis=-1)[..., None, None]
+    rng = np.random.default_rng(0)
+    share = np.exp(rng.uniform(np.log(NEAR), np.log(FAR), (shape[0], 1, *shape[2:])))
+    return (distance * share).astype(np.float32)
+
+
+def _captured(
+    path: Path,
+    name: str,
+    arrays: Arrays,
+    times: Float[ndarray, " t"],
+    do: str,
+    place: Place | None = None,
+) -> Source:
+    """Return a capture as a source, in the world of its first camera.
+
+    Args:
+      path: where the capture is, for messages.
+      name: of the capture, for people.
+      arrays: what `load_capture` returns, in any world and unit.
+      times: seconds of the frames.
+      do: what helps where nothing tells the unit, for messages.
+      place: where in a data set the capture is.
+
+    Raises:
+      InputError: Nothing tells the unit.
+    """
+    frames, poses = arrays["frames"], arrays["world_to_camera"]
+    poses = relative_to(poses.astype(np.float64), poses[0, 0].astype(np.float64))
+    if "depth" in arrays:
+        depth = arrays["depth"]
+        depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
+        _require(path, "depth", depth, bool((depth > 0).any()), "some depth > 0")
+        first = depth[0, 0][depth[0, 0] > 0]
+        unit = float(np.median(first if first.size else depth[depth > 0]))
+    else:
+        middle = nearest_to_axes(poses[:, 0])
+        if middle is None:
+            found = "none, and the cameras do not look at one place"
+            raise InputError("capture", f"{path}, depth", found, "depth", do)
+        depth, unit = random_depth(poses, frames.shape[:4], middle), float(np.linalg.norm(middle))
+    v, t, h, w, _ = frames.shape
+    lenses = arrays["intrinsics"].astype(np.float32)
+    return Source(
+        frames=frames,
+        given=all_given(frames),
+        times=times,
+        cameras=Cameras(lenses, rescale(poses, unit).astype(np.float32), h, w),
+        depth=(depth / unit).astype(np.float32),
+        depth_of="all views",
+        note=f"capture {name}: {v} views of {t} frames of {w}x{h}",
+        place=None if place is None else place._replace(unit=unit),
+    )
+
+
+def _open_split(dataset: Path, split: str) -> Records:
+    with input_errors("dataset", "give another --dataset or --split"):
+        return open_dataset(str(dataset), split)
+
+
+def _open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
+    records = _open_split(dataset, split)
+    if not 0 <= clip < len(records):
+        expected = f"0 to {len(records) - 1}"
+        raise InputError("option", "--clip", clip, expected, "choose another clip")
+    with input_errors("dataset", "make the dataset again"):
+        return records, records[clip]
+
+
+def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
+    """Return the numbers of the chosen views of `count`; all where none is chosen."""
+    order = np.array(views or range(count))
+    if len(set(order.tolist())) < len(order) or not (order >= 0).all() or order.max() >= count:
+        listed = " ".join(map(str, order))
+        expected = f"different numbers, 0 to {count - 1}"
+        raise InputError("option", "--views", listed, expected, "choose other views")
+    return order
+
+
+def _instants(example: Example, frames: int, options: DatasetViewOptions) -> Int[ndarray, " t"]:
+    """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
+    times = example.timestamps[options.view].astype(np.float64)
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    apart = 1 / options.fps if options.fps else max(1 / FPS, step)
+    wanted = options.start + np.arange(frames) * apart
+    chosen = np.abs(times[:, None] - wanted).argmin(0)
+    if len(set(chosen.tolist())) < frames or wanted[-1] > times[-1] + step:
+        found = f"{len(times)} instants to {times[-1]:.2f} s"
+        expected = f"{frames} from {wanted[0]:.2f} to {wanted[-1]:.2f} s"
+        where = f"{options.dataset}, scene {example.scene_id}"
+        raise InputError("dataset", where, found, expected, "change --start, --fps or data.frames")
+    return chosen
+
+
+def _load(path: Path) -> Arrays:
+    require_file("capture", path, "an .npz file", FORMAT)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except UNREADABLE:
+        raise InputError("capture", path, "another kind of file", "an .npz file", FORMAT) from None
+    for name in ("frames", "intrinsics", "world_to_camera"):
+        if name not in arrays:
+            found = ", ".join(sorted(arrays)) or "nothing"
+            raise InputError("capture", path, found, f"an array {name}", FORMAT)
+    for name in ("intrinsics", "world_to_camera", "depth"):
+        if name in arrays:
+            _require(path, name, arrays[name], arrays[name].dtype.kind in "fiu", "real numbers")
+    return arrays
+
+
+def _large(frames: UInt8[ndarray, "v t h w 3"]) -> bool:
+    return min(frames.shape[2:4]) >= WINDOW
+
+
+def _require(path: Path, name: str, array: ndarray, fits: bool, expected: str) -> None:
+    if not fits:
+        found = f"{array.dtype} {array.shape}" if array.size else "nothing"
+        raise InputError("capture", f"{path}, {name}", found, expected, FORMAT)

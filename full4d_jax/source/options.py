@@ -1,0 +1,218 @@
+"""Options of `run`, `sample` and `lift`: one dataclass for each way in.
+
+On the command line the fields are flat: `full4d run --video in.mp4 --azimuth 45`. The given flags
+tell which way is meant (`chosen_way`); flags of another way are refused (`foreign_option`).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, get_type_hints
+
+import tyro
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import MOST, Between
+
+Number = Annotated[int, Between(0, MOST)]
+Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
+Start = Annotated[float, Between(0, 1e6)]
+Rate = Annotated[float, Between(1e-3, 1000)]
+Flat = tyro.conf.arg(name="")  # options of a part stand beside those of the whole
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """Where the depth of the source comes from."""
+
+    depth: Path | None = None
+    """Depth of the video, .npy (t, h, w), 0 = unknown; left out, our network estimates it."""
+    depth_checkpoint: Path | None = None
+    """Weights of the depth network; left out, those in the package."""
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """Where the target cameras stand."""
+
+    path: str = "arc"
+    """Target cameras: arc, ring, spiral or a JSON file (see the README)."""
+    azimuth: Annotated[float, Between(0, 180)] = 30.0
+    """How far a preset path goes to the sides, degrees."""
+    elevation: Annotated[float, Between(0, 85)] = 8.0
+    """How far ring and spiral go up and down, degrees."""
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """A video from one camera that stands still."""
+
+    keys: ClassVar = ("video",)
+    posed: ClassVar = True
+
+    video: Path
+    """The video."""
+    start: Start = 0.0
+    """Seconds into the video."""
+    fps: Rate | None = None
+    """Frames a second to take; left out, 6, or fewer to spread the frames over a shorter clip."""
+    fov: Annotated[float, Between(1, 170)] | None = None
+    """Horizontal field of view of the upright video in degrees, before cropping; left out, 55
+    degrees are assumed after cropping."""
+    cameras: Annotated[PathOptions, Flat] = PathOptions()
+    measured: Annotated[DepthOptions, Flat] = DepthOptions()
+
+
+@dataclass(frozen=True)
+class DatasetViewOptions:
+    """One view of a data set's clip; its other cameras are the targets."""
+
+    keys: ClassVar = ("dataset",)
+    posed: ClassVar = True
+
+    dataset: Path
+    """The data set, a folder that `full4d data import` or `data build` made."""
+    split: str = "train"
+    """Split of the data set."""
+    clip: Number = 0
+    """Number of the clip in the split."""
+    view: Number = 0
+    """Number of the view that is the source."""
+    start: Start = 0.0
+    """Seconds into the clip."""
+    fps: Rate | None = None
+    """Frames a second to take; left out, 6, or all of a slower clip."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """One view of a held-out procedural scene."""
+
+    keys: ClassVar = ()
+    posed: ClassVar = True
+
+    scene: Scene = 3
+    """Number of the procedural scene; 3 shows someone walking in a room."""
+    cameras: Annotated[PathOptions, Flat] = PathOptions()
+    measured: Annotated[DepthOptions, Flat] = DepthOptions()
+
+
+@dataclass(frozen=True)
+class TwoVideosOptions:
+    """The first row and column of a grid without poses (configs/four_real.py)."""
+
+    keys: ClassVar = ("fixed_view", "freeze_time")
+    posed: ClassVar = False
+
+    fixed_view: Path | None = None
+    """A video whose camera stands still: the first row."""
+    freeze_time: Path | None = None
+    """A video of the same scene, frozen, from a moving camera: the first column."""
+    start: Start = 0.0
+    """Seconds into both videos."""
+    fps: Rate | None = None
+    """Frames a second to take; left out, 6, or fewer to spread the frames over a shorter clip."""
+
+
+@dataclass(frozen=True)
+class DemoGridOptions:
+    """The first row and the first column of a held-out procedural scene."""
+
+    keys: ClassVar = ()
+    posed: ClassVar = False
+
+    scene: Scene = 3
+    """Number of the procedural scene."""
+    fps: Rate | None = None
+    """Frames a second of grid.mp4; left out, 6."""
+
+
+@dataclass(frozen=True)
+class CaptureOptions:
+    """Pictures of several calibrated cameras, to be lifted as they are."""
+
+    keys: ClassVar = ("capture",)
+    posed: ClassVar = True
+
+    capture: Path
+    """An .npz with frames (v t h w 3) uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or
+    (v t 4 4), and if known depth (v t h w), see docs/fitting.md; the prior is not asked."""
+
+
+@dataclass(frozen=True)
+class DatasetClipOptions:
+    """All views of a data set's clip, or some, to be lifted as they are."""
+
+    keys: ClassVar = ("dataset",)
+    posed: ClassVar = True
+
+    dataset: Path
+    """A data set that `full4d data import` made; the prior is not asked."""
+    split: str = "train"
+    """Split of the data set."""
+    clip: Number = 0
+    """Number of the clip in the split."""
+    views: tuple[int, ...] = ()
+    """Numbers of the views; left out, all. `full4d evaluate --scene OUT --truth DATASET` then
+    scores the others."""
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """The grid that `sample` left in the output folder."""
+
+    keys: ClassVar = ()
+    posed: ClassVar = True
+
+
+SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions
+LiftOptions = GridOptions | CaptureOptions | DatasetClipOptions
+
+
+def names(way: Any) -> list[str]:
+    """Return the names of all options of a way in, those of its parts included."""
+    kinds = get_type_hints(way)
+    parts = [kinds[field.name] for field in fields(way)]
+    found = zip(parts, fields(way), strict=True)
+    return [name for kind, x in found for name in (names(kind) if is_dataclass(kind) else [x.name])]
+
+
+def chosen_way(ways: Sequence[Any], given: Collection[str], *, posed: bool, shown: bool) -> Any:
+    """Return the way in that the given flags ask for.
+
+    Args:
+      ways: the ways in of a verb.
+      given: names of the flags on the command line.
+      posed: whether the model knows cameras.
+      shown: whether help is asked for; without a telling flag it shows the first way, everything
+        else takes the one that needs no flag.
+    """
+    fitting = [way for way in ways if way.posed == posed] or list(ways)
+    asked = [way for way in fitting if set(way.keys) & set(given)]
+    return (asked or [way for way in fitting if shown or not way.keys])[0]
+
+
+def foreign_option(
+    name: str, value: str, way: Any, ways: Sequence[Any], projection: str
+) -> InputError | None:
+    """Return the error for an option of another way in than the chosen one; None for others.
+
+    Args:
+      name: name of the option.
+      value: the word after it.
+      way: the way in that was chosen.
+      ways: all ways in of the verb.
+      projection: `model.projection` of the config.
+    """
+    owners = [other for other in ways if name in names(other)]
+    alike = [owner for owner in owners if owner.posed == way.posed]
+    if not owners:
+        return None
+    if not alike:
+        expected = f"none, with model.projection = {projection}"
+        do = "leave it out, or give another CONFIG"
+    elif way.keys:
+        expected, do = f"none, with --{way.keys[0]}", "leave one of them out"
+    else:
+        expected, do = f"a --{alike[0].keys[0]} beside it", "add it, or leave this out"
+    return InputError("option", f"--{name}", value, expected, do)

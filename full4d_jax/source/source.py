@@ -1,0 +1,131 @@
+"""The value that every run starts from, whatever it was opened from, and its saved form."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.media.video import DEFAULT_FPS
+from full4d_jax.session.files import Arrays
+
+DepthOf = Literal["nothing", "the source", "all views"]
+
+
+class Place(NamedTuple):
+    """The part of a data set that a source was taken from.
+
+    Attributes:
+      dataset: hash of the data set's content.
+      split: its split.
+      clip: number of the clip in the split.
+      view: number of the source view in the clip.
+      views: numbers of all views in the clip, the source first.
+      instants: numbers of the instants in the clip.
+      unit: world units of the data set in one of ours.
+    """
+
+    dataset: str
+    split: str
+    clip: int
+    view: int
+    views: Int[ndarray, " v"]
+    instants: Int[ndarray, " t"]
+    unit: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """The start of a run: a video, a data set's view, a procedural scene, a capture, or two videos.
+
+    Attributes:
+      frames: sRGB pictures of the views that have any, the source first.
+      given: which of these pictures are there; the others are black.
+      times: seconds at which the frames were taken.
+      cameras: cameras of the source and of the views known with it; None where none are known.
+      depth: z-depth of what `depth_of` names, world units, 0 where unknown; None for "nothing".
+      depth_of: the views whose depth is known before anything is estimated.
+      note: a sentence for people about what was opened.
+      warning: a sentence about what may go wrong; empty for nothing.
+      place: where in a data set the pictures were taken from; None elsewhere.
+    """
+
+    frames: UInt8[ndarray, "v t h w 3"]
+    given: Bool[ndarray, "v t"]
+    times: Float[ndarray, " t"]
+    cameras: Cameras | None
+    depth: Float[ndarray, "#v t h w"] | None
+    depth_of: DepthOf
+    note: str
+    warning: str = ""
+    place: Place | None = None
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        t = self.times
+        return float((len(t) - 1) / (t[-1] - t[0])) if len(t) > 1 else DEFAULT_FPS
+
+
+def all_given(frames: UInt8[ndarray, "v t h w 3"]) -> Bool[ndarray, "v t"]:
+    """Return `given` of frames that are all there."""
+    return np.ones(frames.shape[:2], bool)
+
+
+def source_arrays(source: Source) -> Arrays:
+    """Return a source as the arrays that the stage `source` saves."""
+    values: dict[str, Any] = {
+        "frames": source.frames,
+        "given": source.given,
+        "times": source.times,
+        "depth_of": source.depth_of,
+        "note": source.note,
+        "warning": source.warning,
+    }
+    if source.cameras is not None:
+        values["intrinsics"] = source.cameras.intrinsics
+        values["world_to_camera"] = source.cameras.world_to_camera
+    if source.depth is not None:
+        values["depth"] = source.depth
+    if source.place is not None:
+        values |= source.place._asdict()
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
+def source_from(arrays: Mapping[str, ndarray]) -> Source:
+    """Return the source that the stage `source` saved."""
+    h, w = arrays["frames"].shape[2:4]
+    cameras = place = None
+    if "intrinsics" in arrays:
+        cameras = Cameras(arrays["intrinsics"], arrays["world_to_camera"], h, w)
+    if "dataset" in arrays:
+        place = _place(arrays)
+    saved = str(arrays["depth_of"])
+    depth_of: DepthOf = next(kind for kind in get_args(DepthOf) if kind == saved)
+    return Source(
+        frames=arrays["frames"],
+        given=arrays["given"],
+        times=arrays["times"],
+        cameras=cameras,
+        depth=arrays.get("depth"),
+        depth_of=depth_of,
+        note=str(arrays["note"]),
+        warning=str(arrays["warning"]),
+        place=place,
+    )
+
+
+def _place(arrays: Mapping[str, ndarray]) -> Place:
+    """Return the place in a data set that saved arrays tell."""
+    return Place(
+        str(arrays["dataset"]),
+        str(arrays["split"]),
+        int(arrays["clip"]),
+        int(arrays["view"]),
+        arrays["views"],
+        arrays["instants"],
+        float(arrays["unit"]),
+    )
