@@ -42,7 +42,7 @@ from gaussians import (
     still,
     with_room,
 )
-from gaussians.fit_config import check
+from gaussians.fit_config import check_targets
 from gaussians.losses import WINDOW
 
 FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
@@ -255,7 +255,7 @@ def fitted(
         views=None if exposed is None else jnp.asarray(np.unique(exposed, return_inverse=True)[1]),
     )
     try:
-        check(targets, config)
+        check_targets(targets, config)
     except ValueError as error:
         raise SystemExit(f"{error} (another --height, or fewer --ways)") from error
     begun = time.process_time()

@@ -154,6 +154,7 @@ def check_cameras(
     """
     v = len(world_to_camera)
     require("intrinsics", intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
+    _check_pose_shape(world_to_camera)
     _check_matrices("intrinsics", intrinsics, np.array([0, 0, 1]))
     check_poses(world_to_camera)
     focal = intrinsics[:, [0, 1], [0, 1]].min()
@@ -163,15 +164,14 @@ def check_cameras(
     require("intrinsics", skew <= SKEW_TOLERANCE * focal, f"skew {skew}", straight)
 
 
-def check_poses(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> None:
+def check_poses(world_to_camera: Float[np.ndarray, "..."]) -> None:
     """Refuse poses that cannot be right.
 
     Raises:
       ValueError: naming what was found and what was expected: wrong shapes, NaN, a last row other
         than 0 0 0 1, rotations that are not orthonormal or that mirror.
     """
-    shape = world_to_camera.shape
-    require("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
+    _check_pose_shape(world_to_camera)
     _check_matrices("world_to_camera", world_to_camera, np.array([0, 0, 0, 1]))
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
@@ -179,6 +179,11 @@ def check_poses(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> None:
     require("world_to_camera", error < ROTATION_TOLERANCE, f"an error of {error:.2g}", orthonormal)
     upright = np.linalg.det(rotation).min() > 0
     require("world_to_camera", upright, "mirrored axes (determinant -1)", "right-handed axes (+1)")
+
+
+def _check_pose_shape(world_to_camera: np.ndarray) -> None:
+    shape = world_to_camera.shape
+    require("world_to_camera", len(shape) == 4 and shape[2:] == (4, 4), shape, "(v, t, 4, 4)")
 
 
 def _check_matrices(field: str, matrices: np.ndarray, last_row: np.ndarray) -> None:

@@ -124,12 +124,12 @@ class TransformerBlock(nnx.Module):
         return x + self.narrow(nnx.gelu(self.widen(self.norm_feed(x))))
 
 
-def fold(x: Float[Array, "b h w c"]) -> Float[Array, "b h/2 w/2 4*c"]:
+def fold(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 4*c"]:
     """Half the resolution, four times the channels."""
     return rearrange(x, "b (h i) (w j) c -> b h w (i j c)", i=2, j=2)
 
 
-def unfold(x: Float[Array, "b h w 4*c"]) -> Float[Array, "b 2*h 2*w c"]:
+def unfold(x: Float[Array, "b h w d"]) -> Float[Array, "b 2*h 2*w d//4"]:
     """The inverse of `fold`."""
     return rearrange(x, "b h w (i j c) -> b (h i) (w j) c", i=2, j=2)
 

@@ -36,18 +36,17 @@ Positive = Annotated[float, Between(1e-9, 1e9, "a finite number above 0")]
 Weight = Annotated[float, Between(0, 1e9, "a finite number of at least 0")]
 
 
-def check_fields(values: Any, prefix: str = "", *, what: Literal["config", "option"] = "config"):
+def check_fields(values: Any, *, what: Literal["config", "option"] = "config") -> None:
     """Refuse the first field of a dataclass that its annotation does not allow.
 
     Args:
       values: the dataclass.
-      prefix: stands before the name of each field, such as `model.`.
       what: the kind of fields, which decides what the message advises; options have no dots.
 
     Raises:
       InputError: naming the field.
     """
-    for name, value, hint in fields_of(values, prefix):
+    for name, value, hint in fields_of(values):
         name = name.rpartition(".")[2] if what == "option" else name
         require(name, value, _fits(hint, value), _words(hint), what=what)
 

@@ -76,8 +76,8 @@ def test_options_are_checked_by_the_same_bounds():
     check_fields(Orbit(180, 6.0), what="option")
     with pytest.raises(InputError, match=r"^option: --azimuth: found 200, expected 0 to 180; give"):
         check_fields(Orbit(azimuth=200), what="option")
-    with pytest.raises(InputError, match=r"^option: --path.fps: found 0.0, expected 0.001 to 1000"):
-        check_fields(Orbit(fps=0.0), "path.", what="option")
+    with pytest.raises(InputError, match=r"^option: --fps: found 0.0, expected 0.001 to 1000"):
+        check_fields(Orbit(fps=0.0), what="option")
 
 
 def test_held_out_scenes_are_beyond_all_others():

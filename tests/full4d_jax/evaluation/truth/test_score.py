@@ -50,18 +50,18 @@ def whole(clip):
     return whole._replace(world_to_camera=rescale(poses, UNIT).astype(np.float32))
 
 
-def write(folder, dataset, whole, views=(SOURCE, *TARGETS), **changes):
+def write(folder, dataset, whole, shown=(SOURCE, *TARGETS), /, **changes):
     """What a run from the dataset leaves; what is None in `changes` is not recorded."""
     records = open_dataset(dataset, "test")
     grid = {
-        "frames": whole.frames[list(views)][:, INSTANTS],
-        "intrinsics": whole.intrinsics[list(views)],
-        "world_to_camera": whole.world_to_camera[list(views)][:, INSTANTS],
+        "frames": whole.frames[list(shown)][:, INSTANTS],
+        "intrinsics": whole.intrinsics[list(shown)],
+        "world_to_camera": whole.world_to_camera[list(shown)][:, INSTANTS],
     }
     if "frames" in changes:
         grid["frames"] = changes.pop("frames")
     place = {"dataset": records.content, "split": "test", "clip": records.scene_ids.index("room")}
-    place |= {"view": SOURCE, "views": views, "instants": INSTANTS, "unit": UNIT} | changes
+    place |= {"view": SOURCE, "views": shown, "instants": INSTANTS, "unit": UNIT} | changes
     source = {name: np.asarray(x) for name, x in place.items() if x is not None}
     folder.mkdir(exist_ok=True)
     stages = Stages(folder)
@@ -115,7 +115,7 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path
         6000,
         jax.random.key(0),
     )
-    write(tmp_path, dataset, whole, views=(SOURCE, 3))
+    write(tmp_path, dataset, whole, (SOURCE, 3))
     Stages(tmp_path).run("scene", {}, lambda: to_arrays(scene))
     assert evaluate(tmp_path, dataset, kind="--scene") == 0
     rows = rows_of(tmp_path, "scene")["by"]
