@@ -120,6 +120,7 @@ def same(_, x):
     return x
 
 
+@pytest.mark.slow
 def test_both_forms_of_distillation_teach_what_no_picture_shows():
     seen, hidden = pictures((-0.4,)), pictures((0.9,))
 

@@ -62,6 +62,7 @@ def start() -> Gaussians:
     return truth().gaussians._replace(harmonics=jnp.zeros((12, 1, 3)))
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
     prior = Distillation(
         lambda _, z, tau: z - 0.5, same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
@@ -101,6 +102,7 @@ def test_exposures_of_the_views_are_found():
     np.testing.assert_allclose(ratio, 1.25 / 0.8, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_deformation_learns_to_move_after_its_warm_up():
     config = FitConfig(
         steps=200, chunk=50, warm_up=0.25, planes=2e-2, network=1e-2, colors=5e-2, means=5e-3
@@ -244,6 +246,7 @@ def test_a_prior_that_would_never_be_asked_is_refused():
         Distillation(*given, form="cache")  # pyright: ignore
 
 
+@pytest.mark.slow
 def test_pixels_that_are_not_known_change_nothing():
     """Whatever stands there: the fit is the same, and its quality is that of the rest."""
     targets, config = pictures(), FitConfig(steps=12, chunk=4, dssim=0.0, coarse=2)

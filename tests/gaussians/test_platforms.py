@@ -95,6 +95,7 @@ def expected():
     return jax.tree.map(np.asarray, slopes(*inputs)(*inputs))
 
 
+@pytest.mark.slow
 def test_render_with_the_chunks_of_accelerators_is_that_with_the_loops(expected, monkeypatch):
     inputs = scene_and_lens()
     taken, forward = [], compositing_chunks.forward

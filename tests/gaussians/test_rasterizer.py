@@ -94,6 +94,7 @@ def test_a_stack_of_opaque_splats_stops_where_the_oracle_stops():
     assert_same(render(scene, camera, max_intersections=2048), oracle, 1e-5)
 
 
+@pytest.mark.slow
 def test_vmap_map_and_eight_devices_give_the_pictures_and_gradients_of_one_camera_each():
     scene = random_scene(g=20, degree=1)
     cameras = [random_camera(seed=seed) for seed in range(8)]

@@ -98,6 +98,7 @@ def test_evaluation_of_a_grid_without_poses(capsys, tmp_path, option):
     assert f"option: {option[0]}: found {option[1]}" in line
 
 
+@pytest.mark.slow
 def test_training_starts_from_a_single_stream(tmp_path, capsys):
     config = load_config(CONFIG)
     sizes = {"width": 16, "heads": 2, "ffn": 16, "layers": 1}

@@ -58,6 +58,7 @@ def grid(setting, sampler, views=None, frames=slice(None)):
     return generate_grid(prior, video[frames], depth[frames], cameras, KEY)[0]
 
 
+@pytest.mark.slow
 def test_one_call_is_that_of_every_group_and_window_alone(setting):
     found = grid(setting, SamplerConfig(group_views=4, window_frames=3))
     np.testing.assert_array_equal(found[0], setting[2][0])

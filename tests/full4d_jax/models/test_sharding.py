@@ -145,12 +145,14 @@ def test_loss_and_gradients_are_those_of_one_device(sizes):
     assert_same(CONFIG, sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [GATHERED, TO_ALL], ids=["fused", "full"])
 def test_keys_are_gathered_where_heads_run_out(config):
     assert swap_axes(2, view=4, time=2) == (("time",), ("view",))
     assert_same(config, {"view": 4, "time": 2})
 
 
+@pytest.mark.slow
 def test_rows_and_columns_are_whole_videos_on_their_devices():
     assert_same(SPLIT, {"data": 2, "view": 2, "time": 2})
 

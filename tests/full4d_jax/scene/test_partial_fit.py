@@ -36,6 +36,7 @@ def settings(motion) -> LiftConfig:
 
 
 @pytest.mark.parametrize("motion", ["freetime", "deformation"])
+@pytest.mark.slow
 def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
     said: list[str] = []
     partial = PartialFit(tmp_path / "fit.npz", "this one", said.append)

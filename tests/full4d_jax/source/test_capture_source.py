@@ -88,6 +88,7 @@ def test_other_files_are_refused(tmp_path):
             opened(path)
 
 
+@pytest.mark.slow
 def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monkeypatch):
     def never(*_):
         raise AssertionError("a prior was looked for")

@@ -112,6 +112,7 @@ def test_views_that_are_not_there_are_refused(dataset, views):
         open_dataset_clip(DatasetClipOptions(dataset, views=views))
 
 
+@pytest.mark.slow
 def test_some_views_are_lifted_and_the_others_compared(dataset, clips, tmp_path, capsys):
     of, out = ["--dataset", str(dataset), "--clip", "1"], str(tmp_path / "out")
     small = ["--lift.steps", "60", "--lift.capacity", "300"]

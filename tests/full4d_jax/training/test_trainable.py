@@ -134,6 +134,7 @@ def without(params):
     return merge_adapters(zero)
 
 
+@pytest.mark.slow
 def test_a_run_with_adapters_writes_plain_weights(tmp_path):
     model = dataclasses.replace(DEBUG.model, layers=1, refiner=0)
     save_params(tmp_path / "init.safetensors", random_params(model), {})

@@ -100,6 +100,7 @@ def test_equals_its_formula_pair_by_pair(cross_half):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [CHANNELS, FRAMES], ids=["channels", "frames"])
 def test_a_rigid_motion_of_all_cameras_changes_nothing(model):
     latents, conditions, params = grid(model)

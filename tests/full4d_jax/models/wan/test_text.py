@@ -192,6 +192,7 @@ def test_an_unusable_negative_embedding_is_named(prompted, tmp_path):
         load_negative_text(dataclasses.replace(config, model=model))
 
 
+@pytest.mark.slow
 def test_the_embedding_reaches_training_sampling_and_distillation(prompted):
     config, params, batch = prompted
     clip = jax.tree.map(lambda x: x[0], batch)

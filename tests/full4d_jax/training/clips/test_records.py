@@ -167,6 +167,7 @@ def test_mixing_by_weights_and_the_names_of_a_batch(dataset, tmp_path):
     assert open_records(plain).weights == (8, 3)  # every clip alike
 
 
+@pytest.mark.slow
 def test_two_steps_and_the_second_again_from_a_checkpoint(dataset, tmp_path):
     config = configured(dataset, height=16, width=16)
     model = dataclasses.replace(config.model, layers=1, width=32, heads=2, ffn=32, refiner=0)
