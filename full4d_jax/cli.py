@@ -148,8 +148,9 @@ def _decide(function: Callable[..., Any], argv: list[str]) -> Verb:
         return Verb(function, config, shown=shown)
     from full4d_jax.source.options import chosen_way
 
-    given, posed = map(_name, argv), config.model.projection != "none"
-    way = chosen_way(ways, set(given), posed=posed, shown=bool(HELP & set(argv)))
+    given = {_name(word) for word in argv if word.startswith("--")}
+    posed = config.model.projection != "none"
+    way = chosen_way(ways, given, posed=posed, shown=bool(HELP & set(argv)))
     return Verb(function, config, ways, way, shown)
 
 
@@ -205,7 +206,7 @@ def _parse(
 
 def _foreign(verb: Verb, unknown: list[str]) -> InputError | None:
     """Return the error for an option of another way in than the chosen one; None for others."""
-    if verb.way is None:
+    if verb.way is None or not unknown[0].startswith("--"):
         return None
     from full4d_jax.source.options import foreign_option
 

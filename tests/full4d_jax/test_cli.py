@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,12 @@ import pytest
 import tyro
 from refused import refusal
 
-from full4d_jax.cli import call, main, verbs
+from full4d_jax.cli import call, main, read_options, verbs
+from full4d_jax.commands.lift import lift
+from full4d_jax.commands.sample import sample
 from full4d_jax.config import Config
 from full4d_jax.config.depth import DepthConfig
+from full4d_jax.source import options
 
 FOUR_REAL = Path(__file__).parents[2] / "configs" / "four_real.py"
 PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"
@@ -83,6 +87,28 @@ def test_help_begins_with_what_the_chosen_source_needs(capsys):
 )
 def test_options_of_two_sources_do_not_go_together(capsys, words, message):
     assert message in refusal(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "way"),
+    [
+        (sample, "--out video", options.DemoOptions),
+        (sample, "--out dataset", options.DemoOptions),
+        (sample, "--out=video", options.DemoOptions),
+        (lift, "--out capture", options.GridOptions),
+        (sample, "--out dataset --video in.mp4", options.VideoOptions),
+        (sample, "--out video --dataset=sets", options.DatasetViewOptions),
+    ],
+)
+def test_values_of_options_do_not_choose_the_source(verb, words, way):
+    bound = read_options(verb, "full4d verb", words.split())
+    assert isinstance(bound, partial)
+    assert type(bound.keywords["source"]) is way
+    assert bound.keywords["out"] == Path(words.replace("=", " ").split()[1])
+
+
+def test_a_word_too_many_is_not_taken_for_the_option_of_its_name(capsys):
+    assert "found video" in refusal(capsys, "run", "--scene", "3", "video")
 
 
 def test_options_override_the_config_and_reach_the_verb(tmp_path):
