@@ -105,10 +105,13 @@ def _fits(hint: Any, value: Any) -> bool:
 
 def _words(hint: Any) -> str:
     """Return what an annotation allows, for a message."""
+    if get_origin(hint) is tuple:
+        part = get_args(hint)[0]
+        return (
+            f"a tuple of {part.__name__}" if type(part) is type else f"a tuple, each {_words(part)}"
+        )
     if bound := _bound(hint):
         return str(bound)
-    while get_origin(hint) is tuple:
-        hint = get_args(hint)[0]
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}"
     return f"a value of type {getattr(hint, '__name__', hint)}"

@@ -80,6 +80,19 @@ def test_options_are_checked_by_the_same_bounds():
         check_fields(Orbit(fps=0.0), what="option")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("data.records", "A", "a tuple of str"),
+        ("model.cameras", "linear", "a tuple, each one of linear, plucker, prope"),
+        ("data.strides", 1, "a tuple, each a whole number of at least 1"),
+    ],
+)
+def test_a_value_outside_a_tuple_is_told_of_the_tuple(name, value, expected):
+    with pytest.raises(InputError, match=f"found {value!r}, expected {expected}; change"):
+        check_config(put(Config(), name, value))
+
+
 def test_held_out_scenes_are_beyond_all_others():
     assert ALL_SCENES == HELD_OUT_START
 
