@@ -177,7 +177,8 @@ def keep_capture(stages: Stages, source: Source) -> None:
     assert cameras is not None, "a capture has cameras"
     assert depth is not None, "a capture has depth to start from"
     first = replace(source, frames=source.frames[:1], given=source.given[:1], depth=None)
-    stages.run("source", source_arrays(source), lambda: source_arrays(first))
+    counts = source_arrays(replace(source, note="", warning=""))  # names of files do not
+    stages.run("source", counts, lambda: source_arrays(first))
     stages.run("depth", {}, lambda: {"depth": depth, "of": np.asarray(source.depth_of)})
     grid = {"frames": source.frames, "intrinsics": cameras.intrinsics}
     stages.run("grid", {}, lambda: grid | {"world_to_camera": cameras.world_to_camera})

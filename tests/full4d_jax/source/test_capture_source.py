@@ -5,7 +5,9 @@ import pytest
 
 from full4d_jax import pipeline
 from full4d_jax.cli import main
+from full4d_jax.grid_stages import keep_capture
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
@@ -86,6 +88,19 @@ def test_other_files_are_refused(tmp_path):
     for path in (tmp_path / "none.npz", tmp_path, tmp_path / "text.npz"):
         with pytest.raises(InputError, match=r"expected an \.npz file"):
             opened(path)
+
+
+def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
+    def marks(name, **changes):
+        (tmp_path / name).mkdir()
+        stages = Stages(tmp_path / name, say=lambda line: None)
+        keep_capture(stages, opened(write(tmp_path / name / f"{name}.npz", **changes)))
+        return stages.fingerprints
+
+    first = marks("first")
+    assert marks("renamed") == first
+    changed = marks("changed", frames=np.zeros((3, 2, SIDE, SIDE, 3), np.uint8))
+    assert not set(changed.values()) & set(first.values())
 
 
 @pytest.mark.slow

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
+from full4d_jax.grid_stages import keep_capture
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays
+from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_dataset_clip, open_dataset_view
 from full4d_jax.source.options import DatasetClipOptions, DatasetViewOptions
 from input_pipeline.cameras import invert
@@ -110,6 +113,21 @@ def test_a_clip_is_a_capture(dataset, clips):
 def test_views_that_are_not_there_are_refused(dataset, views):
     with pytest.raises(InputError, match=r"--views: found .* expected different numbers, 0 to 2"):
         open_dataset_clip(DatasetClipOptions(dataset, views=views))
+
+
+def test_a_moved_data_set_is_the_same_scene_and_another_clip_is_not(dataset, tmp_path):
+    def marks(where, **changes):
+        folder = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        stages = Stages(folder, say=lambda line: None)
+        keep_capture(stages, open_dataset_clip(DatasetClipOptions(where, **changes)))
+        return stages.fingerprints
+
+    first = marks(dataset)
+    moved = shutil.copytree(dataset, tmp_path / "moved")
+    assert marks(moved) == first
+    for changes in ({"clip": 1}, {"views": (0, 1)}):
+        assert not set(marks(dataset, **changes).values()) & set(first.values())
 
 
 @pytest.mark.slow
