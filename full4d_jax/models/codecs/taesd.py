@@ -23,7 +23,7 @@ from full4d_jax.models.torch_files import read_tensors
 from full4d_jax.session.errors import InputError
 
 Params = dict[str, Any]
-Map = Float[Array, "b h w c"]
+Map = Float[Array, "b _h _w _c"]  # layers change sizes, which are not compared
 
 WIDTH, POOL, GROUPS, CHANNELS = 64, 256, 4, 32
 DOWN = (2, 6, 10)  # where the encoder's convolutions of stride 2 stand, each before 3 blocks

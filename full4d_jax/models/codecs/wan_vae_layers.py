@@ -13,7 +13,8 @@ from einops import rearrange, reduce
 from flax import nnx
 from jaxtyping import Array, Float
 
-Video = Float[Array, "b t h w c"]
+# Sizes with an underscore are not compared: layers change them.
+Video = Float[Array, "b _t _h _w _c"]
 
 
 class Stream:

@@ -52,9 +52,8 @@ def test_the_loss_has_a_gradient_in_every_parameter(trained):
 
     @jax.jit
     def gradient(params):
-        return jax.grad(loss, argnums=1, has_aux=True)(
-            config, params, batch, jax.random.key(0), None
-        )[0]
+        key = jax.random.key(0)
+        return jax.grad(loss, argnums=1, has_aux=True)(config, params, batch, key)[0]
 
     for path, x in jax.tree.leaves_with_path(gradient(params)):
         assert np.isfinite(x).all(), path

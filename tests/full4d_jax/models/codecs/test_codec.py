@@ -59,7 +59,8 @@ def test_strides_are_known_without_weights():
 
 
 def test_pixels_fold_and_unfold():
-    codec, frames = make_codec(CONFIGS["pixels"]), np.random.RandomState(0).randn(2, 3, 4, 6, 3)
+    codec = make_codec(CONFIGS["pixels"])
+    frames = jnp.asarray(np.random.RandomState(0).randn(2, 3, 4, 6, 3), jnp.float32)
     latents = codec.encode(frames)
     assert latents.shape == (2, 3, 2, 3, 12)
     np.testing.assert_array_equal(latents[1, 2, 1, 2, 3:6], frames[1, 2, 2, 5])
