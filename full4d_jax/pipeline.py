@@ -146,7 +146,7 @@ def render(out: str | Path, show: RenderOptions) -> Path:
     """
     check_fields(show, what="option")
     job = Job(Stages(Path(out)))
-    for name in ("source", "depth", "grid", "scene"):
+    for name in ("source", "grid", "scene"):
         job.stages.finished(name)
     open_folder(out)
     _render(job, show)
@@ -169,7 +169,10 @@ def _check(config: Config, way: options.SampleOptions) -> None:
 
 def _captured(stages: Stages) -> bool:
     """Whether the views in the output folder are real ones, with depth to start from in all."""
-    return str(stages.arrays["depth"]["of"]) == "all views"
+    depth = stages.arrays["depth"]
+    if "of" not in depth:  # saved in format 2
+        return depth["depth"].ndim == 4
+    return str(depth["of"]) == "all views"
 
 
 def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:

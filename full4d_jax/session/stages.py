@@ -12,7 +12,8 @@ loaded, not run; a stage made from others than those in the folder now is never 
                 dataset (a hash), split, clip, view, views (v), instants (t), unit. Of a capture
                 only the first view's frames: the others are in grid.npz, the depth in depth.npz.
     depth.npz   depth (t h w) of the source or, of a capture, (v t h w), 0 = unknown; of, text,
-                "the source" or "all views". A model without poses has none.
+                "the source" or "all views". A model without poses has none. Format 2 had no
+                `of` and is read.
     grid.npz    frames (v t h w 3) uint8, intrinsics, world_to_camera; if generated, projection
                 (v-1 t h w 3) uint8 and warning. Without poses: frames and visible (v t).
     scene.npz   the fields of the Gaussians and of their motion (`scene.scene_arrays`).
@@ -37,7 +38,7 @@ from full4d_jax.session.progress import duration
 
 FORMAT = 3  # of what stages save; raise it when one computes something else from the same inputs
 MADE_BY = {"source": "sample", "depth": "sample", "grid": "sample", "scene": "lift"}
-NEEDED = {"source": "before", "depth": "of", "grid": "frames", "scene": "means"}
+NEEDED = {"source": "before", "depth": "depth", "grid": "frames", "scene": "means"}
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
 

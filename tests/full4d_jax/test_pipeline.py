@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -13,7 +14,7 @@ from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
-from full4d_jax.session.files import read_arrays
+from full4d_jax.session.files import read_arrays, save_arrays
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode, to_source
@@ -94,6 +95,17 @@ def test_parts_keep_the_warnings_and_the_config_of_the_run(finished):
     assert (folder / "out" / "config.json").read_text() == config
     report = json.loads((folder / "out" / "report.json").read_text())
     assert any("azimuth 45" in line for line in report["warnings"])
+
+
+def test_folders_of_format_2_are_lifted_and_rendered(finished, tmp_path, capsys):
+    out = shutil.copytree(finished[0] / "out", tmp_path / "out")
+    depth = read_arrays(out / "depth.npz")
+    del depth["of"]
+    save_arrays(out / "depth.npz", depth)
+    assert main(["lift", *finished[1][:3], "--out", str(out)]) == 0
+    assert "scene: kept" in capsys.readouterr().out
+    (out / "depth.npz").unlink()  # a scene is shown without it
+    assert main(["render", "--out", str(out), "--size", "32", "--seconds", "0.1"]) == 0
 
 
 def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys):

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from refused import refusal
 
 from full4d_jax import pipeline
 from full4d_jax.cli import main
 from full4d_jax.grid_stages import keep_capture
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.options import CaptureOptions
@@ -101,6 +103,16 @@ def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
     assert marks("renamed") == first
     changed = marks("changed", frames=np.zeros((3, 2, SIDE, SIDE, 3), np.uint8))
     assert not set(changed.values()) & set(first.values())
+
+
+def test_a_capture_of_format_2_is_still_one(tmp_path, capsys):
+    stages = Stages(tmp_path, say=lambda line: None)
+    keep_capture(stages, opened(write(tmp_path / "a.npz")))
+    depth = read_arrays(tmp_path / "depth.npz")
+    del depth["of"]
+    save_arrays(tmp_path / "depth.npz", depth)
+    words = ["lift", "--out", tmp_path, "--checkpoint", "a.safetensors"]
+    assert "with a capture" in refusal(capsys, *words)
 
 
 @pytest.mark.slow
