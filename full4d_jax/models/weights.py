@@ -17,6 +17,8 @@ from safetensors.numpy import save_file
 from full4d_jax.session.errors import InputError, require_file
 
 FLOATS = ("F32", "F16", "BF16")
+# Fields that a model no longer has, with the only value that today's code computes.
+REMOVED = {"mask_terms": ["view", "time", "half"]}
 
 
 def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:
@@ -88,7 +90,8 @@ def require_model(
 ) -> None:
     """Compare the model that a checkpoint's metadata tells of, in all fields that it names.
 
-    Heads, rotary angles and much else have the same shapes and would give garbage.
+    Heads, rotary angles and much else have the same shapes and would give garbage. A field in
+    `REMOVED` passes with the value there.
 
     Args:
       path: of the checkpoint, for the message.
@@ -105,6 +108,9 @@ def require_model(
         if name in wanted and name not in free and wanted[name] != found:
             where, do = f"{path}, model.{name}", "use the config that it was trained with"
             raise InputError("checkpoint", where, found, wanted[name], do)
+        if name not in wanted and found != REMOVED.get(name, found):
+            where, do = f"{path}, model.{name}", "use the version of full4d that trained it"
+            raise InputError("checkpoint", where, found, f"{REMOVED[name]}, now for all models", do)
 
 
 def summary_beside(weights: Path) -> dict[str, Any] | str:

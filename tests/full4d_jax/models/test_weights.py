@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from full4d_jax.models.weights import load_metadata, load_params, save_params
+from full4d_jax.config import ModelConfig
+from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import InputError
 
 PARAMS = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}
@@ -67,3 +68,9 @@ def test_other_files_are_refused(tmp_path, read):
         read(tmp_path / "w.safetensors")
     with pytest.raises(InputError, match="no such file"):
         read(tmp_path / "none.safetensors")
+
+
+def test_a_removed_field_passes_with_the_value_of_today():
+    require_model("w", {"model": {"mask_terms": ["view", "time", "half"]}}, ModelConfig())
+    with pytest.raises(InputError, match=r"^checkpoint: w, model.mask_terms: found \['view'\], ex"):
+        require_model("w", {"model": {"mask_terms": ["view"]}}, ModelConfig())

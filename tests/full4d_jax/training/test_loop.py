@@ -10,7 +10,7 @@ from tiny_run import batches, first, lines, short
 
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.checkpoints.resume import run_record
+from full4d_jax.training.checkpoints.resume import check_same_run, run_record
 
 
 def test_samples_and_histograms_cover_the_whole_run(tmp_path):
@@ -83,6 +83,19 @@ def test_checkpoints_of_earlier_programs_resume(tmp_path):
     assert found["times"] == [0, 6]
     assert found["parts"][0]["start"] == 4  # from where flow times are counted
     assert found["seconds"] >= 1.5
+
+
+def test_a_removed_field_resumes_with_the_value_of_today(tmp_path):
+    present, stored = run_record(Config(), None), run_record(Config(), None)
+    stored["config"]["model"]["mask_terms"] = ["view", "time", "half"]
+    check_same_run(stored, present, tmp_path, 0)
+    stored["config"]["model"]["mask_terms"] = ["view"]
+    message = (
+        r"model.mask_terms: found \['view'\] in its checkpoints, expected .*give another --out$"
+    )
+    with pytest.raises(InputError, match=message) as error:
+        check_same_run(stored, present, tmp_path, 0)
+    assert "resume with" not in str(error.value)
 
 
 def test_all_fields_that_differ_are_named(tmp_path):
