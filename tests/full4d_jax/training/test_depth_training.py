@@ -1,24 +1,28 @@
 """Training of the depth network: batches, the loss, and which weights move."""
 
 import dataclasses
+import shutil
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
 from full4d_jax.models.depth_net import init_params, log_depth
 from full4d_jax.training import depth_training
+from full4d_jax.training.loop import run_training
 from input_pipeline.procedural.rich_world import OBJECTS as RICH_OBJECTS
 
 TINY = DepthConfig(
     model=DepthNetConfig(widths=(8, 8, 16), attentions=2, heads=2),
     data=DepthDataConfig(sizes=((24, 16),)),
     optimizer=OptimizerConfig(warmup=1),
-    training=TrainingConfig(batch=1, steps=4, log_every=1, checkpoint_every=2),
+    training=TrainingConfig(batch=1, steps=2, log_every=1, checkpoint_every=1),
 )
 
 
@@ -63,6 +67,23 @@ def test_a_step_moves_all_weights_of_the_blocks():
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.ema, after.ema)
     assert all(jax.tree.leaves(moved["blocks"]["narrow"]))
     assert np.isfinite(metrics["loss"])
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_bit_identically(tmp_path: Path):
+    step = partial(depth_training.train_step, TINY)  # one object, so that it compiles once
+    batches = partial(depth_training.batches, TINY)
+
+    def train(out: Path):
+        state = depth_training.init_state(TINY, jax.random.key(0))
+        return run_training(step, state, batches, TINY.training, out, {})
+
+    whole, _ = train(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    shutil.rmtree(tmp_path / "killed" / "checkpoints" / "2")
+    resumed, summary = train(tmp_path / "killed")
+    assert summary["parts"][-1]["start"] == 1
+    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
 
 
 def test_training_may_see_rich_worlds():
