@@ -51,7 +51,7 @@ def score_folder(
     folder: Path,
     *,
     reference: Path | None = None,
-    split: str = "test",
+    split: str,
     clip_onnx: Path | None = None,
     matcher_onnx: Path | None = None,
     inception_onnx: Path | None = None,
