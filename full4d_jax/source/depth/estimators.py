@@ -13,11 +13,13 @@ import hashlib
 from pathlib import Path
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.source.depth.estimate import SHIPPED, load_depth, predict_depth
 from full4d_jax.source.depth.onnx_network import open_network
 from input_pipeline.depth_alignment import Estimate
 
@@ -47,17 +49,11 @@ def load_estimator(which: str) -> Estimate:
 
 def estimator_mark(which: str) -> str:
     """Return the name of an estimator and a hash of its weights."""
-    from full4d_jax.source.depth.estimate import SHIPPED
-
     path = SHIPPED if which == "ours" else Path(which)
     return f"{which} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
 def _ours(path: Path | None) -> Estimate:
-    import jax.numpy as jnp
-
-    from full4d_jax.source.depth.estimate import load_depth, predict_depth
-
     network = load_depth(path)
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
