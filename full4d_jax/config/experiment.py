@@ -13,7 +13,7 @@ from full4d_jax.session.fields import MOST, Between, Count, CountOrZero, Positiv
 ALL_SCENES = 2**30  # procedural scenes to train on; `input_pipeline` holds out those beyond
 Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
 Seed = Annotated[int, Between(0, MOST, f"a whole number from 0 to {MOST}")]
-Views = Annotated[int, Between(2, MOST, "a whole number of at least 2, the source included")]
+ViewCount = Annotated[int, Between(2, MOST, "a whole number of at least 2, the source included")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class ModelConfig:
 class DataConfig:
     """Clips for training."""
 
-    views: Views = 4
+    views: ViewCount = 4
     """Views of a clip, the source included."""
     frames: Count = 4
     """Instants of a clip, the same for all views."""

@@ -54,16 +54,16 @@ class Judge(NamedTuple):
     distances: Distances
 
 
-Targets = Float[np.ndarray, "v t h w 3"]  # target views, [0, 1]
+TargetFrames = Float[np.ndarray, "v t h w 3"]  # target views, [0, 1]
 
 
 class Result(NamedTuple):
     """The targets of every row on one clip."""
 
-    truth: Targets
-    projection: Targets  # with true depth, black in holes
+    truth: TargetFrames
+    projection: TargetFrames  # with true depth, black in holes
     regions: Regions
-    rows: dict[tuple[str, str], Targets]  # by (row, depth)
+    rows: dict[tuple[str, str], TargetFrames]  # by (row, depth)
 
 
 def sampler_rows(config: Config) -> dict[str, SamplerConfig]:
@@ -129,7 +129,7 @@ def fill(
     samplers: Mapping[str, SamplerConfig],
     *,
     lift: bool = False,
-) -> tuple[Targets, dict[str, Targets]]:
+) -> tuple[TargetFrames, dict[str, TargetFrames]]:
     """Return the projection of the source by this depth, and its fills and the prior by row."""
     clip, config = known.clip, judge.config
     given = 2 * clip.frames[0] - 1, depth, cameras_of(clip)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.config.codecs import Strides
+from full4d_jax.flow import Latents
 from full4d_jax.generation.projection_guidance import (
     Projection,
     drop_depth_edges,
@@ -19,7 +20,7 @@ from full4d_jax.generation.projection_guidance import (
 )
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
-from full4d_jax.models.conditions import Conditions, Latents
+from full4d_jax.models.conditions import Conditions
 from input_pipeline.procedural.scene import procedural_scene
 
 EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared

@@ -9,12 +9,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
+from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import first_frame, make_conditions
 from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_groups
 from full4d_jax.generation.prior import Prior, check_size
 from full4d_jax.generation.projection_guidance import Projection
-from full4d_jax.generation.sampling import euler, guided, leap
-from full4d_jax.models.conditions import Conditions, Latents, Params, Velocity
+from full4d_jax.generation.sampling import Velocity, euler, guided, leap
+from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
 
 

@@ -16,8 +16,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from full4d_jax.config import SamplerConfig
+from full4d_jax.flow import Latents
 from full4d_jax.generation.sampling import (
     Stepper,
+    Velocity,
     VelocityAt,
     euler,
     in_groups,
@@ -26,7 +28,7 @@ from full4d_jax.generation.sampling import (
     schedule,
     view_groups,
 )
-from full4d_jax.models.conditions import Conditions, Latents, Velocity
+from full4d_jax.models.conditions import Conditions
 
 STILL = ("intrinsics", "text")  # conditions without an axis of time
 Guides = tuple[Conditions, ...]  # several, where guidance asks several times

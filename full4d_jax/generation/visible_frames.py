@@ -11,7 +11,8 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.models.conditions import Conditions, Latents
+from full4d_jax.flow import Latents
+from full4d_jax.models.conditions import Conditions
 
 # Shares of training clips that show both videos, the row, the column, scattered frames.
 SHARES = np.array([0.7, 0.05, 0.05, 0.2], np.float32)

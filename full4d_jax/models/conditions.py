@@ -1,14 +1,10 @@
 """What the network takes: latents, flow times, and what the grid is generated from."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float
 
 Params = dict[str, Any]  # nested, leaves are arrays
-Latents = Float[Array, "b v t h w c"]
-Times = Float[Array, "b"] | Float[Array, "b v t"]  # one flow time a sample, or one a latent frame
-Velocity = Callable[[Latents, Times], Latents]
 
 
 class Conditions(NamedTuple):

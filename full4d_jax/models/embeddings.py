@@ -5,8 +5,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
+from full4d_jax.flow import Latents, Times
 from full4d_jax.models.block import CAMERA_CHANNELS
-from full4d_jax.models.conditions import Latents, Times
 from full4d_jax.models.tokens import Grid
 
 TIME_CHANNELS = 256

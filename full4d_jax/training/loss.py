@@ -19,10 +19,11 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax import flow
 from full4d_jax.config import Config
+from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import Batch, EncodedBatch, prepare
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
-from full4d_jax.models.conditions import Latents, Params
+from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.training.accumulation import Part, whole_batch
 from full4d_jax.training.mean_flow import Interval, draw_interval, predict_over_interval

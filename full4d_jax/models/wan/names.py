@@ -67,20 +67,20 @@ ADDED = (  # ours alone
 )
 
 
-class Place(NamedTuple):
+class LeafPlace(NamedTuple):
     """Where a tensor of Wan lies among our parameters."""
 
     leaf: str  # dotted name
     layer: int | None  # index into the leaf's first axis
 
 
-def wan_names(layers: int, layout: Layout) -> dict[str, Place]:
+def wan_names(layers: int, layout: Layout) -> dict[str, LeafPlace]:
     """Every tensor's name in `layout`, and its place."""
     i = LAYOUTS.index(layout)
-    names = {HEAD_TABLE[i]: Place("head_modulation", None)}
+    names = {HEAD_TABLE[i]: LeafPlace("head_modulation", None)}
     for ours, theirs in LINEARS.items():
-        names[f"{theirs[i]}.weight"] = Place(f"{ours}.kernel", None)
-        names[f"{theirs[i]}.bias"] = Place(f"{ours}.bias", None)
+        names[f"{theirs[i]}.weight"] = LeafPlace(f"{ours}.kernel", None)
+        names[f"{theirs[i]}.bias"] = LeafPlace(f"{ours}.bias", None)
     for layer in range(layers):
         block = {TABLE[i]: "modulation"}
         for ours, theirs in BLOCK_LINEARS.items():
@@ -90,7 +90,8 @@ def wan_names(layers: int, layout: Layout) -> dict[str, Place]:
         block[f"{TEXT_NORM[i]}.weight"] = "text_norm.scale"
         block[f"{TEXT_NORM[i]}.bias"] = "text_norm.bias"
         names |= {
-            f"blocks.{layer}.{name}": Place(f"blocks.{leaf}", layer) for name, leaf in block.items()
+            f"blocks.{layer}.{name}": LeafPlace(f"blocks.{leaf}", layer)
+            for name, leaf in block.items()
         }
     return names
 

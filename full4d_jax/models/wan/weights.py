@@ -23,7 +23,7 @@ from full4d_jax.models.wan.names import (
     ADDED,
     LAYOUTS,
     Layout,
-    Place,
+    LeafPlace,
     check_wan_model,
     from_wan,
     to_wan,
@@ -167,12 +167,12 @@ def _layout(source: Path, stored: dict[str, Stored]) -> Layout:
 
 
 def _check_architecture(
-    model: ModelConfig, source: Path, stored: dict[str, Stored], name_of: dict[Place, str]
+    model: ModelConfig, source: Path, stored: dict[str, Stored], name_of: dict[LeafPlace, str]
 ) -> None:
     """Compare numbers of the network before any tensor, so that a wrong preset is called that."""
 
     def shape(leaf: str, layer: int | None = None) -> tuple[int, ...]:
-        name = name_of[Place(leaf, layer)]
+        name = name_of[LeafPlace(leaf, layer)]
         if name not in stored:
             do = "download the rest"
             raise InputError("weights", source, f"no tensor {name}", "all of them", do)
@@ -217,7 +217,7 @@ def _heads(about: Path) -> int | None:
     return config.get("num_attention_heads", config.get("num_heads"))
 
 
-def _check_names(source: Path, stored: dict[str, Stored], names: dict[str, Place]) -> None:
+def _check_names(source: Path, stored: dict[str, Stored], names: dict[str, LeafPlace]) -> None:
     """Every tensor is used exactly once."""
     for what, lost in (("no", set(names) - set(stored)), ("left over", set(stored) - set(names))):
         if lost:
@@ -231,7 +231,7 @@ def _check_tensors(
     model: ModelConfig,
     source: Path,
     stored: dict[str, Stored],
-    names: dict[str, Place],
+    names: dict[str, LeafPlace],
     leaves: dict[str, jax.ShapeDtypeStruct],
 ) -> None:
     """Shapes and types, before anything is written."""
