@@ -71,7 +71,7 @@ class DatasetViewOptions:
     posed: ClassVar = True
 
     dataset: Path
-    """The data set, a folder that `full4d data import` or `data build` made."""
+    """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
     split: str = "train"
     """Split of the data set."""
     clip: Number = 0
