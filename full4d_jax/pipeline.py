@@ -34,6 +34,7 @@ from full4d_jax.source import options
 from gaussians import Gaussians, Scene, save_ply_sequence
 
 INSTANTS = 16  # of the scene in the page
+SHIPPED = "shipped"  # in the report, for the weights in the package
 
 
 def run(
@@ -76,7 +77,8 @@ def run(
     grid_stages.sample_stages(job, config, source, checkpoint)
     _lift(job, config, checkpoint)
     _render(job, show)
-    return write_report(job, "run", to_dict(config), source=source, show=show)
+    used = checkpoint or SHIPPED
+    return write_report(job, "run", to_dict(config), checkpoint=used, source=source, show=show)
 
 
 def sample(
@@ -93,7 +95,8 @@ def sample(
     _check(config, source)
     job = Job(Stages(open_folder(out)))
     grid_stages.sample_stages(job, config, source, checkpoint)
-    return write_report(job, "sample", to_dict(config), source=source)
+    used = checkpoint or SHIPPED
+    return write_report(job, "sample", to_dict(config), checkpoint=used, source=source)
 
 
 def lift(
@@ -135,7 +138,10 @@ def lift(
         described = {**sampled, "lift": to_dict(config)["lift"]}
         open_folder(out)
     _lift(job, config, checkpoint)
-    return write_report(job, "lift", described, source=source or options.GridOptions())
+    asks = lifting.asks_prior(config.lift, captured=_captured(job.stages))
+    used = (checkpoint or SHIPPED) if asks else None
+    way = source or options.GridOptions()
+    return write_report(job, "lift", described, checkpoint=used, source=way)
 
 
 def render(out: str | Path, show: RenderOptions) -> Path:

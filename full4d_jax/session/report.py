@@ -37,16 +37,25 @@ class Job:
         return [text for text in texts if text]
 
 
-def write_report(job: Job, command: str, config: dict[str, Any] | None, **options: Any) -> Path:
+def write_report(
+    job: Job,
+    command: str,
+    config: dict[str, Any] | None,
+    *,
+    checkpoint: Path | str | None = None,
+    **options: Any,
+) -> Path:
     """Write report.json and, where there is a config, config.json; return the folder.
 
     Args:
       job: the command at work.
       command: its name.
       config: the experiment as plain values; None leaves config.json as it is.
+      checkpoint: weights of the prior that it asked, or "shipped"; None where it asked none.
       options: dataclasses of options, by name, to be told in the report.
     """
     folder, source = job.stages.folder, job.stages.arrays["source"]
+    way = type(options["source"]).__name__ if "source" in options else None
     report = {
         "command": command,
         "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
@@ -55,6 +64,8 @@ def write_report(job: Job, command: str, config: dict[str, Any] | None, **option
         "warnings": job.warnings,
         "source": str(source["note"]),
         "place": {name: source[name].tolist() for name in PLACE if name in source},
+        "way": way,
+        "checkpoint": checkpoint,
         "options": {name: asdict(value) for name, value in options.items()},
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "machine": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.platform()}",

@@ -59,6 +59,9 @@ def test_everything_is_there_and_the_report_tells_it(finished):
     assert config == json.loads(json.dumps(dataclasses.asdict(SMALL)))
     assert any("azimuth 45" in line for line in report["warnings"])  # trained to 30 only
     assert "60x40" in report["source"]
+    assert report["way"] == "VideoOptions"
+    assert report["checkpoint"] == str(finished[0] / "prior.safetensors")
+    assert report["options"]["source"]["cameras"]["azimuth"] == 45
 
 
 def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(finished, capsys):
