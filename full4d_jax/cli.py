@@ -11,7 +11,6 @@ import difflib
 import importlib
 import inspect
 import io
-import itertools
 import os
 import pkgutil
 import re
@@ -148,9 +147,8 @@ def _decide(function: Callable[..., Any], argv: list[str]) -> Verb:
         return Verb(function, config, shown=shown)
     from full4d_jax.source.options import chosen_way
 
-    given = {_name(word) for word in argv if word.startswith("--")}
     posed = config.model.projection != "none"
-    way = chosen_way(ways, given, posed=posed, shown=bool(HELP & set(argv)))
+    way = chosen_way(ways, argv, posed=posed, shown=bool(HELP & set(argv)))
     return Verb(function, config, ways, way, shown)
 
 
@@ -206,19 +204,11 @@ def _parse(
 
 def _foreign(verb: Verb, unknown: list[str]) -> InputError | None:
     """Return the error for an option of another way in than the chosen one; None for others."""
-    if verb.way is None or not unknown[0].startswith("--"):
+    if verb.way is None:
         return None
     from full4d_jax.source.options import foreign_option
 
-    first, *rest = unknown[0].split("=")[1:] + unknown[1:] + [""]
-    words = [first, *itertools.takewhile(lambda word: word and not word.startswith("--"), rest)]
-    given, projection = _name(unknown[0]), verb.config.model.projection
-    return foreign_option(given, " ".join(words), verb.way, verb.ways, projection)
-
-
-def _name(word: str) -> str:
-    """Return the name of the option that a word on the command line gives."""
-    return word.split("=")[0].lstrip("-").replace("-", "_")
+    return foreign_option(unknown, verb.way, verb.ways, verb.config.model.projection)
 
 
 def _help(verb: Verb, bind: Callable[..., Any], prog: str) -> str:
@@ -244,14 +234,9 @@ def _ways(verb: Verb) -> tuple[list[str], str]:
     """Return the options of the chosen way in, and the lines of help on the other ways."""
     if verb.way is None:
         return [], ""
-    from full4d_jax.source.options import names
+    from full4d_jax.source.options import names, other_ways
 
-    own, lines = names(verb.way), ["", "Other sources (add the flag to --help to see all options):"]
-    for way in verb.ways:
-        flags = " ".join(f"--{name}" for name in names(way) if name not in own)
-        if way.posed == verb.way.posed and flags:
-            lines.append(f"  {flags}\n      {inspect.getdoc(way)}")
-    return own, "\n".join(lines) + "\n"
+    return names(verb.way), other_ways(verb.way, verb.ways)
 
 
 def _flags(verb: Verb, bind: Callable[..., Any]) -> list[str]:
