@@ -25,7 +25,7 @@ from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import capture_source, options, video_source
-from full4d_jax.source.camera_paths import Targets, beside, range_warning, read_targets
+from full4d_jax.source.camera_paths import TargetCameras, beside, range_warning, read_targets
 from full4d_jax.source.depth.estimate import (
     SHIPPED,
     DepthNetwork,
@@ -93,7 +93,7 @@ class Inputs:
     network: DepthNetwork
     depth_file: Path | None
     depth: np.ndarray | None
-    targets: Targets | None
+    targets: TargetCameras | None
 
 
 def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path) -> Inputs:

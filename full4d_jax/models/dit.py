@@ -81,8 +81,8 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
         tau: Times,
         rho: Times | None,
         conditions: Conditions,
-        base: Latents,
-        mask: Float[Array, "b v t h w 1"],
+        base: Float[Array, "b v _t h w c"],  # no frames without a projection
+        mask: Float[Array, "b v _t h w 1"],
     ) -> Latents:
         if config.prediction == "velocity":
             return model(latents, tau, conditions, rho)

@@ -123,7 +123,7 @@ def dotted(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def tree_shardings(mesh: Mesh, tree: Any, width: int) -> Any:
+def tree_shardings(mesh: Mesh | AbstractMesh, tree: Any, width: int) -> Any:
     """Return shardings of a tree of parameters, or of an optimizer's state for them.
 
     The end of a leaf's path decides. Scalars are on every device.

@@ -24,7 +24,7 @@ Preset = Literal["arc", "ring", "spiral"]
 FORMAT = "see 'Camera paths' in the README for the file's format"
 
 
-class Targets(NamedTuple):
+class TargetCameras(NamedTuple):
     """Target cameras, in the world of the source camera.
 
     Attributes:
@@ -57,7 +57,7 @@ def directions(
     return np.stack([azimuth * phase * np.cos(2 * turn), elevation * phase * np.sin(2 * turn)], -1)
 
 
-def read_targets(options: PathOptions, data: DataConfig) -> Targets:
+def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
     """Return the target cameras that options ask for: a preset, or those of a JSON file.
 
     Raises:
@@ -73,14 +73,14 @@ def read_targets(options: PathOptions, data: DataConfig) -> Targets:
 
 def preset_targets(
     preset: Preset, *, targets: int, frames: int, azimuth: float, elevation: float
-) -> Targets:
+) -> TargetCameras:
     """Return static target cameras spread over a preset."""
     angles = directions(preset, _phases(preset, targets), azimuth, elevation)
     poses = np.repeat(orbit(angles[:, 0], angles[:, 1])[:, None], frames, 1)
-    return Targets(None, poses.astype(np.float32))
+    return TargetCameras(None, poses.astype(np.float32))
 
 
-def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> Targets:
+def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> TargetCameras:
     """Read target cameras from a JSON file.
 
     The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
@@ -112,7 +112,7 @@ def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> T
     except ValueError as error:
         raise as_input_error("camera file", ValueError(f"{path}: {error}"), FORMAT) from None
     lenses = None if lenses is None else lenses.astype(np.float32)
-    return Targets(lenses, poses.astype(np.float32))
+    return TargetCameras(lenses, poses.astype(np.float32))
 
 
 def still_camera(lens: Float[ndarray, "3 3"], *, frames: int, height: int, width: int) -> Cameras:
@@ -121,7 +121,7 @@ def still_camera(lens: Float[ndarray, "3 3"], *, frames: int, height: int, width
     return Cameras(lens[None].astype(np.float32), poses, height, width)
 
 
-def beside(source: Cameras, targets: Targets) -> Cameras:
+def beside(source: Cameras, targets: TargetCameras) -> Cameras:
     """Return the source's camera with the target cameras after it."""
     lens, pose = np.asarray(source.intrinsics), np.asarray(source.world_to_camera)
     lenses = targets.intrinsics

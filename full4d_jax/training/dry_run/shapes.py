@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 
 from full4d_jax.config import Config
 from full4d_jax.config.codecs import strides_of
@@ -16,19 +16,19 @@ from full4d_jax.training.bad_losses import RunningLoss, no_losses
 from full4d_jax.training.state import TrainState, init_state
 
 
-def state_shapes(config: Config, mesh: Mesh) -> TrainState:
+def state_shapes(config: Config, mesh: Mesh | AbstractMesh) -> TrainState:
     """Return the state, sharded as `sharding.RULES` says."""
     shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
     return _on(shapes, tree_shardings(mesh, shapes, config.model.width))
 
 
-def losses_shapes(mesh: Mesh) -> RunningLoss:
+def losses_shapes(mesh: Mesh | AbstractMesh) -> RunningLoss:
     """Return the running loss, whole on every device."""
     shapes = jax.eval_shape(no_losses)
     return _on(shapes, jax.tree.map(lambda _: NamedSharding(mesh, spec()), shapes))
 
 
-def batch_shapes(config: Config, mesh: Mesh) -> EncodedBatch:
+def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> EncodedBatch:
     """Return a batch of encoded clips, sharded over samples."""
     model, data = config.model, config.data
     strides = strides_of(model.codec, model.codec_stride)
