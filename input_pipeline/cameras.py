@@ -44,8 +44,8 @@ def look_at(
 
 
 def orbit(
-    azimuth: Float[np.ndarray, "..."],
-    elevation: Float[np.ndarray, "..."],
+    azimuth: Float[np.ndarray, "..."] | float,
+    elevation: Float[np.ndarray, "..."] | float,
     distance: Float[np.ndarray, "..."] | float = 1.0,
     pivot: tuple[float, float, float] = (0.0, 0.0, 1.0),
 ) -> Float[np.ndarray, "... 4 4"]:
