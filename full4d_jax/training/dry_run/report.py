@@ -102,7 +102,7 @@ def _per_device(config: Config, mesh: Mesh | AbstractMesh) -> int:
     return config.training.batch // (mesh.shape["data"] * mesh.shape["fsdp"])
 
 
-def _compile(config: Config, mesh: Mesh | AbstractMesh, *, report: bool) -> float:
+def _compile(config: Config, mesh: Mesh, *, report: bool) -> float:
     """Return the GiB that the step needs on each device; infinite if it does not compile."""
     inputs = state_shapes(config, mesh), losses_shapes(mesh), batch_shapes(config, mesh)
     step = skip_bad_steps(train_step(config), config.training.spike)  # as in `training.loop`
@@ -133,7 +133,7 @@ def _verdict(needed: float, memory: float) -> str:
     return f"{'yes' if needed < memory else 'NO'}: {needed:.2f} of {memory} GiB"
 
 
-def _find_largest(config: Config, mesh: Mesh | AbstractMesh, needed: float, memory: float) -> None:
+def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> None:
     """Double the batch once, extrapolate, and compile the extrapolated batch."""
     samples = _per_device(config, mesh)
 
