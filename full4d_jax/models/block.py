@@ -30,16 +30,27 @@ CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
 
 
 class BlockInputs(NamedTuple):
-    """Everything that a block reads besides its tokens."""
+    """Everything that a block reads besides its tokens.
 
-    modulation: Moments  # shared projection (6 d) of the flow time
-    angles: Float[Array, "n p"]  # rotary angles
+    Attributes:
+      modulation: shared projection (6 d) of the flow time.
+      angles: rotary angles.
+      cameras: camera of each token, see `embeddings.camera_vectors`.
+      text: embedded text for the cross-attention; None without it.
+      grid: how the tokens are laid out.
+      axis: along which grids were cut into videos.
+      cross_half: whether the later half of the frames is the projection.
+      transforms: cameras that act inside attention; None without prope.
+    """
+
+    modulation: Moments
+    angles: Float[Array, "n p"]
     cameras: Float[Array, "b n 16"]
     text: Float[Array, "b m d"] | None
     grid: Grid
-    axis: Axis  # along which grids were cut into videos
-    cross_half: bool  # whether the later half of the frames is the projection
-    transforms: Transforms | None = None  # cameras that act inside attention
+    axis: Axis
+    cross_half: bool
+    transforms: Transforms | None = None
 
 
 def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
@@ -82,7 +93,7 @@ class Projections(nnx.Module):
 
 
 class Block(nnx.Module):
-    """One layer; see the module's equations."""
+    """One layer of the transformer, by the module's equations."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width

@@ -4,11 +4,11 @@
                       |                   |                    |
     log depth <--2x2--+<-------2x2--------+<--------2x2--------+
 
-A U-Net whose coarsest level is a transformer: where floor, walls and horizon are is a question
-about the whole frame, where an object ends is one about its edge. Resolution changes by folding 2x2
-pixels into channels and back, from the first layer on, so that no layer has many pixels and few
-channels (slow on every machine). Positions enter as coordinates of the frame in [-1, 1]: any sides
-that are multiples of 8 work, and a frame seen at another resolution keeps its positions.
+It is a U-Net whose coarsest level is a transformer: the place of floor, walls and horizon depends
+on the whole frame, the edge of an object on what is around it. Resolution changes by folding 2x2
+pixels into channels and back, from the first layer on, since layers with many pixels and few
+channels are slow on every machine. Positions enter as coordinates of the frame in [-1, 1]: any
+sides that are multiples of 8 work, and a frame seen at another resolution keeps its positions.
 """
 
 import functools
@@ -29,20 +29,20 @@ Params = dict[str, Any]
 
 
 def init_params(config: DepthNetConfig, key: PRNGKeyArray) -> Params:
-    """Random parameters, float32; attention blocks are stacked on their first axis."""
+    """Draw parameters, float32; attention blocks are stacked on their first axis."""
     return nnx.to_pure_dict(nnx.state(DepthNet(config, nnx.Rngs(params=key)), nnx.Param))
 
 
 def log_depth(
     config: DepthNetConfig, params: Params, frames: Float[Array, "b h w 3"]
 ) -> Float[Array, "b h w"]:
-    """Log depth up to one constant per frame, of frames in [-1, 1]."""
+    """Estimate the log depth of frames in [-1, 1], up to one constant for each frame."""
     return nnx.merge(_graph(config), params)(frames)
 
 
 @functools.cache
 def _graph(config: DepthNetConfig) -> nnx.GraphDef:
-    """The network's structure, without allocating its parameters."""
+    """Return the network's structure without allocating its parameters."""
     return nnx.split(nnx.eval_shape(lambda: DepthNet(config, nnx.Rngs(0))))[0]
 
 
@@ -70,7 +70,7 @@ class DepthNet(nnx.Module):
         self.leave = nnx.Conv(fine, 4, (3, 3), rngs=rngs)
 
     def __call__(self, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
-        """Log depth up to a constant."""
+        """Estimate the log depth up to a constant."""
         x = fold(frames)
         b, h, w, _ = x.shape
         x = jnp.concatenate([x, jnp.tile(coordinates(h, w)[None], (b, 1, 1, 1))], -1)
@@ -84,6 +84,7 @@ class DepthNet(nnx.Module):
         return unfold(self.leave(nnx.relu(self.norm(fine))))[..., 0]
 
     def _attend(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
+        """Send the coarse map through the transformer blocks."""
         graph, blocks = nnx.split(self.blocks)
         tokens = rearrange(x, "b h w d -> b (h w) d")
         tokens, _ = jax.lax.scan(lambda x, p: (nnx.merge(graph, p)(x), None), tokens, blocks)
@@ -91,7 +92,7 @@ class DepthNet(nnx.Module):
 
 
 class ConvBlock(nnx.Module):
-    """x + conv(relu(conv(norm(x)))), at first the identity."""
+    """A residual block, x + conv(relu(conv(norm(x)))), at first the identity."""
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.norm = nnx.RMSNorm(width, rngs=rngs)
@@ -125,23 +126,23 @@ class TransformerBlock(nnx.Module):
 
 
 def fold(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 4*c"]:
-    """Half the resolution, four times the channels."""
+    """Fold 2 x 2 pixels into channels: half the resolution, four times the channels."""
     return rearrange(x, "b (h i) (w j) c -> b h w (i j c)", i=2, j=2)
 
 
 def unfold(x: Float[Array, "b h w d"]) -> Float[Array, "b 2*h 2*w d//4"]:
-    """The inverse of `fold`."""
+    """Unfold channels into 2 x 2 pixels: the inverse of `fold`."""
     return rearrange(x, "b h w (i j c) -> b (h i) (w j) c", i=2, j=2)
 
 
 def coordinates(h: int, w: int) -> Float[Array, "h w 2"]:
-    """(y, x) of the cell centres of a frame whose edges are at -1 and 1."""
+    """Return (y, x) of the cell centres of a frame whose edges are at -1 and 1."""
     y, x = ((jnp.arange(n) + 0.5) * (2 / n) - 1 for n in (h, w))
     return jnp.stack(jnp.meshgrid(y, x, indexing="ij"), -1)
 
 
 def waves(position: Float[Array, "h w 2"]) -> Float[Array, "h w c"]:
-    """Sines and cosines of the positions, from half a wave per frame on by octaves."""
+    """Return sines and cosines of positions, by octaves from half a wave per frame on."""
     octaves = [position * (jnp.pi / 2 * 2**octave) for octave in range(OCTAVES)]
     angle = rearrange(jnp.stack(octaves), "octave h w yx -> h w (yx octave)")
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)

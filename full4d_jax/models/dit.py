@@ -6,7 +6,7 @@ is generated from enters in one of three ways (`config.projection`):
 frames    (the paper) every view has 2 f latent frames, [to generate; projected]; the projected half
           is clean (tau = 0) and the source's projection is the input video. All v views are
           generated, the source too. A projection of no frames leaves that half out: with one view
-          and Wan's weights the network then is Wan.
+          and Wan's weights the network is then Wan's.
 channels  (the demo) the projected video is stacked on the channels of the noisy latents; the source
           is a clean view of the grid. The v - 1 target views are generated.
 none      (4Real-Video) no projection and no poses; some frames of the grid are visible.

@@ -18,7 +18,7 @@ def to_patches(x: Latents, side: int) -> Float[Array, "b v t s p"]:
 
 
 def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
-    """Put squares back, for so many rows of them."""
+    """Put the squares of `to_patches` back together, in so many rows."""
     return rearrange(x, "b v t (h w) (i j c) -> b v t (h i) (w j) c", h=rows, i=side, j=side)
 
 

@@ -48,19 +48,31 @@ PEAKS = {
 
 
 class Product(NamedTuple):
-    """A product of two matrices, or as much work."""
+    """A product of two matrices, or as much work.
+
+    Attributes:
+      multiplications: in the forward pass.
+      gradients: number of its two factors whose gradients are needed; each is as much work.
+    """
 
     multiplications: int
-    gradients: int  # of its two factors, how many the backward pass needs; each is as much work
+    gradients: int
 
 
 class Sample(NamedTuple):
-    """Sizes of one sample as the network sees it."""
+    """Sizes of one sample as the network sees it.
+
+    Attributes:
+      views: all that the network sees.
+      frames: latent ones, the projection's included.
+      tokens: of a frame.
+      generated: frames of all views that leave the network.
+    """
 
     views: int
-    frames: int  # latent ones, the projection's included
-    tokens: int  # of a frame
-    generated: int  # frames of all views that leave the network
+    frames: int
+    tokens: int
+    generated: int
 
     @property
     def all_tokens(self) -> int:
@@ -112,11 +124,13 @@ def forward_flops(config: Config, views: int, frames: int) -> float:
 
 
 def _text_tokens(config: Config, *, training: bool) -> int:
+    """Return the number of rows of text: those of an embedding, or one of zeros."""
     has_text = config.text or (training and config.data.drop_text and config.negative_text)
     return TOKENS if has_text else 1
 
 
 def _work(config: Config, views: int, frames: int, text: int, *, training: bool) -> float:
+    """Count the operations on one sample."""
     sample = _sample(config, views, frames)
     layers = config.model.layers
     products = [(1, x) for x in _outside_blocks(config, sample, text)]
@@ -125,6 +139,7 @@ def _work(config: Config, views: int, frames: int, text: int, *, training: bool)
 
 
 def _sample(config: Config, views: int, frames: int) -> Sample:
+    """Return the sizes of a sample of so many views and pictures of each."""
     model, data = config.model, config.data
     strides = strides_of(model.codec, model.codec_stride)
     side = model.patch * strides.pixels
@@ -209,14 +224,14 @@ def _block(config: Config, sample: Sample, text: int) -> Iterator[Product]:
 def _linear(
     trainable: str, name: str, rows: int, inputs: int, outputs: int, vary: bool = True
 ) -> Product:
-    """A layer; `vary` says whether something trained lies before it."""
+    """Return a layer's product; `vary` says whether something trained lies before it."""
     return Product(rows * inputs * outputs, vary + is_trained(trainable, f"{name}.kernel"))
 
 
 def _adapted(
     trainable: str, rank: int, name: str, rows: int, inputs: int, outputs: int, vary: bool = True
 ) -> Iterator[Product]:
-    """A layer and, with a rank, its adapter."""
+    """Yield the products of a layer and, with a rank, of its adapter."""
     yield _linear(trainable, name, rows, inputs, outputs, vary)
     if rank:
         adapts = is_trained(trainable, f"{name}.lora_in")

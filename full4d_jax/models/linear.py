@@ -10,14 +10,14 @@ class Linear(nnx.Linear):
     """A linear layer that multiplies flattened tokens, with a low-rank term where it has one.
 
     With one axis to contract, XLA's gradients of the kernel are twice as fast on CPU. In a mesh
-    samples and tokens are cut apart, and stay two axes.
+    samples and tokens are sharded separately, and stay two axes.
     """
 
     lora_in: nnx.Param
     lora_out: nnx.Param
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
-        """Apply to the last axis."""
+        """Apply the layer to the last axis."""
         on_mesh = not jax.sharding.get_abstract_mesh().empty
         flat = x if on_mesh else x.reshape(-1, x.shape[-1])
         y = super().__call__(flat)
@@ -29,7 +29,7 @@ class Linear(nnx.Linear):
 def linear(
     inputs: int, outputs: int, rngs: nnx.Rngs, *, zero: bool = False, lora_rank: int = 0
 ) -> Linear:
-    """A linear layer, initialised with variance 1/inputs or with zeros.
+    """Make a linear layer, initialised with variance 1/inputs or with zeros.
 
     With a rank it has LoRA's two further matrices (arXiv 2106.09685), of which one starts at zero.
     """

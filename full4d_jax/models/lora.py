@@ -14,12 +14,12 @@ from full4d_jax.models.conditions import Params
 
 
 def without_adapters(model: ModelConfig) -> ModelConfig:
-    """The model whose parameters `merge_adapters` returns."""
+    """Return the model whose parameters `merge_adapters` returns."""
     return dataclasses.replace(model, lora_rank=0)
 
 
 def merge_adapters(params: Params) -> Params:
-    """Add every A B to its W and leave the adapters out; without any, the parameters themselves."""
+    """Add every A B to its W, and leave the adapters out; other parameters stay as they are."""
     flat = cast(Params, flatten_dict(params, sep="."))
     merged = {name: x for name, x in flat.items() if ".lora_" not in name}
     for name in flat:

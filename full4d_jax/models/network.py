@@ -73,7 +73,7 @@ class Seen(NamedTuple):
 
 
 class MultiViewDiT(nnx.Module):
-    """The network; shapes of its inputs in `dit`."""
+    """The network; `dit` gives the shapes of its inputs."""
 
     block = Block
 
@@ -124,7 +124,7 @@ class MultiViewDiT(nnx.Module):
     def __call__(
         self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None
     ) -> Latents:
-        """Return the network's output for the generated views; shapes in `dit`.
+        """Return the network's output for the generated views; `dit` gives the shapes.
 
         Args:
           latents: noisy latents of the generated views.

@@ -1,7 +1,7 @@
-"""Convolutional head at latent resolution for models trained from scratch in the pixel codec.
+"""A convolutional head at latent resolution for models trained from scratch in the pixel codec.
 
 Tokens of 8 x 8 pixels know what is there but not exactly where; three 3 x 3 convolutions that also
-see the noisy latents and the projection put edges back in place.
+read the noisy latents and the projection put edges back in place.
 """
 
 import jax
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 
 class Refiner(nnx.Module):
-    """Features and inputs at latent resolution to the network's output."""
+    """The layers from features and inputs at latent resolution to the network's output."""
 
     def __init__(self, inputs: int, channels: int, outputs: int, rngs: nnx.Rngs):
         def conv(i: int, o: int, init) -> nnx.Conv:
@@ -25,7 +25,7 @@ class Refiner(nnx.Module):
     def __call__(
         self, features: Float[Array, "b v t h w k"], inputs: Float[Array, "b v t h w i"]
     ) -> Float[Array, "b v t h w c"]:
-        """Apply to every frame on its own."""
+        """Apply the layers to every frame on its own."""
         x = jnp.concatenate([features, inputs], -1)
         x = x.reshape(-1, *x.shape[-3:]).astype(self.enter.kernel[...].dtype)
         x = jax.nn.silu(self.enter(x))

@@ -16,7 +16,7 @@ NAMES = {np.dtype(np.float32): "F32", np.dtype(jnp.bfloat16): "BF16"}
 
 
 class Slot(NamedTuple):
-    """A tensor to be written."""
+    """Type and shape of a tensor to be written."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -28,7 +28,7 @@ def write_safetensors(
     pieces: Iterable[tuple[str, int | None, np.ndarray]],
     metadata: dict[str, str],
 ) -> None:
-    """Write `path` at once when all is written: until then it is a `.partial` beside it.
+    """Write a file piece by piece, as a `.partial` beside `path` until it is complete.
 
     Args:
       path: the file.

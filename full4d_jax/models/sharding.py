@@ -179,7 +179,7 @@ def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
     """Refuse sizes that do not divide, which XLA would compute on every device.
 
     Raises:
-      InputError: naming the field, and the sizes that would do.
+      InputError: a size does not divide; the message names the field and sizes that would do.
     """
     sizes, model = mesh.shape, config.model
     samples = sizes["data"] * sizes["fsdp"]
@@ -236,6 +236,7 @@ def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[
 
 
 def _divisors(n: int) -> list[int]:
+    """Return the divisors of `n`, up to 4096."""
     return [d for d in range(1, min(n, 4096) + 1) if n % d == 0]
 
 

@@ -16,21 +16,21 @@ from full4d_jax.models.lora import without_adapters
 from full4d_jax.models.wan.names import SYNCHRONIZATION
 from full4d_jax.models.weights import load_metadata, load_params, require_model, tensor_shapes
 
-# Of a trained network these say who sees whom, what is given, and how it goes on training. All
-# others decide what its numbers mean, often without changing a shape.
+# These fields say which tokens attend to each other, what is given, and how training goes on. All
+# others decide what a network's parameters mean, often without changing a shape.
 FREE = ("attention", "first_frame", "lora_rank")
 FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
 
 def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Params:
-    """Parameters of a checkpoint, completed where the model has more than the checkpoint's.
+    """Read the parameters of a checkpoint, and complete them where the model has more.
 
-    Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint is that
-    of a single stream, and what tells of the interval where it knows no mean velocities.
+    Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint has a
+    single stream, and the embedding of the interval where it was not trained for mean velocities.
 
     Raises:
-      InputError: no such file, it is that of a model that computes something else, or its other
-        names or shapes are not the model's.
+      InputError: there is no such file, its model computes something else, or its other names or
+        shapes are not the model's.
     """
     names = tensor_shapes(checkpoint)
     free = FREE + (FREE_WITH_VELOCITY if model.prediction == "velocity" else ())
@@ -46,13 +46,13 @@ def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Param
 
 
 def complete(model: ModelConfig, params: Params, key: PRNGKeyArray) -> Params:
-    """The parameters, with fresh ones of `model` under all names that they lack."""
+    """Return the parameters, with fresh ones of `model` under all names that they lack."""
     flat = cast(Params, flatten_dict(params, sep="."))
     return cast(Params, unflatten_dict(_fresh(model, frozenset(flat), key) | flat, sep="."))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _fresh(model: ModelConfig, known: frozenset[str], key: PRNGKeyArray) -> Params:
-    """Compiled, so that parameters that are known already are never made."""
+    """Draw the parameters that are not known; compiled, so that the others are never made."""
     flat = cast(Params, flatten_dict(init_params(model, key), sep="."))
     return {name: x for name, x in flat.items() if name not in known}

@@ -40,8 +40,9 @@ class Grid(NamedTuple):
 class Moments(NamedTuple):
     """Vectors that depend on a token's flow time; a grid has few of them.
 
-    Rows are [clean, noisy] and `noisy` says which of them a token has; or `noisy` is None and there
-    is a row for each frame.
+    Attributes:
+      rows: [clean, noisy], or one for each frame.
+      noisy: which of the two a token has; None where there is a row for each frame.
     """
 
     rows: Float[Array, "b r *m d"]

@@ -35,10 +35,11 @@ PUBLISHED = {
 
 
 def read_tensors(path: Path) -> dict[str, ndarray]:
-    """All tensors of a file by name, in the types they are stored in.
+    """Read all tensors of a file by name, in the types they are stored in.
 
     Raises:
-      InputError: no such file, or not a file of floating-point tensors of one of the two kinds.
+      InputError: there is no such file, or it does not hold floating-point tensors in either
+        format.
     """
     require_file("weights", path, "a .safetensors or .pth file", "check the path")
     if _is_archive(path):
@@ -55,6 +56,7 @@ def read_tensors(path: Path) -> dict[str, ndarray]:
 
 
 def _is_archive(path: Path) -> bool:
+    """Return whether a file is a zip archive, damaged ones included."""
     try:
         return zipfile.is_zipfile(path)
     except UNREADABLE:  # an archive, but a damaged one
@@ -62,6 +64,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _read_pth(path: Path) -> dict[str, ndarray]:
+    """Read the dictionary of tensors that `torch.save` wrote."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -78,13 +81,14 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows how `torch.save` writes tensors."""
+    """A reader of pickles that knows how `torch.save` writes tensors, and nothing else."""
 
     def __init__(self, file: Any, archive: zipfile.ZipFile, root: str):
         super().__init__(file)
         self._archive, self._root = archive, root
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return what a name stands for, or refuse one that no tensor needs."""
         known = {
             ("collections", "OrderedDict"): OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): _tensor,
@@ -95,6 +99,7 @@ class _Unpickler(pickle.Unpickler):
         return known[module, name]
 
     def persistent_load(self, pid: tuple[str, np.dtype, str, str, int]) -> ndarray:
+        """Return the numbers of one storage."""
         _, dtype, key, _, _ = pid
         return np.frombuffer(self._archive.read(f"{self._root}data/{key}"), dtype)
 
@@ -102,6 +107,7 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(
     storage: ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
 ) -> ndarray:
+    """Return a tensor's view of its storage, or refuse one that reaches beyond it."""
     reach = sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
     if min((offset, *shape, *strides)) < 0 or (all(shape) and offset + reach >= storage.size):
         tensor = f"a tensor of shape {tuple(shape)}, strides {tuple(strides)}, from {offset} on"

@@ -1,4 +1,4 @@
-"""Which parameters `OptimizerConfig.trainable` names. Imports no jax."""
+"""Which parameters `OptimizerConfig.trainable` names. This module imports no jax."""
 
 from full4d_jax.models.wan.names import ADDED, SYNCHRONIZATION
 
@@ -6,7 +6,7 @@ ATTENTION = "blocks.attention."
 
 
 def is_trained(trainable: str, name: str) -> bool:
-    """Whether the parameter with this dotted name may change."""
+    """Return whether the parameter with this dotted name may change."""
     if trainable == "all":
         return True
     if trainable == "synchronization":

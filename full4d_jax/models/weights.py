@@ -37,15 +37,15 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
 def load_params(
     path: str | Path, like: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read nested parameters as float32, and the metadata; memory is its own and a tensor's.
+    """Read nested parameters, float32, and the metadata, with memory for one tensor more.
 
     Args:
       path: a file written by `save_params`.
       like: arrays or `ShapeDtypeStruct`s that names and shapes must agree with.
 
     Raises:
-      InputError: no such file, not a safetensors file, names or shapes that do not agree, or
-        tensors that are not floats of 16 or 32 bits.
+      InputError: there is no such file, it is not a safetensors file, names or shapes do not agree,
+        or tensors are not floats of 16 or 32 bits.
     """
     with _opened(path) as file:
         if like is not None:
@@ -63,7 +63,11 @@ def load_params(
 
 
 def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
-    """Shapes by dotted name, without reading a tensor; errors as in `load_params`."""
+    """Read the shapes by dotted name, without reading a tensor.
+
+    Raises:
+      InputError: there is no such file, or it is not a safetensors file.
+    """
     with _opened(path) as file:
         return _shapes(file)
 
@@ -72,7 +76,7 @@ def require_float(where: str, kind: str) -> None:
     """Refuse a tensor by its type, as safetensors calls it.
 
     Raises:
-      InputError: naming the tensor by `where`.
+      InputError: it is no float of 16 or 32 bits; the message names the tensor by `where`.
     """
     if kind not in FLOATS:
         do = "give unquantised floats of 16 or 32 bits"
@@ -80,7 +84,11 @@ def require_float(where: str, kind: str) -> None:
 
 
 def load_metadata(path: str | Path) -> dict[str, Any]:
-    """The metadata alone, without reading a tensor; errors as in `load_params`."""
+    """Read the metadata alone.
+
+    Raises:
+      InputError: there is no such file, or it is not a safetensors file.
+    """
     with _opened(path) as file:
         return _metadata(file)
 
@@ -88,7 +96,7 @@ def load_metadata(path: str | Path) -> dict[str, Any]:
 def require_model(
     path: str | Path, metadata: dict[str, Any], model: Any, *, free: tuple[str, ...] = ()
 ) -> None:
-    """Compare the model that a checkpoint's metadata tells of, in all fields that it names.
+    """Refuse a checkpoint of another model, by all fields that its metadata names.
 
     Heads, rotary angles and much else have the same shapes and would give garbage. A field in
     `REMOVED` passes with the value there.
@@ -96,11 +104,11 @@ def require_model(
     Args:
       path: of the checkpoint, for the message.
       metadata: of the checkpoint, as `load_metadata` reads it.
-      model: a dataclass, what it is to be.
+      model: the model that it should be, a dataclass.
       free: fields that may differ, besides those that say how to compute the same.
 
     Raises:
-      InputError: naming the first field that differs.
+      InputError: a field differs; the message names the first.
     """
     free = (*free, "precision", "remat")
     wanted = json.loads(json.dumps(dataclasses.asdict(model)))
@@ -114,7 +122,11 @@ def require_model(
 
 
 def summary_beside(weights: Path) -> dict[str, Any] | str:
-    """The training summary that lies beside a file of weights, or else the file's path."""
+    """Return the training summary that lies beside a file of weights, or else the file's path.
+
+    Raises:
+      InputError: the summary is not JSON.
+    """
     summary = weights.with_suffix(".json")
     try:
         return json.loads(summary.read_text()) if summary.exists() else str(weights)
@@ -125,6 +137,7 @@ def summary_beside(weights: Path) -> dict[str, Any] | str:
 
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[Any]:
+    """Open a safetensors file, and refuse what is none."""
     require_file("checkpoint", path, "a safetensors file", "check the path")
     try:
         with safe_open(path, framework="numpy") as file:
@@ -143,6 +156,7 @@ def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _check(path: str | Path, shapes: dict[str, tuple[int, ...]], like: dict[str, Any]) -> None:
+    """Refuse tensors whose names or shapes are not those of `like`."""
     advice = "use the config that it was trained with, and the whole file"
     for name, x in like.items():
         found = shapes.get(name, "no such tensor")

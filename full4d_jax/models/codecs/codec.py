@@ -34,22 +34,30 @@ Convert = Callable[[Weights, Float[Array, "b t h w c"]], Float[Array, "b t h w c
 
 
 class Codec(NamedTuple):
-    """Frames in [-1, 1] to latents and back; leading axes are free."""
+    """A pair of functions between frames in [-1, 1] and latents, and their strides.
+
+    Attributes:
+      encode: maps frames to latents; leading axes are free.
+      decode: maps latents to frames.
+      stride: pixels for each latent pixel, each side.
+      frame_stride: frames for each latent frame.
+      channels: of the latents.
+    """
 
     encode: Callable[[Float[Array, "*b t H W 3"]], Float[Array, "*b f h w c"]]
     decode: Callable[[Float[Array, "*b f h w c"]], Float[Array, "*b t H W 3"]]
-    stride: int  # pixels per latent pixel, each side
-    frame_stride: int  # frames per latent frame
+    stride: int
+    frame_stride: int
     channels: int
 
 
 def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
-    """The codec that a model was trained with.
+    """Return the codec that a model was trained with.
 
     Args:
       config: names the codec.
-      weights: what `load_codec` read; the strides are known without. Products run in bfloat16 on
-        accelerators, in float32 on CPU.
+      weights: what `load_codec` read; the strides are known without them. Products run in bfloat16
+        on accelerators, in float32 on CPU.
 
     Returns:
       A codec whose functions raise an InputError where weights are missing, and where a video has
@@ -78,7 +86,7 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
 
 @functools.lru_cache(maxsize=1)
 def load_codec(codec: str, path: str) -> Weights | None:
-    """Read the weights of a codec (float32), or nothing for `pixels`; kept for the next call.
+    """Read the weights of a codec, float32, and keep them for the next call; `pixels` has none.
 
     Raises:
       InputError: no file is named, or it is not a whole one that `save_codec` wrote for this
@@ -96,15 +104,19 @@ def load_codec(codec: str, path: str) -> Weights | None:
 
 
 def codec_weights(config: Config) -> Weights | None:
-    """Return the weights of the experiment's codec; errors as in `load_codec`."""
+    """Return the weights of the experiment's codec.
+
+    Raises:
+      InputError: as in `load_codec`.
+    """
     return load_codec(config.model.codec, config.codec_weights)
 
 
 def codec_id(config: Config) -> str:
-    """Names the codec and its weights, so that latents of another are not mistaken for its own.
+    """Return a name of the codec and its weights, which tells its latents from those of others.
 
     Raises:
-      InputError: weights are needed and no file of weights is named.
+      InputError: weights are needed, and no usable file of weights is named.
     """
     model = config.model
     if model.codec == "pixels":
@@ -122,10 +134,10 @@ def save_codec(path: Path, codec: str, weights: Weights) -> None:
 
 
 def published_files(source: Path) -> dict[Path, str]:
-    """SHA-256 of the files of weights that `convert_codec` reads, in their order.
+    """Return the SHA-256 of each file of weights that `convert_codec` reads, in its order.
 
     Raises:
-      InputError: there are none.
+      InputError: there is no such file.
     """
     both = [source / f"taef2_{half}.pth" for half in ("encoder", "decoder")]
     marks = {}
@@ -137,13 +149,13 @@ def published_files(source: Path) -> dict[Path, str]:
 
 
 def convert_codec(source: Path) -> tuple[str, Weights]:
-    """The codec and the weights, float32, of published files.
+    """Read the name of a codec and its weights, float32, from published files.
 
     Args:
       source: a folder with TAESD's two files; or what `wan_vae_weights.convert_vae` takes.
 
     Raises:
-      InputError: other files, or a VAE of Wan's kind with other strides or latents.
+      InputError: they are other files, or a VAE with other strides or latents than Wan's.
     """
     if (source / "taef2_encoder.pth").exists():
         return "taesd", taesd.convert_taesd(source)
@@ -157,7 +169,7 @@ def convert_codec(source: Path) -> tuple[str, Weights]:
 
 
 def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v f i j"]:
-    """The largest value in the pixels and frames that each latent stands for."""
+    """Return the largest value in the pixels and frames that each latent stands for."""
     # As if the first frame had been shown before: it is a latent frame of its own.
     x = jnp.concatenate([jnp.repeat(x[:, :1], strides.frames - 1, 1), x], 1)
     pool = "v (t a) (h i) (w j) -> v t h w"
@@ -165,7 +177,7 @@ def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v
 
 
 def _like(codec: str, path: str) -> Weights:
-    """Names and shapes that a codec's file must have; the widths of Wan's are its own."""
+    """Return the names and shapes that a codec's file must have; it decides Wan's widths."""
     if codec == "taesd":
         shapes = taesd.shapes()
         return {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
@@ -179,6 +191,7 @@ def _like(codec: str, path: str) -> Weights:
 
 
 def _functions(codec: str, weights: Weights) -> tuple[Convert, Convert]:
+    """Return the functions that encode and decode with such weights."""
     if codec == "taesd":
         return taesd.encode, taesd.decode
     config = wan_vae.with_widths(KINDS[codec], weights)
@@ -189,7 +202,7 @@ def _one_by_one(
     convert: Callable[[Float[Array, "1 t h w c"]], Float[Array, "1 f i j k"]],
     x: Float[Array, "*b t h w c"],
 ) -> Float[Array, "*b f i j k"]:
-    """One video after the other, so that memory does not depend on the number of videos."""
+    """Convert one video after the other, so that memory does not depend on their number."""
     videos = x.reshape(-1, 1, *x.shape[-4:])
     out = jax.lax.map(convert, videos)
     return out.reshape(*x.shape[:-4], *out.shape[-4:])
@@ -204,5 +217,6 @@ def _unfold(side: int, latents: Float[Array, "*b t h w c"]) -> Float[Array, "*b 
 
 
 def _missing(codec: str, *_: Any) -> Any:
+    """Refuse a codec without weights."""
     expected, do = "a file of `full4d convert codec`", "give its path as --codec_weights"
     raise InputError("config", f"codec_weights for {codec}", "no weights", expected, do)

@@ -36,12 +36,12 @@ PLAIN = {
 
 
 def encode(params: Params, frames: Float[Array, "b t H W 3"]) -> Float[Array, "b t h w c"]:
-    """Latents of frames in [-1, 1], float32."""
+    """Encode frames in [-1, 1] as latents, float32."""
     return _frame_by_frame(_encode, params["encoder"], frames)
 
 
 def decode(params: Params, latents: Float[Array, "b t h w c"]) -> Float[Array, "b t H W 3"]:
-    """Frames of latents, float32, not clipped to [-1, 1]."""
+    """Decode latents to frames, float32, which are not clipped to [-1, 1]."""
     return _frame_by_frame(_decode, params["decoder"], latents)
 
 
@@ -64,6 +64,7 @@ def _decode(params: Params, latents: Map) -> Map:
 
 
 def _frame_by_frame(convert, params: Params, videos: Float[Array, "b t h w c"]):
+    """Convert one frame after the other."""
     frames = rearrange(videos, "b t h w c -> (b t) 1 h w c")
     out = jax.lax.map(lambda frame: convert(params, frame).astype(jnp.float32), frames)
     return rearrange(out, "(b t) 1 h w c -> b t h w c", b=videos.shape[0])
@@ -78,7 +79,7 @@ def _block(params: Params, x: Map) -> Map:
 
 
 def _pool(params: Params, x: Map) -> Map:
-    """The 1 x 1 network; its norm is over all pixels of a quarter of the channels."""
+    """Apply the 1 x 1 network; its norm is over all pixels of a quarter of the channels."""
     wide = rearrange(_conv(params["0"], x), "b h w (g c) -> b h w g c", g=GROUPS)
     wide = wide.astype(jnp.float32)
     mean = reduce(wide, "b h w g c -> b 1 1 g 1", "mean")
@@ -89,7 +90,7 @@ def _pool(params: Params, x: Map) -> Map:
 
 
 def _conv(params: Params, x: Map, stride: int = 1) -> Map:
-    """k x k convolution that keeps the sides, divided by the stride."""
+    """Apply a k x k convolution that keeps the sides, or divides them by the stride."""
     kernel = params["kernel"]
     pad = (kernel.shape[0] // 2,) * 2
     x = jax.lax.conv_general_dilated(
@@ -129,7 +130,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def convert_taesd(folder: Path) -> Params:
-    """Parameters, float32, from the two published files.
+    """Read the parameters, float32, from the two published files.
 
     Raises:
       InputError: a file is missing, or has other tensors.
@@ -151,10 +152,11 @@ def convert_taesd(folder: Path) -> Params:
 
 
 def _our_name(name: str, x: ndarray) -> str:
+    """Return our name of a published tensor."""
     module, leaf = name.rsplit(".", 1)
     return name if leaf == "bias" else f"{module}.{'scale' if x.ndim == 1 else 'kernel'}"
 
 
 def _turned(x: ndarray) -> ndarray:
-    """From (o i h w) to (h w i o)."""
+    """Turn the axes of a kernel from (o i h w) to (h w i o); a vector stays as it is."""
     return x.transpose(2, 3, 1, 0) if x.ndim == 4 else np.asarray(x)

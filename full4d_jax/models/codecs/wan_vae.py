@@ -1,12 +1,12 @@
 """Wan's causal video VAEs: videos (b t h w 3) in [-1, 1] to normalised latents and back.
 
-Wan 2.1 (4 x 8 x 8, 16 channels) and, with parameter-free shortcuts around every change of
-resolution and 2 x 2 pixels folded into channels, Wan 2.2 (4 x 16 x 16, 48 channels).
+They are Wan 2.1's (4 x 8 x 8, 16 channels) and, with parameter-free shortcuts around every change
+of resolution and 2 x 2 pixels folded into channels, Wan 2.2's (4 x 16 x 16, 48 channels).
 
 Both directions go through the video one latent frame at a time, in a scan that carries the frames
-that causal layers look back to. Memory so does not depend on the number of frames. The first frame
-is a latent frame of its own; each further one is `frames` of the strides. What a frame becomes
-depends on it and those before it only.
+that causal layers look back to, so memory does not depend on the number of frames. The first frame
+is a latent frame of its own; each further latent frame stands for `frames` of the strides. What a
+frame becomes depends only on it and those before it.
 """
 
 import dataclasses
@@ -39,12 +39,12 @@ Past = list[Video]
 
 
 def abstract_params(config: WanVaeConfig) -> Params:
-    """Names and shapes of the parameters; published weights fill them, nothing here trains them."""
+    """Return names and shapes of the parameters, which published weights fill; none is trained."""
     return _network(config)[1]
 
 
 def with_widths(kind: WanVaeConfig, params: Params) -> WanVaeConfig:
-    """`kind` with the numbers of channels and blocks that these parameters have."""
+    """Return `kind` with the numbers of channels and blocks that these parameters have."""
     encoder, decoder = params["encoder"], params["decoder"]
     return dataclasses.replace(
         kind,
@@ -57,7 +57,10 @@ def with_widths(kind: WanVaeConfig, params: Params) -> WanVaeConfig:
 def encode(
     config: WanVaeConfig, params: Params, frames: Float[Array, "b t H W 3"]
 ) -> Float[Array, "b f h w c"]:
-    """Normalised means of the latents' distribution, float32; t = 1 + n * the stride in frames."""
+    """Encode videos as the means of their latents' distribution, normalised, float32.
+
+    The number of frames is t = 1 + n times the stride in frames.
+    """
     step = functools.partial(encode_chunk, config, params)
     return _over_time(step, frames[:, :1], frames[:, 1:], config.strides.frames)
 
@@ -65,7 +68,7 @@ def encode(
 def decode(
     config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"]
 ) -> Float[Array, "b t H W 3"]:
-    """Frames of normalised latents, float32, not clipped to [-1, 1]."""
+    """Decode normalised latents to frames, float32, which are not clipped to [-1, 1]."""
     step = functools.partial(decode_chunk, config, params)
     return _over_time(step, latents[:, :1], latents[:, 1:], 1)
 
@@ -73,7 +76,7 @@ def decode(
 def encode_chunk(
     config: WanVaeConfig, params: Params, frames: Float[Array, "b t H W 3"], past: Past | None
 ) -> tuple[Float[Array, "b f h w c"], Past]:
-    """Latents of the first frame (no past), or of any multiple of the stride in frames after it.
+    """Encode the first frame (no past), or any multiple of the stride in frames after it.
 
     The past is what the chunk before returned beside its latents.
     """
@@ -83,7 +86,7 @@ def encode_chunk(
 def decode_chunk(
     config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"], past: Past | None
 ) -> tuple[Float[Array, "b t H W 3"], Past]:
-    """Frames of the first latent frame (no past), or of any number of those after it."""
+    """Decode the first latent frame (no past), or any number of those after it."""
     return nnx.merge(_network(config)[0], params).decode(latents, past)
 
 
@@ -112,7 +115,7 @@ def _network(config: WanVaeConfig) -> tuple[nnx.GraphDef, Params]:
 
 
 class WanVae(nnx.Module):
-    """Encoder and decoder; computes in the type of its parameters."""
+    """The encoder and the decoder, which compute in the type of their parameters."""
 
     def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
         self.config, channels = config, len(config.mean)
@@ -121,7 +124,7 @@ class WanVae(nnx.Module):
         self.from_latents = nnx.Linear(channels, channels, rngs=rngs)
 
     def encode(self, frames: Video, past: Past | None) -> tuple[Video, Past]:
-        """One chunk of frames to normalised latents."""
+        """Encode one chunk of frames as normalised latents."""
         stream, side = Stream(past), self.config.patch
         x = rearrange(frames, "b t (h i) (w j) c -> b t h w (c j i)", i=side, j=side)
         x = x.astype(self.to_moments.kernel[...].dtype)
@@ -130,7 +133,7 @@ class WanVae(nnx.Module):
         return (mean.astype(jnp.float32) - shift) / scale, stream.kept
 
     def decode(self, latents: Video, past: Past | None) -> tuple[Video, Past]:
-        """One chunk of normalised latents to frames."""
+        """Decode one chunk of normalised latents to frames."""
         stream, side = Stream(past), self.config.patch
         shift, scale = self._moments()
         x = (latents * scale + shift).astype(self.from_latents.kernel[...].dtype)
@@ -139,12 +142,13 @@ class WanVae(nnx.Module):
         return x, stream.kept
 
     def _moments(self) -> tuple[Float[Array, "1 1 1 1 c"], Float[Array, "1 1 1 1 c"]]:
+        """Return mean and deviation of the latents."""
         mean, std = (jnp.array(x, jnp.float32) for x in (self.config.mean, self.config.std))
         return mean.reshape(1, 1, 1, 1, -1), std.reshape(1, 1, 1, 1, -1)
 
 
 class Encoder(nnx.Module):
-    """Frames, folded, to the moments of the latents."""
+    """The network from frames, folded, to the moments of the latents."""
 
     def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
         widths = [config.base * m for m in (1, *config.multipliers)]
@@ -156,7 +160,7 @@ class Encoder(nnx.Module):
         self.leave = CausalConv(widths[-1], 2 * len(config.mean), rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """One chunk."""
+        """Encode one chunk."""
         x = self.enter(x, stream)
         for stage in self.stages.values():
             x = stage(x, stream)
@@ -165,7 +169,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Latents to frames, folded."""
+    """The network from latents to frames, folded."""
 
     def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
         widths = [config.decoder_base * m for m in reversed(config.multipliers)]
@@ -177,7 +181,7 @@ class Decoder(nnx.Module):
         self.leave = CausalConv(widths[-1], 3 * config.patch**2, rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """One chunk."""
+        """Decode one chunk."""
         x = self.middle(self.enter(x, stream), stream)
         for stage in self.stages.values():
             x = stage(x, stream)
@@ -192,12 +196,12 @@ class Middle(nnx.Module):
         self.attention = FrameAttention(channels, rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """One chunk."""
+        """Apply to one chunk."""
         return self.after(self.attention(self.before(x, stream)), stream)
 
 
 class DownStage(nnx.Module):
-    """Residual blocks, then half the resolution except in the last stage."""
+    """Residual blocks and, except in the last stage, half the resolution after them."""
 
     def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
         self.outputs, self.residual = outputs, config.residual
@@ -208,7 +212,7 @@ class DownStage(nnx.Module):
             self.resample = Downsample(outputs, self.frames == 2, rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """One chunk."""
+        """Apply to one chunk."""
         start = x
         for block in self.blocks.values():
             x = block(x, stream)
@@ -220,7 +224,7 @@ class DownStage(nnx.Module):
 
 
 class UpStage(nnx.Module):
-    """Residual blocks, then twice the resolution except in the last stage."""
+    """Residual blocks and, except in the last stage, twice the resolution after them."""
 
     def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
         self.outputs, self.residual = outputs, config.residual
@@ -234,7 +238,7 @@ class UpStage(nnx.Module):
             self.resample = Upsample(outputs, leaving, self.frames == 2, rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """One chunk."""
+        """Apply to one chunk."""
         start = x
         for block in self.blocks.values():
             x = block(x, stream)
@@ -247,10 +251,11 @@ class UpStage(nnx.Module):
 
 
 def _blocks(inputs: int, outputs: int, count: int, rngs: nnx.Rngs) -> nnx.Dict:
+    """Make residual blocks, of which the first changes the channels."""
     widths = [inputs] + [outputs] * count
     return _numbered([Residual(i, o, rngs) for i, o in pairwise(widths)])
 
 
 def _numbered(modules: list[Any]) -> nnx.Dict:
-    """Submodules by their number in words, so that parameters have dotted names."""
+    """Name submodules by their numbers, so that parameters have dotted names."""
     return nnx.Dict({str(i): module for i, module in enumerate(modules)})

@@ -26,7 +26,7 @@ class Stream:
         self._past = iter(past or ())
 
     def extend(self, x: Video, frames: int) -> Video:
-        """`x` with the frames before it, zeros before the first chunk; keeps its own last ones."""
+        """Put the frames before `x` in front of it, zeros at first, and keep its own last ones."""
         b, _, *rest = x.shape
         before = jnp.zeros((b, frames, *rest), x.dtype) if self.first else next(self._past)
         x = jnp.concatenate([before, x], 1)
@@ -35,25 +35,25 @@ class Stream:
 
 
 class CausalConv(nnx.Conv):
-    """3 x 3 x 3 convolution of a frame and the two before it."""
+    """A 3 x 3 x 3 convolution of a frame and the two before it."""
 
     def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
         pads = ((0, 0), (1, 1), (1, 1))
         super().__init__(inputs, outputs, (3, 3, 3), padding=pads, rngs=rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """As many frames as `x` has."""
+        """Convolve; the result has as many frames as `x`."""
         return super().__call__(stream.extend(x, 2))
 
 
 class Norm(nnx.Module):
-    """Channels scaled to unit root mean square, in float32."""
+    """RMS norm: channels scaled to unit root mean square, in float32."""
 
     def __init__(self, channels: int):
         self.scale = nnx.Param(jnp.ones(channels))
 
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
-        """Keeps the type of `x`."""
+        """Normalise `x`, which keeps its type."""
         wide = x.astype(jnp.float32)
         # The floor keeps the gradient finite where all channels are zero.
         length = jnp.maximum(jnp.sum(wide**2, -1, keepdims=True), 1e-24)
@@ -62,7 +62,7 @@ class Norm(nnx.Module):
 
 
 class Residual(nnx.Module):
-    """x + conv(silu(norm(conv(silu(norm(x))))))."""
+    """A residual block, x + conv(silu(norm(conv(silu(norm(x))))))."""
 
     def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
         self.norm1, self.conv1 = Norm(inputs), CausalConv(inputs, outputs, rngs)
@@ -78,7 +78,7 @@ class Residual(nnx.Module):
 
 
 class FrameAttention(nnx.Module):
-    """x + attention with one head over the pixels of every frame on its own."""
+    """A residual attention layer with one head, over the pixels of every frame on its own."""
 
     def __init__(self, channels: int, rngs: nnx.Rngs):
         self.norm = Norm(channels)
@@ -94,7 +94,7 @@ class FrameAttention(nnx.Module):
 
 
 class Downsample(nnx.Module):
-    """Half the sides, and half the frames where `temporal`."""
+    """Downsampling to half the sides and, where `temporal`, half the frames."""
 
     def __init__(self, channels: int, temporal: bool, rngs: nnx.Rngs):
         pads = ((0, 0), (0, 1), (0, 1))
@@ -107,7 +107,7 @@ class Downsample(nnx.Module):
             )
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """The first frame is not mixed with others."""
+        """Halve the resolution; the first frame is not mixed with others."""
         x = self.space(x)
         if not hasattr(self, "time"):
             return x
@@ -116,7 +116,7 @@ class Downsample(nnx.Module):
 
 
 class Upsample(nnx.Module):
-    """Twice the sides, and twice the frames where `temporal`."""
+    """Upsampling to twice the sides and, where `temporal`, twice the frames."""
 
     def __init__(self, inputs: int, outputs: int, temporal: bool, rngs: nnx.Rngs):
         if temporal:
@@ -126,7 +126,7 @@ class Upsample(nnx.Module):
         )
 
     def __call__(self, x: Video, stream: Stream) -> Video:
-        """The first frame is neither doubled nor seen by those after it."""
+        """Double the resolution; the first frame is not doubled, nor seen by those after it."""
         if hasattr(self, "time"):
             extended = stream.extend(jnp.zeros_like(x) if stream.first else x, 2)
             if not stream.first:
@@ -135,7 +135,7 @@ class Upsample(nnx.Module):
 
 
 def average_down(x: Video, outputs: int, frames: int, sides: int) -> Video:
-    """Shortcut past a `Downsample`: pixels folded into channels, neighbouring channels averaged."""
+    """Fold pixels into channels and average neighbouring ones: a `Downsample`'s shortcut."""
     if x.shape[1] % frames:  # the first frame
         x = jnp.pad(x, ((0, 0), (frames - 1, 0), (0, 0), (0, 0), (0, 0)))
     folded = "b (t a) (h i) (w j) c -> b t h w (c a i j)"
@@ -144,7 +144,7 @@ def average_down(x: Video, outputs: int, frames: int, sides: int) -> Video:
 
 
 def repeat_up(x: Video, outputs: int, frames: int, sides: int, first: bool) -> Video:
-    """Shortcut past an `Upsample`: channels repeated, then unfolded into pixels."""
+    """Repeat channels and unfold them into pixels: an `Upsample`'s shortcut."""
     x = jnp.repeat(x, outputs * frames * sides**2 // x.shape[-1], -1)
     unfolded = "b t h w (c a i j) -> b (t a) (h i) (w j) c"
     x = rearrange(x, unfolded, a=frames, i=sides, j=sides)

@@ -61,11 +61,11 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
       source: a file, its folder, or a folder whose `vae` folder holds it.
 
     Returns:
-      What kind of VAE it is, and its parameters, float32.
+      The kind of VAE, and its parameters, float32.
 
     Raises:
-      InputError: nothing to read, another kind of network, or tensors that are missing, left over
-        or of the wrong shape, by name.
+      InputError: there is no such file, it holds another kind of network, or tensors are missing,
+        left over or of the wrong shape, which the message names.
     """
     path = find_vae(source)
     tensors = read_tensors(path)
@@ -89,7 +89,7 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
 
 
 def source_name(name: str, config: WanVaeConfig, *, diffusers: bool) -> str:
-    """What a parameter of ours is called in a layout."""
+    """Return the name that a parameter of ours has in a published layout."""
     module, leaf = name.rsplit(".", 1)
     half, _, rest = module.partition(".")
     table = SHARED | (DIFFUSERS if diffusers else ORIGINAL)
@@ -126,10 +126,10 @@ def _stage_name(
 
 
 def read_config(path: Path) -> WanVaeConfig:
-    """The kind of VAE that a config.json of diffusers describes.
+    """Read the kind of VAE that a config.json of diffusers describes.
 
     Raises:
-      InputError: no such file, or it describes another network.
+      InputError: there is no such file, or it describes another network.
     """
     try:
         found = json.loads(path.read_text())
@@ -173,7 +173,11 @@ def _guess_config(path: Path, tensors: dict[str, ndarray]) -> WanVaeConfig:
 
 
 def find_vae(source: Path) -> Path:
-    """The file of a VAE's weights; raises InputError where there is none."""
+    """Return the file of a VAE's weights.
+
+    Raises:
+      InputError: there is none.
+    """
     if source.is_file():
         return source
     candidates = [folder / name for folder in (source, source / "vae") for name in FILES]
@@ -185,7 +189,7 @@ def find_vae(source: Path) -> Path:
 
 
 def _convert(where: str, x: ndarray, shape: tuple[int, ...]) -> jax.Array:
-    """From PyTorch's order of axes (o i t h w) to ours (t h w i o); axes of length 1 may differ."""
+    """Turn PyTorch's axes (o i t h w) into our order (t h w i o); axes of length 1 may differ."""
     if len(shape) > 1:
         x = np.moveaxis(x, (1, 0), (-2, -1)) if x.ndim > 1 else x
     if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
@@ -195,4 +199,5 @@ def _convert(where: str, x: ndarray, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _some(names: list[str]) -> str:
+    """Return the first names, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,7 +1,7 @@
 """A checkpoint of ours as a folder that diffusers' `WanTransformer3DModel.from_pretrained` loads.
 
 Shards are written one tensor at a time, in the types that the checkpoint has. Wan has no place for
-cameras, projectors and the embedding of the mask: what they have learned is left out, and said.
+cameras, projectors and the embedding of the mask: they are left out, and those trained are named.
 """
 
 import json
@@ -34,7 +34,7 @@ def export_wan(
       shard_bytes: largest size of a shard.
 
     Returns:
-      Names of the added parameters that had been trained, and that Wan has no place for.
+      The names of trained parameters that Wan has no place for, and that are left out.
 
     Raises:
       InputError: the checkpoint is not of this model, or the folder has weights already.
@@ -73,7 +73,7 @@ def export_wan(
 
 
 def diffusers_config(model: ModelConfig) -> dict[str, Any]:
-    """The fields of diffusers' WanTransformer3DModel."""
+    """Return the fields of diffusers' WanTransformer3DModel."""
     leaves = abstract_leaves(model)
     channels = leaves["patch_embedding.kernel"].shape[0] // model.patch**2
     return {
@@ -95,7 +95,7 @@ def diffusers_config(model: ModelConfig) -> dict[str, Any]:
 
 
 def _check(model: ModelConfig, source: Path) -> None:
-    """Names and shapes of a checkpoint, from its header."""
+    """Refuse a checkpoint whose header tells of other names, shapes or types."""
     do = "give the checkpoint's own config"
     require_file("checkpoint", source, "a safetensors file", "check the path")
     wanted = {leaf: tuple(x.shape) for leaf, x in abstract_leaves(model).items()}
@@ -116,26 +116,27 @@ def _check(model: ModelConfig, source: Path) -> None:
 def _pieces(
     source: Path, model: ModelConfig, names: list[str]
 ) -> Iterator[tuple[str, int | None, np.ndarray]]:
+    """Yield the tensors of a shard, as `write_safetensors` takes them."""
     places = wan_names(model.layers, "diffusers")
     for name in names:
         yield name, None, to_wan(places[name].leaf, _read(source, *places[name]), model.patch)
 
 
 def _read(source: Path, leaf: str, layer: int | None) -> np.ndarray:
-    """A parameter or one layer of it. An open file would keep all that was read in memory."""
+    """Read a parameter or one layer of it; an open file would keep all that was read in memory."""
     with safe_open(source, framework="numpy") as file:
         return file.get_tensor(leaf) if layer is None else file.get_slice(leaf)[layer]
 
 
 def _is_trained(model: ModelConfig, source: Path, leaf: str) -> bool:
-    """Whether an added parameter has left the identity."""
+    """Return whether an added parameter has left the identity."""
     layers = range(model.layers) if leaf.startswith("blocks.") else [None]
     parts = (_read(source, leaf, layer) for layer in layers)
     return any(not np.array_equal(x, identity(leaf, x.shape)) for x in parts)
 
 
 def _shards(slots: dict[str, Slot], limit: int) -> list[list[str]]:
-    """Names in order, cut where a shard would grow beyond the limit."""
+    """Return the names in order, cut where a shard would grow beyond the limit."""
     shards, size = [[]], 0
     for name, slot in slots.items():
         if shards[-1] and size + _bytes(slot) > limit:

@@ -5,7 +5,7 @@ repositories. A linear layer there is (out, in), here (in, out); the patch embed
 convolution over (frame, row, column), here a linear layer of (row, column, channel); blocks are
 single there and stacked on the first axis here.
 
-Cross-attention of the image-to-video models of Wan2.1 to an image is not part of ours.
+Our network has no cross-attention to an image, which Wan2.1's image-to-video models have.
 """
 
 from typing import Literal, NamedTuple
@@ -68,14 +68,14 @@ ADDED = (  # ours alone
 
 
 class LeafPlace(NamedTuple):
-    """Where a tensor of Wan lies among our parameters."""
+    """The place of a tensor of Wan among our parameters."""
 
     leaf: str  # dotted name
     layer: int | None  # index into the leaf's first axis
 
 
 def wan_names(layers: int, layout: Layout) -> dict[str, LeafPlace]:
-    """Every tensor's name in `layout`, and its place."""
+    """Return every tensor's name in `layout`, and its place."""
     i = LAYOUTS.index(layout)
     names = {HEAD_TABLE[i]: LeafPlace("head_modulation", None)}
     for ours, theirs in LINEARS.items():
@@ -97,7 +97,7 @@ def wan_names(layers: int, layout: Layout) -> dict[str, LeafPlace]:
 
 
 def from_wan(leaf: str, x: np.ndarray) -> np.ndarray:
-    """One tensor of Wan as (one layer of) our parameter `leaf`; no value changes."""
+    """Return a tensor of Wan as (one layer of) our parameter `leaf`; no value changes."""
     if leaf == "patch_embedding.kernel":
         return rearrange(x, "d c 1 i j -> (i j c) d")
     if leaf.endswith("modulation"):
@@ -106,7 +106,7 @@ def from_wan(leaf: str, x: np.ndarray) -> np.ndarray:
 
 
 def to_wan(leaf: str, x: np.ndarray, patch: int) -> np.ndarray:
-    """The inverse of `from_wan`."""
+    """Return (one layer of) our parameter `leaf` as Wan's tensor: the inverse of `from_wan`."""
     if leaf == "patch_embedding.kernel":
         return rearrange(x, "(i j c) d -> d c 1 i j", i=patch, j=patch)
     if leaf.endswith("modulation"):
@@ -118,7 +118,7 @@ def check_wan_model(model: ModelConfig) -> None:
     """Refuse a model that is not Wan's transformer with our additions.
 
     Raises:
-      InputError: naming the first field that differs.
+      InputError: a field differs; the message names the first.
     """
     wanted = {
         "projection": "none" if model.projection == "none" else "frames",

@@ -53,16 +53,17 @@ def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"],
 
 
 def load_text(config: Config) -> Float[np.ndarray, "n e"] | None:
-    """The embedding that `config.text` names, None where it names none.
+    """Return the embedding that `config.text` names; None where it names none.
 
     Raises:
-      InputError: no such file, not a file of `full4d embed_text`, or of another width.
+      InputError: there is no such file, `full4d embed_text` did not write it, its width is not the
+        model's, or the model takes no text.
     """
     return _load("text", config.text, config.model.text_width) if config.text else None
 
 
 def load_negative_text(config: Config) -> Float[np.ndarray, "n e"] | None:
-    """Return the embedding of `config.negative_text`; errors as for the text."""
+    """Return the embedding that `config.negative_text` names, as `load_text` does for the text."""
     path = config.negative_text
     return _load("negative_text", path, config.model.text_width) if path else None
 
@@ -70,10 +71,10 @@ def load_negative_text(config: Config) -> Float[np.ndarray, "n e"] | None:
 def load_training_texts(
     config: Config,
 ) -> tuple[Float[np.ndarray, "n e"] | None, Float[np.ndarray, "n e"] | None]:
-    """What clips are trained with, and what the share `config.data.drop_text` gets in its place.
+    """Return what clips are trained with, and what the share `config.data.drop_text` gets instead.
 
     Raises:
-      InputError: as `load_text`, or the two have different numbers of tokens.
+      InputError: as in `load_text`, or the two have different numbers of tokens.
     """
     text = load_text(config)
     if not config.data.drop_text:
@@ -89,6 +90,7 @@ def load_training_texts(
 
 @functools.lru_cache(maxsize=2)
 def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
+    """Read an embedding, refuse one that the model cannot take, and keep it for the next call."""
     do = "make one with full4d embed_text"
     if not width:
         found, drop = "a model without text (model.text_width 0)", f"leave --{field} out"
@@ -109,7 +111,7 @@ def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
 
 
 def _pretrained(kind: Any, folder: Path, inner: str) -> Any:
-    """A tokenizer or encoder from local files only."""
+    """Load a tokenizer or an encoder, from local files only."""
     where = folder / inner if (folder / inner).is_dir() else folder
     expected = "a umT5 encoder and its tokenizer as transformers saves them"
     if not (where / "config.json").is_file() and not (where / "tokenizer_config.json").is_file():

@@ -37,7 +37,7 @@ EXPECTED = "a folder with Wan's .safetensors files, or one such file"
 
 
 class Stored(NamedTuple):
-    """A tensor in a file, unread."""
+    """A tensor in a file that has not been read."""
 
     file: Path
     name: str  # in that file
@@ -57,8 +57,8 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
       The layout that was found.
 
     Raises:
-      InputError: no such folder, weights of another model, tensors that are missing, left over,
-        stored twice, of another shape, or quantised.
+      InputError: there is no such folder, the weights are those of another model, or tensors are
+        missing, left over, stored twice, of another shape, or quantised.
     """
     check_wan_model(model)
     stored = _stored(source)
@@ -93,7 +93,7 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
 
 
 def identity(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The start of an added parameter: nothing is added, and what passes tokens on does so."""
+    """Return the initial value of an added parameter, which adds nothing or passes tokens on."""
     if leaf == "blocks.projector.kernel":
         return np.broadcast_to(np.eye(shape[-1], dtype=np.float32), shape)
     if leaf == "blocks.synchronization.mix.kernel" and shape[-2] == 2 * shape[-1]:  # hard: the mean
@@ -103,13 +103,13 @@ def identity(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def abstract_leaves(model: ModelConfig) -> dict[str, jax.ShapeDtypeStruct]:
-    """All parameters by dotted name, without memory."""
+    """Return the shapes of all parameters by dotted name, without allocating them."""
     shapes = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
     return cast(dict[str, jax.ShapeDtypeStruct], flatten_dict(shapes, sep="."))
 
 
 def _stored(source: Path) -> dict[str, Stored]:
-    """Headers of all tensors, by name without ComfyUI's prefix."""
+    """Read the headers of all tensors, by name without ComfyUI's prefix."""
     tensors: dict[str, Stored] = {}
     for path in _files(source):
         try:
@@ -131,6 +131,7 @@ def _stored(source: Path) -> dict[str, Stored]:
 
 
 def _files(source: Path) -> list[Path]:
+    """Return the files of weights: the one given, or those of an index or a folder."""
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -157,7 +158,7 @@ def _files(source: Path) -> list[Path]:
 
 
 def _layout(source: Path, stored: dict[str, Stored]) -> Layout:
-    """The layout that more names agree with; one block tells."""
+    """Return the layout with which more names of one block agree."""
     hits = {layout: sum(name in stored for name in wan_names(1, layout)) for layout in LAYOUTS}
     if max(hits.values()) <= 2:  # both call the patch embedding the same
         found = f"{len(stored)} tensors such as {min(stored, default='none')}"
@@ -218,7 +219,7 @@ def _heads(about: Path) -> int | None:
 
 
 def _check_names(source: Path, stored: dict[str, Stored], names: dict[str, LeafPlace]) -> None:
-    """Every tensor is used exactly once."""
+    """Refuse tensors that are missing or left over."""
     for what, lost in (("no", set(names) - set(stored)), ("left over", set(stored) - set(names))):
         if lost:
             first = ", ".join(sorted(lost)[:3]) + (" ..." if len(lost) > 3 else "")
@@ -234,7 +235,7 @@ def _check_tensors(
     names: dict[str, LeafPlace],
     leaves: dict[str, jax.ShapeDtypeStruct],
 ) -> None:
-    """Shapes and types, before anything is written."""
+    """Refuse tensors of other shapes or types before anything is written."""
     for name, (leaf, layer) in names.items():
         where = f"{source}, tensor {name}"
         wanted = wan_shape(leaf, leaves[leaf].shape[layer is not None :], model)
@@ -245,7 +246,7 @@ def _check_tensors(
 
 
 def wan_shape(leaf: str, shape: tuple[int, ...], model: ModelConfig) -> tuple[int, ...]:
-    """Shape in Wan's layouts of (one layer of) a parameter of ours."""
+    """Return the shape that (one layer of) a parameter of ours has in Wan's layouts."""
     return to_wan(leaf, np.broadcast_to(np.float32(0), shape), model.patch).shape
 
 
