@@ -31,7 +31,7 @@ HELP = SHORT_HELP | {"--help-all", "--help_all"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
+    """Run one verb and return the exit code: 0 is done, 2 is bad input, 130 is interrupted."""
     # Compiled programs are kept between runs; jax reads this when a verb imports it.
     cache = Path("~/.cache/full4d/jax").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
@@ -49,11 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def verbs() -> list[str]:
-    """Names of all verbs, the modules of `full4d_jax.commands`."""
+    """Return the names of all verbs, the modules of `full4d_jax.commands`."""
     return [module.name for module in pkgutil.iter_modules(commands.__path__)]
 
 
 def _dispatch(argv: list[str]) -> None:
+    """Call the function that the first words name, or print help.
+
+    Raises:
+      InputError: there is no such verb.
+    """
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_overview())
         return
@@ -109,7 +114,7 @@ def read_options(
     """Return the call of a verb that its words ask for; None after --help.
 
     Raises:
-      InputError: There is no such config or option, or a value is of another type.
+      InputError: there is no such config or option, or a value is of another type.
     """
     verb = _decide(function, argv)
     bind = _binder(verb)
@@ -127,7 +132,7 @@ def _decide(function: Callable[..., Any], argv: list[str]) -> Verb:
     """Load the config, take its path off the words, and choose the way in that the flags ask for.
 
     Raises:
-      InputError: There is no such config, or it is one of another verb.
+      InputError: there is no such config, or it is one of another verb.
     """
     hints = get_type_hints(function, include_extras=True)
     if "config" not in hints:
@@ -185,7 +190,7 @@ def _parse(
     """Return the call that the words ask for, and the words that are no options of it.
 
     Raises:
-      InputError: A value is missing or of another type.
+      InputError: a value is missing or of another type.
     """
     import tyro
 
@@ -250,7 +255,7 @@ def _flags(verb: Verb, bind: Callable[..., Any]) -> list[str]:
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The public functions that a verb's module itself defines; `import_` is called import."""
+    """Return the public functions that a verb's module itself defines; `import_` becomes import."""
     return {
         name.rstrip("_"): value
         for name, value in vars(module).items()
@@ -261,13 +266,14 @@ def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
 
 
 def _unknown(what: str, where: str, found: str, known: Sequence[str]) -> InputError:
+    """Return the error for a word that is not known; it names those that are spelled alike."""
     close = difflib.get_close_matches(found.split("=")[0], known, n=3)
     expected = f"{' or '.join(close)}" if close else f"one of those in {where} --help"
     return InputError(what, where, found, expected, f"see {where} --help")
 
 
 def _overview() -> str:
-    """All verbs with the first line of their module's docstring, read without importing them."""
+    """List all verbs with their module's first sentence, which is read without importing them."""
     lines = {}
     for name in verbs():
         source = (Path(commands.__path__[0]) / f"{name}.py").read_text()
@@ -277,6 +283,7 @@ def _overview() -> str:
 
 
 def _listing(usage: str, docstrings: dict[str, str]) -> str:
+    """List names with the first sentence of their docstrings, below a line of usage."""
     rows = [f"  {name:<10} {text.partition('.')[0]}" for name, text in docstrings.items()]
     return "\n".join([f"usage: {usage}", "", *rows])
 

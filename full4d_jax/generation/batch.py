@@ -193,6 +193,7 @@ def _prepare_visible(
     codec_weights: Weights | None,
     places: Int[Array, "b"],
 ) -> EncodedBatch:
+    """Encode whole grids, of which randomly drawn frames are visible."""
     codec = make_codec(model, codec_weights)
     latents = codec.encode(batch.frames) if batch.latents is None else batch.latents
     clips, views, frames = latents.shape[:3]

@@ -35,7 +35,7 @@ def fill_grid(
       All frames in [-1, 1]; visible ones are as the codec gives them back.
 
     Raises:
-      InputError: a grid that the model cannot divide into tokens, or of which nothing is given.
+      InputError: the model cannot divide the grid into tokens, or nothing of it is given.
     """
     model = prior.model
     check_size(model, *frames.shape[2:4])

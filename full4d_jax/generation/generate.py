@@ -39,7 +39,7 @@ def generate_grid(
       Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
 
     Raises:
-      InputError: a video that the model cannot divide into tokens.
+      InputError: the model cannot divide the video into tokens.
     """
     check_size(prior.model, *frames.shape[1:3])
     return _generate(prior, frames, depth, cameras, key)

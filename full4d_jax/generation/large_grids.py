@@ -1,8 +1,9 @@
 """Grids with more views or frames than the network has learned to see, sampled in parts.
 
-Views: at every step the targets are divided into other groups (`sampling.view_groups`), and each
-group is asked about together with the source. Frames: windows, one after the other, each beginning
-with what the one before ended with. With both, every window is sampled in groups.
+At every step the target views are divided into other groups (`sampling.view_groups`), and each
+group is asked about together with the source. Frames are sampled in windows, one after the other,
+each of which begins with what the one before ended with. With both, every window is sampled in
+groups.
 
 A part's conditions are those of its views and frames; a window's world is the source camera at its
 own first frame, as in training, and its unit that of the whole video.
@@ -38,7 +39,7 @@ Bind = Callable[[Guides], Velocity]
 def sample_grid(
     sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Latents, stepper: Stepper = euler
 ) -> Latents:
-    """Latents of the generated views.
+    """Sample the latents of the generated views.
 
     Args:
       sampler: steps, schedule and the sizes of groups and windows.
@@ -66,7 +67,7 @@ def sample_grid(
 def velocity_of_groups(
     sampler: SamplerConfig, bind: Bind, guides: Guides, generated: int
 ) -> VelocityAt:
-    """The velocity of all `generated` views at each step, by groups where they are too many."""
+    """Return the velocity of all `generated` views at each step, by groups if they are too many."""
     given = guides[0].projection.shape[1] - generated  # 1 where the source is not generated
     targets, size = generated + given - 1, sampler.group_views - 1
     if not 0 < size < targets:
@@ -83,13 +84,13 @@ def velocity_of_groups(
 
 
 def views_of(conditions: Conditions, views: Int[Array, "m"]) -> Conditions:
-    """The conditions of some views."""
+    """Return the conditions of some views."""
     kept = {name: x[:, views] for name, x in _arrays(conditions).items() if name != "text"}
     return conditions._replace(**kept)
 
 
 def frames_of(conditions: Conditions, start: Int[Array, ""], size: int) -> Conditions:
-    """The conditions of some frames, in the world of the source camera at the first of them."""
+    """Return the conditions of some frames; the world is the source camera at the first of them."""
     kept = {
         name: jax.lax.dynamic_slice_in_dim(x, start, size, axis=2)
         for name, x in _arrays(conditions).items()
@@ -101,4 +102,5 @@ def frames_of(conditions: Conditions, start: Int[Array, ""], size: int) -> Condi
 
 
 def _arrays(conditions: Conditions) -> dict[str, Array]:
+    """Return the conditions that are not None, by name."""
     return {name: x for name, x in conditions._asdict().items() if x is not None}

@@ -2,9 +2,8 @@
 
 Every source pixel becomes a point at its depth; points are splatted into each target frame of the
 same instant with a 2 x 2 bilinear footprint and a soft z-buffer (points within 4 % of the nearest
-one share a pixel).
-Holes are filled by push-pull over an image pyramid in which far points weigh more, since what
-appears behind an edge is background.
+one share a pixel). Holes are filled by push-pull over an image pyramid in which far points weigh
+more, since what appears behind an edge is background.
 """
 
 from typing import NamedTuple
@@ -23,11 +22,17 @@ MIN_WEIGHT = 0.06  # smaller bilinear corners would only widen silhouettes
 
 
 class Projection(NamedTuple):
-    """The source video seen from target cameras."""
+    """The source video seen from target cameras.
 
-    frames: Float[Array, "v t h w c"]  # zero in holes
-    mask: Float[Array, "v t h w"]  # 1 where a point landed
-    disparity: Float[Array, "v t h w"]  # 1/z, zero in holes
+    Attributes:
+      frames: colours, zero in holes.
+      mask: 1 where a point landed.
+      disparity: 1/z, zero in holes.
+    """
+
+    frames: Float[Array, "v t h w c"]
+    mask: Float[Array, "v t h w"]
+    disparity: Float[Array, "v t h w"]
 
 
 def project(
@@ -35,10 +40,10 @@ def project(
     depth: Float[Array, "t h w"],
     cameras: Cameras,
 ) -> Projection:
-    """Project the video of view 0 with its depth (0 = unknown) into the other views, by frames.
+    """Project the video of view 0 with its depth (0 = unknown) into the other views.
 
     Returns:
-      The `v` - 1 other views.
+      The other views, one fewer than cameras.
     """
     lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
 
@@ -58,7 +63,11 @@ def splat(
     source_to_target: Float[Array, "4 4"],
     intrinsics: Float[Array, "3 3"],
 ) -> tuple[Float[Array, "h w c"], Float[Array, "h w"], Float[Array, "h w"]]:
-    """Draw one frame in the target camera: colours, mask and disparity."""
+    """Draw one frame in the target camera.
+
+    Returns:
+      Colours, mask and disparity, as in `Projection`.
+    """
     height, width, channels = frame.shape
     y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
     pixels = jnp.stack([x, y, jnp.ones_like(x)], -1).reshape(-1, 3)

@@ -19,7 +19,7 @@ SHARES = np.array([0.7, 0.05, 0.05, 0.2], np.float32)
 
 
 def row_and_column(views: int, frames: int) -> Bool[np.ndarray, "v t"]:
-    """Mark the first row and the first column; of a single video its first frame."""
+    """Mark the first row and the first column of a grid, or the first frame of a single video."""
     view, time = np.indices((views, frames))
     if min(views, frames) == 1:
         return (view == 0) & (time == 0)

@@ -1,7 +1,7 @@
 """How close a generated grid is to the truth: PSNR, SSIM and LPIPS, whole or on some pixels.
 
-All take images in [0, 1] and an optional mask of the pixels that count, and give one number for
-all images together:
+All metrics take images in [0, 1] and an optional mask of the pixels that count, and return one
+number for all images together:
 
     PSNR   -10 log10(mean squared error); one mean over all pixels of all views and times
     SSIM   Wang et al. 2004: 11x11 Gaussian window of sigma 1.5, K = (.01, .03), population
@@ -38,7 +38,7 @@ def psnr(
     truth: Float[ArrayLike, "*n h w 3"],
     mask: Float[ArrayLike, "*n h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Peak signal-to-noise ratio in dB of images in [0, 1]; NaN where the mask is empty."""
+    """Return the peak signal-to-noise ratio, dB, of images in [0, 1]; NaN for an empty mask."""
     error = jnp.mean(jnp.square(jnp.asarray(image) - jnp.asarray(truth)), axis=-1)
     return -10.0 * jnp.log10(_mean(error, mask))
 
@@ -48,13 +48,13 @@ def ssim(
     truth: Float[ArrayLike, "*n h w 3"],
     mask: Float[ArrayLike, "*n h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Structural similarity of images in [0, 1], its map averaged where the mask is 1."""
+    """Return the structural similarity of images in [0, 1], averaged where the mask is 1."""
     return _mean(jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask)
 
 
 @jax.jit
 def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
-    """SSIM of every pixel and channel; memory is that of one image at a time."""
+    """Return the SSIM of every pixel and channel, with memory for one image at a time."""
     border = ((WINDOW // 2,) * 2, (WINDOW // 2,) * 2, (0, 0))
 
     def one(pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]]) -> Float[Array, "h w c"]:
@@ -101,7 +101,10 @@ def lpips(
     truth: Float[ArrayLike, "*n h w 3"],
     mask: Float[ArrayLike, "*n h w"] | None = None,
 ) -> float:
-    """Mean LPIPS of images in [0, 1]; with a mask, of the truth pasted over wherever it is 0."""
+    """Return the mean LPIPS of images in [0, 1]; NaN for an empty mask.
+
+    Where the mask is 0, the truth replaces the image first.
+    """
     image, truth = np.asarray(image, np.float32), np.asarray(truth, np.float32)
     if mask is not None:
         if not np.any(mask):
@@ -119,6 +122,7 @@ def lpips(
 
 
 def _mean(values: Float[Array, "*n h w"], mask: Float[ArrayLike, "*n h w"] | None):
+    """Return the mean of all values, or of those where the mask is 1."""
     if mask is None:
         return jnp.mean(values)
     weights = jnp.asarray(mask, values.dtype)

@@ -29,7 +29,7 @@ def to_unit(frames: Float[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
 
 
 def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h w 3"]:
-    """Draw disparity in Turbo's colours, near red, far blue; black where depth is unknown (0)."""
+    """Draw disparity in Turbo's colours: near is red, far is blue, unknown depth (0) is black."""
     known = depth > 0
     disparity = np.where(known, 1 / np.where(known, depth, 1), 0)
     nearest = np.quantile(disparity[known], 0.98) if known.any() else 1.0
@@ -65,7 +65,7 @@ def contact_sheet(
       cell_height: pixels.
 
     Raises:
-      ValueError: if there are not as many labels as rows or columns.
+      ValueError: there are not as many labels as rows or columns.
     """
     v, t, h, w = pictures.shape[:4]
     if (len(rows), len(columns)) != (v, t):
@@ -99,7 +99,7 @@ def contact_sheet(
 
 
 def _wrapped(label: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Break the label into lines no wider than that, if its words are not."""
+    """Break the label into lines that are no wider than `width`, unless a word is."""
     lines = [""]
     for word in label.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -119,7 +119,7 @@ def frustums(
 ) -> UInt8[np.ndarray, "{2*side} {side} 3"]:
     """Draw the cameras from above (z up the page) and, below, from the right (z to the right).
 
-    Every camera is drawn at its first instant, its path as a line; view 0, the source, in red. The
+    Every camera is drawn at its first instant, its path as a line; view 0, the source, is red. The
     cross is the pivot at depth 1 on the source's axis.
 
     Args:

@@ -2,7 +2,7 @@
 
 Reading takes any size, rate, pixel format, rotation flag and variable frame rate: frames are picked
 by their own timestamps, turned upright, cropped at the centre to the wanted shape and reduced by
-area averaging. What was done is said in `Video.note`.
+area averaging. `Video.note` says what was done.
 """
 
 from fractions import Fraction
@@ -27,12 +27,13 @@ TRACKING_WIDTH = 320  # pixels across, enough to see the camera move
 class Video(NamedTuple):
     """A short clip at the model's size.
 
-    frames: sRGB, (t, h, w, 3) uint8.
-    fps: frames a second of `frames`.
-    timestamps: (t,) seconds in the source file at which the frames were taken.
-    gray: (t, r, q) uint8, the same instants uncropped and larger, to look for camera motion.
-    kept_width: the share of the upright picture's width that the crop kept, in (0, 1].
-    note: what was done to the source, in one sentence.
+    Attributes:
+      frames: sRGB pictures.
+      fps: frames a second of `frames`.
+      timestamps: seconds in the source file at which the frames were taken.
+      gray: the same instants uncropped and larger, to look for camera motion.
+      kept_width: the share of the upright picture's width that the crop kept, in (0, 1].
+      note: what was done to the source, in one sentence.
     """
 
     frames: UInt8[ndarray, "t h w 3"]
@@ -64,7 +65,8 @@ def read_video(
       start: seconds into the clip.
 
     Raises:
-      InputError: no file, a folder, not a video, damaged before enough frames, or too short.
+      InputError: there is no such file, it is not a video, it is too short, or it is damaged before
+        enough frames.
     """
     path = Path(path)
     _check_file(path)
@@ -113,7 +115,7 @@ def read_video(
 def _choose(
     times: Float[ndarray, " n"], frames: int, start: float, fps: float | None, path: Path
 ) -> list[int]:
-    """Which of the decoded frames are nearest to the wanted instants, all different."""
+    """Return the places of the decoded frames nearest to the wanted instants, all different."""
     step = 1 / (fps or DEFAULT_FPS)
     end = start + (frames - 1) * step
     wanted = np.linspace(start, end, frames)
@@ -133,7 +135,7 @@ def _choose(
 def crop_resize(
     picture: UInt8[ndarray, "H W 3"], height: int, width: int
 ) -> UInt8[ndarray, "h w 3"]:
-    """The largest centred `width`:`height` part, resized (by area averages when reduced)."""
+    """Cut out the largest centred `width`:`height` part and resize it, down by area averages."""
     rows, columns = picture.shape[:2]
     scale = min(rows / height, columns / width)
     keep_rows, keep_columns = min(rows, round(height * scale)), min(columns, round(width * scale))
@@ -186,6 +188,7 @@ def _check_file(path: Path) -> None:
 
 
 def _gray(picture: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "r q"]:
+    """Return the whole picture in gray, `TRACKING_WIDTH` pixels across."""
     rows = max(1, round(TRACKING_WIDTH * picture.shape[0] / picture.shape[1]))
     small = cv2.resize(picture, (TRACKING_WIDTH, rows), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

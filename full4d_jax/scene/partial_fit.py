@@ -17,9 +17,10 @@ from gaussians.fit_step import FitState
 class PartialFit:
     """The file of one fit.
 
-    path: of an .npz.
-    mark: of everything that the fit depends on; a file with another mark is of another fit.
-    say: prints a line for people.
+    Attributes:
+      path: of an .npz.
+      mark: of everything that the fit depends on; a file with another mark is of another fit.
+      say: prints a line for people.
     """
 
     path: Path
@@ -27,7 +28,7 @@ class PartialFit:
     say: Callable[[str], None] = print
 
     def restore(self, fresh: FitState) -> FitState:
-        """The state in the file, or the fresh one when the file has none for this fit."""
+        """Return the state in the file, or the fresh one where the file has none for this fit."""
         saved = read_arrays(self.path)
         if str(saved.pop("mark", "")) != self.mark:
             return fresh
@@ -41,12 +42,12 @@ class PartialFit:
         return state
 
     def keep(self, state: FitState) -> None:
-        """Replace the file; it is complete at all times."""
+        """Replace the file, which is complete at all times."""
         leaves = {f"leaf_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
         named: dict[str, Any] = leaves | {"mark": np.array(self.mark)}
         with whole_file(self.path) as partial:
             np.savez(partial, **named)
 
     def remove(self) -> None:
-        """After the fit, when its result is safe."""
+        """Remove the file, after the fit, when its result is safe."""
         self.path.unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
     """Return the target cameras that options ask for: a preset, or those of a JSON file.
 
     Raises:
-      InputError: The camera file is unusable.
+      InputError: the camera file is unusable.
     """
     for preset in get_args(Preset):
         if options.path == preset:
@@ -88,7 +88,7 @@ def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> T
     `image_size` [width, height]; the source's apply otherwise.
 
     Raises:
-      InputError: There is no such file; or it is not JSON; or it holds a wrong shape, NaN or no
+      InputError: there is no such file; or it is not JSON; or it holds a wrong shape, NaN or no
         rigid motion.
     """
     path = Path(path)
@@ -163,6 +163,7 @@ def _phases(preset: Preset, targets: int) -> Float[ndarray, " n"]:
 
 
 def _read_json(path: Path) -> dict[str, object]:
+    """Read the fields of a camera file."""
     do = "give arc, ring, spiral or a JSON file as --path"
     require_file("camera path", path, "a preset or a JSON file", do)
     try:
@@ -180,7 +181,7 @@ def _lenses(
     """Return the intrinsics in a camera file, in pixels of our pictures; None without any.
 
     Raises:
-      InputError: They are no numbers, or the size of their pictures is none.
+      InputError: they are not numbers, or the size of their pictures is none.
     """
     if "intrinsics" not in content:
         return None
@@ -195,6 +196,7 @@ def _lenses(
 
 
 def _array(path: Path, field: str, value: object) -> Float[ndarray, "..."]:
+    """Return the numbers of a field."""
     try:
         return np.asarray(value, np.float64)
     except (TypeError, ValueError):

@@ -47,7 +47,7 @@ def open_capture(options: CaptureOptions) -> Source:
     """Read a capture.
 
     Raises:
-      InputError: A field is missing, impossible, or does not fit the others; the message names it.
+      InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
     path = options.capture
     arrays = load_capture(path)
@@ -59,7 +59,7 @@ def open_dataset_clip(options: DatasetClipOptions) -> Source:
     """Read a data set's clip as a capture, in the size and for the instants that it has.
 
     Raises:
-      InputError: The data set is unusable, or has no such split, clip or view.
+      InputError: the data set is unusable, or has no such split, clip or view.
     """
     dataset, number = options.dataset, options.clip
     records, example = _open_clip(dataset, options.split, number)
@@ -81,7 +81,7 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
     """Read one view of a data set's clip, its depth, and the cameras of all views.
 
     Raises:
-      InputError: The data set is unusable or has no such split, clip or view; or the clip has fewer
+      InputError: the data set is unusable or has no such split, clip or view; or the clip has fewer
         instants, or no depth in that view.
     """
     records, example = _open_clip(options.dataset, options.split, options.clip)
@@ -118,7 +118,7 @@ def dataset_content(dataset: Path, split: str) -> str:
     """Return the hash of a data set's content.
 
     Raises:
-      InputError: There is no such data set or split.
+      InputError: there is no such data set or split.
     """
     return _open_split(dataset, split).content
 
@@ -127,7 +127,7 @@ def load_capture(path: Path) -> Arrays:
     """Return the arrays of a capture in its own world and unit; world_to_camera is (v t 4 4).
 
     Raises:
-      InputError: A field is missing, impossible, or does not fit the others; the message names it.
+      InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
     arrays = _load(path)
     frames, poses = arrays["frames"], arrays["world_to_camera"]
@@ -183,7 +183,7 @@ def _captured(
       place: where in a data set the capture is.
 
     Raises:
-      InputError: Nothing tells the unit.
+      InputError: nothing tells the unit.
     """
     frames, poses = arrays["frames"], arrays["world_to_camera"]
     poses = relative_to(poses.astype(np.float64), poses[0, 0].astype(np.float64))
@@ -214,11 +214,13 @@ def _captured(
 
 
 def _open_split(dataset: Path, split: str) -> Records:
+    """Open a split of a data set."""
     with input_errors("dataset", "give another --dataset or --split"):
         return open_dataset(str(dataset), split)
 
 
 def _open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
+    """Open a split of a data set, and read one of its clips."""
     records = _open_split(dataset, split)
     if not 0 <= clip < len(records):
         expected = f"0 to {len(records) - 1}"
@@ -253,6 +255,7 @@ def _instants(example: Example, frames: int, options: DatasetViewOptions) -> Int
 
 
 def _load(path: Path) -> Arrays:
+    """Read the arrays of a capture, and refuse it where one is missing or not of numbers."""
     require_file("capture", path, "an .npz file", FORMAT)
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -270,10 +273,12 @@ def _load(path: Path) -> Arrays:
 
 
 def _large(frames: UInt8[ndarray, "v t h w 3"]) -> bool:
+    """Return whether SSIM's window fits into the pictures."""
     return min(frames.shape[2:4]) >= WINDOW
 
 
 def _require(path: Path, name: str, array: ndarray, fits: bool, expected: str) -> None:
+    """Refuse an array of a capture unless it `fits`."""
     if not fits:
         found = f"{array.dtype} {array.shape}" if array.size else "nothing"
         raise InputError("capture", f"{path}, {name}", found, expected, FORMAT)

@@ -35,7 +35,7 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     """Read a video of one camera that stands still.
 
     Raises:
-      InputError: The video is unusable.
+      InputError: the video is unusable.
     """
     size = {"height": data.height, "width": data.width, "frames": data.frames}
     video = read_video(options.video, **size, fps=options.fps, start=options.start)
@@ -77,7 +77,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
     """Read the first row and the first column of a grid, or one of them.
 
     Raises:
-      InputError: A video is unusable.
+      InputError: a video is unusable.
     """
     frames, given = _empty_grid(data)
     size = {"height": data.height, "width": data.width}
@@ -117,6 +117,7 @@ def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
 def _without_cameras(
     frames: ndarray, given: ndarray, times: ndarray, note: str, warning: str = ""
 ) -> Source:
+    """Return a source whose cameras and depth are not known."""
     return Source(frames, given, times, None, None, "nothing", note, warning)
 
 

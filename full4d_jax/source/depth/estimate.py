@@ -2,7 +2,7 @@
 
 Depth is z along the optical axis and 0 = unknown; the unit is the median known depth at t = 0,
 which any estimate gives. The network is monocular: it sees one frame at a time (and its mirror
-image; the mean counts), so the frames of a clip are made consistent afterwards. With l_t the log
+image, of which the mean is taken), so the frames are made consistent afterwards. With l_t the log
 depth and s_tu(p) = exp(-|I_t - I_u|^2 / sigma^2) the similarity of colours around pixel p, near 1
 on what stands still before a static camera,
 
@@ -42,10 +42,10 @@ class DepthNetwork(NamedTuple):
 
 
 def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
-    """Weights of the depth network; None takes those in the package.
+    """Read the weights of the depth network; None takes those in the package.
 
     Raises:
-      InputError: no such file, or not the weights of a depth network.
+      InputError: there is no such file, or it does not hold the weights of a depth network.
     """
     path = Path(checkpoint or SHIPPED)
     params, metadata = load_params(path)
@@ -63,7 +63,7 @@ def _tuple(value: Any) -> Any:
 
 
 def predict_depth(network: DepthNetwork, frames: Float[Array, "t h w 3"]) -> Float[Array, "t h w"]:
-    """Depth of a video in [-1, 1], with median 1 at t = 0.
+    """Estimate the depth of a video in [-1, 1], with median 1 at t = 0.
 
     Raises:
       InputError: height or width is not a multiple of 8.
@@ -84,7 +84,7 @@ def _predict(config: DepthNetConfig, params: Params, frames: Array) -> Float[Arr
 def stabilise(
     frames: Float[Array, "t h w 3"], logs: Float[Array, "t h w"]
 ) -> Float[Array, "t h w"]:
-    """Log depths of separate frames, brought to one scale and calmed: the module's equations."""
+    """Bring log depths of separate frames to one scale and calm them, by the module's equations."""
     still = similarity(frames, frames[0])
     shift = (still * (logs - logs[:1])).mean((1, 2)) / (still.mean((1, 2)) + 0.5)
     logs = logs - shift[:, None, None]
@@ -114,9 +114,9 @@ def align_median(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
 def depth_errors(
     predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]
 ) -> dict[str, Float[Array, ""]]:
-    """AbsRel, share within a factor of 1.25, and SIlog, of depths with all medians at 1.
+    """Return AbsRel, the share within a factor of 1.25, and SIlog of depths with all medians at 1.
 
-    Where `depth` is 0, unknown, nothing counts; NaN where all of it is.
+    Pixels of unknown `depth`, 0, do not count; the errors are NaN where all are unknown.
     """
     known = depth > 0
     medians = (
@@ -138,13 +138,14 @@ def depth_errors(
 
 
 def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarray, "t h w"]:
-    """Depth of a video from a `.npy` file or the first array of an `.npz` file, in world units.
+    """Read a video's depth from a `.npy` file or the first array of an `.npz`, in world units.
 
     The array is (t, h, w), or (h, w) for a scene that stands still; larger and smaller pictures of
     the same shape are resampled to the nearest pixel. Its unit is free.
 
     Raises:
-      InputError: no such file, not an array, other times or shape, or values that are no depth.
+      InputError: there is no such file, it holds no array, the array has other times or another
+        shape, or its values are no depth.
     """
     path = Path(path)
 

@@ -54,6 +54,7 @@ def estimator_mark(which: str) -> str:
 
 
 def _ours(path: Path | None) -> Estimate:
+    """Return our network with the weights of a file, or with those in the package."""
     network = load_depth(path)
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
@@ -64,6 +65,7 @@ def _ours(path: Path | None) -> Estimate:
 
 
 def _onnx(path: Path) -> Estimate:
+    """Return the network of an .onnx file."""
     network = open_network("depth estimator", path, EXPECTED, SEE)
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:

@@ -12,12 +12,15 @@ from full4d_jax.session.extras import load_extra
 
 
 class Network(NamedTuple):
-    """One network, ready to be called."""
+    """A network that is ready to be called.
+
+    Attributes:
+      run: maps pictures (n 3 h w) float32, one array for each input, to the first output.
+      shape: input shape (n 3 h w); free axes are names or None.
+    """
 
     run: Callable[..., ndarray]
-    """Maps pictures (n 3 h w) float32, one array for each input, to the first output."""
     shape: list[int | str | None]
-    """Input shape (n 3 h w); free axes are names or None."""
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return the input's rows and columns; the given ones where these are free."""
@@ -29,17 +32,17 @@ class Network(NamedTuple):
 
 
 def open_network(what: str, path: Path, expected: str, see: str, inputs: int = 1) -> Network:
-    """Read a file.
+    """Open the network in an .onnx file.
 
     Args:
-      what: the network is, for messages.
+      what: what the network is for, for messages.
       path: of the file.
       expected: what kind of network it should be.
       see: what a person should do where it is none.
       inputs: how many it has, all of one shape.
 
     Raises:
-      InputError: no such file, a file of something else, or onnxruntime is missing.
+      InputError: there is no such file, it holds something else, or onnxruntime is missing.
     """
     require_file(what, path, expected, see)
     runtime: Any = load_extra("onnxruntime", what, path)
