@@ -111,6 +111,7 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
         depth_of="the source",
         note=f"{where}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets",
         place=Place(records.content, records.split, options.clip, view, views, instants, unit),
+        rate=options.fps,
     )
 
 

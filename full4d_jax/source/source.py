@@ -51,6 +51,7 @@ class Source:
       note: a sentence for people about what was opened.
       warning: a sentence about what may go wrong; empty for nothing.
       place: where in a data set the pictures were taken from; None elsewhere.
+      rate: frames a second that were asked for; None where none were.
     """
 
     frames: UInt8[ndarray, "v t h w 3"]
@@ -62,12 +63,15 @@ class Source:
     note: str
     warning: str = ""
     place: Place | None = None
+    rate: float | None = None
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """The frames a second by `times`; with one frame those asked for, or `DEFAULT_FPS`."""
         t = self.times
-        return float((len(t) - 1) / (t[-1] - t[0])) if len(t) > 1 else DEFAULT_FPS
+        if len(t) > 1:
+            return float((len(t) - 1) / (t[-1] - t[0]))
+        return self.rate or DEFAULT_FPS
 
 
 def all_given(frames: UInt8[ndarray, "v t h w 3"]) -> Bool[ndarray, "v t"]:
@@ -92,6 +96,8 @@ def source_arrays(source: Source) -> Arrays:
         values["depth"] = source.depth
     if source.place is not None:
         values |= source.place._asdict()
+    if source.rate is not None:
+        values["rate"] = source.rate
     return {name: np.asarray(value) for name, value in values.items()}
 
 
@@ -115,6 +121,7 @@ def source_from(arrays: Mapping[str, ndarray]) -> Source:
         note=str(arrays["note"]),
         warning=str(arrays["warning"]),
         place=place,
+        rate=float(arrays["rate"]) if "rate" in arrays else None,
     )
 
 

@@ -52,6 +52,7 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
         depth_of="nothing",
         note=f"{video.note}; the horizontal field of view is {lens}",
         warning=camera_motion_warning(video.gray) or "",
+        rate=options.fps,
     )
 
 
@@ -92,7 +93,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
         warning = _disagreement(row.frames[0], frames[0, 0]) if given[0, 0] else ""
         frames[0], given[0], times = row.frames, True, row.timestamps
         notes.append(f"row: {row.note}")
-    return _without_cameras(frames, given, times, "; ".join(notes), warning)
+    return _without_cameras(frames, given, times, options.fps, "; ".join(notes), warning)
 
 
 def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Source:
@@ -105,7 +106,7 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Source:
     frames[given] = to_uint8(grid)[given]
     times = np.arange(data.frames) / (options.fps or DEFAULT_FPS)
     note = f"row and column of the held-out procedural scene {options.scene}"
-    return _without_cameras(frames, given, times, note)
+    return _without_cameras(frames, given, times, options.fps, note)
 
 
 def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
@@ -115,10 +116,15 @@ def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
 
 
 def _without_cameras(
-    frames: ndarray, given: ndarray, times: ndarray, note: str, warning: str = ""
+    frames: ndarray,
+    given: ndarray,
+    times: ndarray,
+    rate: float | None,
+    note: str,
+    warning: str = "",
 ) -> Source:
     """Return a source whose cameras and depth are not known."""
-    return Source(frames, given, times, None, None, "nothing", note, warning)
+    return Source(frames, given, times, None, None, "nothing", note, warning, rate=rate)
 
 
 def _disagreement(row: UInt8[ndarray, "h w 3"], column: UInt8[ndarray, "h w 3"]) -> str:

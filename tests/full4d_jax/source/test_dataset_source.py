@@ -10,11 +10,19 @@ import pytest
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
 from full4d_jax.grid_stages import keep_capture
+from full4d_jax.media.video import DEFAULT_FPS, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_dataset_clip, open_dataset_view
-from full4d_jax.source.options import DatasetClipOptions, DatasetViewOptions
+from full4d_jax.source.options import (
+    DatasetClipOptions,
+    DatasetViewOptions,
+    TwoVideosOptions,
+    VideoOptions,
+)
+from full4d_jax.source.source import source_arrays, source_from
+from full4d_jax.source.video_source import open_two_videos, open_video
 from input_pipeline.cameras import invert
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
@@ -64,6 +72,23 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     true[:3, 3] /= np.median(unit)
     np.testing.assert_allclose(found.cameras.world_to_camera[1, 1], true, atol=1e-4)
     assert found.fps == pytest.approx(fps, rel=1e-5)
+
+
+def test_a_single_frame_has_the_rate_that_was_asked_for(dataset, tmp_path):
+    film = np.random.default_rng(0).integers(0, 255, (4, 16, 16, 3), np.uint8)
+    write_video(tmp_path / "in.mp4", film, 10)
+    data = dataclasses.replace(DATA, views=1, frames=1)
+    for fps, expected in ((2.0, 2.0), (None, DEFAULT_FPS)):
+        sources = (
+            open_dataset_view(data, DatasetViewOptions(dataset, fps=fps)),
+            open_video(data, VideoOptions(tmp_path / "in.mp4", fps=fps)),
+            open_two_videos(data, TwoVideosOptions(tmp_path / "in.mp4", fps=fps)),
+        )
+        for source in sources:
+            saved = source_arrays(source)
+            assert source.fps == source_from(saved).fps == expected
+            saved.pop("rate", None)  # a stage of an earlier version
+            assert source_from(saved).fps == DEFAULT_FPS
 
 
 @pytest.mark.parametrize(
