@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from gaussians.deformation import DeformingGaussians, Scene
@@ -58,7 +59,7 @@ class FitState(NamedTuple):
 ADAM = optax.scale_by_adam(eps=1e-15)
 
 
-@partial(jax.jit, static_argnames=("config", "budget", "length", "perceptual"))
+@partial(jax.jit, static_argnames=("config", "budget", "length"))
 def run_chunk(
     state: FitState,
     targets: Targets,
@@ -67,7 +68,7 @@ def run_chunk(
     budget: int,
     length: int,
     prior: Distillation | None,
-    perceptual: Perceptual | None,
+    perceptual: Partial | None,
 ) -> tuple[FitState, dict[str, Array]]:
     """Run `length` steps; metrics are means, except for the overflow, which is the largest."""
 

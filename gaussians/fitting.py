@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import reduce
+from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
 from gaussians.clip import clip_budget, render_clip
@@ -67,7 +68,8 @@ def fit(
       report: called after each chunk with the step and {"loss", "psnr", "alive"}: means over the
         chunk, and the number of Gaussians that are visible at all.
       distillation: a prior that teaches at novel cameras in the later steps.
-      perceptual: a distance of two pictures in [0, 1], weighted by `config.perceptual`.
+      perceptual: a distance of two pictures in [0, 1], weighted by `config.perceptual`. The arrays
+        of a `jax.tree_util.Partial` are arguments of the compiled steps, not part of them.
       restore: gets the state before the first step and returns the state to continue from: the same
         one, or one kept by a fit with the same inputs.
       keep: called with the state after each chunk.
@@ -78,6 +80,8 @@ def fit(
     check_targets(targets, config)
     if config.perceptual > 0 and perceptual is None:
         raise ValueError("fit: config.perceptual needs the argument `perceptual`, found None")
+    if perceptual is not None and not isinstance(perceptual, Partial):
+        perceptual = Partial(perceptual)
     cached = distillation if distillation and distillation.form == "cached" else None
     by_gradient = distillation if distillation and distillation.form == "gradient" else None
     novel = None if cached is None else flat_cameras(cached)

