@@ -40,6 +40,20 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_configure(config):
+    """Keep compiled programs: between the processes of one run, and from run to run."""
+    if not hasattr(config, "cache"):  # -p no:cacheprovider
+        return
+    settings = {
+        "jax_compilation_cache_dir": str(config.cache.mkdir("programs")),
+        "jax_persistent_cache_min_compile_time_secs": 0.2,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)  # for processes that tests start
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
     """Drop compiled programs before they use up the memory maps a process may have.
