@@ -72,7 +72,13 @@ def first_step(config: Config, parts: int) -> tuple[dict, list[np.ndarray]]:
     return jax.device_get(metrics), jax.device_get(moments)
 
 
-@pytest.mark.parametrize("config", [CHANNELS, LINES], ids=["channels", "lines"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(CHANNELS, id="channels"),
+        pytest.param(LINES, id="lines", marks=pytest.mark.slow),
+    ],
+)
 def test_parts_add_up_to_the_whole(config):
     metrics, gradients = first_step(config, 1)
     assert sum(np.abs(x).max() > 0 for x in gradients) > 20
