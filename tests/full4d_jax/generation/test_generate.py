@@ -29,9 +29,9 @@ def config_with(projection):
 def trained(request):
     """A config, parameters none of which is zero, and a clip."""
     config = config_with(request.param)
-    key = jax.random.key(2)
-    params = init_params(config.model, key)
-    params = jax.tree.map(lambda x: x + 0.05 * jax.random.normal(key, x.shape), params)
+    rng = np.random.default_rng(2)
+    params = init_params(config.model, jax.random.key(2))
+    params = jax.tree.map(lambda x: x + 0.05 * rng.normal(size=x.shape).astype(np.float32), params)
     return config, params, random_clip(config.data)
 
 

@@ -32,10 +32,9 @@ def setting(request):
         )
     data = DataConfig(views=VIEWS, frames=FRAMES, height=SIDE, width=SIDE)
     leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    leaves = [x + 0.2 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-
     rng = np.random.default_rng(0)
+    leaves = [x + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+
     poses = np.repeat(orbit(np.linspace(0, 55, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
     steps = np.broadcast_to(np.eye(4), (FRAMES, 4, 4)).copy()
     steps[:, 0, 3] = np.linspace(0, 0.4, FRAMES)

@@ -46,8 +46,8 @@ def random_params(model: ModelConfig):
     """Parameters in which nothing is zero, so that every part matters."""
     params = dit.init_params(model, jax.random.key(1))
     leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    leaves = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    rng = np.random.default_rng(2)
+    leaves = [x + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
     return jax.tree.unflatten(tree, leaves)
 
 

@@ -119,16 +119,22 @@ def on_mesh(config: Config, **sizes):
     return float(value), jax.tree.map(np.asarray, gradients), compiled.as_text()
 
 
-LAYOUTS = [  # each axis alone where its communication is measured, and every pair of axes
+def slow(**sizes):
+    return pytest.param(sizes, marks=pytest.mark.slow)
+
+
+# Each axis alone where its communication is measured, and every pair of axes; the quick ones have
+# every axis.
+LAYOUTS = [
     {"data": 8},
     {"fsdp": 8},
-    {"view": 8},
-    {"time": 8},
+    slow(view=8),
+    slow(time=8),
     {"view": 2, "time": 4},
     {"data": 2, "fsdp": 2, "tensor": 2},
-    {"view": 2, "time": 2, "tensor": 2},
-    {"data": 2, "view": 2, "time": 2},
-    {"fsdp": 2, "view": 2, "time": 2},
+    slow(view=2, time=2, tensor=2),
+    slow(data=2, view=2, time=2),
+    slow(fsdp=2, view=2, time=2),
 ]
 
 
@@ -180,7 +186,7 @@ def test_samples_need_only_sums_of_gradients():
     assert 0 <= found["all-reduce"].bytes - parameter_bytes(gradients) < few
 
 
-@pytest.mark.parametrize("sizes", [{"view": 8}, {"time": 8}, {"view": 2, "time": 4}], ids=words)
+@pytest.mark.parametrize("sizes", [slow(view=8), slow(time=8), {"view": 2, "time": 4}], ids=words)
 def test_tokens_are_traded_in_attention_alone(sizes):
     """Four all-to-alls a layer and pass: q, k, v there, the output back; nothing else of tokens."""
     _, gradients, hlo = on_mesh(CONFIG, **sizes)
@@ -204,6 +210,7 @@ def test_parameters_are_gathered_and_gradients_summed():
     assert found["all-to-all"].bytes < 0.01 * parameter_bytes(gradients)
 
 
+@pytest.mark.slow
 def test_keys_are_gathered_once_a_layer_and_pass():
     _, gradients, hlo = on_mesh(GATHERED, view=4, time=2)
     found = collectives(hlo)

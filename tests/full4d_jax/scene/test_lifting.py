@@ -70,9 +70,10 @@ def noisy_grid():
 @pytest.fixture(scope="module")
 def params():
     """None of them zero, so that the prior says something."""
-    key = jax.random.key(2)
+    rng = np.random.default_rng(2)
     return jax.tree.map(
-        lambda x: x + 0.05 * jax.random.normal(key, x.shape), init_params(DEBUG.model, key)
+        lambda x: x + 0.05 * rng.normal(size=x.shape).astype(np.float32),
+        init_params(DEBUG.model, jax.random.key(2)),
     )
 
 

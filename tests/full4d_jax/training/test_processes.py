@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tiny_run import first, lines, short
 
 from full4d_jax.training.checkpoints.manager import Checkpoints
@@ -52,6 +53,7 @@ def start(out: Path, steps: int) -> list[subprocess.Popen]:
     ]
 
 
+@pytest.mark.slow
 def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
     processes = start(tmp_path, 10_000)
     while not (tmp_path / "metrics.jsonl").exists() or not lines(tmp_path):

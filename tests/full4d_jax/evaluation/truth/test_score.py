@@ -10,6 +10,7 @@ from PIL import Image
 from textured_room import make_room
 
 from full4d_jax.cli import main
+from full4d_jax.evaluation.truth import score
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import save_arrays
 from full4d_jax.session.stages import Stages
@@ -21,6 +22,12 @@ from input_pipeline.transforms import decode
 HEIGHT, WIDTH, UNIT = 48, 64, 1.7
 SOURCE, INSTANTS = 1, [0, 1, 3]  # uneven, as where the record's rate is no multiple of the grid's
 TARGETS = [0, 2, 3]
+
+
+@pytest.fixture(autouse=True)
+def no_lpips(monkeypatch):
+    """`test_fidelity.py` has it; here its networks would take most of the time."""
+    monkeypatch.setattr(score, "load_distances", lambda **_: {})
 
 
 class Rooms(list):
@@ -104,8 +111,6 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
 def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path, monkeypatch):
     """Gaussians at the true surfaces look like the views that no grid had."""
     # The projection is held above, and its programs take long to compile.
-    from full4d_jax.evaluation.truth import score
-
     monkeypatch.setattr(score, "_with_projection", without_projection)
     scene = initialize(
         jnp.asarray(whole.frames[:, INSTANTS], jnp.float32) / 255,

@@ -55,8 +55,8 @@ def grid(model: ModelConfig):
     generated = V if model.projection == "frames" else V - 1
     latents = jax.random.normal(next(keys), (B, generated, *shape[2:]))
     leaves, tree = jax.tree.flatten(dit.init_params(model, jax.random.key(1)))
-    noise = jax.random.split(jax.random.key(2), len(leaves))
-    leaves = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, noise, strict=True)]
+    rng = np.random.default_rng(2)
+    leaves = [x + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
     return latents, conditions, jax.tree.unflatten(tree, leaves)
 
 

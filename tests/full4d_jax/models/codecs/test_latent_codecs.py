@@ -79,6 +79,7 @@ def test_a_grid_is_sampled(config, clip):
     assert float(jnp.abs(grid[1:, 1:] - grid[1:, :1]).max()) > 1e-3
 
 
+@pytest.mark.slow
 def test_distillation_decodes_what_the_prior_says(config, clip):
     params = init_params(config.model, jax.random.key(0))
     given = clip.frames / 2 + 0.5, clip.depth, clip.cameras

@@ -1,6 +1,6 @@
 """Runs that are killed or told to stop go on to the same bits as one that was not.
 
-Real processes of `full4d train configs/debug.py`, which share compiled programs.
+Real processes of `full4d train configs/debug.py` with one layer, which share compiled programs.
 """
 
 import hashlib
@@ -12,13 +12,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tiny_run import lines
+from tiny_run import lines, same, short
 
 from full4d_jax.config import load_config
 from full4d_jax.training.bad_losses import MOST_IN_A_ROW
@@ -28,7 +29,9 @@ from full4d_jax.training.state import init_state
 
 STEPS, KILLS = 20, 4
 LENGTH = ["--training.steps", str(STEPS), "--training.log_every", "1"]
-TRAIN = [sys.executable, "-m", "full4d_jax.cli", "train", "configs/debug.py", *LENGTH, "--out"]
+SMALL = ["--model.layers", "1", "--model.refiner", "0"]
+COMMAND = [sys.executable, "-m", "full4d_jax.cli", "train", "configs/debug.py"]
+TRAIN = [*COMMAND, *SMALL, *LENGTH, "--out"]
 ENVIRONMENT = {
     **os.environ,
     "JAX_PLATFORMS": "cpu",
@@ -49,6 +52,7 @@ def finish(command: list) -> str:
 def digest(out: Path) -> str:
     """SHA-256 of the whole state at the end of a run."""
     config, found = load_config("configs/debug.py"), hashlib.sha256()
+    config = replace(config, model=replace(config.model, layers=1, refiner=0))
     like = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
     with Checkpoints(out / "checkpoints", keep=9) as checkpoints:
         state, record = checkpoints.restore(like)
@@ -91,6 +95,38 @@ def kill_somewhere(out: Path, chance: random.Random, during_save: bool) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
+SLOWLY = """
+import sys, time
+import jax
+jax.config.update("jax_platforms", "cpu")
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from tiny_run import batches, short
+def data(start):
+    for batch in batches(start):
+        time.sleep(0.05)
+        yield batch
+short(Path(sys.argv[2]), data=data, steps=12, log_every=1, checkpoint_every=1)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_small_run_that_is_ended_goes_on_to_the_same_bits(sent, tmp_path):
+    """A few numbers instead of a network, which the commands below train."""
+    out, length = tmp_path / "out", {"steps": 12, "log_every": 1, "checkpoint_every": 1}
+    command = [sys.executable, "-c", SLOWLY, Path(__file__).parents[1], out]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not saved_steps(out) & {"3", "4", "5"}:
+            time.sleep(0.001)
+        process.send_signal(sent)
+    assert process.returncode == (0 if sent == signal.SIGTERM else -sent)
+    assert str(length["steps"]) not in saved_steps(out)
+    state, _ = short(out, **length)
+    expected, _ = short(tmp_path / "straight", **length)
+    assert same(state, expected)
+    assert lines(out) == lines(tmp_path / "straight")
+
+
 @pytest.mark.slow
 def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
     chance, kills, in_saves, out, parts = random.Random(0), 0, 0, tmp_path / "0", 0
@@ -118,6 +154,7 @@ def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
     assert not list((out / "checkpoints").glob(UNFINISHED))  # what kills left is swept away
 
 
+@pytest.mark.slow
 def test_sigterm_saves_where_it_is(straight, tmp_path):
     command = [*TRAIN, tmp_path, "--training.checkpoint_every", "1000"]
     with subprocess.Popen(
@@ -140,6 +177,7 @@ def test_sigterm_saves_where_it_is(straight, tmp_path):
     assert lines(tmp_path) == lines(straight)
 
 
+@pytest.mark.slow
 def test_weights_that_make_nan(straight, tmp_path):
     weights = load_file(straight / "prior.safetensors")
     weights["head.kernel"][0, 0] = np.nan
