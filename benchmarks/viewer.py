@@ -115,7 +115,8 @@ def played(page: str, flags: list[str], seconds: float) -> dict[str, Any]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         size = f"--window-size={WINDOW[0]},{WINDOW[1]}"
-        found = dom(f"http://127.0.0.1:{server.server_port}/#scale=1", [*flags, size])
+        at = f"http://127.0.0.1:{server.server_port}/#width={WINDOW[0]}&height={WINDOW[1]}"
+        found = dom(at, [*flags, size])
         server.shutdown()
     canvas = re.search(r'<canvas[^>]*width="(\d+)" height="(\d+)"', found)
     return {

@@ -49,7 +49,7 @@ class Buttons {
     const button = document.createElement("button");
     button.textContent = name;
     button.id = `view-${i}`;
-    button.title = i < 9 ? `Camera of this view (${i + 1})` : "Camera of this view";
+    button.title = i < 10 ? `Camera of this view (${i})` : "Camera of this view";
     element("views").append(button);
     this.on(button.id, () => this.viewer.camera.show(i));
     return button;
@@ -61,7 +61,7 @@ class Buttons {
     const focused = event.target.matches?.("button:focus-visible");
     if (focused && (key === " " || key === "Enter")) return;
     if (event.target.id === "time" && key.startsWith("Arrow")) return;
-    const swaying = camera.swaySeconds !== null, number = Number(key) - 1;
+    const swaying = camera.swaySeconds !== null, number = Number(key);
     const actions = {
       " ": () => clock.toggle(),
       ",": () => clock.seek(clock.time - viewer.timeStep),
@@ -108,7 +108,7 @@ class Buttons {
     element("loop").setAttribute("class", clock.loop);
     element("loop").title = `${LOOP_TITLES[clock.loop]} (l)`;
     this.views.forEach((button, i) => button.setAttribute("aria-pressed", camera.view === i));
-    const rate = this.viewer.rate ? ` · ${Math.round(this.viewer.rate)} pictures a second` : "";
+    const rate = this.viewer.rate > 0.5 ? ` · ${Math.round(this.viewer.rate)} pictures a second` : "";
     this.write("facts", `${scene.count.toLocaleString("en")} Gaussians${rate}`);
     const idle = now - this.touchedAt > 1000 * IDLE_SECONDS;
     document.body.classList.toggle("idle", idle && clock.playing && !element("help").open);

@@ -3,8 +3,8 @@
 //
 // The address may ask for something else than the start, as in scene.html#time=0.5&view=1&paused:
 // time, view, azimuth, elevation (degrees), zoom, paused, background (six hexadecimal digits), and
-// scale (pixels of the picture for one of the page). With `still`, `width` and `height` the page is
-// one picture of that size, which also stands as a PNG in <html data-picture>.
+// width and height of the picture in pixels, which are then drawn however slow the device is. With
+// `still` the page is one picture, which also stands as a PNG in <html data-picture>.
 
 const MOST_SCALE = 2; // more pixels than these cost time and are hardly seen
 const SLOW = 1 / 24; // seconds between pictures that are too many
@@ -100,7 +100,7 @@ class Viewer {
 
   /** Draws fewer pixels while the device is too slow for all, and all of them once all rests. */
   adapt(seconds, moved) {
-    if (asked.has("scale")) return;
+    if (asked.has("height")) return;
     if (moved && !this.rested) this.pause += 0.15 * (Math.min(seconds, 1) - this.pause);
     if (moved && this.pause > SLOW && this.quality > LEAST_QUALITY) {
       this.quality *= 0.8;
@@ -114,9 +114,11 @@ class Viewer {
   draw() {
     const { canvas } = this, bar = element("bar").getBoundingClientRect();
     const fine = Math.min(devicePixelRatio || 1, MOST_SCALE);
-    const scale = Number(asked.get("scale")) || fine * (this.rested > 0.4 ? 1 : this.quality);
-    this.fit(Math.round(innerWidth * scale), Math.round(innerHeight * scale));
-    const covered = (innerHeight - bar.top + 8) * scale;
+    let scale = fine * (this.rested > 0.4 ? 1 : this.quality);
+    if (asked.has("height")) scale = Number(asked.get("height")) / canvas.clientHeight;
+    const width = Number(asked.get("width")) || canvas.clientWidth * scale;
+    this.fit(width, canvas.clientHeight * scale);
+    const covered = (canvas.clientHeight - bar.top + 8) * scale;
     const { pose, lens } = this.camera.at(this.clock.time, [canvas.width, canvas.height], covered);
     this.changed = false;
     this.sorting.ask(pose, this.clock.time);
@@ -140,8 +142,9 @@ class Viewer {
   }
 
   fit(width, height) {
-    if (this.canvas.width !== width) this.canvas.width = width;
-    if (this.canvas.height !== height) this.canvas.height = height;
+    const size = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
+    if (this.canvas.width !== size[0]) this.canvas.width = size[0];
+    if (this.canvas.height !== size[1]) this.canvas.height = size[1];
   }
 }
 
