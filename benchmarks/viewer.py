@@ -153,20 +153,20 @@ def picture_in(found: str) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def random_scene(count: int) -> DynamicGaussians:
-    """Gaussians of a fitted scene's sizes, of which half are always there and half come and go."""
+    """Gaussians of the sizes and opacities of a fitted scene; a fifth of them come and go."""
     rng = np.random.default_rng(0)
     depth = rng.uniform(0.7, 3.0, count)
     slopes = rng.uniform(-1, 1, (count, 2)) * [0.9, 0.5]
-    scales = rng.normal(np.log(0.012), 0.6, (count, 3))
+    scales = rng.normal(np.log(1.05 / count**0.5), 0.5, (count, 3))
     arrays = (
         np.column_stack([slopes * depth[:, None], depth]),
         rng.normal(size=(count, 4)),
         scales + np.log(depth)[:, None],
-        rng.normal(0.5, 2, count),
+        rng.normal(1.0, 0.5, count),
         rng.normal(0, 1, (count, 1, 3)),
     )
-    gates = np.where(rng.random(count) < 0.5, 6.0, -6.0)
-    motion = (rng.normal(0, 0.15, (count, 3)), rng.random(count), rng.normal(-1.5, 0.5, count))
+    gates = np.where(rng.random(count) < 0.8, 4.0, -4.0)
+    motion = (rng.normal(0, 0.05, (count, 3)), rng.random(count), rng.normal(-1.5, 0.5, count))
     gaussians = Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
     return DynamicGaussians(gaussians, *(jnp.asarray(x, jnp.float32) for x in (*motion, gates)))
 

@@ -2,6 +2,9 @@
 // Draws the sorted Gaussians, the farthest first, into a picture of 16-bit floats where the device
 // has them, since hundreds of roundings to 8 bits would be seen; then shows it over the background.
 
+const BATCH = 256; // Gaussians that are drawn as one instance; one each would cost more than it draws
+const ROW = 2048; // Gaussians in a row of the texture of the order
+
 class Renderer {
   /**
    * @param canvas where to draw.
@@ -39,19 +42,22 @@ class Renderer {
     this.frame = gl.createFramebuffer();
     this.size = [0, 0];
 
-    this.order = gl.createBuffer();
     this.drawn = 0;
-    gl.bindVertexArray(gl.createVertexArray());
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.bufferData(gl.ARRAY_BUFFER, 4 * scene.count, gl.DYNAMIC_DRAW);
-    const which = gl.getAttribLocation(this.splats.program, "which");
-    gl.enableVertexAttribArray(which);
-    gl.vertexAttribIPointer(which, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(which, 1);
+    upload(gl, 3, gl.R32UI, gl.RED_INTEGER, 1, ROW, new Uint32Array(scene.count));
+    const corners = new Uint16Array(6 * BATCH);
+    for (let i = 0; i < BATCH; i++) {
+      corners.set([0, 1, 2, 2, 1, 3].map((corner) => 4 * i + corner), 6 * i);
+    }
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
   }
 
+  /** Takes an order, of which the first `drawn` are drawn; its length is a multiple of `ROW`. */
   setOrder(order, drawn) {
-    this.gl.bufferSubData(this.gl.ARRAY_BUFFER, 0, order, 0, drawn);
+    const gl = this.gl, rows = Math.ceil(drawn / ROW);
+    gl.activeTexture(gl.TEXTURE3);
+    const [format, type] = [gl.RED_INTEGER, gl.UNSIGNED_INT];
+    if (rows) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ROW, rows, format, type, order);
     this.drawn = drawn;
   }
 
@@ -68,6 +74,9 @@ class Renderer {
     gl.useProgram(at.program);
     gl.uniform1i(at.place("records"), 0);
     gl.uniform1i(at.place("instants"), 1);
+    gl.uniform1i(at.place("order"), 3);
+    gl.uniform1i(at.place("drawn"), this.drawn);
+    gl.uniform1i(at.place("batch"), BATCH);
     gl.uniform1i(at.place("perRow"), this.perRow);
     gl.uniform1i(at.place("samples"), this.scene.samples);
     gl.uniform1f(at.place("time"), time);
@@ -79,7 +88,8 @@ class Renderer {
     gl.uniform2f(at.place("size"), width, height);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.drawn);
+    const batches = Math.ceil(this.drawn / BATCH);
+    gl.drawElementsInstanced(gl.TRIANGLES, 6 * BATCH, gl.UNSIGNED_SHORT, 0, batches);
     gl.disable(gl.BLEND);
 
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);

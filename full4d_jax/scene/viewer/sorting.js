@@ -11,11 +11,16 @@ class Sorting {
   constructor(scene, here, use) {
     this.scene = scene;
     this.use = use;
-    this.spare = new Uint32Array(scene.count); // null while the worker has it
+    this.spare = this.room(); // null while the worker has it
     this.asked = null; // the last question
     this.waiting = null; // the next, while the worker is busy
     this.sort = createSorter(scene);
     this.worker = here ? null : this.startWorker();
+  }
+
+  /** Returns an array for an order, in whole rows of its texture. */
+  room() {
+    return new Uint32Array(ROW * Math.ceil(this.scene.count / ROW));
   }
 
   startWorker() {
@@ -36,7 +41,7 @@ class Sorting {
   withoutWorker() {
     this.worker = null;
     this.sort = createSorter(this.scene);
-    this.spare = new Uint32Array(this.scene.count);
+    this.spare = this.room();
     this.answer(this.spare, this.sort(...this.asked, this.spare));
   }
 

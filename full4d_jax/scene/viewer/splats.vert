@@ -12,6 +12,9 @@ const float SIGMAS_MAX = 3.33;
 const float WIDTH_MAX = 1e5;
 const vec4 OUT_OF_SIGHT = vec4(2.0, 2.0, 2.0, 1.0);
 
+uniform usampler2D order; // Gaussians, the farthest first
+uniform int drawn; // so many of them
+uniform int batch; // so many in an instance, each with four vertices
 uniform usampler2D records; // five texels of 8 bytes for a Gaussian
 uniform usampler2D instants; // one texel of 16 bytes for a Gaussian at an instant
 uniform int perRow; // Gaussians in a row of `records`
@@ -20,8 +23,6 @@ uniform float time;
 uniform mat3 rotation; // from world to camera
 uniform vec3 eye;
 uniform vec2 focal, principal, size; // pixels
-
-in uint which;
 
 out vec2 offset; // from the centre, standard deviations
 flat out float opacity;
@@ -49,18 +50,22 @@ mat3 rotationMatrix(vec4 quaternion) {
     2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y));
 }
 
-uvec2 texel(int i) {
-  int column = 5 * (int(which) % perRow) + i;
-  return texelFetch(records, ivec2(column, int(which) / perRow), 0).xy;
+uvec2 texel(int which, int i) {
+  return texelFetch(records, ivec2(5 * (which % perRow) + i, which / perRow), 0).xy;
 }
 
-uvec4 instant(int i) {
-  int at = int(which) * samples + i, width = textureSize(instants, 0).x;
+uvec4 instant(int which, int i) {
+  int at = which * samples + i, width = textureSize(instants, 0).x;
   return texelFetch(instants, ivec2(at % width, at / width), 0);
 }
 
 void main() {
-  uvec2 a = texel(0), b = texel(1), c = texel(2), d = texel(3), e = texel(4);
+  gl_Position = OUT_OF_SIGHT;
+  int nth = gl_InstanceID * batch + gl_VertexID / 4, row = textureSize(order, 0).x;
+  if (nth >= drawn) return;
+  int which = int(texelFetch(order, ivec2(nth % row, nth / row), 0).x);
+  uvec2 a = texel(which, 0), b = texel(which, 1), c = texel(which, 2);
+  uvec2 d = texel(which, 3), e = texel(which, 4);
   vec3 center = uintBitsToFloat(uvec3(a, b.x));
   vec2 v = unpackHalf2x16(b.y), w = unpackHalf2x16(c.x);
   float since = time - w.y;
@@ -77,7 +82,7 @@ void main() {
     float place = time * float(samples - 1);
     int before = clamp(int(place), 0, samples - 2);
     float share = place - float(before);
-    uvec4 m = instant(before), n = instant(before + 1);
+    uvec4 m = instant(which, before), n = instant(which, before + 1);
     vec4 m0 = vec4(unpackHalf2x16(m.x), unpackHalf2x16(m.y));
     vec4 n0 = vec4(unpackHalf2x16(n.x), unpackHalf2x16(n.y));
     vec4 mixed = mix(m0, n0, share);
@@ -87,7 +92,6 @@ void main() {
     quaternion = mix(p, dot(p, q) < 0.0 ? -q : q, share);
   }
 
-  gl_Position = OUT_OF_SIGHT;
   vec3 inCamera = rotation * (center - eye);
   float z = inCamera.z;
   if (z <= NEAR) return;
@@ -114,7 +118,7 @@ void main() {
   float larger = 0.5 * (xx + yy) + BLUR + reach, smaller = determinant / larger;
   float angle = reach > 0.0 ? 0.5 * atan(xy, lean) : 0.0;
   vec2 along = vec2(cos(angle), sin(angle));
-  offset = sigmas * vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - sigmas;
+  offset = sigmas * vec2(gl_VertexID & 1, (gl_VertexID >> 1) & 1) * 2.0 - sigmas;
   vec2 place = focal * slopes + principal;
   place += offset.x * sqrt(larger) * along + offset.y * sqrt(smaller) * vec2(-along.y, along.x);
   gl_Position = vec4((2.0 * place / size - 1.0) * vec2(1.0, -1.0), 0.0, 1.0);
