@@ -30,7 +30,7 @@ from jaxtyping import UInt8
 
 from full4d_jax.cameras import Cameras, cameras_in
 from full4d_jax.scene.packing import pack_scene
-from full4d_jax.scene.page import POLICY, page_text, run_stage
+from full4d_jax.scene.page import POLICY, page_text, run_viewing
 from full4d_jax.scene.reading import read_scene
 from full4d_jax.session.files import read_arrays
 from gaussians import Camera, DynamicGaussians, Gaussians, Scene, render
@@ -63,7 +63,7 @@ def main() -> None:
 
 def measure(scene: Scene, cameras: Cameras, flags: list[str], seconds: float) -> dict[str, Any]:
     """All numbers of one scene."""
-    page = page_text(scene, run_stage(cameras), seconds=4.0)
+    page = page_text(scene, run_viewing(cameras), seconds=4.0)
     packed = pack_scene(scene)
     per_gaussian = (packed.records.nbytes + packed.instants.nbytes) / len(packed.records)
     scale = ROWS / cameras.height

@@ -38,13 +38,13 @@ def view(
     folder, known = out or Path("out"), page.SECONDS
     if scene:
         shown = read_scene(scene)
-        stage = page.overview(shown)
+        viewing = page.overview(shown)
     else:
-        stage = page.run_stage(cameras_in(Stages(folder).finished("grid")))
+        viewing = page.run_viewing(cameras_in(Stages(folder).finished("grid")))
         shown = read_scene(folder)
         known = page.clip_seconds(read_arrays(folder / "source.npz"))
     title = scene.name if scene else page.TITLE
-    text = page.page_text(shown, stage, seconds=seconds or known, title=title)
+    text = page.page_text(shown, viewing, seconds=seconds or known, title=title)
     count = len(shown.means if isinstance(shown, Gaussians) else shown.gaussians.means)
     with page_server(text, port=port, public=public) as server:
         address = f"http://localhost:{server.server_port}"

@@ -39,7 +39,7 @@ OUTSIDE = 0.05  # share of such a scene's Gaussians that the camera may miss
 
 
 @dataclass(frozen=True)
-class Stage:
+class Viewing:
     """How a scene is looked at.
 
     Attributes:
@@ -71,14 +71,16 @@ def write_page(
       scene: in world units.
       cameras: of the views at evenly spaced times; the page starts in view 0, the source.
       seconds: how long one pass through the clip lasts.
-      limit: as in `Stage`; None takes the angles of the cameras.
+      limit: as in `Viewing`; None takes the angles of the cameras.
     """
-    page = page_text(scene, run_stage(cameras, limit), seconds=seconds)
+    page = page_text(scene, run_viewing(cameras, limit), seconds=seconds)
     with whole_file(Path(path)) as partial:
         partial.write_text(page)
 
 
-def page_text(scene: Scene | Gaussians, stage: Stage, *, seconds: float, title: str = TITLE) -> str:
+def page_text(
+    scene: Scene | Gaussians, viewing: Viewing, *, seconds: float, title: str = TITLE
+) -> str:
     """Return the page.
 
     Raises:
@@ -92,7 +94,7 @@ def page_text(scene: Scene | Gaussians, stage: Stage, *, seconds: float, title: 
         "policy": POLICY,
         "title": title.replace("&", "&amp;").replace("<", "&lt;"),
         # In a script element only "<" could be misread.
-        "settings": json.dumps(_settings(packed, stage, seconds)).replace("<", "\\u003c"),
+        "settings": json.dumps(_settings(packed, viewing, seconds)).replace("<", "\\u003c"),
         "records": b64encode(packed.records.tobytes()).decode(),
         "instants": b64encode(packed.instants.tobytes()).decode(),
     }
@@ -115,16 +117,16 @@ def clip_seconds(source: Mapping[str, ndarray]) -> float:
     return float(times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else SECONDS
 
 
-def run_stage(cameras: Cameras, limit: tuple[float, float] | None = None) -> Stage:
+def run_viewing(cameras: Cameras, limit: tuple[float, float] | None = None) -> Viewing:
     """Return how the scene of a run is looked at; by default from the angles of its views."""
     if limit is None:
         angles = angles_of(np.asarray(cameras.world_to_camera, np.float64))
         azimuth, elevation = np.abs(angles).reshape(-1, 2).max(0)
         limit = max(float(azimuth), LEAST_LIMIT), max(float(elevation), LEAST_LIMIT)
-    return Stage(cameras, PIVOT, limit, (0.2, 3.0))
+    return Viewing(cameras, PIVOT, limit, (0.2, 3.0))
 
 
-def overview(scene: Scene | Gaussians) -> Stage:
+def overview(scene: Scene | Gaussians) -> Viewing:
     """Return how a scene without cameras is looked at: from before its middle, almost all in sight.
 
     The axes are those of 3DGS, y down and z forward.
@@ -138,12 +140,12 @@ def overview(scene: Scene | Gaussians) -> Stage:
     eye = pivot - [0, 0, distance]
     lens = intrinsics_from_fov(FOV, 480, 480).astype(np.float32)
     pose = look_at(eye, pivot).astype(np.float32)
-    return Stage(Cameras(lens[None], pose[None, None], 480, 480), pivot, None, (0.01, 10.0))
+    return Viewing(Cameras(lens[None], pose[None, None], 480, 480), pivot, None, (0.01, 10.0))
 
 
-def _settings(packed: PackedScene, stage: Stage, seconds: float) -> dict[str, object]:
+def _settings(packed: PackedScene, viewing: Viewing, seconds: float) -> dict[str, object]:
     """Return what viewer.js reads beside the Gaussians."""
-    cameras, angles = stage.cameras, angles_of(np.asarray(stage.cameras.world_to_camera))
+    cameras, angles = viewing.cameras, angles_of(np.asarray(viewing.cameras.world_to_camera))
     views = []
     for i, (lens, poses) in enumerate(
         zip(np.asarray(cameras.intrinsics), np.asarray(cameras.world_to_camera), strict=True)
@@ -154,7 +156,7 @@ def _settings(packed: PackedScene, stage: Stage, seconds: float) -> dict[str, ob
                 "name": "source" if i == 0 else str(i),
                 "lens": _rounded(lens[[0, 1, 0, 1], [0, 1, 2, 2]]),
                 "poses": [_rounded(pose[:3].ravel()) for pose in poses[: 1 if still else None]],
-                "angles": _rounded(angles[i, 0] if stage.limit else np.zeros(2)),
+                "angles": _rounded(angles[i, 0] if viewing.limit else np.zeros(2)),
                 "width": cameras.width,
                 "height": cameras.height,
             }
@@ -167,10 +169,10 @@ def _settings(packed: PackedScene, stage: Stage, seconds: float) -> dict[str, ob
         },
         "views": views,
         "frames": np.shape(cameras.world_to_camera)[1],
-        "pivot": _rounded(stage.pivot),
-        "limit": stage.limit,
-        "zoom": stage.zoom,
-        "nearest": NEAREST if stage.limit else 0.0,
+        "pivot": _rounded(viewing.pivot),
+        "limit": viewing.limit,
+        "zoom": viewing.zoom,
+        "nearest": NEAREST if viewing.limit else 0.0,
         "seconds": seconds,
         "background": [0.0, 0.0, 0.0],
     }

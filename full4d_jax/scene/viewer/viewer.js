@@ -40,8 +40,8 @@ class Viewer {
 
   /** Goes to the start: the source's camera, the first instant, or what the address asks for. */
   reset(first = false) {
-    const number = (name, otherwise) => (asked.has(name) ? Number(asked.get(name)) : otherwise);
-    const view = clamp(number("view", 0), 0, this.settings.views.length - 1);
+    const number = (name, otherwise) => Number(asked.get(name)) || otherwise;
+    const view = clamp(Math.round(number("view", 0)), 0, this.settings.views.length - 1);
     if (first) {
       const calm = this.still || matchMedia("(prefers-reduced-motion: reduce)").matches;
       const placed = ["view", "azimuth", "elevation", "zoom", "paused"].some((x) => asked.has(x));

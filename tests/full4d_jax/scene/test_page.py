@@ -43,12 +43,12 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
 
 
 def test_a_given_limit_is_taken():
-    text = page.page_text(moving_ball(), page.run_stage(cameras(), (20.0, 7.0)), seconds=1.0)
+    text = page.page_text(moving_ball(), page.run_viewing(cameras(), (20.0, 7.0)), seconds=1.0)
     assert json.loads(part(text, "settings"))["limit"] == [20, 7]
 
 
 def test_the_page_loads_nothing():
-    text = page.page_text(moving_ball(), page.run_stage(cameras()), seconds=1.0)
+    text = page.page_text(moving_ball(), page.run_viewing(cameras()), seconds=1.0)
     assert page.POLICY.startswith("default-src 'none'")
     assert f'content="{page.POLICY}"' in text
     assert not re.search(r"https?://|@import|\bfetch\(|XMLHttpRequest|WebSocket|import\(", text)
@@ -57,7 +57,7 @@ def test_the_page_loads_nothing():
 
 
 def test_sixty_thousand_gaussians_are_below_four_megabytes():
-    text = page.page_text(random_scene(60_000), page.run_stage(cameras()), seconds=4.0)
+    text = page.page_text(random_scene(60_000), page.run_viewing(cameras()), seconds=4.0)
     assert len(part(text, "records")) * 3 / 4 <= 40 * 60_000
     assert len(text.encode()) < 4e6
     viewer = len(text) - len(part(text, "records"))
@@ -66,7 +66,7 @@ def test_sixty_thousand_gaussians_are_below_four_megabytes():
 
 def test_a_scene_that_bends_has_its_instants():
     scene = bending_scene(50)
-    text = page.page_text(scene, page.run_stage(cameras()), seconds=1.0)
+    text = page.page_text(scene, page.run_viewing(cameras()), seconds=1.0)
     samples = json.loads(part(text, "settings"))["scene"]["samples"]
     count = len(pack_scene(scene).records)
     assert samples == 16
@@ -99,11 +99,11 @@ def test_the_camera_of_a_scene_without_cameras_sees_almost_all_of_it(unit):
     means[:20] *= 1000  # far away
     means = unit * (means + [5, -3, 10])
     filled = [jnp.zeros((1000, *shape)) for shape in ((4,), (3,), (), (1, 3))]
-    stage = page.overview(Gaussians(jnp.asarray(means, jnp.float32), *filled))
-    assert stage.limit is None
-    rows = np.asarray(stage.cameras.world_to_camera[0, 0], np.float64)
+    viewing = page.overview(Gaussians(jnp.asarray(means, jnp.float32), *filled))
+    assert viewing.limit is None
+    rows = np.asarray(viewing.cameras.world_to_camera[0, 0], np.float64)
     in_camera = means @ rows[:3, :3].T + rows[:3, 3]
     np.testing.assert_allclose(rows[:3, :3], np.eye(3), atol=1e-6)  # y down, z forward
-    places = in_camera[:, :2] / in_camera[:, 2:] * stage.cameras.intrinsics[0, 0, 0]
+    places = in_camera[:, :2] / in_camera[:, 2:] * viewing.cameras.intrinsics[0, 0, 0]
     inside = (in_camera[:, 2] > 0) & (np.abs(places) < 240).all(1)
     assert 0.94 < inside.mean() < 0.99
