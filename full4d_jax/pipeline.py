@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from full4d_jax import grid_stages
 from full4d_jax.cameras import cameras_in
@@ -31,9 +30,8 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages, fingerprint
 from full4d_jax.source import options
-from gaussians import Gaussians, Scene, save_ply_sequence
+from gaussians import save_ply_sequence
 
-INSTANTS = 16  # of the scene in the page
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
 
@@ -225,16 +223,10 @@ def _render(job: Job, show: RenderOptions) -> None:
     with stages.timed("page"):
         page.write_page(
             folder / "scene.html",
-            _instants(scene),
-            seconds=show.seconds,
-            vertical_fov=float(np.degrees(cameras.vertical_fov(0))),
+            scene,
+            cameras,
+            seconds=page.clip_seconds(stages.arrays["source"]),
         )
     if show.export_ply:
         with input_errors("scene", "move what is there away"):
             save_ply_sequence(folder / "ply", scene, show.export_ply)
-
-
-def _instants(scene: Scene) -> list[Gaussians]:
-    """Return the scene at evenly spaced moments."""
-    at = jax.jit(type(scene).at)
-    return [at(scene, moment) for moment in np.linspace(0, 1, INSTANTS, dtype=np.float32)]

@@ -12,7 +12,6 @@ from full4d_jax.session.help_text import Shown
 if TYPE_CHECKING:
     from gaussians import Gaussians, Scene
 
-SOURCES = "the folder of a run, a .ply or a .splat"
 TARGETS = ".4d.ply, .compressed.ply, .ply, .splat, or no suffix for a folder of .ply files"
 
 
@@ -28,7 +27,7 @@ def splats(
     docs/formats.md tells what each kind keeps.
 
     Args:
-      source: the folder of a run, a .ply (3DGS, packed, 4D) or a .splat.
+      source: the folder of a run, a .ply (3DGS, packed, 4D), a .splat or an .npz.
       target: by its name a .4d.ply (4D, nothing lost), .compressed.ply (packed), .ply (3DGS),
         .splat, or without a suffix a folder with one .ply an instant.
       time: instant of a 4D scene, for kinds that hold one: 0 is the first frame, 1 the last.
@@ -39,19 +38,17 @@ def splats(
     kind = _kind(target)
     if not kind:
         raise InputError("target", target, target.suffix, TARGETS, "give another name")
+    from full4d_jax.scene.reading import read_scene
     from gaussians import DynamicGaussians, Gaussians
 
-    try:
-        with input_errors("scene", "give another file"):
-            scene = _load(source)
-            still, do = isinstance(scene, Gaussians), "give another target"
-            if kind in ("4D PLY", "sequence") and still:
-                raise InputError("scene", source, "a still scene", f"a 4D scene for a {kind}", do)
-            if kind == "4D PLY" and not isinstance(scene, DynamicGaussians):
-                raise InputError("scene", source, "motion by deformation", "freetime motion", do)
-            _save(scene, kind, target, time, instants)
-    except FileNotFoundError:
-        raise InputError("scene", source, "no such file", SOURCES, "give another file") from None
+    scene = read_scene(source)
+    still, do = isinstance(scene, Gaussians), "give another target"
+    if kind in ("4D PLY", "sequence") and still:
+        raise InputError("scene", source, "a still scene", f"a 4D scene for a {kind}", do)
+    if kind == "4D PLY" and not isinstance(scene, DynamicGaussians):
+        raise InputError("scene", source, "motion by deformation", "freetime motion", do)
+    with input_errors("scene", "give another target"):
+        _save(scene, kind, target, time, instants)
     count = len(scene.means if isinstance(scene, Gaussians) else scene.gaussians.means)
     files = sorted(target.glob("*.ply")) if target.is_dir() else [target]
     size = sum(file.stat().st_size for file in files)
@@ -161,21 +158,6 @@ def _kind(target: Path) -> str:
         if target.name.endswith(ending):
             return kind
     return "" if target.suffix else "sequence"
-
-
-def _load(source: Path) -> "Gaussians | Scene":
-    import gaussians
-    from full4d_jax.scene.scene_arrays import from_arrays
-    from full4d_jax.session.stages import Stages
-
-    if source.is_dir() or source.name == "scene.npz":
-        folder = source if source.is_dir() else source.parent
-        return from_arrays(Stages(folder).finished("scene"))
-    if source.suffix == ".splat":
-        return gaussians.load_splat(source)
-    if source.suffix == ".ply":
-        return gaussians.load_any_ply(source)
-    raise InputError("scene", source, source.suffix or "no suffix", SOURCES, "give another file")
 
 
 def _save(scene: "Gaussians | Scene", kind: str, target: Path, time: float, instants: int) -> None:

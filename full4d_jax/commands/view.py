@@ -1,50 +1,55 @@
-"""Show a finished run in the browser, with a slider for time and a button for every camera."""
+"""Show a scene in the browser: a finished run with the cameras of its views, or a file."""
 
-import time
 from pathlib import Path
 
-from full4d_jax.session.errors import require_range
-
-FPS = 24
+from full4d_jax.session.errors import InputError, require_range
 
 
 def view(
-    *, out: Path = Path("out"), seconds: float = 4.0, port: int = 8080, public: bool = False
+    *,
+    out: Path | None = None,
+    scene: Path | None = None,
+    seconds: float | None = None,
+    port: int = 8080,
+    public: bool = False,
 ) -> None:
-    """Serve the scene that `lift` left in a folder until Ctrl-C; prints the address.
+    """Serve a scene until Ctrl-C; prints the address.
 
     Args:
-      out: the folder with scene.npz.
-      seconds: how long one pass through the clip plays.
+      out: the folder of a run with scene.npz; `out` unless there is --scene.
+      scene: a file to show instead: .4d.ply, .ply, .compressed.ply, .splat or .npz.
+      seconds: how long one pass through the clip plays; without it, as long as the video.
       port: where to listen; the next free one is taken when it is busy.
       public: let other machines of the network look too.
     """
     require_range("--port", port, 0, 65535)
-    require_range("--seconds", seconds, 0.1, 600)
+    if seconds is not None:
+        require_range("--seconds", seconds, 0.1, 600)
+    if out and scene:
+        raise InputError("option", "--scene", scene, "none beside --out", "leave one of them out")
     from full4d_jax.cameras import cameras_in
-    from full4d_jax.scene.live_view import LiveView
-    from full4d_jax.scene.scene_arrays import from_arrays
+    from full4d_jax.scene import page
+    from full4d_jax.scene.reading import read_scene
+    from full4d_jax.scene.serving import page_server
+    from full4d_jax.session.files import read_arrays
     from full4d_jax.session.stages import Stages
+    from gaussians import Gaussians
 
-    stages = Stages(out)
-    grid = stages.finished("grid")
-    scene = from_arrays(stages.finished("scene"))
-    viewer = LiveView(
-        scene,
-        cameras_in(grid),
-        seconds=seconds,
-        port=port,
-        public=public,
-    )
-    print(f"{out}: {len(scene.gaussians.means)} Gaussians at {viewer.url}, Ctrl-C ends", flush=True)
-    last = time.perf_counter()
-    try:
-        while True:
-            time.sleep(1 / FPS)
-            now = time.perf_counter()
-            viewer.step(now - last)
-            last = now
-    except KeyboardInterrupt:
-        print()
-    finally:
-        viewer.stop()
+    folder, known = out or Path("out"), page.SECONDS
+    if scene:
+        shown = read_scene(scene)
+        viewing = page.overview(shown)
+    else:
+        viewing = page.run_viewing(cameras_in(Stages(folder).finished("grid")))
+        shown = read_scene(folder)
+        known = page.clip_seconds(read_arrays(folder / "source.npz"))
+    title = scene.name if scene else page.TITLE
+    text = page.page_text(shown, viewing, seconds=seconds or known, title=title)
+    count = len(shown.means if isinstance(shown, Gaussians) else shown.gaussians.means)
+    with page_server(text, port=port, public=public) as server:
+        address = f"http://localhost:{server.server_port}"
+        print(f"{scene or folder}: {count} Gaussians at {address}, Ctrl-C ends", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()

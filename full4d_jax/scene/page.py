@@ -1,74 +1,182 @@
-"""One offline page of a 4D scene: orbit with the mouse, scrub the time, play.
+"""One offline page of a 4D scene: look around with the mouse, scrub the time, play.
 
-The page is viser's own client with a recording inside (`StateSerializer.as_html`): nothing is
-loaded from the network. viser draws splats of one colour each, so the page shows their mean colour.
+The page is the viewer in the folder `viewer`, which draws with WebGL 2, filled with a scene and the
+cameras of its views. It loads nothing, from the network or elsewhere. View-dependent colour is
+shown as its mean.
 """
 
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from io import StringIO
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
-import viser
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.cameras import Cameras
+from full4d_jax.scene.packing import PackedScene, pack_scene
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import whole_file
-from gaussians import Gaussians
-from gaussians.rotation import rotation_matrix
-from gaussians.scene_files import mean_colors, sigmoid
+from full4d_jax.source.camera_paths import PIVOT, angles_of
+from gaussians import Gaussians, Scene
+from input_pipeline.cameras import intrinsics_from_fov, look_at
 
-_rotations = jax.jit(rotation_matrix)
+FOLDER = Path(__file__).parent / "viewer"
+# A browser that follows this loads nothing, whatever the page says.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
+    "style-src 'unsafe-inline'; img-src data:"
+)
+TITLE = "Full-4D scene"
+LEAST_LIMIT = 12.0  # degrees: the orbit of cameras that stand close together is not a point
+NEAREST = 0.05  # world units to the pivot, from a view that looks away from it
+SECONDS = 4.0  # of a scene that does not know how long its clip is
+FOV = 50.0  # degrees, of the camera of a scene without cameras
+OUTSIDE = 0.05  # share of such a scene's Gaussians that the camera may miss
 
 
-def viser_splats(scene: Gaussians) -> tuple[Float[ndarray, "g ..."], ...]:
-    """Return centres (g 3), covariances (g 3 3), colours (g 3), opacities (g 1) in viser's order.
+@dataclass(frozen=True)
+class Viewing:
+    """How a scene is looked at.
 
-    Gaussians that are not seen stay: viser draws nothing sensible for a while whenever their number
-    changes.
+    Attributes:
+      cameras: of the views, the start's first.
+      pivot: around which the mouse turns, world units.
+      limit: azimuth and elevation in degrees around the pivot, beyond which the orbit is elastic;
+        None where nothing says how far it may go.
+      zoom: the smallest and largest distance from the pivot, as multiples of the view's.
     """
-    axes = np.asarray(_rotations(scene.quaternions)) * np.exp(scene.log_scales)[:, None, :]
-    covariances = axes @ np.swapaxes(axes, -1, -2)
-    colors = np.clip(mean_colors(np.asarray(scene.harmonics)), 0, 1)
-    opacities = sigmoid(np.asarray(scene.logit_opacities))
-    return np.asarray(scene.means), covariances, colors, opacities[:, None]
+
+    cameras: Cameras
+    pivot: Float[ndarray, "3"]
+    limit: tuple[float, float] | None
+    zoom: tuple[float, float]
 
 
 def write_page(
-    path: str | Path, instants: Sequence[Gaussians], *, seconds: float, vertical_fov: float
+    path: str | Path,
+    scene: Scene,
+    cameras: Cameras,
+    *,
+    seconds: float,
+    limit: tuple[float, float] | None = None,
 ) -> None:
-    """Write the page; its camera starts as the source's and turns around the pivot (0, 0, 1).
+    """Write the page of a run.
 
     Args:
       path: the .html file.
-      instants: the scene at evenly spaced times.
-      seconds: how long one pass through the instants lasts.
-      vertical_fov: degrees.
+      scene: in world units.
+      cameras: of the views at evenly spaced times; the page starts in view 0, the source.
+      seconds: how long one pass through the clip lasts.
+      limit: as in `Viewing`; None takes the angles of the cameras.
     """
-    # viser records what its server sends. The server listens on this machine only, until the page
-    # is made; its announcements would only confuse here.
-    with redirect_stdout(StringIO()):
-        server = viser.ViserServer(host="127.0.0.1", verbose=False)
-        try:
-            server.initial_camera.fov = float(np.radians(vertical_fov))
-            page = _record(server, instants, seconds / len(instants))
-        finally:
-            server.stop()
+    page = page_text(scene, run_viewing(cameras, limit), seconds=seconds)
     with whole_file(Path(path)) as partial:
-        partial.write_text(page.replace("<title>Viser</title>", "<title>Full-4D scene</title>"))
+        partial.write_text(page)
 
 
-def _record(server: viser.ViserServer, instants: Sequence[Gaussians], pause: float) -> str:
-    server.scene.set_up_direction("-y")
-    server.initial_camera.up = (0.0, -1.0, 0.0)
-    server.initial_camera.position = (0.0, 0.0, 0.0)
-    server.initial_camera.look_at = (0.0, 0.0, 1.0)
-    recording = server.get_scene_serializer()
-    splats = server.scene.add_gaussian_splats("/scene", *viser_splats(instants[0]))
-    for instant in instants[1:]:
-        recording.insert_sleep(pause)
-        splats.set_gaussians(*viser_splats(instant))
-    recording.insert_sleep(pause)
-    return recording.as_html(dark_mode=True)
+def page_text(
+    scene: Scene | Gaussians, viewing: Viewing, *, seconds: float, title: str = TITLE
+) -> str:
+    """Return the page.
+
+    Raises:
+      InputError: Nothing of the scene can be seen.
+    """
+    packed = pack_scene(scene)
+    if not len(packed.records):
+        do = "give another scene"
+        raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
+    texts = {
+        "policy": POLICY,
+        "title": title.replace("&", "&amp;").replace("<", "&lt;"),
+        # In a script element only "<" could be misread.
+        "settings": json.dumps(_settings(packed, viewing, seconds)).replace("<", "\\u003c"),
+        "records": b64encode(packed.records.tobytes()).decode(),
+        "instants": b64encode(packed.instants.tobytes()).decode(),
+    }
+    return fill("viewer.html", texts)
+
+
+def fill(template: str, texts: Mapping[str, str]) -> str:
+    """Return a file of the viewer with {{name}} replaced by a text or a file of that name."""
+
+    def text(place: re.Match[str]) -> str:
+        name = place[1]
+        return texts[name] if name in texts else (FOLDER / name).read_text().rstrip()
+
+    return re.sub(r"\{\{([a-z.]+)\}\}", text, (FOLDER / template).read_text())
+
+
+def clip_seconds(source: Mapping[str, ndarray]) -> float:
+    """Return how long the clip of a run lasts, from what `source.npz` holds."""
+    times = source.get("times", np.zeros(0))
+    return float(times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else SECONDS
+
+
+def run_viewing(cameras: Cameras, limit: tuple[float, float] | None = None) -> Viewing:
+    """Return how the scene of a run is looked at; by default from the angles of its views."""
+    if limit is None:
+        angles = angles_of(np.asarray(cameras.world_to_camera, np.float64))
+        azimuth, elevation = np.abs(angles).reshape(-1, 2).max(0)
+        limit = max(float(azimuth), LEAST_LIMIT), max(float(elevation), LEAST_LIMIT)
+    return Viewing(cameras, PIVOT, limit, (0.2, 3.0))
+
+
+def overview(scene: Scene | Gaussians) -> Viewing:
+    """Return how a scene without cameras is looked at: from before its middle, almost all in sight.
+
+    The axes are those of 3DGS, y down and z forward.
+    """
+    means = np.asarray((scene if isinstance(scene, Gaussians) else scene.gaussians).means)
+    means = means[np.isfinite(means).all(1)].astype(np.float64)
+    means = means if len(means) else PIVOT[None]
+    pivot = np.median(means, 0)
+    radius = max(float(np.quantile(np.linalg.norm(means - pivot, axis=1), 1 - OUTSIDE)), 1e-3)
+    distance = radius / np.sin(np.radians(FOV) / 2)
+    eye = pivot - [0, 0, distance]
+    lens = intrinsics_from_fov(FOV, 480, 480).astype(np.float32)
+    pose = look_at(eye, pivot).astype(np.float32)
+    return Viewing(Cameras(lens[None], pose[None, None], 480, 480), pivot, None, (0.01, 10.0))
+
+
+def _settings(packed: PackedScene, viewing: Viewing, seconds: float) -> dict[str, object]:
+    """Return what viewer.js reads beside the Gaussians."""
+    cameras, angles = viewing.cameras, angles_of(np.asarray(viewing.cameras.world_to_camera))
+    views = []
+    for i, (lens, poses) in enumerate(
+        zip(np.asarray(cameras.intrinsics), np.asarray(cameras.world_to_camera), strict=True)
+    ):
+        still = np.ptp(poses, axis=0).max() < 1e-6
+        views.append(
+            {
+                "name": "source" if i == 0 else str(i),
+                "lens": _rounded(lens[[0, 1, 0, 1], [0, 1, 2, 2]]),
+                "poses": [_rounded(pose[:3].ravel()) for pose in poses[: 1 if still else None]],
+                "angles": _rounded(angles[i, 0] if viewing.limit else np.zeros(2)),
+                "width": cameras.width,
+                "height": cameras.height,
+            }
+        )
+    return {
+        "scene": {
+            "count": len(packed.records),
+            "samples": packed.instants.shape[1],
+            "still": not packed.moves,
+        },
+        "views": views,
+        "frames": np.shape(cameras.world_to_camera)[1],
+        "pivot": _rounded(viewing.pivot),
+        "limit": viewing.limit,
+        "zoom": viewing.zoom,
+        "nearest": NEAREST if viewing.limit else 0.0,
+        "seconds": seconds,
+        "background": [0.0, 0.0, 0.0],
+    }
+
+
+def _rounded(values: ndarray) -> list[float]:
+    return [round(float(x), 7) for x in values]

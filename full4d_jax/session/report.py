@@ -15,7 +15,7 @@ import jax
 from full4d_jax.session.stages import PLACE, Stages
 
 NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
-PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "viser", "av")
+PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "av")
 
 
 @dataclass

@@ -34,6 +34,11 @@ def changed(a: np.ndarray, b: np.ndarray) -> float:
     return float((np.abs(a.astype(int) - b).max(-1) > 30).mean())
 
 
+def decoded(png: str) -> np.ndarray:
+    """Return the picture in a PNG file in base64."""
+    return cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_COLOR)
+
+
 class Browser:
     """One page; what it shows and what a person does there."""
 
@@ -41,24 +46,29 @@ class Browser:
         self._socket, self._numbers = socket, itertools.count(1)
         self._call("Page.enable")
 
-    def open(self, url: str, *, height: int = 300, controls: int = 80) -> None:
-        """A page of 320 x `height` pixels with its buttons in the last rows."""
-        size = {"width": 320, "height": height}
-        self._scene = {"x": 0, "y": 0, "scale": 1, **size, "height": height - controls}
-        self._call("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, mobile=False, **size)
+    def open(self, url: str, *, width: int = 320, height: int = 300) -> None:
+        """A page of that many pixels, ready for input."""
+        self._shown = {"x": 0, "y": 0, "scale": 1, "width": width, "height": height}
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+        self._call("Page.navigate", url="about:blank")  # or a new fragment would load nothing
+        self.wait("location.href == 'about:blank'")
         self._call("Page.navigate", url=url)
-        self.wait("document.querySelector('canvas[data-engine]')")
-        # viser says that software draws slowly, over the scene.
-        self.script(
-            "document.head.appendChild(document.createElement('style')).textContent = "
-            "'.mantine-Notifications-root {display: none}'"
-        )
+        self.wait("document.documentElement?.dataset.state")
 
     def picture(self) -> np.ndarray:
-        """Return the visible picture above the controls, (h, w, 3) uint8."""
-        found = self._call("Page.captureScreenshot", format="png", clip=self._scene)
-        encoded = base64.b64decode(found["data"])
-        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        """Return what is visible, (h, w, 3) uint8 of blue, green and red."""
+        found = self._call("Page.captureScreenshot", format="png", clip=self._shown)
+        return decoded(found["data"])
+
+    def still(self) -> np.ndarray:
+        """Return the picture of a page that is one (`#still`), in the same order of colours."""
+        return decoded(self.script("document.documentElement.dataset.picture").partition(",")[2])
+
+    def style(self, rules: str) -> None:
+        self.script(
+            f"document.head.appendChild(document.createElement('style')).textContent = '{rules}'"
+        )
 
     def see(self, wanted: Callable[[np.ndarray], bool]) -> np.ndarray:
         """The first picture that is as wanted and stays so."""
@@ -97,9 +107,18 @@ class Browser:
         for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
 
-    def space(self) -> None:
+    def key(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=" ", code="Space")
+            self._call("Input.dispatchKeyEvent", type=kind, key=key)
+
+    def touch(self, *fingers: list[tuple[float, float]]) -> None:
+        """Fingers go down where their first point is, along the others, and up."""
+        self._call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
+        for i, places in enumerate(zip(*fingers, strict=True)):
+            points = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(places)]
+            kind = "touchMove" if i else "touchStart"
+            self._call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._numbers)

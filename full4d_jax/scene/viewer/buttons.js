@@ -1,0 +1,121 @@
+"use strict";
+// The bar, the list of views, the keys and their help.
+
+const TURN_KEYS = { ArrowLeft: [4, 0], ArrowRight: [-4, 0], ArrowUp: [0, 4], ArrowDown: [0, -4] };
+const IDLE_SECONDS = 3.5; // without input until the bar fades
+const LOOP_TITLES = { loop: "Loop", bounce: "There and back", once: "Once" };
+const element = (name) => document.getElementById(name);
+
+class Buttons {
+  /** @param viewer what they operate. */
+  constructor(viewer) {
+    this.viewer = viewer;
+    this.touchedAt = performance.now();
+    const { clock, camera } = viewer;
+    this.on("play", () => clock.toggle());
+    this.on("speed", () => clock.nextSpeed());
+    this.on("loop", () => clock.nextLoop());
+    this.on("reset", () => viewer.reset());
+    this.on("screen", () => this.fullScreen());
+    this.on("ask", () => this.help());
+    element("screen").hidden = !document.fullscreenEnabled;
+    element("time").addEventListener("input", (event) => {
+      clock.seek(Number(event.target.value));
+      viewer.touched();
+    });
+    element("bar").classList.toggle("still", viewer.scene.still);
+    element("views").hidden = camera.views.length < 2;
+    this.views = camera.views.map(({ name }, i) => this.viewButton(name, i));
+    element("help").addEventListener("click", () => element("help").close());
+    for (const part of document.querySelectorAll("#help .views")) {
+      part.hidden = camera.views.length < 2;
+    }
+    addEventListener("keydown", (event) => this.key(event));
+    addEventListener("pointermove", () => (this.touchedAt = performance.now()));
+    addEventListener("pointerdown", () => (this.touchedAt = performance.now()));
+    viewer.canvas.addEventListener("dblclick", () => viewer.reset());
+  }
+
+  on(name, act) {
+    element(name).addEventListener("click", (event) => {
+      // After a click the space bar is for playing; who came by the tab key goes on with it.
+      if (event.detail) event.currentTarget.blur();
+      this.viewer.touched();
+      act();
+    });
+  }
+
+  viewButton(name, i) {
+    const button = document.createElement("button");
+    button.textContent = name;
+    button.id = `view-${i}`;
+    button.title = i < 10 ? `Camera of this view (${i})` : "Camera of this view";
+    element("views").append(button);
+    this.on(button.id, () => this.viewer.camera.show(i));
+    return button;
+  }
+
+  key(event) {
+    const { viewer } = this, { clock, camera } = viewer, { key } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const focused = event.target.matches?.("button:focus-visible");
+    if (focused && (key === " " || key === "Enter")) return;
+    if (event.target.id === "time" && key.startsWith("Arrow")) return;
+    const swaying = camera.swaySeconds !== null, number = Number(key);
+    const actions = {
+      " ": () => clock.toggle(),
+      ",": () => clock.seek(clock.time - viewer.timeStep),
+      ".": () => clock.seek(clock.time + viewer.timeStep),
+      "+": () => camera.zoom(0.9),
+      "=": () => camera.zoom(0.9),
+      "-": () => camera.zoom(1 / 0.9),
+      l: () => clock.nextLoop(),
+      r: () => viewer.reset(),
+      s: () => camera.setSway(!swaying),
+      f: () => this.fullScreen(),
+      h: () => this.help(),
+      "?": () => this.help(),
+    };
+    const turn = TURN_KEYS[key];
+    let act = turn ? () => camera.turn(...turn) : actions[key];
+    if (key !== " " && number in camera.views) act = () => camera.show(number);
+    if (!act) return;
+    viewer.touched();
+    act();
+    event.preventDefault();
+  }
+
+  help() {
+    const panel = element("help");
+    if (panel.open) panel.close();
+    else panel.showModal();
+  }
+
+  fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else document.documentElement.requestFullscreen?.().catch(() => {});
+  }
+
+  /** Shows the state of the viewer. */
+  update(now) {
+    const { clock, camera, scene } = this.viewer, slider = element("time");
+    slider.value = clock.time;
+    slider.style.setProperty("--done", `${(100 * clock.time).toFixed(2)}%`);
+    const seconds = (time) => (time * clock.seconds).toFixed(2);
+    this.write("clock", `${seconds(clock.time)} / ${seconds(1)} s`);
+    this.write("speed", { 1: "1×", 0.5: "½×", 0.25: "¼×" }[clock.speed]);
+    element("play").className = clock.playing ? "on" : "";
+    element("loop").setAttribute("class", clock.loop);
+    element("loop").title = `${LOOP_TITLES[clock.loop]} (l)`;
+    this.views.forEach((button, i) => button.setAttribute("aria-pressed", camera.view === i));
+    const rate = this.viewer.rate > 0.5 ? ` · ${Math.round(this.viewer.rate)} pictures a second` : "";
+    this.write("facts", `${scene.count.toLocaleString("en")} Gaussians${rate}`);
+    const idle = now - this.touchedAt > 1000 * IDLE_SECONDS;
+    document.body.classList.toggle("idle", idle && clock.playing && !element("help").open);
+    if (idle) element("hint").classList.add("gone");
+  }
+
+  write(name, text) {
+    if (element(name).textContent !== text) element(name).textContent = text;
+  }
+}

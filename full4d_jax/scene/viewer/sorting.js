@@ -1,0 +1,70 @@
+"use strict";
+// Keeps an order of the Gaussians at hand: the first is sorted in the page, so that the first
+// picture is a whole one, the others beside it in a worker.
+
+class Sorting {
+  /**
+   * @param scene what the page holds.
+   * @param here never start a worker, as for a page of one picture.
+   * @param use called with every new order and how many of it to draw.
+   */
+  constructor(scene, here, use) {
+    this.scene = scene;
+    this.use = use;
+    this.spare = this.room(); // null while the worker has it
+    this.asked = null; // the last question
+    this.waiting = null; // the next, while the worker is busy
+    this.sort = createSorter(scene);
+    this.worker = here ? null : this.startWorker();
+  }
+
+  /** Returns an array for an order, in whole rows of its texture. */
+  room() {
+    return new Uint32Array(ROW * Math.ceil(this.scene.count / ROW));
+  }
+
+  startWorker() {
+    try {
+      const source = document.getElementById("sorter").textContent + "\nanswerQuestions();";
+      const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+      const worker = new Worker(address);
+      worker.onmessage = ({ data }) => this.answer(data.order, data.drawn);
+      worker.onerror = () => this.withoutWorker();
+      worker.postMessage(this.scene);
+      return worker;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Some browsers allow no workers in files, and some tell so late. */
+  withoutWorker() {
+    this.worker = null;
+    this.sort = createSorter(this.scene);
+    this.spare = this.room();
+    this.answer(this.spare, this.sort(...this.asked, this.spare));
+  }
+
+  answer(order, drawn) {
+    this.spare = order;
+    this.use(order, drawn);
+    if (this.waiting) this.ask(...this.waiting);
+  }
+
+  /** Asks for the order at a pose and a time. */
+  ask(pose, time) {
+    this.waiting = this.spare ? null : [pose, time];
+    const question = [pose.forward, -dot(pose.forward, pose.eye), time];
+    if (!this.spare || `${question}` === `${this.asked}`) return;
+    this.asked = question;
+    if (this.sort) {
+      const drawn = this.sort(...question, this.spare);
+      if (this.worker) this.sort = null; // from now on
+      this.use(this.spare, drawn);
+    } else {
+      const [forward, origin] = question;
+      this.worker.postMessage({ forward, origin, time, order: this.spare }, [this.spare.buffer]);
+      this.spare = null;
+    }
+  }
+}

@@ -1,0 +1,129 @@
+"""The command `view`: a run or a file, served until Ctrl-C."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from moving_scene import ball, cameras, moving_ball
+
+from full4d_jax.cli import main
+from full4d_jax.scene.reading import read_scene
+from full4d_jax.scene.scene_arrays import to_arrays
+from full4d_jax.scene.serving import page_server
+from full4d_jax.session.stages import Stages
+from gaussians import save_dynamic_ply, save_packed_ply, save_ply, save_splat
+
+# Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
+LISTENING = (
+    "import signal, sys; from full4d_jax.cli import main;"
+    "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
+)
+
+
+@contextmanager
+def served(*words: object) -> Iterator[tuple[str, str]]:
+    """The address that `full4d view` prints, and its line; ends it with Ctrl-C."""
+    command = [sys.executable, "-c", LISTENING, "view", "--port", "0", *map(str, words)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        try:
+            line = process.stdout.readline()
+            url = re.search(r"http://localhost:\d+", line)
+            assert url, line + process.stderr.read()
+            yield url[0], line
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+            assert process.returncode == 0
+            assert errors == ""
+        finally:
+            process.kill()
+
+
+def finished_run(folder: Path) -> Path:
+    """Write the files of a run that `view` needs."""
+    stages = Stages(folder, say=lambda line: None)
+    seen, frames = cameras(), np.zeros((3, 2, 96, 128, 3), np.uint8)
+    grid = {"frames": frames, "intrinsics": seen.intrinsics}
+    grid |= {"world_to_camera": seen.world_to_camera}
+    stages.run("grid", {}, lambda: grid)
+    stages.run("scene", {}, lambda: to_arrays(moving_ball()))
+    return folder
+
+
+def test_a_run_is_served_until_it_is_interrupted(tmp_path):
+    with served("--out", finished_run(tmp_path), "--seconds", 3) as (url, line):
+        assert "200 Gaussians" in line
+        with urllib.request.urlopen(url) as answer:
+            page = answer.read().decode()
+        assert '"name": "source"' in page
+        assert '"seconds": 3' in page
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{url}/scene.npz")
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(url)
+
+
+def test_a_file_is_seen_in_the_browser(tmp_path, browser):
+    save_ply(tmp_path / "ball.ply", ball())
+    with served("--scene", tmp_path / "ball.ply") as (url, line):
+        assert "ball.ply: 200 Gaussians" in line
+        browser.open(url)
+        lit = browser.see(lambda p: (p.min(-1) > 150).mean() > 0.02).min(-1) > 150
+        rows, columns = (np.nonzero(lit)[axis].mean() / lit.shape[axis] for axis in (0, 1))
+        assert rows == pytest.approx(0.4, abs=0.1)  # above the bar
+        assert columns == pytest.approx(0.5, abs=0.1)
+        assert browser.script("viewer.settings.limit") is None
+
+
+def test_all_kinds_of_files_are_read(tmp_path):
+    writers = {
+        "a.4d.ply": lambda path: save_dynamic_ply(path, moving_ball()),
+        "a.ply": lambda path: save_ply(path, ball()),
+        "a.compressed.ply": lambda path: save_packed_ply(path, ball()),
+        "a.splat": lambda path: save_splat(path, ball()),
+        "a.npz": lambda path: np.savez(path, **to_arrays(moving_ball())),
+    }
+    for name, write in writers.items():
+        write(tmp_path / name)
+        scene = read_scene(tmp_path / name)
+        means = getattr(scene, "gaussians", scene).means
+        assert float(jnp.abs(means.mean(0) - jnp.array([0, 0, 1])).max()) < 0.02, name
+
+
+def test_a_busy_port_gives_way_to_the_next():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with page_server("x", port=port) as server:
+            assert port < server.server_port < port + 20
+
+
+def test_folders_without_a_scene_and_bad_options_are_refused(tmp_path, capsys):
+    (tmp_path / "half.npz").write_bytes(b"")
+    for words, said in (
+        (["--out", tmp_path / "none"], "run full4d sample"),
+        (["--out", tmp_path, "--port", 99999], "--port: found 99999"),
+        (["--out", tmp_path, "--seconds", 0], "--seconds: found 0"),
+        (["--out", tmp_path, "--scene", "a.ply"], "none beside --out"),
+        (["--scene", tmp_path / "none.ply"], "found no such file"),
+        (["--scene", tmp_path / "film.mp4"], "found .mp4"),
+        (["--scene", tmp_path / "half.npz"], "found no array 'means'"),
+    ):
+        assert main(["view", *map(str, words)]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    finished_run(tmp_path)
+    (tmp_path / "scene.npz").write_bytes(b"")
+    assert main(["view", "--out", str(tmp_path)]) == 2
+    assert "run full4d lift" in capsys.readouterr().err

@@ -1,0 +1,173 @@
+"""The page in a browser: it shows what `render` draws, and follows mouse, fingers and keys."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from moving_scene import ANGLES, bending_scene, cameras, moving_ball, random_scene
+
+from full4d_jax.scene.page import write_page
+from gaussians import Camera, Scene, render
+from input_pipeline.cameras import orbit, resize_intrinsics
+
+WIDTH, HEIGHT = 384, 288  # three times the pictures of the cameras
+UNCOVERED = "#bar, #views, #hint { opacity: 0 !important }"  # they work as before
+
+
+def written(folder: Path, scene: Scene) -> str:
+    write_page(folder / "scene.html", scene, cameras(), seconds=4.0)
+    return (folder / "scene.html").as_uri()
+
+
+def drawn(scene: Scene, time: float, view: int = 0, pose: np.ndarray | None = None) -> np.ndarray:
+    """What `render` draws, (h, w, 3) in [0, 1]."""
+    seen = cameras()
+    lens = resize_intrinsics(np.asarray(seen.intrinsics[view]), rows=3, columns=3)
+    pose = seen.world_to_camera[view, 0] if pose is None else pose
+    camera = Camera(jnp.asarray(pose, jnp.float32), jnp.asarray(lens), WIDTH, HEIGHT)
+    instant = jax.jit(type(scene).at)(scene, np.float32(time))
+    return np.clip(np.asarray(render(instant, camera, antialiased=True).rgb), 0, 1)
+
+
+def still(browser, url: str, fragment: str) -> np.ndarray:
+    """The picture of a page that is one, (h, w, 3) in [0, 1]."""
+    browser.open(f"{url}#still&width={WIDTH}&height={HEIGHT}&{fragment}")
+    return browser.still()[..., ::-1] / 255
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(-10 * np.log10(((a - b) ** 2).mean()))
+
+
+@pytest.mark.parametrize("make", [random_scene, bending_scene])
+def test_the_picture_is_that_of_render(tmp_path, browser, make):
+    scene = make(2000)
+    url = written(tmp_path, scene)
+    pictures = [still(browser, url, f"time={time}") for time in (0, 0.4, 1)]
+    for time, picture in zip((0, 0.4, 1), pictures, strict=True):
+        assert psnr(picture, drawn(scene, time)) > 40
+    assert psnr(*pictures[::2]) < 30  # it moves
+    assert psnr(still(browser, url, "time=0&view=2"), drawn(scene, 0, view=2)) > 40
+
+
+def test_angles_and_background_are_those_of_the_address(tmp_path, browser):
+    scene = moving_ball()
+    url = written(tmp_path, scene)
+    turned = orbit(20.0, 10.0)
+    there = still(browser, url, "time=0.5&azimuth=20&elevation=10")
+    assert psnr(there, drawn(scene, 0.5, pose=turned)) > 40
+    nearer = still(browser, url, "time=0.5&zoom=0.5&background=ff8000")
+    assert psnr(nearer, drawn(scene, 0.5, pose=orbit(0.0, 0.0, 0.5))) < 30
+    np.testing.assert_allclose(nearer[0, 0], [1, 128 / 255, 0], atol=1 / 255)
+
+
+def column(picture: np.ndarray) -> float:
+    """Where the ball is seen, from -1 to 1; -9 where there is none."""
+    lit = picture.min(-1) > 150
+    if lit.mean() < 0.005:
+        return -9
+    return 2 * np.nonzero(lit)[1].mean() / picture.shape[1] - 1
+
+
+@pytest.fixture
+def opened(tmp_path, browser):
+    """A browser that shows the moving ball, from the source and at rest in the middle of time."""
+    browser.open(written(tmp_path, moving_ball()) + "#time=0.5&paused")
+    browser.style(UNCOVERED)
+    browser.see(lambda p: abs(column(p)) < 0.1)
+    return browser
+
+
+def test_it_plays_and_sways_until_a_person_comes(tmp_path, browser):
+    browser.open(written(tmp_path, moving_ball()))
+    browser.wait("viewer.clock.time > 0.05 && viewer.clock.playing")
+    browser.wait("viewer.camera.swayed()[0] > 0.2")
+    browser.wait("viewer.sorting.worker && !viewer.sorting.sort")  # beside the page, from a file
+    browser.wait("Number(document.documentElement.dataset.fps) > 0")
+    browser.key("h")
+    browser.wait("document.getElementById('help').open")
+    browser.key("h")
+    assert not browser.script("document.getElementById('help').open")
+    assert browser.script("viewer.camera.swayed()[0]") == 0
+    assert browser.script("viewer.camera.now.azimuth") > 0.1  # it stays where it was
+    browser.key(" ")
+    assert not browser.script("viewer.clock.playing")
+    browser.key(" ")
+    browser.wait("viewer.clock.playing")
+
+
+def test_scrubbing_changes_the_time_and_a_button_plays(opened):
+    box = opened.place("document.getElementById('time')")
+    for share, low, high in ((0.03, -1, -0.2), (0.97, 0.2, 1)):
+        opened.press((box["x"] + share * box["width"], box["y"] + box["height"] / 2))
+        opened.see(lambda p, low=low, high=high: low < column(p) < high)
+    opened.key(",")
+    opened.wait("viewer.clock.time < 0.97")
+    opened.click("document.getElementById('loop')")
+    assert opened.script("viewer.clock.loop") == "bounce"
+    opened.click("document.getElementById('play')")
+    opened.wait("viewer.clock.playing && viewer.clock.time < 0.6")
+    opened.key(" ")
+    opened.click("document.getElementById('reset')")
+    assert opened.script("viewer.clock.time") == 0.5
+
+
+def test_a_drag_orbits_and_gives_way_at_the_limit(opened):
+    opened.key(".")
+    for _ in range(7):
+        opened.key(".")
+    right = column(opened.see(lambda p: column(p) > 0.1))
+    opened.press((150, 100), (160, 100), (190, 100))
+    opened.see(lambda p: -1 <= column(p) < right - 0.02 or column(p) > right + 0.02)
+    assert -30 < opened.script("viewer.camera.now.azimuth") < -10
+    opened.press((150, 20), (150, 200), (150, 260))
+    opened.wait("viewer.camera.now.elevation > 12.5")  # beyond the limit, and back
+    opened.wait("Math.abs(viewer.camera.now.elevation - 12) < 0.01")
+    opened.key("r")
+    opened.wait("viewer.camera.now.azimuth == 0 && viewer.clock.time == 0.5")
+    opened.key("ArrowLeft")
+    opened.wait("Math.abs(viewer.camera.now.azimuth - 4) < 0.01")
+
+
+def test_fingers_pinch(opened):
+    opened.touch([(150, 100), (130, 100), (110, 100)], [(170, 100), (190, 100), (210, 100)])
+    opened.wait("Math.abs(viewer.camera.now.zoom - 0.2) < 0.01")
+    opened.key("-")
+    opened.wait("viewer.camera.now.zoom > 0.21")
+
+
+def test_views_are_a_key_or_a_button_away(opened):
+    opened.key("2")
+    opened.wait("viewer.camera.view == 2 && !viewer.camera.from")
+    eye = opened.script("viewer.camera.shown.pose.eye")
+    azimuth = np.radians(ANGLES[2, 0])
+    np.testing.assert_allclose(eye, [np.sin(azimuth), 0, 1 - np.cos(azimuth)], atol=1e-3)
+    opened.click("document.getElementById('view-0')")
+    opened.wait("viewer.camera.view == 0 && !viewer.camera.from")
+    opened.key("1")
+    opened.wait("viewer.camera.view == 1 && !viewer.camera.from")
+    eye = opened.script("viewer.camera.shown.pose.eye")  # half-way, in the middle of time
+    azimuth = np.radians(ANGLES[1].mean())
+    np.testing.assert_allclose(eye, [np.sin(azimuth), 0, 1 - np.cos(azimuth)], atol=2e-3)
+
+
+def test_the_whole_source_frame_is_above_the_bar(opened):
+    fx, fy, cx, cy = opened.script("viewer.camera.shown.lens")
+    scale, top = fx / 100, opened.place("document.getElementById('bar')")["y"]
+    assert fy == pytest.approx(1.04 * fx)
+    corners = [cx - 66 * scale, cy - 47 * scale, cx + 62 * scale, cy + 49 * scale]
+    assert corners[0] >= -1e-3
+    assert corners[1] >= -1e-3
+    assert corners[2] <= 320 + 1e-3
+    assert corners[3] <= top
+
+
+def test_a_browser_without_webgl_says_so(tmp_path, browser):
+    url = written(tmp_path, moving_ball())
+    page = (tmp_path / "scene.html").read_text().replace('"webgl2"', '"webgl9"')
+    (tmp_path / "scene.html").write_text(page)
+    browser.open(url)
+    assert browser.script("document.documentElement.dataset.state") == "failed"
+    assert "WebGL 2" in browser.script("document.getElementById('failure').innerText")

@@ -1,0 +1,66 @@
+"""Small scenes that move, and the cameras of a run, for tests of what shows them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from full4d_jax.cameras import Cameras
+from gaussians import DeformingGaussians, DynamicGaussians, Gaussians, deforming
+from gaussians.motion import still
+from input_pipeline.cameras import orbit
+
+LENS = np.array([[100, 0, 66], [0, 104, 47], [0, 0, 1]], np.float32)  # 128 x 96 pixels
+ANGLES = np.array([[0.0, 0.0], [-25.0, -20.0], [40.0, 40.0]])  # azimuths of 3 views, 2 frames
+
+
+def cameras() -> Cameras:
+    """The source, a view that moves, and one to the right."""
+    poses = orbit(ANGLES, np.zeros_like(ANGLES)).astype(np.float32)
+    return Cameras(np.tile(LENS, (3, 1, 1)), poses, 96, 128)
+
+
+def ball() -> Gaussians:
+    """Something white around the pivot, a fifth of a unit across."""
+    rng = np.random.default_rng(0)
+    arrays = (
+        rng.uniform(-0.1, 0.1, (200, 3)) + [0, 0, 1],
+        np.tile([1, 0, 0, 0], (200, 1)),
+        np.full((200, 3), np.log(0.03)),
+        np.full(200, 3),
+        np.full((200, 1, 3), 1.7),
+    )
+    return Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+
+
+def moving_ball() -> DynamicGaussians:
+    """It goes from the left to the right."""
+    velocities = np.tile([0.6, 0, 0], (200, 1))
+    return still(ball())._replace(velocities=jnp.asarray(velocities, jnp.float32))
+
+
+def random_scene(count: int) -> DynamicGaussians:
+    """Nothing about it is regular, and all of it moves; many are needles or hardly visible."""
+    rng = np.random.default_rng(1)
+    arrays = (
+        rng.normal(0, 0.4, (count, 3)) + [0, 0, 1.3],
+        rng.normal(size=(count, 4)),
+        rng.normal(-3.5, 0.9, (count, 3)),
+        rng.normal(0, 2, count),
+        rng.normal(size=(count, 1, 3)),
+    )
+    gaussians = Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    motion = (
+        rng.normal(0, 0.3, (count, 3)),
+        rng.normal(0.5, 0.4, count),
+        rng.normal(-1, 0.7, count),
+        rng.normal(0, 4, count),
+    )
+    return DynamicGaussians(gaussians, *(jnp.asarray(x, jnp.float32) for x in motion))
+
+
+def bending_scene(count: int) -> DeformingGaussians:
+    """A scene in a field that has learned to bend it."""
+    field = deforming(random_scene(count).gaussians, 4, jax.random.key(0))
+    keys = jax.random.split(jax.random.key(1))
+    planes = field.planes._replace(time=jax.random.normal(keys[0], field.planes.time.shape) + 1)
+    return field._replace(planes=planes, outer=0.08 * jax.random.normal(keys[1], (32, 10)))
