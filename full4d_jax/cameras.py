@@ -87,3 +87,13 @@ def cameras_in(grid: Mapping[str, np.ndarray]) -> Cameras:
 def cameras_of(clip: Any) -> Cameras:
     """Return the cameras of a clip that has frames (v t h w 3) and the arrays of cameras."""
     return Cameras(clip.intrinsics, clip.world_to_camera, *clip.frames.shape[2:4])
+
+
+def sides(height: int, width: int, rows: int, multiple: int) -> tuple[int, int]:
+    """Return sides of the shape of `height` x `width` whose shorter one is about `rows`.
+
+    Both are the nearest multiples of `multiple`.
+    """
+    scale = rows / min(height, width)
+    high, wide = (max(1, round(side * scale / multiple)) * multiple for side in (height, width))
+    return high, wide

@@ -13,9 +13,10 @@ The n / 2 keeps the network's own scale where little stands still.
 """
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -23,22 +24,40 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Float
 
+from full4d_jax.cameras import sides
 from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.models.depth_net import MULTIPLE, Params, init_params, log_depth
 from full4d_jax.models.weights import load_params
 from full4d_jax.session.errors import InputError
+from full4d_jax.source.depth.enlarge import enlarge_disparity
 from input_pipeline.footage import UNREADABLE
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
 SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surface
 NEIGHBOURS = (1, 3, 3)  # t h w over which colours are compared
+ROUNDED = 4  # pixels by which sides of a result may be off the shape of its source
+ROWS = 96  # of frames that the shipped network was trained on last
 
 
-class DepthNetwork(NamedTuple):
-    """A network that is ready to be called."""
+@no_type_check  # jax puts anything in the place of arrays
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["config", "rows"],
+)
+@dataclass(frozen=True)
+class DepthNetwork:
+    """A network that is ready to be called.
+
+    Attributes:
+      config: sizes of the network; static under jit.
+      params: its parameters.
+      rows: short side of the frames that it estimates best; static under jit.
+    """
 
     config: DepthNetConfig
     params: Params
+    rows: int = ROWS
 
 
 def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
@@ -60,6 +79,24 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def estimate_depth(network: DepthNetwork, frames: Float[Array, "t h w 3"]) -> Float[Array, "t h w"]:
+    """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
+
+    The network sees frames whose short side is what it was trained for; what it returns is
+    enlarged along the edges (`enlarge`).
+    """
+    height, width = frames.shape[1:3]
+    size = sides(height, width, min(network.rows, height, width), MULTIPLE)
+    if size == (height, width):
+        return predict_depth(network, frames)
+    small = jax.image.resize(frames, (len(frames), *size, 3), "linear")
+    disparity = 1 / predict_depth(network, small)
+    return align_median(1 / _enlarge(disparity, small, frames))
+
+
+_enlarge = jax.jit(enlarge_disparity)
 
 
 def predict_depth(network: DepthNetwork, frames: Float[Array, "t h w 3"]) -> Float[Array, "t h w"]:
@@ -165,7 +202,8 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
     expected = f"({t}, {h}, {w}) or ({h}, {w}) or another size of that shape"
     if depth.ndim != 3 or depth.shape[0] != t:
         raise refuse(depth.shape, expected, "give one depth map per frame of the clip")
-    if abs(depth.shape[1] * w - depth.shape[2] * h) > max(*depth.shape[1:], h, w):
+    # The sides of a result are rounded to multiples, see `cameras.sides`.
+    if abs(depth.shape[1] * w - depth.shape[2] * h) > ROUNDED * max(*depth.shape[1:], h, w):
         raise refuse(depth.shape, expected, "crop the depth like the video")
     if not np.isfinite(depth).all() or (depth < 0).any():
         raise refuse("NaN, infinite or negative values", "z > 0, or 0 where unknown", "mend them")

@@ -124,7 +124,7 @@ def test_files(tmp_path: Path):
 
 BAD = {
     "times": (np.ones((2, 4, 8)), "one depth map per frame"),
-    "shape": (np.ones((3, 80, 80)), "crop the depth"),
+    "shape": (np.ones((3, 160, 80)), "crop the depth"),
     "nan": (np.full((3, 4, 8), np.nan), "NaN, infinite or negative"),
     "negative": (-np.ones((3, 4, 8)), "NaN, infinite or negative"),
     "unknown": (np.zeros((3, 4, 8)), "no known depth at t = 0"),
@@ -156,3 +156,8 @@ def test_weights_of_something_else_are_refused(tmp_path: Path):
     save_params(tmp_path / "other.safetensors", {"a": jnp.ones(3)}, {})
     with pytest.raises(InputError, match="other metadata"):
         load_depth(tmp_path / "other.safetensors")
+
+
+def test_depth_of_the_whole_video_fits_frames_with_rounded_sides(tmp_path: Path):
+    np.save(tmp_path / "depth.npy", np.ones((1, 480, 640), np.float32))
+    assert depth_from_file(tmp_path / "depth.npy", 1, 256, 344).shape == (1, 256, 344)
