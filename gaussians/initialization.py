@@ -1,21 +1,46 @@
-"""A first scene from frames with depth: unprojected pixels, still where the picture is still."""
+"""A first scene from frames with depth: unprojected pixels, still where the picture is still.
+
+A pixel that keeps its colour in half of its instants or more shows something still: it becomes one
+Gaussian that is always there, whatever passes before it at other instants. A pixel that differs
+from that becomes a Gaussian that is visible around its own instant. There are more pixels than
+Gaussians, so these are spread evenly over the pictures, closer where the picture has detail.
+"""
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from einops import rearrange, repeat
-from jaxtyping import Array, Bool, Float
+from einops import repeat
+from jaxtyping import Array, Bool, Float, Int
+from numpy import ndarray
 
 from gaussians import harmonics
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
-STILL = 0.06  # a pixel that stays this close to its median colour over time shows something static
-OPACITY = 0.7  # of every Gaussian at first
+STILL = 0.08  # a pixel this close to its median colour over time shows what stands still there
+DETAIL = 12.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
+OPACITY = 0.9  # of every Gaussian at first
 GATE = 4.0  # logit of the gate of static Gaussians; moving ones have -4
+SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
+PASSING = 0.4  # weight of a moving pixel, which is seen at one instant, relative to a still one
 DURATION = 0.5  # frame steps that a moving Gaussian is visible at first
+
+
+class Candidates(NamedTuple):
+    """Pixels that may become Gaussians.
+
+    Attributes:
+      instant: for each pixel the instant at which it is closest to its median colour.
+      still: weights of the pixels that show something still, else 0.
+      moving: weights of the others, by instant.
+    """
+
+    instant: Int[ndarray, "v h w"]
+    still: Float[ndarray, "v h w"]
+    moving: Float[ndarray, "v t h w"]
 
 
 def initialize(
@@ -27,12 +52,12 @@ def initialize(
     key: Array,
     *,
     sh_degree: int = 0,
+    weights: Float[Array, "v"] | None = None,
 ) -> DynamicGaussians:
-    """Return at most `capacity` Gaussians at random pixels of known depth.
+    """Return at most `capacity` Gaussians at pixels of known depth.
 
-    A pixel whose colour does not change in its view becomes a Gaussian that is always there (a
-    moving camera makes this rare, never wrong); the others are visible around their own frame.
-    Still pixels, seen t times, are drawn 1/t as often.
+    A moving camera makes pixels of one colour rare, never wrong: a still Gaussian lies where the
+    pixel was seen at one instant.
 
     Args:
       frames: colours in [0, 1], at times spread evenly over the clip.
@@ -42,79 +67,142 @@ def initialize(
       capacity: largest number of Gaussians.
       key: decides the pixels.
       sh_degree: degree of the harmonics; all but the mean colour are 0.
+      weights: how many Gaussians the pixels of a view get, relative to other views; None for 1.
 
     Raises:
       ValueError: No depth is known.
     """
     v, t, h, w = depth.shape
-    candidates = int(_known(depth).sum())
-    if candidates == 0:
+    given = (np.asarray(x) for x in (frames, depth, np.ones(v) if weights is None else weights))
+    candidates = _candidates(*given)
+    count = int(np.count_nonzero(candidates.still) + np.count_nonzero(candidates.moving))
+    if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
-    count = min(capacity, candidates)
-    return _at_pixels(frames, depth, intrinsics, world_to_camera, count, key, sh_degree)
+    pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
+    return _at_pixels(pixels, frames, depth, intrinsics, world_to_camera, sh_degree)
 
 
-@partial(jax.jit, static_argnames=("count", "sh_degree"))
+def _candidates(
+    frames: Float[ndarray, "v t h w 3"],
+    depth: Float[ndarray, "v t h w"],
+    weights: Float[ndarray, "v"],
+) -> Candidates:
+    """Sort the pixels of known depth into still and moving ones, and weigh them."""
+    known = (depth > 0) & np.isfinite(depth)
+    median = np.median(frames, axis=1)
+    away = np.abs(frames - median[:, None]).max(-1)
+    away[~known] = np.inf
+    still = away < STILL
+    stands = (2 * still.sum(1) >= known.sum(1)) & known.any(1)
+    moving = known & ~(still & stands[:, None])
+    own = weights.astype(np.float32)[:, None, None]
+    return Candidates(
+        instant=away.argmin(1),
+        still=stands * own * (1 + DETAIL * _contrast(median)),
+        moving=moving * own[:, None] * PASSING * (1 + DETAIL * _contrast(frames)),
+    )
+
+
+def _contrast(pictures: Float[ndarray, "*b h w 3"]) -> Float[ndarray, "*b h w"]:
+    """Return the mean difference of each pixel from its right and its lower neighbour."""
+    gray = pictures.mean(-1)
+    right = np.abs(np.diff(gray, axis=-1, append=gray[..., -1:]))
+    down = np.abs(np.diff(gray, axis=-2, append=gray[..., -1:, :]))
+    return (right + down) / 2
+
+
+class Pixels(NamedTuple):
+    """The pixels that become Gaussians.
+
+    Attributes:
+      view, time, y, x: where they are.
+      is_moving: whether they are visible around their own instant only.
+      spacing: distance to the next one, pixels.
+    """
+
+    view: Int[ndarray, "g"]
+    time: Int[ndarray, "g"]
+    y: Int[ndarray, "g"]
+    x: Int[ndarray, "g"]
+    is_moving: Bool[ndarray, "g"]
+    spacing: Float[ndarray, "g"]
+
+
+def _choose(candidates: Candidates, count: int, start: float) -> Pixels:
+    """Choose `count` pixels evenly along a curve through all pictures, by their weights."""
+    v, t, h, w = candidates.moving.shape
+    order = morton_order(h, w)  # neighbours on the curve are neighbours in the picture
+    still, moving = (x.reshape(-1, h * w)[:, order] for x in (candidates.still, candidates.moving))
+    density = _densities(np.concatenate([still.ravel(), moving.ravel()]), count)
+    places = np.cumsum(density, dtype=np.float64)
+    picks = (np.arange(count) + start) * (places[-1] / count)
+    chosen = np.searchsorted(places, picks, side="right")
+    is_moving = chosen >= still.size
+    picture, spot = np.divmod(chosen, h * w)
+    y, x = np.divmod(order[spot], w)
+    view, time = np.divmod(np.maximum(picture - v, 0), t)
+    view = np.where(is_moving, view, picture % v)
+    time = np.where(is_moving, time, candidates.instant[view, y, x])
+    return Pixels(view, time, y, x, is_moving, density[chosen] ** -0.5)
+
+
+def _densities(weights: Float[ndarray, "n"], count: int) -> Float[ndarray, "n"]:
+    """Return Gaussians per pixel, in proportion to the weights but none above 1; `count` in all."""
+    density = weights * (count / weights.sum())
+    for _ in range(4):
+        density = np.minimum(density, 1.0)
+        density *= count / density.sum()
+    return np.minimum(density, 1.0)
+
+
+def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
+    """Return the numbers of a picture's pixels, counted row by row, along Morton's curve."""
+    y, x = np.divmod(np.arange(height * width), width)
+    code = np.zeros(height * width, np.int64)
+    for bit in range(max(height, width).bit_length()):
+        code |= ((x >> bit & 1) << 2 * bit) | ((y >> bit & 1) << 2 * bit + 1)
+    return np.argsort(code, kind="stable")
+
+
+@partial(jax.jit, static_argnames="sh_degree")
 def _at_pixels(
+    pixels: Pixels,
     frames: Float[Array, "v t h w 3"],
     depth: Float[Array, "v t h w"],
     intrinsics: Float[Array, "v 3 3"],
     world_to_camera: Float[Array, "v t 4 4"],
-    count: int,
-    key: Array,
     sh_degree: int,
 ) -> DynamicGaussians:
-    """Return Gaussians at exactly `count` pixels, see `initialize`."""
-    v, t, h, w = depth.shape
-    known = _known(depth)
-    median = jnp.median(frames, axis=1, keepdims=True)
-    still = jnp.abs(frames - median).max(-1) < STILL
-
-    weight = jnp.where(known, jnp.where(still, 1 / t, 1.0), 0.0).reshape(-1)
-    chosen = jax.random.choice(
-        key, weight.shape[0], (count,), replace=False, p=weight / weight.sum()
-    )
-
-    # An unknown depth may be inf or nan; its pixel has weight 0, but must not reach the arithmetic.
-    points, footprints = unproject(jnp.where(known, depth, 1.0), intrinsics, world_to_camera)
-    spacing = jnp.sqrt(jnp.maximum(weight.sum() / count, 1.0))  # pixels between chosen pixels
-    log_scales = jnp.log(0.5 * spacing * footprints.reshape(-1)[chosen])
-    rgb = frames.reshape(-1, 3)[chosen]
-    moving = ~still.reshape(-1)[chosen]
-    times = repeat(jnp.linspace(0.0, 1.0, t), "t -> (v t h w)", v=v, h=h, w=w)[chosen]
-    opacity = jnp.full(count, np.float32(np.log(OPACITY / (1 - OPACITY))))
-    step = 1 / max(t - 1, 1)
+    """Return a Gaussian at each of the pixels."""
+    view, time, y, x, is_moving, spacing = pixels
+    z = depth[view, time, y, x]
+    rays = jnp.linalg.inv(intrinsics)[view]
+    points = _unproject_pixels(z, x, y, rays, world_to_camera[view, time])
+    log_scales = jnp.log(SPREAD * spacing * z / intrinsics[view, 0, 0])
+    count, step = len(z), 1 / max(frames.shape[1] - 1, 1)
     return DynamicGaussians(
         gaussians=Gaussians(
-            means=points.reshape(-1, 3)[chosen],
+            means=points,
             quaternions=jnp.tile(jnp.array([[1.0, 0.0, 0.0, 0.0]]), (count, 1)),
             log_scales=repeat(log_scales, "g -> g c", c=3),
-            logit_opacities=opacity,
-            harmonics=harmonics.from_rgb(rgb, sh_degree),
+            logit_opacities=jnp.full(count, np.float32(np.log(OPACITY / (1 - OPACITY)))),
+            harmonics=harmonics.from_rgb(frames[view, time, y, x], sh_degree),
         ),
         velocities=jnp.zeros((count, 3)),
-        moments=jnp.where(moving, times, 0.5),
-        log_durations=jnp.where(moving, jnp.log(DURATION * step), 0.0),
-        logit_gates=jnp.where(moving, -GATE, GATE),
+        moments=jnp.where(is_moving, time * step, 0.5),
+        log_durations=jnp.where(is_moving, jnp.log(DURATION * step), 0.0),
+        logit_gates=jnp.where(is_moving, -GATE, GATE),
     )
 
 
-def _known(depth: Float[Array, "v t h w"]) -> Bool[Array, "v t h w"]:
-    return (depth > 0) & jnp.isfinite(depth)
-
-
-def unproject(
-    depth: Float[Array, "v t h w"],
-    intrinsics: Float[Array, "v 3 3"],
-    world_to_camera: Float[Array, "v t 4 4"],
-) -> tuple[Float[Array, "v t h w 3"], Float[Array, "v t h w"]]:
-    """Return the world position of every pixel centre, and the width of a pixel there."""
-    _, _, h, w = depth.shape
-    x, y = jnp.meshgrid(jnp.arange(w) + 0.5, jnp.arange(h) + 0.5)
-    pixels = jnp.stack([x, y, jnp.ones_like(x)], -1)
-    rays = jnp.einsum("vij,hwj->vhwi", jnp.linalg.inv(intrinsics), pixels)
-    in_camera = rays[:, None] * depth[..., None]
-    rotation, translation = world_to_camera[..., :3, :3], world_to_camera[..., :3, 3]
-    centered = in_camera - rearrange(translation, "v t c -> v t 1 1 c")
-    points = jnp.einsum("vtji,vthwj->vthwi", rotation, centered)
-    return points, depth / intrinsics[:, 0, 0][:, None, None, None]
+def _unproject_pixels(
+    z: Float[Array, "g"],
+    x: Int[Array | ndarray, "g"],
+    y: Int[Array | ndarray, "g"],
+    inverse_lenses: Float[Array, "g 3 3"],
+    poses: Float[Array, "g 4 4"],
+) -> Float[Array, "g 3"]:
+    """Return the world positions of pixel centres at these depths."""
+    pixels = jnp.stack([x + 0.5, y + 0.5, jnp.ones_like(z)], -1)
+    points = jnp.einsum("gij,gj->gi", inverse_lenses, pixels) * z[:, None]
+    return jnp.einsum("gji,gj->gi", poses[:, :3, :3], points - poses[:, :3, 3])

@@ -17,7 +17,9 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import project
 from full4d_jax.scene import lifting
+from full4d_jax.scene.fit_settings import fit_settings, sized
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.seeds import first_scene
 from gaussians import fit
 
 INPAINT_RADIUS = 3  # pixels around a hole that Telea's method looks at
@@ -73,11 +75,12 @@ def fit_projection(
     known = jnp.concatenate([jnp.ones((1, t, h, w)), seen.mask])
     seeds = jnp.concatenate([depth[None], jnp.zeros_like(seen.mask)])
     start_key, fit_key = jax.random.split(key)
+    sized_lift = sized(lift, h, w, captured=False)
     targets = lifting.grid_targets(pictures, cameras, lift.source_weight)
     scene = fit(
-        lifting.first_scene(lift, pictures, seeds, cameras, start_key),
+        first_scene(sized_lift, pictures, seeds, cameras, start_key),
         targets._replace(known=rearrange(known, "v t h w -> (v t) h w")),
-        lifting.fit_settings(lift),
+        fit_settings(sized_lift),
         fit_key,
         perceptual=lifting.picture_distance() if lift.perceptual > 0 else None,
     ).scene

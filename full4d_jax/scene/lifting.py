@@ -1,17 +1,16 @@
 """From a grid of views to 4D Gaussians: binds depth, cameras and the prior for `gaussians.fit`.
 
-The scene starts from points: every source pixel at its depth and, for what the source does not see,
-the pixels of the generated views that no source point reached, at a disparity filled in from around
-the hole. The real source view weighs more than the generated ones. Distillation asks the prior what
-the scene should look like from cameras half-way between the generated ones (`asking`).
+The scene starts from points (`seeds`). The real source view weighs more than the generated ones.
+Distillation asks the prior what the scene should look like from cameras half-way between the
+generated ones (`asking`).
 """
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import rearrange
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -19,23 +18,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import fill_holes, project
-from full4d_jax.media.metrics import Distance, require_lpips
+from full4d_jax.media.metrics import Distance, psnr, require_lpips
 from full4d_jax.scene.asking import ask_between
+from full4d_jax.scene.fit_settings import fit_settings, sized
 from full4d_jax.scene.partial_fit import PartialFit
-from full4d_jax.session.errors import InputError
-from gaussians import (
-    Distillation,
-    FitConfig,
-    Scene,
-    Targets,
-    deforming,
-    fit,
-    initialize,
-    with_room,
-)
-from gaussians.fit_config import fit_memory
+from full4d_jax.scene.seeds import first_scene, grid_depth
+from gaussians import Distillation, Scene, Targets, clip_budget, fit, render_clip
+from gaussians.fit_step import FitState
 
+WATCHED = 4  # instants of the source whose PSNR is reported while fitting
+HIDDEN = 0.4  # weight of pixels that the source does not see where Gaussians start
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -49,6 +41,7 @@ def lift_grid(
     prior: Prior | None = None,
     report: Report | None = None,
     partial: PartialFit | None = None,
+    look: Callable[[Scene], None] | None = None,
 ) -> Scene:
     """Fit 4D Gaussians to a generated grid, of which the source view alone is real.
 
@@ -61,15 +54,21 @@ def lift_grid(
       prior: asked in the way that `settings.distillation` says; None asks nobody.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
+      look: called with the scene before the first step.
     """
+    settings = sized(settings, *frames.shape[2:4], captured=False)
     start_key, fit_key = jax.random.split(key)
-    seeds = jax.jit(grid_depth)(frames, depth, cameras)
-    start = first_scene(settings, frames, seeds, cameras, start_key)
+    seeds = grid_depth(frames, depth, cameras)
+    closeness = jnp.full(len(frames), HIDDEN).at[0].set(1.0)
+    start = first_scene(settings, frames, seeds, cameras, start_key, closeness)
     targets = grid_targets(frames, cameras, settings.source_weight, settings.anchor)
+    if look is not None:
+        look(start)
     teacher = None
     if prior is not None and settings.distillation != "none":
         teacher = ask_between(settings.distillation, prior, frames[0], depth, cameras)
-    return _fit(settings, start, targets, fit_key, teacher, report, partial)
+    source = frames[0], cameras
+    return _fit(settings, start, targets, fit_key, teacher, report, partial, source)
 
 
 def lift_capture(
@@ -93,6 +92,7 @@ def lift_capture(
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
     """
+    settings = sized(settings, *frames.shape[2:4], captured=True)
     start_key, fit_key = jax.random.split(key)
     start = first_scene(settings, frames, depth, cameras, start_key)
     targets = grid_targets(frames, cameras, 1.0, settings.anchor)
@@ -107,79 +107,47 @@ def _fit(
     teacher: Distillation | None,
     report: Report | None,
     partial: PartialFit | None,
+    source: tuple[Float[Array, "t h w 3"], Cameras] | None = None,
 ) -> Scene:
+    """Fit; with a `source`, report its PSNR too, which its share of the steps does not tell."""
+    extra: dict[str, float] = {}
+
+    def keep(state: FitState) -> None:
+        if partial is not None:
+            partial.keep(state)
+        if source is not None:
+            extra["source_psnr"] = source_psnr(state.fitted.scene, *source, most=WATCHED)
+
+    def say(step: int, metrics: Mapping[str, float]) -> None:
+        if report is not None:
+            report(step, {**metrics, **extra})
+
     result = fit(
         start,
         targets,
         fit_settings(settings),
         key,
-        report=report,
+        report=say,
         distillation=teacher,
         perceptual=picture_distance() if settings.perceptual > 0 else None,
         restore=None if partial is None else partial.restore,
-        keep=None if partial is None else partial.keep,
+        keep=keep,
     )
     return result.scene
 
 
-def fit_settings(settings: LiftConfig) -> FitConfig:
-    """Say how `gaussians.fit` works on a grid."""
-    # Antialiased, so that the scene still closes when it is drawn larger than the grid.
-    return FitConfig(
-        steps=settings.steps,
-        # Distillation begins between two chunks, so a short fit has short ones.
-        chunk=100 if settings.steps > 200 else max(1, settings.steps // 15),
-        antialiased=True,
-        log_scales=2e-2,
-        opacities=2e-2,
-        perceptual=settings.perceptual,
-    )
-
-
-def asks_prior(settings: LiftConfig, *, captured: bool) -> bool:
-    """Whether a fit needs the prior: to a grid, unless told otherwise; never to a capture."""
-    return settings.distillation != "none" and not captured
-
-
-def check_lift(settings: LiftConfig, checkpoint: Path | None, *, captured: bool) -> None:
-    """Refuse settings, and weights of a prior, that would do nothing.
-
-    Raises:
-      InputError: naming the option.
-    """
-    if asks_prior(settings, captured=captured):
-        return
-    why = "with a capture" if captured else "with --lift.distillation none"
-    if checkpoint is not None:
-        raise InputError("option", "--checkpoint", checkpoint, f"none {why}", "leave it out")
-    idle = ("anchor", "source_weight") if captured else ("anchor",)
-    for name in idle + ("distillation",) * (settings.distillation == "gradient"):
-        found, default = getattr(settings, name), getattr(LiftConfig(), name)
-        if found != default:
-            expected = f"{default} {why}, where nothing is generated or asked"
-            raise InputError("config", f"lift.{name}", found, expected, f"leave --lift.{name} out")
-
-
-def first_scene(
-    settings: LiftConfig,
-    frames: Float[Array, "v t h w 3"],
-    seeds: Float[Array, "v t h w"],
-    cameras: Cameras,
-    key: PRNGKeyArray,
-) -> Scene:
-    """Return the scene where the fit starts: Gaussians at the pixels with `seeds` > 0.
-
-    Those of all frames; with the motion `deformation` those of the first frames, to be bent over
-    time.
-    """
-    times = frames.shape[1]
-    used = times if settings.motion == "freetime" else 1
-    arrays = cameras.frames(slice(used))
-    given = frames[:, :used], seeds[:, :used], arrays.intrinsics, arrays.world_to_camera
-    start = initialize(*given, settings.capacity, key)
-    if settings.motion == "deformation":
-        start = deforming(start.gaussians, max(3, times), key)
-    return with_room(start, settings.capacity)
+def source_psnr(
+    scene: Scene, frames: Float[Array, "t h w 3"], cameras: Cameras, most: int | None = None
+) -> float:
+    """Return the PSNR in dB of a scene in the source camera, over all instants or over `most`."""
+    count = len(frames)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, most or count)).round().astype(int))
+    views = cameras.views([0]).frames(chosen).batched()
+    flat = jax.tree.map(lambda x: x[0], views)
+    moments = jnp.asarray(np.linspace(0, 1, count)[chosen], jnp.float32)
+    budget = clip_budget(scene, flat, moments, slack=1.0)
+    made = render_clip(scene, flat, moments, antialiased=True, max_intersections=budget)
+    return float(psnr(jnp.clip(made.rgb, 0, 1), frames[chosen]))
 
 
 @cache
@@ -197,17 +165,6 @@ def _of_two(
 ) -> Float[Array, ""]:
     """Return a distance of stacks for two pictures."""
     return distance(a[None], b[None])[0]
-
-
-def memory_note(settings: LiftConfig, grid: tuple[int, ...]) -> str:
-    """Say how much memory fitting holds beside the program itself; `grid` is (v, t, h, w, 3)."""
-    views, instants, height, width, _ = grid
-    bent = settings.motion == "deformation"
-    needed = fit_memory(settings.capacity, views * instants, height, width, bent=bent)
-    return (
-        f"fitting {settings.capacity} Gaussians to {views} views of {instants} frames of "
-        f"{width}x{height}: about {needed / 2**20:.0f} MiB beside the program and the prior"
-    )
 
 
 def grid_targets(
@@ -228,17 +185,3 @@ def grid_targets(
         weights=jnp.repeat(weights, t),
         final_weights=jnp.repeat(jnp.where(source, weights, anchor * weights), t),
     )
-
-
-def grid_depth(
-    frames: Float[Array, "v t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
-) -> Float[Array, "v t h w"]:
-    """Return depth of the pixels that seed the scene, 0 for the others.
-
-    All source pixels of known depth seed it, and the pixels of the other views that no source point
-    reached: their disparity is filled in from around the hole, the background first.
-    """
-    seen = project(frames[0], depth, cameras)
-    disparity = fill_holes(seen._replace(frames=seen.disparity[..., None]))[..., 0]
-    hidden = jnp.where(seen.mask > 0, 0.0, 1 / jnp.maximum(disparity, 0.05))
-    return jnp.concatenate([depth[None], hidden])

@@ -10,13 +10,13 @@ from full4d_jax.session.fields import Between
 class RenderOptions:
     """How the finished scene is shown."""
 
-    size: Annotated[int, Between(16, 4096)] = 256
-    """Rows of the rendered videos, pixels."""
-    seconds: Annotated[float, Between(0.1, 600)] = 4.0
+    size: Annotated[int, Between(16, 4096)] | None = None
+    """Rows of the rendered videos, pixels; left out, those of the grid."""
+    orbit_seconds: Annotated[float, Between(0.1, 600)] = 4.0
     """Length of the rendered videos."""
     orbit: Literal["arc", "ring", "spiral"] = "ring"
     """Path of the camera in orbit.mp4 and bullet.mp4."""
-    sweep: Annotated[float, Between(0, 180)] = 20.0
+    sweep: Annotated[float, Between(0, 180)] = 12.0
     """How far that path goes to the sides, degrees."""
     export_ply: Annotated[int, Between(0, 10_000)] = 0
     """Number of instants to write as 3DGS files, ply/0000.ply and so on."""

@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +79,7 @@ def test_identity_follows_weights_sampler_and_scenes():
     changed = [
         judge._replace(prior=prior_with(config, {"a": jnp.array([1.0, 1.0, 1.001])})),
         judge._replace(config=other),
-        judge._replace(depth=depth._replace(params={"b": jnp.zeros(2)})),
+        judge._replace(depth=replace(depth, params={"b": jnp.zeros(2)})),
         judge._replace(distances={"lpips": metrics.ssim}),
     ]
     assert mark not in {held_out.identity(other, clip) for other in changed}

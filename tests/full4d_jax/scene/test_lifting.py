@@ -13,7 +13,9 @@ from full4d_jax.config import LiftConfig, SamplerConfig, load_config
 from full4d_jax.generation.prior import Prior
 from full4d_jax.models.dit import init_params
 from full4d_jax.scene.asking import ask_between, half_way
-from full4d_jax.scene.lifting import check_lift, grid_depth, lift_grid
+from full4d_jax.scene.fit_settings import check_lift
+from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.scene.seeds import grid_depth
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from input_pipeline.cameras import intrinsics_from_fov, orbit

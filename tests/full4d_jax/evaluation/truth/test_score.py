@@ -117,7 +117,7 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path
         jnp.asarray(whole.depth[:, INSTANTS] / UNIT),
         jnp.asarray(whole.intrinsics),
         jnp.asarray(whole.world_to_camera[:, INSTANTS]),
-        6000,
+        20_000,
         jax.random.key(0),
     )
     write(tmp_path, dataset, whole, (SOURCE, 3))

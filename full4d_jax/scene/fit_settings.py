@@ -1,0 +1,80 @@
+"""The settings of a fit: by quality and size, checked, and told."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from full4d_jax.config import LiftConfig
+from full4d_jax.session.errors import InputError
+from gaussians import FitConfig
+from gaussians.fit_config import fit_memory
+
+STEPS = {"draft": 100, "normal": 500, "high": 2000}
+DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # Gaussians per pixel of a picture
+FEWEST, MOST = 12_000, 400_000  # Gaussians
+SMALL = 128**2  # pixels
+
+
+def sized(settings: LiftConfig, height: int, width: int, *, captured: bool) -> LiftConfig:
+    """Return settings whose steps and capacity are numbers, by the quality and the pictures' size.
+
+    Pictures as small as the prior's own, and captures, whose start is not sharp, get more steps.
+    """
+    small = height * width <= SMALL
+    steps = settings.steps or STEPS[settings.quality] * (3 if small or captured else 1)
+    wanted = round(DENSITY[settings.quality] * height * width)
+    capacity = settings.capacity or min(max(wanted, FEWEST), MOST)
+    return replace(settings, steps=steps, capacity=capacity)
+
+
+def fit_settings(settings: LiftConfig) -> FitConfig:
+    """Say how `gaussians.fit` works on a grid."""
+    # Antialiased, so that the scene still closes when it is drawn larger than the grid.
+    return FitConfig(
+        steps=settings.steps,
+        # Distillation begins between two chunks, so a short fit has short ones.
+        chunk=100 if settings.steps > 200 else max(1, settings.steps // 15),
+        antialiased=True,
+        log_scales=2e-2,
+        opacities=2e-2,
+        perceptual=settings.perceptual,
+    )
+
+
+def asks_prior(settings: LiftConfig, *, captured: bool, enlarged: bool = False) -> bool:
+    """Whether a fit needs the prior: to a grid, unless told otherwise; never to a capture."""
+    return settings.distillation != "none" and not captured and not enlarged
+
+
+def check_lift(
+    settings: LiftConfig, checkpoint: Path | None, *, captured: bool, enlarged: bool = False
+) -> None:
+    """Refuse settings, and weights of a prior, that would do nothing.
+
+    Raises:
+      InputError: naming the option.
+    """
+    if asks_prior(settings, captured=captured, enlarged=enlarged):
+        return
+    why = "with a capture" if captured else "with --lift.distillation none"
+    if enlarged:
+        why = "with a grid larger than the prior was trained on"
+    if checkpoint is not None:
+        raise InputError("option", "--checkpoint", checkpoint, f"none {why}", "leave it out")
+    idle = ("anchor", "source_weight") if captured else ("anchor",)
+    for name in idle + ("distillation",) * (settings.distillation == "gradient"):
+        found, default = getattr(settings, name), getattr(LiftConfig(), name)
+        if found != default:
+            expected = f"{default} {why}, where nothing is generated or asked"
+            raise InputError("config", f"lift.{name}", found, expected, f"leave --lift.{name} out")
+
+
+def memory_note(settings: LiftConfig, grid: tuple[int, ...]) -> str:
+    """Say how much memory fitting holds beside the program itself; `grid` is (v, t, h, w, 3)."""
+    views, instants, height, width, _ = grid
+    settings = sized(settings, height, width, captured=False)
+    bent = settings.motion == "deformation"
+    needed = fit_memory(settings.capacity, views * instants, height, width, bent=bent)
+    return (
+        f"fitting {settings.capacity} Gaussians to {views} views of {instants} frames of "
+        f"{width}x{height}: about {needed / 2**20:.0f} MiB beside the program and the prior"
+    )

@@ -1,0 +1,114 @@
+"""Where the fit to a grid starts: points of the source, and of what it does not see.
+
+Every source pixel lies at its depth. What the source does not see are the pixels of the generated
+views that no source point reached: they lie at a disparity filled in from around the hole, behind
+everything that the source sees.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import LiftConfig
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
+from gaussians import Scene, deforming, initialize, with_room
+
+PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
+
+
+def first_scene(
+    settings: LiftConfig,
+    frames: Float[Array, "v t h w 3"],
+    seeds: Float[Array, "v t h w"],
+    cameras: Cameras,
+    key: PRNGKeyArray,
+    weights: Float[Array, "v"] | None = None,
+) -> Scene:
+    """Return the scene where the fit starts: Gaussians at the pixels with `seeds` > 0.
+
+    `weights` say how many of them the pixels of each view get, relative to other views.
+
+    Those of all frames; with the motion `deformation` those of the first frames, to be bent over
+    time.
+    """
+    times = frames.shape[1]
+    used = times if settings.motion == "freetime" else 1
+    arrays = cameras.frames(slice(used))
+    given = frames[:, :used], seeds[:, :used], arrays.intrinsics, arrays.world_to_camera
+    start = initialize(*given, settings.capacity, key, weights=weights)
+    if settings.motion == "deformation":
+        start = deforming(start.gaussians, max(3, times), key)
+    return with_room(start, settings.capacity)
+
+
+@jax.jit
+def grid_depth(
+    frames: Float[Array, "v t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+) -> Float[Array, "v t h w"]:
+    """Return depth of the pixels that seed the scene, 0 for the others.
+
+    All source pixels seed it, and the pixels of the other views that no source point reached. Where
+    depth is unknown, disparity is filled in from around the hole, the background first. Memory
+    holds the projection of one frame at a time.
+    """
+    lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
+    views, times = frames.shape[:2]
+
+    def filled(mask: Float[Array, "h w"], disparity: Float[Array, "h w"]) -> Float[Array, "h w"]:
+        whole = Projection(
+            disparity[None, None, ..., None], mask[None, None], disparity[None, None]
+        )
+        return 1 / jnp.maximum(fill_holes(whole)[0, 0, ..., 0], 0.05)
+
+    def one_source(depth: Float[Array, "h w"]) -> Float[Array, "h w"]:
+        mask = (depth > 0).astype(depth.dtype)
+        return filled(mask, mask / jnp.maximum(depth, 0.05))
+
+    def one_target(place: Int[Array, ""]) -> Float[Array, "h w"]:
+        view, time = jnp.divmod(place, times)
+        relative = poses[view + 1, time] @ jnp.linalg.inv(poses[0, time])
+        frame, lens = frames[0, time], lenses[view + 1]
+        _, mask, disparity = splat(frame, depth[time], lenses[0], relative, lens)
+        behind = push_behind(filled(mask, disparity), lens, relative, source[time], lenses[0])
+        return jnp.where(mask > 0, 0.0, behind)
+
+    source = jax.lax.map(one_source, depth)
+    hidden = jax.lax.map(one_target, jnp.arange((views - 1) * times))
+    return jnp.concatenate([source[None], hidden.reshape(views - 1, times, *depth.shape[1:])])
+
+
+def push_behind(
+    depth: Float[Array, "h w"],
+    lens: Float[Array, "3 3"],
+    source_to_target: Float[Array, "4 4"],
+    source_depth: Float[Array, "h w"],
+    source_lens: Float[Array, "3 3"],
+) -> Float[Array, "h w"]:
+    """Move points along the rays of a target camera until they hide nothing from the source.
+
+    What the source does not see cannot stand before what it sees. Returns 0 for points that stay in
+    its way.
+
+    Args:
+      depth: of the target's pixels.
+      lens: intrinsics of the target, pixels.
+      source_to_target: motion from the source camera to the target camera.
+      source_depth: of the source's pixels.
+      source_lens: its intrinsics.
+    """
+    height, width = depth.shape
+    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    rays = jnp.stack([x, y, jnp.ones_like(x)], -1) @ jnp.linalg.inv(lens).T
+    motion = jnp.linalg.inv(source_to_target)
+    found = jnp.zeros_like(depth)
+    for step in range(PUSHES):
+        z = depth * PUSH**step
+        points = (rays * z[..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
+        u, v, w = jnp.moveaxis(points @ source_lens.T, -1, 0)
+        column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
+        inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        seen = source_depth[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
+        hides = inside & (points[..., 2] < seen)
+        found = jnp.where((found == 0) & ~hides, z, found)
+    return found
