@@ -1,6 +1,6 @@
 """Run the benchmarks and lay their JSON side by side.
 
-    python benchmarks/report.py --minutes 75 --out out/report
+    python benchmarks/report.py --minutes 107 --out out/report
     python benchmarks/report.py --only rasterizer attention --out out/report
 
 Each row of ROWS runs in a process of its own, one after the other, from the repository's root. Rows
@@ -68,6 +68,11 @@ ROWS = (
         "--scenes 4 --lift_scenes 0", "--scenes 64 --lift_scenes 16", (1, 30), "", RESULT),
     Row("grids", f"{EVALUATE} configs/four_real.py --first 64 --out OUT",
         "--scenes 4", "--scenes 64", (1, 2.5), "", RESULT),
+    Row("cascade", "benchmarks/cascade.py --out OUT",
+        "--scenes 1 --rows 64", "--scenes 64", (1, 15)),
+    Row("cascade_near", "benchmarks/cascade.py --angle 20 --out OUT",
+        "--scenes 1 --rows 64", "--scenes 64", (1, 15)),
+    Row("viewer", "benchmarks/viewer.py", "--count 2000 --seconds 2", "--count 60000", (1, 2)),
     Row("few_steps", FEW, "1 --repeats 1", "4", (0.5, 0.5), one_core=True),
     Row("sampling", "benchmarks/sampling.py", "--repeats 1", "", (0.5, 0.5), one_core=True),
     Row("training", "benchmarks/training.py configs/demo.py",

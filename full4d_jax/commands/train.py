@@ -7,15 +7,18 @@ import tyro
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.config.depth import DepthConfig
+from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
 
 TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
-TRAINED += ("optimizer", "training", "mesh")
+TRAINED += ("optimizer", "training", "mesh", "prior", "perceptual", "perceptual_from")
 
 
 def train(
-    config: Annotated[Config | DepthConfig, tyro.conf.arg(name=""), Shown(TRAINED)],
+    config: Annotated[
+        Config | DepthConfig | UpsamplerConfig, tyro.conf.arg(name=""), Shown(TRAINED)
+    ],
     *,
     out: Path | None = None,
     init: Path | None = None,
@@ -39,7 +42,7 @@ def train(
     check_file_system(config.training.checkpoints)
     out = open_folder(out or Path("runs") / config.name)
     if distributed:
-        if isinstance(config, DepthConfig):
+        if not isinstance(config, Config):
             expected = "one process: this network trains on one device"
             raise InputError("option", "--distributed", True, expected, "leave it out")
         import jax
@@ -55,6 +58,10 @@ def train(
             from full4d_jax.training.depth_training import train_depth
 
             train_depth(config, out, init, steps)
+        elif isinstance(config, UpsamplerConfig):
+            from full4d_jax.training.upsampler_training import train_upsampler
+
+            train_upsampler(config, out, init, steps)
         else:
             from full4d_jax.training.prior_training import train_prior
 

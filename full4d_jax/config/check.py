@@ -11,19 +11,21 @@ from typing import Any
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import Config, ModelConfig
+from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
 
 Rule = tuple[str, Any, bool, str]
 
 
-def check_config(config: Config | DepthConfig) -> None:
+def check_config(config: Config | DepthConfig | UpsamplerConfig) -> None:
     """Refuse values that nothing could use.
 
     Raises:
       InputError: naming the field.
     """
     check_fields(config)
-    for rule in _depth(config) if isinstance(config, DepthConfig) else _experiment(config):
+    rules = {DepthConfig: _depth, UpsamplerConfig: _upsampler, Config: _experiment}
+    for rule in rules[type(config)](config):
         require(*rule)
 
 
@@ -108,7 +110,7 @@ def _training(config: Config) -> Iterator[Rule]:
     yield _spike(config)
 
 
-def _spike(config: Config | DepthConfig) -> Rule:
+def _spike(config: Config | DepthConfig | UpsamplerConfig) -> Rule:
     spike = config.training.spike
     return "training.spike", spike, spike == 0 or spike > 1, "0, or a factor above 1"
 
@@ -140,7 +142,29 @@ def _sampler(config: Config) -> Iterator[Rule]:
 
 
 def _depth(config: DepthConfig) -> Iterator[Rule]:
-    model, data, training = config.model, config.data, config.training
+    model, data = config.model, config.data
+    yield from _small_network(config)
+    divides = f"a number that divides the last of model.widths, {model.widths[-1]}"
+    yield "model.heads", model.heads, model.widths[-1] % model.heads == 0, divides
+    for name, sizes in (("data.early_sizes", data.early_sizes), ("data.sizes", data.sizes)):
+        fits = all(seen % 8 == 0 for _, seen in sizes)
+        yield name, sizes, fits, "pairs of which the second is a multiple of 8"
+
+
+def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:
+    data = config.data
+    yield from _small_network(config)
+    for name in ("rows", "prior_rows", "crop"):
+        value = getattr(data, name)
+        yield f"data.{name}", value, value % 8 == 0, "a multiple of 8"
+    yield "data.crop", data.crop, data.crop <= data.rows, f"at most data.rows, {data.rows}"
+    together = data.smoothed + data.estimated
+    yield "data.estimated", data.estimated, together <= 1, "at most 1 with data.smoothed"
+
+
+def _small_network(config: DepthConfig | UpsamplerConfig) -> Iterator[Rule]:
+    """Yield the rules of fields that only the training of a prior uses."""
+    training = config.training
     for name, value, only in (
         ("optimizer.trainable", config.optimizer.trainable, "all"),
         ("optimizer.new_rate", config.optimizer.new_rate, 1),
@@ -148,9 +172,4 @@ def _depth(config: DepthConfig) -> Iterator[Rule]:
         ("training.sheet_every", training.sheet_every, 0),
     ):
         yield name, value, value == only, f"{only}, for this network"
-    divides = f"a number that divides the last of model.widths, {model.widths[-1]}"
-    yield "model.heads", model.heads, model.widths[-1] % model.heads == 0, divides
-    for name, sizes in (("data.early_sizes", data.early_sizes), ("data.sizes", data.sizes)):
-        fits = all(seen % 8 == 0 for _, seen in sizes)
-        yield name, sizes, fits, "pairs of which the second is a multiple of 8"
     yield _spike(config)

@@ -13,6 +13,7 @@ from full4d_jax.session.fields import MOST, Between, Count, CountOrZero, Positiv
 ALL_SCENES = 2**30  # procedural scenes to train on; `input_pipeline` holds out those beyond
 Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
 Seed = Annotated[int, Between(0, MOST, f"a whole number from 0 to {MOST}")]
+Quality = Literal["draft", "normal", "high"]
 ViewCount = Annotated[int, Between(2, MOST, "a whole number of at least 2, the source included")]
 
 
@@ -136,10 +137,12 @@ class SamplerConfig:
 class LiftConfig:
     """Fitting 4D Gaussians to a grid of views."""
 
-    steps: Count = 1500
-    """Optimiser steps, one picture each."""
-    capacity: Count = 12_000
-    """Number of Gaussians."""
+    quality: Quality = "normal"
+    """How long to fit, and how many Gaussians, where these are left at 0 (docs/fitting.md)."""
+    steps: CountOrZero = 0
+    """Optimiser steps, one picture each; 0 goes by the quality."""
+    capacity: CountOrZero = 0
+    """Number of Gaussians; 0 goes by the quality and the size of the pictures."""
     motion: Literal["freetime", "deformation"] = "freetime"
     """Gaussians that come, move and go, or one set bent by a field."""
     source_weight: Positive = 3.0

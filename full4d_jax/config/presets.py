@@ -8,10 +8,11 @@ from pathlib import Path
 
 from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import DEFAULT, Config
+from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError, require_file
 
 
-def load_config(path: str | Path | None = None) -> Config | DepthConfig:
+def load_config(path: str | Path | None = None) -> Config | DepthConfig | UpsamplerConfig:
     """Read `config` from a preset file; None gives the embedded default.
 
     Raises:
@@ -26,7 +27,7 @@ def load_config(path: str | Path | None = None) -> Config | DepthConfig:
     except (Exception, SystemExit) as error:
         found = f"{type(error).__name__}: {error}"
         raise InputError("config", path, found, "a Python preset that runs", advice) from error
-    if not isinstance(config, Config | DepthConfig):
+    if not isinstance(config, Config | DepthConfig | UpsamplerConfig):
         found, expected = type(config).__name__, "a module-level `config = Config(...)`"
         raise InputError("config", path, found, expected, advice)
     return config

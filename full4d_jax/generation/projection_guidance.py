@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import reduce
 from jaxtyping import Array, Float
 
@@ -136,10 +137,14 @@ def push_pull(
 ) -> Float[Array, "*b h w c"]:
     """Fill what finer grids do not know by weighted averages on ever coarser ones.
 
-    The pyramid halves while both sides are even; the coarsest level is filled with its mean.
+    Frames are padded with unknown pixels until the pyramid can halve down to one row or column.
     """
+    height, width = frames.shape[-3:-1]
+    side = 2 ** int(np.log2(min(height, width)))
+    grown = [(0, 0)] * (frames.ndim - 3) + [(0, -height % side), (0, -width % side), (0, 0)]
+    frames, weights = jnp.pad(frames, grown), jnp.pad(weights, grown)
     levels = [(frames * weights, weights)]
-    while all(n % 2 == 0 and n > 1 for n in levels[-1][0].shape[-3:-1]):
+    while all(n % 2 == 0 for n in levels[-1][0].shape[-3:-1]):
         pool = "... (h i) (w j) c -> ... h w c"
         color, weight = (reduce(x, pool, "mean", i=2, j=2) for x in levels[-1])
         levels.append((color, weight))
@@ -151,4 +156,4 @@ def push_pull(
         coarse = jax.image.resize(image, color.shape, "bilinear")
         trust = jnp.clip(4 * weight, 0, 1)
         image = trust * color / jnp.maximum(weight, 1e-8) + (1 - trust) * coarse
-    return image
+    return image[..., :height, :width, :]

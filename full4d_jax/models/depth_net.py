@@ -21,6 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.config.depth import DepthNetConfig
+from full4d_jax.models.folding import fold, unfold
 from full4d_jax.models.linear import Linear, linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
@@ -123,16 +124,6 @@ class TransformerBlock(nnx.Module):
         mixed = jax.nn.dot_product_attention(*qkv)
         x = x + self.to_out(rearrange(mixed, "b n k c -> b n (k c)"))
         return x + self.narrow(nnx.gelu(self.widen(self.norm_feed(x))))
-
-
-def fold(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 4*c"]:
-    """Fold 2 x 2 pixels into channels: half the resolution, four times the channels."""
-    return rearrange(x, "b (h i) (w j) c -> b h w (i j c)", i=2, j=2)
-
-
-def unfold(x: Float[Array, "b h w d"]) -> Float[Array, "b 2*h 2*w d//4"]:
-    """Unfold channels into 2 x 2 pixels: the inverse of `fold`."""
-    return rearrange(x, "b h w (i j c) -> b (h i) (w j) c", i=2, j=2)
 
 
 def coordinates(h: int, w: int) -> Float[Array, "h w 2"]:

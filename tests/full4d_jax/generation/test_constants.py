@@ -15,7 +15,9 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.models.dit import init_params
 from full4d_jax.scene.asking import ask_between
-from full4d_jax.scene.lifting import first_scene, fit_settings, grid_targets, picture_distance
+from full4d_jax.scene.fit_settings import fit_settings
+from full4d_jax.scene.lifting import grid_targets, picture_distance
+from full4d_jax.scene.seeds import first_scene
 from gaussians import distillation_targets
 from gaussians.fit_step import first_state, run_chunk
 from input_pipeline.cameras import intrinsics_from_fov, orbit

@@ -1,0 +1,197 @@
+"""Scores the cascade at full size on held-out rich scenes; prints a table and one JSON line last.
+
+    python benchmarks/cascade.py [--first N --scenes N --angle 60 --rows 256 --out FOLDER]
+
+Every scene has 4 views x 4 instants, with targets within the angle, once with true depth and once
+with ours. A row is a way to make the target frames: the source copied, the projection filled by
+push-pull, the prior's small frames enlarged, the projection pasted over them, and the cascade.
+
+Scores pool all target frames of a scene; unseen pixels are those where the projection by true depth
+has no point. Scenes 64 to 127 are for reporting: nothing was chosen by them.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from full4d_jax.cameras import Cameras, cameras_of
+from full4d_jax.config import DEFAULT
+from full4d_jax.evaluation.fidelity import Distances, fidelity_scores, load_distances
+from full4d_jax.evaluation.held_out import regions_of
+from full4d_jax.evaluation.table import text_table
+from full4d_jax.generation.batch import EDGE
+from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
+from full4d_jax.generation.prior import Prior, open_prior
+from full4d_jax.generation.projection_guidance import drop_depth_edges, fill_holes
+from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.session.progress import Progress
+from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
+from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
+
+VIEWS, INSTANTS = 4, 4
+REPORTED = 64  # the first scene that nothing is chosen by
+COPY, PUSH_PULL, PRIOR = "copy of the source", "projection + push-pull", "prior, enlarged"
+PASTED, CASCADE = "projection over the prior", "cascade"
+FILLED = (PUSH_PULL, PRIOR, PASTED, CASCADE)
+SHOWN = ("psnr", "psnr_unseen", "ssim", "lpips")
+SHEET = 8  # scenes in the sheet
+Means = dict[tuple[str, str], dict[str, float]]
+Grid = Float[Array, "v t h w 3"]
+
+
+class Models(NamedTuple):
+    """The networks under test."""
+
+    prior: Prior
+    upsampler: Upsampler
+    depth: DepthNetwork
+
+
+def main() -> None:
+    """Score scene after scene, print the table, save a sheet of pictures."""
+    options = parse()
+    models = Models(
+        open_prior(DEFAULT),
+        load_upsampler(options.checkpoint),
+        load_depth(options.depth_checkpoint),
+    )
+    distances, sheet = load_distances(vgg=False), []
+    found: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    if options.first < REPORTED:
+        print(f"scenes below {REPORTED} are for choosing, not for reporting")
+    with Progress("scenes", options.scenes) as report:
+        for number in range(options.scenes):
+            clip = render_clip(options.first + number, options.rows, options.angle)
+            made = dict(fill_all(models, clip))
+            for row, scores in score(clip, made, distances).items():
+                found.setdefault(row, []).append(scores)
+            if len(sheet) < SHEET:
+                sheet.append(pictures(clip, made))
+            report(number + 1)
+    means = {row: mean_scores(scores) for row, scores in found.items()}
+    print(table(means))
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"cascade_{options.angle:g}.png"
+    save_picture(path, draw(sheet, options))
+    print(f"pictures: {path}")
+    print(json.dumps(summary(options, means)))
+
+
+def parse() -> argparse.Namespace:
+    """Read the options."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--first", type=int, default=REPORTED, help="first held-out scene")
+    parser.add_argument("--scenes", type=int, default=16, help="number of scenes")
+    parser.add_argument("--angle", type=float, default=60.0, help="widest azimuth, degrees")
+    parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")
+    parser.add_argument("--checkpoint", type=Path, help="weights of another upsampler")
+    parser.add_argument("--depth_checkpoint", type=Path, help="weights of another depth network")
+    parser.add_argument("--out", type=Path, default=Path("out/cascade"), help="folder for pictures")
+    return parser.parse_args()
+
+
+def render_clip(scene: int, rows: int, angle: float) -> ProceduralClip:
+    """Return a held-out scene with targets at random azimuths within the angle."""
+    key = jax.random.fold_in(jax.random.key(1), scene)
+    azimuths = jax.random.uniform(key, (VIEWS - 1,), minval=-angle, maxval=angle)
+    return _program(HELD_OUT_START + scene, azimuths=azimuths, height=rows, width=rows)
+
+
+_program = jax.jit(
+    partial(procedural_scene, views=VIEWS, frames=INSTANTS, worlds="rich"),
+    static_argnames=("height", "width"),
+)
+_fill_holes = jax.jit(fill_holes)
+
+
+def fill_all(models: Models, clip: ProceduralClip) -> Iterator[tuple[tuple[str, str], Grid]]:
+    """Yield (row, depth) and its target frames in [-1, 1]."""
+    source, targets = 2 * clip.frames[0] - 1, len(clip.frames) - 1
+    yield (COPY, "none"), jnp.broadcast_to(source[None], (targets, *source.shape))
+    ours = drop_depth_edges(estimate_depth(models.depth, source), EDGE)
+    for name, depth in {"true": clip.depth[0], "ours": ours}.items():
+        for row, grid in fill(models, source, depth, cameras_of(clip)).items():
+            yield (row, name), grid
+
+
+def fill(
+    models: Models, source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+) -> dict[str, Grid]:
+    """Return the target frames of the rows that need depth."""
+    given = source, depth, cameras
+    rows = models.upsampler.prior_rows
+    small = generate_small(models.prior, *given, jax.random.key(0), rows)[1:]
+    made, projection = enlarge_grid(models.upsampler, small, *given)
+    large = jax.image.resize(small, made.shape, "cubic")
+    seen = projection.mask[..., None]
+    pasted = seen * projection.frames + (1 - seen) * large
+    return {PUSH_PULL: _fill_holes(projection), PRIOR: large, PASTED: pasted, CASCADE: made}
+
+
+def score(
+    clip: ProceduralClip, made: dict[tuple[str, str], Grid], distances: Distances
+) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Return the scores of every row."""
+    truth, regions = np.asarray(clip.frames[1:]), regions_of(clip, clip.depth[0])
+    return {
+        row: fidelity_scores(np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, distances)
+        for row, grid in made.items()
+    }
+
+
+def mean_scores(scores: list[dict[str, float | None]]) -> dict[str, float]:
+    """Return the means of the measures that are shown."""
+    found = {name: [x[name] for x in scores] for name in SHOWN}
+    return {
+        name: float(np.mean([x for x in values if x is not None])) for name, values in found.items()
+    }
+
+
+def table(means: Means) -> str:
+    """Return the table."""
+    lines = [[*row, *(f"{means[row][name]:.3f}" for name in SHOWN)] for row in means]
+    return text_table(["row", "depth", *SHOWN], lines)
+
+
+def summary(options: argparse.Namespace, means: Means) -> dict[str, float]:
+    """Return the gains of the cascade over push-pull, with true depth and with ours."""
+    values: dict[str, float] = {"angle": options.angle, "scenes": options.scenes}
+    for depth, suffix in (("true", ""), ("ours", "_own_depth")):
+        for name, measure in (("psnr", "psnr"), ("unseen", "psnr_unseen"), ("lpips", "lpips")):
+            gain = means[CASCADE, depth][measure] - means[PUSH_PULL, depth][measure]
+            values[f"{name}_over_push_pull{suffix}"] = round(gain, 4)
+    loss = means[CASCADE, "true"]["psnr"] - means[CASCADE, "ours"]["psnr"]
+    return values | {"own_depth_loss": round(loss, 3)}
+
+
+def pictures(clip: ProceduralClip, made: dict[tuple[str, str], Grid]) -> list[np.ndarray]:
+    """Return the last instant of the first target: source, truth, and every row."""
+    shown = [clip.frames[0, -1], clip.frames[1, -1]]
+    shown += [made[row, depth][0, -1] / 2 + 0.5 for depth in ("true", "ours") for row in FILLED]
+    return [to_uint8(np.asarray(picture)) for picture in shown]
+
+
+def draw(sheet: list[list[np.ndarray]], options: argparse.Namespace) -> np.ndarray:
+    """Return the sheet of pictures."""
+    rows = [f"scene {options.first + i}" for i in range(len(sheet))]
+    columns = [
+        "source",
+        "truth",
+        *(f"{row}, {depth}" for depth in ("true", "ours") for row in FILLED),
+    ]
+    title = f"the last instant of the first target, within {options.angle:g} degrees"
+    return contact_sheet(
+        np.asarray(sheet), rows=rows, columns=columns, title=title, cell_height=options.rows
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The cascade: a grid at full size from a prior that generates small frames.
+
+    source, depth --small--> prior --enlarged--+
+          |                                    v
+          +------- projection at full size -> upsampler -> grid
+
+The prior works at the number of rows that it was trained for and sees all views and instants; the
+upsampler (`models.upsampler`) then makes one target frame after the other, so that memory holds the
+buffers of one.
+"""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from full4d_jax.cameras import Cameras, sides
+from full4d_jax.config import DataConfig
+from full4d_jax.config.upsampler import UpsamplerNetConfig
+from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.projection_guidance import Projection, splat
+from full4d_jax.models import upsampler as network
+from full4d_jax.models.upsampler import Guidance, Params
+from full4d_jax.models.weights import load_params
+from full4d_jax.session.errors import InputError
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
+
+
+class Upsampler(NamedTuple):
+    """An upsampler that is ready to be called.
+
+    Attributes:
+      config: sizes of the network.
+      params: its parameters.
+      prior_rows: short side of the frames that it enlarges.
+      path: of its weights.
+    """
+
+    config: UpsamplerNetConfig
+    params: Params
+    prior_rows: int
+    path: Path
+
+
+def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
+    """Read weights of an upsampler; None takes those in the package.
+
+    Raises:
+      InputError: There is no such file, or it holds another network.
+    """
+    path = Path(checkpoint or SHIPPED)
+    params, metadata = load_params(path)
+    try:
+        config = UpsamplerNetConfig(tuple(metadata["model"]["widths"]))
+        rows = int(metadata["prior_rows"])
+    except (KeyError, TypeError):
+        expected, do = "the sizes of an upsampler", "give a file that `full4d train` wrote"
+        raise InputError("upsampler", path, "other metadata", expected, do) from None
+    shapes = jax.eval_shape(partial(network.init_params, config), jax.random.key(0))
+    return Upsampler(config, load_params(path, like=shapes)[0], rows, path)
+
+
+def shrink(
+    frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras, size: Any
+) -> tuple[Float[Array, "t i j 3"], Float[Array, "t i j"], Cameras]:
+    """Return source, depth and cameras of another size; depth is that of the nearest pixel."""
+    height, width = size
+    small = jax.image.resize(frames, (len(frames), height, width, 3), "linear")
+    rows, columns = (
+        ((np.arange(n) + 0.5) * m / n).astype(int)
+        for n, m in zip(size, depth.shape[1:], strict=True)
+    )
+    scale = np.array([[width / cameras.width], [height / cameras.height], [1.0]], np.float32)
+    resized = replace(
+        cameras, intrinsics=cameras.intrinsics * scale[None], height=height, width=width
+    )
+    return small, depth[:, rows[:, None], columns], resized
+
+
+def generate_small(
+    prior: Prior,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+    key: PRNGKeyArray,
+    rows: int,
+) -> Float[Array, "v t i j 3"]:
+    """Return the prior's grid at `rows` rows, for a source at full size; see `generate_grid`."""
+    multiple = prior.model.patch * prior.model.codec_stride
+    size = sides(frames.shape[1], frames.shape[2], rows, multiple)
+    return generate_grid(prior, *shrink(frames, depth, cameras, size), key)[0]
+
+
+def in_parts(prior: Prior, trained: DataConfig) -> Prior:
+    """Return the prior with groups of views and windows of frames as large as it was trained on.
+
+    What the sampler already says stays.
+    """
+    sampler = prior.sampler
+    views, frames = sampler.group_views or trained.views, sampler.window_frames or trained.frames
+    return replace(prior, sampler=replace(sampler, group_views=views, window_frames=frames))
+
+
+def generate_large(
+    prior: Prior,
+    upsampler: Upsampler,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, "v t h w 3"], Projection]:
+    """Generate all views of a source video at its own size.
+
+    Args:
+      prior: a model with projection; see `prior.open_prior`.
+      upsampler: enlarges what the prior generates.
+      frames: source video in [-1, 1]; sides are multiples of 8.
+      depth: its z-depth in world units, 0 where unknown.
+      cameras: of all views, the source first.
+      key: randomness of the initial noise.
+
+    Returns:
+      Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
+
+    Raises:
+      InputError: The prior cannot divide its small frames into tokens.
+    """
+    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)
+    made, projection = enlarge_grid(upsampler, small[1:], frames, depth, cameras)
+    return jnp.concatenate([frames[None], made]), projection
+
+
+def enlarge_grid(
+    upsampler: Upsampler,
+    small: Float[Array, "n t i j 3"],
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+) -> tuple[Float[Array, "n t h w 3"], Projection]:
+    """Return the target frames at full size, and the projection of the source.
+
+    Args:
+      upsampler: the network.
+      small: what the prior generated for the targets.
+      frames: source video in [-1, 1].
+      depth: its z-depth in world units, 0 where unknown.
+      cameras: of all views, the source first.
+    """
+    return _enlarge_grid(upsampler.config, upsampler.params, small, frames, depth, cameras)
+
+
+@partial(jax.jit, static_argnums=0)
+def _enlarge_grid(
+    config: UpsamplerNetConfig,
+    params: Params,
+    small: Float[Array, "n t i j 3"],
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+) -> tuple[Float[Array, "n t h w 3"], Projection]:
+    """Return the target frames at full size and the projection, one frame after the other."""
+    lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
+
+    def one(view: Array, time: Array) -> tuple[Array, ...]:
+        relative = poses[view + 1, time] @ jnp.linalg.inv(poses[0, time])
+        given = guide(
+            frames[time], depth[time], lenses[0], relative, lenses[view + 1], small[view, time]
+        )
+        made = network.upsample(config, params, jax.tree.map(lambda x: x[None], given))[0]
+        return jnp.clip(made, -1, 1), given.projected, given.mask, given.disparity
+
+    views, times = small.shape[:2]
+    each = jnp.divmod(jnp.arange(views * times), times)
+    made, *projected = jax.lax.map(lambda x: one(*x), each)
+    made, *projected = (x.reshape(views, times, *x.shape[1:]) for x in (made, *projected))
+    return made, Projection(*projected)
+
+
+def guide(
+    frame: Float[Array, "h w 3"],
+    depth: Float[Array, "h w"],
+    source: Float[Array, "3 3"],
+    source_to_target: Float[Array, "4 4"],
+    target: Float[Array, "3 3"],
+    coarse: Float[Array, "i j 3"],
+) -> Guidance:
+    """Return what the upsampler sees of one target frame, without a batch axis.
+
+    Args:
+      frame: of the source, [-1, 1].
+      depth: of the source, world units, 0 where unknown.
+      source: intrinsics of the source, pixels.
+      source_to_target: motion from the source camera to the target camera.
+      target: intrinsics of the target, pixels.
+      coarse: the prior's frame.
+    """
+    projected, mask, disparity = splat(frame, depth, source, source_to_target, target)
+    return Guidance(jax.image.resize(coarse, frame.shape, "cubic"), projected, mask, disparity)

@@ -1,0 +1,113 @@
+"""The upsampler: from the prior's small frame and the projection to the frame at full size.
+
+It sees one target frame at a time, all of it at full size: the prior's frame G enlarged, the
+projection P with its mask m (1 where a source point landed) and its disparity. A U-Net gives a
+residual r and a gate g for each pixel,
+
+    (1)  frame = G + sigmoid(g + 4 m - 2) m (P - G) + r
+
+so that at first it pastes the projection over the enlarged frame. What it learns is to close the
+cracks of the projection, to straighten its edges, to doubt pixels of wrong depth, and to sharpen
+what only the prior knows. Resolution changes by folding 2x2 pixels into channels, as in
+`depth_net`. It is convolutional: any sides that are multiples of 8 work.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from full4d_jax.config.upsampler import UpsamplerNetConfig
+from full4d_jax.models.folding import fold, unfold
+from full4d_jax.models.linear import linear
+
+MULTIPLE = 8  # of which the sides of a frame must be multiples
+NEAREST = 4.0  # disparity at which the input saturates
+HE = nnx.initializers.he_normal()
+Params = dict[str, Any]
+
+
+class Guidance(NamedTuple):
+    """What the upsampler sees of target frames, all at full size, colours in [-1, 1].
+
+    Attributes:
+      coarse: the prior's frames, enlarged.
+      projected: the projection of the source, 0 in holes.
+      mask: 1 where a source point landed.
+      disparity: 1/z of the projection, 0 in holes.
+    """
+
+    coarse: Float[Array, "b h w 3"]
+    projected: Float[Array, "b h w 3"]
+    mask: Float[Array, "b h w"]
+    disparity: Float[Array, "b h w"]
+
+
+def init_params(config: UpsamplerNetConfig, key: PRNGKeyArray) -> Params:
+    """Return random parameters, float32, with r = g = 0 in equation 1."""
+    return nnx.to_pure_dict(nnx.state(Upsampler(config, nnx.Rngs(params=key)), nnx.Param))
+
+
+def upsample(
+    config: UpsamplerNetConfig, params: Params, given: Guidance
+) -> Float[Array, "b h w 3"]:
+    """Return frames at full size in about [-1, 1], equation 1."""
+    return nnx.merge(_graph(config), params)(given)
+
+
+@functools.cache
+def _graph(config: UpsamplerNetConfig) -> nnx.GraphDef:
+    """Return the network's structure without allocating its parameters."""
+    return nnx.split(nnx.eval_shape(lambda: Upsampler(config, nnx.Rngs(0))))[0]
+
+
+class Upsampler(nnx.Module):
+    """The network of the module's docstring."""
+
+    def __init__(self, config: UpsamplerNetConfig, rngs: nnx.Rngs):
+        fine, middle, coarse = config.widths
+        self.enter = nnx.Conv(4 * 8, fine, (3, 3), rngs=rngs)
+        self.fine_down = ResidualBlock(fine, rngs)
+        self.fine_to_middle = linear(4 * fine, middle, rngs)
+        self.middle_down = ResidualBlock(middle, rngs)
+        self.middle_to_coarse = linear(4 * middle, coarse, rngs)
+        self.coarse = ResidualBlock(coarse, rngs)
+        self.coarse_to_middle = linear(coarse, 4 * middle, rngs)
+        self.middle_up = ResidualBlock(middle, rngs)
+        self.middle_to_fine = linear(middle, 4 * fine, rngs)
+        self.fine_up = ResidualBlock(fine, rngs)
+        zeros = nnx.initializers.zeros
+        self.leave = nnx.Conv(fine, 4 * 4, (3, 3), kernel_init=zeros, rngs=rngs)
+
+    def __call__(self, given: Guidance) -> Float[Array, "b h w 3"]:
+        """Return frames in about [-1, 1]."""
+        mask = given.mask[..., None]
+        near = jnp.clip(given.disparity, 0, NEAREST)[..., None] / NEAREST
+        x = jnp.concatenate([given.coarse, given.projected * mask, mask, near], -1)
+        fine = self.fine_down(self.enter(fold(x)))
+        middle = self.middle_down(self.fine_to_middle(fold(fine)))
+        coarse = self.coarse(self.middle_to_coarse(fold(middle)))
+        middle = self.middle_up(middle + unfold(self.coarse_to_middle(coarse)))
+        fine = self.fine_up(fine + unfold(self.middle_to_fine(middle)))
+        out = unfold(self.leave(nnx.silu(fine)))
+        gate = jax.nn.sigmoid(out[..., 3:] + 4 * mask - 2) * mask
+        return given.coarse + gate * (given.projected - given.coarse) + out[..., :3]
+
+
+class ResidualBlock(nnx.Module):
+    """x + conv(silu(conv(silu(x)))), at first the identity.
+
+    Without a norm, so that what it adds may follow the contrast of the frame.
+    """
+
+    def __init__(self, width: int, rngs: nnx.Rngs):
+        self.first = nnx.Conv(width, width, (3, 3), kernel_init=HE, rngs=rngs)
+        zeros = nnx.initializers.zeros
+        self.second = nnx.Conv(width, width, (3, 3), kernel_init=zeros, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Refine a feature map."""
+        return x + self.second(nnx.silu(self.first(nnx.silu(x))))

@@ -1,0 +1,177 @@
+"""Training pairs of the upsampler: what it will see of a target frame, and the true frame.
+
+A scene is rendered at full size, its source goes through the same projection and the same prior as
+a video does, and the rendered targets are the truth. Rendering costs more than a step, so a pool of
+scenes is kept: the crops of a step come from `pool` scenes, the oldest of which gives way to a new
+one every `steps_per_scene` steps. What a step sees is a function of the seed and the step.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras, cameras_of
+from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
+from full4d_jax.generation.batch import EDGE
+from full4d_jax.generation.cascade import generate_small, guide
+from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.projection_guidance import drop_depth_edges
+from full4d_jax.models.upsampler import Guidance
+from full4d_jax.source.depth.enlarge import enlarge_disparity
+from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
+from input_pipeline.procedural.scene import procedural_scene
+
+SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
+SOFTEST = 2.0  # pixels of the small frame by which smoothed depth is blurred at most
+
+
+class Pair(NamedTuple):
+    """Target frames as the upsampler sees them, and as they are; a batch.
+
+    Attributes:
+      given: the input.
+      truth: the rendered frames, [-1, 1].
+    """
+
+    given: Guidance
+    truth: Float[Array, "b h w 3"]
+
+
+class Scene(NamedTuple):
+    """One rendered instant.
+
+    Attributes:
+      frames: of all views, [-1, 1].
+      depth: of the source as it is projected.
+      cameras: of all views.
+      key: of the prior's noise.
+    """
+
+    frames: Float[Array, "v 1 h w 3"]
+    depth: Float[Array, "1 h w"]
+    cameras: Cameras
+    key: PRNGKeyArray
+
+
+def batches(config: UpsamplerConfig, draw: Callable[[int], Pair], start: int) -> Iterator[Pair]:
+    """Yield the batches from step `start` on.
+
+    Args:
+      config: the experiment.
+      draw: gives the pairs of the scene at a place in the stream of scenes, see `scene_pairs`.
+      start: the first step.
+    """
+    data = config.data
+    pool: dict[int, Pair] = {}
+    for step in itertools.count(start):
+        first = step // data.steps_per_scene
+        for place in range(first, first + data.pool):
+            if place not in pool:
+                pool[place] = _half(draw(place))
+        pool.pop(first - 1, None)
+        yield crops(config, [pool[place] for place in range(first, first + data.pool)], step)
+
+
+def _half(pair: Pair) -> Pair:
+    """Return a pair as half floats in the host's memory."""
+    return jax.tree.map(lambda x: np.asarray(x, np.float16), pair)
+
+
+def crops(config: UpsamplerConfig, pool: list[Pair], step: int) -> Pair:
+    """Return the crops of a step, some mirrored, with channels in random order."""
+    data, random = config.data, np.random.default_rng((config.seed, step))
+    side, room = data.crop, data.rows - data.crop + 1
+
+    def one() -> Pair:
+        pair = pool[random.integers(len(pool))]
+        target, top, left = random.integers((data.targets, room, room))
+        turn, order = random.integers(2), random.permutation(3)
+
+        def cut(x: ndarray) -> ndarray:
+            part = x[target, top : top + side, left : left + side]
+            part = part[:, ::-1] if turn else part
+            return (part[..., order] if part.ndim == 3 else part).astype(np.float32)
+
+        return jax.tree.map(cut, pair)
+
+    drawn = [one() for _ in range(config.training.batch)]
+    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *drawn)
+
+
+def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, place: int) -> Pair:
+    """Return the pairs of the scene at a place in the stream of scenes, a batch of targets."""
+    scene = _scene(config, network, jnp.int32(place))
+    given = scene.frames[0], scene.depth, scene.cameras, scene.key
+    small = generate_small(prior, *given, config.data.prior_rows)
+    return _pairs(scene, small[1:, 0])
+
+
+@partial(jax.jit, static_argnums=0)
+def _scene(config: UpsamplerConfig, network: DepthNetwork, place: Integer[Array, ""]) -> Scene:
+    data = config.data
+    index = (jnp.uint32(config.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)) % data.scenes
+    key = jax.random.fold_in(jax.random.key(config.seed), place)
+    depth_key, noise_key = jax.random.split(key)
+    size = {"height": data.rows, "width": data.rows, "worlds": data.worlds}
+    clip = procedural_scene(index, views=1 + data.targets, frames=1, **size)
+    frames = 2 * clip.frames - 1
+    depth = draw_depth(data, network, depth_key, frames[0], clip.depth[0])
+    return Scene(frames, depth, cameras_of(clip), noise_key)
+
+
+def draw_depth(
+    data: UpsamplerDataConfig,
+    network: DepthNetwork,
+    key: PRNGKeyArray,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+) -> Float[Array, "t h w"]:
+    """Return true depth, or what a small network might make of it, or what ours makes of it."""
+    kind_key, soft_key = jax.random.split(key)
+    kind = jax.random.uniform(kind_key)
+    rows = network.rows
+    small = jax.image.resize(
+        frames, (len(frames), rows, rows * depth.shape[2] // depth.shape[1], 3), "linear"
+    )
+
+    def smoothed() -> Float[Array, "t h w"]:
+        softness = jax.random.uniform(soft_key, minval=0.3, maxval=SOFTEST)
+        disparity = jax.image.resize(1 / jnp.maximum(depth, 0.05), small.shape[:3], "linear")
+        disparity = _blur(disparity, softness)
+        return drop_depth_edges(1 / enlarge_disparity(disparity, small, frames), EDGE)
+
+    def estimated() -> Float[Array, "t h w"]:
+        return drop_depth_edges(estimate_depth(network, frames), EDGE)
+
+    which = jnp.int32(kind < data.smoothed) + 2 * jnp.int32(kind > 1 - data.estimated)
+    return jax.lax.switch(which, (lambda: depth, smoothed, estimated))
+
+
+def _blur(x: Float[Array, "t h w"], sigma: Float[Array, ""]) -> Float[Array, "t h w"]:
+    """Blur with a Gaussian of `sigma` pixels; borders repeat."""
+    reach = round(3 * SOFTEST)
+    weights = jnp.exp(-(jnp.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    weights = weights / weights.sum()
+    padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach)), "edge")
+    kernel = (weights[:, None] * weights[None])[None, ..., None, None]
+    numbers = ("NHWC", "HWIO", "NHWC")
+    blurred = jax.lax.conv_general_dilated(
+        padded[..., None], kernel[0], (1, 1), "VALID", dimension_numbers=numbers
+    )
+    return blurred[..., 0]
+
+
+@jax.jit
+def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
+    lenses, poses = scene.cameras.intrinsics, scene.cameras.world_to_camera[:, 0]
+    relative = poses[1:] @ jnp.linalg.inv(poses[0])[None]
+    source = scene.frames[0, 0], scene.depth[0], lenses[0]
+    given = jax.vmap(lambda *target: guide(*source, *target))(relative, lenses[1:], small)
+    return Pair(given, scene.frames[1:, 0])

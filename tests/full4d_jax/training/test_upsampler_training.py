@@ -1,0 +1,82 @@
+"""Training of the upsampler: what a step sees, and that steps lower the loss."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from full4d_jax.config import OptimizerConfig, TrainingConfig
+from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig, UpsamplerNetConfig
+from full4d_jax.models.upsampler import Guidance, init_params
+from full4d_jax.source.depth.estimate import load_depth
+from full4d_jax.training import upsampler_training
+from full4d_jax.training.clips import upsampler_pairs
+from full4d_jax.training.clips.upsampler_pairs import Pair
+from full4d_jax.training.state import first_state
+from input_pipeline.procedural.scene import procedural_scene
+
+TINY = UpsamplerConfig(
+    model=UpsamplerNetConfig((8, 8, 8)),
+    data=UpsamplerDataConfig(rows=96, crop=64, targets=2, pool=3, steps_per_scene=2),
+    optimizer=OptimizerConfig(kind="adamw", adam_learning_rate=0.01, warmup=1),
+    training=TrainingConfig(batch=4, steps=20),
+    perceptual=0.0,
+)
+
+
+def noise(place: int) -> Pair:
+    """Pairs that cost nothing: frames of noise, others at every place."""
+    frames = np.random.default_rng(place).uniform(-1, 1, (3, 2, 96, 96, 3))
+    ones = np.ones((2, 96, 96), np.float32)
+    return jax.tree.map(jnp.float32, Pair(Guidance(frames[0], frames[1], ones, ones), frames[2]))
+
+
+def test_a_later_start_goes_on_with_the_same_crops():
+    stream = upsampler_pairs.batches(TINY, noise, 0)
+    whole = [next(stream) for _ in range(6)]
+    resumed = next(upsampler_pairs.batches(TINY, noise, 5))
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole[5])
+    assert whole[0].truth.shape == (4, 64, 64, 3)
+    assert not np.array_equal(whole[0].truth, whole[1].truth)
+
+
+def test_some_depth_is_true_some_smoothed_and_some_estimated():
+    clip = procedural_scene(5, views=1, frames=1, height=96, width=96, worlds="rich")
+    given = load_depth(), jax.random.key(0), 2 * clip.frames[0] - 1, clip.depth[0]
+
+    def drawn(**shares):
+        return np.asarray(upsampler_pairs.draw_depth(replace(TINY.data, **shares), *given))
+
+    truth = np.asarray(clip.depth[0])
+    np.testing.assert_array_equal(drawn(smoothed=0.0, estimated=0.0), truth)
+    smoothed, estimated = drawn(smoothed=1.0, estimated=0.0), drawn(smoothed=0.0, estimated=1.0)
+    errors = [np.median(np.abs(x / truth - 1)[x > 0]) for x in (smoothed, estimated)]
+    assert 0 < errors[0] < 0.05
+    assert errors[1] > errors[0]
+
+
+def test_steps_lower_the_loss():
+    pair = next(upsampler_pairs.batches(TINY, noise, 0))
+    # What can be learned: the truth is the projection, a little darker.
+    pair = pair._replace(truth=0.9 * pair.given.projected - 0.05)
+    params = init_params(TINY.model, jax.random.key(0))
+    state = first_state(upsampler_training.optimizer(TINY), params)
+    step = jax.jit(partial(upsampler_training.train_step, TINY))
+    losses = []
+    for _ in range(12):
+        state, metrics = step(state, pair)
+        losses.append(float(metrics["loss"]))
+    assert losses[-1] < 0.7 * losses[0]
+    assert int(state.step) == 12
+
+
+def test_the_loss_is_least_for_the_truth_and_feels_edges():
+    truth = jax.random.uniform(jax.random.key(0), (1, 16, 16, 3))
+    least = upsampler_training.loss(truth, truth)
+    shifted = upsampler_training.loss(truth + 0.1, truth)
+    checked = 0.1 * (-1.0) ** jnp.arange(16)[None, :, None, None]
+    rough = upsampler_training.loss(truth + checked, truth)
+    assert least < 0.03
+    assert least + 0.05 < shifted < rough - 0.05
