@@ -4,52 +4,85 @@ Whatever is opened becomes one `Source`. A model with poses needs its depth and 
 model without poses fills the grid from the frames that are given.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import Config, DataConfig
+from full4d_jax.config import DEFAULT, Config, DataConfig
 from full4d_jax.generation.batch import EDGE
+from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts, load_upsampler
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
-from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings, trained_range
+from full4d_jax.generation.prior import (
+    Prior,
+    check_size,
+    open_prior,
+    prior_path,
+    prior_settings,
+    trained_range,
+)
 from full4d_jax.generation.projection_guidance import drop_depth_edges
 from full4d_jax.media import grids
 from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import capture_source, options, video_source
-from full4d_jax.source.camera_paths import TargetCameras, beside, range_warning, read_targets
+from full4d_jax.source import capture_source, options
+from full4d_jax.source.camera_paths import (
+    Preset,
+    TargetCameras,
+    beside,
+    look_at_subject,
+    range_warning,
+    read_targets,
+    subject_depth,
+)
 from full4d_jax.source.depth.estimate import (
     SHIPPED,
     DepthNetwork,
     depth_from_file,
+    estimate_depth,
     load_depth,
-    predict_depth,
 )
+from full4d_jax.source.opening import open_source
+from full4d_jax.source.size import is_beyond, size_of_result
 from full4d_jax.source.source import Source, source_arrays, source_from
 
+VideoOrDemo = options.VideoOptions | options.DemoOptions
 FOUR_REAL = Path(str(files("full4d_jax") / "checkpoints/four_real.safetensors"))
 
 
 def sample_stages(
-    job: Job, config: Config, way: options.SampleOptions, checkpoint: Path | None
+    job: Job,
+    config: Config,
+    way: options.SampleOptions,
+    checkpoint: Path | None,
+    cost: Callable[[DataConfig], str],
 ) -> None:
-    """Run the stages source, depth and grid; without poses source and grid."""
+    """Run the stages source, depth and grid; without poses source and grid.
+
+    `cost` tells what a result of some size costs, or refuses it.
+    """
     if config.model.projection == "none":
         _fill(job, config, way, checkpoint)
         return
     given = _read_inputs(config, way, prior_path(checkpoint))
-    source = _source_stage(job.stages, config.data, way)
+    if given.upsampler is not None and given.targets is not None:
+        job.stages.say(cost(given.size))
+    source = _source_stage(job.stages, given.size, way)
     depth = _depth_stage(job.stages, source, given)
     assert source.cameras is not None, "a posed model needs cameras"
-    cameras = source.cameras if given.targets is None else beside(source.cameras, given.targets)
+    cameras = source.cameras
+    if given.targets is not None:
+        cameras = beside(cameras, _aimed(job.stages, given, way, source, depth))
     grid = _grid_stage(job.stages, config, given, source, depth, cameras)
     _say_warnings(job)
     grids.write_grid(job.stages.folder, grid["frames"], grid["projection"], cameras, source.fps)
@@ -78,8 +111,10 @@ class Inputs:
     """The files beside the source, read before the first stage replaces an earlier one.
 
     Attributes:
+      size: views, instants and sides of the result, in a data section.
       checkpoint: weights of the prior.
       prior: the prior.
+      upsampler: brings the prior's grid to the size of the result; None where that is its own.
       depth_checkpoint: weights of the depth network.
       network: the depth network.
       depth_file: depth of the source that was given, or None.
@@ -87,8 +122,10 @@ class Inputs:
       targets: the target cameras; None where the source comes with its own.
     """
 
+    size: DataConfig
     checkpoint: Path
     prior: Prior
+    upsampler: Upsampler | None
     depth_checkpoint: Path
     network: DepthNetwork
     depth_file: Path | None
@@ -102,22 +139,75 @@ def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path) -
     Raises:
       InputError: One of them is unusable.
     """
-    data, prior = config.data, open_prior(config, checkpoint)
+    prior, upsampler = open_prior(config, checkpoint), _upsampler_of(config, way)
+    size = size_of_result(config, way, enlarged=upsampler is not None)
+    if upsampler is None:
+        check_size(config.model, size.height, size.width)
+    else:
+        prior = in_parts(prior, DEFAULT.data)
     measured, targets, depth = options.DepthOptions(), None, None
-    if isinstance(way, options.VideoOptions | options.DemoOptions):
-        measured, targets = way.measured, read_targets(way.cameras, data)
+    if isinstance(way, VideoOrDemo):
+        measured, targets = way.measured, read_targets(way.cameras, size)
+        views = 1 + len(targets.world_to_camera)  # a file may have any number of cameras
+        if way.size.views not in (None, views):
+            do = "leave one of them out"
+            raise InputError("option", "--views", way.size.views, f"{views}, as --path has", do)
+        size = replace(size, views=views)
     depth_checkpoint = Path(measured.depth_checkpoint or SHIPPED)
     network = load_depth(depth_checkpoint)
     if measured.depth is not None:
-        depth = depth_from_file(measured.depth, data.frames, data.height, data.width)
-    return Inputs(checkpoint, prior, depth_checkpoint, network, measured.depth, depth, targets)
+        depth = depth_from_file(measured.depth, size.frames, size.height, size.width)
+    return Inputs(
+        size,
+        checkpoint,
+        prior,
+        upsampler,
+        depth_checkpoint,
+        network,
+        measured.depth,
+        depth,
+        targets,
+    )
+
+
+def is_enlarged(config: Config, way: options.SampleOptions) -> bool:
+    """Return whether the grid of a source will be larger than what the prior was trained on.
+
+    Raises:
+      InputError: The video is unusable.
+    """
+    if _upsampler_of(config, way) is None:
+        return False
+    return is_beyond(size_of_result(config, way, enlarged=True))
+
+
+def _upsampler_of(config: Config, way: options.SampleOptions) -> Upsampler | None:
+    """Return the upsampler that belongs to the prior: a given one, else that in the package.
+
+    None belongs to priors of other sizes or codecs.
+
+    Raises:
+      InputError: The one that is given is unusable, or does not belong to the prior.
+    """
+    given = way.size.upsampler if isinstance(way, VideoOrDemo) else None
+    fits = config.model.codec == "pixels"
+    upsampler = load_upsampler(given) if fits or given is not None else None
+    if upsampler is not None:
+        fits &= config.data.height == config.data.width == upsampler.prior_rows
+    if given is not None and not fits:
+        found = f"one for pixels of {upsampler.prior_rows} rows" if upsampler else "one"
+        expected = f"none beside codec {config.model.codec} at {config.data.height} rows"
+        raise InputError("option", "--upsampler", found, expected, "leave it out")
+    return upsampler if fits else None
 
 
 def _source_stage(stages: Stages, data: DataConfig, way: options.SampleOptions) -> Source:
     """Open the source, or load it where the same was opened before."""
-    parts = ("cameras", "measured")  # of later stages
+    parts = ("cameras", "measured", "size")  # of later stages; the size is in `data`
     inputs = {name: value for name, value in vars(way).items() if name not in parts}
     inputs |= {"way": type(way).__name__, "data": data}
+    if isinstance(way, options.DemoOptions):
+        inputs["knows_depth"] = way.measured.depth_checkpoint is None
     if isinstance(way, options.DatasetViewOptions):
         inputs["content"] = capture_source.dataset_content(way.dataset, way.split)
     arrays = stages.run("source", inputs, lambda: source_arrays(open_source(data, way)))
@@ -135,13 +225,26 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> np.ndarray:
         else:
             frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
             known = None if source.depth is None else jnp.asarray(source.depth[0])
-            found = predict_depth(given.network, frames) if known is None else known
+            found = estimate_depth(given.network, frames) if known is None else known
             # An estimate smears edges; the prior was trained with those pixels unknown.
             depth = np.asarray(drop_depth_edges(found, EDGE))
         return {"depth": depth, "of": np.asarray("the source")}
 
     inputs = {"file": given.depth_file, "net": given.depth_checkpoint}
     return stages.run("depth", inputs, find_depth)["depth"]
+
+
+def _aimed(
+    stages: Stages, given: Inputs, way: options.SampleOptions, source: Source, depth: np.ndarray
+) -> TargetCameras:
+    """Return the target cameras; those of a preset look at what moves in the source."""
+    assert given.targets is not None, "a source of one view has target cameras"
+    assert isinstance(way, VideoOrDemo), "and options for them"
+    if way.cameras.path not in get_args(Preset):
+        return given.targets
+    distance = subject_depth(source.frames[0], depth)
+    stages.say(f"cameras: they look at depth {distance:.2f} (1 = the scene's median)")
+    return look_at_subject(given.targets, distance)
 
 
 def _grid_stage(
@@ -158,54 +261,26 @@ def _grid_stage(
     def generate() -> Arrays:
         frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
         key = jax.random.key(config.seed)
-        grid, projection = generate_grid(given.prior, frames, jnp.asarray(depth), cameras, key)
+        inputs = frames, jnp.asarray(depth), cameras, key
+        enlarged = given.upsampler and min(frames.shape[1:3]) > given.upsampler.prior_rows
+        if given.upsampler is None or not enlarged:
+            grid, projection = generate_grid(given.prior, *inputs)
+        else:
+            grid, projection = generate_large(given.prior, given.upsampler, *inputs)
         trained = trained_range(given.checkpoint)
-        warning = range_warning(np.asarray(cameras.world_to_camera[1:]), *trained)
+        warning = range_warning(np.asarray(cameras.world_to_camera), *trained)
         return {
             "frames": to_uint8(to_unit(grid)),
             "projection": to_uint8(to_unit(projection.frames)),
             **placed,
+            "enlarged": np.asarray(given.upsampler is not None and is_beyond(given.size)),
             "warning": np.asarray(warning),
         }
 
-    return stages.run("grid", prior_settings(config, given.checkpoint) | placed, generate)
-
-
-def keep_capture(stages: Stages, source: Source) -> None:
-    """Save a capture as the stages source, depth and grid; nothing is estimated or generated."""
-    cameras, depth = source.cameras, source.depth
-    assert cameras is not None, "a capture has cameras"
-    assert depth is not None, "a capture has depth to start from"
-    first = replace(source, frames=source.frames[:1], given=source.given[:1], depth=None)
-    counts = source_arrays(replace(source, note="", warning=""))  # names of files do not
-    stages.run("source", counts, lambda: source_arrays(first))
-    stages.run("depth", {}, lambda: {"depth": depth, "of": np.asarray(source.depth_of)})
-    grid = {"frames": source.frames, "intrinsics": cameras.intrinsics}
-    stages.run("grid", {}, lambda: grid | {"world_to_camera": cameras.world_to_camera})
-
-
-def open_source(data: DataConfig, way: options.SampleOptions | options.LiftOptions) -> Source:
-    """Open what a run starts from, whatever it is.
-
-    Raises:
-      InputError: The video, data set or capture is unusable.
-    """
-    match way:
-        case options.VideoOptions():
-            return video_source.open_video(data, way)
-        case options.DemoOptions():
-            return video_source.open_demo(data, way)
-        case options.TwoVideosOptions():
-            return video_source.open_two_videos(data, way)
-        case options.DemoGridOptions():
-            return video_source.open_demo_grid(data, way)
-        case options.DatasetViewOptions():
-            return capture_source.open_dataset_view(data, way)
-        case options.DatasetClipOptions():
-            return capture_source.open_dataset_clip(way)
-        case options.CaptureOptions():
-            return capture_source.open_capture(way)
-    raise TypeError(f"open_source: found {type(way).__name__}, expected options of a source")
+    inputs = prior_settings(config, given.checkpoint) | placed
+    if given.upsampler is not None:
+        inputs |= {"upsampler": given.upsampler.path, "sampler": given.prior.sampler}
+    return stages.run("grid", inputs, generate)
 
 
 def _say_warnings(job: Job) -> None:

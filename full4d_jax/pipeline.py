@@ -9,17 +9,22 @@ run ended.
 """
 
 import json
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from full4d_jax import grid_stages
 from full4d_jax.cameras import cameras_in
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.prior import open_prior, prior_path
-from full4d_jax.scene import lifting, page, renders
+from full4d_jax.scene import fit_settings, lifting, page, renders
+from full4d_jax.scene.cost import cost_note
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
@@ -29,8 +34,8 @@ from full4d_jax.session.files import Arrays, open_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages, fingerprint
-from full4d_jax.source import options
-from gaussians import save_ply_sequence
+from full4d_jax.source import opening, options
+from gaussians import Scene, save_ply_sequence
 
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
@@ -70,10 +75,12 @@ def run(
     show = show or RenderOptions()
     _check(config, source)
     check_fields(show, what="option")
-    lifting.check_lift(config.lift, None, captured=False)
+    enlarged = grid_stages.is_enlarged(config, source)
+    fit_settings.check_lift(config.lift, None, captured=False, enlarged=enlarged)
     job = Job(Stages(open_folder(out)))
-    grid_stages.sample_stages(job, config, source, checkpoint)
-    _lift(job, config, checkpoint)
+    cost = partial(cost_note, lift=config.lift)
+    grid_stages.sample_stages(job, config, source, checkpoint, cost)
+    _lift(job, config, checkpoint, look=lambda scene: _first_look(job, show, scene))
     _render(job, show)
     used = checkpoint or SHIPPED
     return write_report(job, "run", to_dict(config), checkpoint=used, source=source, show=show)
@@ -92,7 +99,8 @@ def sample(
     """
     _check(config, source)
     job = Job(Stages(open_folder(out)))
-    grid_stages.sample_stages(job, config, source, checkpoint)
+    cost = partial(cost_note, lift=None)
+    grid_stages.sample_stages(job, config, source, checkpoint, cost)
     used = checkpoint or SHIPPED
     return write_report(job, "sample", to_dict(config), checkpoint=used, source=source)
 
@@ -119,24 +127,26 @@ def lift(
     """
     check_config(config)
     captured = isinstance(source, options.CaptureOptions | options.DatasetClipOptions)
-    lifting.check_lift(config.lift, checkpoint, captured=captured)
+    fit_settings.check_lift(config.lift, checkpoint, captured=captured)
     job = Job(Stages(Path(out)))
     if captured:
         check_fields(source, what="option")
-        opened = grid_stages.open_source(config.data, source)
+        opened = opening.open_source(config.data, source)
         open_folder(out)
-        grid_stages.keep_capture(job.stages, opened)
+        opening.keep_capture(job.stages, opened)
         described = to_dict(config)
     else:
         for name in ("source", "depth", "grid"):
             job.stages.finished(name)
-        lifting.check_lift(config.lift, checkpoint, captured=_captured(job.stages))
+        how = {"captured": _captured(job.stages), "enlarged": _enlarged(job.stages)}
+        fit_settings.check_lift(config.lift, checkpoint, **how)
         # The rest of the configuration is that of the grid.
         sampled = json.loads((Path(out) / "config.json").read_text())
         described = {**sampled, "lift": to_dict(config)["lift"]}
         open_folder(out)
     _lift(job, config, checkpoint)
-    asks = lifting.asks_prior(config.lift, captured=_captured(job.stages))
+    how = {"captured": _captured(job.stages), "enlarged": _enlarged(job.stages)}
+    asks = fit_settings.asks_prior(config.lift, **how)
     used = (checkpoint or SHIPPED) if asks else None
     way = source or options.GridOptions()
     return write_report(job, "lift", described, checkpoint=used, source=way)
@@ -179,54 +189,92 @@ def _captured(stages: Stages) -> bool:
     return str(depth["of"]) == "all views"
 
 
-def _lift(job: Job, config: Config, checkpoint: Path | None) -> None:
-    """Run the stage scene: fit 4D Gaussians to the grid."""
+def _enlarged(stages: Stages) -> bool:
+    """Return whether the grid is larger than the prior knows, which then is not asked again."""
+    return bool(stages.arrays["grid"].get("enlarged", False))
+
+
+def _lift(
+    job: Job, config: Config, checkpoint: Path | None, look: Callable[[Scene], None] | None = None
+) -> None:
+    """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
     stages, captured = job.stages, _captured(job.stages)
-    asks = lifting.asks_prior(config.lift, captured=captured)
+    asks = fit_settings.asks_prior(config.lift, captured=captured, enlarged=_enlarged(stages))
     prior = prior_path(checkpoint) if asks else None
     inputs = {"lift": config.lift, "sampler": config.sampler, "seed": config.seed, "prior": prior}
     mark = fingerprint("scene", inputs, stages.fingerprints)
-    partial = PartialFit(stages.folder / ".scene.fit.npz", mark)
+    kept_fit = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit() -> Arrays:
         grid, depth = stages.arrays["grid"], jnp.asarray(stages.arrays["depth"]["depth"])
-        stages.say(lifting.memory_note(config.lift, grid["frames"].shape))
+        stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape))
         frames = jnp.asarray(grid["frames"], jnp.float32) / 255
         cameras = jax.tree.map(jnp.asarray, cameras_in(grid))
         given = config.lift, frames, depth, cameras, jax.random.key(config.seed + 1)
-        with Progress("fitting", config.lift.steps) as report:
-            kept: dict[str, Any] = {"report": report, "partial": partial}
+        steps = fit_settings.sized(config.lift, *frames.shape[2:4], captured=captured).steps
+        with Progress("fitting", steps) as report:
+            kept: dict[str, Any] = {"report": report, "partial": kept_fit}
             if captured:
                 return to_arrays(lifting.lift_capture(*given, **kept))
             asked = open_prior(config, prior) if asks else None
-            return to_arrays(lifting.lift_grid(*given, prior=asked, **kept))
+            if not kept_fit.path.exists():
+                kept["look"] = look
+            scene = lifting.lift_grid(*given, prior=asked, **kept)
+        reached = lifting.source_psnr(scene, frames[0], cameras)
+        return to_arrays(scene) | {"source_psnr": np.asarray(reached)}
 
     stages.run("scene", inputs, fit)
-    partial.remove()
+    kept_fit.remove()
+
+
+def _first_look(job: Job, show: RenderOptions, scene: Scene) -> None:
+    """Write the page and the pictures of a scene that is not fitted yet, and say so."""
+    grid = job.stages.arrays["grid"]
+    cameras, frames = cameras_in(grid), jnp.asarray(grid["frames"][0], jnp.float32) / 255
+    reached = lifting.source_psnr(scene, frames, jax.tree.map(jnp.asarray, cameras))
+    (job.stages.folder / "bullet.mp4").unlink(missing_ok=True)  # of an earlier scene
+    _write_page(job, scene)
+    _write_renders(job, scene, show, with_bullet=False)
+    seconds = time.perf_counter() - job.started
+    job.stages.say(
+        f"first look after {seconds:.0f} s: {job.stages.folder / 'scene.html'}; source frames at "
+        f"{reached:.1f} dB before fitting"
+    )
 
 
 def _render(job: Job, show: RenderOptions) -> None:
     """Write videos, the page, and PLY files when asked for."""
     stages, folder = job.stages, job.stages.folder
-    cameras, scene = cameras_in(stages.arrays["grid"]), from_arrays(stages.arrays["scene"])
+    scene = from_arrays(stages.arrays["scene"])
     with stages.timed("renders"):
-        renders.write_renders(
-            folder,
-            scene,
-            cameras,
-            size=show.size,
-            seconds=show.seconds,
-            path=show.orbit,
-            sweep=show.sweep,
-            elevation=show.sweep / 4,
-        )
+        _write_renders(job, scene, show)
     with stages.timed("page"):
-        page.write_page(
-            folder / "scene.html",
-            scene,
-            cameras,
-            seconds=page.clip_seconds(stages.arrays["source"]),
-        )
+        _write_page(job, scene)
     if show.export_ply:
         with input_errors("scene", "move what is there away"):
             save_ply_sequence(folder / "ply", scene, show.export_ply)
+
+
+def _write_renders(
+    job: Job, scene: Scene, show: RenderOptions, *, with_bullet: bool = True
+) -> None:
+    """Write the videos and the picture of a scene."""
+    cameras = cameras_in(job.stages.arrays["grid"])
+    renders.write_renders(
+        job.stages.folder,
+        scene,
+        cameras,
+        size=show.size or cameras.height,
+        seconds=show.orbit_seconds,
+        path=show.orbit,
+        sweep=show.sweep,
+        elevation=show.sweep / 4,
+        with_bullet=with_bullet,
+    )
+
+
+def _write_page(job: Job, scene: Scene) -> None:
+    """Write the page of a scene; it plays as long as the source lasts."""
+    arrays = job.stages.arrays
+    seconds, cameras = page.clip_seconds(arrays["source"]), cameras_in(arrays["grid"])
+    page.write_page(job.stages.folder / "scene.html", scene, cameras, seconds=seconds)

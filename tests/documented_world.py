@@ -15,7 +15,7 @@ from input_pipeline.transforms import decode_depth, decode_jpeg
 # Options that follow a documented command to keep it short: those of the longest start that fits.
 CLIPS = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32"
 LIFT = "--lift.steps 2 --lift.capacity 300 --lift.distillation none"
-LOOK = "--size 32 --seconds 0.2"
+LOOK = "--size 32 --orbit_seconds 0.2"
 SHORT = {
     "run": f"{CLIPS} {LIFT} {LOOK}",
     "sample": CLIPS,

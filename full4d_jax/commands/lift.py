@@ -1,11 +1,13 @@
 """Fit 4D Gaussians to a grid of views or to a capture: the middle part of `run`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from full4d_jax.config import Config
+from full4d_jax.config.experiment import Quality
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import LiftOptions
 
@@ -16,6 +18,7 @@ def lift(
     source: Annotated[LiftOptions, tyro.conf.arg(name="")],
     out: Path = Path("out"),
     checkpoint: Path | None = None,
+    quality: Annotated[Quality | None, tyro.conf.arg(metavar="{draft,normal,high}")] = None,
 ) -> None:
     """Fit a scene to the grid that `sample` left in a folder, or to a capture: writes scene.npz.
 
@@ -27,7 +30,11 @@ def lift(
       out: the folder with grid.npz, and for scene.npz.
       checkpoint: weights of the prior, for distillation; left out, those in the package. Not read
         where nothing is distilled.
+      quality: how long to fit, and how many Gaussians; left out, normal.
     """
     from full4d_jax import pipeline
+
+    if quality is not None:
+        config = replace(config, lift=replace(config.lift, quality=quality))
 
     pipeline.lift(config, out, source, checkpoint)

@@ -1,23 +1,25 @@
 """Make a 4D scene of one video: grid of views, 4D Gaussians, videos and an offline page."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
+from full4d_jax.config.experiment import Quality
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import SampleOptions
 
 
 def run(
-    config: Annotated[Config, tyro.conf.arg(name=""), Shown(("seed", *SIZES, "sampler", "lift"))],
+    config: Annotated[Config, tyro.conf.arg(name=""), Shown(("seed", "sampler", "lift"))],
     *,
     source: Annotated[SampleOptions, tyro.conf.arg(name="")],
     out: Path = Path("out"),
     checkpoint: Path | None = None,
+    quality: Annotated[Quality | None, tyro.conf.arg(metavar="{draft,normal,high}")] = None,
     show: Annotated[RenderOptions, tyro.conf.arg(name="")],
 ) -> None:
     """Make a 4D scene of a video; running again continues after the last finished stage.
@@ -28,7 +30,11 @@ def run(
       out: the folder for everything.
       checkpoint: weights of the prior; left out, those in the package.
       show: how the scene is shown.
+      quality: how long to fit, and how many Gaussians; left out, normal.
     """
     from full4d_jax import pipeline
+
+    if quality is not None:
+        config = replace(config, lift=replace(config.lift, quality=quality))
 
     pipeline.run(config, None, out, source=source, checkpoint=checkpoint, show=show)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.prior import Prior
-from full4d_jax.source.camera_paths import angles_of
+from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation
 from input_pipeline.cameras import invert
 
@@ -55,7 +55,7 @@ def ask_between(
 def half_way(cameras: Cameras) -> Cameras:
     """Return cameras half-way between neighbours in azimuth, the source among them."""
     world_to_camera = np.asarray(cameras.world_to_camera)
-    order = np.argsort(angles_of(world_to_camera[:, 0])[:, 0])
+    order = np.argsort(angles_of(world_to_camera[:, 0], pivot_of(world_to_camera))[:, 0])
     poses = invert(world_to_camera.astype(np.float64))[order]
     centers = (poses[1:, ..., :3, 3] + poses[:-1, ..., :3, 3]) / 2
     # The rotation nearest to the mean of two rotations is half-way between them.

@@ -20,7 +20,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.scene.packing import PackedScene, pack_scene
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import whole_file
-from full4d_jax.source.camera_paths import PIVOT, angles_of
+from full4d_jax.source.camera_paths import PIVOT, angles_of, pivot_of
 from gaussians import Gaussians, Scene
 from input_pipeline.cameras import intrinsics_from_fov, look_at
 
@@ -119,11 +119,13 @@ def clip_seconds(source: Mapping[str, ndarray]) -> float:
 
 def run_viewing(cameras: Cameras, limit: tuple[float, float] | None = None) -> Viewing:
     """Return how the scene of a run is looked at; by default from the angles of its views."""
+    poses = np.asarray(cameras.world_to_camera, np.float64)
+    pivot = pivot_of(poses)
     if limit is None:
-        angles = angles_of(np.asarray(cameras.world_to_camera, np.float64))
+        angles = angles_of(poses, pivot)
         azimuth, elevation = np.abs(angles).reshape(-1, 2).max(0)
         limit = max(float(azimuth), LEAST_LIMIT), max(float(elevation), LEAST_LIMIT)
-    return Viewing(cameras, PIVOT, limit, (0.2, 3.0))
+    return Viewing(cameras, pivot, limit, (0.2, 3.0))
 
 
 def overview(scene: Scene | Gaussians) -> Viewing:
@@ -145,7 +147,8 @@ def overview(scene: Scene | Gaussians) -> Viewing:
 
 def _settings(packed: PackedScene, viewing: Viewing, seconds: float) -> dict[str, object]:
     """Return what viewer.js reads beside the Gaussians."""
-    cameras, angles = viewing.cameras, angles_of(np.asarray(viewing.cameras.world_to_camera))
+    cameras = viewing.cameras
+    angles = angles_of(np.asarray(cameras.world_to_camera), viewing.pivot)
     views = []
     for i, (lens, poses) in enumerate(
         zip(np.asarray(cameras.intrinsics), np.asarray(cameras.world_to_camera), strict=True)

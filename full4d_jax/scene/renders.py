@@ -12,7 +12,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video import write_video
 from full4d_jax.session.progress import Progress
-from full4d_jax.source.camera_paths import Preset, directions
+from full4d_jax.source.camera_paths import Preset, directions, pivot_of
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 
@@ -29,6 +29,7 @@ def write_renders(
     path: Preset,
     sweep: float,
     elevation: float,
+    with_bullet: bool = True,
 ) -> None:
     """Write `orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
 
@@ -43,6 +44,7 @@ def write_renders(
       path: of the camera.
       sweep: degrees to the sides.
       elevation: degrees up and down.
+      with_bullet: whether to write bullet.mp4.
     """
     count = max(2, round(seconds * RENDER_FPS))
     phase = np.linspace(0, 1, count, endpoint=False)
@@ -52,13 +54,18 @@ def write_renders(
     lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
     width = round(cameras.width * scale)
 
+    pivot = pivot_of(np.asarray(cameras.world_to_camera))
+
     def seen_from(azimuths: Float[ndarray, " n"], elevations: Float[ndarray, " n"]) -> Cameras:
-        poses = orbit(azimuths, elevations).astype(np.float32)
+        poses = orbit(azimuths, elevations, pivot[2], tuple(pivot)).astype(np.float32)
         return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
 
     around = seen_from(*angles.T)
     draw = scene_renderer(scene, around, 0)
-    for name, times in (("orbit", there_and_back), ("bullet", np.full(count, 0.5))):
+    videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
+    for name, times in videos.items():
+        if name == "bullet" and not with_bullet:
+            continue
         frames = []
         with Progress(f"{name}.mp4", count) as report:
             for i, time in enumerate(times):

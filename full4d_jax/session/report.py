@@ -6,12 +6,14 @@ import os
 import platform
 import resource
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import PLACE, Stages
 
 NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
@@ -37,6 +39,17 @@ class Job:
         return [text for text in texts if text]
 
 
+def _size(arrays: Mapping[str, Arrays]) -> dict[str, float]:
+    """Return the size of the grid and how well the scene shows the source, where they are made."""
+    size: dict[str, float] = {}
+    if "grid" in arrays:
+        names = ("views", "instants", "rows", "columns")
+        size |= dict(zip(names, arrays["grid"]["frames"].shape[:4], strict=True))
+    if "source_psnr" in arrays.get("scene", {}):
+        size["source_psnr"] = round(float(arrays["scene"]["source_psnr"]), 2)
+    return size
+
+
 def write_report(
     job: Job,
     command: str,
@@ -60,6 +73,7 @@ def write_report(
         "command": command,
         "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
         "seconds_in_all": round(time.perf_counter() - job.started, 2),
+        **_size(job.stages.arrays),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "warnings": job.warnings,
         "source": str(source["note"]),

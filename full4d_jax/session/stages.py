@@ -15,8 +15,10 @@ loaded, not run; a stage made from others than those in the folder now is never 
                 "the source" or "all views". A model without poses has none. Format 2 had no
                 `of` and is read.
     grid.npz    frames (v t h w 3) uint8, intrinsics, world_to_camera; if generated, projection
-                (v-1 t h w 3) uint8 and warning. Without poses: frames and visible (v t).
-    scene.npz   the fields of the Gaussians and of their motion (`scene.scene_arrays`).
+                (v-1 t h w 3) uint8, warning, and enlarged, whether it is larger than what the
+                prior was trained on (format 3 had none). Without poses: frames and visible (v t).
+    scene.npz   the fields of the Gaussians and of their motion (`scene.scene_arrays`); of a
+                generated grid source_psnr, dB.
 
 World, unit and axes are those of `full4d_jax.cameras`.
 """
@@ -36,7 +38,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
 
-FORMAT = 3  # of what stages save; raise it when one computes something else from the same inputs
+FORMAT = 4  # of what stages save; raise it when one computes something else from the same inputs
 MADE_BY = {"source": "sample", "depth": "sample", "grid": "sample", "scene": "lift"}
 NEEDED = {"source": "before", "depth": "depth", "grid": "frames", "scene": "means"}
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set

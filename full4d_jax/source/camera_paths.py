@@ -1,8 +1,9 @@
 """Target cameras: named presets, or a JSON file.
 
 The world is the source camera at the first frame (OpenCV axes: x right, y down, z forward) and its
-unit is the median depth there. Presets look at the pivot, the point at depth 1 on the source's
-optical axis, from distance 1: azimuth moves the camera to the right of the source, elevation up.
+unit is the median depth there. Presets look at the pivot, a point on the source's optical axis, and
+keep its distance from the source: azimuth moves the camera to the right of the source, elevation
+up. The pivot is at depth 1, or nearer where what moves is nearer (`look_at_subject`).
 """
 
 import json
@@ -10,16 +11,26 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, as_input_error, require_file
 from full4d_jax.source.options import PathOptions
-from input_pipeline.cameras import centers, check_cameras, check_poses, orbit, resize_intrinsics
+from input_pipeline.cameras import (
+    centers,
+    check_cameras,
+    check_poses,
+    nearest_to_axes,
+    orbit,
+    resize_intrinsics,
+)
 
 PIVOT = np.array([0.0, 0.0, 1.0])
+MOVED = 0.1  # change of a colour in [0, 1] beyond which a pixel moves
+LEAST_MOVING = 0.01  # share of the pixels of a clip that tells the subject
+NEAREST_PIVOT = 0.2  # world units
 Preset = Literal["arc", "ring", "spiral"]
 FORMAT = "see 'Camera paths' in the README for the file's format"
 
@@ -80,6 +91,45 @@ def preset_targets(
     return TargetCameras(None, poses.astype(np.float32))
 
 
+def subject_depth(frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h w"]) -> float:
+    """Return the depth of what moves in a clip from a camera that stands still, at most 1.
+
+    A pixel moves where it differs from its median over the clip. The result is 1, the median depth
+    of the scene, where too little moves to tell.
+
+    Args:
+      frames: the clip.
+      depth: its z-depth in world units, 0 where unknown.
+    """
+    usual = np.median(frames, 0)
+    moves = np.abs(frames - usual).max(-1) > MOVED * 255
+    found = depth[moves & (depth > 0)]
+    if found.size < LEAST_MOVING * depth.size:
+        return 1.0
+    return float(np.clip(np.median(found), NEAREST_PIVOT, 1.0))
+
+
+def look_at_subject(targets: TargetCameras, distance: float) -> TargetCameras:
+    """Return the cameras of a preset around the point at depth `distance` instead of 1.
+
+    Every angle stays; the way from the source to each camera shrinks with the distance.
+    """
+    poses = targets.world_to_camera.copy()
+    poses[..., :3, 3] *= distance
+    return targets._replace(world_to_camera=poses)
+
+
+def pivot_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
+    """Return the point on the source's axis that is nearest to where all cameras look.
+
+    It is at depth 1 where they do not look at one place.
+    """
+    middle = nearest_to_axes(np.asarray(world_to_camera[:, 0], np.float64))
+    if middle is None or middle[2] < NEAREST_PIVOT / 2:
+        return PIVOT
+    return PIVOT * middle[2]
+
+
 def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> TargetCameras:
     """Read target cameras from a JSON file.
 
@@ -131,17 +181,19 @@ def beside(source: Cameras, targets: TargetCameras) -> Cameras:
     return Cameras(np.concatenate([lens, lenses]), poses, source.height, source.width)
 
 
-def angles_of(world_to_camera: Float[ndarray, "... 4 4"]) -> Float[ndarray, "... 2"]:
+def angles_of(
+    world_to_camera: Float[ndarray, "... 4 4"], pivot: Float[ndarray, "3"] = PIVOT
+) -> Float[ndarray, "... 2"]:
     """Return azimuth and elevation in degrees of the camera centres, seen from the pivot."""
-    x, y, z = np.moveaxis(centers(world_to_camera) - PIVOT, -1, 0)
+    x, y, z = np.moveaxis(centers(world_to_camera) - pivot, -1, 0)
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
 
 
 def range_warning(
-    world_to_camera: Float[ndarray, "... 4 4"], max_azimuth: float, max_elevation: float
+    world_to_camera: Float[ndarray, "v t 4 4"], max_azimuth: float, max_elevation: float
 ) -> str:
     """Return a sentence when cameras leave the angles that the prior was trained on, else ""."""
-    azimuth, elevation = np.abs(angles_of(world_to_camera)).reshape(-1, 2).max(0)
+    azimuth, elevation = np.abs(angles_of(world_to_camera, pivot_of(world_to_camera))).max((0, 1))
     if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
         return ""
     return (

@@ -38,7 +38,7 @@ from input_pipeline.selection import select
 from input_pipeline.transforms import decode, to_source
 
 NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
-FPS = 6.0  # at most, where --fps is left out, as with videos
+FPS = 8.0  # at most, where --fps is left out, as with videos
 SMALLEST = f"at least {WINDOW} pixels each way"
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
 

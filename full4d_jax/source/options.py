@@ -39,10 +39,27 @@ class PathOptions:
 
     path: str = "arc"
     """Target cameras: arc, ring, spiral or a JSON file (see the README)."""
-    azimuth: Annotated[float, Between(0, 180)] = 30.0
+    azimuth: Annotated[float, Between(0, 180)] = 15.0
     """How far a preset path goes to the sides, degrees."""
     elevation: Annotated[float, Between(0, 85)] = 8.0
     """How far ring and spiral go up and down, degrees."""
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """How large the result is; left out, 256 rows, 2 seconds and 5 views.
+
+    With weights that no upsampler belongs to, what is left out is that of the config.
+    """
+
+    rows: Annotated[int, Between(16, 1080)] | None = None
+    """Short side of the result, pixels; left out, 256."""
+    seconds: Annotated[float, Between(0.01, 60)] | None = None
+    """Seconds of the source to take; left out, 2."""
+    views: Annotated[int, Between(2, 64)] | None = None
+    """Views of the grid, the source included; left out, 5."""
+    upsampler: Path | None = None
+    """Weights that enlarge the prior's grid; left out, those in the package."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +74,11 @@ class VideoOptions:
     start: Start = 0.0
     """Seconds into the video."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 6, or fewer to spread the frames over a shorter clip."""
+    """Frames a second to take; left out, 8."""
     fov: Annotated[float, Between(1, 170)] | None = None
-    """Horizontal field of view of the upright video in degrees, before cropping; left out, 55
-    degrees are assumed after cropping."""
+    """Horizontal field of view of the upright video in degrees; left out, 65 along its long side,
+    as of a phone's main camera."""
+    size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
     measured: Annotated[DepthOptions, Flat] = DepthOptions()
 
@@ -83,7 +101,7 @@ class DatasetViewOptions:
     start: Start = 0.0
     """Seconds into the clip."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 6, or all of a slower clip."""
+    """Frames a second to take; left out, 8, or all of a slower clip."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +111,9 @@ class DemoOptions:
     keys: ClassVar = ()
     posed: ClassVar = True
 
-    scene: Scene = 3
-    """Number of the procedural scene; 3 shows someone walking in a room."""
+    scene: Scene = 23
+    """Number of the procedural scene; 23 shows someone who waves beside a table."""
+    size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
     measured: Annotated[DepthOptions, Flat] = DepthOptions()
 
@@ -113,7 +132,7 @@ class TwoVideosOptions:
     start: Start = 0.0
     """Seconds into both videos."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 6, or fewer to spread the frames over a shorter clip."""
+    """Frames a second to take; left out, 8, or fewer to spread the frames over a shorter clip."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +145,7 @@ class DemoGridOptions:
     scene: Scene = 3
     """Number of the procedural scene."""
     fps: Rate | None = None
-    """Frames a second of grid.mp4; left out, 6."""
+    """Frames a second of grid.mp4; left out, 8."""
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from full4d_jax.source.options import (
 )
 from full4d_jax.source.source import Source, all_given
 from input_pipeline.cameras import intrinsics_from_fov
-from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
-DEFAULT_FOV = 55.0  # degrees of the cropped picture, in the middle of what the prior was trained on
+DEFAULT_FOV = 65.0  # degrees along the long side of the picture, as of a phone's main camera
+DEMO_WORLDS = "rich"
 AGREE = 20.0  # dB between the first frames of two videos, below which they count as different
 
 
@@ -39,10 +39,13 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     """
     size = {"height": data.height, "width": data.width, "frames": data.frames}
     video = read_video(options.video, **size, fps=options.fps, start=options.start)
-    fov, lens = DEFAULT_FOV, "assumed to be 55 degrees; give it as --fov"
+    fov = assumed_fov(data.height, data.width)
+    lens = f"assumed to be {fov:.0f} degrees; give it as --fov"
     if options.fov is not None:
         fov = cropped_fov(options.fov, video.kept_width)
         lens = f"{fov:.1f} degrees: {options.fov:g} before cropping"
+    wanted = round((options.size.seconds or 0) * (options.fps or DEFAULT_FPS))
+    short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
     return Source(
         frames=video.frames[None],
         given=all_given(video.frames[None]),
@@ -50,27 +53,37 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
         cameras=still_camera(intrinsics_from_fov(fov, data.height, data.width), **size),
         depth=None,
         depth_of="nothing",
-        note=f"{video.note}; the horizontal field of view is {lens}",
+        note=f"{video.note}; the horizontal field of view is {lens}{short}",
         warning=camera_motion_warning(video.gray) or "",
         rate=options.fps,
     )
 
 
+def assumed_fov(height: int, width: int) -> float:
+    """Return the horizontal field of view that is taken where none is given, degrees."""
+    share = min(1.0, width / height)
+    return float(2 * np.degrees(np.arctan(share * np.tan(np.radians(DEFAULT_FOV) / 2))))
+
+
 def open_demo(data: DataConfig, options: DemoOptions) -> Source:
-    """Render the source view of a held-out procedural scene."""
+    """Render the source view of a held-out procedural scene, whose camera stands still.
+
+    Its true depth is known, unless a depth network is asked for.
+    """
     size = {"frames": data.frames, "height": data.height, "width": data.width}
-    clip = scene_program(2, **size, worlds=data.worlds)(HELD_OUT_START + options.scene)
-    frames = to_uint8(clip.frames[:1])
-    moved = np.abs(np.asarray(clip.world_to_camera[0]) - np.eye(4)).max() > 1e-3
+    draw = partial(procedural_scene, views=1, **size, orbit=True, worlds=DEMO_WORLDS)
+    clip = jax.jit(draw)(HELD_OUT_START + options.scene)
+    frames = to_uint8(clip.frames)
+    knows = options.measured.depth_checkpoint is None
     return Source(
         frames=frames,
         given=all_given(frames),
         times=np.asarray(clip.timestamps),
         cameras=still_camera(np.asarray(clip.intrinsics[0]), **size),
-        depth=None,
-        depth_of="nothing",
-        note=f"held-out procedural scene {options.scene}, source view only; its lens is known",
-        warning="the source camera of this scene moves" if moved else "",
+        depth=np.asarray(clip.depth) if knows else None,
+        depth_of="the source" if knows else "nothing",
+        note=f"held-out procedural scene {options.scene}, source view only; its lens "
+        f"{'and its depth are' if knows else 'is'} known",
     )
 
 

@@ -16,7 +16,9 @@ from full4d_jax.commands.lift import lift
 from full4d_jax.commands.sample import sample
 from full4d_jax.config import Config
 from full4d_jax.config.depth import DepthConfig
+from full4d_jax.generation.cascade import SHIPPED as UPSAMPLER
 from full4d_jax.source import options
+from full4d_jax.source.depth.estimate import SHIPPED as DEPTH
 
 FOUR_REAL = Path(__file__).parents[2] / "configs" / "four_real.py"
 PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"
@@ -202,7 +204,9 @@ def test_videos_are_checked(capsys, tmp_path, clip, verb):
     for video in (tmp_path / "none.mp4", text, cut, tmp_path):
         assert str(video) in refusal(capsys, verb, "--video", video, "--out", out)
     line = refusal(capsys, verb, "--video", clip, "--data.frames", 40, "--out", out)
-    assert "at least 40 frames" in line
+    assert "give --seconds and --fps" in line
+    line = refusal(capsys, verb, "--video", clip, "--start", 9, "--out", out)
+    assert "lower --start" in line
     assert "--fov" in refusal(capsys, verb, "--video", clip, "--fov", 300, "--out", out)
 
 
@@ -237,6 +241,14 @@ def test_checkpoints_of_another_model_of_the_same_shape_are_refusal(capsys, tmp_
     for option, value in (("heads", 6), ("rope_theta", 10.0), ("sigma_hole", 1.0)):
         line = refusal(capsys, "sample", f"--model.{option}", value, "--out", tmp_path / "o")
         assert f"model.{option}" in line
+
+
+def test_an_upsampler_belongs_to_priors_of_its_size(capsys, tmp_path, clip):
+    given = ["sample", "--video", clip, "--out", tmp_path / "o", "--upsampler"]
+    assert "none.safetensors" in refusal(capsys, *given, tmp_path / "none.safetensors")
+    assert "depth" in refusal(capsys, *given, DEPTH)
+    line = refusal(capsys, *given, UPSAMPLER, "--data.height", 32)
+    assert "one for pixels of 64 rows, expected none beside codec pixels at 32 rows" in line
 
 
 def test_output_folders_are_checked_and_what_is_there_stays(capsys, tmp_path, clip):

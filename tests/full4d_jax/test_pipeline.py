@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     options = ["--checkpoint", f"{folder}/prior.safetensors", "--out", f"{folder}/out"]
     options += ["--video", f"{folder}/in.mp4", "--depth", f"{folder}/depth.npy"]
     options += ["--azimuth", "45"]
-    look = ["--size", "32", "--seconds", "0.2", "--export_ply", "2"]
+    look = ["--size", "32", "--orbit_seconds", "0.2", "--export_ply", "2"]
     assert main(["run", str(preset), *options, *look]) == 0
     return folder, [str(preset), *options]
 
@@ -67,7 +68,7 @@ def test_everything_is_there_and_the_report_tells_it(finished):
 def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(finished, capsys):
     folder, options = finished
     scene = (folder / "out" / "scene.npz").read_bytes()
-    look = ["--size", "32", "--seconds", "0.1"]
+    look = ["--size", "32", "--orbit_seconds", "0.1"]
     assert main(["sample", *options]) == 0
     said = capsys.readouterr().out
     assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [True] * 3
@@ -93,11 +94,37 @@ def test_a_stage_made_from_others_than_those_there_is_not_used(finished, capsys)
 def test_parts_keep_the_warnings_and_the_config_of_the_run(finished):
     folder, options = finished
     config = (folder / "out" / "config.json").read_text()
-    assert main(["run", *options, "--size", "32", "--seconds", "0.1"]) == 0
-    assert main(["render", "--out", f"{folder}/out", "--size", "32", "--seconds", "0.1"]) == 0
+    assert main(["run", *options, "--size", "32", "--orbit_seconds", "0.1"]) == 0
+    assert main(["render", "--out", f"{folder}/out", "--size", "32", "--orbit_seconds", "0.1"]) == 0
     assert (folder / "out" / "config.json").read_text() == config
     report = json.loads((folder / "out" / "report.json").read_text())
     assert any("azimuth 45" in line for line in report["warnings"])
+
+
+def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(tmp_path, capsys):
+    frames = np.random.default_rng(0).integers(0, 255, (1, 12, 9, 3), np.uint8).repeat(4, 0)
+    large = frames.repeat(12, 1).repeat(12, 2)  # 144 x 108
+    write_video(tmp_path / "in.mp4", large, 8)
+    out = tmp_path / "out"
+    words = ["--video", f"{tmp_path}/in.mp4", "--rows", "72", "--seconds", "0.25", "--views", "2"]
+    words += ["--out", str(out)]
+    short = ["--lift.steps", "2", "--lift.capacity", "300"]
+    assert main(["sample", *words]) == 0
+    assert read_arrays(out / "grid.npz")["frames"].shape == (2, 2, 96, 72, 3)
+    assert main(["run", *words, *short, "--size", "32", "--orbit_seconds", "0.1"]) == 0
+    said = capsys.readouterr().out
+    assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [True] * 3
+    assert "first look after" in said
+    report = json.loads((out / "report.json").read_text())
+    size = [report[name] for name in ("views", "instants", "rows", "columns")]
+    assert size == [2, 2, 96, 72]
+    assert report["source_psnr"] > 5
+    for bad, why in (
+        (["--data.views", "8"], "data.views: found 8.*give --views"),
+        (["--lift.distillation", "gradient"], "lift.distillation: found gradient.*larger"),
+    ):
+        assert main(["run", *words, *bad]) == 2
+        assert re.search(why, capsys.readouterr().err)
 
 
 def test_folders_of_format_2_are_lifted_and_rendered(finished, tmp_path, capsys):
@@ -108,7 +135,7 @@ def test_folders_of_format_2_are_lifted_and_rendered(finished, tmp_path, capsys)
     assert main(["lift", *finished[1][:3], "--out", str(out)]) == 0
     assert "scene: kept" in capsys.readouterr().out
     (out / "depth.npz").unlink()  # a scene is shown without it
-    assert main(["render", "--out", str(out), "--size", "32", "--seconds", "0.1"]) == 0
+    assert main(["render", "--out", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
 
 
 def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys):

@@ -13,9 +13,12 @@ from full4d_jax.source.camera_paths import (
     cropped_fov,
     directions,
     load_targets,
+    look_at_subject,
+    pivot_of,
     preset_targets,
     range_warning,
     still_camera,
+    subject_depth,
 )
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -51,9 +54,36 @@ def test_paths_move_smoothly():
 
 
 def test_only_paths_beyond_the_training_range_warn():
-    assert range_warning(orbit(np.array([60.0]), np.array([12.0])), 60.0, 12.0) == ""
-    assert "80" in (range_warning(orbit(np.array([0.0, 80.0]), np.array([0.0, 0.0])), 60.0, 12.0))
-    assert range_warning(orbit(np.array([0.0]), np.array([30.0])), 60.0, 12.0) != ""
+    def said(*angles):
+        azimuths, elevations = np.array([(0.0, 0.0), *angles]).T
+        return range_warning(orbit(azimuths, elevations)[:, None], 60.0, 12.0)
+
+    assert said((60, 12)) == ""
+    assert "80" in said((0, 0), (80, 0))
+    assert said((0, 30)) != ""
+
+
+def test_presets_look_at_what_moves():
+    frames = np.full((5, 16, 16, 3), 100, np.uint8)
+    depth = np.full((5, 16, 16), 1.5, np.float32)
+    assert subject_depth(frames, depth) == 1.0  # nothing moves
+    for t in range(5):
+        frames[t, 4:8, 3 * t : 3 * t + 2] = 220
+        depth[t, 4:8, 3 * t : 3 * t + 2] = 0.4
+    assert subject_depth(frames, depth) == pytest.approx(0.4)
+    depth[depth < 1] = 0  # unknown
+    assert subject_depth(frames, depth) == 1.0
+
+    preset = preset_targets("ring", targets=3, frames=2, azimuth=20.0, elevation=8.0)
+    near = beside(still_camera(LENS, **SIZE | {"frames": 2}), look_at_subject(preset, 0.4))
+    pivot = pivot_of(near.world_to_camera)
+    np.testing.assert_allclose(pivot, [0, 0, 0.4], atol=1e-6)
+    expected = angles_of(preset.world_to_camera)
+    np.testing.assert_allclose(angles_of(near.world_to_camera[1:], pivot), expected, atol=1e-3)
+
+
+def test_cameras_that_look_at_no_one_place_turn_around_depth_1():
+    assert pivot_of(np.tile(np.eye(4), (3, 2, 1, 1))).tolist() == [0, 0, 1]
 
 
 def test_crop_narrows_the_field_of_view():

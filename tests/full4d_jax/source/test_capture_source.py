@@ -6,11 +6,11 @@ from refused import refusal
 
 from full4d_jax import pipeline
 from full4d_jax.cli import main
-from full4d_jax.grid_stages import keep_capture
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_capture
+from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
 
@@ -128,7 +128,7 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monk
     said = capsys.readouterr()
     assert "200 Gaussians to 3 views of 2 frames" in said.out
     assert float(said.err.split("psnr ")[-1].split(",")[0]) > 20
-    assert main(["render", "--out", str(out), "--size", "32", "--seconds", "1"]) == 0
+    assert main(["render", "--out", str(out), "--size", "32", "--orbit_seconds", "1"]) == 0
     assert (out / "scene.html").stat().st_size > 1000
     capsys.readouterr()
     assert main(["lift", "--capture", str(tmp_path), "--out", str(out), *small]) == 2

@@ -9,12 +9,12 @@ import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
-from full4d_jax.grid_stages import keep_capture
 from full4d_jax.media.video import DEFAULT_FPS, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_dataset_clip, open_dataset_view
+from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import (
     DatasetClipOptions,
     DatasetViewOptions,

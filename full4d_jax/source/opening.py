@@ -1,0 +1,47 @@
+"""One way to open a source, whatever it is, and to keep a capture that is lifted as it is."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from full4d_jax.config import DataConfig
+from full4d_jax.session.stages import Stages
+from full4d_jax.source import capture_source, options, video_source
+from full4d_jax.source.source import Source, source_arrays
+
+
+def open_source(data: DataConfig, way: options.SampleOptions | options.LiftOptions) -> Source:
+    """Open what a run starts from, whatever it is.
+
+    Raises:
+      InputError: The video, data set or capture is unusable.
+    """
+    match way:
+        case options.VideoOptions():
+            return video_source.open_video(data, way)
+        case options.DemoOptions():
+            return video_source.open_demo(data, way)
+        case options.TwoVideosOptions():
+            return video_source.open_two_videos(data, way)
+        case options.DemoGridOptions():
+            return video_source.open_demo_grid(data, way)
+        case options.DatasetViewOptions():
+            return capture_source.open_dataset_view(data, way)
+        case options.DatasetClipOptions():
+            return capture_source.open_dataset_clip(way)
+        case options.CaptureOptions():
+            return capture_source.open_capture(way)
+    raise TypeError(f"open_source: found {type(way).__name__}, expected options of a source")
+
+
+def keep_capture(stages: Stages, source: Source) -> None:
+    """Save a capture as the stages source, depth and grid; nothing is estimated or generated."""
+    cameras, depth = source.cameras, source.depth
+    assert cameras is not None, "a capture has cameras"
+    assert depth is not None, "a capture has depth to start from"
+    first = replace(source, frames=source.frames[:1], given=source.given[:1], depth=None)
+    counts = source_arrays(replace(source, note="", warning=""))  # names of files do not
+    stages.run("source", counts, lambda: source_arrays(first))
+    stages.run("depth", {}, lambda: {"depth": depth, "of": np.asarray(source.depth_of)})
+    grid = {"frames": source.frames, "intrinsics": cameras.intrinsics}
+    stages.run("grid", {}, lambda: grid | {"world_to_camera": cameras.world_to_camera})

@@ -1,0 +1,57 @@
+"""The size of a result: the video's shape and length, what is asked for, and the prior's own."""
+
+import numpy as np
+import pytest
+
+from full4d_jax.cameras import sides
+from full4d_jax.config import DataConfig
+from full4d_jax.media.video import write_video
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.options import DemoGridOptions, DemoOptions, SizeOptions, VideoOptions
+from full4d_jax.source.size import result_size
+
+OWN = DataConfig(views=4, frames=4, height=64, width=64)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """One second of 96 x 160 pixels at 25 a second."""
+    path = tmp_path_factory.mktemp("video") / "in.mp4"
+    write_video(path, np.zeros((25, 96, 160, 3), np.uint8), 25)
+    return path
+
+
+def size(way, enlarged=True):
+    found = result_size(OWN, way, enlarged=enlarged, multiple=8)
+    return found.views, found.frames, found.height, found.width
+
+
+def test_a_video_keeps_its_shape_and_a_short_one_gives_the_frames_it_has(video):
+    assert size(VideoOptions(video)) == (5, 8, 256, 424)
+    asked = SizeOptions(rows=128, seconds=0.5, views=3)
+    assert size(VideoOptions(video, size=asked)) == (3, 4, 128, 216)
+    assert size(VideoOptions(video, start=0.5, fps=4)) == (5, 2, 256, 424)
+
+
+def test_the_demo_is_wide_and_two_seconds_long():
+    assert size(DemoOptions()) == (5, 16, 256, 456)
+
+
+def test_a_prior_without_an_upsampler_keeps_its_own_size_unless_told_otherwise(video):
+    assert size(VideoOptions(video), enlarged=False) == (4, 4, 64, 64)
+    asked = SizeOptions(rows=64, views=2)
+    assert size(VideoOptions(video, size=asked), enlarged=False) == (2, 4, 64, 104)
+    assert size(DemoGridOptions()) == (4, 4, 64, 64)
+
+
+def test_a_start_beyond_the_end_is_refused(video):
+    with pytest.raises(InputError, match=r"in\.mp4.*0\.96 seconds.*more than 3"):
+        size(VideoOptions(video, start=3.0))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (1920, 1080), (300, 300)])
+def test_the_short_side_has_the_rows(height, width):
+    found = sides(height, width, 256, 8)
+    assert min(found) == 256
+    assert not any(side % 8 for side in found)
+    assert abs(found[0] / found[1] - height / width) < 0.02 * height / width
