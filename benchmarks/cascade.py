@@ -31,6 +31,7 @@ from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import drop_depth_edges, fill_holes
+from full4d_jax.generation.seen_before import seen_before
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
@@ -129,7 +130,8 @@ def fill(
     given = source, depth, cameras
     rows = models.upsampler.prior_rows
     small = generate_small(models.prior, *given, jax.random.key(0), rows)[1:]
-    made, projection = enlarge_grid(models.upsampler, small, *given)
+    hidden = seen_before(source, depth, jnp.asarray(cameras.world_to_camera[0]))
+    made, projection = enlarge_grid(models.upsampler, small, source, depth, hidden, cameras)
     large = jax.image.resize(small, made.shape, "cubic")
     seen = projection.mask[..., None]
     pasted = seen * projection.frames + (1 - seen) * large

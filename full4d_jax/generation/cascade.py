@@ -24,7 +24,8 @@ from full4d_jax.config import DataConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import Projection, splat
+from full4d_jax.generation.projection_guidance import Projection
+from full4d_jax.generation.seen_before import Hidden, Splat, seen_before, splat_both
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params
@@ -133,7 +134,8 @@ def generate_large(
       InputError: The prior cannot divide its small frames into tokens.
     """
     small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)
-    made, projection = enlarge_grid(upsampler, small[1:], frames, depth, cameras)
+    hidden = seen_before(frames, depth, jnp.asarray(cameras.world_to_camera[0]))
+    made, projection = enlarge_grid(upsampler, small[1:], frames, depth, hidden, cameras)
     return jnp.concatenate([frames[None], made]), projection
 
 
@@ -142,6 +144,7 @@ def enlarge_grid(
     small: Float[Array, "n t i j 3"],
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
+    hidden: Hidden,
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size, and the projection of the source.
@@ -151,9 +154,10 @@ def enlarge_grid(
       small: what the prior generated for the targets.
       frames: source video in [-1, 1].
       depth: its z-depth in world units, 0 where unknown.
+      hidden: its points that something hides.
       cameras: of all views, the source first.
     """
-    return _enlarge_grid(upsampler.config, upsampler.params, small, frames, depth, cameras)
+    return _enlarge_grid(upsampler.config, upsampler.params, small, frames, depth, hidden, cameras)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -163,6 +167,7 @@ def _enlarge_grid(
     small: Float[Array, "n t i j 3"],
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
+    hidden: Hidden,
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size and the projection, one frame after the other."""
@@ -170,9 +175,10 @@ def _enlarge_grid(
 
     def one(view: Array, time: Array) -> tuple[Array, ...]:
         relative = poses[view + 1, time] @ jnp.linalg.inv(poses[0, time])
-        given = guide(
-            frames[time], depth[time], lenses[0], relative, lenses[view + 1], small[view, time]
-        )
+        behind = hidden.frame, hidden.depth[time]
+        place = lenses[0], relative, lenses[view + 1]
+        drawn = splat_both(frames[time], depth[time], behind, *place)
+        given = guide(drawn, small[view, time])
         made = network.upsample(config, params, jax.tree.map(lambda x: x[None], given))[0]
         return jnp.clip(made, -1, 1), given.projected, given.mask, given.disparity
 
@@ -183,23 +189,11 @@ def _enlarge_grid(
     return made, Projection(*projected)
 
 
-def guide(
-    frame: Float[Array, "h w 3"],
-    depth: Float[Array, "h w"],
-    source: Float[Array, "3 3"],
-    source_to_target: Float[Array, "4 4"],
-    target: Float[Array, "3 3"],
-    coarse: Float[Array, "i j 3"],
-) -> Guidance:
+def guide(drawn: Splat, coarse: Float[Array, "i j 3"]) -> Guidance:
     """Return what the upsampler sees of one target frame, without a batch axis.
 
     Args:
-      frame: of the source, [-1, 1].
-      depth: of the source, world units, 0 where unknown.
-      source: intrinsics of the source, pixels.
-      source_to_target: motion from the source camera to the target camera.
-      target: intrinsics of the target, pixels.
+      drawn: the projection of the source at full size.
       coarse: the prior's frame.
     """
-    projected, mask, disparity = splat(frame, depth, source, source_to_target, target)
-    return Guidance(jax.image.resize(coarse, frame.shape, "cubic"), projected, mask, disparity)
+    return Guidance(jax.image.resize(coarse, drawn[0].shape, "cubic"), *drawn)

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
+from full4d_jax.generation.projection_guidance import Projection, fill_holes
+from full4d_jax.generation.seen_before import seen_before, splat_both
 from gaussians import Scene, deforming, initialize, with_room
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
@@ -69,13 +70,15 @@ def grid_depth(
         view, time = jnp.divmod(place, times)
         relative = poses[view + 1, time] @ jnp.linalg.inv(poses[0, time])
         frame, lens = frames[0, time], lenses[view + 1]
-        _, mask, disparity = splat(frame, depth[time], lenses[0], relative, lens)
+        below = hidden.frame, hidden.depth[time]
+        _, mask, disparity = splat_both(frame, depth[time], below, lenses[0], relative, lens)
         behind = push_behind(filled(mask, disparity), lens, relative, source[time], lenses[0])
         return jnp.where(mask > 0, 0.0, behind)
 
+    hidden = seen_before(2 * frames[0] - 1, depth, poses[0])
     source = jax.lax.map(one_source, depth)
-    hidden = jax.lax.map(one_target, jnp.arange((views - 1) * times))
-    return jnp.concatenate([source[None], hidden.reshape(views - 1, times, *depth.shape[1:])])
+    unseen = jax.lax.map(one_target, jnp.arange((views - 1) * times))
+    return jnp.concatenate([source[None], unseen.reshape(views - 1, times, *depth.shape[1:])])
 
 
 def push_behind(

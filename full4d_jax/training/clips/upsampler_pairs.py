@@ -22,7 +22,7 @@ from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
 from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import drop_depth_edges
+from full4d_jax.generation.projection_guidance import drop_depth_edges, splat
 from full4d_jax.models.upsampler import Guidance
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
@@ -173,5 +173,6 @@ def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
     lenses, poses = scene.cameras.intrinsics, scene.cameras.world_to_camera[:, 0]
     relative = poses[1:] @ jnp.linalg.inv(poses[0])[None]
     source = scene.frames[0, 0], scene.depth[0], lenses[0]
-    given = jax.vmap(lambda *target: guide(*source, *target))(relative, lenses[1:], small)
+    drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])
+    given = jax.vmap(guide)(drawn, small)
     return Pair(given, scene.frames[1:, 0])

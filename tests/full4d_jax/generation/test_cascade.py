@@ -19,7 +19,7 @@ from full4d_jax.generation.cascade import (
     shrink,
 )
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.generation.projection_guidance import project
+from full4d_jax.generation.projection_guidance import project, splat
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.dit import init_params
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -92,7 +92,7 @@ def test_the_one_in_the_package_is_nearer_to_the_truth_than_pasting():
         )
         small = jax.image.resize(truth, (48, 48, 3), "linear")
         motion = poses[1] @ jnp.linalg.inv(poses[0])
-        given = guide(source, clip.depth[0, 0], lenses[0], motion, lenses[1], small)
+        given = guide(splat(source, clip.depth[0, 0], lenses[0], motion, lenses[1]), small)
         given = jax.tree.map(lambda x: x[None], given)
         made, pasted = (
             jnp.mean((network.upsample(upsampler.config, params, given)[0] - truth) ** 2)
