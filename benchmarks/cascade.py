@@ -1,10 +1,12 @@
 """Scores the cascade at full size on held-out rich scenes; prints a table and one JSON line last.
 
-    python benchmarks/cascade.py [--first N --scenes N --angle 60 --rows 256 --out FOLDER]
+    python benchmarks/cascade.py [--first N --scenes N --lifted N --angle 60 --rows 256]
 
 Every scene has 4 views x 4 instants, with targets within the angle, once with true depth and once
 with ours. A row is a way to make the target frames: the source copied, the projection filled by
-push-pull, the prior's small frames enlarged, the projection pasted over them, and the cascade.
+push-pull, the prior's small frames enlarged, the projection pasted over them, and the cascade. For
+the first `--lifted` scenes a second table compares them with the scene that is fitted to the
+cascade, at cameras half-way between the generated ones.
 
 Scores pool all target frames of a scene; unseen pixels are those where the projection by true depth
 has no point. Scenes 64 to 127 are for reporting: nothing was chosen by them.
@@ -33,6 +35,8 @@ from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import drop_depth_edges, fill_holes
 from full4d_jax.generation.seen_before import seen_before
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.scene.renders import render_views
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
@@ -41,6 +45,7 @@ VIEWS, INSTANTS = 4, 4
 REPORTED = 64  # the first scene that nothing is chosen by
 COPY, PUSH_PULL, PRIOR = "copy of the source", "projection + push-pull", "prior, enlarged"
 PASTED, CASCADE = "projection over the prior", "cascade"
+SCENE = "4D scene"
 FILLED = (PUSH_PULL, PRIOR, PASTED, CASCADE)
 SHOWN = ("psnr", "psnr_unseen", "ssim", "lpips")
 SHEET = 8  # scenes in the sheet
@@ -79,11 +84,15 @@ def main() -> None:
             report(number + 1)
     means = {row: mean_scores(scores) for row, scores in found.items()}
     print(table(means))
+    between = score_between(models, options, distances)
+    if between:
+        print("at cameras between the generated ones:")
+        print(table(between))
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"cascade_{options.angle:g}.png"
     save_picture(path, draw(sheet, options))
     print(f"pictures: {path}")
-    print(json.dumps(summary(options, means)))
+    print(json.dumps(summary(options, means) | gains_between(between)))
 
 
 def parse() -> argparse.Namespace:
@@ -91,6 +100,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--first", type=int, default=REPORTED, help="first held-out scene")
     parser.add_argument("--scenes", type=int, default=16, help="number of scenes")
+    parser.add_argument("--lifted", type=int, default=4, help="scenes that are lifted, 0 for none")
     parser.add_argument("--angle", type=float, default=60.0, help="widest azimuth, degrees")
     parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")
     parser.add_argument("--checkpoint", type=Path, help="weights of another upsampler")
@@ -101,14 +111,22 @@ def parse() -> argparse.Namespace:
 
 def render_clip(scene: int, rows: int, angle: float) -> ProceduralClip:
     """Return a held-out scene with targets at random azimuths within the angle."""
+    return _rendered(scene, rows, _azimuths(scene, angle))
+
+
+def _azimuths(scene: int, angle: float) -> Float[Array, "targets"]:
     key = jax.random.fold_in(jax.random.key(1), scene)
-    azimuths = jax.random.uniform(key, (VIEWS - 1,), minval=-angle, maxval=angle)
-    return _program(HELD_OUT_START + scene, azimuths=azimuths, height=rows, width=rows)
+    return jax.random.uniform(key, (VIEWS - 1,), minval=-angle, maxval=angle)
+
+
+def _rendered(scene: int, rows: int, azimuths: Float[Array, "targets"]) -> ProceduralClip:
+    size = {"views": 1 + len(azimuths), "height": rows, "width": rows}
+    return _program(HELD_OUT_START + scene, azimuths=azimuths, **size)
 
 
 _program = jax.jit(
-    partial(procedural_scene, views=VIEWS, frames=INSTANTS, worlds="rich"),
-    static_argnames=("height", "width"),
+    partial(procedural_scene, frames=INSTANTS, worlds="rich"),
+    static_argnames=("views", "height", "width"),
 )
 _fill_holes = jax.jit(fill_holes)
 
@@ -149,6 +167,51 @@ def score(
     }
 
 
+def score_between(models: Models, options: argparse.Namespace, distances: Distances) -> Means:
+    """Return the scores of scenes, and of what they are made of, at cameras between."""
+    found: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    with Progress("lifted", 2 * options.lifted) as report:
+        for number in range(options.lifted):
+            generated = _azimuths(options.first + number, options.angle)
+            stops = jnp.sort(jnp.append(generated, 0.0))
+            angles = jnp.concatenate([generated, (stops[1:] + stops[:-1]) / 2])
+            clip = _rendered(options.first + number, options.rows, angles)
+            source, asked = (
+                2 * clip.frames[0] - 1,
+                _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)]),
+            )
+            ours = drop_depth_edges(estimate_depth(models.depth, source), EDGE)
+            for i, (name, depth) in enumerate({"true": clip.depth[0], "ours": ours}.items()):
+                made = fill(models, source, depth, cameras_of(asked))
+                rows = {(row, name): made[row] for row in (PUSH_PULL, CASCADE)}
+                rows[SCENE, name] = _lifted(models, source, depth, clip)
+                for row, scores in score(asked, rows, distances).items():
+                    found.setdefault(row, []).append(scores)
+                report(2 * number + i + 1)
+    return {row: mean_scores(scores) for row, scores in found.items()}
+
+
+def _seen_from(clip: ProceduralClip, views: list[int]) -> ProceduralClip:
+    """Return the clip seen from some of its cameras."""
+    names = ("frames", "depth", "intrinsics", "world_to_camera")
+    return clip._replace(**{name: getattr(clip, name)[np.array(views)] for name in names})
+
+
+def _lifted(
+    models: Models,
+    source: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    clip: ProceduralClip,
+) -> Grid:
+    """Return the scene fitted to the first cameras of a clip, seen from the others, [-1, 1]."""
+    cameras = cameras_of(clip)
+    generated = cameras.views(slice(VIEWS))
+    grid = jnp.concatenate([source[None], fill(models, source, depth, generated)[CASCADE]])
+    scene = lift_grid(DEFAULT.lift, grid / 2 + 0.5, depth, generated, jax.random.key(0))
+    times = np.linspace(0, 1, INSTANTS, dtype=np.float32)
+    return render_views(scene, cameras.views(slice(VIEWS, None)), times) / np.float32(127.5) - 1
+
+
 def mean_scores(scores: list[dict[str, float | None]]) -> dict[str, float]:
     """Return the means of the measures that are shown."""
     found = {name: [x[name] for x in scores] for name in SHOWN}
@@ -172,6 +235,17 @@ def summary(options: argparse.Namespace, means: Means) -> dict[str, float]:
             values[f"{name}_over_push_pull{suffix}"] = round(gain, 4)
     loss = means[CASCADE, "true"]["psnr"] - means[CASCADE, "ours"]["psnr"]
     return values | {"own_depth_loss": round(loss, 3)}
+
+
+def gains_between(between: Means) -> dict[str, float]:
+    """Return the gain of the scenes over push-pull at cameras between."""
+    return {
+        f"scene_over_push_pull_{depth}": round(
+            between[SCENE, depth]["psnr"] - between[PUSH_PULL, depth]["psnr"], 3
+        )
+        for row, depth in between
+        if row == SCENE
+    }
 
 
 def pictures(clip: ProceduralClip, made: dict[tuple[str, str], Grid]) -> list[np.ndarray]:
