@@ -147,8 +147,10 @@ def _depth(config: DepthConfig) -> Iterator[Rule]:
     divides = f"a number that divides the last of model.widths, {model.widths[-1]}"
     yield "model.heads", model.heads, model.widths[-1] % model.heads == 0, divides
     for name, sizes in (("data.early_sizes", data.early_sizes), ("data.sizes", data.sizes)):
-        fits = all(seen % 8 == 0 for _, seen in sizes)
-        yield name, sizes, fits, "pairs of which the second is a multiple of 8"
+        fits = all(side % 8 == 0 for _, *seen in sizes for side in seen)
+        yield name, sizes, fits, "triples of which the last two are multiples of 8"
+    fits = not data.photos or data.worlds != "simple"
+    yield "data.photos", data.photos, fits, "none with simple worlds, which have no textures"
 
 
 def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:

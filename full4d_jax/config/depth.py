@@ -7,8 +7,10 @@ from full4d_jax.config.experiment import ALL_SCENES, Scenes, Seed
 from full4d_jax.config.training import OptimizerConfig, TrainingConfig
 from full4d_jax.session.fields import Between, Count
 
-Side = Annotated[int, Between(16, 4096, "pairs of sides (rendered, seen) of 16 to 4096 pixels")]
-Sizes = tuple[tuple[Side, Side], ...]
+Side = Annotated[int, Between(16, 4096, "sizes of 16 to 4096 pixels")]
+Size = tuple[Side, Side, Side]
+Sizes = tuple[Size, ...]
+DepthWorlds = Literal["simple", "rich", "wide"]
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,27 @@ class DepthNetConfig:
 class DepthDataConfig:
     """Frames for training, rendered from new scenes for every step.
 
-    Sizes are (pixels rendered, pixels seen) per side of successive steps, and take turns; frames
+    Sizes are (rows rendered, rows seen, columns seen) of successive steps, and take turns; frames
     that are seen at fewer pixels are antialiased.
     """
 
-    early_sizes: Sizes = ((32, 32), (48, 48), (48, 48))
+    early_sizes: Sizes = ((64, 64, 64), (96, 64, 112), (64, 64, 88), (168, 112, 64))
     """Sizes until the learning rate falls: small frames, so many scenes."""
-    sizes: Sizes = ((64, 64), (96, 64), (64, 64), (64, 64), (96, 96))
-    """Sizes while the learning rate falls."""
+    sizes: Sizes = (
+        (144, 96, 168),
+        (144, 96, 128),
+        (96, 96, 96),
+        (252, 168, 96),
+        (144, 96, 96),
+        (96, 96, 128),
+    )
+    """Sizes while the learning rate falls: what the network sees of real videos."""
     scenes: Scenes = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
-    worlds: Literal["simple", "rich"] = "simple"
-    """Content of the scenes, as in `config.DataConfig`; shipped weights saw simple ones."""
+    worlds: DepthWorlds = "wide"
+    """Content of the scenes: as in `config.DataConfig`, or rich ones that any camera sees."""
+    photos: str = ""
+    """Folder of photos whose crops cover half of the surfaces of rich and wide worlds."""
 
 
 @dataclass(frozen=True)
@@ -53,4 +64,4 @@ class DepthConfig:
     data: DepthDataConfig = DepthDataConfig()
     optimizer: OptimizerConfig = OptimizerConfig(decay_share=0.5, adam_weight_decay=0.0)
     training: TrainingConfig = TrainingConfig(batch=32, steps=4800, checkpoint_every=200)
-    """`batch` counts frames of 64 pixels; the smaller the frames, the more of them."""
+    """`batch` counts frames of 64 x 64 pixels; of larger ones, as many as have those pixels."""

@@ -1,9 +1,7 @@
 """Training of the depth network on procedural frames, rendered for each step.
 
-The loss is scale-invariant. With e = d - median(d) - log z, where d is the network's output and z
-true depth in units of its own median, it is the mean of |e| and of the relative error |exp(e) - 1|
-(what is near matters most for parallax), plus mean |differences of e| between neighbours 1, 2 and
-4 pixels apart (flat walls, sharp edges).
+The loss is `depth_loss`, and `depth_augmentation` says what happens to the frames. Crops of
+photos, where a folder has some, are drawn afresh every `FRESH` steps.
 """
 
 import itertools
@@ -20,20 +18,24 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from optax.contrib import MuonDimensionNumbers
 
 from full4d_jax.config import to_dict
-from full4d_jax.config.depth import DepthConfig
+from full4d_jax.config.depth import DepthConfig, DepthWorlds, Size
 from full4d_jax.models.depth_net import Params, init_params, log_depth
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.source.depth.estimate import DepthNetwork, depth_errors, predict_depth
 from full4d_jax.training.checkpoints.resume import run_record
+from full4d_jax.training.depth_augmentation import augment
+from full4d_jax.training.depth_loss import loss
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
-from input_pipeline.procedural.scene import HELD_OUT_START, Worlds, procedural_scene
+from input_pipeline.procedural.photos import read_crops
+from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural.wide_scene import wide_frame
 
-NEAREST, FARTHEST = 0.05, 20.0  # depths are clipped to this range
 BASE = 64  # pixels per side of frames when a step has `training.batch` of them
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
 MOST = 4  # largest number of frames of a step / `training.batch`
+FRESH = 250  # steps
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
 
@@ -98,20 +100,30 @@ def kernels_as_matrices(params: Any) -> Any:
 def batches(config: DepthConfig, start: int) -> Iterator[Frames]:
     """Return the batches from step `start` on; their sizes take turns."""
     early = config.training.steps * (1 - config.optimizer.decay_share)
+    textures = None
     for step in itertools.count(start):
+        if config.data.photos and (textures is None or step % FRESH == 0):
+            seed = config.seed * SCENES_OF_A_SEED + step // FRESH
+            textures = jnp.asarray(read_crops(config.data.photos, seed=seed))
         sizes = config.data.early_sizes if step < early else config.data.sizes
-        yield batch(config, step, *sizes[step % len(sizes)])
+        yield batch(config, step, sizes[step % len(sizes)], textures)
 
 
-@partial(jax.jit, static_argnums=(0, 2, 3))
-def batch(config: DepthConfig, step: Integer[Array, ""] | int, rendered: int, seen: int) -> Frames:
+@partial(jax.jit, static_argnums=(0, 2))
+def batch(
+    config: DepthConfig,
+    step: Integer[Array, ""] | int,
+    size: Size,
+    textures: Float[Array, "n s s 3"] | None = None,
+) -> Frames:
     """Render the frames of one step, augmented, in [-1, 1], and their depth."""
-    count = max(1, round(config.training.batch * BASE / seen))
-    stride = config.training.batch * MOST  # no two steps share a scene
-    first = jnp.uint32(config.seed) * SCENES_OF_A_SEED + jnp.uint32(step) * stride
+    _, height, width = size
+    most = config.training.batch * MOST
+    count = min(max(1, round(config.training.batch * BASE**2 / (height * width))), most)
+    first = jnp.uint32(config.seed) * SCENES_OF_A_SEED + jnp.uint32(step) * most
     indices = (first + jnp.arange(count, dtype=jnp.uint32)) % config.data.scenes
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), step), count)
-    return jax.vmap(augment)(keys, *procedural_frames(indices, rendered, seen, config.data.worlds))
+    return jax.vmap(augment)(keys, *procedural_frames(indices, size, config.data.worlds, textures))
 
 
 def train_step(
@@ -126,25 +138,12 @@ def train_step(
     return state, {"loss": value, "gradient_norm": optax.tree.norm(gradients)}
 
 
-def loss(predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]) -> Float[Array, ""]:
-    """Return the module's loss of log depths, given true depths."""
-    sparse = predicted[:, ::4, ::4]  # a sixteenth of the pixels gives nearly the same median
-    median = jnp.median(sparse, (1, 2), keepdims=True)
-    error = predicted - median - jnp.log(jnp.clip(depth, NEAREST, FARTHEST))
-    relative = jnp.abs(jnp.expm1(jnp.minimum(error, 1.0)))  # linear beyond a factor e
-    total = 0.5 * (jnp.abs(error) + relative).mean()
-    for k in (1, 2, 4):
-        down, right = error[:, k:] - error[:, :-k], error[:, :, k:] - error[:, :, :-k]
-        total += (jnp.abs(down).mean() + jnp.abs(right).mean()) / 6
-    return total
-
-
 def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[str, float]:
-    """Return the mean `depth_errors` of 64-pixel frames of held-out scenes."""
+    """Return the mean `depth_errors` of square 64-pixel frames of held-out scenes."""
     network = DepthNetwork(config.model, params)
 
     def one(index: Integer[Array, ""]) -> Metrics:
-        frames, depth = procedural_frames(index[None], BASE, BASE, config.data.worlds)
+        frames, depth = procedural_frames(index[None], (BASE,) * 3, config.data.worlds)
         return depth_errors(predict_depth(network, frames * 2 - 1), depth)
 
     errors = jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(scenes))
@@ -152,39 +151,24 @@ def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[st
 
 
 def procedural_frames(
-    indices: Integer[Array, "b"], rendered: int, seen: int, worlds: Worlds
+    indices: Integer[Array, "b"],
+    size: Size,
+    worlds: DepthWorlds,
+    textures: Float[Array, "n s s 3"] | None = None,
 ) -> Frames:
-    """Render one frame in [0, 1] and its depth per scene; antialiased if `seen` < `rendered`."""
+    """Render one frame in [0, 1] and its depth per scene; antialiased if seen at fewer pixels."""
+    rendered, height, width = size
+    pixels = {"height": rendered, "width": round(width * rendered / height)}
 
     def one(index: Integer[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-        draw = partial(procedural_scene, views=1, frames=1, worlds=worlds)
-        clip = draw(index, height=rendered, width=rendered)
-        frame = jax.image.resize(clip.frames[0, 0], (seen, seen, 3), "linear")
-        return frame, jax.image.resize(clip.depth[0, 0], (seen, seen), "nearest")
+        if worlds == "wide":
+            frame, depth = wide_frame(index, **pixels, textures=textures)
+        else:
+            clip = procedural_scene(
+                index, views=1, frames=1, **pixels, worlds=worlds, textures=textures
+            )
+            frame, depth = clip.frames[0, 0], clip.depth[0, 0]
+        frame = jax.image.resize(frame, (height, width, 3), "linear")
+        return frame, jax.image.resize(depth, (height, width), "nearest")
 
     return jax.lax.map(one, indices)  # on CPU, the rays of one frame fit the cache
-
-
-def augment(
-    key: PRNGKeyArray, frame: Float[Array, "h w 3"], depth: Float[Array, "h w"]
-) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-    """Change colours, light, sharpness and noise at random, and mirror; return [-1, 1]."""
-    swap, light, mix, noise, mirror = jax.random.split(key, 5)
-    frame = jax.random.permutation(swap, frame, axis=-1)
-    gain, contrast, *tint = jnp.exp(0.2 * jax.random.normal(light, (5,)))
-    frame = (frame - frame.mean()) * contrast + frame.mean() * gain
-    frame = frame * (1 + 0.3 * (jnp.stack(tint) - 1)).reshape(1, 1, 3)
-    softness, strength = jax.random.uniform(mix, (2,))
-    frame = frame + jnp.maximum(2 * softness - 1, 0) * (blur(frame) - frame)
-    frame = frame + 0.06 * strength**2 * jax.random.normal(noise, frame.shape)
-    is_mirrored = jax.random.bernoulli(mirror)
-    frame = jnp.where(is_mirrored, frame[:, ::-1], frame)
-    depth = jnp.where(is_mirrored, depth[:, ::-1], depth)
-    return jnp.clip(frame, 0, 1) * 2 - 1, depth
-
-
-def blur(frame: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-    """Blur with a binomial 3x3 kernel and repeated edges."""
-    x = jnp.pad(frame, ((1, 1), (1, 1), (0, 0)), "edge")
-    x = 0.25 * x[:-2] + 0.5 * x[1:-1] + 0.25 * x[2:]
-    return 0.25 * x[:, :-2] + 0.5 * x[:, 1:-1] + 0.25 * x[:, 2:]

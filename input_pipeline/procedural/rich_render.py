@@ -1,7 +1,7 @@
 """Colours of a rich world, for one camera at one instant."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from input_pipeline.procedural.noise import value_noise
 from input_pipeline.procedural.rich_world import (
@@ -71,9 +71,13 @@ def paint_rich_world(
     lit = world.ambient * ambient + (1.1 - world.ambient) * (
         first * world.light_colors[0][:, None] + second * world.light_colors[1][:, None]
     )
-    is_sky = world.outdoor & (which >= OBJECTS) & (which != OBJECTS + FLOOR)
-    color = jnp.where(is_sky[None], _sky(world, rays), albedo * brightness * lit)
+    color = jnp.where(is_sky(world, which)[None], _sky(world, rays), albedo * brightness * lit)
     return jnp.clip(color * world.exposure, 0, 1)
+
+
+def is_sky(world: RichWorld, which: Int[Array, "p"]) -> Bool[Array, "p"]:
+    """Tell which of the surfaces are painted as sky: all but the ground around outdoor worlds."""
+    return world.outdoor & (which >= OBJECTS) & (which != OBJECTS + FLOOR)
 
 
 def _material(which: Int[Array, "p"]) -> Int[Array, "p"]:

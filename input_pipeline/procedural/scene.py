@@ -92,7 +92,7 @@ def procedural_scene(
     )
 
     def one(time_and_pose):
-        return _picture(filmed, height, width, textures, *time_and_pose)
+        return picture(filmed, height, width, textures, *time_and_pose)
 
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
     poses = rearrange(filmed.camera_to_world, "v t i j -> (v t) i j")
@@ -111,7 +111,7 @@ def procedural_scene(
     )
 
 
-def _picture(
+def picture(
     filmed: FilmedWorld,
     height: int,
     width: int,

@@ -1,0 +1,51 @@
+"""The loss of the depth network: range of depth, shape of disparity, and edges of both.
+
+With e = d - median(d) - log z, where d is the network's output and z true depth in units of its
+own median, the first part is the mean of |e| and of the relative error |exp(e) - 1| (what is near
+matters most for parallax): it knows no scale, as the median is what depth is used with. With
+
+    s(x) = (x - median(x)) / mean |x - median(x)|
+
+the second part is the mean |s(exp(-d)) - s(1 / z)|: it knows neither scale nor shift of
+disparity, so the shape counts where the range cannot be told. To both comes the mean of their
+differences between neighbours 1, 2 and 4 pixels apart (flat walls, sharp edges).
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+NEAREST, FARTHEST = 0.05, 10.0  # depths are clipped to this range
+SHAPE = 0.4  # weight of the second part
+FLATTEST = 0.05  # added to the deviation of disparity, whose median is 1: a wall has no shape
+
+
+def loss(predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]) -> Float[Array, ""]:
+    """Return the module's loss of log depths, given true depths."""
+    logs = predicted - sparse_median(predicted)
+    truth = jnp.clip(depth, NEAREST, FARTHEST)
+    error = logs - jnp.log(truth)
+    relative = jnp.abs(jnp.expm1(jnp.minimum(error, 1.0)))  # linear beyond a factor e
+    scaled = 0.5 * (jnp.abs(error) + relative).mean() + roughness(error)
+    disparity = jnp.exp(-jnp.clip(logs, jnp.log(NEAREST), jnp.log(FARTHEST)))
+    shape = standardised(disparity) - standardised(1 / truth)
+    return scaled + SHAPE * (jnp.abs(shape).mean() + roughness(shape))
+
+
+def sparse_median(x: Float[Array, "b h w"]) -> Float[Array, "b 1 1"]:
+    """Return the median of a sixteenth of the pixels, which is nearly that of all."""
+    return jnp.median(x[:, ::4, ::4], (1, 2), keepdims=True)
+
+
+def standardised(disparity: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+    """Subtract the median and divide by the mean absolute deviation from it."""
+    centred = disparity - sparse_median(disparity)
+    return centred / (jnp.abs(centred).mean((1, 2), keepdims=True) + FLATTEST)
+
+
+def roughness(error: Float[Array, "b h w"]) -> Float[Array, ""]:
+    """Return the mean absolute difference of neighbours 1, 2 and 4 pixels apart."""
+    total = jnp.zeros(())
+    for k in (1, 2, 4):
+        down, right = error[:, k:] - error[:, :-k], error[:, :, k:] - error[:, :, :-k]
+        total += (jnp.abs(down).mean() + jnp.abs(right).mean()) / 6
+    return total

@@ -1,0 +1,181 @@
+"""Single frames of rich worlds as people film them: any height, pitch, roll, lens and distance.
+
+The worlds are `rich_world`'s, rearranged: rooms from a closet to a hall, open ground up to a
+square; furniture from a stool to a house, each piece scaled and moved by itself. Of CANDIDATES
+cameras that look at people, things and walls the one is taken that sees the most relief. The
+scenes are no clips and share no pictures with those of `procedural_scene`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
+
+from input_pipeline.procedural.rich_render import is_sky
+from input_pipeline.procedural.rich_world import (
+    BALLS,
+    CRATES,
+    POLES,
+    RODS,
+    SPANS,
+    RichWorld,
+    sample_rich_world,
+)
+from input_pipeline.procedural.scene import (
+    FilmedWorld,
+    camera_towards,
+    image_rays,
+    objects_at,
+    picture,
+    visible_surface,
+)
+from input_pipeline.procedural.shapes import Objects
+from input_pipeline.procedural.world import uniform_stream
+
+CANDIDATES = 3
+ROLL, PITCH = 10.0, (-60.0, 30.0)  # degrees
+FIELD_OF_VIEW = (30.0, 100.0)  # degrees, along the longer side
+DISTANCE = (0.25, 4.0)  # from the camera to what it looks at; a person is about 0.55 tall
+COARSE = 12  # pixels per side of what candidates are compared by
+TOO_NEAR = 0.12
+MARGIN = 0.08  # of cameras from walls, floor and ceiling
+SKY = 12.0  # its smallest depth, in the worlds' unit
+_STREAM = 0x57494445  # apart from the keys of `procedural_scene`
+
+
+class WideFrame(NamedTuple):
+    """One picture and its truth."""
+
+    frame: Float[Array, "h w 3"]  # [0, 1]
+    depth: Float[Array, "h w"]  # z in units of its median
+
+
+def wide_frame(
+    index: Integer[Array, ""] | int,
+    *,
+    height: int,
+    width: int,
+    seed: int = 0,
+    textures: Float[Array, "n s s 3"] | None = None,
+) -> WideFrame:
+    """Render frame number `index`; `textures`, pictures in [0, 1], cover half of the surfaces."""
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _STREAM), index)
+    world_key, change_key, time_key, camera_key = jax.random.split(key, 4)
+    world = rearranged(change_key, sample_rich_world(world_key))
+    time = jax.random.uniform(time_key, maxval=10.0)
+    intrinsics, pose = _best_camera(camera_key, world, time, height, width)
+    filmed = FilmedWorld(world, time[None], intrinsics, pose[None, None], jnp.ones(()))
+    colors, depth, which = picture(filmed, height, width, textures, time, pose)
+    depth = jnp.where(is_sky(world, which), jnp.maximum(depth, SKY), depth)
+    frame, depth = colors.T.reshape(height, width, 3), depth.reshape(height, width)
+    return WideFrame(frame, depth / jnp.median(depth))
+
+
+def rearranged(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
+    """Change the size of the room, and size and place of all that stands in it."""
+    uniform = uniform_stream(key)
+
+    def spread(shape: tuple[int, ...], low: float, high: float) -> Array:
+        return jnp.exp(uniform(shape, float(np.log(low)), float(np.log(high))))
+
+    half = jnp.where(world.outdoor, spread((2,), 2.5, 10.0), spread((2,), 0.6, 2.8))
+    floor = world.room_max[1]
+    top = floor - jnp.where(world.outdoor, 7.0, spread((), 0.7, 1.8))
+    pieces = int(PIECE.max()) + 1
+    indoors, outdoors = spread((pieces,), 0.6, 2.5), spread((pieces,), 0.6, 8.0)
+    scale = jnp.where(world.outdoor, outdoors, indoors)
+    reach = jnp.minimum(1.3 * scale[:, None], 0.8 * half[None])
+    shift = reach * uniform((pieces, 2), -1.0, 1.0)
+    ground = jnp.stack([0.0, floor, 0.0])
+    moved = jnp.stack([shift[:, 0], jnp.zeros(pieces), shift[:, 1]], 1)
+    size, still = scale[PIECE, None], world.still
+    center = ground[None] + (still.center - ground[None]) * size + moved[PIECE]
+    walk = jnp.minimum(1.5, 0.7 * half)[None] * uniform((len(world.people.middle), 2), -1.0, 1.0)
+    return world._replace(
+        room_min=jnp.stack([-half[0], top, -half[1]]),
+        room_max=jnp.stack([half[0], floor, half[1]]),
+        people=world.people._replace(middle=world.people.middle + walk),
+        still=Objects(center, still.rotation, still.size * size),
+    )
+
+
+def _pieces() -> np.ndarray:
+    """Return which of the pieces of furniture each primitive of `RichWorld.still` belongs to."""
+    table, chair, crates = 0, 1, [2, 3, 3, 4]  # the third crate stands on the second
+    loose = iter(range(5, 5 + BALLS + POLES + RODS))
+    balls = [next(loose) for _ in range(BALLS)]
+    return np.array([*balls, table, chair, chair, *crates, *[table] * 4, *[chair] * 4, *loose])
+
+
+PIECE = _pieces()
+assert len(PIECE) == BALLS + 3 + CRATES + 8 + POLES + RODS
+
+
+def _best_camera(
+    key: PRNGKeyArray, world: RichWorld, time: Float[Array, ""], height: int, width: int
+) -> tuple[Float[Array, "3 3"], Float[Array, "4 4"]]:
+    """Return intrinsics and camera-to-world of the candidate that sees the most relief."""
+    objects, _ = objects_at(world, time)
+    longer = max(height, width)
+    sides = jnp.array([COARSE / width, COARSE / height, 1.0])
+
+    def candidate(key: PRNGKeyArray) -> tuple[Array, Array, Array]:
+        lens, pose = jax.random.split(key)
+        angle = jax.random.uniform(lens, minval=FIELD_OF_VIEW[0], maxval=FIELD_OF_VIEW[1])
+        focal = 0.5 * longer / jnp.tan(jnp.deg2rad(angle) / 2)
+        intrinsics = jnp.diag(jnp.stack([focal, focal, 1.0]))
+        intrinsics = intrinsics.at[:2, 2].set(jnp.array([width / 2, height / 2]))
+        camera = _camera(pose, world, objects)
+        rays = image_rays(camera, sides[:, None] * intrinsics, COARSE, COARSE)
+        depth, which = visible_surface(world, time, camera[:3, 3], rays)
+        sky = is_sky(world, which)
+        relief = jnp.nan_to_num(jnp.log(depth).std(where=~sky))
+        is_empty = ((depth < TOO_NEAR).mean() > 0.1) | (sky.mean() > 0.6)
+        return intrinsics, camera, jnp.where(is_empty, -1.0, relief)
+
+    intrinsics, cameras, relief = jax.vmap(candidate)(jax.random.split(key, CANDIDATES))
+    best = jnp.argmax(relief)
+    return intrinsics[best], cameras[best]
+
+
+def _camera(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Array, "4 4"]:
+    """Draw a camera-to-world that looks at, or past, something in the room."""
+    where, far, beside, angles = jax.random.split(key, 4)
+    most = DISTANCE[1] * jnp.where(world.outdoor, 2.0, 1.0)
+    distance = DISTANCE[0] * (most / DISTANCE[0]) ** jax.random.uniform(far)
+    target = _target(where, world, objects) + 0.15 * distance * jax.random.normal(beside, (3,))
+    rotation = _rotation(angles)
+    low, high = world.room_min + MARGIN, world.room_max - MARGIN
+    center = jnp.clip(target - distance * rotation[:, 2], low, high)
+    return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(center)
+
+
+def _target(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Array, "3"]:
+    """Draw a part of a person, a thing, or any place near the ground."""
+    which, place = jax.random.split(key)
+    is_person = jnp.arange(len(objects.center)) < SPANS.ellipsoids - BALLS
+    weight = world.present * jnp.where(is_person, 3.0, 1.0)
+    thing = objects.center[jax.random.categorical(which, jnp.log(weight + 1e-6))]
+    share, *corner = jax.random.uniform(place, (4,))
+    low = world.room_min.at[1].max(world.room_max[1] - 1.5)
+    anywhere = low + jnp.stack(corner) * (world.room_max - low)
+    return jnp.where(share < 0.65, thing, anywhere)
+
+
+def _rotation(key: PRNGKeyArray) -> Float[Array, "3 3"]:
+    """Draw a camera's axes: most look a little down, the others as steeply as `PITCH` allows."""
+    usual, steep, turn, tilt = jax.random.split(key, 4)
+    share, angle = jax.random.uniform(steep, (2,))
+    pitch = -8 + 10 * jax.random.normal(usual)
+    pitch = jnp.where(share < 0.45, PITCH[0] + (PITCH[1] - PITCH[0]) * angle, pitch)
+    pitch, azimuth = jnp.deg2rad(pitch), jax.random.uniform(turn, maxval=2 * jnp.pi)
+    roll = jnp.deg2rad(jnp.clip(ROLL / 2 * jax.random.normal(tilt), -ROLL, ROLL))
+    level = jnp.stack([jnp.sin(azimuth), 0.0, jnp.cos(azimuth)])
+    up = jnp.array([0.0, -1.0, 0.0])
+    forward = jnp.cos(pitch) * level + jnp.sin(pitch) * up
+    axes = camera_towards(jnp.zeros(3), forward, up)[:3, :3]
+    right, down = axes[:, 0], axes[:, 1]
+    cos, sin = jnp.cos(roll), jnp.sin(roll)
+    return jnp.stack([cos * right + sin * down, cos * down - sin * right, forward], 1)
