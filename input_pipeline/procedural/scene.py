@@ -156,7 +156,7 @@ def sample_filmed_world(
     start, interval = jax.random.uniform(time_key, (2,))
     timestamps = 2.0 * start + jnp.arange(frames) * (0.04 + 0.26 * interval)
     travel = (0.7, 0.4) if is_rich else (0.4, 0.24)
-    intrinsics, source = _source_camera(source_key, world, frames, height, width, travel)
+    intrinsics, source = source_camera(source_key, world, frames, height, width, travel)
     if orbit:
         source = jnp.repeat(source[:1], frames, 0)
     rays = image_rays(source[0], intrinsics, height, width)
@@ -193,7 +193,7 @@ def objects_at(world: AnyWorld, time: Float[Array, ""]) -> tuple[Objects, Spans]
     return simple.objects_at(world, time), simple.SPANS
 
 
-def _source_camera(
+def source_camera(
     key: PRNGKeyArray,
     world: AnyWorld,
     frames: int,

@@ -2,10 +2,14 @@
 
 The worlds are `rich_world`'s, rearranged: rooms from a closet to a hall, open ground up to a
 square; furniture from a stool to a house, each piece scaled and moved by itself. Of CANDIDATES
-cameras that look at people, things and walls the one is taken that sees the most relief. The
-scenes are no clips and share no pictures with those of `procedural_scene`.
+cameras that look at people, things and walls the one is taken that sees the most relief. Half of
+the rooms have plain pale walls, like most that people live in: what is bright and has no texture
+is not always the sky. A share ORBITED of the frames leaves the world as it is and looks at it
+from where the cameras of `procedural_scene` stand. The scenes are no clips and share no pictures
+with those of `procedural_scene`.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,6 +21,9 @@ from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
     BALLS,
     CRATES,
+    FIRST_FACE,
+    MATERIALS,
+    PLAIN,
     POLES,
     RODS,
     SPANS,
@@ -29,10 +36,11 @@ from input_pipeline.procedural.scene import (
     image_rays,
     objects_at,
     picture,
+    source_camera,
     visible_surface,
 )
-from input_pipeline.procedural.shapes import Objects
-from input_pipeline.procedural.world import uniform_stream
+from input_pipeline.procedural.shapes import FLOOR, Objects
+from input_pipeline.procedural.world import FACES, uniform_stream
 
 CANDIDATES = 3
 ROLL, PITCH = 10.0, (-60.0, 30.0)  # degrees
@@ -42,6 +50,8 @@ COARSE = 12  # pixels per side of what candidates are compared by
 TOO_NEAR = 0.12
 MARGIN = 0.08  # of cameras from walls, floor and ceiling
 SKY = 12.0  # its smallest depth, in the worlds' unit
+ORBITED = 0.35
+CEILING = FLOOR - 1  # of the faces of a room
 _STREAM = 0x57494445  # apart from the keys of `procedural_scene`
 
 
@@ -62,13 +72,19 @@ def wide_frame(
 ) -> WideFrame:
     """Render frame number `index`; `textures`, pictures in [0, 1], cover half of the surfaces."""
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _STREAM), index)
-    world_key, change_key, time_key, camera_key = jax.random.split(key, 4)
-    world = rearranged(change_key, sample_rich_world(world_key))
+    world_key, change_key, time_key, camera_key, orbit_key = jax.random.split(key, 5)
+    as_it_is = sample_rich_world(world_key)
+    changed = plain_walls(change_key, rearranged(change_key, as_it_is))
+    is_orbited = jax.random.bernoulli(orbit_key, ORBITED)
+    world = jax.tree.map(partial(jnp.where, is_orbited), as_it_is, changed)
     time = jax.random.uniform(time_key, maxval=10.0)
-    intrinsics, pose = _best_camera(camera_key, world, time, height, width)
+    lens, poses = source_camera(camera_key, world, 1, height, width, (0.0, 0.0))
+    free = _best_camera(camera_key, world, time, height, width)
+    intrinsics, pose = jax.tree.map(partial(jnp.where, is_orbited), (lens, poses[0]), free)
     filmed = FilmedWorld(world, time[None], intrinsics, pose[None, None], jnp.ones(()))
     colors, depth, which = picture(filmed, height, width, textures, time, pose)
-    depth = jnp.where(is_sky(world, which), jnp.maximum(depth, SKY), depth)
+    is_far = is_sky(world, which) & ~is_orbited
+    depth = jnp.where(is_far, jnp.maximum(depth, SKY), depth)
     frame, depth = colors.T.reshape(height, width, 3), depth.reshape(height, width)
     return WideFrame(frame, depth / jnp.median(depth))
 
@@ -98,6 +114,31 @@ def rearranged(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
         room_max=jnp.stack([half[0], floor, half[1]]),
         people=world.people._replace(middle=world.people.middle + walk),
         still=Objects(center, still.rotation, still.size * size),
+    )
+
+
+def plain_walls(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
+    """Paint walls and ceiling of half of the rooms, each in a pale colour."""
+    which, brightness, tint = jax.random.split(jax.random.fold_in(key, 1), 3)
+    has_walls, has_ceiling = jax.random.bernoulli(which, jnp.array([0.5, 0.7]))
+    same = jax.random.bernoulli(jax.random.fold_in(which, 1), 0.6)
+    grey = jax.random.uniform(brightness, (FACES, 1), minval=0.6, maxval=1.4)
+    pale = jnp.clip(grey * (1 + 0.06 * jax.random.normal(tint, (FACES, 3))), 0, 1.4)
+    pale = jnp.where(same, pale[:1], pale)
+    face = jnp.arange(FACES)
+    walls = has_walls & (face != FLOOR) & (face != CEILING)
+    painted = (walls | (has_ceiling & (face == CEILING))) & ~world.outdoor
+    painted = jnp.zeros(MATERIALS, bool).at[FIRST_FACE:].set(painted)
+    pale = jnp.zeros((MATERIALS, 3)).at[FIRST_FACE:].set(pale)
+    old = world.materials
+    return world._replace(
+        materials=old._replace(
+            kind=jnp.where(painted, PLAIN, old.kind),
+            color_a=jnp.where(painted[:, None], pale, old.color_a),
+            color_b=jnp.where(painted[:, None], 0.9 * pale, old.color_b),
+            detail=jnp.where(painted, 0.1 * old.detail, old.detail),
+            photo=old.photo.at[:, 1].set(jnp.where(painted, 1.0, old.photo[:, 1])),
+        )
     )
 
 
