@@ -29,6 +29,7 @@ from numpy import ndarray
 from shared_folder import shared_folder
 
 from full4d_jax.cameras import sides
+from full4d_jax.config.depth import DepthWorlds
 from full4d_jax.models.depth_net import MULTIPLE
 from full4d_jax.source.depth.estimate import DepthNetwork, load_depth, predict_depth
 from full4d_jax.training.depth_training import procedural_frames
@@ -77,7 +78,9 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def procedural(worlds: str, size: tuple[int, int], first: int, count: int) -> Iterator[Shot]:
+def procedural(
+    worlds: DepthWorlds, size: tuple[int, int], first: int, count: int
+) -> Iterator[Shot]:
     """Yield rendered frames of held-out scenes."""
     render = jax.jit(partial(procedural_frames, size=(size[0], *size), worlds=worlds))
     for index in range(first, first + count):

@@ -9,7 +9,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float, PRNGKeyArray
 
-GREY = (0.299, 0.587, 0.114)
+GREY = (0.299, 0.587, 0.114)  # share of each channel in brightness
 BLOCK = 8  # pixels per side of what JPEG and video codecs transform at once
 SWAPPED, COMPRESSED = 0.3, 0.4  # shares of the frames
 
@@ -37,7 +37,7 @@ def recolor(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h 
     whether, order, amount = jax.random.split(key, 3)
     swapped = jax.random.permutation(order, frame, axis=-1)
     frame = jnp.where(jax.random.bernoulli(whether, SWAPPED), swapped, frame)
-    grey = (frame * jnp.array(GREY)).sum(-1, keepdims=True)
+    grey = (frame * jnp.array(GREY)[None, None]).sum(-1, keepdims=True)
     return grey + jax.random.uniform(amount, minval=0.1, maxval=1.2) * (frame - grey)
 
 
@@ -71,7 +71,7 @@ def compress(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h
     transform = jnp.asarray(cosines())
     frequency = jnp.arange(BLOCK)
     step = 1 + frequency[:, None] + frequency[None, :]
-    step = step * (0.002 + 0.03 * jax.random.uniform(quality) ** 2)
+    step = (step * (0.002 + 0.03 * jax.random.uniform(quality) ** 2))[None, None, None]
     blocks = rearrange(frame, "(i h) (j w) c -> i j c h w", h=BLOCK, w=BLOCK)
     rounded = jnp.round(transform @ blocks @ transform.T / step) * step
     decoded = rearrange(transform.T @ rounded @ transform, "i j c h w -> (i h) (j w) c")

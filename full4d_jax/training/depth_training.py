@@ -143,7 +143,7 @@ def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[st
     network = DepthNetwork(config.model, params)
 
     def one(index: Integer[Array, ""]) -> Metrics:
-        frames, depth = procedural_frames(index[None], (BASE,) * 3, config.data.worlds)
+        frames, depth = procedural_frames(index[None], (BASE, BASE, BASE), config.data.worlds)
         return depth_errors(predict_depth(network, frames * 2 - 1), depth)
 
     errors = jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(scenes))
@@ -158,15 +158,15 @@ def procedural_frames(
 ) -> Frames:
     """Render one frame in [0, 1] and its depth per scene; antialiased if seen at fewer pixels."""
     rendered, height, width = size
-    pixels = {"height": rendered, "width": round(width * rendered / height)}
+    columns = round(width * rendered / height)
 
     def one(index: Integer[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
         if worlds == "wide":
-            frame, depth = wide_frame(index, **pixels, textures=textures)
+            draw = partial(wide_frame, index, textures=textures)
+            frame, depth = draw(height=rendered, width=columns)
         else:
-            clip = procedural_scene(
-                index, views=1, frames=1, **pixels, worlds=worlds, textures=textures
-            )
+            draw = partial(procedural_scene, index, views=1, frames=1, textures=textures)
+            clip = draw(height=rendered, width=columns, worlds=worlds)
             frame, depth = clip.frames[0, 0], clip.depth[0, 0]
         frame = jax.image.resize(frame, (height, width, 3), "linear")
         return frame, jax.image.resize(depth, (height, width), "nearest")

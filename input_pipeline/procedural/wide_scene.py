@@ -79,7 +79,7 @@ def wide_frame(
     world = jax.tree.map(partial(jnp.where, is_orbited), as_it_is, changed)
     time = jax.random.uniform(time_key, maxval=10.0)
     lens, poses = source_camera(camera_key, world, 1, height, width, (0.0, 0.0))
-    free = _best_camera(camera_key, world, time, height, width)
+    free = best_camera(camera_key, world, time, height, width)
     intrinsics, pose = jax.tree.map(partial(jnp.where, is_orbited), (lens, poses[0]), free)
     filmed = FilmedWorld(world, time[None], intrinsics, pose[None, None], jnp.ones(()))
     colors, depth, which = picture(filmed, height, width, textures, time, pose)
@@ -142,7 +142,7 @@ def plain_walls(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
     )
 
 
-def _pieces() -> np.ndarray:
+def pieces_of_furniture() -> np.ndarray:
     """Return which of the pieces of furniture each primitive of `RichWorld.still` belongs to."""
     table, chair, crates = 0, 1, [2, 3, 3, 4]  # the third crate stands on the second
     loose = iter(range(5, 5 + BALLS + POLES + RODS))
@@ -150,11 +150,10 @@ def _pieces() -> np.ndarray:
     return np.array([*balls, table, chair, chair, *crates, *[table] * 4, *[chair] * 4, *loose])
 
 
-PIECE = _pieces()
-assert len(PIECE) == BALLS + 3 + CRATES + 8 + POLES + RODS
+PIECE = pieces_of_furniture()
 
 
-def _best_camera(
+def best_camera(
     key: PRNGKeyArray, world: RichWorld, time: Float[Array, ""], height: int, width: int
 ) -> tuple[Float[Array, "3 3"], Float[Array, "4 4"]]:
     """Return intrinsics and camera-to-world of the candidate that sees the most relief."""
@@ -187,7 +186,7 @@ def _camera(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Arra
     most = DISTANCE[1] * jnp.where(world.outdoor, 2.0, 1.0)
     distance = DISTANCE[0] * (most / DISTANCE[0]) ** jax.random.uniform(far)
     target = _target(where, world, objects) + 0.15 * distance * jax.random.normal(beside, (3,))
-    rotation = _rotation(angles)
+    rotation = random_rotation(angles)
     low, high = world.room_min + MARGIN, world.room_max - MARGIN
     center = jnp.clip(target - distance * rotation[:, 2], low, high)
     return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(center)
@@ -205,7 +204,7 @@ def _target(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Arra
     return jnp.where(share < 0.65, thing, anywhere)
 
 
-def _rotation(key: PRNGKeyArray) -> Float[Array, "3 3"]:
+def random_rotation(key: PRNGKeyArray) -> Float[Array, "3 3"]:
     """Draw a camera's axes: most look a little down, the others as steeply as `PITCH` allows."""
     usual, steep, turn, tilt = jax.random.split(key, 4)
     share, angle = jax.random.uniform(steep, (2,))

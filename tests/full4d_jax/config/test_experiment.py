@@ -125,9 +125,10 @@ def test_held_out_scenes_are_beyond_all_others():
         ("model.heads", DepthConfig(model=DepthNetConfig(heads=3))),
         ("model.widths", put(DepthConfig(), "model.widths", (8, 16))),
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=()))),
-        ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=((64, 60),)))),
-        ("data.sizes", put(DepthConfig(), "data.sizes", (64, 64))),
-        ("data.early_sizes", DepthConfig(data=DepthDataConfig(early_sizes=((64, 8),)))),
+        ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=((64, 64, 60),)))),
+        ("data.sizes", put(DepthConfig(), "data.sizes", (64, 64, 64))),
+        ("data.photos", DepthConfig(data=DepthDataConfig(worlds="simple", photos="a"))),
+        ("data.early_sizes", DepthConfig(data=DepthDataConfig(early_sizes=((64, 64, 8),)))),
     ],
 )
 def test_the_field_is_named(name, config):

@@ -20,20 +20,10 @@ from input_pipeline.procedural.rich_world import OBJECTS as RICH_OBJECTS
 
 TINY = DepthConfig(
     model=DepthNetConfig(widths=(8, 8, 16), attentions=2, heads=2),
-    data=DepthDataConfig(sizes=((24, 16),)),
+    data=DepthDataConfig(sizes=((24, 16, 24),), early_sizes=((16, 16, 16),), worlds="simple"),
     optimizer=OptimizerConfig(warmup=1),
     training=TrainingConfig(batch=1, steps=2, log_every=1, checkpoint_every=1),
 )
-
-
-def test_the_loss_knows_no_scale():
-    predicted = jax.random.normal(jax.random.key(0), (2, 16, 16))
-    depth = jnp.exp(0.3 * jax.random.normal(jax.random.key(1), (2, 16, 16)))
-    value = depth_training.loss(predicted, depth)
-    moved = depth_training.loss(predicted + jnp.array([3.0, -1.0])[:, None, None], depth)
-    np.testing.assert_allclose(moved, value, rtol=1e-5)
-    truth = jnp.log(depth) - jnp.median(jnp.log(depth)[:, ::4, ::4], (1, 2), keepdims=True)
-    assert depth_training.loss(truth, jnp.exp(truth)) < 1e-5 < value
 
 
 def test_attention_blocks_change_the_result():
@@ -50,12 +40,29 @@ def test_attention_blocks_change_the_result():
 def test_every_step_sees_new_frames_and_a_later_start_goes_on():
     batches = list(islice(depth_training.batches(TINY, 5), 2))
     frames, depth = batches[0]
-    assert frames.shape == (4, 16, 16, 3)
-    assert depth.shape == (4, 16, 16)
+    assert frames.shape == (4, 16, 24, 3)
+    assert depth.shape == (4, 16, 24)
     every = np.concatenate([x for x, _ in batches]).reshape(8, -1)
     assert len(np.unique(every.round(2), axis=0)) == 8
     resumed = next(depth_training.batches(TINY, 6))
     jax.tree.map(np.testing.assert_array_equal, resumed, batches[1])
+
+
+def test_crops_of_photos_are_drawn_anew_and_again_alike(tmp_path, write_pictures, monkeypatch):
+    """Another pair of steps sees other crops; a later start sees those of its step."""
+    write_pictures([tmp_path / "a.png", tmp_path / "b.png"], size=(80, 80))
+    seen = []
+    monkeypatch.setattr(depth_training, "FRESH", 2)
+    monkeypatch.setattr(
+        depth_training, "batch", lambda config, step, size, textures: seen.append(textures)
+    )
+    data = dataclasses.replace(TINY.data, photos=str(tmp_path), worlds="wide")
+    config = dataclasses.replace(TINY, data=data)
+    list(islice(depth_training.batches(config, 0), 4))
+    next(depth_training.batches(config, 3))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert not np.array_equal(seen[1], seen[2])
+    np.testing.assert_array_equal(seen[4], seen[3])
 
 
 def test_a_step_moves_all_weights_of_the_blocks():
@@ -86,11 +93,12 @@ def test_an_interrupted_training_ends_bit_identically(tmp_path: Path):
     jax.tree.map(np.testing.assert_array_equal, whole, resumed)
 
 
-def test_training_may_see_rich_worlds():
+def test_training_may_see_rich_and_wide_worlds():
     def program(worlds):
         config = dataclasses.replace(TINY, data=DepthDataConfig(worlds=worlds))
-        return str(jax.make_jaxpr(lambda step: depth_training.batch(config, step, 16, 16))(0))
+        return str(jax.make_jaxpr(lambda step: depth_training.batch(config, step, (16,) * 3))(0))
 
     objects = f"f32[{RICH_OBJECTS},3]"  # that many primitives are moved
     assert objects in program("rich")
+    assert objects in program("wide")
     assert objects not in program("simple")

@@ -1,0 +1,59 @@
+"""Scores of depth: what each alignment forgives."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+TRUE = np.linspace(1, 3, 48).reshape(6, 8)
+
+
+@pytest.fixture
+def depth(monkeypatch) -> ModuleType:
+    """The program."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("depth")
+
+
+def test_a_scale_costs_nothing_and_unknown_pixels_do_not_count(depth):
+    true = np.where(np.arange(48).reshape(6, 8) % 5 == 0, 0, TRUE)
+    found = depth.scores(7 * TRUE, true)
+    assert found == pytest.approx(dict(zip(depth.SCORES, (0, 1, 0, 1), strict=True)), abs=1e-6)
+
+
+def test_a_shift_of_disparity_costs_the_median_alone(depth):
+    found = depth.scores(1 / (1 / TRUE + 0.5), TRUE)
+    assert found["median"] > 0.1
+    assert found["median_delta125"] < 0.9
+    assert found["affine"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_plane_has_the_depth_of_the_median_or_the_mean_disparity(depth):
+    plane = depth.estimate(None, np.zeros((6, 8, 3)))
+    found = depth.scores(plane, TRUE)
+    assert found["median"] == pytest.approx((abs(TRUE - np.median(TRUE)) / TRUE).mean())
+    mean = 1 / (1 / TRUE).mean()
+    assert found["affine"] == pytest.approx((abs(TRUE - mean) / TRUE).mean())
+
+
+def test_networks_return_depth_of_the_frames_size(depth):
+    rng = np.random.default_rng(0)
+    found = depth.estimate(depth.load_depth(), rng.uniform(-1, 1, (120, 90, 3)))
+    assert found.shape == (120, 90)
+    assert (found > 0).all()
+
+
+@pytest.mark.slow
+def test_the_last_line_scores_every_set_and_network(depth, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("FULL4D_DATA", str(tmp_path))  # without photographs
+    monkeypatch.setattr(sys, "argv", ["depth.py", "--scenes", "1"])
+    depth.main()
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    rows = {f"{worlds}/{who}" for worlds in ("rich", "wide") for who in ("shipped", "plane")}
+    assert set(last) == rows
+    assert all(set(row) == set(depth.SCORES) for row in last.values())
