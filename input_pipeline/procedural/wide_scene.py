@@ -20,7 +20,6 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
     BALLS,
-    CRATES,
     FIRST_FACE,
     MATERIALS,
     PLAIN,
