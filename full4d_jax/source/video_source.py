@@ -16,6 +16,7 @@ from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import DEFAULT_FPS, read_video
 from full4d_jax.source.camera_motion import camera_motion_warning
 from full4d_jax.source.camera_paths import cropped_fov, still_camera
+from full4d_jax.source.lens import assumed_fov, focal_length, fov_of
 from full4d_jax.source.options import (
     DemoGridOptions,
     DemoOptions,
@@ -25,8 +26,8 @@ from full4d_jax.source.options import (
 from full4d_jax.source.source import Source, all_given
 from input_pipeline.cameras import intrinsics_from_fov
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
+from input_pipeline.video_files import frame_size
 
-DEFAULT_FOV = 65.0  # degrees along the long side of the picture, as of a phone's main camera
 DEMO_WORLDS = "rich"
 AGREE = 20.0  # dB between the first frames of two videos, below which they count as different
 
@@ -41,9 +42,13 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     video = read_video(options.video, **size, fps=options.fps, start=options.start)
     fov = assumed_fov(data.height, data.width)
     lens = f"assumed to be {fov:.0f} degrees; give it as --fov"
-    if options.fov is not None:
-        fov = cropped_fov(options.fov, video.kept_width)
-        lens = f"{fov:.1f} degrees: {options.fov:g} before cropping"
+    whole, known = options.fov, ""
+    if whole is None and (equivalent := focal_length(options.video)) is not None:
+        whole = fov_of(equivalent, *frame_size(options.video))
+        known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
+    if whole is not None:
+        fov = cropped_fov(whole, video.kept_width)
+        lens = f"{fov:.1f} degrees: {whole:.4g} before cropping{known}"
     wanted = round((options.size.seconds or 0) * (options.fps or DEFAULT_FPS))
     short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
     return Source(
@@ -57,12 +62,6 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
         warning=camera_motion_warning(video.gray) or "",
         rate=options.fps,
     )
-
-
-def assumed_fov(height: int, width: int) -> float:
-    """Return the horizontal field of view that is taken where none is given, degrees."""
-    share = min(1.0, width / height)
-    return float(2 * np.degrees(np.arctan(share * np.tan(np.radians(DEFAULT_FOV) / 2))))
 
 
 def open_demo(data: DataConfig, options: DemoOptions) -> Source:

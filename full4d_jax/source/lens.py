@@ -1,0 +1,56 @@
+"""The lens of a video or picture: from the file's metadata, or as of a phone's main camera.
+
+Cameras tell the focal length that would show as much on film of 36 x 24 mm, by the diagonal.
+"""
+
+import math
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from PIL import Image, UnidentifiedImageError
+
+DEFAULT_FOV = 65.0  # degrees along the long side of the picture, as of a phone's main camera
+DIAGONAL = math.hypot(36, 24)  # of 35 mm film, mm
+QUICKTIME = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
+EXIF, FOCAL_LENGTH_IN_35MM_FILM = 0x8769, 0xA405  # tags of the block, and in it
+PLAUSIBLE = 5.0, 2000.0  # mm; files say 0 for unknown
+
+
+def assumed_fov(height: int, width: int) -> float:
+    """Return the horizontal field of view that is taken where nothing tells it, degrees."""
+    share = min(1.0, width / height)
+    return float(2 * np.degrees(np.arctan(share * np.tan(np.radians(DEFAULT_FOV) / 2))))
+
+
+def fov_of(equivalent: float, height: int, width: int) -> float:
+    """Return the horizontal field of view, degrees, of a focal length in mm as on 35 mm film."""
+    pixels = equivalent / DIAGONAL * math.hypot(height, width)
+    return math.degrees(2 * math.atan(width / 2 / pixels))
+
+
+def focal_length(path: Path) -> float | None:
+    """Return the focal length in mm as on 35 mm film that a file's metadata tell, or None.
+
+    Pictures have it in EXIF, QuickTime's videos among the tags of the container.
+    """
+    try:
+        with Image.open(path) as picture:
+            found = picture.getexif().get_ifd(EXIF).get(FOCAL_LENGTH_IN_35MM_FILM)
+    except (UnidentifiedImageError, OSError):
+        found = _of_container(path)
+    try:
+        value = float(found) if found is not None else 0.0
+    except (TypeError, ValueError):
+        return None
+    return value if PLAUSIBLE[0] <= value <= PLAUSIBLE[1] else None
+
+
+def _of_container(path: Path) -> str | None:
+    """Return what a video's container says; None where it says nothing."""
+    try:
+        with av.open(str(path)) as container:
+            return container.metadata.get(QUICKTIME)
+    except FFmpegError:
+        return None

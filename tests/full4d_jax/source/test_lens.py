@@ -1,0 +1,70 @@
+"""The lens of a file: from its metadata where they tell it, else assumed."""
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from full4d_jax.config import DataConfig
+from full4d_jax.source.lens import EXIF, QUICKTIME, assumed_fov, focal_length, fov_of
+from full4d_jax.source.options import VideoOptions
+from full4d_jax.source.video_source import open_video
+
+FOCAL, ORIENTATION = 0xA405, 0x112
+SIZE = DataConfig(views=2, frames=1, height=32, width=32)
+
+
+def write_picture(path, equivalent=None):
+    """A picture of 60 x 40 pixels that was taken upright, by a camera that lay on its side."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    if equivalent is not None:
+        exif.get_ifd(EXIF)[FOCAL] = equivalent
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path, exif=exif)
+
+
+def write_film(path, said):
+    """A film of 60 x 40 pixels whose container says something."""
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as container:
+        container.metadata[QUICKTIME] = said
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 60, 40, "yuv420p"
+        black = av.VideoFrame.from_ndarray(np.zeros((40, 60, 3), np.uint8), format="rgb24")
+        container.mux([*stream.encode(black), *stream.encode()])
+
+
+def test_angles_of_focal_lengths():
+    assert fov_of(43.2666 / 2, 100, 100) == pytest.approx(70.53, abs=0.01)
+    assert fov_of(36, 24, 36) == pytest.approx(2 * np.degrees(np.arctan(0.5)), abs=1e-6)
+    assert assumed_fov(100, 200) == pytest.approx(65)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.mov", "a.mp4"])
+def test_metadata_tell_the_lens(name, tmp_path):
+    path = tmp_path / name
+    write = write_picture if name[-3:] in ("jpg", "png") else write_film
+    write(path, 26 if write is write_picture else "26")
+    assert focal_length(path) == 26
+    size = (60, 40) if write is write_picture else (40, 60)  # upright
+    source = open_video(SIZE, VideoOptions(path))
+    assert "of 26 mm (as on 35 mm film) in the file's metadata" in source.note
+    focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / min(size)
+    assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
+    given = open_video(SIZE, VideoOptions(path, fov=40.0))
+    assert "40 before cropping" in given.note
+    assert "metadata" not in given.note
+
+
+@pytest.mark.parametrize("said", ["0", "wide", "1e9"])
+def test_what_is_no_focal_length_is_not_believed(said, tmp_path):
+    write_film(tmp_path / "a.mp4", said)
+    assert focal_length(tmp_path / "a.mp4") is None
+    note = open_video(SIZE, VideoOptions(tmp_path / "a.mp4")).note
+    assert "assumed to be 65 degrees" in note
+
+
+def test_files_without_a_word_have_none(tmp_path):
+    write_picture(tmp_path / "a.jpg")
+    (tmp_path / "b.mp4").write_bytes(b"nothing" * 9)
+    assert focal_length(tmp_path / "a.jpg") is None
+    assert focal_length(tmp_path / "b.mp4") is None
