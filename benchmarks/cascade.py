@@ -38,7 +38,8 @@ from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.session.progress import Progress
-from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
+from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.estimators import load_network
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
 
 VIEWS, INSTANTS = 4, 4
@@ -58,7 +59,7 @@ class Models(NamedTuple):
 
     prior: Prior
     upsampler: Upsampler
-    depth: DepthNetwork
+    depth: AnyNetwork
 
 
 def main() -> None:
@@ -67,7 +68,7 @@ def main() -> None:
     models = Models(
         open_prior(DEFAULT),
         load_upsampler(options.checkpoint),
-        load_depth(options.depth_checkpoint),
+        load_network(options.depth_network),
     )
     distances, sheet = load_distances(vgg=False), []
     found: dict[tuple[str, str], list[dict[str, float | None]]] = {}
@@ -104,7 +105,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--angle", type=float, default=60.0, help="widest azimuth, degrees")
     parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")
     parser.add_argument("--checkpoint", type=Path, help="weights of another upsampler")
-    parser.add_argument("--depth_checkpoint", type=Path, help="weights of another depth network")
+    parser.add_argument("--depth_network", help="ours, or a .safetensors or .onnx file")
     parser.add_argument("--out", type=Path, default=Path("out/cascade"), help="folder for pictures")
     return parser.parse_args()
 
@@ -135,7 +136,7 @@ def fill_all(models: Models, clip: ProceduralClip) -> Iterator[tuple[tuple[str, 
     """Yield (row, depth) and its target frames in [-1, 1]."""
     source, targets = 2 * clip.frames[0] - 1, len(clip.frames) - 1
     yield (COPY, "none"), jnp.broadcast_to(source[None], (targets, *source.shape))
-    ours = drop_depth_edges(estimate_depth(models.depth, source), EDGE)
+    ours = drop_depth_edges(source_depth(models.depth, source), EDGE)
     for name, depth in {"true": clip.depth[0], "ours": ours}.items():
         for row, grid in fill(models, source, depth, cameras_of(clip)).items():
             yield (row, name), grid

@@ -45,13 +45,10 @@ from full4d_jax.source.camera_paths import (
     read_targets,
     subject_depth,
 )
-from full4d_jax.source.depth.estimate import (
-    SHIPPED,
-    DepthNetwork,
-    depth_from_file,
-    estimate_depth,
-    load_depth,
-)
+from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.depth_file import DepthFile
+from full4d_jax.source.depth.estimate import depth_from_file
+from full4d_jax.source.depth.estimators import load_network, network_path
 from full4d_jax.source.opening import open_source
 from full4d_jax.source.size import is_beyond, size_of_result
 from full4d_jax.source.source import Source, source_arrays, source_from
@@ -115,10 +112,9 @@ class Inputs:
       checkpoint: weights of the prior.
       prior: the prior.
       upsampler: brings the prior's grid to the size of the result; None where that is its own.
-      depth_checkpoint: weights of the depth network.
+      measured: where the depth comes from.
       network: the depth network.
-      depth_file: depth of the source that was given, or None.
-      depth: its content.
+      depth: depth of the source that was given, or None.
       targets: the target cameras; None where the source comes with its own.
     """
 
@@ -126,9 +122,8 @@ class Inputs:
     checkpoint: Path
     prior: Prior
     upsampler: Upsampler | None
-    depth_checkpoint: Path
-    network: DepthNetwork
-    depth_file: Path | None
+    measured: options.DepthOptions
+    network: AnyNetwork
     depth: np.ndarray | None
     targets: TargetCameras | None
 
@@ -153,8 +148,8 @@ def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path) -
             do = "leave one of them out"
             raise InputError("option", "--views", way.size.views, f"{views}, as --path has", do)
         size = replace(size, views=views)
-    depth_checkpoint = Path(measured.depth_checkpoint or SHIPPED)
-    network = load_depth(depth_checkpoint)
+    measured.check()
+    network = load_network(measured.depth_network, measured.depth_kind)
     if measured.depth is not None:
         depth = depth_from_file(measured.depth, size.frames, size.height, size.width)
     return Inputs(
@@ -162,9 +157,8 @@ def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path) -
         checkpoint,
         prior,
         upsampler,
-        depth_checkpoint,
+        measured,
         network,
-        measured.depth,
         depth,
         targets,
     )
@@ -207,7 +201,7 @@ def _source_stage(stages: Stages, data: DataConfig, way: options.SampleOptions) 
     inputs = {name: value for name, value in vars(way).items() if name not in parts}
     inputs |= {"way": type(way).__name__, "data": data}
     if isinstance(way, options.DemoOptions):
-        inputs["knows_depth"] = way.measured.depth_checkpoint is None
+        inputs["knows_depth"] = way.measured.depth_network is None
     if isinstance(way, options.DatasetViewOptions):
         inputs["content"] = capture_source.dataset_content(way.dataset, way.split)
     arrays = stages.run("source", inputs, lambda: source_arrays(open_source(data, way)))
@@ -225,12 +219,16 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> np.ndarray:
         else:
             frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
             known = None if source.depth is None else jnp.asarray(source.depth[0])
-            found = estimate_depth(given.network, frames) if known is None else known
+            if known is None and isinstance(given.network, DepthFile):
+                stages.say(given.network.told)
+            found = source_depth(given.network, frames) if known is None else known
             # An estimate smears edges; the prior was trained with those pixels unknown.
             depth = np.asarray(drop_depth_edges(found, EDGE))
         return {"depth": depth, "of": np.asarray("the source")}
 
-    inputs = {"file": given.depth_file, "net": given.depth_checkpoint}
+    measured = given.measured
+    inputs = {"file": measured.depth, "net": network_path(measured.depth_network)}
+    inputs["kind"] = measured.depth_kind
     return stages.run("depth", inputs, find_depth)["depth"]
 
 

@@ -18,6 +18,7 @@ from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import open_folder
 from full4d_jax.session.help_text import Shown
+from full4d_jax.source.options import DepthKind
 
 
 def show(
@@ -267,7 +268,8 @@ def depth(
     *,
     out: Path,
     split: str = "train",
-    estimator: str = "ours",
+    depth_network: str = "ours",
+    depth_kind: DepthKind | None = None,
     scale: Literal["matches", "axes"] = "matches",
 ) -> None:
     """Estimate missing depth, in the units of the cameras.
@@ -277,12 +279,14 @@ def depth(
       out: folder of the new data set (repeat the command to resume), or the .npz file to write,
         with a picture beside it.
       split: split of a data set.
-      estimator: ours, or a network as .onnx (Depth Anything) or .safetensors.
+      depth_network: ours, or a .safetensors or .onnx file.
+      depth_kind: what an .onnx file gives (see full4d run --help).
       scale: from points that views share, or from where all cameras look (docs/data.md).
     """
     from full4d_jax.data.estimate_depth import estimate_capture_depth, estimate_dataset_depth
 
+    network = depth_network, depth_kind
     if capture.is_dir():
-        estimate_dataset_depth(capture, estimator, open_folder(out), split, scale)
+        estimate_dataset_depth(capture, network, open_folder(out), split, scale)
         return
-    estimate_capture_depth(capture, estimator, out, scale)
+    estimate_capture_depth(capture, network, out, scale)

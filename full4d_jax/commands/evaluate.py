@@ -11,6 +11,7 @@ from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
+from full4d_jax.source.options import DepthKind
 
 LIFTED = 4  # clips with a fit, by default
 SCENES = 64
@@ -45,7 +46,8 @@ def evaluate(
     *,
     out: Path | None = None,
     checkpoint: Path | None = None,
-    depth_checkpoint: Path | None = None,
+    depth_network: str | None = None,
+    depth_kind: DepthKind | None = None,
     first: int = 0,
     scenes: int = SCENES,
     lift_scenes: int | None = None,
@@ -63,7 +65,8 @@ def evaluate(
       config: the experiment to evaluate.
       out: folder for the results; runs/NAME-evaluation by default.
       checkpoint: weights of the prior; those in the package by default.
-      depth_checkpoint: weights of the depth network; those in the package by default.
+      depth_network: ours by default, or a .safetensors or .onnx file.
+      depth_kind: what an .onnx file gives (see full4d run --help).
       first: number of the first held-out scene; weights that were chosen by scores of some scenes
         need others to be judged by.
       scenes: held-out procedural scenes.
@@ -80,15 +83,16 @@ def evaluate(
     """
     of_scenes = {"first": first or None, "scenes": None if scenes == SCENES else scenes}
     if any(asdict(folder).values()):
-        paths = {"out": out, "checkpoint": checkpoint, "depth_checkpoint": depth_checkpoint}
+        paths = {"out": out, "checkpoint": checkpoint, "depth_network": depth_network}
+        paths |= {"depth_kind": depth_kind}
         paths |= {"records": records, "gltf": gltf, "lift_scenes": lift_scenes}
         _refuse(paths | of_scenes, "none, with --grid or --scene")
         _score_folder(folder, split, vgg=vgg)
         return
     check_config(config)
     if config.model.projection == "none":
-        given = {"depth_checkpoint": depth_checkpoint, "lift_scenes": lift_scenes, "gltf": gltf}
-        given |= {"records": records, "vgg": vgg or None}
+        given = {"depth_network": depth_network, "lift_scenes": lift_scenes, "gltf": gltf}
+        given |= {"depth_kind": depth_kind, "records": records, "vgg": vgg or None}
         _evaluate_grids(config, out, checkpoint, first, scenes, given)
         return
     lift_scenes = LIFTED if lift_scenes is None else lift_scenes
@@ -104,7 +108,8 @@ def evaluate(
     from full4d_jax.evaluation.split import check_split, open_split
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import open_folder
-    from full4d_jax.source.depth.estimate import load_depth
+    from full4d_jax.source.depth.depth_file import DepthFile
+    from full4d_jax.source.depth.estimators import load_network
 
     if gltf and not gltf_views(gltf):
         do = "export one with its animations"
@@ -113,7 +118,9 @@ def evaluate(
     if dataset is not None:
         check_split(dataset, config.data)
     out = open_folder(out or Path("runs") / f"{config.name}-evaluation")
-    prior, depth = open_prior(config, checkpoint), load_depth(depth_checkpoint)
+    prior, depth = open_prior(config, checkpoint), load_network(depth_network, depth_kind)
+    if isinstance(depth, DepthFile):
+        print(depth.told)
     judge = Judge(config, prior, depth, load_distances(vgg=vgg))
     if dataset is not None:
         runner.evaluate_split(judge, out, dataset, range(lift_scenes))

@@ -11,6 +11,7 @@ from full4d_jax.session.files import Arrays, open_folder, save_arrays
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.capture_source import load_capture
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
+from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth
 from input_pipeline.schema import Example, make_example
@@ -18,10 +19,11 @@ from input_pipeline.selection import evenly
 from input_pipeline.transforms import encode_jpeg
 
 SHOWN = 4  # instants on the picture
+Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
 
 
 def estimate_capture_depth(
-    capture: Path, estimator: str, out: Path, scale: Scale = "matches"
+    capture: Path, network: Chosen, out: Path, scale: Scale = "matches"
 ) -> None:
     """Write `out`, the capture with depth, and a picture of it beside; say how well it fits.
 
@@ -35,7 +37,7 @@ def estimate_capture_depth(
     if "depth" in arrays:
         do = "use it as it is, or leave depth out of the file"
         raise InputError("capture", f"{capture}, depth", "depth", "none", do)
-    example, estimate = to_example(arrays, capture.name), load_estimator(estimator)
+    example, estimate = to_example(arrays, capture.name), load_estimator(*network)
     open_folder(out.parent)
     try:
         with Progress("depth", example.frames.size) as report:
@@ -47,8 +49,8 @@ def estimate_capture_depth(
         where = str(error).partition(": depth")[0]
         do = (
             f"it needs {ENOUGH} points that two views share, and an estimator that follows them: "
-            "give measured depth, views nearer to each other, another --estimator, or, for a rig "
-            "around a subject, --scale axes"
+            "give measured depth, views nearer to each other, another --depth_network, or, for a "
+            "rig around a subject, --scale axes"
         )
         raise InputError("depth", where, said, expected, do) from None
     depth = np.stack([found[view][0] for view in range(len(example.frames))])
@@ -61,7 +63,7 @@ def estimate_capture_depth(
 
 
 def estimate_dataset_depth(
-    dataset: Path, estimator: str, out: Path, split: str, scale: Scale = "matches"
+    dataset: Path, network: Chosen, out: Path, split: str, scale: Scale = "matches"
 ) -> None:
     """Write the clips of a split into another dataset, with depth in every view.
 
@@ -69,12 +71,12 @@ def estimate_dataset_depth(
       InputError: an unusable dataset, estimator or folder, or views that share too little for the
         scale of their depth.
     """
-    do = "choose another dataset, --out, --split, --estimator or --scale"
+    do = "choose another dataset, --out, --split, --depth_network or --scale"
     with input_errors("dataset", do):
         records = open_dataset(dataset, split)
-    clips = WithDepth(records, records.scene_ids, load_estimator(estimator), scale)
+    clips = WithDepth(records, records.scene_ids, load_estimator(*network), scale)
     about = f"The split {split} of a dataset ({records.content}), "
-    about += f"depth by {estimator_mark(estimator)} ({scale})."
+    about += f"depth by {estimator_mark(network[0])} ({scale})."
     build_dataset(out, clips, name="depth", splits={split: 1.0}, about=about, do=do)
     print(f"next: full4d data check {out} --split {split}")
 

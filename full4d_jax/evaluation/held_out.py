@@ -38,7 +38,9 @@ from full4d_jax.generation.projection_guidance import (
 )
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.session.stages import fingerprint
-from full4d_jax.source.depth.estimate import DepthNetwork, depth_errors, predict_depth
+from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.depth_file import DepthFile
+from full4d_jax.source.depth.estimate import depth_errors
 from input_pipeline.procedural.scene import ProceduralClip
 
 STEPS = (1, 4, 16)  # from noise
@@ -50,7 +52,7 @@ class Judge(NamedTuple):
 
     config: Config
     prior: Prior
-    depth: DepthNetwork
+    depth: AnyNetwork
     distances: Distances
 
 
@@ -104,7 +106,7 @@ def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
 def generate_rows(judge: Judge, known: KnownClip, lifted: Container[int] = ()) -> Result:
     """Fill the targets of a clip in every way; clips in `lifted` also by PROJECTED."""
     clip, samplers = known.clip, sampler_rows(judge.config)
-    estimate = predict_depth(judge.depth, 2 * clip.frames[0] - 1)
+    estimate = source_depth(judge.depth, 2 * clip.frames[0] - 1)
     our_depth = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
     lift = known.scene in lifted
     projection, given_ours = fill(judge, known, our_depth, samplers, lift=lift)
@@ -148,7 +150,7 @@ def fill(
 def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
     """Return the record of a clip, in the form that `table` reads."""
     clip = known.clip
-    estimate = predict_depth(judge.depth, 2 * clip.frames[0] - 1)
+    estimate = source_depth(judge.depth, 2 * clip.frames[0] - 1)
     absrel = float(depth_errors(estimate, clip.depth[0])["absrel"])
     return {
         "group": known.group,
@@ -170,8 +172,14 @@ def identity(judge: Judge, clips: object) -> str:
     That is a picture of one clip for scenes that are code, the data set's hash for records.
     """
     config = judge.config
-    leaves = jax.tree.leaves((judge.prior.params, judge.depth.params))
-    settings = settings_of(config, "model", "data", "sampler", "lift", "seed")
+    params: list[Any] = [judge.prior.params]
+    marks = {}
+    if isinstance(judge.depth, DepthFile):
+        marks["depth"] = [judge.depth.mark, judge.depth.kind]
+    else:
+        params.append(judge.depth.params)
+    leaves = jax.tree.leaves(params)
+    settings = settings_of(config, "model", "data", "sampler", "lift", "seed") | marks
     settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clips}
     return fingerprint("evaluation 3", settings | {"distances": sorted(judge.distances)}, {})
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import tyro
 
@@ -20,7 +20,11 @@ Number = Annotated[int, Between(0, MOST)]
 Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
 Start = Annotated[float, Between(0, 1e6)]
 Rate = Annotated[float, Between(1e-3, 1000)]
+Seconds = Annotated[float, Between(0.01, 60)] | None
+Rows = Annotated[int, Between(16, 1080)] | None
+Fov = Annotated[float, Between(1, 170)] | None
 Flat = tyro.conf.arg(name="")  # options of a part stand beside those of the whole
+DepthKind = Literal["disparity", "depth", "metric"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,22 @@ class DepthOptions:
     """Where the depth of the source comes from."""
 
     depth: Path | None = None
-    """Depth of the video, .npy (t, h, w), 0 = unknown; left out, our network estimates it."""
-    depth_checkpoint: Path | None = None
-    """Weights of the depth network; left out, those in the package."""
+    """Depth of the video, .npy (t, h, w), 0 = unknown; left out, a network estimates it."""
+    depth_network: str | None = None
+    """Network that estimates depth: ours, or a .safetensors or .onnx file; left out, ours."""
+    depth_kind: DepthKind | None = None
+    """What an .onnx file gives: disparity up to scale and shift, depth up to a scale, or metric
+    depth; left out, what its outputs tell, else disparity."""
+
+    def check(self) -> None:
+        """Refuse a network beside depth that is given.
+
+        Raises:
+          InputError: Both are there.
+        """
+        if self.depth is not None and self.depth_network is not None:
+            found, expected = self.depth_network, "none beside --depth"
+            raise InputError("option", "--depth_network", found, expected, "leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -52,9 +69,9 @@ class SizeOptions:
     With weights that no upsampler belongs to, what is left out is that of the config.
     """
 
-    rows: Annotated[int, Between(16, 1080)] | None = None
+    rows: Rows = None
     """Short side of the result, pixels; left out, 256."""
-    seconds: Annotated[float, Between(0.01, 60)] | None = None
+    seconds: Seconds = None
     """Seconds of the source to take; left out, 2."""
     views: Annotated[int, Between(2, 64)] | None = None
     """Views of the grid, the source included; left out, 5."""
@@ -75,9 +92,9 @@ class VideoOptions:
     """Seconds into the video."""
     fps: Rate | None = None
     """Frames a second to take; left out, 8."""
-    fov: Annotated[float, Between(1, 170)] | None = None
-    """Horizontal field of view of the upright video in degrees; left out, 65 along its long side,
-    as of a phone's main camera."""
+    fov: Fov = None
+    """Horizontal field of view of the upright video in degrees; left out, what the file's metadata
+    tell, else 65 along its long side, as of a phone's main camera."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
     measured: Annotated[DepthOptions, Flat] = DepthOptions()

@@ -73,7 +73,7 @@ def open_demo(data: DataConfig, options: DemoOptions) -> Source:
     draw = partial(procedural_scene, views=1, **size, orbit=True, worlds=DEMO_WORLDS)
     clip = jax.jit(draw)(HELD_OUT_START + options.scene)
     frames = to_uint8(clip.frames)
-    knows = options.measured.depth_checkpoint is None
+    knows = options.measured.depth_network is None
     return Source(
         frames=frames,
         given=all_given(frames),

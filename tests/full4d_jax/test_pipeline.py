@@ -20,6 +20,7 @@ from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode, to_source
 
+SLOPE = Path(__file__).parent / "goldens" / "slope.onnx"
 SMALL = Config(
     model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
     data=DataConfig(views=3, frames=2, height=32, width=32),
@@ -151,7 +152,7 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
     for bad in (
         ["--path", cameras],
         ["--checkpoint", text],
-        ["--depth_checkpoint", text],
+        ["--depth_network", text],
         ["--depth", text],
         ["--data.frames", 40],
         ["--model.width", 48],
@@ -162,6 +163,25 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
         assert capsys.readouterr().err.count("\n") == 1
         for path, content in before.items():
             assert path.read_bytes() == content, (bad, path)
+
+
+def test_a_network_of_the_users_choice_estimates_depth(finished, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    options = finished[1][:]
+    at = options.index("--depth")
+    options[at : at + 2] = ["--depth_network", str(SLOPE)]
+    options[options.index("--out") + 1] = str(tmp_path)
+    for kind, kept in (("disparity", False), ("disparity", True), ("metric", False)):
+        expected = [True, kept, kept] if (tmp_path / "source.npz").exists() else [False] * 3
+        assert main(["sample", *options, "--depth_kind", kind]) == 0
+        said = capsys.readouterr().out
+        assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == expected
+        assert (f"taken as {kind}" in said) != kept
+    depth = read_arrays(tmp_path / "depth.npz")["depth"]
+    assert depth.shape == (2, 32, 32)
+    assert depth.any()
+    assert main(["sample", *options, "--depth", f"{finished[0]}/depth.npy"]) == 2
+    assert "--depth_network: found" in capsys.readouterr().err
 
 
 def test_a_failed_stage_leaves_what_is_finished(finished, capsys):

@@ -1,5 +1,6 @@
 """`full4d evaluate` refuses unusable input in one line, before it scores anything."""
 
+import re
 from importlib.resources import files
 
 import jax.numpy as jnp
@@ -23,13 +24,14 @@ def test_counts(capsys, tmp_path, option, value):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", ["--checkpoint", "--depth_checkpoint"])
+@pytest.mark.parametrize("option", ["--checkpoint", "--depth_network"])
 def test_weights(capsys, tmp_path, option):
+    where = re.compile("(checkpoint|depth network): (.*): found")
     text = tmp_path / "text.safetensors"
     text.write_text("no tensors\n" * 20)
     for path in (tmp_path / "none.safetensors", tmp_path, text):
         line = refused(capsys, option, path, "--out", tmp_path / "out")
-        assert f"checkpoint: {path}: found" in line
+        assert where.search(line)[2] == str(path)
     other = tmp_path / "other.safetensors"
     save_params(other, {"kernel": jnp.ones((2, 3))}, {})
     assert str(other) in refused(capsys, option, other, "--out", tmp_path / "out")
@@ -39,7 +41,7 @@ def test_weights_of_the_other_network(capsys, tmp_path):
     shipped, out = files("full4d_jax") / "checkpoints", tmp_path / "out"
     prior, depth = shipped / "prior.safetensors", shipped / "depth.safetensors"
     assert f"{depth}, model.heads" in refused(capsys, "--checkpoint", depth, "--out", out)
-    assert str(prior) in refused(capsys, "--depth_checkpoint", prior, "--out", out)
+    assert str(prior) in refused(capsys, "--depth_network", prior, "--out", out)
     assert f"{prior}, model.width" in refused(capsys, "--model.width", 96, "--out", out)
     assert not list(out.iterdir())
 

@@ -60,3 +60,53 @@ graph = helper.make_graph(
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 checker.check_model(model)
 save(model, Path(__file__).with_name("pairs.onnx"))
+
+
+# Depth networks with the inputs and outputs of others. Each sees red in cells of 2 x 2 pixels.
+def save_depth(name: str, nodes: list, shape: list, outputs: dict, constants: dict) -> None:
+    """Write a network of one input x."""
+    given = {"red": np.array([1, 0, 0], np.float32).reshape(1, 3, 1, 1), **constants}
+    pool = helper.make_node("AveragePool", ["frames"], ["p"], kernel_shape=[2, 2], strides=[2, 2])
+    graph = helper.make_graph(
+        [*nodes[:1], pool, helper.make_node("Conv", ["p", "red"], ["r"]), *nodes[1:]],
+        name,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(x, TensorProto.FLOAT, axes) for x, axes in outputs.items()],
+        [numpy_helper.from_array(np.asarray(value), key) for key, value in given.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    checker.check_model(model)
+    save(model, Path(__file__).with_name(f"{name}.onnx"))
+
+
+# video.onnx: disparity of four frames at once, less its mean over these, as Video Depth Anything
+# has a scale and a shift of its own in every window.
+nodes = [
+    helper.make_node("Squeeze", ["x", "first"], ["frames"]),
+    helper.make_node("ReduceMean", ["r"], ["m"]),
+    helper.make_node("Sub", ["r", "m"], ["d"]),
+    helper.make_node("Squeeze", ["d", "second"], ["s"]),
+    helper.make_node("Unsqueeze", ["s", "first"], ["depth"]),
+]
+axes = {"first": np.array([0]), "second": np.array([1])}
+save_depth("video", nodes, [1, 4, 3, "h", "w"], {"depth": [1, 4, "r", "q"]}, axes)
+
+# metric.onnx: Metric3D's outputs; depth 1 + red / 255 of a lens of 1,000 pixels.
+nodes = [
+    helper.make_node("Identity", ["x"], ["frames"]),
+    helper.make_node("Div", ["r", "most"], ["u"]),
+    helper.make_node("Add", ["u", "one"], ["predicted_depth"]),
+    helper.make_node("Identity", ["p"], ["predicted_normal"]),
+]
+numbers = {"most": np.float32(255), "one": np.float32(1)}
+outputs = {"predicted_normal": ["n", 3, "r", "q"], "predicted_depth": ["n", 1, "r", "q"]}
+save_depth("metric", nodes, ["n", "colors", "h", "w"], outputs, numbers)
+
+# focal.onnx: Depth Pro's outputs at a size of its own; depth 2 + red in [-1, 1].
+nodes = [
+    helper.make_node("Identity", ["x"], ["frames"]),
+    helper.make_node("Add", ["r", "two"], ["predicted_depth"]),
+    helper.make_node("Identity", ["two"], ["focallength_px"]),
+]
+outputs = {"predicted_depth": [1, 1, 24, 24], "focallength_px": []}
+save_depth("focal", nodes, [1, 3, 48, 48], outputs, {"two": np.float32(2)})

@@ -13,7 +13,8 @@ from full4d_jax.cli import main
 from full4d_jax.data import estimate_depth, import_capture
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import load_capture
-from full4d_jax.source.depth.estimators import DEVIATION, MEAN, load_estimator
+from full4d_jax.source.depth.depth_file import DEVIATION, MEAN
+from full4d_jax.source.depth.estimators import load_estimator
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth, decode_jpeg
 
@@ -79,7 +80,7 @@ def test_a_capture_gets_depth_in_the_units_of_its_cameras(tmp_path, monkeypatch,
     depth = np.array([[decode_depth(file) for file in row] for row in room.depth16])
     values = iter((5 / depth - 1).reshape(-1, 120, 160))
     # The network is not tested here: it is taken to be a perfect one, up to scale and shift.
-    monkeypatch.setattr(estimate_depth, "load_estimator", lambda _: lambda _: next(values))
+    monkeypatch.setattr(estimate_depth, "load_estimator", lambda *_: lambda _: next(values))
     before, after = tmp_path / "a.npz", tmp_path / "deep" / "b.npz"
     write_capture(before, room)
     assert main(["data", "depth", str(before), "--out", str(after)]) == 0

@@ -1,0 +1,179 @@
+"""Depth of a clip from a network of any kind: one scale and one shift for all frames.
+
+A network of a file tells disparity D = a / z + b, or depth up to a scale, or metres, of one picture
+at a time or of several frames. Frames of their own are made consistent first:
+
+    disparity   D_t <- s D_t + c, the line that takes most of frame t to the first frame, where the
+                colours stand still; to the frame before where little of the first is left
+    others      and then all: one scale, and the mean over what stands still (`estimate`)
+
+A network of several frames is called once, or in windows that share frames, through which the same
+line leads from one to the next.
+
+What one camera sees does not tell the shift b. We keep the network's own zero of disparity, as
+infinitely far, while it puts the farthest `FARTHEST` of the clip between `LEAST` and `MOST` times
+the median depth; else they are put at the nearer of these limits. No depth is beyond twice `MOST`
+medians, or nearer than `NEAREST`. Neither floor nor horizon are asked: a plane is one at any shift.
+
+With perfect disparity of 40 held-out `rich` scenes, known up to these, depth errs by 3 % (AbsRel,
+medians aligned) where the zero is right, 12 % where it is half as far away as the farthest point,
+20 % where it is there, 64 % where all depth is one.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, UInt8
+from numpy import ndarray
+
+from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.source.depth.depth_file import DepthFile
+from full4d_jax.source.depth.enlarge import enlarge_disparity
+from full4d_jax.source.depth.estimate import (
+    DepthNetwork,
+    align_median,
+    estimate_depth,
+    similarity,
+    stabilise,
+)
+
+AnyNetwork = DepthNetwork | DepthFile
+
+FARTHEST = 0.02  # share of the pixels
+LEAST, MOST = 1.5, 3.5  # median depths
+NEAREST = 0.05
+STILL = 0.1  # share of a frame that must look as in the first, or the one before is taken
+FEWEST = 0.01  # share that any line needs; below it medians and ranges are made equal
+SHARED = 4  # one frame in so many is shared by two windows
+POINTS, ROUNDS = 20_000, 12  # of a fit
+
+
+def source_depth(network: AnyNetwork, frames: Float[Array, "t h w 3"]) -> Float[Array, "t h w"]:
+    """Return depth of a video of any size in [-1, 1], with median 1 at t = 0."""
+    if isinstance(network, DepthNetwork):
+        return estimate_depth(network, frames)
+    return align_median(jnp.asarray(clip_depth(network, frames)))
+
+
+def clip_depth(
+    network: DepthFile, frames: Float[Array, "t h w 3"], focal: float | None = None
+) -> Float32[ndarray, "t h w"]:
+    """Return depth of a video: metres of a metric network, else of any scale.
+
+    Args:
+      network: the network of a file.
+      frames: the video in [-1, 1].
+      focal: focal length in pixels of `frames`; without it, metres that assume a lens keep theirs.
+
+    Raises:
+      InputError: the network returns something else than maps.
+    """
+    t, height, width = frames.shape[:3]
+    values = _values(network, to_uint8(to_unit(frames)))
+    if values[0].size > height * width:
+        values = _nearest(values, height, width)
+    size = values.shape[1:]
+    is_small = size != (height, width)
+    small = jax.image.resize(frames, (t, *size, 3), "linear") if is_small else frames
+    if network.kind == "disparity":
+        aligned = values if network.window else one_line(values, small)
+        disparity = settle_shift(aligned)
+    else:
+        disparity = 1 / np.maximum(values, 1e-3 * np.median(values))
+    if not network.window:
+        disparity = 1 / np.exp(np.asarray(_stabilise(small, -np.log(disparity))))
+    if is_small:
+        disparity = np.asarray(_enlarge(jnp.asarray(disparity), small, frames))
+    metres = 1.0
+    if network.family.lens is not None and focal is not None and network.kind == "metric":
+        metres = focal * network.sides(height, width)[1] / width / network.family.lens
+    return (metres / disparity).astype(np.float32)
+
+
+_stabilise, _similarity = jax.jit(stabilise), jax.jit(similarity)
+_enlarge = jax.jit(enlarge_disparity)
+
+
+def _values(network: DepthFile, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t r q"]:
+    """Return the values of all frames, those of windows as of one."""
+    window, t = network.window, len(frames)
+    if window is None:
+        return np.stack([network.values(frame[None])[0] for frame in frames])
+    if t <= window:
+        return network.values(frames)
+    shared = max(1, window // SHARED)
+    starts = [*range(0, t - window, window - shared), t - window]
+    result = network.values(frames[:window])
+    for start in starts[1:]:
+        found, known = network.values(frames[start : start + window]), len(result) - start
+        if network.kind == "disparity":
+            scale, shift = fit_line(found[:known], result[start:], np.ones_like(found[:known]))
+        else:
+            scale, shift = np.median(result[start:] / np.maximum(found[:known], 1e-9)), 0.0
+        result = np.concatenate([result, np.float32(scale) * found[known:] + np.float32(shift)])
+    return result
+
+
+def _nearest(
+    values: Float32[ndarray, "t r q"], height: int, width: int
+) -> Float32[ndarray, "t {height} {width}"]:
+    """Return the values nearest to the pixels of a smaller size: means would smear edges."""
+    rows, columns = (
+        ((np.arange(n) + 0.5) * m / n).astype(int)
+        for n, m in zip((height, width), values.shape[1:], strict=True)
+    )
+    return values[:, rows[:, None], columns]
+
+
+def one_line(
+    values: Float32[ndarray, "t h w"], frames: Float[Array, "t h w 3"]
+) -> Float32[ndarray, "t h w"]:
+    """Bring the disparity of separate frames to the scale and shift of the first."""
+    as_first, aligned = np.asarray(_similarity(frames, frames[0])), [values[0]]
+    for t in range(1, len(values)):
+        weights, target = as_first[t], aligned[0]
+        if weights.mean() < STILL:
+            weights = np.asarray(_similarity(frames[t - 1 : t], frames[t]))[0]
+            target = aligned[-1]
+        scale, shift = fit_line(values[t], target, weights)
+        aligned.append((scale * values[t] + shift).astype(np.float32))
+    return np.stack(aligned)
+
+
+def fit_line(
+    values: Float[ndarray, "*n"], target: Float[ndarray, "*n"], weights: Float[ndarray, "*n"]
+) -> tuple[float, float]:
+    """Return scale > 0 and shift that take most of the values near the target.
+
+    The sum of weighted absolute differences is least, by weighted squares again and again. Where
+    the weights are few or the scale would not be positive, medians and ranges are made equal.
+    """
+    step = max(1, values.size // POINTS)
+    x, y, given = (np.ravel(a)[::step].astype(np.float64) for a in (values, target, weights))
+    weights, least = given, 1e-3 * max(float(np.ptp(y)), 1e-12)
+    scale, shift = 0.0, 0.0
+    for _ in range(ROUNDS):
+        root = np.sqrt(weights)
+        system = np.stack([x * root, root], 1)
+        scale, shift = np.linalg.lstsq(system, y * root, rcond=None)[0]
+        weights = given / np.maximum(np.abs(scale * x + shift - y), least)
+    if given.mean() >= FEWEST and scale > 0:
+        return float(scale), float(shift)
+    low, middle, high = np.quantile(x, (0.1, 0.5, 0.9))
+    bottom, center, top = np.quantile(y, (0.1, 0.5, 0.9))
+    scale = (top - bottom) / (high - low) if high > low and top > bottom else 1.0
+    return float(scale), float(center - scale * middle)
+
+
+def settle_shift(values: Float32[ndarray, "t h w"]) -> Float32[ndarray, "t h w"]:
+    """Return positive disparity of median about 1 at t = 0, by the limits in the module's text."""
+    far, near = np.quantile(values, (FARTHEST, 1 - FARTHEST))
+    if near - far <= 1e-6 * max(abs(far), abs(near), 1e-12):
+        return np.ones_like(values)  # a wall, or a network that sees nothing
+    # Where most of the picture is as far as can be, such as sky, the rest must keep its relief.
+    middle = max(float(np.median(values[0])), far + 0.05 * (near - far))
+    own = middle / far if far > 0 else np.inf
+    ratio = min(max(own, LEAST), MOST)
+    shift = (middle - ratio * far) / (ratio - 1)
+    disparity = (values + shift) / (middle + shift)
+    return np.clip(disparity, 1 / (2 * MOST), 1 / NEAREST).astype(np.float32)

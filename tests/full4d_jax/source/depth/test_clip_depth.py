@@ -1,0 +1,180 @@
+"""Networks of every kind give depth of a clip that is consistent in time, its shift settled."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.depth import clip_depth
+from full4d_jax.source.depth.depth_file import (
+    DEPTH_ANYTHING,
+    METRIC3D,
+    DepthFile,
+    open_depth_file,
+)
+from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.onnx_network import Network
+
+GOLDENS = Path(__file__).parents[2] / "goldens"
+HEIGHT, WIDTH = 48, 64
+
+
+def scene(frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Disparity of a floor, a wall and a box that moves to the right, and pictures of it."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    still = np.maximum(0.4, (y + 1) / HEIGHT) + 0.1 * (x > 40)
+    disparity = np.stack([still] * frames)
+    for t in range(frames):
+        disparity[t, 10:30, 5 + 4 * t : 17 + 4 * t] = 2.0
+    colors = np.stack(
+        [disparity / 2, np.sin(x / 3) / 4 + 0.5 + 0 * disparity, disparity**2 / 4], -1
+    )
+    return disparity, colors.clip(0, 1) * 2 - 1
+
+
+def pretend(answers, axes: int = 4, window: int | None = None, family=DEPTH_ANYTHING, kind=None):
+    """A network that gives one answer after another, of sides of their own."""
+    answers = iter(answers)
+    shape = [1, 3, HEIGHT, WIDTH] if axes == 4 else [1, window, 3, HEIGHT, WIDTH]
+    network = Network(lambda _: next(answers)[None], shape)
+    return DepthFile(Path("x.onnx"), network, family, kind or family.kind)
+
+
+def up_to_scale(found, truth):
+    """Relative error after one scale for the whole clip."""
+    ratio = found / truth
+    return np.abs(ratio / np.median(ratio) - 1)
+
+
+def test_frames_with_scales_and_shifts_of_their_own_become_one_clip():
+    disparity, frames = scene(5)
+    rng = np.random.default_rng(0)
+    answers = [rng.uniform(0.5, 3) * (d - 0.15) + rng.uniform(-2, 2) for d in disparity]
+    values = np.stack(answers).astype(np.float32)
+    aligned = clip_depth.one_line(values, jnp.asarray(frames, jnp.float32))
+    scale, shift = np.polyfit(disparity.ravel(), aligned.ravel(), 1)
+    assert np.abs(scale * disparity + shift - aligned).max() < 0.01 * scale
+    # What stands still has one depth at all instants, though a box passes.
+    found = clip_depth.clip_depth(pretend(values), jnp.asarray(frames, jnp.float32))
+    still = np.abs(disparity - disparity[0]).max(0) == 0
+    assert (np.ptp(found, 0) / found.mean(0))[still].max() < 0.02
+
+
+def test_where_nothing_is_left_of_the_first_frame_the_one_before_counts():
+    disparity, frames = scene(3)
+    frames[1:] = -frames[1:]  # a cut; the last two are of one place
+    values = np.stack([disparity[0], 2 * disparity[1] + 1, 5 * disparity[2] - 3])
+    aligned = clip_depth.one_line(values.astype(np.float32), jnp.asarray(frames, jnp.float32))
+    still = np.abs(disparity - disparity[0]).max(0) == 0
+    np.testing.assert_allclose(aligned[1][still], aligned[2][still], rtol=0.01)
+    assert abs(np.median(aligned[1]) - np.median(aligned[0])) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("zero", "ratio"), [(-5.0, clip_depth.LEAST), (0.2, None), (0.4, clip_depth.MOST)]
+)
+def test_the_farthest_stand_within_limits(zero, ratio):
+    disparity, _ = scene(2)
+    found = 1 / clip_depth.settle_shift((3 * (disparity - zero)).astype(np.float32))
+    far = np.quantile(found, 1 - clip_depth.FARTHEST) / np.median(found[0])
+    own = (np.median(disparity[0]) - zero) / max(np.quantile(disparity, 0.02) - zero, 1e-9)
+    assert far == pytest.approx(own if ratio is None else ratio, rel=1e-3)
+    assert found.min() >= clip_depth.NEAREST
+    if ratio is None:  # the network's own zero is kept
+        assert up_to_scale(found, 1 / (disparity - zero)).max() < 1e-3
+
+
+def test_sky_and_walls_have_depth():
+    values = np.zeros((1, 20, 20), np.float32)
+    assert (clip_depth.settle_shift(values) == 1).all()
+    values[:, 12:] = np.linspace(1, 3, 8)[:, None]  # a floor below a sky
+    found = 1 / clip_depth.settle_shift(values)[0, :, 0]
+    assert (found[:12] > 3 * found[12]).all()
+    assert (np.diff(found[12:]) < 0).all()
+
+
+def test_a_network_of_several_frames_is_led_through_its_windows():
+    disparity, frames = scene(7)
+    windows = [disparity[:4], 2 * disparity[3:7] - 1]
+    found = clip_depth.clip_depth(
+        pretend(windows, axes=5, window=4), jnp.asarray(frames, jnp.float32)
+    )
+    expected = 1 / clip_depth.settle_shift(disparity.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    short = pretend([disparity[[0, 1, 1, 1]]], axes=5, window=4)
+    assert clip_depth.clip_depth(short, jnp.asarray(frames[:2], jnp.float32)).shape[0] == 2
+
+
+def test_metric_depth_keeps_its_metres_and_a_lens_changes_them():
+    disparity, frames = scene(3)
+    frames = jnp.asarray(frames, jnp.float32)
+    found = clip_depth.clip_depth(pretend(2 / disparity, kind="metric"), frames)
+    np.testing.assert_allclose(found[0, :9], 2 / disparity[0, :9], rtol=0.02)
+    assert np.median(clip_depth.source_depth(pretend(2 / disparity, kind="depth"), frames)[0]) == 1
+    of_lens = pretend(2 / disparity, family=METRIC3D)
+    assert of_lens.kind == "metric"
+    np.testing.assert_allclose(clip_depth.clip_depth(of_lens, frames, 500.0), found / 2, rtol=1e-5)
+
+
+def test_values_that_are_no_depth_are_refused():
+    disparity, frames = scene(1)
+    frames = jnp.asarray(frames, jnp.float32)
+    for answer, kind in ((np.nan * disparity, "disparity"), (-disparity, "depth")):
+        with pytest.raises(InputError, match=r"depth network: x\.onnx: found"):
+            clip_depth.clip_depth(pretend(answer, kind=kind), frames)
+
+
+@pytest.fixture
+def colors():
+    """Three frames that look alike, whose red grows to the right."""
+    pytest.importorskip("onnxruntime")
+    ramp = np.broadcast_to(np.linspace(0.1, 0.9, 80)[:, None], (3, 60, 80, 1))
+    return jnp.asarray(np.concatenate([ramp, 0.5 + 0 * ramp, 0.3 + 0 * ramp], -1) * 2 - 1)
+
+
+def along(depth):
+    """Depth of the first frame from left to right, without the ends, and its spread downwards."""
+    assert np.ptp(depth[0][:, 5:-5], 0).max() < 0.02
+    return np.asarray(depth[0][30, 5:-5])
+
+
+def red():
+    """What `colors` has of red, there."""
+    return np.linspace(0.1, 0.9, 80)[5:-5]
+
+
+def test_a_picture_network_of_a_file(colors):
+    network = load_network(str(GOLDENS / "slope.onnx"))
+    assert network.kind == "disparity"
+    found = along(clip_depth.clip_depth(network, colors))
+    assert (np.diff(found) < 0).all()  # red is near
+    as_depth = load_network(str(GOLDENS / "slope.onnx"), "depth")
+    with pytest.raises(InputError, match="values of 0 or less"):
+        clip_depth.clip_depth(as_depth, colors - 1)
+
+
+def test_a_video_network_of_a_file(colors):
+    network = open_depth_file(GOLDENS / "video.onnx")
+    assert (network.kind, network.window) == ("disparity", 4)
+    frames = jnp.concatenate([colors, colors])
+    found = clip_depth.clip_depth(network, frames)
+    assert (np.ptp(found, 0) < 0.01 * found.mean(0)).all()
+    assert (np.diff(along(found)) < 0).all()
+
+
+def test_metric_networks_of_files(colors):
+    network = open_depth_file(GOLDENS / "metric.onnx")
+    assert (network.kind, network.sides(60, 80)) == ("metric", (616, 826))
+    found = along(clip_depth.clip_depth(network, colors, focal=80.0))
+    np.testing.assert_allclose(found, (1 + red()) * 826 / 1000, rtol=0.02)
+    network = open_depth_file(GOLDENS / "focal.onnx")
+    assert network.kind == "metric"
+    found = along(clip_depth.clip_depth(network, colors))
+    np.testing.assert_allclose(found, 1 + 2 * red(), rtol=0.05)
+
+
+def test_a_kind_belongs_to_a_file_that_may_have_several():
+    with pytest.raises(InputError, match=r"--depth_kind: found metric, expected an \.onnx file"):
+        load_network("ours", "metric")
