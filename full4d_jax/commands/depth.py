@@ -1,0 +1,49 @@
+"""Estimate the depth of a video or picture, in a file that `run --depth` takes."""
+
+from pathlib import Path
+
+from full4d_jax.source.options import (
+    DepthKind,
+    DepthOptions,
+    Fov,
+    Rate,
+    Rows,
+    Seconds,
+    SizeOptions,
+    Start,
+    VideoOptions,
+)
+
+
+def depth(
+    *,
+    video: Path,
+    out: Path = Path("depth.npy"),
+    start: Start = 0.0,
+    seconds: Seconds = None,
+    fps: Rate | None = None,
+    rows: Rows = None,
+    fov: Fov = None,
+    depth_network: str = "ours",
+    depth_kind: DepthKind | None = None,
+) -> None:
+    """Write z-depth (t h w), 0 where unknown, and a picture of it beside.
+
+    Left out, instants and size are those that `full4d run` takes.
+
+    Args:
+      video: a video, or a picture.
+      out: the .npy file to write; the picture is the .png beside it.
+      start: seconds into the video.
+      seconds: seconds to take; left out, 2.
+      fps: frames a second to take; left out, 8.
+      rows: short side, pixels; left out, 256.
+      fov: horizontal field of view in degrees; some metric networks need it for their metres.
+      depth_network: ours, or a .safetensors or .onnx file.
+      depth_kind: what an .onnx file gives (see full4d run --help).
+    """
+    from full4d_jax.data.video_depth import write_video_depth
+
+    size = SizeOptions(rows=rows, seconds=seconds)
+    measured = DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
+    write_video_depth(VideoOptions(video, start, fps, fov, size, measured=measured), out)

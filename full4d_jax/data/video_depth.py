@@ -1,0 +1,80 @@
+"""Depth of a video or picture in a file that `full4d run --depth` takes."""
+
+import shlex
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.config import DEFAULT
+from full4d_jax.generation.batch import EDGE
+from full4d_jax.generation.projection_guidance import drop_depth_edges
+from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
+from full4d_jax.session.errors import require_ending
+from full4d_jax.session.fields import check_fields
+from full4d_jax.session.files import open_folder, whole_file
+from full4d_jax.source.depth.clip_depth import clip_depth
+from full4d_jax.source.depth.depth_file import DepthFile
+from full4d_jax.source.depth.estimate import estimate_depth
+from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.options import VideoOptions
+from full4d_jax.source.size import size_of_result
+from full4d_jax.source.source import Source
+from full4d_jax.source.video_source import open_video
+from input_pipeline.selection import evenly
+
+SHOWN = 6  # instants on the picture
+
+
+def write_video_depth(way: VideoOptions, out: Path) -> None:
+    """Write z-depth (t h w) of the frames that `run` takes, and a picture of it; say so.
+
+    Smeared edges are unknown, 0, as `run` leaves them out.
+
+    Raises:
+      InputError: An option, the video, the network or the name is unusable.
+    """
+    check_fields(way, what="option")
+    require_ending(out, ".npy")
+    network = load_network(way.measured.depth_network, way.measured.depth_kind)
+    source = open_video(size_of_result(DEFAULT, way, enlarged=True), way)
+    open_folder(out.parent)
+    print(f"source: {source.note}")
+    frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
+    assert source.cameras is not None, "a video has a camera"
+    unit = "world units, the median is 1 at t = 0"
+    if isinstance(network, DepthFile):
+        print(network.told)
+        unit = "metres" if network.kind == "metric" else unit
+        found = clip_depth(network, frames, float(source.cameras.intrinsics[0, 0, 0]))
+        found = found if network.kind == "metric" else found / np.median(found[0])
+    else:
+        found = estimate_depth(network, frames)
+    depth = np.asarray(drop_depth_edges(jnp.asarray(found), EDGE), np.float32)
+    with whole_file(out) as partial:
+        np.save(partial, depth)
+    picture = out.with_suffix(".png")
+    save_picture(picture, _sheet(source, depth))
+    t, h, w = depth.shape
+    print(f"depth: {out}, {t} x {h} x {w}, {unit}; picture: {picture}")
+    print(f"next: {_next(way, out)}")
+
+
+def _sheet(source: Source, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 3"]:
+    """Draw some frames above their depth."""
+    shown = evenly(len(depth), SHOWN)
+    rows = np.stack([source.frames[0, shown], color_depth(depth[shown])])
+    columns = [f"{source.times[i]:.2f} s" for i in shown]
+    return contact_sheet(rows, rows=["frame", "depth"], columns=columns)
+
+
+def _next(way: VideoOptions, out: Path) -> str:
+    """Return the command that takes the depth of these frames."""
+    given = {"start": way.start or None, "seconds": way.size.seconds, "fps": way.fps}
+    given |= {"rows": way.size.rows, "fov": way.fov}
+    words = ["full4d", "run", "--video", str(way.video), "--depth", str(out)]
+    for name, value in given.items():
+        words += [f"--{name}", f"{value:g}"] if value is not None else []
+    return shlex.join(words)

@@ -1,0 +1,89 @@
+"""`full4d depth` writes what `run --depth` takes, for a video and for a picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from full4d_jax.cli import main
+from full4d_jax.config import DEFAULT
+from full4d_jax.media.video import write_video
+from full4d_jax.source.depth.estimate import depth_from_file
+from full4d_jax.source.options import SizeOptions, VideoOptions
+from full4d_jax.source.size import size_of_result
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A video of a bright table in a dark room, and its first picture."""
+    folder = tmp_path_factory.mktemp("depth")
+    frames = np.full((8, 72, 96, 3), 60, np.uint8)
+    frames[:, 40:, 20:70] = 200
+    write_video(folder / "in.mp4", frames, 8)
+    Image.fromarray(frames[0]).save(folder / "in.png")
+    return folder
+
+
+def test_the_file_fits_what_run_takes(folder, capsys):
+    out = folder / "deep" / "D.npy"
+    options = ["--rows", "48", "--seconds", "0.25", "--start", "0.5"]
+    assert main(["depth", "--video", f"{folder}/in.mp4", "--out", str(out), *options]) == 0
+    said = capsys.readouterr().out
+    assert "median is 1 at t = 0" in said
+    assert "assumed to be 65 degrees" in said
+    command = f"full4d run --video {folder}/in.mp4 --depth {out} --start 0.5 --seconds 0.25"
+    assert f"next: {command} --rows 48\n" in said
+    asked = VideoOptions(folder / "in.mp4", 0.5, size=SizeOptions(rows=48, seconds=0.25))
+    size = size_of_result(DEFAULT, asked, enlarged=True)
+    depth = np.load(out)
+    assert depth.dtype == np.float32
+    assert depth.shape == (size.frames, size.height, size.width) == (2, 48, 64)
+    assert np.median(depth[0][depth[0] > 0]) == pytest.approx(1, abs=0.1)
+    np.testing.assert_allclose(
+        depth_from_file(out, 2, 48, 64), depth / np.median(depth[0][depth[0] > 0]), rtol=1e-5
+    )
+    assert np.asarray(Image.open(out.with_suffix(".png"))).std() > 10
+
+
+def test_a_network_of_metres_and_a_picture(folder, capsys):
+    pytest.importorskip("onnxruntime")
+    out, options = folder / "M.npy", ["--rows", "48", "--fov", "53.13"]
+    options += ["--depth_network", str(GOLDENS / "metric.onnx")]
+    assert main(["depth", "--video", f"{folder}/in.png", "--out", str(out), *options]) == 0
+    said = capsys.readouterr().out
+    assert ", metres;" in said
+    assert "taken as metric depth" in said
+    depth = np.load(out)
+    assert depth.shape == (1, 48, 64)
+    lens = 64 * (826 / 64) / 1000  # of the pixels that the network sees
+    assert depth[0, 3, 3] == pytest.approx((1 + 60 / 255) * lens, rel=0.02)
+    assert depth[0, 40, 32] == pytest.approx((1 + 200 / 255) * lens, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "D.png"], "target: D.png: found .png, expected .npy"),
+        (["--depth_network", "none.onnx"], "depth network: none.onnx: found no such file"),
+        (["--depth_kind", "metric"], "--depth_kind: found metric, expected an .onnx file"),
+        (["--rows", "3"], "--rows: found 3"),
+        (["--start", "9"], "lower --start"),
+    ],
+)
+def test_what_cannot_be_used_is_told(options, said, folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["depth", "--video", f"{folder}/in.mp4", *options]) == 2
+    line = capsys.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_video_is_told(tmp_path, capsys):
+    (tmp_path / "a.jpg").write_bytes(b"no picture" * 20)
+    for name in ("a.jpg", "none.mp4"):
+        assert main(["depth", "--video", str(tmp_path / name), "--out", f"{tmp_path}/D.npy"]) == 2
+        assert f"video: {tmp_path / name}: found" in capsys.readouterr().err
