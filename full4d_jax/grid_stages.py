@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -32,26 +31,22 @@ from full4d_jax.generation.projection_guidance import drop_depth_edges
 from full4d_jax.media import grids
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.extras import has
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import capture_source, options
-from full4d_jax.source.camera_paths import (
-    Preset,
-    TargetCameras,
-    beside,
-    look_at_subject,
-    range_warning,
-    read_targets,
-    subject_depth,
-)
+from full4d_jax.source.aiming import aim
+from full4d_jax.source.camera_paths import TargetCameras, beside, range_warning, read_targets
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_path
+from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
 from full4d_jax.source.opening import open_source
 from full4d_jax.source.size import is_beyond, size_of_result
 from full4d_jax.source.source import Source, source_arrays, source_from
+from input_pipeline.importers.camera_path import path_files
 
 VideoOrDemo = options.VideoOptions | options.DemoOptions
 FOUR_REAL = Path(str(files("full4d_jax") / "checkpoints/four_real.safetensors"))
@@ -75,11 +70,14 @@ def sample_stages(
     if given.upsampler is not None and given.targets is not None:
         job.stages.say(cost(given.size))
     source = _source_stage(job.stages, given.size, way)
-    depth = _depth_stage(job.stages, source, given)
+    source, depth = _depth_stage(job.stages, source, given)
     assert source.cameras is not None, "a posed model needs cameras"
     cameras = source.cameras
     if given.targets is not None:
-        cameras = beside(cameras, _aimed(job.stages, given, way, source, depth))
+        assert isinstance(way, VideoOrDemo), "target cameras come with options for them"
+        targets, said = aim(given.targets, way.cameras, source, depth)
+        job.stages.say(f"cameras: they {said}" if said else "cameras: those of the file")
+        cameras = beside(cameras, targets)
     grid = _grid_stage(job.stages, config, given, source, depth, cameras)
     _say_warnings(job)
     grids.write_grid(job.stages.folder, grid["frames"], grid["projection"], cameras, source.fps)
@@ -202,6 +200,8 @@ def _source_stage(stages: Stages, data: DataConfig, way: options.SampleOptions) 
     inputs |= {"way": type(way).__name__, "data": data}
     if isinstance(way, options.DemoOptions):
         inputs["knows_depth"] = way.measured.depth_network is None
+    if isinstance(way, options.VideoOptions):  # a path is found otherwise with the extra
+        inputs |= {"poses": path_files(way.poses) if way.poses else [], "sfm": has("pycolmap")}
     if isinstance(way, options.DatasetViewOptions):
         inputs["content"] = capture_source.dataset_content(way.dataset, way.split)
     arrays = stages.run("source", inputs, lambda: source_arrays(open_source(data, way)))
@@ -210,39 +210,34 @@ def _source_stage(stages: Stages, data: DataConfig, way: options.SampleOptions) 
     return source
 
 
-def _depth_stage(stages: Stages, source: Source, given: Inputs) -> np.ndarray:
-    """Take the depth that is given, or known with the source, or estimate it."""
+def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source, np.ndarray]:
+    """Take the depth that is given, or known with the source, or estimate it.
+
+    Returns:
+      The source, whose path has the depth's unit now; and the depth.
+    """
 
     def find_depth() -> Arrays:
         if given.depth is not None:
-            depth = given.depth
+            depth, unit = settle_scale(source, given.depth, estimated=False)
         else:
             frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
             known = None if source.depth is None else jnp.asarray(source.depth[0])
-            if known is None and isinstance(given.network, DepthFile):
-                stages.say(given.network.told)
-            found = source_depth(given.network, frames) if known is None else known
+            if known is None:
+                if isinstance(given.network, DepthFile):
+                    stages.say(given.network.told)
+                known = source_depth(given.network, frames, still=not source_moves(source))
+            estimated = source.depth is None
+            settled, unit = settle_scale(source, np.asarray(known), estimated=estimated)
             # An estimate smears edges; the prior was trained with those pixels unknown.
-            depth = np.asarray(drop_depth_edges(found, EDGE))
-        return {"depth": depth, "of": np.asarray("the source")}
+            depth = np.asarray(drop_depth_edges(jnp.asarray(settled), EDGE))
+        return {"depth": depth, "of": np.asarray("the source"), "path_unit": np.asarray(unit)}
 
     measured = given.measured
     inputs = {"file": measured.depth, "net": network_path(measured.depth_network)}
     inputs["kind"] = measured.depth_kind
-    return stages.run("depth", inputs, find_depth)["depth"]
-
-
-def _aimed(
-    stages: Stages, given: Inputs, way: options.SampleOptions, source: Source, depth: np.ndarray
-) -> TargetCameras:
-    """Return the target cameras; those of a preset look at what moves in the source."""
-    assert given.targets is not None, "a source of one view has target cameras"
-    assert isinstance(way, VideoOrDemo), "and options for them"
-    if way.cameras.path not in get_args(Preset):
-        return given.targets
-    distance = subject_depth(source.frames[0], depth)
-    stages.say(f"cameras: they look at depth {distance:.2f} (1 = the scene's median)")
-    return look_at_subject(given.targets, distance)
+    made = stages.run("depth", inputs, find_depth)
+    return in_unit(source, float(made["path_unit"])), made["depth"]
 
 
 def _grid_stage(

@@ -181,6 +181,12 @@ def beside(source: Cameras, targets: TargetCameras) -> Cameras:
     return Cameras(np.concatenate([lens, lenses]), poses, source.height, source.width)
 
 
+def following(targets: TargetCameras, source: Cameras) -> TargetCameras:
+    """Return targets that keep their place relative to the source's camera, which moves."""
+    poses = targets.world_to_camera @ np.asarray(source.world_to_camera)
+    return targets._replace(world_to_camera=poses)
+
+
 def angles_of(
     world_to_camera: Float[ndarray, "... 4 4"], pivot: Float[ndarray, "3"] = PIVOT
 ) -> Float[ndarray, "... 2"]:
@@ -192,8 +198,12 @@ def angles_of(
 def range_warning(
     world_to_camera: Float[ndarray, "v t 4 4"], max_azimuth: float, max_elevation: float
 ) -> str:
-    """Return a sentence when cameras leave the angles that the prior was trained on, else ""."""
-    azimuth, elevation = np.abs(angles_of(world_to_camera, pivot_of(world_to_camera))).max((0, 1))
+    """Return a sentence when cameras leave the angles that the prior was trained on, else "".
+
+    Angles are those from the source's camera at the same instant.
+    """
+    relative = world_to_camera @ np.linalg.inv(world_to_camera[:1])
+    azimuth, elevation = np.abs(angles_of(relative, pivot_of(relative))).max((0, 1))
     if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
         return ""
     return (

@@ -60,6 +60,8 @@ class PathOptions:
     """How far a preset path goes to the sides, degrees."""
     elevation: Annotated[float, Between(0, 85)] = 8.0
     """How far ring and spiral go up and down, degrees."""
+    follow: bool = False
+    """Whether the target cameras move with the source's; left out, they stand where it began."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class SizeOptions:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """A video from one camera that stands still."""
+    """A video from one camera."""
 
     keys: ClassVar = ("video",)
     posed: ClassVar = True
@@ -95,6 +97,8 @@ class VideoOptions:
     fov: Fov = None
     """Horizontal field of view of the upright video in degrees; left out, what the file's metadata
     tell, else 65 along its long side, as of a phone's main camera."""
+    poses: Path | None = None
+    """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
     measured: Annotated[DepthOptions, Flat] = DepthOptions()

@@ -11,6 +11,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.media.video import DEFAULT_FPS
 from full4d_jax.session.files import Arrays
+from input_pipeline.depth_alignment import SparseDepth
 
 DepthOf = Literal["nothing", "the source", "all views"]
 
@@ -52,6 +53,8 @@ class Source:
       warning: a sentence about what may go wrong; empty for nothing.
       place: where in a data set the pictures were taken from; None elsewhere.
       rate: frames a second that were asked for; None where none were.
+      points: points of the scene that stand still, in the unit of `cameras`; None where that is the
+        world's unit already.
     """
 
     frames: UInt8[ndarray, "v t h w 3"]
@@ -64,6 +67,7 @@ class Source:
     warning: str = ""
     place: Place | None = None
     rate: float | None = None
+    points: SparseDepth | None = None
 
     @property
     def fps(self) -> float:
@@ -98,6 +102,8 @@ def source_arrays(source: Source) -> Arrays:
         values |= source.place._asdict()
     if source.rate is not None:
         values["rate"] = source.rate
+    if source.points is not None:
+        values |= {f"point_{name}": value for name, value in source.points._asdict().items()}
     return {name: np.asarray(value) for name, value in values.items()}
 
 
@@ -122,7 +128,15 @@ def source_from(arrays: Mapping[str, ndarray]) -> Source:
         warning=str(arrays["warning"]),
         place=place,
         rate=float(arrays["rate"]) if "rate" in arrays else None,
+        points=_points(arrays),
     )
+
+
+def _points(arrays: Mapping[str, ndarray]) -> SparseDepth | None:
+    """Return the points that saved arrays tell; None without any."""
+    if "point_depth" not in arrays:
+        return None
+    return SparseDepth(*(arrays[f"point_{name}"] for name in SparseDepth._fields))
 
 
 def _place(arrays: Mapping[str, ndarray]) -> Place:

@@ -11,11 +11,13 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import DEFAULT_FPS, read_video
-from full4d_jax.source.camera_motion import camera_motion_warning
 from full4d_jax.source.camera_paths import cropped_fov, still_camera
+from full4d_jax.source.handheld.given_poses import fov_of_poses, read_poses
+from full4d_jax.source.handheld.video_path import path_of_video
 from full4d_jax.source.lens import assumed_fov, focal_length, fov_of
 from full4d_jax.source.options import (
     DemoGridOptions,
@@ -33,16 +35,19 @@ AGREE = 20.0  # dB between the first frames of two videos, below which they coun
 
 
 def open_video(data: DataConfig, options: VideoOptions) -> Source:
-    """Read a video of one camera that stands still.
+    """Read a video of one camera, and find the camera's path.
 
     Raises:
-      InputError: the video is unusable.
+      InputError: the video is unusable, or the poses that are given.
     """
     size = {"height": data.height, "width": data.width, "frames": data.frames}
+    poses = None if options.poses is None else read_poses(options.poses, options.video)
     video = read_video(options.video, **size, fps=options.fps, start=options.start)
     fov = assumed_fov(data.height, data.width)
     lens = f"assumed to be {fov:.0f} degrees; give it as --fov"
     whole, known = options.fov, ""
+    if whole is None and poses is not None:
+        whole, known = fov_of_poses(poses), ", as the poses' lens has it"
     if whole is None and (equivalent := focal_length(options.video)) is not None:
         whole = fov_of(equivalent, *frame_size(options.video))
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
@@ -51,16 +56,23 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
         lens = f"{fov:.1f} degrees: {whole:.4g} before cropping{known}"
     wanted = round((options.size.seconds or 0) * (options.fps or DEFAULT_FPS))
     short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
+    intrinsics = intrinsics_from_fov(fov, data.height, data.width)
+    path = path_of_video(video, intrinsics, data, options, poses)
+    note = f"{video.note}; the horizontal field of view is {lens}{short}"
+    world_to_camera = path.world_to_camera[None].astype(np.float32)
     return Source(
         frames=video.frames[None],
         given=all_given(video.frames[None]),
         times=video.timestamps,
-        cameras=still_camera(intrinsics_from_fov(fov, data.height, data.width), **size),
+        cameras=Cameras(
+            intrinsics[None].astype(np.float32), world_to_camera, data.height, data.width
+        ),
         depth=None,
         depth_of="nothing",
-        note=f"{video.note}; the horizontal field of view is {lens}{short}",
-        warning=camera_motion_warning(video.gray) or "",
+        note="; ".join(text for text in (note, path.note) if text),
+        warning=path.warning,
         rate=options.fps,
+        points=path.points,
     )
 
 

@@ -71,6 +71,32 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
     return make_capture(scene_id, views, notes=notes)
 
 
+def read_moving_camera(
+    file: Path,
+) -> tuple[list[str], np.ndarray, np.ndarray | None, tuple[int, int] | None]:
+    """Return names and poses (n 4 4) of the frames of one camera, its intrinsics and their size.
+
+    Nothing is said of pictures but their names; intrinsics are None where their size is not told.
+
+    Raises:
+      ValueError: naming the frame and field that is missing or impossible.
+    """
+    table = load_json(file)
+    frames = field(table, "frames", str(file))
+    if not isinstance(frames, list) or not frames:
+        raise ValueError(f"{file}, frames: found {frames!r:.40}, expected a list of frames")
+    places = [f"{file}, frame {index}" for index in range(len(frames))]
+    names = [
+        str(field(frame, "file_path", where)) for frame, where in zip(frames, places, strict=True)
+    ]
+    poses = [_pose(frame, table, where) for frame, where in zip(frames, places, strict=True)]
+    known = {**table, **frames[0]}
+    if not {"w", "h"} <= set(known) or not {"fl_x", "camera_angle_x"} & set(known):
+        return names, np.stack(poses), None, None
+    intrinsics, size, _ = _lens(known, file, places[0])
+    return names, np.stack(poses), intrinsics, size
+
+
 def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float):
     first = film[0]
     intrinsics, size, distortion = _lens({**table, **first}, first["file"], first["where"])

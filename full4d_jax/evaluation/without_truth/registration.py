@@ -5,8 +5,6 @@ after camera; it knows the commanded intrinsics, but no pose. A similarity then 
 the commanded ones.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -16,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.session.extras import load_extra
+from full4d_jax.source.handheld.structure import quiet_colmap
 from input_pipeline.cameras import centers
 from input_pipeline.conventions import homogeneous
 
@@ -95,7 +93,7 @@ def _reconstruct(
     frames: UInt8[np.ndarray, "v h w 3"], intrinsics: Float[np.ndarray, "v 3 3"]
 ) -> tuple[dict[int, Float[np.ndarray, "4 4"]], int, float]:
     """Return world-to-camera by view in the largest model, its points and their error, pixels."""
-    with _quiet_colmap() as pycolmap, TemporaryDirectory() as name:
+    with quiet_colmap("registration") as pycolmap, TemporaryDirectory() as name:
         folder, database = Path(name), Path(name) / "database.db"
         reader = pycolmap.ImageReaderOptions()
         reader.camera_model = "PINHOLE"
@@ -120,16 +118,3 @@ def _reconstruct(
             for image in images
         }
         return placed, model.num_points3D(), model.compute_mean_reprojection_error()
-
-
-@contextmanager
-def _quiet_colmap() -> Iterator:
-    """Yield the library with a fixed seed and without its log lines."""
-    pycolmap = load_extra("pycolmap", "registration", "COLMAP")
-    before = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
-    pycolmap.set_random_seed(0)
-    try:
-        yield pycolmap
-    finally:
-        pycolmap.logging.minloglevel = before

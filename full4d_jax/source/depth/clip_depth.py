@@ -48,15 +48,24 @@ SHARED = 4  # one frame in so many is shared by two windows
 POINTS, ROUNDS = 20_000, 12  # of a fit
 
 
-def source_depth(network: AnyNetwork, frames: Float[Array, "t h w 3"]) -> Float[Array, "t h w"]:
-    """Return depth of a video of any size in [-1, 1], with median 1 at t = 0."""
+def source_depth(
+    network: AnyNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
+) -> Float[Array, "t h w"]:
+    """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
+
+    Unless the camera stands `still`, pixels of different frames are not averaged.
+    """
     if isinstance(network, DepthNetwork):
-        return estimate_depth(network, frames)
-    return align_median(jnp.asarray(clip_depth(network, frames)))
+        return estimate_depth(network, frames, still=still)
+    return align_median(jnp.asarray(clip_depth(network, frames, still=still)))
 
 
 def clip_depth(
-    network: DepthFile, frames: Float[Array, "t h w 3"], focal: float | None = None
+    network: DepthFile,
+    frames: Float[Array, "t h w 3"],
+    focal: float | None = None,
+    *,
+    still: bool = True,
 ) -> Float32[ndarray, "t h w"]:
     """Return depth of a video: metres of a metric network, else of any scale.
 
@@ -64,6 +73,7 @@ def clip_depth(
       network: the network of a file.
       frames: the video in [-1, 1].
       focal: focal length in pixels of `frames`; without it, metres that assume a lens keep theirs.
+      still: whether the camera stands still.
 
     Raises:
       InputError: the network returns something else than maps.
@@ -80,7 +90,7 @@ def clip_depth(
         disparity = settle_shift(aligned)
     else:
         disparity = 1 / np.maximum(values, 1e-3 * np.median(values))
-    if not network.window:
+    if still and not network.window:
         disparity = 1 / np.exp(np.asarray(_stabilise(small, -np.log(disparity))))
     if is_small:
         disparity = np.asarray(_enlarge(jnp.asarray(disparity), small, frames))

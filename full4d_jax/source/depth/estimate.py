@@ -81,25 +81,30 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def estimate_depth(network: DepthNetwork, frames: Float[Array, "t h w 3"]) -> Float[Array, "t h w"]:
+def estimate_depth(
+    network: DepthNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
+) -> Float[Array, "t h w"]:
     """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
 
     The network sees frames whose short side is what it was trained for; what it returns is
-    enlarged along the edges (`enlarge`).
+    enlarged along the edges (`enlarge`). Unless the camera stands `still`, the frames are not made
+    consistent.
     """
     height, width = frames.shape[1:3]
     size = sides(height, width, min(network.rows, height, width), MULTIPLE)
     if size == (height, width):
-        return predict_depth(network, frames)
+        return predict_depth(network, frames, still=still)
     small = jax.image.resize(frames, (len(frames), *size, 3), "linear")
-    disparity = 1 / predict_depth(network, small)
+    disparity = 1 / predict_depth(network, small, still=still)
     return align_median(1 / _enlarge(disparity, small, frames))
 
 
 _enlarge = jax.jit(enlarge_disparity)
 
 
-def predict_depth(network: DepthNetwork, frames: Float[Array, "t h w 3"]) -> Float[Array, "t h w"]:
+def predict_depth(
+    network: DepthNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
+) -> Float[Array, "t h w"]:
     """Estimate the depth of a video in [-1, 1], with median 1 at t = 0.
 
     Raises:
@@ -108,14 +113,16 @@ def predict_depth(network: DepthNetwork, frames: Float[Array, "t h w 3"]) -> Flo
     if any(side % MULTIPLE for side in frames.shape[1:3]):
         expected = f"sides that are multiples of {MULTIPLE}"
         raise InputError("frames", "depth", frames.shape[1:3], expected, "change the size")
-    return _predict(network.config, network.params, jnp.asarray(frames))
+    return _predict(network.config, still, network.params, jnp.asarray(frames))
 
 
-@partial(jax.jit, static_argnums=0)
-def _predict(config: DepthNetConfig, params: Params, frames: Array) -> Float[Array, "t h w"]:
+@partial(jax.jit, static_argnums=(0, 1))
+def _predict(
+    config: DepthNetConfig, still: bool, params: Params, frames: Array
+) -> Float[Array, "t h w"]:
     mirrored = log_depth(config, params, frames[:, :, ::-1])[:, :, ::-1]
     logs = (log_depth(config, params, frames) + mirrored) / 2
-    return align_median(jnp.exp(stabilise(frames, logs)))
+    return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 
 def stabilise(

@@ -1,0 +1,1 @@
+"""Sources whose camera moves: its path, and depth in the path's unit."""

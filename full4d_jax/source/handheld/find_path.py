@@ -1,0 +1,131 @@
+"""The path of a video's camera, in the way that the video allows.
+
+    poses from a file                                 these, if the pictures agree with them
+    it hardly moves                                   it stands still
+    its rotations explain the motion                  it turns on its place
+    structure from motion (extra `colmap`) places it  that path, with points of the scene
+    its rotations undo most of the motion             these, with a warning
+    else                                              it is taken to stand still, with a warning
+
+The unit of a path is settled when there is depth (`path_scale`).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.extras import has, install
+from full4d_jax.source.handheld.given_poses import poses_at
+from full4d_jax.source.handheld.rotation import Turning, find_turning
+from full4d_jax.source.handheld.seen_points import seen_points
+from full4d_jax.source.handheld.source_path import SourcePath, still_path, travels, turning_path
+from full4d_jax.source.handheld.structure import Structure, find_structure
+from input_pipeline.depth_alignment import ENOUGH
+from input_pipeline.importers.camera_path import CameraPath
+
+NOTICEABLE = 0.015  # of the picture's width that the background moves: one pixel in 64
+EXPLAINED = 0.0015  # of the width that rotations may leave: half a pixel of 320
+UNDONE = 0.5  # of the motion that rotations must undo, to be better than nothing
+PLACED = 0.8  # of the frames that structure from motion must place
+REPROJECTION = 0.0015  # of the width, that its points may err
+ANGLE = 1.0  # degrees between the rays to half of its points, at least
+COVERED = 0.7  # of the parts of the frames that have corners, where there must be points
+AGREE = 0.5  # of the matches that must agree with given poses
+Large = Callable[[], tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]]
+
+
+def find_path(
+    gray: UInt8[ndarray, "t r q"], lens: Float[ndarray, "3 3"], large: Large
+) -> SourcePath:
+    """Find the path of a video's camera by its pictures.
+
+    Args:
+      gray: the clip in gray, some 300 pixels across.
+      lens: intrinsics of these pictures, pixels.
+      large: reads the frames at a size where points are found, with their intrinsics.
+    """
+    turning = find_turning(gray, lens)
+    if turning.moved < NOTICEABLE:
+        return still_path(len(gray))
+    if turning.left < EXPLAINED and not turning.lost:
+        return _turned(turning, "")
+    if not has("pycolmap"):
+        do = f"for the whole path {install('pycolmap')}, or give --poses"
+        return _turned(turning, f"nothing says how its place changes; {do}")
+    frames, large_lens = large()
+    found = find_structure(frames, large_lens)
+    why = objection(found, frames.shape[2])
+    if found is None or why:
+        do = "take another part (--start), or give --poses"
+        return _turned(turning, f"structure from motion fails ({why}); {do}")
+    said = (
+        f"by structure from motion: {found.placed:.0%} of the frames placed, "
+        f"{len(found.points.depth)} sightings of points, {found.reprojection:.2f} pixels off"
+    )
+    return SourcePath(found.world_to_camera, found.points, f"its camera moves; its path is {said}")
+
+
+def objection(found: Structure | None, columns: int) -> str:
+    """Return why structure from motion is not to be trusted; empty where it is."""
+    if found is None:
+        return "no frames fit together"
+    if found.placed < PLACED:
+        return f"{found.placed:.0%} of the frames fit together, fewer than {PLACED:.0%}"
+    if found.reprojection > REPROJECTION * columns:
+        return f"its points are {found.reprojection:.1f} pixels off"
+    if found.coverage < COVERED:
+        return f"its points cover {found.coverage:.0%} of what has corners: a thing that moves?"
+    if found.angle < ANGLE:
+        return f"half of its points are seen from within {found.angle:.1f} degrees"
+    return ""
+
+
+def given_path(
+    poses: CameraPath,
+    file: Path,
+    video: Path,
+    instants: Float[ndarray, " t"],
+    large: Large,
+) -> SourcePath:
+    """Return the path that a file tells, with points of the scene that it shows.
+
+    Raises:
+      InputError: it does not fit the video's frames.
+    """
+    path = poses_at(poses, file, video, instants)
+    note = f"its camera moves; its path is that of {file.name}"
+    if not travels(path):
+        return SourcePath(path, None, note)
+    points, share = seen_points(*large(), path)
+    if share < AGREE:
+        found = f"poses that {share:.0%} of the matches between frames agree with"
+        do = "check their convention and which frames they belong to"
+        raise InputError("poses", file, found, f"at least {AGREE:.0%}", do)
+    if len(points.depth) < ENOUGH:
+        warning = (
+            "too few points are seen from two places to tell the unit of --poses: "
+            "it is taken to be the median depth of the first frame"
+        )
+        return SourcePath(path, None, note, warning)
+    return SourcePath(path, points, note)
+
+
+def _turned(turning: Turning, why: str) -> SourcePath:
+    """Return the rotations of a camera as its path; with a warning where there is more to it."""
+    note = "its camera moves; its path is rotations alone"
+    path = turning_path(turning.rotations)
+    if not why:
+        return SourcePath(path, None, note)
+    moved = f"the background shifts by {100 * turning.moved:.1f} % of the width"
+    rest = f"rotations alone leave {100 * turning.left:.1f} %"
+    if turning.left > UNDONE * turning.moved or turning.lost:
+        warning = f"{moved}, but a camera that stands still is assumed, so the scene will smear"
+        return still_path(len(path))._replace(
+            warning=f"the camera of the video seems to move: {warning}: {rest}, and {why}"
+        )
+    return SourcePath(
+        path, None, note, f"the camera of the video moves: {moved}; {rest}, and {why}"
+    )

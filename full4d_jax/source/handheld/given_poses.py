@@ -1,0 +1,93 @@
+"""The path of a source camera from a file: poses of frames at the instants of a clip.
+
+As many poses as instants belong to them in order. Any other number is spread evenly over the whole
+video, from its first frame on, and the poses of instants between are interpolated: so the file may
+have a pose for every frame, or for frames that were taken at any fixed rate.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from full4d_jax.session.errors import InputError, input_errors
+from input_pipeline.cameras import centers, invert, relative_to, rigid
+from input_pipeline.importers.camera_path import CameraPath, read_path
+from input_pipeline.video_files import frame_size, frame_times
+
+SHAPE = 0.02  # by which the calibrated pictures' shape may differ from the video's
+DO = "see 'Hand-held cameras' in docs/cameras.md"
+
+
+def read_poses(file: Path, video: Path) -> CameraPath:
+    """Read a file of poses, and compare its lens with the video.
+
+    Raises:
+      InputError: the file is unusable, or of pictures of another shape than the video's.
+    """
+    with input_errors("poses", DO):
+        path = read_path(file)
+        height, width = frame_size(video)
+    if path.size is not None:
+        rows, columns = path.size
+        if abs(columns * height / (rows * width) - 1) > SHAPE:
+            found, expected = f"pictures of {columns}x{rows}", f"the shape of {width}x{height}"
+            raise InputError("poses", file, found, expected, "calibrate the video's own frames")
+    return path
+
+
+def fov_of_poses(path: CameraPath) -> float | None:
+    """Return the horizontal field of view of the whole picture in degrees; None if not told."""
+    if path.intrinsics is None or path.size is None:
+        return None
+    return float(2 * np.degrees(np.arctan(path.size[1] / 2 / path.intrinsics[0, 0])))
+
+
+def poses_at(
+    path: CameraPath, file: Path, video: Path, instants: Float[ndarray, " t"]
+) -> Float[ndarray, "t 4 4"]:
+    """Return the poses at the instants (seconds into the video), the first as the world.
+
+    Raises:
+      InputError: there is one pose for several instants.
+    """
+    poses = path.world_to_camera
+    if len(poses) != len(instants):
+        with input_errors("video", "encode it again"):
+            times = frame_times(video)
+        if len(poses) < 2 or len(times) < 2:
+            expected = f"{len(instants)}, one an instant, or one for every frame of the video"
+            raise InputError("poses", file, len(poses), expected, DO)
+        poses = interpolate_poses(poses, _pose_times(len(poses), times), instants)
+    return relative_to(poses, poses[0])
+
+
+def _pose_times(count: int, times: Float[ndarray, " n"]) -> Float[ndarray, " m"]:
+    """Return the seconds of `count` poses that are spread evenly over a video's frames."""
+    if count == len(times):
+        return times
+    lasts = times[-1] + np.median(np.diff(times))
+    return np.arange(count) * (lasts / count)
+
+
+def interpolate_poses(
+    poses: Float[ndarray, "n 4 4"],
+    times: Float[ndarray, " n"],
+    wanted: Float[ndarray, " t"],
+) -> Float[ndarray, "t 4 4"]:
+    """Return the poses at other times: places along straight lines, turns at constant speed.
+
+    Before the first time and after the last one the camera stands still.
+    """
+    place = np.interp(wanted, times, np.arange(len(times)))
+    before = np.minimum(place.astype(int), max(len(times) - 2, 0))
+    after, share = np.minimum(before + 1, len(times) - 1), place - before
+    middle = centers(poses)
+    at = middle[before] + share[:, None] * (middle[after] - middle[before])
+    turns = np.empty((len(wanted), 3, 3))
+    for i, (a, b) in enumerate(zip(poses[before, :3, :3], poses[after, :3, :3], strict=True)):
+        turn = cv2.Rodrigues(b @ a.T)[0]
+        turns[i] = cv2.Rodrigues(share[i] * turn)[0] @ a
+    return invert(rigid(turns.swapaxes(-1, -2), at))

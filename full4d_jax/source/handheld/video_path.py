@@ -1,0 +1,57 @@
+"""The path of the camera of a video that is opened: from a file, or found in its pictures."""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.config import DataConfig
+from full4d_jax.media.video import Video, read_video
+from full4d_jax.source.handheld.find_path import find_path, given_path
+from full4d_jax.source.handheld.source_path import SourcePath
+from full4d_jax.source.options import VideoOptions
+from input_pipeline.cameras import resize_intrinsics
+from input_pipeline.importers.camera_path import CameraPath
+
+POINTS_SIDE = 960  # pixels, at most, of the long side of frames in which points are sought
+
+
+def path_of_video(
+    video: Video,
+    lens: Float[ndarray, "3 3"],
+    data: DataConfig,
+    options: VideoOptions,
+    poses: CameraPath | None,
+) -> SourcePath:
+    """Return the path of a video's camera; its points are in pixels of the video's frames.
+
+    Args:
+      video: the clip.
+      lens: intrinsics of its frames, pixels.
+      data: their size.
+      options: where the video and its poses are.
+      poses: what the file of poses holds; None without one.
+
+    Raises:
+      InputError: the poses do not fit the video.
+    """
+    scale = max(1, POINTS_SIDE // max(data.height, data.width))
+
+    def large() -> tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]:
+        size = {"height": scale * data.height, "width": scale * data.width, "frames": data.frames}
+        again = read_video(options.video, **size, fps=options.fps, start=options.start)
+        return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
+
+    if poses is None or options.poses is None:
+        path = find_path(video.gray, gray_lens(video, lens), large)
+    else:
+        path = given_path(poses, options.poses, options.video, video.timestamps, large)
+    if path.points is None:
+        return path
+    return path._replace(points=path.points._replace(pixels=path.points.pixels / scale))
+
+
+def gray_lens(video: Video, lens: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
+    """Return the intrinsics of the whole picture in gray, of which the frames are the middle."""
+    rows, columns = video.gray.shape[1:]
+    focal = lens[0, 0] / (2 * lens[0, 2]) * video.kept_width * columns
+    return np.array([[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1]])

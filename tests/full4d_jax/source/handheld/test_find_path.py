@@ -1,0 +1,119 @@
+"""Paths that are found in pictures of a room against the true ones, and honest refusals."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from handheld_clips import LENS, add_person, arc, film, path_errors, shake
+
+from full4d_jax.source.handheld import find_path as module
+from full4d_jax.source.handheld.find_path import NOTICEABLE, find_path, objection
+from full4d_jax.source.handheld.rotation import find_turning, steadied
+from full4d_jax.source.handheld.source_path import moves, travels, turning_path
+from full4d_jax.source.handheld.structure import Structure, find_structure
+from input_pipeline.cameras import relative_to
+from input_pipeline.depth_alignment import SparseDepth
+
+
+def gray(frames: np.ndarray) -> np.ndarray:
+    return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+
+
+def test_camera_motion_is_seen_and_object_motion_is_not():
+    rng = np.random.default_rng(0)
+    scene = cv2.GaussianBlur(rng.integers(0, 255, (240, 400), np.uint8), (0, 0), 2)
+    scene = cv2.normalize(scene, np.empty_like(scene), 0, 255, cv2.NORM_MINMAX)
+    lens = np.array([[250, 0, 160], [0, 250, 120], [0, 0, 1.0]])
+    panned = np.stack([scene[:, 4 * i : 320 + 4 * i] for i in range(6)])
+    assert find_turning(panned, lens).moved == pytest.approx(20 / 320, rel=0.05)
+    static = scene[None, :, :320].repeat(6, 0)
+    for i in range(6):  # a large thing crosses
+        static[i, 80:180, 30 * i : 100 + 30 * i] = scene[100:200, 200:300]
+    assert find_turning(static, lens).moved < NOTICEABLE
+    nothing = find_path(np.zeros((4, 240, 320), np.uint8), lens, not_asked)
+    assert not moves(nothing.world_to_camera)
+    assert nothing.warning == nothing.note == ""
+
+
+def not_asked():
+    raise AssertionError("structure from motion is not needed")
+
+
+def test_a_camera_that_turns_on_its_place():
+    poses = shake()
+    frames = film(poses)[0]
+    path = find_path(gray(frames), LENS, not_asked)
+    assert angle_between(path.world_to_camera, poses) < 0.1
+    assert moves(path.world_to_camera)
+    assert not travels(path.world_to_camera)
+    assert path.warning == ""
+    back = steadied(frames, path.world_to_camera[:, :3, :3], LENS)
+    inside = back[-1].max(-1) > 0
+    error = np.abs(back[-1].astype(int) - frames[0])[inside].mean()
+    assert error < 0.4 * np.abs(frames[-1].astype(int) - frames[0])[inside].mean()
+
+
+def test_turns_are_found_behind_a_person():
+    turning = find_turning(gray(add_person(film(shake())[0], 0.4)), LENS)
+    assert angle_between(turning_path(turning.rotations), shake()) < 0.5
+
+
+def angle_between(found: np.ndarray, true: np.ndarray) -> float:
+    """The largest angle between rotations of paths that start alike, degrees."""
+    turns = found[:, :3, :3] @ (true @ np.linalg.inv(true[0]))[:, :3, :3].swapaxes(-1, -2)
+    return max(float(np.degrees(np.linalg.norm(cv2.Rodrigues(turn)[0]))) for turn in turns)
+
+
+def test_without_the_extra_it_is_told_what_to_install(monkeypatch):
+    monkeypatch.setattr(module, "has", lambda _: False)
+    path = find_path(gray(film(arc())[0]), LENS, not_asked)
+    assert not travels(path.world_to_camera)
+    assert "pip install 'full4d-jax[colmap]'" in path.warning
+    assert "--poses" in path.warning
+
+
+@pytest.mark.parametrize("person", [0.0, 0.3, 0.5])
+def test_a_camera_that_travels(person):
+    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
+    poses = arc()
+    frames, depth = film(poses)
+    frames = add_person(frames, person) if person else frames
+    path = find_path(gray(frames), LENS, lambda: (frames, LENS))
+    if person and not travels(path.world_to_camera):
+        assert "structure from motion fails" in path.warning
+        return
+    angle, distance = path_errors(path.world_to_camera, poses)
+    assert angle < 0.5
+    assert distance < 0.05
+    assert path.points is not None
+    column, row = np.floor(path.points.pixels).astype(int).T
+    ratio = path.points.depth / depth[path.points.instants, row, column]
+    assert person or np.median(np.abs(ratio / np.median(ratio) - 1)) < 0.03
+
+
+def test_what_only_turns_has_no_structure():
+    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
+    frames = film(shake())[0]
+    assert objection(find_structure(frames, LENS), frames.shape[2])
+
+
+def test_structures_that_are_not_trusted():
+    nothing = SparseDepth(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
+    good = Structure(np.tile(np.eye(4), (4, 1, 1)), nothing, 1.0, 0.5, 3.0, 0.9)
+    assert objection(good, 800) == ""
+    assert "fit together" in objection(None, 800)
+    for field, value, said in (
+        ("placed", 0.7, "70%"),
+        ("reprojection", 2.0, "2.0 pixels"),
+        ("angle", 0.3, "0.3 degrees"),
+        ("coverage", 0.3, "30%"),
+    ):
+        assert said in objection(good._replace(**{field: value}), 800)
+
+
+def test_colmap_is_asked_for_by_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycolmap", None)
+    frames = film(relative_to(arc(3), arc(3)[0]))[0]
+    with pytest.raises(ValueError, match=r"pip install 'full4d-jax\[colmap\]'"):
+        find_structure(frames, LENS)

@@ -1,0 +1,187 @@
+"""A path from a file in each format, at the instants of a clip; files that do not fit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
+from textured_room import FOV
+
+from full4d_jax.config import DataConfig
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.handheld import video_path
+from full4d_jax.source.handheld.given_poses import interpolate_poses
+from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
+from full4d_jax.source.options import VideoOptions
+from full4d_jax.source.source import Source, source_arrays, source_from
+from full4d_jax.source.video_source import open_video
+from input_pipeline.cameras import centers, invert, orbit, relative_to, rescale
+from input_pipeline.conventions import convert
+from input_pipeline.importers.camera_path import path_files, read_path
+
+DATA = DataConfig(frames=FRAMES, height=HEIGHT, width=WIDTH)
+UNIT = 7.0  # of the files, in which a unit of the room is so long
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip") / "in.mp4", arc())
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Points are sought in frames of the clip's own size, which takes seconds less."""
+    monkeypatch.setattr(video_path, "POINTS_SIDE", WIDTH)
+
+
+def world() -> np.ndarray:
+    """The true path in another world and unit."""
+    poses = arc() @ orbit(40.0, 20.0, 3.0)
+    return rescale(poses, 1 / UNIT)
+
+
+def write_json(folder: Path, poses: np.ndarray) -> Path:
+    content = {"world_to_camera": poses.tolist(), "intrinsics": LENS.tolist()}
+    (folder / "path.json").write_text(json.dumps(content | {"image_size": [WIDTH, HEIGHT]}))
+    return folder / "path.json"
+
+
+def write_transforms(folder: Path, poses: np.ndarray) -> Path:
+    """As nerfstudio writes it; in no order, and without the pictures."""
+    matrices = convert(poses, "opencv", "nerfstudio")
+    frames = [
+        {"file_path": f"images/frame_{i:05d}.png", "transform_matrix": matrix.tolist()}
+        for i, matrix in enumerate(matrices)
+    ]
+    lens = {"fl_x": LENS[0, 0], "cx": LENS[0, 2], "cy": LENS[1, 2], "w": WIDTH, "h": HEIGHT}
+    (folder / "transforms.json").write_text(json.dumps(lens | {"frames": frames[::-1]}))
+    return folder
+
+
+def write_colmap(folder: Path, poses: np.ndarray) -> Path:
+    model = folder / "sparse" / "0"
+    model.mkdir(parents=True)
+    focal, x, y = LENS[0, 0], LENS[0, 2], LENS[1, 2]
+    (model / "cameras.txt").write_text(f"1 SIMPLE_PINHOLE {WIDTH} {HEIGHT} {focal} {x} {y}\n")
+    lines = []
+    for i, pose in enumerate(poses):
+        numbers = " ".join(str(x) for x in (*quaternion(pose[:3, :3]), *pose[:3, 3]))
+        lines += [f"{i + 1} {numbers} 1 frame_{i + 1}.png", ""]
+    (model / "images.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def quaternion(rotation: np.ndarray) -> np.ndarray:
+    """w x y z, for turns of less than half a circle."""
+    w = np.sqrt(1 + np.trace(rotation)) / 2
+    off = rotation - rotation.T
+    return np.array([w, *np.array([off[2, 1], off[0, 2], off[1, 0]]) / (4 * w)])
+
+
+@pytest.mark.parametrize("write", [write_json, write_transforms, write_colmap])
+def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write):
+    file = write(tmp_path, world())
+    source = open_video(DATA, VideoOptions(video, poses=file))
+    poses = relative_to(arc(), arc()[0])
+    assert source.cameras is not None
+    assert source.points is not None
+    found = np.asarray(source.cameras.world_to_camera[0])
+    np.testing.assert_allclose(found, rescale(poses, 1 / UNIT), atol=1e-4)
+    np.testing.assert_allclose(source.cameras.intrinsics[0], LENS, rtol=1e-4)
+    assert f"{FOV:.4g} before cropping" in source.note
+    # Frames whose estimates have a scale of their own come to one, and the path with them.
+    true = film(arc())[1]
+    wrong = true * np.linspace(0.5, 2, FRAMES)[:, None, None].astype(np.float32)
+    kept = source_from(source_arrays(source))
+    depth, unit = settle_scale(kept, wrong, estimated=True)
+    middle = float(np.median(true[0]))
+    np.testing.assert_allclose(unit, UNIT * middle, rtol=0.02)
+    np.testing.assert_allclose(depth, true / middle, rtol=0.03)
+    moved = in_unit(kept, unit).cameras
+    assert moved is not None
+    expected = centers(rescale(poses, middle))
+    np.testing.assert_allclose(centers(moved.world_to_camera[0]), expected, atol=0.01)
+
+
+def test_poses_at_another_rate_lie_between(tmp_path, video):
+    """Every second frame, over the whole video: the others lie half-way."""
+    file = write_json(tmp_path, world()[::2])
+    source = open_video(DATA, VideoOptions(video, poses=file))
+    assert source.cameras is not None
+    found = centers(np.asarray(source.cameras.world_to_camera[0, : FRAMES - 1]))
+    expected = centers(relative_to(world(), world()[0]))[: FRAMES - 1]
+    np.testing.assert_allclose(found, expected, atol=0.01 * UNIT)
+    late = open_video(
+        DataConfig(frames=3, height=HEIGHT, width=WIDTH),
+        VideoOptions(video, poses=write_json(tmp_path, world()), start=0.5),
+    )
+    assert late.cameras is not None
+    expected = relative_to(world()[4:7], world()[4])
+    np.testing.assert_allclose(late.cameras.world_to_camera[0], expected, atol=1e-4)
+
+
+def test_a_camera_that_only_turns_needs_no_unit(tmp_path, video):
+    still = np.tile(np.eye(4), (FRAMES, 1, 1))
+    source = open_video(DATA, VideoOptions(video, poses=write_json(tmp_path, still[None])))
+    assert source.points is None
+    depth = np.ones((FRAMES, HEIGHT, WIDTH), np.float32)
+    settled, unit = settle_scale(source, depth, estimated=True)
+    assert unit == 1
+    np.testing.assert_array_equal(settled, depth)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (invert, "of the matches"),  # camera-to-world
+        (lambda poses: np.diag([1, -1, -1, 1]) @ poses, "of the matches"),  # OpenGL's axes
+        (lambda poses: poses[:1], "found 1, expected 8"),
+        (lambda poses: poses * [1, 1, -1, 1], "determinant"),
+        (lambda poses: poses[:, :3], "expected"),
+    ],
+)
+def test_poses_that_do_not_fit_are_refused(tmp_path, video, change, said):
+    file = write_json(tmp_path, change(world()))
+    with pytest.raises(InputError, match=said) as error:
+        open_video(DATA, VideoOptions(video, poses=file))
+    assert "path.json" in str(error.value)
+
+
+def test_files_that_are_none(tmp_path, video):
+    lost = write_transforms(tmp_path, world())
+    table = json.loads((lost / "transforms.json").read_text())
+    del table["frames"][3]
+    (lost / "transforms.json").write_text(json.dumps(table))
+    square = write_json(tmp_path, world())
+    content = json.loads(square.read_text()) | {"image_size": [200, 200]}
+    square.write_text(json.dumps(content))
+    for file, said in (
+        (lost, "frame_00005.png after"),
+        (square, "pictures of 200x200"),
+        (tmp_path / "no.json", "no such file"),
+    ):
+        with pytest.raises(InputError, match=said):
+            open_video(DATA, VideoOptions(video, poses=file))
+
+
+def test_all_files_of_a_model_are_known(tmp_path):
+    folder = write_colmap(tmp_path, world())
+    files = path_files(folder)
+    assert [file.name for file in files] == ["cameras.txt", "images.txt"]
+    assert path_files(files[1]) == files
+    np.testing.assert_allclose(read_path(files[0]).world_to_camera, world(), atol=1e-6)
+
+
+def test_turns_between_two_poses_have_constant_speed():
+    ends = np.stack([orbit(0.0, 0.0), orbit(30.0, 0.0)])
+    middle = interpolate_poses(ends, np.array([0.0, 1.0]), np.array([0.5, 2.0]))
+    np.testing.assert_allclose(middle[0, :3, :3], orbit(15.0, 0.0)[:3, :3], atol=1e-6)
+    np.testing.assert_allclose(centers(middle[0]), centers(ends).mean(0), atol=1e-6)
+    np.testing.assert_allclose(middle[1], ends[1], atol=1e-6)
+
+
+def test_a_source_without_points_is_saved_without(video):
+    source = open_video(DataConfig(frames=1, height=HEIGHT, width=WIDTH), VideoOptions(video))
+    assert isinstance(source, Source)
+    assert source_from(source_arrays(source)).points is None

@@ -1,0 +1,66 @@
+"""Pictures of a textured room from a camera that moves, with its true path."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from textured_room import FOV, render, textures
+
+from full4d_jax.evaluation.without_truth.registration import pose_errors
+from full4d_jax.media.video import write_video
+from input_pipeline.cameras import centers, intrinsics_from_fov, orbit, rigid
+
+HEIGHT, WIDTH, FRAMES = 144, 256, 8
+LENS = intrinsics_from_fov(FOV, HEIGHT, WIDTH)
+
+
+def arc(frames: int = FRAMES) -> np.ndarray:
+    """World-to-camera of a camera that goes to the right and up and looks at one place."""
+    turn = np.linspace(0, 8, frames)
+    return orbit(turn, turn / 2, 1.8, (0.0, 0.0, 0.6))
+
+
+def shake(frames: int = FRAMES) -> np.ndarray:
+    """World-to-camera of a camera that turns on its place, all ways."""
+    s = np.linspace(0, 1, frames)[:, None]
+    angles = np.radians(np.concatenate([3 * np.sin(5 * s), 6 * s, 2 * np.sin(4 * s)], 1))
+    return rigid(np.stack([cv2.Rodrigues(a)[0] for a in angles]), np.zeros((frames, 3)))
+
+
+def film(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (t h w 3) uint8 and their z-depth (t h w)."""
+    walls = textures(0)
+    shown = [render(LENS, pose, HEIGHT, WIDTH, walls, np.zeros(8)) for pose in poses]
+    pictures, depth = zip(*shown, strict=True)
+    return np.stack(pictures), np.stack(depth)
+
+
+def add_person(frames: np.ndarray, share: float) -> np.ndarray:
+    """A thing of six parts over `share` of the width and all rows; each part moves its own way."""
+    rng, made = np.random.default_rng(1), frames.copy()
+    wide, high = round(share * WIDTH / 2), HEIGHT // 3
+    for part in range(6):
+        noise = rng.integers(0, 255, (high // 6, wide // 6, 3), np.uint8)
+        skin = cv2.resize(noise, (wide, high), interpolation=cv2.INTER_CUBIC)
+        phase = rng.uniform(0, 6, 2)
+        for i, frame in enumerate(made):
+            left = round(30 + part % 2 * wide + 4 * i + 5 * np.sin(1.3 * i + phase[0]))
+            top = round(part // 2 * high + 4 * np.sin(1.1 * i + phase[1]))
+            left, top = np.clip([left, top], 0, [WIDTH - wide, HEIGHT - high])
+            frame[top : top + high, left : left + wide] = skin
+    return made
+
+
+def path_errors(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Median angle in degrees and median distance as a share of the path, after a similarity."""
+    angle, distance = pose_errors(found, true)
+    places = centers(true)
+    spread = np.sqrt(((places - places.mean(0)) ** 2).sum(-1).mean())
+    length = np.linalg.norm(np.diff(places, axis=0), axis=-1).sum()
+    return angle, float(distance * spread / max(length, 1e-12))
+
+
+def write_clip(path: Path, poses: np.ndarray) -> Path:
+    """A video of 8 frames a second."""
+    write_video(path, film(poses)[0], 8)
+    return path
