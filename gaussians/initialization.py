@@ -2,7 +2,8 @@
 
 A pixel that keeps its colour in half of its instants or more shows something still: it becomes one
 Gaussian that is always there, whatever passes before it at other instants. A pixel that differs
-from that becomes a Gaussian that is visible around its own instant. There are more pixels than
+from that becomes a Gaussian that is visible around its own instant. Before a camera that moves,
+points are compared in place of pixels (`stillness`). There are more pixels than
 Gaussians, so these are spread evenly over the pictures, closer where the picture has detail.
 """
 
@@ -18,6 +19,7 @@ from numpy import ndarray
 
 from gaussians import harmonics
 from gaussians.motion import DynamicGaussians
+from gaussians.stillness import moves, still_points
 from gaussians.types import Gaussians
 
 STILL = 0.08  # a pixel this close to its median colour over time shows what stands still there
@@ -36,11 +38,13 @@ class Candidates(NamedTuple):
       instant: for each pixel the instant at which it is closest to its median colour.
       still: weights of the pixels that show something still, else 0.
       moving: weights of the others, by instant.
+      lasting: which of these, of a camera that moves, show something still for the first time.
     """
 
     instant: Int[ndarray, "v h w"]
     still: Float[ndarray, "v h w"]
     moving: Float[ndarray, "v t h w"]
+    lasting: Bool[ndarray, "v t h w"]
 
 
 def initialize(
@@ -55,9 +59,6 @@ def initialize(
     weights: Float[Array, "v"] | None = None,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
-
-    A moving camera makes pixels of one colour rare, never wrong: a still Gaussian lies where the
-    pixel was seen at one instant.
 
     Args:
       frames: colours in [0, 1], at times spread evenly over the clip.
@@ -74,7 +75,8 @@ def initialize(
     """
     v, t, h, w = depth.shape
     given = (np.asarray(x) for x in (frames, depth, np.ones(v) if weights is None else weights))
-    candidates = _candidates(*given)
+    lenses, poses = np.asarray(intrinsics), np.asarray(world_to_camera, np.float64)
+    candidates = _candidates(*given, lenses, poses)
     count = int(np.count_nonzero(candidates.still) + np.count_nonzero(candidates.moving))
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
@@ -86,6 +88,8 @@ def _candidates(
     frames: Float[ndarray, "v t h w 3"],
     depth: Float[ndarray, "v t h w"],
     weights: Float[ndarray, "v"],
+    lenses: Float[ndarray, "v 3 3"],
+    poses: Float[ndarray, "v t 4 4"],
 ) -> Candidates:
     """Sort the pixels of known depth into still and moving ones, and weigh them."""
     known = (depth > 0) & np.isfinite(depth)
@@ -95,11 +99,19 @@ def _candidates(
     still = away < STILL
     stands = (2 * still.sum(1) >= known.sum(1)) & known.any(1)
     moving = known & ~(still & stands[:, None])
+    lasting, importance = np.zeros(known.shape, bool), PASSING * known.astype(np.float32)
+    for view in np.flatnonzero([moves(path) for path in poses]):
+        one = frames[view], np.where(known[view], depth[view], 0), lenses[view], poses[view]
+        is_still, again = still_points(*one, STILL)
+        stands[view], moving[view] = False, known[view]
+        lasting[view] = is_still & ~again
+        importance[view] = np.where(again, 0.0, np.where(lasting[view], 1.0, importance[view]))
     own = weights.astype(np.float32)[:, None, None]
     return Candidates(
         instant=away.argmin(1),
         still=stands * own * (1 + DETAIL * _contrast(median)),
-        moving=moving * own[:, None] * PASSING * (1 + DETAIL * _contrast(frames)),
+        moving=moving * own[:, None] * importance * (1 + DETAIL * _contrast(frames)),
+        lasting=lasting,
     )
 
 
@@ -143,6 +155,7 @@ def _choose(candidates: Candidates, count: int, start: float) -> Pixels:
     view, time = np.divmod(np.maximum(picture - v, 0), t)
     view = np.where(is_moving, view, picture % v)
     time = np.where(is_moving, time, candidates.instant[view, y, x])
+    is_moving &= ~candidates.lasting[view, time, y, x]
     return Pixels(view, time, y, x, is_moving, density[chosen] ** -0.5)
 
 

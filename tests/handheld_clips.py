@@ -51,13 +51,12 @@ def add_person(frames: np.ndarray, share: float) -> np.ndarray:
     return made
 
 
-def path_errors(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
-    """Median angle in degrees and median distance as a share of the path, after a similarity."""
-    angle, distance = pose_errors(found, true)
+def path_error(found: np.ndarray, true: np.ndarray) -> float:
+    """Median distance of places as a share of the true path's length, after a similarity."""
     places = centers(true)
     spread = np.sqrt(((places - places.mean(0)) ** 2).sum(-1).mean())
     length = np.linalg.norm(np.diff(places, axis=0), axis=-1).sum()
-    return angle, float(distance * spread / max(length, 1e-12))
+    return float(pose_errors(found, true)[1] * spread / length)
 
 
 def write_clip(path: Path, poses: np.ndarray) -> Path:

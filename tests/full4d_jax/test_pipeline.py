@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from handheld_clips import arc, film, write_clip
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
@@ -16,6 +17,7 @@ from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import read_arrays, save_arrays
+from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode, to_source
@@ -182,6 +184,30 @@ def test_a_network_of_the_users_choice_estimates_depth(finished, tmp_path, capsy
     assert depth.any()
     assert main(["sample", *options, "--depth", f"{finished[0]}/depth.npy"]) == 2
     assert "--depth_network: found" in capsys.readouterr().err
+
+
+def test_a_source_that_moves_is_followed_from_poses_to_the_page(finished, tmp_path, capsys):
+    folder, options = finished
+    write_clip(tmp_path / "moving.mp4", arc(12))
+    depth = film(arc(12))[1][[0, 8], :, 56:200]
+    np.save(tmp_path / "depth.npy", 3 * depth)
+    poses = tmp_path / "poses.json"
+    poses.write_text(json.dumps({"world_to_camera": arc(12)[None].tolist()}))
+    out = tmp_path / "out"
+    words = [*options, "--video", f"{tmp_path}/moving.mp4", "--depth", f"{tmp_path}/depth.npy"]
+    words += ["--poses", str(poses), "--follow", "--out", str(out), "--fov", "65"]
+    words += ["--fps", "1", "--azimuth", "10"]
+    assert main(["run", *words, "--size", "32", "--orbit_seconds", "0.1"]) == 0
+    assert "and move with the source's" in capsys.readouterr().out
+    cameras = read_arrays(out / "grid.npz")["world_to_camera"]
+    true = rescale(relative_to(arc(12), arc(12)[0]), float(np.median(depth[0])))
+    np.testing.assert_allclose(cameras[0], true[[0, 8]], atol=0.01)
+    assert np.ptp(cameras[1:], axis=1).max() > 0.005
+    assert (out / "scene.html").stat().st_size > 1000
+    given = ["--poses", str(poses), "--follow"]
+    assert main(["sample", *[x for x in words if x not in given]]) == 0
+    text = json.loads((out / "report.json").read_text())
+    assert "its path is that of" not in text["source"]
 
 
 def test_a_failed_stage_leaves_what_is_finished(finished, capsys):

@@ -60,14 +60,14 @@ def seen_from_first(
 ) -> tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "t h w"]]:
     """Return frames and depth in which what stands still keeps its pixel, 0 where it is not seen.
 
-    Of a camera that travels only the first is such a frame.
+    Of a camera that travels only the first is such a frame, and stands for all.
     """
     assert source.cameras is not None, "a path belongs to a camera"
     frames, poses = source.frames[0], np.asarray(source.cameras.world_to_camera[0])
     if not moves(poses):
         return frames, depth
     if travels(poses):
-        return frames[:1], depth[:1]
+        return frames[:1].repeat(len(frames), 0), depth[:1].repeat(len(depth), 0)
     how = poses[:, :3, :3], np.asarray(source.cameras.intrinsics[0], np.float64)
     turned = steadied(depth.astype(np.float32), *how)
     seen = turned > 0

@@ -46,7 +46,9 @@ def seen_points(
         near = epipolar_distances(points, lenses, poses) < limit
         agreeing, matched = agreeing + int(near.sum()), matched + len(points)
         depth, angle = triangulate(points, lenses, poses)
-        kept = near & (depth > 0).all(1) & (angle > ANGLE)
+        if not near.any() or np.median(angle[near]) < ANGLE:
+            continue  # the larger angles among small ones are the wrong ones
+        kept = near & (depth > 0).all(1) & (angle > ANGLE / 2)
         for side, instant in enumerate((first, second)):
             where = np.full(kept.sum(), instant)
             found.append((where, points[kept, side], depth[kept, side]))

@@ -27,7 +27,8 @@ OVERLAP = 8  # frames before and after that each is matched with, and again twic
 STEPS = (1, 3)  # frames between two whose corners are compared
 MOST_CORNERS, FEWEST = 1500, 50
 APART = 1.0  # pixels from its epipolar line, from where on a corner moves by itself
-AROUND = 0.03  # of the picture's width around such a corner, where nothing is matched
+CELLS = 24, 16  # columns and rows of cells of a frame
+ASTRAY = 0.25  # of a cell's corners that move by themselves: nothing is matched there and around it
 MOST_MOVING = 0.5  # of the corners: more, and the epipolar geometry is that of what moves
 PARTS = 8, 6  # columns and rows of parts of a frame
 SMALLEST_ANGLE = 0.5  # degrees between the rays to a point: a hand moves little in two seconds
@@ -84,16 +85,16 @@ def find_structure(
 def still_masks(
     frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]
 ) -> UInt8[ndarray, "t h w"]:
-    """Return pictures that are 0 around corners that move by themselves, 255 elsewhere.
+    """Return pictures that are 0 where corners move by themselves, 255 elsewhere.
 
     Corners of all parts of the pictures count alike, so that the larger part stands still. All is
     255 where most corners seem to move.
     """
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    masks = np.full(frames.shape[:3], 255, np.uint8)
-    radius = max(2, round(AROUND * frames.shape[2]))
-    pairs = [(i, i + step) for step in STEPS for i in range(len(gray) - step)]
-    for first, second in pairs:
+    height, width = frames.shape[1:3]
+    columns, rows = CELLS
+    corners, astray = np.zeros((2, len(gray), rows, columns))
+    for first, second in [(i, i + step) for step in STEPS for i in range(len(gray) - step)]:
         points = track_corners(gray[first], gray[second], most=MOST_CORNERS)
         if len(points) < FEWEST:
             continue
@@ -104,9 +105,14 @@ def still_masks(
         if agree is None or agree.mean() < 1 - MOST_MOVING:
             continue
         for index, places in ((first, before), (second, after)):
-            for place in np.floor(places[agree[:, 0] == 0]).astype(int).tolist():
-                cv2.circle(masks[index], place, radius, 0, -1)
-    return masks
+            x, y = np.floor(places * np.array(CELLS) / (width, height)).astype(int).T
+            where = index, y.clip(0, rows - 1), x.clip(0, columns - 1)
+            np.add.at(corners, where, 1)
+            np.add.at(astray, where, agree[:, 0] == 0)
+    moving = astray > ASTRAY * np.maximum(corners, 1)
+    grown = [cv2.dilate(x.astype(np.uint8), np.ones((3, 3), np.uint8)) for x in moving]
+    size = {"dsize": (width, height), "interpolation": cv2.INTER_NEAREST}
+    return np.stack([255 * (1 - cv2.resize(x, **size)) for x in grown])
 
 
 @contextmanager

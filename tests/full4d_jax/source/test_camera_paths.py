@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import (
     PIVOT,
@@ -12,6 +13,7 @@ from full4d_jax.source.camera_paths import (
     beside,
     cropped_fov,
     directions,
+    following,
     load_targets,
     look_at_subject,
     pivot_of,
@@ -80,6 +82,19 @@ def test_presets_look_at_what_moves():
     np.testing.assert_allclose(pivot, [0, 0, 0.4], atol=1e-6)
     expected = angles_of(preset.world_to_camera)
     np.testing.assert_allclose(angles_of(near.world_to_camera[1:], pivot), expected, atol=1e-3)
+
+
+def test_targets_that_follow_keep_their_place_beside_a_moving_source():
+    path = orbit(np.array([0.0, 5.0, 12.0]), np.array([0.0, 2.0, -3.0]))[None]
+    source = Cameras(LENS[None], path, 64, 64)
+    preset = preset_targets("arc", targets=2, frames=3, azimuth=20.0, elevation=0.0)
+    cameras = beside(source, following(preset, source))
+    relative = cameras.world_to_camera @ np.linalg.inv(path)
+    np.testing.assert_allclose(relative[1:], preset.world_to_camera, atol=1e-6)
+    assert range_warning(cameras.world_to_camera, 20.0, 5.0) == ""
+    standing = beside(source, preset)
+    np.testing.assert_array_equal(standing.world_to_camera[1:], preset.world_to_camera)
+    assert "azimuth 32" in range_warning(standing.world_to_camera, 20.0, 5.0)
 
 
 def test_cameras_that_look_at_no_one_place_turn_around_depth_1():

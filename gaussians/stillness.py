@@ -1,0 +1,84 @@
+"""What stands still before a camera that moves: points that keep their colour where they are seen.
+
+The point of a pixel at its depth is looked up in other instants. It stands still if it has its own
+colour in half of those or more in whose picture it lies. Where an earlier instant shows it already,
+it needs no Gaussian of its own again.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+OTHERS = 8  # instants, evenly spaced, in which points are looked up
+SAME_DEPTH = (
+    0.05  # relative difference up to which a picture shows the point, not what is before it
+)
+
+
+def moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
+    """Return whether a camera moves."""
+    return bool(np.ptp(world_to_camera, axis=0).max() > 1e-6)
+
+
+def still_points(
+    frames: Float[ndarray, "t h w 3"],
+    depth: Float[ndarray, "t h w"],
+    lens: Float[ndarray, "3 3"],
+    world_to_camera: Float[ndarray, "t 4 4"],
+    tolerance: float,
+) -> tuple[Bool[ndarray, "t h w"], Bool[ndarray, "t h w"]]:
+    """Return the pixels that show something still, and those of them that were shown before.
+
+    Args:
+      frames: colours of one view in [0, 1].
+      depth: z, 0 where unknown; nothing is said of such pixels.
+      lens: intrinsics, pixels.
+      world_to_camera: of each frame.
+      tolerance: largest difference of a colour that counts as the same.
+    """
+    count = len(frames)
+    others = np.unique(np.linspace(0, count - 1, min(OTHERS, count)).round().astype(int))
+    still, before = np.zeros((2, *depth.shape), bool)
+    for instant in range(count):
+        kept, seen = np.zeros((2, *depth.shape[1:]), int)
+        for other in others[others != instant]:
+            motion = world_to_camera[other] @ np.linalg.inv(world_to_camera[instant])
+            inside, same = _looked_up(
+                frames[instant],
+                depth[instant],
+                frames[other],
+                depth[other],
+                lens,
+                motion,
+                tolerance,
+            )
+            seen, kept = seen + inside, kept + same
+            if other < instant:
+                before[instant] |= same
+        still[instant] = (depth[instant] > 0) & (kept > 0) & (2 * kept >= seen)
+    return still, still & before
+
+
+def _looked_up(
+    frame: Float[ndarray, "h w 3"],
+    depth: Float[ndarray, "h w"],
+    other: Float[ndarray, "h w 3"],
+    other_depth: Float[ndarray, "h w"],
+    lens: Float[ndarray, "3 3"],
+    motion: Float[ndarray, "4 4"],
+    tolerance: float,
+) -> tuple[Bool[ndarray, "h w"], Bool[ndarray, "h w"]]:
+    """Return which pixels lie in another picture, and which have their colour and depth there."""
+    height, width = depth.shape
+    y, x = np.mgrid[:height, :width] + 0.5
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(lens).T
+    points = (rays * depth[..., None]) @ motion[:3, :3].T + motion[:3, 3]
+    z = np.maximum(points[..., 2], 1e-6)
+    u, v, _ = np.moveaxis(points @ lens.T / z[..., None], -1, 0)
+    known = (depth > 0) & (points[..., 2] > 0)
+    inside = known & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    column, row = np.where(inside, u, 0).astype(int), np.where(inside, v, 0).astype(int)
+    there = other_depth[row, column]
+    alike = np.abs(other[row, column] - frame).max(-1) < tolerance
+    near = (there <= 0) | (np.abs(there - z) < SAME_DEPTH * z)
+    return inside, inside & alike & near
