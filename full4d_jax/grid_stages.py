@@ -237,7 +237,7 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
     inputs = {"file": measured.depth, "net": network_path(measured.depth_network)}
     inputs["kind"] = measured.depth_kind
     made = stages.run("depth", inputs, find_depth)
-    return in_unit(source, float(made["path_unit"])), made["depth"]
+    return in_unit(source, float(made.get("path_unit", 1.0))), made["depth"]
 
 
 def _grid_stage(

@@ -74,9 +74,10 @@ def initialize(
       ValueError: No depth is known.
     """
     v, t, h, w = depth.shape
-    given = (np.asarray(x) for x in (frames, depth, np.ones(v) if weights is None else weights))
+    pictures, known = np.asarray(frames), np.asarray(depth)
+    importance = np.ones(v) if weights is None else np.asarray(weights)
     lenses, poses = np.asarray(intrinsics), np.asarray(world_to_camera, np.float64)
-    candidates = _candidates(*given, lenses, poses)
+    candidates = _candidates(pictures, known, importance, lenses, poses)
     count = int(np.count_nonzero(candidates.still) + np.count_nonzero(candidates.moving))
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")

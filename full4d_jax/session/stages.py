@@ -8,11 +8,13 @@ loaded, not run; a stage made from others than those in the folder now is never 
     source.npz  frames (v t h w 3) uint8 of the views that have pictures, the source first; given
                 (v t), which of them are there; times (t) seconds; note and warning, text;
                 depth_of, text, the views whose depth is known. Where known: intrinsics (v 3 3)
-                pixels and world_to_camera (v t 4 4), depth (v t h w), and the place in a data set:
+                pixels and world_to_camera (v t 4 4), depth (v t h w), still points of a path in its
+                own unit (point_instants, point_pixels, point_depth), and the place in a data set:
                 dataset (a hash), split, clip, view, views (v), instants (t), unit. Of a capture
                 only the first view's frames: the others are in grid.npz, the depth in depth.npz.
     depth.npz   depth (t h w) of the source or, of a capture, (v t h w), 0 = unknown; of, text,
-                "the source" or "all views". A model without poses has none. Format 2 had no
+                "the source" or "all views"; path_unit, how many units of the source's path a unit
+                of the world has, 1 if none is said. A model without poses has none. Format 2 had no
                 `of` and is read.
     grid.npz    frames (v t h w 3) uint8, intrinsics, world_to_camera; if generated, projection
                 (v-1 t h w 3) uint8, warning, and enlarged, whether it is larger than what the

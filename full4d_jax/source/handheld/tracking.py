@@ -87,7 +87,7 @@ def spread_corners(gray: UInt8[ndarray, "r q"], most: int) -> Float32[ndarray, "
                 continue
             corners = cv2.goodFeaturesToTrack(part, most // (PARTS[0] * PARTS[1]), 0.05, 5)
             if corners is not None:
-                found.append(corners + np.float32([left, top]))
+                found.append(corners + np.array([left, top], np.float32))
     return np.concatenate(found)
 
 
