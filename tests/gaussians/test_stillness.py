@@ -34,8 +34,10 @@ def test_walls_stand_still_and_are_taken_once():
 
 def test_gaussians_of_a_moving_camera_last_where_the_room_stands_still():
     frames, depth, thing = clip()
-    given = [jnp.asarray(x[None], jnp.float32) for x in (frames, depth, LENS, arc(5))]
-    scene = initialize(*given, 4000, jax.random.key(0))
+    pictures, maps, lenses, poses = (
+        jnp.asarray(x[None], jnp.float32) for x in (frames, depth, LENS, arc(5))
+    )
+    scene = initialize(pictures, maps, lenses, poses, 4000, jax.random.key(0))
     lasting = np.asarray(scene.logit_gates) > 0
     assert 0.2 < lasting.mean() < 1
     points = np.stack([unproject(z, LENS, pose) for z, pose in zip(depth, arc(5), strict=True)])
