@@ -46,4 +46,4 @@ def depth(
 
     size = SizeOptions(rows=rows, seconds=seconds)
     measured = DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
-    write_video_depth(VideoOptions(video, start, fps, fov, size, measured=measured), out)
+    write_video_depth(VideoOptions(video, start, fps, fov, size=size, measured=measured), out)
