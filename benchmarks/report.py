@@ -73,6 +73,7 @@ ROWS = (
     Row("cascade_near", "benchmarks/cascade.py --angle 20 --out OUT",
         "--scenes 1 --rows 64 --lifted 0", "--scenes 64 --lifted 0", (1, 15)),
     Row("seen_before", "benchmarks/seen_before.py", "--scenes 1 --rows 64", "", (0.5, 1)),
+    Row("real_videos", "benchmarks/real_videos.py --out OUT", "--clips 1 --rows 64", "", (1, 3)),
     Row("depth", "benchmarks/depth.py", "--scenes 2", "", (1.5, 3)),
     Row("viewer", "benchmarks/viewer.py", "--count 2000 --seconds 2", "--count 60000", (1, 2)),
     Row("few_steps", FEW, "1 --repeats 1", "4", (0.5, 0.5), one_core=True),
