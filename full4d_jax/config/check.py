@@ -151,6 +151,8 @@ def _depth(config: DepthConfig) -> Iterator[Rule]:
         yield name, sizes, fits, "triples of which the last two are multiples of 8"
     fits = not data.photos or data.worlds != "simple"
     yield "data.photos", data.photos, fits, "none with simple worlds, which have no textures"
+    fits = not data.videos or data.worlds == "wide"
+    yield "data.videos", data.videos, fits, "none but with wide worlds"
 
 
 def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:

@@ -50,6 +50,8 @@ class DepthDataConfig:
     """Content of the scenes: as in `config.DataConfig`, or rich ones that any camera sees."""
     photos: str = ""
     """Folder of photos whose crops cover half of the surfaces of rich and wide worlds."""
+    videos: str = ""
+    """Folder of clips from cameras at rest; people and things cut out of them stand in wide worlds."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Training of the depth network on procedural frames, rendered for each step.
 
 The loss is `depth_loss`, and `depth_augmentation` says what happens to the frames. Crops of
-photos, where a folder has some, are drawn afresh every `FRESH` steps.
+photos are drawn afresh every `FRESH` steps; people cut out of videos stand in some frames.
 """
 
 import itertools
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from full4d_jax.training.depth_loss import loss
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
+from input_pipeline.procedural.cutouts import Cutouts, read_cutouts
 from input_pipeline.procedural.photos import read_crops
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
@@ -38,6 +39,13 @@ MOST = 4  # largest number of frames of a step / `training.batch`
 FRESH = 250  # steps
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
+
+
+class Looks(NamedTuple):
+    """What makes procedural frames look like photographs."""
+
+    textures: Float[Array, "n s s 3"] | None = None  # crops of photos
+    cutouts: Cutouts | None = None
 
 
 def train_depth(
@@ -100,13 +108,14 @@ def kernels_as_matrices(params: Any) -> Any:
 def batches(config: DepthConfig, start: int) -> Iterator[Frames]:
     """Return the batches from step `start` on; their sizes take turns."""
     early = config.training.steps * (1 - config.optimizer.decay_share)
-    textures = None
+    data, textures = config.data, None
+    cutouts = read_cutouts(data.videos) if data.videos else None
     for step in itertools.count(start):
-        if config.data.photos and (textures is None or step % FRESH == 0):
+        if data.photos and (textures is None or step % FRESH == 0):
             seed = config.seed * SCENES_OF_A_SEED + step // FRESH
-            textures = jnp.asarray(read_crops(config.data.photos, seed=seed))
-        sizes = config.data.early_sizes if step < early else config.data.sizes
-        yield batch(config, step, sizes[step % len(sizes)], textures)
+            textures = jnp.asarray(read_crops(data.photos, seed=seed))
+        sizes = data.early_sizes if step < early else data.sizes
+        yield batch(config, step, sizes[step % len(sizes)], Looks(textures, cutouts))
 
 
 @partial(jax.jit, static_argnums=(0, 2))
@@ -114,7 +123,7 @@ def batch(
     config: DepthConfig,
     step: Integer[Array, ""] | int,
     size: Size,
-    textures: Float[Array, "n s s 3"] | None = None,
+    looks: Looks = Looks(),
 ) -> Frames:
     """Render the frames of one step, augmented, in [-1, 1], and their depth."""
     _, height, width = size
@@ -123,7 +132,7 @@ def batch(
     first = jnp.uint32(config.seed) * SCENES_OF_A_SEED + jnp.uint32(step) * most
     indices = (first + jnp.arange(count, dtype=jnp.uint32)) % config.data.scenes
     keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), step), count)
-    return jax.vmap(augment)(keys, *procedural_frames(indices, size, config.data.worlds, textures))
+    return jax.vmap(augment)(keys, *procedural_frames(indices, size, config.data.worlds, looks))
 
 
 def train_step(
@@ -154,7 +163,7 @@ def procedural_frames(
     indices: Integer[Array, "b"],
     size: Size,
     worlds: DepthWorlds,
-    textures: Float[Array, "n s s 3"] | None = None,
+    looks: Looks = Looks(),
 ) -> Frames:
     """Render one frame in [0, 1] and its depth per scene; antialiased if seen at fewer pixels."""
     rendered, height, width = size
@@ -162,10 +171,10 @@ def procedural_frames(
 
     def one(index: Integer[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
         if worlds == "wide":
-            draw = partial(wide_frame, index, textures=textures)
+            draw = partial(wide_frame, index, textures=looks.textures, cutouts=looks.cutouts)
             frame, depth = draw(height=rendered, width=columns)
         else:
-            draw = partial(procedural_scene, index, views=1, frames=1, textures=textures)
+            draw = partial(procedural_scene, index, views=1, frames=1, textures=looks.textures)
             clip = draw(height=rendered, width=columns, worlds=worlds)
             frame, depth = clip.frames[0, 0], clip.depth[0, 0]
         frame = jax.image.resize(frame, (height, width, 3), "linear")

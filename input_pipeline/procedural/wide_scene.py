@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
+from input_pipeline.procedural.cards import paint_cards, stand_cards
+from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
     BALLS,
@@ -68,8 +70,18 @@ def wide_frame(
     width: int,
     seed: int = 0,
     textures: Float[Array, "n s s 3"] | None = None,
+    cutouts: Cutouts | None = None,
 ) -> WideFrame:
-    """Render frame number `index`; `textures`, pictures in [0, 1], cover half of the surfaces."""
+    """Render frame number `index`.
+
+    Args:
+      index: number of the frame.
+      height: pixels.
+      width: pixels.
+      seed: of all frames.
+      textures: pictures in [0, 1] that cover half of the surfaces.
+      cutouts: people and things that stand in the world as cards.
+    """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _STREAM), index)
     world_key, change_key, time_key, camera_key, orbit_key = jax.random.split(key, 5)
     as_it_is = sample_rich_world(world_key)
@@ -84,6 +96,11 @@ def wide_frame(
     colors, depth, which = picture(filmed, height, width, textures, time, pose)
     is_far = is_sky(world, which) & ~is_orbited
     depth = jnp.where(is_far, jnp.maximum(depth, SKY), depth)
+    if cutouts is not None:
+        reach, floor = 0.5 * width / intrinsics[0, 0], world.room_max[1]
+        cards = stand_cards(jax.random.fold_in(key, 1), cutouts, pose, reach, floor)
+        rays = image_rays(pose, intrinsics, height, width)
+        colors, depth, _ = paint_cards(cards, cutouts, pose[:3, 3], rays, (colors, depth))
     frame, depth = colors.T.reshape(height, width, 3), depth.reshape(height, width)
     return WideFrame(frame, depth / jnp.median(depth))
 

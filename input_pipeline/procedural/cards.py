@@ -1,0 +1,117 @@
+"""Cut-outs on upright cards that stand in a scene, with exact depth.
+
+A card stands on the floor like cardboard, turned about the vertical and seen from one side or the
+other. What was cut off at the bottom of its picture goes on downwards as its lowest row, like
+trousers below a shirt.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from input_pipeline.procedural.cutouts import Cutouts
+from input_pipeline.procedural.shapes import Vector
+
+CARDS = 3
+SHOWN = 0.45  # share of the cards that are there
+HEIGHT = (0.4, 0.7)  # of a person, in the world's unit
+UPPER = 0.55  # share of the height that a picture without feet shows
+DISTANCE = (0.3, 3.0)  # along the camera's axis
+TURN = 0.7  # radians from facing the camera
+
+
+class Cards(NamedTuple):
+    """Cards in a world (y points down)."""
+
+    foot: Float[Array, "c 3"]  # middle of the lower edge
+    side: Float[Array, "c 3"]  # horizontal unit vector along the card
+    size: Float[Array, "c 2"]  # width and height
+    picture: Int[Array, "c"]
+    shown: Float[Array, "c"]  # share of the height that the picture covers; 0 for no card
+    light: Float[Array, "c 3"]  # factors of the colours
+
+
+def stand_cards(
+    key: PRNGKeyArray,
+    cutouts: Cutouts,
+    pose: Float[Array, "4 4"],
+    reach: Float[Array, ""],
+    floor: Float[Array, ""],
+) -> Cards:
+    """Place cards where a camera looks.
+
+    Args:
+      key: PRNG key.
+      cutouts: pictures to choose from.
+      pose: camera-to-world.
+      reach: half the width of what the camera sees, at distance 1.
+      floor: height of the floor, along y.
+    """
+    place, look, which, light = jax.random.split(key, 4)
+    count = len(cutouts.shape)
+    picture = jax.random.randint(which, (CARDS,), 0, count)
+    x, log_z, height, is_there = jax.random.uniform(place, (4, CARDS))
+    low, high = jnp.log(jnp.array(DISTANCE))
+    z = jnp.exp(low + (high - low) * log_z)
+    offset = (2 * x - 1) * 1.2 * reach * z
+    foot = pose[:3, 3] + z[:, None] * pose[:3, 2] + offset[:, None] * pose[:3, 0]
+    foot = foot.at[:, 1].set(floor)
+    toward = foot - pose[:3, 3]
+    angle = jnp.arctan2(toward[:, 0], toward[:, 2])
+    angle = angle + TURN * jax.random.uniform(look, (CARDS,), minval=-1.0)
+    height = HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * height
+    share = jnp.where(cutouts.has_feet[picture], 1.0, UPPER)
+    wide = cutouts.shape[picture] * height * share
+    gain = jnp.exp(0.25 * jax.random.normal(light, (CARDS, 1)))
+    tint = jnp.exp(0.05 * jax.random.normal(jax.random.fold_in(light, 1), (CARDS, 3)))
+    return Cards(
+        foot=foot,
+        side=jnp.stack([jnp.cos(angle), jnp.zeros(CARDS), -jnp.sin(angle)], 1),
+        size=jnp.stack([wide, height], 1),
+        picture=picture,
+        shown=share * (is_there < SHOWN),
+        light=gain * tint,
+    )
+
+
+def paint_cards(
+    cards: Cards,
+    cutouts: Cutouts,
+    origin: Float[Array, "3"],
+    rays: Vector,
+    seen: tuple[Float[Array, "3 p"], Float[Array, "p"]],
+) -> tuple[Float[Array, "3 p"], Float[Array, "p"], Bool[Array, "p"]]:
+    """Return colours, z-depth, and where a card is in front.
+
+    Args:
+      cards: where cards stand.
+      cutouts: their pictures.
+      origin: centre of the camera.
+      rays: of all pixels in the world's axes, z = 1 in the camera's frame.
+      seen: colours and z-depth without cards.
+    """
+    directions = jnp.stack(rays)
+    colors, depth = seen
+    is_card = jnp.zeros(depth.shape, bool)
+    for i in range(CARDS):
+        side = cards.side[i]
+        normal = jnp.stack([-side[2], 0.0, side[0]])
+        away = normal @ directions
+        z = (normal @ (cards.foot[i] - origin)) / jnp.where(jnp.abs(away) < 1e-6, 1e-6, away)
+        hit = origin[:, None] + z[None] * directions - cards.foot[i][:, None]
+        u = 0.5 + (side @ hit) / cards.size[i, 0]
+        v = 1 + hit[1] / cards.size[i, 1]
+        is_inside = (u > 0) & (u < 1) & (v > 0) & (v < 1) & (cards.shown[i] > 0)
+        picture = cutouts.pictures[cards.picture[i]]
+        row = jnp.minimum(v / jnp.maximum(cards.shown[i], 1e-6), 1.0)
+        cell = [x * len(picture) - 0.5 for x in (row, u)]
+        color = [jax.scipy.ndimage.map_coordinates(c, cell, 1, "nearest") for c in picture.T.mT]
+        alpha = color.pop()
+        in_front = is_inside & (alpha > 0.5) & (z > 0) & (z < depth)
+        color = jnp.clip(jnp.stack(color) * cards.light[i][:, None], 0, 1)
+        colors = jnp.where(in_front[None], color, colors)
+        depth = jnp.where(in_front, z, depth)
+        is_card = is_card | in_front
+    return colors, depth, is_card

@@ -1,0 +1,96 @@
+"""People and things cut out of clips from cameras at rest: what differs from the median frame.
+
+A cut-out is kept if it is one piece that fills most of its hull, is large enough, and does not
+leave the picture at a side or at the top. Where it leaves at the bottom, it has no feet.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, UInt8
+
+from input_pipeline import video_files
+from input_pipeline.footage import VIDEOS, listed
+
+SIDE = 96  # pixels of a stored cut-out, whatever its shape
+SHORT = 240  # pixels of the short side that clips are cut at
+INSTANTS = 32  # frames of a clip that are looked at
+MOVED = 16  # grey levels from the median
+LEAST, MOST = 0.012, 0.5  # share of the picture
+SOLID = 0.75  # share of the hull
+AT_REST = 0.25  # largest share of the picture that moves, for a camera at rest
+HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
+
+
+class Cutouts(NamedTuple):
+    """Pictures with alpha, stretched to squares."""
+
+    pictures: Float[Array, "n s s 4"]  # [0, 1]
+    shape: Float[Array, "n"]  # width / height
+    has_feet: Bool[Array, "n"]
+
+
+def training_clips(folder: str | Path) -> list[Path]:
+    """Return the folder's clips but every fifth by name, which evaluation keeps for itself."""
+    clips = listed(Path(folder), VIDEOS)
+    return [clip for i, clip in enumerate(clips) if i % HELD_OUT != HELD_OUT - 1]
+
+
+def read_cutouts(folder: str | Path) -> Cutouts:
+    """Cut what moves out of a folder's training clips.
+
+    Raises:
+      ValueError: there is no clip, one does not decode, or nothing moves before a camera at rest.
+    """
+    clips = training_clips(folder)
+    if not clips:
+        raise ValueError(f"videos {folder}: found no clip, expected some")
+    pieces = [piece for clip in clips for piece in _pieces(_frames(clip))]
+    if not pieces:
+        raise ValueError(f"videos {folder}: found nothing that moves before a camera at rest")
+    pictures, shapes, feet = zip(*pieces, strict=True)
+    return Cutouts(jnp.stack(pictures), jnp.asarray(shapes, jnp.float32), jnp.asarray(feet))
+
+
+def _frames(clip: Path) -> UInt8[np.ndarray, "t h w 3"]:
+    """Return frames of a clip, evenly spaced, reduced to `SHORT` pixels."""
+    times = video_files.frame_times(clip)
+    which = np.unique(np.linspace(0, len(times) - 1, INSTANTS).round().astype(int))
+    return np.stack([_reduced(frame) for frame in video_files.read_frames(clip, times[which])])
+
+
+def _reduced(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "r q 3"]:
+    scale = SHORT / min(frame.shape[:2])
+    return cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _pieces(
+    frames: UInt8[np.ndarray, "t h w 3"],
+) -> Iterator[tuple[Float32[np.ndarray, "s s 4"], float, bool]]:
+    """Yield picture, shape and whether it has feet, of all cut-outs of a clip."""
+    difference = np.abs(frames - np.median(frames, 0)).max(-1).astype(np.float32)
+    if np.median((difference > 1.5 * MOVED).mean((1, 2))) > AT_REST:
+        return
+    height, width = frames.shape[1:3]
+    for frame, moved in zip(frames, difference, strict=True):
+        mask = (cv2.GaussianBlur(moved, (0, 0), 1.5) > MOVED).astype(np.uint8)
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8))
+        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        for outline in outlines:
+            left, top, across, down = cv2.boundingRect(outline)
+            area, hull = cv2.contourArea(outline), cv2.contourArea(cv2.convexHull(outline))
+            is_cut = left <= 1 or top <= 1 or left + across >= width - 1
+            if is_cut or not LEAST < area / (height * width) < MOST or area < SOLID * hull:
+                continue
+            filled = np.zeros(mask.shape, np.uint8)
+            cv2.drawContours(filled, [outline], -1, 255, cv2.FILLED)
+            filled = cv2.erode(filled, np.ones((3, 3), np.uint8))  # its rim shows the background
+            box = slice(top, top + down), slice(left, left + across)
+            picture = np.dstack([frame, filled])[box]
+            picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            yield picture.astype(np.float32) / 255, across / down, top + down < height - 1
