@@ -48,6 +48,9 @@ class Looks(NamedTuple):
     cutouts: Cutouts | None = None
 
 
+PLAIN = Looks()
+
+
 def train_depth(
     config: DepthConfig, out: Path, init: Path | None, profile: tuple[int, int] | None = None
 ) -> None:
@@ -123,7 +126,7 @@ def batch(
     config: DepthConfig,
     step: Integer[Array, ""] | int,
     size: Size,
-    looks: Looks = Looks(),
+    looks: Looks = PLAIN,
 ) -> Frames:
     """Render the frames of one step, augmented, in [-1, 1], and their depth."""
     _, height, width = size
@@ -163,7 +166,7 @@ def procedural_frames(
     indices: Integer[Array, "b"],
     size: Size,
     worlds: DepthWorlds,
-    looks: Looks = Looks(),
+    looks: Looks = PLAIN,
 ) -> Frames:
     """Render one frame in [0, 1] and its depth per scene; antialiased if seen at fewer pixels."""
     rendered, height, width = size

@@ -56,9 +56,10 @@ def stand_cards(
     low, high = jnp.log(jnp.array(DISTANCE))
     z = jnp.exp(low + (high - low) * log_z)
     offset = (2 * x - 1) * 1.2 * reach * z
-    foot = pose[:3, 3] + z[:, None] * pose[:3, 2] + offset[:, None] * pose[:3, 0]
+    center, right, _, forward = (pose[:3, column][None] for column in (3, 0, 1, 2))
+    foot = center + z[:, None] * forward + offset[:, None] * right
     foot = foot.at[:, 1].set(floor)
-    toward = foot - pose[:3, 3]
+    toward = foot - center
     angle = jnp.arctan2(toward[:, 0], toward[:, 2])
     angle = angle + TURN * jax.random.uniform(look, (CARDS,), minval=-1.0)
     height = HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * height

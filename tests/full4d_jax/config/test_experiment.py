@@ -128,6 +128,7 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=((64, 64, 60),)))),
         ("data.sizes", put(DepthConfig(), "data.sizes", (64, 64, 64))),
         ("data.photos", DepthConfig(data=DepthDataConfig(worlds="simple", photos="a"))),
+        ("data.videos", DepthConfig(data=DepthDataConfig(worlds="rich", videos="a"))),
         ("data.early_sizes", DepthConfig(data=DepthDataConfig(early_sizes=((64, 64, 8),)))),
     ],
 )

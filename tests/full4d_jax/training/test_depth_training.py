@@ -54,7 +54,7 @@ def test_crops_of_photos_are_drawn_anew_and_again_alike(tmp_path, write_pictures
     seen = []
     monkeypatch.setattr(depth_training, "FRESH", 2)
     monkeypatch.setattr(
-        depth_training, "batch", lambda config, step, size, textures: seen.append(textures)
+        depth_training, "batch", lambda config, step, size, looks: seen.append(looks.textures)
     )
     data = dataclasses.replace(TINY.data, photos=str(tmp_path), worlds="wide")
     config = dataclasses.replace(TINY, data=data)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.rich_world import BALLS, CRATES, sample_rich_world
 from input_pipeline.procedural.scene import camera_towards
 from input_pipeline.procedural.wide_scene import (
@@ -91,3 +92,19 @@ def test_photos_change_colours_and_no_depth():
     moved = [np.abs(render(i, photo).frame - plain(i).frame).max() for i in range(6)]
     assert max(moved) > 0.2
     np.testing.assert_array_equal(render(3, photo).depth, plain(3).depth)
+
+
+def test_cards_are_nearer_than_what_they_hide():
+    card = Cutouts(jnp.ones((1, 4, 4, 4)), jnp.ones(1), jnp.ones(1, bool))
+    size = {"height": 16, "width": 16}
+    plain = jax.jit(lambda i: wide_frame(i, **size))
+    render = jax.jit(lambda i, cutouts: wide_frame(i, cutouts=cutouts, **size))
+    changed = 0
+    for i in range(6):
+        before, after = plain(i), render(i, card)
+        moved = np.abs(after.frame - before.frame).max(-1) > 1e-6
+        changed += moved.any()
+        if 0 < moved.mean() < 0.4:  # the same pixel is the median's, or nearly
+            ratio = after.depth / before.depth
+            assert ratio[moved].max() < 1.02 * np.median(ratio[~moved])
+    assert changed > 2
