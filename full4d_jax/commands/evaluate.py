@@ -10,8 +10,9 @@ import tyro
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import check_fields
 from full4d_jax.session.help_text import Shown
-from full4d_jax.source.options import DepthKind
+from full4d_jax.source.options import DepthKind, Fov, Rows, Seconds, SizeOptions, VideoOptions
 
 LIFTED = 4  # clips with a fit, by default
 SCENES = 64
@@ -39,6 +40,25 @@ class Folder:
     """Inception, for FID."""
 
 
+@dataclass(frozen=True)
+class Clip:
+    """Score a clip of a still scene instead: later frames are the truth for its first one."""
+
+    video: Path | None = None
+    """A clip of a still scene from a camera that goes past it, or a folder of photographs with
+    transforms.json."""
+    poses: Path | None = None
+    """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
+    start: float | None = None
+    """Seconds into the video; left out, 0."""
+    seconds: Seconds = None
+    """Seconds of the video to take; left out, 2."""
+    fov: Fov = None
+    """Horizontal field of view of the upright video in degrees, as in full4d run."""
+    rows: Rows = None
+    """Short side of the frames, pixels; left out, 256."""
+
+
 def evaluate(
     config: Annotated[
         Config, tyro.conf.arg(name=""), Shown(("name", "seed", *SIZES, "sampler", "lift"))
@@ -56,6 +76,7 @@ def evaluate(
     split: str | None = None,
     vgg: bool = False,
     folder: Annotated[Folder, tyro.conf.arg(name="")],
+    clip: Annotated[Clip, tyro.conf.arg(name="")],
 ) -> None:
     """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and pictures.
 
@@ -71,12 +92,13 @@ def evaluate(
         need others to be judged by.
       scenes: held-out procedural scenes.
       lift_scenes: scenes to fit 4D Gaussians to, twice each (slow); of a dataset's clips, those
-        whose projection alone they are fitted to; 4 by default.
+        whose projection alone they are fitted to; 4 by default; with --video 1 or 0, the default.
       gltf: a .glb file with a skinned, animated mesh, scored as another group.
       records: score all clips of a dataset's split instead of procedural scenes.
       split: of --records (`test` by default) or of a data set as --reference (`train`).
       vgg: measure LPIPS with VGG too (slow).
       folder: score a finished output folder instead.
+      clip: score a clip of a still scene instead.
 
     A model without poses (configs/four_real.py) fills grids from one row and one column: it has
     neither depth, glTF, records nor scenes to lift.
@@ -86,8 +108,16 @@ def evaluate(
         paths = {"out": out, "checkpoint": checkpoint, "depth_network": depth_network}
         paths |= {"depth_kind": depth_kind}
         paths |= {"records": records, "gltf": gltf, "lift_scenes": lift_scenes}
-        _refuse(paths | of_scenes, "none, with --grid or --scene")
+        _refuse(paths | of_scenes | asdict(clip), "none, with --grid or --scene")
         _score_folder(folder, split, vgg=vgg)
+        return
+    if clip.video is None:
+        _refuse(asdict(clip), "a --video beside it")
+    else:
+        given = {"gltf": gltf, "records": records, "split": split, "vgg": vgg or None}
+        _refuse(given | of_scenes, "none, with --video")
+        network = depth_network, depth_kind
+        _evaluate_clip(config, clip, out, checkpoint, network, lift_scenes or 0)
         return
     check_config(config)
     if config.model.projection == "none":
@@ -146,6 +176,51 @@ def _evaluate_grids(
     prior = open_prior(config, Path(checkpoint or FOUR_REAL))
     folder = out or Path("runs") / f"{config.name}-evaluation"
     evaluate_grids(config, prior, folder, range(first, first + scenes))
+
+
+def _evaluate_clip(
+    config: Config,
+    clip: Clip,
+    out: Path | None,
+    checkpoint: Path | None,
+    network: tuple[str | None, DepthKind | None],
+    lifted: int,
+) -> None:
+    """Score a clip of a still scene.
+
+    Raises:
+      InputError: options that do not go together, or what the evaluation refuses.
+    """
+    assert clip.video is not None, "the caller asks"
+    check_config(config)
+    if clip.video.is_dir():
+        given = {name: getattr(clip, name) for name in ("poses", "start", "seconds", "fov")}
+        _refuse(given, "none, with a folder of photographs")
+    if lifted not in (0, 1):
+        raise InputError("option", "--lift_scenes", lifted, "0 or 1, with --video", "give one")
+    size = SizeOptions(rows=clip.rows, seconds=clip.seconds)
+    way = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
+    check_fields(way, what="option")
+    from full4d_jax.evaluation.fidelity import load_distances
+    from full4d_jax.evaluation.film.score import evaluate_film
+    from full4d_jax.evaluation.held_out import Judge
+    from full4d_jax.generation.cascade import load_upsampler
+    from full4d_jax.generation.prior import open_prior
+    from full4d_jax.session.files import open_folder
+    from full4d_jax.source.depth.estimators import load_network
+
+    upsampler = load_upsampler()
+    if config.model.codec != "pixels" or config.data.height != upsampler.prior_rows:
+        found = f"codec {config.model.codec} at {config.data.height} rows"
+        expected = f"pixels of {upsampler.prior_rows} rows, which the upsampler enlarges"
+        raise InputError("config", config.name, found, expected, "leave --video out")
+    if clip.rows is not None and clip.rows <= upsampler.prior_rows:
+        expected = f"more than the prior's {upsampler.prior_rows}"
+        raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
+    prior, depth = open_prior(config, checkpoint), load_network(*network)
+    judge = Judge(config, prior, depth, load_distances(vgg=False))
+    folder = open_folder(out or Path("runs") / f"{clip.video.stem}-evaluation")
+    evaluate_film(judge, upsampler, folder, way, lifted=bool(lifted))
 
 
 def _check(first: int, scenes: int, lift_scenes: int) -> None:

@@ -1,0 +1,180 @@
+"""A still scene that one camera filmed: the first frame is the source, later ones are the truth.
+
+The path and its unit are found as for any source that moves (`source.handheld`): the truth has no
+part in the source's depth but for the sparse points that settle the scale of both.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from full4d_jax.cameras import Cameras, sides
+from full4d_jax.config import Config
+from full4d_jax.generation.batch import EDGE
+from full4d_jax.generation.projection_guidance import drop_depth_edges
+from full4d_jax.models.upsampler import MULTIPLE
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.handheld.find_path import given_path
+from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
+from full4d_jax.source.options import VideoOptions
+from full4d_jax.source.size import ROWS, size_of_result
+from full4d_jax.source.source import Source, all_given
+from full4d_jax.source.video_source import open_video
+from input_pipeline.cameras import centers, crop_intrinsics
+from input_pipeline.capture import View
+from input_pipeline.capture_clips import CaptureClips
+from input_pipeline.depth_alignment import ENOUGH, SparseDepth
+from input_pipeline.footage import first_picture
+from input_pipeline.importers.camera_path import TRANSFORMS, CameraPath
+from input_pipeline.importers.transforms_json import read_transforms
+from input_pipeline.transforms import decode, undistort
+
+WIDEST = 30.0  # degrees from the source, beyond which no frame is asked for
+
+
+class Film(NamedTuple):
+    """A source and the truth for other cameras, in world units.
+
+    Attributes:
+      source: the first frame, [0, 1].
+      depth: its estimated z-depth, 0 where unknown.
+      truth: later frames, [0, 1].
+      cameras: the source's, then those of the later frames; one instant.
+      instants: numbers of the later frames in the clip.
+      angles: degrees between these cameras and the source's, seen from the scene.
+      left_out: later frames beyond `WIDEST`.
+      note: where the pictures and the path come from.
+    """
+
+    source: Float[np.ndarray, "h w 3"]
+    depth: Float[np.ndarray, "h w"]
+    truth: Float[np.ndarray, "n h w 3"]
+    cameras: Cameras
+    instants: list[int]
+    angles: Float[np.ndarray, " n"]
+    left_out: int
+    note: str
+
+
+def open_film(config: Config, way: VideoOptions, network: AnyNetwork) -> Film:
+    """Read a video, or a folder of photographs with `transforms.json`, and estimate its depth.
+
+    Raises:
+      InputError: it is unusable, or nothing tells how its camera travels.
+    """
+    if way.video.is_dir():
+        source = open_photographs(way.video, way.size.rows or ROWS)
+    else:
+        source = open_video(size_of_result(config, way, enlarged=True), way)
+    source = _from_first(source, way.video)
+    angles, frames = angles_from_first(source), source.frames[0]
+    chosen = [i for i in range(1, len(angles)) if angles[i] <= WIDEST]
+    if not chosen:
+        found = f"{len(angles) - 1} later frames, none of them so near"
+        expected = f"one within {WIDEST:g} degrees of the first"
+        raise InputError("video", way.video, found, expected, "give another --start")
+    depth, placed = settled_depth(source, network)
+    assert placed.cameras is not None, "it has a path"
+    poses = np.asarray(placed.cameras.world_to_camera)[0, [0, *chosen], None]
+    lenses = np.repeat(np.asarray(placed.cameras.intrinsics), len(poses), 0)
+    return Film(
+        source=frames[0] / np.float32(255),
+        depth=depth,
+        truth=frames[chosen] / np.float32(255),
+        cameras=Cameras(lenses, poses, *frames.shape[1:3]),
+        instants=chosen,
+        angles=angles[chosen],
+        left_out=len(frames) - 1 - len(chosen),
+        note=source.note,
+    )
+
+
+def _from_first(source: Source, video: Path) -> Source:
+    """Return a source with the points alone that its first frame sees.
+
+    Raises:
+      InputError: there are too few of them to tell the scale of its path.
+    """
+    if source.points is None:
+        found = source.warning or "a camera that stays in its place"
+        expected = "one that goes past a still scene"
+        raise InputError("video", video, found, expected, "give --poses, or another --start")
+    here = source.points.instants == 0
+    if here.sum() < ENOUGH:
+        found = f"{here.sum()} points in the first frame whose depth the path tells"
+        raise InputError("video", video, found, f"at least {ENOUGH}", "give another --start")
+    return replace(source, points=SparseDepth(*(values[here] for values in source.points)))
+
+
+def angles_from_first(source: Source) -> Float[np.ndarray, " t"]:
+    """Return the degrees between each camera and the first, seen from the scene.
+
+    The scene is on the first camera's axis, at the median depth of the still points: no depth
+    network has a part in it.
+    """
+    assert source.cameras is not None, "a path belongs to a camera"
+    assert source.points is not None, "points tell where the scene is"
+    middle = np.array([0.0, 0.0, np.median(source.points.depth)])
+    rays = centers(np.asarray(source.cameras.world_to_camera[0], np.float64)) - middle
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    return np.degrees(np.arccos(np.clip(rays @ rays[0], -1, 1)))
+
+
+def settled_depth(source: Source, network: AnyNetwork) -> tuple[Float[np.ndarray, "h w"], Source]:
+    """Return the first frame's estimated depth, and the source with its path in the same unit."""
+    first = jnp.asarray(source.frames[0, :1], jnp.float32) / 127.5 - 1
+    known = np.asarray(source_depth(network, first, still=False))
+    settled, unit = settle_scale(source, known, estimated=True)
+    return np.asarray(drop_depth_edges(jnp.asarray(settled), EDGE))[0], in_unit(source, unit)
+
+
+def open_photographs(folder: Path, rows: int) -> Source:
+    """Read photographs of a still scene, in order of their names, with the poses beside them.
+
+    Lenses are undistorted. The world is the first photograph's camera.
+
+    Raises:
+      InputError: the folder is unusable, or its pictures do not agree with its poses.
+    """
+    file = folder / TRANSFORMS
+    with input_errors("video", f"give a video, or a folder of pictures with {TRANSFORMS}"):
+        capture = read_transforms(file, folder.name, None)
+        first = capture.views[0]
+        height, width = sides(*first_picture(first.files[0]).shape[:2], rows, MULTIPLE)
+        margin = math.ceil(rows * bare_border(first))
+        size = {"height": height + 2 * margin, "width": width + 2 * margin}
+        clip = decode(CaptureClips([capture], frames=1)[0], **size)
+    if not np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3):
+        do = "leave the pictures of all but one out"
+        raise InputError("video", file, "several lenses", "one", do)
+    lens = crop_intrinsics(clip.intrinsics[0].astype(np.float64), top=margin, left=margin)
+    frames = clip.frames[:, 0, margin : margin + height, margin : margin + width]
+    instants = np.arange(len(frames), dtype=np.float64)
+    poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
+    path = given_path(poses, file, folder, instants, lambda: (frames, lens))
+    world_to_camera = path.world_to_camera[None].astype(np.float32)
+    return Source(
+        frames=frames[None],
+        given=all_given(frames[None]),
+        times=instants,
+        cameras=Cameras(lens[None].astype(np.float32), world_to_camera, height, width),
+        depth=None,
+        depth_of="nothing",
+        note=f"{len(frames)} photographs, resized to {width}x{height}; {path.note}",
+        warning=path.warning,
+        points=path.points,
+    )
+
+
+def bare_border(view: View) -> float:
+    """Return the widest border, as a share of the short side, that undistorting leaves black."""
+    h, w = first_picture(view.files[0]).shape[:2]
+    there = undistort(np.ones((h, w), np.float32), view.intrinsics, view.distortion) > 0.999
+    border = next(i for i in range(min(h, w) // 2) if there[i : h - i, i : w - i].all())
+    return border / min(h, w)

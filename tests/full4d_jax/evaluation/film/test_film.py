@@ -1,0 +1,144 @@
+"""A clip of a room against its own later frames, with true depth of the first one."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
+from refused import refusal
+from textured_room import render, textures
+
+from full4d_jax.cli import main
+from full4d_jax.evaluation import fidelity
+from full4d_jax.evaluation.film import clip, page, score
+from full4d_jax.evaluation.table import COPY, PUSH_PULL
+from input_pipeline.cameras import orbit, rescale
+from input_pipeline.conventions import convert
+
+SIZE = ("--rows", 96, "--seconds", 1)
+
+
+@pytest.fixture(autouse=True)
+def true_depth(monkeypatch):
+    """What a perfect network gives, in a unit of its own; and no LPIPS, which takes seconds."""
+
+    def known(network, frames, *, still):
+        assert frames.shape[0] == 1, "only the source's depth may be asked for"
+        depth = cv2.resize(film(arc()[:1])[1][0], frames.shape[2:0:-1])
+        return 3 * depth[None]
+
+    monkeypatch.setattr(clip, "source_depth", known)
+    monkeypatch.setattr(fidelity, "load_distances", lambda **_: {})
+
+
+def write_poses(folder, poses) -> str:
+    content = {"world_to_camera": poses.tolist(), "intrinsics": LENS.tolist()}
+    (folder / "path.json").write_text(json.dumps(content | {"image_size": [WIDTH, HEIGHT]}))
+    return str(folder / "path.json")
+
+
+def write_photographs(folder, lens):
+    """The clip as photographs of a lens with distortion, and poses as nerfstudio writes them."""
+    (folder / "images").mkdir(parents=True)
+    poses, walls, shots = convert(arc(), "opencv", "nerfstudio"), textures(0), []
+    frames = [render(LENS, pose, HEIGHT, WIDTH, walls, lens)[0] for pose in arc()]
+    for i, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
+        name = f"images/{3 * i * i:04d}.png"  # photographs are left out as one likes
+        cv2.imwrite(str(folder / name), frame[..., ::-1])
+        shots.append({"file_path": name, "transform_matrix": pose.tolist()})
+    told = {"fl_x": LENS[0, 0], "cx": LENS[0, 2], "cy": LENS[1, 2], "w": WIDTH, "h": HEIGHT}
+    told |= {"k1": float(lens[0]), "k2": float(lens[1])}
+    (folder / "transforms.json").write_text(json.dumps(told | {"frames": shots}))
+    return folder
+
+
+def evaluate(folder, *options) -> dict:
+    argv = ["evaluate", "--out", folder, *SIZE[:2], *options]
+    assert main([str(word) for word in argv]) == 0
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def widest(result, name: str) -> dict:
+    return list(result["ranges"].values())[-1]["rows"][name]
+
+
+def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkeypatch, capsys):
+    video = write_clip(tmp_path / "room.mp4", arc())
+    poses = write_poses(tmp_path, rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7))
+    options, out = ("--video", video, "--poses", poses, *SIZE[2:]), tmp_path / "out"
+    result = evaluate(out, *options)
+    assert sum(x["frames"] for x in result["ranges"].values()) == FRAMES - 1
+    assert list(result["ranges"]) == ["0–5°"]
+    assert 0.85 < result["ranges"]["0–5°"]["seen_fraction"] < 0.99
+    copied, pulled = widest(result, COPY), widest(result, PUSH_PULL)
+    assert pulled["psnr_seen"] > copied["psnr_seen"] + 10
+    assert widest(result, score.CASCADE)["psnr"] > copied["psnr"] + 8
+    assert (out / "room.png").stat().st_size > 10_000
+    text = (out / "evaluation.md").read_text()
+    assert f"{pulled['psnr']:.2f}" in text
+    monkeypatch.setattr(score, "generate_rows", None)  # the same command does not generate again
+    assert evaluate(out, *options) == result
+    options = *options, "--lift_scenes", 1
+    line = refusal(capsys, "evaluate", *SIZE[:2], *options, "--out", out)
+    assert "an evaluation of other weights or settings" in line
+
+
+@pytest.mark.slow
+def test_a_scene_fitted_to_the_cascade_is_above_a_copy(tmp_path):
+    photographs = write_photographs(tmp_path / "photos", np.zeros(8))
+    lift = "--lift_scenes", 1, "--lift.steps", 30
+    result = evaluate(tmp_path / "out", "--video", photographs, *lift)
+    assert widest(result, score.SCENE)["psnr"] > widest(result, COPY)["psnr"] + 2
+
+
+def test_photographs_are_undistorted_and_in_the_order_of_their_names(tmp_path):
+    lens = np.zeros(8)
+    lens[:2] = -0.12, 0.02
+    result = evaluate(tmp_path / "out", "--video", write_photographs(tmp_path / "photos", lens))
+    assert sum(x["frames"] for x in result["ranges"].values()) == FRAMES - 1
+    copied, pulled = widest(result, COPY), widest(result, PUSH_PULL)
+    assert pulled["psnr_seen"] > copied["psnr_seen"] + 5
+    frames = clip.open_photographs(tmp_path / "photos", 96).frames[0]
+    border = [frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]]
+    assert min(side.max(-1).mean() for side in border) > 60, "undistorting leaves black borders"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--poses", "p.json"], "--poses: found p.json, expected a --video beside it"),
+        (["--start", "0"], "--start: found 0.0, expected a --video beside it"),
+        (["--video", "a.mp4", "--scenes", "8"], "--scenes: found 8, expected none, with --video"),
+        (["--video", "a.mp4", "--vgg"], "--vgg: found True, expected none, with --video"),
+        (["--grid", "x", "--rows", "96"], "expected none, with --grid"),
+        (["--video", ".", "--fov", "60"], "--fov: found 60.0, expected none, with a folder of"),
+        (["--video", "a.mp4", "--lift_scenes", "2"], "--lift_scenes: found 2, expected 0 or 1"),
+        (["--video", "a.mp4", "--rows", "64"], "--rows: found 64, expected more than the prior"),
+        (["--video", "a.mp4", "--start", "-1"], "start: found -1.0, expected 0 to 1000000"),
+        (["--video", "none.mp4"], "video: none.mp4: found no such file"),
+        (["--video", "."], "transforms.json"),
+    ],
+)
+def test_unusable_options(capsys, tmp_path, options, message):
+    assert message in refusal(capsys, "evaluate", *options, "--out", tmp_path / "out")
+
+
+def test_a_camera_that_stays_has_no_truth(capsys, tmp_path):
+    video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
+    line = refusal(capsys, "evaluate", "--video", video, *SIZE, "--out", tmp_path / "out")
+    assert re.search("a camera that stays in its place, expected one that goes past", line)
+
+
+def test_ranges_and_means_of_obvious_numbers():
+    assert page.ranges([0.0, 4.9, 5.0, 30.0]) == {"0–5°": [0, 1], "5–10°": [2], "20–30°": [3]}
+    records = [
+        {"angle": 1.0, "seen_fraction": 0.5, "rows": [{"row": "x", "psnr": 10.0, "ssim": None}]},
+        {"angle": 3.0, "seen_fraction": 1.0, "rows": [{"row": "x", "psnr": 20.0, "ssim": 0.5}]},
+    ]
+    found = page.summary(records, "clip")["ranges"]["0–5°"]
+    assert found["frames"] == 2
+    assert found["seen_fraction"] == 0.75
+    assert found["rows"]["x"] == {"psnr": 15.0, "ssim": 0.5}
+    assert "15.00 / 0.500" in page.markdown(records, "clip", "")
