@@ -146,7 +146,8 @@ def open_photographs(folder: Path, rows: int) -> Source:
     with input_errors("video", f"give a video, or a folder of pictures with {TRANSFORMS}"):
         capture = read_transforms(file, folder.name, None)
         first = capture.views[0]
-        height, width = sides(*first_picture(first.files[0]).shape[:2], rows, MULTIPLE)
+        taken = first_picture(first.files[0]).shape
+        height, width = sides(taken[0], taken[1], rows, MULTIPLE)
         margin = math.ceil(rows * bare_border(first))
         size = {"height": height + 2 * margin, "width": width + 2 * margin}
         clip = decode(CaptureClips([capture], frames=1)[0], **size)

@@ -1,4 +1,4 @@
-"""The page and the picture of a clip's scores, by ranges of the angle from the source; numpy alone.
+"""The page and the picture of a clip's scores, by ranges of the angle from the source.
 
 A record is a line of JSON for each later frame:
 
@@ -113,5 +113,5 @@ def draw(
         rows=[f"{film.angles[i]:.0f}°" for i in chosen],
         columns=["source", "truth", *made],
         title="The widest later frame of each range of angles",
-        cell_height=256,
+        cell_height=192,
     )

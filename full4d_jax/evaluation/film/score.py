@@ -133,12 +133,14 @@ def score_frame(
     truth, mask = film.truth[at : at + 1], seen[at : at + 1]
 
     def scores(image: Targets) -> dict[str, float | None]:
-        found = {"psnr": metrics.psnr(image, truth), "ssim": metrics.ssim(image, truth)}
-        found["psnr_seen"] = metrics.psnr(image, truth, mask)
-        found["psnr_unseen"] = metrics.psnr(image, truth, 1 - mask)
+        values = {
+            "psnr": float(metrics.psnr(image, truth)),
+            "ssim": float(metrics.ssim(image, truth)),
+            "psnr_seen": float(metrics.psnr(image, truth, mask)),
+            "psnr_unseen": float(metrics.psnr(image, truth, 1 - mask)),
+        }
         if distance is not None:
-            found["lpips"] = metrics.lpips(distance, image, truth)
-        values = {name: float(value) for name, value in found.items()}
+            values["lpips"] = metrics.lpips(distance, image, truth)
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
     rows = [{"row": name, **scores(frames[at : at + 1])} for name, frames in made.items()]
