@@ -2,11 +2,11 @@
 
     python benchmarks/real_videos.py [--better DEPTH.safetensors] --out OUT
 
-Nothing is scored: nobody filmed these angles. `OUT/CLIP.jpg` shows the last instant of a clip in
-the folder that FULL4D_DATA names, as the cascade generates it. Its rows compare our depth network
-with `--better`, and for a camera that stands still the projection of single frames with what stays
-known of others (`generation.seen_before`), for one that moves a camera that is taken to stand still
-with the path that is found (which needs the extra `colmap`).
+Nothing is scored: nobody filmed these angles. `OUT/real_CLIP.jpg` shows the last instant of a clip
+in the folder that FULL4D_DATA names, as the cascade generates it. Rows compare our depth network
+with `--better`; for a camera that stands still, single frames with what stays known of others
+(`generation.seen_before`); for one that moves, a camera that is taken to stand still with the path
+that is found (which needs the extra `colmap`).
 """
 
 import argparse
@@ -70,7 +70,7 @@ class Models(NamedTuple):
 
 
 CLIPS = (
-    Clip("person", "real_videos/intel_asl_gestures_walk.mp4", 0.0, 2.0, 4.0),
+    Clip("person", "real_videos/intel_one-by-one-person-detection_0.mp4", 1.0, 2.5, 4.0),
     Clip("moving_camera", "videos/bikes.mp4", 7.7, 1.0, 8.0),
     Clip("flower", "real_videos/mdn_flower.mp4", 2.0, 2.0, 4.0),
 )
@@ -96,7 +96,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for clip in clips:
         source = opened(clip, data, options.rows)
-        path = options.out / f"{clip.name}.jpg"
+        path = options.out / f"real_{clip.name}.jpg"
         save_picture(path, drawn(clip, source, models, networks))
         print(f"picture: {path}")
     print(json.dumps({"clips": len(clips), "networks": len(networks)}))
