@@ -42,6 +42,7 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_path
+from full4d_jax.source.handheld.fused_depth import fuse_depth
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
 from full4d_jax.source.opening import open_source
 from full4d_jax.source.size import is_beyond, size_of_result
@@ -230,7 +231,12 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
             estimated = source.depth is None
             settled, unit = settle_scale(source, np.asarray(known), estimated=estimated)
             # An estimate smears edges; the prior was trained with those pixels unknown.
-            depth = np.asarray(drop_depth_edges(jnp.asarray(settled), EDGE))
+            depth = drop_depth_edges(jnp.asarray(settled), EDGE)
+            cameras = in_unit(source, unit).cameras
+            if estimated and source_moves(source) and cameras is not None:
+                place = cameras.intrinsics[0], cameras.world_to_camera[0]
+                depth = fuse_depth(frames, depth, *map(jnp.asarray, place))
+            depth = np.asarray(depth)
         return {"depth": depth, "of": np.asarray("the source"), "path_unit": np.asarray(unit)}
 
     measured = given.measured

@@ -2,8 +2,10 @@
 
 Depth that is estimated frame by frame has a scale of its own in each, and a path has another. With
 points of known depth in the path's unit, a frame's depth is multiplied by the median of their
-ratios; a camera that turns on its place has the depths of its frames compared where they show the
-same. Then both are divided by the median depth of the first frame, the unit of the world.
+ratios. A network's disparity may lack a shift too: where a line 1 / z = a / depth + b, one for all
+frames, brings depth clearly nearer to the points than a scale does, it is taken. The depths of a
+camera that turns on its place are compared where its frames show the same. Then depth and path are
+divided by the median depth of the first frame, the unit of the world.
 """
 
 from dataclasses import replace
@@ -12,11 +14,17 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.source.depth.clip_depth import fit_line
 from full4d_jax.source.handheld.rotation import steadied
 from full4d_jax.source.handheld.source_path import moves, travels
 from full4d_jax.source.source import Source
 from input_pipeline.cameras import rescale
 from input_pipeline.depth_alignment import ENOUGH, SparseDepth
+
+ENOUGH_FOR_LINE = 3 * ENOUGH
+SPREAD = 1.3  # from near to far points, at least: points at one depth tell no shift
+BETTER = 0.9  # of the error that a scale leaves, what a line may leave
+REACH = 1.5  # times farther than the farthest points, depth ends
 
 
 def source_moves(source: Source) -> bool:
@@ -37,12 +45,11 @@ def settle_scale(
     assert source.cameras is not None, "a path belongs to a camera"
     poses = np.asarray(source.cameras.world_to_camera[0])
     if source.points is not None:
-        scale = _scale_to_points(depth, source.points, estimated=estimated)
+        scaled = align_to_points(depth, source.points, estimated=estimated)
     elif estimated and moves(poses) and not travels(poses):
-        scale = _scale_to_first(depth, poses[:, :3, :3], np.asarray(source.cameras.intrinsics[0]))
+        scaled = _scaled_to_first(depth, poses[:, :3, :3], np.asarray(source.cameras.intrinsics[0]))
     else:
         return depth, 1.0
-    scaled = depth * scale[:, None, None].astype(depth.dtype)
     unit = float(np.median(scaled[0][scaled[0] > 0]))
     return scaled / unit, unit if source.points is not None else 1.0
 
@@ -74,34 +81,83 @@ def seen_from_first(
     return np.where(seen[..., None], steadied(frames, *how), frames[:1]), turned
 
 
-def _scale_to_points(
+def align_to_points(
     depth: Float[ndarray, "t h w"], points: SparseDepth, *, estimated: bool
-) -> Float[ndarray, " t"]:
-    """Return the factors that bring depth to that of the points: by frame, where it has enough."""
+) -> Float[ndarray, "t h w"]:
+    """Return depth in the unit of the points.
+
+    Args:
+      depth: of the source in any unit, 0 where unknown.
+      points: of known depth.
+      estimated: whether every frame's depth has a scale of its own, and all may lack a shift.
+    """
     h, w = depth.shape[1:]
     column, row = np.floor(points.pixels).astype(int).T
     there = depth[points.instants, row.clip(0, h - 1), column.clip(0, w - 1)]
     known = (there > 0) & (points.depth > 0)
     if not known.any():
-        return np.ones(len(depth))
-    ratios, instants = points.depth[known] / there[known], points.instants[known]
-    scale = np.full(len(depth), np.median(ratios))
-    for instant in range(len(depth) if estimated else 0):
-        own = ratios[instants == instant]
-        if len(own) >= ENOUGH:
-            scale[instant] = np.median(own)
-    return scale
+        return depth
+    there, true, instants = there[known], points.depth[known], points.instants[known]
+    scale = np.full(len(depth), np.median(true / there))
+    if not estimated:
+        return depth * scale[0].astype(depth.dtype)
+    frames = [instants == instant for instant in range(len(depth))]
+    for instant, own in enumerate(frames):
+        if own.sum() >= ENOUGH:
+            scale[instant] = np.median((true / there)[own])
+    there = there * scale[instants]
+    scaled = depth * scale[:, None, None].astype(depth.dtype)
+    lines = [own for own in frames if _tell_a_line(true[own])]
+    if sum(_gain(there[own], true[own]) for own in lines) <= 0:
+        return scaled
+    everywhere = np.ones_like(instants, bool)
+    shown = [own if _tell_a_line(true[own]) else everywhere for own in frames]
+    by_line = [_map(z, there[own], true[own]) for z, own in zip(scaled, shown, strict=True)]
+    return np.stack(by_line).astype(depth.dtype)
 
 
-def _scale_to_first(
+def _tell_a_line(true: Float[ndarray, " n"]) -> bool:
+    """Return whether points of these depths tell scale and shift of disparity."""
+    if len(true) < ENOUGH_FOR_LINE:
+        return False
+    near, far = np.quantile(true, (0.1, 0.9))
+    return bool(far > SPREAD * near)
+
+
+def _gain(there: Float[ndarray, " n"], true: Float[ndarray, " n"]) -> float:
+    """Return what a line is better than a scale in one half of the points, fitted to the other."""
+    gain = 0.0
+    for half in (0, 1):
+        seen, left = slice(half, None, 2), slice(1 - half, None, 2)
+        scaled = there[left] * np.median(true[seen] / there[seen])
+        mapped = _map(there[left], there[seen], true[seen])
+        gain += BETTER * _error(scaled, true[left]) - _error(mapped, true[left])
+    return gain
+
+
+def _map(
+    depth: Float[ndarray, "*n"], there: Float[ndarray, " m"], true: Float[ndarray, " m"]
+) -> Float[ndarray, "*n"]:
+    """Return depth by the line of disparity through points, 0 where it was 0."""
+    slope, shift = fit_line(1 / there, 1 / true, true / true.mean())  # errors of depth are relative
+    least = 1 / (REACH * np.quantile(true, 0.95))  # the points tell nothing of what is farther
+    known = depth > 0
+    return np.where(known, 1 / np.maximum(slope / np.where(known, depth, 1) + shift, least), 0)
+
+
+def _error(depth: Float[ndarray, " n"], true: Float[ndarray, " n"]) -> float:
+    """Return the mean error of log depth; of outliers it is 1."""
+    return float(np.minimum(np.abs(np.log(depth / true)), 1).mean())
+
+
+def _scaled_to_first(
     depth: Float[ndarray, "t h w"], rotations: Float[ndarray, "t 3 3"], lens: Float[ndarray, "3 3"]
-) -> Float[ndarray, " t"]:
-    """Return the factors that make depths alike where they are seen in the first frame."""
+) -> Float[ndarray, "t h w"]:
+    """Return depth whose frames are alike where they show what the first frame shows."""
     turned = steadied(depth.astype(np.float32), rotations, lens)
     both = (turned > 0) & (turned[:1] > 0)
-    return np.array(
-        [
-            np.median(turned[0][same] / there[same]) if same.any() else 1.0
-            for there, same in zip(turned, both, strict=True)
-        ]
-    )
+    scale = [
+        np.median(turned[0][same] / there[same]) if same.any() else 1.0
+        for there, same in zip(turned, both, strict=True)
+    ]
+    return depth * np.array(scale, depth.dtype)[:, None, None]

@@ -1,0 +1,55 @@
+"""Depth of what stands still, fused over the instants of a camera that moves.
+
+A pixel's point is looked up in other instants. Where one shows its colour at nearly its depth, that
+instant's depth is a second estimate of it: z times the ratio of the depth there to that of the
+point. The result is z times the median of these ratios, its own 1 among them.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+OTHERS = 8  # instants, evenly spaced, in which points are looked up
+ALIKE = 0.16  # of colours in [-1, 1]
+NEAR = 0.2  # of its depth: a larger difference is another surface's
+
+
+@jax.jit
+def fuse_depth(
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    lens: Float[Array, "3 3"],
+    world_to_camera: Float[Array, "t 4 4"],
+) -> Float[Array, "t h w"]:
+    """Return depth in which what stands still has the median of its estimates.
+
+    Args:
+      frames: the clip, [-1, 1].
+      depth: its z-depth in the path's unit, 0 where unknown.
+      lens: intrinsics, pixels.
+      world_to_camera: of each frame.
+    """
+    times, height, width = depth.shape
+    others = jnp.linspace(0, times - 1, min(OTHERS, times)).round().astype(int)
+    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    rays = jnp.stack([x, y, jnp.ones_like(x)], -1) @ jnp.linalg.inv(lens).T
+
+    def ratios(time: Array, other: Array) -> Float[Array, "h w"]:
+        motion = world_to_camera[other] @ jnp.linalg.inv(world_to_camera[time])
+        points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
+        u, v, z = jnp.moveaxis(points @ lens.T, -1, 0)
+        z = jnp.maximum(z, 1e-6)
+        column, row = (jnp.floor(a / z).astype(int) for a in (u, v))
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        place = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
+        ratio = depth[other][place] / z
+        alike = jnp.abs(frames[other][place] - frames[time]).max(-1) < ALIKE
+        same = inside & alike & (jnp.abs(ratio - 1) < NEAR) & (other != time)
+        return jnp.where(same, ratio, jnp.nan)
+
+    def one(time: Array) -> Float[Array, "h w"]:
+        found = jax.lax.map(lambda other: ratios(time, other), others)
+        own = jnp.ones((1, height, width))
+        return depth[time] * jnp.nanmedian(jnp.concatenate([found, own]), 0)
+
+    return jax.lax.map(one, jnp.arange(times))

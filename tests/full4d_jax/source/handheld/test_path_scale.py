@@ -1,0 +1,92 @@
+"""Depth that lacks scale and shift of disparity comes to that of points; flicker is calmed."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
+
+from full4d_jax.source.handheld.fused_depth import fuse_depth
+from full4d_jax.source.handheld.path_scale import align_to_points
+from input_pipeline.cameras import relative_to
+from input_pipeline.depth_alignment import SparseDepth
+
+
+def scene(nearest: float, farthest: float) -> np.ndarray:
+    """Depth that grows upwards."""
+    row = np.geomspace(farthest, nearest, HEIGHT, dtype=np.float32)
+    return np.broadcast_to(row[:, None], (FRAMES, HEIGHT, WIDTH))
+
+
+def sightings(depth: np.ndarray, each: int) -> SparseDepth:
+    """So many points in every frame, 3 % off, a tenth of them anywhere."""
+    rng = np.random.default_rng(0)
+    instants = np.repeat(np.arange(FRAMES), each)
+    pixels = rng.uniform(0, 1, (len(instants), 2)) * (WIDTH, HEIGHT)
+    true = depth[instants, pixels[:, 1].astype(int), 0]
+    wrong = rng.random(len(true)) < 0.1
+    noise = np.where(wrong, rng.uniform(0.4, 2.5, len(true)), rng.normal(1, 0.03, len(true)))
+    return SparseDepth(instants, pixels, true * noise)
+
+
+def lacking(depth: np.ndarray) -> np.ndarray:
+    """What a network of affine disparity makes of it: another line in every frame."""
+    s = np.linspace(0, 1, FRAMES, dtype=np.float32)[:, None, None]
+    return 1 / ((1 + s) / depth + 0.3 + 0.4 * s)
+
+
+def error(found: np.ndarray, true: np.ndarray) -> float:
+    return float(np.abs(found / true - 1).max())
+
+
+def test_scale_and_shift_of_every_frame():
+    true = scene(1, 4)
+    found = align_to_points(lacking(true), sightings(true, 200), estimated=True)
+    assert error(found, true) < 0.05
+
+
+@pytest.mark.parametrize(("true", "each"), [(scene(2, 2.1), 200), (scene(1, 4), 12)])
+def test_points_that_tell_no_shift_give_a_scale(true, each):
+    """They lie at one depth, or are too few."""
+    given = lacking(true)
+    found = align_to_points(given, sightings(true, each), estimated=True)
+    ratios = found / given
+    assert np.ptp(ratios, axis=(1, 2)).max() < 1e-4
+    assert np.median(found / true) == pytest.approx(1, abs=0.25)
+
+
+def test_right_depth_and_given_depth_keep_their_shape():
+    true = scene(1, 4)
+    points = sightings(true, 200)
+    assert error(align_to_points(true / 3, points, estimated=True), true) < 0.02
+    given = lacking(true)
+    ratios = align_to_points(given, points, estimated=False) / given
+    assert np.ptp(ratios) < 1e-5
+
+
+def test_unknown_depth_stays_unknown():
+    true = scene(1, 4).copy()
+    points = sightings(true, 200)
+    true[:, :10] = 0
+    assert not align_to_points(
+        lacking(np.maximum(true, 1e-6)) * (true > 0), points, estimated=True
+    )[:, :10].any()
+
+
+def test_fused_depth_flickers_less_and_leaves_what_moves():
+    frames, true = film(arc())
+    poses = relative_to(arc(), arc()[0])
+    rng = np.random.default_rng(0)
+    flicker = 1 + rng.normal(0, 0.03, (FRAMES, 1, 1)) * np.ones_like(true)
+    thing = np.zeros(true.shape, bool)
+    for i in range(FRAMES):
+        thing[i, 40:90, 10 + 25 * i : 60 + 25 * i] = True
+    frames[thing], true[thing] = rng.integers(0, 255, (thing.sum(), 3)), 0.8
+    given = np.where(thing, true, true * flicker)
+    given[:, :, -4:] = 0
+    arrays = frames / 127.5 - 1, given, LENS, poses
+    fused = np.asarray(fuse_depth(*(jnp.asarray(x, jnp.float32) for x in arrays)))
+    wall = ~thing & (given > 0)
+    before, after = (np.abs(x / true - 1)[wall].mean() for x in (given, fused))
+    assert after < 0.75 * before
+    assert np.abs(fused / true - 1)[thing & (given > 0)].mean() < 0.01
+    assert not fused[:, :, -4:].any()
