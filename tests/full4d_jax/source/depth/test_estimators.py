@@ -18,6 +18,8 @@ from full4d_jax.source.depth.estimators import load_estimator
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth, decode_jpeg
 
+GOLDENS = Path(__file__).parents[2] / "goldens"
+
 SLOPE = Path(__file__).parents[2] / "goldens" / "slope.onnx"
 
 
@@ -55,6 +57,12 @@ def test_what_is_no_estimator_is_refused(name, content, said, tmp_path):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=said):
         load_estimator(str(tmp_path / name))
+
+
+def test_a_network_of_something_else_is_refused_before_it_is_used():
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(InputError, match="found an output"):
+        load_estimator(str(GOLDENS / "tiny_clip.onnx"))
 
 
 def test_damaged_networks_and_missing_libraries_are_told_apart(tmp_path):
