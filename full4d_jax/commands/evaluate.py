@@ -139,7 +139,7 @@ def evaluate(
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import open_folder
     from full4d_jax.source.depth.depth_file import DepthFile
-    from full4d_jax.source.depth.estimators import load_network
+    from full4d_jax.source.depth.estimators import OURS, load_network
 
     if gltf and not gltf_views(gltf):
         do = "export one with its animations"
@@ -151,7 +151,8 @@ def evaluate(
     prior, depth = open_prior(config, checkpoint), load_network(depth_network, depth_kind)
     if isinstance(depth, DepthFile):
         print(depth.told)
-    judge = Judge(config, prior, depth, load_distances(vgg=vgg))
+    name = OURS if depth_network in (None, OURS) else Path(depth_network).name
+    judge = Judge(config, prior, depth, load_distances(vgg=vgg), name)
     if dataset is not None:
         runner.evaluate_split(judge, out, dataset, range(lift_scenes))
         return

@@ -2,9 +2,9 @@
 
 Every clip gives the same rows: the source copied, the projection filled in two ways (for some clips
 also 4D Gaussians fitted to it, without a prior), and the prior at several sampler settings; all but
-the first once with true depth, where that is known, and once with ours. The *unseen* pixels of a
-target frame are those where the projection of the one source frame of the same instant, with true
-depth if there is some, has no point: the same pixels for every row.
+the first once with true depth, where that is known, and once with a network's. The *unseen* pixels
+of a target frame are those where the projection of the one source frame of the same instant, with
+true depth if there is some, has no point: the same pixels for every row.
 
 Scores pool all target views and times of a clip, so that one clip is one sample. Frames are in
 [-1, 1] as in the model, except in clips and scores, where they are in [0, 1].
@@ -54,6 +54,7 @@ class Judge(NamedTuple):
     prior: Prior
     depth: AnyNetwork
     distances: Distances
+    depth_name: str = "ours"  # of the depth network, in tables and sheets
 
 
 TargetFrames = Float[np.ndarray, "v t h w 3"]  # target views, [0, 1]
@@ -107,10 +108,10 @@ def generate_rows(judge: Judge, known: KnownClip, lifted: Container[int] = ()) -
     """Fill the targets of a clip in every way; clips in `lifted` also by PROJECTED."""
     clip, samplers = known.clip, sampler_rows(judge.config)
     estimate = source_depth(judge.depth, 2 * clip.frames[0] - 1)
-    our_depth = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
+    estimate = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
     lift = known.scene in lifted
-    projection, given_ours = fill(judge, known, our_depth, samplers, lift=lift)
-    depth, given_truth = our_depth, {}
+    projection, given_estimate = fill(judge, known, estimate, samplers, lift=lift)
+    depth, given_truth = estimate, {}
     if clip.depth[0].any():
         depth = clip.depth[0]
         projection, given_truth = fill(judge, known, depth, samplers, lift=lift)
@@ -120,7 +121,7 @@ def generate_rows(judge: Judge, known: KnownClip, lifted: Container[int] = ()) -
         regions=regions_of(clip, depth),
         rows={(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
         | {(row, "true"): grid for row, grid in given_truth.items()}
-        | {(row, "ours"): grid for row, grid in given_ours.items()},
+        | {(row, judge.depth_name): grid for row, grid in given_estimate.items()},
     )
 
 
@@ -191,7 +192,9 @@ def settings_of(config: Config, *fields: str) -> dict[str, Any]:
     return {name: getattr(config, name) for name in fields} | paths
 
 
-def shown(known: KnownClip, result: Result, shipped: str) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+def shown(
+    known: KnownClip, result: Result, shipped: str, depth_name: str
+) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
     """Return pictures of the last instant in the view with the largest holes, by their label."""
     rows = {
         "Telea": (INPAINT, "true"),
@@ -202,8 +205,8 @@ def shown(known: KnownClip, result: Result, shipped: str) -> dict[str, UInt8[np.
         "50 steps": (steps_row(FEW_STEPS[-1]), "true"),
         "4DGS": (SPLATS, "true"),
         "+ distillation": (DISTILLED, "true"),
-        "push-pull, ours": (PUSH_PULL, "ours"),
-        "prior, ours": (shipped, "ours"),
+        f"push-pull, {depth_name}": (PUSH_PULL, depth_name),
+        f"prior, {depth_name}": (shipped, depth_name),
     }
     view = result.regions.unseen[:, -1].mean((-2, -1)).argmax()
     pictures = {"source": known.clip.frames[0, -1], "truth": result.truth[view, -1]}

@@ -31,6 +31,7 @@ from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.progress import Progress
+from full4d_jax.source.depth.estimators import OURS
 from input_pipeline.datasets.dataset import Records
 
 SHEET_CLIPS = 4
@@ -87,10 +88,10 @@ def _evaluate(
                 result = group.rows(judge, known)
                 if known.scene in group.numbers[:SHEET_CLIPS]:
                     (folder / ".shown").mkdir(exist_ok=True)
-                    cells = shown(known, result, shipped)
+                    cells = shown(known, result, shipped, judge.depth_name)
                     save_arrays(_shown_path(folder, group, known.scene), cells)
                 append_lines(path, [score_rows(judge, known, result)])
-                _draw(folder, group)
+                _draw(folder, group, judge.depth_name)
                 report(done)
     asked = {group.name: set(group.numbers) for group in groups}
     # The file may hold scenes of other calls, such as those that weights were chosen by.
@@ -107,7 +108,7 @@ def _shown_path(folder: Path, group: ClipGroup, scene: int) -> Path:
     return folder / ".shown" / f"{group.name}-{scene:05d}.npz"
 
 
-def _draw(folder: Path, group: ClipGroup) -> None:
+def _draw(folder: Path, group: ClipGroup, depth_name: str) -> None:
     """Draw the sheet of a group's first clips, as far as they are done."""
     found = {
         f"{group.name} {scene}": cells
@@ -122,14 +123,16 @@ def _draw(folder: Path, group: ClipGroup) -> None:
         np.array([[cells.get(label, blank) for label in columns] for cells in found.values()]),
         rows=list(found),
         columns=columns,
-        title="The last instant, in the view with the largest holes; 'ours' is given our depth",
+        title="The last instant, in the view with the largest holes; "
+        f"'{depth_name}' is given that network's depth",
     )
     save_picture(folder / f"{group.name}.png", sheet)
 
 
 def _preface(judge: Judge, where: str, shipped: str, mark: str) -> str:
     """Return the head of the page, which says what was evaluated."""
-    data = judge.config.data
+    data, name = judge.config.data, judge.depth_name
+    network = "our network" if name == OURS else f"the network {name}"
     return (
         f"# Evaluation of `{judge.config.name}`\n\n"
         f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
@@ -137,5 +140,5 @@ def _preface(judge: Judge, where: str, shipped: str, mark: str) -> str:
         "are those where the projection of the one source frame of the same instant, with true "
         "depth if it is known, has no point; those that move differ from their median over time. "
         "For SSIM its map is averaged over them, for LPIPS the truth is pasted over all others. "
-        f"`ours` is the depth of our network. Weights and settings: `{mark}`."
+        f"`{judge.depth_name}` is the depth of {network}. Weights and settings: `{mark}`."
     )

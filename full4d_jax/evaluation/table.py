@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
     group: str  # "held-out", "glTF", "between", or the split of a dataset
     name: str
-    depth: str  # "true", "ours", or "none" where no depth is used
+    depth: str  # "true", "ours", a file's name, or "none" where no depth is used
 
 
 class Estimate(NamedTuple):

@@ -110,6 +110,6 @@ def test_an_untrained_prior_is_the_push_pull_row():
     error = np.abs(estimate / np.median(estimate) - 1).mean()  # the wall is at depth 1
     assert record["depth_absrel"] == pytest.approx(error, rel=1e-4)
     assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
-    pictures = held_out.shown(known, result, "prior")
+    pictures = held_out.shown(known, result, "prior", "ours")
     assert {"source", "truth", "projection"} < set(pictures)
     assert {picture.ndim for picture in pictures.values()} == {3}
