@@ -149,8 +149,8 @@ def fill(
     given = source, depth, cameras
     rows = models.upsampler.prior_rows
     small = generate_small(models.prior, *given, jax.random.key(0), rows)[1:]
-    hidden = seen_before(source, depth, jnp.asarray(cameras.world_to_camera[0]))
-    made, projection = enlarge_grid(models.upsampler, small, source, depth, hidden, cameras)
+    known = seen_before(source, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
+    made, projection = enlarge_grid(models.upsampler, small, source, depth, known, cameras)
     large = jax.image.resize(small, made.shape, "cubic")
     seen = projection.mask[..., None]
     pasted = seen * projection.frames + (1 - seen) * large
@@ -181,7 +181,7 @@ def score_between(models: Models, options: argparse.Namespace, distances: Distan
                 2 * clip.frames[0] - 1,
                 _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)]),
             )
-            ours = drop_depth_edges(estimate_depth(models.depth, source), EDGE)
+            ours = drop_depth_edges(source_depth(models.depth, source), EDGE)
             for i, (name, depth) in enumerate({"true": clip.depth[0], "ours": ours}.items()):
                 made = fill(models, source, depth, cameras_of(asked))
                 rows = {(row, name): made[row] for row in (PUSH_PULL, CASCADE)}

@@ -1,8 +1,8 @@
 """What stands still before a camera that moves: points that keep their colour where they are seen.
 
 The point of a pixel at its depth is looked up in other instants. It stands still if it has its own
-colour in half of those or more in whose picture it lies. Where an earlier instant shows it already,
-it needs no Gaussian of its own again.
+colour in half of those or more in whose picture it lies with nothing before it. Where an earlier
+instant shows it already, it needs no Gaussian of its own again.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ def still_points(
         kept, seen = np.zeros((2, *depth.shape[1:]), int)
         for other in others[others != instant]:
             motion = world_to_camera[other] @ np.linalg.inv(world_to_camera[instant])
-            inside, same = _looked_up(
+            in_sight, same = _looked_up(
                 frames[instant],
                 depth[instant],
                 frames[other],
@@ -52,7 +52,7 @@ def still_points(
                 motion,
                 tolerance,
             )
-            seen, kept = seen + inside, kept + same
+            seen, kept = seen + in_sight, kept + same
             if other < instant:
                 before[instant] |= same
         still[instant] = (depth[instant] > 0) & (kept > 0) & (2 * kept >= seen)
@@ -68,7 +68,7 @@ def _looked_up(
     motion: Float[ndarray, "4 4"],
     tolerance: float,
 ) -> tuple[Bool[ndarray, "h w"], Bool[ndarray, "h w"]]:
-    """Return which pixels lie in another picture, and which have their colour and depth there."""
+    """Return which points another picture should show, and which have their colour there."""
     height, width = depth.shape
     y, x = np.mgrid[:height, :width] + 0.5
     rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(lens).T
@@ -81,4 +81,5 @@ def _looked_up(
     there = other_depth[row, column]
     alike = np.abs(other[row, column] - frame).max(-1) < tolerance
     near = (there <= 0) | (np.abs(there - z) < SAME_DEPTH * z)
-    return inside, inside & alike & near
+    hides = (there > 0) & (there < (1 - SAME_DEPTH) * z)
+    return inside & ~hides, inside & alike & near

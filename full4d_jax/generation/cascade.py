@@ -25,7 +25,7 @@ from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection
-from full4d_jax.generation.seen_before import Hidden, Splat, seen_before, splat_both
+from full4d_jax.generation.seen_before import Known, Splat, seen_before, splat_both
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params
@@ -134,8 +134,8 @@ def generate_large(
       InputError: The prior cannot divide its small frames into tokens.
     """
     small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)
-    hidden = seen_before(frames, depth, jnp.asarray(cameras.world_to_camera[0]))
-    made, projection = enlarge_grid(upsampler, small[1:], frames, depth, hidden, cameras)
+    known = seen_before(frames, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
+    made, projection = enlarge_grid(upsampler, small[1:], frames, depth, known, cameras)
     return jnp.concatenate([frames[None], made]), projection
 
 
@@ -144,7 +144,7 @@ def enlarge_grid(
     small: Float[Array, "n t i j 3"],
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
-    hidden: Hidden,
+    known: Known,
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size, and the projection of the source.
@@ -154,10 +154,10 @@ def enlarge_grid(
       small: what the prior generated for the targets.
       frames: source video in [-1, 1].
       depth: its z-depth in world units, 0 where unknown.
-      hidden: its points that something hides.
+      known: its points that stand still.
       cameras: of all views, the source first.
     """
-    return _enlarge_grid(upsampler.config, upsampler.params, small, frames, depth, hidden, cameras)
+    return _enlarge_grid(upsampler.config, upsampler.params, small, frames, depth, known, cameras)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -167,17 +167,15 @@ def _enlarge_grid(
     small: Float[Array, "n t i j 3"],
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
-    hidden: Hidden,
+    known: Known,
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size and the projection, one frame after the other."""
     lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
 
     def one(view: Array, time: Array) -> tuple[Array, ...]:
-        relative = poses[view + 1, time] @ jnp.linalg.inv(poses[0, time])
-        behind = hidden.frame, hidden.depth[time]
-        place = lenses[0], relative, lenses[view + 1]
-        drawn = splat_both(frames[time], depth[time], behind, *place)
+        source, target = ((lenses[i], poses[i, time]) for i in (0, view + 1))
+        drawn = splat_both(frames[time], depth[time], known.at(time), source, target)
         given = guide(drawn, small[view, time])
         made = network.upsample(config, params, jax.tree.map(lambda x: x[None], given))[0]
         return jnp.clip(made, -1, 1), given.projected, given.mask, given.disparity

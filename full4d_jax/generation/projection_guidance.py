@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import reduce
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from full4d_jax.cameras import Cameras
 
@@ -74,8 +74,21 @@ def splat(
     pixels = jnp.stack([x, y, jnp.ones_like(x)], -1).reshape(-1, 3)
     points = pixels @ jnp.linalg.inv(intrinsics_source).T * depth.reshape(-1, 1)
     points = points @ source_to_target[:3, :3].T + source_to_target[None, :3, 3]
-    z = points[:, 2]
-    valid = (depth.reshape(-1) > 0) & (z > NEAR)
+    known = depth.reshape(-1) > 0
+    return splat_points(points, frame.reshape(-1, channels), known, intrinsics, height, width)
+
+
+def splat_points(
+    points: Float[Array, "n 3"],
+    colours: Float[Array, "n c"],
+    known: Bool[Array, "n"],
+    intrinsics: Float[Array, "3 3"],
+    height: int,
+    width: int,
+) -> tuple[Float[Array, "{height} {width} c"], Float[Array, "h w"], Float[Array, "h w"]]:
+    """Draw those points that are `known`, in the axes of the target camera; see `splat`."""
+    channels, z = colours.shape[-1], points[:, 2]
+    valid = known & (z > NEAR)
     z = jnp.where(valid, z, 1.0)
     u, v, _ = jnp.moveaxis(points @ intrinsics.T / z[:, None], -1, 0) - 0.5
 
@@ -92,7 +105,7 @@ def splat(
     nearest = jnp.full(height * width + 1, FAR).at[cell].min(jnp.where(lands, z[None], FAR))
     blends = lands & (z[None] < nearest[cell] * (1 + TOLERANCE) + 0.01)
     weight = jnp.where(blends, weight, 0.0)
-    columns = [frame.reshape(-1, channels), 1 / z[:, None], jnp.ones_like(z)[:, None]]
+    columns = [colours, 1 / z[:, None], jnp.ones_like(z)[:, None]]
     values = jnp.concatenate(columns, 1)
     sums = jnp.zeros((height * width + 1, channels + 2))
     sums = sums.at[cell].add(weight[..., None] * values[None])[:-1]

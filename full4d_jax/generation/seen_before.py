@@ -1,86 +1,133 @@
-"""What was seen stays known: still pixels that something passes before at other instants.
+"""What was seen stays known: still points of all instants, behind those of the current frame.
 
-While a camera stands still, a pixel's median colour over the clip is that of what stands still
-there. At the instants at which something hides it, or at which its depth is unknown, the pixel has
-a second, hidden point: that colour, at the median of the depths that it had while it was seen.
-Projected behind the points of the current frame, hidden points close holes that a person leaves.
+What stands still keeps its colour and its place in other instants (`gaussians.stillness`), whether
+the camera moves or not. Each such point is kept from the first instant that shows it. At an instant
+whose picture it is beyond, or behind what is there, it is hidden, and projected behind the points
+of the current frame: so it closes holes that a person leaves, or that the camera turned away from.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.generation.projection_guidance import splat
+from full4d_jax.generation.projection_guidance import splat, splat_points
+from gaussians.stillness import still_points
+from input_pipeline.cameras import unproject
 
-STILL = 0.16  # a pixel this close to its median colour in [-1, 1] shows what stands still there
-BEHIND = 1.05  # a hidden point is this much farther than what hides it, at least
-SAME_PLACE = 1e-6  # change of a pose below which a camera stands still
+STILL = 0.16  # colours in [-1, 1] that differ by less are the same
+BEHIND = 1.05  # a known point is this much farther than what hides it, at least
 CLOSED = 3  # pixels: narrower gaps between the points of a frame are cracks of a surface, not holes
+MOST = 2.0  # points of a clip, at most, as multiples of the pixels of a frame
+STEP = 0.5  # their number is a multiple of this many: for each, programs are compiled
 Splat = tuple[Float[Array, "h w 3"], Float[Array, "h w"], Float[Array, "h w"]]
 
 
-class Hidden(NamedTuple):
-    """A second point of the source's pixels.
+class Known(NamedTuple):
+    """Points of a clip that stand still, and the instants at which they are hidden.
 
     Attributes:
-      frame: colours, [-1, 1].
-      depth: world units; 0 where nothing is hidden at that instant.
+      points: world units.
+      colours: [-1, 1].
+      hidden: whether the source's camera does not see them then.
     """
 
-    frame: Float[Array, "h w 3"]
-    depth: Float[Array, "t h w"]
+    points: Float[Array, "n 3"]
+    colours: Float[Array, "n 3"]
+    hidden: Bool[Array, "*t n"]
+
+    def at(self, time: int | Int[Array, ""]) -> "Known":
+        """Return the points at one instant."""
+        return self._replace(hidden=self.hidden[time])
 
 
 def seen_before(
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
-    world_to_camera: Float[Array, "t 4 4"],
-) -> Hidden:
-    """Return the hidden points of a clip; none where its camera moves.
+    lens: Float[Array | np.ndarray, "3 3"],
+    world_to_camera: Float[Array | np.ndarray, "t 4 4"],
+) -> Known:
+    """Return the points of a clip that stand still.
 
     Args:
       frames: the clip, [-1, 1].
       depth: its z-depth in world units, 0 where unknown.
-      world_to_camera: its camera.
+      lens: intrinsics of its camera, pixels.
+      world_to_camera: of its camera.
     """
-    usual = jnp.median(frames, 0)
-    is_still = jnp.abs(frames - usual[None]).max(-1) < STILL
-    seen = is_still & (depth > 0)
-    usual_depth = jnp.nanmedian(jnp.where(seen, depth, jnp.nan), 0)
-    stands = (2 * is_still.sum(0) >= len(frames)) & seen.any(0)
-    is_behind = (depth == 0) | (~is_still & (usual_depth[None] > BEHIND * depth))
-    stays = jnp.abs(world_to_camera - world_to_camera[:1]).max() < SAME_PLACE
-    return Hidden(usual, jnp.where(stays & stands[None] & is_behind, usual_depth[None], 0.0))
+    camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
+    maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
+    is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, STILL / 2)
+    fresh = np.flatnonzero(is_still & ~again)
+    most, step = (round(share * maps[0].size) for share in (MOST, STEP))
+    fresh = fresh[np.linspace(0, len(fresh) - 1, min(most, len(fresh))).astype(int)]
+    points = np.stack(
+        [unproject(z, camera[0], pose) for z, pose in zip(maps, camera[1], strict=True)]
+    )
+    room = step - len(fresh) % step
+    points, colours = (
+        jnp.asarray(np.pad(x.reshape(-1, 3)[fresh], ((0, room), (0, 0))), jnp.float32)
+        for x in (points, pictures)
+    )
+    hidden = _are_hidden(points, colours, frames, depth, *map(jnp.asarray, camera))
+    return Known(points, colours, hidden & (jnp.arange(len(points)) < len(fresh))[None])
+
+
+@jax.jit
+def _are_hidden(
+    points: Float[Array, "n 3"],
+    colours: Float[Array, "n 3"],
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    lens: Float[Array, "3 3"],
+    world_to_camera: Float[Array, "t 4 4"],
+) -> Bool[Array, "t n"]:
+    """Return which points lie beyond the picture of each instant, or behind what it shows."""
+    height, width = depth.shape[1:]
+
+    def one(
+        instant: tuple[Float[Array, "h w 3"], Float[Array, "h w"], Float[Array, "4 4"]],
+    ) -> Bool[Array, "n"]:
+        frame, depth, pose = instant
+        u, v, z = jnp.moveaxis((points @ pose[:3, :3].T + pose[None, :3, 3]) @ lens.T, -1, 0)
+        column, row = (jnp.floor(x / jnp.maximum(z, 1e-6)).astype(int) for x in (u, v))
+        inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        place = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
+        there = depth[place]
+        differs = jnp.abs(frame[place] - colours).max(-1) >= STILL
+        return ~inside | (there == 0) | (differs & (z > BEHIND * there))
+
+    return jax.lax.map(one, (frames, depth, world_to_camera))
 
 
 def splat_both(
     frame: Float[Array, "h w 3"],
     depth: Float[Array, "h w"],
-    hidden: tuple[Float[Array, "h w 3"], Float[Array, "h w"]],
-    intrinsics_source: Float[Array, "3 3"],
-    source_to_target: Float[Array, "4 4"],
-    intrinsics: Float[Array, "3 3"],
+    known: Known,
+    source: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
+    target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
 ) -> Splat:
     """Draw a frame and, in its holes, what it hides; see `projection_guidance.splat`.
 
     Args:
       frame: of the source.
       depth: its z-depth, 0 where unknown.
-      hidden: colours and depth of the hidden points at that instant.
-      intrinsics_source: of the source, pixels.
-      source_to_target: motion from the source camera to the target camera.
-      intrinsics: of the target, pixels.
+      known: points that stand still, at that instant.
+      source: intrinsics in pixels and world-to-camera of the source.
+      target: those of the target.
     """
-    place = intrinsics_source, source_to_target, intrinsics
-    colour, mask, disparity = splat(frame, depth, *place)
-    behind, found, farther = splat(*hidden, *place)
+    lens, pose = target
+    relative = pose @ jnp.linalg.inv(source[1])
+    colour, mask, disparity = splat(frame, depth, source[0], relative, lens)
+    points = known.points @ pose[:3, :3].T + pose[None, :3, 3]
+    farther, found, far = splat_points(points, known.colours, known.hidden, lens, *depth.shape)
     is_open = (1 - _closed(mask)) * found
     return (
-        colour + is_open[..., None] * behind,
+        colour + is_open[..., None] * farther,
         mask + is_open,
-        disparity + is_open * farther,
+        disparity + is_open * far,
     )
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
-from full4d_jax.generation.seen_before import seen_before, splat_both
+from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from gaussians import Scene, deforming, initialize, with_room
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
@@ -43,7 +43,6 @@ def first_scene(
     return with_room(start, settings.capacity)
 
 
-@jax.jit
 def grid_depth(
     frames: Float[Array, "v t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
 ) -> Float[Array, "v t h w"]:
@@ -53,6 +52,15 @@ def grid_depth(
     depth is unknown, disparity is filled in from around the hole, the background first. Memory
     holds the projection of one frame at a time.
     """
+    lens, poses = cameras.intrinsics[0], cameras.world_to_camera[0]
+    return _grid_depth(frames, depth, cameras, seen_before(2 * frames[0] - 1, depth, lens, poses))
+
+
+@jax.jit
+def _grid_depth(
+    frames: Float[Array, "v t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras, known: Known
+) -> Float[Array, "v t h w"]:
+    """Return depth of the pixels that seed the scene; see `grid_depth`."""
     lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
     views, times = frames.shape[:2]
 
@@ -70,12 +78,11 @@ def grid_depth(
         view, time = jnp.divmod(place, times)
         relative = poses[view + 1, time] @ jnp.linalg.inv(poses[0, time])
         frame, lens = frames[0, time], lenses[view + 1]
-        below = hidden.frame, hidden.depth[time]
-        _, mask, disparity = splat_both(frame, depth[time], below, lenses[0], relative, lens)
+        places = (lenses[0], poses[0, time]), (lens, poses[view + 1, time])
+        _, mask, disparity = splat_both(frame, depth[time], known.at(time), *places)
         behind = push_behind(filled(mask, disparity), lens, relative, source[time], lenses[0])
         return jnp.where(mask > 0, 0.0, behind)
 
-    hidden = seen_before(2 * frames[0] - 1, depth, poses[0])
     source = jax.lax.map(one_source, depth)
     unseen = jax.lax.map(one_target, jnp.arange((views - 1) * times))
     return jnp.concatenate([source[None], unseen.reshape(views - 1, times, *depth.shape[1:])])

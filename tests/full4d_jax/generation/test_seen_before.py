@@ -1,62 +1,94 @@
-"""Hidden points: a card passes before a wall, seen by a camera that stands still."""
+"""Points that stay known: a card passes before a wall, and a camera slides past it."""
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from full4d_jax.generation.seen_before import seen_before, splat_both
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from full4d_jax.generation.seen_before import Known, seen_before, splat_both
+from input_pipeline.cameras import intrinsics_from_fov, orbit, unproject
 
 TIMES, SIDE = 6, 48
 WALL, CARD = 1.5, 0.7
-LENS = jnp.asarray(intrinsics_from_fov(60.0, SIDE, SIDE), jnp.float32)
-STILL = jnp.broadcast_to(jnp.eye(4), (TIMES, 4, 4))
+LENS = intrinsics_from_fov(60.0, SIDE, SIDE)
+STILL = np.tile(np.eye(4), (TIMES, 1, 1))
+SLIDING = STILL.copy()
+SLIDING[:, 0, 3] = -0.072 * np.arange(TIMES)  # to the right, 2 pixels of the wall at every instant
 
 
-def clip():
-    """A card 7 pixels wide goes 7 to the right at every instant."""
-    wall = np.random.default_rng(0).uniform(-0.9, 0.2, (SIDE, SIDE, 3)).astype(np.float32)
-    frames = np.tile(wall, (TIMES, 1, 1, 1))
+def clip(poses):
+    """A card 7 pixels wide goes 7 to the right in the picture, before a wall of coarse squares."""
+    squares = np.random.default_rng(0).uniform(-0.9, 0.2, (40, 40, 3))
+    frames = np.zeros((TIMES, SIDE, SIDE, 3), np.float32)
     depth = np.full((TIMES, SIDE, SIDE), WALL, np.float32)
     card = np.zeros(depth.shape, bool)
     for t in range(TIMES):
+        x, y = np.floor(unproject(depth[t], LENS, poses[t])[..., :2] * 6 + 15).astype(int).T
+        frames[t] = squares[x, y].swapaxes(0, 1)
         card[t, 10:40, 3 + 7 * t : 10 + 7 * t] = True
     frames[card], depth[card] = 0.9, CARD
-    return wall, frames, depth, card
+    return jnp.asarray(frames), jnp.asarray(depth), card
 
 
-def test_what_the_card_hides_is_known_from_other_instants():
-    wall, frames, depth, card = clip()
-    hidden = seen_before(jnp.asarray(frames), jnp.asarray(depth), STILL)
-    np.testing.assert_array_equal(hidden.depth, np.where(card, WALL, 0))
-    np.testing.assert_allclose(hidden.frame, wall)
+def shown(known: Known, t: int, pose):
+    """Return where points that are hidden at an instant lie in the source's picture."""
+    points = np.asarray(known.points)[np.asarray(known.hidden[t])] @ pose[:3, :3].T + pose[:3, 3]
+    x, y = np.floor((points @ LENS.T)[:, :2] / points[:, 2:]).astype(int).T
+    inside = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
+    picture = np.zeros((SIDE, SIDE), bool)
+    picture[y[inside], x[inside]] = True
+    return picture, (~inside).sum(), points
+
+
+@pytest.mark.parametrize("poses", [STILL, SLIDING])
+def test_the_wall_is_known_where_the_card_hides_it(poses):
+    frames, depth, card = clip(poses)
+    known = seen_before(frames, depth, LENS, poses)
+    assert np.asarray(known.colours)[np.asarray(known.hidden).any(0)].max() < 0.25  # no card
+    for t in range(TIMES):
+        picture, beyond, points = shown(known, t, poses[t])
+        np.testing.assert_allclose(points[:, 2], WALL, atol=1e-4)
+        assert not (picture & ~card[t]).any()
+        assert (picture & card[t]).sum() > 0.8 * card[t].sum()
+        assert (beyond > 4 * SIDE) == (poses is SLIDING)
 
 
 def test_unknown_depth_is_taken_from_other_instants():
-    _, frames, depth, card = clip()
-    depth[2, :5] = 0
-    hidden = seen_before(jnp.asarray(frames), jnp.asarray(depth), STILL)
-    expected = card.copy()
-    expected[2, :5] = True
-    np.testing.assert_array_equal(hidden.depth, np.where(expected, WALL, 0))
+    frames, depth, card = clip(STILL)
+    known = seen_before(frames, depth.at[2, :5].set(0), LENS, STILL)
+    picture = shown(known, 2, np.eye(4))[0]
+    assert picture[:5].all()
+    assert not picture[5:][~card[2, 5:]].any()
 
 
-def test_nothing_is_remembered_where_the_camera_moves():
-    _, frames, depth, _ = clip()
-    moving = jnp.asarray(orbit(np.arange(6.0), np.zeros(6)), jnp.float32)
-    assert not seen_before(jnp.asarray(frames), jnp.asarray(depth), moving).depth.any()
+def test_a_flickering_depth_makes_no_second_edge():
+    """Depth of the card is 4 % wrong in every second frame: it is no point of the wall."""
+    frames, depth, card = clip(SLIDING)
+    wrong = np.where(
+        card, np.asarray(depth) * (1 + 0.04 * (np.arange(TIMES) % 2))[:, None, None], depth
+    )
+    known = seen_before(frames, jnp.asarray(wrong), LENS, SLIDING)
+    assert np.asarray(known.colours)[np.asarray(known.hidden).any(0)].max() < 0.25
+
+
+def test_one_frame_knows_nothing_else():
+    frames, depth, _ = clip(STILL)
+    assert not seen_before(frames[:1], depth[:1], LENS, STILL[:1]).hidden.any()
 
 
 def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
-    wall, frames, depth, card = clip()
-    hidden = seen_before(jnp.asarray(frames), jnp.asarray(depth), STILL)
+    frames, depth, _ = clip(STILL)
+    known = seen_before(frames, depth, LENS, STILL).at(3)
+    lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
     target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
 
-    def drawn(below):
-        given = jnp.asarray(frames[3]), jnp.asarray(depth[3]), (hidden.frame, below)
-        return [np.asarray(x) for x in splat_both(*given, LENS, target, LENS)]
+    def drawn(known):
+        return [
+            np.asarray(x)
+            for x in splat_both(frames[3], depth[3], known, (lens, eye), (lens, target))
+        ]
 
-    colours, mask, disparity = drawn(hidden.depth[3])
-    before, old_mask, _ = drawn(jnp.zeros_like(hidden.depth[3]))
+    colours, mask, disparity = drawn(known)
+    before, old_mask, _ = drawn(known._replace(hidden=jnp.zeros_like(known.hidden)))
     assert (1 - old_mask).sum() > 150  # the hole beside the card
     assert (1 - mask).sum() < (1 - old_mask).sum() - 100
     np.testing.assert_array_equal(colours[old_mask > 0], before[old_mask > 0])
@@ -64,9 +96,14 @@ def test_hidden_points_fill_holes_and_neither_cracks_nor_what_is_before_them():
     assert colours[closed].max() < 0.25  # the wall's, not the card's
     assert disparity[closed].max() < 1 / CARD - 0.3
 
-    near = jnp.zeros((SIDE, SIDE)).at[10:40, 10:40].set(CARD)  # a slanted view opens cracks in it
-    slanted = jnp.asarray(orbit(0.0, 0.0, 0.55), jnp.float32)  # nearer: points lie apart
-    given = jnp.full((SIDE, SIDE, 3), 0.9), near, (jnp.asarray(wall), jnp.full((SIDE, SIDE), WALL))
-    colours, mask, _ = splat_both(*given, LENS, slanted, LENS)
+    near = jnp.zeros((SIDE, SIDE)).at[10:40, 10:40].set(CARD)
+    nearer = jnp.asarray(orbit(0.0, 0.0, 0.55), jnp.float32)  # points lie apart: cracks
+    wall = unproject(np.full((SIDE, SIDE), WALL), LENS, np.eye(4)).reshape(-1, 3)
+    behind = Known(
+        jnp.asarray(wall, jnp.float32), frames[0].reshape(-1, 3), jnp.ones(SIDE**2, bool)
+    )
+    colours = splat_both(jnp.full((SIDE, SIDE, 3), 0.9), near, behind, (lens, eye), (lens, nearer))[
+        0
+    ]
     inside = np.asarray(colours)[16:32, 16:32]
     assert ((inside == 0) | (inside > 0.85)).all()

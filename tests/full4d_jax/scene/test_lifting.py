@@ -41,7 +41,7 @@ def test_seeds_are_the_source_and_what_it_does_not_see():
     depth = depth.at[:, 10:20, 12:20].set(0.8)  # something in front of a wall
     frames = jnp.zeros((2, 1, height, width, 3))
     cameras = Cameras(np.stack([lens] * 2), poses, height, width)
-    seeds = np.asarray(jax.jit(grid_depth)(frames, depth, cameras))
+    seeds = np.asarray(grid_depth(frames, depth, cameras))
     source, hidden = seeds[0, 0], seeds[1, 0]
     np.testing.assert_array_equal(source, depth[0])
     # the camera went right and turned left: it sees more of the wall there, at about its depth
