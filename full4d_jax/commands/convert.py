@@ -24,7 +24,7 @@ def splats(
 ) -> None:
     """Write a scene as another kind of file.
 
-    docs/formats.md tells what each kind keeps.
+    docs/formats.md tells what each kind keeps. A still scene becomes a 4D one that does not move.
 
     Args:
       source: the folder of a run, a .ply (3DGS, packed, 4D), a .splat or an .npz.
@@ -40,14 +40,14 @@ def splats(
         raise InputError("target", target, target.suffix, TARGETS, "give another name")
     from full4d_jax.scene.reading import read_scene
     from gaussians import DynamicGaussians, Gaussians
+    from gaussians.motion import still
 
-    scene = read_scene(source)
-    still, do = isinstance(scene, Gaussians), "give another target"
-    if kind in ("4D PLY", "sequence") and still:
-        raise InputError("scene", source, "a still scene", f"a 4D scene for a {kind}", do)
+    scene, do = read_scene(source), "give another target"
+    if isinstance(scene, Gaussians) and kind in ("4D PLY", "sequence"):
+        scene = still(scene)
     if kind == "4D PLY" and not isinstance(scene, DynamicGaussians):
         raise InputError("scene", source, "motion by deformation", "freetime motion", do)
-    with input_errors("scene", "give another target"):
+    with input_errors("scene", do):
         _save(scene, kind, target, time, instants)
     count = len(scene.means if isinstance(scene, Gaussians) else scene.gaussians.means)
     files = sorted(target.glob("*.ply")) if target.is_dir() else [target]

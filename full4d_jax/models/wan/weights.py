@@ -57,10 +57,13 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
       The layout that was found.
 
     Raises:
-      InputError: there is no such folder, the weights are those of another model, or tensors are
-        missing, left over, stored twice, of another shape, or quantised.
+      InputError: there is no such folder, the target is there already, the weights are those of
+        another model, or tensors are missing, left over, stored twice, of another shape, or
+        quantised.
     """
     check_wan_model(model)
+    if target.exists():
+        raise InputError("option --to", target, "something there already", "a new file", "name one")
     stored = _stored(source)
     layout = _layout(source, stored)
     names = wan_names(model.layers, layout)

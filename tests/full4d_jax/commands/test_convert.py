@@ -63,6 +63,11 @@ def test_every_kind_is_written_from_a_run_and_read_again(run, tmp_path, scene, c
         np.testing.assert_allclose(found.means[order][:, 0], means[:, 0], atol=2e-3)
     folder = convert(run, "sequence", "--instants", "3")
     assert len(load_ply_sequence(folder)) == 3
+    moving = load_dynamic_ply(convert(plain, "still.4d.ply"))
+    np.testing.assert_array_equal(moving.velocities, 0)
+    first, last = moving.at(0.0), moving.at(1.0)
+    np.testing.assert_allclose(first.means, load_ply(plain).means, atol=1e-6)
+    np.testing.assert_allclose(last.logit_opacities, first.logit_opacities, atol=1e-3)
 
 
 def test_what_cannot_be_converted_is_told_in_one_line(run, tmp_path, scene, capsys):
@@ -82,8 +87,6 @@ def test_what_cannot_be_converted_is_told_in_one_line(run, tmp_path, scene, caps
     assert "bad.ply: element vertex: found" in refused(tmp_path / "bad.ply", "a.splat")
     (tmp_path / "bad.splat").write_bytes(b"1234567")
     assert "size: found 7 bytes" in refused(tmp_path / "bad.splat", "a.ply")
-    assert main(["convert", "splats", str(run), str(tmp_path / "still.ply")]) == 0
-    assert "found a still scene" in refused(tmp_path / "still.ply", "a.4d.ply")
     assert main(["convert", "splats", str(run), str(tmp_path / "long"), "--instants", "4"]) == 0
     assert "found 0002.ply" in refused(run, "long", "--instants", "2")
     (tmp_path / "file").write_text("kept")

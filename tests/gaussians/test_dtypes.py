@@ -1,0 +1,38 @@
+"""Scenes of other float types: what they give, and in which type their gradients come."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians import Camera, Gaussians, render
+
+CAMERA = Camera(
+    jnp.eye(4).at[2, 3].set(4.0),
+    jnp.array([[20.0, 0.0, 8.0], [0.0, 20.0, 8.0], [0.0, 0.0, 1.0]]),
+    width=16,
+    height=16,
+)
+
+
+def scene(kind):
+    rng = np.random.default_rng(0)
+    shapes = ((20, 3), (20, 4), (20, 3), (20,), (20, 1, 3))
+    return Gaussians(*(jnp.asarray(rng.uniform(-1, 1, shape), kind) for shape in shapes))
+
+
+@pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float16])
+def test_half_types_are_drawn_in_float32(kind):
+    picture = render(scene(kind), CAMERA).rgb
+    assert picture.dtype == jnp.float32
+    same = jax.tree.map(lambda x: x.astype(jnp.float32), scene(kind))
+    np.testing.assert_allclose(picture, render(same, CAMERA).rgb, atol=2e-2)
+    gradient = jax.grad(lambda x: render(x, CAMERA).rgb.sum())(scene(kind))
+    assert gradient.means.dtype == kind
+    assert np.isfinite(gradient.means.astype(jnp.float32)).all()
+
+
+def test_forward_mode_is_refused():
+    tangent = scene(jnp.float32)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda x: render(x, CAMERA).rgb, (tangent,), (tangent,))
