@@ -20,6 +20,7 @@ PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
 WHITE = 255
+HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
 ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
 # What numpy and zipfile raise for files that are damaged.
 UNREADABLE = (
@@ -49,6 +50,18 @@ def listed(folder: Path, endings: set[str]) -> list[Path]:
         return []
     files = [f for f in folder.iterdir() if f.suffix.lower() in endings and f.name[0] != "."]
     return sorted(files, key=natural)
+
+
+def training_clips(folder: str | Path) -> list[Path]:
+    """Return the folder's videos but every fifth by name, which evaluation keeps for itself.
+
+    Raises:
+      ValueError: there is none.
+    """
+    clips = listed(Path(folder), VIDEOS)
+    if not clips:
+        raise ValueError(f"videos {folder}: found none, expected files like clip.mp4")
+    return [clip for i, clip in enumerate(clips) if i % HELD_OUT != HELD_OUT - 1]
 
 
 def footage(folder: Path) -> dict[str, tuple[Path, ...]]:

@@ -89,7 +89,8 @@ def _data(config: Config) -> Iterator[Rule]:
         fits = found is not None and all(int(number) % side == 0 for number in found.groups())
         yield "data.buckets", size, fits, f"HxW, each {divides}"
     yield "data.lines", data.lines, not (guided and data.lines), "none of it with a projection"
-    yield "data.pseudo", data.pseudo, not (guided and data.pseudo), "none of it with a projection"
+    fits = not (guided and data.pseudo) or bool(data.videos)
+    yield "data.pseudo", data.pseudo, fits, "a folder --data.videos beside it, with a projection"
     fits = not (data.records and data.pseudo)
     yield "data.pseudo", data.pseudo, fits, "none of it with --data.records"
     batch = config.training.batch

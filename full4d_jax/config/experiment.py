@@ -106,9 +106,10 @@ class DataConfig:
     lines: bool = False
     """Train on rows and columns of grids as single videos (`projection=none`)."""
     pseudo: Share = 0.0
-    """Share of clips that are planar warps of one view (`projection=none`)."""
+    """Share made of single videos: clips that are planar warps (`projection=none`), or batches of
+    double reprojection (docs/projection.md)."""
     videos: str = ""
-    """Folder of videos to warp; left out, procedural views are warped."""
+    """Folder of these videos; left out, procedural views are warped."""
 
 
 @dataclasses.dataclass(frozen=True)

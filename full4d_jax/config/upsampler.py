@@ -42,6 +42,10 @@ class UpsamplerDataConfig:
     """Share of the scenes with true depth as a small network would give it, enlarged."""
     estimated: Share = 0.2
     """Share of the scenes with the depth network's own estimate; the others have true depth."""
+    videos: str = ""
+    """Folder of videos whose frames join the scenes; every fifth by name is left out."""
+    filmed: Share = 0.5
+    """Share of the scenes that are frames of `videos`."""
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,14 @@ from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.metrics import Distance, require_lpips
 from full4d_jax.models.upsampler import Params, init_params, upsample
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training.checkpoints.resume import run_record
-from full4d_jax.training.clips.upsampler_pairs import Pair, batches, scene_pairs
+from full4d_jax.training.clips.upsampler_pairs import Pair, batches, drawn_pairs
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import block_matrices, make_optimizer
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
+from input_pipeline.footage import training_clips
 
 SOFT = 0.01
 SHIFT = 8  # pixels, the spacing of the coarsest grid of the upsampler
@@ -53,10 +55,12 @@ def train_upsampler(
         params, _ = load_params(init, params)
     prior = open_prior(DEFAULT, Path(config.prior) if config.prior else None)
     distance = require_lpips("config.perceptual") if config.perceptual else None
+    with input_errors("data.videos", "give another folder"):
+        clips = training_clips(config.data.videos) if config.data.videos else []
     state, summary = run_training(
         partial(train_step, config),
         first_state(optimizer(config), params),
-        partial(batches, config, partial(scene_pairs, config, prior, load_depth())),
+        partial(batches, config, partial(drawn_pairs, config, prior, load_depth(), clips)),
         config.training,
         out,
         run_record(config, init),

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, UInt8
 
 from input_pipeline import video_files
-from input_pipeline.footage import VIDEOS, listed
+from input_pipeline.footage import training_clips
 
 SIDE = 96  # pixels of a stored cut-out, whatever its shape
 SHORT = 240  # pixels of the short side that clips are cut at
@@ -23,7 +23,6 @@ MOVED = 16  # grey levels from the median
 LEAST, MOST = 0.012, 0.5  # share of the picture
 SOLID = 0.75  # share of the hull
 AT_REST = 0.25  # largest share of the picture that moves, for a camera at rest
-HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
 
 
 class Cutouts(NamedTuple):
@@ -34,22 +33,13 @@ class Cutouts(NamedTuple):
     has_feet: Bool[Array, "n"]
 
 
-def training_clips(folder: str | Path) -> list[Path]:
-    """Return the folder's clips but every fifth by name, which evaluation keeps for itself."""
-    clips = listed(Path(folder), VIDEOS)
-    return [clip for i, clip in enumerate(clips) if i % HELD_OUT != HELD_OUT - 1]
-
-
 def read_cutouts(folder: str | Path) -> Cutouts:
     """Cut what moves out of a folder's training clips.
 
     Raises:
       ValueError: there is no clip, one does not decode, or nothing moves before a camera at rest.
     """
-    clips = training_clips(folder)
-    if not clips:
-        raise ValueError(f"videos {folder}: found no clip, expected some")
-    pieces = [piece for clip in clips for piece in _pieces(_frames(clip))]
+    pieces = [piece for clip in training_clips(folder) for piece in _pieces(_frames(clip))]
     if not pieces:
         raise ValueError(f"videos {folder}: found nothing that moves before a camera at rest")
     pictures, shapes, feet = zip(*pieces, strict=True)

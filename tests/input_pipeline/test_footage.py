@@ -61,3 +61,9 @@ def test_depth_that_is_none_is_refused_and_unknown_is_zero(tmp_path):
 def test_names_are_in_natural_order():
     names = ["cam10", "cam2", "a", "cam1", "2", "10", "cam2b"]
     assert sorted(names, key=natural) == ["2", "10", "a", "cam1", "cam2", "cam2b", "cam10"]
+
+
+def test_leaves_every_fifth_clip_for_evaluation(tmp_path):
+    for name in "abcdefg":
+        (tmp_path / f"{name}.mp4").touch()
+    assert [clip.stem for clip in training_clips(tmp_path)] == list("abcdfg")

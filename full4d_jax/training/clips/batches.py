@@ -1,5 +1,7 @@
-"""The batches of a training run: rendered scenes, planar warps of videos, or records."""
+"""The batches of a training run: rendered scenes, videos warped or reprojected, or records."""
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -10,17 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
-from full4d_jax.generation.batch import Batch, procedural_batch
+from full4d_jax.generation.batch import EDGE, Batch, procedural_batch
+from full4d_jax.generation.projection_guidance import drop_depth_edges
 from full4d_jax.media.video import DEFAULT_FPS, read_video
 from full4d_jax.models.sharding import put_batch, spec
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
+from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
 from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.training.clips.records import record_batches
-from input_pipeline.footage import VIDEOS
+from input_pipeline.footage import VIDEOS, training_clips
 from input_pipeline.loader import make_loader
 
 STREAM = 2**31 - 1  # random stream of the warps; training steps use the lower numbers
@@ -29,8 +34,9 @@ STREAM = 2**31 - 1  # random stream of the warps; training steps use the lower n
 def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
     """Return the batches from step `start` on: records, or scenes and videos, in random order.
 
-    A share `config.data.pseudo` of each batch is planar warps of the videos in
-    `config.data.videos`, or of rendered videos.
+    Of models without projection, a share `config.data.pseudo` of each batch is planar warps of the
+    videos in `config.data.videos`, or of rendered videos. Of others, that share of the batches is
+    double reprojections of the videos, which have two views.
 
     On a mesh, samples are sharded over its devices; all processes together see the batches that
     one would. Each device renders its own scenes. With warps, every process makes whole batches
@@ -44,6 +50,8 @@ def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> It
     data, batch, seed = config.data, config.training.batch, config.seed
     make = partial(make_loader, seed=seed, start_step=start)
     indices = make(range(data.scenes), batch_size=batch)
+    if data.pseudo and config.model.projection != "none":
+        return _with_filmed(config, start, mesh)
     warped = round(data.pseudo * batch)
     if not warped:
         return map(_renderer(data, mesh), indices)
@@ -52,10 +60,54 @@ def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> It
     if not data.videos:
         mix = jax.jit(lambda index: _mixed(key, index, warped, data, None))
         return map(place, map(mix, indices))
-    read = partial(_random_window, data=data)
+    size = {"height": _larger(data.height), "width": _larger(data.width)}
+    read = partial(_random_window, data=data, **size)
     videos = make(find_videos(data.videos, data.frames), batch_size=warped, transform=read)
     mix = jax.jit(lambda index, clips: _mixed(key, index, warped, data, clips))
     return map(place, map(mix, indices, videos))
+
+
+def _with_filmed(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
+    """Yield rendered batches and, evenly among them, a share of reprojected ones."""
+    data, batch, seed = config.data, config.training.batch, config.seed
+
+    def filmed_before(step: int) -> int:
+        return math.floor(step * data.pseudo + 1e-9)
+
+    with input_errors("data.videos", "give another folder"):
+        clips = training_clips(data.videos)
+    for clip in clips:
+        read_video(clip, height=16, width=16, frames=data.frames)
+    first = filmed_before(start)
+    scenes = make_loader(range(data.scenes), seed=seed, start_step=start - first, batch_size=batch)
+    read = partial(_random_window, data=data, height=data.height, width=data.width)
+    windows = make_loader(clips, seed=seed, start_step=first, batch_size=batch, transform=read)
+    rendered, network = map(_renderer(data, mesh), scenes), load_depth()
+    key = jax.random.fold_in(jax.random.key(seed), STREAM)
+    for step in itertools.count(start):
+        number = filmed_before(step)
+        if filmed_before(step + 1) == number:
+            yield next(rendered)
+        else:
+            made = reprojected(network, jax.random.fold_in(key, number), next(windows))
+            yield made if mesh is None else put_batch(mesh, made)
+
+
+@jax.jit
+def reprojected(
+    network: DepthNetwork, key: PRNGKeyArray, videos: UInt8[Array, "b t h w 3"]
+) -> Batch:
+    """Return clips of two views: what another camera would see of each video, and the video."""
+
+    def one(key_and_video: tuple[PRNGKeyArray, Array]) -> Batch:
+        key, video = key_and_video
+        lens_key, pose_key = jax.random.split(key)
+        video = video.astype(jnp.float32) / 127.5 - 1
+        depth = drop_depth_edges(estimate_depth(network, video), EDGE)
+        lens = random_lens(lens_key, *video.shape[1:3])
+        return Batch(*two_views(video, depth, lens, random_pose(pose_key)))
+
+    return jax.lax.map(one, (jax.random.split(key, len(videos)), videos))
 
 
 def _renderer(data: DataConfig, mesh: Mesh | None) -> Callable[[Int[np.ndarray, "b"]], Batch]:
@@ -122,7 +174,7 @@ def _larger(side: int) -> int:
 
 
 def _random_window(
-    path: Path, generator: np.random.Generator, data: DataConfig
+    path: Path, generator: np.random.Generator, data: DataConfig, height: int, width: int
 ) -> UInt8[np.ndarray, "t H W 3"]:
     """Read frames of a video from a random moment on."""
     with av.open(str(path)) as container:
@@ -132,5 +184,5 @@ def _random_window(
         else:  # some containers know only their own, sound included
             duration = (container.duration or 0) / av.time_base
     last = max(0.0, duration - data.frames / DEFAULT_FPS)
-    size = {"height": _larger(data.height), "width": _larger(data.width)}
-    return read_video(path, **size, frames=data.frames, start=last * generator.random()).frames
+    size = {"height": height, "width": width, "frames": data.frames}
+    return read_video(path, **size, start=last * generator.random()).frames

@@ -1,14 +1,16 @@
 """Training pairs of the upsampler: what it will see of a target frame, and the true frame.
 
 A scene is rendered at full size, its source goes through the same projection and the same prior as
-a video does, and the rendered targets are the truth. Rendering costs more than a step, so a pool of
-scenes is kept: the crops of a step come from `pool` scenes, the oldest of which gives way to a new
-one every `steps_per_scene` steps. What a step sees is a function of the seed and the step.
+a video does, and the rendered targets are the truth. A share of the scenes are frames of ordinary
+videos with double reprojection. Rendering costs more than a step, so a pool of scenes is kept: the
+crops of a step come from `pool` scenes, the oldest of which gives way to a new one every
+`steps_per_scene` steps. What a step sees is a function of the seed and the step.
 """
 
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -23,10 +25,14 @@ from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import drop_depth_edges, splat
+from full4d_jax.media.video import read_video
 from full4d_jax.models.upsampler import Guidance
+from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
+from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
 from input_pipeline.procedural.scene import procedural_scene
+from input_pipeline.video_files import frame_times
 
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
 SOFTEST = 2.0  # pixels of the small frame by which smoothed depth is blurred at most
@@ -65,7 +71,7 @@ def batches(config: UpsamplerConfig, draw: Callable[[int], Pair], start: int) ->
 
     Args:
       config: the experiment.
-      draw: gives the pairs of the scene at a place in the stream of scenes, see `scene_pairs`.
+      draw: gives the pairs at a place in the stream of scenes, see `drawn_pairs`.
       start: the first step.
     """
     data = config.data
@@ -103,6 +109,54 @@ def crops(config: UpsamplerConfig, pool: list[Pair], step: int) -> Pair:
 
     drawn = [one() for _ in range(config.training.batch)]
     return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *drawn)
+
+
+def drawn_pairs(
+    config: UpsamplerConfig, prior: Prior, network: DepthNetwork, clips: list[Path], place: int
+) -> Pair:
+    """Return the pairs at a place in the stream of scenes and frames of videos."""
+    random = np.random.default_rng((config.seed, place, 1))
+    if clips and random.random() < config.data.filmed:
+        clip, when = clips[random.integers(len(clips))], random.random()
+        return video_pairs(config, prior, network, read_moment(clip, config.data.rows, when), place)
+    return scene_pairs(config, prior, network, place)
+
+
+def read_moment(clip: Path, rows: int, when: float) -> Float[ndarray, "1 h w 3"]:
+    """Read the middle square of a frame, [-1, 1]; `when` is a share of the clip's length.
+
+    Raises:
+      InputError: the clip cannot be read.
+    """
+    with input_errors("data.videos", "remove it from the folder, or encode it again"):
+        last = float(frame_times(clip)[-1])
+    video = read_video(clip, height=rows, width=rows, frames=1, start=0.95 * when * last)
+    return video.frames.astype(np.float32) / 127.5 - 1
+
+
+def video_pairs(
+    config: UpsamplerConfig,
+    prior: Prior,
+    network: DepthNetwork,
+    frame: Float[ndarray, "1 h w 3"],
+    place: int,
+) -> Pair:
+    """Return the pairs of a frame of a video, seen from `targets` places and back."""
+    key = jax.random.fold_in(jax.random.key(config.seed), place)
+    made = []
+    for target in range(config.data.targets):
+        scene = _filmed(network, jnp.asarray(frame), jax.random.fold_in(key, target))
+        given = scene.frames[0], scene.depth, scene.cameras, scene.key
+        made.append(_pairs(scene, generate_small(prior, *given, config.data.prior_rows)[1:, 0]))
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *made)
+
+
+@jax.jit
+def _filmed(network: DepthNetwork, frame: Float[Array, "1 h w 3"], key: PRNGKeyArray) -> Scene:
+    lens_key, pose_key, noise_key = jax.random.split(key, 3)
+    depth = drop_depth_edges(estimate_depth(network, frame), EDGE)
+    lens = random_lens(lens_key, *frame.shape[1:3])
+    return Scene(*two_views(frame, depth, lens, random_pose(pose_key)), noise_key)
 
 
 def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, place: int) -> Pair:

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.config import OptimizerConfig, TrainingConfig
+from full4d_jax.config import DEFAULT, OptimizerConfig, TrainingConfig
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig, UpsamplerNetConfig
+from full4d_jax.generation.prior import open_prior
+from full4d_jax.media.video import write_video
 from full4d_jax.models.upsampler import Guidance, init_params
 from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training import upsampler_training
@@ -85,3 +87,20 @@ def test_the_loss_is_least_for_the_truth_and_feels_edges():
     rough = upsampler_training.loss(truth + checked, truth)
     assert least < 0.03
     assert least + 0.05 < shifted < rough - 0.05
+
+
+def test_frames_of_videos_are_seen_from_elsewhere_and_back(tmp_path):
+    """The truth is a frame of the clip; the projection shows it with holes."""
+    draw = partial(procedural_scene, views=1, frames=1, height=96, width=96, worlds="rich")
+    picture = np.asarray(jax.jit(draw)(5).frames[0])
+    write_video(tmp_path / "a.mp4", np.uint8(255 * picture.repeat(4, 0)), fps=8)
+    config = replace(TINY, data=replace(TINY.data, filmed=1.0))
+    prior = open_prior(DEFAULT, None)
+    pair = upsampler_pairs.drawn_pairs(config, prior, load_depth(), [tmp_path / "a.mp4"], 3)
+    np.testing.assert_allclose(pair.truth[0], 2 * picture[0] - 1, atol=0.3)
+    np.testing.assert_array_equal(pair.truth[0], pair.truth[1])
+    seen = np.asarray(pair.given.mask) > 0
+    assert 0.5 < seen.mean() < 0.99
+    error = np.abs(np.asarray(pair.given.projected - pair.truth)).mean(-1)
+    assert np.median(error[seen]) < 0.06
+    assert not np.array_equal(pair.given.mask[0], pair.given.mask[1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.media.video import write_video
-from input_pipeline.procedural.cutouts import read_cutouts, training_clips
+from input_pipeline.procedural.cutouts import read_cutouts
 
 RED = (230, 30, 30)
 
@@ -38,14 +38,8 @@ def test_cuts_out_what_moves(folder):
 
 
 def test_refuses_clips_in_which_nothing_moves(tmp_path):
-    with pytest.raises(ValueError, match="found no clip"):
+    with pytest.raises(ValueError, match="found none"):
         read_cutouts(tmp_path)
     write_video(tmp_path / "a.mp4", walking(moves=False), fps=8)
     with pytest.raises(ValueError, match="nothing that moves"):
         read_cutouts(tmp_path)
-
-
-def test_leaves_every_fifth_clip_for_evaluation(tmp_path):
-    for name in "abcdefg":
-        (tmp_path / f"{name}.mp4").touch()
-    assert [clip.stem for clip in training_clips(tmp_path)] == list("abcdfg")

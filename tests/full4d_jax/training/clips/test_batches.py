@@ -51,6 +51,24 @@ def test_videos_of_a_folder(tmp_path):
     assert not is_warp(batch).all()
 
 
+def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
+    """Two views: the second is the video, which turns up as the clip's own colours."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (1, 6, 6, 3), np.uint8).repeat(8, 1).repeat(8, 2).repeat(4, 0)
+    write_video(tmp_path / "a.mp4", noise, 8)
+    data = DataConfig(views=3, frames=2, height=32, width=32, pseudo=0.5, videos=str(tmp_path))
+    config = Config(data=data, training=TrainingConfig(batch=2))
+    stream = training_batches(config, 0)
+    made = [next(stream) for _ in range(4)]
+    assert [batch.frames.shape[1] for batch in made] == [3, 2, 3, 2]
+    video, poses = made[1].frames[:, 1], made[1].cameras.world_to_camera
+    np.testing.assert_allclose(video[0], video[1], atol=0.1)
+    assert not np.array_equal(made[1].depth[0], made[1].depth[1])
+    np.testing.assert_array_equal(poses[:, 0], np.broadcast_to(np.eye(4), (2, 2, 4, 4)))
+    assert np.abs(poses[:, 1] - np.eye(4)).max() > 0.02
+    jax.tree.map(np.testing.assert_array_equal, next(training_batches(config, 3)), made[3])
+
+
 @pytest.mark.parametrize("folder", ["missing", "."])
 def test_a_folder_without_videos(tmp_path, folder):
     data = dataclasses.replace(CONFIG.data, videos=str(tmp_path / folder))

@@ -1,0 +1,65 @@
+"""Double reprojection: its fixed point, and clips whose depth is known."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.generation.projection_guidance import project
+from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
+from input_pipeline.procedural.scene import procedural_scene
+
+SIZE = 48
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """A rich scene of two instants, its source at rest."""
+    draw = partial(procedural_scene, views=2, frames=2, worlds="rich", orbit=True)
+    return jax.jit(partial(draw, height=SIZE, width=SIZE, azimuths=jnp.array([8.0])))(4)
+
+
+def test_without_motion_the_source_is_the_video(clip):
+    video = 2 * clip.frames[0] - 1
+    made = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], jnp.eye(4))
+    np.testing.assert_allclose(made.frames[0], video, atol=1e-4)
+    np.testing.assert_allclose(made.frames[1], video)
+    np.testing.assert_allclose(made.depth, clip.depth[0] / jnp.median(made.depth[0]), rtol=1e-3)
+    again = project(made.frames[0], made.depth, made.cameras)
+    assert again.mask.min() == 1
+    np.testing.assert_allclose(again.frames[0], video, atol=1e-3)
+
+
+def test_source_is_what_another_camera_sees(clip):
+    """With true depth: rendered there, the scene has the colours that are drawn."""
+    video, pose = 2 * clip.frames[0] - 1, clip.world_to_camera[1, 0]
+    made = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], pose)
+    rendered, seen = 2 * clip.frames[1] - 1, made.depth > 0
+    assert 0.5 < seen.mean() < 1
+    error = np.abs(np.asarray(made.frames[0] - rendered)).mean(-1)
+    assert np.median(error[seen]) < 0.05
+    ratio = np.asarray(made.depth / clip.depth[1])[seen]
+    np.testing.assert_allclose(np.median(np.abs(ratio / np.median(ratio) - 1)), 0, atol=0.01)
+
+
+def test_drawn_back_it_is_the_video_with_holes(clip):
+    video, pose = 2 * clip.frames[0] - 1, clip.world_to_camera[1, 0]
+    made = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], pose)
+    back = project(made.frames[0], made.depth, made.cameras)
+    assert 0.5 < back.mask.mean() < 0.99
+    error = np.abs(np.asarray(back.frames[0] - video)).mean(-1)
+    assert np.median(error[np.asarray(back.mask[0]) > 0]) < 0.05
+
+
+def test_cameras_look_at_the_middle_of_the_picture():
+    for seed in range(8):
+        pose = random_pose(jax.random.key(seed))
+        np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-6)
+        x, y, z = (pose @ jnp.array([0.0, 0.0, 1.0, 1.0]))[:3]
+        np.testing.assert_allclose([x, y], 0, atol=1e-6)
+        assert 0.8 < z < 1.2
+        lens = random_lens(jax.random.key(seed), 32, 64)
+        assert 40 < np.degrees(2 * np.arctan(32 / lens[0, 0])) < 80
+        np.testing.assert_allclose(lens[:2, 2], [32, 16])
