@@ -97,8 +97,12 @@ def _data(config: Config) -> Iterator[Rule]:
     fits = data.pseudo == 0 or round(data.pseudo * batch) > 0
     one = f"0, or a share that is one of the {batch} clips of a batch"
     yield "data.pseudo", data.pseudo, fits, one
-    fits = bool(data.pseudo or not data.videos)
-    yield "data.videos", data.videos, fits, "nothing without a share --data.pseudo"
+    fits = bool(data.pseudo or data.photos or not data.videos)
+    yield "data.videos", data.videos, fits, "nothing without --data.pseudo or --data.photos"
+    fits = not data.photos or data.worlds == "rich"
+    yield "data.photos", data.photos, fits, "none but with rich worlds"
+    fits = not data.estimated or (guided and not data.records)
+    yield "data.estimated", data.estimated, fits, "0 but for rendered clips and a projection"
     yield "data.drop_text", data.drop_text, data.drop_text == 0 or _two_texts(config), f"0, {TEXTS}"
 
 
@@ -163,6 +167,8 @@ def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:
         value = getattr(data, name)
         yield f"data.{name}", value, value % 8 == 0, "a multiple of 8"
     yield "data.crop", data.crop, data.crop <= data.rows, f"at most data.rows, {data.rows}"
+    fits = not data.photos or data.worlds == "rich"
+    yield "data.photos", data.photos, fits, "none but with rich worlds"
     together = data.smoothed + data.estimated
     yield "data.estimated", data.estimated, together <= 1, "at most 1 with data.smoothed"
 

@@ -101,6 +101,11 @@ class DataConfig:
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
     worlds: Literal["simple", "rich"] = "simple"
     """What procedural scenes show (docs/data.md); shipped weights know simple."""
+    photos: str = ""
+    """Folder of photos for half of the surfaces of rich worlds; people cut out of `videos` then
+    stand in them."""
+    estimated: Share = 0.0
+    """Share of rendered clips whose depth is what the shipped network makes of them."""
     orbit: bool = False
     """Place still cameras in equal steps along one arc from the source."""
     lines: bool = False
@@ -109,7 +114,7 @@ class DataConfig:
     """Share made of single videos: clips that are planar warps (`projection=none`), or batches of
     double reprojection (docs/projection.md)."""
     videos: str = ""
-    """Folder of these videos; left out, procedural views are warped."""
+    """Folder of videos; left out, procedural views are warped."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,8 +42,11 @@ class UpsamplerDataConfig:
     """Share of the scenes with true depth as a small network would give it, enlarged."""
     estimated: Share = 0.2
     """Share of the scenes with the depth network's own estimate; the others have true depth."""
+    photos: str = ""
+    """Folder of photos for half of the surfaces of rich worlds."""
     videos: str = ""
-    """Folder of videos whose frames join the scenes; every fifth by name is left out."""
+    """Folder of videos whose frames join the scenes; every fifth by name is left out. People cut
+    out of them stand in the scenes if there are `photos`."""
     filmed: Share = 0.5
     """Share of the scenes that are frames of `videos`."""
 

@@ -21,6 +21,7 @@ from full4d_jax.generation.projection_guidance import (
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions
+from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.scene import procedural_scene
 
 EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
@@ -54,7 +55,9 @@ class EncodedBatch(NamedTuple):
     conditions: Conditions
 
 
-def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
+def procedural_batch(
+    indices: Int[Array, "b"], config: DataConfig, looks: Looks = NO_PHOTOS
+) -> Batch:
     """Render the procedural scenes with these indices, one after the other."""
 
     def one(index: Int[Array, ""]) -> Batch:
@@ -66,6 +69,7 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
             width=config.width,
             orbit=config.orbit,
             worlds=config.worlds,
+            looks=looks,
         )
         return Batch(clip.frames * 2 - 1, clip.depth[0], cameras_of(clip))
 

@@ -1,7 +1,7 @@
 """Training of the depth network on procedural frames, rendered for each step.
 
 The loss is `depth_loss`, and `depth_augmentation` says what happens to the frames. Crops of
-photos are drawn afresh every `FRESH` steps; people cut out of videos stand in some frames.
+photos on surfaces, and people cut out of videos, come from `input_pipeline.procedural.looks`.
 """
 
 import itertools
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from full4d_jax.config import to_dict
 from full4d_jax.config.depth import DepthConfig, DepthWorlds, Size
 from full4d_jax.models.depth_net import Params, init_params, log_depth
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import DepthNetwork, depth_errors, predict_depth
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.depth_augmentation import augment
@@ -28,27 +29,15 @@ from full4d_jax.training.depth_loss import loss
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
-from input_pipeline.procedural.cutouts import Cutouts, read_cutouts
-from input_pipeline.procedural.photos import read_crops
+from input_pipeline.procedural.looks import NO_PHOTOS, Looks, looks_at
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
 
 BASE = 64  # pixels per side of frames when a step has `training.batch` of them
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
 MOST = 4  # largest number of frames of a step / `training.batch`
-FRESH = 250  # steps
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
-
-
-class Looks(NamedTuple):
-    """What makes procedural frames look like photographs."""
-
-    textures: Float[Array, "n s s 3"] | None = None  # crops of photos
-    cutouts: Cutouts | None = None
-
-
-PLAIN = Looks()
 
 
 def train_depth(
@@ -111,14 +100,12 @@ def kernels_as_matrices(params: Any) -> Any:
 def batches(config: DepthConfig, start: int) -> Iterator[Frames]:
     """Return the batches from step `start` on; their sizes take turns."""
     early = config.training.steps * (1 - config.optimizer.decay_share)
-    data, textures = config.data, None
-    cutouts = read_cutouts(data.videos) if data.videos else None
+    data = config.data
     for step in itertools.count(start):
-        if data.photos and (textures is None or step % FRESH == 0):
-            seed = config.seed * SCENES_OF_A_SEED + step // FRESH
-            textures = jnp.asarray(read_crops(data.photos, seed=seed))
+        with input_errors("config", "change data.photos or data.videos"):
+            looks = looks_at(step, photos=data.photos, videos=data.videos, seed=config.seed)
         sizes = data.early_sizes if step < early else data.sizes
-        yield batch(config, step, sizes[step % len(sizes)], Looks(textures, cutouts))
+        yield batch(config, step, sizes[step % len(sizes)], looks)
 
 
 @partial(jax.jit, static_argnums=(0, 2))
@@ -126,7 +113,7 @@ def batch(
     config: DepthConfig,
     step: Integer[Array, ""] | int,
     size: Size,
-    looks: Looks = PLAIN,
+    looks: Looks = NO_PHOTOS,
 ) -> Frames:
     """Render the frames of one step, augmented, in [-1, 1], and their depth."""
     _, height, width = size
@@ -166,7 +153,7 @@ def procedural_frames(
     indices: Integer[Array, "b"],
     size: Size,
     worlds: DepthWorlds,
-    looks: Looks = PLAIN,
+    looks: Looks = NO_PHOTOS,
 ) -> Frames:
     """Render one frame in [0, 1] and its depth per scene; antialiased if seen at fewer pixels."""
     rendered, height, width = size
@@ -174,10 +161,10 @@ def procedural_frames(
 
     def one(index: Integer[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
         if worlds == "wide":
-            draw = partial(wide_frame, index, textures=looks.textures, cutouts=looks.cutouts)
+            draw = partial(wide_frame, index, looks=looks)
             frame, depth = draw(height=rendered, width=columns)
         else:
-            draw = partial(procedural_scene, index, views=1, frames=1, textures=looks.textures)
+            draw = partial(procedural_scene, index, views=1, frames=1, looks=looks)
             clip = draw(height=rendered, width=columns, worlds=worlds)
             frame, depth = clip.frames[0, 0], clip.depth[0, 0]
         frame = jax.image.resize(frame, (height, width, 3), "linear")

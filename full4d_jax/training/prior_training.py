@@ -35,7 +35,7 @@ from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
 from input_pipeline.loader import make_loader
-from input_pipeline.procedural.scene import MAX_AZIMUTH, MAX_ELEVATION
+from input_pipeline.procedural.scene_cameras import MAX_AZIMUTH, MAX_ELEVATION
 
 
 def train_prior(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.shapes import Vector
@@ -20,12 +20,14 @@ HEIGHT = (0.4, 0.7)  # of a person, in the world's unit
 UPPER = 0.55  # share of the height that a picture without feet shows
 DISTANCE = (0.3, 3.0)  # along the camera's axis
 TURN = 0.7  # radians from facing the camera
+SPEED = 0.3  # deviation along each axis, in units per second; half of the cards stand still
 
 
 class Cards(NamedTuple):
     """Cards in a world (y points down)."""
 
-    foot: Float[Array, "c 3"]  # middle of the lower edge
+    foot: Float[Array, "c 3"]  # middle of the lower edge at time 0
+    step: Float[Array, "c 3"]  # what they glide along the floor in a second
     side: Float[Array, "c 3"]  # horizontal unit vector along the card
     size: Float[Array, "c 2"]  # width and height
     picture: Int[Array, "c"]
@@ -49,7 +51,7 @@ def stand_cards(
       reach: half the width of what the camera sees, at distance 1.
       floor: height of the floor, along y.
     """
-    place, look, which, light = jax.random.split(key, 4)
+    place, look, which, light, walk = jax.random.split(key, 5)
     count = len(cutouts.shape)
     picture = jax.random.randint(which, (CARDS,), 0, count)
     x, log_z, height, is_there = jax.random.uniform(place, (4, CARDS))
@@ -65,10 +67,13 @@ def stand_cards(
     height = HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * height
     share = jnp.where(cutouts.has_feet[picture], 1.0, UPPER)
     wide = cutouts.shape[picture] * height * share
+    stroll = SPEED * jax.random.normal(walk, (CARDS, 3)) * jnp.array([[1.0, 0.0, 1.0]])
+    walks = jax.random.bernoulli(jax.random.fold_in(walk, 1), shape=(CARDS, 1))
     gain = jnp.exp(0.25 * jax.random.normal(light, (CARDS, 1)))
     tint = jnp.exp(0.05 * jax.random.normal(jax.random.fold_in(light, 1), (CARDS, 3)))
     return Cards(
         foot=foot,
+        step=jnp.where(walks, stroll, 0.0),
         side=jnp.stack([jnp.cos(angle), jnp.zeros(CARDS), -jnp.sin(angle)], 1),
         size=jnp.stack([wide, height], 1),
         picture=picture,
@@ -80,28 +85,30 @@ def stand_cards(
 def paint_cards(
     cards: Cards,
     cutouts: Cutouts,
+    time: Float[Array, ""],
     origin: Float[Array, "3"],
     rays: Vector,
     seen: tuple[Float[Array, "3 p"], Float[Array, "p"]],
-) -> tuple[Float[Array, "3 p"], Float[Array, "p"], Bool[Array, "p"]]:
-    """Return colours, z-depth, and where a card is in front.
+) -> tuple[Float[Array, "3 p"], Float[Array, "p"], Int[Array, "p"]]:
+    """Return colours, z-depth, and which card is in front, -1 for none.
 
     Args:
       cards: where cards stand.
       cutouts: their pictures.
+      time: seconds.
       origin: centre of the camera.
       rays: of all pixels in the world's axes, z = 1 in the camera's frame.
       seen: colours and z-depth without cards.
     """
     directions = jnp.stack(rays)
     colors, depth = seen
-    is_card = jnp.zeros(depth.shape, bool)
+    which = jnp.full(depth.shape, -1)
     for i in range(CARDS):
-        side = cards.side[i]
+        side, foot = cards.side[i], cards.foot[i] + time * cards.step[i]
         normal = jnp.stack([-side[2], 0.0, side[0]])
         away = normal @ directions
-        z = (normal @ (cards.foot[i] - origin)) / jnp.where(jnp.abs(away) < 1e-6, 1e-6, away)
-        hit = origin[:, None] + z[None] * directions - cards.foot[i][:, None]
+        z = (normal @ (foot - origin)) / jnp.where(jnp.abs(away) < 1e-6, 1e-6, away)
+        hit = origin[:, None] + z[None] * directions - foot[:, None]
         u = 0.5 + (side @ hit) / cards.size[i, 0]
         v = 1 + hit[1] / cards.size[i, 1]
         is_inside = (u > 0) & (u < 1) & (v > 0) & (v < 1) & (cards.shown[i] > 0)
@@ -114,5 +121,5 @@ def paint_cards(
         color = jnp.clip(jnp.stack(color) * cards.light[i][:, None], 0, 1)
         colors = jnp.where(in_front[None], color, colors)
         depth = jnp.where(in_front, z, depth)
-        is_card = is_card | in_front
-    return colors, depth, is_card
+        which = jnp.where(in_front, i, which)
+    return colors, depth, which

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from input_pipeline.footage import PICTURES, VIDEOS, first_picture, listed
+from input_pipeline.procedural.looks import Looks
 from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
 from input_pipeline.schema import Example, make_example
@@ -63,7 +64,7 @@ class ProceduralClips:
         """The clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
         render = scene_program(self.views, self.frames, self.height, self.width, self.worlds)
-        clip: Any = jax.device_get(render(np.int32(scene), textures=self._pictures))
+        clip: Any = jax.device_get(render(np.int32(scene), looks=Looks(self._pictures)))
         held_out = ", held out" if scene >= HELD_OUT_START else ""
         return to_example(
             clip,
@@ -121,7 +122,7 @@ def to_example(
 def scene_program(
     views: int, frames: int, height: int, width: int, worlds: Worlds
 ) -> Callable[..., ProceduralClip]:
-    """One program for all scenes of a size; takes the index, and `textures` for rich worlds."""
+    """One program for all scenes of a size; takes the index, and `looks` for rich worlds."""
     return jax.jit(
         partial(
             procedural_scene, views=views, frames=frames, height=height, width=width, worlds=worlds

@@ -24,7 +24,8 @@ from einops import reduce
 from jaxtyping import Array, Float
 
 from input_pipeline.procedural.gltf_mesh import SkinnedMesh, load_skinned_mesh, skinned_positions
-from input_pipeline.procedural.scene import ProceduralClip, camera_towards
+from input_pipeline.procedural.scene import ProceduralClip
+from input_pipeline.procedural.scene_cameras import camera_towards
 
 SAMPLES = 3  # rays per pixel side
 LENGTH = 0.7  # largest extent of the asset, where the source camera orbits at distance 1

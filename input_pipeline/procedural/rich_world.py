@@ -54,6 +54,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 MATERIAL_OF, INSTANCE_OF = _tables()
+INSTANCES = int(INSTANCE_OF.max()) + 1
 
 
 class RichMaterials(NamedTuple):

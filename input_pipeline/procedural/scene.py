@@ -15,12 +15,20 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Float, Int, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Integer
 
 from input_pipeline.procedural import rich_world as rich
 from input_pipeline.procedural import world as simple
+from input_pipeline.procedural.cards import CARDS, paint_cards, stand_cards
+from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.render import paint_world
 from input_pipeline.procedural.rich_render import paint_rich_world
+from input_pipeline.procedural.scene_cameras import (
+    AnyWorld,
+    source_camera,
+    target_cameras,
+    travelling,
+)
 from input_pipeline.procedural.shapes import (
     Objects,
     Spans,
@@ -34,10 +42,9 @@ from input_pipeline.procedural.shapes import (
 )
 
 Worlds = Literal["simple", "rich"]
-AnyWorld = simple.World | rich.RichWorld
 HELD_OUT_START = 2**30
-MAX_AZIMUTH = 60.0  # degrees, of a target camera around the pivot
-MAX_ELEVATION = 12.0
+# Cards come after all that a rich world has.
+_INSTANCES = [*rich.INSTANCE_OF.tolist(), *range(rich.INSTANCES, rich.INSTANCES + CARDS)]
 
 
 class ProceduralClip(NamedTuple):
@@ -72,12 +79,13 @@ def procedural_scene(
     azimuths: Float[Array, "targets"] | None = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
-    textures: Float[Array, "n s s 3"] | None = None,
+    looks: Looks = NO_PHOTOS,
 ) -> ProceduralClip:
     """Render clip number `index`; `azimuths` (degrees) replaces the targets' random angles.
 
     With `orbit` the source stands still and the targets follow one arc from it, in equal steps.
-    In rich worlds `textures`, pictures in [0, 1], cover half of the surfaces.
+    In rich worlds `looks` cover half of the surfaces with photographs, and cards with people stand
+    or glide before the source camera.
     """
     filmed = sample_filmed_world(
         index,
@@ -91,15 +99,29 @@ def procedural_scene(
         worlds=worlds,
     )
 
+    cards, camera = None, filmed.camera_to_world[0, 0]
+    if looks.cutouts is not None:
+        reach, floor = 0.5 * width / filmed.intrinsics[0, 0], filmed.world.room_max[1]
+        card_key = jax.random.fold_in(jax.random.key(seed), index)
+        card_key = jax.random.fold_in(card_key, rich.OBJECTS)
+        cards = stand_cards(card_key, looks.cutouts, camera, reach, floor)
+
     def one(time_and_pose):
-        return picture(filmed, height, width, textures, *time_and_pose)
+        time, pose = time_and_pose
+        colors, depth, which = picture(filmed, height, width, looks.textures, time, pose)
+        if cards is None or looks.cutouts is None:
+            return colors, depth, which
+        rays, seen = image_rays(pose, filmed.intrinsics, height, width), (colors, depth)
+        passed = time - filmed.timestamps[0]
+        *seen, card = paint_cards(cards, looks.cutouts, passed, pose[:3, 3], rays, seen)
+        return *seen, jnp.where(card < 0, which, len(rich.INSTANCE_OF) + card)
 
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
     poses = rearrange(filmed.camera_to_world, "v t i j -> (v t) i j")
     colors, depth, which = jax.lax.map(one, (jnp.tile(filmed.timestamps, views), poses))
     world, shape = filmed.world, "(v t) (h w) -> v t h w"
     is_rich = isinstance(world, rich.RichWorld)
-    numbers = jnp.array(rich.INSTANCE_OF) if is_rich else simple.instances(world)
+    numbers = jnp.array(_INSTANCES) if is_rich else simple.instances(world)
     world_to_camera = jnp.linalg.inv(filmed.camera_to_world) @ filmed.camera_to_world[:1, :1]
     return ProceduralClip(
         frames=rearrange(colors, "(v t) c (h w) -> v t h w c", v=views, h=height),
@@ -162,10 +184,10 @@ def sample_filmed_world(
     rays = image_rays(source[0], intrinsics, height, width)
     depth, _ = visible_surface(world, timestamps[0], source[0, :3, 3], rays)
     unit = jnp.median(depth)
-    targets = _target_cameras(target_key, world, source[0], unit, views - 1, azimuths, orbit)
+    targets = target_cameras(target_key, world, source[0], unit, views - 1, azimuths, orbit)
     targets = jnp.repeat(targets[:, None], frames, 1)
     if is_rich and not orbit:
-        targets = _travelling(jax.random.fold_in(target_key, 1), world, targets, unit)
+        targets = travelling(jax.random.fold_in(target_key, 1), world, targets, unit)
     poses = jnp.concatenate([source[None], targets])
     return FilmedWorld(world, timestamps, intrinsics, poses, unit)
 
@@ -191,110 +213,3 @@ def objects_at(world: AnyWorld, time: Float[Array, ""]) -> tuple[Objects, Spans]
     if isinstance(world, rich.RichWorld):
         return rich.rich_objects_at(world, time), rich.SPANS
     return simple.objects_at(world, time), simple.SPANS
-
-
-def source_camera(
-    key: PRNGKeyArray,
-    world: AnyWorld,
-    frames: int,
-    height: int,
-    width: int,
-    travel: tuple[float, float],
-) -> tuple[Float[Array, "3 3"], Float[Array, "t 4 4"]]:
-    """Draw intrinsics and camera-to-world of a camera that looks near the world's origin.
-
-    A share `travel[0]` of the cameras moves, by up to half of `travel[1]` along each axis.
-    """
-    view, aim, drift = jax.random.split(key, 3)
-    fov, azimuth, elevation = jax.random.uniform(view, (3,))
-    focal = 0.5 * width / jnp.tan(jnp.deg2rad(42 + 30 * fov) / 2)
-    intrinsics = jnp.eye(3).at[0, 0].set(focal).at[1, 1].set(focal)
-    intrinsics = intrinsics.at[:2, 2].set(jnp.array([width / 2, height / 2]))
-    pivot = jax.random.uniform(aim, (3,), minval=-0.12, maxval=0.12)
-    azimuth, elevation = 2 * jnp.pi * azimuth, jnp.deg2rad(-2 + 30 * elevation)
-    offset = jnp.stack(
-        [
-            jnp.cos(elevation) * jnp.sin(azimuth),
-            -jnp.sin(elevation),
-            -jnp.cos(elevation) * jnp.cos(azimuth),
-        ]
-    )
-    does_move, *step = jax.random.uniform(drift, (4,))
-    path = (does_move < travel[0]) * (jnp.stack(step) - 0.5) * travel[1]
-    centers = (pivot + offset)[None] + jnp.linspace(0.0, 1.0, frames)[:, None] * path[None]
-    centers = _inside(world, centers)
-    up = jnp.array([0.0, -1.0, 0.0])
-    return intrinsics, jax.vmap(lambda center: camera_towards(center, pivot, up))(centers)
-
-
-def _target_cameras(
-    key: PRNGKeyArray,
-    world: AnyWorld,
-    source: Float[Array, "4 4"],
-    unit: Float[Array, ""],
-    count: int,
-    azimuths: Float[Array, "targets"] | None,
-    orbit: bool,
-) -> Float[Array, "targets 4 4"]:
-    """Draw static cameras around a point near median depth on the source's axis."""
-    angle, height, radius, aim, axis = jax.random.split(key, 5)
-
-    def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Float[Array, "targets"]:
-        low, high = middle - spread, middle + spread
-        if orbit:  # on the way to one drawn value
-            end = jax.random.uniform(key, minval=low, maxval=high)
-            return middle + (end - middle) * jnp.arange(1, count + 1) / count
-        return jax.random.uniform(key, (count,), minval=low, maxval=high)
-
-    if azimuths is None:
-        azimuths = draw(angle, MAX_AZIMUTH)
-    azimuth, elevation = jnp.deg2rad(azimuths), jnp.deg2rad(draw(height, MAX_ELEVATION))
-    distance = jnp.minimum(unit, 1.3) * jax.random.uniform(aim, minval=0.75, maxval=1.15)
-    pivot = source[:3, 3] + distance * source[:3, 2]
-    # Orbits turn around gravity's axis or around the source camera's own (all a lone video has).
-    gravity = jnp.array([0.0, -1.0, 0.0])
-    up = jnp.where(jax.random.bernoulli(axis), gravity, -source[:3, 1])
-    back = source[:3, 3] - pivot
-    toward = back - up * (back @ up)
-    side = jnp.cross(toward, up)
-    turned = jnp.cos(azimuth)[:, None] * toward[None] + jnp.sin(azimuth)[:, None] * side[None]
-    lifted = turned + (up * (back @ up))[None]
-    sideways = jnp.cross(jnp.broadcast_to(up, turned.shape), turned)
-    sideways = sideways / jnp.linalg.norm(sideways, axis=-1, keepdims=True)
-    raised = jnp.cross(lifted, sideways)
-    offset = jnp.cos(elevation)[:, None] * lifted + jnp.sin(elevation)[:, None] * raised
-    scale = draw(radius, 0.1, 1.0)[:, None]
-    centers = _inside(world, pivot[None] + scale * offset)
-    return jax.vmap(lambda center: camera_towards(center, pivot, up))(centers)
-
-
-def _travelling(
-    key: PRNGKeyArray, world: AnyWorld, poses: Float[Array, "n t 4 4"], distance: Float[Array, ""]
-) -> Float[Array, "n t 4 4"]:
-    """Move the target cameras in half of the scenes; each keeps looking at the same point."""
-    count, frames = poses.shape[:2]
-    does_move, reach = jax.random.uniform(key, (2,))
-    step = jax.random.normal(jax.random.fold_in(key, 1), (count, 3)) * 0.2 * reach
-    step = jnp.where(does_move < 0.5, step, 0.0)
-    center, forward, down = (poses[..., :3, column] for column in (3, 2, 1))
-    pivot = center + distance * forward
-    moved = center + jnp.linspace(-0.5, 0.5, frames)[None, :, None] * step[:, None]
-    moved = jnp.stack([_inside(world, points) for points in moved]) if count else moved
-    return jax.vmap(jax.vmap(camera_towards))(moved, pivot, -down)
-
-
-def _inside(world: AnyWorld, center: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
-    """Keep cameras a little away from walls, floor and ceiling."""
-    return jnp.clip(center, world.room_min[None] + 0.1, world.room_max[None] - 0.1)
-
-
-def camera_towards(
-    center: Float[Array, "3"], target: Float[Array, "3"], up: Float[Array, "3"]
-) -> Float[Array, "4 4"]:
-    """Camera-to-world with OpenCV axes: z towards `target`, x right, y down (against `up`)."""
-    forward = target - center
-    forward = forward / jnp.linalg.norm(forward)
-    right = jnp.cross(forward, up)
-    right = right / jnp.linalg.norm(right)
-    rotation = jnp.stack([right, jnp.cross(forward, right), forward], 1)
-    return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(center)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from input_pipeline.procedural.cards import paint_cards, stand_cards
-from input_pipeline.procedural.cutouts import Cutouts
+from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
     BALLS,
@@ -33,13 +33,12 @@ from input_pipeline.procedural.rich_world import (
 )
 from input_pipeline.procedural.scene import (
     FilmedWorld,
-    camera_towards,
     image_rays,
     objects_at,
     picture,
-    source_camera,
     visible_surface,
 )
+from input_pipeline.procedural.scene_cameras import camera_towards, source_camera
 from input_pipeline.procedural.shapes import FLOOR, Objects
 from input_pipeline.procedural.world import FACES, uniform_stream
 
@@ -69,8 +68,7 @@ def wide_frame(
     height: int,
     width: int,
     seed: int = 0,
-    textures: Float[Array, "n s s 3"] | None = None,
-    cutouts: Cutouts | None = None,
+    looks: Looks = NO_PHOTOS,
 ) -> WideFrame:
     """Render frame number `index`.
 
@@ -79,8 +77,7 @@ def wide_frame(
       height: pixels.
       width: pixels.
       seed: of all frames.
-      textures: pictures in [0, 1] that cover half of the surfaces.
-      cutouts: people and things that stand in the world as cards.
+      looks: photographs for half of the surfaces, people and things on cards.
     """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _STREAM), index)
     world_key, change_key, time_key, camera_key, orbit_key = jax.random.split(key, 5)
@@ -93,14 +90,15 @@ def wide_frame(
     free = best_camera(camera_key, world, time, height, width)
     intrinsics, pose = jax.tree.map(partial(jnp.where, is_orbited), (lens, poses[0]), free)
     filmed = FilmedWorld(world, time[None], intrinsics, pose[None, None], jnp.ones(()))
-    colors, depth, which = picture(filmed, height, width, textures, time, pose)
+    colors, depth, which = picture(filmed, height, width, looks.textures, time, pose)
     is_far = is_sky(world, which) & ~is_orbited
     depth = jnp.where(is_far, jnp.maximum(depth, SKY), depth)
-    if cutouts is not None:
+    if looks.cutouts is not None:
         reach, floor = 0.5 * width / intrinsics[0, 0], world.room_max[1]
-        cards = stand_cards(jax.random.fold_in(key, 1), cutouts, pose, reach, floor)
+        cards = stand_cards(jax.random.fold_in(key, 1), looks.cutouts, pose, reach, floor)
         rays = image_rays(pose, intrinsics, height, width)
-        colors, depth, _ = paint_cards(cards, cutouts, pose[:3, 3], rays, (colors, depth))
+        seen, origin, still = (colors, depth), pose[:3, 3], jnp.zeros(())
+        colors, depth, _ = paint_cards(cards, looks.cutouts, still, origin, rays, seen)
     frame, depth = colors.T.reshape(height, width, 3), depth.reshape(height, width)
     return WideFrame(frame, depth / jnp.median(depth))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from input_pipeline.footage import natural, read_depth, read_picture
+from input_pipeline.footage import natural, read_depth, read_picture, training_clips
 
 RAMP = np.tile(np.linspace(0, 250, 32).astype(np.uint8), (24, 1))
 

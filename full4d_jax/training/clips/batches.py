@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import av
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
@@ -27,6 +27,7 @@ from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
 from full4d_jax.training.clips.records import record_batches
 from input_pipeline.footage import VIDEOS, training_clips
 from input_pipeline.loader import make_loader
+from input_pipeline.procedural.looks import Looks, looks_at
 
 STREAM = 2**31 - 1  # random stream of the warps; training steps use the lower numbers
 
@@ -48,13 +49,13 @@ def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> It
     if config.data.records:
         return record_batches(config, start, mesh)
     data, batch, seed = config.data, config.training.batch, config.seed
+    if config.model.projection != "none":
+        return _with_filmed(config, start, mesh) if data.pseudo else _rendered(config, start, mesh)
     make = partial(make_loader, seed=seed, start_step=start)
     indices = make(range(data.scenes), batch_size=batch)
-    if data.pseudo and config.model.projection != "none":
-        return _with_filmed(config, start, mesh)
     warped = round(data.pseudo * batch)
     if not warped:
-        return map(_renderer(data, mesh), indices)
+        return _rendered(config, start, mesh)
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
     place = (lambda batch: batch) if mesh is None else partial(put_batch, mesh)
     if not data.videos:
@@ -79,10 +80,9 @@ def _with_filmed(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batc
     for clip in clips:
         read_video(clip, height=16, width=16, frames=data.frames)
     first = filmed_before(start)
-    scenes = make_loader(range(data.scenes), seed=seed, start_step=start - first, batch_size=batch)
     read = partial(_random_window, data=data, height=data.height, width=data.width)
     windows = make_loader(clips, seed=seed, start_step=first, batch_size=batch, transform=read)
-    rendered, network = map(_renderer(data, mesh), scenes), load_depth()
+    rendered, network = _rendered(config, start - first, mesh), load_depth()
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
     for step in itertools.count(start):
         number = filmed_before(step)
@@ -110,17 +110,47 @@ def reprojected(
     return jax.lax.map(one, (jax.random.split(key, len(videos)), videos))
 
 
-def _renderer(data: DataConfig, mesh: Mesh | None) -> Callable[[Int[np.ndarray, "b"]], Batch]:
-    """Return a function that renders scenes; on a mesh each device renders its own samples."""
-    render = partial(procedural_batch, config=data)
-    if mesh is None:
-        return jax.jit(render)
-    samples = spec("samples")
-    on_devices = jax.shard_map(
-        render, mesh=mesh, in_specs=samples, out_specs=samples, check_vma=False
-    )
-    program = jax.jit(on_devices)
-    return lambda indices: program(put_batch(mesh, indices))
+def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
+    """Yield batches of rendered scenes; on a mesh each device renders its own samples."""
+    data, seed = config.data, config.seed
+    size = {"batch_size": config.training.batch, "start_step": start}
+    network = load_depth() if data.estimated else None
+    render = partial(_render, data)
+    if mesh is not None:
+        samples, everywhere = spec("samples"), PartitionSpec()
+        render = jax.shard_map(
+            render,
+            mesh=mesh,
+            in_specs=(samples, everywhere, everywhere),
+            out_specs=samples,
+            check_vma=False,
+        )
+    program = jax.jit(render)
+    folders = {"photos": data.photos, "videos": data.videos if data.photos else ""}
+    for step, indices in enumerate(make_loader(range(data.scenes), seed=seed, **size), start):
+        with input_errors("config", "change data.photos or data.videos"):
+            looks = looks_at(step, **folders, seed=seed)
+        yield program(indices if mesh is None else put_batch(mesh, indices), looks, network)
+
+
+def _render(
+    data: DataConfig, indices: Int[Array, "b"], looks: Looks, network: DepthNetwork | None
+) -> Batch:
+    """Render scenes; a share `data.estimated` has its depth from the network."""
+    batch = procedural_batch(indices, data, looks)
+    if network is None:
+        return batch
+
+    def one(clip: tuple[Array, ...]) -> Float[Array, "t h w"]:
+        index, frames, depth = clip
+        chance = jax.random.uniform(jax.random.fold_in(jax.random.key(STREAM), index))
+
+        def estimate() -> Float[Array, "t h w"]:
+            return drop_depth_edges(estimate_depth(network, frames), EDGE)
+
+        return jax.lax.cond(chance < data.estimated, estimate, lambda: depth)
+
+    return batch._replace(depth=jax.lax.map(one, (indices, batch.frames[:, 0], batch.depth)))
 
 
 def find_videos(folder: str, frames: int) -> list[Path]:

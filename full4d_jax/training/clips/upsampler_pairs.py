@@ -31,6 +31,7 @@ from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
 from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
+from input_pipeline.procedural.looks import Looks, looks_at
 from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.video_files import frame_times
 
@@ -161,20 +162,26 @@ def _filmed(network: DepthNetwork, frame: Float[Array, "1 h w 3"], key: PRNGKeyA
 
 def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, place: int) -> Pair:
     """Return the pairs of the scene at a place in the stream of scenes, a batch of targets."""
-    scene = _scene(config, network, jnp.int32(place))
+    data = config.data
+    videos = data.videos if data.photos else ""
+    with input_errors("config", "change data.photos or data.videos"):
+        looks = looks_at(place, photos=data.photos, videos=videos, seed=config.seed)
+    scene = _scene(config, network, looks, jnp.int32(place))
     given = scene.frames[0], scene.depth, scene.cameras, scene.key
     small = generate_small(prior, *given, config.data.prior_rows)
     return _pairs(scene, small[1:, 0])
 
 
 @partial(jax.jit, static_argnums=0)
-def _scene(config: UpsamplerConfig, network: DepthNetwork, place: Integer[Array, ""]) -> Scene:
+def _scene(
+    config: UpsamplerConfig, network: DepthNetwork, looks: Looks, place: Integer[Array, ""]
+) -> Scene:
     data = config.data
     index = (jnp.uint32(config.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)) % data.scenes
     key = jax.random.fold_in(jax.random.key(config.seed), place)
     depth_key, noise_key = jax.random.split(key)
     size = {"height": data.rows, "width": data.rows, "worlds": data.worlds}
-    clip = procedural_scene(index, views=1 + data.targets, frames=1, **size)
+    clip = procedural_scene(index, views=1 + data.targets, frames=1, looks=looks, **size)
     frames = 2 * clip.frames - 1
     depth = draw_depth(data, network, depth_key, frames[0], clip.depth[0])
     return Scene(frames, depth, cameras_of(clip), noise_key)

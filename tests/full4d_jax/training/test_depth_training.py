@@ -16,6 +16,7 @@ from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
 from full4d_jax.models.depth_net import init_params, log_depth
 from full4d_jax.training import depth_training
 from full4d_jax.training.loop import run_training
+from input_pipeline.procedural import looks
 from input_pipeline.procedural.rich_world import OBJECTS as RICH_OBJECTS
 
 TINY = DepthConfig(
@@ -52,9 +53,9 @@ def test_crops_of_photos_are_drawn_anew_and_again_alike(tmp_path, write_pictures
     """Another pair of steps sees other crops; a later start sees those of its step."""
     write_pictures([tmp_path / "a.png", tmp_path / "b.png"], size=(80, 80))
     seen = []
-    monkeypatch.setattr(depth_training, "FRESH", 2)
+    monkeypatch.setattr(looks, "FRESH", 2)
     monkeypatch.setattr(
-        depth_training, "batch", lambda config, step, size, looks: seen.append(looks.textures)
+        depth_training, "batch", lambda config, step, size, x: seen.append(x.textures)
     )
     data = dataclasses.replace(TINY.data, photos=str(tmp_path), worlds="wide")
     config = dataclasses.replace(TINY, data=data)

@@ -97,7 +97,7 @@ def test_frames_of_videos_are_seen_from_elsewhere_and_back(tmp_path):
     config = replace(TINY, data=replace(TINY.data, filmed=1.0))
     prior = open_prior(DEFAULT, None)
     pair = upsampler_pairs.drawn_pairs(config, prior, load_depth(), [tmp_path / "a.mp4"], 3)
-    np.testing.assert_allclose(pair.truth[0], 2 * picture[0] - 1, atol=0.3)
+    assert np.abs(pair.truth[0] - (2 * picture[0] - 1)).mean() < 0.05
     np.testing.assert_array_equal(pair.truth[0], pair.truth[1])
     seen = np.asarray(pair.given.mask) > 0
     assert 0.5 < seen.mean() < 0.99

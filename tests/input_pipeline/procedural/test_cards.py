@@ -1,5 +1,7 @@
 """Cards: where they stand, what they show, and their depth."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,9 @@ import pytest
 
 from input_pipeline.procedural.cards import CARDS, UPPER, Cards, paint_cards, stand_cards
 from input_pipeline.procedural.cutouts import Cutouts
+from input_pipeline.procedural.looks import Looks
+from input_pipeline.procedural.rich_world import INSTANCES
+from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.procedural.shapes import Vector
 
 SIZE, FOCAL = 40, 40.0
@@ -34,6 +39,7 @@ def one_card(foot, angle=0.0, picture=0, shown=1.0):
     side = jnp.array([np.cos(angle), 0.0, -np.sin(angle)])
     return Cards(
         jnp.tile(jnp.array(foot), (CARDS, 1)),
+        jnp.tile(jnp.array([0.5, 0.0, 0.0]), (CARDS, 1)),
         jnp.tile(side, (CARDS, 1)),
         jnp.tile(jnp.array([0.5, 1.0]), (CARDS, 1)),
         jnp.full(CARDS, picture),
@@ -42,12 +48,13 @@ def one_card(foot, angle=0.0, picture=0, shown=1.0):
     )
 
 
-def painted(cards, cutouts, behind=10.0):
+def painted(cards, cutouts, behind=10.0, time=0.0):
     """Colours (r q 3), depth and mask (r q) before a grey wall."""
     seen = jnp.full((3, SIZE**2), 0.5), jnp.full(SIZE**2, behind)
-    color, depth, mask = jax.jit(paint_cards)(cards, cutouts, jnp.zeros(3), camera_rays(), seen)
+    place = jnp.float32(time), jnp.zeros(3), camera_rays()
+    color, depth, which = jax.jit(paint_cards)(cards, cutouts, *place, seen)
     square = SIZE, SIZE
-    return color.T.reshape(*square, 3), depth.reshape(square), mask.reshape(square)
+    return color.T.reshape(*square, 3), depth.reshape(square), which.reshape(square) == 0
 
 
 def test_card_has_its_size_colours_and_depth(cutouts):
@@ -68,6 +75,11 @@ def test_turned_card_is_a_plane(cutouts):
     x = (columns + 0.5 - SIZE / 2) / FOCAL * z
     np.testing.assert_allclose(np.sin(0.6) * (x - 0.1) + np.cos(0.6) * (z - 2), 0, atol=1e-5)
     assert np.ptp(z) > 0.1
+
+
+def test_card_glides(cutouts):
+    now, then = (painted(one_card([0.0, 0.5, 2.0]), cutouts, time=t)[2] for t in (0.0, 0.5))
+    np.testing.assert_array_equal(now[:, 5:25], then[:, 10:30])  # a quarter of a unit
 
 
 def test_card_behind_the_wall_or_the_camera_is_not_seen(cutouts):
@@ -94,3 +106,27 @@ def test_cards_stand_on_the_floor_before_the_camera(cutouts):
     across = np.abs((toward * cards.side[..., [0, 2]]).sum(-1))
     assert across.max() < 0.7  # sine of the largest turn
     assert 0.3 < (cards.shown > 0).mean() < 0.6
+
+
+def test_all_views_of_a_clip_see_the_same_cards(cutouts):
+    """Points of a card, taken from one view to another, lie on it there or are hidden."""
+    size = {"height": SIZE, "width": SIZE, "worlds": "rich"}
+    angles = jnp.array([10.0])
+    draw = partial(procedural_scene, views=2, frames=2, azimuths=angles, orbit=True, **size)
+    render = jax.jit(lambda i: draw(i, looks=Looks(cutouts=cutouts)))
+    found = 0
+    for index in range(6):
+        clip = jax.device_get(render(index))
+        card = clip.instances >= INSTANCES
+        for time in range(2):
+            rows, columns = np.nonzero(card[0, time])
+            z = clip.depth[0, time, rows, columns]
+            k, pose = clip.intrinsics[0], clip.world_to_camera[1, time]
+            pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))])
+            x, y, there = pose[:3, :3] @ (np.linalg.inv(k) @ pixels * z) + pose[:3, 3:]
+            u, v = (k[:2, :2] @ np.stack([x, y]) / there + k[:2, 2:]).astype(int)
+            inside = (u >= 0) & (u < SIZE) & (v >= 0) & (v < SIZE)
+            ahead = clip.depth[1, time, v[inside], u[inside]] / there[inside]
+            assert np.mean(np.abs(ahead - 1) < 0.05) > 0.75 or inside.sum() < 20
+            found += inside.sum() >= 20
+    assert found >= 4

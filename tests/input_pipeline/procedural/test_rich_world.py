@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.procedural.clips import to_example
+from input_pipeline.procedural.looks import Looks
 from input_pipeline.procedural.motion import procedural_motion
 from input_pipeline.procedural.rich_world import (
     MATERIALS,
@@ -33,7 +34,7 @@ def scenes():
     @jax.jit
     def make(index):
         arguments = {"worlds": "rich", "azimuths": angles, **SHAPE}
-        clip = procedural_scene(index, textures=jnp.asarray(PHOTO[None]), **arguments)
+        clip = procedural_scene(index, looks=Looks(jnp.asarray(PHOTO[None])), **arguments)
         return clip, procedural_motion(sample_filmed_world(index, **arguments), SIZE, SIZE)
 
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]

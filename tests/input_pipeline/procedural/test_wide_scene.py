@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from input_pipeline.procedural.cutouts import Cutouts
+from input_pipeline.procedural.looks import Looks
 from input_pipeline.procedural.rich_world import BALLS, CRATES, sample_rich_world
-from input_pipeline.procedural.scene import camera_towards
+from input_pipeline.procedural.scene_cameras import camera_towards
 from input_pipeline.procedural.wide_scene import (
     PITCH,
     ROLL,
@@ -86,7 +87,7 @@ def test_walls_of_rooms_become_plain_and_the_sky_does_not():
 
 
 def test_photos_change_colours_and_no_depth():
-    render = jax.jit(lambda i, textures: wide_frame(i, height=16, width=16, textures=textures))
+    render = jax.jit(lambda i, x: wide_frame(i, height=16, width=16, looks=Looks(textures=x)))
     photo = jnp.tile(jnp.array([1.0, 0.0, 0.0]), (2, 8, 8, 1))
     plain = jax.jit(lambda i: wide_frame(i, height=16, width=16))
     moved = [np.abs(render(i, photo).frame - plain(i).frame).max() for i in range(6)]
@@ -98,7 +99,7 @@ def test_cards_are_nearer_than_what_they_hide():
     card = Cutouts(jnp.ones((1, 4, 4, 4)), jnp.ones(1), jnp.ones(1, bool))
     size = {"height": 16, "width": 16}
     plain = jax.jit(lambda i: wide_frame(i, **size))
-    render = jax.jit(lambda i, cutouts: wide_frame(i, cutouts=cutouts, **size))
+    render = jax.jit(lambda i, x: wide_frame(i, looks=Looks(cutouts=x), **size))
     changed = 0
     for i in range(6):
         before, after = plain(i), render(i, card)

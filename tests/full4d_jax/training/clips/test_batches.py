@@ -65,8 +65,20 @@ def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     np.testing.assert_allclose(video[0], video[1], atol=0.1)
     assert not np.array_equal(made[1].depth[0], made[1].depth[1])
     np.testing.assert_array_equal(poses[:, 0], np.broadcast_to(np.eye(4), (2, 2, 4, 4)))
-    assert np.abs(poses[:, 1] - np.eye(4)).max() > 0.02
+    assert np.abs(np.asarray(poses[:, 1]) - np.eye(4)[None, None]).max() > 0.02
     jax.tree.map(np.testing.assert_array_equal, next(training_batches(config, 3)), made[3])
+
+
+def test_depth_of_a_share_of_the_clips_is_estimated():
+    size = DataConfig(views=2, frames=1, height=32, width=32)
+    config = Config(data=size, training=TrainingConfig(batch=6))
+    shared = dataclasses.replace(config, data=dataclasses.replace(size, estimated=0.5))
+    true, mixed = next(training_batches(config, 0)), next(training_batches(shared, 0))
+    np.testing.assert_array_equal(true.frames, mixed.frames)
+    same = (np.asarray(true.depth) == np.asarray(mixed.depth)).all((1, 2, 3))
+    assert 0 < same.sum() < 6
+    estimated = np.asarray(mixed.depth)[~same]
+    np.testing.assert_allclose(np.median(estimated[estimated > 0]), 1, atol=0.3)
 
 
 @pytest.mark.parametrize("folder", ["missing", "."])
