@@ -154,8 +154,8 @@ def generated(
       with_hidden: whether points that were seen at other instants are used.
     """
     frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
-    known = source_depth(network, frames, still=not source_moves(source))
-    settled, unit = settle_scale(source, np.asarray(known), estimated=True)
+    estimate = source_depth(network, frames, still=not source_moves(source))
+    settled, unit = settle_scale(source, np.asarray(estimate), estimated=True)
     depth, source = drop_depth_edges(jnp.asarray(settled), EDGE), in_unit(source, unit)
     assert source.cameras is not None, "a video has a camera"
     poses = orbit(np.array(ANGLES, np.float64), np.zeros(len(ANGLES)))
@@ -164,10 +164,10 @@ def generated(
     cameras = beside(source.cameras, targets)
     key, rows = jax.random.key(DEFAULT.seed), models.upsampler.prior_rows
     small = generate_small(models.prior, frames, depth, cameras, key, rows)
-    hidden = seen_before(frames, depth, jnp.asarray(cameras.world_to_camera[0]))
+    known = seen_before(frames, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
     if not with_hidden:
-        hidden = jax.tree.map(jnp.zeros_like, hidden)  # depth 0 is no point
-    made, _ = enlarge_grid(models.upsampler, small[1:], frames, depth, hidden, cameras)
+        known = known._replace(hidden=jnp.zeros_like(known.hidden))
+    made, _ = enlarge_grid(models.upsampler, small[1:], frames, depth, known, cameras)
     return to_uint8(to_unit(made[:, -1]))
 
 
