@@ -73,7 +73,7 @@ def test_without_the_extra_it_is_told_what_to_install(monkeypatch):
     assert "--poses" in path.warning
 
 
-@pytest.mark.parametrize("person", [0.0, 0.3])
+@pytest.mark.parametrize("person", [0.0, 0.3, 0.4])
 def test_a_camera_that_travels(person):
     pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     poses = arc()
