@@ -18,6 +18,7 @@ from full4d_jax.generation.projection_guidance import (
     fill_holes,
     project,
 )
+from full4d_jax.generation.seen_before import Known, project_known
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions
@@ -82,6 +83,7 @@ def make_conditions(
     depth: Float[Array, "t h w"],
     cameras: Cameras,
     codec_weights: Weights | None = None,
+    known: Known | None = None,
 ) -> tuple[Conditions, Projection]:
     """Return the conditions of one grid, without batch axis, and the projection they come from.
 
@@ -94,12 +96,16 @@ def make_conditions(
       depth: its z-depth in world units, 0 where unknown.
       cameras: of all views, the source first.
       codec_weights: weights of the codec.
+      known: points of the source that stand still, to be projected too.
 
     Returns:
       The conditions; and the projection into the target views at full resolution.
     """
     codec = make_codec(model, codec_weights)
-    targets = project(frames, depth, cameras)
+    if known is None:
+        targets = project(frames, depth, cameras)
+    else:
+        targets = project_known(frames, depth, known, cameras)
     ones = jnp.ones((1, *depth.shape))
     inverse = jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)[None]
     whole = Projection(

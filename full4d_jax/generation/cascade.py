@@ -30,6 +30,7 @@ from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params
 from full4d_jax.session.errors import InputError
+from gaussians.stillness import moves
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
 
@@ -93,10 +94,17 @@ def generate_small(
     key: PRNGKeyArray,
     rows: int,
 ) -> Float[Array, "v t i j 3"]:
-    """Return the prior's grid at `rows` rows, for a source at full size; see `generate_grid`."""
+    """Return the prior's grid at `rows` rows, for a source at full size; see `generate_grid`.
+
+    What still points of other instants show is projected too if the source moves; before a still
+    one, where they are few, they gain nothing.
+    """
     multiple = prior.model.patch * prior.model.codec_stride
     size = sides(frames.shape[1], frames.shape[2], rows, multiple)
-    return generate_grid(prior, *shrink(frames, depth, cameras, size), key)[0]
+    small = shrink(frames, depth, cameras, size)
+    camera = small[2].intrinsics[0], np.asarray(small[2].world_to_camera[0])
+    known = seen_before(*small[:2], *camera) if moves(camera[1]) else None
+    return generate_grid(prior, *small, key, known)[0]
 
 
 def in_parts(prior: Prior, trained: DataConfig) -> Prior:

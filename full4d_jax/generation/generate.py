@@ -15,6 +15,7 @@ from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_g
 from full4d_jax.generation.prior import Prior, check_size
 from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.sampling import Velocity, euler, guided, leap
+from full4d_jax.generation.seen_before import Known
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
 
@@ -25,6 +26,7 @@ def generate_grid(
     depth: Float[Array, "t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
+    known: Known | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
     """Generate all views of a source video (view 0) by the prior's sampler.
 
@@ -34,6 +36,7 @@ def generate_grid(
       depth: its z-depth in world units, 0 where unknown.
       cameras: of all views, the source first.
       key: randomness of the initial noise.
+      known: points of the source that stand still, to be projected too.
 
     Returns:
       Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
@@ -42,7 +45,7 @@ def generate_grid(
       InputError: the model cannot divide the video into tokens.
     """
     check_size(prior.model, *frames.shape[1:3])
-    return _generate(prior, frames, depth, cameras, key)
+    return _generate(prior, frames, depth, cameras, key, known)
 
 
 @jax.jit
@@ -52,8 +55,9 @@ def _generate(
     depth: Float[Array, "t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
+    known: Known | None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
-    guides, projection = _guides(prior, frames, depth, cameras)
+    guides, projection = _guides(prior, frames, depth, cameras, known)
     sampler, generated = prior.sampler, guides[0].projection
     if prior.model.projection == "channels":  # the source is given, not generated
         generated = generated[:, 1:]
@@ -69,15 +73,20 @@ def _generate(
 
 
 def _guides(
-    prior: Prior, frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+    prior: Prior,
+    frames: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+    known: Known | None,
 ) -> tuple[Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     model, sampler = prior.model, prior.sampler
-    given, projection = make_conditions(model, frames, depth, cameras, prior.codec_weights)
+    place = cameras, prior.codec_weights
+    given, projection = make_conditions(model, frames, depth, *place, known)
     guides = [given._replace(text=prior.text)]
     if sampler.guidance != 1:
         nothing = jnp.zeros_like(depth)
-        unknown, _ = make_conditions(model, frames, nothing, cameras, prior.codec_weights)
+        unknown, _ = make_conditions(model, frames, nothing, *place)
         guides.append(unknown._replace(text=prior.text))
     if sampler.text_guidance != 1:
         guides.append(given._replace(text=prior.negative_text))

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.generation.projection_guidance import splat, splat_points
+from full4d_jax.cameras import Cameras
+from full4d_jax.generation.projection_guidance import Projection, splat, splat_points
 from gaussians.stillness import still_points
 from input_pipeline.cameras import unproject
 
@@ -100,6 +101,22 @@ def _are_hidden(
         return ~inside | (there == 0) | (differs & (z > BEHIND * there))
 
     return jax.lax.map(one, (frames, depth, world_to_camera))
+
+
+def project_known(
+    frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], known: Known, cameras: Cameras
+) -> Projection:
+    """Project the video of view 0 and, in its holes, what is known; see `project`."""
+    lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
+    targets, times = len(poses) - 1, len(frames)
+
+    def one(place: Int[Array, ""]) -> Splat:
+        view, time = jnp.divmod(place, times)
+        source, target = ((lenses[i], poses[i, time]) for i in (0, view + 1))
+        return splat_both(frames[time], depth[time], known.at(time), source, target)
+
+    drawn = jax.lax.map(one, jnp.arange(targets * times))
+    return Projection(*(x.reshape(targets, times, *x.shape[1:]) for x in drawn))
 
 
 def splat_both(
