@@ -21,6 +21,9 @@ class Targets(NamedTuple):
       final_weights: weights at the end of distillation, reached linearly; None keeps `weights`.
       views: index of the exposure of each frame, 0 to v - 1; None means one for all.
       known: above 0 where a pixel counts; None means everywhere.
+      alpha: how much of a pixel the subject covers, 0 to 1. With it every step puts a colour of its
+        own behind the subject, in the picture as in its render; `FitConfig.background` is the
+        colour there in `frames`. None keeps that colour.
     """
 
     frames: Float[Array, "n h w 3"]
@@ -30,6 +33,7 @@ class Targets(NamedTuple):
     final_weights: Float[Array, "n"] | None = None
     views: Int[Array, "n"] | None = None
     known: Float[Array, "n h w"] | None = None
+    alpha: Float[Array, "n h w"] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class FitConfig:
       coarse: factor by which pictures are shrunk at first, then half of it, and so on; 1 means full
           resolution from the start.
       sharpen: share of the steps after which the resolution is full.
+      bands: share of the steps after which each further degree of the harmonics is fitted.
       background: colour behind everything.
       antialiased: dim Gaussians thinner than a pixel.
     """
@@ -96,6 +101,7 @@ class FitConfig:
     warm_up: float = 0.1
     coarse: int = 1
     sharpen: float = 0.3
+    bands: float = 0.15
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     antialiased: bool = False
 
@@ -130,8 +136,10 @@ def check_targets(targets: Targets, config: FitConfig) -> None:
         more = getattr(targets, name)
         if more is not None and more.shape != (n,):
             raise ValueError(f"fit: {name} have shape {more.shape}, expected ({n},)")
-    if targets.known is not None and targets.known.shape != (n, h, w):
-        raise ValueError(f"fit: known has shape {targets.known.shape}, expected {(n, h, w)}")
+    for name in ("known", "alpha"):
+        more = getattr(targets, name)
+        if more is not None and more.shape != (n, h, w):
+            raise ValueError(f"fit: {name} has shape {more.shape}, expected {(n, h, w)}")
     if not jnp.issubdtype(targets.frames.dtype, jnp.floating):
         raise ValueError(f"fit: frames are {targets.frames.dtype}, expected floats in [0, 1]")
     if config.steps < 1 or config.chunk < 1:

@@ -78,7 +78,10 @@ def run_chunk(
         share = state.step / config.steps
 
         def loss(fitted: Fitted) -> tuple[Array, dict[str, Array]]:
-            value, metrics = _picture_term(fitted, target, config, budget, perceptual)
+            behind = jnp.array(config.background)
+            if target.alpha is not None:
+                behind = jax.random.uniform(jax.random.fold_in(step_key, 2), (3,))
+            value, metrics = _picture_term(fitted, target, config, budget, perceptual, behind)
             if prior is not None:
                 progress = prior.progress(share)
                 term, overflow = prior_term(
@@ -128,15 +131,20 @@ def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> F
 
 
 def _picture_term(
-    fitted: Fitted, target: Targets, config: FitConfig, budget: int, perceptual: Perceptual | None
+    fitted: Fitted,
+    target: Targets,
+    config: FitConfig,
+    budget: int,
+    perceptual: Perceptual | None,
+    behind: Float[Array, "3"],
 ) -> tuple[Array, dict[str, Array]]:
-    """Return the loss of one picture with all pulls, and its metrics."""
+    """Return the loss of one picture over a background, with all pulls, and its metrics."""
     scene = fitted.scene
     now = scene.at(target.times)
     picture = render(
         now,
         target.cameras,
-        background=jnp.array(config.background),
+        background=behind,
         antialiased=config.antialiased,
         max_intersections=budget,
     )
@@ -144,6 +152,9 @@ def _picture_term(
     if target.views is not None:
         rgb = expose(rgb, fitted.exposures, target.views)
     truth = target.frames
+    if target.alpha is not None:
+        change = behind - jnp.array(config.background)
+        truth = truth + (1 - target.alpha[..., None]) * change[None, None]
     if target.known is not None:  # unknown pixels have no error, except within SSIM's window
         truth = jnp.where(target.known[..., None] > 0, truth, lax.stop_gradient(rgb))
     value = picture_loss(rgb, truth, config.dssim)
@@ -173,13 +184,14 @@ def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
 def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""]) -> Fitted:
     """Return the learning rate of every field, which is multiplied with its update."""
     scene = fitted.scene
-    k = scene.gaussians.harmonics.shape[1]
+    degrees = jnp.floor(jnp.sqrt(jnp.arange(scene.gaussians.harmonics.shape[1])))
+    colors = jnp.where(share >= config.bands * degrees, config.colors / 20, 0.0)
     gaussians = Gaussians(
         means=jnp.float32(config.means),
         quaternions=jnp.float32(config.quaternions),
         log_scales=jnp.float32(config.log_scales),
         logit_opacities=jnp.float32(config.opacities),
-        harmonics=jnp.full((1, k, 1), config.colors / 20).at[:, 0].set(config.colors),
+        harmonics=colors.at[0].set(config.colors)[None, :, None],
     )
     if isinstance(scene, DynamicGaussians):
         rates = DynamicGaussians(

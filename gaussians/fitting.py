@@ -184,9 +184,12 @@ def _targets_at(
         raise ValueError("the novel cameras of distillation must have the targets' picture size")
     weight = distillation.weight_at(progress) if share >= distillation.start else 0.0
     views = None if targets.views is None else jnp.zeros(len(times), targets.views.dtype)
-    known = None if targets.known is None else jnp.ones(state.taught.shape[:3])
+    known, alpha = (
+        None if x is None else jnp.ones(state.taught.shape[:3])
+        for x in (targets.known, targets.alpha)
+    )
     weights = jnp.full(len(times), weight, jnp.float32)
-    taught = Targets(state.taught, cameras, times, weights, views=views, known=known)
+    taught = Targets(state.taught, cameras, times, weights, views=views, known=known, alpha=alpha)
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), targets, taught)
 
 
@@ -218,10 +221,12 @@ def _shrunk(targets: Targets, size: int) -> Targets:
         cameras.height // size,
     )
     frames = reduce(targets.frames, "n (h a) (w b) c -> n h w c", "mean", a=size, b=size)
-    known = targets.known
+    known, alpha = targets.known, targets.alpha
     if known is not None:
         known = reduce(known, "n (h a) (w b) -> n h w", "min", a=size, b=size)
-    return targets._replace(frames=frames, cameras=smaller, known=known)
+    if alpha is not None:
+        alpha = reduce(alpha, "n (h a) (w b) -> n h w", "mean", a=size, b=size)
+    return targets._replace(frames=frames, cameras=smaller, known=known, alpha=alpha)
 
 
 def _result(state: FitState, targets: Targets, config: FitConfig) -> FitResult:

@@ -148,3 +148,37 @@ def test_a_clip_budget_covers_every_picture():
     budget = clip_budget(truth(), targets.cameras, targets.times, slack=1.0)
     rendered = render_clip(truth(), targets.cameras, targets.times, max_intersections=budget)
     assert int(rendered.overflow.max()) == 0
+
+
+def test_a_random_background_keeps_out_what_the_pictures_do_not_show():
+    targets, place = pictures((-0.1, 0.1)), jnp.array([[0.0, 0.0, 1.0]])
+    black = still(  # as the background, and all over the pictures
+        truth().gaussians._replace(
+            means=jnp.tile(place, (40, 1)),
+            log_scales=jnp.full((40, 3), -0.5),
+            logit_opacities=jnp.full(40, -2.0),
+            harmonics=jnp.full((40, 1, 3), -1.7),
+        )
+    )
+    config = FitConfig(steps=60, chunk=60, relocation=0, opacities=0.2)
+    covered = render_clip(truth(), targets.cameras, targets.times).alpha
+    empty, left = np.asarray(covered) < 0.02, []
+    for given in (targets, targets._replace(alpha=covered)):
+        scene = fit(black, given, config, jax.random.key(0)).scene
+        alpha = render_clip(scene, targets.cameras, targets.times).alpha
+        left.append(float(np.asarray(alpha)[empty].mean()))
+    assert left[1] < 0.5 * left[0]
+
+
+def test_higher_harmonics_are_fitted_one_degree_after_the_other():
+    scene = still(truth().gaussians._replace(harmonics=jnp.zeros((40, 9, 3))))
+    found = []
+    fit(
+        scene,
+        pictures((-0.1, 0.1)),
+        FitConfig(steps=40, chunk=10, bands=0.25),
+        jax.random.key(0),
+        keep=lambda state: found.append(np.asarray(state.fitted.scene.gaussians.harmonics)),
+    )
+    used = [[bool(np.abs(x[:, a:b]).max() > 0) for a, b in ((1, 4), (4, 9))] for x in found]
+    assert used == [[False, False], [True, False], [True, True], [True, True]]

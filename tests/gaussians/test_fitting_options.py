@@ -140,8 +140,9 @@ def test_a_perceptual_distance_is_part_of_the_loss():
     targets = pictures()
     fitted = first_state(still(start()), targets, 0, 1024).fitted
     first = jax.tree.map(lambda x: x[0], targets)
-    with_it, _ = fit_step._picture_term(fitted, first, config, 1024, to_gray)
-    without, _ = fit_step._picture_term(fitted, first, config, 1024, None)
+    black = jnp.zeros(3)
+    with_it, _ = fit_step._picture_term(fitted, first, config, 1024, to_gray, black)
+    without, _ = fit_step._picture_term(fitted, first, config, 1024, None, black)
     rgb = render_clip(still(start()), targets.cameras, targets.times).rgb[0]
     np.testing.assert_allclose(with_it - without, 100 * to_gray(rgb, None), rtol=1e-4)
 
@@ -227,6 +228,7 @@ def test_the_stated_memory_is_about_what_the_compiled_program_needs(bent):
     ("changes", "config", "message"),
     [
         ({"views": jnp.zeros(5, jnp.int32)}, {}, r"views have shape \(5,\)"),
+        ({"alpha": jnp.ones((6, 4, 4))}, {}, r"alpha has shape \(6, 4, 4\)"),
         ({"final_weights": jnp.ones(7)}, {}, r"final_weights have shape \(7,\)"),
         ({"weights": -jnp.ones(6)}, {}, "weights below 0"),
         ({"frames": jnp.zeros((6, SIZE, SIZE, 3), jnp.uint8)}, {}, "expected floats"),
