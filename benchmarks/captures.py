@@ -14,10 +14,10 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
-from plane_sweep import sweep
 
-from full4d_jax.source.capture_source import FAR, NEAR, random_depth
 from gaussians import Camera, Gaussians, render
+from gaussians.plane_sweep import sweep
+from gaussians.points import FAR, NEAR
 from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.conventions import to_opencv
 from input_pipeline.procedural.gltf_scene import gltf_clip
@@ -128,6 +128,14 @@ def walker(data: Path, height: int, instants: int) -> Capture:
     train = np.zeros(frames.shape[:2], bool)
     train[:, ::2] = True
     return Capture(frames, depth, np.stack(lenses), world_to_camera, train)
+
+
+def random_depth(world_to_camera: ndarray, shape: tuple[int, ...], middle: ndarray) -> ndarray:
+    """Draw log-uniform depth (v t h w) for every pixel, the same at all instants."""
+    distance = np.linalg.norm(centers(world_to_camera) - middle, axis=-1)[..., None, None]
+    rng = np.random.default_rng(0)
+    share = np.exp(rng.uniform(np.log(NEAR), np.log(FAR), (shape[0], 1, *shape[2:])))
+    return (distance * share).astype(np.float32)
 
 
 def _picture(path: Path) -> ndarray:

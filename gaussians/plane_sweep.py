@@ -33,7 +33,11 @@ def sweep(
     distance = np.linalg.norm(eyes[:, None] - eyes, axis=-1)
     turned = np.einsum("vi,ui->vu", world_to_camera[:, 2, :3], world_to_camera[:, 2, :3])
     distance = np.where(turned > np.cos(np.radians(50)), distance, np.inf)
-    near_by = np.argsort(distance, axis=1)[:, 1 : 1 + min(NEIGHBOURS, len(frames) - 1)]
+    enough = np.isfinite(distance).sum(1) > CONFIRMED
+    if not enough.all():  # cameras too far apart, or too few
+        return np.zeros(frames.shape[:3], np.float32)
+    most = int(np.isfinite(distance).sum(1).min()) - 1
+    near_by = np.argsort(distance, axis=1)[:, 1 : 1 + min(NEIGHBOURS, most)]
     grey = jnp.asarray(frames.mean(-1), jnp.float32)
     lens, pose = jnp.asarray(intrinsics), jnp.asarray(world_to_camera)
     inverse = jnp.linspace(1 / far, 1 / near, PLANES)
