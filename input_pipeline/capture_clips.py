@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64, Int, Shaped
 
 from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
-from input_pipeline.footage import VIDEOS, read_depth, read_mask, read_picture
+from input_pipeline.footage import VIDEOS, read_alpha, read_depth, read_mask, read_picture
 from input_pipeline.schema import Example, make_example, validate
 from input_pipeline.video_files import frame_times, read_frames
 
@@ -184,10 +184,14 @@ def _encode(
 
     files[0] = transforms.encode_view(flat_pictures(), film)
     exact = cv2.INTER_NEAREST_EXACT  # depth and masks are never averaged
+    see_through = read_alpha(view.files[0]) is not None
     for j, number in enumerate(taken):
         if view.depth:
             depth = read_depth(view.depth[number], view.depth_scale)
             files[1, j] = transforms.encode_depth(flat(depth, exact))
-        if view.masks:
-            files[2, j] = transforms.encode_mask(flat(read_mask(view.masks[number]), exact))
+        mask = read_mask(view.masks[number]) if view.masks else None
+        if not view.masks and see_through:
+            mask = read_alpha(view.files[number])
+        if mask is not None:
+            files[2, j] = transforms.encode_mask(flat(mask, exact))
     return files, lens

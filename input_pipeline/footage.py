@@ -196,6 +196,24 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.round(picture[..., :3] * alpha + WHITE * (1 - alpha)).astype(np.uint8)
 
 
+def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
+    """Where a picture is opaque, 255, else 0; None where it has no transparency, as of videos.
+
+    Raises:
+      ValueError: naming the file if it is no whole picture.
+    """
+    if path.suffix.lower() in VIDEOS:
+        return None
+    try:
+        with Image.open(path) as stored:
+            if not stored.has_transparency_data:
+                return None
+            alpha = np.asarray(stored.convert("RGBA"))[..., 3]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
+    return np.where(alpha > WHITE // 2, WHITE, 0).astype(np.uint8)
+
+
 def read_depth(path: Path, scale: float | None) -> Float32[np.ndarray, "h w"]:
     """A depth file, .npy (h w) or (h w 1) or a 16-bit picture, in world units; 0 if unknown.
 

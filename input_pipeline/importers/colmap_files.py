@@ -1,16 +1,16 @@
-"""COLMAP's cameras and images, binary and text (https://colmap.github.io/format.html).
+"""COLMAP's cameras, images and points, binary and text (https://colmap.github.io/format.html).
 
 Poses are OpenCV world-to-camera and pixel centres lie at +0.5, both as ours.
 """
 
 import struct
 from collections.abc import Callable
-from io import BytesIO
+from io import SEEK_CUR, BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 
 MODELS = {  # number of parameters, by id
     0: ("SIMPLE_PINHOLE", 3),
@@ -80,6 +80,37 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
             found = f"camera {image.camera} of {image.name}"
             raise ValueError(f"{images_file}: found {found}, expected one in {lenses_file.name}")
     return lenses, sorted(images, key=lambda image: image.name)
+
+
+def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"]]:
+    """Positions in the world of the cameras, and colours, of points3D.bin or points3D.txt.
+
+    Raises:
+      ValueError: naming the file if it is damaged or empty.
+    """
+    reader = _binary_points if path.suffix == ".bin" else _text_points
+    rows = _whole(path, "COLMAP points", reader)
+    if not len(rows) or not np.isfinite(rows).all():
+        raise ValueError(f"{path}: found no finite points, expected some")
+    return rows[:, :3], rows[:, 3:].clip(0, 255).astype(np.uint8)
+
+
+def _binary_points(path: Path) -> Float64[np.ndarray, "n 6"]:
+    file = BytesIO(path.read_bytes())
+    (count,) = _unpack(file, "<Q")
+    rows = []
+    for _ in range(count):
+        _, *row, _, track = _unpack(file, "<Q3d3BdQ")
+        file.seek(8 * track, SEEK_CUR)
+        rows.append(row)
+    if file.tell() != len(file.getbuffer()):
+        raise ValueError("another size")
+    return np.array(rows, np.float64).reshape(-1, 6)
+
+
+def _text_points(path: Path) -> Float64[np.ndarray, "n 6"]:
+    rows = [line.split()[1:7] for line in _lines(path) if line.strip()]
+    return np.array(rows, np.float64).reshape(-1, 6)
 
 
 def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:

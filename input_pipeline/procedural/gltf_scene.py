@@ -123,8 +123,13 @@ def cast_rays(
     intrinsics: Float[Array, "3 3"],
     height: int,
     width: int,
+    background: Float[Array, "3"] | None = None,
 ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-    """Colours in [0, 1] and z-depth of the triangles inside the room, from one camera."""
+    """Colours in [0, 1] and z-depth of the triangles inside the room, from one camera.
+
+    With a `background` there is no room: it is the colour behind the triangles, and depth is
+    infinite there.
+    """
     rotation, eye = camera_to_world[:3, :3], camera_to_world[:3, 3]
     local = (triangles - eye[None, None]) @ rotation
     a, e1, e2 = local[:, 0], local[:, 1] - local[:, 0], local[:, 2] - local[:, 0]
@@ -151,7 +156,10 @@ def cast_rays(
         albedo = _bilinear(texture, jnp.sum(weights[..., None] * corner, axis=1))
         facing = world_normal[nearest] * jnp.sign(jnp.sum(rays * normal[nearest], 1))[:, None]
         lambert = jnp.clip(facing @ light, 0, 1)
-        room_color, room_z = _room(eye, rays @ rotation.T)
+        if background is None:
+            room_color, room_z = _room(eye, rays @ rotation.T)
+        else:
+            room_color, room_z = background[None], jnp.full_like(z, jnp.inf)
         color = jnp.where(
             (z < room_z)[:, None], albedo * (0.6 + 0.5 * lambert)[:, None], room_color
         )

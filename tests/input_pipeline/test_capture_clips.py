@@ -128,6 +128,20 @@ def test_whole_numbers_of_depth_need_a_unit_and_masks_stay_sharp(tmp_path, write
         CaptureClips([make_capture("s", [view])])[0]
 
 
+def test_transparency_becomes_a_mask_unless_there_is_one(tmp_path, write_pictures):
+    alpha = np.zeros((24, 32), np.uint8)
+    alpha[6:12, 8:20] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([np.full((24, 32, 3), 90, np.uint8), alpha]))
+    cv2.imwrite(str(tmp_path / "m.png"), 255 - alpha)
+    for masks, expected in (((), alpha), ([tmp_path / "m.png"], 255 - alpha)):
+        view = make_view("a", [tmp_path / "a.png"], LENS, np.eye(4), masks=masks)
+        (example,) = CaptureClips([make_capture("s", [view])])
+        np.testing.assert_array_equal(transforms.decode_mask(example.masks[0, 0]), expected)
+    write_pictures([tmp_path / "b.png"], size=(24, 32))
+    opaque = make_view("b", [tmp_path / "b.png"], LENS, np.eye(4))
+    assert not CaptureClips([make_capture("s", [opaque])])[0].masks[0, 0]
+
+
 def test_depth_is_carried_in_world_units(tmp_path, write_pictures):
     write_pictures([tmp_path / "a.png", tmp_path / "b.png"], size=(48, 64))
     near = np.full((24, 32), 1500, np.uint16)  # millimetres, at half the size

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from input_pipeline.footage import natural, read_depth, read_picture, training_clips
+from input_pipeline.footage import (
+    natural,
+    read_alpha,
+    read_depth,
+    read_picture,
+    training_clips,
+)
 
 RAMP = np.tile(np.linspace(0, 250, 32).astype(np.uint8), (24, 1))
 
@@ -28,6 +34,20 @@ def test_kinds_of_pixels(tmp_path):
     ):
         found = read_picture(tmp_path / f"{name}.png").astype(int)
         assert np.abs(found - expected).max() <= 1, name
+
+
+def test_transparent_pixels_are_outside_of_the_mask(tmp_path):
+    alpha = np.where(RAMP > 100, 255, 30).astype(np.uint8)
+    Image.fromarray(np.dstack([RAMP] * 3 + [alpha])).save(tmp_path / "clear.png")
+    Image.fromarray(RAMP).save(tmp_path / "gray.png")
+    np.testing.assert_array_equal(read_alpha(tmp_path / "clear.png"), 255 * (RAMP > 100))
+    assert read_alpha(tmp_path / "gray.png") is None
+    assert read_alpha(tmp_path / "film.mp4") is None  # not opened
+    noise = np.random.default_rng(0).integers(0, 255, (24, 32, 4)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"cut.png: found no whole picture"):
+        read_alpha(tmp_path / "cut.png")
 
 
 def test_exif_turns_are_ignored(tmp_path):
