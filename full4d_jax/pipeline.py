@@ -23,11 +23,11 @@ from full4d_jax import grid_stages
 from full4d_jax.cameras import cameras_in
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.prior import open_prior, prior_path
-from full4d_jax.scene import fit_settings, lifting, page, renders
+from full4d_jax.scene import capture_fit, fit_settings, lifting, page, renders
 from full4d_jax.scene.cost import cost_note
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
-from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
+from full4d_jax.scene.scene_arrays import background_in, from_arrays, to_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, open_folder
@@ -182,7 +182,7 @@ def _check(config: Config, way: options.SampleOptions) -> None:
 
 
 def _captured(stages: Stages) -> bool:
-    """Whether the views in the output folder are real ones, with depth to start from in all."""
+    """Whether the views in the output folder are real ones, whose depth may be known."""
     depth = stages.arrays["depth"]
     if "of" not in depth:  # saved in format 2
         return depth["depth"].ndim == 4
@@ -206,19 +206,24 @@ def _lift(
     kept_fit = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit() -> Arrays:
-        grid, depth = stages.arrays["grid"], jnp.asarray(stages.arrays["depth"]["depth"])
+        grid, depth = stages.arrays["grid"], stages.arrays["depth"]["depth"]
         stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape))
-        frames = jnp.asarray(grid["frames"], jnp.float32) / 255
-        cameras = jax.tree.map(jnp.asarray, cameras_in(grid))
-        given = config.lift, frames, depth, cameras, jax.random.key(config.seed + 1)
-        steps = fit_settings.sized(config.lift, *frames.shape[2:4], captured=captured).steps
+        key, cameras = jax.random.key(config.seed + 1), cameras_in(grid)
+        size = grid["frames"].shape[2:4]
+        steps = fit_settings.sized(config.lift, *size, captured=captured).steps
         with Progress("fitting", steps) as report:
             kept: dict[str, Any] = {"report": report, "partial": kept_fit}
             if captured:
-                return to_arrays(lifting.lift_capture(*given, **kept))
+                given = capture_fit.read_views(grid, depth)
+                found = capture_fit.lift_capture(config.lift, given, key, say=stages.say, **kept)
+                stages.say(capture_fit.told_scores(found))
+                return capture_fit.fit_arrays(found)
+            frames = jnp.asarray(grid["frames"], jnp.float32) / 255
+            cameras = jax.tree.map(jnp.asarray, cameras)
             asked = open_prior(config, prior) if asks else None
             if not kept_fit.path.exists():
                 kept["look"] = look
+            given = config.lift, frames, jnp.asarray(depth), cameras, key
             scene = lifting.lift_grid(*given, prior=asked, **kept)
         reached = lifting.source_psnr(scene, frames[0], cameras)
         return to_arrays(scene) | {"source_psnr": np.asarray(reached)}
@@ -270,6 +275,7 @@ def _write_renders(
         sweep=show.sweep,
         elevation=show.sweep / 4,
         with_bullet=with_bullet,
+        background=background_in(job.stages.arrays.get("scene", {})),
     )
 
 
@@ -277,4 +283,6 @@ def _write_page(job: Job, scene: Scene) -> None:
     """Write the page of a scene; it plays as long as the source lasts."""
     arrays = job.stages.arrays
     seconds, cameras = page.clip_seconds(arrays["source"]), cameras_in(arrays["grid"])
-    page.write_page(job.stages.folder / "scene.html", scene, cameras, seconds=seconds)
+    background = background_in(arrays.get("scene", {}))
+    path = job.stages.folder / "scene.html"
+    page.write_page(path, scene, cameras, seconds=seconds, background=background)

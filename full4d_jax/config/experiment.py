@@ -151,6 +151,11 @@ class LiftConfig:
     """Number of Gaussians; 0 goes by the quality and the size of the pictures."""
     motion: Literal["freetime", "deformation"] = "freetime"
     """Gaussians that come, move and go, or one set bent by a field."""
+    harmonics: Annotated[int, Between(0, 3)] = 0
+    """Degree of the harmonics, for colours that depend on the direction; raised in steps."""
+    background: Literal["auto", "black", "white", "random", "unknown"] = "auto"
+    """Behind a capture's subject: the colour around it if it has one, a colour, a random one each
+    step, or nothing that is fitted; the last two need masks or a plain background."""
     source_weight: Positive = 3.0
     """How often the source view is drawn, relative to a generated one."""
     perceptual: Weight = 0.0

@@ -7,6 +7,7 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
 from gaussians.fit_config import fit_memory
+from gaussians.losses import WINDOW
 
 STEPS = {"draft": 100, "normal": 500, "high": 2000}
 DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # Gaussians per pixel of a picture
@@ -40,6 +41,34 @@ def fit_settings(settings: LiftConfig) -> FitConfig:
     )
 
 
+def capture_settings(
+    settings: LiftConfig,
+    shape: tuple[int, ...],
+    background: tuple[float, float, float],
+    *,
+    sharp: bool,
+) -> FitConfig:
+    """Say how `gaussians.fit` works on a capture, with a start on surfaces or one that is rough.
+
+    Gaussians of a rough start that nothing needs must fade, and their colours must settle before
+    their detail. At a single instant nothing moves.
+
+    Args:
+      settings: of the fit, with steps.
+      shape: of the frames, (v t h w 3).
+      background: colour behind the scene.
+      sharp: whether the start is on surfaces.
+    """
+    config = replace(fit_settings(settings), background=background)
+    if shape[1] == 1:
+        config = replace(config, velocities=0.0, moments=0.0, durations=0.0, gates=0.0)
+    if sharp:
+        return config
+    halved = all(side % 2 == 0 and side >= 2 * WINDOW for side in shape[2:4])
+    pulls = {"opacity_pull": 0.01, "scale_pull": 0.01, "growth": 0.05}
+    return replace(config, coarse=2 if halved else 1, **pulls)
+
+
 def asks_prior(settings: LiftConfig, *, captured: bool, enlarged: bool = False) -> bool:
     """Whether a fit needs the prior: to a grid, unless told otherwise; never to a capture."""
     return settings.distillation != "none" and not captured and not enlarged
@@ -53,6 +82,9 @@ def check_lift(
     Raises:
       InputError: naming the option.
     """
+    if not captured and settings.background != LiftConfig().background:
+        found, do = settings.background, "leave --lift.background out"
+        raise InputError("config", "lift.background", found, "auto, without a capture", do)
     if asks_prior(settings, captured=captured, enlarged=enlarged):
         return
     why = "with a capture" if captured else "with --lift.distillation none"

@@ -23,7 +23,7 @@ from full4d_jax.scene.asking import ask_between
 from full4d_jax.scene.fit_settings import fit_settings, sized
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.seeds import first_scene, grid_depth
-from gaussians import Distillation, Scene, Targets, clip_budget, fit, render_clip
+from gaussians import Scene, Targets, clip_budget, fit, render_clip
 from gaussians.fit_step import FitState
 
 WATCHED = 4  # instants of the source whose PSNR is reported while fitting
@@ -67,56 +67,14 @@ def lift_grid(
     teacher = None
     if prior is not None and settings.distillation != "none":
         teacher = ask_between(settings.distillation, prior, frames[0], depth, cameras)
-    source = frames[0], cameras
-    return _fit(settings, start, targets, fit_key, teacher, report, partial, source)
-
-
-def lift_capture(
-    settings: LiftConfig,
-    frames: Float[Array, "v t h w 3"],
-    depth: Float[Array, "v t h w"],
-    cameras: Cameras,
-    key: PRNGKeyArray,
-    *,
-    report: Report | None = None,
-    partial: PartialFit | None = None,
-) -> Scene:
-    """Fit 4D Gaussians to real videos of all views: none counts more, no prior is asked.
-
-    Args:
-      settings: how to fit.
-      frames: of all views, [0, 1].
-      depth: where the Gaussians start, in all views; 0 where none does.
-      cameras: of all views.
-      key: the result is a function of the arguments and it alone.
-      report: called with the step and with metrics from time to time.
-      partial: where a fit under way is kept, to go on from.
-    """
-    settings = sized(settings, *frames.shape[2:4], captured=True)
-    start_key, fit_key = jax.random.split(key)
-    start = first_scene(settings, frames, depth, cameras, start_key)
-    targets = grid_targets(frames, cameras, 1.0, settings.anchor)
-    return _fit(settings, start, targets, fit_key, None, report, partial)
-
-
-def _fit(
-    settings: LiftConfig,
-    start: Scene,
-    targets: Targets,
-    key: PRNGKeyArray,
-    teacher: Distillation | None,
-    report: Report | None,
-    partial: PartialFit | None,
-    source: tuple[Float[Array, "t h w 3"], Cameras] | None = None,
-) -> Scene:
-    """Fit; with a `source`, report its PSNR too, which its share of the steps does not tell."""
     extra: dict[str, float] = {}
 
     def keep(state: FitState) -> None:
         if partial is not None:
             partial.keep(state)
-        if source is not None:
-            extra["source_psnr"] = source_psnr(state.fitted.scene, *source, most=WATCHED)
+        # Its share of the steps does not tell it.
+        reached = source_psnr(state.fitted.scene, frames[0], cameras, most=WATCHED)
+        extra["source_psnr"] = reached
 
     def say(step: int, metrics: Mapping[str, float]) -> None:
         if report is not None:
@@ -126,7 +84,7 @@ def _fit(
         start,
         targets,
         fit_settings(settings),
-        key,
+        fit_key,
         report=say,
         distillation=teacher,
         perceptual=picture_distance() if settings.perceptual > 0 else None,

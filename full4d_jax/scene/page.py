@@ -9,7 +9,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +48,14 @@ class Viewing:
       limit: azimuth and elevation in degrees around the pivot, beyond which the orbit is elastic;
         None where nothing says how far it may go.
       zoom: the smallest and largest distance from the pivot, as multiples of the view's.
+      background: colour behind the scene.
     """
 
     cameras: Cameras
     pivot: Float[ndarray, "3"]
     limit: tuple[float, float] | None
     zoom: tuple[float, float]
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def write_page(
@@ -63,6 +65,7 @@ def write_page(
     *,
     seconds: float,
     limit: tuple[float, float] | None = None,
+    background: Float[ndarray, "3"] | None = None,
 ) -> None:
     """Write the page of a run.
 
@@ -72,8 +75,13 @@ def write_page(
       cameras: of the views at evenly spaced times; the page starts in view 0, the source.
       seconds: how long one pass through the clip lasts.
       limit: as in `Viewing`; None takes the angles of the cameras.
+      background: colour behind the scene; None is black.
     """
-    page = page_text(scene, run_viewing(cameras, limit), seconds=seconds)
+    viewing = run_viewing(cameras, limit)
+    if background is not None:
+        red, green, blue = map(float, background)
+        viewing = replace(viewing, background=(red, green, blue))
+    page = page_text(scene, viewing, seconds=seconds)
     with whole_file(Path(path)) as partial:
         partial.write_text(page)
 
@@ -177,7 +185,7 @@ def _settings(packed: PackedScene, viewing: Viewing, seconds: float) -> dict[str
         "zoom": viewing.zoom,
         "nearest": NEAREST if viewing.limit else 0.0,
         "seconds": seconds,
-        "background": [0.0, 0.0, 0.0],
+        "background": viewing.background,
     }
 
 

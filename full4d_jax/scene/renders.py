@@ -1,6 +1,7 @@
 """Videos and pictures of a fitted scene, from cameras where no camera was."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -30,6 +31,7 @@ def write_renders(
     sweep: float,
     elevation: float,
     with_bullet: bool = True,
+    background: Float[ndarray, "3"] | None = None,
 ) -> None:
     """Write `orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
 
@@ -45,6 +47,7 @@ def write_renders(
       sweep: degrees to the sides.
       elevation: degrees up and down.
       with_bullet: whether to write bullet.mp4.
+      background: colour behind the scene; None is black.
     """
     count = max(2, round(seconds * RENDER_FPS))
     phase = np.linspace(0, 1, count, endpoint=False)
@@ -61,7 +64,7 @@ def write_renders(
         return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
 
     around = seen_from(*angles.T)
-    draw = scene_renderer(scene, around, 0)
+    draw = scene_renderer(scene, around, 0, background)
     videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
     for name, times in videos.items():
         if name == "bullet" and not with_bullet:
@@ -86,13 +89,17 @@ def write_renders(
 
 
 def scene_renderer(
-    scene: Scene, cameras: Cameras, view: int
+    scene: Scene, cameras: Cameras, view: int, background: Float[ndarray, "3"] | None = None
 ) -> Callable[[Camera, float], Rendering]:
     """Return a function that draws the scene from a camera at a normalised time.
+
+    None as `background` is black.
 
     One budget of intersections is counted on a few cameras of the view, so that one compiled
     program draws all pictures; a picture that overflows it is drawn again with a budget of its own.
     """
+    behind = None if background is None else jax.numpy.asarray(background, np.float32)
+    draw_over = partial(render, background=behind, antialiased=True)
     at, count = jax.jit(type(scene).at), cameras.world_to_camera.shape[1]
     few = range(0, count, max(1, count // 6))
     budget = max(
@@ -102,21 +109,24 @@ def scene_renderer(
 
     def draw(camera: Camera, time: float) -> Rendering:
         instant = at(scene, np.float32(time))
-        picture = render(instant, camera, antialiased=True, max_intersections=budget)
+        picture = draw_over(instant, camera, max_intersections=budget)
         if int(picture.overflow) > 0:
-            picture = render(instant, camera, antialiased=True)
+            picture = draw_over(instant, camera)
         return picture
 
     return draw
 
 
 def render_views(
-    scene: Scene, cameras: Cameras, times: Float[ndarray, " t"]
+    scene: Scene,
+    cameras: Cameras,
+    times: Float[ndarray, " t"],
+    background: Float[ndarray, "3"] | None = None,
 ) -> UInt8[ndarray, "v t h w 3"]:
-    """Render the scene from each view's cameras at the normalised times."""
+    """Render the scene from each view's cameras at the normalised times, over black or a colour."""
     frames = []
     for view in range(len(cameras.intrinsics)):
-        draw = scene_renderer(scene, cameras, view)
+        draw = scene_renderer(scene, cameras, view, background)
         pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
         frames.append([to_uint8(picture) for picture in pictures])
     return np.array(frames)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 from numpy import ndarray
 
 from gaussians import DeformingGaussians, DynamicGaussians, Gaussians, Scene
@@ -31,3 +31,8 @@ def from_arrays(arrays: Mapping[str, ndarray]) -> Scene:
         return DynamicGaussians(static, **some(DynamicGaussians._fields[1:]))
     planes = HexPlane(**some(HexPlane._fields))
     return DeformingGaussians(static, planes, **some(DeformingGaussians._fields[2:]))
+
+
+def background_in(arrays: Mapping[str, ndarray]) -> Float[ndarray, "3"]:
+    """Return the colour behind the scene of named arrays; black where they tell none."""
+    return np.asarray(arrays.get("background", np.zeros(3)), np.float32)

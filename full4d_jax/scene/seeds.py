@@ -37,7 +37,9 @@ def first_scene(
     used = times if settings.motion == "freetime" else 1
     arrays = cameras.frames(slice(used))
     given = frames[:, :used], seeds[:, :used], arrays.intrinsics, arrays.world_to_camera
-    start = initialize(*given, settings.capacity, key, weights=weights)
+    start = initialize(
+        *given, settings.capacity, key, weights=weights, sh_degree=settings.harmonics
+    )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, times), key)
     return with_room(start, settings.capacity)

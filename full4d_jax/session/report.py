@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import resource
@@ -45,8 +46,10 @@ def _size(arrays: Mapping[str, Arrays]) -> dict[str, float]:
     if "grid" in arrays:
         names = ("views", "instants", "rows", "columns")
         size |= dict(zip(names, arrays["grid"]["frames"].shape[:4], strict=True))
-    if "source_psnr" in arrays.get("scene", {}):
-        size["source_psnr"] = round(float(arrays["scene"]["source_psnr"]), 2)
+    for name in ("source_psnr", "fitted_psnr", "held_out_psnr"):
+        found = float(arrays.get("scene", {}).get(name, math.nan))
+        if math.isfinite(found):
+            size[name] = round(found, 2)
     return size
 
 

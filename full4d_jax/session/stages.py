@@ -12,15 +12,19 @@ loaded, not run; a stage made from others than those in the folder now is never 
                 own unit (point_instants, point_pixels, point_depth), and the place in a data set:
                 dataset (a hash), split, clip, view, views (v), instants (t), unit. Of a capture
                 only the first view's frames: the others are in grid.npz, the depth in depth.npz.
-    depth.npz   depth (t h w) of the source or, of a capture, (v t h w), 0 = unknown; of, text,
+    depth.npz   depth (t h w) of the source or, of a capture, (v t h w), 0 = unknown, (v t 0 0) if
+                nobody knows any; of, text,
                 "the source" or "all views"; path_unit, how many units of the source's path a unit
                 of the world has, 1 if none is said. A model without poses has none. Format 2 had no
                 `of` and is read.
     grid.npz    frames (v t h w 3) uint8, intrinsics, world_to_camera; if generated, projection
                 (v-1 t h w 3) uint8, warning, and enlarged, whether it is larger than what the
                 prior was trained on (format 3 had none). Without poses: frames and visible (v t).
+                Of a capture: held_out (v t), the pictures that are not fitted, and if there are any
+                masks (v t h w) of the subject and cloud (n 6), points to start from.
     scene.npz   the fields of the Gaussians and of their motion (`scene.scene_arrays`); of a
-                generated grid source_psnr, dB.
+                generated grid source_psnr, dB; of a capture fitted_psnr, held_out_psnr (NaN for
+                none) and background (3), the colour behind the scene.
 
 World, unit and axes are those of `full4d_jax.cameras`.
 """

@@ -6,17 +6,19 @@ A capture is an .npz with
     intrinsics       (v 3 3) pixels
     world_to_camera  (v 4 4) or (v t 4 4), OpenCV axes, any world and unit
     depth            (v t h w) z in the same unit, 0 where unknown; may be left out
+    masks            (v t h w) above 0 where the subject is; may be left out
 
 It becomes a source in the world of its first camera at the first frame. The unit is the median
 depth there (of all pictures where that one has none) or, without depth, the distance to the point
-nearest to all optical axes. Without depth, a fit starts from Gaussians all over the volume that the
-cameras look at. A data set's clip is read in the same way, in its own size and with all instants.
+nearest to all optical axes. A data set's clip is read in the same way, in its own size and with all
+instants.
 
 One view of a clip stands for a video: the other cameras are the targets, and their pictures are not
 read. `full4d evaluate` compares these with what is generated.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +29,18 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
+from full4d_jax.source.held_out import held_out_pictures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, DatasetViewOptions
+from full4d_jax.source.points import load_points
 from full4d_jax.source.source import Place, Source, all_given
 from gaussians.losses import WINDOW
-from input_pipeline.cameras import centers, check_cameras, nearest_to_axes, relative_to, rescale
+from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.footage import UNREADABLE
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode, to_source
 
-NEAR, FAR = 0.4, 3.0  # of random depth, relative to the camera's distance from the centre
 FPS = 8.0  # at most, where --fps is left out, as with videos
 SMALLEST = f"at least {WINDOW} pixels each way"
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
@@ -52,7 +55,7 @@ def open_capture(options: CaptureOptions) -> Source:
     path = options.capture
     arrays = load_capture(path)
     times = np.arange(arrays["frames"].shape[1]) / FPS
-    return _captured(path, path.name, arrays, times, FORMAT)
+    return _captured(path, path.name, arrays, times, FORMAT, options)
 
 
 def open_dataset_clip(options: DatasetClipOptions) -> Source:
@@ -72,9 +75,13 @@ def open_dataset_clip(options: DatasetClipOptions) -> Source:
     arrays = {name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")}
     if (clip.depth > 0).any():
         arrays["depth"] = clip.depth
+    if all(example.masks[views].flat):
+        arrays["masks"] = clip.masks
     name, do = f"{dataset}, {options.split}, clip {number}", "estimate it with full4d data depth"
     place = Place(records.content, records.split, number, int(views[0]), views, instants, 1.0)
-    return _captured(dataset, name, arrays, example.timestamps[views[0]], do, place)
+    if options.views and options.held_out == "auto":  # the other views are
+        options = replace(options, held_out="none")
+    return _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
 
 
 def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
@@ -144,25 +151,11 @@ def load_capture(path: Path) -> Arrays:
         check_cameras(arrays["intrinsics"], poses)
     except ValueError as error:
         raise as_input_error("capture", ValueError(f"{path}, {error}"), FORMAT) from None
-    if "depth" in arrays:
-        depth = arrays["depth"]
-        _require(path, "depth", depth, depth.shape == (v, t, h, w), f"({v} {t} {h} {w})")
+    for name in ("depth", "masks"):
+        if name in arrays:
+            found = arrays[name]
+            _require(path, name, found, found.shape == (v, t, h, w), f"({v} {t} {h} {w})")
     return arrays | {"world_to_camera": poses}
-
-
-def random_depth(
-    world_to_camera: Float[ndarray, "v t 4 4"],
-    shape: tuple[int, ...],
-    middle: Float[ndarray, "3"],
-) -> Float[ndarray, "v t h w"]:
-    """Draw log-uniform depth for every pixel, around its camera's distance from the middle.
-
-    The depth of a pixel is the same at all instants, so that what stands still starts still.
-    """
-    distance = np.linalg.norm(centers(world_to_camera) - middle, axis=-1)[..., None, None]
-    rng = np.random.default_rng(0)
-    share = np.exp(rng.uniform(np.log(NEAR), np.log(FAR), (shape[0], 1, *shape[2:])))
-    return (distance * share).astype(np.float32)
 
 
 def _captured(
@@ -171,6 +164,7 @@ def _captured(
     arrays: Arrays,
     times: Float[ndarray, " t"],
     do: str,
+    options: CaptureOptions | DatasetClipOptions,
     place: Place | None = None,
 ) -> Source:
     """Return a capture as a source, in the world of its first camera.
@@ -181,13 +175,15 @@ def _captured(
       arrays: what `load_capture` returns, in any world and unit.
       times: seconds of the frames.
       do: what helps where nothing tells the unit, for messages.
+      options: say which pictures are held out, and where points to start from are.
       place: where in a data set the capture is.
 
     Raises:
       InputError: nothing tells the unit.
     """
     frames, poses = arrays["frames"], arrays["world_to_camera"]
-    poses = relative_to(poses.astype(np.float64), poses[0, 0].astype(np.float64))
+    first_pose = poses[0, 0].astype(np.float64)
+    poses = relative_to(poses.astype(np.float64), first_pose)
     if "depth" in arrays:
         depth = arrays["depth"]
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
@@ -199,7 +195,7 @@ def _captured(
         if middle is None:
             found = "none, and the cameras do not look at one place"
             raise InputError("capture", f"{path}, depth", found, "depth", do)
-        depth, unit = random_depth(poses, frames.shape[:4], middle), float(np.linalg.norm(middle))
+        depth, unit = None, float(np.linalg.norm(middle))
     v, t, h, w, _ = frames.shape
     lenses = arrays["intrinsics"].astype(np.float32)
     return Source(
@@ -207,10 +203,13 @@ def _captured(
         given=all_given(frames),
         times=times,
         cameras=Cameras(lenses, rescale(poses, unit).astype(np.float32), h, w),
-        depth=(depth / unit).astype(np.float32),
+        depth=None if depth is None else (depth / unit).astype(np.float32),
         depth_of="all views",
         note=f"capture {name}: {v} views of {t} frames of {w}x{h}",
         place=None if place is None else place._replace(unit=unit),
+        masks=arrays["masks"] > 0 if "masks" in arrays else None,
+        held_out=held_out_pictures(v, t, options.held_out),
+        cloud=load_points(options.points, first_pose, unit) if options.points else None,
     )
 
 
@@ -267,9 +266,9 @@ def _load(path: Path) -> Arrays:
         if name not in arrays:
             found = ", ".join(sorted(arrays)) or "nothing"
             raise InputError("capture", path, found, f"an array {name}", FORMAT)
-    for name in ("intrinsics", "world_to_camera", "depth"):
+    for name in ("intrinsics", "world_to_camera", "depth", "masks"):
         if name in arrays:
-            _require(path, name, arrays[name], arrays[name].dtype.kind in "fiu", "real numbers")
+            _require(path, name, arrays[name], arrays[name].dtype.kind in "fiub", "real numbers")
     return arrays
 
 

@@ -38,10 +38,15 @@ def keep_capture(stages: Stages, source: Source) -> None:
     """Save a capture as the stages source, depth and grid; nothing is estimated or generated."""
     cameras, depth = source.cameras, source.depth
     assert cameras is not None, "a capture has cameras"
-    assert depth is not None, "a capture has depth to start from"
-    first = replace(source, frames=source.frames[:1], given=source.given[:1], depth=None)
+    if depth is None:
+        depth = np.zeros((*source.frames.shape[:2], 0, 0), np.float32)
+    alone = {"depth": None, "masks": None, "held_out": None, "cloud": None}
+    first = replace(source, frames=source.frames[:1], given=source.given[:1], **alone)
     counts = source_arrays(replace(source, note="", warning=""))  # names of files do not
     stages.run("source", counts, lambda: source_arrays(first))
     stages.run("depth", {}, lambda: {"depth": depth, "of": np.asarray(source.depth_of)})
+    beside = {"held_out": source.held_out, "masks": source.masks, "cloud": source.cloud}
+    beside = {name: x for name, x in beside.items() if x is not None}
     grid = {"frames": source.frames, "intrinsics": cameras.intrinsics}
-    stages.run("grid", {}, lambda: grid | {"world_to_camera": cameras.world_to_camera})
+    grid |= {"world_to_camera": cameras.world_to_camera}
+    stages.run("grid", beside, lambda: grid | beside)

@@ -25,6 +25,7 @@ Rows = Annotated[int, Between(16, 1080)] | None
 Fov = Annotated[float, Between(1, 170)] | None
 Flat = tyro.conf.arg(name="")  # options of a part stand beside those of the whole
 DepthKind = Literal["disparity", "depth", "metric"]
+HeldOut = Literal["auto", "views", "instants", "none"]
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,13 @@ class CaptureOptions:
 
     capture: Path
     """An .npz with frames (v t h w 3) uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or
-    (v t 4 4), and if known depth (v t h w), see docs/fitting.md; the prior is not asked."""
+    (v t 4 4), and if known depth and masks (v t h w), see docs/fitting.md; the prior is not
+    asked."""
+    held_out: HeldOut = "auto"
+    """Hold out and score one view in eight, of fewer views one instant in eight; or say which."""
+    points: Path | None = None
+    """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
+    .txt, or a .ply file."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +202,14 @@ class DatasetClipOptions:
     clip: Number = 0
     """Number of the clip in the split."""
     views: tuple[int, ...] = ()
-    """Numbers of the views; left out, all. `full4d evaluate --scene OUT --truth DATASET` then
-    scores the others."""
+    """Numbers of the views to fit; left out, all but what is held out. `full4d evaluate --scene OUT
+    --truth DATASET` then scores the others."""
+    held_out: HeldOut = "auto"
+    """Hold out and score one view in eight, of fewer views one instant in eight; or say which. With
+    --views, auto holds out no more."""
+    points: Path | None = None
+    """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
+    .txt, or a .ply file."""
 
 
 @dataclass(frozen=True)

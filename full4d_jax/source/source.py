@@ -47,14 +47,18 @@ class Source:
       given: which of these pictures are there; the others are black.
       times: seconds at which the frames were taken.
       cameras: cameras of the source and of the views known with it; None where none are known.
-      depth: z-depth of what `depth_of` names, world units, 0 where unknown; None for "nothing".
-      depth_of: the views whose depth is known before anything is estimated.
+      depth: z-depth of what `depth_of` names, world units, 0 where unknown; None for "nothing"
+        and of a capture without any.
+      depth_of: the views whose depth is known before anything is estimated, of a capture all.
       note: a sentence for people about what was opened.
       warning: a sentence about what may go wrong; empty for nothing.
       place: where in a data set the pictures were taken from; None elsewhere.
       rate: frames a second that were asked for; None where none were.
       points: points of the scene that stand still, in the unit of `cameras`; None where that is the
         world's unit already.
+      masks: where the subject of a capture is; None where nobody marked it.
+      cloud: positions and colours of points to start from, in the world of `cameras`.
+      held_out: which pictures of a capture are not fitted, but scored; None for other sources.
     """
 
     frames: UInt8[ndarray, "v t h w 3"]
@@ -68,6 +72,9 @@ class Source:
     place: Place | None = None
     rate: float | None = None
     points: SparseDepth | None = None
+    masks: Bool[ndarray, "v t h w"] | None = None
+    held_out: Bool[ndarray, "v t"] | None = None
+    cloud: Float[ndarray, "n 6"] | None = None
 
     @property
     def fps(self) -> float:

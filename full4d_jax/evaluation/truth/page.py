@@ -30,7 +30,7 @@ def page(result: Mapping[str, Any], subject: str) -> str:
         ),
     ]
     if new:
-        lines.append(f"The grid has no camera of these views: {', '.join(new)}.")
+        lines.append(f"These views were not fitted: {', '.join(new)}.")
     for region in REGIONS:
         names = [measure + region for measure in MEASURES]
         columns = [n for n in names if any(row[n] is not None for row in result["rows"])]

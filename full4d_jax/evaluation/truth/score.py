@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import (
@@ -28,7 +28,7 @@ from full4d_jax.evaluation.without_truth.grid_scores import GRID, SCENE, read_vi
 from full4d_jax.generation.projection_guidance import project
 from full4d_jax.media.pictures import save_picture, to_unit
 from full4d_jax.scene.renders import render_views
-from full4d_jax.scene.scene_arrays import from_arrays
+from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.stages import Stages
 from gaussians import Scene, load_dynamic_ply
@@ -60,7 +60,10 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
         subject, pictures = GRID, grid.frames[truth.made] / np.float32(255)
     else:
         times, targets = np.linspace(0, 1, len(truth.source)), truth.cameras.views(slice(1, None))
-        subject, pictures = SCENE, render_views(scene, targets, times) / np.float32(255)
+        behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
+        truth = truth._replace(made=_fitted(folder, truth.made))
+        subject = SCENE
+        pictures = render_views(scene, targets, times, behind) / np.float32(255)
     rows = {subject: pictures, COPY: copy_source(truth.source, len(truth.views))}
     rows, regions = _with_projection(rows, truth)
     result = {**about, "rows": _row_scores(rows, truth, regions, distances)}
@@ -72,6 +75,14 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
     print(text)
     print(f"wrote {folder}/{name}.json, {name}.md, and {name}.png: beside the truth")
     return result
+
+
+def _fitted(folder: Path, made: Int[np.ndarray, "v"]) -> Int[np.ndarray, "v"]:
+    """Return the numbers of the targets in the grid, -1 also for views that were held out."""
+    held_out = Stages(folder).finished("grid").get("held_out")
+    if held_out is None:
+        return made
+    return np.where((made >= 0) & held_out[made].all(1), -1, made)
 
 
 def load_scene(path: Path) -> Scene:

@@ -24,7 +24,7 @@ from full4d_jax.evaluation.without_truth.set_scores import (
 )
 from full4d_jax.media.pictures import save_picture, to_uint8
 from full4d_jax.scene.renders import scene_renderer
-from full4d_jax.scene.scene_arrays import from_arrays
+from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.session.files import read_arrays
@@ -250,7 +250,7 @@ def _subjects(folder: Path) -> tuple[dict[str, Views], dict[str, str]]:
         except InputError as stale:
             missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
     if scene is not None:
-        rendered = _rendered(from_arrays(scene), grid)
+        rendered = _rendered(from_arrays(scene), grid, background_in(scene))
         subjects = {GRID: grid._replace(depth=rendered.depth), SCENE: rendered}
     source = Views(grid.frames[:1], grid.cameras.views(slice(1)))
     return subjects | {SOURCE: source}, missing
@@ -269,13 +269,13 @@ def _counts(scores: list[Scores], folders: int) -> dict[str, tuple[int, int]]:
     return {key: (sum(x.get(key) is not None for x in scores), folders) for key in keys}
 
 
-def _rendered(scene: Scene, grid: Views) -> Views:
+def _rendered(scene: Scene, grid: Views, background: Float[np.ndarray, "3"]) -> Views:
     """Render the scene by the cameras of the grid, with its depth."""
     (v, t, h, w), cameras = grid.frames.shape[:4], grid.cameras
     frames, depth = np.empty_like(grid.frames), np.empty((v, t, h, w), np.float32)
     with Progress("rendering", v * t) as report:
         for i in range(v):
-            draw = scene_renderer(scene, cameras, i)
+            draw = scene_renderer(scene, cameras, i, background)
             for j, time in enumerate(np.linspace(0, 1, t)):
                 picture = draw(cameras.camera(i, j), time)
                 frames[i, j] = to_uint8(picture.rgb)

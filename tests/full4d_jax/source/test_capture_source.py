@@ -1,5 +1,7 @@
 """A capture is read into our world, or refused by field; it is lifted and rendered like a grid."""
 
+import struct
+
 import numpy as np
 import pytest
 from refused import refusal
@@ -10,6 +12,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_capture
+from full4d_jax.source.held_out import held_out_pictures
 from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
@@ -60,8 +63,64 @@ def test_the_world_becomes_that_of_the_first_camera(tmp_path):
     poses = found.cameras.world_to_camera
     np.testing.assert_allclose(nearest_to_axes(poses[:, 0]), [0, 0, 1], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(centers(poses[1, 0])), step, rtol=1e-5)
-    assert 0.4 < found.depth.min() < 0.6
-    assert 2 < found.depth.max() < 3.0
+    assert found.depth is None
+    assert found.masks is None
+
+
+@pytest.mark.parametrize(
+    ("views", "instants", "wanted", "expected"),
+    [
+        (8, 3, "auto", [(4, 0), (4, 1), (4, 2)]),
+        (7, 13, "auto", [(view, 4) for view in range(7)]),  # not 12, the last
+        (13, 1, "auto", [(4, 0), (12, 0)]),
+        (8, 9, "instants", [(view, 4) for view in range(8)]),
+        (7, 7, "auto", []),
+        (16, 16, "none", []),
+    ],
+)
+def test_one_view_in_eight_is_held_out_or_one_instant(views, instants, wanted, expected):
+    held_out = held_out_pictures(views, instants, wanted)
+    assert list(map(tuple, np.argwhere(held_out).tolist())) == expected
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("views", "3 views"), ("instants", "2 instants")])
+def test_too_few_to_hold_some_out_are_refused(tmp_path, wanted, found):
+    path = write(tmp_path / "a.npz")
+    with pytest.raises(InputError, match=f"--held_out: found {wanted}.* found {found}"):
+        open_capture(CaptureOptions(path, wanted))
+
+
+def test_points_come_into_our_world(tmp_path):
+    middle = np.array([1.0, 2.0, 3.0])  # where the cameras look, of the file's world
+    (tmp_path / "points3D.txt").write_text("# rows\n7 1 2 3 255 0 51 0.5 1 2\n\n")
+    row = struct.pack("<Q3d3BdQ", 7, *middle, 255, 0, 51, 0.5, 2) + bytes(16)
+    (tmp_path / "points3D.bin").write_bytes(struct.pack("<Q", 1) + row)
+    words = ["ply", "format ascii 1.0", "element vertex 1"]
+    words += [f"property float {x}" for x in "xyz"]
+    words += [f"property uchar {x}" for x in ("red", "green", "blue")]
+    text = "\n".join([*words, "end_header", "1 2 3 255 0 51"])
+    (tmp_path / "a.ply").write_text(text + "\n")
+    capture = write(tmp_path / "a.npz", depth=None)
+    for name in ("points3D.txt", "points3D.bin", "a.ply"):
+        found = open_capture(CaptureOptions(capture, points=tmp_path / name)).cloud
+        np.testing.assert_allclose(found, [[0, 0, 1, 1, 0, 0.2]], atol=1e-6)
+    (tmp_path / "points3D.bin").write_bytes(struct.pack("<Q", 2) + row)
+    (tmp_path / "b.ply").write_text(text.replace("float z", "float w"))
+    for name in ("points3D.bin", "b.ply", "none.ply", "a.npz"):
+        with pytest.raises(InputError, match=r"points: .*give another file as --points"):
+            open_capture(CaptureOptions(capture, points=tmp_path / name))
+
+
+def test_masks_come_with_the_capture(tmp_path):
+    masks = np.zeros((3, 2, SIDE, SIDE), np.uint8)
+    masks[:, :, 4:12] = 255
+    path = write(tmp_path / "a.npz", masks=masks, depth=None)
+    stages = Stages(tmp_path, say=lambda line: None)
+    keep_capture(stages, opened(path))
+    np.testing.assert_array_equal(stages.arrays["grid"]["masks"], masks > 0)
+    assert not stages.arrays["depth"]["depth"].size
+    with pytest.raises(InputError, match="masks: found"):
+        opened(write(tmp_path / "b.npz", masks=masks[:2]))
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path
         assert rows["4D Gaussians", view]["psnr"] > copied["psnr"] + 3
         assert rows["4D Gaussians", view]["ssim"] > copied["ssim"] + 0.1
     page = (tmp_path / "truth_scene.md").read_text()
-    assert "The grid has no camera of these views: 0, 2." in page
+    assert "These views were not fitted: 0, 2." in page
     save_dynamic_ply(tmp_path / "scene.4d.ply", scene)
     (tmp_path / "scene.npz").unlink()
     assert evaluate(tmp_path / "scene.4d.ply", dataset, kind="--scene") == 0

@@ -1,0 +1,82 @@
+"""What lies behind the subject of a capture: a scene, one colour, or nothing that is fitted."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from full4d_jax.session.errors import InputError
+
+PLAIN = 0.95  # share of the pixels around the subject that have its background's colour
+ALIKE = 0.04  # largest difference of a colour that counts as the same; JPEG rounds
+FIXED = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
+
+
+class Background(NamedTuple):
+    """What lies behind the subject.
+
+    Attributes:
+      color: behind the Gaussians, when fitting and when shown.
+      subject: which pixels show the subject; None where the scene fills the pictures.
+      random: whether every step puts another colour behind the subject.
+      ignored: whether pixels outside of the subject are not fitted.
+      note: a sentence for people.
+    """
+
+    color: tuple[float, float, float]
+    subject: Bool[ndarray, "v t h w"] | None
+    random: bool
+    ignored: bool
+    note: str
+
+
+def find_background(
+    wanted: str,
+    frames: Float[ndarray, "v t h w 3"],
+    masks: Bool[ndarray, "v t h w"] | None,
+) -> Background:
+    """Return the background of a capture.
+
+    Args:
+      wanted: `lift.background`.
+      frames: the pictures, [0, 1].
+      masks: where the subject is, if somebody marked it.
+
+    Raises:
+      InputError: `wanted` needs masks or a plain background, and there is neither.
+    """
+    color = plain_color(frames, masks)
+    subject = masks
+    if color is not None and masks is None:
+        subject = np.abs(frames - np.float32(color)).max(-1) > ALIKE
+    if wanted in ("random", "unknown") and subject is None:
+        found = "no masks, no alpha and no plain background"
+        do = "add masks (docs/data.md) and import again, or leave --lift.background out"
+        raise InputError("config", "lift.background", wanted, f"masks; found {found}", do)
+    behind = FIXED.get(wanted, color if color is not None else FIXED["black"])
+    if wanted == "unknown":
+        return Background(behind, subject, False, True, "not fitted (outside of the masks)")
+    if wanted == "random":
+        return Background(behind, subject, True, False, "a random colour each step")
+    if wanted == "auto" and color is None:
+        return Background(behind, None, False, False, "part of the scene")
+    levels = " ".join(f"{255 * x:.0f}" for x in behind)
+    return Background(behind, subject if color else None, False, False, f"one colour, {levels}")
+
+
+def plain_color(
+    frames: Float[ndarray, "v t h w 3"], masks: Bool[ndarray, "v t h w"] | None
+) -> tuple[float, float, float] | None:
+    """Return the colour around the subject, or at the edges of the pictures; None for several."""
+    if masks is None:
+        masks = np.ones(frames.shape[:4], bool)
+        masks[..., [0, 1, -2, -1], :] = False
+        masks[..., [0, 1, -2, -1]] = False
+    around = frames[~masks]
+    if not len(around):
+        return None
+    color = np.median(around, axis=0)
+    alike = np.abs(around - color).max(-1) <= ALIKE
+    red, green, blue = map(float, color)
+    return (red, green, blue) if alike.mean() >= PLAIN else None

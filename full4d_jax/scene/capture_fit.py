@@ -1,0 +1,232 @@
+"""From real videos of several cameras to 4D Gaussians; some pictures are held out and watched."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras, cameras_in
+from full4d_jax.config import LiftConfig
+from full4d_jax.media.metrics import psnr
+from full4d_jax.scene.backgrounds import Background, find_background
+from full4d_jax.scene.fit_settings import capture_settings, sized
+from full4d_jax.scene.lifting import picture_distance
+from full4d_jax.scene.partial_fit import PartialFit
+from full4d_jax.scene.scene_arrays import to_arrays
+from full4d_jax.scene.starts import find_start
+from gaussians import Camera, Scene, Targets, clip_budget, fit, render_clip
+from gaussians.fit_step import FitState
+from input_pipeline.selection import evenly
+
+WATCHED = 4  # held-out pictures whose PSNR is reported while fitting
+SCORED = 16  # fitted and held-out pictures each that are scored at the end, at most
+GAP = 4.0  # dB by which fitted pictures may be better than others before it is said
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+class RealViews(NamedTuple):
+    """Real videos of all views.
+
+    Attributes:
+      frames: [0, 1].
+      cameras: of all views.
+      depth: where Gaussians start, world units, 0 where unknown; None where there is none.
+      masks: where the subject is; None where nobody marked it.
+      held_out: the pictures that are not fitted.
+      cloud: positions and colours of points to start from; None where there are none.
+    """
+
+    frames: Float[ndarray, "v t h w 3"]
+    cameras: Cameras
+    depth: Float[ndarray, "v t h w"] | None
+    masks: Bool[ndarray, "v t h w"] | None
+    held_out: Bool[ndarray, "v t"]
+    cloud: Float[ndarray, "n 6"] | None = None
+
+
+class Fit(NamedTuple):
+    """A fitted capture.
+
+    Attributes:
+      scene: the Gaussians.
+      background: the colour behind them.
+      fitted_psnr: of fitted pictures, dB.
+      held_out_psnr: of the others, dB; NaN without any.
+    """
+
+    scene: Scene
+    background: tuple[float, float, float]
+    fitted_psnr: float
+    held_out_psnr: float
+
+
+def lift_capture(
+    settings: LiftConfig,
+    given: RealViews,
+    key: PRNGKeyArray,
+    *,
+    report: Report | None = None,
+    partial: PartialFit | None = None,
+    say: Callable[[str], None] = print,
+) -> Fit:
+    """Fit 4D Gaussians to real videos of all views: none counts more, no prior is asked.
+
+    Args:
+      settings: how to fit.
+      given: the videos.
+      key: the result is a function of the arguments and it alone.
+      report: called with the step and with metrics from time to time.
+      partial: where a fit under way is kept, to go on from.
+      say: prints a line for people.
+
+    Raises:
+      InputError: the background asked for needs masks.
+    """
+    settings = sized(settings, *given.frames.shape[2:4], captured=True)
+    start_key, fit_key = jax.random.split(key)
+    background = find_background(settings.background, given.frames, given.masks)
+    views, instants = np.flatnonzero(~given.held_out.all(1)), ~given.held_out.all(0)
+    start = find_start(
+        settings,
+        given.frames[views],
+        None if given.depth is None else given.depth[views],
+        None if background.subject is None else background.subject[views],
+        given.cameras.views(views),
+        np.flatnonzero(instants),
+        given.cloud,
+        start_key,
+    )
+    say(f"start: {start.note}; background: {background.note}; held out: {_words(given.held_out)}")
+    others = _some(given.held_out, WATCHED)
+    watched: dict[str, float] = {}
+
+    def keep(state: FitState) -> None:
+        if partial is not None:
+            partial.keep(state)
+        if len(others[0]):
+            watched["held_out_psnr"] = scored(state.fitted.scene, given, background, others)
+
+    def tell(step: int, metrics: Mapping[str, float]) -> None:
+        if report is not None:
+            report(step, {**metrics, **watched})
+
+    result = fit(
+        start.scene,
+        _targets(given, background),
+        capture_settings(settings, given.frames.shape, background.color, sharp=start.sharp),
+        fit_key,
+        report=tell,
+        perceptual=picture_distance() if settings.perceptual > 0 else None,
+        restore=None if partial is None else partial.restore,
+        keep=keep,
+    )
+    groups = (_some(mask, SCORED) for mask in (~given.held_out, given.held_out))
+    scores = [scored(result.scene, given, background, group) for group in groups]
+    return Fit(result.scene, background.color, *scores)
+
+
+def read_views(grid: Mapping[str, ndarray], depth: Float[ndarray, "v t h w"]) -> RealViews:
+    """Return the videos of a capture from what the stages `grid` and `depth` saved."""
+    frames = grid["frames"].astype(np.float32) / 255
+    none = np.zeros(frames.shape[:2], bool)  # format 4 held nothing out
+    return RealViews(
+        frames,
+        cameras_in(grid),
+        depth if depth.size else None,
+        grid.get("masks"),
+        grid.get("held_out", none),
+        grid.get("cloud"),
+    )
+
+
+def fit_arrays(found: Fit) -> dict[str, ndarray]:
+    """Return what the stage `scene` saves of a capture."""
+    scores = found._asdict()
+    scene = to_arrays(scores.pop("scene"))
+    return scene | {name: np.asarray(x, np.float32) for name, x in scores.items()}
+
+
+def told_scores(found: Fit) -> str:
+    """Return how well a scene shows fitted and other pictures, and what to do where it does not."""
+    text = f"fitted pictures {found.fitted_psnr:.1f} dB"
+    if np.isnan(found.held_out_psnr):
+        return f"{text}; none was held out"
+    text += f", held-out ones {found.held_out_psnr:.1f} dB"
+    if found.fitted_psnr - found.held_out_psnr > GAP:
+        text += (
+            f"; the gap is above {GAP:g} dB, so views between the cameras look worse than these: "
+            "add cameras closer together, depth (full4d data depth) or masks, and look at "
+            "full4d data check"
+        )
+    return text
+
+
+def scored(
+    scene: Scene,
+    given: RealViews,
+    background: Background,
+    pictures: tuple[Int[ndarray, "n"], Int[ndarray, "n"]],
+) -> float:
+    """Return the PSNR in dB of these views and instants, of the pixels that count; NaN for none."""
+    views, instants = pictures
+    if not len(views):
+        return float("nan")
+    cameras, times = _cameras(given.cameras, views, instants), _times(given, instants)
+    made = render_clip(
+        scene,
+        cameras,
+        times,
+        background=jnp.array(background.color),
+        antialiased=True,
+        max_intersections=clip_budget(scene, cameras, times, slack=1.0),
+    )
+    truth, found = given.frames[views, instants], np.clip(np.asarray(made.rgb), 0, 1)
+    if background.ignored and background.subject is not None:
+        known = background.subject[views, instants]
+        truth, found = truth[known], found[known]
+    return float(psnr(found, truth))
+
+
+def _targets(given: RealViews, background: Background) -> Targets:
+    views, instants = np.nonzero(~given.held_out)
+    subject = None
+    if background.subject is not None:
+        subject = jnp.asarray(background.subject[views, instants], jnp.float32)
+    return Targets(
+        jnp.asarray(given.frames[views, instants]),
+        _cameras(given.cameras, views, instants),
+        _times(given, instants),
+        jnp.ones(len(views)),
+        known=subject if background.ignored else None,
+        alpha=subject if background.random else None,
+    )
+
+
+def _cameras(cameras: Cameras, views: ndarray, instants: ndarray) -> Camera:
+    poses = jnp.asarray(cameras.world_to_camera[views, instants])
+    lenses = jnp.asarray(cameras.intrinsics[views])
+    return Camera(poses, lenses, cameras.width, cameras.height)
+
+
+def _times(given: RealViews, instants: ndarray) -> jax.Array:
+    return jnp.asarray(instants / max(given.frames.shape[1] - 1, 1), jnp.float32)
+
+
+def _some(mask: Bool[ndarray, "v t"], most: int) -> tuple[ndarray, ndarray]:
+    """Return views and instants of at most `most` of the marked pictures."""
+    views, instants = np.nonzero(mask)
+    chosen = evenly(len(views), most) if len(views) else []
+    return views[chosen], instants[chosen]
+
+
+def _words(held_out: Bool[ndarray, "v t"]) -> str:
+    """Return which pictures are held out."""
+    for name, axis in (("views", 1), ("instants", 0)):
+        numbers = np.flatnonzero(held_out.all(axis))
+        if len(numbers):
+            return f"{name} {' '.join(map(str, numbers))} (--held_out none fits them too)"
+    return "none"

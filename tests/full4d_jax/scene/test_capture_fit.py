@@ -1,0 +1,100 @@
+"""A capture is fitted from the start that it allows; held-out pictures are watched and told."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import LiftConfig
+from full4d_jax.scene.capture_fit import Fit, RealViews, fit_arrays, lift_capture, told_scores
+from full4d_jax.scene.fit_settings import capture_settings
+from full4d_jax.scene.scene_arrays import background_in, from_arrays
+from full4d_jax.scene.starts import find_start
+from full4d_jax.source.held_out import held_out_pictures
+from gaussians.relocation import dead
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+SIDE, VIEWS = 32, 9
+SETTINGS = LiftConfig(steps=300, capacity=300)
+GREEN = np.float32([0.1, 0.8, 0.2])
+
+
+def ball(instants=1, behind=GREEN):
+    """Nine cameras at distance 1 around a red ball, and the ball's outline in their pictures."""
+    numbers = np.arange(VIEWS)
+    poses = orbit(40.0 * numbers, 40 * np.sin(numbers), 1.0, pivot=(0.0, 0.0, 0.0))
+    lens = intrinsics_from_fov(40.0, SIDE, SIDE).astype(np.float32)
+    y, x = (np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2) / lens[0, 0]
+    inside = np.hypot(x, y) / np.sqrt(x**2 + y**2 + 1) < 0.2
+    picture = np.where(inside[..., None], np.float32([0.9, 0.2, 0.1]), behind)
+    frames = np.tile(np.float32(picture), (VIEWS, instants, 1, 1, 1))
+    poses = np.repeat(poses[:, None], instants, 1).astype(np.float32)
+    cameras = Cameras(np.stack([lens] * VIEWS), poses, SIDE, SIDE)
+    held_out = held_out_pictures(VIEWS, instants, "auto")
+    return RealViews(frames, cameras, None, None, held_out), np.broadcast_to(
+        inside, frames.shape[:4]
+    )
+
+
+def start(given, subject, depth=None, cloud=None, **changes):
+    settings = replace(SETTINGS, **changes)
+    instants = np.arange(given.frames.shape[1])
+    return find_start(
+        settings, given.frames, depth, subject, given.cameras, instants, cloud, jax.random.key(0)
+    )
+
+
+def places(scene):
+    """Distances of the visible Gaussians from the middle."""
+    alive = ~np.asarray(dead(scene.gaussians))
+    return np.linalg.norm(np.asarray(scene.gaussians.means)[alive], axis=1)
+
+
+@pytest.mark.parametrize("motion", ["freetime", "deformation"])
+def test_the_start_is_what_there_is(motion):
+    given, inside = ball(instants=3)
+    hull = start(given, inside, motion=motion)
+    assert "hull" in hull.note
+    assert not hull.sharp
+    np.testing.assert_allclose(np.median(places(hull.scene)), 0.2, rtol=0.15)
+    depth = np.where(inside, np.float32(0.85), 0)
+    near = start(given, inside, depth, motion=motion)
+    assert (near.sharp, near.note) == (True, "the capture's depth")
+    cloud = np.float64([[0.1, 0, 0, 1, 0, 0], [0, 0.1, 0, 0, 1, 0]])
+    points = start(given, inside, cloud=cloud, motion=motion)
+    assert points.note == "2 points of the capture"
+    np.testing.assert_allclose(places(points.scene), 0.1, rtol=1e-5)
+    strewn = start(given, None, motion=motion)
+    assert "150 points strewn" in strewn.note  # half of the capacity
+    assert len(strewn.scene.gaussians.means) == 300
+    assert places(strewn.scene).max() > 0.5
+
+
+def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
+    said = []
+    given, _ = ball()
+    found = lift_capture(SETTINGS, given, jax.random.key(0), say=said.append)
+    assert "hull; background: one colour, 26 204 51; held out: views 4 (--held_out" in said[0]
+    np.testing.assert_allclose(found.background, GREEN, atol=1e-6)
+    assert found.held_out_psnr > 22
+    arrays = fit_arrays(found)
+    np.testing.assert_allclose(background_in(arrays), GREEN)
+    np.testing.assert_array_equal(from_arrays(arrays).gaussians.means, found.scene.gaussians.means)
+
+
+def test_a_large_gap_is_told_with_what_to_do():
+    far = Fit(None, (0, 0, 0), 26.0, 21.9)  # type: ignore[arg-type]
+    assert "gap is above 4 dB" in told_scores(far)
+    assert "gap" not in told_scores(far._replace(held_out_psnr=22.1))
+    assert "none was held out" in told_scores(far._replace(held_out_psnr=float("nan")))
+
+
+def test_nothing_moves_at_a_single_instant():
+    moving = {}
+    for instants in (1, 2):
+        shape = (9, instants, SIDE, SIDE, 3)
+        moving[instants] = capture_settings(SETTINGS, shape, (0.0, 0.0, 0.0), sharp=True).velocities
+    assert moving[1] == 0
+    assert moving[2] > 0
