@@ -106,6 +106,7 @@ ROWS = (
         f"--gaussians 6000 --height 64 --steps 1500 {MOVING_FIT}", (0.5, 4)),
     Row("walker", f"{FIT} pose2sim", f"{TINY_FIT} freetime",
         f"--gaussians 8000 --height 72 --steps 1000 {MOVING_FIT}", (0.5, 1.5)),
+    Row("rigs", "benchmarks/rigs.py object --out OUT", "--steps 60 --gaussians 1500", "", (2, 5)),
     Row("ablations", "benchmarks/ablations.py --out OUT", "--groups checkpoint --scenes 2",
         "--scenes 64 --lift_scenes 4", (1, 60), "", "ablations.json"),
 )

@@ -76,6 +76,16 @@ def test_what_cannot_be_fitted_is_told_in_one_line(run, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_rigs_that_are_not_there_are_told_in_one_line(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FULL4D_DATA", str(tmp_path))
+    assert "is not a folder: set FULL4D_DATA" in str(run("rigs", "object")[0])
+    (tmp_path / "data").mkdir()
+    for rig in ("object", "fox"):
+        code, _ = run("rigs", rig, "--out", tmp_path / "out")
+        assert str(code).startswith(f"{rig}: ")
+        assert "Fox.glb" in str(code)
+
+
 def test_more_instants_than_the_walker_has_are_refused(run, shared_data, tmp_path, monkeypatch):
     monkeypatch.setenv("FULL4D_DATA", str(shared_data))
     code, _ = run("fitting", "pose2sim", "--instants", 60, "--out", tmp_path / "out")
