@@ -2,7 +2,8 @@
 
 The first of these that there is decides: depth; points of the capture; the hull of a subject whose
 outline is known; a plane sweep of textured views that stand close together; points strewn over the
-volume that two cameras see.
+volume that two cameras see. What moves starts in place of these points from pixels at random depth,
+which keep what stands still apart from what passes.
 """
 
 from typing import NamedTuple
@@ -20,13 +21,13 @@ from full4d_jax.scene.seeds import first_scene
 from gaussians import Scene, deforming, with_room
 from gaussians.plane_sweep import sweep
 from gaussians.points import FAR, NEAR, Views, at_points, carve, mean_colors, strew
-from input_pipeline.cameras import nearest_to_axes, resize_intrinsics
+from input_pipeline.cameras import centers, nearest_to_axes, resize_intrinsics
 from input_pipeline.selection import evenly
 
 FEW = 0.5  # of the capacity that points take at first; the others come where they are needed
 SWEPT = 128  # rows or columns of the pictures that are swept, at most
 SURE = 0.1  # share of the pixels whose depth must be sure
-INSTANTS = 8  # of a clip that are carved or strewn, at most; half as many are swept
+INSTANTS = 8  # of a clip that are carved, at most; half as many are swept
 LEAST = 100  # points of a hull
 
 
@@ -92,10 +93,12 @@ def find_start(
     if depth is None:
         depth, share = swept(frames, cameras, few[::2])
         note = f"a plane sweep, which is sure of {share:.0%} of the pixels"
-        if share < SURE:
-            seeds = strewn(frames, cameras, few, round(FEW * settings.capacity))
+        if share < SURE and frames.shape[1] == 1:
+            seeds = strewn(frames, cameras, round(FEW * settings.capacity))
             note = f"{len(seeds.positions)} points strewn over what two cameras see"
-            return Start(_at_seeds(settings, seeds, frames.shape[1], key), False, note)
+            return Start(_at_seeds(settings, seeds, 1, key), False, note)
+        if share < SURE:
+            depth, note = random_depth(cameras), "pixels at random depth"
     depth = np.where(np.isin(np.arange(frames.shape[1]), hidden)[:, None, None], 0.0, depth)
     pixels = jnp.asarray(frames), jnp.asarray(depth, jnp.float32)
     arrays = jax.tree.map(jnp.asarray, cameras)
@@ -121,13 +124,23 @@ def carved(
     return _coloured(positions[few], instants[few], frames, cameras)
 
 
-def strewn(
-    frames: Float[ndarray, "v t h w 3"], cameras: Cameras, chosen: Int[ndarray, "n"], count: int
-) -> Seeds:
-    """Return `count` points in the volume that two cameras see, at the chosen instants."""
-    rng = np.random.default_rng(0)
-    positions = strew(*_views(cameras, int(chosen[0])), count, rng)
-    return _coloured(positions, rng.choice(chosen, len(positions)), frames, cameras)
+def strewn(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, count: int) -> Seeds:
+    """Return `count` points in the volume that two cameras see."""
+    positions = strew(*_views(cameras, 0), count, np.random.default_rng(0))
+    return _coloured(positions, np.zeros(len(positions), int), frames, cameras)
+
+
+def random_depth(cameras: Cameras) -> Float[ndarray, "v t h w"]:
+    """Draw log-uniform depth for every pixel, around its camera's distance from the middle.
+
+    The depth of a pixel is the same at all instants, so that what stands still starts still.
+    """
+    views, middle = _views(cameras, 0)
+    poses = np.asarray(cameras.world_to_camera, np.float64)
+    distance = np.linalg.norm(centers(poses) - middle, axis=-1)[..., None, None]
+    shape = len(poses), 1, views.height, views.width
+    share = np.exp(np.random.default_rng(0).uniform(np.log(NEAR), np.log(FAR), shape))
+    return (distance * share).astype(np.float32)
 
 
 def swept(

@@ -66,8 +66,12 @@ def test_the_start_is_what_there_is(motion):
     points = start(given, inside, cloud=cloud, motion=motion)
     assert points.note == "2 points of the capture"
     np.testing.assert_allclose(places(points.scene), 0.1, rtol=1e-5)
-    strewn = start(given, None, motion=motion)
+    anywhere = start(given, None, motion=motion)
+    assert (anywhere.sharp, anywhere.note) == (True, "pixels at random depth")
+    assert places(anywhere.scene).max() > 0.5
+    strewn = start(ball()[0], None, motion=motion)
     assert "150 points strewn" in strewn.note  # half of the capacity
+    assert not strewn.sharp
     assert len(strewn.scene.gaussians.means) == 300
     assert places(strewn.scene).max() > 0.5
 
