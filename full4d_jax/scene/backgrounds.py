@@ -49,7 +49,7 @@ def find_background(
     color = plain_color(frames, masks)
     subject = masks
     if color is not None and masks is None:
-        subject = np.abs(frames - np.float32(color)).max(-1) > ALIKE
+        subject = np.abs(frames - np.asarray(color, np.float32)).max(-1) > ALIKE
     if wanted in ("random", "unknown") and subject is None:
         found = "no masks, no alpha and no plain background"
         do = "add masks (docs/data.md) and import again, or leave --lift.background out"

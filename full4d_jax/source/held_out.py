@@ -19,13 +19,13 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
       InputError: fewer than eight of what is asked for.
     """
     held_out = np.zeros((views, instants), bool)
-    counts: dict[HeldOut, int] = {"views": views, "instants": instants}
     if wanted == "auto":
-        wanted = next((kind for kind in counts if counts[kind] >= EVERY), "none")
+        wanted = "views" if views >= EVERY else "instants" if instants >= EVERY else "none"
     if wanted == "none":
         return held_out
-    if counts[wanted] < EVERY:
-        found, do = f"{counts[wanted]} {wanted}", "leave --held_out out"
+    count = views if wanted == "views" else instants
+    if count < EVERY:
+        found, do = f"{count} {wanted}", "leave --held_out out"
         raise InputError("option", "--held_out", wanted, f"{EVERY} or more; found {found}", do)
     if wanted == "views":
         held_out[FIRST::EVERY] = True
