@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
@@ -57,14 +58,14 @@ class ProceduralClips:
         return self.count
 
     @cached_property
-    def _pictures(self) -> Float32[np.ndarray, "n s s 3"] | None:
-        return read_textures(self.textures) if self.textures else None
+    def _looks(self) -> Looks:
+        return Looks(jnp.asarray(read_textures(self.textures)) if self.textures else None)
 
     def __getitem__(self, index: int) -> Example:
         """The clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
         render = scene_program(self.views, self.frames, self.height, self.width, self.worlds)
-        clip: Any = jax.device_get(render(np.int32(scene), looks=Looks(self._pictures)))
+        clip: Any = jax.device_get(render(np.int32(scene), looks=self._looks))
         held_out = ", held out" if scene >= HELD_OUT_START else ""
         return to_example(
             clip,

@@ -113,7 +113,9 @@ def reprojected(
 def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
     """Yield batches of rendered scenes; on a mesh each device renders its own samples."""
     data, seed = config.data, config.seed
-    size = {"batch_size": config.training.batch, "start_step": start}
+    indices = make_loader(
+        range(data.scenes), seed=seed, batch_size=config.training.batch, start_step=start
+    )
     network = load_depth() if data.estimated else None
     render = partial(_render, data)
     if mesh is not None:
@@ -127,10 +129,10 @@ def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
         )
     program = jax.jit(render)
     folders = {"photos": data.photos, "videos": data.videos if data.photos else ""}
-    for step, indices in enumerate(make_loader(range(data.scenes), seed=seed, **size), start):
+    for step, scenes in enumerate(indices, start):
         with input_errors("config", "change data.photos or data.videos"):
             looks = looks_at(step, **folders, seed=seed)
-        yield program(indices if mesh is None else put_batch(mesh, indices), looks, network)
+        yield program(scenes if mesh is None else put_batch(mesh, scenes), looks, network)
 
 
 def _render(
