@@ -94,7 +94,7 @@ def _data(config: Config) -> Iterator[Rule]:
     fits = not (data.records and data.pseudo)
     yield "data.pseudo", data.pseudo, fits, "none of it with --data.records"
     batch = config.training.batch
-    fits = data.pseudo == 0 or round(data.pseudo * batch) > 0
+    fits = data.pseudo == 0 or guided or round(data.pseudo * batch) > 0
     one = f"0, or a share that is one of the {batch} clips of a batch"
     yield "data.pseudo", data.pseudo, fits, one
     fits = bool(data.pseudo or data.photos or not data.videos)

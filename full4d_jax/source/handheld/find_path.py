@@ -32,7 +32,7 @@ UNDONE = 0.5  # of the motion that rotations must undo, to be better than nothin
 PLACED = 0.8  # of the frames that structure from motion must place
 REPROJECTION = 0.0015  # of the width, that its points may err
 ANGLE = 1.0  # degrees between the rays to half of its points, at least
-COVERED = 0.55  # of the parts of the frames that have corners, where there must be points
+COVERED = 0.5  # of the parts of the frames that have corners, where there must be points
 AGREE = 0.5  # of the matches that must agree with given poses
 Large = Callable[[], tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]]
 

@@ -1,0 +1,181 @@
+"""Trains the networks that ship, one after the other, within a time limit, and goes on later.
+
+    python benchmarks/train_shipped.py --minutes 27 --photos PHOTOS --videos VIDEOS --out OUT
+
+Stages are the depth network, the prior (rows 96 x 128, rich worlds with photographs and people,
+our own depth, ordinary videos), and the upsampler that follows this prior. Each has its share of
+the minutes; a stage that is done leaves its time to the next. A stage that runs out of time saves
+and stops, and the same command with the same `--out` goes on.
+
+At the end everything lies in `OUT/pieces`, in files of at most 16 MiB, which is all that need be
+kept: where OUT holds nothing but them, the command unpacks them first. The last line is JSON: for
+each stage its steps, its loss and whether it is done. Sizes of batches are for one GPU of 80 GB;
+`--small` is for trying it on any machine.
+"""
+
+import argparse
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+PIECE = 16 * 2**20  # bytes
+GRACE = 90  # seconds to save in
+PACKAGED = Path(__file__).resolve().parents[1] / "full4d_jax" / "checkpoints"
+
+
+class Stage(NamedTuple):
+    """A training: its name, its share of the time, and the words after `full4d train`."""
+
+    name: str
+    share: float
+    words: tuple[str, ...]
+    small: tuple[str, ...]
+
+
+def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
+    """Return the three trainings; the last two follow what was trained before."""
+    looks = ("--data.photos", str(photos), "--data.videos", str(videos))
+    tiny = (
+        "--training.steps",
+        "2",
+        "--training.checkpoint-every",
+        "1",
+        "--training.log-every",
+        "1",
+    )
+    depth = "--init", str(PACKAGED / "depth.safetensors"), "--seed", "10", *looks
+    size = "--data.height", "96", "--data.width", "128", "--data.worlds", "rich"
+    prior = "--init", str(PACKAGED / "prior.safetensors"), "--seed", "10", *size, *looks
+    prior += "--data.pseudo", "0.3", "--data.estimated", "0.3", "--flow.perceptual", "0.2"
+    upsampler = "--prior", str(out / "prior" / "prior.safetensors"), "--seed", "10", *looks
+    upsampler += "--data.prior_rows", "96"
+    return (
+        Stage(
+            "depth",
+            0.5,
+            (*depth, "--training.batch", "256", "--training.steps", "40000"),
+            (*depth, "--training.batch", "1", *tiny),
+        ),
+        Stage(
+            "prior",
+            0.3,
+            (*prior, "--training.batch", "32", "--training.steps", "20000"),
+            (*prior, "--training.batch", "1", "--flow.perceptual", "0", *tiny),
+        ),
+        Stage(
+            "upsampler",
+            0.2,
+            (*upsampler, "--training.batch", "64", "--training.steps", "20000"),
+            (*upsampler, "--data.pool", "2", "--perceptual", "0", *tiny),
+        ),
+    )
+
+
+CONFIGS = {"depth": "depth", "prior": "demo", "upsampler": "upsampler"}
+
+
+def main() -> None:
+    """Unpack, train, pack, print the JSON line."""
+    options = parser().parse_args()
+    for name in ("photos", "videos"):
+        if not getattr(options, name).is_dir():
+            raise SystemExit(f"--{name}: found no folder {getattr(options, name)}, expected one")
+    if options.minutes <= 0:
+        raise SystemExit(f"--minutes: found {options.minutes}, expected more than 0")
+    pieces = options.out / "pieces"
+    unpack(pieces, options.out)
+    end, found, left = time.monotonic() + 60 * options.minutes, {}, 1.0
+    for stage in stages(options.photos.resolve(), options.videos.resolve(), options.out.resolve()):
+        seconds = (end - time.monotonic()) * stage.share / left
+        left -= stage.share
+        folder = options.out / stage.name
+        weights = folder / f"{stage.name}.safetensors"
+        if not weights.is_file() and seconds > 0:
+            train(stage, folder, seconds, small=options.small)
+        found[stage.name] = progress(folder) | {"done": weights.is_file()}
+        if not weights.is_file():
+            break  # the stages after it follow its weights
+    pack(options.out, pieces)
+    print(f"next: the same command goes on; {pieces} is all that it needs")
+    print(json.dumps(found))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options of the command line."""
+    options = argparse.ArgumentParser(description="Trains the networks that ship, in parts.")
+    options.add_argument("--minutes", type=float, required=True, help="time for all of it")
+    options.add_argument("--photos", type=Path, required=True, help="folder of photographs")
+    options.add_argument("--videos", type=Path, required=True, help="folder of videos")
+    options.add_argument("--out", type=Path, default=Path("runs/shipped"), help="folder")
+    options.add_argument("--small", action="store_true", help="two steps each, to try it")
+    return options
+
+
+def train(stage: Stage, folder: Path, seconds: float, *, small: bool) -> None:
+    """Train for some seconds; a run that is not done then saves and stops.
+
+    Raises:
+      SystemExit: the training failed.
+    """
+    config = Path(__file__).resolve().parents[1] / "configs" / f"{CONFIGS[stage.name]}.py"
+    words = stage.small if small else stage.words
+    command = [sys.executable, "-m", "full4d_jax.cli", "train", str(config), *words]
+    print(f"{stage.name}: {seconds / 60:.1f} minutes", flush=True)
+    process = subprocess.Popen([*command, "--out", str(folder)], env=os.environ)
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(GRACE)
+        except subprocess.TimeoutExpired:  # compiling: what was saved before stays
+            process.kill()
+            code = 0
+    if code:
+        raise SystemExit(f"{stage.name}: found exit code {code}, expected 0; see the lines above")
+
+
+def progress(folder: Path) -> dict[str, float]:
+    """Return step and loss of the last line of a run's metrics."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines() if folder.is_dir() else []
+    entries = [json.loads(line) for line in lines]
+    losses = [entry for entry in entries if "loss" in entry]
+    return {name: losses[-1][name] for name in ("step", "loss")} if losses else {}
+
+
+def pack(out: Path, pieces: Path) -> None:
+    """Write the runs in `out` as one tar in files of at most `PIECE` bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in CONFIGS:
+            if (out / name).is_dir():
+                archive.add(out / name, arcname=name)
+    data = buffer.getvalue()
+    partial = pieces.with_name("pieces.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for i in range(0, len(data), PIECE):
+        (partial / f"{i // PIECE:04d}").write_bytes(data[i : i + PIECE])
+    shutil.rmtree(pieces, ignore_errors=True)
+    partial.rename(pieces)
+
+
+def unpack(pieces: Path, out: Path) -> None:
+    """Restore the runs where there is nothing but pieces."""
+    if not pieces.is_dir() or any((out / name).is_dir() for name in CONFIGS):
+        return
+    data = b"".join(file.read_bytes() for file in sorted(pieces.iterdir()))
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        archive.extractall(out, filter="data")
+
+
+if __name__ == "__main__":
+    main()
