@@ -32,6 +32,7 @@ from full4d_jax.session.files import Arrays
 from full4d_jax.source.held_out import held_out_pictures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, DatasetViewOptions
 from full4d_jax.source.points import load_points
+from full4d_jax.source.rig_scale import rig_scale
 from full4d_jax.source.source import Place, Source, all_given
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
@@ -85,11 +86,13 @@ def open_dataset_clip(options: DatasetClipOptions) -> Source:
 
 
 def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
-    """Read one view of a data set's clip, its depth, and the cameras of all views.
+    """Read one view of a data set's clip, its depth if it has any, and the cameras of all views.
+
+    Without depth the cameras are scaled by `rig_scale`, and the depth is estimated later.
 
     Raises:
       InputError: the data set is unusable or has no such split, clip or view; or the clip has fewer
-        instants, or no depth in that view.
+        instants, or no depth in that view and nothing that tells its scale.
     """
     records, example = _open_clip(options.dataset, options.split, options.clip)
     count, view = len(example.frames), options.view
@@ -100,25 +103,34 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
     instants = _instants(example, data.frames, options)
     times = example.timestamps[view, instants]
     example = select(example, views, instants)
-    if not all(example.depth16[0]):
-        do = f"full4d data depth {options.dataset} --out NEW estimates it (docs/data.md)"
-        where = f"{options.dataset}, scene {example.scene_id}"
-        raise InputError("dataset", where, f"no depth in view {view}", "depth", do)
+    depth, points, said = None, None, ""
     with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
-        depth, poses = to_source(clip.depth[0], clip.world_to_camera)
-    unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
+        if all(example.depth16[0]):
+            depth, poses = to_source(clip.depth[0], clip.world_to_camera)
+            unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
+    if depth is None:
+        poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
+        scale = rig_scale(example, clip, poses)
+        if scale is None:
+            found = f"no depth in view {view}, and cameras that share no points and look apart"
+            where, do = f"{options.dataset}, scene {example.scene_id}", "measure its depth"
+            raise InputError("dataset", where, found, "depth, or cameras that tell its scale", do)
+        unit, points, said = scale.unit, scale.points, scale.said
+        said = f"; its depth is estimated, in a unit from {said}"
+        poses = rescale(poses, unit).astype(np.float32)
     where = f"view {view} of {count}, clip {options.clip} of {options.dataset}, {options.split}"
     return Source(
         frames=clip.frames[:1],
         given=all_given(clip.frames[:1]),
         times=times,
         cameras=Cameras(clip.intrinsics, poses, data.height, data.width),
-        depth=depth[None],
-        depth_of="the source",
-        note=f"{where}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets",
+        depth=None if depth is None else depth[None],
+        depth_of="nothing" if depth is None else "the source",
+        note=f"{where}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets{said}",
         place=Place(records.content, records.split, options.clip, view, views, instants, unit),
         rate=options.fps,
+        points=points,
     )
 
 

@@ -109,7 +109,8 @@ def read_place(folder: Path) -> dict[str, np.ndarray]:
         do = "run again with --dataset (full4d run, or full4d lift for a capture)"
         where = folder / "source.npz"
         raise InputError("output folder", where, found, "a run from a data set", do)
-    return {name: source[name] for name in PLACE}
+    settled = read_arrays(folder / "depth.npz").get("path_unit", 1.0)
+    return {name: source[name] for name in PLACE} | {"unit": source["unit"] * settled}
 
 
 def _depth(

@@ -45,7 +45,8 @@ def settle_scale(
     assert source.cameras is not None, "a path belongs to a camera"
     poses = np.asarray(source.cameras.world_to_camera[0])
     if source.points is not None:
-        scaled = align_to_points(depth, source.points, estimated=estimated)
+        by_frame = estimated and moves(poses)  # at rest, frames are consistent already
+        scaled = align_to_points(depth, source.points, estimated=by_frame)
     elif estimated and moves(poses) and not travels(poses):
         scaled = _scaled_to_first(depth, poses[:, :3, :3], np.asarray(source.cameras.intrinsics[0]))
     else:

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
@@ -14,6 +15,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_dataset_clip, open_dataset_view
+from full4d_jax.source.handheld.path_scale import settle_scale
 from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import (
     DatasetClipOptions,
@@ -23,7 +25,7 @@ from full4d_jax.source.options import (
 )
 from full4d_jax.source.source import source_arrays, source_from
 from full4d_jax.source.video_source import open_two_videos, open_video
-from input_pipeline.cameras import invert
+from input_pipeline.cameras import centers, invert, nearest_to_axes, relative_to
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode
@@ -106,15 +108,61 @@ def test_what_is_not_there_is_refused(dataset, changes, message):
         open_dataset_view(DATA, DatasetViewOptions(dataset, **changes))
 
 
-def test_a_view_without_depth_is_refused_with_the_way_out(clips, tmp_path):
-    bare = [clip._replace(depth16=np.full_like(clip.depth16, b"")) for clip in clips]
+class Clips(list):
+    """Examples with their names."""
 
-    class Bare(list):
-        scene_ids = clips.scene_ids
+    @property
+    def scene_ids(self):
+        return [clip.scene_id for clip in self]
 
-    write_dataset(tmp_path / "bare", Bare(bare), name="bare")
-    with pytest.raises(InputError, match=r"no depth in view 0.*full4d data depth"):
-        open_dataset_view(DATA, DatasetViewOptions(tmp_path / "bare", fps=fps_of(clips[0])))
+
+def bare(clip):
+    return clip._replace(depth16=np.full_like(clip.depth16, b""))
+
+
+def test_a_view_without_depth_takes_its_unit_from_the_cameras(clips, tmp_path):
+    write_dataset(tmp_path / "bare", Clips(map(bare, clips)), name="bare")
+    options = DatasetViewOptions(tmp_path / "bare", fps=fps_of(clips[0]))
+    found = open_dataset_view(DATA, options)
+    assert found.depth is None
+    assert found.points is None
+    assert found.place is not None
+    assert found.cameras is not None
+    assert "the place that all cameras look at" in found.note
+    middle = nearest_to_axes(np.asarray(found.cameras.world_to_camera[:, 0], np.float64))
+    assert middle is not None
+    assert middle[2] == pytest.approx(1, rel=1e-4)
+    stored = clips[0].world_to_camera.astype(np.float64)
+    stored = centers(relative_to(stored, stored[0, 0])[1, 0]) / found.place.unit
+    np.testing.assert_allclose(centers(found.cameras.world_to_camera[1, 0]), stored, rtol=1e-4)
+
+
+def test_points_that_views_share_tell_the_unit(tmp_path):
+    """Their depth is the room's, in the unit that the cameras then have."""
+    room = make_room(views=3, height=120, width=160)
+    write_dataset(tmp_path / "room", Clips([bare(room)]), name="room")
+    data = dataclasses.replace(DATA, frames=2, height=96, width=128)
+    found = open_dataset_view(data, DatasetViewOptions(tmp_path / "room"))
+    assert found.points is not None
+    assert found.place is not None
+    truth = decode(room, height=96, width=128).depth[0]
+    column, row = np.floor(found.points.pixels).astype(int).T
+    ratio = found.points.depth * found.place.unit / truth[found.points.instants, row, column]
+    assert len(ratio) > 50
+    assert np.median(np.abs(ratio - 1)) < 0.02
+    assert "points that other views see too" in found.note
+    settled, unit = settle_scale(found, 7 * truth, estimated=True)
+    np.testing.assert_allclose(np.median(settled[0]), 1, rtol=1e-3)
+    assert unit * found.place.unit == pytest.approx(np.median(truth[0]), rel=0.03)
+
+
+def test_a_view_without_depth_whose_cameras_look_apart_is_refused(clips, tmp_path):
+    apart = clips[0].world_to_camera.copy()
+    apart[1, :, :3, :3] = np.diag([-1.0, 1.0, -1.0]) @ apart[1, :, :3, :3]
+    turned = bare(clips[0])._replace(world_to_camera=apart)
+    write_dataset(tmp_path / "apart", Clips([turned]), name="apart")
+    with pytest.raises(InputError, match=r"no depth in view 0.*look apart"):
+        open_dataset_view(DATA, DatasetViewOptions(tmp_path / "apart", fps=fps_of(clips[0])))
 
 
 def test_a_clip_is_a_capture(dataset, clips):
