@@ -4,12 +4,13 @@ Cameras tell the focal length that would show as much on film of 36 x 24 mm, by 
 """
 
 import math
+import re
 from pathlib import Path
 
-import av
 import numpy as np
-from av.error import FFmpegError
 from PIL import Image, UnidentifiedImageError
+
+from full4d_jax.source.quicktime_tags import read_tag
 
 DEFAULT_FOV = 65.0  # degrees along the long side of the picture, as of a phone's main camera
 DIAGONAL = math.hypot(36, 24)  # of 35 mm film, mm
@@ -33,24 +34,18 @@ def fov_of(equivalent: float, height: int, width: int) -> float:
 def focal_length(path: Path) -> float | None:
     """Return the focal length in mm as on 35 mm film that a file's metadata tell, or None.
 
-    Pictures have it in EXIF, QuickTime's videos among the tags of the container.
+    Pictures have it in EXIF, videos of phones among the tags of a track or of the whole file.
     """
     try:
         with Image.open(path) as picture:
             found = picture.getexif().get_ifd(EXIF).get(FOCAL_LENGTH_IN_35MM_FILM)
     except (UnidentifiedImageError, OSError):
-        found = _of_container(path)
+        found = read_tag(path, QUICKTIME)
+    if isinstance(found, str):
+        written = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:mm)?[\s\0]*", found)
+        found = written and written[1]
     try:
         value = float(found) if found is not None else 0.0
     except (TypeError, ValueError):
         return None
     return value if PLAUSIBLE[0] <= value <= PLAUSIBLE[1] else None
-
-
-def _of_container(path: Path) -> str | None:
-    """Return what a video's container says; None where it says nothing."""
-    try:
-        with av.open(str(path)) as container:
-            return container.metadata.get(QUICKTIME)
-    except FFmpegError:
-        return None

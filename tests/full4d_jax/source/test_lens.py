@@ -1,12 +1,12 @@
 """The lens of a file: from its metadata where they tell it, else assumed."""
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
+from tagged_films import write_film
 
 from full4d_jax.config import DataConfig
-from full4d_jax.source.lens import EXIF, QUICKTIME, assumed_fov, focal_length, fov_of
+from full4d_jax.source.lens import EXIF, assumed_fov, focal_length, fov_of
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video
 
@@ -23,16 +23,6 @@ def write_picture(path, equivalent=None):
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path, exif=exif)
 
 
-def write_film(path, said):
-    """A film of 60 x 40 pixels whose container says something."""
-    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as container:
-        container.metadata[QUICKTIME] = said
-        stream = container.add_stream("libx264", rate=8)
-        stream.width, stream.height, stream.pix_fmt = 60, 40, "yuv420p"
-        black = av.VideoFrame.from_ndarray(np.zeros((40, 60, 3), np.uint8), format="rgb24")
-        container.mux([*stream.encode(black), *stream.encode()])
-
-
 def test_angles_of_focal_lengths():
     assert fov_of(43.2666 / 2, 100, 100) == pytest.approx(70.53, abs=0.01)
     assert fov_of(36, 24, 36) == pytest.approx(2 * np.degrees(np.arctan(0.5)), abs=1e-6)
@@ -43,7 +33,7 @@ def test_angles_of_focal_lengths():
 def test_metadata_tell_the_lens(name, tmp_path):
     path = tmp_path / name
     write = write_picture if name[-3:] in ("jpg", "png") else write_film
-    write(path, 26 if write is write_picture else "26")
+    write(path, 26 if write is write_picture else "26.00mm")
     assert focal_length(path) == 26
     size = (60, 40) if write is write_picture else (40, 60)  # upright
     source = open_video(SIZE, VideoOptions(path))
@@ -55,7 +45,7 @@ def test_metadata_tell_the_lens(name, tmp_path):
     assert "metadata" not in given.note
 
 
-@pytest.mark.parametrize("said", ["0", "wide", "1e9"])
+@pytest.mark.parametrize("said", ["0", "wide", "1e9", "26 inches"])
 def test_what_is_no_focal_length_is_not_believed(said, tmp_path):
     write_film(tmp_path / "a.mp4", said)
     assert focal_length(tmp_path / "a.mp4") is None
