@@ -29,12 +29,12 @@ from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.fidelity import Distances, fidelity_scores, load_distances
 from full4d_jax.evaluation.held_out import regions_of
 from full4d_jax.evaluation.table import text_table
-from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
-from full4d_jax.generation.projection_guidance import drop_depth_edges, fill_holes
+from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.seen_before import seen_before
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.session.progress import Progress

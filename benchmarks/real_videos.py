@@ -24,7 +24,6 @@ from numpy import ndarray
 from shared_folder import shared_folder
 
 from full4d_jax.config import DEFAULT
-from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.cascade import (
     Upsampler,
     enlarge_grid,
@@ -33,15 +32,15 @@ from full4d_jax.generation.cascade import (
     load_upsampler,
 )
 from full4d_jax.generation.prior import Prior, open_prior
-from full4d_jax.generation.projection_guidance import drop_depth_edges
 from full4d_jax.generation.seen_before import seen_before
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.aiming import aim
 from full4d_jax.source.camera_paths import TargetCameras, beside, still_camera
-from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.estimators import load_network
-from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
+from full4d_jax.source.handheld.measured_depth import measure_depth
+from full4d_jax.source.handheld.path_scale import in_unit, source_moves
 from full4d_jax.source.options import PathOptions, SizeOptions, VideoOptions
 from full4d_jax.source.size import size_of_result
 from full4d_jax.source.source import Source
@@ -154,13 +153,13 @@ def generated(
       with_hidden: whether points that were seen at other instants are used.
     """
     frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
-    estimate = source_depth(network, frames, still=not source_moves(source))
-    settled, unit = settle_scale(source, np.asarray(estimate), estimated=True)
-    depth, source = drop_depth_edges(jnp.asarray(settled), EDGE), in_unit(source, unit)
+    depth, unit, _ = measure_depth(source, network)
+    source = in_unit(source, unit)
     assert source.cameras is not None, "a video has a camera"
     poses = orbit(np.array(ANGLES, np.float64), np.zeros(len(ANGLES)))
     targets = TargetCameras(None, poses[:, None].repeat(len(frames), 1).astype(np.float32))
-    targets, _ = aim(targets, PathOptions(), source, np.asarray(depth))
+    targets, _ = aim(targets, PathOptions(), source, depth)
+    depth = jnp.asarray(depth)
     cameras = beside(source.cameras, targets)
     key, rows = jax.random.key(DEFAULT.seed), models.upsampler.prior_rows
     small = generate_small(models.prior, frames, depth, cameras, key, rows)

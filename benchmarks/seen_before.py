@@ -21,9 +21,9 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float, Int
 
-from full4d_jax.generation.batch import EDGE
-from full4d_jax.generation.projection_guidance import Projection, drop_depth_edges, fill_holes
+from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import load_network

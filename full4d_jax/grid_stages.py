@@ -15,7 +15,6 @@ import numpy as np
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT, Config, DataConfig
-from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts, load_upsampler
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
@@ -27,7 +26,6 @@ from full4d_jax.generation.prior import (
     prior_settings,
     trained_range,
 )
-from full4d_jax.generation.projection_guidance import drop_depth_edges
 from full4d_jax.media import grids
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.session.errors import InputError
@@ -38,12 +36,12 @@ from full4d_jax.session.stages import Stages
 from full4d_jax.source import capture_source, options
 from full4d_jax.source.aiming import aim
 from full4d_jax.source.camera_paths import TargetCameras, beside, range_warning, read_targets
-from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_path
-from full4d_jax.source.handheld.fused_depth import fuse_depth
-from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
+from full4d_jax.source.handheld.measured_depth import measure_depth
+from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.opening import open_source
 from full4d_jax.source.size import is_beyond, size_of_result
 from full4d_jax.source.source import Source, source_arrays, source_from
@@ -222,21 +220,9 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
         if given.depth is not None:
             depth, unit = settle_scale(source, given.depth, estimated=False)
         else:
-            frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
-            known = None if source.depth is None else jnp.asarray(source.depth[0])
-            if known is None:
-                if isinstance(given.network, DepthFile):
-                    stages.say(given.network.told)
-                known = source_depth(given.network, frames, still=not source_moves(source))
-            estimated = source.depth is None
-            settled, unit = settle_scale(source, np.asarray(known), estimated=estimated)
-            # An estimate smears edges; the prior was trained with those pixels unknown.
-            depth = drop_depth_edges(jnp.asarray(settled), EDGE)
-            cameras = in_unit(source, unit).cameras
-            if estimated and source_moves(source) and cameras is not None:
-                place = cameras.intrinsics[0], cameras.world_to_camera[0]
-                depth = fuse_depth(frames, depth, *map(jnp.asarray, place))
-            depth = np.asarray(depth)
+            if source.depth is None and isinstance(given.network, DepthFile):
+                stages.say(given.network.told)
+            depth, unit, _ = measure_depth(source, given.network)
         return {"depth": depth, "of": np.asarray("the source"), "path_unit": np.asarray(unit)}
 
     measured = given.measured

@@ -24,12 +24,13 @@ def depth(
     fps: Rate | None = None,
     rows: Rows = None,
     fov: Fov = None,
+    poses: Path | None = None,
     depth_network: str = "ours",
     depth_kind: DepthKind | None = None,
 ) -> None:
     """Write z-depth (t h w), 0 where unknown, and a picture of it beside.
 
-    Left out, instants and size are those that `full4d run` takes.
+    Instants, size and the camera's path are those that `full4d run` takes.
 
     Args:
       video: a video, or a picture.
@@ -39,6 +40,7 @@ def depth(
       fps: frames a second to take; left out, 8.
       rows: short side, pixels; left out, 256.
       fov: horizontal field of view in degrees; some metric networks need it for their metres.
+      poses: the camera's path (see full4d run --help); left out, found in the video.
       depth_network: ours, or a .safetensors or .onnx file.
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
@@ -46,4 +48,6 @@ def depth(
 
     size = SizeOptions(rows=rows, seconds=seconds)
     measured = DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
-    write_video_depth(VideoOptions(video, start, fps, fov, size=size, measured=measured), out)
+    write_video_depth(
+        VideoOptions(video, start, fps, fov, poses, size=size, measured=measured), out
+    )

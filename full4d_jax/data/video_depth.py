@@ -3,22 +3,18 @@
 import shlex
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.config import DEFAULT
-from full4d_jax.generation.batch import EDGE
-from full4d_jax.generation.projection_guidance import drop_depth_edges
 from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.session.errors import require_ending
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import open_folder, whole_file
-from full4d_jax.source.depth.clip_depth import clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile
-from full4d_jax.source.depth.estimate import estimate_depth
 from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.handheld.measured_depth import measure_depth
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import size_of_result
 from full4d_jax.source.source import Source
@@ -42,17 +38,13 @@ def write_video_depth(way: VideoOptions, out: Path) -> None:
     source = open_video(size_of_result(DEFAULT, way, enlarged=True), way)
     open_folder(out.parent)
     print(f"source: {source.note}")
-    frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
-    assert source.cameras is not None, "a video has a camera"
-    unit = "world units, the median is 1 at t = 0"
+    if source.warning:
+        print(f"warning: {source.warning}")
     if isinstance(network, DepthFile):
         print(network.told)
-        unit = "metres" if network.kind == "metric" else unit
-        found = clip_depth(network, frames, float(source.cameras.intrinsics[0, 0, 0]))
-        found = found if network.kind == "metric" else found / np.median(found[0])
-    else:
-        found = estimate_depth(network, frames)
-    depth = np.asarray(drop_depth_edges(jnp.asarray(found), EDGE), np.float32)
+    found, _, metres = measure_depth(source, network)
+    unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
+    depth = (found * (metres or 1.0)).astype(np.float32)
     with whole_file(out) as partial:
         np.save(partial, depth)
     picture = out.with_suffix(".png")
@@ -77,4 +69,5 @@ def _next(way: VideoOptions, out: Path) -> str:
     words = ["full4d", "run", "--video", str(way.video), "--depth", str(out)]
     for name, value in given.items():
         words += [f"--{name}", f"{value:g}"] if value is not None else []
+    words += ["--poses", str(way.poses)] if way.poses is not None else []
     return shlex.join(words)

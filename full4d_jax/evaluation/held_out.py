@@ -27,16 +27,15 @@ from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.fidelity import Distances, Regions, fidelity_scores, moving_pixels
 from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PROJECTED, PUSH_PULL, SPLATS
-from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import (
     Projection,
-    drop_depth_edges,
     fill_holes,
     project,
 )
 from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile

@@ -14,7 +14,6 @@ from full4d_jax.config.codecs import Strides
 from full4d_jax.flow import Latents
 from full4d_jax.generation.projection_guidance import (
     Projection,
-    drop_depth_edges,
     fill_holes,
     project,
 )
@@ -22,10 +21,9 @@ from full4d_jax.generation.seen_before import Known, project_known
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.scene import procedural_scene
-
-EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
 
 
 class Batch(NamedTuple):

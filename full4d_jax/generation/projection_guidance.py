@@ -119,22 +119,6 @@ def splat_points(
     )
 
 
-def drop_depth_edges(depth: Float[Array, "*b h w"], threshold: float) -> Float[Array, "*b h w"]:
-    """Set depth to 0 (unknown) where an estimate smears a foreground edge into its background.
-
-    Disparity is linear on planes of any slant, so its second difference, relative to the disparity,
-    tells edges from slopes.
-    """
-    disparity = jnp.where(depth > 0, 1 / jnp.maximum(depth, 1e-6), 0.0)
-    bend = jnp.zeros_like(disparity)
-    for axis in (-2, -1):
-        ends = [(0, 0)] * depth.ndim
-        ends[axis] = (1, 1)
-        padded = jnp.pad(jnp.diff(disparity, axis=axis), ends, mode="edge")
-        bend = jnp.maximum(bend, jnp.abs(jnp.diff(padded, axis=axis)))
-    return jnp.where(bend > threshold * disparity, 0.0, depth)
-
-
 def fill_holes(projection: Projection) -> Float[Array, "v t h w c"]:
     """Fill the holes of projected frames from their surroundings, far points first."""
     distance = 1 / jnp.maximum(projection.disparity, 0.1)

@@ -26,6 +26,7 @@ from full4d_jax.models.linear import Linear, linear
 
 MULTIPLE = 8  # of which the sides of a frame must be multiples
 OCTAVES = 4  # of the position code
+EDGE = 0.1  # relative bend of disparity above which an estimated depth counts as smeared
 Params = dict[str, Any]
 
 
@@ -137,3 +138,19 @@ def waves(position: Float[Array, "h w 2"]) -> Float[Array, "h w c"]:
     octaves = [position * (jnp.pi / 2 * 2**octave) for octave in range(OCTAVES)]
     angle = rearrange(jnp.stack(octaves), "octave h w yx -> h w (yx octave)")
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
+
+
+def drop_depth_edges(depth: Float[Array, "*b h w"], threshold: float) -> Float[Array, "*b h w"]:
+    """Set depth to 0 (unknown) where an estimate smears a foreground edge into its background.
+
+    Disparity is linear on planes of any slant, so its second difference, relative to the disparity,
+    tells edges from slopes.
+    """
+    disparity = jnp.where(depth > 0, 1 / jnp.maximum(depth, 1e-6), 0.0)
+    bend = jnp.zeros_like(disparity)
+    for axis in (-2, -1):
+        ends = [(0, 0)] * depth.ndim
+        ends[axis] = (1, 1)
+        padded = jnp.pad(jnp.diff(disparity, axis=axis), ends, mode="edge")
+        bend = jnp.maximum(bend, jnp.abs(jnp.diff(padded, axis=axis)))
+    return jnp.where(bend > threshold * disparity, 0.0, depth)

@@ -15,8 +15,7 @@ from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import Config
-from full4d_jax.generation.batch import EDGE
-from full4d_jax.generation.projection_guidance import drop_depth_edges
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth

@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
-from full4d_jax.generation.batch import EDGE, Batch, procedural_batch
-from full4d_jax.generation.projection_guidance import drop_depth_edges
+from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.media.video import DEFAULT_FPS, read_video
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.sharding import put_batch, spec
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth

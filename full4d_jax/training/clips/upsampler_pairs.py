@@ -21,11 +21,11 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
-from full4d_jax.generation.batch import EDGE
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import drop_depth_edges, splat
+from full4d_jax.generation.projection_guidance import splat
 from full4d_jax.media.video import read_video
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.upsampler import Guidance
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity

@@ -7,7 +7,6 @@ import numpy as np
 from full4d_jax.cameras import cameras_of
 from full4d_jax.generation.projection_guidance import (
     Projection,
-    drop_depth_edges,
     fill_holes,
     project,
     push_pull,
@@ -75,13 +74,3 @@ def test_push_pull_keeps_constants_and_survives_emptiness():
     filled = push_pull(jnp.full((8, 12, 2), 0.3), weights)
     np.testing.assert_allclose(filled, 0.3, atol=1e-5)
     assert bool(jnp.isfinite(push_pull(jnp.zeros((8, 8, 3)), jnp.zeros((8, 8, 1)))).all())
-
-
-def test_edges_are_dropped_and_slopes_are_not():
-    y = jnp.arange(1.0, 9.0)[:, None] * jnp.ones((1, 8))
-    floor = 4 / y  # a plane seen at a grazing angle
-    np.testing.assert_array_equal(drop_depth_edges(floor, 0.1), floor)
-    step = jnp.where(jnp.arange(8) < 4, 1.0, 3.0)[None] * jnp.ones((8, 1))
-    dropped = drop_depth_edges(step, 0.1)
-    assert not dropped[:, 3:5].any()
-    assert bool((dropped[:, :3] == 1).all())

@@ -1,0 +1,58 @@
+"""Depth of a source that moves: estimated at once, or written to a file and given again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.source.depth.depth_file import DEPTH_ANYTHING, DepthFile
+from full4d_jax.source.depth.onnx_network import Network
+from full4d_jax.source.handheld.measured_depth import measure_depth
+from full4d_jax.source.handheld.path_scale import settle_scale
+from full4d_jax.source.source import Source, all_given
+from input_pipeline.cameras import relative_to
+from input_pipeline.depth_alignment import SparseDepth
+
+
+def room() -> tuple[Source, np.ndarray]:
+    """A room from a camera that travels, 200 points of known depth in every frame; its depth."""
+    frames, true = film(arc())
+    poses = relative_to(arc(), arc()[0]).astype(np.float32)
+    cameras = Cameras(LENS[None].astype(np.float32), poses[None], HEIGHT, WIDTH)
+    instants = np.repeat(np.arange(FRAMES), 200)
+    pixels = np.random.default_rng(0).uniform(0, 1, (len(instants), 2)) * (WIDTH, HEIGHT)
+    column, row = pixels.astype(int).T
+    points = SparseDepth(instants, pixels, true[instants, row, column].astype(float))
+    given = all_given(frames[None])
+    times = np.arange(FRAMES) / 8
+    return Source(frames[None], given, times, cameras, None, "nothing", "", points=points), true
+
+
+def network(true: np.ndarray, kind) -> DepthFile:
+    """What sees these depths up to a scale, or their disparity up to a line, of each frame."""
+    rng = np.random.default_rng(0)
+    scale, shift = np.exp(rng.normal(0, 0.1, FRAMES)), 0.2 * rng.uniform(0, 1, FRAMES)
+    answers = iter(
+        (s / z + b if kind == "disparity" else s * z).astype(np.float32)
+        for s, b, z in zip(scale, shift, true, strict=True)
+    )
+    called = Network(lambda _: next(answers)[None], [1, 3, HEIGHT, WIDTH])
+    return DepthFile(Path("x.onnx"), called, DEPTH_ANYTHING, kind)
+
+
+@pytest.mark.parametrize("kind", ["depth", "disparity"])
+def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
+    source, true = room()
+    depth, unit, metres = measure_depth(source, network(true, kind))
+    assert metres is None
+    again, unit_again = settle_scale(source, depth, estimated=False)
+    seen = depth > 0
+    errors = [
+        np.abs(unit * depth / true - 1)[seen].mean(),
+        np.abs(unit_again * again / true - 1)[seen].mean(),
+    ]
+    assert seen.mean() > 0.8
+    assert max(errors) < 0.015
+    assert abs(errors[1] - errors[0]) < 0.002
