@@ -20,9 +20,10 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.source.handheld.given_poses import poses_at
 from full4d_jax.source.handheld.rotation import Turning, find_turning
-from full4d_jax.source.handheld.seen_points import seen_points
+from full4d_jax.source.handheld.seen_points import Agreement, agreement, match_frames, seen_points
 from full4d_jax.source.handheld.source_path import SourcePath, still_path, travels, turning_path
 from full4d_jax.source.handheld.structure import Structure, find_structure
+from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import ENOUGH
 from input_pipeline.importers.camera_path import CameraPath
 
@@ -34,6 +35,8 @@ REPROJECTION = 0.0015  # of the width, that its points may err
 ANGLE = 1.0  # degrees between the rays to half of its points, at least
 COVERED = 0.5  # of the parts of the frames that have corners, where there must be points
 AGREE = 0.5  # of the matches that must agree with given poses
+BETTER = 0.75  # of the given poses' misfit, below which another reading is clearly better
+READINGS = {"as camera-to-world": invert, "in reversed time": lambda poses: poses[::-1]}
 Large = Callable[[], tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]]
 
 
@@ -99,11 +102,22 @@ def given_path(
     note = f"its camera moves; its path is that of {file.name}"
     if not travels(path):
         return SourcePath(path, None, note)
-    points, share = seen_points(*large(), path)
-    if share < AGREE:
-        found = f"poses that {share:.0%} of the matches between frames agree with"
+    matched = match_frames(*large())
+    agree = agreement(matched, path)
+    others = {}
+    for name, read in READINGS.items():
+        other = poses._replace(world_to_camera=read(poses.world_to_camera))
+        others[name] = agreement(matched, poses_at(other, file, video, instants))
+    better = better_readings(agree, others)
+    if better or agree.share < AGREE:
+        found = f"poses that {agree.share:.0%} of the matches between frames agree with"
+        expected = f"at least {AGREE:.0%}, and no other reading that fits better"
         do = "check their convention and which frames they belong to"
-        raise InputError("poses", file, found, f"at least {AGREE:.0%}", do)
+        if better:
+            off = f"{others[better[0]].misfit:.2g} pixels off, not {agree.misfit:.2g}"
+            do = f"they agree better when read {' or '.join(better)} ({off}): {do}"
+        raise InputError("poses", file, found, expected, do)
+    points = seen_points(matched, path)
     if len(points.depth) < ENOUGH:
         warning = (
             "too few points are seen from two places to tell the unit of --poses: "
@@ -111,6 +125,17 @@ def given_path(
         )
         return SourcePath(path, None, note, warning)
     return SourcePath(path, points, note)
+
+
+def better_readings(given: Agreement, others: dict[str, Agreement]) -> list[str]:
+    """Return the other readings of poses that agree clearly better, best first.
+
+    A reading that fits about as well as the best is named with it: the two cannot be told apart.
+    """
+    limit = BETTER * given.misfit
+    good = {k: x.misfit for k, x in others.items() if x.misfit < limit and x.share >= AGREE}
+    best = min(good.values(), default=0.0)
+    return sorted((name for name, x in good.items() if x * BETTER <= best), key=good.__getitem__)
 
 
 def _turned(turning: Turning, why: str) -> SourcePath:

@@ -4,6 +4,8 @@ SIFT points of two frames that lie on each other's epipolar lines are triangulat
 judge the path: matches that agree with one another, but not with it, tell that it is another's.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
@@ -21,30 +23,69 @@ from input_pipeline.matches import (
 
 STEPS = (2, 5)  # frames between two that are matched; their path between must be longer than 0
 NO_DISTORTION = np.zeros(8)
+CLIPPED = 2.0  # times the largest good distance
 
 
-def seen_points(
-    frames: UInt8[ndarray, "t h w 3"],
-    lens: Float[ndarray, "3 3"],
-    world_to_camera: Float[ndarray, "t 4 4"],
-) -> tuple[SparseDepth, float]:
-    """Return points with their depth in the path's unit, and the share of matches that agree.
+class Matched(NamedTuple):
+    """Points of pairs of frames that match, whatever the path of the camera.
 
-    The share is NaN, and there are no points, where the camera stays in its place or nothing can be
-    matched.
+    Attributes:
+      points: by the numbers of the two frames; pixels of both.
+      lens: intrinsics of the frames, pixels.
+      near: the largest good distance of a match from its epipolar line, pixels.
     """
+
+    points: dict[tuple[int, int], Float[ndarray, "_ 2 2"]]
+    lens: Float[ndarray, "3 3"]
+    near: float
+
+
+class Agreement(NamedTuple):
+    """How well matches agree with a path; NaN where it stays in its place or nothing matches.
+
+    Attributes:
+      share: of the matches, that are near their epipolar lines.
+      misfit: mean distance from there in pixels, each as `CLIPPED` at most.
+    """
+
+    share: float
+    misfit: float
+
+
+def match_frames(frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]) -> Matched:
+    """Match points of frames that are a few steps apart."""
     features = [find_features(frame, lens, NO_DISTORTION) for frame in frames]
-    limit = near_pixels([[frames.shape[1:3]]])
+    points = {
+        (first, second): verify(match_features(features[first], features[second]))
+        for first, second in _pairs(len(frames))
+    }
+    return Matched(points, lens, near_pixels([[frames.shape[1:3]]]))
+
+
+def agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> Agreement:
+    """Return how well matches agree with a path."""
+    found = [np.zeros(0)]
+    lenses = np.stack([matched.lens, matched.lens])
+    for pair, points in matched.points.items():
+        poses = world_to_camera[list(pair)]
+        if travels(poses):
+            found.append(epipolar_distances(points, lenses, poses))
+    distances = np.concatenate(found)
+    if not len(distances):
+        return Agreement(np.nan, np.nan)
+    clipped = np.minimum(distances, CLIPPED * matched.near)
+    return Agreement(float((distances < matched.near).mean()), float(clipped.mean()))
+
+
+def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> SparseDepth:
+    """Return points with their depth in the path's unit; none where nothing can be triangulated."""
     found = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
-    agreeing = matched = 0
-    for first, second in _pairs(len(frames)):
+    lenses = np.stack([matched.lens, matched.lens])
+    for (first, second), points in matched.points.items():
         poses = world_to_camera[[first, second]]
-        points = verify(match_features(features[first], features[second]))
         if not travels(poses) or not len(points):
             continue
-        lenses = np.stack([lens, lens])
-        near = epipolar_distances(points, lenses, poses) < limit
-        agreeing, matched = agreeing + int(near.sum()), matched + len(points)
+        near = epipolar_distances(points, lenses, poses) < matched.near
         depth, angle = triangulate(points, lenses, poses)
         if not near.any() or np.median(angle[near]) < ANGLE:
             continue  # the larger angles among small ones are the wrong ones
@@ -52,8 +93,7 @@ def seen_points(
         for side, instant in enumerate((first, second)):
             where = np.full(kept.sum(), instant)
             found.append((where, points[kept, side], depth[kept, side]))
-    share = agreeing / matched if matched else np.nan
-    return SparseDepth(*map(np.concatenate, zip(*found, strict=True))), share
+    return SparseDepth(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
@@ -11,16 +12,19 @@ from textured_room import FOV
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld import video_path
+from full4d_jax.source.handheld.find_path import better_readings
 from full4d_jax.source.handheld.given_poses import interpolate_poses
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
+from full4d_jax.source.handheld.seen_points import Agreement
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.source import Source, source_arrays, source_from
 from full4d_jax.source.video_source import open_video
-from input_pipeline.cameras import centers, invert, orbit, relative_to, rescale
+from input_pipeline.cameras import centers, invert, orbit, relative_to, rescale, rigid
 from input_pipeline.conventions import convert
 from input_pipeline.importers.camera_path import path_files, read_path
 
 DATA = DataConfig(frames=FRAMES, height=HEIGHT, width=WIDTH)
+FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # between OpenCV's axes and OpenGL's
 UNIT = 7.0  # of the files, in which a unit of the room is so long
 
 
@@ -135,7 +139,9 @@ def test_a_camera_that_only_turns_needs_no_unit(tmp_path, video):
     ("change", "said"),
     [
         (invert, "of the matches"),  # camera-to-world
-        (lambda poses: np.diag([1, -1, -1, 1]) @ poses, "of the matches"),  # OpenGL's axes
+        (lambda poses: FLIP @ poses, "of the matches"),  # OpenGL's axes
+        (lambda _: FLIP @ from_identity() @ FLIP, "of the matches"),
+        (lambda _: FLIP @ invert(from_identity()) @ FLIP, "of the matches"),  # as phones write
         (lambda poses: poses[:1], "found 1, expected 8"),
         (lambda poses: poses * [1, 1, -1, 1], "determinant"),
         (lambda poses: poses[:, :3], "expected"),
@@ -146,6 +152,44 @@ def test_poses_that_do_not_fit_are_refused(tmp_path, video, change, said):
     with pytest.raises(InputError, match=said) as error:
         open_video(DATA, VideoOptions(video, poses=file))
     assert "path.json" in str(error.value)
+
+
+def from_identity() -> np.ndarray:
+    """The true path as SLAM and phones write it: in the first camera's own axes."""
+    return rescale(relative_to(arc(), arc()[0]), 1 / UNIT)
+
+
+def noisy(poses: np.ndarray, degrees: float, share: float, seed: int) -> np.ndarray:
+    """Poses with turns that are wrong by some degrees, places by a share of the path's length."""
+    rng, at = np.random.default_rng(seed), centers(poses)
+    length = np.linalg.norm(np.diff(at, axis=0), axis=-1).sum()
+    wrong = np.radians(degrees) * rng.normal(size=at.shape) / np.sqrt(3)
+    turns = np.stack([cv2.Rodrigues(a)[0] @ p[:3, :3] for a, p in zip(wrong, poses, strict=True)])
+    at = at + share * length * rng.normal(size=at.shape) / np.sqrt(3)
+    return invert(rigid(turns.swapaxes(-1, -2), at))
+
+
+@pytest.mark.parametrize("noise", [(0, 0, 0), (0.3, 0.02, 0), (0.3, 0.02, 1)])
+def test_readings_are_told_apart_where_the_world_is_the_first_camera(tmp_path, video, noise):
+    """Most matches agree with the inverted path too: it is the true one that agrees better."""
+    poses = noisy(from_identity(), *noise)
+    open_video(DATA, VideoOptions(video, poses=write_json(tmp_path, poses)))
+    for change, said in (
+        (invert, "as camera-to-world"),
+        (lambda x: x[::-1], "in reversed time"),
+    ):
+        with pytest.raises(InputError, match="they agree better when read") as error:
+            open_video(DATA, VideoOptions(video, poses=write_json(tmp_path, change(poses))))
+        assert said in str(error.value)
+
+
+def test_readings_that_fit_about_as_well_are_all_named():
+    given, good, alike = Agreement(0.8, 1.0), Agreement(1.0, 0.1), Agreement(1.0, 0.12)
+    assert better_readings(given, {"a": alike, "b": good}) == ["b", "a"]
+    assert better_readings(given, {"a": Agreement(0.9, 0.5), "b": good}) == ["b"]
+    for no_better in (Agreement(0.9, 0.8), Agreement(0.4, 0.1), Agreement(np.nan, np.nan)):
+        assert better_readings(given, {"a": no_better}) == []
+    assert better_readings(Agreement(np.nan, np.nan), {"a": good}) == []
 
 
 def test_files_that_are_none(tmp_path, video):
