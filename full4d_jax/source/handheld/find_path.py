@@ -1,7 +1,7 @@
 """The path of a video's camera, in the way that the video allows.
 
     poses from a file                                 these, if the pictures agree with them
-    it hardly moves                                   it stands still
+    it hardly moves, or much of the picture stays     it stands still
     its rotations explain the motion                  it turns on its place
     structure from motion (extra `colmap`) places it  that path, with points of the scene
     its rotations undo most of the motion             these, with a warning
@@ -23,11 +23,14 @@ from full4d_jax.source.handheld.rotation import Turning, find_turning
 from full4d_jax.source.handheld.seen_points import Agreement, agreement, match_frames, seen_points
 from full4d_jax.source.handheld.source_path import SourcePath, still_path, travels, turning_path
 from full4d_jax.source.handheld.structure import Structure, find_structure
+from full4d_jax.source.handheld.tracking import standing_share
 from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import ENOUGH
 from input_pipeline.importers.camera_path import CameraPath
 
-NOTICEABLE = 0.015  # of the picture's width that the background moves: one pixel in 64
+NOTICEABLE = 0.004  # of the picture's width that the background moves: two pixels of 455
+UNCERTAIN = 0.015  # of the width: up to here, it may be a thing before a background that stands
+STANDING = 0.1  # of the corners that stay, if the background stands
 EXPLAINED = 0.0015  # of the width that rotations may leave: half a pixel of 320
 UNDONE = 0.5  # of the motion that rotations must undo, to be better than nothing
 PLACED = 0.8  # of the frames that structure from motion must place
@@ -51,7 +54,7 @@ def find_path(
       large: reads the frames at a size where points are found, with their intrinsics.
     """
     turning = find_turning(gray, lens)
-    if turning.moved < NOTICEABLE:
+    if _stands(turning, gray):
         return still_path(len(gray))
     if turning.left < EXPLAINED and not turning.lost:
         return _turned(turning, "")
@@ -69,6 +72,13 @@ def find_path(
         f"{len(found.points.depth)} sightings of points, {found.reprojection:.2f} pixels off"
     )
     return SourcePath(found.world_to_camera, found.points, f"its camera moves; its path is {said}")
+
+
+def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
+    """Return whether a camera stands still."""
+    if turning.moved < NOTICEABLE:
+        return True
+    return turning.moved < UNCERTAIN and standing_share(gray) > STANDING
 
 
 def objection(found: Structure | None, columns: int) -> str:

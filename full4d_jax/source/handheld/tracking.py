@@ -16,6 +16,7 @@ PARTS = 6, 4  # columns and rows of parts of a picture
 FLAT = 0.001  # of the strongest corner, below which a part has none
 FEWEST = 12  # corners that tell a motion
 NEAR = 1.5  # pixels from the homography
+STAYS = 0.0015  # of the width: half a pixel of 320
 GRID = np.stack(np.meshgrid(np.linspace(0.1, 0.9, 5), np.linspace(0.1, 0.9, 5)), -1)
 
 
@@ -51,6 +52,21 @@ def from_first(steps: list[Step | None]) -> list[Float[ndarray, "3 3"]]:
     for step in steps:
         totals.append(totals[-1] if step is None else step.homography @ totals[-1])
     return totals
+
+
+def standing_share(gray: UInt8[ndarray, "t r q"]) -> float:
+    """Return the share of corners that stay where the first frame has them, in the worst frame.
+
+    Where something fills most of a still picture, homographies follow it, but some corners stay;
+    where the camera moves, hardly any does.
+    """
+    shares = [0.0] * (len(gray) - 1)
+    for i, frame in enumerate(gray[1:]):
+        pairs = track_corners(gray[0], frame)
+        if len(pairs) >= FEWEST:
+            moved = np.linalg.norm(pairs[:, 1] - pairs[:, 0], axis=-1)
+            shares[i] = float((moved < STAYS * gray.shape[2]).mean())
+    return min(shares, default=1.0)
 
 
 def track_corners(

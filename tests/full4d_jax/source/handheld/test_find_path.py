@@ -5,10 +5,10 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from handheld_clips import LENS, add_person, arc, film, path_error, shake
+from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shake
 
 from full4d_jax.source.handheld import find_path as module
-from full4d_jax.source.handheld.find_path import NOTICEABLE, find_path, objection
+from full4d_jax.source.handheld.find_path import NOTICEABLE, UNCERTAIN, find_path, objection
 from full4d_jax.source.handheld.rotation import find_turning, steadied
 from full4d_jax.source.handheld.source_path import moves, travels, turning_path
 from full4d_jax.source.handheld.structure import Structure, find_structure
@@ -52,6 +52,31 @@ def test_a_camera_that_turns_on_its_place():
     inside = back[-1].max(-1) > 0
     error = np.abs(back[-1].astype(int) - frames[0])[inside].mean()
     assert error < 0.4 * np.abs(frames[-1].astype(int) - frames[0])[inside].mean()
+
+
+@pytest.mark.parametrize("person", [0.0, 0.4])
+def test_a_small_shake_is_steadied(person):
+    """A third of a degree: two pixels or more of a result's 455."""
+    angles = np.radians(0.3) * np.random.default_rng(7).uniform(-1, 1, (FRAMES, 3))
+    poses = turning_path(np.stack([cv2.Rodrigues(angle)[0] for angle in angles]))
+    frames = film(poses)[0]
+    frames = add_person(frames, person) if person else frames
+    path = find_path(gray(frames), LENS, not_asked)
+    assert "rotations" in path.note
+    assert angle_between(path.world_to_camera, poses) < 0.1
+
+
+def test_a_thing_before_a_still_background_is_no_camera_motion():
+    """Tracking follows what most corners are on; those of the background stay."""
+    pictures = gray(film(arc(1))[0]).repeat(FRAMES, 0)
+    rows, columns = pictures.shape[1:]
+    noise = np.random.default_rng(0).integers(0, 255, (rows // 6, columns // 6), np.uint8)
+    thing = cv2.resize(noise, (columns * 3 // 4, rows), interpolation=cv2.INTER_CUBIC)
+    for i, picture in enumerate(pictures):  # it leans by a pixel and back
+        shift = np.array([[1, 0, 2 * np.sin(i)], [0, 1, 0]])
+        picture[:, : thing.shape[1]] = cv2.warpAffine(thing, shift, thing.shape[::-1])
+    assert NOTICEABLE < find_turning(pictures, LENS).moved < UNCERTAIN
+    assert not moves(find_path(pictures, LENS, not_asked).world_to_camera)
 
 
 def test_turns_are_found_behind_a_person():
