@@ -34,6 +34,7 @@ from full4d_jax.generation.cascade import (
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.seen_before import seen_before
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.aiming import aim
 from full4d_jax.source.camera_paths import TargetCameras, beside, still_camera
@@ -83,15 +84,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=256, help="short side, pixels")
     parser.add_argument("--out", type=Path, default=Path("out/real_videos"), help="folder")
     options = parser.parse_args()
+    if options.clips < 1:
+        raise SystemExit(f"--clips: found {options.clips}, expected at least 1")
     data = shared_folder() / "data"
     clips = [clip for clip in CLIPS[: options.clips] if (data / clip.path).is_file()]
     if not clips:
         names = ", ".join(clip.path for clip in CLIPS)
         raise SystemExit(f"FULL4D_DATA: found no clip in {data}, expected {names}")
-    networks = {"our depth": load_network(None)}
-    if options.better is not None:
-        networks["better depth"] = load_network(options.better)
     models = Models(in_parts(open_prior(DEFAULT), DEFAULT.data), load_upsampler())
+    if options.rows <= models.upsampler.prior_rows:
+        least = models.upsampler.prior_rows + 1
+        raise SystemExit(f"--rows: found {options.rows}, expected at least {least}")
+    networks = {"our depth": load_network(None)}
+    try:
+        if options.better is not None:
+            networks["better depth"] = load_network(options.better)
+    except InputError as error:
+        raise SystemExit(str(error)) from None
     options.out.mkdir(parents=True, exist_ok=True)
     for clip in clips:
         source = opened(clip, data, options.rows)

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import load_network
@@ -47,7 +48,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=128, help="rows and columns of a frame")
     parser.add_argument("--depth_network", help="ours or a file, instead of true depth")
     options = parser.parse_args()
-    network = load_network(options.depth_network) if options.depth_network else None
+    for name, low in (("first", 0), ("scenes", 1), ("rows", 8)):
+        if getattr(options, name) < low:
+            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected at least {low}")
+    try:
+        network = load_network(options.depth_network) if options.depth_network else None
+    except InputError as error:
+        raise SystemExit(str(error)) from None
     found = []
     with Progress("scenes", options.scenes) as report:
         for number in range(options.scenes):

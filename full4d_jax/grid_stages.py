@@ -41,7 +41,7 @@ from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_path
 from full4d_jax.source.handheld.measured_depth import measure_depth
-from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
+from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
 from full4d_jax.source.opening import open_source
 from full4d_jax.source.size import is_beyond, size_of_result
 from full4d_jax.source.source import Source, source_arrays, source_from
@@ -214,7 +214,13 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
 
     Returns:
       The source, whose path has the depth's unit now; and the depth.
+
+    Raises:
+      InputError: The depth that is given does not follow a camera that moves, or has no depth where
+        the unit of the path could be told.
     """
+    if given.depth is not None:
+        _check_moves(source, given.depth, str(given.measured.depth))
 
     def find_depth() -> Arrays:
         if given.depth is not None:
@@ -230,6 +236,18 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
     inputs["kind"] = measured.depth_kind
     made = stages.run("depth", inputs, find_depth)
     return in_unit(source, float(made.get("path_unit", 1.0))), made["depth"]
+
+
+def _check_moves(source: Source, depth: np.ndarray, file: str) -> None:
+    """Refuse one map of depth for all frames of a camera that moves.
+
+    Raises:
+      InputError: naming the file.
+    """
+    if source_moves(source) and (depth == depth[:1]).all():
+        do = f"give one for each of the {len(depth)} frames, as full4d depth makes it"
+        expected = "maps that change with the camera, which moves"
+        raise InputError("depth file", file, "one map for all frames", expected, do)
 
 
 def _grid_stage(

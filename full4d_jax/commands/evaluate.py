@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -13,6 +13,9 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import DepthKind, Fov, Rows, Seconds, SizeOptions, VideoOptions
+
+if TYPE_CHECKING:
+    from full4d_jax.source.depth.clip_depth import AnyNetwork
 
 LIFTED = 4  # clips with a fit, by default
 SCENES = 64
@@ -138,8 +141,6 @@ def evaluate(
     from full4d_jax.evaluation.split import check_split, open_split
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import open_folder
-    from full4d_jax.source.depth.depth_file import DepthFile
-    from full4d_jax.source.depth.estimators import OURS, load_network
 
     if gltf and not gltf_views(gltf):
         do = "export one with its animations"
@@ -148,10 +149,8 @@ def evaluate(
     if dataset is not None:
         check_split(dataset, config.data)
     out = open_folder(out or Path("runs") / f"{config.name}-evaluation")
-    prior, depth = open_prior(config, checkpoint), load_network(depth_network, depth_kind)
-    if isinstance(depth, DepthFile):
-        print(depth.told)
-    name = OURS if depth_network in (None, OURS) else Path(depth_network).name
+    prior = open_prior(config, checkpoint)
+    depth, name = _open_depth(depth_network, depth_kind)
     judge = Judge(config, prior, depth, load_distances(vgg=vgg), name)
     if dataset is not None:
         runner.evaluate_split(judge, out, dataset, range(lift_scenes))
@@ -208,7 +207,6 @@ def _evaluate_clip(
     from full4d_jax.generation.cascade import load_upsampler
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import open_folder
-    from full4d_jax.source.depth.estimators import load_network
 
     upsampler = load_upsampler()
     if config.model.codec != "pixels" or config.data.height != upsampler.prior_rows:
@@ -218,10 +216,22 @@ def _evaluate_clip(
     if clip.rows is not None and clip.rows <= upsampler.prior_rows:
         expected = f"more than the prior's {upsampler.prior_rows}"
         raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
-    prior, depth = open_prior(config, checkpoint), load_network(*network)
-    judge = Judge(config, prior, depth, load_distances(vgg=False))
+    prior = open_prior(config, checkpoint)
+    depth, name = _open_depth(*network)
+    judge = Judge(config, prior, depth, load_distances(vgg=False), name)
     folder = open_folder(out or Path("runs") / f"{clip.video.stem}-evaluation")
     evaluate_film(judge, upsampler, folder, way, lifted=bool(lifted))
+
+
+def _open_depth(which: str | None, kind: DepthKind | None) -> "tuple[AnyNetwork, str]":
+    """Return a depth network and its name, and say what its values are taken as."""
+    from full4d_jax.source.depth.depth_file import DepthFile
+    from full4d_jax.source.depth.estimators import OURS, load_network
+
+    network = load_network(which, kind)
+    if isinstance(network, DepthFile):
+        print(network.told)
+    return network, OURS if which in (None, OURS) else Path(which).name
 
 
 def _check(first: int, scenes: int, lift_scenes: int) -> None:

@@ -31,12 +31,39 @@ def run(monkeypatch, capsys) -> Callable[..., tuple[object, str]]:
     return call
 
 
-@pytest.mark.parametrize("name", ["rasterizer", "fitting", "attention"])
-def test_help_lists_the_options(run, name):
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("rasterizer", "--compare"),
+        ("fitting", "--ways"),
+        ("attention", "--views"),
+        ("seen_before", "--travel"),
+        ("real_videos", "--better"),
+    ],
+)
+def test_help_lists_the_options(run, name, option):
     code, said = run(name, "--help")
     assert code == 0
     assert "usage:" in said
-    assert {"rasterizer": "--compare", "fitting": "--ways", "attention": "--views"}[name] in said
+    assert option in said
+
+
+def test_clips_and_networks_that_are_not_there_are_told_in_one_line(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FULL4D_DATA", str(tmp_path))
+    clip = tmp_path / "data" / "videos" / "bikes.mp4"
+    for words, said in (
+        (["--clips", 0], "--clips: found 0, expected at least 1"),
+        ([], "FULL4D_DATA: found no clip in"),
+        (["--rows", 64], "--rows: found 64, expected at least 65"),
+        (["--better", "none.onnx"], "depth network: none.onnx: found no such file"),
+    ):
+        code, _ = run("real_videos", *words, "--out", tmp_path / "out")
+        assert said in str(code)
+        assert "\n" not in str(code)
+        if said.startswith("FULL4D_DATA"):
+            clip.parent.mkdir(parents=True)
+            clip.touch()
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_the_rasterizer_cannot_compare_is_told_in_one_line(run, tmp_path):
@@ -255,6 +282,8 @@ def test_projection_is_timed_against_decoding(answer):
         (("sampling", "--codec_divide", 0), "--codec_divide: found 0"),
         (("sampling", "configs/four_real.py"), "model.projection: found none"),
         (("sampling", "--model.heads", 5), "model.heads"),
+        (("seen_before", "--scenes", 0), "--scenes: found 0, expected at least 1"),
+        (("seen_before", "--depth_network", "none.onnx"), "none.onnx: found no such file"),
     ],
 )
 def test_what_cannot_be_timed_is_told_in_one_line(run, words, said):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from handheld_clips import arc, film, write_clip
@@ -17,6 +18,9 @@ from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import read_arrays, save_arrays
+from full4d_jax.source.depth.estimate import estimate_depth, load_depth
+from full4d_jax.source.handheld.path_scale import settle_scale
+from full4d_jax.source.source import source_from
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
@@ -208,6 +212,32 @@ def test_a_source_that_moves_is_followed_from_poses_to_the_page(finished, tmp_pa
     assert main(["sample", *[x for x in words if x not in given]]) == 0
     text = json.loads((out / "report.json").read_text())
     assert "its path is that of" not in text["source"]
+
+
+def test_the_depth_of_a_source_that_moves_is_estimated_and_fused(finished, tmp_path, capsys):
+    write_clip(tmp_path / "moving.mp4", arc(12))
+    poses, one = tmp_path / "poses.json", tmp_path / "one.npy"
+    poses.write_text(json.dumps({"world_to_camera": arc(12)[None].tolist()}))
+    np.save(one, film(arc(12))[1][0, :, 56:200])
+    words = finished[1][:]
+    words[words.index("--depth") + 1] = str(one)
+    words += ["--video", f"{tmp_path}/moving.mp4", "--poses", str(poses), "--fov", "65"]
+    words += ["--out", f"{tmp_path}/out"]
+    assert main(["sample", *words]) == 2
+    assert "one.npy: found one map for all frames" in capsys.readouterr().err
+    at = words.index("--depth")
+    assert main(["sample", *words[:at], *words[at + 2 :]]) == 0
+    made = read_arrays(tmp_path / "out/depth.npz")
+    source = source_from(read_arrays(tmp_path / "out/source.npz"))
+    frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
+    estimate = np.asarray(estimate_depth(load_depth(), frames, still=False))
+    settled, unit = settle_scale(source, estimate, estimated=True)
+    assert made["path_unit"] == pytest.approx(unit, rel=1e-3)
+    known = made["depth"] > 0
+    assert known.mean() > 0.5
+    ratio = (made["depth"] / settled)[known]
+    assert 0.8 < ratio.min() < 0.999  # of two instants the median is their mean
+    assert 1.001 < ratio.max() < 1.2
 
 
 def test_a_failed_stage_leaves_what_is_finished(finished, capsys):

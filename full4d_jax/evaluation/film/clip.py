@@ -1,7 +1,8 @@
 """A still scene that one camera filmed: the first frame is the source, later ones are the truth.
 
 The path and its unit are found as for any source that moves (`source.handheld`): the truth has no
-part in the source's depth but for the sparse points that settle the scale of both.
+part in the source's depth but for the sparse points, which settle the scale of both, and the shift
+of its disparity.
 """
 
 import math

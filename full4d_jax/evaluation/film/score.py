@@ -73,7 +73,7 @@ def evaluate_film(
                 append_lines(path, [{"group": name, "scene": instant} | scores])
                 report(done)
     lines = open_lines(path, mark)
-    page = markdown(lines, name, _preface(film, mark))
+    page = markdown(lines, name, _preface(film, judge.depth_name, mark))
     (folder / "evaluation.md").write_text(page)
     (folder / "evaluation.json").write_text(json.dumps(summary(lines, name), indent=1))
     print(page)
@@ -90,13 +90,13 @@ def _mark(judge: Judge, upsampler: Upsampler, way: VideoOptions, *, lifted: bool
     return identity(judge, {"clip": files, "upsampler": upsampler.path, **how})
 
 
-def _preface(film: Film, mark: str) -> str:
+def _preface(film: Film, network: str, mark: str) -> str:
     """Return the head of the page."""
     beyond = f" ({film.left_out} more lie beyond {WIDEST:g} degrees)" * (film.left_out > 0)
     return (
         f"The source is the first frame, the truth {len(film.truth)} later ones{beyond}: "
         f"{film.note}. Angles are between the cameras, seen from the scene. A pixel is seen where "
-        "the projection of the source by its estimated depth has a point. "
+        f"the projection of the source by its estimated depth (network: {network}) has a point. "
         f"Weights and settings: `{mark}`."
     )
 

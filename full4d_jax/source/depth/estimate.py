@@ -184,8 +184,8 @@ def depth_errors(
 def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarray, "t h w"]:
     """Read a video's depth from a `.npy` file or the first array of an `.npz`, in world units.
 
-    The array is (t, h, w), or (h, w) for a scene that stands still; larger and smaller pictures of
-    the same shape are resampled to the nearest pixel. Its unit is free.
+    The array is (t, h, w), or (h, w) where scene and camera stand still; larger and smaller
+    pictures of the same shape are resampled to the nearest pixel. Its unit is free.
 
     Raises:
       InputError: there is no such file, it holds no array, the array has other times or another

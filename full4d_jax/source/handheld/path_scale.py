@@ -2,8 +2,8 @@
 
 Depth that is estimated frame by frame has a scale of its own in each, and a path has another. With
 points of known depth in the path's unit, a frame's depth is multiplied by the median of their
-ratios. A network's disparity may lack a shift too: where a line 1 / z = a / depth + b, one for all
-frames, brings depth clearly nearer to the points than a scale does, it is taken. The depths of a
+ratios. A network's disparity may lack a shift too: where lines 1 / z = a / depth + b, one for each
+frame, bring depth clearly nearer to the points than scales do, they are taken. The depths of a
 camera that turns on its place are compared where its frames show the same. Then depth and path are
 divided by the median depth of the first frame, the unit of the world.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.clip_depth import fit_line
 from full4d_jax.source.handheld.rotation import steadied
 from full4d_jax.source.handheld.source_path import moves, travels
@@ -41,6 +42,9 @@ def settle_scale(
       source: one view with its camera.
       depth: of the source in any unit, 0 where unknown.
       estimated: whether every frame's depth has a scale of its own.
+
+    Raises:
+      InputError: points tell the path's unit, and the depth of none of them is known.
     """
     assert source.cameras is not None, "a path belongs to a camera"
     poses = np.asarray(source.cameras.world_to_camera[0])
@@ -90,14 +94,19 @@ def align_to_points(
     Args:
       depth: of the source in any unit, 0 where unknown.
       points: of known depth.
-      estimated: whether every frame's depth has a scale of its own, and all may lack a shift.
+      estimated: whether every frame's depth has a scale of its own, and may lack a shift.
+
+    Raises:
+      InputError: the depth of no point is known.
     """
     h, w = depth.shape[1:]
     column, row = np.floor(points.pixels).astype(int).T
     there = depth[points.instants, row.clip(0, h - 1), column.clip(0, w - 1)]
     known = (there > 0) & (points.depth > 0)
     if not known.any():
-        return depth
+        found = f"no known depth at any of the {len(known)} points that tell its unit"
+        expected, do = "depth of what stands still", "give more of it, or let a network estimate it"
+        raise InputError("depth", "of the source", found, expected, do)
     there, true, instants = there[known], points.depth[known], points.instants[known]
     scale = np.full(len(depth), np.median(true / there))
     if not estimated:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from full4d_jax.evaluation.table import COPY, PUSH_PULL
 from input_pipeline.cameras import orbit, rescale
 from input_pipeline.conventions import convert
 
+SLOPE = Path(__file__).parents[2] / "goldens" / "slope.onnx"
 SIZE = ("--rows", 96, "--seconds", 1)
 
 
@@ -78,6 +80,7 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkey
     assert (out / "room.png").stat().st_size > 10_000
     text = (out / "evaluation.md").read_text()
     assert f"{pulled['psnr']:.2f}" in text
+    assert "by its estimated depth (network: ours)" in text
     monkeypatch.setattr(score, "generate_rows", None)  # the same command does not generate again
     assert evaluate(out, *options) == result
     options = *options, "--lift_scenes", 1
@@ -129,6 +132,14 @@ def test_a_camera_that_stays_has_no_truth(capsys, tmp_path):
     video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
     line = refusal(capsys, "evaluate", "--video", video, *SIZE, "--out", tmp_path / "out")
     assert re.search("a camera that stays in its place, expected one that goes past", line)
+
+
+def test_what_a_networks_values_are_taken_as_is_told(capsys, tmp_path):
+    pytest.importorskip("onnxruntime")
+    video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
+    words = ["--depth_network", SLOPE, "--video", video, *SIZE, "--out", tmp_path / "out"]
+    assert main(["evaluate", *map(str, words)]) == 2  # after the network is opened
+    assert "slope.onnx, taken as disparity" in capsys.readouterr().out
 
 
 def test_ranges_and_means_of_obvious_numbers():

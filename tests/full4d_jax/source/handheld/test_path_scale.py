@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 
+from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld.fused_depth import fuse_depth
 from full4d_jax.source.handheld.path_scale import align_to_points
 from input_pipeline.cameras import relative_to
@@ -70,6 +71,13 @@ def test_unknown_depth_stays_unknown():
     assert not align_to_points(
         lacking(np.maximum(true, 1e-6)) * (true > 0), points, estimated=True
     )[:, :10].any()
+
+
+def test_points_where_no_depth_is_known_tell_no_unit():
+    true = scene(1, 4)
+    points = sightings(true, 20)
+    with pytest.raises(InputError, match="no known depth at any of the 160 points"):
+        align_to_points(np.zeros_like(true), points, estimated=False)
 
 
 def test_fused_depth_flickers_less_and_leaves_what_moves():
