@@ -13,7 +13,12 @@ procedural textures. A step takes 0.75 seconds. `python benchmarks/depth.py --we
 runs/depth_photos/depth.safetensors` tells what it brings: after 4,700 steps AbsRel with medians
 aligned falls from .344 to .322 on rich scenes, .648 to .400 on wide ones, .578 to .284 on photos of
 a room. The cascade on rich scenes loses .3 dB with it (`benchmarks/cascade.py --depth_network`),
-so it is not in the package yet.
+so it is not in the package yet. That training goes on with people cut out of videos:
+
+    full4d train configs/depth.py --init runs/depth_photos/depth.safetensors --seed 4 \\
+        --data.photos PHOTOS --data.videos VIDEOS --training.steps 14000 --out runs/depth_people
+
+VIDEOS is a folder of clips, some from cameras at rest before which somebody moves.
 """
 
 from full4d_jax.config.depth import DepthConfig
