@@ -13,6 +13,7 @@ from input_pipeline.importers import (
     instants,
     llff,
     multicam,
+    opencv,
     panoptic,
     pose2sim,
     transforms_json,
@@ -30,6 +31,7 @@ LAYOUTS = {
     "llff": llff,
     "pose2sim": pose2sim,
     "cameras_json": cameras_json,
+    "opencv": opencv,
     "colmap": colmap,
 }
 DEPTH = 2  # folders below the one that is named, in which scenes are looked for
@@ -39,14 +41,16 @@ def detect(path: Path) -> tuple[str, str, list[str]]:
     """The layout of a folder, why, and which others would fit as well.
 
     Raises:
-      ValueError: it has none; the message says what each importer looked for.
+      ValueError: it has none; the message says what each importer lacked and wants.
     """
     answers = {name: layout.matches(path) for name, layout in LAYOUTS.items()}
     fitting = [name for name, (fits, _) in answers.items() if fits]
     if fitting:
         return fitting[0], answers[fitting[0]][1], fitting[1:]
-    missed = "; ".join(f"{name}: {why}" for name, (_, why) in answers.items())
-    raise ValueError(f"{path}: found no known layout ({missed}), expected one of them")
+    wanted = "; ".join(
+        f"{name}: {why} (wants {LAYOUTS[name].NEEDS})" for name, (_, why) in answers.items()
+    )
+    raise ValueError(f"{path}: found no known layout, expected one of them: {wanted}")
 
 
 Scene = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of it

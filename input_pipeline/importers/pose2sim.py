@@ -10,37 +10,36 @@ own repository (Calib_scene.toml, k1 -0.053, k2 0.151) agrees with them undivide
 import tomllib
 import xml.etree.ElementTree as xml
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import beside, field, find_footage, numbers
-from input_pipeline.importers.pairing import check_counts, pair
+from input_pipeline.capture import Capture
+from input_pipeline.footage import field, numbers
+from input_pipeline.importers.opencv_cameras import (
+    Calibrated,
+    is_camera,
+    make_rig,
+    opencv_camera,
+)
 
 NEEDS = (
-    "one *.qca.txt or *.toml calibration, here or in calibration/, and videos here or in videos/"
+    "one *.qca.txt, or *.toml with name, size, matrix, distortions, rotation, translation and "
+    "fisheye of each camera, here or in calibration/, and videos here or in videos/"
 )
 SUBPIXELS = 64
 METRES = 1.0
 
 
-class Calibrated(NamedTuple):
-    """A camera of the calibration file."""
-
-    size: tuple[int, int]
-    intrinsics: np.ndarray
-    distortion: tuple[float, ...]
-    world_to_camera: np.ndarray
+# What Pose2Sim writes for each camera; others leave out fisheye, and are not in metres.
+FIELDS = {"name", "size", "matrix", "distortions", "rotation", "translation", "fisheye"}
 
 
 def matches(path: Path) -> tuple[bool, str]:
     """Return whether the folder has this layout, and why."""
     files = _calibrations(path)
-    if not files:
-        return False, "no *.qca.txt and no *.toml with cameras, here or in calibration/"
-    return True, f"the calibration {files[0].relative_to(path)} is there"
+    if files:
+        return True, f"the calibration {files[0].relative_to(path)} is there"
+    return False, "no *.qca.txt and no *.toml with Pose2Sim's cameras, here or in calibration/"
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
@@ -54,26 +53,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         found = ", ".join(str(file) for file in files)
         raise ValueError(f"{path}: found calibrations {found}, expected one: move the others away")
     parse = read_toml if files[0].suffix == ".toml" else read_qca
-    cameras = parse(files[0])
-    films = find_footage(path, ("videos", ".", "images"))
-    check_counts(films, path)
-    pairs = pair(films, list(cameras), path)
-    views = []
-    for camera, name in pairs.items():
-        calibrated = cameras[camera]
-        view = make_view(
-            name,
-            films[name],
-            calibrated.intrinsics,
-            calibrated.world_to_camera,
-            size=calibrated.size,
-            distortion=calibrated.distortion,
-            fps=fps,
-            depth=beside(path, "depth", name),
-            masks=beside(path, "masks", name),
-        )
-        views.append(view)
-    return [make_capture(path.name, views, unit=METRES)]
+    return make_rig(path, parse(files[0]), fps, unit=METRES)
 
 
 def read_qca(file: Path) -> dict[str, Calibrated]:
@@ -135,23 +115,11 @@ def read_toml(file: Path) -> dict[str, Calibrated]:
     Raises:
       ValueError: naming the camera and field that is missing, or a fisheye lens.
     """
-    found = {}
-    for key, table in _toml(file).items():
-        if not isinstance(table, dict) or "matrix" not in table:
-            continue
-        name, where = str(table.get("name", key)), f"{file}, [{key}]"
-        if table.get("fisheye"):
-            raise ValueError(f"{where}: found a fisheye lens, expected OpenCV's usual model")
-        columns, rows = numbers(field(table, "size", where), (2,), f"{where}, size")
-        intrinsics = numbers(table["matrix"], (3, 3), f"{where}, matrix")
-        intrinsics[:2, 2] += 0.5
-        rotation = numbers(field(table, "rotation", where), (3,), f"{where}, rotation")
-        pose = np.eye(4)
-        pose[:3, :3] = cv2.Rodrigues(rotation)[0]
-        pose[:3, 3] = numbers(field(table, "translation", where), (3,), f"{where}, translation")
-        distortion = tuple(float(value) for value in table.get("distortions", ()))
-        found[name] = Calibrated((round(rows), round(columns)), intrinsics, distortion, pose)
-    return found
+    return {
+        str(table.get("name", key)): opencv_camera(table, f"{file}, [{key}]")
+        for key, table in _toml(file).items()
+        if is_camera(table)
+    }
 
 
 def _toml(file: Path) -> dict:
@@ -161,9 +129,18 @@ def _toml(file: Path) -> dict:
         raise ValueError(f"{file}: found no readable TOML ({error}), expected cameras") from None
 
 
+def _is_ours(file: Path) -> bool:
+    """Return whether a TOML file has cameras, each with all that Pose2Sim writes."""
+    try:
+        cameras = [table for table in _toml(file).values() if is_camera(table)]
+    except ValueError:
+        return False
+    return bool(cameras) and all(set(table) >= FIELDS for table in cameras)
+
+
 def _calibrations(path: Path) -> list[Path]:
     for folder in (path / "calibration", path):
-        tomls = [f for f in sorted(folder.glob("*.toml")) if b"matrix" in f.read_bytes()]
+        tomls = [file for file in sorted(folder.glob("*.toml")) if _is_ours(file)]
         files = sorted(folder.glob("*.qca.txt")) + tomls
         if files:
             return files

@@ -147,10 +147,27 @@ def write_ours(path, rig, write_film):
         write_film(path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
 
 
+def write_opencv(path, rig, write_film):
+    names, lens, poses = rig
+    cameras = [
+        {"name": n, "K": lens.tolist(), "R": p[:3, :3].tolist(), "t": p[:3, 3].tolist()}
+        for n, p in zip(names, poses, strict=True)
+    ]
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "rig.json").write_text(json.dumps(cameras))
+    for name in names:
+        write_film(path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+
+
 @pytest.fixture
 def write(write_film, write_pictures, rig):
     """A function that writes the rig in a layout."""
-    with_films = {"llff": write_llff, "multicam": write_multicam, "cameras_json": write_ours}
+    with_films = {
+        "llff": write_llff,
+        "multicam": write_multicam,
+        "cameras_json": write_ours,
+        "opencv": write_opencv,
+    }
     with_pictures = {
         "panoptic": write_panoptic,
         "dycheck": write_dycheck,

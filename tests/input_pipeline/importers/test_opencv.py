@@ -1,0 +1,218 @@
+"""Calibrations as OpenCV's programs write them; what they give projects as cv2.projectPoints."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline.importers import opencv
+from input_pipeline.importers.detect import detect, read_captures
+
+BENT = [0.1, -0.05, 0.002, -0.001, 0.01]
+NAMES = ("cam1", "cam2", "cam10")
+POINTS = np.random.default_rng(0).uniform([-0.4, -0.3, 0.7], [0.4, 0.3, 1.4], (50, 3))
+
+
+@pytest.fixture
+def films(tmp_path, write_film):
+    """The folder of the capture, with a film for each camera."""
+    for name in NAMES:
+        write_film(tmp_path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+    return tmp_path
+
+
+@pytest.fixture
+def lists(rig):
+    """The rig's cameras as lists, with OpenCV's pixel centres at whole numbers."""
+    _, lens, poses = rig
+    matrix = lens - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+    return {
+        name: {
+            "matrix": matrix.tolist(),
+            "distortions": BENT,
+            "rotation": cv2.Rodrigues(pose[:3, :3])[0].ravel().tolist(),
+            "translation": pose[:3, 3].tolist(),
+            "size": [32, 24],
+        }
+        for name, pose in zip(NAMES, poses, strict=True)
+    }
+
+
+def toml(sections):
+    lines = []
+    for name, table in sections.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    return "\n".join(lines)
+
+
+def storage(file, fields):
+    """Write fields with OpenCV's own writer."""
+    writer = cv2.FileStorage(str(file), cv2.FileStorage_WRITE)
+    for name, value in fields.items():
+        writer.write(name, np.array(value) if isinstance(value, list) else value)
+    writer.release()
+
+
+def write_storage(folder, lists, ending):
+    for name, camera in lists.items():
+        fields = {
+            "image_width": 32,
+            "image_height": 24,
+            "camera_matrix": camera["matrix"],
+            "distortion_coefficients": [BENT],
+            "R": cv2.Rodrigues(np.array(camera["rotation"]))[0].tolist(),
+            "T": [[x] for x in camera["translation"]],
+        }
+        storage(folder / f"{name}{ending}", fields)
+
+
+def write_easymocap(folder, lists):
+    lens = {f"K_{n}": c["matrix"] for n, c in lists.items()}
+    lens |= {f"dist_{n}": [BENT] for n in lists}
+    pose = {f"R_{n}": [[x] for x in c["rotation"]] for n, c in lists.items()}
+    pose |= {f"T_{n}": [[x] for x in c["translation"]] for n, c in lists.items()}
+    storage(folder / "intri.yml", lens)
+    storage(folder / "extri.yml", pose)
+
+
+def kalibr(poses, matrix):
+    """Text as Kalibr writes it; https://github.com/ethz-asl/kalibr/wiki/yaml-formats."""
+    lines, before = [], None
+    (fu, _, pu), (_, fv, pv), _ = matrix
+    for index, pose in enumerate(poses):
+        lines.append(f"cam{index}:")
+        if before is not None:
+            rows = (pose @ np.linalg.inv(before)).tolist()
+            lines += ["  T_cn_cnm1:", *(f"  - {row}" for row in rows)]
+        lines += [
+            "  cam_overlaps: [1]",
+            "  camera_model: pinhole",
+            f"  distortion_coeffs: {BENT[:4]}",
+            "  distortion_model: radtan",
+            f"  intrinsics: [{fu}, {fv}, {pu}, {pv}]",
+            "  resolution: [32, 24]",
+            f"  rostopic: /cam{index}/image_raw",
+        ]
+        before = pose
+    return "\n".join(lines)
+
+
+def write(form, folder, lists):
+    """Write the cameras as one of the programs does."""
+    (folder / "calibration").mkdir()
+    place = folder / "calibration"
+    named = {f"cam_{i}": {"name": n, **c} for i, (n, c) in enumerate(lists.items())}
+    if form == "aniposelib":
+        text = toml(named | {"metadata": {"adjusted": False, "error": 0.5}})
+        (place / "calibration.toml").write_text(text)
+    elif form == "caliscope":  # films are cam_1.mp4 and so on
+        numbered = {f"cameras.{n[3:]}": {"cam_id": int(n[3:]), **c} for n, c in lists.items()}
+        numbered["cameras.7"] = {"ignore": True, "matrix": "null", "rotation": "null"}
+        (folder / "camera_array.toml").write_text(toml(numbered))
+    elif form == "caliscope before 0.4":
+        old = {f"cam_{n[3:]}": {"port": int(n[3:]), **c} for n, c in lists.items()}
+        for camera in old.values():
+            camera["rotation"] = cv2.Rodrigues(np.array(camera["rotation"]))[0].tolist()
+        (folder / "config.toml").write_text("CreationDate = 2023-03-31T09:56:43\n" + toml(old))
+    elif form == "easymocap":
+        write_easymocap(folder, lists)
+    elif form == "list":
+        (place / "rig.json").write_text(json.dumps([{"name": n, **c} for n, c in lists.items()]))
+    else:
+        write_storage(place, lists, form)
+
+
+FORMS = (".yml", ".yaml", ".json", "list", "easymocap", "aniposelib", "caliscope")
+
+
+@pytest.mark.parametrize("form", [*FORMS, "caliscope before 0.4"])
+def test_points_land_where_opencv_puts_them(form, films, lists, rig, check):
+    write(form, films, lists)
+    found, why, _ = detect(films)
+    assert found == "opencv", why
+    (capture,) = read_captures(films, "opencv", None)
+    assert [view.name for view in capture.views] == list(NAMES)
+    assert capture.unit == 0
+    check(capture.views, rig[2], rig[1])
+    for view, camera in zip(capture.views, lists.values(), strict=True):
+        rotation, shift = np.array(camera["rotation"]), np.array(camera["translation"])
+        matrix, bent = np.array(camera["matrix"]), np.array(BENT)
+        expected = cv2.projectPoints(POINTS, rotation, shift, matrix, bent)[0][:, 0]
+        seen = POINTS @ view.world_to_camera[0, :3, :3].T + view.world_to_camera[0, :3, 3]
+        centred = view.intrinsics - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+        ours = cv2.projectPoints(seen, np.zeros(3), np.zeros(3), centred, view.distortion)[0]
+        np.testing.assert_allclose(ours[:, 0], expected, atol=1e-6)
+
+
+def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists, rig):
+    for index in range(3):
+        write_film(tmp_path / f"cam{index}.mp4", range(0, 20, 4), size=(24, 32))
+    (tmp_path / "camchain.yaml").write_text(kalibr(rig[2], lists["cam1"]["matrix"]))
+    (capture,) = read_captures(tmp_path, detect(tmp_path)[0], None)
+    assert capture.unit == 1
+    for view, pose in zip(capture.views, rig[2], strict=True):
+        np.testing.assert_allclose(
+            view.world_to_camera[0], pose @ np.linalg.inv(rig[2][0]), atol=1e-9
+        )
+        np.testing.assert_allclose(view.intrinsics, rig[1], atol=1e-9)
+        np.testing.assert_allclose(view.distortion, [*BENT[:4], 0, 0, 0, 0])
+    text = (tmp_path / "camchain.yaml").read_text()
+    for old, new, message in [
+        ("radtan", "equidistant", "cam0: found a lens of the kind equidistant, expected OpenCV's"),
+        ("pinhole", "omni", "cam0: found the camera model omni, expected pinhole"),
+        ("T_cn_cnm1", "T_cam_imu", "cam1: found no T_cn_cnm1, expected it"),
+        ("resolution", "size", "cam0: found no resolution, expected it"),
+    ]:
+        (tmp_path / "camchain.yaml").write_text(text.replace(old, new, 1))
+        with pytest.raises(ValueError, match=message):
+            opencv.read(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("rotation", None, r"camera cam2: found name, .*, expected a field rotation \(one of R, "),
+        ("translation", [0, 1], "cam2, translation: found 2 numbers, expected 3"),
+        ("translation", [0, 1, "nan"], "cam2, translation: found NaN or infinite values"),
+        ("translation", "null", "cam2, translation: found 'null', expected numbers"),
+        ("matrix", [[1, 2], [3, 4]], "cam2, matrix: found 4 numbers, expected 9"),
+        ("rotation", [[1, 0, 0], [0, 2, 0], [0, 0, 1]], "cam2, world_to_camera: found an error"),
+        ("rotation", [[1, 0, 0], [0, 1, 0], [0, 0, -1]], "cam2, world_to_camera: found mirrored"),
+        ("fisheye", True, "cam2: found a lens of the kind fisheye"),
+        ("distortion_model", "equidistant", "cam2: found a lens of the kind equidistant"),
+        ("distortions", [0] * 8 + [0.1] * 4, "cam2, distortion: found coefficients of thin prisms"),
+        ("distortions", [0.1] * 3, "cam2, distortions: found 3 numbers, expected 0 or 4 or 5"),
+        ("size", [32, 24, 3], "cam2, size: found 3 numbers, expected 2"),
+    ],
+)
+def test_what_is_wrong_is_named(films, lists, field, value, message):
+    lists["cam2"] |= {field: value}
+    if value is None:
+        del lists["cam2"][field]
+    (films / "rig.json").write_text(json.dumps([{"name": n, **c} for n, c in lists.items()]))
+    with pytest.raises(ValueError, match=message):
+        read_captures(films, "opencv", None)
+
+
+def test_two_calibrations_and_broken_ones(films, lists):
+    write("list", films, lists)
+    (films / "calibration" / "old.toml").write_text(toml(lists))
+    with pytest.raises(ValueError, match=r"old\.toml, calibration/rig\.json, expected one"):
+        opencv.read(films, None)
+    (films / "calibration" / "old.toml").write_text(toml(lists)[:-20])
+    assert opencv.read(films, None)[0].views[0].name == "cam1"
+    (films / "calibration" / "rig.json").unlink()
+    with pytest.raises(ValueError, match=r"old\.toml: found broken toml"):
+        detect(films)
+
+
+def test_a_foreign_toml_is_not_taken_for_a_calibration(films, lists):
+    (films / "settings.toml").write_text('[tool]\nmatrix = "py311"\n[other]\nmatrix = [1, 2]\n')
+    (films / "pyproject.toml").write_text('[project]\nname = "matrix"\n')
+    with pytest.raises(ValueError, match="found no known layout") as failure:
+        detect(films)
+    assert "pose2sim: no *.qca.txt" in str(failure.value)
+    assert "wants one *.qca.txt, or *.toml with name, size, matrix" in str(failure.value)
+    write("aniposelib", films, lists)  # not in metres, as Pose2Sim's would be
+    assert detect(films)[0] == "opencv"
