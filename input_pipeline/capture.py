@@ -14,11 +14,13 @@ from jaxtyping import Float, Float64
 from input_pipeline import cameras
 from input_pipeline.cameras import require
 from input_pipeline.footage import VIDEOS, first_picture, picture_size
+from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
 
 STILL_FPS = 1.0  # of a capture of one instant, where no rate means anything
 BLACK = 16  # mean of a row that is a bar: black, and what a codec makes of it
 MOST_NAMED = 5
+TOLD = 0.001  # of a view, by which undistorting may narrow it silently
 
 
 class View(NamedTuple):
@@ -111,6 +113,9 @@ def make_view(
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
     require(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
     lens, note = fit_to_files(here, files, lens, size) if size else (lens, "")
+    bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
+    if bent.any():
+        note = "; ".join(filter(None, [note, _narrowing(here, files[0], lens, bent)]))
     if not video and t > 1 and timestamps is None and fps is None:
         slow = f"pictures are taken to come {STILL_FPS:g} a second, in want of --fps"
         note = f"{note}; {slow}" if note else slow
@@ -119,7 +124,7 @@ def make_view(
         files=tuple(files),
         timestamps=times,
         intrinsics=lens,
-        distortion=np.array([*distortion, *[0.0] * (8 - len(distortion))]),
+        distortion=bent,
         world_to_camera=poses,
         depth=tuple(depth),
         masks=tuple(masks),
@@ -190,6 +195,20 @@ def fit_to_files(
     resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
     moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
     return moved, f"{here}: {said} with black bars: resized by {scale:.4f} and padded"
+
+
+def _narrowing(
+    here: str, file: Path, intrinsics: Float64[np.ndarray, "3 3"], distortion: np.ndarray
+) -> str:
+    """Return by how much undistorting narrows a view, in words; "" where it does not."""
+    try:
+        flat = flat_lens(intrinsics, distortion, *picture_size(file))
+    except ValueError as error:
+        raise ValueError(f"{here}, {error}") from None
+    share = 1 - intrinsics[0, 0] / flat[0, 0]
+    if share < TOLD:
+        return ""
+    return f"views are narrowed by {share:.1%} to what the distorted lens saw"
 
 
 def _check_times(here: str, times: Float64[np.ndarray, " n"], t: int) -> None:

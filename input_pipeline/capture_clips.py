@@ -12,6 +12,7 @@ from input_pipeline import cameras, transforms
 from input_pipeline.capture import Capture, View
 from input_pipeline.footage import VIDEOS, read_alpha, read_depth, read_mask, read_picture
 from input_pipeline.schema import Example, make_example, validate
+from input_pipeline.undistortion import flat_lens, undistort
 from input_pipeline.video_files import frame_times, read_frames
 
 FRAMES = 81  # of a clip, where the capture has as many: what video models are trained on
@@ -173,7 +174,7 @@ def _encode(
         """Resized, and without the lens's distortion."""
         if values.shape[:2] != (rows, columns):
             values = cv2.resize(values, (columns, rows), interpolation=method)
-        return transforms.undistort(values, lens, view.distortion)
+        return undistort(values, lens, view.distortion)[0]
 
     def flat_pictures() -> Iterator[np.ndarray]:
         for picture in chain([first], pictures):
@@ -194,4 +195,4 @@ def _encode(
             mask = read_alpha(view.files[number])
         if mask is not None:
             files[2, j] = transforms.encode_mask(flat(mask, exact))
-    return files, lens
+    return files, flat_lens(lens, view.distortion, rows, columns)

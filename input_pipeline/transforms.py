@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Shaped, UInt8
 from input_pipeline import cameras
 from input_pipeline.films import decode_film, encode_film, is_film, take
 from input_pipeline.schema import Example
+from input_pipeline.undistortion import undistort
 
 
 class Clip(NamedTuple):
@@ -62,8 +63,8 @@ def decode_frames(
             except ValueError as error:
                 where = f"scene {example.scene_id}, view {i}, frame {j}"
                 raise ValueError(f"{where}: {error}") from None
-            frame = undistort(frame, example.intrinsics[i], example.distortion[i])
-            frame, intrinsics[i] = cover(frame, example.intrinsics[i], *place.shape[:2])
+            frame, lens = undistort(frame, example.intrinsics[i], example.distortion[i])
+            frame, intrinsics[i] = cover(frame, lens, *place.shape[:2])
             if not np.may_share_memory(frame, place):
                 place[:] = frame
     return intrinsics
@@ -121,8 +122,8 @@ def _decode_beside(example: Example, field: str, decode: Callable, out: np.ndarr
         except ValueError as error:
             place = f"scene {example.scene_id}, view {i}, {field} {j}"
             raise ValueError(f"{place}: {error}") from None
-        values = undistort(values, example.intrinsics[i], example.distortion[i])
-        out[i, j], _ = cover(values, example.intrinsics[i], *out.shape[2:])
+        values, lens = undistort(values, example.intrinsics[i], example.distortion[i])
+        out[i, j], _ = cover(values, lens, *out.shape[2:])
 
 
 def to_source(
@@ -165,20 +166,6 @@ def cover(
         scaled[top : top + height, left : left + width],
         cameras.crop_intrinsics(resized, top=float(top), left=float(left)),
     )
-
-
-def undistort(
-    image: np.ndarray, intrinsics: Float[np.ndarray, "3 3"], distortion: Float[np.ndarray, "8"]
-) -> np.ndarray:
-    """The image (h w 3, or depth h w) of the pinhole camera with the same intrinsics."""
-    if not distortion.any():
-        return image
-    # OpenCV counts pixel centres from 0.
-    matrix = cameras.crop_intrinsics(intrinsics, top=0.5, left=0.5)
-    size = image.shape[1::-1]
-    maps = cv2.initUndistortRectifyMap(matrix, distortion, None, matrix, size, cv2.CV_32FC1)
-    method = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_LINEAR
-    return cv2.remap(image, *maps, interpolation=method)
 
 
 def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:

@@ -67,20 +67,6 @@ def test_cover_never_averages_depth():
     assert set(np.unique(small)) == {1.0, 9.0}
 
 
-def test_undistort_moves_a_spot_from_where_the_lens_put_it():
-    intrinsics = cameras.intrinsics_from_fov(60.0, 120, 160)
-    distortion = np.array([-0.3, 0.1, 0.004, -0.003, 0.02, 0, 0, 0])
-    point = np.array([[0.38, -0.27, 1.0]])
-    seen = cv2.projectPoints(point, np.zeros(3), np.zeros(3), intrinsics, distortion)[0].ravel()
-    ideal = (intrinsics @ point[0])[:2]
-    assert np.linalg.norm(seen - ideal) > 3
-    y, x = np.mgrid[:120, :160] + 0.5
-    spot = np.exp(-((x - seen[0]) ** 2 + (y - seen[1]) ** 2) / 8).astype(np.float32)
-    picture = transforms.undistort(np.stack([spot] * 3, -1), intrinsics, distortion)[..., 0]
-    found = np.array([(picture * x).sum(), (picture * y).sum()]) / picture.sum()
-    np.testing.assert_allclose(found, ideal, atol=0.1)
-
-
 def test_to_source_puts_the_source_at_the_origin_with_median_depth_one(make_example):
     clip = transforms.decode(make_example(), height=24, width=32)
     order = [2, 0, 1]

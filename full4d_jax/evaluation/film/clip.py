@@ -5,7 +5,6 @@ part in the source's depth but for the sparse points, which settle the scale of 
 of its disparity.
 """
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -26,14 +25,13 @@ from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import ROWS, size_of_result
 from full4d_jax.source.source import Source, all_given
 from full4d_jax.source.video_source import open_video
-from input_pipeline.cameras import centers, crop_intrinsics
-from input_pipeline.capture import View
+from input_pipeline.cameras import centers
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.depth_alignment import ENOUGH, SparseDepth
 from input_pipeline.footage import first_picture
 from input_pipeline.importers.camera_path import TRANSFORMS, CameraPath
 from input_pipeline.importers.transforms_json import read_transforms
-from input_pipeline.transforms import decode, undistort
+from input_pipeline.transforms import decode
 
 WIDEST = 30.0  # degrees from the source, beyond which no frame is asked for
 
@@ -148,14 +146,11 @@ def open_photographs(folder: Path, rows: int) -> Source:
         first = capture.views[0]
         taken = first_picture(first.files[0]).shape
         height, width = sides(taken[0], taken[1], rows, MULTIPLE)
-        margin = math.ceil(rows * bare_border(first))
-        size = {"height": height + 2 * margin, "width": width + 2 * margin}
-        clip = decode(CaptureClips([capture], frames=1)[0], **size)
+        clip = decode(CaptureClips([capture], frames=1)[0], height=height, width=width)
     if not np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3):
         do = "leave the pictures of all but one out"
         raise InputError("video", file, "several lenses", "one", do)
-    lens = crop_intrinsics(clip.intrinsics[0].astype(np.float64), top=margin, left=margin)
-    frames = clip.frames[:, 0, margin : margin + height, margin : margin + width]
+    lens, frames = clip.intrinsics[0].astype(np.float64), clip.frames[:, 0]
     instants = np.arange(len(frames), dtype=np.float64)
     poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
     path = given_path(poses, file, folder, instants, lambda: (frames, lens))
@@ -171,11 +166,3 @@ def open_photographs(folder: Path, rows: int) -> Source:
         warning=path.warning,
         points=path.points,
     )
-
-
-def bare_border(view: View) -> float:
-    """Return the widest border, as a share of the short side, that undistorting leaves black."""
-    h, w = first_picture(view.files[0]).shape[:2]
-    there = undistort(np.ones((h, w), np.float32), view.intrinsics, view.distortion) > 0.999
-    border = next(i for i in range(min(h, w) // 2) if there[i : h - i, i : w - i].all())
-    return border / min(h, w)

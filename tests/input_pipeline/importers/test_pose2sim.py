@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from input_pipeline import transforms
 from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.footage import first_picture
 from input_pipeline.importers import pose2sim
+from input_pipeline.undistortion import undistort
 
 # The checkerboard calibration of the same camera in Pose2Sim's repository, Calib_scene.toml.
 TOML = """
@@ -70,7 +70,7 @@ def test_the_floor_seen_from_above_is_the_same_in_neighbouring_views(real):
     for view in capture.views:
         small = resize_intrinsics(view.intrinsics, rows=0.5, columns=0.5)
         picture = cv2.resize(first_picture(view.files[0]), None, fx=0.5, fy=0.5)
-        picture = transforms.undistort(picture, small, view.distortion)
+        picture, small = undistort(picture, small, view.distortion)
         floor = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], -1)
         seen = (floor @ view.world_to_camera[0].T)[..., :3] @ small.T
         place = (seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32)
