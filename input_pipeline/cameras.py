@@ -142,6 +142,32 @@ def resize_intrinsics(
     return np.array([columns, rows, 1.0], intrinsics.dtype)[:, None] * intrinsics
 
 
+def turn(
+    intrinsics: Float[np.ndarray, "3 3"],
+    world_to_camera: Float[np.ndarray, "... 4 4"],
+    quarters: int,
+    *,
+    height: int,
+    width: int,
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "... 4 4"]]:
+    """Return intrinsics and poses after the pictures are turned clockwise by quarters of a circle.
+
+    Args:
+      intrinsics: of the pictures as they were, pixels.
+      world_to_camera: likewise.
+      quarters: how often they are turned by 90 degrees; any whole number.
+      height: rows of the pictures as they were.
+      width: columns of the pictures as they were.
+    """
+    around = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    for _ in range(quarters % 4):
+        (fx, _, cx), (_, fy, cy), _ = intrinsics
+        intrinsics = np.array([[fy, 0, height - cy], [0, fx, cx], [0, 0, 1]], intrinsics.dtype)
+        world_to_camera = (around @ world_to_camera).astype(world_to_camera.dtype)
+        height, width = width, height
+    return intrinsics, world_to_camera
+
+
 def check_cameras(
     intrinsics: Float[np.ndarray, "..."], world_to_camera: Float[np.ndarray, "..."]
 ) -> None:

@@ -4,7 +4,7 @@ Cameras are ours already (OpenCV world-to-camera, pixel centres at +0.5, intrins
 frames). `capture_clips.CaptureClips` cuts records from captures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,8 @@ class View(NamedTuple):
     """One picture an instant, or none; what is not black is kept."""
     depth_scale: float | None = None
     """World units per number in the depth files; None: their real numbers are world units."""
+    quarters: int = 0
+    """How often all pictures are to be turned clockwise by 90 degrees; cameras are as stored."""
 
 
 class Capture(NamedTuple):
@@ -164,6 +166,30 @@ def make_capture(
         license=license,
         note="; ".join(dict.fromkeys(note for note in said if note)),
     )
+
+
+def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capture]:
+    """Return the captures with pictures that are to be turned clockwise.
+
+    Args:
+      captures: what importers read.
+      degrees: for names of cameras, or "" for all others; multiples of 90.
+
+    Raises:
+      ValueError: a camera that is not there.
+    """
+    known = {view.name for capture in captures for view in capture.views}
+    unknown = sorted(set(degrees) - known - {""})
+    require("cameras to turn", not unknown, unknown, f"some of {sorted(known)}")
+    return [
+        capture._replace(
+            views=tuple(
+                view._replace(quarters=degrees.get(view.name, degrees.get("", 0)) // 90 % 4)
+                for view in capture.views
+            )
+        )
+        for capture in captures
+    ]
 
 
 def fit_to_files(

@@ -76,12 +76,14 @@ class CaptureClips(Sequence[Example]):
         v, t = chosen.shape
         times = np.stack([view.timestamps[i] for view, i in zip(views, chosen, strict=True)])
         frames, depth, masks = (np.empty((v, t), object) for _ in range(3))
-        intrinsics = np.empty((v, 3, 3), np.float32)
+        intrinsics, poses = np.empty((v, 3, 3), np.float32), []
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
             pictures = self._pictures(view, taken)
-            files, intrinsics[i] = _encode(view, taken, pictures, self.size, self.film)
+            files, lens, (h, w) = _encode(view, taken, pictures, self.size, self.film)
             frames[i], depth[i], masks[i] = files
-        poses = [view.world_to_camera[i] for view, i in zip(views, chosen, strict=True)]
+            placed = lens, view.world_to_camera[taken]
+            intrinsics[i], pose = cameras.turn(*placed, view.quarters, height=h, width=w)
+            poses.append(pose)
         example = make_example(
             frames,
             intrinsics,
@@ -157,8 +159,8 @@ def _encode(
     pictures: Iterable[np.ndarray],
     size: int | None,
     film: bool,
-) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"]]:
-    """Files of pictures, depth and masks of these frames of a view, and intrinsics."""
+) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"], tuple[int, int]]:
+    """Files of pictures, depth and masks, turned; intrinsics, rows and columns before turning."""
     files = np.full((3, len(taken)), b"", object)
     pictures = iter(pictures)
     first = next(pictures)
@@ -171,10 +173,11 @@ def _encode(
     )
 
     def flat(values: np.ndarray, method: int) -> np.ndarray:
-        """Resized, and without the lens's distortion."""
+        """Resized, without the lens's distortion, and turned."""
         if values.shape[:2] != (rows, columns):
             values = cv2.resize(values, (columns, rows), interpolation=method)
-        return undistort(values, lens, view.distortion)[0]
+        straight = undistort(values, lens, view.distortion)[0]
+        return np.ascontiguousarray(np.rot90(straight, -view.quarters))
 
     def flat_pictures() -> Iterator[np.ndarray]:
         for picture in chain([first], pictures):
@@ -195,4 +198,4 @@ def _encode(
             mask = read_alpha(view.files[number])
         if mask is not None:
             files[2, j] = transforms.encode_mask(flat(mask, exact))
-    return files, flat_lens(lens, view.distortion, rows, columns)
+    return files, flat_lens(lens, view.distortion, rows, columns), (rows, columns)

@@ -13,6 +13,7 @@ from full4d_jax.data.options import (
     check_test_share,
     part_of,
     range_of,
+    turns_of,
 )
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
@@ -63,6 +64,7 @@ def import_(
     instants: str = "0:",
     size: int | None = None,
     film: bool = False,
+    turn: tuple[str, ...] = (),
     depth: str | None = None,
     test: float = 0.0,
     jobs: int = 1,
@@ -85,6 +87,8 @@ def import_(
       instants: first:end, the instants to use; 0:50 is the first 50, 50: the rest.
       size: pixels of the shorter side of stored frames; by default frames keep their size.
       film: store each view as an H.264 film, much smaller than JPEG files (docs/data.md).
+      turn: CAMERA=DEGREES for cameras mounted sideways, clockwise, such as cam03=90 cam05=-90; a
+        number alone turns all others.
       depth: estimator for views without depth: ours, or an .onnx or .safetensors file.
       test: share of the scenes in the split `test`.
       jobs: processes that decode and encode.
@@ -99,6 +103,7 @@ def import_(
         fps=fps,
         license=license,
         cut=cut,
+        turns=turns_of(turn),
         test=test,
         jobs=jobs,
         depth=depth,

@@ -1,6 +1,7 @@
 """Import a capture from disk as a data set: `full4d data import`."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from input_pipeline import transforms
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
-from input_pipeline.capture import Capture
+from input_pipeline.capture import Capture, turned
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.depth_alignment import WithDepth
@@ -57,6 +58,7 @@ def import_folder(
     cut: Cut,
     test: float,
     jobs: int,
+    turns: Mapping[str, int],
     depth: str | None = None,
 ) -> None:
     """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
@@ -72,6 +74,7 @@ def import_folder(
         captures = _read(path, layout, fps)
         if license:
             captures = [capture._replace(license=license) for capture in captures]
+        captures = turned(captures, turns)
         clips = CaptureClips(captures, **cut._asdict())
     if clips.left_out:
         print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
@@ -186,7 +189,7 @@ def _mark(captures: list[Capture]) -> str:
     Their size and the time of their last change; reading all would take as long as importing.
     """
     views = [
-        [capture.scene_id, view.name, view.depth_scale]
+        [capture.scene_id, view.name, view.depth_scale, view.quarters]
         + [[_stamp(file) for file in files] for files in (view.files, view.depth, view.masks)]
         + [np.asarray(x) for x in (view.timestamps, view.intrinsics, view.distortion)]
         + [np.asarray(view.world_to_camera)]

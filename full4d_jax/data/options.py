@@ -1,5 +1,6 @@
 """Checks of the options of `full4d data`, and readers of their shorthands."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError
@@ -34,6 +35,23 @@ def range_of(instants: str) -> tuple[int, int | None]:
         expected = "first:end, such as 0:50 or 50:"
         raise InputError("option", "--instants", repr(instants), expected, "change it")
     return int(first), int(end) if end else None
+
+
+def turns_of(words: Sequence[str]) -> dict[str, int]:
+    """The degrees of each of CAMERA=DEGREES, or of DEGREES for all others, by camera.
+
+    Raises:
+      InputError: no multiple of 90, or a camera twice.
+    """
+    turns: dict[str, int] = {}
+    for word in words:
+        name, _, degrees = word.rpartition("=")
+        number = degrees.removeprefix("-")
+        if not number.isdecimal() or int(number) % 90 or name in turns:
+            expected = "CAMERA=DEGREES once for each, such as cam03=90, 180 or -90"
+            raise InputError("option", "--turn", repr(word), expected, "change it")
+        turns[name] = int(degrees)
+    return turns
 
 
 def part_of(shard: str) -> tuple[int, int]:

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from input_pipeline import transforms
-from input_pipeline.capture import View, make_capture, make_view
+from input_pipeline import cameras, transforms
+from input_pipeline.capture import View, make_capture, make_view, turned
 from input_pipeline.capture_clips import CaptureClips, align
 
 LENS = np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]])
@@ -205,3 +205,39 @@ def test_resized_and_padded_pictures_keep_their_rays(tmp_path):
         dot = view.intrinsics @ ray
         np.testing.assert_allclose(dot[:2], [columns.mean() + 0.5, rows.mean() + 0.5], atol=1e-9)
         assert name == "half" or "padded" in note
+
+
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_a_camera_on_its_side_is_turned_with_all_that_belongs_to_it(tmp_path, degrees):
+    """A bright square lies where the camera projects it, before and after."""
+    height, width = 60, 100
+    lens = np.array([[90.0, 0, 54], [0, 88.0, 27], [0, 0, 1]])
+    pose = cameras.look_at(np.array([0.3, -0.2, -1.0]), np.array([0.1, 0.0, 1.0]))
+    bent = [0.05, 0.01, 0.003, -0.004]
+    picture = np.full((height, width, 3), 20, np.uint8)
+    point = np.array([0.05, 0.1, 1.0])
+    seen = pose[:3, :3] @ point + pose[:3, 3]
+    pixel = cv2.projectPoints(seen, np.zeros(3), np.zeros(3), lens, np.array(bent))[0].ravel()
+    x, y = np.floor(pixel).astype(int)
+    picture[y - 2 : y + 3, x - 2 : x + 3] = 240
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    cv2.imwrite(str(tmp_path / "m.png"), np.where(picture[..., 0] > 100, 255, 0))
+    np.save(tmp_path / "d.npy", np.where(picture[..., 0] > 100, seen[2], 9.0))
+    beside = {"depth": [tmp_path / "d.npy"], "masks": [tmp_path / "m.png"]}
+    view = make_view(
+        "a", [tmp_path / "a.png"], lens, pose, size=(height, width), distortion=bent, **beside
+    )
+    (capture,) = turned([make_capture("s", [view])], {"a": degrees})
+    (example,) = CaptureClips([capture])
+    sides = (width, height) if degrees % 180 else (height, width)
+    clip = transforms.decode(example, height=sides[0], width=sides[1])
+    there = clip.intrinsics[0] @ (clip.world_to_camera[0, 0, :3] @ [*point, 1])
+    for found in (clip.frames[0, 0, ..., 0] > 120, clip.masks[0, 0] > 0, clip.depth[0, 0] < 8):
+        rows, columns = np.nonzero(found)
+        middle = np.array([columns.mean(), rows.mean()]) + 0.5
+        np.testing.assert_allclose(middle, there[:2] / there[2], atol=0.7)
+    down = example.world_to_camera[0, 0, 1, :3]  # was to the right, or to the left
+    expected = {90: pose[0, :3], 180: -pose[1, :3], -90: -pose[0, :3]}[degrees]
+    np.testing.assert_allclose(down, expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"cameras to turn: found \['b'\], expected some of"):
+        turned([capture], {"b": 90})

@@ -153,3 +153,15 @@ def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
     np.testing.assert_array_equal(films.timestamps, files.timestamps)
     assert "H.264 films (1 clips)" in (tmp_path / "film" / "README.md").read_text()
     assert np.ptp(np.asarray(Image.open(tmp_path / "film" / "preview.png"))) > 100
+
+
+def test_cameras_on_their_side_are_turned_on_request(tmp_path, write_film, capsys):
+    path = write_capture(tmp_path / "rig", write_film)
+    words = ["data", "import", str(path), "--out"]
+    for turns in (["cam1=45"], ["cam1"], ["90", "cam1=90", "cam1=0"], ["cam3=90"]):
+        assert main([*words, str(tmp_path / "out"), "--turn", *turns]) == 2
+        assert turns[-1].partition("=")[0] in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "out"), "--turn", "cam1=90"]) == 0
+    example = open_dataset(tmp_path / "out")[0]
+    sizes = [transforms.picture_size(view[0]) for view in example.frames]
+    assert sizes == [(64, 48), (48, 64)]
