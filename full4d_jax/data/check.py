@@ -5,6 +5,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
 from full4d_jax.data.check_page import check_page, verdict
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.errors import InputError, input_errors
@@ -19,7 +22,15 @@ from input_pipeline.selection import evenly
 REPORT = "check.json"
 
 
-def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants: int) -> None:
+def check_dataset(
+    dataset: Path,
+    out: Path,
+    *,
+    split: str,
+    clips: int,
+    instants: int,
+    up: tuple[float, float, float] | None = None,
+) -> None:
     """Check `clips` evenly spaced clips (0: all), say what was found, and write it into `out`.
 
     Raises:
@@ -28,11 +39,14 @@ def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants:
     for name, count, least in (("--clips", clips, 0), ("--instants", instants, 1)):
         if count < least:
             raise InputError("option", name, count, f"at least {least}", f"choose another {name}")
+    if up is not None and not (np.isfinite(up).all() and np.any(up)):
+        raise InputError("option", "--up", up, "a direction such as 0 0 1", "change it")
     with input_errors("dataset", "see full4d data check --help"):
         records = open_dataset(dataset, split)
     folder = open_folder(out)
     problems = damaged_files(dataset)
-    problems += check_records(records, folder, clips=clips, instants=instants)
+    direction = None if up is None else np.array(up, np.float64)
+    problems += check_records(records, folder, clips=clips, instants=instants, up=direction)
     for line in problems:
         print(f"problem: {line}")
     print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
@@ -42,8 +56,17 @@ def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants:
     print(f"next: look at {out}/clip-*.png: the floor must lie flat in every view")
 
 
-def check_records(records: Sequence[Example], out: Path, *, clips: int, instants: int) -> list[str]:
+def check_records(
+    records: Sequence[Example],
+    out: Path,
+    *,
+    clips: int,
+    instants: int,
+    up: Float[np.ndarray, "3"] | None = None,
+) -> list[str]:
     """Check `clips` evenly spaced clips (0: all), write `check.json` and a PNG for each.
+
+    `up` in the world of the records is found where it is None.
 
     Returns:
       The problems, each with the clip that has it.
@@ -65,7 +88,7 @@ def check_records(records: Sequence[Example], out: Path, *, clips: int, instants
             found.problems.extend(_copies(example, owners))
             title = f"clip {index}, {example.scene_id}"
             page = out / f"clip-{index:05d}.png"
-            save_picture(page, check_page(example, decoded, found, title))
+            save_picture(page, check_page(example, decoded, found, title, up))
             print(f"{title}: {verdict(found)}")
             told.append(_summary(index, example, found) | {"page": page.name})
             problems += [f"{title}: {line}" for line in found.problems]

@@ -18,35 +18,43 @@ from input_pipeline.transforms import decode_mask
 CELL = 240  # rows of a picture on the page
 MOST_VIEWS = 12  # rows of the page
 MOST_POINTS = 4000
+UNKNOWN = "no floor: up is unknown, give --up"
 
 
 def check_page(
-    example: Example, decoded: Pictures, check: ClipCheck, title: str
+    example: Example,
+    decoded: Pictures,
+    check: ClipCheck,
+    title: str,
+    up: Float[ndarray, "3"] | None = None,
 ) -> UInt8[ndarray, "H W 3"]:
     """All instants that were looked at, the first again with a floor, and the frustums.
 
-    Frames are dark outside of their masks.
-    Of more than 12 views, 12 evenly spaced ones are shown.
+    There is no floor where up is not given and nothing tells it. Frames are dark outside of their
+    masks. Of more than 12 views, 12 evenly spaced ones are shown.
     """
     v = len(decoded.frames)
     shown = evenly(v, MOST_VIEWS)
     first = decoded.instants[0]
     poses = example.world_to_camera.astype(np.float64)
-    grid = floor_grid(poses[:, first], check.points)
+    grid = floor_grid(poses[:, first], check.points, up)
+    label = UNKNOWN if grid is None else grid.label
     shape = next((sizes[0] for sizes in decoded.shapes if sizes), (1, 1))
     width = round(CELL * shape[1] / shape[0])
     rows = []
     for view in shown:
         frames = decoded.frames[view]
         lens = example.intrinsics[view], poses[view, first], example.distortion[view]
-        floor = None if frames[0] is None else draw_floor(frames[0], grid, *lens)
+        floor = frames[0]
+        if floor is not None and grid is not None:
+            floor = draw_floor(floor, grid, *lens)
         masked = map(_masked, frames, example.masks[view, decoded.instants])
         rows.append(np.stack([_fit(frame, CELL, width) for frame in [*masked, floor]]))
     times = [f"{example.timestamps[0, instant]:.2f} s" for instant in decoded.instants]
     return pictures.contact_sheet(
         np.stack(rows),
         rows=[f"view {view}" for view in shown],
-        columns=[*times, grid.label if width > 200 else "floor"],
+        columns=[*times, label if width > 200 else "floor"],
         title=f"{title}: {len(check.problems)} problems",
         aside=_frustums(example, check.points, shape),
         cell_height=CELL,

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.data.upright import Upright, find_up
 from input_pipeline.cameras import centers, nearest_to_axes
 
 CELLS = 8  # each way
 INK, AXES = (255, 210, 0), ((230, 40, 40), (40, 90, 230))
-SNAP = np.cos(np.radians(35))  # up is an axis of the world where it is that near to one
 LOW = 0.05  # share of the points that may lie below the floor
 ABOVE = 0.2  # the floor, at least, all cameras are where it is at 0; of their distance
 ENOUGH = 50  # points to tell where the floor is
@@ -28,21 +28,28 @@ class FloorGrid(NamedTuple):
 
 
 def floor_grid(
-    world_to_camera: Float[ndarray, "v 4 4"], points: Float[ndarray, "n 3"]
-) -> FloorGrid:
-    """The floor below what the cameras look at.
+    world_to_camera: Float[ndarray, "v 4 4"],
+    points: Float[ndarray, "n 3"],
+    up: Float[ndarray, "3"] | None = None,
+) -> FloorGrid | None:
+    """The floor below what the cameras look at; None where nothing tells which way is up.
 
-    Up is what the cameras call up on average, or the axis of the world next to it. The plane passes
-    through the world's origin where all cameras are above that, else below `points`, else through
-    the point that is nearest to all optical axes.
+    Up is given, or found by `find_up`. The plane is the floor that was found, or passes through the
+    world's origin where all cameras are above that, else below `points`, else through the point
+    that is nearest to all optical axes.
     """
     poses = world_to_camera.astype(np.float64)
     eyes = centers(poses)
-    up = _up(poses)
+    found = find_up(poses, points) if up is None else Upright(up / np.linalg.norm(up), None)
+    if found is None:
+        return None
+    up = found.direction
     pivot = nearest_to_axes(poses)
     middle = eyes.mean(0) + poses[:, 2, :3].mean(0) if pivot is None else pivot
     distance = float(np.median(np.linalg.norm(eyes - middle, axis=-1)))
-    if (eyes @ up > ABOVE * distance).all():
+    if found.floor is not None:
+        height, where = found.floor, "where points lie in a plane"
+    elif (eyes @ up > ABOVE * distance).all():
         height, where = 0.0, "through the origin"
     elif len(points) >= ENOUGH:
         height, where = float(np.quantile(points @ up, LOW)), "below the matches"
@@ -89,16 +96,6 @@ def draw_floor(
         for k in np.flatnonzero(seen[:-1] & seen[1:]):
             cv2.line(drawn, corners[k].tolist(), corners[k + 1].tolist(), ink, thickness)
     return drawn
-
-
-def _up(world_to_camera: Float[ndarray, "v 4 4"]) -> Float[ndarray, "3"]:
-    mean = -world_to_camera[:, 1, :3].mean(0)
-    if np.linalg.norm(mean) < 1e-6:  # cameras that are turned every way
-        return np.array([0.0, -1.0, 0.0])
-    mean /= np.linalg.norm(mean)
-    axis = np.abs(mean).argmax()
-    snapped = np.eye(3)[axis] * np.sign(mean[axis])
-    return snapped if mean @ snapped > SNAP else mean
 
 
 def _round_length(length: float) -> float:
