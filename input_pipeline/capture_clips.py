@@ -90,7 +90,7 @@ class CaptureClips(Sequence[Example]):
             np.stack(poses),
             times - times.min(),
             scene_id=capture.scene_id,
-            fps=float(1 / np.median(np.diff(times[0]))) if t > 1 else capture.fps,
+            fps=float(1 / np.median(np.diff(times), axis=1).max()) if t > 1 else capture.fps,
             source=f"{capture.source}, from {times.min():.3f} s",
             license=capture.license,
             depth16=depth,

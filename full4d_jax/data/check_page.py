@@ -54,7 +54,7 @@ def check_page(
     return pictures.contact_sheet(
         np.stack(rows),
         rows=[f"view {view}" for view in shown],
-        columns=[*times, label if width > 200 else "floor"],
+        columns=[*times, label if width > 200 else "floor" if grid else "no floor"],
         title=f"{title}: {len(check.problems)} problems",
         aside=_frustums(example, check.points, shape),
         cell_height=CELL,

@@ -41,7 +41,7 @@ class ClipCheck(NamedTuple):
     any."""
     pairs: list[Pair]
     drift: float
-    """Seconds between the first view and the one that is furthest from it, at most."""
+    """Seconds between the slowest view and the one that is furthest from it, at most."""
     stops: list[float]
     """Light of each view against the median view, powers of two."""
     points: Float[np.ndarray, "n 3"]

@@ -41,16 +41,14 @@ def detect(path: Path) -> tuple[str, str, list[str]]:
     """The layout of a folder, why, and which others would fit as well.
 
     Raises:
-      ValueError: it has none; the message says what each importer lacked and wants.
+      ValueError: it has none; the message says what each importer looked for.
     """
     answers = {name: layout.matches(path) for name, layout in LAYOUTS.items()}
     fitting = [name for name, (fits, _) in answers.items() if fits]
     if fitting:
         return fitting[0], answers[fitting[0]][1], fitting[1:]
-    wanted = "; ".join(
-        f"{name}: {why} (wants {LAYOUTS[name].NEEDS})" for name, (_, why) in answers.items()
-    )
-    raise ValueError(f"{path}: found no known layout, expected one of them: {wanted}")
+    missed = "; ".join(f"{name}: {why}" for name, (_, why) in answers.items())
+    raise ValueError(f"{path}: found no known layout ({missed}), expected one of them")
 
 
 Scene = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of it

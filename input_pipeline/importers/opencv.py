@@ -56,7 +56,7 @@ def matches(path: Path) -> tuple[bool, str]:
     if tables:
         names = ", ".join(str(file.relative_to(path)) for file in list(tables)[:4])
         return True, f"{names} {'has' if len(tables) == 1 else 'have'} cameras as OpenCV's"
-    said = "no .toml, .yaml or .json file with camera matrices, here or in calibration/"
+    said = "no .toml, .yaml or .json file with cameras that have matrix, R or rvec, and t"
     return False, f"{said}{'; ' if broken else ''}{'; '.join(broken)}"
 
 

@@ -39,7 +39,8 @@ def matches(path: Path) -> tuple[bool, str]:
     files = _calibrations(path)
     if files:
         return True, f"the calibration {files[0].relative_to(path)} is there"
-    return False, "no *.qca.txt and no *.toml with Pose2Sim's cameras, here or in calibration/"
+    wanted = ", ".join(sorted(FIELDS))
+    return False, f"no *.qca.txt and no *.toml with cameras that have {wanted}"
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:

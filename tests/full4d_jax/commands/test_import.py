@@ -106,7 +106,7 @@ def test_what_is_no_capture_is_told_with_what_was_looked_for(tmp_path, capsys):
     (tmp_path / "a").mkdir()
     (tmp_path / "file").touch()
     for path, message in (
-        ("a", "expected one of them: dycheck: no dataset.json"),
+        ("a", "found no known layout (dycheck: no dataset.json"),
         ("none", "found no such folder, expected a folder"),
         ("file", "found a file, expected a folder"),
     ):

@@ -9,7 +9,7 @@ from textured_room import make_room
 
 from input_pipeline import cameras, transforms
 from input_pipeline.checks.clip import check_clip
-from input_pipeline.checks.pictures import decode_pictures
+from input_pipeline.checks.pictures import check_times, decode_pictures
 from input_pipeline.conventions import convert
 from input_pipeline.schema import Example, make_example
 
@@ -113,12 +113,12 @@ def test_pictures_without_corners_are_not_taken_for_agreement(room, make_example
 
 
 def test_clocks(make_example):
-    room = make_example()
+    room = make_example(t=4)
     times = room.timestamps.copy()
-    times[2] += [0, 0.3]
+    times[2] += [0, 0, 0, 0.3]
     found = checked(room._replace(timestamps=times))
     assert found.drift == pytest.approx(0.3, abs=1e-6)
-    assert any("view 2 0.3 s from view 0 at frame 1" in line for line in found.problems)
+    assert any("view 2 0.3 s from view 0 at frame 3" in line for line in found.problems)
     (line,) = checked(room._replace(fps=25.0)).problems
     assert line == "fps: found 25, expected 10 by the timestamps"
 
@@ -186,3 +186,19 @@ def photos(folder: Path, content: dict, shots: list[dict]) -> Example:
         license="local tests only",
         distortion=np.tile(lens, (v, 1)),
     )
+
+
+def test_cameras_of_several_rates_are_no_problem(make_example):
+    """Phones of 30, 24 and 29.97 frames a second, each with its nearest frames."""
+    instants = np.arange(8) / 24 + 0.01
+    rates = (30, 24, 29.97)
+    times = np.stack([np.round(instants * r) / r if r != 24 else instants for r in rates])
+    example = make_example(t=8)
+    example = example._replace(timestamps=times.astype(np.float32), fps=24.0)
+    said, drift = check_times(example)
+    assert said == []
+    assert drift == pytest.approx(np.abs(times - instants).max(), abs=1e-6)
+    times[2] += 0.04
+    said, _ = check_times(example._replace(timestamps=times.astype(np.float32)))
+    assert said[0].startswith("timestamps: found view 2 ")
+    assert "s from view 1 at frame" in said[0]

@@ -213,6 +213,6 @@ def test_a_foreign_toml_is_not_taken_for_a_calibration(films, lists):
     with pytest.raises(ValueError, match="found no known layout") as failure:
         detect(films)
     assert "pose2sim: no *.qca.txt" in str(failure.value)
-    assert "wants one *.qca.txt, or *.toml with name, size, matrix" in str(failure.value)
+    assert "no *.toml with cameras that have distortions, fisheye, matrix" in str(failure.value)
     write("aniposelib", films, lists)  # not in metres, as Pose2Sim's would be
     assert detect(films)[0] == "opencv"
