@@ -35,6 +35,7 @@ from input_pipeline.procedural.wide_scene import wide_frame
 
 BASE = 64  # pixels per side of frames when a step has `training.batch` of them
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
+HELD_OUT = 256  # frames that the summary's errors are means of
 MOST = 4  # largest number of frames of a step / `training.batch`
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
@@ -70,7 +71,7 @@ def train_depth(
     )
     weights = out / "depth.safetensors"
     save_params(weights, state.ema, {"model": to_dict(config.model)})
-    errors = held_out_errors(config, state.ema, scenes=256)
+    errors = held_out_errors(config, state.ema, scenes=HELD_OUT)
     summary = {**summary, "held_out": errors}
     weights.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")

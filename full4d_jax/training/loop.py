@@ -16,7 +16,7 @@ from full4d_jax.config import TrainingConfig
 from full4d_jax.training.bad_losses import record_bad_step, skip_bad_steps, to_json
 from full4d_jax.training.checkpoints.disk import disk_errors
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.checkpoints.provenance import hardware
+from full4d_jax.training.checkpoints.provenance import hardware, without_machine_paths
 from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.profiling import StepProfile, steps_left
@@ -79,7 +79,8 @@ def run_training(
       reporting: what else the run reports.
 
     Returns:
-      The final state and the summary of the whole run, resumed parts included.
+      The final state and the summary of the whole run, resumed parts included, without paths of
+      this machine.
 
     Raises:
       InputError: the checkpoints are of another run or all damaged, nothing can be written, or a
@@ -96,7 +97,8 @@ def run_training(
             part = {"start": run.done, "steps": config.steps, "hardware": hardware()}
             run.summary["parts"].append(part)
             _train(run, step, batches, config, out, frozen, reporting, checkpoints)
-    return run.state, {"steps": run.done, **run.summary, **run.record}
+    summary = {"steps": run.done, **run.summary, **run.record}
+    return run.state, without_machine_paths(summary)
 
 
 def _train(

@@ -9,6 +9,9 @@ from typing import Any
 
 import jax
 
+from full4d_jax.training.checkpoints.integrity import digest
+
+FOLDERS = ("photos", "videos")  # fields of a config that name folders of this machine
 PACKAGES = ("full4d-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 
@@ -30,6 +33,25 @@ def provenance(mesh: dict[str, int] | None) -> dict[str, Any]:
         "flags": {name: os.environ.get(name, "") for name in FLAGS},
         "git": git_revision(Path(__file__).parent),
     }
+
+
+def without_machine_paths(record: Any) -> Any:
+    """Return a record in plain values that tells nothing of where files lay on this machine.
+
+    Of absolute paths, and of folders of photographs and videos, the last name stays. Where the
+    config changes so, its digest is made anew.
+    """
+    if isinstance(record, str) and Path(record).is_absolute():
+        return Path(record).name
+    if isinstance(record, list):
+        return [without_machine_paths(x) for x in record]
+    if not isinstance(record, dict):
+        return record
+    found = {name: without_machine_paths(x) for name, x in record.items()}
+    found |= {name: Path(x).name for name, x in found.items() if name in FOLDERS and x}
+    if "config_sha256" in found and found["config"] != record["config"]:
+        found["config_sha256"] = digest(found["config"])
+    return found
 
 
 def git_revision(folder: Path) -> dict[str, Any] | None:

@@ -58,7 +58,7 @@ def test_another_run_is_not_mixed_in(tmp_path):
 
     weights.with_suffix(".json").write_text('{"steps": 5}')  # trained anew since then
     _, resumed = short(tmp_path / "out", init=weights, log_every=1, checkpoint_every=1, keep=1)
-    assert resumed["init"] == summary["init"] == {"path": str(weights), "summary": {"steps": 3}}
+    assert resumed["init"] == summary["init"] == {"path": weights.name, "summary": {"steps": 3}}
     assert resumed["config"]["training"]["steps"] == 7
 
 
