@@ -23,7 +23,9 @@ def depth(monkeypatch) -> ModuleType:
 def test_a_scale_costs_nothing_and_unknown_pixels_do_not_count(depth):
     true = np.where(np.arange(48).reshape(6, 8) % 5 == 0, 0, TRUE)
     found = depth.scores(7 * TRUE, true)
-    assert found == pytest.approx(dict(zip(depth.SCORES, (0, 1, 0, 1), strict=True)), abs=1e-6)
+    errors = [found[name] for name in depth.SCORES[:4]]
+    assert errors == pytest.approx([0, 1, 0, 1], abs=1e-6)
+    assert found["edge_recall"] is None  # neighbours are unknown
 
 
 def test_a_shift_of_disparity_costs_the_median_alone(depth):
@@ -39,6 +41,20 @@ def test_a_plane_has_the_depth_of_the_median_or_the_mean_disparity(depth):
     assert found["median"] == pytest.approx((abs(TRUE - np.median(TRUE)) / TRUE).mean())
     mean = 1 / (1 / TRUE).mean()
     assert found["affine"] == pytest.approx((abs(TRUE - mean) / TRUE).mean())
+
+
+@pytest.mark.parametrize(("move", "near"), [(0, 1.0), (2, 1.0), (4, 0.0)])
+def test_edges_count_within_two_pixels_at_any_scale(depth, move, near):
+    true = np.where(np.arange(24) < 10, 1.0, 2.0) * np.ones((24, 1))
+    found = depth.scores(3 * np.where(np.arange(24) < 10 + move, 1.0, 2.0) * np.ones((24, 1)), true)
+    assert found["edge_recall"] == found["edge_precision"] == near
+
+
+def test_slopes_are_no_edges(depth):
+    true = np.where(np.arange(24) < 10, 1.0, 2.0) * np.ones((24, 1))
+    found = depth.scores(np.linspace(1, 3, 24) * np.ones((24, 1)), true)
+    assert found["edge_recall"] == 0.0
+    assert found["edge_precision"] is None
 
 
 def test_networks_return_depth_of_the_frames_size(depth):
