@@ -47,12 +47,21 @@ def random_lens(key: PRNGKeyArray, height: int, width: int) -> Float[Array, "3 3
 def random_pose(key: PRNGKeyArray) -> Float[Array, "4 4"]:
     """Draw world-to-camera of a camera that looks at (0, 0, 1) from the side."""
     turn, lift, move = jax.random.uniform(key, (3,), minval=-1.0)
-    turn, lift = jnp.deg2rad(AZIMUTH * turn), jnp.deg2rad(ELEVATION * lift)
+    return pose_beside(AZIMUTH * turn, ELEVATION * lift, 1 + CLOSER * move)
+
+
+def pose_beside(
+    azimuth: float | Float[Array, ""],
+    elevation: float | Float[Array, ""] = 0.0,
+    distance: float | Float[Array, ""] = 1.0,
+) -> Float[Array, "4 4"]:
+    """Return world-to-camera of a camera that looks at (0, 0, 1), degrees and world units."""
+    turn, lift = jnp.deg2rad(azimuth), jnp.deg2rad(elevation)
     (s, c), (p, q) = (jnp.sin(turn), jnp.cos(turn)), (jnp.sin(lift), jnp.cos(lift))
     around = jnp.eye(3).at[0, 0].set(c).at[0, 2].set(s).at[2, 0].set(-s).at[2, 2].set(c)
     above = jnp.eye(3).at[1, 1].set(q).at[1, 2].set(-p).at[2, 1].set(p).at[2, 2].set(q)
     rotation, pivot = above @ around, jnp.array([0.0, 0.0, 1.0])
-    offset = (1 + CLOSER * move) * pivot - rotation @ pivot
+    offset = distance * pivot - rotation @ pivot
     return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(offset)
 
 

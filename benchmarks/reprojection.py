@@ -1,0 +1,232 @@
+"""Restores real clips that were seen from elsewhere and back; a table, and one JSON line last.
+
+    python benchmarks/reprojection.py [--angle 15 --moments 2 --rows 256 --depth_network FILE]
+
+Clips are those of the folder `real_videos` that no training reads, every fifth by name. The middle
+square of 4 frames, with depth by our network, is drawn into a camera `--angle` degrees to the left
+or right, around the median depth, and holes are filled by push-pull. From there it is projected
+back, and every row restores the frames themselves (double reprojection, arXiv 2503.05638; the lens
+has a field of view of 55 degrees). Pixels that the projection does not reach are holes.
+
+Scores pool the frames of a moment and average over moments and sides; means are over clips, and so
+are the cascade's paired gains with their standard errors. Depth need not be true: wrong depth makes
+other holes and bends both ways alike.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from shared_folder import shared_folder
+
+from full4d_jax.config import DEFAULT
+from full4d_jax.evaluation.baselines import inpaint
+from full4d_jax.evaluation.fidelity import Distances, Regions, fidelity_scores, load_distances
+from full4d_jax.evaluation.table import (
+    INPAINT,
+    PUSH_PULL,
+    Estimate,
+    estimate,
+    table_cell,
+    text_table,
+)
+from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
+from full4d_jax.generation.prior import Prior, open_prior
+from full4d_jax.generation.projection_guidance import fill_holes
+from full4d_jax.generation.seen_before import seen_before
+from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
+from full4d_jax.media.video import read_video
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.progress import Progress
+from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.training.clips.double_reprojection import TwoViews, pose_beside, two_views
+from input_pipeline.footage import VIDEOS, listed, training_clips
+from input_pipeline.video_files import frame_times
+
+INSTANTS = 4
+FIELD_OF_VIEW = 55.0  # degrees
+COPY, PRIOR, CASCADE = "as seen from elsewhere", "prior, enlarged", "cascade"
+ROWS = (COPY, INPAINT, PUSH_PULL, PRIOR, CASCADE)
+BASELINES = {"inpainting": INPAINT, "push_pull": PUSH_PULL}
+SHOWN = ("psnr", "psnr_unseen", "lpips", "lpips_unseen")
+Frames = Float[ndarray, "v t h w 3"]
+Scores = dict[str, dict[str, float | None]]
+
+
+def main() -> None:
+    """Score clip after clip, print the table, save a sheet of pictures."""
+    options = parse()
+    try:
+        depth, upsampler = load_network(options.depth_network), load_upsampler(options.upsampler)
+        prior = open_prior(DEFAULT, options.prior)
+        clips = held_out_clips(shared_folder() / "data" / "real_videos")
+    except (InputError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    distances, found, shown = load_distances(vgg=False), [], []
+    with Progress("clips", len(clips)) as report:
+        for number, clip in enumerate(clips, 1):
+            scores = []
+            for frames in moments(clip, options.rows, options.moments):
+                for angle in (-options.angle, options.angle):
+                    views = seen_from(depth, frames, angle)
+                    made, holes = restore(prior, upsampler, views)
+                    scores.append(score(made, frames, holes, distances))
+            found.append(mean_scores(scores))
+            shown.append([frames[-1], *(made[row][0, -1] for row in ROWS)])
+            report(number)
+    print(table(found))
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "reprojection.png"
+    save_picture(path, sheet(shown, [clip.stem for clip in clips]))
+    print(f"pictures: {path}")
+    print(json.dumps({"clips": len(clips)} | gains(found)))
+
+
+def parse() -> argparse.Namespace:
+    """Read the options.
+
+    Raises:
+      SystemExit: one is out of range.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--angle", type=float, default=15.0, help="degrees to the sides")
+    parser.add_argument("--moments", type=int, default=2, help="parts of a clip")
+    parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")
+    parser.add_argument("--depth_network", help="ours, or a .safetensors or .onnx file")
+    parser.add_argument("--prior", type=Path, help="weights of another prior")
+    parser.add_argument("--upsampler", type=Path, help="weights of another upsampler")
+    parser.add_argument("--out", type=Path, default=Path("out/reprojection"), help="folder")
+    options = parser.parse_args()
+    for name, low in (("angle", 0), ("moments", 1), ("rows", 64)):
+        if getattr(options, name) < low:
+            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected at least {low}")
+    return options
+
+
+def held_out_clips(folder: Path) -> list[Path]:
+    """Return the clips of a folder that no training reads.
+
+    Raises:
+      ValueError: there are none.
+    """
+    trained = set(training_clips(folder))
+    found = [clip for clip in listed(folder, VIDEOS) if clip not in trained]
+    if not found:
+        raise ValueError(f"{folder}: found {len(trained)} clips, expected 5 or more")
+    return found
+
+
+def moments(clip: Path, rows: int, count: int) -> list[Float[ndarray, "t h w 3"]]:
+    """Return the middle square of a few frames, [0, 1], from as many parts of a clip."""
+    last = float(frame_times(clip)[-1])
+    starts = [last * (i + 0.5) / count - 0.25 for i in range(count)]
+    size = {"height": rows, "width": rows, "frames": INSTANTS}
+    return [to_unit(read_video(clip, **size, start=max(0.0, x)).frames / 127.5 - 1) for x in starts]
+
+
+def seen_from(network: AnyNetwork, frames: Float[ndarray, "t h w 3"], angle: float) -> TwoViews:
+    """Return frames as a camera beside would see them, and the frames, in [-1, 1]."""
+    rows = frames.shape[1]
+    video = jnp.asarray(2 * frames - 1)
+    depth = drop_depth_edges(source_depth(network, video), EDGE)
+    focal = rows / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW) / 2)
+    lens = jnp.array([[focal, 0, rows / 2], [0, focal, rows / 2], [0, 0, 1]])
+    return _two_views(video, depth, lens, pose_beside(angle))
+
+
+_two_views = jax.jit(two_views)
+
+
+def restore(
+    prior: Prior, upsampler: Upsampler, views: TwoViews
+) -> tuple[dict[str, Frames], Float[ndarray, "v t h w"]]:
+    """Return every row's frames in [0, 1], and 1 in the holes."""
+    given = views.frames[0], views.depth, views.cameras
+    small = generate_small(prior, *given, jax.random.key(0), upsampler.prior_rows)[1:]
+    camera = views.cameras.intrinsics[0], views.cameras.world_to_camera[0]
+    known = seen_before(*given[:2], *camera)
+    made, projection = enlarge_grid(upsampler, small, *given[:2], known, views.cameras)
+    grids = {
+        COPY: views.frames[:1],
+        INPAINT: inpaint(projection.frames, projection.mask),
+        PUSH_PULL: jax.jit(fill_holes)(projection),
+        PRIOR: jnp.clip(jax.image.resize(small, made.shape, "cubic"), -1, 1),
+        CASCADE: made,
+    }
+    holes = np.asarray(projection.mask) == 0
+    return {row: to_unit(grid) for row, grid in grids.items()}, holes.astype(np.float32)
+
+
+def score(
+    made: dict[str, Frames],
+    frames: Float[ndarray, "t h w 3"],
+    holes: Float[ndarray, "v t h w"],
+    distances: Distances,
+) -> Scores:
+    """Return the scores of every row."""
+    regions = Regions(holes, np.zeros_like(holes))
+    found = {x: fidelity_scores(y, frames[None], regions, distances) for x, y in made.items()}
+    return {row: {name: values[name] for name in SHOWN} for row, values in found.items()}
+
+
+def mean_scores(scores: list[Scores]) -> Scores:
+    """Return the means over the moments of a clip that have a score."""
+
+    def mean(row: str, name: str) -> float | None:
+        known = [x for one in scores if (x := one[row][name]) is not None]
+        return float(np.mean(known)) if known else None
+
+    return {row: {name: mean(row, name) for name in SHOWN} for row in ROWS}
+
+
+def column(found: list[Scores], row: str, name: str) -> Float[ndarray, "clips"]:
+    """Return a score of all clips, NaN where there is none."""
+    return np.array([one[row][name] for one in found], np.float64)
+
+
+def table(found: list[Scores]) -> str:
+    """Return means, and what the cascade gains over the baselines; positive is better."""
+    digits = {name: 3 if name.startswith("lpips") else 2 for name in SHOWN}
+    lines = [
+        [row, *(f"{np.nanmean(column(found, row, name)):.{digits[name]}f}" for name in SHOWN)]
+        for row in ROWS
+    ]
+    for row in BASELINES.values():
+        cells = (table_cell(gain(found, row, x), digits[x], "+") for x in SHOWN)
+        lines.append([f"cascade, gain over {row}", *cells])
+    return text_table(["row", *SHOWN], lines)
+
+
+def gain(found: list[Scores], row: str, name: str) -> Estimate:
+    """Return the paired gain of the cascade over a row."""
+    difference = column(found, CASCADE, name) - column(found, row, name)
+    return estimate(-difference if name.startswith("lpips") else difference)
+
+
+def gains(found: list[Scores]) -> dict[str, float]:
+    """Return the gains of the cascade over the baselines."""
+    return {
+        f"{name}_over_{label}": round(gain(found, row, name).mean, 4)
+        for label, row in BASELINES.items()
+        for name in SHOWN
+    }
+
+
+def sheet(shown: list[list[ndarray]], names: list[str]) -> ndarray:
+    """Return the sheet of pictures: the last instant of every clip."""
+    pictures = np.array([[to_uint8(picture) for picture in row] for row in shown])
+    title = "the last instant, seen from elsewhere and back"
+    return contact_sheet(
+        pictures, rows=names, columns=["clip", *ROWS], title=title, cell_height=pictures.shape[2]
+    )
+
+
+if __name__ == "__main__":
+    main()
