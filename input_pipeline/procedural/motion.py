@@ -3,6 +3,7 @@
 They are made apart from the pictures, so whoever does not ask for them does not pay for them.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,6 +11,8 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
+from input_pipeline.procedural.cards import Cards, paint_cards
+from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.scene import (
     FilmedWorld,
     image_rays,
@@ -39,8 +42,24 @@ class ProceduralMotion(NamedTuple):
     visible: Bool[Array, "v t-1 h w"]  # then too: inside the picture and behind nothing
 
 
-def procedural_motion(filmed: FilmedWorld, height: int, width: int) -> ProceduralMotion:
-    """Return the motion in a clip of `procedural_scene`, given its `sample_filmed_world`."""
+class Standing(NamedTuple):
+    """The cards of a clip (`scene.cards_of`), and the pictures on them."""
+
+    cards: Cards
+    cutouts: Cutouts
+
+
+def procedural_motion(
+    filmed: FilmedWorld, height: int, width: int, standing: Standing | None = None
+) -> ProceduralMotion:
+    """Return the motion in a clip of `procedural_scene`, given its `sample_filmed_world`.
+
+    Args:
+      filmed: the world and its cameras.
+      height: rows of the pictures.
+      width: columns of the pictures.
+      standing: the cards that stand in it.
+    """
     views = len(filmed.camera_to_world)
     now, then = filmed.camera_to_world[:, :-1], filmed.camera_to_world[:, 1:]
     steps = (
@@ -49,7 +68,8 @@ def procedural_motion(filmed: FilmedWorld, height: int, width: int) -> Procedura
         rearrange(now, "v t i j -> (v t) i j"),
         rearrange(then, "v t i j -> (v t) i j"),
     )
-    flow, depth, visible = jax.lax.map(lambda step: _step(filmed, height, width, *step), steps)
+    step = partial(_step, filmed, standing, height, width)
+    flow, depth, visible = jax.lax.map(lambda times: step(*times), steps)
     shape = "(v t) (h w) -> v t h w"
     sizes = {"v": views, "h": height}
     return ProceduralMotion(
@@ -59,7 +79,7 @@ def procedural_motion(filmed: FilmedWorld, height: int, width: int) -> Procedura
     )
 
 
-def _step(filmed: FilmedWorld, height: int, width: int, time, next_time, pose, next_pose):
+def _step(filmed, standing, height: int, width: int, time, next_time, pose, next_pose):
     """Flow, next depth and visibility of all pixels (p) of one picture."""
     world, k = filmed.world, filmed.intrinsics
     rays = image_rays(pose, k, height, width)
@@ -67,6 +87,12 @@ def _step(filmed: FilmedWorld, height: int, width: int, time, next_time, pose, n
     objects, spans = objects_at(world, time)
     at = surface_points(objects, spans, columns(pose[:3, 3]), rays, depth, which)
     moved = _carried(at.local, objects_at(world, next_time)[0], which)
+    if standing is not None:
+        depth, card = _before(filmed, standing, time, pose[:3, 3], rays, depth)
+        glide = standing.cards.step[card].T * (next_time - time)
+        there = (c + depth * r for c, r in zip(columns(pose[:3, 3]), rays, strict=True))
+        kinds = zip(moved, there, glide, strict=True)
+        moved = Vector(*(jnp.where(card < 0, other, x + step) for other, x, step in kinds))
 
     center = columns(next_pose[:3, 3])
     offset = Vector(*(m - c for m, c in zip(moved, center, strict=True)))
@@ -78,8 +104,24 @@ def _step(filmed: FilmedWorld, height: int, width: int, time, next_time, pose, n
     # The ray through the moved point itself, not through the nearest pixel's centre.
     toward = Vector(*(o / safe for o in offset))
     nearest, _ = visible_surface(world, next_time, next_pose[:3, 3], toward)
+    if standing is not None:
+        nearest, _ = _before(filmed, standing, next_time, next_pose[:3, 3], toward, nearest)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     return flow, z, inside & (z > NEAR) & (z < nearest * (1 + SAME))
+
+
+def _before(
+    filmed: FilmedWorld,
+    standing: Standing,
+    time: Float[Array, ""],
+    origin: Float[Array, "3"],
+    rays: Vector,
+    depth: Float[Array, "p"],
+) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
+    """Return z-depth with the cards, and which card is in front, -1 for none."""
+    passed, black = time - filmed.timestamps[0], jnp.zeros((3, *depth.shape))
+    _, depth, card = paint_cards(*standing, passed, origin, rays, (black, depth))
+    return depth, card
 
 
 def _carried(local: Vector, objects: Objects, which: Int[Array, "p"]) -> Vector:

@@ -19,7 +19,8 @@ from jaxtyping import Array, Float, Int, Integer
 
 from input_pipeline.procedural import rich_world as rich
 from input_pipeline.procedural import world as simple
-from input_pipeline.procedural.cards import CARDS, paint_cards, stand_cards
+from input_pipeline.procedural.cards import CARDS, Cards, paint_cards, stand_cards
+from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.render import paint_world
 from input_pipeline.procedural.rich_render import paint_rich_world
@@ -99,12 +100,7 @@ def procedural_scene(
         worlds=worlds,
     )
 
-    cards, camera = None, filmed.camera_to_world[0, 0]
-    if looks.cutouts is not None:
-        reach, floor = 0.5 * width / filmed.intrinsics[0, 0], filmed.world.room_max[1]
-        card_key = jax.random.fold_in(jax.random.key(seed), index)
-        card_key = jax.random.fold_in(card_key, rich.OBJECTS)
-        cards = stand_cards(card_key, looks.cutouts, camera, reach, floor)
+    cards = None if looks.cutouts is None else cards_of(filmed, looks.cutouts, index, width, seed)
 
     def one(time_and_pose):
         time, pose = time_and_pose
@@ -131,6 +127,19 @@ def procedural_scene(
         timestamps=filmed.timestamps,
         instances=numbers[rearrange(which, shape, v=views, h=height)],
     )
+
+
+def cards_of(
+    filmed: FilmedWorld,
+    cutouts: Cutouts,
+    index: Integer[Array, ""] | int,
+    width: int,
+    seed: int = 0,
+) -> Cards:
+    """Return the cards that stand in clip number `index`, seen `width` pixels wide."""
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), rich.OBJECTS)
+    reach, floor = 0.5 * width / filmed.intrinsics[0, 0], filmed.world.room_max[1]
+    return stand_cards(key, cutouts, filmed.camera_to_world[0, 0], reach, floor)
 
 
 def picture(
