@@ -87,7 +87,7 @@ def main() -> None:
     if options.first < REPORTED:
         print(f"scenes below {REPORTED} are for choosing, not for reporting")
     wanted = range(options.first, options.first + options.scenes)
-    left = [(row, x) for row in options.rows for x in missing(lines, row, wanted)]
+    left = [(row, x) for x in wanted for row in options.rows if missing(lines, row, [x])]
     with Progress("scenes times rows", len(left)) as report:
         for number, (row, scene) in enumerate(left, 1):
             line = score_scene(prior, scene, row, distances)
