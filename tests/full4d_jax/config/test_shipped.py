@@ -43,7 +43,7 @@ SMALL = {
     "depth": f"{SHORT} --training.batch 1 --data.early_sizes 16 16 16 --data.sizes 16 16 16",
     "prior": SMALL_PRIOR,
     "four_real": SMALL_PRIOR,
-    "upsampler": f"{SHORT} --training.batch 1 --perceptual 0 --model.widths 8 8 8 --data.rows 64 "
+    "upsampler": f"{SHORT} --training.batch 1 --perceptual 0 --data.rows 64 "
     "--data.crop 64 --data.pool 2",
 }
 
