@@ -26,8 +26,9 @@ from full4d_jax.generation.prior import (
     prior_settings,
     trained_range,
 )
+from full4d_jax.generation.several_views import RealViews
 from full4d_jax.media import grids
-from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has
 from full4d_jax.session.files import Arrays
@@ -40,7 +41,7 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_path
-from full4d_jax.source.handheld.measured_depth import measure_depth
+from full4d_jax.source.handheld.measured_depth import measure_beside, measure_depth
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
 from full4d_jax.source.opening import open_source
 from full4d_jax.source.size import is_beyond, size_of_result
@@ -69,15 +70,15 @@ def sample_stages(
     if given.upsampler is not None and given.targets is not None:
         job.stages.say(cost(given.size))
     source = _source_stage(job.stages, given.size, way)
-    source, depth = _depth_stage(job.stages, source, given)
+    source, depths = _depth_stage(job.stages, source, given)
     assert source.cameras is not None, "a posed model needs cameras"
     cameras = source.cameras
     if given.targets is not None:
         assert isinstance(way, VideoOrDemo), "target cameras come with options for them"
-        targets, said = aim(given.targets, way.cameras, source, depth)
+        targets, said = aim(given.targets, way.cameras, source, depths["depth"])
         job.stages.say(f"cameras: they {said}" if said else "cameras: those of the file")
         cameras = beside(cameras, targets)
-    grid = _grid_stage(job.stages, config, given, source, depth, cameras)
+    grid = _grid_stage(job.stages, config, given, source, depths, cameras)
     _say_warnings(job)
     grids.write_grid(job.stages.folder, grid["frames"], grid["projection"], cameras, source.fps)
 
@@ -89,8 +90,8 @@ def _fill(job: Job, config: Config, way: options.SampleOptions, checkpoint: Path
     source = _source_stage(job.stages, config.data, way)
 
     def fill() -> Arrays:
-        frames = jnp.asarray(source.frames, jnp.float32) / 127.5 - 1
-        made = fill_grid(prior, frames, source.given, jax.random.key(config.seed))
+        key = jax.random.key(config.seed)
+        made = fill_grid(prior, to_model(source.frames), source.given, key)
         kept = source.given[..., None, None, None]
         filled = np.where(kept, source.frames, to_uint8(to_unit(made)))
         return {"frames": filled, "visible": source.given}
@@ -209,11 +210,12 @@ def _source_stage(stages: Stages, data: DataConfig, way: options.SampleOptions) 
     return source
 
 
-def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source, np.ndarray]:
+def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source, Arrays]:
     """Take the depth that is given, or known with the source, or estimate it.
 
     Returns:
-      The source, whose path has the depth's unit now; and the depth.
+      The source, whose path has the depth's unit now; and its `depth` (t h w), with that of the
+      real views `beside` it (k t h w) if there are any.
 
     Raises:
       InputError: The depth that is given does not follow a camera that moves, or has no depth where
@@ -229,13 +231,16 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
             if source.depth is None and isinstance(given.network, DepthFile):
                 stages.say(given.network.told)
             depth, unit, _ = measure_depth(source, given.network)
-        return {"depth": depth, "of": np.asarray("the source"), "path_unit": np.asarray(unit)}
+        found = {"depth": depth, "of": np.asarray("the source"), "path_unit": np.asarray(unit)}
+        if source.beside:
+            found["beside"] = measure_beside(source, unit, given.network)
+        return found
 
     measured = given.measured
     inputs = {"file": measured.depth, "net": network_path(measured.depth_network)}
     inputs["kind"] = measured.depth_kind
     made = stages.run("depth", inputs, find_depth)
-    return in_unit(source, float(made.get("path_unit", 1.0))), made["depth"]
+    return in_unit(source, float(made.get("path_unit", 1.0))), made
 
 
 def _check_moves(source: Source, depth: np.ndarray, file: str) -> None:
@@ -255,19 +260,21 @@ def _grid_stage(
     config: Config,
     given: Inputs,
     source: Source,
-    depth: np.ndarray,
+    depths: Arrays,
     cameras: Cameras,
 ) -> Arrays:
     """Generate all views of the grid."""
     placed = {"intrinsics": cameras.intrinsics, "world_to_camera": cameras.world_to_camera}
 
     def generate() -> Arrays:
-        frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
-        key = jax.random.key(config.seed)
-        inputs = frames, jnp.asarray(depth), cameras, key
+        frames, others = to_model(source.frames[0]), None
+        inputs = frames, jnp.asarray(depths["depth"]), cameras, jax.random.key(config.seed)
+        if source.beside:
+            pictures = np.stack([other.frames[0] for other in source.beside])
+            others = RealViews(to_model(pictures), jnp.asarray(depths["beside"]))
         enlarged = given.upsampler and min(frames.shape[1:3]) > given.upsampler.prior_rows
         if given.upsampler is None or not enlarged:
-            grid, projection = generate_grid(given.prior, *inputs)
+            grid, projection = generate_grid(given.prior, *inputs, beside=others)
         else:
             grid, projection = generate_large(given.prior, given.upsampler, *inputs)
         trained = trained_range(given.checkpoint)

@@ -206,7 +206,8 @@ def _lift(
     kept_fit = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit() -> Arrays:
-        grid, depth = stages.arrays["grid"], stages.arrays["depth"]["depth"]
+        grid, depths = stages.arrays["grid"], stages.arrays["depth"]
+        depth, beside = depths["depth"], depths.get("beside")
         stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape))
         key, cameras = jax.random.key(config.seed + 1), cameras_in(grid)
         size = grid["frames"].shape[2:4]
@@ -224,6 +225,7 @@ def _lift(
             if not kept_fit.path.exists():
                 kept["look"] = look
             given = config.lift, frames, jnp.asarray(depth), cameras, key
+            kept["beside"] = None if beside is None else jnp.asarray(beside)
             scene = lifting.lift_grid(*given, prior=asked, **kept)
         reached = lifting.source_psnr(scene, frames[0], cameras)
         return to_arrays(scene) | {"source_psnr": np.asarray(reached)}

@@ -18,6 +18,7 @@ from full4d_jax.generation.projection_guidance import (
     project,
 )
 from full4d_jax.generation.seen_before import Known, project_known
+from full4d_jax.generation.several_views import RealViews, project_several
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions
@@ -82,6 +83,7 @@ def make_conditions(
     cameras: Cameras,
     codec_weights: Weights | None = None,
     known: Known | None = None,
+    beside: RealViews | None = None,
 ) -> tuple[Conditions, Projection]:
     """Return the conditions of one grid, without batch axis, and the projection they come from.
 
@@ -95,12 +97,15 @@ def make_conditions(
       cameras: of all views, the source first.
       codec_weights: weights of the codec.
       known: points of the source that stand still, to be projected too.
+      beside: real views 1 to k, to be projected too, without `known`.
 
     Returns:
       The conditions; and the projection into the target views at full resolution.
     """
     codec = make_codec(model, codec_weights)
-    if known is None:
+    if beside is not None:
+        targets = project_several(frames, depth, beside, cameras)
+    elif known is None:
         targets = project(frames, depth, cameras)
     else:
         targets = project_known(frames, depth, known, cameras)

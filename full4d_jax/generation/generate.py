@@ -16,6 +16,7 @@ from full4d_jax.generation.prior import Prior, check_size
 from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.sampling import Velocity, euler, guided, leap
 from full4d_jax.generation.seen_before import Known
+from full4d_jax.generation.several_views import RealViews
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
 
@@ -27,6 +28,7 @@ def generate_grid(
     cameras: Cameras,
     key: PRNGKeyArray,
     known: Known | None = None,
+    beside: RealViews | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
     """Generate all views of a source video (view 0) by the prior's sampler.
 
@@ -37,6 +39,7 @@ def generate_grid(
       cameras: of all views, the source first.
       key: randomness of the initial noise.
       known: points of the source that stand still, to be projected too.
+      beside: real views 1 to k, to be projected too; the result has them as they are.
 
     Returns:
       Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
@@ -45,7 +48,7 @@ def generate_grid(
       InputError: the model cannot divide the video into tokens.
     """
     check_size(prior.model, *frames.shape[1:3])
-    return _generate(prior, frames, depth, cameras, key, known)
+    return _generate(prior, frames, depth, cameras, key, known, beside)
 
 
 @jax.jit
@@ -56,8 +59,9 @@ def _generate(
     cameras: Cameras,
     key: PRNGKeyArray,
     known: Known | None,
+    beside: RealViews | None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
-    guides, projection = _guides(prior, frames, depth, cameras, known)
+    guides, projection = _guides(prior, frames, depth, cameras, known, beside)
     sampler, generated = prior.sampler, guides[0].projection
     if prior.model.projection == "channels":  # the source is given, not generated
         generated = generated[:, 1:]
@@ -68,8 +72,9 @@ def _generate(
     stepper = leap if prior.model.mean_flow and sampler.noise else euler
     latents = sample_grid(sampler, partial(bind_guided, prior), guides, start, stepper)
     grid = jnp.clip(prior.codec.decode(latents[0]), -1, 1)
-    targets = cameras.intrinsics.shape[0] - 1
-    return jnp.concatenate([frames[None], grid[len(grid) - targets :]]), projection
+    real = frames[None] if beside is None else jnp.concatenate([frames[None], beside.frames])
+    targets = cameras.intrinsics.shape[0] - len(real)
+    return jnp.concatenate([real, grid[len(grid) - targets :]]), projection
 
 
 def _guides(
@@ -78,11 +83,12 @@ def _guides(
     depth: Float[Array, "t h w"],
     cameras: Cameras,
     known: Known | None,
+    beside: RealViews | None,
 ) -> tuple[Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     model, sampler = prior.model, prior.sampler
     place = cameras, prior.codec_weights
-    given, projection = make_conditions(model, frames, depth, *place, known)
+    given, projection = make_conditions(model, frames, depth, *place, known, beside)
     guides = [given._replace(text=prior.text)]
     if sampler.guidance != 1:
         nothing = jnp.zeros_like(depth)

@@ -40,19 +40,26 @@ def project(
     frames: Float[Array, "t h w c"],
     depth: Float[Array, "t h w"],
     cameras: Cameras,
+    view: int = 0,
 ) -> Projection:
-    """Project the video of view 0 with its depth (0 = unknown) into the other views.
+    """Project the video of a view with its depth (0 = unknown) into views 1 and following.
+
+    Args:
+      frames: the video.
+      depth: its z-depth in world units.
+      cameras: of all views.
+      view: the number of the view among them.
 
     Returns:
-      The other views, one fewer than cameras.
+      All views but view 0.
     """
     lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
 
     def one_view(lens, targets):
         def one_frame(frame, depth, source, target):
-            return splat(frame, depth, lenses[0], target @ jnp.linalg.inv(source), lens)
+            return splat(frame, depth, lenses[view], target @ jnp.linalg.inv(source), lens)
 
-        return jax.vmap(one_frame)(frames, depth, poses[0], targets)
+        return jax.vmap(one_frame)(frames, depth, poses[view], targets)
 
     return Projection(*jax.vmap(one_view)(lenses[1:], poses[1:]))
 

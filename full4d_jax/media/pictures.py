@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float, UInt8
+from jaxtyping import Array, ArrayLike, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from full4d_jax.cameras import Cameras
@@ -21,6 +22,11 @@ OVERSAMPLING = 2
 def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[np.ndarray, "..."]:
     """Return pictures in [0, 1] as bytes; what lies outside is clipped."""
     return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
+
+
+def to_model(pictures: UInt8[np.ndarray, "*shape"]) -> Float[Array, "*shape"]:
+    """Return sRGB pictures as the models take them, float32 in [-1, 1]."""
+    return jnp.asarray(pictures, jnp.float32) / 127.5 - 1
 
 
 def to_unit(frames: Float[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:

@@ -1,6 +1,6 @@
 """From a grid of views to 4D Gaussians: binds depth, cameras and the prior for `gaussians.fit`.
 
-The scene starts from points (`seeds`). The real source view weighs more than the generated ones.
+The scene starts from points (`seeds`). Real views weigh more than the generated ones.
 Distillation asks the prior what the scene should look like from cameras half-way between the
 generated ones (`asking`).
 """
@@ -38,12 +38,13 @@ def lift_grid(
     cameras: Cameras,
     key: PRNGKeyArray,
     *,
+    beside: Float[Array, "k t h w"] | None = None,
     prior: Prior | None = None,
     report: Report | None = None,
     partial: PartialFit | None = None,
     look: Callable[[Scene], None] | None = None,
 ) -> Scene:
-    """Fit 4D Gaussians to a generated grid, of which the source view alone is real.
+    """Fit 4D Gaussians to a generated grid, of which the source view is real.
 
     Args:
       settings: how to fit.
@@ -51,6 +52,7 @@ def lift_grid(
       depth: of the source, world units, 0 where unknown.
       cameras: of all views.
       key: the result is a function of the arguments and it alone.
+      beside: depth of views 1 to k, where they are real too.
       prior: asked in the way that `settings.distillation` says; None asks nobody.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
@@ -58,10 +60,11 @@ def lift_grid(
     """
     settings = sized(settings, *frames.shape[2:4], captured=False)
     start_key, fit_key = jax.random.split(key)
-    seeds = grid_depth(frames, depth, cameras)
-    closeness = jnp.full(len(frames), HIDDEN).at[0].set(1.0)
+    real = 1 if beside is None else 1 + len(beside)
+    seeds = grid_depth(frames, depth, cameras, beside)
+    closeness = jnp.full(len(frames), HIDDEN).at[:real].set(1.0)
     start = first_scene(settings, frames, seeds, cameras, start_key, closeness)
-    targets = grid_targets(frames, cameras, settings.source_weight, settings.anchor)
+    targets = grid_targets(frames, cameras, settings.source_weight, settings.anchor, real)
     if look is not None:
         look(start)
     teacher = None
@@ -126,20 +129,24 @@ def _of_two(
 
 
 def grid_targets(
-    frames: Float[Array, "v t h w 3"], cameras: Cameras, source_weight: float, anchor: float = 1.0
+    frames: Float[Array, "v t h w 3"],
+    cameras: Cameras,
+    source_weight: float,
+    anchor: float = 1.0,
+    real: int = 1,
 ) -> Targets:
-    """Return all frames of the grid as pictures to explain; the source's are drawn more often.
+    """Return all frames of the grid as pictures to explain; the `real` views are drawn more often.
 
     The weight of the others falls to `anchor` of what it was in the time of distillation.
     """
     v, t = frames.shape[:2]
-    source = jnp.arange(v) == 0
-    weights = jnp.where(source, source_weight, 1.0)
+    is_real = jnp.arange(v) < real
+    weights = jnp.where(is_real, source_weight, 1.0)
     pictures = frames, cameras.batched()
     flat = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures)
     return Targets(
         *flat,
         times=jnp.tile(jnp.linspace(0.0, 1.0, t), v),
         weights=jnp.repeat(weights, t),
-        final_weights=jnp.repeat(jnp.where(source, weights, anchor * weights), t),
+        final_weights=jnp.repeat(jnp.where(is_real, weights, anchor * weights), t),
     )

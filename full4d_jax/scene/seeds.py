@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.generation.projection_guidance import Projection, fill_holes
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from gaussians import Scene, deforming, initialize, with_room
 
@@ -46,16 +46,37 @@ def first_scene(
 
 
 def grid_depth(
-    frames: Float[Array, "v t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+    frames: Float[Array, "v t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+    beside: Float[Array, "k t h w"] | None = None,
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
     All source pixels seed it, and the pixels of the other views that no source point reached. Where
     depth is unknown, disparity is filled in from around the hole, the background first. Memory
-    holds the projection of one frame at a time.
+    holds the projection of one frame at a time. Where views 1 to k have depth too (`beside`), those
+    of their pixels that the source does not reach lie at it.
     """
     lens, poses = cameras.intrinsics[0], cameras.world_to_camera[0]
-    return _grid_depth(frames, depth, cameras, seen_before(2 * frames[0] - 1, depth, lens, poses))
+    known = seen_before(2 * frames[0] - 1, depth, lens, poses)
+    seeds = _grid_depth(frames, depth, cameras, known)
+    return seeds if beside is None else _seed_beside(seeds, frames, beside, cameras)
+
+
+@jax.jit
+def _seed_beside(
+    seeds: Float[Array, "v t h w"],
+    frames: Float[Array, "v t h w 3"],
+    beside: Float[Array, "k t h w"],
+    cameras: Cameras,
+) -> Float[Array, "v t h w"]:
+    """Return seeds with those of further real views at their depth, and none that they replace."""
+    for i, depth in enumerate(beside, 1):
+        own = jnp.where(seeds[i] > 0, depth, 0.0)
+        reached = project(frames[i], own, cameras, i).mask > 0
+        seeds = seeds.at[1:].set(jnp.where(reached, 0.0, seeds[1:])).at[i].set(own)
+    return seeds
 
 
 @jax.jit

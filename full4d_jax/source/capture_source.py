@@ -1,4 +1,4 @@
-"""Sources with known cameras: a capture, a data set's clip, or one view of such a clip.
+"""Sources with known cameras: a capture, or a data set's clip.
 
 A capture is an .npz with
 
@@ -12,9 +12,6 @@ It becomes a source in the world of its first camera at the first frame. The uni
 depth there (of all pictures where that one has none) or, without depth, the distance to the point
 nearest to all optical axes. A data set's clip is read in the same way, in its own size and with all
 instants.
-
-One view of a clip stands for a video: the other cameras are the targets, and their pictures are not
-read. `full4d evaluate` compares these with what is generated.
 """
 
 from collections.abc import Sequence
@@ -26,13 +23,11 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.held_out import held_out_pictures
-from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, DatasetViewOptions
+from full4d_jax.source.options import CaptureOptions, DatasetClipOptions
 from full4d_jax.source.points import load_points
-from full4d_jax.source.rig_scale import rig_scale
 from full4d_jax.source.source import Place, Source, all_given
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
@@ -40,7 +35,7 @@ from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.footage import UNREADABLE
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
-from input_pipeline.transforms import decode, to_source
+from input_pipeline.transforms import decode
 
 FPS = 8.0  # at most, where --fps is left out, as with videos
 SMALLEST = f"at least {WINDOW} pixels each way"
@@ -66,7 +61,7 @@ def open_dataset_clip(options: DatasetClipOptions) -> Source:
       InputError: the data set is unusable, or has no such split, clip or view.
     """
     dataset, number = options.dataset, options.clip
-    records, example = _open_clip(dataset, options.split, number)
+    records, example = open_clip(dataset, options.split, number)
     views = _chosen_views(options.views, len(example.frames))
     instants = np.arange(example.timestamps.shape[1])
     with input_errors("dataset", "make the dataset again"):
@@ -85,53 +80,18 @@ def open_dataset_clip(options: DatasetClipOptions) -> Source:
     return _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
 
 
-def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
-    """Read one view of a data set's clip, its depth if it has any, and the cameras of all views.
-
-    Without depth the cameras are scaled by `rig_scale`, and the depth is estimated later.
+def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
+    """Open a split of a data set, and read one of its clips.
 
     Raises:
-      InputError: the data set is unusable or has no such split, clip or view; or the clip has fewer
-        instants, or no depth in that view and nothing that tells its scale.
+      InputError: there is no such data set, split or clip.
     """
-    records, example = _open_clip(options.dataset, options.split, options.clip)
-    count, view = len(example.frames), options.view
-    if view >= count or count < 2:
-        expected = f"0 to {count - 1}, of at least two views"
-        raise InputError("option", "--view", view, expected, "choose another view or dataset")
-    views = np.array([view, *(other for other in range(count) if other != view)])
-    instants = _instants(example, data.frames, options)
-    times = example.timestamps[view, instants]
-    example = select(example, views, instants)
-    depth, points, said = None, None, ""
-    with input_errors("dataset", "choose another clip, view or --start"):
-        clip = decode(example, height=data.height, width=data.width)
-        if all(example.depth16[0]):
-            depth, poses = to_source(clip.depth[0], clip.world_to_camera)
-            unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
-    if depth is None:
-        poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
-        scale = rig_scale(example, clip, poses)
-        if scale is None:
-            found = f"no depth in view {view}, and cameras that share no points and look apart"
-            where, do = f"{options.dataset}, scene {example.scene_id}", "measure its depth"
-            raise InputError("dataset", where, found, "depth, or cameras that tell its scale", do)
-        unit, points, said = scale.unit, scale.points, scale.said
-        said = f"; its depth is estimated, in a unit from {said}"
-        poses = rescale(poses, unit).astype(np.float32)
-    where = f"view {view} of {count}, clip {options.clip} of {options.dataset}, {options.split}"
-    return Source(
-        frames=clip.frames[:1],
-        given=all_given(clip.frames[:1]),
-        times=times,
-        cameras=Cameras(clip.intrinsics, poses, data.height, data.width),
-        depth=None if depth is None else depth[None],
-        depth_of="nothing" if depth is None else "the source",
-        note=f"{where}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets{said}",
-        place=Place(records.content, records.split, options.clip, view, views, instants, unit),
-        rate=options.fps,
-        points=points,
-    )
+    records = _open_split(dataset, split)
+    if not 0 <= clip < len(records):
+        expected = f"0 to {len(records) - 1}"
+        raise InputError("option", "--clip", clip, expected, "choose another clip")
+    with input_errors("dataset", "make the dataset again"):
+        return records, records[clip]
 
 
 def dataset_content(dataset: Path, split: str) -> str:
@@ -231,16 +191,6 @@ def _open_split(dataset: Path, split: str) -> Records:
         return open_dataset(str(dataset), split)
 
 
-def _open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
-    """Open a split of a data set, and read one of its clips."""
-    records = _open_split(dataset, split)
-    if not 0 <= clip < len(records):
-        expected = f"0 to {len(records) - 1}"
-        raise InputError("option", "--clip", clip, expected, "choose another clip")
-    with input_errors("dataset", "make the dataset again"):
-        return records, records[clip]
-
-
 def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
     """Return the numbers of the chosen views of `count`; all where none is chosen."""
     order = np.array(views or range(count))
@@ -249,21 +199,6 @@ def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
         expected = f"different numbers, 0 to {count - 1}"
         raise InputError("option", "--views", listed, expected, "choose other views")
     return order
-
-
-def _instants(example: Example, frames: int, options: DatasetViewOptions) -> Int[ndarray, " t"]:
-    """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
-    times = example.timestamps[options.view].astype(np.float64)
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    apart = 1 / options.fps if options.fps else max(1 / FPS, step)
-    wanted = options.start + np.arange(frames) * apart
-    chosen = np.abs(times[:, None] - wanted).argmin(0)
-    if len(set(chosen.tolist())) < frames or wanted[-1] > times[-1] + step:
-        found = f"{len(times)} instants to {times[-1]:.2f} s"
-        expected = f"{frames} from {wanted[0]:.2f} to {wanted[-1]:.2f} s"
-        where = f"{options.dataset}, scene {example.scene_id}"
-        raise InputError("dataset", where, found, expected, "change --start, --fps or data.frames")
-    return chosen
 
 
 def _load(path: Path) -> Arrays:

@@ -6,7 +6,7 @@ import numpy as np
 
 from full4d_jax.config import DataConfig
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import capture_source, options, video_source
+from full4d_jax.source import capture_source, dataset_view, options, video_source
 from full4d_jax.source.source import Source, source_arrays
 
 
@@ -26,7 +26,7 @@ def open_source(data: DataConfig, way: options.SampleOptions | options.LiftOptio
         case options.DemoGridOptions():
             return video_source.open_demo_grid(data, way)
         case options.DatasetViewOptions():
-            return capture_source.open_dataset_view(data, way)
+            return dataset_view.open_dataset_view(data, way)
         case options.DatasetClipOptions():
             return capture_source.open_dataset_clip(way)
         case options.CaptureOptions():

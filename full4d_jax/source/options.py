@@ -107,7 +107,7 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class DatasetViewOptions:
-    """One view of a data set's clip; its other cameras are the targets."""
+    """One view or several of a data set's clip; its other cameras are the targets."""
 
     keys: ClassVar = ("dataset",)
     posed: ClassVar = True
@@ -118,8 +118,8 @@ class DatasetViewOptions:
     """Split of the data set."""
     clip: Number = 0
     """Number of the clip in the split."""
-    view: Number = 0
-    """Number of the view that is the source."""
+    view: tuple[Number, ...] = (0,)
+    """Number of the view that is the source, and of others that are real too, up to 4."""
     start: Start = 0.0
     """Seconds into the clip."""
     fps: Rate | None = None

@@ -1,7 +1,8 @@
 """The value that every run starts from, whatever it was opened from, and its saved form."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -59,6 +60,8 @@ class Source:
       masks: where the subject of a capture is; None where nobody marked it.
       cloud: positions and colours of points to start from, in the world of `cameras`.
       held_out: which pictures of a capture are not fitted, but scored; None for other sources.
+      beside: other real views of the rig, `cameras` 1 to k, as sources of their own; each is in the
+        world and unit of its own camera, which `place` tells.
     """
 
     frames: UInt8[ndarray, "v t h w 3"]
@@ -75,6 +78,7 @@ class Source:
     masks: Bool[ndarray, "v t h w"] | None = None
     held_out: Bool[ndarray, "v t"] | None = None
     cloud: Float[ndarray, "n 6"] | None = None
+    beside: tuple["Source", ...] = ()
 
     @property
     def fps(self) -> float:
@@ -111,6 +115,8 @@ def source_arrays(source: Source) -> Arrays:
         values["rate"] = source.rate
     if source.points is not None:
         values |= {f"point_{name}": value for name, value in source.points._asdict().items()}
+    for i, other in enumerate(source.beside, 1):
+        values |= {f"beside{i}_{name}": value for name, value in source_arrays(other).items()}
     return {name: np.asarray(value) for name, value in values.items()}
 
 
@@ -136,7 +142,23 @@ def source_from(arrays: Mapping[str, ndarray]) -> Source:
         place=place,
         rate=float(arrays["rate"]) if "rate" in arrays else None,
         points=_points(arrays),
+        beside=tuple(_beside(arrays)),
     )
+
+
+def count_beside(arrays: Mapping[str, ndarray]) -> int:
+    """Return the number of real views beside the source that saved arrays tell."""
+    return len(list(_beside(arrays)))
+
+
+def _beside(arrays: Mapping[str, ndarray]) -> Iterator[Source]:
+    """Yield the other real views that saved arrays tell."""
+    for i in count(1):
+        mark = f"beside{i}_"
+        own = {x.removeprefix(mark): arrays[x] for x in arrays if x.startswith(mark)}
+        if not own:
+            return
+        yield source_from(own)
 
 
 def _points(arrays: Mapping[str, ndarray]) -> SparseDepth | None:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.source.depth.clip_depth import AnyNetwork, clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile
@@ -39,7 +40,7 @@ def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
     """Return the depth that is known with a source, or else what a network estimates."""
     cameras, metres = source.cameras, None
     assert cameras is not None, "depth belongs to a camera"
-    frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
+    frames = to_model(source.frames[0])
     still = not source_moves(source)
     if source.depth is not None:
         known = source.depth[0]
@@ -57,3 +58,22 @@ def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
             frames, depth, jnp.asarray(placed.intrinsics[0]), jnp.asarray(placed.world_to_camera[0])
         )
     return MeasuredDepth(np.asarray(depth), unit, metres)
+
+
+def measure_beside(
+    source: Source, path_unit: float, network: AnyNetwork
+) -> Float[ndarray, "k t h w"]:
+    """Return the depth of the real views beside a source, in the world's unit.
+
+    Args:
+      source: one view of a data set, with others beside it.
+      path_unit: of the source, as `measure_depth` returns it.
+      network: estimates depth that is not known.
+    """
+    found = []
+    for other in source.beside:
+        assert source.place is not None, "views of a data set know their place"
+        assert other.place is not None, "views of a data set know their place"
+        depth, unit, _ = measure_depth(other, network)
+        found.append(depth * (unit * other.place.unit / (path_unit * source.place.unit)))
+    return np.stack(found).astype(np.float32)

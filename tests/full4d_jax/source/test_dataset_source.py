@@ -14,7 +14,8 @@ from full4d_jax.media.video import DEFAULT_FPS, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stages import Stages
-from full4d_jax.source.capture_source import open_dataset_clip, open_dataset_view
+from full4d_jax.source.capture_source import open_dataset_clip
+from full4d_jax.source.dataset_view import open_dataset_view
 from full4d_jax.source.handheld.path_scale import settle_scale
 from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import (
@@ -52,7 +53,7 @@ def fps_of(clip):
 
 def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     fps = fps_of(clips[1])
-    options = DatasetViewOptions(dataset, clip=1, view=2, fps=fps, start=1 / fps)
+    options = DatasetViewOptions(dataset, clip=1, view=(2,), fps=fps, start=1 / fps)
     found = open_dataset_view(DATA, options)
     assert found.place is not None
     assert found.cameras is not None
@@ -97,7 +98,9 @@ def test_a_single_frame_has_the_rate_that_was_asked_for(dataset, tmp_path):
     ("changes", "message"),
     [
         ({"clip": 2}, "--clip: found 2, expected 0 to 1"),
-        ({"view": 3}, "--view: found 3, expected 0 to 2"),
+        ({"view": (3,)}, "--view: found 3, expected different numbers, 0 to 2"),
+        ({"view": (1, 1)}, "--view: found 1 1, expected different numbers, 0 to 2"),
+        ({"view": (0, 1, 2)}, "--view: found 0 1 2, .* a view left to make"),
         ({"split": "test"}, "found 'test', expected one of train"),
         ({"start": 9.0}, "found 5 instants .* expected 3 from 9.00"),
         ({"fps": 500.0}, "found 5 instants"),
@@ -214,7 +217,7 @@ def test_some_views_are_lifted_and_the_others_compared(dataset, clips, tmp_path,
     place = json.loads((tmp_path / "out" / "report.json").read_text())["place"]
     assert place["unit"] == pytest.approx(told["unit"], rel=1e-4)
     assert (place["clip"], place["view"], place["views"]) == (1, 0, [0, 2])
-    rows = [row for row in told["rows"] if row["row"] == "4D Gaussians" and row["view"] != "all"]
+    rows = [row for row in told["rows"] if row["row"] == "4D Gaussians" and "in_grid" in row]
     assert [(row["view"], row["in_grid"]) for row in rows] == [(1, False), (2, True)]
     assert told["source_view"] == 0
     hidden, fitted = (row["psnr"] for row in rows)

@@ -1,0 +1,116 @@
+"""Sources from some views of a data set's clip, whose other cameras are the targets.
+
+One view stands for a video; more views of a rig are real too, and projected into the targets beside
+it. The pictures of the targets are not read: `full4d evaluate` compares them with what is
+generated.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import DataConfig
+from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.source.capture_source import FPS, open_clip
+from full4d_jax.source.options import DatasetViewOptions
+from full4d_jax.source.rig_scale import rig_scale
+from full4d_jax.source.source import Place, Source, all_given
+from input_pipeline.cameras import relative_to, rescale
+from input_pipeline.datasets.dataset import Records
+from input_pipeline.schema import Example
+from input_pipeline.selection import select
+from input_pipeline.transforms import decode, to_source
+
+MOST = 4  # real views
+
+
+class _Opened(NamedTuple):
+    """A clip, and what is taken of it."""
+
+    records: Records
+    example: Example
+    instants: Int[ndarray, " t"]
+
+
+def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
+    """Read views of a data set's clip, their depth if they have any, and the cameras of all views.
+
+    Without depth the cameras are scaled by `rig_scale`, and the depth is estimated later. Real
+    views beside the first are sources of their own, each in the world of its own camera.
+
+    Raises:
+      InputError: the data set is unusable or has no such split, clip or view; or the clip has fewer
+        instants, or no depth in a real view and nothing that tells its scale.
+    """
+    records, example = open_clip(options.dataset, options.split, options.clip)
+    count, real = len(example.frames), options.view
+    if len(set(real)) < len(real) or len(real) > min(MOST, count - 1) or max(real) >= count:
+        found = " ".join(map(str, real))
+        expected = f"different numbers, 0 to {count - 1}, at most {MOST}, and a view left to make"
+        raise InputError("option", "--view", found, expected, "choose other views or another set")
+    opened = _Opened(records, example, _instants(example, data.frames, options))
+    targets = [view for view in range(count) if view not in real]
+    sources = [
+        _open_view(data, options, opened, [view, *(x for x in real if x != view), *targets])
+        for view in real
+    ]
+    return replace(sources[0], beside=tuple(sources[1:]))
+
+
+def _open_view(
+    data: DataConfig, options: DatasetViewOptions, opened: _Opened, order: list[int]
+) -> Source:
+    """Return the first view of `order` as a source, with the cameras of all views in that order."""
+    (records, example, instants), views, view = opened, np.array(order), order[0]
+    times = example.timestamps[view, instants]
+    example = select(example, views, instants)
+    depth, points, said = None, None, ""
+    with input_errors("dataset", "choose another clip, view or --start"):
+        clip = decode(example, height=data.height, width=data.width)
+        if all(example.depth16[0]):
+            depth, poses = to_source(clip.depth[0], clip.world_to_camera)
+            unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
+    if depth is None:
+        poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
+        scale = rig_scale(example, clip, poses)
+        if scale is None:
+            found = f"no depth in view {view}, and cameras that share no points and look apart"
+            where, do = f"{options.dataset}, scene {example.scene_id}", "measure its depth"
+            raise InputError("dataset", where, found, "depth, or cameras that tell its scale", do)
+        unit, points, said = scale.unit, scale.points, scale.said
+        said = f"; its depth is estimated, in a unit from {said}"
+        poses = rescale(poses, unit).astype(np.float32)
+    shown = " ".join(map(str, options.view))
+    where = f"view {shown} of {len(views)}, clip {options.clip} of {options.dataset}"
+    span = f"{options.split}, {times[0]:.2f} to {times[-1]:.2f} s"
+    return Source(
+        frames=clip.frames[:1],
+        given=all_given(clip.frames[:1]),
+        times=times,
+        cameras=Cameras(clip.intrinsics, poses, data.height, data.width),
+        depth=None if depth is None else depth[None],
+        depth_of="nothing" if depth is None else "the source",
+        note=f"{where}, {span}; other cameras: targets{said}",
+        place=Place(records.content, records.split, options.clip, view, views, instants, unit),
+        rate=options.fps,
+        points=points,
+    )
+
+
+def _instants(example: Example, frames: int, options: DatasetViewOptions) -> Int[ndarray, " t"]:
+    """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
+    times = example.timestamps[options.view[0]].astype(np.float64)
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    apart = 1 / options.fps if options.fps else max(1 / FPS, step)
+    wanted = options.start + np.arange(frames) * apart
+    chosen = np.abs(times[:, None] - wanted).argmin(0)
+    if len(set(chosen.tolist())) < frames or wanted[-1] > times[-1] + step:
+        found = f"{len(times)} instants to {times[-1]:.2f} s"
+        expected = f"{frames} from {wanted[0]:.2f} to {wanted[-1]:.2f} s"
+        where = f"{options.dataset}, scene {example.scene_id}"
+        raise InputError("dataset", where, found, expected, "change --start, --fps or data.frames")
+    return chosen

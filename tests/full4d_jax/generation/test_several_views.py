@@ -1,0 +1,66 @@
+"""Real views beside the source fill what it does not see, the nearest camera first."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.cameras import cameras_of
+from full4d_jax.generation.projection_guidance import Projection, project
+from full4d_jax.generation.several_views import RealViews, merge, project_several
+from input_pipeline.procedural.scene import procedural_scene
+
+AZIMUTHS = jnp.array([40.0, 30.0, 2.0])  # one real view, two targets
+
+
+@pytest.fixture(scope="module")
+def clip():
+    make = partial(procedural_scene, views=4, frames=2, azimuths=AZIMUTHS)
+    return jax.jit(make)(3)
+
+
+@pytest.fixture(scope="module")
+def both(clip):
+    real = RealViews(2 * clip.frames[1:2] - 1, clip.depth[1:2])
+    given = 2 * clip.frames[0] - 1, clip.depth[0]
+    cameras = cameras_of(clip)
+    return jax.jit(project)(*given, cameras), jax.jit(project_several)(*given, real, cameras)
+
+
+def test_a_second_view_fills_holes_of_the_first(clip, both):
+    one, two = both
+    assert float(two.mask.mean()) > float(one.mask.mean()) + 0.05
+    assert bool((two.mask >= one.mask).all())
+    truth, new = clip.frames[2], (two.mask[1] > one.mask[1])[..., None]
+    error = jnp.abs(two.frames[1] / 2 + 0.5 - truth)
+    assert float(jnp.median(error[jnp.broadcast_to(new, error.shape)])) < 0.05
+
+
+def test_a_real_view_is_its_own_projection(clip, both):
+    own = jax.tree.map(lambda x: x[0], both[1])
+    np.testing.assert_array_equal(own.frames, 2 * clip.frames[1] - 1)
+    assert bool((own.mask == 1).all())
+    known = np.asarray(clip.depth[1]) > 0
+    np.testing.assert_allclose(np.asarray(own.disparity * clip.depth[1])[known], 1, rtol=1e-5)
+
+
+def test_the_nearer_camera_decides(both):
+    """The target at 2 degrees keeps the source's pixels, the one at 30 takes the other view's."""
+    one, two = both
+    apart = np.abs(np.asarray(two.frames - one.frames)) * np.asarray(one.mask)[..., None]
+    assert apart[2].max() < 1e-5
+    assert apart[1].max() > 0.1
+
+
+def test_layers_are_merged_in_the_order_of_each_target_frame():
+    values = jnp.arange(1.0, 4).reshape(3, 1, 1, 1, 1) * jnp.ones((3, 1, 2, 1, 3))
+    mask = jnp.array([[1, 0, 0], [1, 1, 0], [0, 1, 0.0]]).reshape(3, 1, 1, 1, 3)
+    mask = jnp.broadcast_to(mask, (3, 1, 2, 1, 3))
+    layers = Projection(values[..., None] * mask[..., None], mask, values * mask)
+    order = jnp.array([[0, 2], [1, 1], [2, 0]]).reshape(3, 1, 2)
+    merged = merge(layers, order)
+    np.testing.assert_array_equal(merged.frames[0, :, 0, :, 0], [[1, 2, 0], [2, 3, 0]])
+    np.testing.assert_array_equal(merged.disparity[0, :, 0], [[1, 2, 0], [2, 3, 0]])
+    np.testing.assert_array_equal(merged.mask[0, :, 0], [[1, 1, 0], [1, 1, 0]])
