@@ -33,6 +33,8 @@ class Folder:
     render."""
     truth: Path | None = None
     """Data set that the output folder was made from."""
+    instants: tuple[int, ...] = ()
+    """Numbers of the folder's instants to score with --truth; left out, all."""
     reference: Path | None = None
     """A data set, an output folder or a folder of these, for FVD, FVD-V and FID."""
     clip_onnx: Path | None = None
@@ -257,8 +259,10 @@ def _score_folder(folder: Folder, split: str | None, *, vgg: bool) -> None:
         from full4d_jax.evaluation.truth.score import score_with_truth
 
         _refuse(networks | {"reference": folder.reference, "split": split}, "none, with --truth")
-        score_with_truth(subject, "grid" if folder.grid else "scene", folder.truth, vgg=vgg)
+        kind, instants = "grid" if folder.grid else "scene", folder.instants
+        score_with_truth(subject, kind, folder.truth, vgg=vgg, instants=instants)
         return
+    _refuse({"instants": folder.instants or None}, "a --truth beside it")
     if folder.scene or vgg:
         do = "give the data set that it was made from as --truth"
         raise InputError("option", "--truth", "none", "a data set", do)

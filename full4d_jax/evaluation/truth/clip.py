@@ -4,6 +4,7 @@
 started from, and how long one unit of their world is there (`session.stages.PLACE`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stages import PLACE, Stages
+from full4d_jax.source.source import count_beside
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.selection import select
@@ -30,6 +32,7 @@ class Truth(NamedTuple):
       depth: of the source, 0 where unknown; None where nobody knows it.
       views: numbers of the targets in the clip.
       made: numbers of the targets in the grid, -1 for those that it lacks.
+      instants: numbers of the frames in the grid.
     """
 
     frames: Float[np.ndarray, "v t h w 3"]
@@ -38,10 +41,16 @@ class Truth(NamedTuple):
     depth: Float[np.ndarray, "t h w"] | None
     views: Int[np.ndarray, " v"]
     made: Int[np.ndarray, " v"]
+    instants: Int[np.ndarray, " t"]
 
 
 def find_truth(
-    folder: Path, dataset: Path, size: tuple[int, int], *, only_made: bool
+    folder: Path,
+    dataset: Path,
+    size: tuple[int, int],
+    *,
+    only_made: bool,
+    chosen: Sequence[int] = (),
 ) -> tuple[Truth, dict[str, Any]]:
     """Return the truth for an output folder, and the place in the data set for people.
 
@@ -50,11 +59,14 @@ def find_truth(
       dataset: the data set that the folder was made from.
       size: rows and columns of the folder's pictures.
       only_made: leave out the clip's views that the grid lacks.
+      chosen: numbers of the folder's instants; all where none is chosen.
 
     Raises:
-      InputError: the folder records no place in a data set, or one in another data set.
+      InputError: the folder records no place in a data set, or one in another data set; or it has
+        no such instant.
     """
     place = read_place(folder)
+    taken = _chosen_instants(chosen, len(place["instants"]))
     split, number = str(place["split"]), int(place["clip"])
     with input_errors("truth", "give the data set that the folder was made from as --truth"):
         records = open_dataset(dataset, split)
@@ -66,16 +78,18 @@ def find_truth(
     with input_errors("dataset", "make the dataset again"):
         example = records[number]
         made, instants, unit = place["views"].tolist(), place["instants"], float(place["unit"])
-        views = np.array(sorted(made[1:] if only_made else set(range(len(example.frames)))))
-        views = views[views != made[0]].astype(int)
+        given = made[: int(place["real"])]
+        views = sorted(set(made if only_made else range(len(example.frames))) - {*given})
+        views = np.array(views, int)
         if not views.size:
             expected, do = "at least one", "run again with more views"
-            raise InputError("truth", dataset, "no view but the source", expected, do)
-        chosen = select(example, np.array([made[0], *views]), instants)
-        clip = decode(chosen, height=size[0], width=size[1])
-    poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
+            raise InputError("truth", dataset, "no view but what was given", expected, do)
+        read = np.array([made[0], *views])
+        first = example.world_to_camera[made[0], instants[0]].astype(np.float64)
+        clip = decode(select(example, read, instants[taken]), height=size[0], width=size[1])
+    poses = relative_to(clip.world_to_camera.astype(np.float64), first)
     poses = rescale(poses, unit).astype(np.float32)
-    depth, depth_from = _depth(folder, clip.depth[0] / np.float32(unit))
+    depth, depth_from = _depth(folder, clip.depth[0] / np.float32(unit), taken, len(instants))
     truth = Truth(
         frames=clip.frames[1:] / np.float32(255),
         source=clip.frames[0] / np.float32(255),
@@ -83,6 +97,7 @@ def find_truth(
         depth=depth,
         views=views,
         made=np.array([made.index(view) if view in made else -1 for view in views]),
+        instants=taken,
     )
     return truth, {
         "dataset": str(dataset),
@@ -91,7 +106,8 @@ def find_truth(
         "clip": number,
         "scene": example.scene_id,
         "source_view": made[0],
-        "instants": instants.tolist(),
+        "given_views": given,
+        "instants": instants[taken].tolist(),
         "unit": unit,
         "depth": depth_from,
     }
@@ -99,6 +115,8 @@ def find_truth(
 
 def read_place(folder: Path) -> dict[str, np.ndarray]:
     """Return the place in a data set that an output folder records, by the names in PLACE.
+
+    `real` is the number of views that were given.
 
     Raises:
       InputError: it records none.
@@ -110,16 +128,29 @@ def read_place(folder: Path) -> dict[str, np.ndarray]:
         where = folder / "source.npz"
         raise InputError("output folder", where, found, "a run from a data set", do)
     settled = read_arrays(folder / "depth.npz").get("path_unit", 1.0)
-    return {name: source[name] for name in PLACE} | {"unit": source["unit"] * settled}
+    place = {name: source[name] for name in PLACE} | {"unit": source["unit"] * settled}
+    return place | {"real": np.asarray(1 + count_beside(source))}
+
+
+def _chosen_instants(chosen: Sequence[int], count: int) -> Int[np.ndarray, " t"]:
+    """Return the chosen numbers of `count` instants in order; all where none is chosen."""
+    order = np.array(sorted(set(chosen)) or range(count))
+    if order.min() < 0 or order.max() >= count:
+        expected = f"numbers from 0 to {count - 1}"
+        raise InputError("option", "--instants", " ".join(map(str, chosen)), expected, "change it")
+    return order
 
 
 def _depth(
-    folder: Path, recorded: Float[np.ndarray, "t h w"]
+    folder: Path,
+    recorded: Float[np.ndarray, "t h w"],
+    chosen: Int[np.ndarray, " t"],
+    count: int,
 ) -> tuple[Float[np.ndarray, "t h w"] | None, str]:
     """Return depth of the source in the folder's unit, and whose it is."""
     if recorded.any():
         return recorded, "record"
     depth = read_arrays(folder / "depth.npz").get("depth")
-    if depth is None or depth.shape != recorded.shape:  # captures start from all views', or random
-        return None, "unknown"
-    return depth.astype(np.float32), "folder"
+    if depth is None or depth.shape != (count, *recorded.shape[1:]):
+        return None, "unknown"  # captures start from all views', or random
+    return depth[chosen].astype(np.float32), "folder"

@@ -10,35 +10,53 @@ from jaxtyping import Float, Int, UInt8
 from full4d_jax.evaluation.fidelity import MEASURES, REGIONS
 from full4d_jax.evaluation.table import DIGITS, HEADINGS, PIXELS, Estimate, table_cell, text_table
 from full4d_jax.media.metrics import LPIPS_INSTALL
-from full4d_jax.media.pictures import contact_sheet, to_uint8
+from full4d_jax.media.pictures import MARGIN, contact_sheet, to_uint8
 
 FAINT = 2  # factor that makes differences brighter
+FEW = 8  # views of which every row and region has a line
+CELL, LARGEST = 192, 4000  # rows of a picture, and pixels of the sheet either way
 
 
 def page(result: Mapping[str, Any], subject: str) -> str:
     """Return the Markdown page of what `score_with_truth` found."""
-    targets = [row for row in result["rows"] if row["row"] == subject and row["view"] != "all"]
+    targets = [x for x in result["rows"] if x["row"] == subject and isinstance(x["view"], int)]
     new = [str(row["view"]) for row in targets if not row["in_grid"]]
     whose = {"record": "in the record", "folder": "in the output folder", "unknown": "not known"}
     instants = ", ".join(map(str, result["instants"]))
+    beside = " and ".join(map(str, result["given_views"][1:]))
     lines = [
         f"# {subject} against the real views of clip {result['clip']} ({result['scene']})",
         (
             f"Split `{result['split']}` of `{result['dataset']}` (`{result['content'][:16]}`). "
-            f"The source is view {result['source_view']}, at instants {instants}; one unit is "
+            f"The source is view {result['source_view']}{beside and f', beside it {beside}'}, at "
+            f"instants {instants}; one unit is "
             f"{result['unit']:.4g} of the dataset's. Its depth is {whose[result['depth']]}."
         ),
     ]
     if new:
         lines.append(f"These views were not fitted: {', '.join(new)}.")
+    known = sorted((x["psnr"], x["view"]) for x in targets if x["psnr"] is not None)
+    if known:
+        (low, worst), (high, best) = known[0], known[-1]
+        lines.append(
+            f"PSNR of cameras: {low:.2f} dB (view {worst}) to {high:.2f} dB (view {best}), median "
+            f"{np.median([x for x, _ in known]):.2f} dB."
+        )
     for region in REGIONS:
+        shown = [row for row in result["rows"] if _is_shown(row, subject, region, len(targets))]
         names = [measure + region for measure in MEASURES]
-        columns = [n for n in names if any(row[n] is not None for row in result["rows"])]
+        columns = [n for n in names if any(row[n] is not None for row in shown)]
         if columns:
-            lines.append(f"{PIXELS[region]}:\n\n" + _table(result["rows"], columns, region))
+            lines.append(f"{PIXELS[region]}:\n\n" + _table(shown, columns, region))
     if all(row["lpips"] is None for row in result["rows"]):
         lines.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`.")
     return "\n\n".join(lines) + "\n"
+
+
+def _is_shown(row: Mapping[str, Any], subject: str, region: str, views: int) -> bool:
+    """Return whether a row has a line; of many views only the subject's have, in one table."""
+    few = views <= FEW or (row["row"] == subject and not region)
+    return few or isinstance(row["view"], str)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], region: str) -> str:
@@ -57,15 +75,20 @@ def draw(
     truth: Float[np.ndarray, "v t h w 3"],
     views: Int[np.ndarray, " v"],
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw the truth, the first row, their difference and the other rows, at the last instant."""
-    first = next(iter(rows.values()))
-    difference = np.abs(first - truth) * FAINT
-    pictures = [truth, first, difference, *list(rows.values())[1:]]
-    names = list(rows)
+    """Draw the truth, the first row, their difference and the other rows, at the last instant.
+
+    Of many views some are drawn, evenly spread.
+    """
+    most = LARGEST // (CELL + 2 * MARGIN)
+    drawn = np.unique(np.linspace(0, len(views) - 1, min(most, len(views))).round().astype(int))
+    last = {name: pictures[drawn, -1] for name, pictures in rows.items()}
+    first, true = next(iter(last.values())), truth[drawn, -1]
+    pictures = [true, first, np.abs(first - true) * FAINT, *list(last.values())[1:]]
+    names, width = list(rows), truth.shape[3] / truth.shape[2]
     return contact_sheet(
-        to_uint8(np.stack([x[:, -1] for x in pictures], 1)),
-        rows=[f"view {view}" for view in views],
+        to_uint8(np.stack(pictures, 1)),
+        rows=[f"view {view}" for view in views[drawn]],
         columns=["truth", names[0], f"difference x{FAINT}", *names[1:]],
-        title="The last instant of every target view",
-        cell_height=192,
+        title=f"The last instant of {len(drawn)} of {len(views)} target views",
+        cell_height=min(CELL, int((LARGEST / (len(pictures) + 1) - MARGIN) / width)),
     )

@@ -5,13 +5,13 @@ the clip, rendered by their cameras at the grid's instants. The source view neve
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import (
@@ -30,11 +30,14 @@ from full4d_jax.media.pictures import save_picture, to_unit
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages
 from gaussians import Scene, load_dynamic_ply
 
 
-def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict[str, Any]:
+def score_with_truth(
+    path: Path, kind: str, dataset: Path, *, vgg: bool, instants: Sequence[int] = ()
+) -> dict[str, Any]:
     """Score a folder; write truth_KIND.json, truth_KIND.md and truth_KIND.png there.
 
     Args:
@@ -42,31 +45,34 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
       kind: "grid" or "scene".
       dataset: the data set that the folder was made from.
       vgg: measure LPIPS with VGG too.
+      instants: numbers of the folder's instants that are scored; all where none is given.
 
     Returns:
       The content of truth_KIND.json.
 
     Raises:
       InputError: the folder has no grid or scene, or does not record its clip, or the data set is
-        another one.
+        another one; or there is no such instant.
     """
     folder = path.parent if path.suffix == ".ply" else path
     grid = read_views(folder)
     scene = load_scene(path) if kind == "scene" else None
     size = grid.frames.shape[2:4]
-    truth, about = find_truth(folder, dataset, size, only_made=scene is None)
+    truth, about = find_truth(folder, dataset, size, only_made=scene is None, chosen=instants)
     distances = load_distances(vgg=vgg)
     if scene is None:
-        subject, pictures = GRID, grid.frames[truth.made] / np.float32(255)
+        subject, held_out = GRID, None
+        pictures = grid.frames[truth.made][:, truth.instants] / np.float32(255)
     else:
-        times, targets = np.linspace(0, 1, len(truth.source)), truth.cameras.views(slice(1, None))
+        times = np.linspace(0, 1, grid.frames.shape[1])[truth.instants]
+        targets, held_out = truth.cameras.views(slice(1, None)), _held_out(folder, truth)
         behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
-        truth = truth._replace(made=_fitted(folder, truth.made))
-        subject = SCENE
-        pictures = render_views(scene, targets, times, behind) / np.float32(255)
+        with Progress("rendering", len(truth.views)) as report:
+            drawn = render_views(scene, targets, times, behind, report)
+        subject, pictures = SCENE, drawn / np.float32(255)
     rows = {subject: pictures, COPY: copy_source(truth.source, len(truth.views))}
     rows, regions = _with_projection(rows, truth)
-    result = {**about, "rows": _row_scores(rows, truth, regions, distances)}
+    result = {**about, "rows": _row_scores(rows, truth, regions, distances, held_out)}
     name = f"truth_{kind}"
     (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     text = page(result, subject)
@@ -77,12 +83,14 @@ def score_with_truth(path: Path, kind: str, dataset: Path, *, vgg: bool) -> dict
     return result
 
 
-def _fitted(folder: Path, made: Int[np.ndarray, "v"]) -> Int[np.ndarray, "v"]:
-    """Return the numbers of the targets in the grid, -1 also for views that were held out."""
-    held_out = Stages(folder).finished("grid").get("held_out")
-    if held_out is None:
-        return made
-    return np.where((made >= 0) & held_out[made].all(1), -1, made)
+def _held_out(folder: Path, truth: Truth) -> Bool[np.ndarray, "v t"]:
+    """Return which pictures of the targets the scene was not fitted to."""
+    shape = len(truth.views), len(truth.instants)
+    found = np.repeat(truth.made[:, None] < 0, shape[1], 1)
+    kept = Stages(folder).finished("grid").get("held_out")
+    if kept is not None:
+        found |= kept[truth.made][:, truth.instants]
+    return found
 
 
 def load_scene(path: Path) -> Scene:
@@ -119,16 +127,33 @@ def _row_scores(
     truth: Truth,
     regions: Regions,
     distances: Distances,
+    held_out: Bool[np.ndarray, "v t"] | None,
 ) -> list[dict[str, Any]]:
-    """Return, for every row, the scores of all targets together and then of each."""
+    """Return the scores of every row: of all targets together, of parts of them, and of each.
+
+    The parts are the pictures that a scene was fitted to and those that were held out, where there
+    are both.
+    """
+    everything = np.ones(truth.frames.shape[:2], bool)
+    parts: dict[str, Bool[np.ndarray, "v t"]] = {"all": everything}
+    if held_out is not None and held_out.any() and not held_out.all():
+        parts |= {"held out": held_out, "fitted": ~held_out}
+    numbers = np.arange(len(truth.views))[:, None]
     found = []
-    for name, pictures in rows.items():
-        scores = fidelity_scores(pictures, truth.frames, regions, distances)
-        found.append({"row": name, "view": "all", **scores})
-        for i, view in enumerate(truth.views):
-            one = slice(i, i + 1)
-            part = Regions(*(mask[one] for mask in regions))
-            scores = fidelity_scores(pictures[one], truth.frames[one], part, distances)
-            in_grid = bool(truth.made[i] >= 0)
-            found.append({"row": name, "view": int(view), "in_grid": in_grid, **scores})
+    with Progress("scoring", len(rows) * (len(parts) + len(truth.views))) as report:
+
+        def scores(pictures: Float[np.ndarray, "v t h w 3"], part: Bool[np.ndarray, "v t"]):
+            chosen = (x[part][:, None] for x in (pictures, truth.frames, *regions))
+            image, true, *masks = chosen
+            report(len(found) + 1)
+            return fidelity_scores(image, true, Regions(*masks), distances)
+
+        for name, pictures in rows.items():
+            for part, which in parts.items():
+                found.append({"row": name, "view": part, **scores(pictures, which)})
+            for i, view in enumerate(truth.views):
+                told = {"row": name, "view": int(view), "in_grid": bool(truth.made[i] >= 0)}
+                if held_out is not None:
+                    told["in_grid"] = not held_out[i].all()
+                found.append({**told, **scores(pictures, everything & (numbers == i))})
     return found

@@ -10,7 +10,7 @@ from PIL import Image
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation.truth import score
+from full4d_jax.evaluation.truth import page, score
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import save_arrays
 from full4d_jax.session.stages import Stages
@@ -124,7 +124,9 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path
     Stages(tmp_path).run("scene", {}, lambda: to_arrays(scene))
     assert evaluate(tmp_path, dataset, kind="--scene") == 0
     rows = rows_of(tmp_path, "scene")["by"]
-    views = {v: row["in_grid"] for (name, v), row in rows.items() if v != "all" and "4D" in name}
+    views = {
+        v: row["in_grid"] for (name, v), row in rows.items() if "in_grid" in row and "4D" in name
+    }
     assert views == {0: False, 2: False, 3: True}
     for view in views:
         copied = rows["copy the source", view]
@@ -138,6 +140,58 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path
     again = rows_of(tmp_path, "scene")["by"]
     for where, row in rows.items():
         assert again[where]["psnr"] == pytest.approx(row["psnr"], abs=0.01)
+
+
+def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
+    dataset, whole, tmp_path, monkeypatch, capsys
+):
+    """Where a scene is black, a picture's score is that of its brightness."""
+    monkeypatch.setattr(score, "_with_projection", without_projection)
+    monkeypatch.setattr(score, "render_views", black)
+    write(tmp_path, dataset, whole, (SOURCE, *TARGETS))
+    held_out = np.zeros((4, 3), bool)
+    held_out[1] = held_out[2, 2] = True  # all of view 0, and of view 2 the last instant
+    grid = dict(Stages(tmp_path).finished("grid"))
+    Stages(tmp_path).run("grid", {"again": 1}, lambda: grid | {"held_out": held_out})
+    scene = initialize(
+        jnp.zeros((1, 1, 8, 8, 3)),
+        jnp.ones((1, 1, 8, 8)),
+        jnp.eye(3)[None],
+        jnp.eye(4)[None, None],
+        10,
+        jax.random.key(0),
+    )
+    Stages(tmp_path).run("scene", {}, lambda: to_arrays(scene))
+    assert evaluate(tmp_path, dataset, "--instants", "2", "0", kind="--scene") == 0
+    found = rows_of(tmp_path, "scene")
+    assert found["instants"] == [0, 3]
+    error = (whole.frames[:, [0, 3]] / 255.0) ** 2
+    mean = error.mean((2, 3, 4))  # of each view and instant
+    parts = {"all": mean[TARGETS], "held out": [*mean[0], mean[2, 1]]}
+    parts["fitted"] = [mean[2, 0], *mean[3]]
+    for name, values in parts.items():
+        expected = -10 * np.log10(np.mean(values))
+        assert found["by"]["4D Gaussians", name]["psnr"] == pytest.approx(expected, abs=1e-3)
+    text = (tmp_path / "truth_scene.md").read_text()
+    assert "These views were not fitted: 0." in text
+    assert "PSNR of cameras: " in text
+    told = capsys.readouterr()
+    assert "rendering: done" in told.err
+    assert "scoring: 12/12" in told.err
+    assert evaluate(tmp_path, dataset, "--instants", "3", kind="--scene") == 2
+    assert "--instants: found 3, expected numbers from 0 to 2" in capsys.readouterr().err
+
+
+def black(scene, cameras, times, background, report):
+    report(len(cameras.intrinsics))
+    return np.zeros((len(cameras.intrinsics), len(times), HEIGHT, WIDTH, 3), np.uint8)
+
+
+@pytest.mark.parametrize("width", [8, 64])
+def test_pictures_of_many_views_can_be_looked_at(width):
+    pictures = np.zeros((100, 1, 8, width, 3), np.float32)
+    sheet = page.draw({"a": pictures, "b": pictures}, pictures, np.arange(100))
+    assert 3000 < max(sheet.shape) <= page.LARGEST
 
 
 def without_projection(rows, truth):
@@ -165,7 +219,7 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     assert "give that data set as --truth, or run again" in refused(given=tmp_path / "other")
     assert "nowhere" in refused(given=tmp_path / "nowhere")
     assert "expected a saved scene" in refused(kind="--scene")
-    assert "no view but the source" in refused(views=(SOURCE,))
+    assert "no view but what was given" in refused(views=(SOURCE,))
     assert "--split: found test, expected none, with --truth" in refused("--split", "test")
     assert evaluate(tmp_path / "out" / "no.ply", dataset, kind="--scene") == 2
     assert "no.ply: found no such file" in capsys.readouterr().err
