@@ -107,8 +107,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(folder, clips, name="noise", shards=4)
         records = open_dataset(folder)
-        generator = np.random.default_rng(0)
-        parts = [window(example, generator).frames for example in records for _ in range(4)]
+        parts = [part for example in records for part in windows(example)]
         size = sum(len(file) for example in records for file in example.frames.flat)
         ways: dict[str, Callable[[], Iterator[int]]] = {
             "ours": partial(ours, records, height, width, threads),
@@ -175,6 +174,12 @@ def window(example: Example, generator: np.random.Generator) -> Example:
     """Select all views and some instants in a row, as training does."""
     times = choose_times(generator, example.frames.shape[1], INSTANTS)
     return select(example, np.arange(VIEWS), times)
+
+
+def windows(example: Example) -> Iterator[np.ndarray]:
+    """Yield the files of every window: on average as many pictures before them as `window` has."""
+    for start in range(example.frames.shape[1] - INSTANTS + 1):
+        yield select(example, np.arange(VIEWS), np.arange(start, start + INSTANTS)).frames
 
 
 def raw(parts: list[np.ndarray], threads: int) -> Iterator[int]:
