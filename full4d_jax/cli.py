@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 from full4d_jax import commands
+from full4d_jax.session.disk import disk_error, quiet_threads
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import fields_of
 from full4d_jax.session.help_text import Shown, short_help
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Compiled programs are kept between runs; jax reads this when a verb imports it.
     cache = Path("~/.cache/full4d/jax").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    quiet_threads()
     try:
         _dispatch(list(sys.argv[1:] if argv is None else argv))
     except InputError as error:
@@ -45,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nfull4d: interrupted; finished stages and checkpoints are kept", file=sys.stderr)
         return 130
+    except Exception as error:
+        if (told := disk_error(error)) is None:
+            raise
+        print(f"full4d: {told}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -8,7 +8,6 @@ grid. Each stage keeps what it made (see `session.stages`), so any of them conti
 run ended.
 """
 
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -30,12 +29,13 @@ from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import background_in, from_arrays, to_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import check_fields
-from full4d_jax.session.files import Arrays, open_folder
+from full4d_jax.session.files import Arrays, hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages, fingerprint
 from full4d_jax.source import opening, options
 from gaussians import Scene, save_ply_sequence
+from input_pipeline.plain_files import field, load_json
 
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
@@ -77,7 +77,7 @@ def run(
     check_fields(show, what="option")
     enlarged = grid_stages.is_enlarged(config, source)
     fit_settings.check_lift(config.lift, None, captured=False, enlarged=enlarged)
-    job = Job(Stages(open_folder(out)))
+    job = Job(Stages(hold_folder(out)))
     cost = partial(cost_note, lift=config.lift)
     grid_stages.sample_stages(job, config, source, checkpoint, cost)
     _lift(job, config, checkpoint, look=lambda scene: _first_look(job, show, scene))
@@ -98,7 +98,7 @@ def sample(
     has grid.npz, grid.mp4, grid.png, config.json, report.json.
     """
     _check(config, source)
-    job = Job(Stages(open_folder(out)))
+    job = Job(Stages(hold_folder(out)))
     cost = partial(cost_note, lift=None)
     grid_stages.sample_stages(job, config, source, checkpoint, cost)
     used = checkpoint or SHIPPED
@@ -132,7 +132,7 @@ def lift(
     if captured:
         check_fields(source, what="option")
         opened = opening.open_source(config.data, source)
-        open_folder(out)
+        hold_folder(out)
         opening.keep_capture(job.stages, opened)
         described = to_dict(config)
     else:
@@ -141,9 +141,11 @@ def lift(
         how = {"captured": _captured(job.stages), "enlarged": _enlarged(job.stages)}
         fit_settings.check_lift(config.lift, checkpoint, **how)
         # The rest of the configuration is that of the grid.
-        sampled = json.loads((Path(out) / "config.json").read_text())
+        with input_errors("output folder", f"run full4d sample --out {out} first"):
+            sampled = load_json(Path(out) / "config.json")
+            field(sampled, "model", str(Path(out) / "config.json"))
         described = {**sampled, "lift": to_dict(config)["lift"]}
-        open_folder(out)
+        hold_folder(out)
     _lift(job, config, checkpoint)
     how = {"captured": _captured(job.stages), "enlarged": _enlarged(job.stages)}
     asks = fit_settings.asks_prior(config.lift, **how)
@@ -162,7 +164,7 @@ def render(out: str | Path, show: RenderOptions) -> Path:
     job = Job(Stages(Path(out)))
     for name in ("source", "grid", "scene"):
         job.stages.finished(name)
-    open_folder(out)
+    hold_folder(out)
     _render(job, show)
     return write_report(job, "render", None, show=show)
 

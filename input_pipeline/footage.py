@@ -1,13 +1,8 @@
 """Files on disk: which are pictures and videos, in what order, and reading one."""
 
-import json
 import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -15,6 +10,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from input_pipeline import video_files
+from input_pipeline.plain_files import load_array
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
@@ -22,11 +18,6 @@ DEPTHS = {".npy", ".png"}
 WHITE = 255
 HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
 ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
-# What numpy and zipfile raise for files that are damaged.
-UNREADABLE = (
-    *(OSError, ValueError, EOFError, TypeError, AttributeError, LookupError, SyntaxError),
-    *(OverflowError, BadZipFile, NotImplementedError, MemoryError, TokenError, zlib.error),
-)
 
 
 def natural(path: Path | str) -> list:
@@ -93,59 +84,6 @@ def beside(path: Path, kind: str, camera: str, *, alone: bool = False) -> tuple[
     if alone and not found:
         found = [file for file in listed(path / kind, endings) if camera in (file.stem, file.name)]
     return tuple(found)
-
-
-def load_json(path: Path) -> Any:
-    """Load a JSON file.
-
-    Raises:
-      ValueError: naming the file, missing or broken.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: found {error.strerror}, expected a JSON file") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: found broken JSON ({error}), expected a whole file") from None
-
-
-def field(table: Any, name: str, where: str) -> Any:
-    """`table[name]`.
-
-    Raises:
-      ValueError: naming what lacks the field.
-    """
-    if not isinstance(table, dict) or name not in table:
-        found = ", ".join(sorted(table)) if isinstance(table, dict) else type(table).__name__
-        raise ValueError(f"{where}: found {found or 'nothing'}, expected a field {name}")
-    return table[name]
-
-
-def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
-    """An array of finite float64 of this shape.
-
-    Raises:
-      ValueError: naming the place.
-    """
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{where}: found {values!r:.60}, expected numbers {shape}") from None
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"{where}: found shape {array.shape}, expected finite numbers {shape}")
-    return array
-
-
-def load_array(path: Path, expected: str) -> np.ndarray:
-    """Load an .npy file.
-
-    Raises:
-      ValueError: naming the file, missing or broken, and what it should hold.
-    """
-    try:
-        return np.load(path, allow_pickle=False)
-    except UNREADABLE:
-        raise ValueError(f"{path}: found no readable array, expected {expected}") from None
 
 
 def picture_size(path: Path) -> tuple[int, int]:

@@ -163,17 +163,17 @@ def _kind(target: Path) -> str:
 def _save(scene: "Gaussians | Scene", kind: str, target: Path, time: float, instants: int) -> None:
     import gaussians
     from full4d_jax.session.files import open_folder
+    from input_pipeline.whole_files import whole_file
 
     open_folder(target.parent)
-    if isinstance(scene, gaussians.DynamicGaussians) and kind == "4D PLY":
-        return gaussians.save_dynamic_ply(target, scene)
-    if not isinstance(scene, gaussians.Gaussians):
-        if kind == "sequence":
-            return gaussians.save_ply_sequence(open_folder(target), scene, instants)
-        scene = scene.at(time)
-    save = {
-        "3DGS PLY": gaussians.save_ply,
-        "packed PLY": gaussians.save_packed_ply,
-        "splat": gaussians.save_splat,
-    }[kind]
-    return save(target, scene)
+    if kind == "sequence" and not isinstance(scene, gaussians.Gaussians):
+        return gaussians.save_ply_sequence(open_folder(target), scene, instants)
+    with whole_file(target) as partial:
+        if isinstance(scene, gaussians.DynamicGaussians) and kind == "4D PLY":
+            return gaussians.save_dynamic_ply(partial, scene)
+        save = {
+            "3DGS PLY": gaussians.save_ply,
+            "packed PLY": gaussians.save_packed_ply,
+            "splat": gaussians.save_splat,
+        }[kind]
+        return save(partial, scene if isinstance(scene, gaussians.Gaussians) else scene.at(time))

@@ -68,6 +68,7 @@ def import_(
     depth: str | None = None,
     test: float = 0.0,
     jobs: int = 1,
+    follow_links: bool = False,
 ) -> None:
     """Make a data set from a calibrated multi-view capture, or from a folder of captures.
 
@@ -92,6 +93,7 @@ def import_(
       depth: estimator for views without depth: ours, or an .onnx or .safetensors file.
       test: share of the scenes in the split `test`.
       jobs: processes that decode and encode.
+      follow_links: take files too that lie outside of the folder, by links or paths such as `../`.
     """
     from full4d_jax.data.import_capture import Cut, import_folder
 
@@ -107,6 +109,7 @@ def import_(
         test=test,
         jobs=jobs,
         depth=depth,
+        follow_links=follow_links,
     )
 
 

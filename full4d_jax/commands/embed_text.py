@@ -25,12 +25,12 @@ def embed_text(
 
     from full4d_jax.models.wan.text import TOKENS, embed_prompt
     from full4d_jax.session.errors import require_ending
-    from full4d_jax.session.files import open_folder
+    from full4d_jax.session.files import open_folder, save_arrays
 
     require_ending(out, ".npz")
     open_folder(out.parent)
     text, tokens = embed_prompt(prompt, model)
-    np.savez_compressed(out, text=text, prompt=np.array(prompt))
+    save_arrays(out, {"text": text, "prompt": np.array(prompt)})
     if tokens > TOKENS:
         print(f"warning: the prompt has {tokens} tokens, those after {TOKENS} are cut")
     print(f"{out}: {min(tokens, TOKENS)} tokens of width {text.shape[1]}")

@@ -142,7 +142,7 @@ def evaluate(
     from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.evaluation.split import check_split, open_split
     from full4d_jax.generation.prior import open_prior
-    from full4d_jax.session.files import open_folder
+    from full4d_jax.session.files import hold_folder
 
     if gltf and not gltf_views(gltf):
         do = "export one with its animations"
@@ -150,7 +150,7 @@ def evaluate(
     dataset = open_split(records, split or "test") if records else None
     if dataset is not None:
         check_split(dataset, config.data)
-    out = open_folder(out or Path("runs") / f"{config.name}-evaluation")
+    out = hold_folder(out or Path("runs") / f"{config.name}-evaluation")
     prior = open_prior(config, checkpoint)
     depth, name = _open_depth(depth_network, depth_kind)
     judge = Judge(config, prior, depth, load_distances(vgg=vgg), name)
@@ -208,7 +208,7 @@ def _evaluate_clip(
     from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.generation.cascade import load_upsampler
     from full4d_jax.generation.prior import open_prior
-    from full4d_jax.session.files import open_folder
+    from full4d_jax.session.files import hold_folder
 
     upsampler = load_upsampler()
     if config.model.codec != "pixels" or config.data.height != upsampler.prior_rows:
@@ -221,7 +221,7 @@ def _evaluate_clip(
     prior = open_prior(config, checkpoint)
     depth, name = _open_depth(*network)
     judge = Judge(config, prior, depth, load_distances(vgg=False), name)
-    folder = open_folder(out or Path("runs") / f"{clip.video.stem}-evaluation")
+    folder = hold_folder(out or Path("runs") / f"{clip.video.stem}-evaluation")
     evaluate_film(judge, upsampler, folder, way, lifted=bool(lifted))
 
 

@@ -34,13 +34,16 @@ def train(
       distributed: this process is one of several of a cluster (docs/training.md).
     """
     check_config(config)
-    from full4d_jax.session.files import open_folder
-    from full4d_jax.training.checkpoints.disk import check_file_system, disk_errors
+    from full4d_jax.session.disk import disk_errors
+    from full4d_jax.session.files import hold_folder, open_folder
+    from full4d_jax.training.checkpoints.disk import check_file_system
     from full4d_jax.training.profiling import parse_steps
 
     steps = parse_steps(profile, config.training.steps) if profile else None
     check_file_system(config.training.checkpoints)
-    out = open_folder(out or Path("runs") / config.name)
+    out = out or Path("runs") / config.name
+    # The processes of a cluster write one run together.
+    out = open_folder(out) if distributed else hold_folder(out)
     if distributed:
         if not isinstance(config, Config):
             expected = "one process: this network trains on one device"

@@ -1,5 +1,7 @@
 """Show a scene in the browser: a finished run with the cameras of its views, or a file."""
 
+import secrets
+import socket
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError, require_range
@@ -20,7 +22,8 @@ def view(
       scene: a file to show instead: .4d.ply, .ply, .compressed.ply, .splat or .npz.
       seconds: how long one pass through the clip plays; without it, as long as the video.
       port: where to listen; the next free one is taken when it is busy.
-      public: let other machines of the network look too.
+      public: let other machines look too: listen at all addresses of this one instead of at
+        127.0.0.1 alone, and answer whoever knows the address that is printed.
     """
     require_range("--port", port, 0, 65535)
     if seconds is not None:
@@ -46,8 +49,10 @@ def view(
     title = scene.name if scene else page.TITLE
     text = page.page_text(shown, viewing, seconds=seconds or known, title=title)
     count = len(shown.means if isinstance(shown, Gaussians) else shown.gaussians.means)
-    with page_server(text, port=port, public=public) as server:
-        address = f"http://localhost:{server.server_port}"
+    secret = secrets.token_urlsafe(16) if public else ""
+    with page_server(text, port=port, secret=secret) as server:
+        address = f"http://{socket.gethostname() if public else 'localhost'}:{server.server_port}"
+        address += f"/{secret}"
         print(f"{scene or folder}: {count} Gaussians at {address}, Ctrl-C ends", flush=True)
         try:
             server.serve_forever()

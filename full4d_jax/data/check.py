@@ -11,13 +11,14 @@ from jaxtyping import Float
 from full4d_jax.data.check_page import check_page, verdict
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import open_folder, whole_file
+from full4d_jax.session.files import open_folder
 from full4d_jax.session.progress import Progress
 from input_pipeline.checks.clip import ClipCheck, check_clip
 from input_pipeline.checks.pictures import decode_pictures, file_marks
 from input_pipeline.datasets.dataset import damaged_files, open_dataset
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
+from input_pipeline.whole_files import whole_file
 
 REPORT = "check.json"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import whole_file
 from input_pipeline.cameras import ROTATION_TOLERANCE
 from input_pipeline.conventions import CONVENTIONS, SAME, convert, homogeneous
-from input_pipeline.footage import load_array, load_json
+from input_pipeline.plain_files import load_array, load_json
+from input_pipeline.whole_files import whole_file
 
 FORMATS = ".npy with (... 4 4) or (... 3 4), or .json"
 KEYS = ("matrix", "world_to_camera", "w2c", "transform_matrix")

@@ -22,6 +22,7 @@ from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.depth_alignment import WithDepth
 from input_pipeline.importers.detect import LAYOUTS, find_scenes, read_captures
+from input_pipeline.importers.inside import require_inside
 from input_pipeline.schema import Example
 
 PREVIEW = "preview.png"
@@ -60,6 +61,7 @@ def import_folder(
     jobs: int,
     turns: Mapping[str, int],
     depth: str | None = None,
+    follow_links: bool = False,
 ) -> None:
     """Find the layout, read the cameras, cut clips and write the dataset under its name at once.
 
@@ -72,6 +74,8 @@ def import_folder(
     estimate = load_estimator(depth) if depth else None
     with input_errors("capture", DO):
         captures = _read(path, layout, fps)
+        if not follow_links:
+            require_inside(path, captures)
         if license:
             captures = [capture._replace(license=license) for capture in captures]
         captures = turned(captures, turns)

@@ -11,7 +11,7 @@ from full4d_jax.config import DEFAULT
 from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.session.errors import require_ending
 from full4d_jax.session.fields import check_fields
-from full4d_jax.session.files import open_folder, whole_file
+from full4d_jax.session.files import open_folder
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.source.handheld.measured_depth import measure_depth
@@ -20,6 +20,7 @@ from full4d_jax.source.size import size_of_result
 from full4d_jax.source.source import Source
 from full4d_jax.source.video_source import open_video
 from input_pipeline.selection import evenly
+from input_pipeline.whole_files import whole_file
 
 SHOWN = 6  # instants on the picture
 

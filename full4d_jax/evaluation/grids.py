@@ -28,10 +28,11 @@ from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.media import metrics
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import open_folder
+from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START
+from input_pipeline.whole_files import write_text
 
 COPY, WARP = "copy the nearest given frame", "warp the row by a homography a view"
 CHANGE = "copy, and add what changed in the row"
@@ -49,7 +50,7 @@ def evaluate_grids(
     Only those of `scenes` count in which something moves. Running again with the same weights and
     settings continues.
     """
-    folder, distance = open_folder(out), metrics.load_lpips()
+    folder, distance = hold_folder(out), metrics.load_lpips()
     render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
     visible = row_and_column(config.data.views, config.data.frames)
     settings = settings_of(config, "model", "data", "sampler", "seed")
@@ -87,9 +88,9 @@ def evaluate_grids(
         picture = sheet({scene: shown[scene] for scene in first}, shipped_row(config))
         save_picture(folder / "grids.png", picture)
     means, page = summarise(lines, shipped_row(config))
-    (folder / "evaluation.md").write_text(page)
+    write_text(folder / "evaluation.md", page)
     plain = {row: {k: v._asdict() for k, v in values.items()} for row, values in means.items()}
-    (folder / "evaluation.json").write_text(json.dumps(plain, indent=1) + "\n")
+    write_text(folder / "evaluation.json", json.dumps(plain, indent=1) + "\n")
     print(page)
     return means
 

@@ -33,6 +33,7 @@ from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimators import OURS
 from input_pipeline.datasets.dataset import Records
+from input_pipeline.whole_files import write_text
 
 SHEET_CLIPS = 4
 
@@ -97,8 +98,8 @@ def _evaluate(
     # The file may hold scenes of other calls, such as those that weights were chosen by.
     lines = [x for x in open_lines(path, mark) if x["scene"] in asked.get(x["group"], ())]
     page = markdown(lines, shipped, _preface(judge, where, shipped, mark))
-    (folder / "evaluation.md").write_text(page)
-    (folder / "evaluation.json").write_text(json.dumps(summary(lines, shipped), indent=1))
+    write_text(folder / "evaluation.md", page)
+    write_text(folder / "evaluation.json", json.dumps(summary(lines, shipped), indent=1))
     print(page)
     pictures = ", ".join(f"{group.name}.png" for group in groups)
     print(f"wrote {folder}/evaluation.md, evaluation.json; look at {pictures}")

@@ -8,22 +8,24 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
+from input_pipeline.plain_files import field, parse_json
+from input_pipeline.whole_files import write_text
 
 
 def open_lines(path: Path, mark: str) -> list[dict]:
     """Return the lines that an earlier run of the same evaluation (the same `mark`) left in `path`.
 
     Raises:
-      InputError: the file holds another evaluation.
+      InputError: the file holds another evaluation, or a line that is none.
     """
     lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
     whole = [line for line in lines if line.endswith("\n")]
     if not whole:
-        path.write_text(json.dumps({"evaluation": mark}) + "\n")
+        write_text(path, json.dumps({"evaluation": mark}) + "\n")
         return []
     try:
-        found = json.loads(whole[0])["evaluation"]
+        found = parse_json(whole[0], str(path))["evaluation"]
     except (ValueError, KeyError, TypeError):
         found = "not from here"
     if found != mark:
@@ -35,8 +37,17 @@ def open_lines(path: Path, mark: str) -> list[dict]:
             "give another folder as --out or delete the file",
         )
     if len(whole) < len(lines):
-        path.write_text("".join(whole))
-    return [json.loads(line) for line in whole[1:]]
+        write_text(path, "".join(whole))
+    with input_errors("scores", "delete the file"):
+        return [_scores(line, f"{path}, line {i}") for i, line in enumerate(whole[1:], 2)]
+
+
+def _scores(line: str, where: str) -> dict:
+    """Return the scores in a line of the file."""
+    scores = parse_json(line, where)
+    field(scores, "group", where)
+    field(scores, "scene", where)
+    return scores
 
 
 def append_lines(path: Path, lines: Sequence[dict]) -> None:

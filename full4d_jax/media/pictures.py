@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from full4d_jax.cameras import Cameras
 from input_pipeline import cameras
+from input_pipeline.whole_files import whole_file
 
 PAPER, INK, FAINT = (255, 255, 255), (30, 30, 30), (205, 205, 205)
 SOURCE_INK, TARGET_INK = (200, 40, 40), (40, 90, 200)
@@ -181,4 +182,5 @@ def frustums(
 
 def save_picture(path: str | Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
     """Write a picture; the name's ending says the format."""
-    Image.fromarray(picture).save(path)
+    with whole_file(Path(path)) as partial:
+        Image.fromarray(picture).save(partial)

@@ -17,8 +17,8 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import whole_file
 from input_pipeline.video_files import decode
+from input_pipeline.whole_files import whole_file
 
 DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
 TRACKING_WIDTH = 320  # pixels across, enough to see the camera move

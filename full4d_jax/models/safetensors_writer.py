@@ -12,6 +12,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from input_pipeline.whole_files import whole_file
+
 NAMES = {np.dtype(np.float32): "F32", np.dtype(jnp.bfloat16): "BF16"}
 
 
@@ -28,7 +30,7 @@ def write_safetensors(
     pieces: Iterable[tuple[str, int | None, np.ndarray]],
     metadata: dict[str, str],
 ) -> None:
-    """Write a file piece by piece, as a `.partial` beside `path` until it is complete.
+    """Write a file piece by piece; it appears when it is complete.
 
     Args:
       path: the file.
@@ -46,8 +48,8 @@ def write_safetensors(
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial, written = path.with_suffix(".partial"), 0
-    with partial.open("wb") as file:
+    written = 0
+    with whole_file(path) as partial, partial.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, index, values in pieces:
             dtype, shape = slots[name]
@@ -56,5 +58,4 @@ def write_safetensors(
             file.seek(8 + len(text) + starts[name] + (index or 0) * data.nbytes)
             file.write(data.tobytes())
             written += data.nbytes
-    assert written == end, f"{written} of {end} bytes"
-    partial.replace(path)
+        assert written == end, f"{written} of {end} bytes"

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError, require_file
-from input_pipeline.footage import UNREADABLE
+from input_pipeline.plain_files import UNREADABLE, check_members
 
 KINDS = {
     "FloatStorage": np.dtype(np.float32),
@@ -67,6 +67,7 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
     """Read the dictionary of tensors that `torch.save` wrote."""
     try:
         with zipfile.ZipFile(path) as archive:
+            check_members(archive)
             names = archive.namelist()
             root = next(name for name in names if name.endswith("/data.pkl"))[: -len("data.pkl")]
             with archive.open(f"{root}data.pkl") as file:

@@ -14,7 +14,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.errors import InputError, input_errors, require_file
+from input_pipeline.plain_files import load_json
+from input_pipeline.whole_files import whole_file
 
 FLOATS = ("F32", "F16", "BF16")
 # Fields that a model no longer has, with the only value that today's code computes.
@@ -28,10 +30,9 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {key: json.dumps(value) for key, value in metadata.items()})
-    partial.chmod(0o644)  # the library keeps its files to their owner
-    partial.replace(path)
+    with whole_file(path) as partial:
+        save_file(tensors, partial, {key: json.dumps(value) for key, value in metadata.items()})
+        partial.chmod(0o644)  # the library keeps its files to their owner
 
 
 def load_params(
@@ -128,11 +129,8 @@ def summary_beside(weights: Path) -> dict[str, Any] | str:
       InputError: the summary is not JSON.
     """
     summary = weights.with_suffix(".json")
-    try:
-        return json.loads(summary.read_text()) if summary.exists() else str(weights)
-    except ValueError as error:
-        do = "mend it or move it away"
-        raise InputError("training summary", summary, f"no JSON ({error})", "JSON", do) from None
+    with input_errors("training summary", "mend it or move it away"):
+        return load_json(summary) if summary.exists() else str(weights)
 
 
 @contextlib.contextmanager
@@ -142,7 +140,7 @@ def _opened(path: str | Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, RecursionError, json.JSONDecodeError) as error:
         expected = "a safetensors file written by full4d"
         raise InputError("checkpoint", path, error, expected, "check the path") from None
 

@@ -19,10 +19,10 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.packing import PackedScene, pack_scene
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import whole_file
 from full4d_jax.source.camera_paths import PIVOT, angles_of, pivot_of
 from gaussians import Gaussians, Scene
 from input_pipeline.cameras import intrinsics_from_fov, look_at
+from input_pipeline.whole_files import whole_file
 
 FOLDER = Path(__file__).parent / "viewer"
 # A browser that follows this loads nothing, whatever the page says.

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.session.files import read_arrays, whole_file
+from full4d_jax.session.files import read_arrays
 from gaussians.fit_step import FitState
+from input_pipeline.whole_files import whole_file
 
 
 @dataclass(frozen=True)

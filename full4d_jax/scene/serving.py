@@ -1,6 +1,12 @@
-"""A page for the browsers that ask, from memory."""
+"""A page for the browsers that ask, from memory.
+
+A web site that somebody visits can send requests to this machine. It gets nothing: its own name
+stands in `Host` if it made that name point here, and in `Origin` otherwise, and no page may frame
+ours. A public server cannot know its own names, so a secret stands in its address instead.
+"""
 
 import errno
+import re
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -9,13 +15,17 @@ from full4d_jax.session.errors import InputError
 TRIES = 20  # ports, from the one that was asked for
 
 
-def page_server(page: str, *, port: int, public: bool = False) -> ThreadingHTTPServer:
+LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
+
+
+def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServer:
     """Return a server that answers with the page once `serve_forever` runs.
 
     Args:
       page: the HTML.
       port: to listen at; the next free one is taken when it is not, any when it is 0.
-      public: listen to other machines too.
+      secret: listen to other machines too, and answer at /SECRET alone; left out, this machine
+        alone is answered.
 
     Raises:
       InputError: No port can be used.
@@ -24,19 +34,31 @@ def page_server(page: str, *, port: int, public: bool = False) -> ThreadingHTTPS
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = self.path.partition("?")[0] in ("/", "/scene.html")
-            answer = content if known else b""
-            self.send_response(HTTPStatus.OK if known else HTTPStatus.NOT_FOUND)
+            places = (f"/{secret}",) if secret else ("/", "/scene.html")
+            known = self.path.partition("?")[0] in places
+            status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
+            if not self._asked_from_here():
+                status = HTTPStatus.FORBIDDEN
+            answer = content if status == HTTPStatus.OK else b""
+            self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(answer)))
             self.send_header("Cache-Control", "no-store")
+            self.send_header("Content-Security-Policy", "frame-ancestors 'none'")
+            self.send_header("Cross-Origin-Resource-Policy", "same-origin")
             self.end_headers()
             self.wfile.write(answer)
+
+        def _asked_from_here(self) -> bool:
+            """Return whether the address that was asked, and the page that asks, are ours."""
+            host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+            local = bool(secret) or LOCAL.fullmatch(host) is not None
+            return local and origin in (None, f"http://{host}")
 
         def log_message(self, *_: object) -> None:
             """Say nothing: the address is on the screen, and nobody reads the rest."""
 
-    host = "0.0.0.0" if public else "127.0.0.1"
+    host = "0.0.0.0" if secret else "127.0.0.1"
     for tried in range(port, min(port + TRIES, 65536) if port else 1):
         try:
             return ThreadingHTTPServer((host, tried), Handler)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+LONGEST = 1000  # characters of what was found
+
 
 class InputError(ValueError):
     """Unusable input, told in one line: `what: where: found ..., expected ...; do`."""
@@ -25,8 +27,16 @@ class InputError(ValueError):
           do: what the person should do now.
         """
         self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
-        line = f"{what}: {where}: found {found}, expected {expected}; {do}"
+        found = printable(str(found))
+        found = found if len(found) <= LONGEST else f"{found[:LONGEST]} ..."
+        line = printable(f"{what}: {where}") + f": found {found}, expected {expected}; {do}"
         super().__init__(" ".join(line.split()))
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters as escapes, so that no terminal obeys them."""
+    shown = (c if c.isprintable() or (c.isspace() and c != "\r") else repr(c)[1:-1] for c in text)
+    return "".join(shown)
 
 
 def as_input_error(what: str, error: ValueError, do: str) -> InputError:

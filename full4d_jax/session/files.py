@@ -1,17 +1,24 @@
-"""Read and write named arrays, write files that appear only when complete, open folders."""
+"""Read and write named arrays, open output folders, and hold them against other processes."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
-from input_pipeline.footage import ADDRESS, UNREADABLE
+from input_pipeline.footage import ADDRESS
+from input_pipeline.plain_files import load_arrays
+from input_pipeline.whole_files import whole_file
 
 Arrays = dict[str, ndarray]
+LOCK = ".lock"
+_held: dict[Path, TextIO] = {}  # locks of this process, which end with it
 
 
 def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
@@ -21,12 +28,32 @@ def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
         np.savez_compressed(partial, **named)
 
 
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; the file gets its name only when it is complete."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    yield partial
-    partial.replace(path)
+def hold_folder(path: str | Path) -> Path:
+    """Open an output folder as `open_folder` does, for this process alone until it ends.
+
+    Raises:
+      InputError: As `open_folder` does, or another process writes there.
+    """
+    folder = open_folder(path)
+    place = (folder / LOCK).resolve()
+    if place in _held:
+        return folder
+    file = place.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        found = f"in use by {file.read(200).strip() or 'another process'}"
+        file.close()
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        do = "wait for it, stop it, or give another --out"
+        raise InputError("output folder", folder, found, "one that nobody writes to", do) from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+    _held[place] = file
+    return folder
 
 
 def open_folder(path: str | Path) -> Path:
@@ -56,7 +83,6 @@ def open_folder(path: str | Path) -> Path:
 def read_arrays(path: Path) -> Arrays:
     """Return the arrays of an .npz; none when there is no such file or it cannot be read."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            return dict(saved)
-    except UNREADABLE:
+        return load_arrays(path)
+    except ValueError:
         return {}

@@ -16,6 +16,7 @@ import jax
 
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import PLACE, Stages
+from input_pipeline.whole_files import write_text
 
 NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
 PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "av")
@@ -90,7 +91,7 @@ def write_report(
     for name, content in (("report", report), ("config", config)):
         if content is not None:
             text = json.dumps(content, indent=2, default=str)
-            (folder / f"{name}.json").write_text(text + "\n")
+            write_text(folder / f"{name}.json", text + "\n")
     made = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
     job.stages.say(f"{folder}: {made}")
     if command in NEXT and "depth" in job.stages.arrays:

@@ -40,13 +40,15 @@ from typing import Any
 
 import numpy as np
 
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
+from input_pipeline.plain_files import parse_json
 
 FORMAT = 4  # of what stages save; raise it when one computes something else from the same inputs
 MADE_BY = {"source": "sample", "depth": "sample", "grid": "sample", "scene": "lift"}
 NEEDED = {"source": "before", "depth": "depth", "grid": "frames", "scene": "means"}
+MARKS = ("fingerprint", "before", "seconds")  # beside the arrays of a stage
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
 
@@ -102,9 +104,14 @@ class Stages:
         path = self.folder / f"{name}.npz"
         do = f"run full4d {MADE_BY[name]} --out {self.folder} first"
         saved = read_arrays(path)
-        if "before" not in saved or NEEDED[name] not in saved:
+        if not {*MARKS, NEEDED[name]} <= saved.keys():
             raise InputError("output folder", path, "no finished stage", f"a saved {name}", do)
-        for earlier, mark in json.loads(str(saved["before"])).items():
+        with input_errors("output folder", do):
+            before = parse_json(str(saved["before"]), f"{path}, before")
+        if not isinstance(before, dict) or not before.keys() <= MADE_BY.keys():
+            found = f"stages {before!r:.60}"
+            raise InputError("output folder", path, found, "stages of a run", do)
+        for earlier, mark in before.items():
             if self._mark(earlier) not in ("", mark):
                 found = f"made from another {earlier} than the one there"
                 raise InputError("output folder", path, found, f"a {name} made from it", do)
@@ -127,8 +134,7 @@ class Stages:
         """Remember a stage; return its arrays without the marks beside them."""
         self.fingerprints[name] = str(saved["fingerprint"])
         self.seconds[name] = float(saved["seconds"])
-        marks = ("fingerprint", "before", "seconds")
-        self.arrays[name] = {key: value for key, value in saved.items() if key not in marks}
+        self.arrays[name] = {key: value for key, value in saved.items() if key not in MARKS}
         return self.arrays[name]
 
 

@@ -6,7 +6,6 @@ keep its distance from the source: azimuth moves the camera to the right of the 
 up. The pivot is at depth 1, or nearer where what moves is nearer (`look_at_subject`).
 """
 
-import json
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -16,7 +15,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
-from full4d_jax.session.errors import InputError, as_input_error, require_file
+from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.source.options import PathOptions
 from input_pipeline.cameras import (
     centers,
@@ -26,6 +25,7 @@ from input_pipeline.cameras import (
     orbit,
     resize_intrinsics,
 )
+from input_pipeline.plain_files import load_json
 
 PIVOT = np.array([0.0, 0.0, 1.0])
 MOVED = 0.1  # change of a colour in [0, 1] beyond which a pixel moves
@@ -228,10 +228,8 @@ def _read_json(path: Path) -> dict[str, object]:
     """Read the fields of a camera file."""
     do = "give arc, ring, spiral or a JSON file as --path"
     require_file("camera path", path, "a preset or a JSON file", do)
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:  # also for what is not text at all
-        raise InputError("camera file", path, f"no JSON ({error})", "a JSON object", do) from None
+    with input_errors("camera file", do):
+        content = load_json(path)
     if not isinstance(content, dict):
         raise InputError("camera file", path, type(content).__name__, "a JSON object", FORMAT)
     return content

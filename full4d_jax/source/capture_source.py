@@ -32,7 +32,7 @@ from full4d_jax.source.source import Place, Source, all_given
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records, open_dataset
-from input_pipeline.footage import UNREADABLE
+from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode
@@ -204,11 +204,8 @@ def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
 def _load(path: Path) -> Arrays:
     """Read the arrays of a capture, and refuse it where one is missing or not of numbers."""
     require_file("capture", path, "an .npz file", FORMAT)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except UNREADABLE:
-        raise InputError("capture", path, "another kind of file", "an .npz file", FORMAT) from None
+    with input_errors("capture", FORMAT):
+        arrays = load_arrays(path, ("frames", "intrinsics", "world_to_camera", "depth", "masks"))
     for name in ("frames", "intrinsics", "world_to_camera"):
         if name not in arrays:
             found = ", ".join(sorted(arrays)) or "nothing"

@@ -32,6 +32,7 @@ from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks, looks_at
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
+from input_pipeline.whole_files import write_text
 
 BASE = 64  # pixels per side of frames when a step has `training.batch` of them
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
@@ -73,7 +74,7 @@ def train_depth(
     save_params(weights, state.ema, {"model": to_dict(config.model)})
     errors = held_out_errors(config, state.ema, scenes=HELD_OUT)
     summary = {**summary, "held_out": errors}
-    weights.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_text(weights.with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")
 
 

@@ -13,8 +13,8 @@ from jax.sharding import NamedSharding
 from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
+from full4d_jax.session.disk import disk_errors
 from full4d_jax.training.bad_losses import record_bad_step, skip_bad_steps, to_json
-from full4d_jax.training.checkpoints.disk import disk_errors
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.provenance import hardware, without_machine_paths
 from full4d_jax.training.interruption import resume_command, termination

@@ -36,6 +36,7 @@ from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
 from input_pipeline.loader import make_loader
 from input_pipeline.procedural.scene_cameras import MAX_AZIMUTH, MAX_ELEVATION
+from input_pipeline.whole_files import write_text
 
 
 def train_prior(
@@ -108,7 +109,7 @@ def write_results(
         metadata |= {"max_azimuth_degrees": MAX_AZIMUTH, "max_elevation_degrees": MAX_ELEVATION}
     weights, about = out / "prior.safetensors", out / "prior.json"
     save_params(weights, merge_adapters(params), metadata)
-    about.write_text(json.dumps(summary, indent=1) + "\n")
+    write_text(about, json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {about.name}")
     if has_sheet:
         sheet = out / "sheet.png"

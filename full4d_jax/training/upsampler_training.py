@@ -31,6 +31,7 @@ from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import block_matrices, make_optimizer
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.footage import training_clips
+from input_pipeline.whole_files import write_text
 
 SOFT = 0.01
 SHIFT = 8  # pixels, the spacing of the coarsest grid of the upsampler
@@ -73,7 +74,7 @@ def train_upsampler(
         state.ema,
         {"model": to_dict(config.model), "prior_rows": config.data.prior_rows},
     )
-    weights.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_text(weights.with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}")
 
 

@@ -1,7 +1,10 @@
 """Datasets: folders of records that `tfds.builder_from_directory` opens, written and read.
 
+We read the records and the index only. tfds imports every Python module that `features.json` names,
+so that opening a stranger's folder with tfds runs the stranger's code.
+
 NAME-SPLIT.array_record-00000-of-00008   the records
-dataset_info.json, features.json         what tfds reads; there when all records are
+dataset_info.json, features.json         for programs that use tfds; there when all records are
 index.json                               sizes and hashes of the files, facts of every clip
 README.md                                the card
 shards/                                  what is known of each finished file
@@ -9,15 +12,16 @@ shards/                                  what is known of each finished file
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import tensorflow_datasets as tfds
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 from etils import epath
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
-from tensorflow_datasets.core.read_only_builder import builder_from_directory
 from tensorflow_datasets.core.splits import SplitDict
 
 from input_pipeline.datasets.card import Facts, card, content_hash, summary
@@ -31,15 +35,16 @@ from input_pipeline.datasets.shards import (
     intact,
     plan_id,
     plan_shards,
-    remove_leftovers,
     write_shard,
-    write_text,
 )
 from input_pipeline.footage import ADDRESS
+from input_pipeline.plain_files import parse_json
 from input_pipeline.schema import VERSION, Example
+from input_pipeline.whole_files import remove_leftovers, write_text
 
 SHARD_BYTES = 2**28  # of a file, where their number is not given
 INDEX = "index.json"
+FILE = re.compile(r"[a-z0-9_]+-([a-z0-9_]+)\.array_record-\d{5}-of-\d{5}")
 MOUNT = "mount or copy the bucket, docs/data.md"
 
 
@@ -120,11 +125,7 @@ class Records(Sequence[Example]):
 
     def __init__(self, folder: str | Path, split: str):
         path = epath.Path(folder)
-        try:
-            index = json.loads((path / INDEX).read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            do = "a finished dataset; give the command that makes it again"
-            raise ValueError(f"dataset {folder}: found {error}, expected {do}") from None
+        index = _index(path)
         if index["version"] != VERSION:
             found = f"version {index['version']} of the schema"
             raise ValueError(f"dataset {folder}: found {found}, expected {VERSION}")
@@ -140,9 +141,15 @@ class Records(Sequence[Example]):
         self.clips: list[Facts] = index["splits"][split]
         self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
-        raw = tfds.decode.DeserializeMethod.RAW_BYTES
-        builder: Any = builder_from_directory(self.folder)
-        self._source = builder.as_data_source(split, deserialize_method=raw)
+        mine = [str(path / file) for file in sorted(index["files"]) if _split(file) == split]
+        try:
+            self._source = ArrayRecordDataSource(mine)
+        except (RuntimeError, ValueError) as error:
+            expected = "whole files of records"
+            raise ValueError(f"dataset {folder}: found {error}, expected {expected}") from None
+        if len(self._source) != len(self.clips):
+            found = f"{len(self._source)} records of the split {split}"
+            raise ValueError(f"dataset {folder}: found {found}, expected {len(self.clips)}")
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -158,6 +165,27 @@ class Records(Sequence[Example]):
             raise ValueError(f"dataset {self.folder}: found {found}, expected a record") from None
 
 
+def _index(path: epath.Path) -> dict[str, Any]:
+    """Return the index of a data set, all of whose files lie in its folder."""
+    try:
+        text = (path / INDEX).read_bytes()
+    except OSError as error:
+        do = "a finished dataset; give the command that makes it again"
+        raise ValueError(f"dataset {path}: found {error}, expected {do}") from None
+    index = parse_json(text, f"dataset {path}, {INDEX}")
+    for file in index["files"]:
+        if not FILE.fullmatch(file):
+            expected = "a name like NAME-SPLIT.array_record-00000-of-00001"
+            raise ValueError(f"{path / INDEX}: found a file {file!r:.80}, expected {expected}")
+    return index
+
+
+def _split(file: str) -> str:
+    """Return the split in the name of a file of records."""
+    named = FILE.fullmatch(file)
+    return named[1] if named else ""
+
+
 def damaged_files(folder: str | Path) -> list[str]:
     """A line for each file of a finished dataset whose bytes are not those that were written.
 
@@ -165,7 +193,7 @@ def damaged_files(folder: str | Path) -> list[str]:
     """
     path = epath.Path(folder)
     found = []
-    for name, told in json.loads((path / INDEX).read_text())["files"].items():
+    for name, told in _index(path)["files"].items():
         digest = file_hash(path / name)
         if digest != told["sha256"]:
             found.append(f"{path / name}: found SHA-256 {digest}, expected {told['sha256']}")
@@ -223,7 +251,7 @@ def _finish(
     page = card(name, about, summary(splits), size, digest)
     write_text(folder / "README.md", page)
     for shard in plan:
-        remove_leftovers(folder, shard)
+        remove_leftovers(folder / shard.file)
 
     identity = DatasetIdentity(
         name=name, version=tfds.core.Version(f"{VERSION}.0.0"), data_dir=str(folder), module_name=""

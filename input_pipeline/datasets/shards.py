@@ -3,9 +3,6 @@
 import hashlib
 import json
 import math
-import os
-import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate, islice
@@ -16,9 +13,10 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
 from input_pipeline.datasets.card import FACTS, Facts
+from input_pipeline.plain_files import load_json
+from input_pipeline.whole_files import whole_file, write_text
 
 FOLDER = "shards"  # in a dataset: what is known of each finished shard
-IDLE = 3600.0  # seconds
 OPTIONS = "group_size:1,uncompressed"  # one record a read; pictures do not shrink further
 
 
@@ -98,10 +96,8 @@ def write_shard(
       records: those of its clips come next here.
       plan: what `plan_id` returned.
     """
-    # No two programs write one file, even where the same command runs twice.
-    partial = folder / f".{shard.file}.partial-{socket.gethostname()}-{os.getpid()}"
     known = []
-    try:
+    with whole_file(folder / shard.file) as partial:
         writer = ArrayRecordWriter(str(partial), OPTIONS)
         for record, facts in islice(records, len(shard.clips)):
             writer.write(record)
@@ -109,32 +105,7 @@ def write_shard(
         writer.close()
         told = {"plan": plan, "bytes": partial.stat().st_size, "clips": known}
         told["sha256"] = file_hash(partial)
-        partial.replace(folder / shard.file)
-    finally:
-        partial.unlink(missing_ok=True)
     write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(told))
-
-
-def remove_leftovers(folder: Path, shard: Shard) -> None:
-    """Delete what killed programs left of a shard, and nothing that another may be writing.
-
-    A program of this machine is gone when its number is free, one of another when it has written
-    nothing for an hour.
-    """
-    for path in folder.glob(f".{shard.file}.partial-*"):
-        host, _, process = path.name.rpartition(".partial-")[2].rpartition("-")
-        with suppress(OSError, ValueError):
-            idle = time.time() - path.stat().st_mtime > IDLE
-            if idle if host != socket.gethostname() else not _runs(int(process)):
-                path.unlink()
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 only asks
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)  # somebody else's process runs too
-    return True
 
 
 def file_hash(path: Path | epath.Path) -> str:
@@ -152,15 +123,9 @@ def intact(folder: Path, shard: Shard) -> bool:
 
 def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
     """Return the facts of a complete shard, judged by its size; None if it is incomplete."""
-    with suppress(OSError, json.JSONDecodeError):
-        told = json.loads((folder / FOLDER / f"{shard.file}.json").read_text())
-        if (folder / shard.file).stat().st_size == told["bytes"]:
+    with suppress(OSError, ValueError):
+        told = load_json(folder / FOLDER / f"{shard.file}.json")
+        known = {"plan", "bytes", "sha256", "clips"} <= told.keys()
+        if known and (folder / shard.file).stat().st_size == told["bytes"]:
             return told
     return None
-
-
-def write_text(path: Path, text: str) -> None:
-    """A file that appears under its name when it is complete."""
-    partial = path.with_name(f".{path.name}.partial-{socket.gethostname()}-{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)

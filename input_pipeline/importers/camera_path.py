@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from input_pipeline.cameras import check_cameras, check_poses
-from input_pipeline.footage import field, load_json, natural, numbers
+from input_pipeline.footage import natural
 from input_pipeline.importers.colmap import MODELS
 from input_pipeline.importers.colmap_files import has_model, read_model
 from input_pipeline.importers.transforms_json import read_moving_camera
+from input_pipeline.plain_files import field, load_json, numbers
 
 TRANSFORMS = "transforms.json"
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import beside, field, find_footage, has_one, load_json, numbers
+from input_pipeline.footage import beside, find_footage, has_one
 from input_pipeline.importers.pairing import check_counts, pair
+from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "cameras.json (or cameras_opencv.json) with cameras[], and videos or folders of pictures"
 FILES = ("cameras.json", "cameras_opencv.json")

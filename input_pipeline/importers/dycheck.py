@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import PICTURES, field, load_json, numbers
+from input_pipeline.footage import PICTURES
+from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "dataset.json, metadata.json, camera/*.json and rgb/1x (or 2x, 4x, 8x)"
 SCALES = ("1x", "2x", "4x", "8x", "16x")

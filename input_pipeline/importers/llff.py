@@ -11,8 +11,9 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, VIDEOS, beside, has_one, listed, load_array, natural
+from input_pipeline.footage import PICTURES, VIDEOS, beside, has_one, listed, natural
 from input_pipeline.importers.pairing import check_counts
+from input_pipeline.plain_files import load_array
 
 NEEDS = "poses_bounds.npy, and one video (cam*.mp4), picture (images/) or folder (cam*/) a row"
 SMALLER = ("images_2", "images_4", "images_8")  # as LLFF's scripts name reduced pictures

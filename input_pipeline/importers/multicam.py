@@ -12,16 +12,9 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import (
-    beside,
-    find_footage,
-    has_one,
-    load_json,
-    natural,
-    numbers,
-    picture_size,
-)
+from input_pipeline.footage import beside, find_footage, has_one, natural, picture_size
 from input_pipeline.importers.pairing import pair
+from input_pipeline.plain_files import load_json, numbers
 
 NEEDS = "cameras/camera_extrinsics.json, videos/camNN.mp4, in a folder like f24_aperture5/scene1"
 SENSOR = 23.76  # millimetres, both ways

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from input_pipeline.capture import Capture
-from input_pipeline.footage import load_json, natural, numbers
+from input_pipeline.footage import natural
 from input_pipeline.importers.opencv_cameras import (
     Calibrated,
     centred,
@@ -29,6 +29,7 @@ from input_pipeline.importers.opencv_cameras import (
     make_rig,
     opencv_camera,
 )
+from input_pipeline.plain_files import load_json, numbers
 
 NEEDS = (
     "cameras with matrix, R (or rvec) and t, in one .toml, .yaml or .json file or one a camera, "

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import field, has_one, load_json, numbers
+from input_pipeline.footage import has_one
+from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "train_meta.json with w, h, k, w2c, fn, cam_id, and the pictures in ims/"
 FPS = 30.0

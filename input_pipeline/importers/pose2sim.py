@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture
-from input_pipeline.footage import field, numbers
 from input_pipeline.importers.opencv_cameras import (
     Calibrated,
     is_camera,
     make_rig,
     opencv_camera,
 )
+from input_pipeline.plain_files import field, numbers
 
 NEEDS = (
     "one *.qca.txt, or *.toml with name, size, matrix, distortions, rotation, translation and "

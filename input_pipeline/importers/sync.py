@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.capture import Capture, View
-from input_pipeline.footage import load_json, numbers
+from input_pipeline.plain_files import load_json, numbers
 
 FILE, TABLE = "sync.json", "timestamps.csv"
 COLUMNS = ("camera", "frame", "seconds")

@@ -8,7 +8,6 @@ Libraries that read glTF here (trimesh) drop skins and animations, hence these f
 """
 
 import io
-import json
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
+
+from input_pipeline.plain_files import UNREADABLE, parse_json
+from input_pipeline.procedural.gltf_checks import (
+    parents_first,
+    require_bounded,
+    require_indices,
+    require_times,
+)
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -68,10 +75,12 @@ def load_skinned_mesh(path: str | Path) -> SkinnedMesh:
     """
     document, binary = _read_glb(Path(path))
     try:
-        return _read_mesh(path, document, binary)
+        mesh = _read_mesh(path, document, binary)
+        _check(mesh)
+        return mesh
     except UnsupportedError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         found = f"a damaged document ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: found {found}, expected valid glTF 2") from error
 
@@ -120,6 +129,25 @@ def _read_mesh(path: str | Path, document: dict, binary: bytes) -> SkinnedMesh:
     )
 
 
+def _check(mesh: SkinnedMesh) -> None:
+    """Refuse indices that point nowhere and numbers that cannot be rendered."""
+    require_indices("vertices of triangles", mesh.triangles, len(mesh.positions))
+    require_indices("joints of vertices", mesh.joints, len(mesh.joint_nodes))
+    require_indices("nodes of joints", mesh.joint_nodes, len(mesh.nodes.parent))
+    for name in ("positions", "texcoords", "weights", "inverse_bind"):
+        require_bounded(name, getattr(mesh, name))
+    for name in ("translation", "rotation", "scale"):
+        require_bounded(f"{name}s of nodes", getattr(mesh.nodes, name))
+    for channels in mesh.animations.values():
+        if not channels:
+            raise ValueError("an animation of no node")
+        for channel in channels:
+            require_indices("animated nodes", np.array([channel.node]), len(mesh.nodes.parent))
+            width = getattr(mesh.nodes, channel.path).shape[1]
+            require_times(channel.times, channel.values, width)
+    require_bounded("vertices at rest", skinned_positions(mesh))
+
+
 def duration(mesh: SkinnedMesh, animation: str) -> float:
     """Seconds after which the animation repeats."""
     return max(float(channel.times[-1]) for channel in mesh.animations[animation])
@@ -146,11 +174,11 @@ def _global_transforms(nodes: Nodes) -> Float[np.ndarray, "n 4 4"]:
     local[:, :3, 3] = nodes.translation
     local[:, 3, 3] = 1.0
 
-    def to_world(node: int) -> np.ndarray:
-        parent = int(nodes.parent[node])
-        return local[node] if parent < 0 else to_world(parent) @ local[node]
-
-    return np.stack([to_world(node) for node in range(len(local))])
+    world = local.copy()
+    for node in parents_first(nodes.parent):
+        if nodes.parent[node] >= 0:
+            world[node] = world[nodes.parent[node]] @ local[node]
+    return world
 
 
 def _rotation_matrices(quaternion: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 3 3"]:
@@ -193,10 +221,7 @@ def _read_glb(path: Path) -> tuple[dict, bytes]:
     if struct.unpack_from("<I", data, 8)[0] != len(data):
         raise fail(f"a truncated file of {len(data)} bytes")
     length = struct.unpack_from("<I", data, 12)[0]
-    try:
-        return json.loads(data[20 : 20 + length]), data[28 + length :]
-    except ValueError as error:  # also what is no text at all
-        raise fail(f"a first chunk that is no JSON ({error})") from error
+    return parse_json(data[20 : 20 + length], f"{path}, first chunk"), data[28 + length :]
 
 
 def _view(document: dict, binary: bytes, index: int) -> memoryview:
@@ -239,7 +264,10 @@ def _read_nodes(document: dict) -> Nodes:
     nodes = document["nodes"]
     parent = np.full(len(nodes), -1)
     for i, node in enumerate(nodes):
-        parent[node.get("children", [])] = i
+        children = np.array(node.get("children", []), np.int64)
+        if children.size:
+            require_indices("children of nodes", children, len(nodes))
+        parent[children] = i
     rest = {"translation": [0, 0, 0], "rotation": [0, 0, 0, 1], "scale": [1, 1, 1]}
     columns = {
         name: np.array([node.get(name, default) for node in nodes], np.float64)

@@ -214,7 +214,7 @@ def test_camera_files_are_checked(capsys, tmp_path, clip):
     path = tmp_path / "cameras.json"
     cases = {
         "no such file": None,
-        "no JSON": "{",
+        "broken JSON": "{",
         "shape (1, 2)": '{"world_to_camera": [[1, 2]]}',
         "(1, 2, 2)": '{"world_to_camera": [[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]], '
         '"intrinsics": [[[600, 0], [0, 600]]]}',

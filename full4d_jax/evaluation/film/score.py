@@ -37,6 +37,7 @@ from full4d_jax.scene.renders import render_views
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.options import VideoOptions
 from input_pipeline.importers.camera_path import path_files
+from input_pipeline.whole_files import write_text
 
 CASCADE, SCENE = "cascade", "scene fitted to the cascade"
 Targets = Float[np.ndarray, "n h w 3"]
@@ -74,8 +75,8 @@ def evaluate_film(
                 report(done)
     lines = open_lines(path, mark)
     page = markdown(lines, name, _preface(film, judge.depth_name, mark))
-    (folder / "evaluation.md").write_text(page)
-    (folder / "evaluation.json").write_text(json.dumps(summary(lines, name), indent=1))
+    write_text(folder / "evaluation.md", page)
+    write_text(folder / "evaluation.json", json.dumps(summary(lines, name), indent=1))
     print(page)
     print(f"wrote {folder}/evaluation.md, evaluation.json; look at {name}.png")
 

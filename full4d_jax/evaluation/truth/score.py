@@ -33,6 +33,7 @@ from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages
 from gaussians import Scene, load_dynamic_ply
+from input_pipeline.whole_files import write_text
 
 
 def score_with_truth(
@@ -74,9 +75,9 @@ def score_with_truth(
     rows, regions = _with_projection(rows, truth)
     result = {**about, "rows": _row_scores(rows, truth, regions, distances, held_out)}
     name = f"truth_{kind}"
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_text(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
     text = page(result, subject)
-    (folder / f"{name}.md").write_text(text)
+    write_text(folder / f"{name}.md", text)
     save_picture(folder / f"{name}.png", draw(rows, truth.frames, truth.views))
     print(text)
     print(f"wrote {folder}/{name}.json, {name}.md, and {name}.png: beside the truth")

@@ -32,6 +32,7 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages, fingerprint
 from gaussians import Scene
 from input_pipeline.selection import evenly
+from input_pipeline.whole_files import write_text
 
 GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
 SCORED = "consistency 1"  # another number where a score becomes another
@@ -121,9 +122,9 @@ def score_folder(
     told = {"scores": rows, "missing": missing}
     told |= {"sets": comparison.sizes} if comparison else {}
     told |= {"folders": scores} if len(folders) > 1 else {}
-    (folder / "consistency.json").write_text(json.dumps(told, indent=1) + "\n")
+    write_text(folder / "consistency.json", json.dumps(told, indent=1) + "\n")
     page = table(rows, missing, counts)
-    (folder / "consistency.md").write_text(page)
+    write_text(folder / "consistency.md", page)
     save_picture(folder / "consistency.png", draw_matches(*read_views(folders[0])[:2]))
     print(page)
     print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")

@@ -6,7 +6,6 @@ and that of Wan's own repositories (`Wan2.1_VAE.pth`, `Wan2.2_VAE.pth`, or the s
 """
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from full4d_jax.config.codecs import WAN21, WAN22, WanVaeConfig
 from full4d_jax.models.codecs.wan_vae import Params, abstract_params
 from full4d_jax.models.torch_files import read_tensors
 from full4d_jax.session.errors import InputError
+from input_pipeline.plain_files import load_json
 
 # Our dotted names, part by part, in the two layouts; those of the stages follow below.
 DIFFUSERS = {
@@ -132,7 +132,7 @@ def read_config(path: Path) -> WanVaeConfig:
       InputError: there is no such file, or it describes another network.
     """
     try:
-        found = json.loads(path.read_text())
+        found = load_json(path)
         side = found.get("patch_size") or 1
         unknown = [name for name in ("attn_scales", "dropout") if found.get(name)]
         if found["_class_name"] != "AutoencoderKLWan" or unknown:

@@ -18,6 +18,7 @@ from full4d_jax.models.wan.names import ADDED, check_wan_model, to_wan, wan_name
 from full4d_jax.models.wan.weights import KINDS, abstract_leaves, identity, wan_shape
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError, require_file
+from input_pipeline.whole_files import write_text
 
 SHARD = 5 * 10**9  # bytes
 
@@ -152,4 +153,4 @@ def _bytes(slot: Slot) -> int:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 from full4d_jax.config import Config
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.extras import install
+from input_pipeline.plain_files import load_arrays
 
 TOKENS = 512
 
@@ -95,14 +96,12 @@ def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     if not width:
         found, drop = "a model without text (model.text_width 0)", f"leave --{field} out"
         raise InputError("config", field, found, "one with text", drop)
-    try:
-        with np.load(path) as file:
-            text = file["text"]
-    except FileNotFoundError:
-        raise InputError("embedding", path, "no such file", "an .npz file", do) from None
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        found = f"no embedding ({type(error).__name__})"
-        raise InputError("embedding", path, found, "a file of full4d embed_text", do) from None
+    require_file("embedding", path, "an .npz file", do)
+    with input_errors("embedding", do):
+        arrays = load_arrays(Path(path), ("text",))
+    if "text" not in arrays:
+        raise InputError("embedding", path, "no embedding", "a file of full4d embed_text", do)
+    text = arrays["text"]
     fits = text.ndim == 2 and text.shape[1] == width and np.issubdtype(text.dtype, np.floating)
     if not fits:
         found, expected = f"{text.dtype} of shape {text.shape}", f"floats (tokens, {width})"

@@ -31,6 +31,7 @@ from full4d_jax.models.wan.names import (
 )
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError
+from input_pipeline.plain_files import load_json
 
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}  # stored: kept as
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
@@ -143,7 +144,7 @@ def _files(source: Path) -> list[Path]:
     files = sorted(source.glob("*.safetensors"))
     if indices:
         try:
-            named = sorted(set(json.loads(indices[0].read_text())["weight_map"].values()))
+            named = sorted(set(load_json(indices[0])["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             found = f"{type(error).__name__}: {error}"
             do = "download it again"
@@ -214,7 +215,7 @@ def _check_architecture(
 def _heads(about: Path) -> int | None:
     """Return the number of attention heads, from a config.json of either layout."""
     try:
-        config = dict(json.loads(about.read_text()))
+        config = dict(load_json(about))
     except (ValueError, TypeError) as error:
         do = "download it again or move it away"
         raise InputError("weights", about, repr(error), "the transformer's config", do) from None

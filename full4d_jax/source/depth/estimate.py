@@ -30,7 +30,7 @@ from full4d_jax.models.depth_net import MULTIPLE, Params, init_params, log_depth
 from full4d_jax.models.weights import load_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.enlarge import enlarge_disparity
-from input_pipeline.footage import UNREADABLE
+from input_pipeline.plain_files import UNREADABLE, load_array, load_arrays
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
 SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surface
@@ -199,9 +199,9 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
     if not path.is_file():
         raise refuse("no such file", "a .npy or .npz file", "check the path")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        depth = loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
-        depth = np.asarray(depth, np.float32)
+        packed = path.suffix == ".npz"
+        arrays = [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
+        depth = np.asarray(arrays[0], np.float32)
     except UNREADABLE as error:
         do = "save it with numpy.save(path, depth)"
         raise refuse(error, "an array of numbers saved by numpy", do) from None

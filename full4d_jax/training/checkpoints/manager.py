@@ -20,8 +20,8 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from full4d_jax.models.sharding import dotted
+from full4d_jax.session.disk import disk_errors
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.checkpoints.disk import disk_errors
 from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
 from full4d_jax.training.state import TrainState
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from full4d_jax.config import MeshConfig, to_dict
 from full4d_jax.models.weights import REMOVED, summary_beside
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import whole_file
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.training.checkpoints.integrity import digest
 from full4d_jax.training.checkpoints.provenance import provenance
+from input_pipeline.plain_files import field, parse_json
+from input_pipeline.whole_files import whole_file
 
 CHANGEABLE = {"model.remat", *(f"mesh.{name}" for name in to_dict(MeshConfig()))} | {
     f"training.{name}"
@@ -87,9 +88,15 @@ def cut_metrics(path: Path, step: int) -> None:
     """Drop lines of steps after `step`, which will be written again, and an unfinished line."""
     if path.exists():
         lines = path.read_text().splitlines(keepends=True)
-        kept = [x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= step]
+        with input_errors("metrics", "delete the line; the checkpoints do not need it"):
+            steps = [field(parse_json(x, str(path)), "step", str(path)) for x in lines if _whole(x)]
+        kept = [x for x, at in zip(filter(_whole, lines), steps, strict=True) if at <= step]
         with whole_file(path) as partial:
             partial.write_text("".join(kept))
+
+
+def _whole(line: str) -> bool:
+    return line.endswith("\n")
 
 
 def _option(name: str, value: Any) -> str:

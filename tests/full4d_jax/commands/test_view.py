@@ -1,10 +1,12 @@
 """The command `view`: a run or a file, served until Ctrl-C."""
 
+import http.client
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -107,6 +109,42 @@ def test_a_busy_port_gives_way_to_the_next():
         port = busy.getsockname()[1]
         with page_server("x", port=port) as server:
             assert port < server.server_port < port + 20
+
+
+def asked(server, path: str = "/", **headers: str) -> int:
+    """Return the status of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    connection.request("GET", path, headers=headers)
+    return connection.getresponse().status
+
+
+@contextmanager
+def serving(secret: str = ""):
+    """Serve a page to this test."""
+    with page_server("x", port=0, secret=secret) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+
+
+def test_other_web_sites_get_nothing():
+    with serving() as server:
+        here = f"localhost:{server.server_port}"
+        assert asked(server, Host=here) == asked(server, Host=f"127.0.0.1:{server.server_port}")
+        assert asked(server, Host=here) == 200
+        assert asked(server, Host=here, Origin=f"http://{here}") == 200
+        assert asked(server, Host=here, Origin="https://evil.example") == 403
+        assert asked(server, Host="evil.example") == 403  # a name that was made to point here
+        assert asked(server, Host="") == 403
+
+
+def test_a_public_page_is_for_those_who_know_its_address():
+    with serving("secret") as server:
+        assert asked(server, "/secret", Host="studio:8080") == 200
+        assert asked(server, "/", Host="studio:8080") == 404
+        assert asked(server, "/secret", Host="studio", Origin="https://evil.example") == 403
 
 
 def test_folders_without_a_scene_and_bad_options_are_refused(tmp_path, capsys):

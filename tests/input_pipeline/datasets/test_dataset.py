@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 import tensorflow_datasets as tfds
 from formula_clips import FormulaClips, make
 
-from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.datasets.dataset import damaged_files, open_dataset, write_dataset
 from input_pipeline.datasets.records import to_bytes
 from input_pipeline.datasets.shards import plan_shards, split_of
 
@@ -142,11 +143,12 @@ def test_what_others_may_be_writing_stays(built, tmp_path):
     stays = {f"{host}-{os.getppid()}": 7200, "elsewhere-7": 60}
     goes = {f"{host}-{ended.pid}": 0, "elsewhere-8": 7200}
     for name, age in (stays | goes).items():
-        path = tmp_path / f".{shard}.partial-{name}"
+        stem, _, suffix = shard.rpartition(".")
+        path = tmp_path / f".{stem}.partial-{name}.{suffix}"
         path.write_bytes(b"")
         os.utime(path, (time.time() - age,) * 2)
     write_dataset(tmp_path, CLIPS, **BUILD)
-    left = {path.name.rpartition(".partial-")[2] for path in tmp_path.glob(".*.partial-*")}
+    left = {path.stem.rpartition(".partial-")[2] for path in tmp_path.glob(".*.partial-*")}
     assert left == set(stays)
 
 
@@ -227,6 +229,43 @@ def test_bad_requests_are_refused(tmp_path, words, said):
     with pytest.raises(ValueError, match=said):
         write_dataset(tmp_path / "new", CLIPS, **(BUILD | words))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_module_that_features_name_never_runs(built, tmp_path, monkeypatch):
+    folder = shutil.copytree(built, tmp_path / "theirs")
+    (folder / "planted.py").write_text("from pathlib import Path\nPath('ran').write_text('')\n")
+    told = json.loads((folder / "features.json").read_text())
+    told["pythonClassName"] = "planted.Features"
+    (folder / "features.json").write_text(json.dumps(told))
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    assert len(open_dataset(folder)) == len(open_dataset(built))
+    assert open_dataset(folder)[0].scene_id
+    assert not (folder / "ran").exists()
+    with pytest.raises(Exception, match="planted"):  # what tfds does with the same folder
+        tfds.builder_from_directory(str(folder))
+    assert (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["../formula-train.array_record-00000-of-00001", "/dev/zero"])
+def test_files_outside_the_folder_are_refused(built, tmp_path, name):
+    folder = shutil.copytree(built, tmp_path / "theirs")
+    index = json.loads((folder / "index.json").read_text())
+    index["files"][name] = next(iter(index["files"].values()))
+    (folder / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="expected a name like NAME-SPLIT"):
+        open_dataset(folder)
+    with pytest.raises(ValueError, match="expected a name like NAME-SPLIT"):
+        damaged_files(folder)
+
+
+def test_an_index_of_other_clips_than_the_files_is_refused(built, tmp_path):
+    folder = shutil.copytree(built, tmp_path / "theirs")
+    index = json.loads((folder / "index.json").read_text())
+    del index["splits"]["train"][-1]
+    (folder / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"found \d+ records of the split train, expected"):
+        open_dataset(folder)
 
 
 def test_an_unknown_split_and_an_empty_folder(built, tmp_path):

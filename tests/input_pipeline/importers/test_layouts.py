@@ -74,7 +74,7 @@ def test_dycheck_times_depth_and_distortion(tmp_path, write):
     np.testing.assert_allclose(first.distortion[:5], [0.1, 0.2, 0.01, 0.02, 0.3])
     assert [len(view.depth) for view in capture.views] == [3, 0, 0]
     (path / "camera/1_00002.json").unlink()
-    with pytest.raises(ValueError, match=r"1_00002\.json: found No such file"):
+    with pytest.raises(ValueError, match=r"1_00002\.json: found no file"):
         dycheck.read(path, None)
 
 

@@ -1,0 +1,89 @@
+"""Errors of the disk as `InputError`s: full, not writable, a folder where a file belongs."""
+
+import contextlib
+import errno
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+
+from full4d_jax.session.errors import InputError
+
+ERRORS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+@contextlib.contextmanager
+def disk_errors(
+    where: str | os.PathLike[str], remains: Callable[[], str] = lambda: ""
+) -> Iterator[None]:
+    """Turn errors of the disk in this context into an `InputError`.
+
+    Args:
+      where: the folder that is written to.
+      remains: says, after an error, which files are still complete.
+
+    Raises:
+      InputError: the system refused to write.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = disk_error(error, str(where), remains)
+        if told is None:
+            raise
+        raise told from error
+
+
+def disk_error(
+    error: BaseException, where: str = "", remains: Callable[[], str] = lambda: ""
+) -> InputError | None:
+    """Return an error of the disk in words; None where the disk did not fail.
+
+    Args:
+      error: what was raised.
+      where: the folder that was written to; left out, the file that the error names.
+      remains: says which files are still complete.
+    """
+    reason = _reason(error)
+    if reason is None:
+        return None
+    place = where or str(getattr(error, "filename", None) or "of the output")
+    left = f"{text}; " if (text := remains()) else ""
+    do = f"{left}make room, give permission or another name, then give the same command again"
+    return InputError(
+        "output folder" if where else "output",
+        place,
+        reason,
+        "a place with room and permission",
+        do,
+    )
+
+
+def quiet_threads() -> None:
+    """Silence the tracebacks of threads that the disk failed; the main thread tells it once."""
+    before = threading.excepthook
+
+    def told_once(failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is None or _reason(failed.exc_value) is None:
+            before(failed)
+
+    threading.excepthook = told_once
+
+
+def _reason(error: BaseException) -> str | None:
+    """Return the system's reason if the disk failed; tensorstore has its number in the text."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (said := re.search(r"os_error_code='(\d+)'", str(error))):
+        number = int(said[1])
+    return os.strerror(number) if number in ERRORS else None

@@ -1,0 +1,168 @@
+"""JSON, `.npy` and `.npz` files of strangers, whose claims are checked before memory is taken.
+
+A file can claim more than it holds: nested JSON ends Python's stack, a header of an array names a
+shape of terabytes, a zip member inflates a thousand times. So sizes are compared with the file's
+own first, and only regular files are opened (a device never ends, a pipe may never begin).
+"""
+
+import json
+import math
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any, BinaryIO
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+
+import numpy as np
+
+JSON_BYTES = 2**28  # of a file of JSON
+DEFLATE = 1032  # times that deflate shrinks a file at most
+# What numpy and zipfile raise for files that are damaged.
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, TypeError, AttributeError, LookupError, SyntaxError),
+    *(OverflowError, BadZipFile, NotImplementedError, MemoryError, TokenError, zlib.error),
+    RecursionError,
+)
+
+
+def load_json(path: Path) -> Any:
+    """Load a JSON file.
+
+    Raises:
+      ValueError: naming the file, missing, too large or broken.
+    """
+    try:
+        _require_regular(path, JSON_BYTES)
+        return parse_json(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ValueError(f"{path}: found {error.strerror}, expected a JSON file") from None
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """Parse JSON that came from `where`.
+
+    Raises:
+      ValueError: it is broken, or nested deeper than Python's stack.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        found = "JSON that is nested too deeply"
+        raise ValueError(f"{where}: found {found}, expected at most some hundred levels") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: found broken JSON ({error}), expected a whole file") from None
+
+
+def field(table: Any, name: str, where: str) -> Any:
+    """`table[name]`.
+
+    Raises:
+      ValueError: naming what lacks the field.
+    """
+    if not isinstance(table, dict) or name not in table:
+        found = ", ".join(sorted(table)) if isinstance(table, dict) else type(table).__name__
+        raise ValueError(f"{where}: found {found or 'nothing'}, expected a field {name}")
+    return table[name]
+
+
+def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """An array of finite float64 of this shape.
+
+    Raises:
+      ValueError: naming the place.
+    """
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: found {values!r:.60}, expected numbers {shape}") from None
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{where}: found shape {array.shape}, expected finite numbers {shape}")
+    return array
+
+
+def load_array(path: Path, expected: str) -> np.ndarray:
+    """Load an .npy file.
+
+    Raises:
+      ValueError: naming the file, missing or broken, and what it should hold.
+    """
+    try:
+        _require_regular(path, math.inf)
+        with path.open("rb") as file:
+            _check_header(file, path.stat().st_size)
+        return np.load(path, allow_pickle=False)
+    except UNREADABLE:
+        raise ValueError(f"{path}: found no readable array, expected {expected}") from None
+
+
+def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Load arrays of an .npz file; all of them where no names are given, and no others.
+
+    Raises:
+      ValueError: naming the file, missing or broken, or the array that claims more than its file
+        can hold.
+    """
+    try:
+        _require_regular(path, math.inf)
+        with ZipFile(path) as archive:
+            check_members(archive)
+            stored = [member for member in archive.infolist() if member.filename[-4:] == ".npy"]
+            members = {member.filename[:-4]: member for member in stored}
+            wanted = [name for name in members if not names or name in names]
+            for name in wanted:
+                with archive.open(members[name]) as file:
+                    _check_header(file, members[name].file_size)
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in wanted}
+    except UNREADABLE as error:
+        found = str(error) or type(error).__name__
+        raise ValueError(f"{path}: found {found}, expected a whole .npz file") from None
+
+
+def check_members(archive: ZipFile) -> None:
+    """Refuse an archive whose members claim sizes that its bytes cannot have.
+
+    Raises:
+      ValueError: a member is packed in another way than numpy and PyTorch pack, or inflates more
+        than deflate can; members overlap; or all are larger than this machine's memory.
+    """
+    members = archive.infolist()
+    for member in members:
+        if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise ValueError(f"a member {member.filename[:60]!r} that is not stored or deflated")
+        if member.file_size > DEFLATE * member.compress_size + DEFLATE:
+            raise ValueError(f"a member {member.filename[:60]!r} that claims too many bytes")
+    packed = sum(member.compress_size for member in members)
+    file = archive.fp
+    if file is not None and packed > file.seek(0, os.SEEK_END):
+        raise ValueError("members that overlap")
+    if sum(member.file_size for member in members) > memory():
+        raise ValueError("more bytes than this machine has memory")
+
+
+def memory() -> int:
+    """Return the bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _require_regular(path: Path, most: float) -> None:
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no file" if not path.exists() else "a device"
+        raise ValueError(f"{path}: found {found}, expected a file")
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(f"{path}: found {size} bytes, expected at most {most}")
+
+
+def _check_header(file: BinaryIO | Any, size: int) -> None:
+    """Refuse an array whose header claims other bytes than the `size` of its file."""
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        reader = np.lib.format.read_array_header_2_0
+    shape, _, dtype = reader(file)
+    claimed = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or claimed > size:
+        raise ValueError(f"an array that claims {claimed} bytes of {size}")

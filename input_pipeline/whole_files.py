@@ -1,0 +1,63 @@
+"""Files that appear under their names when they are complete, and never by halves."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+IDLE = 3600.0  # seconds without a write after which another machine's program counts as gone
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; the file gets its name only when it is complete.
+
+    No two programs write to one path, even where the same command runs twice, and what killed
+    programs left is deleted.
+    """
+    remove_leftovers(path)
+    partial = path.with_name(_partial(path, f"{socket.gethostname()}-{os.getpid()}"))
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, which appears only when it is complete."""
+    with whole_file(path) as partial:
+        partial.write_text(text)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what killed programs left of a file, and nothing that another may be writing.
+
+    A program of this machine is gone when its number is free, one of another when it has written
+    nothing for an hour.
+    """
+    before, after = _partial(path, "\0").split("\0")
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        if not (left.name.startswith(before) and left.name.endswith(after)):
+            continue
+        host, _, process = left.name[len(before) : len(left.name) - len(after)].rpartition("-")
+        with contextlib.suppress(OSError, ValueError):
+            idle = time.time() - left.stat().st_mtime > IDLE
+            if idle if host != socket.gethostname() else not runs(int(process)):
+                left.unlink()
+
+
+def runs(process: int) -> bool:
+    """Return whether a process of this machine is there."""
+    try:
+        os.kill(process, 0)  # signal 0 only asks
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # somebody else's process runs too
+    return True
+
+
+def _partial(path: Path, writer: str) -> str:
+    """Return the name of a file that `writer` has begun; libraries go by its ending."""
+    return f".{path.stem}.partial-{writer}{path.suffix}"

@@ -1,0 +1,96 @@
+"""Files of strangers: what claims more than it holds is refused before memory is taken."""
+
+import io
+import json
+import os
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from input_pipeline.plain_files import load_array, load_arrays, load_json, parse_json
+
+
+def member(shape: tuple[int, ...], content: bytes = b"") -> bytes:
+    """Return an .npy file whose header names a shape."""
+    file = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + content
+
+
+def test_arrays_come_back_and_only_those_that_are_wanted(tmp_path):
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.array("text"), "c": np.zeros((0, 4))}
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    found = load_arrays(tmp_path / "a.npz")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    assert load_arrays(tmp_path / "a.npz", ("b", "missing")).keys() == {"b"}
+
+
+def test_zeros_that_shrink_a_thousand_times_are_read(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros(2_000_000, np.uint8))
+    assert (tmp_path / "a.npz").stat().st_size < 4000
+    assert load_arrays(tmp_path / "a.npz")["a"].size == 2_000_000
+
+
+def test_a_header_that_claims_more_than_the_file_is_refused(tmp_path):
+    (tmp_path / "a.npy").write_bytes(member((10**12,), bytes(80)))
+    with pytest.raises(ValueError, match=r"a\.npy: found no readable array"):
+        load_array(tmp_path / "a.npy", "numbers")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", member((10**12,), bytes(80)))
+    with pytest.raises(ValueError, match="claims 8000000000000 bytes"):
+        load_arrays(tmp_path / "a.npz")
+
+
+def test_a_member_that_nobody_wants_may_be_anything(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("bad.npy", member((10**12,)))
+        archive.writestr("good.npy", member((2,), bytes(16)))
+    assert load_arrays(tmp_path / "a.npz", ("good",))["good"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packings_that_shrink_without_limit_are_refused(tmp_path, kind):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", kind) as archive:
+        archive.writestr("a.npy", member((10**6,), bytes(8 * 10**6)))
+    with pytest.raises(ValueError, match="not stored or deflated"):
+        load_arrays(tmp_path / "a.npz")
+
+
+def test_a_directory_that_claims_terabytes_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros(1000))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    struct.pack_into("<I", data, entry + 24, 2**32 - 2)  # the size when it is unpacked
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(ValueError, match="claims too many bytes"):
+        load_arrays(tmp_path / "a.npz")
+
+
+def test_nested_json_is_refused(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    with pytest.raises(ValueError, match=r"deep\.json: found JSON that is nested too deeply"):
+        load_json(tmp_path / "deep.json")
+    assert parse_json(json.dumps({"a": [1]}), "here") == {"a": [1]}
+
+
+def test_devices_pipes_and_folders_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path, found in {
+        "pipe": "a device",
+        "link": "a device",
+        "none": "no file",
+        ".": "a folder",
+    }.items():
+        with pytest.raises(ValueError, match=f"found {found}, expected a file"):
+            load_json(tmp_path / path)
+        with pytest.raises(ValueError, match=f"found {found}"):
+            load_arrays(tmp_path / path)
+        with pytest.raises(ValueError, match="no readable array"):
+            load_array(Path(tmp_path / path), "numbers")
