@@ -97,14 +97,13 @@ def import_(
     """
     from full4d_jax.data.import_capture import Cut, import_folder
 
-    cut = Cut(frames, stride, size, range_of(instants), film)
     import_folder(
         path,
         out,
         layout=layout,
         fps=fps,
         license=license,
-        cut=cut,
+        cut=Cut(frames, stride, size, range_of(instants), film),
         turns=turns_of(turn),
         test=test,
         jobs=jobs,
@@ -231,8 +230,7 @@ def encode(
 ) -> None:
     """Write a data set with a codec's latents, so that training need not encode (docs/data.md).
 
-    Pictures are cut to data.height x data.width, or to data.buckets. Repeat the
-    command to resume after the last finished file.
+    Pictures are cut to data.height x data.width, or to data.buckets. The same command resumes.
 
     Args:
       config: names the codec, its weights, and the size and length of training's clips.
@@ -287,8 +285,7 @@ def depth(
 
     Args:
       capture: the folder of a dataset, or an .npz file (full4d_jax/source/capture_source.py).
-      out: folder of the new data set (repeat the command to resume), or the .npz file to write,
-        with a picture beside it.
+      out: folder of the new data set, or the .npz file to write; the same command resumes.
       split: split of a data set.
       depth_network: ours, or a .safetensors or .onnx file.
       depth_kind: what an .onnx file gives (see full4d run --help).
