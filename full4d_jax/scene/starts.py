@@ -2,8 +2,8 @@
 
 The first of these that there is decides: depth; points of the capture; the hull of a subject whose
 outline is known; a plane sweep of textured views that stand close together; points strewn over the
-volume that two cameras see. What moves starts in place of these points from pixels at random depth,
-which keep what stands still apart from what passes.
+volume that two cameras see. Where instants are held out, what moves starts in place of these points
+from pixels at random depth, which show the cameras that are there better, and new ones worse.
 """
 
 from typing import NamedTuple
@@ -93,10 +93,11 @@ def find_start(
     if depth is None:
         depth, share = swept(frames, cameras, few[::2])
         note = f"a plane sweep, which is sure of {share:.0%} of the pixels"
-        if share < SURE and frames.shape[1] == 1:
+        if share < SURE and not hidden.size:
             seeds = strewn(frames, cameras, round(FEW * settings.capacity))
             note = f"{len(seeds.positions)} points strewn over what two cameras see"
-            return Start(_at_seeds(settings, seeds, 1, key), False, note)
+            points = seeds.positions, seeds.colors, None
+            return Start(_at_points(settings, *points, frames.shape[1], key), False, note)
         if share < SURE:
             depth, note = random_depth(cameras), "pixels at random depth"
     depth = np.where(np.isin(np.arange(frames.shape[1]), hidden)[:, None, None], 0.0, depth)
@@ -124,10 +125,11 @@ def carved(
     return _coloured(positions[few], instants[few], frames, cameras)
 
 
-def strewn(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, count: int) -> Seeds:
-    """Return `count` points in the volume that two cameras see."""
+def strewn(frames: Float[ndarray, "v t h w 3"], cameras: Cameras, count: int) -> Seeds:
+    """Return `count` points in the volume that two cameras see, coloured as what stands still."""
     positions = strew(*_views(cameras, 0), count, np.random.default_rng(0))
-    return _coloured(positions, np.zeros(len(positions), int), frames, cameras)
+    still = np.median(frames, 1, keepdims=True).astype(frames.dtype)
+    return _coloured(positions, np.zeros(len(positions), int), still, cameras)
 
 
 def random_depth(cameras: Cameras) -> Float[ndarray, "v t h w"]:

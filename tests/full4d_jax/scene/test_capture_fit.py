@@ -38,9 +38,9 @@ def ball(instants=1, behind=GREEN):
     )
 
 
-def start(given, subject, depth=None, cloud=None, **changes):
+def start(given, subject, depth=None, cloud=None, hidden=0, **changes):
     settings = replace(SETTINGS, **changes)
-    instants = np.arange(given.frames.shape[1])
+    instants = np.arange(given.frames.shape[1] - hidden)
     return find_start(
         settings, given.frames, depth, subject, given.cameras, instants, cloud, jax.random.key(0)
     )
@@ -66,14 +66,15 @@ def test_the_start_is_what_there_is(motion):
     points = start(given, inside, cloud=cloud, motion=motion)
     assert points.note == "2 points of the capture"
     np.testing.assert_allclose(places(points.scene), 0.1, rtol=1e-5)
-    anywhere = start(given, None, motion=motion)
+    anywhere = start(given, None, hidden=1, motion=motion)
     assert (anywhere.sharp, anywhere.note) == (True, "pixels at random depth")
     assert places(anywhere.scene).max() > 0.5
-    strewn = start(ball()[0], None, motion=motion)
-    assert "150 points strewn" in strewn.note  # half of the capacity
-    assert not strewn.sharp
-    assert len(strewn.scene.gaussians.means) == 300
-    assert places(strewn.scene).max() > 0.5
+    for shown in (ball()[0], given):
+        strewn = start(shown, None, motion=motion)
+        assert "150 points strewn" in strewn.note  # half of the capacity
+        assert not strewn.sharp
+        assert len(strewn.scene.gaussians.means) == 300
+        assert places(strewn.scene).max() > 0.5
 
 
 def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
