@@ -1,6 +1,6 @@
 """Videos and pictures of a fitted scene, from cameras where no camera was."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def write_renders(
         return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
 
     around = seen_from(*angles.T)
-    draw = scene_renderer(scene, around, 0, background)
+    draw = scene_renderer(scene, around, [0], background)
     videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
     for name, times in videos.items():
         if name == "bullet" and not with_bullet:
@@ -89,22 +89,26 @@ def write_renders(
 
 
 def scene_renderer(
-    scene: Scene, cameras: Cameras, view: int, background: Float[ndarray, "3"] | None = None
+    scene: Scene,
+    cameras: Cameras,
+    views: Sequence[int],
+    background: Float[ndarray, "3"] | None = None,
 ) -> Callable[[Camera, float], Rendering]:
     """Return a function that draws the scene from a camera at a normalised time.
 
     None as `background` is black.
 
-    One budget of intersections is counted on a few cameras of the view, so that one compiled
+    One budget of intersections is counted on a few cameras of the views, so that one compiled
     program draws all pictures; a picture that overflows it is drawn again with a budget of its own.
     """
     behind = None if background is None else jax.numpy.asarray(background, np.float32)
     draw_over = partial(render, background=behind, antialiased=True)
     at, count = jax.jit(type(scene).at), cameras.world_to_camera.shape[1]
-    few = range(0, count, max(1, count // 6))
+    few = range(0, count, max(1, count // (6 if len(views) == 1 else 2)))
     budget = max(
         intersection_budget(at(scene, time), cameras.camera(view, i), antialiased=True, slack=1.4)
         for i, time in zip(few, np.linspace(0, 1, len(few), dtype=np.float32), strict=True)
+        for view in views
     )
 
     def draw(camera: Camera, time: float) -> Rendering:
@@ -128,9 +132,9 @@ def render_views(
 
     `report` is called with the number of finished views.
     """
-    frames = []
-    for view in range(len(cameras.intrinsics)):
-        draw = scene_renderer(scene, cameras, view, background)
+    frames, views = [], range(len(cameras.intrinsics))
+    draw = scene_renderer(scene, cameras, views, background)
+    for view in views:
         pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
         frames.append([to_uint8(picture) for picture in pictures])
         if report is not None:

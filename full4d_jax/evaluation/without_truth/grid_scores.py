@@ -274,9 +274,9 @@ def _rendered(scene: Scene, grid: Views, background: Float[np.ndarray, "3"]) -> 
     """Render the scene by the cameras of the grid, with its depth."""
     (v, t, h, w), cameras = grid.frames.shape[:4], grid.cameras
     frames, depth = np.empty_like(grid.frames), np.empty((v, t, h, w), np.float32)
+    draw = scene_renderer(scene, cameras, range(v), background)
     with Progress("rendering", v * t) as report:
         for i in range(v):
-            draw = scene_renderer(scene, cameras, i, background)
             for j, time in enumerate(np.linspace(0, 1, t)):
                 picture = draw(cameras.camera(i, j), time)
                 frames[i, j] = to_uint8(picture.rgb)

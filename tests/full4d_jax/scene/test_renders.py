@@ -49,7 +49,7 @@ def test_renderer_draws_what_render_draws_even_when_its_budget_is_too_small(scen
     )
     expected = render(crowd.at(0.5), camera, antialiased=True)
     assert render(crowd.at(0.5), camera, max_intersections=small).overflow > 0
-    draw = scene_renderer(crowd, Cameras(LENS[None], far[None], 32, 48), 0)
+    draw = scene_renderer(crowd, Cameras(LENS[None], far[None], 32, 48), [0])
     found = np.clip(draw(camera, 0.5).rgb, 0, 1)
     np.testing.assert_allclose(found, np.clip(expected.rgb, 0, 1), atol=1 / 255)
 
