@@ -51,7 +51,7 @@ def decode(path: Path, start: float = 0.0, *, strict: bool = False) -> Iterator[
             time = frame.time if frame.time is not None else index / rate
             if first is None:
                 first = time
-                if start > 0:
+                if start > 0 and frame.time is not None:
                     yield from _seek(container, stream, first, start)
                     return
             yield Frame(time - first, _upright(frame, stream), frame.is_corrupt)

@@ -21,6 +21,7 @@ from input_pipeline.video_files import decode
 from input_pipeline.whole_files import whole_file
 
 DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
+NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
 TRACKING_WIDTH = 320  # pixels across, enough to see the camera move
 
 
@@ -71,28 +72,18 @@ def read_video(
     path = Path(path)
     check_file(path)
     end = start + (frames - 1) / (fps or DEFAULT_FPS)
-    times: list[float] = []
-    small: list[np.ndarray] = []
-    gray: list[np.ndarray] = []
-    size, damage = (1, 1), ""
-    try:
-        for time, picture, _ in decode(path):
-            if time < start - 0.5 / (fps or DEFAULT_FPS):
-                continue
-            size = picture.shape[:2]
-            times.append(time)
-            small.append(crop_resize(picture, height, width))
-            gray.append(_gray(picture))
-            if time >= end and len(times) >= frames:
-                break
-    except FFmpegError as error:
-        damage = str(error).split(":")[0]
+    times, damage = _times(path, start - 0.5 / (fps or DEFAULT_FPS), end, frames)
     if len(times) < frames:
         found = f"{len(times)} readable frames from {start:g} s on" + f" ({damage})" * bool(damage)
         do = "encode it again, give another --video, or ask for fewer frames"
         raise InputError("video", path, found, f"at least {frames} frames", do)
     chosen = _choose(np.asarray(times), frames, start, fps, path)
     taken = np.asarray(times)[chosen]
+    pictures, sizes = _pictures(path, taken, height, width)
+    if len(pictures) < frames:
+        found = f"a damaged or missing frame at {taken[len(pictures)]:.2f} s"
+        raise InputError("video", path, found, "all frames", "encode it again")
+    size = sizes[0]
     rate = float((frames - 1) / (taken[-1] - taken[0])) if frames > 1 else fps or DEFAULT_FPS
     source_rate = 1 / np.median(np.diff(times)) if len(times) > 1 else rate
     note = (
@@ -100,16 +91,51 @@ def read_video(
         f"{taken[0]:.2f} s to {taken[-1]:.2f} s; cropped {size[1]}x{size[0]} at the centre and "
         f"resized it to {width}x{height}"
     )
+    if len(set(sizes)) > 1:
+        note += f"; its pictures change size ({len(set(sizes))} sizes), all were resized alike"
     if damage:
         note += f"; the video is damaged after {times[-1]:.2f} s ({damage})"
     return Video(
-        frames=np.stack([small[i] for i in chosen]),
+        frames=np.stack([small for small, _ in pictures]),
         fps=rate,
         timestamps=taken,
-        gray=np.stack([gray[i] for i in chosen]),
+        gray=np.stack([gray for _, gray in pictures]),
         kept_width=min(1.0, size[0] * width / (height * size[1])),
         note=note,
     )
+
+
+def _times(path: Path, first: float, end: float, frames: int) -> tuple[list[float], str]:
+    """Return the times of the readable frames from `first` to `end` or beyond, and the damage.
+
+    No picture is kept: an hour of them would not fit into memory.
+    """
+    times: list[float] = []
+    try:
+        for frame in decode(path, first):
+            if frame.time >= first:
+                times.append(frame.time)
+            if frame.time >= end and len(times) >= frames:
+                break
+    except FFmpegError as error:
+        return times, str(error).split(":")[0]
+    return times, ""
+
+
+def _pictures(
+    path: Path, times: Float[ndarray, " t"], height: int, width: int
+) -> tuple[list[tuple[ndarray, ndarray]], list[tuple[int, int]]]:
+    """Return the pictures at these times, cropped and in gray, and their sizes in the file."""
+    pictures, sizes = [], []
+    for frame in decode(path, float(times[0])):
+        if frame.time == times[len(pictures)]:
+            shape = pictures[0][1].shape if pictures else None
+            gray = _gray(frame.picture, shape)
+            pictures.append((crop_resize(frame.picture, height, width), gray))
+            sizes.append(frame.picture.shape[:2])
+            if len(pictures) == len(times):
+                break
+    return pictures, sizes
 
 
 def _choose(
@@ -165,7 +191,9 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "17", "movflags": "+faststart"}
         for picture in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            # Converted by the encoder's threads, the same frames need not give the same bytes.
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
         container.mux(stream.encode())
 
 
@@ -179,16 +207,19 @@ def check_file(path: Path) -> None:
         raise InputError("video", path, found, "a video file", do)
     try:
         with av.open(str(path)) as container:
-            if container.streams.video:
+            if container.streams.video and container.format.name not in NO_VIDEOS:
                 return
-            found = f"{len(container.streams)} streams, none of them video"
+            found = f"{len(container.streams)} streams of {container.format.name}, none a video"
     except FFmpegError as error:
         found = f"no readable video ({str(error).split(':')[0]}, {path.stat().st_size} bytes)"
     raise InputError("video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do)
 
 
-def _gray(picture: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "r q"]:
-    """Return the whole picture in gray, `TRACKING_WIDTH` pixels across."""
+def _gray(
+    picture: UInt8[ndarray, "H W 3"], shape: tuple[int, ...] | None = None
+) -> UInt8[ndarray, "r q"]:
+    """Return the whole picture in gray, `TRACKING_WIDTH` pixels across, or of another shape."""
     rows = max(1, round(TRACKING_WIDTH * picture.shape[0] / picture.shape[1]))
-    small = cv2.resize(picture, (TRACKING_WIDTH, rows), interpolation=cv2.INTER_AREA)
+    rows, columns = shape or (rows, TRACKING_WIDTH)
+    small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

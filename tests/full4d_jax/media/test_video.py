@@ -1,5 +1,6 @@
 """Reading is compared with what OpenCV, or the writer of the file, says of the same frames."""
 
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from full4d_jax.media.video import crop_resize, read_video, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld.find_path import NOTICEABLE
 from full4d_jax.source.handheld.rotation import find_turning
+
+SIZES = ((48, 64), (24, 32))
 
 
 def ramp(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -126,3 +129,37 @@ def test_real_clips_are_read(shared_data):
     assert video.kept_width == 1  # a portrait picture keeps its whole width
     lens = np.array([[300, 0, 160], [0, 300, 284], [0, 0, 1.0]])
     assert find_turning(video.gray, lens).moved < NOTICEABLE
+
+
+def test_a_picture_size_that_changes_is_resized_and_told(tmp_path):
+    parts = [write(tmp_path / f"{i}.h264", ramp(4, *size)) for i, size in enumerate(SIZES)]
+    path = tmp_path / "screen.h264"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    video = read_video(path, height=48, width=64, frames=8, fps=25)
+    assert video.frames.shape == (8, 48, 64, 3)
+    assert video.gray.shape == (8, 240, 320)
+    np.testing.assert_array_equal(levels(video.frames), [0, 1, 2, 3] * 2)
+    assert "its pictures change size (2 sizes)" in video.note
+
+
+def test_memory_does_not_grow_with_what_is_skipped(tmp_path):
+    path = write(tmp_path / "long.mp4", np.zeros((400, 240, 320, 3), np.uint8))
+    tracemalloc.start()
+    video = read_video(path, height=240, width=320, frames=4, fps=0.25)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(video.frames) == 4
+    assert most < 20 * 240 * 320 * 3  # bytes; of 301 decoded frames
+
+
+def test_the_same_frames_are_the_same_bytes(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 255, (8, 96, 128, 3), np.uint8)
+    for name in "ab":
+        write_video(tmp_path / f"{name}.mp4", frames, 8)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_a_text_file_is_no_video(tmp_path):
+    (tmp_path / "notes.txt").write_text("this is not a film\n" * 20)
+    with pytest.raises(InputError, match="streams of tty, none a video"):
+        read_video(tmp_path / "notes.txt", height=16, width=16, frames=1)
