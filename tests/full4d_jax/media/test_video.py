@@ -160,6 +160,6 @@ def test_the_same_frames_are_the_same_bytes(tmp_path):
 
 
 def test_a_text_file_is_no_video(tmp_path):
-    (tmp_path / "notes.txt").write_text("this is not a film\n" * 20)
+    (tmp_path / "notes.txt").write_text("this is not a film\n" * 200)
     with pytest.raises(InputError, match="streams of tty, none a video"):
         read_video(tmp_path / "notes.txt", height=16, width=16, frames=1)
