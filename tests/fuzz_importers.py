@@ -32,6 +32,7 @@ def importers(scratch: Path, picture: bytes) -> dict[str, tuple]:
         ("dnerf", "transforms_train.json", _transforms()),
         ("cameras_json", "cameras.json", _cameras()),
         ("llff", "poses_bounds.npy", _poses_bounds(scratch)),
+        ("opencv", "rig.yaml", _opencv()),
     ]:
         folder = _capture(scratch / name, picture)
         (folder / file).write_bytes(whole)
@@ -72,7 +73,7 @@ QCA = b"""<calibration><cameras><camera serial="1" viewrotation="0">
 def _capture(folder: Path, picture: bytes) -> Path:
     (folder / "images").mkdir(parents=True)
     for name in NAMES:
-        films = folder / name[0] if folder.name == "cameras_json" else folder / "images"
+        films = folder / name[0] if folder.name in ("cameras_json", "opencv") else folder / "images"
         films.mkdir(exist_ok=True)
         (films / name).write_bytes(picture)
     return folder
@@ -101,6 +102,17 @@ def _cameras() -> bytes:
         for name, pose in zip(NAMES, _poses(), strict=True)
     ]
     return json.dumps({"fps": 10, "cameras": cameras}).encode()
+
+
+def _opencv() -> bytes:
+    lens = (
+        "!!opencv-matrix {rows: 3, cols: 3, dt: d, data: [20., 0., 12., 0., 20., 8., 0., 0., 1.]}"
+    )
+    lines = ["%YAML:1.0", "---"]
+    for name, pose in zip(NAMES, _poses(), strict=True):
+        shift = [row[3] for row in pose[:3]]
+        lines += [f"{name[0]}:", f"  K: {lens}", "  rvec: [0.1, 0.2, 0.3]", f"  t: {shift}"]
+    return "\n".join(lines).encode()
 
 
 def _poses_bounds(scratch: Path) -> bytes:
