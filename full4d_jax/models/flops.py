@@ -94,7 +94,7 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
 
     Args:
       config: model, data, batch and what is trained.
-      text_tokens: rows of the text embedding; None for those of a file of `full4d embed_text`, or
+      text_tokens: rows of the text embedding; None for those of a file of `full4d embed-text`, or
         one without.
     """
     data, batch = config.data, config.training.batch

@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.models.wan.architecture import abstract_leaves, diffusers_config
 from full4d_jax.models.wan.names import ADDED, check_wan_model, to_wan, wan_names
-from full4d_jax.models.wan.weights import KINDS, abstract_leaves, identity, wan_shape
+from full4d_jax.models.wan.weights import KINDS, identity, wan_shape
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.whole_files import write_text
@@ -71,28 +72,6 @@ def export_wan(
         _write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
     _write_json(folder / "config.json", diffusers_config(model))
     return [leaf for leaf in leaves if leaf.startswith(ADDED) and _is_trained(model, source, leaf)]
-
-
-def diffusers_config(model: ModelConfig) -> dict[str, Any]:
-    """Return the fields of diffusers' WanTransformer3DModel."""
-    leaves = abstract_leaves(model)
-    channels = leaves["patch_embedding.kernel"].shape[0] // model.patch**2
-    return {
-        "_class_name": "WanTransformer3DModel",
-        "patch_size": [1, model.patch, model.patch],
-        "num_attention_heads": model.heads,
-        "attention_head_dim": model.width // model.heads,
-        "in_channels": channels,
-        "out_channels": channels,
-        "text_dim": model.text_width,
-        "freq_dim": leaves["time_in.kernel"].shape[0],
-        "ffn_dim": model.ffn,
-        "num_layers": model.layers,
-        "cross_attn_norm": True,
-        "qk_norm": "rms_norm_across_heads",
-        "eps": 1e-6,
-        "rope_max_seq_len": 1024,
-    }
 
 
 def _check(model: ModelConfig, source: Path) -> None:

@@ -57,7 +57,7 @@ def load_text(config: Config) -> Float[np.ndarray, "n e"] | None:
     """Return the embedding that `config.text` names; None where it names none.
 
     Raises:
-      InputError: there is no such file, `full4d embed_text` did not write it, its width is not the
+      InputError: there is no such file, `full4d embed-text` did not write it, its width is not the
         model's, or the model takes no text.
     """
     return _load("text", config.text, config.model.text_width) if config.text else None
@@ -92,7 +92,7 @@ def load_training_texts(
 @functools.lru_cache(maxsize=2)
 def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     """Read an embedding, refuse one that the model cannot take, and keep it for the next call."""
-    do = "make one with full4d embed_text"
+    do = "make one with full4d embed-text"
     if not width:
         found, drop = "a model without text (model.text_width 0)", f"leave --{field} out"
         raise InputError("config", field, found, "one with text", drop)
@@ -100,7 +100,7 @@ def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     with input_errors("embedding", do):
         arrays = load_arrays(Path(path), ("text",))
     if "text" not in arrays:
-        raise InputError("embedding", path, "no embedding", "a file of full4d embed_text", do)
+        raise InputError("embedding", path, "no embedding", "a file of full4d embed-text", do)
     text = arrays["text"]
     fits = text.ndim == 2 and text.shape[1] == width and np.issubdtype(text.dtype, np.floating)
     if not fits:

@@ -8,17 +8,16 @@ linears, projectors, the embedding of the mask) starts as the identity.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
 from safetensors import SafetensorError, safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
-from full4d_jax.models.dit import init_params
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.models.wan.architecture import abstract_leaves, check_config_json
 from full4d_jax.models.wan.names import (
     ADDED,
     LAYOUTS,
@@ -59,8 +58,8 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
 
     Raises:
       InputError: there is no such folder, the target is there already, the weights are those of
-        another model, or tensors are missing, left over, stored twice, of another shape, or
-        quantised.
+        another model, or tensors are missing, left over, stored twice, of another shape,
+        quantised, or not finite.
     """
     check_wan_model(model)
     if target.exists():
@@ -70,6 +69,9 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
     names = wan_names(model.layers, layout)
     leaves = abstract_leaves(model)
     _check_architecture(model, source, stored, {place: n for n, place in names.items()})
+    about = source / "config.json" if source.is_dir() else source.with_name("config.json")
+    if about.is_file():
+        check_config_json(model, about)
     _check_names(source, stored, names)
     _check_tensors(model, source, stored, names, leaves)
 
@@ -90,7 +92,12 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
                 yield leaf, None, identity(leaf, x.shape)
         by_file = sorted(names.items(), key=lambda item: stored[item[0]].file)
         for name, (leaf, layer) in by_file:
-            yield leaf, layer, from_wan(leaf, _read(stored[name])).astype(dtypes[leaf])
+            tensor = _read(stored[name])
+            if bad := int(np.count_nonzero(~np.isfinite(tensor))):
+                where, expected = f"{source}, tensor {name}", "finite ones"
+                found, do = f"{bad} NaN or infinite values", "download it again"
+                raise InputError("weights", where, found, expected, do)
+            yield leaf, layer, from_wan(leaf, tensor).astype(dtypes[leaf])
 
     write_safetensors(target, slots, pieces(), {k: json.dumps(v) for k, v in metadata.items()})
     return layout
@@ -104,12 +111,6 @@ def identity(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
         half = np.eye(shape[-1], dtype=np.float32) / 2
         return np.broadcast_to(np.concatenate([half, half]), shape)
     return np.broadcast_to(np.float32(0), shape)
-
-
-def abstract_leaves(model: ModelConfig) -> dict[str, jax.ShapeDtypeStruct]:
-    """Return the shapes of all parameters by dotted name, without allocating them."""
-    shapes = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
-    return cast(dict[str, jax.ShapeDtypeStruct], flatten_dict(shapes, sep="."))
 
 
 def _stored(source: Path) -> dict[str, Stored]:
@@ -131,7 +132,34 @@ def _stored(source: Path) -> dict[str, Stored]:
         except SafetensorError as error:
             do = "download it again"
             raise InputError("weights", path, error, "a whole safetensors file", do) from None
+    for index in _indices(source)[:1]:
+        _check_index(index, tensors)
     return tensors
+
+
+def _check_index(index: Path, stored: dict[str, Stored]) -> None:
+    """Refuse an index that names tensors which the files do not have."""
+    places = {(tensor.file.name, tensor.name) for tensor in stored.values()}
+    entries = _weight_map(index).items()
+    lost = sorted(name for name, file in entries if (Path(file).name, name) not in places)
+    if lost:
+        first = ", ".join(lost[:3]) + (" ..." if len(lost) > 3 else "")
+        found, expected = f"{len(lost)} tensors that are not in their files: {first}", "all of them"
+        raise InputError("weights", index, found, expected, "download the weights again")
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Return the file of each tensor by its name, from an index of shards."""
+    try:
+        return {str(k): str(v) for k, v in load_json(index)["weight_map"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        do = "download it again"
+        raise InputError("weights", index, found, "an index of shards", do) from None
+
+
+def _indices(source: Path) -> list[Path]:
+    return sorted(source.glob("*.safetensors.index.json")) if source.is_dir() else []
 
 
 def _files(source: Path) -> list[Path]:
@@ -140,15 +168,9 @@ def _files(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise InputError("weights", source, "no such folder", EXPECTED, "check the path")
-    indices = sorted(source.glob("*.safetensors.index.json"))
     files = sorted(source.glob("*.safetensors"))
-    if indices:
-        try:
-            named = sorted(set(load_json(indices[0])["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            found = f"{type(error).__name__}: {error}"
-            do = "download it again"
-            raise InputError("weights", indices[0], found, "an index of shards", do) from None
+    if indices := _indices(source):
+        named = sorted(set(_weight_map(indices[0]).values()))
         files = [source / name for name in named]
         lost = [path.name for path in files if not path.is_file()]
         if lost:
@@ -197,9 +219,6 @@ def _check_architecture(
     embedding = abstract_leaves(model)["patch_embedding.kernel"].shape
     wanted = {name: getattr(model, name, None) for name in found}
     wanted["input channels"] = embedding[0] // side**2
-    about = source / "config.json" if source.is_dir() else source.with_name("config.json")
-    if about.is_file():
-        found["heads"], wanted["heads"] = _heads(about), model.heads
     if found != wanted:
         differs = [name for name in found if found[name] != wanted[name]]
         do = "give the preset of that model, see configs/wan*.py"
@@ -210,16 +229,6 @@ def _check_architecture(
             ", ".join(f"{name} {wanted[name]}" for name in differs) + " as in the config",
             do,
         )
-
-
-def _heads(about: Path) -> int | None:
-    """Return the number of attention heads, from a config.json of either layout."""
-    try:
-        config = dict(load_json(about))
-    except (ValueError, TypeError) as error:
-        do = "download it again or move it away"
-        raise InputError("weights", about, repr(error), "the transformer's config", do) from None
-    return config.get("num_attention_heads", config.get("num_heads"))
 
 
 def _check_names(source: Path, stored: dict[str, Stored], names: dict[str, LeafPlace]) -> None:

@@ -20,9 +20,15 @@ from full4d_jax.config import ModelConfig, load_config
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import load_network
 from full4d_jax.models.dit import init_params
+from full4d_jax.models.wan.architecture import (
+    abstract_leaves,
+    check_config_json,
+    diffusers_config,
+    original_config,
+)
 from full4d_jax.models.wan.export import export_wan
 from full4d_jax.models.wan.names import ADDED, to_wan, wan_names
-from full4d_jax.models.wan.weights import abstract_leaves, import_wan
+from full4d_jax.models.wan.weights import import_wan
 from full4d_jax.session.errors import InputError
 
 MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)
@@ -153,6 +159,10 @@ def cast(name, dtype):
             lambda x: [x.pop(name) for name in list(x) if name.startswith("blocks.1.")],
             ["layers 1", "layers 2 as in the config", "preset of that model"],
         ),
+        (
+            lambda x: x["blocks.1.attn1.to_q.bias"].__setitem__(3, np.nan),
+            ["tensor blocks.1.attn1.to_q.bias", "1 NaN or infinite values"],
+        ),
         (lambda x: (x.clear(), x.update(encoder=np.zeros(1))), ["such as encoder"]),
     ],
 )
@@ -178,6 +188,8 @@ def test_folders_that_are_not_whole_are_named(tmp_path):
     save_file(random_wan(MODEL, "diffusers"), shard)
     index.write_text(json.dumps({"weight_map": {"x": shard.name, "y": "b.safetensors"}}))
     assert "no b.safetensors" in refused(tmp_path)
+    index.write_text(json.dumps({"weight_map": {"proj_out.bias": shard.name, "y": shard.name}}))
+    assert "1 tensors that are not in their files: y" in refused(tmp_path)
     index.write_text("{}")
     assert "KeyError" in refused(tmp_path)
     index.write_text("[]")
@@ -189,10 +201,35 @@ def test_folders_that_are_not_whole_are_named(tmp_path):
     assert "b.safetensors" in refused(tmp_path)
     (tmp_path / "b.safetensors").unlink()
     (tmp_path / "config.json").write_text(json.dumps({"num_heads": 3}))
-    assert "heads 3, expected heads 2 as in the config" in refused(tmp_path)
+    assert "num_heads 3, expected num_heads 2 as in the config" in refused(tmp_path)
     for text in ("{", "[3]"):
         (tmp_path / "config.json").write_text(text)
         assert "config.json: found" in refused(tmp_path)
+
+
+CONFIGS = {"diffusers": diffusers_config(MODEL), "original": original_config(MODEL)}
+
+
+@pytest.mark.parametrize("layout", CONFIGS)
+def test_every_field_of_the_config_beside_the_weights_is_compared(layout, tmp_path):
+    about = tmp_path / "config.json"
+
+    def check(fields) -> None:
+        about.write_text(json.dumps(fields))
+        check_config_json(MODEL, about)
+
+    theirs = CONFIGS[layout] | {"_diffusers_version": "0.33.0"}
+    check(theirs | ({"model_type": "ti2v"} if layout == "original" else {"image_dim": None}))
+    for field in CONFIGS[layout].keys() - {"rope_max_seq_len"}:
+        with pytest.raises(InputError, match=rf"{field} other, expected {field} "):
+            check(theirs | {field: "other"})
+    with pytest.raises(InputError, match="found added_kv_proj_dim 24, expected added_kv_proj_dim"):
+        check(theirs | {"added_kv_proj_dim": 24})
+    with pytest.raises(InputError, match="model_type i2v"):
+        check(theirs | {"model_type": "i2v"})
+    heads = "num_heads" if layout == "original" else "num_attention_heads"
+    with pytest.raises(InputError, match=f"found {heads} None"):
+        check({name: value for name, value in theirs.items() if name != heads})
 
 
 @pytest.mark.parametrize(
