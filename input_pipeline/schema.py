@@ -12,8 +12,9 @@ from jaxtyping import Float, Float16, Float32, Shaped
 
 from input_pipeline.cameras import check_cameras, require
 from input_pipeline.films import KEY, UNIT, is_film
+from input_pipeline.projections import projection_from_bytes
 
-VERSION = 2
+VERSION = 3
 
 
 class Example(NamedTuple):
@@ -44,6 +45,9 @@ class Example(NamedTuple):
     """A codec's latents of each view, `f` latent frames; size 0 if not encoded."""
     codec: str
     """Codec of the latents with a hash of its weights; `""` without latents."""
+    projections: Shaped[np.ndarray, "k"]
+    """Files (bytes) of encoded projections of the source's video (`projections`), `k` draws of
+    source and depth; size 0 if none are encoded."""
     caption: str
     """Description of the clip."""
     unit: float
@@ -89,6 +93,7 @@ def make_example(
         masks=nothing if masks is None else masks,
         latents=np.zeros((v, 0, 0, 0, 0), np.float16),
         codec="",
+        projections=np.empty(0, object),
         caption=caption,
         unit=unit,
         source=source,
@@ -127,6 +132,14 @@ def validate(example: Example) -> Example:
     _check_array("latents", latents, np.float16, (v, *latents.shape[1:]) if latents.size else None)
     fits = bool(example.codec) == bool(latents.size)
     _require("codec", fits, repr(example.codec), "the codec of the latents, or nothing without")
+    fits = bool(example.codec) or not example.projections.size
+    _require("projections", fits, f"{example.projections.size} files", "none without latents")
+    for file in example.projections:
+        projected = projection_from_bytes(file)
+        shape = projected.projection.shape
+        _require("projections", shape == latents.shape, f"latents {shape}", latents.shape)
+        finite = all(np.isfinite(x).all() for x in projected if x is not None)
+        _require("projections", finite, "NaN or infinite values", "finite ones")
     check_cameras(example.intrinsics, example.world_to_camera)
     return example
 

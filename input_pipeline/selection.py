@@ -67,9 +67,12 @@ def choose_times(
 def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray, "m"]) -> Example:
     """The clip of some views and instants; time starts anew.
 
-    Latents stay where each is of one instant. Those that join instants stay with all of these.
+    Latents stay where each is of one instant. Those that join instants stay with all of these, and
+    projections with all views and instants.
     """
     both = np.ix_(views, times)
+    whole = (np.arange(n) for n in example.frames.shape)
+    is_whole = all(map(np.array_equal, (views, times), whole))
     timestamps = example.timestamps[both]
     instants, latents = example.frames.shape[1], example.latents[views]
     if latents.shape[1] == instants:
@@ -86,6 +89,7 @@ def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray,
         masks=example.masks[both],
         latents=latents,
         codec=example.codec if latents.size else "",
+        projections=example.projections[: None if is_whole else 0],
     )
 
 

@@ -103,6 +103,8 @@ def _data(config: Config) -> Iterator[Rule]:
     yield "data.photos", data.photos, fits, "none but with rich worlds"
     fits = not data.estimated or (guided and not data.records)
     yield "data.estimated", data.estimated, fits, "0 but for rendered clips and a projection"
+    fits = guided or not data.projections
+    yield "data.projections", data.projections, fits, "0 without a projection"
     yield "data.drop_text", data.drop_text, data.drop_text == 0 or _two_texts(config), f"0, {TEXTS}"
 
 

@@ -87,6 +87,9 @@ class DataConfig:
     """Share of clips whose depth is corrupted like a depth network's."""
     drop_projection: Share = 0.05
     """Share of clips that train without projection guidance."""
+    projections: CountOrZero = 0
+    """Encoded projections of each clip that `data encode` stores and training draws from, each of
+    a random source and depth; with 0 every step projects and encodes."""
     drop_text: Share = 0.0
     """Share of clips that train with `negative_text` in place of `text`."""
     buckets: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ WAN = Config(
         refiner=0,
         remat="block",
     ),
-    data=DataConfig(views=6, frames=81, drop_projection=0.1),
+    data=DataConfig(views=6, frames=81, drop_projection=0.1, projections=4),
     flow=FlowConfig(mean_share=0.0),
     optimizer=OptimizerConfig(
         kind="adamw", trainable="attention", adam_learning_rate=1e-5, warmup=200

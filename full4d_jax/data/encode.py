@@ -3,7 +3,8 @@
 An encoded record is a record like others: its pictures have the size of training, and its latents
 are those of just these pictures, as decoded from their files. A codec that takes one frame at a
 time leaves clips as long as they are. One that joins frames (Wan's) sees a window as a whole, so
-clips are cut into the windows that training takes, one after the other.
+clips are cut into the windows that training takes, one after the other. With `data.projections`
+clips are cut so too, and each window also has that many draws of its projection, encoded.
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float16, UInt8
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.data.build import build_dataset
+from full4d_jax.data.encode_projections import encoded_projections, projection_encoder
 from full4d_jax.data.import_capture import preview
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
@@ -33,7 +35,7 @@ class EncodedClips:
 
     Attributes:
       scene_ids: of every window.
-      joins: whether the codec joins frames.
+      is_cut: whether clips are cut into windows.
       span: instants from the first to the last of a window.
       left_out: instants behind the last window of their clip.
     """
@@ -42,12 +44,13 @@ class EncodedClips:
         self.records, self.config = records, config
         self.encoder, self.codec = _encoder(config), codec_id(config)
         data = config.data
-        self.joins = make_codec(config.model).frame_stride > 1
+        self.projector = projection_encoder(config) if data.projections else None
+        self.is_cut = bool(data.projections) or make_codec(config.model).frame_stride > 1
         self.span = span = (data.frames - 1) * data.strides[0] + 1
         self.cuts: list[tuple[int, np.ndarray]] = []
         self.left_out = 0
         for number, clip in enumerate(records.clips):
-            if not self.joins:
+            if not self.is_cut:
                 self.cuts.append((number, np.arange(clip["frames"])))
                 continue
             starts = range(0, clip["frames"] - span + 1, span)
@@ -69,7 +72,11 @@ class EncodedClips:
         frames = np.empty((*example.frames.shape, height, width, 3), np.uint8)
         transforms.decode_frames(example, frames)
         latents = np.asarray(jax.device_get(self.encoder(frames)))
-        return example._replace(latents=latents, codec=self.codec)
+        encoded = example._replace(latents=latents, codec=self.codec)
+        if self.projector is None:
+            return encoded
+        files = list(encoded_projections(self.config, self.projector, index, example, frames))
+        return encoded._replace(projections=np.array(files, object))
 
 
 def resized(example: Example, height: int, width: int) -> Example:
@@ -125,8 +132,12 @@ def encode_dataset(
     data = config.data
     sizes = " ".join(data.buckets) or f"{data.height}x{data.width}"
     about = f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
-    about += f", pictures of {sizes}, in windows of {data.frames} frames" * clips.joins
-    about += f", {data.strides[0]} apart" * clips.joins
+    about += f", pictures of {sizes}, in windows of {data.frames} frames" * clips.is_cut
+    about += f", {data.strides[0]} apart" * clips.is_cut
+    if data.projections:
+        about += f". Each window has {data.projections} encoded projections, of random sources"
+        about += f" and depth, corrupted in a share of {data.corrupt_depth:g}, seed {config.seed}"
+        print(f"each window gets {data.projections} encoded projections")
     done = build_dataset(
         out,
         clips,

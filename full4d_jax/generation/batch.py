@@ -1,6 +1,7 @@
 """Clips on their way into the model: from frames, depth and cameras to latents and conditions."""
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,19 +11,21 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
-from full4d_jax.config.codecs import Strides
+from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents
+from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.generation.projection_guidance import (
     Projection,
     fill_holes,
     project,
+    project_clips,
 )
 from full4d_jax.generation.seen_before import Known, project_known
 from full4d_jax.generation.several_views import RealViews, project_several
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
-from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
+from full4d_jax.models.conditions import Conditions, reads_filled
+from full4d_jax.models.sharded_map import map_items
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -102,31 +105,52 @@ def make_conditions(
     Returns:
       The conditions; and the projection into the target views at full resolution.
     """
-    codec = make_codec(model, codec_weights)
     if beside is not None:
         targets = project_several(frames, depth, beside, cameras)
     elif known is None:
         targets = project(frames, depth, cameras)
     else:
         targets = project_known(frames, depth, known, cameras)
-    ones = jnp.ones((1, *depth.shape))
-    inverse = jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)[None]
-    whole = Projection(
-        jnp.concatenate([frames[None], targets.frames]),
-        jnp.concatenate([ones, targets.mask]),
-        jnp.concatenate([inverse, targets.disparity]),
-    )
-    strides = Strides(codec.stride, codec.frame_stride, codec.channels)
-    latent_cameras = cameras.frames(slice(None, None, codec.frame_stride))
-    conditions = Conditions(
-        projection=codec.encode(whole.frames),
-        base=codec.encode(fill_holes(whole)),
-        mask=pool_frames(whole.mask, strides),
-        disparity=jnp.clip(pool_frames(whole.disparity, strides), 0, 4) / 2,
+    videos = [frames[None], targets.frames]
+    if reads_filled(model):
+        videos.append(fill_holes(targets))
+    latents = make_codec(model, codec_weights).encode(jnp.concatenate(videos))
+    return conditions_of(model, depth, cameras, targets.mask, targets.disparity, latents), targets
+
+
+def conditions_of(
+    model: ModelConfig,
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+    mask: Float[Array, "v t h w"],
+    disparity: Float[Array, "v t h w"],
+    latents: Float[Array, "n f i j c"],
+) -> Conditions:
+    """Return the conditions of one grid, whose videos are encoded.
+
+    Args:
+      model: the codec and the kind of conditions.
+      depth: of the source.
+      cameras: of all views.
+      mask: of the projection into the target views, at full resolution.
+      disparity: of the same.
+      latents: of the source's video, of the projections into the target views and, if the model
+        reads them, of these with holes filled.
+    """
+    strides = strides_of(model.codec, model.codec_stride)
+    views, inverse = 1 + len(mask), jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)
+    latent_cameras = cameras.frames(slice(None, None, strides.frames))
+    projection, filled = latents[:views], latents[views:]
+    pooled = pool_frames(jnp.concatenate([inverse[None], disparity]), strides)
+    return Conditions(
+        projection=projection,
+        # The source has no holes; models that do not read the others' never look at them.
+        base=jnp.concatenate([latents[:1], filled]) if len(filled) else projection,
+        mask=pool_frames(jnp.concatenate([jnp.ones((1, *depth.shape)), mask]), strides),
+        disparity=jnp.clip(pooled, 0, 4) / 2,
         world_to_camera=jnp.asarray(latent_cameras.world_to_camera),
         intrinsics=jnp.asarray(latent_cameras.unit_intrinsics),
     )
-    return conditions, targets
 
 
 def prepare(
@@ -153,21 +177,46 @@ def prepare(
     if model.projection == "none":
         return _prepare_visible(batch, key, model, codec_weights, places)
 
-    def encoded(clip: Batch):
-        if clip.latents is not None:
-            return clip.latents
-        return make_codec(model, codec_weights).encode(clip.frames)
+    def jittered(depth, index):
+        shares = draw_shares(key, index)
+        drawn = draw_depth(shares, depth, data)
+        return jnp.where(shares.drop < data.drop_projection, 0.0, drawn)
 
-    def one(clip: Batch, index):
-        depth_key, share_key = jax.random.split(jax.random.fold_in(key, index))
-        corrupt, drop = jax.random.uniform(share_key, (2,))
-        estimate = drop_depth_edges(corrupt_depth(depth_key, clip.depth), EDGE)
-        depth = jnp.where(corrupt < data.corrupt_depth, estimate, clip.depth)
-        depth = jnp.where(drop < data.drop_projection, 0.0, depth)
-        conditions, _ = make_conditions(model, clip.frames[0], depth, clip.cameras, codec_weights)
-        return encoded(clip), conditions
+    depth, source = jax.vmap(jittered)(batch.depth, places), batch.frames[:, 0]
+    fill = reads_filled(model)
+    targets, filled = project_clips(source, depth, batch.cameras, fill=fill)
+    own = batch.frames if batch.latents is None else source[:, None]
+    videos = [own, targets.frames] if filled is None else [own, targets.frames, filled]
+    encoded = encode_videos(model, codec_weights, jnp.concatenate(videos, 1))
+    own, others = encoded[:, : own.shape[1]], encoded[:, own.shape[1] :]
+    conditions = jax.vmap(partial(conditions_of, model))(
+        depth,
+        batch.cameras,
+        targets.mask,
+        targets.disparity,
+        jnp.concatenate([own[:, :1], others], 1),
+    )
+    return for_model(model, own if batch.latents is None else batch.latents, conditions)
 
-    latents, conditions = jax.vmap(one)(batch, places)
+
+def encode_videos(
+    model: ModelConfig, codec_weights: Weights | None, videos: Float[Array, "b n t h w 3"]
+) -> Float[Array, "b n f i j c"]:
+    """Encode the videos of each clip; the devices that share a clip divide them among them."""
+
+    def one(video: Float[Array, "t h w 3"], _: None, weights: Weights | None):
+        return make_codec(model, weights).encode(video)
+
+    # Memory does not depend on the number of videos, but for codecs without weights.
+    at_once = 1 if codec_weights else videos.shape[0] * videos.shape[1]
+    with jax.named_scope("codec"):
+        return map_items(one, videos, None, codec_weights, at_once)
+
+
+def for_model(
+    model: ModelConfig, latents: Float[Array, "b v f i j c"], conditions: Conditions
+) -> EncodedBatch:
+    """Return the latents that the model generates of these, with their conditions."""
     if model.projection == "channels":  # the source is given, not generated
         latents = latents[:, 1:]
     elif model.first_frame:
@@ -207,25 +256,12 @@ def _prepare_visible(
     places: Int[Array, "b"],
 ) -> EncodedBatch:
     """Encode whole grids, of which randomly drawn frames are visible."""
-    codec = make_codec(model, codec_weights)
-    latents = codec.encode(batch.frames) if batch.latents is None else batch.latents
+    latents = batch.latents
+    if latents is None:
+        latents = encode_videos(model, codec_weights, batch.frames)
     clips, views, frames = latents.shape[:3]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
     visible = jax.vmap(lambda key: draw_visible(key, views, frames))(keys)
-    cameras = batch.cameras.frames(slice(None, None, codec.frame_stride))
+    stride = strides_of(model.codec, model.codec_stride).frames
+    cameras = batch.cameras.frames(slice(None, None, stride))
     return EncodedBatch(latents, visible_conditions(latents, visible, cameras))
-
-
-def corrupt_depth(key: PRNGKeyArray, depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
-    """Make depth such as a network might estimate: wrong scale, smooth errors, blurred edges."""
-    scale_key, noise_key, level_key, blur_key = jax.random.split(key, 4)
-    log = jnp.log(jnp.maximum(depth, 1e-3))
-    blurred = jax.lax.reduce_window(log, 0.0, jax.lax.add, (1, 3, 3), (1, 1, 1), "SAME") / 9
-    # Keep the border: its windows reach outside.
-    blurred = log.at[:, 1:-1, 1:-1].set(blurred[:, 1:-1, 1:-1])
-    log = jnp.where(jax.random.bernoulli(blur_key, 0.6), blurred, log)
-    level = jax.random.uniform(level_key, minval=0.05, maxval=0.2)
-    coarse = jax.random.normal(noise_key, (depth.shape[0], 4, 4)) * 0.5
-    coarse = coarse + jax.random.normal(jax.random.fold_in(noise_key, 1), (1, 4, 4))
-    noise = level * jax.image.resize(coarse, depth.shape, "cubic")
-    return jnp.exp(log + noise + 0.1 * jax.random.normal(scale_key))

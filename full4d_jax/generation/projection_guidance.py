@@ -12,18 +12,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import reduce
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.models.sharded_map import map_items
 
 FAR = 1e9
 NEAR = 0.05
 TOLERANCE = 0.04  # relative depth within which points blend
 MIN_WEIGHT = 0.06  # smaller bilinear corners would only widen silhouettes
+PIXELS_AT_ONCE = 2**20  # of the source, drawn side by side: 0.1 GiB of points
+Splat = tuple[Float[Array, "h w c"], Float[Array, "h w"], Float[Array, "h w"]]
 
 
 class Projection(NamedTuple):
-    """The source video seen from target cameras.
+    """The source video seen from target cameras; a leading axis makes a batch.
 
     Attributes:
       frames: colours, zero in holes.
@@ -31,9 +34,9 @@ class Projection(NamedTuple):
       disparity: 1/z, zero in holes.
     """
 
-    frames: Float[Array, "v t h w c"]
-    mask: Float[Array, "v t h w"]
-    disparity: Float[Array, "v t h w"]
+    frames: Float[Array, "*b v t h w c"]
+    mask: Float[Array, "*b v t h w"]
+    disparity: Float[Array, "*b v t h w"]
 
 
 def project(
@@ -53,15 +56,45 @@ def project(
     Returns:
       All views but view 0.
     """
+    clip = jax.tree.map(lambda x: jnp.asarray(x)[None], (frames, depth, cameras))
+    projection, _ = project_clips(*clip, fill=False, view=view)
+    return Projection(*(x[0] for x in projection))
+
+
+def project_clips(
+    frames: Float[Array, "b t h w c"],
+    depth: Float[Array, "b t h w"],
+    cameras: Cameras,
+    *,
+    fill: bool,
+    view: int = 0,
+) -> tuple[Projection, Float[Array, "b v t h w c"] | None]:
+    """Project the videos of several clips as `project` does, with a leading axis of clips.
+
+    The devices that share a clip divide its views and instants among them, and each draws a few at
+    a time (`PIXELS_AT_ONCE`).
+
+    Returns:
+      The projection; and with `fill` its frames with holes filled (`fill_holes`), else None.
+    """
     lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
+    (clips, times, height, width), targets = depth.shape, lenses.shape[1] - 1
 
-    def one_view(lens, targets):
-        def one_frame(frame, depth, source, target):
-            return splat(frame, depth, lenses[view], target @ jnp.linalg.inv(source), lens)
+    def one(place: Int[Array, ""], clip: tuple[Array, ...], _: None) -> tuple[Array, ...]:
+        frames, depth, lenses, poses = clip
+        target, time = jnp.divmod(place, times)
+        relative = poses[target + 1, time] @ jnp.linalg.inv(poses[view, time])
+        drawn = splat(frames[time], depth[time], lenses[view], relative, lenses[target + 1])
+        if not fill:
+            return drawn
+        return *drawn, fill_holes(Projection(*(x[None, None] for x in drawn)))[0, 0]
 
-        return jax.vmap(one_frame)(frames, depth, poses[view], targets)
-
-    return Projection(*jax.vmap(one_view)(lenses[1:], poses[1:]))
+    places = jnp.broadcast_to(jnp.arange(targets * times), (clips, targets * times))
+    at_once = max(1, PIXELS_AT_ONCE // (height * width))
+    with jax.named_scope("projection"):
+        drawn = map_items(one, places, (frames, depth, lenses, poses), None, at_once)
+        drawn = [x.reshape(clips, targets, times, *x.shape[2:]) for x in drawn]
+    return Projection(*drawn[:3]), drawn[3] if fill else None
 
 
 def splat(
@@ -70,7 +103,7 @@ def splat(
     intrinsics_source: Float[Array, "3 3"],
     source_to_target: Float[Array, "4 4"],
     intrinsics: Float[Array, "3 3"],
-) -> tuple[Float[Array, "h w c"], Float[Array, "h w"], Float[Array, "h w"]]:
+) -> Splat:
     """Draw one frame in the target camera.
 
     Returns:

@@ -4,7 +4,14 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float
 
+from full4d_jax.config import ModelConfig
+
 Params = dict[str, Any]  # nested, leaves are arrays
+
+
+def reads_filled(model: ModelConfig) -> bool:
+    """Return whether a model with projection reads `Conditions.base` in more than given frames."""
+    return model.projection == "channels" or model.prediction == "residual"
 
 
 class Conditions(NamedTuple):

@@ -30,6 +30,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.network import MultiViewDiT
+from full4d_jax.models.precision import product_type
 from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
 
 
@@ -56,11 +57,8 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     flow time and the velocity are float32 everywhere.
     """
     graph = _graph(config)
-    if config.precision == "bfloat16" or (
-        config.precision == "auto" and jax.default_backend() != "cpu"
-    ):
-        # Before layers are gathered from other devices, so that half as much moves.
-        params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
+    # Before layers are gathered from other devices, so that bfloat16 is half as much to move.
+    params = jax.tree.map(lambda x: x.astype(product_type(config)), params)
 
     def apply(
         latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None

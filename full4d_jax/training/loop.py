@@ -9,21 +9,19 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
 from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
 from full4d_jax.session.disk import disk_errors
-from full4d_jax.training.bad_losses import record_bad_step, skip_bad_steps, to_json
+from full4d_jax.training.bad_losses import record_bad_step, to_json
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.provenance import hardware, without_machine_paths
 from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.profiling import StepProfile, steps_left
+from full4d_jax.training.program import Step, jit_step
 from full4d_jax.training.run_state import RunState, start_or_resume
 from full4d_jax.training.state import TrainState
-
-Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def _train(
     # Finish a batch before the step compiles: on one core XLA's compiler and a running program
     # may wait for each other forever.
     stream = itertools.chain([jax.block_until_ready(next(stream))], stream)
-    jitted = _jit_step(step, run, config.spike)
+    jitted = jit_step(step, run.state, run.losses, config.spike)
     means: dict[str, Any] = {}
     with (
         Monitor(out, run.done, config.steps, reporting.flops, reporting.peak) as monitor,
@@ -153,19 +151,6 @@ def _train(
                 checkpoints.close()
                 monitor.say(f"saved at step {run.done}; resume with: {resume_command()}")
                 raise SystemExit(0)
-
-
-def _jit_step(step: Step, run: RunState, spike: float) -> Callable[..., Any]:
-    """Jit the guarded step; the state is donated and keeps its shardings."""
-
-    def sharding(x: jax.Array) -> NamedSharding | None:
-        return x.sharding if isinstance(x.sharding, NamedSharding) else None
-
-    kept = jax.tree.map(sharding, (run.state, run.losses))
-    replicated = sharding(run.state.step)  # every process reads the metrics
-    return jax.jit(
-        skip_bad_steps(step, spike), donate_argnums=(0, 1), out_shardings=(*kept, replicated)
-    )
 
 
 def _due(config: TrainingConfig, done: int, is_stopped: bool) -> Due:

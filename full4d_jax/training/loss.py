@@ -21,6 +21,7 @@ from full4d_jax import flow
 from full4d_jax.config import Config
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import Batch, EncodedBatch, prepare
+from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Params
@@ -29,6 +30,7 @@ from full4d_jax.training.accumulation import Part, whole_batch
 from full4d_jax.training.mean_flow import Interval, draw_interval, predict_over_interval
 
 Metrics = dict[str, Float[Array, "..."]]
+Clips = Batch | ProjectedBatch | EncodedBatch
 TIME_BINS = 10
 
 
@@ -92,7 +94,7 @@ class Prediction(NamedTuple):
 def loss(
     config: Config,
     params: Params,
-    batch: Batch | EncodedBatch,
+    batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen = NOTHING_FROZEN,
     part: Part | None = None,
@@ -117,7 +119,7 @@ def loss(
     return total, {**metrics, "loss": total, "perceptual": term}
 
 
-def count_clips(batch: Batch | EncodedBatch) -> int:
+def count_clips(batch: Clips) -> int:
     """Return the number of clips in a batch."""
     return len(jax.tree.leaves(batch)[0])
 
@@ -128,12 +130,14 @@ def count_means(config: Config, part: Part) -> int:
 
 
 def encode_clips(
-    config: Config, batch: Batch | EncodedBatch, keys: Keys, frozen: Frozen, part: Part
+    config: Config, batch: Clips, keys: Keys, frozen: Frozen, part: Part
 ) -> EncodedBatch:
     """Return the latents to generate and the conditions, with the text that each clip gets."""
     if isinstance(batch, Batch):
         model, weights = config.model, frozen.codec_weights
         batch = prepare(batch, keys.encode, model, config.data, weights, part.places)
+    elif isinstance(batch, ProjectedBatch):
+        batch = prepare_projected(batch, keys.encode, config.model, config.data, part.places)
     if frozen.text is None:
         return batch
     texts = jnp.broadcast_to(frozen.text, (len(batch.latents), *frozen.text.shape))

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from full4d_jax.config import Config, to_dict
 from full4d_jax.config.check import check_heads
 from full4d_jax.media.pictures import save_picture
-from full4d_jax.models.codecs.codec import codec_weights
+from full4d_jax.models.codecs.codec import codec_weights, computing_weights
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.lora import merge_adapters, without_adapters
@@ -31,6 +31,7 @@ from full4d_jax.training.placement import (
     replicate,
     training_mesh,
 )
+from full4d_jax.training.program import runs_codec
 from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
@@ -53,7 +54,9 @@ def train_prior(
     check_heads(config.model, jax.default_backend())
     mesh = training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
-    step, weights_of_codec = train_step(config), codec_weights(config)
+    step = train_step(config)
+    weights_of_codec = codec_weights(config) if runs_codec(config) else None
+    weights_of_codec = computing_weights(config.model, weights_of_codec)
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
     if config.data.records:
         record["records"] = contents(config)

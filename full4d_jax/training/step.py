@@ -7,14 +7,14 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.config import Config
-from full4d_jax.generation.batch import Batch, EncodedBatch, lines
+from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.metrics import require_lpips
 from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import Part, accumulate, places_of_lines, places_of_parts
-from full4d_jax.training.loss import Frozen, Metrics, count_clips, loss
+from full4d_jax.training.loss import Clips, Frozen, Metrics, count_clips, loss
 from full4d_jax.training.optimizer import (
     block_matrices,
     hold_constant,
@@ -26,7 +26,7 @@ from full4d_jax.training.state import TrainState, apply_gradients
 
 def train_step(
     config: Config,
-) -> Callable[[TrainState, Batch | EncodedBatch], tuple[TrainState, Metrics]]:
+) -> Callable[[TrainState, Clips], tuple[TrainState, Metrics]]:
     """Bind a configuration; jit the result (donating the state) or differentiate through it.
 
     In a mesh (`jax.set_mesh`) the state stays sharded as `sharding.RULES` says. Randomness comes
@@ -43,7 +43,7 @@ def train_step(
     parts = config.training.accumulate
 
     def step(
-        state: TrainState, batch: Batch | EncodedBatch, codec_weights: Weights | None = None
+        state: TrainState, batch: Clips, codec_weights: Weights | None = None
     ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         frozen = Frozen(codec_weights, text, negative, distance)
@@ -66,13 +66,13 @@ def train_step(
 def loss_of_grids(
     config: Config,
     params: Params,
-    batch: Batch | EncodedBatch,
+    batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen,
     part: Part,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Return the loss of the clips, or with `data.lines` the mean over their rows and columns."""
-    if isinstance(batch, EncodedBatch) or not config.data.lines:
+    if not isinstance(batch, Batch) or not config.data.lines:
         return loss(config, params, batch, key, frozen, part)
     # A grid has as many rows as views, and as many columns as frames.
     sides = batch.cameras.world_to_camera.shape[1:3]

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.films import is_film
+from input_pipeline.projections import has_filled
 from input_pipeline.schema import VERSION, Example
 from input_pipeline.transforms import decode_depth, picture_size
 
 Facts = dict[str, Any]  # of one clip, plain values
 MOST_LISTED = 12
-FACTS = 2  # raised with what they tell: a build does not go on with others
+FACTS = 3  # raised with what they tell: a build does not go on with others
 
 
 def facts(example: Example) -> Facts:
@@ -34,6 +35,8 @@ def facts(example: Example) -> Facts:
         "masks": [view for view in range(views) if all(example.masks[view])],
         "codec": example.codec,
         "latents": list(example.latents.shape[1:]) if example.codec else [],  # f h w c
+        "projections": len(example.projections),
+        "filled": all(map(has_filled, example.projections)),
         "caption": bool(example.caption),
         "source": example.source,
         "license": example.license,
@@ -76,6 +79,7 @@ def summary(splits: dict[str, list[Facts]]) -> dict[str, Any]:
         "with_masks": sum(bool(clip["masks"]) for clip in clips),
         "pictures": _counts("H.264 films" if clip["film"] else "JPEG files" for clip in clips),
         "codecs": _counts(clip["codec"] for clip in clips if clip["codec"]),
+        "projections": _counts(clip["projections"] for clip in clips if clip["projections"]),
         "with_caption": sum(clip["caption"] for clip in clips),
         # A source may name a place in it behind a colon.
         "sources": _counts(clip["source"].partition(":")[0] for clip in clips),
@@ -108,6 +112,7 @@ def card(name: str, about: str, told: dict[str, Any], size: int, digest: str) ->
         ("pixels with known depth, in views that have some", _shares(told["known_depth"])),
         ("clips with masks of a view", told["with_masks"]),
         ("latents", _listed(told["codecs"]) or "none"),
+        ("encoded projections of a clip", _listed(told["projections"]) or "none"),
         ("clips with a caption", told["with_caption"]),
         ("sources", _listed(told["sources"])),
         ("licences", _listed(told["licenses"])),

@@ -40,6 +40,7 @@ FEATURES = tfds.features.FeaturesDict(
         "latents": tfds.features.Tensor(shape=(), dtype=np.object_, doc="float16, v f h w c"),
         "latents_shape": tfds.features.Tensor(shape=(5,), dtype=np.int64),
         "codec": tfds.features.Text(),
+        "projections": tfds.features.Sequence(_FILES, doc="safetensors files, or none"),
         "caption": tfds.features.Text(),
         "unit": tfds.features.Scalar(np.float32),
         "source": tfds.features.Text(),
@@ -55,7 +56,7 @@ def to_bytes(example: Example) -> bytes:
     Raises:
       ValueError: it would be larger than a record can be, 2 GiB.
     """
-    files = (example.frames, example.depth16, example.masks)
+    files = (example.frames, example.depth16, example.masks, example.projections)
     size = example.latents.nbytes + sum(len(file) for kind in files for file in kind.flat)
     if size > LARGEST:
         found = f"{size / 2**30:.2f} GiB"
@@ -69,6 +70,7 @@ def to_bytes(example: Example) -> bytes:
         "world_to_camera": example.world_to_camera.reshape(-1, 4, 4),
         "depth16": example.depth16.reshape(-1).tolist(),
         "masks": example.masks.reshape(-1).tolist(),
+        "projections": example.projections.tolist(),
         "latents": example.latents.tobytes(),
         "latents_shape": np.array(example.latents.shape, np.int64),
     }
@@ -106,6 +108,7 @@ def _from_bytes(record: bytes) -> Example:
         "world_to_camera": fields["world_to_camera"].reshape(views, -1, 4, 4),
         "depth16": _files(fields["depth16"], views),
         "masks": _files(fields["masks"], views),
+        "projections": np.asarray(fields["projections"], object),
         "latents": np.frombuffer(fields["latents"], np.float16).reshape(shape),
     }
     return Example(**fields)

@@ -26,6 +26,7 @@ from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import KINDS, STRIDES, Strides, check_video, strides_of
 from full4d_jax.models.codecs import taesd, wan_vae
 from full4d_jax.models.codecs.wan_vae_weights import convert_vae, find_vae
+from full4d_jax.models.precision import product_type
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
 from full4d_jax.session.errors import InputError, require_file
 
@@ -56,8 +57,8 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
 
     Args:
       config: names the codec.
-      weights: what `load_codec` read; the strides are known without them. Products run in bfloat16
-        on accelerators, in float32 on CPU.
+      weights: what `load_codec` read; the strides are known without them. Products run in the type
+        of `precision.product_type`.
 
     Returns:
       A codec whose functions raise an InputError where weights are missing, and where a video has
@@ -73,8 +74,7 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
     if weights is None:
         missing = functools.partial(_missing, config.codec)
         return Codec(missing, missing, *strides)
-    dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
-    params: Weights = jax.tree.map(lambda x: x.astype(dtype), weights)
+    params: Any = computing_weights(config, weights)
     encode, decode = (functools.partial(f, params) for f in _functions(config.codec, params))
 
     def checked(frames: Float[Array, "*b t H W 3"]) -> Float[Array, "*b f h w c"]:
@@ -82,6 +82,11 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
         return _one_by_one(encode, frames)
 
     return Codec(checked, functools.partial(_one_by_one, decode), *strides)
+
+
+def computing_weights(config: ModelConfig, weights: Weights | None) -> Weights | None:
+    """Return weights in the type in which the codec computes; those of `pixels` are None."""
+    return jax.tree.map(lambda x: x.astype(product_type(config)), weights)
 
 
 @functools.lru_cache(maxsize=1)
@@ -110,6 +115,20 @@ def codec_weights(config: Config) -> Weights | None:
       InputError: as in `load_codec`.
     """
     return load_codec(config.model.codec, config.codec_weights)
+
+
+def codec_shapes(config: Config) -> Weights | None:
+    """Return the shapes of the codec's weights; without a file, of the published ones.
+
+    Raises:
+      InputError: the file has no tensors of this codec.
+    """
+    codec = config.model.codec
+    if codec == "pixels":
+        return None
+    if config.codec_weights or codec == "taesd":
+        return _like(codec, config.codec_weights)
+    return wan_vae.abstract_params(KINDS[codec])
 
 
 def codec_id(config: Config) -> str:

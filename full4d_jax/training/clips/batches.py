@@ -17,10 +17,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
+from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.media.video import DEFAULT_FPS, read_video
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.sharding import put_batch, spec
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import require
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
 from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
@@ -32,7 +34,9 @@ from input_pipeline.procedural.looks import Looks, looks_at
 STREAM = 2**31 - 1  # random stream of the warps; training steps use the lower numbers
 
 
-def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
+def training_batches(
+    config: Config, start: int, mesh: Mesh | None = None
+) -> Iterator[Batch] | Iterator[ProjectedBatch]:
     """Return the batches from step `start` on: records, or scenes and videos, in random order.
 
     Of models without projection, a share `config.data.pseudo` of each batch is planar warps of the
@@ -48,6 +52,8 @@ def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> It
     """
     if config.data.records:
         return record_batches(config, start, mesh)
+    asked, expected = config.data.projections, "0 without --data.records that have them"
+    require("data.projections", asked, asked == 0, expected)
     data, batch, seed = config.data, config.training.batch, config.seed
     if config.model.projection != "none":
         return _with_filmed(config, start, mesh) if data.pseudo else _rendered(config, start, mesh)

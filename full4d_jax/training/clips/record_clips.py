@@ -71,7 +71,8 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
     """
     data, example = config.data, sized.example
     views, frames = example.frames.shape
-    joined = example.codec and example.latents.shape[1] < frames  # windows, chosen when encoded
+    # Windows were chosen when they were encoded.
+    joined = example.codec and (example.latents.shape[1] < frames or example.projections.size)
     strides = (1,) if joined else data.strides
     times = choose_times(generator, frames, data.frames, strides=strides)
     if config.model.projection == "none":

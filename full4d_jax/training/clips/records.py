@@ -6,15 +6,18 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.batch import Batch
+from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codecs.codec import codec_id
-from full4d_jax.models.sharding import put_batch, rows_here
+from full4d_jax.models.conditions import reads_filled
+from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.training.clips.projected_clips import allocate_like, choose_projected, copy
 from full4d_jax.training.clips.record_clips import (
     HostClip,
     SizedRecords,
@@ -30,7 +33,9 @@ from input_pipeline.loader import Filling, Mixture, make_loader
 SPLIT = "train"
 
 
-def record_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
+def record_batches(
+    config: Config, start: int, mesh: Mesh | None = None
+) -> Iterator[Batch] | Iterator[ProjectedBatch]:
     """Return the batches from step `start` on; each process decodes what its devices hold.
 
     Raises:
@@ -39,23 +44,31 @@ def record_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iter
     size = config.training.batch
     rows = range(size) if mesh is None else rows_here(mesh, size)
     clips = host_clips(config, open_records(config), start, rows)
-    finish = jax.jit(_to_batch)
+    if config.data.projections:  # as they are: half as many bytes to move
+        put = jax.device_put if mesh is None else partial(put_batch, mesh, rows=rows, size=size)
+        return map(put, clips)
     if mesh is None:
-        return map(finish, clips)
+        return map(jax.jit(_to_batch), clips)
+    finish = jax.jit(_to_batch, out_shardings=NamedSharding(mesh, spec("samples")))
     return (finish(put_batch(mesh, clip, rows, size)) for clip in clips)
 
 
 def host_clips(
     config: Config, mixture: Mixture, start: int, rows: Sequence[int]
-) -> Iterator[HostClip]:
+) -> Iterator[HostClip] | Iterator[ProjectedBatch]:
     """Return this host's rows of each batch, in its memory."""
+    if config.data.projections:
+        transform, filling = choose_projected, Filling(allocate_like, copy)
+    else:
+        transform = choose
+        filling = Filling(partial(allocate, config=config), partial(load, config=config))
     return make_loader(
         mixture,
         seed=config.seed,
         batch_size=config.training.batch,
         start_step=start,
-        transform=partial(choose, config=config),
-        filling=Filling(partial(allocate, config=config), partial(load, config=config)),
+        transform=partial(transform, config=config),
+        filling=filling,
         rows=rows,
     )
 
@@ -151,6 +164,8 @@ def _check_clips(config: Config, records: Records) -> None:
 
 def _check_latents(config: Config, opened: Sequence[Records]) -> None:
     """Refuse latents of another codec or size, and a mix of datasets with and without latents."""
+    if config.data.projections:
+        _check_projections(config, opened)
     if not any(clip["codec"] for records in opened for clip in records.clips):
         return
     model, data, codec = config.model, config.data, codec_id(config)
@@ -180,10 +195,25 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
                 raise InputError("dataset", where, found, words, again)
 
 
+def _check_projections(config: Config, opened: Sequence[Records]) -> None:
+    """Refuse clips with another number of encoded projections, or without what the model reads."""
+    asked, filled = config.data.projections, reads_filled(config.model)
+    for records in opened:
+        for number, clip in enumerate(records.clips):
+            where, found = _where(records, number), clip["projections"]
+            if found != asked or (filled and not clip["filled"]):
+                words = f"{found} encoded projections" + ", none with its holes filled" * (
+                    found == asked
+                )
+                do = "encode it with this config (full4d data encode)"
+                do += f", or train with --data.projections {found}" * (found != asked)
+                raise InputError("dataset", where, words, f"{asked} that this model reads", do)
+
+
 def _joins_frames(config: Config, clip: Facts) -> bool:
-    """Return whether each latent frame joins several frames: such a clip is used as a whole."""
+    """Return whether a clip is a window that is used as a whole."""
     strides = strides_of(config.model.codec, config.model.codec_stride)
-    return bool(clip["codec"]) and strides.frames > 1
+    return bool(clip["codec"]) and (strides.frames > 1 or clip["projections"] > 0)
 
 
 def _where(records: Records, number: int) -> str:

@@ -1,9 +1,11 @@
 """The report of `full4d inspect`: parameters and shardings, work, memory, communication."""
 
+import json
 import math
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,15 +15,22 @@ from jax.sharding import AbstractMesh, AxisType, Mesh
 from full4d_jax.config import Config, to_dict
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.sharding import AXES, check_mesh, dotted, make_mesh, mesh_shape, tokens_of
-from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import install
-from full4d_jax.training.bad_losses import skip_bad_steps
 from full4d_jax.training.dry_run.collectives import collectives
-from full4d_jax.training.dry_run.shapes import batch_shapes, losses_shapes, state_shapes
+from full4d_jax.training.dry_run.hlo import estimate_cycles
+from full4d_jax.training.dry_run.shapes import (
+    batch_shapes,
+    frozen_shapes,
+    losses_shapes,
+    state_shapes,
+)
+from full4d_jax.training.placement import in_mesh
+from full4d_jax.training.program import jit_step
 from full4d_jax.training.step import train_step
 
 GIB = 2**30
+SCOPES = ("projection", "codec")  # named where clips are prepared
 MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25}  # GiB
 
 
@@ -36,9 +45,23 @@ def print_shapes(config: Config, devices: int) -> None:
 
 
 def print_compiled(
-    config: Config, topology: str, slices: int, efficiency: float, *, largest: bool
+    config: Config,
+    topology: str,
+    slices: int,
+    efficiency: float,
+    *,
+    largest: bool,
+    json_file: Path | None = None,
 ) -> None:
     """Compile the step for TPU slices; print its memory, communication and estimated time.
+
+    Args:
+      config: the experiment.
+      topology: name of a TPU slice.
+      slices: number of slices.
+      efficiency: share of the peak FLOP/s that the estimated time assumes.
+      largest: find how many samples fit.
+      json_file: where to write what is found, bytes in plain numbers.
 
     Raises:
       InputError: libtpu is missing, the topology is unknown, or the mesh does not fit it.
@@ -48,19 +71,41 @@ def print_compiled(
     if config.model.precision == "auto":
         config = replace(config, model=replace(config.model, precision="bfloat16"))
     check_mesh(config, mesh)
-    _print_model(config, mesh, state_shapes(config, mesh))
-    kind, memory = devices[0].device_kind, MEMORY.get(devices[0].device_kind)
-    peak = peak_flops(kind)
+    state = state_shapes(config, mesh)
+    _print_model(config, mesh, state)
+    kind = devices[0].device_kind
+    capacity, peak = MEMORY.get(kind), peak_flops(kind)
+    about: dict[str, Any] = {
+        "config": config.name,
+        "topology": topology,
+        "slices": slices,
+        "devices": len(devices),
+        "device_kind": kind,
+        "mesh": dict(mesh.shape),
+        "clips": "encoded" if config.data.projections else "pictures",
+        "samples": config.training.batch,
+        "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
+        "flops": step_flops(config),
+        "capacity": capacity and round(capacity * GIB),
+    }
     if peak:
-        seconds = _flops(config) / len(devices) / peak / efficiency
+        about["seconds"] = step_flops(config) / len(devices) / peak / efficiency
         share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
-        print(f"  step                {seconds:.2f} s if every device works at {share} (assumed)")
-    print(f"compiling the step on encoded clips for {len(devices)} x {kind} ...", flush=True)
-    needed = _compile(config, mesh, report=True)
-    words = _verdict(needed, memory) if memory else f"memory of {kind} is not known here"
+        print(
+            f"  step                {about['seconds']:.2f} s if devices work at {share} (assumed)"
+        )
+    words = "clips with encoded projections" if config.data.projections else "pictures"
+    print(f"compiling the step on {words} for {len(devices)} x {kind} ...", flush=True)
+    found = compile_step(config, mesh)
+    needed = found["bytes_per_device"] / GIB
+    _print_found(found)
+    words = _verdict(needed, capacity) if capacity else f"memory of {kind} is not known here"
     print(f"  fits                {words}")
-    if largest and memory:
-        _find_largest(config, mesh, needed, memory)
+    if json_file:
+        json_file.write_text(json.dumps(about | found, indent=1) + "\n")
+        print(f"wrote {json_file}")
+    if largest and capacity:
+        _find_largest(config, mesh, needed, capacity)
 
 
 def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
@@ -71,7 +116,9 @@ def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
     print(f"{config.name}: {total:,} parameters, mesh {cut or 'of one device'}")
     print(f"  tokens of a sample  {frames * tokens:,} = {frames} frames of {tokens}")
     print(f"  samples of a step   {config.training.batch}, {_per_device(config, mesh)} on a device")
-    print(f"  work of a step      {_flops(config) / 1e15:.4g} PFLOP (formula, no recomputation)")
+    print(
+        f"  work of a step      {step_flops(config) / 1e15:.4g} PFLOP (formula, no recomputation)"
+    )
     groups: Counter[str] = Counter()
     largest: dict[str, Any] = {}
     for path, x in flat:
@@ -89,11 +136,6 @@ def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
     print(f"  state on a device   {size / GIB:.3f} GiB: parameters, average, optimizer")
 
 
-def _flops(config: Config) -> float:
-    """Return the work of a step with prompts, which the compiled step has too."""
-    return step_flops(config, TOKENS if config.model.text_width else None)
-
-
 def _arrays(tree: Any) -> list[Any]:
     return [x for x in jax.tree.leaves(tree) if hasattr(x, "sharding")]
 
@@ -102,35 +144,63 @@ def _per_device(config: Config, mesh: Mesh | AbstractMesh) -> int:
     return config.training.batch // (mesh.shape["data"] * mesh.shape["fsdp"])
 
 
-def _compile(config: Config, mesh: Mesh, *, report: bool) -> float:
-    """Return the GiB that the step needs on each device; infinite if it does not compile."""
-    inputs = state_shapes(config, mesh), losses_shapes(mesh), batch_shapes(config, mesh)
-    step = skip_bad_steps(train_step(config), config.training.spike)  # as in `training.loop`
+def compile_step(config: Config, mesh: Mesh) -> dict[str, Any]:
+    """Compile the step for the devices of a mesh, and return what is known of the program.
+
+    Returns:
+      Plain values: `bytes_per_device` (infinite, with an `error`, if it does not compile), its
+      parts in `memory`, `collectives` as count and bytes of each kind on each device, and the
+      shares of the compiler's cycles that project and encode clips (`hlo.Estimate`).
+    """
     start = time.perf_counter()
-    with jax.set_mesh(mesh):
-        lowered = jax.jit(step, donate_argnums=(0, 1)).lower(*inputs)
-        try:
-            compiled = lowered.compile()
-        except jax.errors.JaxRuntimeError as error:
-            print("  does not compile   ", " ".join(str(error).split())[:300])
-            return math.inf
+    try:
+        compiled = trace_step(config, mesh).lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        words = " ".join(str(error).split())[:300]
+        return {"bytes_per_device": math.inf, "error": words}
     plan: Any = compiled.memory_analysis()
-    parts = {
-        name: getattr(plan, f"{name}_size_in_bytes") / GIB
-        for name in ("argument", "output", "alias", "temp")
+    names = ("argument", "output", "alias", "temp")
+    memory = {name: getattr(plan, f"{name}_size_in_bytes") for name in names}
+    hlo = compiled.as_text() or ""
+    estimate = estimate_cycles(hlo, SCOPES)
+    return {
+        "bytes_per_device": sum(memory.values()) - 2 * memory["alias"],
+        "memory": memory,
+        "compile_seconds": round(time.perf_counter() - start, 1),
+        "collectives": {k: v._asdict() for k, v in collectives(hlo).items()},
+        "estimated_cycles": estimate.cycles[""],
+        "without_estimate": estimate.unknown[""],
+        **{f"{name}_share": estimate.share(name) for name in SCOPES},
     }
-    total = parts["argument"] + parts["output"] - parts["alias"] + parts["temp"]
-    if report:
-        words = ", ".join(f"{name} {size:.2f}" for name, size in parts.items())
-        print(f"  memory of a device  {total:.2f} GiB ({words})")
-        print(f"  compiled in         {time.perf_counter() - start:.0f} s")
-        for kind, traffic in collectives(compiled.as_text() or "").items():
-            print(f"    {kind:18} {traffic.count:6} x, {traffic.bytes / GIB:9.2f} GiB a device")
-    return total
+
+
+def _print_found(found: dict[str, Any]) -> None:
+    if "error" in found:
+        print("  does not compile   ", found["error"])
+        return
+    words = ", ".join(f"{name} {size / GIB:.2f}" for name, size in found["memory"].items())
+    print(f"  memory of a device  {found['bytes_per_device'] / GIB:.2f} GiB ({words})")
+    print(f"  compiled in         {found['compile_seconds']:.0f} s")
+    for kind, traffic in found["collectives"].items():
+        size = traffic["bytes"] / GIB
+        print(f"    {kind:18} {traffic['count']:6} x, {size:9.2f} GiB a device")
+    if found["estimated_cycles"]:
+        shares = [(name, found[f"{name}_share"]) for name in SCOPES]
+        words = [f"{name} {'unknown' if x is None else f'{x:.1%}'}" for name, x in shares]
+        cycles = f"{found['estimated_cycles'] / 1e9:.2f} G cycles"
+        print(f"  XLA's estimate      {cycles} without Pallas kernels; of these {', '.join(words)}")
+
+
+def trace_step(config: Config, mesh: Mesh) -> Any:
+    """Trace the program that `train` runs on this mesh, as `jax.jit(...).trace` does."""
+    state, losses = state_shapes(config, mesh), losses_shapes(mesh)
+    program = jit_step(in_mesh(mesh, train_step(config)), state, losses, config.training.spike)
+    return program.trace(state, losses, batch_shapes(config, mesh), *frozen_shapes(config, mesh))
 
 
 def _verdict(needed: float, memory: float) -> str:
-    return f"{'yes' if needed < memory else 'NO'}: {needed:.2f} of {memory} GiB"
+    words = f"{needed:.2f} of {memory} GiB"
+    return f"yes: {words}, {1 - needed / memory:.0%} free" if needed < memory else f"NO: {words}"
 
 
 def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> None:
@@ -140,7 +210,7 @@ def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> N
     def compiled(count: int) -> float:
         batch = config.training.batch // samples * count
         wanted = replace(config, training=replace(config.training, batch=batch))
-        total = _compile(wanted, mesh, report=False)
+        total = compile_step(wanted, mesh)["bytes_per_device"] / GIB
         print(f"  {count:3} samples         {_verdict(total, memory)} (batch {batch})", flush=True)
         return total
 

@@ -1,18 +1,22 @@
 """Shapes and shardings of a training step's inputs, of which none is allocated."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
 from full4d_jax.config.codecs import strides_of
-from full4d_jax.generation.batch import EncodedBatch
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.generation.batch import Batch
+from full4d_jax.generation.projected import ProjectedBatch
+from full4d_jax.models.codecs.codec import Weights, codec_shapes, computing_weights
+from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharding import spec, tree_shardings
-from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.training.bad_losses import RunningLoss, no_losses
+from full4d_jax.training.program import runs_codec
 from full4d_jax.training.state import TrainState, init_state
 
 
@@ -28,36 +32,56 @@ def losses_shapes(mesh: Mesh | AbstractMesh) -> RunningLoss:
     return _on(shapes, jax.tree.map(lambda _: NamedSharding(mesh, spec()), shapes))
 
 
-def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> EncodedBatch:
-    """Return a batch of encoded clips, sharded over samples."""
-    model, data = config.model, config.data
-    strides = strides_of(model.codec, model.codec_stride)
-    frames = strides.latent_frames(data.frames)
-    size = (data.height // model.codec_stride, data.width // model.codec_stride)
-    shape = (config.training.batch, data.views, frames, *size)
-    none = (*shape[:2], 0, *size)  # frames that are not there
-    guided = model.projection != "none"
-
-    def array(*sides: int, kind: Any = jnp.float32) -> Any:
-        return jax.ShapeDtypeStruct(sides, kind)
-
-    is_visible = not guided or model.first_frame
-    conditions = Conditions(
-        projection=array(*(shape if guided else none), strides.channels),
-        base=array(*shape, strides.channels),
-        mask=array(*shape),
-        disparity=array(*(shape if guided else none)),
-        world_to_camera=array(*shape[:3], 4, 4),
-        intrinsics=array(*shape[:2], 3, 3),
-        text=array(shape[0], TOKENS, model.text_width) if model.text_width else None,
-        visible=array(*shape[:3], kind=jnp.bool_) if is_visible else None,
-    )
-    views = data.views - (model.projection == "channels")
-    batch = EncodedBatch(array(shape[0], views, *shape[2:], strides.channels), conditions)
+def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Batch | ProjectedBatch:
+    """Return a batch as training takes it, sharded over samples: pictures, or what is encoded."""
+    batch = _projected(config) if config.data.projections else _pictures(config)
     cut = jax.tree.map(
         lambda x: NamedSharding(mesh, spec("samples", *[None] * (len(x.shape) - 1))), batch
     )
     return _on(batch, cut)
+
+
+def frozen_shapes(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Weights | None]:
+    """Return what a step takes besides, whole on every device: weights of the codec."""
+    weights = codec_shapes(config) if runs_codec(config) else None
+    weights = jax.eval_shape(partial(computing_weights, config.model), weights)
+    return (_on(weights, jax.tree.map(lambda _: NamedSharding(mesh, spec()), weights)),)
+
+
+def _pictures(config: Config) -> Batch:
+    data, clips = config.data, config.training.batch
+    size = data.frames, data.height, data.width
+    cameras = Cameras(
+        _array(clips, data.views, 3, 3),
+        _array(clips, data.views, data.frames, 4, 4),
+        data.height,
+        data.width,
+    )
+    return Batch(_array(clips, data.views, *size, 3), _array(clips, *size), cameras)
+
+
+def _projected(config: Config) -> ProjectedBatch:
+    model, data = config.model, config.data
+    strides = strides_of(model.codec, model.codec_stride)
+    frames = strides.latent_frames(data.frames)
+    size = frames, data.height // strides.pixels, data.width // strides.pixels
+    clips, channels, half = config.training.batch, strides.channels, jnp.float16
+    grid = clips, data.views
+    latents = _array(*grid, *size, channels, kind=half)
+    return ProjectedBatch(
+        latents=latents,
+        projection=latents,
+        filled=latents if reads_filled(model) else None,
+        mask=_array(*grid, *size, kind=jnp.uint8),
+        disparity=_array(*grid, *size, kind=half),
+        nothing=_array(clips, *size, channels, kind=half),
+        world_to_camera=_array(*grid, frames, 4, 4),
+        intrinsics=_array(*grid, 3, 3),
+    )
+
+
+def _array(*sides: int, kind: Any = jnp.float32) -> Any:
+    return jax.ShapeDtypeStruct(sides, kind)
 
 
 def _on(shapes: Any, shardings: Any) -> Any:

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def test_prints_parameters_work_and_bytes(capsys):
     assert "5,284,568,256 parameters" in printed
     assert "'data': 4, 'fsdp': 8, 'view': 2, 'time': 2" in printed
     assert "63,504 = 252 frames of 252" in printed
-    assert f"{step_flops(load_config(preset), 512) / 1e15:.4g} PFLOP" in printed
+    assert f"{step_flops(load_config(preset)) / 1e15:.4g} PFLOP" in printed
     # Parameters and their average, and two moments of attention, projectors and cameras, in 32.
     trained = 4 * 30 * (3072 * 3072 + 3072) + 30 * (3072 * 3072 + 3072) + 30 * 17 * 3072
     expected = 4 * (2 * 5_284_568_256 + 2 * trained) / 32 / 2**30
@@ -50,10 +51,20 @@ def test_without_the_compiler_says_how_to_install_it():
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
 @pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1"])
-def test_compiles_a_small_model_for_tpu(topology):
+@pytest.mark.parametrize("projections", [4, 0], ids=["encoded", "pictures"])
+def test_compiles_a_small_model_for_tpu(topology, projections, tmp_path):
     mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
-    done = inspect("--topology", topology, *SMALL, *mesh)
+    clips = ["--data.projections", str(projections), "--json", str(tmp_path / "found.json")]
+    done = inspect("--topology", topology, *SMALL, *mesh, *clips)
     assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["clips"] == ("encoded" if projections else "pictures")
+    assert 0 < found["bytes_per_device"] < found["capacity"]
+    if projections:
+        assert found["projection_share"] == found["codec_share"] == 0
+    else:
+        assert 0.01 < found["codec_share"] < 1
+    assert found["collectives"]["all-to-all"]["count"] >= 12 * 8
     assert re.search(r"compiling .* for 4 x TPU v5", done.stdout)
     assert "fits                yes" in done.stdout
     trades = re.search(r"all-to-all +(\d+) x", done.stdout)
@@ -69,7 +80,7 @@ def test_slices_are_cut_over_samples_on_tpu():
     done = inspect(*slices, "--mesh.view", "2")
     assert done.returncode == 0, done.stderr
     assert "mesh {'data': 2, 'view': 2, 'time': 2, 'tensor': 2}" in done.stdout
-    assert "compiling the step on encoded clips for 16 x TPU v5" in done.stdout
+    assert "compiling the step on clips with encoded projections for 16 x TPU v5" in done.stdout
     # Two slices hold two groups of samples; one group, or three, would lie in both.
     refused = inspect(*slices, "--mesh.data", "1", "--mesh.view", "4")
     assert refused.returncode == 2

@@ -1,17 +1,25 @@
 """Projection against known geometry, and hole filling."""
 
+import re
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from full4d_jax.cameras import cameras_of
+from full4d_jax.cameras import Cameras, cameras_of
+from full4d_jax.config import MeshConfig
+from full4d_jax.generation import projection_guidance
 from full4d_jax.generation.projection_guidance import (
     Projection,
     fill_holes,
     project,
+    project_clips,
     push_pull,
     splat,
 )
+from full4d_jax.models.sharding import make_mesh
 from input_pipeline.procedural.scene import procedural_scene
 
 K = jnp.array([[16.0, 0, 8], [0, 16.0, 8], [0, 0, 1]])
@@ -74,3 +82,60 @@ def test_push_pull_keeps_constants_and_survives_emptiness():
     filled = push_pull(jnp.full((8, 12, 2), 0.3), weights)
     np.testing.assert_allclose(filled, 0.3, atol=1e-5)
     assert bool(jnp.isfinite(push_pull(jnp.zeros((8, 8, 3)), jnp.zeros((8, 8, 1)))).all())
+
+
+def clips():
+    """Two clips of a source and three targets at five instants, by formula."""
+    keys = jax.random.split(jax.random.key(1), 3)
+    frames = jax.random.uniform(keys[0], (2, 5, 16, 16, 3))
+    depth = jax.random.uniform(keys[1], (2, 5, 16, 16), minval=1.0, maxval=4.0)
+    depth = jnp.where(depth < 1.5, 0.0, depth)
+    poses = jnp.broadcast_to(jnp.eye(4), (2, 4, 5, 4, 4))
+    poses = poses.at[..., :3, 3].set(0.3 * jax.random.normal(keys[2], (2, 4, 5, 3)))
+    lenses = (
+        jnp.broadcast_to(K, (2, 4, 3, 3)) * jnp.array([1.0, 1.2, 0.8, 1.1])[None, :, None, None]
+    )
+    return frames, depth, Cameras(lenses.at[..., 2, 2].set(1.0), poses, 16, 16)
+
+
+def all_at_once(frames, depth, cameras):
+    """Draw every instant of every view side by side, with one scatter over all."""
+    lenses, poses = cameras.intrinsics, cameras.world_to_camera
+
+    def one_view(lens, targets):
+        def one_frame(frame, depth, source, target):
+            return splat(frame, depth, lenses[0], target @ jnp.linalg.inv(source), lens)
+
+        return jax.vmap(one_frame)(frames, depth, poses[0], targets)
+
+    return Projection(*jax.vmap(one_view)(lenses[1:], poses[1:]))
+
+
+@pytest.mark.parametrize("at_once", [1, 256, 2**20], ids=["one", "some", "all"])
+def test_frames_drawn_in_parts_are_those_drawn_at_once(at_once, monkeypatch):
+    monkeypatch.setattr(projection_guidance, "PIXELS_AT_ONCE", at_once * 3)
+    frames, depth, cameras = clips()
+    expected = jax.jit(jax.vmap(all_at_once))(frames, depth, cameras)
+    found, filled = jax.jit(partial(project_clips, fill=True))(frames, depth, cameras)
+    # Compiled for another number of frames, products of 3 x 3 matrices round differently.
+    close = partial(np.testing.assert_allclose, rtol=2e-6, atol=1e-6)
+    jax.tree.map(close, found, expected)
+    np.testing.assert_array_equal(found.mask, expected.mask)
+    close(filled, jax.jit(jax.vmap(fill_holes))(expected))
+    assert 0.2 < float(found.mask.mean()) < 1
+
+
+def test_devices_that_share_a_clip_divide_its_frames(monkeypatch):
+    """Bit by bit what one device draws, where neither views nor instants divide."""
+    monkeypatch.setattr(projection_guidance, "PIXELS_AT_ONCE", 16 * 16)
+    frames, depth, cameras = clips()
+    draw = jax.jit(partial(project_clips, fill=True))
+    expected, alone = draw(frames, depth, cameras), draw.lower(frames, depth, cameras)
+    with jax.set_mesh(make_mesh(MeshConfig(data=2, view=2, time=2))):
+        found, shared = draw(frames, depth, cameras), draw.lower(frames, depth, cameras)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    # One device draws four of the fifteen frames of one of the two clips, with one to spare.
+    trips = re.compile(r'"known_trip_count":{"n":"(\d+)"}')
+    loops = [set(trips.findall(program.compile().as_text())) for program in (alone, shared)]
+    assert ["30" in found for found in loops] == [True, False]
+    assert "4" in loops[1]

@@ -45,5 +45,5 @@ def test_more_than_a_record_can_hold_is_refused(make_example):
 
 def test_another_version_is_refused(make_example):
     record = to_bytes(make_example()._replace(version=1))
-    with pytest.raises(ValueError, match="record version: found 1, expected 2"):
+    with pytest.raises(ValueError, match="record version: found 1, expected 3"):
         from_bytes(record)

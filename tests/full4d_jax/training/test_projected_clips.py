@@ -1,0 +1,209 @@
+"""Encoded projections, with Wan's VAE at toy width: the losses of clips that the step projects."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy_codec import save_toy_codec
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import Config, check_config, load_config
+from full4d_jax.data.encode import encode_dataset
+from full4d_jax.generation.batch import Batch, make_conditions, prepare
+from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
+from full4d_jax.models.codecs.codec import codec_weights
+from full4d_jax.models.sharding import put_batch
+from full4d_jax.session.errors import InputError
+from full4d_jax.training import loop
+from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.dry_run.report import trace_step
+from full4d_jax.training.loss import Frozen, loss
+from full4d_jax.training.placement import replicate, training_mesh
+from full4d_jax.training.prior_training import train_prior
+from full4d_jax.training.state import init_state
+from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
+from input_pipeline.projections import projection_from_bytes
+from input_pipeline.schema import validate
+from input_pipeline.transforms import decode, to_source
+
+SIZE = {"views": 3, "frames": 5, "height": 16, "width": 16}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    clips = ProceduralClips(first=0, count=2, views=3, frames=5, height=16, width=16)
+    write_dataset(folder, clips, name="scenes", shards=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(raw):
+    """Wan's preset but for its sizes."""
+    wan = load_config("configs/wan21_1_3b.py")
+    model = dataclasses.replace(
+        wan.model, width=48, heads=2, ffn=64, layers=1, text_width=0, precision="float32"
+    )
+    return dataclasses.replace(
+        wan,
+        codec_weights=save_toy_codec(raw.parent / "vae.safetensors"),
+        model=model,
+        data=dataclasses.replace(wan.data, **SIZE, projections=2, corrupt_depth=1.0),
+        training=dataclasses.replace(
+            wan.training, batch=2, steps=2, checkpoint_every=1, log_every=1
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def encoded(raw, config):
+    return encode(config, raw, "encoded")
+
+
+@pytest.fixture(scope="module")
+def exact(raw, config):
+    """One draw of each clip, with its own depth."""
+    data = dataclasses.replace(config.data, projections=1, corrupt_depth=0.0)
+    return encode(dataclasses.replace(config, data=data), raw, "exact")
+
+
+def encode(config: Config, raw, name: str):
+    out = raw.parent / name
+    out.mkdir()
+    encode_dataset(config, raw, out, "train", 1, (0, 1))
+    return out
+
+
+def on(config: Config, folder, **data) -> Config:
+    return dataclasses.replace(
+        config, data=dataclasses.replace(config.data, records=(str(folder),), **data)
+    )
+
+
+def test_files_hold_what_the_step_would_encode(raw, config, encoded):
+    """Each draw is the conditions of its source, its depth and its cameras, to half precision."""
+    index, after = 1, validate(open_dataset(encoded)[1])
+    clip = decode(open_dataset(raw)[1], height=16, width=16)
+    key = jax.random.fold_in(jax.random.key(config.seed), index)
+    assert len(after.projections) == 2
+    for draw, file in enumerate(after.projections):
+        found = projection_from_bytes(file)
+        assert found.source == 0  # the one view with depth
+        depth, poses = to_source(clip.depth[0], clip.world_to_camera)
+        drawn = draw_depth(draw_shares(key, draw), jnp.asarray(depth), config.data)
+        cameras = Cameras(clip.intrinsics, poses, 16, 16)
+        video = clip.frames[0].astype(np.float32) / 127.5 - 1
+        weights = codec_weights(config)
+        expected = jax.jit(make_conditions, static_argnums=0)(
+            config.model, video, drawn, cameras, weights
+        )[0]
+        np.testing.assert_array_equal(found.world_to_camera, poses)
+        np.testing.assert_array_equal(found.mask, expected.mask)
+        for name in ("projection", "disparity"):
+            given = getattr(expected, name)
+            np.testing.assert_allclose(getattr(found, name), given, rtol=1e-3, atol=1e-3)
+        assert found.filled is None  # Wan's model reads it nowhere
+    draws = [projection_from_bytes(file).projection for file in after.projections]
+    assert np.abs(draws[0] - draws[1]).max() > 0.01  # the depth is jittered
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.5], ids=["kept", "some dropped"])
+def test_losses_are_those_of_clips_that_the_step_projects(config, exact, drop):
+    config = on(config, exact, projections=1, corrupt_depth=0.0, drop_projection=drop)
+    batch = next(training_batches(config, 0))
+    clips = list(open_dataset(exact))
+    pictures = [picture_of(clips, latents) for latents in np.asarray(batch.latents)]
+    whole = jax.tree.map(lambda *x: jnp.stack(x), *pictures)
+    params, key = init_state(config, jax.random.key(0)).params, jax.random.key(5)
+    frozen = Frozen(codec_weights(config))
+
+    @jax.jit
+    def losses(params):
+        return [loss(config, params, x, key, frozen)[0] for x in (batch, whole)]
+
+    found, expected = losses(params)
+    np.testing.assert_allclose(found, expected, rtol=2e-3)
+    assert expected > 0.1
+
+
+def picture_of(clips, latents) -> Batch:
+    """The pictures of the clip that has these latents, its views in their order."""
+    clip = next(x for x in clips if any(np.array_equal(own, latents[0]) for own in x.latents))
+    own = list(clip.latents)
+    views = [next(i for i, x in enumerate(own) if np.array_equal(x, y)) for y in latents]
+    shown = decode(clip, height=16, width=16)
+    depth, poses = to_source(shown.depth[0], shown.world_to_camera[views])
+    frames = shown.frames[views].astype(np.float32) / 127.5 - 1
+    cameras = Cameras(jnp.asarray(shown.intrinsics[views]), jnp.asarray(poses), 16, 16)
+    return Batch(jnp.asarray(frames), jnp.asarray(depth), cameras)
+
+
+@pytest.mark.parametrize("projections", [2, 0], ids=["encoded", "pictures"])
+def test_inspect_compiles_the_program_that_train_runs(
+    config, encoded, raw, projections, tmp_path, monkeypatch
+):
+    """The two programs are one: their jaxprs, and the shardings of what they take and give."""
+    folder = encoded if projections else raw
+    config = on(config, folder, projections=projections)
+    sizes = dataclasses.replace(config.mesh, data=1, fsdp=2, view=2, time=1)
+    config = dataclasses.replace(config, mesh=sizes)
+    runs, jit_step = [], loop.jit_step
+
+    def spy(*given):
+        program = jit_step(*given)
+
+        def run(*inputs):
+            runs.append(program.trace(*inputs))
+            return program(*inputs)
+
+        return run
+
+    monkeypatch.setattr(loop, "jit_step", spy)
+    train_prior(config, tmp_path, None)
+    mesh = training_mesh(config)
+    assert mesh is not None
+    inspected = trace_step(config, mesh)
+    assert len(runs) == 2
+    for run in runs:
+        assert str(run.jaxpr) == str(inspected.jaxpr)
+        assert run.in_avals == inspected.in_avals
+        assert run.lower().as_text() == inspected.lower().as_text()  # shardings too
+
+
+def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, encoded):
+    """The clips that the network sees are those of one device."""
+    config = on(config, encoded, projections=0, drop_projection=0.5)
+    filled = dataclasses.replace(config.model, prediction="residual")
+    config = dataclasses.replace(config, model=filled)
+    batch = next(training_batches(config, 0))
+    weights, key = codec_weights(config), jax.random.key(3)
+
+    def conditions(batch, weights):
+        return prepare(batch, key, config.model, config.data, weights)
+
+    expected = jax.jit(conditions)(batch, weights)
+    mesh = dataclasses.replace(config.mesh, data=1, fsdp=2, view=2, time=2)
+    mesh = training_mesh(dataclasses.replace(config, mesh=mesh))
+    assert mesh is not None
+    with jax.set_mesh(mesh):
+        found = jax.jit(conditions)(put_batch(mesh, batch), replicate(mesh, weights))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), found, expected)
+
+
+def test_what_does_not_fit_is_refused(config, encoded, raw):
+    with pytest.raises(InputError, match="2 encoded projections, expected 3 that this model reads"):
+        training_batches(on(config, encoded, projections=3), 0)
+    with pytest.raises(InputError, match="0 encoded projections, expected 2"):
+        training_batches(on(config, raw), 0)
+    with pytest.raises(InputError, match=r"data.projections.*expected 0 without --data.records"):
+        training_batches(config, 0)
+    reads = dataclasses.replace(config.model, prediction="residual")
+    with pytest.raises(InputError, match="none with its holes filled"):
+        training_batches(on(dataclasses.replace(config, model=reads), encoded), 0)
+    free = dataclasses.replace(config.model, projection="none", cameras=())
+    with pytest.raises(InputError, match=r"data.projections.*0 without a projection"):
+        check_config(dataclasses.replace(config, model=free))
