@@ -20,12 +20,7 @@ from full4d_jax.config import ModelConfig, load_config
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import load_network
 from full4d_jax.models.dit import init_params
-from full4d_jax.models.wan.architecture import (
-    abstract_leaves,
-    check_config_json,
-    diffusers_config,
-    original_config,
-)
+from full4d_jax.models.wan.architecture import abstract_leaves
 from full4d_jax.models.wan.export import export_wan
 from full4d_jax.models.wan.names import ADDED, to_wan, wan_names
 from full4d_jax.models.wan.weights import import_wan
@@ -205,31 +200,6 @@ def test_folders_that_are_not_whole_are_named(tmp_path):
     for text in ("{", "[3]"):
         (tmp_path / "config.json").write_text(text)
         assert "config.json: found" in refused(tmp_path)
-
-
-CONFIGS = {"diffusers": diffusers_config(MODEL), "original": original_config(MODEL)}
-
-
-@pytest.mark.parametrize("layout", CONFIGS)
-def test_every_field_of_the_config_beside_the_weights_is_compared(layout, tmp_path):
-    about = tmp_path / "config.json"
-
-    def check(fields) -> None:
-        about.write_text(json.dumps(fields))
-        check_config_json(MODEL, about)
-
-    theirs = CONFIGS[layout] | {"_diffusers_version": "0.33.0"}
-    check(theirs | ({"model_type": "ti2v"} if layout == "original" else {"image_dim": None}))
-    for field in CONFIGS[layout].keys() - {"rope_max_seq_len"}:
-        with pytest.raises(InputError, match=rf"{field} other, expected {field} "):
-            check(theirs | {field: "other"})
-    with pytest.raises(InputError, match="found added_kv_proj_dim 24, expected added_kv_proj_dim"):
-        check(theirs | {"added_kv_proj_dim": 24})
-    with pytest.raises(InputError, match="model_type i2v"):
-        check(theirs | {"model_type": "i2v"})
-    heads = "num_heads" if layout == "original" else "num_attention_heads"
-    with pytest.raises(InputError, match=f"found {heads} None"):
-        check({name: value for name, value in theirs.items() if name != heads})
 
 
 @pytest.mark.parametrize(
