@@ -71,11 +71,14 @@ def _seed_beside(
     beside: Float[Array, "k t h w"],
     cameras: Cameras,
 ) -> Float[Array, "v t h w"]:
-    """Return seeds with those of further real views at their depth, and none that they replace."""
+    """Return seeds with those of further real views at their depth, and none that they replace.
+
+    Views before them keep theirs: what they do not see lies behind what they see.
+    """
     for i, depth in enumerate(beside, 1):
         own = jnp.where(seeds[i] > 0, depth, 0.0)
-        reached = project(frames[i], own, cameras, i).mask > 0
-        seeds = seeds.at[1:].set(jnp.where(reached, 0.0, seeds[1:])).at[i].set(own)
+        reached = project(frames[i], own, cameras, i).mask[i:] > 0
+        seeds = seeds.at[i].set(own).at[i + 1 :].set(jnp.where(reached, 0.0, seeds[i + 1 :]))
     return seeds
 
 

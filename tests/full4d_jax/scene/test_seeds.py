@@ -1,10 +1,16 @@
 """Where a fit to a grid starts: hidden points stay behind what the source sees."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.scene.seeds import push_behind
+from full4d_jax.cameras import cameras_of
+from full4d_jax.generation.projection_guidance import project
+from full4d_jax.scene.seeds import grid_depth, push_behind
 from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.procedural.scene import procedural_scene
 
 
 def test_points_in_the_sources_way_move_behind_its_surface():
@@ -28,3 +34,24 @@ def test_points_behind_stay_where_they_are():
     depth = jnp.full((24, 32), 2.0)
     same = push_behind(depth, lens, jnp.eye(4), jnp.full((24, 32), 1.2), lens)
     np.testing.assert_array_equal(same, depth)
+
+
+def test_real_views_seed_what_those_before_them_do_not_see_at_its_depth():
+    azimuths = jnp.array([40.0, -40.0, 20.0])  # two real views beside the source, one target
+    clip = jax.jit(partial(procedural_scene, views=4, frames=1, azimuths=azimuths))(3)
+    cameras, depth = cameras_of(clip), clip.depth
+    one, two = (
+        np.asarray(grid_depth(clip.frames, depth[0], cameras, depth[1 : 1 + k])) for k in (1, 2)
+    )
+    np.testing.assert_array_equal(two[:2], one[:2])
+    for real in (1, 2):
+        np.testing.assert_array_equal(two[real], np.where(one[real] > 0, depth[real], 0))
+        assert 0.02 < (two[real] > 0).mean() < 0.7
+    first, second = (
+        np.asarray(project(clip.frames[i], jnp.asarray(two[i]), cameras, i).mask) > 0
+        for i in (1, 2)
+    )
+    assert not two[2][first[1]].any()  # the first of them has seeds there
+    assert not two[3][second[2]].any()
+    assert two[1][second[0]].any()  # what it does not see lies behind them
+    assert (two[3] > 0).sum() < (one[3] > 0).sum()
