@@ -7,8 +7,8 @@ sphere; `photos` are fox_photos; `fox` is the fox running, 24 instants of 8 came
 one camera or (`fox_instants`) one instant in eight held out; `walker` is pose2sim. The data are
 read from the folder FULL4D_DATA. Each command writes OUT/NAME.set and OUT/NAME.scene. The last line
 is JSON: PSNR of held-out and fitted pictures, seconds elapsed since the fit began and CPU seconds
-of the command, memory, and the curve of held-out PSNR against elapsed seconds. docs/fitting.md has
-the numbers.
+of the command, memory, and the curve: elapsed and CPU seconds and held-out PSNR at each report.
+docs/fitting.md has the numbers.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import captures
 import cv2
 import jax.numpy as jnp
 import numpy as np
+import psutil
 from numpy import ndarray
 from shared_folder import shared_folder
 
@@ -82,17 +83,20 @@ def children_seconds() -> float:
     return round(used.ru_utime + used.ru_stime, 1)
 
 
-def full4d(*words: object) -> list[tuple[float, float]]:
-    """Run a command, show what it says, and return seconds and held-out PSNR as it tells them."""
+def full4d(*words: object) -> list[tuple[float, float, float]]:
+    """Run a command, show what it says, and return elapsed and CPU seconds and held-out PSNR."""
     command = [sys.executable, "-m", "full4d_jax.cli", *map(str, words)]
     curve, begun = [], 0.0
     with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
+        process = psutil.Process(running.pid)
         for line in map(bytes.decode, running.stdout):
             print(line, end="", flush=True)
             begun = begun or time.perf_counter() * line.startswith("scene ...")
             if told := re.search(r"held_out_psnr ([\d.]+)", line):
-                curve.append((round(time.perf_counter() - begun, 1), float(told[1])))
+                used = process.cpu_times()
+                seconds = time.perf_counter() - begun, used.user + used.system
+                curve.append((*(round(x, 1) for x in seconds), float(told[1])))
     if running.returncode:
         raise SystemExit(f"full4d {words[0]} ended with {running.returncode}")
     return curve
