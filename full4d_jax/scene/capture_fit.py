@@ -25,6 +25,7 @@ from input_pipeline.selection import evenly
 WATCHED = 4  # held-out pictures whose PSNR is reported while fitting
 SCORED = 16  # fitted and held-out pictures each that are scored at the end, at most
 GAP = 4.0  # dB by which fitted pictures may be better than others before it is said
+FALL = 1.0  # dB by which held-out pictures may get worse while fitting before it is said
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -56,12 +57,14 @@ class Fit(NamedTuple):
       background: the colour behind them.
       fitted_psnr: of fitted pictures, dB.
       held_out_psnr: of the others, dB; NaN without any.
+      watched: steps, and PSNR of a few held-out pictures after them, of the steps done by this run.
     """
 
     scene: Scene
     background: tuple[float, float, float]
     fitted_psnr: float
     held_out_psnr: float
+    watched: tuple[tuple[int, float], ...] = ()
 
 
 def lift_capture(
@@ -102,17 +105,19 @@ def lift_capture(
     )
     say(f"start: {start.note}; background: {background.note}; held out: {_words(given.held_out)}")
     others = _some(given.held_out, WATCHED)
-    watched: dict[str, float] = {}
+    watched: list[tuple[int, float]] = []
 
     def keep(state: FitState) -> None:
         if partial is not None:
             partial.keep(state)
         if len(others[0]):
-            watched["held_out_psnr"] = scored(state.fitted.scene, given, background, others)
+            reached = scored(state.fitted.scene, given, background, others)
+            watched.append((int(state.step), reached))
 
     def tell(step: int, metrics: Mapping[str, float]) -> None:
         if report is not None:
-            report(step, {**metrics, **watched})
+            reached = {"held_out_psnr": watched[-1][1]} if watched else {}
+            report(step, {**metrics, **reached})
 
     result = fit(
         start.scene,
@@ -126,7 +131,7 @@ def lift_capture(
     )
     groups = (_some(mask, SCORED) for mask in (~given.held_out, given.held_out))
     scores = [scored(result.scene, given, background, group) for group in groups]
-    return Fit(result.scene, background.color, *scores)
+    return Fit(result.scene, background.color, *scores, tuple(watched))
 
 
 def read_views(grid: Mapping[str, ndarray], depth: Float[ndarray, "v t h w"]) -> RealViews:
@@ -145,9 +150,9 @@ def read_views(grid: Mapping[str, ndarray], depth: Float[ndarray, "v t h w"]) ->
 
 def fit_arrays(found: Fit) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of a capture."""
-    scores = found._asdict()
-    scene = to_arrays(scores.pop("scene"))
-    return scene | {name: np.asarray(x, np.float32) for name, x in scores.items()}
+    kept = {"background", "fitted_psnr", "held_out_psnr"}
+    scores = {name: np.asarray(getattr(found, name), np.float32) for name in kept}
+    return to_arrays(found.scene) | scores
 
 
 def told_scores(found: Fit) -> str:
@@ -161,6 +166,12 @@ def told_scores(found: Fit) -> str:
             f"; the gap is above {GAP:g} dB, so views between the cameras look worse than these: "
             "add cameras closer together, depth (full4d data depth) or masks, and look at "
             "full4d data check"
+        )
+    step, best = max(found.watched, key=lambda x: x[1], default=(0, -np.inf))
+    if found.watched and best - found.watched[-1][1] > FALL:
+        text += (
+            f"; held-out pictures were best after {step} steps ({best:.1f} dB, "
+            f"{found.watched[-1][1]:.1f} at the end): fewer (--lift.steps {step}) may do"
         )
     return text
 

@@ -84,6 +84,9 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     assert "hull; background: one colour, 26 204 51; held out: views 4 (--held_out" in said[0]
     np.testing.assert_allclose(found.background, GREEN, atol=1e-6)
     assert found.held_out_psnr > 22
+    steps, reached = zip(*found.watched, strict=True)
+    assert steps[-1] == SETTINGS.steps
+    assert reached[-1] > 22
     arrays = fit_arrays(found)
     np.testing.assert_allclose(background_in(arrays), GREEN)
     np.testing.assert_array_equal(from_arrays(arrays).gaussians.means, found.scene.gaussians.means)
@@ -94,6 +97,14 @@ def test_a_large_gap_is_told_with_what_to_do():
     assert "gap is above 4 dB" in told_scores(far)
     assert "gap" not in told_scores(far._replace(held_out_psnr=22.1))
     assert "none was held out" in told_scores(far._replace(held_out_psnr=float("nan")))
+
+
+def test_held_out_pictures_that_get_worse_are_told():
+    fell = Fit(None, (0, 0, 0), 30.0, 26.5, ((100, 27.2), (200, 28.1), (300, 27.0)))  # type: ignore[arg-type]
+    told = told_scores(fell)
+    assert "best after 200 steps (28.1 dB, 27.0 at the end)" in told
+    assert "--lift.steps 200" in told
+    assert "best" not in told_scores(fell._replace(watched=((100, 27.2), (200, 26.3))))
 
 
 def test_nothing_moves_at_a_single_instant():
