@@ -18,7 +18,6 @@ from jaxtyping import Float
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.extras import install
-from input_pipeline.plain_files import load_arrays
 
 TOKENS = 512
 
@@ -96,6 +95,8 @@ def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     if not width:
         found, drop = "a model without text (model.text_width 0)", f"leave --{field} out"
         raise InputError("config", field, found, "one with text", drop)
+    from input_pipeline.plain_files import load_arrays  # the package imports grain, and grain jax
+
     require_file("embedding", path, "an .npz file", do)
     with input_errors("embedding", do):
         arrays = load_arrays(Path(path), ("text",))
