@@ -80,7 +80,8 @@ def sample_stages(
         cameras = beside(cameras, targets)
     grid = _grid_stage(job.stages, config, given, source, depths, cameras)
     _say_warnings(job)
-    grids.write_grid(job.stages.folder, grid["frames"], grid["projection"], cameras, source.fps)
+    shown = grid["frames"], grid["projection"], cameras, source.fps
+    grids.write_grid(job.stages.folder, *shown, real=1 + len(depths.get("beside", ())))
 
 
 def _fill(job: Job, config: Config, way: options.SampleOptions, checkpoint: Path | None) -> None:

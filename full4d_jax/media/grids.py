@@ -21,12 +21,16 @@ def write_grid(
     projection: UInt8[ndarray, "v-1 t h w 3"],
     cameras: Cameras,
     fps: float,
+    real: int = 1,
 ) -> None:
-    """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them."""
+    """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them.
+
+    The first `real` views were given, not generated; the first of all is the source.
+    """
     write_side_by_side(folder / "grid.mp4", frames, fps)
-    rows = ["source"]
-    pictures = [frames[0]]
-    for view in range(1, len(frames)):
+    rows = ["source", *(f"view {view}: given" for view in range(1, real))]
+    pictures = list(frames[:real])
+    for view in range(real, len(frames)):
         rows += [f"view {view}: projected", f"view {view}: generated"]
         pictures += [projection[view - 1], frames[view]]
     sheet = contact_sheet(

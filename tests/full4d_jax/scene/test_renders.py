@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,8 +81,11 @@ def test_grid_video_and_sheet(tmp_path):
     grid = np.zeros((3, 4, 32, 48, 3), np.uint8)
     grid[1] = 255
     poses = np.repeat(orbit(np.array([0.0, 20, -20]), np.zeros(3))[:, None], 4, 1)
-    write_grid(tmp_path, grid, grid[1:], Cameras(np.stack([LENS] * 3), poses, 32, 48), fps=6.0)
+    given = grid, grid[1:], Cameras(np.stack([LENS] * 3), poses, 32, 48)
+    write_grid(tmp_path, *given, fps=6.0)
     video = read_video(tmp_path / "grid.mp4", height=256, width=1152, frames=6)
     middle = video.frames[:, :, 384:768].mean()
     assert middle > 230 > 40 > video.frames[:, :, :350].mean()
-    assert (tmp_path / "grid.png").stat().st_size > 0
+    rows = cv2.imread(str(tmp_path / "grid.png")).shape[0]
+    write_grid(tmp_path, *given, fps=6.0, real=2)
+    assert cv2.imread(str(tmp_path / "grid.png")).shape[0] < rows  # a row for the given view
