@@ -8,7 +8,8 @@ two targets at random between them, and all rows score these two. Of `pose2sim` 
 FULL4D_DATA, four cameras 49 to 138 degrees apart) each camera is the target once; the one, two or
 three others nearest to it are real, and their depth is estimated. A row copies the first real view,
 fills the projection by push-pull, or asks the prior in the package. With `--lifted`, 4D scenes are
-fitted to three real views, alone and together with what the prior made of the target.
+fitted to three real views: alone, from their depth or from points strewn (as `full4d lift` fits
+captures without depth), and together with what the prior made of the target.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.several_views import RealViews
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_model, to_uint8, to_unit
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
+from full4d_jax.scene import capture_fit
 from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
@@ -51,6 +53,7 @@ REAL, TARGETS = 3, 2  # views of a procedural scene
 FIRST = 64  # scenes from here on had no part in any choice
 COPY, PUSH_PULL, PRIOR = "copy of the first", "projection + push-pull", "prior"
 ALONE, TOGETHER = "scene of the real views", "scene, with the prior's"
+STREWN = "scene of the real views, without depth"
 SHOWN = ("psnr", "ssim", "lpips")
 SHEET = 6  # rows in the sheet
 Pictures = Float[np.ndarray, "v t h w 3"]
@@ -136,6 +139,11 @@ def lift(case: Case, grid: Pictures, steps: int) -> dict[str, Pictures]:
         given = jnp.asarray(grid[:views]), case.depth[0], cameras, jax.random.key(0)
         scene = lift_grid(settings, *given, beside=case.depth[1:])
         made[row] = render_views(scene, targets, times) / np.float32(255)
+    none = np.zeros(grid[:count].shape[:2], bool)
+    views = capture_fit.RealViews(grid[:count], case.cameras.views(slice(count)), None, None, none)
+    found = capture_fit.lift_capture(settings, views, jax.random.key(0))
+    over = np.asarray(found.background, np.float32)
+    made[STREWN] = render_views(found.scene, targets, times, over) / np.float32(255)
     return made
 
 
