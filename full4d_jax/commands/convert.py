@@ -168,6 +168,9 @@ def _save(scene: "Gaussians | Scene", kind: str, target: Path, time: float, inst
     open_folder(target.parent)
     if kind == "sequence" and not isinstance(scene, gaussians.Gaussians):
         return gaussians.save_ply_sequence(open_folder(target), scene, instants)
+    if target.is_dir():
+        do = "choose another name"
+        raise InputError("target", f"{target}: file", "a folder", "a name for a file", do)
     with whole_file(target) as partial:
         if isinstance(scene, gaussians.DynamicGaussians) and kind == "4D PLY":
             return gaussians.save_dynamic_ply(partial, scene)

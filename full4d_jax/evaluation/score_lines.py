@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError, input_errors
-from input_pipeline.plain_files import field, parse_json
+from input_pipeline.plain_files import parse_json
 from input_pipeline.whole_files import write_text
 
 
@@ -45,8 +45,8 @@ def open_lines(path: Path, mark: str) -> list[dict]:
 def _scores(line: str, where: str) -> dict:
     """Return the scores in a line of the file."""
     scores = parse_json(line, where)
-    field(scores, "group", where)
-    field(scores, "scene", where)
+    if not isinstance(scores, dict):
+        raise ValueError(f"{where}: found {type(scores).__name__}, expected scores by name")
     return scores
 
 

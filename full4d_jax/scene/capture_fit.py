@@ -130,8 +130,8 @@ def lift_capture(
         keep=keep,
     )
     groups = (_some(mask, SCORED) for mask in (~given.held_out, given.held_out))
-    scores = [scored(result.scene, given, background, group) for group in groups]
-    return Fit(result.scene, background.color, *scores, tuple(watched))
+    fitted, held_out = (scored(result.scene, given, background, group) for group in groups)
+    return Fit(result.scene, background.color, fitted, held_out, tuple(watched))
 
 
 def read_views(grid: Mapping[str, ndarray], depth: Float[ndarray, "v t h w"]) -> RealViews:
@@ -150,7 +150,7 @@ def read_views(grid: Mapping[str, ndarray], depth: Float[ndarray, "v t h w"]) ->
 
 def fit_arrays(found: Fit) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of a capture."""
-    kept = {"background", "fitted_psnr", "held_out_psnr"}
+    kept = "background", "fitted_psnr", "held_out_psnr"
     scores = {name: np.asarray(getattr(found, name), np.float32) for name in kept}
     return to_arrays(found.scene) | scores
 

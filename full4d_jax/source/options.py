@@ -107,7 +107,7 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class DatasetViewOptions:
-    """One view or several of a data set's clip; its other cameras are the targets."""
+    """One or more views of a data set's clip; its other cameras are targets."""
 
     keys: ClassVar = ("dataset",)
     posed: ClassVar = True

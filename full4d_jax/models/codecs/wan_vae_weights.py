@@ -19,7 +19,7 @@ from numpy import ndarray
 from full4d_jax.config.codecs import WAN21, WAN22, WanVaeConfig
 from full4d_jax.models.codecs.wan_vae import Params, abstract_params
 from full4d_jax.models.torch_files import read_tensors
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.plain_files import load_json
 
 # Our dotted names, part by part, in the two layouts; those of the stages follow below.
@@ -131,6 +131,8 @@ def read_config(path: Path) -> WanVaeConfig:
     Raises:
       InputError: there is no such file, or it describes another network.
     """
+    expected = "the config.json of diffusers' VAE"
+    require_file("VAE", path, expected, "keep it beside it")
     try:
         found = load_json(path)
         side = found.get("patch_size") or 1
@@ -149,13 +151,9 @@ def read_config(path: Path) -> WanVaeConfig:
             blocks=found["num_res_blocks"],
             temporal=tuple(found["temperal_downsample"]),
         )
-    except OSError:
-        expected = "the config.json of diffusers' VAE"
-        raise InputError("VAE", path, "no such file", expected, "keep it beside it") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        expected = "the config.json of diffusers' VAE"
         raise InputError("VAE", path, repr(error), expected, "download it again") from None
 
 

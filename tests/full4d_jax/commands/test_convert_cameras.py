@@ -48,7 +48,7 @@ def test_unusable_files_are_one_line(tmp_path, capsys):
         ("scaled.npy", "b.npy", ("opencv", "llff"), "expected rigid poses"),
         ("list.json", "b.npy", ("opencv", "llff"), "found no such list of poses"),
         ("ours.json", "b.npy", ("opencv", "llff"), "found convention llff, expected opencv"),
-        ("none.json", "b.npy", ("opencv", "llff"), "found No such file"),
+        ("none.json", "b.npy", ("opencv", "llff"), "found no file"),
     ):
         assert convert(tmp_path / source, tmp_path / target, *names) == 2
         error = capsys.readouterr().err
