@@ -1,12 +1,15 @@
 """The depth network, trained on procedural frames with photographs and people cut out of videos.
 
-Three trainings on one x86-64 core. The first two, 4,800 steps each, saw simple worlds and had range
-alone in their loss (72 and 44 minutes; revision 8f6c19d: `full4d train configs/depth.py`, then the
-same with `--init` and `--seed 1`). The third, 105 minutes on a busy core, saw worlds, cameras and
-shapes of pictures of all kinds, and starts from what the second left in runs/depth_2:
+Three trainings on one x86-64 core:
 
+    full4d train configs/depth.py --out runs/depth_1
+    full4d train configs/depth.py --init runs/depth_1/depth.safetensors --seed 1 --out runs/depth_2
     full4d train configs/depth.py --init runs/depth_2/depth.safetensors --seed 2 \\
         --data.photos PHOTOS --data.videos VIDEOS --training.steps 6000 --out runs/depth_3
+
+The first two took 72 and 44 minutes at revision 8f6c19d, whose config saw simple worlds and had
+range alone in its loss. The third, 105 minutes on a busy core, saw worlds, cameras and shapes of
+pictures of all kinds.
 
 PHOTOS is a folder of a few hundred varied photographs, whose crops cover half of the surfaces, and
 VIDEOS one of clips, some from cameras at rest before which somebody moves. The number of steps was

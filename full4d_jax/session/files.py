@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -18,7 +18,7 @@ from input_pipeline.whole_files import whole_file
 
 Arrays = dict[str, ndarray]
 LOCK = ".lock"
-_held: dict[Path, TextIO] = {}  # locks of this process, which end with it
+_held: dict[Path, int] = {}  # descriptors of this process, whose locks end with it
 
 
 def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
@@ -38,21 +38,19 @@ def hold_folder(path: str | Path) -> Path:
     place = (folder / LOCK).resolve()
     if place in _held:
         return folder
-    file = place.open("a+")
+    lock = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.seek(0)
-        found = f"in use by {file.read(200).strip() or 'another process'}"
-        file.close()
+        found = f"in use by {os.read(lock, 200).decode() or 'another process'}"
+        os.close(lock)
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
         do = "wait for it, stop it, or give another --out"
         raise InputError("output folder", folder, found, "one that nobody writes to", do) from None
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}")
-    file.flush()
-    _held[place] = file
+    os.truncate(lock, 0)
+    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    _held[place] = lock
     return folder
 
 
