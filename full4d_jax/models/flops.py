@@ -87,16 +87,17 @@ def peak_flops(device_kind: str) -> float | None:
     return None if best is None else PEAKS[best]
 
 
-def step_flops(config: Config) -> float:
+def step_flops(config: Config, text_tokens: int | None = None) -> float:
     """Count one training step of the whole batch, forward and backward.
 
     With mean velocities the whole batch goes forward twice more (`mean_flow.split_velocity`).
 
     Args:
       config: model, data, batch and what is trained.
+      text_tokens: rows of the text embedding; None for those of the file that the config names.
     """
     data, batch = config.data, config.training.batch
-    text = _text_tokens(config, training=True)
+    text = _text_tokens(config, training=True) if text_tokens is None else text_tokens
 
     def work(views: int, frames: int) -> float:
         further = 2 if config.flow.interval_share else 0
