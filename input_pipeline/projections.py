@@ -22,7 +22,7 @@ class Projected(NamedTuple):
     projection: Float16[np.ndarray, "v f h w c"]
     """Latents of the projected video, holes in mid-grey; in the source, those of its video."""
     filled: Float16[np.ndarray, "v f h w c"] | None
-    """The same with holes filled; None where the model does not read it."""
+    """Projection with its holes filled; None where the model does not read it."""
     mask: UInt8[np.ndarray, "v f h w"]
     """1 where the projection has a point."""
     disparity: Float16[np.ndarray, "v f h w"]
