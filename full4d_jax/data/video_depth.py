@@ -45,7 +45,9 @@ def write_video_depth(way: VideoOptions, out: Path) -> None:
         print(network.told)
     found, _, metres = measure_depth(source, network)
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
-    depth = (found * (metres or 1.0)).astype(np.float32)
+    # What is left of the first frame without its smeared edges has another median.
+    scale = 1 / np.median(found[0][found[0] > 0]) if metres is None else metres
+    depth = (found * scale).astype(np.float32)
     with whole_file(out) as partial:
         np.save(partial, depth)
     picture = out.with_suffix(".png")

@@ -49,7 +49,7 @@ def test_the_file_fits_what_run_takes(folder, capsys):
     depth = np.load(out)
     assert depth.dtype == np.float32
     assert depth.shape == (size.frames, size.height, size.width) == (2, 48, 64)
-    assert np.median(depth[0][depth[0] > 0]) == pytest.approx(1, abs=0.15)
+    assert np.median(depth[0][depth[0] > 0]) == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(
         depth_from_file(out, 2, 48, 64), depth / np.median(depth[0][depth[0] > 0]), rtol=1e-5
     )
