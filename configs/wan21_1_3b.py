@@ -8,8 +8,8 @@ Weights (Apache-2.0) from the repository Wan-AI/Wan2.1-T2V-1.3B or its -Diffuser
 783,360 in the linears of the cameras, 3,072 in the embedding of the mask.
 
 A token is 16 pixels wide where it is 32 with Wan 2.2, so the pictures are smaller here (6 views of
-81 frames, 448 tokens a latent frame). Nobody has trained this preset with this program yet: the
-learning rates are a first guess.
+81 frames at 16 a second, 448 tokens a latent frame). Nobody has trained this preset with this
+program yet: the learning rates are a first guess.
 """
 
 from dataclasses import replace

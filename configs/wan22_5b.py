@@ -8,8 +8,10 @@ Weights (Apache-2.0) from the repository Wan-AI/Wan2.2-TI2V-5B or its -Diffusers
 4,999,787,712 parameters of Wan's and 284,780,544 of ours: 283,207,680 in the projectors,
 1,566,720 in the linears of the cameras, 6,144 in the embedding of the mask.
 
-Grid and steps follow the paper (6 views of 81 frames at 384 x 672, 63,504 tokens). Nobody has
-trained this preset with this program yet: batch and learning rates are first guesses.
+Grid and steps follow the paper (6 views of 81 frames at 384 x 672, 63,504 tokens). As in the
+checkpoint's own training, videos have 24 frames a second and the source's first latent frame is
+given clean, at flow time 0. Nobody has trained this preset with this program yet: batch and
+learning rates are first guesses.
 """
 
 from dataclasses import replace
@@ -28,8 +30,9 @@ config = replace(
         layers=30,
         heads=24,
         ffn=14336,
+        first_frame=True,
     ),
-    data=replace(WAN.data, height=384, width=672),
+    data=replace(WAN.data, height=384, width=672, fps=24.0),
     flow=replace(WAN.flow, shift=5.0),
     training=replace(WAN.training, batch=32),
     sampler=replace(WAN.sampler, shift=5.0),

@@ -14,7 +14,7 @@ from input_pipeline.cameras import check_cameras, require
 from input_pipeline.films import KEY, UNIT, is_film
 from input_pipeline.projections import projection_from_bytes
 
-VERSION = 3
+VERSION = 4
 
 
 class Example(NamedTuple):
@@ -50,6 +50,8 @@ class Example(NamedTuple):
     source and depth; size 0 if none are encoded."""
     caption: str
     """Description of the clip."""
+    text: Float16[np.ndarray, "n e"]
+    """Embedding of the caption, a row for each token; size 0 if not embedded."""
     unit: float
     """Metres in one world unit; 0 if the capture has no metric scale."""
     source: str
@@ -95,6 +97,7 @@ def make_example(
         codec="",
         projections=np.empty(0, object),
         caption=caption,
+        text=np.zeros((0, 0), np.float16),
         unit=unit,
         source=source,
         license=license,
@@ -140,11 +143,14 @@ def validate(example: Example) -> Example:
         _require("projections", shape == latents.shape, f"latents {shape}", latents.shape)
         finite = all(np.isfinite(x).all() for x in projected if x is not None)
         _require("projections", finite, "NaN or infinite values", "finite ones")
+    text = example.text
+    _check_array("text", text, np.float16)
+    _require("text", text.ndim == 2, f"shape {text.shape}", "(tokens, channels)")
     check_cameras(example.intrinsics, example.world_to_camera)
     return example
 
 
-def _check_array(field: str, array: np.ndarray, dtype: type, shape: tuple | None) -> None:
+def _check_array(field: str, array: np.ndarray, dtype: type, shape: tuple | None = None) -> None:
     """Dtype, shape (None: any) and finite values."""
     _require(field, array.dtype == dtype, array.dtype, np.dtype(dtype))
     _require(field, shape in (None, array.shape), f"shape {array.shape}", shape)

@@ -79,8 +79,7 @@ def import_(
     Args:
       path: the folder of the capture.
       out: the folder of the dataset, which must not be there yet.
-      layout: which, if several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
-        pose2sim, cameras_json, opencv or colmap.
+      layout: which, if several fit; another name lists them all.
       fps: frames per second of pictures without times.
       license: licence of the pictures, as an SPDX identifier or in words.
       frames: instants in a clip; by default 81, or all of a shorter capture.
@@ -88,8 +87,7 @@ def import_(
       instants: first:end, the instants to use; 0:50 is the first 50, 50: the rest.
       size: pixels of the shorter side of stored frames; by default frames keep their size.
       film: store each view as an H.264 film, much smaller than JPEG files (docs/data.md).
-      turn: CAMERA=DEGREES for cameras mounted sideways, clockwise, such as cam03=90 cam05=-90; a
-        number alone turns all others.
+      turn: CAMERA=DEGREES, clockwise, such as cam03=90; a number alone turns all other cameras.
       depth: estimator for views without depth: ours, or an .onnx or .safetensors file.
       test: share of the scenes in the split `test`.
       jobs: processes that decode and encode.
@@ -136,8 +134,7 @@ def procedural(
     Args:
       out: folder of the dataset.
       scenes: number of scenes, one clip each.
-      first: index of the first scene; training without records uses 0 to 2**30 - 1, evaluation
-        larger ones.
+      first: index of the first scene; those from 2**30 on are kept for evaluation.
       views: cameras per scene; view 0 is the source.
       frames: instants per scene.
       height: height of a frame in pixels.
@@ -151,8 +148,7 @@ def procedural(
       jobs: processes that render; 1 on a GPU.
       shard: i/n writes every n-th file from the i-th on; n such commands, on any machines that see
         the folder, make the dataset.
-      beam: options of Apache Beam in quotes, whose workers then make the --shards files;
-        "--runner=DirectRunner" runs here.
+      beam: options of Apache Beam in quotes, such as "--runner=DirectRunner", to make --shards.
     """
     size = {"views": views, "frames": frames, "height": height, "width": width}
     check_counts(first, {"scenes": scenes, **size, "jobs": jobs})
@@ -227,6 +223,8 @@ def encode(
     split: str = "train",
     shards: int = 0,
     shard: str = "0/1",
+    text_encoder: Path | None = None,
+    captions: Path | None = None,
 ) -> None:
     """Write a data set with a codec's latents, so that training need not encode (docs/data.md).
 
@@ -239,11 +237,13 @@ def encode(
       split: split to read and to write.
       shards: approximate number of files; 0 makes files of 256 MiB.
       shard: i/n writes every n-th file from the i-th on, as in full4d data procedural.
+      text_encoder: folder of umT5 as in full4d embed-text, to embed clips' captions.
+      captions: JSON file, {"SCENE": "a man walks"}, of captions in place of the clips' own.
     """
     part = part_of(shard)
     from full4d_jax.data.encode import encode_dataset
 
-    encode_dataset(config, dataset, open_folder(out), split, shards, part)
+    encode_dataset(config, dataset, open_folder(out), split, shards, part, text_encoder, captions)
 
 
 def check(

@@ -105,6 +105,8 @@ def _data(config: Config) -> Iterator[Rule]:
     yield "data.estimated", data.estimated, fits, "0 but for rendered clips and a projection"
     fits = guided or not data.projections
     yield "data.projections", data.projections, fits, "0 without a projection"
+    fits = not data.captions or model.text_width > 0
+    yield "data.captions", data.captions, fits, "False without text (model.text_width 0)"
     yield "data.drop_text", data.drop_text, data.drop_text == 0 or _two_texts(config), f"0, {TEXTS}"
 
 
@@ -122,12 +124,13 @@ def _spike(config: Config | DepthConfig | UpsamplerConfig) -> Rule:
     return "training.spike", spike, spike == 0 or spike > 1, "0, or a factor above 1"
 
 
-TEXTS = "or a model with text, and a text that is not also negative_text"
+TEXTS = "or a model with text, and captions or a text that is not also negative_text"
 
 
 def _two_texts(config: Config) -> bool:
     """Return whether there are two different texts, and a model that reads them."""
-    return config.model.text_width > 0 and config.text != config.negative_text
+    differ = config.data.captions or config.text != config.negative_text
+    return config.model.text_width > 0 and differ
 
 
 def _sampler(config: Config) -> Iterator[Rule]:

@@ -14,6 +14,7 @@ ALL_SCENES = 2**30  # procedural scenes to train on; `input_pipeline` holds out 
 Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
 Seed = Annotated[int, Between(0, MOST, f"a whole number from 0 to {MOST}")]
 Quality = Literal["draft", "normal", "high"]
+Rate = Annotated[float, Between(1e-3, 1000)]
 ViewCount = Annotated[int, Between(2, MOST, "a whole number of at least 2, the source included")]
 
 
@@ -79,6 +80,8 @@ class DataConfig:
     """Views of a clip, the source included."""
     frames: Count = 4
     """Instants of a clip, the same for all views."""
+    fps: Rate = 8.0
+    """Frames a second to take of videos, where `--fps` is left out."""
     height: Count = 64
     """Rows in pixels, a multiple of `model.patch * model.codec_stride`."""
     width: Count = 64
@@ -90,8 +93,11 @@ class DataConfig:
     projections: CountOrZero = 0
     """Encoded projections of each clip that `data encode` stores and training draws from, each of
     a random source and depth; with 0 every step projects and encodes."""
+    captions: bool = False
+    """Train each clip with its own text, which `data encode --text_encoder` embedded, in place of
+    `text`."""
     drop_text: Share = 0.0
-    """Share of clips that train with `negative_text` in place of `text`."""
+    """Share of clips that train with `negative_text` in place of their text."""
     buckets: tuple[str, ...] = ()
     """With `records`: sizes HxW; each clip is cut to the nearest shape."""
     records: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from full4d_jax.config import (
     Config,
     DataConfig,
     FlowConfig,
+    LiftConfig,
     ModelConfig,
     OptimizerConfig,
     SamplerConfig,
@@ -23,11 +24,13 @@ WAN = Config(
         refiner=0,
         remat="block",
     ),
-    data=DataConfig(views=6, frames=81, drop_projection=0.1, projections=4),
+    data=DataConfig(views=6, frames=81, fps=16.0, drop_projection=0.1, projections=4),
     flow=FlowConfig(mean_share=0.0),
     optimizer=OptimizerConfig(
         kind="adamw", trainable="attention", adam_learning_rate=1e-5, warmup=200
     ),
     training=TrainingConfig(batch=8, steps=10_000),
     sampler=SamplerConfig(steps=50, noise=1.0),
+    # The paper has at most 120,000 Gaussians; steps and harmonics are a first guess.
+    lift=LiftConfig(capacity=120_000, steps=6000, harmonics=1),
 )

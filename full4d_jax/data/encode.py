@@ -4,7 +4,8 @@ An encoded record is a record like others: its pictures have the size of trainin
 are those of just these pictures, as decoded from their files. A codec that takes one frame at a
 time leaves clips as long as they are. One that joins frames (Wan's) sees a window as a whole, so
 clips are cut into the windows that training takes, one after the other. With `data.projections`
-clips are cut so too, and each window also has that many draws of its projection, encoded.
+clips are cut so too, and each window also has that many draws of its projection, encoded. With a
+text encoder each window has its clip's caption, embedded.
 """
 
 from pathlib import Path
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float16, UInt8
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.data.build import build_dataset
+from full4d_jax.data.captions import Captions, caption_embedder
 from full4d_jax.data.encode_projections import encoded_projections, projection_encoder
 from full4d_jax.data.import_capture import preview
 from full4d_jax.media.pictures import save_picture
@@ -40,8 +42,8 @@ class EncodedClips:
       left_out: instants behind the last window of their clip.
     """
 
-    def __init__(self, records: Records, config: Config):
-        self.records, self.config = records, config
+    def __init__(self, records: Records, config: Config, captions: Captions | None = None):
+        self.records, self.config, self.captions = records, config, captions
         self.encoder, self.codec = _encoder(config), codec_id(config)
         data = config.data
         self.projector = projection_encoder(config) if data.projections else None
@@ -73,6 +75,8 @@ class EncodedClips:
         transforms.decode_frames(example, frames)
         latents = np.asarray(jax.device_get(self.encoder(frames)))
         encoded = example._replace(latents=latents, codec=self.codec)
+        if self.captions is not None:
+            encoded = self.captions(encoded)
         if self.projector is None:
             return encoded
         files = list(encoded_projections(self.config, self.projector, index, example, frames))
@@ -113,8 +117,20 @@ def encode_dataset(
     split: str,
     shards: int,
     part: tuple[int, int],
+    text_encoder: Path | None = None,
+    captions: Path | None = None,
 ) -> None:
     """Write the encoded clips of a split, or this part of their files, with progress.
+
+    Args:
+      config: names the codec, its weights, and the size and length of training's clips.
+      dataset: the folder to read.
+      out: folder of the new dataset.
+      split: split to read and to write.
+      shards: about how many files; 0 makes files of 256 MiB.
+      part: (i, n) writes every n-th file from the i-th on.
+      text_encoder: folder of what embeds the clips' captions, if any; see `prompt_encoder`.
+      captions: JSON file with captions by scene, in place of the clips' own.
 
     Raises:
       InputError: the config, the codec's weights, the dataset or the folder cannot be used.
@@ -123,12 +139,15 @@ def encode_dataset(
     do = "choose another dataset, --out or option"
     with input_errors("dataset", do):
         records = open_dataset(dataset, split)
-    clips = EncodedClips(records, config)
+    about_text, embed = caption_embedder(config, records, text_encoder, captions)
+    clips = EncodedClips(records, config, embed)
     if not len(clips):
         frames = f"clips of at least {clips.span} instants"
         raise InputError("dataset", dataset, "none", frames, "lower --data.frames")
     if clips.left_out:
         print(f"left out: {clips.left_out} instants behind the last window of their clip")
+    if clips.is_cut:
+        print(_told_rate(config, records))
     data = config.data
     sizes = " ".join(data.buckets) or f"{data.height}x{data.width}"
     about = f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
@@ -138,6 +157,7 @@ def encode_dataset(
         about += f". Each window has {data.projections} encoded projections, of random sources"
         about += f" and depth, corrupted in a share of {data.corrupt_depth:g}, seed {config.seed}"
         print(f"each window gets {data.projections} encoded projections")
+    about += about_text
     done = build_dataset(
         out,
         clips,
@@ -153,6 +173,17 @@ def encode_dataset(
     save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
     print(f"{out / 'preview.png'} shows the first clip")
     print(f"next: full4d train CONFIG --data.records {out}")
+
+
+def _told_rate(config: Config, records: Records) -> str:
+    """Say how fast time goes in windows."""
+    data, stride = config.data, config.data.strides[0]
+    lasting = [clip for clip in records.clips if clip["seconds"] > 0]
+    rates = [(clip["frames"] - 1) / clip["seconds"] / stride for clip in lasting]
+    found = (
+        f"windows have {np.median(rates):.3g} frames a second" if rates else "windows are stills"
+    )
+    return f"{found}; the config's videos have {data.fps:g} (--data.strides takes every n-th frame)"
 
 
 def _encoder(config: Config) -> Any:

@@ -38,12 +38,14 @@ class Batch(NamedTuple):
       depth: of the source, 0 where unknown.
       cameras: of all views, a batch of them.
       latents: of all views, if they were cached.
+      text: embedding of the clip's own text, if it is trained with that.
     """
 
     frames: Float[Array, "b v t h w 3"]
     depth: Float[Array, "b t h w"]
     cameras: Cameras
     latents: Float[Array, "b v f i j c"] | None = None
+    text: Float[Array, "b n e"] | None = None
 
 
 class EncodedBatch(NamedTuple):
@@ -195,7 +197,7 @@ def prepare(
         targets.mask,
         targets.disparity,
         jnp.concatenate([own[:, :1], others], 1),
-    )
+    )._replace(text=batch.text)
     return for_model(model, own if batch.latents is None else batch.latents, conditions)
 
 
@@ -264,4 +266,5 @@ def _prepare_visible(
     visible = jax.vmap(lambda key: draw_visible(key, views, frames))(keys)
     stride = strides_of(model.codec, model.codec_stride).frames
     cameras = batch.cameras.frames(slice(None, None, stride))
-    return EncodedBatch(latents, visible_conditions(latents, visible, cameras))
+    conditions = visible_conditions(latents, visible, cameras)._replace(text=batch.text)
+    return EncodedBatch(latents, conditions)

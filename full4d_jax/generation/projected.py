@@ -28,6 +28,7 @@ class ProjectedBatch(NamedTuple):
       nothing: of a video that is one hole.
       world_to_camera: of the first frame of each latent frame's frames; see `Conditions`.
       intrinsics: in units of the picture's width and height.
+      text: embedding of the clip's own text, if it is trained with that.
     """
 
     latents: Float16[Any, "*b v f i j c"]
@@ -38,6 +39,7 @@ class ProjectedBatch(NamedTuple):
     nothing: Float16[Any, "*b f i j c"]
     world_to_camera: Float[Any, "*b v f 4 4"]
     intrinsics: Float[Any, "*b v 3 3"]
+    text: Float16[Any, "*b n e"] | None = None
 
 
 def prepare_projected(
@@ -80,4 +82,5 @@ def drop(batch: ProjectedBatch, dropped: Bool[Array, "b"]) -> Conditions:
         disparity=disparity.astype(jnp.float32),
         world_to_camera=batch.world_to_camera,
         intrinsics=batch.intrinsics,
+        text=None if batch.text is None else batch.text.astype(jnp.float32),
     )

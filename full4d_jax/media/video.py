@@ -53,6 +53,7 @@ def read_video(
     frames: int,
     fps: float | None = None,
     start: float = 0.0,
+    usual: float = DEFAULT_FPS,
 ) -> Video:
     """Take `frames` frames, `fps` a second from `start` on, at `height` x `width`.
 
@@ -61,9 +62,10 @@ def read_video(
       height: rows of the result.
       width: columns of the result.
       frames: how many frames the model needs.
-      fps: frames a second to take; None takes `DEFAULT_FPS`, or spreads the frames over a clip that
-        is too short for that.
+      fps: frames a second to take; None takes the usual number, or spreads the frames over a clip
+        that is too short for that.
       start: seconds into the clip.
+      usual: frames a second where `fps` does not say.
 
     Raises:
       InputError: there is no such file, it is not a video, it is too short, or it is damaged before
@@ -71,20 +73,21 @@ def read_video(
     """
     path = Path(path)
     check_file(path)
-    end = start + (frames - 1) / (fps or DEFAULT_FPS)
-    times, damage = _times(path, start - 0.5 / (fps or DEFAULT_FPS), end, frames)
+    step = 1 / (fps or usual)
+    end = start + (frames - 1) * step
+    times, damage = _times(path, start - 0.5 * step, end, frames)
     if len(times) < frames:
         found = f"{len(times)} readable frames from {start:g} s on" + f" ({damage})" * bool(damage)
         do = "encode it again, give another --video, or ask for fewer frames"
         raise InputError("video", path, found, f"at least {frames} frames", do)
-    chosen = _choose(np.asarray(times), frames, start, fps, path)
+    chosen = _choose(np.asarray(times), frames, start, step, path, exact=fps is not None)
     taken = np.asarray(times)[chosen]
     pictures, sizes = _pictures(path, taken, height, width)
     if len(pictures) < frames:
         found = f"a damaged or missing frame at {taken[len(pictures)]:.2f} s"
         raise InputError("video", path, found, "all frames", "encode it again")
     size = sizes[0]
-    rate = float((frames - 1) / (taken[-1] - taken[0])) if frames > 1 else fps or DEFAULT_FPS
+    rate = float((frames - 1) / (taken[-1] - taken[0])) if frames > 1 else 1 / step
     source_rate = 1 / np.median(np.diff(times)) if len(times) > 1 else rate
     note = (
         f"took {frames} of the video's {source_rate:.3g} frames a second, {rate:.3g} a second from "
@@ -139,16 +142,15 @@ def _pictures(
 
 
 def _choose(
-    times: Float[ndarray, " n"], frames: int, start: float, fps: float | None, path: Path
+    times: Float[ndarray, " n"], frames: int, start: float, step: float, path: Path, *, exact: bool
 ) -> list[int]:
     """Return the places of the decoded frames nearest to the wanted instants, all different."""
-    step = 1 / (fps or DEFAULT_FPS)
     end = start + (frames - 1) * step
     wanted = np.linspace(start, end, frames)
     if times[-1] < end - step / 2:
-        if fps is not None:
+        if exact:
             found = f"{times[-1] - start:.2f} s from {start:g} s on"
-            expected = f"{end - start:.2f} s for {frames} frames at {fps:g} a second"
+            expected = f"{end - start:.2f} s for {frames} frames at {1 / step:g} a second"
             raise InputError("video", path, found, expected, "raise --fps or leave it out")
         wanted = np.linspace(times[0], times[-1], frames)
     chosen = np.abs(times[None] - wanted[:, None]).argmin(1).tolist()

@@ -124,8 +124,9 @@ def forward_flops(config: Config, views: int, frames: int) -> float:
 
 def _text_tokens(config: Config, *, training: bool) -> int:
     """Return the number of rows of text: those of an embedding, or one of zeros."""
-    has_text = config.text or (training and config.data.drop_text and config.negative_text)
-    return TOKENS if has_text else 1
+    data = config.data
+    trained = data.captions or (data.drop_text and config.negative_text)
+    return TOKENS if config.text or (training and trained) else 1
 
 
 def _work(config: Config, views: int, frames: int, text: int, *, training: bool) -> float:

@@ -15,7 +15,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.source.capture_source import FPS, open_clip
+from full4d_jax.source.capture_source import open_clip
 from full4d_jax.source.options import DatasetViewOptions
 from full4d_jax.source.rig_scale import rig_scale
 from full4d_jax.source.source import Place, Source, all_given
@@ -52,7 +52,7 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
         found = " ".join(map(str, real))
         expected = f"different numbers, 0 to {count - 1}, at most {MOST}, and a view left to make"
         raise InputError("option", "--view", found, expected, "choose other views or another set")
-    opened = _Opened(records, example, _instants(example, data.frames, options))
+    opened = _Opened(records, example, _instants(example, data, options))
     targets = [view for view in range(count) if view not in real]
     sources = [
         _open_view(data, options, opened, [view, *(x for x in real if x != view), *targets])
@@ -96,16 +96,18 @@ def _open_view(
         depth_of="nothing" if depth is None else "the source",
         note=f"{where}, {span}; other cameras: targets{said}",
         place=Place(records.content, records.split, options.clip, view, views, instants, unit),
-        rate=options.fps,
+        rate=options.fps or data.fps,
         points=points,
     )
 
 
-def _instants(example: Example, frames: int, options: DatasetViewOptions) -> Int[ndarray, " t"]:
+def _instants(
+    example: Example, data: DataConfig, options: DatasetViewOptions
+) -> Int[ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
-    times = example.timestamps[options.view[0]].astype(np.float64)
+    times, frames = example.timestamps[options.view[0]].astype(np.float64), data.frames
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    apart = 1 / options.fps if options.fps else max(1 / FPS, step)
+    apart = 1 / options.fps if options.fps else max(1 / data.fps, step)
     wanted = options.start + np.arange(frames) * apart
     chosen = np.abs(times[:, None] - wanted).argmin(0)
     if len(set(chosen.tolist())) < frames or wanted[-1] > times[-1] + step:

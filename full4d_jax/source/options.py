@@ -13,13 +13,13 @@ from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import tyro
 
+from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import MOST, Between
 
 Number = Annotated[int, Between(0, MOST)]
 Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
 Start = Annotated[float, Between(0, 1e6)]
-Rate = Annotated[float, Between(1e-3, 1000)]
 Seconds = Annotated[float, Between(0.01, 60)] | None
 Rows = Annotated[int, Between(16, 1080)] | None
 Fov = Annotated[float, Between(1, 170)] | None
@@ -94,7 +94,7 @@ class VideoOptions:
     start: Start = 0.0
     """Seconds into the video."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 8."""
+    """Frames a second to take; left out, 8 or what the config says (data.fps)."""
     fov: Fov = None
     """Horizontal field of view of the upright video in degrees; left out, what the file's metadata
     tell, else 65 along its long side, as of a phone's main camera."""
@@ -123,7 +123,7 @@ class DatasetViewOptions:
     start: Start = 0.0
     """Seconds into the clip."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 8, or all of a slower clip."""
+    """Frames a second to take; left out, 8 or data.fps, or all of a slower clip."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class TwoVideosOptions:
     start: Start = 0.0
     """Seconds into both videos."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 8, or fewer to spread the frames over a shorter clip."""
+    """Frames a second to take; left out, 8 or data.fps, or fewer to fill a shorter clip."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class DemoGridOptions:
     scene: Scene = 3
     """Number of the procedural scene."""
     fps: Rate | None = None
-    """Frames a second of grid.mp4; left out, 8."""
+    """Frames a second of grid.mp4; left out, 8 or data.fps."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from full4d_jax.cameras import sides
 from full4d_jax.config import DEFAULT, Config, DataConfig
-from full4d_jax.media.video import DEFAULT_FPS, check_file
+from full4d_jax.media.video import check_file
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, as_input_error
 from full4d_jax.source.options import DemoOptions, SampleOptions, VideoOptions
@@ -83,7 +83,7 @@ def result_size(
     rows = asked.rows or (ROWS if enlarged else None)
     seconds = asked.seconds or (SECONDS if enlarged else None)
     views = asked.views or (VIEWS if enlarged else data.views)
-    fps = (way.fps if isinstance(way, VideoOptions) else None) or DEFAULT_FPS
+    fps = (way.fps if isinstance(way, VideoOptions) else None) or data.fps
     frames = data.frames if seconds is None else max(1, round(seconds * fps))
     if rows is None and seconds is None:
         return replace(data, views=views)

@@ -14,7 +14,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.media.video import DEFAULT_FPS, read_video
+from full4d_jax.media.video import read_video
 from full4d_jax.source.camera_paths import cropped_fov, still_camera
 from full4d_jax.source.handheld.given_poses import fov_of_poses, read_poses
 from full4d_jax.source.handheld.video_path import path_of_video
@@ -42,7 +42,7 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     """
     size = {"height": data.height, "width": data.width, "frames": data.frames}
     poses = None if options.poses is None else read_poses(options.poses, options.video)
-    video = read_video(options.video, **size, fps=options.fps, start=options.start)
+    video = read_video(options.video, **size, fps=options.fps, start=options.start, usual=data.fps)
     fov = assumed_fov(data.height, data.width)
     lens = f"assumed to be {fov:.0f} degrees; give it as --fov"
     whole, known = options.fov, ""
@@ -54,7 +54,7 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     if whole is not None:
         fov = cropped_fov(whole, video.kept_width)
         lens = f"{fov:.1f} degrees: {whole:.4g} before cropping{known}"
-    wanted = round((options.size.seconds or 0) * (options.fps or DEFAULT_FPS))
+    wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
     short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
     intrinsics = intrinsics_from_fov(fov, data.height, data.width)
     path = path_of_video(video, intrinsics, data, options, poses)
@@ -71,7 +71,7 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
         depth_of="nothing",
         note="; ".join(text for text in (note, path.note) if text),
         warning=path.warning,
-        rate=options.fps,
+        rate=options.fps or data.fps,
         points=path.points,
     )
 
@@ -106,8 +106,8 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
     """
     frames, given = _empty_grid(data)
     size = {"height": data.height, "width": data.width}
-    cut = {"start": options.start, "fps": options.fps}
-    times, notes, warning = np.arange(data.frames) / (options.fps or DEFAULT_FPS), [], ""
+    cut = {"start": options.start, "fps": options.fps, "usual": data.fps}
+    times, notes, warning = np.arange(data.frames) / (options.fps or data.fps), [], ""
     if options.freeze_time is not None:
         column = read_video(options.freeze_time, frames=data.views, **size, **cut)
         frames[:, 0], given[:, 0] = column.frames, True
@@ -117,7 +117,9 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
         warning = _disagreement(row.frames[0], frames[0, 0]) if given[0, 0] else ""
         frames[0], given[0], times = row.frames, True, row.timestamps
         notes.append(f"row: {row.note}")
-    return _without_cameras(frames, given, times, options.fps, "; ".join(notes), warning)
+    return _without_cameras(
+        frames, given, times, options.fps or data.fps, "; ".join(notes), warning
+    )
 
 
 def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Source:
@@ -128,9 +130,9 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Source:
     render = partial(procedural_scene, **sizes, orbit=data.orbit, worlds=data.worlds)
     grid = jax.jit(render)(HELD_OUT_START + options.scene).frames
     frames[given] = to_uint8(grid)[given]
-    times = np.arange(data.frames) / (options.fps or DEFAULT_FPS)
+    times = np.arange(data.frames) / (options.fps or data.fps)
     note = f"row and column of the held-out procedural scene {options.scene}"
-    return _without_cameras(frames, given, times, options.fps, note)
+    return _without_cameras(frames, given, times, options.fps or data.fps, note)
 
 
 def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:

@@ -39,7 +39,7 @@ class Frozen(NamedTuple):
 
     Attributes:
       codec_weights: None for codecs without weights.
-      text: the embedding of the prompt that clips get.
+      text: the embedding of the prompt that clips without a text of their own get.
       negative: the embedding that a share `data.drop_text` of the clips gets instead.
       distance: LPIPS, added to the regression with the weight `flow.perceptual`.
     """
@@ -138,9 +138,11 @@ def encode_clips(
         batch = prepare(batch, keys.encode, model, config.data, weights, part.places)
     elif isinstance(batch, ProjectedBatch):
         batch = prepare_projected(batch, keys.encode, config.model, config.data, part.places)
-    if frozen.text is None:
-        return batch
-    texts = jnp.broadcast_to(frozen.text, (len(batch.latents), *frozen.text.shape))
+    texts = batch.conditions.text
+    if texts is None:
+        if frozen.text is None:
+            return batch
+        texts = jnp.broadcast_to(frozen.text, (len(batch.latents), *frozen.text.shape))
     if frozen.negative is not None:
         drops = draw_per_clip(jax.random.uniform, keys.text, part, 1, 1) < config.data.drop_text
         texts = jnp.where(drops, frozen.negative[None], texts)

@@ -38,6 +38,7 @@ def facts(example: Example) -> Facts:
         "projections": len(example.projections),
         "filled": all(map(has_filled, example.projections)),
         "caption": bool(example.caption),
+        "text": list(example.text.shape) if example.text.size else [],  # n e
         "source": example.source,
         "license": example.license,
     }
@@ -81,6 +82,7 @@ def summary(splits: dict[str, list[Facts]]) -> dict[str, Any]:
         "codecs": _counts(clip["codec"] for clip in clips if clip["codec"]),
         "projections": _counts(clip["projections"] for clip in clips if clip["projections"]),
         "with_caption": sum(clip["caption"] for clip in clips),
+        "with_text": sum(bool(clip["text"]) for clip in clips),
         # A source may name a place in it behind a colon.
         "sources": _counts(clip["source"].partition(":")[0] for clip in clips),
         "licenses": _counts(clip["license"] for clip in clips),
@@ -114,6 +116,7 @@ def card(name: str, about: str, told: dict[str, Any], size: int, digest: str) ->
         ("latents", _listed(told["codecs"]) or "none"),
         ("encoded projections of a clip", _listed(told["projections"]) or "none"),
         ("clips with a caption", told["with_caption"]),
+        ("clips with an embedded caption", told["with_text"]),
         ("sources", _listed(told["sources"])),
         ("licences", _listed(told["licenses"])),
         ("content (SHA-256)", f"`{digest}`"),

@@ -1,8 +1,8 @@
 """Records as bytes: an `Example` as the `tf.train.Example` that tfds reads, without TensorFlow.
 
 tfds keeps ragged axes only with TensorFlow installed, so files of all views and instants stand in
-one row, (v t), and latents are bytes beside their shape; `from_bytes` puts the axes back. Numbers
-are float32 there, `fps` and `unit` too.
+one row, (v t), and latents and text are bytes beside their shape; `from_bytes` puts the axes back.
+Numbers are float32 there, `fps` and `unit` too.
 """
 
 from collections.abc import Sequence
@@ -42,6 +42,8 @@ FEATURES = tfds.features.FeaturesDict(
         "codec": tfds.features.Text(),
         "projections": tfds.features.Sequence(_FILES, doc="safetensors files, or none"),
         "caption": tfds.features.Text(),
+        "text": tfds.features.Tensor(shape=(), dtype=np.object_, doc="float16, tokens x channels"),
+        "text_shape": tfds.features.Tensor(shape=(2,), dtype=np.int64),
         "unit": tfds.features.Scalar(np.float32),
         "source": tfds.features.Text(),
         "license": tfds.features.Text(),
@@ -57,7 +59,8 @@ def to_bytes(example: Example) -> bytes:
       ValueError: it would be larger than a record can be, 2 GiB.
     """
     files = (example.frames, example.depth16, example.masks, example.projections)
-    size = example.latents.nbytes + sum(len(file) for kind in files for file in kind.flat)
+    size = example.latents.nbytes + example.text.nbytes
+    size += sum(len(file) for kind in files for file in kind.flat)
     if size > LARGEST:
         found = f"{size / 2**30:.2f} GiB"
         raise ValueError(
@@ -73,6 +76,8 @@ def to_bytes(example: Example) -> bytes:
         "projections": example.projections.tolist(),
         "latents": example.latents.tobytes(),
         "latents_shape": np.array(example.latents.shape, np.int64),
+        "text": example.text.tobytes(),
+        "text_shape": np.array(example.text.shape, np.int64),
     }
     encoded = FEATURES.encode_example(fields)
     # Without `deterministic` fields come in any order.
@@ -98,6 +103,7 @@ def _from_bytes(record: bytes) -> Example:
     if fields["version"] != VERSION:
         raise ValueError(f"record version: found {fields['version']}, expected {VERSION}")
     views, shape = int(fields.pop("views")), fields.pop("latents_shape")
+    text_shape = fields.pop("text_shape")
     for name in ("scene_id", "codec", "caption", "source", "license"):
         fields[name] = fields[name].decode()
     for name in ("fps", "unit"):
@@ -110,6 +116,7 @@ def _from_bytes(record: bytes) -> Example:
         "masks": _files(fields["masks"], views),
         "projections": np.asarray(fields["projections"], object),
         "latents": np.frombuffer(fields["latents"], np.float16).reshape(shape),
+        "text": np.frombuffer(fields["text"], np.float16).reshape(text_shape),
     }
     return Example(**fields)
 

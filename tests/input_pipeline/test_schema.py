@@ -45,6 +45,8 @@ def test_a_good_record_passes(make_example):
         ("masks", lambda e: np.full(e.frames.shape, b"\xff\xd8", object)),
         ("latents", lambda e: np.zeros((2, 1, 4, 4, 48), np.float16)),
         ("latents", lambda e: np.zeros((3, 1, 4, 4, 48), np.float32)),
+        ("text", lambda e: np.zeros(4, np.float16)),
+        ("text", lambda e: np.full((2, 4), np.inf, np.float16)),
     ],
 )
 def test_a_broken_field_is_named(make_example, field, break_it):

@@ -9,6 +9,7 @@ zeros, what Wan has after </s>.
 import functools
 import html
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,30 @@ from full4d_jax.session.extras import install
 TOKENS = 512
 
 
+PromptEncoder = Callable[[str], tuple[Float[np.ndarray, "n e"], int]]
+
+
 def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"], int]:
-    """Encode one prompt, cleaned of HTML entities and repeated spaces as in Wan.
+    """Encode one prompt as `prompt_encoder` does, with zeros behind its own tokens."""
+    rows, tokens = prompt_encoder(folder)(prompt)
+    return padded(rows), tokens
+
+
+def padded(rows: Float[np.ndarray, "n e"]) -> Float[np.ndarray, "512 e"]:
+    """Put zeros behind the rows of a prompt."""
+    return np.pad(rows, ((0, TOKENS - len(rows)), (0, 0)))
+
+
+def prompt_encoder(folder: Path) -> PromptEncoder:
+    """Load a text encoder, which then encodes prompts one by one.
 
     Args:
-      prompt: any text; beyond 512 tokens it is cut.
       folder: umT5 encoder and tokenizer in transformers' layout, in the subfolders `text_encoder`
         and `tokenizer` (as in the repositories that diffusers loads) or together.
 
     Returns:
-      The embedding, float32, and the number of tokens of the whole prompt.
+      A function of a prompt, which it cleans of HTML entities and repeated spaces as Wan does. It
+      returns float32 rows of the prompt's tokens, at most 512, and the number of all its tokens.
 
     Raises:
       InputError: the extra is not installed, or the folder cannot be loaded.
@@ -43,13 +58,16 @@ def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"],
         raise InputError("extra", "text", error, expected, install("transformers")) from None
     tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
     encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
-    words = " ".join(html.unescape(html.unescape(prompt)).split())
-    ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
-    inputs = tokenizer(words, truncation=True, max_length=TOKENS, return_tensors="pt")
-    with torch.inference_mode():
-        rows = encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state[0]
-    rows = rows.float().numpy()
-    return np.pad(rows, ((0, TOKENS - len(rows)), (0, 0))), len(ids)
+
+    def encode(prompt: str) -> tuple[Float[np.ndarray, "n e"], int]:
+        words = " ".join(html.unescape(html.unescape(prompt)).split())
+        ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
+        inputs = tokenizer(words, truncation=True, max_length=TOKENS, return_tensors="pt")
+        with torch.inference_mode():
+            rows = encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state[0]
+        return rows.float().numpy(), len(ids)
+
+    return encode
 
 
 def load_text(config: Config) -> Float[np.ndarray, "n e"] | None:
@@ -73,19 +91,22 @@ def load_training_texts(
 ) -> tuple[Float[np.ndarray, "n e"] | None, Float[np.ndarray, "n e"] | None]:
     """Return what clips are trained with, and what the share `config.data.drop_text` gets instead.
 
+    With `config.data.captions` the first is None: each clip has a text of its own.
+
     Raises:
       InputError: as in `load_text`, or the two have different numbers of tokens.
     """
-    text = load_text(config)
+    own = config.data.captions
+    text = np.zeros((TOKENS, config.model.text_width), np.float32) if own else load_text(config)
     if not config.data.drop_text:
-        return text, None
+        return None if own else text, None
     negative = load_negative_text(config)
     given = [x for x in (text, negative) if x is not None]
     text, negative = (np.zeros_like(given[0]) if x is None else x for x in (text, negative))
     if text.shape != negative.shape:
         found, expected = f"{len(negative)} tokens", f"{len(text)}, as many as text has"
         raise InputError("embedding", config.negative_text, found, expected, "embed both alike")
-    return text, negative
+    return None if own else text, negative
 
 
 @functools.lru_cache(maxsize=2)

@@ -38,7 +38,8 @@ def path_of_video(
 
     def large() -> tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]:
         size = {"height": scale * data.height, "width": scale * data.width, "frames": data.frames}
-        again = read_video(options.video, **size, fps=options.fps, start=options.start)
+        cut = {"fps": options.fps, "start": options.start, "usual": data.fps}
+        again = read_video(options.video, **size, **cut)
         return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
 
     if poses is None or options.poses is None:

@@ -18,7 +18,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.media.video import DEFAULT_FPS, read_video
+from full4d_jax.media.video import read_video
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.sharding import put_batch, spec
 from full4d_jax.session.errors import InputError, input_errors
@@ -52,8 +52,9 @@ def training_batches(
     """
     if config.data.records:
         return record_batches(config, start, mesh)
-    asked, expected = config.data.projections, "0 without --data.records that have them"
-    require("data.projections", asked, asked == 0, expected)
+    for name, off in (("projections", 0), ("captions", False)):
+        asked, expected = getattr(config.data, name), f"{off} without --data.records that have them"
+        require(f"data.{name}", asked, asked == off, expected)
     data, batch, seed = config.data, config.training.batch, config.seed
     if config.model.projection != "none":
         return _with_filmed(config, start, mesh) if data.pseudo else _rendered(config, start, mesh)
@@ -221,6 +222,7 @@ def _random_window(
             duration = float(stream.duration * stream.time_base)
         else:  # some containers know only their own, sound included
             duration = (container.duration or 0) / av.time_base
-    last = max(0.0, duration - data.frames / DEFAULT_FPS)
+    last = max(0.0, duration - data.frames / data.fps)
     size = {"height": height, "width": width, "frames": data.frames}
-    return read_video(path, **size, start=last * generator.random()).frames
+    start = last * generator.random()
+    return read_video(path, **size, start=start, usual=data.fps).frames

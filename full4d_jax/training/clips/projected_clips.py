@@ -7,6 +7,7 @@ from full4d_jax.config import Config
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.conditions import reads_filled
+from full4d_jax.models.wan.text import padded
 from full4d_jax.training.clips.record_clips import Sized
 from input_pipeline.cameras import centers
 from input_pipeline.projections import projection_from_bytes
@@ -45,6 +46,7 @@ def choose_projected(
         nothing=drawn.nothing,
         world_to_camera=drawn.world_to_camera[views, :: strides.frames],
         intrinsics=example.intrinsics[views] * to_unit,
+        text=padded(example.text) if config.data.captions else None,
     )
 
 

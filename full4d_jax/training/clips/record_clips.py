@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float16, Float32, UInt8
 
 from full4d_jax.config import Config
+from full4d_jax.models.wan.text import TOKENS, padded
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.schema import Example
@@ -22,6 +23,7 @@ class HostClip(NamedTuple):
     intrinsics: Float32[np.ndarray, "v 3 3"]
     world_to_camera: Float32[np.ndarray, "v t 4 4"]
     latents: Float16[np.ndarray, "v f i j c"] | None = None
+    text: Float16[np.ndarray, "n e"] | None = None
 
 
 class Sized(NamedTuple):
@@ -102,12 +104,14 @@ def allocate(sized: Sized, clips: int, config: Config) -> HostClip:
     data, latents = config.data, sized.example.latents
     views = 1 if latents.size else data.views
     size = data.frames, sized.height, sized.width
+    words = clips, TOKENS, config.model.text_width
     return HostClip(
         frames=np.empty((clips, views, *size, 3), np.uint8),
         depth=np.zeros((clips, *size), np.float32),
         intrinsics=np.empty((clips, data.views, 3, 3), np.float32),
         world_to_camera=np.empty((clips, data.views, data.frames, 4, 4), np.float32),
         latents=np.empty((clips, *latents.shape), np.float16) if latents.size else None,
+        text=np.empty(words, np.float16) if data.captions else None,
     )
 
 
@@ -125,6 +129,8 @@ def load(sized: Sized, clips: HostClip, place: int, config: Config) -> None:
     clips.intrinsics[place, : len(intrinsics)] = intrinsics
     if clips.latents is not None:
         clips.latents[place] = example.latents
+    if clips.text is not None:
+        clips.text[place] = padded(example.text)
     poses, depth = example.world_to_camera, clips.depth[place]
     if config.model.projection == "none":
         clips.world_to_camera[place] = relative_to(poses, poses[0, 0])

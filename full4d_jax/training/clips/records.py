@@ -78,7 +78,7 @@ def open_records(config: Config) -> Mixture:
 
     Raises:
       InputError: a dataset is missing or unfinished; or clips have fewer views or instants than the
-        config asks for, no depth for the projection, or latents that do not fit.
+        config asks for, no depth for the projection, or latents or text that do not fit.
     """
     folders, weights = open_folders(config)
     sources, shares = [], []
@@ -124,10 +124,10 @@ def clips_at(config: Config, position: int) -> list[str]:
 
 
 def _to_batch(clips: HostClip) -> Batch:
-    frames, depth, lenses, poses, latents = clips
-    latents = None if latents is None else latents.astype(jnp.float32)
+    frames, depth, lenses, poses, *half = clips
+    latents, text = (None if x is None else x.astype(jnp.float32) for x in half)
     cameras = Cameras(lenses, poses, height=depth.shape[-2], width=depth.shape[-1])
-    return Batch(frames.astype(jnp.float32) / 127.5 - 1, depth, cameras, latents)  # type: ignore[arg-type]
+    return Batch(frames.astype(jnp.float32) / 127.5 - 1, depth, cameras, latents, text)  # type: ignore[arg-type]
 
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
@@ -147,7 +147,7 @@ def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
 
 def _check_clips(config: Config, records: Records) -> None:
     """Refuse a dataset that has a clip which cannot be used."""
-    data = config.data
+    data, width = config.data, config.model.text_width
     least = (data.frames - 1) * min(data.strides) + 1
     for number, clip in enumerate(records.clips):
         where = _where(records, number)
@@ -160,6 +160,10 @@ def _check_clips(config: Config, records: Records) -> None:
             expected = "depth of at least one view, for its projection into the others"
             do = "make the dataset with depth, or train a model with --model.projection none"
             raise InputError("dataset", where, "no view with depth", expected, do)
+        if data.captions and clip["text"][1:] != [width]:
+            found = f"text of width {clip['text'][1]}" if clip["text"] else "no embedded caption"
+            do = "encode it with --text_encoder, or leave --data.captions out"
+            raise InputError("dataset", where, found, f"text of width {width}", do)
 
 
 def _check_latents(config: Config, opened: Sequence[Records]) -> None:

@@ -15,6 +15,7 @@ from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codecs.codec import Weights, codec_shapes, computing_weights
 from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.sharding import spec, tree_shardings
+from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.training.bad_losses import RunningLoss, no_losses
 from full4d_jax.training.program import runs_codec
 from full4d_jax.training.state import TrainState, init_state
@@ -57,7 +58,8 @@ def _pictures(config: Config) -> Batch:
         data.height,
         data.width,
     )
-    return Batch(_array(clips, data.views, *size, 3), _array(clips, *size), cameras)
+    pictures, depth = _array(clips, data.views, *size, 3), _array(clips, *size)
+    return Batch(pictures, depth, cameras, text=_texts(config, jnp.float32))
 
 
 def _projected(config: Config) -> ProjectedBatch:
@@ -77,7 +79,14 @@ def _projected(config: Config) -> ProjectedBatch:
         nothing=_array(clips, *size, channels, kind=half),
         world_to_camera=_array(*grid, frames, 4, 4),
         intrinsics=_array(*grid, 3, 3),
+        text=_texts(config, half),
     )
+
+
+def _texts(config: Config, kind: Any) -> Any:
+    if not config.data.captions:
+        return None
+    return _array(config.training.batch, TOKENS, config.model.text_width, kind=kind)
 
 
 def _array(*sides: int, kind: Any = jnp.float32) -> Any:

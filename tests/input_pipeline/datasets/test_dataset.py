@@ -54,7 +54,7 @@ def test_what_was_written_is_read(built):
 
 def test_tfds_opens_it_without_tensorflow(built):
     builder = tfds.builder_from_directory(str(built))
-    assert str(builder.version) == "3.0.0"
+    assert str(builder.version) == "4.0.0"
     source = builder.as_data_source("train")
     assert len(source) == builder.info.splits["train"].num_examples == len(open_dataset(built))
     example, ours = source[0], open_dataset(built)[0]

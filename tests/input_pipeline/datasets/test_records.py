@@ -22,7 +22,11 @@ def test_every_field_comes_back(make_example):
         make_example(),
         make_example(v=1, t=1),
         make_example()._replace(
-            latents=latents, codec="wan22", caption="ein Hündchen, 走る", unit=0.5
+            latents=latents,
+            codec="wan22",
+            caption="ein Hündchen, 走る",
+            text=latents[0, 0, 0],
+            unit=0.5,
         ),
         make_example()._replace(depth16=depth, masks=depth),
     ):
@@ -45,5 +49,5 @@ def test_more_than_a_record_can_hold_is_refused(make_example):
 
 def test_another_version_is_refused(make_example):
     record = to_bytes(make_example()._replace(version=1))
-    with pytest.raises(ValueError, match="record version: found 1, expected 3"):
+    with pytest.raises(ValueError, match="record version: found 1, expected 4"):
         from_bytes(record)

@@ -1,0 +1,186 @@
+"""Captions: a text of its own for each clip, embedded with the latents, dropped in training.
+
+A table stands for umT5, which `models/wan/test_text.py` compares with diffusers' pipeline.
+"""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy_codec import save_toy_codec
+
+from full4d_jax.config import Config, check_config, load_config
+from full4d_jax.data import captions
+from full4d_jax.data.encode import encode_dataset
+from full4d_jax.models.flops import step_flops
+from full4d_jax.models.wan.text import TOKENS, load_training_texts, padded
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.dry_run.shapes import batch_shapes
+from full4d_jax.training.loss import Frozen, loss
+from full4d_jax.training.placement import training_mesh
+from full4d_jax.training.state import init_state
+from full4d_jax.training.step import train_step
+from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
+
+WIDTH = 6
+SIZE = {"views": 2, "frames": 5, "height": 16, "width": 16}
+ROWS = {
+    words: np.random.default_rng(len(words)).normal(size=(1 + len(words.split()), WIDTH))
+    for words in ("", "a man", "two dogs run")
+}
+
+
+def table(_folder):
+    return lambda words: (ROWS[words].astype(np.float32), len(ROWS[words]))
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    write_dataset(folder, ProceduralClips(first=0, count=2, **SIZE), name="scenes", shards=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(raw) -> Config:
+    wan = load_config("configs/wan21_1_3b.py")
+    small = {"width": 48, "heads": 2, "ffn": 64, "layers": 1, "text_width": WIDTH}
+    return dataclasses.replace(
+        wan,
+        codec_weights=save_toy_codec(raw.parent / "vae.safetensors"),
+        model=dataclasses.replace(wan.model, **small, precision="float32"),
+        data=dataclasses.replace(wan.data, **SIZE, projections=1, captions=True),
+        training=dataclasses.replace(wan.training, batch=2),
+    )
+
+
+@pytest.fixture(scope="module")
+def encoded(raw, config):
+    """The data set with embedded captions: of its first scene from a file, of the other empty."""
+    out, file = raw.parent / "encoded", raw.parent / "captions.json"
+    out.mkdir()
+    first = open_dataset(raw).scene_ids[0]
+    file.write_text(json.dumps({first: "two dogs run", "elsewhere": "a man"}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(captions, "prompt_encoder", table)
+        encode_dataset(config, raw, out, "train", 1, (0, 1), raw.parent, file)
+    return out
+
+
+def on(config: Config, folder, **data) -> Config:
+    data = dataclasses.replace(config.data, records=(str(folder),), **data)
+    return dataclasses.replace(config, data=data)
+
+
+def test_records_keep_the_caption_and_its_embedding(encoded):
+    first, second = open_dataset(encoded)
+    assert (first.caption, second.caption) == ("two dogs run", "")
+    for example in (first, second):
+        np.testing.assert_allclose(example.text, ROWS[example.caption], rtol=1e-3)
+    assert "| clips with an embedded caption | 2 |" in (encoded / "README.md").read_text()
+
+
+@pytest.mark.parametrize("projections", [1, 0], ids=["encoded", "cached latents"])
+def test_each_clip_trains_with_its_own_text(config, encoded, projections):
+    config = on(config, encoded, projections=projections)
+    check_config(config)
+    batch = next(training_batches(config, 0))
+    assert batch.text is not None
+    texts = [padded(x.text).astype(np.float32) for x in open_dataset(encoded)]
+    found = [x.tobytes() for x in np.asarray(batch.text, np.float32)]
+    assert sorted(found) == sorted(x.tobytes() for x in texts)
+    state, key = init_state(config, jax.random.key(0)), jax.random.key(5)
+    # The text layers begin as if there were no text.
+    params = jax.tree.map(
+        lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), state.params
+    )
+    weights = None if projections else _weights(config)
+
+    @jax.jit
+    def losses(params, batch, weights):
+        own = loss(config, params, batch, key, Frozen(weights))[0]
+        turned = loss(config, params, batch._replace(text=batch.text[::-1]), key, Frozen(weights))
+        rest = batch._replace(text=None)
+        alone = [loss(config, params, rest, key, Frozen(weights, text))[0] for text in texts]
+        return own, turned[0], *alone
+
+    own, turned, *alone = losses(params, batch, weights)
+    assert abs(own - turned) > 1e-4
+    assert abs(alone[0] - alone[1]) > 1e-4
+    # The loss is a mean over clips, each of which sees its own text alone.
+    np.testing.assert_allclose(own + turned, sum(alone), rtol=1e-5)
+
+
+def _weights(config: Config):
+    from full4d_jax.models.codecs.codec import codec_weights
+
+    return codec_weights(config)
+
+
+def test_a_share_of_the_clips_drops_its_text(config, encoded):
+    config = on(config, encoded, drop_text=1.0)
+    text, nothing = load_training_texts(config)
+    assert text is None
+    assert nothing is not None
+    assert nothing.shape == (TOKENS, WIDTH)
+    batch, state = next(training_batches(config, 0)), init_state(config, jax.random.key(0))
+
+    def step(config):
+        run = train_step(config)
+        return jax.jit(lambda *given: run(*given)[1]["loss"])
+
+    dropped = step(config)(state, batch)
+    zeros = batch._replace(text=jnp.zeros_like(batch.text))
+    kept = dataclasses.replace(config, data=dataclasses.replace(config.data, drop_text=0.0))
+    np.testing.assert_allclose(dropped, step(kept)(state, zeros), rtol=1e-6)
+
+
+@pytest.mark.parametrize("projections", [1, 0], ids=["encoded", "pictures"])
+def test_inspect_knows_the_batch(config, encoded, projections):
+    mesh = dataclasses.replace(config.mesh, data=1, fsdp=2)
+    config = dataclasses.replace(on(config, encoded, projections=projections), mesh=mesh)
+    mesh = training_mesh(config)
+    assert mesh is not None
+    batch, shapes = next(training_batches(config, 0, mesh)), batch_shapes(config, mesh)
+    if not projections:  # cached latents beside the source's pictures, which inspect leaves out
+        batch, shapes = batch.text, shapes.text
+    for x, like in zip(jax.tree.leaves(batch), jax.tree.leaves(shapes), strict=True):
+        assert (x.shape, x.dtype) == (like.shape, like.dtype)
+        assert x.sharding.is_equivalent_to(like.sharding, x.ndim)
+    without = dataclasses.replace(config, data=dataclasses.replace(config.data, captions=False))
+    assert step_flops(config) > step_flops(without)
+
+
+def test_what_does_not_fit_is_refused(config, raw, encoded, tmp_path, monkeypatch):
+    def encode(config, encoder, file=None):
+        encode_dataset(config, raw, tmp_path, "train", 1, (0, 1), encoder, file)
+
+    with pytest.raises(InputError, match=r"--text_encoder: found none"):
+        encode(config, None)
+    with pytest.raises(InputError, match="no clip with a caption"):
+        encode(config, tmp_path)
+    file = tmp_path / "captions.json"
+    file.write_text('{"a": 3}')
+    with pytest.raises(InputError, match="expected a text by scene"):
+        encode(config, tmp_path, file)
+    file.write_text(json.dumps({open_dataset(raw).scene_ids[0]: "a man"}))
+    monkeypatch.setattr(captions, "prompt_encoder", table)
+    wide = dataclasses.replace(config, model=dataclasses.replace(config.model, text_width=8))
+    with pytest.raises(InputError, match="width 6, expected 8, the model's"):
+        encode(wide, tmp_path, file)
+    with pytest.raises(InputError, match="text of width 6, expected text of width 8"):
+        training_batches(on(wide, encoded), 0)
+    with pytest.raises(InputError, match="no embedded caption"):
+        training_batches(on(config, raw, projections=0), 0)
+    rendered = on(config, "", projections=0)
+    rendered = dataclasses.replace(rendered, data=dataclasses.replace(rendered.data, records=()))
+    with pytest.raises(InputError, match=r"data.captions.*expected False without --data.records"):
+        training_batches(rendered, 0)
+    none = dataclasses.replace(config, model=dataclasses.replace(config.model, text_width=0))
+    with pytest.raises(InputError, match=r"data.captions.*model.text_width 0"):
+        check_config(none)
