@@ -26,6 +26,7 @@ from full4d_jax.scene import capture_fit, fit_settings, lifting, page, renders
 from full4d_jax.scene.cost import cost_note
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
+from full4d_jax.scene.reading import is_captured, is_enlarged, posed_grid, read_grid
 from full4d_jax.scene.scene_arrays import background_in, from_arrays, to_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import check_fields
@@ -35,7 +36,6 @@ from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages, fingerprint
 from full4d_jax.source import opening, options
 from gaussians import Scene, save_ply_sequence
-from input_pipeline.plain_files import field, load_json
 
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
@@ -136,18 +136,16 @@ def lift(
         opening.keep_capture(job.stages, opened)
         described = to_dict(config)
     else:
-        for name in ("source", "depth", "grid"):
-            job.stages.finished(name)
-        how = {"captured": _captured(job.stages), "enlarged": _enlarged(job.stages)}
+        sampled = read_grid(job.stages)
+        how = {
+            "captured": is_captured(job.stages),
+            "enlarged": is_enlarged(job.stages),
+        }
         fit_settings.check_lift(config.lift, checkpoint, **how)
-        # The rest of the configuration is that of the grid.
-        with input_errors("output folder", f"run full4d sample --out {out} first"):
-            sampled = load_json(Path(out) / "config.json")
-            field(sampled, "model", str(Path(out) / "config.json"))
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
     _lift(job, config, checkpoint)
-    how = {"captured": _captured(job.stages), "enlarged": _enlarged(job.stages)}
+    how = {"captured": is_captured(job.stages), "enlarged": is_enlarged(job.stages)}
     asks = fit_settings.asks_prior(config.lift, **how)
     used = (checkpoint or SHIPPED) if asks else None
     way = source or options.GridOptions()
@@ -162,8 +160,9 @@ def render(out: str | Path, show: RenderOptions) -> Path:
     """
     check_fields(show, what="option")
     job = Job(Stages(Path(out)))
-    for name in ("source", "grid", "scene"):
-        job.stages.finished(name)
+    job.stages.finished("source")
+    posed_grid(job.stages)
+    job.stages.finished("scene")
     hold_folder(out)
     _render(job, show)
     return write_report(job, "render", None, show=show)
@@ -183,25 +182,12 @@ def _check(config: Config, way: options.SampleOptions) -> None:
         raise InputError("source", type(way).__name__, "one", f"none, with {projection}", do)
 
 
-def _captured(stages: Stages) -> bool:
-    """Whether the views in the output folder are real ones, whose depth may be known."""
-    depth = stages.arrays["depth"]
-    if "of" not in depth:  # saved in format 2
-        return depth["depth"].ndim == 4
-    return str(depth["of"]) == "all views"
-
-
-def _enlarged(stages: Stages) -> bool:
-    """Return whether the grid is larger than the prior knows, which then is not asked again."""
-    return bool(stages.arrays["grid"].get("enlarged", False))
-
-
 def _lift(
     job: Job, config: Config, checkpoint: Path | None, look: Callable[[Scene], None] | None = None
 ) -> None:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    stages, captured = job.stages, _captured(job.stages)
-    asks = fit_settings.asks_prior(config.lift, captured=captured, enlarged=_enlarged(stages))
+    stages, captured = job.stages, is_captured(job.stages)
+    asks = fit_settings.asks_prior(config.lift, captured=captured, enlarged=is_enlarged(stages))
     prior = prior_path(checkpoint) if asks else None
     inputs = {"lift": config.lift, "sampler": config.sampler, "seed": config.seed, "prior": prior}
     mark = fingerprint("scene", inputs, stages.fingerprints)

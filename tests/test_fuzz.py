@@ -1,38 +1,57 @@
 """Damaged files are read or refused in words; FULL4D_FUZZ_ROUNDS asks for more of them."""
 
+import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz_readers import failures, mutate
+from fuzz_bytes import mutate
+from fuzz_readers import failures
+from fuzz_structures import STRUCTURES
 
 SCRIPT = Path(__file__).parent / "fuzz_readers.py"
 
 
 def test_no_reader_crashes_hangs_or_takes_all_memory():
-    rounds = int(os.environ.get("FULL4D_FUZZ_ROUNDS", "25"))
+    rounds = int(os.environ.get("FULL4D_FUZZ_ROUNDS", "100"))
     command = [sys.executable, str(SCRIPT), "--rounds", str(rounds)]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60 + rounds, env=environment
+        command, capture_output=True, text=True, timeout=300 + 3 * rounds, env=environment
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert done.stdout.count(f": {rounds} files") > 10
+    assert done.stdout.count(f": {rounds} files") > 40
 
 
-@pytest.mark.parametrize("error", [KeyError("a"), MemoryError(), TimeoutError("longer"), None])
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), MemoryError(), TimeoutError("longer"), ValueError("oh"), None]
+)
 def test_what_is_no_refusal_is_reported(error, tmp_path):
     def read(path: Path) -> None:
         if error:
             raise error
-        raise ValueError("found a damaged file")
+        raise ValueError("a.bin: found a damaged file, expected a whole one")
 
     told = list(failures("bad", ([b"0123456789" * 9], ".bin", read), tmp_path, 3, 0))
     assert len(told) == (3 if error else 0)
     assert len(list(tmp_path.glob("bad-0-*.bin"))) == len(told)
+
+
+def test_what_is_changed_in_a_file_is_what_it_says():
+    whole = json.dumps({"a": [1, 2, {"b": "c"}], "d": 0.5}).encode()
+    chance = [np.random.default_rng(i) for i in range(100)]
+    files = [STRUCTURES[".json"](whole, rng) for rng in chance]
+    assert all(json.loads(file) is not Ellipsis for file in files)  # they parse
+    assert len(set(files)) > 50
+    assert sum(file == whole for file in files) < 15
+    film = b"".join(
+        struct.pack(">I4s", 16, kind) + bytes(8) for kind in (b"ftyp", b"free", b"mdat")
+    )
+    assert len({STRUCTURES[".mp4"](film, np.random.default_rng(i)) for i in range(60)}) > 20
 
 
 def test_mutated_files_differ_and_can_be_made_again():

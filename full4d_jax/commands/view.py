@@ -32,9 +32,8 @@ def view(
         raise InputError("option", "--scene", scene, "none beside --out", "leave one of them out")
     from full4d_jax.cameras import cameras_in
     from full4d_jax.scene import page
-    from full4d_jax.scene.reading import read_scene
+    from full4d_jax.scene.reading import posed_grid, read_scene
     from full4d_jax.scene.serving import page_server
-    from full4d_jax.session.files import read_arrays
     from full4d_jax.session.stages import Stages
     from gaussians import Gaussians
 
@@ -43,9 +42,11 @@ def view(
         shown = read_scene(scene)
         viewing = page.overview(shown)
     else:
-        viewing = page.run_viewing(cameras_in(Stages(folder).finished("grid")))
+        stages = Stages(folder)
+        viewing = page.run_viewing(cameras_in(posed_grid(stages)))
         shown = read_scene(folder)
-        known = page.clip_seconds(read_arrays(folder / "source.npz"))
+        if (folder / "source.npz").exists():
+            known = page.clip_seconds(stages.finished("source"))
     title = scene.name if scene else page.TITLE
     text = page.page_text(shown, viewing, seconds=seconds or known, title=title)
     count = len(shown.means if isinstance(shown, Gaussians) else shown.gaussians.means)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError, input_errors
-from input_pipeline.plain_files import parse_json
+from input_pipeline.json_layout import load_lines, require_layout
 from input_pipeline.whole_files import write_text
 
 
@@ -19,15 +19,15 @@ def open_lines(path: Path, mark: str) -> list[dict]:
     Raises:
       InputError: the file holds another evaluation, or a line that is none.
     """
-    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    if not whole:
+    rows = []
+    with input_errors("scores", "delete the file"):
+        rows = load_lines(path, dict) if path.is_file() else []
+        for number, row in enumerate(rows[1:], 2):
+            require_layout(row, {"group": str, "scene": int}, f"{path}, line {number}")
+    if not rows:
         write_text(path, json.dumps({"evaluation": mark}) + "\n")
         return []
-    try:
-        found = parse_json(whole[0], str(path))["evaluation"]
-    except (ValueError, KeyError, TypeError):
-        found = "not from here"
+    found = rows[0].get("evaluation", "not from here")
     if found != mark:
         raise InputError(
             "scores",
@@ -36,18 +36,9 @@ def open_lines(path: Path, mark: str) -> list[dict]:
             f"one of these ({mark})",
             "give another folder as --out or delete the file",
         )
-    if len(whole) < len(lines):
-        write_text(path, "".join(whole))
-    with input_errors("scores", "delete the file"):
-        return [_scores(line, f"{path}, line {i}") for i, line in enumerate(whole[1:], 2)]
-
-
-def _scores(line: str, where: str) -> dict:
-    """Return the scores in a line of the file."""
-    scores = parse_json(line, where)
-    if not isinstance(scores, dict):
-        raise ValueError(f"{where}: found {type(scores).__name__}, expected scores by name")
-    return scores
+    if not path.read_bytes().endswith(b"\n"):
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return rows[1:]
 
 
 def append_lines(path: Path, lines: Sequence[dict]) -> None:

@@ -28,11 +28,12 @@ from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.seen_before import Known, Splat, seen_before, splat_both
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
-from full4d_jax.models.weights import load_params
+from full4d_jax.models.weights import load_params, told_model
 from full4d_jax.session.errors import InputError
 from gaussians.stillness import moves
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
+MOST_ROWS = 4096  # of a prior's frames
 
 
 class Upsampler(NamedTuple):
@@ -59,12 +60,10 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
     """
     path = Path(checkpoint or SHIPPED)
     params, metadata = load_params(path)
-    try:
-        config = UpsamplerNetConfig(tuple(metadata["model"]["widths"]))
-        rows = int(metadata["prior_rows"])
-    except (KeyError, TypeError):
-        expected, do = "the sizes of an upsampler", "give a file that `full4d train` wrote"
-        raise InputError("upsampler", path, "other metadata", expected, do) from None
+    config, rows = told_model(path, metadata, UpsamplerNetConfig), metadata.get("prior_rows", 0)
+    if not 8 <= rows <= MOST_ROWS:
+        expected, do = f"8 to {MOST_ROWS}", "give a file that `full4d train` wrote"
+        raise InputError("upsampler", f"{path}, metadata prior_rows", rows, expected, do)
     shapes = jax.eval_shape(partial(network.init_params, config), jax.random.key(0))
     return Upsampler(config, load_params(path, like=shapes)[0], rows, path)
 

@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from full4d_jax.session.errors import InputError, input_errors, require_file
-from input_pipeline.plain_files import load_json
+from full4d_jax.session.fields import table_of
+from input_pipeline.json_layout import require_layout
+from input_pipeline.plain_files import load_json, parse_json
 from input_pipeline.whole_files import whole_file
 
+Model = TypeVar("Model")
 FLOATS = ("F32", "F16", "BF16")
+METADATA = {
+    "model?": {str: object},
+    "max_azimuth_degrees?": float,
+    "max_elevation_degrees?": float,
+    "prior_rows?": int,
+}  # of what is read of it
 # Fields that a model no longer has, with the only value that today's code computes.
 REMOVED = {"mask_terms": ["view", "time", "half"]}
 
@@ -60,7 +69,7 @@ def load_params(
             name: jax.block_until_ready(jnp.asarray(file.get_tensor(name), jnp.float32))
             for name in names
         }
-        return unflatten_dict(arrays, sep="."), _metadata(file)
+        return unflatten_dict(arrays, sep="."), _metadata(path, file)
 
 
 def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
@@ -91,7 +100,7 @@ def load_metadata(path: str | Path) -> dict[str, Any]:
       InputError: there is no such file, or it is not a safetensors file.
     """
     with _opened(path) as file:
-        return _metadata(file)
+        return _metadata(path, file)
 
 
 def require_model(
@@ -122,6 +131,30 @@ def require_model(
             raise InputError("checkpoint", where, found, f"{REMOVED[name]}, now for all models", do)
 
 
+def told_model(path: str | Path, metadata: dict[str, Any], kind: type[Model]) -> Model:
+    """Return the sizes of a network that the metadata of its weights tell.
+
+    Args:
+      path: of the weights, for the message.
+      metadata: as `load_params` reads it.
+      kind: the dataclass of the sizes.
+
+    Raises:
+      InputError: they are not told, or no network has them; the message names the field.
+    """
+    where, told = f"{path}, metadata model", metadata.get("model", {})
+
+    def refused(name: str, found: object, expected: object) -> InputError:
+        do = "give a file that full4d wrote"
+        return InputError("checkpoint", f"{where}.{name}".rstrip("."), found, expected, do)
+
+    names = {field.name for field in dataclasses.fields(cast(Any, kind))}
+    if told.keys() != names:
+        found = f"other metadata ({', '.join(told)})"
+        raise refused("", found, f"the fields {', '.join(sorted(names))}")
+    return kind(**table_of(kind, told, refused))
+
+
 def summary_beside(weights: Path) -> dict[str, Any] | str:
     """Return the training summary that lies beside a file of weights, or else the file's path.
 
@@ -140,13 +173,17 @@ def _opened(path: str | Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
-    except (SafetensorError, RecursionError, json.JSONDecodeError) as error:
+    except (SafetensorError, RecursionError) as error:
         expected = "a safetensors file written by full4d"
         raise InputError("checkpoint", path, error, expected, "check the path") from None
 
 
-def _metadata(file: Any) -> dict[str, Any]:
-    return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+def _metadata(path: str | Path, file: Any) -> dict[str, Any]:
+    with input_errors("checkpoint", "give a file that full4d wrote"):
+        told = (file.metadata() or {}).items()
+        found = {key: parse_json(value, f"{path}, metadata {key:.60}") for key, value in told}
+        require_layout(found, METADATA, f"{path}, metadata")
+    return found
 
 
 def _shapes(file: Any) -> dict[str, tuple[int, ...]]:

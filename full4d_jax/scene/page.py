@@ -5,6 +5,7 @@ cameras of its views. It loads nothing, from the network or elsewhere. View-depe
 shown as its mean.
 """
 
+import html
 import json
 import re
 from base64 import b64encode
@@ -18,7 +19,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.packing import PackedScene, pack_scene
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import PIVOT, angles_of, pivot_of
 from gaussians import Gaussians, Scene
 from input_pipeline.cameras import intrinsics_from_fov, look_at
@@ -100,7 +101,7 @@ def page_text(
         raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
     texts = {
         "policy": POLICY,
-        "title": title.replace("&", "&amp;").replace("<", "&lt;"),
+        "title": html.escape(printable(title)),
         # In a script element only "<" could be misread.
         "settings": json.dumps(_settings(packed, viewing, seconds)).replace("<", "\\u003c"),
         "records": b64encode(packed.records.tobytes()).decode(),

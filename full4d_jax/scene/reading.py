@@ -1,14 +1,72 @@
-"""Scenes from the files that hold one."""
+"""Grids from the folder of a run, and scenes from the files that hold one."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from full4d_jax.config.saved import check_saved
 from full4d_jax.scene.scene_arrays import from_arrays
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import read_arrays
+from full4d_jax.session.files import Arrays
+from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import Gaussians, Scene, load_any_ply, load_splat
+from input_pipeline.plain_files import load_arrays, load_json
 
 SOURCES = "the folder of a run, a .ply, a .splat or an .npz"
+
+
+def read_grid(stages: Stages) -> dict[str, Any]:
+    """Load the grid in the folder of a run, its source and depth; return the config that made it.
+
+    Raises:
+      InputError: one of them is missing or not what `sample` leaves, or they do not fit together.
+    """
+    source, depth, grid = stages.finished("source"), stages.finished("depth"), posed_grid(stages)
+    do = f"run full4d sample --out {stages.folder} first"
+    views, *shape = grid["frames"].shape[:4]
+    fitting = {
+        "source": (source["frames"].shape[1:4], {(*shape,)}),
+        "depth": (depth["depth"].shape, {(*shape,), (views, *shape), (views, shape[0], 0, 0)}),
+        "grid": (grid.get("projection", grid["frames"][1:]).shape[:4], {(views - 1, *shape)}),
+    }
+    for name, (found, expected) in fitting.items():
+        if found not in expected:
+            like = f"arrays that fit the grid's {views} views of {shape}"
+            raise InputError("output folder", stages.folder / f"{name}.npz", found, like, do)
+    path = stages.folder / "config.json"
+    with input_errors("output folder", do):
+        saved = load_json(path)
+    if said := check_saved(saved, str(path)):
+        stages.say(f"note: {said}")
+    return saved
+
+
+def posed_grid(stages: Stages) -> Arrays:
+    """Load the grid in the folder of a run, whose cameras are known.
+
+    Raises:
+      InputError: there is none, or it was filled by a model without poses.
+    """
+    grid = stages.finished("grid")
+    if "intrinsics" not in grid:
+        path, do = stages.folder / "grid.npz", "give the folder of a run with poses"
+        raise InputError("output folder", path, "a grid without cameras", "one with them", do)
+    return grid
+
+
+def is_captured(stages: Stages) -> bool:
+    """Return whether the views of a run are real ones, whose depth may be known."""
+    depth = stages.arrays["depth"]
+    if "of" not in depth:  # saved in format 2
+        return depth["depth"].ndim == 4
+    return str(depth["of"]) == "all views"
+
+
+def is_enlarged(stages: Stages) -> bool:
+    """Return whether the grid is larger than the prior knows, which then is not asked again."""
+    return bool(stages.arrays["grid"].get("enlarged", np.False_))
 
 
 def read_scene(path: Path) -> Scene | Gaussians:
@@ -30,8 +88,6 @@ def read_scene(path: Path) -> Scene | Gaussians:
 
 
 def _read_arrays(path: Path) -> Scene:
-    try:
-        return from_arrays(read_arrays(path))
-    except KeyError as missing:
-        found, do = f"no array {missing}", "give a scene.npz of a run"
-        raise InputError("scene", path, found, "the arrays of a scene", do) from None
+    arrays = load_arrays(path)
+    check_arrays("scene", arrays, str(path))
+    return from_arrays(arrays)

@@ -9,7 +9,7 @@ bounds, the words of a `Literal`, and plain types. A tuple of bounded numbers mu
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -49,6 +49,28 @@ def check_fields(values: Any, *, what: Literal["config", "option"] = "config") -
     for name, value, hint in fields_of(values):
         name = name.rpartition(".")[2] if what == "option" else name
         require(name, value, _fits(hint, value), _words(hint), what=what)
+
+
+def table_of(
+    kind: type, table: dict[str, Any], refuse: Callable[..., InputError]
+) -> dict[str, Any]:
+    """Return the values of a dataclass's fields in a table of JSON, lists as tuples.
+
+    Args:
+      kind: the dataclass, whose annotations say what the values may be.
+      table: values by name, those of other names are left out.
+      refuse: makes the error from the field, what was found and what was expected.
+
+    Raises:
+      InputError: what `refuse` returns, for a value that its field cannot have.
+    """
+    hints, values = get_type_hints(kind, include_extras=True), {}
+    for name in hints.keys() & table.keys():
+        value = table[name]
+        values[name] = tuple(value) if isinstance(value, list) else value
+        if not _fits(hints[name], values[name]):
+            raise refuse(name, repr(value), _words(hints[name]))
+    return values
 
 
 def require(

@@ -5,28 +5,7 @@ the arrays stands the fingerprint of everything the stage depends on: its settin
 reads and the fingerprints of the stages before it. Where the fingerprint still holds, the stage is
 loaded, not run; a stage made from others than those in the folder now is never used.
 
-    source.npz  frames (v t h w 3) uint8 of the views that have pictures, the source first; given
-                (v t), which of them are there; times (t) seconds; note and warning, text;
-                depth_of, text, the views whose depth is known. Where known: intrinsics (v 3 3)
-                pixels and world_to_camera (v t 4 4), depth (v t h w), still points of a path in its
-                own unit (point_instants, point_pixels, point_depth), and the place in a data set:
-                dataset (a hash), split, clip, view, views (v), instants (t), unit. Of a capture
-                only the first view's frames: the others are in grid.npz, the depth in depth.npz.
-    depth.npz   depth (t h w) of the source or, of a capture, (v t h w), 0 = unknown, (v t 0 0) if
-                nobody knows any; of, text,
-                "the source" or "all views"; path_unit, how many units of the source's path a unit
-                of the world has, 1 if none is said. A model without poses has none. Format 2 had no
-                `of` and is read.
-    grid.npz    frames (v t h w 3) uint8, intrinsics, world_to_camera; if generated, projection
-                (v-1 t h w 3) uint8, warning, and enlarged, whether it is larger than what the
-                prior was trained on (format 3 had none). Without poses: frames and visible (v t).
-                Of a capture: held_out (v t), the pictures that are not fitted, and if there are any
-                masks (v t h w) of the subject and cloud (n 6), points to start from.
-    scene.npz   the fields of the Gaussians and of their motion (`scene.scene_arrays`); of a
-                generated grid source_psnr, dB; of a capture fitted_psnr, held_out_psnr (NaN for
-                none) and background (3), the colour behind the scene.
-
-World, unit and axes are those of `full4d_jax.cameras`.
+`session.stage_arrays` lists what each of them saves.
 """
 
 import contextlib
@@ -43,11 +22,12 @@ import numpy as np
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
-from input_pipeline.plain_files import parse_json
+from full4d_jax.session.stage_arrays import STAGES, check_arrays
+from input_pipeline.json_layout import require_layout
+from input_pipeline.plain_files import load_arrays, parse_json
 
 FORMAT = 4  # of what stages save; raise it when one computes something else from the same inputs
 MADE_BY = {"source": "sample", "depth": "sample", "grid": "sample", "scene": "lift"}
-NEEDED = {"source": "before", "depth": "depth", "grid": "frames", "scene": "means"}
 MARKS = ("fingerprint", "before", "seconds")  # beside the arrays of a stage
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
@@ -82,7 +62,7 @@ class Stages:
         mark = fingerprint(name, inputs, before)
         path = self.folder / f"{name}.npz"
         saved = read_arrays(path)
-        if str(saved.get("fingerprint", "")) == mark:
+        if str(saved.get("fingerprint", "")) == mark and self._is_whole(name, saved):
             self.say(f"{name}: kept from {path}")
             return self._keep(name, saved)
         self.say(f"{name} ...")
@@ -103,16 +83,15 @@ class Stages:
         """
         path = self.folder / f"{name}.npz"
         do = f"run full4d {MADE_BY[name]} --out {self.folder} first"
-        saved = read_arrays(path)
-        if not {*MARKS, NEEDED[name]} <= saved.keys():
+        if not path.exists():
             raise InputError("output folder", path, "no finished stage", f"a saved {name}", do)
         with input_errors("output folder", do):
+            saved = load_arrays(path)
+            _check(name, saved, str(path))
             before = parse_json(str(saved["before"]), f"{path}, before")
-        if not isinstance(before, dict) or not before.keys() <= MADE_BY.keys():
-            found = f"stages {before!r:.60}"
-            raise InputError("output folder", path, found, "stages of a run", do)
-        for earlier, mark in before.items():
-            if self._mark(earlier) not in ("", mark):
+            require_layout(before, {f"{stage}?": str for stage in MADE_BY}, f"{path}, before")
+        for earlier in before.keys() & MADE_BY.keys():
+            if self._mark(earlier) not in ("", before[earlier]):
                 found = f"made from another {earlier} than the one there"
                 raise InputError("output folder", path, found, f"a {name} made from it", do)
         return self._keep(name, saved)
@@ -123,6 +102,15 @@ class Stages:
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
+
+    def _is_whole(self, name: str, saved: Arrays) -> bool:
+        """Return whether a saved stage holds what it should; says what is wrong with it."""
+        try:
+            _check(name, saved, str(self.folder / f"{name}.npz"))
+        except ValueError as error:
+            self.say(f"{error}; it is made again")
+            return False
+        return True
 
     def _mark(self, name: str) -> str:
         """Return the fingerprint of what a stage made, empty where there is nothing."""
@@ -136,6 +124,20 @@ class Stages:
         self.seconds[name] = float(saved["seconds"])
         self.arrays[name] = {key: value for key, value in saved.items() if key not in MARKS}
         return self.arrays[name]
+
+
+def _check(name: str, saved: Arrays, where: str) -> None:
+    """Refuse a saved stage without its marks, or with other arrays than it saves.
+
+    Raises:
+      ValueError: naming the array, what was found and what was expected.
+    """
+    for mark, kind in (("fingerprint", "U"), ("before", "U"), ("seconds", "f")):
+        found = saved.get(mark, np.zeros(0))
+        if found.shape or found.dtype.kind != kind or (kind == "f" and not np.isfinite(found)):
+            raise ValueError(f"{where}: found no {mark} in it, expected a stage that is finished")
+    if name in STAGES:
+        check_arrays(name, saved, where)
 
 
 def fingerprint(name: str, inputs: Mapping[str, Any], before: Mapping[str, str]) -> str:

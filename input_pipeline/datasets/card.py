@@ -122,8 +122,18 @@ def card(name: str, about: str, told: dict[str, Any], size: int, digest: str) ->
         ("content (SHA-256)", f"`{digest}`"),
         ("schema", f"version {VERSION}"),
     ]
-    table = "\n".join(f"| {what} | {value} |" for what, value in rows)
-    return f"# {name}\n\n{about}\n\n| what | how much |\n|---|---|\n{table}\n"
+    table = "\n".join(f"| {what} | {_cell(value)} |" for what, value in rows)
+    return f"# {name}\n\n{_plain(about)}\n\n| what | how much |\n|---|---|\n{table}\n"
+
+
+def _cell(value: Any) -> str:
+    """Return a text for one cell of a table, whatever the clips' sources and licences say."""
+    return " ".join(_plain(str(value)).split()).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Return a text in which no reader of markdown finds HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _hours(seconds: Any) -> float:

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import sides
 from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.models.depth_net import MULTIPLE, Params, init_params, log_depth
-from full4d_jax.models.weights import load_params
+from full4d_jax.models.weights import load_params, told_model
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from input_pipeline.plain_files import UNREADABLE, load_array, load_arrays
@@ -68,17 +68,12 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     """
     path = Path(checkpoint or SHIPPED)
     params, metadata = load_params(path)
-    try:
-        config = DepthNetConfig(**{k: _tuple(v) for k, v in metadata["model"].items()})
-    except (KeyError, TypeError, AttributeError):
-        expected, do = "the sizes of a depth network", "give a file that `full4d train` wrote"
-        raise InputError("depth checkpoint", path, "other metadata", expected, do) from None
+    config = told_model(path, metadata, DepthNetConfig)
+    if config.widths[-1] % config.heads:
+        expected, do = f"a divisor of {config.widths[-1]}", "give a file that full4d wrote"
+        raise InputError("checkpoint", f"{path}, model.heads", config.heads, expected, do)
     shapes = jax.eval_shape(partial(init_params, config), jax.random.key(0))
     return DepthNetwork(config, load_params(path, like=shapes)[0])
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def estimate_depth(

@@ -59,10 +59,17 @@ class Checkpoints:
             cleanup_tmp_directories=True,  # left by a killed process
         )
         handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
-        with disk_errors(self.folder):
-            self.manager = ocp.CheckpointManager(
-                self.folder, options=options, item_handlers=handlers
-            )
+        try:
+            with disk_errors(self.folder):
+                self.manager = ocp.CheckpointManager(
+                    self.folder, options=options, item_handlers=handlers
+                )
+        except InputError:
+            raise
+        except DAMAGE as error:  # Orbax reads what is told of all steps at once
+            place, expected = f"{self.folder}, _CHECKPOINT_METADATA", "what Orbax wrote"
+            do = "move the numbered folder with the damaged file away"
+            raise InputError("checkpoints", place, error, expected, do) from error
         for step in self.manager.all_steps():
             with contextlib.suppress(*DAMAGE):
                 self.kept.losses[step] = self._record(step)["loss"]

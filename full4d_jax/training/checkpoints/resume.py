@@ -10,8 +10,8 @@ from full4d_jax.models.weights import REMOVED, summary_beside
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.training.checkpoints.integrity import digest
 from full4d_jax.training.checkpoints.provenance import provenance
-from input_pipeline.plain_files import field, parse_json
-from input_pipeline.whole_files import whole_file
+from input_pipeline.json_layout import load_lines
+from input_pipeline.whole_files import write_text
 
 CHANGEABLE = {"model.remat", *(f"mesh.{name}" for name in to_dict(MeshConfig()))} | {
     f"training.{name}"
@@ -87,16 +87,10 @@ def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
 def cut_metrics(path: Path, step: int) -> None:
     """Drop lines of steps after `step`, which will be written again, and an unfinished line."""
     if path.exists():
-        lines = path.read_text().splitlines(keepends=True)
         with input_errors("metrics", "delete the line; the checkpoints do not need it"):
-            steps = [field(parse_json(x, str(path)), "step", str(path)) for x in lines if _whole(x)]
-        kept = [x for x, at in zip(filter(_whole, lines), steps, strict=True) if at <= step]
-        with whole_file(path) as partial:
-            partial.write_text("".join(kept))
-
-
-def _whole(line: str) -> bool:
-    return line.endswith("\n")
+            rows = load_lines(path, {"step": int})
+        kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step]
+        write_text(path, "".join(kept))
 
 
 def _option(name: str, value: Any) -> str:

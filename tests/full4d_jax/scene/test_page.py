@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 
 import jax.numpy as jnp
@@ -77,7 +78,9 @@ def test_a_title_is_text_whatever_stands_in_it():
     text = page.page_text(
         ball(), page.overview(ball()), seconds=1.0, title="</title><script>&{{policy}}"
     )
-    assert "<title>&lt;/title>&lt;script>&amp;{{policy}}</title>" in text
+    assert "<title>&lt;/title&gt;&lt;script&gt;&amp;{{policy}}</title>" in text
+    named = os.fsdecode(b"\xff\x1b[31m.ply")  # a file name that is no UTF-8
+    page.page_text(ball(), page.overview(ball()), seconds=1.0, title=named).encode()
 
 
 def test_a_scene_of_nothing_is_refused():

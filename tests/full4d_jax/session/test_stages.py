@@ -70,7 +70,8 @@ def test_a_failing_stage_leaves_the_earlier_result(tmp_path):
 def test_asking_for_a_stage_that_never_ran_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match="run full4d sample"):
         Stages(tmp_path).finished("grid")
-    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: {"frames": np.ones(2)})
+    made = {"frames": np.zeros((2, 1, 4, 4, 3), np.uint8)}
+    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: made)
     later = Stages(tmp_path)
     assert list(later.finished("grid")) == ["frames"]
     assert 0 < later.seconds["grid"] < 1
@@ -83,3 +84,34 @@ def test_unwritable_folders_are_refused(tmp_path):
         with pytest.raises(InputError, match="output folder"):
             open_folder(path)
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_stage_that_holds_something_else_is_made_again(tmp_path):
+    made = {"frames": np.zeros((2, 1, 4, 4, 3), np.uint8)}
+    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: made)
+    saved = dict(np.load(tmp_path / "grid.npz"))
+    np.savez(tmp_path / "grid.npz", **saved | {"frames": np.zeros(3)})
+    told = []
+    again = Stages(tmp_path, say=told.append).run("grid", {}, lambda: made)
+    np.testing.assert_array_equal(again["frames"], made["frames"])
+    assert "array frames: found float64 (3,), expected uint8 (v=3 t h w 3)" in told[0]
+    assert told[0].endswith("it is made again")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"before": np.array('{"source": 1}')}, "before, source: found 1, expected a text"),
+        ({"before": np.array("{")}, "found broken JSON"),
+        ({"before": np.array("[]")}, "before: found a list of 0, expected a table"),
+        ({"seconds": np.array("long")}, "found no seconds in it"),
+        ({"fingerprint": np.zeros(2)}, "found no fingerprint in it"),
+    ],
+)
+def test_marks_edited_by_hand_are_refused(tmp_path, edit, message):
+    made = {"frames": np.zeros((2, 1, 4, 4, 3), np.uint8)}
+    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: made)
+    np.savez(tmp_path / "grid.npz", **dict(np.load(tmp_path / "grid.npz")) | edit)
+    with pytest.raises(InputError) as error:
+        Stages(tmp_path).finished("grid")
+    assert message in str(error.value)

@@ -1,0 +1,63 @@
+"""Run folders that somebody edited by hand: one clear line, and no work."""
+
+import json
+
+import numpy as np
+import pytest
+from fuzz_folders import read_run, small_scene, write_run
+
+from full4d_jax.scene.reading import read_grid, read_scene
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import Stages
+
+
+def edited(folder, **edit):
+    """A finished run with other values in config.json."""
+    write_run(folder, small_scene())
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | edit))
+    return Stages(folder, say=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"lift": []}, "config.json, lift: found list, expected a table of fields"),
+        ({"seed": "x"}, "config.json, seed: found 'x', expected a whole number"),
+        ({"data": {"views": -3}}, "config.json, data.views: found -3"),
+    ],
+)
+def test_impossible_values_of_the_config_are_refused(tmp_path, edit, message):
+    with pytest.raises(InputError) as error:
+        read_grid(edited(tmp_path / "run", **edit))
+    assert message in str(error.value)
+
+
+def test_missing_and_foreign_fields_of_the_config_are_told(tmp_path):
+    told = []
+    stages = edited(tmp_path / "run", model={"colour": 1})
+    stages.say = told.append
+    read_grid(stages)
+    assert "config.json has no model.attention" in told[0]
+    assert told[0].endswith("of another version, or edited")
+
+
+def test_arrays_that_do_not_fit_together_are_refused(tmp_path):
+    stages = edited(tmp_path / "run")
+    path = tmp_path / "run/depth.npz"
+    np.savez(path, **dict(np.load(path)) | {"depth": np.ones((3, 16, 16), np.float32)})
+    with pytest.raises(InputError, match="expected arrays that fit the grid"):
+        read_grid(stages)
+
+
+def test_nan_in_a_scene_is_refused(tmp_path):
+    edited(tmp_path / "run")
+    read_run(tmp_path / "run")
+    path = tmp_path / "run/scene.npz"
+    saved = dict(np.load(path))
+    saved["means"][2, 1] = np.nan
+    np.savez(path, **saved)
+    np.savez(tmp_path / "alone.npz", **saved)
+    for place in (tmp_path / "run", path, tmp_path / "alone.npz"):
+        with pytest.raises(InputError, match="array means: found 1 NaN or infinite numbers"):
+            read_scene(place)

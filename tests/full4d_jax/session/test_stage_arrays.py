@@ -1,0 +1,46 @@
+"""Arrays of stages that somebody edited are refused with the array, what it is and should be."""
+
+import numpy as np
+import pytest
+
+from full4d_jax.session.stage_arrays import check_arrays
+
+SCENE = {
+    "means": np.zeros((5, 3), np.float32),
+    "quaternions": np.ones((5, 4), np.float32),
+    "log_scales": np.zeros((5, 3), np.float32),
+    "logit_opacities": np.zeros(5, np.float32),
+    "harmonics": np.zeros((5, 1, 3), np.float32),
+}
+POSES = np.tile(np.eye(4, dtype=np.float32), (2, 1, 1, 1))
+GRID = {
+    "frames": np.zeros((2, 1, 4, 4, 3), np.uint8),
+    "intrinsics": np.stack([np.diag([4, 4, 1]).astype(np.float32)] * 2),
+    "world_to_camera": POSES,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "edit", "message"),
+    [
+        ("scene", SCENE, {"means": None}, "found no array means, expected float g 3"),
+        ("scene", SCENE, {"means": np.zeros((4, 3))}, "array quaternions: found float32 (5, 4)"),
+        ("scene", SCENE, {"means": np.full((5, 3), np.nan)}, "found 15 NaN or infinite numbers"),
+        ("scene", SCENE, {"moments": np.zeros(5)}, "found moments, expected velocities beside"),
+        ("scene", SCENE, {"background": np.array("red")}, "array background: found <U3 ()"),
+        ("grid", GRID, {"intrinsics": None}, "found world_to_camera, expected intrinsics beside"),
+        ("grid", GRID, {"world_to_camera": 2 * POSES}, "world_to_camera: found last row"),
+        ("grid", GRID, {"frames": GRID["frames"][..., 0]}, "array frames: found uint8 (2, 1, 4"),
+        ("grid", GRID, {"held_out": np.zeros((1, 2), bool)}, "expected bool (v=2 t=1)"),
+    ],
+)
+def test_edited_arrays_are_refused(name, whole, edit, message):
+    check_arrays(name, whole, "there")
+    edited = {key: value for key, value in (whole | edit).items() if value is not None}
+    with pytest.raises(ValueError, match="there") as error:
+        check_arrays(name, edited, "there")
+    assert message in str(error.value)
+
+
+def test_scores_may_be_missing():
+    check_arrays("scene", SCENE | {"held_out_psnr": np.array(np.nan)}, "there")
