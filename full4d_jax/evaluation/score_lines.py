@@ -19,8 +19,8 @@ def open_lines(path: Path, mark: str) -> list[dict]:
     Raises:
       InputError: the file holds another evaluation, or a line that is none.
     """
-    rows = []
-    with input_errors("scores", "delete the file"):
+    rows, do = [], "give another folder as --out or delete the file"
+    with input_errors("scores", do):
         rows = load_lines(path, dict) if path.is_file() else []
         for number, row in enumerate(rows[1:], 2):
             require_layout(row, {"group": str, "scene": int}, f"{path}, line {number}")
@@ -34,7 +34,7 @@ def open_lines(path: Path, mark: str) -> list[dict]:
             path,
             f"an evaluation of other weights or settings ({found})",
             f"one of these ({mark})",
-            "give another folder as --out or delete the file",
+            do,
         )
     if not path.read_bytes().endswith(b"\n"):
         write_text(path, "".join(json.dumps(row) + "\n" for row in rows))

@@ -31,6 +31,6 @@ def test_scores_of_another_checkpoint_are_not_mixed_in(tmp_path):
         open_lines(path, "b")
     assert open_lines(path, "a") == [record(0)]
     path.write_text("a shopping list\n")
-    with pytest.raises(InputError, match="not from here"):
+    with pytest.raises(InputError, match="broken JSON"):
         open_lines(path, "a")
     assert path.read_text() == "a shopping list\n"
