@@ -18,6 +18,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 
 JSON_BYTES = 2**28  # of a file of JSON
+DIGITS = 19  # of a whole number of 64 bits; Python reads any, which no array holds
 DEFLATE = 1032  # times that deflate shrinks a file at most
 # What numpy and zipfile raise for files that are damaged.
 UNREADABLE = (
@@ -44,15 +45,22 @@ def parse_json(text: str | bytes, where: str) -> Any:
     """Parse JSON that came from `where`.
 
     Raises:
-      ValueError: it is broken, or nested deeper than Python's stack.
+      ValueError: it is broken, nested deeper than Python's stack, or has a whole number that no
+        array holds.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole_number)
     except RecursionError:
         found = "JSON that is nested too deeply"
         raise ValueError(f"{where}: found {found}, expected at most some hundred levels") from None
     except ValueError as error:
         raise ValueError(f"{where}: found broken JSON ({error}), expected a whole file") from None
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)
 
 
 def field(table: Any, name: str, where: str) -> Any:

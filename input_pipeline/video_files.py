@@ -28,6 +28,15 @@ class Frame(NamedTuple):
     """The decoder had to invent a part of it."""
 
 
+def open_video(path: Path) -> InputContainer:
+    """Open a film to read it, whatever the encoding of what is told of it.
+
+    Raises:
+      FFmpegError: it is none.
+    """
+    return av.open(str(path), metadata_errors="replace")
+
+
 def decode(path: Path, start: float = 0.0, *, strict: bool = False) -> Iterator[Frame]:
     """All frames in order; with `start` from a key frame at or before that second on.
 
@@ -39,7 +48,7 @@ def decode(path: Path, start: float = 0.0, *, strict: bool = False) -> Iterator[
     Raises:
       FFmpegError: where the file can be read no further.
     """
-    with av.open(str(path)) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         if strict:
@@ -64,7 +73,7 @@ def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
       ValueError: naming the file: no video, damaged, without timestamps or with one twice.
     """
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             if not container.streams.video:
                 raise ValueError(f"{path}: found no video stream, expected one")
             stream = container.streams.video[0]

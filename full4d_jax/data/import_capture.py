@@ -11,7 +11,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.data.build import train_and_test
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors, require_range
-from full4d_jax.session.files import open_folder
+from full4d_jax.session.files import LOCK, hold_folder, open_folder
 from full4d_jax.session.progress import Progress, duration
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
@@ -83,7 +83,7 @@ def import_folder(
     if clips.left_out:
         print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
     open_folder(out.parent)
-    partial = out.with_name(f".{out.name}.partial")
+    partial = hold_folder(out.with_name(f".{out.name}.partial"))
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     # An interrupted import of another cut, or of cameras that were mended since, must not go on.
     about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}, licence {license}"
@@ -106,6 +106,7 @@ def import_folder(
     except ValueError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    (partial / LOCK).unlink(missing_ok=True)
     partial.replace(out)
     print(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes")
     print(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand")

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
-from input_pipeline.video_files import decode
+from input_pipeline.video_files import decode, open_video
 from input_pipeline.whole_files import whole_file
 
 DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
@@ -208,7 +208,7 @@ def check_file(path: Path) -> None:
         found = "a folder" if path.is_dir() else "not a file"
         raise InputError("video", path, found, "a video file", do)
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             if container.streams.video and container.format.name not in NO_VIDEOS:
                 return
             found = f"{len(container.streams)} streams of {container.format.name}, none a video"

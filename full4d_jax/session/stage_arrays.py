@@ -22,7 +22,7 @@ SOURCE = {
     "times": "rising t",  # seconds
     "note": "text",
     "warning": "text",
-    "depth_of": "text",  # the views whose depth is known
+    "depth_of": "text",  # the views whose depth is known, one of `DEPTH_OF`
     **CAMERAS,
     "depth?": "float d t h w",
     "rate?": "float",
@@ -45,7 +45,7 @@ STAGES = {
     "depth": {
         "depth": "float ...",  # (t h w) of the source or, of a capture, (v t h w), 0 = unknown, or
         # (v t 0 0) if nobody knows any; a model without poses has no such stage
-        "of?": "text",  # "the source" or "all views"; format 2 had none
+        "of?": "text",  # one of `DEPTH_OF`; format 2 had none
         "path_unit?": "float",  # units of the source's path in one of the world, 1 if none is said
         "beside?": "float k t h w",
     },
@@ -89,6 +89,9 @@ TOGETHER = [  # arrays of which all are there or none
     ("velocities", "moments", "log_durations", "logit_gates"),
     ("space", "time", "inner", "bias", "outer", "box"),
 ]
+DEPTH_OF = ("nothing", "the source", "all views")
+HARMONICS = (1, 4, 9, 16)  # of degree 0 to 3
+MAYBE_NONE = ("o", "p")  # other axes have at least one place
 KINDS = {"float": "f", "rising": "f", "score": "f", "uint8": "u", "int": "iu", "bool": "b"}
 BESIDE = re.compile(r"beside(\d+)_(.+)")
 
@@ -119,6 +122,13 @@ def _check(layout: Mapping[str, str], arrays: Mapping[str, ndarray], where: str)
             _check_array(arrays[name], axes, lengths, f"{where}, array {name}")
         elif name == key:
             raise ValueError(f"{where}: found no array {name}, expected {axes}")
+    for name in ("of", "depth_of"):
+        if name in arrays and str(arrays[name]) not in DEPTH_OF:
+            found, expected = f"{str(arrays[name])!r:.60}", ", ".join(DEPTH_OF)
+            raise ValueError(f"{where}, array {name}: found {found}, expected one of {expected}")
+    if lengths.get("k", 1) not in HARMONICS and "harmonics" in arrays:
+        found = f"{lengths['k']} harmonics"
+        raise ValueError(f"{where}, array harmonics: found {found}, expected {HARMONICS}")
     for names in TOGETHER:
         there = [name for name in names if name in arrays]
         if there and f"{names[0]}?" in layout and len(there) < len(names):
@@ -143,7 +153,7 @@ def _check_array(array: ndarray, told: str, lengths: dict[str, int], where: str)
         fits &= array.ndim == len(axes)
         for axis, length in zip(axes, array.shape, strict=False):
             known = int(axis) if axis.isdecimal() else lengths.setdefault(axis, length)
-            fits &= known == length
+            fits &= known == length and (length > 0 or axis in MAYBE_NONE)
     if not fits:
         expected = f"{kind} ({' '.join(f'{x}={lengths[x]}' if x in lengths else x for x in axes)})"
         raise ValueError(f"{where}: found {array.dtype} {array.shape}, expected {expected}")

@@ -146,7 +146,8 @@ class Records(Sequence[Example]):
             self._source = ArrayRecordDataSource(mine)
         except (RuntimeError, ValueError) as error:
             expected = "whole files of records"
-            raise ValueError(f"dataset {folder}: found {error}, expected {expected}") from None
+            found = str(error) or "a file that does not open"
+            raise ValueError(f"dataset {folder}: found {found}, expected {expected}") from None
         if len(self._source) != len(self.clips):
             found = f"{len(self._source)} records of the split {split}"
             raise ValueError(f"dataset {folder}: found {found}, expected {len(self.clips)}")

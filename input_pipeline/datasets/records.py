@@ -91,17 +91,18 @@ def from_bytes(record: bytes) -> Example:
       ValueError: the record is of another version of the schema, or damaged.
     """
     try:
-        return _from_bytes(record)
-    except (DecodeError, AttributeError, LookupError, TypeError) as error:
+        read: Any = FEATURES.deserialize_example_np(record)
+        version = int(read["version"])
+        example = _example(dict(read)) if version == VERSION else None
+    except (DecodeError, AttributeError, LookupError, TypeError, ValueError) as error:
         found = f"{len(record)} bytes that do not decode ({error})"
         raise ValueError(f"record: found {found}, expected a whole record") from None
+    if example is None:
+        raise ValueError(f"record version: found {version}, expected {VERSION}")
+    return example
 
 
-def _from_bytes(record: bytes) -> Example:
-    read: Any = FEATURES.deserialize_example_np(record)
-    fields = dict(read)
-    if fields["version"] != VERSION:
-        raise ValueError(f"record version: found {fields['version']}, expected {VERSION}")
+def _example(fields: dict[str, Any]) -> Example:
     views, shape = int(fields.pop("views")), fields.pop("latents_shape")
     text_shape = fields.pop("text_shape")
     for name in ("scene_id", "codec", "caption", "source", "license"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from input_pipeline.footage import VIDEOS, natural
 
+LONGEST = 255  # characters of a name, as of files
 Films = Mapping[str, tuple[Path, ...]]
 
 
@@ -15,8 +16,11 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
     A number is contained as a whole only: the film cam10 is not that of the camera cam1.
 
     Raises:
-      ValueError: naming cameras without footage and footage without a camera.
+      ValueError: naming a name that no file could have, or cameras and footage without the other.
     """
+    if long := [camera for camera in cameras if len(camera) > LONGEST]:
+        found = f"a camera's name of {len(long[0])} characters"
+        raise ValueError(f"{where}: found {found}, expected at most {LONGEST}")
     pairs: dict[str, str] = {}
     for camera in cameras:
         inside = [film for film in films if _within(film, camera) or _within(camera, film)]

@@ -1,0 +1,205 @@
+"""The main job under random kills, full disks and two programs at once: the same files in the end.
+
+Kills of trainings are in full4d_jax/training/checkpoints/test_kill.py, full disks beside it.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
+from full4d_jax.media.video import write_video
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.weights import save_params
+from input_pipeline.cameras import orbit
+
+pytestmark = pytest.mark.slow
+ENVIRONMENT = {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    "PYTHONUNBUFFERED": "1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+SMALL = Config(
+    model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
+    data=DataConfig(views=3, frames=2, height=32, width=32),
+    lift=LiftConfig(steps=250, capacity=200, distillation="none"),
+)
+KILLS = {"run": 8, "lift": 4, "import": 4}
+PAGE = 4096
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory) -> Path:
+    """A preset, weights, a video with its depth, and a capture of two films."""
+    folder = tmp_path_factory.mktemp("given")
+    params = init_params(SMALL.model, jax.random.key(0))
+    save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
+    rng = np.random.default_rng(0)
+    write_video(folder / "in.mp4", rng.integers(0, 255, (12, 40, 60, 3), np.uint8), 12)
+    np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
+    text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
+    (folder / "small.py").write_text(text)
+    (folder / "capture").mkdir()
+    poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()
+    lens, table = [[90.0, 0, 80], [0, 90.0, 60], [0, 0, 1]], []
+    for name, pose in zip("ab", poses, strict=True):
+        film = rng.integers(0, 255, (48, 120, 160, 3), np.uint8)
+        write_video(folder / f"capture/{name}.mp4", film, 12)
+        table.append({"name": name, "intrinsics": lens, "world_to_camera": pose})
+    (folder / "capture/cameras.json").write_text(json.dumps({"cameras": table}))
+    return folder
+
+
+def words(job: str, given: Path, out: Path) -> list:
+    """The command of a job."""
+    command = [sys.executable, "-m", "full4d_jax.cli"]
+    if job == "import":
+        return [*command, "data", "import", given / "capture", "--out", out, "--frames", "4"]
+    command += [job, given / "small.py", "--checkpoint", given / "prior.safetensors", "--out", out]
+    if job == "lift":
+        return command
+    source = ["--video", given / "in.mp4", "--depth", given / "depth.npy"]
+    return [*command, *source, *(["--size", "32", "--orbit_seconds", "0.2"] * (job == "run"))]
+
+
+def finish(command: list) -> str:
+    done = subprocess.run(
+        command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def begin(job: str, given: Path, out: Path) -> None:
+    """What a job needs in its folder."""
+    if job == "lift":
+        finish(words("sample", given, out))
+
+
+def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
+    """Everything in a folder but how long it took: arrays of stages, else bytes."""
+    found: dict[str, bytes | dict[str, bytes]] = {}
+    for path in sorted(out.rglob("*")):
+        name = str(path.relative_to(out))
+        if path.suffix == ".npz":
+            arrays = dict(np.load(path))
+            assert arrays.pop("seconds") > 0
+            found[name] = {key: value.tobytes() for key, value in arrays.items()}
+        elif path.is_file() and path.name not in (".lock", "report.json"):
+            found[name] = path.read_bytes()
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(given, tmp_path_factory) -> Callable[[str], tuple[dict, int]]:
+    """What a job leaves when nobody disturbs it, and how many lines it prints."""
+
+    @cache
+    def found(job: str) -> tuple[dict, int]:
+        out = tmp_path_factory.mktemp("whole") / "same"
+        begin(job, given, out)
+        lines = finish(words(job, given, out)).count("\n")
+        return content(out), lines
+
+    return found
+
+
+@pytest.mark.parametrize("job", KILLS)
+def test_killed_jobs_end_like_others(job, given, undisturbed, tmp_path):
+    """Kills come a random while after a random line, so at any machine's speed in any stage."""
+    expected, lines = undisturbed(job)
+    chance, kills, out = random.Random(job), 0, tmp_path / "same"
+    begin(job, given, out)
+    while kills < KILLS[job]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(words(job, given, out), env=ENVIRONMENT, **pipes) as process:
+            for _ in range(chance.randrange(lines)):
+                process.stdout.readline()
+            time.sleep(chance.choice([0.02, 0.2, 2]) * chance.random())
+            process.send_signal(signal.SIGKILL)
+        if process.returncode == -signal.SIGKILL:
+            kills += 1
+        else:  # it was quicker: once more from the start
+            assert process.returncode == 0
+        if process.returncode == 0 or (job == "import" and out.exists()):
+            assert content(out) == expected
+            shutil.rmtree(out)
+            begin(job, given, out)
+    finish(words(job, given, out))
+    assert content(out) == expected
+
+
+def test_a_disk_that_is_full_at_every_stage(given, undisturbed, tmp_path, capsys):
+    """Each try has a little more room than the last one, and goes on from what that one kept."""
+    disk, out = tmp_path / "disk", tmp_path / "disk/same"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a small disk")
+    refused, newest, room, command = 0, set[str](), 0, list(map(str, words("run", given, out)[3:]))
+    try:
+        while True:
+            left_free(disk / "other", room)
+            before = content(out) if out.exists() else {}
+            code, told = main(command), capsys.readouterr().err
+            if code == 0:
+                break
+            assert code == 2
+            last = told.rstrip().splitlines()[-1]
+            assert last.startswith("full4d: output")
+            assert "No space left on device" in last
+            assert "Traceback" not in told
+            kept = content(out) if out.exists() else {}
+            assert {name: kept.get(name) for name in before if name.endswith("npz")} == {
+                name: value for name, value in before.items() if name.endswith("npz")
+            }
+            refused, newest, room = refused + 1, newest | {*kept}, 2 * room + 2
+        assert refused > 3
+        assert {"source.npz", "depth.npz", "grid.npz"} <= newest
+        assert content(out) == undisturbed("run")[0]
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)  # this process holds the lock
+
+
+def left_free(other: Path, pages: int) -> None:
+    """Fill a disk but for some pages."""
+    other.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), other.open("wb", buffering=0) as file:
+        while file.write(bytes(PAGE)):
+            pass
+    os.truncate(other, max(other.stat().st_size - pages * PAGE, 0))
+
+
+@pytest.mark.parametrize("job", ["run", "import"])
+def test_the_second_of_two_says_who_is_at_work(job, given, undisturbed, tmp_path):
+    out = tmp_path / "same"
+    lock = (out if job == "run" else tmp_path / ".same.partial") / ".lock"
+    command = words(job, given, out)
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as first:
+        while first.poll() is None and not (lock.exists() and lock.read_text()):
+            time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # it is not done before the second looks
+        second = subprocess.run(
+            command, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        first.send_signal(signal.SIGCONT)
+    assert first.returncode == 0
+    assert second.returncode == 2
+    assert f"in use by process {first.pid}" in second.stderr.splitlines()[-1]
+    assert content(out) == undisturbed(job)[0]
