@@ -10,11 +10,12 @@ Full attention is `jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_
 attention by our own blocks, so that the mask's gain can be told from that of not writing all logits
 to memory. Frames are targets and projections in halves, with cross-half attention.
 
-Keys `{implementation}_{forward,forward_backward}_{seconds,bytes}`: best of interleaved runs, CPU
-time of all threads on a CPU (which other work on the machine disturbs least) and elapsed time
-elsewhere; temporary memory as the compiler plans it. `fused_over_full[_forward]` is the best
-implementation's time, forward and backward (or forward), over full attention's, `mask_density` the
-share of the pairs that the mask allows, `fused_over_full_in_blocks[_forward]` the same over our
+Keys `{implementation}_{forward,forward_backward}_{seconds,bytes,tflops}`: best of interleaved runs,
+CPU time of all threads on a CPU (which other work on the machine disturbs least) and elapsed time
+elsewhere; temporary memory as the compiler plans it; useful work a second, which is products over
+allowed pairs, the backward pass counted as two forward ones. `fused_over_full[_forward]` is the
+best implementation's time, forward and backward (or forward), over full attention's, `mask_density`
+the share of the pairs that the mask allows, `fused_over_full_in_blocks[_forward]` the same over our
 own full attention.
 """
 
@@ -68,12 +69,24 @@ def main() -> None:
             results[f"{name}_{kind}_bytes"] = bytes_
         best = interleaved(thunks, options.repeats)
         results |= {f"{name}_{kind}_seconds": round(t, 5) for name, t in best.items()}
+        for name, seconds in best.items():
+            rate = work(shape, name, kind) / seconds / 1e12
+            results[f"{name}_{kind}_tflops"] = float(f"{rate:.4g}")
         fused = min(best[name] for name in fused_implementations())
         suffix = "_forward" if kind == "forward" else ""
         results[f"fused_over_full{suffix}"] = round(fused / best["full"], 4)
         results[f"fused_over_full_in_blocks{suffix}"] = round(fused / best["full_in_blocks"], 4)
         print(kind, {name: f"{1e3 * t:.1f} ms" for name, t in best.items()}, flush=True)
     print(json.dumps(results))
+
+
+def work(shape: tuple[int, ...], name: str, kind: str) -> float:
+    """Return the operations on pairs that may see each other: logits, and weighted values."""
+    _, views, frames, tokens, heads, width = shape
+    pairs = (views * frames) ** 2
+    if name in fused_implementations():
+        pairs = int(allowed_frames(views, frames, True).sum())
+    return (1 if kind == "forward" else 3) * 4.0 * pairs * tokens**2 * heads * width
 
 
 def fused_implementations() -> dict[str, Callable]:

@@ -81,7 +81,7 @@ def main() -> None:
             times = {who: f"{1e3 * t:.1f} ms" for who, t in best.items()}
             print(name, kind, f"ours {1e3 * ours:.1f} ms", times, flush=True)
     if "100k" in options.scenes:
-        results |= stages(random_scene(100_000, 512, 0.01))
+        results |= stages(random_scene(100_000, 512, 512, 0.01))
     print(json.dumps(results))
 
 
@@ -89,9 +89,9 @@ def scenes(names: Sequence[str]) -> dict[str, Scene]:
     """Return scenes by name; without `garden` where its data is missing."""
     found = {}
     if "10k" in names:
-        found["10k"] = random_scene(10_000, 256, 0.02)
+        found["10k"] = random_scene(10_000, 256, 256, 0.02)
     if "100k" in names:
-        found["100k"] = random_scene(100_000, 512, 0.01)
+        found["100k"] = random_scene(100_000, 512, 512, 0.01)
     if "garden" not in names:
         return found
     path = shared_folder() / GARDEN
@@ -102,8 +102,8 @@ def scenes(names: Sequence[str]) -> dict[str, Scene]:
     return found
 
 
-def random_scene(count: int, side: int, scale: float) -> Scene:
-    """`count` Gaussians of about `scale` world units in a cube, seen at `side`^2 pixels."""
+def random_scene(count: int, height: int, width: int, scale: float) -> Scene:
+    """`count` Gaussians of about `scale` world units in a cube, seen at `height` x `width`."""
     rng = np.random.default_rng(0)
     fields = (
         rng.uniform(-1, 1, (count, 3)) + [0, 0, 3],
@@ -112,9 +112,9 @@ def random_scene(count: int, side: int, scale: float) -> Scene:
         logit(rng.uniform(0.05, 0.95, count)),
         harmonics.from_rgb(jnp.asarray(rng.uniform(size=(count, 3)))),
     )
-    focal, middle = 1.2 * side, side / 2
-    intrinsics = np.array([[focal, 0, middle], [0, focal, middle], [0, 0, 1]])
-    camera = Camera(jnp.eye(4), jnp.float32(intrinsics), side, side)
+    focal = 1.2 * max(height, width)
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    camera = Camera(jnp.eye(4), jnp.float32(intrinsics), width, height)
     return with_budget(Gaussians(*map(jnp.float32, fields)), camera)
 
 

@@ -42,7 +42,7 @@ DEVICES = "import jax; x = jax.devices(); print(len(x), 'x', x[0].platform, x[0]
 
 
 class Row(NamedTuple):
-    """One benchmark: the words after `python`, in which OUT is the row's own folder."""
+    """One benchmark: the words after `python`, in which OUT begins the row's own folder."""
 
     name: str
     command: str
@@ -93,6 +93,8 @@ ROWS = (
         "--views 3 --frames 8 --tokens 4 --repeats 2", "", (0.5, 1), one_core=True),
     Row("rasterizer", "benchmarks/rasterizer.py",
         "--scenes 10k --repeats 1", "--scenes 10k 100k garden", (1, 4), one_core=True),
+    Row("rasterizer_gpu", "benchmarks/rasterizer_gpu.py",
+        "--gaussians 2000 --height 96 --width 128 --repeats 1", "", (0.5, 2)),
     Row("input", "benchmarks/input.py", QUICK, "", (0.5, 3)),
     Row("input_films", "benchmarks/input.py --film", QUICK, "", (0.5, 3.5)),
     Row("films", "benchmarks/films.py", "--sizes 64x64 --frames 4", "--frames 24", (0.1, 0.1)),
@@ -144,8 +146,19 @@ def machine() -> dict[str, Any]:
     return found | (git_revision(REPOSITORY) or {})
 
 
-def run(row: Row, *, is_large: bool, folder: Path, head: dict[str, Any]) -> dict[str, Any]:
-    """Return the row's record, kept from an earlier call or made now."""
+def run(
+    row: Row, *, is_large: bool, folder: Path, head: dict[str, Any], limit: float | None = None
+) -> dict[str, Any]:
+    """Return the row's record, kept from an earlier call or made now.
+
+    Args:
+      row: what runs.
+      is_large: whether it runs large.
+      folder: of the row.
+      head: the machine; a record of another is not kept.
+      limit: seconds; None is by the minutes planned.
+    """
+    limit = limit or 60 * PATIENCE * row.minutes[is_large] + GRACE
     words = f"{row.command} {row.large if is_large else row.small}".split()
     start, size = time.perf_counter(), ("large" if is_large else "small")
     record = {"command": " ".join(words), "size": size, "machine": head, "problem": ""}
@@ -153,7 +166,7 @@ def run(row: Row, *, is_large: bool, folder: Path, head: dict[str, Any]) -> dict
     if not before.get("problem", "none") and all(before[k] == record[k] for k in record):
         return before
     folder.mkdir(parents=True, exist_ok=True)
-    words = [str(folder) if word == "OUT" else word for word in words]
+    words = [f"{folder}{x[3:]}" if x.split("/")[0] == "OUT" else x for x in words]
     cores = os.sched_getaffinity(0)
     with (folder / "log.txt").open("w") as log:
         # A process group of its own lets us stop whatever the benchmark started.
@@ -162,7 +175,7 @@ def run(row: Row, *, is_large: bool, folder: Path, head: dict[str, Any]) -> dict
         try:
             if row.one_core and " cpu " in head["devices of jax"]:
                 os.sched_setaffinity(process.pid, {max(cores)})  # before jax starts its threads
-            code = process.wait(limit := 60 * PATIENCE * row.minutes[is_large] + GRACE)
+            code = process.wait(limit)
             record["problem"] = f"exit code {code}" if code else ""
         except subprocess.TimeoutExpired:
             record["problem"] = f"stopped after {limit:.0f} s"
@@ -188,9 +201,9 @@ def flatten(value: Any, place: str = "") -> dict[str, Any]:
     return {key: x for found in inner for key, x in found.items()}
 
 
-def page(out: Path, head: dict[str, Any]) -> str:
-    """Return the Markdown of all rows that ran on this machine and revision."""
-    kept_rows = ((row, kept.read(out / row.name / "record.json")) for row in ROWS)
+def page(out: Path, head: dict[str, Any], rows: Sequence[Row]) -> str:
+    """Return the Markdown of those rows that ran on this machine and revision."""
+    kept_rows = ((row, kept.read(out / row.name / "record.json")) for row in rows)
     found = [(row, record) for row, record in kept_rows if record.get("machine") == head]
     ended = [[r.name, x["size"], f"{x['seconds']:.0f}", x["problem"] or "done"] for r, x in found]
     parts = ["# Report", text_table(["benchmark", "size", "seconds", "ended"], ended)]
@@ -231,7 +244,7 @@ def main() -> None:
         record = run(row, is_large=large[row.name], folder=out / row.name, head=head)
         failed += [row.name] if record["problem"] else []
         print(f"  {record['problem'] or 'done'} ({record['seconds']:.0f} s)", flush=True)
-        (out / "report.md").write_text(page(out, head))
+        (out / "report.md").write_text(page(out, head, ROWS))
     print(out / "report.md")
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}; the same command tries them again")

@@ -9,12 +9,14 @@ forward pass, mean squared error of the velocity, the backward pass and AdamW (t
 Both take turns; `seconds_per_step` is our best, `torch_over_ours` torch's best over it (above 1 we
 are faster; null without torch), `data_wait` null. Torch runs eagerly.
 
-With a preset: its whole training step on the batches that `full4d train` would see.
+With a preset: its whole training step on the batches that `full4d train` would see; one with
+encoded projections and without records gets noise in their place, which always lies ready.
 `seconds_per_step` is the mean over --steps steps in a row, new clips included, the best of --turns.
 `data_wait` is the share of it that is not there when all steps get the same batch, which lies
 ready: on an accelerator what rendering adds, on a CPU, where renderer and step share the cores, all
 of rendering.
-`render_seconds` is that of a batch alone.
+`render_seconds` is that of a batch alone. `memory_gib` is the peak of the device or, on a CPU, of
+the process. --profile FOLDER writes an xprof trace of one more turn.
 
 `mfu` counts FLOPs by formula (`models/flops.py`) against the device's dense bf16 peak, and is null
 where that is unknown, as on CPU; `flops_per_second` is what was achieved. Times are CPU time of all
@@ -22,27 +24,35 @@ threads on a CPU (which other work on the machine disturbs least), elapsed time 
 """
 
 import importlib.util
+import itertools
 import json
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from timing import clock, interleaved
 
 from full4d_jax.cli import call
-from full4d_jax.config import Config, DataConfig, TrainingConfig, check_config
+from full4d_jax.config import Config, DataConfig, MeshConfig, TrainingConfig, check_config
 from full4d_jax.config.wan import WAN
+from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.flops import peak_flops, step_flops
+from full4d_jax.models.sharding import make_mesh
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.dry_run.shapes import batch_shapes
+from full4d_jax.training.monitor import memory_gib
+from full4d_jax.training.program import runs_codec
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 
@@ -166,7 +176,6 @@ def our_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], int
 
 def torch_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], int]:
     """Return the step in torch with diffusers' network."""
-    import numpy as np
     import torch
     from diffusers import WanTransformer3DModel
 
@@ -197,19 +206,22 @@ def torch_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], i
     return run, sum(x.numel() for x in network.parameters())
 
 
-def of_preset(config: Config, steps: int = 3, turns: int = 6) -> None:
+def of_preset(config: Config, steps: int = 3, turns: int = 6, profile: Path | None = None) -> None:
     """A preset's training step with and without its data.
 
     Args:
       config: the preset.
       steps: in a turn.
       turns: of both; the best counts.
+      profile: folder for a trace of one more turn.
     """
     check_config(config)
     for name, value in {"--steps": steps, "--turns": turns}.items():
         if value < 1:
             raise InputError("option", name, value, "at least 1", "see --help")
-    stream, weights = training_batches(config, 0), codec_weights(config)
+    ready_made = config.data.projections > 0 and not config.data.records
+    stream = itertools.repeat(noise_clips(config)) if ready_made else training_batches(config, 0)
+    weights = codec_weights(config) if runs_codec(config) else None
     batch = jax.block_until_ready(next(stream))
     step = jax.jit(train_step(config), donate_argnums=0)
     held = [jax.jit(lambda key: init_state(config, key))(jax.random.key(config.seed))]
@@ -233,6 +245,9 @@ def of_preset(config: Config, steps: int = 3, turns: int = 6) -> None:
         without.append(train(lambda: batch))
         with_data.append(train(lambda: next(stream)))
         rendering.append(render())
+    if profile is not None:
+        with jax.profiler.trace(str(profile)):
+            train(lambda: batch)
     seconds, ready = min(with_data), min(without)
     report(
         seconds,
@@ -242,7 +257,19 @@ def of_preset(config: Config, steps: int = 3, turns: int = 6) -> None:
         render_seconds=round(min(rendering), 4),
         seconds_with_a_ready_batch=round(ready, 4),
         batch=config.training.batch,
+        memory_gib=round(memory_gib(), 3),
     )
+
+
+def noise_clips(config: Config) -> ProjectedBatch:
+    """Return a batch of the shapes that `data encode` and the loader give."""
+    shapes = batch_shapes(config, make_mesh(MeshConfig(), jax.devices()[:1]))
+    assert isinstance(shapes, ProjectedBatch)
+    rng = np.random.default_rng(0)
+    noise = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes)
+    poses = np.broadcast_to(np.eye(4, dtype=np.float32), shapes.world_to_camera.shape)
+    seen = np.ones(shapes.mask.shape, np.uint8)
+    return jax.device_put(noise._replace(world_to_camera=poses, mask=seen))
 
 
 def report(seconds: float, work: float, **more: Any) -> None:

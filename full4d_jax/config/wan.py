@@ -26,6 +26,7 @@ WAN = Config(
     ),
     data=DataConfig(views=6, frames=81, fps=16.0, drop_projection=0.1, projections=4),
     flow=FlowConfig(mean_share=0.0),
+    # Muon gathers every trained matrix whole.
     optimizer=OptimizerConfig(
         kind="adamw", trainable="attention", adam_learning_rate=1e-5, warmup=200
     ),
