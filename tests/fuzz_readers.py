@@ -12,6 +12,7 @@ newest in the scratch folder.
 
 import argparse
 import json
+import math
 import re
 import resource
 import shutil
@@ -32,7 +33,8 @@ from fuzz_structures import STRUCTURES
 from full4d_jax.session.errors import InputError
 
 MEMORY = 2**30  # bytes beyond what is in use at the start
-SECONDS = 2  # a file
+SECONDS = 2  # of the processor, a file
+PATIENCE = 30  # seconds a file, of which it may wait for a busy machine
 REPOSITORY = Path(__file__).resolve().parent.parent
 # As `session.errors.input_errors` takes them.
 IN_WORDS = re.compile(r"(.*: )?found .+, expected .+", re.DOTALL)
@@ -180,16 +182,25 @@ def clips(scratch: Path) -> dict[str, Reader]:
     }
 
 
-def failures(name: str, reader: Reader, folder: Path, rounds: int, seed: int) -> Iterator[str]:
-    """A line for every mutated file that was neither read nor refused in words."""
+def failures(
+    name: str, reader: Reader, folder: Path, rounds: int, seed: int, seconds: float = math.inf
+) -> Iterator[str]:
+    """A line for every mutated file that was neither read nor refused in words.
+
+    After `seconds` of the processor no further file is made.
+    """
     seeds, ending, read = reader
+    end = time.process_time() + seconds
     for round_ in range(rounds):
+        if time.process_time() > end:
+            return
         rng = np.random.default_rng([seed, round_, *name.encode()])
         path = folder / f"{name}{ending}"
         whole = seeds[rng.integers(len(seeds))]
         wrong = STRUCTURES[ending] if ending in STRUCTURES and round_ % 2 else mutate
         path.write_bytes(wrong(whole, rng))
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         try:
             read(path)
         except Exception as error:
@@ -200,6 +211,7 @@ def failures(name: str, reader: Reader, folder: Path, rounds: int, seed: int) ->
             where = f"{Path(trace.filename).name}:{trace.lineno}"
             yield f"{kept}: {type(error).__name__} at {where}: {str(error)[:100]}"
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -222,13 +234,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="readers; all where none is named")
     parser.add_argument("--rounds", type=int, default=150, help="files for each reader")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="most for each reader")
     parser.add_argument("--seed", type=int, default=0, help="decides the files")
     options = parser.parse_args()
 
     def too_long(*_: object) -> None:
-        raise TimeoutError(f"longer than {SECONDS} s")
+        raise TimeoutError(f"longer than {SECONDS} s of the processor, or {PATIENCE} s")
 
     signal.signal(signal.SIGALRM, too_long)
+    signal.signal(signal.SIGPROF, too_long)
     warnings.simplefilter("ignore")
     folder, bad = Path(tempfile.mkdtemp(prefix="fuzz-")), 0
     print(f"files in {folder}", flush=True)
@@ -240,9 +254,13 @@ def main() -> None:
             path = folder / f"whole-{number}{read[1]}"
             path.write_bytes(content)
             read[2](path)
-        wrong = list(failures(name, read, folder, options.rounds, options.seed))
+        how = options.rounds, options.seed, options.seconds
+        wrong = list(failures(name, read, folder, *how))
         bad += len(wrong)
-        print(f"{name}: {options.rounds} files, {time.perf_counter() - start:.1f} s", flush=True)
+        print(
+            f"{name}: at most {options.rounds} files, {time.perf_counter() - start:.1f} s",
+            flush=True,
+        )
         print("".join(f"  {line}\n" for line in wrong), end="", flush=True)
     if not bad:
         shutil.rmtree(folder)
