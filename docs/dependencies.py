@@ -3,18 +3,19 @@
     pip install --dry-run --ignore-installed --no-deps --report REPORT --requirement constraints.txt
     python docs/dependencies.py REPORT > docs/dependencies.csv
 
-pip reads what the packages themselves state; nothing is installed. Left out, REPORT is what is
-installed here.
+pip (26 or newer) reads what the packages themselves state; nothing is installed. What its report
+leaves out is filled from packages that are installed here.
 """
 
 import csv
 import importlib.metadata
 import json
+import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+UNKNOWN = "see the package"
 LONGEST = 60  # characters of a licence; longer ones are its whole text
 
 
@@ -25,24 +26,29 @@ def stated(about: dict[str, Any]) -> str:
     classes = [x for x in about.get("classifier") or [] if x.startswith("License ::")]
     named = [x.rpartition(" :: ")[2] for x in classes if x != "License :: OSI Approved"]
     text = (about.get("license") or "").strip().partition("\n")[0]
-    return " or ".join(named) or (text if 0 < len(text) <= LONGEST else "see the package")
+    return " or ".join(named) or (text if 0 < len(text) <= LONGEST else UNKNOWN)
 
 
-def installed() -> Iterator[dict[str, Any]]:
-    """Yield the metadata of the packages that are installed here."""
-    for found in importlib.metadata.distributions():
-        told = found.metadata.json
-        yield {**told, "classifier": told.get("classifier", [])}
+def installed() -> dict[tuple[str, str], str]:
+    """Return the licences of the packages that are installed here, by name and version."""
+    found = (package.metadata.json for package in importlib.metadata.distributions())
+    return {(plain(x["name"]), x["version"]): stated(x) for x in found}
+
+
+def plain(name: str) -> str:
+    """Return a package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name.lower())
 
 
 def main() -> None:
     """Print the table."""
-    if len(sys.argv) > 1:
-        report = json.loads(Path(sys.argv[1]).read_text())
-        packages = [package["metadata"] for package in report["install"]]
-    else:
-        packages = list(installed())
-    rows = {(x["name"].lower().replace("_", "-"), x["version"], stated(x)) for x in packages}
+    report, here = json.loads(Path(sys.argv[1]).read_text()), installed()
+    rows = []
+    for package in report["install"]:
+        about = package["metadata"]
+        known = plain(about["name"]), about["version"]
+        licence = stated(about)
+        rows.append([*known, here.get(known, UNKNOWN) if licence == UNKNOWN else licence])
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["name", "version", "licence"])
     table.writerows(sorted(rows))

@@ -71,16 +71,17 @@ def words(job: str, given: Path, out: Path) -> list:
     command = [sys.executable, "-m", "full4d_jax.cli"]
     if job == "import":
         return [*command, "data", "import", given / "capture", "--out", out, "--frames", "4"]
-    command += [job, given / "small.py", "--checkpoint", given / "prior.safetensors", "--out", out]
+    command += [job, given / "small.py", "--out", out]
     if job == "lift":
         return command
     source = ["--video", given / "in.mp4", "--depth", given / "depth.npy"]
+    source += ["--checkpoint", given / "prior.safetensors"]
     return [*command, *source, *(["--size", "32", "--orbit_seconds", "0.2"] * (job == "run"))]
 
 
 def finish(command: list) -> str:
     done = subprocess.run(
-        command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False
+        command, env=ENVIRONMENT, capture_output=True, text=True, timeout=3000, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout

@@ -1,0 +1,38 @@
+"""The list of licences has a row for every pinned package, and the page names what needs care."""
+
+import csv
+import re
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+DOCS = Path(__file__).parents[1] / "docs"
+# Wheels too large to fetch for their metadata; docs/licences.md tells their licences.
+ELSEWHERE = {"libtpu", "torch", "torchvision"}
+
+
+def rows() -> list[dict[str, str]]:
+    with (DOCS / "dependencies.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_pinned_package_is_listed_in_its_version():
+    pins = set()
+    for line in (DOCS.parent / "constraints.txt").read_text().splitlines():
+        if line and line[0] != "#":
+            pin = Requirement(line)
+            name = re.sub(r"[-_.]+", "-", pin.name.lower())
+            if pin.marker is None or pin.marker.evaluate({"python_version": "3.11"}):
+                pins.add((name, str(pin.specifier).removeprefix("==")))
+    listed = {(row["name"], row["version"]) for row in rows()}
+    assert {pin for pin in pins - listed if pin[0] not in ELSEWHERE} == set()
+    assert listed - pins == set()
+
+
+def test_what_needs_care_is_named_on_the_page():
+    page = (DOCS / "licences.md").read_text()
+    careful = [row for row in rows() if re.search(r"GPL|MPL|Mozilla|see the", row["licence"])]
+    assert len(careful) > 2
+    for row in careful:
+        assert row["name"] in page, row
+    assert all(name in page for name in ELSEWHERE)
