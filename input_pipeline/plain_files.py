@@ -19,6 +19,7 @@ import numpy as np
 
 JSON_BYTES = 2**28  # of a file of JSON
 DIGITS = 19  # of a whole number of 64 bits; Python reads any, which no array holds
+ENCRYPTED = 1  # bit of a zip member's flags
 DEFLATE = 1032  # times that deflate shrinks a file at most
 # What numpy and zipfile raise for files that are damaged.
 UNREADABLE = (
@@ -133,13 +134,16 @@ def check_members(archive: ZipFile) -> None:
     """Refuse an archive whose members claim sizes that its bytes cannot have.
 
     Raises:
-      ValueError: a member is packed in another way than numpy and PyTorch pack, or inflates more
-        than deflate can; members overlap; or all are larger than this machine's memory.
+      ValueError: a member is encrypted, packed in another way than numpy and PyTorch pack, or
+        inflates more than deflate can; members overlap; or all are larger than this machine's
+        memory.
     """
     members = archive.infolist()
     for member in members:
         if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise ValueError(f"a member {member.filename[:60]!r} that is not stored or deflated")
+        if member.flag_bits & ENCRYPTED:
+            raise ValueError(f"a member {member.filename[:60]!r} that is encrypted")
         if member.file_size > DEFLATE * member.compress_size + DEFLATE:
             raise ValueError(f"a member {member.filename[:60]!r} that claims too many bytes")
     packed = sum(member.compress_size for member in members)

@@ -129,6 +129,9 @@ def _check(layout: Mapping[str, str], arrays: Mapping[str, ndarray], where: str)
     if lengths.get("k", 1) not in HARMONICS and "harmonics" in arrays:
         found = f"{lengths['k']} harmonics"
         raise ValueError(f"{where}, array harmonics: found {found}, expected {HARMONICS}")
+    if "inner" in arrays and "space" in arrays and lengths["c"] != 3 * lengths["f"]:
+        expected = f"{3 * lengths['f']}, three times the features of space"
+        raise ValueError(f"{where}, array inner: found {lengths['c']} rows, expected {expected}")
     for names in TOGETHER:
         there = [name for name in names if name in arrays]
         if there and f"{names[0]}?" in layout and len(there) < len(names):

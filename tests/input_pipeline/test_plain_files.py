@@ -94,3 +94,17 @@ def test_devices_pipes_and_folders_are_no_files(tmp_path):
             load_arrays(tmp_path / path)
         with pytest.raises(ValueError, match="no readable array"):
             load_array(Path(tmp_path / path), "numbers")
+
+
+def test_an_encrypted_member_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.zeros(3))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # flags of the first member, in the directory
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="that is encrypted"):
+        load_arrays(path)
+    whole = tmp_path / "b.jsonl"
+    whole.write_text('{"big": ' + "9" * 20 + "}")
+    with pytest.raises(ValueError, match="a whole number of 20 digits"):
+        load_json(whole)

@@ -44,3 +44,11 @@ def test_edited_arrays_are_refused(name, whole, edit, message):
 
 def test_scores_may_be_missing():
     check_arrays("scene", SCENE | {"held_out_psnr": np.array(np.nan)}, "there")
+
+
+def test_layers_that_do_not_fit_the_planes_are_refused():
+    bent = {"space": np.zeros((3, 4, 4, 2)), "time": np.zeros((3, 4, 3, 2)), "bias": np.zeros(8)}
+    bent |= {"inner": np.zeros((6, 8)), "outer": np.zeros((8, 10)), "box": np.ones((2, 3))}
+    check_arrays("scene", SCENE | bent, "there")
+    with pytest.raises(ValueError, match="array inner: found 5 rows, expected 6"):
+        check_arrays("scene", SCENE | bent | {"inner": np.zeros((5, 8))}, "there")
