@@ -33,6 +33,8 @@ DAMAGE = (
     TypeError,
     AttributeError,
 )  # what reading a damaged checkpoint raises
+# What Orbax raises besides, itself and not a class of it: a device without memory does no damage.
+BARE = (Exception, RuntimeError, AssertionError)
 Check = Callable[[dict[str, Any], int], None]
 
 
@@ -128,8 +130,7 @@ class Checkpoints:
             try:
                 return self._read(step, like, check)
             except Exception as error:
-                # Orbax raises a bare Exception where a part of an array cannot be read.
-                is_damage = isinstance(error, DAMAGE) or type(error) is Exception
+                is_damage = isinstance(error, DAMAGE) or type(error) in BARE
                 if isinstance(error, InputError) or not is_damage:
                     raise
                 if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
