@@ -1,9 +1,8 @@
-"""The main job under random kills, full disks and two programs at once: the same files in the end.
+"""The main job under random kills, and two programs at once: the same files in the end.
 
 Kills of trainings are in full4d_jax/training/checkpoints/test_kill.py, full disks beside it.
 """
 
-import contextlib
 import json
 import os
 import random
@@ -20,7 +19,6 @@ import jax
 import numpy as np
 import pytest
 
-from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
@@ -41,7 +39,6 @@ SMALL = Config(
     lift=LiftConfig(steps=250, capacity=200, distillation="none"),
 )
 KILLS = {"run": 8, "lift": 4, "import": 4}
-PAGE = 4096
 
 
 @pytest.fixture(scope="module")
@@ -144,47 +141,6 @@ def test_killed_jobs_end_like_others(job, given, undisturbed, tmp_path):
             begin(job, given, out)
     finish(words(job, given, out))
     assert content(out) == expected
-
-
-def test_a_disk_that_is_full_at_every_stage(given, undisturbed, tmp_path, capsys):
-    """Each try has a little more room than the last one, and goes on from what that one kept."""
-    disk, out = tmp_path / "disk", tmp_path / "disk/same"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("may not mount a small disk")
-    refused, newest, room, command = 0, set[str](), 0, list(map(str, words("run", given, out)[3:]))
-    try:
-        while True:
-            left_free(disk / "other", room)
-            before = content(out) if out.exists() else {}
-            code, told = main(command), capsys.readouterr().err
-            if code == 0:
-                break
-            assert code == 2
-            last = told.rstrip().splitlines()[-1]
-            assert last.startswith("full4d: output")
-            assert "No space left on device" in last
-            assert "Traceback" not in told
-            kept = content(out) if out.exists() else {}
-            assert {name: kept.get(name) for name in before if name.endswith("npz")} == {
-                name: value for name, value in before.items() if name.endswith("npz")
-            }
-            refused, newest, room = refused + 1, newest | {*kept}, 2 * room + 2
-        assert refused > 3
-        assert {"source.npz", "depth.npz", "grid.npz"} <= newest
-        assert content(out) == undisturbed("run")[0]
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)  # this process holds the lock
-
-
-def left_free(other: Path, pages: int) -> None:
-    """Fill a disk but for some pages."""
-    other.unlink(missing_ok=True)
-    with contextlib.suppress(OSError), other.open("wb", buffering=0) as file:
-        while file.write(bytes(PAGE)):
-            pass
-    os.truncate(other, max(other.stat().st_size - pages * PAGE, 0))
 
 
 @pytest.mark.parametrize("job", ["run", "import"])

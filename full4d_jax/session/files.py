@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from full4d_jax.session.disk import disk_errors
 from full4d_jax.session.errors import InputError
 from input_pipeline.footage import ADDRESS
 from input_pipeline.plain_files import load_arrays
@@ -32,7 +33,7 @@ def hold_folder(path: str | Path) -> Path:
     """Open an output folder as `open_folder` does, for this process alone until it ends.
 
     Raises:
-      InputError: As `open_folder` does, or another process writes there.
+      InputError: As `open_folder` does, or another process writes there, or the disk is full.
     """
     folder = open_folder(path)
     place = (folder / LOCK).resolve()
@@ -48,8 +49,13 @@ def hold_folder(path: str | Path) -> Path:
             raise
         do = "wait for it, stop it, or give another --out"
         raise InputError("output folder", folder, found, "one that nobody writes to", do) from None
-    os.truncate(lock, 0)
-    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    try:
+        with disk_errors(folder):
+            os.truncate(lock, 0)
+            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except InputError:
+        os.close(lock)  # nobody works there
+        raise
     _held[place] = lock
     return folder
 

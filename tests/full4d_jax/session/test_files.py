@@ -1,6 +1,7 @@
 """A run folder belongs to one process at a time."""
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -29,3 +30,14 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path):
     assert hold_folder(tmp_path) == tmp_path  # a lock ends with its process
     assert hold_folder(tmp_path) == tmp_path
     assert str(os.getpid()) in (tmp_path / ".lock").read_text()
+
+
+def test_a_disk_without_room_for_the_lock_leaves_none(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(InputError, match="File too large"):
+            hold_folder(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert hold_folder(tmp_path) == tmp_path
