@@ -33,6 +33,7 @@ from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_smal
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.seen_before import seen_before
+from full4d_jax.generation.several_views import RealViews
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene.lifting import lift_grid
@@ -150,7 +151,8 @@ def fill(
     rows = models.upsampler.prior_rows
     small = generate_small(models.prior, *given, jax.random.key(0), rows)[1:]
     known = seen_before(source, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
-    made, projection = enlarge_grid(models.upsampler, small, source, depth, known, cameras)
+    real = RealViews(source[None], depth[None])
+    made, projection = enlarge_grid(models.upsampler, small, real, (known,), cameras)
     large = jax.image.resize(small, made.shape, "cubic")
     seen = projection.mask[..., None]
     pasted = seen * projection.frames + (1 - seen) * large

@@ -33,6 +33,7 @@ from full4d_jax.generation.cascade import (
 )
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.seen_before import seen_before
+from full4d_jax.generation.several_views import RealViews
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
@@ -175,7 +176,8 @@ def generated(
     known = seen_before(frames, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
     if not with_hidden:
         known = known._replace(hidden=jnp.zeros_like(known.hidden))
-    made, _ = enlarge_grid(models.upsampler, small[1:], frames, depth, known, cameras)
+    real = RealViews(frames[None], depth[None])
+    made, _ = enlarge_grid(models.upsampler, small[1:], real, (known,), cameras)
     return to_uint8(to_unit(made[:, -1]))
 
 

@@ -39,6 +39,7 @@ from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_smal
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.seen_before import seen_before
+from full4d_jax.generation.several_views import RealViews
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.media.video import read_video
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
@@ -152,7 +153,8 @@ def restore(
     small = generate_small(prior, *given, jax.random.key(0), upsampler.prior_rows)[1:]
     camera = views.cameras.intrinsics[0], views.cameras.world_to_camera[0]
     known = seen_before(*given[:2], *camera)
-    made, projection = enlarge_grid(upsampler, small, *given[:2], known, views.cameras)
+    real = RealViews(*(x[None] for x in given[:2]))
+    made, projection = enlarge_grid(upsampler, small, real, (known,), views.cameras)
     grids = {
         COPY: views.frames[:1],
         INPAINT: inpaint(projection.frames, projection.mask),

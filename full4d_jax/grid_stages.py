@@ -67,7 +67,7 @@ def sample_stages(
         _fill(job, config, way, checkpoint)
         return
     given = _read_inputs(config, way, prior_path(checkpoint))
-    if given.upsampler is not None and given.targets is not None:
+    if given.upsampler is not None:
         job.stages.say(cost(given.size))
     source = _source_stage(job.stages, given.size, way)
     source, depths = _depth_stage(job.stages, source, given)
@@ -111,7 +111,8 @@ class Inputs:
       checkpoint: weights of the prior.
       prior: the prior.
       upsampler: brings the prior's grid to the size of the result; None where that is its own.
-      measured: where the depth comes from.
+      measured: the network that depth is asked of.
+      file: of depth that was given, or None.
       network: the depth network.
       depth: depth of the source that was given, or None.
       targets: the target cameras; None where the source comes with its own.
@@ -121,7 +122,8 @@ class Inputs:
     checkpoint: Path
     prior: Prior
     upsampler: Upsampler | None
-    measured: options.DepthOptions
+    measured: options.NetworkOptions
+    file: Path | None
     network: AnyNetwork
     depth: np.ndarray | None
     targets: TargetCameras | None
@@ -139,28 +141,21 @@ def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path) -
         check_size(config.model, size.height, size.width)
     else:
         prior = in_parts(prior, DEFAULT.data)
-    measured, targets, depth = options.DepthOptions(), None, None
+    measured, targets, file, depth = options.NetworkOptions(), None, None, None
+    if isinstance(way, options.DatasetViewOptions):
+        measured = way.measured
     if isinstance(way, VideoOrDemo):
-        measured, targets = way.measured, read_targets(way.cameras, size)
+        way.measured.check()
+        measured, file, targets = way.measured, way.measured.depth, read_targets(way.cameras, size)
         views = 1 + len(targets.world_to_camera)  # a file may have any number of cameras
         if way.size.views not in (None, views):
             do = "leave one of them out"
             raise InputError("option", "--views", way.size.views, f"{views}, as --path has", do)
         size = replace(size, views=views)
-    measured.check()
     network = load_network(measured.depth_network, measured.depth_kind)
-    if measured.depth is not None:
-        depth = depth_from_file(measured.depth, size.frames, size.height, size.width)
-    return Inputs(
-        size,
-        checkpoint,
-        prior,
-        upsampler,
-        measured,
-        network,
-        depth,
-        targets,
-    )
+    if file is not None:
+        depth = depth_from_file(file, size.frames, size.height, size.width)
+    return Inputs(size, checkpoint, prior, upsampler, measured, file, network, depth, targets)
 
 
 def is_enlarged(config: Config, way: options.SampleOptions) -> bool:
@@ -182,7 +177,8 @@ def _upsampler_of(config: Config, way: options.SampleOptions) -> Upsampler | Non
     Raises:
       InputError: The one that is given is unusable, or does not belong to the prior.
     """
-    given = way.size.upsampler if isinstance(way, VideoOrDemo) else None
+    sized = isinstance(way, VideoOrDemo | options.DatasetViewOptions)
+    given = way.size.upsampler if sized else None
     fits = config.model.codec == "pixels"
     upsampler = load_upsampler(given) if fits or given is not None else None
     if upsampler is not None:
@@ -199,7 +195,7 @@ def _source_stage(stages: Stages, data: DataConfig, way: options.SampleOptions) 
     parts = ("cameras", "measured", "size")  # of later stages; the size is in `data`
     inputs = {name: value for name, value in vars(way).items() if name not in parts}
     inputs |= {"way": type(way).__name__, "data": data}
-    if isinstance(way, options.DemoOptions):
+    if isinstance(way, options.DemoOptions | options.DatasetViewOptions):
         inputs["knows_depth"] = way.measured.depth_network is None
     if isinstance(way, options.VideoOptions):  # a path is found otherwise with the extra
         inputs |= {"poses": path_files(way.poses) if way.poses else [], "sfm": has("pycolmap")}
@@ -223,7 +219,7 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
         the unit of the path could be told.
     """
     if given.depth is not None:
-        _check_moves(source, given.depth, str(given.measured.depth))
+        _check_moves(source, given.depth, str(given.file))
 
     def find_depth() -> Arrays:
         if given.depth is not None:
@@ -238,7 +234,7 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
         return found
 
     measured = given.measured
-    inputs = {"file": measured.depth, "net": network_path(measured.depth_network)}
+    inputs = {"file": given.file, "net": network_path(measured.depth_network)}
     inputs["kind"] = measured.depth_kind
     made = stages.run("depth", inputs, find_depth)
     return in_unit(source, float(made.get("path_unit", 1.0))), made
@@ -277,7 +273,7 @@ def _grid_stage(
         if given.upsampler is None or not enlarged:
             grid, projection = generate_grid(given.prior, *inputs, beside=others)
         else:
-            grid, projection = generate_large(given.prior, given.upsampler, *inputs)
+            grid, projection = generate_large(given.prior, given.upsampler, *inputs, beside=others)
         trained = trained_range(given.checkpoint)
         warning = range_warning(np.asarray(cameras.world_to_camera), *trained)
         return {

@@ -26,6 +26,12 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.seen_before import Known, Splat, seen_before, splat_both
+from full4d_jax.generation.several_views import (
+    RealViews,
+    merge,
+    nearest_first,
+    own_projection,
+)
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params, told_model
@@ -92,6 +98,7 @@ def generate_small(
     cameras: Cameras,
     key: PRNGKeyArray,
     rows: int,
+    beside: RealViews | None = None,
 ) -> Float[Array, "v t i j 3"]:
     """Return the prior's grid at `rows` rows, for a source at full size; see `generate_grid`.
 
@@ -103,7 +110,11 @@ def generate_small(
     small = shrink(frames, depth, cameras, size)
     camera = small[2].intrinsics[0], np.asarray(small[2].world_to_camera[0])
     known = seen_before(*small[:2], *camera) if moves(camera[1]) else None
-    return generate_grid(prior, *small, key, known)[0]
+    if beside is not None:
+        given = zip(beside.frames, beside.depth, strict=True)
+        others = [shrink(x, z, cameras, size)[:2] for x, z in given]
+        beside = RealViews(*(jnp.stack(x) for x in zip(*others, strict=True)))
+    return generate_grid(prior, *small, key, known, beside)[0]
 
 
 def in_parts(prior: Prior, trained: DataConfig) -> Prior:
@@ -123,6 +134,7 @@ def generate_large(
     depth: Float[Array, "t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
+    beside: RealViews | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
     """Generate all views of a source video at its own size.
 
@@ -133,6 +145,7 @@ def generate_large(
       depth: its z-depth in world units, 0 where unknown.
       cameras: of all views, the source first.
       key: randomness of the initial noise.
+      beside: real views 1 to k, to be projected too; the result has them as they are.
 
     Returns:
       Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
@@ -140,31 +153,35 @@ def generate_large(
     Raises:
       InputError: The prior cannot divide its small frames into tokens.
     """
-    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)
-    known = seen_before(frames, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
-    made, projection = enlarge_grid(upsampler, small[1:], frames, depth, known, cameras)
-    return jnp.concatenate([frames[None], made]), projection
+    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows, beside)
+    real = RealViews(frames[None], depth[None])
+    if beside is not None:
+        real = RealViews(*(jnp.concatenate(x) for x in zip(real, beside, strict=True)))
+    places = zip(*real, cameras.intrinsics, cameras.world_to_camera)  # noqa: B905 - targets follow
+    known = tuple(seen_before(*place) for place in places)
+    made, projection = enlarge_grid(upsampler, small[len(known) :], real, known, cameras)
+    if beside is not None:
+        projection = jax.tree.map(lambda *x: jnp.concatenate(x), own_projection(beside), projection)
+    return jnp.concatenate([real.frames, made]), projection
 
 
 def enlarge_grid(
     upsampler: Upsampler,
     small: Float[Array, "n t i j 3"],
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
-    known: Known,
+    real: RealViews,
+    known: tuple[Known, ...],
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
-    """Return the target frames at full size, and the projection of the source.
+    """Return the target frames at full size, and the projection of the real views.
 
     Args:
       upsampler: the network.
       small: what the prior generated for the targets.
-      frames: source video in [-1, 1].
-      depth: its z-depth in world units, 0 where unknown.
-      known: its points that stand still.
-      cameras: of all views, the source first.
+      real: the source and real views beside it, the first views of the grid.
+      known: points of each that stand still.
+      cameras: of all views; the targets are the last.
     """
-    return _enlarge_grid(upsampler.config, upsampler.params, small, frames, depth, known, cameras)
+    return _enlarge_grid(upsampler.config, upsampler.params, small, real, known, cameras)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -172,17 +189,29 @@ def _enlarge_grid(
     config: UpsamplerNetConfig,
     params: Params,
     small: Float[Array, "n t i j 3"],
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
-    known: Known,
+    real: RealViews,
+    known: tuple[Known, ...],
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size and the projection, one frame after the other."""
     lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
+    count = len(known)
+    order = nearest_first(poses, count)
 
     def one(view: Array, time: Array) -> tuple[Array, ...]:
-        source, target = ((lenses[i], poses[i, time]) for i in (0, view + 1))
-        drawn = splat_both(frames[time], depth[time], known.at(time), source, target)
+        target = lenses[view + count], poses[view + count, time]
+        layers = [
+            splat_both(
+                real.frames[i, time],
+                real.depth[i, time],
+                points.at(time),
+                (lenses[i], poses[i, time]),
+                target,
+            )
+            for i, points in enumerate(known)
+        ]
+        stacked = Projection(*(jnp.stack(x) for x in zip(*layers, strict=True)))
+        drawn = merge(stacked, order[:, view + count - 1, time])
         given = guide(drawn, small[view, time])
         made = network.upsample(config, params, jax.tree.map(lambda x: x[None], given))[0]
         return jnp.clip(made, -1, 1), given.projected, given.mask, given.disparity
@@ -194,7 +223,7 @@ def _enlarge_grid(
     return made, Projection(*projected)
 
 
-def guide(drawn: Splat, coarse: Float[Array, "i j 3"]) -> Guidance:
+def guide(drawn: Projection | Splat, coarse: Float[Array, "i j 3"]) -> Guidance:
     """Return what the upsampler sees of one target frame, without a batch axis.
 
     Args:

@@ -44,18 +44,28 @@ def project_several(
     pictures = jnp.concatenate([frames[None], beside.frames])
     maps = jnp.concatenate([depth[None], beside.depth])
     layers = [project(pictures[i], maps[i], cameras, i) for i in range(len(maps))]
-    order = jnp.argsort(_distances(jnp.asarray(cameras.world_to_camera), len(maps)), 0)
+    order = nearest_first(jnp.asarray(cameras.world_to_camera), len(maps))
     merged = merge(jax.tree.map(lambda *x: jnp.stack(x), *layers), order)
-    inverse = jnp.where(beside.depth > 0, 1 / jnp.maximum(beside.depth, 0.05), 0.0)
-    own = Projection(beside.frames, jnp.ones_like(beside.depth), inverse)
+    own = own_projection(beside)
     return jax.tree.map(lambda x, y: y.at[: len(x)].set(x), own, merged)
 
 
-def merge(layers: Projection, order: Int[Array, "k v t"]) -> Projection:
+def own_projection(beside: RealViews) -> Projection:
+    """Return the real views as projections into their own cameras."""
+    inverse = jnp.where(beside.depth > 0, 1 / jnp.maximum(beside.depth, 0.05), 0.0)
+    return Projection(beside.frames, jnp.ones_like(beside.depth), inverse)
+
+
+def nearest_first(poses: Float[Array, "n t 4 4"], real: int) -> Int[Array, "{real} n-1 t"]:
+    """Return for views 1 and following the numbers of the real views, the nearest first."""
+    return jnp.argsort(_distances(poses, real), 0)
+
+
+def merge(layers: Projection, order: Int[Array, "k *n"]) -> Projection:
     """Merge projections of `k` real views into the same targets.
 
     Args:
-      layers: the projections, with a leading axis of real views.
+      layers: the projections, with a leading axis of real views, then those of `order`.
       order: numbers of the real views, for each target frame those first that count first.
     """
     picked = _pick(layers, order[0])
@@ -70,7 +80,7 @@ def merge(layers: Projection, order: Int[Array, "k v t"]) -> Projection:
     return picked
 
 
-def _pick(layers: Projection, number: Int[Array, "v t"]) -> Projection:
+def _pick(layers: Projection, number: Int[Array, "*n"]) -> Projection:
     """Return of each target frame the layer with its number."""
     places = jnp.indices(number.shape)
     return jax.tree.map(lambda x: x[(number, *places)], layers)

@@ -94,6 +94,23 @@ def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
         return records, records[clip]
 
 
+def moments(
+    times: Float[ndarray, " t"], start: float, fps: float | None, usual: float
+) -> Float[ndarray, " n"]:
+    """Return the seconds from `start` to the end of a clip at which it can be looked at.
+
+    Args:
+      times: of the clip's instants.
+      start: the first of these seconds.
+      fps: how many a second; None takes `usual`, or all instants of a slower clip.
+      usual: how many a second where nothing is asked for.
+    """
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    apart = 1 / fps if fps else max(1 / usual, step)
+    count = int((times[-1] + step / 2 - start) // apart) + 1
+    return start + apart * np.arange(max(0, count))
+
+
 def dataset_content(dataset: Path, split: str) -> str:
     """Return the hash of a data set's content.
 

@@ -15,7 +15,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.source.capture_source import open_clip
+from full4d_jax.source.capture_source import moments, open_clip
 from full4d_jax.source.options import DatasetViewOptions
 from full4d_jax.source.rig_scale import rig_scale
 from full4d_jax.source.source import Place, Source, all_given
@@ -46,19 +46,30 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
       InputError: the data set is unusable or has no such split, clip or view; or the clip has fewer
         instants, or no depth in a real view and nothing that tells its scale.
     """
+    records, example = open_rig(options)
+    opened, real = _Opened(records, example, _instants(example, data, options)), options.view
+    targets = [view for view in range(len(example.frames)) if view not in real]
+    sources = [
+        _open_view(data, options, opened, [view, *(x for x in real if x != view), *targets])
+        for view in real
+    ]
+    return replace(sources[0], beside=tuple(sources[1:]))
+
+
+def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
+    """Open a data set and read the clip that is asked for.
+
+    Raises:
+      InputError: there is no such data set, split or clip; or the clip lacks one of the views, or a
+        view to make.
+    """
     records, example = open_clip(options.dataset, options.split, options.clip)
     count, real = len(example.frames), options.view
     if len(set(real)) < len(real) or len(real) > min(MOST, count - 1) or max(real) >= count:
         found = " ".join(map(str, real))
         expected = f"different numbers, 0 to {count - 1}, at most {MOST}, and a view left to make"
         raise InputError("option", "--view", found, expected, "choose other views or another set")
-    opened = _Opened(records, example, _instants(example, data, options))
-    targets = [view for view in range(count) if view not in real]
-    sources = [
-        _open_view(data, options, opened, [view, *(x for x in real if x != view), *targets])
-        for view in real
-    ]
-    return replace(sources[0], beside=tuple(sources[1:]))
+    return records, example
 
 
 def _open_view(
@@ -71,7 +82,7 @@ def _open_view(
     depth, points, said = None, None, ""
     with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
-        if all(example.depth16[0]):
+        if all(example.depth16[0]) and options.measured.depth_network is None:
             depth, poses = to_source(clip.depth[0], clip.world_to_camera)
             unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
     if depth is None:
@@ -106,13 +117,12 @@ def _instants(
 ) -> Int[ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
     times, frames = example.timestamps[options.view[0]].astype(np.float64), data.frames
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    apart = 1 / options.fps if options.fps else max(1 / data.fps, step)
-    wanted = options.start + np.arange(frames) * apart
+    wanted = moments(times, options.start, options.fps, data.fps)[:frames]
     chosen = np.abs(times[:, None] - wanted).argmin(0)
-    if len(set(chosen.tolist())) < frames or wanted[-1] > times[-1] + step:
-        found = f"{len(times)} instants to {times[-1]:.2f} s"
-        expected = f"{frames} from {wanted[0]:.2f} to {wanted[-1]:.2f} s"
+    if len(set(chosen.tolist())) < frames:
+        fitting = len(set(chosen.tolist()))
+        found = f"{len(times)} instants to {times[-1]:.2f} s, {fitting} of which fit"
+        expected = f"{frames} from {options.start:.2f} s on"
         where = f"{options.dataset}, scene {example.scene_id}"
-        raise InputError("dataset", where, found, expected, "change --start, --fps or data.frames")
+        raise InputError("dataset", where, found, expected, "change --start, --fps or --seconds")
     return chosen

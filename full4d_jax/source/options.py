@@ -29,16 +29,22 @@ HeldOut = Literal["auto", "views", "instants", "none"]
 
 
 @dataclass(frozen=True)
-class DepthOptions:
-    """Where the depth of the source comes from."""
+class NetworkOptions:
+    """The network that estimates depth."""
 
-    depth: Path | None = None
-    """Depth of the video, .npy (t, h, w), 0 = unknown; left out, a network estimates it."""
     depth_network: str | None = None
     """Network that estimates depth: ours, or a .safetensors or .onnx file; left out, ours."""
     depth_kind: DepthKind | None = None
     """What an .onnx file gives: disparity up to scale and shift, depth up to a scale, or metric
     depth; left out, what its outputs tell, else disparity."""
+
+
+@dataclass(frozen=True)
+class DepthOptions(NetworkOptions):
+    """Where the depth of the source comes from."""
+
+    depth: Path | None = None
+    """Depth of the video, .npy (t, h, w), 0 = unknown; left out, a network estimates it."""
 
     def check(self) -> None:
         """Refuse a network beside depth that is given.
@@ -66,20 +72,26 @@ class PathOptions:
 
 
 @dataclass(frozen=True)
-class SizeOptions:
-    """How large the result is; left out, 256 rows, 2 seconds and 5 views.
+class FrameOptions:
+    """How large the pictures of the result are, and how long it is.
 
     With weights that no upsampler belongs to, what is left out is that of the config.
     """
 
     rows: Rows = None
-    """Short side of the result, pixels; left out, 256."""
+    """Short side of the result, pixels; left out, 256, of a data set no more than it has."""
     seconds: Seconds = None
     """Seconds of the source to take; left out, 2."""
-    views: Annotated[int, Between(2, 64)] | None = None
-    """Views of the grid, the source included; left out, 5."""
     upsampler: Path | None = None
     """Weights that enlarge the prior's grid; left out, those in the package."""
+
+
+@dataclass(frozen=True)
+class SizeOptions(FrameOptions):
+    """How large the result is, where the number of views is free."""
+
+    views: Annotated[int, Between(2, 64)] | None = None
+    """Views of the grid, the source included; left out, 5."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,8 @@ class DatasetViewOptions:
     """Seconds into the clip."""
     fps: Rate | None = None
     """Frames a second to take; left out, 8 or data.fps, or all of a slower clip."""
+    size: Annotated[FrameOptions, Flat] = FrameOptions()
+    measured: Annotated[NetworkOptions, Flat] = NetworkOptions()
 
 
 @dataclass(frozen=True)

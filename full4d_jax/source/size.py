@@ -1,19 +1,30 @@
 """The size of a result: what is asked for, within what the source has.
 
 The prior works at the size in the config's data section. Where an upsampler belongs to it, results
-are larger: whole frames of `ROWS` rows (the short side), `SECONDS` seconds, `VIEWS` views.
+are larger: whole frames of `ROWS` rows (the short side), `SECONDS` seconds, `VIEWS` views. A data
+set has its own number of views, and its pictures are not made larger than they are.
 """
 
 import math
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from full4d_jax.cameras import sides
 from full4d_jax.config import DEFAULT, Config, DataConfig
 from full4d_jax.media.video import check_file
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, as_input_error
-from full4d_jax.source.options import DemoOptions, SampleOptions, VideoOptions
+from full4d_jax.source.capture_source import moments
+from full4d_jax.source.dataset_view import open_rig
+from full4d_jax.source.options import (
+    DatasetViewOptions,
+    DemoOptions,
+    SampleOptions,
+    SizeOptions,
+    VideoOptions,
+)
 from input_pipeline.video_files import frame_size, frame_times
 
 ROWS, SECONDS, VIEWS = 256, 2.0, 5
@@ -27,11 +38,15 @@ class Footage(NamedTuple):
       height: rows of its pictures.
       width: their columns.
       frames: number of frames that can be taken at the wanted rate; None for any.
+      fps: the wanted rate, frames a second.
+      views: number of its views; None for any.
     """
 
     height: int
     width: int
     frames: int | None
+    fps: float
+    views: int | None = None
 
 
 def size_of_result(config: Config, way: SampleOptions, *, enlarged: bool) -> DataConfig:
@@ -43,12 +58,15 @@ def size_of_result(config: Config, way: SampleOptions, *, enlarged: bool) -> Dat
       enlarged: whether an upsampler belongs to the prior.
 
     Raises:
-      InputError: The video is unusable, or the size is asked for by fields that do not set it.
+      InputError: The source is unusable, or the size is asked for by fields that do not set it.
     """
     data, multiple = config.data, config.model.patch * config.model.codec_stride
-    if enlarged and isinstance(way, VideoOptions | DemoOptions):
+    asks = {"views": "--views", "frames": "--seconds and --fps"}
+    if isinstance(way, DatasetViewOptions):  # has its own views
+        asks.pop("views")
+    if enlarged and isinstance(way, VideoOptions | DemoOptions | DatasetViewOptions):
         multiple = math.lcm(multiple, MULTIPLE)
-        for name, option in (("views", "--views"), ("frames", "--seconds and --fps")):
+        for name, option in asks.items():
             found, own = getattr(data, name), getattr(DEFAULT.data, name)
             if found != own:
                 expected = f"{own}, what the prior was trained on"
@@ -77,33 +95,48 @@ def result_size(
     Raises:
       InputError: The video is unusable.
     """
-    if not isinstance(way, VideoOptions | DemoOptions):
+    if not isinstance(way, VideoOptions | DemoOptions | DatasetViewOptions):
         return data
-    asked = way.size
-    rows = asked.rows or (ROWS if enlarged else None)
+    asked, views = way.size, VIEWS if enlarged else data.views
+    if isinstance(asked, SizeOptions):
+        views = asked.views or views
     seconds = asked.seconds or (SECONDS if enlarged else None)
-    views = asked.views or (VIEWS if enlarged else data.views)
-    fps = (way.fps if isinstance(way, VideoOptions) else None) or data.fps
-    frames = data.frames if seconds is None else max(1, round(seconds * fps))
-    if rows is None and seconds is None:
+    if asked.rows is None and seconds is None:
         return replace(data, views=views)
-    found = _footage(way, fps, seconds)
-    if seconds is not None and found.frames is not None:
-        frames = min(frames, found.frames)
+    found, frames = _footage(data, way, seconds), data.frames
+    if seconds is not None:
+        frames = max(1, round(seconds * found.fps))
+        frames = frames if found.frames is None else min(frames, found.frames)
+    rows = asked.rows or (_own_rows(data, way, found) if enlarged else None)
     height, width = data.height, data.width
     if rows is not None:
         height, width = sides(found.height, found.width, rows, multiple)
+    views = found.views or views
     return replace(data, views=views, frames=frames, height=height, width=width)
 
 
-def _footage(way: VideoOptions | DemoOptions, fps: float, seconds: float | None) -> Footage:
+def _own_rows(data: DataConfig, way: SampleOptions, found: Footage) -> int:
+    """Return the rows of a result where none are asked for: of a data set no more than it has."""
+    if not isinstance(way, DatasetViewOptions):
+        return ROWS
+    return max(data.height, min(ROWS, found.height, found.width))
+
+
+def _footage(
+    data: DataConfig,
+    way: VideoOptions | DemoOptions | DatasetViewOptions,
+    seconds: float | None,
+) -> Footage:
     """Return what the source has from its start on.
 
     Raises:
-      InputError: The video is unusable.
+      InputError: The video or the data set is unusable.
     """
     if isinstance(way, DemoOptions):
-        return Footage(*WIDE, None)
+        return Footage(*WIDE, None, data.fps)
+    if isinstance(way, DatasetViewOptions):
+        return _clip_footage(data, way)
+    fps = way.fps or data.fps
     check_file(way.video)
     do = "give another --video"
     try:
@@ -113,7 +146,7 @@ def _footage(way: VideoOptions | DemoOptions, fps: float, seconds: float | None)
     try:
         times = frame_times(way.video)
     except ValueError:  # without timestamps; how many frames there are is found when they are read
-        return Footage(height, width, None)
+        return Footage(height, width, None, fps)
     left = times[times >= way.start - 0.5 / fps]
     if not len(left):
         found = f"{times[-1]:.2f} seconds"
@@ -121,4 +154,22 @@ def _footage(way: VideoOptions | DemoOptions, fps: float, seconds: float | None)
     if seconds is not None:  # a slow video has fewer frames in that time
         left = left[left < max(way.start, left[0]) + seconds]
     span = int((left[-1] - max(way.start, left[0])) * fps + 1.001)
-    return Footage(height, width, max(1, min(len(left), span)))
+    return Footage(height, width, max(1, min(len(left), span)), fps)
+
+
+def _clip_footage(data: DataConfig, way: DatasetViewOptions) -> Footage:
+    """Return what a data set's clip has.
+
+    Raises:
+      InputError: The data set is unusable, or has no such split, clip or view.
+    """
+    records, example = open_rig(way)
+    times, facts = example.timestamps[way.view[0]].astype(np.float64), records.clips[way.clip]
+    left = moments(times, way.start, way.fps, data.fps)
+    if not len(left):
+        found = f"{times[-1]:.2f} seconds"
+        where = f"{way.dataset}, clip {way.clip}"
+        raise InputError("dataset", where, found, f"more than {way.start:g}", "lower --start")
+    fps = 1 / (left[1] - left[0]) if len(left) > 1 else data.fps
+    size = int(facts["height"]), int(facts["width"])
+    return Footage(*size, len(left), fps, len(example.frames))

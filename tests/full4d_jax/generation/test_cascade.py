@@ -20,6 +20,7 @@ from full4d_jax.generation.cascade import (
 )
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project, splat
+from full4d_jax.generation.several_views import RealViews, project_several
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.dit import init_params
 from full4d_jax.source.depth.estimate import load_depth, predict_depth
@@ -29,13 +30,13 @@ from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 NET = UpsamplerNetConfig((8, 8, 8))
 
 
-def scene(frames: int = 2, height: int = 48, width: int = 80):
+def scene(frames: int = 2, height: int = 48, width: int = 80, azimuths=(0.0, -10.0, 10.0)):
     """A source before a slanted wall, and three cameras."""
     key = jax.random.key(0)
     video = jax.random.uniform(key, (frames, height, width, 3), minval=-1)
     depth = jnp.broadcast_to(jnp.linspace(0.8, 1.5, width), (frames, height, width))
     lens = np.tile(intrinsics_from_fov(60.0, height, width), (3, 1, 1))
-    poses = np.repeat(orbit(np.array([0.0, -10, 10]), np.zeros(3))[:, None], frames, 1)
+    poses = np.repeat(orbit(np.array(azimuths), np.zeros(3))[:, None], frames, 1)
     cameras = Cameras(lens.astype(np.float32), poses.astype(np.float32), height, width)
     return video, depth, cameras
 
@@ -54,13 +55,19 @@ def test_shrunk_cameras_see_the_same_rays():
     np.testing.assert_allclose(resized.unit_intrinsics, cameras.unit_intrinsics, rtol=1e-6)
 
 
-def test_the_grid_has_the_source_the_full_size_and_its_projection():
+def untrained():
+    """A small prior and upsampler, and the config of both."""
     config = Config(
         model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
         data=DataConfig(views=2, frames=1, height=16, width=16),
     )
     prior = prior_with(config, init_params(config.model, jax.random.key(0)))
     upsampler = Upsampler(NET, network.init_params(NET, jax.random.key(1)), 16, Path("upsampler"))
+    return prior, upsampler, config
+
+
+def test_the_grid_has_the_source_the_full_size_and_its_projection():
+    prior, upsampler, config = untrained()
     video, depth, cameras = scene()
     given = video, depth, cameras
     grid, projection = generate_large(prior, upsampler, *given, jax.random.key(2))
@@ -76,6 +83,22 @@ def test_the_grid_has_the_source_the_full_size_and_its_projection():
     parts = in_parts(prior, config.data)
     assert (parts.sampler.group_views, parts.sampler.window_frames) == (2, 1)
     assert generate_large(parts, upsampler, *given, jax.random.key(2))[0].shape == grid.shape
+
+
+def test_real_views_stay_and_show_what_the_source_does_not():
+    prior, upsampler, _ = untrained()
+    video, depth, cameras = scene(azimuths=(0.0, 20.0, 30.0))
+    real = RealViews(jax.random.uniform(jax.random.key(3), (1, *video.shape)), depth[None])
+    given = video, depth, cameras, jax.random.key(2)
+    grid, projection = generate_large(prior, upsampler, *given, beside=real)
+    np.testing.assert_array_equal(grid[:2], jnp.concatenate([video[None], real.frames]))
+    expected = project_several(video, depth, real, cameras)
+    # Points that stand still may add to it.
+    seen = np.asarray(expected.mask > 0)
+    assert (np.asarray(projection.mask)[seen] > 0).all()
+    np.testing.assert_allclose(projection.frames[seen], expected.frames[seen], atol=1e-5)
+    alone = generate_large(prior, upsampler, *given)[1]
+    assert float(projection.mask[1].sum()) > float(alone.mask[1].sum())
 
 
 def test_the_one_in_the_package_doubts_wrong_depth():

@@ -7,8 +7,17 @@ from full4d_jax.cameras import sides
 from full4d_jax.config import DataConfig
 from full4d_jax.media.video import write_video
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.options import DemoGridOptions, DemoOptions, SizeOptions, VideoOptions
+from full4d_jax.source.options import (
+    DatasetViewOptions,
+    DemoGridOptions,
+    DemoOptions,
+    FrameOptions,
+    SizeOptions,
+    VideoOptions,
+)
 from full4d_jax.source.size import result_size
+from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.procedural.clips import ProceduralClips
 
 OWN = DataConfig(views=4, frames=4, height=64, width=64)
 
@@ -19,6 +28,15 @@ def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("video") / "in.mp4"
     write_video(path, np.zeros((25, 96, 160, 3), np.uint8), 25)
     return path
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Three views of 5 instants of 96 x 160 pixels."""
+    folder = tmp_path_factory.mktemp("sets") / "scenes"
+    clips = ProceduralClips(2**30, 1, views=3, frames=5, height=96, width=160)
+    write_dataset(folder, clips, name="scenes")
+    return folder, float(1 / np.diff(clips[0].timestamps[0]).mean())
 
 
 def size(way, enlarged=True):
@@ -42,6 +60,19 @@ def test_a_prior_without_an_upsampler_keeps_its_own_size_unless_told_otherwise(v
     asked = SizeOptions(rows=64, views=2)
     assert size(VideoOptions(video, size=asked), enlarged=False) == (2, 4, 64, 104)
     assert size(DemoGridOptions()) == (4, 4, 64, 64)
+
+
+def test_a_data_set_has_its_own_views_and_is_not_made_larger_than_it_is(dataset):
+    folder, fps = dataset
+    assert size(DatasetViewOptions(folder, fps=fps)) == (3, 5, 96, 160)
+    asked = FrameOptions(rows=128, seconds=2 / fps)
+    assert size(DatasetViewOptions(folder, fps=fps, size=asked)) == (3, 2, 128, 216)
+    assert size(DatasetViewOptions(folder, fps=fps, start=3 / fps)) == (3, 2, 96, 160)
+    assert size(DatasetViewOptions(folder, fps=fps), enlarged=False) == (4, 4, 64, 64)
+    with pytest.raises(InputError, match="--view"):
+        size(DatasetViewOptions(folder, view=(3,)))
+    with pytest.raises(InputError, match=r"scenes, clip 0.*more than 60"):
+        size(DatasetViewOptions(folder, start=60))
 
 
 def test_a_start_beyond_the_end_is_refused(video):
