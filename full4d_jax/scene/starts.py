@@ -1,9 +1,10 @@
 """Where the fit to a capture starts: from depth, an outline, what the pictures share, or anywhere.
 
 The first of these that there is decides: depth; points of the capture; the hull of a subject whose
-outline is known; a plane sweep of textured views that stand close together; points strewn over the
-volume that two cameras see. Where instants are held out, what moves starts in place of these points
-from pixels at random depth, which show the cameras that are there better, and new ones worse.
+outline is known; matched points of a still scene; a plane sweep of textured views that stand close
+together; points strewn over the volume that two cameras see. Where instants are held out, what
+moves starts in place of these points from pixels at random depth, which show the cameras that are
+there better, and new ones worse.
 """
 
 from typing import NamedTuple
@@ -14,14 +15,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from scipy.spatial import KDTree
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
+from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.seeds import first_scene
 from gaussians import Scene, deforming, with_room
 from gaussians.plane_sweep import sweep
 from gaussians.points import FAR, NEAR, Views, at_points, carve, mean_colors, strew
-from input_pipeline.cameras import centers, nearest_to_axes, resize_intrinsics
+from input_pipeline.cameras import centers, invert, nearest_to_axes, resize_intrinsics
+from input_pipeline.matches import (
+    epipolar_distances,
+    find_features,
+    match_features,
+    triangulate,
+)
 from input_pipeline.selection import evenly
 
 FEW = 0.5  # of the capacity that points take at first; the others come where they are needed
@@ -29,6 +38,10 @@ SWEPT = 128  # rows or columns of the pictures that are swept, at most
 SURE = 0.1  # share of the pixels whose depth must be sure
 INSTANTS = 8  # of a clip that are carved, at most; half as many are swept
 LEAST = 100  # points of a hull
+MATCHED = 1000  # points that views share, at least
+NEIGHBOURS = 8  # views that each is matched with
+MISSED = 1.0  # pixels by which cameras may miss a match
+PARALLAX = np.radians(2.0)  # angle between the rays of a match, at least
 
 
 class Start(NamedTuple):
@@ -89,6 +102,11 @@ def find_start(
         if len(seeds.positions) >= LEAST:
             note = f"{len(seeds.positions)} points of the subject's hull"
             return Start(_at_seeds(settings, seeds, frames.shape[1], key), False, note)
+    if depth is None and frames.shape[1] == 1:
+        seeds = matched(frames, cameras, round(FEW * settings.capacity))
+        if len(seeds.positions) >= MATCHED:
+            note = f"{len(seeds.positions)} points matched between views"
+            return Start(_at_seeds(settings, seeds, 1, key), True, note)
     note = "the capture's depth"
     if depth is None:
         depth, share = swept(frames, cameras, few[::2])
@@ -123,6 +141,33 @@ def carved(
     positions, instants = (np.concatenate(x) for x in zip(*found, strict=True))
     few = np.random.default_rng(0).permutation(len(positions))[:most]
     return _coloured(positions[few], instants[few], frames, cameras)
+
+
+def matched(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int) -> Seeds:
+    """Return at most `most` points that views share by their pictures, where cameras agree."""
+    (views, _), pictures = _views(cameras, 0), to_uint8(frames[:, 0])
+    lenses, poses = views.intrinsics, views.world_to_camera
+    features = [find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)]
+    found = []
+    for i, j in _neighbours(views.eyes):
+        pair, points = [i, j], match_features(features[i], features[j])
+        off = epipolar_distances(points, lenses[pair], poses[pair])
+        depths, angle = triangulate(points, lenses[pair], poses[pair])
+        sure = (off < MISSED) & (angle > PARALLAX) & (depths > 0).all(1)
+        (u, v), z = points[sure, 0].T, depths[sure, 0]
+        rays = np.stack([u, v, np.ones_like(u)], 1) @ np.linalg.inv(lenses[i]).T
+        world = invert(poses[i])
+        shown = frames[i, 0, v.astype(int), u.astype(int)]
+        found.append((rays * z[:, None] @ world[:3, :3].T + world[:3, 3], shown))
+    positions, colors = (np.concatenate(x) for x in zip(*found, strict=True))
+    few = np.random.default_rng(0).permutation(len(positions))[:most]
+    return Seeds(positions[few], colors[few], np.zeros(len(few), int))
+
+
+def _neighbours(eyes: Float[ndarray, "v 3"]) -> list[tuple[int, int]]:
+    """Return pairs of cameras that stand close together."""
+    near = KDTree(eyes).query(eyes, min(NEIGHBOURS + 1, len(eyes)))[1].tolist()
+    return sorted({(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if i != j})
 
 
 def strewn(frames: Float[ndarray, "v t h w 3"], cameras: Cameras, count: int) -> Seeds:

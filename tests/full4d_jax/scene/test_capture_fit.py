@@ -5,16 +5,18 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from textured_room import HALF, make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.scene.capture_fit import Fit, RealViews, fit_arrays, lift_capture, told_scores
 from full4d_jax.scene.fit_settings import capture_settings
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.scene.starts import find_start
+from full4d_jax.scene.starts import MATCHED, find_start, matched
 from full4d_jax.source.held_out import held_out_pictures
 from gaussians.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.transforms import decode
 
 SIDE, VIEWS = 32, 9
 SETTINGS = LiftConfig(steps=300, capacity=300)
@@ -75,6 +77,21 @@ def test_the_start_is_what_there_is(motion):
         assert not strewn.sharp
         assert len(strewn.scene.gaussians.means) == 300
         assert places(strewn.scene).max() > 0.5
+
+
+def test_matched_points_of_a_still_room_lie_on_its_walls():
+    room = decode(make_room(views=8, height=192, width=256, frames=1), height=192, width=256)
+    cameras = Cameras(room.intrinsics, room.world_to_camera, 192, 256)
+    frames = room.frames / np.float32(255)
+    found = matched(frames, cameras, 10_000)
+    assert len(found.positions) >= MATCHED
+    off = np.abs(np.abs(found.positions) - HALF).min(1)
+    assert np.quantile(off, 0.9) < 0.05
+    assert len(matched(frames, cameras, 50).positions) == 50
+    given = RealViews(frames, cameras, None, None, np.zeros((8, 1), bool))
+    still = start(given, None, capacity=4000)
+    assert (still.sharp, still.note) == (True, "2000 points matched between views")
+    np.testing.assert_allclose(np.sort(places(still.scene))[-1], np.linalg.norm(HALF), rtol=0.2)
 
 
 def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
