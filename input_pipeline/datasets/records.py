@@ -64,7 +64,7 @@ def to_bytes(example: Example) -> bytes:
     if size > LARGEST:
         found = f"{size / 2**30:.2f} GiB"
         raise ValueError(
-            f"record: found {found}, expected less than 2 GiB: fewer frames, or smaller"
+            f"record: found {found}, expected less than 2 GiB: cut clips (--frames) or shrink them (--size)"
         )
     fields = example._asdict() | {
         "views": len(example.timestamps),

@@ -282,3 +282,8 @@ def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path
     told = json.loads((tmp_path / "out/truth_grid.json").read_text())
     assert told["given_views"] == [1, 2]
     assert {row["view"] for row in told["rows"]} == {"all", 0}
+    few = ["--lift.steps", "4", "--lift.capacity", "300", "--lift.distillation", "none"]
+    assert main(["lift", preset, *few, "--out", f"{tmp_path}/out"]) == 0
+    capsys.readouterr()
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["source_psnr"] > 10
