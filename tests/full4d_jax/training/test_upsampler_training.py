@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from full4d_jax.config import DEFAULT, OptimizerConfig, TrainingConfig
 from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig, UpsamplerNetConfig
@@ -77,6 +78,30 @@ def test_steps_lower_the_loss():
         losses.append(float(metrics["loss"]))
     assert losses[-1] < 0.7 * losses[0]
     assert int(state.step) == 12
+
+
+def test_a_far_hole_has_no_part_in_lpips():
+    pair = next(upsampler_pairs.batches(TINY, noise, 0))
+    mask = jnp.zeros_like(pair.given.mask).at[:, :, :20].set(1)
+    pair = pair._replace(given=pair.given._replace(mask=mask))
+    known = upsampler_training.near(mask)
+    assert np.unique(np.argwhere(np.asarray(known) > 0)[:, 2]).tolist() == list(range(28))
+    config = replace(TINY, perceptual=1.0, perceptual_from=0.0)
+    state = first_state(
+        upsampler_training.optimizer(config), init_params(config.model, jax.random.key(0))
+    )
+    judged = []
+
+    def distance(made, truth):
+        jax.debug.callback(lambda x: judged.append(np.asarray(x)), jnp.abs(made - truth).sum(-1))
+        return jnp.zeros(len(made))
+
+    step = jax.jit(partial(upsampler_training.train_step, config, distance=Partial(distance)))
+    jax.block_until_ready(step(state, pair))
+    jax.effects_barrier()
+    off = judged[0].max((0, 1))
+    assert (off[28:] == 0).all()
+    assert (off[:20] > 0).all()
 
 
 def test_the_loss_is_least_for_the_truth_and_feels_edges():
