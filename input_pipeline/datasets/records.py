@@ -62,10 +62,8 @@ def to_bytes(example: Example) -> bytes:
     size = example.latents.nbytes + example.text.nbytes
     size += sum(len(file) for kind in files for file in kind.flat)
     if size > LARGEST:
-        found = f"{size / 2**30:.2f} GiB"
-        raise ValueError(
-            f"record: found {found}, expected less than 2 GiB: cut clips (--frames) or shrink them (--size)"
-        )
+        found, do = f"{size / 2**30:.2f} GiB", "cut clips (--frames) or shrink them (--size)"
+        raise ValueError(f"record: found {found}, expected less than 2 GiB: {do}")
     fields = example._asdict() | {
         "views": len(example.timestamps),
         "timestamps": example.timestamps.reshape(-1),
