@@ -166,7 +166,8 @@ def matched(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int) ->
 
 def _neighbours(eyes: Float[ndarray, "v 3"]) -> list[tuple[int, int]]:
     """Return pairs of cameras that stand close together."""
-    near = KDTree(eyes).query(eyes, min(NEIGHBOURS + 1, len(eyes)))[1].tolist()
+    _, found = KDTree(eyes).query(eyes, min(NEIGHBOURS + 1, len(eyes)))
+    near = np.asarray(found).tolist()
     return sorted({(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if i != j})
 
 
