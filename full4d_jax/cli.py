@@ -157,7 +157,7 @@ def _decide(function: Callable[..., Any], argv: list[str]) -> Verb:
     ways = get_args(get_type_hints(function).get("source"))
     if not ways:
         return Verb(function, config, shown=shown)
-    from full4d_jax.source.options import chosen_way
+    from full4d_jax.source.ways import chosen_way
 
     posed = config.model.projection != "none"
     way = chosen_way(ways, argv, posed=posed, shown=bool(HELP & set(argv)))
@@ -218,7 +218,7 @@ def _foreign(verb: Verb, unknown: list[str]) -> InputError | None:
     """Return the error for an option of another way in than the chosen one; None for others."""
     if verb.way is None:
         return None
-    from full4d_jax.source.options import foreign_option
+    from full4d_jax.source.ways import foreign_option
 
     return foreign_option(unknown, verb.way, verb.ways, verb.config.model.projection)
 
@@ -246,7 +246,7 @@ def _ways(verb: Verb) -> tuple[list[str], str]:
     """Return the options of the chosen way in, and the lines of help on the other ways."""
     if verb.way is None:
         return [], ""
-    from full4d_jax.source.options import names, other_ways
+    from full4d_jax.source.ways import names, other_ways
 
     return names(verb.way), other_ways(verb.way, verb.ways)
 
@@ -255,7 +255,7 @@ def _flags(verb: Verb, bind: Callable[..., Any]) -> list[str]:
     """Return all option names of a verb, those of its other ways in included."""
     flags = set(re.findall(r"--[\w.]+", _full_help(bind, "")))
     if verb.ways:
-        from full4d_jax.source.options import names
+        from full4d_jax.source.ways import names
 
         flags |= {f"--{name}" for way in verb.ways for name in names(way)}
     return sorted(flags)
