@@ -25,7 +25,7 @@ from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from input_pipeline.cameras import orbit
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 ENVIRONMENT = {
     **os.environ,
     "JAX_PLATFORMS": "cpu",

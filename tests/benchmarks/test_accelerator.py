@@ -81,7 +81,7 @@ def test_the_suite_tells_how_tests_ended_as_they_end(tmp_path):
     assert found["names_of_failed"] == ["test_a.py::test_bad"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_dry_run_measures_everything(monkeypatch, tmp_path, environment):
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
     assert run(monkeypatch, "--minutes", 0, "--out", tmp_path) == ""
