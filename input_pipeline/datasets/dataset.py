@@ -128,7 +128,8 @@ class Records(Sequence[Example]):
         index = _index(path)
         if index["version"] != VERSION:
             found = f"version {index['version']} of the schema"
-            raise ValueError(f"dataset {folder}: found {found}, expected {VERSION}")
+            expected = f"{VERSION}, so make it again from its captures"
+            raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
         if split not in index["splits"]:
             known = ", ".join(index["splits"])
             raise ValueError(f"split of {folder}: found {split!r}, expected one of {known}")
