@@ -17,15 +17,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import DataConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.projection_guidance import Projection
-from full4d_jax.generation.seen_before import Known, Splat, seen_before, splat_both
+from full4d_jax.generation.projection_guidance import Projection, splat
+from full4d_jax.generation.seen_before import Known, Splat, fill_open, seen_before, splat_known
 from full4d_jax.generation.several_views import (
     RealViews,
     merge,
@@ -200,18 +200,20 @@ def _enlarge_grid(
 
     def one(view: Array, time: Array) -> tuple[Array, ...]:
         target = lenses[view + count], poses[view + count, time]
-        layers = [
-            splat_both(
+        first = order[:, view + count - 1, time]
+        front = [
+            splat(
                 real.frames[i, time],
                 real.depth[i, time],
-                points.at(time),
-                (lenses[i], poses[i, time]),
-                target,
+                lenses[i],
+                target[1] @ jnp.linalg.inv(poses[i, time]),
+                target[0],
             )
-            for i, points in enumerate(known)
+            for i in range(count)
         ]
-        stacked = Projection(*(jnp.stack(x) for x in zip(*layers, strict=True)))
-        drawn = merge(stacked, order[:, view + count - 1, time])
+        behind = [splat_known(x.at(time), target, *real.depth.shape[2:]) for x in known]
+        # What no view shows now comes from what they saw before.
+        drawn = fill_open(_merged(front, first), _merged(behind, first))
         given = guide(drawn, small[view, time])
         made = network.upsample(config, params, jax.tree.map(lambda x: x[None], given))[0]
         return jnp.clip(made, -1, 1), given.projected, given.mask, given.disparity
@@ -223,7 +225,12 @@ def _enlarge_grid(
     return made, Projection(*projected)
 
 
-def guide(drawn: Projection | Splat, coarse: Float[Array, "i j 3"]) -> Guidance:
+def _merged(layers: list[Splat], first: Int[Array, "k"]) -> Projection:
+    """Return drawings of real views in one target, of which those numbered first count first."""
+    return merge(Projection(*(jnp.stack(x) for x in zip(*layers, strict=True))), first)
+
+
+def guide(drawn: Splat, coarse: Float[Array, "i j 3"]) -> Guidance:
     """Return what the upsampler sees of one target frame, without a batch axis.
 
     Args:

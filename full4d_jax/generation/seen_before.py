@@ -137,9 +137,26 @@ def splat_both(
     """
     lens, pose = target
     relative = pose @ jnp.linalg.inv(source[1])
-    colour, mask, disparity = splat(frame, depth, source[0], relative, lens)
+    front = splat(frame, depth, source[0], relative, lens)
+    return fill_open(front, splat_known(known, target, *depth.shape))
+
+
+def splat_known(
+    known: Known,
+    target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
+    height: int,
+    width: int,
+) -> Splat:
+    """Draw the points that a source does not see at an instant into a target camera."""
+    lens, pose = target
     points = known.points @ pose[:3, :3].T + pose[None, :3, 3]
-    farther, found, far = splat_points(points, known.colours, known.hidden, lens, *depth.shape)
+    return splat_points(points, known.colours, known.hidden, lens, height, width)
+
+
+def fill_open(front: Splat, behind: Splat) -> Splat:
+    """Fill the holes of one drawing, but not the cracks of its surfaces, from another."""
+    colour, mask, disparity = front
+    farther, found, far = behind
     is_open = (1 - _closed(mask)) * found
     return (
         colour + is_open[..., None] * farther,

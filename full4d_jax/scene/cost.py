@@ -25,7 +25,7 @@ def cost_note(size: DataConfig, lift: LiftConfig | None) -> str:
     if needed > available:
         short = min(size.height, size.width)
         fitting = (n for n in SHORTER if n < short and _fits(size, n, available))
-        do = next((f"give --rows {n}" for n in fitting), "give fewer --views or --seconds")
+        do = next((f"give --rows {n}" for n in fitting), "give fewer --seconds, or fewer views")
         found = f"{available / 2**30:.1f} GiB free"
         raise InputError("memory", _words(size), found, f"about {needed / 2**30:.1f} GiB", do)
     picture, steps = size.height * size.width, 0

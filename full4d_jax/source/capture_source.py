@@ -94,21 +94,22 @@ def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
         return records, records[clip]
 
 
-def moments(
-    times: Float[ndarray, " t"], start: float, fps: float | None, usual: float
-) -> Float[ndarray, " n"]:
-    """Return the seconds from `start` to the end of a clip at which it can be looked at.
+def instants_from(times: Float[ndarray, " t"], start: float, fps: float) -> Int[ndarray, " n"]:
+    """Return the instants of a clip that are nearest to `start` and every 1 / `fps` seconds on.
 
-    Args:
-      times: of the clip's instants.
-      start: the first of these seconds.
-      fps: how many a second; None takes `usual`, or all instants of a slower clip.
-      usual: how many a second where nothing is asked for.
+    Those that are nearest to several of these seconds count once.
     """
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    apart = 1 / fps if fps else max(1 / usual, step)
-    count = int((times[-1] + step / 2 - start) // apart) + 1
-    return start + apart * np.arange(max(0, count))
+    wanted = start + np.arange(max(0, int((times[-1] + step / 2 - start) * fps) + 1)) / fps
+    if times[-1] + step / 2 < start:
+        wanted = wanted[:0]
+    return np.unique(np.abs(times[:, None] - wanted).argmin(0))
+
+
+def rate(times: Float[ndarray, " t"], fps: float | None, usual: float) -> float:
+    """Return `fps`, or else the frames a second of a clip, at most `usual`."""
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return fps or 1 / max(1 / usual, step)
 
 
 def dataset_content(dataset: Path, split: str) -> str:

@@ -15,7 +15,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.source.capture_source import moments, open_clip
+from full4d_jax.source.capture_source import instants_from, open_clip, rate
 from full4d_jax.source.options import DatasetViewOptions
 from full4d_jax.source.rig_scale import rig_scale
 from full4d_jax.source.source import Place, Source, all_given
@@ -26,6 +26,7 @@ from input_pipeline.selection import select
 from input_pipeline.transforms import decode, to_source
 
 MOST = 4  # real views
+FASTER = 1.5  # than a clip is, at most, instants may be asked for
 
 
 class _Opened(NamedTuple):
@@ -82,10 +83,12 @@ def _open_view(
     depth, points, said = None, None, ""
     with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
-        if all(example.depth16[0]) and options.measured.depth_network is None:
+        if all(example.depth16[0]):
             depth, poses = to_source(clip.depth[0], clip.world_to_camera)
             unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
-    if depth is None:
+    if depth is not None and options.measured.depth_network is not None:
+        depth, said = None, "; its depth is estimated, in the unit of the depth that is known"
+    elif depth is None:
         poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
         scale = rig_scale(example, clip, poses)
         if scale is None:
@@ -117,12 +120,12 @@ def _instants(
 ) -> Int[ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
     times, frames = example.timestamps[options.view[0]].astype(np.float64), data.frames
-    wanted = moments(times, options.start, options.fps, data.fps)[:frames]
-    chosen = np.abs(times[:, None] - wanted).argmin(0)
-    if len(set(chosen.tolist())) < frames:
-        fitting = len(set(chosen.tolist()))
-        found = f"{len(times)} instants to {times[-1]:.2f} s, {fitting} of which fit"
-        expected = f"{frames} from {options.start:.2f} s on"
+    chosen = instants_from(times, options.start, rate(times, options.fps, data.fps))
+    own = rate(times, None, np.inf) if len(times) > 1 else np.inf
+    if len(chosen) < frames or (options.fps or 0) > FASTER * own:
+        found = f"{len(times)} instants to {times[-1]:.2f} s, {own:.3g} a second"
+        asked = f", {options.fps:g} a second" if options.fps else ""
+        expected = f"{frames} from {options.start:.2f} s on{asked}"
         where = f"{options.dataset}, scene {example.scene_id}"
-        raise InputError("dataset", where, found, expected, "change --start, --fps or --seconds")
-    return chosen
+        raise InputError("dataset", where, found, expected, "change --start, --fps or data.frames")
+    return chosen[:frames]

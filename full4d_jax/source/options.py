@@ -76,7 +76,7 @@ class FrameOptions:
     """
 
     rows: Rows = None
-    """Short side of the result, pixels; left out, 256, of a data set no more than it has."""
+    """Short side of the result, pixels; left out, 256, of a data set its own, 64 to 256."""
     seconds: Seconds = None
     """Seconds of the source to take; left out, 2."""
     upsampler: Path | None = None

@@ -2,7 +2,7 @@
 
 The prior works at the size in the config's data section. Where an upsampler belongs to it, results
 are larger: whole frames of `ROWS` rows (the short side), `SECONDS` seconds, `VIEWS` views. A data
-set has its own number of views, and its pictures are not made larger than they are.
+set has its own number of views and its own rows, from the prior's to `ROWS`.
 """
 
 import math
@@ -16,7 +16,7 @@ from full4d_jax.config import DEFAULT, Config, DataConfig
 from full4d_jax.media.video import check_file
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, as_input_error
-from full4d_jax.source.capture_source import moments
+from full4d_jax.source.capture_source import instants_from, rate
 from full4d_jax.source.dataset_view import open_rig
 from full4d_jax.source.options import (
     DatasetViewOptions,
@@ -93,7 +93,7 @@ def result_size(
       multiple: of which the sides must be multiples.
 
     Raises:
-      InputError: The video is unusable.
+      InputError: The source is unusable.
     """
     if not isinstance(way, VideoOptions | DemoOptions | DatasetViewOptions):
         return data
@@ -105,7 +105,9 @@ def result_size(
         return replace(data, views=views)
     found, frames = _footage(data, way, seconds), data.frames
     if seconds is not None:
-        frames = max(1, round(seconds * found.fps))
+        # Of a slow clip, whose views are its own, more seconds.
+        least = data.frames if asked.seconds is None and found.views else 1
+        frames = max(least, round(seconds * found.fps))
         frames = frames if found.frames is None else min(frames, found.frames)
     rows = asked.rows or (_own_rows(data, way, found) if enlarged else None)
     height, width = data.height, data.width
@@ -116,7 +118,7 @@ def result_size(
 
 
 def _own_rows(data: DataConfig, way: SampleOptions, found: Footage) -> int:
-    """Return the rows of a result where none are asked for: of a data set no more than it has."""
+    """Return the rows of a result where none are asked for."""
     if not isinstance(way, DatasetViewOptions):
         return ROWS
     return max(data.height, min(ROWS, found.height, found.width))
@@ -165,11 +167,9 @@ def _clip_footage(data: DataConfig, way: DatasetViewOptions) -> Footage:
     """
     records, example = open_rig(way)
     times, facts = example.timestamps[way.view[0]].astype(np.float64), records.clips[way.clip]
-    left = moments(times, way.start, way.fps, data.fps)
-    if not len(left):
-        found = f"{times[-1]:.2f} seconds"
-        where = f"{way.dataset}, clip {way.clip}"
-        raise InputError("dataset", where, found, f"more than {way.start:g}", "lower --start")
-    fps = 1 / (left[1] - left[0]) if len(left) > 1 else data.fps
-    size = int(facts["height"]), int(facts["width"])
-    return Footage(*size, len(left), fps, len(example.frames))
+    fps = rate(times, way.fps, data.fps)
+    left = len(instants_from(times, way.start, fps))
+    if not left:
+        where, expected = f"{way.dataset}, clip {way.clip}", f"more than {way.start:g}, the start"
+        raise InputError("dataset", where, f"{times[-1]:.2f} seconds", expected, "lower --start")
+    return Footage(int(facts["height"]), int(facts["width"]), left, fps, len(example.frames))
