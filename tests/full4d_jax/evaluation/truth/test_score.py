@@ -69,6 +69,14 @@ def write(folder, dataset, whole, shown=(SOURCE, *TARGETS), /, **changes):
         grid["frames"] = changes.pop("frames")
     place = {"dataset": records.content, "split": "test", "clip": records.scene_ids.index("room")}
     place |= {"view": SOURCE, "views": shown, "instants": INSTANTS, "unit": UNIT} | changes
+    place |= {
+        "frames": whole.frames[[SOURCE]][:, INSTANTS],
+        "given": np.ones((1, len(INSTANTS)), bool),
+        "times": np.arange(len(INSTANTS)) / 10,
+        "note": "",
+        "warning": "",
+        "depth_of": "nothing",
+    }
     source = {name: np.asarray(x) for name, x in place.items() if x is not None}
     folder.mkdir(exist_ok=True)
     stages = Stages(folder)
@@ -210,11 +218,14 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
         assert not list(tmp_path.glob("out/truth*"))
         return capsys.readouterr().err
 
-    line = refused(unit=None)
-    assert "source.npz: found no record of unit of a data set, expected a run from a data" in line
+    assert "source.npz: found dataset, expected unit beside it" in refused(unit=None)
+    record = ("dataset", "split", "clip", "view", "views", "instants", "unit")
+    line = refused(**dict.fromkeys(record))
+    told = (
+        "source.npz: found no record of dataset, split, clip, view, views, instants, unit of a data"
+    )
+    assert told in line
     assert "run again with --dataset" in line
-    line = refused(dataset=None, split=None, clip=None, view=None, views=None)
-    assert "no record of dataset, split, clip, view, views of a data set" in line
     write_dataset(tmp_path / "other", Rooms([clip]), name="room", splits={"test": 1.0})
     assert "give that data set as --truth, or run again" in refused(given=tmp_path / "other")
     assert "nowhere" in refused(given=tmp_path / "nowhere")
@@ -225,6 +236,6 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     assert "no.ply: found no such file" in capsys.readouterr().err
     save_arrays(tmp_path / "out" / "source.npz", {"fps": np.asarray(5.0)})
     assert evaluate(tmp_path / "out", dataset) == 2
-    assert "no finished stage" in capsys.readouterr().err
+    assert "source.npz: found no fingerprint" in capsys.readouterr().err
     assert main(["evaluate", "--grid", str(tmp_path), "--vgg"]) == 2
     assert "give the data set" in capsys.readouterr().err
