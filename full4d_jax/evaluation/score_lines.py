@@ -5,16 +5,23 @@ clips are scored; a line that a kill cut short is dropped.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.json_layout import load_lines, require_layout
 from input_pipeline.whole_files import write_text
 
+CLIP = {"group": str, "scene": int}  # what the line of a clip tells, at least
 
-def open_lines(path: Path, mark: str) -> list[dict]:
+
+def open_lines(path: Path, mark: str, layout: Mapping = CLIP) -> list[dict]:
     """Return the lines that an earlier run of the same evaluation (the same `mark`) left in `path`.
+
+    Args:
+      path: the file.
+      mark: of the evaluation.
+      layout: fields that every line must have.
 
     Raises:
       InputError: the file holds another evaluation, or a line that is none.
@@ -23,7 +30,7 @@ def open_lines(path: Path, mark: str) -> list[dict]:
     with input_errors("scores", do):
         rows = load_lines(path, dict) if path.is_file() else []
         for number, row in enumerate(rows[1:], 2):
-            require_layout(row, {"group": str, "scene": int}, f"{path}, line {number}")
+            require_layout(row, layout, f"{path}, line {number}")
     if not rows:
         write_text(path, json.dumps({"evaluation": mark}) + "\n")
         return []

@@ -36,6 +36,7 @@ from input_pipeline.whole_files import write_text
 
 GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
 SCORED = "consistency 1"  # another number where a score becomes another
+FOLDER = {"mark": str, "scores": dict, "missing": dict}  # what the line of a folder tells
 NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
 Scores = dict[str, float | None]
 
@@ -92,7 +93,7 @@ def score_folder(
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
     file, scores = folder / "consistency.jsonl", {name: {} for name in (GRID, SCENE, SOURCE)}
-    kept = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}))}
+    kept = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}), FOLDER)}
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
         made_of |= {"matcher": matcher_onnx, "colmap": has("pycolmap")}

@@ -1,5 +1,6 @@
 """A capture is read into our world, or refused by field; it is lifted and rendered like a grid."""
 
+import json
 import struct
 
 import numpy as np
@@ -8,6 +9,7 @@ from refused import refusal
 
 from full4d_jax import pipeline
 from full4d_jax.cli import main
+from full4d_jax.config import DEFAULT, to_dict
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.stages import Stages
@@ -170,6 +172,7 @@ def test_a_capture_of_format_2_is_still_one(tmp_path, capsys):
     depth = read_arrays(tmp_path / "depth.npz")
     del depth["of"]
     save_arrays(tmp_path / "depth.npz", depth)
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(DEFAULT)))
     words = ["lift", "--out", tmp_path, "--checkpoint", "a.safetensors"]
     assert "with a capture" in refusal(capsys, *words)
 
