@@ -72,14 +72,14 @@ def import_(
 ) -> None:
     """Make a data set from a calibrated multi-view capture, or from a folder of captures.
 
-    The layout is detected: COLMAP, nerfstudio, D-NeRF, LLFF, Panoptic, DyCheck,
-    MultiCamVideo, COLMAP per instant, Pose2Sim, cameras.json, or calibrations of OpenCV,
-    aniposelib, caliscope, EasyMocap and Kalibr (docs/data.md).
+    The layout is detected: one of those that --layout names, or calibrations of OpenCV, aniposelib,
+    caliscope, EasyMocap and Kalibr (docs/data.md).
 
     Args:
       path: the folder of the capture.
       out: the folder of the dataset, which must not be there yet.
-      layout: which, if several fit; another name lists them all.
+      layout: which, if several fit: dycheck, panoptic, multicam, instants, dnerf, nerfstudio, llff,
+        pose2sim, cameras_json, opencv or colmap.
       fps: frames per second of pictures without times.
       license: licence of the pictures, as an SPDX identifier or in words.
       frames: instants in a clip; by default 81, or all of a shorter capture.
