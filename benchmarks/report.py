@@ -68,6 +68,8 @@ ROWS = (
         "--scenes 4 --lift_scenes 0", "--scenes 64 --lift_scenes 16", (1, 30), "", RESULT),
     Row("grids", f"{EVALUATE} configs/four_real.py --first 64 --out OUT",
         "--scenes 4", "--scenes 64", (1, 2.5), "", RESULT),
+    Row("two_videos", "benchmarks/two_videos.py --out OUT",
+        "--scenes 1 --steps 20", "--scenes 8", (2, 20)),
     Row("cascade", "benchmarks/cascade.py --out OUT",
         "--scenes 1 --rows 64 --lifted 0", "--scenes 64", (1, 23)),
     Row("cascade_near", "benchmarks/cascade.py --angle 20 --out OUT",

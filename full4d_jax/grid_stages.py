@@ -34,7 +34,7 @@ from full4d_jax.session.extras import has
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import capture_source, options
+from full4d_jax.source import capture_source, opening, options, two_videos
 from full4d_jax.source.aiming import aim
 from full4d_jax.source.camera_paths import TargetCameras, beside, range_warning, read_targets
 from full4d_jax.source.depth.clip_depth import AnyNetwork
@@ -42,8 +42,7 @@ from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_path
 from full4d_jax.source.handheld.measured_depth import measure_beside, measure_depth
-from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
-from full4d_jax.source.opening import open_source
+from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
 from full4d_jax.source.size import is_beyond, size_of_result
 from full4d_jax.source.source import Source, source_arrays, source_from
 from input_pipeline.importers.camera_path import path_files
@@ -58,13 +57,16 @@ def sample_stages(
     way: options.SampleOptions,
     checkpoint: Path | None,
     cost: Callable[[DataConfig], str],
+    *,
+    lifted: bool,
 ) -> None:
-    """Run the stages source, depth and grid; without poses source and grid.
+    """Run the stages source, depth and grid; depth only where cameras are known.
 
-    `cost` tells what a result of some size costs, or refuses it.
+    `cost` tells what a result of some size costs, or refuses it; `lifted` is whether a scene is to
+    follow, which needs cameras.
     """
     if config.model.projection == "none":
-        _fill(job, config, way, checkpoint)
+        _fill(job, config, way, checkpoint, lifted=lifted)
         return
     given = _read_inputs(config, way, prior_path(checkpoint))
     if given.upsampler is not None:
@@ -84,22 +86,32 @@ def sample_stages(
     grids.write_grid(job.stages.folder, *shown, real=1 + len(depths.get("beside", ())))
 
 
-def _fill(job: Job, config: Config, way: options.SampleOptions, checkpoint: Path | None) -> None:
-    """Run the stages source and grid of a model without poses."""
+def _fill(
+    job: Job, config: Config, way: options.SampleOptions, checkpoint: Path | None, *, lifted: bool
+) -> None:
+    """Run the stages of a model without poses, whose grid has cameras where the source has."""
     checkpoint = checkpoint or FOUR_REAL
     prior = open_prior(config, checkpoint)
     source = _source_stage(job.stages, config.data, way)
+    placed: Arrays = {}
+    if (cameras := source.cameras) is not None:
+        placed = {"intrinsics": cameras.intrinsics, "world_to_camera": cameras.world_to_camera}
+        opening.keep_without_depth(job.stages, source)
+    elif lifted:
+        expected = "cameras of all its views, to fit a scene to"
+        raise InputError("grid", "its cameras", source.unposed, expected, two_videos.DO)
 
     def fill() -> Arrays:
         key = jax.random.key(config.seed)
         made = fill_grid(prior, to_model(source.frames), source.given, key)
         kept = source.given[..., None, None, None]
         filled = np.where(kept, source.frames, to_uint8(to_unit(made)))
-        return {"frames": filled, "visible": source.given}
+        return {"frames": filled, "visible": source.given, **placed}
 
     grid = job.stages.run("grid", prior_settings(config, checkpoint), fill)
     _say_warnings(job)
-    grids.write_filled_grid(job.stages.folder, **grid, fps=source.fps)
+    shown = grid["frames"], grid["visible"], source.fps
+    grids.write_filled_grid(job.stages.folder, *shown)
 
 
 @dataclass(frozen=True)
@@ -197,11 +209,13 @@ def _source_stage(stages: Stages, data: DataConfig, way: options.SampleOptions) 
     inputs |= {"way": type(way).__name__, "data": data}
     if isinstance(way, options.DemoOptions | options.DatasetViewOptions):
         inputs["knows_depth"] = way.measured.depth_network is None
-    if isinstance(way, options.VideoOptions):  # a path is found otherwise with the extra
+    if isinstance(
+        way, options.VideoOptions | options.TwoVideosOptions
+    ):  # a path is found otherwise with the extra
         inputs |= {"poses": path_files(way.poses) if way.poses else [], "sfm": has("pycolmap")}
     if isinstance(way, options.DatasetViewOptions):
         inputs["content"] = capture_source.dataset_content(way.dataset, way.split)
-    arrays = stages.run("source", inputs, lambda: source_arrays(open_source(data, way)))
+    arrays = stages.run("source", inputs, lambda: source_arrays(opening.open_source(data, way)))
     source = source_from(arrays)
     stages.say(f"source: {source.note}")
     return source
@@ -219,7 +233,7 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
         the unit of the path could be told.
     """
     if given.depth is not None:
-        _check_moves(source, given.depth, str(given.file))
+        check_moves(source, given.depth, str(given.file))
 
     def find_depth() -> Arrays:
         if given.depth is not None:
@@ -238,18 +252,6 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
     inputs["kind"] = measured.depth_kind
     made = stages.run("depth", inputs, find_depth)
     return in_unit(source, float(made.get("path_unit", 1.0))), made
-
-
-def _check_moves(source: Source, depth: np.ndarray, file: str) -> None:
-    """Refuse one map of depth for all frames of a camera that moves.
-
-    Raises:
-      InputError: naming the file.
-    """
-    if source_moves(source) and (depth == depth[:1]).all():
-        do = f"give one for each of the {len(depth)} frames, as full4d depth makes it"
-        expected = "maps that change with the camera, which moves"
-        raise InputError("depth file", file, "one map for all frames", expected, do)
 
 
 def _grid_stage(

@@ -3,9 +3,9 @@
     video -> source -> depth -> grid (projection + prior) -> scene (4D Gaussians) -> videos, page
 
 `run` tells all of it; `sample`, `lift` and `render` are its parts, on the same output folder. A
-model without poses fills a grid from its first row and column instead: two videos -> source ->
-grid. Each stage keeps what it made (see `session.stages`), so any of them continues where the last
-run ended.
+model without poses fills a grid from its first row and column instead, whose cameras the column
+tells; the scene is fitted to it as to a capture. Each stage keeps what it made (see
+`session.stages`), so any of them continues where the last run ended.
 """
 
 import time
@@ -66,20 +66,19 @@ def run(
     Raises:
       InputError: The input is unusable; this is told before long work.
     """
-    if config.model.projection == "none":
-        do = "fill grids without poses with full4d sample"
-        raise InputError("config", "model.projection", "none", "frames or channels", do)
     if source and video:
         raise InputError("option", "video", video, "none beside source", "leave one of them out")
-    source = source or (options.VideoOptions(Path(video)) if video else options.DemoOptions())
+    posed = config.model.projection != "none"
+    demo = options.DemoOptions() if posed else options.DemoGridOptions()
+    source = source or (options.VideoOptions(Path(video)) if video else demo)
     show = show or RenderOptions()
     _check(config, source)
     check_fields(show, what="option")
-    enlarged = grid_stages.is_enlarged(config, source)
-    fit_settings.check_lift(config.lift, None, captured=False, enlarged=enlarged)
+    enlarged = posed and grid_stages.is_enlarged(config, source)
+    fit_settings.check_lift(config.lift, None, captured=not posed, enlarged=enlarged)
     job = Job(Stages(hold_folder(out)))
     cost = partial(cost_note, lift=config.lift)
-    grid_stages.sample_stages(job, config, source, checkpoint, cost)
+    grid_stages.sample_stages(job, config, source, checkpoint, cost, lifted=True)
     _lift(job, config, checkpoint, look=lambda scene: _first_look(job, show, scene))
     _render(job, show)
     used = checkpoint or SHIPPED
@@ -94,13 +93,12 @@ def sample(
 ) -> Path:
     """Make the grid of views only; arguments, result and errors as in `run`.
 
-    With a model without poses the source is the first row and column of the grid; the folder then
-    has grid.npz, grid.mp4, grid.png, config.json, report.json.
+    The folder then has grid.npz, grid.mp4, grid.png, config.json, report.json.
     """
     _check(config, source)
     job = Job(Stages(hold_folder(out)))
     cost = partial(cost_note, lift=None)
-    grid_stages.sample_stages(job, config, source, checkpoint, cost)
+    grid_stages.sample_stages(job, config, source, checkpoint, cost, lifted=False)
     used = checkpoint or SHIPPED
     return write_report(job, "sample", to_dict(config), checkpoint=used, source=source)
 
@@ -254,7 +252,8 @@ def _write_renders(
     job: Job, scene: Scene, show: RenderOptions, *, with_bullet: bool = True
 ) -> None:
     """Write the videos and the picture of a scene."""
-    cameras = cameras_in(job.stages.arrays["grid"])
+    grid = job.stages.arrays["grid"]
+    cameras = cameras_in(grid)
     renders.write_renders(
         job.stages.folder,
         scene,
@@ -266,6 +265,7 @@ def _write_renders(
         elevation=show.sweep / 4,
         with_bullet=with_bullet,
         background=background_in(job.stages.arrays.get("scene", {})),
+        between="visible" in grid,  # whose first view is at one end of the column
     )
 
 

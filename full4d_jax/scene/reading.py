@@ -11,6 +11,7 @@ from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
+from full4d_jax.source import two_videos
 from gaussians import Gaussians, Scene, load_any_ply, load_splat
 from input_pipeline.plain_files import load_arrays, load_json
 
@@ -23,7 +24,7 @@ def read_grid(stages: Stages) -> dict[str, Any]:
     Raises:
       InputError: one of them is missing or not what `sample` leaves, or they do not fit together.
     """
-    source, depth, grid = stages.finished("source"), stages.finished("depth"), posed_grid(stages)
+    source, grid, depth = stages.finished("source"), posed_grid(stages), stages.finished("depth")
     do = f"run full4d sample --out {stages.folder} first"
     views, *shape = grid["frames"].shape[:4]
     fitting = {
@@ -47,17 +48,18 @@ def posed_grid(stages: Stages) -> Arrays:
     """Load the grid in the folder of a run, whose cameras are known.
 
     Raises:
-      InputError: there is none, or it was filled by a model without poses.
+      InputError: there is none, or its cameras are not known.
     """
     grid = stages.finished("grid")
     if "intrinsics" not in grid:
-        path, do = stages.folder / "grid.npz", "give the folder of a run with poses"
-        raise InputError("output folder", path, "a grid without cameras", "one with them", do)
+        why = str(stages.finished("source").get("unposed", ""))
+        path, found = stages.folder / "grid.npz", f"a grid without cameras: {why}".rstrip(": ")
+        raise InputError("output folder", path, found, "one with them", two_videos.DO)
     return grid
 
 
 def is_captured(stages: Stages) -> bool:
-    """Return whether the views of a run are real ones, whose depth may be known."""
+    """Return whether all views of a run count alike: those of a capture, or of a filled grid."""
     depth = stages.arrays["depth"]
     if "of" not in depth:  # saved in format 2
         return depth["depth"].ndim == 4

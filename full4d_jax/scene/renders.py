@@ -13,7 +13,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video import write_video
 from full4d_jax.session.progress import Progress
-from full4d_jax.source.camera_paths import Preset, directions, pivot_of
+from full4d_jax.source.camera_paths import Preset, angles_of, directions, pivot_of
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 
@@ -32,6 +32,7 @@ def write_renders(
     elevation: float,
     with_bullet: bool = True,
     background: Float[ndarray, "3"] | None = None,
+    between: bool = False,
 ) -> None:
     """Write `orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
 
@@ -48,6 +49,7 @@ def write_renders(
       elevation: degrees up and down.
       with_bullet: whether to write bullet.mp4.
       background: colour behind the scene; None is black.
+      between: whether the path lies around the middle of the views, not around view 0.
     """
     count = max(2, round(seconds * RENDER_FPS))
     phase = np.linspace(0, 1, count, endpoint=False)
@@ -57,13 +59,16 @@ def write_renders(
     lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
     width = round(cameras.width * scale)
 
-    pivot = pivot_of(np.asarray(cameras.world_to_camera))
+    places = np.asarray(cameras.world_to_camera)
+    pivot = pivot_of(places)
+    seen = angles_of(places[:, 0], pivot)
+    middle = (seen.min(0) + seen.max(0)) / 2 if between else np.zeros(2)
 
     def seen_from(azimuths: Float[ndarray, " n"], elevations: Float[ndarray, " n"]) -> Cameras:
         poses = orbit(azimuths, elevations, pivot[2], tuple(pivot)).astype(np.float32)
         return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
 
-    around = seen_from(*angles.T)
+    around = seen_from(*(middle + angles).T)
     draw = scene_renderer(scene, around, [0], background)
     videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
     for name, times in videos.items():
@@ -75,8 +80,8 @@ def write_renders(
                 frames.append(to_uint8(draw(around.camera(0, i), time).rgb))
                 report(i + 1)
         write_video(folder / f"{name}.mp4", np.stack(frames), RENDER_FPS)
-    azimuths, moments = np.linspace(-sweep, sweep, 5), (0.0, 0.5, 1.0)
-    beside = seen_from(azimuths, 0 * azimuths)
+    azimuths, moments = middle[0] + np.linspace(-sweep, sweep, 5), (0.0, 0.5, 1.0)
+    beside = seen_from(azimuths, np.full(5, middle[1]))
     across = [beside.camera(0, i) for i in range(len(azimuths))]
     pictures = [[to_uint8(draw(camera, moment).rgb) for camera in across] for moment in moments]
     sheet = contact_sheet(

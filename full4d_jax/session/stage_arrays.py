@@ -22,6 +22,7 @@ SOURCE = {
     "times": "rising t",  # seconds
     "note": "text",
     "warning": "text",
+    "unposed?": "text",  # why there are no cameras
     "depth_of": "text",  # the views whose depth is known, one of `DEPTH_OF`
     **CAMERAS,
     "depth?": "float d t h w",
@@ -44,7 +45,7 @@ STAGES = {
     "source": SOURCE,
     "depth": {
         "depth": "float ...",  # (t h w) of the source or, of a capture, (v t h w), 0 = unknown, or
-        # (v t 0 0) if nobody knows any; a model without poses has no such stage
+        # (v t 0 0) if nobody knows any; a grid without cameras has no such stage
         "of?": "text",  # one of `DEPTH_OF`; format 2 had none
         "path_unit?": "float",  # units of the source's path in one of the world, 1 if none is said
         "beside?": "float k t h w",

@@ -8,15 +8,49 @@ import re
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 from PIL import Image, UnidentifiedImageError
 
+from full4d_jax.media.video import Video
+from full4d_jax.source.camera_paths import cropped_fov
+from full4d_jax.source.handheld.given_poses import fov_of_poses
 from full4d_jax.source.quicktime_tags import read_tag
+from input_pipeline.cameras import intrinsics_from_fov
+from input_pipeline.importers.camera_path import CameraPath
+from input_pipeline.video_files import frame_size
 
 DEFAULT_FOV = 65.0  # degrees along the long side of the picture, as of a phone's main camera
 DIAGONAL = math.hypot(36, 24)  # of 35 mm film, mm
 QUICKTIME = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
 EXIF, FOCAL_LENGTH_IN_35MM_FILM = 0x8769, 0xA405  # tags of the block, and in it
 PLAUSIBLE = 5.0, 2000.0  # mm; files say 0 for unknown
+
+
+def lens_of(
+    video: Video, file: Path, fov: float | None, poses: CameraPath | None
+) -> tuple[Float[ndarray, "3 3"], str]:
+    """Return the intrinsics of a clip's frames in pixels, and a sentence on what told them.
+
+    Args:
+      video: the clip.
+      file: where it was read from.
+      fov: horizontal field of view of the upright video in degrees; None where nobody said it.
+      poses: what a file of poses holds; None without one.
+    """
+    height, width = video.frames.shape[1:3]
+    seen = assumed_fov(height, width)
+    said = f"assumed to be {seen:.0f} degrees; give it as --fov"
+    whole, known = fov, ""
+    if whole is None and poses is not None:
+        whole, known = fov_of_poses(poses), ", as the poses' lens has it"
+    if whole is None and (equivalent := focal_length(file)) is not None:
+        whole = fov_of(equivalent, *frame_size(file))
+        known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
+    if whole is not None:
+        seen = cropped_fov(whole, video.kept_width)
+        said = f"{seen:.1f} degrees: {whole:.4g} before cropping{known}"
+    return intrinsics_from_fov(seen, height, width), f"the horizontal field of view is {said}"
 
 
 def assumed_fov(height: int, width: int) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from full4d_jax.config import DataConfig
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import capture_source, dataset_view, options, video_source
+from full4d_jax.source import capture_source, dataset_view, options, two_videos, video_source
 from full4d_jax.source.source import Source, source_arrays
 
 
@@ -22,9 +22,9 @@ def open_source(data: DataConfig, way: options.SampleOptions | options.LiftOptio
         case options.DemoOptions():
             return video_source.open_demo(data, way)
         case options.TwoVideosOptions():
-            return video_source.open_two_videos(data, way)
+            return two_videos.open_two_videos(data, way)
         case options.DemoGridOptions():
-            return video_source.open_demo_grid(data, way)
+            return two_videos.open_demo_grid(data, way)
         case options.DatasetViewOptions():
             return dataset_view.open_dataset_view(data, way)
         case options.DatasetClipOptions():
@@ -50,3 +50,10 @@ def keep_capture(stages: Stages, source: Source) -> None:
     grid = {"frames": source.frames, "intrinsics": cameras.intrinsics}
     grid |= {"world_to_camera": cameras.world_to_camera}
     stages.run("grid", beside, lambda: grid | beside)
+
+
+def keep_without_depth(stages: Stages, source: Source) -> None:
+    """Save the stage depth of a grid of which nobody knows any depth."""
+    shape = *source.frames.shape[:2], 0, 0
+    depth = {"depth": np.zeros(shape, np.float32), "of": np.asarray("all views")}
+    stages.run("depth", {}, lambda: depth)

@@ -166,6 +166,12 @@ class TwoVideosOptions:
     """Seconds into both videos."""
     fps: Rate | None = None
     """Frames a second to take; left out, 8 or data.fps, or fewer to fill a shorter clip."""
+    fov: Fov = None
+    """Horizontal field of view of the upright videos in degrees; left out, what the metadata of
+    the second video tell, else 65 along its long side."""
+    poses: Path | None = None
+    """The camera's path in the second video: JSON, a COLMAP model or transforms.json; left out,
+    found in it. Only a scene needs it, the grid does not."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ class Source:
       depth_of: the views whose depth is known before anything is estimated, of a capture all.
       note: a sentence for people about what was opened.
       warning: a sentence about what may go wrong; empty for nothing.
+      unposed: why `cameras` are not known; empty where they are.
       place: where in a data set the pictures were taken from; None elsewhere.
       rate: frames a second that were asked for; None where none were.
       points: points of the scene that stand still, in the unit of `cameras`; None where that is the
@@ -72,6 +73,7 @@ class Source:
     depth_of: DepthOf
     note: str
     warning: str = ""
+    unposed: str = ""
     place: Place | None = None
     rate: float | None = None
     points: SparseDepth | None = None
@@ -113,6 +115,8 @@ def source_arrays(source: Source) -> Arrays:
         values |= source.place._asdict()
     if source.rate is not None:
         values["rate"] = source.rate
+    if source.unposed:
+        values["unposed"] = source.unposed
     if source.points is not None:
         values |= {f"point_{name}": value for name, value in source.points._asdict().items()}
     for i, other in enumerate(source.beside, 1):
@@ -139,6 +143,7 @@ def source_from(arrays: Mapping[str, ndarray]) -> Source:
         depth_of=depth_of,
         note=str(arrays["note"]),
         warning=str(arrays["warning"]),
+        unposed=str(arrays.get("unposed", "")),
         place=place,
         rate=float(arrays["rate"]) if "rate" in arrays else None,
         points=_points(arrays),

@@ -33,6 +33,18 @@ def source_moves(source: Source) -> bool:
     return source.cameras is not None and moves(np.asarray(source.cameras.world_to_camera[0]))
 
 
+def check_moves(source: Source, depth: Float[ndarray, "t h w"], file: str) -> None:
+    """Refuse one map of depth for all frames of a camera that moves.
+
+    Raises:
+      InputError: naming the file.
+    """
+    if source_moves(source) and (depth == depth[:1]).all():
+        do = f"give one for each of the {len(depth)} frames, as full4d depth makes it"
+        expected = "maps that change with the camera, which moves"
+        raise InputError("depth file", file, "one map for all frames", expected, do)
+
+
 def settle_scale(
     source: Source, depth: Float[ndarray, "t h w"], *, estimated: bool
 ) -> tuple[Float[ndarray, "t h w"], float]:

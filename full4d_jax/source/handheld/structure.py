@@ -56,15 +56,22 @@ class Structure(NamedTuple):
 
 
 def find_structure(
-    frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]
+    frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"], *, frozen: bool = False
 ) -> Structure | None:
     """Return the path of a video's camera; None where nothing fits together.
+
+    Args:
+      frames: the video.
+      lens: intrinsics of its frames, pixels.
+      frozen: whether nothing in the scene moves; else what seems to is left out.
 
     Raises:
       InputError: the package is not installed.
     """
     with quiet_colmap("--video") as pycolmap, TemporaryDirectory() as name:
-        model = _largest_model(pycolmap, frames, lens, Path(name))
+        everywhere = np.full(frames.shape[:3], 255, np.uint8)
+        still = everywhere if frozen else still_masks(frames, lens)
+        model = _largest_model(pycolmap, frames, still, lens, Path(name))
         if model is None:
             return None
         images = {int(Path(x.name).stem): x for x in model.images.values() if x.has_pose}
@@ -133,14 +140,18 @@ def quiet_colmap(what: str) -> Iterator[Any]:
 
 
 def _largest_model(
-    pycolmap: Any, frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"], folder: Path
+    pycolmap: Any,
+    frames: UInt8[ndarray, "t h w 3"],
+    still: UInt8[ndarray, "t h w"],
+    lens: Float[ndarray, "3 3"],
+    folder: Path,
 ) -> Any:
     """Return the reconstruction with most frames; None without any."""
     database, pictures, masks = folder / "database.db", folder / "frames", folder / "masks"
     pictures.mkdir()
     masks.mkdir()
     names = [f"{i:04d}.png" for i in range(len(frames))]
-    for name, frame, mask in zip(names, frames, still_masks(frames, lens), strict=True):
+    for name, frame, mask in zip(names, frames, still, strict=True):
         cv2.imwrite(str(pictures / name), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(masks / f"{name}.png"), mask)
     reader = pycolmap.ImageReaderOptions()

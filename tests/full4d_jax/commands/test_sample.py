@@ -88,10 +88,6 @@ def test_posed_models_have_no_row_and_column(capsys, tmp_path, option):
         assert f"option: {option}: found a.mp4" in line
 
 
-def test_a_grid_without_poses_cannot_become_a_scene(capsys, tmp_path):
-    assert "model.projection" in refusal(capsys, "run", CONFIG, "--out", tmp_path / "out")
-
-
 @pytest.mark.parametrize("option", [("--gltf", "a.glb"), ("--lift_scenes", 2)])
 def test_evaluation_of_a_grid_without_poses(capsys, tmp_path, option):
     line = refusal(capsys, "evaluate", CONFIG, *option, "--out", tmp_path / "out")

@@ -1,0 +1,245 @@
+"""The first row and the first column of a grid without poses: two videos, or a procedural scene.
+
+The column is a film of the frozen scene from a camera that walks around it. Its path places the
+views: the camera of view v stands at all instants where frame v of the column was taken. The path
+comes from a file, or from structure from motion on the film's own frames, large and more of them
+than the column has. A grid without cameras is filled all the same, but no scene is fitted to it.
+"""
+
+from functools import partial
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import DataConfig
+from full4d_jax.media.pictures import to_uint8
+from full4d_jax.media.video import Video, read_video
+from full4d_jax.session.errors import InputError
+from full4d_jax.session.extras import has, install
+from full4d_jax.source.handheld.find_path import given_path, objection
+from full4d_jax.source.handheld.given_poses import read_poses
+from full4d_jax.source.handheld.structure import find_structure
+from full4d_jax.source.handheld.video_path import POINTS_SIDE
+from full4d_jax.source.lens import lens_of
+from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
+from full4d_jax.source.source import Source
+from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale, resize_intrinsics
+from input_pipeline.importers.camera_path import CameraPath
+from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
+from input_pipeline.video_files import frame_times
+
+AGREE = 20.0  # dB between the first frames of two videos, below which they count as different
+PLACED = 25  # frames of a column's film that structure from motion places, at most
+DO = "film the still scene while you walk around it and keep it in the middle, or give --poses"
+
+
+class NoCameras(ValueError):
+    """The views of a grid have no cameras; the message says why."""
+
+
+def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
+    """Read the first row and the first column of a grid, or one of them.
+
+    Raises:
+      InputError: a video is unusable, or the poses are.
+    """
+    if options.freeze_time is None:
+        for name in ("poses", "fov"):
+            if (found := getattr(options, name)) is not None:
+                expected = "none without --freeze_time, whose camera it tells of"
+                raise InputError("option", f"--{name}", found, expected, "leave it out")
+    frames, given = _empty_grid(data)
+    size = {"height": data.height, "width": data.width}
+    cut = {"start": options.start, "fps": options.fps, "usual": data.fps}
+    times, notes, warning = np.arange(data.frames) / (options.fps or data.fps), [], ""
+    cameras, unposed = None, "without --freeze_time nothing tells where its views are"
+    if options.freeze_time is not None:
+        column = read_video(options.freeze_time, frames=data.views, **size, **cut)
+        frames[:, 0], given[:, 0] = column.frames, True
+        notes.append(f"column: {column.note}")
+        try:
+            cameras, said = _cameras_of(column, data, options)
+            unposed = ""
+        except NoCameras as error:
+            unposed = said = f"{error}"
+        notes.append(said)
+    if options.fixed_view is not None:
+        row = read_video(options.fixed_view, frames=data.frames, **size, **cut)
+        warning = _disagreement(row.frames[0], frames[0, 0]) if given[0, 0] else ""
+        frames[0], given[0], times = row.frames, True, row.timestamps
+        notes.append(f"row: {row.note}")
+    rate = options.fps or data.fps
+    return _grid(frames, given, times, cameras, "; ".join(notes), warning, unposed, rate)
+
+
+def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Source:
+    """Render the first row and the first column of a held-out procedural scene."""
+    frames, given = _empty_grid(data)
+    given[0], given[:, 0], given[0, 0] = True, data.frames > 1, True
+    sizes = {"views": data.views, "frames": data.frames, "height": data.height, "width": data.width}
+    render = partial(procedural_scene, **sizes, orbit=data.orbit, worlds=data.worlds)
+    clip = jax.jit(render)(HELD_OUT_START + options.scene)
+    frames[given] = to_uint8(clip.frames)[given]
+    rate = options.fps or data.fps
+    times = np.arange(data.frames) / rate
+    note = f"row and column of the held-out procedural scene {options.scene}"
+    try:
+        lens = np.asarray(clip.intrinsics[0], np.float64)
+        cameras = place_views(lens, np.asarray(clip.world_to_camera[:, 0], np.float64), data)
+    except NoCameras as error:
+        return _grid(frames, given, times, None, note, "", f"{error}", rate)
+    return _grid(frames, given, times, cameras, f"{note}; its cameras are known", "", "", rate)
+
+
+def place_views(
+    lens: Float[ndarray, "3 3"], world_to_camera: Float[ndarray, "v 4 4"], data: DataConfig
+) -> Cameras:
+    """Return cameras that stand still at these places, in the world of the first.
+
+    The unit is the distance of the first from the place that all look at.
+
+    Raises:
+      NoCameras: they look at no common place.
+    """
+    poses = relative_to(world_to_camera, world_to_camera[0])
+    middle = nearest_to_axes(poses)
+    if middle is None:
+        raise NoCameras("the cameras of its views stand too close together, or look past the scene")
+    still = np.repeat(rescale(poses, float(np.linalg.norm(middle)))[:, None], data.frames, 1)
+    lenses = np.repeat(lens[None], len(poses), 0).astype(np.float32)
+    return Cameras(lenses, still.astype(np.float32), data.height, data.width)
+
+
+def _cameras_of(column: Video, data: DataConfig, options: TwoVideosOptions) -> tuple[Cameras, str]:
+    """Return the cameras of all views, and where they come from.
+
+    Raises:
+      NoCameras: the film does not tell them.
+      InputError: the poses that are given are unusable.
+    """
+    file = options.freeze_time
+    assert file is not None, "there is a column"
+    poses = None if options.poses is None else read_poses(options.poses, file)
+    lens, seen = lens_of(column, file, options.fov, poses)
+    if poses is None:
+        path, said = _path_found(column, lens, options)
+    else:
+        path = _path_given(column, lens, options, poses)
+        said = f"its cameras are those of {options.poses}"
+    cameras = place_views(lens, path, data)
+    apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
+    return cameras, f"{said}; they stand {apart:.0f} degrees apart at most; {seen}"
+
+
+def _path_given(
+    column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions, poses: CameraPath
+) -> Float[ndarray, "v 4 4"]:
+    """Return the poses of a column's frames from a file.
+
+    Raises:
+      InputError: they do not fit the film.
+    """
+    file, given = options.freeze_time, options.poses
+    assert file is not None, "poses are of a column's film"
+    assert given is not None, "they were read from it"
+
+    def large() -> tuple[UInt8[ndarray, "n h w 3"], Float[ndarray, "3 3"]]:
+        return _large_frames(column, lens, options, 1)
+
+    return given_path(poses, given, file, column.timestamps, large).world_to_camera
+
+
+def _path_found(
+    column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions
+) -> tuple[Float[ndarray, "v 4 4"], str]:
+    """Return the poses of a column's frames by structure from motion, and what it says of itself.
+
+    Raises:
+      NoCameras: it fails, or is not installed.
+    """
+    if not has("pycolmap"):
+        raise NoCameras(f"to find its cameras, {install('pycolmap')}")
+    views = len(column.frames)
+    more = _frames_between(column, options)
+    frames, large_lens = _large_frames(column, lens, options, more)
+    found = find_structure(frames, large_lens, frozen=True)
+    why = objection(found, frames.shape[2])
+    if found is None or why:
+        raise NoCameras(f"structure from motion fails on {options.freeze_time} ({why})")
+    said = (
+        f"its cameras are found by structure from motion: {found.placed:.0%} of {len(frames)} "
+        f"frames placed, {len(found.points.depth)} sightings of points, "
+        f"{found.reprojection:.2f} pixels off"
+    )
+    return found.world_to_camera[::more][:views], said
+
+
+def _frames_between(column: Video, options: TwoVideosOptions) -> int:
+    """Return the frames of a film from one frame of the column to the next, as many as help."""
+    steps = len(column.frames) - 1
+    assert options.freeze_time is not None, "there is a column"
+    try:
+        times = frame_times(options.freeze_time)
+    except ValueError:  # a film without timestamps
+        return 1
+    first, last = column.timestamps[[0, -1]]
+    inside = int(((times >= first - 1e-6) & (times <= last + 1e-6)).sum())
+    return max(1, min(inside - 1, PLACED - 1) // max(steps, 1))
+
+
+def _large_frames(
+    column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions, more: int
+) -> tuple[UInt8[ndarray, "n h w 3"], Float[ndarray, "3 3"]]:
+    """Return a column's frames at a size where points are found, `more` a step, and their lens."""
+    views, height, width = column.frames.shape[:3]
+    assert options.freeze_time is not None, "there is a column"
+    scale = max(1, POINTS_SIDE // max(height, width))
+    size = {"height": scale * height, "width": scale * width, "frames": (views - 1) * more + 1}
+    first = float(column.timestamps[0])
+    again = read_video(options.freeze_time, **size, fps=column.fps * more, start=first)
+    return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
+
+
+def _angle(world_to_camera: Float[ndarray, "v 4 4"]) -> float:
+    """Return the largest angle between views of the place that all look at, degrees."""
+    middle = nearest_to_axes(world_to_camera)
+    assert middle is not None, "they were placed so"
+    rays = centers(world_to_camera) - middle
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    return float(np.degrees(np.arccos(np.clip((rays @ rays.T).min(), -1, 1))))
+
+
+def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
+    """Return the frames of a grid, all black, and which are given: none."""
+    shape = data.views, data.frames
+    return np.zeros((*shape, data.height, data.width, 3), np.uint8), np.zeros(shape, bool)
+
+
+def _grid(
+    frames: ndarray,
+    given: ndarray,
+    times: ndarray,
+    cameras: Cameras | None,
+    note: str,
+    warning: str,
+    unposed: str,
+    rate: float,
+) -> Source:
+    """Return a source of which nobody knows the depth."""
+    known = {"note": note, "warning": warning, "unposed": unposed, "rate": rate}
+    return Source(frames, given, times, cameras, None, "nothing", **known)
+
+
+def _disagreement(row: UInt8[ndarray, "h w 3"], column: UInt8[ndarray, "h w 3"]) -> str:
+    """Return a warning where two frames that should be one picture are not, else ""."""
+    error = np.mean((row.astype(np.float32) - column) ** 2) / 255**2
+    decibel = -10 * np.log10(max(float(error), 1e-10))
+    if decibel >= AGREE:
+        return ""
+    return (
+        f"the two videos start with different pictures ({decibel:.0f} dB); the grid needs one "
+        "scene, in which both start at the same instant and camera"
+    )

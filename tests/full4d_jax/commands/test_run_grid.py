@@ -1,0 +1,90 @@
+"""Two videos become a 4D scene where cameras are known; where none are, it is said before work."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from handheld_clips import HEIGHT, LENS, WIDTH, arc, film
+from refused import refusal
+
+from full4d_jax.cli import main
+from full4d_jax.media.video import write_video
+from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
+
+CONFIG = str(Path(__file__).parents[3] / "configs" / "four_real.py")
+SIZES = ("--data.views", "3", "--data.frames", "3", "--data.height", "32", "--data.width", "32")
+FIT = ("--lift.steps", "20", "--lift.capacity", "900", "--lift.perceptual", "0")
+SHOWN = ("--orbit_seconds", "0.1", "--size", "32")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    """A room: a square crosses in one film, the camera walks around in the other."""
+    folder = tmp_path_factory.mktemp("videos")
+    still = film(arc(9))[0]
+    row = still[:1].repeat(3, 0)
+    for i, picture in enumerate(row):
+        picture[60:84, 100 + 12 * i : 124 + 12 * i] = 255
+    column = still.copy()
+    column[0] = row[0]
+    write_video(folder / "row.mp4", row, 3)
+    write_video(folder / "column.mp4", column, 12)
+    lens = {"intrinsics": LENS.tolist(), "image_size": [WIDTH, HEIGHT]}
+    text = json.dumps({"world_to_camera": arc(9).tolist(), **lens})
+    (folder / "poses.json").write_text(text)
+    return folder
+
+
+def given(videos: Path, *names: str) -> list[str]:
+    files = {"fixed_view": "row.mp4", "freeze_time": "column.mp4", "poses": "poses.json"}
+    return [x for name in names for x in (f"--{name}", str(videos / files[name]))] + ["--fps", "3"]
+
+
+def test_two_videos_and_poses_become_a_scene(videos, tmp_path, capsys):
+    out = tmp_path / "out"
+    asked = [*given(videos, "fixed_view", "freeze_time", "poses"), "--out", str(out), *SIZES]
+    assert main(["run", CONFIG, *asked, *FIT, *SHOWN]) == 0
+    made = {"scene.html", "scene.npz", "scene.png", "orbit.mp4", "bullet.mp4", "grid.png"}
+    assert made <= {path.name for path in out.iterdir()}
+    grid, report = np.load(out / "grid.npz"), json.loads((out / "report.json").read_text())
+    assert grid["visible"].sum() == 5
+    true = relative_to(arc(9), arc(9)[0])[::4]
+    unit = np.linalg.norm(nearest_to_axes(true))
+    np.testing.assert_allclose(grid["world_to_camera"][:, -1], rescale(true, unit), atol=1e-4)
+    assert np.isfinite(report["fitted_psnr"])
+    sheet = cv2.imread(str(out / "scene.png"))
+    assert 50 < np.median(sheet[100:-10, 100:]) < 200  # grey, as the room is, not black or empty
+    assert "its cameras are those of" in report["source"]
+    # The parts make the same scene.
+    apart = tmp_path / "apart"
+    assert main(["sample", CONFIG, *asked[:-10], "--out", str(apart), *SIZES]) == 0
+    assert "next: full4d lift" in capsys.readouterr().out
+    assert main(["lift", CONFIG, "--out", str(apart), *SIZES, *FIT]) == 0
+    np.testing.assert_array_equal(
+        np.load(apart / "scene.npz")["means"], np.load(out / "scene.npz")["means"]
+    )
+
+
+def test_a_row_alone_has_no_cameras(videos, tmp_path, capsys):
+    asked = [*given(videos, "fixed_view"), "--out", str(tmp_path), *SIZES]
+    said = refusal(capsys, "run", CONFIG, *asked, *FIT)
+    assert "without --freeze_time" in said
+    assert "walk around" in said
+    assert not (tmp_path / "grid.npz").exists()
+    assert main(["sample", CONFIG, *asked]) == 0
+    assert "without --freeze_time" in refusal(capsys, "lift", CONFIG, "--out", tmp_path, *FIT)
+
+
+@pytest.mark.parametrize("option", [("--poses", "poses.json"), ("--fov", "60")])
+def test_cameras_of_no_film_are_refused(videos, tmp_path, capsys, option):
+    asked = [*given(videos, "fixed_view"), *option, "--out", tmp_path, *SIZES]
+    assert f"option: {option[0]}: found {option[1]}" in refusal(capsys, "sample", CONFIG, *asked)
+
+
+def test_what_a_filled_grid_never_asks(videos, tmp_path, capsys):
+    """No prior distills into a scene of such a grid, so settings of that are refused."""
+    asked = [*given(videos, "freeze_time"), "--out", tmp_path, *SIZES]
+    said = refusal(capsys, "run", CONFIG, *asked, "--lift.distillation", "gradient")
+    assert "lift.distillation" in said

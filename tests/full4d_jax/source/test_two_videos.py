@@ -1,0 +1,101 @@
+"""The cameras of a grid: from poses, by structure from motion, or honestly none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handheld_clips import HEIGHT, LENS, WIDTH, arc, film, path_error, shake
+from textured_room import FOV
+
+from full4d_jax.config import DataConfig
+from full4d_jax.media.video import write_video
+from full4d_jax.session.errors import InputError
+from full4d_jax.source import two_videos
+from full4d_jax.source.options import TwoVideosOptions
+from full4d_jax.source.source import source_arrays, source_from
+from full4d_jax.source.two_videos import open_two_videos
+from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
+
+DATA = DataConfig(views=3, frames=2, height=32, width=32)
+SHOT, TAKEN = 9, slice(0, None, 4)  # frames of the films, and those that are the column
+
+
+def walk() -> np.ndarray:
+    """World-to-camera of a camera that walks around a place, which all frames look at."""
+    return arc(SHOT)
+
+
+def write(folder: Path, poses: np.ndarray) -> Path:
+    """A film of 12 frames a second, of which 3 a second are taken."""
+    write_video(folder / "column.mp4", film(poses)[0], 12)
+    return folder / "column.mp4"
+
+
+def write_poses(folder: Path, poses: np.ndarray) -> Path:
+    content = {"world_to_camera": poses.tolist(), "intrinsics": LENS.tolist()}
+    (folder / "poses.json").write_text(json.dumps(content | {"image_size": [WIDTH, HEIGHT]}))
+    return folder / "poses.json"
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Points are sought in frames of the films' own size, which takes seconds less."""
+    monkeypatch.setattr(two_videos, "POINTS_SIDE", 5 * DATA.height)
+
+
+def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
+    column, poses = write(tmp_path, walk()), write_poses(tmp_path, rescale(walk(), 0.2))
+    source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3))
+    cameras = source_from(source_arrays(source)).cameras
+    assert cameras is not None
+    assert source.unposed == ""
+    found = np.asarray(cameras.world_to_camera)
+    assert found.shape == (3, 2, 4, 4)
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])  # each stands still
+    true = relative_to(walk(), walk()[0])[TAKEN]
+    unit = np.linalg.norm(nearest_to_axes(true))
+    np.testing.assert_allclose(found[:, 0], rescale(true, unit), atol=1e-4)
+    # The picture is the middle of the film's, whose lens the file tells.
+    focal = LENS[0, 0] * DATA.height / HEIGHT
+    np.testing.assert_allclose(cameras.intrinsics[:, 0, 0], focal, rtol=1e-3)
+    assert "they stand 8 degrees apart" in source.note or "9 degrees apart" in source.note
+
+
+def test_structure_from_motion_places_them_by_more_frames_than_the_column_has(tmp_path):
+    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
+    way = TwoVideosOptions(freeze_time=write(tmp_path, walk()), fps=3, fov=FOV)
+    source = open_two_videos(DATA, way)
+    assert source.cameras is not None, source.unposed
+    assert "of 9 frames placed" in source.note
+    found = np.asarray(source.cameras.world_to_camera[:, 0], np.float64)
+    assert path_error(found, walk()[TAKEN]) < 0.05
+    assert np.linalg.norm(centers(found)[-1]) > 0.1  # about 9 degrees at distance 1
+
+
+def test_a_camera_that_only_turns_tells_no_places(tmp_path):
+    """Neither by its pictures nor by its poses."""
+    column = write(tmp_path, shake(SHOT))
+    given = write_poses(tmp_path, shake(SHOT))
+    source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=given, fps=3))
+    assert source.cameras is None
+    assert "too close together" in source.unposed
+    assert source.unposed in source.note
+    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
+    source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, fps=3, fov=FOV))
+    assert source.cameras is None
+    assert "structure from motion fails" in source.unposed
+
+
+def test_without_the_extra_it_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(two_videos, "has", lambda _: False)
+    column = write(tmp_path, walk())
+    source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, fps=3))
+    assert source.cameras is None
+    assert "pip install 'full4d-jax[colmap]'" in source.unposed
+
+
+def test_poses_of_another_film_are_refused(tmp_path):
+    column, poses = write(tmp_path, walk()), write_poses(tmp_path, np.linalg.inv(walk()))
+    with pytest.raises(InputError, match="or as camera-to-world"):
+        open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3))
