@@ -70,6 +70,7 @@ ROWS = (
         "--scenes 4", "--scenes 64", (1, 2.5), "", RESULT),
     Row("two_videos", "benchmarks/two_videos.py --out OUT",
         "--scenes 1 --steps 20", "--scenes 8", (2, 20)),
+    Row("larger_grids", "benchmarks/larger_grids.py", "--scenes 1", "", (0.5, 2)),
     Row("cascade", "benchmarks/cascade.py --out OUT",
         "--scenes 1 --rows 64 --lifted 0", "--scenes 64", (1, 23)),
     Row("cascade_near", "benchmarks/cascade.py --angle 20 --out OUT",

@@ -136,12 +136,14 @@ def _two_texts(config: Config) -> bool:
 def _sampler(config: Config) -> Iterator[Rule]:
     sampler = config.sampler
     if config.model.projection == "none":
-        for name, off in (("guidance", 1), ("group_views", 0), ("window_frames", 0)):
+        for name, off in (("guidance", 1), ("window_overlap", 0)):
             value = getattr(sampler, name)
             yield f"sampler.{name}", value, value == off, f"{off} without a projection"
     fits, several = sampler.group_views != 1, "0, or the source and more views"
     yield "sampler.group_views", sampler.group_views, fits, several
     overlap, size = sampler.window_overlap, sampler.window_frames
+    fits = size != 1 or config.model.projection != "none"
+    yield "sampler.window_frames", size, fits, "0, or the first instant and more"
     fewer = f"fewer than sampler.window_frames, {size}" if size else "0 without window_frames"
     yield "sampler.window_overlap", overlap, overlap < max(size, 1), fewer
     fits = overlap == 0 or (sampler.steps > 1 and sampler.noise > 0)

@@ -1,5 +1,7 @@
 """Frames of a grid from those that are visible, with a prior that needs no poses (4Real-Video)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +11,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video, strides_of
 from full4d_jax.generation.generate import bind_guided
+from full4d_jax.generation.large_grids import velocity_of_parts
 from full4d_jax.generation.prior import Prior, check_size
-from full4d_jax.generation.sampling import sample, schedule
+from full4d_jax.generation.sampling import integrate, schedule
 from full4d_jax.generation.visible_frames import visible_conditions
 from full4d_jax.session.errors import InputError
 
@@ -77,6 +80,6 @@ def _fill(
     noise = sampler.noise * jax.random.normal(key, latents.shape)
     # The network holds visible frames at flow time 0: there the path stands still.
     start = jnp.where(visible[..., None, None, None], conditions.base, noise)
-    flow = bind_guided(prior, tuple(guides))
-    filled = sample(flow, start, schedule(sampler.steps, sampler.shift))
+    flow = velocity_of_parts(sampler, partial(bind_guided, prior), tuple(guides), views, times)
+    filled = integrate(flow, start, schedule(sampler.steps, sampler.shift))
     return jnp.clip(codec.decode(filled[0]), -1, 1)

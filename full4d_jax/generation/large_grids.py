@@ -7,6 +7,9 @@ groups.
 
 A part's conditions are those of its views and frames; a window's world is the source camera at its
 own first frame, as in training, and its unit that of the whole video.
+
+Without poses a part is a group of views at a group of instants, always with the first view and the
+first instant, which the given row and column are: what a part must agree with is in its sight.
 """
 
 from collections.abc import Callable
@@ -83,6 +86,45 @@ def velocity_of_groups(
     return in_groups(of_members, groups[..., given:] - given)
 
 
+def velocity_of_parts(
+    sampler: SamplerConfig, bind: Bind, guides: Guides, views: int, frames: int
+) -> VelocityAt:
+    """Return the velocity of a whole grid without poses at each step, by parts if it is too large.
+
+    Args:
+      sampler: the sizes of the parts, of latent frames.
+      bind: the velocity of (a part of) the grid from the conditions of that part.
+      guides: conditions of the whole grid.
+      views: of the grid.
+      frames: latent frames of the grid.
+    """
+    of_views = _with_first(views, sampler.group_views, sampler.steps)
+    of_frames = _with_first(frames, sampler.window_frames, sampler.steps)
+
+    def at(step: Int[Array, ""]) -> Velocity:
+        def of_group(members: Int[Array, "m"], rows: Latents, *times: Float[Array, "b"]) -> Latents:
+            part = tuple(views_of(x, members) for x in guides)
+
+            def of_part(
+                instants: Int[Array, "n"], z: Latents, *times: Float[Array, "b"]
+            ) -> Latents:
+                flow = bind(tuple(instants_of(x, instants) for x in part))
+                return flow(z.swapaxes(1, 2), *times).swapaxes(1, 2)
+
+            return in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), *times).swapaxes(1, 2)
+
+        return in_groups(of_group, of_views)(step)
+
+    return at
+
+
+def _with_first(count: int, size: int, steps: int) -> Int[np.ndarray, "steps g m"]:
+    """Return groups of at most `size` of 0 .. count - 1 for each step, number 0 in every one."""
+    if not 0 < size < count:
+        return np.tile(np.arange(count, dtype=np.int32), (steps, 1, 1))
+    return np.pad(view_groups(count - 1, size - 1, steps) + 1, ((0, 0), (0, 0), (1, 0)))
+
+
 def views_of(conditions: Conditions, views: Int[Array, "m"]) -> Conditions:
     """Return the conditions of some views."""
     kept = {name: x[:, views] for name, x in _arrays(conditions).items() if name != "text"}
@@ -98,6 +140,16 @@ def frames_of(conditions: Conditions, start: Int[Array, ""], size: int) -> Condi
     }
     poses = kept["world_to_camera"]
     kept["world_to_camera"] = poses @ jnp.linalg.inv(poses[:, :1, :1])
+    return conditions._replace(**kept)
+
+
+def instants_of(conditions: Conditions, instants: Int[Array, "n"]) -> Conditions:
+    """Return the conditions of some latent frames of a grid without poses."""
+    kept = {
+        name: x[:, :, instants]
+        for name, x in _arrays(conditions).items()
+        if name not in STILL and x.shape[2]  # there is no projection
+    }
     return conditions._replace(**kept)
 
 

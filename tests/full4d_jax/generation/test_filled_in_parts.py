@@ -1,0 +1,67 @@
+"""Grids without poses that are larger than the network sees at once, through `fill_grid`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.config import ModelConfig, SamplerConfig
+from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.visible_frames import row_and_column
+from full4d_jax.models.dit import init_params
+
+VIEWS, FRAMES, SIDE = 7, 5, 8
+PARTS = SamplerConfig(group_views=4, window_frames=3)  # 2 groups of 3 others, 2 of 2
+KEY = jax.random.key(3)
+
+
+@pytest.fixture(scope="module")
+def setting():
+    """A network with random parameters, and the frames of a grid."""
+    model = ModelConfig(
+        width=16, layers=1, heads=1, ffn=16, refiner=0, patch=4, projection="none",
+        attention="two_stream_soft", cameras=(), rope_folds_views=True,
+    )  # fmt: skip
+    leaves, tree = jax.tree.flatten(init_params(model, jax.random.key(0)))
+    rng = np.random.default_rng(0)
+    leaves = [x + 0.2 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    frames = rng.uniform(-1, 1, (VIEWS, FRAMES, SIDE, SIDE, 3)).astype(np.float32)
+    return model, jax.tree.unflatten(tree, leaves), jnp.asarray(frames)
+
+
+def fill(setting, sampler, views=tuple(range(VIEWS)), instants=tuple(range(FRAMES))):
+    """Fill the grid, or some of its views and instants as if nothing else were there."""
+    model, params, frames = setting
+    chosen = np.ix_(list(views), list(instants))
+    visible = row_and_column(VIEWS, FRAMES)[chosen]
+    return np.asarray(fill_grid(Prior(model, sampler, params), frames[chosen], visible, KEY))
+
+
+def test_every_part_is_filled_as_if_it_were_alone_with_row_and_column(setting):
+    """In one call from no noise, where no step mixes the groups."""
+    whole = fill(setting, PARTS)
+    for views in ((0, 1, 2, 3), (0, 4, 5, 6)):
+        for instants in ((0, 1, 2), (0, 3, 4)):
+            alone = fill(setting, SamplerConfig(), views, instants)
+            np.testing.assert_allclose(whole[np.ix_(views, instants)], alone, atol=1e-5)
+    at_once = fill(setting, SamplerConfig())
+    assert np.abs(whole - at_once)[1:, 1:].max() > 0.01
+
+
+def test_parts_mix_over_several_steps(setting):
+    """A view then answers to views that were never in its first group."""
+    model, params, frames = setting
+    sampler = SamplerConfig(steps=3, noise=1.0, group_views=4, window_frames=3)
+    found = fill(setting, sampler)
+    changed = model, params, frames.at[6, 0].multiply(-1)  # of the column, given
+    moved = np.abs(fill(changed, sampler) - found)
+    assert moved[1, 1:].max() > 1e-4
+    once = SamplerConfig(group_views=4, window_frames=3)
+    np.testing.assert_array_equal(fill(changed, once)[1], fill(setting, once)[1])
+
+
+def test_row_and_column_stay_as_they_are(setting):
+    sampler = SamplerConfig(steps=2, noise=1.0, group_views=3, window_frames=2)
+    visible, (_, _, frames) = row_and_column(VIEWS, FRAMES), setting
+    np.testing.assert_allclose(fill(setting, sampler)[visible], frames[visible], atol=1e-5)
