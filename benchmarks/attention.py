@@ -1,20 +1,23 @@
 """Times fused time-view attention against full attention over all tokens; a JSON line comes last.
 
     python benchmarks/attention.py [--views 6 --frames 42 --tokens 16 --heads 2 --width 64]
+    python benchmarks/attention.py --mask causal
     python benchmarks/attention.py --topology v5p:2x2x1 --tokens 252 --heads 24 --width 128
 
-The second needs no TPU, only its compiler (`pip install libtpu`, TPU_WORKER_HOSTNAMES=localhost);
+The last needs no TPU, only its compiler (`pip install libtpu`, TPU_WORKER_HOSTNAMES=localhost);
 it prints the bytes of one chip's program, forward and backward, and times nothing.
 
 Full attention is `jax.nn.dot_product_attention`, through cuDNN on a GPU. `full_in_blocks` is full
 attention by our own blocks, so that the mask's gain can be told from that of not writing all logits
-to memory. Frames are targets and projections in halves, with cross-half attention.
+to memory. Frames are targets and projections in halves, with cross-half attention; masks
+other than the paper's have one implementation, `listed`.
 
 Keys `{implementation}_{forward,forward_backward}_{seconds,bytes,tflops}`: best of interleaved runs,
 CPU time of all threads on a CPU (which other work on the machine disturbs least) and elapsed time
 elsewhere; temporary memory as the compiler plans it; useful work a second, which is products over
 allowed pairs, the backward pass counted as two forward ones. `fused_over_full[_forward]` is the
-best implementation's time, forward and backward (or forward), over full attention's, `mask_density`
+best implementation's time, forward and backward (or forward), over full attention's,
+`listed_over_allowed` how many pairs `listed` computes for one that its mask allows, `mask_density`
 the share of the pairs that the mask allows, `fused_over_full_in_blocks[_forward]` the same over our
 own full attention.
 """
@@ -30,9 +33,11 @@ from einops import rearrange
 from jax.experimental import topologies
 from timing import Thunk, interleaved
 
+from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.attention.concatenated import concatenated_attention
 from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.models.attention.mask import Tokens, allowed_frames
+from full4d_jax.models.attention.listed import QUERIES, plan
+from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
 
@@ -49,30 +54,38 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=2)
     parser.add_argument("--width", type=int, default=64 if ON_CPU else 128)
     parser.add_argument("--repeats", type=int, default=6)
+    parser.add_argument("--mask", default=PAPER, help="a name of config.masks")
     parser.add_argument("--topology", default="", help="of TPUs, to compile for")
     options = parser.parse_args()
     shape = (1, options.views, options.frames, options.tokens, options.heads, options.width)
     if options.topology:
-        print(json.dumps(compiled_for(options.topology, shape)))
+        print(json.dumps(compiled_for(options.topology, shape, options.mask)))
         return
     dtype = jnp.float32 if ON_CPU else jnp.bfloat16
     x = [jax.random.normal(jax.random.key(i), shape).astype(dtype) for i in range(4)]
 
-    density = float(allowed_frames(options.views, options.frames, True).mean())
+    fused_ones = fused_implementations(options.mask)
+    density = float(allowed_frames(options.views, options.frames, True, options.mask).mean())
     results: dict[str, object] = {"device": jax.devices()[0].device_kind, "shape": shape}
     results |= {"dtype": str(jnp.dtype(dtype)), "mask_density": round(density, 4)}
-    names = {"full_in_blocks", *fused_implementations()} | {"full"}
+    if options.mask != PAPER:
+        allowed = allowed_frames(options.views, options.frames, True, options.mask)
+        pairs = allowed.reshape(options.views * options.frames, -1)
+        loops, _ = plan(pairs, 1, max(1, QUERIES // options.tokens))
+        results["listed_over_allowed"] = round(sum(x.keys.size for x in loops) / pairs.sum(), 4)
+    names = {"full_in_blocks", *fused_ones} | {"full"}
     for kind in ("forward", "forward_backward"):
         thunks = {}
         for name in sorted(names):
-            thunks[name], bytes_ = compiled(implementations()[name], kind, x)
+            thunks[name], bytes_ = compiled(implementations(fused_ones)[name], kind, x)
             results[f"{name}_{kind}_bytes"] = bytes_
         best = interleaved(thunks, options.repeats)
         results |= {f"{name}_{kind}_seconds": round(t, 5) for name, t in best.items()}
         for name, seconds in best.items():
-            rate = work(shape, name, kind) / seconds / 1e12
+            pairs = density if name in fused_ones else 1.0
+            rate = pairs * work(shape, kind) / seconds / 1e12
             results[f"{name}_{kind}_tflops"] = float(f"{rate:.4g}")
-        fused = min(best[name] for name in fused_implementations())
+        fused = min(best[name] for name in fused_ones)
         suffix = "_forward" if kind == "forward" else ""
         results[f"fused_over_full{suffix}"] = round(fused / best["full"], 4)
         results[f"fused_over_full_in_blocks{suffix}"] = round(fused / best["full_in_blocks"], 4)
@@ -80,26 +93,26 @@ def main() -> None:
     print(json.dumps(results))
 
 
-def work(shape: tuple[int, ...], name: str, kind: str) -> float:
-    """Return the operations on pairs that may see each other: logits, and weighted values."""
+def work(shape: tuple[int, ...], kind: str) -> float:
+    """Return the operations on all pairs of tokens: logits, and weighted values."""
     _, views, frames, tokens, heads, width = shape
-    pairs = (views * frames) ** 2
-    if name in fused_implementations():
-        pairs = int(allowed_frames(views, frames, True).sum())
-    return (1 if kind == "forward" else 3) * 4.0 * pairs * tokens**2 * heads * width
+    pairs = (views * frames * tokens) ** 2
+    return (1 if kind == "forward" else 3) * 4.0 * pairs * heads * width
 
 
-def fused_implementations() -> dict[str, Callable]:
-    """Return the implementations that run on this backend."""
+def fused_implementations(mask: str) -> dict[str, Callable]:
+    """Return the implementations of a mask that run on this backend."""
+    if mask != PAPER:
+        return {"listed": functools.partial(fused_attention, mask=mask)}
     found = {"merged": merged_attention, "concatenated": concatenated_attention}
     return found | ({"splash": splash_attention} if BACKEND == "tpu" else {})
 
 
-def implementations() -> dict[str, Callable]:
+def implementations(fused_ones: dict[str, Callable]) -> dict[str, Callable]:
     """Functions of (q, k, v)."""
     fused = {
         name: lambda *x, attend=attend: attend(*x, cross_half=True)
-        for name, attend in fused_implementations().items()
+        for name, attend in fused_ones.items()
     }
     return fused | {"full": full, "full_in_blocks": full_in_blocks}
 
@@ -117,12 +130,12 @@ def full_in_blocks(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
     return merged_attention(*one_view, cross_half=False).reshape(q.shape)
 
 
-def compiled_for(topology: str, shape: tuple[int, ...]) -> dict[str, object]:
+def compiled_for(topology: str, shape: tuple[int, ...], mask: str) -> dict[str, object]:
     """Kernels and bytes of fused attention, forward and backward in bfloat16, on one TPU chip."""
     chip = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
     place = jax.sharding.SingleDeviceSharding(chip)
     x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=place)
-    attend = functools.partial(fused_attention, cross_half=True)
+    attend = functools.partial(fused_attention, cross_half=True, mask=mask)
     program = jax.jit(forward_backward(attend)).lower(x, x, x, x).compile()
     memory = program.memory_analysis()
     return {

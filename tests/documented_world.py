@@ -1,12 +1,13 @@
 """Small files under the names that the documents' commands use."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
-from documented import ROOT
+from documented import PAGES, ROOT
 from textured_room import make_room
 
 from full4d_jax.media.video import write_video
@@ -16,6 +17,7 @@ from input_pipeline.transforms import decode_depth, decode_jpeg
 CLIPS = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32"
 LIFT = "--lift.steps 2 --lift.capacity 300 --lift.distillation none"
 LOOK = "--size 32 --orbit_seconds 0.2"
+FILE = r"^```python\n# (\S+\.py)\n(.*?)^```"
 SHORT = {
     "run": f"{CLIPS} {LIFT} {LOOK}",
     "sample": CLIPS,
@@ -34,6 +36,9 @@ def short(words: list[str]) -> list[str]:
 def make_world(folder: Path, run) -> None:
     """Fill an empty working directory; `run` runs one full4d command there."""
     shutil.copytree(ROOT / "configs", folder / "configs")
+    for page in PAGES:  # blocks that begin with the name of a file
+        for name, text in re.findall(FILE, page.read_text(), re.DOTALL | re.MULTILINE):
+            (folder / name).write_text(text)
     room = make_room(views=3, height=120, width=160, frames=3)
     pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
     write_rig(folder / "CAPTURE", room, pictures)

@@ -11,6 +11,7 @@ from typing import Any
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import Config, ModelConfig
+from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.fields import check_fields, require
 
@@ -65,10 +66,22 @@ def _model(config: Config) -> Iterator[Rule]:
     yield "optimizer.trainable", trainable, fits, "what the model has: it has one stream"
     fits = not model.first_frame or model.projection == "frames"
     yield "model.first_frame", model.first_frame, fits, "False without projection as frames"
+    fits = model.mask == PAPER or model.attention == "fused"
+    yield "model.mask", model.mask, fits, f"{PAPER} but with model.attention fused"
+    if model.mask != PAPER:
+        allowed_frames(*_grid(config), model.mask)  # refuses what is no mask of this grid
     fits = model.projection == "none" or model.attention in ("fused", "full")
     yield "model.attention", model.attention, fits, "fused or full with a projection"
     fits = model.projection != "none" or not model.cameras
     yield "model.cameras", model.cameras, fits, "none without a projection: no camera is given"
+
+
+def _grid(config: Config) -> tuple[int, int, bool]:
+    """Return views, latent frames of each with the projected half, and whether there is one."""
+    model, data = config.model, config.data
+    frames = strides_of(model.codec, model.codec_stride).latent_frames(data.frames)
+    halves = model.projection == "frames"
+    return data.views, frames * (1 + halves), halves
 
 
 def _data(config: Config) -> Iterator[Rule]:

@@ -44,6 +44,9 @@ class ModelConfig:
         "fused"
     )
     """Which frames read which (docs/attention.md)."""
+    mask: str = "time_view"
+    """Of fused attention: time_view, without_cross_half, windowed, neighbours, causal, or a
+    function of yours, FILE.py:FUNCTION (docs/attention.md)."""
     first_frame: bool = False
     """Give the source's first latent frame clean at flow time 0 (Wan2.2-TI2V)."""
     cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")

@@ -97,7 +97,7 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
-        self.attends_to_all = config.attention == "full"
+        self.attends_to_all, self.mask = config.attention == "full", config.mask
         self.modulation = nnx.Param(jnp.zeros((6, d)))
         self.attention = Projections(config, rngs)
         if "linear" in config.cameras:
@@ -137,7 +137,7 @@ class Block(nnx.Module):
         def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
             if self.attends_to_all:
                 return full_attention(q, k, v)
-            return fused_attention(q, k, v, cross_half=inputs.cross_half)
+            return fused_attention(q, k, v, cross_half=inputs.cross_half, mask=self.mask)
 
         def through_cameras(q: Tokens, k: Tokens, v: Tokens, cameras: Transforms | None) -> Tokens:
             return attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
@@ -150,6 +150,7 @@ class Block(nnx.Module):
             inputs.transforms,
             grid=inputs.grid,
             cross_half=inputs.cross_half,
+            mask=self.mask,
             to_all=self.attends_to_all,
             is_split=inputs.axis != "all",
         )

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import strides_of
+from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.trainable import is_trained
 from full4d_jax.models.wan.text import TOKENS
 
@@ -250,10 +251,8 @@ def _allowed_pairs(model: ModelConfig, sample: Sample) -> int:
     if model.attention == "full":
         pairs = (views * frames) ** 2
     elif model.attention == "fused":
-        from full4d_jax.models.attention.mask import allowed_frames  # imports jax
-
         half = model.projection == "frames"
-        pairs = int(allowed_frames(views, frames, half).sum())
+        pairs = int(allowed_frames(views, frames, half, model.mask).sum())
     else:  # along views at each instant, and along times in each view
         pairs = frames * views**2 + views * frames**2
     return pairs * sample.tokens**2

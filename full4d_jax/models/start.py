@@ -18,7 +18,7 @@ from full4d_jax.models.weights import load_metadata, load_params, require_model,
 
 # These fields say which tokens attend to each other, what is given, and how training goes on. All
 # others decide what a network's parameters mean, often without changing a shape.
-FREE = ("attention", "first_frame", "lora_rank")
+FREE = ("attention", "mask", "first_frame", "lora_rank")
 FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float, Int
 
-from full4d_jax.models.attention.mask import SOURCE, Tokens, allowed_frames
+from full4d_jax.config.masks import SOURCE, allowed_frames
+from full4d_jax.models.attention.mask import Tokens
 
 
 def concatenated_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:

@@ -1,7 +1,7 @@
 """Fused time-view attention, by the implementation that suits the platform (docs/attention.md).
 
-`mask` defines the function. `merged`, `concatenated` and `splash` compute little more than what the
-mask allows, each in its own way.
+`config.masks` defines the function. `merged` and `concatenated` know Full-4D's mask, `listed` and
+`splash` take any; all compute little more than what the mask allows.
 """
 
 import functools
@@ -9,7 +9,10 @@ import functools
 import jax
 from einops import rearrange
 
+from full4d_jax.config.masks import PAPER
 from full4d_jax.models.attention.concatenated import concatenated_attention
+from full4d_jax.models.attention.listed import listed_attention
+from full4d_jax.models.attention.listed_by_head import listed_by_head
 from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
@@ -17,23 +20,30 @@ from full4d_jax.models.attention.splash import splash_attention
 SPLASH_TOKENS = 128  # fewest tokens of a frame that fill the smallest side of splash's tiles
 
 
-def fused_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> Tokens:
-    """Attend under `mask.allowed_frames`.
+def fused_attention(
+    q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, mask: str = PAPER
+) -> Tokens:
+    """Attend under `masks.allowed_frames`.
 
     The platform that a program is compiled for decides how, whatever machine compiles it: TPU uses
     splash attention (inside `jax.shard_map` only with check_vma=False), CPU works in blocks, and
     GPU makes one public call an instant (through cuDNN in bfloat16, where this machine has a GPU).
-    cuDNN and splash have no forward mode; `merged_attention` has it everywhere.
+    Masks other than `time_view` are walked in lists on CPU and GPU. cuDNN and splash have no
+    forward mode; `merged_attention` has it everywhere.
 
     Args:
       q: queries.
       k: keys.
       v: values.
       cross_half: whether the later half of the frames is the projection.
+      mask: a name for `masks.find_mask`.
     """
-    ways = {"cpu": merged_attention, "default": concatenated_attention}
-    if q.shape[3] >= SPLASH_TOKENS:
-        ways["tpu"] = splash_attention
+    any_mask = {"cpu": listed_by_head, "default": listed_attention, "tpu": splash_attention}
+    ways = {name: functools.partial(way, mask=mask) for name, way in any_mask.items()}
+    if mask == PAPER:
+        ways |= {"cpu": merged_attention, "default": concatenated_attention}
+    if q.shape[3] < SPLASH_TOKENS:
+        del ways["tpu"]
     ways = {name: functools.partial(way, cross_half=cross_half) for name, way in ways.items()}
     return jax.lax.platform_dependent(q, k, v, **ways)
 

@@ -26,7 +26,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
-from full4d_jax.models.attention.mask import SOURCE, Tokens, allowed_frames
+from full4d_jax.config.masks import SOURCE, allowed_frames
+from full4d_jax.models.attention.mask import Tokens
 
 QUERIES = 512  # largest number of queries in a block, unless a single frame has more
 FORBIDDEN = -1e30  # finite, so that a part without a single allowed key merges with weight 0
@@ -58,16 +59,16 @@ def _attend_jvp(cross_half, primals, tangents):
     (q, k, v), (dq, dk, dv) = primals, tangents
     out, lse = _forward(q, k, v, cross_half)
     queries, keys = (q, lse, dq), (k, v, dk, dv)
-    row, along_row = _over_rows(_derivative, queries, keys)
-    column, along_column = _over_columns(_derivative, queries, keys, cross_half)
+    row, along_row = _over_rows(derivative, queries, keys)
+    column, along_column = _over_columns(derivative, queries, keys, cross_half)
     along = (along_row + along_column)[..., None]
     return out, (row + column - along * out).astype(out.dtype)
 
 
 def _forward(q: Head, k: Head, v: Head, cross_half: bool) -> tuple[Head, PerQuery]:
     """Return the output and the global log-sum-exp."""
-    row, row_total, row_peak = _over_rows(_sums, (q,), (k, v))
-    column, column_total, column_peak = _over_columns(_sums, (q,), (k, v), cross_half)
+    row, row_total, row_peak = _over_rows(sums, (q,), (k, v))
+    column, column_total, column_peak = _over_columns(sums, (q,), (k, v), cross_half)
     peak = jnp.maximum(row_peak, column_peak)
     row_share, column_share = jnp.exp(row_peak - peak), jnp.exp(column_peak - peak)
     total = row_total * row_share + column_total * column_share
@@ -75,7 +76,7 @@ def _forward(q: Head, k: Head, v: Head, cross_half: bool) -> tuple[Head, PerQuer
     return (out / total[..., None]).astype(v.dtype), peak + jnp.log(total)
 
 
-def _sums(mask, q, k, v):
+def sums(mask, q, k, v):
     """Return a dense part's sum of exp(l - peak) v, its sum of exp(l - peak), and the peak."""
     logits = mask(_logits(q, k))
     peak = logits.max(-1)
@@ -83,7 +84,7 @@ def _sums(mask, q, k, v):
     return _weighted(weights, v), weights.sum(-1), peak
 
 
-def _derivative(mask, q, lse, dq, k, v, dk, dv):
+def derivative(mask, q, lse, dq, k, v, dk, dv):
     """Return a dense part's sum of (p dl) v + p dv, and its sum of p dl."""
     p = jnp.exp(mask(_logits(q, k)) - lse[..., None])
     d = p * (_logits(dq, k) + _logits(q, dk))

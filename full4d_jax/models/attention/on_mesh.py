@@ -18,8 +18,10 @@ from einops import rearrange
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from full4d_jax.config.masks import PAPER, SOURCE, allowed_frames
 from full4d_jax.models.attention.concatenated import attend_to_first, visible_lengths
-from full4d_jax.models.attention.mask import SOURCE, Tokens
+from full4d_jax.models.attention.listed import attend_by_lists
+from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.sharding import RULES, swap_axes
 from full4d_jax.models.tokens import Grid, flatten
 
@@ -36,6 +38,7 @@ def attention_on_mesh(
     *,
     grid: Grid,
     cross_half: bool,
+    mask: str,
     to_all: bool,
     is_split: bool,
 ) -> Flat:
@@ -49,6 +52,7 @@ def attention_on_mesh(
       cameras: a pytree of arrays with a leading axis of samples, handed to `attend`.
       grid: how the n tokens are laid out.
       cross_half: whether the later half of the frames is the projection.
+      mask: of fused attention, a name for `masks.find_mask`.
       to_all: whether tokens attend to every token, rather than by fused attention.
       is_split: whether samples are rows or columns of grids, whole on their devices.
     """
@@ -73,7 +77,7 @@ def attention_on_mesh(
             k, v = grid.unflatten(k), grid.unflatten(v)
             way = attention_to_all if to_all else functools.partial(
                 attention_of_frames, first_token=jax.lax.axis_index(rest) * q.shape[1],
-                cross_half=cross_half,
+                cross_half=cross_half, mask=mask,
             )  # fmt: skip
             out = way(q, k, v)
         else:
@@ -93,9 +97,9 @@ def attention_on_mesh(
 
 
 def attention_of_frames(
-    q: Flat, k: Tokens, v: Tokens, *, first_token: Int[Array, ""], cross_half: bool
+    q: Flat, k: Tokens, v: Tokens, *, first_token: Int[Array, ""], cross_half: bool, mask: str
 ) -> Flat:
-    """Apply fused attention to the queries of some frames, one frame after the other.
+    """Apply fused attention to the queries of some frames, a few frames after the other.
 
     Args:
       q: queries of whole frames in a row.
@@ -103,8 +107,14 @@ def attention_of_frames(
       v: values of all frames.
       first_token: where in the row of all tokens q begins.
       cross_half: whether the later half of the frames is the projection.
+      mask: a name for `masks.find_mask`.
     """
     _, views, frames, tokens, _, _ = k.shape
+    if mask != PAPER:
+        allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+        queries = rearrange(q, "b (f s) k d -> b f s k d", s=tokens)
+        k, v = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (k, v))
+        return attend_by_lists(queries, k, v, allowed, first_token // q.shape[1]).reshape(q.shape)
     others = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
     others = jnp.asarray(others.reshape(views, views - 1))
     lengths = jnp.asarray(visible_lengths(views, frames, tokens, cross_half))

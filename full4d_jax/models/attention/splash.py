@@ -17,7 +17,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.models.attention.mask import Tokens, allowed_frames
+from full4d_jax.config.masks import PAPER, allowed_frames
+from full4d_jax.models.attention.mask import Tokens
 
 LANES = 128  # the kernel's tiles are multiples of it
 SIDE = 512  # longest side of a tile of whole frames, shortest side of a tile of a part
@@ -48,7 +49,13 @@ class TileLists(NamedTuple):
 
 
 def splash_attention(
-    q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, interpret: bool = False
+    q: Tokens,
+    k: Tokens,
+    v: Tokens,
+    *,
+    cross_half: bool,
+    mask: str = PAPER,
+    interpret: bool = False,
 ) -> Tokens:
     """Attend on one TPU device (shard heads or samples by `jax.shard_map`); reverse mode only.
 
@@ -56,7 +63,7 @@ def splash_attention(
     """
     _, views, frames, tokens, _, width = q.shape
     tiling = choose_tiling(frames, tokens)
-    allowed = allowed_frames(views, frames, cross_half).reshape(views * frames, -1)
+    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
     kernel = _kernel(allowed, tokens, tiling, interpret)
     padding = [(0, 0)] * 4 + [(0, tiling.cell * tiling.pieces - tokens), (0, 0)]
 

@@ -18,8 +18,9 @@ from full4d_jax.config import (
     load_config,
 )
 from full4d_jax.config.codecs import strides_of
+from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models import block
-from full4d_jax.models.attention.mask import Tokens, allowed_frames
+from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.flops import forward_flops, peak_flops, step_flops

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from dense_mask import oracle
 
+from full4d_jax.config.masks import SOURCE, allowed_frames
 from full4d_jax.models.attention.concatenated import concatenated_attention
 from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.models.attention.mask import SOURCE, allowed_frames
 from full4d_jax.models.attention.merged import merged_attention
 from full4d_jax.models.attention.splash import splash_attention
 

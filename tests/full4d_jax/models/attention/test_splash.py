@@ -13,7 +13,7 @@ from dense_mask import oracle
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask_info as library
 
-from full4d_jax.models.attention.mask import allowed_frames
+from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.splash import (
     Tiling,
     choose_tiling,

@@ -1,0 +1,138 @@
+"""Which frame may read which in fused attention: masks by name, or one from a file of yours.
+
+A mask is a function of two sets of frames to booleans: may frame i read frame j? `time_view` is
+that of Full-4D; one softmax runs over all tokens of all frames that a token may read. The fields of
+`Frames` are arrays that broadcast against each other, so a mask is written for one pair:
+
+    def near(i, j):                                   # --model.mask mine.py:near
+        return abs(i.view - j.view) + abs(i.time - j.time) < 3
+"""
+
+import runpy
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from full4d_jax.session.errors import InputError, require_file
+
+SOURCE = 0  # index of the source view
+WINDOW = 4  # latent frames to either side
+
+
+class Frames(NamedTuple):
+    """Places of frames in a grid.
+
+    Attributes:
+      view: 0 is the source.
+      time: latent frame of the clip, the same for a frame to generate and its projected one.
+      half: 0 for frames to generate (and where there is no other half), 1 for projected ones.
+    """
+
+    view: Int[np.ndarray, "..."]
+    time: Int[np.ndarray, "..."]
+    half: Int[np.ndarray, "..."]
+
+
+Mask = Callable[[Frames, Frames], Bool[np.ndarray, "..."]]
+
+
+def time_view(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+    """Own view, all views at the instant, and the input video at the instant (Full-4D)."""
+    return without_cross_half(i, j) | input_video(i, j)
+
+
+def without_cross_half(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+    """Own view, and all views at the instant within the half."""
+    return (i.view == j.view) | same_instant(i, j)
+
+
+def windowed(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+    """Allow what `time_view` does, of own view `WINDOW` latent frames before and after."""
+    return time_view(i, j) & (abs(i.time - j.time) <= WINDOW)
+
+
+def neighbours(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+    """Allow what `time_view` does, of other views the source and those next in order."""
+    return time_view(i, j) & ((abs(i.view - j.view) <= 1) | (j.view == SOURCE))
+
+
+def causal(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+    """Allow what `time_view` does, nothing of later instants."""
+    return time_view(i, j) & (j.time <= i.time)
+
+
+def same_instant(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+    """All views at one time within the same half."""
+    return (i.time == j.time) & (i.half == j.half)
+
+
+def input_video(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
+    """A frame to generate reads the source's projected frame, the input video, at its time."""
+    return (i.half == 0) & (j.half == 1) & (i.time == j.time) & (j.view == SOURCE)
+
+
+PAPER = "time_view"
+MASKS: dict[str, Mask] = {
+    mask.__name__: mask for mask in (time_view, without_cross_half, windowed, neighbours, causal)
+}
+
+
+def find_mask(name: str) -> Mask:
+    """Return a mask by its name, or `FUNCTION` of a user's `FILE.py:FUNCTION`.
+
+    Raises:
+      InputError: there is no such name, file or function, or the file does not run.
+    """
+    if name in MASKS:
+        return MASKS[name]
+    advice = "change --model.mask (docs/attention.md)"
+    path, colon, function = name.rpartition(":")
+    if not colon:
+        expected = f"one of {', '.join(MASKS)}, or FILE.py:FUNCTION"
+        raise InputError("config", "model.mask", repr(name), expected, advice)
+    require_file("mask", path, "a Python file", advice)
+    try:
+        found = runpy.run_path(path).get(function)
+    except (Exception, SystemExit) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise InputError("mask", path, words, "a Python file that runs", advice) from error
+    if not callable(found):
+        expected = f"a function {function}(i, j)"
+        raise InputError("mask", path, type(found).__name__, expected, advice)
+    return cast(Mask, found)
+
+
+def allowed_frames(
+    views: int, frames: int, cross_half: bool, mask: str = PAPER
+) -> Bool[np.ndarray, "v t v t"]:
+    """Return which frame (first two axes) may read which frame (last two).
+
+    Args:
+      views: of the grid, the source first.
+      frames: of a view.
+      cross_half: whether the later half of the frames is the projection.
+      mask: a name for `find_mask`.
+
+    Raises:
+      InputError: there is no such mask, or it does not say of all frames what they may read.
+    """
+    view, time = np.indices((views, frames))
+    clip = frames // 2 if cross_half and frames > 1 else frames
+    i = Frames(*(x[:, :, None, None] for x in (view, time % clip, time // clip)))
+    j = Frames(view, time % clip, time // clip)
+    rule, advice = find_mask(mask), "see docs/attention.md"
+    try:
+        found = np.asarray(rule(i, j))
+        allowed = np.array(np.broadcast_to(found, (views, frames, views, frames)))
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"
+        raise InputError("mask", mask, words, "one boolean for each pair", advice) from error
+    if allowed.dtype != bool:
+        raise InputError("mask", mask, allowed.dtype, "booleans", advice)
+    blind = np.argwhere(~allowed.any((2, 3)))
+    if len(blind):
+        found = "view {}, frame {} may read nothing".format(*blind[0])
+        raise InputError("mask", mask, found, "a frame to read for each", advice)
+    return allowed

@@ -1,0 +1,114 @@
+"""Attention under any mask between frames: each frame of queries with a list of frames it reads.
+
+A step takes a few frames of queries, gathers the keys that each may read and makes one public
+attention call. All lists of a loop are as long as its longest; frames are taken in the order of
+their lengths, and very different lengths go to different loops. So the work is that of the allowed
+pairs, and little more.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jaxtyping import Array, Bool, Float, Int
+
+from full4d_jax.config.masks import allowed_frames
+from full4d_jax.models.attention.concatenated import attend_to_first
+from full4d_jax.models.attention.mask import Tokens
+
+QUERIES = 512  # most queries of a step, unless a single frame has more
+LEVELS = 6  # most loops
+
+Frames = Float[Array, "b n s k d"]
+
+
+class Loop(NamedTuple):
+    """Steps whose lists are equally long, of each part p of the queries.
+
+    Attributes:
+      queries: frames of the part that a step takes.
+      keys: frames of the grid that each of them reads, followed by any others.
+      lengths: how many of these count.
+    """
+
+    queries: Int[np.ndarray, "p c g"]
+    keys: Int[np.ndarray, "p c g m"]
+    lengths: Int[np.ndarray, "p c g"]
+
+
+def listed_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, mask: str) -> Tokens:
+    """Attend under the mask of this name (`masks.find_mask`), in forward or reverse mode."""
+    shape, (views, frames) = q.shape, q.shape[1:3]
+    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+    q, k, v = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
+    return attend_by_lists(q, k, v, allowed).reshape(shape)
+
+
+def attend_by_lists(
+    q: Float[Array, "b m s k d"],
+    k: Frames,
+    v: Frames,
+    allowed: Bool[np.ndarray, "n n"],
+    part: Int[Array, ""] | int = 0,
+) -> Float[Array, "b m s k d"]:
+    """Attend from some frames of a grid to those that they may read.
+
+    Args:
+      q: queries of m frames in a row.
+      k: keys of all n frames.
+      v: values of all n frames.
+      allowed: which frame may read which.
+      part: which of the n / m parts of the frames q is.
+    """
+    tokens, frames = q.shape[2], q.shape[1]
+    loops, place = plan(allowed, len(allowed) // frames, max(1, QUERIES // tokens))
+
+    @jax.checkpoint
+    def step(x):
+        q, keys, lengths = x
+        read_k, read_v = (rearrange(x[:, keys], "b g m s k d -> b g (m s) k d") for x in (k, v))
+        return attend_to_first(q, read_k, read_v, lengths * tokens)
+
+    out = []
+    for loop in loops:
+        taken, keys, lengths = (jnp.asarray(x)[part] for x in loop)
+        queries = jnp.moveaxis(q[:, taken], 1, 0)
+        done = jax.lax.map(step, (queries, keys, lengths))
+        out.append(rearrange(done, "c b g s k d -> b (c g) s k d"))
+    return jnp.concatenate(out, 1)[:, jnp.asarray(place)[part]]
+
+
+def plan(
+    allowed: Bool[np.ndarray, "n n"], parts: int, size: int
+) -> tuple[list[Loop], Int[np.ndarray, "p m"]]:
+    """Divide the frames of each part into steps, the longest lists first.
+
+    Args:
+      allowed: which frame (rows) may read which.
+      parts: into which the rows are divided, as over devices; they take equally many steps.
+      size: most frames of a step.
+
+    Returns:
+      The loops, and where among all that they return each frame of a part stands. A frame may be
+      taken again to fill a step.
+    """
+    rows = rearrange(allowed, "(p m) n -> p m n", p=parts)
+    counts = rows.sum(-1)
+    order = np.argsort(-counts, axis=1, kind="stable")
+    longest = np.take_along_axis(counts, order, 1).max(0)  # of the parts
+    levels = -(-LEVELS * longest // longest[0])
+    loops, place, before = [], np.zeros_like(order), 0
+    for level in np.unique(levels)[::-1]:
+        here = np.flatnonzero(levels == level)
+        steps = -(-len(here) // size)
+        filled = np.resize(here, steps * -(-len(here) // steps))
+        taken = order[:, filled]
+        lists = np.argsort(~np.take_along_axis(rows, taken[..., None], 1), axis=-1, kind="stable")
+        keys, lengths = lists[..., : longest[here[0]]], np.take_along_axis(counts, taken, 1)
+        cut = (rearrange(x, "p (c g) ... -> p c g ...", c=steps) for x in (taken, keys, lengths))
+        loops.append(Loop(*(x.astype(np.int32) for x in cut)))
+        np.put_along_axis(place, taken, before + np.arange(len(filled))[None], 1)
+        before += len(filled)
+    return loops, place.astype(np.int32)

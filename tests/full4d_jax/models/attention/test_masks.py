@@ -1,0 +1,223 @@
+"""Masks by name and from a user's file: what they say, and attention under each of them."""
+
+import functools
+import sys
+
+import jax
+import numpy as np
+import pytest
+from dense_mask import oracle
+
+from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
+from full4d_jax.config.masks import MASKS, WINDOW, allowed_frames
+from full4d_jax.models.attention.fused import full_attention, fused_attention
+from full4d_jax.models.attention.listed import listed_attention, plan
+from full4d_jax.models.attention.listed_by_head import listed_by_head
+from full4d_jax.models.attention.on_mesh import attention_on_mesh
+from full4d_jax.models.attention.splash import splash_attention
+from full4d_jax.models.sharding import make_mesh, swap_axes
+from full4d_jax.models.tokens import Grid, flatten
+from full4d_jax.session.errors import InputError
+
+WAYS = {
+    "listed": listed_attention,
+    "by_head": listed_by_head,
+}
+NEAR = """
+def near(i, j):
+    return abs(i.view - j.view) + abs(i.time - j.time) < 2
+"""
+V, T = 4, 12  # six frames to generate, six projected ones
+
+
+def values_and_gradients(attend, shape):
+    draws = (jax.random.normal(jax.random.key(i), shape) for i in range(4))
+
+    @jax.jit
+    def run(q, k, v, cotangent):
+        out, pull = jax.vjp(attend, q, k, v)
+        return out, *pull(cotangent)
+
+    return run(*draws)
+
+
+@functools.cache
+def expected(mask, shape, halves=True):
+    return values_and_gradients(functools.partial(oracle, cross_half=halves, mask=mask), shape)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("name", WAYS)
+def test_equals_the_dense_mask(name, mask):
+    shape = (1, V, T, 5, 1, 8)
+    attend = functools.partial(WAYS[name], cross_half=True, mask=mask)
+    for a, b in zip(values_and_gradients(attend, shape), expected(mask, shape), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize("mask", ["neighbours", "causal"])
+def test_splash_equals_the_dense_mask(mask):
+    shape = (1, 3, 4, 5, 1, 8)
+    attend = functools.partial(splash_attention, cross_half=True, mask=mask, interpret=True)
+    for a, b in zip(values_and_gradients(attend, shape), expected(mask, shape), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+def test_several_samples_and_heads():
+    shape = (2, V, T, 2, 3, 8)
+    attend = functools.partial(fused_attention, cross_half=True, mask="windowed")
+    for a, b in zip(values_and_gradients(attend, shape), expected("windowed", shape), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize("way", [listed_attention, listed_by_head])
+@pytest.mark.parametrize("frames", [1, 5])
+def test_equals_the_dense_mask_without_a_projection(way, frames):
+    shape = (1, V, frames, 3, 1, 8)
+    attend = functools.partial(way, cross_half=False, mask="causal")
+    found = values_and_gradients(attend, shape)
+    for a, b in zip(found, expected("causal", shape, halves=False), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize("queries", [1, 7])
+@pytest.mark.parametrize("way", [listed_attention, listed_by_head])
+def test_steps_of_any_size_give_the_same(way, queries, monkeypatch):
+    monkeypatch.setattr(sys.modules[way.__module__], "QUERIES", queries)
+    shape = (1, 3, 4, 2, 1, 8)
+    attend = functools.partial(way, cross_half=True, mask="causal")
+    for a, b in zip(values_and_gradients(attend, shape), expected("causal", shape), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("heads", [8, 2])
+def test_equals_the_dense_mask_on_a_mesh(mask, heads):
+    """Eight heads are traded for tokens; with two, keys are gathered over `view`."""
+    assert swap_axes(heads, 4, 2) == (
+        (("view", "time"), ()) if heads == 8 else (("time",), ("view",))
+    )
+    shape = (1, V, T, 2, heads, 8)
+    grid, mesh = Grid(*shape[1:4]), make_mesh(MeshConfig(data=1, view=4, time=2))
+
+    def attend(q, k, v):
+        out = attention_on_mesh(
+            lambda q, k, v, _: fused_attention(q, k, v, cross_half=True, mask=mask),
+            *(flatten(x) for x in (q, k, v)),
+            None,
+            grid=grid,
+            cross_half=True,
+            mask=mask,
+            to_all=False,
+            is_split=False,
+        )
+        return grid.unflatten(out)
+
+    with jax.set_mesh(mesh):
+        found = values_and_gradients(attend, shape)
+    for a, b in zip(found, expected(mask, shape), strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=3e-6)
+
+
+def test_forward_mode():
+    draws = [jax.random.normal(jax.random.key(i), (1, V, 4, 3, 1, 8)) for i in range(6)]
+
+    def run(attend):
+        attend = functools.partial(attend, cross_half=True, mask="windowed")
+        return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(tuple(draws[:3]), tuple(draws[3:]))
+
+    for a, b in zip(run(listed_by_head), run(oracle), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("parts", [1, 4])
+def test_lists_have_every_allowed_frame_once_and_few_others(mask, parts):
+    allowed = allowed_frames(6, 42, True, mask).reshape(252, 252)
+    loops, place = plan(allowed, parts, 2)
+    frames = len(allowed) // parts
+    found, computed = np.zeros_like(allowed), 0
+    for part in range(parts):
+        rows = []
+        for queries, keys, lengths in loops:
+            computed += keys[part].size
+            lists = keys[part].reshape(-1, keys.shape[-1])
+            for row, length in zip(lists, lengths[part].ravel(), strict=True):
+                assert len(set(row)) == len(row)
+                rows.append(row[:length])
+            assert queries.max() < frames
+        for frame in range(frames):
+            found[part * frames + frame, rows[place[part, frame]]] = True
+    np.testing.assert_array_equal(found, allowed)
+    assert computed < (1.15 if parts == 1 else 1.4) * allowed.sum()
+
+
+def test_masks_in_words():
+    """Views 0 to 5 at the instants 0 to 5 of two halves."""
+
+    def reads(mask, i, j):  # view, instant, half
+        (vi, ti, hi), (vj, tj, hj) = i, j
+        return bool(allowed_frames(6, 12, True, mask)[vi, ti + 6 * hi, vj, tj + 6 * hj])
+
+    me = (2, 5, 0)
+    assert reads("windowed", me, (2, 5 - WINDOW, 1))
+    assert not reads("windowed", me, (2, 4 - WINDOW, 1))
+    assert reads("neighbours", me, (3, 5, 0))
+    assert reads("neighbours", me, (0, 5, 0))
+    assert not reads("neighbours", me, (4, 5, 0))
+    assert reads("causal", me, (2, 4, 1))
+    assert not reads("causal", (2, 4, 0), (2, 5, 1))
+    assert reads("time_view", me, (0, 5, 1))
+    assert not reads("without_cross_half", me, (0, 5, 1))
+    assert reads("without_cross_half", me, (1, 5, 0))
+
+
+def test_the_paper_without_its_third_term():
+    halves = allowed_frames(4, 10, True, "without_cross_half")
+    np.testing.assert_array_equal(halves, allowed_frames(4, 10, False, "time_view"))
+
+
+def test_a_function_of_a_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(NEAR)
+    mask, shape = f"{file}:near", (1, 3, 8, 2, 1, 8)
+    attend = functools.partial(fused_attention, cross_half=True, mask=mask)
+    for a, b in zip(values_and_gradients(attend, shape), expected(mask, shape), strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+    allowed = allowed_frames(3, 8, True, mask)
+    assert allowed[1, 2, 1, 3 + 4]
+    assert not allowed[1, 2, 2, 3]
+
+
+def test_a_mask_that_allows_all_is_full_attention(tmp_path):
+    file = tmp_path / "all.py"
+    file.write_text("def everyone(i, j):\n    return True\n")
+    q, k, v = (jax.random.normal(jax.random.key(i), (1, 2, 4, 3, 2, 8)) for i in range(3))
+    found = fused_attention(q, k, v, cross_half=True, mask=f"{file}:everyone")
+    np.testing.assert_allclose(found, full_attention(q, k, v), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("mask", "text", "expected"),
+    [
+        ("nearby", "", "one of time_view, .*, or FILE.py:FUNCTION"),
+        ("MINE:f", None, "no such file"),
+        ("MINE:f", "def g(i, j): return True", r"a function f\(i, j\)"),
+        ("MINE:f", "import", "a Python file that runs"),
+        ("MINE:f", "def f(i, j): return i.views == j.view", "one boolean for each pair"),
+        ("MINE:f", "def f(i, j): return i.view + j.view", "booleans"),
+        ("MINE:f", "def f(i, j): return (i.view > 0) & (i.view == j.view)", "view 0, frame 0 may"),
+    ],
+)
+def test_what_is_no_mask_is_refused(mask, text, expected, tmp_path):
+    file = tmp_path / "mine.py"
+    if text:
+        file.write_text(text)
+    config = Config(model=ModelConfig(mask=mask.replace("MINE", str(file))))
+    with pytest.raises(InputError, match=expected):
+        check_config(config)
+
+
+def test_only_fused_attention_has_a_mask():
+    with pytest.raises(InputError, match=r"model\.mask.*fused"):
+        check_config(Config(model=ModelConfig(mask="causal", attention="full")))
