@@ -163,7 +163,7 @@ def generated(
       with_hidden: whether points that were seen at other instants are used.
     """
     frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
-    depth, unit, _ = measure_depth(source, network)
+    depth, unit, *_ = measure_depth(source, network)
     source = in_unit(source, unit)
     assert source.cameras is not None, "a video has a camera"
     poses = orbit(np.array(ANGLES, np.float64), np.zeros(len(ANGLES)))

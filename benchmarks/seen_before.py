@@ -30,6 +30,7 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.source.handheld.fused_depth import fuse_depth
 from full4d_jax.source.handheld.path_scale import align_to_points
+from full4d_jax.source.handheld.stereo_depth import stereo_depth
 from input_pipeline.depth_alignment import SparseDepth
 from input_pipeline.procedural.scene import HELD_OUT_START, picture, sample_filmed_world
 
@@ -147,8 +148,11 @@ def estimated(
     column, row = pixels.astype(int).T
     points = SparseDepth(instants, pixels, np.asarray(true)[instants, row, column].astype(float))
     maps = np.asarray(source_depth(network, frames, still=still))
-    maps = jnp.asarray(align_to_points(maps, points, estimated=True))
-    dropped = drop_depth_edges(maps, EDGE)
+    maps = align_to_points(maps, points, estimated=True)
+    if not still:
+        shown = np.asarray(frames) / 2 + 0.5
+        maps, _ = stereo_depth(shown, maps, np.asarray(lens), np.asarray(path, np.float64))
+    dropped = drop_depth_edges(jnp.asarray(maps), EDGE)
     return dropped if still else fuse_depth(frames, dropped, lens, path)
 
 

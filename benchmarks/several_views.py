@@ -203,7 +203,7 @@ def _real_case(
 ) -> Case:
     """Return a case of some cameras of a data set."""
     source = open_source(DEFAULT.data, DatasetViewOptions(dataset, view=tuple(real)))
-    depth, unit, _ = measure_depth(source, network)
+    depth, unit, *_ = measure_depth(source, network)
     frames, depths = [source.frames], [depth[None]]
     if source.beside:
         frames += [other.frames for other in source.beside]

@@ -41,7 +41,7 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_path
-from full4d_jax.source.handheld.measured_depth import measure_beside, measure_depth
+from full4d_jax.source.handheld.measured_depth import measure_beside, measure_depth, told_sweep
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
 from full4d_jax.source.size import is_beyond, size_of_result
 from full4d_jax.source.source import Source, source_arrays, source_from
@@ -241,7 +241,9 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
         else:
             if source.depth is None and isinstance(given.network, DepthFile):
                 stages.say(given.network.told)
-            depth, unit, _ = measure_depth(source, given.network)
+            depth, unit, _, swept = measure_depth(source, given.network)
+            if swept:
+                stages.say(told_sweep(swept))
         found = {"depth": depth, "of": np.asarray("the source"), "path_unit": np.asarray(unit)}
         if source.beside:
             found["beside"] = measure_beside(source, unit, given.network)

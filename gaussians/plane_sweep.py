@@ -7,11 +7,10 @@ that an occluded one does no harm. A pixel keeps its best plane if that correlat
 confirmed: the depth that a neighbour found where the point falls must be nearly the same.
 """
 
-import jax
-import jax.numpy as jnp
+import cv2
 import numpy as np
-from jax.scipy.ndimage import map_coordinates
-from jaxtyping import Array, Float
+from jaxtyping import Bool, Float, Float32, Int
+from numpy import ndarray
 
 PLANES = 96
 WINDOW = 7  # pixels
@@ -27,95 +26,134 @@ def sweep(
     world_to_camera: Float[np.ndarray, "v 4 4"],
     near: float,
     far: float,
+    neighbours: Int[np.ndarray, "v n"] | None = None,
 ) -> Float[np.ndarray, "v h w"]:
-    """Depth z in world units where it is sure, else 0; hypotheses lie from `near` to `far`."""
+    """Depth z in world units where it is sure, else 0; hypotheses lie from `near` to `far`.
+
+    Each view is compared with its `neighbours`, or else with the nearest ones.
+    """
+    near_by = nearest_views(world_to_camera) if neighbours is None else neighbours
+    if near_by is None:
+        return np.zeros(frames.shape[:3], np.float32)
+    grey = frames.mean(-1).astype(np.float32)
+    inverse = np.linspace(1 / far, 1 / near, PLANES)
+    lens, pose = intrinsics.astype(np.float64), world_to_camera.astype(np.float64)
+    depth, score = np.empty_like(grey), np.empty_like(grey)
+    for v, n in enumerate(near_by):
+        given = lens[v], lens[n], pose[n] @ np.linalg.inv(pose[v])
+        depth[v], score[v] = _best_plane(grey[v], grey[n], *given, inverse)
+    for v, n in enumerate(near_by):
+        given = lens[v], lens[n], pose[n] @ np.linalg.inv(pose[v])
+        votes = _agreement(depth[v], depth[n], *given)
+        score[v] *= votes >= min(CONFIRMED, len(n))
+    return np.where(score > CORRELATED, depth, 0.0).astype(np.float32)
+
+
+def nearest_views(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Int[np.ndarray, "v n"] | None:
+    """Return the nearest cameras that look the same way as each; None if they are too few."""
     eyes = -np.einsum("vji,vj->vi", world_to_camera[:, :3, :3], world_to_camera[:, :3, 3])
     distance = np.linalg.norm(eyes[:, None] - eyes, axis=-1)
     turned = np.einsum("vi,ui->vu", world_to_camera[:, 2, :3], world_to_camera[:, 2, :3])
     distance = np.where(turned > np.cos(np.radians(50)), distance, np.inf)
     enough = np.isfinite(distance).sum(1) > CONFIRMED
     if not enough.all():  # cameras too far apart, or too few
-        return np.zeros(frames.shape[:3], np.float32)
+        return None
     most = int(np.isfinite(distance).sum(1).min()) - 1
-    near_by = np.argsort(distance, axis=1)[:, 1 : 1 + min(NEIGHBOURS, most)]
-    grey = jnp.asarray(frames.mean(-1), jnp.float32)
-    lens, pose = jnp.asarray(intrinsics), jnp.asarray(world_to_camera)
-    inverse = jnp.linspace(1 / far, 1 / near, PLANES)
-    found = [
-        _best_plane(grey[v], grey[n], lens[v], lens[n], _relative(pose[n], pose[v]), inverse)
-        for v, n in enumerate(near_by)
-    ]
-    depth, score = (jnp.stack(x) for x in zip(*found, strict=True))
-    kept = []
-    for v, n in enumerate(near_by):
-        to_neighbours = _relative(pose[n], pose[v])
-        votes = _agreement(depth[v], depth[n], lens[v], lens[n], to_neighbours)
-        sure = (score[v] > CORRELATED) & (votes >= min(CONFIRMED, len(n)))
-        kept.append(jnp.where(sure, depth[v], 0.0))
-    return np.asarray(jnp.stack(kept))
+    return np.argsort(distance, axis=1)[:, 1 : 1 + min(NEIGHBOURS, most)]
 
 
-def _relative(to: Float[Array, "n 4 4"], origin: Float[Array, "4 4"]) -> Float[Array, "n 4 4"]:
-    """From the camera `origin` into the cameras `to`."""
-    return to @ jnp.linalg.inv(origin)[None]
-
-
-def _rays(lens: Float[Array, "3 3"], h: int, w: int) -> Float[Array, "h w 3"]:
-    x, y = jnp.meshgrid(jnp.arange(w) + 0.5, jnp.arange(h) + 0.5)
-    pixels = jnp.stack([x, y, jnp.ones_like(x)], -1)
-    return pixels @ jnp.linalg.inv(lens).T
-
-
-def _landing(points, lens, pose) -> tuple[Float[Array, "h w"], Float[Array, "2 h w"]]:
-    """Depth in another camera, and row and column there, as `map_coordinates` counts."""
-    moved = points @ pose[:3, :3].T + pose[None, None, :3, 3]
-    z = moved[..., 2]
-    x, y, _ = jnp.moveaxis(moved @ lens.T / jnp.maximum(z, 1e-6)[..., None], -1, 0)
-    return z, jnp.stack([jnp.where(z > 0, y, -1e6), jnp.where(z > 0, x, -1e6)]) - 0.5
-
-
-@jax.jit
-def _best_plane(grey, others, lens, lenses, poses, inverse):
-    """Depth and score of the best plane of every pixel of one view."""
-    rays = _rays(lens, *grey.shape)
+def _best_plane(
+    grey: Float32[ndarray, "h w"],
+    others: Float32[ndarray, "n h w"],
+    lens: Float[ndarray, "3 3"],
+    lenses: Float[ndarray, "n 3 3"],
+    poses: Float[ndarray, "n 4 4"],
+    inverse: Float[ndarray, " p"],
+) -> tuple[Float[ndarray, "h w"], Float[ndarray, "h w"]]:
+    """Return depth and score of the best plane of every pixel of one view."""
+    scores = np.empty((len(inverse), *grey.shape), np.float32)
     mean, spread = _statistics(grey)
-
-    def plane(one):
-        def neighbour(other, lens, pose):
-            _, spot = _landing(rays / one, lens, pose)
-            seen = map_coordinates(other, list(spot), 1, cval=jnp.nan)
+    for plane, one in enumerate(inverse):
+        found = np.full((len(others), *grey.shape), -1.0, np.float32)
+        for n, other in enumerate(others):
+            seen, inside = _warp(other, _homography(lens, lenses[n], poses[n], one))
             their_mean, their_spread = _statistics(seen)
             product = _blur(grey * seen) - mean * their_mean
-            return jnp.nan_to_num(product / (spread * their_spread), nan=-1.0)
-
-        scores = jnp.sort(jax.vmap(neighbour)(others, lenses, poses), axis=0)
-        return scores[scores.shape[0] // 2 :].mean(0)
-
-    scores = jax.lax.map(plane, inverse)
+            np.divide(product, spread * their_spread, out=found[n], where=inside)
+        scores[plane] = np.sort(found, axis=0)[len(others) // 2 :].mean(0)
     best = scores.argmax(0)
-    return 1 / inverse[best], scores.max(0)
+    place = best + _vertex(scores, best)
+    depth = 1 / (inverse[0] + place * (inverse[1] - inverse[0]))
+    return depth, np.take_along_axis(scores, best[None], 0)[0]
 
 
-def _blur(x: Float[Array, "h w"]) -> Float[Array, "h w"]:
-    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, (WINDOW, WINDOW), (1, 1), "SAME")
-    return total / WINDOW**2
+def _homography(
+    lens: Float[ndarray, "3 3"],
+    other: Float[ndarray, "3 3"],
+    pose: Float[ndarray, "4 4"],
+    inverse: float,
+) -> Float[ndarray, "3 3"]:
+    """Return where another camera sees the pixels of a plane at a depth of 1 / `inverse`."""
+    plane = pose[:3, 3:] * np.array([[0.0, 0.0, inverse]])
+    return other @ (pose[:3, :3] @ np.linalg.inv(lens) + plane)
 
 
-def _statistics(x: Float[Array, "h w"]) -> tuple[Float[Array, "h w"], Float[Array, "h w"]]:
+def _warp(
+    other: Float32[ndarray, "h w"], homography: Float[ndarray, "3 3"]
+) -> tuple[Float32[ndarray, "h w"], Bool[ndarray, "h w"]]:
+    """Return what a camera sees through a plane, and where the whole window is in its picture."""
+    h, w = other.shape
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV's pixels have centres at 0
+    mapped = np.linalg.inv(half) @ homography @ half
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    seen = cv2.warpPerspective(other, mapped, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    u, v, z = (a * x + b * y + c for a, b, c in mapped.astype(np.float32))
+    inside = (z > 0) & (u >= 0) & (u <= (w - 1) * z) & (v >= 0) & (v <= (h - 1) * z)
+    whole = cv2.erode(inside.astype(np.uint8), np.ones((WINDOW, WINDOW), np.uint8))
+    return seen, whole > 0
+
+
+def _vertex(scores: Float[ndarray, "p h w"], best: Int[ndarray, "h w"]) -> Float[ndarray, "h w"]:
+    """Return how far from its best plane, in planes, the parabola through three scores peaks."""
+    inner = best.clip(1, len(scores) - 2)
+    before, here, after = (
+        np.take_along_axis(scores, (inner + step)[None], 0)[0] for step in (-1, 0, 1)
+    )
+    bend = np.minimum(before - 2 * here + after, -1e-6)
+    return np.where(inner == best, ((before - after) / (2 * bend)).clip(-0.5, 0.5), 0.0)
+
+
+def _blur(x: Float32[ndarray, "h w"]) -> Float32[ndarray, "h w"]:
+    """Return the mean of the window of every pixel."""
+    return cv2.blur(x, (WINDOW, WINDOW), borderType=cv2.BORDER_REFLECT_101)
+
+
+def _statistics(
+    x: Float32[ndarray, "h w"],
+) -> tuple[Float32[ndarray, "h w"], Float32[ndarray, "h w"]]:
     """Return mean and standard deviation in the window of every pixel."""
     mean = _blur(x)
-    return mean, jnp.sqrt(jnp.maximum(_blur(x * x) - mean**2, 1e-5))
+    return mean, np.sqrt(np.maximum(_blur(x * x) - mean**2, 1e-5))
 
 
-@jax.jit
-def _agreement(depth, others, lens, lenses, poses):
+def _agreement(
+    depth: Float32[ndarray, "h w"],
+    others: Float32[ndarray, "n h w"],
+    lens: Float[ndarray, "3 3"],
+    lenses: Float[ndarray, "n 3 3"],
+    poses: Float[ndarray, "n 4 4"],
+) -> Int[ndarray, "h w"]:
     """Count the neighbours that found the same point."""
-    points = _rays(lens, *depth.shape) * depth[..., None]
-
-    @jax.vmap
-    def agrees(other, lens, pose):
-        z, spot = _landing(points, lens, pose)
-        theirs = map_coordinates(other, list(spot), 0, cval=-1.0)
-        return (theirs > 0) & (jnp.abs(z / theirs - 1) < AGREE)
-
-    return agrees(others, lenses, poses).sum(0)
+    h, w = depth.shape
+    y, x = np.mgrid[:h, :w] + 0.5
+    points = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(lens).T * depth[..., None]
+    votes = np.zeros(depth.shape, int)
+    for other, their_lens, pose in zip(others, lenses, poses, strict=True):
+        u, v, z = np.moveaxis((points @ pose[:3, :3].T + pose[:3, 3]) @ their_lens.T, -1, 0)
+        ahead = np.maximum(z, 1e-6)
+        row, column = np.floor(v / ahead), np.floor(u / ahead)
+        inside = (z > 0) & (row >= 0) & (row < h) & (column >= 0) & (column < w)
+        theirs = other[row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)]
+        votes += inside & (np.abs(z / theirs - 1) < AGREE)
+    return votes

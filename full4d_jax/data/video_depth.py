@@ -14,7 +14,7 @@ from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import open_folder
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimators import load_network
-from full4d_jax.source.handheld.measured_depth import measure_depth
+from full4d_jax.source.handheld.measured_depth import measure_depth, told_sweep
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import size_of_result
 from full4d_jax.source.source import Source
@@ -43,7 +43,9 @@ def write_video_depth(way: VideoOptions, out: Path) -> None:
         print(f"warning: {source.warning}")
     if isinstance(network, DepthFile):
         print(network.told)
-    found, _, metres = measure_depth(source, network)
+    found, _, metres, swept = measure_depth(source, network)
+    if swept:
+        print(told_sweep(swept))
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
     # What is left of the first frame without its smeared edges has another median.
     scale = 1 / np.median(found[0][found[0] > 0]) if metres is None else metres

@@ -2,14 +2,14 @@
 
 Depth is known with the source, or a network estimates it. An estimate smears edges, which count as
 unknown: the prior was trained so. Of a camera that moves, what stands still is seen from several
-places, and its estimates are fused.
+places: where a plane sweep is sure of it, that corrects the estimates, and then they are fused.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from numpy import ndarray
 
 from full4d_jax.media.pictures import to_model
@@ -19,6 +19,7 @@ from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
 from full4d_jax.source.handheld.fused_depth import fuse_depth
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
+from full4d_jax.source.handheld.stereo_depth import stereo_depth
 from full4d_jax.source.source import Source
 
 
@@ -29,11 +30,13 @@ class MeasuredDepth(NamedTuple):
       depth: z-depth in world units, 0 where unknown.
       path_unit: what a world unit is in units of the source's path (`in_unit`).
       metres: what a world unit is in metres; None where the network tells none.
+      swept: share of the pixels of which a plane sweep is sure; 0 where none was believed.
     """
 
     depth: Float[ndarray, "t h w"]
     path_unit: float
     metres: float | None
+    swept: float = 0.0
 
 
 def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
@@ -52,12 +55,29 @@ def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
         known = np.asarray(estimate_depth(network, frames, still=still))
     estimated = source.depth is None
     settled, unit = settle_scale(source, known, estimated=estimated)
-    depth = drop_depth_edges(jnp.asarray(settled), EDGE)
-    if estimated and not still and (placed := in_unit(source, unit).cameras) is not None:
-        depth = fuse_depth(
-            frames, depth, jnp.asarray(placed.intrinsics[0]), jnp.asarray(placed.world_to_camera[0])
-        )
-    return MeasuredDepth(np.asarray(depth), unit, metres)
+    if not estimated or still:
+        return MeasuredDepth(np.asarray(_without_edges(settled)), unit, metres)
+    placed = in_unit(source, unit).cameras
+    assert placed is not None, "it has cameras"
+    lens, path = np.asarray(placed.intrinsics[0]), np.asarray(placed.world_to_camera[0])
+    swept = 0.0
+    if source.points is not None:  # else depth and path have no common unit
+        shown = source.frames[0] / np.float32(255)
+        settled, swept = stereo_depth(shown, settled, lens, path.astype(np.float64))
+    depth = fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
+    return MeasuredDepth(np.asarray(depth), unit, metres, swept)
+
+
+def told_sweep(swept: float) -> str:
+    """Return a line for the user about the share of the pixels that a plane sweep found."""
+    return (
+        f"depth: the camera's path tells that of {swept:.0%} of the pixels (plane sweep), by which "
+        "the network's is corrected"
+    )
+
+
+def _without_edges(depth: Float[ndarray, "t h w"]) -> Float[Array, "t h w"]:
+    return drop_depth_edges(jnp.asarray(depth), EDGE)
 
 
 def measure_beside(
@@ -74,6 +94,6 @@ def measure_beside(
     for other in source.beside:
         assert source.place is not None, "views of a data set know their place"
         assert other.place is not None, "views of a data set know their place"
-        depth, unit, _ = measure_depth(other, network)
+        depth, unit, *_ = measure_depth(other, network)
         found.append(depth * (unit * other.place.unit / (path_unit * source.place.unit)))
     return np.stack(found).astype(np.float32)
