@@ -222,7 +222,8 @@ def _random_window(
             duration = float(stream.duration * stream.time_base)
         else:  # some containers know only their own, sound included
             duration = (container.duration or 0) / av.time_base
-    last = max(0.0, duration - data.frames / data.fps)
+        step = max(1 / data.fps, 1 / float(stream.average_rate or data.fps))
+    last = max(0.0, duration - data.frames * step)
     size = {"height": height, "width": width, "frames": data.frames}
     start = last * generator.random()
     return read_video(path, **size, start=start, usual=data.fps).frames

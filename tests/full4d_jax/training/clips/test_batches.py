@@ -51,6 +51,14 @@ def test_videos_of_a_folder(tmp_path):
     assert not is_warp(batch).all()
 
 
+def test_clips_slower_than_the_rate_asked_for_have_room_for_a_window(tmp_path):
+    write_video(tmp_path / "slow.mp4", np.zeros((6, 40, 40, 3), np.uint8), 5)
+    data = dataclasses.replace(CONFIG.data, videos=str(tmp_path), frames=4, fps=8.0)
+    stream = training_batches(dataclasses.replace(CONFIG, data=data), 0)
+    for _ in range(6):  # windows begin anywhere
+        assert next(stream).frames.shape[2] == 4
+
+
 def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     """Two views: the second is the video, which turns up as the clip's own colours."""
     rng = np.random.default_rng(0)
