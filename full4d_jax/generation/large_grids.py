@@ -98,6 +98,9 @@ def velocity_of_parts(
       views: of the grid.
       frames: latent frames of the grid.
     """
+    if not (0 < sampler.group_views < views or 0 < sampler.window_frames < frames):
+        velocity = bind(guides)
+        return lambda _: velocity
     of_views = _with_first(views, sampler.group_views, sampler.steps)
     of_frames = _with_first(frames, sampler.window_frames, sampler.steps)
 
