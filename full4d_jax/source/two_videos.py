@@ -20,7 +20,7 @@ from full4d_jax.media.video import Video, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.source.handheld.find_path import given_path, objection
-from full4d_jax.source.handheld.given_poses import read_poses
+from full4d_jax.source.handheld.given_poses import interpolate_poses, read_poses
 from full4d_jax.source.handheld.structure import find_structure
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
@@ -147,7 +147,7 @@ def _path_given(
     assert given is not None, "they were read from it"
 
     def large() -> tuple[UInt8[ndarray, "n h w 3"], Float[ndarray, "3 3"]]:
-        return _large_frames(column, lens, options, 1)
+        return _large_frames(column, lens, options, 1)[:2]
 
     return given_path(poses, given, file, column.timestamps, large).world_to_camera
 
@@ -162,9 +162,8 @@ def _path_found(
     """
     if not has("pycolmap"):
         raise NoCameras(f"to find its cameras, {install('pycolmap')}")
-    views = len(column.frames)
     more = _frames_between(column, options)
-    frames, large_lens = _large_frames(column, lens, options, more)
+    frames, large_lens, times = _large_frames(column, lens, options, more)
     found = find_structure(frames, large_lens, frozen=True)
     why = objection(found, frames.shape[2])
     if found is None or why:
@@ -174,7 +173,7 @@ def _path_found(
         f"frames placed, {len(found.points.depth)} sightings of points, "
         f"{found.reprojection:.2f} pixels off"
     )
-    return found.world_to_camera[::more][:views], said
+    return interpolate_poses(found.world_to_camera, times, column.timestamps), said
 
 
 def _frames_between(column: Video, options: TwoVideosOptions) -> int:
@@ -192,15 +191,19 @@ def _frames_between(column: Video, options: TwoVideosOptions) -> int:
 
 def _large_frames(
     column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions, more: int
-) -> tuple[UInt8[ndarray, "n h w 3"], Float[ndarray, "3 3"]]:
-    """Return a column's frames at a size where points are found, `more` a step, and their lens."""
+) -> tuple[UInt8[ndarray, "n h w 3"], Float[ndarray, "3 3"], Float[ndarray, " n"]]:
+    """Return frames at a size where points are found, `more` a step of the column.
+
+    With them come their lens and their times, seconds into the film: in between the column's own
+    frames, which need not be among them.
+    """
     views, height, width = column.frames.shape[:3]
     assert options.freeze_time is not None, "there is a column"
     scale = max(1, POINTS_SIDE // max(height, width))
     size = {"height": scale * height, "width": scale * width, "frames": (views - 1) * more + 1}
     first = float(column.timestamps[0])
     again = read_video(options.freeze_time, **size, fps=column.fps * more, start=first)
-    return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
+    return again.frames, resize_intrinsics(lens, rows=scale, columns=scale), again.timestamps
 
 
 def _angle(world_to_camera: Float[ndarray, "v 4 4"]) -> float:
