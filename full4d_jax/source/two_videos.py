@@ -158,7 +158,7 @@ def _path_found(
     """Return the poses of a column's frames by structure from motion, and what it says of itself.
 
     Raises:
-      NoCameras: it fails, or is not installed.
+      NoCameras: it fails, or is not installed, or does not reach the first or the last frame.
     """
     if not has("pycolmap"):
         raise NoCameras(f"to find its cameras, {install('pycolmap')}")
@@ -168,6 +168,13 @@ def _path_found(
     why = objection(found, frames.shape[2])
     if found is None or why:
         raise NoCameras(f"structure from motion fails on {options.freeze_time} ({why})")
+    first, last = times[list(found.ends)]
+    begin, end = column.timestamps[[0, -1]]
+    if begin < first - 1e-6 or end > last + 1e-6:
+        raise NoCameras(
+            f"structure from motion places {options.freeze_time} from {first:.2f} s to "
+            f"{last:.2f} s only, and the views are of {begin:.2f} s to {end:.2f} s"
+        )
     said = (
         f"its cameras are found by structure from motion: {found.placed:.0%} of {len(frames)} "
         f"frames placed, {len(found.points.depth)} sightings of points, "

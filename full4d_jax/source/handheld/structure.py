@@ -45,6 +45,7 @@ class Structure(NamedTuple):
       angle: median of the largest angles between the rays to a point, degrees.
       coverage: share of the parts of a frame with corners where points are, the median over frames;
         small where it follows one thing that moves instead of the scene.
+      ends: the first and the last frame that was placed; beyond them the camera stands still.
     """
 
     world_to_camera: Float[ndarray, "t 4 4"]
@@ -53,6 +54,7 @@ class Structure(NamedTuple):
     reprojection: float
     angle: float
     coverage: float
+    ends: tuple[int, int]
 
 
 def find_structure(
@@ -86,6 +88,7 @@ def find_structure(
             float(model.compute_mean_reprojection_error()),
             _median_angle(model, images),
             _coverage(frames, points),
+            (int(placed[0]), int(placed[-1])),
         )
 
 

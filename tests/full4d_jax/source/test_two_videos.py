@@ -77,10 +77,11 @@ def test_structure_from_motion_places_them_by_more_frames_than_the_column_has(tm
     assert np.linalg.norm(centers(found)[-1]) > 0.1  # about 9 degrees at distance 1
 
 
-def open_numbered(folder: Path, monkeypatch):
+def open_numbered(folder: Path, monkeypatch, first: int = 0, last: int = -1):
     """A column of 3.4 of a film's 30 frames a second; frame k is 8 k bright, and where it is known.
 
-    Structure from motion, which has tests of its own, is told these places.
+    Structure from motion, which has tests of its own, is told these places, and which frames of
+    those that it gets are the first and the last that it places.
     """
     true = arc(NUMBERED)
     brightness = np.arange(NUMBERED, dtype=np.uint8)[:, None, None, None] * 8
@@ -89,7 +90,8 @@ def open_numbered(folder: Path, monkeypatch):
     def structure(frames, lens, *, frozen):
         del lens, frozen
         nothing = SparseDepth(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
-        return Structure(true[numbers(frames)], nothing, 1.0, 0.1, 9.0, 1.0)
+        ends = tuple(np.arange(len(frames))[[first, last]].tolist())
+        return Structure(true[numbers(frames)], nothing, 0.9, 0.1, 9.0, 1.0, ends)
 
     monkeypatch.setattr(two_videos, "has", lambda _: True)
     monkeypatch.setattr(two_videos, "find_structure", structure)
@@ -107,6 +109,15 @@ def test_each_view_has_the_camera_of_its_own_frame_of_the_film(tmp_path, monkeyp
     assert source.cameras is not None, source.unposed
     column = true[numbers(source.frames[:, 0])]
     assert path_error(np.asarray(source.cameras.world_to_camera[:, 0], np.float64), column) < 1e-4
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, -1), (0, -2)])
+def test_views_beyond_the_frames_that_are_placed_have_no_cameras(
+    tmp_path, monkeypatch, first, last
+):
+    source, _ = open_numbered(tmp_path, monkeypatch, first, last)
+    assert source.cameras is None
+    assert "only, and the views are of 0.00 s to 0.87 s" in source.unposed
 
 
 def test_a_camera_that_only_turns_tells_no_places(tmp_path):

@@ -129,7 +129,7 @@ def test_what_only_turns_has_no_structure():
 
 def test_structures_that_are_not_trusted():
     nothing = SparseDepth(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
-    good = Structure(np.tile(np.eye(4), (4, 1, 1)), nothing, 1.0, 0.5, 3.0, 0.9)
+    good = Structure(np.tile(np.eye(4), (4, 1, 1)), nothing, 1.0, 0.5, 3.0, 0.9, (0, 3))
     assert objection(good, 800) == ""
     assert "fit together" in objection(None, 800)
     for field, value, said in (
