@@ -195,6 +195,12 @@ def angles_of(
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
 
 
+def middle_angles(angles: Float[ndarray, "v 2"]) -> Float[ndarray, "2"]:
+    """Return the middle of the angles of cameras side by side, degrees, on the way that they go."""
+    turned = np.unwrap(angles, axis=0, period=360)
+    return (turned.min(0) + turned.max(0)) / 2
+
+
 def range_warning(
     world_to_camera: Float[ndarray, "v t 4 4"], max_azimuth: float, max_elevation: float
 ) -> str:

@@ -16,6 +16,7 @@ from full4d_jax.source.camera_paths import (
     following,
     load_targets,
     look_at_subject,
+    middle_angles,
     pivot_of,
     preset_targets,
     range_warning,
@@ -47,6 +48,13 @@ def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views)
 def test_angles_are_read_back():
     angles = np.array([[0, 0], [60, 0], [-30, 20], [10, -15]], float)
     np.testing.assert_allclose(angles_of(orbit(angles[:, 0], angles[:, 1])), angles, atol=1e-5)
+
+
+@pytest.mark.parametrize("last", [30, -30, 200, -200, 300])
+def test_the_middle_of_a_walk_lies_on_it_beyond_half_a_turn_too(last):
+    walk = orbit(np.linspace(0, last, 9), np.linspace(0, 8, 9))
+    middle = middle_angles(angles_of(walk))
+    np.testing.assert_allclose(middle, [last / 2, 4], atol=1e-4)
 
 
 def test_paths_move_smoothly():
