@@ -1,4 +1,4 @@
-"""Make a 4D scene of one video: grid of views, 4D Gaussians, videos and an offline page."""
+"""Make a 4D scene of one video or two: grid of views, 4D Gaussians, videos and an offline page."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,9 @@ def run(
     show: Annotated[RenderOptions, tyro.conf.arg(name="")],
 ) -> None:
     """Make a 4D scene of a video; running again continues after the last finished stage.
+
+    A model without poses (configs/four_real.py) takes two videos: of the moving scene, and of a
+    walk around it while it stands still.
 
     Args:
       config: the experiment.
