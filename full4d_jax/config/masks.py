@@ -8,8 +8,10 @@ that of Full-4D; one softmax runs over all tokens of all frames that a token may
         return abs(i.view - j.view) + abs(i.time - j.time) < 3
 """
 
+import functools
 import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -36,6 +38,7 @@ class Frames(NamedTuple):
 
 
 Mask = Callable[[Frames, Frames], Bool[np.ndarray, "..."]]
+ADVICE = "change --model.mask (docs/attention.md)"
 
 
 def time_view(i: Frames, j: Frames) -> Bool[np.ndarray, "..."]:
@@ -85,22 +88,39 @@ def find_mask(name: str) -> Mask:
     Raises:
       InputError: there is no such name, file or function, or the file does not run.
     """
-    if name in MASKS:
+    path = mask_file(name)
+    if path is None:
         return MASKS[name]
-    advice = "change --model.mask (docs/attention.md)"
-    path, colon, function = name.rpartition(":")
+    return _function_of(path, path.read_bytes(), name.rpartition(":")[2])
+
+
+def mask_file(name: str) -> Path | None:
+    """Return the file of a user's mask, which runs and saved grids depend on; None without one.
+
+    Raises:
+      InputError: there is no mask of this name, or no such file.
+    """
+    if name in MASKS:
+        return None
+    path, colon, _ = name.rpartition(":")
     if not colon:
         expected = f"one of {', '.join(MASKS)}, or FILE.py:FUNCTION"
-        raise InputError("config", "model.mask", repr(name), expected, advice)
-    require_file("mask", path, "a Python file", advice)
+        raise InputError("config", "model.mask", repr(name), expected, ADVICE)
+    require_file("mask", path, "a Python file", ADVICE)
+    return Path(path)
+
+
+@functools.cache  # attention asks each time that it is traced; `content` is for the cache alone
+def _function_of(path: Path, content: bytes, function: str) -> Mask:  # noqa: ARG001
+    """Run a user's file, once for each content that it has."""
     try:
-        found = runpy.run_path(path).get(function)
+        found = runpy.run_path(str(path)).get(function)
     except (Exception, SystemExit) as error:
         words = f"{type(error).__name__}: {error}"
-        raise InputError("mask", path, words, "a Python file that runs", advice) from error
+        raise InputError("mask", path, words, "a Python file that runs", ADVICE) from error
     if not callable(found):
         expected = f"a function {function}(i, j)"
-        raise InputError("mask", path, type(found).__name__, expected, advice)
+        raise InputError("mask", path, type(found).__name__, expected, ADVICE)
     return cast(Mask, found)
 
 

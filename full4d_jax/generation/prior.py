@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from full4d_jax.config import Config, ModelConfig, SamplerConfig
 from full4d_jax.config.check import check_heads
+from full4d_jax.config.masks import mask_file
 from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
@@ -96,10 +97,14 @@ def prior_path(checkpoint: Path | None = None) -> Path:
 
 
 def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:
-    """Return what a grid depends on beside what is given of it, for `stages.fingerprint`."""
+    """Return what a grid depends on beside what is given of it, for `stages.fingerprint`.
+
+    Raises:
+      InputError: there is no mask `config.model.mask`.
+    """
     settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
     files = {"text": config.text, "negative_text": config.negative_text}
-    files |= {"codec": config.codec_weights}
+    files |= {"codec": config.codec_weights, "mask": mask_file(config.model.mask)}
     named = {name: Path(file) for name, file in files.items() if file}
     return settings | named | {"prior": checkpoint}
 

@@ -1,11 +1,13 @@
 """The record of a run, and the comparison that a resumed run must pass."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from full4d_jax.config import MeshConfig, to_dict
+from full4d_jax.config.masks import PAPER, mask_file
 from full4d_jax.models.weights import REMOVED, summary_beside
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.training.checkpoints.integrity import digest
@@ -28,6 +30,8 @@ CHANGEABLE = {"model.remat", *(f"mesh.{name}" for name in to_dict(MeshConfig()))
     )
 }
 
+MASK_FILE = "contents of the model.mask file"  # a field of the record, not an option
+
 
 def run_record(
     config: Any, init: Path | None, mesh: dict[str, int] | None = None
@@ -38,13 +42,19 @@ def run_record(
       config: resolved.
       init: the weights given to start from.
       mesh: sizes of the mesh's axes; None without one.
+
+    Raises:
+      InputError: there is no mask `config.model.mask`.
     """
     begin = None if init is None else {"path": str(init), "summary": summary_beside(init)}
     plain = json.loads(json.dumps(to_dict(config)))
+    mask = mask_file(plain["model"].get("mask", PAPER))  # only priors have one
+    own = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
     return {
         "config": plain,
         "config_sha256": digest(plain),
         "init": begin,
+        **own,
         **provenance(mesh),
     }
 
@@ -65,7 +75,7 @@ def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, s
         found = ", ".join(repr(old[name]) for name in differ) + " in its checkpoints"
         expected = ", ".join(repr(new[name]) for name in differ)
         do = "give another --out"
-        if all(old[name] is not None and name not in removed for name in differ):
+        if all(old[name] is not None and name not in {*removed, MASK_FILE} for name in differ):
             do = f"resume with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
         raise InputError("training run", f"{out}, {', '.join(differ)}", found, expected, do)
     if new.get("training.steps", step) < step:
@@ -102,6 +112,8 @@ def _fields(record: dict[str, Any]) -> dict[str, Any]:
     found = _flat(json.loads(json.dumps(record.get("config", {}))))
     if "records" in record:  # by their contents: a dataset may move
         found["data.records"] = record["records"]
+    if "mask" in record:
+        found[MASK_FILE] = f"sha256:{record['mask']}"
     if "init" in record:
         found["init"] = record["init"] and record["init"]["path"]
     return found

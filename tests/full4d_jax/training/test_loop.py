@@ -8,7 +8,7 @@ import orbax.checkpoint as ocp
 import pytest
 from tiny_run import batches, first, lines, short
 
-from full4d_jax.config import Config
+from full4d_jax.config import Config, ModelConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
 
@@ -96,6 +96,19 @@ def test_a_removed_field_resumes_with_the_value_of_today(tmp_path):
     with pytest.raises(InputError, match=message) as error:
         check_same_run(stored, present, tmp_path, 0)
     assert "resume with" not in str(error.value)
+
+
+def test_an_edited_mask_file_is_another_run(tmp_path):
+    file = tmp_path / "mine.py"
+    config = Config(model=ModelConfig(mask=f"{file}:same"))
+    file.write_text("def same(i, j): return i.view == j.view")
+    stored = run_record(config, None)
+    check_same_run(stored, run_record(config, None), tmp_path, 0)
+    file.write_text("def same(i, j): return i.time == j.time")
+    message = r"the model.mask file: found 'sha256:.*; give another --out$"
+    with pytest.raises(InputError, match=message):
+        check_same_run(stored, run_record(config, None), tmp_path, 0)
+    assert run_record(Config(), None).keys() == stored.keys() - {"mask"}
 
 
 def test_all_fields_that_differ_are_named(tmp_path):

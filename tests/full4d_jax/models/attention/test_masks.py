@@ -189,6 +189,18 @@ def test_a_function_of_a_file(tmp_path):
     assert not allowed[1, 2, 2, 3]
 
 
+def test_a_file_runs_once_until_it_is_edited(tmp_path):
+    file, runs = tmp_path / "mine.py", tmp_path / "runs"
+    count = f"with open({str(runs)!r}, 'a') as runs:\n    runs.write('.')\n"
+    file.write_text(count + NEAR)
+    first, again = (allowed_frames(3, 8, True, f"{file}:near") for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert runs.read_text() == "."
+    file.write_text(count + NEAR.replace("< 2", "< 3"))
+    assert allowed_frames(3, 8, True, f"{file}:near").sum() > first.sum()
+    assert runs.read_text() == ".."
+
+
 def test_a_mask_that_allows_all_is_full_attention(tmp_path):
     file = tmp_path / "all.py"
     file.write_text("def everyone(i, j):\n    return True\n")
