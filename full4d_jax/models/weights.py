@@ -14,6 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from full4d_jax.config.masks import PAPER
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.fields import table_of
 from input_pipeline.json_layout import require_layout
@@ -28,6 +29,8 @@ METADATA = {
     "max_elevation_degrees?": float,
     "prior_rows?": int,
 }  # of what is read of it
+# Fields that checkpoints of before do not name, with the only value that there was.
+ADDED = {"mask": PAPER}
 # Fields that a model no longer has, with the only value that today's code computes.
 REMOVED = {"mask_terms": ["view", "time", "half"]}
 
@@ -109,7 +112,7 @@ def require_model(
     """Refuse a checkpoint of another model, by all fields that its metadata names.
 
     Heads, rotary angles and much else have the same shapes and would give garbage. A field in
-    `REMOVED` passes with the value there.
+    `REMOVED` passes with the value there, and one in `ADDED` has that value where it is not named.
 
     Args:
       path: of the checkpoint, for the message.
@@ -122,7 +125,8 @@ def require_model(
     """
     free = (*free, "precision", "remat")
     wanted = json.loads(json.dumps(dataclasses.asdict(model)))
-    for name, found in metadata.get("model", {}).items():
+    told = ADDED | metadata["model"] if "model" in metadata else {}
+    for name, found in told.items():
         if name in wanted and name not in free and wanted[name] != found:
             where, do = f"{path}, model.{name}", "use the config that it was trained with"
             raise InputError("checkpoint", where, found, wanted[name], do)

@@ -6,6 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from full4d_jax.config import ModelConfig
+from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import InputError
 
@@ -74,3 +75,12 @@ def test_a_removed_field_passes_with_the_value_of_today():
     require_model("w", {"model": {"mask_terms": ["view", "time", "half"]}}, ModelConfig())
     with pytest.raises(InputError, match=r"^checkpoint: w, model.mask_terms: found \['view'\], ex"):
         require_model("w", {"model": {"mask_terms": ["view"]}}, ModelConfig())
+
+
+def test_a_checkpoint_that_names_no_mask_has_that_of_the_paper():
+    told = {"model": {"width": ModelConfig().width}}
+    require_model("w", told, ModelConfig())
+    require_model("w", told, ModelConfig(mask="causal"), free=("mask",))
+    require_model("w", {"model": {"widths": [1, 2, 3]}}, UpsamplerNetConfig(widths=(1, 2, 3)))
+    with pytest.raises(InputError, match=r"model.mask: found time_view, expected causal; use the"):
+        require_model("w", told, ModelConfig(mask="causal"))
