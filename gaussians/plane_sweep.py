@@ -7,6 +7,8 @@ that an occluded one does no harm. A pixel keeps its best plane if that correlat
 confirmed: the depth that a neighbour found where the point falls must be nearly the same.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -26,11 +28,12 @@ def sweep(
     world_to_camera: Float[np.ndarray, "v 4 4"],
     near: float,
     far: float,
-    neighbours: Int[np.ndarray, "v n"] | None = None,
+    neighbours: Sequence[Int[np.ndarray, "_"]] | None = None,
 ) -> Float[np.ndarray, "v h w"]:
     """Depth z in world units where it is sure, else 0; hypotheses lie from `near` to `far`.
 
-    Each view is compared with its `neighbours`, or else with the nearest ones.
+    Each view is compared with its `neighbours`, or else with the nearest ones. Of a view that has
+    none, nothing is sure.
     """
     near_by = nearest_views(world_to_camera) if neighbours is None else neighbours
     if near_by is None:
@@ -38,11 +41,12 @@ def sweep(
     grey = frames.mean(-1).astype(np.float32)
     inverse = np.linspace(1 / far, 1 / near, PLANES)
     lens, pose = intrinsics.astype(np.float64), world_to_camera.astype(np.float64)
-    depth, score = np.empty_like(grey), np.empty_like(grey)
-    for v, n in enumerate(near_by):
+    depth, score = np.full_like(grey, np.nan), np.zeros_like(grey)
+    compared = [(v, n) for v, n in enumerate(near_by) if len(n)]
+    for v, n in compared:
         given = lens[v], lens[n], pose[n] @ np.linalg.inv(pose[v])
         depth[v], score[v] = _best_plane(grey[v], grey[n], *given, inverse)
-    for v, n in enumerate(near_by):
+    for v, n in compared:
         given = lens[v], lens[n], pose[n] @ np.linalg.inv(pose[v])
         votes = _agreement(depth[v], depth[n], *given)
         score[v] *= votes >= min(CONFIRMED, len(n))

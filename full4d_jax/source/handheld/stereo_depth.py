@@ -21,7 +21,7 @@ from gaussians.plane_sweep import sweep
 from input_pipeline.cameras import centers, resize_intrinsics
 
 ROWS = 128  # short side of the frames that are swept, at most
-OTHERS = 6  # frames that one is compared with
+OTHERS, FEWEST = 6, 2  # frames that one is compared with, at most and at least
 LEAST, BEST, MOST = 1.0, 6.0, 20.0  # degrees between the rays of two frames to the scene
 TURNED = 50.0  # degrees between the directions of two frames, at most
 SURE = 0.05  # share of the pixels without which a sweep is not believed
@@ -52,7 +52,7 @@ def stereo_depth(
     """
     known = depth[depth > 0]
     others = compared(world_to_camera, float(np.median(known)))
-    if others is None:
+    if not any(len(numbers) for numbers in others):
         return depth, 0.0
     h, w = depth.shape[1:]
     scale = min(1.0, ROWS / min(h, w))
@@ -68,8 +68,8 @@ def stereo_depth(
     return np.asarray(corrected(jnp.asarray(depth), jnp.asarray(found))), share
 
 
-def compared(poses: Float[ndarray, "t 4 4"], distance: float) -> Int[ndarray, "t n"] | None:
-    """Return the numbers of the frames that each is compared with; None where one has too few.
+def compared(poses: Float[ndarray, "t 4 4"], distance: float) -> list[Int[ndarray, "_"]]:
+    """Return the numbers of the frames that each is compared with, none where they are too few.
 
     The angle between two frames is that of their rays to the point on the first one's axis at
     `distance`; those nearest to `BEST` come first.
@@ -79,11 +79,12 @@ def compared(poses: Float[ndarray, "t 4 4"], distance: float) -> Int[ndarray, "t
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     angles = np.degrees(np.arccos(np.einsum("tui,ti->tu", rays, ahead).clip(-1, 1)))
     good = (angles >= LEAST) & (angles <= MOST) & (ahead @ ahead.T > np.cos(np.radians(TURNED)))
-    fewest = int(good.sum(1).min())
-    if fewest < 2:
-        return None
     misfit = np.where(good, np.abs(np.log(np.maximum(angles, 1e-6) / BEST)), np.inf)
-    return np.argsort(misfit, axis=1)[:, : min(OTHERS, fewest)]
+    order, counts = np.argsort(misfit, axis=1), good.sum(1)
+    return [
+        row[: min(OTHERS, n)] if n >= FEWEST else row[:0]
+        for row, n in zip(order, counts, strict=True)
+    ]
 
 
 def supported(frame: Float[ndarray, "h w 3"], found: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:

@@ -41,10 +41,11 @@ def test_frames_are_compared_from_places_that_show_depth():
     path = np.tile(np.eye(4), (9, 1, 1))
     path[:, 0, 3] = -np.arange(9) / 10
     others = compared(path, 1.0)
-    assert others is not None
-    assert set(others[4, :2]) == {3, 5}
-    assert all(t not in row for t, row in enumerate(others))
-    assert compared(path, 100.0) is None
+    assert set(others[4][:2]) == {3, 5}
+    assert all(len(row) > 1 and t not in row for t, row in enumerate(others))
+    assert not any(len(row) for row in compared(path, 100.0))
+    path[8, 0, 3] = -50  # one that went away has none, and the others keep theirs
+    assert [len(row) > 1 for row in compared(path, 1.0)] == [True] * 8 + [False]
 
 
 def test_a_plain_wall_does_not_take_the_depth_of_what_stands_before_it():
