@@ -33,6 +33,7 @@ from full4d_jax.source.source import Source, all_given
 from input_pipeline.depth_alignment import SparseDepth
 
 HELD_OUT = 4  # every so many
+LEAST_ROWS = 64
 PLACES = (1, 3, 6)  # between the source's frame and the view that is drawn from it
 
 
@@ -41,6 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=128, help="short side of the frames")
     options = parser.parse_args()
+    if options.rows < LEAST_ROWS:
+        raise SystemExit(f"--rows: found {options.rows}, expected at least {LEAST_ROWS}")
     film = open_photographs(shared_folder() / "data" / "fox_photos", options.rows)
     numbers = np.arange(len(film.times))
     source = taken(film, numbers[numbers % HELD_OUT != 1])
@@ -84,7 +87,7 @@ def depths(source: Source, *, swept: bool) -> tuple[Float[ndarray, "t h w"], flo
     depth, unit = settle_scale(source, known, estimated=True)
     lens, path = camera(source, unit)
     if swept:
-        depth, share = stereo_depth(source.frames[0] / np.float32(255), depth, lens, path)
+        depth, share = stereo_depth(source.frames[0], depth, lens, path)
         print(f"the sweep is sure of {share:.0%}")
     depth = drop_depth_edges(jnp.asarray(depth), EDGE)
     poses = jnp.asarray(path, jnp.float32)

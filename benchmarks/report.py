@@ -76,6 +76,7 @@ ROWS = (
     Row("cascade_near", "benchmarks/cascade.py --angle 20 --out OUT",
         "--scenes 1 --rows 64 --lifted 0", "--scenes 64 --lifted 0", (1, 15)),
     Row("seen_before", "benchmarks/seen_before.py", "--scenes 1 --rows 64", "", (0.5, 1)),
+    Row("moving_camera", "benchmarks/moving_camera.py", "--rows 64", "", (1, 2)),
     Row("several_views", "benchmarks/several_views.py scenes --out OUT",
         "--scenes 1", "--scenes 12", (1, 3)),
     Row("real_videos", "benchmarks/real_videos.py --out OUT", "--clips 1 --rows 64", "", (1, 3)),

@@ -150,7 +150,7 @@ def estimated(
     maps = np.asarray(source_depth(network, frames, still=still))
     maps = align_to_points(maps, points, estimated=True)
     if not still:
-        shown = np.asarray(frames) / 2 + 0.5
+        shown = np.uint8(np.asarray(frames) * 127.5 + 127.5)
         maps, _ = stereo_depth(shown, maps, np.asarray(lens), np.asarray(path, np.float64))
     dropped = drop_depth_edges(jnp.asarray(maps), EDGE)
     return dropped if still else fuse_depth(frames, dropped, lens, path)

@@ -21,6 +21,7 @@ from full4d_jax.source.handheld.fused_depth import fuse_depth
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
 from full4d_jax.source.handheld.stereo_depth import stereo_depth
 from full4d_jax.source.source import Source
+from input_pipeline.cameras import rescale
 
 
 class MeasuredDepth(NamedTuple):
@@ -62,8 +63,10 @@ def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
     lens, path = np.asarray(placed.intrinsics[0]), np.asarray(placed.world_to_camera[0])
     swept = 0.0
     if source.points is not None:  # else depth and path have no common unit
-        shown = source.frames[0] / np.float32(255)
-        settled, swept = stereo_depth(shown, settled, lens, path.astype(np.float64))
+        where = lens.astype(np.float64), path.astype(np.float64)
+        settled, swept = stereo_depth(source.frames[0], settled, *where)
+        again = float(np.median(settled[0][settled[0] > 0]))  # the world's unit is the first median
+        settled, unit, path = settled / again, unit * again, rescale(path, again).astype(np.float32)
     depth = fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
     return MeasuredDepth(np.asarray(depth), unit, metres, swept)
 

@@ -2,10 +2,14 @@
 
 A plane sweep (`gaussians.plane_sweep`) compares every frame with others of the clip that were taken
 from elsewhere. Where it is sure, the estimate z of a network is wrong by a factor f that is known.
-What the sweep does not tell, plain walls and what moves, gets the factor of what is near it at a
-similar depth: log f is averaged in a grid over columns, rows and log z, whose empty cells take the
-mean of coarser ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is
-left of a sure pixel's factor comes on top of that, unless it is large.
+What the sweep does not tell, such as plain walls, gets the factor of what is near it at a similar
+depth: log f is averaged in a grid over columns, rows and log z, whose empty cells take the mean of
+coarser ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is left of a
+sure pixel's factor comes on top of that, unless it is large.
+
+What moves by itself is seldom sure, since no point of it lies on the epipolar lines of the path; but
+what goes along with the camera, or against it, does, and a sweep takes it for farther, or nearer.
+So factors far from the frame's median are left out, which bounds the harm.
 """
 
 from functools import partial
@@ -14,7 +18,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from gaussians.plane_sweep import sweep
@@ -30,11 +34,12 @@ REACH, COLOUR = 5, 0.1  # pixels and distance of colours of what supports a pixe
 NEAR, SUPPORT = 0.1, 0.5  # relative difference of depth, and share of it that must support it
 GRID = 8, 16, 16  # cells over log z, rows and columns
 FAINT = 4.0  # pixels in a cell that weigh as much as the mean of the coarser one
+MOST_FACTOR = 0.7  # of log f, from the frame's median
 ASTRAY, LEFT = 0.5, 0.6  # of log f, from where on a pixel is not averaged, or not corrected itself
 
 
 def stereo_depth(
-    frames: Float[ndarray, "t h w 3"],
+    frames: UInt8[ndarray, "t h w 3"],
     depth: Float[ndarray, "t h w"],
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
@@ -45,19 +50,21 @@ def stereo_depth(
     depth stays and the share is 0.
 
     Args:
-      frames: the clip, [0, 1].
+      frames: the clip.
       depth: its estimated z-depth in the path's unit, 0 where unknown.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
     """
-    known = depth[depth > 0]
-    others = compared(world_to_camera, float(np.median(known)))
-    if not any(len(numbers) for numbers in others):
-        return depth, 0.0
     h, w = depth.shape[1:]
     scale = min(1.0, ROWS / min(h, w))
     high, wide = round(scale * h), round(scale * w)
-    small = np.stack([cv2.resize(x, (wide, high), interpolation=cv2.INTER_AREA) for x in frames])
+    shrunk = np.stack([cv2.resize(z, (wide, high), interpolation=cv2.INTER_NEAREST) for z in depth])
+    known = shrunk[shrunk > 0]
+    others = compared(world_to_camera, float(np.median(known)))
+    if not any(len(numbers) for numbers in others):
+        return depth, 0.0
+    small = [cv2.resize(x, (wide, high), interpolation=cv2.INTER_AREA) for x in frames]
+    small = np.stack(small) / np.float32(255)
     lenses = resize_intrinsics(lens[None], rows=high / h, columns=wide / w).repeat(len(frames), 0)
     near, far = np.quantile(known, (0.02, 0.98))
     found = sweep(small, lenses, world_to_camera, near / WIDER, far * WIDER, others)
@@ -122,6 +129,8 @@ def _correct(
     logs, sure = jnp.log(jnp.where(small > 0, small, 1.0)), (small > 0) & (found > 0)
     low, high = jnp.nanquantile(jnp.where(small > 0, logs, jnp.nan), jnp.array([0.02, 0.98]))
     factor = jnp.where(sure, jnp.log(jnp.where(sure, found, 1.0)) - logs, 0.0)
+    sure &= jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < MOST_FACTOR
+    factor = jnp.where(sure, factor, 0.0)
     place = partial(_cells, low=low, high=high)
     grid = _averaged(factor, sure, place(logs))
     near = sure & (jnp.abs(factor - _read(grid, place(logs))) < ASTRAY)
@@ -129,7 +138,8 @@ def _correct(
     left = factor - _read(grid, place(logs))
     left = jnp.where(sure & (jnp.abs(left) < LEFT), left, 0.0)
     large = place(jnp.log(jnp.where(depth > 0, depth, 1.0)))
-    return depth * jnp.exp(_read(grid, large) + jax.image.resize(left, depth.shape, "linear"))
+    change = _read(grid, large) + jax.image.resize(left, depth.shape, "linear")
+    return jnp.where(depth > 0, depth * jnp.exp(change), 0.0)
 
 
 Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]

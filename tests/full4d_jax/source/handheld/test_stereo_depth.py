@@ -17,7 +17,7 @@ def test_a_room_that_leans_is_set_upright():
     frames, true = film(arc()[::3])
     path = relative_to(arc()[::3], arc()[0])
     before = wrong(true)
-    depth, share = stereo_depth(frames / np.float32(255), before, LENS, path)
+    depth, share = stereo_depth(frames, before, LENS, path)
     assert share > 0.2
     errors = [np.abs(x / true - 1).mean() for x in (before, depth)]
     assert errors[1] < 0.35 * errors[0]
@@ -25,11 +25,11 @@ def test_a_room_that_leans_is_set_upright():
 
 def test_depth_stays_where_the_frames_tell_nothing():
     frames, true = film(arc()[::3])
-    shown, before = frames / np.float32(255), wrong(true)
+    before = wrong(true)
     still = np.tile(np.eye(4), (len(frames), 1, 1))
     for pictures, path in (
-        (shown, still),
-        (np.full_like(shown, 0.5), relative_to(arc()[::3], arc()[0])),
+        (frames, still),
+        (np.full_like(frames, 128), relative_to(arc()[::3], arc()[0])),
     ):
         depth, share = stereo_depth(pictures, before, LENS, path)
         assert share == 0
@@ -75,3 +75,12 @@ def test_unknown_depth_stays_unknown():
     depth = np.asarray(corrected(estimate, found))
     assert (depth[:, :4] == 0).all()
     np.testing.assert_allclose(depth[:, 8:], 0.7, rtol=1e-3)
+    assert not np.asarray(corrected(np.zeros_like(estimate), found)).any()
+
+
+def test_what_goes_along_with_the_camera_keeps_a_depth_near_its_own():
+    """A sweep takes it for three times as far; the wall behind it is right."""
+    true = np.full((1, 48, 64), 4.0, np.float32)
+    true[:, 12:36, 20:44] = 2.0
+    found = np.where(true == 2.0, 6.0, true)
+    assert np.abs(np.asarray(corrected(true, found)) / true - 1).max() < 0.05
