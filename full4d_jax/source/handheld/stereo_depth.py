@@ -7,8 +7,8 @@ depth: log f is averaged in a grid over columns, rows and log z, whose empty cel
 coarser ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is left of a
 sure pixel's factor comes on top of that, unless it is large.
 
-What moves by itself is seldom sure, since no point of it lies on the epipolar lines of the path; but
-what goes along with the camera, or against it, does, and a sweep takes it for farther, or nearer.
+The sweep is seldom sure of what moves by itself, whose points leave the epipolar lines of the path.
+What goes along with the camera, or against it, stays on them, and is taken for farther, or nearer.
 So factors far from the frame's median are left out, which bounds the harm.
 """
 
