@@ -22,10 +22,9 @@ def run(
     quality: Annotated[Quality | None, tyro.conf.arg(metavar="{draft,normal,high}")] = None,
     show: Annotated[RenderOptions, tyro.conf.arg(name="")],
 ) -> None:
-    """Make a 4D scene of a video; running again continues after the last finished stage.
+    """Make a 4D scene of a video; running again goes on after the last stage.
 
-    A model without poses (configs/four_real.py) takes two videos: of the moving scene, and of a
-    walk around it while it stands still.
+    A model without poses (configs/four_real.py) takes two videos instead.
 
     Args:
       config: the experiment.

@@ -32,6 +32,7 @@ DAMAGE = (
     KeyError,
     TypeError,
     AttributeError,
+    NotImplementedError,  # for a kind of sharding that Orbax does not know
 )  # what reading a damaged checkpoint raises
 # What Orbax raises besides, itself and not a class of it: a device without memory does no damage.
 BARE = (Exception, RuntimeError, AssertionError)

@@ -25,7 +25,8 @@ from full4d_jax.source.options import (
     VideoOptions,
 )
 from full4d_jax.source.source import source_arrays, source_from
-from full4d_jax.source.video_source import open_two_videos, open_video
+from full4d_jax.source.two_videos import open_two_videos
+from full4d_jax.source.video_source import open_video
 from input_pipeline.cameras import centers, invert, nearest_to_axes, relative_to
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
