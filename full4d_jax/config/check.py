@@ -104,11 +104,17 @@ def _data(config: Config) -> Iterator[Rule]:
     yield "data.lines", data.lines, not (guided and data.lines), "none of it with a projection"
     fits = not (guided and data.pseudo) or bool(data.videos)
     yield "data.pseudo", data.pseudo, fits, "a folder --data.videos beside it, with a projection"
-    fits = not (data.records and data.pseudo)
-    yield "data.pseudo", data.pseudo, fits, "none of it with --data.records"
-    batch = config.training.batch
-    fits = data.pseudo == 0 or guided or round(data.pseudo * batch) > 0
-    one = f"0, or a share that is one of the {batch} clips of a batch"
+    mixed, batch = bool(data.records and data.pseudo), config.training.batch
+    fits, alone = not (mixed and guided), "none of it with --data.records and a projection"
+    yield "data.pseudo", data.pseudo, fits, alone
+    fits = not mixed or bool(data.videos)
+    yield "data.videos", data.videos, fits, "a folder, with --data.records and --data.pseudo"
+    for name in ("buckets", "captions"):
+        value = getattr(data, name)
+        yield f"data.{name}", value, not (mixed and value), "none with --data.pseudo"
+    warped = round(data.pseudo * batch)
+    fits = data.pseudo == 0 or guided or 0 < warped < batch + (not mixed)
+    one = f"0, or a share that is one of the {batch} clips of a batch" + " but not all" * mixed
     yield "data.pseudo", data.pseudo, fits, one
     fits = bool(data.pseudo or data.photos or not data.videos)
     yield "data.videos", data.videos, fits, "nothing without --data.pseudo or --data.photos"

@@ -19,8 +19,8 @@ from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
 from full4d_jax.training.checkpoints.resume import run_record
-from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.records import clips_at, contents
+from full4d_jax.training.clips.batches import clips_at, training_batches
+from full4d_jax.training.clips.records import contents
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.placement import (
     host_memory,
@@ -35,7 +35,6 @@ from full4d_jax.training.program import runs_codec
 from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
-from input_pipeline.loader import make_loader
 from input_pipeline.procedural.scene_cameras import MAX_AZIMUTH, MAX_ELEVATION
 from input_pipeline.whole_files import write_text
 
@@ -94,7 +93,7 @@ def reporting(config: Config, profile: tuple[int, int] | None) -> Reporting:
         flops=step_flops(config),
         peak=peak_flops(jax.devices()[0].device_kind),
         sheet=lambda state: draw_sheet(config, on_host(state.ema)),
-        contents=partial(clips_at if config.data.records else scenes_at, config),
+        contents=partial(clips_at, config),
         profile=profile,
     )
 
@@ -121,10 +120,3 @@ def write_results(
     else:
         print("no sheet: the mesh shards the parameters, which one device may not have room for")
     print(f"next: full4d evaluate CONFIG --checkpoint {weights}")
-
-
-def scenes_at(config: Config, position: int) -> list[int]:
-    """Return the procedural scenes in the batch at a position in the data."""
-    scenes, batch = range(config.data.scenes), config.training.batch
-    loader = make_loader(scenes, seed=config.seed, batch_size=batch, start_step=position)
-    return [int(index) for index in next(loader)]

@@ -5,9 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-import av
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,16 +16,16 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.media.video import read_video
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.sharding import put_batch, spec
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import require
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from full4d_jax.training.clips.double_reprojection import random_lens, random_pose, two_views
 from full4d_jax.training.clips.pseudo_grid import MARGIN, pseudo_grid
+from full4d_jax.training.clips.records import clips_at as record_names
 from full4d_jax.training.clips.records import record_batches
-from input_pipeline.footage import VIDEOS, training_clips
+from full4d_jax.training.clips.video_windows import filmed_clips, video_windows
 from input_pipeline.loader import make_loader
 from input_pipeline.procedural.looks import Looks, looks_at
 
@@ -40,8 +38,9 @@ def training_batches(
     """Return the batches from step `start` on: records, or scenes and videos, in random order.
 
     Of models without projection, a share `config.data.pseudo` of each batch is planar warps of the
-    videos in `config.data.videos`, or of rendered videos. Of others, that share of the batches is
-    double reprojections of the videos, which have two views.
+    videos in `config.data.videos`, or of rendered videos; the others are records or rendered. Of
+    models with one, that share of the batches is double reprojections of the videos, which have
+    two views.
 
     On a mesh, samples are sharded over its devices; all processes together see the batches that
     one would. Each device renders its own scenes. With warps, every process makes whole batches
@@ -50,29 +49,61 @@ def training_batches(
     Raises:
       InputError: there are no videos, or records cannot be used (`records.open_records`).
     """
-    if config.data.records:
+    data = config.data
+    if not data.records:
+        for name, off in (("projections", 0), ("captions", False)):
+            asked, expected = getattr(data, name), f"{off} without --data.records that have them"
+            require(f"data.{name}", asked, asked == off, expected)
+    if data.pseudo and config.model.projection == "none":
+        mixed = _with_warps(config, start)
+        return mixed if mesh is None else map(partial(put_batch, mesh), mixed)
+    if data.records:
         return record_batches(config, start, mesh)
-    for name, off in (("projections", 0), ("captions", False)):
-        asked, expected = getattr(config.data, name), f"{off} without --data.records that have them"
-        require(f"data.{name}", asked, asked == off, expected)
-    data, batch, seed = config.data, config.training.batch, config.seed
-    if config.model.projection != "none":
-        return _with_filmed(config, start, mesh) if data.pseudo else _rendered(config, start, mesh)
-    make = partial(make_loader, seed=seed, start_step=start)
-    indices = make(range(data.scenes), batch_size=batch)
-    warped = round(data.pseudo * batch)
-    if not warped:
-        return _rendered(config, start, mesh)
+    return _with_filmed(config, start, mesh) if data.pseudo else _rendered(config, start, mesh)
+
+
+def clips_at(config: Config, position: int) -> list[str | int]:
+    """Return the clips in the batch at a position in the data: names, or procedural scenes."""
+    grids, warped = _grids_and_warps(config)
+    found: list[str | int] = []
+    if grids.training.batch and config.data.records:
+        found += record_names(grids, position)
+    elif grids.training.batch:
+        found += [int(i) for i in next(_scenes(grids, position))]
+    if warped and config.data.videos:
+        clips = [str(clip) for clip in filmed_clips(config.data)]
+        loader = make_loader(clips, seed=config.seed, batch_size=warped, start_step=position)
+        found += next(loader).tolist()
+    return found
+
+
+def _with_warps(config: Config, start: int) -> Iterator[Batch]:
+    """Return batches of which a share is planar warps, shuffled with records or rendered grids."""
+    data, seed, (grids, warped) = config.data, config.seed, _grids_and_warps(config)
+    row = replace(data, views=1, height=round(MARGIN * data.height), records=())
+    row = replace(row, width=round(MARGIN * data.width))
+    if data.videos:
+        videos = map(_as_floats, video_windows(row, seed=seed, start=start, clips=warped))
+    else:  # other scenes than the grids'
+        training = replace(config.training, batch=warped)
+        alone = replace(config, data=row, training=training, seed=seed ^ STREAM)
+        videos = (batch.frames[:, 0] for batch in _rendered(alone, start, None))
+    others = itertools.repeat(None)
+    if grids.training.batch:
+        others = record_batches(grids, start) if data.records else _rendered(grids, start, None)
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
-    place = (lambda batch: batch) if mesh is None else partial(put_batch, mesh)
-    if not data.videos:
-        mix = jax.jit(lambda index: _mixed(key, index, warped, data, None))
-        return map(place, map(mix, indices))
-    size = {"height": _larger(data.height), "width": _larger(data.width)}
-    read = partial(_random_window, data=data, **size)
-    videos = make(find_videos(data.videos, data.frames), batch_size=warped, transform=read)
-    mix = jax.jit(lambda index, clips: _mixed(key, index, warped, data, clips))
-    return map(place, map(mix, indices, videos))
+
+    def mix(step: int, videos: Float[Array, "p t H W 3"], others: Batch | None) -> Batch:
+        return _mixed(data, jax.random.fold_in(key, step), videos, others)
+
+    return map(mix, itertools.count(start), videos, others)
+
+
+def _grids_and_warps(config: Config) -> tuple[Config, int]:
+    """Return the config of the clips of a batch that are no planar warps, and how many are."""
+    batch, poseless = config.training.batch, config.model.projection == "none"
+    warped = round(config.data.pseudo * batch) if poseless else 0
+    return replace(config, training=replace(config.training, batch=batch - warped)), warped
 
 
 def _with_filmed(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
@@ -82,13 +113,8 @@ def _with_filmed(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batc
     def filmed_before(step: int) -> int:
         return math.floor(step * data.pseudo + 1e-9)
 
-    with input_errors("data.videos", "give another folder"):
-        clips = training_clips(data.videos)
-    for clip in clips:
-        read_video(clip, height=16, width=16, frames=data.frames)
     first = filmed_before(start)
-    read = partial(_random_window, data=data, height=data.height, width=data.width)
-    windows = make_loader(clips, seed=seed, start_step=first, batch_size=batch, transform=read)
+    windows = video_windows(data, seed=seed, start=first, clips=batch)
     rendered, network = _rendered(config, start - first, mesh), load_depth()
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
     for step in itertools.count(start):
@@ -109,7 +135,7 @@ def reprojected(
     def one(key_and_video: tuple[PRNGKeyArray, Array]) -> Batch:
         key, video = key_and_video
         lens_key, pose_key = jax.random.split(key)
-        video = video.astype(jnp.float32) / 127.5 - 1
+        video = _as_floats(video)
         depth = drop_depth_edges(estimate_depth(network, video), EDGE)
         lens = random_lens(lens_key, *video.shape[1:3])
         return Batch(*two_views(video, depth, lens, random_pose(pose_key)))
@@ -120,9 +146,6 @@ def reprojected(
 def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
     """Yield batches of rendered scenes; on a mesh each device renders its own samples."""
     data, seed = config.data, config.seed
-    indices = make_loader(
-        range(data.scenes), seed=seed, batch_size=config.training.batch, start_step=start
-    )
     network = load_depth() if data.estimated else None
     render = partial(_render, data)
     if mesh is not None:
@@ -136,7 +159,7 @@ def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
         )
     program = jax.jit(render)
     folders = {"photos": data.photos, "videos": data.videos if data.photos else ""}
-    for step, scenes in enumerate(indices, start):
+    for step, scenes in enumerate(_scenes(config, start), start):
         with input_errors("config", "change data.photos or data.videos"):
             looks = looks_at(step, **folders, seed=seed)
         yield program(scenes if mesh is None else put_batch(mesh, scenes), looks, network)
@@ -162,41 +185,25 @@ def _render(
     return batch._replace(depth=jax.lax.map(one, (indices, batch.frames[:, 0], batch.depth)))
 
 
-def find_videos(folder: str, frames: int) -> list[Path]:
-    """Return the videos in a folder and below; each has at least `frames` frames.
-
-    Raises:
-      InputError: there are none, or one cannot be used.
-    """
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in VIDEOS)
-    if not found:
-        expected, do = f"files that end in {', '.join(sorted(VIDEOS))}", "change --data.videos"
-        raise InputError("data.videos", folder, "no videos", expected, do)
-    for path in found:
-        read_video(path, height=16, width=16, frames=frames)
-    return found
+def _scenes(config: Config, start: int) -> Iterator[Int[np.ndarray, "b"]]:
+    """Return the indices of the scenes of each batch."""
+    scenes, batch = range(config.data.scenes), config.training.batch
+    return make_loader(scenes, seed=config.seed, batch_size=batch, start_step=start)
 
 
+@partial(jax.jit, static_argnums=0)
 def _mixed(
-    key,
-    indices: Int[Array, "b"],
-    warped: int,
-    data: DataConfig,
-    videos: UInt8[Array, "p t H W 3"] | None,
+    data: DataConfig, key: PRNGKeyArray, videos: Float[Array, "p t H W 3"], others: Batch | None
 ) -> Batch:
-    """Return rendered grids and `warped` planar warps, shuffled."""
-    rendered, rest = procedural_batch(indices[warped:], data), indices[:warped]
-    if videos is None:
-        row = replace(data, views=1, height=_larger(data.height), width=_larger(data.width))
-        clips = procedural_batch(rest, row).frames[:, 0]
-    else:
-        clips = videos.astype(jnp.float32) / 127.5 - 1
+    """Return planar warps of the videos and the other clips, shuffled."""
     warp_key, order_key = jax.random.split(key)
-    keys = jax.vmap(lambda i: jax.random.fold_in(warp_key, i))(rest)
+    keys = jax.random.split(warp_key, len(videos))
     warp = partial(pseudo_grid, views=data.views, height=data.height, width=data.width)
-    warps = Batch(jax.vmap(warp)(keys, clips), *_no_cameras(warped, data))
-    order = jax.random.permutation(jax.random.fold_in(order_key, indices[0]), len(indices))
-    return jax.tree.map(lambda *x: jnp.concatenate(x)[order], rendered, warps)
+    warps = Batch(jax.vmap(warp)(keys, videos), *_no_cameras(len(videos), data))
+    if others is None:
+        return warps
+    order = jax.random.permutation(order_key, len(videos) + len(others.frames))
+    return jax.tree.map(lambda *x: jnp.concatenate(x)[order], others, warps)
 
 
 def _no_cameras(count: int, data: DataConfig) -> tuple[Float[Array, "b t h w"], Cameras]:
@@ -208,22 +215,6 @@ def _no_cameras(count: int, data: DataConfig) -> tuple[Float[Array, "b t h w"], 
     return depth, Cameras(lenses, poses, data.height, data.width)
 
 
-def _larger(side: int) -> int:
-    return round(MARGIN * side)
-
-
-def _random_window(
-    path: Path, generator: np.random.Generator, data: DataConfig, height: int, width: int
-) -> UInt8[np.ndarray, "t H W 3"]:
-    """Read frames of a video from a random moment on."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        if stream.duration and stream.time_base:
-            duration = float(stream.duration * stream.time_base)
-        else:  # some containers know only their own, sound included
-            duration = (container.duration or 0) / av.time_base
-        step = max(1 / data.fps, 1 / float(stream.average_rate or data.fps))
-    last = max(0.0, duration - data.frames * step)
-    size = {"height": height, "width": width, "frames": data.frames}
-    start = last * generator.random()
-    return read_video(path, **size, start=start, usual=data.fps).frames
+@jax.jit
+def _as_floats(videos: UInt8[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:
+    return videos.astype(jnp.float32) / 127.5 - 1

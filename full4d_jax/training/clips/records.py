@@ -175,9 +175,10 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
     model, data, codec = config.model, config.data, codec_id(config)
     strides = strides_of(model.codec, model.codec_stride)
     again = "encode it again with this config (full4d data encode), or train on what it was made of"
-    if data.lines:
-        do = "train on what it was made of"
-        raise InputError("config", "data.lines", True, "False with cached latents", do)
+    for name, off in (("lines", False), ("pseudo", 0.0)):
+        if (asked := getattr(data, name)) != off:
+            do = "train on what it was made of"
+            raise InputError("config", f"data.{name}", asked, f"{off} with cached latents", do)
     for records in opened:
         for number, clip in enumerate(records.clips):
             where = _where(records, number)

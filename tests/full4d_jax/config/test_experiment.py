@@ -24,6 +24,8 @@ from input_pipeline.procedural.scene import HELD_OUT_START
 CONFIGS = Path(__file__).parents[3] / "configs"
 WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
 TEXT = ModelConfig(text_width=8)
+POSELESS = ModelConfig(projection="none", cameras=())
+MIXED = {"records": ("a",), "videos": "b", "pseudo": 0.5}
 GUIDED = SamplerConfig(text_guidance=5.0)
 
 
@@ -48,9 +50,10 @@ def put(config, name, value):
     return dataclasses.replace(config, **{room: part}) if room else part
 
 
-def test_groups_windows_and_texts_pass():
+def test_groups_windows_mixtures_and_texts_pass():
     check_config(Config(sampler=dataclasses.replace(windows(size=4, overlap=2), group_views=2)))
     check_config(Config(sampler=windows(size=4, overlap=0, steps=1, noise=0.0)))
+    check_config(Config(model=POSELESS, data=DataConfig(**MIXED)))
     check_config(Config(model=TEXT, negative_text="a.npz", sampler=GUIDED))
 
 
@@ -127,6 +130,11 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.photos", put(Config(), "data.photos", "a")),
         ("data.videos", put(Config(), "data.videos", "a")),
         ("data.pseudo", put(Config(), "data.pseudo", 0.5)),
+        ("data.pseudo", Config(data=DataConfig(records=("a",), pseudo=0.5, videos="b"))),
+        ("data.pseudo", Config(model=POSELESS, data=DataConfig(**MIXED | {"pseudo": 1.0}))),
+        ("data.videos", Config(model=POSELESS, data=DataConfig(**MIXED | {"videos": ""}))),
+        ("data.buckets", Config(model=POSELESS, data=DataConfig(**MIXED, buckets=("64x64",)))),
+        ("data.captions", Config(model=POSELESS, data=DataConfig(**MIXED, captions=True))),
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=()))),
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=((64, 64, 60),)))),
         ("data.sizes", put(DepthConfig(), "data.sizes", (64, 64, 64))),

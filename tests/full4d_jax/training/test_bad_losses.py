@@ -13,9 +13,8 @@ from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.bad_losses import SETTLED
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.loop import Reporting
-from full4d_jax.training.prior_training import scenes_at
 
 
 def with_values(values: dict[int, float]):
@@ -95,5 +94,5 @@ def test_the_scenes_of_a_batch_are_those_that_were_rendered():
     config = load_config("configs/debug.py")
     batch = next(training_batches(config, 7))
     again = jax.jit(lambda index: procedural_batch(index, config.data))
-    scenes = jnp.asarray(scenes_at(config, 7), jnp.int32)
+    scenes = jnp.asarray(clips_at(config, 7), jnp.int32)
     np.testing.assert_allclose(batch.frames, again(scenes).frames, atol=1e-6)
