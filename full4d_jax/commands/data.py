@@ -176,6 +176,7 @@ def gltf(
     height: int = 64,
     width: int = 64,
     spread: float = 60.0,
+    orbit: bool = False,
     license: str = "",
     test: float = 0.0,
     shards: int = 0,
@@ -192,6 +193,8 @@ def gltf(
       height: height of a frame in pixels.
       width: width of a frame in pixels.
       spread: largest angle between a target and the source, degrees.
+      orbit: place the targets in equal steps along one arc from the source, for models without
+        projection.
       license: licence of the assets, as an SPDX identifier or in words.
       test: share of the assets in the split `test`.
       shards: approximate number of files; 0 makes files of 256 MiB.
@@ -207,7 +210,7 @@ def gltf(
 
     with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
         files = find_assets(assets)
-    source = GltfClips(files, clips, **size, spread=spread, license=license)
+    source = GltfClips(files, clips, **size, spread=spread, orbit=orbit, license=license)
     build_gltf(open_folder(out), source, test=test, shards=shards, jobs=jobs)
 
 

@@ -54,7 +54,7 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
     size = f"{clips.views} views of {clips.frames} frames of {clips.width}x{clips.height} pixels"
     about = (
         f"{clips.count} clips of {len(clips.assets)} animated assets ({names}), {size}, targets "
-        f"within {clips.spread:g} degrees, rendered by full4d_jax."
+        f"within {clips.spread:g} degrees{', along one arc' * clips.orbit}, rendered by full4d_jax."
     )
     splits = train_and_test(test)
     build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)

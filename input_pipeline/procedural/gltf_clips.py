@@ -32,6 +32,8 @@ class GltfClips:
     width: int
     spread: float = 60.0
     """Degrees that a target may stand away from the source."""
+    orbit: bool = False
+    """Place the targets in equal steps along one arc, as a freeze-time video goes."""
     license: str = ""
 
     @cached_property
@@ -59,7 +61,11 @@ class GltfClips:
         animation = str(generator.choice(sorted(names)))
         start, interval = generator.uniform(0, names[animation]), generator.uniform(*INTERVALS)
         azimuth = generator.uniform(0, 360)
-        targets = generator.uniform(-self.spread, self.spread, self.views - 1)
+        if self.orbit:
+            end = generator.uniform(-self.spread, self.spread)
+            targets = np.linspace(0, end, self.views)[1:]
+        else:
+            targets = generator.uniform(-self.spread, self.spread, self.views - 1)
         clip = gltf_clip(
             self.assets[which],
             animation=animation,
