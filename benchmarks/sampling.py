@@ -2,16 +2,18 @@
 
     python benchmarks/sampling.py [CONFIG] [--sampler.steps 4 --data.frames 8 ...]
     python benchmarks/sampling.py configs/wan22_5b.py --sampler.steps 4          (on an accelerator)
+    python benchmarks/sampling.py configs/four_real_wan.py --sampler.steps 4     (8x8 at 288x512)
     python benchmarks/sampling.py configs/wan22_5b.py --sampler.steps 2 --codec_divide 16 \\
       --data.views 2 --data.frames 5 --data.height 64 --data.width 64 \\
       --model.layers 1 --model.width 96 --model.heads 2 --model.ffn 192 --model.text_width 64
 
 The stages are those of `full4d sample`, each a program of its own: depth of the source video,
 projection into the views, encoding, every call of the network with the step of the sampler that it
-serves, and decoding. Weights come to the device for their stage (`load_*`, from the host's memory)
-and leave it after: the codec's, then the network's, then the codec's again. Weights are random but
-for the depth network's and the video is noise; neither changes what is computed. The network's are
-bfloat16 on an accelerator, and guidance, groups and windows are not sampled with.
+serves, and decoding. Models without projection have no first two: their grid is encoded whole, and
+its first row and column are given. Weights come to the device for their stage (`load_*`, from the
+host's memory) and leave it after: the codec's, then the network's, then the codec's again. Weights
+are random but for the depth network's and the video is noise; neither changes what is computed. The
+network's are bfloat16 on an accelerator, and guidance, groups and windows are not sampled with.
 
 Seconds are the best of --repeats runs of compiled programs: CPU time of all threads on a CPU (which
 other work on the machine disturbs least), elapsed time elsewhere. `planned_gib` is what the
@@ -40,6 +42,7 @@ from full4d_jax.config import Config, check_config
 from full4d_jax.config.codecs import KINDS, Strides
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
 from full4d_jax.generation.sampling import euler, schedule
+from full4d_jax.generation.visible_frames import row_and_column, visible_conditions
 from full4d_jax.models.codecs.codec import make_codec, pool_frames, taesd, wan_vae
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
@@ -104,9 +107,6 @@ def measure(config: Config, codec_divide: int = 1, repeats: int = 2) -> None:
     for name, value in {"--codec_divide": codec_divide, "--repeats": repeats}.items():
         if value < 1:
             raise InputError("option", name, value, "at least 1", "see --help")
-    if config.model.projection == "none":
-        found, do = "none", "give a preset with a projection"
-        raise InputError("config", "model.projection", found, "frames or channels", do)
     weights = random_codec(config.model.codec, codec_divide)
     network = random_network(config)
     stages = Stages()
@@ -139,25 +139,9 @@ def measure(config: Config, codec_divide: int = 1, repeats: int = 2) -> None:
 
 def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -> None:
     """Run all stages once, for `config.data`'s grid."""
-    model, data = config.model, config.data
-    size = data.frames, data.height, data.width
-    lens = np.array([[data.width, 0, data.width / 2], [0, data.width, data.height / 2], [0, 0, 1]])
-    shape = {"frames": data.frames, "height": data.height, "width": data.width}
-    arc = {"targets": data.views - 1, "frames": data.frames, "azimuth": 30.0, "elevation": 0.0}
-    cameras = beside(still_camera(lens, **shape), preset_targets("arc", **arc))
-    cameras = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), cameras)
-    frames = jax.random.uniform(jax.random.key(0), (*size, 3), minval=-1.0)
-    depth_network = load_depth()
-    depth = stages.run("depth", lambda x: predict_depth(depth_network, x), frames)
-    whole = stages.run("projection", _project, frames, depth, cameras)
-
-    # What `batch.make_conditions` does with what is used of it.
-    fills = model.projection == "channels" or model.prediction == "residual"
-    weights = stages.load("codec", codec_weights)
-    encode = partial(_encode, model, fills)
-    conditions, latents = stages.run("encode", encode, weights, whole, cameras)
-    del whole, weights
-
+    model = config.model
+    make = _filled if model.projection == "none" else _guided
+    conditions, latents = make(config, stages, codec_weights)
     if model.text_width:
         text = jnp.zeros((1, TOKENS, model.text_width))
         conditions = conditions._replace(text=text)
@@ -175,6 +159,47 @@ def generate(config: Config, stages: Stages, codec_weights: Any, network: Any) -
     grid = stages.run("decode", lambda w, z: make_codec(model, w).decode(z), weights, latents[0])
     if not bool(jnp.isfinite(grid).all()):
         raise SystemExit("the grid has values that are not finite")
+
+
+def _guided(config: Config, stages: Stages, codec_weights: Any) -> tuple[Conditions, Any]:
+    """Conditions by depth and projection, and the initial noise."""
+    model, data = config.model, config.data
+    size = data.frames, data.height, data.width
+    lens = np.array([[data.width, 0, data.width / 2], [0, data.width, data.height / 2], [0, 0, 1]])
+    shape = {"frames": data.frames, "height": data.height, "width": data.width}
+    arc = {"targets": data.views - 1, "frames": data.frames, "azimuth": 30.0, "elevation": 0.0}
+    cameras = beside(still_camera(lens, **shape), preset_targets("arc", **arc))
+    cameras = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), cameras)
+    frames = jax.random.uniform(jax.random.key(0), (*size, 3), minval=-1.0)
+    depth_network = load_depth()
+    depth = stages.run("depth", lambda x: predict_depth(depth_network, x), frames)
+    whole = stages.run("projection", _project, frames, depth, cameras)
+
+    # What `batch.make_conditions` does with what is used of it.
+    fills = model.projection == "channels" or model.prediction == "residual"
+    weights = stages.load("codec", codec_weights)
+    return stages.run("encode", partial(_encode, model, fills), weights, whole, cameras)
+
+
+def _filled(config: Config, stages: Stages, codec_weights: Any) -> tuple[Conditions, Any]:
+    """Conditions by the first row and column of a grid, and noise elsewhere (`fill.fill_grid`)."""
+    data = config.data
+    size = data.views, data.frames, data.height, data.width, 3
+    frames = jax.random.uniform(jax.random.key(0), size, minval=-1.0)
+    weights = stages.load("codec", codec_weights)
+    return stages.run("encode", partial(_encode_grid, config.model), weights, frames)
+
+
+def _encode_grid(model, weights, frames):
+    """Conditions of the grid and where its sampling begins, with an axis of samples."""
+    latents = make_codec(model, weights).encode(frames)[None]
+    views, times = latents.shape[1:3]
+    visible = jnp.asarray(row_and_column(views, times))[None]
+    lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
+    poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
+    conditions = visible_conditions(latents, visible, Cameras(lenses, poses, 1, 1))
+    noise = jax.random.normal(jax.random.key(1), latents.shape)
+    return conditions, jnp.where(visible[..., None, None, None], conditions.base, noise)
 
 
 def _project(frames, depth, cameras: Cameras) -> Projection:

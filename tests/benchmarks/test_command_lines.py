@@ -213,6 +213,14 @@ def test_sampling_times_every_stage_and_call(answer):
     assert found["peak_memory_gib"] > 0.1
 
 
+def test_sampling_fills_a_grid_without_depth_and_projection(answer):
+    size = "--data.views 3 --data.frames 2 --data.height 16 --data.width 16 --model.layers 1"
+    found = answer("sampling", "configs/four_real.py", *size.split(), "--repeats", "1")
+    assert found["grid"] == [3, 2, 16, 16]
+    assert set(found["planned_gib"]) == {"encode", "call", "decode"}
+    assert found["network_flops"] > 1e6
+
+
 @pytest.mark.parametrize("kind", [[], ["--film"]])
 def test_input_is_timed_against_raw_decoding(answer, monkeypatch, kind):
     module = importlib.import_module("input")
@@ -280,7 +288,6 @@ def test_projection_is_timed_against_decoding(answer):
         (("training", "configs/none.py"), "no such file"),
         (("training", "configs/debug.py", "--steps", 0), "--steps: found 0"),
         (("sampling", "--codec_divide", 0), "--codec_divide: found 0"),
-        (("sampling", "configs/four_real.py"), "model.projection: found none"),
         (("sampling", "--model.heads", 5), "model.heads"),
         (("seen_before", "--scenes", 0), "--scenes: found 0, expected at least 1"),
         (("moving_camera", "--rows", 8), "--rows: found 8, expected at least 64"),
