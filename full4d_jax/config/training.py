@@ -32,7 +32,8 @@ class OptimizerConfig:
     """Muon on the blocks' matrices and Nesterov's AdamW elsewhere, or plain AdamW."""
     trainable: Literal["all", "attention", "lora", "synchronization"] = "all"
     """Parameters that change: all; self-attention, or adapters (`model.lora_rank`), with what a
-    video model lacks (cameras, projectors, mask); or the synchronization of two streams."""
+    video model lacks (cameras, projectors, mask); or the synchronization of two streams and
+    their context embeddings."""
     learning_rate: Positive = 0.015
     """Highest learning rate of Muon."""
     adam_learning_rate: Positive = 0.0015

@@ -10,7 +10,7 @@ def is_trained(trainable: str, name: str) -> bool:
     if trainable == "all":
         return True
     if trainable == "synchronization":
-        return name.startswith(SYNCHRONIZATION)
+        return name.startswith((*SYNCHRONIZATION, "context"))
     if trainable == "lora":
         return name.startswith(ADDED) or ".lora_" in name
     return name.startswith((*ADDED, ATTENTION))
