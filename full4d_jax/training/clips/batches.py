@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -88,7 +89,7 @@ def _with_warps(config: Config, start: int) -> Iterator[Batch]:
         training = replace(config.training, batch=warped)
         alone = replace(config, data=row, training=training, seed=seed ^ STREAM)
         videos = (batch.frames[:, 0] for batch in _rendered(alone, start, None))
-    others = itertools.repeat(None)
+    others: Any = itertools.repeat(None)
     if grids.training.batch:
         others = record_batches(grids, start) if data.records else _rendered(grids, start, None)
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
