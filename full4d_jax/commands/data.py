@@ -7,14 +7,7 @@ import tyro
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
-from full4d_jax.data.options import (
-    check_counts,
-    check_drawing,
-    check_test_share,
-    part_of,
-    range_of,
-    turns_of,
-)
+from full4d_jax.data import options
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import open_folder
@@ -43,7 +36,9 @@ def show(
       size: height and width of a frame in pixels.
       worlds: primitives in a room, or people, furniture and thin poles in noise.
     """
-    check_drawing(out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size})
+    options.check_drawing(
+        out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size}
+    )
     from full4d_jax.data.show import draw_scenes
 
     size_of = {"views": views, "frames": frames, "height": size, "width": size}
@@ -101,8 +96,8 @@ def import_(
         layout=layout,
         fps=fps,
         license=license,
-        cut=Cut(frames, stride, size, range_of(instants), film),
-        turns=turns_of(turn),
+        cut=Cut(frames, stride, size, options.range_of(instants), film),
+        turns=options.turns_of(turn),
         test=test,
         jobs=jobs,
         depth=depth,
@@ -151,9 +146,9 @@ def procedural(
       beam: options of Apache Beam in quotes, such as "--runner=DirectRunner", to make --shards.
     """
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    check_counts(first, {"scenes": scenes, **size, "jobs": jobs})
-    part = part_of(shard)
-    check_test_share(test)
+    options.check_counts(first, {"scenes": scenes, **size, "jobs": jobs})
+    part = options.part_of(shard)
+    options.check_test_share(test)
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = open_folder(out)
@@ -193,16 +188,15 @@ def gltf(
       height: height of a frame in pixels.
       width: width of a frame in pixels.
       spread: largest angle between a target and the source, degrees.
-      orbit: place the targets in equal steps along one arc from the source, for models without
-        projection.
+      orbit: place the targets in equal steps along one arc from the source.
       license: licence of the assets, as an SPDX identifier or in words.
       test: share of the assets in the split `test`.
       shards: approximate number of files; 0 makes files of 256 MiB.
       jobs: processes that render.
     """
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    check_counts(0, {"clips": clips, **size, "scenes": clips, "jobs": jobs})
-    check_test_share(test)
+    options.check_counts(0, {"clips": clips, **size, "scenes": clips, "jobs": jobs})
+    options.check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
     from full4d_jax.data.rendered import build_gltf
@@ -243,7 +237,7 @@ def encode(
       text_encoder: folder of umT5 as in full4d embed-text, to embed clips' captions.
       captions: JSON file, {"SCENE": "a man walks"}, of captions in place of the clips' own.
     """
-    part = part_of(shard)
+    part = options.part_of(shard)
     from full4d_jax.data.encode import encode_dataset
 
     encode_dataset(config, dataset, open_folder(out), split, shards, part, text_encoder, captions)
