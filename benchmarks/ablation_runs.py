@@ -23,28 +23,32 @@ import jax
 import jax.numpy as jnp
 import kept
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, DataConfig, to_dict
 from full4d_jax.flow import interpolate
 from full4d_jax.generation.batch import Batch, make_conditions, procedural_batch
 from full4d_jax.generation.visible_frames import row_and_column, visible_conditions
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.conditions import Params
+from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import load_metadata, save_params
 from full4d_jax.session.progress import Progress
+from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from full4d_jax.training.optimizer import trained_leaves
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
 from input_pipeline.loader import make_loader
-from input_pipeline.procedural.scene import HELD_OUT_START
+from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 SCORES = ("psnr", "hard", "denoised")
 TAU = 0.7  # of `denoised`
 CHANGED = 0.1  # of the range: more makes a pixel hard without projection
+WIDE = 30.0, 60.0  # degrees from the source to the targets, where depth is estimated
 
 
 class Run(NamedTuple):
@@ -140,14 +144,39 @@ class Row:
 
 def rendered_part(data: DataConfig) -> DataConfig:
     """Return the fields that decide the pictures; rows that differ in others share a renderer."""
-    names = ("views", "frames", "height", "width", "orbit", "worlds")
+    names = ("views", "frames", "height", "width", "orbit", "worlds", "estimated")
     return DataConfig(**{name: getattr(data, name) for name in names})
 
 
 @cache
 def batch_renderer(data: DataConfig) -> Callable[[Any], Batch]:
     """Compiled once a shape."""
+    if data.estimated:
+        return jax.jit(partial(wide_batch, data, load_depth()))
     return jax.jit(partial(procedural_batch, config=data))
+
+
+def wide_batch(data: DataConfig, network: DepthNetwork, indices: Int[Array, "b"]) -> Batch:
+    """Scenes seen from far to the sides, with the source's depth as our network estimates it."""
+
+    def one(index: Int[Array, ""]) -> Batch:
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), index))
+        sizes = jax.random.uniform(keys[0], (data.views - 1,), minval=WIDE[0], maxval=WIDE[1])
+        to_the_left = jax.random.bernoulli(keys[1], shape=sizes.shape)
+        clip = procedural_scene(
+            index,
+            views=data.views,
+            frames=data.frames,
+            height=data.height,
+            width=data.width,
+            worlds=data.worlds,
+            azimuths=jnp.where(to_the_left, -sizes, sizes),
+        )
+        frames = clip.frames * 2 - 1
+        depth = drop_depth_edges(estimate_depth(network, frames[0]), EDGE)
+        return Batch(frames, depth, cameras_of(clip))
+
+    return jax.lax.map(one, indices)
 
 
 def clips_of(data: DataConfig, batch: int, seed: int) -> Iterator[Batch]:

@@ -16,6 +16,9 @@ from full4d_jax.media.pictures import FAINT, INK, PAPER, SOURCE_INK, TARGET_INK,
 # What the papers report of the same change, as far as it is an order: of Full-4D in matched pixels
 # (by a secondary source), of 4Real-Video in FVD, of its second version (V2) in PSNR.
 PAPERS = {
+    "own view alone": "worse, the most of four",
+    "without cross-half": "worse, the second",
+    "without intra-time": "worse, the third",
     "without projection": "worse, the least of four",
     "sequential": "worst",
     "two_stream_hard": "worse; than soft, too",

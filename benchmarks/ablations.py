@@ -5,6 +5,8 @@
 blind       Full-4D with its projection as frames, but no projection into the targets is given:
             what they show of the source they have through attention alone, by their cameras
 projection  the same network with that projection, from true depth
+wide        three layers, and six views of rich scenes that stand 30 to 60 degrees from the source,
+            on both sides; the projection comes from depth that our network estimates
 attention   grids without poses, filled from their first row and column (4Real-Video): every mode
             trained from one base, of single rows and columns; two streams by their
             synchronization alone, the others by self-attention
@@ -12,7 +14,7 @@ checkpoint  nothing is trained: a prior (--checkpoint, by default the shipped on
             of the sampler, without the projection, or told no cameras
 lifting     the same prior: 4D Gaussians with and without distillation, at cameras between
 
-The first three train tiny networks (`ablation_runs` says how they are scored). Within a group all
+The first four train tiny networks (`ablation_runs` says how they are scored). Within a group all
 rows see the same clips in the same order and as many steps, for each of several seeds. Differences
 from the first row of a group are paired by seed and scene; their error is the root of the summed
 squares of two standard errors, of the means over scenes and of those over seeds (with one seed the
@@ -38,12 +40,18 @@ from full4d_jax.session.errors import InputError
 
 FRAMES = ModelConfig(width=64, heads=2, layers=2, ffn=192, patch=8, refiner=8, projection="frames")
 CLIPS = DataConfig(views=3, frames=3, height=32, width=32, corrupt_depth=0.0, drop_projection=0.0)
+MORE = dataclasses.replace(FRAMES, layers=3)
+WIDE = dataclasses.replace(CLIPS, views=6, frames=4, worlds="rich", estimated=1.0)
 POSELESS = ModelConfig(
     width=64, heads=2, layers=2, ffn=192, patch=8, refiner=8, projection="none", cameras=()
 )
 GRIDS = DataConfig(views=4, frames=4, height=32, width=32, orbit=True)
+MASKS = Path(__file__).resolve().with_name("ablation_masks.py")
 PARTS = {  # what the network lacks
     "all": {},
+    "own view alone": {"mask": f"{MASKS}:own_view_alone"},
+    "without cross-half": {"mask": "without_cross_half"},
+    "without intra-time": {"mask": f"{MASKS}:without_intra_time"},
     "without cameras": {"cameras": ()},
 }
 MODES = {  # what is trained of each
@@ -54,7 +62,7 @@ MODES = {  # what is trained of each
     "two_stream_soft": "synchronization",
 }
 UNTRAINED = {"checkpoint": checkpoint_rows, "lifting": lifting_rows}
-GROUPS = ("blind", "projection", "attention", *UNTRAINED)
+GROUPS = ("blind", "projection", "wide", "attention", *UNTRAINED)
 
 
 def experiment(name: str, model: ModelConfig, data: DataConfig, steps: int) -> Config:
@@ -71,14 +79,15 @@ def experiment(name: str, model: ModelConfig, data: DataConfig, steps: int) -> C
     )
 
 
-def projection_rows(blind: bool, steps: int) -> Iterator[Config]:
-    """Yield Full-4D's network, and the same without its cameras or without its projection."""
-    data = dataclasses.replace(CLIPS, drop_projection=1.0 if blind else 0.0)
+def projection_rows(group: str, steps: int) -> Iterator[Config]:
+    """Yield Full-4D's network, and the same without a part of its mask, cameras or projection."""
+    model, data = (MORE, WIDE) if group == "wide" else (FRAMES, CLIPS)
+    dropped = dataclasses.replace(data, drop_projection=1.0)
     for name, change in PARTS.items():
-        yield experiment(name, dataclasses.replace(FRAMES, **change), data, steps)
-    if not blind:
-        dropped = dataclasses.replace(CLIPS, drop_projection=1.0)
-        yield experiment("without projection", FRAMES, dropped, steps)
+        changed = dataclasses.replace(model, **change)
+        yield experiment(name, changed, dropped if group == "blind" else data, steps)
+    if group != "blind":
+        yield experiment("without projection", model, dropped, steps)
 
 
 def mode_rows(steps: int) -> Iterator[Config]:
@@ -104,7 +113,7 @@ def trained_rows(group: str, given: argparse.Namespace) -> Iterator[tuple[str, R
         init = train_base(base_of_modes(2 * given.steps), folder / "base.safetensors")
         rows = mode_rows(given.steps)
     else:
-        rows = projection_rows(group == "blind", given.steps)
+        rows = projection_rows(group, given.steps)
     for config in rows:
         yield config.name, run(config, folder, init, given.seeds, given.scenes)
 

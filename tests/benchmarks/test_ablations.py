@@ -62,14 +62,15 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
     ablations = importlib.import_module("ablations")
     from full4d_jax.config import check_config, to_dict
 
-    for rows in (ablations.projection_rows(True, 5), ablations.projection_rows(False, 5)):
+    for group in ("blind", "projection", "wide"):
+        rows = ablations.projection_rows(group, 5)
         first, *others = [to_dict(config) for config in rows]
         for other in others:
             parts = [name for name in first if first[name] != other[name]]
             assert "name" in parts
             assert len(parts) == 2, parts  # and one section
     for config in (
-        *ablations.projection_rows(True, 5),
+        *ablations.projection_rows("wide", 5),
         *ablations.mode_rows(5),
         ablations.base_of_modes(5),
     ):
@@ -81,6 +82,7 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
     ("group", "known", "names"),
     [
         ("blind", "PARTS", ("all", "without cameras")),
+        ("wide", "PARTS", ("all", "without cameras", "own view alone")),
         ("attention", "MODES", ("fused", "two_stream_hard")),
     ],
 )
@@ -91,7 +93,7 @@ def test_a_group_is_trained_scored_and_kept(
     monkeypatch.setattr(ablations, known, {x: getattr(ablations, known)[x] for x in names})
     small = {"width": 16, "layers": 1, "ffn": 16, "refiner": 2}
     size = {"views": 2, "frames": 2, "height": 16, "width": 16}
-    for model, data in (("FRAMES", "CLIPS"), ("POSELESS", "GRIDS")):
+    for model, data in (("FRAMES", "CLIPS"), ("MORE", "WIDE"), ("POSELESS", "GRIDS")):
         monkeypatch.setattr(ablations, model, replace(getattr(ablations, model), **small))
         monkeypatch.setattr(ablations, data, replace(getattr(ablations, data), **size))
     words = ["--groups", group, "--steps", "3", "--seeds", "2", "--scenes", "4"]
@@ -99,7 +101,7 @@ def test_a_group_is_trained_scored_and_kept(
     ablations.main()
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
     rows = first[group]
-    assert tuple(rows) == names
+    assert tuple(rows) == names + ("without projection",) * (group == "wide")
     assert rows[names[1]]["difference"]["psnr"]["mean"] != 0
     assert rows[names[0]]["mean"]["psnr"]["error"] > 0
     assert rows[names[0]]["cost"]["trained"] != rows[names[1]]["cost"]["trained"]
