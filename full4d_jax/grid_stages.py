@@ -20,7 +20,7 @@ from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import (
     Prior,
-    check_size,
+    check_grid,
     open_prior,
     prior_path,
     prior_settings,
@@ -149,9 +149,7 @@ def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path) -
     """
     prior, upsampler = open_prior(config, checkpoint), _upsampler_of(config, way)
     size = size_of_result(config, way, enlarged=upsampler is not None)
-    if upsampler is None:
-        check_size(config.model, size.height, size.width)
-    else:
+    if upsampler is not None:
         prior = in_parts(prior, DEFAULT.data)
     measured, targets, file, depth = options.NetworkOptions(), None, None, None
     if isinstance(way, options.DatasetViewOptions):
@@ -164,6 +162,8 @@ def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path) -
             do = "leave one of them out"
             raise InputError("option", "--views", way.size.views, f"{views}, as --path has", do)
         size = replace(size, views=views)
+    if upsampler is None:
+        check_grid(prior, size.views, size.frames, size.height, size.width)
     network = load_network(measured.depth_network, measured.depth_kind)
     if file is not None:
         depth = depth_from_file(file, size.frames, size.height, size.width)

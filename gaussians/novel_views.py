@@ -13,7 +13,7 @@ from gaussians.deformation import Scene
 from gaussians.distillation import Distillation, distillation_loss, distillation_targets
 from gaussians.types import Camera
 
-_targets = jax.jit(distillation_targets)
+teach = jax.jit(distillation_targets)
 
 
 def flat_cameras(prior: Distillation) -> tuple[Camera, Float[Array, "n"]]:
@@ -50,7 +50,9 @@ def cached_frames(
 ) -> Float[Array, "n h w 3"]:
     """Return the prior's version of the scene's present renders at the novel cameras."""
     video, _ = _video(scene, prior, background, antialiased)
-    return rearrange(_targets(video, prior, tau, key), "v t h w c -> (v t) h w c")
+    # By way of the host: the prior may lie on several devices, the fit stays on its own.
+    taught = jax.device_get(teach(video, prior, tau, key))
+    return rearrange(jnp.asarray(taught), "v t h w c -> (v t) h w c")
 
 
 def _video(

@@ -1,12 +1,14 @@
-"""Inspect a training step: its memory, work and communication, without running it."""
+"""Inspect a training step, or what asks a prior: memory, work and communication without a run."""
 
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
-from full4d_jax.config import Config, check_config
+from full4d_jax.config import Config, MeshConfig, check_config
 from full4d_jax.session.fields import require
 from full4d_jax.session.help_text import Shown
 
@@ -18,6 +20,7 @@ def inspect(
         Shown(("codec_weights", "model", "data", "optimizer", "training", "mesh")),
     ],
     *,
+    program: Literal["step", "sample", "lift"] = "step",
     topology: str = "",
     slices: int = 1,
     devices: int = 0,
@@ -32,7 +35,11 @@ def inspect(
     `full4d train` runs: with data.projections on encoded clips, else on pictures, which it projects
     and encodes.
 
+    The programs `sample` and `lift` are those that make a grid of the config's size, and that show
+    the prior what a scene looks like while it is fitted (cached distillation, without the fit).
+
     Args:
+      program: what to inspect.
       topology: TPU slice, e.g. v5p:4x4x8, v6e:8x8, v5e:4x4; needs libtpu (the extra `tpu`).
       slices: number of slices, joined by a slower network; `data` is sharded over them.
       devices: without a topology, number of devices; 0 is as many as the mesh asks for.
@@ -47,14 +54,58 @@ def inspect(
     require("efficiency", efficiency, 0 < efficiency <= 1, "a share above 0, at most 1")
     require("json", json, bool(topology) or not json, "a --topology to compile for")
     require("largest", largest, bool(topology) or not largest, "a --topology to compile for")
+    whole = program == "step" or bool(topology)
+    require("program", program, whole, "step without a --topology to compile for")
+    alone = program == "step" or (slices == 1 and not largest)
+    require("program", program, alone, "step with --slices or --largest")
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
         os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
     from full4d_jax.training.dry_run import report
 
-    if topology:
+    if program != "step":
+        _inspect_asking(config, program, topology, efficiency, json)
+    elif topology:
         report.print_compiled(config, topology, slices, efficiency, largest=largest, json_file=json)
     else:
         report.print_shapes(config, devices)
         print("next: add --topology v5p:4x4x8 to compile it for a TPU slice")
+
+
+def _inspect_asking(
+    config: Config,
+    program: Literal["sample", "lift"],
+    topology: str,
+    efficiency: float,
+    json_file: Path | None,
+) -> None:
+    """Compile a program that asks the prior.
+
+    Raises:
+      InputError: the topology or the mesh is unusable, or the config has no such program.
+    """
+    from full4d_jax.models.grid_mesh import grid_mesh
+    from full4d_jax.models.sharding import make_mesh
+    from full4d_jax.scene import dry_run
+    from full4d_jax.training.dry_run import report
+
+    posed = config.model.projection != "none"
+    require("program", program, posed, "step with model.projection none")
+    if config.model.precision == "auto":
+        config = replace(config, model=replace(config.model, precision="bfloat16"))
+    devices = report.slice_devices(topology, 1)
+    mesh = grid_mesh(config.mesh, devices) or make_mesh(MeshConfig(data=1), devices[:1])
+    cut = {name: n for name, n in mesh.shape.items() if n > 1}
+    held = dry_run.weights_bytes(config, mesh)
+    print(f"{config.name}: one grid, mesh {cut or 'of one device'}")
+    for name, size in held.items():
+        print(f"  {name:19} {size / report.GIB:.2f} GiB on a device")
+    flops = dry_run.asking_flops(config, program)
+    print(f"  work                {flops / 1e15:.4g} PFLOP (the network's, by formula)")
+    about = report.describe(config, topology, mesh, flops, efficiency) | {
+        "program": program,
+        "weights_bytes_per_device": held,
+    }
+    trace = dry_run.trace_sample if program == "sample" else dry_run.trace_lift
+    report.report_program(program, partial(trace, config, mesh), about, json_file)

@@ -13,6 +13,7 @@ from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents
+from full4d_jax.generation.coding import encode_videos
 from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.generation.projection_guidance import (
     Projection,
@@ -23,9 +24,8 @@ from full4d_jax.generation.projection_guidance import (
 from full4d_jax.generation.seen_before import Known, project_known
 from full4d_jax.generation.several_views import RealViews, project_several
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
-from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
+from full4d_jax.models.codecs.codec import Weights, pool_frames
 from full4d_jax.models.conditions import Conditions, reads_filled
-from full4d_jax.models.sharded_map import map_items
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -116,7 +116,7 @@ def make_conditions(
     videos = [frames[None], targets.frames]
     if reads_filled(model):
         videos.append(fill_holes(targets))
-    latents = make_codec(model, codec_weights).encode(jnp.concatenate(videos))
+    latents = encode_videos(model, codec_weights, jnp.concatenate(videos)[None])[0]
     return conditions_of(model, depth, cameras, targets.mask, targets.disparity, latents), targets
 
 
@@ -199,20 +199,6 @@ def prepare(
         jnp.concatenate([own[:, :1], others], 1),
     )._replace(text=batch.text)
     return for_model(model, own if batch.latents is None else batch.latents, conditions)
-
-
-def encode_videos(
-    model: ModelConfig, codec_weights: Weights | None, videos: Float[Array, "b n t h w 3"]
-) -> Float[Array, "b n f i j c"]:
-    """Encode the videos of each clip; the devices that share a clip divide them among them."""
-
-    def one(video: Float[Array, "t h w 3"], _: None, weights: Weights | None):
-        return make_codec(model, weights).encode(video)
-
-    # Memory does not depend on the number of videos, but for codecs without weights.
-    at_once = 1 if codec_weights else videos.shape[0] * videos.shape[1]
-    with jax.named_scope("codec"):
-        return map_items(one, videos, None, codec_weights, at_once)
 
 
 def for_model(

@@ -10,11 +10,14 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video, strides_of
+from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import bind_guided
 from full4d_jax.generation.large_grids import velocity_of_parts
-from full4d_jax.generation.prior import Prior, check_size
+from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.sampling import integrate, schedule
 from full4d_jax.generation.visible_frames import visible_conditions
+from full4d_jax.models.grid_mesh import around
+from full4d_jax.models.sharding import constrain
 from full4d_jax.session.errors import InputError
 
 
@@ -38,10 +41,11 @@ def fill_grid(
       All frames in [-1, 1]; visible ones are as the codec gives them back.
 
     Raises:
-      InputError: the model cannot divide the grid into tokens, or nothing of it is given.
+      InputError: the model cannot divide the grid into tokens, or the mesh the tokens; or nothing
+        of the grid is given.
     """
     model = prior.model
-    check_size(model, *frames.shape[2:4])
+    check_grid(prior, *frames.shape[:4])
     strides = strides_of(model.codec, model.codec_stride)
     check_video(model.codec, strides, *frames.shape[1:4])
     visible = whole_latents(visible, strides.frames)
@@ -65,21 +69,23 @@ def _fill(
     visible: Bool[Array, "v f"],
     key: PRNGKeyArray,
 ) -> Float[Array, "v t h w 3"]:
-    codec, sampler = prior.codec, prior.sampler
-    latents = codec.encode(frames)[None]
-    visible = jnp.asarray(visible)[None]
-    views, times = latents.shape[1:3]
-    # Where cameras stand is not known: all of them look alike.
-    lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
-    poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
-    conditions = visible_conditions(latents, visible, Cameras(lenses, poses, 1, 1))
-    texts = [None if text is None else text[None] for text in (prior.text, prior.negative_text)]
-    guides = [conditions._replace(text=texts[0])]
-    if sampler.text_guidance != 1:
-        guides.append(conditions._replace(text=texts[1]))
-    noise = sampler.noise * jax.random.normal(key, latents.shape)
-    # The network holds visible frames at flow time 0: there the path stands still.
-    start = jnp.where(visible[..., None, None, None], conditions.base, noise)
-    flow = velocity_of_parts(sampler, partial(bind_guided, prior), tuple(guides), views, times)
-    filled = integrate(flow, start, schedule(sampler.steps, sampler.shift))
-    return jnp.clip(codec.decode(filled[0]), -1, 1)
+    with around(prior.mesh):
+        sampler = prior.sampler
+        latents = encode_videos(prior.model, prior.codec_weights, frames[None])
+        visible = jnp.asarray(visible)[None]
+        views, times = latents.shape[1:3]
+        # Where cameras stand is not known: all of them look alike.
+        lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
+        poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
+        conditions = visible_conditions(latents, visible, Cameras(lenses, poses, 1, 1))
+        texts = [None if x is None else x[None] for x in (prior.text, prior.negative_text)]
+        guides = [conditions._replace(text=texts[0])]
+        if sampler.text_guidance != 1:
+            guides.append(conditions._replace(text=texts[1]))
+        noise = sampler.noise * jax.random.normal(key, latents.shape)
+        # The network holds visible frames at flow time 0: there the path stands still.
+        start = jnp.where(visible[..., None, None, None], conditions.base, noise)
+        flow = velocity_of_parts(sampler, partial(bind_guided, prior), tuple(guides), views, times)
+        filled = integrate(flow, start, schedule(sampler.steps, sampler.shift))
+        made = jnp.clip(decode_videos(prior.model, prior.codec_weights, filled)[0], -1, 1)
+        return constrain(made, *[None] * made.ndim)  # whole, for every process to read

@@ -11,14 +11,16 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import first_frame, make_conditions
+from full4d_jax.generation.coding import decode_videos
 from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_groups
-from full4d_jax.generation.prior import Prior, check_size
+from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.sampling import Velocity, euler, guided, leap
 from full4d_jax.generation.seen_before import Known
 from full4d_jax.generation.several_views import RealViews
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
+from full4d_jax.models.grid_mesh import around
 
 
 def generate_grid(
@@ -45,14 +47,14 @@ def generate_grid(
       Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
 
     Raises:
-      InputError: the model cannot divide the video into tokens.
+      InputError: the model cannot divide the video into tokens, or the mesh the tokens.
     """
-    check_size(prior.model, *frames.shape[1:3])
-    return _generate(prior, frames, depth, cameras, key, known, beside)
+    check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
+    return generate_program(prior, frames, depth, cameras, key, known, beside)
 
 
 @jax.jit
-def _generate(
+def generate_program(
     prior: Prior,
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
@@ -61,20 +63,23 @@ def _generate(
     known: Known | None,
     beside: RealViews | None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
-    guides, projection = _guides(prior, frames, depth, cameras, known, beside)
-    sampler, generated = prior.sampler, guides[0].projection
-    if prior.model.projection == "channels":  # the source is given, not generated
-        generated = generated[:, 1:]
-    start = sampler.noise * jax.random.normal(key, generated.shape)
-    if guides[0].visible is not None:
-        start = jnp.where(guides[0].visible[..., None, None, None], guides[0].base, start)
-    # From zero noise it is the velocity at tau = 1 that was trained, to be the mean.
-    stepper = leap if prior.model.mean_flow and sampler.noise else euler
-    latents = sample_grid(sampler, partial(bind_guided, prior), guides, start, stepper)
-    grid = jnp.clip(prior.codec.decode(latents[0]), -1, 1)
-    real = frames[None] if beside is None else jnp.concatenate([frames[None], beside.frames])
-    targets = cameras.intrinsics.shape[0] - len(real)
-    return jnp.concatenate([real, grid[len(grid) - targets :]]), projection
+    """Run `generate_grid` as one compiled program, in the prior's mesh."""
+    with around(prior.mesh):
+        guides, projection = _guides(prior, frames, depth, cameras, known, beside)
+        sampler, generated = prior.sampler, guides[0].projection
+        if prior.model.projection == "channels":  # the source is given, not generated
+            generated = generated[:, 1:]
+        start = sampler.noise * jax.random.normal(key, generated.shape)
+        if guides[0].visible is not None:
+            start = jnp.where(guides[0].visible[..., None, None, None], guides[0].base, start)
+        # From zero noise it is the velocity at tau = 1 that was trained, to be the mean.
+        stepper = leap if prior.model.mean_flow and sampler.noise else euler
+        latents = sample_grid(sampler, partial(bind_guided, prior), guides, start, stepper)
+        real = frames[None] if beside is None else jnp.concatenate([frames[None], beside.frames])
+        targets = cameras.intrinsics.shape[0] - len(real)
+        latents = latents[:, latents.shape[1] - targets :]
+        made = jnp.clip(decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1)
+        return jnp.concatenate([real, made]), projection
 
 
 def _guides(
@@ -137,13 +142,26 @@ class BoundPrior(NamedTuple):
 def bind_prior(
     prior: Prior, frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
 ) -> BoundPrior:
-    """Bind a prior to a source video in [-1, 1] and the cameras at which it is asked."""
-    conditions, _ = make_conditions(prior.model, frames, depth, cameras, prior.codec_weights)
-    conditions = _batch_of_one(prior.model, conditions._replace(text=prior.text))
+    """Bind a prior to a source video in [-1, 1] and the cameras at which it is asked.
+
+    Raises:
+      InputError: as in `generate_grid`.
+    """
+    check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
+    conditions = _bound_conditions(prior, frames, depth, cameras)
     noise = None
     if prior.model.projection == "frames":
         noise = jax.random.normal(jax.random.key(0), conditions.projection[0, :1].shape)
     return BoundPrior(prior, conditions, noise)
+
+
+@partial(jax.jit, keep_unused=True)  # parameters, not read, say which devices there are
+def _bound_conditions(
+    prior: Prior, frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+) -> Conditions:
+    with around(prior.mesh):
+        conditions, _ = make_conditions(prior.model, frames, depth, cameras, prior.codec_weights)
+    return _batch_of_one(prior.model, conditions._replace(text=prior.text))
 
 
 def target_velocity(
@@ -166,12 +184,13 @@ def target_velocity(
     def bind(guides: Guides) -> Velocity:
         return bind_conditions(prior.model, prior.params, guides[0])
 
-    flow = velocity_of_groups(prior.sampler, bind, (conditions,), generated)(jnp.int32(0))
-    if bound.noise is None:
-        return flow(z[None], jnp.reshape(tau, (1,)))[0]
-    source = (1 - tau) * conditions.projection[0, :1] + tau * bound.noise
-    whole: Latents = jnp.concatenate([source, z])[None]
-    return flow(whole, jnp.reshape(tau, (1,)))[0, 1:]
+    with around(prior.mesh):
+        flow = velocity_of_groups(prior.sampler, bind, (conditions,), generated)(jnp.int32(0))
+        if bound.noise is None:
+            return flow(z[None], jnp.reshape(tau, (1,)))[0]
+        source = (1 - tau) * conditions.projection[0, :1] + tau * bound.noise
+        whole: Latents = jnp.concatenate([source, z])[None]
+        return flow(whole, jnp.reshape(tau, (1,)))[0, 1:]
 
 
 def _batch_of_one(model: ModelConfig, conditions: Conditions) -> Conditions:

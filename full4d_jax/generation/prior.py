@@ -8,14 +8,16 @@ from typing import Any, no_type_check
 
 import jax
 import numpy as np
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
-from full4d_jax.config import Config, ModelConfig, SamplerConfig
+from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.config.check import check_heads
+from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import mask_file
 from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_codec
 from full4d_jax.models.conditions import Params
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.models.weights import load_metadata, load_params, require_model
 from full4d_jax.session.errors import InputError
@@ -27,7 +29,7 @@ SHIPPED = "checkpoints/prior.safetensors"
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params", "codec_weights", "text", "negative_text"],
-    meta_fields=["model", "sampler"],
+    meta_fields=["model", "sampler", "mesh"],
 )
 @dataclass(frozen=True)
 class Prior:
@@ -40,6 +42,8 @@ class Prior:
       codec_weights: weights of its codec; None for `pixels`, which has none.
       text: embedding of the prompt; None stands for a prompt without tokens.
       negative_text: embedding of the prompt that text guidance leads away from.
+      mesh: over which the parameters are sharded (`grid_mesh`), static under jit; None is one
+        device.
     """
 
     model: ModelConfig
@@ -48,6 +52,7 @@ class Prior:
     codec_weights: Weights | None = None
     text: Float[Array | np.ndarray, "n e"] | None = None
     negative_text: Float[Array | np.ndarray, "n e"] | None = None
+    mesh: AbstractMesh | None = None
 
     @property
     def codec(self) -> Codec:
@@ -58,27 +63,41 @@ class Prior:
 def open_prior(config: Config, checkpoint: Path | None = None) -> Prior:
     """Read a checkpoint, or the one shipped in the package, and what generating reads beside it.
 
+    With a `config.mesh` that divides grids the parameters are read shard by shard.
+
     Raises:
       InputError: the model cannot divide `config.data`'s frames into tokens; or a file is missing
         or unusable; or the checkpoint was trained with another `config.model`; or the device has no
-        kernel for its heads.
+        kernel for its heads; or the devices do not fit the mesh.
     """
     check_size(config.model, config.data.height, config.data.width)
-    return prior_with(config, load_network(config, checkpoint))
+    mesh = grid_mesh(config.mesh)
+    return prior_with(config, load_network(config, checkpoint, mesh), mesh)
 
 
-def prior_with(config: Config, params: Params) -> Prior:
+def prior_with(config: Config, params: Params, mesh: Mesh | None = None) -> Prior:
     """Return the prior with these parameters; the codec and the texts are those of the config.
+
+    Args:
+      config: the experiment.
+      params: of its network.
+      mesh: over which they are sharded.
 
     Raises:
       InputError: `config.codec_weights`, `config.text` or `config.negative_text` is unusable.
     """
     texts = load_text(config), load_negative_text(config)
-    return Prior(config.model, config.sampler, params, codec_weights(config), *texts)
+    shape = None if mesh is None else mesh.abstract_mesh
+    weights = codec_weights(config, mesh)
+    return Prior(config.model, config.sampler, params, weights, *texts, mesh=shape)
 
 
-def load_network(config: Config, checkpoint: Path | None = None) -> Params:
-    """Return the parameters (float32) of a checkpoint, or of the one shipped in the package.
+def load_network(
+    config: Config, checkpoint: Path | None = None, mesh: Mesh | None = None
+) -> Params:
+    """Return the parameters of a checkpoint, or of the one shipped in the package.
+
+    They have the type in which the network computes; on a mesh each device reads its own shards.
 
     Raises:
       InputError: no such file, it was trained with another `config.model`, or the device has no
@@ -86,9 +105,8 @@ def load_network(config: Config, checkpoint: Path | None = None) -> Params:
     """
     path = prior_path(checkpoint)
     check_heads(config.model, jax.default_backend())
-    like = jax.eval_shape(partial(init_params, config.model), jax.random.key(0))
     require_model(path, load_metadata(path), config.model)
-    return load_params(path, like)[0]
+    return load_params(path, parameter_shapes(config.model, mesh))[0]
 
 
 def prior_path(checkpoint: Path | None = None) -> Path:
@@ -130,3 +148,31 @@ def check_size(model: ModelConfig, height: int, width: int) -> None:
     if height % side or width % side:
         expected = f"multiples of {side}"
         raise InputError("size", "height and width", f"{height}x{width}", expected, "resize")
+
+
+def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -> None:
+    """Refuse a grid whose frames do not divide into tokens, or whose tokens not over the mesh.
+
+    Raises:
+      InputError: they do not.
+    """
+    model, sampler = prior.model, prior.sampler
+    check_size(model, height, width)
+    if prior.mesh is None:
+        return
+    strides = strides_of(model.codec, model.codec_stride)
+    frames = strides.latent_frames(frames)
+    # What the network sees at once; without poses every part has the first instant.
+    views = _part(views, sampler.group_views)
+    window = sampler.window_frames
+    frames = min(frames, window or frames) if model.projection != "none" else _part(frames, window)
+    frames = 1 + (frames - 1) * strides.frames
+    data = DataConfig(views=views, frames=frames, height=height, width=width)
+    check_grid_mesh(prior.mesh, model, data)
+
+
+def _part(count: int, size: int) -> int:
+    """Return the members of a group, number 0 among them, where at most `size` are seen at once."""
+    if not 1 < size < count:
+        return count
+    return 1 + -(-(count - 1) // -(-(count - 1) // (size - 1)))

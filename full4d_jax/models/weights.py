@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import NamedSharding
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -50,29 +51,44 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
 def load_params(
     path: str | Path, like: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read nested parameters, float32, and the metadata, with memory for one tensor more.
+    """Read nested parameters and the metadata, with memory for one tensor more.
 
     Args:
       path: a file written by `save_params`.
-      like: arrays or `ShapeDtypeStruct`s that names and shapes must agree with.
+      like: arrays or `ShapeDtypeStruct`s that names and shapes must agree with, and whose types the
+        result has; without, it is float32. Of those with a `NamedSharding` each device reads its
+        own shard, and no device or host has them whole.
 
     Raises:
       InputError: there is no such file, it is not a safetensors file, names or shapes do not agree,
         or tensors are not floats of 16 or 32 bits.
     """
     with _opened(path) as file:
+        wanted = {} if like is None else flatten_dict(like, sep=".")
         if like is not None:
-            _check(path, _shapes(file), flatten_dict(like, sep="."))
+            _check(path, _shapes(file), wanted)
         for name in file.keys():  # noqa: SIM118
             require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
         # One tensor after the other, so that the file is never in memory beside its copy; each is
         # waited for, since a conversion under way keeps what it reads.
         names = file.keys()
         arrays = {
-            name: jax.block_until_ready(jnp.asarray(file.get_tensor(name), jnp.float32))
-            for name in names
+            name: jax.block_until_ready(_read(file, name, wanted.get(name))) for name in names
         }
         return unflatten_dict(arrays, sep="."), _metadata(path, file)
+
+
+def _read(file: Any, name: str, like: Any) -> jax.Array:
+    """Read a tensor of an opened file, as `load_params` says."""
+    kind = jnp.dtype(jnp.float32 if like is None else like.dtype)
+    sharding = getattr(like, "sharding", None)
+    if not isinstance(sharding, NamedSharding):
+        return jnp.asarray(file.get_tensor(name), kind)
+    stored = file.get_slice(name)
+    shape = tuple(stored.get_shape())
+    return jax.make_array_from_callback(
+        shape, sharding, lambda index: stored[index].astype(kind), dtype=kind
+    )
 
 
 def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:

@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.prior import Prior
+from full4d_jax.models.grid_mesh import around
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation
 from input_pipeline.cameras import invert
@@ -68,8 +70,12 @@ def half_way(cameras: Cameras) -> Cameras:
 
 
 def _encode(bound: BoundPrior, video: Float[Array, "v t h w 3"]) -> Float[Array, "v f i j c"]:
-    return bound.prior.codec.encode(2 * video - 1)
+    prior = bound.prior
+    with around(prior.mesh):
+        return encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[0]
 
 
 def _decode(bound: BoundPrior, z: Float[Array, "v f i j c"]) -> Float[Array, "v t h w 3"]:
-    return bound.prior.codec.decode(z) / 2 + 0.5
+    prior = bound.prior
+    with around(prior.mesh):
+        return decode_videos(prior.model, prior.codec_weights, z[None])[0] / 2 + 0.5

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from full4d_jax.config import Config
 from full4d_jax.models.sharding import check_mesh, make_mesh, tree_shardings
@@ -65,13 +65,6 @@ def host_memory(mesh: Mesh | None) -> AbstractContextManager[Any]:
     if mesh is None:
         return nullcontext()
     return jax.default_device(jax.local_devices(backend="cpu")[0])
-
-
-def replicate(mesh: Mesh | None, tree: Any) -> Any:
-    """Put whole arrays on every device."""
-    if mesh is None:
-        return jax.device_put(tree)
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def is_sharded(mesh: Mesh | None) -> bool:

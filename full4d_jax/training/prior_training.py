@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import UInt8
 
 from full4d_jax.config import Config, to_dict
 from full4d_jax.config.check import check_heads
 from full4d_jax.media.pictures import save_picture
-from full4d_jax.models.codecs.codec import codec_weights, computing_weights
+from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.lora import merge_adapters, without_adapters
 from full4d_jax.models.start import start_from
 from full4d_jax.models.weights import save_params
-from full4d_jax.session.fields import require
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.clips.records import contents
@@ -28,7 +29,6 @@ from full4d_jax.training.placement import (
     is_sharded,
     make_state,
     on_host,
-    replicate,
     training_mesh,
 )
 from full4d_jax.training.program import runs_codec
@@ -54,14 +54,10 @@ def train_prior(
     mesh = training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
     step = train_step(config)
-    weights_of_codec = codec_weights(config) if runs_codec(config) else None
-    weights_of_codec = computing_weights(config.model, weights_of_codec)
+    weights_of_codec = codec_weights(config, mesh) if runs_codec(config) else None
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
     if config.data.records:
         record["records"] = contents(config)
-    if config.training.sheet_every and is_sharded(mesh):
-        name, words = "training.sheet_every", "0 on meshes that shard parameters: one device draws"
-        require(name, config.training.sheet_every, False, words)
     state, summary = run_training(
         in_mesh(mesh, step),
         first_state(config, init, mesh),
@@ -69,12 +65,12 @@ def train_prior(
         config.training,
         out,
         record,
-        (replicate(mesh, weights_of_codec),),
-        reporting(config, profile),
+        (weights_of_codec,),
+        reporting(config, mesh, profile),
     )
-    params = on_host(state.ema)
+    sheet, params = sheet_of(config, mesh, state), on_host(state.ema)
     if jax.process_index() == 0:
-        write_results(config, out, params, summary, has_sheet=not is_sharded(mesh))
+        write_results(config, out, params, summary, sheet)
 
 
 def first_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainState:
@@ -87,19 +83,30 @@ def first_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainSt
     return make_state(config, mesh, partial(state_from_params, config), params)
 
 
-def reporting(config: Config, profile: tuple[int, int] | None) -> Reporting:
+def sheet_of(config: Config, mesh: Mesh | None, state: TrainState) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw a contact sheet; where devices hold shards of the parameters, on all of them."""
+    if is_sharded(mesh):
+        return draw_sheet(config, state.ema, mesh)
+    return draw_sheet(config, on_host(state.ema))
+
+
+def reporting(config: Config, mesh: Mesh | None, profile: tuple[int, int] | None) -> Reporting:
     """Return what a run of this config reports."""
     return Reporting(
         flops=step_flops(config),
         peak=peak_flops(jax.devices()[0].device_kind),
-        sheet=lambda state: draw_sheet(config, on_host(state.ema)),
+        sheet=partial(sheet_of, config, mesh),
         contents=partial(clips_at, config),
         profile=profile,
     )
 
 
 def write_results(
-    config: Config, out: Path, params: Params, summary: dict[str, Any], *, has_sheet: bool
+    config: Config,
+    out: Path,
+    params: Params,
+    summary: dict[str, Any],
+    sheet: UInt8[np.ndarray, "H W 3"],
 ) -> None:
     """Write the weights, the summary of the run and a sheet."""
     metadata = {
@@ -113,10 +120,6 @@ def write_results(
     save_params(weights, merge_adapters(params), metadata)
     write_text(about, json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {about.name}")
-    if has_sheet:
-        sheet = out / "sheet.png"
-        save_picture(sheet, draw_sheet(config, params))
-        print(f"wrote {sheet}")
-    else:
-        print("no sheet: the mesh shards the parameters, which one device may not have room for")
+    save_picture(out / "sheet.png", sheet)
+    print(f"wrote {out / 'sheet.png'}")
     print(f"next: full4d evaluate CONFIG --checkpoint {weights}")

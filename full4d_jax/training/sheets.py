@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, UInt8
 
 from full4d_jax.config import Config
@@ -18,18 +19,28 @@ from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.media.pictures import contact_sheet, to_uint8, to_unit
 from full4d_jax.models.conditions import Params
+from full4d_jax.models.grid_mesh import around
+from full4d_jax.models.sharding import constrain
 from input_pipeline.procedural.scene import HELD_OUT_START
 
 
-def draw_sheet(config: Config, params: Params) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw the sheet of a model with projection, or of one that fills grids."""
+def draw_sheet(
+    config: Config, params: Params, mesh: Mesh | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the sheet of a model with projection, or of one that fills grids.
+
+    Args:
+      config: the experiment.
+      params: of the network.
+      mesh: over which they are sharded, and on which all its processes draw.
+    """
     draw = filled_sheet if config.model.projection == "none" else held_out_sheet
-    return draw(config, prior_with(config, params))
+    return draw(config, prior_with(config, params, mesh))
 
 
 def held_out_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
     """Draw last frames of held-out scenes: source, projection, prior and truth of each target."""
-    pictures = np.asarray(_draw_targets(config, prior, HELD_OUT_START + jnp.arange(scenes)))
+    pictures = np.asarray(_draw_targets(config, prior, HELD_OUT_START + np.arange(scenes)))
     labels = ["source", "projection", "prior", "truth"]
     return contact_sheet(
         to_uint8(rearrange(pictures / 2 + 0.5, "n r v h w c -> r (n v) h w c")),
@@ -59,14 +70,16 @@ def _draw_targets(
         rows = (source, projection.frames, grid[1:], clip.frames[1:])
         return jnp.stack([row[:, -1] for row in rows])
 
-    return jax.lax.map(generate, procedural_batch(indices, data))
+    drawn = jax.lax.map(generate, procedural_batch(indices, data))
+    with around(prior.mesh):  # whole, for every process to read
+        return constrain(drawn, *[None] * drawn.ndim)
 
 
 def filled_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
     """Draw held-out grids filled from row and column: the last time of each view, and its truth."""
     visible = row_and_column(config.data.views, config.data.frames)
     indices = HELD_OUT_START + jnp.arange(scenes)
-    grids = jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames
+    grids = np.asarray(jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames)
     key, cells = jax.random.key(config.seed), []
     for frames in grids:
         copied = copy_nearest(frames, jnp.asarray(visible))

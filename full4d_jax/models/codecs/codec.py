@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import rearrange, reduce
-from flax.traverse_util import unflatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from full4d_jax.config import Config, ModelConfig
@@ -90,12 +92,19 @@ def computing_weights(config: ModelConfig, weights: Weights | None) -> Weights |
 
 
 @functools.lru_cache(maxsize=1)
-def load_codec(codec: str, path: str) -> Weights | None:
-    """Read the weights of a codec, float32, and keep them for the next call; `pixels` has none.
+def load_codec(
+    codec: str, path: str, kind: DTypeLike = jnp.float32, mesh: Mesh | None = None
+) -> Weights | None:
+    """Read the weights of a codec and keep them for the next call; `pixels` has none.
+
+    Args:
+      codec: the name of the codec.
+      path: a file that `save_codec` wrote.
+      kind: the type of the result.
+      mesh: puts them on each of its devices.
 
     Raises:
-      InputError: no file is named, or it is not a whole one that `save_codec` wrote for this
-        codec.
+      InputError: no file is named, or it is not a whole one of this codec.
     """
     if codec == "pixels":
         return None
@@ -104,17 +113,23 @@ def load_codec(codec: str, path: str) -> Weights | None:
     found = load_metadata(path).get("codec", "no codec")
     if found != codec:
         raise InputError("codec", path, found, codec, "give --codec_weights another file")
+    everywhere = NamedSharding(mesh, PartitionSpec()) if mesh else None
+    stored: Any = flatten_dict(_like(codec, path), sep=".")
+    like = {
+        name: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere) for name, x in stored.items()
+    }
     with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
-        return load_params(path, _like(codec, path))[0]
+        return load_params(path, unflatten_dict(like, sep="."))[0]
 
 
-def codec_weights(config: Config) -> Weights | None:
-    """Return the weights of the experiment's codec.
+def codec_weights(config: Config, mesh: Mesh | None = None) -> Weights | None:
+    """Return the weights of the experiment's codec, in the type in which it computes.
 
     Raises:
       InputError: as in `load_codec`.
     """
-    return load_codec(config.model.codec, config.codec_weights)
+    model = config.model
+    return load_codec(model.codec, config.codec_weights, product_type(model), mesh)
 
 
 def codec_shapes(config: Config) -> Weights | None:

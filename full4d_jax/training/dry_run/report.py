@@ -4,7 +4,9 @@ import json
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,7 @@ def print_compiled(
     Raises:
       InputError: libtpu is missing, the topology is unknown, or the mesh does not fit it.
     """
-    devices = _devices(topology, slices)
+    devices = slice_devices(topology, slices)
     mesh = make_mesh(config.mesh, devices)
     if config.model.precision == "auto":
         config = replace(config, model=replace(config.model, precision="bfloat16"))
@@ -74,38 +76,65 @@ def print_compiled(
     state = state_shapes(config, mesh)
     _print_model(config, mesh, state)
     kind = devices[0].device_kind
+    capacity = MEMORY.get(kind)
+    about = describe(config, topology, mesh, step_flops(config), efficiency) | {
+        "slices": slices,
+        "clips": "encoded" if config.data.projections else "pictures",
+        "samples": config.training.batch,
+        "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
+    }
+    words = "clips with encoded projections" if config.data.projections else "pictures"
+    program = f"the step on {words}"
+    needed = report_program(program, partial(trace_step, config, mesh), about, json_file)
+    if largest and capacity:
+        _find_largest(config, mesh, needed, capacity)
+
+
+def describe(
+    config: Config, topology: str, mesh: Mesh, flops: float, efficiency: float
+) -> dict[str, Any]:
+    """Return what is known of a program before it compiles, and print its time.
+
+    Args:
+      config: the experiment.
+      topology: name of the TPU slice.
+      mesh: over its devices.
+      flops: of one run of the program on all devices.
+      efficiency: share of the peak that the time assumes.
+    """
+    kind = mesh.devices.flat[0].device_kind
     capacity, peak = MEMORY.get(kind), peak_flops(kind)
     about: dict[str, Any] = {
         "config": config.name,
         "topology": topology,
-        "slices": slices,
-        "devices": len(devices),
+        "devices": mesh.size,
         "device_kind": kind,
         "mesh": dict(mesh.shape),
-        "clips": "encoded" if config.data.projections else "pictures",
-        "samples": config.training.batch,
-        "parameters": sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
-        "flops": step_flops(config),
+        "flops": flops,
         "capacity": capacity and round(capacity * GIB),
     }
     if peak:
-        about["seconds"] = step_flops(config) / len(devices) / peak / efficiency
+        about["seconds"] = seconds = flops / mesh.size / peak / efficiency
         share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
-        print(
-            f"  step                {about['seconds']:.2f} s if devices work at {share} (assumed)"
-        )
-    words = "clips with encoded projections" if config.data.projections else "pictures"
-    print(f"compiling the step on {words} for {len(devices)} x {kind} ...", flush=True)
-    found = compile_step(config, mesh)
-    needed = found["bytes_per_device"] / GIB
+        print(f"  time                {seconds:.2f} s if devices work at {share} (assumed)")
+    return about
+
+
+def report_program(
+    program: str, trace: Callable[[], Any], about: dict[str, Any], json_file: Path | None
+) -> float:
+    """Compile a program, print what is found, write it with `about`, and return its GiB."""
+    kind = about["device_kind"]
+    print(f"compiling {program} for {about['devices']} x {kind} ...", flush=True)
+    found = compile_program(trace)
+    needed, capacity = found["bytes_per_device"] / GIB, MEMORY.get(kind)
     _print_found(found)
-    words = _verdict(needed, capacity) if capacity else f"memory of {kind} is not known here"
-    print(f"  fits                {words}")
+    unknown = f"memory of {kind} is not known here"
+    print(f"  fits                {_verdict(needed, capacity) if capacity else unknown}")
     if json_file:
         json_file.write_text(json.dumps(about | found, indent=1) + "\n")
         print(f"wrote {json_file}")
-    if largest and capacity:
-        _find_largest(config, mesh, needed, capacity)
+    return needed
 
 
 def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
@@ -144,8 +173,11 @@ def _per_device(config: Config, mesh: Mesh | AbstractMesh) -> int:
     return config.training.batch // (mesh.shape["data"] * mesh.shape["fsdp"])
 
 
-def compile_step(config: Config, mesh: Mesh) -> dict[str, Any]:
-    """Compile the step for the devices of a mesh, and return what is known of the program.
+def compile_program(trace: Callable[[], Any]) -> dict[str, Any]:
+    """Compile a program for the devices of its mesh, and return what is known of it.
+
+    Args:
+      trace: returns the program, traced.
 
     Returns:
       Plain values: `bytes_per_device` (infinite, with an `error`, if it does not compile), its
@@ -154,7 +186,7 @@ def compile_step(config: Config, mesh: Mesh) -> dict[str, Any]:
     """
     start = time.perf_counter()
     try:
-        compiled = trace_step(config, mesh).lower().compile()
+        compiled = trace().lower().compile()
     except jax.errors.JaxRuntimeError as error:
         words = " ".join(str(error).split())[:300]
         return {"bytes_per_device": math.inf, "error": words}
@@ -210,7 +242,7 @@ def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> N
     def compiled(count: int) -> float:
         batch = config.training.batch // samples * count
         wanted = replace(config, training=replace(config.training, batch=batch))
-        total = compile_step(wanted, mesh)["bytes_per_device"] / GIB
+        total = compile_program(partial(trace_step, wanted, mesh))["bytes_per_device"] / GIB
         print(f"  {count:3} samples         {_verdict(total, memory)} (batch {batch})", flush=True)
         return total
 
@@ -222,8 +254,12 @@ def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> N
         most -= 1
 
 
-def _devices(topology: str, slices: int) -> list[Any]:
-    """Return the devices of equal TPU slices, which need not exist."""
+def slice_devices(topology: str, slices: int) -> list[Any]:
+    """Return the devices of equal TPU slices, which need not exist.
+
+    Raises:
+      InputError: libtpu is missing, or the topology is unknown.
+    """
     do = f"install it: {install('libtpu')}"
     try:
         import libtpu  # noqa: F401  # pyright: ignore[reportMissingImports]

@@ -1,12 +1,15 @@
 import tracemalloc
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from full4d_jax.config import ModelConfig
+from full4d_jax.config import MeshConfig, ModelConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.sharding import make_mesh, tree_shardings
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import InputError
 
@@ -35,6 +38,28 @@ def test_one_tensor_at_a_time_is_beside_the_result(tmp_path):
         tracemalloc.stop()
     assert float(params["7"][-1]) == 7
     assert peak - kept < 8 * 2**20  # of the file's 32 MiB
+
+
+def test_every_device_reads_its_own_shard_in_the_type_that_is_asked_for(tmp_path):
+    model = ModelConfig(width=32, heads=2, ffn=64, layers=3)
+    params, path = init_params(model, jax.random.key(0)), tmp_path / "w.safetensors"
+    save_params(path, params, {})
+    mesh = make_mesh(MeshConfig(data=1, fsdp=2, view=2, tensor=2))
+    cut = tree_shardings(mesh, params, model.width)
+
+    def wanted(x, sharding):
+        return jax.ShapeDtypeStruct(x.shape, jnp.bfloat16, sharding=sharding)
+
+    found, _ = load_params(path, jax.tree.map(wanted, params, cut))
+    expected = jax.tree.map(lambda x: np.asarray(x, jnp.bfloat16), params)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype(jnp.bfloat16)}
+    assert jax.tree.map(lambda x: x.sharding, found) == cut
+    held = [x.addressable_shards[0].data.shape for x in jax.tree.leaves(found)]
+    whole = [x.shape for x in jax.tree.leaves(params)]
+    query = found["blocks"]["attention"]["query"]["kernel"]  # over fsdp x view, and over heads
+    assert query.addressable_shards[5].data.shape == (3, 32 // 4, 32 // 2)
+    assert sum(map(np.prod, held)) < sum(map(np.prod, whole)) / 2
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from full4d_jax.training import loop
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.dry_run.report import trace_step
 from full4d_jax.training.loss import Frozen, loss
-from full4d_jax.training.placement import replicate, training_mesh
+from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.prior_training import train_prior
 from full4d_jax.training.state import init_state
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
@@ -190,7 +190,7 @@ def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, 
     mesh = training_mesh(dataclasses.replace(config, mesh=mesh))
     assert mesh is not None
     with jax.set_mesh(mesh):
-        found = jax.jit(conditions)(put_batch(mesh, batch), replicate(mesh, weights))
+        found = jax.jit(conditions)(put_batch(mesh, batch), codec_weights(config, mesh))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), found, expected)
 
 

@@ -1,0 +1,37 @@
+"""Videos of clips to latents and back; the devices that share a clip divide its videos."""
+
+import jax
+from jaxtyping import Array, Float
+
+from full4d_jax.config import ModelConfig
+from full4d_jax.models.codecs.codec import Weights, make_codec
+from full4d_jax.models.sharded_map import map_items
+
+
+def encode_videos(
+    model: ModelConfig, codec_weights: Weights | None, videos: Float[Array, "b n t h w 3"]
+) -> Float[Array, "b n f i j c"]:
+    """Encode the videos of each clip, each on one device of the mesh around."""
+
+    def one(video: Float[Array, "t h w 3"], _: None, weights: Weights | None):
+        return make_codec(model, weights).encode(video)
+
+    with jax.named_scope("codec"):
+        return map_items(one, videos, None, codec_weights, _at_once(codec_weights, videos))
+
+
+def decode_videos(
+    model: ModelConfig, codec_weights: Weights | None, latents: Float[Array, "b n f i j c"]
+) -> Float[Array, "b n t h w 3"]:
+    """Decode the videos of each clip, likewise; values may be beyond [-1, 1]."""
+
+    def one(latents: Float[Array, "f i j c"], _: None, weights: Weights | None):
+        return make_codec(model, weights).decode(latents)
+
+    with jax.named_scope("codec"):
+        return map_items(one, latents, None, codec_weights, _at_once(codec_weights, latents))
+
+
+def _at_once(codec_weights: Weights | None, videos: Float[Array, "b n ..."]) -> int:
+    """Return how many videos a device works on side by side; without weights that costs little."""
+    return 1 if codec_weights else videos.shape[0] * videos.shape[1]

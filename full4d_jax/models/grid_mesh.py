@@ -1,0 +1,75 @@
+"""The training mesh while a single grid is made on it: sampled, evaluated, or asked for a scene.
+
+A grid is one sample, which the axes `data` and `fsdp` do not divide: devices along them do the same
+work. They still share the parameters, which lie as in training (`sharding`). Tokens, the instants
+to project and the videos to encode and decode are divided over `view` and `time`.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+from jax.sharding import AbstractMesh, AxisType, Mesh
+
+from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, TrainingConfig
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.precision import product_type
+from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, tree_shardings
+
+AnyMesh = Mesh | AbstractMesh
+
+
+def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh | None:
+    """Return the mesh over the devices; None for one device, or sizes that divide no grid.
+
+    `data` left at 0 is 1: more would only repeat the work.
+
+    Args:
+      sizes: of the mesh.
+      devices: all of this program by default.
+
+    Raises:
+      InputError: the devices do not fit the sizes.
+    """
+    divides = math.prod((sizes.fsdp, sizes.view, sizes.time, sizes.tensor)) > 1
+    devices = jax.devices() if devices is None else devices
+    if len(devices) == 1 or not divides:
+        return None
+    return make_mesh(replace(sizes, data=sizes.data or 1), devices)
+
+
+def around(mesh: AnyMesh | None) -> AbstractContextManager[Any]:
+    """Return the context in which a program that makes one grid is traced."""
+    if mesh is None:
+        return nullcontext()
+    copies, *others = mesh.shape["data"] * mesh.shape["fsdp"], *(mesh.shape[x] for x in AXES[2:])
+    names = ("copies", *AXES)  # no array has an axis of copies
+    kinds = (AxisType.Auto,) * len(names)
+    return jax.sharding.use_abstract_mesh(AbstractMesh((copies, 1, 1, *others), names, kinds))
+
+
+def check_grid_mesh(mesh: AnyMesh, model: ModelConfig, data: DataConfig) -> None:
+    """Refuse a mesh that does not divide a grid of the views, frames and size of `data`.
+
+    Raises:
+      InputError: naming the field.
+    """
+    samples = mesh.shape["data"] * mesh.shape["fsdp"]
+    one = Config(model=model, data=data, training=TrainingConfig(batch=samples))
+    check_mesh(one, mesh)
+
+
+def parameter_shapes(model: ModelConfig, mesh: AnyMesh | None) -> Any:
+    """Return the parameters as the network computes with them: their type, and their shards."""
+    shapes = jax.eval_shape(partial(init_params, model), jax.random.key(0))
+    kind = product_type(model)
+    if mesh is None:
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, kind), shapes)
+    cut = tree_shardings(mesh, shapes, model.width)
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, kind, sharding=sharding), shapes, cut
+    )

@@ -1,0 +1,113 @@
+"""The programs that ask a prior, traced for devices that need not exist: `sample` and `lift`.
+
+They are the functions that run, with shapes in the place of weights and pictures.
+"""
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import Config
+from full4d_jax.generation.generate import generate_program
+from full4d_jax.generation.prior import Prior, check_grid
+from full4d_jax.models.codecs.codec import codec_shapes
+from full4d_jax.models.flops import forward_flops
+from full4d_jax.models.grid_mesh import parameter_shapes
+from full4d_jax.models.precision import product_type
+from full4d_jax.models.wan.text import load_negative_text, load_text
+from full4d_jax.scene.asking import ask_between
+from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
+from gaussians import Distillation
+from gaussians.novel_views import teach
+
+
+def trace_sample(config: Config, mesh: Mesh) -> Any:
+    """Trace what `sample` runs for the grid of `config.data`: projection, codec, all steps.
+
+    Raises:
+      InputError: the grid does not divide over the mesh.
+    """
+    prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
+    return generate_program.trace(prior, frames, depth, _cameras(config), key, None, None)
+
+
+def trace_lift(config: Config, mesh: Mesh) -> Any:
+    """Trace what `lift` asks the prior in the cached form: the scene's pictures made anew.
+
+    Raises:
+      InputError: the grid does not divide over the mesh.
+    """
+    prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
+    ask = partial(ask_between, "cached", cameras=_cameras(config))
+    asked = jax.eval_shape(ask, prior, frames, depth)
+    # Shapes have lost where the weights lie.
+    asked = replace(asked, params=asked.params._replace(prior=prior))
+    video = jax.ShapeDtypeStruct((config.data.views - 1, *frames.shape), jnp.float32)
+    tau = jax.ShapeDtypeStruct((), jnp.float32)
+    return teach.trace(video, asked, tau, key)
+
+
+def asking_flops(config: Config, program: Literal["sample", "lift"]) -> float:
+    """Count the network's operations, as if it saw the whole grid at once.
+
+    Groups of views and windows of frames cost less in attention, and more where they overlap.
+    """
+    data, sampler = config.data, config.sampler
+    calls = sampler.steps * (1 + (sampler.guidance != 1) + (sampler.text_guidance != 1))
+    if program == "lift":
+        calls = sampler.steps if sampler.noise == 0 else Distillation.flow_steps
+    return calls * forward_flops(config, data.views, data.frames)
+
+
+def weights_bytes(config: Config, mesh: Mesh) -> dict[str, int]:
+    """Return the bytes of the network's and the codec's weights on each device."""
+    prior = prior_shapes(config, mesh)
+
+    def held(tree: Any) -> int:
+        parts = ((x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(tree))
+        return sum(math.prod(shape) * kind.itemsize for shape, kind in parts)
+
+    return {"parameters": held(prior.params), "codec": held(prior.codec_weights)}
+
+
+def prior_shapes(config: Config, mesh: Mesh) -> Prior:
+    """Return the prior that `open_prior` reads on these devices, as shapes.
+
+    Raises:
+      InputError: the grid does not divide over the mesh, or a text is unusable.
+    """
+    kind, everywhere = product_type(config.model), NamedSharding(mesh, PartitionSpec())
+    codec = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere), codec_shapes(config)
+    )
+    params = parameter_shapes(config.model, mesh)
+    texts = load_text(config), load_negative_text(config)
+    shape = mesh.abstract_mesh if mesh.size > 1 else None
+    prior = Prior(config.model, config.sampler, params, codec, *texts, mesh=shape)
+    data = config.data
+    check_grid(prior, data.views, data.frames, data.height, data.width)
+    return prior
+
+
+def _inputs(config: Config) -> tuple[Any, Any, Any]:
+    """Return the shapes of the source, its depth and the key."""
+    size = config.data.frames, config.data.height, config.data.width
+    frames, depth = (jax.ShapeDtypeStruct(x, jnp.float32) for x in ((*size, 3), size))
+    return frames, depth, jax.eval_shape(lambda: jax.random.key(0))
+
+
+def _cameras(config: Config) -> Cameras:
+    """Return cameras on an arc, as many as the grid has views; where they stand costs nothing."""
+    data, focal = config.data, float(config.data.width)
+    lens = np.array([[focal, 0, focal / 2], [0, focal, data.height / 2], [0, 0, 1]])
+    arc = {"targets": data.views - 1, "frames": data.frames, "azimuth": 30.0, "elevation": 0.0}
+    source = still_camera(lens, frames=data.frames, height=data.height, width=data.width)
+    cameras = beside(source, preset_targets("arc", **arc))
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), cameras)

@@ -1,0 +1,152 @@
+"""Grids made on meshes of simulated devices are those of one device."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
+from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
+from full4d_jax.generation.prior import check_grid, open_prior
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.grid_mesh import grid_mesh
+from full4d_jax.models.weights import save_params
+from full4d_jax.session.errors import InputError
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+VIEWS, FRAMES, SIDE = 3, 2, 16  # 12 frames of 4 tokens, with the projected half
+SHARDED = MeshConfig(data=1, fsdp=2, view=2, time=2)
+MODEL = ModelConfig(
+    codec_stride=4,
+    width=32,
+    layers=2,
+    heads=4,
+    ffn=32,
+    patch=2,
+    projection="frames",
+    prediction="velocity",
+    first_frame=True,
+    refiner=0,
+)
+WAN = dataclasses.replace(MODEL, codec="wan22", codec_stride=16, patch=1)
+UNPOSED = dataclasses.replace(
+    MODEL,
+    projection="none",
+    first_frame=False,
+    attention="two_stream_soft",
+    cameras=(),
+)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, random_codec):
+    """A function of a model: a config on one device, and the file of its weights."""
+
+    def made(model, frames=FRAMES, side=SIDE, guidance=1.0):
+        path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
+        params = init_params(model, jax.random.key(0))
+        noise = jax.random.normal(jax.random.key(1), (10**5,))  # Wan begins with zeros
+        params = jax.tree.map(lambda x: x + 0.1 * noise[: x.size].reshape(x.shape), params)
+        save_params(path, params, {})
+        config = Config(
+            model=model,
+            codec_weights=random_codec("wan22") if model.codec == "wan22" else "",
+            data=DataConfig(views=VIEWS, frames=frames, height=side, width=side),
+            sampler=SamplerConfig(steps=2, noise=1.0, guidance=guidance),
+        )
+        return config, path
+
+    return made
+
+
+def on(sizes: MeshConfig, config: Config) -> Config:
+    return dataclasses.replace(config, mesh=sizes)
+
+
+def shot(data: DataConfig):
+    """A source video, its depth, and cameras on an arc."""
+    rng, size = np.random.default_rng(0), (data.frames, data.height, data.width)
+    poses = orbit(np.linspace(0, 40, data.views), np.zeros(data.views))
+    poses = np.repeat(poses[:, None], data.frames, 1)
+    lens = np.repeat(intrinsics_from_fov(55.0, *size[1:])[None], data.views, 0)
+    given = rng.uniform(-1, 1, (*size, 3)), np.ones(size), Cameras(lens, poses, *size[1:])
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), given)
+
+
+def assert_same(found, expected):
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5)
+    assert np.std(expected) > 1e-2 * scale
+
+
+@pytest.mark.parametrize(
+    ("model", "frames", "side"),
+    [(MODEL, FRAMES, SIDE), pytest.param(WAN, 5, 32, marks=pytest.mark.slow)],
+    ids=["pixels", "wan22"],
+)
+def test_a_sampled_grid_is_that_of_one_device(experiment, model, frames, side):
+    config, path = experiment(model, frames, side, guidance=1.5)
+    one, several = open_prior(config, path), open_prior(on(SHARDED, config), path)
+    assert one.mesh is None
+    assert several.mesh is not None
+    query = several.params["blocks"]["attention"]["query"]["kernel"]
+    assert query.addressable_shards[0].data.size * 8 == query.size
+    given = *shot(config.data), jax.random.key(2)
+    expected, projection = generate_grid(one, *given)
+    found, projected = generate_grid(several, *given)
+    assert len(found.sharding.device_set) == 8
+    assert_same(found[1:], expected[1:])
+    assert_same(projected.frames, projection.frames)
+    np.testing.assert_array_equal(projected.mask, projection.mask)
+
+
+def test_the_velocity_for_a_scene_is_that_of_one_device(experiment):
+    config, path = experiment(MODEL)
+    z = jax.random.normal(jax.random.key(3), (VIEWS - 1, FRAMES, 4, 4, 48))
+    ask = jax.jit(target_velocity)
+    expected, found = (
+        ask(bind_prior(open_prior(on(mesh, config), path), *shot(config.data)), z, jnp.float32(0.6))
+        for mesh in (MeshConfig(), SHARDED)
+    )
+    assert_same(found, expected)
+
+
+def test_a_filled_grid_is_that_of_one_device(experiment):
+    config, path = experiment(UNPOSED)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, views=4, frames=4))
+    frames = np.random.default_rng(0).uniform(-1, 1, (4, 4, SIDE, SIDE, 3)).astype(np.float32)
+    visible = np.zeros((4, 4), bool)
+    visible[0], visible[:, 0] = True, True
+    expected, found = (
+        fill_grid(open_prior(on(mesh, config), path), frames, visible, jax.random.key(2))
+        for mesh in (MeshConfig(), SHARDED)
+    )
+    assert_same(found, expected)
+
+
+def test_one_device_is_enough_where_nothing_is_divided():
+    assert grid_mesh(MeshConfig()) is None
+    assert grid_mesh(MeshConfig(data=8)) is None
+    mesh = grid_mesh(MeshConfig(view=2))
+    assert mesh is not None
+    assert mesh.size == 2  # eight devices would make the same grid four times
+
+
+def test_what_does_not_divide_is_refused(experiment):
+    config, path = experiment(MODEL)
+    prior = open_prior(on(MeshConfig(view=4, time=2), config), path)
+    size = SIDE, SIDE
+    check_grid(prior, VIEWS, FRAMES, *size)
+    with pytest.raises(InputError, match=r"mesh\.view, mesh\.time: found 8.*the 2 frames"):
+        check_grid(prior, 1, 1, *size)
+    with pytest.raises(InputError, match=r"mesh\.view, mesh\.time.*for 18 frames"):
+        check_grid(prior, VIEWS, 3, 8, 8)
+    # Windows of two frames are what the network sees of three.
+    windows = dataclasses.replace(prior.sampler, window_frames=2)
+    check_grid(dataclasses.replace(prior, sampler=windows), VIEWS, 3, *size)
+    with pytest.raises(InputError, match="at most 0, for 8 devices"):
+        open_prior(on(MeshConfig(view=3, time=3), config), path)

@@ -1,0 +1,121 @@
+"""What `inspect --program` compiles is what `sample` and `lift` run."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
+from full4d_jax.generation import generate
+from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.prior import prior_with
+from full4d_jax.models.dit import init_params
+from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
+from full4d_jax.scene.asking import ask_between
+from full4d_jax.scene.dry_run import asking_flops, trace_lift, trace_sample, weights_bytes
+from gaussians import novel_views
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+CONFIG = Config(
+    model=ModelConfig(
+        codec_stride=4,
+        width=32,
+        layers=2,
+        heads=4,
+        ffn=32,
+        patch=2,
+        projection="frames",
+        prediction="velocity",
+        refiner=0,
+    ),
+    data=DataConfig(views=3, frames=2, height=16, width=16),
+    sampler=SamplerConfig(steps=2, noise=1.0, guidance=1.5),
+    mesh=MeshConfig(view=2, time=2, fsdp=2),
+)
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    mesh = grid_mesh(CONFIG.mesh)
+    assert mesh is not None
+    return mesh
+
+
+def asked(mesh):
+    """A prior on the mesh, and a source video with depth and cameras."""
+    like = parameter_shapes(CONFIG.model, mesh)
+    params = jax.tree.map(
+        lambda x, y: jax.device_put(y, x.sharding),
+        like,
+        init_params(CONFIG.model, jax.random.key(0)),
+    )
+    poses = np.repeat(orbit(np.linspace(0, 40, 3), np.zeros(3))[:, None], 2, 1)
+    lens = np.repeat(intrinsics_from_fov(55.0, 16, 16)[None], 3, 0)
+    cameras = Cameras(*(np.asarray(x, np.float32) for x in (lens, poses)), 16, 16)
+    given = jnp.zeros((2, 16, 16, 3)), jnp.ones((2, 16, 16)), cameras
+    return prior_with(CONFIG, params, mesh), given
+
+
+class Traced(Exception):
+    """Raised instead of running a program."""
+
+
+def program(monkeypatch, module, name, run):
+    """The program that a function runs, traced with the arguments that it gets."""
+    original = getattr(module, name)
+
+    def trace(*args):
+        raise Traced(original.trace(*args))
+
+    monkeypatch.setattr(module, name, trace)
+    with pytest.raises(Traced) as caught:
+        run()
+    monkeypatch.undo()
+    return caught.value.args[0]
+
+
+def assert_same(inspected, run):
+    assert inspected.in_avals == run.in_avals
+    assert inspected.lower().as_text() == run.lower().as_text()  # shardings too
+
+
+def test_sample_runs_what_is_inspected(mesh, monkeypatch):
+    prior, given = asked(mesh)
+    run = program(
+        monkeypatch,
+        generate,
+        "generate_program",
+        lambda: generate_grid(prior, *given, jax.random.key(0)),
+    )
+    assert_same(trace_sample(CONFIG, mesh), run)
+    assert "copies" in run.lower().as_text()  # the mesh of one grid
+
+
+def test_lift_asks_what_is_inspected(mesh, monkeypatch):
+    prior, given = asked(mesh)
+    teacher = ask_between("cached", prior, *given)
+    video = jnp.zeros((2, 2, 16, 16, 3))
+    monkeypatch.setattr(novel_views, "_video", lambda *_: (video, 0))
+    found = program(
+        monkeypatch,
+        novel_views,
+        "teach",
+        lambda: novel_views.cached_frames(
+            None, teacher, jnp.float32(0.5), jax.random.key(0), (0.0, 0.0, 0.0), True
+        ),
+    )
+    assert_same(trace_lift(CONFIG, mesh), found)
+
+
+def test_weights_and_work_are_counted(mesh):
+    whole = sum(x.size for x in jax.tree.leaves(init_params(CONFIG.model, jax.random.key(0))))
+    held = weights_bytes(CONFIG, mesh)
+    assert whole * 4 / 8 < held["parameters"] < whole * 4 / 3  # vectors are whole
+    assert held["codec"] == 0
+    once = dataclasses.replace(CONFIG, sampler=SamplerConfig(steps=1))
+    assert asking_flops(CONFIG, "sample") == 4 * asking_flops(once, "sample")
+    assert asking_flops(CONFIG, "lift") == 4 * asking_flops(once, "sample")
+    assert asking_flops(once, "lift") == asking_flops(once, "sample")
