@@ -21,6 +21,7 @@ from full4d_jax.generation.several_views import RealViews
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.grid_mesh import around
+from full4d_jax.models.sharding import constrain
 
 
 def generate_grid(
@@ -161,7 +162,8 @@ def _bound_conditions(
 ) -> Conditions:
     with around(prior.mesh):
         conditions, _ = make_conditions(prior.model, frames, depth, cameras, prior.codec_weights)
-    return _batch_of_one(prior.model, conditions._replace(text=prior.text))
+        whole = jax.tree.map(lambda x: constrain(x, *[None] * x.ndim), conditions)
+    return _batch_of_one(prior.model, whole._replace(text=prior.text))
 
 
 def target_velocity(

@@ -12,6 +12,7 @@ from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.prior import Prior
 from full4d_jax.models.grid_mesh import around
+from full4d_jax.session.fields import require
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation
 from input_pipeline.cameras import invert
@@ -36,7 +37,13 @@ def ask_between(
       source: the source video, [0, 1].
       depth: its z-depth in world units, 0 where unknown.
       cameras: of the grid, the source first.
+
+    Raises:
+      InputError: the gradient form is asked for on a mesh, which the renderer's kernels do not
+        divide over; or as in `bind_prior`.
     """
+    alone = form == "cached" or prior.mesh is None
+    require("lift.distillation", form, alone, "cached on a mesh: the fit runs on one device")
     novel = half_way(cameras)
     poses = jnp.concatenate([cameras.world_to_camera[:1], novel.world_to_camera])
     asked = replace(cameras, world_to_camera=poses)

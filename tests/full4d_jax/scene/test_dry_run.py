@@ -16,7 +16,8 @@ from full4d_jax.models.dit import init_params
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
 from full4d_jax.scene.asking import ask_between
 from full4d_jax.scene.dry_run import asking_flops, trace_lift, trace_sample, weights_bytes
-from gaussians import novel_views
+from full4d_jax.session.errors import InputError
+from gaussians.novel_views import teach
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 CONFIG = Config(
@@ -94,20 +95,20 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
     assert "copies" in run.lower().as_text()  # the mesh of one grid
 
 
-def test_lift_asks_what_is_inspected(mesh, monkeypatch):
+def test_lift_asks_what_is_inspected(mesh):
     prior, given = asked(mesh)
-    teacher = ask_between("cached", prior, *given)
-    video = jnp.zeros((2, 2, 16, 16, 3))
-    monkeypatch.setattr(novel_views, "_video", lambda *_: (video, 0))
-    found = program(
-        monkeypatch,
-        novel_views,
-        "teach",
-        lambda: novel_views.cached_frames(
-            None, teacher, jnp.float32(0.5), jax.random.key(0), (0.0, 0.0, 0.0), True
-        ),
-    )
-    assert_same(trace_lift(CONFIG, mesh), found)
+    teacher, video = ask_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
+    run = teach.trace(video, teacher, jnp.float32(0.5), jax.random.key(0))
+    inspected = trace_lift(CONFIG, mesh)
+    assert inspected.in_avals == run.in_avals
+    assert str(inspected.jaxpr) == str(run.jaxpr)
+    assert teacher.params.conditions.projection.sharding.is_fully_replicated
+
+
+def test_the_gradient_form_is_refused_on_a_mesh(mesh):
+    prior, given = asked(mesh)
+    with pytest.raises(InputError, match=r"lift\.distillation: found 'gradient', expected cached"):
+        ask_between("gradient", prior, *given)
 
 
 def test_weights_and_work_are_counted(mesh):
