@@ -47,8 +47,13 @@ def trace_lift(config: Config, mesh: Mesh) -> Any:
     prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
     ask = partial(ask_between, "cached", cameras=_cameras(config))
     asked = jax.eval_shape(ask, prior, frames, depth)
-    # Shapes have lost where the weights lie.
-    asked = replace(asked, params=asked.params._replace(prior=prior))
+    # Shapes have lost where arrays lie; conditions are whole on every device.
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    conditions = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+        asked.params.conditions,
+    )
+    asked = replace(asked, params=asked.params._replace(prior=prior, conditions=conditions))
     video = jax.ShapeDtypeStruct((config.data.views - 1, *frames.shape), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
     return teach.trace(video, asked, tau, key)

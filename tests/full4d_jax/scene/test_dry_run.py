@@ -100,8 +100,7 @@ def test_lift_asks_what_is_inspected(mesh):
     teacher, video = ask_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
     run = teach.trace(video, teacher, jnp.float32(0.5), jax.random.key(0))
     inspected = trace_lift(CONFIG, mesh)
-    assert inspected.in_avals == run.in_avals
-    assert str(inspected.jaxpr) == str(run.jaxpr)
+    assert str(inspected.jaxpr) == str(run.jaxpr)  # shapes and types of its arguments too
     assert teacher.params.conditions.projection.sharding.is_fully_replicated
 
 
