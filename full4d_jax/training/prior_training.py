@@ -68,9 +68,13 @@ def train_prior(
         (weights_of_codec,),
         reporting(config, mesh, profile),
     )
-    sheet, params = sheet_of(config, mesh, state), on_host(state.ema)
+    params = on_host(state.ema)
     if jax.process_index() == 0:
-        write_results(config, out, params, summary, sheet)
+        write_weights(config, out, params, summary)
+    sheet = sheet_of(config, mesh, state)  # by all processes; the weights are safe by now
+    if jax.process_index() == 0:
+        save_picture(out / "sheet.png", sheet)
+        print(f"wrote {out / 'sheet.png'}")
 
 
 def first_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainState:
@@ -101,14 +105,8 @@ def reporting(config: Config, mesh: Mesh | None, profile: tuple[int, int] | None
     )
 
 
-def write_results(
-    config: Config,
-    out: Path,
-    params: Params,
-    summary: dict[str, Any],
-    sheet: UInt8[np.ndarray, "H W 3"],
-) -> None:
-    """Write the weights, the summary of the run and a sheet."""
+def write_weights(config: Config, out: Path, params: Params, summary: dict[str, Any]) -> None:
+    """Write the weights and the summary of the run."""
     metadata = {
         "model": to_dict(without_adapters(config.model)),
         "frames": config.data.frames,
@@ -120,6 +118,4 @@ def write_results(
     save_params(weights, merge_adapters(params), metadata)
     write_text(about, json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {about.name}")
-    save_picture(out / "sheet.png", sheet)
-    print(f"wrote {out / 'sheet.png'}")
     print(f"next: full4d evaluate CONFIG --checkpoint {weights}")
