@@ -95,7 +95,7 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
     assert "copies" in run.lower().as_text()  # the mesh of one grid
 
 
-def test_lift_asks_what_is_inspected(mesh):
+def test_lift_asks_what_is_inspected(mesh, unchecked):  # cameras are shapes
     prior, given = asked(mesh)
     teacher, video = ask_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
     run = teach.trace(video, teacher, jnp.float32(0.5), jax.random.key(0))
