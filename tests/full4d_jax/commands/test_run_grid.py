@@ -42,28 +42,37 @@ def given(videos: Path, *names: str) -> list[str]:
     return [x for name in names for x in (f"--{name}", str(videos / files[name]))] + ["--fps", "3"]
 
 
-def test_two_videos_and_poses_become_a_scene(videos, tmp_path, capsys):
-    out = tmp_path / "out"
-    asked = [*given(videos, "fixed_view", "freeze_time", "poses"), "--out", str(out), *SIZES]
-    assert main(["run", CONFIG, *asked, *FIT, *SHOWN]) == 0
-    made = {"scene.html", "scene.npz", "scene.png", "orbit.mp4", "bullet.mp4", "grid.png"}
-    assert made <= {path.name for path in out.iterdir()}
-    grid, report = np.load(out / "grid.npz"), json.loads((out / "report.json").read_text())
+@pytest.fixture(scope="module")
+def made(videos, tmp_path_factory) -> Path:
+    """What `run` makes of the two videos and the poses."""
+    out = tmp_path_factory.mktemp("made")
+    asked = given(videos, "fixed_view", "freeze_time", "poses")
+    assert main(["run", CONFIG, *asked, "--out", str(out), *SIZES, *FIT, *SHOWN]) == 0
+    return out
+
+
+def test_two_videos_and_poses_become_a_scene(made):
+    shown = {"scene.html", "scene.npz", "scene.png", "orbit.mp4", "bullet.mp4", "grid.png"}
+    assert shown <= {path.name for path in made.iterdir()}
+    grid, report = np.load(made / "grid.npz"), json.loads((made / "report.json").read_text())
     assert grid["visible"].sum() == 5
     true = relative_to(arc(9), arc(9)[0])[::4]
     unit = np.linalg.norm(nearest_to_axes(true))
     np.testing.assert_allclose(grid["world_to_camera"][:, -1], rescale(true, unit), atol=1e-4)
     assert np.isfinite(report["fitted_psnr"])
-    sheet = cv2.imread(str(out / "scene.png"))
+    sheet = cv2.imread(str(made / "scene.png"))
     assert 50 < np.median(sheet[100:-10, 100:]) < 200  # grey, as the room is, not black or empty
     assert "its cameras are those of" in report["source"]
-    # The parts make the same scene.
-    apart = tmp_path / "apart"
-    assert main(["sample", CONFIG, *asked[:-10], "--out", str(apart), *SIZES]) == 0
+
+
+@pytest.mark.slow
+def test_the_parts_make_the_same_scene(videos, made, tmp_path, capsys):
+    asked = given(videos, "fixed_view", "freeze_time", "poses")
+    assert main(["sample", CONFIG, *asked, "--out", str(tmp_path), *SIZES]) == 0
     assert "next: full4d lift" in capsys.readouterr().out
-    assert main(["lift", CONFIG, "--out", str(apart), *SIZES, *FIT]) == 0
+    assert main(["lift", CONFIG, "--out", str(tmp_path), *SIZES, *FIT]) == 0
     np.testing.assert_array_equal(
-        np.load(apart / "scene.npz")["means"], np.load(out / "scene.npz")["means"]
+        np.load(tmp_path / "scene.npz")["means"], np.load(made / "scene.npz")["means"]
     )
 
 
