@@ -12,6 +12,7 @@ for still scenes ignore. Names are those of 4D viewers after FreeTimeGS; time ru
 Files of other tools lack the last two: the gate is then 0, and `duration` is read.
 """
 
+import os
 from pathlib import Path
 
 import jax
@@ -103,9 +104,13 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
     if others:
         expected = f"no .ply files beyond {names[-1]}"
         raise FormatError(folder, "content", min(others), expected)
-    at = jax.jit(type(scene).at)
-    for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
-        save_ply(folder / name, at(scene, time))
+    at, partial = jax.jit(type(scene).at), folder / f".partial-{os.getpid()}"
+    try:
+        for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
+            save_ply(partial, at(scene, time))
+            partial.replace(folder / name)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_ply_sequence(folder: str | Path) -> list[Gaussians]:

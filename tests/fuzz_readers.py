@@ -30,6 +30,7 @@ import numpy as np
 from fuzz_bytes import mutate
 from fuzz_structures import STRUCTURES
 
+from full4d_jax.session.disk import disk_error
 from full4d_jax.session.errors import InputError
 
 MEMORY = 2**30  # bytes beyond what is in use at the start
@@ -216,10 +217,9 @@ def failures(
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Return whether a command would tell an error in one line."""
-    return isinstance(error, InputError) or (
-        isinstance(error, ValueError) and IN_WORDS.match(str(error)) is not None
-    )
+    """Return whether a command would tell an error in one line, as `cli.main` does."""
+    in_words = isinstance(error, ValueError) and IN_WORDS.match(str(error)) is not None
+    return isinstance(error, InputError) or in_words or disk_error(error) is not None
 
 
 def limit_memory() -> None:

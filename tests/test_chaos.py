@@ -1,8 +1,9 @@
-"""The main job under random kills, and two programs at once: the same files in the end.
+"""The main job under random kills, full disks and two programs at once: the same files in the end.
 
-Kills of trainings are in full4d_jax/training/checkpoints/test_kill.py, full disks beside it.
+Kills of trainings are in full4d_jax/training/checkpoints/test_kill.py.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -19,13 +20,20 @@ import jax
 import numpy as np
 import pytest
 
-from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
+from full4d_jax.cli import main
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    LiftConfig,
+    MeshConfig,
+    ModelConfig,
+    TrainingConfig,
+)
 from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from input_pipeline.cameras import orbit
 
-pytestmark = pytest.mark.long
 ENVIRONMENT = {
     **os.environ,
     "JAX_PLATFORMS": "cpu",
@@ -37,7 +45,12 @@ SMALL = Config(
     model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),
     data=DataConfig(views=3, frames=2, height=32, width=32),
     lift=LiftConfig(steps=250, capacity=200, distillation="none"),
+    training=TrainingConfig(batch=2, steps=4, log_every=1, checkpoint_every=2),
+    mesh=MeshConfig(data=1),
 )
+PAGE = 4096
+# Files that say when and how fast, and those of Orbax and TensorBoard, whose names do.
+OTHERS = {".lock", "report.json", "prior.json", "metrics.jsonl", "checkpoints", "tensorboard"}
 KILLS = {"run": 8, "lift": 4, "import": 4}
 
 
@@ -69,7 +82,7 @@ def words(job: str, given: Path, out: Path) -> list:
     if job == "import":
         return [*command, "data", "import", given / "capture", "--out", out, "--frames", "4"]
     command += [job, given / "small.py", "--out", out]
-    if job == "lift":
+    if job in ("lift", "train"):
         return command
     source = ["--video", given / "in.mp4", "--depth", given / "depth.npy"]
     source += ["--checkpoint", given / "prior.safetensors"]
@@ -91,7 +104,7 @@ def begin(job: str, given: Path, out: Path) -> None:
 
 
 def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
-    """Everything in a folder but how long it took: arrays of stages, else bytes."""
+    """Everything in a folder but how long it took: arrays, else bytes."""
     found: dict[str, bytes | dict[str, bytes]] = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
@@ -99,7 +112,7 @@ def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
             arrays = dict(np.load(path))
             assert arrays.pop("seconds") > 0
             found[name] = {key: value.tobytes() for key, value in arrays.items()}
-        elif path.is_file() and path.name not in (".lock", "report.json"):
+        elif path.is_file() and not OTHERS & {*path.relative_to(out).parts}:
             found[name] = path.read_bytes()
     return found
 
@@ -118,6 +131,7 @@ def undisturbed(given, tmp_path_factory) -> Callable[[str], tuple[dict, int]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("job", KILLS)
 def test_killed_jobs_end_like_others(job, given, undisturbed, tmp_path):
     """Kills come a random while after a random line, so at any machine's speed in any stage."""
@@ -143,6 +157,7 @@ def test_killed_jobs_end_like_others(job, given, undisturbed, tmp_path):
     assert content(out) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("job", ["run", "import"])
 def test_the_second_of_two_says_who_is_at_work(job, given, undisturbed, tmp_path):
     out = tmp_path / "same"
@@ -160,3 +175,52 @@ def test_the_second_of_two_says_who_is_at_work(job, given, undisturbed, tmp_path
     assert second.returncode == 2
     assert f"in use by process {first.pid}" in second.stderr.splitlines()[-1]
     assert content(out) == undisturbed(job)[0]
+
+
+SLOW = [pytest.param(job, marks=pytest.mark.slow) for job in ("run", "lift", "train")]
+
+
+@pytest.mark.parametrize("job", ["import", *SLOW])
+def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, capsys):
+    """Each try has more room than the last one, and goes on from what that one kept."""
+    disk, out = tmp_path / "disk", tmp_path / "disk/same"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a small disk")
+    command, refused, room, seen = list(map(str, words(job, given, out)[3:])), 0, 0, set[str]()
+    try:
+        begin(job, given, out)
+        while True:
+            left_free(disk / "other", room)
+            before = arrays(out)
+            code, told = main(command), capsys.readouterr().err
+            if code == 0:
+                break
+            assert code == 2
+            last = told.rstrip().splitlines()[-1]
+            assert last.startswith("full4d: output")
+            assert "No space left on device" in last
+            assert "Traceback" not in told
+            kept = arrays(out)
+            assert kept | before == kept
+            refused, seen, room = refused + 1, seen | {*kept}, 3 * room + 3
+        assert refused > 2
+        assert job != "run" or {"source.npz", "depth.npz", "grid.npz"} <= seen
+        assert content(out) == undisturbed(job)[0]
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)  # this process holds the lock
+
+
+def arrays(out: Path) -> dict:
+    """What finished stages saved in a folder, which a later try may use."""
+    return {name: value for name, value in content(out).items() if name.endswith(".npz")}
+
+
+def left_free(other: Path, pages: int) -> None:
+    """Fill a disk but for some pages."""
+    other.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), other.open("wb", buffering=0) as file:
+        while file.write(bytes(PAGE)):
+            pass
+    os.truncate(other, max(other.stat().st_size - pages * PAGE, 0))

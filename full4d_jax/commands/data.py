@@ -10,7 +10,7 @@ from full4d_jax.config import Config
 from full4d_jax.data import options
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import open_folder
+from full4d_jax.session.files import hold_folder
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import DepthKind
 
@@ -151,7 +151,7 @@ def procedural(
     options.check_test_share(test)
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
-    folder = open_folder(out)
+    folder = hold_folder(out, part)
     from full4d_jax.data.rendered import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
 
@@ -205,7 +205,7 @@ def gltf(
     with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
         files = find_assets(assets)
     source = GltfClips(files, clips, **size, spread=spread, orbit=orbit, license=license)
-    build_gltf(open_folder(out), source, test=test, shards=shards, jobs=jobs)
+    build_gltf(hold_folder(out), source, test=test, shards=shards, jobs=jobs)
 
 
 def encode(
@@ -240,7 +240,8 @@ def encode(
     part = options.part_of(shard)
     from full4d_jax.data.encode import encode_dataset
 
-    encode_dataset(config, dataset, open_folder(out), split, shards, part, text_encoder, captions)
+    folder = hold_folder(out, part)
+    encode_dataset(config, dataset, folder, split, shards, part, text_encoder, captions)
 
 
 def check(
@@ -292,6 +293,6 @@ def depth(
 
     network = depth_network, depth_kind
     if capture.is_dir():
-        estimate_dataset_depth(capture, network, open_folder(out), split, scale)
+        estimate_dataset_depth(capture, network, hold_folder(out), split, scale)
         return
     estimate_capture_depth(capture, network, out, scale)

@@ -42,7 +42,7 @@ def train(
     steps = parse_steps(profile, config.training.steps) if profile else None
     check_file_system(config.training.checkpoints)
     out = out or Path("runs") / config.name
-    # The processes of a cluster write one run together.
+    # The processes of a cluster write one run together; the first holds the folder for all.
     out = open_folder(out) if distributed else hold_folder(out)
     if distributed:
         if not isinstance(config, Config):
@@ -56,6 +56,8 @@ def train(
             expected = "a TPU slice, SLURM, Open MPI or Kubernetes around it"
             found, do = f"none that jax knows ({error})", "leave it out for a single process"
             raise InputError("option", "--distributed", found, expected, do) from None
+        if jax.process_index() == 0:
+            hold_folder(out)
     with disk_errors(out):
         if isinstance(config, DepthConfig):
             from full4d_jax.training.depth_training import train_depth

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from full4d_jax.data.check_page import check_page, verdict
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import open_folder
+from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from input_pipeline.checks.clip import ClipCheck, check_clip
 from input_pipeline.checks.pictures import decode_pictures, file_marks
@@ -44,7 +44,7 @@ def check_dataset(
         raise InputError("option", "--up", up, "a direction such as 0 0 1", "change it")
     with input_errors("dataset", "see full4d data check --help"):
         records = open_dataset(dataset, split)
-    folder = open_folder(out)
+    folder = hold_folder(out)
     problems = damaged_files(dataset)
     direction = None if up is None else np.array(up, np.float64)
     problems += check_records(records, folder, clips=clips, instants=instants, up=direction)

@@ -29,22 +29,41 @@ def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
         np.savez_compressed(partial, **named)
 
 
-def hold_folder(path: str | Path) -> Path:
+def hold_folder(path: str | Path, part: tuple[int, int] = (0, 1)) -> Path:
     """Open an output folder as `open_folder` does, for this process alone until it ends.
+
+    Args:
+      path: the folder.
+      part: (i, n) shares the folder with the other n - 1 processes that make a part of it.
 
     Raises:
       InputError: As `open_folder` does, or another process writes there, or the disk is full.
     """
-    folder = open_folder(path)
-    place = (folder / LOCK).resolve()
+    folder, (index, count) = open_folder(path), part
+    _hold(folder, LOCK, fcntl.LOCK_EX if count == 1 else fcntl.LOCK_SH)
+    if count > 1:
+        _hold(folder, f"{LOCK}-{index}-of-{count}", fcntl.LOCK_EX)
+    return folder
+
+
+def _hold(folder: Path, name: str, how: int) -> None:
+    """Lock a file in a folder until this process ends, and write into it which process that is.
+
+    Raises:
+      InputError: Another process has locked it, or the disk is full.
+    """
+    place = (folder / name).resolve()
     if place in _held:
-        return folder
+        return
     lock = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
     except OSError as error:
         found = f"in use by {os.read(lock, 200).decode() or 'another process'}"
         os.close(lock)
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            print(f"warning: {folder}: its file system has no locks; let one command write at once")
+            return
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
         do = "wait for it, stop it, or give another --out"
@@ -57,7 +76,6 @@ def hold_folder(path: str | Path) -> Path:
         os.close(lock)  # nobody works there
         raise
     _held[place] = lock
-    return folder
 
 
 def open_folder(path: str | Path) -> Path:

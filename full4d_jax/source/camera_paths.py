@@ -150,7 +150,7 @@ def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> T
     shape = poses.shape
     if poses.ndim == 3:
         poses = np.repeat(poses[:, None], frames, 1)
-    if not len(poses) or poses.shape[1:] != (frames, 4, 4):
+    if not poses.size or poses.shape[1:] != (frames, 4, 4):
         expected = f"shape (v, 4, 4) or (v, {frames}, 4, 4)"
         where = f"{path}: world_to_camera"
         raise InputError("camera file", where, f"shape {shape}", expected, FORMAT)

@@ -110,6 +110,7 @@ def write_dataset(
     told = {shard.file: finished(folder, shard) for shard in plan}
     left = sum(known is None for known in told.values())
     if not left:
+        _check_same_build(folder, plan, mark)  # two builds may have begun at once
         _finish(folder, name, plan, {k: v for k, v in told.items() if v is not None}, about)
     return left
 

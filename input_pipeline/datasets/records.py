@@ -17,6 +17,8 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from input_pipeline.schema import VERSION, Example
 
 LARGEST = 2**31 - 2**24  # bytes of files; messages of protobuf end at 2 GiB, numbers among them
+# What damaged records raise; RuntimeError is how tfds says again which field another error is of.
+UNREADABLE = (DecodeError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _FILES = tfds.features.Tensor(shape=(), dtype=np.object_)
 
 
@@ -92,7 +94,7 @@ def from_bytes(record: bytes) -> Example:
         read: Any = FEATURES.deserialize_example_np(record)
         version = int(read["version"])
         example = _example(dict(read)) if version == VERSION else None
-    except (DecodeError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         found = f"{len(record)} bytes that do not decode ({error})"
         raise ValueError(f"record: found {found}, expected a whole record") from None
     if example is None:

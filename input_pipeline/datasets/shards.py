@@ -1,10 +1,12 @@
 """Plan which clips go into which file of a data set, and write one such file."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,9 +97,12 @@ def write_shard(
       shard: which.
       records: those of its clips come next here.
       plan: what `plan_id` returned.
+
+    Raises:
+      OSError: the disk is full, or something else that the system said.
     """
     known = []
-    with whole_file(folder / shard.file) as partial:
+    with _system_errors(folder / shard.file), whole_file(folder / shard.file) as partial:
         writer = ArrayRecordWriter(str(partial), OPTIONS)
         for record, facts in islice(records, len(shard.clips)):
             writer.write(record)
@@ -106,6 +111,18 @@ def write_shard(
         told = {"plan": plan, "bytes": partial.stat().st_size, "clips": known}
         told["sha256"] = file_hash(partial)
     write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(told))
+
+
+@contextlib.contextmanager
+def _system_errors(path: Path) -> Iterator[None]:
+    """Raise OSError for what array_record tells of the system, in words only."""
+    try:
+        yield
+    except RuntimeError as error:
+        for number in errno.errorcode:
+            if f"failed: {os.strerror(number)};" in str(error):
+                raise OSError(number, os.strerror(number), str(path)) from error
+        raise
 
 
 def file_hash(path: Path | epath.Path) -> str:
@@ -123,7 +140,7 @@ def intact(folder: Path, shard: Shard) -> bool:
 
 def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
     """Return the facts of a complete shard, judged by its size; None if it is incomplete."""
-    with suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):
         told = load_json(folder / FOLDER / f"{shard.file}.json")
         known = {"plan", "bytes", "sha256", "clips"} <= told.keys()
         if known and (folder / shard.file).stat().st_size == told["bytes"]:

@@ -57,6 +57,7 @@ def score_with_truth(
     """
     folder = path.parent if path.suffix == ".ply" else path
     grid = read_views(folder)
+    hold_folder(folder)
     scene = load_scene(path) if kind == "scene" else None
     size = grid.frames.shape[2:4]
     truth, about = find_truth(folder, dataset, size, only_made=scene is None, chosen=instants)

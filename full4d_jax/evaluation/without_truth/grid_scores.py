@@ -27,7 +27,7 @@ from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
-from full4d_jax.session.files import read_arrays
+from full4d_jax.session.files import hold_folder, read_arrays
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages, fingerprint
 from gaussians import Scene
@@ -81,6 +81,7 @@ def score_folder(
     folders = finished_folders(folder)
     for path in folders:
         read_views(path)
+    hold_folder(folder)
     missing: dict[str, str] = {}
     clip = images.load_clip(clip_onnx) if clip_onnx else None
     if not clip:

@@ -27,12 +27,9 @@ from full4d_jax.training.state import TrainState
 
 MOST_NAMED = 4  # parameters in a message
 DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
     NotImplementedError,  # for a kind of sharding that Orbax does not know
+    RecursionError,  # for JSON that is nested deeply
 )  # what reading a damaged checkpoint raises
 # What Orbax raises besides, itself and not a class of it: a device without memory does no damage.
 BARE = (Exception, RuntimeError, AssertionError)

@@ -30,6 +30,7 @@ from full4d_jax.training.dry_run.shapes import (
 from full4d_jax.training.placement import in_mesh
 from full4d_jax.training.program import jit_step
 from full4d_jax.training.step import train_step
+from input_pipeline.whole_files import write_text
 
 GIB = 2**30
 SCOPES = ("projection", "codec")  # named where clips are prepared
@@ -132,7 +133,7 @@ def report_program(
     unknown = f"memory of {kind} is not known here"
     print(f"  fits                {_verdict(needed, capacity) if capacity else unknown}")
     if json_file:
-        json_file.write_text(json.dumps(about | found, indent=1) + "\n")
+        write_text(json_file, json.dumps(about | found, indent=1) + "\n")
         print(f"wrote {json_file}")
     return needed
 

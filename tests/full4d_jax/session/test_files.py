@@ -1,9 +1,14 @@
-"""A run folder belongs to one process at a time."""
+"""An output folder belongs to one process at a time, or to one for each part of a data set."""
 
+import contextlib
+import errno
+import fcntl
 import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,23 +18,49 @@ from full4d_jax.session.files import hold_folder
 HOLD = """
 import sys
 from full4d_jax.session.files import hold_folder
-hold_folder(sys.argv[1])
+hold_folder(sys.argv[1], tuple(map(int, sys.argv[2:])) or (0, 1))
 print("held", flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_second_process_is_told_who_holds_the_folder(tmp_path):
-    words = [sys.executable, "-c", HOLD, str(tmp_path)]
+@contextlib.contextmanager
+def held(folder: Path, *part: int) -> Iterator[int]:
+    """Another process, by its number, that holds a folder or a part of it; killed at the end."""
+    words = [sys.executable, "-c", HOLD, str(folder), *map(str, part)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, **pipes) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(InputError, match=rf"found in use by process {other.pid} on \S+"):
-            hold_folder(tmp_path)
+        yield other.pid
         other.kill()
+
+
+def test_a_second_process_is_told_who_holds_the_folder(tmp_path):
+    with (
+        held(tmp_path) as other,
+        pytest.raises(InputError, match=rf"found in use by process {other} on \S+"),
+    ):
+        hold_folder(tmp_path)
     assert hold_folder(tmp_path) == tmp_path  # a lock ends with its process
     assert hold_folder(tmp_path) == tmp_path
     assert str(os.getpid()) in (tmp_path / ".lock").read_text()
+
+
+def test_parts_share_a_folder(tmp_path):
+    with held(tmp_path, 0, 2) as other:
+        for part in ((0, 1), (0, 2)):
+            with pytest.raises(InputError, match=f"found in use by process {other}"):
+                hold_folder(tmp_path, part)
+        hold_folder(tmp_path, (1, 2))
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert hold_folder(tmp_path) == tmp_path
+    assert "its file system has no locks" in capsys.readouterr().out
 
 
 def test_a_disk_without_room_for_the_lock_leaves_none(tmp_path):

@@ -143,6 +143,7 @@ def test_wrong_files_are_refused_by_name(tmp_path):
     scaled, mirrored, nan = 2 * good, good * [[1, 1, -1, 1]], good.copy()
     nan[1, 0, 3] = np.nan
     cases = {
+        "shape ()": {"world_to_camera": 1},
         "shape (2, 3, 4)": {"world_to_camera": good[:, :3].tolist()},
         "shape (2, 3, 4, 4)": {"world_to_camera": np.repeat(good[:, None], 3, 1).tolist()},
         "NaN": {"world_to_camera": nan.tolist()},

@@ -1,5 +1,6 @@
 """Checkpoints: what they hold, which stay, and what happens to damaged ones."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -109,6 +110,22 @@ def test_only_damaged_checkpoints(finished, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(InputError, match=r"only damaged checkpoints \(3\)"):
         restored(folder)
+
+
+@pytest.mark.parametrize("wrong", [10**400, 2**62 * 1000, "[" * 100_000])
+def test_numbers_and_depths_that_python_cannot_take_are_damage(wrong, finished, tmp_path, capsys):
+    """In what Orbax tells of the newest step, and of its arrays."""
+    told, folder = tmp_path / "told", tmp_path / "folder"
+    shutil.copytree(finished[0], told)
+    times = {"init_timestamp_nsecs": wrong, "commit_timestamp_nsecs": wrong}
+    text = wrong if isinstance(wrong, str) else json.dumps(times)
+    (told / str(STEPS) / "_CHECKPOINT_METADATA").write_text(text)
+    with pytest.raises(InputError, match=r"_CHECKPOINT_METADATA.*move the numbered folder"):
+        Checkpoints(told, keep=3)
+    shutil.copytree(finished[0], folder)
+    (folder / str(STEPS) / "state/_METADATA").write_text(text)
+    assert same(restored(folder)[0], finished[1][-2])
+    assert f"is moved to damaged-{STEPS}" in " ".join(capsys.readouterr().err.split())
 
 
 def test_no_checkpoint(tmp_path):
