@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from full4d_jax.data.check_page import check_page, verdict
 from full4d_jax.media.pictures import save_picture
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from input_pipeline.checks.clip import ClipCheck, check_clip
@@ -49,7 +49,7 @@ def check_dataset(
     direction = None if up is None else np.array(up, np.float64)
     problems += check_records(records, folder, clips=clips, instants=instants, up=direction)
     for line in problems:
-        print(f"problem: {line}")
+        tell(f"problem: {line}")
     print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
     if problems:
         found = f"{len(problems)} problems, the first: {problems[0]}"
@@ -90,7 +90,7 @@ def check_records(
             title = f"clip {index}, {example.scene_id}"
             page = out / f"clip-{index:05d}.png"
             save_picture(page, check_page(example, decoded, found, title, up))
-            print(f"{title}: {verdict(found)}")
+            tell(f"{title}: {verdict(found)}")
             told.append(_summary(index, example, found) | {"page": page.name})
             problems += [f"{title}: {line}" for line in found.problems]
             report(done)

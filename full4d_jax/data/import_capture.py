@@ -10,7 +10,7 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.data.build import train_and_test
 from full4d_jax.media import pictures
-from full4d_jax.session.errors import InputError, input_errors, require_range
+from full4d_jax.session.errors import InputError, input_errors, require_range, tell
 from full4d_jax.session.files import LOCK, hold_folder, open_folder
 from full4d_jax.session.progress import Progress, duration
 from full4d_jax.session.stages import fingerprint
@@ -161,14 +161,14 @@ def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
         captures += read
         if number >= MOST_SCENES:
             continue
-        print(f"{folder}: {name}, since {why}")
+        tell(f"{folder}: {name}, since {why}")
         if others:
-            print(f"  also fits: {', '.join(others)}; choose by --layout")
+            tell(f"  also fits: {', '.join(others)}; choose by --layout")
         for capture in read:
             _describe(capture)
     if skipped:
         names = ", ".join(skipped[:MOST_SCENES]) + ", ..." * (len(skipped) > MOST_SCENES)
-        print(f"{path}: left out {len(skipped)} folders that have no known layout: {names}")
+        tell(f"{path}: left out {len(skipped)} folders that have no known layout: {names}")
     if len(scenes) > MOST_SCENES:
         print(f"and {len(scenes) - MOST_SCENES} more folders")
     return captures
@@ -183,9 +183,9 @@ def _describe(capture: Capture) -> None:
     unit = f"{capture.unit:g} m" if capture.unit else "unknown"
     line = f"  {capture.scene_id}: {len(capture.views)} views of {frames} frames"
     line += f", {duration(span)}, world unit {unit}"
-    print(line + f", with {' and '.join(extras)}" * bool(extras))
+    tell(line + f", with {' and '.join(extras)}" * bool(extras))
     for note in filter(None, capture.note.split("; ")):
-        print(f"  note: {note}")
+        tell(f"  note: {note}")
 
 
 def _mark(captures: list[Capture]) -> str:

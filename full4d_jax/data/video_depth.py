@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from full4d_jax.config import DEFAULT
 from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
-from full4d_jax.session.errors import require_ending
+from full4d_jax.session.errors import require_ending, tell
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import open_folder
 from full4d_jax.source.depth.depth_file import DepthFile
@@ -38,9 +38,9 @@ def write_video_depth(way: VideoOptions, out: Path) -> None:
     network = load_network(way.measured.depth_network, way.measured.depth_kind)
     source = open_video(size_of_result(DEFAULT, way, enlarged=True), way)
     open_folder(out.parent)
-    print(f"source: {source.note}")
+    tell(f"source: {source.note}")
     if source.warning:
-        print(f"warning: {source.warning}")
+        tell(f"warning: {source.warning}")
     if isinstance(network, DepthFile):
         print(network.told)
     found, _, metres, swept = measure_depth(source, network)

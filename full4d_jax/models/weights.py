@@ -13,14 +13,13 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from full4d_jax.config.masks import PAPER
+from full4d_jax.models.safetensors_writer import Slot, write_safetensors
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.fields import table_of
 from input_pipeline.json_layout import require_layout
 from input_pipeline.plain_files import load_json, parse_json
-from input_pipeline.whole_files import whole_file
 
 Model = TypeVar("Model")
 FLOATS = ("F32", "F16", "BF16")
@@ -37,15 +36,17 @@ REMOVED = {"mask_terms": ["view", "time", "half"]}
 
 
 def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:
-    """Write nested parameters in bfloat16; metadata values are stored as JSON."""
+    """Write nested parameters in bfloat16; metadata values are stored as JSON.
+
+    The same arguments give the same bytes; the library would write metadata in any order.
+    """
     tensors = {
         name: np.asarray(x, jnp.bfloat16) for name, x in flatten_dict(params, sep=".").items()
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
-        save_file(tensors, partial, {key: json.dumps(value) for key, value in metadata.items()})
-        partial.chmod(0o644)  # the library keeps its files to their owner
+    slots = {name: Slot(x.dtype, x.shape) for name, x in tensors.items()}
+    pieces = ((name, None, x) for name, x in tensors.items())
+    told = {key: json.dumps(value) for key, value in metadata.items()}
+    write_safetensors(Path(path), slots, pieces, told)
 
 
 def load_params(

@@ -39,6 +39,11 @@ def printable(text: str) -> str:
     return "".join(shown)
 
 
+def tell(line: str) -> None:
+    """Print a line that may hold names from a stranger's files, with control characters escaped."""
+    print(printable(line))
+
+
 def as_input_error(what: str, error: ValueError, do: str) -> InputError:
     """Return an error "where: found ..., expected ..." of another package as an `InputError`.
 

@@ -97,8 +97,9 @@ def open_folder(path: str | Path) -> Path:
         probe = path / ".writable"
         probe.write_text("")
         probe.unlink()
-    except OSError as error:
-        raise InputError("output folder", path, error.strerror, "a writable folder", do) from None
+    except (OSError, ValueError) as error:  # the latter for NUL in a name
+        found = getattr(error, "strerror", None) or error
+        raise InputError("output folder", path, found, "a writable folder", do) from None
     return path
 
 

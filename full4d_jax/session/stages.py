@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
 from full4d_jax.session.stage_arrays import STAGES, check_arrays
@@ -45,7 +45,7 @@ class Stages:
     """
 
     folder: Path
-    say: Callable[[str], None] = print
+    say: Callable[[str], None] = tell
     seconds: dict[str, float] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     arrays: dict[str, Arrays] = field(default_factory=dict)

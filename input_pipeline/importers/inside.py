@@ -18,7 +18,7 @@ def require_inside(folder: Path, captures: Sequence[Capture]) -> None:
             for file in (*view.files, *view.depth, *view.masks):
                 place = file.resolve()
                 if not place.is_relative_to(root):
-                    expected = "files in the capture's folder, or --follow-links"
+                    expected = "files in that folder (data import --follow-links takes others)"
                     raise ValueError(
                         f"camera {view.name}, {file}: found {place}, expected {expected}"
                     )

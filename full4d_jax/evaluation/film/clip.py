@@ -30,6 +30,7 @@ from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.depth_alignment import ENOUGH, SparseDepth
 from input_pipeline.footage import first_picture
 from input_pipeline.importers.camera_path import TRANSFORMS, CameraPath
+from input_pipeline.importers.inside import require_inside
 from input_pipeline.importers.transforms_json import read_transforms
 from input_pipeline.transforms import decode
 
@@ -143,6 +144,7 @@ def open_photographs(folder: Path, rows: int) -> Source:
     file = folder / TRANSFORMS
     with input_errors("video", f"give a video, or a folder of pictures with {TRANSFORMS}"):
         capture = read_transforms(file, folder.name, None)
+        require_inside(folder, [capture])
         first = capture.views[0]
         taken = first_picture(first.files[0]).shape
         height, width = sides(taken[0], taken[1], rows, MULTIPLE)

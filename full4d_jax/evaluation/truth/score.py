@@ -29,7 +29,8 @@ from full4d_jax.generation.projection_guidance import project
 from full4d_jax.media.pictures import save_picture, to_unit
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import InputError, input_errors, tell
+from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages
 from gaussians import Scene, load_dynamic_ply
@@ -80,7 +81,7 @@ def score_with_truth(
     text = page(result, subject)
     write_text(folder / f"{name}.md", text)
     save_picture(folder / f"{name}.png", draw(rows, truth.frames, truth.views))
-    print(text)
+    tell(text)
     print(f"wrote {folder}/{name}.json, {name}.md, and {name}.png: beside the truth")
     return result
 

@@ -21,7 +21,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from full4d_jax.models.sharding import dotted
 from full4d_jax.session.disk import disk_errors
-from full4d_jax.session.errors import InputError
+from full4d_jax.session.errors import InputError, printable
 from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
 from full4d_jax.training.state import TrainState
 
@@ -189,7 +189,7 @@ class Checkpoints:
         while aside.exists():
             n += 1
             aside = self.folder / f"damaged-{step}-{n}"
-        reason = " ".join(str(error).split())[:300]
+        reason = printable(" ".join(str(error).split())[:300])
         print(
             f"WARNING: the checkpoint of step {step} in {self.folder} is damaged "
             f"({type(error).__name__}: {reason}); it is moved to {aside.name}, and the one before "

@@ -47,7 +47,17 @@ def test_a_good_dataset_is_reported_and_drawn(room, tmp_path, capsys):
     page = np.asarray(Image.open(tmp_path / "out" / clip["page"])).astype(int)
     yellow = (page[..., 0] > 200) & (page[..., 1] > 180) & (page[..., 2] < 60)
     assert yellow.sum() > 300
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"check.json", clip["page"]}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {".lock", "check.json", clip["page"]}
+
+
+def test_names_in_a_data_set_do_not_rule_the_terminal(room, tmp_path, capsys):
+    clips = Clips([room._replace(scene_id="red \x1b[31m")])
+    write_dataset(tmp_path / "data", clips, name="room")
+    assert main(["data", "check", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "clip 0, red \\x1b[31m" in said
+    assert "\x1b" not in said
 
 
 def test_bad_datasets_fail_with_the_first_problem_in_one_line(room, tmp_path, capsys):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from full4d_jax.config import MeshConfig, ModelConfig
@@ -22,6 +23,15 @@ def test_round_trip(tmp_path):
     np.testing.assert_array_equal(params["a"]["kernel"], PARAMS["a"]["kernel"])
     assert metadata == {"model": {"width": 3}, "angle": 60.0}
     assert load_metadata(tmp_path / "w.safetensors") == metadata
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    told = {str(i): i for i in range(9)}
+    for name in "ab":
+        save_params(tmp_path / name, PARAMS, told)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with safe_open(tmp_path / "a", "numpy") as file:
+        assert file.metadata() == {key: str(value) for key, value in told.items()}
 
 
 def test_one_tensor_at_a_time_is_beside_the_result(tmp_path):

@@ -63,6 +63,11 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
     assert "its file system has no locks" in capsys.readouterr().out
 
 
+def test_no_name_has_a_zero(tmp_path):
+    with pytest.raises(InputError, match="found embedded null byte"):
+        hold_folder(tmp_path / "a\0b")
+
+
 def test_a_disk_without_room_for_the_lock_leaves_none(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))

@@ -15,6 +15,7 @@ from full4d_jax.cli import main
 from full4d_jax.evaluation import fidelity
 from full4d_jax.evaluation.film import clip, page, score
 from full4d_jax.evaluation.table import COPY, PUSH_PULL
+from full4d_jax.session.errors import InputError
 from input_pipeline.cameras import orbit, rescale
 from input_pipeline.conventions import convert
 
@@ -106,6 +107,15 @@ def test_photographs_are_undistorted_and_in_the_order_of_their_names(tmp_path):
     frames = clip.open_photographs(tmp_path / "photos", 96).frames[0]
     border = [frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]]
     assert min(side.max(-1).mean() for side in border) > 60, "undistorting leaves black borders"
+
+
+def test_a_private_picture_is_no_photograph(tmp_path):
+    photos, private = write_photographs(tmp_path / "photos", np.zeros(8)), tmp_path / "private.png"
+    photo = photos / "images/0000.png"
+    photo.rename(private)
+    photo.symlink_to(private)
+    with pytest.raises(InputError, match=r"found .*private.png, expected files in that folder"):
+        clip.open_photographs(photos, 96)
 
 
 @pytest.mark.parametrize(
