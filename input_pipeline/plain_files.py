@@ -113,8 +113,8 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
       ValueError: naming the file, missing or broken, or the array that claims more than its file
         can hold.
     """
+    _require_regular(path, math.inf)
     try:
-        _require_regular(path, math.inf)
         with ZipFile(path) as archive:
             check_members(archive)
             stored = [member for member in archive.infolist() if member.filename[-4:] == ".npy"]

@@ -58,7 +58,8 @@ def disk_error(
     reason = _reason(error)
     if reason is None:
         return None
-    place = where or str(getattr(error, "filename", None) or "of the output")
+    named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # 2: the new name
+    place = where or str(named or "of the output")
     left = f"{text}; " if (text := remains()) else ""
     do = f"{left}make room, give permission or another name, then give the same command again"
     return InputError(

@@ -57,10 +57,15 @@ class Stages:
           name: name of the stage.
           inputs: everything it depends on beside the stages before it.
           make: makes the arrays.
+
+        Raises:
+          InputError: there is a folder where they belong.
         """
         before = self.fingerprints.copy()
         mark = fingerprint(name, inputs, before)
         path = self.folder / f"{name}.npz"
+        if path.is_dir():  # told before the work
+            raise InputError("output folder", path, "a folder", "a file or nothing", "move it away")
         saved = read_arrays(path)
         if str(saved.get("fingerprint", "")) == mark and self._is_whole(name, saved):
             self.say(f"{name}: kept from {path}")

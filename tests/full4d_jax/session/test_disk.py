@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from full4d_jax.cli import main
-from full4d_jax.session.disk import quiet_threads
+from full4d_jax.session.disk import disk_error, quiet_threads
+from input_pipeline.whole_files import write_text
 
 
 @pytest.mark.parametrize("name", ["n" * 300 + ".png", "folder.png"])
@@ -18,6 +19,15 @@ def test_names_that_the_disk_refuses(tmp_path, capsys, name):
     told = capsys.readouterr().err.splitlines()
     assert len([line for line in told if line.startswith("full4d: ")]) == 1
     assert "Traceback" not in "".join(told)
+
+
+def test_a_folder_where_a_file_belongs_is_named(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(OSError, match="Is a directory") as error:
+        write_text(tmp_path / "a.txt", "")
+    told = disk_error(error.value)
+    assert told is not None
+    assert told.where == str(tmp_path / "a.txt")
 
 
 def test_threads_leave_a_full_disk_to_the_main_thread(monkeypatch):

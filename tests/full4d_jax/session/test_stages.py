@@ -57,6 +57,14 @@ def test_a_damaged_stage_is_made_again(tmp_path, size):
     assert kitchen.made == ["first", "second", "second"]
 
 
+def test_a_folder_in_the_place_of_a_stage_is_refused_before_the_work(tmp_path):
+    kitchen = Kitchen(tmp_path)
+    (tmp_path / "second.npz").mkdir()
+    with pytest.raises(InputError, match=r"second.npz: found a folder, expected a file or nothing"):
+        kitchen.cook()
+    assert kitchen.made == ["first"]
+
+
 def test_a_failing_stage_leaves_the_earlier_result(tmp_path):
     kitchen = Kitchen(tmp_path)
     kitchen.cook()
