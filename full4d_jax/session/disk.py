@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import threading
@@ -72,7 +73,10 @@ def disk_error(
 
 
 def quiet_threads() -> None:
-    """Silence the tracebacks of threads that the disk failed; the main thread tells it once."""
+    """Silence the tracebacks of threads that the disk failed; the main thread tells it once.
+
+    So are those that Orbax's threads and tasks log.
+    """
     before = threading.excepthook
 
     def told_once(failed: threading.ExceptHookArgs) -> None:
@@ -80,6 +84,14 @@ def quiet_threads() -> None:
             before(failed)
 
     threading.excepthook = told_once
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_tells_more)
+
+
+def _tells_more(record: logging.LogRecord) -> bool:
+    """Return whether a line of a log tells something else than that the disk failed."""
+    failed = record.exc_info[1] if record.exc_info else Exception(record.getMessage())
+    return failed is None or _reason(failed) is None
 
 
 def _reason(error: BaseException) -> str | None:
