@@ -141,8 +141,7 @@ def procedural(
       test: share of the scenes in the split `test`.
       shards: approximate number of files; 0 makes files of 256 MiB.
       jobs: processes that render; 1 on a GPU.
-      shard: i/n writes every n-th file from the i-th on; n such commands, on any machines that see
-        the folder, make the dataset.
+      shard: i/n writes every n-th file from the i-th on; n commands make all, on any machines.
       beam: options of Apache Beam in quotes, such as "--runner=DirectRunner", to make --shards.
     """
     size = {"views": views, "frames": frames, "height": height, "width": width}
