@@ -24,7 +24,7 @@ from tiny_run import lines, same, short
 from full4d_jax.config import load_config
 from full4d_jax.training.bad_losses import MOST_IN_A_ROW
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.prior_training import scenes_at
+from full4d_jax.training.clips.batches import clips_at
 from full4d_jax.training.state import init_state
 
 STEPS, KILLS = 20, 4
@@ -192,5 +192,5 @@ def test_weights_that_make_nan(straight, tmp_path):
     assert f"after {MOST_IN_A_ROW - 1} others; lower the learning rates" in message
     found, config = lines(tmp_path, "bad_batches.jsonl"), load_config("configs/debug.py")
     assert [line["step"] for line in found] == list(range(1, MOST_IN_A_ROW + 1))
-    assert found[3]["batch"] == scenes_at(config, 3)
+    assert found[3]["batch"] == clips_at(config, 3)
     assert not saved_steps(tmp_path) - {"5", "10", "15"}
