@@ -45,7 +45,7 @@ class ModelConfig:
     )
     """Which frames read which (docs/attention.md)."""
     mask: str = "time_view"
-    """Of fused attention: time_view, without_cross_half, windowed, neighbours, causal, or a
+    """Mask of fused attention: time_view, without_cross_half, windowed, neighbours, causal, or a
     function of yours, FILE.py:FUNCTION (docs/attention.md)."""
     first_frame: bool = False
     """Give the source's first latent frame clean at flow time 0 (Wan2.2-TI2V)."""
@@ -126,7 +126,8 @@ class DataConfig:
     """Share made of single videos: clips that are planar warps (`projection=none`), or batches of
     double reprojection (docs/projection.md)."""
     videos: str = ""
-    """Folder of videos; left out, procedural views are warped."""
+    """Folder of videos, without those in its subfolders; every fifth by name is left out. Without
+    it, procedural views are warped."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,9 @@ that of Full-4D; one softmax runs over all tokens of all frames that a token may
 
     def near(i, j):                                   # --model.mask mine.py:near
         return abs(i.view - j.view) + abs(i.time - j.time) < 3
+
+A grid that the network makes in parts (`sampler.group_views`, `sampler.window_frames`) has one mask
+for each part, whose views and frames are counted from 0.
 """
 
 import functools

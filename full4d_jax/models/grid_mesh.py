@@ -15,10 +15,18 @@ from typing import Any
 import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
-from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, TrainingConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    MeshConfig,
+    ModelConfig,
+    TrainingConfig,
+    to_dict,
+)
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.precision import product_type
 from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, tree_shardings
+from full4d_jax.session.fields import require
 
 AnyMesh = Mesh | AbstractMesh
 
@@ -35,10 +43,12 @@ def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh |
     Raises:
       InputError: the devices do not fit the sizes.
     """
-    divides = math.prod((sizes.fsdp, sizes.view, sizes.time, sizes.tensor)) > 1
+    taken = math.prod((sizes.fsdp, sizes.view, sizes.time, sizes.tensor))
     devices = jax.devices() if devices is None else devices
-    if len(devices) == 1 or not divides:
+    if len(devices) == 1 or taken == 1:
         return None
+    words = f"fsdp, view, time and tensor whose product is at most the {len(devices)} devices"
+    require("mesh", to_dict(sizes), taken <= len(devices), words)
     return make_mesh(replace(sizes, data=sizes.data or 1), devices)
 
 

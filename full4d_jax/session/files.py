@@ -40,14 +40,19 @@ def hold_folder(path: str | Path, part: tuple[int, int] = (0, 1)) -> Path:
       InputError: As `open_folder` does, or another process writes there, or the disk is full.
     """
     folder, (index, count) = open_folder(path), part
-    _hold(folder, LOCK, fcntl.LOCK_EX if count == 1 else fcntl.LOCK_SH)
-    if count > 1:
-        _hold(folder, f"{LOCK}-{index}-of-{count}", fcntl.LOCK_EX)
+    if count == 1:
+        _hold(folder, LOCK, fcntl.LOCK_EX)
+        return folder
+    _hold(folder, LOCK, fcntl.LOCK_SH)
+    for file, who in _parts_in_work(folder):
+        if not file.name.endswith(f"-of-{count}"):  # other parts, which overlap these
+            raise _in_use(folder, who)
+    _hold(folder, f"{LOCK}-{index}-of-{count}", fcntl.LOCK_EX)
     return folder
 
 
 def _hold(folder: Path, name: str, how: int) -> None:
-    """Lock a file in a folder until this process ends, and write into it which process that is.
+    """Lock a file in a folder until this process ends; alone there, write which process that is.
 
     Raises:
       InputError: Another process has locked it, or the disk is full.
@@ -59,23 +64,43 @@ def _hold(folder: Path, name: str, how: int) -> None:
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
     except OSError as error:
-        found = f"in use by {os.read(lock, 200).decode() or 'another process'}"
+        who = os.read(lock, 200).decode()
         os.close(lock)
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             print(f"warning: {folder}: its file system has no locks; let one command write at once")
             return
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
-        do = "wait for it, stop it, or give another --out"
-        raise InputError("output folder", folder, found, "one that nobody writes to", do) from None
+        parts = _parts_in_work(folder) if name == LOCK else []
+        raise _in_use(folder, parts[0][1] if parts else who) from None
     try:
         with disk_errors(folder):
             os.truncate(lock, 0)
-            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            if how == fcntl.LOCK_EX:
+                os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
     except InputError:
         os.close(lock)  # nobody works there
         raise
     _held[place] = lock
+
+
+def _parts_in_work(folder: Path) -> list[tuple[Path, str]]:
+    """Return the locks of parts that other processes hold, with what those wrote."""
+    found = []
+    for file in sorted(folder.glob(f"{LOCK}-*-of-*")):
+        if file.resolve() not in _held:
+            with file.open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # until it is closed
+                except OSError:
+                    found.append((file, lock.read(200)))
+    return found
+
+
+def _in_use(folder: Path, who: str) -> InputError:
+    do = "wait for it, stop it, or give another --out"
+    found = f"in use by {who or 'another process'}"
+    return InputError("output folder", folder, found, "one that nobody writes to", do)
 
 
 def open_folder(path: str | Path) -> Path:

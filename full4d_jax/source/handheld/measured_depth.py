@@ -67,6 +67,7 @@ def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
         settled, swept = stereo_depth(source.frames[0], settled, *where)
         again = float(np.median(settled[0][settled[0] > 0]))  # the world's unit is the first median
         settled, unit, path = settled / again, unit * again, rescale(path, again).astype(np.float32)
+        metres = None if metres is None else metres * again
     depth = fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
     return MeasuredDepth(np.asarray(depth), unit, metres, swept)
 

@@ -134,6 +134,8 @@ def test_one_device_is_enough_where_nothing_is_divided():
     mesh = grid_mesh(MeshConfig(view=2))
     assert mesh is not None
     assert mesh.size == 2  # eight devices would make the same grid four times
+    with pytest.raises(InputError, match=r"mesh: found .*'fsdp': 16.* at most the 8 devices"):
+        grid_mesh(MeshConfig(fsdp=16))
 
 
 def test_what_does_not_divide_is_refused(experiment):
@@ -148,5 +150,5 @@ def test_what_does_not_divide_is_refused(experiment):
     # Windows of two frames are what the network sees of three.
     windows = dataclasses.replace(prior.sampler, window_frames=2)
     check_grid(dataclasses.replace(prior, sampler=windows), VIEWS, 3, *size)
-    with pytest.raises(InputError, match="at most 0, for 8 devices"):
+    with pytest.raises(InputError, match="at most the 8 devices"):
         open_prior(on(MeshConfig(view=3, time=3), config), path)

@@ -51,7 +51,17 @@ def test_parts_share_a_folder(tmp_path):
         for part in ((0, 1), (0, 2)):
             with pytest.raises(InputError, match=f"found in use by process {other}"):
                 hold_folder(tmp_path, part)
+        with pytest.raises(InputError, match=f"found in use by process {other}"):
+            hold_folder(tmp_path, (1, 3))  # which overlaps the first of two
         hold_folder(tmp_path, (1, 2))
+
+
+def test_the_part_that_works_is_named_and_not_one_that_ended(tmp_path):
+    with held(tmp_path, 0, 2) as other:
+        with held(tmp_path, 1, 2):
+            pass
+        with pytest.raises(InputError, match=f"found in use by process {other}"):
+            hold_folder(tmp_path)
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
