@@ -65,17 +65,33 @@ def training_batches(
 
 def clips_at(config: Config, position: int) -> list[str | int]:
     """Return the clips in the batch at a position in the data: names, or procedural scenes."""
+    data, batch = config.data, config.training.batch
+    if data.pseudo and config.model.projection != "none" and not data.records:
+        filmed = _filmed_before(data, position)
+        if _filmed_before(data, position + 1) > filmed:
+            return _films(config, filmed, batch)
+        return [int(i) for i in next(_scenes(config, position - filmed))]
     grids, warped = _grids_and_warps(config)
     found: list[str | int] = []
-    if grids.training.batch and config.data.records:
+    if grids.training.batch and data.records:
         found += record_names(grids, position)
     elif grids.training.batch:
         found += [int(i) for i in next(_scenes(grids, position))]
-    if warped and config.data.videos:
-        clips = [str(clip) for clip in filmed_clips(config.data)]
-        loader = make_loader(clips, seed=config.seed, batch_size=warped, start_step=position)
-        found += next(loader).tolist()
+    if warped and data.videos:
+        found += _films(config, position, warped)
     return found
+
+
+def _films(config: Config, position: int, count: int) -> list[str | int]:
+    """Return the names of the videos in a batch of `video_windows`."""
+    clips = [str(clip) for clip in filmed_clips(config.data)]
+    loader = make_loader(clips, seed=config.seed, batch_size=count, start_step=position)
+    return next(loader).tolist()
+
+
+def _filmed_before(data: DataConfig, step: int) -> int:
+    """Return how many of the batches before a step are reprojected videos."""
+    return math.floor(step * data.pseudo + 1e-9)
 
 
 def _with_warps(config: Config, start: int) -> Iterator[Batch]:
@@ -110,17 +126,13 @@ def _grids_and_warps(config: Config) -> tuple[Config, int]:
 def _with_filmed(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
     """Yield rendered batches and, evenly among them, a share of reprojected ones."""
     data, batch, seed = config.data, config.training.batch, config.seed
-
-    def filmed_before(step: int) -> int:
-        return math.floor(step * data.pseudo + 1e-9)
-
-    first = filmed_before(start)
+    first = _filmed_before(data, start)
     windows = video_windows(data, seed=seed, start=first, clips=batch)
     rendered, network = _rendered(config, start - first, mesh), load_depth()
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
     for step in itertools.count(start):
-        number = filmed_before(step)
-        if filmed_before(step + 1) == number:
+        number = _filmed_before(data, step)
+        if _filmed_before(data, step + 1) == number:
             yield next(rendered)
         else:
             made = reprojected(network, jax.random.fold_in(key, number), next(windows))

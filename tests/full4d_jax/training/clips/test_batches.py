@@ -12,7 +12,7 @@ from full4d_jax.config import Config, DataConfig, ModelConfig, TrainingConfig
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.video import write_video
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.clips.batches import clips_at, training_batches
 
 CONFIG = Config(
     model=ModelConfig(projection="none", cameras=()),
@@ -74,6 +74,9 @@ def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     np.testing.assert_array_equal(poses[:, 0], np.broadcast_to(np.eye(4), (2, 2, 4, 4)))
     assert np.abs(np.asarray(poses[:, 1]) - np.eye(4)[None, None]).max() > 0.02
     jax.tree.map(np.testing.assert_array_equal, next(training_batches(config, 3)), made[3])
+    assert clips_at(config, 1) == clips_at(config, 3) == [str(tmp_path / "a.mp4")] * 2
+    rendered = dataclasses.replace(config, data=dataclasses.replace(data, pseudo=0.0))
+    assert clips_at(config, 2) == clips_at(rendered, 1)
 
 
 def test_depth_of_a_share_of_the_clips_is_estimated():
