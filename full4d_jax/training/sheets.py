@@ -82,7 +82,7 @@ def filled_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndar
     grids = np.asarray(jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames)
     key, cells = jax.random.key(config.seed), []
     for frames in grids:
-        copied = copy_nearest(frames, jnp.asarray(visible))
+        copied = copy_nearest(jnp.asarray(frames), jnp.asarray(visible))
         rows = (frames, copied, fill_grid(prior, frames, visible, key))
         cells += [to_unit(x[:, -1]) for x in rows]
     return contact_sheet(
