@@ -1,5 +1,7 @@
 """The notebook of the site runs from its first cell to its last; what it shows is kept small."""
 
+import ast
+import importlib
 import json
 import os
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "one_scene.ipynb"
+PACKAGES = {"full4d_jax", "gaussians", "input_pipeline"}
 RUN = """
 import sys
 import nbformat
@@ -40,3 +43,15 @@ def test_its_outputs_are_those_of_one_whole_run_and_small():
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if "outputs" in cell]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert NOTEBOOK.stat().st_size < 300_000
+
+
+def test_what_it_imports_exists():
+    """Without Jupyter, so that whoever moves a function sees here that the notebook needs it."""
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    tree = ast.parse("".join(cells[1]["source"]))
+    imports = [x for x in tree.body if isinstance(x, ast.ImportFrom)]
+    own = [x for x in imports if (x.module or "").split(".")[0] in PACKAGES]
+    assert len(own) > 5
+    for line in own:
+        module = importlib.import_module(line.module or "")
+        assert [x.name for x in line.names if not hasattr(module, x.name)] == [], line.module
