@@ -147,7 +147,7 @@ def require_model(
         if name in wanted and name not in free and wanted[name] != found:
             where, do = f"{path}, model.{name}", "use the config that it was trained with"
             raise InputError("checkpoint", where, found, wanted[name], do)
-        if name not in wanted and found != REMOVED.get(name, found):
+        if name not in wanted and name in REMOVED and found != REMOVED[name]:
             where, do = f"{path}, model.{name}", "use the version of full4d that trained it"
             raise InputError("checkpoint", where, found, f"{REMOVED[name]}, now for all models", do)
 

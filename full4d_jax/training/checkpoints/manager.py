@@ -22,6 +22,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 from full4d_jax.models.sharding import dotted
 from full4d_jax.session.disk import disk_errors
 from full4d_jax.session.errors import InputError, printable
+from full4d_jax.training.checkpoints.disk import check_regular
 from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
 from full4d_jax.training.state import TrainState
 
@@ -45,13 +46,14 @@ class Checkpoints:
       keep_best: number of others to keep, those with the lowest `loss` given to `save`.
 
     Raises:
-      InputError: the folder cannot be written to.
+      InputError: the folder cannot be written to, or holds pipes or devices.
     """
 
     def __init__(self, folder: str | Path, *, keep: int, keep_best: int = 0):
         self.folder = epath.Path(folder)
         if "://" not in str(folder):
             self.folder = self.folder.absolute()
+            check_regular(Path(self.folder))
         self.kept = _Keep(keep, keep_best)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self.kept,

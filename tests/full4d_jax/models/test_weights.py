@@ -112,6 +112,10 @@ def test_a_removed_field_passes_with_the_value_of_today():
         require_model("w", {"model": {"mask_terms": ["view"]}}, ModelConfig())
 
 
+def test_a_field_that_nobody_knows_passes_whatever_it_holds():
+    require_model("w", {"model": {"of_tomorrow": float("nan")}}, ModelConfig())
+
+
 def test_a_checkpoint_that_names_no_mask_has_that_of_the_paper():
     told = {"model": {"width": ModelConfig().width}}
     require_model("w", told, ModelConfig())

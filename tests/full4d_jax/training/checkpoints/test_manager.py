@@ -128,6 +128,51 @@ def test_numbers_and_depths_that_python_cannot_take_are_damage(wrong, finished, 
     assert f"is moved to damaged-{STEPS}" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("content", [b"", b'{"c3Rl', b"{}", b"null", b"[]", b"\xff\xfe\0", None])
+def test_what_is_told_of_devices_may_be_damaged_or_missing(content, finished, tmp_path, capsys):
+    """`_sharding`: it is not needed, and where it is broken the checkpoint before is used."""
+    folder = tmp_path / "folder"
+    shutil.copytree(finished[0], folder)
+    sharding = folder / str(STEPS) / "state/_sharding"
+    sharding.unlink() if content is None else sharding.write_bytes(content)
+    assert same(restored(folder)[0], finished[1][-1 if content is None else -2])
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if "damaged" in line] == [*told] == told[: content is not None]
+    for step in (2, 3):
+        shutil.rmtree(folder / str(step))
+    if content is not None:
+        (folder / f"damaged-{STEPS}").rename(folder / str(STEPS))
+        with pytest.raises(InputError, match=r"only damaged checkpoints \(1\)"):
+            restored(folder)
+
+
+def test_nothing_but_files_and_folders_is_read(finished, tmp_path):
+    """A pipe would be read for ever, a device until memory ends."""
+    folder = tmp_path / "folder"
+    shutil.copytree(finished[0], folder)
+    kept = folder.rename(tmp_path / "kept") / str(STEPS)
+    folder.mkdir()
+    (folder / str(STEPS)).symlink_to(kept)  # on another disk, say
+    content = (kept / "state/_sharding").rename(tmp_path / "_sharding")
+    (kept / "state/_sharding").symlink_to(content)
+    assert same(restored(folder)[0], finished[1][-1])
+    for name in ("_CHECKPOINT_METADATA", "record/metadata", "state/_sharding"):
+        path = kept / name
+        whole = path.rename(tmp_path / "whole")
+        for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+            make(path)
+            with pytest.raises(
+                InputError, match=f"{name}: found a device or a pipe, expected.*4 aw"
+            ):
+                restored(folder)
+            path.unlink()
+        whole.rename(path)
+    (kept / "record").rename(tmp_path / "record").joinpath("d").symlink_to(tmp_path)
+    (kept / "record").symlink_to(tmp_path / "record")
+    with pytest.raises(InputError, match="record: found a link to a folder, expected"):
+        restored(folder)
+
+
 def test_no_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         restored(tmp_path)
