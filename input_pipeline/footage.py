@@ -10,7 +10,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from input_pipeline import video_files
-from input_pipeline.plain_files import load_array
+from input_pipeline.plain_files import load_array, require_regular
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
@@ -94,6 +94,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     if path.suffix.lower() in VIDEOS:
         return video_files.frame_size(path)
+    require_regular(path)
     try:
         with Image.open(path) as picture:
             return picture.height, picture.width
@@ -117,6 +118,7 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be read to its end.
     """
+    require_regular(path)
     try:
         with Image.open(path) as stored:
             stored.load()  # OpenCV fills in what a file lacks
@@ -142,6 +144,7 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """
     if path.suffix.lower() in VIDEOS:
         return None
+    require_regular(path)
     try:
         with Image.open(path) as stored:
             if not stored.has_transparency_data:
@@ -188,6 +191,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
 
 
 def _stored(path: Path) -> np.ndarray:
+    require_regular(path)
     try:
         file = np.fromfile(path, np.uint8)  # OpenCV opens no unicode paths on some systems
     except OSError as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from input_pipeline.plain_files import parse_json
+from input_pipeline.plain_files import parse_json, require_regular
 
 WORDS = {
     int: "a whole number",
@@ -48,8 +48,10 @@ def load_lines(path: Path, layout: Any) -> list[Any]:
     """Load the rows of a file with JSON in each line, without a last line that a kill cut short.
 
     Raises:
-      ValueError: naming the line that is broken or does not hold what its readers read.
+      ValueError: it is no file, or naming the line that is broken or does not hold what its readers
+        read.
     """
+    require_regular(path)
     lines = path.read_bytes().splitlines(keepends=True)
     rows = []
     for number, line in enumerate((x for x in lines if x.endswith(b"\n")), 1):

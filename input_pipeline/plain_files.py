@@ -36,7 +36,7 @@ def load_json(path: Path) -> Any:
       ValueError: naming the file, missing, too large or broken.
     """
     try:
-        _require_regular(path, JSON_BYTES)
+        require_regular(path, JSON_BYTES)
         return parse_json(path.read_bytes(), str(path))
     except OSError as error:
         raise ValueError(f"{path}: found {error.strerror}, expected a JSON file") from None
@@ -98,7 +98,7 @@ def load_array(path: Path, expected: str) -> np.ndarray:
       ValueError: naming the file, missing or broken, and what it should hold.
     """
     try:
-        _require_regular(path, math.inf)
+        require_regular(path)
         with path.open("rb") as file:
             _check_header(file, path.stat().st_size)
         return np.load(path, allow_pickle=False)
@@ -113,7 +113,7 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
       ValueError: naming the file, missing or broken, or the array that claims more than its file
         can hold.
     """
-    _require_regular(path, math.inf)
+    require_regular(path)
     try:
         with ZipFile(path) as archive:
             check_members(archive)
@@ -159,7 +159,12 @@ def memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _require_regular(path: Path, most: float) -> None:
+def require_regular(path: Path, most: float = math.inf) -> None:
+    """Refuse what is no file, or larger than `most` bytes: a pipe or a device may be read for ever.
+
+    Raises:
+      ValueError: naming the path and what is there.
+    """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no file" if not path.exists() else "a device"
         raise ValueError(f"{path}: found {found}, expected a file")

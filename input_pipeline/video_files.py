@@ -14,6 +14,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from jaxtyping import Float64, UInt8
 
+from input_pipeline.plain_files import require_regular
+
 CLOCK_TOLERANCE = 1e-3  # seconds between a frame's time in the index and when it is decoded
 
 
@@ -32,8 +34,10 @@ def open_video(path: Path) -> InputContainer:
     """Open a film to read it, whatever the encoding of what is told of it.
 
     Raises:
-      FFmpegError: it is none.
+      ValueError: it is no file.
+      FFmpegError: it is no film.
     """
+    require_regular(path)
     return av.open(str(path), metadata_errors="replace")
 
 

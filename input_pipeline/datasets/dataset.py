@@ -171,6 +171,9 @@ class Records(Sequence[Example]):
 def _index(path: epath.Path) -> dict[str, Any]:
     """Return the index of a data set, all of whose files lie in its folder."""
     try:
+        local = Path(path / INDEX)  # epath takes a pipe for a file, which may be read for ever
+        if local.exists() and not local.is_file():
+            raise OSError(f"no regular file {INDEX}")
         text = (path / INDEX).read_bytes()
     except OSError as error:
         do = "a finished dataset; give the command that makes it again"

@@ -20,7 +20,7 @@ from input_pipeline.importers.opencv_cameras import (
     make_rig,
     opencv_camera,
 )
-from input_pipeline.plain_files import field, numbers
+from input_pipeline.plain_files import field, numbers, require_regular
 
 NEEDS = (
     "one *.qca.txt, or *.toml with name, size, matrix, distortions, rotation, translation and "
@@ -63,6 +63,7 @@ def read_qca(file: Path) -> dict[str, Calibrated]:
     Raises:
       ValueError: naming what is missing, or a camera that was turned.
     """
+    require_regular(file)
     try:
         cameras = xml.parse(file).getroot().findall("cameras/camera")
     except (OSError, xml.ParseError) as error:
@@ -124,6 +125,7 @@ def read_toml(file: Path) -> dict[str, Calibrated]:
 
 
 def _toml(file: Path) -> dict:
+    require_regular(file)
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

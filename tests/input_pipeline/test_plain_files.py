@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.footage import (
+    picture_size,
+    read_alpha,
+    read_depth,
+    read_mask,
+    read_picture,
+)
+from input_pipeline.importers.pose2sim import read_qca, read_toml
+from input_pipeline.json_layout import load_lines
 from input_pipeline.plain_files import load_array, load_arrays, load_json, parse_json
+from input_pipeline.video_files import open_video
 
 
 def member(shape: tuple[int, ...], content: bytes = b"") -> bytes:
@@ -94,6 +105,24 @@ def test_devices_pipes_and_folders_are_no_files(tmp_path):
             load_arrays(tmp_path / path)
         with pytest.raises(ValueError, match="no readable array"):
             load_array(Path(tmp_path / path), "numbers")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        *(picture_size, read_picture, read_alpha, read_mask, open_video, read_toml, read_qca),
+        lambda path: read_depth(path, None),
+        lambda path: load_lines(path, dict),
+        lambda path: open_dataset(path.parent),
+    ],
+)
+def test_no_reader_waits_for_a_pipe_or_reads_a_device(read, tmp_path):
+    path = tmp_path / "index.json"
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        make(path)
+        with pytest.raises(ValueError, match=r"found (a device|no regular file)"):
+            read(path)
+        path.unlink()
 
 
 def test_an_encrypted_member_is_refused(tmp_path):

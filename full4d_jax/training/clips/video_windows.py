@@ -13,6 +13,7 @@ from full4d_jax.media.video import read_video
 from full4d_jax.session.errors import input_errors
 from input_pipeline.footage import training_clips
 from input_pipeline.loader import make_loader
+from input_pipeline.video_files import open_video
 
 
 def video_windows(
@@ -44,7 +45,7 @@ def _random_window(
     path: Path, generator: np.random.Generator, data: DataConfig
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Read frames of a video from a random moment on."""
-    with av.open(str(path)) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         if stream.duration and stream.time_base:
             duration = float(stream.duration * stream.time_base)
