@@ -1,8 +1,8 @@
 """Where the fit to a grid starts: points of the source, and of what it does not see.
 
-Every source pixel lies at its depth. What the source does not see are the pixels of the generated
-views that no source point reached: they lie at a disparity filled in from around the hole, behind
-everything that the source sees.
+Every source pixel lies at its depth, or at that of what stands beside and before it. What the
+source does not see are the pixels of the generated views that no source point reached: they lie at
+a disparity filled in from around the hole, behind everything that the source sees.
 """
 
 import jax
@@ -16,6 +16,7 @@ from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from gaussians import Scene, deforming, initialize, with_room
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
+RIM = 0.9  # a pixel is at an edge if one beside it has less than this share of its depth
 
 
 def first_scene(
@@ -53,10 +54,10 @@ def grid_depth(
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
-    All source pixels seed it, and the pixels of the other views that no source point reached. Where
-    depth is unknown, disparity is filled in from around the hole, the background first. Memory
-    holds the projection of one frame at a time. Where views 1 to k have depth too (`beside`), those
-    of their pixels that the source does not reach lie at it.
+    All source pixels seed it (see `with_rims`), and those of the other views that no source point
+    reached. Where depth is unknown, disparity is filled in from around the hole, the background
+    first. Memory holds the projection of one frame at a time. Where views 1 to k have depth too
+    (`beside`), those of their pixels that the source does not reach lie at it.
     """
     lens, poses = cameras.intrinsics[0], cameras.world_to_camera[0]
     known = seen_before(2 * frames[0] - 1, depth, lens, poses)
@@ -111,7 +112,18 @@ def _grid_depth(
 
     source = jax.lax.map(one_source, depth)
     unseen = jax.lax.map(one_target, jnp.arange((views - 1) * times))
-    return jnp.concatenate([source[None], unseen.reshape(views - 1, times, *depth.shape[1:])])
+    unseen = unseen.reshape(views - 1, times, *depth.shape[1:])
+    return jnp.concatenate([with_rims(source)[None], unseen])
+
+
+def with_rims(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
+    """Put pixels beside something nearer at its depth, since they mix its colour with their own.
+
+    At theirs, they would be seen from other cameras as a line of that colour in the air.
+    """
+    window = (1, 3, 3)
+    nearest = 1 / jax.lax.reduce_window(1 / depth, 0.0, jax.lax.max, window, (1, 1, 1), "SAME")
+    return jnp.where(nearest < RIM * depth, nearest, depth)
 
 
 def push_behind(

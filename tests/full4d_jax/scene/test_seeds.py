@@ -8,7 +8,7 @@ import numpy as np
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.generation.projection_guidance import project
-from full4d_jax.scene.seeds import grid_depth, push_behind
+from full4d_jax.scene.seeds import grid_depth, push_behind, with_rims
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -55,3 +55,16 @@ def test_real_views_seed_what_those_before_them_do_not_see_at_its_depth():
     assert not two[3][second[2]].any()
     assert two[1][second[0]].any()  # what it does not see lies behind them
     assert (two[3] > 0).sum() < (one[3] > 0).sum()
+
+
+def test_pixels_that_mix_with_something_nearer_lie_at_its_depth():
+    """They are one pixel wide around a nearer square; it and the slope keep their depth."""
+    floor = np.broadcast_to(np.linspace(3, 2, 12)[None, :, None], (1, 12, 12))
+    square = np.zeros((12, 12), bool)
+    square[4:8, 3:9] = True
+    depth = np.where(square, 1.0, floor)
+    around = np.zeros((12, 12), bool)
+    around[3:9, 2:10] = True
+    expected = np.where(around, 1, depth)
+    found = with_rims(jnp.asarray(depth, jnp.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
