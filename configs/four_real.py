@@ -14,14 +14,14 @@ Two streams with soft synchronization, on an AMD EPYC machine, in float32, 64 x 
      --out runs/four_real_2 --flow.perceptual 0.3 --training.steps 300 \
      --optimizer.learning_rate 0.005 --optimizer.adam_learning_rate 0.0005 \
      --optimizer.decay_share 0.9 --optimizer.warmup 20
-4. LPIPS of full weight, two clips of five warped from real videos (1,000 steps, 78 minutes on one
-   busy core), which puts it ahead of copying the nearest frame in LPIPS too:
+4. LPIPS of full weight, half of the clips warped from real videos (.4 of 4 are 2; 1,000 steps, 78
+   minutes on one busy core), which gains .016 LPIPS for .2 dB:
    full4d train configs/four_real.py --init runs/four_real_2/prior.safetensors --seed 2 \
      --out runs/four_real_3 --data.videos VIDEOS --data.pseudo 0.4 --flow.perceptual 1.0 \
      --optimizer.learning_rate 0.006 --optimizer.adam_learning_rate 0.0006 \
      --optimizer.decay_share 0.75 --optimizer.warmup 30 --training.steps 1000
 
-VIDEOS is a folder of clips.
+VIDEOS is a folder of clips (docs/model_card.md).
 
 The paper trains the synchronization alone, around a large frozen base
 (`--optimizer.trainable synchronization`). Around this small base that learned little in 400 steps;

@@ -30,7 +30,5 @@ def test_nproc_gives_the_sums_of_another_number_of_cores():
     if len(cores) < 2:
         pytest.skip("one core alone")
     one, two = long_sums(cores[:1]), long_sums(cores)
-    if one == two:
-        pytest.skip("this processor's sums are the same on one and on two cores")
     assert long_sums(cores[:1], NPROC="2") == two
     assert long_sums(cores, NPROC="1") == one

@@ -16,7 +16,7 @@ from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from gaussians import Scene, deforming, initialize, with_room
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
-RIM = 0.9  # a pixel is at an edge if one beside it has less than this share of its depth
+RIM = 0.1  # relative bend of disparity above which a pixel lies beside something nearer
 
 
 def first_scene(
@@ -119,11 +119,18 @@ def _grid_depth(
 def with_rims(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
     """Put pixels beside something nearer at its depth, since they mix its colour with their own.
 
-    At theirs, they would be seen from other cameras as a line of that colour in the air.
+    At theirs, they would be seen from other cameras as a line of that colour in the air. Disparity
+    is linear on planes of any slant, so its second difference tells edges from slopes.
     """
-    window = (1, 3, 3)
-    nearest = 1 / jax.lax.reduce_window(1 / depth, 0.0, jax.lax.max, window, (1, 1, 1), "SAME")
-    return jnp.where(nearest < RIM * depth, nearest, depth)
+    disparity = nearest = 1 / depth
+    bend = jnp.zeros_like(depth)
+    for axis in (1, 2):
+        ends = [(1, 1) if i == axis else (0, 0) for i in range(3)]
+        padded = jnp.pad(disparity, ends, mode="reflect", reflect_type="odd")
+        before, after = (jnp.take(padded, i + jnp.arange(depth.shape[axis]), axis) for i in (0, 2))
+        bend = jnp.maximum(bend, before + after - 2 * disparity)
+        nearest = jnp.maximum(nearest, jnp.maximum(before, after))
+    return jnp.where(bend > RIM * disparity, 1 / nearest, depth)
 
 
 def push_behind(

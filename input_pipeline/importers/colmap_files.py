@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, UInt8
 
+from input_pipeline.plain_files import require_regular
+
 MODELS = {  # number of parameters, by id
     0: ("SIMPLE_PINHOLE", 3),
     1: ("PINHOLE", 4),
@@ -115,6 +117,7 @@ def _text_points(path: Path) -> Float64[np.ndarray, "n 6"]:
 
 def _whole(path: Path, kind: str, read: Callable[[Path], Any]) -> Any:
     """Read a file; any failure of the reader is damage."""
+    require_regular(path)
     try:
         return read(path)
     except _UnknownModelError as error:

@@ -29,7 +29,7 @@ from input_pipeline.importers.opencv_cameras import (
     make_rig,
     opencv_camera,
 )
-from input_pipeline.plain_files import load_json, numbers
+from input_pipeline.plain_files import load_json, numbers, require_regular
 
 NEEDS = (
     "cameras with matrix, R (or rvec) and t, in one .toml, .yaml or .json file or one a camera, "
@@ -123,6 +123,7 @@ def _load(file: Path) -> Any:
     kind = file.suffix.lower()[1:]
     if kind == "json":
         return load_json(file)
+    require_regular(file)
     try:
         text = file.read_text(encoding="utf-8")
         if kind == "toml":

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.capture import Capture, View
-from input_pipeline.plain_files import load_json, numbers
+from input_pipeline.plain_files import load_json, numbers, require_regular
 
 FILE, TABLE = "sync.json", "timestamps.csv"
 COLUMNS = ("camera", "frame", "seconds")
@@ -57,6 +57,7 @@ def read_timestamps(file: Path) -> dict[str, list[float]]:
       ValueError: naming the file and line of what is missing, twice or no number, or the camera
         whose frames are not numbered from 0 on.
     """
+    require_regular(file)
     cameras: dict[str, dict[int, float]] = {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:

@@ -1,6 +1,7 @@
 """Places of checkpoints that no installed library can reach, or that hold no files, are refused."""
 
 import os
+import stat
 from pathlib import Path
 
 import fsspec
@@ -32,11 +33,21 @@ def check_regular(folder: Path) -> None:
     Raises:
       InputError: naming the first.
     """
-    for step in sorted(folder.iterdir()) if folder.is_dir() else ():
+    steps = [x for x in folder.iterdir() if x.name.isdigit()] if folder.is_dir() else []
+    for step in sorted(steps):
         for place, folders, names in os.walk(step):
             for path in map(Path(place).joinpath, sorted([*folders, *names])):
-                is_link = path.is_dir() and path.is_symlink()
-                if is_link or (path.exists() and not (path.is_dir() or path.is_file())):
-                    found = "a link to a folder" if is_link else "a device or a pipe"
+                if found := _unreadable(path):
                     do = f"move {step.name} away"
                     raise InputError("checkpoints", path, found, "files and folders", do)
+
+
+def _unreadable(path: Path) -> str:
+    """Return what a path is that Orbax must not open, or nothing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # another process removed it, or it is a link to nothing
+        return ""
+    if stat.S_ISDIR(mode):
+        return "a link to a folder" if path.is_symlink() else ""
+    return "" if stat.S_ISREG(mode) else "a device or a pipe"

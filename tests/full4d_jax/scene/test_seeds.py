@@ -58,13 +58,11 @@ def test_real_views_seed_what_those_before_them_do_not_see_at_its_depth():
 
 
 def test_pixels_that_mix_with_something_nearer_lie_at_its_depth():
-    """They are one pixel wide around a nearer square; it and the slope keep their depth."""
-    floor = np.broadcast_to(np.linspace(3, 2, 12)[None, :, None], (1, 12, 12))
-    square = np.zeros((12, 12), bool)
-    square[4:8, 3:9] = True
-    depth = np.where(square, 1.0, floor)
-    around = np.zeros((12, 12), bool)
-    around[3:9, 2:10] = True
-    expected = np.where(around, 1, depth)
+    """They are one pixel wide around a square; a floor keeps its depth, far away as well."""
+    floor = 1 / np.linspace(0.02, 0.6, 12)  # a plane, up to close to its horizon
+    depth = np.broadcast_to(floor[None, :, None], (1, 12, 12)).copy()
+    depth[:, 4:8, 3:9] = 1.0
+    expected = depth.copy()
+    expected[:, [3, 8], 3:9] = expected[:, 4:8, 2] = expected[:, 4:8, 9] = 1.0
     found = with_rims(jnp.asarray(depth, jnp.float32))
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
