@@ -1,8 +1,9 @@
 """Where the fit to a grid starts: points of the source, and of what it does not see.
 
-Every source pixel lies at its depth, or at that of what stands beside and before it. What the
-source does not see are the pixels of the generated views that no source point reached: they lie at
-a disparity filled in from around the hole, behind everything that the source sees.
+Every source pixel lies at its depth, or at that of something nearer whose colour it mixes with its
+own. What the source does not see are the pixels of the generated views that no source point
+reached: they lie at a disparity filled in from around the hole, behind everything that the source
+sees.
 """
 
 import jax
@@ -16,7 +17,10 @@ from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from gaussians import Scene, deforming, initialize, with_room
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
+RIMS = 2  # pixels that smooth edges of pictures and dropped edges of depth are wide
 RIM = 0.1  # relative bend of disparity above which a pixel lies beside something nearer
+MIXED = 0.1  # share of the way from the farther colour to the nearer one, beyond which it is mixed
+FAINT = 0.05  # difference of colours in [0, 1] below which nobody sees that they mix
 
 
 def first_scene(
@@ -113,24 +117,35 @@ def _grid_depth(
     source = jax.lax.map(one_source, depth)
     unseen = jax.lax.map(one_target, jnp.arange((views - 1) * times))
     unseen = unseen.reshape(views - 1, times, *depth.shape[1:])
-    return jnp.concatenate([with_rims(source)[None], unseen])
+    for _ in range(RIMS):
+        source = with_rims(source, frames[0])
+    return jnp.concatenate([source[None], unseen])
 
 
-def with_rims(depth: Float[Array, "t h w"]) -> Float[Array, "t h w"]:
-    """Put pixels beside something nearer at its depth, since they mix its colour with their own.
+def with_rims(
+    depth: Float[Array, "t h w"], frames: Float[Array, "t h w 3"]
+) -> Float[Array, "t h w"]:
+    """Put pixels that mix the colour of something nearer beside them with their own at its depth.
 
     At theirs, they would be seen from other cameras as a line of that colour in the air. Disparity
     is linear on planes of any slant, so its second difference tells edges from slopes.
     """
     disparity = nearest = 1 / depth
-    bend = jnp.zeros_like(depth)
     for axis in (1, 2):
-        ends = [(1, 1) if i == axis else (0, 0) for i in range(3)]
-        padded = jnp.pad(disparity, ends, mode="reflect", reflect_type="odd")
-        before, after = (jnp.take(padded, i + jnp.arange(depth.shape[axis]), axis) for i in (0, 2))
-        bend = jnp.maximum(bend, before + after - 2 * disparity)
-        nearest = jnp.maximum(nearest, jnp.maximum(before, after))
-    return jnp.where(bend > RIM * disparity, 1 / nearest, depth)
+        ends = [(1, 1) if i == axis else (0, 0) for i in range(4)]
+        places = jnp.pad(disparity, ends[:3], mode="reflect", reflect_type="odd")
+        colours = jnp.pad(frames, ends, mode="edge")
+        around = [
+            (jnp.take(places, i, axis), jnp.take(colours, i, axis))
+            for i in (jnp.arange(depth.shape[axis]), 2 + jnp.arange(depth.shape[axis]))
+        ]
+        for (front, near), (back, far) in (around, around[::-1]):
+            is_edge = (front >= back) & (front + back - 2 * disparity > RIM * disparity)
+            contrast = jnp.abs(near - far).max(-1)
+            mixes = jnp.abs(frames - far).max(-1) > MIXED * contrast
+            is_rim = is_edge & mixes & (contrast > FAINT)
+            nearest = jnp.where(is_rim, jnp.maximum(nearest, front), nearest)
+    return 1 / nearest
 
 
 def push_behind(

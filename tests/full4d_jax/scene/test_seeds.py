@@ -58,11 +58,15 @@ def test_real_views_seed_what_those_before_them_do_not_see_at_its_depth():
 
 
 def test_pixels_that_mix_with_something_nearer_lie_at_its_depth():
-    """They are one pixel wide around a square; a floor keeps its depth, far away as well."""
+    """Two sides of a square mix with what is behind, two do not; a floor keeps its depth."""
     floor = 1 / np.linspace(0.02, 0.6, 12)  # a plane, up to close to its horizon
     depth = np.broadcast_to(floor[None, :, None], (1, 12, 12)).copy()
     depth[:, 4:8, 3:9] = 1.0
+    frames = np.full((1, 12, 12, 3), 0.8)
+    frames[:, 4:8, 3:9] = 0.1
+    frames[:, 3, 3:9] = frames[:, 4:8, 9] = 0.5  # above, and at the right
+    frames[:, 8, 3:9] = 0.77  # below, hardly
     expected = depth.copy()
-    expected[:, [3, 8], 3:9] = expected[:, 4:8, 2] = expected[:, 4:8, 9] = 1.0
-    found = with_rims(jnp.asarray(depth, jnp.float32))
+    expected[:, 3, 3:9] = expected[:, 4:8, 9] = 1.0
+    found = with_rims(jnp.asarray(depth, jnp.float32), jnp.asarray(frames, jnp.float32))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
