@@ -1,14 +1,14 @@
 """Where the fit to a grid starts: points of the source, and of what it does not see.
 
-Every source pixel lies at its depth, or at that of something nearer whose colour it mixes with its
-own. What the source does not see are the pixels of the generated views that no source point
-reached: they lie at a disparity filled in from around the hole, behind everything that the source
-sees.
+Every source pixel lies at its depth; where that is unknown, at the background's, or at that of
+something nearer whose colour it shows. What the source does not see are the pixels of the generated
+views that no source point reached: they lie at a disparity filled in from around the hole, behind
+everything that the source sees.
 """
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
@@ -118,17 +118,23 @@ def _grid_depth(
     unseen = jax.lax.map(one_target, jnp.arange((views - 1) * times))
     unseen = unseen.reshape(views - 1, times, *depth.shape[1:])
     for _ in range(RIMS):
-        source = with_rims(source, frames[0])
+        source = with_rims(source, frames[0], depth == 0)
     return jnp.concatenate([source[None], unseen])
 
 
 def with_rims(
-    depth: Float[Array, "t h w"], frames: Float[Array, "t h w 3"]
+    depth: Float[Array, "t h w"], frames: Float[Array, "t h w 3"], unknown: Bool[Array, "t h w"]
 ) -> Float[Array, "t h w"]:
-    """Put pixels that mix the colour of something nearer beside them with their own at its depth.
+    """Put pixels at the depth of something nearer beside them where they show its colour too.
 
-    At theirs, they would be seen from other cameras as a line of that colour in the air. Disparity
-    is linear on planes of any slant, so its second difference tells edges from slopes.
+    At that of the background, they would be seen from other cameras as a line of that colour in the
+    air. Disparity is linear on planes of any slant, so its second difference tells edges from
+    slopes.
+
+    Args:
+      depth: filled in, the background first.
+      frames: the pictures, [0, 1].
+      unknown: where depth was filled in; known depth stays.
     """
     disparity = nearest = 1 / depth
     for axis in (1, 2):
@@ -143,7 +149,7 @@ def with_rims(
             is_edge = (front >= back) & (front + back - 2 * disparity > RIM * disparity)
             contrast = jnp.abs(near - far).max(-1)
             mixes = jnp.abs(frames - far).max(-1) > MIXED * contrast
-            is_rim = is_edge & mixes & (contrast > FAINT)
+            is_rim = unknown & is_edge & mixes & (contrast > FAINT)
             nearest = jnp.where(is_rim, jnp.maximum(nearest, front), nearest)
     return 1 / nearest
 

@@ -66,7 +66,11 @@ def test_pixels_that_mix_with_something_nearer_lie_at_its_depth():
     frames[:, 4:8, 3:9] = 0.1
     frames[:, 3, 3:9] = frames[:, 4:8, 9] = 0.5  # above, and at the right
     frames[:, 8, 3:9] = 0.77  # below, hardly
+    unknown = np.ones((1, 12, 12), bool)
+    unknown[:, 3, 7:] = False
     expected = depth.copy()
-    expected[:, 3, 3:9] = expected[:, 4:8, 9] = 1.0
-    found = with_rims(jnp.asarray(depth, jnp.float32), jnp.asarray(frames, jnp.float32))
+    expected[:, 3, 3:7] = expected[:, 4:8, 9] = 1.0
+    found = with_rims(
+        *map(partial(jnp.asarray, dtype=jnp.float32), (depth, frames)), jnp.asarray(unknown)
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
