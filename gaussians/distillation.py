@@ -124,7 +124,27 @@ def distillation_targets(
     key: Array,
 ) -> Float[Array, "v t h w 3"]:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
-    z = prior.encode(prior.params, video)
+    return decode_taught(prior, flow_to_data(prior, encode_shown(prior, video), tau, key))
+
+
+# Three programs, so that each frees its temporaries. Parameters say which devices there are, even
+# where they are not read.
+program = partial(jax.jit, keep_unused=True)
+
+
+@program
+def encode_shown(
+    prior: Distillation, video: Float[Array, "v t h w 3"]
+) -> Float[Array, "v f i j c"]:
+    """Return the latents of a rendered video."""
+    return prior.encode(prior.params, video)
+
+
+@program
+def flow_to_data(
+    prior: Distillation, z: Float[Array, "v f i j c"], tau: Float[Array, ""], key: Array
+) -> Float[Array, "v f i j c"]:
+    """Mix latents with noise to `tau`, and follow the prior's flow from there to data."""
     noise = prior.noise * jax.random.normal(key, z.shape, z.dtype)
     step = tau / prior.flow_steps
 
@@ -132,5 +152,10 @@ def distillation_targets(
         return z - step * prior.velocity(prior.params, z, tau), None
 
     taus = tau * (1 - jnp.arange(prior.flow_steps) / prior.flow_steps)
-    z, _ = lax.scan(euler, (1 - tau) * z + tau * noise, taus)
+    return lax.scan(euler, (1 - tau) * z + tau * noise, taus)[0]
+
+
+@program
+def decode_taught(prior: Distillation, z: Float[Array, "v f i j c"]) -> Float[Array, "v t h w 3"]:
+    """Return the video of latents, in [0, 1]."""
     return jnp.clip(prior.decode(prior.params, z), 0.0, 1.0)

@@ -13,8 +13,6 @@ from gaussians.deformation import Scene
 from gaussians.distillation import Distillation, distillation_loss, distillation_targets
 from gaussians.types import Camera
 
-teach = jax.jit(distillation_targets)
-
 
 def flat_cameras(prior: Distillation) -> tuple[Camera, Float[Array, "n"]]:
     """Return the novel cameras and times as n = v t pairs."""
@@ -51,7 +49,7 @@ def cached_frames(
     """Return the prior's version of the scene's present renders at the novel cameras."""
     video, _ = _video(scene, prior, background, antialiased)
     # By way of the host: the prior may lie on several devices, the fit stays on its own.
-    taught = jax.device_get(teach(video, prior, tau, key))
+    taught = jax.device_get(distillation_targets(video, prior, tau, key))
     return rearrange(jnp.asarray(taught), "v t h w c -> (v t) h w c")
 
 

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,8 +53,6 @@ def inspect(
     require("efficiency", efficiency, 0 < efficiency <= 1, "a share above 0, at most 1")
     require("json", json, bool(topology) or not json, "a --topology to compile for")
     require("largest", largest, bool(topology) or not largest, "a --topology to compile for")
-    whole = program == "step" or bool(topology)
-    require("program", program, whole, "step without a --topology to compile for")
     alone = program == "step" or (slices == 1 and not largest)
     require("program", program, alone, "step with --slices or --largest")
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
@@ -65,11 +62,12 @@ def inspect(
     from full4d_jax.training.dry_run import report
 
     if program != "step":
-        _inspect_asking(config, program, topology, efficiency, json)
+        _inspect_asking(config, program, topology, devices, efficiency, json)
     elif topology:
         report.print_compiled(config, topology, slices, efficiency, largest=largest, json_file=json)
     else:
         report.print_shapes(config, devices)
+    if not topology:
         print("next: add --topology v5p:4x4x8 to compile it for a TPU slice")
 
 
@@ -77,14 +75,17 @@ def _inspect_asking(
     config: Config,
     program: Literal["sample", "lift"],
     topology: str,
+    devices: int,
     efficiency: float,
     json_file: Path | None,
 ) -> None:
-    """Compile a program that asks the prior.
+    """Print what a device holds of a program that asks the prior; with a topology, compile it.
 
     Raises:
       InputError: the topology or the mesh is unusable, or the config has no such program.
     """
+    from jax.sharding import Mesh
+
     from full4d_jax.models.grid_mesh import grid_mesh
     from full4d_jax.models.sharding import make_mesh
     from full4d_jax.scene import dry_run
@@ -94,8 +95,11 @@ def _inspect_asking(
     require("program", program, posed, "step with model.projection none")
     if config.model.precision == "auto":
         config = replace(config, model=replace(config.model, precision="bfloat16"))
-    devices = report.slice_devices(topology, 1)
-    mesh = grid_mesh(config.mesh, devices) or make_mesh(MeshConfig(data=1), devices[:1])
+    if topology:
+        chips = report.slice_devices(topology, 1)
+        mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])
+    else:
+        mesh = report.planned_mesh(replace(config.mesh, data=config.mesh.data or 1), devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     held = dry_run.weights_bytes(config, mesh)
     print(f"{config.name}: one grid, mesh {cut or 'of one device'}")
@@ -103,9 +107,11 @@ def _inspect_asking(
         print(f"  {name:19} {size / report.GIB:.2f} GiB on a device")
     flops = dry_run.asking_flops(config, program)
     print(f"  work                {flops / 1e15:.4g} PFLOP (the network's, by formula)")
+    if not isinstance(mesh, Mesh):
+        return
     about = report.describe(config, topology, mesh, flops, efficiency) | {
         "program": program,
         "weights_bytes_per_device": held,
     }
-    trace = dry_run.trace_sample if program == "sample" else dry_run.trace_lift
-    report.report_program(program, partial(trace, config, mesh), about, json_file)
+    programs = dry_run.sample_programs if program == "sample" else dry_run.lift_programs
+    report.report_programs(programs(config, mesh), about, json_file)

@@ -1,7 +1,7 @@
 """From a source video with depth and target cameras to a grid of frames, with a trained prior."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,22 +51,35 @@ def generate_grid(
       InputError: the model cannot divide the video into tokens, or the mesh the tokens.
     """
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
-    return generate_program(prior, frames, depth, cameras, key, known, beside)
+    guides, projection = guides_program(prior, frames, depth, cameras, known, beside)
+    latents = flow_program(prior, guides, key)
+    return views_program(prior, latents, frames, beside), projection
 
 
-@jax.jit
-def generate_program(
+# Three programs, so that each frees its temporaries. Parameters say which devices there are, even
+# where they are not read.
+program = partial(jax.jit, keep_unused=True)
+
+
+@program
+def guides_program(
     prior: Prior,
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
     cameras: Cameras,
-    key: PRNGKeyArray,
-    known: Known | None,
-    beside: RealViews | None,
-) -> tuple[Float[Array, "v t h w 3"], Projection]:
-    """Run `generate_grid` as one compiled program, in the prior's mesh."""
+    known: Known | None = None,
+    beside: RealViews | None = None,
+) -> tuple[Guides, Projection]:
+    """Return the conditions that the sampler's guidance asks with, and the projection."""
     with around(prior.mesh):
         guides, projection = _guides(prior, frames, depth, cameras, known, beside)
+        return _whole(guides), projection
+
+
+@program
+def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
+    """Return the generated latents, by all steps of the sampler."""
+    with around(prior.mesh):
         sampler, generated = prior.sampler, guides[0].projection
         if prior.model.projection == "channels":  # the source is given, not generated
             generated = generated[:, 1:]
@@ -75,12 +88,23 @@ def generate_program(
             start = jnp.where(guides[0].visible[..., None, None, None], guides[0].base, start)
         # From zero noise it is the velocity at tau = 1 that was trained, to be the mean.
         stepper = leap if prior.model.mean_flow and sampler.noise else euler
-        latents = sample_grid(sampler, partial(bind_guided, prior), guides, start, stepper)
+        bind = partial(bind_guided, prior)
+        return _whole(sample_grid(sampler, bind, guides, start, stepper))
+
+
+@program
+def views_program(
+    prior: Prior,
+    latents: Float[Array, "1 n f i j c"],
+    frames: Float[Array, "t h w 3"],
+    beside: RealViews | None = None,
+) -> Float[Array, "v t h w 3"]:
+    """Return the real views, and the others decoded."""
+    with around(prior.mesh):
         real = frames[None] if beside is None else jnp.concatenate([frames[None], beside.frames])
-        targets = cameras.intrinsics.shape[0] - len(real)
-        latents = latents[:, latents.shape[1] - targets :]
+        latents = latents[:, len(real) - (prior.model.projection == "channels") :]
         made = jnp.clip(decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1)
-        return jnp.concatenate([real, made]), projection
+        return jnp.concatenate([real, made])
 
 
 def _guides(
@@ -149,21 +173,21 @@ def bind_prior(
       InputError: as in `generate_grid`.
     """
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
-    conditions = _bound_conditions(prior, frames, depth, cameras)
+    conditions = conditions_program(prior, frames, depth, cameras)
     noise = None
     if prior.model.projection == "frames":
         noise = jax.random.normal(jax.random.key(0), conditions.projection[0, :1].shape)
     return BoundPrior(prior, conditions, noise)
 
 
-@partial(jax.jit, keep_unused=True)  # parameters, not read, say which devices there are
-def _bound_conditions(
+@program
+def conditions_program(
     prior: Prior, frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
 ) -> Conditions:
+    """Return the conditions of a grid at which the prior is asked, whole on every device."""
     with around(prior.mesh):
         conditions, _ = make_conditions(prior.model, frames, depth, cameras, prior.codec_weights)
-        whole = jax.tree.map(lambda x: constrain(x, *[None] * x.ndim), conditions)
-    return _batch_of_one(prior.model, whole._replace(text=prior.text))
+        return _whole(_batch_of_one(prior.model, conditions._replace(text=prior.text)))
 
 
 def target_velocity(
@@ -193,6 +217,11 @@ def target_velocity(
         source = (1 - tau) * conditions.projection[0, :1] + tau * bound.noise
         whole: Latents = jnp.concatenate([source, z])[None]
         return flow(whole, jnp.reshape(tau, (1,)))[0, 1:]
+
+
+def _whole(tree: Any) -> Any:
+    """Gather arrays, so that where they lie between two programs is known before they run."""
+    return jax.tree.map(lambda x: constrain(x, *[None] * x.ndim), tree)
 
 
 def _batch_of_one(model: ModelConfig, conditions: Conditions) -> Conditions:

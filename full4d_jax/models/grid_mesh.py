@@ -26,7 +26,7 @@ from full4d_jax.config import (
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.precision import product_type
 from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, tree_shardings
-from full4d_jax.session.fields import require
+from full4d_jax.session.errors import InputError
 
 AnyMesh = Mesh | AbstractMesh
 
@@ -47,19 +47,40 @@ def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh |
     devices = jax.devices() if devices is None else devices
     if len(devices) == 1 or taken == 1:
         return None
-    words = f"fsdp, view, time and tensor whose product is at most the {len(devices)} devices"
-    require("mesh", to_dict(sizes), taken <= len(devices), words)
+    if taken > len(devices):
+        words = f"fsdp, view, time and tensor whose product is at most the {len(devices)} devices"
+        do = f"give {_options_for(sizes, len(devices))}"
+        raise InputError("config", "mesh", to_dict(sizes), words, do)
     return make_mesh(replace(sizes, data=sizes.data or 1), devices)
+
+
+def _options_for(sizes: MeshConfig, devices: int) -> str:
+    """Return options that put one grid on all devices, none of which repeats another's work."""
+    taken = sizes.view * sizes.tensor
+    view, tensor = (sizes.view, sizes.tensor) if taken <= devices else (1, 1)
+    wanted = {"fsdp": 1, "view": view, "time": devices // (view * tensor), "tensor": tensor}
+    changed = {name: n for name, n in wanted.items() if n != getattr(sizes, name)}
+    return " ".join(f"--mesh.{name} {n}" for name, n in changed.items())
 
 
 def around(mesh: AnyMesh | None) -> AbstractContextManager[Any]:
     """Return the context in which a program that makes one grid is traced."""
     if mesh is None:
         return nullcontext()
+    return jax.sharding.use_abstract_mesh(AbstractMesh(*_of_one_grid(mesh)))
+
+
+def around_devices(mesh: Mesh) -> Mesh:
+    """Return the mesh on which programs traced inside `around` leave their results."""
+    sizes, *others = _of_one_grid(mesh)
+    return Mesh(mesh.devices.reshape(sizes), *others)
+
+
+def _of_one_grid(mesh: AnyMesh) -> tuple[Any, ...]:
+    """Return sizes, names and types of the axes around one grid."""
     copies, *others = mesh.shape["data"] * mesh.shape["fsdp"], *(mesh.shape[x] for x in AXES[2:])
     names = ("copies", *AXES)  # no array has an axis of copies
-    kinds = (AxisType.Auto,) * len(names)
-    return jax.sharding.use_abstract_mesh(AbstractMesh((copies, 1, 1, *others), names, kinds))
+    return (copies, 1, 1, *others), names, (AxisType.Auto,) * len(names)
 
 
 def check_grid_mesh(mesh: AnyMesh, model: ModelConfig, data: DataConfig) -> None:

@@ -12,6 +12,7 @@ from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.prior import Prior
 from full4d_jax.models.grid_mesh import around
+from full4d_jax.models.sharding import constrain
 from full4d_jax.session.fields import require
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation
@@ -79,7 +80,8 @@ def half_way(cameras: Cameras) -> Cameras:
 def _encode(bound: BoundPrior, video: Float[Array, "v t h w 3"]) -> Float[Array, "v f i j c"]:
     prior = bound.prior
     with around(prior.mesh):
-        return encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[0]
+        z = encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[0]
+        return constrain(z, *[None] * z.ndim)
 
 
 def _decode(bound: BoundPrior, z: Float[Array, "v f i j c"]) -> Float[Array, "v t h w 3"]:

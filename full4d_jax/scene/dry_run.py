@@ -4,6 +4,7 @@ They are the functions that run, with shapes in the place of weights and picture
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -15,48 +16,68 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
-from full4d_jax.generation.generate import generate_program
+from full4d_jax.generation.generate import (
+    conditions_program,
+    flow_program,
+    guides_program,
+    views_program,
+)
 from full4d_jax.generation.prior import Prior, check_grid
-from full4d_jax.models.codecs.codec import codec_shapes
+from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
 from full4d_jax.models.flops import forward_flops
-from full4d_jax.models.grid_mesh import parameter_shapes
-from full4d_jax.models.precision import product_type
+from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
 from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.scene.asking import ask_between
 from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
 from gaussians import Distillation
-from gaussians.novel_views import teach
+from gaussians.distillation import decode_taught, encode_shown, flow_to_data
+
+# By name, each traced when it is called; first those of the network, as the compiler for TPU takes
+# longest for convolutions.
+Programs = dict[str, Callable[[], Any]]
 
 
-def trace_sample(config: Config, mesh: Mesh) -> Any:
-    """Trace what `sample` runs for the grid of `config.data`: projection, codec, all steps.
-
-    Raises:
-      InputError: the grid does not divide over the mesh.
-    """
-    prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
-    return generate_program.trace(prior, frames, depth, _cameras(config), key, None, None)
-
-
-def trace_lift(config: Config, mesh: Mesh) -> Any:
-    """Trace what `lift` asks the prior in the cached form: the scene's pictures made anew.
+def sample_programs(config: Config, mesh: Mesh) -> Programs:
+    """Return what `sample` runs for the grid of `config.data`.
 
     Raises:
       InputError: the grid does not divide over the mesh.
     """
     prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
-    ask = partial(ask_between, "cached", cameras=_cameras(config))
+    given = prior, frames, depth, _cameras(config), None, None
+    left = around_devices(mesh)  # where programs leave what others take
+    guides = _whole(left, jax.eval_shape(guides_program, *given)[0])
+    latents = _whole(left, jax.eval_shape(flow_program, prior, guides, key))
+    return {
+        "all steps": partial(flow_program.trace, prior, guides, key),
+        "projection and codec": partial(guides_program.trace, *given),
+        "decoding": partial(views_program.trace, prior, latents, frames, None),
+    }
+
+
+def lift_programs(config: Config, mesh: Mesh) -> Programs:
+    """Return what `lift` asks the prior in the cached form: the scene's pictures made anew.
+
+    Raises:
+      InputError: the grid does not divide over the mesh.
+    """
+    prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
+    cameras = _cameras(config)
+    ask = partial(ask_between, "cached", cameras=cameras)
     asked = jax.eval_shape(ask, prior, frames, depth)
-    # Shapes have lost where arrays lie; conditions are whole on every device.
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    conditions = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
-        asked.params.conditions,
-    )
-    asked = replace(asked, params=asked.params._replace(prior=prior, conditions=conditions))
+    # Shapes have lost where arrays lie.
+    left = around_devices(mesh)
+    params = asked.params._replace(prior=prior, conditions=_whole(left, asked.params.conditions))
+    asked = replace(asked, params=params)
     video = jax.ShapeDtypeStruct((config.data.views - 1, *frames.shape), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
-    return teach.trace(video, asked, tau, key)
+    z = _whole(left, jax.eval_shape(encode_shown, asked, video))
+    return {
+        "all steps": partial(flow_to_data.trace, asked, z, tau, key),
+        "projection and codec": partial(conditions_program.trace, prior, frames, depth, cameras),
+        "encoding": partial(encode_shown.trace, asked, video),
+        "decoding": partial(decode_taught.trace, asked, z),
+    }
 
 
 def asking_flops(config: Config, program: Literal["sample", "lift"]) -> float:
@@ -71,7 +92,7 @@ def asking_flops(config: Config, program: Literal["sample", "lift"]) -> float:
     return calls * forward_flops(config, data.views, data.frames)
 
 
-def weights_bytes(config: Config, mesh: Mesh) -> dict[str, int]:
+def weights_bytes(config: Config, mesh: AnyMesh) -> dict[str, int]:
     """Return the bytes of the network's and the codec's weights on each device."""
     prior = prior_shapes(config, mesh)
 
@@ -82,23 +103,28 @@ def weights_bytes(config: Config, mesh: Mesh) -> dict[str, int]:
     return {"parameters": held(prior.params), "codec": held(prior.codec_weights)}
 
 
-def prior_shapes(config: Config, mesh: Mesh) -> Prior:
+def prior_shapes(config: Config, mesh: AnyMesh) -> Prior:
     """Return the prior that `open_prior` reads on these devices, as shapes.
 
     Raises:
       InputError: the grid does not divide over the mesh, or a text is unusable.
     """
-    kind, everywhere = product_type(config.model), NamedSharding(mesh, PartitionSpec())
-    codec = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere), codec_shapes(config)
-    )
+    codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
     params = parameter_shapes(config.model, mesh)
     texts = load_text(config), load_negative_text(config)
     shape = mesh.abstract_mesh if mesh.size > 1 else None
-    prior = Prior(config.model, config.sampler, params, codec, *texts, mesh=shape)
+    prior = Prior(config.model, config.sampler, params, _whole(mesh, codec), *texts, mesh=shape)
     data = config.data
     check_grid(prior, data.views, data.frames, data.height, data.width)
     return prior
+
+
+def _whole(mesh: AnyMesh, shapes: Any) -> Any:
+    """Put shapes on every device of a mesh."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes
+    )
 
 
 def _inputs(config: Config) -> tuple[Any, Any, Any]:

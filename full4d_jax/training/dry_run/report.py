@@ -14,7 +14,7 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
-from full4d_jax.config import Config, to_dict
+from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.sharding import AXES, check_mesh, dotted, make_mesh, mesh_shape, tokens_of
 from full4d_jax.session.errors import InputError
@@ -39,12 +39,21 @@ MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite"
 
 def print_shapes(config: Config, devices: int) -> None:
     """Print parameters by group, and bytes of the state on each device."""
-    asked = math.prod(max(1, n) for n in to_dict(config.mesh).values())
-    sizes = mesh_shape(config.mesh, devices or asked)
-    mesh: Any = AbstractMesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    mesh = planned_mesh(config.mesh, devices)
     check_mesh(config, mesh)
     state = state_shapes(config, mesh)
     _print_model(config, mesh, state)
+
+
+def planned_mesh(config: MeshConfig, devices: int) -> AbstractMesh:
+    """Return the mesh over a number of devices that need not exist; 0 is as many as it asks for.
+
+    Raises:
+      InputError: the sizes do not divide the devices.
+    """
+    asked = math.prod(max(1, n) for n in to_dict(config).values())
+    sizes = mesh_shape(config, devices or asked)
+    return AbstractMesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def print_compiled(
@@ -125,17 +134,51 @@ def report_program(
     program: str, trace: Callable[[], Any], about: dict[str, Any], json_file: Path | None
 ) -> float:
     """Compile a program, print what is found, write it with `about`, and return its GiB."""
-    kind = about["device_kind"]
-    print(f"compiling {program} for {about['devices']} x {kind} ...", flush=True)
-    found = compile_program(trace)
-    needed, capacity = found["bytes_per_device"] / GIB, MEMORY.get(kind)
-    _print_found(found)
-    unknown = f"memory of {kind} is not known here"
-    print(f"  fits                {_verdict(needed, capacity) if capacity else unknown}")
+    found = _compile_and_print(program, trace, about)
+    needed = found["bytes_per_device"] / GIB
+    _print_fits(needed, about)
     if json_file:
-        write_text(json_file, json.dumps(about | found, indent=1) + "\n")
-        print(f"wrote {json_file}")
+        _write(json_file, about | found)
     return needed
+
+
+def report_programs(
+    programs: dict[str, Callable[[], Any]], about: dict[str, Any], json_file: Path | None
+) -> None:
+    """Compile programs that run one after the other; print, and write, each when it is found.
+
+    A device must hold what any of them needs, beside the results of the others.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    needed = 0.0
+    for name, trace in programs.items():
+        found[name] = _compile_and_print(name, trace, about)
+        results = {n: one.get("memory", {}).get("output", 0) for n, one in found.items()}
+        beside = {n: sum(results.values()) - size for n, size in results.items()}
+        needed = max(one["bytes_per_device"] + beside[n] for n, one in found.items())
+        if json_file:
+            _write(json_file, about | {"bytes_per_device": needed, "programs": found})
+    _print_fits(needed / GIB, about)
+
+
+def _compile_and_print(
+    program: str, trace: Callable[[], Any], about: dict[str, Any]
+) -> dict[str, Any]:
+    print(f"compiling {program} for {about['devices']} x {about['device_kind']} ...", flush=True)
+    found = compile_program(trace)
+    _print_found(found)
+    return found
+
+
+def _print_fits(needed: float, about: dict[str, Any]) -> None:
+    kind = about["device_kind"]
+    capacity, unknown = MEMORY.get(kind), f"memory of {kind} is not known here"
+    print(f"  fits                {_verdict(needed, capacity) if capacity else unknown}")
+
+
+def _write(json_file: Path, found: dict[str, Any]) -> None:
+    write_text(json_file, json.dumps(found, indent=1) + "\n")
+    print(f"wrote {json_file}", flush=True)
 
 
 def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
-from full4d_jax.models.flops import step_flops
+from full4d_jax.models.flops import forward_flops, step_flops
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 HAS_TPU_COMPILER = importlib.util.find_spec("libtpu") is not None
@@ -42,6 +42,24 @@ def test_a_mesh_that_does_not_divide_is_refused(capsys):
     assert "divides 128 devices" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("program", ["sample", "lift"])
+def test_prints_what_asking_the_prior_holds(program, capsys):
+    preset, mesh = CONFIGS / "wan22_5b.py", ["--mesh.fsdp", "1", "--mesh.time", "4"]
+    assert main(["inspect", str(preset), "--program", program, *mesh]) == 0
+    printed = capsys.readouterr().out
+    assert "one grid, mesh {'view': 2, 'time': 4}" in printed
+    # Both in bfloat16: matrices in eight shards, the codec's 704.7 million parameters whole.
+    for name, expected in (("parameters", 2 * 5_284_568_256 / 8), ("codec", 2 * 704_688_668)):
+        found = re.search(rf"{name} +([\d.]+) GiB on a device", printed)
+        assert found
+        assert float(found[1]) == pytest.approx(expected / 2**30, rel=0.01)
+    calls = {"sample": 50, "lift": 4}[program]
+    assert f"{calls * forward_flops(load_config(preset), 6, 81) / 1e15:.4g} PFLOP" in printed
+    uneven = ["--program", program, "--mesh.fsdp", "1", "--mesh.time", "5"]
+    assert main(["inspect", str(preset), *uneven]) == 2
+    assert "mesh.view, mesh.time: found (2, 5)" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(HAS_TPU_COMPILER, reason="libtpu is installed")
 def test_without_the_compiler_says_how_to_install_it():
     done = inspect("--topology", "v5e:2x2")
@@ -70,6 +88,26 @@ def test_compiles_a_small_model_for_tpu(topology, projections, tmp_path):
     trades = re.search(r"all-to-all +(\d+) x", done.stdout)
     assert trades
     assert int(trades[1]) >= 12 * 8  # q, k, v, output; forward, again, backward; eight layers
+
+
+@pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
+@pytest.mark.parametrize("program", ["sample", "lift"])
+def test_compiles_for_tpu_what_asks_the_prior(program, tmp_path):
+    mesh = ["--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "2"]
+    codec = ["--model.codec", "pixels", "--json", str(tmp_path / "found.json")]
+    asks = ["--program", program, *SMALL, *mesh, *codec]
+    done = inspect("--topology", "v5e:2x2", *asks)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    programs = found["programs"]
+    assert {"all steps", "projection and codec", "decoding"} <= set(programs)
+    for name, one in programs.items():
+        assert f"compiling {name} for 4 x TPU v5" in done.stdout
+        assert 0 < one["bytes_per_device"] <= found["bytes_per_device"] < found["capacity"]
+    calls = {"sample": 50, "lift": 4}[program]
+    # q, k, v, output; eight layers
+    assert programs["all steps"]["collectives"]["all-to-all"]["count"] >= 4 * 8 * calls
+    assert "fits                yes" in done.stdout
 
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")

@@ -136,6 +136,14 @@ def test_one_device_is_enough_where_nothing_is_divided():
     assert mesh.size == 2  # eight devices would make the same grid four times
     with pytest.raises(InputError, match=r"mesh: found .*'fsdp': 16.* at most the 8 devices"):
         grid_mesh(MeshConfig(fsdp=16))
+    # As for the preset wan22_5b: what it says fits, and all devices share the work.
+    with pytest.raises(InputError, match=r"give --mesh\.fsdp 1 --mesh\.time 4$"):
+        grid_mesh(MeshConfig(fsdp=8, view=2, time=2))
+    advised = grid_mesh(MeshConfig(fsdp=1, view=2, time=4))
+    assert advised is not None
+    assert advised.size == 8
+    with pytest.raises(InputError, match=r"give --mesh\.view 1 --mesh\.time 8 --mesh\.tensor 1$"):
+        grid_mesh(MeshConfig(view=4, tensor=4))
 
 
 def test_what_does_not_divide_is_refused(experiment):

@@ -1,6 +1,7 @@
 """What `inspect --program` compiles is what `sample` and `lift` run."""
 
 import dataclasses
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,14 @@ from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
 from full4d_jax.scene.asking import ask_between
-from full4d_jax.scene.dry_run import asking_flops, trace_lift, trace_sample, weights_bytes
+from full4d_jax.scene.dry_run import (
+    asking_flops,
+    lift_programs,
+    sample_programs,
+    weights_bytes,
+)
 from full4d_jax.session.errors import InputError
-from gaussians.novel_views import teach
+from gaussians import distillation, distillation_targets
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 CONFIG = Config(
@@ -36,6 +42,9 @@ CONFIG = Config(
     sampler=SamplerConfig(steps=2, noise=1.0, guidance=1.5),
     mesh=MeshConfig(view=2, time=2, fsdp=2),
 )
+
+
+AT_LAST = "all steps", "decoding"
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +69,22 @@ def asked(mesh):
     return prior_with(CONFIG, params, mesh), given
 
 
-class Traced(Exception):
-    """Raised instead of running a program."""
+@contextmanager
+def tracing(monkeypatch, module, *names):
+    """Traces the programs of a module with the arguments that they get when they run."""
+    traced = []
 
+    def watch(program):
+        def run(*args):
+            traced.append(program.trace(*args))
+            return program(*args)
 
-def program(monkeypatch, module, name, run):
-    """The program that a function runs, traced with the arguments that it gets."""
-    original = getattr(module, name)
+        return run
 
-    def trace(*args):
-        raise Traced(original.trace(*args))
-
-    monkeypatch.setattr(module, name, trace)
-    with pytest.raises(Traced) as caught:
-        run()
-    monkeypatch.undo()
-    return caught.value.args[0]
+    with monkeypatch.context() as patch:
+        for name in names:
+            patch.setattr(module, name, watch(getattr(module, name)))
+        yield traced
 
 
 def assert_same(inspected, run):
@@ -85,23 +94,30 @@ def assert_same(inspected, run):
 
 def test_sample_runs_what_is_inspected(mesh, monkeypatch):
     prior, given = asked(mesh)
-    run = program(
-        monkeypatch,
-        generate,
-        "generate_program",
-        lambda: generate_grid(prior, *given, jax.random.key(0)),
-    )
-    assert_same(trace_sample(CONFIG, mesh), run)
-    assert "copies" in run.lower().as_text()  # the mesh of one grid
+    names = "guides_program", "flow_program", "views_program"
+    with tracing(monkeypatch, generate, *names) as ran:
+        generate_grid(prior, *given, jax.random.key(0))
+    inspected, order = sample_programs(CONFIG, mesh), ("projection and codec", *AT_LAST)
+    assert set(inspected) == set(order)
+    for name, run in zip(order, ran, strict=True):
+        assert_same(inspected[name](), run)
+        assert "copies" in run.lower().as_text()  # the mesh of one grid
 
 
-def test_lift_asks_what_is_inspected(mesh, unchecked):  # cameras are shapes
+def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras are shapes
     prior, given = asked(mesh)
-    teacher, video = ask_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
-    run = teach.trace(video, teacher, jnp.float32(0.5), jax.random.key(0))
-    inspected = trace_lift(CONFIG, mesh)
-    assert str(inspected.jaxpr) == str(run.jaxpr)  # shapes and types of its arguments too
-    assert teacher.params.conditions.projection.sharding.is_fully_replicated
+    with tracing(monkeypatch, generate, "conditions_program") as before:
+        teacher, video = ask_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
+    names = "encode_shown", "flow_to_data", "decode_taught"
+    with tracing(monkeypatch, distillation, *names) as ran:
+        distillation_targets(video, teacher, jnp.float32(0.5), jax.random.key(0))
+    programs, order = lift_programs(CONFIG, mesh), ("projection and codec", "encoding", *AT_LAST)
+    assert set(programs) == set(order)
+    for name, run in zip(order, before + ran, strict=True):
+        inspected = programs[name]()
+        assert str(inspected.jaxpr) == str(run.jaxpr)  # shapes and types of its arguments too
+        found, expected = (jax.tree.leaves(x.in_avals) for x in (inspected, run))
+        assert [x.sharding.spec for x in found] == [x.sharding.spec for x in expected]
 
 
 def test_the_gradient_form_is_refused_on_a_mesh(mesh):
