@@ -30,6 +30,7 @@ from full4d_jax.models.depth_net import MULTIPLE, Params, init_params, log_depth
 from full4d_jax.models.weights import load_params, told_model
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.enlarge import enlarge_disparity
+from full4d_jax.source.depth.smooth import smooth_depth
 from input_pipeline.plain_files import UNREADABLE, load_array, load_arrays
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints" / "depth.safetensors"
@@ -82,8 +83,8 @@ def estimate_depth(
     """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
 
     The network sees frames whose short side is what it was trained for; what it returns is
-    enlarged along the edges (`enlarge`). Unless the camera stands `still`, the frames are not made
-    consistent.
+    enlarged along the edges (`enlarge`) and smoothed between them (`smooth`). Unless the camera
+    stands `still`, the frames are not made consistent.
     """
     height, width = frames.shape[1:3]
     size = sides(height, width, min(network.rows, height, width), MULTIPLE)
@@ -91,7 +92,8 @@ def estimate_depth(
         return predict_depth(network, frames, still=still)
     small = jax.image.resize(frames, (len(frames), *size, 3), "linear")
     disparity = 1 / predict_depth(network, small, still=still)
-    return align_median(1 / _enlarge(disparity, small, frames))
+    depth = 1 / _enlarge(disparity, small, frames)
+    return align_median(smooth_depth(depth, jnp.asarray(frames), height / size[0]))
 
 
 _enlarge = jax.jit(enlarge_disparity)

@@ -1,0 +1,74 @@
+"""Depth is smooth between the edges of its frames, and jumps there."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import solveh_banded
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from full4d_jax.source.depth import smooth
+from full4d_jax.source.depth.estimate import estimate_depth, load_depth
+from full4d_jax.source.depth.smooth import smooth_depth
+
+SCALE = 256 / 96
+
+
+def picture(mask):
+    """A dark thing before a light wall, with some noise."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (*mask.shape, 3))
+    return np.float32(np.where(mask[..., None], -0.6, 0.5) + noise)
+
+
+def test_one_row_is_the_least_squares_of_scipy():
+    generator = np.random.default_rng(1)
+    values, weights = generator.normal(size=(1, 50)), generator.uniform(0, 200, (1, 49))
+    banded = np.zeros((2, 50))
+    banded[0, 1:] = -weights
+    banded[1] = 1 + np.append(weights, 0) + np.append(0, weights)
+    found = smooth._along_rows(jnp.float32(values), jnp.float32(weights))
+    np.testing.assert_allclose(found[0], solveh_banded(banded, values[0]), atol=1e-5)
+
+
+def test_a_blurred_step_moves_to_where_colours_change():
+    mask = np.zeros((96, 128), bool)
+    mask[20:, 40:90] = True
+    # As a network tells it: three pixels aside, and soft.
+    told = gaussian_filter(np.where(np.roll(mask, 3, 1), np.log(1.0), np.log(2.0)), 4)
+    depth = np.asarray(smooth_depth(jnp.exp(jnp.float32(told))[None], picture(mask)[None], SCALE))
+    near = np.maximum(distance_transform_edt(mask), distance_transform_edt(~mask)) <= 4
+    truth = np.where(mask, 1.0, 2.0)
+    before, after = (np.abs(np.log(x / truth))[near].mean() for x in (np.exp(told), depth[0]))
+    assert after < before / 3
+    row = depth[0, 60]  # half of the jump lies between these two pixels
+    assert row[39] / row[40] > np.sqrt(2)
+    assert row[90] / row[89] > np.sqrt(2)
+
+
+def test_texture_is_no_edge():
+    down, across = np.mgrid[:96, :128]
+    checks = ((down // 8 + across // 8) % 2).astype(bool)
+    # Disparity of a slanted floor, and ripples that follow the texture.
+    floor = np.log(1 + down / 200)
+    told = floor + 0.02 * np.where(checks, 1, -1)
+    found = smooth_depth(jnp.exp(-jnp.float32(told))[None], picture(checks)[None], SCALE)
+    inside = np.s_[16:-16, 16:-16]
+    off = -np.log(np.asarray(found[0])) - floor
+    assert np.abs(told - floor)[inside].mean() == pytest.approx(0.02)
+    assert np.abs(off)[inside].mean() < 0.01
+
+
+def test_what_is_flat_stays():
+    frame = np.random.default_rng(2).uniform(-1, 1, (1, 40, 56, 3)).astype(np.float32)
+    np.testing.assert_allclose(smooth_depth(jnp.full((1, 40, 56), 3.0), frame, 2.0), 3.0, rtol=1e-5)
+
+
+def test_the_network_is_smoothed_only_where_it_is_enlarged():
+    mask = np.zeros((128, 192), bool)
+    mask[40:, 70:120] = True
+    frames, network = jnp.asarray(picture(mask))[None], load_depth()
+    large = np.log(np.asarray(estimate_depth(network, frames))[0])
+    ridged = np.abs(np.diff(large, 2, axis=1))[:, np.r_[2:66, 124:188]]  # of the wall alone
+    small = np.log(np.asarray(estimate_depth(network, frames[:, :96, :144]))[0])
+    assert large.shape == mask.shape
+    assert small.shape == (96, 144)
+    assert ridged.mean() < 1e-3
