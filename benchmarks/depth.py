@@ -1,16 +1,17 @@
 """How wrong is a depth network, against what is known? One JSON line comes last.
 
-    python benchmarks/depth.py [--weights FILE.safetensors ...] [--first 64 --scenes 32]
+    python benchmarks/depth.py [--weights FILE.safetensors ...] [--first 64 --scenes 32 --rows 96]
 
 Rows are the shipped weights, each of `--weights`, and a plane of one depth. Sets are
 
-    rich   held-out rich scenes from number `--first` on, square, 96 pixels, exact depth
-    wide   held-out frames of wide scenes, 96 x 128 pixels, exact depth
+    rich   held-out rich scenes from number `--first` on, square, `--rows` pixels, exact depth
+    wide   held-out frames of wide scenes, 3 : 4, exact depth
     fox    photographs with cameras (`fox_photos`), depth by a plane sweep where it is sure
 
-Networks see the whole frame at 96 pixels of its short side. Errors are means over frames of
-|z - z*| / z*: with the median of depth aligned, and with scale and shift of disparity aligned
-(least squares, then no farther than the truth is); and the shares within a factor of 1.25.
+Depth is what `full4d` makes of a frame of that size: networks see it at 96 pixels of its short
+side, and what they tell is enlarged. Errors are means over frames of |z - z*| / z*: with the median
+of depth aligned, and with scale and shift of disparity aligned (least squares, then no farther than
+the truth is); and the shares within a factor of 1.25.
 
 Edges are neighbours whose depths differ by more than a factor of 1.25, the occluding contours of
 Depth Pro (arXiv 2410.02073), which need no alignment. Recall is the share of true ones with an
@@ -32,14 +33,11 @@ import numpy as np
 from numpy import ndarray
 from shared_folder import shared_folder
 
-from full4d_jax.cameras import sides
 from full4d_jax.config.depth import DepthWorlds
-from full4d_jax.models.depth_net import MULTIPLE
-from full4d_jax.source.depth.estimate import DepthNetwork, load_depth, predict_depth
+from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.procedural.scene import HELD_OUT_START
 
-ROWS = 96
 FOX_ROWS = 240
 FACTOR = 1.25  # between the depths of neighbours that an edge parts
 NEAR = 2.0  # pixels between an edge and its counterpart, at most
@@ -59,8 +57,10 @@ def main() -> None:
     networks = {"shipped": load_depth()}
     networks |= {str(path): load_depth(path) for path in options.weights}
     sets = {
-        "rich": procedural("rich", (ROWS, ROWS), options.first, options.scenes),
-        "wide": procedural("wide", (ROWS, 128), options.first, options.scenes),
+        "rich": procedural("rich", (options.rows, options.rows), options.first, options.scenes),
+        "wide": procedural(
+            "wide", (options.rows, options.rows * 4 // 3), options.first, options.scenes
+        ),
         **real_sets(shared_folder() / "data"),
     }
     results = {}
@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--weights", nargs="*", type=Path, default=[], help="files to compare")
     options.add_argument("--first", type=int, default=64, help="first held-out scene")
     options.add_argument("--scenes", type=int, default=32, help="scenes of each kind")
+    options.add_argument("--rows", type=int, default=96, help="rows of procedural frames")
     return options
 
 
@@ -121,13 +122,9 @@ def mean_scores(network: DepthNetwork | None, shots: list[Shot]) -> dict[str, fl
 
 def estimate(network: DepthNetwork | None, frame: ndarray) -> ndarray:
     """Return depth (h w) of the frame's size."""
-    height, width = frame.shape[:2]
     if network is None:
-        return np.ones((height, width))
-    size = sides(height, width, min(ROWS, height, width), MULTIPLE)
-    small = jax.image.resize(jnp.asarray(frame, jnp.float32), (*size, 3), "linear")
-    depth = np.asarray(predict_depth(network, small[None])[0])
-    return 1 / cv2.resize(1 / depth, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.ones(frame.shape[:2])
+    return np.asarray(estimate_depth(network, jnp.asarray(frame, jnp.float32)[None])[0])
 
 
 def scores(estimated: ndarray, true: ndarray) -> dict[str, float | None]:
