@@ -89,7 +89,7 @@ def _inspect_asking(
     from full4d_jax.models.grid_mesh import grid_mesh
     from full4d_jax.models.sharding import make_mesh
     from full4d_jax.scene import dry_run
-    from full4d_jax.training.dry_run import report
+    from full4d_jax.training.dry_run import compiling, report
 
     posed = config.model.projection != "none"
     require("program", program, posed, "step with model.projection none")
@@ -104,7 +104,7 @@ def _inspect_asking(
     held = dry_run.weights_bytes(config, mesh)
     print(f"{config.name}: one grid, mesh {cut or 'of one device'}")
     for name, size in held.items():
-        print(f"  {name:19} {size / report.GIB:.2f} GiB on a device")
+        print(f"  {name:19} {size / compiling.GIB:.2f} GiB on a device")
     flops = dry_run.asking_flops(config, program)
     print(f"  work                {flops / 1e15:.4g} PFLOP (the network's, by formula)")
     if not isinstance(mesh, Mesh):
@@ -114,4 +114,4 @@ def _inspect_asking(
         "weights_bytes_per_device": held,
     }
     programs = dry_run.sample_programs if program == "sample" else dry_run.lift_programs
-    report.report_programs(programs(config, mesh), about, json_file)
+    compiling.report_programs(programs(config, mesh), about, json_file)

@@ -1,0 +1,125 @@
+"""Compile programs for devices that need not exist, and report what the compiler tells."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from full4d_jax.training.dry_run.collectives import collectives
+from full4d_jax.training.dry_run.hlo import estimate_cycles
+from input_pipeline.whole_files import write_text
+
+GIB = 2**30
+SCOPES = ("projection", "codec")  # named where clips are prepared
+MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25}  # GiB
+
+
+def report_program(
+    program: str, trace: Callable[[], Any], about: dict[str, Any], json_file: Path | None
+) -> float:
+    """Compile a program, print what is found, write it with `about`, and return its GiB."""
+    found = _compile_and_print(program, trace, about)
+    needed = found["bytes_per_device"] / GIB
+    _print_fits(needed, about)
+    if json_file:
+        _write(json_file, about | found)
+    return needed
+
+
+def report_programs(
+    programs: dict[str, Callable[[], Any]], about: dict[str, Any], json_file: Path | None
+) -> None:
+    """Compile programs that run one after the other; print, and write, each when it is found.
+
+    A device must hold what any of them needs, beside the results of the others.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    needed = 0.0
+    for name, trace in programs.items():
+        found[name] = _compile_and_print(name, trace, about)
+        results = {n: one.get("memory", {}).get("output", 0) for n, one in found.items()}
+        beside = {n: sum(results.values()) - size for n, size in results.items()}
+        needed = max(one["bytes_per_device"] + beside[n] for n, one in found.items())
+        if json_file:
+            _write(json_file, about | {"bytes_per_device": needed, "programs": found})
+    _print_fits(needed / GIB, about)
+
+
+def _compile_and_print(
+    program: str, trace: Callable[[], Any], about: dict[str, Any]
+) -> dict[str, Any]:
+    print(f"compiling {program} for {about['devices']} x {about['device_kind']} ...", flush=True)
+    found = compile_program(trace)
+    _print_found(found)
+    return found
+
+
+def _print_fits(needed: float, about: dict[str, Any]) -> None:
+    kind = about["device_kind"]
+    capacity, unknown = MEMORY.get(kind), f"memory of {kind} is not known here"
+    print(f"  fits                {verdict(needed, capacity) if capacity else unknown}")
+
+
+def _write(json_file: Path, found: dict[str, Any]) -> None:
+    write_text(json_file, json.dumps(found, indent=1) + "\n")
+    print(f"wrote {json_file}", flush=True)
+
+
+def compile_program(trace: Callable[[], Any]) -> dict[str, Any]:
+    """Compile a program for the devices of its mesh, and return what is known of it.
+
+    Args:
+      trace: returns the program, traced.
+
+    Returns:
+      Plain values: `bytes_per_device` (infinite, with an `error`, if it does not compile), its
+      parts in `memory`, `collectives` as count and bytes of each kind on each device, and the
+      shares of the compiler's cycles that project and encode clips (`hlo.Estimate`).
+    """
+    start = time.perf_counter()
+    try:
+        compiled = trace().lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        words = " ".join(str(error).split())[:300]
+        return {"bytes_per_device": math.inf, "error": words}
+    plan: Any = compiled.memory_analysis()
+    names = ("argument", "output", "alias", "temp")
+    memory = {name: getattr(plan, f"{name}_size_in_bytes") for name in names}
+    hlo = compiled.as_text() or ""
+    estimate = estimate_cycles(hlo, SCOPES)
+    return {
+        "bytes_per_device": sum(memory.values()) - 2 * memory["alias"],
+        "memory": memory,
+        "compile_seconds": round(time.perf_counter() - start, 1),
+        "collectives": {k: v._asdict() for k, v in collectives(hlo).items()},
+        "estimated_cycles": estimate.cycles[""],
+        "without_estimate": estimate.unknown[""],
+        **{f"{name}_share": estimate.share(name) for name in SCOPES},
+    }
+
+
+def _print_found(found: dict[str, Any]) -> None:
+    if "error" in found:
+        print("  does not compile   ", found["error"])
+        return
+    words = ", ".join(f"{name} {size / GIB:.2f}" for name, size in found["memory"].items())
+    print(f"  memory of a device  {found['bytes_per_device'] / GIB:.2f} GiB ({words})")
+    print(f"  compiled in         {found['compile_seconds']:.0f} s")
+    for kind, traffic in found["collectives"].items():
+        size = traffic["bytes"] / GIB
+        print(f"    {kind:18} {traffic['count']:6} x, {size:9.2f} GiB a device")
+    if found["estimated_cycles"]:
+        shares = [(name, found[f"{name}_share"]) for name in SCOPES]
+        words = [f"{name} {'unknown' if x is None else f'{x:.1%}'}" for name, x in shares]
+        cycles = f"{found['estimated_cycles'] / 1e9:.2f} G cycles"
+        print(f"  XLA's estimate      {cycles} without Pallas kernels; of these {', '.join(words)}")
+
+
+def verdict(needed: float, memory: float) -> str:
+    """Say whether GiB that are needed fit into the memory of a device."""
+    words = f"{needed:.2f} of {memory} GiB"
+    return f"yes: {words}, {1 - needed / memory:.0%} free" if needed < memory else f"NO: {words}"
