@@ -86,7 +86,7 @@ def _inspect_asking(
     """
     from jax.sharding import Mesh
 
-    from full4d_jax.models.grid_mesh import grid_mesh
+    from full4d_jax.models.grid_mesh import check_taken, grid_mesh
     from full4d_jax.models.sharding import make_mesh
     from full4d_jax.scene import dry_run
     from full4d_jax.training.dry_run import compiling, report
@@ -99,6 +99,8 @@ def _inspect_asking(
         chips = report.slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])
     else:
+        if devices:
+            check_taken(config.mesh, devices)
         mesh = report.planned_mesh(replace(config.mesh, data=config.mesh.data or 1), devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     held = dry_run.weights_bytes(config, mesh)

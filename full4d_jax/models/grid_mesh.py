@@ -47,15 +47,24 @@ def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh |
     devices = jax.devices() if devices is None else devices
     if len(devices) == 1 or taken == 1:
         return None
-    if taken > len(devices):
-        words = f"fsdp, view, time and tensor whose product is at most the {len(devices)} devices"
-        do = f"give {_options_for(sizes, len(devices))}"
-        raise InputError("config", "mesh", to_dict(sizes), words, do)
+    check_taken(sizes, len(devices))
     return make_mesh(replace(sizes, data=sizes.data or 1), devices)
 
 
+def check_taken(sizes: MeshConfig, devices: int) -> None:
+    """Check that the mesh of one grid takes no more than so many devices.
+
+    Raises:
+      InputError: it takes more.
+    """
+    if sizes.fsdp * sizes.view * sizes.time * sizes.tensor > devices:
+        words = f"fsdp, view, time and tensor whose product is at most the {devices} devices"
+        do = f"give {_options_for(sizes, devices)}"
+        raise InputError("config", "mesh", to_dict(sizes), words, do)
+
+
 def _options_for(sizes: MeshConfig, devices: int) -> str:
-    """Return options that put one grid on all devices, none of which repeats another's work."""
+    """Return options that put one grid on at most so many devices, and many of them."""
     taken = sizes.view * sizes.tensor
     view, tensor = (sizes.view, sizes.tensor) if taken <= devices else (1, 1)
     wanted = {"fsdp": 1, "view": view, "time": devices // (view * tensor), "tensor": tensor}

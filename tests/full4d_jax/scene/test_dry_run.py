@@ -116,8 +116,7 @@ def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras a
     for name, run in zip(order, before + ran, strict=True):
         inspected = programs[name]()
         assert str(inspected.jaxpr) == str(run.jaxpr)  # shapes and types of its arguments too
-        found, expected = (jax.tree.leaves(x.in_avals) for x in (inspected, run))
-        assert [x.sharding.spec for x in found] == [x.sharding.spec for x in expected]
+    assert teacher.params.conditions.projection.sharding.is_fully_replicated
 
 
 def test_the_gradient_form_is_refused_on_a_mesh(mesh):
