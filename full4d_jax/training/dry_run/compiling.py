@@ -35,7 +35,8 @@ def report_programs(
 ) -> None:
     """Compile programs that run one after the other; print, and write, each when it is found.
 
-    A device must hold what any of them needs, beside the results of the others.
+    A device holds at most what any of them needs and the results of the others, of which some are
+    counted twice: what a program leaves, the next one takes.
     """
     found: dict[str, dict[str, Any]] = {}
     needed = 0.0
