@@ -41,6 +41,7 @@ from full4d_jax.evaluation.table import HEADINGS, Estimate, estimate, table_cell
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.media.pictures import to_unit
+from full4d_jax.models.weights import described
 from full4d_jax.scene.asking import half_way
 from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
@@ -77,9 +78,8 @@ def main() -> None:
     prior, distances = open_prior(DEFAULT), load_distances(vgg=False)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "scores.jsonl"
-    weights = [np.asarray(x, np.float32) for x in jax.tree.leaves(prior.params)]
     settings = {name: asdict(getattr(DEFAULT, name)) for name in ("model", "sampler", "lift")}
-    mark = fingerprint("distillation", {**settings, "weights": weights}, {})
+    mark = fingerprint("distillation", {**settings, "weights": described(prior.params)}, {})
     try:
         lines = open_lines(path, mark)
     except InputError as error:

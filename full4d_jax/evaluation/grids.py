@@ -27,6 +27,7 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.media import metrics
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
+from full4d_jax.models.weights import described
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
@@ -55,8 +56,10 @@ def evaluate_grids(
     visible = row_and_column(config.data.views, config.data.frames)
     settings = settings_of(config, "model", "data", "sampler", "seed")
     example = np.asarray(render(jnp.array([HELD_OUT_START])))
-    weights = [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(prior.params)]
-    made_of = settings | {"weights": weights, "example": to_uint8(example / 2 + 0.5)}
+    made_of = settings | {
+        "weights": described(prior.params),
+        "example": to_uint8(example / 2 + 0.5),
+    }
     path = folder / "scores.jsonl"
     mark = fingerprint("grids", made_of | {"lpips": distance is not None}, {})
 

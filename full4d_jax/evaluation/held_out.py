@@ -36,6 +36,7 @@ from full4d_jax.generation.projection_guidance import (
 )
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
+from full4d_jax.models.weights import described
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
@@ -178,9 +179,8 @@ def identity(judge: Judge, clips: object) -> str:
         marks["depth"] = [judge.depth.mark, judge.depth.kind]
     else:
         params.append(judge.depth.params)
-    leaves = jax.tree.leaves(params)
     settings = settings_of(config, "model", "data", "sampler", "lift", "seed") | marks
-    settings |= {"weights": [np.asarray(leaf, np.float32) for leaf in leaves], "clip": clips}
+    settings |= {"weights": described(params), "clip": clips}
     return fingerprint("evaluation 3", settings | {"distances": sorted(judge.distances)}, {})
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh
+from jax.typing import DTypeLike
 
 from full4d_jax.config import (
     Config,
@@ -103,10 +104,18 @@ def check_grid_mesh(mesh: AnyMesh, model: ModelConfig, data: DataConfig) -> None
     check_mesh(one, mesh)
 
 
-def parameter_shapes(model: ModelConfig, mesh: AnyMesh | None) -> Any:
-    """Return the parameters as the network computes with them: their type, and their shards."""
+def parameter_shapes(
+    model: ModelConfig, mesh: AnyMesh | None, kind: DTypeLike | None = None
+) -> Any:
+    """Return shapes, types and shards of the parameters.
+
+    Args:
+      model: the network.
+      mesh: over which they are sharded; None is one device.
+      kind: their type; by default that in which the network computes.
+    """
     shapes = jax.eval_shape(partial(init_params, model), jax.random.key(0))
-    kind = product_type(model)
+    kind = product_type(model) if kind is None else kind
     if mesh is None:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, kind), shapes)
     cut = tree_shardings(mesh, shapes, model.width)

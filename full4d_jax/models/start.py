@@ -1,18 +1,21 @@
 """Where a training run starts: from random parameters, or from a checkpoint that may lack some."""
 
 import dataclasses
-import functools
 from pathlib import Path
 from typing import cast
 
 import jax
+import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
+from full4d_jax.models.grid_mesh import parameter_shapes
 from full4d_jax.models.lora import without_adapters
+from full4d_jax.models.sharding import tree_shardings
 from full4d_jax.models.wan.names import SYNCHRONIZATION
 from full4d_jax.models.weights import load_metadata, load_params, require_model, tensor_shapes
 
@@ -22,11 +25,23 @@ FREE = ("attention", "mask", "first_frame", "lora_rank")
 FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads
 
 
-def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Params:
+def start_from(
+    model: ModelConfig, checkpoint: Path, key: PRNGKeyArray, mesh: Mesh | None = None
+) -> Params:
     """Read the parameters of a checkpoint, and complete them where the model has more.
 
     Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint has a
     single stream, and the embedding of the interval where it was not trained for mean velocities.
+
+    Args:
+      model: the network to train.
+      checkpoint: the file.
+      key: for what is fresh.
+      mesh: each of its devices reads and draws its own shards, so that neither a device nor a host
+        has all of them; None is one device.
+
+    Returns:
+      The parameters in float32.
 
     Raises:
       InputError: there is no such file, its model computes something else, or its other names or
@@ -40,19 +55,20 @@ def start_from(model: ModelConfig, checkpoint: Path, key: PRNGKeyArray) -> Param
     require_model(checkpoint, load_metadata(checkpoint), plain, free=free)
     if not any(name.startswith(SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")
-    like = jax.eval_shape(functools.partial(init_params, plain), key)
-    params, _ = load_params(checkpoint, like)
-    return complete(model, params, key)
+    params, _ = load_params(checkpoint, parameter_shapes(plain, mesh, jnp.float32))
+    return complete(model, params, key, mesh)
 
 
-def complete(model: ModelConfig, params: Params, key: PRNGKeyArray) -> Params:
+def complete(
+    model: ModelConfig, params: Params, key: PRNGKeyArray, mesh: Mesh | None = None
+) -> Params:
     """Return the parameters, with fresh ones of `model` under all names that they lack."""
     flat = cast(Params, flatten_dict(params, sep="."))
-    return cast(Params, unflatten_dict(_fresh(model, frozenset(flat), key) | flat, sep="."))
 
+    def fresh() -> Params:
+        drawn = cast(Params, flatten_dict(init_params(model, key), sep="."))
+        return {name: x for name, x in drawn.items() if name not in flat}
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _fresh(model: ModelConfig, known: frozenset[str], key: PRNGKeyArray) -> Params:
-    """Draw the parameters that are not known; compiled, so that the others are never made."""
-    flat = cast(Params, flatten_dict(init_params(model, key), sep="."))
-    return {name: x for name, x in flat.items() if name not in known}
+    cut = None if mesh is None else tree_shardings(mesh, jax.eval_shape(fresh), model.width)
+    # Compiled, so that what is known is never drawn.
+    return cast(Params, unflatten_dict(jax.jit(fresh, out_shardings=cut)() | flat, sep="."))

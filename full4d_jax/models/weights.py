@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,22 @@ def _read(file: Any, name: str, like: Any) -> jax.Array:
     return jax.make_array_from_callback(
         shape, sharding, lambda index: stored[index].astype(kind), dtype=kind
     )
+
+
+def described(params: Any) -> list[tuple[list[int], str, str]]:
+    """Return shape, type and SHA-256 of each parameter in float32, as `fingerprint` of arrays has.
+
+    One layer of one parameter at a time is on the host, wherever the shards of the others are.
+    """
+
+    def mark(x: jax.Array) -> str:
+        layers = (x[i] for i in range(len(x))) if x.ndim > 2 else [x]
+        found = hashlib.sha256()
+        for layer in layers:
+            found.update(np.asarray(layer, np.float32).tobytes())
+        return found.hexdigest()
+
+    return [(list(x.shape), "float32", mark(x)) for x in jax.tree.leaves(params)]
 
 
 def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:

@@ -155,8 +155,10 @@ def _describe(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Path):
-        content = value.read_bytes() if value.is_file() else b""  # the stage itself will refuse it
-        return hashlib.sha256(content).hexdigest()
+        if not value.is_file():  # the stage itself will refuse it
+            return hashlib.sha256().hexdigest()
+        with value.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     if isinstance(value, np.ndarray):
         return [list(value.shape), str(value.dtype), hashlib.sha256(value.tobytes()).hexdigest()]
     raise TypeError(f"cannot fingerprint {type(value)}")

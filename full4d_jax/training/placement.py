@@ -1,11 +1,9 @@
 """Where a training state lies: on one device, or sharded over a mesh."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
@@ -46,25 +44,13 @@ def make_state(
       config: has the model's width, by which parameters are sharded.
       mesh: None for one device.
       make: traceable.
-      given: its arguments: parameters (see `host_memory`) or nothing.
+      given: its arguments, sharded likewise, or nothing; their buffers are used up.
     """
     if mesh is None:
         return make(*given)
-    # Shard by shard: no device has room for all, and other processes have the same parameters.
-    given = jax.tree.map(
-        lambda x, cut: jax.make_array_from_callback(x.shape, cut, lambda i: np.asarray(x[i])),
-        given,
-        tree_shardings(mesh, given, config.model.width),
-    )
     shardings = tree_shardings(mesh, jax.eval_shape(make, *given), config.model.width)
-    return jax.jit(make, out_shardings=shardings)(*given)
-
-
-def host_memory(mesh: Mesh | None) -> AbstractContextManager[Any]:
-    """Return a context for reading parameters: on the host if one device may not hold them all."""
-    if mesh is None:
-        return nullcontext()
-    return jax.default_device(jax.local_devices(backend="cpu")[0])
+    donated = tuple(range(len(given)))
+    return jax.jit(make, out_shardings=shardings, donate_argnums=donated)(*given)
 
 
 def is_sharded(mesh: Mesh | None) -> bool:

@@ -24,7 +24,6 @@ from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.clips.records import contents
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.placement import (
-    host_memory,
     in_mesh,
     is_sharded,
     make_state,
@@ -82,8 +81,7 @@ def first_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainSt
     key = jax.random.key(config.seed)
     if init is None:
         return make_state(config, mesh, lambda: init_state(config, key))
-    with host_memory(mesh):
-        params = start_from(config.model, init, key)
+    params = start_from(config.model, init, key, mesh)
     return make_state(config, mesh, partial(state_from_params, config), params)
 
 

@@ -11,8 +11,15 @@ from full4d_jax.config import MeshConfig, ModelConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.sharding import make_mesh, tree_shardings
-from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.models.weights import (
+    described,
+    load_metadata,
+    load_params,
+    require_model,
+    save_params,
+)
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import fingerprint
 
 PARAMS = {"a": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "b": jnp.ones(2)}
 
@@ -70,6 +77,27 @@ def test_every_device_reads_its_own_shard_in_the_type_that_is_asked_for(tmp_path
     query = found["blocks"]["attention"]["query"]["kernel"]  # over fsdp x view, and over heads
     assert query.addressable_shards[5].data.shape == (3, 32 // 4, 32 // 2)
     assert sum(map(np.prod, held)) < sum(map(np.prod, whole)) / 2
+
+
+def test_weights_are_described_layer_by_layer_wherever_they_lie():
+    layers, size = 64, 2**17
+    stacked = jax.random.normal(jax.random.key(0), (layers, size // 64, 64), jnp.bfloat16)
+    params = {"blocks": {"kernel": stacked}, "bias": jnp.ones(8, jnp.bfloat16)}
+    whole = [np.asarray(x, np.float32) for x in jax.tree.leaves(params)]
+    mark = fingerprint("x", {"weights": whole}, {})
+    mesh = make_mesh(MeshConfig(data=1, fsdp=2, view=2, tensor=2))
+    shards = jax.device_put(params, tree_shardings(mesh, params, size // 64))
+    assert shards["blocks"]["kernel"].addressable_shards[0].data.size == stacked.size // 4
+    for found in (params, shards):
+        tracemalloc.start()
+        try:
+            assert fingerprint("x", {"weights": described(found)}, {}) == mark
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 6 * 4 * size  # of 64 layers in float32
+    other = params | {"blocks": {"kernel": stacked.at[-1, -1, -1].add(1)}}
+    assert fingerprint("x", {"weights": described(other)}, {}) != mark
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,17 @@ from safetensors.numpy import load_file
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
-from full4d_jax.config import load_config, to_dict
+from full4d_jax.config import MeshConfig, load_config, to_dict
 from full4d_jax.generation.batch import Batch
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.lora import merge_adapters, without_adapters
+from full4d_jax.models.sharding import make_mesh, tree_shardings
 from full4d_jax.models.start import complete, start_from
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.optimizer import block_matrices
+from full4d_jax.training.prior_training import first_state
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
@@ -214,6 +216,34 @@ def test_weights_of_another_function_are_refused_by_name(base, changes):
         start_from(dataclasses.replace(BASE, **changes), base, jax.random.key(1))
     field = next(iter(changes))
     assert str(error.value).startswith(f"checkpoint: {base}, model.{field}: found ")
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora_rank": 2}], ids=str)
+def test_on_a_mesh_every_device_reads_and_draws_its_own_shards(base, changes):
+    model, key = dataclasses.replace(BASE, **changes), jax.random.key(DEBUG.seed)
+    trainable = "lora" if changes else "all"
+    config = dataclasses.replace(
+        DEBUG,
+        model=model,
+        optimizer=dataclasses.replace(DEBUG.optimizer, kind="adamw", trainable=trainable),
+    )
+    mesh = make_mesh(MeshConfig(data=1, fsdp=4, tensor=2))
+    expected, found = start_from(model, base, key), start_from(model, base, key, mesh)
+    cut = tree_shardings(mesh, expected, model.width)
+    assert jax.tree.map(lambda x: x.sharding, found) == cut
+    assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype(jnp.float32)}
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    if changes:
+        fresh = [np.asarray(x) for name, x in named(found).items() if ".lora_in" in name]
+        assert fresh
+        assert all(np.abs(x).max() > 0 for x in fresh)
+
+    state = first_state(config, base, mesh)
+    for tree in (state.params, state.ema):
+        assert jax.tree.map(lambda x: x.sharding, tree) == cut
+        jax.tree.map(np.testing.assert_array_equal, tree, expected)
+    matrix = state.ema["blocks"]["ffn_in"]["kernel"]
+    assert matrix.addressable_shards[7].data.size * 8 == matrix.size
 
 
 def test_deviations_matter_to_residuals_alone(tmp_path):
