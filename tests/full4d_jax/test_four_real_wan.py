@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from toy_codec import save_toy_codec
+from toy_wan import SMALL, random_wan
 
 from full4d_jax.cli import main
 from full4d_jax.config import MeshConfig, check_config, load_config
@@ -15,14 +16,11 @@ from full4d_jax.media.video import write_video
 from full4d_jax.models.codecs.codec import codec_weights, computing_weights
 from full4d_jax.models.sharding import dotted
 from full4d_jax.models.start import start_from
-from full4d_jax.models.wan.architecture import abstract_leaves
-from full4d_jax.models.wan.names import to_wan, wan_names
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
 PRESET = "configs/four_real_wan.py"
-SMALL = {"width": 48, "heads": 4, "ffn": 64, "layers": 2, "text_width": 6}
 STEPS = 25
 TRAINED = {  # and nothing else
     "context",
@@ -74,17 +72,8 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="module")
 def converted(config, tmp_path_factory):
     """Random weights of Wan as diffusers publishes them, converted with the preset."""
-    folder, rng = tmp_path_factory.mktemp("wan"), np.random.default_rng(0)
-    names = wan_names(config.model.layers, "diffusers").items()
-    stacks = {
-        leaf: rng.normal(scale=0.15, size=x.shape).astype(np.float32)
-        for leaf, x in abstract_leaves(config.model).items()
-    }
-    tensors = {
-        name: to_wan(leaf, stacks[leaf] if layer is None else stacks[leaf][layer], 2)
-        for name, (leaf, layer) in names
-    }
-    save_file({k: np.ascontiguousarray(x) for k, x in tensors.items()}, folder / "a.safetensors")
+    folder = tmp_path_factory.mktemp("wan")
+    save_file(random_wan(config.model, "diffusers", scale=0.15), folder / "a.safetensors")
     sizes = [word for name, n in SMALL.items() for word in (f"--model.{name}", str(n))]
     target = folder / "ours.safetensors"
     assert main(["convert", "wan", PRESET, *sizes, "--from", str(folder), "--to", str(target)]) == 0

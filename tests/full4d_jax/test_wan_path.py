@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from toy_codec import save_toy_codec
+from toy_wan import SMALL
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
@@ -41,7 +42,6 @@ def folder(tmp_path_factory):
 def config(folder):
     """The preset of Wan2.2-TI2V-5B but for its sizes."""
     wan = load_config("configs/wan22_5b.py")
-    small = {"width": 48, "heads": 4, "ffn": 64, "layers": 2, "text_width": 6}
     texts = np.random.default_rng(0).normal(size=(2, 3, 6))
     for name, text in zip(("text", "negative"), texts, strict=True):
         np.savez(folder / f"{name}.npz", text=text)
@@ -50,7 +50,7 @@ def config(folder):
         codec_weights=save_toy_codec(folder / "vae.safetensors", "wan22"),
         text=str(folder / "text.npz"),
         negative_text=str(folder / "negative.npz"),
-        model=dataclasses.replace(wan.model, **small, precision="float32", remat="none"),
+        model=dataclasses.replace(wan.model, **SMALL, precision="float32", remat="none"),
         data=dataclasses.replace(wan.data, **SIZE, projections=2, drop_text=0.25),
         optimizer=dataclasses.replace(wan.optimizer, adam_learning_rate=1e-2, warmup=1),
         training=dataclasses.replace(

@@ -13,31 +13,19 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
+from toy_wan import random_wan
 
 from full4d_jax.cli import main
-from full4d_jax.config import ModelConfig, load_config
+from full4d_jax.config import load_config
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import load_network
 from full4d_jax.models.dit import init_params
-from full4d_jax.models.wan.architecture import abstract_leaves
 from full4d_jax.models.wan.export import export_wan
-from full4d_jax.models.wan.names import ADDED, to_wan, wan_names
+from full4d_jax.models.wan.names import ADDED
 from full4d_jax.models.wan.weights import import_wan
 from full4d_jax.session.errors import InputError
 
 MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)
-
-
-def random_wan(model: ModelConfig, layout, dtype=np.float32) -> dict[str, np.ndarray]:
-    """Weights of Wan by name; both layouts have the same values."""
-    leaves, rng = abstract_leaves(model), np.random.default_rng(0)
-    stacks = {leaf: rng.normal(size=x.shape).astype(dtype) for leaf, x in leaves.items()}
-    return {
-        name: np.ascontiguousarray(
-            to_wan(leaf, stacks[leaf] if layer is None else stacks[leaf][layer], model.patch)
-        )
-        for name, (leaf, layer) in wan_names(model.layers, layout).items()
-    }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
