@@ -11,8 +11,12 @@ from full4d_jax.models.sharded_map import map_items
 def encode_videos(
     model: ModelConfig, codec_weights: Weights | None, videos: Float[Array, "b n t h w 3"]
 ) -> Float[Array, "b n f i j c"]:
-    """Encode the videos of each clip, each on one device of the mesh around."""
+    """Encode the videos of each clip, each on one device of the mesh around.
 
+    For gradients each video is encoded again, so that one at a time is in memory.
+    """
+
+    @jax.checkpoint
     def one(video: Float[Array, "t h w 3"], _: None, weights: Weights | None):
         return make_codec(model, weights).encode(video)
 

@@ -154,13 +154,14 @@ class BoundPrior(NamedTuple):
 
     Attributes:
       prior: the network.
-      conditions: of the source and the cameras at which it is asked, a batch of one.
+      guides: conditions that the sampler's guidance asks with, of the source and the cameras at
+        which it is asked; batches of one.
       noise: noise of the source's latents (1 t h w c) where the prior generates the source too
         (projection as frames), else None.
     """
 
     prior: Prior
-    conditions: Conditions
+    guides: Guides
     noise: Float[Array, "1 t h w c"] | None
 
 
@@ -173,27 +174,17 @@ def bind_prior(
       InputError: as in `generate_grid`.
     """
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
-    conditions = conditions_program(prior, frames, depth, cameras)
+    guides, _ = guides_program(prior, frames, depth, cameras)
     noise = None
     if prior.model.projection == "frames":
-        noise = jax.random.normal(jax.random.key(0), conditions.projection[0, :1].shape)
-    return BoundPrior(prior, conditions, noise)
-
-
-@program
-def conditions_program(
-    prior: Prior, frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
-) -> Conditions:
-    """Return the conditions of a grid at which the prior is asked, whole on every device."""
-    with around(prior.mesh):
-        conditions, _ = make_conditions(prior.model, frames, depth, cameras, prior.codec_weights)
-        return _whole(_batch_of_one(prior.model, conditions._replace(text=prior.text)))
+        noise = jax.random.normal(jax.random.key(0), guides[0].projection[0, :1].shape)
+    return BoundPrior(prior, guides, noise)
 
 
 def target_velocity(
     bound: BoundPrior, z: Float[Array, "v t h w c"], tau: Float[Array, "..."]
 ) -> Float[Array, "v t h w c"]:
-    """Return the prior's velocity of the target views, without guidance.
+    """Return the prior's velocity of the target views, with its sampler's guidance.
 
     Where the prior generates the source view too, it gets the input video there, with one fixed
     sample of noise at tau. Views beyond `sampler.group_views` are asked about in groups, always the
@@ -204,14 +195,12 @@ def target_velocity(
       z: latents of the target views.
       tau: flow time, () or (1,).
     """
-    prior, conditions = bound.prior, bound.conditions
+    prior, guides, conditions = bound.prior, bound.guides, bound.guides[0]
     generated = conditions.projection.shape[1] - (prior.model.projection == "channels")
-
-    def bind(guides: Guides) -> Velocity:
-        return bind_conditions(prior.model, prior.params, guides[0])
+    bind = partial(bind_guided, prior)
 
     with around(prior.mesh):
-        flow = velocity_of_groups(prior.sampler, bind, (conditions,), generated)(jnp.int32(0))
+        flow = velocity_of_groups(prior.sampler, bind, guides, generated)(jnp.int32(0))
         if bound.noise is None:
             return flow(z[None], jnp.reshape(tau, (1,)))[0]
         source = (1 - tau) * conditions.projection[0, :1] + tau * bound.noise

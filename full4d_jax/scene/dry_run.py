@@ -17,7 +17,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
 from full4d_jax.generation.generate import (
-    conditions_program,
     flow_program,
     guides_program,
     views_program,
@@ -67,14 +66,14 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     asked = jax.eval_shape(ask, prior, frames, depth)
     # Shapes have lost where arrays lie.
     left = around_devices(mesh)
-    params = asked.params._replace(prior=prior, conditions=_whole(left, asked.params.conditions))
+    params = asked.params._replace(prior=prior, guides=_whole(left, asked.params.guides))
     asked = replace(asked, params=params)
     video = jax.ShapeDtypeStruct((config.data.views - 1, *frames.shape), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
     z = _whole(left, jax.eval_shape(encode_shown, asked, video))
     return {
         "all steps": partial(flow_to_data.trace, asked, z, tau, key),
-        "projection and codec": partial(conditions_program.trace, prior, frames, depth, cameras),
+        "projection and codec": partial(guides_program.trace, prior, frames, depth, cameras),
         "encoding": partial(encode_shown.trace, asked, video),
         "decoding": partial(decode_taught.trace, asked, z),
     }
@@ -86,9 +85,10 @@ def asking_flops(config: Config, program: Literal["sample", "lift"]) -> float:
     Groups of views and windows of frames cost less in attention, and more where they overlap.
     """
     data, sampler = config.data, config.sampler
-    calls = sampler.steps * (1 + (sampler.guidance != 1) + (sampler.text_guidance != 1))
-    if program == "lift":
-        calls = sampler.steps if sampler.noise == 0 else Distillation.flow_steps
+    steps = sampler.steps
+    if program == "lift" and sampler.noise:
+        steps = Distillation.flow_steps
+    calls = steps * (1 + (sampler.guidance != 1) + (sampler.text_guidance != 1))
     return calls * forward_flops(config, data.views, data.frames)
 
 

@@ -105,7 +105,7 @@ def test_a_sampled_grid_is_that_of_one_device(experiment, model, frames, side):
 
 
 def test_the_velocity_for_a_scene_is_that_of_one_device(experiment):
-    config, path = experiment(MODEL)
+    config, path = experiment(MODEL, guidance=1.5)
     z = jax.random.normal(jax.random.key(3), (VIEWS - 1, FRAMES, 4, 4, 48))
     ask = jax.jit(target_velocity)
     expected, found = (

@@ -106,7 +106,7 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
 
 def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras are shapes
     prior, given = asked(mesh)
-    with tracing(monkeypatch, generate, "conditions_program") as before:
+    with tracing(monkeypatch, generate, "guides_program") as before:
         teacher, video = ask_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
     names = "encode_shown", "flow_to_data", "decode_taught"
     with tracing(monkeypatch, distillation, *names) as ran:
@@ -116,7 +116,7 @@ def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras a
     for name, run in zip(order, before + ran, strict=True):
         inspected = programs[name]()
         assert str(inspected.jaxpr) == str(run.jaxpr)  # shapes and types of its arguments too
-    assert teacher.params.conditions.projection.sharding.is_fully_replicated
+    assert teacher.params.guides[1].projection.sharding.is_fully_replicated
 
 
 def test_the_gradient_form_is_refused_on_a_mesh(mesh):
@@ -132,5 +132,5 @@ def test_weights_and_work_are_counted(mesh):
     assert held["codec"] == 0
     once = dataclasses.replace(CONFIG, sampler=SamplerConfig(steps=1))
     assert asking_flops(CONFIG, "sample") == 4 * asking_flops(once, "sample")
-    assert asking_flops(CONFIG, "lift") == 4 * asking_flops(once, "sample")
+    assert asking_flops(CONFIG, "lift") == 8 * asking_flops(once, "sample")  # with guidance
     assert asking_flops(once, "lift") == asking_flops(once, "sample")

@@ -1,0 +1,142 @@
+"""Both forms of distillation by Wan's network and codec, at toy width, with both guidances."""
+
+import dataclasses
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy_codec import save_toy_codec
+from toy_wan import SMALL
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.config import SamplerConfig, load_config
+from full4d_jax.generation.batch import first_frame, make_conditions
+from full4d_jax.generation.coding import encode_videos
+from full4d_jax.generation.prior import prior_with
+from full4d_jax.models.codecs.codec import make_codec
+from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.scene.asking import ask_between, half_way
+from full4d_jax.scene.lifting import lift_grid
+from gaussians import distillation_loss
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+VIEWS, FRAMES, SIDE = 3, 5, 32
+GUIDANCE, OF_TEXT = 2.5, 3.0
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    """The preset of Wan2.2-TI2V-5B but for its sizes; no weight is zero."""
+    folder, wan = tmp_path_factory.mktemp("wan"), load_config("configs/wan22_5b.py")
+    texts = np.random.default_rng(0).normal(size=(2, 3, SMALL["text_width"]))
+    for name, text in zip(("text", "negative"), texts, strict=True):
+        np.savez(folder / f"{name}.npz", text=text)
+    config = dataclasses.replace(
+        wan,
+        codec_weights=save_toy_codec(folder / "vae.safetensors", "wan22"),
+        text=str(folder / "text.npz"),
+        negative_text=str(folder / "negative.npz"),
+        model=dataclasses.replace(wan.model, **SMALL, precision="float32", remat="none"),
+        sampler=SamplerConfig(steps=2, noise=1.0, guidance=GUIDANCE, text_guidance=OF_TEXT),
+    )
+    params = init_params(config.model, jax.random.key(0))
+    params = jax.tree.map(
+        lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), params
+    )
+    return prior_with(config, params)
+
+
+@pytest.fixture(scope="module")
+def given():
+    """Frames of all views in [0, 1], the source's depth, and cameras on an arc."""
+    rng = np.random.default_rng(1)
+    poses = np.repeat(orbit(np.linspace(0, 40, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
+    lenses = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
+    frames = rng.uniform(0, 1, (VIEWS, FRAMES, SIDE, SIDE, 3))
+    depth = rng.uniform(0.9, 1.1, (FRAMES, SIDE, SIDE))
+    arrays = frames, depth, Cameras(lenses, poses, SIDE, SIDE)
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), arrays)
+
+
+@pytest.mark.slow
+def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior, given):
+    """By the equations: dL/dx = E'(x)^T 2 tau (v - u) / n, with v guided twice."""
+    frames, depth, cameras = given
+    teacher = ask_between("gradient", prior, frames[0], depth, cameras)
+    video = jnp.asarray(np.random.default_rng(2).uniform(0, 1, (VIEWS - 1, *frames.shape[1:])))
+    video, tau, key = video.astype(jnp.float32), jnp.float32(0.6), jax.random.key(3)
+
+    @jax.jit
+    def found(video):
+        def ask(z, tau):
+            return teacher.velocity(teacher.params, z, tau)
+
+        def loss(video):
+            return distillation_loss(
+                video, ask, lambda x: teacher.encode(teacher.params, x), tau, key
+            )
+
+        return jax.value_and_grad(loss)(video)
+
+    @jax.jit
+    def by_hand(video):
+        novel = half_way(cameras).world_to_camera
+        poses = jnp.concatenate([cameras.world_to_camera[:1], novel])
+        asked = dataclasses.replace(cameras, world_to_camera=poses)
+
+        def conditions(depth, text):
+            source = 2 * frames[0] - 1
+            made, _ = make_conditions(prior.model, source, depth, asked, prior.codec_weights)
+            made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
+            return made._replace(visible=first_frame(*made.base.shape[:3]))
+
+        whole = conditions(depth, prior.text)
+        others = conditions(0 * depth, prior.text), conditions(depth, prior.negative_text)
+        codec = make_codec(prior.model, prior.codec_weights)
+        z, back = jax.vjp(lambda x: codec.encode(2 * x - 1), video)
+        noise = jax.random.normal(key, z.shape)
+        noisy = (1 - tau) * z + tau * noise
+        source = whole.projection[0, :1]
+        source = (1 - tau) * source + tau * jax.random.normal(jax.random.key(0), source.shape)
+        network, seen = velocity(prior.model, prior.params), jnp.concatenate([source, noisy])
+        v, *without = (network(seen[None], tau[None], x)[0, 1:] for x in (whole, *others))
+        v = v + (GUIDANCE - 1) * (v - without[0]) + (OF_TEXT - 1) * (v - without[1])
+        off = tau * (v - (noise - z))
+        return (off**2).mean(), back(2 * off / z.size)[0], without[0] - v
+
+    (value, slope), (expected, pull, led) = found(video), by_hand(video)
+    assert value == pytest.approx(float(expected), rel=1e-4)
+    scale = float(jnp.abs(pull).max())
+    np.testing.assert_allclose(slope / scale, pull / scale, atol=1e-4)
+    assert scale > 1e-5
+    assert float(jnp.abs(led).mean()) > 1e-2  # guidance does lead somewhere
+
+
+@pytest.mark.slow
+def test_the_gradient_holds_what_one_video_needs(prior):
+    def planned(videos: int) -> int:
+        """Bytes of temporaries of the encoder's gradient."""
+
+        def energy(weights, videos):
+            return (encode_videos(prior.model, weights, videos) ** 2).mean()
+
+        shape = jax.ShapeDtypeStruct((1, videos, 9, SIDE, SIDE, 3), jnp.float32)
+        compiled = jax.jit(jax.grad(energy, 1)).lower(prior.codec_weights, shape).compile()
+        return cast(Any, compiled.memory_analysis()).temp_size_in_bytes
+
+    assert planned(8) < 1.5 * planned(2)
+
+
+@pytest.mark.slow
+def test_both_forms_change_the_scene(prior, given):
+    settings = dataclasses.replace(load_config("configs/debug.py").lift, steps=10, capacity=100)
+    found = {}
+    for form in ("none", "cached", "gradient"):
+        how = dataclasses.replace(settings, distillation=form)
+        scene = lift_grid(how, *given, jax.random.key(0), prior=prior)
+        found[form] = np.asarray(scene.gaussians.means)
+        assert np.isfinite(found[form]).all()
+    for form in ("cached", "gradient"):
+        assert np.abs(found[form] - found["none"]).max() > 1e-4
