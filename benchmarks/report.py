@@ -85,6 +85,8 @@ ROWS = (
         "--moments 1 --rows 64", "", (1.5, 4)),
     Row("distillation", "benchmarks/distillation.py --out OUT",
         "--scenes 1", "--scenes 16", (2, 30)),
+    Row("between_instants", "benchmarks/between_instants.py",
+        "--scenes 1 --steps 60", "", (1, 5)),
     Row("viewer", "benchmarks/viewer.py", "--count 2000 --seconds 2", "--count 60000", (1, 2)),
     Row("few_steps", FEW, "1 --repeats 1", "4", (0.5, 0.5), one_core=True),
     Row("sampling", "benchmarks/sampling.py", "--repeats 1", "", (0.5, 0.5), one_core=True),

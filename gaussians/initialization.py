@@ -2,9 +2,10 @@
 
 A pixel that keeps its colour in half of its instants or more shows something still: it becomes one
 Gaussian that is always there, whatever passes before it at other instants. A pixel that differs
-from that becomes a Gaussian that is visible around its own instant. Before a camera that moves,
-points are compared in place of pixels (`stillness`). There are more pixels than
-Gaussians, so these are spread evenly over the pictures, closer where the picture has detail.
+from that becomes a Gaussian that is visible around its own instant and moves like its pixel
+(`velocities`). Before a camera that moves, points are compared in place of pixels (`stillness`).
+There are more pixels than Gaussians, so these are spread evenly over the pictures, closer where the
+picture has detail.
 """
 
 from functools import partial
@@ -21,6 +22,7 @@ from gaussians import harmonics
 from gaussians.motion import DynamicGaussians
 from gaussians.stillness import moves, still_points
 from gaussians.types import Gaussians
+from gaussians.velocities import pixel_velocities
 
 STILL = 0.08  # a pixel this close to its median colour over time shows what stands still there
 DETAIL = 12.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
@@ -28,7 +30,7 @@ OPACITY = 0.9  # of every Gaussian at first
 GATE = 4.0  # logit of the gate of static Gaussians; moving ones have -4
 SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
 PASSING = 0.4  # weight of a moving pixel, which is seen at one instant, relative to a still one
-DURATION = 0.5  # frame steps that a moving Gaussian is visible at first
+DURATION = 0.7  # frame steps that a moving Gaussian is visible at first
 
 
 class Candidates(NamedTuple):
@@ -82,7 +84,12 @@ def initialize(
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
     pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
-    return _at_pixels(pixels, frames, depth, intrinsics, world_to_camera, sh_degree)
+    scene = _at_pixels(pixels, frames, depth, intrinsics, world_to_camera, sh_degree)
+    known, moving = np.where(np.isfinite(known), known, 0), candidates.moving > 0
+    views = zip(pictures, known, lenses, poses, moving, strict=True)
+    velocities = np.stack([pixel_velocities(*view) for view in views])
+    chosen = velocities[pixels.view, pixels.time, pixels.y, pixels.x]
+    return scene._replace(velocities=jnp.where(pixels.is_moving[:, None], chosen, 0.0))
 
 
 def _candidates(

@@ -20,15 +20,15 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
+from gaussians.optical_flow import flow_agrees, optical_flow, warp
 from input_pipeline.matches import epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 
 INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
 PAIRS = 60  # of views, an instant
-AGREES = 0.01, 0.5  # of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
 DEPTH_AGREES = 0.03  # relative
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
@@ -91,7 +91,7 @@ def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
         there, back = optical_flow(now, then), optical_flow(then, now)
         moved = warp(then / 255.0, there)
         difference = ((moved - now / 255.0) ** 2).mean(-1)
-        errors.append(difference[_agrees(there, back)])
+        errors.append(difference[flow_agrees(there, back)])
     pooled = np.concatenate(errors)
     return float(pooled.mean()) if pooled.size else float("nan")
 
@@ -142,37 +142,3 @@ def flow_from_depth(
     z = moved[..., 2]
     seen = (moved @ intrinsics[1].T)[..., :2] / np.where(z > 1e-6, z, np.inf)[..., None]
     return seen - pixels[..., :2], z
-
-
-def optical_flow(
-    now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"]
-) -> Float[np.ndarray, "h w 2"]:
-    """Return the flow from `now` to `then`: pixels, x then y."""
-    gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
-    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    method.setFinestScale(0)  # small pictures have no scales to spare
-    return method.calc(gray[0], gray[1], None).astype(np.float64)  # type: ignore[call-overload]
-
-
-def warp(
-    image: Float[np.ndarray, "h w c"], flow: Float[np.ndarray, "h w 2"], how: int = cv2.INTER_LINEAR
-) -> Float[np.ndarray, "h w c"]:
-    """Return the image where the flow leads; 0 outside."""
-    h, w = flow.shape[:2]
-    y, x = np.mgrid[:h, :w]
-    places = (x + flow[..., 0]).astype(np.float32), (y + flow[..., 1]).astype(np.float32)
-    found = cv2.remap(image.astype(np.float32), *places, interpolation=how)
-    return found.reshape(h, w, -1).astype(np.float64)
-
-
-def _agrees(
-    there: Float[np.ndarray, "h w 2"], back: Float[np.ndarray, "h w 2"]
-) -> Bool[np.ndarray, "h w"]:
-    """Return where the flow there and back leads home, inside the picture."""
-    h, w = there.shape[:2]
-    y, x = np.mgrid[:h, :w]
-    x, y = x + there[..., 0], y + there[..., 1]
-    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-    returned = warp(back, there)
-    length = (there**2).sum(-1) + (returned**2).sum(-1)
-    return inside & (((there + returned) ** 2).sum(-1) < AGREES[0] * length + AGREES[1])
