@@ -291,7 +291,6 @@ def test_projection_is_timed_against_decoding(answer):
         (("sampling", "--model.heads", 5), "model.heads"),
         (("seen_before", "--scenes", 0), "--scenes: found 0, expected at least 1"),
         (("moving_camera", "--rows", 8), "--rows: found 8, expected at least 64"),
-        (("between_instants", "--height", 8), "--height: found 8, expected at least 32"),
         (("seen_before", "--depth_network", "none.onnx"), "none.onnx: found no such file"),
     ],
 )
