@@ -17,6 +17,7 @@ from full4d_jax.source.depth.estimate import (
     align_median,
     depth_errors,
     depth_from_file,
+    estimate_depth,
     load_depth,
     predict_depth,
     stabilise,
@@ -98,6 +99,14 @@ def test_other_sizes_see_the_same_scene(network, h, w):
         return jnp.median(jnp.abs(jnp.log(back / own)))
 
     assert np.mean([difference(2 * frame - 1) for frame in frames]) < 0.1
+
+
+def test_enlarged_depth_has_less_relief(network, clips):
+    frames, _ = clips
+    large = jax.image.resize(frames[0, :1], (1, 256, 256, 3), "linear")
+    seen = estimate_depth(network, jax.image.resize(large, (1, 96, 96, 3), "linear"))
+    spread = [float(jnp.std(jnp.log(x))) for x in (seen, estimate_depth(network, large))]
+    assert 0.55 * spread[0] < spread[1] < 0.75 * spread[0]  # smoothing takes some, too
 
 
 def test_a_mirrored_video_has_mirrored_depth(network, clips):
