@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.source.handheld.structure import quiet_colmap
+from full4d_jax.source.handheld.structure import quiet_colmap, repeatable_matching
 from input_pipeline.cameras import centers
 from input_pipeline.conventions import homogeneous
 
@@ -103,11 +103,12 @@ def _reconstruct(
             reader.camera_params = ",".join(str(float(number)) for number in numbers)
             each = pycolmap.CameraMode.PER_IMAGE
             pycolmap.extract_features(database, folder, [f"{view}.png"], each, reader)
-        pycolmap.match_exhaustive(database)
+        pycolmap.match_exhaustive(database, **repeatable_matching(pycolmap))
         options = pycolmap.IncrementalPipelineOptions()
         options.ba_refine_focal_length = options.ba_refine_principal_point = False
         options.ba_refine_extra_params = options.multiple_models = False
         options.min_model_size = 2
+        options.random_seed, options.num_threads = 0, 1
         models = pycolmap.incremental_mapping(database, folder, folder / "models", options)
         if not models:
             return {}, 0, float("nan")

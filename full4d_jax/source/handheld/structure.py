@@ -1,7 +1,9 @@
 """The path of a camera through a still scene by structure from motion (COLMAP, `pycolmap`).
 
 SIFT points of neighbouring frames are matched and verified, and camera after camera is placed
-(Schönberger and Frahm 2016), with a lens that is known. What moves by itself disagrees with the
+(Schönberger and Frahm 2016), with a lens that is known. A short way of a hand leaves the first pair
+of frames little parallax, so that half of the attempts go astray or end early; of several, the one
+with most points is kept. What moves by itself disagrees with the
 epipolar geometry of two frames; where tracked corners do, nothing is matched.
 """
 
@@ -31,6 +33,7 @@ CELLS = 24, 16  # columns and rows of cells of a frame
 ASTRAY = 0.25  # of a cell's corners that move by themselves: nothing is matched there and around it
 MOST_MOVING = 0.5  # of the corners: more, and the epipolar geometry is that of what moves
 PARTS = 8, 6  # columns and rows of parts of a frame
+ATTEMPTS = 5  # at placing the cameras, each with a seed of its own
 SMALLEST_ANGLE = 0.5  # degrees between the rays to a point: a hand moves little in two seconds
 
 
@@ -142,6 +145,14 @@ def quiet_colmap(what: str) -> Iterator[Any]:
         pycolmap.logging.minloglevel = before
 
 
+def repeatable_matching(pycolmap: Any) -> dict[str, Any]:
+    """Return the options by which COLMAP matches the same pictures in the same way each time."""
+    matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
+    matching.num_threads = 1  # threads would decide about the order of the pairs
+    verification.ransac.random_seed = 0
+    return {"matching_options": matching, "verification_options": verification}
+
+
 def _largest_model(
     pycolmap: Any,
     frames: UInt8[ndarray, "t h w 3"],
@@ -149,7 +160,7 @@ def _largest_model(
     lens: Float[ndarray, "3 3"],
     folder: Path,
 ) -> Any:
-    """Return the reconstruction with most frames; None without any."""
+    """Return the reconstruction with most points; None without any."""
     database, pictures, masks = folder / "database.db", folder / "frames", folder / "masks"
     pictures.mkdir()
     masks.mkdir()
@@ -162,10 +173,12 @@ def _largest_model(
     numbers = (lens[0, 0], lens[1, 1], lens[0, 2], lens[1, 2])
     reader.camera_params = ",".join(str(float(number)) for number in numbers)
     single = pycolmap.CameraMode.SINGLE
-    pycolmap.extract_features(database, pictures, names, single, reader)
+    extraction = pycolmap.FeatureExtractionOptions()
+    extraction.num_threads = 1  # as in `repeatable_matching`
+    pycolmap.extract_features(database, pictures, names, single, reader, extraction)
     pairs = pycolmap.SequentialPairingOptions()
     pairs.overlap = OVERLAP
-    pycolmap.match_sequential(database, pairing_options=pairs)
+    pycolmap.match_sequential(database, pairing_options=pairs, **repeatable_matching(pycolmap))
     options = pycolmap.IncrementalPipelineOptions()
     options.ba_refine_focal_length = options.ba_refine_principal_point = False
     options.ba_refine_extra_params = options.multiple_models = False
@@ -174,8 +187,13 @@ def _largest_model(
     options.mapper.abs_pose_refine_extra_params = False
     options.mapper.init_min_tri_angle = 4.0
     options.mapper.filter_min_tri_angle = options.triangulation.min_angle = SMALLEST_ANGLE
-    models = pycolmap.incremental_mapping(database, pictures, folder / "models", options)
-    return max(models.values(), key=lambda found: found.num_reg_images(), default=None)
+    options.num_threads = 1
+    models = []
+    for seed in range(ATTEMPTS):
+        options.random_seed = seed
+        found = pycolmap.incremental_mapping(database, pictures, folder / f"models_{seed}", options)
+        models.extend(found.values())
+    return max(models, key=lambda model: model.num_points3D(), default=None)
 
 
 def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:

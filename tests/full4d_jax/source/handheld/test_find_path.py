@@ -113,6 +113,16 @@ def test_a_camera_that_travels(person):
     assert person or np.median(np.abs(ratio / np.median(ratio) - 1)) < 0.03
 
 
+def test_structure_from_motion_is_the_same_each_time():
+    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
+    frames = film(arc())[0]
+    first, again = (find_structure(frames, LENS) for _ in range(2))
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(first.world_to_camera, again.world_to_camera)
+    np.testing.assert_array_equal(first.points.depth, again.points.depth)
+
+
 def test_a_person_in_half_the_frame_is_not_taken_for_the_room():
     pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     frames = add_person(film(arc())[0], 0.5)
