@@ -1,6 +1,6 @@
 """Run the benchmarks and lay their JSON side by side.
 
-    python benchmarks/report.py --minutes 107 --out out/report
+    python benchmarks/report.py --minutes 193 --out out/report
     python benchmarks/report.py --only rasterizer attention --out out/report
 
 Each row of ROWS runs in a process of its own, one after the other, from the repository's root. Rows
