@@ -85,11 +85,15 @@ def initialize(
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
     pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
     scene = _at_pixels(pixels, frames, depth, intrinsics, world_to_camera, sh_degree)
-    known, moving = np.where(np.isfinite(known), known, 0), candidates.moving > 0
-    views = zip(pictures, known, lenses, poses, moving, strict=True)
-    velocities = np.stack([pixel_velocities(*view) for view in views])
-    chosen = velocities[pixels.view, pixels.time, pixels.y, pixels.x]
-    return scene._replace(velocities=jnp.where(pixels.is_moving[:, None], chosen, 0.0))
+    known = np.where(np.isfinite(known), known, 0)
+    moving = (candidates.moving > 0) & ~candidates.lasting
+    velocities = np.zeros((len(pixels.view), 3), np.float32)
+    for view in np.unique(pixels.view[pixels.is_moving]):  # one by one: a film of all is large
+        here = pixels.is_moving & (pixels.view == view)
+        given = (x[view] for x in (pictures, known, lenses, poses, moving))
+        places = pixels.time[here], pixels.y[here], pixels.x[here]
+        velocities[here] = pixel_velocities(*given)[places]
+    return scene._replace(velocities=jnp.asarray(velocities))
 
 
 def _candidates(

@@ -4,13 +4,16 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+SMALLEST = 12  # pixels of a side that DIS needs
 AGREES = 0.01, 0.5  # of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
 
 
 def optical_flow(
     now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"]
 ) -> Float[np.ndarray, "h w 2"]:
-    """Return the flow from `now` to `then`: pixels, x then y."""
+    """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `SMALLEST`."""
+    if min(now.shape[:2]) < SMALLEST:
+        return np.zeros((*now.shape[:2], 2))
     gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     method.setFinestScale(0)  # small pictures have no scales to spare

@@ -5,9 +5,10 @@ the world that p shows, at the depth z(p, t), and times are in clips:
 
     (1)  v(p, t) = mean over t' of [X(q, t') - X(p, t)] / (t' - t)
 
-Only those neighbours count where the flow there and back agrees and depth does not jump: the flow
-of something that is hidden in one of the two pictures ends on what stands before or behind it. A
-pixel for which none counts moves like the pixels around it.
+Only those neighbours count where the flow there and back agrees, colours are alike, and depth does
+not jump: the flow of something that is hidden in one of the two pictures, or that moves farther
+than flow can follow, ends on something else. A pixel for which none counts moves like the pixels
+around it.
 """
 
 from itertools import pairwise
@@ -20,6 +21,7 @@ from numpy import ndarray
 from gaussians.optical_flow import flow_agrees, optical_flow, warp
 
 JUMP = 0.1  # relative difference from the depth of a still point from which q shows something else
+ALIKE = 0.08  # difference up to which two colours may be one point's
 AROUND = 0.04  # standard deviation of the neighbourhood of a pixel, of the picture's shorter side
 SURE = 0.02  # least share of the neighbourhood whose velocity must be known
 
@@ -52,7 +54,8 @@ def pixel_velocities(
             before = _points(depth[i], home, lens, world_to_camera[i])
             z = before @ world_to_camera[j, 2, :3] + world_to_camera[j, 2, 3]  # if it stood still
             near = (ahead > 0) & (np.abs(ahead - z) < JUMP * z)
-            counts = moving[i] & near & flow_agrees(there, back)
+            alike = np.abs(warp(frames[j], there) - frames[i]).max(-1) < ALIKE
+            counts = moving[i] & near & alike & flow_agrees(there, back)
             moved = _points(ahead, there, lens, world_to_camera[j]) - before
             total[i] += np.where(counts[..., None], moved / (times[j] - times[i]), 0)
             count[i] += counts

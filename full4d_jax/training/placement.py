@@ -44,7 +44,7 @@ def make_state(
       config: has the model's width, by which parameters are sharded.
       mesh: None for one device.
       make: traceable.
-      given: its arguments, sharded likewise, or nothing; their buffers are used up.
+      given: its arguments, sharded likewise, or nothing; on a mesh their buffers are used up.
     """
     if mesh is None:
         return make(*given)

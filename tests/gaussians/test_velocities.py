@@ -77,6 +77,22 @@ def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
     assert np.median(np.linalg.norm(wall, axis=-1)) < tolerance
 
 
+@pytest.mark.parametrize("speed", [0.75, 0.9])
+def test_what_is_too_fast_for_flow_has_its_velocity_or_none(speed):
+    """It moves by 12.5 and 15 pixels an instant; no pixel may move in another direction."""
+    frames, depth, square = film((speed, 0, 0))
+    found = pixel_velocities(frames, depth, LENS, STANDS, square)[square]
+    error = np.linalg.norm(found - (speed, 0, 0), axis=-1)
+    worse = error > 1.1 * speed
+    assert worse.mean() < 0.05
+
+
+def test_pictures_too_small_for_flow_have_no_velocities():
+    frames, depth, square = (x[:, :10, :10] for x in film((0.4, 0.1, 0)))
+    square[:] = True
+    assert not pixel_velocities(frames, depth, LENS, STANDS, square).any()
+
+
 def test_what_stands_still_has_exactly_none():
     frames, depth, square = film((0, 0, 0))
     assert not pixel_velocities(frames, depth, LENS, STANDS, np.ones_like(square)).any()

@@ -22,7 +22,7 @@ from full4d_jax.source.handheld.given_poses import poses_at
 from full4d_jax.source.handheld.rotation import Turning, find_turning
 from full4d_jax.source.handheld.seen_points import Agreement, agreement, match_frames, seen_points
 from full4d_jax.source.handheld.source_path import SourcePath, still_path, travels, turning_path
-from full4d_jax.source.handheld.structure import Structure, find_structure
+from full4d_jax.source.handheld.structure import PLACED, Structure, find_structure
 from full4d_jax.source.handheld.tracking import standing_share
 from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import ENOUGH
@@ -33,7 +33,6 @@ UNCERTAIN = 0.015  # of the width: up to here, it may be a thing before a backgr
 STANDING = 0.1  # of the corners that stay, if the background stands
 EXPLAINED = 0.0015  # of the width that rotations may leave: half a pixel of 320
 UNDONE = 0.5  # of the motion that rotations must undo, to be better than nothing
-PLACED = 0.8  # of the frames that structure from motion must place
 REPROJECTION = 0.0015  # of the width, that its points may err
 ANGLE = 1.0  # degrees between the rays to half of its points, at least
 COVERED = 0.5  # of the parts of the frames that have corners, where there must be points

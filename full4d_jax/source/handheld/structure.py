@@ -2,9 +2,9 @@
 
 SIFT points of neighbouring frames are matched and verified, and camera after camera is placed
 (Schönberger and Frahm 2016), with a lens that is known. A short way of a hand leaves the first pair
-of frames little parallax, so that half of the attempts go astray or end early; of several, the one
-with most points is kept. What moves by itself disagrees with the
-epipolar geometry of two frames; where tracked corners do, nothing is matched.
+of frames little parallax, so that attempts may go astray or end early; of several, the one with
+most points is kept. What moves by itself disagrees with the epipolar geometry of two frames; where
+tracked corners do, nothing is matched.
 """
 
 from collections.abc import Iterator
@@ -33,6 +33,7 @@ CELLS = 24, 16  # columns and rows of cells of a frame
 ASTRAY = 0.25  # of a cell's corners that move by themselves: nothing is matched there and around it
 MOST_MOVING = 0.5  # of the corners: more, and the epipolar geometry is that of what moves
 PARTS = 8, 6  # columns and rows of parts of a frame
+PLACED = 0.8  # of the frames that must be placed
 ATTEMPTS = 5  # at placing the cameras, each with a seed of its own
 SMALLEST_ANGLE = 0.5  # degrees between the rays to a point: a hand moves little in two seconds
 
@@ -160,7 +161,7 @@ def _largest_model(
     lens: Float[ndarray, "3 3"],
     folder: Path,
 ) -> Any:
-    """Return the reconstruction with most points; None without any."""
+    """Return the reconstruction with most points, of those that place enough frames, if any do."""
     database, pictures, masks = folder / "database.db", folder / "frames", folder / "masks"
     pictures.mkdir()
     masks.mkdir()
@@ -193,7 +194,11 @@ def _largest_model(
         options.random_seed = seed
         found = pycolmap.incremental_mapping(database, pictures, folder / f"models_{seed}", options)
         models.extend(found.values())
-    return max(models, key=lambda model: model.num_points3D(), default=None)
+
+    def worth(model: Any) -> tuple[bool, int]:
+        return model.num_reg_images() >= PLACED * len(frames), model.num_points3D()
+
+    return max(models, key=worth, default=None)
 
 
 def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
