@@ -150,6 +150,8 @@ class SamplerConfig:
     """Latent frames that the network sees at once; 0 is all."""
     window_overlap: CountOrZero = 0
     """Frames that a window shares with the one before."""
+    offload: bool = False
+    """Keep weights in the host's memory; a device has the network's or the codec's while in use."""
 
 
 @dataclasses.dataclass(frozen=True)

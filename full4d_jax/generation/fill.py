@@ -10,14 +10,14 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video, strides_of
+from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import decode_videos, encode_videos
-from full4d_jax.generation.generate import bind_guided
-from full4d_jax.generation.large_grids import velocity_of_parts
+from full4d_jax.generation.generate import bind_guided, gathered, program
+from full4d_jax.generation.large_grids import Guides, velocity_of_parts
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.sampling import integrate, schedule
 from full4d_jax.generation.visible_frames import visible_conditions
 from full4d_jax.models.grid_mesh import around
-from full4d_jax.models.sharding import constrain
 from full4d_jax.session.errors import InputError
 
 
@@ -52,7 +52,8 @@ def fill_grid(
     if not visible.any():
         expected = f"the first frame of a view, or the {strides.frames} of a later latent frame"
         raise InputError("grid", "visible", "no whole latent frame", expected, "give more frames")
-    return _fill(prior, frames, visible, key)
+    guides = given_program(prior.for_codec, frames, visible)
+    return filled_program(prior.for_codec, parts_program(prior.for_network, guides, key))
 
 
 def whole_latents(visible: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray, "v f"]:
@@ -62,30 +63,42 @@ def whole_latents(visible: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndar
     return reduce(frames, "v (f a) -> v f", np.logical_and.reduce, a=stride)
 
 
-@jax.jit
-def _fill(
-    prior: Prior,
-    frames: Float[Array, "v t h w 3"],
-    visible: Bool[Array, "v f"],
-    key: PRNGKeyArray,
-) -> Float[Array, "v t h w 3"]:
+@program
+def given_program(
+    prior: Prior, frames: Float[Array, "v t h w 3"], visible: Bool[Array, "v f"]
+) -> Guides:
+    """Return the conditions that the sampler's guidance asks with."""
     with around(prior.mesh):
-        sampler = prior.sampler
         latents = encode_videos(prior.model, prior.codec_weights, frames[None])
-        visible = jnp.asarray(visible)[None]
         views, times = latents.shape[1:3]
         # Where cameras stand is not known: all of them look alike.
         lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
         poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
-        conditions = visible_conditions(latents, visible, Cameras(lenses, poses, 1, 1))
+        cameras = Cameras(lenses, poses, 1, 1)
+        conditions = visible_conditions(latents, jnp.asarray(visible)[None], cameras)
         texts = [None if x is None else x[None] for x in (prior.text, prior.negative_text)]
         guides = [conditions._replace(text=texts[0])]
-        if sampler.text_guidance != 1:
+        if prior.sampler.text_guidance != 1:
             guides.append(conditions._replace(text=texts[1]))
-        noise = sampler.noise * jax.random.normal(key, latents.shape)
+        return gathered(tuple(guides))
+
+
+@program
+def parts_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
+    """Return the latents of the whole grid, by all steps of the sampler."""
+    with around(prior.mesh):
+        sampler, base, visible = prior.sampler, guides[0].base, guides[0].visible
+        assert visible is not None, "some frames are given"
+        noise = sampler.noise * jax.random.normal(key, base.shape)
         # The network holds visible frames at flow time 0: there the path stands still.
-        start = jnp.where(visible[..., None, None, None], conditions.base, noise)
-        flow = velocity_of_parts(sampler, partial(bind_guided, prior), tuple(guides), views, times)
-        filled = integrate(flow, start, schedule(sampler.steps, sampler.shift))
-        made = jnp.clip(decode_videos(prior.model, prior.codec_weights, filled)[0], -1, 1)
-        return constrain(made, *[None] * made.ndim)  # whole, for every process to read
+        start = jnp.where(visible[..., None, None, None], base, noise)
+        flow = velocity_of_parts(sampler, partial(bind_guided, prior), guides, *base.shape[1:3])
+        return gathered(integrate(flow, start, schedule(sampler.steps, sampler.shift)))
+
+
+@program
+def filled_program(prior: Prior, latents: Float[Array, "1 v f i j c"]) -> Float[Array, "v t h w 3"]:
+    """Return all frames, decoded."""
+    with around(prior.mesh):
+        made = decode_videos(prior.model, prior.codec_weights, latents)[0]
+        return gathered(jnp.clip(made, -1, 1))  # for every process to read

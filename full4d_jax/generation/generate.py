@@ -51,9 +51,10 @@ def generate_grid(
       InputError: the model cannot divide the video into tokens, or the mesh the tokens.
     """
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
-    guides, projection = guides_program(prior, frames, depth, cameras, known, beside)
-    latents = flow_program(prior, guides, key)
-    return views_program(prior, latents, frames, beside), projection
+    given = frames, depth, cameras, known, beside
+    guides, projection = guides_program(prior.for_codec, *given)
+    latents = flow_program(prior.for_network, guides, key)
+    return views_program(prior.for_codec, latents, frames, beside), projection
 
 
 # Three programs, so that each frees its temporaries. Parameters say which devices there are, even
@@ -73,7 +74,7 @@ def guides_program(
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     with around(prior.mesh):
         guides, projection = _guides(prior, frames, depth, cameras, known, beside)
-        return _whole(guides), projection
+        return gathered(guides), projection
 
 
 @program
@@ -89,7 +90,7 @@ def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
         # From zero noise it is the velocity at tau = 1 that was trained, to be the mean.
         stepper = leap if prior.model.mean_flow and sampler.noise else euler
         bind = partial(bind_guided, prior)
-        return _whole(sample_grid(sampler, bind, guides, start, stepper))
+        return gathered(sample_grid(sampler, bind, guides, start, stepper))
 
 
 @program
@@ -174,7 +175,7 @@ def bind_prior(
       InputError: as in `generate_grid`.
     """
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
-    guides, _ = guides_program(prior, frames, depth, cameras)
+    guides, _ = guides_program(prior.for_codec, frames, depth, cameras)
     noise = None
     if prior.model.projection == "frames":
         noise = jax.random.normal(jax.random.key(0), guides[0].projection[0, :1].shape)
@@ -208,7 +209,7 @@ def target_velocity(
         return flow(whole, jnp.reshape(tau, (1,)))[0, 1:]
 
 
-def _whole(tree: Any) -> Any:
+def gathered(tree: Any) -> Any:
     """Gather arrays, so that where they lie between two programs is known before they run."""
     return jax.tree.map(lambda x: constrain(x, *[None] * x.ndim), tree)
 

@@ -1,6 +1,6 @@
 """A trained prior as one value: opened once and passed on as an argument of compiled programs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -59,6 +59,20 @@ class Prior:
         """The codec of its latents."""
         return make_codec(self.model, self.codec_weights)
 
+    @property
+    def for_codec(self) -> "Prior":
+        """The prior without its network, for programs of the codec, where weights are offloaded."""
+        return replace(self, params={}) if self._is_offloaded else self
+
+    @property
+    def for_network(self) -> "Prior":
+        """The prior without the weights of its codec, for programs of the network, likewise."""
+        return replace(self, codec_weights=None) if self._is_offloaded else self
+
+    @property
+    def _is_offloaded(self) -> bool:
+        return self.sampler.offload and self.mesh is None
+
 
 def open_prior(config: Config, checkpoint: Path | None = None) -> Prior:
     """Read a checkpoint, or the one shipped in the package, and what generating reads beside it.
@@ -68,10 +82,11 @@ def open_prior(config: Config, checkpoint: Path | None = None) -> Prior:
     Raises:
       InputError: the model cannot divide `config.data`'s frames into tokens; or a file is missing
         or unusable; or the checkpoint was trained with another `config.model`; or the device has no
-        kernel for its heads; or the devices do not fit the mesh.
+        kernel for its heads; or the devices do not fit the mesh, or are several that offload.
     """
     check_size(config.model, config.data.height, config.data.width)
     mesh = grid_mesh(config.mesh)
+    check_offload(config.sampler, mesh)
     return prior_with(config, load_network(config, checkpoint, mesh), mesh)
 
 
@@ -88,7 +103,8 @@ def prior_with(config: Config, params: Params, mesh: Mesh | None = None) -> Prio
     """
     texts = load_text(config), load_negative_text(config)
     shape = None if mesh is None else mesh.abstract_mesh
-    weights = codec_weights(config, mesh)
+    offload = config.sampler.offload and mesh is None
+    weights = codec_weights(config, mesh, on_host=offload)
     return Prior(config.model, config.sampler, params, weights, *texts, mesh=shape)
 
 
@@ -97,7 +113,8 @@ def load_network(
 ) -> Params:
     """Return the parameters of a checkpoint, or of the one shipped in the package.
 
-    They have the type in which the network computes; on a mesh each device reads its own shards.
+    They have the type in which the network computes; on a mesh each device reads its own shards,
+    and with `config.sampler.offload` they are numpy arrays.
 
     Raises:
       InputError: no such file, it was trained with another `config.model`, or the device has no
@@ -106,7 +123,8 @@ def load_network(
     path = prior_path(checkpoint)
     check_heads(config.model, jax.default_backend())
     require_model(path, load_metadata(path), config.model)
-    return load_params(path, parameter_shapes(config.model, mesh))[0]
+    like, offload = parameter_shapes(config.model, mesh), config.sampler.offload
+    return load_params(path, like, on_host=offload and mesh is None)[0]
 
 
 def prior_path(checkpoint: Path | None = None) -> Path:
@@ -148,6 +166,17 @@ def check_size(model: ModelConfig, height: int, width: int) -> None:
     if height % side or width % side:
         expected = f"multiples of {side}"
         raise InputError("size", "height and width", f"{height}x{width}", expected, "resize")
+
+
+def check_offload(sampler: SamplerConfig, mesh: Mesh | AbstractMesh | None) -> None:
+    """Refuse to keep weights on the host that several devices share.
+
+    Raises:
+      InputError: the mesh has several devices.
+    """
+    if sampler.offload and mesh is not None and mesh.size > 1:
+        found, do = f"on {mesh.size} devices", "leave it out, or --mesh.fsdp 1 and so on"
+        raise InputError("config", "sampler.offload", found, "on one device", do)
 
 
 def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -> None:

@@ -51,7 +51,7 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
 
 
 def load_params(
-    path: str | Path, like: dict[str, Any] | None = None
+    path: str | Path, like: dict[str, Any] | None = None, *, on_host: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read nested parameters and the metadata, with memory for one tensor more.
 
@@ -60,6 +60,7 @@ def load_params(
       like: arrays or `ShapeDtypeStruct`s that names and shapes must agree with, and whose types the
         result has; without, it is float32. Of those with a `NamedSharding` each device reads its
         own shard, and no device or host has them whole.
+      on_host: return numpy arrays, which programs take to the device for as long as they run.
 
     Raises:
       InputError: there is no such file, it is not a safetensors file, names or shapes do not agree,
@@ -75,14 +76,17 @@ def load_params(
         # waited for, since a conversion under way keeps what it reads.
         names = file.keys()
         arrays = {
-            name: jax.block_until_ready(_read(file, name, wanted.get(name))) for name in names
+            name: jax.block_until_ready(_read(file, name, wanted.get(name), on_host))
+            for name in names
         }
         return unflatten_dict(arrays, sep="."), _metadata(path, file)
 
 
-def _read(file: Any, name: str, like: Any) -> jax.Array:
+def _read(file: Any, name: str, like: Any, on_host: bool) -> jax.Array | np.ndarray:
     """Read a tensor of an opened file, as `load_params` says."""
     kind = jnp.dtype(jnp.float32 if like is None else like.dtype)
+    if on_host:
+        return file.get_tensor(name).astype(kind, copy=False)
     sharding = getattr(like, "sharding", None)
     if not isinstance(sharding, NamedSharding):
         return jnp.asarray(file.get_tensor(name), kind)

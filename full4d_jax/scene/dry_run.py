@@ -21,7 +21,7 @@ from full4d_jax.generation.generate import (
     guides_program,
     views_program,
 )
-from full4d_jax.generation.prior import Prior, check_grid
+from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.models.codecs.codec import codec_shapes, computing_weights
 from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
@@ -43,14 +43,14 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
       InputError: the grid does not divide over the mesh.
     """
     prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
-    given = prior, frames, depth, _cameras(config), None, None
+    given = prior.for_codec, frames, depth, _cameras(config), None, None
     left = around_devices(mesh)  # where programs leave what others take
     guides = _whole(left, jax.eval_shape(guides_program, *given)[0])
-    latents = _whole(left, jax.eval_shape(flow_program, prior, guides, key))
+    latents = _whole(left, jax.eval_shape(flow_program, prior.for_network, guides, key))
     return {
-        "all steps": partial(flow_program.trace, prior, guides, key),
+        "all steps": partial(flow_program.trace, prior.for_network, guides, key),
         "projection and codec": partial(guides_program.trace, *given),
-        "decoding": partial(views_program.trace, prior, latents, frames, None),
+        "decoding": partial(views_program.trace, prior.for_codec, latents, frames, None),
     }
 
 
@@ -107,8 +107,10 @@ def prior_shapes(config: Config, mesh: AnyMesh) -> Prior:
     """Return the prior that `open_prior` reads on these devices, as shapes.
 
     Raises:
-      InputError: the grid does not divide over the mesh, or a text is unusable.
+      InputError: the grid does not divide over the mesh, or the mesh has several devices that
+        offload, or a text is unusable.
     """
+    check_offload(config.sampler, mesh)
     codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
     params = parameter_shapes(config.model, mesh)
     texts = load_text(config), load_negative_text(config)

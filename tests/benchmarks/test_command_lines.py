@@ -201,26 +201,6 @@ def test_procedural_scenes_of_both_kinds_are_timed(answer):
     assert min(found.values()) > 0
 
 
-def test_sampling_times_every_stage_and_call(answer):
-    words = "configs/debug.py --sampler.steps 2 --repeats 1"
-    found = answer("sampling", *words.split())
-    loads = {"load_codec", "load_network", "load_codec_again"}
-    stages = {"depth", "projection", "encode", "call_0", "call_1", "decode"}
-    assert set(found["stage_seconds"]) == loads | stages
-    assert found["seconds"] == pytest.approx(sum(found["stage_seconds"].values()), abs=0.01)
-    assert set(found["planned_gib"]) == {"depth", "projection", "encode", "call", "decode"}
-    assert found["calls"] == 2
-    assert found["peak_memory_gib"] > 0.1
-
-
-def test_sampling_fills_a_grid_without_depth_and_projection(answer):
-    size = "--data.views 3 --data.frames 2 --data.height 16 --data.width 16 --model.layers 1"
-    found = answer("sampling", "configs/four_real.py", *size.split(), "--repeats", "1")
-    assert found["grid"] == [3, 2, 16, 16]
-    assert set(found["planned_gib"]) == {"encode", "call", "decode"}
-    assert found["network_flops"] > 1e6
-
-
 @pytest.mark.parametrize("kind", [[], ["--film"]])
 def test_input_is_timed_against_raw_decoding(answer, monkeypatch, kind):
     module = importlib.import_module("input")

@@ -93,7 +93,12 @@ def computing_weights(config: ModelConfig, weights: Weights | None) -> Weights |
 
 @functools.lru_cache(maxsize=1)
 def load_codec(
-    codec: str, path: str, kind: DTypeLike = jnp.float32, mesh: Mesh | None = None
+    codec: str,
+    path: str,
+    kind: DTypeLike = jnp.float32,
+    mesh: Mesh | None = None,
+    *,
+    on_host: bool = False,
 ) -> Weights | None:
     """Read the weights of a codec and keep them for the next call; `pixels` has none.
 
@@ -102,6 +107,7 @@ def load_codec(
       path: a file that `save_codec` wrote.
       kind: the type of the result.
       mesh: puts them on each of its devices.
+      on_host: leaves them in the host's memory.
 
     Raises:
       InputError: no file is named, or it is not a whole one of this codec.
@@ -119,17 +125,20 @@ def load_codec(
         name: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere) for name, x in stored.items()
     }
     with jax.ensure_compile_time_eval():  # kept arrays must not belong to a trace under way
-        return load_params(path, unflatten_dict(like, sep="."))[0]
+        return load_params(path, unflatten_dict(like, sep="."), on_host=on_host)[0]
 
 
-def codec_weights(config: Config, mesh: Mesh | None = None) -> Weights | None:
+def codec_weights(
+    config: Config, mesh: Mesh | None = None, *, on_host: bool = False
+) -> Weights | None:
     """Return the weights of the experiment's codec, in the type in which it computes.
 
     Raises:
       InputError: as in `load_codec`.
     """
     model = config.model
-    return load_codec(model.codec, config.codec_weights, product_type(model), mesh)
+    kind = product_type(model)
+    return load_codec(model.codec, config.codec_weights, kind, mesh, on_host=on_host)
 
 
 def codec_shapes(config: Config) -> Weights | None:

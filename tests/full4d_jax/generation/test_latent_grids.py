@@ -87,6 +87,17 @@ def test_a_grid_is_filled_and_hidden_frames_are_not_read(config, frames):
     np.testing.assert_array_equal(fill_grid(prior, frames, visible, key), filled)
 
 
+def test_offloaded_weights_fill_the_same_grid(config, frames):
+    params, given = init_params(MODEL, jax.random.key(0)), (frames, row_and_starts())
+    sampler = dataclasses.replace(config.sampler, offload=True)
+    one = prior_with(config, params)
+    kept = prior_with(dataclasses.replace(config, sampler=sampler), params)
+    assert {type(x) for x in jax.tree.leaves(kept.codec_weights)} == {np.ndarray}
+    assert kept.for_network.codec_weights is None
+    found, expected = (fill_grid(x, *given, jax.random.key(2)) for x in (kept, one))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_grids_of_which_nothing_is_given_are_refused(config, frames):
     prior = prior_with(config, init_params(MODEL, jax.random.key(0)))
     visible = np.zeros((VIEWS, FRAMES), bool)

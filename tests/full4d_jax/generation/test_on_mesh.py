@@ -128,6 +128,23 @@ def test_a_filled_grid_is_that_of_one_device(experiment):
     assert_same(found, expected)
 
 
+def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
+    config, path = experiment(MODEL, guidance=1.5)
+    sampler = dataclasses.replace(config.sampler, offload=True)
+    offloaded = dataclasses.replace(config, sampler=sampler)
+    one, kept = open_prior(config, path), open_prior(offloaded, path)
+    assert {type(x) for x in jax.tree.leaves(one.params)} != {np.ndarray}
+    assert {type(x) for x in jax.tree.leaves(kept.params)} == {np.ndarray}
+    assert not kept.for_codec.params
+    given = *shot(config.data), jax.random.key(2)
+    np.testing.assert_array_equal(generate_grid(kept, *given)[0], generate_grid(one, *given)[0])
+    z, tau = jnp.ones((VIEWS - 1, FRAMES, 4, 4, 48)), jnp.float32(0.6)
+    found, expected = (target_velocity(bind_prior(x, *given[:3]), z, tau) for x in (kept, one))
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(InputError, match=r"sampler\.offload: found on 8 devices, expected on one"):
+        open_prior(on(SHARDED, offloaded), path)
+
+
 def test_one_device_is_enough_where_nothing_is_divided():
     assert grid_mesh(MeshConfig()) is None
     assert grid_mesh(MeshConfig(data=8)) is None
