@@ -1,6 +1,6 @@
 """Run the benchmarks and lay their JSON side by side.
 
-    python benchmarks/report.py --minutes 193 --out out/report
+    python benchmarks/report.py --minutes 197 --out out/report
     python benchmarks/report.py --only rasterizer attention --out out/report
 
 Each row of ROWS runs in a process of its own, one after the other, from the repository's root. Rows
@@ -97,6 +97,7 @@ ROWS = (
         one_core=True),
     Row("attention", "benchmarks/attention.py",
         "--views 3 --frames 8 --tokens 4 --repeats 2", "", (0.5, 1), one_core=True),
+    Row("holes", "benchmarks/holes.py", "--frames 5 --azimuths 15", "", (0.5, 4)),
     Row("rasterizer", "benchmarks/rasterizer.py",
         "--scenes 10k --repeats 1", "--scenes 10k 100k garden", (1, 4), one_core=True),
     Row("rasterizer_gpu", "benchmarks/rasterizer_gpu.py",
