@@ -7,9 +7,9 @@ noise e, flow time tau (0 = data, 1 = noise):
     (2)  f = z_tau - tau velocity(z_tau, tau)      the prior's estimate of the clean latents
     (3)  L = mean (stop_gradient(f) - z)^2         Full-4D eq. 12-13
 
-The gradient form differentiates (3) through the encoder and the renderer. The cached form runs the
-flow from z_tau to data in a few steps, decodes, and `fit` uses the result as ordinary pictures: its
-steps run no network.
+The gradient form differentiates (3) through the encoder and the renderer, at each step for a random
+part of the video. The cached form runs the flow from z_tau to data in a few steps, decodes, and
+`fit` uses the result as ordinary pictures: its steps run no network.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from gaussians.types import Camera
 
@@ -29,10 +29,10 @@ from gaussians.types import Camera
 @no_type_check  # jax puts anything in the place of arrays
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["params", "cameras", "times"],
+    data_fields=["params", "cameras", "times", "windows"],
     meta_fields=[
         *("velocity", "encode", "decode", "form", "start", "weight_first", "weight_last"),
-        *("tau_first", "tau_last", "refreshes", "flow_steps", "noise"),
+        *("tau_first", "tau_last", "refreshes", "flow_steps", "noise", "views", "part"),
     ],
 )
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Distillation:
       flow_steps: Euler steps from tau to data (cached form).
       noise: scale of e in the cached form. With 0 at flow time 1 the prior gives its mean at the
         novel cameras, whatever the scene looks like there.
+      views: novel views that a step of the gradient form asks about, drawn anew; 0 means all.
+      windows: rows of instants, indices of `times`, of which such a step draws one; None means all
+        instants. A row must be a video that `encode` takes.
+      part: function of params, views (m) and the number of a row: what `velocity` reads as params
+        of that part of the video alone. Needed with `views` or `windows`.
     """
 
     velocity: Callable[[Any, Array, Array], Array]
@@ -78,6 +83,9 @@ class Distillation:
     refreshes: int = 2
     flow_steps: int = 4
     noise: float = 1.0
+    views: int = 0
+    windows: Int[Array, "w n"] | None = None
+    part: Callable[[Any, Array, Array], Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings under which the prior would silently teach nothing."""
@@ -88,6 +96,9 @@ class Distillation:
                 f"flow_steps above 0, found {self.form!r}, {self.start}, {self.refreshes}, "
                 f"{self.flow_steps}"
             )
+        parted = self.views > 0 or self.windows is not None
+        if parted and (self.part is None or self.form == "cached"):
+            raise ValueError("distillation: views and windows need `part` and the form gradient")
 
     def progress(self, fitted: ArrayLike) -> ArrayLike:
         """Return the progress of distillation in [0, 1], given the share of all steps done."""
@@ -110,7 +121,16 @@ def distillation_loss(
     key: Array,
 ) -> Float[Array, ""]:
     """Return equation 3 for a rendered video in [0, 1]; its gradient never enters `velocity`."""
-    z = encode(video)
+    return latent_loss(encode(video), velocity, tau, key)
+
+
+def latent_loss(
+    z: Float[Array, "v f i j c"],
+    velocity: Callable[[Array, Array], Array],
+    tau: Float[Array, ""],
+    key: Array,
+) -> Float[Array, ""]:
+    """Return equation 3 for the latents of a video."""
     noise = jax.random.normal(key, z.shape, z.dtype)
     noisy = lax.stop_gradient((1 - tau) * z + tau * noise)
     clean = noisy - tau * velocity(noisy, tau)
@@ -127,7 +147,7 @@ def distillation_targets(
     return decode_taught(prior, flow_to_data(prior, encode_shown(prior, video), tau, key))
 
 
-# Three programs, so that each frees its temporaries. Parameters say which devices there are, even
+# Small programs, so that each frees its temporaries. Parameters say which devices there are, even
 # where they are not read.
 program = partial(jax.jit, keep_unused=True)
 
@@ -138,6 +158,29 @@ def encode_shown(
 ) -> Float[Array, "v f i j c"]:
     """Return the latents of a rendered video."""
     return prior.encode(prior.params, video)
+
+
+@program
+def judge_latents(
+    prior: Distillation,
+    z: Float[Array, "m f i j c"],
+    views: Int[Array, "m"],
+    window: Int[Array, ""],
+    tau: Float[Array, ""],
+    key: Array,
+) -> tuple[Float[Array, ""], Float[Array, "m f i j c"]]:
+    """Return equation 3 for a part of the video, whose latents are z, and its gradient in z."""
+    params = prior.params if prior.part is None else prior.part(prior.params, views, window)
+    return jax.value_and_grad(latent_loss)(z, partial(prior.velocity, params), tau, key)
+
+
+@program
+def pull_video(
+    prior: Distillation, video: Float[Array, "m n h w 3"], slope: Float[Array, "m f i j c"]
+) -> Float[Array, "m n h w 3"]:
+    """Return the gradient in a video of a loss whose gradient in the latents is `slope`."""
+    _, pull = jax.vjp(partial(prior.encode, prior.params), video)
+    return pull(slope)[0]
 
 
 @program

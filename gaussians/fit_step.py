@@ -1,4 +1,4 @@
-"""One chunk of optimiser steps, jitted: one picture a step, Adam with a rate for each field."""
+"""Chunks of optimiser steps: one picture a step, Adam with a rate for each field."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ from gaussians.fit_config import FitConfig, Targets
 from gaussians.hexplane import HexPlane, roughness
 from gaussians.losses import capped_psnr, picture_loss
 from gaussians.motion import DynamicGaussians
-from gaussians.novel_views import prior_term
+from gaussians.novel_views import Lesson, learn
 from gaussians.rasterizer import render
 from gaussians.relocation import wander
 from gaussians.types import Gaussians
@@ -67,56 +67,86 @@ def run_chunk(
     config: FitConfig,
     budget: int,
     length: int,
-    prior: Distillation | None,
     perceptual: Partial | None,
 ) -> tuple[FitState, dict[str, Array]]:
     """Run `length` steps; metrics are means, except for the overflow, which is the largest."""
 
     def step(state: FitState, drawn: tuple[Array, Array]) -> tuple[FitState, dict[str, Array]]:
-        index, step_key = drawn
-        target = jax.tree.map(lambda x: x[index], targets)
-        share = state.step / config.steps
+        return one_step(state, targets, *drawn, config, budget, perceptual, None)
 
-        def loss(fitted: Fitted) -> tuple[Array, dict[str, Array]]:
-            behind = jnp.array(config.background)
-            if target.alpha is not None:
-                behind = jax.random.uniform(jax.random.fold_in(step_key, 2), (3,))
-            value, metrics = _picture_term(fitted, target, config, budget, perceptual, behind)
-            if prior is not None:
-                progress = prior.progress(share)
-                term, overflow = prior_term(
-                    fitted.scene,
-                    prior,
-                    progress,
-                    step_key,
-                    budget,
-                    config.background,
-                    config.antialiased,
-                )
-                value += prior.weight_at(progress) * term
-                metrics["overflow"] = jnp.maximum(metrics["overflow"], overflow)
-            return value, metrics | {"loss": value}
+    state, metrics = lax.scan(step, state, _draw_steps(targets, length, key))
+    return state, _summary(metrics)
 
-        gradient, metrics = jax.grad(loss, has_aux=True)(state.fitted)
-        updates, adam = ADAM.update(gradient, state.adam)
-        decay = config.decay**share
-        fitted = jax.tree.map(
-            lambda x, update, rate: x - decay * rate * update,
-            state.fitted,
-            updates,
-            _rates(state.fitted, config, share),
-        )
-        if config.noise > 0:
-            size = decay * config.means * config.noise
-            moved = wander(fitted.scene.gaussians, size, jax.random.fold_in(step_key, 1))
-            fitted = fitted._replace(scene=fitted.scene._replace(gaussians=moved))
-        return state._replace(fitted=fitted, adam=adam, step=state.step + 1), metrics
 
-    draw_key, noise_key = jax.random.split(key)
-    drawn = _draw_indices(targets.weights, length, draw_key), jax.random.split(noise_key, length)
-    state, metrics = lax.scan(step, state, drawn)
-    overflow = metrics.pop("overflow").max()
-    return state, {**{name: x.mean() for name, x in metrics.items()}, "overflow": overflow}
+def run_taught(
+    state: FitState,
+    targets: Targets,
+    key: Array,
+    config: FitConfig,
+    budget: int,
+    length: int,
+    perceptual: Partial | None,
+    prior: Distillation,
+) -> tuple[FitState, dict[str, Array]]:
+    """Run `length` steps with the gradient form of distillation, several programs each.
+
+    Arguments and results are those of `run_chunk`; the steps end at the first overflow.
+    """
+    found = []
+    for index, step_key in zip(*_draw_steps(targets, length, key), strict=True):
+        scene, progress = state.fitted.scene, prior.progress(state.step / config.steps)
+        ask_key = jax.random.fold_in(step_key, 3)
+        lesson, overflow = learn(scene, prior, jnp.float32(progress), ask_key, config, budget)
+        if lesson is None:
+            return state, {"overflow": overflow}
+        drawn = index, step_key
+        state, metrics = one_step(state, targets, *drawn, config, budget, perceptual, lesson)
+        if int(metrics["overflow"]) > 0:
+            return state, {"overflow": metrics["overflow"]}
+        found.append(metrics)
+    return state, _summary(jax.tree.map(lambda *x: jnp.stack(x), *found))
+
+
+@partial(jax.jit, static_argnames=("config", "budget"))
+def one_step(
+    state: FitState,
+    targets: Targets,
+    index: Int[Array, ""],
+    key: Array,
+    config: FitConfig,
+    budget: int,
+    perceptual: Partial | None,
+    lesson: Lesson | None,
+) -> tuple[FitState, dict[str, Array]]:
+    """Take one step of Adam: the gradient of one picture, and of the prior's lesson."""
+    target = jax.tree.map(lambda x: x[index], targets)
+    share = state.step / config.steps
+
+    def loss(fitted: Fitted) -> tuple[Array, dict[str, Array]]:
+        behind = jnp.array(config.background)
+        if target.alpha is not None:
+            behind = jax.random.uniform(jax.random.fold_in(key, 2), (3,))
+        value, metrics = _picture_term(fitted, target, config, budget, perceptual, behind)
+        return value, metrics | {"loss": value}
+
+    gradient, metrics = jax.grad(loss, has_aux=True)(state.fitted)
+    if lesson is not None:
+        scene = jax.tree.map(jnp.add, gradient.scene, lesson.gradient)
+        gradient = gradient._replace(scene=scene)
+        metrics["loss"] += lesson.loss
+    updates, adam = ADAM.update(gradient, state.adam)
+    decay = config.decay**share
+    fitted = jax.tree.map(
+        lambda x, update, rate: x - decay * rate * update,
+        state.fitted,
+        updates,
+        _rates(state.fitted, config, share),
+    )
+    if config.noise > 0:
+        size = decay * config.means * config.noise
+        moved = wander(fitted.scene.gaussians, size, jax.random.fold_in(key, 1))
+        fitted = fitted._replace(scene=fitted.scene._replace(gaussians=moved))
+    return state._replace(fitted=fitted, adam=adam, step=state.step + 1), metrics
 
 
 def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> FitState:
@@ -209,6 +239,19 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""]) -> Fitted
         field = HexPlane(planes, planes)
         rates = DeformingGaussians(gaussians, field, network, network, network, box)
     return Fitted(rates, jnp.float32(config.exposures))
+
+
+def _draw_steps(targets: Targets, length: int, key: Array) -> tuple[Int[Array, "length"], Array]:
+    """Draw the picture and the key of each of so many steps."""
+    draw_key, noise_key = jax.random.split(key)
+    indices = _draw_indices(targets.weights, length, draw_key)
+    return indices, jax.random.split(noise_key, length)
+
+
+def _summary(metrics: dict[str, Array]) -> dict[str, Array]:
+    """Return the means over steps, and the largest overflow."""
+    overflow = metrics.pop("overflow").max()
+    return {**{name: x.mean() for name, x in metrics.items()}, "overflow": overflow}
 
 
 def _draw_indices(weights: Float[Array, "n"], count: int, key: Array) -> Int[Array, "count"]:

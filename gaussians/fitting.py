@@ -1,8 +1,8 @@
 """Fit a dynamic scene to pictures: a fixed number of Gaussians, Adam, one picture per step.
 
-Steps run in jitted chunks. The number of Gaussian-tile intersections is a static shape: when a
-picture overflows, its chunk is repeated from the start with a larger budget. Between chunks dead
-Gaussians are relocated, the prior is asked and the resolution changes.
+Steps run in chunks, jitted where no prior judges each. The number of Gaussian-tile intersections is
+a static shape: when a picture overflows, its chunk is repeated from the start with a larger budget.
+Between chunks dead Gaussians are relocated, the prior is asked and the resolution changes.
 The result is a function of the inputs and the key alone, however often the fit is interrupted.
 """
 
@@ -20,7 +20,7 @@ from gaussians.clip import clip_budget, render_clip
 from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.distillation import Distillation
 from gaussians.fit_config import FitConfig, Targets, check_targets
-from gaussians.fit_step import FitState, Fitted, Perceptual, first_state, run_chunk
+from gaussians.fit_step import FitState, Fitted, Perceptual, first_state, run_chunk, run_taught
 from gaussians.losses import capped_psnr
 from gaussians.novel_views import cached_frames, flat_cameras
 from gaussians.rasterizer import round_budget
@@ -107,9 +107,10 @@ def fit(
             )
             state = state._replace(taught=taught)
         now = _shrunk(_targets_at(first, state, targets, config, distillation, novel), size)
-        teaching = by_gradient and first >= by_gradient.start * config.steps
-        prior = by_gradient if teaching else None
-        chunk = partial(run_chunk, config=config, length=length, prior=prior, perceptual=perceptual)
+        run = run_chunk
+        if by_gradient and first >= by_gradient.start * config.steps:
+            run = partial(run_taught, prior=by_gradient)
+        chunk = partial(run, config=config, length=length, perceptual=perceptual)
         state, metrics = _with_growing_budget(chunk, state, now, chunk_key)
         if not (jnp.isfinite(metrics["loss"]) and _finite(state.fitted)):
             raise ValueError(f"fitting diverged between steps {first} and {first + length}")

@@ -16,7 +16,7 @@ def inspect(
     config: Annotated[
         Config,
         tyro.conf.arg(name=""),
-        Shown(("codec_weights", "model", "data", "optimizer", "training", "mesh")),
+        Shown(("codec_weights", "model", "data", "optimizer", "training", "lift", "mesh")),
     ],
     *,
     program: Literal["step", "sample", "lift"] = "step",
@@ -35,7 +35,8 @@ def inspect(
     and encodes.
 
     The programs `sample` and `lift` are those that make a grid of the config's size, and that show
-    the prior what a scene looks like while it is fitted (cached distillation, without the fit).
+    the prior what a scene looks like while it is fitted: by --lift.distillation now and then, or,
+    with gradient, at each step. The fit itself runs on one device, and its memory is estimated.
 
     Args:
       program: what to inspect.
@@ -89,6 +90,7 @@ def _inspect_asking(
     from full4d_jax.models.grid_mesh import check_taken, grid_mesh
     from full4d_jax.models.sharding import make_mesh
     from full4d_jax.scene import dry_run
+    from full4d_jax.scene.fit_settings import memory_note
     from full4d_jax.training.dry_run import compiling, report
 
     posed = config.model.projection != "none"
@@ -103,12 +105,20 @@ def _inspect_asking(
             check_taken(config.mesh, devices)
         mesh = report.planned_mesh(replace(config.mesh, data=config.mesh.data or 1), devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
-    held = dry_run.weights_bytes(config, mesh)
-    print(f"{config.name}: one grid, mesh {cut or 'of one device'}")
+    held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
+    views, frames = dry_run.asked_about(config, program)
+    grid = f"{views} views of {frames} frames"
+    print(f"{config.name}: {grid}, mesh {cut or 'of one device'}")
     for name, size in held.items():
         print(f"  {name:19} {size / compiling.GIB:.2f} GiB on a device")
     flops = dry_run.asking_flops(config, program)
-    print(f"  work                {flops / 1e15:.4g} PFLOP (the network's, by formula)")
+    step = program == "lift" and config.lift.distillation == "gradient"
+    work = f"{flops / 1e15:.4g} PFLOP{' a step' * step}"
+    print(f"  work                {work} (the network's, by formula)")
+    if program == "lift":
+        size = config.data
+        grid = size.views, size.frames, size.height, size.width, 3
+        print(f"  the fit, alone      {memory_note(config.lift, grid)}")
     if not isinstance(mesh, Mesh):
         return
     about = report.describe(config, topology, mesh, flops, efficiency) | {

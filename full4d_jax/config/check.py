@@ -45,7 +45,7 @@ def check_heads(model: ModelConfig, platform: str) -> None:
 
 
 def _experiment(config: Config) -> Iterator[Rule]:
-    for rules in (_model, _data, _training, _sampler):
+    for rules in (_model, _data, _training, _sampler, _lift):
         yield from rules(config)
 
 
@@ -170,6 +170,17 @@ def _sampler(config: Config) -> Iterator[Rule]:
     yield "sampler.window_overlap", overlap, fits, several
     fits = sampler.text_guidance == 1 or _two_texts(config)
     yield "sampler.text_guidance", sampler.text_guidance, fits, f"1, {TEXTS}"
+
+
+def _lift(config: Config) -> Iterator[Rule]:
+    lift, model = config.lift, config.model
+    for name in ("distilled_views", "distilled_frames"):
+        value, fits = getattr(lift, name), lift.distillation == "gradient"
+        yield f"lift.{name}", value, fits or value == 0, "0 but with lift.distillation gradient"
+    frames, stride = lift.distilled_frames, strides_of(model.codec, model.codec_stride).frames
+    fits = frames == 0 or (frames - 1) % stride == 0
+    expected = f"0, or 1 + a multiple of {stride} with {model.codec}"
+    yield "lift.distilled_frames", frames, fits, expected
 
 
 def _depth(config: DepthConfig) -> Iterator[Rule]:

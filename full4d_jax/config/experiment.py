@@ -176,7 +176,11 @@ class LiftConfig:
     perceptual: Weight = 0.0
     """Weight of LPIPS (AlexNet); above 0 needs the extra `metrics`."""
     distillation: Literal["cached", "gradient", "none"] = "cached"
-    """How the prior teaches cameras between the generated ones (docs/fitting.md)."""
+    """How the prior teaches cameras between the generated ones (docs/distillation.md)."""
+    distilled_views: CountOrZero = 0
+    """Cameras that a step of gradient distillation asks about, drawn anew; 0 is all."""
+    distilled_frames: CountOrZero = 0
+    """Instants that it asks about, a window of whole latent frames; 0 is all."""
     anchor: Share = 1.0
     """Share of the generated views' weight at the end of distillation."""
 

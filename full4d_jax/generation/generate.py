@@ -172,9 +172,8 @@ def bind_prior(
     """Bind a prior to a source video in [-1, 1] and the cameras at which it is asked.
 
     Raises:
-      InputError: as in `generate_grid`.
+      InputError: the codec cannot encode the video.
     """
-    check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
     guides, _ = guides_program(prior.for_codec, frames, depth, cameras)
     noise = None
     if prior.model.projection == "frames":

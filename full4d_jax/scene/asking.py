@@ -1,16 +1,27 @@
-"""The prior as `gaussians` takes it: asked at cameras half-way between those of the grid."""
+"""The prior as `gaussians` takes it: asked at cameras half-way between those of the grid.
+
+A step of the gradient form may ask about a part of the grid: some of the novel views, and a window
+of whole latent frames. A causal codec encodes the first frame of a video alone and every other with
+those before it. So a window is a video of its own, as in training: it starts at the last instant of
+any latent frame, its conditions are encoded from there, and its world is the source camera there.
+The conditions of all windows are made once, before the fit.
+"""
 
 from dataclasses import replace
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.config.codecs import strides_of
 from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
-from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.large_grids import views_of
+from full4d_jax.generation.prior import Prior, check_grid
+from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
 from full4d_jax.session.fields import require
@@ -25,6 +36,9 @@ def ask_between(
     source: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
     cameras: Cameras,
+    *,
+    views: int = 0,
+    frames: int = 0,
 ) -> Distillation:
     """Ask the prior at the cameras half-way between those of the grid.
 
@@ -38,28 +52,86 @@ def ask_between(
       source: the source video, [0, 1].
       depth: its z-depth in world units, 0 where unknown.
       cameras: of the grid, the source first.
+      views: how many novel views a step of the gradient form asks about; 0 is all.
+      frames: about how many instants of them; 0 is all.
 
     Raises:
-      InputError: the gradient form is asked for on a mesh, which the renderer's kernels do not
-        divide over; or as in `bind_prior`.
+      InputError: there are not as many views or frames, or the codec cannot encode the frames; or
+        the model cannot divide what is asked about into tokens, or the mesh the tokens.
     """
-    alone = form == "cached" or prior.mesh is None
-    require("lift.distillation", form, alone, "cached on a mesh: the fit runs on one device")
+    starts, frames = windows_of(prior, len(source), frames)
     novel = half_way(cameras)
+    count = len(novel.intrinsics)
+    fits = f"at most {count}, the cameras half-way between those of the grid"
+    require("lift.distilled_views", views, views <= count, fits)
+    check_grid(prior, 1 + (views or count), frames, *source.shape[1:3])
     poses = jnp.concatenate([cameras.world_to_camera[:1], novel.world_to_camera])
     asked = replace(cameras, world_to_camera=poses)
     once = {"start": 0.0, "tau_first": 1.0, "tau_last": 1.0, "noise": 0.0, "refreshes": 1}
     once |= {"weight_first": 1.0, "weight_last": 1.0, "flow_steps": prior.sampler.steps}
+    windows = jnp.asarray(starts[:, None] + np.arange(frames))
+    parts = {"views": views, "windows": windows, "part": _part}
     return Distillation(
         velocity=target_velocity,
         encode=_encode,
         decode=_decode,
-        params=bind_prior(prior, 2 * source - 1, depth, asked),
+        params=_bind_windows(prior, 2 * source - 1, depth, asked, starts, frames),
         cameras=novel.batched(),
         times=jnp.linspace(0.0, 1.0, len(source)),
         form=form,
+        **(parts if form == "gradient" else {}),
         **(once if form == "cached" and prior.sampler.noise == 0 else {}),
     )
+
+
+def windows_of(prior: Prior, instants: int, frames: int) -> tuple[Int[np.ndarray, "n"], int]:
+    """Return where the windows of a video start, and how many frames each has; 0 frames is all.
+
+    Raises:
+      InputError: there are not as many.
+    """
+    frames, stride = frames or instants, strides_of(prior.model.codec, prior.model.codec_stride)
+    known = f"at most the {instants} of the grid"
+    require("lift.distilled_frames", frames, frames <= instants, known)
+    return np.arange(0, instants - frames + 1, stride.frames), frames
+
+
+def _bind_windows(
+    prior: Prior,
+    source: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
+    starts: Int[np.ndarray, "n"],
+    frames: int,
+) -> BoundPrior:
+    """Bind the prior to windows of a source video in [-1, 1]: its guides are batches of windows."""
+
+    def bind(start: int) -> BoundPrior:
+        at = slice(start, start + frames)
+        own = cameras.frames(at)
+        if start > 0:
+            poses = own.world_to_camera
+            own = replace(own, world_to_camera=poses @ jnp.linalg.inv(poses[:1, :1]))
+        return bind_prior(prior, source[at], depth[at], own)
+
+    def join(*windows: Conditions) -> Conditions:
+        arrays = (x._replace(text=None) for x in windows)
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *arrays)._replace(text=windows[0].text)
+
+    bound = [bind(int(start)) for start in starts]
+    guides = tuple(join(*x) for x in zip(*(x.guides for x in bound), strict=True))
+    return bound[0]._replace(guides=guides)
+
+
+def _part(bound: BoundPrior, views: Int[Array, "m"], window: Int[Array, ""]) -> BoundPrior:
+    """Return the prior bound to some of the novel views and to one window."""
+    seen = jnp.concatenate([jnp.zeros(1, views.dtype), views + 1])  # the source first
+
+    def one(guide: Conditions) -> Conditions:
+        own = jax.tree.map(lambda x: x[window][None], guide._replace(text=None))
+        return views_of(own, seen)._replace(text=guide.text)
+
+    return bound._replace(guides=tuple(one(x) for x in bound.guides))
 
 
 def half_way(cameras: Cameras) -> Cameras:
@@ -80,6 +152,7 @@ def half_way(cameras: Cameras) -> Cameras:
 def _encode(bound: BoundPrior, video: Float[Array, "v t h w 3"]) -> Float[Array, "v f i j c"]:
     prior = bound.prior
     with around(prior.mesh):
+        video = constrain(video, *[None] * video.ndim)  # and so its gradient
         z = encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[0]
         return constrain(z, *[None] * z.ndim)
 

@@ -29,7 +29,13 @@ from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.scene.asking import ask_between
 from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
 from gaussians import Distillation
-from gaussians.distillation import decode_taught, encode_shown, flow_to_data
+from gaussians.distillation import (
+    decode_taught,
+    encode_shown,
+    flow_to_data,
+    judge_latents,
+    pull_video,
+)
 
 # By name, each traced when it is called; first those of the network, as the compiler for TPU takes
 # longest for convolutions.
@@ -42,7 +48,8 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     Raises:
       InputError: the grid does not divide over the mesh.
     """
-    prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
+    prior = prior_shapes(config, mesh, "sample")
+    frames, depth, key = _inputs(config, config.data.frames)
     given = prior.for_codec, frames, depth, _cameras(config), None, None
     left = around_devices(mesh)  # where programs leave what others take
     guides = _whole(left, jax.eval_shape(guides_program, *given)[0])
@@ -55,46 +62,76 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
 
 
 def lift_programs(config: Config, mesh: Mesh) -> Programs:
-    """Return what `lift` asks the prior in the cached form: the scene's pictures made anew.
+    """Return what `lift` asks the prior: the scene's pictures made anew, or judged at each step.
+
+    The scene itself is fitted on one device, by programs that are not among these.
 
     Raises:
-      InputError: the grid does not divide over the mesh.
+      InputError: the grid, or the part that a step asks about, does not divide over the mesh.
     """
-    prior, (frames, depth, key) = prior_shapes(config, mesh), _inputs(config)
-    cameras = _cameras(config)
-    ask = partial(ask_between, "cached", cameras=cameras)
-    asked = jax.eval_shape(ask, prior, frames, depth)
+    prior, settings = prior_shapes(config, mesh, "lift"), config.lift
+    source, depth, key = _inputs(config, config.data.frames)
+    cameras, form = _cameras(config), "gradient" if _by_gradient(config) else "cached"
+    part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
+    ask = partial(ask_between, form, cameras=cameras, **part)
+    asked = jax.eval_shape(ask, prior, source, depth)
     # Shapes have lost where arrays lie.
     left = around_devices(mesh)
     params = asked.params._replace(prior=prior, guides=_whole(left, asked.params.guides))
     asked = replace(asked, params=params)
-    video = jax.ShapeDtypeStruct((config.data.views - 1, *frames.shape), jnp.float32)
+    views, instants = asked_about(config, "lift")
+    window, seen, _ = _inputs(config, instants)
+    video = jax.ShapeDtypeStruct((views - 1, *window.shape), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
     z = _whole(left, jax.eval_shape(encode_shown, asked, video))
-    return {
-        "all steps": partial(flow_to_data.trace, asked, z, tau, key),
-        "projection and codec": partial(guides_program.trace, prior, frames, depth, cameras),
+    given = prior.for_codec, window, seen, cameras.frames(slice(instants))
+    programs: Programs = {
+        "projection and codec": partial(guides_program.trace, *given),
         "encoding": partial(encode_shown.trace, asked, video),
-        "decoding": partial(decode_taught.trace, asked, z),
+    }
+    if form == "cached":
+        return {
+            "all steps": partial(flow_to_data.trace, asked, z, tau, key),
+            **programs,
+            "decoding": partial(decode_taught.trace, asked, z),
+        }
+    drawn = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((views - 1,), ()))
+    return {
+        "judging": partial(judge_latents.trace, asked, z, *drawn, tau, key),
+        **programs,
+        "the encoder's gradient": partial(pull_video.trace, asked, video, z),
     }
 
 
+def asked_about(config: Config, program: Literal["sample", "lift"]) -> tuple[int, int]:
+    """Return the views, the source included, and the instants that the prior is asked about."""
+    data, settings = config.data, config.lift
+    if program == "lift" and _by_gradient(config):
+        novel = settings.distilled_views or data.views - 1
+        return 1 + novel, settings.distilled_frames or data.frames
+    return data.views, data.frames
+
+
+def _by_gradient(config: Config) -> bool:
+    return config.lift.distillation == "gradient"
+
+
 def asking_flops(config: Config, program: Literal["sample", "lift"]) -> float:
-    """Count the network's operations, as if it saw the whole grid at once.
+    """Count the network's operations, as if it saw all that it is asked about at once.
 
-    Groups of views and windows of frames cost less in attention, and more where they overlap.
+    Groups of views and windows of frames cost less in attention, and more where they overlap. For
+    the gradient form of distillation it is one step.
     """
-    data, sampler = config.data, config.sampler
+    sampler = config.sampler
     steps = sampler.steps
-    if program == "lift" and sampler.noise:
-        steps = Distillation.flow_steps
+    if program == "lift" and (sampler.noise or _by_gradient(config)):
+        steps = 1 if _by_gradient(config) else Distillation.flow_steps
     calls = steps * (1 + (sampler.guidance != 1) + (sampler.text_guidance != 1))
-    return calls * forward_flops(config, data.views, data.frames)
+    return calls * forward_flops(config, *asked_about(config, program))
 
 
-def weights_bytes(config: Config, mesh: AnyMesh) -> dict[str, int]:
+def weights_bytes(prior: Prior) -> dict[str, int]:
     """Return the bytes of the network's and the codec's weights on each device."""
-    prior = prior_shapes(config, mesh)
 
     def held(tree: Any) -> int:
         parts = ((x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(tree))
@@ -103,12 +140,11 @@ def weights_bytes(config: Config, mesh: AnyMesh) -> dict[str, int]:
     return {"parameters": held(prior.params), "codec": held(prior.codec_weights)}
 
 
-def prior_shapes(config: Config, mesh: AnyMesh) -> Prior:
+def prior_shapes(config: Config, mesh: AnyMesh, program: Literal["sample", "lift"]) -> Prior:
     """Return the prior that `open_prior` reads on these devices, as shapes.
 
     Raises:
-      InputError: the grid does not divide over the mesh, or the mesh has several devices that
-        offload, or a text is unusable.
+      InputError: what it is asked about does not divide over the mesh, or a text is unusable.
     """
     check_offload(config.sampler, mesh)
     codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
@@ -116,8 +152,7 @@ def prior_shapes(config: Config, mesh: AnyMesh) -> Prior:
     texts = load_text(config), load_negative_text(config)
     shape = mesh.abstract_mesh if mesh.size > 1 else None
     prior = Prior(config.model, config.sampler, params, _whole(mesh, codec), *texts, mesh=shape)
-    data = config.data
-    check_grid(prior, data.views, data.frames, data.height, data.width)
+    check_grid(prior, *asked_about(config, program), config.data.height, config.data.width)
     return prior
 
 
@@ -129,11 +164,11 @@ def _whole(mesh: AnyMesh, shapes: Any) -> Any:
     )
 
 
-def _inputs(config: Config) -> tuple[Any, Any, Any]:
-    """Return the shapes of the source, its depth and the key."""
-    size = config.data.frames, config.data.height, config.data.width
-    frames, depth = (jax.ShapeDtypeStruct(x, jnp.float32) for x in ((*size, 3), size))
-    return frames, depth, jax.eval_shape(lambda: jax.random.key(0))
+def _inputs(config: Config, frames: int) -> tuple[Any, Any, Any]:
+    """Return the shapes of so many frames of the source, of their depth, and of the key."""
+    size = frames, config.data.height, config.data.width
+    source, depth = (jax.ShapeDtypeStruct(x, jnp.float32) for x in ((*size, 3), size))
+    return source, depth, jax.eval_shape(lambda: jax.random.key(0))
 
 
 def _cameras(config: Config) -> Cameras:

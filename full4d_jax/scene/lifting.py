@@ -69,7 +69,15 @@ def lift_grid(
         look(start)
     teacher = None
     if prior is not None and settings.distillation != "none":
-        teacher = ask_between(settings.distillation, prior, frames[0], depth, cameras)
+        teacher = ask_between(
+            settings.distillation,
+            prior,
+            frames[0],
+            depth,
+            cameras,
+            views=settings.distilled_views,
+            frames=settings.distilled_frames,
+        )
     extra: dict[str, float] = {}
 
     def keep(state: FitState) -> None:

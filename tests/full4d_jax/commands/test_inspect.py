@@ -47,7 +47,7 @@ def test_prints_what_asking_the_prior_holds(program, capsys):
     preset, mesh = CONFIGS / "wan22_5b.py", ["--mesh.fsdp", "1", "--mesh.time", "4"]
     assert main(["inspect", str(preset), "--program", program, *mesh]) == 0
     printed = capsys.readouterr().out
-    assert "one grid, mesh {'view': 2, 'time': 4}" in printed
+    assert "6 views of 81 frames, mesh {'view': 2, 'time': 4}" in printed
     # Both in bfloat16: matrices in eight shards, the codec's 704.7 million parameters whole.
     for name, expected in (("parameters", 2 * 5_284_568_256 / 8), ("codec", 2 * 704_688_668)):
         found = re.search(rf"{name} +([\d.]+) GiB on a device", printed)

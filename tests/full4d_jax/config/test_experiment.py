@@ -10,6 +10,7 @@ from full4d_jax.config import (
     Config,
     DataConfig,
     FlowConfig,
+    LiftConfig,
     ModelConfig,
     SamplerConfig,
     check_config,
@@ -23,6 +24,7 @@ from input_pipeline.procedural.scene import HELD_OUT_START
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
+DATA = DataConfig(frames=9)
 TEXT = ModelConfig(text_width=8)
 POSELESS = ModelConfig(projection="none", cameras=())
 MIXED = {"records": ("a",), "videos": "b", "pseudo": 0.5}
@@ -31,6 +33,10 @@ GUIDED = SamplerConfig(text_guidance=5.0)
 
 def windows(*, size, overlap, steps=4, noise=1.0):
     return SamplerConfig(steps=steps, noise=noise, window_frames=size, window_overlap=overlap)
+
+
+def parted(*, views=0, frames=0):
+    return LiftConfig(distillation="gradient", distilled_views=views, distilled_frames=frames)
 
 
 def plain_numbers(hint):
@@ -55,6 +61,7 @@ def test_groups_windows_mixtures_and_texts_pass():
     check_config(Config(sampler=windows(size=4, overlap=0, steps=1, noise=0.0)))
     check_config(Config(model=POSELESS, data=DataConfig(**MIXED)))
     check_config(Config(model=TEXT, negative_text="a.npz", sampler=GUIDED))
+    check_config(Config(model=WAN, data=DATA, lift=parted(views=2, frames=5)))
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
@@ -118,6 +125,9 @@ def test_held_out_scenes_are_beyond_all_others():
         ("flow.mean_share", Config(flow=FlowConfig(mean_share=float("nan")))),
         ("sampler.group_views", Config(sampler=SamplerConfig(group_views=1))),
         ("sampler.window_frames", Config(sampler=SamplerConfig(window_frames=-1))),
+        ("lift.distilled_views", Config(lift=LiftConfig(distilled_views=1))),
+        ("lift.distilled_frames", Config(lift=LiftConfig(distilled_frames=1))),
+        ("lift.distilled_frames", Config(model=WAN, data=DATA, lift=parted(frames=6))),
         ("sampler.window_overlap", Config(sampler=windows(size=4, overlap=4))),
         ("sampler.window_overlap", Config(sampler=windows(size=0, overlap=1))),
         ("sampler.window_overlap", Config(sampler=windows(size=4, overlap=2, steps=1))),

@@ -19,6 +19,7 @@ from full4d_jax.scene.fit_settings import fit_settings
 from full4d_jax.scene.lifting import grid_targets, picture_distance
 from full4d_jax.scene.seeds import first_scene
 from gaussians import distillation_targets
+from gaussians.distillation import judge_latents
 from gaussians.fit_step import first_state, run_chunk
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -62,18 +63,18 @@ def constants(program, *arguments) -> int:
     return constant_bytes(jax.make_jaxpr(program)(*arguments))
 
 
-def fit_steps(frames, cameras, asked, distance):
+def fit_steps(frames, cameras, distance):
     """A program of two steps of a fit, and its arguments."""
     settings = LiftConfig(capacity=50, steps=10, perceptual=0.1)
     scene = first_scene(settings, frames, jnp.ones(frames.shape[:-1]), cameras, KEY)
     targets = grid_targets(frames, cameras, 1.0)
     step = {"config": fit_settings(settings), "budget": 256, "length": 2}
 
-    def steps(state, targets, asked, distance):
-        return run_chunk(state, targets, KEY, prior=asked, perceptual=distance, **step)
+    def steps(state, targets, distance):
+        return run_chunk(state, targets, KEY, perceptual=distance, **step)
 
     state = first_state(scene, targets, 0, 256)
-    return steps, state, targets._replace(final_weights=None), asked, distance
+    return steps, state, targets._replace(final_weights=None), distance
 
 
 def test_no_program_holds_the_prior(prior, grid):
@@ -89,7 +90,7 @@ def test_no_program_holds_the_prior(prior, grid):
     programs = {
         "generate": (generate_grid, prior, frames[0], depth, cameras, KEY),
         "cached targets": (distillation_targets, z, asked, TAU, KEY),
-        "fit": fit_steps(frames, cameras, asked, None),
+        "judging": (judge_latents, asked, z, jnp.arange(V - 1), jnp.int32(0), TAU, KEY),
     }
     assert {name: constants(*x) // 100_000 for name, x in programs.items()} == dict.fromkeys(
         programs, 0
@@ -103,4 +104,4 @@ def test_no_fit_holds_the_network_of_lpips(grid):
     size = sum(x.nbytes for x in jax.tree.leaves(distance))
     assert size > 3e6
     assert constants(lambda a: distance(a, a), frames[0, 0]) > size
-    assert constants(*fit_steps(frames, cameras, None, distance)) < 100_000
+    assert constants(*fit_steps(frames, cameras, distance)) < 100_000

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    LiftConfig,
+    MeshConfig,
+    ModelConfig,
+    SamplerConfig,
+)
 from full4d_jax.generation import generate
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import prior_with
@@ -19,11 +26,13 @@ from full4d_jax.scene.asking import ask_between
 from full4d_jax.scene.dry_run import (
     asking_flops,
     lift_programs,
+    prior_shapes,
     sample_programs,
     weights_bytes,
 )
-from full4d_jax.session.errors import InputError
-from gaussians import distillation, distillation_targets
+from gaussians import FitConfig, Gaussians, distillation, distillation_targets, novel_views
+from gaussians.motion import still
+from gaussians.novel_views import learn
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 CONFIG = Config(
@@ -54,19 +63,17 @@ def mesh():
     return mesh
 
 
-def asked(mesh):
+def asked(mesh, config=CONFIG):
     """A prior on the mesh, and a source video with depth and cameras."""
-    like = parameter_shapes(CONFIG.model, mesh)
-    params = jax.tree.map(
-        lambda x, y: jax.device_put(y, x.sharding),
-        like,
-        init_params(CONFIG.model, jax.random.key(0)),
-    )
-    poses = np.repeat(orbit(np.linspace(0, 40, 3), np.zeros(3))[:, None], 2, 1)
-    lens = np.repeat(intrinsics_from_fov(55.0, 16, 16)[None], 3, 0)
+    like, made = parameter_shapes(config.model, mesh), init_params(config.model, jax.random.key(0))
+    params = jax.tree.map(lambda x, y: jax.device_put(y, x.sharding), like, made)
+    v, t = config.data.views, config.data.frames
+    poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
+    lens = np.repeat(intrinsics_from_fov(55.0, 16, 16)[None], v, 0)
     cameras = Cameras(*(np.asarray(x, np.float32) for x in (lens, poses)), 16, 16)
-    given = jnp.zeros((2, 16, 16, 3)), jnp.ones((2, 16, 16)), cameras
-    return prior_with(CONFIG, params, mesh), given
+    source = np.random.default_rng(0).uniform(0, 1, (t, 16, 16, 3)).astype(np.float32)
+    given = jnp.asarray(source), jnp.ones((t, 16, 16)), cameras
+    return prior_with(config, params, mesh), given
 
 
 @contextmanager
@@ -119,18 +126,64 @@ def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras a
     assert teacher.params.guides[1].projection.sharding.is_fully_replicated
 
 
-def test_the_gradient_form_is_refused_on_a_mesh(mesh):
-    prior, given = asked(mesh)
-    with pytest.raises(InputError, match=r"lift\.distillation: found 'gradient', expected cached"):
-        ask_between("gradient", prior, *given)
+PART = dataclasses.replace(
+    CONFIG,
+    data=dataclasses.replace(CONFIG.data, views=4, frames=3),
+    lift=LiftConfig(distillation="gradient", distilled_views=1, distilled_frames=2),
+)
+
+
+def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(mesh, monkeypatch, unchecked):
+    settings, scene = {"views": 1, "frames": 2}, still(some_gaussians())
+
+    def learned(mesh):
+        prior, given = asked(mesh, PART)
+        teacher = ask_between("gradient", prior, *given, **settings)
+        progress, key = jnp.float32(0.5), jax.random.key(1)
+        lesson, _ = learn(scene, teacher, progress, key, FitConfig(), 1024)
+        assert lesson is not None
+        return teacher, lesson
+
+    names = "encode_shown", "judge_latents", "pull_video"
+    guides = tracing(monkeypatch, generate, "guides_program")
+    with tracing(monkeypatch, novel_views, *names) as ran, guides as before:
+        teacher, lesson = learned(mesh)
+    programs = lift_programs(PART, mesh)
+    order = "projection and codec", "encoding", "judging", "the encoder's gradient"
+    assert set(programs) == set(order)
+    for name, run in zip(order, before[:1] + ran, strict=True):
+        assert str(programs[name]().jaxpr) == str(run.jaxpr)
+        assert "copies" in run.lower().as_text()  # the mesh of one grid
+    assert len(before) == 2  # windows
+    assert teacher.params.guides[1].projection.shape[:3] == (2, 4, 2)
+    assert teacher.params.guides[1].projection.sharding.is_fully_replicated
+    _, expected = learned(None)
+    assert float(lesson.loss) == pytest.approx(float(expected.loss), rel=1e-5)
+    for found, alone in zip(*map(jax.tree.leaves, (lesson, expected)), strict=True):
+        np.testing.assert_allclose(found, alone, atol=1e-5 * float(np.abs(alone).max()))
+    assert np.abs(lesson.gradient.gaussians.means).max() > 1e-5
+
+
+def some_gaussians() -> Gaussians:
+    """Twelve around the middle of the pictures."""
+    rng = np.random.default_rng(0)
+    arrays = (
+        rng.uniform(-0.3, 0.3, (12, 3)) + [0, 0, 1],
+        rng.normal(size=(12, 4)),
+        rng.normal(-2.2, 0.2, (12, 3)),
+        rng.uniform(0, 2, 12),
+        rng.normal(0, 1, (12, 1, 3)),
+    )
+    return Gaussians(*map(jnp.float32, arrays))
 
 
 def test_weights_and_work_are_counted(mesh):
     whole = sum(x.size for x in jax.tree.leaves(init_params(CONFIG.model, jax.random.key(0))))
-    held = weights_bytes(CONFIG, mesh)
+    held = weights_bytes(prior_shapes(CONFIG, mesh, "sample"))
     assert whole * 4 / 8 < held["parameters"] < whole * 4 / 3  # vectors are whole
     assert held["codec"] == 0
     once = dataclasses.replace(CONFIG, sampler=SamplerConfig(steps=1))
     assert asking_flops(CONFIG, "sample") == 4 * asking_flops(once, "sample")
     assert asking_flops(CONFIG, "lift") == 8 * asking_flops(once, "sample")  # with guidance
     assert asking_flops(once, "lift") == asking_flops(once, "sample")
+    assert asking_flops(PART, "lift") < asking_flops(CONFIG, "lift") / 4  # a step

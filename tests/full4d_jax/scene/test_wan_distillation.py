@@ -14,15 +14,18 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import first_frame, make_conditions
 from full4d_jax.generation.coding import encode_videos
+from full4d_jax.generation.generate import bind_prior
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.scene.asking import ask_between, half_way
 from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.session.errors import InputError
 from gaussians import distillation_loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 VIEWS, FRAMES, SIDE = 3, 5, 32
+LONGER = 9  # frames, in which a window of `FRAMES`, two of Wan's latents, can start twice
 GUIDANCE, OF_TEXT = 2.5, 3.0
 
 
@@ -51,13 +54,54 @@ def prior(tmp_path_factory):
 @pytest.fixture(scope="module")
 def given():
     """Frames of all views in [0, 1], the source's depth, and cameras on an arc."""
+    return grid(FRAMES)
+
+
+def grid(length):
     rng = np.random.default_rng(1)
-    poses = np.repeat(orbit(np.linspace(0, 40, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
+    poses = np.repeat(orbit(np.linspace(0, 40, VIEWS), np.zeros(VIEWS))[:, None], length, 1)
     lenses = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
-    frames = rng.uniform(0, 1, (VIEWS, FRAMES, SIDE, SIDE, 3))
-    depth = rng.uniform(0.9, 1.1, (FRAMES, SIDE, SIDE))
+    frames = rng.uniform(0, 1, (VIEWS, length, SIDE, SIDE, 3))
+    depth = rng.uniform(0.9, 1.1, (length, SIDE, SIDE))
     arrays = frames, depth, Cameras(lenses, poses, SIDE, SIDE)
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), arrays)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [0, 1])
+def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
+    """What comes before it, or beside the views that are asked about, changes nothing."""
+    frames, depth, cameras = grid(LONGER)
+    turn = orbit(np.linspace(0, 8, LONGER), np.zeros(LONGER)).astype(np.float32)
+    cameras = dataclasses.replace(cameras, world_to_camera=cameras.world_to_camera @ turn)
+    whole = ask_between("gradient", prior, frames[0], depth, cameras, views=1, frames=FRAMES)
+    start, view = 4 * window, jnp.array([1])
+    at = slice(start, start + FRAMES)
+    np.testing.assert_array_equal(whole.windows[window], np.arange(LONGER)[at])
+    assert len(whole.windows) == 2
+    assert whole.part is not None
+    bound = whole.part(whole.params, view, jnp.int32(window))
+
+    poses = half_way(cameras).world_to_camera[1:, at]
+    poses = jnp.concatenate([cameras.world_to_camera[:1, at], poses])
+    poses = poses @ jnp.linalg.inv(poses[0, 0])  # the world is the source's first camera
+    own = dataclasses.replace(cameras.views([0, 1]), world_to_camera=poses)
+    alone = bind_prior(prior, 2 * frames[0, at] - 1, depth[at], own)
+    z = jax.random.normal(jax.random.key(0), (1, *alone.guides[0].projection.shape[2:]))
+    tau, ask = jnp.float32(0.6), jax.jit(whole.velocity)
+    expected = ask(alone, z, tau)
+    np.testing.assert_allclose(ask(bound, z, tau), expected, atol=1e-4)
+    for others in ((view - 1, jnp.int32(window)), (view, jnp.int32(1 - window))):
+        elsewhere = ask(whole.part(whole.params, *others), z, tau)
+        assert jnp.abs(elsewhere - expected).max() > 0.1
+
+
+@pytest.mark.slow
+def test_parts_that_are_not_there_are_refused(prior, given):
+    frames, *rest = given
+    for part, said in (({"views": 3}, "found 3, expected at most 2"), ({"frames": 13}, "most the")):
+        with pytest.raises(InputError, match=said):
+            ask_between("gradient", prior, frames[0], *rest, **part)
 
 
 @pytest.mark.slow
