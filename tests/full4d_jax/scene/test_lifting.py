@@ -99,20 +99,18 @@ def test_the_config_says_in_which_form_the_prior_is_asked(params):
 def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
     key, given = jax.random.key(0), noisy_grid()
     prior = Prior(DEBUG.model, DEBUG.sampler, params)
-    part = {"distilled_views": 1, "distilled_frames": DEBUG.data.frames - 1}
+    part = {"distilled_views": 1, "distilled_frames": 1}
     found = [
         np.asarray(lift_grid(settings, *given, key, prior=prior).gaussians.means)
         for settings, prior in (
-            (asking("gradient"), prior),
             (asking("gradient", **part), prior),
             (asking("cached"), prior),
             (asking("none"), None),
         )
     ]
-    for means in found[:3]:
+    for means in found[:2]:
         assert np.isfinite(means).all()
-        assert np.abs(means - found[3]).max() > 1e-4
-    assert np.abs(found[0] - found[1]).max() > 1e-4
+        assert np.abs(means - found[2]).max() > 1e-4
 
 
 @pytest.mark.parametrize(
