@@ -144,7 +144,8 @@ def prior_shapes(config: Config, mesh: AnyMesh, program: Literal["sample", "lift
     """Return the prior that `open_prior` reads on these devices, as shapes.
 
     Raises:
-      InputError: what it is asked about does not divide over the mesh, or a text is unusable.
+      InputError: what it is asked about does not divide over the mesh, or the mesh has several
+        devices that offload, or a text is unusable.
     """
     check_offload(config.sampler, mesh)
     codec = jax.eval_shape(partial(computing_weights, config.model), codec_shapes(config))
