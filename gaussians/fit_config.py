@@ -43,10 +43,10 @@ class FitConfig:
     Attributes:
       steps: optimiser steps, one picture each.
       chunk: steps between reports and between relocations.
-      means: rate of centres in world units (the median source depth is 1).
+      means: rate of centres, relative to their distance from the camera of the step.
       quaternions, log_scales, opacities, colors: rates of raw parameters; higher harmonics get
           a twentieth of `colors`.
-      velocities: rate in world units per clip.
+      velocities: rate per clip, relative to the same distance.
       moments, durations, gates: rates of the temporal parameters of `DynamicGaussians`.
       planes, network: rates of the field of `DeformingGaussians`.
       exposures: rate of log-gains and offsets, used where the targets have `views`.

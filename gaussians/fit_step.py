@@ -21,7 +21,7 @@ from gaussians.motion import DynamicGaussians
 from gaussians.novel_views import Lesson, learn
 from gaussians.rasterizer import render
 from gaussians.relocation import wander
-from gaussians.types import Gaussians
+from gaussians.types import Camera, Gaussians
 
 Perceptual = Callable[[Float[Array, "h w 3"], Float[Array, "h w 3"]], Float[Array, ""]]
 
@@ -140,7 +140,7 @@ def one_step(
         lambda x, update, rate: x - decay * rate * update,
         state.fitted,
         updates,
-        _rates(state.fitted, config, share),
+        _rates(state.fitted, config, share, target.cameras),
     )
     if config.noise > 0:
         size = decay * config.means * config.noise
@@ -211,13 +211,20 @@ def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
     return value
 
 
-def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""]) -> Fitted:
-    """Return the learning rate of every field, which is multiplied with its update."""
+def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: Camera) -> Fitted:
+    """Return the learning rate of every field, which is multiplied with its update.
+
+    Adam's steps are as long as the rate, so one rate in world units would throw what is close to
+    the camera over many pixels and hardly move what is far.
+    """
     scene = fitted.scene
+    pose = camera.world_to_camera
+    center = -pose[:3, :3].T @ pose[:3, 3]
+    distances = jnp.linalg.norm(scene.gaussians.means - center[None], axis=-1, keepdims=True)
     degrees = jnp.floor(jnp.sqrt(jnp.arange(scene.gaussians.harmonics.shape[1])))
     colors = jnp.where(share >= config.bands * degrees, config.colors / 20, 0.0)
     gaussians = Gaussians(
-        means=jnp.float32(config.means),
+        means=config.means * distances,
         quaternions=jnp.float32(config.quaternions),
         log_scales=jnp.float32(config.log_scales),
         logit_opacities=jnp.float32(config.opacities),
@@ -226,7 +233,7 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""]) -> Fitted
     if isinstance(scene, DynamicGaussians):
         rates = DynamicGaussians(
             gaussians,
-            velocities=jnp.float32(config.velocities),
+            velocities=config.velocities * distances,
             moments=jnp.float32(config.moments),
             log_durations=jnp.float32(config.durations),
             logit_gates=jnp.float32(config.gates),

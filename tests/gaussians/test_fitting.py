@@ -1,5 +1,6 @@
 """Fitting on a small moving scene that is known exactly."""
 
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -87,6 +88,26 @@ def test_fitting_explains_the_pictures_and_is_deterministic():
     again = fit(start(), targets, CONFIG, jax.random.key(0))
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(result), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_fit_does_not_depend_on_the_unit_of_the_world():
+    """So what is close to a camera is as steady in the picture as what is far from it."""
+    unit, config = 4.0, FitConfig(steps=20, chunk=20)
+    targets, scene = pictures((-0.4, 0.4)), start()
+    pose = targets.cameras.world_to_camera
+    larger = targets._replace(
+        cameras=replace(targets.cameras, world_to_camera=pose.at[:, :3, 3].multiply(unit))
+    )
+    gaussians = scene.gaussians._replace(
+        means=unit * scene.gaussians.means, log_scales=scene.gaussians.log_scales + np.log(unit)
+    )
+    small = fit(scene, targets, config, jax.random.key(0)).scene
+    large = fit(scene._replace(gaussians=gaussians), larger, config, jax.random.key(0)).scene
+    moved = np.abs(small.gaussians.means - scene.gaussians.means).max()
+    assert moved > 0.01, moved
+    pairs = (small.gaussians.means, large.gaussians.means), (small.velocities, large.velocities)
+    for of_small, of_large in pairs:
+        np.testing.assert_allclose(unit * of_small, of_large, atol=1e-3 * unit)
 
 
 def test_a_budget_that_is_too_small_grows_and_leaves_no_trace(monkeypatch):
