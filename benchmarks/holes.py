@@ -47,6 +47,9 @@ def main() -> None:
     options = parser.parse_args()
     config = load_config(options.config)
     assert isinstance(config, Config), "a prior's"
+    if config.model.projection != "frames":
+        found = config.model.projection
+        raise SystemExit(f"model.projection: found {found}, expected frames, which are tokens")
     frames = options.frames or config.data.frames
     config = replace(config, data=replace(config.data, frames=frames), text="prompt")
     results, visible = {}, np.ones((config.data.views, 1, 1), bool)

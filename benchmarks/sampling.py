@@ -12,15 +12,16 @@ The stages are the functions that `sample` calls for a grid of the config's size
 source video, then the programs of `generation.generate` (projection and codec, all steps of the
 sampler, decoding) or, of models without projection, those of `generation.fill` for a grid whose
 first row and column are given. Guidance, groups, windows, the mesh and --sampler.offload are those
-of the config; an offloaded stage's seconds have the way of its weights to the device. Weights are
-random but for the depth network's, the text is 512 zeros and the video is noise; none of it changes
-what is computed.
+of the config; an offloaded stage's seconds include copying its weights to the device. Weights
+are random but for the depth network's, the text is 512 tokens of zeros and the video is noise; none
+of it changes what is computed.
 
 Seconds are the best of --repeats runs of compiled programs: CPU time of all threads on a CPU (which
 other work on the machine disturbs least), elapsed time elsewhere. `planned_gib` is what the
 compiler plans for a stage's program: arguments, results and temporaries. `peak_memory_gib` is the
 device's over the whole run or, on a CPU, the process's. `shapes` are those of what a stage returns.
-`network_mfu` is null where the device's peak is unknown.
+`network_mfu` is null where the device's peak is unknown, and with groups or windows, whose overlaps
+`network_flops` does not count.
 """
 
 import json
@@ -126,6 +127,8 @@ def told(config: Config, stages: Stages) -> dict[str, Any]:
     prompt = "prompt" if config.model.text_width else ""
     work = asking_flops(replace(config, text=prompt), "sample")
     peak, seconds = peak_flops(device.device_kind), stages.seconds["all_steps"]
+    mesh, parted = grid_mesh(config.mesh), sampler.group_views or sampler.window_frames
+    devices = 1 if mesh is None else mesh.size
     used = (device.memory_stats() or {}).get("peak_bytes_in_use")
     process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
@@ -141,7 +144,7 @@ def told(config: Config, stages: Stages) -> dict[str, Any]:
         "peak_memory_gib": round((process if used is None else used) / GIB, 3),
         "shapes": stages.shapes,
         "network_flops": work,
-        "network_mfu": None if peak is None else round(work / seconds / peak, 4),
+        "network_mfu": None if not peak or parted else round(work / seconds / peak / devices, 4),
     }
 
 

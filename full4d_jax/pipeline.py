@@ -10,6 +10,7 @@ tells; the scene is fitted to it as to a capture. Each stage keeps what it made 
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,8 @@ def _lift(
     stages, captured = job.stages, is_captured(job.stages)
     asks = fit_settings.asks_prior(config.lift, captured=captured, enlarged=is_enlarged(stages))
     prior = prior_path(checkpoint) if asks else None
-    inputs = {"lift": config.lift, "sampler": config.sampler, "seed": config.seed, "prior": prior}
+    sampler = replace(config.sampler, offload=False)  # which changes no scene
+    inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": prior}
     mark = fingerprint("scene", inputs, stages.fingerprints)
     kept_fit = PartialFit(stages.folder / ".scene.fit.npz", mark)
 

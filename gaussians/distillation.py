@@ -98,7 +98,10 @@ class Distillation:
             )
         parted = self.views > 0 or self.windows is not None
         if parted and (self.part is None or self.form == "cached"):
-            raise ValueError("distillation: views and windows need `part` and the form gradient")
+            raise ValueError(
+                "distillation: views and windows need `part` and the form gradient, "
+                f"found part {self.part} and form {self.form!r}"
+            )
 
     def progress(self, fitted: ArrayLike) -> ArrayLike:
         """Return the progress of distillation in [0, 1], given the share of all steps done."""

@@ -55,8 +55,8 @@ class FitConfig:
       perceptual: weight of the perceptual distance that `fit` may be given.
       relocation: share of the steps in which dead Gaussians are moved onto live ones.
       growth: largest number moved at a time, relative to the live ones.
-      noise: random walk of the centres of transparent Gaussians, relative to the rate of centres;
-          the MCMC paper has about 4e4 in units of the camera distance.
+      noise: random walk of the centres of transparent Gaussians, relative to `means`, in a world
+          whose cameras are about 1 away; the MCMC paper has about 4e4 there.
       opacity_pull: weight of the mean opacity, which empties Gaussians that nothing needs.
       scale_pull: weight of the mean standard deviation in world units, for the same purpose.
       time_pull: weight of mean(o stop_gradient(o(t))), which makes visible Gaussians transparent;

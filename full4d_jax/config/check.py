@@ -176,7 +176,7 @@ def _lift(config: Config) -> Iterator[Rule]:
     lift, model = config.lift, config.model
     for name in ("distilled_views", "distilled_frames"):
         value, fits = getattr(lift, name), lift.distillation == "gradient"
-        yield f"lift.{name}", value, fits or value == 0, "0 but with lift.distillation gradient"
+        yield f"lift.{name}", value, fits or value == 0, "0, or lift.distillation gradient"
     frames, stride = lift.distilled_frames, strides_of(model.codec, model.codec_stride).frames
     fits = frames == 0 or (frames - 1) % stride == 0
     expected = f"0, or 1 + a multiple of {stride} with {model.codec}"

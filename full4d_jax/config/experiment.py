@@ -151,7 +151,8 @@ class SamplerConfig:
     window_overlap: CountOrZero = 0
     """Frames that a window shares with the one before."""
     offload: bool = False
-    """Keep weights in the host's memory; a device has the network's or the codec's while in use."""
+    """Keep weights in the host's memory while sampling; the device has the network's or the codec's
+    while in use. Distillation takes all of them to the device."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -186,6 +186,8 @@ def identity(judge: Judge, clips: object) -> str:
 
 def settings_of(config: Config, *fields: str) -> dict[str, Any]:
     """Return some fields of a config and the files that it names, for `fingerprint`."""
+    sampler = dataclasses.replace(config.sampler, offload=False)  # which changes no score
+    config = dataclasses.replace(config, sampler=sampler)
     files = {name: getattr(config, name) for name in ("codec_weights", "text", "negative_text")}
     paths = {name: Path(file) for name, file in files.items() if file}
     return {name: getattr(config, name) for name in fields} | paths

@@ -138,7 +138,8 @@ def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:
     Raises:
       InputError: there is no mask `config.model.mask`.
     """
-    settings = {"model": config.model, "sampler": config.sampler, "seed": config.seed}
+    sampler = replace(config.sampler, offload=False)  # which changes no grid
+    settings = {"model": config.model, "sampler": sampler, "seed": config.seed}
     files = {"text": config.text, "negative_text": config.negative_text}
     files |= {"codec": config.codec_weights, "mask": mask_file(config.model.mask)}
     named = {name: Path(file) for name, file in files.items() if file}

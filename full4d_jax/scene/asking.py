@@ -4,7 +4,8 @@ A step of the gradient form may ask about a part of the grid: some of the novel 
 of whole latent frames. A causal codec encodes the first frame of a video alone and every other with
 those before it. So a window is a video of its own, as in training: it starts at the last instant of
 any latent frame, its conditions are encoded from there, and its world is the source camera there.
-The conditions of all windows are made once, before the fit.
+The conditions of all windows are made once, before the fit. Instants near the ends of the clip are
+in fewer windows than others.
 """
 
 from dataclasses import replace
@@ -53,7 +54,7 @@ def ask_between(
       depth: its z-depth in world units, 0 where unknown.
       cameras: of the grid, the source first.
       views: how many novel views a step of the gradient form asks about; 0 is all.
-      frames: about how many instants of them; 0 is all.
+      frames: about how many instants of them, likewise; 0 is all.
 
     Raises:
       InputError: there are not as many views or frames, or the codec cannot encode the frames; or
@@ -67,6 +68,9 @@ def ask_between(
     check_grid(prior, 1 + (views or count), frames, *source.shape[1:3])
     poses = jnp.concatenate([cameras.world_to_camera[:1], novel.world_to_camera])
     asked = replace(cameras, world_to_camera=poses)
+    bound = _bind_windows(prior, 2 * source - 1, depth, asked, starts, frames)
+    if prior.sampler.offload:
+        bound = jax.device_put(bound)  # a fit asks again and again
     once = {"start": 0.0, "tau_first": 1.0, "tau_last": 1.0, "noise": 0.0, "refreshes": 1}
     once |= {"weight_first": 1.0, "weight_last": 1.0, "flow_steps": prior.sampler.steps}
     windows = jnp.asarray(starts[:, None] + np.arange(frames))
@@ -75,7 +79,7 @@ def ask_between(
         velocity=target_velocity,
         encode=_encode,
         decode=_decode,
-        params=_bind_windows(prior, 2 * source - 1, depth, asked, starts, frames),
+        params=bound,
         cameras=novel.batched(),
         times=jnp.linspace(0.0, 1.0, len(source)),
         form=form,

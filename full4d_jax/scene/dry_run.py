@@ -27,6 +27,7 @@ from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
 from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.scene.asking import ask_between
+from full4d_jax.session.fields import require
 from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
 from gaussians import Distillation
 from gaussians.distillation import (
@@ -104,11 +105,23 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
 
 
 def asked_about(config: Config, program: Literal["sample", "lift"]) -> tuple[int, int]:
-    """Return the views, the source included, and the instants that the prior is asked about."""
+    """Return the views, the source included, and the instants that the prior is asked about.
+
+    Raises:
+      InputError: they are more than the grid has, or no program of `lift` asks.
+    """
     data, settings = config.data, config.lift
+    if program == "lift":
+        form = settings.distillation
+        require("lift.distillation", form, form != "none", "cached or gradient, which ask")
     if program == "lift" and _by_gradient(config):
         novel = settings.distilled_views or data.views - 1
-        return 1 + novel, settings.distilled_frames or data.frames
+        fits = f"at most {data.views - 1}, the cameras half-way between those of the grid"
+        require("lift.distilled_views", novel, novel < data.views, fits)
+        frames = settings.distilled_frames or data.frames
+        known = f"at most the {data.frames} of the grid"
+        require("lift.distilled_frames", frames, frames <= data.frames, known)
+        return 1 + novel, frames
     return data.views, data.frames
 
 

@@ -105,6 +105,7 @@ def test_a_fit_does_not_depend_on_the_unit_of_the_world():
     large = fit(scene._replace(gaussians=gaussians), larger, config, jax.random.key(0)).scene
     moved = np.abs(small.gaussians.means - scene.gaussians.means).max()
     assert moved > 0.01, moved
+    assert np.abs(small.velocities).max() > 0.01
     pairs = (small.gaussians.means, large.gaussians.means), (small.velocities, large.velocities)
     for of_small, of_large in pairs:
         np.testing.assert_allclose(unit * of_small, of_large, atol=1e-3 * unit)

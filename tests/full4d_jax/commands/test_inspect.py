@@ -60,6 +60,20 @@ def test_prints_what_asking_the_prior_holds(program, capsys):
     assert "mesh.view, mesh.time: found (2, 5)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["gradient", "--lift.distilled_views", "6"], "lift.distilled_views: found 6"),
+        (["gradient", "--lift.distilled_frames", "85"], "lift.distilled_frames: found 85"),
+        (["none"], "lift.distillation: found 'none'"),
+    ],
+)
+def test_asking_about_more_than_there_is_is_refused(options, expected, capsys):
+    asked = ["--program", "lift", "--lift.distillation", *options]
+    assert main(["inspect", str(CONFIGS / "wan22_5b.py"), *asked]) == 2
+    assert expected in capsys.readouterr().err
+
+
 @pytest.mark.skipif(HAS_TPU_COMPILER, reason="libtpu is installed")
 def test_without_the_compiler_says_how_to_install_it():
     done = inspect("--topology", "v5e:2x2")

@@ -11,10 +11,11 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
-from full4d_jax.generation.prior import check_grid, open_prior
+from full4d_jax.generation.prior import check_grid, open_prior, prior_settings
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.grid_mesh import grid_mesh
 from full4d_jax.models.weights import save_params
+from full4d_jax.scene.asking import ask_between
 from full4d_jax.session.errors import InputError
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -136,11 +137,14 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     assert {type(x) for x in jax.tree.leaves(one.params)} != {np.ndarray}
     assert {type(x) for x in jax.tree.leaves(kept.params)} == {np.ndarray}
     assert not kept.for_codec.params
+    assert prior_settings(offloaded, path) == prior_settings(config, path)  # grids stay valid
     given = *shot(config.data), jax.random.key(2)
     np.testing.assert_array_equal(generate_grid(kept, *given)[0], generate_grid(one, *given)[0])
     z, tau = jnp.ones((VIEWS - 1, FRAMES, 4, 4, 48)), jnp.float32(0.6)
     found, expected = (target_velocity(bind_prior(x, *given[:3]), z, tau) for x in (kept, one))
     np.testing.assert_array_equal(found, expected)
+    asked = ask_between("cached", kept, (given[0] + 1) / 2, *given[1:3])
+    assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}  # a fit asks often
     with pytest.raises(InputError, match=r"sampler\.offload: found on 8 devices, expected on one"):
         open_prior(on(SHARDED, offloaded), path)
 
