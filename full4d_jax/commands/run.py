@@ -12,9 +12,12 @@ from full4d_jax.scene.options import RenderOptions
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import SampleOptions
 
+FIELDS = "seed", "sampler", "lift"
+LARGE = "sampler.offload", "lift.distilled_views", "lift.distilled_frames"  # for large models
+
 
 def run(
-    config: Annotated[Config, tyro.conf.arg(name=""), Shown(("seed", "sampler", "lift"))],
+    config: Annotated[Config, tyro.conf.arg(name=""), Shown(FIELDS, but=LARGE)],
     *,
     source: Annotated[SampleOptions, tyro.conf.arg(name="")],
     out: Path = Path("out"),

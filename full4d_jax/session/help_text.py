@@ -19,12 +19,16 @@ class Shown(NamedTuple):
 
     Attributes:
       names: dotted names of fields, or of sections for all their fields.
+      but: names of fields among these that are left out.
     """
 
     names: tuple[str, ...]
+    but: tuple[str, ...] = ()
 
     def hides(self, name: str) -> bool:
         """Return whether `--help` leaves out the field of this dotted name."""
+        if name in self.but:
+            return True
         return not any(name == shown or name.startswith(f"{shown}.") for shown in self.names)
 
 

@@ -50,7 +50,10 @@ def test_help_fits_on_two_screens_and_leaves_out_training(capsys, monkeypatch, v
     if verb != "render":
         assert "--training.steps" not in said
         assert main([verb, "--help-all"]) == 0
-        assert "--training.steps" in capsys.readouterr().out
+        everything = capsys.readouterr().out
+        assert "--training.steps" in everything
+        assert "--sampler.offload" in everything
+    assert ("--sampler.offload" in said) == (verb == "sample")
 
 
 def test_help_begins_with_what_the_chosen_source_needs(capsys):
