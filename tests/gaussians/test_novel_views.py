@@ -38,7 +38,7 @@ def scene() -> DynamicGaussians:
 
 
 def velocity(params, z, tau):
-    """Of no flow in particular, but other for each view and instant."""
+    """Return a velocity that differs for each view and instant, as parameters do."""
     return params * (z - 0.5) + tau * z**2
 
 
