@@ -1,7 +1,7 @@
 """Rows of `ablations.py` that need no training: one prior, asked in different ways.
 
 Sampled rows are scored on all held-out scenes, lifted ones (4D Gaussians, at cameras between the
-generated ones) on few, as fits are slow. Scores as in `ablation_runs`, without `denoised`; hard
+generated ones) on few, as fits are slow. Scores are the first two of `ablation_runs`; hard
 pixels are those that no single-frame projection reaches.
 """
 
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import kept
 import numpy as np
-from ablation_runs import Run
+from ablation_runs import SCORES, Run
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, load_config
@@ -71,7 +71,7 @@ def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
 def opened(given: argparse.Namespace, group: str) -> tuple[Config, Prior, str, Path]:
     """Return the preset, its prior, a mark of both, and the folder of the group."""
     config, folder = load_config(given.config), given.out / group
-    made_of = {"config": config, "prior": prior_path(given.checkpoint)}
+    made_of = {"config": config, "prior": prior_path(given.checkpoint), "scores": SCORES}
     folder.mkdir(parents=True, exist_ok=True)
     prior = open_prior(config, given.checkpoint)
     return config, prior, fingerprint("ablations", made_of, {}), folder
@@ -129,12 +129,9 @@ def _generate(prior, frames, depth, cameras, key, posed):
 
 
 def target_scores(frames: Any, truth: Any, unseen: Any) -> list[float]:
-    """Return scores as `ablation_runs.SCORES`, whose last does not exist here."""
-    return [
-        float(metrics.psnr(frames, truth)),
-        float(metrics.psnr(frames, truth, unseen)),
-        float("nan"),
-    ]
+    """Return scores as `ablation_runs.SCORES`, of which only the first two exist here."""
+    found = [float(metrics.psnr(frames, truth)), float(metrics.psnr(frames, truth, unseen))]
+    return found + [float("nan")] * (len(SCORES) - 2)
 
 
 def one_seed(scores: list[list[float]]) -> Run:

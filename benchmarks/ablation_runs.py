@@ -4,12 +4,17 @@ All rows of a group see the same clips in the same order and are scored on the s
 so that every difference is paired by seed and scene. A seed decides the initial parameters and the
 order of the scenes.
 
-A row is scored by three numbers for every scene, PSNR in dB over frames that are not given:
+A row is scored by numbers for every scene, PSNR in dB over frames that are not given:
 
     psnr      one call from zero noise
     hard      the same on hard pixels: in `frames` mode those that no single-frame projection
               reaches, without projection those that the nearest given frame has otherwise
     denoised  hard pixels of one call at flow time .7 of the truth with noise
+
+and by how well the views of `psnr` agree with each other (`ablation_consistency`):
+
+    apart     difference of two views where they show the same points, as PSNR
+    matched   percent of points that are found again in the other view
 """
 
 import json
@@ -23,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import kept
 import numpy as np
+from ablation_consistency import consistency
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import cameras_of
@@ -36,16 +42,16 @@ from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.start import start_from
-from full4d_jax.models.weights import load_metadata, save_params
+from full4d_jax.models.weights import load_metadata, load_params, save_params
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from full4d_jax.training.optimizer import trained_leaves
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
 from input_pipeline.loader import make_loader
-from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
+from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
 
-SCORES = ("psnr", "hard", "denoised")
+SCORES = ("psnr", "hard", "denoised", "apart", "matched")
 TAU = 0.7  # of `denoised`
 CHANGED = 0.1  # of the range: more makes a pixel hard without projection
 WIDE = 30.0, 60.0  # degrees from the source to the targets, where depth is estimated
@@ -54,26 +60,29 @@ WIDE = 30.0, 60.0  # degrees from the source to the targets, where depth is esti
 class Run(NamedTuple):
     """One row, trained from several seeds."""
 
-    scores: Float[np.ndarray, "seeds scenes 3"]  # as SCORES; NaN where no pixel is hard
+    scores: Float[np.ndarray, "seeds scenes scores"]  # as SCORES; NaN where no pixel is hard
     cost: dict[str, float]
 
 
 def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int) -> Run:
-    """Train and score a row for every seed, or read what an earlier call left."""
+    """Train and score a row for every seed, as far as an earlier call has not done so.
+
+    Weights that it left are scored again where there are other scores now, or more scenes.
+    """
     found = []
     row = Row(config, init)
+    start = None if init is None else load_metadata(init)
+    wanted = json.loads(json.dumps(to_dict(config) | {"init": start}))
     for seed in range(seeds):
         path = folder / f"{config.name.replace(' ', '_')}_{seed}.json"
-        start = None if init is None else load_metadata(init)
-        wanted = json.loads(json.dumps(to_dict(config) | {"init": start}))
-        done = kept.read(path)
-        if done.get("config") != wanted or len(done["scores"]) < scenes:
+        weights, done = path.with_suffix(".safetensors"), kept.read(path)
+        if done.get("config") != wanted or not weights.exists():
             params, seconds = row.train(seed)
-            done = {
-                "config": wanted,
-                "cost": row.cost() | {"seconds_per_step": seconds},
-                "scores": row.score(params, scenes),
-            }
+            save_params(weights, params, {"config": wanted})
+            done = {"config": wanted, "cost": row.cost() | {"seconds_per_step": seconds}}
+        if done.get("scored") != list(SCORES) or len(done["scores"]) < scenes:
+            params, _ = load_params(weights)
+            done |= {"scored": SCORES, "scores": row.score(params, scenes)}
             kept.write(path, done)
         found.append(done)
     scores = np.array([done["scores"][:scenes] for done in found], float)
@@ -136,9 +145,10 @@ class Row:
 
     def score(self, params: Params, scenes: int) -> list[list[float]]:
         """SCORES of each held-out scene."""
-        clips = held_out_batch(rendered_part(self.config.data), scenes)
+        data = rendered_part(self.config.data)
+        clips, depth = held_out_batch(data, scenes), held_out_depth(data, scenes)
         keys = jax.vmap(jax.random.key)(jnp.arange(scenes))
-        found = self._score(params, clips, keys)
+        found = self._score(params, clips, depth, keys)
         return np.asarray(found, float).tolist()
 
 
@@ -160,23 +170,32 @@ def wide_batch(data: DataConfig, network: DepthNetwork, indices: Int[Array, "b"]
     """Scenes seen from far to the sides, with the source's depth as our network estimates it."""
 
     def one(index: Int[Array, ""]) -> Batch:
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), index))
-        sizes = jax.random.uniform(keys[0], (data.views - 1,), minval=WIDE[0], maxval=WIDE[1])
-        to_the_left = jax.random.bernoulli(keys[1], shape=sizes.shape)
-        clip = procedural_scene(
-            index,
-            views=data.views,
-            frames=data.frames,
-            height=data.height,
-            width=data.width,
-            worlds=data.worlds,
-            azimuths=jnp.where(to_the_left, -sizes, sizes),
-        )
+        clip = scene_of(data, index)
         frames = clip.frames * 2 - 1
         depth = drop_depth_edges(estimate_depth(network, frames[0]), EDGE)
         return Batch(frames, depth, cameras_of(clip))
 
     return jax.lax.map(one, indices)
+
+
+def scene_of(data: DataConfig, index: Int[Array, ""]) -> ProceduralClip:
+    """Return the scene of this number; where depth is estimated, targets stand far to the sides."""
+    azimuths = None
+    if data.estimated:
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), index))
+        sizes = jax.random.uniform(keys[0], (data.views - 1,), minval=WIDE[0], maxval=WIDE[1])
+        to_the_left = jax.random.bernoulli(keys[1], shape=sizes.shape)
+        azimuths = jnp.where(to_the_left, -sizes, sizes)
+    return procedural_scene(
+        index,
+        views=data.views,
+        frames=data.frames,
+        height=data.height,
+        width=data.width,
+        azimuths=azimuths,
+        orbit=data.orbit,
+        worlds=data.worlds,
+    )
 
 
 def clips_of(data: DataConfig, batch: int, seed: int) -> Iterator[Batch]:
@@ -193,8 +212,17 @@ def held_out_batch(data: DataConfig, scenes: int) -> Batch:
     return batch_renderer(data)(HELD_OUT_START + jnp.arange(scenes))
 
 
-def score_clip(config: Config, params: Params, clip: Batch, key: Array) -> Float[Array, "3"]:
-    """SCORES of one clip without batch axis."""
+@cache
+def held_out_depth(data: DataConfig, scenes: int) -> Float[Array, "b v t h w"]:
+    """Return the true depth of all views of `held_out_batch`."""
+    numbers = HELD_OUT_START + jnp.arange(scenes)
+    return jax.jit(partial(jax.lax.map, lambda index: scene_of(data, index).depth))(numbers)
+
+
+def score_clip(
+    config: Config, params: Params, clip: Batch, depth: Float[Array, "v t h w"], key: Array
+) -> Float[Array, "scores"]:
+    """SCORES of one clip without batch axis, whose true depth is `depth`."""
     model, codec = config.model, make_codec(config.model, None)
     truth = codec.encode(clip.frames)
     if model.projection == "none":
@@ -222,10 +250,10 @@ def score_clip(config: Config, params: Params, clip: Batch, key: Array) -> Float
         once = jnp.where(given, truth[None], once)
     cleaned = noisy - TAU * flow(noisy, jnp.full(1, TAU))
     first, second = (codec.decode(x[0]) for x in (once, cleaned))
-    return jnp.stack(
-        [psnr_on(first, clip.frames, counted)]
-        + [psnr_on(x, clip.frames, hard) for x in (first, second)]
-    )
+    near = [psnr_on(first, clip.frames, counted)]
+    near += [psnr_on(x, clip.frames, hard) for x in (first, second)]
+    agreed = consistency(first, clip.frames, depth, clip.cameras, counted)
+    return jnp.concatenate([jnp.stack(near), agreed])
 
 
 def psnr_on(

@@ -24,11 +24,17 @@ PAPERS = {
     "two_stream_hard": "worse; than soft, too",
     "two_stream_soft": "worse (V2)",
 }
-HEADINGS = {"psnr": "PSNR", "hard": "hard pixels", "denoised": "denoised hard pixels"}
+HEADINGS = {
+    "psnr": "PSNR",
+    "hard": "hard pixels",
+    "denoised": "denoised hard pixels",
+    "apart": "views apart",
+    "matched": "matched, %",
+}
 LEGEND = (
-    "dB. First row of each group: mean ± standard error over scenes and seeds; others: their "
-    "difference from it, paired by seed and scene. Bold: at least twice its error. GFLOP: of one "
-    "grid, forward. Seconds: CPU time of all threads."
+    "dB, but for matched points. First row of each group: mean ± standard error over scenes and "
+    "seeds; others: their difference from it, paired by seed and scene. Bold: at least twice its "
+    "error. GFLOP: of one grid, forward. Seconds: CPU time of all threads."
 )
 WIDTH, ROW, LEFT, FONT = 760, 22, 250, 13
 

@@ -5,6 +5,7 @@
 blind       Full-4D with its projection as frames, but no projection into the targets is given:
             what they show of the source they have through attention alone, by their cameras
 projection  the same network with that projection, from true depth
+cameras     the network of `blind`, told where cameras stand in one way, in two or not at all
 wide        three layers, and six views of rich scenes that stand 30 to 60 degrees from the source,
             on both sides; the projection comes from depth that our network estimates
 attention   grids without poses, filled from their first row and column (4Real-Video): every mode
@@ -14,7 +15,7 @@ checkpoint  nothing is trained: a prior (--checkpoint, by default the shipped on
             of the sampler, without the projection, or told no cameras
 lifting     the same prior: 4D Gaussians with and without distillation, at cameras between
 
-The first four train tiny networks (`ablation_runs` says how they are scored). Within a group all
+The first five train tiny networks (`ablation_runs` says how they are scored). Within a group all
 rows see the same clips in the same order and as many steps, for each of several seeds. Differences
 from the first row of a group are paired by seed and scene; their error is the root of the summed
 squares of two standard errors, of the means over scenes and of those over seeds (with one seed the
@@ -54,6 +55,13 @@ PARTS = {  # what the network lacks
     "without intra-time": {"mask": f"{MASKS}:without_intra_time"},
     "without cameras": {"cameras": ()},
 }
+CAMERAS = {  # how the network is told where cameras stand
+    "linear and plucker": ("linear", "plucker"),
+    "linear": ("linear",),
+    "plucker": ("plucker",),
+    "prope": ("prope",),
+    "none": (),
+}
 MODES = {  # what is trained of each
     "fused": "attention",
     "full": "attention",
@@ -62,7 +70,7 @@ MODES = {  # what is trained of each
     "two_stream_soft": "synchronization",
 }
 UNTRAINED = {"checkpoint": checkpoint_rows, "lifting": lifting_rows}
-GROUPS = ("blind", "projection", "wide", "attention", *UNTRAINED)
+GROUPS = ("blind", "projection", "cameras", "wide", "attention", *UNTRAINED)
 
 
 def experiment(name: str, model: ModelConfig, data: DataConfig, steps: int) -> Config:
@@ -90,6 +98,13 @@ def projection_rows(group: str, steps: int) -> Iterator[Config]:
         yield experiment("without projection", model, dropped, steps)
 
 
+def camera_rows(steps: int) -> Iterator[Config]:
+    """Yield Full-4D's network without a projection, its cameras given in other ways."""
+    data = dataclasses.replace(CLIPS, drop_projection=1.0)
+    for name, cameras in CAMERAS.items():
+        yield experiment(name, dataclasses.replace(FRAMES, cameras=cameras), data, steps)
+
+
 def mode_rows(steps: int) -> Iterator[Config]:
     """Yield the attention modes of grids without poses."""
     for name, trained in MODES.items():
@@ -112,6 +127,8 @@ def trained_rows(group: str, given: argparse.Namespace) -> Iterator[tuple[str, R
         # A line is a quarter of a grid: twice the steps cost half of a row's.
         init = train_base(base_of_modes(2 * given.steps), folder / "base.safetensors")
         rows = mode_rows(given.steps)
+    elif group == "cameras":
+        rows = camera_rows(given.steps)
     else:
         rows = projection_rows(group, given.steps)
     for config in rows:

@@ -19,7 +19,7 @@ def table(monkeypatch):
 
 
 def run_of(table, scores):
-    return table.Run(np.repeat(scores[..., None], 3, -1), {})
+    return table.Run(np.repeat(scores[..., None], len(table.SCORES), -1), {})
 
 
 def test_an_error_counts_scenes_and_seeds(table):
@@ -71,6 +71,7 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
             assert len(parts) == 2, parts  # and one section
     for config in (
         *ablations.projection_rows("wide", 5),
+        *ablations.camera_rows(5),
         *ablations.mode_rows(5),
         ablations.base_of_modes(5),
     ):
@@ -82,6 +83,7 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
     ("group", "known", "names"),
     [
         ("blind", "PARTS", ("all", "without cameras")),
+        ("cameras", "CAMERAS", ("linear", "none")),
         ("wide", "PARTS", ("all", "without cameras", "own view alone")),
         ("attention", "MODES", ("fused", "two_stream_hard")),
     ],
@@ -109,6 +111,9 @@ def test_a_group_is_trained_scored_and_kept(
         assert (tmp_path / name).stat().st_size > 100
 
     monkeypatch.setattr(importlib.import_module("ablation_runs").Row, "train", None)  # not called
+    kept = next((tmp_path / group).glob("*_1.json"))
+    old = json.loads(kept.read_text()) | {"scored": ["psnr"], "scores": [[1.0]] * 4}
+    kept.write_text(json.dumps(old))  # is scored again
     ablations.main()
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == first
 
