@@ -71,6 +71,8 @@ ROWS = (
     Row("two_videos", "benchmarks/two_videos.py --out OUT",
         "--scenes 1 --steps 20", "--scenes 8", (2, 20)),
     Row("larger_grids", "benchmarks/larger_grids.py", "--scenes 1", "", (0.5, 2)),
+    Row("more_views", "benchmarks/more_views.py", "--scenes 1", "", (2, 20)),
+    Row("real_grid", "benchmarks/real_grid.py --out OUT", "", "", (0.5, 0.5)),
     Row("cascade", "benchmarks/cascade.py --out OUT",
         "--scenes 1 --rows 64 --lifted 0", "--scenes 64", (1, 23)),
     Row("cascade_near", "benchmarks/cascade.py --angle 20 --out OUT",
