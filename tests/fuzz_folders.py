@@ -33,7 +33,7 @@ from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.source.source import Source, all_given, source_arrays, source_from
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.resume import cut_metrics, run_record
-from full4d_jax.training.run_state import start_or_resume
+from full4d_jax.training.run_state import start_at, start_or_resume
 from gaussians import DeformingGaussians, Gaussians, Scene
 from gaussians.hexplane import HexPlane
 from gaussians.motion import still
@@ -201,10 +201,10 @@ def training_folder(scratch: Path) -> dict[str, tuple]:
     sys.path.insert(0, str(Path(__file__).parent / "full4d_jax/training"))
     from tiny_run import first
 
-    config, state = Config(), first()
+    config, start = Config(), start_at(first())
     record = run_record(config, None)
     with Checkpoints(scratch / "whole", keep=2) as checkpoints:
-        run = start_or_resume(checkpoints, state, record, config.training, scratch)
+        run = start_or_resume(checkpoints, start, record, config.training, scratch)
         run.save(checkpoints)
     saved = scratch / "whole/0"
 
@@ -215,7 +215,7 @@ def training_folder(scratch: Path) -> dict[str, tuple]:
         silent = io.StringIO()
         told = contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent)
         with told[0], told[1], Checkpoints(copy, keep=2) as checkpoints:
-            start_or_resume(checkpoints, first(), record, config.training, scratch)
+            start_or_resume(checkpoints, start, record, config.training, scratch)
 
     found = {}
     for path in sorted(saved.rglob("*")):

@@ -7,6 +7,7 @@ W + A B, so that nothing else knows of them.
 import dataclasses
 from typing import cast
 
+import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from full4d_jax.config import ModelConfig
@@ -25,6 +26,7 @@ def merge_adapters(params: Params) -> Params:
     for name in flat:
         if name.endswith(".lora_in"):
             layer = name.removesuffix(".lora_in")
-            product = flat[name] @ flat[f"{layer}.lora_out"]  # stacked over blocks
+            # Stacked over blocks. By default a TPU would round what it multiplies.
+            product = jnp.matmul(flat[name], flat[f"{layer}.lora_out"], precision="highest")
             merged[f"{layer}.kernel"] = merged[f"{layer}.kernel"] + product
     return cast(Params, unflatten_dict(merged, sep="."))

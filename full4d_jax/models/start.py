@@ -17,7 +17,13 @@ from full4d_jax.models.grid_mesh import parameter_shapes
 from full4d_jax.models.lora import without_adapters
 from full4d_jax.models.sharding import tree_shardings
 from full4d_jax.models.wan.names import SYNCHRONIZATION
-from full4d_jax.models.weights import load_metadata, load_params, require_model, tensor_shapes
+from full4d_jax.models.weights import (
+    check_params,
+    load_metadata,
+    load_params,
+    require_model,
+    tensor_shapes,
+)
 
 # These fields say which tokens attend to each other, what is given, and how training goes on. All
 # others decide what a network's parameters mean, often without changing a shape.
@@ -47,6 +53,17 @@ def start_from(
       InputError: there is no such file, its model computes something else, or its other names or
         shapes are not the model's.
     """
+    stored = check_start(model, checkpoint)
+    params, _ = load_params(checkpoint, parameter_shapes(stored, mesh, jnp.float32))
+    return complete(model, params, key, mesh)
+
+
+def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
+    """Return the network whose parameters a checkpoint has, without reading them.
+
+    Raises:
+      InputError: as `start_from` does.
+    """
     names = tensor_shapes(checkpoint)
     free = FREE + (FREE_WITH_VELOCITY if model.prediction == "velocity" else ())
     plain = without_adapters(model)
@@ -55,8 +72,8 @@ def start_from(
     require_model(checkpoint, load_metadata(checkpoint), plain, free=free)
     if not any(name.startswith(SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")
-    params, _ = load_params(checkpoint, parameter_shapes(plain, mesh, jnp.float32))
-    return complete(model, params, key, mesh)
+    check_params(checkpoint, parameter_shapes(plain, None, jnp.float32))
+    return plain
 
 
 def complete(

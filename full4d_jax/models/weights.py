@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 from safetensors import SafetensorError, safe_open
 
@@ -39,15 +40,32 @@ REMOVED = {"mask_terms": ["view", "time", "half"]}
 def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:
     """Write nested parameters in bfloat16; metadata values are stored as JSON.
 
-    The same arguments give the same bytes; the library would write metadata in any order.
+    The same arguments give the same bytes; the library would write metadata in any order. One layer
+    of one parameter at a time is whole, wherever the shards of the others are. Where these are in
+    several processes, all call this together, and the first writes.
     """
-    tensors = {
-        name: np.asarray(x, jnp.bfloat16) for name, x in flatten_dict(params, sep=".").items()
-    }
-    slots = {name: Slot(x.dtype, x.shape) for name, x in tensors.items()}
-    pieces = ((name, None, x) for name, x in tensors.items())
+    tensors = cast(dict[str, Any], flatten_dict(params, sep="."))
+    slots = {name: Slot(np.dtype(jnp.bfloat16), x.shape) for name, x in tensors.items()}
+    pieces = ((name, i, _whole(layer)) for name, x in tensors.items() for i, layer in _layers(x))
+    if jax.process_index() > 0:
+        for _ in pieces:  # The shards that this process has are gathered by the way.
+            pass
+        return
     told = {key: json.dumps(value) for key, value in metadata.items()}
     write_safetensors(Path(path), slots, pieces, told)
+
+
+def _layers(x: Any) -> Iterator[tuple[int | None, Any]]:
+    """Yield the layers of a stack of matrices with their numbers, or else all of the array."""
+    yield from enumerate(x[i] for i in range(len(x))) if x.ndim > 2 else [(None, x)]
+
+
+def _whole(x: Any) -> np.ndarray:
+    """Return an array in bfloat16 in the memory of this process."""
+    rounded = x.astype(jnp.bfloat16)
+    if isinstance(rounded, jax.Array) and not rounded.is_fully_addressable:
+        return multihost_utils.process_allgather(rounded, tiled=True)
+    return np.asarray(rounded)
 
 
 def load_params(
@@ -68,10 +86,7 @@ def load_params(
     """
     with _opened(path) as file:
         wanted = {} if like is None else flatten_dict(like, sep=".")
-        if like is not None:
-            _check(path, _shapes(file), wanted)
-        for name in file.keys():  # noqa: SIM118
-            require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
+        _check(path, file, None if like is None else wanted)
         # One tensor after the other, so that the file is never in memory beside its copy; each is
         # waited for, since a conversion under way keeps what it reads.
         names = file.keys()
@@ -104,13 +119,22 @@ def described(params: Any) -> list[tuple[list[int], str, str]]:
     """
 
     def mark(x: jax.Array) -> str:
-        layers = (x[i] for i in range(len(x))) if x.ndim > 2 else [x]
         found = hashlib.sha256()
-        for layer in layers:
+        for _, layer in _layers(x):
             found.update(np.asarray(layer, np.float32).tobytes())
         return found.hexdigest()
 
     return [(list(x.shape), "float32", mark(x)) for x in jax.tree.leaves(params)]
+
+
+def check_params(path: str | Path, like: dict[str, Any]) -> None:
+    """Refuse what `load_params` refuses, without reading a tensor.
+
+    Raises:
+      InputError: as `load_params` does.
+    """
+    with _opened(path) as file:
+        _check(path, file, flatten_dict(like, sep="."))
 
 
 def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
@@ -232,8 +256,17 @@ def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
     return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
-def _check(path: str | Path, shapes: dict[str, tuple[int, ...]], like: dict[str, Any]) -> None:
-    """Refuse tensors whose names or shapes are not those of `like`."""
+def _check(path: str | Path, file: Any, like: dict[str, Any] | None) -> None:
+    """Refuse tensors that are no floats, or whose names or shapes are not those of `like`."""
+    if like is not None:
+        _check_shapes(path, _shapes(file), like)
+    for name in file.keys():  # noqa: SIM118
+        require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
+
+
+def _check_shapes(
+    path: str | Path, shapes: dict[str, tuple[int, ...]], like: dict[str, Any]
+) -> None:
     advice = "use the config that it was trained with, and the whole file"
     for name, x in like.items():
         found = shapes.get(name, "no such tensor")

@@ -28,6 +28,7 @@ from full4d_jax.training.depth_augmentation import augment
 from full4d_jax.training.depth_loss import loss
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import make_optimizer
+from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks, looks_at
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
@@ -63,7 +64,7 @@ def train_depth(
         state = first_state(optimizer(config), params)
     state, summary = run_training(
         partial(train_step, config),
-        state,
+        start_at(state),
         partial(batches, config),
         config.training,
         out,

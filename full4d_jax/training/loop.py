@@ -20,7 +20,7 @@ from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.profiling import StepProfile, steps_left
 from full4d_jax.training.program import Step, jit_step
-from full4d_jax.training.run_state import RunState, start_or_resume
+from full4d_jax.training.run_state import RunState, Start, start_or_resume
 from full4d_jax.training.state import TrainState
 
 
@@ -54,7 +54,7 @@ class Due(NamedTuple):
 
 def run_training(
     step: Step,
-    state: TrainState,
+    start: Start,
     batches: Callable[[int], Iterator[Any]],
     config: TrainingConfig,
     out: Path,
@@ -62,12 +62,12 @@ def run_training(
     frozen: Sequence[Any] = (),
     reporting: Reporting = Reporting(),
 ) -> tuple[TrainState, dict[str, Any]]:
-    """Train from the newest checkpoint under `out`, or from `state`, to `config.steps`.
+    """Train from the newest checkpoint under `out`, or from the start, to `config.steps`.
 
     Args:
       step: (state, batch, *frozen) -> (state, metrics); jitted here, with the state donated.
         Metrics that are vectors are histograms, which the summary adds up over the whole run.
-      state: the initial state, sharded or not; its buffers are used up.
+      start: the initial state, sharded or not; its buffers are used up.
       batches: gives the batches from a step on, on the devices; the first axis of their arrays
         counts samples.
       config: length, intervals, and the policy for bad losses.
@@ -90,7 +90,7 @@ def run_training(
         disk_errors(out),
         Checkpoints(folder, keep=config.keep, keep_best=config.keep_best) as checkpoints,
     ):
-        run = start_or_resume(checkpoints, state, record, config, out)
+        run = start_or_resume(checkpoints, start, record, config, out)
         if run.done < config.steps:
             part = {"start": run.done, "steps": config.steps, "hardware": hardware()}
             run.summary["parts"].append(part)

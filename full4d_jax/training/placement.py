@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.experimental import multihost_utils
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from full4d_jax.config import Config
 from full4d_jax.models.sharding import check_mesh, make_mesh, tree_shardings
-from full4d_jax.training.state import TrainState
+from full4d_jax.training.state import TrainState, init_state
 
 
 def training_mesh(config: Config) -> Mesh | None:
@@ -58,8 +57,13 @@ def is_sharded(mesh: Mesh | None) -> bool:
     return mesh is not None and mesh.size > mesh.shape["data"]
 
 
-def on_host(tree: Any) -> Any:
-    """Return whole arrays in the memory of every process."""
-    if jax.process_count() == 1:
-        return jax.device_get(tree)
-    return multihost_utils.process_allgather(tree, tiled=True)
+def state_shapes(config: Config, mesh: Mesh | AbstractMesh | None) -> TrainState:
+    """Return the shapes of the state; on a mesh, sharded as `sharding.RULES` says."""
+    shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
+    if mesh is None:
+        return shapes
+    return jax.tree.map(
+        lambda x, cut: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=cut),
+        shapes,
+        tree_shardings(mesh, shapes, config.model.width),
+    )

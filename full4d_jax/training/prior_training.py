@@ -17,7 +17,7 @@ from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.lora import merge_adapters, without_adapters
-from full4d_jax.models.start import start_from
+from full4d_jax.models.start import check_start, start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
@@ -27,10 +27,11 @@ from full4d_jax.training.placement import (
     in_mesh,
     is_sharded,
     make_state,
-    on_host,
+    state_shapes,
     training_mesh,
 )
 from full4d_jax.training.program import runs_codec
+from full4d_jax.training.run_state import Start
 from full4d_jax.training.sheets import draw_sheet
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
@@ -57,9 +58,11 @@ def train_prior(
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
     if config.data.records:
         record["records"] = contents(config)
+    if init is not None:
+        check_start(config.model, init)  # a run that resumes does not read it
     state, summary = run_training(
         in_mesh(mesh, step),
-        first_state(config, init, mesh),
+        Start(partial(first_state, config, init, mesh), state_shapes(config, mesh)),
         lambda start: training_batches(config, start, mesh),
         config.training,
         out,
@@ -67,9 +70,7 @@ def train_prior(
         (weights_of_codec,),
         reporting(config, mesh, profile),
     )
-    params = on_host(state.ema)
-    if jax.process_index() == 0:
-        write_weights(config, out, params, summary)
+    write_weights(config, out, state.ema, summary)
     sheet = sheet_of(config, mesh, state)  # by all processes; the weights are safe by now
     if jax.process_index() == 0:
         save_picture(out / "sheet.png", sheet)
@@ -89,7 +90,7 @@ def sheet_of(config: Config, mesh: Mesh | None, state: TrainState) -> UInt8[np.n
     """Draw a contact sheet; where devices hold shards of the parameters, on all of them."""
     if is_sharded(mesh):
         return draw_sheet(config, state.ema, mesh)
-    return draw_sheet(config, on_host(state.ema))
+    return draw_sheet(config, jax.tree.map(lambda x: x.addressable_data(0), state.ema))
 
 
 def reporting(config: Config, mesh: Mesh | None, profile: tuple[int, int] | None) -> Reporting:
@@ -104,7 +105,7 @@ def reporting(config: Config, mesh: Mesh | None, profile: tuple[int, int] | None
 
 
 def write_weights(config: Config, out: Path, params: Params, summary: dict[str, Any]) -> None:
-    """Write the weights and the summary of the run."""
+    """Write the weights and the summary of the run; all its processes call this together."""
     metadata = {
         "model": to_dict(without_adapters(config.model)),
         "frames": config.data.frames,
@@ -114,6 +115,8 @@ def write_weights(config: Config, out: Path, params: Params, summary: dict[str, 
         metadata |= {"max_azimuth_degrees": MAX_AZIMUTH, "max_elevation_degrees": MAX_ELEVATION}
     weights, about = out / "prior.safetensors", out / "prior.json"
     save_params(weights, merge_adapters(params), metadata)
+    if jax.process_index() > 0:
+        return
     write_text(about, json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {about.name}")
     print(f"next: full4d evaluate CONFIG --checkpoint {weights}")

@@ -1,9 +1,10 @@
 """The state of a run between two steps: new, or restored from its newest checkpoint."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -103,21 +104,38 @@ class RunState:
         self.unsaved = []
 
 
+class Start(NamedTuple):
+    """The state at step 0.
+
+    Attributes:
+      make: makes it; a run that resumes does not call this.
+      like: its shapes, with shardings where it does not lie on the first device.
+    """
+
+    make: Callable[[], TrainState]
+    like: TrainState
+
+
+def start_at(state: TrainState) -> Start:
+    """Return the start at a state that is made already."""
+    return Start(lambda: state, jax.tree.map(shape_and_sharding, state))
+
+
 def start_or_resume(
-    checkpoints: Checkpoints, state: TrainState, record: Json, config: TrainingConfig, out: Path
+    checkpoints: Checkpoints, start: Start, record: Json, config: TrainingConfig, out: Path
 ) -> RunState:
-    """Return the run at its newest usable checkpoint, or at `state` if it has none.
+    """Return the run at its newest usable checkpoint, or at its start if it has none.
 
     Raises:
       InputError: the checkpoints are of another run, or all damaged.
     """
     summary: Json = {"samples": 0, "seconds": 0.0, "parts": [], "history": []}
     losses, window = no_losses(), []
-    if checkpoints.latest is not None:
-        like = jax.tree.map(shape_and_sharding, state)
-        jax.tree.map(lambda x: x.delete(), state)  # there may be no room for two
+    if checkpoints.latest is None:
+        state = start.make()
+    else:
         state, saved = checkpoints.restore(
-            like, lambda saved, step: check_same_run(saved, record, out, step)
+            start.like, lambda saved, step: check_same_run(saved, record, out, step)
         )
         tell_differences(saved, record)
         # Earlier programs did not count samples, nor list the parts of a run.

@@ -31,6 +31,7 @@ from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.upsampler_pairs import Pair, batches, drawn_pairs
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.footage import training_clips
 from input_pipeline.whole_files import write_text
@@ -63,7 +64,7 @@ def train_upsampler(
         clips = training_clips(config.data.videos) if config.data.videos else []
     state, summary = run_training(
         partial(train_step, config),
-        first_state(optimizer(config), params),
+        start_at(first_state(optimizer(config), params)),
         partial(batches, config, partial(drawn_pairs, config, prior, load_depth(), clips)),
         config.training,
         out,

@@ -98,7 +98,7 @@ def test_two_processes_from_converted_weights_have_the_losses_of_one(command, tm
     begin = command[command.index("--init") + 1]
     wrote = (tmp_path / out / "prior.safetensors" for out in ("one", "two"))
     start, one, two = (
-        np.asarray(load_params(path)[0]["blocks"]["attention"]["query"]["bias"])
+        np.asarray(load_params(path)[0]["blocks"]["attention"]["query"]["kernel"])
         for path in (begin, *wrote)
     )
     assert np.abs(one - two).mean() < 0.1 * np.abs(one - start).mean()

@@ -27,9 +27,8 @@ from full4d_jax.training.dry_run.shapes import (
     batch_shapes,
     frozen_shapes,
     losses_shapes,
-    state_shapes,
 )
-from full4d_jax.training.placement import in_mesh
+from full4d_jax.training.placement import in_mesh, state_shapes
 from full4d_jax.training.program import jit_step
 from full4d_jax.training.step import train_step
 

@@ -14,17 +14,10 @@ from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codecs.codec import Weights, codec_shapes, computing_weights
 from full4d_jax.models.conditions import reads_filled
-from full4d_jax.models.sharding import spec, tree_shardings
+from full4d_jax.models.sharding import spec
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.training.bad_losses import RunningLoss, no_losses
 from full4d_jax.training.program import runs_codec
-from full4d_jax.training.state import TrainState, init_state
-
-
-def state_shapes(config: Config, mesh: Mesh | AbstractMesh) -> TrainState:
-    """Return the state, sharded as `sharding.RULES` says."""
-    shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
-    return _on(shapes, tree_shardings(mesh, shapes, config.model.width))
 
 
 def losses_shapes(mesh: Mesh | AbstractMesh) -> RunningLoss:

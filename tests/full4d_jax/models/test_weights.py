@@ -100,6 +100,31 @@ def test_weights_are_described_layer_by_layer_wherever_they_lie():
     assert fingerprint("x", {"weights": described(other)}, {}) != mark
 
 
+def test_one_layer_at_a_time_is_written_wherever_they_lie(tmp_path):
+    """NumPy's memory is counted, as above."""
+    layers, size = 64, 2**17
+    stacked = jax.random.normal(jax.random.key(0), (layers, size // 64, 64))
+    params = {"blocks": {"kernel": stacked}, "bias": jnp.ones(8)}
+    mesh = make_mesh(MeshConfig(data=1, fsdp=2, view=2, tensor=2))
+    shards = jax.device_put(params, tree_shardings(mesh, params, size // 64))
+    assert shards["blocks"]["kernel"].addressable_shards[0].data.size == stacked.size // 4
+    path = tmp_path / "w.safetensors"
+    for given in (params, shards, jax.device_get(params)):
+        save_params(path, given, {})  # whatever is only allocated once
+        path.unlink()
+        tracemalloc.start()
+        try:
+            save_params(path, given, {})
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 8 * 2 * size  # of 64 layers in bfloat16
+        found, _ = load_params(path)
+        rounded = np.asarray(stacked, jnp.bfloat16).astype(np.float32)
+        np.testing.assert_array_equal(found["blocks"]["kernel"], rounded)
+        np.testing.assert_array_equal(found["bias"], 1)
+
+
 @pytest.mark.parametrize(
     ("like", "names"),
     [

@@ -16,6 +16,7 @@ from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
 from full4d_jax.models.depth_net import init_params, log_depth
 from full4d_jax.training import depth_training
 from full4d_jax.training.loop import run_training
+from full4d_jax.training.run_state import start_at
 from input_pipeline.procedural import looks
 from input_pipeline.procedural.rich_world import OBJECTS as RICH_OBJECTS
 
@@ -83,8 +84,8 @@ def test_an_interrupted_training_ends_bit_identically(tmp_path: Path):
     batches = partial(depth_training.batches, TINY)
 
     def train(out: Path):
-        state = depth_training.init_state(TINY, jax.random.key(0))
-        return run_training(step, state, batches, TINY.training, out, {})
+        start = start_at(depth_training.init_state(TINY, jax.random.key(0)))
+        return run_training(step, start, batches, TINY.training, out, {})
 
     whole, _ = train(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")

@@ -15,6 +15,7 @@ from full4d_jax.config import TrainingConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.profiling import parse_steps
+from full4d_jax.training.run_state import start_at
 
 
 def speeds(out) -> list[dict]:
@@ -127,4 +128,4 @@ def test_what_a_step_takes_is_on_the_devices(tmp_path):
         return (np.asarray(batch) for batch in batches(start))
 
     with pytest.raises(Exception, match=r"Disallowed host-to-device transfer"):
-        run_training(step, first(), on_the_host, TrainingConfig(), tmp_path, {})
+        run_training(step, start_at(first()), on_the_host, TrainingConfig(), tmp_path, {})

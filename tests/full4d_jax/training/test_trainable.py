@@ -12,6 +12,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import MeshConfig, load_config, to_dict
 from full4d_jax.generation.batch import Batch
+from full4d_jax.models import start
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.lora import merge_adapters, without_adapters
@@ -154,6 +155,29 @@ def test_a_run_with_adapters_writes_plain_weights(tmp_path):
             name.endswith("kernel") and bool(linear & {*name.split(".")})
         )
         assert np.array_equal(x, before[name]) is not changes, name
+
+
+@pytest.mark.slow
+def test_a_run_that_resumes_does_not_read_its_first_weights(tmp_path, monkeypatch, capsys):
+    model = dataclasses.replace(DEBUG.model, layers=1, refiner=0)
+    init = tmp_path / "init.safetensors"
+    save_params(init, random_params(model), {})
+    words = "--optimizer.kind adamw --model.layers 1 --model.refiner 0 --data.views 2"
+    command = ["train", "configs/debug.py", *words.split(), "--init", str(init)]
+    command += ["--out", str(tmp_path / "run"), "--training.steps"]
+    assert main([*command, "1"]) == 0
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the weights are read")
+
+    monkeypatch.setattr(start, "load_params", refuse)
+    with pytest.raises(AssertionError, match="are read"):
+        main([*command, "2", "--out", str(tmp_path / "another")])
+    assert main([*command, "2"]) == 0
+    assert "at step 1" in capsys.readouterr().out
+    init.write_text("no tensors")  # its header is still checked
+    assert main([*command, "3"]) == 2
+    assert f"checkpoint: {init}: found" in capsys.readouterr().err
 
 
 def test_a_rank_and_the_subset_belong_together(capsys):

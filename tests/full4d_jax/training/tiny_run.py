@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 from full4d_jax.config import Config, TrainingConfig
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import Reporting, run_training
+from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 
 OPTIMIZER = optax.adam(0.1)
@@ -67,7 +68,13 @@ def short(
         return map(place, data(start))
 
     return run_training(
-        step, state, stream, config.training, out, record, reporting=reporting or Reporting()
+        step,
+        start_at(state),
+        stream,
+        config.training,
+        out,
+        record,
+        reporting=reporting or Reporting(),
     )
 
 
