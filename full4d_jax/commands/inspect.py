@@ -19,7 +19,7 @@ def inspect(
         Shown(("codec_weights", "model", "data", "optimizer", "training", "lift", "mesh")),
     ],
     *,
-    program: Literal["step", "sample", "lift"] = "step",
+    program: Literal["step", "projection", "sample", "lift"] = "step",
     topology: str = "",
     slices: int = 1,
     devices: int = 0,
@@ -32,7 +32,7 @@ def inspect(
     With a topology, the step is compiled for that TPU slice, on any machine: memory is the
     compiler's plan, communication is counted in its program. Nothing runs. It is the step that
     `full4d train` runs: with data.projections on encoded clips, else on pictures, which it projects
-    and encodes.
+    and encodes. The program `projection` is that part alone, without the codec.
 
     The programs `sample` and `lift` are those that make a grid of the config's size, and that show
     the prior what a scene looks like while it is fitted: by --lift.distillation now and then, or,
@@ -56,13 +56,17 @@ def inspect(
     require("largest", largest, bool(topology) or not largest, "a --topology to compile for")
     alone = program == "step" or (slices == 1 and not largest)
     require("program", program, alone, "step with --slices or --largest")
+    drawn = program != "projection" or (bool(topology) and config.model.projection != "none")
+    require("program", program, drawn, "step without a --topology or with model.projection none")
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
         os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
     from full4d_jax.training.dry_run import report
 
-    if program != "step":
+    if program == "projection":
+        report.print_projection(config, topology, json)
+    elif program != "step":
         _inspect_asking(config, program, topology, devices, efficiency, json)
     elif topology:
         report.print_compiled(config, topology, slices, efficiency, largest=largest, json_file=json)

@@ -5,13 +5,18 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, MeshConfig, to_dict
+from full4d_jax.generation.batch import Batch
+from full4d_jax.generation.projection_guidance import project_clips
+from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.sharding import AXES, check_mesh, dotted, make_mesh, mesh_shape, tokens_of
 from full4d_jax.session.errors import InputError
@@ -96,6 +101,19 @@ def print_compiled(
         _find_largest(config, mesh, needed, capacity)
 
 
+def print_projection(config: Config, topology: str, json_file: Path | None) -> None:
+    """Compile the projection of a batch of pictures alone; the step on pictures begins with it.
+
+    Raises:
+      InputError: as `print_compiled` does.
+    """
+    mesh = make_mesh(config.mesh, slice_devices(topology, 1))
+    check_mesh(config, mesh)
+    about = _slice_of(config, topology, mesh) | {"samples": config.training.batch}
+    print(f"{config.name}: {_per_device(config, mesh)} samples on a device")
+    report_program("the projection", partial(trace_projection, config, mesh), about, json_file)
+
+
 def describe(
     config: Config, topology: str, mesh: Mesh, flops: float, efficiency: float
 ) -> dict[str, Any]:
@@ -108,22 +126,25 @@ def describe(
       flops: of one run of the program on all devices.
       efficiency: share of the peak that the time assumes.
     """
+    about: dict[str, Any] = _slice_of(config, topology, mesh) | {"flops": flops}
+    if peak := peak_flops(about["device_kind"]):
+        about["seconds"] = seconds = flops / mesh.size / peak / efficiency
+        share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
+        print(f"  time                {seconds:.2f} s if devices work at {share} (assumed)")
+    return about
+
+
+def _slice_of(config: Config, topology: str, mesh: Mesh) -> dict[str, Any]:
     kind = mesh.devices.flat[0].device_kind
-    capacity, peak = MEMORY.get(kind), peak_flops(kind)
-    about: dict[str, Any] = {
+    capacity = MEMORY.get(kind)
+    return {
         "config": config.name,
         "topology": topology,
         "devices": mesh.size,
         "device_kind": kind,
         "mesh": dict(mesh.shape),
-        "flops": flops,
         "capacity": capacity and round(capacity * GIB),
     }
-    if peak:
-        about["seconds"] = seconds = flops / mesh.size / peak / efficiency
-        share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
-        print(f"  time                {seconds:.2f} s if devices work at {share} (assumed)")
-    return about
 
 
 def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
@@ -167,6 +188,19 @@ def trace_step(config: Config, mesh: Mesh) -> Any:
     state, losses = state_shapes(config, mesh), losses_shapes(mesh)
     program = jit_step(in_mesh(mesh, train_step(config)), state, losses, config.training.spike)
     return program.trace(state, losses, batch_shapes(config, mesh), *frozen_shapes(config, mesh))
+
+
+def trace_projection(config: Config, mesh: Mesh) -> Any:
+    """Trace the projection of a batch, as it is in the step on pictures."""
+    clips = replace(config, data=replace(config.data, projections=0))
+
+    def projection(source: Any, depth: Any, cameras: Cameras) -> Any:
+        return project_clips(source, depth, cameras, fill=reads_filled(config.model))
+
+    batch = cast(Batch, batch_shapes(clips, mesh))
+    shape, cut = batch.frames.shape, batch.depth.sharding
+    source = jax.ShapeDtypeStruct((shape[0], *shape[2:]), jnp.float32, sharding=cut)
+    return jax.jit(in_mesh(mesh, projection)).trace(source, batch.depth, batch.cameras)
 
 
 def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> None:

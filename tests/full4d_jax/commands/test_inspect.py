@@ -104,6 +104,24 @@ def test_compiles_a_small_model_for_tpu(topology, projections, tmp_path):
     assert int(trades[1]) >= 12 * 8  # q, k, v, output; forward, again, backward; eight layers
 
 
+def test_the_projection_alone_needs_a_topology(capsys):
+    asks = ["inspect", str(CONFIGS / "wan22_5b.py"), "--program", "projection"]
+    assert main(asks) == 2
+    assert "program: found 'projection', expected step without" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
+def test_compiles_the_projection_alone_for_tpu(tmp_path):
+    mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
+    asks = ["--program", "projection", *SMALL, *mesh, "--json", str(tmp_path / "found.json")]
+    done = inspect("--topology", "v5e:2x2", *asks)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert 0 < found["bytes_per_device"] < found["capacity"]
+    assert found["estimated_cycles"] > 0
+    assert "compiling the projection for 4 x TPU v5" in done.stdout
+
+
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
 @pytest.mark.parametrize("program", ["sample", "lift"])
 def test_compiles_for_tpu_what_asks_the_prior(program, tmp_path):
