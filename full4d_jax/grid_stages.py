@@ -62,10 +62,11 @@ def sample_stages(
 ) -> None:
     """Run the stages source, depth and grid; depth only where cameras are known.
 
-    `cost` tells what a result of some size costs, or refuses it; `lifted` is whether a scene is to
-    follow, which needs cameras.
+    `cost` tells what a size costs, or refuses it; `lifted` is whether a scene follows.
     """
     if config.model.projection == "none":
+        if config.model.codec == "pixels":  # what others cost was not measured
+            job.stages.say(cost(config.data))
         _fill(job, config, way, checkpoint, lifted=lifted)
         return
     given = _read_inputs(config, way, prior_path(checkpoint))

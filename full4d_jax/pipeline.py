@@ -24,7 +24,7 @@ from full4d_jax.cameras import cameras_in
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.prior import open_prior, prior_path
 from full4d_jax.scene import capture_fit, fit_settings, lifting, page, renders
-from full4d_jax.scene.cost import cost_note
+from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.reading import is_captured, is_enlarged, posed_grid, read_grid
@@ -78,7 +78,7 @@ def run(
     enlarged = posed and grid_stages.is_enlarged(config, source)
     fit_settings.check_lift(config.lift, None, captured=not posed, enlarged=enlarged)
     job = Job(Stages(hold_folder(out)))
-    cost = partial(cost_note, lift=config.lift)
+    cost = partial(cost_note if posed else partial(fill_note, config=config), lift=config.lift)
     grid_stages.sample_stages(job, config, source, checkpoint, cost, lifted=True)
     _lift(job, config, checkpoint, look=lambda scene: _first_look(job, show, scene))
     _render(job, show)
@@ -98,7 +98,8 @@ def sample(
     """
     _check(config, source)
     job = Job(Stages(hold_folder(out)))
-    cost = partial(cost_note, lift=None)
+    posed = config.model.projection != "none"
+    cost = partial(cost_note if posed else partial(fill_note, config=config), lift=None)
     grid_stages.sample_stages(job, config, source, checkpoint, cost, lifted=False)
     used = checkpoint or SHIPPED
     return write_report(job, "sample", to_dict(config), checkpoint=used, source=source)

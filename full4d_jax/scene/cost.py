@@ -1,10 +1,12 @@
 """What a run costs, told before the work: minutes on two cores, and memory, which must be there."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from full4d_jax.cameras import sides
-from full4d_jax.config import DataConfig, LiftConfig
+from full4d_jax.config import Config, DataConfig, LiftConfig
+from full4d_jax.models.flops import forward_flops
 from full4d_jax.scene.fit_settings import sized
 from full4d_jax.session.errors import InputError
 
@@ -12,6 +14,9 @@ from full4d_jax.session.errors import InputError
 BASE_BYTES, PIXEL_BYTES = 0.9 * 2**30, 140  # per pixel of the grid
 BASE_SECONDS, PIXEL_SECONDS = 25.0, 1e-5  # to generate and show, per pixel of the grid
 STEP_SECONDS = 1.65e-6  # to fit, per step and pixel of a picture
+# Of a grid without poses, on the same cores: 4 and 8 views and instants of 64 to 192 rows.
+FILL_BYTES, TOKEN_BYTES = 0.6 * 2**30, 5.4  # the latter per pixel that is seen at once, and width
+FILL_SECONDS, FLOPS = 15.0, 45e9  # to compile; operations a second
 SHORTER = (720, 540, 480, 360, 256, 192, 128, 96, 64)  # rows to offer where memory lacks
 
 
@@ -28,16 +33,52 @@ def cost_note(size: DataConfig, lift: LiftConfig | None) -> str:
         do = next((f"give --rows {n}" for n in fitting), "give fewer --seconds, or fewer views")
         found = f"{available / 2**30:.1f} GiB free"
         raise InputError("memory", _words(size), found, f"about {needed / 2**30:.1f} GiB", do)
-    picture, steps = size.height * size.width, 0
-    if lift is not None:
-        steps = sized(lift, size.height, size.width, captured=False).steps
-    seconds = BASE_SECONDS + PIXEL_SECONDS * size.views * size.frames * picture
-    minutes = (seconds + STEP_SECONDS * steps * picture) / 60
-    return (
-        f"{_words(size)}: about {minutes:.0f} min on two cores, and {needed / 2**30:.1f} GiB"
-        if minutes >= 1
-        else f"{_words(size)}: less than a minute, and {needed / 2**30:.1f} GiB"
-    )
+    seconds = BASE_SECONDS + PIXEL_SECONDS * _pixels(size)
+    return _told(size, seconds + _fit_seconds(size, lift, captured=False), needed)
+
+
+def fill_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
+    """Return a sentence on what a grid without poses needs, and a fit if there are settings for it.
+
+    Raises:
+      InputError: The machine has less memory.
+    """
+    sampler = config.sampler
+    views, of_views = _part(size.views, sampler.group_views)
+    frames, of_frames = _part(size.frames, sampler.window_frames)
+    seen = replace(size, views=views, frames=frames)
+    needed = FILL_BYTES + PIXEL_BYTES * _pixels(size)
+    needed += TOKEN_BYTES * config.model.width * _pixels(seen)
+    available = available_memory()
+    if needed > available:
+        found = f"{available / 2**30:.1f} GiB free"
+        do = "give smaller --data.height and --data.width, or --sampler.group_views"
+        raise InputError("memory", _words(size), found, f"about {needed / 2**30:.1f} GiB", do)
+    work = forward_flops(replace(config, data=size), views, frames)
+    seconds = FILL_SECONDS + of_views * of_frames * sampler.steps * work / FLOPS
+    return _told(size, seconds + _fit_seconds(size, lift, captured=True), needed)
+
+
+def _part(count: int, size: int) -> tuple[int, int]:
+    """Return how many the network sees at once, always with the first, and in how many parts."""
+    return (size, -(-(count - 1) // (size - 1))) if 1 < size < count else (count, 1)
+
+
+def _pixels(size: DataConfig) -> int:
+    return size.views * size.frames * size.height * size.width
+
+
+def _fit_seconds(size: DataConfig, lift: LiftConfig | None, *, captured: bool) -> float:
+    if lift is None:
+        return 0.0
+    steps = sized(lift, size.height, size.width, captured=captured).steps
+    return STEP_SECONDS * steps * size.height * size.width
+
+
+def _told(size: DataConfig, seconds: float, needed: float) -> str:
+    minutes = seconds / 60
+    time = f"about {minutes:.0f} min on two cores" if minutes >= 1 else "less than a minute"
+    return f"{_words(size)}: {time}, and {needed / 2**30:.1f} GiB"
 
 
 def needed_memory(size: DataConfig, height: int, width: int) -> float:
