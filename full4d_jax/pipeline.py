@@ -29,6 +29,7 @@ from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.reading import is_captured, is_enlarged, posed_grid, read_grid
 from full4d_jax.scene.scene_arrays import background_in, from_arrays, to_arrays
+from full4d_jax.scene.surroundings import surround
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
@@ -36,7 +37,7 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages, fingerprint
 from full4d_jax.source import opening, options
-from gaussians import Scene, save_ply_sequence
+from gaussians import DynamicGaussians, Scene, save_ply_sequence
 
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
@@ -216,6 +217,8 @@ def _lift(
             given = config.lift, frames, jnp.asarray(depth), cameras, key
             kept["beside"] = None if beside is None else jnp.asarray(beside)
             scene = lifting.lift_grid(*given, prior=asked, **kept)
+        if isinstance(scene, DynamicGaussians):
+            scene = surround(scene, cameras, jax.random.key(config.seed + 2))
         reached = lifting.source_psnr(scene, frames[0], cameras)
         return to_arrays(scene) | {"source_psnr": np.asarray(reached)}
 

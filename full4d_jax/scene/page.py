@@ -20,7 +20,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.packing import PackedScene, pack_scene
 from full4d_jax.session.errors import InputError, printable
-from full4d_jax.source.camera_paths import PIVOT, angles_of, pivot_of
+from full4d_jax.source.camera_paths import PIVOT, angles_of, orbit_limit, pivot_of
 from gaussians import Gaussians, Scene
 from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
@@ -32,7 +32,6 @@ POLICY = (
     "style-src 'unsafe-inline'; img-src data:"
 )
 TITLE = "Full-4D scene"
-LEAST_LIMIT = 12.0  # degrees: the orbit of cameras that stand close together is not a point
 NEAREST = 0.05  # world units to the pivot, from a view that looks away from it
 SECONDS = 4.0  # of a scene that does not know how long its clip is
 FOV = 50.0  # degrees, of the camera of a scene without cameras
@@ -130,10 +129,7 @@ def run_viewing(cameras: Cameras, limit: tuple[float, float] | None = None) -> V
     """Return how the scene of a run is looked at; by default from the angles of its views."""
     poses = np.asarray(cameras.world_to_camera, np.float64)
     pivot = pivot_of(poses)
-    if limit is None:
-        angles = angles_of(poses, pivot)
-        azimuth, elevation = np.abs(angles).reshape(-1, 2).max(0)
-        limit = max(float(azimuth), LEAST_LIMIT), max(float(elevation), LEAST_LIMIT)
+    limit = limit or orbit_limit(poses)
     return Viewing(cameras, pivot, limit, (0.2, 3.0))
 
 

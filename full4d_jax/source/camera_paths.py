@@ -31,6 +31,7 @@ PIVOT = np.array([0.0, 0.0, 1.0])
 MOVED = 0.1  # change of a colour in [0, 1] beyond which a pixel moves
 LEAST_MOVING = 0.01  # share of the pixels of a clip that tells the subject
 NEAREST_PIVOT = 0.2  # world units
+LEAST_LIMIT = 12.0  # degrees: the orbit of cameras that stand close together is not a point
 Preset = Literal["arc", "ring", "spiral"]
 FORMAT = "see 'Camera paths' in the README for the file's format"
 
@@ -193,6 +194,13 @@ def angles_of(
     """Return azimuth and elevation in degrees of the camera centres, seen from the pivot."""
     x, y, z = np.moveaxis(centers(world_to_camera) - pivot, -1, 0)
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
+
+
+def orbit_limit(world_to_camera: Float[ndarray, "v t 4 4"]) -> tuple[float, float]:
+    """Return azimuth and elevation in degrees around the pivot that an orbit of a grid reaches."""
+    angles = angles_of(world_to_camera, pivot_of(world_to_camera))
+    azimuth, elevation = np.abs(angles).reshape(-1, 2).max(0)
+    return max(float(azimuth), LEAST_LIMIT), max(float(elevation), LEAST_LIMIT)
 
 
 def middle_angles(angles: Float[ndarray, "v 2"]) -> Float[ndarray, "2"]:

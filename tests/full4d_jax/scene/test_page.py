@@ -13,6 +13,7 @@ from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
 from full4d_jax.scene import page
 from full4d_jax.scene.packing import RECORD, pack_scene
 from full4d_jax.session.errors import InputError
+from full4d_jax.source.camera_paths import LEAST_LIMIT
 from gaussians import Gaussians
 
 
@@ -40,7 +41,7 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     np.testing.assert_allclose(views[0]["poses"][0], np.eye(4)[:3].ravel(), atol=1e-6)
     np.testing.assert_allclose(views[2]["angles"], [40, 0], atol=1e-4)
     assert views[0]["lens"] == [100, 104, 66, 47]
-    np.testing.assert_allclose(settings["limit"], [40, page.LEAST_LIMIT], atol=1e-4)
+    np.testing.assert_allclose(settings["limit"], [40, LEAST_LIMIT], atol=1e-4)
 
 
 def test_a_given_limit_is_taken():

@@ -1,0 +1,169 @@
+"""Gaussians around a fitted scene: a camera that leaves the views of the grid sees no black.
+
+What no view shows is empty after the fit: above and below the pictures, beside the outermost views,
+and in gaps behind what stands in front. Cameras at the limit of the orbit look for such places.
+Colour and disparity are filled in from around them, the background first, which gives a blur. The
+new Gaussians stand still and hide nothing that a view of the grid shows.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.generation.projection_guidance import Projection, fill_holes
+from full4d_jax.source.camera_paths import orbit_limit, pivot_of
+from gaussians import (
+    Camera,
+    DynamicGaussians,
+    Rendering,
+    initialize,
+    intersection_budget,
+    render,
+    with_room,
+)
+from input_pipeline.cameras import orbit
+
+EMPTY = 0.5  # coverage below which a pixel shows nothing; above it, new light would shine through
+INSTANTS = 3  # at which the scene is looked at
+ROOM = 0.25  # most new Gaussians, relative to those there are
+SPACING = 3.0  # pixels between new Gaussians
+WIDER = 1.5  # how wide they are, relative to those of a picture with detail
+REACH = 4  # pixels from its centre that a new Gaussian colours
+BEHIND = 1.02  # a point hides nothing where it is farther than this multiple of what a view shows
+PUSH, PUSHES = 1.1, 12  # factor of depth by which a point moves back, and how often at most
+NEAREST, FARTHEST = 0.05, 50.0  # depth, world units
+PARTS, LENS_AND_POSE = ("alpha", "depth", "rgb"), ("intrinsics", "world_to_camera")
+LOOKS = (  # azimuth and elevation, relative to the limit of the orbit
+    *((0, 0.5), (0, -0.5), (1, 0), (-1, 0), (0, 1), (0, -1)),
+    *((1, 1), (-1, 1), (1, -1), (-1, -1)),
+)
+
+
+def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> DynamicGaussians:
+    """Return the scene with Gaussians where cameras of the orbit see nothing.
+
+    Args:
+      scene: fitted to the grid.
+      cameras: of its views.
+      key: decides where the new Gaussians lie.
+    """
+    count = len(scene.moments)
+    scene = with_room(scene, count + int(ROOM * count))
+    poses = np.asarray(cameras.world_to_camera, np.float64)
+    instants = np.unique(np.linspace(0, poses.shape[1] - 1, INSTANTS).round().astype(int))
+    moments = instants / max(1, poses.shape[1] - 1)
+    at = jax.jit(DynamicGaussians.at)
+    first = cameras.camera(0, 0)
+    budget = intersection_budget(at(scene, 0.0), first, antialiased=True, slack=1.6)
+
+    def seen_from(camera: Camera, moment: float) -> Rendering:
+        instant = at(scene, jnp.float32(moment))
+        shown = render(instant, camera, antialiased=True, max_intersections=budget)
+        return shown if int(shown.overflow) == 0 else render(instant, camera, antialiased=True)
+
+    views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
+    pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
+    pivot, limit = pivot_of(poses), np.asarray(orbit_limit(poses))
+    for i, (azimuth, elevation) in enumerate(limit * np.asarray(LOOKS)):
+        pose = orbit(azimuth, elevation, pivot[2], tuple(pivot)).astype(np.float32)
+        camera = dataclasses.replace(first, world_to_camera=jnp.asarray(pose))
+        colors, depth = fill_empty([seen_from(camera, moment) for moment in moments])
+        depth = push_behind_views(depth, camera, views, pictures)
+        most = min(int((depth > 0).sum() / SPACING**2), len(scene.moments) - count)
+        if most > 0:
+            more = blur(colors, depth, camera, most, scene, jax.random.fold_in(key, i))
+            scene = jax.tree.map(lambda x, y, n=count: x.at[n : n + len(y)].set(y), scene, more)
+            count += len(more.moments)
+    return jax.tree.map(lambda x: x[:count], scene)
+
+
+@jax.jit
+def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
+    """Return colours and depth for pixels that are empty at some instant; depth 0 for others."""
+    alpha, depth, rgb = (jnp.stack([getattr(x, name) for x in looks]) for name in PARTS)
+    mask = (alpha >= EMPTY).astype(alpha.dtype)
+    disparity = mask / jnp.maximum(depth, NEAREST)
+    shown = jnp.concatenate([rgb / jnp.maximum(alpha, EMPTY)[..., None], disparity[..., None]], -1)
+    filled = fill_holes(Projection(shown[None], mask[None], disparity[None]))[0]
+    emptiest = alpha.argmin(0)[None, ..., None]
+    found = jnp.take_along_axis(filled, emptiest, 0)[0]
+    depth = 1 / jnp.maximum(found[..., 3], 1 / FARTHEST)
+    return jnp.clip(found[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
+
+
+def blur(
+    colors: Float[Array, "h w 3"],
+    depth: Float[Array, "h w"],
+    camera: Camera,
+    count: int,
+    like: DynamicGaussians,
+    key: PRNGKeyArray,
+) -> DynamicGaussians:
+    """Return at most `count` wide Gaussians, always there, at the pixels with depth."""
+    degree = round(like.gaussians.harmonics.shape[-2] ** 0.5) - 1
+    place = camera.intrinsics[None], camera.world_to_camera[None, None]
+    made = initialize(colors[None, None], depth[None, None], *place, count, key, sh_degree=degree)
+    scales = made.gaussians.log_scales + np.log(WIDER)
+    return made._replace(gaussians=made.gaussians._replace(log_scales=scales))
+
+
+def push_behind_views(
+    depth: Float[Array, "h w"],
+    camera: Camera,
+    views: Sequence[Camera],
+    pictures: Sequence[Rendering],
+) -> Float[Array, "h w"]:
+    """Move points along a camera's rays until they hide nothing that the pictures show around them.
+
+    Returns 0 for points that stay in their way, and for those without depth.
+    """
+    lenses, poses = (jnp.stack([getattr(x, name) for x in views]) for name in LENS_AND_POSE)
+    shown = jnp.stack([jnp.where(x.alpha >= EMPTY, x.depth, 0.0) for x in pictures])
+    window = (1, 2 * REACH + 1, 2 * REACH + 1)
+    shown = jax.lax.reduce_window(shown, 0.0, jax.lax.max, window, (1, 1, 1), "same")
+    return _push(depth, camera.intrinsics, camera.world_to_camera, lenses, poses, shown)
+
+
+@jax.jit
+def _push(
+    depth: Float[Array, "h w"],
+    lens: Float[Array, "3 3"],
+    pose: Float[Array, "4 4"],
+    lenses: Float[Array, "n 3 3"],
+    poses: Float[Array, "n 4 4"],
+    shown: Float[Array, "n h w"],
+) -> Float[Array, "h w"]:
+    """Compute `push_behind_views`."""
+    height, width = depth.shape
+    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    rays = jnp.stack([x, y, jnp.ones_like(x)], -1) @ jnp.linalg.inv(lens).T
+    back = jnp.linalg.inv(pose)
+    found = jnp.zeros_like(depth)
+    for step in range(PUSHES):
+        z = depth * PUSH**step
+        points = (rays * z[..., None]) @ back[:3, :3].T + back[None, None, :3, 3]
+        hides = jax.lax.map(lambda view, p=points: _hides(p, *view), (lenses, poses, shown)).any(0)
+        found = jnp.where((found == 0) & ~hides, z, found)
+    return found
+
+
+def _hides(
+    points: Float[Array, "h w 3"],
+    lens: Float[Array, "3 3"],
+    pose: Float[Array, "4 4"],
+    shown: Float[Array, "h w"],
+) -> Bool[Array, "h w"]:
+    """Return which points stand before what a view shows, at a depth or 0 for nothing."""
+    local = points @ pose[:3, :3].T + pose[None, None, :3, 3]
+    u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
+    column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
+    height, width = shown.shape
+    inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + REACH)
+    inside &= jnp.abs(row - height // 2) < height // 2 + REACH
+    there = shown[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
+    return inside & (local[..., 2] < BEHIND * there)

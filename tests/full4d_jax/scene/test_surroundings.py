@@ -1,0 +1,84 @@
+"""What no view shows is filled in behind what the views show."""
+
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.scene.surroundings import surround
+from gaussians import DynamicGaussians, initialize, render
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+HEIGHT, WIDTH, TIMES = 64, 96, 2
+WALL, POST = np.array([0.2, 0.5, 0.8]), np.array([0.9, 0.2, 0.1])
+
+
+@cache
+def seen() -> tuple[DynamicGaussians, Cameras]:
+    """Return a wall with a post before it, as one view shows them, and two cameras beside it."""
+    lens = intrinsics_from_fov(60.0, HEIGHT, WIDTH).astype(np.float32)
+    frames = np.broadcast_to(WALL, (1, TIMES, HEIGHT, WIDTH, 3)).astype(np.float32).copy()
+    depth = np.full((1, TIMES, HEIGHT, WIDTH), 2.0, np.float32)
+    frames[:, :, :, 40:52], depth[:, :, :, 40:52] = POST, 1.0
+    poses = np.repeat(orbit(np.array([0.0, -10.0, 10.0]), 0.0)[:, None], TIMES, 1)
+    poses = poses.astype(np.float32)
+    given = map(jnp.asarray, (frames, depth, lens[None], poses[:1]))
+    scene = initialize(*given, 12000, jax.random.key(0))
+    opaque = scene.gaussians._replace(logit_opacities=scene.gaussians.logit_opacities + 4)
+    scene = scene._replace(gaussians=opaque)
+    return scene, Cameras(np.repeat(lens[None], 3, 0), poses, HEIGHT, WIDTH)
+
+
+def drawn(scene: DynamicGaussians, cameras: Cameras, azimuth: float, elevation: float):
+    """Return the picture from a place of the orbit."""
+    pose = jnp.asarray(orbit(azimuth, elevation).astype(np.float32))
+    camera = replace(cameras.camera(0, 0), world_to_camera=pose)
+    return render(scene.at(0.5), camera, antialiased=True)
+
+
+def test_that_a_camera_above_sees_a_blur_in_place_of_black() -> None:
+    """The fill has the colours of the surroundings, the background's above all."""
+    scene, cameras = seen()
+    around = surround(scene, cameras, jax.random.key(1))
+    before, after = (drawn(x, cameras, 0.0, -8.0) for x in (scene, around))
+    empty = np.asarray(before.alpha[:, :30]) < 0.2
+    assert empty.mean() > 0.05
+    assert np.asarray(after.alpha[:, :30])[empty].mean() > 0.8
+    np.testing.assert_allclose(np.asarray(after.rgb[:, :30])[empty].mean(0), WALL, atol=0.12)
+
+
+def test_that_the_gap_behind_the_post_shows_the_wall() -> None:
+    """From the side one looks behind the post, where the only real view saw nothing."""
+    scene, cameras = seen()
+    around = surround(scene, cameras, jax.random.key(1))
+    before, after = (drawn(x, cameras, 12.0, 0.0) for x in (scene, around))
+    gap = np.asarray(before.alpha) < 0.2
+    gap[:, :12] = gap[:, -12:] = False
+    assert gap.mean() > 0.03
+    black, filled = (np.abs(np.asarray(x.rgb)[gap] - WALL).mean() for x in (before, after))
+    assert filled < 0.6 * black
+
+
+def test_that_the_source_hardly_changes() -> None:
+    """New Gaussians lie outside its picture or behind what it shows."""
+    scene, cameras = seen()
+    around = surround(scene, cameras, jax.random.key(1))
+    assert len(around.moments) > len(scene.moments)
+    before, after = (drawn(x, cameras, 0.0, 0.0) for x in (scene, around))
+    inside = np.abs(np.asarray(before.rgb - after.rgb))[2:-2, 2:-2]
+    assert inside.mean() < 0.01
+
+
+def test_that_new_gaussians_are_always_there_and_follow_the_key_alone() -> None:
+    """A second call gives the same bits; the Gaussians of the fit stay first and as they are."""
+    scene, cameras = seen()
+    first, second = (surround(scene, cameras, jax.random.key(1)) for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    count = len(scene.moments)
+    kept = jax.tree.map(lambda x: x[:count], first)
+    jax.tree.map(np.testing.assert_array_equal, kept, scene)
+    assert (np.asarray(first.logit_gates[count:]) > 0).all()
+    assert not np.asarray(first.velocities[count:]).any()
