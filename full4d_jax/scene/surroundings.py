@@ -53,7 +53,9 @@ def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> Dy
       key: decides where the new Gaussians lie.
     """
     count = len(scene.moments)
-    scene = with_room(scene, count + int(ROOM * count))
+    with_space = with_room(scene, count + int(ROOM * count))
+    assert isinstance(with_space, DynamicGaussians)
+    scene = with_space
     poses = np.asarray(cameras.world_to_camera, np.float64)
     instants = np.unique(np.linspace(0, poses.shape[1] - 1, INSTANTS).round().astype(int))
     moments = instants / max(1, poses.shape[1] - 1)
