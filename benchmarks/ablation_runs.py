@@ -15,6 +15,7 @@ and by how well the views of `psnr` agree with each other (`ablation_consistency
 
     apart     difference of two views where they show the same points, as PSNR
     matched   percent of points that are found again in the other view
+    above     the same, less what is found in the other view of another scene, by chance
 """
 
 import json
@@ -51,8 +52,9 @@ from full4d_jax.training.step import train_step
 from input_pipeline.loader import make_loader
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
 
-SCORES = ("psnr", "hard", "denoised", "apart", "matched")
+SCORES = ("psnr", "hard", "denoised", "apart", "matched", "above")
 TAU = 0.7  # of `denoised`
+HERE = Path(__file__).resolve().parent
 CHANGED = 0.1  # of the range: more makes a pixel hard without projection
 WIDE = 30.0, 60.0  # degrees from the source to the targets, where depth is estimated
 
@@ -72,7 +74,8 @@ def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int
     found = []
     row = Row(config, init)
     start = None if init is None else load_metadata(init)
-    wanted = json.loads(json.dumps(to_dict(config) | {"init": start}))
+    described = json.dumps(to_dict(config) | {"init": start})
+    wanted = json.loads(described.replace(f"{HERE}/", ""))  # where masks lie says nothing
     for seed in range(seeds):
         path = folder / f"{config.name.replace(' ', '_')}_{seed}.json"
         weights, done = path.with_suffix(".safetensors"), kept.read(path)
@@ -105,8 +108,7 @@ class Row:
     def __init__(self, config: Config, init: Path | None):
         self.config, self.init = config, init
         self._step: Any = None
-        one = partial(score_clip, config)
-        self._score = jax.jit(lambda params, *x: jax.lax.map(lambda x: one(params, *x), x))
+        self._score = jax.jit(partial(score_clips, config))
 
     def train(self, seed: int) -> tuple[Params, float]:
         """Averaged parameters, and the median CPU seconds of a step."""
@@ -219,10 +221,30 @@ def held_out_depth(data: DataConfig, scenes: int) -> Float[Array, "b v t h w"]:
     return jax.jit(partial(jax.lax.map, lambda index: scene_of(data, index).depth))(numbers)
 
 
-def score_clip(
-    config: Config, params: Params, clip: Batch, depth: Float[Array, "v t h w"], key: Array
-) -> Float[Array, "scores"]:
-    """SCORES of one clip without batch axis, whose true depth is `depth`."""
+def score_clips(
+    config: Config, params: Params, clips: Batch, depth: Float[Array, "b v t h w"], keys: Array
+) -> Float[Array, "b scores"]:
+    """SCORES of clips whose true depth is `depth`; chance is measured with the clip before."""
+    guesses = jax.lax.map(lambda x: guess(config, params, *x), (clips, keys))
+    others = jnp.roll(guesses.once, 1, 0)
+    return jax.lax.map(lambda x: score_clip(*x), (guesses, clips, depth, others))
+
+
+class Guess(NamedTuple):
+    """What a network makes of a clip, and the pixels on which it is scored."""
+
+    once: Float[Array, "*b v t h w 3"]
+    """One call from zero noise."""
+    cleaned: Float[Array, "*b v t h w 3"]
+    """One call from the truth with noise."""
+    counted: Bool[Array, "*b v t h w"]
+    """Pixels that are not given."""
+    hard: Bool[Array, "*b v t h w"]
+    """As `hard` of the scores."""
+
+
+def guess(config: Config, params: Params, clip: Batch, key: Array) -> Guess:
+    """Return what the network makes of one clip without batch axis."""
     model, codec = config.model, make_codec(config.model, None)
     truth = codec.encode(clip.frames)
     if model.projection == "none":
@@ -249,10 +271,19 @@ def score_clip(
     if given is not None:  # they do not move
         once = jnp.where(given, truth[None], once)
     cleaned = noisy - TAU * flow(noisy, jnp.full(1, TAU))
-    first, second = (codec.decode(x[0]) for x in (once, cleaned))
-    near = [psnr_on(first, clip.frames, counted)]
-    near += [psnr_on(x, clip.frames, hard) for x in (first, second)]
-    agreed = consistency(first, clip.frames, depth, clip.cameras, counted)
+    return Guess(codec.decode(once[0]), codec.decode(cleaned[0]), counted, hard)
+
+
+def score_clip(
+    made: Guess,
+    clip: Batch,
+    depth: Float[Array, "v t h w"],
+    other: Float[Array, "v t h w 3"],
+) -> Float[Array, "scores"]:
+    """SCORES of one clip; `other` is the `once` of another."""
+    near = [psnr_on(made.once, clip.frames, made.counted)]
+    near += [psnr_on(x, clip.frames, made.hard) for x in (made.once, made.cleaned)]
+    agreed = consistency(made.once, clip.frames, depth, clip.cameras, made.counted, other)
     return jnp.concatenate([jnp.stack(near), agreed])
 
 

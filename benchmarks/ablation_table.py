@@ -30,6 +30,7 @@ HEADINGS = {
     "denoised": "denoised hard pixels",
     "apart": "views apart",
     "matched": "matched, %",
+    "above": "above chance, %",
 }
 LEGEND = (
     "dB, but for matched points. First row of each group: mean ± standard error over scenes and "

@@ -5,16 +5,17 @@
 A held-out scene has 23 target cameras, drawn as in training and sorted by azimuth. Grids of 12 and
 4 views have every second of them, and three. Those three are scored: PSNR, also on pixels that no
 single frame's projection reaches (hard), and there how far the three agree with each other
-(`ablation_consistency`). Larger grids are made at once, or in groups of 4 views, source included;
-with several steps groups shift at each. Depth is true. Rows of a sampler are compared with its
-grid of 4 views, scene by scene.
+(`ablation_consistency`; the next scene gives chance). Larger grids are made at once, or in groups
+of 4 views, source included; with several steps groups shift at each. Depth is true. Rows of a
+sampler are compared with its grid of 4 views, scene by scene.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ from input_pipeline.procedural.scene_cameras import MAX_AZIMUTH
 SCORED = np.array([0, 4, 12, 20])  # views of the largest grid; 0 is the source
 GRIDS = {4: SCORED, 12: np.arange(0, 24, 2), 24: np.arange(24)}
 SAMPLERS = {"1 call": DEFAULT.sampler, "4 steps": SamplerConfig(steps=4, noise=1.0)}
-SCORES = ("psnr", "hard", "apart", "matched")
+SCORES = ("psnr", "hard", "apart", "matched", "above")
 
 
 def main() -> None:
@@ -50,11 +51,10 @@ def main() -> None:
     if options.scenes < 1:
         raise SystemExit(f"--scenes: found {options.scenes}, expected at least 1")
     prior, found = open_prior(DEFAULT), []
+    scenes = made_scenes(prior, range(options.first, options.first + options.scenes + 1))
     with Progress("scenes", options.scenes) as report:
-        for number in range(options.first, options.first + options.scenes):
-            clip = rendered(HELD_OUT_START + number)
-            key = jax.random.fold_in(jax.random.key(DEFAULT.seed), number)
-            found.append({row: score(made, clip) for row, made in grids(prior, clip, key)})
+        for (clip, rows), (_, others) in pairwise(scenes):
+            found.append({row: score(made, clip, others[row]) for row, made in rows.items()})
             report(len(found))
     lines, numbers = [], {}
     for row in found[0]:
@@ -80,6 +80,16 @@ def rendered(index: Array) -> ProceduralClip:
     )
 
 
+def made_scenes(
+    prior: Prior, numbers: Iterable[int]
+) -> Iterator[tuple[ProceduralClip, dict[tuple[str, str], Float[Array, "4 t h w 3"]]]]:
+    """Yield each scene and its rows, as `grids` has them."""
+    for number in numbers:
+        clip = rendered(HELD_OUT_START + number)
+        key = jax.random.fold_in(jax.random.key(DEFAULT.seed), number)
+        yield clip, dict(grids(prior, clip, key))
+
+
 def grids(
     prior: Prior, clip: ProceduralClip, key: Array
 ) -> Iterator[tuple[tuple[str, str], Float[Array, "4 t h w 3"]]]:
@@ -97,13 +107,15 @@ def grids(
 
 
 @jax.jit
-def score(made: Float[Array, "4 t h w 3"], clip: ProceduralClip) -> Float[Array, "scores"]:
-    """Return SCORES of the three target views."""
+def score(
+    made: Float[Array, "4 t h w 3"], clip: ProceduralClip, other: Float[Array, "4 t h w 3"]
+) -> Float[Array, "scores"]:
+    """Return SCORES of the three target views; `other` shows another scene."""
     truth, depth, cameras = clip.frames[SCORED], clip.depth[SCORED], cameras_of(clip).views(SCORED)
     hard = project(truth[0], depth[0], cameras).mask == 0
     near = partial(psnr, made[1:] / 2 + 0.5, truth[1:])
     counted = jnp.concatenate([jnp.zeros_like(hard[:1]), hard])
-    agreed = consistency(made, 2 * truth - 1, depth, cameras, counted)
+    agreed = consistency(made, 2 * truth - 1, depth, cameras, counted, other)
     return jnp.concatenate([jnp.stack([near(), near(hard)]), agreed])
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.evaluation.without_truth.consistency import flow_from_depth
@@ -46,7 +47,9 @@ def test_what_is_wrong_in_one_view_alone_is_seen(module, clip):
     """The truth agrees; one error in all views does too; views of their own do not, nor grey."""
     cameras, truth = cameras_of(clip), 2 * clip.frames - 1
     counted = jnp.ones(clip.depth.shape, bool).at[0].set(False)
-    score = jax.jit(lambda made, some: module.consistency(made, truth, clip.depth, cameras, some))
+    score = jax.jit(
+        lambda made, some: module.consistency(made, truth, clip.depth, cameras, some, truth)
+    )
     noise = jax.random.normal(jax.random.key(0), truth.shape)
     right, shifted, noisy, noisier, grey = (
         np.asarray(score(made, counted))
@@ -67,3 +70,21 @@ def test_what_is_wrong_in_one_view_alone_is_seen(module, clip):
         score(broken, counted.at[3].set(False)), score(truth, counted.at[3].set(False))
     )
     assert np.isnan(score(truth, jnp.zeros_like(counted))).all()
+
+
+def test_what_views_do_not_share_is_matched_by_chance_alone(module, clip):
+    """Chance differs by how smooth pictures are; less chance, independent pictures have none."""
+    cameras, truth = cameras_of(clip), 2 * clip.frames - 1
+    counted = jnp.ones(clip.depth.shape, bool).at[0].set(False)
+    score = jax.jit(
+        lambda made, other: module.consistency(made, truth, clip.depth, cameras, counted, other)
+    )
+    generator, found = np.random.default_rng(0), {}
+    for name, blur in ("rough", 0), ("smooth", 3):
+        noise = generator.normal(size=(24, *truth.shape)).astype(np.float32)
+        noise = gaussian_filter(noise, (0, 0, 0, blur, blur, 0))
+        noise *= 0.3 / noise.std()
+        found[name] = np.mean([score(a, b) for a, b in noise.reshape(12, 2, *truth.shape)], 0)
+        assert abs(found[name][2]) < 4
+        assert score(truth, noise[0])[2] > 75
+    assert found["rough"][1] > 15 > 10 > found["smooth"][1]

@@ -144,5 +144,5 @@ def test_without_the_extra_it_is_told_what_to_install(tmp_path, monkeypatch):
 
 def test_poses_of_another_film_are_refused(tmp_path):
     column, poses = write(tmp_path, walk()), write_poses(tmp_path, np.linalg.inv(walk()))
-    with pytest.raises(InputError, match="read .*as camera-to-world"):
+    with pytest.raises(InputError, match=r"read .*as camera-to-world"):
         open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3))
