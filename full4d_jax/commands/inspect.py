@@ -11,6 +11,8 @@ from full4d_jax.config import Config, MeshConfig, check_config
 from full4d_jax.session.fields import require
 from full4d_jax.session.help_text import Shown
 
+EFFICIENCY = 0.4
+
 
 def inspect(
     config: Annotated[
@@ -23,7 +25,7 @@ def inspect(
     topology: str = "",
     slices: int = 1,
     devices: int = 0,
-    efficiency: float = 0.4,
+    efficiency: float = EFFICIENCY,
     largest: bool = False,
     json: Path | None = None,
 ) -> None:
@@ -43,7 +45,8 @@ def inspect(
       topology: TPU slice, e.g. v5p:4x4x8, v6e:8x8, v5e:4x4; needs libtpu (the extra `tpu`).
       slices: number of slices, joined by a slower network; `data` is sharded over them.
       devices: without a topology, number of devices; 0 is as many as the mesh asks for.
-      efficiency: share of the peak FLOP/s that the estimated time of a step assumes.
+      efficiency: share of the peak FLOP/s that the estimated time assumes; with a topology, and for
+        programs of the network.
       largest: compile for more samples, to find how many fit into memory.
       json: file to write what was found for a topology.
     """
@@ -56,8 +59,14 @@ def inspect(
     require("largest", largest, bool(topology) or not largest, "a --topology to compile for")
     alone = program == "step" or (slices == 1 and not largest)
     require("program", program, alone, "step with --slices or --largest")
-    drawn = program != "projection" or (bool(topology) and config.model.projection != "none")
-    require("program", program, drawn, "step without a --topology or with model.projection none")
+    projects = program == "projection"
+    fits = not projects or bool(topology)
+    require("program", program, fits, "step, or a --topology to compile the projection for")
+    fits = not projects or config.model.projection != "none"
+    require("program", program, fits, "step: with model.projection none nothing is projected")
+    timed = bool(topology) and not projects
+    expected = "none, or a --topology and a program of the network, whose time is estimated"
+    require("efficiency", efficiency, timed or efficiency == EFFICIENCY, expected)
     if topology:  # Before jax is imported: there is no TPU, and no other process to mind.
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"

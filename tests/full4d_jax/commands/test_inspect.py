@@ -18,6 +18,7 @@ SMALL = [
     *("--data.views", "3", "--data.frames", "9", "--data.height", "192", "--data.width", "192"),
     *("--training.batch", "2"),
 ]
+CHIPS = ["--topology", "v5e:2x2"]
 
 
 def test_prints_parameters_work_and_bytes(capsys):
@@ -104,10 +105,23 @@ def test_compiles_a_small_model_for_tpu(topology, projections, tmp_path):
     assert int(trades[1]) >= 12 * 8  # q, k, v, output; forward, again, backward; eight layers
 
 
-def test_the_projection_alone_needs_a_topology(capsys):
-    asks = ["inspect", str(CONFIGS / "wan22_5b.py"), "--program", "projection"]
+@pytest.mark.parametrize(
+    ("preset", "options", "said"),
+    [
+        ("wan22_5b", [], "found 'projection', expected step, or a --topology to compile"),
+        ("wan22_5b", [*CHIPS, "--efficiency", "0.5"], "efficiency: found 0.5, expected none"),
+        ("four_real_wan", CHIPS, "expected step: with model.projection none"),
+    ],
+)
+def test_what_the_projection_alone_cannot_have_is_refused(preset, options, said, capsys):
+    asks = ["inspect", str(CONFIGS / f"{preset}.py"), "--program", "projection", *options]
     assert main(asks) == 2
-    assert "program: found 'projection', expected step without" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+def test_an_efficiency_needs_a_time(capsys):
+    assert main(["inspect", str(CONFIGS / "wan22_5b.py"), "--efficiency", "0.5"]) == 2
+    assert "efficiency: found 0.5, expected none, or a --topology" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
