@@ -29,7 +29,7 @@ from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.reading import is_captured, is_enlarged, posed_grid, read_grid
 from full4d_jax.scene.scene_arrays import background_in, from_arrays, to_arrays
-from full4d_jax.scene.surroundings import surround
+from full4d_jax.scene.surroundings import count_looks, surround
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
@@ -218,7 +218,10 @@ def _lift(
             kept["beside"] = None if beside is None else jnp.asarray(beside)
             scene = lifting.lift_grid(*given, prior=asked, **kept)
         if isinstance(scene, DynamicGaussians):
-            scene = surround(scene, cameras, jax.random.key(config.seed + 2))
+            with Progress("surroundings", count_looks(cameras)) as report:
+                scene = surround(scene, cameras, jax.random.key(config.seed + 2), report)
+        else:
+            stages.say("what no view shows stays empty, with --lift.motion deformation")
         reached = lifting.source_psnr(scene, frames[0], cameras)
         return to_arrays(scene) | {"source_psnr": np.asarray(reached)}
 

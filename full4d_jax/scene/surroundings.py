@@ -1,18 +1,19 @@
-"""Gaussians around a fitted scene: a camera that leaves the views of the grid sees no black.
+"""Gaussians around a fitted scene, where no view of the grid shows anything.
 
-What no view shows is empty after the fit: above and below the pictures, beside the outermost views,
-and in gaps behind what stands in front. Cameras at the limit of the orbit look for such places.
+Such places are black after the fit: above and below the pictures, beside the outermost views, and
+gaps behind what stands in front. Cameras spread over the orbit up to its limit look for them.
 Colour and disparity are filled in from around them, the background first, which gives a blur. The
 new Gaussians stand still and hide nothing that a view of the grid shows.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
@@ -38,19 +39,40 @@ BEHIND = 1.02  # a point hides nothing where it is farther than this multiple of
 PUSH, PUSHES = 1.1, 12  # factor of depth by which a point moves back, and how often at most
 NEAREST, FARTHEST = 0.05, 50.0  # depth, world units
 PARTS, LENS_AND_POSE = ("alpha", "depth", "rgb"), ("intrinsics", "world_to_camera")
-LOOKS = (  # azimuth and elevation, relative to the limit of the orbit
-    *((0, 0.5), (0, -0.5), (1, 0), (-1, 0), (0, 1), (0, -1)),
-    *((1, 1), (-1, 1), (1, -1), (-1, -1)),
-)
+STEEPEST = 75.0  # degrees of elevation from which cameras look; straight above, none is upright
+SPREAD = 45.0  # most degrees of azimuth between two cameras that look
+SEEN = 0.1  # least share of a picture that must show something, to fill in the rest from it
 
 
-def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> DynamicGaussians:
+def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
+    """Return azimuth and elevation of the cameras that look for empty places, degrees.
+
+    Those in the middle come first, since what they find is seen most.
+
+    Args:
+      limit: azimuth and elevation that the orbit reaches, degrees.
+    """
+    azimuth, elevation = limit[0], min(limit[1], STEEPEST)
+    sides = np.linspace(0, azimuth, 1 + max(1, int(np.ceil(azimuth / SPREAD))))[1:]
+    rows = 0.0, elevation, -elevation
+    inner = [(0.0, elevation / 2), (0.0, -elevation / 2)]
+    outer = [(sign * side, row) for side in sides for row in rows for sign in (1, -1)]
+    return np.array([*inner, (0.0, elevation), (0.0, -elevation), *outer])
+
+
+def surround(
+    scene: DynamicGaussians,
+    cameras: Cameras,
+    key: PRNGKeyArray,
+    report: Callable[[int], None] | None = None,
+) -> DynamicGaussians:
     """Return the scene with Gaussians where cameras of the orbit see nothing.
 
     Args:
       scene: fitted to the grid.
       cameras: of its views.
       key: decides where the new Gaussians lie.
+      report: called with the number of cameras that have looked, of `count_looks`.
     """
     count = len(scene.moments)
     with_space = with_room(scene, count + int(ROOM * count))
@@ -70,18 +92,29 @@ def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> Dy
 
     views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
     pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
-    pivot, limit = pivot_of(poses), np.asarray(orbit_limit(poses))
-    for i, (azimuth, elevation) in enumerate(limit * np.asarray(LOOKS)):
+    pivot, angles = pivot_of(poses), look_angles(orbit_limit(poses))
+    for i, (azimuth, elevation) in enumerate(angles):
         pose = orbit(azimuth, elevation, pivot[2], tuple(pivot)).astype(np.float32)
         camera = dataclasses.replace(first, world_to_camera=jnp.asarray(pose))
-        colors, depth = fill_empty([seen_from(camera, moment) for moment in moments])
-        depth = push_behind_views(depth, camera, views, pictures)
-        most = min(int((depth > 0).sum() / SPACING**2), len(scene.moments) - count)
-        if most > 0:
-            more = blur(colors, depth, camera, most, scene, jax.random.fold_in(key, i))
-            scene = jax.tree.map(lambda x, y, n=count: x.at[n : n + len(y)].set(y), scene, more)
-            count += len(more.moments)
+        looks = [seen_from(camera, moment) for moment in moments]
+        if min(float((x.alpha >= EMPTY).mean()) for x in looks) >= SEEN:
+            colors, depth = fill_empty(looks)
+            depth = push_behind_views(depth, camera, views, pictures)
+            # An equal part of the room that is left, so that the last corners are filled, too.
+            room = (len(scene.moments) - count) // (len(angles) - i)
+            most = min(int((depth > 0).sum() / SPACING**2), room)
+            if most > 0:
+                more = blur(colors, depth, camera, most, scene, jax.random.fold_in(key, i))
+                scene = jax.tree.map(lambda x, y, n=count: x.at[n : n + len(y)].set(y), scene, more)
+                count += len(more.moments)
+        if report is not None:
+            report(i + 1)
     return jax.tree.map(lambda x: x[:count], scene)
+
+
+def count_looks(cameras: Cameras) -> int:
+    """Return how many cameras look for empty places."""
+    return len(look_angles(orbit_limit(np.asarray(cameras.world_to_camera, np.float64))))
 
 
 @jax.jit
