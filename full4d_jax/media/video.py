@@ -133,7 +133,7 @@ def _pictures(
     for frame in decode(path, float(times[0])):
         if frame.time == times[len(pictures)]:
             shape = pictures[0][1].shape if pictures else None
-            gray = _gray(frame.picture, shape)
+            gray = gray_picture(frame.picture, shape)
             pictures.append((crop_resize(frame.picture, height, width), gray))
             sizes.append(frame.picture.shape[:2])
             if len(pictures) == len(times):
@@ -217,7 +217,7 @@ def check_file(path: Path) -> None:
     raise InputError("video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do)
 
 
-def _gray(
+def gray_picture(
     picture: UInt8[ndarray, "H W 3"], shape: tuple[int, ...] | None = None
 ) -> UInt8[ndarray, "r q"]:
     """Return the whole picture in gray, `TRACKING_WIDTH` pixels across, or of another shape."""

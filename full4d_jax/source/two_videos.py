@@ -25,6 +25,7 @@ from full4d_jax.source.handheld.structure import find_structure
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
+from full4d_jax.source.shots import check_one_shot
 from full4d_jax.source.source import Source
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath
@@ -44,7 +45,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
     """Read the first row and the first column of a grid, or one of them.
 
     Raises:
-      InputError: a video is unusable, or the poses are.
+      InputError: a video is unusable or shows two shots, or the poses are unusable.
     """
     if options.freeze_time is None:
         for name in ("poses", "fov"):
@@ -58,6 +59,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
     cameras, unposed = None, "without --freeze_time nothing tells where its views are"
     if options.freeze_time is not None:
         column = read_video(options.freeze_time, frames=data.views, **size, **cut)
+        check_one_shot(column, options.freeze_time, seconds=False)
         frames[:, 0], given[:, 0] = column.frames, True
         notes.append(f"column: {column.note}")
         try:
@@ -68,6 +70,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
         notes.append(said)
     if options.fixed_view is not None:
         row = read_video(options.fixed_view, frames=data.frames, **size, **cut)
+        check_one_shot(row, options.fixed_view, seconds=False)
         warning = _disagreement(row.frames[0], frames[0, 0]) if given[0, 0] else ""
         frames[0], given[0], times = row.frames, True, row.timestamps
         notes.append(f"row: {row.note}")

@@ -17,6 +17,7 @@ from full4d_jax.source.handheld.given_poses import read_poses
 from full4d_jax.source.handheld.video_path import path_of_video
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
+from full4d_jax.source.shots import check_one_shot
 from full4d_jax.source.source import Source, all_given
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
@@ -27,11 +28,12 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     """Read a video of one camera, and find the camera's path.
 
     Raises:
-      InputError: the video is unusable, or the poses that are given.
+      InputError: the video is unusable or shows two shots, or the poses that are given.
     """
     size = {"height": data.height, "width": data.width, "frames": data.frames}
     poses = None if options.poses is None else read_poses(options.poses, options.video)
     video = read_video(options.video, **size, fps=options.fps, start=options.start, usual=data.fps)
+    check_one_shot(video, options.video, seconds=True)
     lens, seen = lens_of(video, options.video, options.fov, poses)
     wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
     short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
