@@ -62,7 +62,7 @@ def given(tmp_path_factory) -> Path:
     params = init_params(SMALL.model, jax.random.key(0))
     save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
     rng = np.random.default_rng(0)
-    write_video(folder / "in.mp4", rng.integers(0, 255, (12, 40, 60, 3), np.uint8), 12)
+    write_video(folder / "in.mp4", rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0), 12)
     np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
     text = f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
     (folder / "small.py").write_text(text)

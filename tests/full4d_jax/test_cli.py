@@ -192,7 +192,7 @@ def clip(tmp_path) -> Path:
     """A video that every model could use."""
     from full4d_jax.media.video import write_video
 
-    frames = np.random.default_rng(0).integers(0, 255, (12, 64, 96, 3), np.uint8)
+    frames = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8).repeat(12, 0)
     write_video(tmp_path / "clip.mp4", frames, 12)
     return tmp_path / "clip.mp4"
 

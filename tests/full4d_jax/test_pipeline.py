@@ -151,8 +151,8 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
     folder, options = finished
     before = {path: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()}
     other = folder / "other.mp4"
-    moving = np.random.default_rng(1).integers(0, 255, (12, 40, 60, 3), np.uint8)
-    write_video(other, moving, 12)
+    still = np.random.default_rng(1).integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0)
+    write_video(other, still, 12)
     cameras = folder / "cameras.json"
     cameras.write_text('{"world_to_camera": [[1, 2]]}')
     text = folder / "text.safetensors"
