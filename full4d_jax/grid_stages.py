@@ -82,7 +82,6 @@ def sample_stages(
         job.stages.say(f"cameras: they {said}" if said else "cameras: those of the file")
         cameras = beside(cameras, targets)
     grid = _grid_stage(job.stages, config, given, source, depths, cameras)
-    _say_warnings(job)
     shown = grid["frames"], grid["projection"], cameras, source.fps
     grids.write_grid(job.stages.folder, *shown, real=1 + len(depths.get("beside", ())))
 
@@ -110,7 +109,6 @@ def _fill(
         return {"frames": filled, "visible": source.given, **placed}
 
     grid = job.stages.run("grid", prior_settings(config, checkpoint), fill)
-    _say_warnings(job)
     shown = grid["frames"], grid["visible"], source.fps
     grids.write_filled_grid(job.stages.folder, *shown)
 
@@ -293,8 +291,3 @@ def _grid_stage(
     if given.upsampler is not None:
         inputs |= {"upsampler": given.upsampler.path, "sampler": given.prior.sampler}
     return stages.run("grid", inputs, generate)
-
-
-def _say_warnings(job: Job) -> None:
-    for warning in job.warnings:
-        job.stages.say(f"warning: {warning}")

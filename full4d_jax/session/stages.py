@@ -69,7 +69,7 @@ class Stages:
         saved = read_arrays(path)
         if str(saved.get("fingerprint", "")) == mark and self._is_whole(name, saved):
             self.say(f"{name}: kept from {path}")
-            return self._keep(name, saved)
+            return self._told(name, saved)
         self.say(f"{name} ...")
         start = time.perf_counter()
         arrays = make()
@@ -78,7 +78,7 @@ class Stages:
         saved = arrays | {key: np.array(value) for key, value in marks.items()}
         save_arrays(path, saved)
         self.say(f"{name}: {duration(seconds)}")
-        return self._keep(name, saved)
+        return self._told(name, saved)
 
     def finished(self, name: str) -> Arrays:
         """Return the arrays of a stage that an earlier run made from the stages there now.
@@ -122,6 +122,12 @@ class Stages:
         if name not in self.fingerprints:
             return str(read_arrays(self.folder / f"{name}.npz").get("fingerprint", ""))
         return self.fingerprints[name]
+
+    def _told(self, name: str, saved: Arrays) -> Arrays:
+        """Remember a stage and say its warning, which may be a reason to stop the command now."""
+        if text := str(saved.get("warning", "")):
+            self.say(f"warning: {text}")
+        return self._keep(name, saved)
 
     def _keep(self, name: str, saved: Arrays) -> Arrays:
         """Remember a stage; return its arrays without the marks beside them."""

@@ -123,3 +123,14 @@ def test_marks_edited_by_hand_are_refused(tmp_path, edit, message):
     with pytest.raises(InputError) as error:
         Stages(tmp_path).finished("grid")
     assert message in str(error.value)
+
+
+def test_a_warning_is_said_before_the_next_stage_begins_also_of_a_kept_one(tmp_path):
+    for begun in ("first ...", "first: kept"):
+        said = []
+        stages = Stages(tmp_path, say=said.append)
+        stages.run("first", {}, lambda: {"warning": np.asarray("the camera moves")})
+        stages.run("second", {}, lambda: {"x": np.zeros(1)})
+        assert said[0].startswith(begun)
+        at = said.index("warning: the camera moves")
+        assert at < next(i for i, line in enumerate(said) if line.startswith("second"))
