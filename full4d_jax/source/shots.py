@@ -69,6 +69,6 @@ def find_cut(video: Video, path: Path) -> float | None:
 def are_apart(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> bool:
     """Return whether two pictures in gray share nothing; one without contrast says nothing."""
     small = [cv2.resize(x, COARSE, interpolation=cv2.INTER_AREA).ravel() for x in (before, after)]
-    if min(x.std() for x in small) < CONTRAST or np.corrcoef(small)[0, 1] >= ALIKE:
+    if min(x.std() for x in small) < CONTRAST or np.asarray(np.corrcoef(small))[0, 1] >= ALIKE:
         return False
     return track_steps(np.stack([before, after]))[0] is None
