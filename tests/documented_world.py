@@ -51,7 +51,7 @@ def make_world(folder: Path, run) -> None:
     rows = [{"file_path": "a.png", "transform_matrix": pose.tolist()} for pose in poses[:, 0]]
     (folder / "transforms.json").write_text(json.dumps({"frames": rows}))
     for name in ("in", "a", "b", "A", "B"):
-        write_video(folder / f"{name}.mp4", np.concatenate([pictures[0]] * 4), 12)
+        write_video(folder / f"{name}.mp4", np.repeat(pictures[0, :1], 12, 0), 12)
     run("full4d data import CAPTURE --out sets/mine --size 256")
     shutil.copytree(folder / "sets" / "mine", folder / "DATASET")
     run("full4d run --video in.mp4 --out out/demo")
