@@ -178,12 +178,15 @@ def test_the_second_of_two_says_who_is_at_work(job, given, undisturbed, tmp_path
     assert content(out) == undisturbed(job)[0]
 
 
-SLOW = [pytest.param(job, marks=pytest.mark.slow) for job in ("run", "lift", "train")]
+LATER = [
+    pytest.param(job, marks=getattr(pytest.mark, mark))
+    for job, mark in {"lift": "slow", "run": "long", "train": "long"}.items()
+]
 
 
 # Of Orbax's own threads and tasks, which the disk failed too.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("job", ["import", *SLOW])
+@pytest.mark.parametrize("job", ["import", *LATER])
 def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, capsys):
     """Each try has more room than the last one, and goes on from what that one kept."""
     disk, out = tmp_path / "disk", tmp_path / "disk/same"

@@ -78,16 +78,15 @@ def test_rows_share_all_but_what_they_are_named_for(table, monkeypatch):
         check_config(config)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("group", "known", "names"),
-    [
-        ("blind", "PARTS", ("all", "without cameras")),
-        ("cameras", "CAMERAS", ("linear", "none")),
-        ("wide", "PARTS", ("all", "without cameras", "own view alone")),
-        ("attention", "MODES", ("fused", "two_stream_hard")),
-    ],
+GROUPS = (
+    pytest.param("blind", "PARTS", ("all", "without cameras"), marks=pytest.mark.long),
+    pytest.param("cameras", "CAMERAS", ("linear", "none"), marks=pytest.mark.long),
+    pytest.param("wide", "PARTS", ("all", "own view alone"), marks=pytest.mark.slow),
+    pytest.param("attention", "MODES", ("fused", "two_stream_hard"), marks=pytest.mark.slow),
 )
+
+
+@pytest.mark.parametrize(("group", "known", "names"), GROUPS)
 def test_a_group_is_trained_scored_and_kept(
     table, monkeypatch, tmp_path, capsys, group, known, names
 ):
