@@ -83,9 +83,16 @@ def test_without_the_compiler_says_how_to_install_it():
 
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
-@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1"])
-@pytest.mark.parametrize("projections", [4, 0], ids=["encoded", "pictures"])
-def test_compiles_a_small_model_for_tpu(topology, projections, tmp_path):
+@pytest.mark.parametrize(
+    ("projections", "topology"),
+    [
+        pytest.param(4, "v5e:2x2", id="encoded-v5e"),
+        pytest.param(4, "v5p:2x2x1", id="encoded-v5p"),
+        pytest.param(0, "v5e:2x2", id="pictures-v5e", marks=pytest.mark.long),
+        pytest.param(0, "v5p:2x2x1", id="pictures-v5p"),
+    ],
+)
+def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):
     mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
     clips = ["--data.projections", str(projections), "--json", str(tmp_path / "found.json")]
     done = inspect("--topology", topology, *SMALL, *mesh, *clips)
