@@ -17,13 +17,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from full4d_jax import grid_stages
 from full4d_jax.cameras import cameras_in
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.prior import open_prior, prior_path
-from full4d_jax.scene import capture_fit, fit_settings, lifting, page, renders
+from full4d_jax.scene import capture_fit, fit_settings, lifting, page, quality, renders
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
@@ -222,8 +221,10 @@ def _lift(
                 scene = surround(scene, cameras, jax.random.key(config.seed + 2), report)
         else:
             stages.say("what no view shows stays empty, with --lift.motion deformation")
-        reached = lifting.source_psnr(scene, frames[0], cameras)
-        return to_arrays(scene) | {"source_psnr": np.asarray(reached)}
+        times = stages.arrays["source"]["times"]
+        scored = quality.score_scene(scene, grid["frames"][0], times, cameras)
+        stages.say(quality.quality_note(scored))
+        return to_arrays(scene) | quality.score_arrays(scored)
 
     stages.run("scene", inputs, fit)
     kept_fit.remove()

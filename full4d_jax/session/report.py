@@ -19,6 +19,16 @@ from full4d_jax.session.stages import PLACE, Stages
 from input_pipeline.whole_files import write_text
 
 NEXT = {"sample": "lift", "lift": "render"}  # towards a scene; grids without poses have no depth
+SCORES = (
+    "source_psnr",
+    "moving_psnr",
+    "moving_psnr_worst",
+    "moving_psnr_worst_at",
+    "sharpness",
+    "straightness",
+    "fitted_psnr",
+    "held_out_psnr",
+)
 PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "av")
 
 
@@ -41,17 +51,22 @@ class Job:
         return [text for text in texts if text]
 
 
-def _size(arrays: Mapping[str, Arrays]) -> dict[str, float]:
-    """Return the size of the grid and how well the scene shows the source, where they are made."""
-    size: dict[str, float] = {}
-    if "grid" in arrays:
-        names = ("views", "instants", "rows", "columns")
-        size |= dict(zip(names, arrays["grid"]["frames"].shape[:4], strict=True))
-    for name in ("source_psnr", "fitted_psnr", "held_out_psnr"):
-        found = float(arrays.get("scene", {}).get(name, math.nan))
-        if math.isfinite(found):
-            size[name] = round(found, 2)
-    return size
+def _size(arrays: Mapping[str, Arrays]) -> dict[str, int]:
+    """Return the size of the grid, where one is made."""
+    if "grid" not in arrays:
+        return {}
+    names = ("views", "instants", "rows", "columns")
+    return dict(zip(names, arrays["grid"]["frames"].shape[:4], strict=True))
+
+
+def _scores(arrays: Mapping[str, Arrays]) -> dict[str, float]:
+    """Return how well the scene shows the source, where it is made; `SCORES` that have a meaning.
+
+    `scene.quality` tells what they measure.
+    """
+    scene = arrays.get("scene", {})
+    scores = {name: float(scene[name]) for name in SCORES if name in scene}
+    return {name: round(score, 3) for name, score in scores.items() if math.isfinite(score)}
 
 
 def write_report(
@@ -78,6 +93,7 @@ def write_report(
         "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
         "seconds_in_all": round(time.perf_counter() - job.started, 2),
         **_size(job.stages.arrays),
+        **_scores(job.stages.arrays),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "warnings": job.warnings,
         "source": str(source["note"]),

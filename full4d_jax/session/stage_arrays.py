@@ -77,10 +77,15 @@ STAGES = {
         "bias?": "float m",
         "outer?": "float m 10",
         "box?": "float 2 3",
-        "source_psnr?": "score",  # dB, of a generated grid
+        "source_psnr?": "score",  # dB, of a generated grid; see `scene.quality`
+        "moving_psnr?": "score",  # NaN where nothing moves, or the camera does
+        "moving_psnr_worst?": "score",
+        "moving_psnr_worst_at?": "score",  # seconds into the video
+        "sharpness?": "score",  # NaN without detail
         "fitted_psnr?": "score",  # of a capture
         "held_out_psnr?": "score",  # NaN for none
         "background?": "float 3",  # the colour behind the scene
+        "warning?": "text",
     },
 }
 TOGETHER = [  # arrays of which all are there or none
