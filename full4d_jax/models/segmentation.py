@@ -1,0 +1,200 @@
+"""DeepLab v3 on MobileNet v2: which of Pascal VOC's 21 classes each pixel belongs to.
+
+    frames --3x3/2--> 17 inverted bottlenecks, to 1/8 of the sides --> features --1x1--+--> classes
+                                                                          +--mean--1x1--+
+
+Chen et al. 2017 (arXiv:1706.05587), Sandler et al. 2018 (arXiv:1801.04381), in the form that Google
+publishes for phones (deeplabv3_257_mv_gpu.tflite, Apache-2.0): half the channels, no atrous
+pyramid, and batch normalization folded into the kernels. Later blocks dilate their convolutions in
+place of taking strides. It was trained on 257x257 pixels; other sides of 8 n + 1 work as well.
+
+Cells of the logits lie on pixels 0, 8, 16 and so on ("align corners"), which `enlarge_logits` and
+whoever reads cells must keep to.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy import ndarray
+
+from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.models.tflite_file import read_tflite
+from full4d_jax.models.weights import load_params
+from full4d_jax.session.errors import InputError
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "segmentation.safetensors"
+CREDIT = "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the layout is ours"
+STRIDE = 8  # pixels from one cell of the logits to the next
+CLASSES = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car"),
+    *("cat", "chair", "cow", "table", "dog", "horse", "motorbike"),
+    *("person", "plant", "sheep", "sofa", "train", "monitor"),
+)
+Params = dict[str, Any]
+
+
+class Block(NamedTuple):
+    """Stride and dilation of a bottleneck's 3x3 convolution."""
+
+    stride: int
+    dilation: int
+
+
+BLOCKS = (
+    Block(1, 1),
+    *(Block(2, 1), Block(1, 1)),
+    *(Block(2, 1), *(Block(1, 1),) * 3),
+    *(Block(1, 2),) * 7,
+    *(Block(1, 4),) * 3,
+)
+# Names of layers in the published graph.
+PUBLISHED = {
+    "enter": "MobilenetV2/Conv",
+    "mean": "image_pooling",
+    "features": "aspp0",
+    "merge": "concat_projection",
+    "classes": "logits/semantic",
+}
+
+
+def logits(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b r q 21"]:
+    """Return the logits of the classes by cells of 8x8 pixels.
+
+    Args:
+      params: as `load_segmentation` reads them.
+      frames: sRGB in [-1, 1]; sides are 8 n + 1.
+    """
+    x = _relu6(_convolve(params["enter"], frames, stride=2))
+    for number, block in enumerate(BLOCKS):
+        x = _bottleneck(params[f"block_{number:02}"], x, block)
+    mean = jax.nn.relu(_mix(params["mean"], x.mean((1, 2), keepdims=True)))
+    features = jax.nn.relu(_mix(params["features"], x))
+    both = jnp.concatenate([jnp.broadcast_to(mean, features.shape), features], -1)
+    return _mix(params["classes"], jax.nn.relu(_mix(params["merge"], both)))
+
+
+def enlarge_logits(cells: Float[Array, "b r q c"]) -> Float[Array, "b h w c"]:
+    """Return logits by pixels, between cells linearly: what the published graph returns."""
+    for axis in (1, 2):
+        n = STRIDE * (cells.shape[axis] - 1) + 1
+        place = jnp.arange(n) / STRIDE
+        low = jnp.minimum(place.astype(int), cells.shape[axis] - 2)
+        share = jnp.expand_dims(place - low, tuple(i for i in range(4) if i != axis))
+        here = jnp.take(cells, low, axis)
+        cells = here + share * (jnp.take(cells, low + 1, axis) - here)
+    return cells
+
+
+def _bottleneck(
+    params: Params, x: Float[Array, "b h w c"], block: Block
+) -> Float[Array, "b r q d"]:
+    """Widen, mix neighbours of each channel, narrow; added to what came where shapes agree."""
+    wide = _relu6(_mix(params["expand"], x)) if "expand" in params else x
+    mixed = _relu6(_mix_neighbours(params["depthwise"], wide, block))
+    narrow = _mix(params["project"], mixed)
+    return x + narrow if narrow.shape == x.shape else narrow
+
+
+def _relu6(x: Array) -> Array:
+    return jnp.clip(x, 0, 6)
+
+
+def _mix(params: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+    """Mix the channels of each pixel."""
+    return x @ params["kernel"][0, 0] + params["bias"][None, None, None]
+
+
+def _convolve(params: Params, x: Float[Array, "b h w c"], stride: int) -> Float[Array, "b r q d"]:
+    axes = ("NHWC", "HWIO", "NHWC")
+    y = jax.lax.conv_general_dilated(
+        x, params["kernel"], (stride, stride), "SAME", dimension_numbers=axes
+    )
+    return y + params["bias"][None, None, None]
+
+
+def _mix_neighbours(
+    params: Params, x: Float[Array, "b h w c"], block: Block
+) -> Float[Array, "b r q c"]:
+    """Convolve each channel alone; on CPUs a sum of nine shifts is faster than XLA's convolution.
+
+    Zeros are added as TensorFlow's "SAME" does for odd sides: as many before as behind.
+    """
+    stride, reach = block
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    y = jnp.zeros((), x.dtype)
+    for i in range(3):
+        for j in range(3):
+            rows = slice(i * reach, i * reach + height, stride)
+            columns = slice(j * reach, j * reach + width, stride)
+            y = y + padded[:, rows, columns] * params["kernel"][i, j, 0][None, None, None]
+    return y + params["bias"][None, None, None]
+
+
+def load_segmentation(path: Path = SHIPPED) -> Params:
+    """Read the parameters, float32.
+
+    Raises:
+      InputError: there is no such file, or it does not hold this network.
+    """
+    params, _ = load_params(path)
+    if missing := _layers() - _names(params):
+        expected, do = "a file that `full4d convert segmentation` wrote", "convert it again"
+        raise InputError("weights", path, f"no {min(missing)}", expected, do)
+    return params
+
+
+def _layers() -> set[str]:
+    """Return the names of all layers."""
+    blocks = {
+        f"block_{number:02}.{layer}"
+        for number in range(len(BLOCKS))
+        for layer in ("expand", "depthwise", "project")
+    }
+    return blocks - {"block_00.expand"} | PUBLISHED.keys()
+
+
+def _names(params: Params) -> set[str]:
+    found = {name for name, layer in params.items() if "kernel" in layer}
+    return found | {f"{name}.{part}" for name in params.keys() - found for part in params[name]}
+
+
+def convert_segmentation(source: Path, target: Path) -> int:
+    """Write the published network as a checkpoint in float32, and return its size in bytes.
+
+    Raises:
+      InputError: the source is no .tflite file or another network.
+    """
+    tensors = read_tflite(source)
+    stored = {}
+    for layer in sorted(_layers()):
+        kernel, bias = _published_layer(source, tensors, layer)
+        stored[f"{layer}.kernel"] = kernel
+        stored[f"{layer}.bias"] = bias
+    slots = {name: Slot(x.dtype, x.shape) for name, x in stored.items()}
+    pieces = ((name, None, x) for name, x in stored.items())
+    write_safetensors(target, slots, pieces, {"credit": json.dumps(CREDIT)})
+    return target.stat().st_size
+
+
+def _published_layer(
+    source: Path, tensors: dict[str, ndarray], layer: str
+) -> tuple[Float[ndarray, "y x c d"], Float[ndarray, " d"]]:
+    """Return kernel and bias of a layer of the published graph."""
+    name, depthwise = PUBLISHED.get(layer, ""), layer.endswith("depthwise")
+    if not name:
+        block, part = layer.split(".")
+        number = int(block.removeprefix("block_"))
+        name = f"MobilenetV2/expanded_conv{f'_{number}' * (number > 0)}/{part}"
+    weights = f"{name}/{'depthwise_' * depthwise}weights"
+    bias = f"{name}/{'depthwise_bias' if depthwise else 'Conv2D_bias'}"
+    if missing := {weights, bias} - tensors.keys():
+        expected = "deeplabv3_257_mv_gpu.tflite"
+        raise InputError("weights", source, f"no tensor {min(missing)}", expected, "download it")
+    kernel = tensors[weights]  # d y x c, of depthwise ones 1 y x d
+    return np.moveaxis(kernel, 0, -2 if depthwise else -1), tensors[bias]

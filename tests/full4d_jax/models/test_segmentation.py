@@ -1,0 +1,102 @@
+"""DeepLab in JAX computes what TensorFlow Lite does, from weights that convert the same again."""
+
+from pathlib import Path
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage import data
+
+from full4d_jax.cli import main
+from full4d_jax.models.segmentation import (
+    CLASSES,
+    SHIPPED,
+    convert_segmentation,
+    enlarge_logits,
+    load_segmentation,
+    logits,
+)
+from full4d_jax.models.tflite_file import read_tflite
+from full4d_jax.session.errors import InputError
+
+GOLDENS = Path(__file__).with_name("goldens") / "segmentation.npz"
+PERSON = CLASSES.index("person")
+CAT = CLASSES.index("cat")
+ERROR = 2e-4  # of logits up to 35, by the order of sums
+
+
+def small(picture: np.ndarray, height: int = 257, width: int = 257) -> np.ndarray:
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return (resized / np.float32(127.5) - 1)[None]
+
+
+def test_logits_are_those_of_tensorflow_lite_on_two_pictures():
+    golden = np.load(GOLDENS)
+    params = load_segmentation()
+    for number, picture in enumerate((data.astronaut(), data.chelsea())):
+        ours = np.asarray(jax.jit(logits)(params, small(picture)))[0]
+        np.testing.assert_array_equal(ours.argmax(-1), golden["labels"][number])
+        np.testing.assert_allclose(ours[::4, ::4], golden["logits"][number], atol=ERROR)
+    assert (golden["labels"][0] == PERSON).mean() > 0.3, "it sees the astronaut"
+    assert (golden["labels"][1] == CAT).mean() > 0.3, "and the cat"
+
+
+def test_other_sides_give_the_same_classes():
+    params = load_segmentation()
+    square = np.asarray(logits(params, jnp.asarray(small(data.astronaut()))))[0].argmax(-1)
+    wide = np.asarray(logits(params, jnp.asarray(small(data.astronaut(), 257, 321))))[0].argmax(-1)
+    assert wide.shape == (33, 41)
+    place = np.round(np.arange(33) * 40 / 32).astype(int)
+    assert ((square == PERSON) == (wide[:, place] == PERSON)).mean() > 0.95
+
+
+@pytest.fixture
+def published(shared_data) -> Path:
+    path = shared_data / "weights/deeplab/deeplabv3_257_mv_gpu.tflite"
+    if not path.exists():
+        pytest.skip(f"no weights: {path}")
+    return path
+
+
+def test_real_photos_give_what_the_published_file_gives(published, shared_data):
+    runtime = pytest.importorskip("ai_edge_litert.interpreter")
+    network = runtime.Interpreter(str(published))
+    network.allocate_tensors()
+    entry = network.get_input_details()[0]["index"]
+    leave = network.get_output_details()[0]["index"]
+    compute = jax.jit(lambda params, frames: enlarge_logits(logits(params, frames)))
+    photos = sorted((shared_data / "data/real_photos").rglob("*.jpg"))[::45]
+    assert len(photos) > 3
+    for photo in photos:
+        frames = small(cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB))
+        network.set_tensor(entry, frames)
+        network.invoke()
+        ours = np.asarray(compute(load_segmentation(), frames))
+        theirs = network.get_tensor(leave)
+        np.testing.assert_allclose(ours, theirs, atol=ERROR, err_msg=photo.name)
+
+
+def test_the_shipped_weights_are_the_published_ones(published, tmp_path, capsys):
+    target = tmp_path / "again.safetensors"
+    assert main(["convert", "segmentation", str(published), str(target)]) == 0
+    assert target.read_bytes() == SHIPPED.read_bytes()
+    assert "21 classes, 2.7" in capsys.readouterr().out
+
+
+def test_damaged_and_other_files_are_refused(published, tmp_path):
+    whole = published.read_bytes()
+    damaged = tmp_path / "damaged.tflite"
+    for content in (whole[:1000], whole[: len(whole) // 2], b"\0\0\0\0TFL3" + bytes(40), b"no"):
+        damaged.write_bytes(content)
+        with pytest.raises(InputError):
+            read_tflite(damaged)
+    other = published.parents[1] / "pydnet/mobile_pydnet_pruned35.tflite"
+    with pytest.raises(InputError, match="no tensor MobilenetV2"):
+        convert_segmentation(other, tmp_path / "target.safetensors")
+
+
+def test_a_checkpoint_of_another_network_is_refused():
+    with pytest.raises(InputError, match="no block_00"):
+        load_segmentation(SHIPPED.with_name("depth.safetensors"))
