@@ -222,7 +222,7 @@ def _lift(
         else:
             stages.say("what no view shows stays empty, with --lift.motion deformation")
         times = stages.arrays["source"]["times"]
-        scored = quality.score_scene(scene, grid["frames"][0], times, cameras)
+        scored = quality.score_scene(scene, grid["frames"][0], depth, times, cameras)
         stages.say(quality.quality_note(scored))
         return to_arrays(scene) | quality.score_arrays(scored)
 

@@ -7,6 +7,8 @@ One number for the whole picture hides what goes wrong: most of it is at rest an
     moving_psnr_worst  dB, the instant whose moving pixels are shown worst, and when that is
     sharpness          variance of the Laplacian of the grey picture, render over source; 1 is as
                        sharp as the video, less is blurred, more is speckled
+    straightness       how far straight segments bend seen from 15 degrees aside, as a share of
+                       their length (`source.depth.straightness`); it judges the depth
 
 A pixel moves if a channel differs by more than `MOVING` from the clip's median picture. That holds
 for a camera at rest; where the camera moves, every pixel does, and moving pixels are not scored.
@@ -21,6 +23,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.renders import render_views
+from full4d_jax.source.depth.straightness import straightness
 from gaussians import Scene
 from gaussians.stillness import moves
 
@@ -31,6 +34,7 @@ FEWEST_MOVING = 0.0005  # share of a picture's pixels that must move for an inst
 # animals: torn apart or dissolved at 17 to 19 dB, whole above 24; edges ragged below .4.
 LOW_MOVING_PSNR = 22.0  # dB, of the worst instant
 LOW_SHARPNESS = 0.5
+HIGH_STRAIGHTNESS = 0.01  # of a segment's length: a door of 100 pixels is an S of 1 pixel
 
 
 class SourceQuality(NamedTuple):
@@ -42,6 +46,8 @@ class SourceQuality(NamedTuple):
       moving_psnr_worst: of those at the worst instant, dB.
       moving_psnr_worst_at: when that is, seconds into the video.
       sharpness: variance of the Laplacian, render over source.
+      straightness: deviation of straight segments from a line, as a share of their length.
+      straightness_worst_at: when it is largest, seconds into the video.
     """
 
     source_psnr: float
@@ -49,30 +55,39 @@ class SourceQuality(NamedTuple):
     moving_psnr_worst: float
     moving_psnr_worst_at: float
     sharpness: float
+    straightness: float = np.nan
+    straightness_worst_at: float = np.nan
 
 
 def score_scene(
     scene: Scene,
     frames: UInt8[ndarray, "t h w 3"],
+    depth: Float[ndarray, "t h w"],
     times: Float[ndarray, " t"],
     cameras: Cameras,
 ) -> SourceQuality:
-    """Return how well a scene shows its source, the frames of view 0.
+    """Return how well a scene shows its source, the frames of view 0, and how straight depth is.
 
     Args:
       scene: in world units.
       frames: the source's pictures.
+      depth: their depth, world units, 0 where unknown.
       times: of the instants, seconds into the video.
       cameras: of all views.
     """
     source = cameras.views([0])
     instants = np.linspace(0, 1, len(frames))
-    return source_quality(
+    shown = source_quality(
         renders=render_views(scene, source, instants)[0],
         frames=frames,
         times=times,
         world_to_camera=np.asarray(source.world_to_camera[0]),
     )
+    straight = straightness(frames, depth, np.asarray(source.intrinsics[0]))
+    if straight.median is None or straight.worst_instant is None:
+        return shown
+    worst_at = float(times[straight.worst_instant])
+    return shown._replace(straightness=straight.median, straightness_worst_at=worst_at)
 
 
 def source_quality(
@@ -141,6 +156,8 @@ def quality_note(quality: SourceQuality) -> str:
         parts.append(f"what moves at {quality.moving_psnr:.1f} dB (worst {worst})")
     if not np.isnan(quality.sharpness):
         parts.append(f"sharpness {quality.sharpness:.2f} of the video's")
+    if not np.isnan(quality.straightness):
+        parts.append(f"straight lines bend by {quality.straightness:.2%} at 15 degrees")
     return ", ".join(parts)
 
 
@@ -157,6 +174,12 @@ def quality_warning(quality: SourceQuality) -> str:
         texts.append(
             f"the scene has {quality.sharpness:.2f} of the video's sharpness, so it looks blurred: "
             "try --quality high"
+        )
+    if quality.straightness > HIGH_STRAIGHTNESS:
+        texts.append(
+            f"straight lines bend by {quality.straightness:.1%} of their length seen from 15 "
+            f"degrees, most at {quality.straightness_worst_at:.1f} s (straightness): try another "
+            "--depth_network or a smaller --azimuth"
         )
     return "; ".join(texts)
 

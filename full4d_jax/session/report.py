@@ -26,6 +26,7 @@ SCORES = (
     "moving_psnr_worst_at",
     "sharpness",
     "straightness",
+    "straightness_worst_at",
     "fitted_psnr",
     "held_out_psnr",
 )
@@ -66,7 +67,7 @@ def _scores(arrays: Mapping[str, Arrays]) -> dict[str, float]:
     """
     scene = arrays.get("scene", {})
     scores = {name: float(scene[name]) for name in SCORES if name in scene}
-    return {name: round(score, 3) for name, score in scores.items() if math.isfinite(score)}
+    return {name: round(score, 4) for name, score in scores.items() if math.isfinite(score)}
 
 
 def write_report(

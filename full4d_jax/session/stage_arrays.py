@@ -82,6 +82,8 @@ STAGES = {
         "moving_psnr_worst?": "score",
         "moving_psnr_worst_at?": "score",  # seconds into the video
         "sharpness?": "score",  # NaN without detail
+        "straightness?": "score",  # NaN without straight segments
+        "straightness_worst_at?": "score",  # seconds into the video
         "fitted_psnr?": "score",  # of a capture
         "held_out_psnr?": "score",  # NaN for none
         "background?": "float 3",  # the colour behind the scene
