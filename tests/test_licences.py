@@ -36,3 +36,11 @@ def test_what_needs_care_is_named_on_the_page():
     for row in careful:
         assert row["name"] in page, row
     assert all(name in page for name in ELSEWHERE)
+
+
+def test_weights_of_others_have_their_licence_beside_them():
+    page = (DOCS / "licences.md").read_text()
+    licence = DOCS.parent / "full4d_jax" / "checkpoints" / "tiefenrausch.LICENSE"
+    assert licence.with_suffix(".safetensors").is_file()
+    assert licence.name in page
+    assert licence.read_text().startswith("MIT License\n\nCopyright (c) 2020 Facebook Research")

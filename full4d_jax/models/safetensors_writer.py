@@ -14,7 +14,11 @@ import numpy as np
 
 from input_pipeline.whole_files import whole_file
 
-NAMES = {np.dtype(np.float32): "F32", np.dtype(jnp.bfloat16): "BF16"}
+NAMES = {
+    np.dtype(np.float32): "F32",
+    np.dtype(jnp.bfloat16): "BF16",
+    np.dtype(np.uint8): "U8",
+}
 
 
 class Slot(NamedTuple):

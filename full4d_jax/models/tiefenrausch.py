@@ -1,0 +1,209 @@
+"""Tiefenrausch: log disparity up to one additive constant from one photograph.
+
+The network of "One Shot 3D Photography" (Kopf et al. 2020, arXiv 2008.12298), 3.55 million
+parameters, trained by its authors on Internet photographs and published in 8 bits under MIT
+(facebookresearch/one_shot_3d_photography). It is a U-Net over five halvings:
+
+    frame - enter - down_1 - down_2 - down_3 - down_4 - down_5      sides / 1, 2, 4, 8, 16, 32
+              |        |        |        |        |        |
+          across_0 across_1 across_2 across_3 across_4 across_5
+              |        |        |        |        |        |
+    leave ----+- up_1 -+- up_2 -+- up_3 -+- up_4 -+- up_5 -'
+
+Each of these is three inverted bottlenecks, 1x1 widen, 3x3 of each channel, 1x1 narrow, to which
+their input is added where it has the same shape. The first of a `down` halves the sides, the first
+of an `up` doubles them by repeating pixels.
+
+Every layer's result is clamped to the range that its 8 bits hold; that of `enter` and of `widen`
+begins at 0, a ReLU. The authors trained with these clamps, and with ReLUs alone depth is another
+one (correlation .36 with the authors', against .9995). Ranges are stored with the parameters, but
+pass no gradient.
+
+Of the two pictures whose depth the authors published, the mean difference of log disparity is .006
+and .012, by what 8 bits round; here nothing is rounded.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import unflatten_dict
+from jaxtyping import Array, Float
+from numpy import ndarray
+from safetensors import SafetensorError, safe_open
+
+from full4d_jax.models.caffe2_files import (
+    Operator,
+    Quantised,
+    quantisation,
+    read_operators,
+    read_quantised,
+)
+from full4d_jax.models.safetensors_writer import Slot, write_safetensors
+from full4d_jax.session.errors import InputError, require_file
+
+MULTIPLE = 32  # of which the sides of a frame must be multiples
+LEVELS = 5  # halvings
+BLOCKS = 3  # inverted bottlenecks in a row
+PADDING = 1  # zeros around a map for a 3x3 kernel
+PARTS = {"0": "down", "1": "across", "2": "up"}  # in the names of the published tensors
+LAYERS = {"pw": "widen", "dw": "spread", "pwl": "narrow"}
+KERNELS = "kernels"  # metadata: scale and zero point of each kernel, by name
+Params = dict[str, Any]
+
+
+def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w"]:
+    """Return the log disparity of frames in [-1, 1], up to one constant for each frame.
+
+    Args:
+      params: as `load_tiefenrausch` reads them.
+      frames: sides are multiples of 32; the network knows pictures with a long side of 384.
+    """
+    assert frames.shape[1] % MULTIPLE == frames.shape[2] % MULTIPLE == 0, frames.shape
+    maps = [_convolve(params["enter"], (frames + 1) / 2)]
+    for level in range(1, LEVELS + 1):
+        maps.append(_blocks(params[f"down_{level}"], maps[-1], stride=2))
+    maps = [_blocks(params[f"across_{level}"], x) for level, x in enumerate(maps)]
+    x = maps[LEVELS]
+    for level in range(LEVELS, 0, -1):
+        raised = _blocks(params[f"up_{level}"], x, repeat=2)
+        x = _clamp(maps[level - 1] + raised, params[f"join_{level - 1}"]["range"])
+    return _convolve(params["leave"], x)[..., 0]
+
+
+def _blocks(
+    params: Params, x: Float[Array, "b h w c"], *, stride: int = 1, repeat: int = 1
+) -> Float[Array, "b H W d"]:
+    """Apply inverted bottlenecks; the first changes the resolution."""
+    for number in range(BLOCKS):
+        block, before = params[f"block_{number}"], x
+        x = _convolve(block["widen"], x)
+        x = jnp.repeat(jnp.repeat(x, repeat, 1), repeat, 2)
+        x = _convolve_channels(block["spread"], x, stride)
+        x = _convolve(block["narrow"], x)
+        if "sum" in block:
+            x = _clamp(before + x, block["sum"]["range"])
+        stride, repeat = 1, 1
+    return x
+
+
+def _convolve(layer: Params, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+    """Convolve with a 1x1 or 3x3 kernel over all channels."""
+    rows, columns, inputs, outputs = layer["kernel"].shape
+    if (rows, columns) == (1, 1):
+        y = x @ layer["kernel"][0, 0]
+    else:
+        sides = [(rows // 2, rows // 2), (columns // 2, columns // 2)]
+        axes = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), sides, dimension_numbers=axes)
+    return _clamp(y + layer["bias"][None, None, None], layer["range"])
+
+
+def _convolve_channels(
+    layer: Params, x: Float[Array, "b h w c"], stride: int
+) -> Float[Array, "b H W c"]:
+    """Convolve each channel with its own 3x3 kernel.
+
+    XLA fuses this sum of nine shifted maps, and has nothing as fast for it on CPU.
+    """
+    b, h, w, c = x.shape
+    padded = jnp.pad(x, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)))
+    kernel = layer["kernel"]
+    y = jnp.zeros((b, h // stride, w // stride, c), x.dtype)
+    for i in range(kernel.shape[0]):
+        for j in range(kernel.shape[1]):
+            shifted = padded[:, i : i + h : stride, j : j + w : stride]
+            y = y + shifted * kernel[i, j, 0][None, None, None]
+    return _clamp(y + layer["bias"][None, None, None], layer["range"])
+
+
+def _clamp(x: Float[Array, "b h w c"], limits: Float[Array, "2"]) -> Float[Array, "b h w c"]:
+    """Limit a map to the range that 8 bits gave it."""
+    limits = jax.lax.stop_gradient(limits)
+    return jnp.clip(x, limits[0], limits[1])
+
+
+def convert_tiefenrausch(folder: Path, target: Path) -> None:
+    """Write the published files of a folder as one, with the same 8-bit integers.
+
+    Kernels are U8 (rows columns in out), their scales and zero points metadata; biases and ranges
+    are F32.
+
+    Raises:
+      InputError: a file is missing or is not as published.
+    """
+    layers = read_operators(folder / "tiefenrausch.pb")
+    filled = read_quantised(folder / "tiefenrausch_init.pb")
+    tensors: dict[str, ndarray] = {}
+    kernels: dict[str, tuple[float, int]] = {}
+    names: dict[str, str] = {}  # of the layer that gives each tensor
+    for layer in layers:
+        if layer.kind == "Int8Conv":
+            name = names[layer.output] = _layer_name(layer.inputs[1], folder)
+            kernel, bias = filled[layer.inputs[1]], filled[layer.inputs[2]]
+            # (out rows columns in) to (rows columns in out)
+            tensors[f"{name}.kernel"] = np.ascontiguousarray(kernel.integers.transpose(1, 2, 3, 0))
+            tensors[f"{name}.bias"] = _real(bias)
+            kernels[name] = (kernel.scale, kernel.zero)
+        elif layer.kind == "Int8Add":
+            name = names[layer.output] = _sum_name(names[layer.inputs[1]])
+        else:
+            continue
+        tensors[f"{name}.range"] = _range(layer)
+    slots = {name: Slot(x.dtype, x.shape) for name, x in tensors.items()}
+    pieces = ((name, None, x) for name, x in tensors.items())
+    write_safetensors(target, slots, pieces, {KERNELS: json.dumps(kernels)})
+
+
+def _layer_name(published: str, folder: Path) -> str:
+    """Return our name of the layer whose weights have this published name."""
+    ends = {"1.first.conv.weight_int8": "enter", "1.last.conv.weight_int8": "leave"}
+    if published in ends:
+        return ends[published]
+    found = re.fullmatch(r"1\.stages\.(\d)\.(\d)\.xif\d+_(\d)\.(\w+)\.conv\.weight_int8", published)
+    if found is None:
+        expected, do = "the layers of Tiefenrausch", "give the files as published"
+        raise InputError("weights", folder, published, expected, do)
+    part, level, block, layer = found.groups()
+    return f"{PARTS[part]}_{level}.block_{block}.{LAYERS[layer]}"
+
+
+def _sum_name(second: str) -> str:
+    """Return our name of an addition, by the layer whose result is its second term."""
+    part, block, last = second.split(".")
+    if last == "narrow":
+        return f"{part}.{block}.sum"
+    return f"join_{int(part.removeprefix('up_')) - 1}"
+
+
+def _range(layer: Operator) -> ndarray:
+    """Return the smallest and the largest number that 8 bits of a layer's result hold."""
+    scale, zero = quantisation(layer)
+    return np.array([-zero * scale, (255 - zero) * scale], np.float32)
+
+
+def _real(tensor: Quantised) -> ndarray:
+    return ((tensor.integers.astype(np.float64) - tensor.zero) * tensor.scale).astype(np.float32)
+
+
+def load_tiefenrausch(path: Path) -> Params:
+    """Read the parameters that `convert_tiefenrausch` wrote, as float32.
+
+    Raises:
+      InputError: there is no such file, or it is another one.
+    """
+    require_file("checkpoint", path, "a safetensors file", "check the path")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            kernels = json.loads((file.metadata() or {})[KERNELS])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        expected, do = "the weights of Tiefenrausch", "full4d convert depth writes them"
+        raise InputError("checkpoint", path, repr(error), expected, do) from None
+    for name, (scale, zero) in kernels.items():
+        tensors[f"{name}.kernel"] = _real(Quantised(tensors[f"{name}.kernel"], scale, zero))
+    return unflatten_dict({name: jnp.asarray(x) for name, x in tensors.items()}, sep=".")

@@ -1,0 +1,101 @@
+"""Tiefenrausch in JAX: as onnxruntime computes it from the published integers, and trainable."""
+
+import runpy
+from pathlib import Path
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.cli import main
+from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
+from full4d_jax.session.errors import InputError
+
+SHIPPED = Path(__file__).resolve().parents[3] / "full4d_jax/checkpoints/tiefenrausch.safetensors"
+GOLDENS = Path(__file__).parent / "goldens"
+MOST = 0.01  # mean difference of log disparity; 8 bits round by as much
+
+
+@pytest.fixture(scope="module")
+def params():
+    return load_tiefenrausch(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def maker():
+    return runpy.run_path(str(GOLDENS / "make_tiefenrausch.py"))
+
+
+@pytest.fixture(scope="module")
+def drawn(maker):
+    return jnp.asarray(2 * maker["drawn_picture"]() - 1, jnp.float32)[None]
+
+
+compute = jax.jit(log_disparity)
+
+
+def test_equals_the_golden_and_needs_its_clamps(params, maker, drawn):
+    with np.load(GOLDENS / "tiefenrausch.npz") as file:
+        golden = file["log_disparity"]
+    step = maker["STEP"]
+    computed = np.asarray(compute(params, drawn))[0, ::step, ::step]
+    assert np.abs(computed - golden).mean() < MOST
+    assert golden.std() > 20 * MOST
+    free = jax.tree.map_with_path(lambda path, x: relu_or_free(path, x), params)
+    unlimited = np.asarray(compute(free, drawn))[0, ::step, ::step]
+    assert np.abs(unlimited - golden).mean() > 10 * MOST
+
+
+def relu_or_free(path, x):
+    """Return limits that leave ReLUs, and nothing else of the clamps; other leaves as they are."""
+    if path[-1].key != "range":
+        return x
+    return jnp.array([0.0 if x[0] == 0 else -1e9, 1e9])
+
+
+@pytest.mark.parametrize("name", ["coco_000000000872", "azure_Rome", "tfjs_three_people"])
+def test_equals_onnxruntime_on_photographs(name, params, maker, shared_data):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = shared_data / "weights/tiefenrausch/tiefenrausch_full4d_224x384.onnx"
+    photo = shared_data / "data/real_photos" / f"{name}.jpg"
+    if not network.is_file() or not photo.is_file():
+        pytest.skip(f"no {network} or no {photo}")
+    picture = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
+    picture = cv2.resize(picture, (384, 224), interpolation=cv2.INTER_AREA) / 255
+    session = onnxruntime.InferenceSession(network)
+    normal = ((picture - maker["MEAN"]) / maker["DEVIATION"]).transpose(2, 0, 1)
+    inputs = {session.get_inputs()[0].name: np.float32(normal)[None]}
+    disparity = np.asarray(session.run(None, inputs)[0]).reshape(224, 384)
+    computed = compute(params, jnp.asarray(2 * picture - 1, jnp.float32)[None])[0]
+    assert np.abs(computed - np.log(disparity)).mean() < MOST
+
+
+def test_the_published_files_give_the_shipped_file(tmp_path, shared_data, capsys):
+    folder = shared_data / "weights/tiefenrausch"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    target = tmp_path / "new" / "tiefenrausch.safetensors"
+    assert main(["convert", "depth", str(folder), str(target)]) == 0
+    assert "Tiefenrausch, 3.74 MB" in capsys.readouterr().out
+    assert target.read_bytes() == SHIPPED.read_bytes()
+    assert (folder / "LICENSE").read_text() == SHIPPED.with_suffix(".LICENSE").read_text()
+
+
+@pytest.mark.slow
+def test_all_weights_are_trained_and_the_limits_stay(params):
+    frames = jax.random.uniform(jax.random.key(0), (1, 64, 32, 3), minval=-1)
+    weights = jax.random.normal(jax.random.key(1), (1, 64, 32))
+    assert jax.eval_shape(log_disparity, params, frames).shape == (1, 64, 32)
+    found = jax.jit(jax.grad(lambda p: (weights * log_disparity(p, frames)).sum()))(params)
+    for path, values in jax.tree.leaves_with_path(found):
+        assert bool(values.any()) == (path[-1].key != "range"), path
+
+
+def test_other_files_are_refused(tmp_path):
+    for path in (SHIPPED.with_name("depth.safetensors"), SHIPPED.with_suffix(".LICENSE")):
+        with pytest.raises(InputError, match="the weights of Tiefenrausch"):
+            load_tiefenrausch(path)
+    (tmp_path / "tiefenrausch.pb").write_bytes(b"")
+    assert main(["convert", "depth", str(tmp_path), str(tmp_path / "x.safetensors")]) == 2
