@@ -1,194 +1,260 @@
-"""Draws real videos seen from -20 to 20 degrees, before and after what is meant to help.
+"""Makes 4D scenes of real videos, prints how well they show them, and draws them from aside.
 
-    python benchmarks/real_videos.py [--better DEPTH.safetensors] --out OUT
+    python benchmarks/real_videos.py [--page | --clips NAME ... | --clips all] --out OUT
 
-Nothing is scored: nobody filmed these angles. `OUT/real_CLIP.jpg` shows the last instant of a clip
-in the folder that FULL4D_DATA names, as the cascade generates it. Rows compare our depth network
-with `--better`; for a camera that stands still, single frames with what stays known of others
-(`generation.seen_before`); for one that moves, a camera that is taken to stand still with the path
-that is found (which needs the extra `colmap`).
+Every clip of the folder that FULL4D_DATA names goes through `full4d run` with default options, in a
+process of its own; a clip whose folder is finished is not run again. A line tells its scores, those
+of `full4d_jax.scene.quality` in report.json, and `OUT/CLIP.jpg` shows the fitted scene at its full
+size at two instants, the middle one and the one with most motion, from -15 to 15 degrees, beside
+the frame. The scores are of the source camera: nobody filmed the other angles, so these are for the
+eye alone.
+
+Left out, `--clips` are those at rest that no training read and by which nobody chose a setting.
+`--page` takes six of all kinds, and draws them on one page as well; the line of each says what it
+was used for. `--before` draws the scenes of another output folder beneath.
 """
 
 import argparse
 import json
-from dataclasses import replace
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from numpy import ndarray
 from shared_folder import shared_folder
 
-from full4d_jax.config import DEFAULT
-from full4d_jax.generation.cascade import (
-    Upsampler,
-    enlarge_grid,
-    generate_small,
-    in_parts,
-    load_upsampler,
-)
-from full4d_jax.generation.prior import Prior, open_prior
-from full4d_jax.generation.seen_before import seen_before
-from full4d_jax.generation.several_views import RealViews
-from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.progress import Progress
-from full4d_jax.source.aiming import aim
-from full4d_jax.source.camera_paths import TargetCameras, beside, still_camera
-from full4d_jax.source.depth.clip_depth import AnyNetwork
-from full4d_jax.source.depth.estimators import load_network
-from full4d_jax.source.handheld.measured_depth import measure_depth
-from full4d_jax.source.handheld.path_scale import in_unit, source_moves
-from full4d_jax.source.options import PathOptions, SizeOptions, VideoOptions
-from full4d_jax.source.size import size_of_result
-from full4d_jax.source.source import Source
-from full4d_jax.source.video_source import open_video
+from full4d_jax.cameras import Cameras, cameras_in
+from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture, to_uint8
+from full4d_jax.scene.quality import moving_pixels
+from full4d_jax.scene.renders import scene_renderer
+from full4d_jax.scene.scene_arrays import background_in, from_arrays
+from full4d_jax.session.files import Arrays, read_arrays
+from full4d_jax.source.camera_paths import pivot_of
 from input_pipeline.cameras import orbit
+from input_pipeline.footage import VIDEOS, listed, training_clips
 
-ANGLES = (-20, -10, 0, 10, 20)
-SHAPE = 180, 240  # of a cell, pixels
+ANGLES = (-15, -10, -5, 0, 5, 10, 15)  # degrees from the source camera, to the sides
+SCORES = ("source_psnr", "moving_psnr", "moving_psnr_worst", "sharpness", "straightness")
+SECONDS = "seconds_in_all"
+COLUMNS = (*SCORES, SECONDS)
+FOLDERS = ("real_videos", "videos")
 
 
 class Clip(NamedTuple):
-    """A clip of the folder: where it starts, how long it is taken, and how many frames a second."""
+    """A clip, and where it starts, in seconds; None takes the start that is found."""
 
     name: str
-    path: str
-    start: float
-    seconds: float
-    fps: float
+    start: float | None = None
 
 
-class Models(NamedTuple):
-    """The networks but for those of depth."""
-
-    prior: Prior
-    upsampler: Upsampler
-
-
-CLIPS = (
-    Clip("person", "real_videos/intel_one-by-one-person-detection_0.mp4", 1.0, 2.5, 4.0),
-    Clip("moving_camera", "videos/bikes.mp4", 7.7, 1.0, 8.0),
-    Clip("flower", "real_videos/mdn_flower.mp4", 2.0, 2.0, 4.0),
+# Every fifth by name, which no training reads, without those that move and those in `CHOSE`.
+UNUSED = tuple(
+    Clip(name)
+    for name in (
+        "intel_asl_gestures_eat",
+        "intel_asl_gestures_night",
+        "intel_asl_gestures_sorry",
+        "intel_preview_face-demographics-walking",
+        "intel_preview_person-bicycle-car-detection",
+        "sleap_small_robot",
+    )
+)
+# Two people in a shop, a portrait video of squats, a man in a hall, a woman outdoors, two people
+# who come near, and a machine.
+PAGE = (
+    Clip("intel_preview_store-aisle-detection", 2.0),
+    Clip("tfjs_pose_squats", 3.5),
+    Clip("intel_preview_worker-zone-detection", 0.0),
+    Clip("sports2d_demo", 5.0),
+    Clip("intel_preview_face-demographics-walking", 0.0),
+    Clip("sleap_small_robot", 1.0),
+)
+# By these, settings of depth, of upright people and of the fit were chosen.
+CHOSE = (
+    "intel_one-by-one-person-detection_0",
+    "intel_one-by-one-person-detection_1",
+    "mdn_flower",
+    "bikes",
+    "recammaster_4",
+    "sports2d_demo",
+    "tfjs_pose_1",
+    "tfjs_pose_squats",
 )
 
 
 def main() -> None:
-    """Generate the views, draw them, print the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--better", help="another depth network, .safetensors or .onnx")
-    parser.add_argument("--clips", type=int, default=len(CLIPS), help="how many of the clips")
-    parser.add_argument("--rows", type=int, default=256, help="short side, pixels")
-    parser.add_argument("--out", type=Path, default=Path("out/real_videos"), help="folder")
-    options = parser.parse_args()
-    if options.clips < 1:
-        raise SystemExit(f"--clips: found {options.clips}, expected at least 1")
-    data = shared_folder() / "data"
-    clips = [clip for clip in CLIPS[: options.clips] if (data / clip.path).is_file()]
-    if not clips:
-        names = ", ".join(clip.path for clip in CLIPS)
-        raise SystemExit(f"FULL4D_DATA: found no clip in {data}, expected {names}")
-    models = Models(in_parts(open_prior(DEFAULT), DEFAULT.data), load_upsampler())
-    if options.rows <= models.upsampler.prior_rows:
-        least = models.upsampler.prior_rows + 1
-        raise SystemExit(f"--rows: found {options.rows}, expected at least {least}")
-    networks = {"our depth": load_network(None)}
-    try:
-        if options.better is not None:
-            networks["better depth"] = load_network(options.better)
-    except InputError as error:
-        raise SystemExit(str(error)) from None
+    """Run clip after clip, print its line, draw it; print the JSON line."""
+    options = parse()
+    files = clip_files(shared_folder() / "data")
+    clips = chosen_clips(options, files)
+    trained = {path.stem for path in training_clips(shared_folder() / "data" / FOLDERS[0])}
     options.out.mkdir(parents=True, exist_ok=True)
+    reports, sheets = [], []
+    print(" ".join(f"{name:>17}" for name in COLUMNS), " clip")
     for clip in clips:
-        source = opened(clip, data, options.rows)
-        path = options.out / f"real_{clip.name}.jpg"
-        save_picture(path, drawn(clip, source, models, networks))
-        print(f"picture: {path}")
-    print(json.dumps({"clips": len(clips), "networks": len(networks)}))
+        folder = options.out / clip.name
+        reports.append(run_clip(clip, files[clip.name], folder, options.options))
+        print(score_line(reports[-1]), f" {clip.name}, {use_of(clip.name, trained)}", flush=True)
+        drawn = {"": folder}
+        if options.before is not None:
+            drawn = {"now": folder, "before": options.before / clip.name}
+        sheet = draw(drawn, clip.name)
+        save_picture(options.out / f"{clip.name}.jpg", sheet)
+        sheets.append(sheet)
+    if options.page:
+        save_picture(options.out / "page.jpg", stack(sheets))
+    print(f"pictures: {options.out}")
+    print(json.dumps({"clips": len(reports)} | medians(reports)))
 
 
-def opened(clip: Clip, data: Path, rows: int) -> Source:
-    """Return a clip with the path of its camera."""
-    size = SizeOptions(rows=rows, seconds=clip.seconds)
-    way = VideoOptions(data / clip.path, start=clip.start, fps=clip.fps, size=size)
-    source = open_video(size_of_result(DEFAULT, way, enlarged=True), way)
-    print(f"{clip.name}: {source.note}{'; ' * bool(source.warning)}{source.warning}")
-    return source
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--clips", nargs="+", help="names of clips, or all")
+    which.add_argument("--page", action="store_true", help="the six clips of the page")
+    parser.add_argument("--before", type=Path, help="another output folder, drawn beneath")
+    parser.add_argument("--out", type=Path, default=Path("out/real_videos"), help="folder")
+    rest = "all that follows goes to full4d run"
+    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help=rest)
+    return parser.parse_args()
 
 
-def drawn(
-    clip: Clip, source: Source, models: Models, networks: dict[str, AnyNetwork]
-) -> UInt8[ndarray, "H W 3"]:
-    """Return the picture of a clip: a row for each depth network, without and with what helps."""
-    rows = {}
-    frames, moves = source.frames[0], source_moves(source)
-    with Progress(clip.name, 2 * len(networks)) as report:
-        for name, network in networks.items():
-            if moves:
-                ways = {"taken to stand still": stood_still(source), "with its path": source}
-                views = {way: generated(models, network, x) for way, x in ways.items()}
-            else:
-                ways = {"single frames": False, "what was seen": True}
-                views = {way: generated(models, network, source, x) for way, x in ways.items()}
-            for way, pictures in views.items():
-                rows[f"{name}, {way}"] = [frames[0], frames[-1], *pictures]
-                report(len(rows))
-    cells = np.stack([np.stack([_cell(picture) for picture in row]) for row in rows.values()])
-    columns = ["first frame", "last frame", *(f"{angle}°" for angle in ANGLES)]
-    return contact_sheet(cells, rows=list(rows), columns=columns, cell_height=SHAPE[0])
+def clip_files(data: Path) -> dict[str, Path]:
+    """Return the folder's clips by name.
 
-
-def stood_still(source: Source) -> Source:
-    """Return a source whose camera is taken to stand still."""
-    cameras = source.cameras
-    assert cameras is not None, "a video has a camera"
-    size = {"frames": len(source.times), "height": cameras.height, "width": cameras.width}
-    still = still_camera(np.asarray(cameras.intrinsics[0]), **size)
-    return replace(source, cameras=still, points=None)
-
-
-def generated(
-    models: Models, network: AnyNetwork, source: Source, with_hidden: bool = True
-) -> UInt8[ndarray, "angles h w 3"]:
-    """Return the last instant from all angles, as `full4d sample` makes it.
-
-    Args:
-      models: the prior and what enlarges its frames.
-      network: estimates depth.
-      source: the clip, with its camera.
-      with_hidden: whether points that were seen at other instants are used.
+    Raises:
+      SystemExit: There is none.
     """
-    frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
-    depth, unit, *_ = measure_depth(source, network)
-    source = in_unit(source, unit)
-    assert source.cameras is not None, "a video has a camera"
-    poses = orbit(np.array(ANGLES, np.float64), np.zeros(len(ANGLES)))
-    targets = TargetCameras(None, poses[:, None].repeat(len(frames), 1).astype(np.float32))
-    targets, _ = aim(targets, PathOptions(), source, depth)
-    depth = jnp.asarray(depth)
-    cameras = beside(source.cameras, targets)
-    key, rows = jax.random.key(DEFAULT.seed), models.upsampler.prior_rows
-    small = generate_small(models.prior, frames, depth, cameras, key, rows)
-    known = seen_before(frames, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
-    if not with_hidden:
-        known = known._replace(hidden=jnp.zeros_like(known.hidden))
-    real = RealViews(frames[None], depth[None])
-    made, _ = enlarge_grid(models.upsampler, small[1:], real, (known,), cameras)
-    return to_uint8(to_unit(made[:, -1]))
+    files = [file for folder in FOLDERS for file in listed(data / folder, VIDEOS)]
+    if not files:
+        raise SystemExit(f"FULL4D_DATA: found no clip in {data}, expected {' or '.join(FOLDERS)}")
+    return {file.stem: file for file in files}
 
 
-def _cell(picture: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "r q 3"]:
-    """Cut the middle of a picture to the shape of a cell."""
-    height, width = picture.shape[:2]
-    shape = SHAPE[1] / SHAPE[0]
-    r, q = min(height, round(width / shape)), min(width, round(height * shape))
-    top, left = (height - r) // 2, (width - q) // 2
-    cut = np.ascontiguousarray(picture[top : top + r, left : left + q])
-    return cv2.resize(cut, SHAPE[::-1], interpolation=cv2.INTER_AREA)
+def chosen_clips(options: argparse.Namespace, files: dict[str, Path]) -> list[Clip]:
+    """Return the clips that the options name.
+
+    Raises:
+      SystemExit: One is not there.
+    """
+    clips = list(PAGE if options.page else UNUSED)
+    if options.clips is not None:
+        names = list(files) if options.clips == ["all"] else options.clips
+        clips = [Clip(name) for name in names]
+    for clip in clips:
+        if clip.name not in files:
+            raise SystemExit(f"--clips: found {clip.name}, expected one of {', '.join(files)}")
+    return clips
+
+
+def use_of(name: str, trained: set[str]) -> str:
+    """Return what a clip was used for before it was scored here."""
+    uses = ["training"] * (name in trained) + ["choosing settings"] * (name in CHOSE)
+    return f"used for {' and '.join(uses)}" if uses else "not used before"
+
+
+def run_clip(clip: Clip, file: Path, folder: Path, more: Sequence[str]) -> dict[str, float]:
+    """Run `full4d run` in a process of its own, unless the folder is finished; return the report.
+
+    Raises:
+      SystemExit: It failed.
+    """
+    report = folder / "report.json"
+    if not report.exists():
+        words = ["run", "--video", str(file), "--out", str(folder), *more]
+        if clip.start is not None:
+            words += ["--start", f"{clip.start:g}"]
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "run.log"
+        with log.open("w") as output:
+            command = [sys.executable, "-m", "full4d_jax.cli", *words]
+            code = subprocess.run(command, stdout=output, stderr=output, check=False).returncode
+        if code != 0:
+            last = log.read_text().strip().rpartition("\n")[2]
+            raise SystemExit(f"{clip.name}: full4d run left with {code}: {last}")
+    return json.loads(report.read_text())
+
+
+def score_line(report: dict[str, float]) -> str:
+    """Return a clip's scores in columns; a dash where one has no meaning."""
+    return " ".join(f"{report[x]:17.4g}" if x in report else f"{'-':>17}" for x in COLUMNS)
+
+
+def medians(reports: Sequence[dict[str, float]]) -> dict[str, float | None]:
+    """Return the median of each score over the clips that have it; None where none has."""
+    found = {name: [x[name] for x in reports if name in x] for name in COLUMNS}
+    return {name: round(float(np.median(x)), 4) if x else None for name, x in found.items()}
+
+
+def two_instants(frames: UInt8[ndarray, "t h w 3"]) -> Int[ndarray, "2"]:
+    """Return the middle instant and another one, the one with most motion."""
+    middle = len(frames) // 2
+    motion = moving_pixels(frames).mean((1, 2))
+    motion[middle] = -math.inf
+    return np.array([middle, int(motion.argmax())])
+
+
+def draw(folders: dict[str, Path], title: str) -> UInt8[ndarray, "H W 3"]:
+    """Return the picture of a clip: a row for each instant and, beneath it, each other folder.
+
+    Raises:
+      SystemExit: A folder holds no finished run.
+    """
+    stages = {name: finished(folder) for name, folder in folders.items()}
+    first = next(iter(stages.values()))
+    moments = first["source"]["times"][two_instants(first["grid"]["frames"][0])]
+    rows, cells = [], []
+    for moment in moments:
+        for name, arrays in stages.items():
+            frames, times = arrays["grid"]["frames"][0], arrays["source"]["times"]
+            instant = int(np.abs(times - moment).argmin())
+            rows.append(f"{name} {times[instant]:.2f} s".strip())
+            aside = seen_from_aside(arrays["scene"], cameras_in(arrays["grid"]), instant)
+            cells.append([frames[instant], *aside])
+    columns = ["frame", *(f"{angle:+d}°" if angle else "source camera, 0°" for angle in ANGLES)]
+    height = len(cells[0][0])
+    pictures = np.asarray(cells)
+    return contact_sheet(pictures, rows=rows, columns=columns, title=title, cell_height=height)
+
+
+def finished(folder: Path) -> dict[str, Arrays]:
+    """Return the arrays of a finished run's stages.
+
+    Raises:
+      SystemExit: The folder holds none.
+    """
+    stages = {name: read_arrays(folder / f"{name}.npz") for name in ("source", "grid", "scene")}
+    if not all(stages.values()):
+        raise SystemExit(f"{folder}: found no finished run, expected source, grid and scene")
+    return stages
+
+
+def seen_from_aside(scene: Arrays, cameras: Cameras, instant: int) -> list[UInt8[ndarray, "h w 3"]]:
+    """Return the scene at an instant from `ANGLES` beside the source camera of that instant."""
+    path = np.asarray(cameras.world_to_camera)
+    pivot = pivot_of(path)
+    beside = orbit(np.array(ANGLES, float), np.zeros(len(ANGLES)), pivot[2], tuple(pivot))
+    poses = (beside @ path[0, instant]).astype(np.float32)[None]
+    around = Cameras(np.asarray(cameras.intrinsics[:1]), poses, cameras.height, cameras.width)
+    renderer = scene_renderer(from_arrays(scene), around, [0], background_in(scene))
+    time = float(instant / max(1, path.shape[1] - 1))
+    return [to_uint8(renderer(around.camera(0, i), time).rgb) for i in range(len(ANGLES))]
+
+
+def stack(sheets: Sequence[UInt8[ndarray, "_ _ 3"]]) -> UInt8[ndarray, "H W 3"]:
+    """Return pictures one above the other, at the left."""
+    height, width = sum(len(sheet) for sheet in sheets), max(sheet.shape[1] for sheet in sheets)
+    page, top = np.full((height, width, 3), PAPER, np.uint8), 0
+    for sheet in sheets:
+        page[top : top + len(sheet), : sheet.shape[1]] = sheet
+        top += len(sheet)
+    return page
 
 
 if __name__ == "__main__":
