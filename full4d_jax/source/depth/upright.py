@@ -1,0 +1,269 @@
+"""Depth of what stands: bodies are upright planes with some relief, on the ground at their feet.
+
+Networks tilt people: the depth of a body follows the lawn behind it, or falls apart into that of
+the floor and of the wall. But where a subject stands is known from where it touches the ground, and
+that it stands is known from what it is. With u up and n the horizontal direction of view, the plane
+through the foot (pixel p, disparity D) has at pixel q
+
+    disparity(q) = D (n . ray(q)) / (n . ray(p)),    ray(x, y) = ((x - cx) / fx, (y - cy) / fy, 1)
+
+and the relief is what the network's log disparity has beside a line along the body, low-passed and
+bounded. D is that of a plane through the ground around the foot (disparity of a plane is linear in
+the pixel), within what the network says of the lowest part of the body, and smooth over time.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int32
+from numpy import ndarray
+
+from full4d_jax.source.subjects import PERSON, THING, Subjects
+
+UP = (0.0, -1.0, 0.0)  # in camera axes
+LYING = 1.4  # times wider than high, from which on a person does not stand
+FOOT = 0.06  # of the height: the lowest part of a body, which touches the ground
+LOWEST = 0.25  # of the height: the part whose own disparity bounds that of the foot
+LEAST, MOST = 0.85, 1.1  # of the lowest part's quartile and maximum, what the ground may have
+BESIDE, BELOW = 0.3, 0.15  # of the height: how far from the foot ground is looked for
+AWAY = 2  # pixels from any subject, where depth is smeared
+FEWEST = 20  # pixels that a plane needs
+ROUNDS, TOLERANCE = 8, 0.05  # of the fit of a plane; relative to its disparity
+UNSURE = 0.2  # weight of a foot that is not seen on the ground
+INSTANTS = 1.5  # over which the foot is smoothed
+RELIEF = 0.04  # of the depth, at most
+THICKNESS = 0.25  # of the body's width: how far relief may leave the plane
+SMOOTH = 0.04  # of the height: how far relief is low-passed
+NEIGHBOUR = 0.5  # of a subject's height: how near things are at its depth
+FOG = 0.03  # of the short side: how far around a subject depth may be smeared
+PARTED = 1.1  # times the background's disparity, from which on there is an edge
+
+
+class Foot(NamedTuple):
+    """Where a subject touches the ground: pixel, disparity, and how sure that is."""
+
+    x: float
+    y: float
+    disparity: float
+    weight: float
+
+
+def stand_upright(
+    depth: Float[ndarray, "t h w"],
+    subjects: Subjects,
+    lens: Float[ndarray, "3 3"],
+    *,
+    up: tuple[float, float, float] = UP,
+) -> Float32[ndarray, "t h w"]:
+    """Return depth in which subjects stand on the ground and nothing is between them and the rest.
+
+    Args:
+      depth: of a clip, 0 where unknown.
+      subjects: what stands in it.
+      lens: intrinsics, pixels.
+      up: against gravity, in camera axes.
+    """
+    before = _inverse(depth.astype(np.float64))
+    after = before.copy()
+    for number, kind in enumerate(subjects.kinds, 1):
+        if kind == THING:
+            continue
+        instants = {t: mask for t, mask in enumerate(subjects.labels == number) if mask.any()}
+        feet = {t: find_foot(before[t], mask, subjects.labels[t]) for t, mask in instants.items()}
+        steady = _steady_feet(feet)
+        for t, mask in instants.items():
+            if not (kind == PERSON and _lies(mask)):
+                after[t][mask] = _body(before[t], mask, steady[t], lens, up)[mask]
+    for number, kind in enumerate(subjects.kinds, 1):
+        if kind == THING:
+            for t, mask in enumerate(subjects.labels == number):
+                if mask.any():
+                    after[t][mask] = _thing_disparity(before[t], after[t], mask, subjects, t)
+    clear = [clear_rim(*x) for x in zip(after, subjects.labels > 0, strict=True)]
+    return _inverse(np.stack(clear)).astype(np.float32)
+
+
+def _inverse(x: Float[ndarray, "*n"]) -> Float[ndarray, "*n"]:
+    """Return 1 / x, and 0 of 0."""
+    return np.where(x > 0, 1 / np.maximum(x, 1e-6), 0.0)
+
+
+def find_foot(
+    disparity: Float[ndarray, "h w"], mask: Bool[ndarray, "h w"], labels: Int32[ndarray, "h w"]
+) -> Foot:
+    """Return where a subject touches the ground, and the disparity there.
+
+    Args:
+      disparity: 0 where unknown.
+      mask: of the subject.
+      labels: of all subjects.
+    """
+    rows = np.flatnonzero(mask.any(1))
+    top, bottom = int(rows[0]), int(rows[-1])
+    height = bottom - top + 1
+    touching = mask[bottom - int(FOOT * height) : bottom + 1]
+    x = float(np.nonzero(touching)[1].mean())
+    cut = bottom >= len(mask) - 2
+    # What the network says of the lowest part; of a body that is cut, of its lower half.
+    start = bottom - int((0.5 if cut else LOWEST) * height)
+    own = disparity[start:][mask[start:] & (disparity[start:] > 0)]
+    ground = _ground(disparity, labels, x, bottom, height)
+    if not len(own):
+        own = disparity[mask & (disparity > 0)]
+    if not len(own):
+        near = ground if ground is not None else float(np.median(disparity))
+        return Foot(x, bottom, near, UNSURE)
+    if cut:  # it stands nearer than the ground that is seen
+        near = float(np.percentile(own, 75))
+        if ground is not None:
+            near = max(near, min(ground, MOST * float(own.max())))
+        return Foot(x, bottom, near, UNSURE)
+    if ground is None:
+        return Foot(x, bottom, float(np.median(own)), UNSURE)
+    low, high = LEAST * np.percentile(own, 25), MOST * np.percentile(own, 95)
+    return Foot(x, bottom, float(np.clip(ground, low, high)), 1.0)
+
+
+def _ground(
+    disparity: Float[ndarray, "h w"], labels: Int32[ndarray, "h w"], x: float, y: int, height: int
+) -> float | None:
+    """Return the disparity of the ground at a foot, or None where too little of it is seen."""
+    free = cv2.dilate((labels > 0).astype(np.uint8), np.ones((2 * AWAY + 1,) * 2)) == 0
+    reach = max(8, round(BESIDE * height))
+    rows = slice(max(0, y - max(2, round(FOOT * height))), y + max(8, round(BELOW * height)))
+    columns = slice(max(0, round(x) - reach), round(x) + reach + 1)
+    part = np.zeros_like(free)
+    part[rows, columns] = True
+    v, u = np.nonzero(part & free & (disparity > 0))
+    if len(v) < FEWEST:
+        return None
+    values = disparity[v, u]
+    system = np.stack([np.ones(len(v)), (u - x) / height, (v - y) / height], 1)
+    # Tukey's weights, from the median on: what stands on the ground is not part of the plane.
+    plane = np.array([np.median(values), 0.0, 0.0])
+    for _ in range(ROUNDS):
+        error = (system @ plane - values) / (3 * TOLERANCE * np.abs(values))
+        weight = np.maximum(0, 1 - error**2)
+        if (weight > 0).sum() < FEWEST:
+            return None
+        weighted = system * weight[:, None]
+        slack = 1e-6 * len(v) * np.diag([0.0, 1.0, 1.0])  # too few columns or rows tell no slope
+        plane = np.linalg.solve(weighted.T @ system + slack, weighted.T @ values)
+    return float(plane[0]) if plane[0] > 0 else None
+
+
+def _steady_feet(feet: dict[int, Foot]) -> dict[int, Foot]:
+    """Return feet whose disparity is smooth over time: a weighted mean of its logarithm."""
+    times = np.array(list(feet))
+    logs = np.log([max(foot.disparity, 1e-6) for foot in feet.values()])
+    weights = np.array([foot.weight for foot in feet.values()])
+    steady = {}
+    for t, foot in feet.items():
+        near = np.exp(-0.5 * ((times - t) / INSTANTS) ** 2) * weights
+        # Instants whose foot is hidden differ much; the nearby median does not heed them.
+        order = np.argsort(logs)
+        middle = logs[order][np.searchsorted(np.cumsum(near[order]), near.sum() / 2)]
+        near = near / (1 + ((logs - middle) / TOLERANCE) ** 2)
+        steady[t] = foot._replace(disparity=float(np.exp((near * logs).sum() / near.sum())))
+    return steady
+
+
+def _lies(mask: Bool[ndarray, "h w"]) -> bool:
+    return bool(mask.any(0).sum() > LYING * mask.any(1).sum())
+
+
+def _body(
+    disparity: Float[ndarray, "h w"],
+    mask: Bool[ndarray, "h w"],
+    foot: Foot,
+    lens: Float[ndarray, "3 3"],
+    up: tuple[float, float, float],
+) -> Float[ndarray, "h w"]:
+    """Return the disparity of an upright body, for its pixels."""
+    toward = np.array([0.0, 0.0, 1.0])
+    across = toward - np.array(up) * (toward @ np.array(up))  # horizontal, along the view
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    rays = np.stack([(x - lens[0, 2]) / lens[0, 0], (y - lens[1, 2]) / lens[1, 1], 1 + 0 * x], -1)
+    at_foot = rays[min(int(foot.y), len(mask) - 1), int(foot.x)] @ across
+    plane = foot.disparity * (rays @ across) / at_foot
+    return plane * np.exp(_relief(disparity, mask, float(lens[0, 0])))
+
+
+def _relief(
+    disparity: Float[ndarray, "h w"], mask: Bool[ndarray, "h w"], focal: float
+) -> Float[ndarray, "h w"]:
+    """Return how much nearer, as a logarithm, parts of a body are than its upright plane."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((2 * AWAY + 1,) * 2)) > 0
+    inner &= disparity > 0
+    relief = np.zeros(mask.shape)
+    if inner.sum() < FEWEST:
+        return relief
+    v, _ = np.nonzero(inner)
+    logs = np.log(disparity[inner])
+    system = np.stack([np.ones(len(v)), (v - v.mean()) / len(rows)], 1)
+    line = np.array([np.median(logs), 0.0])
+    for _ in range(ROUNDS):  # absolute errors: a head that is at the wall's depth does not lean it
+        weight = 1 / np.maximum(np.abs(system @ line - logs), RELIEF / 4)
+        weighted = system * weight[:, None]
+        line = np.linalg.solve(weighted.T @ system + 1e-9 * np.eye(2), weighted.T @ logs)
+    bound = min(RELIEF, THICKNESS * len(columns) / focal)
+    relief[inner] = np.clip(logs - system @ line, -bound, bound)
+    sigma = max(1.0, SMOOTH * len(rows))
+    return _blur(relief, inner, sigma)
+
+
+def _blur(
+    values: Float[ndarray, "h w"], known: Bool[ndarray, "h w"], sigma: float
+) -> Float[ndarray, "h w"]:
+    """Return the mean of the known values around each pixel."""
+    weight = cv2.GaussianBlur(known.astype(np.float64), (0, 0), sigma)
+    total = cv2.GaussianBlur(np.where(known, values, 0.0), (0, 0), sigma)
+    return np.where(weight > 1e-9, total / np.maximum(weight, 1e-9), 0.0)
+
+
+def _thing_disparity(
+    before: Float[ndarray, "h w"],
+    after: Float[ndarray, "h w"],
+    mask: Bool[ndarray, "h w"],
+    subjects: Subjects,
+    t: int,
+) -> float:
+    """Return one disparity for a thing: that of a subject so near that it may hold or throw it."""
+    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    nearest, value = np.inf, 0.0
+    for number, kind in enumerate(subjects.kinds, 1):
+        body = subjects.labels[t] == number
+        if kind == THING or not body.any():
+            continue
+        distance = away[body].min() / body.any(1).sum()
+        if distance < min(nearest, NEIGHBOUR):
+            nearest, value = distance, float(np.median(after[body]))
+    own = before[mask & (before > 0)]
+    if not value and len(own):
+        value = float(np.percentile(own, 75))
+    return value
+
+
+def clear_rim(
+    disparity: Float[ndarray, "h w"], subject: Bool[ndarray, "h w"]
+) -> Float[ndarray, "h w"]:
+    """Return disparity without what lies between subjects and the background around them.
+
+    Pixels at the outline, whose colours are mixed, become unknown (0); farther ones get the
+    background's disparity.
+    """
+    if not subject.any():
+        return disparity
+    reach = max(3, round(FOG * min(subject.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    around = cv2.dilate(subject.astype(np.uint8), disc) > 0
+    background = _blur(disparity, ~around & (disparity > 0), reach)
+    body = cv2.dilate(np.where(subject, disparity, 0.0), disc)
+    parted = around & ~subject & (background > 0) & (body > PARTED * background)
+    fog = parted & (disparity > background) & (disparity < body)
+    outline = cv2.dilate(subject.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return np.where(
+        parted & outline & (disparity < body), 0.0, np.where(fog, background, disparity)
+    )

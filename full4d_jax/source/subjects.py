@@ -1,0 +1,279 @@
+"""Masks of what stands in a clip: people, animals, vehicles, and whatever else moves.
+
+    frames -> DeepLab, 385 pixels a short side -> shares of classes, averaged along the flow
+           -> beside them, of a resting camera, what differs from the background
+           -> edges by colour (GrabCut in a band around the outline) -> labels that last
+
+The network's cells are 8 of its pixels wide; only colours tell where the outline runs. The
+background of a resting camera is the median over the instants at which no subject is seen, so that
+a person who stays for most of the clip is not in it. A shadow darkens all channels by one factor, a
+light brightens them so; neither is a thing.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from numpy import ndarray
+
+from full4d_jax.models.segmentation import CLASSES, STRIDE, Params, logits
+from full4d_jax.source.tracks import link_labels
+from gaussians.optical_flow import flow_agrees, optical_flow, warp
+
+PERSON, ANIMAL, VEHICLE, THING = "person", "animal", "vehicle", "thing"
+KINDS = {
+    PERSON: ("person",),
+    ANIMAL: ("bird", "cat", "cow", "dog", "horse", "sheep"),
+    VEHICLE: ("aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"),
+}
+ROWS = 385  # short side of what the network sees: trained at 257, it is as sure and sharper here
+SURE, LIKELY = 0.6, 0.4  # share of the classes: of a subject's best pixel, and of all its pixels
+BAND = 0.03  # of the short side: how far the outline may be moved by colour
+CERTAIN = 0.9  # share of the classes that colour does not doubt inside
+SURVIVES = 0.5  # of the pixels of a piece, or colours are not asked
+MARGIN = 16  # pixels around subjects that colours of the background are learnt from
+ROUNDS = 2  # of GrabCut
+BEHIND = 0.2  # share of the classes below which a pixel shows the background
+MOVES = 30  # of 255 levels, from the background
+SAME_COLOUR = 12  # of 255 levels, from the background times one factor
+SHADOW, LIGHT = 0.45, 1.7  # the factors that shadows and lights may have
+SMALLEST_SUBJECT, SMALLEST_THING = 1e-3, 3e-4  # of the picture
+REACH = 0.5  # of a subject's longer side: how far from it what moves may still be a part
+
+
+class Subjects(NamedTuple):
+    """What stands in a clip.
+
+    Attributes:
+      labels: number of the subject at each pixel, 0 for none.
+      kinds: "person", "animal", "vehicle" or "thing" of subjects 1, 2 and so on.
+    """
+
+    labels: Int32[ndarray, "t h w"]
+    kinds: tuple[str, ...]
+
+
+def find_subjects(params: Params, frames: UInt8[ndarray, "t h w 3"], *, still: bool) -> Subjects:
+    """Return the masks of what stands in a clip.
+
+    Args:
+      params: of the network, as `load_segmentation` reads them.
+      frames: sRGB.
+      still: whether the camera rests; then what moves is found as well.
+    """
+    return label_subjects(frames, class_shares(params, frames), still=still)
+
+
+def label_subjects(
+    frames: UInt8[ndarray, "t h w 3"], shares: Float32[ndarray, "t h w 3"], *, still: bool
+) -> Subjects:
+    """Return the masks of what stands in a clip, from the shares of `class_shares`."""
+    there = [optical_flow(a, b) for a, b in pairwise(frames)]
+    back = [optical_flow(b, a) for a, b in pairwise(frames)]
+    shares = average_along_flow(shares, there, back)
+    subject = shares.sum(-1)
+    if still and len(frames) > 2:
+        moving = find_moving(frames, subject)
+    else:
+        moving = np.zeros(subject.shape, bool)
+    masks = [_outline(*instant) for instant in zip(frames, subject, moving, strict=True)]
+    labels, count = link_labels(np.stack(masks), back)
+    kinds = tuple(_kind(shares[labels == number]) for number in range(1, count + 1))
+    return _drop_small(labels, kinds)
+
+
+def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t h w 3"]:
+    """Return the probabilities of people, animals and vehicles at each pixel."""
+    height, width = frames.shape[1:3]
+    scale = ROWS / min(height, width)
+    rows, columns = (STRIDE * round((n * scale - 1) / STRIDE) + 1 for n in (height, width))
+    groups = [[CLASSES.index(name) for name in names] for names in KINDS.values()]
+    # Pixel centres of the frame in those of the network's picture, then in cells.
+    y, x = np.mgrid[:height, :width]
+    place_y = (((y + 0.5) * rows / height - 0.5) / STRIDE).astype(np.float32)
+    place_x = (((x + 0.5) * columns / width - 0.5) / STRIDE).astype(np.float32)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    shares = []
+    for frame in frames:
+        picture = cv2.resize(frame, (columns, rows), interpolation=how) / np.float32(127.5) - 1
+        cells = np.asarray(_probabilities(params, jnp.asarray(picture)[None]))[0]
+        grouped = np.stack([cells[..., group].sum(-1) for group in groups], -1)
+        shares.append(
+            cv2.remap(grouped, place_x, place_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        )
+    return np.stack(shares)
+
+
+@jax.jit
+def _probabilities(params: Params, frames: jax.Array) -> jax.Array:
+    return jax.nn.softmax(logits(params, frames))
+
+
+def average_along_flow(
+    shares: Float32[ndarray, "t h w c"],
+    there: list[Float[ndarray, "h w 2"]],
+    back: list[Float[ndarray, "h w 2"]],
+) -> Float32[ndarray, "t h w c"]:
+    """Return shares averaged with those of the instants before and after, where the flow agrees.
+
+    Args:
+      shares: of each instant.
+      there: flow from each instant but the last to the next.
+      back: flow from each instant but the first to the one before.
+    """
+    total = 2 * shares.astype(np.float64)
+    weight = np.full((*shares.shape[:3], 1), 2.0)
+    for t, (forth, home) in enumerate(zip(there, back, strict=True)):
+        for now, then, flow, other in ((t, t + 1, forth, home), (t + 1, t, home, forth)):
+            sure = flow_agrees(flow, other)[..., None]
+            total[now] += sure * warp(shares[then], flow)
+            weight[now] += sure
+    return (total / weight).astype(np.float32)
+
+
+def find_moving(
+    frames: UInt8[ndarray, "t h w 3"], subject: Float32[ndarray, "t h w"]
+) -> Bool[ndarray, "t h w"]:
+    """Return what differs from the background of a resting camera, without shadows and lights.
+
+    Args:
+      frames: sRGB.
+      subject: share of the subjects' classes at each pixel.
+    """
+    background, known = _background(frames, subject < BEHIND)
+    moving = []
+    for frame in frames.astype(np.float32):
+        differs = np.abs(frame - background).max(-1) > MOVES
+        factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
+        colour = np.abs(frame - factor[..., None] * background).max(-1) < SAME_COLOUR
+        light = colour & (factor > SHADOW) & (factor < LIGHT)
+        found = _bytes(known & differs & ~light)
+        found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+        moving.append(cv2.morphologyEx(found, cv2.MORPH_CLOSE, _disc(2)) > 0)
+    return np.stack(moving)
+
+
+def _background(
+    frames: UInt8[ndarray, "t h w 3"], free: Bool[ndarray, "t h w"]
+) -> tuple[Float32[ndarray, "h w 3"], Bool[ndarray, "h w"]]:
+    """Return the median colour over the free instants, and where there are any."""
+    counts = free.sum(0)
+    values = np.sort(np.where(free[..., None], frames, np.uint16(256)), 0)  # what is not free last
+    middle = np.maximum(counts - 1, 0) // 2
+    background = np.take_along_axis(values, middle[None, ..., None], 0)[0]
+    return background.astype(np.float32), counts > 0
+
+
+def _outline(
+    frame: UInt8[ndarray, "h w 3"], subject: Float32[ndarray, "h w"], moving: Bool[ndarray, "h w"]
+) -> Bool[ndarray, "h w"]:
+    """Return a mask of all subjects of a frame, with an outline where colours change."""
+    coarse = _likely(subject)
+    mask = coarse | _parts(coarse, moving)
+    if not mask.any():
+        return mask
+    disc = _disc(max(2, round(BAND * min(mask.shape))))
+    inner = cv2.erode(_bytes(mask), disc) > 0
+    outer = cv2.dilate(_bytes(mask), disc) > 0
+    guess = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+    guess[~outer] = cv2.GC_BGD
+    guess[inner & (subject > CERTAIN)] = cv2.GC_FGD
+    # Colours are learnt from what is near.
+    window = tuple(
+        slice(max(0, places[0] - MARGIN), places[-1] + MARGIN + 1)
+        for places in (np.flatnonzero(outer.any(1)), np.flatnonzero(outer.any(0)))
+    )
+    part = np.ascontiguousarray(guess[window], np.uint8)
+    if (part != cv2.GC_BGD).all():
+        return mask
+    cv2.setRNGSeed(0)  # its mixtures of Gaussians start at random
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    picture = np.ascontiguousarray(frame[window])
+    cv2.grabCut(picture, part, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    refined = np.zeros_like(mask)
+    refined[window] = (part == cv2.GC_FGD) | (part == cv2.GC_PR_FGD)
+    refined |= moving & mask & ~coarse  # its outline is that of the difference
+    refined |= _lost(mask, refined)
+    smooth = cv2.medianBlur(_bytes(refined), 3) > 0
+    return _fill_holes(smooth)
+
+
+def _lost(mask: Bool[ndarray, "h w"], refined: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return the pieces of a mask most of which its refinement lacks: colours do not tell them."""
+    count, pieces = _number_pieces(mask)
+    size = np.bincount(pieces.ravel(), minlength=count)
+    left = np.bincount(pieces[refined], minlength=count)
+    return mask & (left < SURVIVES * size)[pieces]
+
+
+def _likely(subject: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return the pieces of likely pixels that have a sure one."""
+    count, pieces = _number_pieces(subject > LIKELY)
+    sure = np.zeros(count, bool)
+    sure[np.unique(pieces[subject > SURE])] = True
+    return sure[pieces]
+
+
+def _parts(coarse: Bool[ndarray, "h w"], moving: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return what moves and is near a subject that it touches, or big enough to be a thing."""
+    count, pieces = _number_pieces(moving & ~coarse)
+    near = np.zeros_like(coarse)
+    subjects, bodies = _number_pieces(coarse)
+    for subject in range(1, subjects):
+        body = bodies == subject
+        side = max(body.any(0).sum(), body.any(1).sum())
+        away = cv2.distanceTransform(_bytes(~body), cv2.DIST_L2, 3)
+        near |= away < REACH * side
+    touches = cv2.dilate(_bytes(coarse), np.ones((5, 5), np.uint8)) > 0
+    touching = np.zeros(count, bool)
+    touching[np.unique(pieces[touches & (pieces > 0)])] = True
+    size = np.bincount(pieces.ravel(), minlength=count)
+    alone = ~touching & (size >= SMALLEST_THING * coarse.size)
+    alone[0] = False
+    return (touching[pieces] & near) | alone[pieces]
+
+
+def _fill_holes(mask: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return a mask without holes too small to be seen through."""
+    count, pieces = _number_pieces(~mask)
+    small = np.bincount(pieces.ravel(), minlength=count) < SMALLEST_THING * mask.size
+    return mask | small[pieces]
+
+
+def _number_pieces(mask: Bool[ndarray, "h w"]) -> tuple[int, Int32[ndarray, "h w"]]:
+    """Return how many numbers the connected pieces of a mask have, with 0 outside, and these."""
+    count, pieces = cv2.connectedComponents(_bytes(mask))
+    return count, pieces.astype(np.int32)
+
+
+def _bytes(mask: Bool[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
+    return mask.astype(np.uint8)
+
+
+def _disc(radius: int) -> ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+
+
+def _kind(shares: Float32[ndarray, "n c"]) -> str:
+    """Return the kind of a subject from the shares of its pixels."""
+    means = shares.mean(0)
+    return list(KINDS)[means.argmax()] if means.sum() > BEHIND else THING
+
+
+def _drop_small(labels: Int32[ndarray, "t h w"], kinds: tuple[str, ...]) -> Subjects:
+    """Return the subjects that are large enough, and things that are seen more than once."""
+    pixels = labels[0].size
+    kept = [0]
+    for number, kind in enumerate(kinds, 1):
+        sizes = (labels == number).sum((1, 2))
+        once = kind == THING and (sizes > 0).sum() < 2 <= len(labels)
+        least = SMALLEST_THING if kind == THING else SMALLEST_SUBJECT
+        if sizes.max() >= least * pixels and not once:
+            kept.append(number)
+    renumbered = np.zeros(len(kinds) + 1, np.int32)
+    renumbered[kept] = np.arange(len(kept))
+    return Subjects(renumbered[labels], tuple(kinds[number - 1] for number in kept[1:]))

@@ -1,0 +1,140 @@
+"""Masks of what stands: edges by colour, motion beside classes, shadows left out, numbers last."""
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from full4d_jax.models.segmentation import load_segmentation
+from full4d_jax.source.subjects import find_moving, find_subjects, label_subjects
+from full4d_jax.source.tracks import link_labels
+
+HEIGHT, WIDTH, FRAMES = 96, 128, 6
+
+
+def background() -> np.ndarray:
+    noise = np.random.default_rng(0).uniform(90, 160, (12, 16, 3)).astype(np.float32)
+    return cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+
+
+def walker(t: int) -> np.ndarray:
+    """Return where a person is: a body on two legs that moves to the right."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    left = 30 + 4 * t
+    mask[20:60, left : left + 20] = True
+    mask[60:85, left : left + 6] = True
+    mask[60:85, left + 14 : left + 20] = True
+    return mask
+
+
+@pytest.fixture
+def clip() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames with a red walker and a green ball, the walker's mask, and shares that are coarse."""
+    frames, masks, shares = [], [], np.zeros((FRAMES, HEIGHT, WIDTH, 3), np.float32)
+    for t in range(FRAMES):
+        frame, mask = background(), walker(t)
+        frame[mask] = (200, 40, 40)
+        cv2.circle(frame, (110, 12 + 8 * t), 4, (20, 230, 20), -1)
+        frames.append(frame.astype(np.uint8))
+        masks.append(mask)
+        # 8-pixel cells, as the network's.
+        cells = cv2.resize(mask.astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA)
+        shares[t, ..., 0] = cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    return np.stack(frames), np.stack(masks), shares
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    return (one & other).sum() / (one | other).sum()
+
+
+def test_colours_sharpen_coarse_masks(clip):
+    frames, masks, shares = clip
+    subjects = label_subjects(frames, shares, still=False)
+    assert subjects.kinds == ("person",)
+    coarse = [overlap(share > 0.5, mask) for share, mask in zip(shares[..., 0], masks, strict=True)]
+    sharp = [overlap(label == 1, mask) for label, mask in zip(subjects.labels, masks, strict=True)]
+    assert max(coarse) < 0.9
+    assert min(sharp) > 0.95
+
+
+def test_of_a_resting_camera_what_moves_is_found_too(clip):
+    frames, masks, shares = clip
+    subjects = label_subjects(frames, shares, still=True)
+    assert sorted(subjects.kinds) == ["person", "thing"]
+    ball = 1 + subjects.kinds.index("thing")
+    for t, labels in enumerate(subjects.labels):
+        found = np.argwhere(labels == ball)
+        np.testing.assert_allclose(found.mean(0), (12 + 8 * t, 110), atol=1)
+    # What the network does not see of the person, motion adds to it.
+    shares[:, 60:] = 0
+    subjects = label_subjects(frames, shares, still=True)
+    person = 1 + subjects.kinds.index("person")
+    whole = [overlap(x == person, mask) for x, mask in zip(subjects.labels, masks, strict=True)]
+    assert min(whole) > 0.85
+
+
+def test_a_ball_that_its_flow_loses_keeps_its_number():
+    masks = np.zeros((4, HEIGHT, WIDTH), bool)
+    for t in range(4):
+        masks[t, 10 + 9 * t : 16 + 9 * t, 60:66] = True
+    labels, count = link_labels(masks, [np.zeros((HEIGHT, WIDTH, 2))] * 3)
+    assert count == 1
+    np.testing.assert_array_equal(labels > 0, masks)
+
+
+def test_shadows_and_lights_are_not_things():
+    frames = np.stack([background()] * FRAMES)
+    for t, frame in enumerate(frames):
+        frame[50:70, 10 + 10 * t : 30 + 10 * t] *= 0.6
+        frame[10:30, 10 + 10 * t : 30 + 10 * t] *= 1.4
+    moved = np.abs(frames - np.median(frames, 0)).max(-1) > 30
+    assert moved.mean() > 0.03, "a difference alone finds them"
+    nothing = np.zeros(frames.shape[:3], np.float32)
+    assert find_moving(frames.astype(np.uint8), nothing).mean() < 0.002
+
+
+def test_who_stays_for_most_of_a_clip_is_not_the_background():
+    frames = np.stack([background()] * FRAMES).astype(np.uint8)
+    subject = np.zeros(frames.shape[:3], np.float32)
+    frames[:4, 20:80, 40:60] = (200, 40, 40)
+    subject[:4, 20:80, 40:60] = 1
+    moving = find_moving(frames, subject)
+    assert moving[:4, 22:78, 42:58].all()
+    assert not moving[4:].any(), "where the person was is no ghost"
+
+
+def test_numbers_last_when_two_meet_and_part():
+    masks = np.zeros((7, HEIGHT, WIDTH), bool)
+    for t, gap in enumerate((12, 8, 4, 0, 0, 4, 8)):
+        masks[t, 30:80, 60 - gap - 20 : 60 - gap] = True
+        masks[t, 30:80, 60 + gap : 60 + gap + 20] = True
+    rest = [np.zeros((HEIGHT, WIDTH, 2))] * 6
+    labels, count = link_labels(masks, rest)
+    assert count == 2
+    left = labels[0, 50, 30]
+    right = labels[0, 50, 90]
+    assert left != right
+    for t in range(7):
+        across = labels[t, 50]
+        places = np.flatnonzero(across)
+        assert across[places[0]] == left
+        assert across[places[-1]] == right
+
+
+def test_a_pole_before_a_person_does_not_part_them():
+    masks = np.zeros((3, HEIGHT, WIDTH), bool)
+    masks[:, 20:80, 50:70] = True
+    masks[1:, 45:52] = False
+    _, count = link_labels(masks, [np.zeros((HEIGHT, WIDTH, 2))] * 2)
+    assert count == 1
+
+
+def test_the_network_finds_a_person_and_a_cat():
+    params = load_segmentation()
+    astronaut = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
+    subjects = find_subjects(params, astronaut[None], still=True)
+    assert subjects.kinds == ("person",)
+    assert 0.25 < (subjects.labels == 1).mean() < 0.6
+    assert subjects.labels[0, 64, 60] == 1
+    cat = cv2.resize(data.chelsea(), (192, 128), interpolation=cv2.INTER_AREA)
+    assert find_subjects(params, cat[None], still=True).kinds[:1] == ("animal",)
