@@ -41,13 +41,16 @@ def open_video(path: Path) -> InputContainer:
     return av.open(str(path), metadata_errors="replace")
 
 
-def decode(path: Path, start: float = 0.0, *, strict: bool = False) -> Iterator[Frame]:
+def decode(
+    path: Path, start: float = 0.0, *, strict: bool = False, spacing: float = 0.0
+) -> Iterator[Frame]:
     """All frames in order; with `start` from a key frame at or before that second on.
 
     Args:
       path: the file.
       start: seconds since the first frame.
       strict: end at damage that decoders notice and otherwise patch up.
+      spacing: least seconds between two frames; those between are left out. Without `start`.
 
     Raises:
       FFmpegError: where the file can be read no further.
@@ -60,6 +63,7 @@ def decode(path: Path, start: float = 0.0, *, strict: bool = False) -> Iterator[
         rate = float(stream.average_rate or 25)
         frames = enumerate(container.decode(stream))
         first = None
+        due = 0.0
         for index, frame in frames:
             time = frame.time if frame.time is not None else index / rate
             if first is None:
@@ -67,6 +71,9 @@ def decode(path: Path, start: float = 0.0, *, strict: bool = False) -> Iterator[
                 if start > 0 and frame.time is not None:
                     yield from _seek(container, stream, first, start)
                     return
+            if spacing > 0 and time - first < due:
+                continue
+            due = time - first + spacing
             yield Frame(time - first, _upright(frame, stream), frame.is_corrupt)
 
 

@@ -100,8 +100,8 @@ class VideoOptions:
 
     video: Path
     """The video."""
-    start: Start = 0.0
-    """Seconds into the video."""
+    start: Start | None = None
+    """Seconds into the video; left out, the part where most moves, or 0 with --poses or --depth."""
     fps: Rate | None = None
     """Frames a second to take; left out, 8 or what the config says (data.fps)."""
     fov: Fov = None

@@ -139,6 +139,7 @@ def _footage(
     if isinstance(way, DatasetViewOptions):
         return _clip_footage(data, way)
     fps = way.fps or data.fps
+    start = way.start or 0.0  # a part that is chosen has as many frames
     check_file(way.video)
     do = "give another --video"
     try:
@@ -149,13 +150,13 @@ def _footage(
         times = frame_times(way.video)
     except ValueError:  # without timestamps; how many frames there are is found when they are read
         return Footage(height, width, None, fps)
-    left = times[times >= way.start - 0.5 / fps]
+    left = times[times >= start - 0.5 / fps]
     if not len(left):
         found = f"{times[-1]:.2f} seconds"
-        raise InputError("video", way.video, found, f"more than {way.start:g}", "lower --start")
+        raise InputError("video", way.video, found, f"more than {start:g}", "lower --start")
     if seconds is not None:  # a slow video has fewer frames in that time
-        left = left[left < max(way.start, left[0]) + seconds]
-    span = int((left[-1] - max(way.start, left[0])) * fps + 1.001)
+        left = left[left < max(start, left[0]) + seconds]
+    span = int((left[-1] - max(start, left[0])) * fps + 1.001)
     return Footage(height, width, max(1, min(len(left), span)), fps)
 
 

@@ -3,6 +3,7 @@
 They have the camera of that view alone; `camera_paths` puts the target cameras beside it.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -11,7 +12,8 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.media.video import read_video
+from full4d_jax.media.video import check_file, read_video
+from full4d_jax.source.best_part import best_start
 from full4d_jax.source.camera_paths import still_camera
 from full4d_jax.source.handheld.given_poses import read_poses
 from full4d_jax.source.handheld.video_path import path_of_video
@@ -32,13 +34,19 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     """
     size = {"height": data.height, "width": data.width, "frames": data.frames}
     poses = None if options.poses is None else read_poses(options.poses, options.video)
-    video = read_video(options.video, **size, fps=options.fps, start=options.start, usual=data.fps)
+    found = ""
+    if options.start is None:
+        options = replace(options, start=chosen_start(data, options))
+        if options.start:
+            found = "; this part was chosen as most moves in it, --start takes another"
+    start = options.start or 0.0
+    video = read_video(options.video, **size, fps=options.fps, start=start, usual=data.fps)
     check_one_shot(video, options.video, seconds=True)
     lens, seen = lens_of(video, options.video, options.fov, poses)
     wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
     short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
     path = path_of_video(video, lens, data, options, poses)
-    note = f"{video.note}; {seen}{short}"
+    note = f"{video.note}{found}; {seen}{short}"
     world_to_camera = path.world_to_camera[None].astype(np.float32)
     return Source(
         frames=video.frames[None],
@@ -52,6 +60,20 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
         rate=options.fps or data.fps,
         points=path.points,
     )
+
+
+def chosen_start(data: DataConfig, options: VideoOptions) -> float:
+    """Return where the part that is taken begins, in seconds, where nobody says it.
+
+    Poses and depth that are given are those from the video's start on.
+
+    Raises:
+      InputError: The file is no video.
+    """
+    if options.poses is not None or options.measured.depth is not None:
+        return 0.0
+    check_file(options.video)
+    return best_start(options.video, data.frames / (options.fps or data.fps))
 
 
 def open_demo(data: DataConfig, options: DemoOptions) -> Source:

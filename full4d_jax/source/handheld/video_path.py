@@ -38,7 +38,7 @@ def path_of_video(
 
     def large() -> tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]:
         size = {"height": scale * data.height, "width": scale * data.width, "frames": data.frames}
-        cut = {"fps": options.fps, "start": options.start, "usual": data.fps}
+        cut = {"fps": options.fps, "start": options.start or 0.0, "usual": data.fps}
         again = read_video(options.video, **size, **cut)
         return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
 

@@ -1,0 +1,121 @@
+"""The part of a film that is taken: where something moves, not where the camera shakes."""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from full4d_jax.config import DataConfig
+from full4d_jax.media.video import write_video
+from full4d_jax.source.best_part import best_start, sparse_film, step_score
+from full4d_jax.source.options import DepthOptions, VideoOptions
+from full4d_jax.source.video_source import open_video
+
+FPS = 8
+DATA = DataConfig(frames=16, height=72, width=128, fps=FPS)  # 2 s
+
+
+def room(seed: int, width: int = 160) -> np.ndarray:
+    """A picture with detail, of which a film shows the middle."""
+    noise = np.random.default_rng(seed).integers(30, 220, (12, width // 8, 3), np.uint8)
+    return cv2.resize(noise, (width, 96), interpolation=cv2.INTER_CUBIC)
+
+
+def resting(seconds: float, seed: int = 0) -> np.ndarray:
+    """A film of a room where nothing happens."""
+    return np.repeat(room(seed)[None], round(seconds * FPS), 0)
+
+
+def ball(frames: np.ndarray, begin: float, end: float) -> None:
+    """Let a white ball cross the frames from one second to another."""
+    first, last = round(begin * FPS), round(end * FPS)
+    for i in range(first, last):
+        x = round(10 + 140 * (i - first) / (last - first))
+        cv2.circle(frames[i], (x, 48), 12, (255, 255, 255), -1)
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "film.mp4"
+
+
+def test_the_part_with_motion_is_taken(path):
+    frames = resting(10)
+    ball(frames, 6, 8)
+    write_video(path, frames, FPS)
+    assert best_start(path, 2.0) == pytest.approx(6, abs=0.3)
+
+
+def test_a_short_film_and_one_where_nothing_moves_begin_at_their_start(path):
+    frames = resting(8)
+    write_video(path, frames, FPS)
+    assert best_start(path, 2.0) == 0
+    ball(frames, 5, 8)
+    write_video(path, frames, FPS)
+    assert best_start(path, 8.0) == 0
+    assert best_start(path, 3.0) == pytest.approx(5, abs=0.3)
+    write_video(path, frames[:1], FPS)
+    assert best_start(path, 2.0) == 0
+
+
+def test_no_part_with_a_cut_is_taken(path):
+    """The ball crosses the cut, so that the part with most motion has it inside."""
+    frames = np.concatenate([resting(5), 255 - resting(5, seed=1)])
+    ball(frames, 4, 6.5)
+    write_video(path, frames, FPS)
+    start = best_start(path, 2.0)
+    assert start == pytest.approx(5, abs=0.3)
+    assert start >= 5
+    video = open_video(DATA, VideoOptions(path))  # which refuses cuts
+    assert video.times[0] >= 5
+
+
+def test_a_camera_that_shakes_is_no_motion(path):
+    wide = room(0, width=240)
+    shaken = [wide[:, 40 + d :][:, :160] for d in np.random.default_rng(1).integers(-20, 20, 32)]
+    frames = np.concatenate([np.stack(shaken), resting(6)])
+    ball(frames, 7, 9)
+    write_video(path, frames, FPS)
+    assert best_start(path, 2.0) == pytest.approx(7, abs=0.3)
+
+
+def test_a_step_counts_what_moves_less_what_the_camera_does():
+    before = room(0)[..., 0]
+    after = before.copy()
+    after[40:50, 60:90] = 255 - after[40:50, 60:90]
+    changed = (np.abs(before.astype(int) - after) > 20).mean()
+    assert step_score(before, after) == pytest.approx(changed, abs=0.002)
+    wide = room(0, width=240)[..., 0]
+    panned = step_score(wide[:, 40:200].copy(), wide[:, 48:208].copy())
+    assert panned < -0.02  # 8 of 160 columns, .05 of the width
+
+
+def test_few_frames_are_looked_at(path):
+    write_video(path, resting(6), FPS)
+    pictures, times = sparse_film(path)
+    assert len(pictures) == len(times) == 24
+    np.testing.assert_allclose(np.diff(times), 0.25, atol=0.01)
+
+
+def test_ten_seconds_take_less_than_two(path):
+    frames = np.stack([cv2.resize(x, (768, 432)) for x in resting(10)]).repeat(3, 0)
+    write_video(path, frames, 3 * FPS)
+    begin = time.process_time()
+    best_start(path, 2.0)
+    assert time.process_time() - begin < 2
+
+
+def test_the_note_tells_which_part_was_taken_and_how_to_take_another(path, tmp_path):
+    frames = resting(10)
+    ball(frames, 6, 8)
+    write_video(path, frames, FPS)
+    found = open_video(DATA, VideoOptions(path))
+    assert found.times[0] == pytest.approx(6, abs=0.3)
+    assert "this part was chosen as most moves in it, --start takes another" in found.note
+    said = open_video(DATA, VideoOptions(path, start=1.0))
+    assert said.times[0] == 1
+    assert "chosen" not in said.note
+    depth = DepthOptions(depth=tmp_path / "depth.npy")  # of the frames from the start on
+    assert open_video(DATA, VideoOptions(path, measured=depth)).times[0] == 0
