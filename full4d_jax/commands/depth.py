@@ -41,7 +41,7 @@ def depth(
       rows: short side, pixels; left out, 256.
       fov: horizontal field of view in degrees; some metric networks need it for their metres.
       poses: the camera's path (see full4d run --help); left out, found in the video.
-      depth_network: ours, or a .safetensors or .onnx file.
+      depth_network: ours, tiefenrausch, or a .safetensors or .onnx file.
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
     from full4d_jax.data.video_depth import write_video_depth

@@ -91,7 +91,7 @@ def evaluate(
       config: the experiment to evaluate.
       out: folder for the results; runs/NAME-evaluation by default.
       checkpoint: weights of the prior; those in the package by default.
-      depth_network: ours by default, or a .safetensors or .onnx file.
+      depth_network: ours by default, tiefenrausch, or a .safetensors or .onnx file.
       depth_kind: what an .onnx file gives (see full4d run --help).
       first: number of the first held-out scene; weights that were chosen by scores of some scenes
         need others to be judged by.

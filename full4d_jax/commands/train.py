@@ -6,18 +6,20 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.config.depth import DepthConfig
+from full4d_jax.config.depth import DepthConfig, SharpDepthConfig
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
 
 TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
-TRAINED += ("optimizer", "training", "mesh", "prior", "perceptual", "perceptual_from")
+TRAINED += ("optimizer", "training", "mesh", "prior", "perceptual", "perceptual_from", "anchor")
 
 
 def train(
     config: Annotated[
-        Config | DepthConfig | UpsamplerConfig, tyro.conf.arg(name=""), Shown(TRAINED)
+        Config | DepthConfig | SharpDepthConfig | UpsamplerConfig,
+        tyro.conf.arg(name=""),
+        Shown(TRAINED),
     ],
     *,
     out: Path | None = None,
@@ -63,6 +65,10 @@ def train(
             from full4d_jax.training.depth_training import train_depth
 
             train_depth(config, out, init, steps)
+        elif isinstance(config, SharpDepthConfig):
+            from full4d_jax.training.sharp_training import train_sharp_depth
+
+            train_sharp_depth(config, out, init, steps)
         elif isinstance(config, UpsamplerConfig):
             from full4d_jax.training.upsampler_training import train_upsampler
 

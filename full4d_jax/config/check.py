@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from full4d_jax.config.codecs import strides_of
-from full4d_jax.config.depth import DepthConfig
+from full4d_jax.config.depth import DepthConfig, SharpDepthConfig
 from full4d_jax.config.experiment import Config, ModelConfig
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.config.upsampler import UpsamplerConfig
@@ -18,14 +18,19 @@ from full4d_jax.session.fields import check_fields, require
 Rule = tuple[str, Any, bool, str]
 
 
-def check_config(config: Config | DepthConfig | UpsamplerConfig) -> None:
+def check_config(config: Config | DepthConfig | SharpDepthConfig | UpsamplerConfig) -> None:
     """Refuse values that nothing could use.
 
     Raises:
       InputError: naming the field.
     """
     check_fields(config)
-    rules = {DepthConfig: _depth, UpsamplerConfig: _upsampler, Config: _experiment}
+    rules = {
+        Config: _experiment,
+        DepthConfig: _depth,
+        SharpDepthConfig: _sharp_depth,
+        UpsamplerConfig: _upsampler,
+    }
     for rule in rules[type(config)](config):
         require(*rule)
 
@@ -138,7 +143,7 @@ def _training(config: Config) -> Iterator[Rule]:
     yield _spike(config)
 
 
-def _spike(config: Config | DepthConfig | UpsamplerConfig) -> Rule:
+def _spike(config: Config | DepthConfig | SharpDepthConfig | UpsamplerConfig) -> Rule:
     spike = config.training.spike
     return "training.spike", spike, spike == 0 or spike > 1, "0, or a factor above 1"
 
@@ -197,6 +202,14 @@ def _depth(config: DepthConfig) -> Iterator[Rule]:
     yield "data.videos", data.videos, fits, "none but with wide worlds"
 
 
+def _sharp_depth(config: SharpDepthConfig) -> Iterator[Rule]:
+    data = config.data
+    yield from _small_network(config)
+    fits = all(side % 32 == 0 for _, *seen in data.sizes for side in seen)
+    yield "data.sizes", data.sizes, fits, "triples of which the last two are multiples of 32"
+    yield "data.worlds", data.worlds, data.worlds != "simple", "rich or wide, which have textures"
+
+
 def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:
     data = config.data
     yield from _small_network(config)
@@ -210,7 +223,7 @@ def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:
     yield "data.estimated", data.estimated, together <= 1, "at most 1 with data.smoothed"
 
 
-def _small_network(config: DepthConfig | UpsamplerConfig) -> Iterator[Rule]:
+def _small_network(config: DepthConfig | SharpDepthConfig | UpsamplerConfig) -> Iterator[Rule]:
     """Yield the rules of fields that only the training of a prior uses."""
     training = config.training
     for name, value, only in (

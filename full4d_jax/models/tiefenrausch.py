@@ -47,6 +47,7 @@ from full4d_jax.models.safetensors_writer import Slot, write_safetensors
 from full4d_jax.session.errors import InputError, require_file
 
 MULTIPLE = 32  # of which the sides of a frame must be multiples
+FEATURES = 32  # channels before `leave`
 LEVELS = 5  # halvings
 BLOCKS = 3  # inverted bottlenecks in a row
 PADDING = 1  # zeros around a map for a 3x3 kernel
@@ -63,6 +64,16 @@ def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Arra
       params: as `load_tiefenrausch` reads them.
       frames: sides are multiples of 32; the network knows pictures with a long side of 384.
     """
+    return read_out(params, last_features(params, frames))
+
+
+def read_out(params: Params, features: Float[Array, "b h w c"]) -> Float[Array, "b h w"]:
+    """Return the log disparity that the last features tell."""
+    return _convolve(params["leave"], features)[..., 0]
+
+
+def last_features(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Array, "b h w c"]:
+    """Return the 32 features of every pixel of frames as above."""
     assert frames.shape[1] % MULTIPLE == frames.shape[2] % MULTIPLE == 0, frames.shape
     maps = [_convolve(params["enter"], (frames + 1) / 2)]
     for level in range(1, LEVELS + 1):
@@ -72,7 +83,7 @@ def log_disparity(params: Params, frames: Float[Array, "b h w 3"]) -> Float[Arra
     for level in range(LEVELS, 0, -1):
         raised = _blocks(params[f"up_{level}"], x, repeat=2)
         x = _clamp(maps[level - 1] + raised, params[f"join_{level - 1}"]["range"])
-    return _convolve(params["leave"], x)[..., 0]
+    return x
 
 
 def _blocks(

@@ -1,7 +1,8 @@
 """Networks that estimate depth, chosen by the ending of their file.
 
-    ours            the network in this package
-    X.safetensors   weights that `full4d train configs/depth.py` wrote
+    ours            our network, in this package
+    tiefenrausch    one that its authors trained on photographs (`models.tiefenrausch`), likewise
+    X.safetensors   weights that `full4d train configs/depth.py` or configs/sharp_depth.py wrote
     X.onnx          Depth Anything and other networks (`depth_file`); onnxruntime runs them
 
 A video asks for depth (`load_network`, `clip_depth`). A capture asks for values that are affine in
@@ -17,34 +18,33 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.cameras import sides
-from full4d_jax.models.depth_net import MULTIPLE
 from full4d_jax.session.errors import InputError, require_file
 from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import WHAT, DepthFile, open_depth_file, resize_colors
-from full4d_jax.source.depth.estimate import SHIPPED, load_depth, predict_depth
+from full4d_jax.source.depth.estimate import SHIPPED, TIEFENRAUSCH, load_depth, predict_depth
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
-KINDS = "ours, or a .safetensors or .onnx file"
+KINDS = "ours, tiefenrausch, or a .safetensors or .onnx file"
 OURS = "ours"
+IN_PACKAGE = {OURS: SHIPPED, "tiefenrausch": TIEFENRAUSCH}
 
 
 def network_path(which: str | None) -> Path:
-    """Return the file of a network; None and "ours" name the one in the package."""
-    return SHIPPED if which in (None, OURS) else Path(which)
+    """Return the file of a network: of one in the package by its name, of ours for None."""
+    return IN_PACKAGE.get(which or OURS) or Path(which or OURS)
 
 
 def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork:
     """Open a network.
 
     Args:
-      which: ours, which None takes too, or a file.
+      which: ours, which None takes too, tiefenrausch, or a file.
       kind: what the values of an .onnx file are; None takes what the file tells, else disparity.
 
     Raises:
       InputError: the file is missing or is not such a network, or a library is missing; or a kind
-        of our network.
+        of a network whose kind is known.
     """
     path = network_path(which)
     if path.suffix == ".onnx":
@@ -64,11 +64,9 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     if isinstance(network, DepthFile):
         return lambda frame: _affine(network, frame)
 
-    rows = network.rows
-
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
         height, width = frame.shape[:2]
-        small = resize_colors(frame, *sides(height, width, rows, MULTIPLE))
+        small = resize_colors(frame, *network.sides(height, width))
         return 1 / np.asarray(predict_depth(network, jnp.asarray(small * 2 - 1)[None]))[0]
 
     return estimate

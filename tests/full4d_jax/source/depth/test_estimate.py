@@ -10,10 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.config import to_dict
+from full4d_jax.config.depth import SharpNetConfig
 from full4d_jax.models.depth_net import log_depth
+from full4d_jax.models.sharp_depth import init_params
+from full4d_jax.models.tiefenrausch import load_tiefenrausch
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.errors import InputError
+from full4d_jax.source.depth import estimate
 from full4d_jax.source.depth.estimate import (
+    TIEFENRAUSCH,
     align_median,
     depth_errors,
     depth_from_file,
@@ -22,6 +28,7 @@ from full4d_jax.source.depth.estimate import (
     predict_depth,
     stabilise,
 )
+from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
@@ -118,6 +125,36 @@ def test_a_mirrored_video_has_mirrored_depth(network, clips):
 def test_sides_that_do_not_divide_are_refused(network):
     with pytest.raises(InputError, match=re.escape("found (60, 64), expected sides")):
         predict_depth(network, jnp.zeros((1, 60, 64, 3)))
+
+
+def test_tiefenrausch_sees_portraits_in_their_shape_and_keeps_its_relief(clips, monkeypatch):
+    network = load_network("tiefenrausch")
+    assert network.sides(640, 360) == (384, 224)
+    assert network.sides(90, 160) == (224, 384)
+    monkeypatch.setattr(estimate, "LONG_SIDE", 64)  # is quicker
+    portrait = jax.image.resize(clips[0][0, :1, :, 16:48], (1, 40, 20, 3), "linear")
+    depth = estimate_depth(network, portrait)
+    assert depth.shape == (1, 40, 20)
+    np.testing.assert_allclose(jnp.median(depth[0]), 1, rtol=1e-5)
+    monkeypatch.setattr(estimate, "RELIEF", 0.1)  # which is for our network alone
+    np.testing.assert_array_equal(estimate_depth(network, portrait), depth)
+    with pytest.raises(InputError, match="multiples of 32"):
+        predict_depth(network, jnp.zeros((1, 72, 64, 3)))
+
+
+@pytest.mark.slow
+def test_weights_trained_from_tiefenrausch_are_read(tmp_path: Path):
+    config = SharpNetConfig(fine=4, coarse=4)
+    params = init_params(config, load_tiefenrausch(TIEFENRAUSCH), jax.random.key(0))
+    save_params(tmp_path / "sharp.safetensors", params, {"model": to_dict(config)})
+    network = load_network(str(tmp_path / "sharp.safetensors"))
+    assert network.config == config
+    for a, b in zip(jax.tree.leaves(network.params), jax.tree.leaves(params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2**-8)
+    wider = {"model": to_dict(SharpNetConfig(fine=8, coarse=4))}
+    save_params(tmp_path / "wider.safetensors", params, wider)
+    with pytest.raises(InputError, match="tensor head"):
+        load_network(str(tmp_path / "wider.safetensors"))
 
 
 def test_align_median_ignores_unknown_depth():

@@ -1,0 +1,49 @@
+"""Crops of real pictures: of the asked shape, from anywhere, and never of what is held out."""
+
+import cv2
+import numpy as np
+import pytest
+
+from full4d_jax.session.errors import InputError
+from full4d_jax.training.real_pictures import SMALLEST, crop, real_crop, training_photos
+
+
+def test_every_fifth_photo_is_held_out(tmp_path, write_pictures):
+    write_pictures([tmp_path / f"{i}.png" for i in range(11)])
+    names = [path.stem for path in training_photos(str(tmp_path))]
+    assert names == ["0", "1", "2", "3", "5", "6", "7", "8", "10"]
+    for folder in ("", str(tmp_path / "none")):
+        with pytest.raises(InputError, match=r"data\.photos"):
+            training_photos(folder)
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 200), (200, 60)])
+def test_crops_keep_the_shape_of_what_they_show(height, width):
+    y, x = np.mgrid[:height, :width]
+    ramp = np.stack([y, x, 0 * x], -1).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    starts = set()
+    for _ in range(20):
+        cut = 255 * crop(rng, ramp, (32, 64))
+        assert cut.shape == (32, 64, 3)
+        down, across = np.diff(cut[..., 0], axis=0).mean(), np.diff(cut[..., 1], axis=1).mean()
+        np.testing.assert_allclose(down, across, rtol=0.06)  # sides are whole pixels
+        largest = min(height / 32, width / 64)
+        assert SMALLEST * 0.95 * largest < across < 1.05 * largest
+        starts.add(round(float(cut[0, 0].sum())))
+    assert len(starts) > 5
+
+
+def test_frames_of_clips_join_the_photographs(tmp_path, write_pictures, write_film):
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((48, 64, 3), np.uint8))
+    write_film(tmp_path / "clips" / "a.mp4", [0, 4, 8])
+    photos, clips = training_photos(str(tmp_path)), str(tmp_path / "clips")
+
+    def bright(videos: str, filmed: float) -> float:
+        rng = np.random.default_rng(0)
+        crops = [real_crop(rng, photos, videos, filmed, (32, 32)) for _ in range(20)]
+        return float(np.mean([crop.max() > 0.5 for crop in crops]))
+
+    assert bright("", 1.0) == 0
+    assert bright(clips, 0.0) == 0
+    assert 0.1 < bright(clips, 0.5) < bright(clips, 1.0)

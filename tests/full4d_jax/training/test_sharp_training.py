@@ -1,0 +1,77 @@
+"""Training from Tiefenrausch: what the anchor asks for, what a step changes, and going on."""
+
+import dataclasses
+import shutil
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from full4d_jax.config.depth import SharpDataConfig, SharpDepthConfig, SharpNetConfig
+from full4d_jax.config.training import OptimizerConfig, TrainingConfig
+from full4d_jax.models.sharp_depth import init_params
+from full4d_jax.models.tiefenrausch import load_tiefenrausch
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.depth.estimate import TIEFENRAUSCH
+from full4d_jax.training import sharp_training
+from full4d_jax.training.loop import run_training
+from full4d_jax.training.run_state import start_at
+from full4d_jax.training.state import first_state
+
+SMALL = SharpDepthConfig(
+    model=SharpNetConfig(fine=4, coarse=4),
+    data=SharpDataConfig(sizes=((32, 32, 32),), worlds="rich"),
+    optimizer=OptimizerConfig(
+        kind="adamw", adam_learning_rate=1e-4, adam_weight_decay=0.0, warmup=1
+    ),
+    training=TrainingConfig(batch=1, steps=2, log_every=1, checkpoint_every=1),
+)
+
+
+def test_the_anchor_knows_neither_scale_nor_outlines():
+    logs = jnp.tile(jnp.linspace(-1.0, 1.0, 64)[:, None], (1, 64))[None]
+    depth = jnp.exp(logs)
+    anchor = sharp_training.anchor_loss
+    assert anchor(logs + 3, depth) < 1e-5
+    cell = jnp.ones((8, 8)).at[:, 4:].set(-1.0)  # of mean 0, within one cell
+    sharper = logs + jnp.tile(cell, (8, 8))[None]
+    assert anchor(sharper, depth) < 1e-5
+    assert anchor(sharper[:, :, ::-1].at[:, 20:40].add(0.5), depth) > 0.05
+    assert anchor(2 * logs, depth) > anchor(1.1 * logs, depth) > 0.02
+
+
+def first(config: SharpDepthConfig):
+    params = init_params(config.model, load_tiefenrausch(TIEFENRAUSCH), jax.random.key(0))
+    return first_state(sharp_training.optimizer(config), params)
+
+
+@pytest.mark.slow
+def test_steps_change_all_but_the_limits_and_go_on_bit_identically(tmp_path, write_pictures):
+    write_pictures([tmp_path / "photos" / f"{i}.png" for i in range(3)], size=(80, 80))
+    data = dataclasses.replace(SMALL.data, photos=str(tmp_path / "photos"))
+    config = dataclasses.replace(SMALL, data=data)
+    teacher = load_tiefenrausch(TIEFENRAUSCH)
+    step = partial(sharp_training.train_step, config)  # one object, so that it compiles once
+    batches = partial(sharp_training.batches, config, teacher)
+
+    def train(out):
+        return run_training(step, start_at(first(config)), batches, config.training, out, {})
+
+    whole, summary = train(tmp_path / "whole")
+    assert all(np.isfinite(line["anchor"]) and line["truth"] > 0 for line in summary["history"])
+    before = jax.tree.leaves_with_path(first(config).params)
+    for (path, old), new in zip(before, jax.tree.leaves(whole.params), strict=True):
+        is_limit = path[-1].key == "range"
+        assert bool((old == new).all()) == is_limit, path
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    shutil.rmtree(tmp_path / "killed" / "checkpoints" / "2")
+    resumed, summary = train(tmp_path / "killed")
+    assert summary["parts"][-1]["start"] == 1
+    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+
+
+def test_a_training_without_photographs_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"data\.photos"):
+        next(sharp_training.batches(SMALL, {}, 0))
