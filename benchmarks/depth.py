@@ -1,17 +1,21 @@
 """How wrong is a depth network, against what is known? One JSON line comes last.
 
     python benchmarks/depth.py [--weights FILE.safetensors ...] [--first 64 --scenes 32 --rows 96]
+                               [--real]
 
 Rows are the shipped weights, each of `--weights`, and a plane of one depth. Sets are
 
     rich   held-out rich scenes from number `--first` on, square, `--rows` pixels, exact depth
     wide   held-out frames of wide scenes, 3 : 4, exact depth
     fox    photographs with cameras (`fox_photos`), depth by a plane sweep where it is sure
+    rgbd   frames of RGB-D cameras in four indoor scenes (`rgbd`), depth as measured
 
-Depth is what `full4d` makes of a frame of that size: networks see it at 96 pixels of its short
-side, and what they tell is enlarged. Errors are means over frames of |z - z*| / z*: with the median
-of depth aligned, and with scale and shift of disparity aligned (least squares, then no farther than
-the truth is); and the shares within a factor of 1.25.
+Depth is what `full4d` makes of a frame of that size: ours sees it at 96 pixels of its short side,
+Tiefenrausch (`--weights full4d_jax/checkpoints/tiefenrausch.safetensors`) at 384 of its long one,
+and what they tell is enlarged. With `--real` the procedural sets are left out. Errors are means
+over frames of |z - z*| / z*: with the median of depth aligned, and with scale and shift of
+disparity aligned (least squares, then no farther than the truth is); and the shares within a factor
+of 1.25.
 
 Edges are neighbours whose depths differ by more than a factor of 1.25, the occluding contours of
 Depth Pro (arXiv 2410.02073), which need no alignment. Recall is the share of true ones with an
@@ -36,9 +40,10 @@ from shared_folder import shared_folder
 from full4d_jax.config.depth import DepthWorlds
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from full4d_jax.training.depth_training import procedural_frames
+from input_pipeline.footage import read_picture
 from input_pipeline.procedural.scene import HELD_OUT_START
 
-FOX_ROWS = 240
+FOX_ROWS, RGBD_ROWS = 240, 256
 FACTOR = 1.25  # between the depths of neighbours that an edge parts
 NEAR = 2.0  # pixels between an edge and its counterpart, at most
 SCORES = ("median", "median_delta125", "affine", "affine_delta125", "edge_recall", "edge_precision")
@@ -56,13 +61,11 @@ def main() -> None:
     options = parser().parse_args()
     networks = {"shipped": load_depth()}
     networks |= {str(path): load_depth(path) for path in options.weights}
-    sets = {
-        "rich": procedural("rich", (options.rows, options.rows), options.first, options.scenes),
-        "wide": procedural(
-            "wide", (options.rows, options.rows * 4 // 3), options.first, options.scenes
-        ),
-        **real_sets(shared_folder() / "data"),
-    }
+    sets = real_sets(shared_folder() / "data")
+    if not options.real:
+        square, wide = (options.rows, options.rows), (options.rows, options.rows * 4 // 3)
+        sets["rich"] = procedural("rich", square, options.first, options.scenes)
+        sets["wide"] = procedural("wide", wide, options.first, options.scenes)
     results = {}
     print(f"{'set':8} {'frames':>6} {'network':32}" + "".join(f"{name:>17}" for name in SCORES))
     for name, shots in sets.items():
@@ -79,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the options of the command line."""
     options = argparse.ArgumentParser(description="Scores depth networks against known depth.")
     options.add_argument("--weights", nargs="*", type=Path, default=[], help="files to compare")
+    options.add_argument("--real", action="store_true", help="real frames alone")
     options.add_argument("--first", type=int, default=64, help="first held-out scene")
     options.add_argument("--scenes", type=int, default=32, help="scenes of each kind")
     options.add_argument("--rows", type=int, default=96, help="rows of procedural frames")
@@ -97,7 +101,8 @@ def procedural(
 
 def real_sets(data: Path) -> dict[str, Iterator[Shot]]:
     """Return the sets of photographs and films that are there."""
-    return {"fox": fox(data)} if (data / "fox_photos").is_dir() else {}
+    sets = {"fox_photos": ("fox", fox), "rgbd": ("rgbd", rgbd)}
+    return {name: read(data) for folder, (name, read) in sets.items() if (data / folder).is_dir()}
 
 
 def fox(data: Path) -> Iterator[Shot]:
@@ -106,6 +111,18 @@ def fox(data: Path) -> Iterator[Shot]:
     for frame, depth in zip(capture.frames[:, 0], capture.depth[:, 0], strict=True):
         if depth.any():
             yield Shot(frame * 2 - 1, depth)
+
+
+def rgbd(data: Path) -> Iterator[Shot]:
+    """Yield the frames of RGB-D cameras at `RGBD_ROWS` rows, and their measured depth."""
+    for path in sorted((data / "rgbd").glob("*_color.jpg")):
+        measured = path.with_name(path.name.replace("_color.jpg", "_depth.png"))
+        depth = cv2.imread(str(measured), cv2.IMREAD_UNCHANGED)
+        picture = read_picture(path)
+        size = (round(picture.shape[1] * RGBD_ROWS / picture.shape[0]), RGBD_ROWS)
+        frame = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) / 127.5 - 1
+        depth = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST).astype(np.float64)
+        yield Shot(frame, depth)
 
 
 def cell(value: float | None) -> str:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import numpy as np
 import pytest
 
@@ -62,6 +63,22 @@ def test_networks_return_depth_of_the_frames_size(depth):
     found = depth.estimate(depth.load_depth(), rng.uniform(-1, 1, (120, 90, 3)))
     assert found.shape == (120, 90)
     assert (found > 0).all()
+
+
+def test_frames_of_rgbd_cameras_keep_what_is_unknown(depth, tmp_path):
+    (tmp_path / "rgbd").mkdir()
+    rows = np.arange(480)[:, None] * np.ones((1, 640))
+    cv2.imwrite(str(tmp_path / "rgbd" / "a_color.jpg"), np.uint8(rows[..., None] / 2).repeat(3, 2))
+    measured = np.where(np.arange(640) < 320, 0, 1000 + rows).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "rgbd" / "a_depth.png"), measured)
+    sets = depth.real_sets(tmp_path)
+    (shot,) = sets["rgbd"]
+    assert list(sets) == ["rgbd"]
+    assert shot.frame.shape == (256, 341, 3)
+    assert shot.frame.min() < -0.98
+    assert shot.frame.max() == pytest.approx(479 / 2 / 127.5 - 1, abs=0.03)
+    assert not shot.depth[:, :170].any()
+    np.testing.assert_allclose(shot.depth[:, 200], 1000 + np.arange(256) * 480 / 256, atol=2)
 
 
 @pytest.mark.slow

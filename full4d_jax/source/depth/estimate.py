@@ -15,8 +15,7 @@ low.
 
 Tiefenrausch (`models.tiefenrausch`), and networks that began as it (`models.sharp_depth`), see
 frames whose long side is 384, in the frames' own shape, and keep their relief. Of their mirror
-image no mean is taken: it costs as much again, and on 16 RGB-D frames of rooms the error is .47
-with it and .43 without (AbsRel, medians aligned).
+image no mean is taken: it costs as much again, and gains nothing on RGB-D frames of rooms.
 """
 
 import math
