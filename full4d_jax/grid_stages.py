@@ -29,6 +29,7 @@ from full4d_jax.generation.prior import (
 from full4d_jax.generation.several_views import RealViews
 from full4d_jax.media import grids
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
+from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has
 from full4d_jax.session.files import Arrays
@@ -235,22 +236,24 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
         check_moves(source, given.depth, str(given.file))
 
     def find_depth() -> Arrays:
+        segmentation = load_segmentation() if given.measured.subjects else None
         if given.depth is not None:
             depth, unit = settle_scale(source, given.depth, estimated=False)
         else:
             if source.depth is None and isinstance(given.network, DepthFile):
                 stages.say(given.network.told)
-            depth, unit, _, swept = measure_depth(source, given.network)
+            depth, unit, _, swept = measure_depth(source, given.network, segmentation)
             if swept:
                 stages.say(told_sweep(swept))
         found = {"depth": depth, "of": np.asarray("the source"), "path_unit": np.asarray(unit)}
         if source.beside:
-            found["beside"] = measure_beside(source, unit, given.network)
+            found["beside"] = measure_beside(source, unit, given.network, segmentation)
         return found
 
     measured = given.measured
     inputs = {"file": given.file, "net": network_path(measured.depth_network)}
     inputs["kind"] = measured.depth_kind
+    inputs["subjects"] = measured.subjects
     made = stages.run("depth", inputs, find_depth)
     return in_unit(source, float(made.get("path_unit", 1.0))), made
 

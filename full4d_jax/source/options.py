@@ -35,6 +35,9 @@ class NetworkOptions:
     depth_kind: DepthKind | None = None
     """What an .onnx file gives: disparity up to scale and shift, depth up to a scale, or metric
     depth; left out, what its outputs tell, else disparity."""
+    subjects: bool = True
+    """Find people, animals, vehicles and what moves, and let them stand upright before what they
+    hide (docs/depth.md); estimated depth only."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The depth of a source that has a camera, in one unit with its path: what every verb works with.
 
-Depth is known with the source, or a network estimates it. An estimate smears edges, which count as
-unknown: the prior was trained so. Of a camera that moves, what stands still is seen from several
-places: where a plane sweep is sure of it, that corrects the estimates, and then they are fused.
+Depth is known with the source, or a network estimates it. Estimates are made to agree with facts
+(`depth.facts`). They smear edges, which count as unknown: the prior was trained so. Of a camera
+that moves, what stands still is seen from several places: where a plane sweep is sure of it, that
+corrects the estimates, and then they are fused.
 """
 
 from typing import NamedTuple
@@ -14,9 +15,11 @@ from numpy import ndarray
 
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
+from full4d_jax.models.segmentation import Params
 from full4d_jax.source.depth.clip_depth import AnyNetwork, clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
+from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.fused_depth import fuse_depth
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
 from full4d_jax.source.handheld.stereo_depth import stereo_depth
@@ -40,8 +43,17 @@ class MeasuredDepth(NamedTuple):
     swept: float = 0.0
 
 
-def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
-    """Return the depth that is known with a source, or else what a network estimates."""
+def measure_depth(
+    source: Source, network: AnyNetwork, segmentation: Params | None = None
+) -> MeasuredDepth:
+    """Return the depth that is known with a source, or else what a network estimates.
+
+    Args:
+      source: of one camera.
+      network: estimates depth that is not known.
+      segmentation: parameters of the network that finds what stands and moves, so that estimates
+        agree with facts about it; None leaves estimates as they are.
+    """
     cameras, metres = source.cameras, None
     assert cameras is not None, "depth belongs to a camera"
     frames = to_model(source.frames[0])
@@ -56,7 +68,12 @@ def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
         known = np.asarray(estimate_depth(network, frames, still=still))
     estimated = source.depth is None
     settled, unit = settle_scale(source, known, estimated=estimated)
+    pictures = source.frames[0]
     if not estimated or still:
+        if estimated and segmentation is not None:
+            at_rest = np.asarray(cameras.world_to_camera[0])
+            where = np.asarray(cameras.intrinsics[0])
+            settled = hold_facts(np.asarray(settled), pictures, where, at_rest, segmentation)
         return MeasuredDepth(np.asarray(_without_edges(settled)), unit, metres)
     placed = in_unit(source, unit).cameras
     assert placed is not None, "it has cameras"
@@ -68,8 +85,13 @@ def measure_depth(source: Source, network: AnyNetwork) -> MeasuredDepth:
         again = float(np.median(settled[0][settled[0] > 0]))  # the world's unit is the first median
         settled, unit, path = settled / again, unit * again, rescale(path, again).astype(np.float32)
         metres = None if metres is None else metres * again
-    depth = fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
-    return MeasuredDepth(np.asarray(depth), unit, metres, swept)
+    depth = np.asarray(
+        fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))
+    )
+    if segmentation is not None:
+        depth = hold_facts(depth, pictures, lens, path, segmentation)
+        depth = np.asarray(_without_edges(depth))
+    return MeasuredDepth(depth, unit, metres, swept)
 
 
 def told_sweep(swept: float) -> str:
@@ -85,7 +107,7 @@ def _without_edges(depth: Float[ndarray, "t h w"]) -> Float[Array, "t h w"]:
 
 
 def measure_beside(
-    source: Source, path_unit: float, network: AnyNetwork
+    source: Source, path_unit: float, network: AnyNetwork, segmentation: Params | None = None
 ) -> Float[ndarray, "k t h w"]:
     """Return the depth of the real views beside a source, in the world's unit.
 
@@ -93,11 +115,12 @@ def measure_beside(
       source: one view of a data set, with others beside it.
       path_unit: of the source, as `measure_depth` returns it.
       network: estimates depth that is not known.
+      segmentation: see `measure_depth`.
     """
     found = []
     for other in source.beside:
         assert source.place is not None, "views of a data set know their place"
         assert other.place is not None, "views of a data set know their place"
-        depth, unit, *_ = measure_depth(other, network)
+        depth, unit, *_ = measure_depth(other, network, segmentation)
         found.append(depth * (unit * other.place.unit / (path_unit * source.place.unit)))
     return np.stack(found).astype(np.float32)

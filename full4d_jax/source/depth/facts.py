@@ -1,0 +1,42 @@
+"""Facts that no estimate of depth may contradict, applied one after the other.
+
+    planes are planes (`planes`) -> what stands is upright (`upright`) -> what moves lies before
+    what it hides (`moving`)
+
+Silhouettes of people, animals, vehicles and whatever moves come first (`source.subjects`): they are
+no part of a plane, and the other two facts are about them. Then an edge of depth runs where a
+silhouette does, so that nothing lies between a person and the wall.
+"""
+
+from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
+
+from full4d_jax.models.segmentation import Params
+from full4d_jax.source.depth.moving import set_before
+from full4d_jax.source.depth.planes import flatten_planes
+from full4d_jax.source.depth.upright import stand_upright
+from full4d_jax.source.subjects import find_subjects
+from gaussians.stillness import moves
+
+
+def hold_facts(
+    depth: Float[ndarray, "t h w"],
+    frames: UInt8[ndarray, "t h w 3"],
+    lens: Float[ndarray, "3 3"],
+    world_to_camera: Float[ndarray, "t 4 4"],
+    segmentation: Params,
+) -> Float32[ndarray, "t h w"]:
+    """Return estimated depth of a clip, in world units, with which the facts agree.
+
+    Args:
+      depth: the estimate, 0 where unknown.
+      frames: sRGB.
+      lens: intrinsics, pixels.
+      world_to_camera: of each frame.
+      segmentation: parameters of the network that finds subjects.
+    """
+    still = not moves(world_to_camera)
+    subjects = find_subjects(segmentation, frames, still=still)
+    flat = flatten_planes(depth, frames, still=still, keep=subjects.labels > 0)
+    upright = stand_upright(flat, subjects, lens)
+    return set_before(upright, frames, subjects.labels, lens, world_to_camera)

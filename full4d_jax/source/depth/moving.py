@@ -1,0 +1,151 @@
+"""What moves lies before what it hides: a fact that no estimate of depth may contradict.
+
+With D = 1/z the disparity of a clip and D* that of what stands still at a pixel (the resting scene,
+which has one depth for the whole clip), a subject S at instant t is brought forward as a whole,
+
+    (1)  D <- f_S(t) D on S,  f_S(t) = smallest factor of at least 1 by which the share `BEFORE` of
+                                       S has D >= (1 + GAP) D*
+
+and then each of its pixels that is still behind is set to (1 + GAP) D*. Pixels that belong to no
+subject rest: they have the depth of the resting scene at all instants. Where one of them does not
+show the resting colour (a light, a leaf in the wind), it lies just before it, by `VENEER`.
+
+Before a camera that moves, D* at an instant is what the resting pixels of the other instants show
+from there, and resting pixels keep their own depth.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from numpy import ndarray
+
+from gaussians.stillness import moves
+from input_pipeline.cameras import unproject
+
+GAP = 0.04  # of disparity, between a subject and what it hides
+BEFORE = 0.8  # share of a subject that equation 1 brings before the resting scene
+FARTHEST_PULL = 1.6  # most that a subject as a whole is brought forward, a factor of disparity
+VENEER = 0.015  # of disparity: a light on a wall lies so far before the wall
+CHANGED = 20  # of 255 levels, from the resting colour
+OTHERS = 8  # instants, evenly spaced, whose resting pixels tell what a moving camera would see
+
+
+def set_before(
+    depth: Float[ndarray, "t h w"],
+    frames: UInt8[ndarray, "t h w 3"],
+    labels: Int32[ndarray, "t h w"],
+    lens: Float[ndarray, "3 3"],
+    world_to_camera: Float[ndarray, "t 4 4"],
+) -> Float32[ndarray, "t h w"]:
+    """Return depth in which every subject lies before what stands still behind it.
+
+    Args:
+      depth: z-depth, world units, 0 where unknown.
+      frames: sRGB.
+      labels: number of the subject at each pixel, 0 for what rests.
+      lens: intrinsics, pixels.
+      world_to_camera: of each frame.
+    """
+    rests = labels == 0
+    disparity = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
+    if moves(world_to_camera):
+        resting = resting_disparity_along(depth, rests, lens, world_to_camera)
+        result = disparity.copy()
+    else:
+        resting = np.broadcast_to(resting_disparity(disparity, rests), disparity.shape)
+        result = np.where(rests, _with_veneer(resting, frames, rests), disparity)
+    for subject in range(1, int(labels.max()) + 1):
+        result = _bring_forward(result, resting, labels == subject)
+    return np.where(result > 0, 1 / np.maximum(result, 1e-6), 0.0).astype(np.float32)
+
+
+def resting_disparity(
+    disparity: Float[ndarray, "t h w"], rests: Bool[ndarray, "t h w"]
+) -> Float[ndarray, "h w"]:
+    """Return the median disparity of the instants at which a pixel rests; 0 where it never does."""
+    counts = rests & (disparity > 0)
+    values = np.sort(np.where(counts, disparity, np.inf), axis=0)
+    number = counts.sum(0)
+    middle = np.maximum(number - 1, 0) // 2
+    median = np.take_along_axis(values, middle[None], 0)[0]
+    return np.where(number > 0, median, 0.0)
+
+
+def resting_disparity_along(
+    depth: Float[ndarray, "t h w"],
+    rests: Bool[ndarray, "t h w"],
+    lens: Float[ndarray, "3 3"],
+    world_to_camera: Float[ndarray, "t 4 4"],
+) -> Float[ndarray, "t h w"]:
+    """Return the disparity of what rests, as other instants show it; 0 where none does.
+
+    Where several resting points fall on one pixel, the nearest counts.
+    """
+    count, height, width = depth.shape
+    others = np.unique(np.linspace(0, count - 1, min(OTHERS, count)).round().astype(int))
+    points = []
+    for other in others:
+        counts = rests[other] & (depth[other] > 0)
+        points.append(unproject(depth[other], lens, world_to_camera[other])[counts])
+    cloud = np.concatenate(points)
+    result = np.zeros((count, height * width))
+    for time in range(count):
+        pose = world_to_camera[time]
+        seen = (cloud @ pose[:3, :3].T + pose[:3, 3]) @ lens.T
+        z = np.maximum(seen[:, 2], 1e-6)
+        column = np.floor(seen[:, 0] / z).astype(int)
+        row = np.floor(seen[:, 1] / z).astype(int)
+        inside = (seen[:, 2] > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        place = row[inside] * width + column[inside]
+        np.maximum.at(result[time], place, 1 / z[inside])
+    return result.reshape(depth.shape)
+
+
+def _with_veneer(
+    resting: Float[ndarray, "t h w"],
+    frames: UInt8[ndarray, "t h w 3"],
+    rests: Bool[ndarray, "t h w"],
+) -> Float[ndarray, "t h w"]:
+    """Return the resting disparity, a little nearer where the colour is not the resting one."""
+    colours = np.ma.masked_array(frames, np.broadcast_to(~rests[..., None], frames.shape))
+    usual = np.ma.median(colours, axis=0).filled(0)
+    changed = np.abs(frames - usual).max(-1) > CHANGED
+    return resting * np.where(changed, 1 + VENEER, 1.0)
+
+
+def _bring_forward(
+    disparity: Float[ndarray, "t h w"],
+    resting: Float[ndarray, "t h w"],
+    subject: Bool[ndarray, "t h w"],
+) -> Float[ndarray, "t h w"]:
+    """Return disparity with one subject before what rests behind it, by equation 1."""
+    present = np.flatnonzero(subject.any((1, 2)))
+    factors = np.array([_needed(disparity[t], resting[t], subject[t]) for t in present])
+    # A factor that jumps from instant to instant would make the subject swing.
+    factors = _smooth_maximum(factors)
+    result = disparity.copy()
+    for t, factor in zip(present, factors, strict=True):
+        inside = subject[t]
+        nearer = np.maximum(disparity[t] * factor, (1 + GAP) * resting[t])
+        result[t] = np.where(inside & (disparity[t] > 0), nearer, result[t])
+    return result
+
+
+def _needed(
+    disparity: Float[ndarray, "h w"],
+    resting: Float[ndarray, "h w"],
+    inside: Bool[ndarray, "h w"],
+) -> float:
+    """Return the factor of equation 1 for one subject at one instant."""
+    known = inside & (disparity > 0) & (resting > 0)
+    if not known.any():
+        return 1.0
+    ratio = (1 + GAP) * resting[known] / disparity[known]
+    return float(np.clip(np.quantile(ratio, BEFORE), 1.0, FARTHEST_PULL))
+
+
+def _smooth_maximum(factors: Float[ndarray, "n"]) -> Float[ndarray, "n"]:
+    """Return the largest factor of three neighbours, averaged over three."""
+    padded = np.pad(factors, 1, mode="edge")
+    largest = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    padded = np.pad(largest, 1, mode="edge")
+    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3

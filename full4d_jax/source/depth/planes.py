@@ -1,0 +1,268 @@
+"""Depth whose planes are planes, and on which what is straight in the picture stays straight.
+
+Disparity, 1/z, is linear in the pixel on a plane, and along a straight line in space. With d the
+disparity on a grid of one node in `STEP` pixels, we seek the x near it that is piecewise linear and
+linear along every line segment of the picture (OpenCV's detector, as in `straightness`):
+
+      sum_i  EPSILON ((x_i - d_i) / d_i)^2                   it stays near the estimate
+    + sum_j  SMOOTH u_j (D_j x / d_j)^2                      it is piecewise linear
+    + sum_j  WARP w_j (D_j (x / d))^2                        relief is kept: corrections are smooth
+    + sum_sk LINE ((x(q_sk) - a_s - b_s k) / d_s)^2          segments s, their points q_sk
+
+D are second differences along x, y and across. They do not count over edges: u = (1 + (D x / d /
+tau)^2)^-2 is found from the x of the round before, for falling tau, and w = (1 + (D d / d /
+TAU_WARP)^2)^-2 from d. (a_s, b_s) are unknowns too, so that each round is one sparse linear system.
+Segments at an occluding edge count on the nearer side, others on both.
+
+What is found at the nodes is read between them where disparity is smooth; at edges the pixels keep
+the estimate, times the correction of the nodes on their side.
+
+A camera at rest has one resting scene: the medians of frames and depth, which are flattened once;
+every instant gets the correction where it shows that scene. Other clips are flattened frame by
+frame.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import scipy.sparse as sparse
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray
+from scipy.sparse.linalg import splu
+
+from full4d_jax.source.depth.straightness import JUMP, SIDE, long_segments, sample_depth
+
+STEP = 4  # pixels between nodes
+LEAST_LENGTH = 0.12  # of a segment, of the short side
+EPSILON = 0.1
+SMOOTH = 200.0
+WARP = 1000.0
+LINE = 1000.0
+TAUS = (0.02, 0.01)  # relative second differences beyond which an edge is, in each round
+TAU_WARP = 0.03
+ALIKE = 0.08  # difference of log depths of a pixel and a node on one surface
+BENT = (0.03, 0.08)  # relative second differences from which pixels keep the estimate's shape
+SYMMETRIC = {  # four times as fast as the defaults of SuperLU
+    "permc_spec": "MMD_AT_PLUS_A",
+    "diag_pivot_thresh": 0.0,
+    "options": {"SymmetricMode": True},
+}
+SAME_SCENE = 0.1  # difference of log depths of an instant and the resting scene
+
+
+class SegmentPoints(NamedTuple):
+    """Points of a straight segment on one surface.
+
+    Attributes:
+      points: x y in pixels.
+      depth: at the points, known.
+    """
+
+    points: Float[ndarray, "n 2"]
+    depth: Float[ndarray, " n"]
+
+
+def flatten_planes(
+    depth: Float[ndarray, "t h w"],
+    frames: UInt8[ndarray, "t h w 3"],
+    *,
+    still: bool,
+    keep: Bool[ndarray, "t h w"],
+) -> Float[ndarray, "t h w"]:
+    """Return depth with flat planes and straight segments, by the module's equation.
+
+    Args:
+      depth: z-depth in any unit, 0 where unknown, which stays.
+      frames: the clip.
+      still: whether the camera rests.
+      keep: pixels whose depth is not touched and does not count, such as people.
+    """
+    usable = (depth > 0) & ~keep
+    if not still:
+        flat = [_flatten(*x) for x in zip(depth, frames, usable, strict=True)]
+        return np.where(usable, np.stack(flat), depth).astype(depth.dtype)
+    rest = _median_depth(depth, usable)
+    picture = np.median(frames, 0).astype(np.uint8)
+    correction = np.log(_flatten(rest, picture, rest > 0) / np.where(rest > 0, rest, 1))
+    off = np.log(np.where(usable, depth, 1) / np.where(rest > 0, rest, 1))
+    shows_rest = np.exp(-((off / SAME_SCENE) ** 4)) * (usable & (rest > 0))
+    return (depth * np.exp(shows_rest * correction)).astype(depth.dtype)
+
+
+def _median_depth(
+    depth: Float[ndarray, "t h w"], usable: Bool[ndarray, "t h w"]
+) -> Float[ndarray, "h w"]:
+    """Return the median over time of the usable depths, 0 where there is none."""
+    ordered = np.sort(np.where(usable, depth, np.inf), 0)
+    count = usable.sum(0)
+    middle = np.take_along_axis(ordered, np.maximum(count - 1, 0)[None] // 2, 0)[0]
+    return np.where(count > 0, middle, 0).astype(np.float64)
+
+
+def _flatten(
+    depth: Float[ndarray, "h w"], frame: UInt8[ndarray, "h w 3"], usable: Bool[ndarray, "h w"]
+) -> Float[ndarray, "h w"]:
+    """Return the depth of one picture, flattened; 1 where it is not usable."""
+    if not usable.any():
+        return np.ones(depth.shape)
+    height, width = depth.shape
+    disparity = 1 / _fill(np.where(usable, depth, 0).astype(np.float64))
+    rows, columns = (np.linspace(0.5, n - 0.5, max(3, round(n / STEP))) for n in (height, width))
+    nodes = np.ix_(rows.astype(int), columns.astype(int))
+    estimate = disparity[nodes]
+    grid = _Grid(rows, columns, np.log(estimate))
+
+    segments = segment_points(frame, np.where(usable, depth, 0))
+    solved = _solve(estimate, usable[nodes], grid, segments)
+
+    # Between nodes disparity is theirs; at edges it keeps the shape of the estimate.
+    y, x = np.mgrid[:height, :width] + 0.5
+    pixels = np.stack([x.ravel(), y.ravel()], 1)
+    between = grid.interpolation(pixels, np.log(disparity).ravel())
+    smooth = (between @ solved.ravel()).reshape(height, width)
+    ratio = between @ np.log(solved / estimate).ravel()
+    shaped = disparity * np.exp(ratio).reshape(height, width)
+    bend = cv2.resize(_bends(estimate).astype(np.float32), (width, height))
+    share = np.clip((bend - BENT[0]) / (BENT[1] - BENT[0]), 0, 1)
+    return np.where(usable, 1 / (share * shaped + (1 - share) * smooth), 1.0)
+
+
+def segment_points(
+    frame: UInt8[ndarray, "h w 3"], depth: Float[ndarray, "h w"]
+) -> list[SegmentPoints]:
+    """Return the points aside of a picture's segments that lie on the segments' surfaces.
+
+    Where the sides differ in depth, these are those of the nearer one, else of both. A segment is
+    cut where depth jumps along it.
+    """
+    least = LEAST_LENGTH * min(depth.shape)
+    result = []
+    for ends in long_segments(frame, least):
+        along = ends[1] - ends[0]
+        length = np.linalg.norm(along)
+        middle = ends[0] + np.linspace(0, 1, int(length) + 1)[:, None] * along
+        aside = SIDE * np.array([-along[1], along[0]]) / length
+        sides = [SegmentPoints(x, sample_depth(depth, x)) for x in (middle - aside, middle + aside)]
+        sides = [SegmentPoints(x[z > 0], z[z > 0]) for x, z in sides if (z > 0).any()]
+        sides.sort(key=lambda side: float(np.median(side.depth)))
+        if len(sides) == 2 and np.median(sides[1].depth) > JUMP * np.median(sides[0].depth):
+            sides = sides[:1]
+        for points, z in sides:
+            cuts = np.flatnonzero(np.abs(np.diff(np.log(z))) > np.log(JUMP)) + 1
+            pieces = zip(np.split(points, cuts), np.split(z, cuts), strict=True)
+            result += [
+                SegmentPoints(*piece)
+                for piece in pieces
+                if len(piece[0]) > 2 and np.linalg.norm(np.ptp(piece[0], 0)) > least
+            ]
+    return result
+
+
+class _Grid(NamedTuple):
+    """Nodes at y of `rows` and x of `columns`, pixels, and the log disparity of the estimate."""
+
+    rows: Float[ndarray, " r"]
+    columns: Float[ndarray, " c"]
+    log: Float[ndarray, "r c"]
+
+    def interpolation(
+        self, points: Float[ndarray, "n 2"], log: Float[ndarray, " n"]
+    ) -> sparse.csr_matrix:
+        """Return the matrix that reads values of nodes at points x y of the given log disparity.
+
+        It is bilinear among the nodes whose depth is alike, and leaves out those of other surfaces.
+        """
+        corners, weights = [], []
+        x, y = (
+            np.clip((p - nodes[0]) / (nodes[1] - nodes[0]), 0, len(nodes) - 1)
+            for p, nodes in zip(points.T, (self.columns, self.rows), strict=True)
+        )
+        left = np.minimum(x.astype(int), len(self.columns) - 2)
+        top = np.minimum(y.astype(int), len(self.rows) - 2)
+        for i in (0, 1):
+            for j in (0, 1):
+                bilinear = (1 - np.abs(y - top - i)) * (1 - np.abs(x - left - j))
+                off = (self.log[top + i, left + j] - log) / ALIKE
+                # The small terms choose the nearest of nodes that are all unlike, or far away.
+                weights.append((bilinear + 1e-4) * (np.exp(-(off**4)) + 1e-6))
+                corners.append((top + i) * len(self.columns) + left + j)
+        weight = np.stack(weights, 1)
+        weight /= weight.sum(1, keepdims=True)
+        starts = np.arange(0, weight.size + 1, 4)
+        shape = len(points), self.log.size
+        return sparse.csr_matrix((weight.ravel(), np.stack(corners, 1).ravel(), starts), shape)
+
+
+def _solve(
+    estimate: Float[ndarray, "r c"],
+    known: Bool[ndarray, "r c"],
+    grid: _Grid,
+    segments: list[SegmentPoints],
+) -> Float[ndarray, "r c"]:
+    """Return the disparity x of the nodes, by the module's equation."""
+    d = estimate.ravel()
+    second = second_differences(*estimate.shape)
+    local = (abs(second) @ d) / np.asarray(abs(second).sum(1)).ravel()
+    near = sparse.diags(EPSILON * known.ravel() / d**2)
+    joined = (1 + (second @ d / local / TAU_WARP) ** 2) ** -2.0
+    warp = second @ sparse.diags(1 / d)
+    fixed = near + WARP * (warp.T @ sparse.diags(joined) @ warp)
+
+    # Each segment adds its own two unknowns: x(q_k) - a - b k = 0.
+    right = EPSILON * known.ravel() / d
+    lines = sparse.csr_matrix((0, d.size))
+    if segments:
+        scale = np.concatenate([np.full(len(z), np.median(z)) for _, z in segments])
+        points = np.concatenate([points for points, _ in segments])
+        log = -np.log(np.concatenate([z for _, z in segments]))
+        own = sparse.block_diag([_line_columns(len(z)) for _, z in segments])
+        lines = sparse.hstack([grid.interpolation(points, log), -own])
+        lines = sparse.diags(scale) @ lines
+    extra = lines.shape[1] - d.size
+    pad = sparse.csr_matrix((extra, extra))
+    straight = LINE * (lines.T @ lines)
+
+    x = d
+    for tau in TAUS:
+        joined = (1 + (second @ x / local / tau) ** 2) ** -2.0
+        smooth = SMOOTH * (second.T @ sparse.diags(joined / local**2) @ second)
+        system = sparse.block_diag([fixed + smooth, pad]) + straight
+        factors = splu(system.tocsc(), **SYMMETRIC)
+        x = np.maximum(factors.solve(np.pad(right, (0, extra)))[: d.size], d / 5)
+    return x.reshape(estimate.shape)
+
+
+def _line_columns(count: int) -> Float[ndarray, "n 2"]:
+    """Return the columns of a and b of a segment with so many points."""
+    return np.stack([np.ones(count), np.linspace(-1, 1, count)], 1)
+
+
+def second_differences(rows: int, columns: int) -> sparse.csr_matrix:
+    """Return the matrix of second differences of a grid: along x, along y, and sqrt(2) across."""
+
+    def differences(n: int, order: int) -> sparse.csr_matrix:
+        return sparse.csr_matrix(np.diff(np.eye(n), order, axis=0))
+
+    along_x = sparse.kron(sparse.eye(rows), differences(columns, 2))
+    along_y = sparse.kron(differences(rows, 2), sparse.eye(columns))
+    across = np.sqrt(2) * sparse.kron(differences(rows, 1), differences(columns, 1))
+    return sparse.csr_matrix(sparse.vstack([along_x, along_y, across]))
+
+
+def _bends(disparity: Float[ndarray, "r c"]) -> Float[ndarray, "r c"]:
+    """Return the largest relative second difference around each node."""
+    padded = np.pad(disparity, 1, "reflect", reflect_type="odd")
+    bends = (np.abs(np.diff(padded[:, 1:-1], 2, axis=0)), np.abs(np.diff(padded[1:-1], 2, axis=1)))
+    return cv2.dilate(np.maximum(*bends) / disparity, np.ones((3, 3)))
+
+
+def _fill(depth: Float[ndarray, "h w"]) -> Float[ndarray, "h w"]:
+    """Give unknown pixels, 0, the depth of the nearest known one."""
+    unknown = (depth <= 0).astype(np.uint8)
+    labels = cv2.distanceTransformWithLabels(
+        unknown, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )[1]
+    values = np.zeros(labels.max() + 1)
+    values[labels[unknown == 0]] = depth[unknown == 0]
+    return values[labels]

@@ -1,0 +1,98 @@
+"""What moves lies before what it hides, whatever an estimate says."""
+
+import numpy as np
+import pytest
+
+from full4d_jax.source.depth.moving import (
+    CHANGED,
+    GAP,
+    resting_disparity,
+    resting_disparity_along,
+    set_before,
+)
+
+T, H, W = 4, 20, 30
+LENS = np.array([[30.0, 0, 15], [0, 30.0, 10], [0, 0, 1]])
+STILL = np.tile(np.eye(4), (T, 1, 1))
+WALL = 2.0  # depth
+
+
+def walking(estimate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return depth, frames and labels of a box that walks before a wall, at an estimated depth."""
+    depth = np.full((T, H, W), WALL)
+    frames = np.full((T, H, W, 3), 90, np.uint8)
+    labels = np.zeros((T, H, W), np.int32)
+    for t in range(T):
+        box = (t, slice(5, 15), slice(5 * t, 5 * t + 5))
+        depth[box] = estimate
+        frames[box] = 200
+        labels[box] = 1
+    return depth, frames, labels
+
+
+@pytest.mark.parametrize("estimate", [1.0, 1.95, 2.0, 2.4])
+def test_a_subject_lies_before_the_wall_that_it_hides(estimate):
+    depth, frames, labels = walking(estimate)
+    result = set_before(depth, frames, labels, LENS, STILL)
+    assert (result[labels == 1] <= WALL / (1 + GAP) + 1e-5).all()
+    np.testing.assert_allclose(result[labels == 0], WALL, rtol=1e-6)
+
+
+def test_a_subject_that_is_before_already_keeps_its_depth():
+    depth, frames, labels = walking(1.0)
+    result = set_before(depth, frames, labels, LENS, STILL)
+    np.testing.assert_allclose(result[labels == 1], 1.0, rtol=1e-6)
+
+
+def test_a_subject_comes_forward_as_a_whole():
+    depth, frames, labels = walking(2.1)
+    depth[labels == 1] *= np.linspace(0.97, 1.03, (labels == 1).sum())  # a relief of its own
+    result = set_before(depth, frames, labels, LENS, STILL)
+    for t in range(T):
+        before, after = depth[t][labels[t] == 1], result[t][labels[t] == 1]
+        ratio = before / after
+        assert np.ptp(np.sort(ratio)[: int(0.7 * len(ratio))]) < 1e-5, "the relief was lost"
+
+
+def test_what_rests_has_one_depth_for_the_clip():
+    depth, frames, labels = walking(1.0)
+    depth[labels == 0] *= np.random.default_rng(0).uniform(0.9, 1.1, (labels == 0).sum())
+    result = set_before(depth, frames, labels, LENS, STILL)
+    free = (labels == 0).all(0)
+    assert np.ptp(result[:, free], axis=0).max() == 0
+
+
+def test_a_light_on_the_wall_lies_just_before_it():
+    depth, frames, labels = walking(1.0)
+    frames[2, 18, 2] = 90 + CHANGED + 30
+    result = set_before(depth, frames, labels, LENS, STILL)
+    assert 0.97 * WALL < result[2, 18, 2] < WALL
+    assert result[1, 18, 2] == pytest.approx(WALL)
+
+
+def test_unknown_depth_stays_unknown():
+    depth, frames, labels = walking(1.0)
+    depth[:, 0, 0] = 0  # never known, at rest
+    depth[1, 7, 6] = 0  # on the subject
+    result = set_before(depth, frames, labels, LENS, STILL)
+    assert (result[:, 0, 0] == 0).all()
+    assert result[1, 7, 6] == 0
+
+
+def test_the_resting_depth_leaves_out_what_passes():
+    depth, _, labels = walking(1.0)
+    disparity = resting_disparity(1 / depth, labels == 0)
+    np.testing.assert_allclose(disparity, 1 / WALL)
+
+
+def test_a_moving_camera_sees_the_wall_of_other_instants():
+    path = np.tile(np.eye(4), (T, 1, 1))
+    path[:, 0, 3] = np.linspace(0, 0.2, T)
+    depth, frames, labels = walking(2.4)
+    seen = resting_disparity_along(depth, labels == 0, LENS, path)
+    inner = seen[:, 2:-2, 6:-6]
+    assert (inner > 0).mean() > 0.9
+    np.testing.assert_allclose(inner[inner > 0], 1 / WALL, rtol=1e-6)
+    result = set_before(depth, frames, labels, LENS, path)
+    subject = (labels == 1) & (seen > 0)
+    assert (result[subject] <= WALL / (1 + GAP) + 1e-5).all()
