@@ -3,10 +3,13 @@
     source, depth --small--> prior --enlarged--+
           |                                    v
           +------- projection at full size -> upsampler -> grid
+                              |                              ^
+                              +---- where it is sure --------+
 
 The prior works at the number of rows that it was trained for and sees all views and instants; the
 upsampler (`models.upsampler`) then makes one target frame after the other, so that memory holds the
-buffers of one.
+buffers of one. It blurs: of the projection's variance it keeps about half. So source pixels pass
+through where the projection has no hole or crack nearby (`pass_through`).
 """
 
 from dataclasses import replace
@@ -40,6 +43,7 @@ from gaussians.stillness import moves
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
 MOST_ROWS = 4096  # of a prior's frames
+SURROUNDED = 3  # pixels, side of the window that the projection must cover to pass through
 
 
 class Upsampler(NamedTuple):
@@ -216,6 +220,7 @@ def _enlarge_grid(
         drawn = fill_open(_merged(front, first), _merged(behind, first))
         given = guide(drawn, small[view, time])
         made = network.upsample(config, params, jax.tree.map(lambda x: x[None], given))[0]
+        made = pass_through(made, given.projected, given.mask)
         return jnp.clip(made, -1, 1), given.projected, given.mask, given.disparity
 
     views, times = small.shape[:2]
@@ -223,6 +228,23 @@ def _enlarge_grid(
     made, *projected = jax.lax.map(lambda x: one(*x), each)
     made, *projected = (x.reshape(views, times, *x.shape[1:]) for x in (made, *projected))
     return made, Projection(*projected)
+
+
+def pass_through(
+    made: Float[Array, "h w 3"], projected: Float[Array, "h w 3"], mask: Float[Array, "h w"]
+) -> Float[Array, "h w 3"]:
+    """Return a frame with the projection's own pixels where it covers all that is around them.
+
+    Args:
+      made: the frame of the upsampler.
+      projected: the projection of the source, 0 in holes.
+      mask: 1 where a source point landed.
+    """
+    window = (SURROUNDED, SURROUNDED)
+    sure = jax.lax.reduce_window(mask, 1.0, jax.lax.min, window, (1, 1), "SAME")
+    mean = jax.lax.reduce_window(sure, 0.0, jax.lax.add, window, (1, 1), "SAME") / SURROUNDED**2
+    share = (sure * mean)[..., None]  # falls towards holes, so that no seam shows
+    return made + share * (projected - made)
 
 
 def _merged(layers: list[Splat], first: Int[Array, "k"]) -> Projection:
