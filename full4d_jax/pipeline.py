@@ -197,7 +197,8 @@ def _lift(
     def fit() -> Arrays:
         grid, depths = stages.arrays["grid"], stages.arrays["depth"]
         depth, beside = depths["depth"], depths.get("beside")
-        stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape))
+        moving = fit_settings.count_moving(grid["frames"][0] / 255.0)
+        stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape, moving))
         key, cameras = jax.random.key(config.seed + 1), cameras_in(grid)
         size = grid["frames"].shape[2:4]
         steps = fit_settings.sized(config.lift, *size, captured=captured).steps

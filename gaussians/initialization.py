@@ -29,8 +29,8 @@ DETAIL = 12.0  # weight of a difference of 1 between neighbouring pixels, relati
 OPACITY = 0.9  # of every Gaussian at first
 GATE = 4.0  # logit of the gate of static Gaussians; moving ones have -4
 SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
-PASSING = 0.4  # weight of a moving pixel, which is seen at one instant, relative to a still one
-DURATION = 0.7  # frame steps that a moving Gaussian is visible at first
+PASSING = 0.8  # weight of a moving pixel, which is seen at one instant, relative to a still one
+DURATION = 0.45  # frame steps that a moving Gaussian is visible at first: longer ones leave ghosts
 
 
 class Candidates(NamedTuple):

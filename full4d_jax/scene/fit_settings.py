@@ -3,26 +3,49 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
 from full4d_jax.config import LiftConfig
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
 from gaussians.fit_config import fit_memory
 from gaussians.losses import WINDOW
 
-STEPS = {"draft": 100, "normal": 500, "high": 2000}
-DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # Gaussians per pixel of a picture
+STEPS = {"draft": 100, "normal": 300, "high": 2000}  # to a generated grid: it starts sharp
+LONG_STEPS = {"draft": 300, "normal": 1500, "high": 6000}  # to captures and small pictures
+DENSITY = {"draft": 0.5, "normal": 1.3, "high": 2.0}  # Gaussians per pixel of a picture
+CAPTURE_DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # the same, of a capture
+MOVING_DENSITY = 0.15  # more Gaussians per pixel that moves, at any instant
+MOVES = 20 / 255  # distance from the median colour over time
 FEWEST, MOST = 12_000, 400_000  # Gaussians
 SMALL = 128**2  # pixels
 
 
-def sized(settings: LiftConfig, height: int, width: int, *, captured: bool) -> LiftConfig:
+def count_moving(frames: Float[ndarray, "t h w 3"]) -> int:
+    """Return how many pixels of a clip, colours in [0, 1], differ from their median over time."""
+    return int((np.abs(frames - np.median(frames, 0)).max(-1) > MOVES).sum())
+
+
+def sized(
+    settings: LiftConfig, height: int, width: int, *, captured: bool, moving: int = 0
+) -> LiftConfig:
     """Return settings whose steps and capacity are numbers, by the quality and the pictures' size.
 
     Pictures as small as the prior's own, and captures, whose start is not sharp, get more steps.
+
+    Args:
+      settings: of the fit.
+      height: rows of a picture.
+      width: columns of a picture.
+      captured: whether all views are real.
+      moving: pixels of the source that move, of all instants (`count_moving`).
     """
     small = height * width <= SMALL
-    steps = settings.steps or STEPS[settings.quality] * (3 if small or captured else 1)
-    wanted = round(DENSITY[settings.quality] * height * width)
+    steps = settings.steps or (LONG_STEPS if small or captured else STEPS)[settings.quality]
+    density = (CAPTURE_DENSITY if captured else DENSITY)[settings.quality]
+    wanted = round(density * height * width + MOVING_DENSITY * moving)
     capacity = settings.capacity or min(max(wanted, FEWEST), MOST)
     return replace(settings, steps=steps, capacity=capacity)
 
@@ -37,6 +60,7 @@ def fit_settings(settings: LiftConfig) -> FitConfig:
         antialiased=True,
         log_scales=2e-2,
         opacities=2e-2,
+        colors=4e-2,  # few steps show a pixel of one instant: colours must settle in ten
         perceptual=settings.perceptual,
     )
 
@@ -59,7 +83,7 @@ def capture_settings(
       background: colour behind the scene.
       sharp: whether the start is on surfaces.
     """
-    config = replace(fit_settings(settings), background=background)
+    config = replace(fit_settings(settings), background=background, colors=1e-2)
     if shape[1] == 1:
         config = replace(config, velocities=0.0, moments=0.0, durations=0.0, gates=0.0)
     if sharp:
@@ -100,10 +124,16 @@ def check_lift(
             raise InputError("config", f"lift.{name}", found, expected, f"leave --lift.{name} out")
 
 
-def memory_note(settings: LiftConfig, grid: tuple[int, ...]) -> str:
-    """Say how much memory fitting holds beside the program itself; `grid` is (v, t, h, w, 3)."""
+def memory_note(settings: LiftConfig, grid: tuple[int, ...], moving: int) -> str:
+    """Say how much memory fitting holds beside the program itself.
+
+    Args:
+      settings: of the fit.
+      grid: shape of the frames, (v t h w 3).
+      moving: pixels of the source that move, of all instants.
+    """
     views, instants, height, width, _ = grid
-    settings = sized(settings, height, width, captured=False)
+    settings = sized(settings, height, width, captured=False, moving=moving)
     bent = settings.motion == "deformation"
     needed = fit_memory(settings.capacity, views * instants, height, width, bent=bent)
     return (
