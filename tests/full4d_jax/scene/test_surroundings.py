@@ -72,6 +72,7 @@ def test_that_the_source_hardly_changes() -> None:
     before, after = (drawn(x, cameras, 0.0, 0.0) for x in (scene, around))
     inside = np.abs(np.asarray(before.rgb - after.rgb))[2:-2, 2:-2]
     assert inside.mean() < 0.01
+    assert inside.max() < 0.1
 
 
 def test_that_new_gaussians_are_always_there_and_follow_the_key_alone() -> None:
