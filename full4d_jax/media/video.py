@@ -22,6 +22,7 @@ from input_pipeline.whole_files import whole_file
 
 DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
 NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
+ROUNDING = 0.06  # share of a side that is cut where sides are only rounded to multiples of 8
 TRACKING_WIDTH = 320  # pixels across, enough to see the camera move
 
 
@@ -91,8 +92,7 @@ def read_video(
     source_rate = 1 / np.median(np.diff(times)) if len(times) > 1 else rate
     note = (
         f"took {frames} of the video's {source_rate:.3g} frames a second, {rate:.3g} a second from "
-        f"{taken[0]:.2f} s to {taken[-1]:.2f} s; cropped {size[1]}x{size[0]} at the centre and "
-        f"resized it to {width}x{height}"
+        f"{taken[0]:.2f} s to {taken[-1]:.2f} s; {resize_note(size, (height, width))}"
     )
     if len(set(sizes)) > 1:
         note += f"; its pictures change size ({len(set(sizes))} sizes), all were resized alike"
@@ -171,6 +171,29 @@ def crop_resize(
     part = picture[top : top + keep_rows, left : left + keep_columns]
     method = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
     return cv2.resize(part, (width, height), interpolation=method)
+
+
+def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
+    """Return what `crop_resize` does to a picture, in words.
+
+    Args:
+      size: rows and columns of the picture.
+      resized: rows and columns of the result.
+    """
+    (rows, columns), (height, width) = size, resized
+    scale = min(rows / height, columns / width)
+    cut_columns, cut_rows = columns - round(width * scale), rows - round(height * scale)
+    resizing = f"the whole picture, {columns}x{rows}, resized to {width}x{height}"
+    if max(cut_columns, cut_rows) <= 0:
+        return resizing
+    cut, side = (cut_columns, "width") if cut_columns > 0 else (cut_rows, "height")
+    share = cut / (columns if cut_columns > 0 else rows)
+    if share > ROUNDING:
+        return (
+            f"only the middle {1 - share:.0%} of the picture's {side}, {columns}x{rows}, resized "
+            f"to {width}x{height}"
+        )
+    return f"{resizing}, but for {cut} pixels of its {side}, as sides are rounded"
 
 
 def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float) -> None:

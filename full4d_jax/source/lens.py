@@ -40,7 +40,7 @@ def lens_of(
     """
     height, width = video.frames.shape[1:3]
     seen = assumed_fov(height, width)
-    said = f"assumed to be {seen:.0f} degrees; give it as --fov"
+    said = f"assumed to be {seen:.0f} degrees, {assumed_words(seen)}"
     whole, known = fov, ""
     if whole is None and poses is not None:
         whole, known = fov_of_poses(poses), ", as the poses' lens has it"
@@ -57,6 +57,18 @@ def assumed_fov(height: int, width: int) -> float:
     """Return the horizontal field of view that is taken where nothing tells it, degrees."""
     share = min(1.0, width / height)
     return float(2 * np.degrees(np.arctan(share * np.tan(np.radians(DEFAULT_FOV) / 2))))
+
+
+def assumed_words(seen: float) -> str:
+    """Return what an assumed field of view in degrees means, and what a wrong one does."""
+    zoomed, wide = (
+        math.degrees(2 * math.atan(math.tan(math.radians(seen) / 2) / zoom)) for zoom in (2, 0.5)
+    )
+    return (
+        f"as of a phone's main camera at 1x; of a 2x zoom give --fov {zoomed:.0f}, of a 0.5x "
+        f"ultra-wide --fov {wide:.0f}, as too large a value flattens the scene and too small a one "
+        "stretches it in depth"
+    )
 
 
 def fov_of(equivalent: float, height: int, width: int) -> float:

@@ -110,7 +110,7 @@ class VideoOptions:
     """Frames a second to take; left out, 8 or what the config says (data.fps)."""
     fov: Fov = None
     """Horizontal field of view of the upright video in degrees; left out, what the file's metadata
-    tell, else 65 along its long side, as of a phone's main camera."""
+    tell, else 65 along its long side, as of a phone's main camera; too large flattens the scene."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()

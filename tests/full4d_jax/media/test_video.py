@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from full4d_jax.media.video import crop_resize, read_video, write_video
+from full4d_jax.media.video import crop_resize, read_video, resize_note, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld.find_path import NOTICEABLE
 from full4d_jax.source.handheld.rotation import find_turning
@@ -163,3 +163,20 @@ def test_a_text_file_is_no_video(tmp_path):
     (tmp_path / "notes.txt").write_text("this is not a film\n" * 200)
     with pytest.raises(InputError, match="streams of tty, none a video"):
         read_video(tmp_path / "notes.txt", height=16, width=16, frames=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "resized", "said"),
+    [
+        ((360, 640), (256, 456), "the whole picture, 640x360, resized to 456x256, but for"),
+        ((448, 796), (224, 398), "the whole picture, 796x448, resized to 398x224"),
+        ((448, 796), (256, 456), "but for 1 pixels of its height, as sides are rounded"),
+        ((100, 400), (64, 64), "only the middle 25% of the picture's width, 400x100, resized"),
+        ((400, 100), (64, 64), "only the middle 25% of the picture's height, 100x400, resized"),
+    ],
+)
+def test_what_is_cut_off_is_told(size, resized, said):
+    note = resize_note(size, resized)
+    assert said in note
+    picture = np.zeros((*size, 3), np.uint8)
+    assert crop_resize(picture, *resized).shape == (*resized, 3)
