@@ -232,13 +232,14 @@ def _lift(
 
 
 def _first_look(job: Job, show: RenderOptions, scene: Scene) -> None:
-    """Write the page and the pictures of a scene that is not fitted yet, and say so."""
+    """Write the page and the picture of a scene that is not fitted yet, and say so."""
     grid = job.stages.arrays["grid"]
     cameras, frames = cameras_in(grid), jnp.asarray(grid["frames"][0], jnp.float32) / 255
     reached = lifting.source_psnr(scene, frames, jax.tree.map(jnp.asarray, cameras))
-    (job.stages.folder / "bullet.mp4").unlink(missing_ok=True)  # of an earlier scene
+    for name in ("orbit.mp4", "bullet.mp4"):  # of an earlier scene
+        (job.stages.folder / name).unlink(missing_ok=True)
     _write_page(job, scene)
-    _write_renders(job, scene, show, with_bullet=False)
+    _write_renders(job, scene, show, with_videos=False)
     seconds = time.perf_counter() - job.started
     job.stages.say(
         f"first look after {seconds:.0f} s: {job.stages.folder / 'scene.html'}; source frames at "
@@ -260,9 +261,9 @@ def _render(job: Job, show: RenderOptions) -> None:
 
 
 def _write_renders(
-    job: Job, scene: Scene, show: RenderOptions, *, with_bullet: bool = True
+    job: Job, scene: Scene, show: RenderOptions, *, with_videos: bool = True
 ) -> None:
-    """Write the videos and the picture of a scene."""
+    """Write the picture of a scene and, unless told otherwise, the videos."""
     grid = job.stages.arrays["grid"]
     cameras = cameras_in(grid)
     renders.write_renders(
@@ -274,7 +275,7 @@ def _write_renders(
         path=show.orbit,
         sweep=show.sweep,
         elevation=show.sweep / 4,
-        with_bullet=with_bullet,
+        with_videos=with_videos,
         background=background_in(job.stages.arrays.get("scene", {})),
         between="visible" in grid,  # whose first view is at one end of the column
     )

@@ -30,7 +30,7 @@ def write_renders(
     path: Preset,
     sweep: float,
     elevation: float,
-    with_bullet: bool = True,
+    with_videos: bool = True,
     background: Float[ndarray, "3"] | None = None,
     between: bool = False,
 ) -> None:
@@ -47,7 +47,7 @@ def write_renders(
       path: of the camera.
       sweep: degrees to the sides.
       elevation: degrees up and down.
-      with_bullet: whether to write bullet.mp4.
+      with_videos: whether to write the videos, beside the picture.
       background: colour behind the scene; None is black.
       between: whether the path lies around the middle of the views, not around view 0.
     """
@@ -70,10 +70,8 @@ def write_renders(
 
     around = seen_from(*(middle + angles).T)
     draw = scene_renderer(scene, around, [0], background)
-    videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
+    videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)} if with_videos else {}
     for name, times in videos.items():
-        if name == "bullet" and not with_bullet:
-            continue
         frames = []
         with Progress(f"{name}.mp4", count) as report:
             for i, time in enumerate(times):
