@@ -41,6 +41,7 @@ BEHIND = 0.2  # share of the classes below which a pixel shows the background
 MOVES = 30  # of 255 levels, from the background
 SAME_COLOUR = 12  # of 255 levels, from the background times one factor
 SHADOW, LIGHT = 0.45, 1.7  # the factors that shadows and lights may have
+EVEN = 1.25  # times the lower quartile of a shadow's factors is above their upper one
 SMALLEST_SUBJECT, SMALLEST_THING = 1e-3, 3e-4  # of the picture
 REACH = 0.5  # of a subject's longer side: how far from it what moves may still be a part
 
@@ -150,11 +151,21 @@ def find_moving(
         differs = np.abs(frame - background).max(-1) > MOVES
         factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
         colour = np.abs(frame - factor[..., None] * background).max(-1) < SAME_COLOUR
-        light = colour & (factor > SHADOW) & (factor < LIGHT)
-        found = _bytes(known & differs & ~light)
+        light = differs & colour & (factor > SHADOW) & (factor < LIGHT)
+        found = _bytes(known & differs & ~_even(light, factor))
         found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
         moving.append(cv2.morphologyEx(found, cv2.MORPH_CLOSE, _disc(2)) > 0)
     return np.stack(moving)
+
+
+def _even(light: Bool[ndarray, "h w"], factor: Float32[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return the pieces that are darkened or lit by about one factor: grey trousers are not."""
+    count, pieces = _number_pieces(light)
+    even = np.zeros(count, bool)
+    for piece in range(1, count):
+        low, high = np.percentile(factor[pieces == piece], (25, 75))
+        even[piece] = high < EVEN * low
+    return even[pieces]
 
 
 def _background(

@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32
 from numpy import ndarray
 
+from full4d_jax.source.depth.gravity import UP
 from full4d_jax.source.subjects import PERSON, THING, Subjects
 
-UP = (0.0, -1.0, 0.0)  # in camera axes
 LYING = 1.4  # times wider than high, from which on a person does not stand
 FOOT = 0.06  # of the height: the lowest part of a body, which touches the ground
 LOWEST = 0.25  # of the height: the part whose own disparity bounds that of the foot
@@ -32,7 +32,7 @@ FEWEST = 20  # pixels that a plane needs
 ROUNDS, TOLERANCE = 8, 0.05  # of the fit of a plane; relative to its disparity
 UNSURE = 0.2  # weight of a foot that is not seen on the ground
 INSTANTS = 1.5  # over which the foot is smoothed
-RELIEF = 0.04  # of the depth, at most
+RELIEF = 0.03  # of the depth, at most
 THICKNESS = 0.25  # of the body's width: how far relief may leave the plane
 SMOOTH = 0.04  # of the height: how far relief is low-passed
 NEIGHBOUR = 0.5  # of a subject's height: how near things are at its depth
@@ -62,7 +62,7 @@ def stand_upright(
       depth: of a clip, 0 where unknown.
       subjects: what stands in it.
       lens: intrinsics, pixels.
-      up: against gravity, in camera axes.
+      up: against gravity, in camera axes, as `camera_up` tells it.
     """
     before = _inverse(depth.astype(np.float64))
     after = before.copy()
@@ -209,9 +209,10 @@ def _relief(
         weighted = system * weight[:, None]
         line = np.linalg.solve(weighted.T @ system + 1e-9 * np.eye(2), weighted.T @ logs)
     bound = min(RELIEF, THICKNESS * len(columns) / focal)
-    relief[inner] = np.clip(logs - system @ line, -bound, bound)
-    sigma = max(1.0, SMOOTH * len(rows))
-    return _blur(relief, inner, sigma)
+    bounded = np.clip(logs - system @ line, -bound, bound)
+    bounded -= system @ np.linalg.lstsq(system, bounded, rcond=None)[0]  # what is cut off may lean
+    relief[inner] = bounded
+    return _blur(relief, inner, max(1.0, SMOOTH * len(rows)))
 
 
 def _blur(

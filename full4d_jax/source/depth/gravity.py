@@ -1,0 +1,60 @@
+"""Where up is for a camera, told by upright lines: corners of rooms, doors, windows, trunks.
+
+A camera that looks down by an angle p, and does not roll, has up at (0, -cos p, -sin p). Upright
+lines of the world meet in the pixel of that direction. Every segment votes for the angles at which
+it points there, by its length; segments in the middle columns do so at any angle, and do not tell.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+UP = (0.0, -1.0, 0.0)  # in camera axes, of a level camera
+PITCH = np.radians(np.arange(-15.0, 40.25, 0.5))  # that are tried, looking down
+STEEP = 25.0  # degrees from the picture's vertical that upright lines may have
+SHORTEST = 0.08  # of the picture's height
+SHARP = 1.0  # degree by which a segment may miss
+LEVEL = 25.0  # degrees: how far people's cameras deviate from level
+ENOUGH = 0.3  # of the picture's height, of segments that agree on an angle beyond chance
+INSTANTS = 3  # that are looked at
+
+
+def camera_up(
+    frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]
+) -> tuple[float, float, float]:
+    """Return the direction against gravity in camera axes; `UP` where too few lines tell it.
+
+    Args:
+      frames: of a clip whose camera keeps its pitch.
+      lens: intrinsics, pixels.
+    """
+    chosen = np.linspace(0, len(frames) - 1, min(INSTANTS, len(frames))).astype(int)
+    votes = sum(_votes(frames[t], lens) for t in chosen) / len(chosen)
+    votes = votes * np.exp(-0.5 * (np.degrees(PITCH) / LEVEL) ** 2)
+    best = int(np.argmax(votes))
+    if votes[best] - np.median(votes) < ENOUGH:
+        return UP
+    return 0.0, -float(np.cos(PITCH[best])), -float(np.sin(PITCH[best]))
+
+
+def _votes(frame: UInt8[ndarray, "h w 3"], lens: Float[ndarray, "3 3"]) -> Float[ndarray, " n"]:
+    """Return the length of the segments that point up at each angle, in picture heights."""
+    height = len(frame)
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    lines = cv2.createLineSegmentDetector().detect(gray)[0]
+    if lines is None:
+        return np.zeros(len(PITCH))
+    x0, y0, x1, y1 = lines.reshape(-1, 4).astype(np.float64).T
+    length = np.hypot(x1 - x0, y1 - y0)
+    lean = np.degrees(np.arctan2(x1 - x0, y1 - y0))
+    lean = (lean + 90) % 180 - 90
+    kept = (length > SHORTEST * height) & (np.abs(lean) < STEEP)
+    x = ((x0 + x1) / 2 - lens[0, 2])[kept, None]
+    y = ((y0 + y1) / 2 - lens[1, 2])[kept, None]
+    # The pixel of up is (0, focal cos p / sin p) above or below the centre; here times sin p.
+    focal = lens[1, 1]
+    toward = np.arctan2(-x * np.sin(PITCH), focal * np.cos(PITCH) - y * np.sin(PITCH))
+    miss = np.degrees(toward) - lean[kept, None]
+    miss = (miss + 90) % 180 - 90
+    return (length[kept, None] / height * np.exp(-0.5 * (miss / SHARP) ** 2)).sum(0)
