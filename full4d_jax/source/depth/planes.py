@@ -12,6 +12,8 @@ linear along every line segment of the picture (OpenCV's detector, as in `straig
 D are second differences along x, y and across. They do not count over edges: u = (1 + (D x / d /
 tau)^2)^-2 is found from the x of the round before, for falling tau, and w = (1 + (D d / d /
 TAU_WARP)^2)^-2 from d. (a_s, b_s) are unknowns too, so that each round is one sparse linear system.
+All but the first term are smaller where disparity is, so each round ends with the x' = p x + q u +
+r v + s nearest to d, at column u and row v: a projective map of space, which keeps planes.
 Segments at an occluding edge count on the nearer side, others on both.
 
 What is found at the nodes is read between them where disparity is smooth; at edges the pixels keep
@@ -110,7 +112,7 @@ def _flatten(
     disparity = 1 / _fill(np.where(usable, depth, 0).astype(np.float64))
     rows, columns = (np.linspace(0.5, n - 0.5, max(3, round(n / STEP))) for n in (height, width))
     nodes = np.ix_(rows.astype(int), columns.astype(int))
-    estimate = disparity[nodes]
+    estimate = _at_nodes(disparity, rows, columns)
     grid = _Grid(rows, columns, np.log(estimate))
 
     segments = segment_points(frame, np.where(usable, depth, 0))
@@ -157,6 +159,16 @@ def segment_points(
                 if len(piece[0]) > 2 and np.linalg.norm(np.ptp(piece[0], 0)) > least
             ]
     return result
+
+
+def _at_nodes(
+    disparity: Float[ndarray, "h w"], rows: Float[ndarray, " r"], columns: Float[ndarray, " c"]
+) -> Float[ndarray, "r c"]:
+    """Return disparity at nodes, linear between pixels but for edges, where it is the nearest's."""
+    x, y = np.float32(np.meshgrid(columns - 0.5, rows - 0.5))
+    linear = cv2.remap(disparity, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    nearest = disparity[np.ix_(rows.astype(int), columns.astype(int))]
+    return np.where(np.abs(np.log(linear / nearest)) < ALIKE / 4, linear, nearest)
 
 
 class _Grid(NamedTuple):
@@ -229,8 +241,23 @@ def _solve(
         smooth = SMOOTH * (second.T @ sparse.diags(joined / local**2) @ second)
         system = sparse.block_diag([fixed + smooth, pad]) + straight
         factors = splu(system.tocsc(), **SYMMETRIC)
-        x = np.maximum(factors.solve(np.pad(right, (0, extra)))[: d.size], d / 5)
+        solution = factors.solve(np.pad(right, (0, extra)))[: d.size].reshape(estimate.shape)
+        x = np.maximum(nearest_projective(solution, estimate, known).ravel(), d / 5)
     return x.reshape(estimate.shape)
+
+
+def nearest_projective(
+    disparity: Float[ndarray, "r c"], target: Float[ndarray, "r c"], known: Bool[ndarray, "r c"]
+) -> Float[ndarray, "r c"]:
+    """Return p x + q u + r v + s nearest to `target` in least squares of relative differences.
+
+    Here x is disparity and u v are column and row; such maps keep planes and straight lines.
+    """
+    rows, columns = (np.linspace(-1, 1, n) for n in disparity.shape)
+    v, u = np.meshgrid(rows, columns, indexing="ij")
+    terms = np.stack([disparity, u, v, np.ones_like(u)], -1)
+    relative = terms[known] / target[known][:, None]
+    return terms @ np.linalg.lstsq(relative, np.ones(len(relative)))[0]
 
 
 def _line_columns(count: int) -> Float[ndarray, "n 2"]:
@@ -263,6 +290,7 @@ def _fill(depth: Float[ndarray, "h w"]) -> Float[ndarray, "h w"]:
     labels = cv2.distanceTransformWithLabels(
         unknown, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )[1]
+    labels = labels.astype(np.int64)
     values = np.zeros(labels.max() + 1)
     values[labels[unknown == 0]] = depth[unknown == 0]
     return values[labels]

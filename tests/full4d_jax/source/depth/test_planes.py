@@ -1,0 +1,102 @@
+"""Planes of an estimate become planes; edges, people and the unknown stay."""
+
+import numpy as np
+import pytest
+
+from full4d_jax.source.depth.planes import flatten_planes, second_differences
+from full4d_jax.source.depth.straightness import straightness
+
+HEIGHT, WIDTH, FOCAL = 96, 144, 120.0
+LENS = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1.0]])
+DOWN, ACROSS = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+FLOOR = 1 + 0.004 * (DOWN - 48) + 0.002 * (ACROSS - 72)  # disparity
+POST = np.abs(ACROSS - 72) < 14
+
+
+def picture(mask):
+    """Dark things before a light wall."""
+    return np.where(mask, 40, 210).astype(np.uint8)[..., None].repeat(3, -1)
+
+
+def boards():
+    """A floor of boards whose gaps lean."""
+    return picture((ACROSS + 0.3 * DOWN) % 24 < 10)
+
+
+def flat(depth, frames, *, still=False, keep=None):
+    """Flatten depth of which nothing is kept unless told."""
+    keep = np.zeros(depth.shape, bool) if keep is None else keep
+    return flatten_planes(depth, frames, still=still, keep=keep)
+
+
+def relative(depth, truth):
+    """Return the mean relative difference."""
+    return float((np.abs(depth - truth) / truth).mean())
+
+
+def test_second_differences_of_a_plane_are_none():
+    np.testing.assert_allclose(second_differences(96, 144) @ FLOOR.ravel(), 0, atol=1e-12)
+    # Those of x^2 are 2, of y^2 too, and of x y they are 1, times the square root of 2.
+    curved = second_differences(4, 5) @ np.fromfunction(lambda y, x: x**2 + x * y, (4, 5)).ravel()
+    np.testing.assert_allclose(curved, [2] * 12 + [0] * 10 + [np.sqrt(2)] * 12, atol=1e-12)
+
+
+def test_a_plane_stays():
+    depth = (1 / FLOOR)[None]
+    np.testing.assert_allclose(flat(depth, boards()[None]), depth, rtol=3e-4)
+
+
+def test_a_wavy_floor_becomes_flat():
+    wavy = (1 / (FLOOR * (1 + 0.05 * np.cos(DOWN / 8))))[None]
+    frames = boards()[None]
+    found = flat(wavy, frames)
+    before, after = (straightness(frames, depth, LENS) for depth in (wavy, found))
+    assert before.median is not None
+    assert after.median is not None
+    assert before.median > 0.01
+    assert after.median < 0.2 * before.median
+    assert after.segments >= before.segments
+    assert relative(found, 1 / FLOOR) < 0.5 * relative(wavy, 1 / FLOOR)
+
+
+def test_an_edge_stays_where_it_is():
+    truth = np.where(POST, 0.8, 2.0)
+    wavy = (truth * (1 + 0.05 * np.cos(DOWN / 8) * POST))[None]
+    frames = picture(POST)[None]
+    found = flat(wavy, frames)
+    assert relative(found[0][POST], truth[POST]) < 0.5 * relative(wavy[0][POST], truth[POST])
+    np.testing.assert_allclose(found[0][~POST], 2.0, rtol=0.05)
+    after = straightness(frames, found, LENS)
+    assert after.segments == 2
+    assert after.median == pytest.approx(0, abs=0.004)
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_what_is_kept_or_unknown_stays(still):
+    wavy = np.repeat((1 / (FLOOR * (1 + 0.05 * np.cos(DOWN / 8))))[None], 2, 0)
+    wavy[:, :20, :30] = 0
+    keep = np.repeat(POST[None], 2, 0)
+    found = flat(wavy, np.repeat(boards()[None], 2, 0), still=still, keep=keep)
+    np.testing.assert_array_equal(found[keep], wavy[keep])
+    np.testing.assert_array_equal(found == 0, wavy == 0)
+    assert np.abs(found - wavy)[~keep].max() > 0.01
+
+
+def test_nothing_known_is_nothing_found():
+    unknown = np.zeros((2, HEIGHT, WIDTH))
+    for still in (True, False):
+        np.testing.assert_array_equal(
+            flat(unknown, np.zeros((2, HEIGHT, WIDTH, 3), np.uint8), still=still), 0
+        )
+
+
+def test_before_a_resting_camera_the_scene_is_flattened_once():
+    wavy = np.repeat((1 / (FLOOR * (1 + 0.05 * np.cos(DOWN / 8))))[None], 5, 0)
+    frames = np.repeat(boards()[None], 5, 0)
+    # Something near crosses the second frame, which nobody masked.
+    wavy[1][POST], frames[1][POST] = 0.4, 0
+    found = flat(wavy, frames, still=True)
+    np.testing.assert_allclose(found[1][POST], 0.4, rtol=1e-6)
+    for instant in (0, 2, 3, 4):
+        np.testing.assert_allclose(found[instant], flat(wavy[:1], frames[:1])[0], rtol=1e-6)
+    np.testing.assert_allclose(found[1][~POST], found[0][~POST], rtol=1e-6)
