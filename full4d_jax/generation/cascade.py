@@ -242,8 +242,9 @@ def pass_through(
     """
     window = (SURROUNDED, SURROUNDED)
     sure = jax.lax.reduce_window(mask, 1.0, jax.lax.min, window, (1, 1), "SAME")
-    mean = jax.lax.reduce_window(sure, 0.0, jax.lax.add, window, (1, 1), "SAME") / SURROUNDED**2
-    share = (sure * mean)[..., None]  # falls towards holes, so that no seam shows
+    doubtful = jax.lax.reduce_window(1 - sure, 0.0, jax.lax.add, window, (1, 1), "SAME")
+    # It falls towards holes, so that no seam shows.
+    share = (sure * (1 - doubtful / SURROUNDED**2))[..., None]
     return made + share * (projected - made)
 
 

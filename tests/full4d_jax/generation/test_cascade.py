@@ -16,6 +16,7 @@ from full4d_jax.generation.cascade import (
     guide,
     in_parts,
     load_upsampler,
+    pass_through,
     shrink,
 )
 from full4d_jax.generation.prior import prior_with
@@ -145,3 +146,13 @@ def test_the_one_in_the_package_draws_no_pattern_into_a_hole():
         slow = jax.image.resize(added, (rows, columns, 3), "linear")
         slow = jax.image.resize(slow, added.shape, "cubic")
         assert 127.5 * float(jnp.std(added - slow)) < 1.2  # levels of 256
+
+
+def test_source_pixels_pass_through_where_the_projection_has_no_hole_nearby():
+    made, projected = jnp.zeros((12, 12, 3)), jnp.ones((12, 12, 3))
+    mask = jnp.ones((12, 12)).at[6, 6].set(0.0)
+    share = np.asarray(pass_through(made, projected * mask[..., None], mask))[..., 0]
+    assert (share[5:8, 5:8] == 0).all(), "beside a hole the upsampler decides"
+    assert (share[:4, :4] == 1).all(), "elsewhere the projection does, up to the border"
+    ring = share[4, 4:9]
+    assert ((ring > 0) & (ring < 1)).all(), "and no seam lies between"
