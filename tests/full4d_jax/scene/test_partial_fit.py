@@ -77,9 +77,11 @@ def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
 
 
 def test_memory_is_stated_in_plain_words():
-    note = memory_note(LiftConfig(capacity=100_000), (4, 8, 256, 256, 3))
+    grid = (4, 8, 256, 256, 3)
+    note = memory_note(LiftConfig(capacity=100_000), grid, moving=0)
     assert "100000 Gaussians to 4 views of 8 frames of 256x256" in note
-    large = memory_note(LiftConfig(capacity=100_000, motion="deformation"), (4, 8, 256, 256, 3))
+    bent = LiftConfig(capacity=100_000, motion="deformation")
+    large = memory_note(bent, grid, moving=0)
     assert mebibytes(large) > mebibytes(note) > 100
 
 
