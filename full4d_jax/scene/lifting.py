@@ -146,7 +146,8 @@ def grid_targets(
 ) -> Targets:
     """Return all frames of the grid as pictures to explain; the `real` views are drawn more often.
 
-    The weight of the others falls to `anchor` of what it was in the time of distillation.
+    The weight of the others falls to `anchor` of what it was in the time of distillation. All
+    pixels are covered, so that no dark line is fitted as a gap, through which `surroundings` shine.
     """
     v, t = frames.shape[:2]
     is_real = jnp.arange(v) < real
@@ -158,4 +159,5 @@ def grid_targets(
         times=jnp.tile(jnp.linspace(0.0, 1.0, t), v),
         weights=jnp.repeat(weights, t),
         final_weights=jnp.repeat(jnp.where(is_real, weights, anchor * weights), t),
+        alpha=jnp.ones((v * t, *frames.shape[2:4])),
     )
