@@ -35,9 +35,10 @@ from scipy.sparse.linalg import splu
 
 from full4d_jax.source.depth.straightness import JUMP, SIDE, long_segments, sample_depth
 
-STEP = 4  # pixels between nodes
+STEP = 3  # pixels between nodes
 LEAST_LENGTH = 0.12  # of a segment, of the short side
 EPSILON = 0.1
+UNKNOWN = 1e-3  # of the weight of known nodes: it settles those that edges cut off
 SMOOTH = 200.0
 WARP = 1000.0
 LINE = 1000.0
@@ -216,13 +217,14 @@ def _solve(
     d = estimate.ravel()
     second = second_differences(*estimate.shape)
     local = (abs(second) @ d) / np.asarray(abs(second).sum(1)).ravel()
-    near = sparse.diags(EPSILON * known.ravel() / d**2)
+    trust = EPSILON * np.where(known, 1, UNKNOWN).ravel()
+    near = sparse.diags(trust / d**2)
     joined = (1 + (second @ d / local / TAU_WARP) ** 2) ** -2.0
     warp = second @ sparse.diags(1 / d)
     fixed = near + WARP * (warp.T @ sparse.diags(joined) @ warp)
 
     # Each segment adds its own two unknowns: x(q_k) - a - b k = 0.
-    right = EPSILON * known.ravel() / d
+    right = trust / d
     lines = sparse.csr_matrix((0, d.size))
     if segments:
         scale = np.concatenate([np.full(len(z), np.median(z)) for _, z in segments])
