@@ -166,8 +166,9 @@ def _at_nodes(
     disparity: Float[ndarray, "h w"], rows: Float[ndarray, " r"], columns: Float[ndarray, " c"]
 ) -> Float[ndarray, "r c"]:
     """Return disparity at nodes, linear between pixels but for edges, where it is the nearest's."""
-    x, y = np.float32(np.meshgrid(columns - 0.5, rows - 0.5))
-    linear = cv2.remap(disparity, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = np.meshgrid(columns - 0.5, rows - 0.5)
+    places = (x.astype(np.float32), y.astype(np.float32))
+    linear = cv2.remap(disparity, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     nearest = disparity[np.ix_(rows.astype(int), columns.astype(int))]
     return np.where(np.abs(np.log(linear / nearest)) < ALIKE / 4, linear, nearest)
 
@@ -233,7 +234,7 @@ def _solve(
         own = sparse.block_diag([_line_columns(len(z)) for _, z in segments])
         lines = sparse.hstack([grid.interpolation(points, log), -own])
         lines = sparse.diags(scale) @ lines
-    extra = lines.shape[1] - d.size
+    extra = 2 * len(segments)
     pad = sparse.csr_matrix((extra, extra))
     straight = LINE * (lines.T @ lines)
 
