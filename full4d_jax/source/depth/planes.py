@@ -226,6 +226,7 @@ def _solve(
 
     # Each segment adds its own two unknowns: x(q_k) - a - b k = 0.
     right = trust / d
+    extra = 2 * len(segments)
     lines = sparse.csr_matrix((0, d.size))
     if segments:
         scale = np.concatenate([np.full(len(z), np.median(z)) for _, z in segments])
