@@ -131,7 +131,8 @@ def _inspect_asking(
     if program == "lift":
         size = config.data
         grid = size.views, size.frames, size.height, size.width, 3
-        print(f"  the fit, alone      {memory_note(config.lift, grid)}")
+        still = memory_note(config.lift, grid, moving=0)
+        print(f"  the fit, alone      {still}; more where much moves")
     if not isinstance(mesh, Mesh):
         return
     about = report.describe(config, topology, mesh, flops, efficiency) | {
