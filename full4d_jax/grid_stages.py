@@ -236,7 +236,7 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
         check_moves(source, given.depth, str(given.file))
 
     def find_depth() -> Arrays:
-        segmentation = load_segmentation() if given.measured.subjects else None
+        segmentation = None if given.measured.keep_estimate else load_segmentation()
         if given.depth is not None:
             depth, unit = settle_scale(source, given.depth, estimated=False)
         else:
@@ -253,7 +253,7 @@ def _depth_stage(stages: Stages, source: Source, given: Inputs) -> tuple[Source,
     measured = given.measured
     inputs = {"file": given.file, "net": network_path(measured.depth_network)}
     inputs["kind"] = measured.depth_kind
-    inputs["subjects"] = measured.subjects
+    inputs["keep_estimate"] = measured.keep_estimate
     made = stages.run("depth", inputs, find_depth)
     return in_unit(source, float(made.get("path_unit", 1.0))), made
 

@@ -35,9 +35,8 @@ class NetworkOptions:
     depth_kind: DepthKind | None = None
     """What an .onnx file gives: disparity up to scale and shift, depth up to a scale, or metric
     depth; left out, what its outputs tell, else disparity."""
-    subjects: bool = True
-    """Find people, animals, vehicles and what moves, and let them stand upright before what they
-    hide (docs/depth.md); estimated depth only."""
+    keep_estimate: bool = False
+    """Leave estimated depth as it is: people may lean, and sink into walls (docs/depth.md)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class FrameOptions:
     seconds: Seconds = None
     """Seconds of the source to take; left out, 2."""
     upsampler: Path | None = None
-    """Weights that enlarge the prior's grid; left out, those in the package."""
+    """Weights that enlarge the prior's grid; left out, ours."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +104,12 @@ class VideoOptions:
     video: Path
     """The video."""
     start: Start | None = None
-    """Seconds into the video; left out, the part where most moves, or 0 with --poses or --depth."""
+    """Seconds into the video; left out, where most moves (0 with --poses or --depth)."""
     fps: Rate | None = None
-    """Frames a second to take; left out, 8 or what the config says (data.fps)."""
+    """Frames a second to take; left out, 8 (data.fps)."""
     fov: Fov = None
-    """Horizontal field of view of the upright video in degrees; left out, what the file's metadata
-    tell, else 65 along its long side, as of a phone's main camera; too large flattens the scene."""
+    """Horizontal field of view of the upright video in degrees; left out, what the file tells, else
+    65 along its long side."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
