@@ -74,12 +74,17 @@ PAGE = (
     Clip("intel_preview_face-demographics-walking", 0.0),
     Clip("sleap_small_robot", 1.0),
 )
-# By these, settings of depth, of upright people and of the fit were chosen.
+# By these, settings of depth, of upright people and of the fit were chosen, or looked at meanwhile.
 CHOSE = (
+    "intel_asl_gestures_learn",
     "intel_one-by-one-person-detection_0",
     "intel_one-by-one-person-detection_1",
+    "intel_preview_classroom",
+    "intel_preview_store-aisle-detection",
+    "intel_preview_worker-zone-detection",
     "mdn_flower",
     "bikes",
+    "pe_train",
     "recammaster_4",
     "sports2d_demo",
     "tfjs_pose_1",

@@ -25,9 +25,9 @@ def test_instants_are_the_middle_one_and_the_one_with_most_motion(program):
 
 
 def test_clips_tell_what_they_were_used_for(program):
-    trained = {"tfjs_pose_squats", "pe_train"}
+    trained = {"tfjs_pose_squats", "intel_car-detection_0"}
     assert program.use_of("tfjs_pose_squats", trained) == "used for training and choosing settings"
-    assert program.use_of("pe_train", trained) == "used for training"
+    assert program.use_of("intel_car-detection_0", trained) == "used for training"
     assert program.use_of("bikes", trained) == "used for choosing settings"
     assert program.use_of("sleap_small_robot", trained) == "not used before"
 
