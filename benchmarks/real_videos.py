@@ -39,7 +39,14 @@ from input_pipeline.cameras import orbit
 from input_pipeline.footage import VIDEOS, listed, training_clips
 
 ANGLES = (-15, -10, -5, 0, 5, 10, 15)  # degrees from the source camera, to the sides
-SCORES = ("source_psnr", "moving_psnr", "moving_psnr_worst", "sharpness", "straightness")
+SCORES = (
+    "source_psnr",
+    "moving_psnr",
+    "moving_psnr_worst",
+    "moving_psnr_between",
+    "sharpness",
+    "straightness",
+)
 SECONDS = "seconds_in_all"
 COLUMNS = (*SCORES, SECONDS)
 FOLDERS = ("real_videos", "videos")
@@ -100,7 +107,7 @@ def main() -> None:
     trained = {path.stem for path in training_clips(shared_folder() / "data" / FOLDERS[0])}
     options.out.mkdir(parents=True, exist_ok=True)
     reports, sheets = [], []
-    print(" ".join(f"{name:>17}" for name in COLUMNS), " clip")
+    print(" ".join(f"{name:>19}" for name in COLUMNS), " clip")
     for clip in clips:
         folder = options.out / clip.name
         reports.append(run_clip(clip, files[clip.name], folder, options.options))
@@ -188,7 +195,7 @@ def run_clip(clip: Clip, file: Path, folder: Path, more: Sequence[str]) -> dict[
 
 def score_line(report: dict[str, float]) -> str:
     """Return a clip's scores in columns; a dash where one has no meaning."""
-    return " ".join(f"{report[x]:17.4g}" if x in report else f"{'-':>17}" for x in COLUMNS)
+    return " ".join(f"{report[x]:19.4g}" if x in report else f"{'-':>19}" for x in COLUMNS)
 
 
 def medians(reports: Sequence[dict[str, float]]) -> dict[str, float | None]:

@@ -23,6 +23,7 @@ from full4d_jax.cameras import cameras_in
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.prior import open_prior, prior_path
 from full4d_jax.scene import capture_fit, fit_settings, lifting, page, quality, renders
+from full4d_jax.scene.between import between_instants
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
@@ -198,6 +199,7 @@ def _lift(
         grid, depths = stages.arrays["grid"], stages.arrays["depth"]
         depth, beside = depths["depth"], depths.get("beside")
         moving = fit_settings.count_moving(grid["frames"][0] / 255.0)
+        between = between_instants(stages.arrays["source"])
         stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape, moving))
         key, cameras = jax.random.key(config.seed + 1), cameras_in(grid)
         size = grid["frames"].shape[2:4]
@@ -215,6 +217,7 @@ def _lift(
             if not kept_fit.path.exists():
                 kept["look"] = look
             given = config.lift, frames, jnp.asarray(depth), cameras, key
+            kept["between"] = between
             kept["beside"] = None if beside is None else jnp.asarray(beside)
             scene = lifting.lift_grid(*given, prior=asked, **kept)
         if isinstance(scene, DynamicGaussians):
@@ -223,7 +226,8 @@ def _lift(
         else:
             stages.say("what no view shows stays empty, with --lift.motion deformation")
         times = stages.arrays["source"]["times"]
-        scored = quality.score_scene(scene, grid["frames"][0], depth, times, cameras)
+        shown = scene, grid["frames"][0], depth, times, cameras
+        scored = quality.score_scene(*shown, between)
         stages.say(quality.quality_note(scored))
         return to_arrays(scene) | quality.score_arrays(scored)
 

@@ -1,13 +1,15 @@
 """A first scene from frames with depth: unprojected pixels, still where the picture is still.
 
-A pixel that keeps its colour in half of its instants or more shows something still: it becomes one
-Gaussian that is always there, whatever passes before it at other instants. A pixel that differs
-from that becomes a Gaussian that is visible around its own instant and moves like its pixel
-(`velocities`). Before a camera that moves, points are compared in place of pixels (`stillness`).
+A pixel rests at the instants at which it shows the farthest thing that it ever shows. If it keeps
+its colour in half of these or more, that becomes one Gaussian that is always there, whatever passes
+before it at other instants. Where a pixel differs from that, it becomes a Gaussian that is visible
+around its own instant and moves like its pixel (`velocities`). Before a camera that moves, points
+are compared in place of pixels (`stillness`).
 There are more pixels than Gaussians, so these are spread evenly over the pictures, closer where the
 picture has detail.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,11 +22,11 @@ from numpy import ndarray
 
 from gaussians import harmonics
 from gaussians.motion import DynamicGaussians
-from gaussians.stillness import moves, still_points
+from gaussians.stillness import median_colors, moves, shows_farthest, still_points
 from gaussians.types import Gaussians
 from gaussians.velocities import pixel_velocities
 
-STILL = 0.08  # a pixel this close to its median colour over time shows what stands still there
+STILL = 0.08  # a pixel this close to its resting colour shows what stands still there
 DETAIL = 12.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
 OPACITY = 0.9  # of every Gaussian at first
 GATE = 4.0  # logit of the gate of static Gaussians; moving ones have -4
@@ -34,19 +36,21 @@ DURATION = 0.45  # frame steps that a moving Gaussian is visible at first: longe
 
 
 class Candidates(NamedTuple):
-    """Pixels that may become Gaussians.
+    """Pixels of a view that may become Gaussians; its n instants are those with any depth.
 
     Attributes:
-      instant: for each pixel the instant at which it is closest to its median colour.
+      instants: their numbers.
+      instant: for each pixel the instant at which it is closest to its resting colour.
       still: weights of the pixels that show something still, else 0.
       moving: weights of the others, by instant.
       lasting: which of these, of a camera that moves, show something still for the first time.
     """
 
-    instant: Int[ndarray, "v h w"]
-    still: Float[ndarray, "v h w"]
-    moving: Float[ndarray, "v t h w"]
-    lasting: Bool[ndarray, "v t h w"]
+    instants: Int[ndarray, "n"]
+    instant: Int[ndarray, "h w"]
+    still: Float[ndarray, "h w"]
+    moving: Float[ndarray, "n h w"]
+    lasting: Bool[ndarray, "n h w"]
 
 
 def initialize(
@@ -59,71 +63,84 @@ def initialize(
     *,
     sh_degree: int = 0,
     weights: Float[Array, "v"] | None = None,
+    times: Float[Array, "t"] | None = None,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
     Args:
-      frames: colours in [0, 1], at times spread evenly over the clip.
-      depth: z in world units; 0 where unknown, for instance in views without depth.
+      frames: colours in [0, 1].
+      depth: z in world units; 0 where unknown. A view need not have depth at all instants.
       intrinsics: of each view, in pixels.
       world_to_camera: of each view and frame.
       capacity: largest number of Gaussians.
       key: decides the pixels.
       sh_degree: degree of the harmonics; all but the mean colour are 0.
       weights: how many Gaussians the pixels of a view get, relative to other views; None for 1.
+      times: of the instants, in clips; None spreads them evenly from 0 to 1.
 
     Raises:
       ValueError: No depth is known.
     """
     v, t, h, w = depth.shape
-    pictures, known = np.asarray(frames), np.asarray(depth)
+    pictures, maps = np.asarray(frames), np.asarray(depth)
+    maps = np.where(np.isfinite(maps), maps, 0)
     importance = np.ones(v) if weights is None else np.asarray(weights)
+    moments = np.linspace(0, 1, t) if times is None else np.asarray(times, np.float64)
     lenses, poses = np.asarray(intrinsics), np.asarray(world_to_camera, np.float64)
-    candidates = _candidates(pictures, known, importance, lenses, poses)
-    count = int(np.count_nonzero(candidates.still) + np.count_nonzero(candidates.moving))
+    views = list(zip(pictures, maps, importance, lenses, poses, strict=True))
+    candidates = [_candidates(*view) for view in views]
+    count = sum(np.count_nonzero(x.still) + np.count_nonzero(x.moving) for x in candidates)
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
     pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
-    scene = _at_pixels(pixels, frames, depth, intrinsics, world_to_camera, sh_degree)
-    known = np.where(np.isfinite(known), known, 0)
-    moving = (candidates.moving > 0) & ~candidates.lasting
+    moments_and_durations = _moments(pixels, candidates, moments)
+    place = intrinsics, world_to_camera, sh_degree
+    scene = _at_pixels(pixels, *moments_and_durations, frames, depth, *place)
     velocities = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):  # one by one: a film of all is large
         here = pixels.is_moving & (pixels.view == view)
-        given = (x[view] for x in (pictures, known, lenses, poses, moving))
+        own = candidates[view]
+        moving = np.zeros(maps[view].shape, bool)
+        moving[own.instants] = (own.moving > 0) & ~own.lasting
+        film = pictures[view], maps[view], lenses[view], poses[view], moving, moments
         places = pixels.time[here], pixels.y[here], pixels.x[here]
-        velocities[here] = pixel_velocities(*given)[places]
+        velocities[here] = pixel_velocities(*film)[places]
     return scene._replace(velocities=jnp.asarray(velocities))
 
 
 def _candidates(
-    frames: Float[ndarray, "v t h w 3"],
-    depth: Float[ndarray, "v t h w"],
-    weights: Float[ndarray, "v"],
-    lenses: Float[ndarray, "v 3 3"],
-    poses: Float[ndarray, "v t 4 4"],
+    frames: Float[ndarray, "t h w 3"],
+    depth: Float[ndarray, "t h w"],
+    weight: float,
+    lens: Float[ndarray, "3 3"],
+    poses: Float[ndarray, "t 4 4"],
 ) -> Candidates:
-    """Sort the pixels of known depth into still and moving ones, and weigh them."""
-    known = (depth > 0) & np.isfinite(depth)
-    median = np.median(frames, axis=1)
-    away = np.abs(frames - median[:, None]).max(-1)
-    away[~known] = np.inf
-    still = away < STILL
-    stands = (2 * still.sum(1) >= known.sum(1)) & known.any(1)
-    moving = known & ~(still & stands[:, None])
-    lasting, importance = np.zeros(known.shape, bool), PASSING * known.astype(np.float32)
-    for view in np.flatnonzero([moves(path) for path in poses]):
-        one = frames[view], np.where(known[view], depth[view], 0), lenses[view], poses[view]
-        is_still, again = still_points(*one, STILL)
-        stands[view], moving[view] = False, known[view]
-        lasting[view] = is_still & ~again
-        importance[view] = np.where(again, 0.0, np.where(lasting[view], 1.0, importance[view]))
-    own = weights.astype(np.float32)[:, None, None]
+    """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
+    instants = np.flatnonzero((depth > 0).any((1, 2)))
+    frames, depth, poses = frames[instants], depth[instants], poses[instants]
+    known = depth > 0
+    if not instants.size:
+        nothing = np.zeros(depth.shape[1:])
+        return Candidates(instants, nothing.astype(int), nothing, depth, known)
+    if moves(poses):
+        is_still, again = still_points(frames, depth, lens, poses, STILL)
+        lasting = is_still & ~again
+        importance = np.where(lasting, 1.0, PASSING * (known & ~again))
+        moving = importance * (1 + DETAIL * _contrast(frames))
+        nothing = np.zeros(depth.shape[1:])
+        return Candidates(instants, nothing.astype(int), nothing, weight * moving, lasting)
+    resting = shows_farthest(depth)
+    median = median_colors(frames, resting)
+    away = np.abs(frames - median[None]).max(-1)
+    still = known & (away < STILL)
+    stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
+    moving = known & ~(still & stands[None])
     return Candidates(
-        instant=away.argmin(1),
-        still=stands * own * (1 + DETAIL * _contrast(median)),
-        moving=moving * own[:, None] * importance * (1 + DETAIL * _contrast(frames)),
-        lasting=lasting,
+        instants=instants,
+        instant=instants[np.where(resting, away, np.inf).argmin(0)],
+        still=weight * stands * (1 + DETAIL * _contrast(median)),
+        moving=weight * PASSING * moving * (1 + DETAIL * _contrast(frames)),
+        lasting=np.zeros_like(known),
     )
 
 
@@ -152,23 +169,48 @@ class Pixels(NamedTuple):
     spacing: Float[ndarray, "g"]
 
 
-def _choose(candidates: Candidates, count: int, start: float) -> Pixels:
+def _choose(candidates: Sequence[Candidates], count: int, start: float) -> Pixels:
     """Choose `count` pixels evenly along a curve through all pictures, by their weights."""
-    v, t, h, w = candidates.moving.shape
+    v, (h, w) = len(candidates), candidates[0].still.shape
+    # The still picture of each view comes first, then those of its instants.
+    still = np.stack([x.still for x in candidates])
+    moving, lasting = (
+        np.concatenate([getattr(x, name) for x in candidates]) for name in ("moving", "lasting")
+    )
+    views = np.repeat(np.arange(v), [len(x.instants) for x in candidates])
+    times = np.concatenate([x.instants for x in candidates])
     order = morton_order(h, w)  # neighbours on the curve are neighbours in the picture
-    still, moving = (x.reshape(-1, h * w)[:, order] for x in (candidates.still, candidates.moving))
-    density = _densities(np.concatenate([still.ravel(), moving.ravel()]), count)
+    weights = np.concatenate([still, moving]).reshape(-1, h * w)[:, order]
+    density = _densities(weights.ravel(), count)
     places = np.cumsum(density, dtype=np.float64)
     picks = (np.arange(count) + start) * (places[-1] / count)
     chosen = np.searchsorted(places, picks, side="right")
-    is_moving = chosen >= still.size
     picture, spot = np.divmod(chosen, h * w)
     y, x = np.divmod(order[spot], w)
-    view, time = np.divmod(np.maximum(picture - v, 0), t)
-    view = np.where(is_moving, view, picture % v)
-    time = np.where(is_moving, time, candidates.instant[view, y, x])
-    is_moving &= ~candidates.lasting[view, time, y, x]
+    passes, film = picture >= v, np.maximum(picture - v, 0)
+    view = np.where(passes, views[film], np.minimum(picture, v - 1))
+    instant = np.stack([x.instant for x in candidates])
+    time = np.where(passes, times[film], instant[view, y, x])
+    is_moving = passes & ~lasting[film, y, x]
     return Pixels(view, time, y, x, is_moving, density[chosen] ** -0.5)
+
+
+def _moments(
+    pixels: Pixels, candidates: Sequence[Candidates], times: Float[ndarray, "t"]
+) -> tuple[Float[ndarray, "g"], Float[ndarray, "g"]]:
+    """Return when Gaussians are most visible and how long, in clips.
+
+    What moves is visible for a share of the step to the next instant of its view.
+    """
+    steps = np.ones((len(candidates), len(times)))
+    for view, own in enumerate(candidates):
+        gaps = np.diff(times[own.instants])
+        if gaps.size:
+            nearest = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))
+            steps[view, own.instants] = nearest
+    durations = DURATION * steps[pixels.view, pixels.time]
+    moments = np.where(pixels.is_moving, times[pixels.time], 0.5)
+    return moments, np.where(pixels.is_moving, durations, 1.0)
 
 
 def _densities(weights: Float[ndarray, "n"], count: int) -> Float[ndarray, "n"]:
@@ -192,6 +234,8 @@ def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
 @partial(jax.jit, static_argnames="sh_degree")
 def _at_pixels(
     pixels: Pixels,
+    moments: Float[Array | ndarray, "g"],
+    durations: Float[Array | ndarray, "g"],
     frames: Float[Array, "v t h w 3"],
     depth: Float[Array, "v t h w"],
     intrinsics: Float[Array, "v 3 3"],
@@ -204,7 +248,7 @@ def _at_pixels(
     rays = jnp.linalg.inv(intrinsics)[view]
     points = _unproject_pixels(z, x, y, rays, world_to_camera[view, time])
     log_scales = jnp.log(SPREAD * spacing * z / intrinsics[view, 0, 0])
-    count, step = len(z), 1 / max(frames.shape[1] - 1, 1)
+    count = len(z)
     return DynamicGaussians(
         gaussians=Gaussians(
             means=points,
@@ -214,8 +258,8 @@ def _at_pixels(
             harmonics=harmonics.from_rgb(frames[view, time, y, x], sh_degree),
         ),
         velocities=jnp.zeros((count, 3)),
-        moments=jnp.where(is_moving, time * step, 0.5),
-        log_durations=jnp.where(is_moving, jnp.log(DURATION * step), 0.0),
+        moments=jnp.asarray(moments, jnp.float32),
+        log_durations=jnp.log(jnp.asarray(durations, jnp.float32)),
         logit_gates=jnp.where(is_moving, -GATE, GATE),
     )
 

@@ -1,14 +1,19 @@
-"""What stands still before a camera that moves: points that keep their colour where they are seen.
+"""What stands still, before a camera at rest and before one that moves.
 
-The point of a pixel at its depth is looked up in other instants. It stands still if it has its own
-colour in half of those or more in whose picture it lies with nothing before it. Where an earlier
-instant shows it already, it needs no Gaussian of its own again.
+Before a camera at rest, a pixel rests at the instants at which it shows the farthest thing that it
+ever shows (`shows_farthest`): something nearer was not there all the time.
+
+Before one that moves, points stand still that keep their colour where they are seen. The point of a
+pixel at its depth is looked up in other instants. It stands still if it has its own colour in half
+of those or more in whose picture it lies with nothing before it. Where an earlier instant shows it
+already, it needs no Gaussian of its own again.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+FARTHEST = 0.03  # relative difference of depth up to which a pixel shows its farthest thing
 OTHERS = 8  # instants, evenly spaced, in which points are looked up
 SAME_DEPTH = (
     0.05  # relative difference up to which a picture shows the point, not what is before it
@@ -18,6 +23,25 @@ SAME_DEPTH = (
 def moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
     """Return whether a camera moves."""
     return bool(np.ptp(world_to_camera, axis=0).max() > 1e-6)
+
+
+def shows_farthest(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
+    """Return when each pixel of a camera at rest shows the farthest thing that it ever shows.
+
+    Args:
+      depth: z, 0 where unknown.
+    """
+    return (depth > 0) & (depth >= (1 - FARTHEST) * depth.max(0))
+
+
+def median_colors(
+    frames: Float[ndarray, "t h w 3"], counts: Bool[ndarray, "t h w"]
+) -> Float[ndarray, "h w 3"]:
+    """Return the median over the instants that count, the lower of two; white where none does."""
+    ordered = np.sort(np.where(counts[..., None], frames, np.inf), axis=0)
+    middle = np.maximum(counts.sum(0) - 1, 0) // 2
+    median = np.take_along_axis(ordered, middle[None, ..., None], 0)[0]
+    return np.minimum(median, 1)
 
 
 def still_points(

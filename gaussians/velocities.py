@@ -32,18 +32,20 @@ def pixel_velocities(
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
     moving: Bool[ndarray, "t h w"],
+    times: Float[ndarray, "t"],
 ) -> Float32[ndarray, "t h w 3"]:
     """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
 
     Args:
-      frames: colours in [0, 1], at times spread evenly over the clip.
+      frames: colours in [0, 1].
       depth: z in world units, 0 where unknown; instants without any depth are passed over.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
       moving: the pixels that are asked for, of known depth.
+      times: of the frames, in clips.
     """
-    times, pictures = np.linspace(0, 1, len(frames)), np.rint(255 * np.clip(frames, 0, 1))
-    pictures, home = pictures.astype(np.uint8), np.zeros((*depth.shape[1:], 2))
+    pictures = np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
+    home = np.zeros((*depth.shape[1:], 2))
     total, count = np.zeros((*depth.shape, 3)), np.zeros(depth.shape)
     for a, b in pairwise(np.flatnonzero((depth > 0).any((1, 2)))):
         if not (moving[a] | moving[b]).any():

@@ -36,6 +36,9 @@ class Video(NamedTuple):
       gray: the same instants uncropped and larger, to look for camera motion.
       kept_width: the share of the upright picture's width that the crop kept, in (0, 1].
       note: what was done to the source, in one sentence.
+      between: the file's own pictures about half-way between the frames; None where it has none
+        between some two of them.
+      between_times: seconds in the source file at which these were taken.
     """
 
     frames: UInt8[ndarray, "t h w 3"]
@@ -44,6 +47,8 @@ class Video(NamedTuple):
     gray: UInt8[ndarray, "t r q"]
     kept_width: float
     note: str
+    between: UInt8[ndarray, "t-1 h w 3"] | None = None
+    between_times: Float[ndarray, "t-1"] | None = None
 
 
 def read_video(
@@ -83,10 +88,14 @@ def read_video(
         raise InputError("video", path, found, f"at least {frames} frames", do)
     chosen = _choose(np.asarray(times), frames, start, step, path, exact=fps is not None)
     taken = np.asarray(times)[chosen]
-    pictures, sizes = _pictures(path, taken, height, width)
-    if len(pictures) < frames:
-        found = f"a damaged or missing frame at {taken[len(pictures)]:.2f} s"
+    midway = _midway(np.asarray(times), chosen)
+    wanted = np.sort(np.concatenate([taken, midway]))
+    decoded, sizes = _pictures(path, wanted, height, width)
+    if len(decoded) < len(wanted):
+        found = f"a damaged or missing frame at {wanted[len(decoded)]:.2f} s"
         raise InputError("video", path, found, "all frames", "encode it again")
+    pictures = [decoded[i] for i in np.searchsorted(wanted, taken)]
+    between = [decoded[i][0] for i in np.searchsorted(wanted, midway)]
     size = sizes[0]
     rate = float((frames - 1) / (taken[-1] - taken[0])) if frames > 1 else 1 / step
     source_rate = 1 / np.median(np.diff(times)) if len(times) > 1 else rate
@@ -105,6 +114,8 @@ def read_video(
         gray=np.stack([gray for _, gray in pictures]),
         kept_width=min(1.0, size[0] * width / (height * size[1])),
         note=note,
+        between=np.stack(between) if between else None,
+        between_times=midway if between else None,
     )
 
 
@@ -158,6 +169,19 @@ def _choose(
         first = min(chosen[0], len(times) - frames)
         chosen = list(range(first, first + frames))
     return chosen
+
+
+def _midway(times: Float[ndarray, " n"], chosen: list[int]) -> Float[ndarray, " m"]:
+    """Return the times of the decoded frames nearest to half-way between the chosen ones.
+
+    None is returned unless there is one between every two.
+    """
+    first, last = np.array(chosen[:-1], int), np.array(chosen[1:], int)
+    if not first.size or (last - first < 2).any():
+        return np.zeros(0)
+    middle = (times[first] + times[last]) / 2
+    nearest = np.abs(times[None] - middle[:, None]).argmin(1)
+    return times[np.clip(nearest, first + 1, last - 1)]
 
 
 def crop_resize(

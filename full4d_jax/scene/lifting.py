@@ -20,6 +20,7 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.generation.prior import Prior
 from full4d_jax.media.metrics import Distance, psnr, require_lpips
 from full4d_jax.scene.asking import ask_between
+from full4d_jax.scene.between import Between
 from full4d_jax.scene.fit_settings import count_moving, fit_settings, sized
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.seeds import first_scene, grid_depth
@@ -39,6 +40,7 @@ def lift_grid(
     key: PRNGKeyArray,
     *,
     beside: Float[Array, "k t h w"] | None = None,
+    between: Between | None = None,
     prior: Prior | None = None,
     report: Report | None = None,
     partial: PartialFit | None = None,
@@ -53,6 +55,7 @@ def lift_grid(
       cameras: of all views.
       key: the result is a function of the arguments and it alone.
       beside: depth of views 1 to k, where they are real too.
+      between: pictures of the source between the instants, where its camera rests.
       prior: asked in the way that `settings.distillation` says; None asks nobody.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
@@ -64,8 +67,9 @@ def lift_grid(
     real = 1 if beside is None else 1 + len(beside)
     seeds = grid_depth(frames, depth, cameras, beside)
     closeness = jnp.full(len(frames), HIDDEN).at[:real].set(1.0)
-    start = first_scene(settings, frames, seeds, cameras, start_key, closeness)
-    targets = grid_targets(frames, cameras, settings.source_weight, settings.anchor, real)
+    start = first_scene(settings, frames, seeds, cameras, start_key, closeness, between)
+    weight = settings.source_weight
+    targets = grid_targets(frames, cameras, weight, settings.anchor, real, between)
     if look is not None:
         look(start)
     teacher = None
@@ -143,10 +147,12 @@ def grid_targets(
     source_weight: float,
     anchor: float = 1.0,
     real: int = 1,
+    between: Between | None = None,
 ) -> Targets:
     """Return all frames of the grid as pictures to explain; the `real` views are drawn more often.
 
-    The weight of the others falls to `anchor` of what it was in the time of distillation. All
+    So are the source's pictures between the instants, of which each counts as a frame of it. The
+    weight of the others falls to `anchor` of what it was in the time of distillation. All
     pixels are covered, so that no dark line is fitted as a gap, through which `surroundings` shine.
     """
     v, t = frames.shape[:2]
@@ -154,10 +160,22 @@ def grid_targets(
     weights = jnp.where(is_real, source_weight, 1.0)
     pictures = frames, cameras.batched()
     flat = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures)
-    return Targets(
+    targets = Targets(
         *flat,
         times=jnp.tile(jnp.linspace(0.0, 1.0, t), v),
         weights=jnp.repeat(weights, t),
         final_weights=jnp.repeat(jnp.where(is_real, weights, anchor * weights), t),
         alpha=jnp.ones((v * t, *frames.shape[2:4])),
     )
+    if between is None:
+        return targets
+    count = len(between.times)
+    more = Targets(
+        jnp.asarray(between.frames),
+        jax.tree.map(lambda x: jnp.repeat(x[:1], count, 0), targets.cameras),
+        times=jnp.asarray(between.times, jnp.float32),
+        weights=jnp.full(count, source_weight),
+        final_weights=jnp.full(count, source_weight),
+        alpha=jnp.ones((count, *frames.shape[2:4])),
+    )
+    return jax.tree.map(lambda *x: jnp.concatenate(x), targets, more)

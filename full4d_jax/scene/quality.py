@@ -5,6 +5,8 @@ One number for the whole picture hides what goes wrong: most of it is at rest an
     source_psnr        dB, all pixels of all instants
     moving_psnr        dB, the pixels that move, of all instants together
     moving_psnr_worst  dB, the instant whose moving pixels are shown worst, and when that is
+    moving_psnr_between  dB, the moving pixels of the video's own pictures half-way between the
+                       instants, which the grid does not have (`scene.between`)
     sharpness          variance of the Laplacian of the grey picture, render over source; 1 is as
                        sharp as the video, less is blurred, more is speckled
     straightness       how far straight segments bend seen from 15 degrees aside, as a share of
@@ -22,6 +24,8 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.media.pictures import to_uint8
+from full4d_jax.scene.between import Between
 from full4d_jax.scene.renders import render_views
 from full4d_jax.source.depth.straightness import straightness
 from gaussians import Scene
@@ -46,6 +50,7 @@ class SourceQuality(NamedTuple):
       moving_psnr_worst: of those at the worst instant, dB.
       moving_psnr_worst_at: when that is, seconds into the video.
       sharpness: variance of the Laplacian, render over source.
+      moving_psnr_between: of the pixels that move half-way between the instants, dB.
       straightness: deviation of straight segments from a line, as a share of their length.
       straightness_worst_at: when it is largest, seconds into the video.
     """
@@ -55,6 +60,7 @@ class SourceQuality(NamedTuple):
     moving_psnr_worst: float
     moving_psnr_worst_at: float
     sharpness: float
+    moving_psnr_between: float = np.nan
     straightness: float = np.nan
     straightness_worst_at: float = np.nan
 
@@ -65,6 +71,7 @@ def score_scene(
     depth: Float[ndarray, "t h w"],
     times: Float[ndarray, " t"],
     cameras: Cameras,
+    between: Between | None = None,
 ) -> SourceQuality:
     """Return how well a scene shows its source, the frames of view 0, and how straight depth is.
 
@@ -74,6 +81,7 @@ def score_scene(
       depth: their depth, world units, 0 where unknown.
       times: of the instants, seconds into the video.
       cameras: of all views.
+      between: pictures of the source between the instants, where its camera rests.
     """
     source = cameras.views([0])
     instants = np.linspace(0, 1, len(frames))
@@ -83,6 +91,11 @@ def score_scene(
         times=times,
         world_to_camera=np.asarray(source.world_to_camera[0]),
     )
+    if between is not None:
+        film = source.frames(np.zeros(len(between.times), int))
+        renders = render_views(scene, film, between.times)[0]
+        score = psnr_between(renders, to_uint8(between.frames), frames)
+        shown = shown._replace(moving_psnr_between=score)
     straight = straightness(frames, depth, np.asarray(source.intrinsics[0]))
     if straight.median is None or straight.worst_instant is None:
         return shown
@@ -121,6 +134,18 @@ def source_quality(
     )
 
 
+def psnr_between(
+    renders: UInt8[ndarray, "b h w 3"],
+    pictures: UInt8[ndarray, "b h w 3"],
+    frames: UInt8[ndarray, "t h w 3"],
+) -> float:
+    """Return the PSNR of the pixels that move in pictures between the frames; NaN for none, dB."""
+    rest = np.median(frames, axis=0).astype(np.float32)
+    moving = np.abs(pictures - rest).max(-1) > MOVING
+    error = np.square((renders.astype(np.float32) - pictures) / 255).mean(-1)
+    return _decibels(error[moving]) if moving.mean() >= FEWEST_MOVING else np.nan
+
+
 def moving_pixels(frames: UInt8[ndarray, "t h w 3"]) -> Bool[ndarray, "t h w"]:
     """Return the pixels that differ from the median picture of a camera at rest."""
     rest = np.median(frames, axis=0).astype(np.float32)
@@ -154,6 +179,8 @@ def quality_note(quality: SourceQuality) -> str:
     else:
         worst = f"{quality.moving_psnr_worst:.1f} at {quality.moving_psnr_worst_at:.2f} s"
         parts.append(f"what moves at {quality.moving_psnr:.1f} dB (worst {worst})")
+    if not np.isnan(quality.moving_psnr_between):
+        parts.append(f"half-way between instants {quality.moving_psnr_between:.1f} dB")
     if not np.isnan(quality.sharpness):
         parts.append(f"sharpness {quality.sharpness:.2f} of the video's")
     if not np.isnan(quality.straightness):

@@ -8,12 +8,14 @@ everything that the source sees.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
+from full4d_jax.scene.between import Between, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
@@ -30,23 +32,42 @@ def first_scene(
     cameras: Cameras,
     key: PRNGKeyArray,
     weights: Float[Array, "v"] | None = None,
+    between: Between | None = None,
 ) -> Scene:
     """Return the scene where the fit starts: Gaussians at the pixels with `seeds` > 0.
 
-    `weights` say how many of them the pixels of each view get, relative to other views.
-
     Those of all frames; with the motion `deformation` those of the first frames, to be bent over
     time.
+
+    Args:
+      settings: how to fit.
+      frames: the grid, [0, 1].
+      seeds: depth, see `grid_depth`.
+      cameras: of all views.
+      key: decides the pixels.
+      weights: how many Gaussians the pixels of each view get, relative to other views.
+      between: pictures of the source between the instants, whose moving pixels are seeds too.
     """
-    times = frames.shape[1]
-    used = times if settings.motion == "freetime" else 1
-    arrays = cameras.frames(slice(used))
-    given = frames[:, :used], seeds[:, :used], arrays.intrinsics, arrays.world_to_camera
+    count = frames.shape[1]
+    used = count if settings.motion == "freetime" else 1
+    poses = cameras.frames(slice(used)).world_to_camera
+    frames, seeds, times = frames[:, :used], seeds[:, :used], None
+    if between is not None and settings.motion == "freetime":
+        grid = np.asarray(frames), np.asarray(seeds), np.asarray(poses)
+        frames, seeds, poses, times = with_instants_between(*grid, between)
     start = initialize(
-        *given, settings.capacity, key, weights=weights, sh_degree=settings.harmonics
+        frames,
+        seeds,
+        cameras.intrinsics,
+        poses,
+        settings.capacity,
+        key,
+        weights=weights,
+        sh_degree=settings.harmonics,
+        times=times,
     )
     if settings.motion == "deformation":
-        start = deforming(start.gaussians, max(3, times), key)
+        start = deforming(start.gaussians, max(3, count), key)
     return with_room(start, settings.capacity)
 
 

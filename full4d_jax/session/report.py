@@ -24,6 +24,7 @@ SCORES = (
     "moving_psnr",
     "moving_psnr_worst",
     "moving_psnr_worst_at",
+    "moving_psnr_between",
     "sharpness",
     "straightness",
     "straightness_worst_at",

@@ -27,6 +27,8 @@ SOURCE = {
     **CAMERAS,
     "depth?": "float d t h w",
     "rate?": "float",
+    "between?": "uint8 b h w 3",  # of a camera at rest, about half-way between the instants
+    "between_times?": "rising b",
     "point_instants?": "int p",  # still points of a path, in its own unit
     "point_pixels?": "float p 2",
     "point_depth?": "float p",
@@ -81,6 +83,7 @@ STAGES = {
         "moving_psnr?": "score",  # NaN where nothing moves, or the camera does
         "moving_psnr_worst?": "score",
         "moving_psnr_worst_at?": "score",  # seconds into the video
+        "moving_psnr_between?": "score",  # NaN without pictures between the instants
         "sharpness?": "score",  # NaN without detail
         "straightness?": "score",  # NaN without straight segments
         "straightness_worst_at?": "score",  # seconds into the video
@@ -92,6 +95,7 @@ STAGES = {
 }
 TOGETHER = [  # arrays of which all are there or none
     ("intrinsics", "world_to_camera"),
+    ("between", "between_times"),
     ("point_instants", "point_pixels", "point_depth"),
     ("dataset", "split", "clip", "view", "views", "instants", "unit"),
     ("velocities", "moments", "log_durations", "logit_gates"),

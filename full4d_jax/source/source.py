@@ -61,6 +61,9 @@ class Source:
       masks: where the subject of a capture is; None where nobody marked it.
       cloud: positions and colours of points to start from, in the world of `cameras`.
       held_out: which pictures of a capture are not fitted, but scored; None for other sources.
+      between: pictures that the source's camera took about half-way between the instants; None
+        where there are none, and where the camera moves.
+      between_times: seconds at which these were taken.
       beside: other real views of the rig, `cameras` 1 to k, as sources of their own; each is in the
         world and unit of its own camera, which `place` tells.
     """
@@ -80,6 +83,8 @@ class Source:
     masks: Bool[ndarray, "v t h w"] | None = None
     held_out: Bool[ndarray, "v t"] | None = None
     cloud: Float[ndarray, "n 6"] | None = None
+    between: UInt8[ndarray, "b h w 3"] | None = None
+    between_times: Float[ndarray, " b"] | None = None
     beside: tuple["Source", ...] = ()
 
     @property
@@ -115,6 +120,8 @@ def source_arrays(source: Source) -> Arrays:
         values |= source.place._asdict()
     if source.rate is not None:
         values["rate"] = source.rate
+    if source.between is not None:
+        values |= {"between": source.between, "between_times": source.between_times}
     if source.unposed:
         values["unposed"] = source.unposed
     if source.points is not None:
@@ -147,6 +154,8 @@ def source_from(arrays: Mapping[str, ndarray]) -> Source:
         place=place,
         rate=float(arrays["rate"]) if "rate" in arrays else None,
         points=_points(arrays),
+        between=arrays.get("between"),
+        between_times=arrays.get("between_times"),
         beside=tuple(_beside(arrays)),
     )
 

@@ -21,6 +21,7 @@ from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from full4d_jax.source.shots import check_one_shot
 from full4d_jax.source.source import Source, all_given
+from gaussians.stillness import moves
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 DEMO_WORLDS = "rich"
@@ -48,6 +49,7 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     path = path_of_video(video, lens, data, options, poses)
     note = f"{video.note}{found}; {seen}{short}"
     world_to_camera = path.world_to_camera[None].astype(np.float32)
+    rests = not moves(path.world_to_camera)  # else nobody knows where the camera was in between
     return Source(
         frames=video.frames[None],
         given=all_given(video.frames[None]),
@@ -59,6 +61,8 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
         warning=path.warning,
         rate=options.fps or data.fps,
         points=path.points,
+        between=video.between if rests else None,
+        between_times=video.between_times if rests else None,
     )
 
 
