@@ -54,16 +54,16 @@ class Candidates(NamedTuple):
 
 
 def initialize(
-    frames: Float[Array, "v t h w 3"],
-    depth: Float[Array, "v t h w"],
-    intrinsics: Float[Array, "v 3 3"],
-    world_to_camera: Float[Array, "v t 4 4"],
+    frames: Float[Array | ndarray, "v t h w 3"],
+    depth: Float[Array | ndarray, "v t h w"],
+    intrinsics: Float[Array | ndarray, "v 3 3"],
+    world_to_camera: Float[Array | ndarray, "v t 4 4"],
     capacity: int,
     key: Array,
     *,
     sh_degree: int = 0,
-    weights: Float[Array, "v"] | None = None,
-    times: Float[Array, "t"] | None = None,
+    weights: Float[Array | ndarray, "v"] | None = None,
+    times: Float[Array | ndarray, "t"] | None = None,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
@@ -89,7 +89,7 @@ def initialize(
     lenses, poses = np.asarray(intrinsics), np.asarray(world_to_camera, np.float64)
     views = list(zip(pictures, maps, importance, lenses, poses, strict=True))
     candidates = [_candidates(*view) for view in views]
-    count = sum(np.count_nonzero(x.still) + np.count_nonzero(x.moving) for x in candidates)
+    count = sum(int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates)
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
     pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
@@ -236,10 +236,10 @@ def _at_pixels(
     pixels: Pixels,
     moments: Float[Array | ndarray, "g"],
     durations: Float[Array | ndarray, "g"],
-    frames: Float[Array, "v t h w 3"],
-    depth: Float[Array, "v t h w"],
-    intrinsics: Float[Array, "v 3 3"],
-    world_to_camera: Float[Array, "v t 4 4"],
+    frames: Float[Array | ndarray, "v t h w 3"],
+    depth: Float[Array | ndarray, "v t h w"],
+    intrinsics: Float[Array | ndarray, "v 3 3"],
+    world_to_camera: Float[Array | ndarray, "v t 4 4"],
     sh_degree: int,
 ) -> DynamicGaussians:
     """Return a Gaussian at each of the pixels."""

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, splat, splat_points
-from gaussians.stillness import still_points
+from gaussians.stillness import moves, shows_farthest, still_points
 from input_pipeline.cameras import unproject
 
 STILL = 0.16  # colours in [-1, 1] that differ by less are the same
@@ -61,6 +61,8 @@ def seen_before(
     camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
     maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, STILL / 2)
+    if not moves(camera[1]):  # whoever stands before something for a while is gone later
+        is_still &= shows_farthest(maps)
     fresh = np.flatnonzero(is_still & ~again)
     most, step = (round(share * maps[0].size) for share in (MOST, STEP))
     fresh = fresh[np.linspace(0, len(fresh) - 1, min(most, len(fresh))).astype(int)]

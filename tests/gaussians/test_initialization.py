@@ -47,3 +47,34 @@ def test_unknown_depth_everywhere_is_an_error():
     frames, depth, intrinsics, poses = capture()
     with pytest.raises(ValueError, match="no valid depth"):
         initialize(frames, 0 * depth, intrinsics, poses, 10, jax.random.key(0))
+
+
+def test_whoever_stands_for_a_while_and_goes_is_not_always_there():
+    """A dark thing hides a grey wall at the right for three instants of four, in one view."""
+    frames, depth, intrinsics, poses = (np.asarray(x[:1]) for x in capture())
+    frames, depth, poses = (np.repeat(x[:, :1], 4, 1) for x in (frames, depth, poses))
+    frames[:] = 0.5
+    frames[:, :3, 1:, 8:], depth[:, :3, 1:, 8:] = 0.1, 0.4
+    scene = initialize(frames, depth, intrinsics, poses, 700, jax.random.key(0))
+    always = np.asarray(scene.logit_gates) > 0
+    dark = np.asarray(scene.gaussians.harmonics[:, 0, 0]) * 0.28209479 + 0.5 < 0.3
+    assert dark.any()
+    assert not (always & dark).any()
+    assert (np.asarray(scene.moments)[dark] < 0.7).all()
+    # The wall that it hides is seen at one instant only, and stays.
+    behind = always & (np.asarray(scene.gaussians.means[:, 0]) > 0.1)
+    assert behind.any()
+
+
+def test_a_view_without_depth_at_an_instant_has_no_gaussians_of_it():
+    frames, depth, intrinsics, poses = capture()
+    depth = depth.at[:, 1].set(0)
+    times = jnp.array([0.0, 0.3, 1.0])
+    given = frames, depth, intrinsics, poses
+    scene = initialize(*given, 300, jax.random.key(0), times=times)
+    moving = np.asarray(scene.logit_gates) < 0
+    assert moving.any()
+    # Of two colours the darker one rests, and is there all the time.
+    assert set(np.asarray(scene.moments)[moving].round(3)) == {1.0}
+    # The next instant of a view is one clip away, and what moves is visible for a share of that.
+    np.testing.assert_allclose(scene.log_durations[moving], np.log(0.45), atol=1e-5)

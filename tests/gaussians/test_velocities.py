@@ -11,6 +11,7 @@ from gaussians.optical_flow import flow_agrees, optical_flow
 from gaussians.velocities import pixel_velocities
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 4
+TIMES = np.linspace(0, 1, FRAMES)  # in clips
 LENS = np.array([[100.0, 0, WIDTH / 2], [0, 100.0, HEIGHT / 2], [0, 0, 1]])
 WALL, HALF = 4.0, 0.35  # z of the wall, and half the side of the square
 STANDS = np.tile(np.eye(4), (FRAMES, 1, 1))
@@ -67,13 +68,13 @@ def start(frames, depth):
 @pytest.mark.parametrize("poses", [STANDS, sliding()], ids=["standing", "sliding"])
 def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
     frames, depth, square = film(velocity, poses)
-    found = pixel_velocities(frames, depth, LENS, poses, square)
+    found = pixel_velocities(frames, depth, LENS, poses, square, TIMES)
     tolerance = 0.05 * float(np.linalg.norm(velocity))
     np.testing.assert_allclose(np.median(found[square], 0), velocity, atol=tolerance)
     error = np.linalg.norm(found - velocity, axis=-1)[square]
     assert np.mean(error < 4 * tolerance) > 0.9
     assert not found[~square].any()
-    wall = pixel_velocities(frames, depth, LENS, poses, ~square)[~square]
+    wall = pixel_velocities(frames, depth, LENS, poses, ~square, TIMES)[~square]
     assert np.median(np.linalg.norm(wall, axis=-1)) < tolerance
 
 
@@ -81,7 +82,7 @@ def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
 def test_what_is_too_fast_for_flow_has_its_velocity_or_none(speed):
     """It moves by 12.5 and 15 pixels an instant; no pixel may move in another direction."""
     frames, depth, square = film((speed, 0, 0))
-    found = pixel_velocities(frames, depth, LENS, STANDS, square)[square]
+    found = pixel_velocities(frames, depth, LENS, STANDS, square, TIMES)[square]
     error = np.linalg.norm(found - (speed, 0, 0), axis=-1)
     worse = error > 1.1 * speed
     assert worse.mean() < 0.05
@@ -90,12 +91,12 @@ def test_what_is_too_fast_for_flow_has_its_velocity_or_none(speed):
 def test_pictures_too_small_for_flow_have_no_velocities():
     frames, depth, square = (x[:, :10, :10] for x in film((0.4, 0.1, 0)))
     square[:] = True
-    assert not pixel_velocities(frames, depth, LENS, STANDS, square).any()
+    assert not pixel_velocities(frames, depth, LENS, STANDS, square, TIMES).any()
 
 
 def test_what_stands_still_has_exactly_none():
     frames, depth, square = film((0, 0, 0))
-    assert not pixel_velocities(frames, depth, LENS, STANDS, np.ones_like(square)).any()
+    assert not pixel_velocities(frames, depth, LENS, STANDS, np.ones_like(square), TIMES).any()
     scene = start(frames, depth)
     assert not np.asarray(scene.velocities).any()
 
@@ -116,7 +117,7 @@ def test_instants_without_depth_are_passed_over():
     velocity = np.array([0.2, 0.05, 0])
     frames, depth, square = film(velocity)
     frames[1], depth[1], square[1] = frames[0], 0, False  # as captures hide what they hold out
-    found = pixel_velocities(frames, depth, LENS, STANDS, square)[square]
+    found = pixel_velocities(frames, depth, LENS, STANDS, square, TIMES)[square]
     np.testing.assert_allclose(np.median(found, 0), velocity, atol=0.05 * 0.2)
 
 
@@ -127,7 +128,7 @@ def test_pixels_without_flow_move_like_those_around():
     hidden[:, 46:50, 60:64] = True
     assert (square & hidden).any((1, 2)).all()
     depth[hidden] *= 1.5 + np.arange(FRAMES)[hidden.nonzero()[0]]  # jumps to every neighbour
-    found = pixel_velocities(frames, depth, LENS, STANDS, square)[square & hidden]
+    found = pixel_velocities(frames, depth, LENS, STANDS, square, TIMES)[square & hidden]
     np.testing.assert_allclose(np.median(found, 0), velocity, atol=0.1 * 0.4)
 
 
