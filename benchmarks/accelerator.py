@@ -42,7 +42,7 @@ ROWS = (
         f"--codec_divide 16 --model.text_width 8 {TINY}", "", (1, 8)),
     Row("rasterizer", "benchmarks/rasterizer_gpu.py",
         "--gaussians 2000 --height 96 --width 128 --repeats 1", "", (1, 6)),
-    Row("fit", "-m full4d_jax.cli run --out OUT --rows",
+    Row("fit", "-m full4d_jax.cli run --scene 23 --out OUT --rows",
         "64 --seconds 0.5 --lift.steps 10 --lift.distillation none", "256", (1, 5),
         "seconds* peak_memory_gib", "report.json"),
     Row("tests", "-m pytest -q -p benchmarks.outcomes --outcomes OUT/tests.json",

@@ -207,11 +207,12 @@ def _source_stage(stages: Stages, data: DataConfig, way: options.SampleOptions) 
     parts = ("cameras", "measured", "size")  # of later stages; the size is in `data`
     inputs = {name: value for name, value in vars(way).items() if name not in parts}
     inputs |= {"way": type(way).__name__, "data": data}
+    if inputs.get("video") == options.CLIP:
+        stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
     if isinstance(way, options.DemoOptions | options.DatasetViewOptions):
         inputs["knows_depth"] = way.measured.depth_network is None
-    if isinstance(
-        way, options.VideoOptions | options.TwoVideosOptions
-    ):  # a path is found otherwise with the extra
+    # With the extra a path is found in another way.
+    if isinstance(way, options.VideoOptions | options.TwoVideosOptions):
         inputs |= {"poses": path_files(way.poses) if way.poses else [], "sfm": has("pycolmap")}
     if isinstance(way, options.DatasetViewOptions):
         inputs["content"] = capture_source.dataset_content(way.dataset, way.split)

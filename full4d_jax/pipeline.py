@@ -55,7 +55,8 @@ def run(
 
     Args:
       config: the experiment; its data section says how many views and frames of which size.
-      video: the video; without it and `source`, a held-out procedural scene is made.
+      video: the video; without it and `source`, the clip in the package is taken, or a procedural
+        scene where the model has no poses.
       out: the folder for everything.
       source: in place of `video`, any source, part of it and target cameras; see `source.options`.
       checkpoint: weights of the prior; None takes those in the package.
@@ -71,8 +72,8 @@ def run(
     if source and video:
         raise InputError("option", "video", video, "none beside source", "leave one of them out")
     posed = config.model.projection != "none"
-    demo = options.DemoOptions() if posed else options.DemoGridOptions()
-    source = source or (options.VideoOptions(Path(video)) if video else demo)
+    usual = options.VideoOptions() if posed else options.DemoGridOptions()
+    source = source or (options.VideoOptions(Path(video)) if video else usual)
     show = show or RenderOptions()
     _check(config, source)
     check_fields(show, what="option")

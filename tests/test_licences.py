@@ -1,10 +1,13 @@
-"""The list of licences has a row for every pinned package, and the page names what needs care."""
+"""The list of licences has a row for every pinned package, the page names what needs care, and what
+is by others in the package has its licence beside it."""
 
 import csv
 import re
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from full4d_jax.source.options import CLIP
 
 DOCS = Path(__file__).parents[1] / "docs"
 # Wheels too large to fetch for their metadata; docs/licences.md tells their licences.
@@ -44,3 +47,14 @@ def test_weights_of_others_have_their_licence_beside_them():
     assert licence.with_suffix(".safetensors").is_file()
     assert licence.name in page
     assert licence.read_text().startswith("MIT License\n\nCopyright (c) 2020 Facebook Research")
+
+
+def test_the_clip_has_its_credit_beside_it():
+    credit = CLIP.with_suffix(".txt").read_text()
+    title, author, licence = re.split(r" by |, ", credit.partition("\n")[0])
+    assert (author, licence) == ("Intel IoT DevKit", "CC BY 4.0")
+    assert "creativecommons.org/licenses/by/4.0" in credit
+    assert "Changes:" in credit
+    page = (DOCS / "licences.md").read_text()
+    assert all(name in page for name in (CLIP.name, title.split()[0], author, licence))
+    assert CLIP.stat().st_size < 2**20

@@ -108,6 +108,8 @@ def fields_of(values: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
 def _fits(hint: Any, value: Any) -> bool:
     """Return whether an annotation allows a value."""
     kind, parts = get_origin(hint), get_args(hint)
+    if kind is Annotated and _bound(hint) is None:  # its marks are for others
+        return _fits(parts[0], value)
     if kind is Annotated:
         number = type(value) is int or (type(value) is float and parts[0] is float)
         return number and parts[1].low <= value <= parts[1].high
@@ -136,6 +138,8 @@ def _words(hint: Any) -> str:
         return str(bound)
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}"
+    if get_origin(hint) is Annotated:
+        return _words(get_args(hint)[0])
     return f"a value of type {getattr(hint, '__name__', hint)}"
 
 

@@ -1,10 +1,11 @@
 """Options of `run`, `sample` and `lift`: one dataclass for each way in.
 
 On the command line the fields are flat: `full4d run --video in.mp4 --azimuth 45`. `ways` chooses
-between these dataclasses.
+between these dataclasses: one of whose `keys` a flag is given, else one that has none.
 """
 
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -23,6 +24,8 @@ Fov = Annotated[float, Between(1, 170)] | None
 Flat = tyro.conf.arg(name="")  # options of a part stand beside those of the whole
 DepthKind = Literal["disparity", "depth", "metric"]
 HeldOut = Literal["auto", "views", "instants", "none"]
+# Taken where no video is given; the file beside it, .txt, begins with its credit.
+CLIP = Path(str(files("full4d_jax") / "clips/shop_aisle.mp4"))
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,11 @@ class SizeOptions(FrameOptions):
 class VideoOptions:
     """A video from one camera."""
 
-    keys: ClassVar = ("video",)
+    keys: ClassVar = ()
     posed: ClassVar = True
 
-    video: Path
-    """The video."""
+    video: Annotated[Path, tyro.conf.arg(help_behavior_hint="")] = CLIP
+    """The video; left out, a clip of a shop in the package."""
     start: Start | None = None
     """Seconds into the video; left out, where most moves (0 with --poses or --depth)."""
     fps: Rate | None = None
@@ -144,7 +147,7 @@ class DatasetViewOptions:
 class DemoOptions:
     """One view of a held-out procedural scene."""
 
-    keys: ClassVar = ()
+    keys: ClassVar = ("scene",)
     posed: ClassVar = True
 
     scene: Scene = 23

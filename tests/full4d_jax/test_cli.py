@@ -73,18 +73,18 @@ def test_help_begins_with_what_the_chosen_source_needs(capsys):
     ("words", "message"),
     [
         (["run", "--view", "1"], "--view: found 1, expected a --dataset beside it; add it"),
-        (["run", "--fov=40"], "--fov: found 40, expected a --video beside it"),
+        (["run", "--fov=40", "--scene", "3"], "--fov: found 40, expected none, with --scene"),
         (
             ["run", "--dataset", "a", "--path", "ring"],
             "--path: found ring, expected none, with",
         ),
         (
             ["sample", "--video", "a", "--scene", "4"],
-            "--scene: found 4, expected none, with",
+            "--video: found a, expected none, with --scene; leave one",
         ),
         (
             ["sample", "--video", "a", "--dataset", "b"],
-            "--dataset: found b, expected none, with",
+            "--video: found a, expected none, with --dataset; leave one",
         ),
         (["lift", "--views", "0", "1"], "--views: found 0 1, expected a --dataset beside it"),
         (["lift", "--dataset", "a", "--capture", "b"], "expected none, with --capture; leave one"),
@@ -97,9 +97,10 @@ def test_options_of_two_sources_do_not_go_together(capsys, words, message):
 @pytest.mark.parametrize(
     ("verb", "words", "way"),
     [
-        (sample, "--out video", options.DemoOptions),
-        (sample, "--out dataset", options.DemoOptions),
-        (sample, "--out=video", options.DemoOptions),
+        (sample, "--out dataset", options.VideoOptions),
+        (sample, "--out=scene", options.VideoOptions),
+        (sample, "--out scene --fov 40", options.VideoOptions),
+        (sample, "--out video --scene 3", options.DemoOptions),
         (lift, "--out capture", options.GridOptions),
         (sample, "--out dataset --video in.mp4", options.VideoOptions),
         (sample, "--out video --dataset=sets", options.DatasetViewOptions),

@@ -136,6 +136,14 @@ def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(tmp_
         assert re.search(why, capsys.readouterr().err)
 
 
+def test_without_a_source_the_clip_in_the_package_is_taken(finished, tmp_path, capsys):
+    for given, expected in ([], True), (["--scene", "23"], False):
+        assert main(["sample", *finished[1][:3], *given, "--out", str(tmp_path)]) == 0
+        said = capsys.readouterr().out
+        assert ("clip: store-aisle-detection (an excerpt) by Intel" in said) == expected
+        assert ("480x270, resized to 32x32" in said) == expected
+
+
 def test_folders_of_format_2_are_lifted_and_rendered(finished, tmp_path, capsys):
     out = shutil.copytree(finished[0] / "out", tmp_path / "out")
     depth = read_arrays(out / "depth.npz")

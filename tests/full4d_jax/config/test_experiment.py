@@ -80,6 +80,7 @@ def test_every_number_has_a_bound():
 class Orbit:
     azimuth: typing.Annotated[float, Between(0, 180)] = 30.0
     fps: typing.Annotated[float, Between(1e-3, 1000)] | None = None
+    name: typing.Annotated[str, "a mark for others"] = "arc"
 
 
 def test_options_are_checked_by_the_same_bounds():
@@ -88,6 +89,8 @@ def test_options_are_checked_by_the_same_bounds():
         check_fields(Orbit(azimuth=200), what="option")
     with pytest.raises(InputError, match=r"^option: --fps: found 0.0, expected 0.001 to 1000"):
         check_fields(Orbit(fps=0.0), what="option")
+    with pytest.raises(InputError, match=r"--name: found 3, expected a value of type str"):
+        check_fields(Orbit(name=3), what="option")
 
 
 @pytest.mark.parametrize(

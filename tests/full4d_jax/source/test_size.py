@@ -52,8 +52,8 @@ def test_a_video_keeps_its_shape_and_a_short_one_gives_the_frames_it_has(video):
     assert size(VideoOptions(video, start=0.5, fps=4)) == (5, 2, 256, 424)
 
 
-def test_the_demo_is_wide_and_two_seconds_long():
-    assert size(DemoOptions()) == (5, 16, 256, 456)
+def test_without_a_video_results_are_wide_and_two_seconds_long():
+    assert size(DemoOptions()) == size(VideoOptions()) == (5, 16, 256, 456)
 
 
 def test_a_prior_without_an_upsampler_keeps_its_own_size_unless_told_otherwise(video):
