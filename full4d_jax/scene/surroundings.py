@@ -27,14 +27,17 @@ from gaussians import (
     render,
     with_room,
 )
-from input_pipeline.cameras import orbit
+from input_pipeline.cameras import orbit, resize_intrinsics
 
 EMPTY = 0.5  # coverage below which a pixel shows nothing; above it, new light would shine through
 INSTANTS = 3  # at which the scene is looked at
 ROOM = 0.25  # most new Gaussians, relative to those there are
-SPACING = 3.0  # pixels between new Gaussians
+LOOK_ROWS = (
+    128  # short side of the pictures in which empty places are looked for: a blur fills them
+)
+SPACING = 2.0  # pixels of these between new Gaussians
 WIDER = 1.5  # how wide they are, relative to those of a picture with detail
-REACH = 8  # pixels from its centre that a new Gaussian colours: 3 deviations of one that wide
+REACH = 6  # pixels from its centre that a new Gaussian colours: 3 deviations of one that wide
 BEHIND = 1.02  # a point hides nothing where it is farther than this multiple of what a view shows
 PUSH, PUSHES = 1.1, 12  # factor of depth by which a point moves back, and how often at most
 NEAREST, FARTHEST = 0.05, 50.0  # depth, world units
@@ -78,6 +81,7 @@ def surround(
     with_space = with_room(scene, count + int(ROOM * count))
     assert isinstance(with_space, DynamicGaussians)
     scene = with_space
+    cameras = _smaller(cameras)
     poses = np.asarray(cameras.world_to_camera, np.float64)
     instants = np.unique(np.linspace(0, poses.shape[1] - 1, INSTANTS).round().astype(int))
     moments = instants / max(1, poses.shape[1] - 1)
@@ -92,6 +96,7 @@ def surround(
 
     views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
     pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
+    shown = shown_depth(pictures)
     pivot, angles = pivot_of(poses), look_angles(orbit_limit(poses))
     for i, (azimuth, elevation) in enumerate(angles):
         pose = orbit(azimuth, elevation, pivot[2], tuple(pivot)).astype(np.float32)
@@ -99,7 +104,7 @@ def surround(
         looks = [seen_from(camera, moment) for moment in moments]
         if min(float((x.alpha >= EMPTY).mean()) for x in looks) >= SEEN:
             colors, depth = fill_empty(looks)
-            depth = push_behind_views(depth, camera, views, pictures)
+            depth = push_behind_views(depth, camera, views, shown)
             # An equal part of the room that is left, so that the last corners are filled, too.
             room = (len(scene.moments) - count) // (len(angles) - i)
             most = min(int((depth > 0).sum() / SPACING**2), room)
@@ -147,21 +152,45 @@ def blur(
     return made._replace(gaussians=made.gaussians._replace(log_scales=scales))
 
 
+def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
+    """Return the largest depth that each picture shows around a pixel, 0 where it shows nothing."""
+    shown = jnp.stack([jnp.where(x.alpha >= EMPTY, x.depth, 0.0) for x in pictures])
+    window = (1, 2 * REACH + 1, 2 * REACH + 1)
+    return jax.lax.reduce_window(shown, 0.0, jax.lax.max, window, (1, 1, 1), "same")
+
+
 def push_behind_views(
     depth: Float[Array, "h w"],
     camera: Camera,
     views: Sequence[Camera],
-    pictures: Sequence[Rendering],
+    shown: Float[Array, "n h w"],
 ) -> Float[Array, "h w"]:
-    """Move points along a camera's rays until they hide nothing that the pictures show around them.
+    """Move points along a camera's rays until they hide nothing that views show around them.
 
     Returns 0 for points that stay in their way, and for those without depth.
+
+    Args:
+      depth: of the points.
+      camera: to whose pixels they belong.
+      views: n cameras.
+      shown: what they show, see `shown_depth`.
     """
     lenses, poses = (jnp.stack([getattr(x, name) for x in views]) for name in LENS_AND_POSE)
-    shown = jnp.stack([jnp.where(x.alpha >= EMPTY, x.depth, 0.0) for x in pictures])
-    window = (1, 2 * REACH + 1, 2 * REACH + 1)
-    shown = jax.lax.reduce_window(shown, 0.0, jax.lax.max, window, (1, 1, 1), "same")
     return _push(depth, camera.intrinsics, camera.world_to_camera, lenses, poses, shown)
+
+
+def _smaller(cameras: Cameras) -> Cameras:
+    """Return cameras of pictures whose short side has `LOOK_ROWS` pixels, or as many as now."""
+    scale = min(1.0, LOOK_ROWS / min(cameras.height, cameras.width))
+    height, width = (max(1, round(scale * side)) for side in (cameras.height, cameras.width))
+    lenses = resize_intrinsics(
+        np.asarray(cameras.intrinsics),
+        rows=height / cameras.height,
+        columns=width / cameras.width,
+    )
+    return dataclasses.replace(
+        cameras, intrinsics=lenses.astype(np.float32), height=height, width=width
+    )
 
 
 @jax.jit
