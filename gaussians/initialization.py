@@ -93,9 +93,7 @@ def initialize(
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
     pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
-    moments_and_durations = _moments(pixels, candidates, moments)
-    place = intrinsics, world_to_camera, sh_degree
-    scene = _at_pixels(pixels, *moments_and_durations, frames, depth, *place)
+    durations = np.ones(len(pixels.view))
     velocities = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):  # one by one: a film of all is large
         here = pixels.is_moving & (pixels.view == view)
@@ -105,7 +103,13 @@ def initialize(
         film = pictures[view], maps[view], lenses[view], poses[view], moving, moments
         places = pixels.time[here], pixels.y[here], pixels.x[here]
         velocities[here] = pixel_velocities(*film)[places]
-    return scene._replace(velocities=jnp.asarray(velocities))
+        durations[here] = _durations(maps[view], moments)[places]
+    scene = _at_pixels(pixels, frames, depth, intrinsics, world_to_camera, sh_degree)
+    return scene._replace(
+        velocities=jnp.asarray(velocities),
+        moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
+        log_durations=jnp.asarray(np.log(durations), jnp.float32),
+    )
 
 
 def _candidates(
@@ -195,22 +199,20 @@ def _choose(candidates: Sequence[Candidates], count: int, start: float) -> Pixel
     return Pixels(view, time, y, x, is_moving, density[chosen] ** -0.5)
 
 
-def _moments(
-    pixels: Pixels, candidates: Sequence[Candidates], times: Float[ndarray, "t"]
-) -> tuple[Float[ndarray, "g"], Float[ndarray, "g"]]:
-    """Return when Gaussians are most visible and how long, in clips.
+def _durations(
+    depth: Float[ndarray, "t h w"], times: Float[ndarray, "t"]
+) -> Float[ndarray, "t h w"]:
+    """Return how long what a pixel shows is visible, in clips.
 
-    What moves is visible for a share of the step to the next instant of its view.
+    That is a share of the time to the nearest other instant at which the pixel has depth.
     """
-    steps = np.ones((len(candidates), len(times)))
-    for view, own in enumerate(candidates):
-        gaps = np.diff(times[own.instants])
-        if gaps.size:
-            nearest = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))
-            steps[view, own.instants] = nearest
-    durations = DURATION * steps[pixels.view, pixels.time]
-    moments = np.where(pixels.is_moving, times[pixels.time], 0.5)
-    return moments, np.where(pixels.is_moving, durations, 1.0)
+    steps = np.full(depth.shape, np.inf)
+    for order in (range(len(times)), range(len(times) - 1, -1, -1)):
+        last = np.full(depth.shape[1:], np.inf)
+        for i in order:
+            steps[i] = np.minimum(steps[i], np.abs(times[i] - last))
+            last = np.where(depth[i] > 0, times[i], last)
+    return DURATION * np.where(np.isfinite(steps), steps, 1.0)
 
 
 def _densities(weights: Float[ndarray, "n"], count: int) -> Float[ndarray, "n"]:
@@ -234,15 +236,13 @@ def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
 @partial(jax.jit, static_argnames="sh_degree")
 def _at_pixels(
     pixels: Pixels,
-    moments: Float[Array | ndarray, "g"],
-    durations: Float[Array | ndarray, "g"],
     frames: Float[Array | ndarray, "v t h w 3"],
     depth: Float[Array | ndarray, "v t h w"],
     intrinsics: Float[Array | ndarray, "v 3 3"],
     world_to_camera: Float[Array | ndarray, "v t 4 4"],
     sh_degree: int,
 ) -> DynamicGaussians:
-    """Return a Gaussian at each of the pixels."""
+    """Return a Gaussian at each of the pixels, at no time yet."""
     view, time, y, x, is_moving, spacing = pixels
     z = depth[view, time, y, x]
     rays = jnp.linalg.inv(intrinsics)[view]
@@ -258,8 +258,8 @@ def _at_pixels(
             harmonics=harmonics.from_rgb(frames[view, time, y, x], sh_degree),
         ),
         velocities=jnp.zeros((count, 3)),
-        moments=jnp.asarray(moments, jnp.float32),
-        log_durations=jnp.log(jnp.asarray(durations, jnp.float32)),
+        moments=jnp.zeros(count),
+        log_durations=jnp.zeros(count),
         logit_gates=jnp.where(is_moving, -GATE, GATE),
     )
 

@@ -51,11 +51,11 @@ def depth_between(
     depth: Float[ndarray, "t h w"],
     between: Between,
 ) -> Float[ndarray, "b h w"]:
-    """Return depth of the moving pixels of the pictures between; 0 for those that rest.
+    """Return depth of the pixels of the pictures between that no instant explains; 0 for others.
 
-    A pixel has the mean disparity of the two instants around it where flow leads to its colour, or
-    that of the one of them for which it does, or else the nearer of both: what moves lies before
-    what rests.
+    Those are pixels that move and do not have their colour where flow leads to both of the instants
+    around: what is too fast, or turns. A pixel has the disparity of the instant for which it has,
+    or else the nearer of both: what moves lies before what rests.
 
     Args:
       frames: of the source, [0, 1], a camera at rest.
@@ -79,6 +79,7 @@ def depth_between(
         mean = (values * counts).sum(0) / np.maximum(counts.sum(0), 1)
         disparity = np.where(counts.any(0), mean, values.max(0))
         moving = (np.abs(picture - resting).max(-1) > MOVES) & (disparity > 0)
+        moving &= ~counts.all(0)  # Gaussians of the instants move there by themselves
         found.append(np.where(moving, 1 / np.maximum(disparity, 1e-6), 0.0))
     return np.stack(found).astype(np.float32)
 
