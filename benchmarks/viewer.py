@@ -75,6 +75,7 @@ def measure(scene: Scene, cameras: Cameras, flags: list[str], seconds: float) ->
         path.write_text(page)
         for moment in TIMES:
             address = f"{path.as_uri()}#still&time={moment}&width={width}&height={ROWS}"
+            address += "&background=000000"
             shown = picture_in(dom(address, flags))
             pose = cameras.world_to_camera[
                 0, round(moment * (cameras.world_to_camera.shape[1] - 1))

@@ -289,7 +289,7 @@ def _write_renders(
 def _write_page(job: Job, scene: Scene) -> None:
     """Write the page of a scene; it plays as long as the source lasts."""
     arrays = job.stages.arrays
-    seconds, cameras = page.clip_seconds(arrays["source"]), cameras_in(arrays["grid"])
-    background = background_in(arrays.get("scene", {}))
-    path = job.stages.folder / "scene.html"
-    page.write_page(path, scene, cameras, seconds=seconds, background=background)
+    grid, background = arrays["grid"], arrays.get("scene", {}).get("background")
+    viewing = page.run_viewing(cameras_in(grid), grid["frames"][0], background)
+    seconds = page.clip_seconds(arrays["source"])
+    page.write_page(job.stages.folder / "scene.html", scene, viewing, seconds=seconds)

@@ -32,6 +32,9 @@ OPACITY = 0.9  # of every Gaussian at first
 GATE = 4.0  # logit of the gate of static Gaussians; moving ones have -4
 SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
 PASSING = 0.8  # weight of a moving pixel, which is seen at one instant, relative to a still one
+BEFORE = (
+    0.015  # of depth, by which a moving pixel lies before the still thing that it hides at least
+)
 DURATION = 0.45  # frame steps that a moving Gaussian is visible at first: longer ones leave ghosts
 
 
@@ -44,6 +47,7 @@ class Candidates(NamedTuple):
       still: weights of the pixels that show something still, else 0.
       moving: weights of the others, by instant.
       lasting: which of these, of a camera that moves, show something still for the first time.
+      depth: of the pixels, where what moves lies before what stands still there, 0 where unknown.
     """
 
     instants: Int[ndarray, "n"]
@@ -51,6 +55,7 @@ class Candidates(NamedTuple):
     still: Float[ndarray, "h w"]
     moving: Float[ndarray, "n h w"]
     lasting: Bool[ndarray, "n h w"]
+    depth: Float[ndarray, "n h w"]
 
 
 def initialize(
@@ -93,6 +98,8 @@ def initialize(
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
     pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
+    for own, view_depth in zip(candidates, maps, strict=True):
+        view_depth[own.instants] = own.depth
     durations = np.ones(len(pixels.view))
     velocities = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):  # one by one: a film of all is large
@@ -104,7 +111,7 @@ def initialize(
         places = pixels.time[here], pixels.y[here], pixels.x[here]
         velocities[here] = pixel_velocities(*film)[places]
         durations[here] = _durations(maps[view], moments)[places]
-    scene = _at_pixels(pixels, frames, depth, intrinsics, world_to_camera, sh_degree)
+    scene = _at_pixels(pixels, frames, maps, intrinsics, world_to_camera, sh_degree)
     return scene._replace(
         velocities=jnp.asarray(velocities),
         moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
@@ -125,26 +132,31 @@ def _candidates(
     known = depth > 0
     if not instants.size:
         nothing = np.zeros(depth.shape[1:])
-        return Candidates(instants, nothing.astype(int), nothing, depth, known)
+        return Candidates(instants, nothing.astype(int), nothing, depth, known, depth)
     if moves(poses):
         is_still, again = still_points(frames, depth, lens, poses, STILL)
         lasting = is_still & ~again
         importance = np.where(lasting, 1.0, PASSING * (known & ~again))
         moving = importance * (1 + DETAIL * _contrast(frames))
         nothing = np.zeros(depth.shape[1:])
-        return Candidates(instants, nothing.astype(int), nothing, weight * moving, lasting)
+        moving *= weight
+        return Candidates(instants, nothing.astype(int), nothing, moving, lasting, depth)
     resting = shows_farthest(depth)
     median = median_colors(frames, resting)
     away = np.abs(frames - median[None]).max(-1)
     still = known & (away < STILL)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
+    closest = np.where(resting, away, np.inf).argmin(0)
+    still_depth = np.take_along_axis(depth, closest[None], 0)
+    before = np.minimum(depth, (1 - BEFORE) * still_depth)
     return Candidates(
         instants=instants,
-        instant=instants[np.where(resting, away, np.inf).argmin(0)],
+        instant=instants[closest],
         still=weight * stands * (1 + DETAIL * _contrast(median)),
         moving=weight * PASSING * moving * (1 + DETAIL * _contrast(frames)),
         lasting=np.zeros_like(known),
+        depth=np.where(moving & stands[None], before, depth),
     )
 
 

@@ -33,6 +33,7 @@ def view(
     from full4d_jax.cameras import cameras_in
     from full4d_jax.scene import page
     from full4d_jax.scene.reading import posed_grid, read_scene
+    from full4d_jax.scene.scene_arrays import from_arrays
     from full4d_jax.scene.serving import page_server
     from full4d_jax.session.stages import Stages
     from gaussians import Gaussians
@@ -43,8 +44,9 @@ def view(
         viewing = page.overview(shown)
     else:
         stages = Stages(folder)
-        viewing = page.run_viewing(cameras_in(posed_grid(stages)))
-        shown = read_scene(folder)
+        grid, arrays = posed_grid(stages), stages.finished("scene")
+        shown, background = from_arrays(arrays), arrays.get("background")
+        viewing = page.run_viewing(cameras_in(grid), grid["frames"][0], background)
         if (folder / "source.npz").exists():
             known = page.clip_seconds(stages.finished("source"))
     title = scene.name if scene else page.TITLE

@@ -10,17 +10,24 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.packing import PackedScene, pack_scene
 from full4d_jax.session.errors import InputError, printable
-from full4d_jax.source.camera_paths import PIVOT, angles_of, orbit_limit, pivot_of
+from full4d_jax.source.camera_paths import (
+    LEAST_MOVING,
+    PIVOT,
+    angles_of,
+    moving_pixels,
+    orbit_limit,
+    pivot_of,
+)
 from gaussians import Gaussians, Scene
 from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
@@ -33,6 +40,7 @@ POLICY = (
 )
 TITLE = "Full-4D scene"
 NEAREST = 0.05  # world units to the pivot, from a view that looks away from it
+LEAST_TURN = 6.0  # degrees around cameras at one place before their scene falls into specks
 SECONDS = 4.0  # of a scene that does not know how long its clip is
 FOV = 50.0  # degrees, of the camera of a scene without cameras
 OUTSIDE = 0.05  # share of such a scene's Gaussians that the camera may miss
@@ -48,39 +56,22 @@ class Viewing:
       limit: azimuth and elevation in degrees around the pivot, beyond which the orbit is elastic;
         None where nothing says how far it may go.
       zoom: the smallest and largest distance from the pivot, as multiples of the view's.
-      background: colour behind the scene.
+      background: colour behind the scene; None for a scene that fills the pictures, as the window
+        then is filled, too.
+      middle: the place in a view's picture, in shares of its width and height, that is in the
+        middle of a window which shows less than all of it.
     """
 
     cameras: Cameras
     pivot: Float[ndarray, "3"]
     limit: tuple[float, float] | None
     zoom: tuple[float, float]
-    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    background: tuple[float, float, float] | None = (0.0, 0.0, 0.0)
+    middle: tuple[float, float] = (0.5, 0.5)
 
 
-def write_page(
-    path: str | Path,
-    scene: Scene,
-    cameras: Cameras,
-    *,
-    seconds: float,
-    limit: tuple[float, float] | None = None,
-    background: Float[ndarray, "3"] | None = None,
-) -> None:
-    """Write the page of a run.
-
-    Args:
-      path: the .html file.
-      scene: in world units.
-      cameras: of the views at evenly spaced times; the page starts in view 0, the source.
-      seconds: how long one pass through the clip lasts.
-      limit: as in `Viewing`; None takes the angles of the cameras.
-      background: colour behind the scene; None is black.
-    """
-    viewing = run_viewing(cameras, limit)
-    if background is not None:
-        red, green, blue = map(float, background)
-        viewing = replace(viewing, background=(red, green, blue))
+def write_page(path: str | Path, scene: Scene, viewing: Viewing, *, seconds: float) -> None:
+    """Write the page of a scene in world units, of which one pass lasts so many seconds."""
     page = page_text(scene, viewing, seconds=seconds)
     with whole_file(Path(path)) as partial:
         partial.write_text(page)
@@ -125,12 +116,39 @@ def clip_seconds(source: Mapping[str, ndarray]) -> float:
     return float(times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else SECONDS
 
 
-def run_viewing(cameras: Cameras, limit: tuple[float, float] | None = None) -> Viewing:
-    """Return how the scene of a run is looked at; by default from the angles of its views."""
+def run_viewing(
+    cameras: Cameras,
+    frames: UInt8[ndarray, "t h w 3"] | None = None,
+    background: Float[ndarray, "3"] | None = None,
+) -> Viewing:
+    """Return how the scene of a run is looked at: from about the angles of its views.
+
+    Args:
+      cameras: of the views at evenly spaced times; the page starts in view 0, the source.
+      frames: of the source, to find the middle of what moves.
+      background: as in `Viewing`.
+    """
     poses = np.asarray(cameras.world_to_camera, np.float64)
-    pivot = pivot_of(poses)
-    limit = limit or orbit_limit(poses)
-    return Viewing(cameras, pivot, limit, (0.2, 3.0))
+    behind = None
+    if background is not None:
+        red, green, blue = map(float, background)
+        behind = red, green, blue
+    middle = (0.5, 0.5) if frames is None else middle_of_motion(frames)
+    limit = orbit_limit(poses, LEAST_TURN)
+    return Viewing(cameras, pivot_of(poses), limit, (0.2, 3.0), behind, middle)
+
+
+def middle_of_motion(frames: UInt8[ndarray, "t h w 3"]) -> tuple[float, float]:
+    """Return where in the pictures of a clip something moves, in shares of width and height.
+
+    It is the middle of the pictures where too little moves to tell.
+    """
+    moves = moving_pixels(frames)
+    if moves.mean() < LEAST_MOVING:
+        return 0.5, 0.5
+    _, rows, columns = np.nonzero(moves)
+    height, width = moves.shape[1:]
+    return float(np.median(columns) + 0.5) / width, float(np.median(rows) + 0.5) / height
 
 
 def overview(scene: Scene | Gaussians) -> Viewing:
@@ -183,6 +201,7 @@ def _settings(packed: PackedScene, viewing: Viewing, seconds: float) -> dict[str
         "nearest": NEAREST if viewing.limit else 0.0,
         "seconds": seconds,
         "background": viewing.background,
+        "middle": viewing.middle,
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
@@ -95,19 +95,22 @@ def preset_targets(
 def subject_depth(frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h w"]) -> float:
     """Return the depth of what moves in a clip from a camera that stands still, at most 1.
 
-    A pixel moves where it differs from its median over the clip. The result is 1, the median depth
-    of the scene, where too little moves to tell.
+    It is 1, the median depth of the scene, where too little moves to tell.
 
     Args:
       frames: the clip.
       depth: its z-depth in world units, 0 where unknown.
     """
-    usual = np.median(frames, 0)
-    moves = np.abs(frames - usual).max(-1) > MOVED * 255
-    found = depth[moves & (depth > 0)]
+    found = depth[moving_pixels(frames) & (depth > 0)]
     if found.size < LEAST_MOVING * depth.size:
         return 1.0
     return float(np.clip(np.median(found), NEAREST_PIVOT, 1.0))
+
+
+def moving_pixels(frames: UInt8[ndarray, "t h w 3"]) -> Bool[ndarray, "t h w"]:
+    """Return which pixels of a clip differ from their median over it."""
+    usual = np.median(frames, 0).astype(np.float32)
+    return np.abs(frames - usual).max(-1) > MOVED * 255
 
 
 def look_at_subject(targets: TargetCameras, distance: float) -> TargetCameras:
@@ -196,11 +199,18 @@ def angles_of(
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
 
 
-def orbit_limit(world_to_camera: Float[ndarray, "v t 4 4"]) -> tuple[float, float]:
-    """Return azimuth and elevation in degrees around the pivot that an orbit of a grid reaches."""
+def orbit_limit(
+    world_to_camera: Float[ndarray, "v t 4 4"], least: float = LEAST_LIMIT
+) -> tuple[float, float]:
+    """Return azimuth and elevation in degrees around the pivot that an orbit of a grid reaches.
+
+    Args:
+      world_to_camera: of the grid's cameras.
+      least: degrees that it reaches where the cameras stand closer together.
+    """
     angles = angles_of(world_to_camera, pivot_of(world_to_camera))
     azimuth, elevation = np.abs(angles).reshape(-1, 2).max(0)
-    return max(float(azimuth), LEAST_LIMIT), max(float(elevation), LEAST_LIMIT)
+    return max(float(azimuth), least), max(float(elevation), least)
 
 
 def middle_angles(angles: Float[ndarray, "v 2"]) -> Float[ndarray, "2"]:

@@ -7,7 +7,9 @@
 const SWAY = [6, 1.5]; // degrees to the sides, up and down
 const SWAY_SECONDS = 9;
 const STEEPEST = 75; // degrees, where nothing else limits the orbit
-const ELASTIC = 12; // degrees that the orbit gives way beyond its limit
+const ELASTIC = 4; // degrees that the orbit gives way beyond its limit
+const EDGE = 0.02; // share of a frame at each of its edges that is torn, and cut off where it can be
+const CUT = 1.25; // factor by which a frame is taller than the window, to fill it to the sides
 const MOVE_SECONDS = 0.7; // from one view to another
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -32,6 +34,26 @@ function stretched(angle, low, high) {
   return clamp(angle, low, high) + (angle > high ? far : -far);
 }
 
+/** Returns a value on its way to another, where it arrives. */
+function approached(value, goal, seconds) {
+  return Math.abs(goal - value) < 1e-4 ? goal : goal + (value - goal) * Math.exp(-seconds);
+}
+
+/**
+ * Returns where a side of a frame begins in a window; it covers the window if it is long enough.
+ *
+ * @param room, length of the window's side and of the frame's, pixels.
+ * @param middle share of the frame that is in the middle of the window.
+ * @param turned from -1 to 1: how far the frame has slid from there to its beginning or end.
+ */
+function beginning(room, length, middle, turned) {
+  const over = length - room, edge = Math.min(EDGE * length, over / 2);
+  if (over <= 0) return -over / 2;
+  const start = clamp(middle * length - room / 2, edge, over - edge);
+  const end = turned < 0 ? edge : over - edge;
+  return -(start + turned ** 2 * (end - start));
+}
+
 /** Returns the pose of 12 numbers: the first three rows of world-to-camera. */
 function poseOf(rows) {
   const [right, down, forward] = [0, 4, 8].map((i) => rows.slice(i, i + 3));
@@ -50,7 +72,7 @@ function poseBetween(a, b, share) {
 
 class OrbitCamera {
   /**
-   * @param settings of the page: views, pivot, limit.
+   * @param settings of the page: views, pivot, limit, background, middle.
    * @param view the index of the first view.
    * @param still start without sway.
    */
@@ -59,6 +81,7 @@ class OrbitCamera {
     this.views = settings.views.map((each) => ({ ...each, poses: each.poses.map(poseOf) }));
     this.swaySeconds = still ? null : 0; // null when it does not sway
     this.held = false; // by a finger
+    this.inner = 1 - 2 * EDGE; // share of a frame that has to fill the window
     this.show(view);
   }
 
@@ -131,11 +154,9 @@ class OrbitCamera {
     for (const name of Object.keys(this.goal)) {
       if (!this.held && (name === "azimuth" || name === "elevation")) {
         const inside = clamp(this.goal[name], ...this.range(name));
-        this.goal[name] += (inside - this.goal[name]) * (1 - Math.exp(-seconds / 0.12));
+        this.goal[name] = approached(this.goal[name], inside, seconds / 0.12);
       }
-      const left = this.goal[name] - this.now[name];
-      const done = Math.abs(left) < 1e-4 ? 1 : 1 - Math.exp(-seconds / 0.06);
-      this.now[name] += left * done;
+      this.now[name] = approached(this.now[name], this.goal[name], seconds / 0.06);
     }
     return before !== JSON.stringify([this.now, this.swaySeconds, this.from?.share]);
   }
@@ -155,27 +176,39 @@ class OrbitCamera {
   }
 
   /**
-   * Returns pose and lens [fx, fy, cx, cy] for a picture of `size` pixels, in which the view's whole
-   * frame is seen above the last `covered` rows.
+   * Returns the lens [fx, fy, cx, cy] for a picture of `size` pixels.
+   *
+   * Before a background the view's whole frame is seen, above the last `covered` rows. Without one
+   * it fills the picture and slides to the side that a person turns to, so that both are seen.
    */
+  lens(angles, size, covered) {
+    const { lens, width, height, angles: own } = this.views[this.view];
+    const { background, middle, limit } = this.settings, sides = [width, height];
+    const room = background ? [size[0], size[1] - covered] : size;
+    const [wide, high] = room.map((length, i) => length / sides[i]);
+    const filling = Math.max(high, Math.min(wide, CUT * high)) / this.inner;
+    const scale = background ? Math.min(wide, high) : filling;
+    const corner = sides.map((side, i) => {
+      const turned = limit ? clamp((own[i] + angles[i]) / limit[i], -1, 1) : 0;
+      return beginning(room[i], scale * side, middle[i], i ? -turned : turned);
+    });
+    return lens.map((pixels, i) => scale * pixels + (i < 2 ? 0 : corner[i - 2]));
+  }
+
+  /** Returns pose and lens for a picture of `size` pixels, as in `lens`. */
   at(time, size, covered) {
     this.time = time;
-    const { lens: own, width, height } = this.settings.views[this.view];
     const base = this.base(time), ahead = plus(this.settings.pivot, base.eye, -1);
     const distance = Math.max(dot(ahead, base.forward), this.settings.nearest);
-    const [swayAzimuth, swayElevation] = this.swayed(), { zoom, x, y, z } = this.now;
-    const a = ((this.now.azimuth + swayAzimuth) * Math.PI) / 180;
-    const e = ((this.now.elevation + swayElevation) * Math.PI) / 180;
+    const angles = plus([this.now.azimuth, this.now.elevation], this.swayed());
+    const [a, e] = angles.map((angle) => (angle * Math.PI) / 180), { zoom, x, y, z } = this.now;
     const forward = [-Math.cos(e) * Math.sin(a), Math.sin(e), Math.cos(e) * Math.cos(a)];
     const right = [Math.cos(a), 0, Math.sin(a)];
     const center = plus([x, y, z + distance], forward, -distance * zoom);
     const world = (v) => plus(plus(base.right.map((r) => r * v[0]), base.down, v[1]), base.forward, v[2]);
     let pose = { eye: plus(base.eye, world(center)), right: world(right) };
     pose = { ...pose, down: world(cross(forward, right)), forward: world(forward) };
-
-    const room = size[1] - covered, scale = Math.min(size[0] / width, room / height);
-    const corner = [(size[0] - scale * width) / 2, (room - scale * height) / 2];
-    let lens = own.map((pixels, i) => scale * pixels + (i < 2 ? 0 : corner[i - 2]));
+    let lens = this.lens(angles, size, covered);
     if (this.from) {
       const share = ease(this.from.share);
       pose = poseBetween(this.from.pose, pose, share);

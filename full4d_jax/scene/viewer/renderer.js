@@ -1,6 +1,6 @@
 "use strict";
 // Draws the sorted Gaussians, the farthest first, into a picture of 16-bit floats where the device
-// has them, since hundreds of roundings to 8 bits would be seen; then shows it over the background.
+// has them, since hundreds of roundings to 8 bits would be seen; then shows it over a background.
 
 const BATCH = 256; // Gaussians that are drawn as one instance; one each would cost more than it draws
 const ROW = 2048; // Gaussians in a row of the texture of the order
@@ -38,7 +38,6 @@ class Renderer {
     gl.activeTexture(gl.TEXTURE2);
     this.picture = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_2D, this.picture);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
     this.frame = gl.createFramebuffer();
     this.size = [0, 0];
 
@@ -61,7 +60,12 @@ class Renderer {
     this.drawn = drawn;
   }
 
-  /** Draws the scene; the lens is [fx, fy, cx, cy] in pixels of the canvas. */
+  /**
+   * Draws the scene.
+   *
+   * @param lens [fx, fy, cx, cy] in pixels of the canvas.
+   * @param background the colour behind it; null puts the blurred picture there.
+   */
   draw(pose, lens, time, background) {
     const gl = this.gl, { width, height } = this.canvas;
     this.resize(width, height);
@@ -95,7 +99,13 @@ class Renderer {
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     gl.useProgram(this.present.program);
     gl.uniform1i(this.present.place("picture"), 2);
-    gl.uniform3fv(this.present.place("background"), background);
+    gl.activeTexture(gl.TEXTURE2);
+    gl.texParameteri(
+      gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, background ? gl.NEAREST : gl.LINEAR_MIPMAP_LINEAR);
+    if (!background) gl.generateMipmap(gl.TEXTURE_2D);
+    const blurs = background ? 0 : Math.floor(Math.log2(Math.max(width, height)));
+    gl.uniform1i(this.present.place("blurs"), blurs);
+    gl.uniform3fv(this.present.place("background"), background ?? [0, 0, 0]);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 

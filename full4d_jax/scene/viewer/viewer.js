@@ -133,6 +133,7 @@ class Viewer {
     for (const part of ["bar", "hint", "views"]) element(part).hidden = true;
     this.fit(...size);
     Object.assign(this.canvas.style, { width: `${size[0]}px`, height: `${size[1]}px` });
+    this.camera.inner = 1; // the whole frame
     const { pose, lens } = this.camera.at(this.clock.time, size, 0);
     this.sorting.ask(pose, this.clock.time);
     this.renderer.draw(pose, lens, this.clock.time, this.background);

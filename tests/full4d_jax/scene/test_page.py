@@ -13,7 +13,6 @@ from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
 from full4d_jax.scene import page
 from full4d_jax.scene.packing import RECORD, pack_scene
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.camera_paths import LEAST_LIMIT
 from gaussians import Gaussians
 
 
@@ -26,7 +25,7 @@ def part(text: str, name: str) -> str:
 
 def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     scene, seen = random_scene(300), cameras()
-    page.write_page(tmp_path / "scene.html", scene, seen, seconds=2.5)
+    page.write_page(tmp_path / "scene.html", scene, page.run_viewing(seen), seconds=2.5)
     text = (tmp_path / "scene.html").read_text()
     assert "{{" not in text
     assert f"<title>{page.TITLE}</title>" in text
@@ -41,12 +40,24 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     np.testing.assert_allclose(views[0]["poses"][0], np.eye(4)[:3].ravel(), atol=1e-6)
     np.testing.assert_allclose(views[2]["angles"], [40, 0], atol=1e-4)
     assert views[0]["lens"] == [100, 104, 66, 47]
-    np.testing.assert_allclose(settings["limit"], [40, LEAST_LIMIT], atol=1e-4)
+    np.testing.assert_allclose(settings["limit"], [40, page.LEAST_TURN], atol=1e-4)
 
 
-def test_a_given_limit_is_taken():
-    text = page.page_text(moving_ball(), page.run_viewing(cameras(), (20.0, 7.0)), seconds=1.0)
-    assert json.loads(part(text, "settings"))["limit"] == [20, 7]
+def test_only_a_scene_with_a_background_has_one():
+    for given, background in ((None, None), (np.array([0.5, 0, 1]), [0.5, 0, 1])):
+        viewing = page.run_viewing(cameras(), background=given)
+        text = page.page_text(moving_ball(), viewing, seconds=1.0)
+        assert json.loads(part(text, "settings"))["background"] == background
+
+
+def test_the_middle_is_where_something_moves():
+    frames = np.full((4, 20, 40, 3), 90, np.uint8)
+    assert page.middle_of_motion(frames) == (0.5, 0.5)
+    frames[1, 2:10, 26:34] = 200
+    viewing = page.run_viewing(cameras(), frames)
+    np.testing.assert_allclose(viewing.middle, [0.75, 0.3], atol=0.03)
+    frames[1] = 200  # a new picture
+    assert page.middle_of_motion(frames) == (0.5, 0.5)
 
 
 def test_the_page_loads_nothing():

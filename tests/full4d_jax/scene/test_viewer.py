@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from moving_scene import ANGLES, bending_scene, cameras, moving_ball, random_scene
 
-from full4d_jax.scene.page import write_page
+from full4d_jax.scene.page import run_viewing, write_page
 from gaussians import Camera, Scene, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 
@@ -16,8 +16,10 @@ WIDTH, HEIGHT = 384, 288  # three times the pictures of the cameras
 UNCOVERED = "#bar, #views, #hint { opacity: 0 !important }"  # they work as before
 
 
-def written(folder: Path, scene: Scene) -> str:
-    write_page(folder / "scene.html", scene, cameras(), seconds=4.0)
+def written(folder: Path, scene: Scene, **details: np.ndarray | None) -> str:
+    """The address of a page, of a scene before black unless the details of its viewing differ."""
+    viewing = run_viewing(cameras(), **{"background": np.zeros(3), **details})
+    write_page(folder / "scene.html", scene, viewing, seconds=4.0)
     return (folder / "scene.html").as_uri()
 
 
@@ -123,8 +125,10 @@ def test_a_drag_orbits_and_gives_way_at_the_limit(opened):
     opened.see(lambda p: -1 <= column(p) < right - 0.02 or column(p) > right + 0.02)
     assert -30 < opened.script("viewer.camera.now.azimuth") < -10
     opened.press((150, 20), (150, 200), (150, 260))
-    opened.wait("viewer.camera.now.elevation > 12.5")  # beyond the limit, and back
-    opened.wait("Math.abs(viewer.camera.now.elevation - 12) < 0.01")
+    opened.wait("viewer.camera.now.elevation > 6.5")  # beyond the limit, and back
+    assert opened.script("viewer.camera.now.elevation") < 10
+    opened.wait("viewer.camera.now.elevation == viewer.camera.range('elevation')[1]")
+    assert opened.script("viewer.camera.now.elevation") == pytest.approx(6, abs=1e-3)
     opened.key("r")
     opened.wait("viewer.camera.now.azimuth == 0 && viewer.clock.time == 0.5")
     opened.key("ArrowLeft")
@@ -162,6 +166,53 @@ def test_the_whole_source_frame_is_above_the_bar(opened):
     assert corners[1] >= -1e-3
     assert corners[2] <= 320 + 1e-3
     assert corners[3] <= top
+
+
+def frame(browser) -> list[float]:
+    """The source's frame in the window: left, top, right, bottom in pixels."""
+    fx, _, cx, cy = browser.script("viewer.camera.shown.lens")
+    scale = fx / 100
+    return [cx - 66 * scale, cy - 47 * scale, cx + 62 * scale, cy + 49 * scale]
+
+
+@pytest.mark.parametrize("size", [(320, 200), (150, 320)])
+def test_a_scene_without_a_background_fills_the_window(tmp_path, browser, size):
+    url = written(tmp_path, moving_ball(), background=None)
+    browser.open(f"{url}#time=0.5&paused", width=size[0], height=size[1])
+    browser.style(UNCOVERED)
+    # White goes on as a blur where nothing is.
+    browser.see(lambda p: p.min() > 100)
+    left, top, right, bottom = frame(browser)
+    edge = 0.0199 * (right - left)
+    assert left < -edge
+    assert top < -0.75 * edge
+    assert right > size[0] + edge
+    assert bottom > size[1] + 0.75 * edge
+
+
+def test_a_wide_window_cuts_off_little_of_what_is_high(tmp_path, browser):
+    url = written(tmp_path, moving_ball(), background=None)
+    browser.open(f"{url}#time=0.5&paused", width=640, height=160)
+    left, top, right, bottom = frame(browser)
+    assert (bottom - top) * 0.96 == pytest.approx(1.25 * 160)
+    assert left == pytest.approx(640 - right)
+    assert left > 0
+
+
+def test_a_narrow_window_shows_what_moves_and_slides_to_the_sides(tmp_path, browser):
+    frames = np.full((4, 96, 128, 3), 90, np.uint8)
+    frames[1, 20:60, 80:96] = 200
+    url = written(tmp_path, moving_ball(), background=None, frames=frames)
+    ends = []
+    for azimuth in (0, -40, 40):
+        browser.open(f"{url}#time=0.5&paused&azimuth={azimuth}", width=100, height=320)
+        browser.wait("viewer.camera.shown")
+        left, _, right, _ = frame(browser)
+        ends.append((left, right - 100))
+    length = right - left
+    assert ends[0][0] + 88 / 128 * length == pytest.approx(50, abs=2)
+    assert ends[1][0] == pytest.approx(-0.02 * length, abs=0.1)
+    assert ends[2][1] == pytest.approx(0.02 * length, abs=0.1)
 
 
 def test_a_browser_without_webgl_says_so(tmp_path, browser):
