@@ -201,6 +201,8 @@ def _lift(
         depth, beside = depths["depth"], depths.get("beside")
         moving = fit_settings.count_moving(grid["frames"][0] / 255.0)
         between = between_instants(stages.arrays["source"])
+        if between is not None:
+            moving += fit_settings.count_moving(between.frames)
         stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape, moving))
         key, cameras = jax.random.key(config.seed + 1), cameras_in(grid)
         size = grid["frames"].shape[2:4]

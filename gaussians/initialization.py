@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from gaussians import harmonics
 from gaussians.motion import DynamicGaussians
-from gaussians.stillness import median_colors, moves, shows_farthest, still_points
+from gaussians.stillness import median_where, moves, shows_farthest, still_points
 from gaussians.types import Gaussians
 from gaussians.velocities import pixel_velocities
 
@@ -69,6 +69,7 @@ def initialize(
     sh_degree: int = 0,
     weights: Float[Array | ndarray, "v"] | None = None,
     times: Float[Array | ndarray, "t"] | None = None,
+    durations: Float[ndarray, "v t h w"] | None = None,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
@@ -82,6 +83,8 @@ def initialize(
       sh_degree: degree of the harmonics; all but the mean colour are 0.
       weights: how many Gaussians the pixels of a view get, relative to other views; None for 1.
       times: of the instants, in clips; None spreads them evenly from 0 to 1.
+      durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
+        for `DURATION` steps of evenly spread instants.
 
     Raises:
       ValueError: No depth is known.
@@ -100,7 +103,7 @@ def initialize(
     pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
     for own, view_depth in zip(candidates, maps, strict=True):
         view_depth[own.instants] = own.depth
-    durations = np.ones(len(pixels.view))
+    visible = np.where(pixels.is_moving, DURATION / max(t - 1, 1), 1.0)
     velocities = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):  # one by one: a film of all is large
         here = pixels.is_moving & (pixels.view == view)
@@ -110,12 +113,13 @@ def initialize(
         film = pictures[view], maps[view], lenses[view], poses[view], moving, moments
         places = pixels.time[here], pixels.y[here], pixels.x[here]
         velocities[here] = pixel_velocities(*film)[places]
-        durations[here] = _durations(maps[view], moments)[places]
+        if durations is not None:
+            visible[here] = durations[view][places]
     scene = _at_pixels(pixels, frames, maps, intrinsics, world_to_camera, sh_degree)
     return scene._replace(
         velocities=jnp.asarray(velocities),
         moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
-        log_durations=jnp.asarray(np.log(durations), jnp.float32),
+        log_durations=jnp.asarray(np.log(visible), jnp.float32),
     )
 
 
@@ -142,13 +146,13 @@ def _candidates(
         moving *= weight
         return Candidates(instants, nothing.astype(int), nothing, moving, lasting, depth)
     resting = shows_farthest(depth)
-    median = median_colors(frames, resting)
+    median = np.minimum(median_where(frames, resting), 1)
     away = np.abs(frames - median[None]).max(-1)
     still = known & (away < STILL)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
     closest = np.where(resting, away, np.inf).argmin(0)
-    still_depth = np.take_along_axis(depth, closest[None], 0)
+    still_depth = median_where(depth, resting)  # one for the whole clip
     before = np.minimum(depth, (1 - BEFORE) * still_depth)
     return Candidates(
         instants=instants,
@@ -156,7 +160,7 @@ def _candidates(
         still=weight * stands * (1 + DETAIL * _contrast(median)),
         moving=weight * PASSING * moving * (1 + DETAIL * _contrast(frames)),
         lasting=np.zeros_like(known),
-        depth=np.where(moving & stands[None], before, depth),
+        depth=np.where(stands[None], np.where(moving, before, still_depth), depth),
     )
 
 
@@ -209,22 +213,6 @@ def _choose(candidates: Sequence[Candidates], count: int, start: float) -> Pixel
     time = np.where(passes, times[film], instant[view, y, x])
     is_moving = passes & ~lasting[film, y, x]
     return Pixels(view, time, y, x, is_moving, density[chosen] ** -0.5)
-
-
-def _durations(
-    depth: Float[ndarray, "t h w"], times: Float[ndarray, "t"]
-) -> Float[ndarray, "t h w"]:
-    """Return how long what a pixel shows is visible, in clips.
-
-    That is a share of the time to the nearest other instant at which the pixel has depth.
-    """
-    steps = np.full(depth.shape, np.inf)
-    for order in (range(len(times)), range(len(times) - 1, -1, -1)):
-        last = np.full(depth.shape[1:], np.inf)
-        for i in order:
-            steps[i] = np.minimum(steps[i], np.abs(times[i] - last))
-            last = np.where(depth[i] > 0, times[i], last)
-    return DURATION * np.where(np.isfinite(steps), steps, 1.0)
 
 
 def _densities(weights: Float[ndarray, "n"], count: int) -> Float[ndarray, "n"]:

@@ -34,14 +34,14 @@ def shows_farthest(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
     return (depth > 0) & (depth >= (1 - FARTHEST) * depth.max(0))
 
 
-def median_colors(
-    frames: Float[ndarray, "t h w 3"], counts: Bool[ndarray, "t h w"]
-) -> Float[ndarray, "h w 3"]:
-    """Return the median over the instants that count, the lower of two; white where none does."""
-    ordered = np.sort(np.where(counts[..., None], frames, np.inf), axis=0)
+def median_where(
+    values: Float[ndarray, "t h w *c"], counts: Bool[ndarray, "t h w"]
+) -> Float[ndarray, "h w *c"]:
+    """Return the median over the instants that count, the lower of two; infinite for none."""
+    counts = counts.reshape(*counts.shape, *(1,) * (values.ndim - 3))
+    ordered = np.sort(np.where(counts, values, np.inf), axis=0)
     middle = np.maximum(counts.sum(0) - 1, 0) // 2
-    median = np.take_along_axis(ordered, middle[None, ..., None], 0)[0]
-    return np.minimum(median, 1)
+    return np.take_along_axis(ordered, np.broadcast_to(middle, ordered.shape[1:])[None], 0)[0]
 
 
 def still_points(

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from full4d_jax.media.pictures import to_uint8
+from gaussians.initialization import DURATION
 from gaussians.optical_flow import optical_flow, warp
-from gaussians.stillness import median_colors, shows_farthest
+from gaussians.stillness import median_where, shows_farthest
 
 MOVES = 0.08  # difference from the resting colour, colours in [0, 1], from which a pixel moves
 ALIKE = 0.08  # difference up to which two colours may be one point's
@@ -46,42 +48,22 @@ def between_instants(source: Mapping[str, ndarray]) -> Between | None:
     return Between(source["between"].astype(np.float32) / 255, times)
 
 
-def depth_between(
-    frames: Float[ndarray, "t h w 3"],
-    depth: Float[ndarray, "t h w"],
-    between: Between,
-) -> Float[ndarray, "b h w"]:
-    """Return depth of the pixels of the pictures between that no instant explains; 0 for others.
+class Seeds(NamedTuple):
+    """What starts a scene at n = t + b instants, in the order of time.
 
-    Those are pixels that move and do not have their colour where flow leads to both of the instants
-    around: what is too fast, or turns. A pixel has the disparity of the instant for which it has,
-    or else the nearer of both: what moves lies before what rests.
-
-    Args:
-      frames: of the source, [0, 1], a camera at rest.
-      depth: z of these, known everywhere.
-      between: the pictures between.
+    Attributes:
+      frames: colours in [0, 1].
+      depth: z of the pixels that become Gaussians, 0 for others.
+      world_to_camera: of the cameras.
+      times: in clips.
+      durations: how long what moves at a pixel is visible, one standard deviation, in clips.
     """
-    resting = median_colors(frames, shows_farthest(depth))
-    clip = np.linspace(0, 1, len(frames))
-    found = []
-    for picture, time in zip(between.frames, between.times, strict=True):
-        after = int(np.clip(np.searchsorted(clip, time), 1, len(clip) - 1))
-        disparities, agree = [], []
-        for instant in (after - 1, after):
-            flow = optical_flow(_to_uint8(picture), _to_uint8(frames[instant]))
-            colors = warp(frames[instant], flow)
-            z = warp(depth[instant, ..., None], flow, cv2.INTER_NEAREST)[..., 0]
-            is_known = z > 0
-            disparities.append(np.where(is_known, 1 / np.maximum(z, 1e-6), 0.0))
-            agree.append(is_known & (np.abs(colors - picture).max(-1) < ALIKE))
-        values, counts = np.stack(disparities), np.stack(agree)
-        mean = (values * counts).sum(0) / np.maximum(counts.sum(0), 1)
-        disparity = np.where(counts.any(0), mean, values.max(0))
-        moving = (np.abs(picture - resting).max(-1) > MOVES) & (disparity > 0)
-        moving &= ~counts.all(0)  # Gaussians of the instants move there by themselves
-        found.append(np.where(moving, 1 / np.maximum(disparity, 1e-6), 0.0))
-    return np.stack(found).astype(np.float32)
+
+    frames: Float[ndarray, "v n h w 3"]
+    depth: Float[ndarray, "v n h w"]
+    world_to_camera: Float[ndarray, "v n 4 4"]
+    times: Float[ndarray, " n"]
+    durations: Float[ndarray, "v n h w"]
 
 
 def with_instants_between(
@@ -89,10 +71,11 @@ def with_instants_between(
     depth: Float[ndarray, "v t h w"],
     world_to_camera: Float[ndarray, "v t 4 4"],
     between: Between,
-) -> tuple[ndarray, ndarray, ndarray, Float[ndarray, " n"]]:
-    """Return frames, depth, poses and times of all n = t + b instants, in the order of time.
+) -> Seeds:
+    """Return the seeds of a grid with those of the pictures between its instants.
 
-    Only view 0 has pictures between; the other views have no depth then.
+    Only view 0 has pictures between; the other views have no depth then. What is too fast for flow,
+    or turns, is visible for half as long as the rest, as it is somewhere else half a step later.
 
     Args:
       frames: of a grid, [0, 1]; view 0 is the source, whose camera rests.
@@ -101,18 +84,71 @@ def with_instants_between(
       between: the pictures between.
     """
     views, count = frames.shape[:2]
-    times = np.concatenate([np.linspace(0, 1, count), between.times])
-    order = np.argsort(times, kind="stable")
-    more_frames = np.zeros((views, len(between.frames), *frames.shape[2:]), np.float32)
+    number, clip = len(between.times), np.linspace(0, 1, count)
+    step = 1 / (count - 1)
+    more_frames = np.zeros((views, number, *frames.shape[2:]), np.float32)
     more_depth = np.zeros(more_frames.shape[:-1], np.float32)
+    durations = np.full(depth.shape, DURATION * step, np.float32)
+    more_durations = np.full(more_depth.shape, DURATION * step / 2, np.float32)
+
+    resting = median_where(frames[0], shows_farthest(depth[0]))
     more_frames[0] = between.frames
-    more_depth[0] = depth_between(frames[0], depth[0], between)
-    after = np.searchsorted(np.linspace(0, 1, count), between.times).clip(0, count - 1)
-    all_frames = np.concatenate([frames, more_frames], 1)[:, order]
-    all_depth = np.concatenate([depth, more_depth], 1)[:, order]
-    poses = np.concatenate([world_to_camera, world_to_camera[:, after]], 1)[:, order]
-    return all_frames, all_depth, poses, times[order]
+    for i, (picture, time) in enumerate(zip(between.frames, between.times, strict=True)):
+        after = int(np.clip(np.searchsorted(clip, time), 1, count - 1))
+        around = [after - 1, after]
+        more_depth[0, i] = depth_between(frames[0, around], depth[0, around], picture, resting)
+        for instant in around:
+            alike = find_alike(frames[0, instant], picture)[1]
+            durations[0, instant][~alike] = DURATION * step / 2
+
+    times = np.concatenate([clip, between.times])
+    order = np.argsort(times, kind="stable")
+    after = np.searchsorted(clip, between.times).clip(0, count - 1)
+    pairs = (
+        (frames, more_frames),
+        (depth, more_depth),
+        (world_to_camera, world_to_camera[:, after]),
+    )
+    joined = (np.concatenate(pair, 1)[:, order] for pair in pairs)
+    visible = np.concatenate([durations, more_durations], 1)[:, order]
+    return Seeds(*joined, times[order], visible)
 
 
-def _to_uint8(picture: Float[ndarray, "h w 3"]) -> UInt8[ndarray, "h w 3"]:
-    return np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
+def depth_between(
+    frames: Float[ndarray, "2 h w 3"],
+    depth: Float[ndarray, "2 h w"],
+    picture: Float[ndarray, "h w 3"],
+    resting: Float[ndarray, "h w 3"],
+) -> Float[ndarray, "h w"]:
+    """Return depth of the pixels of a picture between that no instant explains; 0 for others.
+
+    Those are pixels that move and do not have their colour where flow leads to both of the instants
+    around: what is too fast, or turns. A pixel has the disparity of the instant for which it has,
+    or else the nearer of both: what moves lies before what rests.
+
+    Args:
+      frames: of the source at the instants around, [0, 1], a camera at rest.
+      depth: z of these, known everywhere.
+      picture: of the source between them.
+      resting: what stands still at each pixel.
+    """
+    disparities, agree = [], []
+    for frame, z in zip(frames, depth, strict=True):
+        flow, alike = find_alike(picture, frame)
+        there = warp(z[..., None], flow, cv2.INTER_NEAREST)[..., 0]
+        disparities.append(np.where(there > 0, 1 / np.maximum(there, 1e-6), 0.0))
+        agree.append(alike & (there > 0))
+    values, counts = np.stack(disparities), np.stack(agree)
+    mean = (values * counts).sum(0) / np.maximum(counts.sum(0), 1)
+    disparity = np.where(counts.any(0), mean, values.max(0))
+    moving = (np.abs(picture - resting).max(-1) > MOVES) & (disparity > 0)
+    moving &= ~counts.all(0)  # else Gaussians of the instants move there by themselves
+    return np.where(moving, 1 / np.maximum(disparity, 1e-6), 0.0)
+
+
+def find_alike(
+    picture: Float[ndarray, "h w 3"], other: Float[ndarray, "h w 3"]
+) -> tuple[Float[ndarray, "h w 2"], Bool[ndarray, "h w"]]:
+    """Return the flow to another picture, and which pixels have their colour where it leads."""
+    flow = optical_flow(to_uint8(picture), to_uint8(other))
+    return flow, np.abs(warp(other, flow) - picture).max(-1) < ALIKE

@@ -62,6 +62,8 @@ def lift_grid(
       look: called with the scene before the first step.
     """
     moving = count_moving(np.asarray(frames[0]))
+    if between is not None:
+        moving += count_moving(between.frames)
     settings = sized(settings, *frames.shape[2:4], captured=False, moving=moving)
     start_key, fit_key = jax.random.split(key)
     real = 1 if beside is None else 1 + len(beside)

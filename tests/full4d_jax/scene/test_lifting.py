@@ -117,7 +117,7 @@ def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
     ("changes", "captured", "said"),
     [
         ({"anchor": 0.5}, True, "lift.anchor: found 0.5, expected 1.0 with a capture"),
-        ({"source_weight": 2.0}, True, "lift.source_weight: found 2.0, expected 8.0"),
+        ({"source_weight": 2.0}, True, "lift.source_weight: found 2.0, expected 20.0"),
         ({"distillation": "gradient"}, True, "lift.distillation: found gradient, expected cached"),
         (
             {"anchor": 0.5, "distillation": "none"},
