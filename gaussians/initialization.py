@@ -92,7 +92,7 @@ def initialize(
     v, t, h, w = depth.shape
     pictures, maps = np.asarray(frames), np.asarray(depth)
     maps = np.where(np.isfinite(maps), maps, 0)
-    importance = np.ones(v) if weights is None else np.asarray(weights)
+    importance = [1.0] * v if weights is None else np.asarray(weights, float).tolist()
     moments = np.linspace(0, 1, t) if times is None else np.asarray(times, np.float64)
     lenses, poses = np.asarray(intrinsics), np.asarray(world_to_camera, np.float64)
     views = list(zip(pictures, maps, importance, lenses, poses, strict=True))

@@ -124,7 +124,7 @@ def depth_between(
 
     Those are pixels that move and do not have their colour where flow leads to both of the instants
     around: what is too fast, or turns. A pixel has the disparity of the instant for which it has,
-    or else the nearer of both: what moves lies before what rests.
+    or else that of the nearest there: what moves lies before what rests.
 
     Args:
       frames: of the source at the instants around, [0, 1], a camera at rest.
@@ -140,7 +140,10 @@ def depth_between(
         agree.append(alike & (there > 0))
     values, counts = np.stack(disparities), np.stack(agree)
     mean = (values * counts).sum(0) / np.maximum(counts.sum(0), 1)
-    disparity = np.where(counts.any(0), mean, values.max(0))
+    # Where flow fails, it leads anywhere: what lies at the pixel itself counts as well.
+    unmoved = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
+    nearest = np.concatenate([values, unmoved]).max(0)
+    disparity = np.where(counts.any(0), mean, nearest)
     moving = (np.abs(picture - resting).max(-1) > MOVES) & (disparity > 0)
     moving &= ~counts.all(0)  # else Gaussians of the instants move there by themselves
     return np.where(moving, 1 / np.maximum(disparity, 1e-6), 0.0)

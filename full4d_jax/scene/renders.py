@@ -71,15 +71,12 @@ def write_renders(
     draw = scene_renderer(scene, around, [0], background)
     videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)} if with_videos else {}
     for name, times in videos.items():
-        # On the way back most paths show the pictures of the way there once more.
-        seen = np.column_stack([angles, times]).round(6)
-        _, first, which = np.unique(seen, axis=0, return_index=True, return_inverse=True)
         frames = []
-        with Progress(f"{name}.mp4", len(first)) as report:
-            for i in first:
-                frames.append(to_uint8(draw(around.camera(0, int(i)), times[i]).rgb))
-                report(len(frames))
-        write_video(folder / f"{name}.mp4", np.stack(frames)[which.ravel()], RENDER_FPS)
+        with Progress(f"{name}.mp4", count) as report:
+            for i, time in enumerate(times):
+                frames.append(to_uint8(draw(around.camera(0, i), time).rgb))
+                report(i + 1)
+        write_video(folder / f"{name}.mp4", np.stack(frames), RENDER_FPS)
     azimuths, moments = middle[0] + np.linspace(-sweep, sweep, 5), (0.0, 0.5, 1.0)
     beside = seen_from(azimuths, np.full(5, middle[1]))
     across = [beside.camera(0, i) for i in range(len(azimuths))]

@@ -71,10 +71,11 @@ def test_a_view_without_depth_at_an_instant_has_no_gaussians_of_it():
     depth = depth.at[:, 1].set(0)
     times = jnp.array([0.0, 0.3, 1.0])
     given = frames, depth, intrinsics, poses
-    scene = initialize(*given, 300, jax.random.key(0), times=times)
+    visible = np.full(depth.shape, 0.2)
+    scene = initialize(*given, 300, jax.random.key(0), times=times, durations=visible)
     moving = np.asarray(scene.logit_gates) < 0
     assert moving.any()
     # Of two colours the darker one rests, and is there all the time.
     assert set(np.asarray(scene.moments)[moving].round(3)) == {1.0}
-    # The next instant of a view is one clip away, and what moves is visible for a share of that.
-    np.testing.assert_allclose(scene.log_durations[moving], np.log(0.45), atol=1e-5)
+    np.testing.assert_allclose(scene.log_durations[moving], np.log(0.2), atol=1e-5)
+    np.testing.assert_allclose(scene.log_durations[~moving], 0)

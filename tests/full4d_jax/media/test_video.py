@@ -56,6 +56,22 @@ def test_frames_are_taken_by_their_timestamps(tmp_path):
     np.testing.assert_allclose(video.timestamps, [0, 0.4, 0.8], atol=1e-6)
 
 
+def test_pictures_between_are_the_files_own_nearest_to_half_way(tmp_path):
+    path = write(tmp_path / "a.mp4", ramp(9), times=[0, 4, 12, 20, 24, 28, 36, 40, 44])
+    video = read_video(path, height=48, width=64, frames=3, fps=5)
+    np.testing.assert_allclose(video.timestamps, [0, 0.2, 0.4], atol=1e-6)
+    np.testing.assert_allclose(video.between_times, [0.12, 0.28], atol=1e-6)
+    np.testing.assert_array_equal(levels(video.between), [2, 5])
+
+
+def test_without_a_picture_between_every_two_frames_there_are_none(tmp_path):
+    path = write(tmp_path / "a.mp4", ramp(6), times=[0, 12, 20, 40, 44, 60])
+    video = read_video(path, height=48, width=64, frames=3, fps=5)
+    np.testing.assert_allclose(video.timestamps, [0, 0.2, 0.4], atol=1e-6)
+    assert video.between is None
+    assert video.between_times is None
+
+
 def test_default_rate_spreads_over_a_short_clip(tmp_path):
     path = write(tmp_path / "a.mp4", ramp(7))  # 0.24 s
     video = read_video(path, height=48, width=64, frames=4)

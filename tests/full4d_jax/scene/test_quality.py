@@ -12,6 +12,7 @@ from full4d_jax.scene.quality import (
     SourceQuality,
     laplacian_variance,
     moving_pixels,
+    psnr_between,
     quality_note,
     quality_warning,
     score_arrays,
@@ -64,6 +65,15 @@ def test_errors_of_what_moves_are_told_apart_from_those_of_the_rest(frames):
     assert quality.moving_psnr_worst == pytest.approx(decibels(40), abs=1e-4)
     assert quality.moving_psnr_worst_at == 3.0
     assert quality.source_psnr == pytest.approx(decibels(whole), abs=1e-4)
+
+
+def test_pictures_between_are_judged_where_they_differ_from_the_median(frames):
+    picture = frames[3:4].copy()
+    picture[0, 8:10, 8:10] = 250
+    render = picture + np.uint8(5)  # of everything
+    render[0, 8:10, 8:10] = 230
+    assert psnr_between(render, picture, frames) == pytest.approx(decibels(20), abs=1e-4)
+    assert math.isnan(psnr_between(render, frames[3:4], frames))
 
 
 def test_an_instant_with_a_speck_of_motion_is_not_judged(frames):

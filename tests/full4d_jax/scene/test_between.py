@@ -1,0 +1,79 @@
+"""Pictures of the source between the instants, on a film of a square before a wall."""
+
+import numpy as np
+import pytest
+
+from full4d_jax.scene.between import Between, between_instants, find_alike, with_instants_between
+from gaussians.initialization import DURATION
+
+HEIGHT, WIDTH, INSTANTS = 96, 128, 3
+SIDE, WALL, SQUARE = 30, 2.0, 1.0  # pixels, and depths
+
+
+def picture(left: float, *, color: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return colours, depth and mask of a textured square before a textured wall."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    wall = 0.3 + 0.1 * np.sin(x / 3) * np.sin(y / 4)
+    square = (x >= left) & (x < left + SIDE) & (y >= 30) & (y < 30 + SIDE)
+    inside = color * (0.8 + 0.15 * np.sin((x - left) / 2.5) * np.cos(y / 3))
+    colors = np.where(square, inside, wall)[..., None].repeat(3, -1)
+    return colors.astype(np.float32), np.where(square, SQUARE, WALL), square
+
+
+def film(speed: float, between_color: float = 1.0):
+    """Return a grid of one view whose square moves, and the pictures between its instants."""
+    three = [picture(10 + i * speed) for i in range(3)]
+    frames, depth, _ = (np.stack(x) for x in zip(*three, strict=True))
+    middle = [picture(10 + (i + 0.5) * speed, color=between_color) for i in range(2)]
+    between = Between(np.stack([x[0] for x in middle]), np.array([0.25, 0.75]))
+    poses = np.tile(np.eye(4), (1, INSTANTS, 1, 1))
+    return frames[None], depth[None], poses, between, [x[2] for x in middle]
+
+
+def test_times_are_in_clips_of_evenly_spread_instants():
+    pictures = np.full((2, 8, 8, 3), 51, np.uint8)
+    times = np.array([2.0, 2.1, 2.5])
+    source = {"between": pictures, "between_times": np.array([2.05, 2.3]), "times": times}
+    between = between_instants(source)
+    assert between is not None
+    np.testing.assert_allclose(between.times, [0.25, 0.75])
+    np.testing.assert_allclose(between.frames, 0.2)
+    assert between_instants({"times": times}) is None
+
+
+def test_instants_come_in_the_order_of_time_with_their_pictures():
+    *grid, between, _ = film(speed=4)
+    seeds = with_instants_between(*grid, between)
+    np.testing.assert_allclose(seeds.times, [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_array_equal(seeds.frames[0, ::2], grid[0][0])
+    np.testing.assert_array_equal(seeds.frames[0, 1::2], between.frames)
+    np.testing.assert_array_equal(seeds.depth[0, ::2], grid[1][0])
+
+
+def test_what_flow_explains_needs_no_seeds_between_and_lasts_a_whole_step():
+    *grid, between, squares = film(speed=4)
+    seeds = with_instants_between(*grid, between)
+    inner = squares[0] & np.roll(squares[0], (6, 6), (0, 1)) & np.roll(squares[0], (-6, -6), (0, 1))
+    assert (seeds.depth[0, 1][inner] > 0).mean() < 0.1
+    shown = grid[1][0, 0] == SQUARE
+    assert np.median(seeds.durations[0, 0][shown]) == pytest.approx(DURATION / 2)
+
+
+def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long():
+    """The square is dark between the instants, as nowhere else."""
+    *grid, between, squares = film(speed=4, between_color=0.1)
+    seeds = with_instants_between(*grid, between)
+    found = seeds.depth[0, 1][squares[0]]
+    assert (found > 0).mean() > 0.9
+    assert np.median(found[found > 0]) == pytest.approx(SQUARE)
+    assert (seeds.depth[0, 1][~squares[0]] > 0).mean() < 0.1
+    np.testing.assert_allclose(seeds.durations[0, 1], DURATION / 4, rtol=1e-6)
+    shown = grid[1][0, 0] == SQUARE
+    assert np.median(seeds.durations[0, 0][shown]) == pytest.approx(DURATION / 4)
+
+
+def test_a_picture_is_like_itself():
+    colors = picture(20.0)[0]
+    flow, alike = find_alike(colors, colors)
+    assert alike.all()
+    assert np.abs(flow).max() < 0.5
