@@ -82,7 +82,7 @@ def run(
     job = Job(Stages(hold_folder(out)))
     cost = partial(cost_note if posed else partial(fill_note, config=config), lift=config.lift)
     grid_stages.sample_stages(job, config, source, checkpoint, cost, lifted=True)
-    _lift(job, config, checkpoint, look=lambda scene: _first_look(job, show, scene))
+    _lift(job, config, checkpoint, look=lambda scene: _first_look(job, scene))
     _render(job, show)
     used = checkpoint or SHIPPED
     return write_report(job, "run", to_dict(config), checkpoint=used, source=source, show=show)
@@ -238,15 +238,14 @@ def _lift(
     kept_fit.remove()
 
 
-def _first_look(job: Job, show: RenderOptions, scene: Scene) -> None:
-    """Write the page and the picture of a scene that is not fitted yet, and say so."""
+def _first_look(job: Job, scene: Scene) -> None:
+    """Write the page of a scene that is not fitted yet, and say so."""
     grid = job.stages.arrays["grid"]
     cameras, frames = cameras_in(grid), jnp.asarray(grid["frames"][0], jnp.float32) / 255
     reached = lifting.source_psnr(scene, frames, jax.tree.map(jnp.asarray, cameras))
-    for name in ("orbit.mp4", "bullet.mp4"):  # of an earlier scene
+    for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
         (job.stages.folder / name).unlink(missing_ok=True)
     _write_page(job, scene)
-    _write_renders(job, scene, show, with_videos=False)
     seconds = time.perf_counter() - job.started
     job.stages.say(
         f"first look after {seconds:.0f} s: {job.stages.folder / 'scene.html'}; source frames at "
@@ -259,33 +258,25 @@ def _render(job: Job, show: RenderOptions) -> None:
     stages, folder = job.stages, job.stages.folder
     scene = from_arrays(stages.arrays["scene"])
     with stages.timed("renders"):
-        _write_renders(job, scene, show)
+        grid = stages.arrays["grid"]
+        cameras = cameras_in(grid)
+        renders.write_renders(
+            folder,
+            scene,
+            cameras,
+            size=show.size or cameras.height,
+            seconds=show.orbit_seconds,
+            path=show.orbit,
+            sweep=show.sweep,
+            elevation=show.sweep / 4,
+            background=background_in(stages.arrays["scene"]),
+            between="visible" in grid,  # whose first view is at one end of the column
+        )
     with stages.timed("page"):
         _write_page(job, scene)
     if show.export_ply:
         with input_errors("scene", "move what is there away"):
             save_ply_sequence(folder / "ply", scene, show.export_ply)
-
-
-def _write_renders(
-    job: Job, scene: Scene, show: RenderOptions, *, with_videos: bool = True
-) -> None:
-    """Write the picture of a scene and, unless told otherwise, the videos."""
-    grid = job.stages.arrays["grid"]
-    cameras = cameras_in(grid)
-    renders.write_renders(
-        job.stages.folder,
-        scene,
-        cameras,
-        size=show.size or cameras.height,
-        seconds=show.orbit_seconds,
-        path=show.orbit,
-        sweep=show.sweep,
-        elevation=show.sweep / 4,
-        with_videos=with_videos,
-        background=background_in(job.stages.arrays.get("scene", {})),
-        between="visible" in grid,  # whose first view is at one end of the column
-    )
 
 
 def _write_page(job: Job, scene: Scene) -> None:

@@ -30,7 +30,6 @@ def write_renders(
     path: Preset,
     sweep: float,
     elevation: float,
-    with_videos: bool = True,
     background: Float[ndarray, "3"] | None = None,
     between: bool = False,
 ) -> None:
@@ -47,7 +46,6 @@ def write_renders(
       path: of the camera.
       sweep: degrees to the sides.
       elevation: degrees up and down.
-      with_videos: whether to write the videos, beside the picture.
       background: colour behind the scene; None is black.
       between: whether the path lies around the middle of the views, not around view 0.
     """
@@ -69,7 +67,7 @@ def write_renders(
 
     around = seen_from(*(middle + angles).T)
     draw = scene_renderer(scene, around, [0], background)
-    videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)} if with_videos else {}
+    videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
     for name, times in videos.items():
         frames = []
         with Progress(f"{name}.mp4", count) as report:
