@@ -32,9 +32,8 @@ OPACITY = 0.9  # of every Gaussian at first
 GATE = 4.0  # logit of the gate of static Gaussians; moving ones have -4
 SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
 PASSING = 0.8  # weight of a moving pixel, which is seen at one instant, relative to a still one
-BEFORE = (
-    0.015  # of depth, by which a moving pixel lies before the still thing that it hides at least
-)
+# Share of its depth by which a moving pixel lies before the still thing that it hides, at least.
+BEFORE = 0.015
 DURATION = 0.45  # frame steps that a moving Gaussian is visible at first: longer ones leave ghosts
 
 
@@ -70,6 +69,7 @@ def initialize(
     weights: Float[Array | ndarray, "v"] | None = None,
     times: Float[Array | ndarray, "t"] | None = None,
     durations: Float[ndarray, "v t h w"] | None = None,
+    seeds: Bool[ndarray, "v t h w"] | None = None,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
@@ -85,6 +85,7 @@ def initialize(
       times: of the instants, in clips; None spreads them evenly from 0 to 1.
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
         for `DURATION` steps of evenly spread instants.
+      seeds: which pixels with depth may become Gaussians that move; None for all.
 
     Raises:
       ValueError: No depth is known.
@@ -95,7 +96,8 @@ def initialize(
     importance = [1.0] * v if weights is None else np.asarray(weights, float).tolist()
     moments = np.linspace(0, 1, t) if times is None else np.asarray(times, np.float64)
     lenses, poses = np.asarray(intrinsics), np.asarray(world_to_camera, np.float64)
-    views = list(zip(pictures, maps, importance, lenses, poses, strict=True))
+    chosen = maps > 0 if seeds is None else seeds
+    views = list(zip(pictures, maps, importance, lenses, poses, chosen, strict=True))
     candidates = [_candidates(*view) for view in views]
     count = sum(int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates)
     if count == 0:
@@ -115,7 +117,10 @@ def initialize(
         velocities[here] = pixel_velocities(*film)[places]
         if durations is not None:
             visible[here] = durations[view][places]
-    scene = _at_pixels(pixels, frames, maps, intrinsics, world_to_camera, sh_degree)
+    spots = pixels.view, pixels.time, pixels.y, pixels.x  # on the host: a film of all is large
+    place = lenses[pixels.view].astype(np.float32), poses[spots[:2]].astype(np.float32)
+    z, colors = maps[spots].astype(np.float32), pictures[spots].astype(np.float32)
+    scene = _at_pixels(pixels, z, colors, *place, sh_degree)
     return scene._replace(
         velocities=jnp.asarray(velocities),
         moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
@@ -129,28 +134,33 @@ def _candidates(
     weight: float,
     lens: Float[ndarray, "3 3"],
     poses: Float[ndarray, "t 4 4"],
+    seeds: Bool[ndarray, "t h w"],
 ) -> Candidates:
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
+    camera_moves = moves(poses)
     frames, depth, poses = frames[instants], depth[instants], poses[instants]
+    seeds = seeds[instants]
     known = depth > 0
     if not instants.size:
         nothing = np.zeros(depth.shape[1:])
         return Candidates(instants, nothing.astype(int), nothing, depth, known, depth)
-    if moves(poses):
+    if camera_moves:
         is_still, again = still_points(frames, depth, lens, poses, STILL)
         lasting = is_still & ~again
-        importance = np.where(lasting, 1.0, PASSING * (known & ~again))
-        moving = importance * (1 + DETAIL * _contrast(frames))
+        importance = np.where(lasting, 1.0, PASSING * (known & ~again)).astype(np.float32)
+        moving = weight * importance * (1 + DETAIL * _contrast(frames)) * seeds
         nothing = np.zeros(depth.shape[1:])
-        moving *= weight
         return Candidates(instants, nothing.astype(int), nothing, moving, lasting, depth)
     resting = shows_farthest(depth)
-    median = np.minimum(median_where(frames, resting), 1)
+    # What is known of few instants, as behind somebody, may not be the colour at the others.
+    is_seldom = 2 * known.sum(0) < len(depth)
+    median = np.minimum(median_where(frames, resting | is_seldom[None]), 1)
     away = np.abs(frames - median[None]).max(-1)
     still = known & (away < STILL)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
+    passing = (PASSING * (moving & seeds)).astype(np.float32)
     closest = np.where(resting, away, np.inf).argmin(0)
     still_depth = median_where(depth, resting)  # one for the whole clip
     before = np.minimum(depth, (1 - BEFORE) * still_depth)
@@ -158,9 +168,9 @@ def _candidates(
         instants=instants,
         instant=instants[closest],
         still=weight * stands * (1 + DETAIL * _contrast(median)),
-        moving=weight * PASSING * moving * (1 + DETAIL * _contrast(frames)),
+        moving=weight * passing * (1 + DETAIL * _contrast(frames)),
         lasting=np.zeros_like(known),
-        depth=np.where(stands[None], np.where(moving, before, still_depth), depth),
+        depth=np.where(known & stands[None], np.where(moving, before, still_depth), depth),
     )
 
 
@@ -236,31 +246,28 @@ def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
 @partial(jax.jit, static_argnames="sh_degree")
 def _at_pixels(
     pixels: Pixels,
-    frames: Float[Array | ndarray, "v t h w 3"],
-    depth: Float[Array | ndarray, "v t h w"],
-    intrinsics: Float[Array | ndarray, "v 3 3"],
-    world_to_camera: Float[Array | ndarray, "v t 4 4"],
+    z: Float[Array | ndarray, "g"],
+    colors: Float[Array | ndarray, "g 3"],
+    lenses: Float[Array | ndarray, "g 3 3"],
+    poses: Float[Array | ndarray, "g 4 4"],
     sh_degree: int,
 ) -> DynamicGaussians:
     """Return a Gaussian at each of the pixels, at no time yet."""
-    view, time, y, x, is_moving, spacing = pixels
-    z = depth[view, time, y, x]
-    rays = jnp.linalg.inv(intrinsics)[view]
-    points = _unproject_pixels(z, x, y, rays, world_to_camera[view, time])
-    log_scales = jnp.log(SPREAD * spacing * z / intrinsics[view, 0, 0])
-    count = len(z)
+    z, count = jnp.asarray(z), len(z)
+    points = _unproject_pixels(z, pixels.x, pixels.y, jnp.linalg.inv(lenses), jnp.asarray(poses))
+    log_scales = jnp.log(SPREAD * pixels.spacing * z / lenses[:, 0, 0])
     return DynamicGaussians(
         gaussians=Gaussians(
             means=points,
             quaternions=jnp.tile(jnp.array([[1.0, 0.0, 0.0, 0.0]]), (count, 1)),
             log_scales=repeat(log_scales, "g -> g c", c=3),
             logit_opacities=jnp.full(count, np.float32(np.log(OPACITY / (1 - OPACITY)))),
-            harmonics=harmonics.from_rgb(frames[view, time, y, x], sh_degree),
+            harmonics=harmonics.from_rgb(jnp.asarray(colors), sh_degree),
         ),
         velocities=jnp.zeros((count, 3)),
         moments=jnp.zeros(count),
         log_durations=jnp.zeros(count),
-        logit_gates=jnp.where(is_moving, -GATE, GATE),
+        logit_gates=jnp.where(pixels.is_moving, -GATE, GATE),
     )
 
 

@@ -61,9 +61,11 @@ def seen_before(
     camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
     maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, STILL / 2)
+    is_fresh = is_still & ~again
     if not moves(camera[1]):  # whoever stands before something for a while is gone later
         is_still &= shows_farthest(maps)
-    fresh = np.flatnonzero(is_still & ~again)
+        is_fresh = is_still & (np.cumsum(is_still, axis=0) == 1)
+    fresh = np.flatnonzero(is_fresh)
     most, step = (round(share * maps[0].size) for share in (MOST, STEP))
     fresh = fresh[np.linspace(0, len(fresh) - 1, min(most, len(fresh))).astype(int)]
     points = np.stack(

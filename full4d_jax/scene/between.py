@@ -53,10 +53,11 @@ class Seeds(NamedTuple):
 
     Attributes:
       frames: colours in [0, 1].
-      depth: z of the pixels that become Gaussians, 0 for others.
+      depth: z of the pixels of view 0, and of those of other views that become Gaussians, else 0.
       world_to_camera: of the cameras.
       times: in clips.
       durations: how long what moves at a pixel is visible, one standard deviation, in clips.
+      seeds: which pixels may become Gaussians that move.
     """
 
     frames: Float[ndarray, "v n h w 3"]
@@ -64,6 +65,7 @@ class Seeds(NamedTuple):
     world_to_camera: Float[ndarray, "v n 4 4"]
     times: Float[ndarray, " n"]
     durations: Float[ndarray, "v n h w"]
+    seeds: Bool[ndarray, "v n h w"]
 
 
 def with_instants_between(
@@ -90,13 +92,16 @@ def with_instants_between(
     more_depth = np.zeros(more_frames.shape[:-1], np.float32)
     durations = np.full(depth.shape, DURATION * step, np.float32)
     more_durations = np.full(more_depth.shape, DURATION * step / 2, np.float32)
+    more_seeds = np.zeros(more_depth.shape, bool)
 
     resting = median_where(frames[0], shows_farthest(depth[0]))
     more_frames[0] = between.frames
     for i, (picture, time) in enumerate(zip(between.frames, between.times, strict=True)):
         after = int(np.clip(np.searchsorted(clip, time), 1, count - 1))
         around = [after - 1, after]
-        more_depth[0, i] = depth_between(frames[0, around], depth[0, around], picture, resting)
+        z, is_explained = depth_between(frames[0, around], depth[0, around], picture)
+        moves = np.abs(picture - resting).max(-1) > MOVES
+        more_depth[0, i], more_seeds[0, i] = z, moves & ~is_explained & (z > 0)
         for instant in around:
             alike = find_alike(frames[0, instant], picture)[1]
             durations[0, instant][~alike] = DURATION * step / 2
@@ -111,26 +116,25 @@ def with_instants_between(
     )
     joined = (np.concatenate(pair, 1)[:, order] for pair in pairs)
     visible = np.concatenate([durations, more_durations], 1)[:, order]
-    return Seeds(*joined, times[order], visible)
+    seeds = np.concatenate([depth > 0, more_seeds], 1)[:, order]
+    return Seeds(*joined, times[order], visible, seeds)
 
 
 def depth_between(
     frames: Float[ndarray, "2 h w 3"],
     depth: Float[ndarray, "2 h w"],
     picture: Float[ndarray, "h w 3"],
-    resting: Float[ndarray, "h w 3"],
-) -> Float[ndarray, "h w"]:
-    """Return depth of the pixels of a picture between that no instant explains; 0 for others.
+) -> tuple[Float[ndarray, "h w"], Bool[ndarray, "h w"]]:
+    """Return depth of a picture between two instants, and which pixels both of them explain.
 
-    Those are pixels that move and do not have their colour where flow leads to both of the instants
-    around: what is too fast, or turns. A pixel has the disparity of the instant for which it has,
-    or else that of the nearest there: what moves lies before what rests.
+    Those have their colour where flow leads to either instant: Gaussians of the instants move there
+    by themselves. Others are too fast, or turn. A pixel has the disparity of the instants for which
+    it has, or else that of the nearest there: what moves lies before what rests.
 
     Args:
       frames: of the source at the instants around, [0, 1], a camera at rest.
       depth: z of these, known everywhere.
       picture: of the source between them.
-      resting: what stands still at each pixel.
     """
     disparities, agree = [], []
     for frame, z in zip(frames, depth, strict=True):
@@ -144,9 +148,8 @@ def depth_between(
     unmoved = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)
     nearest = np.concatenate([values, unmoved]).max(0)
     disparity = np.where(counts.any(0), mean, nearest)
-    moving = (np.abs(picture - resting).max(-1) > MOVES) & (disparity > 0)
-    moving &= ~counts.all(0)  # else Gaussians of the instants move there by themselves
-    return np.where(moving, 1 / np.maximum(disparity, 1e-6), 0.0)
+    z = np.where(disparity > 0, 1 / np.maximum(disparity, 1e-6), 0.0)
+    return z, counts.all(0)
 
 
 def find_alike(

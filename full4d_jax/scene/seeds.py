@@ -51,10 +51,11 @@ def first_scene(
     count = frames.shape[1]
     used = count if settings.motion == "freetime" else 1
     poses = cameras.frames(slice(used)).world_to_camera
-    frames, seeds, times, durations = frames[:, :used], seeds[:, :used], None, None
+    frames, seeds = frames[:, :used], seeds[:, :used]
+    times = durations = may_move = None
     if between is not None and settings.motion == "freetime":
         grid = np.asarray(frames), np.asarray(seeds), np.asarray(poses)
-        frames, seeds, poses, times, durations = with_instants_between(*grid, between)
+        frames, seeds, poses, times, durations, may_move = with_instants_between(*grid, between)
     start = initialize(
         frames,
         seeds,
@@ -66,6 +67,7 @@ def first_scene(
         sh_degree=settings.harmonics,
         times=times,
         durations=durations,
+        seeds=may_move,
     )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, count), key)

@@ -6,7 +6,7 @@ import numpy as np
 from handheld_clips import LENS, arc, film
 
 from gaussians.initialization import STILL, initialize
-from gaussians.stillness import still_points
+from gaussians.stillness import shows_farthest, still_points
 from input_pipeline.cameras import unproject
 
 SIDE = 50  # pixels of something that crosses the picture
@@ -47,3 +47,12 @@ def test_gaussians_of_a_moving_camera_last_where_the_room_stands_still():
         distance = np.linalg.norm(means[:, None] - dark[None, ::50], axis=-1).min(1)
         assert (distance < 0.05).mean() > 0.1 if near else (distance > 0.05).mean() > 0.95
     assert STILL < 0.25
+
+
+def test_one_depth_that_is_little_farther_than_the_others_is_an_outlier():
+    depth = np.full((8, 2, 2), 2.0)
+    depth[3, 0, 0] = 2.1  # a rim, filled in from behind
+    depth[3, 1, 1] = 3.0  # what somebody hides at all other instants
+    rests = shows_farthest(depth)
+    assert rests[:, 0, 0].all()
+    assert rests[:, 1, 1].tolist() == [False] * 3 + [True] + [False] * 4

@@ -1,9 +1,11 @@
 """Pictures of the source between the instants, on a film of a square before a wall."""
 
+import jax
 import numpy as np
 import pytest
 
 from full4d_jax.scene.between import Between, between_instants, find_alike, with_instants_between
+from gaussians import initialize
 from gaussians.initialization import DURATION
 
 HEIGHT, WIDTH, INSTANTS = 96, 128, 3
@@ -54,7 +56,8 @@ def test_what_flow_explains_needs_no_seeds_between_and_lasts_a_whole_step():
     *grid, between, squares = film(speed=4)
     seeds = with_instants_between(*grid, between)
     inner = squares[0] & np.roll(squares[0], (6, 6), (0, 1)) & np.roll(squares[0], (-6, -6), (0, 1))
-    assert (seeds.depth[0, 1][inner] > 0).mean() < 0.1
+    assert seeds.seeds[0, 1][inner].mean() < 0.1
+    np.testing.assert_allclose(np.median(seeds.depth[0, 1][inner]), SQUARE)
     shown = grid[1][0, 0] == SQUARE
     assert np.median(seeds.durations[0, 0][shown]) == pytest.approx(DURATION / 2)
 
@@ -63,13 +66,35 @@ def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long
     """The square is dark between the instants, as nowhere else."""
     *grid, between, squares = film(speed=4, between_color=0.1)
     seeds = with_instants_between(*grid, between)
-    found = seeds.depth[0, 1][squares[0]]
-    assert (found > 0).mean() > 0.9
-    assert np.median(found[found > 0]) == pytest.approx(SQUARE)
-    assert (seeds.depth[0, 1][~squares[0]] > 0).mean() < 0.1
+    found = seeds.seeds[0, 1]
+    assert found[squares[0]].mean() > 0.9
+    assert np.median(seeds.depth[0, 1][found & squares[0]]) == pytest.approx(SQUARE)
+    assert found[~squares[0]].mean() < 0.1
     np.testing.assert_allclose(seeds.durations[0, 1], DURATION / 4, rtol=1e-6)
     shown = grid[1][0, 0] == SQUARE
     assert np.median(seeds.durations[0, 0][shown]) == pytest.approx(DURATION / 4)
+
+
+def test_the_square_keeps_its_velocity_beside_pictures_between():
+    """Of 4 pixels an instant, at depth 1 with a focal length of 100 pixels, 2 instants a clip."""
+    *grid, between, squares = film(speed=4)
+    between.frames[0, :20, :20] = 1.0  # something fast, at one picture only
+    seeds = with_instants_between(*grid, between)
+    lens = np.array([[[100.0, 0, WIDTH / 2], [0, 100.0, HEIGHT / 2], [0, 0, 1]]])
+    scene = initialize(
+        seeds.frames,
+        seeds.depth,
+        lens,
+        seeds.world_to_camera,
+        4000,
+        jax.random.key(0),
+        times=seeds.times,
+        durations=seeds.durations,
+        seeds=seeds.seeds,
+    )
+    moving = (np.asarray(scene.logit_gates) < 0) & (np.asarray(scene.gaussians.means[:, 2]) < 1.2)
+    assert moving.any()
+    assert np.median(np.asarray(scene.velocities)[moving, 0]) == pytest.approx(0.08, abs=0.01)
 
 
 def test_a_picture_is_like_itself():
