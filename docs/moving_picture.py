@@ -1,4 +1,4 @@
-"""Writes the moving picture at the top of the README from the videos of a run.
+"""Writes the moving picture of the README from the videos of a run of even sides.
 
     python docs/moving_picture.py out/demo docs/scene.webp
 
