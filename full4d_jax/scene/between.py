@@ -109,15 +109,18 @@ def with_instants_between(
     times = np.concatenate([clip, between.times])
     order = np.argsort(times, kind="stable")
     after = np.searchsorted(clip, between.times).clip(0, count - 1)
-    pairs = (
-        (frames, more_frames),
-        (depth, more_depth),
-        (world_to_camera, world_to_camera[:, after]),
+
+    def in_order(instants: ndarray, more: ndarray) -> ndarray:
+        return np.concatenate([instants, more], 1)[:, order]
+
+    return Seeds(
+        frames=in_order(frames, more_frames),
+        depth=in_order(depth, more_depth),
+        world_to_camera=in_order(world_to_camera, world_to_camera[:, after]),
+        times=times[order],
+        durations=in_order(durations, more_durations),
+        seeds=in_order(depth > 0, more_seeds),
     )
-    joined = (np.concatenate(pair, 1)[:, order] for pair in pairs)
-    visible = np.concatenate([durations, more_durations], 1)[:, order]
-    seeds = np.concatenate([depth > 0, more_seeds], 1)[:, order]
-    return Seeds(*joined, times[order], visible, seeds)
 
 
 def depth_between(
@@ -149,7 +152,7 @@ def depth_between(
     nearest = np.concatenate([values, unmoved]).max(0)
     disparity = np.where(counts.any(0), mean, nearest)
     z = np.where(disparity > 0, 1 / np.maximum(disparity, 1e-6), 0.0)
-    return z, counts.all(0)
+    return z, np.logical_and(*counts)
 
 
 def find_alike(

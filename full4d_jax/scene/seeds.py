@@ -51,24 +51,25 @@ def first_scene(
     count = frames.shape[1]
     used = count if settings.motion == "freetime" else 1
     poses = cameras.frames(slice(used)).world_to_camera
-    frames, seeds = frames[:, :used], seeds[:, :used]
-    times = durations = may_move = None
-    if between is not None and settings.motion == "freetime":
+    lenses, capacity = cameras.intrinsics, settings.capacity
+    how = {"weights": weights, "sh_degree": settings.harmonics}
+    if between is None or settings.motion != "freetime":
+        start = initialize(frames[:, :used], seeds[:, :used], lenses, poses, capacity, key, **how)
+    else:
         grid = np.asarray(frames), np.asarray(seeds), np.asarray(poses)
-        frames, seeds, poses, times, durations, may_move = with_instants_between(*grid, between)
-    start = initialize(
-        frames,
-        seeds,
-        cameras.intrinsics,
-        poses,
-        settings.capacity,
-        key,
-        weights=weights,
-        sh_degree=settings.harmonics,
-        times=times,
-        durations=durations,
-        seeds=may_move,
-    )
+        more = with_instants_between(*grid, between)
+        start = initialize(
+            more.frames,
+            more.depth,
+            lenses,
+            more.world_to_camera,
+            capacity,
+            key,
+            times=more.times,
+            durations=more.durations,
+            seeds=more.seeds,
+            **how,
+        )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, count), key)
     return with_room(start, settings.capacity)
