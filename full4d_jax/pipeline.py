@@ -199,10 +199,8 @@ def _lift(
     def fit() -> Arrays:
         grid, depths = stages.arrays["grid"], stages.arrays["depth"]
         depth, beside = depths["depth"], depths.get("beside")
-        moving = fit_settings.count_moving(grid["frames"][0] / 255.0)
         between = between_instants(stages.arrays["source"])
-        if between is not None:
-            moving += fit_settings.count_moving(between.frames)
+        moving = fit_settings.count_fitted(config.lift, grid["frames"][0] / 255.0, between)
         stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape, moving))
         key, cameras = jax.random.key(config.seed + 1), cameras_in(grid)
         size = grid["frames"].shape[2:4]
@@ -229,8 +227,7 @@ def _lift(
         else:
             stages.say("what no view shows stays empty, with --lift.motion deformation")
         times = stages.arrays["source"]["times"]
-        shown = scene, grid["frames"][0], depth, times, cameras
-        scored = quality.score_scene(*shown, between)
+        scored = quality.score_scene(scene, grid["frames"][0], depth, times, cameras, between)
         stages.say(quality.quality_note(scored))
         return to_arrays(scene) | quality.score_arrays(scored)
 
@@ -282,7 +279,8 @@ def _render(job: Job, show: RenderOptions) -> None:
 def _write_page(job: Job, scene: Scene) -> None:
     """Write the page of a scene; it plays as long as the source lasts."""
     arrays = job.stages.arrays
-    grid, background = arrays["grid"], arrays.get("scene", {}).get("background")
+    grid = arrays["grid"]
+    background = arrays.get("scene", {}).get("background")
     viewing = page.run_viewing(cameras_in(grid), grid["frames"][0], background)
     seconds = page.clip_seconds(arrays["source"])
     page.write_page(job.stages.folder / "scene.html", scene, viewing, seconds=seconds)

@@ -91,36 +91,53 @@ def initialize(
       ValueError: No depth is known.
     """
     v, t, h, w = depth.shape
-    pictures, maps = np.asarray(frames), np.asarray(depth)
-    maps = np.where(np.isfinite(maps), maps, 0)
+    pictures = np.asarray(frames)
+    maps = np.where(np.isfinite(depth), depth, 0)
     importance = [1.0] * v if weights is None else np.asarray(weights, float).tolist()
     moments = np.linspace(0, 1, t) if times is None else np.asarray(times, np.float64)
-    lenses, poses = np.asarray(intrinsics), np.asarray(world_to_camera, np.float64)
-    chosen = maps > 0 if seeds is None else seeds
-    views = list(zip(pictures, maps, importance, lenses, poses, chosen, strict=True))
-    candidates = [_candidates(*view) for view in views]
+    lenses = np.asarray(intrinsics)
+    poses = np.asarray(world_to_camera, np.float64)
+    if seeds is None:
+        seeds = maps > 0
+    candidates = [
+        _candidates(
+            pictures[view], maps[view], importance[view], lenses[view], poses[view], seeds[view]
+        )
+        for view in range(v)
+    ]
     count = sum(int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates)
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
     pixels = _choose(candidates, min(capacity, count), float(jax.random.uniform(key)))
-    for own, view_depth in zip(candidates, maps, strict=True):
-        view_depth[own.instants] = own.depth
+    for view, own in enumerate(candidates):
+        maps[view][own.instants] = own.depth
+
+    # What moves has the velocity of its pixel; views come one by one, as a film of all is large.
     visible = np.where(pixels.is_moving, DURATION / max(t - 1, 1), 1.0)
     velocities = np.zeros((len(pixels.view), 3), np.float32)
-    for view in np.unique(pixels.view[pixels.is_moving]):  # one by one: a film of all is large
+    for view in np.unique(pixels.view[pixels.is_moving]):
         here = pixels.is_moving & (pixels.view == view)
         own = candidates[view]
         moving = np.zeros(maps[view].shape, bool)
         moving[own.instants] = (own.moving > 0) & ~own.lasting
-        film = pictures[view], maps[view], lenses[view], poses[view], moving, moments
         places = pixels.time[here], pixels.y[here], pixels.x[here]
-        velocities[here] = pixel_velocities(*film)[places]
+        velocity = pixel_velocities(
+            pictures[view], maps[view], lenses[view], poses[view], moving, moments
+        )
+        velocities[here] = velocity[places]
         if durations is not None:
             visible[here] = durations[view][places]
-    spots = pixels.view, pixels.time, pixels.y, pixels.x  # on the host: a film of all is large
-    place = lenses[pixels.view].astype(np.float32), poses[spots[:2]].astype(np.float32)
-    z, colors = maps[spots].astype(np.float32), pictures[spots].astype(np.float32)
-    scene = _at_pixels(pixels, z, colors, *place, sh_degree)
+
+    # Pixels are picked on the host, so that the device holds no whole film.
+    spots = pixels.view, pixels.time, pixels.y, pixels.x
+    scene = _at_pixels(
+        pixels,
+        z=maps[spots].astype(np.float32),
+        colors=pictures[spots].astype(np.float32),
+        lenses=lenses[pixels.view].astype(np.float32),
+        poses=poses[pixels.view, pixels.time].astype(np.float32),
+        sh_degree=sh_degree,
+    )
     return scene._replace(
         velocities=jnp.asarray(velocities),
         moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
@@ -139,7 +156,9 @@ def _candidates(
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
     camera_moves = moves(poses)
-    frames, depth, poses = frames[instants], depth[instants], poses[instants]
+    frames = frames[instants]
+    depth = depth[instants]
+    poses = poses[instants]
     seeds = seeds[instants]
     known = depth > 0
     if not instants.size:
@@ -217,7 +236,8 @@ def _choose(candidates: Sequence[Candidates], count: int, start: float) -> Pixel
     chosen = np.searchsorted(places, picks, side="right")
     picture, spot = np.divmod(chosen, h * w)
     y, x = np.divmod(order[spot], w)
-    passes, film = picture >= v, np.maximum(picture - v, 0)
+    passes = picture >= v
+    film = np.maximum(picture - v, 0)
     view = np.where(passes, views[film], np.minimum(picture, v - 1))
     instant = np.stack([x.instant for x in candidates])
     time = np.where(passes, times[film], instant[view, y, x])

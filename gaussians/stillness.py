@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-SELDOM = 0.15  # share of a pixel's instants below which one depth, much farther, must be an outlier
+SELDOM = 0.15  # share of a pixel's instants below which its farthest depth may be an outlier
 HIDES = 0.1  # relative difference of depth from which something is surely before another thing
 FARTHEST = 0.03  # relative difference of depth up to which a pixel shows its farthest thing
 OTHERS = 8  # instants, evenly spaced, in which points are looked up
@@ -30,17 +30,19 @@ def moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
 def shows_farthest(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
     """Return when each pixel of a camera at rest shows the farthest thing that it ever shows.
 
-    Where that is seldom, and what it shows else is not much nearer, that depth is an outlier, and
-    all instants count.
+    Where that is seldom, and something else is hardly nearer, that depth is an outlier: all
+    instants count whose depth is about as far.
 
     Args:
       depth: z, 0 where unknown.
     """
-    known, farthest = depth > 0, depth.max(0)
+    known = depth > 0
+    farthest = depth.max(0)
     rests = known & (depth >= (1 - FARTHEST) * farthest)
-    others = np.where(rests, 0, depth).max(0)
-    is_outlier = (rests.sum(0) < SELDOM * known.sum(0)) & (others > (1 - HIDES) * farthest)
-    return np.where(is_outlier, known, rests)
+    is_far = known & (depth >= (1 - HIDES) * farthest)
+    is_seldom = rests.sum(0) < SELDOM * known.sum(0)
+    is_outlier = is_seldom & (is_far & ~rests).any(0)
+    return np.where(is_outlier, is_far, rests)
 
 
 def median_where(

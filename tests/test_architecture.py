@@ -15,7 +15,7 @@ SOURCES = sorted(
     for path in (REPOSITORY / folder).rglob("*.py")
 )
 MODULES = [path for path in SOURCES if path.parts[0] in PACKAGES]
-LONGEST = 300
+LONGEST = 500
 LOOSE = 6  # modules at the top of full4d_jax: the story and the equations
 
 # Who may import whom inside full4d_jax. A room may also import those that its arrows lead to by way

@@ -92,8 +92,8 @@ def read_video(
     wanted = np.sort(np.concatenate([taken, midway]))
     decoded, sizes = _pictures(path, wanted, height, width)
     if len(decoded) < len(wanted):
-        found = f"a damaged or missing frame at {wanted[len(decoded)]:.2f} s"
-        raise InputError("video", path, found, "all frames", "encode it again")
+        damage = f"a damaged or missing frame at {wanted[len(decoded)]:.2f} s"
+        raise InputError("video", path, damage, "all frames", "encode it again")
     pictures = [decoded[i] for i in np.searchsorted(wanted, taken)]
     between = [decoded[i][0] for i in np.searchsorted(wanted, midway)]
     size = sizes[0]
@@ -174,7 +174,7 @@ def _choose(
 def _midway(times: Float[ndarray, " n"], chosen: list[int]) -> Float[ndarray, " m"]:
     """Return the times of the decoded frames nearest to half-way between the chosen ones.
 
-    None is returned unless there is one between every two.
+    There is none unless there is one between every two.
     """
     first, last = np.array(chosen[:-1], int), np.array(chosen[1:], int)
     if not first.size or (last - first < 2).any():

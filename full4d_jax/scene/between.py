@@ -48,8 +48,8 @@ def between_instants(source: Mapping[str, ndarray]) -> Between | None:
     return Between(source["between"].astype(np.float32) / 255, times)
 
 
-class Seeds(NamedTuple):
-    """What starts a scene at n = t + b instants, in the order of time.
+class Film(NamedTuple):
+    """A grid with pictures between its instants, n = t + b of them in the order of time.
 
     Attributes:
       frames: colours in [0, 1].
@@ -57,7 +57,7 @@ class Seeds(NamedTuple):
       world_to_camera: of the cameras.
       times: in clips.
       durations: how long what moves at a pixel is visible, one standard deviation, in clips.
-      seeds: which pixels may become Gaussians that move.
+      may_move: which pixels may become Gaussians that move.
     """
 
     frames: Float[ndarray, "v n h w 3"]
@@ -65,7 +65,7 @@ class Seeds(NamedTuple):
     world_to_camera: Float[ndarray, "v n 4 4"]
     times: Float[ndarray, " n"]
     durations: Float[ndarray, "v n h w"]
-    seeds: Bool[ndarray, "v n h w"]
+    may_move: Bool[ndarray, "v n h w"]
 
 
 def with_instants_between(
@@ -73,8 +73,8 @@ def with_instants_between(
     depth: Float[ndarray, "v t h w"],
     world_to_camera: Float[ndarray, "v t 4 4"],
     between: Between,
-) -> Seeds:
-    """Return the seeds of a grid with those of the pictures between its instants.
+) -> Film:
+    """Return a grid with the pictures between its instants, to start a scene from.
 
     Only view 0 has pictures between; the other views have no depth then. What is too fast for flow,
     or turns, is visible for half as long as the rest, as it is somewhere else half a step later.
@@ -86,13 +86,14 @@ def with_instants_between(
       between: the pictures between.
     """
     views, count = frames.shape[:2]
-    number, clip = len(between.times), np.linspace(0, 1, count)
+    number = len(between.times)
+    clip = np.linspace(0, 1, count)
     step = 1 / (count - 1)
     more_frames = np.zeros((views, number, *frames.shape[2:]), np.float32)
     more_depth = np.zeros(more_frames.shape[:-1], np.float32)
     durations = np.full(depth.shape, DURATION * step, np.float32)
     more_durations = np.full(more_depth.shape, DURATION * step / 2, np.float32)
-    more_seeds = np.zeros(more_depth.shape, bool)
+    more_may_move = np.zeros(more_depth.shape, bool)
 
     resting = median_where(frames[0], shows_farthest(depth[0]))
     more_frames[0] = between.frames
@@ -101,7 +102,8 @@ def with_instants_between(
         around = [after - 1, after]
         z, is_explained = depth_between(frames[0, around], depth[0, around], picture)
         moves = np.abs(picture - resting).max(-1) > MOVES
-        more_depth[0, i], more_seeds[0, i] = z, moves & ~is_explained & (z > 0)
+        more_depth[0, i] = z
+        more_may_move[0, i] = moves & ~is_explained & (z > 0)
         for instant in around:
             alike = find_alike(frames[0, instant], picture)[1]
             durations[0, instant][~alike] = DURATION * step / 2
@@ -113,13 +115,13 @@ def with_instants_between(
     def in_order(instants: ndarray, more: ndarray) -> ndarray:
         return np.concatenate([instants, more], 1)[:, order]
 
-    return Seeds(
+    return Film(
         frames=in_order(frames, more_frames),
         depth=in_order(depth, more_depth),
         world_to_camera=in_order(world_to_camera, world_to_camera[:, after]),
         times=times[order],
         durations=in_order(durations, more_durations),
-        seeds=in_order(depth > 0, more_seeds),
+        may_move=in_order(depth > 0, more_may_move),
     )
 
 
@@ -139,7 +141,8 @@ def depth_between(
       depth: z of these, known everywhere.
       picture: of the source between them.
     """
-    disparities, agree = [], []
+    disparities = []
+    agree = []
     for frame, z in zip(frames, depth, strict=True):
         flow, alike = find_alike(picture, frame)
         there = warp(z[..., None], flow, cv2.INTER_NEAREST)[..., 0]

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.config import LiftConfig
+from full4d_jax.scene.between import Between
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
 from gaussians.fit_config import fit_memory
@@ -26,6 +27,19 @@ SMALL = 128**2  # pixels
 def count_moving(frames: Float[ndarray, "t h w 3"]) -> int:
     """Return how many pixels of a clip, colours in [0, 1], differ from their median over time."""
     return int((np.abs(frames - np.median(frames, 0)).max(-1) > MOVES).sum())
+
+
+def count_fitted(
+    settings: LiftConfig, frames: Float[ndarray, "t h w 3"], between: Between | None
+) -> int:
+    """Return how many moving pixels a fit shows: of the instants, and of the pictures between.
+
+    A scene with the motion `deformation` starts from neither, so that only the instants count.
+    """
+    moving = count_moving(frames)
+    if between is None or settings.motion != "freetime":
+        return moving
+    return moving + count_moving(between.frames)
 
 
 def sized(

@@ -21,7 +21,7 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.media.metrics import Distance, psnr, require_lpips
 from full4d_jax.scene.asking import ask_between
 from full4d_jax.scene.between import Between
-from full4d_jax.scene.fit_settings import count_moving, fit_settings, sized
+from full4d_jax.scene.fit_settings import count_fitted, fit_settings, sized
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.seeds import first_scene, grid_depth
 from gaussians import Scene, Targets, clip_budget, fit, render_clip
@@ -61,9 +61,7 @@ def lift_grid(
       partial: where a fit under way is kept, to go on from.
       look: called with the scene before the first step.
     """
-    moving = count_moving(np.asarray(frames[0]))
-    if between is not None:
-        moving += count_moving(between.frames)
+    moving = count_fitted(settings, np.asarray(frames[0]), between)
     settings = sized(settings, *frames.shape[2:4], captured=False, moving=moving)
     start_key, fit_key = jax.random.split(key)
     real = 1 if beside is None else 1 + len(beside)

@@ -6,6 +6,8 @@ views that no source point reached: they lie at a disparity filled in from aroun
 everything that the source sees.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,24 +53,27 @@ def first_scene(
     count = frames.shape[1]
     used = count if settings.motion == "freetime" else 1
     poses = cameras.frames(slice(used)).world_to_camera
-    lenses, capacity = cameras.intrinsics, settings.capacity
-    how = {"weights": weights, "sh_degree": settings.harmonics}
+    place_gaussians = partial(
+        initialize,
+        intrinsics=cameras.intrinsics,
+        capacity=settings.capacity,
+        key=key,
+        weights=weights,
+        sh_degree=settings.harmonics,
+    )
     if between is None or settings.motion != "freetime":
-        start = initialize(frames[:, :used], seeds[:, :used], lenses, poses, capacity, key, **how)
+        start = place_gaussians(frames[:, :used], seeds[:, :used], world_to_camera=poses)
     else:
-        grid = np.asarray(frames), np.asarray(seeds), np.asarray(poses)
-        more = with_instants_between(*grid, between)
-        start = initialize(
-            more.frames,
-            more.depth,
-            lenses,
-            more.world_to_camera,
-            capacity,
-            key,
-            times=more.times,
-            durations=more.durations,
-            seeds=more.seeds,
-            **how,
+        film = with_instants_between(
+            np.asarray(frames), np.asarray(seeds), np.asarray(poses), between
+        )
+        start = place_gaussians(
+            film.frames,
+            film.depth,
+            world_to_camera=film.world_to_camera,
+            times=film.times,
+            durations=film.durations,
+            seeds=film.may_move,
         )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, count), key)

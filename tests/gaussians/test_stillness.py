@@ -52,7 +52,8 @@ def test_gaussians_of_a_moving_camera_last_where_the_room_stands_still():
 def test_one_depth_that_is_little_farther_than_the_others_is_an_outlier():
     depth = np.full((8, 2, 2), 2.0)
     depth[3, 0, 0] = 2.1  # a rim, filled in from behind
+    depth[4:6, 0, 0] = 1.0  # somebody passes before it
     depth[3, 1, 1] = 3.0  # what somebody hides at all other instants
     rests = shows_farthest(depth)
-    assert rests[:, 0, 0].all()
+    assert rests[:, 0, 0].tolist() == [True] * 4 + [False] * 2 + [True] * 2
     assert rests[:, 1, 1].tolist() == [False] * 3 + [True] + [False] * 4

@@ -45,52 +45,52 @@ def test_times_are_in_clips_of_evenly_spread_instants():
 
 def test_instants_come_in_the_order_of_time_with_their_pictures():
     *grid, between, _ = film(speed=4)
-    seeds = with_instants_between(*grid, between)
-    np.testing.assert_allclose(seeds.times, [0, 0.25, 0.5, 0.75, 1])
-    np.testing.assert_array_equal(seeds.frames[0, ::2], grid[0][0])
-    np.testing.assert_array_equal(seeds.frames[0, 1::2], between.frames)
-    np.testing.assert_array_equal(seeds.depth[0, ::2], grid[1][0])
+    grown = with_instants_between(*grid, between)
+    np.testing.assert_allclose(grown.times, [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_array_equal(grown.frames[0, ::2], grid[0][0])
+    np.testing.assert_array_equal(grown.frames[0, 1::2], between.frames)
+    np.testing.assert_array_equal(grown.depth[0, ::2], grid[1][0])
 
 
 def test_what_flow_explains_needs_no_seeds_between_and_lasts_a_whole_step():
     *grid, between, squares = film(speed=4)
-    seeds = with_instants_between(*grid, between)
+    grown = with_instants_between(*grid, between)
     inner = squares[0] & np.roll(squares[0], (6, 6), (0, 1)) & np.roll(squares[0], (-6, -6), (0, 1))
-    assert seeds.seeds[0, 1][inner].mean() < 0.1
-    np.testing.assert_allclose(np.median(seeds.depth[0, 1][inner]), SQUARE)
+    assert grown.may_move[0, 1][inner].mean() < 0.1
+    np.testing.assert_allclose(np.median(grown.depth[0, 1][inner]), SQUARE)
     shown = grid[1][0, 0] == SQUARE
-    assert np.median(seeds.durations[0, 0][shown]) == pytest.approx(DURATION / 2)
+    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(DURATION / 2)
 
 
 def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long():
     """The square is dark between the instants, as nowhere else."""
     *grid, between, squares = film(speed=4, between_color=0.1)
-    seeds = with_instants_between(*grid, between)
-    found = seeds.seeds[0, 1]
-    assert found[squares[0]].mean() > 0.9
-    assert np.median(seeds.depth[0, 1][found & squares[0]]) == pytest.approx(SQUARE)
-    assert found[~squares[0]].mean() < 0.1
-    np.testing.assert_allclose(seeds.durations[0, 1], DURATION / 4, rtol=1e-6)
+    grown = with_instants_between(*grid, between)
+    may_move = grown.may_move[0, 1]
+    assert may_move[squares[0]].mean() > 0.9
+    assert np.median(grown.depth[0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
+    assert may_move[~squares[0]].mean() < 0.1
+    np.testing.assert_allclose(grown.durations[0, 1], DURATION / 4, rtol=1e-6)
     shown = grid[1][0, 0] == SQUARE
-    assert np.median(seeds.durations[0, 0][shown]) == pytest.approx(DURATION / 4)
+    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(DURATION / 4)
 
 
 def test_the_square_keeps_its_velocity_beside_pictures_between():
-    """Of 4 pixels an instant, at depth 1 with a focal length of 100 pixels, 2 instants a clip."""
+    """The square moves by 8 pixels a clip; at depth 1, 100 pixels are one world unit."""
     *grid, between, squares = film(speed=4)
     between.frames[0, :20, :20] = 1.0  # something fast, at one picture only
-    seeds = with_instants_between(*grid, between)
+    grown = with_instants_between(*grid, between)
     lens = np.array([[[100.0, 0, WIDTH / 2], [0, 100.0, HEIGHT / 2], [0, 0, 1]]])
     scene = initialize(
-        seeds.frames,
-        seeds.depth,
+        grown.frames,
+        grown.depth,
         lens,
-        seeds.world_to_camera,
+        grown.world_to_camera,
         4000,
         jax.random.key(0),
-        times=seeds.times,
-        durations=seeds.durations,
-        seeds=seeds.seeds,
+        times=grown.times,
+        durations=grown.durations,
+        seeds=grown.may_move,
     )
     moving = (np.asarray(scene.logit_gates) < 0) & (np.asarray(scene.gaussians.means[:, 2]) < 1.2)
     assert moving.any()
