@@ -239,7 +239,8 @@ def _first_look(job: Job, scene: Scene) -> None:
     """Write the page of a scene that is not fitted yet, and say so."""
     grid = job.stages.arrays["grid"]
     cameras, frames = cameras_in(grid), jnp.asarray(grid["frames"][0], jnp.float32) / 255
-    reached = lifting.source_psnr(scene, frames, jax.tree.map(jnp.asarray, cameras))
+    few = lifting.WATCHED
+    reached = lifting.source_psnr(scene, frames, jax.tree.map(jnp.asarray, cameras), most=few)
     for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
         (job.stages.folder / name).unlink(missing_ok=True)
     _write_page(job, scene)

@@ -16,12 +16,11 @@ from einops import reduce
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
-from gaussians.clip import clip_budget, render_clip
+from gaussians.clip import clip_budget
 from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.distillation import Distillation
 from gaussians.fit_config import FitConfig, Targets, check_targets
 from gaussians.fit_step import FitState, Fitted, Perceptual, first_state, run_chunk, run_taught
-from gaussians.losses import capped_psnr
 from gaussians.novel_views import cached_frames, flat_cameras
 from gaussians.rasterizer import round_budget
 from gaussians.relocation import dead, relocate
@@ -35,13 +34,11 @@ class FitResult(NamedTuple):
 
     Attributes:
       scene: the Gaussians, as many as at the start.
-      psnr: PSNR of every target frame at the end in dB, without exposures.
       exposures: log-gains and offsets of the views, see `exposure`.
       max_intersections: budget that no step overflowed.
     """
 
     scene: Scene
-    psnr: Float[Array, "n"]
     exposures: Float[Array, "v 2 3"]
     max_intersections: int
 
@@ -121,7 +118,8 @@ def fit(
         if report is not None:
             alive = (~dead(state.fitted.scene.gaussians)).sum()
             report(first + length, metrics | {"alive": float(alive)})
-    return _result(state, targets, config)
+    fitted = state.fitted
+    return FitResult(fitted.scene, fitted.exposures, int(state.budget))
 
 
 def _with_growing_budget(
@@ -228,20 +226,3 @@ def _shrunk(targets: Targets, size: int) -> Targets:
     if alpha is not None:
         alpha = reduce(alpha, "n (h a) (w b) -> n h w", "mean", a=size, b=size)
     return targets._replace(frames=frames, cameras=smaller, known=known, alpha=alpha)
-
-
-def _result(state: FitState, targets: Targets, config: FitConfig) -> FitResult:
-    """Return the scene and the PSNR of every target."""
-    fitted: Fitted = state.fitted
-    needed = clip_budget(fitted.scene, targets.cameras, targets.times, slack=1.0)
-    budget = max(int(state.budget), needed)
-    pictures = render_clip(
-        fitted.scene,
-        targets.cameras,
-        targets.times,
-        background=jnp.array(config.background),
-        antialiased=config.antialiased,
-        max_intersections=budget,
-    )
-    quality = jax.vmap(capped_psnr)(pictures.rgb, targets.frames, targets.known)
-    return FitResult(fitted.scene, quality, fitted.exposures, budget)

@@ -19,6 +19,7 @@ import numpy as np
 from einops import repeat
 from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
+from scipy.spatial import KDTree
 
 from gaussians import harmonics
 from gaussians.motion import DynamicGaussians
@@ -29,7 +30,9 @@ from gaussians.velocities import pixel_velocities
 STILL = 0.08  # a pixel this close to its resting colour shows what stands still there
 DETAIL = 12.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
 OPACITY = 0.9  # of every Gaussian at first
-GATE = 4.0  # logit of the gate of static Gaussians; moving ones have -4
+ALWAYS = 4.0  # logit of the gate of static Gaussians
+# That of moving ones: fainter than a picture can show, so that they cost nothing at other instants.
+PASSES = -6.5
 SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
 PASSING = 0.8  # weight of a moving pixel, which is seen at one instant, relative to a still one
 # Share of its depth by which a moving pixel lies before the still thing that it hides, at least.
@@ -70,6 +73,7 @@ def initialize(
     times: Float[Array | ndarray, "t"] | None = None,
     durations: Float[ndarray, "v t h w"] | None = None,
     seeds: Bool[ndarray, "v t h w"] | None = None,
+    filmed: int | None = None,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
@@ -86,6 +90,8 @@ def initialize(
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
         for `DURATION` steps of evenly spread instants.
       seeds: which pixels with depth may become Gaussians that move; None for all.
+      filmed: how many views, from the first on, show what a camera saw; what moves in the others
+        moves like the nearest thing of these at that instant. None for all.
 
     Raises:
       ValueError: No depth is known.
@@ -113,20 +119,22 @@ def initialize(
         maps[view][own.instants] = own.depth
 
     # What moves has the velocity of its pixel; views come one by one, as a film of all is large.
+    filmed = v if filmed is None else filmed
     visible = np.where(pixels.is_moving, DURATION / max(t - 1, 1), 1.0)
     velocities = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):
         here = pixels.is_moving & (pixels.view == view)
-        own = candidates[view]
-        moving = np.zeros(maps[view].shape, bool)
-        moving[own.instants] = (own.moving > 0) & ~own.lasting
         places = pixels.time[here], pixels.y[here], pixels.x[here]
-        velocity = pixel_velocities(
-            pictures[view], maps[view], lenses[view], poses[view], moving, moments
-        )
-        velocities[here] = velocity[places]
         if durations is not None:
             visible[here] = durations[view][places]
+        if view < filmed:
+            own = candidates[view]
+            moving = np.zeros(maps[view].shape, bool)
+            moving[own.instants] = (own.moving > 0) & ~own.lasting
+            velocity = pixel_velocities(
+                pictures[view], maps[view], lenses[view], poses[view], moving, moments
+            )
+            velocities[here] = velocity[places]
 
     # Pixels are picked on the host, so that the device holds no whole film.
     spots = pixels.view, pixels.time, pixels.y, pixels.x
@@ -138,6 +146,10 @@ def initialize(
         poses=poses[pixels.view, pixels.time].astype(np.float32),
         sh_degree=sh_degree,
     )
+    measured = pixels.is_moving & (pixels.view < filmed)
+    asking = pixels.is_moving & (pixels.view >= filmed)
+    like = nearest_at_instant(np.asarray(scene.gaussians.means), pixels.time, measured, asking)
+    velocities[asking] = np.where(like[:, None] >= 0, velocities[like], 0)
     return scene._replace(
         velocities=jnp.asarray(velocities),
         moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
@@ -191,6 +203,23 @@ def _candidates(
         lasting=np.zeros_like(known),
         depth=np.where(known & stands[None], np.where(moving, before, still_depth), depth),
     )
+
+
+def nearest_at_instant(
+    points: Float[ndarray, "n 3"],
+    instants: Int[ndarray, " n"],
+    known: Bool[ndarray, " n"],
+    asking: Bool[ndarray, " n"],
+) -> Int[ndarray, " m"]:
+    """Return for each asking point the number of the nearest known one of its instant, or -1."""
+    nearest = np.full(len(points), -1)
+    for instant in np.unique(instants[asking]):
+        of_instant = instants == instant
+        there = np.flatnonzero(known & of_instant)
+        here = asking & of_instant
+        if there.size:
+            nearest[here] = there[KDTree(points[there]).query(points[here])[1]]
+    return nearest[asking]
 
 
 def _contrast(pictures: Float[ndarray, "*b h w 3"]) -> Float[ndarray, "*b h w"]:
@@ -287,7 +316,7 @@ def _at_pixels(
         velocities=jnp.zeros((count, 3)),
         moments=jnp.zeros(count),
         log_durations=jnp.zeros(count),
-        logit_gates=jnp.where(pixels.is_moving, -GATE, GATE),
+        logit_gates=jnp.where(pixels.is_moving, PASSES, ALWAYS),
     )
 
 

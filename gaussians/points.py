@@ -14,7 +14,7 @@ from numpy import ndarray
 from scipy.spatial import KDTree
 
 from gaussians import harmonics
-from gaussians.initialization import GATE
+from gaussians.initialization import ALWAYS
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
@@ -185,5 +185,5 @@ def at_points(
         velocities=jnp.zeros((count, 3)),
         moments=jnp.full(count, 0.5) if moments is None else jnp.asarray(moments, jnp.float32),
         log_durations=jnp.full(count, np.float32(np.log(duration))),
-        logit_gates=jnp.full(count, GATE if always else -GATE),
+        logit_gates=jnp.full(count, ALWAYS if always else -ALWAYS),
     )

@@ -87,7 +87,8 @@ def _spread(
     if not (moving & ~known).any() or not known.any():
         return velocities
     sigma = AROUND * min(known.shape)
-    share = cv2.GaussianBlur(known.astype(np.float64), (0, 0), sigma)
-    around = cv2.GaussianBlur(velocities, (0, 0), sigma) / np.maximum(share, SURE)[..., None]
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
+    blurred = cv2.GaussianBlur(velocities.astype(np.float32), (0, 0), sigma)
+    around = blurred / np.maximum(share, SURE)[..., None]
     unknown = moving & ~known & (share > SURE)
     return np.where(unknown[..., None], around, velocities)

@@ -67,7 +67,9 @@ def lift_grid(
     real = 1 if beside is None else 1 + len(beside)
     seeds = grid_depth(frames, depth, cameras, beside)
     closeness = jnp.full(len(frames), HIDDEN).at[:real].set(1.0)
-    start = first_scene(settings, frames, seeds, cameras, start_key, closeness, between)
+    start = first_scene(
+        settings, frames, seeds, cameras, start_key, closeness, between, filmed=real
+    )
     weight = settings.source_weight
     targets = grid_targets(frames, cameras, weight, settings.anchor, real, between)
     if look is not None:

@@ -35,6 +35,7 @@ def first_scene(
     key: PRNGKeyArray,
     weights: Float[Array, "v"] | None = None,
     between: Between | None = None,
+    filmed: int | None = None,
 ) -> Scene:
     """Return the scene where the fit starts: Gaussians at the pixels with `seeds` > 0.
 
@@ -49,6 +50,7 @@ def first_scene(
       key: decides the pixels.
       weights: how many Gaussians the pixels of each view get, relative to other views.
       between: pictures of the source between the instants, whose moving pixels are seeds too.
+      filmed: how many views, from the first on, are not generated; None for all.
     """
     count = frames.shape[1]
     used = count if settings.motion == "freetime" else 1
@@ -60,6 +62,7 @@ def first_scene(
         key=key,
         weights=weights,
         sh_degree=settings.harmonics,
+        filmed=filmed,
     )
     if between is None or settings.motion != "freetime":
         start = place_gaussians(frames[:, :used], seeds[:, :used], world_to_camera=poses)

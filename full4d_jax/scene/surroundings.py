@@ -80,7 +80,8 @@ def surround(
     count = len(scene.moments)
     with_space = with_room(scene, count + int(ROOM * count))
     assert isinstance(with_space, DynamicGaussians)
-    scene = with_space
+    # On the host, where writing another number of Gaussians after each look compiles nothing.
+    scene = jax.tree.map(np.array, with_space)
     cameras = _smaller(cameras)
     poses = np.asarray(cameras.world_to_camera, np.float64)
     instants = np.unique(np.linspace(0, poses.shape[1] - 1, INSTANTS).round().astype(int))
@@ -110,11 +111,12 @@ def surround(
             most = min(int((depth > 0).sum() / SPACING**2), room)
             if most > 0:
                 more = blur(colors, depth, camera, most, scene, jax.random.fold_in(key, i))
-                scene = jax.tree.map(lambda x, y, n=count: x.at[n : n + len(y)].set(y), scene, more)
+                for field, new in zip(jax.tree.leaves(scene), jax.tree.leaves(more), strict=True):
+                    field[count : count + len(new)] = new
                 count += len(more.moments)
         if report is not None:
             report(i + 1)
-    return jax.tree.map(lambda x: x[:count], scene)
+    return jax.tree.map(lambda x: jnp.asarray(x[:count]), scene)
 
 
 def count_looks(cameras: Cameras) -> int:

@@ -82,9 +82,9 @@ def test_fitting_explains_the_pictures_and_is_deterministic():
     )
     assert [step for step, _ in reports] == [75, 150]
     assert reports[1][1]["loss"] < reports[0][1]["loss"]
-    before, after = mean_psnr(start(), targets), float(result.psnr.mean())
+    before = mean_psnr(start(), targets)
+    after = mean_psnr(result.scene, targets)
     assert after > before + 6, (before, after)
-    np.testing.assert_allclose(after, mean_psnr(result.scene, targets), atol=1e-3)
     again = fit(start(), targets, CONFIG, jax.random.key(0))
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(result), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -149,7 +149,6 @@ def test_both_forms_of_distillation_teach_what_no_picture_shows():
     def taught(**options) -> float:
         prior = prior_at(0.9, flow_steps=8, **options)
         result = fit(start(), seen, CONFIG, jax.random.key(0), distillation=prior)
-        assert result.psnr.shape == (3,)
         return mean_psnr(result.scene, hidden)
 
     alone = taught(weight_first=0.0, weight_last=0.0)
