@@ -4,6 +4,8 @@ import errno
 import fcntl
 import os
 import socket
+import stat
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,12 +57,12 @@ def _hold(folder: Path, name: str, how: int) -> None:
     """Lock a file in a folder until this process ends; alone there, write which process that is.
 
     Raises:
-      InputError: Another process has locked it, or the disk is full.
+      InputError: Another process has locked it, it is no file of its own, or the disk is full.
     """
-    place = (folder / name).resolve()
+    place = folder.resolve() / name
     if place in _held:
         return
-    lock = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
+    lock = _open_lock(place)
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
     except OSError as error:
@@ -84,12 +86,36 @@ def _hold(folder: Path, name: str, how: int) -> None:
     _held[place] = lock
 
 
+def _open_lock(place: Path) -> int:
+    """Return a descriptor of a lock, which is made where there is none.
+
+    Raises:
+      InputError: It is no plain file: a stranger's folder may link it to a file of the user.
+    """
+    # Not following links, and not waiting for whoever may write to a pipe.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        lock = os.open(place, flags, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise _no_lock(place) from None
+    if not stat.S_ISREG(os.fstat(lock).st_mode):
+        os.close(lock)
+        raise _no_lock(place)
+    return lock
+
+
+def _no_lock(place: Path) -> InputError:
+    return InputError("lock", place, "a link or no file", "a plain file, or none", "delete it")
+
+
 def _parts_in_work(folder: Path) -> list[tuple[Path, str]]:
     """Return the locks of parts that other processes hold, with what those wrote."""
     found = []
-    for file in sorted(folder.glob(f"{LOCK}-*-of-*")):
-        if file.resolve() not in _held:
-            with file.open() as lock:
+    for file in sorted(folder.resolve().glob(f"{LOCK}-*-of-*")):
+        if file not in _held:
+            with os.fdopen(_open_lock(file)) as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # until it is closed
                 except OSError:
@@ -119,9 +145,8 @@ def open_folder(path: str | Path) -> Path:
         raise InputError("output folder", path, "a file", "a folder", do)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.write_text("")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=path):  # which has no name that a link could have
+            pass
     except (OSError, ValueError) as error:  # the latter for NUL in a name
         found = getattr(error, "strerror", None) or error
         raise InputError("output folder", path, found, "a writable folder", do) from None

@@ -87,3 +87,25 @@ def test_a_disk_without_room_for_the_lock_leaves_none(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert hold_folder(tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize("name", [".lock", ".lock-0-of-2", ".writable"])
+def test_a_link_in_a_strangers_folder_leads_nowhere(tmp_path, name):
+    own = tmp_path / "own.txt"
+    own.write_text("keep me")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / name).symlink_to(own)
+    part = (0, 2) if "-of-" in name else (0, 1)
+    if name == ".writable":
+        hold_folder(folder, part)
+    else:
+        with pytest.raises(InputError, match="a link or no file"):
+            hold_folder(folder, part)
+    assert own.read_text() == "keep me"
+
+
+def test_a_pipe_in_place_of_a_lock_is_refused(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(InputError, match="a link or no file"):
+        hold_folder(tmp_path)
