@@ -63,7 +63,6 @@ class Clip(NamedTuple):
 UNUSED = tuple(
     Clip(name)
     for name in (
-        "intel_asl_gestures_eat",
         "intel_asl_gestures_night",
         "intel_asl_gestures_sorry",
         "intel_preview_face-demographics-walking",
@@ -83,6 +82,7 @@ PAGE = (
 )
 # By these, settings of depth, of upright people and of the fit were chosen, or looked at meanwhile.
 CHOSE = (
+    "intel_asl_gestures_eat",
     "intel_asl_gestures_learn",
     "intel_one-by-one-person-detection_0",
     "intel_one-by-one-person-detection_1",

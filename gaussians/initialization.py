@@ -19,7 +19,6 @@ import numpy as np
 from einops import repeat
 from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
-from scipy.spatial import KDTree
 
 from gaussians import harmonics
 from gaussians.motion import DynamicGaussians
@@ -28,7 +27,7 @@ from gaussians.types import Gaussians
 from gaussians.velocities import pixel_velocities
 
 STILL = 0.08  # a pixel this close to its resting colour shows what stands still there
-DETAIL = 12.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
+DETAIL = 40.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
 OPACITY = 0.9  # of every Gaussian at first
 ALWAYS = 4.0  # logit of the gate of static Gaussians
 # That of moving ones: fainter than a picture can show, so that they cost nothing at other instants.
@@ -72,8 +71,7 @@ def initialize(
     weights: Float[Array | ndarray, "v"] | None = None,
     times: Float[Array | ndarray, "t"] | None = None,
     durations: Float[ndarray, "v t h w"] | None = None,
-    seeds: Bool[ndarray, "v t h w"] | None = None,
-    filmed: int | None = None,
+    may_move: Bool[ndarray, "v t h w"] | None = None,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
@@ -89,9 +87,7 @@ def initialize(
       times: of the instants, in clips; None spreads them evenly from 0 to 1.
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
         for `DURATION` steps of evenly spread instants.
-      seeds: which pixels with depth may become Gaussians that move; None for all.
-      filmed: how many views, from the first on, show what a camera saw; what moves in the others
-        moves like the nearest thing of these at that instant. None for all.
+      may_move: which pixels with depth may become Gaussians that move; None for all.
 
     Raises:
       ValueError: No depth is known.
@@ -103,11 +99,11 @@ def initialize(
     moments = np.linspace(0, 1, t) if times is None else np.asarray(times, np.float64)
     lenses = np.asarray(intrinsics)
     poses = np.asarray(world_to_camera, np.float64)
-    if seeds is None:
-        seeds = maps > 0
+    if may_move is None:
+        may_move = maps > 0
     candidates = [
         _candidates(
-            pictures[view], maps[view], importance[view], lenses[view], poses[view], seeds[view]
+            pictures[view], maps[view], importance[view], lenses[view], poses[view], may_move[view]
         )
         for view in range(v)
     ]
@@ -119,7 +115,6 @@ def initialize(
         maps[view][own.instants] = own.depth
 
     # What moves has the velocity of its pixel; views come one by one, as a film of all is large.
-    filmed = v if filmed is None else filmed
     visible = np.where(pixels.is_moving, DURATION / max(t - 1, 1), 1.0)
     velocities = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):
@@ -127,14 +122,13 @@ def initialize(
         places = pixels.time[here], pixels.y[here], pixels.x[here]
         if durations is not None:
             visible[here] = durations[view][places]
-        if view < filmed:
-            own = candidates[view]
-            moving = np.zeros(maps[view].shape, bool)
-            moving[own.instants] = (own.moving > 0) & ~own.lasting
-            velocity = pixel_velocities(
-                pictures[view], maps[view], lenses[view], poses[view], moving, moments
-            )
-            velocities[here] = velocity[places]
+        own = candidates[view]
+        moving = np.zeros(maps[view].shape, bool)
+        moving[own.instants] = (own.moving > 0) & ~own.lasting
+        velocity = pixel_velocities(
+            pictures[view], maps[view], lenses[view], poses[view], moving, moments
+        )
+        velocities[here] = velocity[places]
 
     # Pixels are picked on the host, so that the device holds no whole film.
     spots = pixels.view, pixels.time, pixels.y, pixels.x
@@ -146,10 +140,6 @@ def initialize(
         poses=poses[pixels.view, pixels.time].astype(np.float32),
         sh_degree=sh_degree,
     )
-    measured = pixels.is_moving & (pixels.view < filmed)
-    asking = pixels.is_moving & (pixels.view >= filmed)
-    like = nearest_at_instant(np.asarray(scene.gaussians.means), pixels.time, measured, asking)
-    velocities[asking] = np.where(like[:, None] >= 0, velocities[like], 0)
     return scene._replace(
         velocities=jnp.asarray(velocities),
         moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
@@ -163,7 +153,7 @@ def _candidates(
     weight: float,
     lens: Float[ndarray, "3 3"],
     poses: Float[ndarray, "t 4 4"],
-    seeds: Bool[ndarray, "t h w"],
+    may_move: Bool[ndarray, "t h w"],
 ) -> Candidates:
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
@@ -171,7 +161,7 @@ def _candidates(
     frames = frames[instants]
     depth = depth[instants]
     poses = poses[instants]
-    seeds = seeds[instants]
+    may_move = may_move[instants]
     known = depth > 0
     if not instants.size:
         nothing = np.zeros(depth.shape[1:])
@@ -179,8 +169,9 @@ def _candidates(
     if camera_moves:
         is_still, again = still_points(frames, depth, lens, poses, STILL)
         lasting = is_still & ~again
-        importance = np.where(lasting, 1.0, PASSING * (known & ~again)).astype(np.float32)
-        moving = weight * importance * (1 + DETAIL * _contrast(frames)) * seeds
+        passing = known & ~again & may_move
+        importance = np.where(lasting, 1.0, PASSING * passing).astype(np.float32)
+        moving = weight * importance * (1 + DETAIL * _contrast(frames))
         nothing = np.zeros(depth.shape[1:])
         return Candidates(instants, nothing.astype(int), nothing, moving, lasting, depth)
     resting = shows_farthest(depth)
@@ -191,7 +182,7 @@ def _candidates(
     still = known & (away < STILL)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
-    passing = (PASSING * (moving & seeds)).astype(np.float32)
+    passing = (PASSING * (moving & may_move)).astype(np.float32)
     closest = np.where(resting, away, np.inf).argmin(0)
     still_depth = median_where(depth, resting)  # one for the whole clip
     before = np.minimum(depth, (1 - BEFORE) * still_depth)
@@ -203,23 +194,6 @@ def _candidates(
         lasting=np.zeros_like(known),
         depth=np.where(known & stands[None], np.where(moving, before, still_depth), depth),
     )
-
-
-def nearest_at_instant(
-    points: Float[ndarray, "n 3"],
-    instants: Int[ndarray, " n"],
-    known: Bool[ndarray, " n"],
-    asking: Bool[ndarray, " n"],
-) -> Int[ndarray, " m"]:
-    """Return for each asking point the number of the nearest known one of its instant, or -1."""
-    nearest = np.full(len(points), -1)
-    for instant in np.unique(instants[asking]):
-        of_instant = instants == instant
-        there = np.flatnonzero(known & of_instant)
-        here = asking & of_instant
-        if there.size:
-            nearest[here] = there[KDTree(points[there]).query(points[here])[1]]
-    return nearest[asking]
 
 
 def _contrast(pictures: Float[ndarray, "*b h w 3"]) -> Float[ndarray, "*b h w"]:

@@ -19,6 +19,7 @@ from full4d_jax.generation.projection_guidance import Projection, fill_holes, pr
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from full4d_jax.scene.between import Between, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
+from gaussians.stillness import moves
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
 RIMS = 2  # pixels that smooth edges of pictures and dropped edges of depth are wide
@@ -55,6 +56,10 @@ def first_scene(
     count = frames.shape[1]
     used = count if settings.motion == "freetime" else 1
     poses = cameras.frames(slice(used)).world_to_camera
+    # What a resting camera does not see stands still: pictures generated of it change at the rims
+    # of what moves before it, and seeds of these would float beside people.
+    is_filmed = np.arange(len(frames)) < (len(frames) if filmed is None else filmed)
+    view_may_move = (is_filmed | moves(np.asarray(poses[0])))[:, None, None, None]
     place_gaussians = partial(
         initialize,
         intrinsics=cameras.intrinsics,
@@ -62,10 +67,14 @@ def first_scene(
         key=key,
         weights=weights,
         sh_degree=settings.harmonics,
-        filmed=filmed,
     )
     if between is None or settings.motion != "freetime":
-        start = place_gaussians(frames[:, :used], seeds[:, :used], world_to_camera=poses)
+        start = place_gaussians(
+            frames[:, :used],
+            seeds[:, :used],
+            world_to_camera=poses,
+            may_move=np.broadcast_to(view_may_move, seeds[:, :used].shape),
+        )
     else:
         film = with_instants_between(
             np.asarray(frames), np.asarray(seeds), np.asarray(poses), between
@@ -76,7 +85,7 @@ def first_scene(
             world_to_camera=film.world_to_camera,
             times=film.times,
             durations=film.durations,
-            seeds=film.may_move,
+            may_move=film.may_move & view_may_move,
         )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, count), key)

@@ -90,7 +90,7 @@ def test_the_square_keeps_its_velocity_beside_pictures_between():
         jax.random.key(0),
         times=grown.times,
         durations=grown.durations,
-        seeds=grown.may_move,
+        may_move=grown.may_move,
     )
     moving = (np.asarray(scene.logit_gates) < 0) & (np.asarray(scene.gaussians.means[:, 2]) < 1.2)
     assert moving.any()
