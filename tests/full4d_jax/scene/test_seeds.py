@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from full4d_jax.cameras import cameras_of
+from full4d_jax.cameras import Cameras, cameras_of
+from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import project
-from full4d_jax.scene.seeds import grid_depth, push_behind, with_rims
+from full4d_jax.scene.seeds import first_scene, grid_depth, push_behind, with_rims
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -55,6 +56,36 @@ def test_real_views_seed_what_those_before_them_do_not_see_at_its_depth():
     assert not two[3][second[2]].any()
     assert two[1][second[0]].any()  # what it does not see lies behind them
     assert (two[3] > 0).sum() < (one[3] > 0).sum()
+
+
+def test_what_flickers_in_a_generated_view_seeds_nothing():
+    """A square flickers in either view; only the one that a camera filmed really changes there."""
+    frames = np.full((2, 4, 16, 16, 3), 0.5, np.float32)
+    frames[:, ::2, 4:8, 4:8] = 1.0
+    frames[:, 1::2, 4:8, 4:8] = 0.0
+    lens = np.array([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]], np.float32)
+    poses = np.tile(np.eye(4, dtype=np.float32), (2, 4, 1, 1))
+    poses[1, :, 0, 3] = 5.0  # the second camera stands apart
+    cameras = jax.tree.map(jnp.asarray, Cameras(np.stack([lens, lens]), poses, 16, 16))
+    settings = LiftConfig(capacity=400)
+
+    def moving_per_view(filmed: int | None) -> list[int]:
+        scene = first_scene(
+            settings,
+            jnp.asarray(frames),
+            jnp.full(frames.shape[:-1], 2.0),
+            cameras,
+            jax.random.key(0),
+            filmed=filmed,
+        )
+        moving = np.asarray(scene.logit_gates) < 0
+        is_second = np.asarray(scene.gaussians.means[:, 0]) < -2.5
+        return [int((moving & ~is_second).sum()), int((moving & is_second).sum())]
+
+    assert min(moving_per_view(filmed=None)) > 10
+    of_source, of_generated = moving_per_view(filmed=1)
+    assert of_source > 10
+    assert of_generated == 0
 
 
 def test_pixels_that_mix_with_something_nearer_lie_at_its_depth():
