@@ -27,16 +27,16 @@ from gaussians.types import Gaussians
 from gaussians.velocities import pixel_velocities
 
 STILL = 0.08  # a pixel this close to its resting colour shows what stands still there
-DETAIL = 40.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
+DETAIL = 12.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
 OPACITY = 0.9  # of every Gaussian at first
 ALWAYS = 4.0  # logit of the gate of static Gaussians
-# That of moving ones: fainter than a picture can show, so that they cost nothing at other instants.
-PASSES = -6.5
+PASSES = -4.0  # of moving ones: hardly visible at other instants, but they may learn to be
 SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
 PASSING = 0.8  # weight of a moving pixel, which is seen at one instant, relative to a still one
 # Share of its depth by which a moving pixel lies before the still thing that it hides, at least.
 BEFORE = 0.015
-DURATION = 0.45  # frame steps that a moving Gaussian is visible at first: longer ones leave ghosts
+# Steps between instants that a moving Gaussian is visible at first: longer ones leave ghosts.
+DURATION = 0.45
 
 
 class Candidates(NamedTuple):
@@ -72,6 +72,8 @@ def initialize(
     times: Float[Array | ndarray, "t"] | None = None,
     durations: Float[ndarray, "v t h w"] | None = None,
     may_move: Bool[ndarray, "v t h w"] | None = None,
+    detail: float = DETAIL,
+    passing_gate: float = PASSES,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
@@ -86,8 +88,11 @@ def initialize(
       weights: how many Gaussians the pixels of a view get, relative to other views; None for 1.
       times: of the instants, in clips; None spreads them evenly from 0 to 1.
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
-        for `DURATION` steps of evenly spread instants.
+        for `DURATION` mean steps between instants with depth.
       may_move: which pixels with depth may become Gaussians that move; None for all.
+      detail: weight of a difference of 1 between neighbouring pixels, relative to a flat pixel.
+      passing_gate: logit of the gate of what moves; below -5.5 nothing is drawn of it at other
+        instants, which is fast, and it cannot learn to stand still.
 
     Raises:
       ValueError: No depth is known.
@@ -103,7 +108,13 @@ def initialize(
         may_move = maps > 0
     candidates = [
         _candidates(
-            pictures[view], maps[view], importance[view], lenses[view], poses[view], may_move[view]
+            pictures[view],
+            maps[view],
+            importance[view],
+            lenses[view],
+            poses[view],
+            may_move[view],
+            detail,
         )
         for view in range(v)
     ]
@@ -115,7 +126,10 @@ def initialize(
         maps[view][own.instants] = own.depth
 
     # What moves has the velocity of its pixel; views come one by one, as a film of all is large.
-    visible = np.where(pixels.is_moving, DURATION / max(t - 1, 1), 1.0)
+    # Instants without depth, as those that are held out, are bridged.
+    shown = moments[(maps > 0).any((0, 2, 3))]
+    step = (shown[-1] - shown[0]) / (len(shown) - 1) if len(shown) > 1 else 1.0
+    visible = np.where(pixels.is_moving, DURATION * step, 1.0)
     velocities = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):
         here = pixels.is_moving & (pixels.view == view)
@@ -141,6 +155,7 @@ def initialize(
         sh_degree=sh_degree,
     )
     return scene._replace(
+        logit_gates=jnp.where(jnp.asarray(pixels.is_moving), passing_gate, ALWAYS),
         velocities=jnp.asarray(velocities),
         moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
         log_durations=jnp.asarray(np.log(visible), jnp.float32),
@@ -154,6 +169,7 @@ def _candidates(
     lens: Float[ndarray, "3 3"],
     poses: Float[ndarray, "t 4 4"],
     may_move: Bool[ndarray, "t h w"],
+    detail: float,
 ) -> Candidates:
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
@@ -171,7 +187,7 @@ def _candidates(
         lasting = is_still & ~again
         passing = known & ~again & may_move
         importance = np.where(lasting, 1.0, PASSING * passing).astype(np.float32)
-        moving = weight * importance * (1 + DETAIL * _contrast(frames))
+        moving = weight * importance * (1 + detail * _contrast(frames))
         nothing = np.zeros(depth.shape[1:])
         return Candidates(instants, nothing.astype(int), nothing, moving, lasting, depth)
     resting = shows_farthest(depth)
@@ -189,8 +205,8 @@ def _candidates(
     return Candidates(
         instants=instants,
         instant=instants[closest],
-        still=weight * stands * (1 + DETAIL * _contrast(median)),
-        moving=weight * passing * (1 + DETAIL * _contrast(frames)),
+        still=weight * stands * (1 + detail * _contrast(median)),
+        moving=weight * passing * (1 + detail * _contrast(frames)),
         lasting=np.zeros_like(known),
         depth=np.where(known & stands[None], np.where(moving, before, still_depth), depth),
     )
@@ -275,7 +291,7 @@ def _at_pixels(
     poses: Float[Array | ndarray, "g 4 4"],
     sh_degree: int,
 ) -> DynamicGaussians:
-    """Return a Gaussian at each of the pixels, at no time yet."""
+    """Return a Gaussian at each of the pixels, at no time and with no gate yet."""
     z, count = jnp.asarray(z), len(z)
     points = _unproject_pixels(z, pixels.x, pixels.y, jnp.linalg.inv(lenses), jnp.asarray(poses))
     log_scales = jnp.log(SPREAD * pixels.spacing * z / lenses[:, 0, 0])
@@ -290,7 +306,7 @@ def _at_pixels(
         velocities=jnp.zeros((count, 3)),
         moments=jnp.zeros(count),
         log_durations=jnp.zeros(count),
-        logit_gates=jnp.where(pixels.is_moving, PASSES, ALWAYS),
+        logit_gates=jnp.zeros(count),
     )
 
 
