@@ -1,4 +1,4 @@
-"""The lens of a video or picture: from the file's metadata, or as of a phone's main camera.
+"""The lens of a video or picture: from metadata, from straight lines, or as of a phone's camera.
 
 Cameras tell the focal length that would show as much on film of 36 x 24 mm, by the diagonal.
 """
@@ -7,7 +7,6 @@ import math
 import re
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image, UnidentifiedImageError
@@ -16,6 +15,7 @@ from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
 from full4d_jax.source.handheld.given_poses import fov_of_poses
 from full4d_jax.source.quicktime_tags import read_tag
+from full4d_jax.source.vanishing_points import field_of_view
 from input_pipeline.cameras import intrinsics_from_fov
 from input_pipeline.importers.camera_path import CameraPath
 from input_pipeline.video_files import frame_size
@@ -25,6 +25,7 @@ DIAGONAL = math.hypot(36, 24)  # of 35 mm film, mm
 QUICKTIME = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
 EXIF, FOCAL_LENGTH_IN_35MM_FILM = 0x8769, 0xA405  # tags of the block, and in it
 PLAUSIBLE = 5.0, 2000.0  # mm; files say 0 for unknown
+WRONG = "too large a value flattens the scene and too small a one stretches it in depth"
 
 
 def lens_of(
@@ -47,6 +48,12 @@ def lens_of(
     if whole is None and (equivalent := focal_length(file)) is not None:
         whole = fov_of(equivalent, *frame_size(file))
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
+    if whole is None and (along_long_side := field_of_view(video.frames)) is not None:
+        whole = cropped_fov(horizontal_fov(along_long_side, height, width), 1 / video.kept_width)
+        known = (
+            ", read from vanishing points of straight lines in the picture; give --fov if you know "
+            f"it, as {WRONG}"
+        )
     if whole is not None:
         seen = cropped_fov(whole, video.kept_width)
         said = f"{seen:.1f} degrees: {whole:.4g} before cropping{known}"
@@ -55,8 +62,12 @@ def lens_of(
 
 def assumed_fov(height: int, width: int) -> float:
     """Return the horizontal field of view that is taken where nothing tells it, degrees."""
-    share = min(1.0, width / height)
-    return float(2 * np.degrees(np.arctan(share * np.tan(np.radians(DEFAULT_FOV) / 2))))
+    return horizontal_fov(DEFAULT_FOV, height, width)
+
+
+def horizontal_fov(along_long_side: float, height: int, width: int) -> float:
+    """Return the horizontal field of view, degrees, of one along the long side."""
+    return cropped_fov(along_long_side, min(1.0, width / height))
 
 
 def assumed_words(seen: float) -> str:
@@ -66,8 +77,7 @@ def assumed_words(seen: float) -> str:
     )
     return (
         f"as of a phone's main camera at 1x; of a 2x zoom give --fov {zoomed:.0f}, of a 0.5x "
-        f"ultra-wide --fov {wide:.0f}, as too large a value flattens the scene and too small a one "
-        "stretches it in depth"
+        f"ultra-wide --fov {wide:.0f}, as {WRONG}"
     )
 
 
