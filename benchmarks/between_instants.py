@@ -44,7 +44,7 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import source_depth
 from full4d_jax.source.depth.estimators import load_network
 from gaussians import DynamicGaussians, Scene, fit
-from gaussians.initialization import DURATION
+from gaussians.initialization import CAPTURE_SEEDING
 from input_pipeline.procedural.scene import HELD_OUT_START, picture, sample_filmed_world
 
 REPORTED = 64  # the first scene that nothing is chosen by
@@ -166,7 +166,7 @@ def shown(
 def stopped(scene: Scene) -> DynamicGaussians:
     """Return a start without velocities, whose moving Gaussians last for STILL_DURATION."""
     assert isinstance(scene, DynamicGaussians), "the field of the other model starts at rest"
-    shorter = scene.log_durations + np.log(STILL_DURATION / DURATION)
+    shorter = scene.log_durations + np.log(STILL_DURATION / CAPTURE_SEEDING.duration)
     durations = np.where(scene.logit_gates < 0, shorter, scene.log_durations)
     velocities = jnp.zeros_like(scene.velocities)
     return scene._replace(velocities=velocities, log_durations=jnp.asarray(durations))

@@ -27,16 +27,31 @@ from gaussians.types import Gaussians
 from gaussians.velocities import pixel_velocities
 
 STILL = 0.08  # a pixel this close to its resting colour shows what stands still there
-DETAIL = 12.0  # weight of a difference of 1 between neighbouring pixels, relative to a flat pixel
 OPACITY = 0.9  # of every Gaussian at first
 ALWAYS = 4.0  # logit of the gate of static Gaussians
-PASSES = -4.0  # of moving ones: hardly visible at other instants, but they may learn to be
 SPREAD = 0.65  # standard deviation of a Gaussian, relative to the distance to the next one
-PASSING = 0.8  # weight of a moving pixel, which is seen at one instant, relative to a still one
 # Share of its depth by which a moving pixel lies before the still thing that it hides, at least.
 BEFORE = 0.015
-# Steps between instants that a moving Gaussian is visible at first: longer ones leave ghosts.
-DURATION = 0.45
+
+
+class Seeding(NamedTuple):
+    """How pixels become Gaussians; the defaults are those of captures, whose depth may be rough.
+
+    Attributes:
+      detail: weight of a difference of 1 between neighbouring pixels, relative to a flat pixel.
+      passing: weight of a moving pixel, which is seen at one instant, relative to a still one.
+      gate: logit of the gate of what moves. Below -5.5 nothing of it is drawn at other instants,
+        which is fast, but it cannot learn to stand still.
+      duration: steps between instants that what moves is visible at first, one standard deviation.
+    """
+
+    detail: float = 12.0
+    passing: float = 0.4
+    gate: float = -4.0
+    duration: float = 0.7
+
+
+CAPTURE_SEEDING = Seeding()
 
 
 class Candidates(NamedTuple):
@@ -72,8 +87,7 @@ def initialize(
     times: Float[Array | ndarray, "t"] | None = None,
     durations: Float[ndarray, "v t h w"] | None = None,
     may_move: Bool[ndarray, "v t h w"] | None = None,
-    detail: float = DETAIL,
-    passing_gate: float = PASSES,
+    seeding: Seeding = CAPTURE_SEEDING,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
@@ -88,11 +102,9 @@ def initialize(
       weights: how many Gaussians the pixels of a view get, relative to other views; None for 1.
       times: of the instants, in clips; None spreads them evenly from 0 to 1.
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
-        for `DURATION` mean steps between instants with depth.
+        for `seeding.duration` mean steps between instants with depth.
       may_move: which pixels with depth may become Gaussians that move; None for all.
-      detail: weight of a difference of 1 between neighbouring pixels, relative to a flat pixel.
-      passing_gate: logit of the gate of what moves; below -5.5 nothing is drawn of it at other
-        instants, which is fast, and it cannot learn to stand still.
+      seeding: how pixels become Gaussians.
 
     Raises:
       ValueError: No depth is known.
@@ -114,7 +126,7 @@ def initialize(
             lenses[view],
             poses[view],
             may_move[view],
-            detail,
+            seeding,
         )
         for view in range(v)
     ]
@@ -129,7 +141,7 @@ def initialize(
     # Instants without depth, as those that are held out, are bridged.
     shown = moments[(maps > 0).any((0, 2, 3))]
     step = (shown[-1] - shown[0]) / (len(shown) - 1) if len(shown) > 1 else 1.0
-    visible = np.where(pixels.is_moving, DURATION * step, 1.0)
+    visible = np.where(pixels.is_moving, seeding.duration * step, 1.0)
     velocities = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):
         here = pixels.is_moving & (pixels.view == view)
@@ -155,7 +167,7 @@ def initialize(
         sh_degree=sh_degree,
     )
     return scene._replace(
-        logit_gates=jnp.where(jnp.asarray(pixels.is_moving), passing_gate, ALWAYS),
+        logit_gates=jnp.where(jnp.asarray(pixels.is_moving), seeding.gate, ALWAYS),
         velocities=jnp.asarray(velocities),
         moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
         log_durations=jnp.asarray(np.log(visible), jnp.float32),
@@ -169,7 +181,7 @@ def _candidates(
     lens: Float[ndarray, "3 3"],
     poses: Float[ndarray, "t 4 4"],
     may_move: Bool[ndarray, "t h w"],
-    detail: float,
+    seeding: Seeding,
 ) -> Candidates:
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
@@ -186,8 +198,8 @@ def _candidates(
         is_still, again = still_points(frames, depth, lens, poses, STILL)
         lasting = is_still & ~again
         passing = known & ~again & may_move
-        importance = np.where(lasting, 1.0, PASSING * passing).astype(np.float32)
-        moving = weight * importance * (1 + detail * _contrast(frames))
+        importance = np.where(lasting, 1.0, seeding.passing * passing).astype(np.float32)
+        moving = weight * importance * (1 + seeding.detail * _contrast(frames))
         nothing = np.zeros(depth.shape[1:])
         return Candidates(instants, nothing.astype(int), nothing, moving, lasting, depth)
     resting = shows_farthest(depth)
@@ -198,15 +210,15 @@ def _candidates(
     still = known & (away < STILL)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
-    passing = (PASSING * (moving & may_move)).astype(np.float32)
+    passing = (seeding.passing * (moving & may_move)).astype(np.float32)
     closest = np.where(resting, away, np.inf).argmin(0)
     still_depth = median_where(depth, resting)  # one for the whole clip
     before = np.minimum(depth, (1 - BEFORE) * still_depth)
     return Candidates(
         instants=instants,
         instant=instants[closest],
-        still=weight * stands * (1 + detail * _contrast(median)),
-        moving=weight * passing * (1 + detail * _contrast(frames)),
+        still=weight * stands * (1 + seeding.detail * _contrast(median)),
+        moving=weight * passing * (1 + seeding.detail * _contrast(frames)),
         lasting=np.zeros_like(known),
         depth=np.where(known & stands[None], np.where(moving, before, still_depth), depth),
     )

@@ -16,10 +16,11 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from full4d_jax.media.pictures import to_uint8
-from gaussians.initialization import DURATION
 from gaussians.optical_flow import optical_flow, warp
 from gaussians.stillness import median_where, shows_farthest
 
+# Steps between instants that what moves is visible at first: longer ones leave ghosts.
+DURATION = 0.45
 MOVES = 0.08  # difference from the resting colour, colours in [0, 1], from which a pixel moves
 ALIKE = 0.08  # difference up to which two colours may be one point's
 

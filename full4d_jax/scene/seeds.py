@@ -17,9 +17,9 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
-from full4d_jax.scene.between import Between, with_instants_between
+from full4d_jax.scene.between import DURATION, Between, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
-from gaussians.initialization import DETAIL, PASSES
+from gaussians.initialization import CAPTURE_SEEDING, Seeding
 from gaussians.stillness import moves
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
@@ -27,9 +27,8 @@ RIMS = 2  # pixels that smooth edges of pictures and dropped edges of depth are 
 RIM = 0.1  # relative bend of disparity above which a pixel lies beside something nearer
 MIXED = 0.1  # share of the way from the farther colour to the nearer one, beyond which it is mixed
 # A generated grid is fitted in few steps, from depth that can be trusted: more Gaussians lie at
-# detail, and of what passes nothing is drawn at other instants.
-GRID_DETAIL = 40.0  # weight of a difference of 1 between neighbouring pixels
-GRID_PASSES = -6.5  # logit of the gate of what moves
+# detail, and what passes leaves no ghosts at other instants.
+GENERATED_SEEDING = Seeding(detail=40.0, passing=0.8, gate=-6.5, duration=DURATION)
 FAINT = 0.05  # difference of colours in [0, 1] below which nobody sees that they mix
 
 
@@ -72,8 +71,7 @@ def first_scene(
         key=key,
         weights=weights,
         sh_degree=settings.harmonics,
-        detail=DETAIL if filmed is None else GRID_DETAIL,
-        passing_gate=PASSES if filmed is None else GRID_PASSES,
+        seeding=CAPTURE_SEEDING if filmed is None else GENERATED_SEEDING,
     )
     if between is None or settings.motion != "freetime":
         start = place_gaussians(

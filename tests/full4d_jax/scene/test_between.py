@@ -4,9 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from full4d_jax.scene.between import Between, between_instants, find_alike, with_instants_between
+from full4d_jax.scene.between import (
+    DURATION,
+    Between,
+    between_instants,
+    find_alike,
+    with_instants_between,
+)
 from gaussians import initialize
-from gaussians.initialization import DURATION
 
 HEIGHT, WIDTH, INSTANTS = 96, 128, 3
 SIDE, WALL, SQUARE = 30, 2.0, 1.0  # pixels, and depths
