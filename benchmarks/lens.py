@@ -76,13 +76,13 @@ def main() -> None:
         "photos": zoomed(photographs(options.photos)),
     }
     results = {}
-    print("set       pictures  told   median    worst   median of 65   worst of 65")
+    print("set       pictures  answered   median    worst   median of 65   worst of 65")
     for name, views in sets.items():
-        told = [(view.fov, field_of_view(view.frames)) for view in views]
-        if told:
-            results[name] = errors(told)
+        fields_of_view = [(view.fov, field_of_view(view.frames)) for view in views]
+        if fields_of_view:
+            results[name] = errors(fields_of_view)
             print(row(name, results[name]), flush=True)
-    clips = {file.stem: told_of(file) for file in listed(data / "real_videos", VIDEOS)}
+    clips = {file.stem: clip_field_of_view(file) for file in listed(data / "real_videos", VIDEOS)}
     for name, fov in clips.items():
         print(f"{'-' if fov is None else f'{fov:.1f}':>6}  {name}")
     results["clips"] = {name: fov for name, fov in clips.items() if fov is not None}
@@ -98,13 +98,17 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def errors(told: list[tuple[float, float | None]]) -> dict[str, float | None]:
-    """Return the scores of true fields of view and what lines tell, degrees."""
-    away = [abs(fov - true) for true, fov in told if fov is not None]
-    assumed = [abs(DEFAULT_FOV - true) for true, fov in told if fov is not None]
+def errors(fields_of_view: list[tuple[float, float | None]]) -> dict[str, float | None]:
+    """Return the scores of pairs of a true field of view and its estimate, degrees.
+
+    Pictures whose lines tell nothing have no estimate, and count for `pictures` alone.
+    """
+    answered = [(true, estimate) for true, estimate in fields_of_view if estimate is not None]
+    away = [abs(estimate - true) for true, estimate in answered]
+    assumed = [abs(DEFAULT_FOV - true) for true, _ in answered]
     return {
-        "pictures": len(told),
-        "told": len(away),
+        "pictures": len(fields_of_view),
+        "answered": len(answered),
         "median": round(float(np.median(away)), 2) if away else None,
         "worst": round(max(away), 2) if away else None,
         "assumed_median": round(float(np.median(assumed)), 2) if away else None,
@@ -114,15 +118,15 @@ def errors(told: list[tuple[float, float | None]]) -> dict[str, float | None]:
 
 def row(name: str, scores: dict[str, float | None]) -> str:
     """Return a line of the table."""
-    pictures, told, *degrees = scores.values()
+    degrees = [scores[key] for key in ("median", "worst", "assumed_median", "assumed_worst")]
     cells = ["-" if x is None else f"{x:.2f}" for x in degrees]
     widths = (9, 9, 15, 14)
     aligned = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-    return f"{name:10}{pictures:8}{told:6}{aligned}"
+    return f"{name:10}{scores['pictures']:8}{scores['answered']:10}{aligned}"
 
 
-def told_of(file: Path) -> float | None:
-    """Return what lines tell of a clip's field of view along the long side, degrees."""
+def clip_field_of_view(file: Path) -> float | None:
+    """Return a clip's field of view along the long side, degrees; None where no lines tell it."""
     fov = field_of_view(read_frames(file, ROWS, INSTANTS))
     return None if fov is None else round(fov, 1)
 
@@ -214,8 +218,8 @@ def zoomed(views: Iterator[View]) -> Iterator[View]:
 def resized(frame: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "r q 3"]:
     """Return a picture whose short side is `ROWS`."""
     rows, columns = sides(frame.shape[0], frame.shape[1], ROWS, MULTIPLE)
-    way = cv2.INTER_AREA if rows < len(frame) else cv2.INTER_CUBIC
-    return cv2.resize(frame, (columns, rows), interpolation=way)
+    interpolation = cv2.INTER_AREA if rows < len(frame) else cv2.INTER_CUBIC
+    return cv2.resize(frame, (columns, rows), interpolation=interpolation)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gaussians.initialization import initialize
+from gaussians.initialization import Seeding, initialize
 
 
 def capture():
@@ -79,3 +79,23 @@ def test_a_view_without_depth_at_an_instant_has_no_gaussians_of_it():
     assert set(np.asarray(scene.moments)[moving].round(3)) == {1.0}
     np.testing.assert_allclose(scene.log_durations[moving], np.log(0.2), atol=1e-5)
     np.testing.assert_allclose(scene.log_durations[~moving], 0)
+
+
+def test_what_moves_bridges_an_instant_that_is_held_out():
+    """Of three instants the middle one has no depth: a step is the whole clip, not half of it."""
+    frames, depth, intrinsics, poses = capture()
+    seeding = Seeding(duration=0.3, gate=-7.0)
+    for middle, step in ((depth[:, 1], 0.5), (0 * depth[:, 1], 1.0)):
+        scene = initialize(
+            frames,
+            depth.at[:, 1].set(middle),
+            intrinsics,
+            poses,
+            300,
+            jax.random.key(0),
+            seeding=seeding,
+        )
+        moving = np.asarray(scene.logit_gates) < 0
+        assert moving.any()
+        np.testing.assert_allclose(scene.logit_gates[moving], seeding.gate)
+        np.testing.assert_allclose(np.exp(scene.log_durations[moving]), 0.3 * step, rtol=1e-5)
