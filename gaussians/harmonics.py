@@ -6,6 +6,7 @@ Y_1 = sqrt(3 / 4 pi) (-y, z, -x), and so on; coefficient 0 is the mean colour mi
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from numpy import ndarray
 
 MEAN = 0.28209479177387814  # Y_00 = 1 / sqrt(4 pi)
 
@@ -48,8 +49,11 @@ def colors(
     return jnp.maximum(mixed + 0.5, 0.0)
 
 
-def from_rgb(rgb: Float[Array, "... 3"], degree: int = 0) -> Float[Array, "... k 3"]:
-    """Return the coefficients of the same colour in every direction."""
+def from_rgb(
+    rgb: Float[Array | ndarray, "... 3"], degree: int = 0
+) -> Float[Array | ndarray, "... k 3"]:
+    """Return the coefficients of the same colour in every direction, an array of the same kind."""
+    xp = rgb.__array_namespace__()
     mean = (rgb[..., None, :] - 0.5) / MEAN
-    rest = jnp.zeros((*rgb.shape[:-1], (degree + 1) ** 2 - 1, 3), mean.dtype)
-    return jnp.concatenate([mean, rest], -2)
+    rest = xp.zeros((*rgb.shape[:-1], (degree + 1) ** 2 - 1, 3), dtype=mean.dtype)
+    return xp.concatenate([mean, rest], axis=-2)

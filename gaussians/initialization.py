@@ -9,19 +9,19 @@ There are more pixels than Gaussians, so these are spread evenly over the pictur
 picture has detail.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import repeat
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Float32, Int
 from numpy import ndarray
 
 from gaussians import harmonics
 from gaussians.motion import DynamicGaussians
+from gaussians.optical_flow import Flows
 from gaussians.stillness import median_where, moves, shows_farthest, still_points
 from gaussians.types import Gaussians
 from gaussians.velocities import pixel_velocities
@@ -87,6 +87,7 @@ def initialize(
     times: Float[Array | ndarray, "t"] | None = None,
     durations: Float[ndarray, "v t h w"] | None = None,
     may_move: Bool[ndarray, "v t h w"] | None = None,
+    flows: Mapping[int, Flows] | None = None,
     seeding: Seeding = CAPTURE_SEEDING,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
@@ -104,6 +105,7 @@ def initialize(
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
         for `seeding.duration` mean steps between instants with depth.
       may_move: which pixels with depth may become Gaussians that move; None for all.
+      flows: optical flow of the films of some views, by the view's number, if known already.
       seeding: how pixels become Gaussians.
 
     Raises:
@@ -152,11 +154,16 @@ def initialize(
         moving = np.zeros(maps[view].shape, bool)
         moving[own.instants] = (own.moving > 0) & ~own.lasting
         velocity = pixel_velocities(
-            pictures[view], maps[view], lenses[view], poses[view], moving, moments
+            pictures[view],
+            maps[view],
+            lenses[view],
+            poses[view],
+            moving,
+            moments,
+            (flows or {}).get(int(view)),
         )
         velocities[here] = velocity[places]
 
-    # Pixels are picked on the host, so that the device holds no whole film.
     spots = pixels.view, pixels.time, pixels.y, pixels.x
     scene = _at_pixels(
         pixels,
@@ -166,11 +173,12 @@ def initialize(
         poses=poses[pixels.view, pixels.time].astype(np.float32),
         sh_degree=sh_degree,
     )
+    moment = np.where(pixels.is_moving, moments[pixels.time], 0.5)
     return scene._replace(
-        logit_gates=jnp.where(jnp.asarray(pixels.is_moving), seeding.gate, ALWAYS),
-        velocities=jnp.asarray(velocities),
-        moments=jnp.asarray(np.where(pixels.is_moving, moments[pixels.time], 0.5), jnp.float32),
-        log_durations=jnp.asarray(np.log(visible), jnp.float32),
+        logit_gates=_on_device(np.where(pixels.is_moving, seeding.gate, ALWAYS)),
+        velocities=_on_device(velocities),
+        moments=_on_device(moment),
+        log_durations=_on_device(np.log(visible)),
     )
 
 
@@ -294,42 +302,50 @@ def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
     return np.argsort(code, kind="stable")
 
 
-@partial(jax.jit, static_argnames="sh_degree")
 def _at_pixels(
     pixels: Pixels,
-    z: Float[Array | ndarray, "g"],
-    colors: Float[Array | ndarray, "g 3"],
-    lenses: Float[Array | ndarray, "g 3 3"],
-    poses: Float[Array | ndarray, "g 4 4"],
+    z: Float32[ndarray, "g"],
+    colors: Float32[ndarray, "g 3"],
+    lenses: Float32[ndarray, "g 3 3"],
+    poses: Float32[ndarray, "g 4 4"],
     sh_degree: int,
 ) -> DynamicGaussians:
-    """Return a Gaussian at each of the pixels, at no time and with no gate yet."""
-    z, count = jnp.asarray(z), len(z)
-    points = _unproject_pixels(z, pixels.x, pixels.y, jnp.linalg.inv(lenses), jnp.asarray(poses))
-    log_scales = jnp.log(SPREAD * pixels.spacing * z / lenses[:, 0, 0])
+    """Return a Gaussian at each of the pixels, at no time and with no gate yet.
+
+    It is computed on the host: there the device holds no whole film, and another number of pixels
+    compiles no other program.
+    """
+    count = len(z)
+    log_scales = np.log(SPREAD * pixels.spacing * z / lenses[:, 0, 0])
+    points = _unproject_pixels(z, pixels.x, pixels.y, np.linalg.inv(lenses), poses)
     return DynamicGaussians(
         gaussians=Gaussians(
-            means=points,
-            quaternions=jnp.tile(jnp.array([[1.0, 0.0, 0.0, 0.0]]), (count, 1)),
-            log_scales=repeat(log_scales, "g -> g c", c=3),
-            logit_opacities=jnp.full(count, np.float32(np.log(OPACITY / (1 - OPACITY)))),
-            harmonics=harmonics.from_rgb(jnp.asarray(colors), sh_degree),
+            means=_on_device(points),
+            quaternions=_on_device(np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))),
+            log_scales=_on_device(repeat(log_scales, "g -> g c", c=3)),
+            logit_opacities=_on_device(np.full(count, np.log(OPACITY / (1 - OPACITY)))),
+            harmonics=_on_device(harmonics.from_rgb(colors, sh_degree)),
         ),
-        velocities=jnp.zeros((count, 3)),
-        moments=jnp.zeros(count),
-        log_durations=jnp.zeros(count),
-        logit_gates=jnp.zeros(count),
+        velocities=_on_device(np.zeros((count, 3))),
+        moments=_on_device(np.zeros(count)),
+        log_durations=_on_device(np.zeros(count)),
+        logit_gates=_on_device(np.zeros(count)),
     )
 
 
+def _on_device(values: Float[Array | ndarray, "..."]) -> Float32[Array, "..."]:
+    """Return an array of single precision on the device."""
+    return jnp.asarray(values, jnp.float32)
+
+
 def _unproject_pixels(
-    z: Float[Array, "g"],
-    x: Int[Array | ndarray, "g"],
-    y: Int[Array | ndarray, "g"],
-    inverse_lenses: Float[Array, "g 3 3"],
-    poses: Float[Array, "g 4 4"],
-) -> Float[Array, "g 3"]:
+    z: Float32[ndarray, "g"],
+    x: Int[ndarray, "g"],
+    y: Int[ndarray, "g"],
+    inverse_lenses: Float32[ndarray, "g 3 3"],
+    poses: Float32[ndarray, "g 4 4"],
+) -> Float32[ndarray, "g 3"]:
     """Return the world positions of pixel centres at these depths."""
-    pixels = jnp.stack([x + 0.5, y + 0.5, jnp.ones_like(z)], -1)
-    points = jnp.einsum("gij,gj->gi", inverse_lenses, pixels) * z[:, None]
-    return jnp.einsum("gji,gj->gi", poses[:, :3, :3], points - poses[:, :3, 3])
+    pixels = np.stack([x + 0.5, y + 0.5, np.ones_like(z)], -1).astype(np.float32)
+    points = np.einsum("gij,gj->gi", inverse_lenses, pixels) * z[:, None]
+    return np.einsum("gji,gj->gi", poses[:, :3, :3], points - poses[:, :3, 3])

@@ -1,34 +1,59 @@
 """Optical flow between two pictures (OpenCV's DIS), and where it can be trusted."""
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
 SMALLEST = 12  # pixels of a side that DIS needs
 AGREES = 0.01, 0.5  # of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
 
 
+class Flows(NamedTuple):
+    """Optical flow between the pictures of a film that follow each other, pixels, x then y.
+
+    Attributes:
+      there: from each picture but the last to the next.
+      back: from that to the picture.
+    """
+
+    there: Float32[np.ndarray, "t-1 h w 2"]
+    back: Float32[np.ndarray, "t-1 h w 2"]
+
+
+def film_flows(pictures: UInt8[np.ndarray, "t h w 3"]) -> Flows:
+    """Return the optical flow between two or more pictures that follow each other."""
+    there = [optical_flow(now, then) for now, then in pairwise(pictures)]
+    back = [optical_flow(then, now) for now, then in pairwise(pictures)]
+    return Flows(np.stack(there), np.stack(back))
+
+
 def optical_flow(
     now: UInt8[np.ndarray, "h w 3"], then: UInt8[np.ndarray, "h w 3"]
-) -> Float[np.ndarray, "h w 2"]:
+) -> Float32[np.ndarray, "h w 2"]:
     """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `SMALLEST`."""
     if min(now.shape[:2]) < SMALLEST:
-        return np.zeros((*now.shape[:2], 2))
+        return np.zeros((*now.shape[:2], 2), np.float32)
     gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     method.setFinestScale(0)  # small pictures have no scales to spare
-    return method.calc(gray[0], gray[1], None).astype(np.float64)  # type: ignore[call-overload]
+    return method.calc(gray[0], gray[1], None)  # type: ignore[call-overload]
 
 
 def warp(
-    image: Float[np.ndarray, "h w c"], flow: Float[np.ndarray, "h w 2"], how: int = cv2.INTER_LINEAR
-) -> Float[np.ndarray, "h w c"]:
+    image: Float[np.ndarray, "h w c"],
+    flow: Float[np.ndarray, "h w 2"],
+    interpolation: int = cv2.INTER_LINEAR,
+) -> Float32[np.ndarray, "h w c"]:
     """Return the image where the flow leads; 0 outside."""
     h, w = flow.shape[:2]
-    y, x = np.mgrid[:h, :w]
-    places = (x + flow[..., 0]).astype(np.float32), (y + flow[..., 1]).astype(np.float32)
-    found = cv2.remap(image.astype(np.float32), *places, interpolation=how)
-    return found.reshape(h, w, -1).astype(np.float64)
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    columns = (x + flow[..., 0]).astype(np.float32)
+    rows = (y + flow[..., 1]).astype(np.float32)
+    warped = cv2.remap(image.astype(np.float32), columns, rows, interpolation=interpolation)
+    return warped.reshape(h, w, -1)
 
 
 def flow_agrees(
@@ -36,7 +61,7 @@ def flow_agrees(
 ) -> Bool[np.ndarray, "h w"]:
     """Return where the flow there and back leads home, inside the picture."""
     h, w = there.shape[:2]
-    y, x = np.mgrid[:h, :w]
+    y, x = np.mgrid[:h, :w].astype(np.float32)
     x, y = x + there[..., 0], y + there[..., 1]
     inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
     returned = warp(back, there)

@@ -180,7 +180,7 @@ def at_points(
             quaternions=jnp.tile(jnp.array([[1.0, 0.0, 0.0, 0.0]]), (count, 1)),
             log_scales=jnp.asarray(np.repeat(log_scales[:, None], 3, 1), jnp.float32),
             logit_opacities=jnp.full(count, np.float32(np.log(opacity / (1 - opacity)))),
-            harmonics=harmonics.from_rgb(jnp.asarray(colors, jnp.float32), sh_degree),
+            harmonics=jnp.asarray(harmonics.from_rgb(np.asarray(colors, np.float32), sh_degree)),
         ),
         velocities=jnp.zeros((count, 3)),
         moments=jnp.full(count, 0.5) if moments is None else jnp.asarray(moments, jnp.float32),

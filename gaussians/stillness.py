@@ -10,7 +10,7 @@ already, it needs no Gaussian of its own again.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 SELDOM = 0.15  # share of a pixel's instants below which its farthest depth may be an outlier
@@ -72,12 +72,15 @@ def still_points(
       tolerance: largest difference of a colour that counts as the same.
     """
     count = len(frames)
+    rests = not moves(world_to_camera)
     others = np.unique(np.linspace(0, count - 1, min(OTHERS, count)).round().astype(int))
     still, before = np.zeros((2, *depth.shape), bool)
     for instant in range(count):
         kept, seen = np.zeros((2, *depth.shape[1:]), int)
         for other in others[others != instant]:
-            motion = world_to_camera[other] @ np.linalg.inv(world_to_camera[instant])
+            motion = None
+            if not rests:
+                motion = world_to_camera[other] @ np.linalg.inv(world_to_camera[instant])
             in_sight, same = _looked_up(
                 frames[instant],
                 depth[instant],
@@ -100,10 +103,30 @@ def _looked_up(
     other: Float[ndarray, "h w 3"],
     other_depth: Float[ndarray, "h w"],
     lens: Float[ndarray, "3 3"],
-    motion: Float[ndarray, "4 4"],
+    motion: Float[ndarray, "4 4"] | None,
     tolerance: float,
 ) -> tuple[Bool[ndarray, "h w"], Bool[ndarray, "h w"]]:
-    """Return which points another picture should show, and which have their colour there."""
+    """Return which points another picture should show, and which have their colour there.
+
+    `motion` leads to the other camera; None is a camera at rest, where pixels keep their points.
+    """
+    if motion is None:
+        z = depth
+        inside = depth > 0
+    else:
+        z, inside, row, column = _projected(depth, lens, motion)
+        other = other[row, column]
+        other_depth = other_depth[row, column]
+    alike = np.abs(other - frame).max(-1) < tolerance
+    near = (other_depth <= 0) | (np.abs(other_depth - z) < SAME_DEPTH * z)
+    hides = (other_depth > 0) & (other_depth < (1 - SAME_DEPTH) * z)
+    return inside & ~hides, inside & alike & near
+
+
+def _projected(
+    depth: Float[ndarray, "h w"], lens: Float[ndarray, "3 3"], motion: Float[ndarray, "4 4"]
+) -> tuple[Float[ndarray, "h w"], Bool[ndarray, "h w"], Int[ndarray, "h w"], Int[ndarray, "h w"]]:
+    """Return depth in another camera, which points it sees, and rows and columns of these."""
     height, width = depth.shape
     y, x = np.mgrid[:height, :width] + 0.5
     rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(lens).T
@@ -112,9 +135,6 @@ def _looked_up(
     u, v, _ = np.moveaxis(points @ lens.T / z[..., None], -1, 0)
     known = (depth > 0) & (points[..., 2] > 0)
     inside = known & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    column, row = np.where(inside, u, 0).astype(int), np.where(inside, v, 0).astype(int)
-    there = other_depth[row, column]
-    alike = np.abs(other[row, column] - frame).max(-1) < tolerance
-    near = (there <= 0) | (np.abs(there - z) < SAME_DEPTH * z)
-    hides = (there > 0) & (there < (1 - SAME_DEPTH) * z)
-    return inside & ~hides, inside & alike & near
+    row = np.where(inside, v, 0).astype(int)
+    column = np.where(inside, u, 0).astype(int)
+    return z, inside, row, column

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 
-from gaussians.optical_flow import flow_agrees, optical_flow, warp
+from gaussians.optical_flow import Flows, flow_agrees, optical_flow, warp
 
 JUMP = 0.1  # relative difference from the depth of a still point from which q shows something else
 ALIKE = 0.08  # difference up to which two colours may be one point's
@@ -33,6 +33,7 @@ def pixel_velocities(
     world_to_camera: Float[ndarray, "t 4 4"],
     moving: Bool[ndarray, "t h w"],
     times: Float[ndarray, "t"],
+    flows: Flows | None = None,
 ) -> Float32[ndarray, "t h w 3"]:
     """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
 
@@ -43,15 +44,21 @@ def pixel_velocities(
       world_to_camera: of each frame.
       moving: the pixels that are asked for, of known depth.
       times: of the frames, in clips.
+      flows: between frames that follow each other, if they are known already.
     """
     pictures = np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
-    home = np.zeros((*depth.shape[1:], 2))
-    total, count = np.zeros((*depth.shape, 3)), np.zeros(depth.shape)
+    home = np.zeros((*depth.shape[1:], 2), np.float32)
+    total = np.zeros((*depth.shape, 3), np.float32)
+    count = np.zeros(depth.shape, np.float32)
     for a, b in pairwise(np.flatnonzero((depth > 0).any((1, 2)))):
         if not (moving[a] | moving[b]).any():
             continue
-        flows = optical_flow(*pictures[[a, b]]), optical_flow(*pictures[[b, a]])
-        for i, j, (there, back) in ((a, b, flows), (b, a, flows[::-1])):
+        if flows is not None and b == a + 1:
+            ahead_of_a, back_to_a = flows.there[a], flows.back[a]
+        else:
+            ahead_of_a = optical_flow(pictures[a], pictures[b])
+            back_to_a = optical_flow(pictures[b], pictures[a])
+        for i, j, there, back in ((a, b, ahead_of_a, back_to_a), (b, a, back_to_a, ahead_of_a)):
             ahead = warp(depth[j, ..., None], there, cv2.INTER_NEAREST)[..., 0]
             before = _points(depth[i], home, lens, world_to_camera[i])
             z = before @ world_to_camera[j, 2, :3] + world_to_camera[j, 2, 3]  # if it stood still
@@ -63,7 +70,7 @@ def pixel_velocities(
             count[i] += counts
     known = total / np.maximum(count, 1)[..., None]
     spread = [_spread(*one) for one in zip(known, count > 0, moving, strict=True)]
-    return np.stack(spread).astype(np.float32)
+    return np.stack(spread)
 
 
 def _points(

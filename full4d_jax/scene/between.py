@@ -7,7 +7,7 @@ moving pixels seed Gaussians of their own, at the depth that the instants before
 where optical flow leads to them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from full4d_jax.media.pictures import to_uint8
-from gaussians.optical_flow import optical_flow, warp
+from gaussians.optical_flow import Flows, film_flows, warp
 from gaussians.stillness import median_where, shows_farthest
 
 # Steps between instants that what moves is visible at first: longer ones leave ghosts.
@@ -26,15 +26,15 @@ ALIKE = 0.08  # difference up to which two colours may be one point's
 
 
 class Between(NamedTuple):
-    """Pictures of the source between the instants.
+    """Pictures of the source, one between each two of its instants.
 
     Attributes:
       frames: colours in [0, 1].
       times: when they were taken, in clips.
     """
 
-    frames: Float[ndarray, "b h w 3"]
-    times: Float[ndarray, " b"]
+    frames: Float[ndarray, "t-1 h w 3"]
+    times: Float[ndarray, " t-1"]
 
 
 def between_instants(source: Mapping[str, ndarray]) -> Between | None:
@@ -50,7 +50,7 @@ def between_instants(source: Mapping[str, ndarray]) -> Between | None:
 
 
 class Film(NamedTuple):
-    """A grid with pictures between its instants, n = t + b of them in the order of time.
+    """A grid with pictures between its instants: n = 2 t - 1, every second one an instant.
 
     Attributes:
       frames: colours in [0, 1].
@@ -59,6 +59,7 @@ class Film(NamedTuple):
       times: in clips.
       durations: how long what moves at a pixel is visible, one standard deviation, in clips.
       may_move: which pixels may become Gaussians that move.
+      flows: optical flow between pictures of view 0 that follow each other.
     """
 
     frames: Float[ndarray, "v n h w 3"]
@@ -67,6 +68,7 @@ class Film(NamedTuple):
     times: Float[ndarray, " n"]
     durations: Float[ndarray, "v n h w"]
     may_move: Bool[ndarray, "v n h w"]
+    flows: Flows
 
 
 def with_instants_between(
@@ -84,45 +86,46 @@ def with_instants_between(
       frames: of a grid, [0, 1]; view 0 is the source, whose camera rests.
       depth: z of the pixels that seed a scene, 0 for others; of view 0 known everywhere.
       world_to_camera: of the cameras.
-      between: the pictures between.
+      between: a picture between each two instants.
     """
-    views, count = frames.shape[:2]
-    number = len(between.times)
-    clip = np.linspace(0, 1, count)
+    views, count, height, width = depth.shape
     step = 1 / (count - 1)
-    more_frames = np.zeros((views, number, *frames.shape[2:]), np.float32)
-    more_depth = np.zeros(more_frames.shape[:-1], np.float32)
-    durations = np.full(depth.shape, DURATION * step, np.float32)
-    more_durations = np.full(more_depth.shape, DURATION * step / 2, np.float32)
-    more_may_move = np.zeros(more_depth.shape, bool)
+    shape = (views, 2 * count - 1, height, width)
+    pictures = np.zeros((*shape, 3), np.float32)
+    pictures[:, ::2] = frames
+    pictures[0, 1::2] = between.frames
+    maps = np.zeros(shape, np.float32)
+    maps[:, ::2] = depth
+    times = np.empty(2 * count - 1)
+    times[::2] = np.linspace(0, 1, count)
+    times[1::2] = between.times
+    durations = np.full(shape, DURATION * step, np.float32)
+    durations[:, 1::2] /= 2
+    may_move = maps > 0
 
+    film = pictures[0]
+    flows = film_flows(to_uint8(film))
     resting = median_where(frames[0], shows_farthest(depth[0]))
-    more_frames[0] = between.frames
-    for i, (picture, time) in enumerate(zip(between.frames, between.times, strict=True)):
-        after = int(np.clip(np.searchsorted(clip, time), 1, count - 1))
-        around = [after - 1, after]
-        z, is_explained = depth_between(frames[0, around], depth[0, around], picture)
-        moves = np.abs(picture - resting).max(-1) > MOVES
-        more_depth[0, i] = z
-        more_may_move[0, i] = moves & ~is_explained & (z > 0)
-        for instant in around:
-            alike = find_alike(frames[0, instant], picture)[1]
-            durations[0, instant][~alike] = DURATION * step / 2
-
-    times = np.concatenate([clip, between.times])
-    order = np.argsort(times, kind="stable")
-    after = np.searchsorted(clip, between.times).clip(0, count - 1)
-
-    def in_order(instants: ndarray, more: ndarray) -> ndarray:
-        return np.concatenate([instants, more], 1)[:, order]
+    for middle in range(1, 2 * count - 1, 2):
+        around = [middle - 1, middle + 1]
+        to_around = flows.back[middle - 1], flows.there[middle]
+        z, is_explained = depth_between(film[around], maps[0, around], film[middle], to_around)
+        differs = np.abs(film[middle] - resting).max(-1) > MOVES
+        maps[0, middle] = z
+        may_move[0, middle] = differs & ~is_explained & (z > 0)
+        from_around = flows.there[middle - 1], flows.back[middle]
+        for instant, flow in zip(around, from_around, strict=True):
+            fast = ~are_alike(film[instant], film[middle], flow)
+            durations[0, instant][fast] = DURATION * step / 2
 
     return Film(
-        frames=in_order(frames, more_frames),
-        depth=in_order(depth, more_depth),
-        world_to_camera=in_order(world_to_camera, world_to_camera[:, after]),
-        times=times[order],
-        durations=in_order(durations, more_durations),
-        may_move=in_order(depth > 0, more_may_move),
+        frames=pictures,
+        depth=maps,
+        world_to_camera=np.repeat(world_to_camera, 2, axis=1)[:, :-1],
+        times=times,
+        durations=durations,
+        may_move=may_move,
+        flows=flows,
     )
 
 
@@ -130,6 +133,7 @@ def depth_between(
     frames: Float[ndarray, "2 h w 3"],
     depth: Float[ndarray, "2 h w"],
     picture: Float[ndarray, "h w 3"],
+    flows: Sequence[Float[ndarray, "h w 2"]],
 ) -> tuple[Float[ndarray, "h w"], Bool[ndarray, "h w"]]:
     """Return depth of a picture between two instants, and which pixels both of them explain.
 
@@ -141,14 +145,14 @@ def depth_between(
       frames: of the source at the instants around, [0, 1], a camera at rest.
       depth: z of these, known everywhere.
       picture: of the source between them.
+      flows: from it to each of them, pixels.
     """
     disparities = []
     agree = []
-    for frame, z in zip(frames, depth, strict=True):
-        flow, alike = find_alike(picture, frame)
+    for frame, z, flow in zip(frames, depth, flows, strict=True):
         there = warp(z[..., None], flow, cv2.INTER_NEAREST)[..., 0]
         disparities.append(np.where(there > 0, 1 / np.maximum(there, 1e-6), 0.0))
-        agree.append(alike & (there > 0))
+        agree.append(are_alike(picture, frame, flow) & (there > 0))
     values, counts = np.stack(disparities), np.stack(agree)
     mean = (values * counts).sum(0) / np.maximum(counts.sum(0), 1)
     # Where flow fails, it leads anywhere: what lies at the pixel itself counts as well.
@@ -159,9 +163,10 @@ def depth_between(
     return z, np.logical_and(*counts)
 
 
-def find_alike(
-    picture: Float[ndarray, "h w 3"], other: Float[ndarray, "h w 3"]
-) -> tuple[Float[ndarray, "h w 2"], Bool[ndarray, "h w"]]:
-    """Return the flow to another picture, and which pixels have their colour where it leads."""
-    flow = optical_flow(to_uint8(picture), to_uint8(other))
-    return flow, np.abs(warp(other, flow) - picture).max(-1) < ALIKE
+def are_alike(
+    picture: Float[ndarray, "h w 3"],
+    other: Float[ndarray, "h w 3"],
+    flow: Float[ndarray, "h w 2"],
+) -> Bool[ndarray, "h w"]:
+    """Return which pixels of a picture have their colour where flow leads to another."""
+    return np.abs(warp(other, flow) - picture).max(-1) < ALIKE

@@ -20,13 +20,13 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.between import Between
-from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.source.depth.straightness import straightness
 from gaussians import Scene
 from gaussians.stillness import moves
@@ -84,16 +84,25 @@ def score_scene(
       between: pictures of the source between the instants, where its camera rests.
     """
     source = cameras.views([0])
-    instants = np.linspace(0, 1, len(frames))
+    draw = scene_renderer(scene, source, [0])
+
+    def renders_at(moments: Float[ndarray, " n"], camera_at: Int[ndarray, " n"]):
+        pictures = [
+            draw(source.camera(0, int(i)), moment).rgb
+            for i, moment in zip(camera_at, moments, strict=True)
+        ]
+        return np.stack([to_uint8(picture) for picture in pictures])
+
+    count = len(frames)
     shown = source_quality(
-        renders=render_views(scene, source, instants)[0],
+        renders=renders_at(np.linspace(0, 1, count), np.arange(count)),
         frames=frames,
         times=times,
         world_to_camera=np.asarray(source.world_to_camera[0]),
     )
     if between is not None:
-        film = source.frames(np.zeros(len(between.times), int))
-        renders = render_views(scene, film, between.times)[0]
+        at_rest = np.zeros(len(between.times), int)
+        renders = renders_at(between.times, at_rest)
         score = psnr_between(renders, to_uint8(between.frames), frames)
         shown = shown._replace(moving_psnr_between=score)
     straight = straightness(frames, depth, np.asarray(source.intrinsics[0]))

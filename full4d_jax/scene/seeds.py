@@ -91,6 +91,7 @@ def first_scene(
             times=film.times,
             durations=film.durations,
             may_move=film.may_move & view_may_move,
+            flows={0: film.flows},
         )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, count), key)
@@ -222,16 +223,19 @@ def push_behind(
     """
     height, width = depth.shape
     y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
-    rays = jnp.stack([x, y, jnp.ones_like(x)], -1) @ jnp.linalg.inv(lens).T
+    pixels = jnp.stack([x, y, jnp.ones_like(x)], -1)
     motion = jnp.linalg.inv(source_to_target)
-    found = jnp.zeros_like(depth)
-    for step in range(PUSHES):
+    # A point z along the ray of a pixel lies at z * slope + offset in homogeneous source pixels.
+    slope = pixels @ (source_lens @ motion[:3, :3] @ jnp.linalg.inv(lens)).T
+    offset = source_lens @ motion[:3, 3]
+
+    def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
         z = depth * PUSH**step
-        points = (rays * z[..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
-        u, v, w = jnp.moveaxis(points @ source_lens.T, -1, 0)
+        u, v, w = (z * slope[..., i] + offset[i] for i in range(3))
         column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
         inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         seen = source_depth[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
-        hides = inside & (points[..., 2] < seen)
-        found = jnp.where((found == 0) & ~hides, z, found)
-    return found
+        hides = inside & (w < seen)
+        return jnp.where((placed == 0) & ~hides, z, placed)
+
+    return jax.lax.fori_loop(0, PUSHES, pushed, jnp.zeros_like(depth))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
@@ -208,24 +208,28 @@ def _push(
     height, width = depth.shape
     y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
     rays = jnp.stack([x, y, jnp.ones_like(x)], -1) @ jnp.linalg.inv(lens).T
-    back = jnp.linalg.inv(pose)
-    found = jnp.zeros_like(depth)
-    for step in range(PUSHES):
+    motions = poses @ jnp.linalg.inv(pose)[None]
+
+    def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
         z = depth * PUSH**step
-        points = (rays * z[..., None]) @ back[:3, :3].T + back[None, None, :3, 3]
-        hides = jax.lax.map(lambda view, p=points: _hides(p, *view), (lenses, poses, shown)).any(0)
-        found = jnp.where((found == 0) & ~hides, z, found)
-    return found
+        hides = jax.lax.map(lambda view: _hides(rays * z[..., None], *view), views).any(0)
+        return jnp.where((placed == 0) & ~hides, z, placed)
+
+    views = (lenses, motions, shown)
+    return jax.lax.fori_loop(0, PUSHES, pushed, jnp.zeros_like(depth))
 
 
 def _hides(
     points: Float[Array, "h w 3"],
     lens: Float[Array, "3 3"],
-    pose: Float[Array, "4 4"],
+    motion: Float[Array, "4 4"],
     shown: Float[Array, "h w"],
 ) -> Bool[Array, "h w"]:
-    """Return which points stand before what a view shows, at a depth or 0 for nothing."""
-    local = points @ pose[:3, :3].T + pose[None, None, :3, 3]
+    """Return which points stand before what a view shows, at a depth or 0 for nothing.
+
+    `motion` leads from the camera of the points to that view.
+    """
+    local = points @ motion[:3, :3].T + motion[None, None, :3, 3]
     u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
     column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
     height, width = shown.shape

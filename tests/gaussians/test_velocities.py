@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussians.initialization import initialize
-from gaussians.optical_flow import flow_agrees, optical_flow
+from gaussians.optical_flow import film_flows, flow_agrees, optical_flow
 from gaussians.velocities import pixel_velocities
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 4
@@ -119,6 +119,16 @@ def test_instants_without_depth_are_passed_over():
     frames[1], depth[1], square[1] = frames[0], 0, False  # as captures hide what they hold out
     found = pixel_velocities(frames, depth, LENS, STANDS, square, TIMES)[square]
     np.testing.assert_allclose(np.median(found, 0), velocity, atol=0.05 * 0.2)
+
+
+def test_flows_that_are_known_give_the_same_velocities():
+    frames, depth, square = film(np.array([0.2, 0.05, 0]))
+    depth[1] = 0  # so that the film has no flow from instant 0 to the next with depth
+    clip = frames, depth, LENS, STANDS, square & (depth > 0), TIMES
+    pictures = np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
+    known = pixel_velocities(*clip, flows=film_flows(pictures))
+    np.testing.assert_array_equal(known, pixel_velocities(*clip))
+    assert known.any()
 
 
 def test_pixels_without_flow_move_like_those_around():

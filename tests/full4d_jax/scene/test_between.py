@@ -7,8 +7,8 @@ import pytest
 from full4d_jax.scene.between import (
     DURATION,
     Between,
+    are_alike,
     between_instants,
-    find_alike,
     with_instants_between,
 )
 from gaussians import initialize
@@ -102,8 +102,11 @@ def test_the_square_keeps_its_velocity_beside_pictures_between():
     assert np.median(np.asarray(scene.velocities)[moving, 0]) == pytest.approx(0.08, abs=0.01)
 
 
-def test_a_picture_is_like_itself():
-    colors = picture(20.0)[0]
-    flow, alike = find_alike(colors, colors)
-    assert alike.all()
-    assert np.abs(flow).max() < 0.5
+def test_a_picture_is_like_another_where_flow_leads_to_its_colours():
+    now, _, square = picture(20.0)
+    then = picture(24.0)[0]
+    flow = np.zeros((HEIGHT, WIDTH, 2), np.float32)
+    assert are_alike(now, now, flow).all()
+    assert not are_alike(now, then, flow)[square].all()
+    flow[square] = (4, 0)
+    assert are_alike(now, then, flow)[square].all()
