@@ -237,17 +237,12 @@ def _lift(
 
 def _first_look(job: Job, scene: Scene) -> None:
     """Write the page of a scene that is not fitted yet, and say so."""
-    grid = job.stages.arrays["grid"]
-    cameras, frames = cameras_in(grid), jnp.asarray(grid["frames"][0], jnp.float32) / 255
-    few = lifting.WATCHED
-    reached = lifting.source_psnr(scene, frames, jax.tree.map(jnp.asarray, cameras), most=few)
     for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
         (job.stages.folder / name).unlink(missing_ok=True)
     _write_page(job, scene)
     seconds = time.perf_counter() - job.started
     job.stages.say(
-        f"first look after {seconds:.0f} s: {job.stages.folder / 'scene.html'}; source frames at "
-        f"{reached:.1f} dB before fitting"
+        f"first look after {seconds:.0f} s, before fitting: {job.stages.folder / 'scene.html'}"
     )
 
 

@@ -24,7 +24,7 @@ from full4d_jax.scene.between import Between
 from full4d_jax.scene.fit_settings import count_fitted, fit_settings, sized
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.seeds import first_scene, grid_depth
-from gaussians import Scene, Targets, clip_budget, fit, render_clip
+from gaussians import Scene, Targets, fit, render_clip
 from gaussians.fit_step import FitState
 
 WATCHED = 4  # instants of the source whose PSNR is reported while fitting
@@ -91,7 +91,7 @@ def lift_grid(
         if partial is not None:
             partial.keep(state)
         # Its share of the steps does not tell it.
-        reached = source_psnr(state.fitted.scene, frames[0], cameras, most=WATCHED)
+        reached = source_psnr(state.fitted.scene, frames[0], cameras, int(state.budget))
         extra["source_psnr"] = reached
 
     def say(step: int, metrics: Mapping[str, float]) -> None:
@@ -113,15 +113,21 @@ def lift_grid(
 
 
 def source_psnr(
-    scene: Scene, frames: Float[Array, "t h w 3"], cameras: Cameras, most: int | None = None
+    scene: Scene, frames: Float[Array, "t h w 3"], cameras: Cameras, budget: int
 ) -> float:
-    """Return the PSNR in dB of a scene in the source camera, over all instants or over `most`."""
+    """Return the PSNR in dB of a scene in the source camera, over `WATCHED` instants.
+
+    Args:
+      scene: in world units.
+      frames: of the source, [0, 1].
+      cameras: of all views.
+      budget: of Gaussian-tile intersections, enough for each of the pictures.
+    """
     count = len(frames)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, most or count)).round().astype(int))
+    chosen = np.unique(np.linspace(0, count - 1, min(count, WATCHED)).round().astype(int))
     views = cameras.views([0]).frames(chosen).batched()
     flat = jax.tree.map(lambda x: x[0], views)
     moments = jnp.asarray(np.linspace(0, 1, count)[chosen], jnp.float32)
-    budget = clip_budget(scene, flat, moments, slack=1.0)
     made = render_clip(scene, flat, moments, antialiased=True, max_intersections=budget)
     return float(psnr(jnp.clip(made.rgb, 0, 1), frames[chosen]))
 
