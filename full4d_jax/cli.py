@@ -1,8 +1,9 @@
-"""`full4d VERB [CONFIG] --field.sub value`: finds the verb, loads the config, reads the options.
+"""`full4d VERB [SOURCE] [--config PRESET] --field.sub value`: finds the verb, reads its options.
 
-CONFIG is the path of a Python file with a `config`; left out, the embedded default applies. Every
-config field can be overridden by its dotted name; the verb's own arguments stand beside them. Bad
-input ends in one line on stderr and exit code 2, never in a traceback.
+SOURCE is a path, and what lies there tells which options there are. PRESET is the name of a file in
+`configs/`, or a Python file with a `config`; left out, the embedded default applies. Every config
+field can be overridden by its dotted name. Bad input ends in one line on stderr and exit code 2,
+never in a traceback.
 """
 
 import ast
@@ -29,6 +30,8 @@ from full4d_jax.session.help_text import Shown, short_help
 
 SHORT_HELP = {"-h", "--help"}
 HELP = SHORT_HELP | {"--help-all", "--help_all"}
+# Flags of earlier versions, whose values SOURCE is now.
+BEFORE = {"video", "dataset", "capture", "fixed_view", "records", "grid", "scene", "out", "source"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,13 +105,21 @@ class Verb(NamedTuple):
 
     Attributes:
       function: the function of the verb.
+      words: what tyro reads, SOURCE as an option among it.
+      takes_source: whether there can be a SOURCE.
+      source: that path; empty where none is given.
+      source_field: the option that SOURCE is for tyro; empty where it has none.
       config: the loaded config; None where the verb takes none.
       ways: the ways in that its `source` may be; empty where it takes none.
-      way: the way in that the given flags ask for.
+      way: the way in that SOURCE and the given flags ask for.
       shown: the config fields in its help; None shows all.
     """
 
     function: Callable[..., Any]
+    words: list[str]
+    takes_source: bool
+    source: str = ""
+    source_field: str = ""
     config: Any = None
     ways: tuple[Any, ...] = ()
     way: Any = None
@@ -123,45 +134,88 @@ def read_options(
     Raises:
       InputError: there is no such config or option, or a value is of another type.
     """
-    verb = _decide(function, argv)
+    verb = _decide(function, prog, argv)
     bind = _binder(verb)
     if asked := HELP & set(argv):
-        usage = prog if verb.config is None else f"{prog} [CONFIG]"
-        print(_help(verb, bind, usage) if asked & SHORT_HELP else _full_help(bind, usage))
+        usage = prog + " [SOURCE]" * verb.takes_source
+        usage += " [--config PRESET]" * (verb.config is not None)
+        print(_help(verb, bind, usage) if asked & SHORT_HELP else _full_help(verb, bind, usage))
         return None
-    bound, unknown = _parse(bind, prog, argv)
-    if unknown:
-        raise _foreign(verb, unknown) or _unknown("option", prog, unknown[0], _flags(verb, bind))
-    return bound
+    bound, unknown = _parse(bind, prog, verb.words)
+    if not unknown:
+        return bound
+    if verb.takes_source and not verb.source and len(unknown) == 1 and unknown[0][0] != "-":
+        # SOURCE stands behind options; until now nobody knew which words are their values.
+        last = len(argv) - 1 - argv[::-1].index(unknown[0])
+        return read_options(function, prog, [unknown[0], *argv[:last], *argv[last + 1 :]])
+    raise _foreign(verb, unknown) or _unknown("option", prog, unknown[0], _flags(verb, bind))
 
 
-def _decide(function: Callable[..., Any], argv: list[str]) -> Verb:
-    """Load the config, take its path off the words, and choose the way in that the flags ask for.
+def _decide(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb:
+    """Take the config and SOURCE off the words, and choose the way in that the words ask for.
 
     Raises:
-      InputError: there is no such config, or it is one of another verb.
+      InputError: there is no such config or SOURCE, or it is one of another verb; or a word is
+        spelled as in earlier versions.
     """
     hints = get_type_hints(function, include_extras=True)
-    if "config" not in hints:
-        return Verb(function)
-    from full4d_jax.config import load_config
+    parameter = inspect.signature(function).parameters.get("source")
+    # A positional `source`, as of `convert`, is left to tyro.
+    takes_source = parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ways, words = get_args(get_type_hints(function).get("source")), argv
+    ways = tuple(way for way in ways if hasattr(way, "kinds"))
+    config, shown = None, None
+    if "config" in hints:
+        config, words = _load_config(function, prog, argv)
+        marks = getattr(hints["config"], "__metadata__", ())
+        shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
+    if not takes_source:
+        return Verb(function, words, takes_source, config=config, shown=shown)
+    from full4d_jax.source import ways as ways_in
 
-    path = argv.pop(0) if argv and not argv[0].startswith("-") else None
-    config: Any = load_config(path)
+    own = {*hints, *(name for way in ways for name in ways_in.names(way))} - {"source"}
+    for flag, value in zip(words, [*words[1:], ""], strict=False):
+        name, value = ways_in.flag_name(flag), flag.partition("=")[2] or value
+        if ways_in.is_flag(flag) and name in BEFORE - own:
+            do = f"write {prog} {value or 'SOURCE'}"
+            raise InputError("option", f"--{name}", value, "SOURCE, which has no flag", do)
+    source = words[0] if words and words[0][:1] != "-" else ""
+    way, field = None, "source"
+    if ways:
+        posed, asked = config.model.projection != "none", bool(HELP & set(words))
+        way = ways_in.chosen_way(ways, words, source, posed=posed, shown=asked)
+        field = ways_in.source_field(way)
+    if source:
+        words = [f"--{field}", *words]
+    return Verb(function, words, takes_source, source, field, config, ways, way, shown)
+
+
+def _load_config(function: Callable[..., Any], prog: str, argv: list[str]) -> tuple[Any, list[str]]:
+    """Return the config that `--config` names, or the default one, and the words without it.
+
+    Raises:
+      InputError: there is no such config, or it is one of another verb; or a preset stands where
+        SOURCE does.
+    """
+    from full4d_jax.config.presets import is_preset, load_config
+
+    if argv and is_preset(argv[0]):
+        found, expected = "a preset without a flag", "--config before it"
+        raise InputError("config", argv[0], found, expected, f"write {prog} --config {argv[0]}")
+    name, words = None, argv
+    for at, word in enumerate(argv):
+        flag, equals, value = word.partition("=")
+        if flag == "--config":
+            after = argv[at + 1 :]
+            name = value if equals else "".join(after[:1])
+            words = argv[:at] + (after if equals else after[1:])
+            break
+    config: Any = load_config(name)
     wanted = get_type_hints(function)["config"]
     if not isinstance(config, wanted):
         found, expected = type(config).__name__, getattr(wanted, "__name__", wanted)
-        raise InputError("config", path or "default", found, expected, "give another preset")
-    marks = getattr(hints["config"], "__metadata__", ())
-    shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
-    ways = get_args(get_type_hints(function).get("source"))
-    if not ways:
-        return Verb(function, config, shown=shown)
-    from full4d_jax.source.ways import chosen_way
-
-    posed = config.model.projection != "none"
-    way = chosen_way(ways, argv, posed=posed, shown=bool(HELP & set(argv)))
-    return Verb(function, config, ways, way, shown)
+        raise InputError("config", name or "default", found, expected, "give another preset")
+    return config, words
 
 
 def _binder(verb: Verb) -> Callable[..., Callable[[], Any]]:
@@ -220,26 +274,29 @@ def _foreign(verb: Verb, unknown: list[str]) -> InputError | None:
         return None
     from full4d_jax.source.ways import foreign_option
 
-    return foreign_option(unknown, verb.way, verb.ways, verb.config.model.projection)
+    projection = verb.config.model.projection
+    return foreign_option(unknown, verb.way, verb.ways, verb.source, projection)
 
 
 def _help(verb: Verb, bind: Callable[..., Any], prog: str) -> str:
     """Return the short help of a verb."""
     names = [name for name, _, _ in fields_of(verb.config)] if verb.config is not None else []
     hidden = {name for name in names if verb.shown is not None and verb.shown.hides(name)}
-    more = f"\n{prog} --help-all lists all {len(names)} fields of the config." * bool(hidden)
+    more = "\n--config takes a preset's name or its file" * bool(names)
+    more += f"; --help-all lists all {len(names)} fields." * bool(hidden)
     own, others = _ways(verb)
-    return f"{short_help(_full_help(bind, prog), hidden, own)}\n{others}{more}"
+    return f"{short_help(_full_help(verb, bind, prog), hidden, ['SOURCE', *own])}\n{others}{more}"
 
 
-def _full_help(bind: Callable[..., Any], prog: str) -> str:
-    """Return tyro's help with all options."""
+def _full_help(verb: Verb, bind: Callable[..., Any], prog: str) -> str:
+    """Return tyro's help with all options, SOURCE among them as the word that it is."""
     import tyro
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         tyro.cli(bind, prog=prog, args=["--help"], use_underscores=True)
-    return said.getvalue()
+    flag = rf"--{verb.source_field} (?:\{{None\}}\|)?PATH\b"
+    return re.sub(flag, "SOURCE", re.sub(rf" \[{flag}\]", "", said.getvalue()))
 
 
 def _ways(verb: Verb) -> tuple[list[str], str]:
@@ -253,7 +310,7 @@ def _ways(verb: Verb) -> tuple[list[str], str]:
 
 def _flags(verb: Verb, bind: Callable[..., Any]) -> list[str]:
     """Return all option names of a verb, those of its other ways in included."""
-    flags = set(re.findall(r"--[\w.]+", _full_help(bind, "")))
+    flags = {"--config", *re.findall(r"--[\w.]+", _full_help(verb, bind, ""))}
     if verb.ways:
         from full4d_jax.source.ways import names
 
@@ -285,7 +342,7 @@ def _overview() -> str:
     for name in verbs():
         source = (Path(commands.__path__[0]) / f"{name}.py").read_text()
         lines[name] = ast.get_docstring(ast.parse(source)) or ""
-    text = _listing("full4d VERB [CONFIG] [--field.sub value ...]", lines)
+    text = _listing("full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", lines)
     return f"{text}\n\nfull4d VERB --help lists the options of a verb."
 
 

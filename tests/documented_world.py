@@ -54,7 +54,7 @@ def make_world(folder: Path, run) -> None:
         write_video(folder / f"{name}.mp4", np.repeat(pictures[0, :1], 12, 0), 12)
     run("full4d data import CAPTURE --out sets/mine --size 256")
     shutil.copytree(folder / "sets" / "mine", folder / "DATASET")
-    run("full4d run --video in.mp4 --out out/demo")
+    run("full4d run in.mp4 --out out/demo")
     run("full4d convert splats out/demo guitar.compressed.ply")
 
 

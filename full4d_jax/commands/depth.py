@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from full4d_jax.source.kinds import VIDEO, require_kind
 from full4d_jax.source.options import (
     DepthKind,
     DepthOptions,
@@ -17,7 +18,7 @@ from full4d_jax.source.options import (
 
 def depth(
     *,
-    video: Path,
+    source: Path,
     out: Path = Path("depth.npy"),
     start: Start = 0.0,
     seconds: Seconds = None,
@@ -33,7 +34,7 @@ def depth(
     Instants, size and the camera's path are those that `full4d run` takes.
 
     Args:
-      video: a video, or a picture.
+      source: a video, or a picture.
       out: the .npy file to write; the picture is the .png beside it.
       start: seconds into the video.
       seconds: seconds to take; left out, 2.
@@ -44,10 +45,11 @@ def depth(
       depth_network: ours, tiefenrausch, or a .safetensors or .onnx file.
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
+    require_kind(source, (VIDEO,))
     from full4d_jax.data.video_depth import write_video_depth
 
     size = SizeOptions(rows=rows, seconds=seconds)
     measured = DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
     write_video_depth(
-        VideoOptions(video, start, fps, fov, poses, size=size, measured=measured), out
+        VideoOptions(source, start, fps, fov, poses, size=size, measured=measured), out
     )

@@ -1,7 +1,8 @@
 """Options of `run`, `sample` and `lift`: one dataclass for each way in.
 
-On the command line the fields are flat: `full4d run --video in.mp4 --azimuth 45`. `ways` chooses
-between these dataclasses: one of whose `keys` a flag is given, else one that has none.
+On the command line the fields are flat: `full4d run in.mp4 --azimuth 45`. `ways` chooses between
+these dataclasses: one whose `kinds` have what lies at SOURCE ("" where it is left out), and of
+several one of whose `keys` a flag is given, else one that has none. SOURCE is the first field.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import tyro
 from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import MOST, Between
+from full4d_jax.source import kinds
 
 Number = Annotated[int, Between(0, MOST)]
 Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
@@ -101,6 +103,7 @@ class SizeOptions(FrameOptions):
 class VideoOptions:
     """A video from one camera."""
 
+    kinds: ClassVar = "", kinds.VIDEO
     keys: ClassVar = ()
     posed: ClassVar = True
 
@@ -124,7 +127,8 @@ class VideoOptions:
 class DatasetViewOptions:
     """One or more views of a data set's clip; its other cameras are targets."""
 
-    keys: ClassVar = ("dataset",)
+    kinds: ClassVar = (kinds.DATASET,)
+    keys: ClassVar = ()
     posed: ClassVar = True
 
     dataset: Path
@@ -147,6 +151,7 @@ class DatasetViewOptions:
 class DemoOptions:
     """One view of a held-out procedural scene."""
 
+    kinds: ClassVar = ("",)
     keys: ClassVar = ("scene",)
     posed: ClassVar = True
 
@@ -159,9 +164,10 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class TwoVideosOptions:
-    """The first row and column of a grid without poses (configs/four_real.py)."""
+    """The first row and column of a grid without poses (--config four_real)."""
 
-    keys: ClassVar = ("fixed_view", "freeze_time")
+    kinds: ClassVar = "", kinds.VIDEO
+    keys: ClassVar = ("freeze_time",)
     posed: ClassVar = False
 
     fixed_view: Path | None = None
@@ -184,6 +190,7 @@ class TwoVideosOptions:
 class DemoGridOptions:
     """The first row and the first column of a held-out procedural scene."""
 
+    kinds: ClassVar = ("",)
     keys: ClassVar = ()
     posed: ClassVar = False
 
@@ -197,13 +204,14 @@ class DemoGridOptions:
 class CaptureOptions:
     """Pictures of several calibrated cameras, to be lifted as they are."""
 
-    keys: ClassVar = ("capture",)
+    kinds: ClassVar = kinds.CAPTURE, kinds.ARRAYS
+    keys: ClassVar = ()
     posed: ClassVar = True
 
     capture: Path
-    """An .npz with frames (v t h w 3) uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or
-    (v t 4 4), and if known depth and masks (v t h w), see docs/fitting.md; the prior is not
-    asked."""
+    """The folder of a capture (docs/data.md), or an .npz with frames (v t h w 3) uint8, intrinsics
+    (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known depth and masks (v t h w), see
+    docs/fitting.md; the prior is not asked."""
     held_out: HeldOut = "auto"
     """Hold out and score one view in eight, of fewer views one instant in eight; or say which."""
     points: Path | None = None
@@ -215,7 +223,8 @@ class CaptureOptions:
 class DatasetClipOptions:
     """All views of a data set's clip, or some, to be lifted as they are."""
 
-    keys: ClassVar = ("dataset",)
+    kinds: ClassVar = (kinds.DATASET,)
+    keys: ClassVar = ()
     posed: ClassVar = True
 
     dataset: Path
@@ -225,8 +234,8 @@ class DatasetClipOptions:
     clip: Number = 0
     """Number of the clip in the split."""
     views: tuple[int, ...] = ()
-    """Numbers of the views to fit; left out, all but what is held out. `full4d evaluate --scene OUT
-    --truth DATASET` then scores the others."""
+    """Numbers of the views to fit; left out, all but what is held out. `full4d evaluate OUT
+    --scene --truth DATASET` then scores the others."""
     held_out: HeldOut = "auto"
     """Hold out and score one view in eight, of fewer views one instant in eight; or say which. With
     --views, auto holds out no more."""
@@ -237,10 +246,14 @@ class DatasetClipOptions:
 
 @dataclass(frozen=True)
 class GridOptions:
-    """The grid that `sample` left in the output folder."""
+    """The grid that `sample` left in the folder of a run."""
 
+    kinds: ClassVar = "", kinds.RUN
     keys: ClassVar = ()
     posed: ClassVar = True
+
+    folder: Path = Path("out")
+    """The folder of a run, where scene.npz is written too."""
 
 
 SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions

@@ -173,7 +173,7 @@ def test_a_capture_of_format_2_is_still_one(tmp_path, capsys):
     del depth["of"]
     save_arrays(tmp_path / "depth.npz", depth)
     (tmp_path / "config.json").write_text(json.dumps(to_dict(DEFAULT)))
-    words = ["lift", "--out", tmp_path, "--checkpoint", "a.safetensors"]
+    words = ["lift", tmp_path, "--checkpoint", "a.safetensors"]
     assert "with a capture" in refusal(capsys, *words)
 
 
@@ -186,12 +186,13 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monk
     monkeypatch.setattr(pipeline, "open_prior", never)
     capture, out = write(tmp_path / "ball.npz"), tmp_path / "out"
     small = ["--lift.steps", "60", "--lift.capacity", "200"]
-    assert main(["lift", "--capture", str(capture), "--out", str(out), *small]) == 0
+    assert main(["lift", str(capture), "--out", str(out), *small]) == 0
     said = capsys.readouterr()
     assert "200 Gaussians to 3 views of 2 frames" in said.out
     assert float(said.err.split("psnr ")[-1].split(",")[0]) > 20
-    assert main(["render", "--out", str(out), "--size", "32", "--orbit_seconds", "1"]) == 0
+    assert main(["render", str(out), "--size", "32", "--orbit_seconds", "1"]) == 0
     assert (out / "scene.html").stat().st_size > 1000
     capsys.readouterr()
-    assert main(["lift", "--capture", str(tmp_path), "--out", str(out), *small]) == 2
-    assert "capture: " in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["lift", str(tmp_path / "empty"), "--out", str(out), *small]) == 2
+    assert "source: " in capsys.readouterr().err
