@@ -16,6 +16,7 @@ import os
 import pkgutil
 import re
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from full4d_jax.session.disk import disk_error, quiet_threads
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import fields_of
 from full4d_jax.session.help_text import Shown, short_help
+from full4d_jax.source import ways
 
 SHORT_HELP = {"-h", "--help"}
 HELP = SHORT_HELP | {"--help-all", "--help_all"}
@@ -108,7 +110,6 @@ class Verb(NamedTuple):
       words: what tyro reads, SOURCE as an option among it.
       takes_source: whether there can be a SOURCE.
       source: that path; empty where none is given.
-      source_field: the option that SOURCE is for tyro; empty where it has none.
       config: the loaded config; None where the verb takes none.
       ways: the ways in that its `source` may be; empty where it takes none.
       way: the way in that SOURCE and the given flags ask for.
@@ -117,9 +118,8 @@ class Verb(NamedTuple):
 
     function: Callable[..., Any]
     words: list[str]
-    takes_source: bool
+    takes_source: bool = False
     source: str = ""
-    source_field: str = ""
     config: Any = None
     ways: tuple[Any, ...] = ()
     way: Any = None
@@ -139,16 +139,33 @@ def read_options(
     if asked := HELP & set(argv):
         usage = prog + " [SOURCE]" * verb.takes_source
         usage += " [--config PRESET]" * (verb.config is not None)
-        print(_help(verb, bind, usage) if asked & SHORT_HELP else _full_help(verb, bind, usage))
+        print(_help(verb, bind, usage) if asked & SHORT_HELP else _full_help(bind, usage))
         return None
     bound, unknown = _parse(bind, prog, verb.words)
     if not unknown:
         return bound
-    if verb.takes_source and not verb.source and len(unknown) == 1 and unknown[0][0] != "-":
+    if verb.takes_source and not verb.source and len(unknown) == 1 and unknown[0][:1] != "-":
         # SOURCE stands behind options; until now nobody knew which words are their values.
         last = len(argv) - 1 - argv[::-1].index(unknown[0])
         return read_options(function, prog, [unknown[0], *argv[:last], *argv[last + 1 :]])
-    raise _foreign(verb, unknown) or _unknown("option", prog, unknown[0], _flags(verb, bind))
+    raise _unknown_option(verb, bind, prog, unknown)
+
+
+def _unknown_option(
+    verb: Verb, bind: Callable[..., Any], prog: str, unknown: list[str]
+) -> InputError:
+    """Return the error for no option: of another source, of earlier versions, or misspelled."""
+    if verb.way is not None:
+        projection = verb.config.model.projection
+        foreign = ways.foreign_option(unknown, verb.way, verb.ways, verb.source, projection)
+        if foreign is not None:
+            return foreign
+    flag, equals, value = unknown[0].partition("=")
+    if verb.takes_source and ways.is_flag(flag) and ways.flag_name(flag) in BEFORE:
+        value = value if equals else "".join(unknown[1:2])
+        do = f"write {prog} {value or 'SOURCE'}"
+        return InputError("option", flag, value, "SOURCE, which has no flag", do)
+    return _unknown("option", prog, unknown[0], _flags(verb, bind))
 
 
 def _decide(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb:
@@ -159,38 +176,27 @@ def _decide(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb:
         spelled as in earlier versions.
     """
     hints = get_type_hints(function, include_extras=True)
-    parameter = inspect.signature(function).parameters.get("source")
-    # A positional `source`, as of `convert`, is left to tyro.
-    takes_source = parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ways, words = get_args(get_type_hints(function).get("source")), argv
-    ways = tuple(way for way in ways if hasattr(way, "kinds"))
-    config, shown = None, None
+    verb = Verb(function, words=argv)
     if "config" in hints:
-        config, words = _load_config(function, prog, argv)
         marks = getattr(hints["config"], "__metadata__", ())
         shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
-    if not takes_source:
-        return Verb(function, words, takes_source, config=config, shown=shown)
-    from full4d_jax.source import ways as ways_in
-
-    own = {*hints, *(name for way in ways for name in ways_in.names(way))} - {"source"}
-    for flag, value in zip(words, [*words[1:], ""], strict=False):
-        name, value = ways_in.flag_name(flag), flag.partition("=")[2] or value
-        if ways_in.is_flag(flag) and name in BEFORE - own:
-            do = f"write {prog} {value or 'SOURCE'}"
-            raise InputError("option", f"--{name}", value, "SOURCE, which has no flag", do)
-    source = words[0] if words and words[0][:1] != "-" else ""
-    way, field = None, "source"
-    if ways:
-        posed, asked = config.model.projection != "none", bool(HELP & set(words))
-        way = ways_in.chosen_way(ways, words, source, posed=posed, shown=asked)
-        field = ways_in.source_field(way)
-    if source:
-        words = [f"--{field}", *words]
-    return Verb(function, words, takes_source, source, field, config, ways, way, shown)
+        config, words = _load_config(get_type_hints(function)["config"], prog, argv)
+        verb = verb._replace(words=words, config=config, shown=shown)
+    source = inspect.signature(function).parameters.get("source")
+    # A positional `source`, as of `convert`, is left to tyro.
+    if source is None or source.kind is not inspect.Parameter.KEYWORD_ONLY:
+        return verb
+    choices = get_args(get_type_hints(function)["source"])
+    path = verb.words[0] if verb.words and verb.words[0][:1] != "-" else ""
+    way = None
+    if choices:
+        posed, asked = verb.config.model.projection != "none", bool(HELP & set(argv))
+        way = ways.chosen_way(choices, verb.words, path, posed=posed, shown=asked)
+    words = ["--SOURCE", *verb.words] if path else verb.words
+    return verb._replace(words=words, takes_source=True, source=path, ways=choices, way=way)
 
 
-def _load_config(function: Callable[..., Any], prog: str, argv: list[str]) -> tuple[Any, list[str]]:
+def _load_config(wanted: Any, prog: str, argv: list[str]) -> tuple[Any, list[str]]:
     """Return the config that `--config` names, or the default one, and the words without it.
 
     Raises:
@@ -202,19 +208,13 @@ def _load_config(function: Callable[..., Any], prog: str, argv: list[str]) -> tu
     if argv and is_preset(argv[0]):
         found, expected = "a preset without a flag", "--config before it"
         raise InputError("config", argv[0], found, expected, f"write {prog} --config {argv[0]}")
-    name, words = None, argv
-    for at, word in enumerate(argv):
-        flag, equals, value = word.partition("=")
-        if flag == "--config":
-            after = argv[at + 1 :]
-            name = value if equals else "".join(after[:1])
-            words = argv[:at] + (after if equals else after[1:])
-            break
-    config: Any = load_config(name)
-    wanted = get_type_hints(function)["config"]
+    reader = ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--config", nargs="?", const="")
+    told, words = reader.parse_known_args(argv)
+    config: Any = load_config(told.config)
     if not isinstance(config, wanted):
         found, expected = type(config).__name__, getattr(wanted, "__name__", wanted)
-        raise InputError("config", name or "default", found, expected, "give another preset")
+        raise InputError("config", told.config or "default", found, expected, "give another preset")
     return config, words
 
 
@@ -268,54 +268,32 @@ def _parse(
         raise InputError("option", prog, found, expected, f"see {prog} --help") from None
 
 
-def _foreign(verb: Verb, unknown: list[str]) -> InputError | None:
-    """Return the error for an option of another way in than the chosen one; None for others."""
-    if verb.way is None:
-        return None
-    from full4d_jax.source.ways import foreign_option
-
-    projection = verb.config.model.projection
-    return foreign_option(unknown, verb.way, verb.ways, verb.source, projection)
-
-
 def _help(verb: Verb, bind: Callable[..., Any], prog: str) -> str:
     """Return the short help of a verb."""
     names = [name for name, _, _ in fields_of(verb.config)] if verb.config is not None else []
     hidden = {name for name in names if verb.shown is not None and verb.shown.hides(name)}
     more = "\n--config takes a preset's name or its file" * bool(names)
     more += f"; --help-all lists all {len(names)} fields." * bool(hidden)
-    own, others = _ways(verb)
-    return f"{short_help(_full_help(verb, bind, prog), hidden, ['SOURCE', *own])}\n{others}{more}"
+    first = ["SOURCE", *ways.names(verb.way)] if verb.ways else ["SOURCE"]
+    others = ways.other_ways(verb.way, verb.ways) if verb.ways else ""
+    return f"{short_help(_full_help(bind, prog), hidden, first)}\n{others}{more}"
 
 
-def _full_help(verb: Verb, bind: Callable[..., Any], prog: str) -> str:
+def _full_help(bind: Callable[..., Any], prog: str) -> str:
     """Return tyro's help with all options, SOURCE among them as the word that it is."""
     import tyro
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         tyro.cli(bind, prog=prog, args=["--help"], use_underscores=True)
-    flag = rf"--{verb.source_field} (?:\{{None\}}\|)?PATH\b"
-    return re.sub(flag, "SOURCE", re.sub(rf" \[{flag}\]", "", said.getvalue()))
-
-
-def _ways(verb: Verb) -> tuple[list[str], str]:
-    """Return the options of the chosen way in, and the lines of help on the other ways."""
-    if verb.way is None:
-        return [], ""
-    from full4d_jax.source.ways import names, other_ways
-
-    return names(verb.way), other_ways(verb.way, verb.ways)
+    text = re.sub(r" \[--SOURCE \S+\]", "", said.getvalue())  # which the usage has already
+    return re.sub(r"--SOURCE \S+", "SOURCE", text)
 
 
 def _flags(verb: Verb, bind: Callable[..., Any]) -> list[str]:
     """Return all option names of a verb, those of its other ways in included."""
-    flags = {"--config", *re.findall(r"--[\w.]+", _full_help(verb, bind, ""))}
-    if verb.ways:
-        from full4d_jax.source.ways import names
-
-        flags |= {f"--{name}" for way in verb.ways for name in names(way)}
-    return sorted(flags)
+    flags = {"--config", *re.findall(r"--[\w.]+", _full_help(bind, ""))}
+    return sorted(flags | {f"--{name}" for way in verb.ways for name in ways.names(way)})
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:

@@ -33,6 +33,19 @@ def short(words: list[str]) -> list[str]:
     return words + (SHORT[max(fitting, key=len)].split() if fitting else [])
 
 
+def sketch(words: list[str]) -> None:
+    """Make empty files where a command's words name a source, so that its kind can be told."""
+    folders = {"sets": "index.json", "out": "grid.npz", "CAPTURE": "transforms.json"}
+    folders["fox_photos"] = "transforms.json"
+    for word in words:
+        place = Path(word)
+        if place.parts and place.parts[0] in folders:
+            place.mkdir(parents=True, exist_ok=True)
+            (place / folders[place.parts[0]]).touch()
+        elif place.suffix in (".mp4", ".npz"):
+            place.touch()
+
+
 def make_world(folder: Path, run) -> None:
     """Fill an empty working directory; `run` runs one full4d command there."""
     shutil.copytree(ROOT / "configs", folder / "configs")

@@ -1,12 +1,15 @@
 """Estimate the depth of a video or picture, in a file that `run --depth` takes."""
 
 from pathlib import Path
+from typing import Annotated
 
 from full4d_jax.source.kinds import VIDEO, require_kind
 from full4d_jax.source.options import (
+    CLIP,
     DepthKind,
     DepthOptions,
     Fov,
+    Named,
     Rate,
     Rows,
     Seconds,
@@ -18,7 +21,7 @@ from full4d_jax.source.options import (
 
 def depth(
     *,
-    source: Path,
+    source: Annotated[Path, Named] = CLIP,
     out: Path = Path("depth.npy"),
     start: Start = 0.0,
     seconds: Seconds = None,
@@ -34,7 +37,7 @@ def depth(
     Instants, size and the camera's path are those that `full4d run` takes.
 
     Args:
-      source: a video, or a picture.
+      source: a video, or a picture; left out, a clip of a shop in the package.
       out: the .npy file to write; the picture is the .png beside it.
       start: seconds into the video.
       seconds: seconds to take; left out, 2.

@@ -1,9 +1,10 @@
 """Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -12,23 +13,28 @@ from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, Count, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
-from full4d_jax.source import kinds
-from full4d_jax.source.options import DepthKind, Fov, Rows, Seconds, SizeOptions, VideoOptions
+from full4d_jax.source.kinds import CAPTURE, DATASET, RUN, RUNS, SPLATS, VIDEO
+from full4d_jax.source.options import (
+    DepthKind,
+    Fov,
+    Named,
+    Rows,
+    Seconds,
+    SizeOptions,
+    VideoOptions,
+)
+from full4d_jax.source.ways import Way
 
 if TYPE_CHECKING:
-    from full4d_jax.source.depth.clip_depth import AnyNetwork
+    from full4d_jax.evaluation.held_out import Judge
 
 LIFTED = 4  # scenes with a fit, by default
 NETWORKS = "clip_onnx", "matcher_onnx", "inception_onnx"
 
 
 @dataclass(frozen=True)
-class SceneOptions:
+class SceneOptions(Way):
     """Held-out procedural scenes."""
-
-    kinds: ClassVar = ("",)
-    keys: ClassVar = ()
-    posed: ClassVar = True
 
     first: CountOrZero = 0
     """Number of the first held-out scene; weights that were chosen by scores of some scenes need
@@ -44,12 +50,10 @@ class SceneOptions:
 
 
 @dataclass(frozen=True)
-class GridOptions:
+class GridOptions(Way):
     """Held-out procedural grids, filled from one row and one column by a model without poses."""
 
-    kinds: ClassVar = ("",)
-    keys: ClassVar = ()
-    posed: ClassVar = False
+    posed = False
 
     first: CountOrZero = 0
     """Number of the first held-out scene."""
@@ -58,14 +62,12 @@ class GridOptions:
 
 
 @dataclass(frozen=True)
-class SplitOptions:
+class SplitOptions(Way):
     """All clips of a data set's split."""
 
-    kinds: ClassVar = (kinds.DATASET,)
-    keys: ClassVar = ()
-    posed: ClassVar = True
+    kinds = (DATASET,)
 
-    dataset: Path
+    dataset: Annotated[Path, Named]
     """The data set."""
     split: str = "test"
     """Split of the data set."""
@@ -76,14 +78,12 @@ class SplitOptions:
 
 
 @dataclass(frozen=True)
-class FilmOptions:
+class FilmOptions(Way):
     """A clip of a still scene: later frames are the truth for its first one."""
 
-    kinds: ClassVar = kinds.VIDEO, kinds.CAPTURE
-    keys: ClassVar = ()
-    posed: ClassVar = True
+    kinds = VIDEO, CAPTURE
 
-    video: Path
+    video: Annotated[Path, Named]
     """A clip of a still scene from a camera that goes past it, or a folder of photographs with
     transforms.json."""
     poses: Path | None = None
@@ -101,14 +101,12 @@ class FilmOptions:
 
 
 @dataclass(frozen=True)
-class MadeOptions:
+class MadeOptions(Way):
     """What `run`, `sample` or `lift` made (docs/evaluation.md); no config applies."""
 
-    kinds: ClassVar = kinds.RUN, kinds.RUNS, kinds.SPLATS
-    keys: ClassVar = ()
-    posed: ClassVar = True
+    kinds = RUN, RUNS, SPLATS
 
-    folder: Path
+    folder: Annotated[Path, Named]
     """The folder of a run, whose grid is scored; without --truth also a folder of such folders; or
     a .ply file of the scene in it."""
     scene: bool = False
@@ -168,19 +166,19 @@ def evaluate(
     if isinstance(source, GridOptions):
         _refuse(network, "none, with a model without poses")
         _evaluate_grids(config, source, out, checkpoint)
-    elif isinstance(source, FilmOptions):
-        _evaluate_film(config, source, out, checkpoint, depth_network, depth_kind)
+        return
+    judge = partial(_open_judge, config, checkpoint, depth_network, depth_kind)
+    if isinstance(source, FilmOptions):
+        _evaluate_film(config, source, out, judge)
     else:
-        _evaluate_prior(config, source, out, checkpoint, depth_network, depth_kind)
+        _evaluate_prior(config, source, out, judge)
 
 
 def _evaluate_prior(
     config: Config,
     source: SceneOptions | SplitOptions,
     out: Path | None,
-    checkpoint: Path | None,
-    depth_network: str | None,
-    depth_kind: DepthKind | None,
+    open_judge: "Callable[..., Judge]",
 ) -> None:
     """Score a prior on held-out scenes, or on the clips of a data set.
 
@@ -189,10 +187,7 @@ def _evaluate_prior(
     """
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
-    from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.evaluation.split import check_split, open_split
-    from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import hold_folder
 
     dataset = None
@@ -203,9 +198,7 @@ def _evaluate_prior(
         do = "export one with its animations"
         raise InputError("glTF", source.gltf, "no animation", "at least one", do)
     out = hold_folder(out or Path("runs") / f"{config.name}-evaluation")
-    prior = open_prior(config, checkpoint)
-    depth, name = _open_depth(depth_network, depth_kind)
-    judge = Judge(config, prior, depth, load_distances(vgg=source.vgg), name)
+    judge = open_judge(vgg=source.vgg)
     if isinstance(source, SplitOptions):
         assert dataset is not None, "it was opened above"
         runner.evaluate_split(judge, out, dataset, range(source.lift_scenes))
@@ -232,9 +225,7 @@ def _evaluate_film(
     config: Config,
     clip: FilmOptions,
     out: Path | None,
-    checkpoint: Path | None,
-    depth_network: str | None,
-    depth_kind: DepthKind | None,
+    open_judge: "Callable[..., Judge]",
 ) -> None:
     """Score a clip of a still scene.
 
@@ -247,11 +238,8 @@ def _evaluate_film(
     size = SizeOptions(rows=clip.rows, seconds=clip.seconds)
     way = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
     check_fields(way, what="option")
-    from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.film.score import evaluate_film
-    from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.generation.cascade import load_upsampler
-    from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import hold_folder
 
     upsampler = load_upsampler()
@@ -262,22 +250,32 @@ def _evaluate_film(
     if clip.rows is not None and clip.rows <= upsampler.prior_rows:
         expected = f"more than the prior's {upsampler.prior_rows}"
         raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
-    prior = open_prior(config, checkpoint)
-    depth, name = _open_depth(depth_network, depth_kind)
-    judge = Judge(config, prior, depth, load_distances(vgg=False), name)
+    judge = open_judge(vgg=False)
     folder = hold_folder(out or Path("runs") / f"{clip.video.stem}-evaluation")
     evaluate_film(judge, upsampler, folder, way, lifted=bool(clip.lift_scenes))
 
 
-def _open_depth(which: str | None, kind: DepthKind | None) -> "tuple[AnyNetwork, str]":
-    """Return a depth network and its name, and say what its values are taken as."""
+def _open_judge(
+    config: Config,
+    checkpoint: Path | None,
+    depth_network: str | None,
+    depth_kind: DepthKind | None,
+    *,
+    vgg: bool,
+) -> "Judge":
+    """Load what is evaluated, and say what values of a depth network are taken as."""
+    from full4d_jax.evaluation.fidelity import load_distances
+    from full4d_jax.evaluation.held_out import Judge
+    from full4d_jax.generation.prior import open_prior
     from full4d_jax.source.depth.depth_file import DepthFile
     from full4d_jax.source.depth.estimators import OURS, load_network
 
-    network = load_network(which, kind)
+    prior = open_prior(config, checkpoint)
+    network = load_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
         print(network.told)
-    return network, OURS if which in (None, OURS) else Path(which).name
+    name = OURS if depth_network in (None, OURS) else Path(depth_network).name
+    return Judge(config, prior, network, load_distances(vgg=vgg), name)
 
 
 def _score_folder(made: MadeOptions) -> None:

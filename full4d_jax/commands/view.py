@@ -3,14 +3,16 @@
 import secrets
 import socket
 from pathlib import Path
+from typing import Annotated
 
 from full4d_jax.session.errors import require_range
 from full4d_jax.source.kinds import ARRAYS, RUN, SPLATS, require_kind
+from full4d_jax.source.options import Named
 
 
 def view(
     *,
-    source: Path = Path("out"),
+    source: Annotated[Path, Named] = Path("out"),
     seconds: float | None = None,
     port: int = 8080,
     public: bool = False,
@@ -19,7 +21,7 @@ def view(
 
     Args:
       source: the folder of a run with scene.npz, or a .4d.ply, .ply, .compressed.ply, .splat or
-        .npz file.
+        .npz file; left out, `out`.
       seconds: how long one pass through the clip plays; without it, as long as the video.
       port: where to listen; the next free one is taken when it is busy.
       public: let other machines look too: listen at all addresses of this one instead of at

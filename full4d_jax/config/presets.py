@@ -18,8 +18,9 @@ PACKAGE = Path(str(files("full4d_jax")))
 
 def shipped_presets() -> dict[str, Path]:
     """Return the presets that have names: of the wheel, or of the repository beside the package."""
-    folders = (PACKAGE / "configs", PACKAGE.parent / "configs")
-    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.py"))}
+    inside = PACKAGE / "configs"
+    folder = inside if inside.is_dir() else PACKAGE.parent / "configs"
+    return {file.stem: file for file in sorted(folder.glob("*.py"))}
 
 
 def is_preset(word: str) -> bool:

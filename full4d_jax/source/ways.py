@@ -1,8 +1,6 @@
-"""Which way in the words of a command line mean, and what is said of the options of the others.
+"""Ways in: dataclasses of options, of which SOURCE and the flags of a command line choose one.
 
-What lies at SOURCE and the given flags tell which dataclass of `options` is meant (`chosen_way`);
-SOURCE is its first field where its `kinds` name any. Flags of another way in are refused
-(`foreign_option`).
+`chosen_way` chooses; flags of another way in are refused (`foreign_option`).
 """
 
 import inspect
@@ -10,10 +8,24 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.kinds import require_kind
+
+
+class Way:
+    """What the dataclass of a way in says of itself.
+
+    Attributes:
+      kinds: what SOURCE may be, its first field; "" where it may be left out.
+      keys: flags of which one asks for this way in, if several take the same SOURCE.
+      posed: whether the model must know cameras, or must not.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("",)
+    keys: ClassVar[tuple[str, ...]] = ()
+    posed: ClassVar[bool] = True
 
 
 def source_field(way: Any) -> str:

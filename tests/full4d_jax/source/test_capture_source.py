@@ -1,11 +1,14 @@
 """A capture is read into our world, or refused by field; it is lifted and rendered like a grid."""
 
 import json
+import shutil
 import struct
 
 import numpy as np
 import pytest
+from documented_world import write_rig
 from refused import refusal
+from textured_room import make_room
 
 from full4d_jax import pipeline
 from full4d_jax.cli import main
@@ -18,6 +21,7 @@ from full4d_jax.source.held_out import held_out_pictures
 from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
+from input_pipeline.transforms import decode_jpeg
 
 SIDE = 16
 
@@ -48,6 +52,20 @@ def write(path, **changes):
 
 def opened(path):
     return open_capture(CaptureOptions(path))
+
+
+def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
+    room = make_room(views=3, height=48, width=64, frames=2)
+    pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
+    write_rig(tmp_path / "all" / "rig", room, pictures)
+    found = open_capture(CaptureOptions(tmp_path / "all" / "rig"))
+    assert np.abs(found.frames.astype(int) - pictures).mean() < 8
+    np.testing.assert_allclose(found.cameras.intrinsics, room.intrinsics, rtol=1e-5)
+    assert found.depth.shape == (3, 2, 48, 64)
+    assert found.place is None
+    shutil.copytree(tmp_path / "all" / "rig", tmp_path / "all" / "again")
+    with pytest.raises(InputError, match="found 2 scenes, expected one; make a data set of it"):
+        open_capture(CaptureOptions(tmp_path / "all"))
 
 
 def test_the_world_becomes_that_of_the_first_camera(tmp_path):
