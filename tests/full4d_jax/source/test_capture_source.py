@@ -166,9 +166,11 @@ def test_unusable_captures_are_refused_by_field(tmp_path, changes, message):
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("not arrays")
-    for path in (tmp_path / "none.npz", tmp_path, tmp_path / "text.npz"):
+    for path in (tmp_path / "none.npz", tmp_path / "text.npz"):
         with pytest.raises(InputError, match=r"expected an? (whole )?\.npz file"):
             opened(path)
+    with pytest.raises(InputError, match=r"found no known layout .*; see docs/data.md"):
+        opened(tmp_path)
 
 
 def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
