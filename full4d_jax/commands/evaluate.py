@@ -28,6 +28,7 @@ from full4d_jax.source.ways import Way
 if TYPE_CHECKING:
     from full4d_jax.evaluation.held_out import Judge
 
+OpenJudge = Callable[..., "Judge"]
 LIFTED = 4  # scenes with a fit, by default
 NETWORKS = "clip_onnx", "matcher_onnx", "inception_onnx"
 
@@ -163,53 +164,62 @@ def evaluate(
         _score_folder(source)
         return
     check_config(config)
-    if isinstance(source, GridOptions):
-        _refuse(network, "none, with a model without poses")
-        _evaluate_grids(config, source, out, checkpoint)
-        return
+    name = source.video.stem if isinstance(source, FilmOptions) else config.name
+    folder = out or Path("runs") / f"{name}-evaluation"
     judge = partial(_open_judge, config, checkpoint, depth_network, depth_kind)
-    if isinstance(source, FilmOptions):
-        _evaluate_film(config, source, out, judge)
-    else:
-        _evaluate_prior(config, source, out, judge)
+    match source:
+        case SceneOptions():
+            _evaluate_scenes(source, folder, judge)
+        case SplitOptions():
+            _evaluate_split(config, source, folder, judge)
+        case FilmOptions():
+            _evaluate_film(config, source, folder, judge)
+        case GridOptions():
+            _refuse(network, "none, with a model without poses")
+            _evaluate_grids(config, source, folder, checkpoint)
 
 
-def _evaluate_prior(
-    config: Config,
-    source: SceneOptions | SplitOptions,
-    out: Path | None,
-    open_judge: "Callable[..., Judge]",
-) -> None:
-    """Score a prior on held-out scenes, or on the clips of a data set.
+def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) -> None:
+    """Score a prior on held-out scenes.
 
     Raises:
-      InputError: what is given is unusable, or the folder holds another evaluation.
+      InputError: the asset has no animation, or the folder holds another evaluation.
     """
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
+    from full4d_jax.session.files import hold_folder
+
+    if source.gltf and not gltf_views(source.gltf):
+        do = "export one with its animations"
+        raise InputError("glTF", source.gltf, "no animation", "at least one", do)
+    hold_folder(folder)
+    scenes = range(source.first, source.first + source.scenes)
+    lifted = range(source.first, source.first + source.lift_scenes)
+    judge = open_judge(vgg=source.vgg)
+    runner.evaluate_held_out(judge, folder, scenes, lifted, source.gltf)
+
+
+def _evaluate_split(
+    config: Config, source: SplitOptions, folder: Path, open_judge: OpenJudge
+) -> None:
+    """Score a prior on the clips of a data set.
+
+    Raises:
+      InputError: the clips do not fit the config, or the folder holds another evaluation.
+    """
+    from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.split import check_split, open_split
     from full4d_jax.session.files import hold_folder
 
-    dataset = None
-    if isinstance(source, SplitOptions):
-        dataset = open_split(source.dataset, source.split)
-        check_split(dataset, config.data)
-    elif source.gltf and not gltf_views(source.gltf):
-        do = "export one with its animations"
-        raise InputError("glTF", source.gltf, "no animation", "at least one", do)
-    out = hold_folder(out or Path("runs") / f"{config.name}-evaluation")
+    dataset = open_split(source.dataset, source.split)
+    check_split(dataset, config.data)
+    hold_folder(folder)
     judge = open_judge(vgg=source.vgg)
-    if isinstance(source, SplitOptions):
-        assert dataset is not None, "it was opened above"
-        runner.evaluate_split(judge, out, dataset, range(source.lift_scenes))
-        return
-    scenes = range(source.first, source.first + source.scenes)
-    lifted = range(source.first, source.first + source.lift_scenes)
-    runner.evaluate_held_out(judge, out, scenes, lifted, source.gltf)
+    runner.evaluate_split(judge, folder, dataset, range(source.lift_scenes))
 
 
 def _evaluate_grids(
-    config: Config, source: GridOptions, out: Path | None, checkpoint: Path | None
+    config: Config, source: GridOptions, folder: Path, checkpoint: Path | None
 ) -> None:
     """Score a model without poses on held-out grids."""
     from full4d_jax.evaluation.grids import evaluate_grids
@@ -217,16 +227,10 @@ def _evaluate_grids(
     from full4d_jax.grid_stages import FOUR_REAL
 
     prior = open_prior(config, Path(checkpoint or FOUR_REAL))
-    folder = out or Path("runs") / f"{config.name}-evaluation"
     evaluate_grids(config, prior, folder, range(source.first, source.first + source.scenes))
 
 
-def _evaluate_film(
-    config: Config,
-    clip: FilmOptions,
-    out: Path | None,
-    open_judge: "Callable[..., Judge]",
-) -> None:
+def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: OpenJudge) -> None:
     """Score a clip of a still scene.
 
     Raises:
@@ -246,12 +250,12 @@ def _evaluate_film(
     if config.model.codec != "pixels" or config.data.height != upsampler.prior_rows:
         found = f"codec {config.model.codec} at {config.data.height} rows"
         expected = f"pixels of {upsampler.prior_rows} rows, which the upsampler enlarges"
-        raise InputError("config", config.name, found, expected, "score scenes")
+        raise InputError("config", config.name, found, expected, "leave the clip out")
     if clip.rows is not None and clip.rows <= upsampler.prior_rows:
         expected = f"more than the prior's {upsampler.prior_rows}"
         raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
     judge = open_judge(vgg=False)
-    folder = hold_folder(out or Path("runs") / f"{clip.video.stem}-evaluation")
+    hold_folder(folder)
     evaluate_film(judge, upsampler, folder, way, lifted=bool(clip.lift_scenes))
 
 
