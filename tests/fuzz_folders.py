@@ -45,7 +45,7 @@ SCORES = [{"evaluation": "a mark"}, {"group": "prior", "scene": 3, "psnr": 20.5}
 COMMANDS = [
     "train --data.strides 1 2 --training.steps 7 --optimizer.learning_rate 0.01 --model.cameras",
     "run --scene 3 --quality draft --path arc --azimuth 20 --rows 64 --lift.steps 9",
-    "sample --config four_real --fps 6 --start 2 --sampler.steps 2",
+    "sample --config four_real --fps 6 --scene 4 --sampler.steps 2",
     "lift --quality high --lift.harmonics 1 --seed 3",
     "render --orbit ring --sweep 20 --export_ply 2 --size 64",
 ]
