@@ -20,13 +20,24 @@ def kind_of(path: Path) -> str:
     """Return what lies at a path.
 
     Raises:
-      InputError: there is nothing, or a folder that nothing here reads.
+      InputError: there is nothing, or what nothing here reads.
     """
-    expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
-    if not path.exists():
-        raise InputError("source", path, "no such file or folder", expected, "give another path")
+    try:
+        kind = _kind_of(path)
+        found = "a folder that is none of these" if path.exists() else "no such file or folder"
+    except OSError as error:  # such as a name that is too long, or a folder that nobody may read
+        kind, found = "", error.strerror
+    if not kind:
+        expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
+        do = "give another path; docs/data.md has the layouts of captures"
+        raise InputError("source", path, found, expected, do)
+    return kind
+
+
+def _kind_of(path: Path) -> str:
+    """Return what lies at a path; empty for nothing, and for what nothing here reads."""
     if not path.is_dir():
-        return ENDINGS.get(path.suffix, VIDEO)
+        return ENDINGS.get(path.suffix.lower(), VIDEO) if path.exists() else ""
     if (path / "index.json").exists():
         return DATASET
     if any((path / name).exists() for name in STAGES):
@@ -38,8 +49,7 @@ def kind_of(path: Path) -> str:
     try:
         find_scenes(path)
     except ValueError:
-        do = "see docs/data.md for the layouts of captures, or give another path"
-        raise InputError("source", path, "a folder that is none of these", expected, do) from None
+        return ""
     return CAPTURE
 
 

@@ -173,6 +173,7 @@ def test_the_path_chooses_the_source(places, words, way):
         ("train configs/debug.py", "write full4d train --config configs/debug.py$"),
         ("inspect debug", "write full4d inspect --config debug$"),
         ("run none.mp4", "source: none.mp4: found no such file or folder, expected a video"),
+        (f"run {'a' * 300}", "found File name too long, expected a video"),
         ("run nothing", "source: nothing: found a folder that is none of these, expected a video"),
         ("run made", "found the folder of a run, expected a video or a data set; go on there"),
         ("run capture", "found a capture, expected .*; make a data set of it with full4d data"),
