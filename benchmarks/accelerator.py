@@ -35,10 +35,10 @@ ROWS = (
     Row("attention", "benchmarks/attention.py",
         "--views 2 --frames 4 --tokens 4 --heads 1 --width 16 --repeats 1",
         "--views 6 --frames 42 --tokens 252 --heads 24 --width 128", (1, 4)),
-    Row("training", "benchmarks/training.py configs/wan21_1_3b.py --training.batch 1 "
+    Row("training", "benchmarks/training.py --config wan21_1_3b --training.batch 1 "
         "--profile OUT/profile",
         f"--steps 1 --turns 1 --model.text_width 8 {TINY}", "--turns 3", (1, 8)),
-    Row("sampling", "benchmarks/sampling.py configs/wan22_5b.py --sampler.steps 4 --repeats 1",
+    Row("sampling", "benchmarks/sampling.py --config wan22_5b --sampler.steps 4 --repeats 1",
         f"--codec_divide 16 --model.text_width 8 {TINY}", "", (1, 8)),
     Row("rasterizer", "benchmarks/rasterizer_gpu.py",
         "--gaussians 2000 --height 96 --width 128 --repeats 1", "", (1, 6)),

@@ -1,6 +1,6 @@
 """What dropping hole tokens from the keys could save; one JSON line comes last.
 
-    python benchmarks/holes.py [CONFIG] [--azimuths 15 30 180]
+    python benchmarks/holes.py [--config PRESET] [--azimuths 15 30 180]
 
 A token of the projected half is a hole where nothing projects into its patch and frames. For each
 real clip in the folder that FULL4D_DATA names, `holes` is their share of the targets' projected
@@ -41,7 +41,7 @@ CLIPS = "real_videos/intel_one-by-one-person-detection_0.mp4", "videos/recammast
 def main() -> None:
     """Count, print progress, then the JSON line."""
     parser = argparse.ArgumentParser(description="What dropping hole tokens could save.")
-    parser.add_argument("config", nargs="?", default="configs/wan22_5b.py")
+    parser.add_argument("--config", default="wan22_5b")
     parser.add_argument("--azimuths", type=float, nargs="+", default=[15, 30, 180])
     parser.add_argument("--frames", type=int, help="of a clip, in place of the config's")
     options = parser.parse_args()

@@ -13,7 +13,6 @@ view or instant to the next differs from the true change, where the two are of d
 import argparse
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +32,7 @@ from full4d_jax.media.metrics import psnr
 from full4d_jax.media.pictures import to_unit
 from input_pipeline.procedural.scene import HELD_OUT_START
 
-CONFIG = load_config(Path(__file__).parents[1] / "configs" / "four_real.py")
+CONFIG = load_config("four_real")
 COPY, AT_ONCE, PARTS = "copy of the nearest", "at once", "in parts of 4 x 4"
 SCORES = ("psnr", "borders", "inside")
 

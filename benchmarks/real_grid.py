@@ -30,7 +30,7 @@ from full4d_jax.media.grids import GIVEN
 from full4d_jax.media.metrics import lpips, psnr, require_lpips
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 
-CONFIG = load_config(Path(__file__).parents[1] / "configs" / "four_real.py")
+CONFIG = load_config("four_real")
 EVERY = 4  # of `captures.walker`, whose pictures are 20 ms apart
 TOP = 0.16  # share of a tall picture that is cut off above the square
 CELL = 128

@@ -179,7 +179,7 @@ def run_clip(clip: Clip, file: Path, folder: Path, more: Sequence[str]) -> dict[
     """
     report = folder / "report.json"
     if not report.exists():
-        words = ["run", "--video", str(file), "--out", str(folder), *more]
+        words = ["run", str(file), "--out", str(folder), *more]
         if clip.start is not None:
             words += ["--start", f"{clip.start:g}"]
         folder.mkdir(parents=True, exist_ok=True)

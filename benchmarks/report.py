@@ -58,15 +58,15 @@ EVALUATE, RESULT, FIT = "-m full4d_jax.cli evaluate", "evaluation.json", "benchm
 TINY_FIT = "--steps 60 --height 44 --gaussians 1500 --instants 6 --out OUT --ways"
 STATIC_FIT = "--height 128 --out OUT --ways plain relocation"
 MOVING_FIT = "--out OUT --ways freetime deformation static"
-FEW = "benchmarks/sampling.py configs/demo_few_step.py --sampler.noise 1 --sampler.steps"
+FEW = "benchmarks/sampling.py --config demo_few_step --sampler.noise 1 --sampler.steps"
 QUICK = "--sizes 64x64 --seconds 0.5 --turns 1"
 # fmt: off
 ROWS = (
     Row("demo", "-m full4d_jax.cli run --out OUT",
         "--lift.steps 100", "", (1, 2), "seconds* peak_memory_gib", "report.json"),
-    Row("quality", f"{EVALUATE} configs/demo.py --first 64 --out OUT",
+    Row("quality", f"{EVALUATE} --config demo --first 64 --out OUT",
         "--scenes 4 --lift_scenes 0", "--scenes 64 --lift_scenes 16", (1, 30), "", RESULT),
-    Row("grids", f"{EVALUATE} configs/four_real.py --first 64 --out OUT",
+    Row("grids", f"{EVALUATE} --config four_real --first 64 --out OUT",
         "--scenes 4", "--scenes 64", (1, 2.5), "", RESULT),
     Row("two_videos", "benchmarks/two_videos.py --out OUT",
         "--scenes 1 --steps 20", "--scenes 8", (2, 20)),
@@ -97,7 +97,7 @@ ROWS = (
     Row("viewer", "benchmarks/viewer.py", "--count 2000 --seconds 2", "--count 60000", (1, 2)),
     Row("few_steps", FEW, "1 --repeats 1", "4", (0.5, 0.5), one_core=True),
     Row("sampling", "benchmarks/sampling.py", "--repeats 1", "", (0.5, 0.5), one_core=True),
-    Row("training", "benchmarks/training.py configs/demo.py",
+    Row("training", "benchmarks/training.py --config demo",
         "--steps 1 --turns 1", "", (1, 2), one_core=True),
     Row("training_against_torch", "benchmarks/training.py",
         "--width 64 --layers 1 --heads 2 --ffn 128 --tokens 16 --repeats 1", "", (0.5, 1.5),

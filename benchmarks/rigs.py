@@ -66,7 +66,7 @@ def main() -> None:
     for old in (dataset, out / scene):
         shutil.rmtree(old, ignore_errors=True)
     full4d("data", "import", capture, "--out", dataset, *CUTS[name])
-    fitting = ["--dataset", dataset, "--out", out / scene, *HELD_OUT.get(name, [])]
+    fitting = [dataset, "--out", out / scene, *HELD_OUT.get(name, [])]
     fitting += ["--lift.steps", options.steps, "--lift.capacity", options.gaussians]
     before = children_seconds()
     curve = full4d("lift", *fitting)

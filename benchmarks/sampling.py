@@ -1,10 +1,10 @@
 """Seconds and memory of `full4d sample`, stage by stage; one JSON line comes last.
 
-    python benchmarks/sampling.py [CONFIG] [--sampler.steps 4 --data.frames 8 ...]
-    python benchmarks/sampling.py configs/wan22_5b.py --sampler.steps 4          (on an accelerator)
-    python benchmarks/sampling.py configs/wan22_5b.py --sampler.offload          (on one of 24 GB)
-    python benchmarks/sampling.py configs/four_real_wan.py --sampler.steps 4     (8x8 at 288x512)
-    python benchmarks/sampling.py configs/wan22_5b.py --sampler.steps 2 --codec_divide 16 \\
+    python benchmarks/sampling.py [--config PRESET] [--sampler.steps 4 --data.frames 8 ...]
+    python benchmarks/sampling.py --config wan22_5b --sampler.steps 4          (on an accelerator)
+    python benchmarks/sampling.py --config wan22_5b --sampler.offload          (on one of 24 GB)
+    python benchmarks/sampling.py --config four_real_wan --sampler.steps 4     (8x8 at 288x512)
+    python benchmarks/sampling.py --config wan22_5b --sampler.steps 2 --codec_divide 16 \\
       --data.views 2 --data.frames 5 --data.height 64 --data.width 64 \\
       --model.layers 1 --model.width 96 --model.heads 2 --model.ffn 192 --model.text_width 64
 

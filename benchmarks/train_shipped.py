@@ -125,9 +125,9 @@ def train(stage: Stage, folder: Path, seconds: float, *, small: bool) -> None:
     Raises:
       SystemExit: the training failed.
     """
-    config = Path(__file__).resolve().parents[1] / "configs" / f"{CONFIGS[stage.name]}.py"
+    preset = CONFIGS[stage.name]
     words = stage.small if small else stage.words
-    command = [sys.executable, "-m", "full4d_jax.cli", "train", str(config), *words]
+    command = [sys.executable, "-m", "full4d_jax.cli", "train", "--config", preset, *words]
     print(f"{stage.name}: {seconds / 60:.1f} minutes", flush=True)
     process = subprocess.Popen([*command, "--out", str(folder)], env=os.environ)
     try:

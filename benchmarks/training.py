@@ -1,7 +1,7 @@
 """Times training steps; one JSON line comes last.
 
     python benchmarks/training.py [--width 512 --layers 4 --tokens 256 --frames 4]
-    python benchmarks/training.py configs/demo.py [--steps 3 --turns 6 --training.batch 4]
+    python benchmarks/training.py --config demo [--steps 3 --turns 6 --training.batch 4]
 
 Without a preset: our network as Wan's, of one view and without projection, against diffusers'
 WanTransformer3DModel of the same size (extra `parity`), in float32 on the same cores. A step is the
@@ -63,7 +63,7 @@ TEXT = 64  # channels of the text embedding
 def main() -> None:
     """Measure a preset, or a size without one."""
     arguments = sys.argv[1:]
-    is_preset = bool(arguments) and not arguments[0].startswith("-")
+    is_preset = any(word.startswith("--config") for word in arguments)
     try:
         call(of_preset if is_preset else of_size, "training.py", arguments)
     except InputError as error:

@@ -51,7 +51,7 @@ from input_pipeline.procedural.scene import (
     sample_filmed_world,
 )
 
-CONFIG = load_config(Path(__file__).parents[1] / "configs" / "four_real.py")
+CONFIG = load_config("four_real")
 ROWS, FPS, STEP = 512, 8.0, 8  # of the films; cameras of the arc from one view to the next
 VIEWS, INSTANTS = CONFIG.data.views, CONFIG.data.frames
 ARC = (VIEWS - 1) * STEP + 1

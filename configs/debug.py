@@ -1,6 +1,6 @@
 """A model that compiles in seconds, for tests and for trying changes to the loop.
 
-full4d train configs/debug.py            2 CPU cores, about half a minute, loss falls a little
+full4d train --config debug            2 CPU cores, about half a minute, loss falls a little
 """
 
 from full4d_jax.config import (

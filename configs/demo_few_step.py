@@ -1,6 +1,6 @@
 """The demo's prior taught to leap: 1, 2, 4, 8 or 50 calls from noise with one checkpoint.
 
-full4d train configs/demo_few_step.py --init full4d_jax/checkpoints/prior.safetensors
+full4d train --config demo_few_step --init full4d_jax/checkpoints/prior.safetensors
 
 49 minutes on half of a busy core (2,800 clips). 4 calls then lose nothing to 50 (19.27 against
 18.92 dB, LPIPS .280 both), but all are behind inpainting (.132) and behind the shipped prior's one

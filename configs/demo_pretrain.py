@@ -1,6 +1,6 @@
 """First stage of configs/demo.py: clips of one frame show four times the scenes for the time.
 
-full4d train configs/demo_pretrain.py
+full4d train --config demo_pretrain
 """
 
 import dataclasses

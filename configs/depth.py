@@ -2,9 +2,9 @@
 
 Three trainings on one x86-64 core:
 
-    full4d train configs/depth.py --out runs/depth_1
-    full4d train configs/depth.py --init runs/depth_1/depth.safetensors --seed 1 --out runs/depth_2
-    full4d train configs/depth.py --init runs/depth_2/depth.safetensors --seed 2 \\
+    full4d train --config depth --out runs/depth_1
+    full4d train --config depth --init runs/depth_1/depth.safetensors --seed 1 --out runs/depth_2
+    full4d train --config depth --init runs/depth_2/depth.safetensors --seed 2 \\
         --data.photos PHOTOS --data.videos VIDEOS --training.steps 6000 --out runs/depth_3
 
 The first two took 72 and 44 minutes at revision 8f6c19d, whose config saw simple worlds and had

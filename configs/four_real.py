@@ -1,22 +1,22 @@
 """4Real-Video, small: a grid from its first row and first column, without poses.
 
-    full4d sample configs/four_real.py --fixed-view A.mp4 --freeze-time B.mp4
+    full4d sample A.mp4 --freeze-time B.mp4 --config four_real
 
 Two streams with soft synchronization, on an AMD EPYC machine, in float32, 64 x 64 pixels:
 
 1. the base, on single rows and columns (2,400 steps, 35 minutes on one core):
-   full4d train configs/four_real_base.py
+   full4d train --config four_real_base
 2. everything, on grids of which a quarter are planar warps of one view (2,200 steps, 59 minutes on
    one core):
-   full4d train configs/four_real.py --init runs/four_real_base/prior.safetensors
+   full4d train --config four_real --init runs/four_real_base/prior.safetensors
 3. LPIPS beside the errors of the regressed clips (300 steps, 10 minutes on one busy core):
-   full4d train configs/four_real.py --init runs/four_real/prior.safetensors --seed 1 \
+   full4d train --config four_real --init runs/four_real/prior.safetensors --seed 1 \
      --out runs/four_real_2 --flow.perceptual 0.3 --training.steps 300 \
      --optimizer.learning_rate 0.005 --optimizer.adam_learning_rate 0.0005 \
      --optimizer.decay_share 0.9 --optimizer.warmup 20
 4. LPIPS of full weight, half of the clips warped from real videos (.4 of 4 are 2; 1,000 steps, 78
    minutes on one busy core), which gains .016 LPIPS for .2 dB:
-   full4d train configs/four_real.py --init runs/four_real_2/prior.safetensors --seed 2 \
+   full4d train --config four_real --init runs/four_real_2/prior.safetensors --seed 2 \
      --out runs/four_real_3 --data.videos VIDEOS --data.pseudo 0.4 --flow.perceptual 1.0 \
      --optimizer.learning_rate 0.006 --optimizer.adam_learning_rate 0.0006 \
      --optimizer.decay_share 0.75 --optimizer.warmup 30 --training.steps 1000

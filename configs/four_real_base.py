@@ -1,6 +1,6 @@
 """The base of configs/four_real.py: a small model of fixed-view and freeze-time videos.
 
-full4d train configs/four_real_base.py
+full4d train --config four_real_base
 """
 
 import dataclasses

@@ -2,13 +2,13 @@
 
 Weights (Apache-2.0) from the repository Wan-AI/Wan2.2-TI2V-5B or its -Diffusers sister; then, as in
 the paper, warped videos, and animated assets rendered along arcs with some of these:
-   full4d inspect configs/four_real_wan.py --topology v5p:2x2x1    (docs/pods.md: 28 GiB a device)
-   full4d convert wan configs/four_real_wan.py --from Wan2.2-TI2V-5B --to four_real_wan.safetensors
-   full4d train configs/four_real_wan.py --init four_real_wan.safetensors \
+   full4d inspect --config four_real_wan --topology v5p:2x2x1    (docs/pods.md: 28 GiB a device)
+   full4d convert wan --config four_real_wan --from Wan2.2-TI2V-5B --to four_real_wan.safetensors
+   full4d train --config four_real_wan --init four_real_wan.safetensors \
      --codec_weights vae.safetensors --data.videos VIDEOS --data.pseudo 1
    full4d data gltf ASSETS --orbit --clips 1000 --views 8 --frames 29 --height 288 --width 512 \
      --out sets/assets
-   full4d train configs/four_real_wan.py --init runs/four_real_wan/prior.safetensors \
+   full4d train --config four_real_wan --init runs/four_real_wan/prior.safetensors \
      --codec_weights vae.safetensors --data.videos VIDEOS --data.pseudo 0.25 \
      --data.records sets/assets --training.steps 3000 --out runs/four_real_wan_2
 

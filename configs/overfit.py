@@ -1,6 +1,6 @@
 """One procedural scene to near-zero loss: the shortest proof that model, loss and optimizer work.
 
-full4d train configs/overfit.py          2 CPU cores, about 5 minutes
+full4d train --config overfit          2 CPU cores, about 5 minutes
 """
 
 from full4d_jax.config import Config, DataConfig, FlowConfig, OptimizerConfig, TrainingConfig

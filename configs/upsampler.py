@@ -2,19 +2,19 @@
 
 Five stages on one busy core, 59 minutes for the first two, then 52, 78 and 18:
 
-    full4d train configs/upsampler.py --perceptual 0.4
-    full4d train configs/upsampler.py --init runs/upsampler/upsampler.safetensors --seed 1 \\
+    full4d train --config upsampler --perceptual 0.4
+    full4d train --config upsampler --init runs/upsampler/upsampler.safetensors --seed 1 \\
       --perceptual_from 0 --training.steps 1500 --optimizer.adam_learning_rate 0.0015 \\
       --optimizer.decay_share 0.85 --optimizer.warmup 20 --out runs/upsampler_2
-    full4d train configs/upsampler.py --init runs/upsampler_2/upsampler.safetensors --seed 2 \\
+    full4d train --config upsampler --init runs/upsampler_2/upsampler.safetensors --seed 2 \\
       --perceptual_from 0 --training.steps 3000 --optimizer.adam_learning_rate 0.0015 \\
       --optimizer.decay_share 0.85 --optimizer.warmup 20 --data.photos PHOTOS \\
       --data.videos VIDEOS --out runs/upsampler_3
-    full4d train configs/upsampler.py --init runs/upsampler_3/upsampler.safetensors --seed 3 \\
+    full4d train --config upsampler --init runs/upsampler_3/upsampler.safetensors --seed 3 \\
       --perceptual 0.25 --perceptual_from 0 --training.steps 3000 --data.estimated 0.4 \\
       --optimizer.adam_learning_rate 0.0015 --optimizer.decay_share 0.85 --optimizer.warmup 20 \\
       --data.photos PHOTOS --data.videos VIDEOS --out runs/upsampler_4
-    full4d train configs/upsampler.py --init runs/upsampler_4/upsampler.safetensors --seed 4 \\
+    full4d train --config upsampler --init runs/upsampler_4/upsampler.safetensors --seed 4 \\
       --perceptual 0.25 --perceptual_from 0 --training.steps 1200 --data.estimated 0.4 \\
       --optimizer.adam_learning_rate 0.001 --optimizer.decay_share 0.85 --optimizer.warmup 20 \\
       --data.photos PHOTOS --data.videos VIDEOS --out runs/upsampler_5

@@ -2,8 +2,8 @@
 
 Weights (Apache-2.0) from the repository Wan-AI/Wan2.1-T2V-14B or its -Diffusers sister; either
 expert of Wan2.2-T2V-A14B has the same shapes:
-   full4d convert wan configs/wan21_14b.py --from Wan2.1-T2V-14B --to wan21_14b.safetensors
-   full4d train configs/wan21_14b.py --init wan21_14b.safetensors
+   full4d convert wan --config wan21_14b --from Wan2.1-T2V-14B --to wan21_14b.safetensors
+   full4d train --config wan21_14b --init wan21_14b.safetensors
 
 14,288,491,584 parameters of Wan's and 1,052,272,640 of ours: 1,048,780,800 in the projectors,
 3,481,600 in the linears of the cameras, 10,240 in the embedding of the mask.

@@ -1,8 +1,8 @@
 """The smallest Wan, Wan2.1-T2V-1.3B, with multi-view attention, cameras and projection.
 
 Weights (Apache-2.0) from the repository Wan-AI/Wan2.1-T2V-1.3B or its -Diffusers sister:
-   full4d convert wan configs/wan21_1_3b.py --from Wan2.1-T2V-1.3B --to wan21_1_3b.safetensors
-   full4d train configs/wan21_1_3b.py --init wan21_1_3b.safetensors
+   full4d convert wan --config wan21_1_3b --from Wan2.1-T2V-1.3B --to wan21_1_3b.safetensors
+   full4d train --config wan21_1_3b --init wan21_1_3b.safetensors
 
 1,418,996,800 parameters of Wan's and 71,611,392 of ours: 70,824,960 in the projectors,
 783,360 in the linears of the cameras, 3,072 in the embedding of the mask.

@@ -1,9 +1,9 @@
 """The paper's backbone: Wan2.2-TI2V-5B with multi-view attention, cameras and projection.
 
 Weights (Apache-2.0) from the repository Wan-AI/Wan2.2-TI2V-5B or its -Diffusers sister:
-   full4d convert wan configs/wan22_5b.py --from Wan2.2-TI2V-5B --to wan22_5b.safetensors
-   full4d train configs/wan22_5b.py --init wan22_5b.safetensors    (on 32, 64 or 128 devices)
-   full4d inspect configs/wan22_5b.py --topology v5p:4x4x8         (docs/pods.md)
+   full4d convert wan --config wan22_5b --from Wan2.2-TI2V-5B --to wan22_5b.safetensors
+   full4d train --config wan22_5b --init wan22_5b.safetensors    (on 32, 64 or 128 devices)
+   full4d inspect --config wan22_5b --topology v5p:4x4x8         (docs/pods.md)
 
 4,999,787,712 parameters of Wan's and 284,780,544 of ours: 283,207,680 in the projectors,
 1,566,720 in the linears of the cameras, 6,144 in the embedding of the mask.

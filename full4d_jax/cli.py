@@ -1,8 +1,9 @@
-"""`full4d VERB [CONFIG] --field.sub value`: finds the verb, loads the config, reads the options.
+"""`full4d VERB [SOURCE] [--config PRESET] --field.sub value`: finds the verb, reads its options.
 
-CONFIG is the path of a Python file with a `config`; left out, the embedded default applies. Every
-config field can be overridden by its dotted name; the verb's own arguments stand beside them. Bad
-input ends in one line on stderr and exit code 2, never in a traceback.
+SOURCE is a path, and what lies there tells which options there are. PRESET is the name of a file in
+`configs/`, or a Python file with a `config`; left out, the embedded default applies. Every config
+field can be overridden by its dotted name. Bad input ends in one line on stderr and exit code 2,
+never in a traceback.
 """
 
 import ast
@@ -15,6 +16,7 @@ import os
 import pkgutil
 import re
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,9 +28,12 @@ from full4d_jax.session.disk import disk_error, quiet_threads
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import fields_of
 from full4d_jax.session.help_text import Shown, short_help
+from full4d_jax.source import ways
 
 SHORT_HELP = {"-h", "--help"}
 HELP = SHORT_HELP | {"--help-all", "--help_all"}
+# Flags of earlier versions, whose values SOURCE is now.
+BEFORE = {"video", "dataset", "capture", "fixed_view", "records", "grid", "scene", "out", "source"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,13 +107,19 @@ class Verb(NamedTuple):
 
     Attributes:
       function: the function of the verb.
+      words: what tyro reads, SOURCE as an option among it.
+      takes_source: whether there can be a SOURCE.
+      source: that path; empty where none is given.
       config: the loaded config; None where the verb takes none.
       ways: the ways in that its `source` may be; empty where it takes none.
-      way: the way in that the given flags ask for.
+      way: the way in that SOURCE and the given flags ask for.
       shown: the config fields in its help; None shows all.
     """
 
     function: Callable[..., Any]
+    words: list[str]
+    takes_source: bool = False
+    source: str = ""
     config: Any = None
     ways: tuple[Any, ...] = ()
     way: Any = None
@@ -123,45 +134,88 @@ def read_options(
     Raises:
       InputError: there is no such config or option, or a value is of another type.
     """
-    verb = _decide(function, argv)
+    verb = _decide(function, prog, argv)
     bind = _binder(verb)
     if asked := HELP & set(argv):
-        usage = prog if verb.config is None else f"{prog} [CONFIG]"
+        usage = prog + " [SOURCE]" * verb.takes_source
+        usage += " [--config PRESET]" * (verb.config is not None)
         print(_help(verb, bind, usage) if asked & SHORT_HELP else _full_help(bind, usage))
         return None
-    bound, unknown = _parse(bind, prog, argv)
-    if unknown:
-        raise _foreign(verb, unknown) or _unknown("option", prog, unknown[0], _flags(verb, bind))
-    return bound
+    bound, unknown = _parse(bind, prog, verb.words)
+    if not unknown:
+        return bound
+    if verb.takes_source and not verb.source and len(unknown) == 1 and unknown[0][:1] != "-":
+        # SOURCE stands behind options; until now nobody knew which words are their values.
+        last = len(argv) - 1 - argv[::-1].index(unknown[0])
+        return read_options(function, prog, [unknown[0], *argv[:last], *argv[last + 1 :]])
+    raise _unknown_option(verb, bind, prog, unknown)
 
 
-def _decide(function: Callable[..., Any], argv: list[str]) -> Verb:
-    """Load the config, take its path off the words, and choose the way in that the flags ask for.
+def _unknown_option(
+    verb: Verb, bind: Callable[..., Any], prog: str, unknown: list[str]
+) -> InputError:
+    """Return the error for no option: of another source, of earlier versions, or misspelled."""
+    if verb.way is not None:
+        projection = verb.config.model.projection
+        foreign = ways.foreign_option(unknown, verb.way, verb.ways, verb.source, projection)
+        if foreign is not None:
+            return foreign
+    flag, equals, value = unknown[0].partition("=")
+    if verb.takes_source and ways.is_flag(flag) and ways.flag_name(flag) in BEFORE:
+        value = value if equals else "".join(unknown[1:2])
+        do = f"write {prog} {value or 'SOURCE'}"
+        return InputError("option", flag, value, "SOURCE, which has no flag", do)
+    return _unknown("option", prog, unknown[0], _flags(verb, bind))
+
+
+def _decide(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb:
+    """Take the config and SOURCE off the words, and choose the way in that the words ask for.
 
     Raises:
-      InputError: there is no such config, or it is one of another verb.
+      InputError: there is no such config or SOURCE, or it is one of another verb; or a word is
+        spelled as in earlier versions.
     """
     hints = get_type_hints(function, include_extras=True)
-    if "config" not in hints:
-        return Verb(function)
-    from full4d_jax.config import load_config
+    verb = Verb(function, words=argv)
+    if "config" in hints:
+        marks = getattr(hints["config"], "__metadata__", ())
+        shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
+        config, words = _load_config(get_type_hints(function)["config"], prog, argv)
+        verb = verb._replace(words=words, config=config, shown=shown)
+    source = inspect.signature(function).parameters.get("source")
+    # A positional `source`, as of `convert`, is left to tyro.
+    if source is None or source.kind is not inspect.Parameter.KEYWORD_ONLY:
+        return verb
+    choices = get_args(get_type_hints(function)["source"])
+    path = verb.words[0] if verb.words and verb.words[0][:1] != "-" else ""
+    way = None
+    if choices:
+        posed, asked = verb.config.model.projection != "none", bool(HELP & set(argv))
+        way = ways.chosen_way(choices, verb.words, path, posed=posed, shown=asked)
+    words = ["--SOURCE", *verb.words] if path else verb.words
+    return verb._replace(words=words, takes_source=True, source=path, ways=choices, way=way)
 
-    path = argv.pop(0) if argv and not argv[0].startswith("-") else None
-    config: Any = load_config(path)
-    wanted = get_type_hints(function)["config"]
+
+def _load_config(wanted: Any, prog: str, argv: list[str]) -> tuple[Any, list[str]]:
+    """Return the config that `--config` names, or the default one, and the words without it.
+
+    Raises:
+      InputError: there is no such config, or it is one of another verb; or a preset stands where
+        SOURCE does.
+    """
+    from full4d_jax.config.presets import is_preset, load_config
+
+    if argv and is_preset(argv[0]):
+        found, expected = "a preset without a flag", "--config before it"
+        raise InputError("config", argv[0], found, expected, f"write {prog} --config {argv[0]}")
+    reader = ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--config", nargs="?", const="")
+    told, words = reader.parse_known_args(argv)
+    config: Any = load_config(told.config)
     if not isinstance(config, wanted):
         found, expected = type(config).__name__, getattr(wanted, "__name__", wanted)
-        raise InputError("config", path or "default", found, expected, "give another preset")
-    marks = getattr(hints["config"], "__metadata__", ())
-    shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
-    ways = get_args(get_type_hints(function).get("source"))
-    if not ways:
-        return Verb(function, config, shown=shown)
-    from full4d_jax.source.ways import chosen_way
-
-    posed = config.model.projection != "none"
-    way = chosen_way(ways, argv, posed=posed, shown=bool(HELP & set(argv)))
-    return Verb(function, config, ways, way, shown)
+        raise InputError("config", told.config or "default", found, expected, "give another preset")
+    return config, words
 
 
 def _binder(verb: Verb) -> Callable[..., Callable[[], Any]]:
@@ -214,51 +268,32 @@ def _parse(
         raise InputError("option", prog, found, expected, f"see {prog} --help") from None
 
 
-def _foreign(verb: Verb, unknown: list[str]) -> InputError | None:
-    """Return the error for an option of another way in than the chosen one; None for others."""
-    if verb.way is None:
-        return None
-    from full4d_jax.source.ways import foreign_option
-
-    return foreign_option(unknown, verb.way, verb.ways, verb.config.model.projection)
-
-
 def _help(verb: Verb, bind: Callable[..., Any], prog: str) -> str:
     """Return the short help of a verb."""
     names = [name for name, _, _ in fields_of(verb.config)] if verb.config is not None else []
     hidden = {name for name in names if verb.shown is not None and verb.shown.hides(name)}
-    more = f"\n{prog} --help-all lists all {len(names)} fields of the config." * bool(hidden)
-    own, others = _ways(verb)
-    return f"{short_help(_full_help(bind, prog), hidden, own)}\n{others}{more}"
+    more = "\n--config takes a preset's name or its file" * bool(names)
+    more += f"; --help-all lists all {len(names)} fields." * bool(hidden)
+    first = ["SOURCE", *ways.names(verb.way)] if verb.ways else ["SOURCE"]
+    others = ways.other_ways(verb.way, verb.ways) if verb.ways else ""
+    return f"{short_help(_full_help(bind, prog), hidden, first)}\n{others}{more}"
 
 
 def _full_help(bind: Callable[..., Any], prog: str) -> str:
-    """Return tyro's help with all options."""
+    """Return tyro's help with all options, SOURCE among them as the word that it is."""
     import tyro
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         tyro.cli(bind, prog=prog, args=["--help"], use_underscores=True)
-    return said.getvalue()
-
-
-def _ways(verb: Verb) -> tuple[list[str], str]:
-    """Return the options of the chosen way in, and the lines of help on the other ways."""
-    if verb.way is None:
-        return [], ""
-    from full4d_jax.source.ways import names, other_ways
-
-    return names(verb.way), other_ways(verb.way, verb.ways)
+    text = re.sub(r" \[--SOURCE \S+\]", "", said.getvalue())  # which the usage has already
+    return re.sub(r"--SOURCE \S+", "SOURCE", text)
 
 
 def _flags(verb: Verb, bind: Callable[..., Any]) -> list[str]:
     """Return all option names of a verb, those of its other ways in included."""
-    flags = set(re.findall(r"--[\w.]+", _full_help(bind, "")))
-    if verb.ways:
-        from full4d_jax.source.ways import names
-
-        flags |= {f"--{name}" for way in verb.ways for name in names(way)}
-    return sorted(flags)
+    flags = {"--config", *re.findall(r"--[\w.]+", _full_help(bind, ""))}
+    return sorted(flags | {f"--{name}" for way in verb.ways for name in ways.names(way)})
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -285,7 +320,7 @@ def _overview() -> str:
     for name in verbs():
         source = (Path(commands.__path__[0]) / f"{name}.py").read_text()
         lines[name] = ast.get_docstring(ast.parse(source)) or ""
-    text = _listing("full4d VERB [CONFIG] [--field.sub value ...]", lines)
+    text = _listing("full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", lines)
     return f"{text}\n\nfull4d VERB --help lists the options of a verb."
 
 

@@ -150,7 +150,7 @@ def lift(
     how = {"captured": is_captured(job.stages), "enlarged": is_enlarged(job.stages)}
     asks = fit_settings.asks_prior(config.lift, **how)
     used = (checkpoint or SHIPPED) if asks else None
-    way = source or options.GridOptions()
+    way = source or options.GridOptions(Path(out))
     return write_report(job, "lift", described, checkpoint=used, source=way)
 
 

@@ -33,6 +33,19 @@ def short(words: list[str]) -> list[str]:
     return words + (SHORT[max(fitting, key=len)].split() if fitting else [])
 
 
+def sketch(words: list[str]) -> None:
+    """Make empty files where a command's words name a source, so that its kind can be told."""
+    folders = {"sets": "index.json", "out": "grid.npz", "CAPTURE": "transforms.json"}
+    folders["fox_photos"] = "transforms.json"
+    for word in words:
+        place = Path(word)
+        if place.parts and place.parts[0] in folders:
+            place.mkdir(parents=True, exist_ok=True)
+            (place / folders[place.parts[0]]).touch()
+        elif place.suffix in (".mp4", ".npz"):
+            place.touch()
+
+
 def make_world(folder: Path, run) -> None:
     """Fill an empty working directory; `run` runs one full4d command there."""
     shutil.copytree(ROOT / "configs", folder / "configs")
@@ -54,7 +67,7 @@ def make_world(folder: Path, run) -> None:
         write_video(folder / f"{name}.mp4", np.repeat(pictures[0, :1], 12, 0), 12)
     run("full4d data import CAPTURE --out sets/mine --size 256")
     shutil.copytree(folder / "sets" / "mine", folder / "DATASET")
-    run("full4d run --video in.mp4 --out out/demo")
+    run("full4d run in.mp4 --out out/demo")
     run("full4d convert splats out/demo guitar.compressed.ply")
 
 

@@ -44,9 +44,9 @@ METRICS = [{"step": step, "loss": 0.5, "speed": {"clips": 2.0}} for step in (1, 
 SCORES = [{"evaluation": "a mark"}, {"group": "prior", "scene": 3, "psnr": 20.5}]
 COMMANDS = [
     "train --data.strides 1 2 --training.steps 7 --optimizer.learning_rate 0.01 --model.cameras",
-    "run --video a.mp4 --quality draft --path arc --azimuth 20 --rows 64 --lift.steps 9",
-    "sample --dataset d --split train --clip 0 --view 0 1 --sampler.steps 2",
-    "lift --capture a.npz --held_out none --lift.harmonics 1 --out b",
+    "run --scene 3 --quality draft --path arc --azimuth 20 --rows 64 --lift.steps 9",
+    "sample --config four_real --fps 6 --scene 4 --sampler.steps 2",
+    "lift --quality high --lift.harmonics 1 --seed 3",
     "render --orbit ring --sweep 20 --export_ply 2 --size 64",
 ]
 

@@ -82,12 +82,14 @@ def words(job: str, given: Path, out: Path) -> list:
     command = [sys.executable, "-m", "full4d_jax.cli"]
     if job == "import":
         return [*command, "data", "import", given / "capture", "--out", out, "--frames", "4"]
-    command += [job, given / "small.py", "--out", out]
-    if job in ("lift", "train"):
-        return command
-    source = ["--video", given / "in.mp4", "--depth", given / "depth.npy"]
+    preset = ["--config", given / "small.py"]
+    if job == "lift":
+        return [*command, job, out, *preset]
+    if job == "train":
+        return [*command, job, *preset, "--out", out]
+    source = [given / "in.mp4", *preset, "--out", out, "--depth", given / "depth.npy"]
     source += ["--checkpoint", given / "prior.safetensors"]
-    return [*command, *source, *(["--size", "32", "--orbit_seconds", "0.2"] * (job == "run"))]
+    return [*command, job, *source, *(["--size", "32", "--orbit_seconds", "0.2"] * (job == "run"))]
 
 
 def finish(command: list) -> str:

@@ -7,10 +7,11 @@ import shlex
 
 import pytest
 from documented import OUTSIDE, PAGES, ROOT, blocks
+from documented_world import sketch
 
 from full4d_jax.cli import _functions, read_options
 
-PLACEHOLDERS = {"CONFIG": "configs/demo.py", "MODE": "fused", "NAME": "pixels"}
+PLACEHOLDERS = {"PRESET": "demo", "FILE.py": "configs/demo.py", "MODE": "fused", "NAME": "pixels"}
 
 
 def commands() -> dict[str, str]:
@@ -28,8 +29,10 @@ def commands() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("line", commands())
-def test_every_command_parses(line, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_every_command_parses(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    sketch(shlex.split(line, comments=True))
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line, comments=True)[1:]]
     is_whole = "..." not in words and len(words) > 1  # or the text only names a command
     verb, *rest = (word for word in words if word != "...")

@@ -85,7 +85,7 @@ def codec(
     name, weights = convert_codec(source)
     save_codec(target, name, weights)
     print(f"{target}: {name}, {target.stat().st_size / 1e6:.2f} MB")
-    print(f"next: full4d train CONFIG --model.codec {name} --codec_weights {target}")
+    print(f"next: full4d train --config PRESET --model.codec {name} --codec_weights {target}")
 
 
 def segmentation(source: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]) -> None:
@@ -157,8 +157,8 @@ def wan(
 ) -> None:
     """Write Wan's published weights as a checkpoint, or with --export a checkpoint back.
 
-    CONFIG is the preset of that model (configs/wan*.py). One tensor is in memory at a time. Nothing
-    is rounded: float32 and bfloat16 stay, float16 becomes float32.
+    The config is the preset of that model, such as --config wan22_5b. One tensor is in memory at a
+    time. Nothing is rounded: float32 and bfloat16 stay, float16 becomes float32.
 
     Args:
       source: a folder with the .safetensors files of the transformer, or one file, as diffusers or
@@ -183,7 +183,7 @@ def wan(
     open_folder(target.parent)
     layout = import_wan(config.model, source, target)
     print(f"{target}: {layout} layout, {target.stat().st_size / 1e9:.2f} GB")
-    print(f"next: full4d train CONFIG --init {target}")
+    print(f"next: full4d train --config PRESET --init {target}")
 
 
 def _kind(target: Path) -> str:

@@ -1,11 +1,15 @@
 """Estimate the depth of a video or picture, in a file that `run --depth` takes."""
 
 from pathlib import Path
+from typing import Annotated
 
+from full4d_jax.source.kinds import VIDEO, require_kind
 from full4d_jax.source.options import (
+    CLIP,
     DepthKind,
     DepthOptions,
     Fov,
+    Named,
     Rate,
     Rows,
     Seconds,
@@ -17,7 +21,7 @@ from full4d_jax.source.options import (
 
 def depth(
     *,
-    video: Path,
+    source: Annotated[Path, Named] = CLIP,
     out: Path = Path("depth.npy"),
     start: Start = 0.0,
     seconds: Seconds = None,
@@ -33,7 +37,7 @@ def depth(
     Instants, size and the camera's path are those that `full4d run` takes.
 
     Args:
-      video: a video, or a picture.
+      source: a video, or a picture; left out, a clip of a shop in the package.
       out: the .npy file to write; the picture is the .png beside it.
       start: seconds into the video.
       seconds: seconds to take; left out, 2.
@@ -44,10 +48,11 @@ def depth(
       depth_network: ours, tiefenrausch, or a .safetensors or .onnx file.
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
+    require_kind(source, (VIDEO,))
     from full4d_jax.data.video_depth import write_video_depth
 
     size = SizeOptions(rows=rows, seconds=seconds)
     measured = DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
     write_video_depth(
-        VideoOptions(video, start, fps, fov, poses, size=size, measured=measured), out
+        VideoOptions(source, start, fps, fov, poses, size=size, measured=measured), out
     )

@@ -1,7 +1,8 @@
 """Scores against baselines on held-out scenes, with the gates that a shipped prior must pass."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,46 +11,80 @@ import tyro
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import check_fields
+from full4d_jax.session.fields import Between, Count, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
-from full4d_jax.source.options import DepthKind, Fov, Rows, Seconds, SizeOptions, VideoOptions
+from full4d_jax.source.kinds import CAPTURE, DATASET, RUN, RUNS, SPLATS, VIDEO
+from full4d_jax.source.options import (
+    DepthKind,
+    Fov,
+    Named,
+    Rows,
+    Seconds,
+    SizeOptions,
+    VideoOptions,
+)
+from full4d_jax.source.ways import Way
 
 if TYPE_CHECKING:
-    from full4d_jax.source.depth.clip_depth import AnyNetwork
+    from full4d_jax.evaluation.held_out import Judge
 
-LIFTED = 4  # clips with a fit, by default
-SCENES = 64
-
-
-@dataclass(frozen=True)
-class Folder:
-    """Score what was made instead of a prior (docs/evaluation.md); no config applies."""
-
-    grid: Path | None = None
-    """Output folder of `run` or `sample` whose grid is scored, with --truth or without any truth;
-    without, also a folder of such folders."""
-    scene: Path | None = None
-    """Output folder of `run` or `lift`, or a .ply file in it, whose scene the cameras of --truth
-    render."""
-    truth: Path | None = None
-    """Data set that the output folder was made from."""
-    instants: tuple[int, ...] = ()
-    """Numbers of the folder's instants to score with --truth; left out, all."""
-    reference: Path | None = None
-    """A data set, an output folder or a folder of these, for FVD, FVD-V and FID."""
-    clip_onnx: Path | None = None
-    """CLIP's image encoder, for CLIP-F and CLIP-V."""
-    matcher_onnx: Path | None = None
-    """A matcher of two pictures, such as GIM's, for the number of matches."""
-    inception_onnx: Path | None = None
-    """Inception, for FID."""
+OpenJudge = Callable[..., "Judge"]
+LIFTED = 4  # scenes with a fit, by default
+NETWORKS = "clip_onnx", "matcher_onnx", "inception_onnx"
 
 
 @dataclass(frozen=True)
-class Clip:
-    """Score a clip of a still scene instead: later frames are the truth for its first one."""
+class SceneOptions(Way):
+    """Held-out procedural scenes."""
 
-    video: Path | None = None
+    first: CountOrZero = 0
+    """Number of the first held-out scene; weights that were chosen by scores of some scenes need
+    others to be judged by."""
+    scenes: Count = 64
+    """Held-out procedural scenes."""
+    lift_scenes: CountOrZero = LIFTED
+    """Scenes to fit 4D Gaussians to, twice each (slow)."""
+    gltf: Path | None = None
+    """A .glb file with a skinned, animated mesh, scored as another group."""
+    vgg: bool = False
+    """Measure LPIPS with VGG too (slow)."""
+
+
+@dataclass(frozen=True)
+class GridOptions(Way):
+    """Held-out procedural grids, filled from one row and one column by a model without poses."""
+
+    posed = False
+
+    first: CountOrZero = 0
+    """Number of the first held-out scene."""
+    scenes: Count = 64
+    """Held-out procedural scenes."""
+
+
+@dataclass(frozen=True)
+class SplitOptions(Way):
+    """All clips of a data set's split."""
+
+    kinds = (DATASET,)
+
+    dataset: Annotated[Path, Named]
+    """The data set."""
+    split: str = "test"
+    """Split of the data set."""
+    lift_scenes: CountOrZero = LIFTED
+    """Clips to whose projection alone 4D Gaussians are fitted (slow)."""
+    vgg: bool = False
+    """Measure LPIPS with VGG too (slow)."""
+
+
+@dataclass(frozen=True)
+class FilmOptions(Way):
+    """A clip of a still scene: later frames are the truth for its first one."""
+
+    kinds = VIDEO, CAPTURE
+
+    video: Annotated[Path, Named]
     """A clip of a still scene from a camera that goes past it, or a folder of photographs with
     transforms.json."""
     poses: Path | None = None
@@ -62,6 +97,40 @@ class Clip:
     """Horizontal field of view of the upright video in degrees, as in full4d run."""
     rows: Rows = None
     """Short side of the frames, pixels; left out, 256."""
+    lift_scenes: Annotated[int, Between(0, 1)] = 0
+    """1 fits 4D Gaussians to the first frame's grid too (slow)."""
+
+
+@dataclass(frozen=True)
+class MadeOptions(Way):
+    """What `run`, `sample` or `lift` made (docs/evaluation.md); no config applies."""
+
+    kinds = RUN, RUNS, SPLATS
+
+    folder: Annotated[Path, Named]
+    """The folder of a run, whose grid is scored; without --truth also a folder of such folders; or
+    a .ply file of the scene in it."""
+    scene: bool = False
+    """Score the scene instead, rendered for the cameras of --truth."""
+    truth: Path | None = None
+    """Data set that the run was made from."""
+    instants: tuple[int, ...] = ()
+    """Numbers of the run's instants to score with --truth; left out, all."""
+    reference: Path | None = None
+    """A data set, the folder of a run or a folder of these, for FVD, FVD-V and FID."""
+    split: str | None = None
+    """Split of a data set as --reference; left out, train."""
+    clip_onnx: Path | None = None
+    """CLIP's image encoder, for CLIP-F and CLIP-V."""
+    matcher_onnx: Path | None = None
+    """A matcher of two pictures, such as GIM's, for the number of matches."""
+    inception_onnx: Path | None = None
+    """Inception, for FID."""
+    vgg: bool = False
+    """Measure LPIPS with VGG too (slow)."""
+
+
+Judged = SceneOptions | SplitOptions | FilmOptions | MadeOptions | GridOptions
 
 
 def evaluate(
@@ -69,19 +138,11 @@ def evaluate(
         Config, tyro.conf.arg(name=""), Shown(("name", "seed", *SIZES, "sampler", "lift"))
     ],
     *,
+    source: Annotated[Judged, tyro.conf.arg(name="")],
     out: Path | None = None,
     checkpoint: Path | None = None,
     depth_network: str | None = None,
     depth_kind: DepthKind | None = None,
-    first: int = 0,
-    scenes: int = SCENES,
-    lift_scenes: int | None = None,
-    gltf: Path | None = None,
-    records: Path | None = None,
-    split: str | None = None,
-    vgg: bool = False,
-    folder: Annotated[Folder, tyro.conf.arg(name="")],
-    clip: Annotated[Clip, tyro.conf.arg(name="")],
 ) -> None:
     """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and pictures.
 
@@ -89,186 +150,161 @@ def evaluate(
 
     Args:
       config: the experiment to evaluate.
+      source: what is scored; left out, a prior on held-out scenes.
       out: folder for the results; runs/NAME-evaluation by default.
       checkpoint: weights of the prior; those in the package by default.
       depth_network: ours by default, tiefenrausch, or a .safetensors or .onnx file.
       depth_kind: what an .onnx file gives (see full4d run --help).
-      first: number of the first held-out scene; weights that were chosen by scores of some scenes
-        need others to be judged by.
-      scenes: held-out procedural scenes.
-      lift_scenes: scenes to fit 4D Gaussians to, twice each (slow); of a dataset's clips, those
-        whose projection alone they are fitted to; 4 by default; with --video 1 or 0, the default.
-      gltf: a .glb file with a skinned, animated mesh, scored as another group.
-      records: score all clips of a dataset's split instead of procedural scenes.
-      split: of --records (`test` by default) or of a data set as --reference (`train`).
-      vgg: measure LPIPS with VGG too (slow).
-      folder: score a finished output folder instead.
-      clip: score a clip of a still scene instead.
-
-    A model without poses (configs/four_real.py) fills grids from one row and one column: it has
-    neither depth, glTF, records nor scenes to lift.
     """
-    of_scenes = {"first": first or None, "scenes": None if scenes == SCENES else scenes}
-    if any(asdict(folder).values()):
-        paths = {"out": out, "checkpoint": checkpoint, "depth_network": depth_network}
-        paths |= {"depth_kind": depth_kind}
-        paths |= {"records": records, "gltf": gltf, "lift_scenes": lift_scenes}
-        _refuse(paths | of_scenes | asdict(clip), "none, with --grid or --scene")
-        _score_folder(folder, split, vgg=vgg)
-        return
-    if clip.video is None:
-        _refuse(asdict(clip), "a --video beside it")
-    else:
-        given = {"gltf": gltf, "records": records, "split": split, "vgg": vgg or None}
-        _refuse(given | of_scenes, "none, with --video")
-        network = depth_network, depth_kind
-        _evaluate_clip(config, clip, out, checkpoint, network, lift_scenes or 0)
+    check_fields(source, what="option")
+    network = {"depth_network": depth_network, "depth_kind": depth_kind}
+    if isinstance(source, MadeOptions):
+        given = {"out": out, "checkpoint": checkpoint} | network
+        _refuse(given, f"none, with {source.folder}")
+        _score_folder(source)
         return
     check_config(config)
-    if config.model.projection == "none":
-        given = {"depth_network": depth_network, "lift_scenes": lift_scenes, "gltf": gltf}
-        given |= {"depth_kind": depth_kind, "records": records, "vgg": vgg or None}
-        _evaluate_grids(config, out, checkpoint, first, scenes, given)
-        return
-    lift_scenes = LIFTED if lift_scenes is None else lift_scenes
-    _check(first, scenes, lift_scenes)
-    if records:
-        _refuse({"gltf": gltf} | of_scenes, "none with --records")
-    elif split:
-        _refuse({"split": split}, "a dataset beside it")
+    name = source.video.stem if isinstance(source, FilmOptions) else config.name
+    folder = out or Path("runs") / f"{name}-evaluation"
+    judge = partial(_open_judge, config, checkpoint, depth_network, depth_kind)
+    match source:
+        case SceneOptions():
+            _evaluate_scenes(source, folder, judge)
+        case SplitOptions():
+            _evaluate_split(config, source, folder, judge)
+        case FilmOptions():
+            _evaluate_film(config, source, folder, judge)
+        case GridOptions():
+            _refuse(network, "none, with a model without poses")
+            _evaluate_grids(config, source, folder, checkpoint)
+
+
+def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) -> None:
+    """Score a prior on held-out scenes.
+
+    Raises:
+      InputError: the asset has no animation, or the folder holds another evaluation.
+    """
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
-    from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.held_out import Judge
-    from full4d_jax.evaluation.split import check_split, open_split
-    from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import hold_folder
 
-    if gltf and not gltf_views(gltf):
+    if source.gltf and not gltf_views(source.gltf):
         do = "export one with its animations"
-        raise InputError("glTF", gltf, "no animation", "at least one", do)
-    dataset = open_split(records, split or "test") if records else None
-    if dataset is not None:
-        check_split(dataset, config.data)
-    out = hold_folder(out or Path("runs") / f"{config.name}-evaluation")
-    prior = open_prior(config, checkpoint)
-    depth, name = _open_depth(depth_network, depth_kind)
-    judge = Judge(config, prior, depth, load_distances(vgg=vgg), name)
-    if dataset is not None:
-        runner.evaluate_split(judge, out, dataset, range(lift_scenes))
-        return
-    lifted = range(first, first + lift_scenes)
-    runner.evaluate_held_out(judge, out, range(first, first + scenes), lifted, gltf)
+        raise InputError("glTF", source.gltf, "no animation", "at least one", do)
+    hold_folder(folder)
+    scenes = range(source.first, source.first + source.scenes)
+    lifted = range(source.first, source.first + source.lift_scenes)
+    judge = open_judge(vgg=source.vgg)
+    runner.evaluate_held_out(judge, folder, scenes, lifted, source.gltf)
+
+
+def _evaluate_split(
+    config: Config, source: SplitOptions, folder: Path, open_judge: OpenJudge
+) -> None:
+    """Score a prior on the clips of a data set.
+
+    Raises:
+      InputError: the clips do not fit the config, or the folder holds another evaluation.
+    """
+    from full4d_jax.evaluation import runner
+    from full4d_jax.evaluation.split import check_split, open_split
+    from full4d_jax.session.files import hold_folder
+
+    dataset = open_split(source.dataset, source.split)
+    check_split(dataset, config.data)
+    hold_folder(folder)
+    judge = open_judge(vgg=source.vgg)
+    runner.evaluate_split(judge, folder, dataset, range(source.lift_scenes))
 
 
 def _evaluate_grids(
-    config: Config,
-    out: Path | None,
-    checkpoint: Path | None,
-    first: int,
-    scenes: int,
-    given: dict[str, object],
+    config: Config, source: GridOptions, folder: Path, checkpoint: Path | None
 ) -> None:
-    _refuse(given, "none, with a model without poses")
-    _check(first, scenes, 0)
+    """Score a model without poses on held-out grids."""
     from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.grid_stages import FOUR_REAL
 
     prior = open_prior(config, Path(checkpoint or FOUR_REAL))
-    folder = out or Path("runs") / f"{config.name}-evaluation"
-    evaluate_grids(config, prior, folder, range(first, first + scenes))
+    evaluate_grids(config, prior, folder, range(source.first, source.first + source.scenes))
 
 
-def _evaluate_clip(
-    config: Config,
-    clip: Clip,
-    out: Path | None,
-    checkpoint: Path | None,
-    network: tuple[str | None, DepthKind | None],
-    lifted: int,
-) -> None:
+def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: OpenJudge) -> None:
     """Score a clip of a still scene.
 
     Raises:
       InputError: options that do not go together, or what the evaluation refuses.
     """
-    assert clip.video is not None, "the caller asks"
-    check_config(config)
     if clip.video.is_dir():
         given = {name: getattr(clip, name) for name in ("poses", "start", "seconds", "fov")}
         _refuse(given, "none, with a folder of photographs")
-    if lifted not in (0, 1):
-        raise InputError("option", "--lift_scenes", lifted, "0 or 1, with --video", "give one")
     size = SizeOptions(rows=clip.rows, seconds=clip.seconds)
     way = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
     check_fields(way, what="option")
-    from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.film.score import evaluate_film
-    from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.generation.cascade import load_upsampler
-    from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import hold_folder
 
     upsampler = load_upsampler()
     if config.model.codec != "pixels" or config.data.height != upsampler.prior_rows:
         found = f"codec {config.model.codec} at {config.data.height} rows"
         expected = f"pixels of {upsampler.prior_rows} rows, which the upsampler enlarges"
-        raise InputError("config", config.name, found, expected, "leave --video out")
+        raise InputError("config", config.name, found, expected, "leave the clip out")
     if clip.rows is not None and clip.rows <= upsampler.prior_rows:
         expected = f"more than the prior's {upsampler.prior_rows}"
         raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
-    prior = open_prior(config, checkpoint)
-    depth, name = _open_depth(*network)
-    judge = Judge(config, prior, depth, load_distances(vgg=False), name)
-    folder = hold_folder(out or Path("runs") / f"{clip.video.stem}-evaluation")
-    evaluate_film(judge, upsampler, folder, way, lifted=bool(lifted))
+    judge = open_judge(vgg=False)
+    hold_folder(folder)
+    evaluate_film(judge, upsampler, folder, way, lifted=bool(clip.lift_scenes))
 
 
-def _open_depth(which: str | None, kind: DepthKind | None) -> "tuple[AnyNetwork, str]":
-    """Return a depth network and its name, and say what its values are taken as."""
+def _open_judge(
+    config: Config,
+    checkpoint: Path | None,
+    depth_network: str | None,
+    depth_kind: DepthKind | None,
+    *,
+    vgg: bool,
+) -> "Judge":
+    """Load what is evaluated, and say what values of a depth network are taken as."""
+    from full4d_jax.evaluation.fidelity import load_distances
+    from full4d_jax.evaluation.held_out import Judge
+    from full4d_jax.generation.prior import open_prior
     from full4d_jax.source.depth.depth_file import DepthFile
     from full4d_jax.source.depth.estimators import OURS, load_network
 
-    network = load_network(which, kind)
+    prior = open_prior(config, checkpoint)
+    network = load_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
         print(network.told)
-    return network, OURS if which in (None, OURS) else Path(which).name
+    name = OURS if depth_network in (None, OURS) else Path(depth_network).name
+    return Judge(config, prior, network, load_distances(vgg=vgg), name)
 
 
-def _check(first: int, scenes: int, lift_scenes: int) -> None:
-    """Refuse counts that make no sense, before anything is loaded."""
-    counts = (("--first", first, 0), ("--scenes", scenes, 1), ("--lift_scenes", lift_scenes, 0))
-    for name, value, least in counts:
-        if value < least:
-            raise InputError("option", name, value, f"at least {least}", "give a larger number")
-
-
-def _score_folder(folder: Folder, split: str | None, *, vgg: bool) -> None:
+def _score_folder(made: MadeOptions) -> None:
     """Score a grid or a scene, with truth or without.
 
     Raises:
       InputError: options that do not go together, or what the scores refuse.
     """
-    subject = folder.grid or folder.scene
-    if subject is None or (folder.grid and folder.scene):
-        found, do = "both" if subject else "neither", "see full4d evaluate --help"
-        raise InputError("option", "--grid, --scene", found, "one of them", do)
-    networks = {name: x for name, x in asdict(folder).items() if name.endswith("_onnx")}
-    if folder.truth:
+    networks = {name: getattr(made, name) for name in NETWORKS}
+    kind = "scene" if made.scene or made.folder.is_file() else "grid"
+    if made.truth:
         from full4d_jax.evaluation.truth.score import score_with_truth
 
-        _refuse(networks | {"reference": folder.reference, "split": split}, "none, with --truth")
-        kind, instants = "grid" if folder.grid else "scene", folder.instants
-        score_with_truth(subject, kind, folder.truth, vgg=vgg, instants=instants)
+        idle = networks | {"reference": made.reference, "split": made.split}
+        _refuse(idle, "none, with --truth")
+        score_with_truth(made.folder, kind, made.truth, vgg=made.vgg, instants=made.instants)
         return
-    _refuse({"instants": folder.instants or None}, "a --truth beside it")
-    if folder.scene or vgg:
+    _refuse({"instants": made.instants or None}, "a --truth beside it")
+    if kind == "scene" or made.vgg:
         do = "give the data set that it was made from as --truth"
         raise InputError("option", "--truth", "none", "a data set", do)
     from full4d_jax.evaluation.without_truth.grid_scores import score_folder
 
-    score_folder(subject, reference=folder.reference, split=split or "train", **networks)
+    split = made.split or "train"
+    score_folder(made.folder, reference=made.reference, split=split, **networks)
 
 
 def _refuse(given: Mapping[str, object], expected: str) -> None:

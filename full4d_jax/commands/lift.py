@@ -8,33 +8,39 @@ import tyro
 
 from full4d_jax.config import Config
 from full4d_jax.config.experiment import Quality
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
-from full4d_jax.source.options import LiftOptions
+from full4d_jax.source.options import GridOptions, LiftOptions
 
 
 def lift(
     config: Annotated[Config, tyro.conf.arg(name=""), Shown(("seed", "lift"))],
     *,
     source: Annotated[LiftOptions, tyro.conf.arg(name="")],
-    out: Path = Path("out"),
+    out: Path | None = None,
     checkpoint: Path | None = None,
     quality: Annotated[Quality | None, tyro.conf.arg(metavar="{draft,normal,high}")] = None,
 ) -> None:
-    """Fit a scene to the grid that `sample` left in a folder, or to a capture: writes scene.npz.
+    """Fit a scene to the grid in the folder of a run, or to a capture: writes scene.npz.
 
     `full4d render` then makes videos and a page of it.
 
     Args:
       config: the experiment; `--lift.` options say how to fit.
-      source: in place of the grid, a capture or a data set's clip.
-      out: the folder with grid.npz, and for scene.npz.
+      source: the folder that `sample` left, a capture or a data set's clip.
+      out: the folder for everything of a capture or a clip; left out, `out`.
       checkpoint: weights of the prior, for distillation; left out, those in the package. Not read
         where nothing is distilled.
       quality: how long to fit, and how many Gaussians; left out, normal.
     """
+    if isinstance(source, GridOptions):
+        if out is not None:
+            expected = "none: the scene is written beside the grid"
+            raise InputError("option", "--out", out, expected, f"write full4d lift {out}")
+        out = source.folder
     from full4d_jax import pipeline
 
     if quality is not None:
         config = replace(config, lift=replace(config.lift, quality=quality))
 
-    pipeline.lift(config, out, source, checkpoint)
+    pipeline.lift(config, out or Path("out"), source, checkpoint)

@@ -6,19 +6,22 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.scene.options import RenderOptions
+from full4d_jax.source.kinds import RUN, require_kind
+from full4d_jax.source.options import Named
 
 
 def render(
     *,
-    out: Path = Path("out"),
+    source: Annotated[Path, Named] = Path("out"),
     show: Annotated[RenderOptions, tyro.conf.arg(name="")],
 ) -> None:
     """Show the scene that `lift` left in a folder: writes orbit.mp4, bullet.mp4 and scene.html.
 
     Args:
-      out: the folder with scene.npz.
+      source: the folder of a run, with scene.npz; left out, `out`.
       show: how the scene is shown.
     """
+    require_kind(source, (RUN,))
     from full4d_jax import pipeline
 
-    pipeline.render(out, show)
+    pipeline.render(source, show)

@@ -27,7 +27,7 @@ def run(
 ) -> None:
     """Make a 4D scene of a video; running again goes on after the last stage.
 
-    A model without poses (configs/four_real.py) takes two videos instead.
+    A model without poses (--config four_real) takes two videos instead.
 
     Args:
       config: the experiment.

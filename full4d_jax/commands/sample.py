@@ -25,7 +25,7 @@ def sample(
     """Make a grid of views: writes grid.npz, grid.mp4 and grid.png.
 
     A model with poses estimates depth, projects the video into the target views and generates
-    these. A model without poses (configs/four_real.py) fills the grid from its first row and first
+    these. A model without poses (--config four_real) fills the grid from its first row and first
     column.
 
     Args:

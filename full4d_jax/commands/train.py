@@ -27,7 +27,7 @@ def train(
     profile: str = "",
     distributed: bool = False,
 ) -> None:
-    """Train CONFIG; resume if the folder has checkpoints.
+    """Train the network of a config; resume if the folder has checkpoints.
 
     Args:
       out: folder for checkpoints, metrics, weights and sheets; runs/NAME by default.

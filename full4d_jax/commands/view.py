@@ -3,14 +3,16 @@
 import secrets
 import socket
 from pathlib import Path
+from typing import Annotated
 
-from full4d_jax.session.errors import InputError, require_range
+from full4d_jax.session.errors import require_range
+from full4d_jax.source.kinds import ARRAYS, RUN, SPLATS, require_kind
+from full4d_jax.source.options import Named
 
 
 def view(
     *,
-    out: Path | None = None,
-    scene: Path | None = None,
+    source: Annotated[Path, Named] = Path("out"),
     seconds: float | None = None,
     port: int = 8080,
     public: bool = False,
@@ -18,8 +20,8 @@ def view(
     """Serve a scene until Ctrl-C; prints the address.
 
     Args:
-      out: the folder of a run with scene.npz; `out` unless there is --scene.
-      scene: a file to show instead: .4d.ply, .ply, .compressed.ply, .splat or .npz.
+      source: the folder of a run with scene.npz, or a .4d.ply, .ply, .compressed.ply, .splat or
+        .npz file; left out, `out`.
       seconds: how long one pass through the clip plays; without it, as long as the video.
       port: where to listen; the next free one is taken when it is busy.
       public: let other machines look too: listen at all addresses of this one instead of at
@@ -28,8 +30,7 @@ def view(
     require_range("--port", port, 0, 65535)
     if seconds is not None:
         require_range("--seconds", seconds, 0.1, 600)
-    if out and scene:
-        raise InputError("option", "--scene", scene, "none beside --out", "leave one of them out")
+    kind = require_kind(source, (RUN, SPLATS, ARRAYS))
     from full4d_jax.cameras import cameras_in
     from full4d_jax.scene import page
     from full4d_jax.scene.reading import posed_grid, read_scene
@@ -38,25 +39,24 @@ def view(
     from full4d_jax.session.stages import Stages
     from gaussians import Gaussians
 
-    folder, known = out or Path("out"), page.SECONDS
-    if scene:
-        shown = read_scene(scene)
+    title, known = source.name, page.SECONDS
+    if kind != RUN:
+        shown = read_scene(source)
         viewing = page.overview(shown)
     else:
-        stages = Stages(folder)
+        title, stages = page.TITLE, Stages(source)
         grid, arrays = posed_grid(stages), stages.finished("scene")
         shown, background = from_arrays(arrays), arrays.get("background")
         viewing = page.run_viewing(cameras_in(grid), grid["frames"][0], background)
-        if (folder / "source.npz").exists():
+        if (source / "source.npz").exists():
             known = page.clip_seconds(stages.finished("source"))
-    title = scene.name if scene else page.TITLE
     text = page.page_text(shown, viewing, seconds=seconds or known, title=title)
     count = len(shown.means if isinstance(shown, Gaussians) else shown.gaussians.means)
     secret = secrets.token_urlsafe(16) if public else ""
     with page_server(text, port=port, secret=secret) as server:
         address = f"http://{socket.gethostname() if public else 'localhost'}:{server.server_port}"
         address += f"/{secret}"
-        print(f"{scene or folder}: {count} Gaussians at {address}, Ctrl-C ends", flush=True)
+        print(f"{source}: {count} Gaussians at {address}, Ctrl-C ends", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

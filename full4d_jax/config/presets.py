@@ -4,6 +4,7 @@ The docstring of a preset is its lab notebook.
 """
 
 import runpy
+from importlib.resources import files
 from pathlib import Path
 
 from full4d_jax.config.depth import DepthConfig, SharpDepthConfig
@@ -12,18 +13,33 @@ from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError, require_file
 
 AnyConfig = Config | DepthConfig | SharpDepthConfig | UpsamplerConfig
+PACKAGE = Path(str(files("full4d_jax")))
 
 
-def load_config(path: str | Path | None = None) -> AnyConfig:
-    """Read `config` from a preset file; None gives the embedded default.
+def shipped_presets() -> dict[str, Path]:
+    """Return the presets that have names: of the wheel, or of the repository beside the package."""
+    inside = PACKAGE / "configs"
+    folder = inside if inside.is_dir() else PACKAGE.parent / "configs"
+    return {file.stem: file for file in sorted(folder.glob("*.py"))}
+
+
+def is_preset(word: str) -> bool:
+    """Return whether a word names a Python file, or a preset and no other file."""
+    return word.endswith(".py") or (word in shipped_presets() and not Path(word).exists())
+
+
+def load_config(preset: str | Path | None = None) -> AnyConfig:
+    """Read `config` from a preset, by its name or from a file; None gives the embedded default.
 
     Raises:
-      InputError: there is no such file, it does not run, or it defines no `config`.
+      InputError: there is no such preset, it does not run, or it defines no `config`.
     """
-    if path is None:
+    if preset is None:
         return DEFAULT
-    path, advice = Path(path), "see configs/ or leave CONFIG out"
-    require_file("config", path, "a Python preset", advice)
+    known = shipped_presets()
+    path = known.get(str(preset), Path(preset))
+    advice = "give another --config, or leave it out"
+    require_file("config", path, f"a Python file, or one of {', '.join(known)}", advice)
     try:
         config = runpy.run_path(str(path)).get("config")
     except (Exception, SystemExit) as error:

@@ -172,7 +172,7 @@ def encode_dataset(
         return
     save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
     print(f"{out / 'preview.png'} shows the first clip")
-    print(f"next: full4d train CONFIG --data.records {out}")
+    print(f"next: full4d train --config PRESET --data.records {out}")
 
 
 def _told_rate(config: Config, records: Records) -> str:

@@ -59,7 +59,7 @@ def estimate_capture_depth(
     for view, (_, line) in found.items():
         print(f"view {view}: {line.said}")
     print(f"depth: {out}, picture: {out.with_suffix('.png')}")
-    print(f"next: full4d lift --capture {out} --out out/lifted")
+    print(f"next: full4d lift {out} --out out/lifted")
 
 
 def estimate_dataset_depth(

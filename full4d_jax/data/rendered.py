@@ -45,7 +45,7 @@ def build_procedural(
         part=part,
         beam=beam,
     ):
-        print(f"next: full4d train CONFIG --data.records {out}")
+        print(f"next: full4d train --config PRESET --data.records {out}")
 
 
 def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: int) -> None:
@@ -58,4 +58,4 @@ def build_gltf(out: Path, clips: GltfClips, *, test: float, shards: int, jobs: i
     )
     splits = train_and_test(test)
     build_dataset(out, clips, name="gltf", splits=splits, about=about, shards=shards, jobs=jobs)
-    print(f"next: full4d train CONFIG --data.records {out} (or a mixture, {out}=1 OTHER=3)")
+    print(f"next: full4d train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)")

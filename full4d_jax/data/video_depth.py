@@ -71,7 +71,7 @@ def _next(way: VideoOptions, out: Path) -> str:
     """Return the command that takes the depth of these frames."""
     given = {"start": way.start or None, "seconds": way.size.seconds, "fps": way.fps}
     given |= {"rows": way.size.rows, "fov": way.fov}
-    words = ["full4d", "run", "--video", str(way.video), "--depth", str(out)]
+    words = ["full4d", "run", str(way.video), "--depth", str(out)]
     for name, value in given.items():
         words += [f"--{name}", f"{value:g}"] if value is not None else []
     words += ["--poses", str(way.poses)] if way.poses is not None else []

@@ -84,7 +84,7 @@ def read_video(
     times, damage = _times(path, start - 0.5 * step, end, frames)
     if len(times) < frames:
         found = f"{len(times)} readable frames from {start:g} s on" + f" ({damage})" * bool(damage)
-        do = "encode it again, give another --video, or ask for fewer frames"
+        do = "encode it again, give another video, or ask for fewer frames"
         raise InputError("video", path, found, f"at least {frames} frames", do)
     chosen = _choose(np.asarray(times), frames, start, step, path, exact=fps is not None)
     taken = np.asarray(times)[chosen]
@@ -248,7 +248,7 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
 
 def check_file(path: Path) -> None:
     """Raise `InputError` unless `path` is a file that holds a video stream."""
-    do = "give the path of a video file as --video"
+    do = "give the path of a video file"
     if not path.exists():
         raise InputError("video", path, "no such file", "a video file", do)
     if not path.is_file():

@@ -25,7 +25,7 @@ def read_grid(stages: Stages) -> dict[str, Any]:
       InputError: one of them is missing or not what `sample` leaves, or they do not fit together.
     """
     source, grid, depth = stages.finished("source"), posed_grid(stages), stages.finished("depth")
-    do = f"run full4d sample --out {stages.folder} first"
+    do = f"run full4d sample SOURCE --out {stages.folder} first"
     views, *shape = grid["frames"].shape[:4]
     fitting = {
         "source": (source["frames"].shape[1:4], {(*shape,)}),

@@ -90,7 +90,7 @@ def require(
         return
     if what == "option":
         raise InputError("option", f"--{name}", value, expected, "give another value")
-    do = f"change it in CONFIG or with --{name}"
+    do = f"change it in the preset or with --{name}"
     raise InputError("config", name, repr(value), expected, do)
 
 

@@ -113,7 +113,7 @@ def write_report(
     made = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
     job.stages.say(f"{folder}: {made}")
     if command in NEXT and "depth" in job.stages.arrays:
-        job.stages.say(f"next: full4d {NEXT[command]} --out {folder}")
+        job.stages.say(f"next: full4d {NEXT[command]} {folder}")
     elif (folder / "scene.html").exists():
         job.stages.say(f"open {folder / 'scene.html'} in a browser")
     else:

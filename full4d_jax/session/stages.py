@@ -27,7 +27,8 @@ from input_pipeline.json_layout import require_layout
 from input_pipeline.plain_files import load_arrays, parse_json
 
 FORMAT = 11  # of what stages save; raise it when one computes something else from the same inputs
-MADE_BY = {"source": "sample", "depth": "sample", "grid": "sample", "scene": "lift"}
+SAMPLE = "sample SOURCE --out"
+MADE_BY = {"source": SAMPLE, "depth": SAMPLE, "grid": SAMPLE, "scene": "lift"}
 MARKS = ("fingerprint", "before", "seconds")  # beside the arrays of a stage
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
@@ -87,7 +88,7 @@ class Stages:
           InputError: There are none; the message names the verb that makes them.
         """
         path = self.folder / f"{name}.npz"
-        do = f"run full4d {MADE_BY[name]} --out {self.folder} first"
+        do = f"run full4d {MADE_BY[name]} {self.folder} first"
         if not path.exists():
             raise InputError("output folder", path, "no finished stage", f"a saved {name}", do)
         with input_errors("output folder", do):

@@ -8,10 +8,10 @@ A capture is an .npz with
     depth            (v t h w) z in the same unit, 0 where unknown; may be left out
     masks            (v t h w) above 0 where the subject is; may be left out
 
-It becomes a source in the world of its first camera at the first frame. The unit is the median
-depth there (of all pictures where that one has none) or, without depth, the distance to the point
-nearest to all optical axes. A data set's clip is read in the same way, in its own size and with all
-instants.
+or a folder as `full4d data import` reads it. It becomes a source in the world of its first camera
+at the first frame. The unit is the median depth there (of all pictures where that one has none) or,
+without depth, the distance to the point nearest to all optical axes. A data set's clip is read in
+the same way, in its own size and with all instants.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,14 @@ from full4d_jax.source.points import load_points
 from full4d_jax.source.source import Place, Source, all_given
 from gaussians.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
+from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
+from input_pipeline.importers.detect import find_scenes, read_captures
+from input_pipeline.importers.inside import require_inside
 from input_pipeline.plain_files import load_arrays
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
-from input_pipeline.transforms import decode
+from input_pipeline.transforms import decode, picture_size
 
 FPS = 8.0  # at most, where --fps is left out, as with videos
 SMALLEST = f"at least {WINDOW} pixels each way"
@@ -49,6 +52,8 @@ def open_capture(options: CaptureOptions) -> Source:
       InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
     path = options.capture
+    if path.is_dir():
+        return _open_folder(options)
     arrays = load_capture(path)
     times = np.arange(arrays["frames"].shape[1]) / FPS
     return _captured(path, path.name, arrays, times, FORMAT, options)
@@ -66,18 +71,47 @@ def open_dataset_clip(options: DatasetClipOptions) -> Source:
     instants = np.arange(example.timestamps.shape[1])
     with input_errors("dataset", "make the dataset again"):
         size = {name: records.clips[number][name] for name in ("height", "width")}
-        clip = decode(select(example, views, instants), **size)
-    _require(dataset, "frames", clip.frames, _large(clip.frames), SMALLEST)
-    arrays = {name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")}
-    if (clip.depth > 0).any():
-        arrays["depth"] = clip.depth
-    if all(example.masks[views].flat):
-        arrays["masks"] = clip.masks
+        arrays = _decoded(dataset, select(example, views, instants), **size)
     name, do = f"{dataset}, {options.split}, clip {number}", "estimate it with full4d data depth"
     place = Place(records.content, records.split, number, int(views[0]), views, instants, 1.0)
     if options.views and options.held_out == "auto":  # the other views are
         options = replace(options, held_out="none")
     return _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
+
+
+def _open_folder(options: CaptureOptions) -> Source:
+    """Read the folder of a capture that has one clip.
+
+    Raises:
+      InputError: a file does not fit the layout, or there are more clips.
+    """
+    path, do = options.capture, "make a data set of it with full4d data import"
+    with input_errors("capture", f"see docs/data.md, or {do}"):
+        scenes, _ = find_scenes(path)
+        folder, layout, *_ = scenes[0]
+        captures = read_captures(folder, layout, fps=None)
+        require_inside(folder, captures)
+        clips = CaptureClips(captures)
+        if len(scenes) > 1 or len(clips) > 1:
+            found = f"{len(scenes)} scenes" if len(scenes) > 1 else f"{len(clips)} clips"
+            raise InputError("capture", path, found, "one", f"{do} and give that")
+        example = clips[0]
+        height, width = picture_size(example.frames.item(0, 0))
+        arrays = _decoded(path, example, height=height, width=width)
+    do = "estimate it with full4d data import --depth ours"
+    return _captured(path, path.name, arrays, example.timestamps[0], do, options)
+
+
+def _decoded(path: Path, example: Example, *, height: int, width: int) -> Arrays:
+    """Return the arrays of a capture that a clip holds."""
+    clip = decode(example, height=height, width=width)
+    _require(path, "frames", clip.frames, _large(clip.frames), SMALLEST)
+    arrays = {name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")}
+    if (clip.depth > 0).any():
+        arrays["depth"] = clip.depth
+    if all(example.masks.flat):
+        arrays["masks"] = clip.masks
+    return arrays
 
 
 def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
@@ -205,7 +239,7 @@ def _captured(
 
 def _open_split(dataset: Path, split: str) -> Records:
     """Open a split of a data set."""
-    with input_errors("dataset", "give another --dataset or --split"):
+    with input_errors("dataset", "give another data set or --split"):
         return open_dataset(str(dataset), split)
 
 

@@ -1,19 +1,20 @@
 """Options of `run`, `sample` and `lift`: one dataclass for each way in.
 
-On the command line the fields are flat: `full4d run --video in.mp4 --azimuth 45`. `ways` chooses
-between these dataclasses: one of whose `keys` a flag is given, else one that has none.
+On the command line the fields are flat: `full4d run in.mp4 --azimuth 45`.
 """
 
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import MOST, Between
+from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, RUN, VIDEO
+from full4d_jax.source.ways import Way
 
 Number = Annotated[int, Between(0, MOST)]
 Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
@@ -22,6 +23,7 @@ Seconds = Annotated[float, Between(0.01, 60)] | None
 Rows = Annotated[int, Between(16, 1080)] | None
 Fov = Annotated[float, Between(1, 170)] | None
 Flat = tyro.conf.arg(name="")  # options of a part stand beside those of the whole
+Named = tyro.conf.arg(name="SOURCE", help_behavior_hint="")  # the command line's first word
 DepthKind = Literal["disparity", "depth", "metric"]
 HeldOut = Literal["auto", "views", "instants", "none"]
 # Taken where no video is given; the file beside it, .txt, begins with its credit.
@@ -98,13 +100,12 @@ class SizeOptions(FrameOptions):
 
 
 @dataclass(frozen=True)
-class VideoOptions:
+class VideoOptions(Way):
     """A video from one camera."""
 
-    keys: ClassVar = ()
-    posed: ClassVar = True
+    kinds = "", VIDEO
 
-    video: Annotated[Path, tyro.conf.arg(help_behavior_hint="")] = CLIP
+    video: Annotated[Path, Named] = CLIP
     """The video; left out, a clip of a shop in the package."""
     start: Start | None = None
     """Seconds into the video; left out, where most moves (0 with --poses or --depth)."""
@@ -121,13 +122,12 @@ class VideoOptions:
 
 
 @dataclass(frozen=True)
-class DatasetViewOptions:
+class DatasetViewOptions(Way):
     """One or more views of a data set's clip; its other cameras are targets."""
 
-    keys: ClassVar = ("dataset",)
-    posed: ClassVar = True
+    kinds = (DATASET,)
 
-    dataset: Path
+    dataset: Annotated[Path, Named]
     """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
     split: str = "train"
     """Split of the data set."""
@@ -144,11 +144,10 @@ class DatasetViewOptions:
 
 
 @dataclass(frozen=True)
-class DemoOptions:
+class DemoOptions(Way):
     """One view of a held-out procedural scene."""
 
-    keys: ClassVar = ("scene",)
-    posed: ClassVar = True
+    keys = ("scene",)
 
     scene: Scene = 23
     """Number of the procedural scene; 23 shows someone who waves beside a table."""
@@ -158,13 +157,14 @@ class DemoOptions:
 
 
 @dataclass(frozen=True)
-class TwoVideosOptions:
-    """The first row and column of a grid without poses (configs/four_real.py)."""
+class TwoVideosOptions(Way):
+    """The first row and column of a grid without poses (--config four_real)."""
 
-    keys: ClassVar = ("fixed_view", "freeze_time")
-    posed: ClassVar = False
+    kinds = "", VIDEO
+    keys = ("freeze_time",)
+    posed = False
 
-    fixed_view: Path | None = None
+    fixed_view: Annotated[Path | None, Named] = None
     """A video whose camera stands still: the first row."""
     freeze_time: Path | None = None
     """A video of the same scene, frozen, from a moving camera: the first column."""
@@ -181,11 +181,10 @@ class TwoVideosOptions:
 
 
 @dataclass(frozen=True)
-class DemoGridOptions:
+class DemoGridOptions(Way):
     """The first row and the first column of a held-out procedural scene."""
 
-    keys: ClassVar = ()
-    posed: ClassVar = False
+    posed = False
 
     scene: Scene = 3
     """Number of the procedural scene."""
@@ -194,16 +193,15 @@ class DemoGridOptions:
 
 
 @dataclass(frozen=True)
-class CaptureOptions:
+class CaptureOptions(Way):
     """Pictures of several calibrated cameras, to be lifted as they are."""
 
-    keys: ClassVar = ("capture",)
-    posed: ClassVar = True
+    kinds = CAPTURE, ARRAYS
 
-    capture: Path
-    """An .npz with frames (v t h w 3) uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or
-    (v t 4 4), and if known depth and masks (v t h w), see docs/fitting.md; the prior is not
-    asked."""
+    capture: Annotated[Path, Named]
+    """The folder of a capture (docs/data.md), or an .npz with frames (v t h w 3) uint8, intrinsics
+    (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known depth and masks (v t h w), see
+    docs/fitting.md; the prior is not asked."""
     held_out: HeldOut = "auto"
     """Hold out and score one view in eight, of fewer views one instant in eight; or say which."""
     points: Path | None = None
@@ -212,21 +210,20 @@ class CaptureOptions:
 
 
 @dataclass(frozen=True)
-class DatasetClipOptions:
+class DatasetClipOptions(Way):
     """All views of a data set's clip, or some, to be lifted as they are."""
 
-    keys: ClassVar = ("dataset",)
-    posed: ClassVar = True
+    kinds = (DATASET,)
 
-    dataset: Path
+    dataset: Annotated[Path, Named]
     """A data set that `full4d data import` made; the prior is not asked."""
     split: str = "train"
     """Split of the data set."""
     clip: Number = 0
     """Number of the clip in the split."""
     views: tuple[int, ...] = ()
-    """Numbers of the views to fit; left out, all but what is held out. `full4d evaluate --scene OUT
-    --truth DATASET` then scores the others."""
+    """Numbers of the views to fit; left out, all but what is held out. `full4d evaluate OUT
+    --scene --truth DATASET` then scores the others."""
     held_out: HeldOut = "auto"
     """Hold out and score one view in eight, of fewer views one instant in eight; or say which. With
     --views, auto holds out no more."""
@@ -236,11 +233,13 @@ class DatasetClipOptions:
 
 
 @dataclass(frozen=True)
-class GridOptions:
-    """The grid that `sample` left in the output folder."""
+class GridOptions(Way):
+    """The grid that `sample` left in the folder of a run."""
 
-    keys: ClassVar = ()
-    posed: ClassVar = True
+    kinds = "", RUN
+
+    folder: Annotated[Path, Named] = Path("out")
+    """The folder of a run, where scene.npz is written too; left out, `out`."""
 
 
 SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions

@@ -141,7 +141,7 @@ def _footage(
     fps = way.fps or data.fps
     start = way.start or 0.0  # a part that is chosen has as many frames
     check_file(way.video)
-    do = "give another --video"
+    do = "give another video"
     try:
         height, width = frame_size(way.video)
     except ValueError as error:

@@ -119,4 +119,4 @@ def write_weights(config: Config, out: Path, params: Params, summary: dict[str, 
         return
     write_text(about, json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {about.name}")
-    print(f"next: full4d evaluate CONFIG --checkpoint {weights}")
+    print(f"next: full4d evaluate --config PRESET --checkpoint {weights}")

@@ -185,7 +185,7 @@ def test_training_of_a_size_is_compared_with_torch(answer):
 
 @pytest.mark.slow
 def test_training_of_a_preset_says_what_its_data_cost(answer):
-    found = answer("training", "configs/debug.py", "--steps", "1", "--turns", "1")
+    found = answer("training", "--config", "debug", "--steps", "1", "--turns", "1")
     assert found["seconds_per_step"] > 0
     assert 0 <= found["data_wait"] < 1
     assert found["render_seconds"] > 0
@@ -263,8 +263,8 @@ def test_projection_is_timed_against_decoding(answer):
         (("procedural", "--sizes", 0), "--sizes: found 0, expected at least 1"),
         (("training", "--repeats", 0), "--repeats: found 0, expected at least 1"),
         (("training", "--tokens", 5), "--tokens: found 5, expected a square number"),
-        (("training", "configs/none.py"), "no such file"),
-        (("training", "configs/debug.py", "--steps", 0), "--steps: found 0"),
+        (("training", "--config", "configs/none.py"), "no such file"),
+        (("training", "--config", "debug", "--steps", 0), "--steps: found 0"),
         (("sampling", "--codec_divide", 0), "--codec_divide: found 0"),
         (("sampling", "--model.heads", 5), "model.heads"),
         (("seen_before", "--scenes", 0), "--scenes: found 0, expected at least 1"),

@@ -128,7 +128,7 @@ def test_offloaded_weights_are_planned_for_their_stage_alone(sampling):
 
 
 def test_sampling_times_every_stage(answer):
-    words = "configs/debug.py --sampler.steps 2 --repeats 1"
+    words = "--config debug --sampler.steps 2 --repeats 1"
     found = answer(*words.split())
     stages = {"projection_and_codec", "all_steps", "decoding"}
     assert set(found["stage_seconds"]) == {"depth"} | stages
@@ -142,7 +142,7 @@ def test_sampling_times_every_stage(answer):
 
 def test_sampling_fills_a_grid_without_depth_and_projection(answer):
     size = "--data.views 3 --data.frames 2 --data.height 16 --data.width 16 --model.layers 1"
-    found = answer("configs/four_real.py", *size.split(), "--repeats", "1")
+    found = answer("--config", "four_real", *size.split(), "--repeats", "1")
     assert found["grid"] == [3, 2, 16, 16]
     assert set(found["planned_gib"]) == {"codec", "all_steps", "decoding"}
     assert found["network_flops"] > 1e6

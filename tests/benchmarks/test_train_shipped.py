@@ -23,9 +23,9 @@ def test_commands_of_all_stages_are_valid(trainings, tmp_path):
     stages = trainings.stages(tmp_path / "photos", tmp_path / "videos", tmp_path)
     assert sum(stage.share for stage in stages) == 1
     for stage in stages:
-        config = str(ROOT / "configs" / f"{trainings.CONFIGS[stage.name]}.py")
+        config = ["--config", trainings.CONFIGS[stage.name]]
         for words in (stage.words, stage.small):
-            bound = read_options(train, "full4d train", [config, *words])
+            bound = read_options(train, "full4d train", [*config, *words])
             assert isinstance(bound, partial)
             check_config(bound.keywords["config"])
 

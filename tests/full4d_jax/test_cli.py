@@ -1,7 +1,9 @@
 """Options reach the verb and its config; whatever is wrong ends in one line and exit code 2."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +15,16 @@ from refused import refusal
 
 from full4d_jax.cli import call, main, read_options, verbs
 from full4d_jax.commands.lift import lift
+from full4d_jax.commands.run import run
 from full4d_jax.commands.sample import sample
-from full4d_jax.config import Config
+from full4d_jax.config import Config, load_config
 from full4d_jax.config.depth import DepthConfig
+from full4d_jax.config.presets import shipped_presets
 from full4d_jax.generation.cascade import SHIPPED as UPSAMPLER
-from full4d_jax.source import options
+from full4d_jax.source import kinds, options
 from full4d_jax.source.depth.estimate import SHIPPED as DEPTH
 
-FOUR_REAL = Path(__file__).parents[2] / "configs" / "four_real.py"
+VERBS = {"run": run, "sample": sample, "lift": lift}
 PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"
 
 
@@ -34,7 +38,7 @@ def test_help_is_fast_because_it_imports_no_jax():
     assert done.returncode == 0, done.stderr
     for verb in verbs():
         assert f"\n  {verb} " in done.stdout
-    assert "--video PATH" in done.stdout
+    assert "\n  SOURCE  " in done.stdout
 
 
 @pytest.mark.parametrize("columns", ["80", "100"])
@@ -56,65 +60,151 @@ def test_help_fits_on_two_screens_and_leaves_out_training(capsys, monkeypatch, v
     assert ("--sampler.offload" in said) == (verb == "sample")
 
 
-def test_help_begins_with_what_the_chosen_source_needs(capsys):
-    for words, first in (
-        (["run"], "--video PATH"),
-        (["run", "--dataset", "sets"], "--dataset PATH"),
-        (["sample", str(FOUR_REAL)], "--fixed_view PATH"),
-        (["lift", "--capture", "a.npz"], "--capture PATH"),
+def test_help_begins_with_what_the_chosen_source_needs(capsys, places):
+    for words, said in (
+        (["run"], "The video; left out, a clip"),
+        (["run", "sets"], "The data set, a folder"),
+        (["sample", "--config", "four_real"], "A video whose camera stands still"),
+        (["lift", "capture"], "The folder of a capture"),
+        (["lift", "sets"], "A data set that"),
+        (["evaluate", "made"], "The folder of a run, whose grid is scored"),
     ):
         assert main([*words, "--help"]) == 0
-        said = capsys.readouterr().out
-        options = [line for line in said.splitlines() if line.startswith("  --")]
-        assert options[0].strip().startswith(first)
+        shown = [line for line in capsys.readouterr().out.splitlines() if line[:2] == "  "]
+        assert shown[0].split()[0] == "SOURCE"
+        assert said in shown[0]
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch) -> Path:
+    """A working directory with a little of each kind of source, where `kind_of` looks."""
+    files = "a.mp4 b.MOV sets/index.json made/grid.npz all/one/grid.npz x.ply x.splat capture.npz"
+    for file in files.split():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(b"")
+    (tmp_path / "capture").mkdir()
+    (tmp_path / "capture" / "transforms.json").write_text("{}")
+    (tmp_path / "nothing").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("a.mp4", kinds.VIDEO),
+        ("b.MOV", kinds.VIDEO),
+        ("sets", kinds.DATASET),
+        ("made", kinds.RUN),
+        ("all", kinds.RUNS),
+        ("capture", kinds.CAPTURE),
+        ("x.ply", kinds.SPLATS),
+        ("x.splat", kinds.SPLATS),
+        ("capture.npz", kinds.ARRAYS),
+    ],
+)
+def test_what_a_path_is(places, path, kind):
+    assert kinds.kind_of(Path(path)) == kind
+
+
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        ("run", options.VideoOptions()),
+        ("run a.mp4", options.VideoOptions(Path("a.mp4"))),
+        ("run --out sets a.mp4", options.VideoOptions(Path("a.mp4"))),
+        ("run --follow a.mp4 --out a", options.VideoOptions(Path("a.mp4"))),
+        ("run --out=scene --scene 3", options.DemoOptions(3)),
+        ("run sets --view 0 2", options.DatasetViewOptions(Path("sets"), view=(0, 2))),
+        ("run --rows 64 sets", options.DatasetViewOptions(Path("sets"))),
+        ("sample --config four_real", options.DemoGridOptions()),
+        (
+            "sample a.mp4 --freeze-time b.MOV --config four_real",
+            options.TwoVideosOptions(Path("a.mp4"), Path("b.MOV")),
+        ),
+        (
+            "run --config=four_real a.mp4 --freeze-time b.MOV",
+            options.TwoVideosOptions(Path("a.mp4"), Path("b.MOV")),
+        ),
+        (
+            "run --config four_real --freeze_time b.MOV",
+            options.TwoVideosOptions(None, Path("b.MOV")),
+        ),
+        ("lift", options.GridOptions()),
+        ("lift made", options.GridOptions(Path("made"))),
+        ("lift sets --views 0 1", options.DatasetClipOptions(Path("sets"), views=(0, 1))),
+        ("lift capture", options.CaptureOptions(Path("capture"))),
+        ("lift capture.npz --held_out none", options.CaptureOptions(Path("capture.npz"), "none")),
+    ],
+)
+def test_the_path_chooses_the_source(places, words, way):
+    verb, *rest = words.split()
+    bound = read_options(VERBS[verb], f"full4d {verb}", rest)
+    assert isinstance(bound, partial)
+    found = bound.keywords["source"]
+    assert type(found) is type(way)
+    for field in ("video", "dataset", "view", "views", "scene", "fixed_view", "freeze_time"):
+        assert getattr(found, field, None) == getattr(way, field, None)
+    for field in ("folder", "capture", "held_out"):
+        assert getattr(found, field, None) == getattr(way, field, None)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run", "--view", "1"], "--view: found 1, expected a --dataset beside it; add it"),
-        (["run", "--fov=40", "--scene", "3"], "--fov: found 40, expected none, with --scene"),
-        (
-            ["run", "--dataset", "a", "--path", "ring"],
-            "--path: found ring, expected none, with",
-        ),
-        (
-            ["sample", "--video", "a", "--scene", "4"],
-            "--video: found a, expected none, with --scene; leave one",
-        ),
-        (
-            ["sample", "--video", "a", "--dataset", "b"],
-            "--video: found a, expected none, with --dataset; leave one",
-        ),
-        (["lift", "--views", "0", "1"], "--views: found 0 1, expected a --dataset beside it"),
-        (["lift", "--dataset", "a", "--capture", "b"], "expected none, with --capture; leave one"),
+        ("run --video a.mp4", "--video: found a.mp4, expected SOURCE, .*write full4d run a.mp4$"),
+        ("run --video=a.mp4", "write full4d run a.mp4$"),
+        ("depth --video a.mp4", "write full4d depth a.mp4$"),
+        ("evaluate --video a.mp4", "write full4d evaluate a.mp4$"),
+        ("evaluate --grid made", "write full4d evaluate made$"),
+        ("evaluate --records sets", "write full4d evaluate sets$"),
+        ("evaluate --scene made", "--scene: found made, expected the folder of a run beside it"),
+        ("run --dataset sets --view 0", "write full4d run sets$"),
+        ("lift --dataset sets", "write full4d lift sets$"),
+        ("lift --capture capture.npz", "write full4d lift capture.npz$"),
+        ("lift --out made", "write full4d lift made$"),
+        ("lift made --out b", "--out: found b, expected none"),
+        ("sample --config four_real --fixed-view a.mp4", "write full4d sample a.mp4$"),
+        ("render --out made", "write full4d render made$"),
+        ("view --out made", "write full4d view made$"),
+        ("view --scene x.ply", "write full4d view x.ply$"),
+        ("run configs/debug.py", "write full4d run --config configs/debug.py$"),
+        ("run four_real", "write full4d run --config four_real$"),
+        ("train configs/debug.py", "write full4d train --config configs/debug.py$"),
+        ("inspect debug", "write full4d inspect --config debug$"),
+        ("run none.mp4", "source: none.mp4: found no such file or folder, expected a video"),
+        (f"run {'a' * 300}", "found File name too long, expected a video"),
+        ("run nothing", "source: nothing: found a folder that is none of these, expected a video"),
+        ("run made", "found the folder of a run, expected a video or a data set; go on there"),
+        ("run capture", "found a capture, expected .*; make a data set of it with full4d data"),
+        ("run x.ply", "found a splat file, expected a video or a data set"),
+        ("view a.mp4", "found a video, expected the folder of a run or a splat file"),
+        ("render sets", "found a data set, expected the folder of a run"),
+        ("depth made", "found the folder of a run, expected a video"),
+        ("lift a.mp4", "found a video, expected the folder of a run or a capture"),
+        ("run --config none", "config: none: found no such file, expected .* one of debug, demo"),
+        ("run --config", "config: .*: found .*, expected a Python file, or one of debug"),
+        ("run a.mp4 sets", "found sets"),
+        ("run --view 1", "--view: found 1, expected a data set beside it; add it"),
+        ("run --fov=40 --scene 3", "--fov: found 40, expected none, with --scene"),
+        ("run a.mp4 --scene 3", "--scene: found 3, expected none, with a.mp4; leave one"),
+        ("run sets --path ring", "--path: found ring, expected none, with sets; leave one"),
+        ("lift --views 0 1", "--views: found 0 1, expected a data set beside it"),
+        ("lift capture --clip 1", "--clip: found 1, expected none, with capture; leave one"),
+        ("run a.mp4 --freeze_time b.MOV", "none, with model.projection = channels; .*--config"),
     ],
 )
-def test_options_of_two_sources_do_not_go_together(capsys, words, message):
-    assert message in refusal(capsys, *words)
+def test_old_spellings_and_sources_of_another_kind_are_told(capsys, places, words, message):
+    assert re.search(message, refusal(capsys, *words.split()).rstrip())
 
 
-@pytest.mark.parametrize(
-    ("verb", "words", "way"),
-    [
-        (sample, "--out dataset", options.VideoOptions),
-        (sample, "--out=scene", options.VideoOptions),
-        (sample, "--out scene --fov 40", options.VideoOptions),
-        (sample, "--out video --scene 3", options.DemoOptions),
-        (lift, "--out capture", options.GridOptions),
-        (sample, "--out dataset --video in.mp4", options.VideoOptions),
-        (sample, "--out video --dataset=sets", options.DatasetViewOptions),
-    ],
-)
-def test_values_of_options_do_not_choose_the_source(verb, words, way):
-    bound = read_options(verb, "full4d verb", words.split())
-    assert isinstance(bound, partial)
-    assert type(bound.keywords["source"]) is way
-    assert bound.keywords["out"] == Path(words.replace("=", " ").split()[1])
-
-
-def test_a_word_too_many_is_not_taken_for_the_option_of_its_name(capsys):
-    assert "found video" in refusal(capsys, "run", "--scene", "3", "video")
+def test_presets_have_names_and_the_wheel_has_them():
+    root = Path(__file__).parents[2]
+    assert {*shipped_presets()} == {file.stem for file in (root / "configs").glob("*.py")}
+    assert load_config("debug") == load_config(root / "configs" / "debug.py")
+    told = tomllib.loads((root / "pyproject.toml").read_text())
+    wheel = told["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"] == {"configs": "full4d_jax/configs"}
 
 
 def test_options_override_the_config_and_reach_the_verb(tmp_path):
@@ -127,7 +217,7 @@ def test_options_override_the_config_and_reach_the_verb(tmp_path):
     ) -> None:
         calls.append((config, video, size))
 
-    call(verb, "full4d verb", [str(preset), "--model.width", "128", "--video", "a.mp4"])
+    call(verb, "full4d verb", ["--model.width", "128", "--config", str(preset), "--video", "a.mp4"])
     call(verb, "full4d verb", ["--video=b.mp4", "--seed=7", "--size", "4"])
     (first, video, size), (second, other, four) = calls
     assert (first.name, first.seed, first.model.width) == ("mine", 5, 128)
@@ -145,7 +235,7 @@ def test_the_loaded_config_says_which_options_there_are(tmp_path):
     def verb(config: Config | DepthConfig) -> None:
         seen.append(config)
 
-    call(verb, "full4d verb", [str(preset), "--training.steps", "3"])
+    call(verb, "full4d verb", ["--config", str(preset), "--training.steps", "3"])
     call(verb, "full4d verb", ["--sampler.steps", "4"])
     assert isinstance(seen[0], DepthConfig)
     assert seen[0].training.steps == 3
@@ -163,13 +253,14 @@ def test_errors_inside_a_verb_keep_their_traceback():
 def test_unknown_verbs_and_options_name_what_is_close(capsys):
     assert "render" in refusal(capsys, "rendr")
     assert "--model.width" in refusal(capsys, "run", "--model.widht", "128")
-    assert "--video" in refusal(capsys, "sample", "--vide", "a.mp4")
+    assert "--views" in refusal(capsys, "sample", "--veiws", "3")
+    assert "--config" in refusal(capsys, "run", "--confg", "debug")
     assert "'wide'" in refusal(capsys, "run", "--model.width", "wide")
     assert "show" in refusal(capsys, "data", "sho")
 
 
 def test_config_files_are_checked(capsys, tmp_path):
-    assert "no such file" in refusal(capsys, "run", tmp_path / "none.py")
+    assert "no such file" in refusal(capsys, "run", "--config", tmp_path / "none.py")
     preset = tmp_path / "preset.py"
     broken = {
         "widht": "config = dataclasses.replace(DEFAULT, widht=3)\n",
@@ -178,14 +269,14 @@ def test_config_files_are_checked(capsys, tmp_path):
     }
     for found, text in broken.items():
         preset.write_text(PRESET + text)
-        line = refusal(capsys, "run", preset)
+        line = refusal(capsys, "run", "--config", preset)
         assert found in line
         assert str(preset) in line
-    assert str(tmp_path) in refusal(capsys, "run", tmp_path)
+    assert str(tmp_path) in refusal(capsys, "run", "--config", tmp_path)
     preset.write_text(
         "from full4d_jax.config.depth import DepthConfig\nconfig = DepthConfig(name='d')\n"
     )
-    assert "DepthConfig" in refusal(capsys, "run", preset)
+    assert "DepthConfig" in refusal(capsys, "run", "--config", preset)
 
 
 @pytest.fixture
@@ -205,13 +296,14 @@ def test_videos_are_checked(capsys, tmp_path, clip, verb):
     text.write_text("no film\n" * 50)
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip.read_bytes()[:700])
-    for video in (tmp_path / "none.mp4", text, cut, tmp_path):
-        assert str(video) in refusal(capsys, verb, "--video", video, "--out", out)
-    line = refusal(capsys, verb, "--video", clip, "--data.frames", 40, "--out", out)
+    (tmp_path / "empty").mkdir()
+    for video in (tmp_path / "none.mp4", text, cut, tmp_path / "empty"):
+        assert str(video) in refusal(capsys, verb, video, "--out", out)
+    line = refusal(capsys, verb, clip, "--data.frames", 40, "--out", out)
     assert "give --seconds and --fps" in line
-    line = refusal(capsys, verb, "--video", clip, "--start", 9, "--out", out)
+    line = refusal(capsys, verb, clip, "--start", 9, "--out", out)
     assert "lower --start" in line
-    assert "--fov" in refusal(capsys, verb, "--video", clip, "--fov", 300, "--out", out)
+    assert "--fov" in refusal(capsys, verb, clip, "--fov", 300, "--out", out)
 
 
 def test_camera_files_are_checked(capsys, tmp_path, clip):
@@ -227,13 +319,13 @@ def test_camera_files_are_checked(capsys, tmp_path, clip):
     for found, text in cases.items():
         if text:
             path.write_text(text)
-        line = refusal(capsys, "sample", "--video", clip, "--path", path, "--out", tmp_path / "o")
+        line = refusal(capsys, "sample", clip, "--path", path, "--out", tmp_path / "o")
         assert found in line
         assert str(path) in line
 
 
 def test_checkpoints_of_another_shape_are_refusal(capsys, tmp_path, clip):
-    line = refusal(capsys, "run", "--video", clip, "--model.width", 96, "--out", tmp_path / "o")
+    line = refusal(capsys, "run", clip, "--model.width", 96, "--out", tmp_path / "o")
     assert "checkpoint" in line
     line = refusal(capsys, "run", "--checkpoint", tmp_path / "none", "--out", tmp_path / "o")
     assert "none" in line
@@ -248,7 +340,7 @@ def test_checkpoints_of_another_model_of_the_same_shape_are_refusal(capsys, tmp_
 
 
 def test_an_upsampler_belongs_to_priors_of_its_size(capsys, tmp_path, clip):
-    given = ["sample", "--video", clip, "--out", tmp_path / "o", "--upsampler"]
+    given = ["sample", clip, "--out", tmp_path / "o", "--upsampler"]
     assert "none.safetensors" in refusal(capsys, *given, tmp_path / "none.safetensors")
     assert "depth" in refusal(capsys, *given, DEPTH)
     line = refusal(capsys, *given, UPSAMPLER, "--data.height", 32)
@@ -258,14 +350,16 @@ def test_an_upsampler_belongs_to_priors_of_its_size(capsys, tmp_path, clip):
 def test_output_folders_are_checked_and_what_is_there_stays(capsys, tmp_path, clip):
     before = clip.read_bytes()
     for out in (clip, clip / "below", "/proc/full4d"):
-        for verb in ("run", "sample", "lift", "render"):
+        for verb in ("run", "sample"):
             assert str(out) in refusal(capsys, verb, "--out", out)
+        for verb in ("lift", "render"):
+            assert str(out) in refusal(capsys, verb, out)
         line = refusal(capsys, "data", "show", "--out", f"{out}/scenes.png")
         assert str(out) in line
     (tmp_path / "a.png").mkdir()
     assert "found a folder" in refusal(capsys, "data", "show", "--out", tmp_path / "a.png")
     assert clip.read_bytes() == before
-    empty = tmp_path / "empty"
-    assert "full4d sample" in refusal(capsys, "lift", "--out", empty)
-    assert "full4d sample" in refusal(capsys, "render", "--out", empty)
-    assert not empty.exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "grid.npz").write_bytes(b"")
+    assert "full4d sample" in refusal(capsys, "lift", tmp_path / "run")
+    assert "full4d sample" in refusal(capsys, "render", tmp_path / "run")

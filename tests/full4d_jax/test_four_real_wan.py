@@ -20,7 +20,7 @@ from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
-PRESET = "configs/four_real_wan.py"
+PRESET = ["--config", "four_real_wan"]
 STEPS = 25
 TRAINED = {  # and nothing else
     "context",
@@ -47,7 +47,7 @@ def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("films")
     for seed in range(4):
         write_video(folder / f"{seed}.mp4", waves(seed), 24)
-    preset = load_config(PRESET)
+    preset = load_config(PRESET[1])
     config = dataclasses.replace(
         preset,
         codec_weights=save_toy_codec(folder / "vae.safetensors", "wan22"),
@@ -76,7 +76,8 @@ def converted(config, tmp_path_factory):
     save_file(random_wan(config.model, "diffusers", scale=0.15), folder / "a.safetensors")
     sizes = [word for name, n in SMALL.items() for word in (f"--model.{name}", str(n))]
     target = folder / "ours.safetensors"
-    assert main(["convert", "wan", PRESET, *sizes, "--from", str(folder), "--to", str(target)]) == 0
+    files = ["--from", str(folder), "--to", str(target)]
+    assert main(["convert", "wan", *PRESET, *sizes, *files]) == 0
     return target
 
 

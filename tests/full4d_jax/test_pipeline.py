@@ -36,7 +36,7 @@ SMALL = Config(
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, list[str]]:
-    """The folder of a small run, and the options that made it."""
+    """The folder of a small run, and the words that made it."""
     folder = tmp_path_factory.mktemp("run")
     params = init_params(SMALL.model, jax.random.key(0))
     save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
@@ -48,12 +48,12 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     preset.write_text(
         f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
     )
-    options = ["--checkpoint", f"{folder}/prior.safetensors", "--out", f"{folder}/out"]
-    options += ["--video", f"{folder}/in.mp4", "--depth", f"{folder}/depth.npy"]
-    options += ["--azimuth", "45"]
+    options = [f"{folder}/in.mp4", "--config", str(preset)]
+    options += ["--checkpoint", f"{folder}/prior.safetensors", "--out", f"{folder}/out"]
+    options += ["--depth", f"{folder}/depth.npy", "--azimuth", "45"]
     look = ["--size", "32", "--orbit_seconds", "0.2", "--export_ply", "2"]
-    assert main(["run", str(preset), *options, *look]) == 0
-    return folder, [str(preset), *options]
+    assert main(["run", *options, *look]) == 0
+    return folder, options
 
 
 def test_everything_is_there_and_the_report_tells_it(finished):
@@ -81,7 +81,7 @@ def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(fin
     assert main(["sample", *options]) == 0
     said = capsys.readouterr().out
     assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [True] * 3
-    assert main(["render", "--out", f"{folder}/out", *look]) == 0
+    assert main(["render", f"{folder}/out", *look]) == 0
     assert (folder / "out" / "scene.npz").read_bytes() == scene
     assert main(["sample", *options, "--azimuth", "20"]) == 0
     said = capsys.readouterr().out
@@ -93,7 +93,7 @@ def test_a_stage_made_from_others_than_those_there_is_not_used(finished, capsys)
     folder, options = finished
     assert main(["sample", *options, "--azimuth", "21"]) == 0
     capsys.readouterr()
-    assert main(["render", "--out", f"{folder}/out"]) == 2
+    assert main(["render", f"{folder}/out"]) == 2
     said = capsys.readouterr().err
     assert "scene.npz: found made from another grid" in said
     assert "full4d lift" in said
@@ -104,7 +104,7 @@ def test_parts_keep_the_warnings_and_the_config_of_the_run(finished):
     folder, options = finished
     config = (folder / "out" / "config.json").read_text()
     assert main(["run", *options, "--size", "32", "--orbit_seconds", "0.1"]) == 0
-    assert main(["render", "--out", f"{folder}/out", "--size", "32", "--orbit_seconds", "0.1"]) == 0
+    assert main(["render", f"{folder}/out", "--size", "32", "--orbit_seconds", "0.1"]) == 0
     assert (folder / "out" / "config.json").read_text() == config
     report = json.loads((folder / "out" / "report.json").read_text())
     assert any("azimuth 45" in line for line in report["warnings"])
@@ -115,7 +115,7 @@ def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(tmp_
     large = frames.repeat(12, 1).repeat(12, 2)  # 144 x 108
     write_video(tmp_path / "in.mp4", large, 8)
     out = tmp_path / "out"
-    words = ["--video", f"{tmp_path}/in.mp4", "--rows", "72", "--seconds", "0.25", "--views", "2"]
+    words = [f"{tmp_path}/in.mp4", "--rows", "72", "--seconds", "0.25", "--views", "2"]
     words += ["--out", str(out)]
     short = ["--lift.steps", "2", "--lift.capacity", "300"]
     assert main(["sample", *words]) == 0
@@ -138,7 +138,7 @@ def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(tmp_
 
 def test_without_a_source_the_clip_in_the_package_is_taken(finished, tmp_path, capsys):
     for given, expected in ([], True), (["--scene", "23"], False):
-        assert main(["sample", *finished[1][:3], *given, "--out", str(tmp_path)]) == 0
+        assert main(["sample", *finished[1][1:5], *given, "--out", str(tmp_path)]) == 0
         said = capsys.readouterr().out
         assert ("clip: store-aisle-detection (an excerpt) by Intel" in said) == expected
         assert ("480x270, resized to 32x32" in said) == expected
@@ -149,10 +149,10 @@ def test_folders_of_format_2_are_lifted_and_rendered(finished, tmp_path, capsys)
     depth = read_arrays(out / "depth.npz")
     del depth["of"]
     save_arrays(out / "depth.npz", depth)
-    assert main(["lift", *finished[1][:3], "--out", str(out)]) == 0
+    assert main(["lift", str(out), *finished[1][1:5]]) == 0
     assert "scene: kept" in capsys.readouterr().out
     (out / "depth.npz").unlink()  # a scene is shown without it
-    assert main(["render", "--out", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
+    assert main(["render", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
 
 
 def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys):
@@ -174,7 +174,7 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
         ["--model.width", 48],
         ["--sampler.steps", 0],
     ):
-        words = [*options, "--video", str(other), *map(str, bad)]
+        words = [str(other), *options[1:], *map(str, bad)]
         assert main(["run", *words]) == 2, bad
         assert capsys.readouterr().err.count("\n") == 1
         for path, content in before.items():
@@ -208,7 +208,7 @@ def test_a_source_that_moves_is_followed_from_poses_to_the_page(finished, tmp_pa
     poses = tmp_path / "poses.json"
     poses.write_text(json.dumps({"world_to_camera": arc(12)[None].tolist()}))
     out = tmp_path / "out"
-    words = [*options, "--video", f"{tmp_path}/moving.mp4", "--depth", f"{tmp_path}/depth.npy"]
+    words = [f"{tmp_path}/moving.mp4", *options[1:], "--depth", f"{tmp_path}/depth.npy"]
     words += ["--poses", str(poses), "--follow", "--out", str(out), "--fov", "65"]
     words += ["--fps", "1", "--azimuth", "10"]
     assert main(["run", *words, "--size", "32", "--orbit_seconds", "0.1"]) == 0
@@ -229,9 +229,9 @@ def test_the_depth_of_a_source_that_moves_is_estimated_and_fused(finished, tmp_p
     poses, one = tmp_path / "poses.json", tmp_path / "one.npy"
     poses.write_text(json.dumps({"world_to_camera": arc(12)[None].tolist()}))
     np.save(one, film(arc(12))[1][0, :, 56:200])
-    words = finished[1][:]
+    words = [f"{tmp_path}/moving.mp4", *finished[1][1:]]
     words[words.index("--depth") + 1] = str(one)
-    words += ["--video", f"{tmp_path}/moving.mp4", "--poses", str(poses), "--fov", "65"]
+    words += ["--poses", str(poses), "--fov", "65"]
     words += ["--out", f"{tmp_path}/out"]
     assert main(["sample", *words]) == 2
     assert "one.npy: found one map for all frames" in capsys.readouterr().err
@@ -261,14 +261,13 @@ def test_a_failed_stage_leaves_what_is_finished(finished, capsys):
 
 
 def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path, capsys):
-    preset, _, checkpoint = finished[1][:3]
     size = {"views": 3, "frames": 2, "height": 32, "width": 32}
     clips = ProceduralClips(2**30, 1, **size, all_depth=True)
     write_dataset(tmp_path / "sets", clips, name="scenes")
     fps = ["--fps", str(1 / float(np.diff(clips[0].timestamps[0])[0]))]
-    options = ["--dataset", f"{tmp_path}/sets", "--view", "1", *fps, "--out", f"{tmp_path}/out"]
-    options += ["--checkpoint", checkpoint]
-    assert main(["sample", preset, *options]) == 0
+    options = [f"{tmp_path}/sets", "--view", "1", *fps, "--out", f"{tmp_path}/out"]
+    options += finished[1][1:5]
+    assert main(["sample", *options]) == 0
     grid = read_arrays(tmp_path / "out/grid.npz")
     true = decode(clips[0], height=32, width=32)
     depth, poses = to_source(true.depth[1], true.world_to_camera[[1, 0, 2]])
@@ -277,23 +276,23 @@ def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path
     known = read_arrays(tmp_path / "out/depth.npz")["depth"]
     np.testing.assert_array_equal(known[known > 0], depth[known > 0])  # edges are left out
     capsys.readouterr()
-    assert main(["sample", preset, *options]) == 0
+    assert main(["sample", *options]) == 0
     assert capsys.readouterr().out.count("kept from") == 3
 
     both = [*options, "--view", "1", "2"]  # the last one given counts
-    assert main(["sample", preset, *both]) == 0
+    assert main(["sample", *both]) == 0
     assert "view 1 2 of 3" in capsys.readouterr().out
     frames, depths = (read_arrays(tmp_path / f"out/{x}.npz") for x in ("grid", "depth"))
     np.testing.assert_array_equal(frames["frames"][:2], true.frames[[1, 2]])
     unit = np.median(true.depth[1, 0][true.depth[1, 0] > 0])
     beside = depths["beside"][0]
     np.testing.assert_allclose(beside[beside > 0] * unit, true.depth[2][beside > 0], rtol=1e-4)
-    assert main(["evaluate", "--grid", f"{tmp_path}/out", "--truth", f"{tmp_path}/sets"]) == 0
+    assert main(["evaluate", f"{tmp_path}/out", "--truth", f"{tmp_path}/sets"]) == 0
     told = json.loads((tmp_path / "out/truth_grid.json").read_text())
     assert told["given_views"] == [1, 2]
     assert {row["view"] for row in told["rows"]} == {"all", 0}
     few = ["--lift.steps", "4", "--lift.capacity", "300", "--lift.distillation", "none"]
-    assert main(["lift", preset, *few, "--out", f"{tmp_path}/out"]) == 0
+    assert main(["lift", f"{tmp_path}/out", *finished[1][1:3], *few]) == 0
     capsys.readouterr()
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["source_psnr"] > 10

@@ -21,7 +21,7 @@ from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 
 REPOSITORY = Path(__file__).parents[2]
-PRESET = "configs/wan22_5b.py"
+PRESET = ["--config", "wan22_5b"]
 SIZE = {"views": 3, "frames": 5, "height": 32, "width": 32}
 PATIENCE = 900  # seconds until both processes must be done, on a busy machine
 STEPS = 3
@@ -45,15 +45,15 @@ def command(tmp_path_factory):
     codec = ["--codec_weights", save_toy_codec(folder / "vae.safetensors", "wan22")]
     clips = ProceduralClips(first=0, count=4, **SIZE)
     write_dataset(folder / "scenes", clips, name="scenes", shards=1)
-    encode = ["data", "encode", PRESET, *codec, *MODEL, *DATA, "--dataset", str(folder / "scenes")]
+    encode = ["data", "encode", *PRESET, *codec, *MODEL, *DATA, "--dataset", str(folder / "scenes")]
     assert main([*encode, "--out", str(folder / "latents")]) == 0
 
-    model = dataclasses.replace(load_config(PRESET).model, **SMALL)
+    model = dataclasses.replace(load_config(PRESET[1]).model, **SMALL)
     save_file(random_wan(model, "diffusers", scale=0.15), folder / "published.safetensors")
-    convert = ["convert", "wan", PRESET, *MODEL, "--from", str(folder / "published.safetensors")]
+    convert = ["convert", "wan", *PRESET, *MODEL, "--from", str(folder / "published.safetensors")]
     assert main([*convert, "--to", str(folder / "ours.safetensors")]) == 0
 
-    train = ["train", PRESET, *codec, *MODEL, *DATA, "--init", str(folder / "ours.safetensors")]
+    train = ["train", *PRESET, *codec, *MODEL, *DATA, "--init", str(folder / "ours.safetensors")]
     train += ["--data.records", str(folder / "latents"), *options("training", TRAINING)]
     return [*train, *options("optimizer", {"adam_learning_rate": 0.01, "warmup": 1})]
 

@@ -1,6 +1,6 @@
 """The truth for an output folder: what the other cameras of its clip saw.
 
-`run --dataset` and `lift --dataset` record which clip, views and instants of which data set they
+`run` and `lift` of a data set record which clip, views and instants of which data set they
 started from, and how long one unit of their world is there (`session.stages.PLACE`).
 """
 
@@ -55,7 +55,7 @@ def find_truth(
     """Return the truth for an output folder, and the place in the data set for people.
 
     Args:
-      folder: of `run --dataset` or `lift --dataset`.
+      folder: of `run` or `lift` of a data set.
       dataset: the data set that the folder was made from.
       size: rows and columns of the folder's pictures.
       only_made: leave out the clip's views that the grid lacks.
@@ -73,7 +73,7 @@ def find_truth(
     if records.content != str(place["dataset"]):
         found = f"content {records.content[:16]}"
         expected = f"{str(place['dataset'])[:16]}, which {folder} was made from"
-        do = "give that data set as --truth, or run again with --dataset"
+        do = "give that data set as --truth, or run again with this one"
         raise InputError("truth", dataset, found, expected, do)
     with input_errors("dataset", "make the dataset again"):
         example = records[number]
@@ -124,7 +124,7 @@ def read_place(folder: Path) -> dict[str, np.ndarray]:
     source = Stages(folder).finished("source")
     if missing := [name for name in PLACE if name not in source]:
         found = f"no record of {', '.join(missing)} of a data set"
-        do = "run again with --dataset (full4d run, or full4d lift for a capture)"
+        do = "give full4d run, sample or lift a data set"
         where = folder / "source.npz"
         raise InputError("output folder", where, found, "a run from a data set", do)
     settled = read_arrays(folder / "depth.npz").get("path_unit", 1.0)

@@ -1,4 +1,4 @@
-"""Scores of finished output folders without any truth: `full4d evaluate --grid`."""
+"""Scores of finished output folders without any truth: `full4d evaluate OUT`."""
 
 import json
 import math
@@ -235,7 +235,7 @@ def _compare(
     missing |= {name: f"found {sizes}, expected {ENOUGH}" for name, sizes in few.items()}
     if not comparison.keys:
         found = "; ".join(f"{name}: {sizes}" for name, sizes in few.items())
-        do = "give a folder with more output folders as --grid, or a larger --reference"
+        do = "give a folder with more output folders in it, or a larger --reference"
         raise InputError("sets", reference, found, ENOUGH, do)
     return comparison
 

@@ -1,4 +1,4 @@
-"""The Markdown table of `full4d evaluate --grid`, and its picture of matched points."""
+"""The Markdown table of `full4d evaluate` of a run, and its picture of matched points."""
 
 from collections.abc import Mapping
 

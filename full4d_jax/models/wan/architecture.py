@@ -91,5 +91,5 @@ def check_config_json(model: ModelConfig, about: Path) -> None:
             about,
             ", ".join(f"{name} {compared[name]}" for name in differs),
             ", ".join(f"{name} {wanted.get(name)}" for name in differs) + " as in the config",
-            "give the preset of that model, see configs/wan*.py",
+            "give the preset of that model, such as --config wan22_5b",
         )

@@ -133,5 +133,5 @@ def check_wan_model(model: ModelConfig) -> None:
     for name, value in wanted.items():
         if found[name] != value:
             shown = "linear or nothing" if name == "cameras" else repr(value)
-            do = "give a preset of Wan, configs/wan*.py"
+            do = "give a preset of Wan, such as --config wan22_5b"
             raise InputError("config", f"model.{name}", repr(getattr(model, name)), shown, do)

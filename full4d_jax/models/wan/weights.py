@@ -221,7 +221,7 @@ def _check_architecture(
     wanted["input channels"] = embedding[0] // side**2
     if found != wanted:
         differs = [name for name in found if found[name] != wanted[name]]
-        do = "give the preset of that model, see configs/wan*.py"
+        do = "give the preset of that model, such as --config wan22_5b"
         raise InputError(
             "weights",
             source,

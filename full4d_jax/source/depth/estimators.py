@@ -2,7 +2,7 @@
 
     ours            our network, in this package
     tiefenrausch    one that its authors trained on photographs (`models.tiefenrausch`), likewise
-    X.safetensors   weights that `full4d train configs/depth.py` or configs/sharp_depth.py wrote
+    X.safetensors   weights that `full4d train --config depth` or sharp_depth wrote
     X.onnx          Depth Anything and other networks (`depth_file`); onnxruntime runs them
 
 A video asks for depth (`load_network`, `clip_depth`). A capture asks for values that are affine in

@@ -74,7 +74,7 @@ def find_structure(
     Raises:
       InputError: the package is not installed.
     """
-    with quiet_colmap("--video") as pycolmap, TemporaryDirectory() as name:
+    with quiet_colmap("video") as pycolmap, TemporaryDirectory() as name:
         everywhere = np.full(frames.shape[:3], 255, np.uint8)
         still = everywhere if frozen else still_masks(frames, lens)
         model = _largest_model(pycolmap, frames, still, lens, Path(name))

@@ -49,7 +49,7 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     assert main([*make, "1/2"]) == 0
     assert "1 files of other parts are missing" in capsys.readouterr().out
     assert main([*make, "0/2"]) == 0
-    assert f"next: full4d train CONFIG --data.records {folder}" in capsys.readouterr().out
+    assert f"next: full4d train --config PRESET --data.records {folder}" in capsys.readouterr().out
     records = open_dataset(folder)
     assert records.scene_ids == [f"procedural-{i:010d}" for i in range(4)]
     assert records.clips[0]["depth"] == [0]
@@ -112,7 +112,7 @@ def test_latents_are_put_into_a_dataset_that_then_trains_no_other_codec(tmp_path
     assert main([*encode, "--data.height", "16", "--data.width", "24"]) == 0
     assert open_dataset(out)[0].codec == "pixels, 1 x 1"
     assert (tmp_path / "encoded" / "preview.png").exists()
-    assert "full4d train CONFIG --data.records" in capsys.readouterr().out
+    assert "full4d train --config PRESET --data.records" in capsys.readouterr().out
     assert main([*encode, "--split", "test"]) == 2
     assert "split of" in capsys.readouterr().err
 
@@ -132,7 +132,7 @@ def test_animated_assets_become_a_dataset(tmp_path, capsys, shared_data):
     ]
     make += ["--frames", "2", "--height", "16", "--width", "16", "--license", "CC-BY-4.0"]
     assert main(make) == 0
-    assert "full4d train CONFIG --data.records" in capsys.readouterr().out
+    assert "full4d train --config PRESET --data.records" in capsys.readouterr().out
     first, second = open_dataset(tmp_path / "fox")
     assert first.scene_id == second.scene_id == "gltf-Fox"
     assert first.license == "CC-BY-4.0"

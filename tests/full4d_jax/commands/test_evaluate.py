@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
@@ -58,13 +59,17 @@ def test_assets(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--grid", "out/a", "--out", "out/b"], "--out: found out/b, expected none, with --grid"),
-        (["--grid", "out/a", "--scenes", "8"], "--scenes: found 8, expected none, with --grid"),
-        (["--records", "sets/x", "--first", "3"], "--first: found 3, expected none with --rec"),
-        (["--split", "test"], "--split: found test, expected a dataset beside it"),
+        (["out/a", "--out", "out/b"], "--out: found out/b, expected none, with out/a"),
+        (["out/a", "--scenes", "8"], "--scenes: found 8, expected none, with out/a"),
+        (["sets/x", "--first", "3"], "--first: found 3, expected none, with sets/x"),
+        (["--split", "test"], "--split: found test, expected a data set beside it"),
     ],
 )
-def test_options_that_would_do_nothing(capsys, options, message):
+def test_options_that_would_do_nothing(capsys, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    for file in ("out/a/grid.npz", "sets/x/index.json"):
+        Path(file).parent.mkdir(parents=True)
+        Path(file).write_bytes(b"")
     assert message in refused(capsys, *options)
 
 

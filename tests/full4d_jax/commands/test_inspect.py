@@ -23,7 +23,7 @@ CHIPS = ["--topology", "v5e:2x2"]
 
 def test_prints_parameters_work_and_bytes(capsys):
     preset = CONFIGS / "wan22_5b.py"
-    assert main(["inspect", str(preset), "--devices", "128"]) == 0
+    assert main(["inspect", "--config", str(preset), "--devices", "128"]) == 0
     printed = capsys.readouterr().out
     assert "5,284,568,256 parameters" in printed
     assert "'data': 4, 'fsdp': 8, 'view': 2, 'time': 2" in printed
@@ -46,7 +46,7 @@ def test_a_mesh_that_does_not_divide_is_refused(capsys):
 @pytest.mark.parametrize("program", ["sample", "lift"])
 def test_prints_what_asking_the_prior_holds(program, capsys):
     preset, mesh = CONFIGS / "wan22_5b.py", ["--mesh.fsdp", "1", "--mesh.time", "4"]
-    assert main(["inspect", str(preset), "--program", program, *mesh]) == 0
+    assert main(["inspect", "--config", str(preset), "--program", program, *mesh]) == 0
     printed = capsys.readouterr().out
     assert "6 views of 81 frames, mesh {'view': 2, 'time': 4}" in printed
     # Both in bfloat16: matrices in eight shards, the codec's 704.7 million parameters whole.
@@ -57,7 +57,7 @@ def test_prints_what_asking_the_prior_holds(program, capsys):
     calls = {"sample": 50, "lift": 4}[program]
     assert f"{calls * forward_flops(load_config(preset), 6, 81) / 1e15:.4g} PFLOP" in printed
     uneven = ["--program", program, "--mesh.fsdp", "1", "--mesh.time", "5"]
-    assert main(["inspect", str(preset), *uneven]) == 2
+    assert main(["inspect", "--config", str(preset), *uneven]) == 2
     assert "mesh.view, mesh.time: found (2, 5)" in capsys.readouterr().err
 
 
@@ -121,7 +121,7 @@ def test_compiles_a_small_model_for_tpu(projections, topology, tmp_path):
     ],
 )
 def test_what_the_projection_alone_cannot_have_is_refused(preset, options, said, capsys):
-    asks = ["inspect", str(CONFIGS / f"{preset}.py"), "--program", "projection", *options]
+    asks = ["inspect", "--config", preset, "--program", "projection", *options]
     assert main(asks) == 2
     assert said in capsys.readouterr().err
 

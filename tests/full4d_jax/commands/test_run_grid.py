@@ -13,7 +13,7 @@ from full4d_jax.cli import main
 from full4d_jax.media.video import write_video
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 
-CONFIG = str(Path(__file__).parents[3] / "configs" / "four_real.py")
+CONFIG = ("--config", "four_real")
 SIZES = ("--data.views", "3", "--data.frames", "3", "--data.height", "32", "--data.width", "32")
 FIT = ("--lift.steps", "20", "--lift.capacity", "900", "--lift.perceptual", "0")
 SHOWN = ("--orbit_seconds", "0.1", "--size", "32")
@@ -38,16 +38,18 @@ def videos(tmp_path_factory) -> Path:
 
 
 def given(videos: Path, *names: str) -> list[str]:
-    files = {"fixed_view": "row.mp4", "freeze_time": "column.mp4", "poses": "poses.json"}
-    return [x for name in names for x in (f"--{name}", str(videos / files[name]))] + ["--fps", "3"]
+    row = [str(videos / "row.mp4")] * ("row" in names)
+    files = {"freeze_time": "column.mp4", "poses": "poses.json"}
+    flags = [x for name in files if name in names for x in (f"--{name}", str(videos / files[name]))]
+    return [*row, *flags, "--fps", "3"]
 
 
 @pytest.fixture(scope="module")
 def made(videos, tmp_path_factory) -> Path:
     """What `run` makes of the two videos and the poses."""
     out = tmp_path_factory.mktemp("made")
-    asked = given(videos, "fixed_view", "freeze_time", "poses")
-    assert main(["run", CONFIG, *asked, "--out", str(out), *SIZES, *FIT, *SHOWN]) == 0
+    asked = given(videos, "row", "freeze_time", "poses")
+    assert main(["run", *asked, *CONFIG, "--out", str(out), *SIZES, *FIT, *SHOWN]) == 0
     return out
 
 
@@ -67,33 +69,33 @@ def test_two_videos_and_poses_become_a_scene(made):
 
 @pytest.mark.slow
 def test_the_parts_make_the_same_scene(videos, made, tmp_path, capsys):
-    asked = given(videos, "fixed_view", "freeze_time", "poses")
-    assert main(["sample", CONFIG, *asked, "--out", str(tmp_path), *SIZES]) == 0
+    asked = given(videos, "row", "freeze_time", "poses")
+    assert main(["sample", *asked, *CONFIG, "--out", str(tmp_path), *SIZES]) == 0
     assert "next: full4d lift" in capsys.readouterr().out
-    assert main(["lift", CONFIG, "--out", str(tmp_path), *SIZES, *FIT]) == 0
+    assert main(["lift", str(tmp_path), *CONFIG, *SIZES, *FIT]) == 0
     np.testing.assert_array_equal(
         np.load(tmp_path / "scene.npz")["means"], np.load(made / "scene.npz")["means"]
     )
 
 
 def test_a_row_alone_has_no_cameras(videos, tmp_path, capsys):
-    asked = [*given(videos, "fixed_view"), "--out", str(tmp_path), *SIZES]
-    said = refusal(capsys, "run", CONFIG, *asked, *FIT)
+    asked = [*given(videos, "row"), "--out", str(tmp_path), *SIZES]
+    said = refusal(capsys, "run", *asked, *CONFIG, *FIT)
     assert "without --freeze_time" in said
     assert "walk around" in said
     assert not (tmp_path / "grid.npz").exists()
-    assert main(["sample", CONFIG, *asked]) == 0
-    assert "without --freeze_time" in refusal(capsys, "lift", CONFIG, "--out", tmp_path, *FIT)
+    assert main(["sample", *asked, *CONFIG]) == 0
+    assert "without --freeze_time" in refusal(capsys, "lift", tmp_path, *CONFIG, *FIT)
 
 
 @pytest.mark.parametrize("option", [("--poses", "poses.json"), ("--fov", "60")])
 def test_cameras_of_no_film_are_refused(videos, tmp_path, capsys, option):
-    asked = [*given(videos, "fixed_view"), *option, "--out", tmp_path, *SIZES]
-    assert f"option: {option[0]}: found {option[1]}" in refusal(capsys, "sample", CONFIG, *asked)
+    asked = [*given(videos, "row"), *option, "--out", tmp_path, *SIZES]
+    assert f"option: {option[0]}: found {option[1]}" in refusal(capsys, "sample", *asked, *CONFIG)
 
 
 def test_what_a_filled_grid_never_asks(videos, tmp_path, capsys):
     """No prior distills into a scene of such a grid, so settings of that are refused."""
     asked = [*given(videos, "freeze_time"), "--out", tmp_path, *SIZES]
-    said = refusal(capsys, "run", CONFIG, *asked, "--lift.distillation", "gradient")
+    said = refusal(capsys, "run", *asked, *CONFIG, "--lift.distillation", "gradient")
     assert "lift.distillation" in said

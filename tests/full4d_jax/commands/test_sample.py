@@ -16,7 +16,7 @@ from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 
-CONFIG = Path(__file__).parents[3] / "configs" / "four_real.py"
+CONFIG = ("--config", "four_real")
 SMALL = ("--data.views", "3", "--data.frames", "4", "--data.height", "32", "--data.width", "32")
 
 
@@ -32,8 +32,8 @@ def video(path: Path, value: int, frames: int = 8) -> Path:
 def test_two_videos_make_a_grid(tmp_path, capsys):
     row, column = video(tmp_path / "row.mp4", 60), video(tmp_path / "column.mp4", 60)
     out = tmp_path / "out"
-    given = ("--fixed_view", row, "--freeze_time", column, "--out", out)
-    assert main(["sample", str(CONFIG), *map(str, given), *SMALL]) == 0
+    given = (row, "--freeze_time", column, "--out", out)
+    assert main(["sample", *map(str, given), *CONFIG, *SMALL]) == 0
     saved = np.load(out / "grid.npz")
     assert saved["frames"].shape == (3, 4, 32, 32, 3)
     expected = np.zeros((3, 4), bool)
@@ -48,16 +48,16 @@ def test_two_videos_make_a_grid(tmp_path, capsys):
     assert orange.any()
     # The same command again keeps what is there; one video less gives only the row.
     capsys.readouterr()
-    assert main(["sample", str(CONFIG), *map(str, given), *SMALL]) == 0
+    assert main(["sample", *map(str, given), *CONFIG, *SMALL]) == 0
     assert "grid: kept" in capsys.readouterr().out
-    assert main(["sample", str(CONFIG), "--fixed_view", str(row), "--out", str(out), *SMALL]) == 0
+    assert main(["sample", str(row), "--out", str(out), *CONFIG, *SMALL]) == 0
     np.testing.assert_array_equal(np.load(out / "grid.npz")["visible"][1:], False)
 
 
 def test_videos_of_two_scenes_are_told(tmp_path, capsys):
     row, column = video(tmp_path / "row.mp4", 60), video(tmp_path / "column.mp4", 200)
-    given = ("--fixed_view", row, "--freeze_time", column, "--out", tmp_path / "out")
-    assert main(["sample", str(CONFIG), *map(str, given), *SMALL]) == 0
+    given = (row, "--freeze_time", column, "--out", tmp_path / "out")
+    assert main(["sample", *map(str, given), *CONFIG, *SMALL]) == 0
     assert "start with different pictures" in capsys.readouterr().out
 
 
@@ -67,7 +67,7 @@ def test_videos_of_two_scenes_are_told(tmp_path, capsys):
         ("--video", "a.mp4"),
         ("--azimuth", 20),
         ("--depth", "a.npy"),
-        ("--fixed_view", "missing.mp4"),
+        ("missing.mp4",),
         ("--model.cameras", "linear"),
         ("--sampler.guidance", 2),
         ("--sampler.window_overlap", 1),
@@ -77,27 +77,26 @@ def test_videos_of_two_scenes_are_told(tmp_path, capsys):
     ids=lambda option: option[0],
 )
 def test_what_a_grid_without_poses_does_not_read(capsys, tmp_path, option):
-    line = refusal(capsys, "sample", CONFIG, *option, "--out", tmp_path / "out")
+    line = refusal(capsys, "sample", *option, *CONFIG, "--out", tmp_path / "out")
     assert "found" in line
     assert "expected" in line
 
 
-@pytest.mark.parametrize("option", ["--fixed_view", "--freeze_time"])
-def test_posed_models_have_no_row_and_column(capsys, tmp_path, option):
+def test_posed_models_have_no_column(capsys, tmp_path):
     for verb in ("run", "sample"):
-        line = refusal(capsys, verb, option, "a.mp4", "--out", tmp_path / "out")
-        assert f"option: {option}: found a.mp4" in line
+        line = refusal(capsys, verb, "--freeze_time", "a.mp4", "--out", tmp_path / "out")
+        assert "option: --freeze_time: found a.mp4" in line
 
 
 @pytest.mark.parametrize("option", [("--gltf", "a.glb"), ("--lift_scenes", 2)])
 def test_evaluation_of_a_grid_without_poses(capsys, tmp_path, option):
-    line = refusal(capsys, "evaluate", CONFIG, *option, "--out", tmp_path / "out")
+    line = refusal(capsys, "evaluate", *option, *CONFIG, "--out", tmp_path / "out")
     assert f"option: {option[0]}: found {option[1]}" in line
 
 
 @pytest.mark.slow
 def test_training_starts_from_a_single_stream(tmp_path, capsys):
-    config = load_config(CONFIG)
+    config = load_config("four_real")
     sizes = {"width": 16, "heads": 2, "ffn": 16, "layers": 1}
     small = [x for name, size in sizes.items() for x in (f"--model.{name}", str(size))]
     model = dataclasses.replace(config.model, **sizes, attention="fused")
@@ -107,5 +106,5 @@ def test_training_starts_from_a_single_stream(tmp_path, capsys):
     run = (*run, "--mesh.data", "1")
     shape = ("--data.views", "2", "--data.frames", "2", "--data.height", "16", "--data.width", "16")
     out = ("--init", str(base), "--out", str(tmp_path / "out"))
-    assert main(["train", str(CONFIG), *small, *run, *shape, *out]) == 0
+    assert main(["train", *CONFIG, *small, *run, *shape, *out]) == 0
     assert (tmp_path / "out" / "sheet.png").exists()

@@ -14,7 +14,7 @@ from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import LOCK
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-DEBUG, DEPTH = CONFIGS / "debug.py", CONFIGS / "depth.py"
+DEBUG, DEPTH = ("--config", "debug"), ("--config", "depth")
 
 
 def refused(capsys, *argv: object) -> str:
@@ -43,13 +43,13 @@ def refused(capsys, *argv: object) -> str:
     ],
 )
 def test_values_that_nothing_can_use(capsys, tmp_path, field, value):
-    line = refused(capsys, DEBUG, f"--{field}", value, "--out", tmp_path / "out")
+    line = refused(capsys, *DEBUG, f"--{field}", value, "--out", tmp_path / "out")
     assert f"config: {field}: found {value}" in line
     assert not (tmp_path / "out").exists()
 
 
 def test_a_bucket_that_no_library_reads(capsys, tmp_path):
-    words = DEBUG, "--out", tmp_path / "out", "--training.checkpoints"
+    words = *DEBUG, "--out", tmp_path / "out", "--training.checkpoints"
     line = refused(capsys, *words, "nowhere://bucket/run")
     assert "training.checkpoints: nowhere://bucket/run: found no library for it" in line
     assert not (tmp_path / "out").exists()
@@ -58,7 +58,7 @@ def test_a_bucket_that_no_library_reads(capsys, tmp_path):
 
 
 def test_several_processes_that_are_one(tmp_path):
-    words = ["train", str(DEBUG), "--distributed", "--out", str(tmp_path / "out")]
+    words = ["train", *DEBUG, "--distributed", "--out", str(tmp_path / "out")]
     known = ("SLURM", "OMPI", "PMI", "JAX", "TPU", "CLOUD_TPU", "KUBERNETES")
     env = {k: v for k, v in os.environ.items() if not k.startswith(known)}
     command = [sys.executable, "-m", "full4d_jax.cli", *words]
@@ -68,7 +68,7 @@ def test_several_processes_that_are_one(tmp_path):
 
 
 def test_values_of_the_depth_network(capsys, tmp_path):
-    line = refused(capsys, DEPTH, "--model.heads", 3, "--out", tmp_path / "out")
+    line = refused(capsys, *DEPTH, "--model.heads", 3, "--out", tmp_path / "out")
     assert "config: model.heads: found 3" in line
 
 
@@ -78,10 +78,11 @@ def test_weights_to_begin_from(capsys, tmp_path, config):
     text = tmp_path / "text.safetensors"
     text.write_text("no tensors\n" * 20)
     for init in (tmp_path / "none.safetensors", tmp_path, text):
-        assert f"checkpoint: {init}: found" in refused(capsys, config, "--init", init, "--out", out)
+        line = refused(capsys, *config, "--init", init, "--out", out)
+        assert f"checkpoint: {init}: found" in line
     other = tmp_path / "other.safetensors"
     save_params(other, {"blocks": {"kernel": jnp.ones((2, 3))}}, {})
-    line = refused(capsys, config, "--init", other, "--out", out)
+    line = refused(capsys, *config, "--init", other, "--out", out)
     assert f"{other}, tensor" in line
     assert {path.name for path in out.iterdir()} <= {LOCK}
 
@@ -89,7 +90,7 @@ def test_weights_to_begin_from(capsys, tmp_path, config):
 def test_a_depth_network_with_other_heads(capsys, tmp_path):
     """Which change no shape."""
     shipped = CONFIGS.parent / "full4d_jax/checkpoints/depth.safetensors"
-    line = refused(capsys, DEPTH, "--model.heads", 4, "--init", shipped, "--out", tmp_path / "out")
+    line = refused(capsys, *DEPTH, "--model.heads", 4, "--init", shipped, "--out", tmp_path / "out")
     assert f"checkpoint: {shipped}, model.heads: found 2, expected 4" in line
 
 
@@ -97,10 +98,10 @@ def test_files_are_looked_at_before_the_parameters(capsys, tmp_path):
     """The parameters, too, do not exist: what is smaller is looked at first."""
     begin = ("--init", tmp_path / "none.safetensors", "--out", tmp_path / "out")
     latents = ("--model.codec", "taesd", "--model.codec_stride", 8, "--model.patch", 1)
-    line = refused(capsys, DEBUG, *latents, *begin)
+    line = refused(capsys, *DEBUG, *latents, *begin)
     assert "codec_weights for taesd: found no weights" in line
     text = tmp_path / "none.npz"
-    line = refused(capsys, DEBUG, "--model.text_width", 8, "--text", text, *begin)
+    line = refused(capsys, *DEBUG, "--model.text_width", 8, "--text", text, *begin)
     assert f"embedding: {text}: found no such file" in line
 
 
@@ -110,6 +111,6 @@ def test_output_folders(capsys, tmp_path, config):
     file.write_text("mine")
     # The weights do not exist either: the folder is what is looked at first.
     for out in (file, file / "below", "/proc/full4d"):
-        line = refused(capsys, config, "--out", out, "--init", tmp_path / "none")
+        line = refused(capsys, *config, "--out", out, "--init", tmp_path / "none")
         assert f"output folder: {out}: found" in line
     assert file.read_text() == "mine"

@@ -63,7 +63,7 @@ def finished_run(folder: Path) -> Path:
 
 
 def test_a_run_is_served_until_it_is_interrupted(tmp_path):
-    with served("--out", finished_run(tmp_path), "--seconds", 3) as (url, line):
+    with served(finished_run(tmp_path), "--seconds", 3) as (url, line):
         assert "200 Gaussians" in line
         with urllib.request.urlopen(url) as answer:
             page = answer.read().decode()
@@ -77,7 +77,7 @@ def test_a_run_is_served_until_it_is_interrupted(tmp_path):
 
 def test_a_file_is_seen_in_the_browser(tmp_path, browser):
     save_ply(tmp_path / "ball.ply", ball())
-    with served("--scene", tmp_path / "ball.ply") as (url, line):
+    with served(tmp_path / "ball.ply") as (url, line):
         assert "ball.ply: 200 Gaussians" in line
         browser.open(url)
         lit = browser.see(lambda p: (p.min(-1) > 150).mean() > 0.02).min(-1) > 150
@@ -149,19 +149,19 @@ def test_a_public_page_is_for_those_who_know_its_address():
 
 def test_folders_without_a_scene_and_bad_options_are_refused(tmp_path, capsys):
     (tmp_path / "half.npz").write_bytes(b"")
+    (tmp_path / "film.mp4").write_bytes(b"")
     for words, said in (
-        (["--out", tmp_path / "none"], "run full4d sample"),
-        (["--out", tmp_path, "--port", 99999], "--port: found 99999"),
-        (["--out", tmp_path, "--seconds", 0], "--seconds: found 0"),
-        (["--out", tmp_path, "--scene", "a.ply"], "none beside --out"),
-        (["--scene", tmp_path / "none.ply"], "found no such file"),
-        (["--scene", tmp_path / "film.mp4"], "found .mp4"),
-        (["--scene", tmp_path / "half.npz"], "expected a whole .npz file"),
+        ([tmp_path / "none"], "found no such file or folder"),
+        ([tmp_path, "--port", 99999], "--port: found 99999"),
+        ([tmp_path, "--seconds", 0], "--seconds: found 0"),
+        ([tmp_path / "none.ply"], "found no such file"),
+        ([tmp_path / "film.mp4"], "found a video, expected the folder of a run or a splat file"),
+        ([tmp_path / "half.npz"], "expected a whole .npz file"),
     ):
         assert main(["view", *map(str, words)]) == 2
         assert said in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
     finished_run(tmp_path)
     (tmp_path / "scene.npz").write_bytes(b"")
-    assert main(["view", "--out", str(tmp_path)]) == 2
+    assert main(["view", str(tmp_path)]) == 2
     assert "run full4d lift" in capsys.readouterr().err

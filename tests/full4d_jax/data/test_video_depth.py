@@ -38,11 +38,11 @@ def folder(tmp_path_factory):
 def test_the_file_fits_what_run_takes(folder, capsys):
     out = folder / "deep" / "D.npy"
     options = ["--rows", "48", "--seconds", "0.25", "--start", "0.5"]
-    assert main(["depth", "--video", f"{folder}/in.mp4", "--out", str(out), *options]) == 0
+    assert main(["depth", f"{folder}/in.mp4", "--out", str(out), *options]) == 0
     said = capsys.readouterr().out
     assert "median is 1 at t = 0" in said
     assert "assumed to be 65 degrees" in said
-    command = f"full4d run --video {folder}/in.mp4 --depth {out} --start 0.5 --seconds 0.25"
+    command = f"full4d run {folder}/in.mp4 --depth {out} --start 0.5 --seconds 0.25"
     assert f"next: {command} --rows 48\n" in said
     asked = VideoOptions(folder / "in.mp4", 0.5, size=SizeOptions(rows=48, seconds=0.25))
     size = size_of_result(DEFAULT, asked, enlarged=True)
@@ -60,7 +60,7 @@ def test_a_network_of_metres_and_a_picture(folder, capsys):
     pytest.importorskip("onnxruntime")
     out, options = folder / "M.npy", ["--rows", "48", "--fov", "53.13"]
     options += ["--depth_network", str(GOLDENS / "metric.onnx")]
-    assert main(["depth", "--video", f"{folder}/in.png", "--out", str(out), *options]) == 0
+    assert main(["depth", f"{folder}/in.png", "--out", str(out), *options]) == 0
     said = capsys.readouterr().out
     assert ", metres;" in said
     assert "taken as metric depth" in said
@@ -83,7 +83,7 @@ def test_a_camera_that_travels_gets_the_depth_that_run_estimates(tmp_path, monke
     monkeypatch.setattr(video_depth, "load_network", lambda *_: network)
     monkeypatch.setattr(video_path, "POINTS_SIDE", WIDTH)  # seconds less
     out = tmp_path / "D.npy"
-    words = ["--video", video, "--out", out, "--poses", file, "--rows", HEIGHT, "--seconds", 1]
+    words = [video, "--out", out, "--poses", file, "--rows", HEIGHT, "--seconds", 1]
     assert main(["depth", *map(str, words)]) == 0
     said = capsys.readouterr().out
     assert "its path is that of path.json" in said
@@ -111,7 +111,7 @@ def test_a_camera_that_travels_gets_the_depth_that_run_estimates(tmp_path, monke
 )
 def test_what_cannot_be_used_is_told(options, said, folder, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["depth", "--video", f"{folder}/in.mp4", *options]) == 2
+    assert main(["depth", f"{folder}/in.mp4", *options]) == 2
     line = capsys.readouterr().err
     assert said in line
     assert line.count("\n") == 1
@@ -120,6 +120,6 @@ def test_what_cannot_be_used_is_told(options, said, folder, capsys, tmp_path, mo
 
 def test_no_video_is_told(tmp_path, capsys):
     (tmp_path / "a.jpg").write_bytes(b"no picture" * 20)
-    for name in ("a.jpg", "none.mp4"):
-        assert main(["depth", "--video", str(tmp_path / name), "--out", f"{tmp_path}/D.npy"]) == 2
-        assert f"video: {tmp_path / name}: found" in capsys.readouterr().err
+    for name, what in (("a.jpg", "video"), ("none.mp4", "source")):
+        assert main(["depth", str(tmp_path / name), "--out", f"{tmp_path}/D.npy"]) == 2
+        assert f"{what}: {tmp_path / name}: found" in capsys.readouterr().err

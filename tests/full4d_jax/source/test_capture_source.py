@@ -1,11 +1,14 @@
 """A capture is read into our world, or refused by field; it is lifted and rendered like a grid."""
 
 import json
+import shutil
 import struct
 
 import numpy as np
 import pytest
+from documented_world import write_rig
 from refused import refusal
+from textured_room import make_room
 
 from full4d_jax import pipeline
 from full4d_jax.cli import main
@@ -18,6 +21,7 @@ from full4d_jax.source.held_out import held_out_pictures
 from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
+from input_pipeline.transforms import decode_jpeg
 
 SIDE = 16
 
@@ -48,6 +52,20 @@ def write(path, **changes):
 
 def opened(path):
     return open_capture(CaptureOptions(path))
+
+
+def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
+    room = make_room(views=3, height=48, width=64, frames=2)
+    pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
+    write_rig(tmp_path / "all" / "rig", room, pictures)
+    found = open_capture(CaptureOptions(tmp_path / "all" / "rig"))
+    assert np.abs(found.frames.astype(int) - pictures).mean() < 8
+    np.testing.assert_allclose(found.cameras.intrinsics, room.intrinsics, rtol=1e-5)
+    assert found.depth.shape == (3, 2, 48, 64)
+    assert found.place is None
+    shutil.copytree(tmp_path / "all" / "rig", tmp_path / "all" / "again")
+    with pytest.raises(InputError, match="found 2 scenes, expected one; make a data set of it"):
+        open_capture(CaptureOptions(tmp_path / "all"))
 
 
 def test_the_world_becomes_that_of_the_first_camera(tmp_path):
@@ -148,9 +166,11 @@ def test_unusable_captures_are_refused_by_field(tmp_path, changes, message):
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("not arrays")
-    for path in (tmp_path / "none.npz", tmp_path, tmp_path / "text.npz"):
+    for path in (tmp_path / "none.npz", tmp_path / "text.npz"):
         with pytest.raises(InputError, match=r"expected an? (whole )?\.npz file"):
             opened(path)
+    with pytest.raises(InputError, match=r"found no known layout .*; see docs/data.md"):
+        opened(tmp_path)
 
 
 def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
@@ -173,7 +193,7 @@ def test_a_capture_of_format_2_is_still_one(tmp_path, capsys):
     del depth["of"]
     save_arrays(tmp_path / "depth.npz", depth)
     (tmp_path / "config.json").write_text(json.dumps(to_dict(DEFAULT)))
-    words = ["lift", "--out", tmp_path, "--checkpoint", "a.safetensors"]
+    words = ["lift", tmp_path, "--checkpoint", "a.safetensors"]
     assert "with a capture" in refusal(capsys, *words)
 
 
@@ -186,12 +206,13 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monk
     monkeypatch.setattr(pipeline, "open_prior", never)
     capture, out = write(tmp_path / "ball.npz"), tmp_path / "out"
     small = ["--lift.steps", "60", "--lift.capacity", "200"]
-    assert main(["lift", "--capture", str(capture), "--out", str(out), *small]) == 0
+    assert main(["lift", str(capture), "--out", str(out), *small]) == 0
     said = capsys.readouterr()
     assert "200 Gaussians to 3 views of 2 frames" in said.out
     assert float(said.err.split("psnr ")[-1].split(",")[0]) > 20
-    assert main(["render", "--out", str(out), "--size", "32", "--orbit_seconds", "1"]) == 0
+    assert main(["render", str(out), "--size", "32", "--orbit_seconds", "1"]) == 0
     assert (out / "scene.html").stat().st_size > 1000
     capsys.readouterr()
-    assert main(["lift", "--capture", str(tmp_path), "--out", str(out), *small]) == 2
-    assert "capture: " in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["lift", str(tmp_path / "empty"), "--out", str(out), *small]) == 2
+    assert "source: " in capsys.readouterr().err

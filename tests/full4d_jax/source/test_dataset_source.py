@@ -209,11 +209,11 @@ def test_a_moved_data_set_is_the_same_scene_and_another_clip_is_not(dataset, tmp
 
 @pytest.mark.slow
 def test_some_views_are_lifted_and_the_others_compared(dataset, clips, tmp_path, capsys):
-    of, out = ["--dataset", str(dataset), "--clip", "1"], str(tmp_path / "out")
+    of, out = [str(dataset), "--clip", "1"], str(tmp_path / "out")
     small = ["--lift.steps", "60", "--lift.capacity", "300"]
     assert main(["lift", *of, "--views", "0", "2", "--out", out, *small]) == 0
     assert "2 views of 5 frames of 16x16" in capsys.readouterr().out
-    assert main(["evaluate", "--scene", out, "--truth", str(dataset)]) == 0
+    assert main(["evaluate", out, "--scene", "--truth", str(dataset)]) == 0
     told = json.loads((tmp_path / "out" / "truth_scene.json").read_text())
     place = json.loads((tmp_path / "out" / "report.json").read_text())["place"]
     assert place["unit"] == pytest.approx(told["unit"], rel=1e-4)
@@ -224,7 +224,7 @@ def test_some_views_are_lifted_and_the_others_compared(dataset, clips, tmp_path,
     hidden, fitted = (row["psnr"] for row in rows)
     assert fitted > hidden + 1
     # Another clip in the same folder is another scene.
-    assert main(["lift", "--dataset", str(dataset), "--out", out, *small]) == 0
+    assert main(["lift", str(dataset), "--out", out, *small]) == 0
     assert "kept" not in capsys.readouterr().out
     found = read_arrays(tmp_path / "out" / "grid.npz")["frames"]
     np.testing.assert_array_equal(found, decode(clips[0], height=16, width=16).frames)

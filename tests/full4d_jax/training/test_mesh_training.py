@@ -8,7 +8,7 @@ from full4d_jax.cli import main
 
 SMALL = "--model.layers 1 --model.refiner 0 --data.views 2 --data.frames 1 --training.batch 2"
 QUICK = "--optimizer.kind adamw"  # compiles faster
-TRAIN = ["train", "configs/debug.py", *SMALL.split(), *QUICK.split()]
+TRAIN = ["train", "--config", "debug", *SMALL.split(), *QUICK.split()]
 EVERY_STEP = ["--training.log_every", "1"]
 
 

@@ -95,11 +95,11 @@ def test_sheets_at_intervals(tmp_path):
 
 
 def test_what_no_run_can_do(capsys):
-    assert main(["train", "configs/depth.py", "--training.sheet_every", "5"]) == 2
+    assert main(["train", "--config", "depth", "--training.sheet_every", "5"]) == 2
     assert "0, for this network" in capsys.readouterr().err
-    assert main(["train", "configs/debug.py", "--training.spike", "0.5"]) == 2
+    assert main(["train", "--config", "debug", "--training.spike", "0.5"]) == 2
     assert "0, or a factor above 1" in capsys.readouterr().err
-    assert main(["train", "configs/debug.py", "--profile", "7:99"]) == 2
+    assert main(["train", "--config", "debug", "--profile", "7:99"]) == 2
     assert "1 <= A <= B <= 20" in capsys.readouterr().err
 
 

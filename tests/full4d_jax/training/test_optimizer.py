@@ -92,11 +92,11 @@ def test_what_does_not_fit_is_told(capsys):
     preset = load_config("configs/debug.py")
     assert preset.training.batch == 2
     for words, said in (
-        ("configs/debug.py --training.accumulate 3", "a divisor of the batch, 2"),
-        ("configs/debug.py --data.drop_text 0.1", "0, or a model with text"),
-        ("configs/depth.py --training.accumulate 2", "1, for this network"),
-        ("configs/depth.py --optimizer.new_rate 2", "1, for this network"),
-        ("configs/debug.py --optimizer.new_rate 0", "optimizer.new_rate"),
+        ("--config debug --training.accumulate 3", "a divisor of the batch, 2"),
+        ("--config debug --data.drop_text 0.1", "0, or a model with text"),
+        ("--config depth --training.accumulate 2", "1, for this network"),
+        ("--config depth --optimizer.new_rate 2", "1, for this network"),
+        ("--config debug --optimizer.new_rate 0", "optimizer.new_rate"),
     ):
         assert main(["train", *words.split()]) == 2
         assert said in capsys.readouterr().err

@@ -144,7 +144,7 @@ def test_a_run_with_adapters_writes_plain_weights(tmp_path):
     words = "--optimizer.trainable lora --model.lora_rank 2 --training.steps 2 --optimizer.warmup 0"
     words += " --optimizer.kind adamw --model.layers 1 --model.refiner 0 --data.views 2"
     out = ["--out", str(tmp_path / "run"), "--init", str(tmp_path / "init.safetensors")]
-    assert main(["train", "configs/debug.py", *words.split(), *out]) == 0
+    assert main(["train", "--config", "debug", *words.split(), *out]) == 0
     _, metadata = load_params(tmp_path / "run/prior.safetensors", random_params(model))
     assert metadata["model"]["lora_rank"] == 0
     before = load_file(tmp_path / "init.safetensors")
@@ -163,7 +163,7 @@ def test_a_run_that_resumes_does_not_read_its_first_weights(tmp_path, monkeypatc
     init = tmp_path / "init.safetensors"
     save_params(init, random_params(model), {})
     words = "--optimizer.kind adamw --model.layers 1 --model.refiner 0 --data.views 2"
-    command = ["train", "configs/debug.py", *words.split(), "--init", str(init)]
+    command = ["train", "--config", "debug", *words.split(), "--init", str(init)]
     command += ["--out", str(tmp_path / "run"), "--training.steps"]
     assert main([*command, "1"]) == 0
 
@@ -182,9 +182,9 @@ def test_a_run_that_resumes_does_not_read_its_first_weights(tmp_path, monkeypatc
 
 def test_a_rank_and_the_subset_belong_together(capsys):
     for words in (["--model.lora_rank", "2"], ["--optimizer.trainable", "lora"]):
-        assert main(["train", "configs/debug.py", *words]) == 2
+        assert main(["train", "--config", "debug", *words]) == 2
         assert "model.lora_rank" in capsys.readouterr().err
-    assert main(["train", "configs/depth.py", "--optimizer.trainable", "attention"]) == 2
+    assert main(["train", "--config", "depth", "--optimizer.trainable", "attention"]) == 2
     assert "all, for this network" in capsys.readouterr().err
 
 

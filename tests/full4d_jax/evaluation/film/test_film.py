@@ -58,7 +58,7 @@ def write_photographs(folder, lens):
 
 
 def evaluate(folder, *options) -> dict:
-    argv = ["evaluate", "--out", folder, *SIZE[:2], *options]
+    argv = ["evaluate", *options, "--out", folder, *SIZE[:2]]
     assert main([str(word) for word in argv]) == 0
     return json.loads((folder / "evaluation.json").read_text())
 
@@ -70,7 +70,7 @@ def widest(result, name: str) -> dict:
 def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkeypatch, capsys):
     video = write_clip(tmp_path / "room.mp4", arc())
     poses = write_poses(tmp_path, rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7))
-    options, out = ("--video", video, "--poses", poses, *SIZE[2:]), tmp_path / "out"
+    options, out = (video, "--poses", poses, *SIZE[2:]), tmp_path / "out"
     result = evaluate(out, *options)
     assert sum(x["frames"] for x in result["ranges"].values()) == FRAMES - 1
     assert list(result["ranges"]) == ["0–5°"]
@@ -85,7 +85,7 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkey
     monkeypatch.setattr(score, "generate_rows", None)  # the same command does not generate again
     assert evaluate(out, *options) == result
     options = *options, "--lift_scenes", 1
-    line = refusal(capsys, "evaluate", *SIZE[:2], *options, "--out", out)
+    line = refusal(capsys, "evaluate", *options, *SIZE[:2], "--out", out)
     assert "an evaluation of other weights or settings" in line
 
 
@@ -93,14 +93,14 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkey
 def test_a_scene_fitted_to_the_cascade_is_above_a_copy(tmp_path):
     photographs = write_photographs(tmp_path / "photos", np.zeros(8))
     lift = "--lift_scenes", 1, "--lift.steps", 30
-    result = evaluate(tmp_path / "out", "--video", photographs, *lift)
+    result = evaluate(tmp_path / "out", photographs, *lift)
     assert widest(result, score.SCENE)["psnr"] > widest(result, COPY)["psnr"] + 2
 
 
 def test_photographs_are_undistorted_and_in_the_order_of_their_names(tmp_path):
     lens = np.zeros(8)
     lens[:2] = -0.12, 0.02
-    result = evaluate(tmp_path / "out", "--video", write_photographs(tmp_path / "photos", lens))
+    result = evaluate(tmp_path / "out", write_photographs(tmp_path / "photos", lens))
     assert sum(x["frames"] for x in result["ranges"].values()) == FRAMES - 1
     copied, pulled = widest(result, COPY), widest(result, PUSH_PULL)
     assert pulled["psnr_seen"] > copied["psnr_seen"] + 5
@@ -121,33 +121,38 @@ def test_a_private_picture_is_no_photograph(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--poses", "p.json"], "--poses: found p.json, expected a --video beside it"),
-        (["--start", "0"], "--start: found 0.0, expected a --video beside it"),
-        (["--video", "a.mp4", "--scenes", "8"], "--scenes: found 8, expected none, with --video"),
-        (["--video", "a.mp4", "--vgg"], "--vgg: found True, expected none, with --video"),
-        (["--grid", "x", "--rows", "96"], "expected none, with --grid"),
-        (["--video", ".", "--fov", "60"], "--fov: found 60.0, expected none, with a folder of"),
-        (["--video", "a.mp4", "--lift_scenes", "2"], "--lift_scenes: found 2, expected 0 or 1"),
-        (["--video", "a.mp4", "--rows", "64"], "--rows: found 64, expected more than the prior"),
-        (["--video", "a.mp4", "--start", "-1"], "start: found -1.0, expected 0 to 1000000"),
-        (["--video", "none.mp4"], "video: none.mp4: found no such file"),
-        (["--video", "."], "transforms.json"),
+        (["--poses", "p.json"], "--poses: found p.json, expected a video beside it"),
+        (["--start", "0"], "--start: found 0, expected a video beside it"),
+        (["a.mp4", "--scenes", "8"], "--scenes: found 8, expected none, with a.mp4"),
+        (["a.mp4", "--vgg"], "--vgg: found , expected none, with a.mp4"),
+        (["photos", "--fov", "60"], "--fov: found 60.0, expected none, with a folder of"),
+        (["a.mp4", "--lift_scenes", "2"], "--lift_scenes: found 2, expected 0 to 1"),
+        (["a.mp4", "--rows", "64"], "--rows: found 64, expected more than the prior"),
+        (["a.mp4", "--start", "-1"], "start: found -1.0, expected 0 to 1000000"),
+        (["none.mp4"], "source: none.mp4: found no such file"),
+        (["."], "source: .: found a folder that is none of these"),
     ],
 )
-def test_unusable_options(capsys, tmp_path, options, message):
+def test_unusable_options(capsys, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").write_bytes(b"")
+    write_photographs(tmp_path / "photos", np.zeros(8))
+    if options == ["."]:
+        (tmp_path / "empty").mkdir()
+        monkeypatch.chdir(tmp_path / "empty")
     assert message in refusal(capsys, "evaluate", *options, "--out", tmp_path / "out")
 
 
 def test_a_camera_that_stays_has_no_truth(capsys, tmp_path):
     video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
-    line = refusal(capsys, "evaluate", "--video", video, *SIZE, "--out", tmp_path / "out")
+    line = refusal(capsys, "evaluate", video, *SIZE, "--out", tmp_path / "out")
     assert re.search("a camera that stays in its place, expected one that goes past", line)
 
 
 def test_what_a_networks_values_are_taken_as_is_told(capsys, tmp_path):
     pytest.importorskip("onnxruntime")
     video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
-    words = ["--depth_network", SLOPE, "--video", video, *SIZE, "--out", tmp_path / "out"]
+    words = [video, "--depth_network", SLOPE, *SIZE, "--out", tmp_path / "out"]
     assert main(["evaluate", *map(str, words)]) == 2  # after the network is opened
     assert "slope.onnx, taken as disparity" in capsys.readouterr().out
 

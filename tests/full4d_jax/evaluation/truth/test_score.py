@@ -84,8 +84,8 @@ def write(folder, dataset, whole, shown=(SOURCE, *TARGETS), /, **changes):
     stages.run("grid", grid, lambda: grid)
 
 
-def evaluate(folder, dataset, *options, kind="--grid") -> int:
-    return main(["evaluate", kind, str(folder), "--truth", str(dataset), *options])
+def evaluate(folder, dataset, *options) -> int:
+    return main(["evaluate", str(folder), "--truth", str(dataset), *options])
 
 
 def rows_of(folder, kind: str) -> dict:
@@ -130,7 +130,7 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path
     )
     write(tmp_path, dataset, whole, (SOURCE, 3))
     Stages(tmp_path).run("scene", {}, lambda: to_arrays(scene))
-    assert evaluate(tmp_path, dataset, kind="--scene") == 0
+    assert evaluate(tmp_path, dataset, "--scene") == 0
     rows = rows_of(tmp_path, "scene")["by"]
     views = {
         v: row["in_grid"] for (name, v), row in rows.items() if "in_grid" in row and "4D" in name
@@ -144,7 +144,7 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path
     assert "These views were not fitted: 0, 2." in page
     save_dynamic_ply(tmp_path / "scene.4d.ply", scene)
     (tmp_path / "scene.npz").unlink()
-    assert evaluate(tmp_path / "scene.4d.ply", dataset, kind="--scene") == 0
+    assert evaluate(tmp_path / "scene.4d.ply", dataset) == 0
     again = rows_of(tmp_path, "scene")["by"]
     for where, row in rows.items():
         assert again[where]["psnr"] == pytest.approx(row["psnr"], abs=0.01)
@@ -170,7 +170,7 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
         jax.random.key(0),
     )
     Stages(tmp_path).run("scene", {}, lambda: to_arrays(scene))
-    assert evaluate(tmp_path, dataset, "--instants", "2", "0", kind="--scene") == 0
+    assert evaluate(tmp_path, dataset, "--instants", "2", "0", "--scene") == 0
     found = rows_of(tmp_path, "scene")
     assert found["instants"] == [0, 3]
     error = (whole.frames[:, [0, 3]] / 255.0) ** 2
@@ -186,7 +186,7 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     told = capsys.readouterr()
     assert "rendering: done" in told.err
     assert "scoring: 12/12" in told.err
-    assert evaluate(tmp_path, dataset, "--instants", "3", kind="--scene") == 2
+    assert evaluate(tmp_path, dataset, "--instants", "3", "--scene") == 2
     assert "--instants: found 3, expected numbers from 0 to 2" in capsys.readouterr().err
 
 
@@ -212,9 +212,9 @@ def without_projection(rows, truth):
 def test_folders_without_a_record_and_other_data_sets_are_refused(
     dataset, whole, clip, tmp_path, capsys
 ):
-    def refused(*options, given=dataset, kind="--grid", **changes) -> str:
+    def refused(*options, given=dataset, **changes) -> str:
         write(tmp_path / "out", dataset, whole, **changes)
-        assert evaluate(tmp_path / "out", given, *options, kind=kind) == 2
+        assert evaluate(tmp_path / "out", given, *options) == 2
         assert not list(tmp_path.glob("out/truth*"))
         return capsys.readouterr().err
 
@@ -225,17 +225,17 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
         "source.npz: found no record of dataset, split, clip, view, views, instants, unit of a data"
     )
     assert told in line
-    assert "run again with --dataset" in line
+    assert "give full4d run, sample or lift a data set" in line
     write_dataset(tmp_path / "other", Rooms([clip]), name="room", splits={"test": 1.0})
     assert "give that data set as --truth, or run again" in refused(given=tmp_path / "other")
     assert "nowhere" in refused(given=tmp_path / "nowhere")
-    assert "expected a saved scene" in refused(kind="--scene")
+    assert "expected a saved scene" in refused("--scene")
     assert "no view but what was given" in refused(views=(SOURCE,))
     assert "--split: found test, expected none, with --truth" in refused("--split", "test")
-    assert evaluate(tmp_path / "out" / "no.ply", dataset, kind="--scene") == 2
+    assert evaluate(tmp_path / "out" / "no.ply", dataset) == 2
     assert "no.ply: found no such file" in capsys.readouterr().err
     save_arrays(tmp_path / "out" / "source.npz", {"fps": np.asarray(5.0)})
     assert evaluate(tmp_path / "out", dataset) == 2
     assert "source.npz: found no fingerprint" in capsys.readouterr().err
-    assert main(["evaluate", "--grid", str(tmp_path), "--vgg"]) == 2
+    assert main(["evaluate", str(tmp_path), "--vgg"]) == 2
     assert "give the data set" in capsys.readouterr().err

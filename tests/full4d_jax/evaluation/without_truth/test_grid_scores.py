@@ -40,7 +40,7 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
     scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
     save_arrays(tmp_path / "scene.npz", scene)
-    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    assert main(["evaluate", str(tmp_path)]) == 0
     told = json.loads((tmp_path / "consistency.json").read_text())
     rows, missing = told["scores"], told["missing"]
     assert list(rows) == ["generated grid", "4D Gaussians", "source video"]
@@ -67,7 +67,7 @@ def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, cap
     marks = {"fingerprint": "scene", "before": json.dumps({"grid": "old"}), "seconds": 1.0}
     scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
     save_arrays(tmp_path / "scene.npz", scene)
-    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    assert main(["evaluate", str(tmp_path)]) == 0
     told = json.loads((tmp_path / "consistency.json").read_text())
     assert list(told["scores"]) == ["generated grid", "source video"]
     assert "made from another grid" in capsys.readouterr().out
@@ -82,12 +82,12 @@ def save_grid(folder, grid: Views, **marks) -> None:
 
 def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
     def scores() -> dict:
-        assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+        assert main(["evaluate", str(tmp_path)]) == 0
         told = json.loads((tmp_path / "consistency.json").read_text())
         return told["folders"]["generated grid"]
 
     save_grid(tmp_path / "one", grid)
-    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    assert main(["evaluate", str(tmp_path)]) == 0
     kept = tmp_path / "consistency.jsonl"
     first, record = map(json.loads, kept.read_text().splitlines())
     true = record["scores"]["generated grid"]["flicker"]
@@ -106,7 +106,7 @@ def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
 def test_a_mean_of_fewer_folders_says_so(grid, tmp_path):
     save_grid(tmp_path / "blank", grid._replace(frames=np.full_like(grid.frames, 90)))
     save_grid(tmp_path / "room", grid)
-    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    assert main(["evaluate", str(tmp_path)]) == 0
     page = (tmp_path / "consistency.md").read_text().splitlines()
     epipolar = next(line for line in page if line.startswith("| epipolar error"))
     assert "(1 of 2) |" in epipolar
@@ -119,7 +119,7 @@ def test_a_scene_that_some_folders_lack_is_of_so_many(grid, tmp_path):
     marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
     scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
     save_arrays(tmp_path / "fitted" / "scene.npz", scene)
-    assert main(["evaluate", "--grid", str(tmp_path)]) == 0
+    assert main(["evaluate", str(tmp_path)]) == 0
     page = (tmp_path / "consistency.md").read_text().splitlines()
     _, _, generated, fitted, source, _ = next(x for x in page if "| flicker" in x).split("|")
     assert "(1 of 2)" in fitted
@@ -134,8 +134,8 @@ def test_shuffled_views_score_worse(grid):
 
 
 def test_what_is_no_grid_with_cameras_is_told_in_one_line(grid, tmp_path, capsys):
-    assert main(["evaluate", "--grid", str(tmp_path)]) == 2
+    assert main(["evaluate", str(tmp_path)]) == 2
     assert "no frames, intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err
     save_arrays(tmp_path / "grid.npz", {"frames": grid.frames})
-    assert main(["evaluate", "--grid", str(tmp_path)]) == 2
+    assert main(["evaluate", str(tmp_path)]) == 2
     assert "no intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err

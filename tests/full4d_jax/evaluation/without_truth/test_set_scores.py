@@ -51,7 +51,7 @@ def test_folders_are_compared_with_folders(tmp_path, capsys):
             write_grid(tmp_path / name / str(seed), seed, brightness)
     found = {}
     for name in ("like", "pale"):
-        argv = ["evaluate", "--grid", str(tmp_path / name)]
+        argv = ["evaluate", str(tmp_path / name)]
         argv += ["--reference", str(tmp_path / "reference")]
         argv += ["--inception_onnx", str(GOLDENS / "cells.onnx")]
         argv += ["--clip_onnx", str(GOLDENS / "tiny_clip.onnx")]
@@ -80,7 +80,7 @@ def test_sets_that_are_too_small_are_refused_before_work(tmp_path, capsys):
     small = {"frames": np.zeros((2, 3, 8, 8, 3), np.uint8)}
     (tmp_path / "small").mkdir()
     save_arrays(tmp_path / "small" / "grid.npz", small)
-    argv = ["evaluate", "--grid", str(tmp_path / "out"), "--reference"]
+    argv = ["evaluate", str(tmp_path / "out"), "--reference"]
     network = ["--inception_onnx", str(GOLDENS / "cells.onnx")]
     assert main([*argv, str(tmp_path / "small"), *network]) == 2
     said = capsys.readouterr().err

@@ -223,27 +223,27 @@ def test_the_command_converts_both_ways(tmp_path, capsys):
         return main(["convert", "wan", *map(str, words)])
 
     wan = tmp_path / "wan.safetensors"
-    assert run(preset, "--from", wan, "--to", ours) == 0
+    assert run("--config", preset, "--from", wan, "--to", ours) == 0
     assert "original layout" in capsys.readouterr().out
     params = load_network(load_config(preset), ours)
     assert params["blocks"]["camera"]["kernel"].shape == (2, 16, 24)
-    assert run(preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 0
+    assert run("--config", preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 0
     assert "left out" not in capsys.readouterr().out
-    assert run(preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 2
+    assert run("--config", preset, "--from", ours, "--to", tmp_path / "hub", "--export") == 2
     assert "something there already" in capsys.readouterr().err
-    assert run(preset, "--from", wan, "--to", tmp_path / "x", "--export") == 2
+    assert run("--config", preset, "--from", wan, "--to", tmp_path / "x", "--export") == 2
     assert "tensor blocks.0.cross_attn.k.bias" in capsys.readouterr().err
-    assert run(preset, "--from", wan, "--to", tmp_path / "ours.bin") == 2
+    assert run("--config", preset, "--from", wan, "--to", tmp_path / "ours.bin") == 2
     assert "found .bin, expected .safetensors" in capsys.readouterr().err
     assert run("--from", wan, "--to", ours) == 2
     assert "model.projection" in capsys.readouterr().err
     trained = load_file(ours)
     save_file(trained | {"head.bias": trained["head.bias"].astype(np.int8)}, ours)
-    assert run(preset, "--from", ours, "--to", tmp_path / "quantised", "--export") == 2
+    assert run("--config", preset, "--from", ours, "--to", tmp_path / "quantised", "--export") == 2
     assert "tensor head.bias: found I8" in capsys.readouterr().err
     trained["blocks.camera.bias"] = trained["blocks.camera.bias"] + 1
     save_file(trained, ours)
-    assert run(preset, "--from", ours, "--to", tmp_path / "other", "--export") == 0
+    assert run("--config", preset, "--from", ours, "--to", tmp_path / "other", "--export") == 0
     assert "left out, since Wan has no place for it: blocks.camera.bias" in capsys.readouterr().out
 
 

@@ -1,6 +1,6 @@
 """Runs that are killed or told to stop go on to the same bits as one that was not.
 
-Real processes of `full4d train configs/debug.py` with one layer, which share compiled programs.
+Real processes of `full4d train --config debug` with one layer, which share compiled programs.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from full4d_jax.training.state import init_state
 STEPS, KILLS = 20, 4
 LENGTH = ["--training.steps", str(STEPS), "--training.log_every", "1"]
 SMALL = ["--model.layers", "1", "--model.refiner", "0"]
-COMMAND = [sys.executable, "-m", "full4d_jax.cli", "train", "configs/debug.py"]
+COMMAND = [sys.executable, "-m", "full4d_jax.cli", "train", "--config", "debug"]
 TRAIN = [*COMMAND, *SMALL, *LENGTH, "--out"]
 ENVIRONMENT = {
     **os.environ,

@@ -1,0 +1,66 @@
+"""What a path on the command line is: told by its ending, or by what lies in the folder."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from full4d_jax.session.errors import InputError
+
+VIDEO, SPLATS, ARRAYS = "a video", "a splat file", "an .npz file"
+RUN, RUNS = "the folder of a run", "a folder of runs"
+DATASET, CAPTURE = "a data set", "a capture"
+ENDINGS = {".ply": SPLATS, ".splat": SPLATS, ".npz": ARRAYS}  # other files are read as videos
+STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
+ADVICE = {
+    CAPTURE: "make a data set of it with full4d data import",
+    RUN: "go on there with full4d lift, render, view or evaluate",
+}
+
+
+def kind_of(path: Path) -> str:
+    """Return what lies at a path.
+
+    Raises:
+      InputError: there is nothing, or what nothing here reads.
+    """
+    try:
+        kind = _kind_of(path)
+        found = "a folder that is none of these" if path.exists() else "no such file or folder"
+    except OSError as error:  # such as a name that is too long, or a folder that nobody may read
+        kind, found = "", error.strerror
+    if not kind:
+        expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
+        do = "give another path; docs/data.md has the layouts of captures"
+        raise InputError("source", path, found, expected, do)
+    return kind
+
+
+def _kind_of(path: Path) -> str:
+    """Return what lies at a path; empty for nothing, and for what nothing here reads."""
+    if not path.is_dir():
+        return ENDINGS.get(path.suffix.lower(), VIDEO) if path.exists() else ""
+    if (path / "index.json").exists():
+        return DATASET
+    if any((path / name).exists() for name in STAGES):
+        return RUN
+    if any(path.glob("*/grid.npz")):
+        return RUNS
+    from input_pipeline.importers.detect import find_scenes
+
+    try:
+        find_scenes(path)
+    except ValueError:
+        return ""
+    return CAPTURE
+
+
+def require_kind(path: Path, kinds: Collection[str]) -> str:
+    """Return what lies at a path, one of `kinds`.
+
+    Raises:
+      InputError: it is something else.
+    """
+    kind = kind_of(path)
+    if kind not in kinds:
+        expected = " or ".join(kinds) or "none"
+        raise InputError("source", path, kind, expected, ADVICE.get(kind, "give another path"))
+    return kind
