@@ -39,7 +39,7 @@ def test_prints_parameters_work_and_bytes(capsys):
 
 def test_a_mesh_that_does_not_divide_is_refused(capsys):
     arguments = ["--devices", "128", "--mesh.view", "5"]
-    assert main(["inspect", str(CONFIGS / "wan22_5b.py"), *arguments]) == 2
+    assert main(["inspect", "--config", str(CONFIGS / "wan22_5b.py"), *arguments]) == 2
     assert "divides 128 devices" in capsys.readouterr().err
 
 
@@ -71,7 +71,7 @@ def test_prints_what_asking_the_prior_holds(program, capsys):
 )
 def test_asking_about_more_than_there_is_is_refused(options, expected, capsys):
     asked = ["--program", "lift", "--lift.distillation", *options]
-    assert main(["inspect", str(CONFIGS / "wan22_5b.py"), *asked]) == 2
+    assert main(["inspect", "--config", str(CONFIGS / "wan22_5b.py"), *asked]) == 2
     assert expected in capsys.readouterr().err
 
 
@@ -127,7 +127,7 @@ def test_what_the_projection_alone_cannot_have_is_refused(preset, options, said,
 
 
 def test_an_efficiency_needs_a_time(capsys):
-    assert main(["inspect", str(CONFIGS / "wan22_5b.py"), "--efficiency", "0.5"]) == 2
+    assert main(["inspect", "--config", str(CONFIGS / "wan22_5b.py"), "--efficiency", "0.5"]) == 2
     assert "efficiency: found 0.5, expected none, or a --topology" in capsys.readouterr().err
 
 
@@ -187,5 +187,6 @@ def test_an_unknown_tpu_slice_is_refused():
 
 def inspect(*arguments: str) -> subprocess.CompletedProcess:
     """In its own process: the compiler for TPU is chosen before jax starts."""
-    command = [sys.executable, "-m", "full4d_jax.cli", "inspect", CONFIGS / "wan22_5b.py"]
+    command = [sys.executable, "-m", "full4d_jax.cli", "inspect"]
+    command += ["--config", CONFIGS / "wan22_5b.py"]
     return subprocess.run([*command, *arguments], capture_output=True, text=True)
