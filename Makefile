@@ -3,12 +3,27 @@ PYTHON ?= python3
 INSTALLED := .venv/installed
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "full4d needs Python 3.11 or newer")
 
-.PHONY: demo test
+.PHONY: demo test quick lint docs
 demo: $(INSTALLED)
 	.venv/bin/full4d run --out out/demo
 
 test: $(INSTALLED)
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --durations 10
+
+# Lint, types, and the tests that need about a minute: command lines, configs, files, the layer map.
+quick: lint
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/test_architecture.py \
+	  tests/test_docs.py tests/test_licences.py tests/full4d_jax/config/test_experiment.py \
+	  tests/full4d_jax/session tests/input_pipeline/test_conventions.py tests/gaussians/test_ply.py
+
+lint: $(INSTALLED)
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/pyright
+
+docs: $(INSTALLED)
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --site-dir out/site
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c '$(NEW_ENOUGH)'
