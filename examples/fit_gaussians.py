@@ -17,7 +17,7 @@ from input_pipeline import procedural_scene
 VIEWS, INSTANTS, SIDE = 4, 3, 64
 
 
-def main(folder: Path = Path("out/fit_gaussians"), steps: int = 200) -> float:
+def main(folder: Path = Path("out/fit_gaussians"), *, steps: int = 200) -> float:
     """Fit a procedural scene; return the PSNR of the pictures in the last chunk of steps, dB."""
     draw = jax.jit(procedural_scene, static_argnames=("views", "frames", "height", "width"))
     clip = draw(7, views=VIEWS, frames=INSTANTS, height=SIDE, width=SIDE)
