@@ -8,10 +8,12 @@ everything that the source sees.
 
 from functools import partial
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
@@ -19,11 +21,12 @@ from full4d_jax.generation.projection_guidance import Projection, fill_holes, pr
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from full4d_jax.scene.between import DURATION, Between, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
-from gaussians.initialization import CAPTURE_SEEDING, Seeding
-from gaussians.stillness import moves
+from gaussians.initialization import CAPTURE_SEEDING, STILL, Seeding
+from gaussians.stillness import HIDES, median_where, moves, shows_farthest
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
 RIMS = 2  # pixels that smooth edges of pictures and dropped edges of depth are wide
+PASSING_RIM = 2  # pixels by which the outline of what passes may be wrong
 RIM = 0.1  # relative bend of disparity above which a pixel lies beside something nearer
 MIXED = 0.1  # share of the way from the farther colour to the nearer one, beyond which it is mixed
 # A generated grid is fitted in few steps, from depth that can be trusted: more Gaussians lie at
@@ -114,6 +117,9 @@ def grid_depth(
     lens, poses = cameras.intrinsics[0], cameras.world_to_camera[0]
     known = seen_before(2 * frames[0] - 1, depth, lens, poses)
     seeds = _grid_depth(frames, depth, cameras, known)
+    if not moves(np.asarray(poses)):
+        source = with_passing_rims(np.array(seeds[0]), np.asarray(frames[0]))
+        seeds = seeds.at[0].set(source)
     return seeds if beside is None else _seed_beside(seeds, frames, beside, cameras)
 
 
@@ -200,6 +206,31 @@ def with_rims(
             is_rim = unknown & is_edge & mixes & (contrast > FAINT)
             nearest = jnp.where(is_rim, jnp.maximum(nearest, front), nearest)
     return 1 / nearest
+
+
+def with_passing_rims(
+    depth: Float[ndarray, "t h w"], frames: Float[ndarray, "t h w 3"]
+) -> Float[ndarray, "t h w"]:
+    """Put pixels beside something that passes at its depth, unless they show what rests there.
+
+    The outline of a person is never exact. What lies outside of it, at the depth of the wall, would
+    be seen from other cameras as specks of the person's colours beside it. What rests at a pixel
+    is what it shows at instants at which nothing nearer is beside it. Before a camera at rest, a
+    pixel that is itself nearer at some instants, and never free at others, shows nothing at rest.
+
+    Args:
+      depth: of the source, known everywhere.
+      frames: its pictures, [0, 1].
+    """
+    window = np.ones((2 * PASSING_RIM + 1,) * 2)
+    nearest = np.stack([cv2.erode(z, window) for z in depth])
+    is_rim = nearest < (1 - HIDES) * depth
+    rests = shows_farthest(depth)
+    is_free = rests & ~is_rim
+    resting = median_where(frames, is_free)  # infinite where it is never free
+    differs = np.abs(frames - resting).max(-1) > STILL
+    is_passed = is_free.any(0) | ~rests.all(0)
+    return np.where(is_rim & differs & is_passed, nearest, depth)
 
 
 def push_behind(

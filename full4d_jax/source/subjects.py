@@ -17,7 +17,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int32, UInt8
 from numpy import ndarray
 
 from full4d_jax.models.segmentation import CLASSES, STRIDE, Params, logits
@@ -32,6 +32,7 @@ KINDS = {
 }
 ROWS = 385  # short side of what the network sees: trained at 257, it is as sure and sharper here
 SURE, LIKELY = 0.6, 0.4  # share of the classes: of a subject's best pixel, and of all its pixels
+LASTS = 0.7  # weight of the instant before or after, relative to the instant itself
 BAND = 0.03  # of the short side: how far the outline may be moved by colour
 CERTAIN = 0.9  # share of the classes that colour does not doubt inside
 SURVIVES = 0.5  # of the pixels of a piece, or colours are not asked
@@ -116,24 +117,47 @@ def _probabilities(params: Params, frames: jax.Array) -> jax.Array:
 
 def average_along_flow(
     shares: Float32[ndarray, "t h w c"],
-    there: list[Float[ndarray, "h w 2"]],
-    back: list[Float[ndarray, "h w 2"]],
+    there: list[Float32[ndarray, "h w 2"]],
+    back: list[Float32[ndarray, "h w 2"]],
 ) -> Float32[ndarray, "t h w c"]:
-    """Return shares averaged with those of the instants before and after, where the flow agrees.
+    """Return shares averaged over time, along the flow as far as it agrees with the flow back.
+
+    An instant d instants away has the weight `LASTS` to the power d. So somebody whom the network
+    does not see for a few instants is not lost.
 
     Args:
       shares: of each instant.
       there: flow from each instant but the last to the next.
       back: flow from each instant but the first to the one before.
     """
-    total = 2 * shares.astype(np.float64)
-    weight = np.full((*shares.shape[:3], 1), 2.0)
-    for t, (forth, home) in enumerate(zip(there, back, strict=True)):
-        for now, then, flow, other in ((t, t + 1, forth, home), (t + 1, t, home, forth)):
-            sure = flow_agrees(flow, other)[..., None]
-            total[now] += sure * warp(shares[then], flow)
-            weight[now] += sure
-    return (total / weight).astype(np.float32)
+    sure_of_next = [flow_agrees(a, b) for a, b in zip(there, back, strict=True)]
+    sure_of_last = [flow_agrees(b, a) for a, b in zip(there, back, strict=True)]
+    before, weight_before = _summed(shares, back, sure_of_last)
+    after, weight_after = _summed(shares[::-1], there[::-1], sure_of_next[::-1])
+    # Both sums have the instant itself.
+    total = before + after[::-1] - shares
+    return total / (weight_before + weight_after[::-1] - 1)
+
+
+def _summed(
+    shares: Float32[ndarray, "t h w c"],
+    flows: list[Float32[ndarray, "h w 2"]],
+    agrees: list[Bool[ndarray, "h w"]],
+) -> tuple[Float32[ndarray, "t h w c"], Float32[ndarray, "t h w 1"]]:
+    """Return weighted sums over each instant and those that came before it, and their weights.
+
+    Args:
+      shares: of each instant, in the order in which they come.
+      flows: from each instant but the first to the one before.
+      agrees: where these flows agree with those back.
+    """
+    totals = shares.copy()
+    weights = np.ones((*shares.shape[:3], 1), np.float32)
+    for t, (flow, sure) in enumerate(zip(flows, agrees, strict=True), 1):
+        kept = np.where(sure, np.float32(LASTS), 0)[..., None]
+        totals[t] += kept * warp(totals[t - 1], flow)
+        weights[t] += kept * warp(weights[t - 1], flow)
+    return totals, weights
 
 
 def find_moving(

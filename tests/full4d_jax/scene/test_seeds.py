@@ -9,7 +9,13 @@ import numpy as np
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import project
-from full4d_jax.scene.seeds import first_scene, grid_depth, push_behind, with_rims
+from full4d_jax.scene.seeds import (
+    first_scene,
+    grid_depth,
+    push_behind,
+    with_passing_rims,
+    with_rims,
+)
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -105,3 +111,25 @@ def test_pixels_that_mix_with_something_nearer_lie_at_its_depth():
         *map(partial(jnp.asarray, dtype=jnp.float32), (depth, frames)), jnp.asarray(unknown)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_outline_of_who_passes_lies_at_its_depth():
+    """The mask of a dark square is 1 pixel too narrow on each side, and the square walks."""
+    frames = np.full((4, 32, 48, 3), 0.8, np.float32)
+    depth = np.full((4, 32, 48), 2.0, np.float32)
+    square = np.zeros(depth.shape, bool)
+    for t in range(4):
+        square[t, 8:24, 6 + 6 * t : 18 + 6 * t] = True
+        depth[t, 9:23, 7 + 6 * t : 17 + 6 * t] = 1.0
+    frames[square] = 0.1
+    result = with_passing_rims(depth, frames)
+    np.testing.assert_array_equal(result[square], 1.0)
+    # Beside it the wall shows its own colour, and stays.
+    np.testing.assert_array_equal(result[~square], 2.0)
+
+
+def test_the_edge_of_what_always_stands_there_stays():
+    frames = np.random.default_rng(0).uniform(0, 1, (4, 32, 48, 3)).astype(np.float32)
+    depth = np.full((4, 32, 48), 2.0, np.float32)
+    depth[:, 8:24, 10:20] = 1.0
+    np.testing.assert_array_equal(with_passing_rims(depth, frames), depth)

@@ -6,7 +6,13 @@ import pytest
 from skimage import data
 
 from full4d_jax.models.segmentation import load_segmentation
-from full4d_jax.source.subjects import find_moving, find_subjects, label_subjects
+from full4d_jax.source.subjects import (
+    LASTS,
+    average_along_flow,
+    find_moving,
+    find_subjects,
+    label_subjects,
+)
 from full4d_jax.source.tracks import link_labels
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
@@ -55,6 +61,35 @@ def test_colours_sharpen_coarse_masks(clip):
     sharp = [overlap(label == 1, mask) for label, mask in zip(subjects.labels, masks, strict=True)]
     assert max(coarse) < 0.9
     assert min(sharp) > 0.95
+
+
+def test_who_is_not_seen_for_two_instants_is_not_lost(clip):
+    frames, masks, shares = clip
+    textured = np.full((HEIGHT, 20, 3), (200.0, 40.0, 40.0))
+    textured[..., 0] += np.random.default_rng(1).uniform(-60, 50, textured.shape[:2])
+    for t, mask in enumerate(masks):  # flow follows the body by its pattern
+        body = textured.repeat(WIDTH // 20 + 1, 1)
+        left = 30 + 4 * t
+        frames[t][mask] = np.roll(body, left, 1)[:, :WIDTH][mask]
+    shares[2:4] *= 0.3
+    lost = label_subjects(frames[2:4], shares[2:4], still=False)
+    assert not lost.labels.any()
+    subjects = label_subjects(frames, shares, still=False)
+    for t in (2, 3):
+        assert overlap(subjects.labels[t] == 1, masks[t]) > 0.5
+
+
+def test_an_instant_d_instants_away_weighs_lasts_to_the_power_d():
+    """Pictures that do not move: flow is 0 everywhere, and agrees."""
+    still = np.zeros((4, 16, 24, 2), np.float32)
+    shares = np.zeros((5, 16, 24, 1), np.float32)
+    shares[1] = 1
+    found = average_along_flow(shares, list(still), list(still))
+    for t in range(5):
+        weights = LASTS ** np.abs(np.arange(5) - t)
+        np.testing.assert_allclose(found[t], weights[1] / weights.sum(), rtol=1e-5)
+    away = still + np.float32((0, 5))  # there and back do not agree
+    np.testing.assert_array_equal(average_along_flow(shares, list(away), list(away)), shares)
 
 
 def test_of_a_resting_camera_what_moves_is_found_too(clip):
