@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-from full4d_jax.config import Config, load_config
+from full4d_jax.config import load_config
 from full4d_jax.config.masks import Frames, allowed_frames
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.training.state import init_state
@@ -32,7 +32,6 @@ def near(i: Frames, j: Frames) -> Bool[ndarray, "..."]:
 def main() -> tuple[float, float]:
     """Return the share of the pairs of frames that the rule allows, and a loss with it."""
     config = load_config("debug")
-    assert isinstance(config, Config)  # presets of the other networks have types of their own
     mask = f"{__file__}:near"  # as in `full4d train --model.mask FILE.py:NAME`
     data = replace(config.data, frames=INSTANTS)
     config = replace(config, model=replace(config.model, mask=mask), data=data)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from full4d_jax.config import Config, MeshConfig, load_config
+from full4d_jax.config import MeshConfig, load_config
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.models.sharding import make_mesh, put_batch, tree_shardings
 from full4d_jax.training.state import init_state
@@ -19,9 +19,7 @@ def main(steps: int = 3) -> list[float]:
     """Take some steps on procedural scenes; return their losses."""
     # Two devices or more share the views of each clip; the others share the clips.
     views = 2 if jax.device_count() % 2 == 0 else 1
-    config = load_config("debug")
-    assert isinstance(config, Config)  # presets of the other networks have types of their own
-    config = replace(config, mesh=MeshConfig(view=views))
+    config = replace(load_config("debug"), mesh=MeshConfig(view=views))
     mesh = make_mesh(config.mesh)
     print(f"devices: {dict(mesh.shape)}")
 

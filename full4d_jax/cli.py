@@ -211,10 +211,7 @@ def _load_config(wanted: Any, prog: str, argv: list[str]) -> tuple[Any, list[str
     reader = ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--config", nargs="?", const="")
     told, words = reader.parse_known_args(argv)
-    config: Any = load_config(told.config)
-    if not isinstance(config, wanted):
-        found, expected = type(config).__name__, getattr(wanted, "__name__", wanted)
-        raise InputError("config", told.config or "default", found, expected, "give another preset")
+    config: Any = load_config(told.config, wanted)
     return config, words
 
 

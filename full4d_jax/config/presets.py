@@ -6,6 +6,7 @@ The docstring of a preset is its lab notebook.
 import runpy
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, TypeVar, overload
 
 from full4d_jax.config.depth import DepthConfig, SharpDepthConfig
 from full4d_jax.config.experiment import DEFAULT, Config
@@ -13,6 +14,7 @@ from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError, require_file
 
 AnyConfig = Config | DepthConfig | SharpDepthConfig | UpsamplerConfig
+Kind = TypeVar("Kind", bound=AnyConfig)
 PACKAGE = Path(str(files("full4d_jax")))
 
 
@@ -28,14 +30,29 @@ def is_preset(word: str) -> bool:
     return word.endswith(".py") or (word in shipped_presets() and not Path(word).exists())
 
 
-def load_config(preset: str | Path | None = None) -> AnyConfig:
+@overload
+def load_config(preset: str | Path | None = None) -> Config: ...
+@overload
+def load_config(preset: str | Path | None, kind: type[Kind]) -> Kind: ...
+def load_config(preset: str | Path | None = None, kind: Any = Config) -> Any:
     """Read `config` from a preset, by its name or from a file; None gives the embedded default.
 
+    Args:
+      preset: name or file.
+      kind: the class of the config, or a union of several: networks have configs of their own.
+
     Raises:
-      InputError: there is no such preset, it does not run, or it defines no `config`.
+      InputError: there is no such preset, it does not run, or its `config` is of no such class.
     """
-    if preset is None:
-        return DEFAULT
+    config = DEFAULT if preset is None else _run_preset(preset)
+    if not isinstance(config, kind):
+        found, expected = type(config).__name__, getattr(kind, "__name__", kind)
+        raise InputError("config", preset or "default", found, expected, "give another preset")
+    return config
+
+
+def _run_preset(preset: str | Path) -> AnyConfig:
+    """Return the `config` of a preset; errors as in `load_config`."""
     known = shipped_presets()
     path = known.get(str(preset), Path(preset))
     advice = "give another --config, or leave it out"
