@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --durations 10
 
-# Lint, types, and the tests that need about a minute: command lines, configs, files, the layer map.
+# Lint, types, and the tests that need about a minute: documented commands, configs, files, the layer map.
 quick: lint
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/test_architecture.py \
 	  tests/test_docs.py tests/test_licences.py tests/full4d_jax/config/test_experiment.py \

@@ -17,6 +17,7 @@ from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 
+SOURCE = 0  # the view that is given
 INSTANTS = 8  # of the grid
 REACH = 1  # latent frames to either side that a frame reads in its own view
 
@@ -25,7 +26,7 @@ def near(i: Frames, j: Frames) -> Bool[ndarray, "..."]:
     """May frame i read frame j? Its neighbours in time, its instant, and the source's there."""
     own_view = (i.view == j.view) & (abs(i.time - j.time) <= REACH)
     instant = (i.time == j.time) & (i.half == j.half)
-    projected = (i.time == j.time) & (i.half == 0) & (j.half == 1)
+    projected = (i.time == j.time) & (i.half == 0) & (j.half == 1) & (j.view == SOURCE)
     return own_view | instant | projected
 
 

@@ -28,10 +28,12 @@ def main(picture: Path = Path("out/sample_arrays.png")) -> Float[ndarray, "v t h
     # In place of these, take your own: frames in [0, 1], z-depth, and the lens in pixels.
     draw = jax.jit(procedural_scene, static_argnames=("views", "frames", "height", "width"))
     clip = draw(3, views=1, frames=INSTANTS, height=SIDE, width=SIDE)
-    depth = clip.depth[0] / np.median(clip.depth[0])
+    unit = np.median(clip.depth[0])  # networks see scenes whose median depth is about 1
+    depth = clip.depth[0] / unit
 
     # Poses are world-to-camera in OpenCV axes; the source's first camera is the world.
-    poses = np.asarray(clip.world_to_camera)
+    poses = np.array(clip.world_to_camera)
+    poses[..., :3, 3] /= unit
     source = Cameras(np.asarray(clip.intrinsics), poses, SIDE, SIDE)
     targets = preset_targets("arc", targets=4, frames=INSTANTS, azimuth=AZIMUTH, elevation=0.0)
     cameras = beside(source, targets)

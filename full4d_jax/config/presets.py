@@ -46,8 +46,13 @@ def load_config(preset: str | Path | None = None, kind: Any = Config) -> Any:
     """
     config = DEFAULT if preset is None else _run_preset(preset)
     if not isinstance(config, kind):
-        found, expected = type(config).__name__, getattr(kind, "__name__", kind)
-        raise InputError("config", preset or "default", found, expected, "give another preset")
+        raise InputError(
+            "config",
+            preset or "default",
+            type(config).__name__,
+            getattr(kind, "__name__", kind),
+            "give another preset",
+        )
     return config
 
 

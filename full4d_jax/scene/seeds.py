@@ -1,9 +1,9 @@
 """Where the fit to a grid starts: points of the source, and of what it does not see.
 
 Every source pixel lies at its depth; where that is unknown, at the background's, or at that of
-something nearer whose colour it shows. What the source does not see are the pixels of the generated
-views that no source point reached: they lie at a disparity filled in from around the hole, behind
-everything that the source sees.
+something nearer whose colour it shows; the rim of what passes lies at that thing's depth. What the
+source does not see are the pixels of the generated views that no source point reached: they lie at
+a disparity filled in from around the hole, behind everything that the source sees.
 """
 
 from functools import partial
@@ -109,7 +109,8 @@ def grid_depth(
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
-    All source pixels seed it (see `with_rims`), and those of the other views that no source point
+    All source pixels seed it (see `with_rims`; before a camera at rest also `with_passing_rims`,
+    which moves pixels of known depth too), and those of the other views that no source point
     reached. Where depth is unknown, disparity is filled in from around the hole, the background
     first. Memory holds the projection of one frame at a time. Where views 1 to k have depth too
     (`beside`), those of their pixels that the source does not reach lie at it.
