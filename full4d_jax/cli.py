@@ -190,8 +190,9 @@ def _decide(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb:
     path = verb.words[0] if verb.words and verb.words[0][:1] != "-" else ""
     way = None
     if choices:
-        posed, asked = verb.config.model.projection != "none", bool(HELP & set(argv))
-        way = ways.chosen_way(choices, verb.words, path, posed=posed, shown=asked)
+        posed = verb.config.model.projection != "none"
+        asks_for_help = bool(HELP & set(argv))
+        way = ways.chosen_way(choices, verb.words, path, posed=posed, shown=asks_for_help)
     words = ["--SOURCE", *verb.words] if path else verb.words
     return verb._replace(words=words, takes_source=True, source=path, ways=choices, way=way)
 
@@ -206,12 +207,17 @@ def _load_config(wanted: Any, prog: str, argv: list[str]) -> tuple[Any, list[str
     from full4d_jax.config.presets import is_preset, load_config
 
     if argv and is_preset(argv[0]):
-        found, expected = "a preset without a flag", "--config before it"
-        raise InputError("config", argv[0], found, expected, f"write {prog} --config {argv[0]}")
+        raise InputError(
+            "config",
+            argv[0],
+            "a preset without a flag",
+            "--config before it",
+            f"write {prog} --config {argv[0]}",
+        )
     reader = ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--config", nargs="?", const="")
-    told, words = reader.parse_known_args(argv)
-    config: Any = load_config(told.config, wanted)
+    parsed, words = reader.parse_known_args(argv)
+    config: Any = load_config(parsed.config, wanted)
     return config, words
 
 

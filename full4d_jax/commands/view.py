@@ -39,12 +39,14 @@ def view(
     from full4d_jax.session.stages import Stages
     from gaussians import Gaussians
 
-    title, known = source.name, page.SECONDS
+    title = source.name
+    known = page.SECONDS
     if kind != RUN:
         shown = read_scene(source)
         viewing = page.overview(shown)
     else:
-        title, stages = page.TITLE, Stages(source)
+        title = page.TITLE
+        stages = Stages(source)
         grid, arrays = posed_grid(stages), stages.finished("scene")
         shown, background = from_arrays(arrays), arrays.get("background")
         viewing = page.run_viewing(cameras_in(grid), grid["frames"][0], background)

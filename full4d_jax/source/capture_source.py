@@ -85,7 +85,8 @@ def _open_folder(options: CaptureOptions) -> Source:
     Raises:
       InputError: a file does not fit the layout, or there are more clips.
     """
-    path, do = options.capture, "make a data set of it with full4d data import"
+    path = options.capture
+    do = "make a data set of it with full4d data import"
     with input_errors("capture", f"see docs/data.md, or {do}"):
         scenes, _ = find_scenes(path)
         folder, layout, *_ = scenes[0]

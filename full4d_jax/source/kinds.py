@@ -26,7 +26,8 @@ def kind_of(path: Path) -> str:
         kind = _kind_of(path)
         found = "a folder that is none of these" if path.exists() else "no such file or folder"
     except OSError as error:  # such as a name that is too long, or a folder that nobody may read
-        kind, found = "", error.strerror
+        kind = ""
+        found = error.strerror
     if not kind:
         expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
         do = "give another path; docs/data.md has the layouts of captures"

@@ -82,7 +82,7 @@ def test_a_view_without_depth_at_an_instant_has_no_gaussians_of_it():
 
 
 def test_what_moves_bridges_an_instant_that_is_held_out():
-    """Of three instants the middle one has no depth: a step is the whole clip, not half of it."""
+    """The middle one of three instants has no depth: a step is the whole clip, not half of it."""
     frames, depth, intrinsics, poses = capture()
     seeding = Seeding(duration=0.3, gate=-7.0)
     for middle, step in ((depth[:, 1], 0.5), (0 * depth[:, 1], 1.0)):
