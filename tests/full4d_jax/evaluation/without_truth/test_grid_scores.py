@@ -135,7 +135,7 @@ def test_shuffled_views_score_worse(grid):
 
 def test_what_is_no_grid_with_cameras_is_told_in_one_line(grid, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path)]) == 2
-    assert "no frames, intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err
+    assert "found a folder that is none of these" in capsys.readouterr().err
     save_arrays(tmp_path / "grid.npz", {"frames": grid.frames})
     assert main(["evaluate", str(tmp_path)]) == 2
     assert "no intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err
