@@ -66,8 +66,6 @@ UNUSED = tuple(
         "intel_asl_gestures_night",
         "intel_asl_gestures_sorry",
         "intel_preview_face-demographics-walking",
-        "intel_preview_person-bicycle-car-detection",
-        "sleap_small_robot",
     )
 )
 # Two people in a shop, a portrait video of squats, a man in a hall, a woman outdoors, two people
@@ -87,12 +85,14 @@ CHOSE = (
     "intel_one-by-one-person-detection_0",
     "intel_one-by-one-person-detection_1",
     "intel_preview_classroom",
+    "intel_preview_person-bicycle-car-detection",
     "intel_preview_store-aisle-detection",
     "intel_preview_worker-zone-detection",
     "mdn_flower",
     "bikes",
     "pe_train",
     "recammaster_4",
+    "sleap_small_robot",
     "sports2d_demo",
     "tfjs_pose_1",
     "tfjs_pose_squats",

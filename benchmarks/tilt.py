@@ -27,6 +27,7 @@ from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.depth.gravity import camera_up
 from full4d_jax.source.depth.upright import stand_upright
+from full4d_jax.source.handheld.source_path import moves
 from full4d_jax.source.subjects import PERSON, Subjects, find_subjects
 from input_pipeline.procedural.looks import NO_PHOTOS, looks_at
 from input_pipeline.procedural.rich_world import INSTANCES, PEOPLE
@@ -43,14 +44,14 @@ FOUND = 0.5  # of a person's pixels
 
 
 class Clip(NamedTuple):
-    """A clip with truth: frames (t h w 3) sRGB, depth and people's numbers (t h w), lens, up."""
+    """A clip with truth: frames (t h w 3) sRGB, depth and people's numbers (t h w), cameras, up."""
 
     frames: ndarray
     depth: ndarray
     people: ndarray
     lens: ndarray
+    world_to_camera: ndarray
     up: tuple[float, float, float]
-    still: bool
 
 
 def main() -> None:
@@ -70,9 +71,10 @@ def main() -> None:
         whole = whole_people(clip.people, options.least)
         if not whole:
             continue
-        estimated = np.asarray(estimate_depth(network, to_model(clip.frames), still=clip.still))
+        still = not moves(clip.world_to_camera)
+        estimated = np.asarray(estimate_depth(network, to_model(clip.frames), still=still))
         true = Subjects(clip.people.astype(np.int32), (PERSON,) * int(clip.people.max()))
-        seen = find_subjects(segmentation, clip.frames, still=clip.still)
+        seen = find_subjects(segmentation, clip.frames, clip.lens, clip.world_to_camera)
         ups = {"lines": camera_up(clip.frames, clip.lens), "true up": clip.up}
         with_true = {"before": estimated}
         with_seen = {"DeepLab's people, before": estimated}
@@ -127,14 +129,13 @@ def clip_of(rendered: ProceduralClip, pose: ndarray) -> Clip:
     """
     numbers = np.asarray(rendered.instances[0])
     cards = np.where(numbers >= INSTANCES, numbers - INSTANCES + PEOPLE + 1, 0)
-    poses = np.asarray(rendered.world_to_camera[0])
     return Clip(
         frames=np.asarray(jnp.round(rendered.frames[0] * 255)).astype(np.uint8),
         depth=np.asarray(rendered.depth[0], np.float64),
         people=np.where((numbers > 0) & (numbers <= PEOPLE), numbers, cards),
         lens=np.asarray(rendered.intrinsics[0], np.float64),
+        world_to_camera=np.asarray(rendered.world_to_camera[0], np.float64),
         up=tuple(-pose[1, :3].astype(float)),
-        still=bool(np.allclose(poses, poses[:1])),
     )
 
 

@@ -1,13 +1,13 @@
 """Masks of what stands in a clip: people, animals, vehicles, and whatever else moves.
 
     frames -> DeepLab, 385 pixels a short side -> shares of classes, averaged along the flow
-           -> beside them, of a resting camera, what differs from the background
+           -> beside them, of a camera that stays in its place, what differs from the background
            -> edges by colour (GrabCut in a band around the outline) -> labels that last
 
 The network's cells are 8 of its pixels wide; only colours tell where the outline runs. The
-background of a resting camera is the median over the instants at which no subject is seen, so that
-a person who stays for most of the clip is not in it. A shadow darkens all channels by one factor, a
-light brightens them so; neither is a thing.
+background of a camera that rests, or turns on its place, is the median over the instants at which
+no subject is seen, so that a person who stays for most of the clip is not in it. A shadow darkens
+all channels by one factor, a light brightens them so; neither is a thing.
 """
 
 from itertools import pairwise
@@ -17,18 +17,25 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
 from full4d_jax.models.segmentation import CLASSES, STRIDE, Params, logits
+from full4d_jax.source.handheld.rotation import homographies
+from full4d_jax.source.handheld.source_path import travels
 from full4d_jax.source.tracks import link_labels
 from gaussians.optical_flow import flow_agrees, optical_flow, warp
 
-PERSON, ANIMAL, VEHICLE, THING = "person", "animal", "vehicle", "thing"
+PERSON = "person"
+ANIMAL = "animal"
+CYCLE = "cycle"
+VEHICLE = "vehicle"
+THING = "thing"
 KINDS = {
     PERSON: ("person",),
     ANIMAL: ("bird", "cat", "cow", "dog", "horse", "sheep"),
-    VEHICLE: ("aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"),
+    CYCLE: ("bicycle", "motorbike"),
+    VEHICLE: ("aeroplane", "boat", "bus", "car", "train"),
 }
 ROWS = 385  # short side of what the network sees: trained at 257, it is as sure and sharper here
 SURE, LIKELY = 0.6, 0.4  # share of the classes: of a subject's best pixel, and of all its pixels
@@ -52,34 +59,54 @@ class Subjects(NamedTuple):
 
     Attributes:
       labels: number of the subject at each pixel, 0 for none.
-      kinds: "person", "animal", "vehicle" or "thing" of subjects 1, 2 and so on.
+      kinds: "person", "animal", "cycle", "vehicle" or "thing" of subjects 1, 2 and so on.
     """
 
     labels: Int32[ndarray, "t h w"]
     kinds: tuple[str, ...]
 
 
-def find_subjects(params: Params, frames: UInt8[ndarray, "t h w 3"], *, still: bool) -> Subjects:
+def find_subjects(
+    params: Params,
+    frames: UInt8[ndarray, "t h w 3"],
+    lens: Float[ndarray, "3 3"],
+    world_to_camera: Float[ndarray, "t 4 4"],
+) -> Subjects:
     """Return the masks of what stands in a clip.
+
+    Unless the camera travels, what moves is found as well.
 
     Args:
       params: of the network, as `load_segmentation` reads them.
       frames: sRGB.
-      still: whether the camera rests; then what moves is found as well.
+      lens: intrinsics, pixels.
+      world_to_camera: of each frame.
     """
-    return label_subjects(frames, class_shares(params, frames), still=still)
+    to_first = None
+    if not travels(world_to_camera):
+        to_first = homographies(world_to_camera[:, :3, :3], lens)
+    return label_subjects(frames, class_shares(params, frames), to_first)
 
 
 def label_subjects(
-    frames: UInt8[ndarray, "t h w 3"], shares: Float32[ndarray, "t h w 3"], *, still: bool
+    frames: UInt8[ndarray, "t h w 3"],
+    shares: Float32[ndarray, "t h w c"],
+    to_first: Float[ndarray, "t 3 3"] | None,
 ) -> Subjects:
-    """Return the masks of what stands in a clip, from the shares of `class_shares`."""
+    """Return the masks of what stands in a clip.
+
+    Args:
+      frames: sRGB.
+      shares: as `class_shares` returns them.
+      to_first: where the pixels of each frame lie in the first one (`homographies`); None of a
+        camera that travels.
+    """
     there = [optical_flow(a, b) for a, b in pairwise(frames)]
     back = [optical_flow(b, a) for a, b in pairwise(frames)]
     shares = average_along_flow(shares, there, back)
     subject = shares.sum(-1)
-    if still and len(frames) > 2:
-        moving = find_moving(frames, subject)
+    if to_first is not None and len(frames) > 2:
+        moving = find_moving_beside_turns(frames, subject, to_first)
     else:
         moving = np.zeros(subject.shape, bool)
     masks = [_outline(*instant) for instant in zip(frames, subject, moving, strict=True)]
@@ -88,8 +115,8 @@ def label_subjects(
     return _drop_small(labels, kinds)
 
 
-def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t h w 3"]:
-    """Return the probabilities of people, animals and vehicles at each pixel."""
+def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t h w c"]:
+    """Return the probabilities of each of `KINDS` at each pixel."""
     height, width = frames.shape[1:3]
     scale = ROWS / min(height, width)
     rows, columns = (STRIDE * round((n * scale - 1) / STRIDE) + 1 for n in (height, width))
@@ -158,6 +185,36 @@ def _summed(
         totals[t] += kept * warp(totals[t - 1], flow)
         weights[t] += kept * warp(weights[t - 1], flow)
     return totals, weights
+
+
+def find_moving_beside_turns(
+    frames: UInt8[ndarray, "t h w 3"],
+    subject: Float32[ndarray, "t h w"],
+    to_first: Float[ndarray, "t 3 3"],
+) -> Bool[ndarray, "t h w"]:
+    """Return what moves before a camera that turns on its place: `find_moving` in the first view.
+
+    Args:
+      frames: sRGB.
+      subject: share of the subjects' classes at each pixel.
+      to_first: where the pixels of each frame lie in the first one.
+    """
+    size = frames.shape[2], frames.shape[1]
+    everywhere = np.ones(frames.shape[1:3], np.float32)
+    steady = []
+    shares = []
+    for frame, share, place in zip(frames, subject, to_first, strict=True):
+        unseen = 1 - cv2.warpPerspective(everywhere, place, size)
+        steady.append(cv2.warpPerspective(frame, place, size, borderMode=cv2.BORDER_REPLICATE))
+        # What this instant does not show tells nothing of the background.
+        shares.append(np.maximum(cv2.warpPerspective(share, place, size), unseen))
+    moving = find_moving(np.stack(steady), np.stack(shares))
+    onto_frames = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    seen_back = [
+        cv2.warpPerspective(_bytes(mask), place, size, flags=onto_frames) > 0
+        for mask, place in zip(moving, to_first, strict=True)
+    ]
+    return np.stack(seen_back)
 
 
 def find_moving(

@@ -36,7 +36,7 @@ def hold_facts(
       segmentation: parameters of the network that finds subjects.
     """
     still = not moves(world_to_camera)
-    subjects = find_subjects(segmentation, frames, still=still)
+    subjects = find_subjects(segmentation, frames, lens, world_to_camera)
     flat = flatten_planes(depth, frames, still=still, keep=subjects.labels > 0)
     upright = stand_upright(flat, subjects, lens)
     return set_before(upright, frames, subjects.labels, lens, world_to_camera)

@@ -10,6 +10,9 @@ through the foot (pixel p, disparity D) has at pixel q
 and the relief is what the network's log disparity has beside a line along the body, low-passed and
 bounded. D is that of a plane through the ground around the foot (disparity of a plane is linear in
 the pixel), within what the network says of the lowest part of the body, and smooth over time.
+
+People, animals and cycles stand so. What they may hold or throw has their disparity; any other
+thing that moves, and a vehicle, which is as long as it is high, keeps the network's estimate.
 """
 
 from typing import NamedTuple
@@ -20,8 +23,9 @@ from jaxtyping import Bool, Float, Float32, Int32
 from numpy import ndarray
 
 from full4d_jax.source.depth.gravity import UP
-from full4d_jax.source.subjects import PERSON, THING, Subjects
+from full4d_jax.source.subjects import ANIMAL, CYCLE, PERSON, THING, Subjects
 
+STANDING = (PERSON, ANIMAL, CYCLE)
 LYING = 1.4  # times wider than high, from which on a person does not stand
 FOOT = 0.06  # of the height: the lowest part of a body, which touches the ground
 LOWEST = 0.25  # of the height: the part whose own disparity bounds that of the foot
@@ -67,7 +71,7 @@ def stand_upright(
     before = _inverse(depth.astype(np.float64))
     after = before.copy()
     for number, kind in enumerate(subjects.kinds, 1):
-        if kind == THING:
+        if kind not in STANDING:
             continue
         instants = {t: mask for t, mask in enumerate(subjects.labels == number) if mask.any()}
         feet = {t: find_foot(before[t], mask, subjects.labels[t]) for t, mask in instants.items()}
@@ -78,8 +82,9 @@ def stand_upright(
     for number, kind in enumerate(subjects.kinds, 1):
         if kind == THING:
             for t, mask in enumerate(subjects.labels == number):
-                if mask.any():
-                    after[t][mask] = _thing_disparity(before[t], after[t], mask, subjects, t)
+                holder = _holder_disparity(after[t], mask, subjects, t) if mask.any() else None
+                if holder is not None:
+                    after[t][mask] = holder
     clear = [clear_rim(*x) for x in zip(after, subjects.labels > 0, strict=True)]
     return _inverse(np.stack(clear)).astype(np.float32)
 
@@ -224,27 +229,26 @@ def _blur(
     return np.where(weight > 1e-9, total / np.maximum(weight, 1e-9), 0.0)
 
 
-def _thing_disparity(
-    before: Float[ndarray, "h w"],
-    after: Float[ndarray, "h w"],
-    mask: Bool[ndarray, "h w"],
-    subjects: Subjects,
-    t: int,
-) -> float:
-    """Return one disparity for a thing: that of a subject so near that it may hold or throw it."""
+def _holder_disparity(
+    disparity: Float[ndarray, "h w"], mask: Bool[ndarray, "h w"], subjects: Subjects, t: int
+) -> float | None:
+    """Return the disparity of the subject so near a thing that it may hold or throw it.
+
+    None where there is no such subject: the thing may be a part of what rests, as an arm of a
+    machine is, and keeps its estimate.
+    """
     away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    nearest, value = np.inf, 0.0
+    nearest = NEIGHBOUR
+    holder = None
     for number, kind in enumerate(subjects.kinds, 1):
         body = subjects.labels[t] == number
-        if kind == THING or not body.any():
+        if kind not in STANDING or not body.any():
             continue
         distance = away[body].min() / body.any(1).sum()
-        if distance < min(nearest, NEIGHBOUR):
-            nearest, value = distance, float(np.median(after[body]))
-    own = before[mask & (before > 0)]
-    if not value and len(own):
-        value = float(np.percentile(own, 75))
-    return value
+        if distance < nearest:
+            nearest = distance
+            holder = float(np.median(disparity[body]))
+    return holder
 
 
 def clear_rim(

@@ -84,14 +84,22 @@ def steadied(
 ) -> ndarray:
     """Return pictures as the first camera would see them, 0 beyond their borders."""
     size = pictures.shape[2], pictures.shape[1]
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # OpenCV counts pixels from 0
     warped = [
-        cv2.warpPerspective(
-            picture,
-            np.linalg.inv(half) @ lens @ turn.T @ np.linalg.inv(lens) @ half,
-            size,
-            flags=cv2.INTER_NEAREST,
-        )
-        for picture, turn in zip(pictures, rotations.astype(np.float64), strict=True)
+        cv2.warpPerspective(picture, to_first, size, flags=cv2.INTER_NEAREST)
+        for picture, to_first in zip(pictures, homographies(rotations, lens), strict=True)
     ]
     return np.stack(warped)
+
+
+def homographies(
+    rotations: Float[ndarray, "t 3 3"], lens: Float[ndarray, "3 3"]
+) -> Float[ndarray, "t 3 3"]:
+    """Return where the pixels of each frame lie in the first, of a camera that turns on its place.
+
+    OpenCV counts pixels from their centres, so these differ by half a pixel from those of `lens`.
+    """
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
+    lens_of_centres = np.linalg.inv(half) @ lens
+    turns = rotations.astype(np.float64)
+    back = rotations[0] @ turns.transpose(0, 2, 1)
+    return lens_of_centres @ back @ np.linalg.inv(lens_of_centres)

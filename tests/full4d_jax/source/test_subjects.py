@@ -6,16 +6,25 @@ import pytest
 from skimage import data
 
 from full4d_jax.models.segmentation import load_segmentation
+from full4d_jax.source.handheld.rotation import homographies
 from full4d_jax.source.subjects import (
     LASTS,
     average_along_flow,
     find_moving,
+    find_moving_beside_turns,
     find_subjects,
     label_subjects,
 )
 from full4d_jax.source.tracks import link_labels
+from input_pipeline.cameras import intrinsics_from_fov
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
+AT_REST = np.stack([np.eye(3)] * FRAMES)
+
+
+def one_camera(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lens and the pose of a camera that took one picture."""
+    return intrinsics_from_fov(60, *picture.shape[:2]), np.eye(4)[None]
 
 
 def background() -> np.ndarray:
@@ -55,7 +64,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_colours_sharpen_coarse_masks(clip):
     frames, masks, shares = clip
-    subjects = label_subjects(frames, shares, still=False)
+    subjects = label_subjects(frames, shares, None)
     assert subjects.kinds == ("person",)
     coarse = [overlap(share > 0.5, mask) for share, mask in zip(shares[..., 0], masks, strict=True)]
     sharp = [overlap(label == 1, mask) for label, mask in zip(subjects.labels, masks, strict=True)]
@@ -72,9 +81,9 @@ def test_who_is_not_seen_for_two_instants_is_not_lost(clip):
         left = 30 + 4 * t
         frames[t][mask] = np.roll(body, left, 1)[:, :WIDTH][mask]
     shares[2:4] *= 0.3
-    lost = label_subjects(frames[2:4], shares[2:4], still=False)
+    lost = label_subjects(frames[2:4], shares[2:4], None)
     assert not lost.labels.any()
-    subjects = label_subjects(frames, shares, still=False)
+    subjects = label_subjects(frames, shares, None)
     for t in (2, 3):
         assert overlap(subjects.labels[t] == 1, masks[t]) > 0.5
 
@@ -94,7 +103,7 @@ def test_an_instant_d_instants_away_weighs_lasts_to_the_power_d():
 
 def test_of_a_resting_camera_what_moves_is_found_too(clip):
     frames, masks, shares = clip
-    subjects = label_subjects(frames, shares, still=True)
+    subjects = label_subjects(frames, shares, AT_REST)
     assert sorted(subjects.kinds) == ["person", "thing"]
     ball = 1 + subjects.kinds.index("thing")
     for t, labels in enumerate(subjects.labels):
@@ -102,7 +111,7 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
         np.testing.assert_allclose(found.mean(0), (12 + 8 * t, 110), atol=1)
     # What the network does not see of the person, motion adds to it.
     shares[:, 60:] = 0
-    subjects = label_subjects(frames, shares, still=True)
+    subjects = label_subjects(frames, shares, AT_REST)
     person = 1 + subjects.kinds.index("person")
     whole = [overlap(x == person, mask) for x, mask in zip(subjects.labels, masks, strict=True)]
     assert min(whole) > 0.8, "without motion it is .73"
@@ -138,6 +147,39 @@ def test_who_stays_for_most_of_a_clip_is_not_the_background():
     assert not moving[4:].any(), "where the person was is no ghost"
 
 
+def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
+    """The turned frames are drawn by projecting every pixel's ray, not by homographies."""
+    lens = intrinsics_from_fov(60, HEIGHT, WIDTH)
+    angles = np.radians(np.linspace(0, 2, FRAMES))
+    turns = np.stack([cv2.Rodrigues(np.array([0.3 * a, a, 0.0]))[0] for a in angles])
+    places = np.mgrid[:HEIGHT, :WIDTH][::-1].transpose(1, 2, 0) + 0.5
+    rays = np.concatenate([places, np.ones((HEIGHT, WIDTH, 1))], -1) @ np.linalg.inv(lens).T
+    steady = np.stack([background()] * FRAMES).astype(np.uint8)
+    steady[:, :, 6::16] = steady[:, :, 7::16] = 240  # posts, which differ if they are misplaced
+    masks = np.stack([walker(t) for t in range(FRAMES)])
+    steady[masks] = (200, 40, 40)
+    share = masks.astype(np.float32)
+    at_rest = find_moving(steady, share)
+    turned = []
+    people = []
+    expected = []
+    for frame, mask, moving, turn in zip(steady, masks, at_rest, turns, strict=True):
+        seen = rays @ turn @ lens.T  # the first camera's ray of each pixel, and its pixel there
+        x, y = cv2.split((seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32))
+        turned.append(cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT))
+        people.append(cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR))
+        expected.append(cv2.remap(moving.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0)
+    frames = np.stack(turned)
+    shares = np.stack(people)
+    moving = find_moving_beside_turns(frames, shares, homographies(turns, lens))
+    agrees = [overlap(one, other) for one, other in zip(moving, expected, strict=True)]
+    assert min(agrees) > 0.9
+    elsewhere = shares == 0
+    unregistered = find_moving(frames, shares)
+    assert (unregistered & elsewhere).mean() > 4 * (moving & elsewhere).mean()
+    np.testing.assert_array_equal(find_moving_beside_turns(steady, share, AT_REST), at_rest)
+
+
 def test_numbers_last_when_two_meet_and_part():
     masks = np.zeros((7, HEIGHT, WIDTH), bool)
     for t, gap in enumerate((12, 8, 4, 0, 0, 4, 8)):
@@ -167,9 +209,9 @@ def test_a_pole_before_a_person_does_not_part_them():
 def test_the_network_finds_a_person_and_a_cat():
     params = load_segmentation()
     astronaut = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
-    subjects = find_subjects(params, astronaut[None], still=True)
+    subjects = find_subjects(params, astronaut[None], *one_camera(astronaut))
     assert subjects.kinds == ("person",)
     assert 0.25 < (subjects.labels == 1).mean() < 0.6
     assert subjects.labels[0, 64, 60] == 1
     cat = cv2.resize(data.chelsea(), (192, 128), interpolation=cv2.INTER_AREA)
-    assert find_subjects(params, cat[None], still=True).kinds[:1] == ("animal",)
+    assert find_subjects(params, cat[None], *one_camera(cat)).kinds[:1] == ("animal",)

@@ -99,7 +99,14 @@ def test_a_thing_in_reach_has_its_holder_s_depth():
     far[labels == 2] = 0
     far[5:9, 4:8] = 2
     alone = stand_upright(depth, Subjects(far[None], ("person", "thing")), LENS)[0]
-    np.testing.assert_allclose(1 / alone[6, 6], WALL, rtol=0.01)
+    np.testing.assert_allclose(alone[far == 2], depth[0][far == 2], rtol=1e-5)
+
+
+def test_a_car_keeps_its_estimate():
+    mask = person()
+    depth, subjects = clip(room(), mask, "vehicle")
+    car = stand_upright(depth, subjects, LENS)[0]
+    np.testing.assert_allclose(car[mask], depth[0][mask], rtol=1e-5)
 
 
 def test_fog_around_a_body_goes():
