@@ -86,7 +86,9 @@ def score_scene(
     source = cameras.views([0])
     draw = scene_renderer(scene, source, [0])
 
-    def renders_at(moments: Float[ndarray, " n"], camera_at: Int[ndarray, " n"]):
+    def renders_at(
+        moments: Float[ndarray, " n"], camera_at: Int[ndarray, " n"]
+    ) -> UInt8[ndarray, "n h w 3"]:
         pictures = [
             draw(source.camera(0, int(i)), moment).rgb
             for i, moment in zip(camera_at, moments, strict=True)
