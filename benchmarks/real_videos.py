@@ -82,6 +82,9 @@ PAGE = (
 CHOSE = (
     "intel_asl_gestures_eat",
     "intel_asl_gestures_learn",
+    "intel_asl_gestures_no",
+    "intel_bottle-detection",
+    "intel_car-detection_1",
     "intel_one-by-one-person-detection_0",
     "intel_one-by-one-person-detection_1",
     "intel_preview_classroom",

@@ -46,6 +46,9 @@ SURVIVES = 0.5  # of the pixels of a piece, or colours are not asked
 MARGIN = 16  # pixels around subjects that colours of the background are learnt from
 ROUNDS = 2  # of GrabCut
 BEHIND = 0.2  # share of the classes below which a pixel shows the background
+EDGE = 2  # pixels: half as wide as edges that seem to move are, where a turn is a little wrong
+# Shares of the background that move before a camera that turns as told: once, and usually.
+MOST_ASTRAY, MOST_USUALLY_ASTRAY = 0.05, 0.01
 MOVES = 30  # of 255 levels, from the background
 SAME_COLOUR = 12  # of 255 levels, from the background times one factor
 SHADOW, LIGHT = 0.45, 1.7  # the factors that shadows and lights may have
@@ -194,11 +197,17 @@ def find_moving_while_turning(
 ) -> Bool[ndarray, "t h w"]:
     """Return what moves before a camera that turns on its place: `find_moving` in the first view.
 
+    A place that is a little wrong makes the edges of the background move: thin pieces do not count,
+    and instants at which much of the background moves tell nothing. Where more of it moves than
+    things do at most instants, the camera does not turn on its place, and no instant tells.
+
     Args:
       frames: sRGB.
       subject: share of the subjects' classes at each pixel.
       to_first: where the pixels of each frame lie in the first one.
     """
+    if not np.ptp(to_first, axis=0).any():
+        return find_moving(frames, subject)
     size = frames.shape[2], frames.shape[1]
     everywhere = np.ones(frames.shape[1:3], np.float32)
     steady = []
@@ -208,11 +217,18 @@ def find_moving_while_turning(
         steady.append(cv2.warpPerspective(frame, place, size, borderMode=cv2.BORDER_REPLICATE))
         # What this instant does not show tells nothing of the background.
         shares.append(np.maximum(cv2.warpPerspective(share, place, size), unseen))
-    moving = find_moving(np.stack(steady), np.stack(shares))
+    steady_shares = np.stack(shares)
+    moving = find_moving(np.stack(steady), steady_shares)
+
+    thick = np.stack([cv2.morphologyEx(_bytes(x), cv2.MORPH_OPEN, _disc(EDGE)) for x in moving]) > 0
+    behind = steady_shares < BEHIND
+    astray = (thick & behind).sum((1, 2)) / np.maximum(behind.sum((1, 2)), 1)
+    thick[(astray > MOST_ASTRAY) | (np.median(astray) > MOST_USUALLY_ASTRAY)] = False
+
     onto_frames = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     seen_back = [
         cv2.warpPerspective(_bytes(mask), place, size, flags=onto_frames) > 0
-        for mask, place in zip(moving, to_first, strict=True)
+        for mask, place in zip(thick, to_first, strict=True)
     ]
     return np.stack(seen_back)
 
