@@ -250,7 +250,6 @@ def check(
     split: str = "train",
     clips: int = 4,
     instants: int = 2,
-    up: tuple[float, float, float] | None = None,
 ) -> None:
     """Check a data set: cameras, clocks, light, repeated and damaged pictures.
 
@@ -262,11 +261,10 @@ def check(
       split: split to check.
       clips: number of evenly spaced clips; 0 takes all.
       instants: number of instants of a clip at which cameras are compared with pictures.
-      up: direction of up in the world of the cameras, such as 0 0 1; left out, it is found.
     """
     from full4d_jax.data.check import check_dataset
 
-    check_dataset(dataset, out, split=split, clips=clips, instants=instants, up=up)
+    check_dataset(dataset, out, split=split, clips=clips, instants=instants)
 
 
 def depth(
