@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from input_pipeline.procedural.cards import CARDS, UPPER, Cards, paint_cards, stand_cards
+from input_pipeline.procedural.cards import CARDS, UPPER_BODY_SHARE, Cards, paint_cards, stand_cards
 from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.looks import Looks
 from input_pipeline.procedural.rich_world import INSTANCES
@@ -88,9 +88,9 @@ def test_card_behind_the_wall_or_the_camera_is_not_seen(cutouts):
 
 
 def test_what_has_no_feet_goes_on_below(cutouts):
-    color, _, mask = painted(one_card([0.0, 0.5, 2.0], picture=1, shown=UPPER), cutouts)
+    color, _, mask = painted(one_card([0.0, 0.5, 2.0], picture=1, shown=UPPER_BODY_SHARE), cutouts)
     red = np.asarray(mask & (color[..., 0] > 0.5)).any(1).sum()
-    assert abs(red - 0.5 * UPPER * 20) <= 0.5
+    assert abs(red - 0.5 * UPPER_BODY_SHARE * 20) <= 0.5
     assert mask.any(1).sum() == 20
 
 
