@@ -94,10 +94,10 @@ def check_records(
 def _copies(example: Example, owners: dict[bytes, str]) -> list[str]:
     """Return a problem for each scene that shares pictures; `owners` gains those of this clip."""
     marks = {mark for row in file_marks(example) for mark in row}
-    others = {owners.setdefault(mark, example.scene_id) for mark in marks} - {example.scene_id}
+    scenes = {owners.setdefault(mark, example.scene_id) for mark in marks} - {example.scene_id}
     return [
         f"frames: found pictures of scene {name} again, expected other ones (splits cut by scene)"
-        for name in sorted(others)
+        for name in sorted(scenes)
     ]
 
 

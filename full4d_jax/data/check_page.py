@@ -60,6 +60,7 @@ def _frustums(
     example: Example, points: Float[ndarray, "n 3"], shape: tuple[int, int]
 ) -> UInt8[ndarray, "H W 3"]:
     """Draw the frustums in the first camera's world; its distance from the common middle is 1."""
+    height, width = shape
     poses = example.world_to_camera.astype(np.float64)
     reference = poses[0, 0]
     poses = relative_to(poses, reference)
@@ -71,7 +72,7 @@ def _frustums(
     step = max(1, len(places) // MAX_POINTS)
     near = places[np.linalg.norm(places, axis=1) < MAX_POINT_DISTANCE * unit][::step]
     return pictures.frustums(
-        Cameras(example.intrinsics.astype(np.float64), rescale(poses, unit), *shape),
+        Cameras(example.intrinsics.astype(np.float64), rescale(poses, unit), height, width),
         points=near / unit,
     )
 
