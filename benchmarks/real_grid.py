@@ -26,7 +26,7 @@ from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.grid_stages import FOUR_REAL
-from full4d_jax.media.grids import GIVEN
+from full4d_jax.media.grids import REAL_BORDER
 from full4d_jax.media.metrics import lpips, psnr, require_lpips
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 
@@ -76,7 +76,7 @@ def drawn(
     cells = to_uint8(np.concatenate([truth, filled], 1))
     large = np.stack([[cv2.resize(x, (CELL, CELL)) for x in row] for row in cells])
     for view, time in np.argwhere(visible):
-        cv2.rectangle(large[view, time + len(truth[0])], (0, 0), (CELL - 1,) * 2, GIVEN, 5)
+        cv2.rectangle(large[view, time + len(truth[0])], (0, 0), (CELL - 1,) * 2, REAL_BORDER, 5)
     times = [f"{20 * EVERY * i} ms" for i in range(len(truth[0]))]
     columns = [f"true, {x}" for x in times] + [f"grid, {x}" for x in times]
     names = [f"view {view}" for view in range(len(truth))]

@@ -28,12 +28,14 @@ from full4d_jax.session.disk import disk_error, quiet_threads
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import fields_of
 from full4d_jax.session.help_text import Shown, short_help
-from full4d_jax.source import ways
+from full4d_jax.source import choice
 
 SHORT_HELP = {"-h", "--help"}
 HELP = SHORT_HELP | {"--help-all", "--help_all"}
-# Flags of earlier versions, whose values SOURCE is now.
-BEFORE = {"video", "dataset", "capture", "fixed_view", "records", "grid", "scene", "out", "source"}
+# Flags of earlier versions; their values are SOURCE now.
+OLD_SOURCE_FLAGS = frozenset(
+    ["video", "dataset", "capture", "fixed_view", "records", "grid", "scene", "out", "source"]
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nfull4d: interrupted; finished stages and checkpoints are kept", file=sys.stderr)
         return 130
     except Exception as error:
-        if (told := disk_error(error)) is None:
+        message = disk_error(error)
+        if message is None:
             raise
-        print(f"full4d: {told}", file=sys.stderr)
+        print(f"full4d: {message}", file=sys.stderr)
         return 2
     return 0
 
@@ -79,7 +82,8 @@ def _dispatch(argv: list[str]) -> None:
 
         print(version("full4d-jax"))
         return
-    verb, rest = argv[0].replace("-", "_"), argv[1:]
+    verb = argv[0].replace("-", "_")
+    rest = argv[1:]
     if verb not in verbs():
         raise _unknown("command", "full4d", verb, verbs())
     module = importlib.import_module(f"full4d_jax.commands.{verb}")
@@ -103,27 +107,27 @@ def call(function: Callable[..., Any], prog: str, argv: list[str]) -> None:
 
 
 class Verb(NamedTuple):
-    """A verb's function, and what the first words after it decide.
+    """A verb's function, and what the words after it decide before tyro reads them.
 
     Attributes:
       function: the function of the verb.
       words: what tyro reads, SOURCE as an option among it.
       takes_source: whether there can be a SOURCE.
-      source: that path; empty where none is given.
+      path: SOURCE; empty where there is none.
       config: the loaded config; None where the verb takes none.
-      ways: the ways in that its `source` may be; empty where it takes none.
-      way: the way in that SOURCE and the given flags ask for.
       shown: the config fields in its help; None shows all.
+      candidates: the options classes that its `source` may be; empty where it takes a plain path.
+      chosen: the options class that SOURCE and the flags ask for.
     """
 
     function: Callable[..., Any]
     words: list[str]
-    takes_source: bool = False
-    source: str = ""
-    config: Any = None
-    ways: tuple[Any, ...] = ()
-    way: Any = None
-    shown: Shown | None = None
+    takes_source: bool
+    path: str
+    config: Any
+    shown: Shown | None
+    candidates: tuple[Any, ...]
+    chosen: Any
 
 
 def read_options(
@@ -134,18 +138,18 @@ def read_options(
     Raises:
       InputError: there is no such config or option, or a value is of another type.
     """
-    verb = _decide(function, prog, argv)
+    verb = _read_verb(function, prog, argv)
     bind = _binder(verb)
-    if asked := HELP & set(argv):
+    if help_flags := HELP & set(argv):
         usage = prog + " [SOURCE]" * verb.takes_source
         usage += " [--config PRESET]" * (verb.config is not None)
-        print(_help(verb, bind, usage) if asked & SHORT_HELP else _full_help(bind, usage))
+        print(_help(verb, bind, usage) if help_flags & SHORT_HELP else _full_help(bind, usage))
         return None
     bound, unknown = _parse(bind, prog, verb.words)
     if not unknown:
         return bound
-    if verb.takes_source and not verb.source and len(unknown) == 1 and unknown[0][:1] != "-":
-        # SOURCE stands behind options; until now nobody knew which words are their values.
+    if verb.takes_source and not verb.path and len(unknown) == 1 and unknown[0][:1] != "-":
+        # SOURCE stands behind options; only tyro could tell which words are their values.
         last = len(argv) - 1 - argv[::-1].index(unknown[0])
         return read_options(function, prog, [unknown[0], *argv[:last], *argv[last + 1 :]])
     raise _unknown_option(verb, bind, prog, unknown)
@@ -155,49 +159,58 @@ def _unknown_option(
     verb: Verb, bind: Callable[..., Any], prog: str, unknown: list[str]
 ) -> InputError:
     """Return the error for no option: of another source, of earlier versions, or misspelled."""
-    if verb.way is not None:
+    if verb.chosen is not None:
         projection = verb.config.model.projection
-        foreign = ways.foreign_option(unknown, verb.way, verb.ways, verb.source, projection)
-        if foreign is not None:
-            return foreign
+        error = choice.foreign_option(unknown, verb.chosen, verb.candidates, verb.path, projection)
+        if error is not None:
+            return error
     flag, equals, value = unknown[0].partition("=")
-    if verb.takes_source and ways.is_flag(flag) and ways.flag_name(flag) in BEFORE:
+    is_old = choice.is_flag(flag) and choice.flag_name(flag) in OLD_SOURCE_FLAGS
+    if verb.takes_source and is_old:
         value = value if equals else "".join(unknown[1:2])
-        do = f"write {prog} {value or 'SOURCE'}"
-        return InputError("option", flag, value, "SOURCE, which has no flag", do)
+        advice = f"write {prog} {value or 'SOURCE'}"
+        return InputError("option", flag, value, "SOURCE, which has no flag", advice)
     return _unknown("option", prog, unknown[0], _flags(verb, bind))
 
 
-def _decide(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb:
-    """Take the config and SOURCE off the words, and choose the way in that the words ask for.
+def _read_verb(function: Callable[..., Any], prog: str, argv: list[str]) -> Verb:
+    """Take the config and SOURCE off the words, and choose the options class of the source.
 
     Raises:
       InputError: there is no such config or SOURCE, or it is one of another verb; or a word is
         spelled as in earlier versions.
     """
-    hints = get_type_hints(function, include_extras=True)
-    verb = Verb(function, words=argv)
+    hints = get_type_hints(function)
+    words = argv
+    config = None
+    shown = None
     if "config" in hints:
-        marks = getattr(hints["config"], "__metadata__", ())
+        marks = get_args(get_type_hints(function, include_extras=True)["config"])[1:]
         shown = next((mark for mark in marks if isinstance(mark, Shown)), None)
-        config, words = _load_config(get_type_hints(function)["config"], prog, argv)
-        verb = verb._replace(words=words, config=config, shown=shown)
-    source = inspect.signature(function).parameters.get("source")
+        config, words = _load_config(hints["config"], prog, argv)
     # A positional `source`, as of `convert`, is left to tyro.
-    if source is None or source.kind is not inspect.Parameter.KEYWORD_ONLY:
-        return verb
-    choices = get_args(get_type_hints(function)["source"])
-    path = verb.words[0] if verb.words and verb.words[0][:1] != "-" else ""
-    way = None
-    if choices:
-        posed = verb.config.model.projection != "none"
-        asks_for_help = bool(HELP & set(argv))
-        way = ways.chosen_way(choices, verb.words, path, posed=posed, shown=asks_for_help)
-    words = ["--SOURCE", *verb.words] if path else verb.words
-    return verb._replace(words=words, takes_source=True, source=path, ways=choices, way=way)
+    source = inspect.signature(function).parameters.get("source")
+    takes_source = source is not None and source.kind is inspect.Parameter.KEYWORD_ONLY
+    path = words[0] if takes_source and words and words[0][:1] != "-" else ""
+    candidates = get_args(hints["source"]) if takes_source else ()
+    chosen = None
+    if config is not None and candidates:
+        posed = config.model.projection != "none"
+        for_help = bool(HELP & set(argv))
+        chosen = choice.choose_source(candidates, words, path, posed=posed, for_help=for_help)
+    return Verb(
+        function=function,
+        words=["--SOURCE", *words] if path else words,
+        takes_source=takes_source,
+        path=path,
+        config=config,
+        shown=shown,
+        candidates=candidates,
+        chosen=chosen,
+    )
 
 
-def _load_config(wanted: Any, prog: str, argv: list[str]) -> tuple[Any, list[str]]:
+def _load_config(config_class: Any, prog: str, argv: list[str]) -> tuple[Any, list[str]]:
     """Return the config that `--config` names, or the default one, and the words without it.
 
     Raises:
@@ -207,24 +220,21 @@ def _load_config(wanted: Any, prog: str, argv: list[str]) -> tuple[Any, list[str
     from full4d_jax.config.presets import is_preset, load_config
 
     if argv and is_preset(argv[0]):
-        raise InputError(
-            "config",
-            argv[0],
-            "a preset without a flag",
-            "--config before it",
-            f"write {prog} --config {argv[0]}",
-        )
+        preset = argv[0]
+        advice = f"write {prog} --config {preset}"
+        found = "a preset without a flag"
+        raise InputError("config", preset, found, "--config before it", advice)
     reader = ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--config", nargs="?", const="")
     parsed, words = reader.parse_known_args(argv)
-    config: Any = load_config(parsed.config, wanted)
+    config: Any = load_config(parsed.config, config_class)
     return config, words
 
 
 def _binder(verb: Verb) -> Callable[..., Callable[[], Any]]:
     """Return a function of a verb's signature that returns the call instead of making it.
 
-    The loaded config and the chosen way in say which options there are; the config's come last.
+    The loaded config and the chosen source decide the options; those of the config come last.
     """
     import tyro
 
@@ -232,19 +242,21 @@ def _binder(verb: Verb) -> Callable[..., Callable[[], Any]]:
         return partial(verb.function, *args, **kwargs)
 
     vars(bind).pop("__wrapped__", None)  # of a type checker; tyro would look inside
-    signature, kinds = inspect.signature(verb.function), inspect.get_annotations(verb.function)
+    signature = inspect.signature(verb.function)
     parameters = dict(signature.parameters)
+    annotations = inspect.get_annotations(verb.function)
+    flat = tyro.conf.arg(name="")
     if verb.config is not None:
-        last = parameters.pop("config")
-        only = inspect.Parameter.KEYWORD_ONLY
-        parameters["config"] = last.replace(default=verb.config, kind=only)
-        kinds["config"] = Annotated[type(verb.config), tyro.conf.arg(name="")]
-    if verb.way is not None:
-        kinds["source"] = Annotated[verb.way, tyro.conf.arg(name="")]
+        parameter = parameters.pop("config")
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters["config"] = parameter.replace(default=verb.config, kind=keyword)
+        annotations["config"] = Annotated[type(verb.config), flat]
+    if verb.chosen is not None:
+        annotations["source"] = Annotated[verb.chosen, flat]
     bind.__doc__ = verb.function.__doc__
     ordered = signature.replace(parameters=list(parameters.values()))
     bind.__signature__ = ordered  # type: ignore[attr-defined]
-    bind.__annotations__ = kinds
+    bind.__annotations__ = annotations
     return bind
 
 
@@ -258,45 +270,52 @@ def _parse(
     """
     import tyro
 
-    said, read = io.StringIO(), partial(tyro.cli, bind, prog=prog, args=argv)
+    message = io.StringIO()
     try:
         # Only reads the options: what the verb itself prints or raises is not caught here.
-        with contextlib.redirect_stderr(said):
-            return read(return_unknown_args=True, use_underscores=True)
+        with contextlib.redirect_stderr(message):
+            return tyro.cli(
+                bind, prog=prog, args=argv, return_unknown_args=True, use_underscores=True
+            )
     except SystemExit:
-        words = " ".join(re.sub(r"[─│╭╮╰╯]+", " ", said.getvalue()).split())
-        found = words.removeprefix("Value error ").split(" Argument helptext:")[0]
-        found = found.split(" For full helptext")[0]
-        expected = "options as in --help"
-        raise InputError("option", prog, found, expected, f"see {prog} --help") from None
+        # tyro draws a box around its message, and appends the help of the option.
+        line = " ".join(re.sub(r"[─│╭╮╰╯]+", " ", message.getvalue()).split())
+        line = line.removeprefix("Value error ").split(" Argument helptext:")[0]
+        line = line.split(" For full helptext")[0]
+        advice = f"see {prog} --help"
+        raise InputError("option", prog, line, "options as in --help", advice) from None
 
 
 def _help(verb: Verb, bind: Callable[..., Any], prog: str) -> str:
     """Return the short help of a verb."""
     names = [name for name, _, _ in fields_of(verb.config)] if verb.config is not None else []
     hidden = {name for name in names if verb.shown is not None and verb.shown.hides(name)}
-    more = "\n--config takes a preset's name or its file" * bool(names)
-    more += f"; --help-all lists all {len(names)} fields." * bool(hidden)
-    first = ["SOURCE", *ways.names(verb.way)] if verb.ways else ["SOURCE"]
-    others = ways.other_ways(verb.way, verb.ways) if verb.ways else ""
-    return f"{short_help(_full_help(bind, prog), hidden, first)}\n{others}{more}"
+    first = ["SOURCE"]
+    other_sources = ""
+    if verb.chosen is not None:
+        first += choice.option_names(verb.chosen)
+        other_sources = choice.other_sources(verb.chosen, verb.candidates)
+    note = "\n--config takes a preset's name or its file" * bool(names)
+    note += f"; --help-all lists all {len(names)} fields." * bool(hidden)
+    return f"{short_help(_full_help(bind, prog), hidden, first)}\n{other_sources}{note}"
 
 
 def _full_help(bind: Callable[..., Any], prog: str) -> str:
     """Return tyro's help with all options, SOURCE among them as the word that it is."""
     import tyro
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         tyro.cli(bind, prog=prog, args=["--help"], use_underscores=True)
-    text = re.sub(r" \[--SOURCE \S+\]", "", said.getvalue())  # which the usage has already
+    text = re.sub(r" \[--SOURCE \S+\]", "", output.getvalue())  # which the usage has already
     return re.sub(r"--SOURCE \S+", "SOURCE", text)
 
 
 def _flags(verb: Verb, bind: Callable[..., Any]) -> list[str]:
-    """Return all option names of a verb, those of its other ways in included."""
+    """Return all option names of a verb, those of its other sources included."""
     flags = {"--config", *re.findall(r"--[\w.]+", _full_help(bind, ""))}
-    return sorted(flags | {f"--{name}" for way in verb.ways for name in ways.names(way)})
+    names = {name for options in verb.candidates for name in choice.option_names(options)}
+    return sorted(flags | {f"--{name}" for name in names})
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -310,20 +329,20 @@ def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     }
 
 
-def _unknown(what: str, where: str, found: str, known: Sequence[str]) -> InputError:
-    """Return the error for a word that is not known; it names those that are spelled alike."""
-    close = difflib.get_close_matches(found.split("=")[0], known, n=3)
-    expected = f"{' or '.join(close)}" if close else f"one of those in {where} --help"
-    return InputError(what, where, found, expected, f"see {where} --help")
+def _unknown(what: str, prog: str, word: str, valid: Sequence[str]) -> InputError:
+    """Return the error for an unknown word; it names valid ones of a similar spelling."""
+    similar = difflib.get_close_matches(word.split("=")[0], valid, n=3)
+    expected = " or ".join(similar) or f"one of those in {prog} --help"
+    return InputError(what, prog, word, expected, f"see {prog} --help")
 
 
 def _overview() -> str:
     """List all verbs with their module's first sentence, which is read without importing them."""
-    lines = {}
+    docstrings = {}
     for name in verbs():
         source = (Path(commands.__path__[0]) / f"{name}.py").read_text()
-        lines[name] = ast.get_docstring(ast.parse(source)) or ""
-    text = _listing("full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", lines)
+        docstrings[name] = ast.get_docstring(ast.parse(source)) or ""
+    text = _listing("full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", docstrings)
     return f"{text}\n\nfull4d VERB --help lists the options of a verb."
 
 

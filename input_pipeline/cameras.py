@@ -93,7 +93,8 @@ def rescale(
 
 def nearest_to_axes(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Float[np.ndarray, "3"] | None:
     """Return the point nearest to all optical axes; None if it is not before all cameras."""
-    eyes, ahead = centers(world_to_camera), world_to_camera[:, 2, :3]
+    eyes = centers(world_to_camera)
+    ahead = world_to_camera[:, 2, :3]
     across = np.eye(3) - ahead[:, :, None] * ahead[:, None, :]
     if np.linalg.cond(across.sum(0)) > 1e4:
         return None

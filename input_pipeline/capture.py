@@ -18,9 +18,9 @@ from input_pipeline.undistortion import flat_lens
 from input_pipeline.video_files import frame_times
 
 STILL_FPS = 1.0  # of a capture of one instant, where no rate means anything
-BLACK = 16  # mean of a row that is a bar: black, and what a codec makes of it
-MOST_NAMED = 5
-TOLD = 0.001  # of a view, by which undistorting may narrow it silently
+MAX_BLACK_LEVEL = 16  # mean of a row that is a bar: black, and what a codec makes of it
+MAX_NAMES = 5
+MIN_REPORTED_NARROWING = 0.001  # of a view, by which undistorting may narrow it silently
 
 
 class View(NamedTuple):
@@ -79,7 +79,7 @@ def make_view(
     masks: Sequence[Path] = (),
     depth_scale: float | None = None,
 ) -> tuple[View, str]:
-    """A checked view, and a note of what was assumed of its size or its times.
+    """Return a checked view, and a note of what was assumed of its size or its times.
 
     Args:
       name: of the camera, for people.
@@ -145,7 +145,7 @@ def make_capture(
     license: str = "unknown",
     notes: Sequence[str] = (),
 ) -> Capture:
-    """A capture of views from `make_view`, with their notes joined.
+    """Return a capture of views from `make_view`, with their notes joined.
 
     Raises:
       ValueError: no views, or two of one name.
@@ -154,7 +154,7 @@ def make_capture(
     require(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
     require(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
-    said = [*notes, *(part for _, note in views for part in note.split("; "))]
+    all_notes = [*notes, *(part for _, note in views for part in note.split("; "))]
     rates = [1 / np.median(np.diff(v.timestamps)) for v, _ in views if len(v.timestamps) > 1]
     return Capture(
         scene_id=scene_id,
@@ -164,7 +164,7 @@ def make_capture(
         caption=caption,
         source=source or scene_id,
         license=license,
-        note="; ".join(dict.fromkeys(note for note in said if note)),
+        note="; ".join(dict.fromkeys(note for note in all_notes if note)),
     )
 
 
@@ -178,9 +178,9 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
     Raises:
       ValueError: a camera that is not there.
     """
-    known = {view.name for capture in captures for view in capture.views}
-    unknown = sorted(set(degrees) - known - {""})
-    require("cameras to turn", not unknown, unknown, f"some of {sorted(known)}")
+    names = {view.name for capture in captures for view in capture.views}
+    unknown = sorted(set(degrees) - names - {""})
+    require("cameras to turn", not unknown, unknown, f"some of {sorted(names)}")
     return [
         capture._replace(
             views=tuple(
@@ -203,24 +203,26 @@ def fit_to_files(
     Raises:
       ValueError: sizes that do not fit.
     """
-    found = picture_size(files[0])
-    if found == size:
+    file_size = picture_size(files[0])
+    if file_size == size:
         return intrinsics, ""
-    (h, w), (rows, columns) = size, found
-    said = f"calibrated at {w}x{h}, the files are {columns}x{rows}"
+    h, w = size
+    rows, columns = file_size
+    note = f"calibrated at {w}x{h}, the files are {columns}x{rows}"
     if abs(rows / h - columns / w) * max(h, w) < 1:
         resized = cameras.resize_intrinsics(intrinsics, rows=rows / h, columns=columns / w)
-        return resized, f"{here}: {said}: intrinsics resized"
+        return resized, f"{here}: {note}: intrinsics resized"
     scale = min(rows / h, columns / w)
-    top, left = (rows - scale * h) / 2, (columns - scale * w) / 2
+    top = (rows - scale * h) / 2
+    left = (columns - scale * w) / 2
     picture = first_picture(files[0]).mean(-1)
     bar = int(top) or int(left)
     edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(1)
-    if not bar or edges.max() > BLACK:
-        raise ValueError(f"{here}, size: found {said}, expected one size, or one shape")
+    if not bar or edges.max() > MAX_BLACK_LEVEL:
+        raise ValueError(f"{here}, size: found {note}, expected one size, or one shape")
     resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
     moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
-    return moved, f"{here}: {said} with black bars: resized by {scale:.4f} and padded"
+    return moved, f"{here}: {note} with black bars: resized by {scale:.4f} and padded"
 
 
 def _narrowing(
@@ -232,7 +234,7 @@ def _narrowing(
     except ValueError as error:
         raise ValueError(f"{here}, {error}") from None
     share = 1 - intrinsics[0, 0] / flat[0, 0]
-    if share < TOLD:
+    if share < MIN_REPORTED_NARROWING:
         return ""
     return f"views are narrowed by {share:.1%} to what the distorted lens saw"
 
@@ -264,5 +266,5 @@ def _checked_cameras(
 
 
 def _names(files: Sequence[Path]) -> str:
-    named = ", ".join(str(file) for file in files[:MOST_NAMED])
-    return named + f" and {len(files) - MOST_NAMED} more" * (len(files) > MOST_NAMED)
+    named = ", ".join(str(file) for file in files[:MAX_NAMES])
+    return named + f" and {len(files) - MAX_NAMES} more" * (len(files) > MAX_NAMES)

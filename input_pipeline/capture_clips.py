@@ -16,7 +16,7 @@ from input_pipeline.undistortion import flat_lens, undistort
 from input_pipeline.video_files import frame_times, read_frames
 
 FRAMES = 81  # of a clip, where the capture has as many: what video models are trained on
-ROUNDING = 1e-6  # seconds
+TIME_TOLERANCE = 1e-6  # seconds
 
 
 class CaptureClips(Sequence[Example]):
@@ -45,7 +45,9 @@ class CaptureClips(Sequence[Example]):
         instants: tuple[int, int | None] = (0, None),
         film: bool = False,
     ):
-        self.captures, self.size, self.film = list(captures), size, film
+        self.captures = list(captures)
+        self.size = size
+        self.film = film
         self.left_out = 0
         self._film_times: dict[Path, Float64[np.ndarray, " n"]] = {}
         self._cuts: list[tuple[int, Int[np.ndarray, "v t"]]] = []
@@ -76,13 +78,14 @@ class CaptureClips(Sequence[Example]):
         v, t = chosen.shape
         times = np.stack([view.timestamps[i] for view, i in zip(views, chosen, strict=True)])
         frames, depth, masks = (np.empty((v, t), object) for _ in range(3))
-        intrinsics, poses = np.empty((v, 3, 3), np.float32), []
+        intrinsics = np.empty((v, 3, 3), np.float32)
+        poses = []
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
             pictures = self._pictures(view, taken)
             files, lens, (h, w) = _encode(view, taken, pictures, self.size, self.film)
             frames[i], depth[i], masks[i] = files
-            placed = lens, view.world_to_camera[taken]
-            intrinsics[i], pose = cameras.turn(*placed, view.quarters, height=h, width=w)
+            pose = view.world_to_camera[taken]
+            intrinsics[i], pose = cameras.turn(lens, pose, view.quarters, height=h, width=w)
             poses.append(pose)
         example = make_example(
             frames,
@@ -122,7 +125,7 @@ def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
     """
     start = max(view.timestamps[0] for view in views)
     end = min(view.timestamps[-1] for view in views)
-    slack = max(_interval(view) for view in views) / 2 + ROUNDING
+    slack = max(_interval(view) for view in views) / 2 + TIME_TOLERANCE
     inside = [
         (view.timestamps >= start - slack) & (view.timestamps <= end + slack) for view in views
     ]
@@ -141,15 +144,17 @@ def align(views: Sequence[View], where: str) -> Int[np.ndarray, "v t"]:
     return near[:, fresh]
 
 
-def _nearest(times: Float64[np.ndarray, " n"], wanted: Float64[np.ndarray, " t"]) -> np.ndarray:
-    after = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))
+def _nearest(
+    times: Float64[np.ndarray, " n"], times_sought: Float64[np.ndarray, " t"]
+) -> np.ndarray:
+    after = np.clip(np.searchsorted(times, times_sought), 1, max(1, len(times) - 1))
     after = np.minimum(after, len(times) - 1)
     before = np.maximum(after - 1, 0)
-    return np.where(wanted - times[before] <= times[after] - wanted, before, after)
+    return np.where(times_sought - times[before] <= times[after] - times_sought, before, after)
 
 
 def _interval(view: View) -> float:
-    """Seconds between two frames, usually."""
+    """Return the seconds between two frames, usually."""
     return float(np.median(np.diff(view.timestamps))) if len(view.timestamps) > 1 else 0.0
 
 
@@ -160,11 +165,12 @@ def _encode(
     size: int | None,
     film: bool,
 ) -> tuple[Shaped[np.ndarray, "3 t"], Float[np.ndarray, "3 3"], tuple[int, int]]:
-    """Files of pictures, depth and masks, turned; intrinsics, rows and columns before turning."""
+    """Return turned files of pictures, depth and masks; intrinsics and size before turning."""
     files = np.full((3, len(taken)), b"", object)
     pictures = iter(pictures)
     first = next(pictures)
-    shape, unit = first.shape, 2 if film else 1  # films have even sides
+    shape = first.shape
+    unit = 2 if film else 1  # films have even sides
     scale = min(1.0, size / min(shape[:2])) if size else 1.0
     rows, columns = (unit * max(1, round(side * scale / unit)) for side in shape[:2])
     # Coefficients do not depend on the size, and small maps are quick to make: reduce first.

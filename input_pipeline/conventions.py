@@ -37,8 +37,12 @@ class Convention(NamedTuple):
     """The world is left-handed; its y points the other way."""
 
 
-RIGHT, DOWN, FORWARD = (1, 0, 0), (0, 1, 0), (0, 0, 1)
-LEFT, UP, BACKWARD = (-1, 0, 0), (0, -1, 0), (0, 0, -1)
+RIGHT = (1, 0, 0)
+DOWN = (0, 1, 0)
+FORWARD = (0, 0, 1)
+LEFT = (-1, 0, 0)
+UP = (0, -1, 0)
+BACKWARD = (0, 0, -1)
 CONVENTIONS = {
     "opencv": Convention((RIGHT, DOWN, FORWARD), to_world=False),
     "opencv_c2w": Convention((RIGHT, DOWN, FORWARD), to_world=True),
@@ -73,7 +77,8 @@ def convert(
     """
     if poses.shape[-2:] != (4, 4):
         raise ValueError(f"poses: found shape {poses.shape}, expected (... 4 4)")
-    before, after = _named(source), _named(target)
+    before = _named(source)
+    after = _named(target)
     if before == after:
         return np.array(poses)
     matrix = np.swapaxes(poses, -1, -2) if before.rows else poses
@@ -105,8 +110,8 @@ def homogeneous(
 def _named(name: str) -> Convention:
     convention = CONVENTIONS.get(SAME.get(name, name))
     if convention is None:
-        known = ", ".join([*CONVENTIONS, *SAME])
-        raise ValueError(f"camera convention: found {name!r}, expected one of {known}")
+        names = ", ".join([*CONVENTIONS, *SAME])
+        raise ValueError(f"camera convention: found {name!r}, expected one of {names}")
     return convention
 
 

@@ -23,16 +23,17 @@ from input_pipeline.schema import Example
 
 Estimate = Callable[[UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "r q"]]
 Scale = Literal["matches", "axes"]
-INSTANTS = 4  # of a clip, evenly spaced, at which matches are sought
-ANGLE = np.radians(1.0)  # between two rays, at least, so that their depth is certain
-ENOUGH = 20  # matches of a view
-NEAR = 0.1  # of its disparity, how far from the line a match may lie
-EXPLAINED = 0.3  # of the matches, that must lie there
-BETTER = 0.8  # of the errors of one depth for the whole view, the line's, at most
-FINE = 0.05  # or less is good enough in any case
-DRAWS = 300
-REACH = 3.0  # times nearer or farther than any match, depth is unknown
-MIDDLE = 0.05  # of the picture's diagonal, half the side of the window around the point looked at
+MATCHED_INSTANTS = 4  # of a clip, evenly spaced, at which matches are sought
+MIN_RAY_ANGLE = np.radians(1.0)  # between two rays, so that their depth is certain
+MIN_MATCHES = 20  # of a view
+MAX_LINE_ERROR = 0.1  # distance of a match from the line, as a share of its disparity
+MIN_EXPLAINED = 0.3  # share of the matches that must lie near the line
+MAX_ERROR_RATIO = 0.8  # of the line's errors to those of one depth for the whole view
+FINE_ERROR = 0.05  # relative error that is accepted in any case
+RANSAC_DRAWS = 300
+DEPTH_MARGIN = 3.0  # depth is unknown so many times nearer or farther than any match
+# Half the side of the window around the point looked at, as a share of the picture's diagonal.
+WINDOW_HALF_SIDE = 0.05
 
 
 class SparseDepth(NamedTuple):
@@ -59,65 +60,71 @@ class Line(NamedTuple):
 
 
 def known_depth(example: Example) -> list[SparseDepth]:
-    """For every view the matches that agree with its cameras."""
-    pictures = decode_pictures(example, INSTANTS)
+    """Return for every view the matches that agree with its cameras."""
+    pictures = decode_pictures(example, MATCHED_INSTANTS)
     limit = near_pixels(pictures.shapes)
-    found: list[list[tuple]] = [[] for _ in example.frames]
+    parts_of_view: list[list[tuple]] = [[] for _ in example.frames]
     for match in find_matches(example, pictures):
         pair = [match.first, match.second]
         lenses = example.intrinsics[pair]
         poses = example.world_to_camera[pair, match.instant].astype(np.float64)
         depth, angle = triangulate(match.points, lenses, poses)
         agree = epipolar_distances(match.points, lenses, poses) < limit
-        kept = agree & (depth > 0).all(1) & (angle > ANGLE)
+        usable = agree & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE)
         for side, view in enumerate(pair):
-            points = match.points[kept, side]
+            points = match.points[usable, side]
             pixels = distort_points(points, lenses[side], example.distortion[view])
-            found[view].append((np.full(len(points), match.instant), pixels, depth[kept, side]))
+            parts_of_view[view].append(
+                (np.full(len(points), match.instant), pixels, depth[usable, side])
+            )
     empty = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
-    return [SparseDepth(*map(np.concatenate, zip(empty, *parts, strict=True))) for parts in found]
+    return [
+        SparseDepth(*map(np.concatenate, zip(empty, *parts, strict=True)))
+        for parts in parts_of_view
+    ]
 
 
 def fit_line(values: Float[np.ndarray, " n"], depth: Float[np.ndarray, " n"]) -> Line:
-    """The line between an estimator's values and 1 / z that most matches lie near.
+    """Fit the line between an estimator's values and 1 / z that most matches lie near (RANSAC).
 
     Raises:
       ValueError: too few matches, or values that say nothing about their depth.
     """
-    if len(values) < ENOUGH:
+    if len(values) < MIN_MATCHES:
         raise ValueError(_too_few(len(values)))
     disparity = 1 / depth
     rng = np.random.default_rng(0)
-    first, second = rng.integers(len(values), size=(2, DRAWS))
+    first, second = rng.integers(len(values), size=(2, RANSAC_DRAWS))
     run = values[second] - values[first]
     usable = np.abs(run) > 1e-6 * max(float(np.ptp(values)), 1e-12)
     rise = (disparity[second] - disparity[first])[usable]
     scales = np.append(rise / run[usable], 0.0)
     shifts = np.append(disparity[first][usable] - scales[:-1] * values[first][usable], 0.0)
     errors = np.abs(scales[:, None] * values + shifts[:, None] - disparity)
-    best = (errors < NEAR * disparity).sum(1).argmax()
-    near = errors[best] < NEAR * disparity
-    if near.mean() < EXPLAINED:
+    best = (errors < MAX_LINE_ERROR * disparity).sum(1).argmax()
+    near = errors[best] < MAX_LINE_ERROR * disparity
+    if near.mean() < MIN_EXPLAINED:
         found = f"a line near {near.mean():.0%} of {len(values)} matches"
-        raise ValueError(f"depth: found {found}, expected {EXPLAINED:.0%}: another estimator?")
+        raise ValueError(f"depth: found {found}, expected {MIN_EXPLAINED:.0%}: another estimator?")
     weights = 1 / disparity[near]  # errors of depth are relative
     system = np.stack([values[near] * weights, weights], 1)
     (scale, shift), *_ = np.linalg.lstsq(system, np.ones(near.sum()), rcond=None)
     fitted = np.maximum(scale * values + shift, 1e-9 * disparity.max())
     error = float(np.median(np.abs(disparity / fitted - 1)))
     flat = float(np.median(np.abs(disparity * np.median(depth) - 1)))
-    if error > max(BETTER * flat, FINE):
+    if error > max(MAX_ERROR_RATIO * flat, FINE_ERROR):
         found = f"errors of {error:.0%} where one depth for all has {flat:.0%}"
         raise ValueError(f"depth: found {found}, expected values that follow the matches' depth")
-    ends = float(depth[near].min() / REACH), float(depth[near].max() * REACH)
-    said = (
+    nearest = float(depth[near].min() / DEPTH_MARGIN)
+    farthest = float(depth[near].max() * DEPTH_MARGIN)
+    note = (
         f"{near.mean():.0%} of {len(values)} matches agree, median error {error:.1%} of their depth"
     )
-    return Line(float(scale), float(shift), *ends, float(near.mean()), said)
+    return Line(float(scale), float(shift), nearest, farthest, float(near.mean()), note)
 
 
 def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> Line:
-    """1 / z in proportion to the values, right where the point nearest to all optical axes is seen.
+    """Scale values so that 1 / z is right at the point nearest to all optical axes.
 
     Args:
       example: a clip whose cameras look at one place, such as a rig around a subject.
@@ -128,7 +135,9 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
       ValueError: the axes do not meet before the cameras, the view does not see where, or the
         values there are not disparity.
     """
-    lens, factors, distances = example.intrinsics[view].astype(np.float64), [], []
+    lens = example.intrinsics[view].astype(np.float64)
+    factors = []
+    distances = []
     for values, poses in zip(maps, example.world_to_camera.swapaxes(0, 1), strict=True):
         middle = nearest_to_axes(poses.astype(np.float64))
         if middle is None:
@@ -141,7 +150,7 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
         if not (0 <= column < w and 0 <= row < h):
             found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
             raise ValueError(f"depth: found {found}, expected it in {w}x{h} pixels")
-        side = max(1, round(MIDDLE * float(np.hypot(h, w))))
+        side = max(1, round(WINDOW_HALF_SIDE * float(np.hypot(h, w))))
         window = values[
             max(row - side, 0) : row + side + 1, max(column - side, 0) : column + side + 1
         ]
@@ -150,15 +159,15 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[np.ndarray]) -> 
     if not max(factors) * max(distances) < 1e9:
         raise ValueError("depth: found values of 0 or less, expected disparity, for --scale axes")
     z = float(np.median(distances))
-    said = f"the point that all cameras look at is {z:.3g} away; nothing says how well that fits"
-    return Line(float(np.median(factors)), 0.0, z / REACH, z * REACH, np.nan, said)
+    note = f"the point that all cameras look at is {z:.3g} away; nothing says how well that fits"
+    return Line(float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN, np.nan, note)
 
 
 def to_depth(values: Float[np.ndarray, "h w"], line: Line) -> Float32[np.ndarray, "h w"]:
-    """z-depth in world units, 0 where it is far out of what the matches cover."""
+    """Return z-depth in world units, 0 where it is far outside of the range of the matches."""
     disparity = line.scale * values + line.shift
-    known = (disparity > 1 / line.farthest) & (disparity < 1 / line.nearest)
-    return np.where(known, 1 / np.where(known, disparity, 1), 0).astype(np.float32)
+    is_known = (disparity > 1 / line.farthest) & (disparity < 1 / line.nearest)
+    return np.where(is_known, 1 / np.where(is_known, disparity, 1), 0).astype(np.float32)
 
 
 def estimate_depth(
@@ -167,7 +176,7 @@ def estimate_depth(
     report: Callable[[int], None] = lambda _: None,
     scale: Scale = "matches",
 ) -> dict[int, tuple[Float32[np.ndarray, "t h w"], Line]]:
-    """For each view that has no depth, z-depth in world units (0 unknown) and how it was aligned.
+    """Estimate z-depth of each view that has none, in world units (0 unknown), with its line.
 
     Args:
       example: a clip of at least two views.
@@ -181,13 +190,14 @@ def estimate_depth(
     """
     bare = [view for view, files in enumerate(example.depth16) if not any(files)]
     by_matches = scale == "matches"
-    known, found, done = known_depth(example) if bare and by_matches else [], {}, 0
+    sparse = known_depth(example) if bare and by_matches else []
+    aligned = {}
+    done = 0
     for view in bare:
         where = f"scene {example.scene_id}, view {view}"
-        if (
-            by_matches and len(known[view].depth) < ENOUGH
-        ):  # before the network runs over every frame
-            raise ValueError(f"{where}: {_too_few(len(known[view].depth))}")
+        # Fail before the network runs over every frame.
+        if by_matches and len(sparse[view].depth) < MIN_MATCHES:
+            raise ValueError(f"{where}: {_too_few(len(sparse[view].depth))}")
         maps = []
         for frame in transforms.decode_view(example.frames[view]):
             size = frame.shape[1::-1]
@@ -195,17 +205,17 @@ def estimate_depth(
             report(done := done + 1)
         try:
             if by_matches:
-                line = fit_line(_at(maps, known[view]), known[view].depth)
+                line = fit_line(_at(maps, sparse[view]), sparse[view].depth)
             else:
                 line = scale_at_middle(example, view, maps)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        found[view] = np.stack([to_depth(values, line) for values in maps]), line
-    return found
+        aligned[view] = np.stack([to_depth(values, line) for values in maps]), line
+    return aligned
 
 
 def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") -> Example:
-    """The clip with estimated depth in every view that has none; errors as in `estimate_depth`."""
+    """Return the clip with depth in every view; raises as `estimate_depth` does."""
     files = example.depth16.copy()
     for view, (maps, _) in estimate_depth(example, estimate, scale=scale).items():
         files[view] = [transforms.encode_depth(depth) for depth in maps]
@@ -213,7 +223,7 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
 
 
 def _too_few(count: int) -> str:
-    return f"depth: found {count} matches with other views, expected at least {ENOUGH}"
+    return f"depth: found {count} matches with other views, expected at least {MIN_MATCHES}"
 
 
 class WithDepth(Sequence[Example]):
@@ -226,21 +236,22 @@ class WithDepth(Sequence[Example]):
         estimate: Estimate,
         scale: Scale = "matches",
     ):
-        self.clips, self.scene_ids = clips, list(scene_ids)
+        self.clips = clips
+        self.scene_ids = list(scene_ids)
         self.estimate = estimate
         self.scale: Scale = scale
 
     def __len__(self) -> int:
-        """Number of clips."""
+        """Return the number of clips."""
         return len(self.clips)
 
     def __getitem__(self, index: int) -> Example:
-        """One clip; errors as in `add_depth`."""
+        """Return one clip; errors as in `add_depth`."""
         return add_depth(self.clips[index], self.estimate, self.scale)
 
 
-def _at(maps: Sequence[np.ndarray], known: SparseDepth) -> Float[np.ndarray, " n"]:
-    """The values of the maps at the pixels that are known."""
+def _at(maps: Sequence[np.ndarray], sparse: SparseDepth) -> Float[np.ndarray, " n"]:
+    """Return the values of the maps at the pixels of sparse depth."""
     h, w = maps[0].shape
-    column, row = np.floor(known.pixels).astype(int).T
-    return np.stack(maps)[known.instants, row.clip(0, h - 1), column.clip(0, w - 1)].astype(float)
+    column, row = np.floor(sparse.pixels).astype(int).T
+    return np.stack(maps)[sparse.instants, row.clip(0, h - 1), column.clip(0, w - 1)].astype(float)

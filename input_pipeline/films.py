@@ -24,7 +24,8 @@ KEY = UNIT + b"\x10"  # of intra slices only
 KEY_EVERY = 8  # frames: a window decodes 3.5 more than it shows, on average
 # The constant quality at which real footage has the PSNR of JPEG files of quality 95; no arithmetic
 # coding and no deblocking, which take half of the time of decoding.
-QUALITY, TUNE = "10", "fastdecode"
+QUALITY = "10"
+TUNE = "fastdecode"
 # One thread, so that the bytes do not depend on the number of cores.
 X264 = (
     f"keyint={KEY_EVERY}:min-keyint={KEY_EVERY}:scenecut=0:bframes=0:aud=1:repeat-headers=1"
@@ -38,7 +39,7 @@ def is_film(file: bytes) -> bool:
 
 
 def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.ndarray, "t"]:
-    """The pieces of a film of sRGB pictures, all of one size; colours at half resolution.
+    """Return the pieces of a film of sRGB pictures, all of one size; colours at half resolution.
 
     Raises:
       ValueError: a size is odd or not that of the picture before.
@@ -47,7 +48,8 @@ def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.nda
     first = next(pictures, None)
     if first is None:
         return _objects([])
-    encoder, pieces = _encoder(*first.shape[:2]), []
+    encoder = _encoder(*first.shape[:2])
+    pieces = []
     for picture in chain([first], pictures):
         if picture.shape != first.shape:
             found = f"pictures of {_words(first.shape)} and {_words(picture.shape)} pixels"
@@ -93,7 +95,8 @@ def take(
     """The files of these frames of a view, in any order: JPEG files, or the pieces of a film."""
     if not is_film(files.item(0)):
         return files[list(times)]
-    taken, last = [], None
+    taken = []
+    last = None
     for time in map(int, times):
         key = next(i for i in range(time, -1, -1) if files[i].startswith(KEY))
         start = last + 1 if last is not None and key <= last < time else key
@@ -106,8 +109,12 @@ def _encoder(height: int, width: int) -> av.VideoCodecContext:
     if height % 2 or width % 2:
         raise ValueError(f"film: found {width}x{height} pixels, expected even numbers")
     encoder = av.CodecContext.create("libx264", "w")
-    encoder.height, encoder.width, encoder.pix_fmt = height, width, "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)  # records have the times
+    encoder.height = height
+    encoder.width = width
+    encoder.pix_fmt = "yuv420p"
+    # The times of frames are in the records; the file just needs some rate.
+    encoder.time_base = Fraction(1, 25)
+    encoder.framerate = Fraction(25)
     encoder.thread_count = 1
     encoder.options = {"crf": QUALITY, "tune": TUNE, "x264-params": X264}
     return encoder

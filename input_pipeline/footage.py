@@ -15,7 +15,7 @@ from input_pipeline.plain_files import load_array, require_regular
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
-WHITE = 255
+MAX_MASK_LEVEL = 255
 HELD_OUT = 5  # every fifth clip of a folder, by name, is left for evaluation
 ADDRESS = re.compile(r"[a-z0-9]{2,}:(/|$)")  # of object storage, also when a slash was lost
 
@@ -36,7 +36,7 @@ def has_one(folder: Path, names: Sequence[str]) -> tuple[bool, str]:
 
 
 def listed(folder: Path, endings: set[str]) -> list[Path]:
-    """The folder's files with these endings in natural order; none if there is no folder."""
+    """Return the folder's files with these endings in natural order; none if there is no folder."""
     if not folder.is_dir():
         return []
     files = [f for f in folder.iterdir() if f.suffix.lower() in endings and f.name[0] != "."]
@@ -61,29 +61,29 @@ def footage(folder: Path) -> dict[str, tuple[Path, ...]]:
     if films or not folder.is_dir():
         return films
     inside = sorted((f for f in folder.iterdir() if f.is_dir()), key=natural)
-    return {f.name: tuple(found) for f in inside if (found := listed(f, PICTURES))}
+    return {f.name: tuple(pictures) for f in inside if (pictures := listed(f, PICTURES))}
 
 
 def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ...]]:
-    """The footage of the first of these folders of the capture that has any."""
+    """Return the footage of the first of these folders of the capture that has any."""
     for name in folders:
-        found = footage(path / name)
-        if found:
-            return found
+        films = footage(path / name)
+        if films:
+            return films
     return {}
 
 
 def beside(path: Path, kind: str, camera: str, *, alone: bool = False) -> tuple[Path, ...]:
-    """Depth or masks of a camera in `path/kind/camera`, none where there is no such folder.
+    """Return depth or masks of a camera in `path/kind/camera`, none where there is no such folder.
 
     Those of a camera that took one picture `alone` may lie in `path/kind` itself, under the
     picture's name.
     """
     endings = DEPTHS if kind == "depth" else PICTURES
-    found = listed(path / kind / camera, endings)
-    if alone and not found:
-        found = [file for file in listed(path / kind, endings) if camera in (file.stem, file.name)]
-    return tuple(found)
+    files = listed(path / kind / camera, endings)
+    if alone and not files:
+        files = [file for file in listed(path / kind, endings) if camera in (file.stem, file.name)]
+    return tuple(files)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -103,7 +103,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture, or the first one of a video.
+    """Return a picture, or the first one of a video.
 
     Raises:
       ValueError: naming the file if it cannot be read.
@@ -113,7 +113,7 @@ def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture file as sRGB: as stored (EXIF turns ignored), 16 bits reduced, alpha on white.
+    """Read a picture file as sRGB: EXIF turns are ignored, 16 bits reduced, alpha put on white.
 
     Raises:
       ValueError: naming the file if it cannot be read to its end.
@@ -125,15 +125,15 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
     if stored.mode.startswith("I"):
-        gray = np.round(np.asarray(stored) / 257).clip(0, WHITE).astype(np.uint8)
+        gray = np.round(np.asarray(stored) / 257).clip(0, MAX_MASK_LEVEL).astype(np.uint8)
         return np.repeat(gray[..., None], 3, -1)
     if stored.mode == "F":
         raise ValueError(f"{path}: found real numbers, expected 8 or 16 bits a pixel")
     if not stored.has_transparency_data:
         return np.asarray(stored.convert("RGB"))
     picture = np.asarray(stored.convert("RGBA")).astype(np.float32)
-    alpha = picture[..., 3:] / WHITE
-    return np.round(picture[..., :3] * alpha + WHITE * (1 - alpha)).astype(np.uint8)
+    alpha = picture[..., 3:] / MAX_MASK_LEVEL
+    return np.round(picture[..., :3] * alpha + MAX_MASK_LEVEL * (1 - alpha)).astype(np.uint8)
 
 
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
@@ -152,11 +152,11 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
             alpha = np.asarray(stored.convert("RGBA"))[..., 3]
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
-    return np.where(alpha > WHITE // 2, WHITE, 0).astype(np.uint8)
+    return np.where(alpha > MAX_MASK_LEVEL // 2, MAX_MASK_LEVEL, 0).astype(np.uint8)
 
 
 def read_depth(path: Path, scale: float | None) -> Float32[np.ndarray, "h w"]:
-    """A depth file, .npy (h w) or (h w 1) or a 16-bit picture, in world units; 0 if unknown.
+    """Return a depth file, .npy (h w) or (h w 1) or a 16-bit picture, in world units; 0 if unknown.
 
     `scale` is the world units of 1; only real numbers do without, and are world units then.
 
@@ -180,14 +180,16 @@ def read_depth(path: Path, scale: float | None) -> Float32[np.ndarray, "h w"]:
 
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """A mask file, a picture of 0 and 1 or 0 to 255 in any channels, as 0 and 255.
+    """Return a mask file, a picture of 0 and 1 or 0 to 255 in any channels, as 0 and 255.
 
     Raises:
       ValueError: naming the file if it is no picture.
     """
     levels = _stored(path)
     levels = levels[..., :3].max(-1) if levels.ndim == 3 else levels
-    return np.where(levels > (WHITE // 2 if levels.max() > 1 else 0), WHITE, 0).astype(np.uint8)
+    return np.where(
+        levels > (MAX_MASK_LEVEL // 2 if levels.max() > 1 else 0), MAX_MASK_LEVEL, 0
+    ).astype(np.uint8)
 
 
 def _stored(path: Path) -> np.ndarray:

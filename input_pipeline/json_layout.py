@@ -22,7 +22,7 @@ WORDS = {
     list: "a list",
     dict: "a table",
 }
-MOST = 2**63  # of whole numbers: what arrays can hold
+MAX_WHOLE_NUMBER = 2**63  # of whole numbers: what arrays can hold
 
 
 def require_layout(value: Any, layout: Any, where: str) -> None:
@@ -78,9 +78,9 @@ def _parts(value: dict[str, Any], layout: Mapping[Any, Any], where: str) -> Any:
 def _is(value: Any, kind: type) -> bool:
     if kind is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and abs(value) < MOST**16 and math.isfinite(value)
+        return number and abs(value) < MAX_WHOLE_NUMBER**16 and math.isfinite(value)
     if kind is int:
-        return type(value) is int and abs(value) < MOST
+        return type(value) is int and abs(value) < MAX_WHOLE_NUMBER
     return isinstance(value, kind)
 
 

@@ -16,8 +16,9 @@ import grain
 import numpy as np
 
 ENDLESS = 2**62
-TABLE = 2**14  # elements; of larger sources the order is a formula, without a table
-GIVEN = 2  # batches last given away whose memory may be free: a consumer holds one or two
+MAX_TABLE_ELEMENTS = 2**14  # elements; of larger sources the order is a formula, without a table
+# Batches last given away whose memory may be free: a consumer holds one or two.
+HANDED_OUT_BATCHES = 2
 
 
 class Mixture(NamedTuple):
@@ -100,13 +101,13 @@ def make_loader(
         part, before = turns[turn]
         return number, streams[part][before * length + rest]
 
-    mine = grain.MapDataset.range(start_step * len(rows), ENDLESS).map(element)
+    rows_of_process = grain.MapDataset.range(start_step * len(rows), ENDLESS).map(element)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     if filling is None:
-        elements = mine.map(lambda pair: pair[1]).to_iter_dataset(options)
+        elements = rows_of_process.map(lambda pair: pair[1]).to_iter_dataset(options)
         return iter(elements.batch(len(rows), drop_remainder=True))
     batches = _Batches(filling, len(rows))
-    elements = mine.map(batches.write).to_iter_dataset(options)
+    elements = rows_of_process.map(batches.write).to_iter_dataset(options)
     return iter(elements.batch(len(rows), drop_remainder=True, batch_fn=batches.take))
 
 
@@ -118,12 +119,16 @@ class _Batches:
     """
 
     def __init__(self, filling: Filling, size: int):
-        self.filling, self.size = filling, size
-        self.lock, self.unfinished, self.given = Lock(), {}, deque(maxlen=GIVEN)
+        self.filling = filling
+        self.size = size
+        self.lock = Lock()
+        self.unfinished = {}
+        self.given = deque(maxlen=HANDED_OUT_BATCHES)
 
     def write(self, numbered: tuple[int, Any]) -> int:
         """Put an element into its place; its batch's number."""
-        (batch, place), element = divmod(numbered[0], self.size), numbered[1]
+        number, element = numbered
+        batch, place = divmod(number, self.size)
         with self.lock:
             if batch not in self.unfinished:
                 self.unfinished[batch] = self._memory(self.filling.allocate(element, self.size))
@@ -132,7 +137,7 @@ class _Batches:
         return batch
 
     def take(self, batches: Sequence[int]) -> Any:
-        """The arrays that all of these elements are in."""
+        """Return the arrays that all of these elements are in."""
         with self.lock:
             self.given.append(self.unfinished.pop(batches[0]))
             return self.given[-1]
@@ -172,8 +177,8 @@ def _stream(
     seed: int,
     transform: Callable[[Any, np.random.Generator], Any] | None,
 ) -> grain.MapDataset:
-    """A source in random order, again and again."""
-    if len(source) > TABLE:
+    """Return a source in random order, again and again."""
+    if len(source) > MAX_TABLE_ELEMENTS:
         stream = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     else:
         order = _order(len(source), seed)
@@ -184,7 +189,7 @@ def _stream(
 
 
 def _order(length: int, seed: int) -> Callable[[int], int]:
-    """The place in a source of each element of the stream, by a table for each epoch.
+    """Return the place in a source of each element of the stream, by a table for each epoch.
 
     grain's formula walks cycles of 2**16 places: of a source of 12 that takes milliseconds.
     """

@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-LARGEST = 1600  # pixels; larger pictures are reduced to that before points are sought
-POINTS = 4000  # at most, per picture
-RATIO = 0.8  # of the best distance to the second best, at most
-VERIFIED_POINTS, VERIFIED_SHARE = 25, 0.4  # fewer agree with one another by chance
+MAX_SIDE_PIXELS = 1600  # pixels; larger pictures are reduced to that before points are sought
+MAX_POINTS = 4000  # at most, per picture
+MAX_DISTANCE_RATIO = 0.8  # of the best distance to the second best, at most
+# Fewer matches agree with one another by chance.
+VERIFIED_POINTS = 25
+VERIFIED_SHARE = 0.4  # of all matches of the pair
 VERIFIED_PIXELS = 1.5
 PARALLAX = np.radians(0.5)  # with less, it is not certain on which side of the camera a point is
 
@@ -45,16 +47,16 @@ def find_features(
     intrinsics: Float[np.ndarray, "3 3"],
     distortion: Float[np.ndarray, "8"],
 ) -> Features:
-    """Points of a picture, where they would be without distortion."""
-    scale = min(1.0, LARGEST / max(picture.shape[:2]))
+    """Return points of a picture, where they would be without distortion."""
+    scale = min(1.0, MAX_SIDE_PIXELS / max(picture.shape[:2]))
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     if scale < 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    found, descriptors = cv2.SIFT.create(POINTS).detectAndCompute(gray, None)
+    keypoints, descriptors = cv2.SIFT.create(MAX_POINTS).detectAndCompute(gray, None)
     if descriptors is None:
         return Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))
     # OpenCV counts pixel centres from 0.
-    points = (np.array([point.pt for point in found]) + 0.5) / scale
+    points = (np.array([point.pt for point in keypoints]) + 0.5) / scale
     return Features(undistort_points(points, intrinsics, distortion), descriptors)
 
 
@@ -63,10 +65,11 @@ def undistort_points(
     intrinsics: Float[np.ndarray, "3 3"],
     distortion: Float[np.ndarray, "8"],
 ) -> Float[np.ndarray, "n 2"]:
-    """Pixels of the pinhole camera with the same intrinsics."""
+    """Return pixels of the pinhole camera with the same intrinsics."""
     if not distortion.any() or not len(points):
         return points
-    matrix, lens = np.asarray(intrinsics, np.float64), np.asarray(distortion, np.float64)
+    matrix = np.asarray(intrinsics, np.float64)
+    lens = np.asarray(distortion, np.float64)
     return cv2.undistortPoints(points[:, None], matrix, lens, P=matrix)[:, 0]
 
 
@@ -75,16 +78,17 @@ def distort_points(
     intrinsics: Float[np.ndarray, "3 3"],
     distortion: Float[np.ndarray, "8"],
 ) -> Float[np.ndarray, "n 2"]:
-    """The inverse of `undistort_points`."""
+    """Return the inverse of `undistort_points`."""
     if not distortion.any() or not len(points):
         return points
-    matrix, lens = np.asarray(intrinsics, np.float64), np.asarray(distortion, np.float64)
+    matrix = np.asarray(intrinsics, np.float64)
+    lens = np.asarray(distortion, np.float64)
     rays = np.concatenate([points, np.ones((len(points), 1))], 1) @ np.linalg.inv(matrix).T
     return cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, lens)[0][:, 0]
 
 
 def match_features(first: Features, second: Features) -> Float[np.ndarray, "n 2 2"]:
-    """Pairs of points that are each other's best match by far."""
+    """Return pairs of points that are each other's best match by far."""
     if min(len(first.points), len(second.points)) < 2:
         return np.zeros((0, 2, 2))
     there = _best(first.descriptors, second.descriptors)
@@ -95,7 +99,7 @@ def match_features(first: Features, second: Features) -> Float[np.ndarray, "n 2 
 
 
 def verify(points: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "m 2 2"]:
-    """The matches that agree with one fundamental matrix, found by RANSAC without any camera.
+    """Find the matches that agree with one fundamental matrix, by RANSAC without any camera.
 
     None where they are so few that they may agree by chance.
     """
@@ -136,7 +140,8 @@ def epipolar_distances(
       world_to_camera: of the two cameras, any unit; leading axes are further pairs of cameras.
     """
     relative = world_to_camera[..., 1, :, :] @ np.linalg.inv(world_to_camera[..., 0, :, :])
-    rotation, (x, y, z) = relative[..., :3, :3], np.moveaxis(relative[..., :3, 3], -1, 0)
+    rotation = relative[..., :3, :3]
+    x, y, z = np.moveaxis(relative[..., :3, 3], -1, 0)
     zero = np.zeros_like(x)
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
     inverse = np.linalg.inv(intrinsics.astype(np.float64))
@@ -177,13 +182,16 @@ def _depths(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """a and b with offset + a first nearest to b second, and the angle between the two rays."""
     aa, bb, ab = ((x * y).sum(-1) for x, y in ((first, first), (second, second), (first, second)))
-    oa, ob = (offset * first).sum(-1), (offset * second).sum(-1)
+    oa = (offset * first).sum(-1)
+    ob = (offset * second).sum(-1)
     area = np.maximum(aa * bb - ab**2, 1e-12 * aa * bb)
     angle = np.arctan2(np.sqrt(area), ab)
     return (ab * ob - bb * oa) / area, (aa * ob - ab * oa) / area, angle
 
 
-def _best(queries: Float32[np.ndarray, "n c"], others: Float32[np.ndarray, "m c"]) -> dict:
-    """The other that is nearest to each query, where it is much nearer than the next."""
-    found = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries, others, 2)
-    return {a.queryIdx: a.trainIdx for a, b in found if a.distance < RATIO * b.distance}
+def _best(queries: Float32[np.ndarray, "n c"], candidates: Float32[np.ndarray, "m c"]) -> dict:
+    """Return the other that is nearest to each query, where it is much nearer than the next."""
+    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries, candidates, 2)
+    return {
+        a.queryIdx: a.trainIdx for a, b in pairs if a.distance < MAX_DISTANCE_RATIO * b.distance
+    }

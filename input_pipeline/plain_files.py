@@ -17,10 +17,10 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
-JSON_BYTES = 2**28  # of a file of JSON
-DIGITS = 19  # of a whole number of 64 bits; Python reads any, which no array holds
-ENCRYPTED = 1  # bit of a zip member's flags
-DEFLATE = 1032  # times that deflate shrinks a file at most
+MAX_JSON_BYTES = 2**28  # of a file of JSON
+MAX_DIGITS = 19  # of a whole number of 64 bits; Python reads any, which no array holds
+ENCRYPTED_FLAG = 1  # bit of a zip member's flags
+MAX_DEFLATE_RATIO = 1032  # times that deflate shrinks a file at most
 # What numpy and zipfile raise for files that are damaged.
 UNREADABLE = (
     *(OSError, ValueError, EOFError, TypeError, AttributeError, LookupError, SyntaxError),
@@ -36,7 +36,7 @@ def load_json(path: Path) -> Any:
       ValueError: naming the file, missing, too large or broken.
     """
     try:
-        require_regular(path, JSON_BYTES)
+        require_regular(path, MAX_JSON_BYTES)
         return parse_json(path.read_bytes(), str(path))
     except OSError as error:
         raise ValueError(f"{path}: found {error.strerror}, expected a JSON file") from None
@@ -59,7 +59,7 @@ def parse_json(text: str | bytes, where: str) -> Any:
 
 
 def _whole_number(digits: str) -> int:
-    if len(digits) > DIGITS:
+    if len(digits) > MAX_DIGITS:
         raise ValueError(f"a whole number of {len(digits)} digits")
     return int(digits)
 
@@ -77,7 +77,7 @@ def field(table: Any, name: str, where: str) -> Any:
 
 
 def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
-    """An array of finite float64 of this shape.
+    """Return an array of finite float64 of this shape.
 
     Raises:
       ValueError: naming the place.
@@ -119,15 +119,15 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
             check_members(archive)
             stored = [member for member in archive.infolist() if member.filename[-4:] == ".npy"]
             members = {member.filename[:-4]: member for member in stored}
-            wanted = [name for name in members if not names or name in names]
-            for name in wanted:
+            selected = [name for name in members if not names or name in names]
+            for name in selected:
                 with archive.open(members[name]) as file:
                     _check_header(file, members[name].file_size)
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in wanted}
+            return {name: arrays[name] for name in selected}
     except UNREADABLE as error:
-        found = str(error) or type(error).__name__
-        raise ValueError(f"{path}: found {found}, expected a whole .npz file") from None
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path}: found {reason}, expected a whole .npz file") from None
 
 
 def check_members(archive: ZipFile) -> None:
@@ -142,9 +142,9 @@ def check_members(archive: ZipFile) -> None:
     for member in members:
         if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise ValueError(f"a member {member.filename[:60]!r} that is not stored or deflated")
-        if member.flag_bits & ENCRYPTED:
+        if member.flag_bits & ENCRYPTED_FLAG:
             raise ValueError(f"a member {member.filename[:60]!r} that is encrypted")
-        if member.file_size > DEFLATE * member.compress_size + DEFLATE:
+        if member.file_size > MAX_DEFLATE_RATIO * member.compress_size + MAX_DEFLATE_RATIO:
             raise ValueError(f"a member {member.filename[:60]!r} that claims too many bytes")
     packed = sum(member.compress_size for member in members)
     file = archive.fp

@@ -32,13 +32,13 @@ class Projected(NamedTuple):
 
 
 def projection_to_bytes(projected: Projected) -> bytes:
-    """The file; the same arrays give the same bytes on every machine."""
+    """Return the file; the same arrays give the same bytes on every machine."""
     fields = projected._asdict() | {"source": np.array([projected.source], np.int32)}
     return save({name: np.ascontiguousarray(x) for name, x in fields.items() if x is not None})
 
 
 def projection_from_bytes(file: bytes) -> Projected:
-    """The arrays of a file.
+    """Return the arrays of a file.
 
     Raises:
       ValueError: the file is damaged, or a field is missing or has another type or shape.
@@ -54,7 +54,7 @@ def projection_from_bytes(file: bytes) -> Projected:
 
 
 def has_filled(file: bytes) -> bool:
-    """Whether a file holds the latents of the projection with its holes filled."""
+    """Return whether a file holds the latents of the projection with its holes filled."""
     return projection_from_bytes(file).filled is not None
 
 
@@ -74,7 +74,8 @@ def _check(projected: Projected) -> None:
         if name == "filled" and array is None:
             continue
         if array.dtype != dtype or array.shape != sides or len(shape) != 5:
-            found, expected = f"{array.dtype} {array.shape}", f"{np.dtype(dtype)} {sides}"
+            found = f"{array.dtype} {array.shape}"
+            expected = f"{np.dtype(dtype)} {sides}"
             raise ValueError(f"projection, {name}: found {found}, expected {expected}")
     if not 0 <= projected.source < views:
         found = f"{projected.source}, expected a view below {views}"

@@ -164,10 +164,10 @@ def _check_files(
     """An object array of bytes, each file known by its first bytes (`b""`: may be empty)."""
     _require(field, files.shape == shape, f"shape {files.shape}", shape)
     for place, file in np.ndenumerate(files):
-        known = isinstance(file, bytes) and any(
+        is_valid = isinstance(file, bytes) and any(
             file.startswith(start) if start else not file for start in starts
         )
-        _require(field, known, f"{file[:4]!r}... at {place}", kind)
+        _require(field, is_valid, f"{file[:4]!r}... at {place}", kind)
 
 
 def _require(field: str, holds: object, found: object, expected: object) -> None:

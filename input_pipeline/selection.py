@@ -17,7 +17,7 @@ def choose_views(
     sources: Sequence[int] | Sequence[np.integer],
     spread: bool = False,
 ) -> Int[np.ndarray, "n"]:
-    """A source and targets, in random order behind it.
+    """Return a source and targets, in random order behind it.
 
     Args:
       generator: of random numbers.
@@ -35,8 +35,8 @@ def choose_views(
     if not len(sources):
         raise ValueError("source: found no view that may be it, expected at least one")
     source = int(generator.choice(np.asarray(sources, int)))
-    others = np.delete(np.arange(len(centers)), source)
-    targets = generator.permutation(others)[: count - 1]
+    other_views = np.delete(np.arange(len(centers)), source)
+    targets = generator.permutation(other_views)[: count - 1]
     if spread and count > 1:
         chosen = [source, int(targets[0])]
         while len(chosen) < count:
@@ -50,7 +50,7 @@ def choose_views(
 def choose_times(
     generator: np.random.Generator, length: int, count: int, *, strides: Sequence[int] = (1,)
 ) -> Int[np.ndarray, "n"]:
-    """A window of `count` instants: any stride that fits, then any start, all alike.
+    """Return a window of `count` instants: any stride that fits, then any start, all alike.
 
     Raises:
       ValueError: no stride fits.
@@ -65,7 +65,7 @@ def choose_times(
 
 
 def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray, "m"]) -> Example:
-    """The clip of some views and instants; time starts anew.
+    """Return the clip of some views and instants; time starts anew.
 
     Latents stay where each is of one instant. Those that join instants stay with all of these, and
     projections with all views and instants.
@@ -74,7 +74,8 @@ def select(example: Example, views: Int[np.ndarray, "n"], times: Int[np.ndarray,
     whole = (np.arange(n) for n in example.frames.shape)
     is_whole = all(map(np.array_equal, (views, times), whole))
     timestamps = example.timestamps[both]
-    instants, latents = example.frames.shape[1], example.latents[views]
+    instants = example.frames.shape[1]
+    latents = example.latents[views]
     if latents.shape[1] == instants:
         latents = latents[:, times]
     elif not np.array_equal(times, np.arange(instants)):
@@ -99,6 +100,6 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def nearest_bucket(height: int, width: int, buckets: Sequence[tuple[int, int]]) -> int:
-    """Number of the bucket (height, width) that a picture fills with the least cut away."""
+    """Return the index of the bucket (height, width) that cuts the least of a picture away."""
     shape = height / width
     return int(np.argmin([abs(np.log(rows / columns / shape)) for rows, columns in buckets]))

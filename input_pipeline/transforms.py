@@ -39,7 +39,8 @@ def decode(example: Example, *, height: int, width: int) -> Clip:
     """
     size = *example.frames.shape, height, width
     frames = np.empty((*size, 3), np.uint8)
-    depth, masks = np.empty(size, np.float32), np.empty(size, np.uint8)
+    depth = np.empty(size, np.float32)
+    masks = np.empty(size, np.uint8)
     intrinsics = decode_frames(example, frames)
     decode_depths(example, depth)
     _decode_beside(example, "masks", decode_mask, masks)
@@ -89,14 +90,14 @@ def decode_view(
 
 
 def decode_frame(files: Shaped[np.ndarray, "t"], number: int) -> UInt8[np.ndarray, "h w 3"]:
-    """One frame of a view; errors as in `decode_view`."""
+    """Return one frame of a view; errors as in `decode_view`."""
     return next(decode_view(take(files, [number])))
 
 
 def encode_view(
     frames: Iterable[UInt8[np.ndarray, "h w 3"]], film: bool
 ) -> Shaped[np.ndarray, "t"]:
-    """The frames of one view as a film, or as JPEG files; errors as in `encode_film`."""
+    """Return the frames of one view as a film, or as JPEG files; errors as in `encode_film`."""
     if film:
         return encode_film(frames)
     return np.fromiter(map(encode_jpeg, frames), object)
@@ -134,10 +135,10 @@ def to_source(
     Raises:
       ValueError: if no depth is known at t=0.
     """
-    known = depth[0][depth[0] > 0]
-    if not known.size:
+    depths = depth[0][depth[0] > 0]
+    if not depths.size:
         raise ValueError("depth of the source at t=0: found none, expected some pixels > 0")
-    unit = float(np.median(known))
+    unit = float(np.median(depths))
     poses = cameras.relative_to(world_to_camera, world_to_camera[0, 0])
     return depth / np.float32(unit), cameras.rescale(poses, unit).astype(np.float32)
 
@@ -160,7 +161,8 @@ def cover(
     averaging = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     method = cv2.INTER_NEAREST_EXACT if image.ndim == 2 else averaging
     scaled = cv2.resize(image, size[::-1], interpolation=method)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    top = (size[0] - height) // 2
+    left = (size[1] - width) // 2
     resized = cameras.resize_intrinsics(intrinsics, rows=size[0] / rows, columns=size[1] / columns)
     return (
         scaled[top : top + height, left : left + width],
@@ -169,7 +171,7 @@ def cover(
 
 
 def encode_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
-    """An sRGB frame as a JPEG file."""
+    """Return an sRGB frame as a JPEG file."""
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
@@ -209,17 +211,17 @@ def encode_depth(depth: Float[np.ndarray, "h w"]) -> bytes:
 
     Distances that half floats do not reach (65,504 units) are unknown, 0.
     """
-    known = np.where(depth <= np.finfo(np.float16).max, depth, 0.0)
-    return cv2.imencode(".png", known.astype(np.float16).view(np.uint16))[1].tobytes()
+    finite = np.where(depth <= np.finfo(np.float16).max, depth, 0.0)
+    return cv2.imencode(".png", finite.astype(np.float16).view(np.uint16))[1].tobytes()
 
 
 def encode_mask(mask: UInt8[np.ndarray, "h w"]) -> bytes:
-    """A mask, 0 and 255, as a PNG file."""
+    """Return a mask, 0 and 255, as a PNG file."""
     return cv2.imencode(".png", mask)[1].tobytes()
 
 
 def decode_mask(file: bytes) -> UInt8[np.ndarray, "h w"]:
-    """The mask of a PNG file, 255 where the subject is, else 0.
+    """Return the mask of a PNG file, 255 where the subject is, else 0.
 
     Raises:
       ValueError: if the file is no readable picture of 8-bit grey levels.

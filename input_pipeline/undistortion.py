@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64
 
 from input_pipeline.cameras import crop_intrinsics
 
-MOST = 2.0  # by which a view may be narrowed
+MAX_NARROWING = 2.0  # by which a view may be narrowed
 GRID = 33  # points each way at which a lens is looked at
 HALVINGS = 20
 
@@ -36,7 +36,8 @@ def flat_lens(
     """
     if not distortion.any():
         return intrinsics
-    matrix, lens = np.asarray(intrinsics, np.float64), np.asarray(distortion, np.float64)
+    matrix = np.asarray(intrinsics, np.float64)
+    lens = np.asarray(distortion, np.float64)
     factor = _narrowing(matrix.tobytes(), lens.tobytes(), height, width)
     return _narrowed(matrix, factor, height, width).astype(intrinsics.dtype)
 
@@ -55,9 +56,9 @@ def undistort(
         return image, intrinsics
     flat = flat_lens(intrinsics, distortion, *image.shape[:2])
     # OpenCV counts pixel centres from 0.
-    matrix, wanted = (crop_intrinsics(lens, top=0.5, left=0.5) for lens in (intrinsics, flat))
+    matrix, new_matrix = (crop_intrinsics(lens, top=0.5, left=0.5) for lens in (intrinsics, flat))
     size = image.shape[1::-1]
-    maps = cv2.initUndistortRectifyMap(matrix, distortion, None, wanted, size, cv2.CV_32FC1)
+    maps = cv2.initUndistortRectifyMap(matrix, distortion, None, new_matrix, size, cv2.CV_32FC1)
     method = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_LINEAR
     return cv2.remap(image, *maps, method, borderMode=cv2.BORDER_REPLICATE), flat
 
@@ -65,18 +66,20 @@ def undistort(
 @lru_cache(maxsize=1024)
 def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
     """Return the least factor by which the view must be narrowed; 1 where the lens saw all."""
-    intrinsics, distortion = np.frombuffer(matrix).reshape(3, 3), np.frombuffer(lens)
+    intrinsics = np.frombuffer(matrix).reshape(3, 3)
+    distortion = np.frombuffer(lens)
 
     def seen(factor: float) -> bool:
         return _sees(intrinsics, distortion, factor, height, width)
 
     if seen(1.0):
         return 1.0
-    if not seen(MOST):
+    if not seen(MAX_NARROWING):
         found = f"coefficients {distortion.tolist()} that fold pictures of {width}x{height} pixels"
-        expected = f"a lens that sees 1 / {MOST:g} of the view each way: calibrate again"
+        expected = f"a lens that sees 1 / {MAX_NARROWING:g} of the view each way: calibrate again"
         raise ValueError(f"distortion: found {found}, expected {expected}")
-    low, high = 1.0, MOST
+    low = 1.0
+    high = MAX_NARROWING
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if seen(middle) else (middle, high)
@@ -99,8 +102,10 @@ def _sees(
     bent, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), intrinsics, distortion)
     u, v = np.moveaxis(bent.reshape(GRID, GRID, 2), -1, 0)
     inside = (u >= 0) & (u <= width) & (v >= 0) & (v <= height)
-    right, down = np.diff(u, axis=1)[:-1], np.diff(v, axis=0)[:, :-1]
-    across, along = np.diff(v, axis=1)[:-1], np.diff(u, axis=0)[:, :-1]
+    right = np.diff(u, axis=1)[:-1]
+    down = np.diff(v, axis=0)[:, :-1]
+    across = np.diff(v, axis=1)[:-1]
+    along = np.diff(u, axis=0)[:, :-1]
     return bool(inside.all() and (right * down > across * along).all())
 
 

@@ -113,7 +113,7 @@ def frame_size(path: Path) -> tuple[int, int]:
 
 
 def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """The first picture.
+    """Return the first picture.
 
     Raises:
       ValueError: naming the file if it cannot be decoded.

@@ -42,7 +42,8 @@ def splats(
     from gaussians import DynamicGaussians, Gaussians
     from gaussians.motion import still
 
-    scene, do = read_scene(source), "give another target"
+    scene = read_scene(source)
+    do = "give another target"
     if isinstance(scene, Gaussians) and kind in ("4D PLY", "sequence"):
         scene = still(scene)
     if kind == "4D PLY" and not isinstance(scene, DynamicGaussians):
@@ -76,11 +77,12 @@ def codec(
 
     marks = published_files(source)
     if sha256 and tuple(marks.values()) != sha256:
-        found, expected = ", ".join(marks.values()), ", ".join(sha256)
+        found = ", ".join(marks.values())
+        expected = ", ".join(sha256)
         raise InputError("SHA-256", source, found, expected, "download it again")
     for path, mark in marks.items():
-        known = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
-        print(f"{path}: SHA-256 {mark}, {known}")
+        origin = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
+        print(f"{path}: SHA-256 {mark}, {origin}")
     open_folder(target.parent)
     name, weights = convert_codec(source)
     save_codec(target, name, weights)

@@ -41,8 +41,9 @@ def show(
     )
     from full4d_jax.data.show import draw_scenes
 
-    size_of = {"views": views, "frames": frames, "height": size, "width": size}
-    pictures.save_picture(out, draw_scenes(range(first, first + scenes), **size_of, worlds=worlds))
+    indices = range(first, first + scenes)
+    drawn = draw_scenes(indices, views=views, frames=frames, height=size, width=size, worlds=worlds)
+    pictures.save_picture(out, drawn)
     print(f"{scenes} scenes, {views} views, {frames} frames: {out}")
     print("next: full4d run --out out/demo    (one clip to a 4D scene)")
 
@@ -144,8 +145,8 @@ def procedural(
       shard: i/n writes every n-th file from the i-th on; n commands make all, on any machines.
       beam: options of Apache Beam in quotes, such as "--runner=DirectRunner", to make --shards.
     """
-    size = {"views": views, "frames": frames, "height": height, "width": width}
-    options.check_counts(first, {"scenes": scenes, **size, "jobs": jobs})
+    counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
+    options.check_counts(first, counts | {"jobs": jobs})
     part = options.part_of(shard)
     options.check_test_share(test)
     if textures and worlds != "rich":
@@ -154,9 +155,18 @@ def procedural(
     from full4d_jax.data.rendered import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
 
-    beside = {"all_depth": all_depth, "masks": masks}
-    looks = str(textures or "")
-    clips = ProceduralClips(first, scenes, **size, **beside, worlds=worlds, textures=looks)
+    clips = ProceduralClips(
+        first,
+        scenes,
+        views=views,
+        frames=frames,
+        height=height,
+        width=width,
+        all_depth=all_depth,
+        masks=masks,
+        worlds=worlds,
+        textures=str(textures or ""),
+    )
     build_procedural(folder, clips, test=test, shards=shards, jobs=jobs, part=part, beam=beam)
 
 
@@ -250,7 +260,6 @@ def check(
     split: str = "train",
     clips: int = 4,
     instants: int = 2,
-    up: tuple[float, float, float] | None = None,
 ) -> None:
     """Check a data set: cameras, clocks, light, repeated and damaged pictures.
 
@@ -262,11 +271,10 @@ def check(
       split: split to check.
       clips: number of evenly spaced clips; 0 takes all.
       instants: number of instants of a clip at which cameras are compared with pictures.
-      up: direction of up in the world of the cameras, such as 0 0 1; left out, it is found.
     """
     from full4d_jax.data.check import check_dataset
 
-    check_dataset(dataset, out, split=split, clips=clips, instants=instants, up=up)
+    check_dataset(dataset, out, split=split, clips=clips, instants=instants)
 
 
 def depth(

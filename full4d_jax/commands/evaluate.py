@@ -13,6 +13,7 @@ from full4d_jax.config import Config, check_config
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import Between, Count, CountOrZero, check_fields
 from full4d_jax.session.help_text import Shown
+from full4d_jax.source.choice import SourceOptions
 from full4d_jax.source.kinds import CAPTURE, DATASET, RUN, RUNS, SPLATS, VIDEO
 from full4d_jax.source.options import (
     DepthKind,
@@ -23,7 +24,6 @@ from full4d_jax.source.options import (
     SizeOptions,
     VideoOptions,
 )
-from full4d_jax.source.ways import Way
 
 if TYPE_CHECKING:
     from full4d_jax.evaluation.held_out import Judge
@@ -34,7 +34,7 @@ NETWORKS = "clip_onnx", "matcher_onnx", "inception_onnx"
 
 
 @dataclass(frozen=True)
-class SceneOptions(Way):
+class SceneOptions(SourceOptions):
     """Held-out procedural scenes."""
 
     first: CountOrZero = 0
@@ -51,7 +51,7 @@ class SceneOptions(Way):
 
 
 @dataclass(frozen=True)
-class GridOptions(Way):
+class GridOptions(SourceOptions):
     """Held-out procedural grids, filled from one row and one column by a model without poses."""
 
     posed = False
@@ -63,10 +63,10 @@ class GridOptions(Way):
 
 
 @dataclass(frozen=True)
-class SplitOptions(Way):
+class SplitOptions(SourceOptions):
     """All clips of a data set's split."""
 
-    kinds = (DATASET,)
+    path_kinds = (DATASET,)
 
     dataset: Annotated[Path, Named]
     """The data set."""
@@ -79,10 +79,10 @@ class SplitOptions(Way):
 
 
 @dataclass(frozen=True)
-class FilmOptions(Way):
+class FilmOptions(SourceOptions):
     """A clip of a still scene: later frames are the truth for its first one."""
 
-    kinds = VIDEO, CAPTURE
+    path_kinds = VIDEO, CAPTURE
 
     video: Annotated[Path, Named]
     """A clip of a still scene from a camera that goes past it, or a folder of photographs with
@@ -102,10 +102,10 @@ class FilmOptions(Way):
 
 
 @dataclass(frozen=True)
-class MadeOptions(Way):
+class MadeOptions(SourceOptions):
     """What `run`, `sample` or `lift` made (docs/evaluation.md); no config applies."""
 
-    kinds = RUN, RUNS, SPLATS
+    path_kinds = RUN, RUNS, SPLATS
 
     folder: Annotated[Path, Named]
     """The folder of a run, whose grid is scored; without --truth also a folder of such folders; or
@@ -159,8 +159,8 @@ def evaluate(
     check_fields(source, what="option")
     network = {"depth_network": depth_network, "depth_kind": depth_kind}
     if isinstance(source, MadeOptions):
-        given = {"out": out, "checkpoint": checkpoint} | network
-        _refuse(given, f"none, with {source.folder}")
+        unused = {"out": out, "checkpoint": checkpoint} | network
+        _refuse(unused, f"none, with {source.folder}")
         _score_folder(source)
         return
     check_config(config)
@@ -237,11 +237,11 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
       InputError: options that do not go together, or what the evaluation refuses.
     """
     if clip.video.is_dir():
-        given = {name: getattr(clip, name) for name in ("poses", "start", "seconds", "fov")}
-        _refuse(given, "none, with a folder of photographs")
+        unused = {name: getattr(clip, name) for name in ("poses", "start", "seconds", "fov")}
+        _refuse(unused, "none, with a folder of photographs")
     size = SizeOptions(rows=clip.rows, seconds=clip.seconds)
-    way = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
-    check_fields(way, what="option")
+    video = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
+    check_fields(video, what="option")
     from full4d_jax.evaluation.film.score import evaluate_film
     from full4d_jax.generation.cascade import load_upsampler
     from full4d_jax.session.files import hold_folder
@@ -256,7 +256,7 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
         raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
     judge = open_judge(vgg=False)
     hold_folder(folder)
-    evaluate_film(judge, upsampler, folder, way, lifted=bool(clip.lift_scenes))
+    evaluate_film(judge, upsampler, folder, video, lifted=bool(clip.lift_scenes))
 
 
 def _open_judge(
@@ -282,37 +282,39 @@ def _open_judge(
     return Judge(config, prior, network, load_distances(vgg=vgg), name)
 
 
-def _score_folder(made: MadeOptions) -> None:
+def _score_folder(result: MadeOptions) -> None:
     """Score a grid or a scene, with truth or without.
 
     Raises:
       InputError: options that do not go together, or what the scores refuse.
     """
-    networks = {name: getattr(made, name) for name in NETWORKS}
-    kind = "scene" if made.scene or made.folder.is_file() else "grid"
-    if made.truth:
+    networks = {name: getattr(result, name) for name in NETWORKS}
+    kind = "scene" if result.scene or result.folder.is_file() else "grid"
+    if result.truth:
         from full4d_jax.evaluation.truth.score import score_with_truth
 
-        idle = networks | {"reference": made.reference, "split": made.split}
+        idle = networks | {"reference": result.reference, "split": result.split}
         _refuse(idle, "none, with --truth")
-        score_with_truth(made.folder, kind, made.truth, vgg=made.vgg, instants=made.instants)
+        score_with_truth(
+            result.folder, kind, result.truth, vgg=result.vgg, instants=result.instants
+        )
         return
-    _refuse({"instants": made.instants or None}, "a --truth beside it")
-    if kind == "scene" or made.vgg:
+    _refuse({"instants": result.instants or None}, "a --truth beside it")
+    if kind == "scene" or result.vgg:
         do = "give the data set that it was made from as --truth"
         raise InputError("option", "--truth", "none", "a data set", do)
     from full4d_jax.evaluation.without_truth.grid_scores import score_folder
 
-    split = made.split or "train"
-    score_folder(made.folder, reference=made.reference, split=split, **networks)
+    split = result.split or "train"
+    score_folder(result.folder, reference=result.reference, split=split, **networks)
 
 
-def _refuse(given: Mapping[str, object], expected: str) -> None:
+def _refuse(unused: Mapping[str, object], expected: str) -> None:
     """Refuse options that would have no effect.
 
     Raises:
       InputError: naming the first that is given.
     """
-    for name, value in given.items():
+    for name, value in unused.items():
         if value not in (None, ""):
             raise InputError("option", f"--{name}", value, expected, "leave it out")

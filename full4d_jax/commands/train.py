@@ -56,7 +56,8 @@ def train(
             jax.distributed.initialize()
         except ValueError as error:
             expected = "a TPU slice, SLURM, Open MPI or Kubernetes around it"
-            found, do = f"none that jax knows ({error})", "leave it out for a single process"
+            found = f"none that jax knows ({error})"
+            do = "leave it out for a single process"
             raise InputError("option", "--distributed", found, expected, do) from None
         if jax.process_index() == 0:
             hold_folder(out)

@@ -40,19 +40,21 @@ def view(
     from gaussians import Gaussians
 
     title = source.name
-    known = page.SECONDS
+    clip_seconds = page.SECONDS
     if kind != RUN:
         shown = read_scene(source)
         viewing = page.overview(shown)
     else:
         title = page.TITLE
         stages = Stages(source)
-        grid, arrays = posed_grid(stages), stages.finished("scene")
-        shown, background = from_arrays(arrays), arrays.get("background")
+        grid = posed_grid(stages)
+        arrays = stages.finished("scene")
+        shown = from_arrays(arrays)
+        background = arrays.get("background")
         viewing = page.run_viewing(cameras_in(grid), grid["frames"][0], background)
         if (source / "source.npz").exists():
-            known = page.clip_seconds(stages.finished("source"))
-    text = page.page_text(shown, viewing, seconds=seconds or known, title=title)
+            clip_seconds = page.clip_seconds(stages.finished("source"))
+    text = page.page_text(shown, viewing, seconds=seconds or clip_seconds, title=title)
     count = len(shown.means if isinstance(shown, Gaussians) else shown.gaussians.means)
     secret = secrets.token_urlsafe(16) if public else ""
     with page_server(text, port=port, secret=secret) as server:

@@ -46,28 +46,24 @@ def load_config(preset: str | Path | None = None, kind: Any = Config) -> Any:
     """
     config = DEFAULT if preset is None else _run_preset(preset)
     if not isinstance(config, kind):
-        raise InputError(
-            "config",
-            preset or "default",
-            type(config).__name__,
-            getattr(kind, "__name__", kind),
-            "give another preset",
-        )
+        found = type(config).__name__
+        expected = getattr(kind, "__name__", kind)
+        raise InputError("config", preset or "default", found, expected, "give another preset")
     return config
 
 
 def _run_preset(preset: str | Path) -> AnyConfig:
     """Return the `config` of a preset; errors as in `load_config`."""
-    known = shipped_presets()
-    path = known.get(str(preset), Path(preset))
+    presets = shipped_presets()
+    path = presets.get(str(preset), Path(preset))
     advice = "give another --config, or leave it out"
-    require_file("config", path, f"a Python file, or one of {', '.join(known)}", advice)
+    require_file("config", path, f"a Python file, or one of {', '.join(presets)}", advice)
     try:
         config = runpy.run_path(str(path)).get("config")
     except (Exception, SystemExit) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise InputError("config", path, found, "a Python preset that runs", advice) from error
+        message = f"{type(error).__name__}: {error}"
+        raise InputError("config", path, message, "a Python preset that runs", advice) from error
     if not isinstance(config, AnyConfig):
-        found, expected = type(config).__name__, "a module-level `config = Config(...)`"
-        raise InputError("config", path, found, expected, advice)
+        expected = "a module-level `config = Config(...)`"
+        raise InputError("config", path, type(config).__name__, expected, advice)
     return config

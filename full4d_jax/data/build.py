@@ -43,7 +43,6 @@ def build_dataset(
     Raises:
       InputError: the clips or the folder cannot be used, or Beam is not installed.
     """
-    words = {"name": name, "splits": splits, "about": about}
     if beam is not None:
         if not importlib.util.find_spec("apache_beam"):
             install = "pip install 'full4d-jax[beam]' in an environment of its own (docs/data.md)"
@@ -54,19 +53,27 @@ def build_dataset(
         if beam is not None:
             from input_pipeline.datasets.beam_build import build
 
-            build(out, clips, shards=shards, options=shlex.split(beam), **words)
-            left = 0
+            build(
+                out,
+                clips,
+                shards=shards,
+                options=shlex.split(beam),
+                name=name,
+                splits=splits,
+                about=about,
+            )
+            missing_files = 0
         else:
             count = len(clips)
             with Progress(name, count) as report:
-                left = write_dataset(
+                missing_files = write_dataset(
                     out, clips, shards=shards or None, jobs=jobs, part=part, report=report, **words
                 )
-    if left:
-        print(f"{out}: {left} files of other parts are missing still")
+    if missing_files:
+        print(f"{out}: {missing_files} files of other parts are missing still")
     else:
         print(f"{out}: {out / 'README.md'} says what is in it")
-    return not left
+    return not missing_files
 
 
 def train_and_test(test: float) -> dict[str, float]:

@@ -20,7 +20,7 @@ Captions = Callable[[Example], Example]  # a clip with its caption and its embed
 def caption_embedder(
     config: Config, records: Records, text_encoder: Path | None, file: Path | None
 ) -> tuple[str, Captions | None]:
-    """Return how the new dataset tells of its captions, and what embeds them, if they are embedded.
+    """Return what a dataset's card says about captions, and the function that embeds them, if any.
 
     Args:
       config: names the width of the model's text.
@@ -31,19 +31,20 @@ def caption_embedder(
     Raises:
       InputError: there is no caption, the file is unusable, or the encoder is not the model's.
     """
-    asked = config.data.captions or file is not None
+    takes_captions = config.data.captions or file is not None
     if text_encoder is None:
-        if asked:
+        if takes_captions:
             expected = "the folder of umT5, to embed captions with"
             raise InputError("option", "--text_encoder", "none", expected, "give it (docs/wan.md)")
         return "", None
-    given = {} if file is None else _given_captions(file)
-    with_caption = sum(clip["caption"] or clip["scene"] in given for clip in records.clips)
+    texts = {} if file is None else _read_captions(file)
+    with_caption = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
     if not with_caption:
-        expected, do = "some", "give them as --captions FILE"
+        expected = "some"
+        do = "give them as --captions FILE"
         raise InputError("dataset", records.folder, "no clip with a caption", expected, do)
     print(f"{with_caption} of {len(records)} clips have a caption; an empty one is embedded too")
-    if unknown := sorted(set(given) - set(records.scene_ids)):
+    if unknown := sorted(set(texts) - set(records.scene_ids)):
         print(f"left out: {len(unknown)} captions of scenes that are not here, as {unknown[0]!r}")
     encode = functools.lru_cache(maxsize=64)(prompt_encoder(text_encoder))
     width = encode("")[0].shape[1]
@@ -52,14 +53,14 @@ def caption_embedder(
         raise InputError("text encoder", text_encoder, f"width {width}", expected, "give another")
 
     def embed(example: Example) -> Example:
-        caption = given.get(example.scene_id, example.caption)
+        caption = texts.get(example.scene_id, example.caption)
         return example._replace(caption=caption, text=encode(caption)[0].astype(np.float16))
 
     digest = "" if file is None else f" of {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
     return f". Captions{digest} are embedded by {text_encoder.name}", embed
 
 
-def _given_captions(file: Path) -> dict[str, str]:
+def _read_captions(file: Path) -> dict[str, str]:
     """Read captions by scene.
 
     Raises:
@@ -68,7 +69,7 @@ def _given_captions(file: Path) -> dict[str, str]:
     do = 'write {"SCENE": "its caption", ...}'
     require_file("captions", file, "a JSON file", do)
     with input_errors("captions", do):
-        given = load_json(file)
-    if not isinstance(given, dict) or not all(isinstance(x, str) for x in given.values()):
+        texts = load_json(file)
+    if not isinstance(texts, dict) or not all(isinstance(x, str) for x in texts.values()):
         raise InputError("captions", file, "something else", "a text by scene", do)
-    return given
+    return texts

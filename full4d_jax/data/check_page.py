@@ -1,4 +1,4 @@
-"""The page of a checked clip: its pictures, a floor in every view, and where the cameras stand."""
+"""The page of a checked clip: its pictures, and where the cameras stand."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,6 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.data.floor_grid import draw_floor, floor_grid
 from full4d_jax.media import pictures
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.checks.clip import ClipCheck
@@ -15,10 +14,11 @@ from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 from input_pipeline.transforms import decode_mask
 
-CELL = 240  # rows of a picture on the page
-MOST_VIEWS = 12  # rows of the page
-MOST_POINTS = 4000
-UNKNOWN = "no floor: up is unknown, give --up"
+CELL_HEIGHT = 240  # pixels, of a picture on the page
+MAX_VIEWS = 12  # rows of pictures on the page
+MAX_POINTS = 4000  # matched points among the frustums
+MAX_POINT_DISTANCE = 5.0  # of a drawn point from the first camera, in the plot's unit
+GREY = 128  # where a view has no picture
 
 
 def check_page(
@@ -26,43 +26,31 @@ def check_page(
     decoded: Pictures,
     check: ClipCheck,
     title: str,
-    up: Float[ndarray, "3"] | None = None,
 ) -> UInt8[ndarray, "H W 3"]:
-    """All instants that were looked at, the first again with a floor, and the frustums.
+    """Return a picture of all decoded instants of the clip's views, and of the frustums.
 
-    There is no floor where up is not given and nothing tells it. Frames are dark outside of their
-    masks. Of more than 12 views, 12 evenly spaced ones are shown.
+    Frames are dark outside of their masks. Of more than 12 views, 12 evenly spaced ones are shown.
     """
-    v = len(decoded.frames)
-    shown = evenly(v, MOST_VIEWS)
-    first = decoded.instants[0]
-    poses = example.world_to_camera.astype(np.float64)
-    grid = floor_grid(poses[:, first], check.points, up)
-    label = UNKNOWN if grid is None else grid.label
+    shown_views = evenly(len(decoded.frames), MAX_VIEWS)
     shape = next((sizes[0] for sizes in decoded.shapes if sizes), (1, 1))
-    width = round(CELL * shape[1] / shape[0])
+    width = round(CELL_HEIGHT * shape[1] / shape[0])
     rows = []
-    for view in shown:
-        frames = decoded.frames[view]
-        lens = example.intrinsics[view], poses[view, first], example.distortion[view]
-        floor = frames[0]
-        if floor is not None and grid is not None:
-            floor = draw_floor(floor, grid, *lens)
-        masked = map(_masked, frames, example.masks[view, decoded.instants])
-        rows.append(np.stack([_fit(frame, CELL, width) for frame in [*masked, floor]]))
-    times = [f"{example.timestamps[0, instant]:.2f} s" for instant in decoded.instants]
+    for view in shown_views:
+        masks = example.masks[view, decoded.instants]
+        masked = map(_masked, decoded.frames[view], masks)
+        rows.append(np.stack([_fit(frame, CELL_HEIGHT, width) for frame in masked]))
     return pictures.contact_sheet(
         np.stack(rows),
-        rows=[f"view {view}" for view in shown],
-        columns=[*times, label if width > 200 else "floor" if grid else "no floor"],
+        rows=[f"view {view}" for view in shown_views],
+        columns=[f"{example.timestamps[0, instant]:.2f} s" for instant in decoded.instants],
         title=f"{title}: {len(check.problems)} problems",
         aside=_frustums(example, check.points, shape),
-        cell_height=CELL,
+        cell_height=CELL_HEIGHT,
     )
 
 
 def verdict(check: ClipCheck) -> str:
-    """The clip in a few words."""
+    """Return the result of a clip's check in a few words."""
     if check.problems:
         return f"{len(check.problems)} problems, {check.problems[0]}"
     return check.notes[0] if check.notes else "no problems"
@@ -72,24 +60,25 @@ def _frustums(
     example: Example, points: Float[ndarray, "n 3"], shape: tuple[int, int]
 ) -> UInt8[ndarray, "H W 3"]:
     """Draw the frustums in the first camera's world; its distance from the common middle is 1."""
+    height, width = shape
     poses = example.world_to_camera.astype(np.float64)
     reference = poses[0, 0]
     poses = relative_to(poses, reference)
     places = points @ reference[:3, :3].T + reference[:3, 3]
     pivot = nearest_to_axes(poses[:, 0])
-    known = places[places[:, 2] > 0, 2]
-    depth = float(np.median(known)) if known.size else 1.0
+    depths = places[places[:, 2] > 0, 2]
+    depth = float(np.median(depths)) if depths.size else 1.0
     unit = float(np.linalg.norm(pivot)) if pivot is not None else depth
-    step = max(1, len(places) // MOST_POINTS)
-    near = places[np.linalg.norm(places, axis=1) < 5 * unit][::step]
+    step = max(1, len(places) // MAX_POINTS)
+    near = places[np.linalg.norm(places, axis=1) < MAX_POINT_DISTANCE * unit][::step]
     return pictures.frustums(
-        Cameras(example.intrinsics.astype(np.float64), rescale(poses, unit), *shape),
+        Cameras(example.intrinsics.astype(np.float64), rescale(poses, unit), height, width),
         points=near / unit,
     )
 
 
 def _masked(frame: UInt8[ndarray, "h w 3"] | None, file: bytes) -> UInt8[ndarray, "h w 3"] | None:
-    """Dark outside of a mask that fits; of others `check_masks` speaks."""
+    """Darken a frame outside of its mask, if that fits; `check_masks` reports the others."""
     if frame is None or not file:
         return frame
     try:
@@ -100,15 +89,14 @@ def _masked(frame: UInt8[ndarray, "h w 3"] | None, file: bytes) -> UInt8[ndarray
 
 
 def _fit(frame: UInt8[ndarray, "h w 3"] | None, height: int, width: int) -> UInt8[ndarray, "H W 3"]:
-    """The whole frame in the middle of a page of that size; grey where there is none."""
-    page = np.full((height, width, 3), 128, np.uint8)
+    """Return the whole frame in the middle of a cell of that size; a grey cell for None."""
+    cell = np.full((height, width, 3), GREY, np.uint8)
     if frame is not None:
         scale = min(height / frame.shape[0], width / frame.shape[1])
-        size = [
-            max(1, min(n, round(m * scale)))
-            for n, m in zip((height, width), frame.shape[:2], strict=True)
-        ]
-        top, left = (height - size[0]) // 2, (width - size[1]) // 2
-        small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
-        page[top : top + size[0], left : left + size[1]] = small
-    return page
+        rows = max(1, min(height, round(frame.shape[0] * scale)))
+        columns = max(1, min(width, round(frame.shape[1] * scale)))
+        top = (height - rows) // 2
+        left = (width - columns) // 2
+        small = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
+        cell[top : top + rows, left : left + columns] = small
+    return cell

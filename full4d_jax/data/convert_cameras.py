@@ -41,7 +41,7 @@ def convert_cameras(source: Path, target: Path, before: str, after: str) -> int:
 
 
 def _read(path: Path, convention: str) -> tuple[list[str], np.ndarray]:
-    """Names, and float64 matrices (... 4 4) or (... 3 4)."""
+    """Return names, and float64 matrices (... 4 4) or (... 3 4)."""
     if path.suffix == ".npy":
         poses = load_array(path, FORMATS)
         if poses.dtype.kind not in "fiu":

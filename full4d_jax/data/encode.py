@@ -43,8 +43,11 @@ class EncodedClips:
     """
 
     def __init__(self, records: Records, config: Config, captions: Captions | None = None):
-        self.records, self.config, self.captions = records, config, captions
-        self.encoder, self.codec = _encoder(config), codec_id(config)
+        self.records = records
+        self.config = config
+        self.captions = captions
+        self.encoder = _encoder(config)
+        self.codec = codec_id(config)
         data = config.data
         self.projector = projection_encoder(config) if data.projections else None
         self.is_cut = bool(data.projections) or make_codec(config.model).frame_stride > 1
@@ -61,7 +64,7 @@ class EncodedClips:
         self.scene_ids = [records.clips[number]["scene"] for number, _ in self.cuts]
 
     def __len__(self) -> int:
-        """Number of windows."""
+        """Return the number of windows."""
         return len(self.cuts)
 
     def __getitem__(self, index: int, /) -> Example:
@@ -90,7 +93,9 @@ def resized(example: Example, height: int, width: int) -> Example:
       ValueError: naming the scene and the file that cannot be decoded.
     """
     whole = transforms.decode(example, height=height, width=width)
-    frames, depth, masks = example.frames.copy(), example.depth16.copy(), example.masks.copy()
+    frames = example.frames.copy()
+    depth = example.depth16.copy()
+    masks = example.masks.copy()
     for i, files in enumerate(example.frames):
         fits = transforms.picture_size(files.item(0)) == (height, width)
         if fits and not example.distortion[i].any():
@@ -177,7 +182,8 @@ def encode_dataset(
 
 def _told_rate(config: Config, records: Records) -> str:
     """Say how fast time goes in windows."""
-    data, stride = config.data, config.data.strides[0]
+    data = config.data
+    stride = config.data.strides[0]
     lasting = [clip for clip in records.clips if clip["seconds"] > 0]
     rates = [(clip["frames"] - 1) / clip["seconds"] / stride for clip in lasting]
     found = (

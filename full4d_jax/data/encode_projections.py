@@ -83,7 +83,8 @@ def projection_encoder(config: Config) -> Encoder:
     Args:
       config: names the codec, and how often depth is corrupted (`data.corrupt_depth`).
     """
-    weights, model = codec_weights(config), config.model
+    weights = codec_weights(config)
+    model = config.model
 
     @jax.jit
     def encode(

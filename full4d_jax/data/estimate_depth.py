@@ -13,12 +13,12 @@ from full4d_jax.source.capture_source import load_capture
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import open_dataset
-from input_pipeline.depth_alignment import ENOUGH, Scale, WithDepth, estimate_depth
+from input_pipeline.depth_alignment import MIN_MATCHES, Scale, WithDepth, estimate_depth
 from input_pipeline.schema import Example, make_example
 from input_pipeline.selection import evenly
 from input_pipeline.transforms import encode_jpeg
 
-SHOWN = 4  # instants on the picture
+SHOWN_INSTANTS = 4  # instants on the picture
 Chosen = tuple[str, DepthKind | None]  # a network, and what its values are
 
 
@@ -37,26 +37,27 @@ def estimate_capture_depth(
     if "depth" in arrays:
         do = "use it as it is, or leave depth out of the file"
         raise InputError("capture", f"{capture}, depth", "depth", "none", do)
-    example, estimate = to_example(arrays, capture.name), load_estimator(*network)
+    example = to_example(arrays, capture.name)
+    estimate = load_estimator(*network)
     open_folder(out.parent)
     try:
         with Progress("depth", example.frames.size) as report:
-            found = estimate_depth(example, estimate, report, scale)
+            aligned = estimate_depth(example, estimate, report, scale)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        said, _, expected = str(error).partition(": found ")[2].partition(", expected ")
+        reason, _, expected = str(error).partition(": found ")[2].partition(", expected ")
         where = str(error).partition(": depth")[0]
         do = (
-            f"it needs {ENOUGH} points that two views share, and an estimator that follows them: "
-            "give measured depth, views nearer to each other, another --depth_network, or, for a "
-            "rig around a subject, --scale axes"
+            f"it needs {MIN_MATCHES} points that two views share, and an estimator that follows "
+            "them: give measured depth, views nearer to each other, another --depth_network, or, "
+            "for a rig around a subject, --scale axes"
         )
-        raise InputError("depth", where, said, expected, do) from None
-    depth = np.stack([found[view][0] for view in range(len(example.frames))])
+        raise InputError("depth", where, reason, expected, do) from None
+    depth = np.stack([aligned[view][0] for view in range(len(example.frames))])
     save_arrays(out, arrays | {"depth": depth})
     _draw(out.with_suffix(".png"), arrays["frames"], depth)
-    for view, (_, line) in found.items():
+    for view, (_, line) in aligned.items():
         print(f"view {view}: {line.said}")
     print(f"depth: {out}, picture: {out.with_suffix('.png')}")
     print(f"next: full4d lift {out} --out out/lifted")
@@ -82,7 +83,7 @@ def estimate_dataset_depth(
 
 
 def to_example(arrays: Arrays, name: str) -> Example:
-    """A capture as a record of one clip without depth, a second between its frames."""
+    """Return a capture as a record of one clip without depth, a second between its frames."""
     frames = arrays["frames"]
     v, t = frames.shape[:2]
     files = np.empty((v, t), object)
@@ -96,7 +97,7 @@ def to_example(arrays: Arrays, name: str) -> Example:
 def _draw(path: Path, frames: np.ndarray, depth: np.ndarray) -> None:
     """Frames and depth of every view, at some instants."""
     v, t = depth.shape[:2]
-    shown = evenly(t, SHOWN)
+    shown = evenly(t, SHOWN_INSTANTS)
     rows = [row for i in range(v) for row in (frames[i, shown], color_depth(depth[i, shown]))]
     names = [name for i in range(v) for name in (f"view {i}", "depth")]
     sheet = contact_sheet(np.stack(rows), rows=names, columns=[f"frame {j}" for j in shown])

@@ -26,8 +26,9 @@ from input_pipeline.importers.inside import require_inside
 from input_pipeline.schema import Example
 
 PREVIEW = "preview.png"
-ROWS, COLUMNS = 8, 4  # of views and instants in the preview
-MOST_SCENES = 5  # described in words
+PREVIEW_VIEWS = 8
+PREVIEW_INSTANTS = 4
+MAX_DESCRIBED_SCENES = 5
 DO = "see docs/data.md"
 LIMITS = {
     "--frames": (1, 100_000),
@@ -114,10 +115,10 @@ def import_folder(
 
 
 def preview(clip: Example) -> np.ndarray:
-    """Frames of some views and instants, dark outside of masks, and the cameras from two sides."""
+    """Draw some views and instants, dark outside of masks, and the cameras from two sides."""
     v, t = clip.frames.shape
-    rows = np.unique(np.linspace(0, v - 1, min(v, ROWS)).round().astype(int))
-    columns = np.unique(np.linspace(0, t - 1, min(t, COLUMNS)).round().astype(int))
+    rows = np.unique(np.linspace(0, v - 1, min(v, PREVIEW_VIEWS)).round().astype(int))
+    columns = np.unique(np.linspace(0, t - 1, min(t, PREVIEW_INSTANTS)).round().astype(int))
     h, w = transforms.picture_size(clip.frames.item(0, 0))
     shown = np.zeros((len(rows), len(columns), h, w, 3), np.uint8)
     for i, j in np.ndindex(len(rows), len(columns)):
@@ -140,16 +141,18 @@ def preview(clip: Example) -> np.ndarray:
 
 
 def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
-    """All captures, and what was found in words."""
+    """Read all captures below a path, and describe the first ones."""
     if layout:
         fits, why = LAYOUTS[layout].matches(path)
         if not fits:
             raise ValueError(f"{path}: found {why}, expected {LAYOUTS[layout].NEEDS}")
-        scenes, skipped = [(path, layout, why, [])], []
+        scenes = [(path, layout, why, [])]
+        skipped = []
     else:
         scenes, skipped = find_scenes(path)
-    captures, folders = [], [folder.name for folder, *_ in scenes]
-    for number, (folder, name, why, others) in enumerate(scenes):
+    captures = []
+    folders = [folder.name for folder, *_ in scenes]
+    for number, (folder, name, why, other_layouts) in enumerate(scenes):
         read = read_captures(folder, name, fps)
         if folders.count(folder.name) > 1:  # day1/scene1 and day2/scene1 are not one scene
             read = [
@@ -159,18 +162,19 @@ def _read(path: Path, layout: str | None, fps: float | None) -> list[Capture]:
                 for capture in read
             ]
         captures += read
-        if number >= MOST_SCENES:
+        if number >= MAX_DESCRIBED_SCENES:
             continue
         tell(f"{folder}: {name}, since {why}")
-        if others:
-            tell(f"  also fits: {', '.join(others)}; choose by --layout")
+        if other_layouts:
+            tell(f"  also fits: {', '.join(other_layouts)}; choose by --layout")
         for capture in read:
             _describe(capture)
     if skipped:
-        names = ", ".join(skipped[:MOST_SCENES]) + ", ..." * (len(skipped) > MOST_SCENES)
+        names = ", ".join(skipped[:MAX_DESCRIBED_SCENES])
+        names += ", ..." * (len(skipped) > MAX_DESCRIBED_SCENES)
         tell(f"{path}: left out {len(skipped)} folders that have no known layout: {names}")
-    if len(scenes) > MOST_SCENES:
-        print(f"and {len(scenes) - MOST_SCENES} more folders")
+    if len(scenes) > MAX_DESCRIBED_SCENES:
+        print(f"and {len(scenes) - MAX_DESCRIBED_SCENES} more folders")
     return captures
 
 
@@ -189,7 +193,7 @@ def _describe(capture: Capture) -> None:
 
 
 def _mark(captures: list[Capture]) -> str:
-    """A hash of what importers read: times, lenses, poses, units of depth; of files what they are.
+    """Return a hash of what importers read: times, lenses, poses, units of depth, stamps of files.
 
     Their size and the time of their last change; reading all would take as long as importing.
     """
@@ -205,8 +209,8 @@ def _mark(captures: list[Capture]) -> str:
 
 
 def _stamp(file: Path) -> list[str | int]:
-    told = file.stat()
-    return [str(file), told.st_size, told.st_mtime_ns]
+    stat = file.stat()
+    return [str(file), stat.st_size, stat.st_mtime_ns]
 
 
 def _check(
@@ -221,7 +225,7 @@ def _check(
     if layout is not None and layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
         raise InputError("option", "--layout", layout, known, "choose one, or leave it out")
-    given = values | {f"--{name}": value for name, value in cut._asdict().items()}
+    options = values | {f"--{name}": value for name, value in cut._asdict().items()}
     for name, (low, high) in LIMITS.items():
-        if (value := given[name]) is not None:
+        if (value := options[name]) is not None:
             require_range(name, value, low, high)

@@ -29,7 +29,7 @@ def check_counts(first: int, counts: dict[str, int]) -> None:
 
 
 def range_of(instants: str) -> tuple[int, int | None]:
-    """The numbers of first:end, None for an end that is left out; raises InputError."""
+    """Return the numbers of first:end, None for an end that is left out; raises InputError."""
     first, colon, end = instants.partition(":")
     if not (colon and first.isdecimal() and (not end or end.isdecimal())):
         expected = "first:end, such as 0:50 or 50:"
@@ -38,7 +38,7 @@ def range_of(instants: str) -> tuple[int, int | None]:
 
 
 def turns_of(words: Sequence[str]) -> dict[str, int]:
-    """The degrees of each of CAMERA=DEGREES, or of DEGREES for all others, by camera.
+    """Return the degrees of each of CAMERA=DEGREES, or of DEGREES for all others, by camera.
 
     Raises:
       InputError: no multiple of 90, or a camera twice.
@@ -55,7 +55,7 @@ def turns_of(words: Sequence[str]) -> dict[str, int]:
 
 
 def part_of(shard: str) -> tuple[int, int]:
-    """The numbers of i/n; raises InputError."""
+    """Return the numbers of i/n; raises InputError."""
     index, slash, count = shard.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         expected = "i/n with i from 0 to n - 1, such as 0/4"

@@ -20,7 +20,7 @@ def draw_scenes(indices: Sequence[int], **words: Any) -> UInt8[np.ndarray, "h w 
 
 
 def scene_sheet(title: str, clip: ProceduralClip) -> np.ndarray:
-    """All views and instants, the depth of the source, and the cameras."""
+    """Return all views and instants, the depth of the source, and the cameras."""
     frames, depth, intrinsics, world_to_camera, timestamps = map(np.asarray, clip[:5])
     views, _, height, width = frames.shape[:4]
     points = cameras.unproject(depth[0, 0], intrinsics[0], world_to_camera[0, 0])

@@ -22,10 +22,10 @@ from full4d_jax.source.video_source import open_video
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import whole_file
 
-SHOWN = 6  # instants on the picture
+SHOWN_INSTANTS = 6  # instants on the picture
 
 
-def write_video_depth(way: VideoOptions, out: Path) -> None:
+def write_video_depth(video: VideoOptions, out: Path) -> None:
     """Write z-depth (t h w) of the frames that `run` takes, and a picture of it; say so.
 
     Smeared edges are unknown, 0, as `run` leaves them out.
@@ -33,46 +33,47 @@ def write_video_depth(way: VideoOptions, out: Path) -> None:
     Raises:
       InputError: An option, the video, the network or the name is unusable.
     """
-    check_fields(way, what="option")
+    check_fields(video, what="option")
     require_ending(out, ".npy")
-    network = load_network(way.measured.depth_network, way.measured.depth_kind)
-    source = open_video(size_of_result(DEFAULT, way, enlarged=True), way)
+    network = load_network(video.measured.depth_network, video.measured.depth_kind)
+    source = open_video(size_of_result(DEFAULT, video, enlarged=True), video)
     open_folder(out.parent)
     tell(f"source: {source.note}")
     if source.warning:
         tell(f"warning: {source.warning}")
     if isinstance(network, DepthFile):
         print(network.told)
-    found, _, metres, swept = measure_depth(source, network)
+    measured, _, metres, swept = measure_depth(source, network)
     if swept:
         print(told_sweep(swept))
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
-    # What is left of the first frame without its smeared edges has another median.
-    scale = 1 / np.median(found[0][found[0] > 0]) if metres is None else metres
-    depth = (found * scale).astype(np.float32)
+    # The first frame without its smeared edges has another median.
+    first = measured[0]
+    scale = 1 / np.median(first[first > 0]) if metres is None else metres
+    depth = (measured * scale).astype(np.float32)
     with whole_file(out) as partial:
         np.save(partial, depth)
     picture = out.with_suffix(".png")
     save_picture(picture, _sheet(source, depth))
     t, h, w = depth.shape
     print(f"depth: {out}, {t} x {h} x {w}, {unit}; picture: {picture}")
-    print(f"next: {_next(way, out)}")
+    print(f"next: {_next(video, out)}")
 
 
 def _sheet(source: Source, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 3"]:
     """Draw some frames above their depth."""
-    shown = evenly(len(depth), SHOWN)
+    shown = evenly(len(depth), SHOWN_INSTANTS)
     rows = np.stack([source.frames[0, shown], color_depth(depth[shown])])
     columns = [f"{source.times[i]:.2f} s" for i in shown]
     return contact_sheet(rows, rows=["frame", "depth"], columns=columns)
 
 
-def _next(way: VideoOptions, out: Path) -> str:
+def _next(video: VideoOptions, out: Path) -> str:
     """Return the command that takes the depth of these frames."""
-    given = {"start": way.start or None, "seconds": way.size.seconds, "fps": way.fps}
-    given |= {"rows": way.size.rows, "fov": way.fov}
-    words = ["full4d", "run", str(way.video), "--depth", str(out)]
-    for name, value in given.items():
+    excerpt = {"start": video.start or None, "seconds": video.size.seconds, "fps": video.fps}
+    excerpt |= {"rows": video.size.rows, "fov": video.fov}
+    words = ["full4d", "run", str(video.video), "--depth", str(out)]
+    for name, value in excerpt.items():
         words += [f"--{name}", f"{value:g}"] if value is not None else []
-    words += ["--poses", str(way.poses)] if way.poses is not None else []
+    words += ["--poses", str(video.poses)] if video.poses is not None else []
     return shlex.join(words)

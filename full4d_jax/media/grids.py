@@ -11,8 +11,8 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.media.pictures import contact_sheet, frustums, save_picture
 from full4d_jax.media.video import write_video
 
-GIVEN = (240, 130, 20)  # border of frames that were not generated
-SHORTEST = 3.0  # seconds that grid.mp4 lasts at least, there and back
+REAL_BORDER = (240, 130, 20)  # border of frames that were not generated
+MIN_SECONDS = 3.0  # seconds that grid.mp4 lasts at least, there and back
 
 
 def write_grid(
@@ -54,7 +54,9 @@ def write_filled_grid(
     pictures = np.stack([[enlarge(x, 2) for x in row] for row in frames])
     for view, time in np.argwhere(visible):
         height, width = pictures.shape[2:4]
-        cv2.rectangle(pictures[view, time], (0, 0), (width - 1, height - 1), GIVEN, thickness=6)
+        cv2.rectangle(
+            pictures[view, time], (0, 0), (width - 1, height - 1), REAL_BORDER, thickness=6
+        )
     sheet = contact_sheet(
         pictures,
         rows=[f"view {view}" for view in range(len(frames))],
@@ -66,11 +68,11 @@ def write_filled_grid(
 
 def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:
     """Write a video of all views beside each other, there and back."""
-    beside = np.concatenate(list(frames), axis=2)
+    joined = np.concatenate(list(frames), axis=2)
     scale = max(1, round(256 / frames.shape[2]))
-    large = [enlarge(picture, scale) for picture in beside]
+    large = [enlarge(picture, scale) for picture in joined]
     turn = large + large[-2:0:-1]
-    repeats = max(1, round(SHORTEST * fps / len(turn)))
+    repeats = max(1, round(MIN_SECONDS * fps / len(turn)))
     write_video(path, np.stack(turn * repeats), fps)
 
 

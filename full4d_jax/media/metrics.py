@@ -116,7 +116,8 @@ def lpips(
 
     Where the mask is 0, the truth replaces the image first.
     """
-    image, truth = np.asarray(image, np.float32), np.asarray(truth, np.float32)
+    image = np.asarray(image, np.float32)
+    truth = np.asarray(truth, np.float32)
     if mask is not None:
         if not np.any(mask):
             return math.nan

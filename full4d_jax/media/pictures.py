@@ -13,10 +13,15 @@ from full4d_jax.cameras import Cameras
 from input_pipeline import cameras
 from input_pipeline.whole_files import whole_file
 
-PAPER, INK, FAINT = (255, 255, 255), (30, 30, 30), (205, 205, 205)
-SOURCE_INK, TARGET_INK = (200, 40, 40), (40, 90, 200)
-MARGIN, FONT = 8, 14
-REACH = 0.3  # length of a drawn frustum, world units
+# Colours of a drawing, RGB.
+PAPER = (255, 255, 255)
+INK = (30, 30, 30)
+FAINT = (205, 205, 205)
+SOURCE_INK = (200, 40, 40)
+TARGET_INK = (40, 90, 200)
+MARGIN = 8  # pixels around each picture
+FONT = 14  # pixels, the height of letters
+FRUSTUM_LENGTH = 0.3  # length of a drawn frustum, world units
 OVERSAMPLING = 2
 
 
@@ -37,12 +42,12 @@ def to_unit(frames: Float[ArrayLike, "..."]) -> Float[np.ndarray, "..."]:
 
 def color_depth(depth: Float[np.ndarray, "... h w"]) -> UInt8[np.ndarray, "... h w 3"]:
     """Draw disparity in Turbo's colours: near is red, far is blue, unknown depth (0) is black."""
-    known = depth > 0
-    disparity = np.where(known, 1 / np.where(known, depth, 1), 0)
-    nearest = np.quantile(disparity[known], 0.98) if known.any() else 1.0
+    is_known = depth > 0
+    disparity = np.where(is_known, 1 / np.where(is_known, depth, 1), 0)
+    nearest = np.quantile(disparity[is_known], 0.98) if is_known.any() else 1.0
     bytes_ = to_uint8(disparity / nearest).reshape(-1, depth.shape[-1])
     colors = cv2.applyColorMap(bytes_, cv2.COLORMAP_TURBO)[..., ::-1]
-    return np.where(known[..., None], colors.reshape(*depth.shape, 3), 0).astype(np.uint8)
+    return np.where(is_known[..., None], colors.reshape(*depth.shape, 3), 0).astype(np.uint8)
 
 
 def dim_outside(
@@ -135,17 +140,21 @@ def frustums(
       colors: their sRGB colours.
       side: pixels of each of the two drawings.
     """
-    intrinsics, world_to_camera = np.asarray(views.intrinsics), np.asarray(views.world_to_camera)
-    height, width = views.height, views.width
+    intrinsics = np.asarray(views.intrinsics)
+    world_to_camera = np.asarray(views.world_to_camera)
+    height = views.height
+    width = views.width
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
-    rays = corners @ np.swapaxes(np.linalg.inv(intrinsics), -1, -2) * REACH  # (v, 4, 3)
+    rays = corners @ np.swapaxes(np.linalg.inv(intrinsics), -1, -2) * FRUSTUM_LENGTH  # (v, 4, 3)
     pose = cameras.invert(world_to_camera[:, 0])
     tips = rays @ np.swapaxes(pose[:, :3, :3], -1, -2) + pose[:, None, :3, 3]
     paths = cameras.centers(world_to_camera)
     pivot = np.array([0.0, 0.0, 1.0])
     shown = np.concatenate([tips.reshape(-1, 3), paths.reshape(-1, 3), [pivot, 2 * pivot]])
-    low, high = shown.min(0), shown.max(0)
-    middle, span = (low + high) / 2, (high - low).max() * 1.1
+    low = shown.min(0)
+    high = shown.max(0)
+    middle = (low + high) / 2
+    span = (high - low).max() * 1.1
 
     def panel(title: str, right: np.ndarray, up: np.ndarray) -> np.ndarray:
         pixels = side * OVERSAMPLING

@@ -83,19 +83,21 @@ def read_video(
     end = start + (frames - 1) * step
     times, damage = _times(path, start - 0.5 * step, end, frames)
     if len(times) < frames:
-        found = f"{len(times)} readable frames from {start:g} s on" + f" ({damage})" * bool(damage)
+        readable = f"{len(times)} readable frames from {start:g} s on" + f" ({damage})" * bool(
+            damage
+        )
         do = "encode it again, give another video, or ask for fewer frames"
-        raise InputError("video", path, found, f"at least {frames} frames", do)
+        raise InputError("video", path, readable, f"at least {frames} frames", do)
     chosen = _choose(np.asarray(times), frames, start, step, path, exact=fps is not None)
     taken = np.asarray(times)[chosen]
     midway = _midway(np.asarray(times), chosen)
-    wanted = np.sort(np.concatenate([taken, midway]))
-    decoded, sizes = _pictures(path, wanted, height, width)
-    if len(decoded) < len(wanted):
-        damage = f"a damaged or missing frame at {wanted[len(decoded)]:.2f} s"
+    decoded_times = np.sort(np.concatenate([taken, midway]))
+    decoded, sizes = _pictures(path, decoded_times, height, width)
+    if len(decoded) < len(decoded_times):
+        damage = f"a damaged or missing frame at {decoded_times[len(decoded)]:.2f} s"
         raise InputError("video", path, damage, "all frames", "encode it again")
-    pictures = [decoded[i] for i in np.searchsorted(wanted, taken)]
-    between = [decoded[i][0] for i in np.searchsorted(wanted, midway)]
+    pictures = [decoded[i] for i in np.searchsorted(decoded_times, taken)]
+    between = [decoded[i][0] for i in np.searchsorted(decoded_times, midway)]
     size = sizes[0]
     rate = float((frames - 1) / (taken[-1] - taken[0])) if frames > 1 else 1 / step
     source_rate = 1 / np.median(np.diff(times)) if len(times) > 1 else rate
@@ -140,7 +142,8 @@ def _pictures(
     path: Path, times: Float[ndarray, " t"], height: int, width: int
 ) -> tuple[list[tuple[ndarray, ndarray]], list[tuple[int, int]]]:
     """Return the pictures at these times, cropped and in gray, and their sizes in the file."""
-    pictures, sizes = [], []
+    pictures = []
+    sizes = []
     for frame in decode(path, float(times[0])):
         if frame.time == times[len(pictures)]:
             shape = pictures[0][1].shape if pictures else None
@@ -157,14 +160,14 @@ def _choose(
 ) -> list[int]:
     """Return the places of the decoded frames nearest to the wanted instants, all different."""
     end = start + (frames - 1) * step
-    wanted = np.linspace(start, end, frames)
+    instants = np.linspace(start, end, frames)
     if times[-1] < end - step / 2:
         if exact:
             found = f"{times[-1] - start:.2f} s from {start:g} s on"
             expected = f"{end - start:.2f} s for {frames} frames at {1 / step:g} a second"
             raise InputError("video", path, found, expected, "raise --fps or leave it out")
-        wanted = np.linspace(times[0], times[-1], frames)
-    chosen = np.abs(times[None] - wanted[:, None]).argmin(1).tolist()
+        instants = np.linspace(times[0], times[-1], frames)
+    chosen = np.abs(times[None] - instants[:, None]).argmin(1).tolist()
     if len(set(chosen)) < frames:  # the source is slower than that: its frames one after another
         first = min(chosen[0], len(times) - frames)
         chosen = list(range(first, first + frames))
@@ -176,7 +179,8 @@ def _midway(times: Float[ndarray, " n"], chosen: list[int]) -> Float[ndarray, " 
 
     There is none unless there is one between every two.
     """
-    first, last = np.array(chosen[:-1], int), np.array(chosen[1:], int)
+    first = np.array(chosen[:-1], int)
+    last = np.array(chosen[1:], int)
     if not first.size or (last - first < 2).any():
         return np.zeros(0)
     middle = (times[first] + times[last]) / 2
@@ -190,8 +194,10 @@ def crop_resize(
     """Cut out the largest centred `width`:`height` part and resize it, down by area averages."""
     rows, columns = picture.shape[:2]
     scale = min(rows / height, columns / width)
-    keep_rows, keep_columns = min(rows, round(height * scale)), min(columns, round(width * scale))
-    top, left = (rows - keep_rows) // 2, (columns - keep_columns) // 2
+    keep_rows = min(rows, round(height * scale))
+    keep_columns = min(columns, round(width * scale))
+    top = (rows - keep_rows) // 2
+    left = (columns - keep_columns) // 2
     part = picture[top : top + keep_rows, left : left + keep_columns]
     method = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
     return cv2.resize(part, (width, height), interpolation=method)
@@ -204,9 +210,11 @@ def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
       size: rows and columns of the picture.
       resized: rows and columns of the result.
     """
-    (rows, columns), (height, width) = size, resized
+    rows, columns = size
+    height, width = resized
     scale = min(rows / height, columns / width)
-    cut_columns, cut_rows = columns - round(width * scale), rows - round(height * scale)
+    cut_columns = columns - round(width * scale)
+    cut_rows = rows - round(height * scale)
     resizing = f"the whole picture, {columns}x{rows}, resized to {width}x{height}"
     if max(cut_columns, cut_rows) <= 0:
         return resizing

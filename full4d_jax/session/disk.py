@@ -40,10 +40,10 @@ def disk_errors(
     try:
         yield
     except Exception as error:
-        told = disk_error(error, str(where), remains)
-        if told is None:
+        message = disk_error(error, str(where), remains)
+        if message is None:
             raise
-        raise told from error
+        raise message from error
 
 
 def disk_error(
@@ -61,8 +61,8 @@ def disk_error(
         return None
     named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # 2: the new name
     place = where or str(named or "of the output")
-    left = f"{text}; " if (text := remains()) else ""
-    do = f"{left}make room, give permission or another name, then give the same command again"
+    remainder = f"{text}; " if (text := remains()) else ""
+    do = f"{remainder}make room, give permission or another name, then give the same command again"
     return InputError(
         "output folder" if where else "output",
         place,
@@ -73,23 +73,23 @@ def disk_error(
 
 
 def quiet_threads() -> None:
-    """Silence the tracebacks of threads that the disk failed; the main thread tells it once.
+    """Silence tracebacks of disk errors in threads and in Orbax's logs.
 
-    So are those that Orbax's threads and tasks log.
+    The main thread reports the error once.
     """
-    before = threading.excepthook
+    original_hook = threading.excepthook
 
-    def told_once(failed: threading.ExceptHookArgs) -> None:
+    def report_unless_disk_error(failed: threading.ExceptHookArgs) -> None:
         if failed.exc_value is None or _reason(failed.exc_value) is None:
-            before(failed)
+            original_hook(failed)
 
-    threading.excepthook = told_once
+    threading.excepthook = report_unless_disk_error
     for name in ("absl", "asyncio"):
-        logging.getLogger(name).addFilter(_tells_more)
+        logging.getLogger(name).addFilter(_is_no_disk_error)
 
 
-def _tells_more(record: logging.LogRecord) -> bool:
-    """Return whether a line of a log tells something else than that the disk failed."""
+def _is_no_disk_error(record: logging.LogRecord) -> bool:
+    """Return whether a line of a log is about something else than a failed disk."""
     failed = record.exc_info[1] if record.exc_info else Exception(record.getMessage())
     return failed is None or _reason(failed) is None
 
@@ -97,6 +97,6 @@ def _tells_more(record: logging.LogRecord) -> bool:
 def _reason(error: BaseException) -> str | None:
     """Return the system's reason if the disk failed; tensorstore has its number in the text."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and (said := re.search(r"os_error_code='(\d+)'", str(error))):
-        number = int(said[1])
+    if number is None and (code := re.search(r"os_error_code='(\d+)'", str(error))):
+        number = int(code[1])
     return os.strerror(number) if number in ERRORS else None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-LONGEST = 1000  # characters of what was found
+MAX_CHARACTERS = 1000  # characters of what was found
 
 
 class InputError(ValueError):
@@ -26,9 +26,13 @@ class InputError(ValueError):
           expected: what could have been used.
           do: what the person should do now.
         """
-        self.what, self.where, self.found, self.expected, self.do = what, where, found, expected, do
+        self.what = what
+        self.where = where
+        self.found = found
+        self.expected = expected
+        self.do = do
         found = printable(str(found))
-        found = found if len(found) <= LONGEST else f"{found[:LONGEST]} ..."
+        found = found if len(found) <= MAX_CHARACTERS else f"{found[:MAX_CHARACTERS]} ..."
         line = printable(f"{what}: {where}") + f": found {found}, expected {expected}; {do}"
         super().__init__(" ".join(line.split()))
 

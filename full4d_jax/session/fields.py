@@ -59,12 +59,13 @@ def table_of(
     Args:
       kind: the dataclass, whose annotations say what the values may be.
       table: values by name, those of other names are left out.
-      refuse: makes the error from the field, what was found and what was expected.
+      refuse: makes the error from the field, its value and what was expected.
 
     Raises:
       InputError: what `refuse` returns, for a value that its field cannot have.
     """
-    hints, values = get_type_hints(kind, include_extras=True), {}
+    hints = get_type_hints(kind, include_extras=True)
+    values = {}
     for name in hints.keys() & table.keys():
         value = table[name]
         values[name] = tuple(value) if isinstance(value, list) else value
@@ -98,7 +99,8 @@ def fields_of(values: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield dotted name, value and annotation of every field of nested dataclasses."""
     hints = get_type_hints(type(values), include_extras=True)
     for field in dataclasses.fields(values):
-        name, value = prefix + field.name, getattr(values, field.name)
+        name = prefix + field.name
+        value = getattr(values, field.name)
         if dataclasses.is_dataclass(value):
             yield from fields_of(value, f"{name}.")
         else:
@@ -107,7 +109,8 @@ def fields_of(values: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 def _fits(hint: Any, value: Any) -> bool:
     """Return whether an annotation allows a value."""
-    kind, parts = get_origin(hint), get_args(hint)
+    kind = get_origin(hint)
+    parts = get_args(hint)
     if kind is Annotated and _bound(hint) is None:  # its marks are for others
         return _fits(parts[0], value)
     if kind is Annotated:
@@ -131,9 +134,9 @@ def _words(hint: Any) -> str:
     """Return what an annotation allows, for a message."""
     if get_origin(hint) is tuple:
         part = get_args(hint)[0]
-        return (
-            f"a tuple of {part.__name__}" if type(part) is type else f"a tuple, each {_words(part)}"
-        )
+        if type(part) is type:
+            return f"a tuple of {part.__name__}"
+        return f"a tuple, each {_words(part)}"
     if bound := _bound(hint):
         return str(bound)
     if get_origin(hint) is Literal:
@@ -145,5 +148,7 @@ def _words(hint: Any) -> str:
 
 def _bound(hint: Any) -> Between | None:
     """Return the first bound inside an annotation."""
-    found = (_bound(part) for part in get_args(hint) if part is not ...)
-    return hint if isinstance(hint, Between) else next((x for x in found if x), None)
+    if isinstance(hint, Between):
+        return hint
+    bounds = (_bound(part) for part in get_args(hint) if part is not ...)
+    return next((bound for bound in bounds if bound), None)

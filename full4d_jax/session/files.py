@@ -41,7 +41,8 @@ def hold_folder(path: str | Path, part: tuple[int, int] = (0, 1)) -> Path:
     Raises:
       InputError: As `open_folder` does, or another process writes there, or the disk is full.
     """
-    folder, (index, count) = open_folder(path), part
+    folder = open_folder(path)
+    index, count = part
     if count == 1:
         _hold(folder, LOCK, fcntl.LOCK_EX)
         return folder
@@ -53,7 +54,7 @@ def hold_folder(path: str | Path, part: tuple[int, int] = (0, 1)) -> Path:
     return folder
 
 
-def _hold(folder: Path, name: str, how: int) -> None:
+def _hold(folder: Path, name: str, mode: int) -> None:
     """Lock a file in a folder until this process ends; alone there, write which process that is.
 
     Raises:
@@ -64,7 +65,7 @@ def _hold(folder: Path, name: str, how: int) -> None:
         return
     lock = _open_lock(place)
     try:
-        fcntl.flock(lock, how | fcntl.LOCK_NB)
+        fcntl.flock(lock, mode | fcntl.LOCK_NB)
     except OSError as error:
         who = os.read(lock, 200).decode()
         os.close(lock)
@@ -78,7 +79,7 @@ def _hold(folder: Path, name: str, how: int) -> None:
     try:
         with disk_errors(folder):
             os.truncate(lock, 0)
-            if how == fcntl.LOCK_EX:
+            if mode == fcntl.LOCK_EX:
                 os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
     except InputError:
         os.close(lock)  # nobody works there
@@ -112,15 +113,15 @@ def _no_lock(place: Path) -> InputError:
 
 def _parts_in_work(folder: Path) -> list[tuple[Path, str]]:
     """Return the locks of parts that other processes hold, with what those wrote."""
-    found = []
+    parts = []
     for file in sorted(folder.resolve().glob(f"{LOCK}-*-of-*")):
         if file not in _held:
             with os.fdopen(_open_lock(file)) as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # until it is closed
                 except OSError:
-                    found.append((file, lock.read(200)))
-    return found
+                    parts.append((file, lock.read(200)))
+    return parts
 
 
 def _in_use(folder: Path, who: str) -> InputError:
@@ -137,7 +138,8 @@ def open_folder(path: str | Path) -> Path:
     """
     path = Path(path)
     if ADDRESS.match(str(path)):  # a folder of that name would be made here
-        found, expected = "an address of object storage", "a folder on a file system"
+        found = "an address of object storage"
+        expected = "a folder on a file system"
         do = "write it to a disk, then copy it (docs/data.md)"
         raise InputError("output folder", path, found, expected, do)
     do = "give a folder that you may write to as --out"

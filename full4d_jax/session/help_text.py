@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Collection
 from typing import NamedTuple
 
-WIDEST = 100
-COLUMN = 24  # where the text beside a short flag starts
+MAX_WIDTH = 100  # columns of the terminal that help uses
+TEXT_COLUMN = 24  # where the text beside a short flag starts
 # An option in tyro's plain help: its flag, the kind of its value, and lines of text below.
 ENTRY = re.compile(r"^  (?:-h, )?(--[\w.]+|[A-Z]+\b)(.*)\n((?: {8}.*\n)*)", re.MULTILINE)
 
@@ -41,26 +41,31 @@ def short_help(text: str, hidden: Collection[str], first: Collection[str] = ()) 
       first: names of options to begin with.
     """
     head = re.split(r"\n ?(?=positional|options)", text)[0]
-    section, width = None, min(shutil.get_terminal_size().columns, WIDEST)
-    said = [line for line in head.splitlines() if re.match(r"\w", line)]
-    lines = [said[0], "", *(part for line in said[1:] for part in textwrap.wrap(line, width))]
+    section = None
+    width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
+    usage, *paragraphs = [line for line in head.splitlines() if re.match(r"\w", line)]
+    lines = [usage, ""]
+    for paragraph in paragraphs:
+        lines += textwrap.wrap(paragraph, width)
+    # One entry an option; those of a section follow each other after an empty line.
     entries = [(flag.strip("-"), flag, *rest) for flag, *rest in ENTRY.findall(text)]
     entries = [entry for entry in entries if entry[0] not in {"help", *hidden}]
-    for name, flag, kind, said in sorted(entries, key=lambda entry: entry[0] not in first):
+    for name, flag, kind, description in sorted(entries, key=lambda entry: entry[0] not in first):
         if section != name.rpartition(".")[0]:
             section = name.rpartition(".")[0]
             lines.append("")
-        lines += _described(flag, kind, said, width)
+        lines += _described(flag, kind, description, width)
     return "\n".join(lines)
 
 
-def _described(flag: str, kind: str, said: str, width: int) -> list[str]:
-    """Return the lines of one option: its flag, the kind of its value, what is said of it."""
+def _described(flag: str, kind: str, text: str, width: int) -> list[str]:
+    """Return the lines of one option: its flag, the kind of its value, and its help."""
     kind, *start = re.split(r" {2,}", re.sub(r"^(, --\S+)+", "", kind.rstrip()))
     flag = f"  {flag}{kind.replace('{None}|', '')}"
-    said = " ".join(" ".join([*start, said]).split())
-    said = re.sub(r" *\(default:( None| '')? *\)| *\(required\)", "", said)
-    lines = textwrap.wrap(said, width - COLUMN) or [""]
-    if len(flag) < COLUMN:
-        return [f"{flag:<{COLUMN}}{lines[0]}", *(" " * COLUMN + line for line in lines[1:])]
-    return [flag, *(" " * COLUMN + line for line in lines)]
+    text = " ".join(" ".join([*start, text]).split())
+    text = re.sub(r" *\(default:( None| '')? *\)| *\(required\)", "", text)
+    lines = textwrap.wrap(text, width - TEXT_COLUMN) or [""]
+    if len(flag) < TEXT_COLUMN:
+        lines[0] = f"{flag:<{TEXT_COLUMN}}{lines[0]}"
+        return [lines[0], *(" " * TEXT_COLUMN + line for line in lines[1:])]
+    return [flag, *(" " * TEXT_COLUMN + line for line in lines)]

@@ -28,7 +28,8 @@ class Progress:
     """
 
     def __init__(self, label: str, total: int, *, every: float = 5.0):
-        self.label, self.total = label, total
+        self.label = label
+        self.total = total
         self.live = sys.stderr.isatty()
         self.every = every / 10 if self.live else every
         self.start = self.printed = time.perf_counter()
@@ -46,7 +47,8 @@ class Progress:
             return
         self.printed = now
         text = f"{self.label}: {step}/{self.total}"
-        steps, seconds = step - self.first[0], now - self.first[1]
+        steps = step - self.first[0]
+        seconds = now - self.first[1]
         if steps > 0 and seconds > 0:
             rate = steps / seconds
             text += f", {rate:.3g} a second, {duration((self.total - step) / rate)} left"

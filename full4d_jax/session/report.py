@@ -88,8 +88,9 @@ def write_report(
       checkpoint: weights of the prior that it asked, or "shipped"; None where it asked none.
       options: dataclasses of options, by name, to be told in the report.
     """
-    folder, source = job.stages.folder, job.stages.arrays["source"]
-    way = type(options["source"]).__name__ if "source" in options else None
+    folder = job.stages.folder
+    source = job.stages.arrays["source"]
+    source_class = type(options["source"]).__name__ if "source" in options else None
     report = {
         "command": command,
         "seconds": {name: round(value, 2) for name, value in job.stages.seconds.items()},
@@ -100,7 +101,7 @@ def write_report(
         "warnings": job.warnings,
         "source": str(source["note"]),
         "place": {name: source[name].tolist() for name in PLACE if name in source},
-        "way": way,
+        "way": source_class,
         "checkpoint": checkpoint,
         "options": {name: asdict(value) for name, value in options.items()},
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -110,8 +111,8 @@ def write_report(
         if content is not None:
             text = json.dumps(content, indent=2, default=str)
             write_text(folder / f"{name}.json", text + "\n")
-    made = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
-    job.stages.say(f"{folder}: {made}")
+    files = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
+    job.stages.say(f"{folder}: {files}")
     if command in NEXT and "depth" in job.stages.arrays:
         job.stages.say(f"next: full4d {NEXT[command]} {folder}")
     elif (folder / "scene.html").exists():

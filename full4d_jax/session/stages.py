@@ -145,8 +145,12 @@ def _check(name: str, saved: Arrays, where: str) -> None:
       ValueError: naming the array, what was found and what was expected.
     """
     for mark, kind in (("fingerprint", "U"), ("before", "U"), ("seconds", "f")):
-        found = saved.get(mark, np.zeros(0))
-        if found.shape or found.dtype.kind != kind or (kind == "f" and not np.isfinite(found)):
+        saved_mark = saved.get(mark, np.zeros(0))
+        if (
+            saved_mark.shape
+            or saved_mark.dtype.kind != kind
+            or (kind == "f" and not np.isfinite(saved_mark))
+        ):
             raise ValueError(f"{where}: found no {mark} in it, expected a stage that is finished")
     if name in STAGES:
         check_arrays(name, saved, where)

@@ -1,13 +1,17 @@
-"""What a path on the command line is: told by its ending, or by what lies in the folder."""
+"""Recognizes what a path on the command line is, by its ending or by the files in the folder."""
 
 from collections.abc import Collection
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError
 
-VIDEO, SPLATS, ARRAYS = "a video", "a splat file", "an .npz file"
-RUN, RUNS = "the folder of a run", "a folder of runs"
-DATASET, CAPTURE = "a data set", "a capture"
+VIDEO = "a video"
+SPLATS = "a splat file"
+ARRAYS = "an .npz file"
+RUN = "the folder of a run"
+RUNS = "a folder of runs"
+DATASET = "a data set"
+CAPTURE = "a capture"
 ENDINGS = {".ply": SPLATS, ".splat": SPLATS, ".npz": ARRAYS}  # other files are read as videos
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {
@@ -24,14 +28,14 @@ def kind_of(path: Path) -> str:
     """
     try:
         kind = _kind_of(path)
-        found = "a folder that is none of these" if path.exists() else "no such file or folder"
+        reason = "a folder that is none of these" if path.exists() else "no such file or folder"
     except OSError as error:  # such as a name that is too long, or a folder that nobody may read
         kind = ""
-        found = error.strerror
+        reason = error.strerror
     if not kind:
         expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
-        do = "give another path; docs/data.md has the layouts of captures"
-        raise InputError("source", path, found, expected, do)
+        advice = "give another path; docs/data.md has the layouts of captures"
+        raise InputError("source", path, reason, expected, advice)
     return kind
 
 

@@ -1,4 +1,4 @@
-"""Options of `run`, `sample` and `lift`: one dataclass for each way in.
+"""Options of `run`, `sample` and `lift`: one dataclass for each kind of source.
 
 On the command line the fields are flat: `full4d run in.mp4 --azimuth 45`.
 """
@@ -13,8 +13,8 @@ import tyro
 from full4d_jax.config.experiment import Rate
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import MOST, Between
+from full4d_jax.source.choice import SourceOptions
 from full4d_jax.source.kinds import ARRAYS, CAPTURE, DATASET, RUN, VIDEO
-from full4d_jax.source.ways import Way
 
 Number = Annotated[int, Between(0, MOST)]
 Scene = Annotated[int, Between(0, 2**30 - 1)]  # numbers of held-out scenes follow those of training
@@ -52,14 +52,15 @@ class DepthOptions(NetworkOptions):
     """Depth of the video, .npy (t, h, w), 0 = unknown; left out, a network estimates it."""
 
     def check(self) -> None:
-        """Refuse a network beside depth that is given.
+        """Refuse a depth network together with a file of depth.
 
         Raises:
-          InputError: Both are there.
+          InputError: the options have both.
         """
         if self.depth is not None and self.depth_network is not None:
-            found, expected = self.depth_network, "none beside --depth"
-            raise InputError("option", "--depth_network", found, expected, "leave one of them out")
+            advice = "leave one of them out"
+            network = self.depth_network
+            raise InputError("option", "--depth_network", network, "none beside --depth", advice)
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,10 @@ class SizeOptions(FrameOptions):
 
 
 @dataclass(frozen=True)
-class VideoOptions(Way):
+class VideoOptions(SourceOptions):
     """A video from one camera."""
 
-    kinds = "", VIDEO
+    path_kinds = "", VIDEO
 
     video: Annotated[Path, Named] = CLIP
     """The video; left out, a clip of a shop in the package."""
@@ -122,10 +123,10 @@ class VideoOptions(Way):
 
 
 @dataclass(frozen=True)
-class DatasetViewOptions(Way):
+class DatasetViewOptions(SourceOptions):
     """One or more views of a data set's clip; its other cameras are targets."""
 
-    kinds = (DATASET,)
+    path_kinds = (DATASET,)
 
     dataset: Annotated[Path, Named]
     """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
@@ -144,10 +145,10 @@ class DatasetViewOptions(Way):
 
 
 @dataclass(frozen=True)
-class DemoOptions(Way):
+class DemoOptions(SourceOptions):
     """One view of a held-out procedural scene."""
 
-    keys = ("scene",)
+    selecting_flags = ("scene",)
 
     scene: Scene = 23
     """Number of the procedural scene; 23 shows someone who waves beside a table."""
@@ -157,11 +158,11 @@ class DemoOptions(Way):
 
 
 @dataclass(frozen=True)
-class TwoVideosOptions(Way):
+class TwoVideosOptions(SourceOptions):
     """The first row and column of a grid without poses (--config four_real)."""
 
-    kinds = "", VIDEO
-    keys = ("freeze_time",)
+    path_kinds = "", VIDEO
+    selecting_flags = ("freeze_time",)
     posed = False
 
     fixed_view: Annotated[Path | None, Named] = None
@@ -181,7 +182,7 @@ class TwoVideosOptions(Way):
 
 
 @dataclass(frozen=True)
-class DemoGridOptions(Way):
+class DemoGridOptions(SourceOptions):
     """The first row and the first column of a held-out procedural scene."""
 
     posed = False
@@ -193,10 +194,10 @@ class DemoGridOptions(Way):
 
 
 @dataclass(frozen=True)
-class CaptureOptions(Way):
+class CaptureOptions(SourceOptions):
     """Pictures of several calibrated cameras, to be lifted as they are."""
 
-    kinds = CAPTURE, ARRAYS
+    path_kinds = CAPTURE, ARRAYS
 
     capture: Annotated[Path, Named]
     """The folder of a capture (docs/data.md), or an .npz with frames (v t h w 3) uint8, intrinsics
@@ -210,10 +211,10 @@ class CaptureOptions(Way):
 
 
 @dataclass(frozen=True)
-class DatasetClipOptions(Way):
+class DatasetClipOptions(SourceOptions):
     """All views of a data set's clip, or some, to be lifted as they are."""
 
-    kinds = (DATASET,)
+    path_kinds = (DATASET,)
 
     dataset: Annotated[Path, Named]
     """A data set that `full4d data import` made; the prior is not asked."""
@@ -233,10 +234,10 @@ class DatasetClipOptions(Way):
 
 
 @dataclass(frozen=True)
-class GridOptions(Way):
+class GridOptions(SourceOptions):
     """The grid that `sample` left in the folder of a run."""
 
-    kinds = "", RUN
+    path_kinds = "", RUN
 
     folder: Annotated[Path, Named] = Path("out")
     """The folder of a run, where scene.npz is written too; left out, `out`."""

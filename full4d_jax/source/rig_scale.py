@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from input_pipeline.cameras import nearest_to_axes
-from input_pipeline.depth_alignment import ENOUGH, SparseDepth, known_depth
+from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth, known_depth
 from input_pipeline.matches import undistort_points
 from input_pipeline.schema import Example
 from input_pipeline.transforms import Clip
@@ -42,7 +42,7 @@ def rig_scale(
       world_to_camera: its cameras; the world is the source camera at the first instant.
     """
     points = shared_points(example, clip)
-    if len(points.depth) >= ENOUGH:
+    if len(points.depth) >= MIN_MATCHES:
         unit = float(np.median(points.depth))
         said = f"{len(points.depth)} points that other views see too"
         return RigScale(unit, points._replace(depth=points.depth / unit), said)

@@ -19,8 +19,10 @@ from input_pipeline.matches import (
 )
 from input_pipeline.schema import Example
 
-MOST_PAIRS = 60  # of views, an instant
-PIXELS, DIAGONAL_SHARE = 1.5, 0.002  # how far matches may lie from epipolar lines, the larger
+MAX_PAIRS = 60  # of views, an instant
+# Matches may lie as far from epipolar lines as the larger of these two.
+MAX_EPIPOLAR_PIXELS = 1.5
+MAX_EPIPOLAR_DIAGONALS = 0.002  # of the picture's diagonal
 NOTHING = np.zeros((1, 1, 3), np.uint8)  # in the place of a file that does not decode
 
 
@@ -42,20 +44,20 @@ def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
     matches = []
     for place, instant in enumerate(pictures.instants):
         frames = [row[place] for row in pictures.frames]
-        found = [
+        features = [
             find_features(NOTHING if frame is None else frame, intrinsics, distortion)
             for frame, intrinsics, distortion in zip(
                 frames, example.intrinsics, example.distortion, strict=True
             )
         ]
-        matches += match_views(found, instant, MOST_PAIRS)
+        matches += match_views(features, instant, MAX_PAIRS)
     return matches
 
 
 def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
     """Return the largest good distance of a match from its epipolar line, pixels."""
     diagonals = [float(np.hypot(*size)) for sizes in shapes for size in sizes]
-    return max(PIXELS, DIAGONAL_SHARE * max(diagonals, default=0.0))
+    return max(MAX_EPIPOLAR_PIXELS, MAX_EPIPOLAR_DIAGONALS * max(diagonals, default=0.0))
 
 
 def judge_cameras(
@@ -64,12 +66,14 @@ def judge_cameras(
     """Problems and notes; `limit` is how far from its epipolar line a match may lie, pixels."""
     if len(example.frames) < 2:
         return [], ["cameras cannot be judged: there is one view"]
-    found = agreement(matches, example.intrinsics, readings(example.world_to_camera), limit)
-    counts = f"{found.near[0]} of {found.count} matches ({found.chance[0]} by chance)"
+    agreements = agreement(matches, example.intrinsics, readings(example.world_to_camera), limit)
+    counts = (
+        f"{agreements.near[0]} of {agreements.count} matches ({agreements.chance[0]} by chance)"
+    )
     expected = f"expected matches within {limit:.1f} pixels of their epipolar lines"
-    hint = better_reading(found)
+    hint = better_reading(agreements)
     if hint:
-        best = found.near[found.names.index(hint)]
+        best = agreements.near[agreements.names.index(hint)]
         line = f"found cameras that agree with {counts}, {expected}; {best} agree if {hint}"
         return [f"world_to_camera: {line}"], []
     error = pooled_error(example, matches)
@@ -85,13 +89,13 @@ def judge_cameras(
         return [f"world_to_camera: {line}"], []
     if not np.isnan(error):
         return [], [f"cameras agree with the pictures: {counts}, median error {error:.2g} pixels"]
-    if supported(found):
+    if supported(agreements):
         return [], [f"cameras are borne out by {counts}, too few to measure an error"]
     return [], [f"cameras cannot be judged: views have too little in common, {counts} agree"]
 
 
 def pooled_error(example: Example, matches: list[Matches]) -> float:
-    """Median distance of all verified matches from epipolar lines, pixels; NaN without any."""
+    """Return the median distance of verified matches from epipolar lines, pixels; NaN without."""
     pooled = np.concatenate([np.zeros(0), *(_distances(example, match) for match in matches)])
     return float(np.median(pooled)) if pooled.size else float("nan")
 
@@ -102,13 +106,13 @@ def pair_errors(example: Example, matches: list[Matches]) -> list[Pair]:
     for match in matches:
         count = len(match.verified)
         error = float(np.median(_distances(example, match))) if count else float("nan")
-        numbers = (match.first, match.second, match.instant, len(match.points), count, error)
-        pairs.append(Pair(*numbers))
+        points = len(match.points)
+        pairs.append(Pair(match.first, match.second, match.instant, points, count, error))
     return pairs
 
 
 def place_matches(example: Example, matches: list[Matches]) -> Float[np.ndarray, "n 3"]:
-    """World coordinates of verified matches, where the first view of each pair sees them."""
+    """Return verified matches in world coordinates, as the first view of each pair sees them."""
     places = [np.zeros((0, 3))]
     for match in matches:
         pair = [match.first, match.second]

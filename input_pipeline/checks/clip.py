@@ -49,7 +49,7 @@ class ClipCheck(NamedTuple):
 
 
 def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
-    """Everything that a clip alone can tell; `pictures` as `decode_pictures` made them."""
+    """Check a clip by itself; `pictures` are those of `decode_pictures`."""
     timing, drift = check_times(example)
     stops = exposure(pictures.light)
     problems = [*pictures.damaged, *check_sizes(example, pictures.shapes)]
@@ -60,12 +60,13 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
         problems.append("cameras: found NaN or infinite values, expected finite ones")
         return ClipCheck(problems, light, float("nan"), [], drift, stops, np.zeros((0, 3)))
     matches = find_matches(example, pictures)
-    said, notes = judge_cameras(example, matches, near_pixels(pictures.shapes))
+    camera_problems, notes = judge_cameras(example, matches, near_pixels(pictures.shapes))
     try:
         check_cameras(example.intrinsics, example.world_to_camera)
     except ValueError as error:
-        hint = "; negate one axis of the world, or swap two back" if not said else ""
+        hint = "; negate one axis of the world, or swap two back" if not camera_problems else ""
         problems.append(f"{error}{hint if 'mirrored' in str(error) else ''}")
-    pairs, points = pair_errors(example, matches), place_matches(example, matches)
+    pairs = pair_errors(example, matches)
+    points = place_matches(example, matches)
     error = pooled_error(example, matches)
-    return ClipCheck(problems + said, notes + light, error, pairs, drift, stops, points)
+    return ClipCheck(problems + camera_problems, notes + light, error, pairs, drift, stops, points)

@@ -1,4 +1,4 @@
-"""Is every frame of a clip a whole picture of its own, at its own time, in the light of the others?
+"""Checks that every frame of a clip is a whole picture of its own, at its own time, and as bright.
 
 `check_*` return a line for each problem, `field: found X, expected Y`.
 """
@@ -15,12 +15,12 @@ from input_pipeline.films import is_film, take
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 
-STOPS = 0.5  # a view may be lighter or darker than the others
-LATE = 0.5  # of a frame's time, a view may be later than the slowest
-GAP = 1.75  # of a frame's time, between two frames
-RATE = 0.05  # of the frames a second, by which the record and its timestamps may differ
-ROUNDING = 1e-3  # of a frame's time: views as fast as one another
-MIDDLE = 0.3  # of a side, how far from the middle of a picture its principal point may lie
+MAX_STOPS = 0.5  # a view may be lighter or darker than the others
+MAX_DELAY = 0.5  # of a frame's time, a view may be later than the slowest
+MAX_GAP = 1.75  # of a frame's time, between two frames
+RATE_TOLERANCE = 0.05  # of the frames a second, by which the record and its timestamps may differ
+STEP_TOLERANCE = 1e-3  # of a frame's time: views as fast as one another
+MAX_OFF_CENTRE = 0.3  # of a side, how far from the middle of a picture its principal point may lie
 GAMMA = 2.2
 END_OF_JPEG = b"\xff\xd9"
 
@@ -43,9 +43,13 @@ def decode_pictures(example: Example, most: int) -> Pictures:
     """Decode every frame once, and keep those of `most` evenly spaced instants."""
     v, t = example.frames.shape
     instants = evenly(t, most)
-    light, damaged, shapes, frames = np.full((v, t), np.nan), [], [], []
+    light = np.full((v, t), np.nan)
+    damaged = []
+    shapes = []
+    frames = []
     for i in range(v):
-        sizes, kept = set(), []
+        sizes = set()
+        decoded = []
         for j in range(t):
             frame = None
             try:
@@ -55,31 +59,31 @@ def decode_pictures(example: Example, most: int) -> Pictures:
             except ValueError as error:
                 damaged.append(f"frames: view {i}, frame {j}: {error}")
             if j in instants:
-                kept.append(frame)
-        frames.append(kept)
+                decoded.append(frame)
+        frames.append(decoded)
         shapes.append(sorted(sizes))
     return Pictures(instants, frames, light, damaged, shapes)
 
 
 def check_sizes(example: Example, shapes: list[list[tuple[int, int]]]) -> list[str]:
-    """One size a view, and principal points inside the pictures."""
-    found = []
+    """Find views of several sizes, and principal points far from the middle of the pictures."""
+    problems = []
     for view, sizes in enumerate(shapes):
         if len(sizes) > 1:
-            found.append(f"frames: found sizes {sizes} in view {view}, expected one")
+            problems.append(f"frames: found sizes {sizes} in view {view}, expected one")
         for h, w in sizes[:1]:
             x, y = example.intrinsics[view, :2, 2]
-            if abs(x / w - 0.5) > MIDDLE or abs(y / h - 0.5) > MIDDLE:
-                found.append(
+            if abs(x / w - 0.5) > MAX_OFF_CENTRE or abs(y / h - 0.5) > MAX_OFF_CENTRE:
+                problems.append(
                     f"intrinsics: found principal point ({x:.0f}, {y:.0f}) in view {view} of "
                     f"{w}x{h} pixels, expected one near the middle (are they for another size?)"
                 )
-    return found
+    return problems
 
 
 def check_masks(example: Example, shapes: list[list[tuple[int, int]]]) -> list[str]:
-    """Masks that do not decode, or are not of their frame's size."""
-    found = []
+    """Find masks that do not decode, or are not of their frame's size."""
+    problems = []
     for (view, frame), file in np.ndenumerate(example.masks):
         if not file:
             continue
@@ -88,36 +92,38 @@ def check_masks(example: Example, shapes: list[list[tuple[int, int]]]) -> list[s
             if (h, w) not in shapes[view]:
                 raise ValueError(f"found {w}x{h} pixels, expected those of the frame")
         except ValueError as error:
-            found.append(f"masks: view {view}, frame {frame}: {error}")
-    return found
+            problems.append(f"masks: view {view}, frame {frame}: {error}")
+    return problems
 
 
 def check_times(example: Example) -> tuple[list[str], float]:
-    """Views that run apart, gaps, and a rate that is not the frames'; and the drift in seconds."""
+    """Find views that run apart, gaps and a wrong rate; return the drift in seconds too."""
     times = example.timestamps.astype(np.float64)
     steps = np.diff(times, axis=1)
     if not steps.size:
         return [], float(np.abs(times - times[:1]).max())
     # Instants are the frames of the slowest view; faster ones show their nearest.
     rates = np.median(steps, axis=1)
-    slowest = int((rates > (1 - ROUNDING) * rates.max()).argmax())
-    late, step = np.abs(times - times[slowest]), float(rates[slowest])
-    drift, found = float(late.max()), []
+    slowest = int((rates > (1 - STEP_TOLERANCE) * rates.max()).argmax())
+    late = np.abs(times - times[slowest])
+    step = float(rates[slowest])
+    drift = float(late.max())
+    problems = []
     if (steps <= 0).any():
         view, frame = np.argwhere(steps <= 0)[0]
         line = f"found view {view} going back after frame {frame}, expected rising seconds"
-        found.append(f"timestamps: {line}")
-    if drift > LATE * step:
+        problems.append(f"timestamps: {line}")
+    if drift > MAX_DELAY * step:
         view, frame = np.unravel_index(late.argmax(), late.shape)
         line = f"found view {view} {drift:.3g} s from view {slowest} at frame {frame}, expected at"
-        found.append(f"timestamps: {line} most {LATE * step:.3g} s, half a frame")
-    if (steps > GAP * step).any():
-        view, frame = np.argwhere(steps > GAP * step)[0]
+        problems.append(f"timestamps: {line} most {MAX_DELAY * step:.3g} s, half a frame")
+    if (steps > MAX_GAP * step).any():
+        view, frame = np.argwhere(steps > MAX_GAP * step)[0]
         gap = f"{steps[view, frame]:.3g} s after frame {frame} of view {view}"
-        found.append(f"timestamps: found a gap of {gap}, expected steps of {step:.3g} s")
-    if abs(example.fps * step - 1) > RATE:
-        found.append(f"fps: found {example.fps:g}, expected {1 / step:.4g} by the timestamps")
-    return found, drift
+        problems.append(f"timestamps: found a gap of {gap}, expected steps of {step:.3g} s")
+    if abs(example.fps * step - 1) > RATE_TOLERANCE:
+        problems.append(f"fps: found {example.fps:g}, expected {1 / step:.4g} by the timestamps")
+    return problems, drift
 
 
 def exposure(light: Float[np.ndarray, "v t"]) -> list[float]:
@@ -130,32 +136,33 @@ def exposure(light: Float[np.ndarray, "v t"]) -> list[float]:
 
 
 def note_light(stops: list[float]) -> list[str]:
-    """Views that are much lighter or darker than the others; they may see other things."""
+    """Note views that are much lighter or darker than the others; they may see other things."""
     return [
         f"exposure: found view {view} {abs(value):.2g} stops {'lighter' if value > 0 else 'darker'}"
-        f" than the median view, {STOPS} is usual"
+        f" than the median view, {MAX_STOPS} is usual"
         for view, value in enumerate(stops)
-        if abs(value) > STOPS
+        if abs(value) > MAX_STOPS
     ]
 
 
 def check_repeats(example: Example) -> list[str]:
     """Find files that occur twice: a view that stands still, or one view under two names."""
-    found, owner = [], {}
+    problems = []
+    owner = {}
     for view, row in enumerate(file_marks(example)):
         frozen = sum(a == b for a, b in pairwise(row))
         if frozen:
             line = f"found {frozen} of view {view} equal to the one before, expected none"
-            found.append(f"frames: {line}")
-        others = {owner.setdefault(mark, view) for mark in row} - {view}
-        if others:
-            line = f"found pictures of view {min(others)} again in view {view}"
-            found.append(f"frames: {line}, expected different cameras")
-    return found
+            problems.append(f"frames: {line}")
+        views = {owner.setdefault(mark, view) for mark in row} - {view}
+        if views:
+            line = f"found pictures of view {min(views)} again in view {view}"
+            problems.append(f"frames: {line}, expected different cameras")
+    return problems
 
 
 def file_marks(example: Example) -> list[list[bytes]]:
-    """A hash of what every frame is decoded from, by view and instant."""
+    """Return a hash of what every frame is decoded from, by view and instant."""
     return [
         [hashlib.sha256(take(files, [j]).item()).digest() for j in range(len(files))]
         for files in example.frames

@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 from input_pipeline import cameras
 from input_pipeline.matches import Matches, epipolar_distances
 
-ENOUGH = 12  # matches that agree with a reading
-ABOVE_CHANCE = 4  # times as many as when the matches are shuffled
-BETTER = 2  # times as many as agree with the stored cameras
-COMPLETE = 0.8  # of verified matches, else some single camera is wrong and not the convention
+MIN_MATCHES = 12  # matches that agree with a reading
+MIN_RATIO_TO_CHANCE = 4  # times as many as when the matches are shuffled
+MIN_RATIO_TO_STORED = 2  # times as many as agree with the stored cameras
+MIN_EXPLAINED = 0.8  # of verified matches, else some single camera is wrong and not the convention
 STORED = "as stored"
 KNOWN_AXES: dict[tuple[int, ...], str] = {
     (1, 0, 0, 0, 1, 0, 0, 0, 1): "",
@@ -53,7 +53,8 @@ class Agreement(NamedTuple):
 def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
     """List readings of the stored matrices, the likeliest first."""
     poses = world_to_camera.astype(np.float64)
-    rotation, shift = poses[..., :3, :3], poses[..., :3, 3]
+    rotation = poses[..., :3, :3]
+    shift = poses[..., :3, 3]
     transposed = np.swapaxes(rotation, -1, -2)
     moved = -(rotation @ shift[..., None])[..., 0]
     forms = {
@@ -63,13 +64,13 @@ def readings(world_to_camera: Float[np.ndarray, "v t 4 4"]) -> list[Reading]:
         "translations are positions of cameras": cameras.rigid(rotation, moved),
     }
     mirrored = np.linalg.det(rotation[0, 0]) < 0
-    found = [Reading(STORED, poses)]
+    candidates = [Reading(STORED, poses)]
     for form, matrices in forms.items():
         for axes in _signed_permutations(-1 if mirrored else 1):
             name = "; ".join(part for part in (form, _axes_name(axes)) if part)
             if name:
-                found.append(Reading(name, cameras.rigid(axes, np.zeros(3)) @ matrices))
-    return sorted(found, key=lambda reading: (reading.name != STORED, len(reading.name)))
+                candidates.append(Reading(name, cameras.rigid(axes, np.zeros(3)) @ matrices))
+    return sorted(candidates, key=lambda reading: (reading.name != STORED, len(reading.name)))
 
 
 def agreement(
@@ -94,25 +95,25 @@ def agreement(
     return Agreement(names, near, chance, count, verified)
 
 
-def supported(found: Agreement) -> bool:
+def supported(counts: Agreement) -> bool:
     """Return whether the pictures support the stored cameras."""
-    return bool(_believable(found)[0])
+    return bool(_believable(counts)[0])
 
 
-def better_reading(found: Agreement) -> str:
-    """The reading that agrees with far more matches than the stored cameras do, or ""."""
-    best = int(np.where(_believable(found), found.near, -1).argmax())
-    least = max(BETTER * found.near[0], COMPLETE * found.verified)
-    clear = _believable(found)[best] and found.near[best] >= least
-    return found.names[best] if best and clear else ""
+def better_reading(counts: Agreement) -> str:
+    """Return the reading that agrees with far more matches than the stored cameras do, or ""."""
+    best = int(np.where(_believable(counts), counts.near, -1).argmax())
+    least = max(MIN_RATIO_TO_STORED * counts.near[0], MIN_EXPLAINED * counts.verified)
+    clear = _believable(counts)[best] and counts.near[best] >= least
+    return counts.names[best] if best and clear else ""
 
 
-def _believable(found: Agreement) -> np.ndarray:
-    return (found.near >= ENOUGH) & (found.near >= ABOVE_CHANCE * found.chance)
+def _believable(counts: Agreement) -> np.ndarray:
+    return (counts.near >= MIN_MATCHES) & (counts.near >= MIN_RATIO_TO_CHANCE * counts.chance)
 
 
 def _signed_permutations(determinant: int) -> list[Float[np.ndarray, "3 3"]]:
-    """The 24 rotations, or mirrored rotations, that map axes to axes."""
+    """Return the 24 rotations, or mirrored rotations, that map axes to axes."""
     signed = [
         np.diag(signs) @ np.eye(3)[list(order)]
         for order in permutations(range(3))

@@ -13,8 +13,8 @@ from input_pipeline.schema import VERSION, Example
 from input_pipeline.transforms import decode_depth, picture_size
 
 Facts = dict[str, Any]  # of one clip, plain values
-MOST_LISTED = 12
-FACTS = 3  # raised with what they tell: a build does not go on with others
+MAX_LISTED = 12
+FACTS_VERSION = 3  # raised with what they tell: a build does not go on with others
 
 
 def facts(example: Example) -> Facts:
@@ -30,8 +30,8 @@ def facts(example: Example) -> Facts:
         "width": width,
         "seconds": round(float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4),
         "film": is_film(example.frames.item(0, 0)),
-        "depth": [view for view, known in enumerate(depth) if all(middle for _, middle in known)],
-        "known_depth": [round(float(np.mean([k for k, _ in known])), 4) for known in depth],
+        "depth": [view for view, shares in enumerate(depth) if all(middle for _, middle in shares)],
+        "known_depth": [round(float(np.mean([k for k, _ in shares])), 4) for shares in depth],
         "masks": [view for view in range(views) if all(example.masks[view])],
         "codec": example.codec,
         "latents": list(example.latents.shape[1:]) if example.codec else [],  # f h w c
@@ -45,26 +45,27 @@ def facts(example: Example) -> Facts:
 
 
 def _known(depth16: bytes) -> tuple[float, bool]:
-    """The share of pixels whose depth is known, and whether some are in the middle.
+    """Return the share of pixels whose depth is known, and whether some are in the middle.
 
     No crop to another shape loses the middle.
     """
     if not depth16:
         return 0.0, False
-    known = decode_depth(depth16) > 0
-    (h, w), side = known.shape, max(1, min(known.shape) // 4)
+    is_known = decode_depth(depth16) > 0
+    h, w = is_known.shape
+    side = max(1, min(is_known.shape) // 4)
     rows = slice(max(0, h // 2 - side), h // 2 + side)
-    return float(known.mean()), bool(known[rows, max(0, w // 2 - side) : w // 2 + side].any())
+    return float(is_known.mean()), bool(is_known[rows, max(0, w // 2 - side) : w // 2 + side].any())
 
 
 def content_hash(shards: dict[str, str]) -> str:
-    """One hash of all shards, from their own by name."""
+    """Return one hash of all shards, from their own hashes by name."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(shards.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def summary(splits: dict[str, list[Facts]]) -> dict[str, Any]:
-    """Counts, hours, sources and licences, as plain values."""
+    """Sum up a data set: counts, hours, sources and licences, as plain values."""
     clips = [clip for split in splits.values() for clip in split]
     return {
         "clips": {name: len(split) for name, split in splits.items()},
@@ -89,36 +90,36 @@ def summary(splits: dict[str, list[Facts]]) -> dict[str, Any]:
     }
 
 
-def card(name: str, about: str, told: dict[str, Any], size: int, digest: str) -> str:
-    """The card, a page of markdown.
+def card(name: str, about: str, totals: dict[str, Any], size: int, digest: str) -> str:
+    """Return the card, a page of markdown.
 
     Args:
       name: of the dataset.
       about: how it was made, in words.
-      told: what `summary` returned.
+      totals: what `summary` returned.
       size: bytes of all shards.
       digest: what `content_hash` returned.
     """
     rows = [
         *(
-            (f"split `{split}`", f"{clips} clips of {told['scenes'][split]} scenes")
-            for split, clips in told["clips"].items()
+            (f"split `{split}`", f"{clips} clips of {totals['scenes'][split]} scenes")
+            for split, clips in totals["clips"].items()
         ),
-        ("length", f"{told['hours']:.4g} hours, {told['camera_hours']:.4g} over all cameras"),
-        ("frames", f"{told['frames']} in all views, {size / 2**20:.1f} MiB"),
-        ("views in a clip", _listed(told["views"])),
-        ("instants in a clip", _listed(told["instants"])),
-        ("size", _listed(told["sizes"])),
-        ("pictures", _listed(told["pictures"])),
-        ("clips with depth of a view", told["with_depth"]),
-        ("pixels with known depth, in views that have some", _shares(told["known_depth"])),
-        ("clips with masks of a view", told["with_masks"]),
-        ("latents", _listed(told["codecs"]) or "none"),
-        ("encoded projections of a clip", _listed(told["projections"]) or "none"),
-        ("clips with a caption", told["with_caption"]),
-        ("clips with an embedded caption", told["with_text"]),
-        ("sources", _listed(told["sources"])),
-        ("licences", _listed(told["licenses"])),
+        ("length", f"{totals['hours']:.4g} hours, {totals['camera_hours']:.4g} over all cameras"),
+        ("frames", f"{totals['frames']} in all views, {size / 2**20:.1f} MiB"),
+        ("views in a clip", _listed(totals["views"])),
+        ("instants in a clip", _listed(totals["instants"])),
+        ("size", _listed(totals["sizes"])),
+        ("pictures", _listed(totals["pictures"])),
+        ("clips with depth of a view", totals["with_depth"]),
+        ("pixels with known depth, in views that have some", _shares(totals["known_depth"])),
+        ("clips with masks of a view", totals["with_masks"]),
+        ("latents", _listed(totals["codecs"]) or "none"),
+        ("encoded projections of a clip", _listed(totals["projections"]) or "none"),
+        ("clips with a caption", totals["with_caption"]),
+        ("clips with an embedded caption", totals["with_text"]),
+        ("sources", _listed(totals["sources"])),
+        ("licences", _listed(totals["licenses"])),
         ("content (SHA-256)", f"`{digest}`"),
         ("schema", f"version {VERSION}"),
     ]
@@ -141,9 +142,9 @@ def _hours(seconds: Any) -> float:
 
 
 def _middle(shares: Iterable[float]) -> list[float]:
-    """The least, the median and the greatest; nothing of nothing."""
-    found = list(shares)
-    return [round(float(x), 4) for x in np.quantile(found, (0, 0.5, 1))] if found else []
+    """Return the least, the median and the greatest share; an empty list of no shares."""
+    values = list(shares)
+    return [round(float(x), 4) for x in np.quantile(values, (0, 0.5, 1))] if values else []
 
 
 def _shares(shares: Sequence[float]) -> str:
@@ -155,13 +156,13 @@ def _shares(shares: Sequence[float]) -> str:
 
 def _counts(values: Any) -> dict[str, int]:
     """Count each value, the most frequent first."""
-    found = Counter(str(value) for value in values)
-    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+    counter = Counter(str(value) for value in values)
+    return dict(sorted(counter.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _listed(counts: dict[str, int]) -> str:
     words: Sequence[str] = [
         f"{name or 'none said'} ({count} clips)" for name, count in counts.items()
     ]
-    rest = [f"and {len(words) - MOST_LISTED} others"] if len(words) > MOST_LISTED else []
-    return ", ".join([*words[:MOST_LISTED], *rest])
+    rest = [f"and {len(words) - MAX_LISTED} others"] if len(words) > MAX_LISTED else []
+    return ", ".join([*words[:MAX_LISTED], *rest])

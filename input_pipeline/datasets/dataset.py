@@ -85,7 +85,8 @@ def write_dataset(
       ValueError: a clip breaks a promise of the schema, arguments make no sense, or files of
         another build are there.
     """
-    folder, splits = Path(folder), dict(splits or {"train": 1.0})
+    folder = Path(folder)
+    splits = dict(splits or {"train": 1.0})
     index, count = part
     if not 0 <= index < count:
         raise ValueError(f"part: found {index}/{count}, expected 0/{count} to {count - 1}/{count}")
@@ -99,20 +100,22 @@ def write_dataset(
     _check_same_build(folder, plan, mark)
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
 
-    mine = plan[index::count]
-    missing = [shard for shard in mine if not intact(folder, shard)]
-    done = sum(len(shard.clips) for shard in mine) - sum(len(s.clips) for s in missing)
+    # Files of this part that are complete and unchanged are not written again.
+    part_shards = plan[index::count]
+    missing = [shard for shard in part_shards if not intact(folder, shard)]
+    done = sum(len(shard.clips) for shard in part_shards) - sum(len(s.clips) for s in missing)
     with workers(clips, jobs) as pool:
-        wanted = ((clip, scene_ids[clip]) for shard in missing for clip in shard.clips)
-        stream = _counted(encoded_records(clips, wanted, pool, jobs), done, report)
+        clips_to_encode = ((clip, scene_ids[clip]) for shard in missing for clip in shard.clips)
+        stream = _counted(encoded_records(clips, clips_to_encode, pool, jobs), done, report)
         for shard in missing:
             write_shard(folder, shard, stream, mark)
-    told = {shard.file: finished(folder, shard) for shard in plan}
-    left = sum(known is None for known in told.values())
-    if not left:
+    # The program that writes the last missing file of all parts finishes the data set.
+    entries = {shard.file: finished(folder, shard) for shard in plan}
+    missing_files = sum(entry is None for entry in entries.values())
+    if not missing_files:
         _check_same_build(folder, plan, mark)  # two builds may have begun at once
-        _finish(folder, name, plan, {k: v for k, v in told.items() if v is not None}, about)
-    return left
+        _finish(folder, name, plan, {k: v for k, v in entries.items() if v is not None}, about)
+    return missing_files
 
 
 class Records(Sequence[Example]):
@@ -132,20 +135,21 @@ class Records(Sequence[Example]):
             expected = f"{VERSION}, so make it again from its captures"
             raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
         if split not in index["splits"]:
-            known = ", ".join(index["splits"])
-            raise ValueError(f"split of {folder}: found {split!r}, expected one of {known}")
-        for file, told in index["files"].items():
+            names = ", ".join(index["splits"])
+            raise ValueError(f"split of {folder}: found {split!r}, expected one of {names}")
+        for file, entry in index["files"].items():
             size = (path / file).stat().length if (path / file).exists() else None
-            if size != told["bytes"]:
+            if size != entry["bytes"]:
                 found = "no file" if size is None else f"{size} bytes"
-                raise ValueError(f"{path / file}: found {found}, expected {told['bytes']} bytes")
-        self.folder, self.split = str(folder), split
+                raise ValueError(f"{path / file}: found {found}, expected {entry['bytes']} bytes")
+        self.folder = str(folder)
+        self.split = split
         self.clips: list[Facts] = index["splits"][split]
         self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
-        mine = [str(path / file) for file in sorted(index["files"]) if _split(file) == split]
+        paths = [str(path / file) for file in sorted(index["files"]) if _split(file) == split]
         try:
-            self._source = ArrayRecordDataSource(mine)
+            self._source = ArrayRecordDataSource(paths)
         except (RuntimeError, ValueError) as error:
             expected = "whole files of records"
             found = str(error) or "a file that does not open"
@@ -155,11 +159,11 @@ class Records(Sequence[Example]):
             raise ValueError(f"dataset {folder}: found {found}, expected {len(self.clips)}")
 
     def __len__(self) -> int:
-        """Number of clips."""
+        """Return the number of clips."""
         return len(self.clips)
 
     def __getitem__(self, index: Any) -> Any:
-        """One clip."""
+        """Return one clip, or raise ValueError where its record is damaged."""
         place = range(len(self))[index]
         try:
             return from_bytes(self._source[place])
@@ -193,21 +197,21 @@ def _split(file: str) -> str:
 
 
 def damaged_files(folder: str | Path) -> list[str]:
-    """A line for each file of a finished dataset whose bytes are not those that were written.
+    """Return a line for each file of a finished dataset whose bytes have changed.
 
     All of them are read, about a second for each GB.
     """
     path = epath.Path(folder)
-    found = []
-    for name, told in _index(path)["files"].items():
+    problems = []
+    for name, entry in _index(path)["files"].items():
         digest = file_hash(path / name)
-        if digest != told["sha256"]:
-            found.append(f"{path / name}: found SHA-256 {digest}, expected {told['sha256']}")
-    return found
+        if digest != entry["sha256"]:
+            problems.append(f"{path / name}: found SHA-256 {digest}, expected {entry['sha256']}")
+    return problems
 
 
 def open_dataset(folder: str | Path, split: str = "train") -> Records:
-    """A split of a finished dataset.
+    """Open a split of a finished dataset.
 
     Args:
       folder: on a file system, or `gs://...`, which is given to etils, tfds and array_record as
@@ -220,7 +224,8 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
         there is no such split.
     """
     if ADDRESS.match(str(folder)) and not str(folder).startswith("gs://"):
-        found, expected = "an address of object storage", f"a folder on a file system ({MOUNT})"
+        found = "an address of object storage"
+        expected = f"a folder on a file system ({MOUNT})"
         raise ValueError(f"dataset {folder}: found {found}, expected {expected}")
     try:
         return Records(folder, split)
@@ -234,26 +239,24 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
 
 def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
     """Refuse a folder with files that are not of this build."""
-    known = {f"{shard.file}.json": shard for shard in plan}
+    planned = {f"{shard.file}.json": shard for shard in plan}
     for path in sorted((folder / FOLDER).glob("*.json")):
-        shard = known.get(path.name)
-        told = None if shard is None else finished(folder, shard)
-        if shard is None or (told is not None and told["plan"] != mark):
+        shard = planned.get(path.name)
+        entry = None if shard is None else finished(folder, shard)
+        if shard is None or (entry is not None and entry["plan"] != mark):
             expected = "expected files of the same clips, splits, shards and settings"
             raise ValueError(f"dataset {folder}: found {path.stem} of another build, {expected}")
 
 
 def _finish(
-    folder: Path, name: str, plan: Sequence[Shard], told: dict[str, dict[str, Any]], about: str
+    folder: Path, name: str, plan: Sequence[Shard], entries: dict[str, dict[str, Any]], about: str
 ) -> None:
     """Write the card, the files of tfds and, last, the index that makes the data set readable."""
     splits: dict[str, list[Facts]] = {}
     for shard in plan:
-        splits.setdefault(shard.split, []).extend(told[shard.file]["clips"])
-    size, digest = (
-        sum(known["bytes"] for known in told.values()),
-        content_hash({file: known["sha256"] for file, known in told.items()}),
-    )
+        splits.setdefault(shard.split, []).extend(entries[shard.file]["clips"])
+    size = sum(entry["bytes"] for entry in entries.values())
+    digest = content_hash({file: entry["sha256"] for file, entry in entries.items()})
     page = card(name, about, summary(splits), size, digest)
     write_text(folder / "README.md", page)
     for shard in plan:
@@ -270,7 +273,7 @@ def _finish(
                 tfds.core.SplitInfo(
                     name=split,
                     shard_lengths=[len(shard.clips) for shard in plan if shard.split == split],
-                    num_bytes=sum(told[s.file]["bytes"] for s in plan if s.split == split),
+                    num_bytes=sum(entries[s.file]["bytes"] for s in plan if s.split == split),
                     filename_template=tfds.core.ShardedFileTemplate(
                         dataset_name=name,
                         data_dir=epath.Path(folder),
@@ -285,12 +288,13 @@ def _finish(
         info.write_to_directory(scratch)
         for path in sorted(Path(scratch).iterdir()):
             path.replace(folder / path.name)
-    files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in told.items()}
+    files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()}
     index = {"version": VERSION, "content": digest, "files": files, "splits": splits}
     write_text(folder / INDEX, json.dumps(index))
 
 
 def _counted(stream: Iterator[Any], done: int, report: Callable[[int], None]) -> Iterator[Any]:
+    """Yield the records of a stream and report how many are done."""
     for done_now, record in enumerate(stream, done + 1):
         report(done_now)
         yield record

@@ -32,7 +32,7 @@ class ClipSource(Protocol):
 
 
 def encode(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes, Facts]:
-    """The record of a clip, which is of that scene, and what the index says of it.
+    """Return the record of a clip of that scene, and its facts for the index.
 
     Raises:
       ValueError: the clip breaks a promise of the schema.
@@ -40,7 +40,8 @@ def encode(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes, Facts]:
     try:
         example = validate(clips[index])
         if example.scene_id != scene_id:
-            found, expected = repr(example.scene_id), f"{scene_id!r}, as in scene_ids"
+            found = repr(example.scene_id)
+            expected = f"{scene_id!r}, as in scene_ids"
             raise ValueError(f"record field scene_id: found {found}, expected {expected}")
         return to_bytes(example), facts(example)
     except ValueError as error:
@@ -48,7 +49,7 @@ def encode(clips: ClipSource, index: int, scene_id: str) -> tuple[bytes, Facts]:
 
 
 def workers(clips: ClipSource, jobs: int) -> AbstractContextManager[Executor | None]:
-    """Processes that have the clips; none for one job."""
+    """Start processes that have the clips; None for one job."""
     if jobs == 1:
         return nullcontext()
     # `fork` would copy locks of threads, jax's for example.
@@ -57,18 +58,18 @@ def workers(clips: ClipSource, jobs: int) -> AbstractContextManager[Executor | N
 
 
 def encoded_records(
-    clips: ClipSource, wanted: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
+    clips: ClipSource, pairs: Iterable[tuple[int, str]], pool: Executor | None, jobs: int
 ) -> Iterator[tuple[bytes, Facts]]:
     """Yield `encode` of the wanted clips in order; 2 * jobs of them are in memory."""
     if pool is None:
-        for index, scene_id in wanted:
+        for index, scene_id in pairs:
             yield encode(clips, index, scene_id)
         return
-    wanted = iter(wanted)
-    waiting = deque(pool.submit(_encode_here, *pair) for pair in islice(wanted, 2 * jobs))
+    pairs = iter(pairs)
+    waiting = deque(pool.submit(_encode_here, *pair) for pair in islice(pairs, 2 * jobs))
     while waiting:
         yield waiting.popleft().result()
-        waiting.extend(pool.submit(_encode_here, *pair) for pair in islice(wanted, 1))
+        waiting.extend(pool.submit(_encode_here, *pair) for pair in islice(pairs, 1))
 
 
 _clips: Any = None  # of a worker process

@@ -16,7 +16,8 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from input_pipeline.schema import VERSION, Example
 
-LARGEST = 2**31 - 2**24  # bytes of files; messages of protobuf end at 2 GiB, numbers among them
+# Bytes of files; messages of protobuf end at 2 GiB, numbers among them.
+MAX_RECORD_BYTES = 2**31 - 2**24
 # What damaged records raise; RuntimeError is how tfds says again which field another error is of.
 UNREADABLE = (DecodeError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _FILES = tfds.features.Tensor(shape=(), dtype=np.object_)
@@ -55,7 +56,7 @@ _SERIALIZER = ExampleSerializer(cast(Any, FEATURES.get_serialized_info()))
 
 
 def to_bytes(example: Example) -> bytes:
-    """The record; the same example gives the same bytes on every machine.
+    """Return the record; the same example gives the same bytes on every machine.
 
     Raises:
       ValueError: it would be larger than a record can be, 2 GiB.
@@ -63,8 +64,9 @@ def to_bytes(example: Example) -> bytes:
     files = (example.frames, example.depth16, example.masks, example.projections)
     size = example.latents.nbytes + example.text.nbytes
     size += sum(len(file) for kind in files for file in kind.flat)
-    if size > LARGEST:
-        found, do = f"{size / 2**30:.2f} GiB", "cut clips (--frames) or shrink them (--size)"
+    if size > MAX_RECORD_BYTES:
+        found = f"{size / 2**30:.2f} GiB"
+        do = "cut clips (--frames) or shrink them (--size)"
         raise ValueError(f"record: found {found}, expected less than 2 GiB: {do}")
     fields = example._asdict() | {
         "views": len(example.timestamps),
@@ -85,7 +87,7 @@ def to_bytes(example: Example) -> bytes:
 
 
 def from_bytes(record: bytes) -> Example:
-    """The example of a record.
+    """Return the example of a record.
 
     Raises:
       ValueError: the record is of another version of the schema, or damaged.
@@ -103,7 +105,8 @@ def from_bytes(record: bytes) -> Example:
 
 
 def _example(fields: dict[str, Any]) -> Example:
-    views, shape = int(fields.pop("views")), fields.pop("latents_shape")
+    views = int(fields.pop("views"))
+    shape = fields.pop("latents_shape")
     text_shape = fields.pop("text_shape")
     for name in ("scene_id", "codec", "caption", "source", "license"):
         fields[name] = fields[name].decode()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from input_pipeline.datasets.card import FACTS, Facts
+from input_pipeline.datasets.card import FACTS_VERSION, Facts
 from input_pipeline.plain_files import load_json
 from input_pipeline.whole_files import whole_file, write_text
 
@@ -32,7 +32,7 @@ class Shard(NamedTuple):
 
 
 def split_of(scene_id: str, splits: Mapping[str, float]) -> str:
-    """The split of a scene, a pure function of its name: no other scene can move it."""
+    """Return the split of a scene, a pure function of its name: no other scene can move it."""
     digest = hashlib.sha256(scene_id.encode()).digest()
     place = int.from_bytes(digest[:7]) / 2**56 * sum(splits.values())
     borders = list(accumulate(splits.values()))
@@ -42,7 +42,7 @@ def split_of(scene_id: str, splits: Mapping[str, float]) -> str:
 def plan_shards(
     scene_ids: Sequence[str], *, name: str, splits: Mapping[str, float], shards: int
 ) -> tuple[Shard, ...]:
-    """All files of a dataset, of nearly equal numbers of clips.
+    """Return all files of a dataset, of nearly equal numbers of clips.
 
     Args:
       scene_ids: of every clip.
@@ -80,8 +80,8 @@ def plan_shards(
 
 
 def plan_id(plan: Sequence[Shard], scene_ids: Sequence[str], about: str) -> str:
-    """A hash of what makes two builds the same."""
-    text = json.dumps([[*map(list, plan)], list(scene_ids), about, FACTS])
+    """Return a hash of what makes two builds the same."""
+    text = json.dumps([[*map(list, plan)], list(scene_ids), about, FACTS_VERSION])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -101,16 +101,16 @@ def write_shard(
     Raises:
       OSError: the disk is full, or something else that the system said.
     """
-    known = []
+    clip_facts = []
     with _system_errors(folder / shard.file), whole_file(folder / shard.file) as partial:
         writer = ArrayRecordWriter(str(partial), OPTIONS)
         for record, facts in islice(records, len(shard.clips)):
             writer.write(record)
-            known.append(facts)
+            clip_facts.append(facts)
         writer.close()
-        told = {"plan": plan, "bytes": partial.stat().st_size, "clips": known}
-        told["sha256"] = file_hash(partial)
-    write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(told))
+        entry = {"plan": plan, "bytes": partial.stat().st_size, "clips": clip_facts}
+        entry["sha256"] = file_hash(partial)
+    write_text(folder / FOLDER / f"{shard.file}.json", json.dumps(entry))
 
 
 @contextlib.contextmanager
@@ -126,7 +126,7 @@ def _system_errors(path: Path) -> Iterator[None]:
 
 
 def file_hash(path: Path | epath.Path) -> str:
-    """SHA-256 of a file, about a second for each GB."""
+    """Return SHA-256 of a file, about a second for each GB."""
     opened: Any = path.open("rb")
     with opened as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -134,15 +134,15 @@ def file_hash(path: Path | epath.Path) -> str:
 
 def intact(folder: Path, shard: Shard) -> bool:
     """Return whether a shard is complete and unchanged; reads all its bytes."""
-    told = finished(folder, shard)
-    return told is not None and file_hash(folder / shard.file) == told["sha256"]
+    entry = finished(folder, shard)
+    return entry is not None and file_hash(folder / shard.file) == entry["sha256"]
 
 
 def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
     """Return the facts of a complete shard, judged by its size; None if it is incomplete."""
     with contextlib.suppress(OSError, ValueError):
-        told = load_json(folder / FOLDER / f"{shard.file}.json")
-        known = {"plan", "bytes", "sha256", "clips"} <= told.keys()
-        if known and (folder / shard.file).stat().st_size == told["bytes"]:
-            return told
+        entry = load_json(folder / FOLDER / f"{shard.file}.json")
+        is_complete = {"plan", "bytes", "sha256", "clips"} <= entry.keys()
+        if is_complete and (folder / shard.file).stat().st_size == entry["bytes"]:
+            return entry
     return None

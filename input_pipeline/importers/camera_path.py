@@ -109,10 +109,10 @@ def _order(where: Path, names: Sequence[str]) -> list[int]:
       ValueError: the numbers in the names leave some out.
     """
     order = sorted(range(len(names)), key=lambda i: natural(names[i]))
-    found = [re.findall(r"\d+", Path(names[i]).stem) for i in order]
-    if len(order) < 3 or not all(found):
+    numbers = [re.findall(r"\d+", Path(names[i]).stem) for i in order]
+    if len(order) < 3 or not all(numbers):
         return order
-    numbered = np.array([int(digits[-1]) for digits in found])
+    numbered = np.array([int(digits[-1]) for digits in numbers])
     steps = np.diff(numbered)
     jump = np.flatnonzero(steps != np.median(steps))
     if jump.size:

@@ -31,7 +31,7 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture.
+    """Return one capture.
 
     Raises:
       ValueError: naming the camera and field that is missing or does not fit its film.
@@ -50,7 +50,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     pairs = pair(films, list(entries), path)
     views = []
     for name, entry in entries.items():
-        where, film = f"{file}, camera {name}", pairs[name]
+        where = f"{file}, camera {name}"
+        film = pairs[name]
         lens = entry.get("intrinsics", entry.get("K"))
         pose = entry.get("world_to_camera", entry.get("w2c"))
         shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
@@ -70,8 +71,16 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             depth_scale=float(table["depth_scale"]) if "depth_scale" in table else None,
         )
         views.append(view)
-    words = {key: str(table.get(key, "")) for key in ("caption", "source", "license")}
     unread = sorted({key for entry in entries.values() for key in entry} - OURS)
     note = f"{file.name}: not read: {', '.join(unread)}" if unread else ""
     unit = float(table.get("unit", 0.0))
-    return [make_capture(path.name, views, unit=unit, notes=[note], **words)]
+    capture = make_capture(
+        path.name,
+        views,
+        unit=unit,
+        notes=[note],
+        caption=str(table.get("caption", "")),
+        source=str(table.get("source", "")),
+        license=str(table.get("license", "")),
+    )
+    return [capture]

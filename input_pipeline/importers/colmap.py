@@ -22,7 +22,7 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture: cameras that filmed, or every photo a view of one instant.
+    """Return one capture: cameras that filmed, or every photo a view of one instant.
 
     Raises:
       ValueError: naming the file or camera that does not fit.
@@ -42,9 +42,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     for camera, registered in by_camera.items():
         name = pairs[camera]
         lens = lenses[registered[0].camera]
-        others = {image.camera for image in registered if lenses[image.camera] is not lens}
-        if any(repr(lenses[other]) != repr(lens) for other in others):
-            found = f"{len(others) + 1} lenses of {camera}"
+        other_cameras = {image.camera for image in registered if lenses[image.camera] is not lens}
+        if any(repr(lenses[other]) != repr(lens) for other in other_cameras):
+            found = f"{len(other_cameras) + 1} lenses of {camera}"
             raise ValueError(f"{path}: found {found}, expected one (COLMAP's --single_camera)")
         alone = len(films[name]) == 1 and films[name][0].suffix.lower() in PICTURES
         view = make_view(
@@ -73,13 +73,13 @@ def _films(path: Path) -> Films:
 
 
 def _camera(image: str) -> str:
-    """The camera of an image: its first folder, or its name without the ending."""
+    """Return the camera of an image: its first folder, or its name without the ending."""
     name = PurePosixPath(image)
     return name.parts[0] if len(name.parts) > 1 else name.stem
 
 
 def _poses(camera: str, registered: list[Image], files: tuple[Path, ...]) -> np.ndarray:
-    """One pose of a camera that stands, or one a picture of a camera that moves."""
+    """Return one pose of a camera that stands, or one a picture of a camera that moves."""
     poses = np.stack([image.world_to_camera for image in registered])
     if len(registered) == 1 or np.ptp(poses, 0).max() < 1e-9:
         return poses[0]

@@ -27,7 +27,7 @@ MODELS = {  # number of parameters, by id
     9: ("RADIAL_FISHEYE", 5),
     10: ("THIN_PRISM_FISHEYE", 12),
 }
-READ = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+SUPPORTED_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 
 
 RawLens = tuple[str, int, int, tuple[float, ...]]
@@ -61,14 +61,15 @@ def has_model(folder: Path) -> bool:
 
 
 def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
-    """Cameras by id, and images sorted by name; binary files are preferred.
+    """Return cameras by id, and images sorted by name; binary files are preferred.
 
     Raises:
       ValueError: naming the file: damaged, a lens we cannot draw, an unknown camera.
     """
     binary = (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file()
     end = "bin" if binary else "txt"
-    lenses_file, images_file = folder / f"cameras.{end}", folder / f"images.{end}"
+    lenses_file = folder / f"cameras.{end}"
+    images_file = folder / f"images.{end}"
     lens_reader, image_reader = (
         (_binary_lenses, _binary_images) if binary else (_text_lenses, _text_images)
     )
@@ -85,7 +86,7 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Image]]:
 
 
 def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"]]:
-    """Positions in the world of the cameras, and colours, of points3D.bin or points3D.txt.
+    """Return positions in the world of the cameras, and colours, of points3D.bin or points3D.txt.
 
     Raises:
       ValueError: naming the file if it is damaged or empty.
@@ -178,8 +179,8 @@ def _text_images(path: Path) -> list[Image]:
 
 
 def _lens(path: Path, model: str, width: int, height: int, values: tuple[float, ...]) -> Lens:
-    if model not in READ:
-        do = f"one of {', '.join(READ)}: undistort with COLMAP's image_undistorter"
+    if model not in SUPPORTED_MODELS:
+        do = f"one of {', '.join(SUPPORTED_MODELS)}: undistort with COLMAP's image_undistorter"
         raise ValueError(f"{path}: found lens model {model}, expected {do}")
     count = dict(MODELS.values())[model]
     if len(values) != count or not np.isfinite(values).all():
@@ -203,7 +204,7 @@ def _image(name: str, camera: int, pose: list[float]) -> Image:
 
 
 def _lines(path: Path) -> list[str]:
-    """All lines but comments; empty lines count, since an image may list no points."""
+    """Return all lines but comments; empty lines count, since an image may list no points."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
 

@@ -34,11 +34,11 @@ LAYOUTS = {
     "opencv": opencv,
     "colmap": colmap,
 }
-DEPTH = 2  # folders below the one that is named, in which scenes are looked for
+MAX_FOLDER_DEPTH = 2  # folders below the one that is named, in which scenes are looked for
 
 
 def detect(path: Path) -> tuple[str, str, list[str]]:
-    """The layout of a folder, why, and which others would fit as well.
+    """Return the layout of a folder, why, and which others would fit as well.
 
     Raises:
       ValueError: it has none; the message says what each importer looked for.
@@ -55,7 +55,7 @@ Scene = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of i
 
 
 def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
-    """The folder itself, or each of its subfolders that has a layout; and names of the others.
+    """Find the folder itself or its subfolders that have a layout, and names of the others.
 
     Where no subfolder has one, theirs are asked (MultiCamVideo's train/f24_aperture5/scene1).
 
@@ -66,9 +66,10 @@ def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
         return [(path, *detect(path))], []
     except ValueError as error:
         folders = [path]
-        for _ in range(DEPTH):
+        for _ in range(MAX_FOLDER_DEPTH):
             folders = [f for above in folders for f in sorted(above.iterdir()) if f.is_dir()]
-            scenes, others = [], []
+            scenes = []
+            others = []
             for folder in folders:
                 try:
                     scenes.append((folder, *detect(folder)))

@@ -16,7 +16,7 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture a split, of one scene: their instants differ.
+    """Return one capture a split, of one scene: their instants differ.
 
     Raises:
       ValueError: see `read_transforms`.

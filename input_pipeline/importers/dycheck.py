@@ -15,32 +15,38 @@ from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "dataset.json, metadata.json, camera/*.json and rgb/1x (or 2x, 4x, 8x)"
 SCALES = ("1x", "2x", "4x", "8x", "16x")
-FPS = 15.0  # of most of these captures, where extra.json does not say
+DEFAULT_FPS = 15.0  # of most of these captures, where extra.json does not say
 
 
 def matches(path: Path) -> tuple[bool, str]:
     """Return whether the folder has this layout, and why."""
-    wanted = ("dataset.json", "metadata.json", "camera", "rgb")
-    missing = [name for name in wanted if not (path / name).exists()]
+    required = ("dataset.json", "metadata.json", "camera", "rgb")
+    missing = [name for name in required if not (path / name).exists()]
     if missing:
         return False, f"no {', '.join(missing)}"
     return True, "dataset.json, metadata.json, camera and rgb are there"
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture, a view for each camera_id, instants by time_id (or warp_id).
+    """Return one capture, a view for each camera_id, instants by time_id (or warp_id).
 
     Raises:
       ValueError: naming the file and field that is missing or impossible.
     """
-    dataset, metadata = load_json(path / "dataset.json"), load_json(path / "metadata.json")
+    dataset = load_json(path / "dataset.json")
+    metadata = load_json(path / "metadata.json")
     scale = next((name for name in SCALES if (path / "rgb" / name).is_dir()), None)
     if scale is None:
         raise ValueError(f"{path / 'rgb'}: found none of {SCALES}, expected one")
-    note, extra = "", path / "extra.json"
+    note = ""
+    extra = path / "extra.json"
     if fps is None:
-        fps = float(load_json(extra)["fps"]) if extra.is_file() else FPS
-        note = "" if extra.is_file() else f"{FPS:g} frames a second, in want of extra.json or --fps"
+        fps = float(load_json(extra)["fps"]) if extra.is_file() else DEFAULT_FPS
+        note = (
+            ""
+            if extra.is_file()
+            else f"{DEFAULT_FPS:g} frames a second, in want of extra.json or --fps"
+        )
     films: dict[int, list[tuple[int, str]]] = {}
     for item in field(dataset, "ids", str(path / "dataset.json")):
         entry = field(metadata, item, str(path / "metadata.json"))
@@ -74,22 +80,25 @@ def _view(path: Path, scale: str, camera: int, film: list[tuple[int, str]], fps:
 
 def _camera(file: Path) -> tuple[np.ndarray, tuple[int, int], list[float], np.ndarray]:
     """Return intrinsics, size, distortion and world-to-camera."""
-    table, where = load_json(file), str(file)
+    table = load_json(file)
+    where = str(file)
     rotation = numbers(field(table, "orientation", where), (3, 3), where)
     center = numbers(field(table, "position", where), (3,), where)
     focal = float(field(table, "focal_length", where))
     cx, cy = numbers(field(table, "principal_point", where), (2,), where)
     columns, rows = numbers(field(table, "image_size", where), (2,), where)
-    aspect, skew = table.get("pixel_aspect_ratio", 1.0), table.get("skew", 0.0)
+    aspect = table.get("pixel_aspect_ratio", 1.0)
+    skew = table.get("skew", 0.0)
     k1, k2, k3 = numbers(table.get("radial_distortion", [0, 0, 0]), (3,), where)
     tangential = table.get("tangential_distortion", table.get("tangential", [0, 0]))
     p1, p2 = numbers(tangential, (2,), where)
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation, -rotation @ center
+    pose[:3, :3] = rotation
+    pose[:3, 3] = -rotation @ center
     lens = np.array([[focal, skew, cx], [0, focal * aspect, cy], [0, 0, 1]])
     return lens, (round(rows), round(columns)), [k1, k2, p1, p2, k3], pose
 
 
 def _picture(folder: Path, item: str) -> Path:
-    found = [file for end in sorted(PICTURES) if (file := folder / f"{item}{end}").is_file()]
-    return found[0] if found else folder / f"{item}.png"
+    files = [file for end in sorted(PICTURES) if (file := folder / f"{item}{end}").is_file()]
+    return files[0] if files else folder / f"{item}.png"

@@ -15,7 +15,7 @@ from input_pipeline.footage import natural
 from input_pipeline.importers.colmap_files import Lens, has_model, read_model
 
 NEEDS = "colmap_0, colmap_1, ... each with images/camNN.png and sparse/0"
-FPS = 30.0
+DEFAULT_FPS = 30.0
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -27,12 +27,13 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture: the cameras that the first instant names, at all instants.
+    """Return one capture: the cameras that the first instant names, at all instants.
 
     Raises:
       ValueError: an instant without a camera that the first one has, or without a project.
     """
-    model, borrowed = None, 0
+    model = None
+    borrowed = 0
     films: dict[str, list[tuple[float, Path, Lens, np.ndarray]]] = {}
     folders = _instants(path)
     for number, folder in folders:
@@ -46,7 +47,12 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         lenses, images = model
         for image in images:
             file = folder / "images" / image.name
-            frame = (number / (fps or FPS), file, lenses[image.camera], image.world_to_camera)
+            frame = (
+                number / (fps or DEFAULT_FPS),
+                file,
+                lenses[image.camera],
+                image.world_to_camera,
+            )
             films.setdefault(Path(image.name).stem, []).append(frame)
     views = []
     for camera in sorted(films, key=natural):
@@ -66,12 +72,12 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             timestamps=times,
         )
         views.append(view)
-    notes = [] if fps else [f"{FPS:g} instants a second, in want of --fps"]
+    notes = [] if fps else [f"{DEFAULT_FPS:g} instants a second, in want of --fps"]
     if borrowed:
         notes += [f"{borrowed} instants have no cameras of their own and take those before them"]
     return [make_capture(path.name, views, notes=notes)]
 
 
 def _instants(path: Path) -> list[tuple[int, Path]]:
-    found = [(re.fullmatch(r"colmap_(\d+)", f.name), f) for f in path.glob("colmap_*")]
-    return sorted((int(match[1]), folder) for match, folder in found if match)
+    folders = [(re.fullmatch(r"colmap_(\d+)", f.name), f) for f in path.glob("colmap_*")]
+    return sorted((int(match[1]), folder) for match, folder in folders if match)

@@ -16,7 +16,7 @@ from input_pipeline.importers.pairing import check_counts
 from input_pipeline.plain_files import load_array
 
 NEEDS = "poses_bounds.npy, and one video (cam*.mp4), picture (images/) or folder (cam*/) a row"
-SMALLER = ("images_2", "images_4", "images_8")  # as LLFF's scripts name reduced pictures
+REDUCED_FOLDERS = ("images_2", "images_4", "images_8")  # as LLFF's scripts name reduced pictures
 
 
 def matches(path: Path) -> tuple[bool, str]:
@@ -68,14 +68,14 @@ def _films(path: Path, count: int) -> dict[Path, list[Path]]:
       ValueError: none are, or folders of unequal length.
     """
     films = [listed(path / name, VIDEOS) for name in (".", "videos")]
-    photos = [listed(path / name, PICTURES) for name in ("images", *SMALLER)]
-    found = [{file: [file] for file in files} for files in (*films, *photos)]
+    photos = [listed(path / name, PICTURES) for name in ("images", *REDUCED_FOLDERS)]
+    films_of_views = [{file: [file] for file in files} for files in (*films, *photos)]
     folders = sorted((f for f in path.glob("cam*") if f.is_dir()), key=natural)
     frames = {f: listed(f / "images", PICTURES) or listed(f, PICTURES) for f in folders}
-    found.append({f: files for f, files in frames.items() if files})
-    fitting = [films for films in found if len(films) == count]
+    films_of_views.append({f: files for f, files in frames.items() if files})
+    fitting = [films for films in films_of_views if len(films) == count]
     if not fitting:
-        counts = " or ".join(str(len(films)) for films in found if films) or "0"
+        counts = " or ".join(str(len(films)) for films in films_of_views if films) or "0"
         there = f"{count} poses and {counts} videos or pictures"
         raise ValueError(f"{path}: found {there}, expected as many")
     check_counts({film.name: tuple(files) for film, files in fitting[0].items()}, path)

@@ -17,7 +17,7 @@ from input_pipeline.importers.pairing import pair
 from input_pipeline.plain_files import load_json, numbers
 
 NEEDS = "cameras/camera_extrinsics.json, videos/camNN.mp4, in a folder like f24_aperture5/scene1"
-SENSOR = 23.76  # millimetres, both ways
+SENSOR_MILLIMETRES = 23.76  # millimetres, both ways
 CENTIMETRES = 0.01
 FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
 
@@ -28,7 +28,7 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture of all cameras.
+    """Return one capture of all cameras.
 
     Raises:
       ValueError: no focal length, a broken matrix, videos or frames that do not fit.
@@ -41,9 +41,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
         raise ValueError(f"{path}: found no focal length, expected {expected}")
     frames = sorted(table, key=natural)
-    wanted = [f"frame{index}" for index in range(len(frames))]
-    if frames != wanted:
-        raise ValueError(f"{file}: found {frames[:3]}..., expected {wanted[:3]}... without gaps")
+    names = [f"frame{index}" for index in range(len(frames))]
+    if frames != names:
+        raise ValueError(f"{file}: found {frames[:3]}..., expected {names[:3]}... without gaps")
     films = find_footage(path, ("videos", "."))
     cameras = sorted(films, key=natural)
     pairs = pair(films, sorted(table["frame0"], key=natural), path)
@@ -51,7 +51,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     for camera, name in pairs.items():
         rows = [_matrix(table[frame].get(camera), f"{file}, {frame}, {camera}") for frame in frames]
         height, width = picture_size(films[name][0])
-        pixels = focal / SENSOR * max(height, width)
+        pixels = focal / SENSOR_MILLIMETRES * max(height, width)
         lens = np.array([[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]])
         view = make_view(
             name,

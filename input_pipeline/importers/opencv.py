@@ -36,7 +36,7 @@ NEEDS = (
     "here or in calibration/, and videos here or in videos/"
 )
 ENDINGS = (".toml", ".yaml", ".yml", ".json")
-LARGEST = 1 << 22  # bytes; larger files are no calibrations
+MAX_BYTES = 1 << 22  # bytes; larger files are no calibrations
 EASYMOCAP = ("intri", "extri")
 METRES = 1.0
 
@@ -57,12 +57,12 @@ def matches(path: Path) -> tuple[bool, str]:
     if tables:
         names = ", ".join(str(file.relative_to(path)) for file in list(tables)[:4])
         return True, f"{names} {'has' if len(tables) == 1 else 'have'} cameras as OpenCV's"
-    said = "no .toml, .yaml or .json file with cameras that have matrix, R or rvec, and t"
-    return False, f"{said}{'; ' if broken else ''}{'; '.join(broken)}"
+    reason = "no .toml, .yaml or .json file with cameras that have matrix, R or rvec, and t"
+    return False, f"{reason}{'; ' if broken else ''}{'; '.join(broken)}"
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture, in the unit of its calibration.
+    """Return one capture, in the unit of its calibration.
 
     Raises:
       ValueError: naming the file, camera and field that is missing or impossible, several
@@ -100,7 +100,7 @@ def _tables(path: Path) -> tuple[dict[Path, Any], list[str]]:
         tables = {}
         for file in sorted(folder.glob("*"), key=natural):
             small = file.is_file() and file.suffix.lower() in ENDINGS
-            if not small or file.stat().st_size > LARGEST:
+            if not small or file.stat().st_size > MAX_BYTES:
                 continue
             try:
                 table = _load(file)
@@ -131,8 +131,10 @@ def _load(file: Path) -> Any:
         # FileStorage's first line, %YAML:1.0, is not what YAML allows there.
         return yaml.load(text.partition("\n")[2] if text[:5] == "%YAML" else text, _Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise ValueError(f"{file}: found broken {kind} ({said:.120}), expected cameras") from None
+        message = " ".join(str(error).split())
+        raise ValueError(
+            f"{file}: found broken {kind} ({message:.120}), expected cameras"
+        ) from None
 
 
 def _has_cameras(file: Path, table: Any) -> bool:
@@ -159,10 +161,12 @@ def _is_kalibr(table: Any) -> bool:
 
 def _kalibr(table: Mapping[str, Any], where: str) -> dict[str, Calibrated]:
     """Return the cameras of a chain in the frame of its first."""
-    cameras, pose = {}, np.eye(4)
+    cameras = {}
+    pose = np.eye(4)
     names = sorted(name for name in table if str(name).startswith("cam"))
     for index, name in enumerate(sorted(names, key=lambda name: (len(name), name))):
-        here, entry = f"{where}, {name}", table[name]
+        here = f"{where}, {name}"
+        entry = table[name]
         model = entry.get("camera_model")
         if model != "pinhole":
             raise ValueError(f"{here}: found the camera model {model}, expected pinhole")

@@ -28,8 +28,8 @@ NAMES = {
     "size": ("size", "image_size", "resolution"),
 }
 SIDES = (("image_width", "image_height"), ("width", "height"))
-KNOWN = 8  # coefficients that are undone here; OpenCV has up to 14
-LENGTHS = (0, 4, 5, 8, 12, 14)
+MAX_COEFFICIENTS = 8  # coefficients that are undone here; OpenCV has up to 14
+COEFFICIENT_COUNTS = (0, 4, 5, 8, 12, 14)
 MODELS = ("", "radtan", "plumb_bob", "rational_polynomial", "none", "opencv", "pinhole")
 
 
@@ -51,9 +51,9 @@ def is_camera(table: Any) -> bool:
     if not isinstance(table, Mapping):
         return False
     matrices = [table[name] for name in NAMES["matrix"] if name in table]
-    others = {name for field, names in NAMES.items() if field != "matrix" for name in names}
+    other_fields = {name for field, names in NAMES.items() if field != "matrix" for name in names}
     numeric = bool(matrices) and isinstance(matrices[0], list | Mapping)
-    return numeric and not others.isdisjoint(table)
+    return numeric and not other_fields.isdisjoint(table)
 
 
 def opencv_camera(table: Mapping[str, Any], where: str) -> Calibrated:
@@ -76,8 +76,8 @@ def opencv_camera(table: Mapping[str, Any], where: str) -> Calibrated:
         check_poses(pose[None, None])
     except ValueError as error:
         raise ValueError(f"{where}, {error}") from None
-    given = any(name in table for name in NAMES["distortion"])
-    bent = _array(table, "distortion", where, LENGTHS) if given else np.zeros(0)
+    is_distorted = any(name in table for name in NAMES["distortion"])
+    bent = _array(table, "distortion", where, COEFFICIENT_COUNTS) if is_distorted else np.zeros(0)
     return Calibrated(_size(table, where), centred(matrix), lens_of(bent, where), pose)
 
 
@@ -92,10 +92,11 @@ def lens_of(coefficients: Float64[np.ndarray, " n"], where: str) -> tuple[float,
     Raises:
       ValueError: there are others, for thin prisms or tilted sensors, that are not 0.
     """
-    if np.any(coefficients[KNOWN:]):
-        found = f"coefficients of thin prisms or tilted sensors {coefficients[KNOWN:].tolist()}"
+    unsupported = coefficients[MAX_COEFFICIENTS:]
+    if np.any(unsupported):
+        found = f"coefficients of thin prisms or tilted sensors {unsupported.tolist()}"
         raise ValueError(f"{where}, distortion: found {found}, expected k1 k2 p1 p2 k3 k4 k5 k6")
-    return tuple(coefficients[:KNOWN].tolist())
+    return tuple(coefficients[:MAX_COEFFICIENTS].tolist())
 
 
 def check_model(table: Mapping[str, Any], where: str) -> None:
@@ -161,21 +162,21 @@ def entries(value: Any, where: str) -> np.ndarray:
     if isinstance(value, Mapping) and "data" in value:
         value = value["data"]
     try:
-        found = np.asarray(value, np.float64).ravel()
+        numbers = np.asarray(value, np.float64).ravel()
     except (TypeError, ValueError):
         raise ValueError(f"{where}: found {value!r:.60}, expected numbers") from None
-    if not np.isfinite(found).all():
+    if not np.isfinite(numbers).all():
         raise ValueError(f"{where}: found NaN or infinite values, expected finite ones")
-    return found
+    return numbers
 
 
 def _array(table: Mapping[str, Any], field: str, where: str, counts: tuple[int, ...]) -> np.ndarray:
     """Return the numbers of a field under whichever of its names."""
     name = next((name for name in NAMES[field] if name in table), None)
     if name is None:
-        known = ", ".join(NAMES[field])
+        names = ", ".join(NAMES[field])
         found = ", ".join(map(str, table))
-        raise ValueError(f"{where}: found {found}, expected a field {field} (one of {known})")
+        raise ValueError(f"{where}: found {found}, expected a field {field} (one of {names})")
     found = entries(table[name], f"{where}, {name}")
     if found.size not in counts:
         expected = " or ".join(map(str, counts))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from input_pipeline.footage import VIDEOS, natural
 
-LONGEST = 255  # characters of a name, as of files
+MAX_NAME_LENGTH = 255  # characters of a name, as of files
 Films = Mapping[str, tuple[Path, ...]]
 
 
@@ -18,9 +18,9 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
     Raises:
       ValueError: naming a name that no file could have, or cameras and footage without the other.
     """
-    if long := [camera for camera in cameras if len(camera) > LONGEST]:
+    if long := [camera for camera in cameras if len(camera) > MAX_NAME_LENGTH]:
         found = f"a camera's name of {len(long[0])} characters"
-        raise ValueError(f"{where}: found {found}, expected at most {LONGEST}")
+        raise ValueError(f"{where}: found {found}, expected at most {MAX_NAME_LENGTH}")
     pairs: dict[str, str] = {}
     for camera in cameras:
         inside = [film for film in films if _within(film, camera) or _within(camera, film)]
@@ -28,13 +28,13 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
             pairs[camera] = camera
         elif len(inside) == 1:
             pairs[camera] = inside[0]
-    left = sorted(set(films) - set(pairs.values()), key=natural)
+    unpaired = sorted(set(films) - set(pairs.values()), key=natural)
     bare = [camera for camera in cameras if camera not in pairs]
-    if left or bare or len(set(pairs.values())) < len(cameras):
+    if unpaired or bare or len(set(pairs.values())) < len(cameras):
         found = f"{len(cameras)} cameras ({', '.join(cameras)}) and {len(films)} films ("
         found += ", ".join(sorted(films, key=natural)) + ")"
-        if left:
-            found += f"; without a camera: {', '.join(left)}"
+        if unpaired:
+            found += f"; without a camera: {', '.join(unpaired)}"
         if bare:
             found += f"; without a film: {', '.join(bare)}"
         raise ValueError(f"{where}: found {found}, expected one film of its name for each camera")

@@ -13,7 +13,7 @@ from input_pipeline.footage import has_one
 from input_pipeline.plain_files import field, load_json, numbers
 
 NEEDS = "train_meta.json with w, h, k, w2c, fn, cam_id, and the pictures in ims/"
-FPS = 30.0
+DEFAULT_FPS = 30.0
 FILES = ("train_meta.json", "test_meta.json")
 
 
@@ -23,7 +23,7 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture of the training and the test cameras.
+    """Return one capture of the training and the test cameras.
 
     Raises:
       ValueError: naming the file and field that is missing or does not fit.
@@ -31,8 +31,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     views = []
     for name in FILES:
         if (path / name).is_file():
-            views += _views(path, path / name, fps or FPS)
-    note = "" if fps else f"{FPS:g} frames a second, as the dataset says"
+            views += _views(path, path / name, fps or DEFAULT_FPS)
+    note = "" if fps else f"{DEFAULT_FPS:g} frames a second, as the dataset says"
     return [make_capture(path.name, views, notes=[note])]
 
 
@@ -42,8 +42,8 @@ def _views(path: Path, file: Path, fps: float) -> list:
     size = (round(rows), round(columns))
     counts = [len(instant) for values in lists for instant in values]
     if len({len(values) for values in lists}) != 1 or len(set(counts)) != 1:
-        found = [f"{name} {len(values)}" for name, values in zip(_LISTS, lists, strict=True)]
-        raise ValueError(f"{file}: found {', '.join(found)} instants, expected cameras in each")
+        lengths = [f"{name} {len(values)}" for name, values in zip(_LISTS, lists, strict=True)]
+        raise ValueError(f"{file}: found {', '.join(lengths)} instants, expected cameras in each")
     frames: dict[str, list[tuple]] = {}
     for instant in zip(*lists, strict=True):
         for lens, pose, picture, camera in zip(*instant, strict=True):
@@ -57,7 +57,7 @@ def _views(path: Path, file: Path, fps: float) -> list:
         pictures = [picture for _, _, picture in film]
         masks = [path / "seg" / Path(picture).with_suffix(".png") for picture in pictures]
         # The dataset has masks of the training cameras only.
-        wanted = file.name == FILES[0] or masks[0].parent.is_dir()
+        has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
         view = make_view(
             f"cam{camera}",
             [path / "ims" / picture for picture in pictures],
@@ -65,7 +65,7 @@ def _views(path: Path, file: Path, fps: float) -> list:
             np.stack([numbers(pose, (4, 4), where + ", w2c") for _, pose, _ in film]),
             size=size,
             fps=fps,
-            masks=masks if wanted and (path / "seg").is_dir() else (),
+            masks=masks if has_masks and (path / "seg").is_dir() else (),
         )
         views.append(view)
     return views

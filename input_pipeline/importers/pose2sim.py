@@ -39,12 +39,12 @@ def matches(path: Path) -> tuple[bool, str]:
     files = _calibrations(path)
     if files:
         return True, f"the calibration {files[0].relative_to(path)} is there"
-    wanted = ", ".join(sorted(FIELDS))
-    return False, f"no *.qca.txt and no *.toml with cameras that have {wanted}"
+    fields = ", ".join(sorted(FIELDS))
+    return False, f"no *.qca.txt and no *.toml with cameras that have {fields}"
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture, in metres.
+    """Return one capture, in metres.
 
     Raises:
       ValueError: several calibrations, a broken one, or videos that do not fit it.
@@ -58,7 +58,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 
 def read_qca(file: Path) -> dict[str, Calibrated]:
-    """Cameras by name.
+    """Return cameras by name.
 
     Raises:
       ValueError: naming what is missing, or a camera that was turned.
@@ -70,7 +70,7 @@ def read_qca(file: Path) -> dict[str, Calibrated]:
         raise ValueError(f"{file}: found no readable XML ({error}), expected qca.txt") from None
     if not cameras:
         raise ValueError(f"{file}: found no cameras, expected cameras/camera")
-    found = {}
+    cameras_of_file = {}
     for camera in cameras:
         name = camera.get("serial", "?")
         where = f"{file}, camera {name}"
@@ -81,10 +81,10 @@ def read_qca(file: Path) -> dict[str, Calibrated]:
         missing = [part for part, element in parts.items() if element is None]
         if missing:
             raise ValueError(f"{where}: found no {', '.join(missing)}, expected it")
-        found[name] = _qca_camera(
+        cameras_of_file[name] = _qca_camera(
             {p: dict(e.attrib) for p, e in parts.items() if e is not None}, where
         )
-    return found
+    return cameras_of_file
 
 
 def _qca_camera(parts: dict[str, dict[str, str]], where: str) -> Calibrated:
@@ -112,7 +112,7 @@ def _qca_camera(parts: dict[str, dict[str, str]], where: str) -> Calibrated:
 
 
 def read_toml(file: Path) -> dict[str, Calibrated]:
-    """Cameras by name.
+    """Return cameras by name.
 
     Raises:
       ValueError: naming the camera and field that is missing, or a fisheye lens.

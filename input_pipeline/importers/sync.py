@@ -22,12 +22,13 @@ import numpy as np
 from input_pipeline.capture import Capture, View
 from input_pipeline.plain_files import load_json, numbers, require_regular
 
-FILE, TABLE = "sync.json", "timestamps.csv"
+FILE = "sync.json"
+TABLE = "timestamps.csv"
 COLUMNS = ("camera", "frame", "seconds")
 
 
 def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:
-    """The captures on the clock that `path` declares; as they are where it declares none.
+    """Return the captures on the clock that `path` declares; as they are where it declares none.
 
     Raises:
       ValueError: both files, a camera that is not there, or times that do not fit its frames or go
@@ -40,10 +41,10 @@ def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:
         raise ValueError(f"{path}: found {FILE} and {TABLE}, expected one: move the other away")
     file = files[0]
     table = load_json(file) if file.name == FILE else read_timestamps(file)
-    known = {view.name for capture in captures for view in capture.views}
-    unknown = sorted(set(table) - known)
+    names = {view.name for capture in captures for view in capture.views}
+    unknown = sorted(set(table) - names)
     if unknown:
-        raise ValueError(f"{file}: found cameras {unknown}, expected some of {sorted(known)}")
+        raise ValueError(f"{file}: found cameras {unknown}, expected some of {sorted(names)}")
     return [
         capture._replace(views=tuple(_moved(view, table, file) for view in capture.views))
         for capture in captures
@@ -93,7 +94,8 @@ def _row(row: dict[str, Any], where: str) -> tuple[str, int, float]:
 def _moved(view: View, table: dict, file: Path) -> View:
     if view.name not in table:
         return view
-    declared, where = table[view.name], f"{file}, {view.name}"
+    declared = table[view.name]
+    where = f"{file}, {view.name}"
     if not isinstance(declared, list):
         start = numbers(declared, (), where)
         return view._replace(timestamps=view.timestamps - view.timestamps[0] + start)

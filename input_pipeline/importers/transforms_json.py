@@ -28,12 +28,12 @@ def matches(path: Path) -> tuple[bool, str]:
 
 
 def read(path: Path, fps: float | None) -> list[Capture]:
-    """One capture; see `read_transforms`."""
+    """Return one capture; see `read_transforms`."""
     return [read_transforms(path / "transforms.json", path.name, fps)]
 
 
 def read_transforms(file: Path, scene_id: str, fps: float | None) -> Capture:
-    """Frames with a `time` are films of moving cameras, the others views of one instant.
+    """Read films of moving cameras, whose frames have a `time`, or views of one instant.
 
     A film is the frames of one folder, or where cameras share it, of one name but for the number at
     its end (images/cam00_0041). With `fps` times are taken as shares of the whole, which
@@ -83,10 +83,10 @@ def read_moving_camera(
         str(field(frame, "file_path", where)) for frame, where in zip(frames, places, strict=True)
     ]
     poses = [_pose(frame, table, where) for frame, where in zip(frames, places, strict=True)]
-    known = {**table, **frames[0]}
-    if not {"w", "h"} <= set(known) or not {"fl_x", "camera_angle_x"} & set(known):
+    merged = {**table, **frames[0]}
+    if not {"w", "h"} <= set(merged) or not {"fl_x", "camera_angle_x"} & set(merged):
         return names, np.stack(poses), None, None
-    intrinsics, size, _ = _lens(known, file, places[0])
+    intrinsics, size, _ = _lens(merged, file, places[0])
     return names, np.stack(poses), intrinsics, size
 
 
@@ -159,20 +159,22 @@ def _lens(table: dict, file: Path, where: str) -> tuple[np.ndarray, tuple[int, i
     if model not in LENSES or table.get("is_fisheye"):
         raise ValueError(f"{where}: found camera_model {model}, expected one of {LENSES}")
     rows, columns = picture_size(file) if not {"w", "h"} <= set(table) else (table["h"], table["w"])
-    rows, columns = round(rows), round(columns)
+    rows = round(rows)
+    columns = round(columns)
     if "fl_x" in table:
         fx = float(table["fl_x"])
         fy = float(table.get("fl_y", fx))
     else:
         angle = float(field(table, "camera_angle_x", where))
         fx = fy = 0.5 * columns / np.tan(angle / 2)
-    cx, cy = float(table.get("cx", columns / 2)), float(table.get("cy", rows / 2))
+    cx = float(table.get("cx", columns / 2))
+    cy = float(table.get("cy", rows / 2))
     distortion = [float(table.get(name, 0)) for name in DISTORTION]
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), (rows, columns), distortion
 
 
 def _file(folder: Path, frame: Any, where: str) -> Path:
-    """The picture of a frame; D-NeRF leaves the ending out."""
+    """Return the picture of a frame; D-NeRF leaves the ending out."""
     named = folder / field(frame, "file_path", where)
     if named.is_file():
         return named

@@ -15,11 +15,11 @@ from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.shapes import Vector
 
 CARDS = 3
-SHOWN = 0.45  # share of the cards that are there
-HEIGHT = (0.4, 0.7)  # of a person, in the world's unit
-UPPER = 0.55  # share of the height that a picture without feet shows
-DISTANCE = (0.3, 3.0)  # along the camera's axis
-TURN = 0.7  # radians from facing the camera
+SHOWN_SHARE = 0.45  # share of the cards that are there
+HEIGHT_RANGE = (0.4, 0.7)  # of a person, in the world's unit
+UPPER_BODY_SHARE = 0.55  # share of the height that a picture without feet shows
+DISTANCE_RANGE = (0.3, 3.0)  # along the camera's axis
+MAX_TURN = 0.7  # radians from facing the camera
 SPEED = 0.3  # deviation along each axis, in units per second; half of the cards stand still
 
 
@@ -55,7 +55,7 @@ def stand_cards(
     count = len(cutouts.shape)
     picture = jax.random.randint(which, (CARDS,), 0, count)
     x, log_z, height, is_there = jax.random.uniform(place, (4, CARDS))
-    low, high = jnp.log(jnp.array(DISTANCE))
+    low, high = jnp.log(jnp.array(DISTANCE_RANGE))
     z = jnp.exp(low + (high - low) * log_z)
     offset = (2 * x - 1) * 1.2 * reach * z
     center, right, _, forward = (pose[:3, column][None] for column in (3, 0, 1, 2))
@@ -63,9 +63,9 @@ def stand_cards(
     foot = foot.at[:, 1].set(floor)
     toward = foot - center
     angle = jnp.arctan2(toward[:, 0], toward[:, 2])
-    angle = angle + TURN * jax.random.uniform(look, (CARDS,), minval=-1.0)
-    height = HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * height
-    share = jnp.where(cutouts.has_feet[picture], 1.0, UPPER)
+    angle = angle + MAX_TURN * jax.random.uniform(look, (CARDS,), minval=-1.0)
+    height = HEIGHT_RANGE[0] + (HEIGHT_RANGE[1] - HEIGHT_RANGE[0]) * height
+    share = jnp.where(cutouts.has_feet[picture], 1.0, UPPER_BODY_SHARE)
     wide = cutouts.shape[picture] * height * share
     stroll = SPEED * jax.random.normal(walk, (CARDS, 3)) * jnp.array([[1.0, 0.0, 1.0]])
     walks = jax.random.bernoulli(jax.random.fold_in(walk, 1), shape=(CARDS, 1))
@@ -77,7 +77,7 @@ def stand_cards(
         side=jnp.stack([jnp.cos(angle), jnp.zeros(CARDS), -jnp.sin(angle)], 1),
         size=jnp.stack([wide, height], 1),
         picture=picture,
-        shown=share * (is_there < SHOWN),
+        shown=share * (is_there < SHOWN_SHARE),
         light=gain * tint,
     )
 
@@ -104,7 +104,8 @@ def paint_cards(
     colors, depth = seen
     which = jnp.full(depth.shape, -1)
     for i in range(CARDS):
-        side, foot = cards.side[i], cards.foot[i] + time * cards.step[i]
+        side = cards.side[i]
+        foot = cards.foot[i] + time * cards.step[i]
         normal = jnp.stack([-side[2], 0.0, side[0]])
         away = normal @ directions
         z = (normal @ (foot - origin)) / jnp.where(jnp.abs(away) < 1e-6, 1e-6, away)

@@ -54,7 +54,7 @@ class ProceduralClips:
         return f"{kind}-{self.first + index:010d}"
 
     def __len__(self) -> int:
-        """Number of scenes."""
+        """Return the number of scenes."""
         return self.count
 
     @cached_property
@@ -62,7 +62,7 @@ class ProceduralClips:
         return Looks(jnp.asarray(read_textures(self.textures)) if self.textures else None)
 
     def __getitem__(self, index: int) -> Example:
-        """The clip of scene `first + index`."""
+        """Return the clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
         render = scene_program(self.views, self.frames, self.height, self.width, self.worlds)
         clip: Any = jax.device_get(render(np.int32(scene), looks=self._looks))
@@ -88,7 +88,7 @@ def to_example(
     people: int = 0,
     quality: int = 95,
 ) -> Example:
-    """A rendered clip, its arrays on the host, as a record with depth of the source or of all.
+    """Turn a rendered clip on the host into a record, with depth of the source or of all views.
 
     Masks are of the instances 1 to `people`; 0 writes none.
     """
@@ -123,7 +123,7 @@ def to_example(
 def scene_program(
     views: int, frames: int, height: int, width: int, worlds: Worlds
 ) -> Callable[..., ProceduralClip]:
-    """One program for all scenes of a size; takes the index, and `looks` for rich worlds."""
+    """Return one program for all scenes of a size; takes the index, and `looks` for rich worlds."""
     return jax.jit(
         partial(
             procedural_scene, views=views, frames=frames, height=height, width=width, worlds=worlds
@@ -132,7 +132,7 @@ def scene_program(
 
 
 def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
-    """The pictures of a folder, in order of name, and the first frames of its videos, in [0, 1].
+    """Read the pictures of a folder and the first frames of its videos, by name, in [0, 1].
 
     They are cut to squares of `TEXTURE_SIDE` pixels.
 
@@ -142,7 +142,8 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
     files = listed(Path(folder), PICTURES | VIDEOS)
     if not files:
         raise ValueError(f"textures {folder}: found no picture or video, expected some")
-    nothing, side = np.eye(3), TEXTURE_SIDE
+    nothing = np.eye(3)
+    side = TEXTURE_SIDE
     squares = [cover(first_picture(file), nothing, side, side)[0] for file in files]
     return np.stack(squares).astype(np.float32) / 255
 

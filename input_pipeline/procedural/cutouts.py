@@ -17,11 +17,12 @@ from input_pipeline import video_files
 from input_pipeline.footage import training_clips
 
 SIDE = 96  # pixels of a stored cut-out, whatever its shape
-SHORT = 240  # pixels of the short side that clips are cut at
+SHORT_SIDE = 240  # pixels of the short side that clips are cut at
 INSTANTS = 32  # frames of a clip that are looked at
-MOVED = 16  # grey levels from the median
-LEAST, MOST = 0.012, 0.5  # share of the picture
-SOLID = 0.75  # share of the hull
+MIN_MOVED_LEVELS = 16  # grey levels from the median
+MIN_AREA = 0.012  # share of the picture that a cutout covers
+MAX_AREA = 0.5
+MIN_SOLIDITY = 0.75  # share of the hull
 AT_REST = 0.25  # largest share of the picture that moves, for a camera at rest
 
 
@@ -47,14 +48,14 @@ def read_cutouts(folder: str | Path) -> Cutouts:
 
 
 def _frames(clip: Path) -> UInt8[np.ndarray, "t h w 3"]:
-    """Return frames of a clip, evenly spaced, reduced to `SHORT` pixels."""
+    """Return frames of a clip, evenly spaced, reduced to `SHORT_SIDE` pixels."""
     times = video_files.frame_times(clip)
     which = np.unique(np.linspace(0, len(times) - 1, INSTANTS).round().astype(int))
     return np.stack([_reduced(frame) for frame in video_files.read_frames(clip, times[which])])
 
 
 def _reduced(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "r q 3"]:
-    scale = SHORT / min(frame.shape[:2])
+    scale = SHORT_SIDE / min(frame.shape[:2])
     return cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
@@ -63,19 +64,24 @@ def _pieces(
 ) -> Iterator[tuple[Float32[np.ndarray, "s s 4"], float, bool]]:
     """Yield picture, shape and whether it has feet, of all cut-outs of a clip."""
     difference = np.abs(frames - np.median(frames, 0)).max(-1).astype(np.float32)
-    if np.median((difference > 1.5 * MOVED).mean((1, 2))) > AT_REST:
+    if np.median((difference > 1.5 * MIN_MOVED_LEVELS).mean((1, 2))) > AT_REST:
         return
     height, width = frames.shape[1:3]
     for frame, moved in zip(frames, difference, strict=True):
-        mask = (cv2.GaussianBlur(moved, (0, 0), 1.5) > MOVED).astype(np.uint8)
+        mask = (cv2.GaussianBlur(moved, (0, 0), 1.5) > MIN_MOVED_LEVELS).astype(np.uint8)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8))
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         for outline in outlines:
             left, top, across, down = cv2.boundingRect(outline)
-            area, hull = cv2.contourArea(outline), cv2.contourArea(cv2.convexHull(outline))
+            area = cv2.contourArea(outline)
+            hull = cv2.contourArea(cv2.convexHull(outline))
             is_cut = left <= 1 or top <= 1 or left + across >= width - 1
-            if is_cut or not LEAST < area / (height * width) < MOST or area < SOLID * hull:
+            if (
+                is_cut
+                or not MIN_AREA < area / (height * width) < MAX_AREA
+                or area < MIN_SOLIDITY * hull
+            ):
                 continue
             filled = np.zeros(mask.shape, np.uint8)
             cv2.drawContours(filled, [outline], -1, 255, cv2.FILLED)

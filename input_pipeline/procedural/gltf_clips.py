@@ -51,15 +51,17 @@ class GltfClips:
         return f"gltf-{self.assets[index % len(self.assets)].stem}"
 
     def __len__(self) -> int:
-        """Number of clips."""
+        """Return the number of clips."""
         return self.count
 
     def __getitem__(self, index: int, /) -> Example:
         """Render a clip."""
-        generator, which = np.random.default_rng(index), index % len(self.assets)
+        generator = np.random.default_rng(index)
+        which = index % len(self.assets)
         names = self.animations[which]
         animation = str(generator.choice(sorted(names)))
-        start, interval = generator.uniform(0, names[animation]), generator.uniform(*INTERVALS)
+        start = generator.uniform(0, names[animation])
+        interval = generator.uniform(*INTERVALS)
         azimuth = generator.uniform(0, 360)
         if self.orbit:
             end = generator.uniform(-self.spread, self.spread)
@@ -86,7 +88,7 @@ class GltfClips:
 
 
 def find_assets(path: Path) -> tuple[Path, ...]:
-    """The file, or all .glb files of a folder in order of name.
+    """Return the file, or all .glb files of a folder in order of name.
 
     Raises:
       ValueError: there are none, or one has no animation or is no skinned mesh that we read.

@@ -149,7 +149,7 @@ def _check(mesh: SkinnedMesh) -> None:
 
 
 def duration(mesh: SkinnedMesh, animation: str) -> float:
-    """Seconds after which the animation repeats."""
+    """Return the seconds after which the animation repeats."""
     return max(float(channel.times[-1]) for channel in mesh.animations[animation])
 
 
@@ -192,12 +192,14 @@ def _rotation_matrices(quaternion: Float[np.ndarray, "n 4"]) -> Float[np.ndarray
 
 
 def _interpolate(channel: Channel, time: float) -> Float[np.ndarray, "c"]:
-    """The value at `time`: clamped at both ends, spherical for rotations (glTF appendix C)."""
-    times, values = channel.times, channel.values
+    """Interpolate at `time`: clamped at both ends, spherical for rotations (glTF appendix C)."""
+    times = channel.times
+    values = channel.values
     after = int(np.clip(np.searchsorted(times, time, side="right"), 1, max(len(times) - 1, 1)))
     if len(times) == 1 or channel.step:
         return values[max(int(np.searchsorted(times, time, side="right")) - 1, 0)]
-    a, b = values[after - 1], values[after]
+    a = values[after - 1]
+    b = values[after]
     share = np.clip((time - times[after - 1]) / (times[after] - times[after - 1]), 0.0, 1.0)
     if channel.path != "rotation":
         return (1 - share) * a + share * b
@@ -233,7 +235,8 @@ def _view(document: dict, binary: bytes, index: int) -> memoryview:
 def _read_accessor(document: dict, binary: bytes, index: int) -> np.ndarray:
     accessor = document["accessors"][index]
     data = _view(document, binary, accessor["bufferView"])
-    dtype, width = np.dtype(COMPONENTS[accessor["componentType"]]), WIDTHS[accessor["type"]]
+    dtype = np.dtype(COMPONENTS[accessor["componentType"]])
+    width = WIDTHS[accessor["type"]]
     stride = document["bufferViews"][accessor["bufferView"]].get("byteStride")
     values = np.ndarray(
         (accessor["count"], width),
@@ -252,9 +255,11 @@ def _samplers(document: dict) -> list[dict]:
 def _read_animation(animation: dict, accessor) -> list[Channel]:
     channels = []
     for channel in animation["channels"]:
-        target, sampler = channel["target"], animation["samplers"][channel["sampler"]]
+        target = channel["target"]
+        sampler = animation["samplers"][channel["sampler"]]
         if "node" in target and target["path"] in Nodes._fields:
-            times, values = accessor(sampler["input"])[:, 0], accessor(sampler["output"])
+            times = accessor(sampler["input"])[:, 0]
+            values = accessor(sampler["output"])
             step = sampler.get("interpolation") == "STEP"
             channels.append(Channel(target["node"], target["path"], times, values, step))
     return channels

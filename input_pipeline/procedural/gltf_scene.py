@@ -50,7 +50,7 @@ def gltf_clip(
     height: int,
     width: int,
 ) -> ProceduralClip:
-    """The asset at `start + i * interval` seconds from a source and from targets around it.
+    """Return the asset at `start + i * interval` seconds from a source and from targets around it.
 
     Azimuths are degrees; the targets' are relative to the source's, all at the same elevation and
     distance. World frame and unit are those of every clip: the source camera and its median depth.
@@ -107,7 +107,8 @@ def standing_triangles(
     mesh: SkinnedMesh, animation: str, times: Float[np.ndarray, "t"]
 ) -> Float[np.ndarray, "t f 3 3"]:
     """Skinned triangles at each time, scaled to LENGTH and standing on y = 0 around the origin."""
-    low, high = mesh.positions.min(0), mesh.positions.max(0)
+    low = mesh.positions.min(0)
+    high = mesh.positions.max(0)
     anchor = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
     scale = LENGTH / (high - low).max()
     posed = [skinned_positions(mesh, animation, float(t))[mesh.triangles] for t in times]
@@ -125,15 +126,20 @@ def cast_rays(
     width: int,
     background: Float[Array, "3"] | None = None,
 ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-    """Colours in [0, 1] and z-depth of the triangles inside the room, from one camera.
+    """Return colours in [0, 1] and z-depth of the triangles inside the room, from one camera.
 
     With a `background` there is no room: it is the colour behind the triangles, and depth is
     infinite there.
     """
-    rotation, eye = camera_to_world[:3, :3], camera_to_world[:3, 3]
+    rotation = camera_to_world[:3, :3]
+    eye = camera_to_world[:3, 3]
     local = (triangles - eye[None, None]) @ rotation
-    a, e1, e2 = local[:, 0], local[:, 1] - local[:, 0], local[:, 2] - local[:, 0]
-    normal, u_plane, v_plane = jnp.cross(e2, e1), jnp.cross(a, e2), jnp.cross(e1, a)
+    a = local[:, 0]
+    e1 = local[:, 1] - local[:, 0]
+    e2 = local[:, 2] - local[:, 0]
+    normal = jnp.cross(e2, e1)
+    u_plane = jnp.cross(a, e2)
+    v_plane = jnp.cross(e1, a)
     offset = jnp.sum(e2 * v_plane, axis=-1)
     world_normal = -normal / jnp.linalg.norm(normal, axis=-1, keepdims=True) @ rotation.T
     light = jnp.array(LIGHT) / np.linalg.norm(LIGHT)
@@ -144,12 +150,16 @@ def cast_rays(
         rays = rays @ jnp.linalg.inv(intrinsics).T
         det = rays @ normal.T
         det = jnp.where(jnp.abs(det) < 1e-12, 1e-12, det)
-        u, v, z = rays @ u_plane.T / det, rays @ v_plane.T / det, offset[None] / det
+        u = rays @ u_plane.T / det
+        v = rays @ v_plane.T / det
+        z = offset[None] / det
         hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (z > 0)
         z = jnp.where(hit, z, jnp.inf)
         nearest = jnp.argmin(z, axis=1)
         pick = (jnp.arange(len(x)), nearest)
-        u, v, z = u[pick], v[pick], z[pick]
+        u = u[pick]
+        v = v[pick]
+        z = z[pick]
 
         corner = texcoords[nearest]
         weights = jnp.stack([1 - u - v, u, v], axis=1)
@@ -159,7 +169,8 @@ def cast_rays(
         if background is None:
             room_color, room_z = _room(eye, rays @ rotation.T)
         else:
-            room_color, room_z = background[None], jnp.full_like(z, jnp.inf)
+            room_color = background[None]
+            room_z = jnp.full_like(z, jnp.inf)
         color = jnp.where(
             (z < room_z)[:, None], albedo * (0.6 + 0.5 * lambert)[:, None], room_color
         )
@@ -179,7 +190,8 @@ def _room(
     low = jnp.array([-ROOM[0], 0.0, -ROOM[2]])
     rays = jnp.where(jnp.abs(rays) < 1e-6, 1e-6, rays)
     exits = jnp.where(rays > 0, (high - eye)[None], (low - eye)[None]) / rays
-    axis, z = jnp.argmin(exits, axis=1), jnp.min(exits, axis=1)
+    axis = jnp.argmin(exits, axis=1)
+    z = jnp.min(exits, axis=1)
     point = eye[None] + z[:, None] * rays
     # Broad stripes on the walls and soft squares on the ground tell depth to the eye.
     stripes = 0.06 * jnp.sin(9 * point[:, 0] + 9 * point[:, 2]) - 0.15 * point[:, 1]
@@ -195,7 +207,8 @@ def _bilinear(
 ) -> Float[Array, "n 3"]:
     """Texture at glTF coordinates (origin top left, repeating), texel centres at +0.5."""
     height, width = texture.shape[:2]
-    column, row = texcoords[:, 0] * width - 0.5, texcoords[:, 1] * height - 0.5
+    column = texcoords[:, 0] * width - 0.5
+    row = texcoords[:, 1] * height - 0.5
     sample = partial(jax.scipy.ndimage.map_coordinates, order=1, mode="wrap")
     channels = jnp.moveaxis(texture, -1, 0)
     return jnp.moveaxis(jax.vmap(lambda c: sample(c, [row, column]))(channels), 0, -1)

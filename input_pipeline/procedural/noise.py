@@ -22,7 +22,7 @@ def value_noise(point: Vector) -> Float[Array, "p"]:
 
 
 def hashed(lattice: Vector) -> Float[Array, "p"]:
-    """A number in [0, 1] for every point of the integer lattice."""
+    """Return a number in [0, 1] for every point of the integer lattice."""
     x, y, z = (c.astype(jnp.int32).astype(jnp.uint32) for c in lattice)
     h = x * jnp.uint32(0x8DA6B343) ^ y * jnp.uint32(0xD8163841) ^ z * jnp.uint32(0xCB1AB31F)
     h = (h ^ (h >> 13)) * jnp.uint32(0x5BD1E995)

@@ -12,9 +12,18 @@ from jaxtyping import Array, Bool, Float, Int
 
 from input_pipeline.procedural.shapes import Objects
 
-BALLS, LIMBS = 3, 8
-HIPS, SHOULDERS, THIGH, SHIN, ARM, FOREARM = 0.05, 0.115, 0.245, 0.235, 0.16, 0.2
-WALK, WAVE = 0, 1  # else idle
+BALLS = 3  # ellipsoids of a person
+LIMBS = 8  # capsules of a person
+# Lengths of the parts of a body, as shares of its height.
+HIPS = 0.05
+SHOULDERS = 0.115
+THIGH = 0.245
+SHIN = 0.235
+ARM = 0.16
+FOREARM = 0.2
+# Actions; people of any other number are idle.
+WALK = 0
+WAVE = 1
 UP = (0.0, -1.0, 0.0)
 
 
@@ -34,8 +43,9 @@ class Person(NamedTuple):
 
 
 def person_at(person: Person, floor: Float[Array, ""], time: Float[Array, ""]) -> Objects:
-    """Poses and sizes of the eleven parts."""
-    size, walks = person.height, (person.action == WALK).astype(jnp.float32)
+    """Return poses and sizes of the eleven parts."""
+    size = person.height
+    walks = (person.action == WALK).astype(jnp.float32)
     waves = (person.action == WAVE).astype(jnp.float32)
     beat = person.gait * time + person.phase
     # A step is as long as the legs swing, so feet that stand do not slide much.
@@ -100,8 +110,8 @@ def _limb(top, angles, away, frame, size, number):
     down = -jnp.array(UP)
     lengths = (THIGH, SHIN) if number < 2 else (ARM, FOREARM)
     parts = []
-    for angle, beside, length in zip(angles, away, lengths, strict=True):
-        along = jnp.cos(angle) * (jnp.cos(beside) * down + jnp.sin(beside) * out)
+    for angle, sideways, length in zip(angles, away, lengths, strict=True):
+        along = jnp.cos(angle) * (jnp.cos(sideways) * down + jnp.sin(sideways) * out)
         along = along + jnp.sin(angle) * forward
         across = jnp.cross(along, forward)
         across = across / jnp.linalg.norm(across)

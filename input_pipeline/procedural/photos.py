@@ -8,8 +8,9 @@ from jaxtyping import Float32
 
 from input_pipeline.footage import PICTURES, first_picture, listed
 
-CROPS, SIDE = 96, 96
-SMALLEST = 64  # pixels of a photo that a crop spans at least
+CROPS = 96
+SIDE = 96
+MIN_CROP = 64  # pixels of a photo that a crop spans at least
 
 
 def read_crops(
@@ -33,8 +34,9 @@ def read_crops(
 def _crop(photo: np.ndarray, rng: np.random.Generator, side: int) -> Float32[np.ndarray, "s s 3"]:
     height, width = photo.shape[:2]
     most = min(height, width)
-    least = min(SMALLEST, most)
+    least = min(MIN_CROP, most)
     size = round(least * (most / least) ** rng.uniform(0.3, 1.0))
-    top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+    top = rng.integers(height - size + 1)
+    left = rng.integers(width - size + 1)
     square = photo[top : top + size, left : left + size]
     return cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255

@@ -26,10 +26,11 @@ from input_pipeline.procedural.world import OBJECTS, SPANS, World
 def paint_world(
     world: World, objects: Objects, origin: Vector, traced: Traced
 ) -> Float[Array, "3 p"]:
-    """Colours in [0, 1] of what rays from `origin` see first."""
+    """Return colours in [0, 1] of what rays from `origin` see first."""
 
     def shade(traced: Traced):
-        return _shade(world, objects, origin, *traced)
+        rays, depth, material = traced
+        return _shade(world, objects, origin, rays, depth, material)
 
     rays, _, material = traced
     mix, lambert, shadow = (x[None] for x in in_blocks(shade, traced))
@@ -49,8 +50,9 @@ def _shade(
     depth: Float[Array, "p"],
     material: Int[Array, "p"],
 ) -> tuple[Float[Array, "p"], Float[Array, "p"], Float[Array, "p"]]:
-    """Share of the second colour, cosine to the light, and how much of it arrives."""
-    is_object, axis = material < OBJECTS, (material - OBJECTS) // 2
+    """Return the share of the second colour, cosine to the light, and how much of it arrives."""
+    is_object = material < OBJECTS
+    axis = (material - OBJECTS) // 2
     at = surface_points(objects, SPANS, origin, rays, depth, material)
     mix = _texture(world, material, at.local, is_object, axis)
     lambert = jnp.clip(dot(at.normal, columns(world.light)), 0, 1)
@@ -99,6 +101,7 @@ def _shadow(world: World, objects: Objects, position: Vector) -> Float[Array, "p
 
 def _sky(world: World, rays: Vector) -> Float[Array, "3 p"]:
     elevation = jnp.clip(0.3 - 1.5 * rays.y / jnp.sqrt(dot(rays, rays)), 0, 1)[None]
-    a, b = world.materials.color_a[OBJECTS], world.materials.color_b[OBJECTS]
+    a = world.materials.color_a[OBJECTS]
+    b = world.materials.color_b[OBJECTS]
     blue = jnp.array([[0.6], [0.75], [0.95]])
     return 0.5 * (a[:, None] * elevation + b[:, None] * (1 - elevation)) + 0.5 * blue

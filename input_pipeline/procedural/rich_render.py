@@ -33,7 +33,7 @@ def paint_rich_world(
     focal: Float[Array, ""],
     textures: Float[Array, "n s s 3"] | None = None,
 ) -> Float[Array, "3 p"]:
-    """Colours in [0, 1] of what rays from `origin` see first; textures are filtered.
+    """Return colours in [0, 1] of what rays from `origin` see first; textures are filtered.
 
     `focal` is in pixels; `textures` are pictures in [0, 1] that half of the materials take their
     colours from.
@@ -41,18 +41,23 @@ def paint_rich_world(
     materials = world.materials
 
     def points(traced: Traced):
-        return surface_points(objects, SPANS, origin, *traced)
+        rays, depth, which = traced
+        return surface_points(objects, SPANS, origin, rays, depth, which)
 
     def paint(traced: Traced):
         _, depth, which = traced
         return texture(materials, _material(which), points(traced), depth / focal)
 
     def light(traced: Traced):
-        at, arriving = points(traced), []
+        _, _, which = traced
+        at = points(traced)
+        arriving = []
         for toward, softness in zip(world.lights, world.softness, strict=True):
             lambert = jnp.clip(dot(at.normal, columns(toward)), 0, 1)
-            here = objects, SPANS, world.present, at.position, traced[-1]
-            arriving.append(lambert * light_arriving(*here, toward, softness))
+            light_share = light_arriving(
+                objects, SPANS, world.present, at.position, which, toward, softness
+            )
+            arriving.append(lambert * light_share)
         return [*arriving, 0.85 - 0.15 * at.normal.y]
 
     rays, _, which = traced
@@ -85,7 +90,7 @@ def _material(which: Int[Array, "p"]) -> Int[Array, "p"]:
 
 
 def _sky(world: RichWorld, rays: Vector) -> Float[Array, "3 p"]:
-    """A gradient with clouds that are infinitely far away."""
+    """Return a gradient with clouds that are infinitely far away."""
     length = jnp.sqrt(dot(rays, rays))
     x, y, z = (ray / length for ray in rays)
     elevation = jnp.clip(0.2 - 1.2 * y, 0, 1)[None]
@@ -94,7 +99,8 @@ def _sky(world: RichWorld, rays: Vector) -> Float[Array, "3 p"]:
     finer = Vector(*(2.2 * x + 5 for x in above))
     cloud = jnp.clip(2.5 * (0.6 * value_noise(above) + 0.4 * value_noise(finer)) - 1.1, 0, 1)
     cloud = cloud * jnp.clip(-5 * y - 0.75, 0, 1)
-    low, high = world.materials.color_b[FIRST_FACE], jnp.array([0.35, 0.55, 0.9])
+    low = world.materials.color_b[FIRST_FACE]
+    high = jnp.array([0.35, 0.55, 0.9])
     pale = 0.5 * low[:, None] + jnp.array([[0.4], [0.43], [0.46]])
     blue = pale * (1 - elevation) + high[:, None] * elevation
     return blue * (1 - 0.6 * cloud)[None] + 0.57 * cloud[None]

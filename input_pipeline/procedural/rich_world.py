@@ -22,21 +22,28 @@ from input_pipeline.procedural.world import (
     uniform_stream,
 )
 
-PEOPLE, BALLS, CRATES, POLES, RODS = 3, 3, 4, 3, 2
+# How many of each kind stand in a world.
+PEOPLE = 3
+BALLS = 3
+CRATES = 4
+POLES = 3
+RODS = 2
 SPANS = Spans(PEOPLE * people.BALLS + BALLS, 3 + CRATES, PEOPLE * people.LIMBS + 8 + POLES + RODS)
 OBJECTS = sum(SPANS)
 KINDS = 9  # of textures: clouds, wood, marble, brick, checker, stripes, speckles, planks, plain
 PLAIN = KINDS - 1
 _SHIRT, _TROUSERS, _SKIN = (range(i, 3 * PEOPLE, 3) for i in range(3))
-_TABLE, _CHAIR = 3 * PEOPLE, 3 * PEOPLE + 1
+_TABLE = 3 * PEOPLE
+_CHAIR = 3 * PEOPLE + 1
 _REST = 3 * PEOPLE + 2
 MATERIALS = _REST + BALLS + CRATES + 2 + FACES
 FIRST_FACE = MATERIALS - FACES
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """The material and the instance (0 is the room) of every primitive and then every face."""
-    material, instance = [], []
+    """List the material and the instance (0 is the room) of every primitive, then every face."""
+    material = []
+    instance = []
     for p in range(PEOPLE):
         material += [_SKIN[p], _SHIRT[p], _TROUSERS[p]]
         instance += [1 + p] * people.BALLS
@@ -123,7 +130,7 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
 
 
 def rich_objects_at(world: RichWorld, time: Float[Array, ""]) -> Objects:
-    """Poses and sizes of all primitives at `time` (seconds)."""
+    """Return poses and sizes of all primitives at `time` (seconds)."""
     floor = world.room_max[1]
     figures = jax.vmap(lambda person: people.person_at(person, floor, time))(world.people)
     still = world.still
@@ -133,7 +140,8 @@ def rich_objects_at(world: RichWorld, time: Float[Array, ""]) -> Objects:
     thin = BALLS + SPANS.boxes
 
     def joined(figure: Array, thing: Array) -> Array:
-        balls, limbs = figure[:, : people.BALLS], figure[:, people.BALLS :]
+        balls = figure[:, : people.BALLS]
+        limbs = figure[:, people.BALLS :]
         shape = (-1, *figure.shape[2:])
         return jnp.concatenate(
             [balls.reshape(shape), thing[:thin], limbs.reshape(shape), thing[thin:]]
@@ -163,7 +171,8 @@ def _things(uniform: Uniform, floor: Float[Array, ""]):
     ball = uniform((BALLS, 1), 0.04, 0.12) * uniform((BALLS, 3), 0.7, 1.3)
     ball_at = jnp.stack([uniform((BALLS,), -0.6, 0.6), floor - uniform((BALLS,), 0.1, 0.7)], 1)
     ball_at = jnp.concatenate([ball_at, uniform((BALLS, 1), -0.6, 0.6)], 1)
-    table, chair = _table(uniform, floor), _chair(uniform, floor)
+    table = _table(uniform, floor)
+    chair = _chair(uniform, floor)
     crate = uniform((CRATES, 3), 0.05, 0.17)
     crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
     lift = jnp.zeros(CRATES).at[2].set(2 * crate[1, 1])  # the third stands on the second
@@ -204,21 +213,22 @@ def _things(uniform: Uniform, floor: Float[Array, ""]):
 
 
 def _table(uniform: Uniform, floor: Float[Array, ""]) -> Objects:
-    """A top and four legs."""
+    """Return a top and four legs."""
     half = uniform((2,), 0.14, 0.3)
     return _on_legs(uniform, floor, half, uniform((), 0.2, 0.32))
 
 
 def _chair(uniform: Uniform, floor: Float[Array, ""]) -> Objects:
-    """A seat, a back and four legs."""
+    """Return a seat, a back and four legs."""
     half = uniform((2,), 0.07, 0.1)
     return _on_legs(uniform, floor, half, uniform((), 0.14, 0.2), back=0.11)
 
 
 def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Objects:
-    """A plate (and a back) on four thin legs, somewhere, turned about the vertical."""
+    """Return a plate (and a back) on four thin legs, somewhere, turned about the vertical."""
     plate = jnp.stack([half[0], 0.012, half[1]])[None]
-    centers, sizes = [jnp.stack([0.0, -height, 0.0])[None]], [plate]
+    centers = [jnp.stack([0.0, -height, 0.0])[None]]
+    sizes = [plate]
     if back:
         centers.append(jnp.stack([0.0, -height - back, half[1]])[None])
         sizes.append(jnp.stack([half[0], back, 0.01])[None])
@@ -234,7 +244,8 @@ def _on_legs(uniform: Uniform, floor, half, height, back: float = 0.0) -> Object
 
 
 def _materials(uniform: Uniform) -> RichMaterials:
-    color_a, color_b = colors(uniform, MATERIALS), colors(uniform, MATERIALS)
+    color_a = colors(uniform, MATERIALS)
+    color_b = colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     color_b = jnp.where(similar, (color_a + 2 * color_b) / 3, color_b)
     kind = jnp.floor(uniform((MATERIALS,), 0.0, float(KINDS))).astype(jnp.int32)

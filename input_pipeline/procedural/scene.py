@@ -107,7 +107,8 @@ def procedural_scene(
         colors, depth, which = picture(filmed, height, width, looks.textures, time, pose)
         if cards is None or looks.cutouts is None:
             return colors, depth, which
-        rays, seen = image_rays(pose, filmed.intrinsics, height, width), (colors, depth)
+        rays = image_rays(pose, filmed.intrinsics, height, width)
+        seen = (colors, depth)
         passed = time - filmed.timestamps[0]
         *seen, card = paint_cards(cards, looks.cutouts, passed, pose[:3, 3], rays, seen)
         return *seen, jnp.where(card < 0, which, len(rich.INSTANCE_OF) + card)
@@ -115,7 +116,8 @@ def procedural_scene(
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
     poses = rearrange(filmed.camera_to_world, "v t i j -> (v t) i j")
     colors, depth, which = jax.lax.map(one, (jnp.tile(filmed.timestamps, views), poses))
-    world, shape = filmed.world, "(v t) (h w) -> v t h w"
+    world = filmed.world
+    shape = "(v t) (h w) -> v t h w"
     is_rich = isinstance(world, rich.RichWorld)
     numbers = jnp.array(_INSTANCES) if is_rich else simple.instances(world)
     world_to_camera = jnp.linalg.inv(filmed.camera_to_world) @ filmed.camera_to_world[:1, :1]
@@ -138,7 +140,8 @@ def cards_of(
 ) -> Cards:
     """Return the cards that stand in clip number `index`, seen `width` pixels wide."""
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), rich.OBJECTS)
-    reach, floor = 0.5 * width / filmed.intrinsics[0, 0], filmed.world.room_max[1]
+    reach = 0.5 * width / filmed.intrinsics[0, 0]
+    floor = filmed.world.room_max[1]
     return stand_cards(key, cutouts, filmed.camera_to_world[0, 0], reach, floor)
 
 
@@ -150,10 +153,11 @@ def picture(
     time: Float[Array, ""],
     pose: Float[Array, "4 4"],
 ) -> tuple[Float[Array, "3 p"], Float[Array, "p"], Int[Array, "p"]]:
-    """Colours in [0, 1], z-depth and surfaces, exact at pixel centres (+0.5), no antialiasing."""
+    """Render colours in [0, 1], z-depth and surfaces at pixel centres (+0.5), not antialiased."""
     world = filmed.world
     objects, spans = objects_at(world, time)
-    origin, rays = columns(pose[:3, 3]), image_rays(pose, filmed.intrinsics, height, width)
+    origin = columns(pose[:3, 3])
+    rays = image_rays(pose, filmed.intrinsics, height, width)
     room = world.room_min, world.room_max
 
     def trace(rays: Vector):

@@ -30,7 +30,8 @@ def source_camera(
     intrinsics = jnp.eye(3).at[0, 0].set(focal).at[1, 1].set(focal)
     intrinsics = intrinsics.at[:2, 2].set(jnp.array([width / 2, height / 2]))
     pivot = jax.random.uniform(aim, (3,), minval=-0.12, maxval=0.12)
-    azimuth, elevation = 2 * jnp.pi * azimuth, jnp.deg2rad(-2 + 30 * elevation)
+    azimuth = 2 * jnp.pi * azimuth
+    elevation = jnp.deg2rad(-2 + 30 * elevation)
     offset = jnp.stack(
         [
             jnp.cos(elevation) * jnp.sin(azimuth),
@@ -59,7 +60,8 @@ def target_cameras(
     angle, height, radius, aim, axis = jax.random.split(key, 5)
 
     def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Float[Array, "targets"]:
-        low, high = middle - spread, middle + spread
+        low = middle - spread
+        high = middle + spread
         if orbit:  # on the way to one drawn value
             end = jax.random.uniform(key, minval=low, maxval=high)
             return middle + (end - middle) * jnp.arange(1, count + 1) / count
@@ -67,7 +69,8 @@ def target_cameras(
 
     if azimuths is None:
         azimuths = draw(angle, MAX_AZIMUTH)
-    azimuth, elevation = jnp.deg2rad(azimuths), jnp.deg2rad(draw(height, MAX_ELEVATION))
+    azimuth = jnp.deg2rad(azimuths)
+    elevation = jnp.deg2rad(draw(height, MAX_ELEVATION))
     distance = jnp.minimum(unit, 1.3) * jax.random.uniform(aim, minval=0.75, maxval=1.15)
     pivot = source[:3, 3] + distance * source[:3, 2]
     # Orbits turn around gravity's axis or around the source camera's own (all a lone video has).

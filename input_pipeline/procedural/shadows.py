@@ -31,7 +31,7 @@ def light_arriving(
     light: Float[Array, "3"],
     softness: Float[Array, ""],
 ) -> Float[Array, "p"]:
-    """Share in [0, 1] of a light's disc that is seen from each position.
+    """Return the share in [0, 1] of a light's disc that is seen from each position.
 
     Args:
       objects: the primitives.
@@ -43,10 +43,12 @@ def light_arriving(
       light: unit vector towards the light, world.
       softness: tangent of its angular radius.
     """
-    arriving, start = jnp.ones(position.x.shape), 0
+    arriving = jnp.ones(position.x.shape)
+    start = 0
     for hidden, count in zip((_ellipsoid, _box, _capsule), spans, strict=True):
         part = slice(start, start + count)
-        turn, center = rows(objects.rotation[part]), columns(objects.center[part])
+        turn = rows(objects.rotation[part])
+        center = columns(objects.center[part])
         offset = Vector(*(x[None] - c for x, c in zip(position, center, strict=True)))
         ray = to_local(turn, Vector(*(light[i] * jnp.ones((1, 1)) for i in range(3))))
         share = hidden(to_local(turn, offset), ray, columns(objects.size[part]), softness)

@@ -64,7 +64,7 @@ def unit(a: Vector) -> Vector:
 
 
 def columns(matrix: Float[Array, "*s 3"]) -> Vector:
-    """The last axis as components, each with a pixel axis of 1."""
+    """Return the last axis as components, each with a pixel axis of 1."""
     return Vector(matrix[..., 0, None], matrix[..., 1, None], matrix[..., 2, None])
 
 
@@ -76,7 +76,7 @@ def to_local(rotation: Sequence[Vector], vector: Vector) -> Vector:
 
 
 def to_world(rotation: Sequence[Vector], vector: Vector) -> Vector:
-    """Rotation of object axes into the world's."""
+    """Return the rotation of object axes into the world's."""
     return Vector(*(dot(row, vector) for row in rotation))
 
 
@@ -113,8 +113,9 @@ def camera_rays(intrinsics: Float[Array, "3 3"], height: int, width: int) -> Vec
 def nearest_object(
     objects: Objects, spans: Spans, present: Array, origin: Vector, rays: Vector
 ) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
-    """Depth and index of the first object along every ray (MISS where there is none)."""
-    best, which = jnp.full(rays.x.shape, MISS), jnp.zeros(rays.x.shape, jnp.int32)
+    """Return the depth and index of the first object along every ray (MISS where there is none)."""
+    best = jnp.full(rays.x.shape, MISS)
+    which = jnp.zeros(rays.x.shape, jnp.int32)
     start = 0
     for hit, count in zip((_ellipsoid, _box, _capsule), spans, strict=True):
         part = slice(start, start + count)
@@ -141,7 +142,7 @@ def first_surface(
     origin: Vector,
     rays: Vector,
 ) -> tuple[Float[Array, "p"], Int[Array, "p"]]:
-    """Depth and number of what rays hit first: objects, then the faces of the room around."""
+    """Return depth and number of what rays hit first: objects, then the faces of the room."""
     object_depth, which = nearest_object(objects, spans, present, origin, rays)
     room_depth, face = _room_exit(columns(room[0]), columns(room[1]), origin, rays)
     hit = object_depth < room_depth
@@ -149,8 +150,9 @@ def first_surface(
 
 
 def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
-    """Depth at which rays leave a box around them, and through which face (-x +x -y +y -z +z)."""
-    depths, positive = [], []
+    """Return where rays leave a box: the depth, and the face (-x +x -y +y -z +z)."""
+    depths = []
+    positive = []
     for o, r, a, b in zip(origin, rays, low, high, strict=True):
         r = jnp.where(jnp.abs(r) < 1e-6, 1e-6, r)
         depths.append((jnp.where(r > 0, b, a) - o) / r)
@@ -162,10 +164,11 @@ def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
 
 
 def _local_normal(which: Int[Array, "p"], spans: Spans, local: Vector, size: Vector) -> Vector:
-    """Unit outward normal at a point of the surface, both in the object's frame."""
+    """Return the unit outward normal at a point of the surface, both in the object's frame."""
     ratio = [jnp.abs(x) / (s + 1e-9) for x, s in zip(local, size, strict=True)]
     largest = jnp.maximum(jnp.maximum(ratio[0], ratio[1]), ratio[2])
-    is_ellipsoid, is_box = which < spans.ellipsoids, which < spans.ellipsoids + spans.boxes
+    is_ellipsoid = which < spans.ellipsoids
+    is_box = which < spans.ellipsoids + spans.boxes
     normal = []
     for axis, (x, s) in enumerate(zip(local, size, strict=True)):
         box = jnp.where(ratio[axis] >= largest, jnp.sign(x), 0.0)
@@ -194,12 +197,14 @@ def surface_points(
 ) -> Surface:
     """Surfaces of `first_surface`: `which` counts the objects and then the faces of the room."""
     count = sum(spans)
-    is_object, axis = which < count, (which - count) // 2
+    is_object = which < count
+    axis = (which - count) // 2
     position = along(origin, depth, rays)
     number = jnp.where(is_object, which, 0)
     poses = [objects.center, objects.size, objects.rotation.reshape(-1, 9)]
     pose = lookup(jnp.concatenate(poses, 1), number)
-    center, size = Vector(*pose[:3]), Vector(*pose[3:6])
+    center = Vector(*pose[:3])
+    size = Vector(*pose[3:6])
     rotation = [Vector(*pose[i : i + 3]) for i in (6, 9, 12)]
     offset = Vector(*(x - c for x, c in zip(position, center, strict=True)))
     local = to_local(rotation, offset)
@@ -250,8 +255,9 @@ def box_span(origin: Vector, rays: Vector, size: Vector) -> tuple[Array, Array]:
 
 
 def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
-    """A cylinder of (radius, half length) along local y with spherical ends."""
-    radius, half = size.x, size.y
+    """Return a cylinder of (radius, half length) along local y with spherical ends."""
+    radius = size.x
+    half = size.y
     body = first_root(
         rays.x**2 + rays.z**2,
         origin.x * rays.x + origin.z * rays.z,

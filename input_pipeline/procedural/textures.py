@@ -21,7 +21,7 @@ TILE = 8.0  # cells of a material's grid that a photo spans
 def texture(
     materials: RichMaterials, number: Int[Array, "p"], at: Surface, pixel: Float[Array, "p"]
 ) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
-    """Share of the second colour and brightness; `pixel` is a pixel's width at the surface."""
+    """Return share of the second colour and brightness; a pixel is `pixel` wide at the surface."""
     kind, frequency, detail, *phase = lookup(_numbers(materials), number)
     u = Vector(*(x * frequency + p for x, p in zip(at.local, phase, strict=True)))
     cells = pixel * frequency  # of the lattice, in one pixel
@@ -73,7 +73,8 @@ def photo_colors(
         (1 - jnp.abs((x / TILE) % 2 - 1)) * (side - 1) for x in _across(u, at.local_normal)
     )
     left, top = (jnp.clip(jnp.floor(x), 0, side - 2) for x in (column, row))
-    across, down = column - left, row - top
+    across = column - left
+    down = row - top
     first = base + (top * side + left).astype(jnp.int32)
     corners = ((0, 0), (0, 1), (1, 0), (1, 1))
     weights = [(down if j else 1 - down) * (across if i else 1 - across) for j, i in corners]
@@ -85,18 +86,23 @@ def photo_colors(
 
 
 def _numbers(materials: RichMaterials) -> Float[Array, "m 6"]:
-    kind, frequency = materials.kind.astype(jnp.float32), materials.frequency
+    kind = materials.kind.astype(jnp.float32)
+    frequency = materials.frequency
     return jnp.concatenate([jnp.stack([kind, frequency, materials.detail], 1), materials.phase], 1)
 
 
 def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
     """Noise in [0, 1] of all octaves, and of the two finest alone."""
-    total, fine, weights = jnp.zeros(cells.shape), jnp.zeros(cells.shape), 0.0
+    total = jnp.zeros(cells.shape)
+    fine = jnp.zeros(cells.shape)
+    weights = 0.0
     for octave in range(OCTAVES):
-        scale, weight = 2.03**octave, 0.62**octave
-        kept = jnp.clip(1.6 - 1.6 * cells * scale, 0, 1)
-        noise = kept * (value_noise(Vector(*(x * scale + 7.3 * octave for x in u))) - 0.5)
-        total, weights = total + weight * noise, weights + weight
+        scale = 2.03**octave
+        weight = 0.62**octave
+        amplitude = jnp.clip(1.6 - 1.6 * cells * scale, 0, 1)
+        noise = amplitude * (value_noise(Vector(*(x * scale + 7.3 * octave for x in u))) - 0.5)
+        total = total + weight * noise
+        weights = weights + weight
         fine = fine + (octave >= OCTAVES - 2) * noise
     contrast = 2.4 / weights
     return jnp.clip(0.5 + contrast * total, 0, 1), 0.5 + 0.7 * fine
@@ -105,7 +111,8 @@ def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
 def _across(u: Vector, normal: Vector) -> tuple[Array, Array]:
     """The two coordinates across the longest component of the normal, the vertical one last."""
     x, y, z = (jnp.abs(n) for n in normal)
-    along_x, along_y = (x >= y) & (x >= z), y >= z
+    along_x = (x >= y) & (x >= z)
+    along_y = y >= z
     return (
         jnp.where(along_x, u.z, u.x),
         jnp.where(~along_x & along_y, u.z, u.y),
@@ -114,7 +121,8 @@ def _across(u: Vector, normal: Vector) -> tuple[Array, Array]:
 
 def _bricks(p: Array, q: Array) -> tuple[Array, Array]:
     """1 inside and 0 in the joints of a unit grid, and a number in [0, 1] for each brick."""
-    p_in, q_in = p - jnp.floor(p), q - jnp.floor(q)
+    p_in = p - jnp.floor(p)
+    q_in = q - jnp.floor(q)
     inside = jnp.minimum(jnp.minimum(p_in, 1 - p_in) * 2, jnp.minimum(q_in, 1 - q_in))
     tone = hashed(Vector(jnp.floor(p), jnp.floor(q), jnp.zeros(p.shape)))
     return jnp.clip(inside * 25 - 1, 0, 1), tone

@@ -4,7 +4,7 @@ The worlds are `rich_world`'s, rearranged: rooms from a closet to a hall, open g
 square; furniture from a stool to a house, each piece scaled and moved by itself. Of CANDIDATES
 cameras that look at people, things and walls the one is taken that sees the most relief. Half of
 the rooms have plain pale walls, like most that people live in: what is bright and has no texture
-is not always the sky. A share ORBITED of the frames leaves the world as it is and looks at it
+is not always the sky. A share ORBIT_SHARE of the frames leaves the world as it is and looks at it
 from where the cameras of `procedural_scene` stand. The scenes are no clips and share no pictures
 with those of `procedural_scene`.
 """
@@ -43,14 +43,15 @@ from input_pipeline.procedural.shapes import FLOOR, Objects
 from input_pipeline.procedural.world import FACES, uniform_stream
 
 CANDIDATES = 3
-ROLL, PITCH = 10.0, (-60.0, 30.0)  # degrees
+MAX_ROLL = 10.0  # degrees
+PITCH_RANGE = (-60.0, 30.0)  # degrees
 FIELD_OF_VIEW = (30.0, 100.0)  # degrees, along the longer side
 DISTANCE = (0.25, 4.0)  # from the camera to what it looks at; a person is about 0.55 tall
-COARSE = 12  # pixels per side of what candidates are compared by
-TOO_NEAR = 0.12
+COARSE_SIDE = 12  # pixels per side of what candidates are compared by
+MIN_DEPTH = 0.12
 MARGIN = 0.08  # of cameras from walls, floor and ceiling
 SKY = 12.0  # its smallest depth, in the worlds' unit
-ORBITED = 0.35
+ORBIT_SHARE = 0.35
 CEILING = FLOOR - 1  # of the faces of a room
 _STREAM = 0x57494445  # apart from the keys of `procedural_scene`
 
@@ -83,7 +84,7 @@ def wide_frame(
     world_key, change_key, time_key, camera_key, orbit_key = jax.random.split(key, 5)
     as_it_is = sample_rich_world(world_key)
     changed = plain_walls(change_key, rearranged(change_key, as_it_is))
-    is_orbited = jax.random.bernoulli(orbit_key, ORBITED)
+    is_orbited = jax.random.bernoulli(orbit_key, ORBIT_SHARE)
     world = jax.tree.map(partial(jnp.where, is_orbited), as_it_is, changed)
     time = jax.random.uniform(time_key, maxval=10.0)
     lens, poses = source_camera(camera_key, world, 1, height, width, (0.0, 0.0))
@@ -94,12 +95,16 @@ def wide_frame(
     is_far = is_sky(world, which) & ~is_orbited
     depth = jnp.where(is_far, jnp.maximum(depth, SKY), depth)
     if looks.cutouts is not None:
-        reach, floor = 0.5 * width / intrinsics[0, 0], world.room_max[1]
+        reach = 0.5 * width / intrinsics[0, 0]
+        floor = world.room_max[1]
         cards = stand_cards(jax.random.fold_in(key, 1), looks.cutouts, pose, reach, floor)
         rays = image_rays(pose, intrinsics, height, width)
-        seen, origin, still = (colors, depth), pose[:3, 3], jnp.zeros(())
+        seen = (colors, depth)
+        origin = pose[:3, 3]
+        still = jnp.zeros(())
         colors, depth, _ = paint_cards(cards, looks.cutouts, still, origin, rays, seen)
-    frame, depth = colors.T.reshape(height, width, 3), depth.reshape(height, width)
+    frame = colors.T.reshape(height, width, 3)
+    depth = depth.reshape(height, width)
     return WideFrame(frame, depth / jnp.median(depth))
 
 
@@ -114,13 +119,15 @@ def rearranged(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
     floor = world.room_max[1]
     top = floor - jnp.where(world.outdoor, 7.0, spread((), 0.7, 1.8))
     pieces = int(PIECE.max()) + 1
-    indoors, outdoors = spread((pieces,), 0.6, 2.5), spread((pieces,), 0.6, 8.0)
+    indoors = spread((pieces,), 0.6, 2.5)
+    outdoors = spread((pieces,), 0.6, 8.0)
     scale = jnp.where(world.outdoor, outdoors, indoors)
     reach = jnp.minimum(1.3 * scale[:, None], 0.8 * half[None])
     shift = reach * uniform((pieces, 2), -1.0, 1.0)
     ground = jnp.stack([0.0, floor, 0.0])
     moved = jnp.stack([shift[:, 0], jnp.zeros(pieces), shift[:, 1]], 1)
-    size, still = scale[PIECE, None], world.still
+    size = scale[PIECE, None]
+    still = world.still
     center = ground[None] + (still.center - ground[None]) * size + moved[PIECE]
     walk = jnp.minimum(1.5, 0.7 * half)[None] * uniform((len(world.people.middle), 2), -1.0, 1.0)
     return world._replace(
@@ -158,7 +165,9 @@ def plain_walls(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
 
 def pieces_of_furniture() -> np.ndarray:
     """Return which of the pieces of furniture each primitive of `RichWorld.still` belongs to."""
-    table, chair, crates = 0, 1, [2, 3, 3, 4]  # the third crate stands on the second
+    table = 0
+    chair = 1
+    crates = [2, 3, 3, 4]  # the third crate stands on the second
     loose = iter(range(5, 5 + BALLS + POLES + RODS))
     balls = [next(loose) for _ in range(BALLS)]
     return np.array([*balls, table, chair, chair, *crates, *[table] * 4, *[chair] * 4, *loose])
@@ -173,7 +182,7 @@ def best_camera(
     """Return intrinsics and camera-to-world of the candidate that sees the most relief."""
     objects, _ = objects_at(world, time)
     longer = max(height, width)
-    sides = jnp.array([COARSE / width, COARSE / height, 1.0])
+    sides = jnp.array([COARSE_SIDE / width, COARSE_SIDE / height, 1.0])
 
     def candidate(key: PRNGKeyArray) -> tuple[Array, Array, Array]:
         lens, pose = jax.random.split(key)
@@ -182,11 +191,11 @@ def best_camera(
         intrinsics = jnp.diag(jnp.stack([focal, focal, 1.0]))
         intrinsics = intrinsics.at[:2, 2].set(jnp.array([width / 2, height / 2]))
         camera = _camera(pose, world, objects)
-        rays = image_rays(camera, sides[:, None] * intrinsics, COARSE, COARSE)
+        rays = image_rays(camera, sides[:, None] * intrinsics, COARSE_SIDE, COARSE_SIDE)
         depth, which = visible_surface(world, time, camera[:3, 3], rays)
         sky = is_sky(world, which)
         relief = jnp.nan_to_num(jnp.log(depth).std(where=~sky))
-        is_empty = ((depth < TOO_NEAR).mean() > 0.1) | (sky.mean() > 0.6)
+        is_empty = ((depth < MIN_DEPTH).mean() > 0.1) | (sky.mean() > 0.6)
         return intrinsics, camera, jnp.where(is_empty, -1.0, relief)
 
     intrinsics, cameras, relief = jax.vmap(candidate)(jax.random.split(key, CANDIDATES))
@@ -196,12 +205,15 @@ def best_camera(
 
 def _camera(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Array, "4 4"]:
     """Draw a camera-to-world that looks at, or past, something in the room."""
-    where, far, beside, angles = jax.random.split(key, 4)
+    where, far, sideways_key, angles = jax.random.split(key, 4)
     most = DISTANCE[1] * jnp.where(world.outdoor, 2.0, 1.0)
     distance = DISTANCE[0] * (most / DISTANCE[0]) ** jax.random.uniform(far)
-    target = _target(where, world, objects) + 0.15 * distance * jax.random.normal(beside, (3,))
+    target = _target(where, world, objects) + 0.15 * distance * jax.random.normal(
+        sideways_key, (3,)
+    )
     rotation = random_rotation(angles)
-    low, high = world.room_min + MARGIN, world.room_max - MARGIN
+    low = world.room_min + MARGIN
+    high = world.room_max - MARGIN
     center = jnp.clip(target - distance * rotation[:, 2], low, high)
     return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(center)
 
@@ -219,17 +231,22 @@ def _target(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Arra
 
 
 def random_rotation(key: PRNGKeyArray) -> Float[Array, "3 3"]:
-    """Draw a camera's axes: most look a little down, the others as steeply as `PITCH` allows."""
+    """Draw a camera's axes: most look a little down, the others up or down within `PITCH_RANGE`."""
     usual, steep, turn, tilt = jax.random.split(key, 4)
     share, angle = jax.random.uniform(steep, (2,))
     pitch = -8 + 10 * jax.random.normal(usual)
-    pitch = jnp.where(share < 0.45, PITCH[0] + (PITCH[1] - PITCH[0]) * angle, pitch)
-    pitch, azimuth = jnp.deg2rad(pitch), jax.random.uniform(turn, maxval=2 * jnp.pi)
-    roll = jnp.deg2rad(jnp.clip(ROLL / 2 * jax.random.normal(tilt), -ROLL, ROLL))
+    pitch = jnp.where(
+        share < 0.45, PITCH_RANGE[0] + (PITCH_RANGE[1] - PITCH_RANGE[0]) * angle, pitch
+    )
+    pitch = jnp.deg2rad(pitch)
+    azimuth = jax.random.uniform(turn, maxval=2 * jnp.pi)
+    roll = jnp.deg2rad(jnp.clip(MAX_ROLL / 2 * jax.random.normal(tilt), -MAX_ROLL, MAX_ROLL))
     level = jnp.stack([jnp.sin(azimuth), 0.0, jnp.cos(azimuth)])
     up = jnp.array([0.0, -1.0, 0.0])
     forward = jnp.cos(pitch) * level + jnp.sin(pitch) * up
     axes = camera_towards(jnp.zeros(3), forward, up)[:3, :3]
-    right, down = axes[:, 0], axes[:, 1]
-    cos, sin = jnp.cos(roll), jnp.sin(roll)
+    right = axes[:, 0]
+    down = axes[:, 1]
+    cos = jnp.cos(roll)
+    sin = jnp.sin(roll)
     return jnp.stack([cos * right + sin * down, cos * down - sin * right, forward], 1)

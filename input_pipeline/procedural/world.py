@@ -20,7 +20,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from input_pipeline.procedural.shapes import Objects, Spans
 
-ELLIPSOIDS, BOXES, CAPSULES = 4, 3, 4
+ELLIPSOIDS = 4
+BOXES = 3
+CAPSULES = 4
 OBJECTS = ELLIPSOIDS + BOXES + CAPSULES
 SPANS = Spans(ELLIPSOIDS, BOXES, CAPSULES)
 FACES = 6  # -x +x -y(ceiling) +y(floor) -z +z
@@ -94,7 +96,8 @@ def uniform_stream(key: PRNGKeyArray) -> Uniform:
 
     def uniform(shape=(), low=0.0, high=1.0):
         nonlocal used
-        first, used = used, used + math.prod(shape)
+        first = used
+        used = used + math.prod(shape)
         return low + (high - low) * draws[first:used].reshape(shape)
 
     return uniform
@@ -113,7 +116,8 @@ def sample_world(key: PRNGKeyArray) -> World:
     size = uniform((OBJECTS, 3), 0.06, 0.2)
     size = size.at[-CAPSULES:].set(jnp.pad(capsule, ((0, 0), (0, 1))))
     resting = uniform((OBJECTS,)) < 0.55
-    spread, corner = jnp.array([[1.1, 0.55, 1.1]]), jnp.array([[0.55, 0.35, 0.55]])
+    spread = jnp.array([[1.1, 0.55, 1.1]])
+    corner = jnp.array([[0.55, 0.35, 0.55]])
     center = uniform((OBJECTS, 3)) * spread - corner
     on_floor = floor - size[:, 1]
     center = center.at[:, 1].set(jnp.where(resting, on_floor, jnp.minimum(center[:, 1], on_floor)))
@@ -157,7 +161,8 @@ def sample_world(key: PRNGKeyArray) -> World:
 
 
 def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
-    color_a, color_b = colors(uniform, MATERIALS), colors(uniform, MATERIALS)
+    color_a = colors(uniform, MATERIALS)
+    color_b = colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     object_frequency = jnp.exp(uniform((OBJECTS,), 1.1, 2.9))
     face_frequency = jnp.exp(uniform((FACES,), 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
@@ -173,7 +178,7 @@ def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
 
 
 def colors(uniform: Uniform, count: int) -> Float[Array, "m 3"]:
-    """Random colours by hue, saturation and value."""
+    """Return random colours by hue, saturation and value."""
     hue, saturation, value = uniform((3, count, 1))
     saturation = 0.9 * saturation**0.7
     rgb = jnp.clip(jnp.abs((hue * 6 + jnp.array([[0.0, 4.0, 2.0]])) % 6 - 3) - 1, 0, 1)
@@ -181,7 +186,7 @@ def colors(uniform: Uniform, count: int) -> Float[Array, "m 3"]:
 
 
 def objects_at(world: World, time: Float[Array, ""]) -> Objects:
-    """Poses and sizes of all primitives at `time` (seconds)."""
+    """Return poses and sizes of all primitives at `time` (seconds)."""
     sway = world.sway * jnp.sin(world.sway_frequency * time + world.sway_phase)
     center = world.center + sway.sum(1)
     rotation = rotation_from_vector(world.orientation + world.spin * time)
@@ -189,8 +194,8 @@ def objects_at(world: World, time: Float[Array, ""]) -> Objects:
     slots = jnp.array(WALKER_SLOTS)
 
     def place(values, replacement):
-        kept = jnp.where(world.walker.present, replacement, values[slots])
-        return values.at[slots].set(kept)
+        values_kept = jnp.where(world.walker.present, replacement, values[slots])
+        return values.at[slots].set(values_kept)
 
     return Objects(
         place(center, figure.center),
@@ -201,7 +206,8 @@ def objects_at(world: World, time: Float[Array, ""]) -> Objects:
 
 def _walker_at(walker: Walker, floor: Float[Array, ""], time: Float[Array, ""]) -> Objects:
     """Torso, head, two legs and two arms that swing in opposite phase."""
-    scale, leg = walker.size, 1.1 * walker.size
+    scale = walker.size
+    leg = 1.1 * walker.size
     heading = walker.heading + walker.turning * time
     zero = jnp.zeros_like(heading)
     forward = jnp.stack([jnp.cos(heading), zero, jnp.sin(heading)])
@@ -219,7 +225,8 @@ def _walker_at(walker: Walker, floor: Float[Array, ""], time: Float[Array, ""]) 
         axes = jnp.stack([jnp.cross(along, side), along, side], 1)
         return joint + along * half_length, axes, jnp.stack([radius, half_length, zero])
 
-    hip, shoulder = torso - up * 0.5 * scale, torso + up * 0.5 * scale
+    hip = torso - up * 0.5 * scale
+    shoulder = torso + up * 0.5 * scale
     body = jnp.stack([forward, -up, jnp.cross(forward, -up)], 1)
     parts = [
         (torso, body, jnp.array([0.5, 0.95, 0.65]) * scale),
@@ -233,7 +240,7 @@ def _walker_at(walker: Walker, floor: Float[Array, ""], time: Float[Array, ""]) 
 
 
 def instances(world: World) -> Int[Array, "m"]:
-    """Numbers of all primitives and then faces: 0 is the room, 1 the walker, others are things."""
+    """Number all primitives, then faces: 0 is the room, 1 the walker, others are things."""
     walker = jnp.zeros(OBJECTS, bool).at[jnp.array(WALKER_SLOTS)].set(True)
     number = jnp.where(walker & world.walker.present, 1, 2 + jnp.arange(OBJECTS))
     return jnp.concatenate([number, jnp.zeros(FACES, jnp.int32)])

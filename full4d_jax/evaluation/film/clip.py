@@ -27,7 +27,7 @@ from full4d_jax.source.source import Source, all_given
 from full4d_jax.source.video_source import open_video
 from input_pipeline.cameras import centers
 from input_pipeline.capture_clips import CaptureClips
-from input_pipeline.depth_alignment import ENOUGH, SparseDepth
+from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.footage import first_picture
 from input_pipeline.importers.camera_path import TRANSFORMS, CameraPath
 from input_pipeline.importers.inside import require_inside
@@ -105,9 +105,9 @@ def _from_first(source: Source, video: Path) -> Source:
         expected = "one that goes past a still scene"
         raise InputError("video", video, found, expected, "give --poses, or another --start")
     here = source.points.instants == 0
-    if here.sum() < ENOUGH:
+    if here.sum() < MIN_MATCHES:
         found = f"{here.sum()} points in the first frame whose depth the path tells"
-        raise InputError("video", video, found, f"at least {ENOUGH}", "give another --start")
+        raise InputError("video", video, found, f"at least {MIN_MATCHES}", "give another --start")
     return replace(source, points=SparseDepth(*(values[here] for values in source.points)))
 
 

@@ -25,7 +25,7 @@ from full4d_jax.source.handheld.source_path import SourcePath, still_path, trave
 from full4d_jax.source.handheld.structure import PLACED, Structure, find_structure
 from full4d_jax.source.handheld.tracking import standing_share
 from input_pipeline.cameras import invert
-from input_pipeline.depth_alignment import ENOUGH
+from input_pipeline.depth_alignment import MIN_MATCHES
 from input_pipeline.importers.camera_path import CameraPath
 
 NOTICEABLE = 0.004  # of the picture's width that the background moves: two pixels of 455
@@ -127,7 +127,7 @@ def given_path(
             do = f"they agree better when read {' or '.join(better)} ({off}): {do}"
         raise InputError("poses", file, found, expected, do)
     points = seen_points(matched, path)
-    if len(points.depth) < ENOUGH:
+    if len(points.depth) < MIN_MATCHES:
         warning = (
             "too few points are seen from two places to tell the unit of --poses: "
             "it is taken to be the median depth of the first frame"

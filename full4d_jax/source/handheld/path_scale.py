@@ -20,9 +20,9 @@ from full4d_jax.source.handheld.rotation import steadied
 from full4d_jax.source.handheld.source_path import moves, travels
 from full4d_jax.source.source import Source
 from input_pipeline.cameras import rescale
-from input_pipeline.depth_alignment import ENOUGH, SparseDepth
+from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 
-ENOUGH_FOR_LINE = 3 * ENOUGH
+ENOUGH_FOR_LINE = 3 * MIN_MATCHES
 SPREAD = 1.3  # from near to far points, at least: points at one depth tell no shift
 BETTER = 0.9  # of the error that a scale leaves, what a line may leave
 REACH = 1.5  # times farther than the farthest points, depth ends
@@ -125,7 +125,7 @@ def align_to_points(
         return depth * scale[0].astype(depth.dtype)
     frames = [instants == instant for instant in range(len(depth))]
     for instant, own in enumerate(frames):
-        if own.sum() >= ENOUGH:
+        if own.sum() >= MIN_MATCHES:
             scale[instant] = np.median((true / there)[own])
     there = there * scale[instants]
     scaled = depth * scale[:, None, None].astype(depth.dtype)

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from full4d_jax.source.handheld.source_path import travels
 from input_pipeline.checks.cameras import near_pixels
-from input_pipeline.depth_alignment import ANGLE, SparseDepth
+from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
 from input_pipeline.matches import (
     epipolar_distances,
     find_features,
@@ -87,9 +87,9 @@ def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> S
             continue
         near = epipolar_distances(points, lenses, poses) < matched.near
         depth, angle = triangulate(points, lenses, poses)
-        if not near.any() or np.median(angle[near]) < ANGLE:
+        if not near.any() or np.median(angle[near]) < MIN_RAY_ANGLE:
             continue  # the larger angles among small ones are the wrong ones
-        kept = near & (depth > 0).all(1) & (angle > ANGLE / 2)
+        kept = near & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE / 2)
         for side, instant in enumerate((first, second)):
             where = np.full(kept.sum(), instant)
             found.append((where, points[kept, side], depth[kept, side]))

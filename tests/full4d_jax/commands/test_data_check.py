@@ -8,8 +8,6 @@ from PIL import Image
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.data.floor_grid import draw_floor, floor_grid
-from input_pipeline import cameras
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.schema import Example
 from input_pipeline.transforms import encode_mask
@@ -45,8 +43,9 @@ def test_a_good_dataset_is_reported_and_drawn(room, tmp_path, capsys):
     assert clip["problems"] == []
     assert clip["median_error_pixels"] < 0.3
     page = np.asarray(Image.open(tmp_path / "out" / clip["page"])).astype(int)
-    yellow = (page[..., 0] > 200) & (page[..., 1] > 180) & (page[..., 2] < 60)
-    assert yellow.sum() > 300
+    page_rows, page_columns = page.shape[:2]
+    assert page_rows > 2 * 240  # two views
+    assert page_columns > 2 * 320  # two instants
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {".lock", "check.json", clip["page"]}
 
@@ -78,32 +77,6 @@ def test_what_is_no_dataset_is_refused(tmp_path, capsys):
     assert str(tmp_path / "none") in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path), "--instants", "0"]) == 2
     assert "--instants" in capsys.readouterr().err
-
-
-def test_the_floor_is_drawn_where_its_points_project():
-    eyes = np.array([[3.0, 0.5, 1.5], [-1.0, 3.0, 2.0], [0.5, -3.0, 1.8]])
-    poses = cameras.look_at(eyes, np.array([0.2, 0.1, 0.6]), up=(0.0, 0.0, 1.0))
-    grid = floor_grid(poses, np.zeros((0, 3)))
-    assert np.abs(grid.lines[..., 2]).max() < 1e-9
-    assert grid.label == "floor through the origin, cells of 0.2"
-    matrix = cameras.intrinsics_from_fov(60.0, 200, 300)
-    blank = np.zeros((200, 300, 3), np.uint8)
-    drawn = draw_floor(blank, grid, matrix, poses[0], np.zeros(8))
-    assert not blank.any()
-    seen = grid.lines[:, ::9].reshape(-1, 3) @ poses[0, :3, :3].T + poses[0, :3, 3]
-    pixels = np.floor((seen @ matrix.T)[:, :2] / seen[:, 2:]).astype(int)
-    inside = ((pixels > 1) & (pixels < [298, 198])).all(1)
-    assert inside.sum() > 50
-    for x, y in pixels[inside]:
-        assert drawn[y - 1 : y + 2, x - 1 : x + 2].max() > 200
-
-
-def test_a_floor_without_an_origin_below_lies_below_the_points():
-    poses = cameras.orbit(np.array([-20.0, 20.0]), np.array([5.0, 5.0]), 1.0)
-    points = np.random.default_rng(0).uniform([-1, -0.5, 0], [1, 0.4, 2], (500, 3))
-    grid = floor_grid(poses, points)
-    assert np.allclose(grid.lines[..., 1], np.quantile(points[:, 1], 0.95))
-    assert "below the matches" in grid.label
 
 
 def test_pages_are_dark_outside_of_masks(room, tmp_path):

@@ -1,4 +1,4 @@
-"""Rich worlds: one surface in all views, flow that is depth and motion, pure in the index."""
+"""Rich worlds: one surface in all views, pure in the index."""
 
 import cv2
 import jax
@@ -8,14 +8,13 @@ import pytest
 
 from input_pipeline.procedural.clips import to_example
 from input_pipeline.procedural.looks import Looks
-from input_pipeline.procedural.motion import procedural_motion
 from input_pipeline.procedural.rich_world import (
     MATERIALS,
     PEOPLE,
     rich_objects_at,
     sample_rich_world,
 )
-from input_pipeline.procedural.scene import procedural_scene, sample_filmed_world
+from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.procedural.shapes import Surface, Vector
 from input_pipeline.procedural.textures import TILE, photo_colors
 from input_pipeline.schema import validate
@@ -28,14 +27,13 @@ SHAPE = {"views": 3, "frames": 3, "height": SIZE, "width": SIZE}
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Clips and their motion."""
+    """Clips of rich worlds."""
     angles = jnp.array([12.0, -12.0])
 
     @jax.jit
     def make(index):
         arguments = {"worlds": "rich", "azimuths": angles, **SHAPE}
-        clip = procedural_scene(index, looks=Looks(jnp.asarray(PHOTO[None])), **arguments)
-        return clip, procedural_motion(sample_filmed_world(index, **arguments), SIZE, SIZE)
+        return procedural_scene(index, looks=Looks(jnp.asarray(PHOTO[None])), **arguments)
 
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
 
@@ -55,7 +53,7 @@ def smooth(depth: np.ndarray) -> np.ndarray:
 def test_depth_carries_colours_into_other_views(scenes):
     """All surfaces are Lambertian, so a point has one colour in all views, up to resampling."""
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5
-    for clip, _ in scenes:
+    for clip in scenes:
         k, pose = clip.intrinsics[0], clip.world_to_camera
         rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(k).T
         for view in (1, 2):
@@ -76,52 +74,14 @@ def test_depth_carries_colours_into_other_views(scenes):
             assert (depth[inside] < z[inside] * 1.02 + 0.02).mean() > 0.85
 
 
-def test_flow_brings_the_next_frame_back(scenes):
-    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
-    still, warped = [], []
-    for clip, motion in scenes:
-        for view in range(3):
-            for t in range(2):
-                flow = motion.flow[view, t]
-                u, v = x + flow[..., 0], y + flow[..., 1]
-                seen = motion.visible[view, t] & smooth(clip.depth[view, t])
-                seen &= smooth(clip.depth[view, t + 1])[
-                    np.clip(v, 0, SIZE - 1).astype(int), np.clip(u, 0, SIZE - 1).astype(int)
-                ]
-                assert seen.mean() > 0.05
-                depth = sampled(clip.depth[view, t + 1], u, v)[seen]
-                off = np.abs(depth / motion.next_depth[view, t][seen] - 1)
-                assert np.quantile(off, 0.9) < 0.03
-                here, then = clip.frames[view, t], clip.frames[view, t + 1]
-                warped.append(np.abs(sampled(then, u, v) - here)[seen])
-                still.append(np.abs(then - here)[seen])
-    moved = np.concatenate([w.ravel() for w in still])
-    left = np.concatenate([w.ravel() for w in warped])
-    assert left.mean() < 0.4 * moved.mean()
-
-
-def test_flow_of_the_room_is_that_of_the_cameras(scenes):
-    """OpenCV projects the points of static pixels with the next camera."""
-    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
-    for clip, motion in scenes:
-        k, pose = clip.intrinsics[0].astype(np.float64), clip.world_to_camera[0].astype(np.float64)
-        rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(k).T
-        points = clip.depth[0, 0][..., None] * rays
-        room = (clip.instances[0, 0] == 0) & (motion.next_depth[0, 0] > 0.1)
-        turn, _ = cv2.Rodrigues(pose[1, :3, :3])
-        pixels, _ = cv2.projectPoints(points[room], turn, pose[1, :3, 3], k, None)
-        expected = pixels[:, 0] - np.stack([x, y], -1)[room]
-        np.testing.assert_allclose(motion.flow[0, 0][room], expected, atol=0.02)
-
-
 def test_instances_are_people_and_things(scenes):
-    numbers = [set(np.unique(clip.instances)) for clip, _ in scenes]
+    numbers = [set(np.unique(clip.instances)) for clip in scenes]
     assert all(0 in found and len(found) > 3 for found in numbers)
     assert any(found & set(range(1, PEOPLE + 1)) for found in numbers)
 
 
 def test_masks_are_of_the_people(scenes):
-    for clip, _ in scenes[:2]:
+    for clip in scenes[:2]:
         words = {"scene_id": "a", "source": "b", "license": "c"}
         example = validate(to_example(clip, people=PEOPLE, **words))
         masks = decode(example, height=SIZE, width=SIZE).masks
@@ -155,7 +115,7 @@ def test_feet_touch_the_floor_and_limbs_hang_together():
 
 def test_scene_0_stays_what_it_was(scenes):
     """Means of quarters of a picture with photos, written down once, up to rounded edges."""
-    clip, _ = scenes[0]
+    clip = scenes[0]
     half = SIZE // 2
     blocks = clip.frames[0, 0].reshape(2, half, 2, half, 3).mean((1, 3, 4)).ravel()
     np.testing.assert_allclose(blocks, [0.40743, 0.51037, 0.30657, 0.31377], atol=2e-3)

@@ -10,8 +10,8 @@ from input_pipeline.procedural.looks import Looks
 from input_pipeline.procedural.rich_world import BALLS, CRATES, sample_rich_world
 from input_pipeline.procedural.scene_cameras import camera_towards
 from input_pipeline.procedural.wide_scene import (
-    PITCH,
-    ROLL,
+    MAX_ROLL,
+    PITCH_RANGE,
     plain_walls,
     random_rotation,
     rearranged,
@@ -51,11 +51,11 @@ def test_cameras_turn_as_far_as_promised():
     np.testing.assert_allclose(np.linalg.det(turns), 1, atol=1e-5)
     pitch = np.degrees(np.arcsin(-turns[:, 1, 2]))  # y points down
     roll = np.degrees(np.arcsin(turns[:, 1, 0] / np.cos(np.radians(pitch))))
-    assert np.abs(roll).max() <= ROLL + 0.01
-    assert np.abs(roll).max() > ROLL / 2
-    assert pitch.min() < PITCH[0] + 10
-    assert pitch.max() > PITCH[1] - 10
-    assert pitch.min() > PITCH[0] - 0.01
+    assert np.abs(roll).max() <= MAX_ROLL + 0.01
+    assert np.abs(roll).max() > MAX_ROLL / 2
+    assert pitch.min() < PITCH_RANGE[0] + 10
+    assert pitch.max() > PITCH_RANGE[1] - 10
+    assert pitch.min() > PITCH_RANGE[0] - 0.01
     level = np.asarray(camera_towards(jnp.zeros(3), jnp.array([0, 0, 1.0]), -jnp.eye(3)[1]))
     np.testing.assert_allclose(level, np.eye(4), atol=1e-6)
 
