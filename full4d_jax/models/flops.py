@@ -91,8 +91,6 @@ def peak_flops(device_kind: str) -> float | None:
 def step_flops(config: Config, text_tokens: int | None = None) -> float:
     """Count one training step of the whole batch, forward and backward.
 
-    With mean velocities the whole batch goes forward twice more (`mean_flow.split_velocity`).
-
     Args:
       config: model, data, batch and what is trained.
       text_tokens: rows of the text embedding; None for those of the file that the config names.
@@ -101,9 +99,7 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
     text = _text_tokens(config, training=True) if text_tokens is None else text_tokens
 
     def work(views: int, frames: int) -> float:
-        further = 2 if config.flow.interval_share else 0
-        once = _work(config, views, frames, text, training=False) if further else 0.0
-        return _work(config, views, frames, text, training=True) + further * once
+        return _work(config, views, frames, text, training=True)
 
     if not data.lines:
         return batch * work(data.views, data.frames)
@@ -174,9 +170,6 @@ def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Produ
     contexts = time or (model.projection == "none" and trained("context"))
     yield linear("time_in", moments, TIME_CHANNELS, d, False)
     yield linear("time_out", moments, d, d, time)
-    if model.mean_flow:
-        yield linear("interval_in", moments, TIME_CHANNELS, d, False)
-        yield linear("interval_out", moments, d, d, trained("interval_in."))
     yield linear("time_projection", _passes(model) * moments, d, 6 * d, contexts)
     streams = 2 if model.attention.startswith("two_stream") else 1
     if streams == 2:

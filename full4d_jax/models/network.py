@@ -97,9 +97,6 @@ class MultiViewDiT(nnx.Module):
             self.plucker_embedding = linear(6, d, rngs)
         self.time_in, self.time_out = linear(TIME_CHANNELS, d, rngs), linear(d, d, rngs)
         self.time_projection = linear(d, 6 * d, rngs, zero=True)
-        if config.mean_flow:
-            self.interval_in = linear(TIME_CHANNELS, d, rngs)
-            self.interval_out = linear(d, d, rngs, zero=True)
         if config.text_width:
             self.text_in = linear(config.text_width, d, rngs)
             self.text_out = linear(d, d, rngs)
@@ -121,18 +118,15 @@ class MultiViewDiT(nnx.Module):
 
         self.blocks = stack(rngs)
 
-    def __call__(
-        self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None
-    ) -> Latents:
+    def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Latents:
         """Return the network's output for the generated views; `dit` gives the shapes.
 
         Args:
           latents: noisy latents of the generated views.
           tau: their flow times.
           conditions: what the grid is generated from.
-          rho: flow times to which a mean velocity leads (`config.mean_flow`); None for tau.
         """
-        x, seen = self._see(latents, tau, conditions, rho)
+        x, seen = self._see(latents, tau, conditions)
         x = self.through_blocks(x, seen)
         return self.refiner(x, seen.inputs) if self.config.refiner else x
 
@@ -208,9 +202,7 @@ class MultiViewDiT(nnx.Module):
         context = context.mean(0) if axis == "all" else context[0 if axis == "views" else 1]
         return context[None, None]
 
-    def _see(
-        self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None
-    ) -> tuple[Tokens, Seen]:
+    def _see(self, latents: Latents, tau: Times, conditions: Conditions) -> tuple[Tokens, Seen]:
         """Embed the latents as tokens, and all else as the blocks read it."""
         config, generated = self.config, (latents.shape[1], latents.shape[2])
         dtype = self.patch_embedding.kernel[...].dtype  # of all matrix products on tokens
@@ -224,10 +216,6 @@ class MultiViewDiT(nnx.Module):
             x = x + self.plucker_embedding(on_tokens(flatten(rays.astype(dtype))))
         times, noisy = flow_times(tau, conditions.visible, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
-        if config.mean_flow:
-            interval = tau - (tau if rho is None else rho)
-            interval, _ = flow_times(interval, conditions.visible, latents, grid)
-            time += self.interval_out(jax.nn.silu(self.interval_in(sinusoids(interval))))
         text = self._text(conditions.text, dtype, len(latents))
         lenses = world_to_camera, conditions.intrinsics
         return x, Seen(inputs, generated, grid, columns, time, noisy, *lenses, text)

@@ -34,7 +34,7 @@ METADATA = {
 # Fields that checkpoints of before do not name, with the only value that there was.
 ADDED = {"mask": PAPER}
 # Fields that a model no longer has, with the only value that today's code computes.
-REMOVED = {"mask_terms": ["view", "time", "half"]}
+REMOVED = {"mask_terms": ["view", "time", "half"], "mean_flow": False}
 
 
 def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:

@@ -27,7 +27,6 @@ from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.training.accumulation import Part, whole_batch
-from full4d_jax.training.mean_flow import Interval, draw_interval, predict_over_interval
 
 Metrics = dict[str, Float[Array, "..."]]
 Clips = Batch | ProjectedBatch | EncodedBatch
@@ -71,7 +70,6 @@ class FlowPoint(NamedTuple):
       tau: flow time.
       is_mean: which clips train the conditional mean, at tau = 1.
       hidden: 1 for frames that are generated, which alone count in the loss.
-      interval: where the mean velocity splits and ends, if the step trains mean velocities.
     """
 
     z: Latents
@@ -79,7 +77,6 @@ class FlowPoint(NamedTuple):
     tau: Float[Array, "b"]
     is_mean: Bool[Array, "b"]
     hidden: Float[Array, "b v t"]
-    interval: Interval | None
 
 
 class Prediction(NamedTuple):
@@ -160,15 +157,13 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: Part) -> Fl
         times=settings.times,
     )
     tau, is_mean = map(part.take, drawn)
-    has_intervals = settings.interval_share > 0
-    interval = draw_interval(settings, keys.times, tau, part) if has_intervals else None
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
     noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
     hidden = jnp.ones(data.shape[:3])
     if conditions.visible is not None:  # visible frames are the data at every flow time
         noise = jnp.where(flow.bcast(conditions.visible, data), data, noise)
         hidden = 1.0 - conditions.visible
-    return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden, interval)
+    return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden)
 
 
 def draw_per_clip(
@@ -179,18 +174,14 @@ def draw_per_clip(
 
 
 def predict(network: Callable[..., Latents], clips: EncodedBatch, point: FlowPoint) -> Prediction:
-    """Return the network's velocity at the point; its target is noise - data.
-
-    Over an interval it is the mean velocity, and its target follows from the network itself.
-    """
-    (data, conditions), (z, noise, tau, *_) = clips, point
-    target = noise - data
-    if point.interval is None:
-        v = network(z, tau, conditions)
-    else:
-        v, target = predict_over_interval(network, conditions, z, tau, point.interval, target)
-        data = flow.data_from_velocity(target, z, tau)
-    return Prediction(v, target, flow.data_from_velocity(v, z, tau), data)
+    """Return the network's velocity at the point; its target is noise - data."""
+    v = network(point.z, point.tau, clips.conditions)
+    return Prediction(
+        velocity=v,
+        target=point.noise - clips.latents,
+        predicted=flow.data_from_velocity(v, point.z, point.tau),
+        data=clips.latents,
+    )
 
 
 def weigh(
