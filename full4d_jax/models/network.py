@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents, Times
+from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.prope import projective_transforms, second_half
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import Block, BlockInputs, layer_norm, rematerialised
@@ -186,9 +187,12 @@ class MultiViewDiT(nnx.Module):
             angles=second_half(angles) if has_prope else angles,
             cameras=on_tokens(cut.to_tokens(videos(cameras, axis)), axis),
             text=text,
-            grid=cut,
-            axis=axis,
-            cross_half=seen.has_projection,
+            pattern=Pattern(
+                grid=cut,
+                axis=axis,
+                mask=None if config.attention == "full" else config.mask,
+                cross_half=seen.has_projection,
+            ),
             transforms=projective_transforms(*lenses) if has_prope else None,
         )
 
