@@ -117,7 +117,8 @@ def mean_loss(predicted: Latents, data: Latents) -> PerFrame:
         return jnp.sqrt(x * x + 1e-4).mean((3, 4, 5))
 
     error = predicted - data
-    rows, columns = jnp.diff(error, axis=-3), jnp.diff(error, axis=-2)
+    rows = jnp.diff(error, axis=-3)
+    columns = jnp.diff(error, axis=-2)
     squared = (error**2).mean((3, 4, 5))
     return 2 * squared + absolute(error) / 2 + absolute(rows) + absolute(columns)
 

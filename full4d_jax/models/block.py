@@ -69,7 +69,8 @@ class Projections(nnx.Module):
     """Multi-head projections with RMS norm of queries and keys over the full width."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        d, rank = config.width, config.lora_rank
+        d = config.width
+        rank = config.lora_rank
         self.heads = config.heads
         self.query, self.key, self.value, self.out = (
             linear(d, d, rngs, lora_rank=rank) for _ in range(4)
@@ -127,8 +128,9 @@ class Block(nnx.Module):
         self, h: Float[Array, "b n d"], inputs: BlockInputs
     ) -> Float[Array, "b n d"]:
         """Attend between the frames of the grid."""
-        q = rotate(self.attention.queries(h), inputs.angles)
+        q = self.attention.queries(h)
         k, v = self.attention.keys_values(h)
+        q = rotate(q, inputs.angles)
         k = rotate(k, inputs.angles)
         pattern = inputs.pattern
 

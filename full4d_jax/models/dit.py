@@ -62,15 +62,17 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     def apply(latents: Latents, tau: Times, conditions: Conditions) -> Latents:
         model = nnx.merge(graph, params)
         first = conditions.base.shape[1] - latents.shape[1]
-        base, mask = conditions.base[:, first:], conditions.mask[:, first:, ..., None]
+        base = conditions.base[:, first:]
+        mask = conditions.mask[:, first:, ..., None]
         if conditions.visible is None:
-            return free(model, latents, tau, conditions, base, mask)
-        visible = conditions.visible[:, first:]
-        given = visible[..., None, None, None]
-        latents = jnp.where(given, base[:, :, : latents.shape[2]], latents)
-        return jnp.where(given, 0.0, free(model, latents, tau, conditions, base, mask))
+            return predict(model, latents, tau, conditions, base, mask)
+        # Visible frames enter clean, and do not move.
+        is_visible = conditions.visible[:, first:, :, None, None, None]
+        latents = jnp.where(is_visible, base[:, :, : latents.shape[2]], latents)
+        velocity = predict(model, latents, tau, conditions, base, mask)
+        return jnp.where(is_visible, 0.0, velocity)
 
-    def free(
+    def predict(
         model: MultiViewDiT,
         latents: Latents,
         tau: Times,
@@ -90,7 +92,7 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
 
 
 def _of_frames(tau: Times, visible: Bool[Array, "b v t"] | None) -> Times:
-    """Return flow times that are 0 in frames that are given."""
+    """Return the flow times of all frames: 0 in visible ones."""
     if visible is None:
         return tau
     return jnp.where(visible, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))

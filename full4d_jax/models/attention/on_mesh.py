@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from full4d_jax.config.masks import PAPER, SOURCE, allowed_frames
 from full4d_jax.models.attention.concatenated import attend_to_first, visible_lengths
@@ -64,10 +64,7 @@ def attention_on_mesh(
             q, k, v = (trade(x, split_axis=2, concat_axis=1) for x in (q, k, v))
         if rest:
             k, v = (jax.lax.all_gather(x, rest, axis=1, tiled=True) for x in (k, v))
-            first_token = jax.lax.axis_index(rest) * q.shape[1]
-            out = attention_of_queries(
-                q, grid.unflatten(k), grid.unflatten(v), first_token, pattern
-            )
+            out = attention_of_queries(q, grid.unflatten(k), grid.unflatten(v), pattern, rest)
         else:
             out = whole(q, k, v, cameras)
         return trade(out, split_axis=1, concat_axis=2) if swap else out
@@ -85,19 +82,20 @@ def attention_on_mesh(
 
 
 def attention_of_queries(
-    q: Flat, k: Tokens, v: Tokens, first_token: Int[Array, ""], pattern: Pattern
+    q: Flat, k: Tokens, v: Tokens, pattern: Pattern, axes: tuple[str, ...]
 ) -> Flat:
-    """Attend from the queries of some frames, a few frames after the other.
+    """Attend from this device's queries, whole frames, a few frames after the other.
 
     Args:
       q: queries of whole frames in a row.
       k: keys of all frames.
       v: values of all frames.
-      first_token: where in the row of all tokens q begins.
       pattern: which tokens read which.
+      axes: of the mesh, over which the queries are divided.
     """
     if pattern.mask is None:
         return attention_to_all(q, k, v)
+    first_token = jax.lax.axis_index(axes) * q.shape[1]  # of q, in the row of all tokens
     views, frames, tokens = pattern.grid
     cross_half = pattern.cross_half
     if pattern.mask != PAPER:
