@@ -105,8 +105,8 @@ def test_equals_the_dense_mask_on_a_mesh(mask, heads):
         out = attention_on_mesh(
             lambda q, k, v, _: fused_attention(q, k, v, cross_half=True, mask=mask),
             *(flatten(x) for x in (q, k, v)),
-            None,
-            Pattern(grid, "all", mask, cross_half=True),
+            cameras=None,
+            pattern=Pattern(grid, "all", mask, cross_half=True),
         )
         return grid.unflatten(out)
 
