@@ -27,7 +27,7 @@ from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.generation.batch import make_conditions
 from full4d_jax.generation.generate import bind_conditions
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
-from full4d_jax.generation.sampling import euler, leap, sample, schedule
+from full4d_jax.generation.sampling import sample, schedule
 from full4d_jax.media import metrics
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import fingerprint
@@ -121,10 +121,9 @@ def _generate(prior, frames, depth, cameras, key, posed):
     conditions = jax.tree.map(lambda x: x[None], conditions)
     first = int(model.projection == "channels")  # view that is generated
     start = sampler.noise * jax.random.normal(key, conditions.projection[:, first:].shape)
-    stepper = leap if model.mean_flow and sampler.noise else euler
     times = schedule(sampler.steps, sampler.shift)
     flow = bind_conditions(model, prior.params, conditions)
-    latents = sample(flow, start, times, stepper)[0]
+    latents = sample(flow, start, times)[0]
     return jnp.clip(prior.codec.decode(latents)[1 - first :] / 2 + 0.5, 0, 1)
 
 

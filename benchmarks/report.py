@@ -58,7 +58,6 @@ EVALUATE, RESULT, FIT = "-m full4d_jax.cli evaluate", "evaluation.json", "benchm
 TINY_FIT = "--steps 60 --height 44 --gaussians 1500 --instants 6 --out OUT --ways"
 STATIC_FIT = "--height 128 --out OUT --ways plain relocation"
 MOVING_FIT = "--out OUT --ways freetime deformation static"
-FEW = "benchmarks/sampling.py --config demo_few_step --sampler.noise 1 --sampler.steps"
 QUICK = "--sizes 64x64 --seconds 0.5 --turns 1"
 # fmt: off
 ROWS = (
@@ -95,7 +94,6 @@ ROWS = (
     Row("between_instants", "benchmarks/between_instants.py",
         "--scenes 1 --steps 60", "", (1, 5)),
     Row("viewer", "benchmarks/viewer.py", "--count 2000 --seconds 2", "--count 60000", (1, 2)),
-    Row("few_steps", FEW, "1 --repeats 1", "4", (0.5, 0.5), one_core=True),
     Row("sampling", "benchmarks/sampling.py", "--repeats 1", "", (0.5, 0.5), one_core=True),
     Row("training", "benchmarks/training.py --config demo",
         "--steps 1 --turns 1", "", (1, 2), one_core=True),

@@ -14,15 +14,6 @@ variance, and returns a residual F that corrects the posterior mean under that G
 
 F = 0 is the best guess without a network, and v needs no division by tau (it is fine at tau -> 0,
 under `jvp` and in distillation).
-
-Mean velocities. A network with `model.mean_flow` also gives the mean velocity from tau down to rho,
-u(z, tau, rho) with u(z, tau, tau) = v(z, tau), so that one step leads from tau to rho
-(`training/mean_flow.py` says how it is trained).
-Under the Gaussian above r / sqrt(var) is constant along a path, so
-
-    u = ((tau + rho) - s^2 (2 - tau - rho)) / (g (g + g')) r - b - s / g F
-
-with g = sqrt(var) at tau and g' the same at rho; at rho = tau this is v.
 """
 
 from typing import Literal
@@ -66,24 +57,13 @@ def normalise_residual(z: Latents, tau: Times, base: Latents, sigma: Sigma) -> L
 
 
 def velocity_from_residual(
-    residual: Latents,
-    z: Latents,
-    tau: Times,
-    base: Latents,
-    sigma: Sigma,
-    rho: Times | None = None,
+    residual: Latents, z: Latents, tau: Times, base: Latents, sigma: Sigma
 ) -> Latents:
-    """Return v, or the mean velocity down to the flow time rho, from the network's output F."""
+    """Return the velocity v from the network's output F."""
     tau = bcast(tau, z)
     variance = sigma**2 * (1 - tau) ** 2 + tau**2
     r = z - (1 - tau) * base
-    if rho is None:
-        slope = (tau - sigma**2 * (1 - tau)) / variance
-    else:
-        rho = bcast(rho, z)
-        deviation = jnp.sqrt(variance)
-        both = deviation + jnp.sqrt(sigma**2 * (1 - rho) ** 2 + rho**2)
-        slope = (tau + rho - sigma**2 * (2 - tau - rho)) / (deviation * both)
+    slope = (tau - sigma**2 * (1 - tau)) / variance
     return slope * r - base - sigma * jax.lax.rsqrt(variance) * residual
 
 
@@ -137,7 +117,8 @@ def mean_loss(predicted: Latents, data: Latents) -> PerFrame:
         return jnp.sqrt(x * x + 1e-4).mean((3, 4, 5))
 
     error = predicted - data
-    rows, columns = jnp.diff(error, axis=-3), jnp.diff(error, axis=-2)
+    rows = jnp.diff(error, axis=-3)
+    columns = jnp.diff(error, axis=-2)
     squared = (error**2).mean((3, 4, 5))
     return 2 * squared + absolute(error) / 2 + absolute(rows) + absolute(columns)
 

@@ -136,9 +136,6 @@ def _data(config: Config) -> Iterator[Rule]:
 
 def _training(config: Config) -> Iterator[Rule]:
     batch, parts = config.training.batch, config.training.accumulate
-    share = config.flow.interval_share
-    fits = config.model.mean_flow or share == 0
-    yield "flow.interval_share", share, fits, "0 without model.mean_flow"
     yield "training.accumulate", parts, batch % parts == 0, f"a divisor of the batch, {batch}"
     yield _spike(config)
 

@@ -59,8 +59,6 @@ class ModelConfig:
     """Give view v at time t the rotary position v * frames + t; else t."""
     prediction: Literal["velocity", "residual"] = "residual"
     """Network output: the velocity, or a residual of the filled projection."""
-    mean_flow: bool = False
-    """Let the network also return mean velocities, for few steps (MeanFlow)."""
     sigma_seen: Positive = 0.13
     """`residual`: deviation from the filled projection where the source sees."""
     sigma_hole: Positive = 0.30

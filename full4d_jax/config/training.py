@@ -16,8 +16,6 @@ class FlowConfig:
     """Distribution of tau before the shift (logit_normal as in Stable Diffusion 3)."""
     mean_share: Share = 0.4
     """Share of clips trained at tau = 1 from zero noise: regression of the mean."""
-    interval_share: Share = 0.0
-    """Share of the other clips that train mean velocities (needs `model.mean_flow`)."""
     perceptual: Weight = 0.0
     """Weight of LPIPS (AlexNet) in the regression; needs the extra `metrics`."""
     weight_limit: Positive = 50.0

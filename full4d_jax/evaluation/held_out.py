@@ -44,7 +44,6 @@ from full4d_jax.source.depth.estimate import depth_errors
 from input_pipeline.procedural.scene import ProceduralClip
 
 STEPS = (1, 4, 16)  # from noise
-FEW_STEPS = (1, 2, 4, 8, 50)  # the same for models that know mean velocities
 
 
 class Judge(NamedTuple):
@@ -73,7 +72,7 @@ def sampler_rows(config: Config) -> dict[str, SamplerConfig]:
     """Return sampler settings by row name; the config's own is among them."""
     sampler = config.sampler
     rows = {"prior, 1 call, zero noise": dataclasses.replace(sampler, steps=1, noise=0.0)}
-    for steps in FEW_STEPS if config.model.mean_flow else STEPS:
+    for steps in STEPS:
         name = steps_row(steps)
         rows[name] = dataclasses.replace(sampler, steps=steps, noise=1.0)
     if sampler not in rows.values():
@@ -203,7 +202,6 @@ def shown(
         "4DGS, no prior": (PROJECTED, "true"),
         "prior": (shipped, "true"),
         "16 steps": (steps_row(STEPS[-1]), "true"),
-        "50 steps": (steps_row(FEW_STEPS[-1]), "true"),
         "4DGS": (SPLATS, "true"),
         "+ distillation": (DISTILLED, "true"),
         f"push-pull, {depth_name}": (PUSH_PULL, depth_name),

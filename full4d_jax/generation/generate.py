@@ -15,7 +15,7 @@ from full4d_jax.generation.coding import decode_videos
 from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_groups
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Projection
-from full4d_jax.generation.sampling import Velocity, euler, guided, leap
+from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.generation.seen_before import Known
 from full4d_jax.generation.several_views import RealViews
 from full4d_jax.models.conditions import Conditions, Params
@@ -87,10 +87,8 @@ def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
         start = sampler.noise * jax.random.normal(key, generated.shape)
         if guides[0].visible is not None:
             start = jnp.where(guides[0].visible[..., None, None, None], guides[0].base, start)
-        # From zero noise it is the velocity at tau = 1 that was trained, to be the mean.
-        stepper = leap if prior.model.mean_flow and sampler.noise else euler
         bind = partial(bind_guided, prior)
-        return gathered(sample_grid(sampler, bind, guides, start, stepper))
+        return gathered(sample_grid(sampler, bind, guides, start))
 
 
 @program
@@ -145,9 +143,9 @@ def bind_guided(prior: Prior, guides: Guides) -> Velocity:
 
 
 def bind_conditions(model: ModelConfig, params: Params, conditions: Conditions) -> Velocity:
-    """Return the velocity (latents, tau, rho=None) -> velocity under one set of conditions."""
+    """Return the velocity (latents, tau) -> velocity under one set of conditions."""
     network = velocity(model, params)
-    return lambda z, tau, rho=None: network(z, tau, conditions, rho)
+    return lambda z, tau: network(z, tau, conditions)
 
 
 class BoundPrior(NamedTuple):

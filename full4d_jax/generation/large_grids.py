@@ -22,10 +22,8 @@ from jaxtyping import Array, Float, Int
 from full4d_jax.config import SamplerConfig
 from full4d_jax.flow import Latents
 from full4d_jax.generation.sampling import (
-    Stepper,
     Velocity,
     VelocityAt,
-    euler,
     in_groups,
     integrate,
     sample_in_windows,
@@ -39,9 +37,7 @@ Guides = tuple[Conditions, ...]  # several, where guidance asks several times
 Bind = Callable[[Guides], Velocity]
 
 
-def sample_grid(
-    sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Latents, stepper: Stepper = euler
-) -> Latents:
+def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Latents) -> Latents:
     """Sample the latents of the generated views.
 
     Args:
@@ -50,7 +46,6 @@ def sample_grid(
       guides: conditions of the whole grid, source first.
       noise: the initial state, scaled; all views of the guides, or all but the source where that is
         not generated.
-      stepper: from one flow time to the next.
     """
     times = schedule(sampler.steps, sampler.shift)
     frames, size = noise.shape[2], sampler.window_frames
@@ -59,12 +54,12 @@ def sample_grid(
         return velocity_of_groups(sampler, bind, part, noise.shape[1])
 
     if not 0 < size < frames:
-        return integrate(of(guides), noise, times, stepper)
+        return integrate(of(guides), noise, times)
 
     def window(start: Int[Array, ""]) -> VelocityAt:
         return of(tuple(frames_of(x, start, size) for x in guides))
 
-    return sample_in_windows(window, noise, times, size, sampler.window_overlap, stepper)
+    return sample_in_windows(window, noise, times, size, sampler.window_overlap)
 
 
 def velocity_of_groups(
@@ -79,9 +74,9 @@ def velocity_of_groups(
     groups = view_groups(targets, size, sampler.steps) + 1
     groups = np.pad(groups, ((0, 0), (0, 0), (1, 0)))  # the source, view 0, is in each
 
-    def of_members(members: Int[Array, "m"], z: Latents, *times: Float[Array, "b"]) -> Latents:
+    def of_members(members: Int[Array, "m"], z: Latents, tau: Float[Array, "b"]) -> Latents:
         views = jnp.concatenate([jnp.zeros(given, members.dtype), members + given])
-        return bind(tuple(views_of(x, views) for x in guides))(z, *times)
+        return bind(tuple(views_of(x, views) for x in guides))(z, tau)
 
     return in_groups(of_members, groups[..., given:] - given)
 
@@ -105,16 +100,14 @@ def velocity_of_parts(
     of_frames = _with_first(frames, sampler.window_frames, sampler.steps)
 
     def at(step: Int[Array, ""]) -> Velocity:
-        def of_group(members: Int[Array, "m"], rows: Latents, *times: Float[Array, "b"]) -> Latents:
+        def of_group(members: Int[Array, "m"], rows: Latents, tau: Float[Array, "b"]) -> Latents:
             part = tuple(views_of(x, members) for x in guides)
 
-            def of_part(
-                instants: Int[Array, "n"], z: Latents, *times: Float[Array, "b"]
-            ) -> Latents:
+            def of_part(instants: Int[Array, "n"], z: Latents, tau: Float[Array, "b"]) -> Latents:
                 flow = bind(tuple(instants_of(x, instants) for x in part))
-                return flow(z.swapaxes(1, 2), *times).swapaxes(1, 2)
+                return flow(z.swapaxes(1, 2), tau).swapaxes(1, 2)
 
-            return in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), *times).swapaxes(1, 2)
+            return in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), tau).swapaxes(1, 2)
 
         return in_groups(of_group, of_views)(step)
 

@@ -1,4 +1,4 @@
-"""Sampling a flow: a schedule of flow times, a stepper, and a velocity, in one scan.
+"""Sampling a flow: a schedule of flow times and a velocity, in one scan of Euler's steps.
 
 More views or frames than the network has learned to see at once are sampled in groups of views that
 change at every step, or in windows of time that overlap.
@@ -14,10 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 from full4d_jax.flow import shift_time
 
 State = Float[Array, "b ..."]
-Velocity = Callable[..., State]  # of (z, tau (b,)), or (z, tau, rho): the mean from tau to rho
-Stepper = Callable[[Velocity, State, Float[Array, ""], Float[Array, ""]], State]
+Velocity = Callable[..., State]  # of (z, tau (b,))
 VelocityAt = Callable[[Int[Array, ""]], Velocity]  # of a step
-GroupVelocity = Callable[..., State]  # of (members (m,), z, tau), or also rho
+GroupVelocity = Callable[..., State]  # of (members (m,), z, tau)
 WindowVelocity = Callable[[Int[Array, ""]], VelocityAt]  # of a window's first frame
 
 
@@ -31,36 +30,23 @@ def euler(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array
     return z + (then - tau) * velocity(z, jnp.full(z.shape[0], tau))
 
 
-def leap(velocity: Velocity, z: State, tau: Float[Array, ""], then: Float[Array, ""]) -> State:
-    """Take one step with a mean velocity; exact, however far, if the network knows it."""
-    return z + (then - tau) * velocity(z, *(jnp.full(z.shape[0], x) for x in (tau, then)))
-
-
-def sample(
-    velocity: Velocity,
-    noise: State,
-    times: Float[Array, "n"],
-    stepper: Stepper = euler,
-) -> State:
+def sample(velocity: Velocity, noise: State, times: Float[Array, "n"]) -> State:
     """Integrate dz/dtau = velocity(z, tau) from `noise` at times[0] to times[-1].
 
     Args:
       velocity: (z, tau (b,)) -> dz/dtau, all conditions bound.
       noise: the initial state; scaled noise for sampling, zeros for the mean in one step.
       times: decreasing flow times, see `schedule`.
-      stepper: `euler` or `leap`.
     """
-    return integrate(lambda _: velocity, noise, times, stepper)
+    return integrate(lambda _: velocity, noise, times)
 
 
-def integrate(
-    velocity_at: VelocityAt, noise: State, times: Float[Array, "n"], stepper: Stepper = euler
-) -> State:
+def integrate(velocity_at: VelocityAt, noise: State, times: Float[Array, "n"]) -> State:
     """Sample with another velocity at every step, counted from 0."""
 
     def body(z, now):
         step, tau, then = now
-        return stepper(velocity_at(step), z, tau, then), None
+        return euler(velocity_at(step), z, tau, then), None
 
     return jax.lax.scan(body, noise, (jnp.arange(len(times) - 1), times[:-1], times[1:]))[0]
 
@@ -76,9 +62,9 @@ def guided(velocity: Velocity, without: Sequence[tuple[Velocity, float]]) -> Vel
         scale.
     """
 
-    def combined(z, *times):
-        full = velocity(z, *times)
-        pulls = ((scale - 1) * (full - other(z, *times)) for other, scale in without)
+    def combined(z, tau):
+        full = velocity(z, tau)
+        pulls = ((scale - 1) * (full - other(z, tau)) for other, scale in without)
         return sum(pulls, start=full)
 
     return combined if without else velocity
@@ -118,8 +104,8 @@ def in_groups(velocity: GroupVelocity, groups: Int[np.ndarray, "steps g m"]) -> 
     def at(step: Int[Array, ""]) -> Velocity:
         now = jnp.asarray(groups)[step]
 
-        def whole(z: State, *times: Float[Array, "b"]) -> State:
-            parts = jax.lax.map(lambda members: velocity(members, z[:, members], *times), now)
+        def whole(z: State, tau: Float[Array, "b"]) -> State:
+            parts = jax.lax.map(lambda members: velocity(members, z[:, members], tau), now)
             parts = jnp.moveaxis(parts, 0, 1).reshape(z.shape[0], -1, *z.shape[2:])
             total = jnp.zeros_like(z).at[:, now.reshape(-1)].add(parts)
             times_seen = jnp.zeros(z.shape[1]).at[now.reshape(-1)].add(1.0)
@@ -136,7 +122,6 @@ def sample_in_windows(
     times: Float[Array, "n"],
     size: int,
     overlap: int,
-    stepper: Stepper = euler,
 ) -> Float[Array, "b v t ..."]:
     """Sample longer videos than the network sees at once, window after window in time.
 
@@ -150,7 +135,6 @@ def sample_in_windows(
       times: decreasing flow times, more than two for the same reason.
       size: frames of a window; of a shorter video all.
       overlap: frames, fewer than `size`.
-      stepper: `euler` or `leap`.
     """
     frames = noise.shape[2]
     size = min(size, frames)
@@ -165,7 +149,7 @@ def sample_in_windows(
         )
         given = (jnp.arange(size) < known).reshape(1, 1, -1, *(1,) * (noise.ndim - 3))
         at = velocity(start)
-        end = integrate(lambda n: hold(at(n), part, initial, given), initial, times, stepper)
+        end = integrate(lambda n: hold(at(n), part, initial, given), initial, times)
         part = jnp.where(given, part, end)
         return jax.lax.dynamic_update_slice_in_dim(done, part, start, axis=2), None
 
@@ -179,4 +163,4 @@ def hold(velocity: Velocity, clean: State, noise: State, given: Bool[Array, "...
     Integrated from `noise` at tau = 1, what is given is (1 - tau) clean + tau noise at every step,
     as in training, and clean at the end.
     """
-    return lambda z, *times: jnp.where(given, noise - clean, velocity(z, *times))
+    return lambda z, tau: jnp.where(given, noise - clean, velocity(z, tau))

@@ -21,10 +21,11 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.models.attention.fused import full_attention, fused_attention
 from full4d_jax.models.attention.mask import Tokens
 from full4d_jax.models.attention.on_mesh import attention_on_mesh
+from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.prope import Transforms, prope
 from full4d_jax.models.attention.rope import rotate
 from full4d_jax.models.linear import linear
-from full4d_jax.models.tokens import Axis, Grid, Moments
+from full4d_jax.models.tokens import Moments
 
 CAMERA_CHANNELS = 16  # R and t relative to the source camera, fx fy cx cy
 
@@ -37,9 +38,7 @@ class BlockInputs(NamedTuple):
       angles: rotary angles.
       cameras: camera of each token, see `embeddings.camera_vectors`.
       text: embedded text for the cross-attention; None without it.
-      grid: how the tokens are laid out.
-      axis: along which grids were cut into videos.
-      cross_half: whether the later half of the frames is the projection.
+      pattern: which tokens read which.
       transforms: cameras that act inside attention; None without prope.
     """
 
@@ -47,9 +46,7 @@ class BlockInputs(NamedTuple):
     angles: Float[Array, "n p"]
     cameras: Float[Array, "b n 16"]
     text: Float[Array, "b m d"] | None
-    grid: Grid
-    axis: Axis
-    cross_half: bool
+    pattern: Pattern
     transforms: Transforms | None = None
 
 
@@ -72,7 +69,8 @@ class Projections(nnx.Module):
     """Multi-head projections with RMS norm of queries and keys over the full width."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        d, rank = config.width, config.lora_rank
+        d = config.width
+        rank = config.lora_rank
         self.heads = config.heads
         self.query, self.key, self.value, self.out = (
             linear(d, d, rngs, lora_rank=rank) for _ in range(4)
@@ -97,7 +95,6 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
-        self.attends_to_all, self.mask = config.attention == "full", config.mask
         self.modulation = nnx.Param(jnp.zeros((6, d)))
         self.attention = Projections(config, rngs)
         if "linear" in config.cameras:
@@ -131,29 +128,21 @@ class Block(nnx.Module):
         self, h: Float[Array, "b n d"], inputs: BlockInputs
     ) -> Float[Array, "b n d"]:
         """Attend between the frames of the grid."""
-        q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
-        q, k = rotate(q, inputs.angles), rotate(k, inputs.angles)
+        q = self.attention.queries(h)
+        k, v = self.attention.keys_values(h)
+        q = rotate(q, inputs.angles)
+        k = rotate(k, inputs.angles)
+        pattern = inputs.pattern
 
         def attend(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
-            if self.attends_to_all:
+            if pattern.mask is None:
                 return full_attention(q, k, v)
-            return fused_attention(q, k, v, cross_half=inputs.cross_half, mask=self.mask)
+            return fused_attention(q, k, v, cross_half=pattern.cross_half, mask=pattern.mask)
 
         def through_cameras(q: Tokens, k: Tokens, v: Tokens, cameras: Transforms | None) -> Tokens:
             return attend(q, k, v) if cameras is None else prope(attend, q, k, v, cameras)
 
-        out = attention_on_mesh(
-            through_cameras,
-            q,
-            k,
-            v,
-            inputs.transforms,
-            grid=inputs.grid,
-            cross_half=inputs.cross_half,
-            mask=self.mask,
-            to_all=self.attends_to_all,
-            is_split=inputs.axis != "all",
-        )
+        out = attention_on_mesh(through_cameras, q, k, v, inputs.transforms, pattern)
         out = self.attention.out(checkpoint_name(out, "attention").reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
 

@@ -55,7 +55,7 @@ def read_operators(path: Path) -> list[Operator]:
     require_file("weights", path, "a Caffe2 .pb file", "check the path")
     try:
         net = path.read_bytes()
-        found = [
+        operators = [
             _operator(content)
             for field, content in _fields(net)
             if field == NET_OPERATOR and isinstance(content, bytes)
@@ -63,9 +63,9 @@ def read_operators(path: Path) -> list[Operator]:
     except (IndexError, KeyError, TypeError, UnicodeDecodeError, ValueError, struct.error) as error:
         do = "give the file as published"
         raise InputError("weights", path, repr(error), "a Caffe2 .pb file", do) from None
-    if not found:
+    if not operators:
         raise InputError("weights", path, "no operators", "a Caffe2 .pb file", "check the path")
-    return found
+    return operators
 
 
 def read_quantised(path: Path) -> dict[str, Quantised]:
@@ -92,7 +92,8 @@ def read_quantised(path: Path) -> dict[str, Quantised]:
 
 def quantisation(operator: Operator) -> tuple[float, int]:
     """Return scale and zero point of the operator's output."""
-    scale, zero = operator.arguments["Y_scale"], operator.arguments.get("Y_zero_point", 0)
+    scale = operator.arguments["Y_scale"]
+    zero = operator.arguments.get("Y_zero_point", 0)
     assert isinstance(scale, float)
     assert isinstance(zero, int)
     return scale, zero
@@ -113,7 +114,9 @@ def _operator(message: bytes) -> Operator:
 
 def _argument(message: bytes) -> tuple[str, Value]:
     """Return name and value of a setting."""
-    name, value, integers = "", None, []
+    name = ""
+    value = None
+    integers = []
     for field, content in _fields(message):
         if field == ARGUMENT_NAME and isinstance(content, bytes):
             name = content.decode()
@@ -135,7 +138,8 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
-        field, wire = key >> 3, key & 7
+        field = key >> 3
+        wire = key & 7
         if wire == VARINT:
             value, place = _varint(message, place)
             yield field, value
@@ -160,7 +164,8 @@ def _varints(packed: bytes) -> Iterator[int]:
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
     """Return an integer of 7 bits a byte, lowest first, and the place after it."""
-    result, shift = 0, 0
+    result = 0
+    shift = 0  # bits
     while True:
         byte = message[place]
         place += 1

@@ -112,7 +112,8 @@ class TransformerBlock(nnx.Module):
 
     def __init__(self, width: int, heads: int, rngs: nnx.Rngs):
         self.heads = heads
-        self.norm_mix, self.norm_feed = nnx.RMSNorm(width, rngs=rngs), nnx.RMSNorm(width, rngs=rngs)
+        self.norm_mix = nnx.RMSNorm(width, rngs=rngs)
+        self.norm_feed = nnx.RMSNorm(width, rngs=rngs)
         self.to_qkv = Linear(width, 3 * width, use_bias=False, rngs=rngs)
         self.to_out = linear(width, width, rngs, zero=True)
         self.widen = linear(width, 4 * width, rngs)

@@ -48,11 +48,10 @@ def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
 
 
 def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
-    """Bind parameters: (latents, tau, conditions, rho=None) -> velocity of the generated views.
+    """Bind parameters: (latents, tau, conditions) -> velocity of the generated views.
 
     Latents are (b v t h w c) with v the generated views, tau is (b,) in [0, 1], or (b v t) where
-    frames differ, e.g. 0 for a first frame that is given (as in Wan2.2-TI2V). With rho, of the same
-    shape, it is the mean velocity from tau down to rho (`config.mean_flow`). Matrix products on
+    frames differ, e.g. 0 for a first frame that is given (as in Wan2.2-TI2V). Matrix products on
     tokens run in bfloat16 on accelerators, in float32 on CPU; softmax, norms, the embedding of the
     flow time and the velocity are float32 everywhere.
     """
@@ -60,42 +59,40 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     # Before layers are gathered from other devices, so that bfloat16 is half as much to move.
     params = jax.tree.map(lambda x: x.astype(product_type(config)), params)
 
-    def apply(
-        latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None
-    ) -> Latents:
+    def apply(latents: Latents, tau: Times, conditions: Conditions) -> Latents:
         model = nnx.merge(graph, params)
         first = conditions.base.shape[1] - latents.shape[1]
-        base, mask = conditions.base[:, first:], conditions.mask[:, first:, ..., None]
+        base = conditions.base[:, first:]
+        mask = conditions.mask[:, first:, ..., None]
         if conditions.visible is None:
-            return free(model, latents, tau, rho, conditions, base, mask)
-        visible = conditions.visible[:, first:]
-        given = visible[..., None, None, None]
-        latents = jnp.where(given, base[:, :, : latents.shape[2]], latents)
-        return jnp.where(given, 0.0, free(model, latents, tau, rho, conditions, base, mask))
+            return predict(model, latents, tau, conditions, base, mask)
+        # Visible frames enter clean, and do not move.
+        is_visible = conditions.visible[:, first:, :, None, None, None]
+        latents = jnp.where(is_visible, base[:, :, : latents.shape[2]], latents)
+        velocity = predict(model, latents, tau, conditions, base, mask)
+        return jnp.where(is_visible, 0.0, velocity)
 
-    def free(
+    def predict(
         model: MultiViewDiT,
         latents: Latents,
         tau: Times,
-        rho: Times | None,
         conditions: Conditions,
         base: Float[Array, "b v _t h w c"],  # no frames without a projection
         mask: Float[Array, "b v _t h w 1"],
     ) -> Latents:
         if config.prediction == "velocity":
-            return model(latents, tau, conditions, rho)
+            return model(latents, tau, conditions)
         sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
         taus = _of_frames(tau, conditions.visible)
-        rhos = None if rho is None else _of_frames(rho, conditions.visible)
         normalised = flow.normalise_residual(latents, taus, base, sigma)
-        residual = model(normalised, tau, conditions, rho)
-        return flow.velocity_from_residual(residual, latents, taus, base, sigma, rhos)
+        residual = model(normalised, tau, conditions)
+        return flow.velocity_from_residual(residual, latents, taus, base, sigma)
 
     return apply
 
 
 def _of_frames(tau: Times, visible: Bool[Array, "b v t"] | None) -> Times:
-    """Return flow times that are 0 in frames that are given."""
+    """Return the flow times of all frames: 0 in visible ones."""
     if visible is None:
         return tau
     return jnp.where(visible, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))

@@ -22,7 +22,10 @@ from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.trainable import is_trained
 from full4d_jax.models.wan.text import TOKENS
 
-TIME_CHANNELS, CAMERA_CHANNELS, RAY_CHANNELS = 256, 16, 6
+TIME_CHANNELS = 256  # of the sinusoids of a flow time
+CAMERA_CHANNELS = 16  # of a camera vector
+RAY_CHANNELS = 6  # of a Plücker ray
+KERNEL_AREA = 9  # pixels that a convolution of the refiner reads
 FLOW_TIMES = 2  # that tokens of a sample have: clean, and noisy
 
 # Dense bf16 operations a second of one device, by the beginning of JAX's `device_kind`; from the
@@ -91,19 +94,16 @@ def peak_flops(device_kind: str) -> float | None:
 def step_flops(config: Config, text_tokens: int | None = None) -> float:
     """Count one training step of the whole batch, forward and backward.
 
-    With mean velocities the whole batch goes forward twice more (`mean_flow.split_velocity`).
-
     Args:
       config: model, data, batch and what is trained.
       text_tokens: rows of the text embedding; None for those of the file that the config names.
     """
-    data, batch = config.data, config.training.batch
+    data = config.data
+    batch = config.training.batch
     text = _text_tokens(config, training=True) if text_tokens is None else text_tokens
 
     def work(views: int, frames: int) -> float:
-        further = 2 if config.flow.interval_share else 0
-        once = _work(config, views, frames, text, training=False) if further else 0.0
-        return _work(config, views, frames, text, training=True) + further * once
+        return _work(config, views, frames, text, training=True)
 
     if not data.lines:
         return batch * work(data.views, data.frames)
@@ -141,7 +141,8 @@ def _work(config: Config, views: int, frames: int, text: int, *, training: bool)
 
 def _sample(config: Config, views: int, frames: int) -> Sample:
     """Return the sizes of a sample of so many views and pictures of each."""
-    model, data = config.model, config.data
+    model = config.model
+    data = config.data
     strides = strides_of(model.codec, model.codec_stride)
     side = model.patch * strides.pixels
     tokens = (data.height // side) * (data.width // side)
@@ -153,9 +154,11 @@ def _sample(config: Config, views: int, frames: int) -> Sample:
 
 def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Product]:
     """Yield the products outside the blocks."""
-    model, linear = config.model, partial(_linear, config.optimizer.trainable)
+    model = config.model
+    linear = partial(_linear, config.optimizer.trainable)
     trained = partial(is_trained, config.optimizer.trainable)
-    d, area = model.width, model.patch**2
+    d = model.width
+    area = model.patch**2
     channels = strides_of(model.codec, model.codec_stride).channels
     guided = 2 * channels + 1 if model.prediction == "residual" else channels
     inputs = {"channels": 3 * channels + 2, "frames": channels, "none": guided}[model.projection]
@@ -170,33 +173,34 @@ def _outside_blocks(config: Config, sample: Sample, text: int) -> Iterator[Produ
         yield linear("text_in", text, model.text_width, d, False)
         yield linear("text_out", text, d, d, trained("text_in."))
 
-    moments, time = FLOW_TIMES, trained("time_in.")
+    time = trained("time_in.")
     contexts = time or (model.projection == "none" and trained("context"))
-    yield linear("time_in", moments, TIME_CHANNELS, d, False)
-    yield linear("time_out", moments, d, d, time)
-    if model.mean_flow:
-        yield linear("interval_in", moments, TIME_CHANNELS, d, False)
-        yield linear("interval_out", moments, d, d, trained("interval_in."))
-    yield linear("time_projection", _passes(model) * moments, d, 6 * d, contexts)
+    yield linear("time_in", FLOW_TIMES, TIME_CHANNELS, d, False)
+    yield linear("time_out", FLOW_TIMES, d, d, time)
+    yield linear("time_projection", _passes(model) * FLOW_TIMES, d, 6 * d, contexts)
     streams = 2 if model.attention.startswith("two_stream") else 1
     if streams == 2:
-        yield linear("synchronization_time", moments, d, 2 * d, time)
+        yield linear("synchronization_time", FLOW_TIMES, d, 2 * d, time)
 
     yield linear("head", streams * sample.all_tokens, d, (model.refiner or channels) * area)
     if model.refiner:
-        pixels, window, width = sample.generated * sample.tokens * area, 9, model.refiner
-        yield linear("refiner.enter", pixels, window * (width + inputs), width)
-        yield linear("refiner.middle", pixels, window * width, width)
-        yield linear("refiner.leave", pixels, window * width, channels)
+        pixels = sample.generated * sample.tokens * area
+        width = model.refiner
+        yield linear("refiner.enter", pixels, KERNEL_AREA * (width + inputs), width)
+        yield linear("refiner.middle", pixels, KERNEL_AREA * width, width)
+        yield linear("refiner.leave", pixels, KERNEL_AREA * width, channels)
 
 
 def _block(config: Config, sample: Sample, text: int) -> Iterator[Product]:
     """Yield a block's products; gradients cross all blocks, since they are one compiled loop."""
-    model, trainable = config.model, config.optimizer.trainable
-    linear, trained = partial(_linear, trainable), partial(is_trained, trainable)
+    model = config.model
+    trainable = config.optimizer.trainable
+    linear = partial(_linear, trainable)
+    trained = partial(is_trained, trainable)
     adapted = partial(_adapted, trainable, model.lora_rank)
-    d, times = model.width, _passes(model)
-    n = times * sample.all_tokens
+    d = model.width
+    passes = _passes(model)
+    n = passes * sample.all_tokens
     for part in ("query", "key", "value", "out"):
         yield from adapted(f"blocks.attention.{part}", n, d, d)
     yield from [Product(_allowed_pairs(model, sample) * d, 2)] * 2  # logits, weighted values
@@ -205,7 +209,9 @@ def _block(config: Config, sample: Sample, text: int) -> Iterator[Product]:
     if model.camera_projector:
         yield linear("blocks.projector", n, d, d)
     if model.text_width:
-        name, words, varies = "blocks.text_attention", times * text, trained("text_out.")
+        name = "blocks.text_attention"
+        words = passes * text
+        varies = trained("text_out.")
         keys_vary = varies or trained(f"{name}.key.kernel") or model.lora_rank > 0
         for part, rows, vary in (
             ("query", n, True),
@@ -247,7 +253,8 @@ def _passes(model: ModelConfig) -> int:
 
 def _allowed_pairs(model: ModelConfig, sample: Sample) -> int:
     """Count the pairs of tokens that a block's self-attention may relate."""
-    views, frames = sample.views, sample.frames
+    views = sample.views
+    frames = sample.frames
     if model.attention == "full":
         pairs = (views * frames) ** 2
     elif model.attention == "fused":

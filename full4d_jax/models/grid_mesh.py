@@ -82,15 +82,16 @@ def around(mesh: AnyMesh | None) -> AbstractContextManager[Any]:
 
 def around_devices(mesh: Mesh) -> Mesh:
     """Return the mesh on which programs traced inside `around` leave their results."""
-    sizes, *others = _of_one_grid(mesh)
-    return Mesh(mesh.devices.reshape(sizes), *others)
+    sizes, names, types = _of_one_grid(mesh)
+    return Mesh(mesh.devices.reshape(sizes), names, types)
 
 
-def _of_one_grid(mesh: AnyMesh) -> tuple[Any, ...]:
+def _of_one_grid(mesh: AnyMesh) -> tuple[Any, Any, Any]:
     """Return sizes, names and types of the axes around one grid."""
-    copies, *others = mesh.shape["data"] * mesh.shape["fsdp"], *(mesh.shape[x] for x in AXES[2:])
+    copies = mesh.shape["data"] * mesh.shape["fsdp"]
     names = ("copies", *AXES)  # no array has an axis of copies
-    return (copies, 1, 1, *others), names, (AxisType.Auto,) * len(names)
+    sizes = (copies, 1, 1, *(mesh.shape[name] for name in AXES[2:]))
+    return sizes, names, (AxisType.Auto,) * len(names)
 
 
 def check_grid_mesh(mesh: AnyMesh, model: ModelConfig, data: DataConfig) -> None:

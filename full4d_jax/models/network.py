@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.flow import Latents, Times
+from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.prope import projective_transforms, second_half
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import Block, BlockInputs, layer_norm, rematerialised
@@ -79,7 +80,8 @@ class MultiViewDiT(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.config = config
-        d, area = config.width, config.patch**2
+        d = config.width
+        area = config.patch**2
         channels = strides_of(config.codec, config.codec_stride).channels
         inputs = {
             "channels": 3 * channels + 2,  # noisy latents, two guides, mask, disparity
@@ -95,11 +97,9 @@ class MultiViewDiT(nnx.Module):
             self.context = nnx.Param(jnp.zeros((2, d)))  # of freeze-time and fixed-view videos
         if "plucker" in config.cameras:
             self.plucker_embedding = linear(6, d, rngs)
-        self.time_in, self.time_out = linear(TIME_CHANNELS, d, rngs), linear(d, d, rngs)
+        self.time_in = linear(TIME_CHANNELS, d, rngs)
+        self.time_out = linear(d, d, rngs)
         self.time_projection = linear(d, 6 * d, rngs, zero=True)
-        if config.mean_flow:
-            self.interval_in = linear(TIME_CHANNELS, d, rngs)
-            self.interval_out = linear(d, d, rngs, zero=True)
         if config.text_width:
             self.text_in = linear(config.text_width, d, rngs)
             self.text_out = linear(d, d, rngs)
@@ -121,18 +121,15 @@ class MultiViewDiT(nnx.Module):
 
         self.blocks = stack(rngs)
 
-    def __call__(
-        self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None = None
-    ) -> Latents:
+    def __call__(self, latents: Latents, tau: Times, conditions: Conditions) -> Latents:
         """Return the network's output for the generated views; `dit` gives the shapes.
 
         Args:
           latents: noisy latents of the generated views.
           tau: their flow times.
           conditions: what the grid is generated from.
-          rho: flow times to which a mean velocity leads (`config.mean_flow`); None for tau.
         """
-        x, seen = self._see(latents, tau, conditions, rho)
+        x, seen = self._see(latents, tau, conditions)
         x = self.through_blocks(x, seen)
         return self.refiner(x, seen.inputs) if self.config.refiner else x
 
@@ -144,7 +141,8 @@ class MultiViewDiT(nnx.Module):
 
     def scan(self, apply: Callable[[Any, State], State], x: State) -> State:
         """Apply one block after the other, as one compiled loop where there are many."""
-        config, (graph, blocks) = self.config, nnx.split(self.blocks)
+        config = self.config
+        graph, blocks = nnx.split(self.blocks)
 
         def layer(x: State, params: Any) -> tuple[State, None]:
             return apply(nnx.merge(graph, gather_layer(params, config.width)), x), None
@@ -167,7 +165,8 @@ class MultiViewDiT(nnx.Module):
 
     def inputs_along(self, axis: Axis, seen: Seen) -> BlockInputs:
         """Return what the blocks read besides tokens: of the grid, or of its videos on one axis."""
-        config, cut = self.config, seen.grid.along(axis)
+        config = self.config
+        cut = seen.grid.along(axis)
         rows = self.time_projection(jax.nn.silu(seen.time + self._context(seen.grid, axis)))
         rows = rearrange(rows, "b r (m d) -> b r m d", m=6)
         moments = moments_along(axis, rows, seen.noisy, seen.grid)
@@ -182,8 +181,8 @@ class MultiViewDiT(nnx.Module):
             theta=config.rope_theta,
             fold_views=config.rope_folds_views,
         )
-        lenses = seen.world_to_camera, seen.intrinsics
-        cameras = camera_vectors(*lenses).astype(self.patch_embedding.kernel[...].dtype)
+        cameras = camera_vectors(seen.world_to_camera, seen.intrinsics)
+        cameras = cameras.astype(self.patch_embedding.kernel[...].dtype)
         text = seen.text
         if text is not None:
             text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
@@ -192,10 +191,15 @@ class MultiViewDiT(nnx.Module):
             angles=second_half(angles) if has_prope else angles,
             cameras=on_tokens(cut.to_tokens(videos(cameras, axis)), axis),
             text=text,
-            grid=cut,
-            axis=axis,
-            cross_half=seen.has_projection,
-            transforms=projective_transforms(*lenses) if has_prope else None,
+            pattern=Pattern(
+                grid=cut,
+                axis=axis,
+                mask=None if config.attention == "full" else config.mask,
+                cross_half=seen.has_projection,
+            ),
+            transforms=(
+                projective_transforms(seen.world_to_camera, seen.intrinsics) if has_prope else None
+            ),
         )
 
     def _context(self, grid: Grid, axis: Axis) -> Float[Array, "1 1 d"]:
@@ -208,11 +212,10 @@ class MultiViewDiT(nnx.Module):
         context = context.mean(0) if axis == "all" else context[0 if axis == "views" else 1]
         return context[None, None]
 
-    def _see(
-        self, latents: Latents, tau: Times, conditions: Conditions, rho: Times | None
-    ) -> tuple[Tokens, Seen]:
+    def _see(self, latents: Latents, tau: Times, conditions: Conditions) -> tuple[Tokens, Seen]:
         """Embed the latents as tokens, and all else as the blocks read it."""
-        config, generated = self.config, (latents.shape[1], latents.shape[2])
+        config = self.config
+        generated = (latents.shape[1], latents.shape[2])
         dtype = self.patch_embedding.kernel[...].dtype  # of all matrix products on tokens
         rows, columns = (n // config.patch for n in latents.shape[3:5])
         inputs, x, grid = self._embed(latents, conditions, dtype)
@@ -224,13 +227,19 @@ class MultiViewDiT(nnx.Module):
             x = x + self.plucker_embedding(on_tokens(flatten(rays.astype(dtype))))
         times, noisy = flow_times(tau, conditions.visible, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
-        if config.mean_flow:
-            interval = tau - (tau if rho is None else rho)
-            interval, _ = flow_times(interval, conditions.visible, latents, grid)
-            time += self.interval_out(jax.nn.silu(self.interval_in(sinusoids(interval))))
         text = self._text(conditions.text, dtype, len(latents))
-        lenses = world_to_camera, conditions.intrinsics
-        return x, Seen(inputs, generated, grid, columns, time, noisy, *lenses, text)
+        seen = Seen(
+            inputs=inputs,
+            generated=generated,
+            grid=grid,
+            columns=columns,
+            time=time,
+            noisy=noisy,
+            world_to_camera=world_to_camera,
+            intrinsics=conditions.intrinsics,
+            text=text,
+        )
+        return x, seen
 
     def _embed(
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
@@ -248,7 +257,8 @@ class MultiViewDiT(nnx.Module):
             targets = self.patch_embedding(tokens(patches(inputs)))
             source = self.source_embedding(tokens(patches(conditions.source[:, None])))
             x = on_tokens(jnp.concatenate([source, targets], 1))
-            views, frames = latents.shape[1] + 1, latents.shape[2]
+            views = latents.shape[1] + 1  # the source, then the targets
+            frames = latents.shape[2]
             return inputs, x, Grid(views, frames, x.shape[1] // (views * frames))
         if self.config.projection == "none":
             if self.config.prediction == "residual":
@@ -258,7 +268,8 @@ class MultiViewDiT(nnx.Module):
             return latents, self.patch_embedding(tokens(x)), Grid(*x.shape[1:4])
         # Frames to generate, then guides, whose tokens know where something is visible.
         x = jnp.concatenate([patches(latents), patches(conditions.projection)], 2)
-        grid, side = Grid(*x.shape[1:4]), self.config.patch
+        grid = Grid(*x.shape[1:4])
+        side = self.config.patch
         visible = reduce(
             conditions.mask, "b v t (h i) (w j) -> b v t (h w) 1", "max", i=side, j=side
         )

@@ -44,11 +44,13 @@ def write_safetensors(
       metadata: kept in the header.
     """
     header: dict[str, object] = {"__metadata__": metadata}
-    starts, end = {}, 0
+    starts = {}
+    end = 0  # bytes of the tensors so far
     for name, (dtype, shape) in slots.items():
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         header[name] = {"dtype": NAMES[dtype], "shape": shape, "data_offsets": (end, end + size)}
-        starts[name], end = end, end + size
+        starts[name] = end
+        end += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -144,7 +144,8 @@ def load_segmentation(path: Path = SHIPPED) -> Params:
     """
     params, _ = load_params(path)
     if missing := _layers() - _names(params):
-        expected, do = "a file that `full4d convert segmentation` wrote", "convert it again"
+        expected = "a file that `full4d convert segmentation` wrote"
+        do = "convert it again"
         raise InputError("weights", path, f"no {min(missing)}", expected, do)
     return params
 
@@ -160,8 +161,8 @@ def _layers() -> set[str]:
 
 
 def _names(params: Params) -> set[str]:
-    found = {name for name, layer in params.items() if "kernel" in layer}
-    return found | {f"{name}.{part}" for name in params.keys() - found for part in params[name]}
+    layers = {name for name, layer in params.items() if "kernel" in layer}
+    return layers | {f"{name}.{part}" for name in params.keys() - layers for part in params[name]}
 
 
 def convert_segmentation(source: Path, target: Path) -> int:
@@ -186,7 +187,8 @@ def _published_layer(
     source: Path, tensors: dict[str, ndarray], layer: str
 ) -> tuple[Float[ndarray, "y x c d"], Float[ndarray, " d"]]:
     """Return kernel and bias of a layer of the published graph."""
-    name, depthwise = PUBLISHED.get(layer, ""), layer.endswith("depthwise")
+    name = PUBLISHED.get(layer, "")
+    depthwise = layer.endswith("depthwise")
     if not name:
         block, part = layer.split(".")
         number = int(block.removeprefix("block_"))

@@ -81,12 +81,12 @@ def mesh_shape(config: MeshConfig, devices: int) -> tuple[int, ...]:
       InputError: their product does not divide it, or is larger.
     """
     sizes = to_dict(config)
-    others = math.prod(sizes[name] for name in AXES[1:])
-    fits, found = devices % others == 0 or config.data > 0, f"{devices} devices"
-    require("mesh", sizes, fits, f"sizes whose product divides {found}")
-    data = config.data or devices // others
-    expected = f"at most {devices // others}, for {found} in all"
-    require("mesh.data", data, data * others <= devices, expected)
+    per_sample = math.prod(sizes[name] for name in AXES[1:])  # devices of one shard of `data`
+    fits = devices % per_sample == 0 or config.data > 0
+    require("mesh", sizes, fits, f"sizes whose product divides {devices} devices")
+    data = config.data or devices // per_sample
+    expected = f"at most {devices // per_sample}, for {devices} devices in all"
+    require("mesh.data", data, data * per_sample <= devices, expected)
     return (data, *(sizes[name] for name in AXES[1:]))
 
 
@@ -167,7 +167,8 @@ def tokens_of(config: Config) -> tuple[int, int]:
     """Return frames (views times latent frames, with the projected half) and tokens of each."""
     from full4d_jax.config.codecs import strides_of
 
-    model, data = config.model, config.data
+    model = config.model
+    data = config.data
     strides = strides_of(model.codec, model.codec_stride)
     frames = strides.latent_frames(data.frames)
     frames *= 2 if model.projection == "frames" else 1
@@ -181,9 +182,11 @@ def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
     Raises:
       InputError: a size does not divide; the message names the field and sizes that would do.
     """
-    sizes, model = mesh.shape, config.model
+    sizes = mesh.shape
+    model = config.model
     samples = sizes["data"] * sizes["fsdp"]
-    batch, accumulate = config.training.batch, config.training.accumulate
+    batch = config.training.batch
+    accumulate = config.training.accumulate
     multiple = f"a multiple of mesh.data x mesh.fsdp, {samples}"
     if accumulate > 1:
         multiple += f", x training.accumulate, {accumulate}"

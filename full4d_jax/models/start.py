@@ -37,7 +37,7 @@ def start_from(
     """Read the parameters of a checkpoint, and complete them where the model has more.
 
     Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint has a
-    single stream, and the embedding of the interval where it was not trained for mean velocities.
+    single stream.
 
     Args:
       model: the network to train.
@@ -67,8 +67,6 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
     names = tensor_shapes(checkpoint)
     free = FREE + (FREE_WITH_VELOCITY if model.prediction == "velocity" else ())
     plain = without_adapters(model)
-    if not any(name.startswith("interval_") for name in names):
-        plain = dataclasses.replace(plain, mean_flow=False)
     require_model(checkpoint, load_metadata(checkpoint), plain, free=free)
     if not any(name.startswith(SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")

@@ -91,14 +91,16 @@ def _blocks(
 ) -> Float[Array, "b H W d"]:
     """Apply inverted bottlenecks; the first changes the resolution."""
     for number in range(BLOCKS):
-        block, before = params[f"block_{number}"], x
+        block = params[f"block_{number}"]
+        before = x
         x = _convolve(block["widen"], x)
         x = jnp.repeat(jnp.repeat(x, repeat, 1), repeat, 2)
         x = _convolve_channels(block["spread"], x, stride)
         x = _convolve(block["narrow"], x)
         if "sum" in block:
             x = _clamp(before + x, block["sum"]["range"])
-        stride, repeat = 1, 1
+        stride = 1
+        repeat = 1
     return x
 
 
@@ -177,7 +179,8 @@ def _layer_name(published: str, folder: Path) -> str:
         return ends[published]
     found = re.fullmatch(r"1\.stages\.(\d)\.(\d)\.xif\d+_(\d)\.(\w+)\.conv\.weight_int8", published)
     if found is None:
-        expected, do = "the layers of Tiefenrausch", "give the files as published"
+        expected = "the layers of Tiefenrausch"
+        do = "give the files as published"
         raise InputError("weights", folder, published, expected, do)
     part, level, block, layer = found.groups()
     return f"{PARTS[part]}_{level}.block_{block}.{LAYERS[layer]}"
@@ -213,7 +216,8 @@ def load_tiefenrausch(path: Path) -> Params:
             kernels = json.loads((file.metadata() or {})[KERNELS])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        expected, do = "the weights of Tiefenrausch", "full4d convert depth writes them"
+        expected = "the weights of Tiefenrausch"
+        do = "full4d convert depth writes them"
         raise InputError("checkpoint", path, repr(error), expected, do) from None
     for name, (scale, zero) in kernels.items():
         tensors[f"{name}.kernel"] = _real(Quantised(tensors[f"{name}.kernel"], scale, zero))

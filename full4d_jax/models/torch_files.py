@@ -51,7 +51,8 @@ def read_tensors(path: Path) -> dict[str, ndarray]:
                 require_float(f"{path}, tensor {name}", file.get_slice(name).get_dtype())
             return {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        expected, do = "a .safetensors or .pth file", "check the path"
+        expected = "a .safetensors or .pth file"
+        do = "check the path"
         raise InputError("weights", path, error, expected, do) from None
 
 
@@ -73,7 +74,8 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
             with archive.open(f"{root}data.pkl") as file:
                 content = _Unpickler(file, archive, root).load()
     except (*UNREADABLE, pickle.UnpicklingError, StopIteration) as error:
-        found, do = f"{type(error).__name__}: {error}", "save it again with torch.save(state_dict)"
+        found = f"{type(error).__name__}: {error}"
+        do = "save it again with torch.save(state_dict)"
         raise InputError("weights", path, found, "a dictionary of tensors", do) from None
     if not (isinstance(content, dict) and all(isinstance(x, ndarray) for x in content.values())):
         do = "save its state_dict alone"
@@ -86,7 +88,8 @@ class _Unpickler(pickle.Unpickler):
 
     def __init__(self, file: Any, archive: zipfile.ZipFile, root: str):
         super().__init__(file)
-        self._archive, self._root = archive, root
+        self._archive = archive
+        self._root = root
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a name stands for, or refuse one that no tensor needs."""

@@ -52,10 +52,10 @@ def init_params(config: UpsamplerNetConfig, key: PRNGKeyArray) -> Params:
 
 
 def upsample(
-    config: UpsamplerNetConfig, params: Params, given: Guidance
+    config: UpsamplerNetConfig, params: Params, guidance: Guidance
 ) -> Float[Array, "b h w 3"]:
     """Return frames at full size in about [-1, 1], equation 1."""
-    return nnx.merge(_graph(config), params)(given)
+    return nnx.merge(_graph(config), params)(guidance)
 
 
 @functools.cache
@@ -82,11 +82,11 @@ class Upsampler(nnx.Module):
         zeros = nnx.initializers.zeros
         self.leave = nnx.Conv(fine, 4 * 4, (3, 3), kernel_init=zeros, rngs=rngs)
 
-    def __call__(self, given: Guidance) -> Float[Array, "b h w 3"]:
+    def __call__(self, guidance: Guidance) -> Float[Array, "b h w 3"]:
         """Return frames in about [-1, 1]."""
-        mask = given.mask[..., None]
-        near = jnp.clip(given.disparity, 0, NEAREST)[..., None] / NEAREST
-        x = jnp.concatenate([given.coarse, given.projected * mask, mask, near], -1)
+        mask = guidance.mask[..., None]
+        near = jnp.clip(guidance.disparity, 0, NEAREST)[..., None] / NEAREST
+        x = jnp.concatenate([guidance.coarse, guidance.projected * mask, mask, near], -1)
         fine = self.fine_down(self.enter(fold(x)))
         middle = self.middle_down(self.fine_to_middle(fold(fine)))
         coarse = self.coarse(self.middle_to_coarse(fold(middle)))
@@ -94,7 +94,7 @@ class Upsampler(nnx.Module):
         fine = self.fine_up(fine + unfold(self.middle_to_fine(middle)))
         out = unfold(self.leave(nnx.silu(fine)))
         gate = jax.nn.sigmoid(out[..., 3:] + 4 * mask - 2) * mask
-        return given.coarse + gate * (given.projected - given.coarse) + out[..., :3]
+        return guidance.coarse + gate * (guidance.projected - guidance.coarse) + out[..., :3]
 
 
 class ResidualBlock(nnx.Module):

@@ -34,7 +34,7 @@ METADATA = {
 # Fields that checkpoints of before do not name, with the only value that there was.
 ADDED = {"mask": PAPER}
 # Fields that a model no longer has, with the only value that today's code computes.
-REMOVED = {"mask_terms": ["view", "time", "half"]}
+REMOVED = {"mask_terms": ["view", "time", "half"], "mean_flow": False}
 
 
 def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:
@@ -119,10 +119,10 @@ def described(params: Any) -> list[tuple[list[int], str, str]]:
     """
 
     def mark(x: jax.Array) -> str:
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for _, layer in _layers(x):
-            found.update(np.asarray(layer, np.float32).tobytes())
-        return found.hexdigest()
+            digest.update(np.asarray(layer, np.float32).tobytes())
+        return digest.hexdigest()
 
     return [(list(x.shape), "float32", mark(x)) for x in jax.tree.leaves(params)]
 
@@ -187,13 +187,15 @@ def require_model(
     """
     free = (*free, "precision", "remat")
     wanted = json.loads(json.dumps(dataclasses.asdict(model)))
-    told = ADDED | metadata["model"] if "model" in metadata else {}
-    for name, found in told.items():
+    stored = ADDED | metadata["model"] if "model" in metadata else {}
+    for name, found in stored.items():
         if name in wanted and name not in free and wanted[name] != found:
-            where, do = f"{path}, model.{name}", "use the config that it was trained with"
+            where = f"{path}, model.{name}"
+            do = "use the config that it was trained with"
             raise InputError("checkpoint", where, found, wanted[name], do)
         if name not in wanted and name in REMOVED and found != REMOVED[name]:
-            where, do = f"{path}, model.{name}", "use the version of full4d that trained it"
+            where = f"{path}, model.{name}"
+            do = "use the version of full4d that trained it"
             raise InputError("checkpoint", where, found, f"{REMOVED[name]}, now for all models", do)
 
 
@@ -208,7 +210,8 @@ def told_model(path: str | Path, metadata: dict[str, Any], kind: type[Model]) ->
     Raises:
       InputError: they are not told, or no network has them; the message names the field.
     """
-    where, told = f"{path}, metadata model", metadata.get("model", {})
+    where = f"{path}, metadata model"
+    told = metadata.get("model", {})
 
     def refused(name: str, found: object, expected: object) -> InputError:
         do = "give a file that full4d wrote"
@@ -246,10 +249,10 @@ def _opened(path: str | Path) -> Iterator[Any]:
 
 def _metadata(path: str | Path, file: Any) -> dict[str, Any]:
     with input_errors("checkpoint", "give a file that full4d wrote"):
-        told = (file.metadata() or {}).items()
-        found = {key: parse_json(value, f"{path}, metadata {key:.60}") for key, value in told}
-        require_layout(found, METADATA, f"{path}, metadata")
-    return found
+        entries = (file.metadata() or {}).items()
+        metadata = {key: parse_json(value, f"{path}, metadata {key:.60}") for key, value in entries}
+        require_layout(metadata, METADATA, f"{path}, metadata")
+    return metadata
 
 
 def _shapes(file: Any) -> dict[str, tuple[int, ...]]:

@@ -124,5 +124,6 @@ def record_bad_step(
         expected += f" of at most {config.spike:g} times its running mean {running_mean:.4g}"
     do = f"look at its batch in {out / FILE}, then resume with --training.on_bad_loss skip"
     if config.on_bad_loss == "skip":
-        expected, do = f"{expected}, after {MOST_IN_A_ROW - 1} others", "lower the learning rates"
+        expected = f"{expected}, after {MOST_IN_A_ROW - 1} others"
+        do = "lower the learning rates"
     raise InputError("training", f"{out}, step {step}", f"loss {loss:.4g}", expected, do)

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 GREY = (0.299, 0.587, 0.114)  # share of each channel in brightness
 BLOCK = 8  # pixels per side of what JPEG and video codecs transform at once
-SWAPPED, COMPRESSED = 0.3, 0.4  # shares of the frames
+SWAPPED = 0.3  # share of the frames whose channels are swapped
+COMPRESSED = 0.4  # share of the frames with artefacts of a codec
 
 
 def augment(
@@ -80,7 +81,8 @@ def compress(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h
 
 def cosines() -> Float[np.ndarray, "k k"]:
     """Return the orthonormal discrete cosine transform of a block's side."""
-    k, n = np.arange(BLOCK)[:, None], np.arange(BLOCK)[None]
+    k = np.arange(BLOCK)[:, None]
+    n = np.arange(BLOCK)[None]
     matrix = np.cos(np.pi * k * (2 * n + 1) / (2 * BLOCK)) * np.sqrt(2 / BLOCK)
     matrix[0] /= np.sqrt(2)
     return matrix.astype(np.float32)

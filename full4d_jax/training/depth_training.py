@@ -164,12 +164,19 @@ def procedural_frames(
 
     def one(index: Integer[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
         if worlds == "wide":
-            draw = partial(wide_frame, index, looks=looks)
-            frame, depth = draw(height=rendered, width=columns)
+            frame, depth = wide_frame(index, looks=looks, height=rendered, width=columns)
         else:
-            draw = partial(procedural_scene, index, views=1, frames=1, looks=looks)
-            clip = draw(height=rendered, width=columns, worlds=worlds)
-            frame, depth = clip.frames[0, 0], clip.depth[0, 0]
+            clip = procedural_scene(
+                index,
+                views=1,
+                frames=1,
+                height=rendered,
+                width=columns,
+                worlds=worlds,
+                looks=looks,
+            )
+            frame = clip.frames[0, 0]
+            depth = clip.depth[0, 0]
         frame = jax.image.resize(frame, (height, width, 3), "linear")
         return frame, jax.image.resize(depth, (height, width), "nearest")
 

@@ -110,7 +110,8 @@ def _train(
     checkpoints: Checkpoints,
 ) -> None:
     """Do all steps that are left."""
-    start, before = time.perf_counter(), run.summary["seconds"]
+    start = time.perf_counter()
+    before = run.summary["seconds"]
     stream = batches(run.done)
     # Finish a batch before the step compiles: on one core XLA's compiler and a running program
     # may wait for each other forever.

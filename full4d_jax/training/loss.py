@@ -27,7 +27,6 @@ from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.training.accumulation import Part, whole_batch
-from full4d_jax.training.mean_flow import Interval, draw_interval, predict_over_interval
 
 Metrics = dict[str, Float[Array, "..."]]
 Clips = Batch | ProjectedBatch | EncodedBatch
@@ -71,7 +70,6 @@ class FlowPoint(NamedTuple):
       tau: flow time.
       is_mean: which clips train the conditional mean, at tau = 1.
       hidden: 1 for frames that are generated, which alone count in the loss.
-      interval: where the mean velocity splits and ends, if the step trains mean velocities.
     """
 
     z: Latents
@@ -79,7 +77,6 @@ class FlowPoint(NamedTuple):
     tau: Float[Array, "b"]
     is_mean: Bool[Array, "b"]
     hidden: Float[Array, "b v t"]
-    interval: Interval | None
 
 
 class Prediction(NamedTuple):
@@ -134,7 +131,8 @@ def encode_clips(
 ) -> EncodedBatch:
     """Return the latents to generate and the conditions, with the text that each clip gets."""
     if isinstance(batch, Batch):
-        model, weights = config.model, frozen.codec_weights
+        model = config.model
+        weights = frozen.codec_weights
         batch = prepare(batch, keys.encode, model, config.data, weights, part.places)
     elif isinstance(batch, ProjectedBatch):
         batch = prepare_projected(batch, keys.encode, config.model, config.data, part.places)
@@ -151,7 +149,9 @@ def encode_clips(
 
 def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: Part) -> FlowPoint:
     """Draw the flow time and the noise of each clip."""
-    settings, (data, conditions) = config.flow, clips
+    settings = config.flow
+    data = clips.latents
+    visible = clips.conditions.visible
     drawn = flow.sample_time(
         keys.times,
         part.size,
@@ -160,15 +160,13 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: Part) -> Fl
         times=settings.times,
     )
     tau, is_mean = map(part.take, drawn)
-    has_intervals = settings.interval_share > 0
-    interval = draw_interval(settings, keys.times, tau, part) if has_intervals else None
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
     noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
     hidden = jnp.ones(data.shape[:3])
-    if conditions.visible is not None:  # visible frames are the data at every flow time
-        noise = jnp.where(flow.bcast(conditions.visible, data), data, noise)
-        hidden = 1.0 - conditions.visible
-    return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden, interval)
+    if visible is not None:  # visible frames are the data at every flow time
+        noise = jnp.where(flow.bcast(visible, data), data, noise)
+        hidden = 1.0 - visible
+    return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden)
 
 
 def draw_per_clip(
@@ -179,34 +177,36 @@ def draw_per_clip(
 
 
 def predict(network: Callable[..., Latents], clips: EncodedBatch, point: FlowPoint) -> Prediction:
-    """Return the network's velocity at the point; its target is noise - data.
-
-    Over an interval it is the mean velocity, and its target follows from the network itself.
-    """
-    (data, conditions), (z, noise, tau, *_) = clips, point
-    target = noise - data
-    if point.interval is None:
-        v = network(z, tau, conditions)
-    else:
-        v, target = predict_over_interval(network, conditions, z, tau, point.interval, target)
-        data = flow.data_from_velocity(target, z, tau)
-    return Prediction(v, target, flow.data_from_velocity(v, z, tau), data)
+    """Return the network's velocity at the point; its target is noise - data."""
+    target = point.noise - clips.latents
+    v = network(point.z, point.tau, clips.conditions)
+    return Prediction(
+        velocity=v,
+        target=target,
+        predicted=flow.data_from_velocity(v, point.z, point.tau),
+        data=clips.latents,
+    )
 
 
 def weigh(
     config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Prediction
 ) -> Float[Array, "b"]:
     """Return the loss of each clip, the mean over its hidden frames."""
-    model, (v, target, predicted, data) = config.model, prediction
+    model = config.model
+    predicted = prediction.predicted
+    data = prediction.data
     if model.prediction == "velocity":
-        flow_losses = flow.velocity_loss(v, target)
+        flow_losses = flow.velocity_loss(prediction.velocity, prediction.target)
     else:
         mask = clips.conditions.mask[:, -data.shape[1] :, ..., None]
         sigma = jnp.where(mask > 0, model.sigma_seen, model.sigma_hole)
         flow_losses = flow.flow_loss(predicted, data, point.tau, sigma, config.flow.weight_limit)
     mean_losses = flow.mean_loss(predicted, data)
-    means = (flow.mean_of(point.hidden, x) for x in (mean_losses, flow_losses))
-    return jnp.where(point.is_mean, *means)
+    return jnp.where(
+        point.is_mean,
+        flow.mean_of(point.hidden, mean_losses),
+        flow.mean_of(point.hidden, flow_losses),
+    )
 
 
 def report(
@@ -218,7 +218,8 @@ def report(
 ) -> Metrics:
     """Return the metrics: sums over these clips, divided by the counts of the whole batch."""
     error = ((prediction.predicted - prediction.data) ** 2).mean((3, 4, 5))
-    error, is_mean = flow.mean_of(point.hidden, error), point.is_mean
+    error = flow.mean_of(point.hidden, error)
+    is_mean = point.is_mean
     means = count_means(config, part)
     return {
         "loss": losses.mean() * (len(losses) / part.size),

@@ -33,8 +33,11 @@ class Monitor:
     """
 
     def __init__(self, out: Path, done: int, steps: int, flops: float | None, peak: float | None):
-        self.out, self.flops, self.peak = out, flops, peak
-        self.is_first, self.is_compiled = jax.process_index() == 0, False
+        self.out = out
+        self.flops = flops
+        self.peak = peak
+        self.is_first = jax.process_index() == 0
+        self.is_compiled = False
         self.open = contextlib.ExitStack()
         self.start(done)
         if self.is_first:
@@ -66,7 +69,9 @@ class Monitor:
 
     def start(self, step: int) -> None:
         """Restart the clock."""
-        self.since, self.step, self.waited = time.perf_counter(), step, 0.0
+        self.since = time.perf_counter()
+        self.step = step
+        self.waited = 0.0
 
     def report(self, means: dict[str, Any]) -> None:
         """Write `step` and the means of the metrics since the last report, and the speed."""
@@ -97,18 +102,19 @@ class Monitor:
 
         Times are missing if no step was measured; without a known peak TFLOP/s replace MFU.
         """
-        steps, seconds = step - self.step, time.perf_counter() - self.since
-        found = {"memory_gib": memory_gib()}
+        steps = step - self.step
+        seconds = time.perf_counter() - self.since
+        numbers = {"memory_gib": memory_gib()}
         if steps > 0:
-            found["seconds_per_step"] = seconds / steps
-            found["data_wait"] = self.waited / seconds
+            numbers["seconds_per_step"] = seconds / steps
+            numbers["data_wait"] = self.waited / seconds
             if self.flops is not None:
                 rate = self.flops * steps / seconds
                 if self.peak is None:
-                    found["tflops"] = rate / 1e12
+                    numbers["tflops"] = rate / 1e12
                 else:
-                    found["mfu"] = rate / (self.peak * jax.device_count())
-        return {name: float(f"{value:.4g}") for name, value in found.items()}
+                    numbers["mfu"] = rate / (self.peak * jax.device_count())
+        return {name: float(f"{value:.4g}") for name, value in numbers.items()}
 
 
 def mfu_basis(flops: float | None, peak: float | None) -> str:
@@ -142,10 +148,11 @@ class Board:
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2
 
-        self.summary, self.protocol = summary, cast(Any, event_pb2)
+        self.summary = summary
+        self.protocol = cast(Any, event_pb2)
         folder.mkdir(parents=True, exist_ok=True)
         self.writer = event_file_writer.EventsWriter(str(folder / "events"), f".{time.time_ns()}")
-        self._write(done + 1, session_log={"status": "START"})
+        self._write(self.protocol.Event(step=done + 1, session_log={"status": "START"}))
 
     def __enter__(self) -> "Board":
         return self
@@ -156,12 +163,14 @@ class Board:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write numbers by name."""
         for name, value in values.items():
-            self._write(step, summary=self.summary.scalar(name, value))
+            self._write(self.protocol.Event(step=step, summary=self.summary.scalar(name, value)))
 
     def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
         """Write a picture."""
-        self._write(step, summary=self.summary.image(name, pixels, dataformats="HWC"))
+        summary = self.summary.image(name, pixels, dataformats="HWC")
+        self._write(self.protocol.Event(step=step, summary=summary))
 
-    def _write(self, step: int, **content: Any) -> None:
-        self.writer.write_event(self.protocol.Event(wall_time=time.time(), step=step, **content))
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self.writer.write_event(event)
         self.writer.flush()

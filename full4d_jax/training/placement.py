@@ -27,9 +27,9 @@ def in_mesh(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
     if mesh is None:
         return step
 
-    def on_mesh(*given: Any) -> Any:
+    def on_mesh(*arguments: Any) -> Any:
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-            return step(*given)
+            return step(*arguments)
 
     return on_mesh
 

@@ -113,7 +113,8 @@ def write_weights(config: Config, out: Path, params: Params, summary: dict[str, 
     }
     if not config.data.records:  # the cameras of records may stand anywhere
         metadata |= {"max_azimuth_degrees": MAX_AZIMUTH, "max_elevation_degrees": MAX_ELEVATION}
-    weights, about = out / "prior.safetensors", out / "prior.json"
+    weights = out / "prior.safetensors"
+    about = out / "prior.json"
     save_params(weights, merge_adapters(params), metadata)
     if jax.process_index() > 0:
         return

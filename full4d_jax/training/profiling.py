@@ -36,7 +36,9 @@ class StepProfile:
     """Traces the steps `steps[0]` to `steps[1]` into `folder`; None traces nothing."""
 
     def __init__(self, steps: tuple[int, int] | None, folder: Path):
-        self.steps, self.folder, self.is_running = steps, folder, False
+        self.steps = steps
+        self.folder = folder
+        self.is_running = False
 
     def __enter__(self) -> "StepProfile":
         return self

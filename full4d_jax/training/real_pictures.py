@@ -23,7 +23,8 @@ def training_photos(folder: str) -> list[Path]:
     """
     photos = listed(Path(folder), PICTURES) if folder else []
     if not photos:
-        expected, do = "photographs", "give a folder with --data.photos"
+        expected = "photographs"
+        do = "give a folder with --data.photos"
         raise InputError("config", f"data.photos {folder}", "no picture", expected, do)
     return [photo for i, photo in enumerate(photos) if i % HELD_OUT != HELD_OUT - 1]
 

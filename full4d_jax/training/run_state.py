@@ -46,22 +46,24 @@ class RunState:
 
     def stepped(self, state: TrainState, losses: RunningLoss, metrics: Any, samples: int) -> None:
         """Take the results of the next step, which may still be running."""
-        self.state, self.losses = state, losses
+        self.state = state
+        self.losses = losses
         self.done += 1
         self.summary["samples"] += samples
         self.pending.append(metrics)
 
     def read(self, leave: int) -> list[tuple[int, Metrics]]:
         """Read the pending metrics but the newest `leave`; return the bad steps among them."""
-        first, ready = self.done - len(self.pending) + 1, len(self.pending) - leave
-        found = []
+        first = self.done - len(self.pending) + 1
+        ready = len(self.pending) - leave
+        bad_steps = []
         for step, values in enumerate(jax.device_get(self.pending[:ready]), first):
             metrics = {name: x.tolist() for name, x in values.items()}
             self._add(metrics)
             if metrics["bad"]:
-                found.append((step, metrics))
+                bad_steps.append((step, metrics))
         self.pending = self.pending[ready:]
-        return found
+        return bad_steps
 
     def _add(self, metrics: Metrics) -> None:
         """Add the metrics of a step to the window and the summary; bad steps are only counted."""
@@ -130,7 +132,8 @@ def start_or_resume(
       InputError: the checkpoints are of another run, or all damaged.
     """
     summary: Json = {"samples": 0, "seconds": 0.0, "parts": [], "history": []}
-    losses, window = no_losses(), []
+    losses = no_losses()
+    window = []
     if checkpoints.latest is None:
         state = start.make()
     else:

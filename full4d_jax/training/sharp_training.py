@@ -95,7 +95,8 @@ def batches(
     config: SharpDepthConfig, teacher: Params, start: int
 ) -> Iterator[tuple[Frames, Frames]]:
     """Return the batches from step `start` on: procedural and real frames, and their depth."""
-    data, count = config.data, config.training.batch
+    data = config.data
+    count = config.training.batch
     photos = training_photos(data.photos)
     for step in itertools.count(start):
         size = data.sizes[step // TURN % len(data.sizes)]
@@ -142,13 +143,13 @@ def train_step(
     config: SharpDepthConfig, state: TrainState, batch: tuple[Frames, Frames]
 ) -> tuple[TrainState, Metrics]:
     """Take one step; a pure function."""
-    (drawn, true_depth), (real, kept_depth) = batch
-    frames = jnp.concatenate([drawn, real])
+    (rendered, true_depth), (real, teacher_depth) = batch
+    frames = jnp.concatenate([rendered, real])
 
     def objective(params: Params) -> tuple[Float[Array, ""], Metrics]:
         logs = log_depth(config.model, params, frames)
-        truth = loss(logs[: len(drawn)], true_depth)
-        anchor = anchor_loss(logs[len(drawn) :], kept_depth)
+        truth = loss(logs[: len(rendered)], true_depth)
+        anchor = anchor_loss(logs[len(rendered) :], teacher_depth)
         return truth + config.anchor * anchor, {"truth": truth, "anchor": anchor}
 
     grad = jax.value_and_grad(objective, has_aux=True)
@@ -158,11 +159,11 @@ def train_step(
 
 
 def anchor_loss(
-    predicted: Float[Array, "b h w"], kept_depth: Float[Array, "b h w"]
+    predicted: Float[Array, "b h w"], teacher_depth: Float[Array, "b h w"]
 ) -> Float[Array, ""]:
     """Return the module's loss of log depths of real pictures."""
     cells = partial(reduce, pattern="b (h i) (w j) -> b h w", reduction="mean", i=CELL, j=CELL)
-    error = cells(predicted - jnp.log(kept_depth))
+    error = cells(predicted - jnp.log(teacher_depth))
     error = error - jnp.median(error, (1, 2), keepdims=True)
     return jnp.abs(error).mean() + roughness(error)
 

@@ -64,8 +64,7 @@ def _draw_targets(
 
     def generate(clip: Batch):
         key = jax.random.key(config.seed)
-        given = clip.frames[0], clip.depth, clip.cameras
-        grid, projection = generate_grid(prior, *given, key)
+        grid, projection = generate_grid(prior, clip.frames[0], clip.depth, clip.cameras, key)
         source = jnp.broadcast_to(clip.frames[:1], clip.frames[1:].shape)
         rows = (source, projection.frames, grid[1:], clip.frames[1:])
         return jnp.stack([row[:, -1] for row in rows])
@@ -80,7 +79,8 @@ def filled_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndar
     visible = row_and_column(config.data.views, config.data.frames)
     indices = HELD_OUT_START + jnp.arange(scenes)
     grids = np.asarray(jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames)
-    key, cells = jax.random.key(config.seed), []
+    key = jax.random.key(config.seed)
+    cells = []
     for frames in grids:
         copied = copy_nearest(jnp.asarray(frames), jnp.asarray(visible))
         rows = (frames, copied, fill_grid(prior, frames, visible, key))

@@ -51,8 +51,8 @@ def train_step(
         places = places_of_parts(count_clips(batch), parts)
 
         def objective(params, clips, index):
-            params, part = hold_constant(params, trained), Part(places, index)
-            return loss_of_grids(config, params, clips, key, frozen, part)
+            params = hold_constant(params, trained)
+            return loss_of_grids(config, params, clips, key, frozen, Part(places, index))
 
         gradient = jax.value_and_grad(objective, has_aux=True)
         metrics, gradients = accumulate(gradient, state.params, trained, batch, parts)

@@ -36,7 +36,7 @@ from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.footage import training_clips
 from input_pipeline.whole_files import write_text
 
-SOFT = 0.01
+SOFT = 0.01  # rounds absolute errors off, in units of frames in [-1, 1]
 SHIFT = 8  # pixels, the spacing of the coarsest grid of the upsampler
 NEAR = 8  # pixels
 Metrics = dict[str, Float[Array, ""]]
@@ -95,7 +95,8 @@ def train_step(
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
         made = upsample(config.model, params, pair.given)
-        value, error = loss(made, pair.truth), ((made - pair.truth) ** 2).mean()
+        value = loss(made, pair.truth)
+        error = ((made - pair.truth) ** 2).mean()
         if distance is not None:
             shift = jax.random.fold_in(jax.random.key(config.seed), state.step)
             judged = jnp.where(near(pair.given.mask)[..., None] > 0, made, pair.truth)

@@ -38,14 +38,15 @@ def fused_attention(
       cross_half: whether the later half of the frames is the projection.
       mask: a name for `masks.find_mask`.
     """
-    any_mask = {"cpu": listed_by_head, "default": listed_attention, "tpu": splash_attention}
-    ways = {name: functools.partial(way, mask=mask) for name, way in any_mask.items()}
+    cpu = functools.partial(listed_by_head, cross_half=cross_half, mask=mask)
+    default = functools.partial(listed_attention, cross_half=cross_half, mask=mask)
     if mask == PAPER:
-        ways |= {"cpu": merged_attention, "default": concatenated_attention}
+        cpu = functools.partial(merged_attention, cross_half=cross_half)
+        default = functools.partial(concatenated_attention, cross_half=cross_half)
     if q.shape[3] < SPLASH_TOKENS:
-        del ways["tpu"]
-    ways = {name: functools.partial(way, cross_half=cross_half) for name, way in ways.items()}
-    return jax.lax.platform_dependent(q, k, v, **ways)
+        return jax.lax.platform_dependent(q, k, v, cpu=cpu, default=default)
+    tpu = functools.partial(splash_attention, cross_half=cross_half, mask=mask)
+    return jax.lax.platform_dependent(q, k, v, cpu=cpu, tpu=tpu, default=default)
 
 
 def full_attention(q: Tokens, k: Tokens, v: Tokens) -> Tokens:

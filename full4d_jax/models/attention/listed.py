@@ -40,7 +40,8 @@ class Loop(NamedTuple):
 
 def listed_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, mask: str) -> Tokens:
     """Attend under the mask of this name (`masks.find_mask`), in forward or reverse mode."""
-    shape, (views, frames) = q.shape, q.shape[1:3]
+    shape = q.shape
+    views, frames = shape[1:3]
     allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
     q, k, v = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))
     return attend_by_lists(q, k, v, allowed).reshape(shape)
@@ -62,7 +63,7 @@ def attend_by_lists(
       allowed: which frame may read which.
       part: which of the n / m parts of the frames q is.
     """
-    tokens, frames = q.shape[2], q.shape[1]
+    frames, tokens = q.shape[1:3]
     loops, place = plan(allowed, len(allowed) // frames, max(1, QUERIES // tokens))
 
     @jax.checkpoint
@@ -99,14 +100,18 @@ def plan(
     order = np.argsort(-counts, axis=1, kind="stable")
     longest = np.take_along_axis(counts, order, 1).max(0)  # of the parts
     levels = -(-LEVELS * longest // longest[0])
-    loops, place, before = [], np.zeros_like(order), 0
+    loops = []
+    place = np.zeros_like(order)
+    before = 0  # frames of the loops so far
     for level in np.unique(levels)[::-1]:
+        # Frames of one level share a loop; some are taken again to fill its last step.
         here = np.flatnonzero(levels == level)
         steps = -(-len(here) // size)
         filled = np.resize(here, steps * -(-len(here) // steps))
         taken = order[:, filled]
         lists = np.argsort(~np.take_along_axis(rows, taken[..., None], 1), axis=-1, kind="stable")
-        keys, lengths = lists[..., : longest[here[0]]], np.take_along_axis(counts, taken, 1)
+        keys = lists[..., : longest[here[0]]]
+        lengths = np.take_along_axis(counts, taken, 1)
         cut = (rearrange(x, "p (c g) ... -> p c g ...", c=steps) for x in (taken, keys, lengths))
         loops.append(Loop(*(x.astype(np.int32) for x in cut)))
         np.put_along_axis(place, taken, before + np.arange(len(filled))[None], 1)

@@ -56,8 +56,8 @@ def _attend_jvp(lists, primals, tangents):
 
 def _forward(lists: Lists, q: Head, k: Head, v: Head) -> tuple[Head, Float[Array, "n s"]]:
     """Return the output and the log-sum-exp."""
-    found, total, peak = _over_lists(lists, sums, (q,), (k, v))
-    return (found / total[..., None]).astype(v.dtype), peak + jnp.log(total)
+    weighted, total, peak = _over_lists(lists, sums, (q,), (k, v))
+    return (weighted / total[..., None]).astype(v.dtype), peak + jnp.log(total)
 
 
 def _over_lists(lists, part, queries, keys):
@@ -83,9 +83,9 @@ def _over_lists(lists, part, queries, keys):
         xs = [x[taken] for x in queries], jnp.asarray(read), jnp.asarray(lengths)
         return jax.lax.map(jax.checkpoint(step, prevent_cse=False), xs)
 
-    found = [jax.checkpoint(functools.partial(steps, x))(queries, keys) for x in loops]
+    by_loop = [jax.checkpoint(functools.partial(steps, x))(queries, keys) for x in loops]
     joined = [
         jnp.concatenate([rearrange(x, "c g ... -> (c g) ...") for x in parts])
-        for parts in zip(*found, strict=True)
+        for parts in zip(*by_loop, strict=True)
     ]
     return [x[place[0]] for x in joined]

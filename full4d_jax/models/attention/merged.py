@@ -58,7 +58,8 @@ def _attend(cross_half: bool, q: Head, k: Head, v: Head) -> Head:
 def _attend_jvp(cross_half, primals, tangents):
     (q, k, v), (dq, dk, dv) = primals, tangents
     out, lse = _forward(q, k, v, cross_half)
-    queries, keys = (q, lse, dq), (k, v, dk, dv)
+    queries = (q, lse, dq)
+    keys = (k, v, dk, dv)
     row, along_row = _over_rows(derivative, queries, keys)
     column, along_column = _over_columns(derivative, queries, keys, cross_half)
     along = (along_row + along_column)[..., None]
@@ -70,7 +71,8 @@ def _forward(q: Head, k: Head, v: Head, cross_half: bool) -> tuple[Head, PerQuer
     row, row_total, row_peak = _over_rows(sums, (q,), (k, v))
     column, column_total, column_peak = _over_columns(sums, (q,), (k, v), cross_half)
     peak = jnp.maximum(row_peak, column_peak)
-    row_share, column_share = jnp.exp(row_peak - peak), jnp.exp(column_peak - peak)
+    row_share = jnp.exp(row_peak - peak)
+    column_share = jnp.exp(column_peak - peak)
     total = row_total * row_share + column_total * column_share
     out = row * row_share[..., None] + column * column_share[..., None]
     return (out / total[..., None]).astype(v.dtype), peak + jnp.log(total)
@@ -157,7 +159,8 @@ def _column_keys(x: Head, cross_half: bool) -> Float[Array, "t m d"]:
 
 def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, "t v u"]:
     """Return which of the column's frames each query frame reads beyond its own row."""
-    allowed, time = allowed_frames(views, frames, cross_half), np.arange(frames)
+    allowed = allowed_frames(views, frames, cross_half)
+    time = np.arange(frames)
     others = allowed[:, time, :, time] & ~np.eye(views, dtype=bool)
     if not cross_half:
         return others

@@ -16,31 +16,22 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from full4d_jax.config.masks import PAPER, SOURCE, allowed_frames
 from full4d_jax.models.attention.concatenated import attend_to_first, visible_lengths
 from full4d_jax.models.attention.listed import attend_by_lists
 from full4d_jax.models.attention.mask import Tokens
+from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.sharding import RULES, swap_axes
-from full4d_jax.models.tokens import Grid, flatten
+from full4d_jax.models.tokens import flatten
 
 Flat = Float[Array, "b n k d"]
 Attend = Callable[[Tokens, Tokens, Tokens, Any], Tokens]
 
 
 def attention_on_mesh(
-    attend: Attend,
-    q: Flat,
-    k: Flat,
-    v: Flat,
-    cameras: Any,
-    *,
-    grid: Grid,
-    cross_half: bool,
-    mask: str,
-    to_all: bool,
-    is_split: bool,
+    attend: Attend, q: Flat, k: Flat, v: Flat, cameras: Any, pattern: Pattern
 ) -> Flat:
     """Attend in the mesh around; without one, call `attend` on the unflattened tokens.
 
@@ -50,12 +41,9 @@ def attention_on_mesh(
       k: keys.
       v: values.
       cameras: a pytree of arrays with a leading axis of samples, handed to `attend`.
-      grid: how the n tokens are laid out.
-      cross_half: whether the later half of the frames is the projection.
-      mask: of fused attention, a name for `masks.find_mask`.
-      to_all: whether tokens attend to every token, rather than by fused attention.
-      is_split: whether samples are rows or columns of grids, whole on their devices.
+      pattern: which of the n tokens read which, as `attend` computes it.
     """
+    grid = pattern.grid
 
     def whole(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
         return flatten(attend(grid.unflatten(q), grid.unflatten(k), grid.unflatten(v), cameras))
@@ -64,9 +52,11 @@ def attention_on_mesh(
     if mesh.empty:
         return whole(q, k, v, cameras)
     sizes = mesh.shape
-    swap, rest = ((), ()) if is_split else swap_axes(
-        q.shape[2] // sizes["tensor"], sizes["view"], sizes["time"]
-    )  # fmt: skip
+    swap: tuple[str, ...] = ()
+    rest: tuple[str, ...] = ()
+    if not pattern.is_cut:
+        heads_here = q.shape[2] // sizes["tensor"]
+        swap, rest = swap_axes(heads_here, sizes["view"], sizes["time"])
 
     def local(q: Flat, k: Flat, v: Flat, cameras: Any) -> Flat:
         trade = functools.partial(jax.lax.all_to_all, axis_name=swap, tiled=True)
@@ -74,18 +64,13 @@ def attention_on_mesh(
             q, k, v = (trade(x, split_axis=2, concat_axis=1) for x in (q, k, v))
         if rest:
             k, v = (jax.lax.all_gather(x, rest, axis=1, tiled=True) for x in (k, v))
-            k, v = grid.unflatten(k), grid.unflatten(v)
-            way = attention_to_all if to_all else functools.partial(
-                attention_of_frames, first_token=jax.lax.axis_index(rest) * q.shape[1],
-                cross_half=cross_half, mask=mask,
-            )  # fmt: skip
-            out = way(q, k, v)
+            out = attention_of_queries(q, grid.unflatten(k), grid.unflatten(v), pattern, rest)
         else:
             out = whole(q, k, v, cameras)
         return trade(out, split_axis=1, concat_axis=2) if swap else out
 
-    samples = RULES["videos" if is_split else "samples"]
-    tokens = PartitionSpec(samples, None if is_split else RULES["tokens"], RULES["heads"])
+    samples = RULES["videos" if pattern.is_cut else "samples"]
+    tokens = PartitionSpec(samples, None if pattern.is_cut else RULES["tokens"], RULES["heads"])
     # Splash attention needs check_vma=False.
     on_devices = jax.shard_map(
         local,
@@ -96,22 +81,26 @@ def attention_on_mesh(
     return on_devices(q, k, v, cameras)
 
 
-def attention_of_frames(
-    q: Flat, k: Tokens, v: Tokens, *, first_token: Int[Array, ""], cross_half: bool, mask: str
+def attention_of_queries(
+    q: Flat, k: Tokens, v: Tokens, pattern: Pattern, axes: tuple[str, ...]
 ) -> Flat:
-    """Apply fused attention to the queries of some frames, a few frames after the other.
+    """Attend from this device's queries, whole frames, a few frames after the other.
 
     Args:
       q: queries of whole frames in a row.
       k: keys of all frames.
       v: values of all frames.
-      first_token: where in the row of all tokens q begins.
-      cross_half: whether the later half of the frames is the projection.
-      mask: a name for `masks.find_mask`.
+      pattern: which tokens read which.
+      axes: of the mesh, over which the queries are divided.
     """
-    _, views, frames, tokens, _, _ = k.shape
-    if mask != PAPER:
-        allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+    if pattern.mask is None:
+        return attention_to_all(q, k, v)
+    first_token = jax.lax.axis_index(axes) * q.shape[1]  # of q, in the row of all tokens
+    views, frames, tokens = pattern.grid
+    cross_half = pattern.cross_half
+    if pattern.mask != PAPER:
+        allowed = allowed_frames(views, frames, cross_half, pattern.mask)
+        allowed = allowed.reshape(views * frames, -1)
         queries = rearrange(q, "b (f s) k d -> b f s k d", s=tokens)
         k, v = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (k, v))
         return attend_by_lists(queries, k, v, allowed, first_token // q.shape[1]).reshape(q.shape)

@@ -228,7 +228,8 @@ def _like(codec: str, path: str) -> Weights:
     try:
         config = wan_vae.with_widths(KINDS[codec], unflatten_dict(stored, sep="."))
     except KeyError as error:
-        found, do = f"no tensor {error}", "convert it again"
+        found = f"no tensor {error}"
+        do = "convert it again"
         raise InputError("codec", path, found, f"all tensors of {codec}", do) from None
     return wan_vae.abstract_params(config)
 
@@ -261,5 +262,6 @@ def _unfold(side: int, latents: Float[Array, "*b t h w c"]) -> Float[Array, "*b 
 
 def _missing(codec: str, *_: Any) -> Any:
     """Refuse a codec without weights."""
-    expected, do = "a file of `full4d convert codec`", "give its path as --codec_weights"
+    expected = "a file of `full4d convert codec`"
+    do = "give its path as --codec_weights"
     raise InputError("config", f"codec_weights for {codec}", "no weights", expected, do)

@@ -109,24 +109,24 @@ def shapes() -> dict[str, tuple[int, ...]]:
     def conv(side: int, inputs: int, outputs: int, bias: bool) -> dict[str, tuple[int, ...]]:
         return {"kernel": (side, side, inputs, outputs)} | ({"bias": (outputs,)} if bias else {})
 
-    found = {
+    layers = {
         "encoder.0": conv(3, 3, WIDTH, True),
         "encoder.14": conv(3, WIDTH, CHANNELS, True),
         "decoder.1": conv(3, CHANNELS, WIDTH, True),
         "decoder.19": conv(3, WIDTH, 3, True),
     }
-    found |= {f"encoder.{place}": conv(3, WIDTH, WIDTH, False) for place in DOWN}
-    found |= {f"decoder.{place + 4}": conv(3, WIDTH, WIDTH, False) for place in UP}
+    layers |= {f"encoder.{place}": conv(3, WIDTH, WIDTH, False) for place in DOWN}
+    layers |= {f"decoder.{place + 4}": conv(3, WIDTH, WIDTH, False) for place in UP}
     for half in ("encoder", "decoder"):
         for place in (*PLAIN[half], *POOLED[half]):
             for i in (0, 2, 4):
-                found[f"{half}.{place}.conv.{i}"] = conv(3, WIDTH, WIDTH, True)
+                layers[f"{half}.{place}.conv.{i}"] = conv(3, WIDTH, WIDTH, True)
         for place in POOLED[half]:
             pool = f"{half}.{place}.pool"
-            found[f"{pool}.0"] = conv(1, WIDTH, POOL, False)
-            found[f"{pool}.1"] = {"scale": (POOL,), "bias": (POOL,)}
-            found[f"{pool}.3"] = conv(1, POOL, WIDTH, False)
-    return {f"{name}.{leaf}": shape for name, x in found.items() for leaf, shape in x.items()}
+            layers[f"{pool}.0"] = conv(1, WIDTH, POOL, False)
+            layers[f"{pool}.1"] = {"scale": (POOL,), "bias": (POOL,)}
+            layers[f"{pool}.3"] = conv(1, POOL, WIDTH, False)
+    return {f"{name}.{leaf}": shape for name, x in layers.items() for leaf, shape in x.items()}
 
 
 def convert_taesd(folder: Path) -> Params:
@@ -140,14 +140,17 @@ def convert_taesd(folder: Path) -> Params:
         path = folder / f"taef2_{half}.pth"
         tensors = read_tensors(path)
         wanted = {n: shape for n, shape in shapes().items() if n.startswith(f"{half}.")}
-        found = {f"{half}.{_our_name(n, x)}": _turned(x) for n, x in tensors.items()}
-        odd = sorted(set(wanted) ^ set(found)) or [
-            f"{n} {found[n].shape}" for n, shape in wanted.items() if found[n].shape != shape
+        published = {f"{half}.{_our_name(n, x)}": _turned(x) for n, x in tensors.items()}
+        odd = sorted(set(wanted) ^ set(published)) or [
+            f"{n} {published[n].shape}"
+            for n, shape in wanted.items()
+            if published[n].shape != shape
         ]
         if odd:
-            expected, do = "the tensors of TAESD for FLUX.2", "give the unchanged files"
+            expected = "the tensors of TAESD for FLUX.2"
+            do = "give the unchanged files"
             raise InputError("weights", path, f"other tensors, such as {odd[0]}", expected, do)
-        params |= {name: jnp.asarray(x, jnp.float32) for name, x in found.items()}
+        params |= {name: jnp.asarray(x, jnp.float32) for name, x in published.items()}
     return unflatten_dict(params, sep=".")
 
 

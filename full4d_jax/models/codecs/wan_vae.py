@@ -102,9 +102,9 @@ def _over_time(step, first: Video, rest: Video, size: int) -> Video:
 
     chunks = rearrange(rest, "b (n a) h w c -> n b a h w c", a=size)
     # Gradients keep the carried frames of every step and compute the rest of it again.
-    _, others = jax.lax.scan(jax.checkpoint(next_step, prevent_cse=False), past, chunks)
-    others = rearrange(others, "n b a h w c -> b (n a) h w c")
-    return jnp.concatenate([out, others], 1)
+    _, later = jax.lax.scan(jax.checkpoint(next_step, prevent_cse=False), past, chunks)
+    later = rearrange(later, "n b a h w c -> b (n a) h w c")
+    return jnp.concatenate([out, later], 1)
 
 
 @functools.cache
@@ -118,28 +118,32 @@ class WanVae(nnx.Module):
     """The encoder and the decoder, which compute in the type of their parameters."""
 
     def __init__(self, config: WanVaeConfig, rngs: nnx.Rngs):
-        self.config, channels = config, len(config.mean)
-        self.encoder, self.decoder = Encoder(config, rngs), Decoder(config, rngs)
+        self.config = config
+        channels = len(config.mean)
+        self.encoder = Encoder(config, rngs)
+        self.decoder = Decoder(config, rngs)
         self.to_moments = nnx.Linear(2 * channels, 2 * channels, rngs=rngs)
         self.from_latents = nnx.Linear(channels, channels, rngs=rngs)
 
     def encode(self, frames: Video, past: Past | None) -> tuple[Video, Past]:
         """Encode one chunk of frames as normalised latents."""
-        stream, side = Stream(past), self.config.patch
+        stream = Stream(past)
+        side = self.config.patch
         x = rearrange(frames, "b t (h i) (w j) c -> b t h w (c j i)", i=side, j=side)
         x = x.astype(self.to_moments.kernel[...].dtype)
         mean = jnp.split(self.to_moments(self.encoder(x, stream)), 2, -1)[0]
         shift, scale = self._moments()
-        return (mean.astype(jnp.float32) - shift) / scale, stream.kept
+        return (mean.astype(jnp.float32) - shift) / scale, stream.carried
 
     def decode(self, latents: Video, past: Past | None) -> tuple[Video, Past]:
         """Decode one chunk of normalised latents to frames."""
-        stream, side = Stream(past), self.config.patch
+        stream = Stream(past)
+        side = self.config.patch
         shift, scale = self._moments()
         x = (latents * scale + shift).astype(self.from_latents.kernel[...].dtype)
         x = self.decoder(self.from_latents(x), stream).astype(jnp.float32)
         x = rearrange(x, "b t h w (c j i) -> b t (h i) (w j) c", i=side, j=side)
-        return x, stream.kept
+        return x, stream.carried
 
     def _moments(self) -> tuple[Float[Array, "1 1 1 1 c"], Float[Array, "1 1 1 1 c"]]:
         """Return mean and deviation of the latents."""
@@ -204,7 +208,8 @@ class DownStage(nnx.Module):
     """Residual blocks and, except in the last stage, half the resolution after them."""
 
     def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
-        self.outputs, self.residual = outputs, config.residual
+        self.outputs = outputs
+        self.residual = config.residual
         self.blocks = _blocks(inputs, outputs, config.blocks, rngs)
         self.sides = 2 if index < len(config.temporal) else 1
         self.frames = 2 if self.sides == 2 and config.temporal[index] else 1
@@ -227,7 +232,8 @@ class UpStage(nnx.Module):
     """Residual blocks and, except in the last stage, twice the resolution after them."""
 
     def __init__(self, config: WanVaeConfig, inputs: int, outputs: int, index: int, rngs: nnx.Rngs):
-        self.outputs, self.residual = outputs, config.residual
+        self.outputs = outputs
+        self.residual = config.residual
         if index and not config.residual:
             inputs //= 2  # the stage before halved its channels
         self.blocks = _blocks(inputs, outputs, config.blocks + 1, rngs)

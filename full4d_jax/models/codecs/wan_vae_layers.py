@@ -22,7 +22,7 @@ class Stream:
 
     def __init__(self, past: Sequence[Video] | None):
         self.first = past is None
-        self.kept: list[Video] = []
+        self.carried: list[Video] = []
         self._past = iter(past or ())
 
     def extend(self, x: Video, frames: int) -> Video:
@@ -30,7 +30,7 @@ class Stream:
         b, _, *rest = x.shape
         before = jnp.zeros((b, frames, *rest), x.dtype) if self.first else next(self._past)
         x = jnp.concatenate([before, x], 1)
-        self.kept.append(x[:, -frames:])
+        self.carried.append(x[:, -frames:])
         return x
 
 
@@ -65,8 +65,10 @@ class Residual(nnx.Module):
     """A residual block, x + conv(silu(norm(conv(silu(norm(x))))))."""
 
     def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
-        self.norm1, self.conv1 = Norm(inputs), CausalConv(inputs, outputs, rngs)
-        self.norm2, self.conv2 = Norm(outputs), CausalConv(outputs, outputs, rngs)
+        self.norm1 = Norm(inputs)
+        self.conv1 = CausalConv(inputs, outputs, rngs)
+        self.norm2 = Norm(outputs)
+        self.conv2 = CausalConv(outputs, outputs, rngs)
         if inputs != outputs:
             self.shortcut = nnx.Conv(inputs, outputs, (1, 1, 1), rngs=rngs)
 

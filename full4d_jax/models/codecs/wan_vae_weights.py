@@ -70,9 +70,11 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
     path = find_vae(source)
     tensors = read_tensors(path)
     if "encoder.conv_in.weight" in tensors:
-        config, diffusers = read_config(path.parent / "config.json"), True
+        config = read_config(path.parent / "config.json")
+        diffusers = True
     else:
-        config, diffusers = _guess_config(path, tensors), False
+        config = _guess_config(path, tensors)
+        diffusers = False
     like: dict[str, Any] = flatten_dict(abstract_params(config), sep=".")
     names = {name: source_name(name, config, diffusers=diffusers) for name in like}
     missing = sorted(set(names.values()) - set(tensors))

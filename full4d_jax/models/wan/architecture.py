@@ -72,15 +72,15 @@ def check_config_json(model: ModelConfig, about: Path) -> None:
       InputError: it is no such file, or fields differ; the message names them.
     """
     try:
-        found = dict(load_json(about))
+        published = dict(load_json(about))
     except (OSError, ValueError, TypeError) as error:
         do = "download it again or move it away"
         raise InputError("weights", about, repr(error), "the transformer's config", do) from None
-    is_original = "num_heads" in found or found.get("_class_name") == "WanModel"
+    is_original = "num_heads" in published or published.get("_class_name") == "WanModel"
     wanted = original_config(model) if is_original else diffusers_config(model)
     needed = "num_heads" if is_original else "num_attention_heads"
-    compared = {needed: found.get(needed)} | {
-        name: value for name, value in found.items() if name not in IGNORED
+    compared = {needed: published.get(needed)} | {
+        name: value for name, value in published.items() if name not in IGNORED
     }
     if is_original and compared.get("model_type") in ("t2v", "ti2v"):
         del compared["model_type"]

@@ -82,15 +82,18 @@ def _check(model: ModelConfig, source: Path) -> None:
     try:
         with safe_open(source, framework="numpy") as file:
             names = list(file.keys())
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            stored = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             for name in names:
                 require_float(f"{source}, tensor {name}", file.get_slice(name).get_dtype())
     except SafetensorError as error:
         raise InputError("checkpoint", source, error, "a checkpoint of ours", do) from None
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            where, none = f"{source}, tensor {name}", "no such tensor"
-            raise InputError("checkpoint", where, found.get(name, none), wanted.get(name, none), do)
+    for name in sorted(wanted.keys() | stored.keys()):
+        if wanted.get(name) != stored.get(name):
+            where = f"{source}, tensor {name}"
+            missing = "no such tensor"
+            raise InputError(
+                "checkpoint", where, stored.get(name, missing), wanted.get(name, missing), do
+            )
 
 
 def _pieces(
@@ -117,7 +120,8 @@ def _is_trained(model: ModelConfig, source: Path, leaf: str) -> bool:
 
 def _shards(slots: dict[str, Slot], limit: int) -> list[list[str]]:
     """Return the names in order, cut where a shard would grow beyond the limit."""
-    shards, size = [[]], 0
+    shards = [[]]
+    size = 0
     for name, slot in slots.items():
         if shards[-1] and size + _bytes(slot) > limit:
             shards.append([])

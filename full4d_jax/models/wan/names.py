@@ -127,11 +127,13 @@ def check_wan_model(model: ModelConfig) -> None:
         "rope_theta": 10000.0,
         "lora_rank": 0,
     }
-    found = {name: getattr(model, name) for name in wanted}
-    found["cameras"], wanted["cameras"] = tuple(x for x in model.cameras if x != "linear"), ()
-    found["text_width"], wanted["text_width"] = model.text_width, model.text_width or "above 0"
+    actual = {name: getattr(model, name) for name in wanted}
+    actual["cameras"] = tuple(x for x in model.cameras if x != "linear")
+    wanted["cameras"] = ()
+    actual["text_width"] = model.text_width
+    wanted["text_width"] = model.text_width or "above 0"
     for name, value in wanted.items():
-        if found[name] != value:
+        if actual[name] != value:
             shown = "linear or nothing" if name == "cameras" else repr(value)
             do = "give a preset of Wan, such as --config wan22_5b"
             raise InputError("config", f"model.{name}", repr(getattr(model, name)), shown, do)

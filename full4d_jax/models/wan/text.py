@@ -96,17 +96,22 @@ def load_training_texts(
     Raises:
       InputError: as in `load_text`, or the two have different numbers of tokens.
     """
-    own = config.data.captions
-    text = np.zeros((TOKENS, config.model.text_width), np.float32) if own else load_text(config)
+    has_captions = config.data.captions
+    text = (
+        np.zeros((TOKENS, config.model.text_width), np.float32)
+        if has_captions
+        else load_text(config)
+    )
     if not config.data.drop_text:
-        return None if own else text, None
+        return None if has_captions else text, None
     negative = load_negative_text(config)
-    given = [x for x in (text, negative) if x is not None]
-    text, negative = (np.zeros_like(given[0]) if x is None else x for x in (text, negative))
+    known_texts = [x for x in (text, negative) if x is not None]
+    text, negative = (np.zeros_like(known_texts[0]) if x is None else x for x in (text, negative))
     if text.shape != negative.shape:
-        found, expected = f"{len(negative)} tokens", f"{len(text)}, as many as text has"
+        found = f"{len(negative)} tokens"
+        expected = f"{len(text)}, as many as text has"
         raise InputError("embedding", config.negative_text, found, expected, "embed both alike")
-    return None if own else text, negative
+    return None if has_captions else text, negative
 
 
 @functools.lru_cache(maxsize=2)
@@ -114,7 +119,8 @@ def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     """Read an embedding, refuse one that the model cannot take, and keep it for the next call."""
     do = "make one with full4d embed-text"
     if not width:
-        found, drop = "a model without text (model.text_width 0)", f"leave --{field} out"
+        found = "a model without text (model.text_width 0)"
+        drop = f"leave --{field} out"
         raise InputError("config", field, found, "one with text", drop)
     from input_pipeline.plain_files import load_arrays  # the package imports grain, and grain jax
 
@@ -126,7 +132,8 @@ def _load(field: str, path: str, width: int) -> Float[np.ndarray, "n e"]:
     text = arrays["text"]
     fits = text.ndim == 2 and text.shape[1] == width and np.issubdtype(text.dtype, np.floating)
     if not fits:
-        found, expected = f"{text.dtype} of shape {text.shape}", f"floats (tokens, {width})"
+        found = f"{text.dtype} of shape {text.shape}"
+        expected = f"floats (tokens, {width})"
         raise InputError("embedding", path, found, expected, "use that model's text encoder")
     return text.astype(np.float32)
 

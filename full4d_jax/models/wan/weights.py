@@ -94,8 +94,10 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
         for name, (leaf, layer) in by_file:
             tensor = _read(stored[name])
             if bad := int(np.count_nonzero(~np.isfinite(tensor))):
-                where, expected = f"{source}, tensor {name}", "finite ones"
-                found, do = f"{bad} NaN or infinite values", "download it again"
+                where = f"{source}, tensor {name}"
+                expected = "finite ones"
+                found = f"{bad} NaN or infinite values"
+                do = "download it again"
                 raise InputError("weights", where, found, expected, do)
             yield leaf, layer, from_wan(leaf, tensor).astype(dtypes[leaf])
 
@@ -144,7 +146,8 @@ def _check_index(index: Path, stored: dict[str, Stored]) -> None:
     lost = sorted(name for name, file in entries if (Path(file).name, name) not in places)
     if lost:
         first = ", ".join(lost[:3]) + (" ..." if len(lost) > 3 else "")
-        found, expected = f"{len(lost)} tensors that are not in their files: {first}", "all of them"
+        found = f"{len(lost)} tensors that are not in their files: {first}"
+        expected = "all of them"
         raise InputError("weights", index, found, expected, "download the weights again")
 
 
@@ -174,7 +177,8 @@ def _files(source: Path) -> list[Path]:
         files = [source / name for name in named]
         lost = [path.name for path in files if not path.is_file()]
         if lost:
-            found, expected = f"no {', '.join(lost)}", f"all {len(files)} shards of the index"
+            found = f"no {', '.join(lost)}"
+            expected = f"all {len(files)} shards of the index"
             raise InputError("weights", source, found, expected, "download the rest")
     if not files:
         inner = source / "transformer"
@@ -208,7 +212,7 @@ def _check_architecture(
     patches = shape("patch_embedding.kernel")
     blocks = {name.split(".")[1] for name in stored if name.startswith("blocks.")}
     side = model.patch
-    found = {
+    stored_sizes = {
         "width": patches[0],
         "layers": len(blocks),
         "ffn": shape("blocks.ffn_in.bias", 0)[0],
@@ -217,15 +221,15 @@ def _check_architecture(
         "patch": patches[-1],
     }
     embedding = abstract_leaves(model)["patch_embedding.kernel"].shape
-    wanted = {name: getattr(model, name, None) for name in found}
+    wanted = {name: getattr(model, name, None) for name in stored_sizes}
     wanted["input channels"] = embedding[0] // side**2
-    if found != wanted:
-        differs = [name for name in found if found[name] != wanted[name]]
+    if stored_sizes != wanted:
+        differs = [name for name in stored_sizes if stored_sizes[name] != wanted[name]]
         do = "give the preset of that model, such as --config wan22_5b"
         raise InputError(
             "weights",
             source,
-            ", ".join(f"{name} {found[name]}" for name in differs),
+            ", ".join(f"{name} {stored_sizes[name]}" for name in differs),
             ", ".join(f"{name} {wanted[name]}" for name in differs) + " as in the config",
             do,
         )

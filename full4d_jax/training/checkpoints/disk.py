@@ -20,7 +20,8 @@ def check_file_system(place: str) -> None:
         try:
             fsspec.get_filesystem_class(scheme)
         except (ImportError, ValueError) as error:
-            found, expected = f"no library for it ({error})", "a folder, or a URL such as gs://"
+            found = f"no library for it ({error})"
+            expected = "a folder, or a URL such as gs://"
             do = "install it, or keep checkpoints in a folder"
             raise InputError("training.checkpoints", place, found, expected, do) from None
 

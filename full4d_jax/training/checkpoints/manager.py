@@ -69,7 +69,8 @@ class Checkpoints:
         except InputError:
             raise
         except DAMAGE as error:  # Orbax reads what is told of all steps at once
-            place, expected = f"{self.folder}, _CHECKPOINT_METADATA", "what Orbax wrote"
+            place = f"{self.folder}, _CHECKPOINT_METADATA"
+            expected = "what Orbax wrote"
             do = "move the numbered folder with the damaged file away"
             raise InputError("checkpoints", place, error, expected, do) from error
         for step in self.manager.all_steps():
@@ -134,11 +135,13 @@ class Checkpoints:
                 if isinstance(error, InputError) or not is_damage:
                     raise
                 if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
-                    place, expected = f"{self.folder}, step {step}", "files that can be read"
+                    place = f"{self.folder}, step {step}"
+                    expected = "files that can be read"
                     do = "try again; it stays where it is"
                     raise InputError("checkpoint", place, error.strerror, expected, do) from error
                 self._move_aside(step, error)
-        found, expected = f"only damaged checkpoints ({len(steps)})", "one that can be read"
+        found = f"only damaged checkpoints ({len(steps)})"
+        expected = "one that can be read"
         do = "move its damaged-* back from a copy, or start again with another --out"
         raise InputError("checkpoint", str(self.folder), found, expected, do)
 
@@ -187,7 +190,8 @@ class Checkpoints:
             )
 
     def _move_aside(self, step: int, error: Exception) -> None:
-        aside, n = self.folder / f"damaged-{step}", 1
+        aside = self.folder / f"damaged-{step}"
+        n = 1
         while aside.exists():
             n += 1
             aside = self.folder / f"damaged-{step}-{n}"
@@ -235,7 +239,8 @@ class _Keep(policies.PreservationPolicy):
     """Keeps the newest checkpoints, and the best of the others."""
 
     def __init__(self, newest: int, best: int):
-        self.newest, self.best = newest, best
+        self.newest = newest
+        self.best = best
         self.losses: dict[int, float] = {}  # by step, where it is known
 
     def should_preserve(self, checkpoints: Sequence[_Saved], **_: Any) -> Sequence[bool]:

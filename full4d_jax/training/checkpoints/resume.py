@@ -79,7 +79,8 @@ def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, s
             do = f"resume with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
         raise InputError("training run", f"{out}, {', '.join(differ)}", found, expected, do)
     if new.get("training.steps", step) < step:
-        found, do = f"a checkpoint at step {step}", "give a larger number or another --out"
+        found = f"a checkpoint at step {step}"
+        do = "give a larger number or another --out"
         raise InputError(
             "training run", f"{out}, training.steps", found, f"at most {new['training.steps']}", do
         )

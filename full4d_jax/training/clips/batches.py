@@ -53,8 +53,9 @@ def training_batches(
     data = config.data
     if not data.records:
         for name, off in (("projections", 0), ("captions", False)):
-            asked, expected = getattr(data, name), f"{off} without --data.records that have them"
-            require(f"data.{name}", asked, asked == off, expected)
+            value = getattr(data, name)
+            expected = f"{off} without --data.records that have them"
+            require(f"data.{name}", value, value == off, expected)
     if data.pseudo and config.model.projection == "none":
         mixed = _with_warps(config, start)
         return mixed if mesh is None else map(partial(put_batch, mesh), mixed)
@@ -65,21 +66,22 @@ def training_batches(
 
 def clips_at(config: Config, position: int) -> list[str | int]:
     """Return the clips in the batch at a position in the data: names, or procedural scenes."""
-    data, batch = config.data, config.training.batch
+    data = config.data
+    batch = config.training.batch
     if data.pseudo and config.model.projection != "none" and not data.records:
         filmed = _filmed_before(data, position)
         if _filmed_before(data, position + 1) > filmed:
             return _films(config, filmed, batch)
         return [int(i) for i in next(_scenes(config, position - filmed))]
     grids, warped = _grids_and_warps(config)
-    found: list[str | int] = []
+    names: list[str | int] = []
     if grids.training.batch and data.records:
-        found += record_names(grids, position)
+        names += record_names(grids, position)
     elif grids.training.batch:
-        found += [int(i) for i in next(_scenes(grids, position))]
+        names += [int(i) for i in next(_scenes(grids, position))]
     if warped and data.videos:
-        found += _films(config, position, warped)
-    return found
+        names += _films(config, position, warped)
+    return names
 
 
 def _films(config: Config, position: int, count: int) -> list[str | int]:
@@ -96,7 +98,9 @@ def _filmed_before(data: DataConfig, step: int) -> int:
 
 def _with_warps(config: Config, start: int) -> Iterator[Batch]:
     """Return batches of which a share is planar warps, shuffled with records or rendered grids."""
-    data, seed, (grids, warped) = config.data, config.seed, _grids_and_warps(config)
+    data = config.data
+    seed = config.seed
+    grids, warped = _grids_and_warps(config)
     row = replace(data, views=1, height=round(MARGIN * data.height), records=())
     row = replace(row, width=round(MARGIN * data.width))
     if data.videos:
@@ -105,38 +109,42 @@ def _with_warps(config: Config, start: int) -> Iterator[Batch]:
         training = replace(config.training, batch=warped)
         alone = replace(config, data=row, training=training, seed=seed ^ STREAM)
         videos = (batch.frames[:, 0] for batch in _rendered(alone, start, None))
-    others: Any = itertools.repeat(None)
+    whole_grids: Any = itertools.repeat(None)
     if grids.training.batch:
-        others = record_batches(grids, start) if data.records else _rendered(grids, start, None)
+        whole_grids = (
+            record_batches(grids, start) if data.records else _rendered(grids, start, None)
+        )
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
 
-    def mix(step: int, videos: Float[Array, "p t H W 3"], others: Batch | None) -> Batch:
-        return _mixed(data, jax.random.fold_in(key, step), videos, others)
+    def mix(step: int, videos: Float[Array, "p t H W 3"], clips: Batch | None) -> Batch:
+        return _mixed(data, jax.random.fold_in(key, step), videos, clips)
 
-    return map(mix, itertools.count(start), videos, others)
+    return map(mix, itertools.count(start), videos, whole_grids)
 
 
 def _grids_and_warps(config: Config) -> tuple[Config, int]:
     """Return the config of the clips of a batch that are no planar warps, and how many are."""
-    batch, poseless = config.training.batch, config.model.projection == "none"
-    warped = round(config.data.pseudo * batch) if poseless else 0
+    batch = config.training.batch
+    is_poseless = config.model.projection == "none"
+    warped = round(config.data.pseudo * batch) if is_poseless else 0
     return replace(config, training=replace(config.training, batch=batch - warped)), warped
 
 
 def _with_filmed(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
     """Yield rendered batches and, evenly among them, a share of reprojected ones."""
-    data, batch, seed = config.data, config.training.batch, config.seed
+    data = config.data
     first = _filmed_before(data, start)
-    windows = video_windows(data, seed=seed, start=first, clips=batch)
-    rendered, network = _rendered(config, start - first, mesh), load_depth()
-    key = jax.random.fold_in(jax.random.key(seed), STREAM)
+    windows = video_windows(data, seed=config.seed, start=first, clips=config.training.batch)
+    rendered = _rendered(config, start - first, mesh)
+    network = load_depth()
+    key = jax.random.fold_in(jax.random.key(config.seed), STREAM)
     for step in itertools.count(start):
         number = _filmed_before(data, step)
         if _filmed_before(data, step + 1) == number:
             yield next(rendered)
         else:
-            made = reprojected(network, jax.random.fold_in(key, number), next(windows))
-            yield made if mesh is None else put_batch(mesh, made)
+            clips = reprojected(network, jax.random.fold_in(key, number), next(windows))
+            yield clips if mesh is None else put_batch(mesh, clips)
 
 
 @jax.jit
@@ -158,11 +166,12 @@ def reprojected(
 
 def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
     """Yield batches of rendered scenes; on a mesh each device renders its own samples."""
-    data, seed = config.data, config.seed
+    data = config.data
     network = load_depth() if data.estimated else None
     render = partial(_render, data)
     if mesh is not None:
-        samples, everywhere = spec("samples"), PartitionSpec()
+        samples = spec("samples")
+        everywhere = PartitionSpec()
         render = jax.shard_map(
             render,
             mesh=mesh,
@@ -171,10 +180,10 @@ def _rendered(config: Config, start: int, mesh: Mesh | None) -> Iterator[Batch]:
             check_vma=False,
         )
     program = jax.jit(render)
-    folders = {"photos": data.photos, "videos": data.videos if data.photos else ""}
+    videos = data.videos if data.photos else ""
     for step, scenes in enumerate(_scenes(config, start), start):
         with input_errors("config", "change data.photos or data.videos"):
-            looks = looks_at(step, **folders, seed=seed)
+            looks = looks_at(step, photos=data.photos, videos=videos, seed=config.seed)
         yield program(scenes if mesh is None else put_batch(mesh, scenes), looks, network)
 
 
@@ -200,23 +209,24 @@ def _render(
 
 def _scenes(config: Config, start: int) -> Iterator[Int[np.ndarray, "b"]]:
     """Return the indices of the scenes of each batch."""
-    scenes, batch = range(config.data.scenes), config.training.batch
+    scenes = range(config.data.scenes)
+    batch = config.training.batch
     return make_loader(scenes, seed=config.seed, batch_size=batch, start_step=start)
 
 
 @partial(jax.jit, static_argnums=0)
 def _mixed(
-    data: DataConfig, key: PRNGKeyArray, videos: Float[Array, "p t H W 3"], others: Batch | None
+    data: DataConfig, key: PRNGKeyArray, videos: Float[Array, "p t H W 3"], clips: Batch | None
 ) -> Batch:
-    """Return planar warps of the videos and the other clips, shuffled."""
+    """Return planar warps of the videos and the other clips of the batch, shuffled."""
     warp_key, order_key = jax.random.split(key)
     keys = jax.random.split(warp_key, len(videos))
     warp = partial(pseudo_grid, views=data.views, height=data.height, width=data.width)
     warps = Batch(jax.vmap(warp)(keys, videos), *_no_cameras(len(videos), data))
-    if others is None:
+    if clips is None:
         return warps
-    order = jax.random.permutation(order_key, len(videos) + len(others.frames))
-    return jax.tree.map(lambda *x: jnp.concatenate(x)[order], others, warps)
+    order = jax.random.permutation(order_key, len(videos) + len(clips.frames))
+    return jax.tree.map(lambda *x: jnp.concatenate(x)[order], clips, warps)
 
 
 def _no_cameras(count: int, data: DataConfig) -> tuple[Float[Array, "b t h w"], Cameras]:

@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
 
-AZIMUTH, ELEVATION = 35.0, 10.0  # degrees around the middle of the picture, at most
+AZIMUTH = 35.0  # degrees around the middle of the picture, at most
+ELEVATION = 10.0  # likewise
 CLOSER = 0.15  # largest relative change of distance
 FIELD_OF_VIEW = (40.0, 80.0)  # degrees along the longer side, as most phones have
 
@@ -57,10 +58,12 @@ def pose_beside(
 ) -> Float[Array, "4 4"]:
     """Return world-to-camera of a camera that looks at (0, 0, 1), degrees and world units."""
     turn, lift = jnp.deg2rad(azimuth), jnp.deg2rad(elevation)
-    (s, c), (p, q) = (jnp.sin(turn), jnp.cos(turn)), (jnp.sin(lift), jnp.cos(lift))
+    s, c = jnp.sin(turn), jnp.cos(turn)
+    p, q = jnp.sin(lift), jnp.cos(lift)
     around = jnp.eye(3).at[0, 0].set(c).at[0, 2].set(s).at[2, 0].set(-s).at[2, 2].set(c)
     above = jnp.eye(3).at[1, 1].set(q).at[1, 2].set(-p).at[2, 1].set(p).at[2, 2].set(q)
-    rotation, pivot = above @ around, jnp.array([0.0, 0.0, 1.0])
+    rotation = above @ around
+    pivot = jnp.array([0.0, 0.0, 1.0])
     offset = distance * pivot - rotation @ pivot
     return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(offset)
 

@@ -22,7 +22,8 @@ def choose_projected(
     Raises:
       ValueError: the file of the projection is damaged; the message names the scene.
     """
-    example, strides = sized.example, strides_of(config.model.codec, config.model.codec_stride)
+    example = sized.example
+    strides = strides_of(config.model.codec, config.model.codec_stride)
     file = example.projections[generator.integers(len(example.projections))]
     try:
         drawn = projection_from_bytes(file)

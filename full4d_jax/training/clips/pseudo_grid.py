@@ -12,7 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 MARGIN = 1.5  # side of the video / side of the crop
-SHIFT, TURN, ZOOM, SHEAR, TILT = 0.25, 0.25, 0.2, 0.12, 0.2  # maxima, at the end of a path
+# The largest parameters of a warp, at the end of a path.
+SHIFT = 0.25  # in units of half a side
+TURN = 0.25  # radians
+ZOOM = 0.2  # of the logarithm of the scale
+SHEAR = 0.12
+TILT = 0.2  # relative change of depth at half a side
 CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], np.float32)
 
 

@@ -38,7 +38,9 @@ class SizedRecords(Sequence[Sized]):
     """The clips of a dataset that are cropped to one size, by their numbers in it."""
 
     def __init__(self, records: Records, numbers: Sequence[int], size: tuple[int, int]):
-        self.records, self.numbers, self.size = records, numbers, size
+        self.records = records
+        self.numbers = numbers
+        self.size = size
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -71,7 +73,8 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
       ValueError: no view has depth inside the crop at the first instant; the message names the
         scene.
     """
-    data, example = config.data, sized.example
+    data = config.data
+    example = sized.example
     views, frames = example.frames.shape
     # Windows were chosen when they were encoded.
     joined = example.codec and (example.latents.shape[1] < frames or example.projections.size)
@@ -87,8 +90,11 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
         if cover(depth, example.intrinsics[source], sized.height, sized.width)[0].any():
             break
     else:
-        found = f"no depth at instant {times[0]} in the middle {sized.height}x{sized.width} pixels"
-        raise ValueError(f"scene {example.scene_id}: found {found}, expected that of some view")
+        crop = f"the middle {sized.height}x{sized.width} pixels"
+        raise ValueError(
+            f"scene {example.scene_id}: found no depth at instant {times[0]} in {crop}, "
+            "expected that of some view"
+        )
     chosen = choose_views(
         generator,
         centers(example.world_to_camera[:, times[0]]),
@@ -101,7 +107,8 @@ def choose(sized: Sized, generator: np.random.Generator, config: Config) -> Size
 
 def allocate(sized: Sized, clips: int, config: Config) -> HostClip:
     """Allocate memory for clips like this one; with latents, only the source has frames."""
-    data, latents = config.data, sized.example.latents
+    data = config.data
+    latents = sized.example.latents
     views = 1 if latents.size else data.views
     size = data.frames, sized.height, sized.width
     words = clips, TOKENS, config.model.text_width
@@ -131,7 +138,8 @@ def load(sized: Sized, clips: HostClip, place: int, config: Config) -> None:
         clips.latents[place] = example.latents
     if clips.text is not None:
         clips.text[place] = padded(example.text)
-    poses, depth = example.world_to_camera, clips.depth[place]
+    poses = example.world_to_camera
+    depth = clips.depth[place]
     if config.model.projection == "none":
         clips.world_to_camera[place] = relative_to(poses, poses[0, 0])
         return

@@ -58,7 +58,8 @@ def host_clips(
 ) -> Iterator[HostClip] | Iterator[ProjectedBatch]:
     """Return this host's rows of each batch, in its memory."""
     if config.data.projections:
-        transform, filling = choose_projected, Filling(allocate_like, copy)
+        transform = choose_projected
+        filling = Filling(allocate_like, copy)
     else:
         transform = choose
         filling = Filling(partial(allocate, config=config), partial(load, config=config))
@@ -81,7 +82,8 @@ def open_records(config: Config) -> Mixture:
         config asks for, no depth for the projection, or latents or text that do not fit.
     """
     folders, weights = open_folders(config)
-    sources, shares = [], []
+    sources = []
+    shares = []
     for records, weight in zip(folders, weights, strict=True):
         groups: dict[tuple[int, int], list[int]] = {}
         for number, clip in enumerate(records.clips):
@@ -116,7 +118,8 @@ def clips_at(config: Config, position: int) -> list[str]:
     names = []
     for source in mixture.sources:
         assert isinstance(source, SizedRecords)
-        folder, scenes = source.records.folder, source.records.scene_ids
+        folder = source.records.folder
+        scenes = source.records.scene_ids
         names.append([f"{folder} {i} ({scenes[i]})" for i in source.numbers])
     size = config.training.batch
     named = mixture._replace(sources=tuple(names))
@@ -132,7 +135,8 @@ def _to_batch(clips: HostClip) -> Batch:
 
 def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
     """Return the folders, and their weights if given."""
-    folders, weights = [], []
+    folders = []
+    weights = []
     for word in records:
         folder, _, weight = word.rpartition("=")
         is_weighted = bool(folder) and re.fullmatch(r"\d+(\.\d*)?|\.\d+", weight) is not None
@@ -140,30 +144,33 @@ def _folders(records: tuple[str, ...]) -> tuple[list[str], list[float]]:
         if is_weighted:
             weights.append(float(weight))
     if weights and (len(weights) < len(records) or min(weights) == 0):
-        expected, do = "a weight above 0 for all datasets or for none", "change --data.records"
+        expected = "a weight above 0 for all datasets or for none"
+        do = "change --data.records"
         raise InputError("config", "data.records", " ".join(records), expected, do)
     return folders, weights
 
 
 def _check_clips(config: Config, records: Records) -> None:
     """Refuse a dataset that has a clip which cannot be used."""
-    data, width = config.data, config.model.text_width
+    data = config.data
+    width = config.model.text_width
     least = (data.frames - 1) * min(data.strides) + 1
     for number, clip in enumerate(records.clips):
         where = _where(records, number)
         frames = data.frames if _joins_frames(config, clip) else least
         for field, needed in (("views", data.views), ("frames", frames)):
             if clip[field] < needed:
-                found, expected = f"{clip[field]} {field}", f"at least {needed}"
-                raise InputError("dataset", where, found, expected, f"lower --data.{field}")
+                count = f"{clip[field]} {field}"
+                do = f"lower --data.{field}"
+                raise InputError("dataset", where, count, f"at least {needed}", do)
         if config.model.projection != "none" and not clip["depth"]:
             expected = "depth of at least one view, for its projection into the others"
             do = "make the dataset with depth, or train a model with --model.projection none"
             raise InputError("dataset", where, "no view with depth", expected, do)
         if data.captions and clip["text"][1:] != [width]:
-            found = f"text of width {clip['text'][1]}" if clip["text"] else "no embedded caption"
+            text = f"text of width {clip['text'][1]}" if clip["text"] else "no embedded caption"
             do = "encode it with --text_encoder, or leave --data.captions out"
-            raise InputError("dataset", where, found, f"text of width {width}", do)
+            raise InputError("dataset", where, text, f"text of width {width}", do)
 
 
 def _check_latents(config: Config, opened: Sequence[Records]) -> None:
@@ -172,13 +179,16 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
         _check_projections(config, opened)
     if not any(clip["codec"] for records in opened for clip in records.clips):
         return
-    model, data, codec = config.model, config.data, codec_id(config)
+    model = config.model
+    data = config.data
+    codec = codec_id(config)
     strides = strides_of(model.codec, model.codec_stride)
     again = "encode it again with this config (full4d data encode), or train on what it was made of"
     for name, off in (("lines", False), ("pseudo", 0.0)):
-        if (asked := getattr(data, name)) != off:
+        value = getattr(data, name)
+        if value != off:
             do = "train on what it was made of"
-            raise InputError("config", f"data.{name}", asked, f"{off} with cached latents", do)
+            raise InputError("config", f"data.{name}", value, f"{off} with cached latents", do)
     for records in opened:
         for number, clip in enumerate(records.clips):
             where = _where(records, number)
@@ -193,26 +203,30 @@ def _check_latents(config: Config, opened: Sequence[Records]) -> None:
             )
             if not fits:
                 words = f"{expected} of pictures of {width}x{height}"
-                found = f"latents {clip['latents']} of {clip['width']}x{clip['height']}"
-                raise InputError("dataset", where, found, words, again)
+                latents = f"latents {clip['latents']} of {clip['width']}x{clip['height']}"
+                raise InputError("dataset", where, latents, words, again)
             if _joins_frames(config, clip) and clip["frames"] != data.frames:
-                found, words = f"windows of {clip['frames']} frames", f"{data.frames}"
-                raise InputError("dataset", where, found, words, again)
+                windows = f"windows of {clip['frames']} frames"
+                raise InputError("dataset", where, windows, f"{data.frames}", again)
 
 
 def _check_projections(config: Config, opened: Sequence[Records]) -> None:
     """Refuse clips with another number of encoded projections, or without what the model reads."""
-    asked, filled = config.data.projections, reads_filled(config.model)
+    wanted = config.data.projections
+    needs_filled = reads_filled(config.model)
     for records in opened:
         for number, clip in enumerate(records.clips):
-            where, found = _where(records, number), clip["projections"]
-            if found != asked or (filled and not clip["filled"]):
-                words = f"{found} encoded projections" + ", none with its holes filled" * (
-                    found == asked
-                )
-                do = "encode it with this config (full4d data encode)"
-                do += f", or train with --data.projections {found}" * (found != asked)
-                raise InputError("dataset", where, words, f"{asked} that this model reads", do)
+            stored = clip["projections"]
+            if stored == wanted and (clip["filled"] or not needs_filled):
+                continue
+            words = f"{stored} encoded projections"
+            do = "encode it with this config (full4d data encode)"
+            if stored == wanted:
+                words += ", none with its holes filled"
+            else:
+                do += f", or train with --data.projections {stored}"
+            where = _where(records, number)
+            raise InputError("dataset", where, words, f"{wanted} that this model reads", do)
 
 
 def _joins_frames(config: Config, clip: Facts) -> bool:

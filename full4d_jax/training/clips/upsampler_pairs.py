@@ -93,17 +93,20 @@ def _half(pair: Pair) -> Pair:
 
 def crops(config: UpsamplerConfig, pool: list[Pair], step: int) -> Pair:
     """Return the crops of a step, some mirrored, with channels in random order."""
-    data, random = config.data, np.random.default_rng((config.seed, step))
-    side, room = data.crop, data.rows - data.crop + 1
+    data = config.data
+    random = np.random.default_rng((config.seed, step))
+    side = data.crop
+    places = data.rows - side + 1  # of a crop along a side
 
     def one() -> Pair:
         pair = pool[random.integers(len(pool))]
-        target, top, left = random.integers((data.targets, room, room))
-        turn, order = random.integers(2), random.permutation(3)
+        target, top, left = random.integers((data.targets, places, places))
+        is_mirrored = random.integers(2)
+        order = random.permutation(3)
 
         def cut(x: ndarray) -> ndarray:
             part = x[target, top : top + side, left : left + side]
-            part = part[:, ::-1] if turn else part
+            part = part[:, ::-1] if is_mirrored else part
             return (part[..., order] if part.ndim == 3 else part).astype(np.float32)
 
         return jax.tree.map(cut, pair)
@@ -118,7 +121,8 @@ def drawn_pairs(
     """Return the pairs at a place in the stream of scenes and frames of videos."""
     random = np.random.default_rng((config.seed, place, 1))
     if clips and random.random() < config.data.filmed:
-        clip, when = clips[random.integers(len(clips))], random.random()
+        clip = clips[random.integers(len(clips))]
+        when = random.random()
         return video_pairs(config, prior, network, read_moment(clip, config.data.rows, when), place)
     return scene_pairs(config, prior, network, place)
 
@@ -231,7 +235,8 @@ def _blur(x: Float[Array, "t h w"], sigma: Float[Array, ""]) -> Float[Array, "t 
 
 @jax.jit
 def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
-    lenses, poses = scene.cameras.intrinsics, scene.cameras.world_to_camera[:, 0]
+    lenses = scene.cameras.intrinsics
+    poses = scene.cameras.world_to_camera[:, 0]
     relative = poses[1:] @ jnp.linalg.inv(poses[0])[None]
     source = scene.frames[0, 0], scene.depth[0], lenses[0]
     drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])

@@ -36,7 +36,8 @@ def collectives(hlo: str) -> dict[str, Traffic]:
     Args:
       hlo: text of an optimised program, `compiled.as_text()`.
     """
-    runs, total = count_runs(hlo), {}
+    runs = count_runs(hlo)
+    total = {}
     channels: set[tuple[str, str]] = set()
     name = ""
     for line in hlo.splitlines():

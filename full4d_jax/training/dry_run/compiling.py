@@ -61,7 +61,8 @@ def _compile_and_print(
 
 def _print_fits(needed: float, about: dict[str, Any]) -> None:
     kind = about["device_kind"]
-    capacity, unknown = MEMORY.get(kind), f"memory of {kind} is not known here"
+    capacity = MEMORY.get(kind)
+    unknown = f"memory of {kind} is not known here"
     print(f"  fits                {verdict(needed, capacity) if capacity else unknown}")
 
 

@@ -77,14 +77,16 @@ def estimate_cycles(hlo: str, scopes: Sequence[str] = ()) -> Estimate:
       hlo: text of an optimised program.
       scopes: names given by `jax.named_scope`.
     """
-    runs, name = count_runs(hlo), ""
+    runs = count_runs(hlo)
+    name = ""
     found = Estimate(Counter(), Counter())
     inside = {scope: re.compile(rf"[/(]{scope}[/)]") for scope in scopes}
     for line in hlo.splitlines():
         if head := COMPUTATION.match(line):
             name = head[2]
         elif cycles := _CYCLES.search(line):
-            number, place = int(cycles[1]), _PLACE.search(line)
+            number = int(cycles[1])
+            place = _PLACE.search(line)
             here = [""] + [s for s, mark in inside.items() if place and mark.search(place[1])]
             for scope in here:
                 if number < UNKNOWN:

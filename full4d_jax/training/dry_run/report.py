@@ -185,7 +185,8 @@ def _per_device(config: Config, mesh: Mesh | AbstractMesh) -> int:
 
 def trace_step(config: Config, mesh: Mesh) -> Any:
     """Trace the program that `train` runs on this mesh, as `jax.jit(...).trace` does."""
-    state, losses = state_shapes(config, mesh), losses_shapes(mesh)
+    state = state_shapes(config, mesh)
+    losses = losses_shapes(mesh)
     program = jit_step(in_mesh(mesh, train_step(config)), state, losses, config.training.spike)
     return program.trace(state, losses, batch_shapes(config, mesh), *frozen_shapes(config, mesh))
 
@@ -198,7 +199,8 @@ def trace_projection(config: Config, mesh: Mesh) -> Any:
         return project_clips(source, depth, cameras, fill=reads_filled(config.model))
 
     batch = cast(Batch, batch_shapes(clips, mesh))
-    shape, cut = batch.frames.shape, batch.depth.sharding
+    shape = batch.frames.shape
+    cut = batch.depth.sharding
     source = jax.ShapeDtypeStruct((shape[0], *shape[2:]), jnp.float32, sharding=cut)
     return jax.jit(in_mesh(mesh, projection)).trace(source, batch.depth, batch.cameras)
 

@@ -43,7 +43,8 @@ def frozen_shapes(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Weights | 
 
 
 def _pictures(config: Config) -> Batch:
-    data, clips = config.data, config.training.batch
+    data = config.data
+    clips = config.training.batch
     size = data.frames, data.height, data.width
     cameras = Cameras(
         _array(clips, data.views, 3, 3),
@@ -51,16 +52,20 @@ def _pictures(config: Config) -> Batch:
         data.height,
         data.width,
     )
-    pictures, depth = _array(clips, data.views, *size, 3), _array(clips, *size)
+    pictures = _array(clips, data.views, *size, 3)
+    depth = _array(clips, *size)
     return Batch(pictures, depth, cameras, text=_texts(config, jnp.float32))
 
 
 def _projected(config: Config) -> ProjectedBatch:
-    model, data = config.model, config.data
+    model = config.model
+    data = config.data
     strides = strides_of(model.codec, model.codec_stride)
     frames = strides.latent_frames(data.frames)
     size = frames, data.height // strides.pixels, data.width // strides.pixels
-    clips, channels, half = config.training.batch, strides.channels, jnp.float16
+    clips = config.training.batch
+    channels = strides.channels
+    half = jnp.float16
     grid = clips, data.views
     latents = _array(*grid, *size, channels, kind=half)
     return ProjectedBatch(

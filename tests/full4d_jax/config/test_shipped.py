@@ -35,6 +35,7 @@ CONFIGS = {"depth": "depth", "prior": "demo", "upsampler": "upsampler", "four_re
 ADOPTED = {"segmentation", "tiefenrausch"}  # which others trained
 OF_A_REVISION = {"depth"}  # trained, at least at first, by code before today's
 WITHOUT_EFFECT = {"name", *CHANGEABLE, *(f"model.{name}" for name in REMOVED)}
+WITHOUT_EFFECT |= {"flow.interval_share"}  # of a loss that is gone; 0 in every summary
 SHORT = "--training.steps 2 --training.log-every 1 --training.checkpoint-every 1"
 SMALL_PRIOR = (
     f"{SHORT} --mesh.data 1 --model.width 16 --model.heads 1 --model.ffn 16 --model.layers 1 "

@@ -61,8 +61,6 @@ def test_the_shipped_setting_is_always_a_row():
     assert len(rows) == 5
     assert rows[held_out.shipped_row(other)] == other.sampler
     assert all(row.shift == 3.0 for row in rows.values())
-    leaping = dataclasses.replace(several, model=ModelConfig(mean_flow=True))
-    assert held_out.steps_row(50) in held_out.sampler_rows(leaping)
 
 
 def test_identity_follows_weights_sampler_and_scenes():

@@ -41,7 +41,6 @@ GRID = replace(MODEL, projection="none", cameras=())
 CASES = {
     "channels": (MODEL, "all"),
     "channels, attention": (MODEL, "attention"),
-    "channels, mean velocities": (replace(MODEL, mean_flow=True), "all"),
     "frames": (WAN, "all"),
     "frames, attention": (WAN, "attention"),
     "frames, adapters": (replace(WAN, lora_rank=8), "lora"),
@@ -136,16 +135,6 @@ def test_rows_and_columns_are_counted_as_they_are_trained():
         replace(config, data=replace(config.data, views=v, frames=t)) for v, t in ((1, 4), (3, 1))
     )
     assert step_flops(lines) == 3 * step_flops(row) + 4 * step_flops(column)
-
-
-def test_mean_velocities_take_two_calls_more():
-    plain = load_config("configs/debug.py")
-    model = replace(plain.model, mean_flow=True)
-    leaping = replace(plain, model=model, flow=replace(plain.flow, interval_share=0.5))
-    off = replace(leaping, flow=plain.flow)
-    calls = forward_flops(leaping, plain.data.views, plain.data.frames) * plain.training.batch
-    assert step_flops(leaping) == step_flops(off) + 2 * calls
-    assert step_flops(off) > step_flops(plain)
 
 
 def of_a_sample(name: str, trainable, **data) -> float:

@@ -14,6 +14,7 @@ from full4d_jax.models.attention.fused import full_attention, fused_attention
 from full4d_jax.models.attention.listed import listed_attention, plan
 from full4d_jax.models.attention.listed_by_head import listed_by_head
 from full4d_jax.models.attention.on_mesh import attention_on_mesh
+from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.splash import splash_attention
 from full4d_jax.models.sharding import make_mesh, swap_axes
 from full4d_jax.models.tokens import Grid, flatten
@@ -104,12 +105,8 @@ def test_equals_the_dense_mask_on_a_mesh(mask, heads):
         out = attention_on_mesh(
             lambda q, k, v, _: fused_attention(q, k, v, cross_half=True, mask=mask),
             *(flatten(x) for x in (q, k, v)),
-            None,
-            grid=grid,
-            cross_half=True,
-            mask=mask,
-            to_all=False,
-            is_split=False,
+            cameras=None,
+            pattern=Pattern(grid, "all", mask, cross_half=True),
         )
         return grid.unflatten(out)
 

@@ -13,6 +13,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models import dit
 from full4d_jax.models.attention.fused import fused_attention
+from full4d_jax.models.attention.pattern import Pattern
 from full4d_jax.models.attention.prope import projective_transforms, prope, second_half
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.models.block import CAMERA_CHANNELS, Block, BlockInputs
@@ -156,9 +157,7 @@ def test_folded_views_permute_with_their_indices(cameras):
             angles=angles.reshape(V, -1, angles.shape[-1])[angle_views].reshape(angles.shape),
             cameras=layout.to_tokens(vectors[:, views]),
             text=None,
-            grid=layout,
-            axis="all",
-            cross_half=False,
+            pattern=Pattern(layout, "all", model.mask, cross_half=False),
             transforms=jax.tree.map(lambda y: y[:, views], transforms),
         )
         return layout.unflatten(block(flatten(x[:, views]), inputs))
