@@ -24,7 +24,7 @@ from full4d_jax.models.segmentation import CLASSES, STRIDE, Params, logits
 from full4d_jax.source.handheld.rotation import homographies
 from full4d_jax.source.handheld.source_path import travels
 from full4d_jax.source.tracks import link_labels
-from gaussians.optical_flow import flow_agrees, optical_flow, warp
+from gaussians.fitting.optical_flow import flow_agrees, optical_flow, warp
 
 PERSON = "person"
 ANIMAL = "animal"

@@ -1,6 +1,6 @@
 """Depth of what stands still before a camera that travels, told by its own frames.
 
-A plane sweep (`gaussians.plane_sweep`) compares every frame with others of the clip that were taken
+A plane sweep (`geometry.plane_sweep`) compares every frame with others of the clip that were taken
 from elsewhere. Where it is sure, the estimate z of a network is wrong by a factor f that is known.
 What the sweep does not tell, such as plain walls, gets the factor of what is near it at a similar
 depth: log f is averaged in a grid over columns, rows and log z, whose empty cells take the mean of
@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from numpy import ndarray
 
-from gaussians.plane_sweep import sweep
+from full4d_jax.geometry.plane_sweep import sweep
 from input_pipeline.cameras import centers, resize_intrinsics
 
 ROWS = 128  # short side of the frames that are swept, at most

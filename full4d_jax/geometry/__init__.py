@@ -1,0 +1,1 @@
+"""The geometry of pictures: arrays in, arrays out."""
