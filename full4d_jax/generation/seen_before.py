@@ -3,7 +3,8 @@
 What stands still keeps its colour and its place in other instants (`gaussians.fitting.stillness`),
 whether the camera moves or not. Each such point is kept from the first instant that shows it. At an
 instant whose picture it is beyond, or behind what is there, it is hidden, and projected behind the
-points of the current frame: so it closes holes that a person leaves, or that the camera turned away from.
+points of the current frame: so it closes holes that a person leaves, or that the camera turned away
+from.
 """
 
 from typing import NamedTuple
