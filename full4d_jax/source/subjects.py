@@ -106,7 +106,7 @@ def label_subjects(
     shares = average_along_flow(shares, there, back)
     subject = shares.sum(-1)
     if to_first is not None and len(frames) > 2:
-        moving = find_moving_beside_turns(frames, subject, to_first)
+        moving = find_moving_while_turning(frames, subject, to_first)
     else:
         moving = np.zeros(subject.shape, bool)
     masks = [_outline(*instant) for instant in zip(frames, subject, moving, strict=True)]
@@ -187,7 +187,7 @@ def _summed(
     return totals, weights
 
 
-def find_moving_beside_turns(
+def find_moving_while_turning(
     frames: UInt8[ndarray, "t h w 3"],
     subject: Float32[ndarray, "t h w"],
     to_first: Float[ndarray, "t 3 3"],

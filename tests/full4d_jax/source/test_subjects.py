@@ -11,7 +11,7 @@ from full4d_jax.source.subjects import (
     LASTS,
     average_along_flow,
     find_moving,
-    find_moving_beside_turns,
+    find_moving_while_turning,
     find_subjects,
     label_subjects,
 )
@@ -171,13 +171,13 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
         expected.append(cv2.remap(moving.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0)
     frames = np.stack(turned)
     shares = np.stack(people)
-    moving = find_moving_beside_turns(frames, shares, homographies(turns, lens))
+    moving = find_moving_while_turning(frames, shares, homographies(turns, lens))
     agrees = [overlap(one, other) for one, other in zip(moving, expected, strict=True)]
     assert min(agrees) > 0.9
     elsewhere = shares == 0
     unregistered = find_moving(frames, shares)
     assert (unregistered & elsewhere).mean() > 4 * (moving & elsewhere).mean()
-    np.testing.assert_array_equal(find_moving_beside_turns(steady, share, AT_REST), at_rest)
+    np.testing.assert_array_equal(find_moving_while_turning(steady, share, AT_REST), at_rest)
 
 
 def test_numbers_last_when_two_meet_and_part():
