@@ -24,7 +24,7 @@ ARROWS = {
     "session": [],
     "flow": [],
     "cameras": [],
-    "geometry": ["cameras"],
+    "geometry": ["session"],
     "config": ["session"],
     "media": ["session", "cameras"],
     "models": ["config", "flow", "cameras"],

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.source.handheld.source_path import travels
+from full4d_jax.geometry.paths import travels
 from input_pipeline.checks.cameras import near_pixels
 from input_pipeline.depth_alignment import ANGLE, SparseDepth
 from input_pipeline.matches import (

@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.paths import interpolate_poses
+from full4d_jax.geometry.tracking import spread_corners, track_corners
 from full4d_jax.session.extras import load_extra
-from full4d_jax.source.handheld.given_poses import interpolate_poses
-from full4d_jax.source.handheld.tracking import spread_corners, track_corners
 from input_pipeline.cameras import centers, relative_to
 from input_pipeline.conventions import homogeneous
 from input_pipeline.depth_alignment import SparseDepth

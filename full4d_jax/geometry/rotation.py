@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.source.handheld.tracking import displacement, from_first, track_steps
+from full4d_jax.geometry.tracking import displacement, from_first, track_steps
 
 ROUNDS = 10
 SCALE = 0.5  # pixels: s above

@@ -3,7 +3,7 @@
 import numpy as np
 from handheld_clips import HEIGHT, LENS, WIDTH, arc, film
 
-from full4d_jax.source.handheld.stereo_depth import compared, corrected, stereo_depth, supported
+from full4d_jax.geometry.stereo_depth import compared, corrected, stereo_depth, supported
 from input_pipeline.cameras import relative_to
 
 
