@@ -7,7 +7,7 @@ fitted to every other frame of the source and of three cameras beside it, all of
 true depth of the source or ours. Rows are
 
     without      moving Gaussians start without velocities, with the duration that suits them
-    velocities   they start with those of their pixels (`gaussians.velocities`)
+    velocities   they start with those of their pixels (`gaussians.fitting.velocities`)
     deformation  the other motion model
 
 Scores are of the frames that were left out, from the four cameras; of the frames between and of
@@ -44,7 +44,7 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import source_depth
 from full4d_jax.source.depth.estimators import load_network
 from gaussians import DynamicGaussians, Scene, fit
-from gaussians.initialization import CAPTURE_SEEDING
+from gaussians.fitting.initialization import CAPTURE_SEEDING
 from input_pipeline.procedural.scene import HELD_OUT_START, picture, sample_filmed_world
 
 REPORTED = 64  # the first scene that nothing is chosen by

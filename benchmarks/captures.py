@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
 
+from full4d_jax.geometry.plane_sweep import sweep
 from gaussians import Camera, Gaussians, render
-from gaussians.plane_sweep import sweep
-from gaussians.points import FAR, NEAR
+from gaussians.fitting.points import FAR, NEAR
 from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.conventions import to_opencv
 from input_pipeline.procedural.gltf_scene import gltf_clip

@@ -42,8 +42,8 @@ from gaussians import (
     still,
     with_room,
 )
-from gaussians.fit_config import check_targets
-from gaussians.losses import WINDOW
+from gaussians.fitting.fit_config import check_targets
+from gaussians.fitting.losses import WINDOW
 
 FROZEN = {"velocities": 0.0, "moments": 0.0, "durations": 0.0, "gates": 0.0}
 MCMC = {

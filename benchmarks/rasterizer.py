@@ -30,9 +30,9 @@ from shared_folder import shared_folder
 from timing import Thunk, interleaved
 
 from gaussians import Camera, Gaussians, harmonics, intersection_budget, render
-from gaussians.binning import SIDE, bin_quarters, choose_tiles
-from gaussians.compositing import forward
-from gaussians.projection import project
+from gaussians.rendering.binning import SIDE, bin_quarters, choose_tiles
+from gaussians.rendering.compositing import forward
+from gaussians.rendering.projection import project
 
 GARDEN = "data/garden/test_garden.npz"
 SCENES = ("10k", "100k", "garden")

@@ -21,26 +21,26 @@ All other axes have names: slots, tiles, chunks, places (of a chunk), pixels (of
 (pictures at novel cameras), hidden.
 """
 
-from gaussians.clip import clip_budget, render_clip
 from gaussians.deformation import DeformingGaussians, Scene, deforming
-from gaussians.distillation import Distillation, distillation_loss, distillation_targets
-from gaussians.dynamic_ply import (
+from gaussians.fitting.distillation import Distillation, distillation_loss, distillation_targets
+from gaussians.fitting.fit_config import FitConfig, Targets
+from gaussians.fitting.initialization import initialize
+from gaussians.fitting.loop import FitResult, fit
+from gaussians.fitting.relocation import with_room
+from gaussians.formats.dynamic_ply import (
     load_any_ply,
     load_dynamic_ply,
     load_ply_sequence,
     save_dynamic_ply,
     save_ply_sequence,
 )
-from gaussians.fit_config import FitConfig, Targets
-from gaussians.fitting import FitResult, fit
-from gaussians.initialization import initialize
+from gaussians.formats.packed_ply import save_packed_ply
+from gaussians.formats.ply import load_ply, save_ply
+from gaussians.formats.scene_files import FormatError
+from gaussians.formats.splat import load_splat, save_splat
 from gaussians.motion import DynamicGaussians, still
-from gaussians.packed_ply import save_packed_ply
-from gaussians.ply import load_ply, save_ply
-from gaussians.rasterizer import intersection_budget, render
-from gaussians.relocation import with_room
-from gaussians.scene_files import FormatError
-from gaussians.splat import load_splat, save_splat
+from gaussians.rendering.clip import clip_budget, render_clip
+from gaussians.rendering.rasterizer import intersection_budget, render
 from gaussians.types import Camera, Gaussians, Rendering
 
 __all__ = [

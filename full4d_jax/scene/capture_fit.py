@@ -19,7 +19,7 @@ from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.scene.starts import find_start
 from gaussians import Camera, Scene, Targets, clip_budget, fit, render_clip
-from gaussians.fit_step import FitState
+from gaussians.fitting.fit_step import FitState
 from input_pipeline.selection import evenly
 
 WATCHED = 4  # held-out pictures whose PSNR is reported while fitting

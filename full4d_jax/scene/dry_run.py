@@ -30,7 +30,7 @@ from full4d_jax.scene.asking import ask_between
 from full4d_jax.session.fields import require
 from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
 from gaussians import Distillation
-from gaussians.distillation import (
+from gaussians.fitting.distillation import (
     decode_taught,
     encode_shown,
     flow_to_data,

@@ -11,8 +11,8 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.scene.between import Between
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
-from gaussians.fit_config import fit_memory
-from gaussians.losses import WINDOW
+from gaussians.fitting.fit_config import fit_memory
+from gaussians.fitting.losses import WINDOW
 
 STEPS = {"draft": 100, "normal": 300, "high": 2000}  # to a generated grid: it starts sharp
 LONG_STEPS = {"draft": 300, "normal": 1500, "high": 6000}  # to captures and small pictures

@@ -25,7 +25,7 @@ from full4d_jax.scene.fit_settings import count_fitted, fit_settings, sized
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.seeds import first_scene, grid_depth
 from gaussians import Scene, Targets, fit, render_clip
-from gaussians.fit_step import FitState
+from gaussians.fitting.fit_step import FitState
 
 WATCHED = 4  # instants of the source whose PSNR is reported while fitting
 HIDDEN = 0.4  # weight of pixels that the source does not see where Gaussians start

@@ -22,10 +22,10 @@ from jaxtyping import Bool, Float, UInt32
 from numpy import ndarray
 
 from gaussians import DeformingGaussians, DynamicGaussians, Gaussians, Scene
+from gaussians.formats.scene_files import mean_colors, sigmoid, to_bytes, unit_quaternions
 from gaussians.motion import still
-from gaussians.projection import ALPHA_MIN
-from gaussians.rasterizer import LARGEST_PARAMETER
-from gaussians.scene_files import mean_colors, sigmoid, to_bytes, unit_quaternions
+from gaussians.rendering.projection import ALPHA_MIN
+from gaussians.rendering.rasterizer import LARGEST_PARAMETER
 
 RECORD = np.dtype(
     [

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from full4d_jax.session.files import read_arrays
-from gaussians.fit_step import FitState
+from gaussians.fitting.fit_step import FitState
 from input_pipeline.whole_files import whole_file
 
 

@@ -29,7 +29,7 @@ from full4d_jax.scene.between import Between
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.source.depth.straightness import straightness
 from gaussians import Scene
-from gaussians.stillness import moves
+from gaussians.fitting.stillness import moves
 
 MOVING = 30  # levels of 255 by which a pixel that moves differs from the median picture
 FEWEST_MOVING = 0.0005  # share of a picture's pixels that must move for an instant to be judged

@@ -21,8 +21,8 @@ from full4d_jax.generation.projection_guidance import Projection, fill_holes, pr
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from full4d_jax.scene.between import DURATION, Between, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
-from gaussians.initialization import CAPTURE_SEEDING, STILL, Seeding
-from gaussians.stillness import HIDES, median_where, moves, shows_farthest
+from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
+from gaussians.fitting.stillness import HIDES, median_where, moves, shows_farthest
 
 PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
 RIMS = 2  # pixels that smooth edges of pictures and dropped edges of depth are wide

@@ -19,11 +19,11 @@ from scipy.spatial import KDTree
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
+from full4d_jax.geometry.plane_sweep import sweep
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.seeds import first_scene
 from gaussians import Scene, deforming, with_room
-from gaussians.plane_sweep import sweep
-from gaussians.points import FAR, NEAR, Views, at_points, carve, mean_colors, strew
+from gaussians.fitting.points import FAR, NEAR, Views, at_points, carve, mean_colors, strew
 from input_pipeline.cameras import centers, invert, nearest_to_axes, resize_intrinsics
 from input_pipeline.matches import (
     epipolar_distances,

@@ -29,7 +29,7 @@ from full4d_jax.source.held_out import held_out_pictures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions
 from full4d_jax.source.points import load_points
 from full4d_jax.source.source import Place, Source, all_given
-from gaussians.losses import WINDOW
+from gaussians.fitting.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset

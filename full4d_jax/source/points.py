@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, input_errors, require_file
-from gaussians.ply_tables import read_tables
+from gaussians.formats.ply_tables import read_tables
 from input_pipeline.importers.colmap_files import read_points
 
 KINDS = "points3D.bin, points3D.txt or a .ply file"

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.tracking import track_steps
 from full4d_jax.media.video import Video, gray_picture
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.handheld.tracking import track_steps
 from input_pipeline.video_files import decode
 
 ALIKE = 0.5  # correlation of pictures of COARSE pixels, from which on they may be of one shot

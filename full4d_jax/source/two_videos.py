@@ -15,13 +15,14 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
+from full4d_jax.geometry.paths import interpolate_poses
+from full4d_jax.geometry.structure import find_structure
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import Video, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.source.handheld.find_path import given_path, objection
-from full4d_jax.source.handheld.given_poses import interpolate_poses, read_poses
-from full4d_jax.source.handheld.structure import find_structure
+from full4d_jax.source.handheld.given_poses import read_poses
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions

@@ -21,7 +21,7 @@ from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from full4d_jax.source.shots import check_one_shot
 from full4d_jax.source.source import Source, all_given
-from gaussians.stillness import moves
+from gaussians.fitting.stillness import moves
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 DEMO_WORLDS = "rich"

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
-from gaussians.optical_flow import flow_agrees, optical_flow, warp
+from gaussians.fitting.optical_flow import flow_agrees, optical_flow, warp
 from input_pipeline.matches import epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.source.handheld.structure import quiet_colmap, repeatable_matching
+from full4d_jax.geometry.structure import quiet_colmap, repeatable_matching
 from input_pipeline.cameras import centers
 from input_pipeline.conventions import homogeneous
 

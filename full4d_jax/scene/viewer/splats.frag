@@ -1,5 +1,5 @@
 #version 300 es
-// What one Gaussian adds to a pixel (gaussians/compositing.py, equation 1), times its alpha.
+// What one Gaussian adds to a pixel (gaussians/rendering/compositing.py, equation 1), times its alpha.
 precision highp float;
 
 in vec2 offset;

@@ -1,6 +1,6 @@
 #version 300 es
-// One Gaussian at one instant as an ellipse on the screen: the equations of gaussians/projection.py
-// and gaussians/motion.py, with the same constants. Four vertices make a box around the ellipse.
+// One Gaussian at one instant as an ellipse on the screen: the equations of
+// gaussians/rendering/projection.py and gaussians/motion.py, with the same constants. Four vertices make a box around the ellipse.
 precision highp float;
 precision highp int;
 precision highp usampler2D;

@@ -16,7 +16,7 @@ from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.upright import stand_upright
 from full4d_jax.source.subjects import find_subjects
-from gaussians.stillness import moves
+from gaussians.fitting.stillness import moves
 
 
 def hold_facts(

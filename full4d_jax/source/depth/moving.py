@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
-from gaussians.stillness import moves
+from gaussians.fitting.stillness import moves
 from input_pipeline.cameras import unproject
 
 GAP = 0.04  # of disparity, between a subject and what it hides

@@ -16,14 +16,15 @@ from pathlib import Path
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.paths import travels, turning_path
+from full4d_jax.geometry.rotation import Turning, find_turning
+from full4d_jax.geometry.seen_points import Agreement, agreement, match_frames, seen_points
+from full4d_jax.geometry.structure import PLACED, Structure, find_structure
+from full4d_jax.geometry.tracking import standing_share
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.source.handheld.given_poses import poses_at
-from full4d_jax.source.handheld.rotation import Turning, find_turning
-from full4d_jax.source.handheld.seen_points import Agreement, agreement, match_frames, seen_points
-from full4d_jax.source.handheld.source_path import SourcePath, still_path, travels, turning_path
-from full4d_jax.source.handheld.structure import PLACED, Structure, find_structure
-from full4d_jax.source.handheld.tracking import standing_share
+from full4d_jax.source.handheld.source_path import SourcePath, still_path
 from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import MIN_MATCHES
 from input_pipeline.importers.camera_path import CameraPath

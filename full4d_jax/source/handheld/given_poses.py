@@ -7,13 +7,13 @@ have a pose for every frame, or for frames that were taken at any fixed rate.
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.session.errors import InputError, input_errors
-from input_pipeline.cameras import centers, invert, relative_to, rigid
+from input_pipeline.cameras import relative_to
 from input_pipeline.importers.camera_path import CameraPath, read_path
 from input_pipeline.video_files import frame_size, frame_times
 
@@ -70,24 +70,3 @@ def _pose_times(count: int, times: Float[ndarray, " n"]) -> Float[ndarray, " m"]
         return times
     lasts = times[-1] + np.median(np.diff(times))
     return np.arange(count) * (lasts / count)
-
-
-def interpolate_poses(
-    poses: Float[ndarray, "n 4 4"],
-    times: Float[ndarray, " n"],
-    wanted: Float[ndarray, " t"],
-) -> Float[ndarray, "t 4 4"]:
-    """Return the poses at other times: places along straight lines, turns at constant speed.
-
-    Before the first time and after the last one the camera stands still.
-    """
-    place = np.interp(wanted, times, np.arange(len(times)))
-    before = np.minimum(place.astype(int), max(len(times) - 2, 0))
-    after, share = np.minimum(before + 1, len(times) - 1), place - before
-    middle = centers(poses)
-    at = middle[before] + share[:, None] * (middle[after] - middle[before])
-    turns = np.empty((len(wanted), 3, 3))
-    for i, (a, b) in enumerate(zip(poses[before, :3, :3], poses[after, :3, :3], strict=True)):
-        turn = cv2.Rodrigues(b @ a.T)[0]
-        turns[i] = cv2.Rodrigues(share[i] * turn)[0] @ a
-    return invert(rigid(turns.swapaxes(-1, -2), at))

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy import ndarray
 
+from full4d_jax.geometry.fused_depth import fuse_depth
+from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.segmentation import Params
@@ -20,9 +22,7 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork, clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
 from full4d_jax.source.depth.facts import hold_facts
-from full4d_jax.source.handheld.fused_depth import fuse_depth
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
-from full4d_jax.source.handheld.stereo_depth import stereo_depth
 from full4d_jax.source.source import Source
 from input_pipeline.cameras import rescale
 

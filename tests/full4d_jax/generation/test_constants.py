@@ -19,8 +19,8 @@ from full4d_jax.scene.fit_settings import fit_settings
 from full4d_jax.scene.lifting import grid_targets, picture_distance
 from full4d_jax.scene.seeds import first_scene
 from gaussians import distillation_targets
-from gaussians.distillation import judge_latents
-from gaussians.fit_step import first_state, run_chunk
+from gaussians.fitting.distillation import judge_latents
+from gaussians.fitting.fit_step import first_state, run_chunk
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 V, T, SIDE = 3, 2, 32  # AlexNet needs some pixels

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from full4d_jax.geometry.rotation import find_turning
 from full4d_jax.media.video import crop_resize, read_video, resize_note, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld.find_path import NOTICEABLE
-from full4d_jax.source.handheld.rotation import find_turning
 
 SIZES = ((48, 64), (24, 32))
 

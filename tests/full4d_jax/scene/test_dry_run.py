@@ -30,9 +30,10 @@ from full4d_jax.scene.dry_run import (
     sample_programs,
     weights_bytes,
 )
-from gaussians import FitConfig, Gaussians, distillation, distillation_targets, novel_views
+from gaussians import FitConfig, Gaussians, distillation_targets
+from gaussians.fitting import distillation, novel_views
+from gaussians.fitting.novel_views import learn
 from gaussians.motion import still
-from gaussians.novel_views import learn
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 CONFIG = Config(

@@ -7,8 +7,8 @@ import pytest
 from moving_scene import ball, bending_scene, moving_ball, random_scene
 
 from full4d_jax.scene.packing import RECORD, pack_rotations, pack_scene, sample_times
+from gaussians.formats.scene_files import mean_colors, sigmoid
 from gaussians.rotation import rotation_matrix
-from gaussians.scene_files import mean_colors, sigmoid
 
 
 def unpack_rotations(packed: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage import data
 
+from full4d_jax.geometry.rotation import homographies
 from full4d_jax.models.segmentation import load_segmentation
-from full4d_jax.source.handheld.rotation import homographies
 from full4d_jax.source.subjects import (
     LASTS,
     average_along_flow,

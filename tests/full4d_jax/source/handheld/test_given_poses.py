@@ -10,12 +10,12 @@ from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
+from full4d_jax.geometry.paths import interpolate_poses
+from full4d_jax.geometry.seen_points import Agreement
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld import video_path
 from full4d_jax.source.handheld.find_path import better_readings
-from full4d_jax.source.handheld.given_poses import interpolate_poses
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
-from full4d_jax.source.handheld.seen_points import Agreement
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.source import Source, source_arrays, source_from
 from full4d_jax.source.video_source import open_video

@@ -1,0 +1,46 @@
+"""Paths of a camera: poses at every instant, whether they move, and what lies between them."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from input_pipeline.cameras import centers, invert, rigid
+
+RESTS = 1e-6  # of the path's own unit: a camera that turns on its place
+
+
+def turning_path(rotations: Float[ndarray, "t 3 3"]) -> Float[ndarray, "t 4 4"]:
+    """Return the poses of a camera that turns on its place."""
+    return rigid(rotations, np.zeros((len(rotations), 3)))
+
+
+def moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
+    """Return whether a camera does anything but stand still."""
+    return bool(np.ptp(world_to_camera, axis=0).max() > RESTS)
+
+
+def travels(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
+    """Return whether a camera changes its place."""
+    return bool(np.ptp(centers(np.asarray(world_to_camera)), axis=0).max() > RESTS)
+
+
+def interpolate_poses(
+    poses: Float[ndarray, "n 4 4"],
+    times: Float[ndarray, " n"],
+    wanted: Float[ndarray, " t"],
+) -> Float[ndarray, "t 4 4"]:
+    """Return the poses at other times: places along straight lines, turns at constant speed.
+
+    Before the first time and after the last one the camera stands still.
+    """
+    place = np.interp(wanted, times, np.arange(len(times)))
+    before = np.minimum(place.astype(int), max(len(times) - 2, 0))
+    after, share = np.minimum(before + 1, len(times) - 1), place - before
+    middle = centers(poses)
+    at = middle[before] + share[:, None] * (middle[after] - middle[before])
+    turns = np.empty((len(wanted), 3, 3))
+    for i, (a, b) in enumerate(zip(poses[before, :3, :3], poses[after, :3, :3], strict=True)):
+        turn = cv2.Rodrigues(b @ a.T)[0]
+        turns[i] = cv2.Rodrigues(share[i] * turn)[0] @ a
+    return invert(rigid(turns.swapaxes(-1, -2), at))

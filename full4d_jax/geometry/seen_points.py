@@ -1,0 +1,102 @@
+"""Points of a still scene whose depth a known path tells: matches of the clip's own frames.
+
+SIFT points of two frames that lie on each other's epipolar lines are triangulated. The same lines
+judge the path: matches that agree with one another, but not with it, tell that it is another's.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.geometry.paths import travels
+from input_pipeline.checks.cameras import near_pixels
+from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
+from input_pipeline.matches import (
+    epipolar_distances,
+    find_features,
+    match_features,
+    triangulate,
+    verify,
+)
+
+STEPS = (2, 5)  # frames between two that are matched; their path between must be longer than 0
+NO_DISTORTION = np.zeros(8)
+CLIPPED = 2.0  # times the largest good distance
+
+
+class Matched(NamedTuple):
+    """Points of pairs of frames that match, whatever the path of the camera.
+
+    Attributes:
+      points: by the numbers of the two frames; pixels of both.
+      lens: intrinsics of the frames, pixels.
+      near: the largest good distance of a match from its epipolar line, pixels.
+    """
+
+    points: dict[tuple[int, int], Float[ndarray, "_ 2 2"]]
+    lens: Float[ndarray, "3 3"]
+    near: float
+
+
+class Agreement(NamedTuple):
+    """How well matches agree with a path; NaN where it stays in its place or nothing matches.
+
+    Attributes:
+      share: of the matches, that are near their epipolar lines.
+      misfit: mean distance from there in pixels, each as `CLIPPED` at most.
+    """
+
+    share: float
+    misfit: float
+
+
+def match_frames(frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]) -> Matched:
+    """Match points of frames that are a few steps apart."""
+    features = [find_features(frame, lens, NO_DISTORTION) for frame in frames]
+    points = {
+        (first, second): verify(match_features(features[first], features[second]))
+        for first, second in _pairs(len(frames))
+    }
+    return Matched(points, lens, near_pixels([[frames.shape[1:3]]]))
+
+
+def agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> Agreement:
+    """Return how well matches agree with a path."""
+    found = [np.zeros(0)]
+    lenses = np.stack([matched.lens, matched.lens])
+    for pair, points in matched.points.items():
+        poses = world_to_camera[list(pair)]
+        if travels(poses):
+            found.append(epipolar_distances(points, lenses, poses))
+    distances = np.concatenate(found)
+    if not len(distances):
+        return Agreement(np.nan, np.nan)
+    clipped = np.minimum(distances, CLIPPED * matched.near)
+    return Agreement(float((distances < matched.near).mean()), float(clipped.mean()))
+
+
+def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> SparseDepth:
+    """Return points with their depth in the path's unit; none where nothing can be triangulated."""
+    found = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
+    lenses = np.stack([matched.lens, matched.lens])
+    for (first, second), points in matched.points.items():
+        poses = world_to_camera[[first, second]]
+        if not travels(poses) or not len(points):
+            continue
+        near = epipolar_distances(points, lenses, poses) < matched.near
+        depth, angle = triangulate(points, lenses, poses)
+        if not near.any() or np.median(angle[near]) < MIN_RAY_ANGLE:
+            continue  # the larger angles among small ones are the wrong ones
+        kept = near & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE / 2)
+        for side, instant in enumerate((first, second)):
+            where = np.full(kept.sum(), instant)
+            found.append((where, points[kept, side], depth[kept, side]))
+    return SparseDepth(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def _pairs(count: int) -> list[tuple[int, int]]:
+    """Return pairs of frames some steps apart; of few frames all neighbours."""
+    steps = sorted({min(step, count - 1) for step in STEPS} - {0})
+    return [(i, i + step) for step in steps for i in range(count - step)]

@@ -1,0 +1,186 @@
+"""Depth of what stands still before a camera that travels, told by its own frames.
+
+A plane sweep (`geometry.plane_sweep`) compares every frame with others of the clip that were taken
+from elsewhere. Where it is sure, the estimate z of a network is wrong by a factor f that is known.
+What the sweep does not tell, such as plain walls, gets the factor of what is near it at a similar
+depth: log f is averaged in a grid over columns, rows and log z, whose empty cells take the mean of
+coarser ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is left of a
+sure pixel's factor comes on top of that, unless it is large.
+
+The sweep is seldom sure of what moves by itself, whose points leave the epipolar lines of the path.
+What goes along with the camera, or against it, stays on them, and is taken for farther, or nearer.
+So factors far from the frame's median are left out, which bounds the harm.
+"""
+
+from functools import partial
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt8
+from numpy import ndarray
+
+from full4d_jax.geometry.plane_sweep import sweep
+from input_pipeline.cameras import centers, resize_intrinsics
+
+ROWS = 128  # short side of the frames that are swept, at most
+OTHERS, FEWEST = 6, 2  # frames that one is compared with, at most and at least
+LEAST, BEST, MOST = 1.0, 6.0, 20.0  # degrees between the rays of two frames to the scene
+TURNED = 50.0  # degrees between the directions of two frames, at most
+SURE = 0.05  # share of the pixels without which a sweep is not believed
+WIDER = 2.0  # than the estimated depths, the range that is swept
+REACH, COLOUR = 5, 0.1  # pixels and distance of colours of what supports a pixel
+NEAR, SUPPORT = 0.1, 0.5  # relative difference of depth, and share of it that must support it
+GRID = 8, 16, 16  # cells over log z, rows and columns
+FAINT = 4.0  # pixels in a cell that weigh as much as the mean of the coarser one
+MOST_FACTOR = 0.7  # of log f, from the frame's median
+ASTRAY, LEFT = 0.5, 0.6  # of log f, from where on a pixel is not averaged, or not corrected itself
+
+
+def stereo_depth(
+    frames: UInt8[ndarray, "t h w 3"],
+    depth: Float[ndarray, "t h w"],
+    lens: Float[ndarray, "3 3"],
+    world_to_camera: Float[ndarray, "t 4 4"],
+) -> tuple[Float[ndarray, "t h w"], float]:
+    """Return depth that a plane sweep corrects, and the share of the pixels of which it is sure.
+
+    Where the camera's places are too near to each other, or too little of the scene has texture,
+    depth stays and the share is 0.
+
+    Args:
+      frames: the clip.
+      depth: its estimated z-depth in the path's unit, 0 where unknown.
+      lens: intrinsics, pixels.
+      world_to_camera: of each frame.
+    """
+    h, w = depth.shape[1:]
+    scale = min(1.0, ROWS / min(h, w))
+    high, wide = round(scale * h), round(scale * w)
+    shrunk = np.stack([cv2.resize(z, (wide, high), interpolation=cv2.INTER_NEAREST) for z in depth])
+    known = shrunk[shrunk > 0]
+    others = compared(world_to_camera, float(np.median(known)))
+    if not any(len(numbers) for numbers in others):
+        return depth, 0.0
+    small = [cv2.resize(x, (wide, high), interpolation=cv2.INTER_AREA) for x in frames]
+    small = np.stack(small) / np.float32(255)
+    lenses = resize_intrinsics(lens[None], rows=high / h, columns=wide / w).repeat(len(frames), 0)
+    near, far = np.quantile(known, (0.02, 0.98))
+    found = sweep(small, lenses, world_to_camera, near / WIDER, far * WIDER, others)
+    found *= np.stack([supported(*x) for x in zip(small, found, strict=True)])
+    share = float((found > 0).mean())
+    if share < SURE:
+        return depth, 0.0
+    return np.asarray(corrected(jnp.asarray(depth), jnp.asarray(found))), share
+
+
+def compared(poses: Float[ndarray, "t 4 4"], distance: float) -> list[Int[ndarray, "_"]]:
+    """Return the numbers of the frames that each is compared with, none where they are too few.
+
+    The angle between two frames is that of their rays to the point on the first one's axis at
+    `distance`; those nearest to `BEST` come first.
+    """
+    eyes, ahead = centers(poses), poses[:, 2, :3]
+    rays = (eyes + distance * ahead)[:, None] - eyes[None]
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    angles = np.degrees(np.arccos(np.einsum("tui,ti->tu", rays, ahead).clip(-1, 1)))
+    good = (angles >= LEAST) & (angles <= MOST) & (ahead @ ahead.T > np.cos(np.radians(TURNED)))
+    misfit = np.where(good, np.abs(np.log(np.maximum(angles, 1e-6) / BEST)), np.inf)
+    order, counts = np.argsort(misfit, axis=1), good.sum(1)
+    return [
+        row[: min(OTHERS, n)] if n >= FEWEST else row[:0]
+        for row, n in zip(order, counts, strict=True)
+    ]
+
+
+def supported(frame: Float[ndarray, "h w 3"], found: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return where most of what has a pixel's colour near it is sure of the same depth.
+
+    The window of a pixel beside an edge sees the edge, so a plain background takes its depth there.
+    """
+    (h, w), side = found.shape, 2 * REACH + 1
+    edges = ((REACH, REACH), (REACH, REACH))
+    wide, depths = np.pad(frame, (*edges, (0, 0)), mode="reflect"), np.pad(found, edges)
+    alike, same = np.zeros((2, h, w), np.float32)
+    for y, x in np.ndindex(side, side):
+        cut = slice(y, y + h), slice(x, x + w)
+        weight = np.exp(-((wide[cut] - frame) ** 2).sum(-1) / COLOUR**2)
+        alike += weight
+        same += weight * (np.abs(depths[cut] - found) < NEAR * found)
+    return same > SUPPORT * alike
+
+
+@jax.jit
+def corrected(depth: Float[Array, "t h w"], found: Float[Array, "t r q"]) -> Float[Array, "t h w"]:
+    """Return depth times the factors of the module's text.
+
+    Args:
+      depth: estimated, 0 where unknown.
+      found: by a sweep of smaller frames, 0 where it is not sure.
+    """
+    small = jax.image.resize(depth, found.shape, "nearest")
+    return jax.lax.map(lambda x: _correct(*x), (depth, small, found))
+
+
+def _correct(
+    depth: Float[Array, "h w"], small: Float[Array, "r q"], found: Float[Array, "r q"]
+) -> Float[Array, "h w"]:
+    logs, sure = jnp.log(jnp.where(small > 0, small, 1.0)), (small > 0) & (found > 0)
+    low, high = jnp.nanquantile(jnp.where(small > 0, logs, jnp.nan), jnp.array([0.02, 0.98]))
+    factor = jnp.where(sure, jnp.log(jnp.where(sure, found, 1.0)) - logs, 0.0)
+    sure &= jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < MOST_FACTOR
+    factor = jnp.where(sure, factor, 0.0)
+    place = partial(_cells, low=low, high=high)
+    grid = _averaged(factor, sure, place(logs))
+    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < ASTRAY)
+    grid = _averaged(factor, near, place(logs))
+    left = factor - _read(grid, place(logs))
+    left = jnp.where(sure & (jnp.abs(left) < LEFT), left, 0.0)
+    large = place(jnp.log(jnp.where(depth > 0, depth, 1.0)))
+    change = _read(grid, large) + jax.image.resize(left, depth.shape, "linear")
+    return jnp.where(depth > 0, depth * jnp.exp(change), 0.0)
+
+
+Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]
+
+
+def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
+    """Return the weights of the grid's cells along each axis, of two for each pixel."""
+    h, w = logs.shape
+    share = jnp.clip((logs - low) / jnp.maximum(high - low, 1e-6), 0, 1)
+    places = share, (jnp.arange(h) + 0.5) / h, (jnp.arange(w) + 0.5) / w
+
+    def weights(place: Array, cells: int) -> Array:
+        numbers = jnp.arange(cells).reshape(-1, *(1,) * place.ndim)
+        return jnp.maximum(0, 1 - jnp.abs(place[None] * (cells - 1) - numbers))
+
+    bins, rows, columns = (weights(place, n) for place, n in zip(places, GRID, strict=True))
+    return bins, rows, columns
+
+
+def _averaged(
+    values: Float[Array, "h w"], given: Bool[Array, "h w"], cells: Cells
+) -> Float[Array, "k i j"]:
+    """Return the mean of the given values in each cell; empty ones take that of coarser cells."""
+    pool = partial(jnp.einsum, "hw,khw,ih,jw->kij")
+    weight = given.astype(values.dtype)
+    levels = [(pool(values * weight, *cells), pool(weight, *cells))]
+    while min(levels[-1][0].shape) > 1:
+        total, count = levels[-1]
+        levels.append((_halved(total), _halved(count)))
+    mean = jnp.zeros_like(levels[-1][0])  # without any, the estimate stays
+    for total, weight in reversed(levels):
+        coarse = jax.image.resize(mean, total.shape, "linear")
+        mean = (total + FAINT * coarse) / (weight + FAINT)
+    return mean
+
+
+def _halved(grid: Float[Array, "k i j"]) -> Float[Array, "k/2 i/2 j/2"]:
+    k, i, j = grid.shape
+    return grid.reshape(k // 2, 2, i // 2, 2, j // 2, 2).sum((1, 3, 5))
+
+
+def _read(grid: Float[Array, "k i j"], cells: Cells) -> Float[Array, "h w"]:
+    """Return the grid's values at the pixels, between its cells."""
+    return jnp.einsum("kij,khw,ih,jw->hw", grid, *cells)

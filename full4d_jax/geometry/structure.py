@@ -1,0 +1,245 @@
+"""The path of a camera through a still scene by structure from motion (COLMAP, `pycolmap`).
+
+SIFT points of neighbouring frames are matched and verified, and camera after camera is placed
+(Schönberger and Frahm 2016), with a lens that is known. A short way of a hand leaves the first pair
+of frames little parallax, so that attempts may go astray or end early; of several, the one with
+most points is kept. What moves by itself disagrees with the epipolar geometry of two frames; where
+tracked corners do, nothing is matched.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from full4d_jax.geometry.paths import interpolate_poses
+from full4d_jax.geometry.tracking import spread_corners, track_corners
+from full4d_jax.session.extras import load_extra
+from input_pipeline.cameras import centers, relative_to
+from input_pipeline.conventions import homogeneous
+from input_pipeline.depth_alignment import SparseDepth
+
+OVERLAP = 8  # frames before and after that each is matched with, and again twice as far each time
+STEPS = (1, 3)  # frames between two whose corners are compared
+MOST_CORNERS, FEWEST = 1500, 50
+APART = 1.0  # pixels from its epipolar line, from where on a corner moves by itself
+CELLS = 24, 16  # columns and rows of cells of a frame
+ASTRAY = 0.25  # of a cell's corners that move by themselves: nothing is matched there and around it
+MOST_MOVING = 0.5  # of the corners: more, and the epipolar geometry is that of what moves
+PARTS = 8, 6  # columns and rows of parts of a frame
+PLACED = 0.8  # of the frames that must be placed
+ATTEMPTS = 5  # at placing the cameras, each with a seed of its own
+SMALLEST_ANGLE = 0.5  # degrees between the rays to a point: a hand moves little in two seconds
+
+
+class Structure(NamedTuple):
+    """What structure from motion found.
+
+    Attributes:
+      world_to_camera: at every instant, the first camera as the world; its unit is arbitrary.
+      points: points of the still scene, pixels of the frames that were given.
+      placed: share of the frames that were placed; the others lie between their neighbours.
+      reprojection: mean error of the points, pixels.
+      angle: median of the largest angles between the rays to a point, degrees.
+      coverage: share of the parts of a frame with corners where points are, the median over frames;
+        small where it follows one thing that moves instead of the scene.
+      ends: the first and the last frame that was placed; beyond them the camera stands still.
+    """
+
+    world_to_camera: Float[ndarray, "t 4 4"]
+    points: SparseDepth
+    placed: float
+    reprojection: float
+    angle: float
+    coverage: float
+    ends: tuple[int, int]
+
+
+def find_structure(
+    frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"], *, frozen: bool = False
+) -> Structure | None:
+    """Return the path of a video's camera; None where nothing fits together.
+
+    Args:
+      frames: the video.
+      lens: intrinsics of its frames, pixels.
+      frozen: whether nothing in the scene moves; else what seems to is left out.
+
+    Raises:
+      InputError: the package is not installed.
+    """
+    with quiet_colmap("video") as pycolmap, TemporaryDirectory() as name:
+        everywhere = np.full(frames.shape[:3], 255, np.uint8)
+        still = everywhere if frozen else still_masks(frames, lens)
+        model = _largest_model(pycolmap, frames, still, lens, Path(name))
+        if model is None:
+            return None
+        images = {int(Path(x.name).stem): x for x in model.images.values() if x.has_pose}
+        placed = np.array(sorted(images))
+        poses = np.stack([homogeneous(images[i].cam_from_world().matrix()) for i in placed])
+        everywhere = interpolate_poses(poses, placed.astype(float), np.arange(float(len(frames))))
+        points = _sparse_depth(model, images)
+        return Structure(
+            relative_to(everywhere, everywhere[0]),
+            points,
+            len(placed) / len(frames),
+            float(model.compute_mean_reprojection_error()),
+            _median_angle(model, images),
+            _coverage(frames, points),
+            (int(placed[0]), int(placed[-1])),
+        )
+
+
+def still_masks(
+    frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"]
+) -> UInt8[ndarray, "t h w"]:
+    """Return pictures that are 0 where corners move by themselves, 255 elsewhere.
+
+    Corners of all parts of the pictures count alike, so that the larger part stands still. All is
+    255 where most corners seem to move.
+    """
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    height, width = frames.shape[1:3]
+    columns, rows = CELLS
+    corners, astray = np.zeros((2, len(gray), rows, columns))
+    for first, second in [(i, i + step) for step in STEPS for i in range(len(gray) - step)]:
+        points = track_corners(gray[first], gray[second], most=MOST_CORNERS)
+        if len(points) < FEWEST:
+            continue
+        cv2.setRNGSeed(0)
+        before, after = (np.ascontiguousarray(points[:, side]) for side in (0, 1))
+        given = {"method": cv2.RANSAC, "prob": 0.999, "threshold": APART}
+        _, agree = cv2.findEssentialMat(before, after, lens, **given)
+        if agree is None or agree.mean() < 1 - MOST_MOVING:
+            continue
+        for index, places in ((first, before), (second, after)):
+            x, y = np.floor(places * np.array(CELLS) / (width, height)).astype(int).T
+            where = index, y.clip(0, rows - 1), x.clip(0, columns - 1)
+            np.add.at(corners, where, 1)
+            np.add.at(astray, where, agree[:, 0] == 0)
+    moving = astray > ASTRAY * np.maximum(corners, 1)
+    grown = [cv2.dilate(x.astype(np.uint8), np.ones((3, 3), np.uint8)) for x in moving]
+    size = {"dsize": (width, height), "interpolation": cv2.INTER_NEAREST}
+    return np.stack([255 * (1 - cv2.resize(x, **size)) for x in grown])
+
+
+@contextmanager
+def quiet_colmap(what: str) -> Iterator[Any]:
+    """Yield the library with a fixed seed and without its log lines.
+
+    Raises:
+      InputError: it is not installed; the message names what needs it.
+    """
+    pycolmap = load_extra("pycolmap", what, "COLMAP")
+    before = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
+    pycolmap.set_random_seed(0)
+    try:
+        yield pycolmap
+    finally:
+        pycolmap.logging.minloglevel = before
+
+
+def repeatable_matching(pycolmap: Any) -> dict[str, Any]:
+    """Return the options by which COLMAP matches the same pictures in the same way each time."""
+    matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
+    matching.num_threads = 1  # threads would decide about the order of the pairs
+    verification.ransac.random_seed = 0
+    return {"matching_options": matching, "verification_options": verification}
+
+
+def _largest_model(
+    pycolmap: Any,
+    frames: UInt8[ndarray, "t h w 3"],
+    still: UInt8[ndarray, "t h w"],
+    lens: Float[ndarray, "3 3"],
+    folder: Path,
+) -> Any:
+    """Return the reconstruction with most points, of those that place enough frames, if any do."""
+    database, pictures, masks = folder / "database.db", folder / "frames", folder / "masks"
+    pictures.mkdir()
+    masks.mkdir()
+    names = [f"{i:04d}.png" for i in range(len(frames))]
+    for name, frame, mask in zip(names, frames, still, strict=True):
+        cv2.imwrite(str(pictures / name), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(masks / f"{name}.png"), mask)
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model, reader.mask_path = "PINHOLE", str(masks)
+    numbers = (lens[0, 0], lens[1, 1], lens[0, 2], lens[1, 2])
+    reader.camera_params = ",".join(str(float(number)) for number in numbers)
+    single = pycolmap.CameraMode.SINGLE
+    extraction = pycolmap.FeatureExtractionOptions()
+    extraction.num_threads = 1  # as in `repeatable_matching`
+    pycolmap.extract_features(database, pictures, names, single, reader, extraction)
+    pairs = pycolmap.SequentialPairingOptions()
+    pairs.overlap = OVERLAP
+    pycolmap.match_sequential(database, pairing_options=pairs, **repeatable_matching(pycolmap))
+    options = pycolmap.IncrementalPipelineOptions()
+    options.ba_refine_focal_length = options.ba_refine_principal_point = False
+    options.ba_refine_extra_params = options.multiple_models = False
+    options.extract_colors, options.min_model_size = False, 3
+    options.mapper.abs_pose_refine_focal_length = False
+    options.mapper.abs_pose_refine_extra_params = False
+    options.mapper.init_min_tri_angle = 4.0
+    options.mapper.filter_min_tri_angle = options.triangulation.min_angle = SMALLEST_ANGLE
+    options.num_threads = 1
+    models = []
+    for seed in range(ATTEMPTS):
+        options.random_seed = seed
+        found = pycolmap.incremental_mapping(database, pictures, folder / f"models_{seed}", options)
+        models.extend(found.values())
+
+    def worth(model: Any) -> tuple[bool, int]:
+        return model.num_reg_images() >= PLACED * len(frames), model.num_points3D()
+
+    return max(models, key=worth, default=None)
+
+
+def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
+    """Return the points that each placed frame sees, and their depth there."""
+    instants, pixels, depth = [], [], []
+    for instant, image in sorted(images.items()):
+        pose = image.cam_from_world().matrix()
+        for seen in image.points2D:
+            if seen.has_point3D():
+                z = float(pose[2, :3] @ model.points3D[seen.point3D_id].xyz + pose[2, 3])
+                instants.append(instant)
+                pixels.append(seen.xy)
+                depth.append(z)
+    where = np.array(pixels, np.float64).reshape(-1, 2)
+    return SparseDepth(np.array(instants, int), where, np.array(depth, np.float64))
+
+
+def _coverage(frames: UInt8[ndarray, "t h w 3"], points: SparseDepth) -> float:
+    """Return the share of the parts with corners that have points, the median over the frames."""
+    size = np.array(PARTS) / frames.shape[2:0:-1]
+    shares = []
+    for instant in np.unique(points.instants):
+        gray = cv2.cvtColor(frames[instant], cv2.COLOR_RGB2GRAY)
+        corners = spread_corners(gray, 1000)
+        seen = points.pixels[points.instants == instant]
+        there, known = ({*map(tuple, (x * size).astype(int))} for x in (corners[:, 0], seen))
+        if there:
+            shares.append(len(there & known) / len(there))
+    return float(np.median(shares)) if shares else 0.0
+
+
+def _median_angle(model: Any, images: dict[int, Any]) -> float:
+    """Return the median over the points of the angle between its first and last ray, degrees."""
+    places = {
+        image.image_id: centers(homogeneous(image.cam_from_world().matrix()))
+        for image in images.values()
+    }
+    angles = [0.0]
+    for point in model.points3D.values():
+        eyes = np.array([places[x.image_id] for x in point.track.elements])
+        rays = point.xyz - eyes
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        angles.append(float(np.arccos(np.clip((rays @ rays.T).min(), -1, 1))))
+    return float(np.degrees(np.median(angles)))

@@ -1,0 +1,1 @@
+"""From pictures to Gaussians in time: starts, losses, relocation, distillation, the loop."""

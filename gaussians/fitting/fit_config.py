@@ -1,0 +1,161 @@
+"""Targets and settings of a fit."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from gaussians.fitting.losses import WINDOW
+from gaussians.types import Camera
+
+
+class Targets(NamedTuple):
+    """Pictures that a scene is fitted to.
+
+    Attributes:
+      frames: colours in [0, 1].
+      cameras: a camera for each frame.
+      times: time of each frame, in clips (0 first, 1 last).
+      weights: how often each frame is drawn relative to the others; 0 means never.
+      final_weights: weights at the end of distillation, reached linearly; None keeps `weights`.
+      views: index of the exposure of each frame, 0 to v - 1; None means one for all.
+      known: above 0 where a pixel counts; None means everywhere.
+      alpha: how much of a pixel the subject covers, 0 to 1. With it every step puts a colour of its
+        own behind the subject, in the picture as in its render; `FitConfig.background` is the
+        colour there in `frames`. None keeps that colour.
+    """
+
+    frames: Float[Array, "n h w 3"]
+    cameras: Camera
+    times: Float[Array, "n"]
+    weights: Float[Array, "n"]
+    final_weights: Float[Array, "n"] | None = None
+    views: Int[Array, "n"] | None = None
+    known: Float[Array, "n h w"] | None = None
+    alpha: Float[Array, "n h w"] | None = None
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Settings of a fit. Learning rates are those of the first Adam step; all decay exponentially.
+
+    Attributes:
+      steps: optimiser steps, one picture each.
+      chunk: steps between reports and between relocations.
+      means: rate of centres, relative to their distance from the camera of the step.
+      quaternions, log_scales, opacities, colors: rates of raw parameters; higher harmonics get
+          a twentieth of `colors`.
+      velocities: rate per clip, relative to the same distance.
+      moments, durations, gates: rates of the temporal parameters of `DynamicGaussians`.
+      planes, network: rates of the field of `DeformingGaussians`.
+      exposures: rate of log-gains and offsets, used where the targets have `views`.
+      decay: last learning rate over the first.
+      dssim: share of D-SSIM in the picture loss; the rest is L1.
+      perceptual: weight of the perceptual distance that `fit` may be given.
+      relocation: share of the steps in which dead Gaussians are moved onto live ones.
+      growth: largest number moved at a time, relative to the live ones.
+      noise: random walk of the centres of transparent Gaussians, relative to `means`, in a world
+          whose cameras are about 1 away; the MCMC paper has about 4e4 there.
+      opacity_pull: weight of the mean opacity, which empties Gaussians that nothing needs.
+      scale_pull: weight of the mean standard deviation in world units, for the same purpose.
+      time_pull: weight of mean(o stop_gradient(o(t))), which makes visible Gaussians transparent;
+          `DynamicGaussians` only.
+      variation: weight of the total variation of the planes of `DeformingGaussians`.
+      bending: weight of the second differences of these planes in time.
+      warm_up: share of the steps in which `DeformingGaussians` are fitted to the frames of the
+          first instant without their field.
+      coarse: factor by which pictures are shrunk at first, then half of it, and so on; 1 means full
+          resolution from the start.
+      sharpen: share of the steps after which the resolution is full.
+      bands: share of the steps after which each further degree of the harmonics is fitted.
+      background: colour behind everything.
+      antialiased: dim Gaussians thinner than a pixel.
+    """
+
+    steps: int = 1500
+    chunk: int = 100
+    means: float = 2e-3
+    quaternions: float = 5e-3
+    log_scales: float = 1e-2
+    opacities: float = 4e-2
+    colors: float = 1e-2
+    velocities: float = 2e-3
+    moments: float = 2e-3
+    durations: float = 1e-2
+    gates: float = 4e-2
+    planes: float = 5e-3
+    network: float = 1e-3
+    exposures: float = 1e-3
+    decay: float = 0.05
+    dssim: float = 0.2
+    perceptual: float = 0.0
+    relocation: float = 0.8
+    growth: float = 0.1
+    noise: float = 0.0
+    opacity_pull: float = 0.0
+    scale_pull: float = 0.0
+    time_pull: float = 0.0
+    variation: float = 1e-3
+    bending: float = 1e-3
+    warm_up: float = 0.1
+    coarse: int = 1
+    sharpen: float = 0.3
+    bands: float = 0.15
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    antialiased: bool = False
+
+
+def fit_memory(gaussians: int, pictures: int, height: int, width: int, *, bent: bool) -> int:
+    """Return about how many bytes a fit needs at its peak, for colours of harmonic degree 0.
+
+    These are parameters, moments, gradients and intersections of every Gaussian, the buffers of one
+    picture, and three copies of the targets. The constants are measured on XLA's CPU programs.
+
+    Args:
+      gaussians: number of Gaussians.
+      pictures: number of targets.
+      height: rows of a picture.
+      width: columns of a picture.
+      bent: whether the scene is a `DeformingGaussians`.
+    """
+    return (2800 if bent else 1350) * gaussians + (550 + 36 * pictures) * height * width
+
+
+def check_targets(targets: Targets, config: FitConfig) -> None:
+    """Raise ValueError when the targets disagree in number or size, or cannot be shrunk."""
+    n, h, w, _ = targets.frames.shape
+    cameras = targets.cameras
+    found = (cameras.world_to_camera.shape[0], targets.times.shape[0], targets.weights.shape[0])
+    if found != (n, n, n) or (cameras.height, cameras.width) != (h, w):
+        raise ValueError(
+            f"fit: {n} frames of {h}x{w} need as many cameras, times and weights of that size, "
+            f"found {found} and {cameras.height}x{cameras.width}"
+        )
+    for name in ("final_weights", "views"):
+        more = getattr(targets, name)
+        if more is not None and more.shape != (n,):
+            raise ValueError(f"fit: {name} have shape {more.shape}, expected ({n},)")
+    for name in ("known", "alpha"):
+        more = getattr(targets, name)
+        if more is not None and more.shape != (n, h, w):
+            raise ValueError(f"fit: {name} has shape {more.shape}, expected {(n, h, w)}")
+    if not jnp.issubdtype(targets.frames.dtype, jnp.floating):
+        raise ValueError(f"fit: frames are {targets.frames.dtype}, expected floats in [0, 1]")
+    if config.steps < 1 or config.chunk < 1:
+        raise ValueError(
+            f"fit: {config.steps} steps in chunks of {config.chunk}, expected 1 or more"
+        )
+    if float(targets.weights.min()) < 0:
+        raise ValueError("fit: target weights below 0, expected 0 or more")
+    if not float(targets.weights.sum()) > 0:
+        raise ValueError("fit: all target weights are 0, nothing to fit")
+    if config.coarse < 1 or config.coarse & (config.coarse - 1):
+        raise ValueError(f"fit: coarse is {config.coarse}, expected a power of 2")
+    if h % config.coarse or w % config.coarse:
+        raise ValueError(f"fit: {h}x{w} frames cannot be shrunk by {config.coarse}")
+    if config.dssim > 0 and min(h, w) < WINDOW * config.coarse:
+        raise ValueError(
+            f"fit: {h}x{w} frames shrunk by {config.coarse} are too small for D-SSIM, "
+            f"expected at least {WINDOW} pixels each way then"
+        )

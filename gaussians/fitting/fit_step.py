@@ -1,0 +1,270 @@
+"""Chunks of optimiser steps: one picture a step, Adam with a rate for each field."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int
+
+from gaussians.deformation import DeformingGaussians, Scene
+from gaussians.fitting.distillation import Distillation
+from gaussians.fitting.exposure import expose, no_exposure
+from gaussians.fitting.fit_config import FitConfig, Targets
+from gaussians.fitting.losses import capped_psnr, picture_loss
+from gaussians.fitting.novel_views import Lesson, learn
+from gaussians.fitting.relocation import wander
+from gaussians.hexplane import HexPlane, roughness
+from gaussians.motion import DynamicGaussians
+from gaussians.rendering.rasterizer import render
+from gaussians.types import Camera, Gaussians
+
+Perceptual = Callable[[Float[Array, "h w 3"], Float[Array, "h w 3"]], Float[Array, ""]]
+
+
+class Fitted(NamedTuple):
+    """Everything that gradients reach.
+
+    Attributes:
+      scene: the Gaussians.
+      exposures: log-gains and offsets of the views, see `exposure`.
+    """
+
+    scene: Scene
+    exposures: Float[Array, "v 2 3"]
+
+
+class FitState(NamedTuple):
+    """A fit between two chunks; with the inputs of `fit` it is all that is needed to continue.
+
+    Attributes:
+      fitted: the parameters.
+      adam: their moments.
+      step: number of steps done.
+      taught: pictures of the prior at the novel cameras; black before it is asked.
+      budget: budget of intersections.
+    """
+
+    fitted: Fitted
+    adam: Any  # optax.ScaleByAdamState, whose trees have the shape of Fitted
+    step: Int[Array, ""]
+    taught: Float[Array, "novel h w 3"]
+    budget: Int[Array, ""]
+
+
+ADAM = optax.scale_by_adam(eps=1e-15)
+
+
+@partial(jax.jit, static_argnames=("config", "budget", "length"))
+def run_chunk(
+    state: FitState,
+    targets: Targets,
+    key: Array,
+    config: FitConfig,
+    budget: int,
+    length: int,
+    perceptual: Partial | None,
+) -> tuple[FitState, dict[str, Array]]:
+    """Run `length` steps; metrics are means, except for the overflow, which is the largest."""
+
+    def step(state: FitState, drawn: tuple[Array, Array]) -> tuple[FitState, dict[str, Array]]:
+        return one_step(state, targets, *drawn, config, budget, perceptual, None)
+
+    state, metrics = lax.scan(step, state, _draw_steps(targets, length, key))
+    return state, _summary(metrics)
+
+
+def run_taught(
+    state: FitState,
+    targets: Targets,
+    key: Array,
+    config: FitConfig,
+    budget: int,
+    length: int,
+    perceptual: Partial | None,
+    prior: Distillation,
+) -> tuple[FitState, dict[str, Array]]:
+    """Run `length` steps with the gradient form of distillation, several programs each.
+
+    Arguments and results are those of `run_chunk`; the steps end at the first overflow.
+    """
+    found = []
+    for index, step_key in zip(*_draw_steps(targets, length, key), strict=True):
+        scene, progress = state.fitted.scene, prior.progress(state.step / config.steps)
+        ask_key = jax.random.fold_in(step_key, 3)
+        lesson, overflow = learn(scene, prior, jnp.float32(progress), ask_key, config, budget)
+        if lesson is None:
+            return state, {"overflow": overflow}
+        drawn = index, step_key
+        state, metrics = one_step(state, targets, *drawn, config, budget, perceptual, lesson)
+        if int(metrics["overflow"]) > 0:
+            return state, {"overflow": metrics["overflow"]}
+        found.append(metrics)
+    return state, _summary(jax.tree.map(lambda *x: jnp.stack(x), *found))
+
+
+@partial(jax.jit, static_argnames=("config", "budget"))
+def one_step(
+    state: FitState,
+    targets: Targets,
+    index: Int[Array, ""],
+    key: Array,
+    config: FitConfig,
+    budget: int,
+    perceptual: Partial | None,
+    lesson: Lesson | None,
+) -> tuple[FitState, dict[str, Array]]:
+    """Take one step of Adam: the gradient of one picture, and of the prior's lesson."""
+    target = jax.tree.map(lambda x: x[index], targets)
+    share = state.step / config.steps
+
+    def loss(fitted: Fitted) -> tuple[Array, dict[str, Array]]:
+        behind = jnp.array(config.background)
+        if target.alpha is not None:
+            behind = jax.random.uniform(jax.random.fold_in(key, 2), (3,))
+        value, metrics = _picture_term(fitted, target, config, budget, perceptual, behind)
+        return value, metrics | {"loss": value}
+
+    gradient, metrics = jax.grad(loss, has_aux=True)(state.fitted)
+    if lesson is not None:
+        scene = jax.tree.map(jnp.add, gradient.scene, lesson.gradient)
+        gradient = gradient._replace(scene=scene)
+        metrics["loss"] += lesson.loss
+    updates, adam = ADAM.update(gradient, state.adam)
+    decay = config.decay**share
+    fitted = jax.tree.map(
+        lambda x, update, rate: x - decay * rate * update,
+        state.fitted,
+        updates,
+        _rates(state.fitted, config, share, target.cameras),
+    )
+    if config.noise > 0:
+        size = decay * config.means * config.noise
+        moved = wander(fitted.scene.gaussians, size, jax.random.fold_in(key, 1))
+        fitted = fitted._replace(scene=fitted.scene._replace(gaussians=moved))
+    return state._replace(fitted=fitted, adam=adam, step=state.step + 1), metrics
+
+
+def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> FitState:
+    """Return the state before the first step, with room for `taught` pictures of the prior."""
+    # Weakly typed leaves would become strong along the way, each time with a new compilation.
+    scene = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), initial)
+    views = 1 if targets.views is None else int(targets.views.max()) + 1
+    fitted = Fitted(scene, no_exposure(views))
+    room = jnp.zeros((taught, *targets.frames.shape[1:]))
+    adam = ADAM.init(jax.tree.map(jnp.asarray, fitted))
+    return FitState(fitted, adam, jnp.int32(0), room, jnp.int32(budget))
+
+
+def _picture_term(
+    fitted: Fitted,
+    target: Targets,
+    config: FitConfig,
+    budget: int,
+    perceptual: Perceptual | None,
+    behind: Float[Array, "3"],
+) -> tuple[Array, dict[str, Array]]:
+    """Return the loss of one picture over a background, with all pulls, and its metrics."""
+    scene = fitted.scene
+    now = scene.at(target.times)
+    picture = render(
+        now,
+        target.cameras,
+        background=behind,
+        antialiased=config.antialiased,
+        max_intersections=budget,
+    )
+    rgb = picture.rgb
+    if target.views is not None:
+        rgb = expose(rgb, fitted.exposures, target.views)
+    truth = target.frames
+    if target.alpha is not None:
+        change = behind - jnp.array(config.background)
+        truth = truth + (1 - target.alpha[..., None]) * change[None, None]
+    if target.known is not None:  # unknown pixels have no error, except within SSIM's window
+        truth = jnp.where(target.known[..., None] > 0, truth, lax.stop_gradient(rgb))
+    value = picture_loss(rgb, truth, config.dssim)
+    if perceptual is not None:
+        value += config.perceptual * perceptual(rgb, truth)
+    value += _pulls(scene, now, config)
+    return value, {"psnr": capped_psnr(rgb, truth, target.known), "overflow": picture.overflow}
+
+
+def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
+    """Return the regularisers of `FitConfig`; those of weight 0 are not computed."""
+    gaussians, value = scene.gaussians, jnp.float32(0)
+    opacities = jax.nn.sigmoid(gaussians.logit_opacities)
+    if config.opacity_pull > 0:
+        value += config.opacity_pull * opacities.mean()
+    if config.scale_pull > 0:
+        value += config.scale_pull * jnp.exp(gaussians.log_scales).mean()
+    if isinstance(scene, DeformingGaussians):
+        variation, bending = roughness(scene.planes)
+        value += config.variation * variation + config.bending * bending
+    elif config.time_pull > 0:
+        seen = lax.stop_gradient(jax.nn.sigmoid(now.logit_opacities))
+        value += config.time_pull * (opacities * seen).mean()
+    return value
+
+
+def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: Camera) -> Fitted:
+    """Return the learning rate of every field, which is multiplied with its update.
+
+    Adam's steps are as long as the rate, so one rate in world units would throw what is close to
+    the camera over many pixels and hardly move what is far.
+    """
+    scene = fitted.scene
+    pose = camera.world_to_camera
+    center = -pose[:3, :3].T @ pose[:3, 3]
+    distances = jnp.linalg.norm(scene.gaussians.means - center[None], axis=-1, keepdims=True)
+    degrees = jnp.floor(jnp.sqrt(jnp.arange(scene.gaussians.harmonics.shape[1])))
+    colors = jnp.where(share >= config.bands * degrees, config.colors / 20, 0.0)
+    gaussians = Gaussians(
+        means=config.means * distances,
+        quaternions=jnp.float32(config.quaternions),
+        log_scales=jnp.float32(config.log_scales),
+        logit_opacities=jnp.float32(config.opacities),
+        harmonics=colors.at[0].set(config.colors)[None, :, None],
+    )
+    if isinstance(scene, DynamicGaussians):
+        rates = DynamicGaussians(
+            gaussians,
+            velocities=config.velocities * distances,
+            moments=jnp.float32(config.moments),
+            log_durations=jnp.float32(config.durations),
+            logit_gates=jnp.float32(config.gates),
+        )
+    else:
+        moving = share >= config.warm_up
+        planes = jnp.where(moving, config.planes, 0.0)
+        network = jnp.where(moving, config.network, 0.0)
+        box = jnp.float32(0)
+        field = HexPlane(planes, planes)
+        rates = DeformingGaussians(gaussians, field, network, network, network, box)
+    return Fitted(rates, jnp.float32(config.exposures))
+
+
+def _draw_steps(targets: Targets, length: int, key: Array) -> tuple[Int[Array, "length"], Array]:
+    """Draw the picture and the key of each of so many steps."""
+    draw_key, noise_key = jax.random.split(key)
+    indices = _draw_indices(targets.weights, length, draw_key)
+    return indices, jax.random.split(noise_key, length)
+
+
+def _summary(metrics: dict[str, Array]) -> dict[str, Array]:
+    """Return the means over steps, and the largest overflow."""
+    overflow = metrics.pop("overflow").max()
+    return {**{name: x.mean() for name, x in metrics.items()}, "overflow": overflow}
+
+
+def _draw_indices(weights: Float[Array, "n"], count: int, key: Array) -> Int[Array, "count"]:
+    """Draw indices in proportion to the weights, as evenly as possible, in random order."""
+    shift_key, order_key = jax.random.split(key)
+    points = (jnp.arange(count) + jax.random.uniform(shift_key)) / count
+    cumulative = jnp.cumsum(weights) / weights.sum()
+    indices = jnp.searchsorted(cumulative, points, side="right")
+    return jax.random.permutation(order_key, jnp.minimum(indices, weights.shape[0] - 1))

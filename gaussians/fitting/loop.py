@@ -1,0 +1,235 @@
+"""Fit a dynamic scene to pictures: a fixed number of Gaussians, Adam, one picture per step.
+
+Steps run in chunks, jitted where no prior judges each. The number of Gaussian-tile intersections is
+a static shape: when a picture overflows, its chunk is repeated from the start with a larger budget.
+Between chunks dead Gaussians are relocated, the prior is asked and the resolution changes.
+The result is a function of the inputs and the key alone, however often the fit is interrupted.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import reduce
+from jax.tree_util import Partial
+from jaxtyping import Array, Bool, Float
+
+from gaussians.deformation import DeformingGaussians, Scene
+from gaussians.fitting.distillation import Distillation
+from gaussians.fitting.fit_config import FitConfig, Targets, check_targets
+from gaussians.fitting.fit_step import (
+    FitState,
+    Fitted,
+    Perceptual,
+    first_state,
+    run_chunk,
+    run_taught,
+)
+from gaussians.fitting.novel_views import cached_frames, flat_cameras
+from gaussians.fitting.relocation import dead, relocate
+from gaussians.rendering.clip import clip_budget
+from gaussians.rendering.rasterizer import round_budget
+from gaussians.types import Camera
+
+BUDGET_SLACK = 1.75  # Gaussians widen: more slows every step, less costs compilations
+
+
+class FitResult(NamedTuple):
+    """A fitted scene.
+
+    Attributes:
+      scene: the Gaussians, as many as at the start.
+      exposures: log-gains and offsets of the views, see `exposure`.
+      max_intersections: budget that no step overflowed.
+    """
+
+    scene: Scene
+    exposures: Float[Array, "v 2 3"]
+    max_intersections: int
+
+
+def fit(
+    initial: Scene,
+    targets: Targets,
+    config: FitConfig,
+    key: Array,
+    *,
+    report: Callable[[int, dict[str, float]], None] | None = None,
+    distillation: Distillation | None = None,
+    perceptual: Perceptual | None = None,
+    restore: Callable[[FitState], FitState] | None = None,
+    keep: Callable[[FitState], None] | None = None,
+) -> FitResult:
+    """Optimise every parameter of `initial` until it renders `targets`.
+
+    Args:
+      initial: the scene to start from.
+      targets: the pictures to fit.
+      config: steps, learning rates and weights.
+      key: decides the order of pictures and all noise.
+      report: called after each chunk with the step and {"loss", "psnr", "alive"}: means over the
+        chunk, and the number of Gaussians that are visible at all.
+      distillation: a prior that teaches at novel cameras in the later steps.
+      perceptual: a distance of two pictures in [0, 1], weighted by `config.perceptual`. The arrays
+        of a `jax.tree_util.Partial` are arguments of the compiled steps, not part of them.
+      restore: gets the state before the first step and returns the state to continue from: the same
+        one, or one kept by a fit with the same inputs.
+      keep: called with the state after each chunk.
+
+    Raises:
+      ValueError: The targets disagree in number, or the scene becomes non-finite.
+    """
+    check_targets(targets, config)
+    if config.perceptual > 0 and perceptual is None:
+        raise ValueError("fit: config.perceptual needs the argument `perceptual`, found None")
+    if perceptual is not None and not isinstance(perceptual, Partial):
+        perceptual = Partial(perceptual)
+    cached = distillation if distillation and distillation.form == "cached" else None
+    by_gradient = distillation if distillation and distillation.form == "gradient" else None
+    novel = None if cached is None else flat_cameras(cached)
+    size = config.coarse
+    budget = clip_budget(initial, _shrunk(targets, size).cameras, targets.times, slack=BUDGET_SLACK)
+    state = first_state(initial, targets, 0 if novel is None else len(novel[1]), budget)
+    if restore is not None:
+        state = restore(state)
+        size = _size(int(state.step) - 1, config) if int(state.step) else size
+
+    for first in range(int(state.step), config.steps, config.chunk):
+        length = min(config.chunk, config.steps - first)
+        chunk_key = jax.random.fold_in(key, first)
+        if _size(first, config) != size:
+            size = _size(first, config)
+            cameras = _shrunk(targets, size).cameras
+            found = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
+            state = state._replace(budget=jnp.int32(found))
+        if cached and _due(first, config, cached):
+            tau = jnp.float32(cached.largest_tau(cached.progress(first / config.steps)))
+            taught = cached_frames(
+                state.fitted.scene, cached, tau, chunk_key, config.background, config.antialiased
+            )
+            state = state._replace(taught=taught)
+        now = _shrunk(_targets_at(first, state, targets, config, distillation, novel), size)
+        run = run_chunk
+        if by_gradient and first >= by_gradient.start * config.steps:
+            run = partial(run_taught, prior=by_gradient)
+        chunk = partial(run, config=config, length=length, perceptual=perceptual)
+        state, metrics = _with_growing_budget(chunk, state, now, chunk_key)
+        if not (jnp.isfinite(metrics["loss"]) and _finite(state.fitted)):
+            raise ValueError(f"fitting diverged between steps {first} and {first + length}")
+        if first + length < config.relocation * config.steps:
+            state = _relocated(state, jax.random.fold_in(chunk_key, 1), config.growth)
+        if keep is not None:
+            keep(state)
+        if report is not None:
+            alive = (~dead(state.fitted.scene.gaussians)).sum()
+            report(first + length, metrics | {"alive": float(alive)})
+    fitted = state.fitted
+    return FitResult(fitted.scene, fitted.exposures, int(state.budget))
+
+
+def _with_growing_budget(
+    chunk: Callable[..., tuple[FitState, dict[str, Array]]],
+    state: FitState,
+    targets: Targets,
+    key: Array,
+) -> tuple[FitState, dict[str, float]]:
+    """Run the chunk, and repeat it from its start until no picture overflows."""
+    while True:
+        after, metrics = chunk(state, targets, key, budget=int(state.budget))
+        overflow = int(metrics.pop("overflow"))
+        if overflow == 0:
+            return after, {name: float(value) for name, value in metrics.items()}
+        grown = round_budget(int(state.budget) + overflow, BUDGET_SLACK)
+        state = state._replace(budget=jnp.int32(grown))
+
+
+@jax.jit
+def _finite(fitted: Fitted) -> Bool[Array, ""]:
+    """Return whether all parameters are finite; the renderer leaves out Gaussians that are not."""
+    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(fitted)]).all()
+
+
+@partial(jax.jit, static_argnames="growth")
+def _relocated(state: FitState, key: Array, growth: float) -> FitState:
+    """Return the state after a relocation; exposures stay as they are."""
+    fitted, adam = state.fitted, state.adam
+    moments = adam.mu.scene, adam.nu.scene
+    scene, (mu, nu) = relocate(fitted.scene, moments, key, growth)
+    adam = adam._replace(mu=adam.mu._replace(scene=mu), nu=adam.nu._replace(scene=nu))
+    return state._replace(fitted=fitted._replace(scene=scene), adam=adam)
+
+
+def _targets_at(
+    first: int,
+    state: FitState,
+    targets: Targets,
+    config: FitConfig,
+    distillation: Distillation | None,
+    novel: tuple[Camera, Float[Array, "novel"]] | None,
+) -> Targets:
+    """Return the targets of the chunk that begins at step `first`, then the prior's pictures.
+
+    Weights are those in the middle of the chunk.
+    """
+    weights, share = targets.weights, first / config.steps
+    progress = jnp.float32(0)
+    if distillation is not None and share >= distillation.start:
+        middle = share + 0.5 * config.chunk / config.steps
+        progress = jnp.asarray(distillation.progress(middle), jnp.float32)
+    if targets.final_weights is not None:
+        weights = weights + progress * (targets.final_weights - weights)
+    if share < config.warm_up and isinstance(state.fitted.scene, DeformingGaussians):
+        weights = jnp.where(targets.times == targets.times.min(), weights, 0.0)
+    targets = targets._replace(weights=weights, final_weights=None)
+    if novel is None or distillation is None:
+        return targets
+    cameras, times = novel
+    if (cameras.width, cameras.height) != (targets.cameras.width, targets.cameras.height):
+        raise ValueError("the novel cameras of distillation must have the targets' picture size")
+    weight = distillation.weight_at(progress) if share >= distillation.start else 0.0
+    views = None if targets.views is None else jnp.zeros(len(times), targets.views.dtype)
+    known, alpha = (
+        None if x is None else jnp.ones(state.taught.shape[:3])
+        for x in (targets.known, targets.alpha)
+    )
+    weights = jnp.full(len(times), weight, jnp.float32)
+    taught = Targets(state.taught, cameras, times, weights, views=views, known=known, alpha=alpha)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), targets, taught)
+
+
+def _due(first: int, config: FitConfig, prior: Distillation) -> bool:
+    """Return whether new cached targets are due before the chunk that begins at step `first`."""
+    span = (1 - prior.start) * config.steps / prior.refreshes
+    steps = [prior.start * config.steps + i * span for i in range(prior.refreshes)]
+    return any(first - config.chunk < step <= first for step in steps)
+
+
+def _size(step: int, config: FitConfig) -> int:
+    """Return the factor by which pictures are shrunk at a step; it is constant within a chunk."""
+    first = step - step % config.chunk
+    levels = config.coarse.bit_length() - 1
+    if levels == 0 or first >= config.sharpen * config.steps:
+        return 1
+    return config.coarse >> int(levels * first / (config.sharpen * config.steps))
+
+
+def _shrunk(targets: Targets, size: int) -> Targets:
+    """Return pictures averaged over squares of `size` pixels, with cameras of that size."""
+    if size == 1:
+        return targets
+    cameras, scale = targets.cameras, jnp.array([[1 / size], [1 / size], [1.0]])
+    smaller = Camera(
+        cameras.world_to_camera,
+        cameras.intrinsics * scale[None],
+        cameras.width // size,
+        cameras.height // size,
+    )
+    frames = reduce(targets.frames, "n (h a) (w b) c -> n h w c", "mean", a=size, b=size)
+    known, alpha = targets.known, targets.alpha
+    if known is not None:
+        known = reduce(known, "n (h a) (w b) -> n h w", "min", a=size, b=size)
+    if alpha is not None:
+        alpha = reduce(alpha, "n (h a) (w b) -> n h w", "mean", a=size, b=size)
+    return targets._replace(frames=frames, cameras=smaller, known=known, alpha=alpha)

@@ -1,0 +1,179 @@
+"""Teaching by a prior: renders at novel cameras, judged (gradient form) or redone (cached)."""
+
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange, repeat
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from gaussians.deformation import Scene
+from gaussians.fitting.distillation import (
+    Distillation,
+    distillation_targets,
+    encode_shown,
+    judge_latents,
+    pull_video,
+)
+from gaussians.fitting.fit_config import FitConfig
+from gaussians.rendering.clip import render_clip
+from gaussians.rendering.rasterizer import render
+from gaussians.types import Camera
+
+
+def flat_cameras(prior: Distillation) -> tuple[Camera, Float[Array, "n"]]:
+    """Return the novel cameras and times as n = v t pairs."""
+    cameras = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), prior.cameras)
+    return cameras, repeat(prior.times, "t -> (v t)", v=prior.cameras.intrinsics.shape[0])
+
+
+class Part(NamedTuple):
+    """What one step of the gradient form asks about.
+
+    Attributes:
+      views: which of the novel views, in their order.
+      window: the row of `Distillation.windows`.
+      cameras: of the n pictures of these views and instants.
+      times: of the same.
+      tau: the flow time.
+    """
+
+    views: Int[Array, "m"]
+    window: Int[Array, ""]
+    cameras: Camera
+    times: Float[Array, "n"]
+    tau: Float[Array, ""]
+
+
+class Lesson(NamedTuple):
+    """What the prior says at one step of the gradient form.
+
+    Attributes:
+      loss: equation 3 of `distillation`, times its weight.
+      gradient: of this loss with respect to the scene.
+    """
+
+    loss: Float[Array, ""]
+    gradient: Scene
+
+
+def learn(
+    scene: Scene,
+    prior: Distillation,
+    progress: Float[Array, ""],
+    key: Array,
+    config: FitConfig,
+    budget: int,
+) -> tuple[Lesson | None, Int[Array, ""]]:
+    """Ask the prior about a random part of the video; returns the overflow too, and None with one.
+
+    The kernels of the renderer do not divide over a mesh. So the pictures are rendered on the
+    device of the fit, the prior judges them on its own devices, and their gradient comes back.
+    """
+    part_key, noise_key = jax.random.split(key)
+    look = {"background": config.background, "antialiased": config.antialiased, "budget": budget}
+    blind = replace(prior, params=None)  # which may lie on other devices
+    part, video, overflow = show_part(scene, blind, progress, part_key, **look)
+    if int(overflow) > 0:
+        return None, overflow
+    z = encode_shown(prior, video)
+    loss, slope = judge_latents(prior, z, part.views, part.window, part.tau, noise_key)
+    loss, slope = jax.device_get((loss, pull_video(prior, video, slope)))
+    weight = prior.weight_at(progress)
+    gradient = pull_scene(scene, part, jnp.asarray(weight * slope), **look)
+    return Lesson(jnp.asarray(weight * loss), gradient), overflow
+
+
+@partial(jax.jit, static_argnames=("background", "antialiased", "budget"))
+def show_part(
+    scene: Scene,
+    prior: Distillation,
+    progress: Float[Array, ""],
+    key: Array,
+    *,
+    background: tuple[float, float, float],
+    antialiased: bool,
+    budget: int,
+) -> tuple[Part, Float[Array, "m n h w 3"], Int[Array, ""]]:
+    """Draw a part of the video and a flow time, and render it; returns the overflow too."""
+    views_key, window_key, tau_key = jax.random.split(key, 3)
+    count, instants = prior.cameras.intrinsics.shape[0], jnp.arange(len(prior.times))
+    views, window = jnp.arange(count), jnp.int32(0)
+    if prior.views:
+        views = jnp.sort(jax.random.choice(views_key, count, (prior.views,), replace=False))
+    if prior.windows is not None:
+        window = jax.random.randint(window_key, (), 0, len(prior.windows))
+        instants = prior.windows[window]
+    cameras = jax.tree.map(
+        lambda x: rearrange(x[views][:, instants], "v t ... -> (v t) ..."), prior.cameras
+    )
+    times = jnp.tile(prior.times[instants], len(views))
+    tau = jax.random.uniform(tau_key, minval=0.02, maxval=prior.largest_tau(progress))
+    pictures = render_clip(
+        scene,
+        cameras,
+        times,
+        background=jnp.array(background),
+        antialiased=antialiased,
+        max_intersections=budget,
+    )
+    video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", v=len(views))
+    return Part(views, window, cameras, times, tau), video, pictures.overflow.max()
+
+
+@partial(jax.jit, static_argnames=("background", "antialiased", "budget"))
+def pull_scene(
+    scene: Scene,
+    part: Part,
+    slope: Float[Array, "m n h w 3"],
+    *,
+    background: tuple[float, float, float],
+    antialiased: bool,
+    budget: int,
+) -> Scene:
+    """Return the gradient in the scene of a loss whose gradient in its pictures is `slope`.
+
+    Each picture is rendered again, so that one at a time is in memory.
+    """
+
+    def add(total: Scene, picture: tuple[Camera, Array, Array]) -> tuple[Scene, None]:
+        camera, time, slope = picture
+
+        def rgb(scene: Scene) -> Array:
+            return render(
+                scene.at(time),
+                camera,
+                background=jnp.array(background),
+                antialiased=antialiased,
+                max_intersections=budget,
+            ).rgb
+
+        return jax.tree.map(jnp.add, total, jax.vjp(rgb, scene)[1](slope)[0]), None
+
+    flat = rearrange(slope, "m n h w c -> (m n) h w c")
+    nothing = jax.tree.map(jnp.zeros_like, scene)
+    return lax.scan(add, nothing, (part.cameras, part.times, flat))[0]
+
+
+def cached_frames(
+    scene: Scene,
+    prior: Distillation,
+    tau: Float[Array, ""],
+    key: Array,
+    background: tuple[float, float, float],
+    antialiased: bool,
+) -> Float[Array, "n h w 3"]:
+    """Return the prior's version of the scene's present renders at the novel cameras."""
+    pictures = render_clip(
+        scene,
+        *flat_cameras(prior),
+        background=jnp.array(background),
+        antialiased=antialiased,
+    )
+    video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", t=len(prior.times))
+    # By way of the host: the prior may lie on several devices, the fit stays on its own.
+    taught = jax.device_get(distillation_targets(video, prior, tau, key))
+    return rearrange(jnp.asarray(taught), "v t h w c -> (v t) h w c")

@@ -1,0 +1,1 @@
+"""Scene files: 3DGS PLY, packed PLY, splat, and PLY with motion."""

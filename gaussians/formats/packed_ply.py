@@ -1,0 +1,194 @@
+"""PlayCanvas' packed PLY (`.compressed.ply`): 16 bytes a Gaussian, and 1 a harmonic coefficient.
+
+Gaussians stand in chunks of 256 with the range of their centres, log-scales and colours; a table
+`vertex` holds four words each, most significant bits first, of fractions of those ranges:
+
+    packed_position, packed_scale  x 11 bits, y 10 bits, z 11 bits
+    packed_color                   red, green, blue, and opacity as it is; 8 bits each
+    packed_rotation                2 bits: which of w x y z is the largest; 10 bits for each other,
+                                   from -1/sqrt(2) to 1/sqrt(2); the largest follows, positive
+
+A table `sh` holds the view-dependent coefficients in 256 steps from -4 to 4. Files without ranges
+of colours mean [0, 1]. Neighbours in space make small ranges, so the order is not kept on writing.
+"""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, UInt32
+from numpy import ndarray
+
+from gaussians.formats.ply_tables import Tables, read_columns, write_tables
+from gaussians.formats.scene_files import (
+    FormatError,
+    arrays_to_write,
+    check_finite,
+    logit,
+    mean_colors,
+    mean_harmonics,
+    sigmoid,
+    unit_quaternions,
+)
+from gaussians.types import Gaussians
+
+CHUNK = 256
+POSITION, ROTATION, COLOR = (11, 10, 11), (2, 10, 10, 10), (8, 8, 8, 8)  # bits
+RANGES = {
+    "packed_position": ("x", "y", "z"),
+    "packed_scale": ("scale_x", "scale_y", "scale_z"),
+    "packed_color": ("r", "g", "b"),
+}
+HARMONICS = 4.0  # largest coefficient
+# The three components that are stored when w, x, y or z is the largest.
+OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+
+
+def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
+    """Write a scene along a space-filling curve.
+
+    Raises:
+      FormatError: A file cannot hold the scene, see `arrays_to_write`.
+    """
+    arrays = arrays_to_write(path, scene)
+    order = _curve(arrays[0])
+    means, quaternions, log_scales, logits, harmonics = (x[order] for x in arrays)
+    position, position_range = _fractions(means)
+    scale, scale_range = _fractions(log_scales)
+    color, color_range = _fractions(mean_colors(harmonics))
+    ranges = dict(zip(RANGES, (position_range, scale_range, color_range), strict=True))
+    tables = {
+        "chunk": {
+            f"{end}_{name}": edges[:, axis]
+            for word, names in RANGES.items()
+            for end, edges in zip(("min", "max"), ranges[word], strict=True)
+            for axis, name in enumerate(names)
+        },
+        "vertex": {
+            "packed_position": _pack(position, POSITION),
+            "packed_rotation": _pack_rotations(quaternions),
+            "packed_scale": _pack(scale, POSITION),
+            "packed_color": _pack(np.column_stack([color, sigmoid(logits)]), COLOR),
+        },
+    }
+    rest = harmonics[:, 1:].swapaxes(1, 2).reshape(len(means), -1)
+    if rest.size:
+        steps = np.floor((rest / HARMONICS + 1) * 128).clip(0, 255).astype(np.uint8)
+        tables["sh"] = {f"f_rest_{i}": column for i, column in enumerate(steps.T)}
+    write_tables(path, tables)
+
+
+def unpack(path: Path, tables: Tables) -> Gaussians:
+    """Return the scene in the tables of a packed file, in its order; raises FormatError."""
+    words = ["packed_rotation", *RANGES]
+    columns = read_columns(path, tables, "vertex", words, np.uint32)
+    rotation, position, scale, color = columns.T
+    g, chunks = len(rotation), _row_count(tables["chunk"])
+    if chunks != -(-g // CHUNK):
+        expected = f"{-(-g // CHUNK)} for {g} Gaussians"
+        raise FormatError(path, "element chunk", f"{chunks} rows", expected)
+    rgba = _unpack(color, COLOR)
+    if "min_r" in tables["chunk"]:
+        rgba[:, :3] = _in_range(path, tables, "packed_color", rgba[:, :3])
+    harmonics = mean_harmonics(rgba[:, None, :3])
+    if "sh" in tables:
+        rest = _unpack_harmonics(path, tables, g)
+        harmonics = np.concatenate([harmonics, rest], 1)
+    return Gaussians(
+        means=jnp.asarray(_in_range(path, tables, "packed_position", _unpack(position, POSITION))),
+        quaternions=jnp.asarray(_unpack_rotations(rotation)),
+        log_scales=jnp.asarray(_in_range(path, tables, "packed_scale", _unpack(scale, POSITION))),
+        logit_opacities=jnp.asarray(logit(rgba[:, 3])),
+        harmonics=jnp.asarray(harmonics),
+    )
+
+
+def _fractions(
+    values: Float[ndarray, "g 3"],
+) -> tuple[Float[ndarray, "g 3"], tuple[Float[ndarray, "chunks 3"], Float[ndarray, "chunks 3"]]]:
+    """Return the place of every value in the range of its chunk, and both ends of each range."""
+    starts = np.arange(0, len(values), CHUNK)
+    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    chunk = np.arange(len(values)) // CHUNK
+    doubles = low.astype(np.float64)  # a difference of two floats may be too large for one
+    span = np.where(high > low, high - doubles, 1)
+    return (values - doubles[chunk]) / span[chunk], (low, high)
+
+
+def _in_range(
+    path: Path, tables: Tables, word: str, fractions: Float[ndarray, "g 3"]
+) -> Float[ndarray, "g 3"]:
+    """Return the inverse of `_fractions`."""
+    labels = [f"{end}_{name}" for end in ("min", "max") for name in RANGES[word]]
+    edges = read_columns(path, tables, "chunk", labels)
+    check_finite(path, [f"property {label}" for label in labels], edges)
+    ends = edges.astype(np.float64)[np.arange(len(fractions)) // CHUNK]
+    low, high = np.split(ends, 2, axis=1)
+    return (low + fractions * (high - low)).astype(np.float32)
+
+
+def _pack(fractions: Float[ndarray, "g c"], bits: tuple[int, ...]) -> UInt32[ndarray, "g"]:
+    """Pack fractions as integers of so many bits, the first in the highest place."""
+    word = np.zeros(len(fractions), np.uint32)
+    for fraction, width in zip(fractions.T, bits, strict=True):
+        steps = np.rint(np.clip(fraction, 0, 1) * (2**width - 1)).astype(np.uint32)
+        word = (word << width) | steps
+    return word
+
+
+def _unpack(word: UInt32[ndarray, "g"], bits: tuple[int, ...]) -> Float[ndarray, "g c"]:
+    """Return the inverse of `_pack`."""
+    shifts = np.cumsum((0, *bits[:0:-1]))[::-1]
+    parts = [
+        ((word >> shift) & (2**width - 1)) / np.float32(2**width - 1)
+        for shift, width in zip(shifts.astype(np.uint32), bits, strict=True)
+    ]
+    return np.stack(parts, -1).astype(np.float32)
+
+
+def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
+    """Pack quaternions of any length; zero becomes no rotation."""
+    unit = unit_quaternions(quaternions)
+    largest = np.abs(unit).argmax(1)
+    positive = unit * np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
+    others = np.take_along_axis(positive, OTHERS[largest], 1)
+    return _pack(np.column_stack([largest / 3, others / np.sqrt(2) + 0.5]), ROTATION)
+
+
+def _unpack_rotations(word: UInt32[ndarray, "g"]) -> Float[ndarray, "g 4"]:
+    """Return unit quaternions, the inverse of `_pack_rotations`."""
+    largest = word >> np.uint32(30)
+    others = (_unpack(word, ROTATION)[:, 1:] - 0.5) * np.sqrt(2)
+    rest = np.sqrt(np.maximum(1 - (others**2).sum(1), 0))
+    quaternions = np.empty((len(word), 4), np.float32)
+    np.put_along_axis(quaternions, OTHERS[largest], others.astype(np.float32), 1)
+    np.put_along_axis(quaternions, largest[:, None], rest[:, None].astype(np.float32), 1)
+    return quaternions
+
+
+def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g rest 3"]:
+    """Return the middles of the steps, as other readers do, and -4 and 4 for the outermost."""
+    count, rows = len(tables["sh"]), _row_count(tables["sh"])
+    if rows != g or count not in (9, 24, 45):
+        found = f"{rows} rows of {count} properties"
+        raise FormatError(path, "element sh", found, f"{g} rows of 9, 24 or 45")
+    steps = read_columns(path, tables, "sh", [f"f_rest_{i}" for i in range(count)], np.uint8)
+    middle = (steps.astype(np.float32) + 0.5) / 128 - 1
+    values = np.where(steps == 0, -1, np.where(steps == 255, 1, middle)) * HARMONICS
+    return values.reshape(g, 3, count // 3).swapaxes(1, 2).astype(np.float32)
+
+
+def _row_count(columns: dict[str, ndarray]) -> int:
+    return len(next(iter(columns.values()), ()))
+
+
+def _curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, "g"]:
+    """Return Morton's order, which keeps neighbours in space together; 10 bits an axis."""
+    low, high = means.min(0).astype(np.float64), means.max(0)
+    span = np.where(high > low, high - low, 1)
+    cells = ((means - low) / span * (2**10 - 1)).astype(np.uint64)
+    code = np.zeros(len(means), np.uint64)
+    for bit in range(10):
+        for axis in range(3):
+            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return np.argsort(code, kind="stable")

@@ -1,0 +1,78 @@
+"""`.splat` files: 32 bytes a Gaussian, no header, little-endian, as antimatter15's viewer reads.
+
+    position 3 x float32, scale 3 x float32 (linear), colour and opacity 4 x uint8,
+    quaternion (w x y z) 4 x uint8, 128 + 128 q
+
+View-dependent colour is lost, colour and opacity keep 8 bits, rotations 7.
+"""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from gaussians.formats.scene_files import (
+    FormatError,
+    arrays_to_write,
+    check_finite,
+    existing_file,
+    logit,
+    mean_colors,
+    mean_harmonics,
+    sigmoid,
+    to_bytes,
+    unit_quaternions,
+)
+from gaussians.types import Gaussians
+
+ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
+THINNEST = 1e-20  # stands for a scale of 0, which has no logarithm
+LARGEST_LOG_SCALE = 88.0  # logarithm of a scale that a float32 holds
+
+
+def save_splat(path: str | Path, scene: Gaussians) -> None:
+    """Write a scene, in its own order.
+
+    Raises:
+      FormatError: A file cannot hold the scene, see `arrays_to_write`.
+    """
+    means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
+    if log_scales.max() > LARGEST_LOG_SCALE:
+        found, expected = (
+            log_scales.max(),
+            f"at most {LARGEST_LOG_SCALE}, for the format keeps scales",
+        )
+        raise FormatError(Path(path), "log_scales", found, expected)
+    rows = np.empty(len(means), ROW)
+    rows["mean"] = means
+    rows["scale"] = np.exp(log_scales)
+    rows["rgba"] = to_bytes(np.column_stack([mean_colors(harmonics), sigmoid(logits)]))
+    rotation = np.rint(unit_quaternions(quaternions) * 128 + 128)
+    rows["rotation"] = np.clip(rotation, 0, 255).astype(np.uint8)
+    Path(path).write_bytes(rows.tobytes())
+
+
+def load_splat(path: str | Path) -> Gaussians:
+    """Read a scene; harmonics have the mean colour only.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      FormatError: The file is not such a scene.
+    """
+    path = existing_file(path, "a .splat file")
+    size = path.stat().st_size
+    if size == 0 or size % ROW.itemsize:
+        raise FormatError(path, "size", f"{size} bytes", f"a positive multiple of {ROW.itemsize}")
+    rows = np.fromfile(path, ROW)
+    numbers = np.concatenate([rows["mean"], rows["scale"]], 1)
+    check_finite(path, ["x", "y", "z", "scale_0", "scale_1", "scale_2"], numbers)
+    if (rows["scale"] < 0).any():
+        raise FormatError(path, "scale", f"{rows['scale'].min()}", "no negative numbers")
+    rgba = rows["rgba"].astype(np.float32) / 255
+    return Gaussians(
+        means=jnp.asarray(rows["mean"]),
+        quaternions=jnp.asarray((rows["rotation"].astype(np.float32) - 128) / 128),
+        log_scales=jnp.asarray(np.log(np.maximum(rows["scale"], THINNEST))),
+        logit_opacities=jnp.asarray(logit(rgba[:, 3])),
+        harmonics=jnp.asarray(mean_harmonics(rgba[:, None, :3])),
+    )

@@ -1,0 +1,1 @@
+"""From Gaussians and a camera to a picture: projection, lists of tiles, compositing, clips."""

@@ -1,0 +1,239 @@
+"""Front-to-back compositing of listed splats, tile by tile, with a hand-written gradient.
+
+For a pixel p and its splats in depth order, with falloff e^(-q/2) and opacity o:
+
+    (1)  alpha_k = min(0.999, o_k e^(-q_k(p) / 2)),  0 below 1/255
+    (2)  T_k = T_(k-1) (1 - alpha_k),  T_0 = 1; the pixel is finished once T_k <= 1e-4
+    (3)  w_k = alpha_k T_(k-1),  image = sum_k w_k payload_k,  and the last T of (2)
+
+T never grows, so `T_k > 1e-4` alone says whether splat k is still drawn. For the gradient, with
+cotangents v of the image and u of the final T, let S_k be the part of v . image + u T that lies
+behind splat k. Walking front to back again, S_k = S_(k-1) - w_k (payload_k . v), and
+
+    (4)  dL/d log alpha_k = w_k (payload_k . v) - S_k alpha_k / (1 - alpha_k)
+
+needs nothing saved but the image. Since log alpha is quadratic in the pixel's position, the
+gradients of centre, conic and opacity are linear in six moments of (4) over the tile's pixels.
+
+Tiles are composited in groups of similar load, a few splats at a time, until every pixel of the
+group is finished. Steps are short because XLA recomputes the products of (2) for each output.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from gaussians.rendering.binning import Bins, Tiles
+from gaussians.rendering.projection import ALPHA_MIN
+
+ALPHA_MAX = 0.999
+TRANSMITTANCE_MIN = 1e-4
+STEP = 4  # splats per loop iteration
+GROUP = 64  # tiles per loop: enough to amortise an iteration, few enough to exit early
+GEOMETRY = 6  # leading feature columns: x, y, -A/2, -B, -C/2, log opacity; the payload follows
+
+
+class TileGroup(NamedTuple):
+    """Tiles that are composited together; empty tiles pad the last group.
+
+    Attributes:
+      tile: index of each tile.
+      first: its first slot in `Bins.ids`.
+      length: its number of slots.
+      center: its centre in pixels.
+    """
+
+    tile: Int[Array, "tiles"]
+    first: Int[Array, "tiles"]
+    length: Int[Array, "tiles"]
+    center: Float[Array, "tiles 2"]
+
+
+def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
+    """Composite the payload; the last channel is the light left for the background.
+
+    `features` has the six `GEOMETRY` columns, then the payload. The picture covers whole tiles.
+    """
+    channels = features.shape[1] - GEOMETRY
+    offsets = pixel_offsets(tiles.side)
+
+    def draw(group: TileGroup) -> Float[Array, "tiles c pixels"]:
+        def step(state):
+            chunk, transmittance, left, image = state
+            splats, _, _ = _fetch(features, bins, group, chunk)
+            alphas = alphas_at(splats, offsets)
+            for k in range(STEP):
+                after = transmittance * (1 - alphas[:, k])
+                drawn = after > TRANSMITTANCE_MIN
+                weight = jnp.where(drawn, alphas[:, k] * transmittance, 0.0)
+                image = tuple(
+                    image[c] + weight * splats[:, k, GEOMETRY + c, None] for c in range(channels)
+                )
+                left = jnp.where(drawn, after, left)
+                transmittance = after
+            return chunk + 1, transmittance, left, image
+
+        blank = jnp.zeros((group.tile.shape[0], tiles.side**2))
+        start = (jnp.int32(0), blank + 1, blank + 1, (blank,) * channels)
+        _, _, left, image = lax.while_loop(_unfinished(group), step, start)
+        return jnp.stack([*image, left], 1)
+
+    groups = _groups(bins, tiles)
+    drawn = rearrange(lax.map(draw, groups), "n b c p -> (n b) c p")
+    blank = jnp.zeros((tiles.count + 1, *drawn.shape[1:]))
+    return join_tiles(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
+
+
+def backward(
+    features: Float[Array, "g f"],
+    bins: Bins,
+    image: Float[Array, "h w f-5"],
+    cotangent: Float[Array, "h w f-5"],
+    tiles: Tiles,
+) -> Float[Array, "g f"]:
+    """Return the gradient in the features, equation 4."""
+    offsets = pixel_offsets(tiles.side)
+    cotangents = cut_tiles(cotangent, tiles)
+    behind_all = cut_tiles((cotangent * image).sum(-1, keepdims=True), tiles)
+
+    def pull_back(gradient: Float[Array, "g f"], group: TileGroup) -> tuple[Array, None]:
+        towards = cotangents[group.tile][:, :-1]
+
+        def step(state):
+            chunk, transmittance, behind, gradient = state
+            splats, ids, used = _fetch(features, bins, group, chunk)
+            alphas = alphas_at(splats, offsets)
+            weights, logs = [], []
+            for k in range(STEP):
+                alpha = alphas[:, k]
+                after = transmittance * (1 - alpha)
+                drawn = after > TRANSMITTANCE_MIN
+                weight = jnp.where(drawn, alpha * transmittance, 0.0)
+                gain = weight * sum(
+                    splats[:, k, GEOMETRY + c, None] * towards[:, c]
+                    for c in range(towards.shape[1])
+                )
+                behind = behind - gain
+                log = gain - behind * alpha / (1 - alpha)
+                logs.append(jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0))
+                weights.append(weight)
+                transmittance = after
+            moments = rearrange(jnp.stack(logs, 1), "b k p -> (b k) p") @ monomials(offsets)
+            moments = rearrange(moments, "(b k) m -> b k m", k=STEP)
+            payload = jnp.einsum("bkp,bcp->bkc", jnp.stack(weights, 1), towards)
+            geometry = geometry_gradient(
+                jnp.unstack(splats[..., : GEOMETRY - 1], axis=-1), jnp.unstack(moments, axis=-1)
+            )
+            rows = jnp.concatenate([jnp.stack(geometry, -1), payload], -1)
+            ids = jnp.where(used, ids, features.shape[0])
+            gradient = gradient.at[ids].add(rows, mode="drop")
+            return chunk + 1, transmittance, behind, gradient
+
+        behind = behind_all[group.tile][:, 0]
+        start = (jnp.int32(0), jnp.ones_like(behind), behind, gradient)
+        return lax.while_loop(_unfinished(group), step, start)[-1], None
+
+    gradient, _ = lax.scan(pull_back, jnp.zeros_like(features), _groups(bins, tiles))
+    return gradient
+
+
+def _groups(bins: Bins, tiles: Tiles) -> TileGroup:
+    """Return all tiles, the fullest first, in groups of equal size."""
+    size = min(tiles.count, GROUP)
+    padding = -tiles.count % size
+    tile = jnp.concatenate([jnp.argsort(-bins.length), jnp.full(padding, tiles.count)])
+    first, length = (jnp.append(run, 0)[tile] for run in (bins.first, bins.length))
+    center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
+    return jax.tree.map(
+        lambda x: x.reshape(-1, size, *x.shape[1:]), TileGroup(tile, first, length, center)
+    )
+
+
+def _unfinished(group: TileGroup) -> Callable[[tuple], Bool[Array, ""]]:
+    """Return the loop condition: splats are left, and a pixel that they could change."""
+    longest = group.length[0]
+
+    def condition(state: tuple) -> Bool[Array, ""]:
+        chunk, transmittance = state[:2]
+        return (chunk * STEP < longest) & (transmittance > TRANSMITTANCE_MIN).any()
+
+    return condition
+
+
+def _fetch(
+    features: Array, bins: Bins, group: TileGroup, chunk: Int[Array, ""]
+) -> tuple[Float[Array, "tiles splats f"], Int[Array, "tiles splats"], Bool[Array, "tiles splats"]]:
+    """Return the splats of one step relative to the tile centres, their ids, and which exist."""
+    nth = chunk * STEP + jnp.arange(STEP)[None]
+    used = nth < group.length[:, None]
+    slot = jnp.minimum(group.first[:, None] + nth, bins.ids.shape[0] - 1)
+    # Without bounds checks, which cost as much as the copy.
+    ids = bins.ids.at[slot].get(mode="promise_in_bounds")
+    splats = features.at[ids].get(mode="promise_in_bounds")
+    splats = splats.at[..., :2].add(-group.center[:, None])
+    return splats.at[..., 5].set(jnp.where(used, splats[..., 5], -1e4)), ids, used
+
+
+def alphas_at(
+    splats: Float[Array, "tiles splats f"], offsets: tuple[np.ndarray, np.ndarray]
+) -> Float[Array, "tiles splats pixels"]:
+    """Return alpha at every pixel of every tile, equation 1."""
+    x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY))
+    dx, dy = offsets[0][None, None] - x, offsets[1][None, None] - y
+    alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
+    return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0)
+
+
+def geometry_gradient(splats: Sequence[Array], moments: Sequence[Array]) -> tuple[Array, ...]:
+    """Turn moments of (4) about the tile centre into gradients of the six geometry features.
+
+    Args:
+      splats: x, y, -A/2, -B, -C/2 of each splat.
+      moments: the moments of 1, x, y, x^2, xy, y^2.
+    """
+    x, y, a, b, c = splats
+    m, mx, my, mxx, mxy, myy = moments
+    mdx, mdy = mx - x * m, my - y * m
+    return (
+        -(2 * a * mdx + b * mdy),
+        -(b * mdx + 2 * c * mdy),
+        mxx - 2 * x * mx + x * x * m,
+        mxy - x * my - y * mx + x * y * m,
+        myy - 2 * y * my + y * y * m,
+        m,
+    )
+
+
+def pixel_offsets(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y of the pixel centres relative to the tile's centre, row by row."""
+    offset = np.arange(side, dtype=np.float32) + np.float32(0.5 - side / 2)
+    return np.tile(offset, side), np.repeat(offset, side)
+
+
+def monomials(offsets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return 1, x, y, x^2, xy, y^2 of every pixel of a tile (pixels 6)."""
+    x, y = offsets
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+
+
+def join_tiles(tiled: Float[Array, "tiles c pixels"], tiles: Tiles) -> Float[Array, "h w c"]:
+    """Join the pictures of all tiles, row by row, into one."""
+    return rearrange(
+        tiled, "(rows cols) c (y x) -> (rows y) (cols x) c", rows=tiles.rows, x=tiles.side
+    )
+
+
+def cut_tiles(
+    image: Float[Array, "h w c"], tiles: Tiles
+) -> Float[Array, "{tiles.count}+1 c pixels"]:
+    """Cut a picture into tiles, the inverse of `join_tiles`, and append an empty tile."""
+    tiled = rearrange(
+        image, "(rows y) (cols x) c -> (rows cols) c (y x)", y=tiles.side, x=tiles.side
+    )
+    return jnp.pad(tiled, ((0, 1), (0, 0), (0, 0)))

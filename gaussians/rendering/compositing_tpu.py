@@ -1,0 +1,250 @@
+"""Compositing on TPU: a Pallas kernel whose program i composites chunk i.
+
+The equations are those of `compositing`. The chunks of a tile are neighbours in the grid, which
+TPUs walk in order, so that transmittance stays in VMEM from chunk to chunk, and the tile's picture
+until it is complete. A chunk that no light reaches any more is skipped. Pixels lie along sublanes,
+splats along lanes; sums over the splats in front are products with a triangular matrix:
+
+    log T_k = log T_0 + sum_(j <= k) log(1 - alpha_j)         S_k = S_0 - sum_(j <= k) gain_j
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+from jaxtyping import Array, Bool, Float, Int
+
+from gaussians.rendering.binning import Bins, Tiles
+from gaussians.rendering.chunks import CHUNK, cut_runs
+from gaussians.rendering.compositing import (
+    ALPHA_MAX,
+    ALPHA_MIN,
+    GEOMETRY,
+    TRANSMITTANCE_MIN,
+    cut_tiles,
+    geometry_gradient,
+    join_tiles,
+)
+
+SUBLANES = 8  # rows of a TPU vector register
+
+
+def forward(
+    features: Float[Array, "g f"], bins: Bins, tiles: Tiles, *, interpret: bool = False
+) -> Float[Array, "h w f-5"]:
+    """Composite the payload, see `compositing.forward`."""
+    chunks = cut_runs(features, bins, tiles)
+    channels = features.shape[1] - GEOMETRY + 1
+    pixels = tiles.side**2
+    image = _call(
+        partial(_draw, side=tiles.side),
+        chunks.tile,
+        [_rows(chunks.splats)],
+        [],
+        (tiles.count + 1, _padded(channels), pixels),
+        [pltpu.VMEM((pixels, 1), jnp.float32)],
+        interpret,
+    )
+    # No program wrote the pictures of tiles without splats.
+    image = jnp.where((chunks.count > 0)[:, None, None], image[:-1, :channels], 0.0)
+    return join_tiles(image.at[:, -1].set(1 - image[:, -1]), tiles)
+
+
+def backward(
+    features: Float[Array, "g f"],
+    bins: Bins,
+    image: Float[Array, "h w f-5"],
+    cotangent: Float[Array, "h w f-5"],
+    tiles: Tiles,
+    *,
+    interpret: bool = False,
+) -> Float[Array, "g f"]:
+    """Return the gradient in the features, equation 4."""
+    chunks = cut_runs(features, bins, tiles)
+    # The last channel is the light that the splats leave, 1 minus their coverage.
+    cotangent = cotangent.at[..., -1].multiply(-1)
+    covered = image.at[..., -1].set(1 - image[..., -1])
+    pixels, channels = tiles.side**2, _padded(image.shape[-1])
+    padding = ((0, 0), (0, channels - image.shape[-1]), (0, 0))
+    splats = _rows(chunks.splats)
+    rows = _call(
+        partial(_pull_back, side=tiles.side),
+        chunks.tile,
+        [splats],
+        [jnp.pad(cut_tiles(x, tiles), padding) for x in (cotangent, covered)],
+        splats.shape,
+        [pltpu.VMEM((pixels, n), jnp.float32) for n in (1, 1, channels)],
+        interpret,
+    )
+    geometry, payload = rows[:, :GEOMETRY], rows[:, SUBLANES:]
+    payload = payload[:, : features.shape[1] - GEOMETRY]
+    rows = rearrange(jnp.concatenate([geometry, payload], 1), "i f k -> (i k) f")
+    return jnp.zeros_like(features).at[chunks.ids.reshape(-1)].add(rows, mode="drop")
+
+
+def _call(
+    kernel: Callable,
+    tile: Int[Array, "chunks"],
+    by_chunk: list[Float[Array, "chunks features places"]],
+    by_tile: list[Float[Array, "tiles channels pixels"]],
+    result: tuple[int, ...],
+    scratch: list,
+    interpret: bool,
+) -> Array:
+    """Run a kernel over all chunks; the result has one block for each chunk, or for each tile."""
+
+    def chunk_block(rows: int) -> pl.BlockSpec:
+        return pl.BlockSpec((1, rows, CHUNK), lambda i, _: (i, 0, 0))
+
+    def tile_block(rows: int, pixels: int) -> pl.BlockSpec:
+        return pl.BlockSpec((1, rows, pixels), lambda i, tile: (tile[i], 0, 0))
+
+    is_by_chunk = result == by_chunk[0].shape
+    specification = pltpu.PrefetchScalarGridSpec(
+        num_scalar_prefetch=1,
+        grid=tile.shape,
+        in_specs=[chunk_block(x.shape[1]) for x in by_chunk]
+        + [tile_block(*x.shape[1:]) for x in by_tile],
+        out_specs=chunk_block(result[1]) if is_by_chunk else tile_block(*result[1:]),
+        scratch_shapes=scratch,
+    )
+    call = pl.pallas_call(
+        kernel,
+        grid_spec=specification,
+        out_shape=jax.ShapeDtypeStruct(result, jnp.float32),
+        compiler_params=pltpu.CompilerParams(dimension_semantics=("arbitrary",)),
+        interpret=interpret,
+    )
+    # Under vmap, cameras are rendered one after another.
+    return jax.custom_batching.sequential_vmap(call)(tile, *by_chunk, *by_tile)
+
+
+def _draw(tile, splats, image, reaching, *, side: int) -> None:
+    """Add a chunk to the picture of its tile."""
+
+    @pl.when(_begins(tile))
+    def _():
+        image[0] = jnp.zeros(image.shape[1:])
+        reaching[...] = jnp.ones(reaching.shape)
+
+    @pl.when(_is_lit(reaching))
+    def _():
+        weights, _, _, left = _weights(splats[0], reaching[...], side)
+        payload = _payload(splats[0], image.shape[1])
+        image[0] += _dot(payload, weights, (1, 1))
+        reaching[...] = left
+
+
+def _pull_back(tile, splats, towards, covered, rows, reaching, behind, towards_t, *, side: int):
+    """Write the gradient of the splats of a chunk, from the front of the tile to its back."""
+
+    @pl.when(_begins(tile))
+    def _():
+        reaching[...] = jnp.ones(reaching.shape)
+        towards_t[...] = towards[0].T
+        behind[...] = (towards[0] * covered[0]).T.sum(1, keepdims=True)
+
+    @pl.when(jnp.logical_not(_is_lit(reaching)))
+    def _():
+        rows[0] = jnp.zeros(rows.shape[1:])
+
+    @pl.when(_is_lit(reaching))
+    def _():
+        splat = splats[0]
+        weights, alphas, drawn, left = _weights(splat, reaching[...], side)
+        gain = weights * _dot(towards_t[...], _payload(splat, towards.shape[1]), (1, 0))
+        after = behind[...] - _dot(gain, _triangle(), (1, 0))
+        log = gain - after * alphas / (1 - alphas)
+        log = jnp.where(drawn & (alphas < ALPHA_MAX), log, 0.0)
+        moments = _dot(_monomials(side), log, (1, 0))
+        geometry = geometry_gradient(
+            [splat[i : i + 1] for i in range(GEOMETRY - 1)],
+            [moments[i : i + 1] for i in range(GEOMETRY)],
+        )
+        zero = jnp.zeros_like(geometry[0])
+        padding = [zero] * (SUBLANES - GEOMETRY)
+        payload = _dot(towards[0], weights, (1, 0))
+        rows[0] = jnp.concatenate([*geometry, *padding, payload], 0)
+        behind[...] = after[:, -1:]
+        reaching[...] = left
+
+
+def _begins(tile) -> Bool[Array, ""]:
+    """Return whether this chunk is the first of its tile."""
+    i = pl.program_id(0)
+    return (i == 0) | (tile[i] != tile[jnp.maximum(i - 1, 0)])
+
+
+def _is_lit(reaching) -> Bool[Array, ""]:
+    return reaching[...].max() > TRANSMITTANCE_MIN
+
+
+def _weights(
+    splats: Float[Array, "f places"], reaching: Float[Array, "pixels 1"], side: int
+) -> tuple[
+    Float[Array, "pixels places"],
+    Float[Array, "pixels places"],
+    Bool[Array, "pixels places"],
+    Float[Array, "pixels 1"],
+]:
+    """Return weights, alphas, which are drawn, and the light behind the chunk, equations 1 to 3."""
+    x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY))
+    column, row = _offsets(side, (side * side, 1), 0)
+    dx, dy = column - x, row - y
+    alphas = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
+    alphas = jnp.where(alphas >= ALPHA_MIN, alphas, 0.0)
+    log = jnp.log(1 - alphas)
+    after = reaching * jnp.exp(_dot(log, _triangle(), (1, 0)))
+    drawn = after > TRANSMITTANCE_MIN
+    weights = jnp.where(drawn, alphas * after / (1 - alphas), 0.0)
+    return weights, alphas, drawn, after[:, -1:]
+
+
+def _triangle() -> Float[Array, "places places"]:
+    """Return the matrix that, multiplied from the right, makes cumulative sums along lanes."""
+    shape = (CHUNK, CHUNK)
+    row, column = (lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
+    return (row <= column).astype(jnp.float32)
+
+
+def _offsets(side: int, shape: tuple[int, int], axis: int) -> tuple[Array, Array]:
+    """Return x and y of the pixel centres relative to the tile's; the side is a power of two."""
+    pixel = lax.broadcasted_iota(jnp.int32, shape, axis)
+    x, y = pixel & (side - 1), pixel >> (side.bit_length() - 1)
+    middle = 0.5 - side / 2
+    return x.astype(jnp.float32) + middle, y.astype(jnp.float32) + middle
+
+
+def _monomials(side: int) -> Float[Array, "8 pixels"]:
+    """Return 1, x, y, x^2, xy, y^2 of every pixel of a tile, and two rows of zeros."""
+    x, y = _offsets(side, (1, side * side), 1)
+    one = jnp.ones_like(x)
+    return jnp.concatenate([one, x, y, x * x, x * y, y * y, 0 * one, 0 * one], 0)
+
+
+def _payload(splats: Float[Array, "f places"], channels: int) -> Float[Array, "c places"]:
+    return splats[SUBLANES : SUBLANES + channels]
+
+
+def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
+    dimensions = (((contracted[0],), (contracted[1],)), ((), ()))
+    return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
+
+
+def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows places"]:
+    """Return the features as rows: geometry and payload begin at multiples of 8."""
+    geometry, payload = splats[..., :GEOMETRY], splats[..., GEOMETRY:]
+
+    def pad(x: Array) -> Array:
+        return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % SUBLANES)))
+
+    return rearrange(jnp.concatenate([pad(geometry), pad(payload)], -1), "i k r -> i r k")
+
+
+def _padded(rows: int) -> int:
+    return -(-rows // SUBLANES) * SUBLANES

@@ -1,0 +1,90 @@
+"""Lists and compositing in the formulation of the platform that a program is lowered for.
+
+CPUs loop over 8-pixel quarters and end early (`compositing`). TPUs run a Pallas kernel over chunks
+(`compositing_tpu`). Others do all chunks at once in XLA (`compositing_chunks`). The platform of the
+program decides, not the default device, and only its own branch is lowered. Both passes of the
+gradient choose for themselves, so no branch saves arrays for another.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from gaussians.rendering import compositing, compositing_chunks, compositing_tpu
+from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
+from gaussians.rendering.projection import Splats
+
+
+def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
+    """Return the lists that this platform composites, for `composite` only.
+
+    They have one shape everywhere, that of `bin_quarters`; lists of whole tiles fill its front.
+    """
+
+    def whole_tiles(splats: Splats) -> Bins:
+        bins = bin_splats(splats, tiles, slots)
+        more = tiles.quarters.count - tiles.count
+        first, length = (jnp.pad(run, (0, more)) for run in (bins.first, bins.length))
+        return Bins(jnp.pad(bins.ids, (0, slots)), first, length, bins.overflow)
+
+    def quarters(splats: Splats) -> Bins:
+        return bin_quarters(splats, tiles, slots)
+
+    return lax.platform_dependent(splats, cpu=quarters, default=whole_tiles)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def composite(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
+    """Composite the payload; the last channel is the light left for the background.
+
+    `features` has the six `compositing.GEOMETRY` columns, then the payload.
+    """
+    return _forward(features, bins, tiles)[0]
+
+
+def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
+    def draw(kernels: ModuleType, features: Array, bins: Bins) -> Array:
+        image = kernels.forward(features, *_lists(kernels, bins, tiles))
+        return image[: tiles.height, : tiles.width]
+
+    image = _on_this_platform(draw, features, bins)
+    return image, (features, bins, image)
+
+
+def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, None]:
+    def pull_back(kernels: ModuleType, features, bins, image, cotangent) -> Array:
+        bins, own = _lists(kernels, bins, tiles)
+        beyond = (own.rows * own.side - tiles.height, own.columns * own.side - tiles.width)
+        padding = ((0, beyond[0]), (0, beyond[1]), (0, 0))
+        image, cotangent = (jnp.pad(x, padding) for x in (image, cotangent))
+        return kernels.backward(features, bins, image, cotangent, own)
+
+    return _on_this_platform(pull_back, *residuals, cotangent), None
+
+
+composite.defvjp(_forward, _backward)
+
+
+def _on_this_platform(work: Callable[..., Array], *arrays: Array | Bins) -> Array:
+    """Return `work(kernels, *arrays)` with the module of the platform."""
+    # The kernel is traced everywhere and has no double precision.
+    tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing_chunks
+    return lax.platform_dependent(
+        *arrays,
+        cpu=partial(work, compositing),
+        tpu=partial(work, tpu),
+        default=partial(work, compositing_chunks),
+    )
+
+
+def _lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:
+    """Return the lists of `list_splats` without the unused end, and their tiles."""
+    if kernels is compositing:
+        return bins, tiles.quarters
+    ids, n = bins.ids[: bins.ids.shape[0] // 2], tiles.count
+    return Bins(ids, bins.first[:n], bins.length[:n], bins.overflow), tiles

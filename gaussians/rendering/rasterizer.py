@@ -1,0 +1,155 @@
+"""Rendering for one camera and one instant; use `vmap` or `lax.map` over cameras and times."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from gaussians import harmonics
+from gaussians.rendering.binning import MOST_INTERSECTIONS, Tiles, choose_tiles, count_slots
+from gaussians.rendering.platforms import composite, list_splats
+from gaussians.rendering.projection import ALPHA_MIN, Splats, project
+from gaussians.types import Camera, Gaussians, Rendering
+
+LARGEST_PARAMETER = 1e15  # parameters beyond this, or not a number, make a Gaussian invisible
+
+
+def render(
+    gaussians: Gaussians,
+    camera: Camera,
+    *,
+    background: Float[Array, "3"] | None = None,
+    sh_degree: int | None = None,
+    antialiased: bool = False,
+    max_intersections: int | None = None,
+) -> Rendering:
+    """Render a picture, differentiable in the Gaussians, the camera and the background.
+
+    Intersections beyond the budget are missing from the picture and counted in
+    `Rendering.overflow`. Gaussians with parameters that are not finite are not drawn and get zero
+    gradients.
+
+    Args:
+      gaussians: the scene.
+      camera: one camera; focal lengths and principal point of its intrinsics are read, no skew.
+      background: colour behind everything, black when None.
+      sh_degree: degree of the harmonics to use, 0 to 3; None uses all that the Gaussians have.
+      antialiased: dim Gaussians thinner than a pixel instead of widening them (3DGS-MCMC, Mip).
+      max_intersections: budget of Gaussian-tile intersections, static; see `intersection_budget`.
+        None counts them first, which needs concrete values, so it is an error under jit.
+
+    Raises:
+      ValueError: There are no Gaussians or several cameras, the harmonics have no degree or not the
+        one asked for, or the background is not one colour.
+    """
+    _check(gaussians, camera, background, sh_degree)
+    if max_intersections is None:
+        max_intersections = intersection_budget(gaussians, camera, antialiased=antialiased)
+    if sh_degree is None:
+        sh_degree = round(gaussians.harmonics.shape[-2] ** 0.5) - 1
+    if background is None:
+        background = jnp.zeros(3)
+    return _render(gaussians, camera, background, sh_degree, antialiased, max(1, max_intersections))
+
+
+def _check(
+    gaussians: Gaussians, camera: Camera, background: Array | None, sh_degree: int | None
+) -> None:
+    """Refuse shapes that would broadcast into a wrong picture."""
+    count, coefficients = gaussians.means.shape[0], gaussians.harmonics.shape[-2]
+    if count == 0:
+        raise ValueError("render: found no Gaussians, expected at least one")
+    if coefficients not in (1, 4, 9, 16):
+        raise ValueError(f"render: found {coefficients} harmonics, expected 1, 4, 9 or 16")
+    if sh_degree is not None and not 0 <= sh_degree <= round(coefficients**0.5) - 1:
+        raise ValueError(f"render: found sh_degree {sh_degree} with {coefficients} harmonics")
+    shapes = camera.world_to_camera.shape, camera.intrinsics.shape
+    if shapes != ((4, 4), (3, 3)):
+        raise ValueError(f"render: found cameras of shapes {shapes}, expected one; vmap over more")
+    if background is not None and background.shape != (3,):
+        raise ValueError(f"render: found a background of {background.shape}, expected (3,)")
+
+
+def intersection_budget(
+    gaussians: Gaussians, camera: Camera, *, antialiased: bool = False, slack: float = 1.25
+) -> int:
+    """Count the intersections and return a budget for `render`, `slack` times that count.
+
+    Raises:
+      ValueError: It is called under jit, where nothing can be counted.
+    """
+    return round_budget(count_intersections(gaussians, camera, antialiased=antialiased), slack)
+
+
+def round_budget(intersections: Int[Array, ""] | int, slack: float = 1.0) -> int:
+    """Round `slack` times a count up, in four steps per octave: similar scenes share a compilation.
+
+    Raises:
+      ValueError: The count is traced, or beyond 32-bit arithmetic.
+    """
+    try:
+        needed = int(float(intersections) * slack)
+    except jax.errors.ConcretizationTypeError as error:
+        raise ValueError(
+            "the intersection budget is a static shape and cannot be counted under jit, grad or "
+            "vmap: call gaussians.intersection_budget outside and pass max_intersections"
+        ) from error
+    if needed >= MOST_INTERSECTIONS:
+        raise ValueError(
+            f"{needed} or more Gaussian-tile intersections, at most {MOST_INTERSECTIONS} can be "
+            "counted: are the scales of the Gaussians right for this scene?"
+        )
+    step = max(256, 1 << max(0, needed.bit_length() - 3))
+    return max(step, -(-needed // step) * step)
+
+
+@partial(jax.jit, static_argnames="antialiased")
+def count_intersections(
+    gaussians: Gaussians, camera: Camera, *, antialiased: bool = False
+) -> Int[Array, ""]:
+    """Return the number of Gaussian-tile intersections that `render` needs room for."""
+    splats, tiles, _ = _splats(gaussians, camera, antialiased)
+    return count_slots(splats, tiles)
+
+
+@partial(jax.jit, static_argnames=("sh_degree", "antialiased", "slots"))
+def _render(
+    gaussians: Gaussians,
+    camera: Camera,
+    background: Float[Array, "3"],
+    sh_degree: int,
+    antialiased: bool,
+    slots: int,
+) -> Rendering:
+    splats, tiles, gaussians = _splats(gaussians, camera, antialiased)
+    still = jax.tree.map(lax.stop_gradient, splats)
+    eye = -camera.world_to_camera[:3, :3].T @ camera.world_to_camera[:3, 3]
+    rgb = harmonics.colors(gaussians.harmonics, gaussians.means - eye[None], sh_degree)
+    a, b, c = splats.conics.T
+    log_opacity = jnp.log(jnp.maximum(splats.opacities, ALPHA_MIN / 2))
+    features = jnp.stack([*splats.centers.T, -a / 2, -b, -c / 2, log_opacity], -1)
+    features = jnp.concatenate([features, rgb, splats.depths[:, None]], -1)
+
+    bins = list_splats(still, tiles, slots)
+    image = jnp.asarray(composite(features, bins, tiles))
+    rgb, depth, left = image[..., :3], image[..., 3], image[..., 4]
+    covered = left < 1.0
+    depth = jnp.where(covered, depth / jnp.where(covered, 1 - left, 1.0), 0.0)
+    return Rendering(rgb + left[..., None] * background[None, None], depth, 1 - left, bins.overflow)
+
+
+def _splats(
+    gaussians: Gaussians, camera: Camera, antialiased: bool
+) -> tuple[Splats, Tiles, Gaussians]:
+    """Make Gaussians that are not finite invisible and project; returns tiles and scene, too."""
+    sane = jnp.ones(gaussians.means.shape[0], bool)
+    for field in gaussians:
+        sane &= (jnp.abs(field) < LARGEST_PARAMETER).reshape(sane.shape[0], -1).all(-1)
+    clean = Gaussians(
+        *(jnp.where(sane.reshape(-1, *(1,) * (x.ndim - 1)), x, 0.0) for x in gaussians)
+    )
+    opacities = jnp.where(sane, jax.nn.sigmoid(clean.logit_opacities), 0.0)
+    splats = project(clean, opacities, camera, antialiased=antialiased)
+    return splats, choose_tiles(camera.width, camera.height, sane.shape[0]), clean

@@ -1,0 +1,91 @@
+"""The slow, obvious renderer: every Gaussian at every pixel, differentiated by JAX.
+
+It is the oracle of the tests: `rasterizer.render` must give its values and gradients. It uses the
+equations of `projection` and `compositing` with covariance matrices as in the papers, and shares
+only constants, rotations and harmonics with the fast path (which have tests of their own).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from gaussians import harmonics
+from gaussians.rendering.compositing import ALPHA_MAX, TRANSMITTANCE_MIN
+from gaussians.rendering.projection import ALPHA_MIN, BLUR, NEAR
+from gaussians.rotation import rotation_matrix
+from gaussians.types import Camera, Gaussians, Rendering
+
+
+def render_reference(
+    gaussians: Gaussians,
+    camera: Camera,
+    *,
+    background: Float[Array, "3"] | None = None,
+    sh_degree: int = 0,
+    antialiased: bool = False,
+) -> Rendering:
+    """Render as `render` does, in time and memory proportional to Gaussians times pixels."""
+    x, y = jnp.meshgrid(jnp.arange(camera.width) + 0.5, jnp.arange(camera.height) + 0.5)
+    pixels = jnp.stack([x, y], -1)
+    eye = -camera.world_to_camera[:3, :3].T @ camera.world_to_camera[:3, 3]
+    rgb = harmonics.colors(gaussians.harmonics, gaussians.means - eye[None], sh_degree)
+    center, covariance, depth = jax.vmap(project_one, (0, 0, 0, None))(
+        gaussians.means, gaussians.quaternions, gaussians.log_scales, camera
+    )
+
+    def add(state, gaussian):
+        transmittance, going, image = state
+        center, covariance, depth, opacity, rgb = gaussian
+        blurred = covariance + BLUR * jnp.eye(2)
+        if antialiased:
+            ratio = jnp.linalg.det(covariance) / jnp.linalg.det(blurred)
+            opacity = opacity * jnp.sqrt(jnp.maximum(ratio, 1e-12))
+        offset = pixels - center[None, None]
+        distance = jnp.einsum("hwi,ij,hwj->hw", offset, jnp.linalg.inv(blurred), offset)
+        alpha = jnp.minimum(opacity * jnp.exp(-distance / 2), ALPHA_MAX)
+        alpha = jnp.where((alpha >= ALPHA_MIN) & (depth > NEAR), alpha, 0.0)
+        after = transmittance * (1 - alpha)
+        going &= after > TRANSMITTANCE_MIN
+        weight = jnp.where(going, alpha * transmittance, 0.0)
+        image += weight[..., None] * jnp.append(rgb, depth)[None, None]
+        return (jnp.where(going, after, transmittance), going, image), None
+
+    nearest_first = jnp.argsort(depth)
+    opacity = jax.nn.sigmoid(gaussians.logit_opacities)
+    ordered = jax.tree.map(lambda f: f[nearest_first], (center, covariance, depth, opacity, rgb))
+    blank = jnp.zeros((camera.height, camera.width))
+    start = (blank + 1, blank == 0, jnp.zeros((*blank.shape, 4)))
+    (left, _, image), _ = lax.scan(add, start, ordered)
+
+    alpha = 1 - left
+    expected = jnp.where(alpha > 0, image[..., 3] / jnp.where(alpha > 0, alpha, 1.0), 0.0)
+    background = jnp.zeros(3) if background is None else background
+    rgb = image[..., :3] + left[..., None] * background[None, None]
+    return Rendering(rgb, expected, alpha, jnp.int32(0))
+
+
+def project_one(
+    mean: Float[Array, "3"],
+    quaternion: Float[Array, "4"],
+    log_scales: Float[Array, "3"],
+    camera: Camera,
+) -> tuple[Float[Array, "2"], Float[Array, "2 2"], Float[Array, ""]]:
+    """Return centre, screen covariance before the blur, and depth of one Gaussian."""
+    view = camera.world_to_camera[:3, :3]
+    point = view @ mean + camera.world_to_camera[:3, 3]
+    depth = point[2]
+    point = jnp.where(depth > NEAR, point, jnp.ones(3))
+    size = jnp.array([camera.width, camera.height])
+    focal = jnp.diagonal(camera.intrinsics)[:2]
+    principal = camera.intrinsics[:2, 2]
+
+    margin = 0.3 * size / (2 * focal)
+    slope = jnp.clip(
+        point[:2] / point[2], -principal / focal - margin, (size - principal) / focal + margin
+    )
+    jacobian = jnp.diag(focal / point[2]) @ jnp.array([[1, 0, 0], [0, 1, 0]], jnp.float32)
+    jacobian = jacobian.at[:, 2].set(-focal * slope / point[2])
+    axes = rotation_matrix(quaternion) @ jnp.diag(jnp.exp(log_scales))
+    covariance = jacobian @ view @ axes @ axes.T @ view.T @ jacobian.T
+    return focal * point[:2] / point[2] + principal, covariance, depth

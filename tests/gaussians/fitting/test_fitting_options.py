@@ -1,0 +1,278 @@
+"""Options of a fit beyond the plain loop, each on a scene of a few Gaussians."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians.deformation import DeformingGaussians, deforming
+from gaussians.fitting import fit_step, loop
+from gaussians.fitting.distillation import Distillation
+from gaussians.fitting.fit_config import FitConfig, Targets, fit_memory
+from gaussians.fitting.fit_step import FitState, first_state, run_chunk
+from gaussians.fitting.loop import fit
+from gaussians.fitting.losses import capped_psnr
+from gaussians.fitting.relocation import with_room
+from gaussians.motion import DynamicGaussians, still
+from gaussians.rendering.clip import render_clip
+from gaussians.types import Camera, Gaussians
+
+SIZE, INSTANTS = 16, 3
+
+
+@cache
+def truth() -> DynamicGaussians:
+    """Twelve Gaussians, all moving to the right."""
+    rng = np.random.default_rng(0)
+    arrays = (
+        rng.uniform(-0.3, 0.3, (12, 3)) + [0, 0, 1],
+        rng.normal(size=(12, 4)),
+        rng.normal(-2.2, 0.2, (12, 3)),
+        rng.uniform(0, 2, 12),
+        rng.normal(0, 1, (12, 1, 3)),
+    )
+    moving = jnp.tile(jnp.array([[0.2, 0.0, 0.0]]), (12, 1))
+    return still(Gaussians(*map(jnp.float32, arrays)))._replace(velocities=moving)
+
+
+def cameras(shifts: tuple[float, ...]) -> Camera:
+    """Beside each other, batched (v t)."""
+    poses = np.tile(np.eye(4, dtype=np.float32), (len(shifts), INSTANTS, 1, 1))
+    poses[..., 0, 3] = np.array(shifts)[:, None]
+    lens = np.array([[18.0, 0, 8], [0, 18.0, 8], [0, 0, 1]], np.float32)
+    lenses = np.tile(lens, (len(shifts), INSTANTS, 1, 1))
+    return Camera(jnp.asarray(poses), jnp.asarray(lenses), SIZE, SIZE)
+
+
+@cache
+def pictures() -> Targets:
+    """Return pictures of two cameras at three instants."""
+    views = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), cameras((-0.1, 0.1)))
+    times = jnp.tile(jnp.linspace(0, 1, INSTANTS), 2)
+    frames = render_clip(truth(), views, times).rgb
+    return Targets(frames, views, times, jnp.ones(6))
+
+
+def same(_, x):
+    return x
+
+
+def to_gray(a, _):
+    return ((a - 0.5) ** 2).mean()
+
+
+def start() -> Gaussians:
+    return truth().gaussians._replace(harmonics=jnp.zeros((12, 1, 3)))
+
+
+@pytest.mark.slow
+def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
+    prior = Distillation(
+        lambda _, z, tau: z - 0.5, same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
+    )
+    config = FitConfig(
+        steps=40,
+        chunk=10,
+        relocation=0.9,
+        growth=0.5,
+        noise=100.0,
+        coarse=1,
+        opacity_pull=0.01,
+        perceptual=0.1,
+    )
+    initial, targets = with_room(still(start()), 20), pictures()
+    targets = targets._replace(final_weights=0.5 * targets.weights, views=jnp.arange(6) // 3)
+    kept: list[FitState] = []
+    alive: list[float] = []
+
+    def run(**options):
+        asked = {"distillation": prior, "perceptual": to_gray}
+        return fit(initial, targets, config, jax.random.key(0), **asked, **options)
+
+    whole = run(keep=kept.append, report=lambda step, metrics: alive.append(metrics["alive"]))
+    assert [int(state.step) for state in kept] == [10, 20, 30, 40]
+    assert alive[0] == 18  # 12 and half as many, of 20
+    assert alive[2] == 20
+    for i in (0, 2, 3):  # before the prior is asked, after it, and at the end
+        # numpy between, as from a file
+        saved = jax.tree.map(np.asarray, kept[i])
+        resumed = run(restore=lambda _, saved=saved: jax.tree.map(jnp.asarray, saved))
+        for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_exposures_of_the_views_are_found():
+    gains = jnp.array([0.8, 1.25])[jnp.arange(6) // 3]
+    targets = pictures()
+    targets = targets._replace(
+        frames=targets.frames * gains[:, None, None, None], views=jnp.arange(6) // 3
+    )
+    config = FitConfig(steps=150, chunk=150, exposures=1e-2, decay=0.1)
+    found = fit(truth(), targets, config, jax.random.key(0)).exposures
+    ratio = np.exp(np.asarray(found[1, 0] - found[0, 0]))
+    np.testing.assert_allclose(ratio, 1.25 / 0.8, rtol=0.1)
+
+
+@pytest.mark.slow
+def test_a_deformation_learns_to_move_after_its_warm_up():
+    config = FitConfig(
+        steps=200, chunk=50, warm_up=0.25, planes=2e-2, network=1e-2, colors=5e-2, means=5e-3
+    )
+    states: list[FitState] = []
+    initial = deforming(start(), INSTANTS, jax.random.key(1))
+    result = fit(initial, pictures(), config, jax.random.key(0), keep=states.append)
+    assert isinstance(result.scene, DeformingGaussians)
+    warm = states[0].fitted.scene
+    for name in ("planes", "inner", "bias", "outer", "box"):
+        before, after = getattr(initial, name), getattr(warm, name)
+        for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(result.scene.outer, initial.outer)
+    at = jax.jit(DeformingGaussians.at)
+    moved = at(result.scene, 1.0).means - at(result.scene, 0.0).means
+    np.testing.assert_allclose(np.median(moved[:, 0]), 0.2, atol=0.06)
+    targets = pictures()
+    shown = render_clip(result.scene, targets.cameras, targets.times).rgb
+    assert float(jax.vmap(capped_psnr)(shown, targets.frames).min()) > 22
+
+
+def test_a_perceptual_distance_is_part_of_the_loss():
+    config = FitConfig(perceptual=100.0)
+    targets = pictures()
+    fitted = first_state(still(start()), targets, 0, 1024).fitted
+    first = jax.tree.map(lambda x: x[0], targets)
+    black = jnp.zeros(3)
+    with_it, _ = fit_step._picture_term(fitted, first, config, 1024, to_gray, black)
+    without, _ = fit_step._picture_term(fitted, first, config, 1024, None, black)
+    rgb = render_clip(still(start()), targets.cameras, targets.times).rgb[0]
+    np.testing.assert_allclose(with_it - without, 100 * to_gray(rgb, None), rtol=1e-4)
+
+
+def test_pictures_shrink_with_their_cameras():
+    config = FitConfig(steps=100, chunk=10, coarse=4, sharpen=0.4)
+    sizes = [loop._size(step, config) for step in (0, 19, 20, 39, 40, 99)]
+    assert sizes == [4, 4, 2, 2, 1, 1]
+    targets = pictures()
+    small = loop._shrunk(targets, 2)
+    assert (small.cameras.width, small.frames.shape) == (8, (6, 8, 8, 3))
+    point = jnp.array([0.1, -0.2, 1.3])
+    for large, half in zip(targets.cameras.intrinsics, small.cameras.intrinsics, strict=True):
+        np.testing.assert_allclose((half @ point)[:2], (large @ point)[:2] / 2, rtol=1e-6)
+    block = targets.frames[2, 4:6, 8:10].mean((0, 1))
+    np.testing.assert_allclose(small.frames[2, 2, 4], block, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("coarse", "message"),
+    [(3, "a power of 2"), (32, "cannot be shrunk"), (2, "too small for D-SSIM")],
+)
+def test_a_shrinking_that_does_not_work_out_is_refused(coarse, message):
+    with pytest.raises(ValueError, match=message):
+        fit(still(start()), pictures(), FitConfig(coarse=coarse), jax.random.key(0))
+
+
+def test_weights_move_while_the_prior_teaches():
+    prior = Distillation(
+        lambda _, z, tau: z,
+        same,
+        same,
+        None,
+        cameras((0.3,)),
+        jnp.linspace(0, 1, 3),
+        start=0.5,
+        weight_first=0.0,
+        weight_last=2.0,
+    )
+    config = FitConfig(steps=100, chunk=10)
+    targets = pictures()._replace(final_weights=jnp.zeros(6))
+    novel = loop.flat_cameras(prior)
+    state = first_state(still(start()), targets, 3, 256)
+
+    def weights(first):
+        found = loop._targets_at(first, state, targets, config, prior, novel)
+        assert found.frames.shape[0] == found.times.shape[0] == 9
+        return np.asarray(found.weights)
+
+    np.testing.assert_allclose(weights(40), [1] * 6 + [0] * 3)
+    np.testing.assert_allclose(weights(70), [0.5] * 6 + [1] * 3)
+    np.testing.assert_allclose(weights(90), [0.1] * 6 + [1.8] * 3, atol=1e-6)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+@pytest.mark.usefixtures("unchecked")  # lowering puts descriptions of arrays into a Camera
+def test_the_stated_memory_is_about_what_the_compiled_program_needs(bent):
+    g, pictures_, side = 2000, 12, 32
+    rng = np.random.default_rng(0)
+    shapes = ((g, 3), (g, 4), (g, 3), (g,), (g, 1, 3))
+    gaussians = Gaussians(*(jnp.float32(rng.normal(size=shape)) for shape in shapes))
+    poses = jnp.tile(jnp.eye(4), (pictures_, 1, 1))
+    lenses = jnp.tile(jnp.diag(jnp.array([side, side, 1.0])), (pictures_, 1, 1))
+    targets = Targets(
+        jnp.zeros((pictures_, side, side, 3)),
+        Camera(poses, lenses, side, side),
+        jnp.zeros(pictures_),
+        jnp.ones(pictures_),
+    )
+    budget = 4 * g
+    scene = deforming(gaussians, 3, jax.random.key(0)) if bent else still(gaussians)
+    state = first_state(scene, targets, 0, budget)
+    program = run_chunk.lower(state, targets, jax.random.key(0), FitConfig(), budget, 10, None)
+    sizes = program.compile().memory_analysis()
+    needed = sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes
+    stated = fit_memory(g, pictures_, side, side, bent=bent)
+    assert 0.7 * needed < stated < 1.5 * needed
+
+
+@pytest.mark.parametrize(
+    ("changes", "config", "message"),
+    [
+        ({"views": jnp.zeros(5, jnp.int32)}, {}, r"views have shape \(5,\)"),
+        ({"alpha": jnp.ones((6, 4, 4))}, {}, r"alpha has shape \(6, 4, 4\)"),
+        ({"final_weights": jnp.ones(7)}, {}, r"final_weights have shape \(7,\)"),
+        ({"weights": -jnp.ones(6)}, {}, "weights below 0"),
+        ({"frames": jnp.zeros((6, SIZE, SIZE, 3), jnp.uint8)}, {}, "expected floats"),
+        ({}, {"chunk": 0}, "in chunks of 0"),
+        ({}, {"perceptual": 0.1}, "needs the argument `perceptual`"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_targets_and_settings_that_do_not_fit_are_refused(changes, config, message):
+    targets = pictures()._replace(**changes)
+    with pytest.raises(ValueError, match=message):
+        fit(still(start()), targets, FitConfig(**config), jax.random.key(0))
+
+
+def test_a_scene_that_is_not_finite_is_refused():
+    scene = start()
+    scene = scene._replace(means=scene.means.at[0, 0].set(jnp.nan))
+    with pytest.raises(ValueError, match="diverged"):
+        fit(still(scene), pictures(), FitConfig(steps=10, chunk=10), jax.random.key(0))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_prior_that_would_never_be_asked_is_refused():
+    given = (lambda _, z, tau: z), same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
+    with pytest.raises(ValueError, match="found 'cache'"):
+        Distillation(*given, form="cache")  # pyright: ignore
+
+
+@pytest.mark.slow
+def test_pixels_that_are_not_known_change_nothing():
+    """Whatever stands there, the fit is the same."""
+    targets, config = pictures(), FitConfig(steps=12, chunk=4, dssim=0.0, coarse=2)
+    known = jnp.ones(targets.frames.shape[:3]).at[:, :8].set(0.0)
+    black = jnp.where(known[..., None] > 0, targets.frames, 0.0)
+
+    def run(frames, known):
+        masked = targets._replace(frames=frames, known=known)
+        return fit(still(start()), masked, config, jax.random.key(0))
+
+    whole, ruined = run(targets.frames, known), run(black, known)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(ruined), strict=True):
+        np.testing.assert_array_equal(a, b)
+    seen = run(targets.frames, jnp.ones_like(known))
+    assert not np.array_equal(seen.scene.gaussians.harmonics, whole.scene.gaussians.harmonics)
+    with pytest.raises(ValueError, match="known has shape"):
+        run(targets.frames, known[:2])

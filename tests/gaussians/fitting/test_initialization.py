@@ -1,0 +1,101 @@
+"""The first scene: where its points lie and which of them stand still."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians.fitting.initialization import Seeding, initialize
+
+
+def capture():
+    """Two cameras before a slanted plane; the right half of view 0 flickers."""
+    v, t, h, w = 2, 3, 12, 16
+    intrinsics = np.tile(np.array([[14.0, 0, 8], [0, 14.0, 6], [0, 0, 1]]), (v, 1, 1))
+    poses = np.tile(np.eye(4), (v, t, 1, 1))
+    poses[1, :, 0, 3] = -0.3
+    x = (np.arange(w) + 0.5 - 8) / 14
+    # World z = 1 + 0.2 X, seen from X = 0 and X = 0.3.
+    depth = np.stack([(1 + 0.2 * 0.3 * k) / (1 - 0.2 * x) for k in range(v)])
+    depth = np.broadcast_to(depth[:, None, None], (v, t, h, w)).copy()
+    depth[:, :, 0] = 0  # unknown
+    frames = np.full((v, t, h, w, 3), 0.5)
+    frames[0, :, :, 8:] = np.array([0.1, 0.5, 0.9])[:, None, None, None]
+    return [jnp.float32(a) for a in (frames, depth, intrinsics, poses)]
+
+
+def test_points_lie_on_the_surface_with_the_colour_and_time_of_their_pixel():
+    frames, depth, intrinsics, poses = capture()
+    scene = initialize(frames, depth, intrinsics, poses, 300, jax.random.key(0), sh_degree=1)
+    x, _, z = scene.gaussians.means.T
+    np.testing.assert_allclose(z, 1 + 0.2 * x, atol=1e-5)
+    assert scene.gaussians.harmonics.shape == (300, 4, 3)
+    moving = np.asarray(scene.logit_gates) < 0
+    rgb = np.asarray(scene.gaussians.harmonics[:, 0, 0]) * 0.28209479 + 0.5
+    expected = np.asarray(np.interp(np.asarray(scene.moments), [0, 0.5, 1], [0.1, 0.5, 0.9]))
+    np.testing.assert_allclose(rgb[moving], expected[moving], atol=1e-5)
+    np.testing.assert_allclose(rgb[~moving], 0.5, atol=1e-5)
+    assert 0 < moving.sum() <= 11 * 8 * 3
+    assert (np.asarray(scene.log_durations)[moving] < -1).all()
+    # A pixel is about 1 / 14 wide at depth 1; nothing is much larger or smaller.
+    sizes = np.exp(np.asarray(scene.gaussians.log_scales))
+    assert sizes.min() > 0.3 / 14
+    assert sizes.max() < 3 / 14
+
+
+def test_unknown_depth_everywhere_is_an_error():
+    frames, depth, intrinsics, poses = capture()
+    with pytest.raises(ValueError, match="no valid depth"):
+        initialize(frames, 0 * depth, intrinsics, poses, 10, jax.random.key(0))
+
+
+def test_whoever_stands_for_a_while_and_goes_is_not_always_there():
+    """A dark thing hides a grey wall at the right for three instants of four, in one view."""
+    frames, depth, intrinsics, poses = (np.asarray(x[:1]) for x in capture())
+    frames, depth, poses = (np.repeat(x[:, :1], 4, 1) for x in (frames, depth, poses))
+    frames[:] = 0.5
+    frames[:, :3, 1:, 8:], depth[:, :3, 1:, 8:] = 0.1, 0.4
+    scene = initialize(frames, depth, intrinsics, poses, 700, jax.random.key(0))
+    always = np.asarray(scene.logit_gates) > 0
+    dark = np.asarray(scene.gaussians.harmonics[:, 0, 0]) * 0.28209479 + 0.5 < 0.3
+    assert dark.any()
+    assert not (always & dark).any()
+    assert (np.asarray(scene.moments)[dark] < 0.7).all()
+    # The wall that it hides is seen at one instant only, and stays.
+    behind = always & (np.asarray(scene.gaussians.means[:, 0]) > 0.1)
+    assert behind.any()
+
+
+def test_a_view_without_depth_at_an_instant_has_no_gaussians_of_it():
+    frames, depth, intrinsics, poses = capture()
+    depth = depth.at[:, 1].set(0)
+    times = jnp.array([0.0, 0.3, 1.0])
+    given = frames, depth, intrinsics, poses
+    visible = np.full(depth.shape, 0.2)
+    scene = initialize(*given, 300, jax.random.key(0), times=times, durations=visible)
+    moving = np.asarray(scene.logit_gates) < 0
+    assert moving.any()
+    # Of two colours the darker one rests, and is there all the time.
+    assert set(np.asarray(scene.moments)[moving].round(3)) == {1.0}
+    np.testing.assert_allclose(scene.log_durations[moving], np.log(0.2), atol=1e-5)
+    np.testing.assert_allclose(scene.log_durations[~moving], 0)
+
+
+def test_what_moves_bridges_an_instant_that_is_held_out():
+    """The middle one of three instants has no depth: a step is the whole clip, not half of it."""
+    frames, depth, intrinsics, poses = capture()
+    seeding = Seeding(duration=0.3, gate=-7.0)
+    for middle, step in ((depth[:, 1], 0.5), (0 * depth[:, 1], 1.0)):
+        scene = initialize(
+            frames,
+            depth.at[:, 1].set(middle),
+            intrinsics,
+            poses,
+            300,
+            jax.random.key(0),
+            seeding=seeding,
+        )
+        moving = np.asarray(scene.logit_gates) < 0
+        assert moving.any()
+        np.testing.assert_allclose(scene.logit_gates[moving], seeding.gate)
+        np.testing.assert_allclose(np.exp(scene.log_durations[moving]), 0.3 * step, rtol=1e-5)

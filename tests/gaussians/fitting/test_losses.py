@@ -1,0 +1,48 @@
+"""SSIM against scikit-image."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from gaussians.fitting.losses import capped_psnr, inner_ssim, picture_loss
+
+
+def pair():
+    rng = np.random.default_rng(0)
+    a = np.cumsum(rng.uniform(-0.2, 0.2, (30, 41, 3)), axis=1) % 1.0
+    return np.float32(a), np.float32(np.clip(a + rng.normal(0, 0.1, a.shape), 0, 1))
+
+
+def test_ssim_and_psnr_match_scikit_image():
+    a, b = pair()
+    expected = structural_similarity(
+        a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, truncate=3.5,
+        use_sample_covariance=False, data_range=1.0,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        jax.jit(inner_ssim)(jnp.asarray(a), jnp.asarray(b)), expected, atol=2e-5
+    )
+    reference = peak_signal_noise_ratio(a, b, data_range=1.0)
+    np.testing.assert_allclose(capped_psnr(jnp.asarray(a), jnp.asarray(b)), reference, rtol=1e-5)
+
+
+def test_equal_pictures_have_no_loss_and_finite_gradient():
+    a = jnp.asarray(pair()[0])
+    value, gradient = jax.jit(jax.value_and_grad(picture_loss), static_argnums=2)(a, a, 0.2)
+    assert abs(float(value)) < 1e-6
+    assert np.isfinite(gradient).all()
+
+
+def test_pictures_smaller_than_the_window_are_refused():
+    with pytest.raises(ValueError, match="11 pixels"):
+        inner_ssim(jnp.zeros((8, 20, 3)), jnp.zeros((8, 20, 3)))
+
+
+def test_psnr_of_the_pixels_that_are_known():
+    rendered, target = jnp.full((16, 16, 3), 0.5), jnp.zeros((16, 16, 3)).at[:, 8:].set(0.4)
+    known = jnp.zeros((16, 16)).at[:, 8:].set(1.0)
+    assert capped_psnr(rendered, target, known) == pytest.approx(20.0, abs=1e-4)
+    assert capped_psnr(rendered, target) < 10
+    assert np.isnan(capped_psnr(rendered, target, jnp.zeros((16, 16))))

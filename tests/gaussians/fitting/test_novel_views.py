@@ -1,0 +1,181 @@
+"""The gradient form of distillation, step by step: what is drawn, and what reaches the scene."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from gaussians import distillation_loss, fit, render_clip
+from gaussians.fitting.distillation import Distillation
+from gaussians.fitting.fit_config import FitConfig, Targets
+from gaussians.fitting.fit_step import FitState
+from gaussians.fitting.novel_views import flat_cameras, learn, pull_scene, show_part
+from gaussians.motion import DynamicGaussians, still
+from gaussians.rendering.clip import clip_budget
+from gaussians.types import Camera, Gaussians
+
+VIEWS, INSTANTS, SIZE, BUDGET = 4, 5, 16, 512
+WINDOWS = jnp.array([[0, 1, 2], [2, 3, 4]])
+CONFIG = FitConfig(steps=20, chunk=5, background=(0.2, 0.4, 0.6))
+LOOK = {"background": CONFIG.background, "antialiased": False, "budget": BUDGET}
+PROGRESS = jnp.float32(0.5)
+
+
+def scene() -> DynamicGaussians:
+    rng = np.random.default_rng(0)
+    arrays = (
+        rng.uniform(-0.3, 0.3, (12, 3)) + [0, 0, 1],
+        rng.normal(size=(12, 4)),
+        rng.normal(-2.2, 0.2, (12, 3)),
+        rng.uniform(0, 2, 12),
+        rng.normal(0, 1, (12, 1, 3)),
+    )
+    moving = jnp.tile(jnp.array([[0.2, 0.0, 0.0]]), (12, 1))
+    return still(Gaussians(*map(jnp.float32, arrays)))._replace(velocities=moving)
+
+
+def velocity(params, z, tau):
+    """Return a velocity that differs for each view and instant, as parameters do."""
+    return params * (z - 0.5) + tau * z**2
+
+
+def encode(_, video):
+    return jnp.sin(2 * video)
+
+
+def only(params, views, window):
+    return params[views][:, WINDOWS[window]]
+
+
+def prior(**options) -> Distillation:
+    poses = np.tile(np.eye(4, dtype=np.float32), (VIEWS, INSTANTS, 1, 1))
+    poses[..., 0, 3] = np.linspace(-0.2, 0.2, VIEWS)[:, None]
+    lens = np.array([[18.0, 0, 8], [0, 18.0, 8], [0, 0, 1]], np.float32)
+    lenses = np.tile(lens, (VIEWS, INSTANTS, 1, 1))
+    params = jax.random.normal(jax.random.key(1), (VIEWS, INSTANTS, 1, 1, 3))
+    cameras, times = Camera(jnp.asarray(poses), jnp.asarray(lenses), SIZE, SIZE), jnp.arange(5) / 4
+    given = velocity, encode, lambda _, z: z, params, cameras, times
+    return Distillation(*given, form="gradient", weight_first=2.0, weight_last=3.0, **options)
+
+
+def assert_equal(a, b):
+    for found, expected in zip(*map(jax.tree.leaves, (a, b)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+PARTED = {"views": 2, "windows": WINDOWS, "part": only}
+
+
+@pytest.mark.parametrize("options", [{}, PARTED], ids=["all", "a part"])
+def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn(options):
+    asked, key = prior(**options), jax.random.key(2)
+    lesson, overflow = learn(scene(), asked, PROGRESS, key, CONFIG, BUDGET)
+    assert lesson is not None
+    assert int(overflow) == 0
+    part_key, noise_key = jax.random.split(key)
+    part, _, _ = show_part(scene(), asked, PROGRESS, part_key, **LOOK)
+    instants = WINDOWS[part.window] if options else jnp.arange(INSTANTS)
+    params = asked.params[part.views][:, instants]
+    cameras = Camera(
+        asked.cameras.world_to_camera[part.views][:, instants].reshape(-1, 4, 4),
+        asked.cameras.intrinsics[part.views][:, instants].reshape(-1, 3, 3),
+        *(SIZE, SIZE),
+    )
+
+    @jax.jit
+    @jax.value_and_grad
+    def whole(scene):
+        look = {"background": jnp.array(CONFIG.background), "max_intersections": BUDGET}
+        times = jnp.tile(asked.times[instants], len(part.views))
+        video = render_clip(scene, cameras, times, **look).rgb
+        video = video.reshape(*params.shape[:2], SIZE, SIZE, 3)
+        loss = distillation_loss(
+            video,
+            lambda z, tau: velocity(params, z, tau),
+            lambda x: encode(None, x),
+            part.tau,
+            noise_key,
+        )
+        return 2.5 * loss  # half-way between both weights
+
+    loss, gradient = whole(scene())
+    np.testing.assert_allclose(lesson.loss, loss, rtol=1e-5)
+    for found, expected in zip(*map(jax.tree.leaves, (lesson.gradient, gradient)), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5 * float(np.abs(expected).max()))
+    assert np.abs(lesson.gradient.gaussians.means).max() > 1e-3
+
+
+def test_pictures_pull_the_scene_as_finite_differences_do():
+    part, _, _ = show_part(scene(), prior(**PARTED), PROGRESS, jax.random.key(0), **LOOK)
+    slope = jax.random.normal(jax.random.key(1), (2, 3, SIZE, SIZE, 3))
+
+    def colored(harmonics):
+        now = scene()
+        now = now._replace(gaussians=now.gaussians._replace(harmonics=harmonics))
+        cameras, times = part.cameras, part.times
+        look = {"background": jnp.array(CONFIG.background), "max_intersections": BUDGET}
+        return (render_clip(now, cameras, times, **look).rgb.reshape(slope.shape) * slope).sum()
+
+    harmonics = scene().gaussians.harmonics
+    check_grads(jax.jit(colored), (harmonics,), order=1, modes=("rev",), rtol=1e-2)
+    found = pull_scene(scene(), part, slope, **LOOK).gaussians.harmonics
+    np.testing.assert_allclose(found, jax.grad(colored)(harmonics), rtol=1e-4, atol=1e-4)
+
+
+def test_every_view_and_window_is_drawn_again_by_the_same_key():
+    asked, views, windows = prior(**PARTED), [], []
+    all_cameras, _ = flat_cameras(asked)
+    for seed in range(24):
+        part, video, _ = show_part(scene(), asked, PROGRESS, jax.random.key(seed), **LOOK)
+        assert video.shape == (2, 3, SIZE, SIZE, 3)
+        assert part.views[0] < part.views[1]
+        instants = np.asarray(WINDOWS[part.window])
+        places = (np.asarray(part.views)[:, None] * INSTANTS + instants).ravel()
+        poses = all_cameras.world_to_camera[places]
+        np.testing.assert_array_equal(part.cameras.world_to_camera, poses)
+        np.testing.assert_array_equal(part.times, np.tile(instants / 4, 2))
+        views.append(tuple(np.asarray(part.views).tolist()))
+        windows.append(int(part.window))
+        assert 0.02 <= float(part.tau) <= 0.6  # from .9 to .3 half-way
+    assert set(sum(views, ())) == set(range(VIEWS))
+    assert len(set(views)) > 3
+    assert set(windows) == {0, 1}
+    again, *_ = show_part(scene(), asked, PROGRESS, jax.random.key(23), **LOOK)
+    assert_equal(again, part)
+
+
+def test_too_small_a_budget_asks_nobody():
+    lesson, overflow = learn(scene(), prior(), PROGRESS, jax.random.key(0), CONFIG, 8)
+    assert lesson is None
+    assert int(overflow) > 0
+
+
+@pytest.mark.slow
+def test_a_stopped_fit_asks_the_same_again():
+    asked = replace(prior(**PARTED), start=0.25)
+    cameras, times = flat_cameras(asked)
+    targets = Targets(render_clip(scene(), cameras, times).rgb, cameras, times, jnp.ones(20))
+    start = still(scene().gaussians._replace(harmonics=jnp.zeros((12, 1, 3))))
+    kept: list[FitState] = []
+
+    def run(**options):
+        return fit(start, targets, CONFIG, jax.random.key(0), distillation=asked, **options)
+
+    whole = run(keep=kept.append)
+    assert clip_budget(whole.scene, cameras, times, slack=1.0) <= whole.max_intersections
+    alone = fit(start, targets, CONFIG, jax.random.key(0))
+    assert np.abs(whole.scene.gaussians.means - alone.scene.gaussians.means).max() > 1e-4
+    for state in kept[:3]:  # before the prior is asked, and while it is
+        saved = jax.tree.map(np.asarray, state)
+        resumed = run(restore=lambda _, saved=saved: jax.tree.map(jnp.asarray, saved))
+        assert_equal(resumed, whole)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("changes", [{"part": None}, {"form": "cached"}])
+def test_a_part_that_nobody_would_ask_about_is_refused(changes):
+    with pytest.raises(ValueError, match="need `part` and the form gradient"):
+        replace(prior(**PARTED), **changes)

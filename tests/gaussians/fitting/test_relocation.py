@@ -1,0 +1,121 @@
+"""Relocation: what it keeps, whom it moves, and that the picture hardly changes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians.fitting.relocation import DEAD, dead, relocate, split, wander, with_room
+from gaussians.motion import still
+from gaussians.types import Gaussians
+
+
+def scene(opacities, seed=0):
+    g, rng = len(opacities), np.random.default_rng(seed)
+    opacities = np.asarray(opacities, np.float64)
+    arrays = (
+        rng.normal(size=(g, 3)),
+        rng.normal(size=(g, 4)),
+        rng.normal(-2, 0.3, (g, 3)),
+        np.log(opacities / (1 - opacities)),
+        rng.normal(size=(g, 1, 3)),
+    )
+    return still(Gaussians(*map(jnp.float32, arrays)))
+
+
+def numbered(scene):
+    """Moments that tell which row they came from."""
+    return scene.map_gaussians(lambda x: jnp.ones_like(x))
+
+
+@pytest.mark.parametrize("opacity", [0.02, 0.5, 0.97])
+@pytest.mark.parametrize("copies", [1, 2, 7, 16])
+def test_shares_follow_the_double_sum_of_the_paper(opacity, copies):
+    gaussians = scene([opacity]).gaussians
+    shared = jax.jit(split)(gaussians, jnp.array([copies]))
+    o = 1 - (1 - opacity) ** (1 / copies)
+    np.testing.assert_allclose(jax.nn.sigmoid(shared.logit_opacities), o, rtol=1e-4)
+    series = sum(
+        float(comb(i - 1, k)) * (-1) ** k * o ** (k + 1) / np.sqrt(k + 1)
+        for i in range(1, copies + 1)
+        for k in range(i)
+    )
+    ratio = np.exp(np.asarray(shared.log_scales - gaussians.log_scales))
+    np.testing.assert_allclose(ratio, opacity / series, rtol=1e-4)
+
+
+def comb(n, k):
+    return np.prod([(n - i) / (i + 1) for i in range(k)])
+
+
+def test_copies_cover_a_line_through_the_centre_like_the_one_they_came_from():
+    """Equation 2 promises the same integral of 1 - prod(1 - alpha) along a line."""
+    opacity, copies = 0.8, 4
+    gaussians = scene([opacity]).gaussians
+    shared = jax.jit(split)(gaussians, jnp.array([copies]))
+    x = np.linspace(-10, 10, 4001)
+    sigma = np.exp(np.asarray(shared.log_scales - gaussians.log_scales))[0, 0]
+    o = float(jax.nn.sigmoid(shared.logit_opacities)[0])
+    before = opacity * np.exp(-(x**2) / 2)
+    after = 1 - (1 - o * np.exp(-((x / sigma) ** 2) / 2)) ** copies
+    np.testing.assert_allclose(after.sum(), before.sum(), rtol=1e-4)
+
+
+def test_the_dead_move_onto_the_living_and_moments_restart_at_both_ends():
+    opacities = np.full(400, 0.002)
+    opacities[:100] = np.linspace(0.1, 0.9, 100)
+    before = scene(opacities)
+    jitted = jax.jit(relocate, static_argnames="growth")
+    moments = (numbered(before), numbered(before))
+    after, (mu, nu) = jitted(before, moments, jax.random.key(0), growth=0.5)
+    assert int(dead(before.gaussians).sum()) == 300
+    assert int(dead(after.gaussians).sum()) == 250  # half as many as were alive came back
+    old, new = np.asarray(before.gaussians.means), np.asarray(after.gaussians.means)
+    moved = (old != new).any(1)
+    assert moved.sum() == 50
+    assert not moved[:100].any()
+    assert all((row == old[:100]).all(1).any() for row in new[moved])
+    changed = np.asarray(before.gaussians.logit_opacities != after.gaussians.logit_opacities)
+    assert changed[:100].sum() > 20
+    for moment in (mu, nu):
+        for leaf in jax.tree.leaves(moment):
+            rows = np.asarray(leaf).reshape(400, -1)
+            np.testing.assert_array_equal(rows, np.where(changed[:, None], 0.0, 1.0) + 0 * rows)
+    # the opaque are copied more often
+    chosen = changed[:100]
+    assert opacities[:100][chosen].mean() > opacities[:100].mean()
+
+
+def test_nothing_moves_where_nothing_lives_or_nothing_died():
+    for opacity in (0.001, 0.5):
+        before = scene(np.full(8, opacity))
+        jitted = jax.jit(relocate, static_argnames="growth")
+        after, _ = jitted(before, (numbered(before),), jax.random.key(0), growth=0.5)
+        for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_room_is_dead_and_what_was_there_stays():
+    before = scene([0.5, 0.9])
+    after = with_room(before, 5)
+    assert dead(after.gaussians).tolist() == [False, False, True, True, True]
+    for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True):
+        assert a.shape[0] == 5
+        np.testing.assert_array_equal(a[:2], b)
+    with pytest.raises(ValueError, match="capacity 1 is less than the 2 Gaussians"):
+        with_room(before, 1)
+
+
+def test_only_the_transparent_wander_and_only_along_their_own_shape():
+    before = scene(np.r_[np.full(2000, DEAD / 10), np.full(10, 0.5)]).gaussians
+    flat = before.log_scales.at[:, 0].set(-20.0)
+    before = before._replace(
+        quaternions=jnp.tile(jnp.array([1.0, 0, 0, 0]), (2010, 1)), log_scales=flat
+    )
+    after = jax.jit(wander)(before, jnp.float32(2.0), jax.random.key(0))
+    step = np.asarray(after.means - before.means)
+    assert np.abs(step[2000:]).max() < 1e-6
+    assert np.abs(step[:2000, 0]).max() < 1e-6
+    share = 1 / (1 + np.exp(-100 * (1 - DEAD / 10 - 0.995)))
+    expected = 2 * share * np.exp(2 * np.asarray(before.log_scales[:2000, 1:]))
+    np.testing.assert_allclose((step[:2000, 1:] / expected).std(), 1, atol=0.05)

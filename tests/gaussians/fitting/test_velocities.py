@@ -1,0 +1,152 @@
+"""Velocities of pixels, before cameras whose pictures are computed here by formula."""
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians.fitting.initialization import initialize
+from gaussians.fitting.optical_flow import film_flows, flow_agrees, optical_flow
+from gaussians.fitting.velocities import pixel_velocities
+
+HEIGHT, WIDTH, FRAMES = 96, 128, 4
+TIMES = np.linspace(0, 1, FRAMES)  # in clips
+LENS = np.array([[100.0, 0, WIDTH / 2], [0, 100.0, HEIGHT / 2], [0, 0, 1]])
+WALL, HALF = 4.0, 0.35  # z of the wall, and half the side of the square
+STANDS = np.tile(np.eye(4), (FRAMES, 1, 1))
+
+
+def texture(seed):
+    """Smooth noise, (256 256 3) in [0, 1]."""
+    noise = np.random.default_rng(seed).normal(size=(256, 256, 3))
+    return np.clip(0.5 + 3 * cv2.GaussianBlur(noise, (0, 0), 4), 0, 1).astype(np.float32)
+
+
+def painted(x, y, scale, image):
+    """Colours of an image where points of a plane lie, `scale` pixels of it a unit."""
+    column, row = (np.asarray(128 + scale * a, np.float32) for a in (x, y))
+    return cv2.remap(image, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+
+def film(velocity, poses=STANDS):
+    """A square that moves before a wall, both upright: frames, depth, and where the square is.
+
+    It is at (-.2, 0, 2) at first, and moves by `velocity` in a clip; cameras do not turn.
+    """
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    rays = np.stack([(x - WIDTH / 2) / 100, (y - HEIGHT / 2) / 100])
+    frames, depth, square = [], [], []
+    for time, pose in zip(np.linspace(0, 1, FRAMES), poses, strict=True):
+        eye = -pose[:3, 3]
+        place = np.array([-0.2, 0.0, 2.0]) + time * np.asarray(velocity)
+        near, far = place[2] - eye[2], WALL - eye[2]
+        u, v = (eye[i] + near * rays[i] - place[i] for i in (0, 1))
+        inside = (abs(u) < HALF) & (abs(v) < HALF)
+        wall = painted(eye[0] + far * rays[0], eye[1] + far * rays[1], 40, texture(0))
+        frames.append(np.where(inside[..., None], painted(u, v, 80, texture(1)), wall))
+        depth.append(np.where(inside, near, far))
+        square.append(inside)
+    return np.stack(frames), np.stack(depth), np.stack(square)
+
+
+def sliding():
+    """Poses of a camera that slides to the side and forwards."""
+    poses = STANDS.copy()
+    poses[:, 0, 3] = np.linspace(0, -0.15, FRAMES)
+    poses[:, 2, 3] = np.linspace(0, -0.2, FRAMES)
+    return poses
+
+
+def start(frames, depth):
+    """Gaussians of the film, before the camera that stands."""
+    one_view = [jnp.asarray(x[None], jnp.float32) for x in (frames, depth, LENS, STANDS)]
+    return initialize(*one_view, capacity=2000, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("velocity", [(0.4, 0.1, 0), (0.3, -0.1, 0.3), (0, 0, -0.4)], ids=str)
+@pytest.mark.parametrize("poses", [STANDS, sliding()], ids=["standing", "sliding"])
+def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
+    frames, depth, square = film(velocity, poses)
+    found = pixel_velocities(frames, depth, LENS, poses, square, TIMES)
+    tolerance = 0.05 * float(np.linalg.norm(velocity))
+    np.testing.assert_allclose(np.median(found[square], 0), velocity, atol=tolerance)
+    error = np.linalg.norm(found - velocity, axis=-1)[square]
+    assert np.mean(error < 4 * tolerance) > 0.9
+    assert not found[~square].any()
+    wall = pixel_velocities(frames, depth, LENS, poses, ~square, TIMES)[~square]
+    assert np.median(np.linalg.norm(wall, axis=-1)) < tolerance
+
+
+@pytest.mark.parametrize("speed", [0.75, 0.9])
+def test_what_is_too_fast_for_flow_has_its_velocity_or_none(speed):
+    """It moves by 12.5 and 15 pixels an instant; no pixel may move in another direction."""
+    frames, depth, square = film((speed, 0, 0))
+    found = pixel_velocities(frames, depth, LENS, STANDS, square, TIMES)[square]
+    error = np.linalg.norm(found - (speed, 0, 0), axis=-1)
+    worse = error > 1.1 * speed
+    assert worse.mean() < 0.05
+
+
+def test_pictures_too_small_for_flow_have_no_velocities():
+    frames, depth, square = (x[:, :10, :10] for x in film((0.4, 0.1, 0)))
+    square[:] = True
+    assert not pixel_velocities(frames, depth, LENS, STANDS, square, TIMES).any()
+
+
+def test_what_stands_still_has_exactly_none():
+    frames, depth, square = film((0, 0, 0))
+    assert not pixel_velocities(frames, depth, LENS, STANDS, np.ones_like(square), TIMES).any()
+    scene = start(frames, depth)
+    assert not np.asarray(scene.velocities).any()
+
+
+def test_gaussians_that_pass_start_with_the_velocity_of_the_square():
+    velocity = np.array([0.4, 0.1, 0.2])
+    frames, depth, square = film(velocity)
+    scene = start(frames, depth)
+    passing, velocities = np.asarray(scene.logit_gates) < 0, np.asarray(scene.velocities)
+    assert not velocities[~passing].any()
+    near = np.asarray(scene.gaussians.means)[:, 2] < 3
+    assert (passing & near).sum() > 100
+    error = np.linalg.norm(velocities[passing & near] - velocity, axis=-1)
+    assert np.median(error) < 0.05 * np.linalg.norm(velocity)
+
+
+def test_instants_without_depth_are_passed_over():
+    velocity = np.array([0.2, 0.05, 0])
+    frames, depth, square = film(velocity)
+    frames[1], depth[1], square[1] = frames[0], 0, False  # as captures hide what they hold out
+    found = pixel_velocities(frames, depth, LENS, STANDS, square, TIMES)[square]
+    np.testing.assert_allclose(np.median(found, 0), velocity, atol=0.05 * 0.2)
+
+
+def test_flows_that_are_known_give_the_same_velocities():
+    frames, depth, square = film(np.array([0.2, 0.05, 0]))
+    depth[1] = 0  # so that the film has no flow from instant 0 to the next with depth
+    clip = frames, depth, LENS, STANDS, square & (depth > 0), TIMES
+    pictures = np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
+    known = pixel_velocities(*clip, flows=film_flows(pictures))
+    np.testing.assert_array_equal(known, pixel_velocities(*clip))
+    assert known.any()
+
+
+def test_pixels_without_flow_move_like_those_around():
+    velocity = np.array([0.4, 0, 0])
+    frames, depth, square = film(velocity)
+    hidden = np.zeros_like(square)
+    hidden[:, 46:50, 60:64] = True
+    assert (square & hidden).any((1, 2)).all()
+    depth[hidden] *= 1.5 + np.arange(FRAMES)[hidden.nonzero()[0]]  # jumps to every neighbour
+    found = pixel_velocities(frames, depth, LENS, STANDS, square, TIMES)[square & hidden]
+    np.testing.assert_allclose(np.median(found, 0), velocity, atol=0.1 * 0.4)
+
+
+def test_flow_agrees_where_a_picture_moves_as_a_whole():
+    wide = (255 * texture(2)).astype(np.uint8)
+    now, then = wide[:HEIGHT, 10 : 10 + WIDTH], wide[:HEIGHT, 7 : 7 + WIDTH]
+    there, back = optical_flow(now, then), optical_flow(then, now)
+    agrees = flow_agrees(there, back)
+    assert agrees[:, 8:-8].mean() > 0.95
+    assert not agrees[:, -2:].any()  # left the picture
+    np.testing.assert_allclose(np.median(there[agrees], 0), [3, 0], atol=0.05)

@@ -1,0 +1,151 @@
+"""Packed PLY: what its bits keep, a real file, and another tool in both directions."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians.formats.packed_ply import save_packed_ply
+from gaussians.formats.ply import load_ply, save_ply
+from gaussians.formats.ply_tables import read_tables, write_tables
+from gaussians.formats.scene_files import FormatError, sigmoid
+from gaussians.types import Gaussians
+
+
+def in_order(scene: Gaussians) -> Gaussians:
+    """Sorted by x."""
+    order = np.argsort(np.asarray(scene.means[:, 0]))
+    return Gaussians(*(np.asarray(x)[order] for x in scene))
+
+
+def apart(scene: Gaussians) -> Gaussians:
+    """Move the centres so far apart in x that packing keeps their order."""
+    count = len(scene.means)
+    line = np.random.default_rng(0).permutation(count).astype(np.float32)
+    return scene._replace(means=scene.means.at[:, 0].set(line))
+
+
+def angles(a, b) -> np.ndarray:
+    """Between rotations, radians."""
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
+    return 2 * np.arccos(np.clip(np.abs((unit[0] * unit[1]).sum(1)), 0, 1))
+
+
+def spans(values: np.ndarray) -> np.ndarray:
+    """The largest range of every column: no chunk's is larger."""
+    return np.ptp(values, axis=0)
+
+
+@pytest.mark.parametrize(("count", "degree"), [(1, 0), (256, 1), (700, 3)])
+def test_round_trip_within_the_steps_of_the_format(count, degree, tmp_path, make_scene):
+    scene = apart(make_scene(count, degree))
+    save_packed_ply(tmp_path / "scene.compressed.ply", scene)
+    a, b = in_order(load_ply(tmp_path / "scene.compressed.ply")), in_order(scene)
+    steps = 0.51 / np.array([2047, 1023, 2047])
+    assert (np.abs(a.means - b.means) <= spans(b.means) * steps + 1e-6).all()
+    assert (np.abs(a.log_scales - b.log_scales) <= spans(b.log_scales) * steps + 1e-6).all()
+    mean = np.abs(a.harmonics[:, 0] - b.harmonics[:, 0])
+    assert (mean <= spans(b.harmonics[:, 0]) * 0.51 / 255 + 1e-5).all()
+    opacities = [sigmoid(x.logit_opacities) for x in (a, b)]
+    np.testing.assert_allclose(*opacities, atol=0.51 / 255)
+    assert angles(a.quaternions, b.quaternions).max() < 0.005
+    rest = np.clip(b.harmonics[:, 1:], -4, 4)
+    np.testing.assert_allclose(a.harmonics[:, 1:], rest, atol=1 / 32 + 1e-6)  # the ends: 1 / 32
+    inner = np.abs(rest) < 4 - 1 / 32
+    np.testing.assert_allclose(a.harmonics[:, 1:][inner], rest[inner], atol=1 / 64 + 1e-6)
+
+
+def test_quarter_turns_and_the_zero_quaternion(tmp_path, make_scene):
+    signed = np.concatenate([np.eye(4), -np.eye(4), np.zeros((1, 4))]).astype(np.float32)
+    scene = apart(make_scene(9))._replace(quaternions=jnp.asarray(signed))
+    save_packed_ply(tmp_path / "turns.ply", scene)
+    a, b = in_order(load_ply(tmp_path / "turns.ply")), in_order(scene)
+    expected = np.where(b.quaternions.any(1, keepdims=True), b.quaternions, [1, 0, 0, 0])
+    assert angles(a.quaternions, expected).max() < 0.005
+
+
+def test_opacities_of_zero_and_one_stay_finite(tmp_path, make_scene):
+    scene = make_scene(2)._replace(logit_opacities=jnp.array([-1e6, 1e6]))
+    save_packed_ply(tmp_path / "sure.ply", scene)
+    assert set(load_ply(tmp_path / "sure.ply").logit_opacities.tolist()) == {-20.0, 20.0}
+
+
+def test_a_real_file(shared_data, tmp_path):
+    """A guitar packed by SuperSplat, its largest spread known from the file's own ranges."""
+    path = shared_data / "data" / "splats" / "guitar.compressed.ply"
+    guitar = load_ply(path)
+    assert guitar.means.shape == (90_854, 3)
+    assert guitar.harmonics.shape == (90_854, 1, 3)
+    chunks = read_tables(path)["chunk"]
+    for axis, name in enumerate("xyz"):
+        low, high = chunks[f"min_{name}"], chunks[f"max_{name}"]
+        within = guitar.means[:, axis]
+        first = within[:256]
+        np.testing.assert_allclose([first.min(), first.max()], [low[0], high[0]], atol=1e-6)
+        np.testing.assert_allclose([within.min(), within.max()], [low.min(), high.max()], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(guitar.quaternions, axis=1), 1, atol=1e-5)
+    save_packed_ply(tmp_path / "again.ply", guitar)
+    assert (tmp_path / "again.ply").stat().st_size < 1.01 * path.stat().st_size
+
+
+def test_another_tool_unpacks_the_real_file_to_the_same_numbers(
+    shared_data, tmp_path, splat_transform
+):
+    path = shared_data / "data" / "splats" / "guitar.compressed.ply"
+    splat_transform(path, tmp_path / "guitar.ply")
+    ours, theirs = load_ply(path), load_ply(tmp_path / "guitar.ply")
+    for name in ("means", "log_scales", "harmonics", "quaternions"):
+        np.testing.assert_allclose(
+            getattr(ours, name), getattr(theirs, name), atol=2e-5, err_msg=name
+        )
+    np.testing.assert_allclose(ours.logit_opacities, theirs.logit_opacities, atol=1e-4)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_another_tool_reads_and_writes_what_we_do(degree, tmp_path, make_scene, splat_transform):
+    scene = make_scene(600, degree)
+    scene = scene._replace(harmonics=scene.harmonics.at[:, 1:].multiply(2.0))  # some beyond 4
+    plain, ours, theirs = (
+        tmp_path / f"{name}.ply" for name in ("plain", "o.compressed", "t.compressed")
+    )
+    save_ply(plain, scene)
+    save_packed_ply(ours, scene)
+    splat_transform(plain, theirs)
+    assert "chunk" in read_tables(theirs)
+    for source in (plain, ours, theirs):  # what they read out of a file is what we read out of it
+        splat_transform(source, tmp_path / "read.ply")
+        for a, b in zip(load_ply(source), load_ply(tmp_path / "read.ply"), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_damaged_files_are_refused(tmp_path, make_scene):
+    path = tmp_path / "bad.ply"
+    save_packed_ply(path, make_scene(300, 1))
+    chunk, vertex, sh = read_tables(path).values()
+
+    def refused(said: str, **changed: dict[str, np.ndarray]) -> None:
+        write_tables(path, {"chunk": chunk, "vertex": vertex, "sh": sh} | changed)
+        with pytest.raises(FormatError, match=said):
+            load_ply(path)
+
+    def without(table: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+        return {key: column for key, column in table.items() if key != name}
+
+    nan = {"max_y": np.array([1, np.nan], np.float32)}
+    short = {name: column[:1] for name, column in chunk.items()}
+    refused("element chunk: found 1 rows, expected 2 for 300", chunk=short)
+    refused("property max_y: found nan in row 1", chunk=chunk | nan)
+    refused("found no property min_scale_x", chunk=without(chunk, "min_scale_x"))
+    refused("found no property packed_rotation", vertex=without(vertex, "packed_rotation"))
+    for kind in ("float32", "int32"):
+        bad = {"packed_scale": vertex["packed_scale"].astype(kind)}
+        said = f"property packed_scale: found {kind}, expected uint32"
+        refused(said, vertex=vertex | bad)
+    cut = {name: column[:299] for name, column in sh.items()}
+    refused("element sh: found 299 rows of 9 properties, expected 300 rows of", sh=cut)
+    refused("element sh: found 300 rows of 8 properties", sh=without(sh, "f_rest_8"))
+
+
+def test_nothing_is_not_written(tmp_path, make_scene):
+    with pytest.raises(ValueError, match="no Gaussians"):
+        save_packed_ply(tmp_path / "none.ply", Gaussians(*(x[:0] for x in make_scene(3))))
+    assert not (tmp_path / "none.ply").exists()

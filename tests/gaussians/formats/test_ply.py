@@ -1,0 +1,207 @@
+"""PLY files byte by byte, and round trips."""
+
+import jax
+import numpy as np
+import pytest
+
+from gaussians.formats.ply import load_ply, save_ply
+from gaussians.formats.ply_tables import read_tables, write_tables
+from gaussians.formats.scene_files import FormatError
+from gaussians.motion import still
+from gaussians.types import Gaussians
+
+
+def scene(degree) -> Gaussians:
+    rng = np.random.default_rng(degree)
+    shapes = ((9, 3), (9, 4), (9, 3), (9,), (9, (degree + 1) ** 2, 3))
+    return Gaussians(*(jax.numpy.float32(rng.normal(size=s)) for s in shapes))
+
+
+@pytest.fixture
+def valid(tmp_path) -> bytes:
+    """The bytes of a good file of nine Gaussians, 17 properties each."""
+    save_ply(tmp_path / "valid.ply", scene(0))
+    return (tmp_path / "valid.ply").read_bytes()
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_round_trip_and_layout(degree, tmp_path, vertex):
+    original = scene(degree)
+    save_ply(tmp_path / "scene.ply", original)
+    for a, b in zip(load_ply(tmp_path / "scene.ply"), original, strict=True):
+        np.testing.assert_array_equal(a, b)
+    rows = vertex(tmp_path / "scene.ply")
+    names = list(rows.dtype.names)
+    k = (degree + 1) ** 2
+    assert names[:9] == ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"]
+    assert names[-8:-3] == ["opacity", "scale_0", "scale_1", "scale_2", "rot_0"]
+    assert sum(n.startswith("f_rest") for n in names) == 3 * (k - 1)
+    np.testing.assert_array_equal(rows["rot_0"], original.quaternions[:, 0])
+    if degree:  # all red coefficients come first, then green
+        np.testing.assert_array_equal(rows["f_rest_1"], original.harmonics[:, 2, 0])
+        np.testing.assert_array_equal(rows[f"f_rest_{k - 1}"], original.harmonics[:, 1, 1])
+
+
+def test_files_may_be_text_big_endian_or_of_doubles(tmp_path, valid):
+    header, end, body = valid.partition(b"end_header\n")
+    rows = np.frombuffer(body, "<f4").reshape(9, -1)
+    text = "\n".join(" ".join(map(str, row)) for row in rows.tolist()).encode()
+    comment = b"ply\ncomment M\xc3\xbcller's end_header\nobj_info none\n"
+    little = b"binary_little_endian"
+    for other in (
+        header.replace(b"float", b"double") + end + rows.astype("<f8").tobytes(),
+        header.replace(b"float", b"float32") + end + body,
+        header.replace(little, b"binary_big_endian") + end + rows.astype(">f4").tobytes(),
+        header.replace(little, b"ascii") + end + text,
+        (header.replace(little, b"ascii") + end + text).replace(b"\n", b"\r\n"),
+        (header + end).replace(b"\n", b"\r") + body,
+        valid.replace(b"ply\n", comment) + b"what follows the rows",
+    ):
+        (tmp_path / "other.ply").write_bytes(other)
+        for a, b in zip(load_ply(tmp_path / "other.ply"), scene(0), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("layout", [b"binary_little_endian", b"ascii"])
+def test_faces_after_the_vertices_are_left_alone(tmp_path, layout):
+    numbers = {b"ascii": b"1 2\n3 4\n3 0 1 0\n"}
+    body = numbers.get(layout, np.float32([1, 2, 3, 4]).tobytes() + b"\3\0\1\0")
+    header = b"element vertex 2\nproperty float x\nproperty float y\nelement face 1\n"
+    header += b"property list uchar uchar vertex_indices\nend_header\n"
+    (tmp_path / "mesh.ply").write_bytes(b"ply\nformat " + layout + b" 1.0\n" + header + body)
+    tables = read_tables(tmp_path / "mesh.ply")
+    assert list(tables) == ["vertex"]
+    np.testing.assert_array_equal(tables["vertex"]["y"], [2, 4])
+
+
+def test_tables_of_every_type_are_written_and_read(tmp_path):
+    kinds = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8")
+    tables = {"vertex": {kind: np.arange(3).astype(kind) for kind in kinds}}
+    tables["one"] = {"x": np.float32([0.1, 0.2])}
+    write_tables(tmp_path / "all.ply", tables)
+    names = ("char", "uchar", "short", "ushort", "int", "uint", "float", "double")
+    properties = "".join(f"property {a} {b}\n" for a, b in zip(names, kinds, strict=True))
+    header = f"element vertex 3\n{properties}element one 2\nproperty float x\nend_header\n"
+    content = (tmp_path / "all.ply").read_bytes()
+    assert content.startswith(f"ply\nformat binary_little_endian 1.0\n{header}".encode())
+    assert content.endswith(np.float32([0.1, 0.2]).tobytes())
+    for name, columns in read_tables(tmp_path / "all.ply").items():
+        for kind, column in columns.items():
+            np.testing.assert_array_equal(column, tables[name][kind])
+            assert column.dtype == tables[name][kind].dtype
+
+
+def test_an_opacity_of_one_is_read_from_an_infinite_logit(tmp_path, valid, vertex):
+    vertex(tmp_path / "valid.ply")["opacity"][:3] = [np.inf, -np.inf, 7]
+    logits = load_ply(tmp_path / "valid.ply").logit_opacities
+    np.testing.assert_array_equal(logits[:3], [20, -20, 7])
+
+
+def test_a_dynamic_scene_is_written_at_one_instant(tmp_path):
+    moving = still(scene(0))._replace(velocities=jax.numpy.ones((9, 3)))
+    save_ply(tmp_path / "late.ply", moving, time=1.0)
+    np.testing.assert_allclose(
+        load_ply(tmp_path / "late.ply").means, moving.gaussians.means + 0.5, atol=1e-6
+    )
+    with pytest.raises(ValueError, match="pass time"):
+        save_ply(tmp_path / "none.ply", moving)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.ply: no such file"):
+        load_ply(tmp_path / "none.ply")
+    with pytest.raises(FormatError, match="file: found a folder"):
+        load_ply(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"ply\n", b"ply2\n", "header: found"),
+        (
+            b"format binary_little_endian 1.0\n",
+            b"",
+            "header: found no format, expected one of ascii",
+        ),
+        (b"binary_little_endian", b"zip", "header: found 'format zip 1.0', expected a format"),
+        (b"float nx", b"real nx", "header: found 'property real nx'"),
+        (b"end_header", b"end_heaven", "header: found"),
+        (b"property float opacity\n", b"", "element vertex: found no property opacity"),
+        (b"float opacity", b"int opacity", "property opacity: found int32, expected float32"),
+        (b"float nx\n", b"float x\n", "element vertex: found two properties x"),
+        (b"float nx\n", b"float f_rest_0\n", "found 1 f_rest properties, expected 0, 9, 24 or 45"),
+        (b"element vertex", b"element points", "elements: found points, expected one named vertex"),
+        (b"vertex 9\n", b"vertex 0\n", "element vertex: found 0 rows, expected at least 1"),
+        (
+            b"vertex 9\n",
+            b"vertex 10\n",
+            "element vertex: found 10 rows of at least 68 bytes in 612",
+        ),
+        (b"vertex 9\n", b"vertex 9\nelement vertex 9\n", "elements: found two named vertex"),
+        (b"vertex 9\n", b"vertex -9\n", "element vertex: found -9, expected a number of rows"),
+        (b"vertex 9\n", b"vertex nine\n", "element vertex: found nine"),
+        (b"vertex 9\n", b"vertex 99999999\n", "element vertex: found 99999999 rows"),
+        (b"vertex 9\n", b"vertex " + b"9" * 60 + b"\n", "element vertex: found 9999999"),
+    ],
+)
+def test_wrong_headers_are_refused_with_file_field_found_and_expected(
+    tmp_path, valid, old, new, said
+):
+    assert valid.count(old) == 1
+    path = tmp_path / "bad.ply"
+    path.write_bytes(valid.replace(old, new))
+    with pytest.raises(FormatError) as caught:
+        load_ply(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert said in line
+    assert ", expected " in line
+    assert "\n" not in line
+
+
+def test_a_list_is_no_coordinate(tmp_path, valid):
+    (tmp_path / "list.ply").write_bytes(valid.replace(b"float x", b"list uchar float x"))
+    with pytest.raises(FormatError, match="property x: found a list, expected a number"):
+        load_ply(tmp_path / "list.ply")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("1 2\n3\n", "element vertex: found .*, expected rows of numbers"),
+        ("1 2\n3 x\n", "element vertex: found .*x.*, expected rows of numbers"),
+        ("1 2\n3 \xfc\n", "element vertex: found .*, expected rows of numbers"),
+        ("1 2 3 4\n\n", "element vertex: found "),
+        ("1 2     \n", "element vertex: found 1 of 2 rows"),
+        ("\n\n\n\n", "element vertex: found 0 of 2 rows"),
+    ],
+)
+def test_damaged_text_is_refused(tmp_path, body, said):
+    header = "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\n"
+    (tmp_path / "text.ply").write_text(f"{header}end_header\n{body}", encoding="latin-1")
+    with pytest.raises(FormatError, match=said):
+        read_tables(tmp_path / "text.ply")
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path, valid):
+    for size in (0, 3, 40, valid.index(b"end_header") + 11, len(valid) - 20, len(valid) - 1):
+        (tmp_path / "cut.ply").write_bytes(valid[:size])
+        with pytest.raises(FormatError, match=r"cut\.ply: "):
+            load_ply(tmp_path / "cut.ply")
+
+
+@pytest.mark.parametrize("layout", ["ascii", "binary_little_endian"])
+def test_nothing_is_allocated_for_rows_that_are_not_there(tmp_path, layout, monkeypatch):
+    header = f"ply\nformat {layout} 1.0\nelement vertex 4000000000\nproperty float x\nend_header\n"
+    (tmp_path / "huge.ply").write_text(header + "1 2 3")
+    for name in ("empty", "fromfile", "loadtxt"):
+        monkeypatch.delattr(np, name)
+    with pytest.raises(FormatError, match="4000000000 rows"):
+        load_ply(tmp_path / "huge.ply")
+
+
+@pytest.mark.parametrize(("name", "value"), [("scale_1", np.inf), ("opacity", np.nan)])
+def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, valid, vertex, name, value):
+    vertex(tmp_path / "valid.ply")[name][[4, 6]] = value
+    with pytest.raises(FormatError, match=f"property {name}: found {value} in row 4 .2 such"):
+        load_ply(tmp_path / "valid.ply")

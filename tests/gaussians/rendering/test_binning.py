@@ -1,0 +1,85 @@
+"""Tile lists against a brute-force search over all pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians.rendering.binning import Tiles, bin_quarters, bin_splats, count_slots, depth_order
+from gaussians.rendering.projection import Splats
+from gaussians.rendering.rasterizer import round_budget
+
+
+def splats(g=60, seed=0) -> Splats:
+    rng = np.random.default_rng(seed)
+    angle, radii = rng.uniform(0, np.pi, g), rng.uniform(0.6, 5, (2, g))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = turn.transpose(2, 0, 1)
+    covariance = turn * (radii.T**2)[:, None] @ turn.swapaxes(1, 2)
+    conic = np.linalg.inv(covariance)
+    sigmas = np.where(rng.uniform(size=g) < 0.1, 0.0, rng.uniform(1, 3.33, g))
+    box = np.ceil(sigmas[:, None] * np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)))
+    return Splats(
+        *map(
+            jnp.float32,
+            (
+                rng.uniform(-6, [46, 30], (g, 2)),
+                np.stack([conic[:, 0, 0], conic[:, 0, 1], conic[:, 1, 1]], -1),
+                rng.uniform(1, 5, g),
+                np.full(g, 0.5),
+                sigmas,
+                box,
+            ),
+        )
+    )
+
+
+@pytest.mark.parametrize("in_quarters", [False, True])
+def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(in_quarters):
+    scene, tiles = splats(), Tiles(41, 25, 16 if in_quarters else 8)
+    slots = int(count_slots(scene, tiles))
+    bins = jax.jit(bin_quarters if in_quarters else bin_splats, static_argnums=(1, 2))(
+        scene, tiles, slots
+    )
+    tiles = tiles.quarters if in_quarters else tiles
+    assert int(bins.overflow) == 0
+    assert bins.first.shape == bins.length.shape == (tiles.count,)
+    centers, conics, depths, _, sigmas, half_sizes = map(np.asarray, scene)
+    listed = 0
+    for tile in range(tiles.count):
+        row, column = divmod(tile, tiles.columns)
+        first, length = int(bins.first[tile]), int(bins.length[tile])
+        ids = np.asarray(bins.ids[first : first + length])
+        assert (np.diff(depths[ids]) >= 0).all()
+        x, y = np.meshgrid(column * 8 + np.arange(8) + 0.5, row * 8 + np.arange(8) + 0.5)
+        dx, dy = x.ravel() - centers[:, :1], y.ravel() - centers[:, 1:]
+        a, b, c = conics.T[..., None]
+        reached = (a * dx * dx + 2 * b * dx * dy + c * dy * dy).min(1) <= sigmas**2
+        assert set(np.flatnonzero(reached & (sigmas > 0))) <= set(ids)
+        assert not (sigmas[ids] == 0).any()
+        listed += length
+    # Culling by the ellipse, not by its box: clearly fewer than the boxes meet.
+    low, high = ((centers + sign * half_sizes) / 8 for sign in (-1, 1))
+    boxes = np.minimum(np.ceil(high), [tiles.columns, tiles.rows]) - np.maximum(np.floor(low), 0)
+    assert listed < 0.9 * np.where(sigmas > 0, boxes.clip(0).prod(1), 0).sum()
+
+
+def test_depth_order_is_the_stable_order_of_floats_with_what_is_not_drawn_last():
+    rng = np.random.default_rng(0)
+    depths = np.float32(np.exp(rng.uniform(np.log(0.0101), np.log(1e15), 3000)))
+    depths[1000:1500] = depths[:500]
+    depths[1500:1600] = np.nextafter(depths[:100], np.float32(0))
+    hidden = rng.uniform(size=3000) < 0.2
+    depths[hidden] = rng.normal(size=hidden.sum())
+    blank = jnp.zeros((3000, 2))
+    scene = Splats(blank, blank, jnp.array(depths), blank, jnp.float32(~hidden), blank)
+    expected = np.argsort(np.where(hidden, np.inf, depths), kind="stable")
+    np.testing.assert_array_equal(depth_order(scene), expected)
+
+
+def test_more_intersections_than_32_bits_count_are_refused():
+    scene, tiles = splats(g=8), Tiles(16000, 16000, 16)
+    everywhere = scene._replace(half_sizes=jnp.full((8, 2), 1e6))
+    crowd = jax.tree.map(lambda x: jnp.tile(x, (500, *[1] * (x.ndim - 1))), everywhere)
+    with pytest.raises(ValueError, match="intersections"):
+        round_budget(count_slots(crowd, tiles))

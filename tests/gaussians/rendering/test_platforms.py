@@ -1,0 +1,168 @@
+"""The formulations of all platforms, run here against the CPU's and lowered for the others."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export, lax
+
+from gaussians import Camera, Gaussians, render
+from gaussians.rendering import compositing, compositing_chunks, compositing_tpu
+from gaussians.rendering.binning import Bins, Tiles
+
+
+@pytest.fixture(scope="module")
+def lists():
+    """Random splats in lists of very different lengths, one longer than a chunk, some empty."""
+    rng = np.random.default_rng(0)
+    tiles = Tiles(40, 24, 16)
+    g, n = 300, tiles.count
+    length = rng.integers(0, 40, n)
+    length[[0, 3]], length[n - 1] = 0, 280
+    first = np.cumsum(length) - length
+    ids = np.concatenate([rng.permutation(g)[:k] for k in length])
+    ids = np.pad(ids, (0, 600 - len(ids) % 600))
+    bins = Bins(*(jnp.asarray(x, jnp.int32) for x in (ids, first, length, 0)))
+    spread = rng.uniform(0.005, 0.05, g)
+    columns = [
+        rng.uniform(0, 40, g),
+        rng.uniform(0, 24, g),
+        -spread,
+        rng.uniform(-0.5, 0.5, g) * spread,
+        -spread * rng.uniform(0.5, 1.5, g),
+        np.log(rng.uniform(0.02, 1.0, g)),
+        *rng.uniform(0, 1, (4, g)),
+    ]
+    return jnp.asarray(np.stack(columns, -1), jnp.float32), bins, tiles
+
+
+@pytest.fixture(scope="module")
+def loops(lists):
+    """The picture of the loops on CPU, a cotangent of it and their gradient."""
+    features, bins, tiles = lists
+    picture = jax.jit(lambda f: compositing.forward(f, bins, tiles))(features)
+    cotangent = jax.random.normal(jax.random.key(1), picture.shape)
+    pull_back = jax.jit(lambda f, c: compositing.backward(f, bins, picture, c, tiles))
+    return picture, cotangent, pull_back(features, cotangent)
+
+
+@pytest.mark.parametrize("kernels", [compositing_chunks, compositing_tpu])
+def test_values_and_gradients_are_those_of_the_loops(lists, loops, kernels):
+    features, bins, tiles = lists
+    expected, cotangent, gradient = loops
+    options = {"interpret": True} if kernels is compositing_tpu else {}
+    found = jax.jit(lambda f: kernels.forward(f, bins, tiles, **options))(features)
+    np.testing.assert_allclose(found, expected, atol=5e-6)
+    assert float(expected[..., -1].min()) < 1e-3  # some pixels are finished early
+    assert float(expected[..., -1].max()) == 1
+    run = jax.jit(lambda f, c: kernels.backward(f, bins, expected, c, tiles, **options))
+    found = run(features, cotangent)
+    for column, (a, b) in enumerate(zip(found.T, gradient.T, strict=True)):
+        assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b), column
+
+
+def scene_and_lens():
+    rng = np.random.default_rng(1)
+    arrays = (
+        rng.uniform(-1, 1, (200, 3)) + [0, 0, 3],
+        rng.normal(size=(200, 4)),
+        rng.uniform(-4, -2, (200, 3)),
+        rng.normal(size=200),
+        rng.normal(size=(200, 1, 3)),
+    )
+    scene = Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+    return scene, jnp.array([[40.0, 0, 20], [0, 40, 12], [0, 0, 1]])
+
+
+def slopes(scene, lens):
+    """A new function, so that nothing is compiled already, of a picture that no tile size fits."""
+
+    def total(scene, lens):
+        out = render(scene, Camera(jnp.eye(4), lens, 41, 21), max_intersections=4096)
+        return out.rgb.sum() + (out.depth * out.alpha).sum()
+
+    return jax.jit(jax.value_and_grad(total, (0, 1)))
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """The value and the gradient on this CPU."""
+    inputs = scene_and_lens()
+    return jax.tree.map(np.asarray, slopes(*inputs)(*inputs))
+
+
+@pytest.mark.slow
+def test_render_with_the_chunks_of_accelerators_is_that_with_the_loops(expected, monkeypatch):
+    inputs = scene_and_lens()
+    taken, forward = [], compositing_chunks.forward
+
+    def counted(*inputs):
+        taken.append(inputs)
+        return forward(*inputs)
+
+    monkeypatch.setattr(compositing_chunks, "forward", counted)
+    monkeypatch.setattr(  # no accelerator is here: run its branch on this CPU
+        lax, "platform_dependent", lambda *arrays, default, **branches: default(*arrays)
+    )
+    jax.clear_caches()
+    found = slopes(*inputs)(*inputs)
+    jax.clear_caches()
+    assert taken
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
+def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platform):
+    """Which devices are here does not matter: in these tests, CPUs only."""
+    inputs = scene_and_lens()
+    traced = slopes(*inputs).trace(*inputs)
+    text = traced.lower(lowering_platforms=(platform,)).as_text(debug_info=True)
+    # Lists of 8-pixel quarters, 18 of them, in steps of 4; 16-pixel tiles in chunks of 128.
+    loops, chunks = "tensor<18x4x64xf32>" in text, "x128x256xf32>" in text
+    assert ("bin_quarters" in text, loops) == (platform == "cpu",) * 2
+    assert ("bin_splats" in text) == (platform != "cpu")
+    assert chunks == (platform in ("cuda", "rocm"))
+    assert text.count("stablehlo.custom_call @tpu_custom_call") == (2 if platform == "tpu" else 0)
+
+
+def test_one_export_serves_several_platforms_and_runs_here(expected):
+    inputs = scene_and_lens()
+    exported = export.export(slopes(*inputs), platforms=("cpu", "cuda"))(*inputs)
+    assert exported.platforms == ("cpu", "cuda")
+    found = exported.call(*inputs)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5 * max(1, np.abs(b).max()))
+
+
+COMPILE = """
+import sys, jax, jax.numpy as jnp
+from jax.experimental import topologies
+from gaussians import Camera, Gaussians, render
+name = sys.argv[1]
+device = topologies.get_topology_desc(platform="tpu", topology_name=name).devices[0]
+place = jax.sharding.SingleDeviceSharding(device)
+def array(*shape): return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place)
+g = 20_000
+scene = Gaussians(array(g, 3), array(g, 4), array(g, 3), array(g), array(g, 4, 3))
+def loss(scene, pose, lens):
+    return (render(scene, Camera(pose, lens, 320, 192), max_intersections=1 << 17).rgb ** 2).sum()
+text = jax.jit(jax.grad(loss)).lower(scene, array(4, 4), array(3, 3)).compile().as_text()
+print("kernels", text.count("tpu_custom_call"))
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu")
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
+def test_the_renderer_compiles_for_tpu(topology):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
+    environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
+    command = [sys.executable, "-c", COMPILE, topology]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout.split("kernels")[1]) >= 2

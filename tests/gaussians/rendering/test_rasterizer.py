@@ -1,0 +1,214 @@
+"""The tile rasterizer against the slow oracle: values, and gradients under random cotangents."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaussians.rendering import binning, compositing
+from gaussians.rendering.rasterizer import count_intersections, intersection_budget, render
+from gaussians.rendering.reference import render_reference
+from gaussians.types import Camera, Gaussians, Rendering
+
+
+def random_scene(g=70, degree=3, seed=0, spread=1.0) -> Gaussians:
+    rng = np.random.default_rng(seed)
+    return Gaussians(
+        means=jnp.float32(rng.uniform(-spread, spread, (g, 3)) + [0, 0, 3]),
+        quaternions=jnp.float32(rng.normal(size=(g, 4))),
+        log_scales=jnp.float32(rng.normal(-2.5, 0.25, (g, 3))),
+        logit_opacities=jnp.float32(rng.normal(0.0, 1.0, g)),
+        harmonics=jnp.float32(rng.normal(0, 0.4, (g, (degree + 1) ** 2, 3))),
+    )
+
+
+def random_camera(width=44, height=28, seed=1, tilt=0.1) -> Camera:
+    rng = np.random.default_rng(seed)
+    rotation = np.linalg.qr(np.eye(3) + tilt * rng.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.diagonal(rotation))[None]
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, rng.normal(0, 0.2, 3)
+    intrinsics = np.array([[48.0, 0, width / 2 + 1], [0, 43.0, height / 2 - 2], [0, 0, 1]])
+    return Camera(jnp.float32(pose), jnp.float32(intrinsics), width, height)
+
+
+def assert_same(ours, oracle, tolerance):
+    """Largest deviation, relative to the largest entry, per leaf.
+
+    Expected depth of nearly empty pixels is a quotient of tiny numbers: weighed down by alpha.
+    """
+    if isinstance(ours, Rendering):
+        ours, oracle = (x._replace(depth=x.depth * x.alpha) for x in (ours, oracle))
+    for name, a, b in zip(ours._fields, ours, oracle, strict=True):
+        scale = max(1.0, float(jnp.abs(b).max()))
+        np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize(("antialiased", "side"), [(False, 16), (True, 32)])
+def test_values_and_gradients_match_the_oracle(antialiased, side, monkeypatch):
+    """In double precision; with groups of two tiles, so that the padding tile is exercised too."""
+    monkeypatch.setattr(binning, "SIDE", side)
+    monkeypatch.setattr(compositing, "GROUP", 2)
+    jax.clear_caches()
+    scene, camera = random_scene(), random_camera()
+    rng = np.random.default_rng(2)
+    cotangent = tuple(
+        jnp.float32(rng.normal(size=shape)) for shape in ((28, 44, 3), (28, 44), (28, 44))
+    )
+
+    def pull_back(renderer, inputs, cotangent, **options):
+        def picture(scene, pose, intrinsics, background):
+            view = Camera(pose, intrinsics, camera.width, camera.height)
+            style = {"background": background, "sh_degree": 3, "antialiased": antialiased}
+            rgb, depth, alpha, _ = renderer(scene, view, **style, **options)
+            # Expected depth of nearly empty pixels is a quotient of tiny numbers: weigh it down.
+            return rgb, depth * jax.lax.stop_gradient(alpha), alpha
+
+        value, vjp = jax.vjp(picture, *inputs)
+        return value, vjp(cotangent)
+
+    inputs = (scene, camera.world_to_camera, camera.intrinsics, jnp.array([0.2, 0.5, 0.9]))
+    fast = jax.jit(partial(pull_back, render, max_intersections=2048))
+    ours, our_gradients = fast(inputs, cotangent)
+    with jax.enable_x64(True):
+        slow = jax.jit(partial(pull_back, render_reference))
+        double = jax.tree.map(lambda x: np.asarray(x, np.float64), (inputs, cotangent))
+        oracle, gradients = jax.tree.map(np.asarray, slow(*double))
+    assert oracle[2].max() > 0.85
+    for a, b in zip(ours, oracle, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1.0, np.abs(b).max()))
+    for a, b in zip(jax.tree.leaves(our_gradients), jax.tree.leaves(gradients), strict=True):
+        scale = np.linalg.norm(b)
+        assert scale > 0
+        assert np.linalg.norm(a - b) < 1e-5 * scale
+
+
+def test_a_stack_of_opaque_splats_stops_where_the_oracle_stops():
+    """Early termination: hundreds of layers over the same pixels."""
+    scene = random_scene(g=300, degree=0, spread=0.3)
+    scene = scene._replace(logit_opacities=scene.logit_opacities + 3)
+    camera = random_camera(16, 16)
+    oracle = jax.jit(render_reference)(scene, camera)
+    assert_same(render(scene, camera, max_intersections=2048), oracle, 1e-5)
+
+
+@pytest.mark.slow
+def test_vmap_map_and_eight_devices_give_the_pictures_and_gradients_of_one_camera_each():
+    scene = random_scene(g=20, degree=1)
+    cameras = [random_camera(seed=seed) for seed in range(8)]
+    batch = jax.tree.map(lambda *x: jnp.stack(x), *cameras)
+
+    def loss(scene, camera):
+        out = render(scene, camera, max_intersections=512)
+        return (out.rgb**2).sum(), out
+
+    gradient = jax.grad(loss, has_aux=True)
+    one = jax.jit(gradient)
+    single = [one(scene, camera) for camera in cameras]
+    several = jax.jit(jax.vmap(gradient, (None, 0)))
+    batched = several(scene, batch)
+    mapped = jax.jit(lambda cameras: jax.lax.map(partial(gradient, scene), cameras))(batch)
+    mesh = jax.make_mesh((8,), ("cameras",), axis_types=(jax.sharding.AxisType.Auto,))
+    over = jax.sharding.NamedSharding(mesh, jax.P("cameras"))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.P())
+    sharded = several(jax.device_put(scene, everywhere), jax.device_put(batch, over))
+    assert sharded[1].rgb.sharding.spec[0] == "cameras"
+    # Another fusion rounds otherwise, and expected depth divides by the coverage.
+    for found, tolerance in ((batched, 3e-6), (mapped, 3e-6), (sharded, 2e-5)):
+        for i, (slope, picture) in enumerate(single):
+            assert_same(jax.tree.map(lambda x, i=i: x[i], found[0]), slope, 1e-5)
+            assert_same(jax.tree.map(lambda x, i=i: x[i], found[1]), picture, tolerance)
+
+
+def test_overflow_is_counted_and_drops_the_farthest():
+    scene, camera = random_scene(degree=0), random_camera(tilt=0.0)
+    needed = int(count_intersections(scene, camera))
+    assert int(render(scene, camera, max_intersections=needed).overflow) == 0
+    # Depth order is camera depth, so the nearest ten of the scene are those of the picture.
+    farther = scene.means[:, 2].argsort()[10:]
+    near = scene._replace(logit_opacities=scene.logit_opacities.at[farther].set(-1e4))
+    kept = int(count_intersections(near, camera))
+    cut = render(scene, camera, max_intersections=kept)
+    assert int(cut.overflow) == needed - kept > 0
+    expected = render(near, camera, max_intersections=needed)
+    assert int(expected.overflow) == 0
+    assert_same(cut._replace(overflow=0), expected._replace(overflow=0), 1e-6)
+
+
+def test_the_budget_cannot_be_counted_under_jit():
+    scene, camera = random_scene(degree=0), random_camera()
+    assert intersection_budget(scene, camera) >= int(count_intersections(scene, camera))
+    with pytest.raises(ValueError, match="pass max_intersections"):
+        jax.jit(lambda scene: render(scene, camera))(scene)
+
+
+def degenerate_scenes() -> dict[str, Gaussians]:
+    scene = random_scene(g=6, degree=1)
+    means, quaternions, scales, opacities, harmonics = scene
+    return {
+        "zero quaternion": scene._replace(quaternions=quaternions.at[0].set(0.0)),
+        "nan quaternion": scene._replace(quaternions=quaternions.at[0].set(jnp.nan)),
+        "infinite mean": scene._replace(means=means.at[0].set(jnp.inf)),
+        "nan colour": scene._replace(harmonics=harmonics.at[0, 1].set(jnp.nan)),
+        "huge": scene._replace(log_scales=scales.at[0].set(60.0)),
+        "needle": scene._replace(log_scales=scales.at[0].set(jnp.array([8.0, -40.0, -40.0]))),
+        "tiny": scene._replace(log_scales=scales.at[:].set(-60.0)),
+        "behind": scene._replace(means=means - 20),
+        "at the camera": scene._replace(means=means.at[0].set(0.0)),
+        "transparent": scene._replace(logit_opacities=opacities - 1e4),
+        "nothing in sight": scene._replace(means=means.at[:, 2].set(0.0) + 50),
+        "opaque": scene._replace(logit_opacities=opacities + 1e4),
+        "one covers all": scene._replace(log_scales=scales.at[0].set(2.0)),
+    }
+
+
+def test_degenerate_input_stays_finite_in_values_and_gradients():
+    pose = jnp.eye(4)
+    intrinsics = jnp.array([[40.0, 0, 16], [0, 40.0, 12], [0, 0, 1]])
+
+    def total(scene, pose):
+        out = render(
+            scene, Camera(pose, intrinsics, 32, 24), antialiased=True, max_intersections=256
+        )
+        return out.rgb.sum() + out.depth.sum() + out.alpha.sum(), out
+
+    gradient = jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))
+    for name, scene in degenerate_scenes().items():
+        (_, out), gradients = gradient(scene, pose)
+        assert int(out.overflow) == 0, name
+        for leaf in jax.tree.leaves((out, gradients)):
+            assert np.isfinite(leaf).all(), name
+        if name in ("behind", "transparent", "nothing in sight"):
+            assert float(out.alpha.max()) == 0.0, name
+        if name == "one covers all":
+            assert float(out.alpha.min()) > 0.1
+
+
+def test_too_many_tiles_for_the_sort_key_are_refused():
+    with pytest.raises(ValueError, match="32 bits"):
+        binning.choose_tiles(16384, 16384, 2**24)
+    assert binning.choose_tiles(1920, 1080, 2_000_000).side == 32
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 0}, "found no Gaussians"),
+        ({"sh_degree": 1}, "sh_degree 1 with 1 harmonics"),
+        ({"sh_degree": -1}, "sh_degree -1"),
+        ({"background": jnp.zeros((24, 40, 3))}, r"background of \(24, 40, 3\)"),
+        ({"cameras": 2}, "vmap over more"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_shapes_that_would_broadcast_are_refused(changes, message):
+    scene, camera = random_scene(g=5, degree=0), random_camera()
+    count, cameras = changes.get("count", 5), changes.get("cameras", 1)
+    options = {name: changes[name] for name in ("sh_degree", "background") if name in changes}
+    scene = jax.tree.map(lambda x: x[:count], scene)
+    if cameras > 1:
+        camera = jax.tree.map(lambda x: jnp.stack([x] * cameras), camera)
+    with pytest.raises(ValueError, match=message):
+        render(scene, camera, max_intersections=64, **options)
