@@ -67,7 +67,15 @@ def build_dataset(
             count = len(clips)
             with Progress(name, count) as report:
                 missing_files = write_dataset(
-                    out, clips, shards=shards or None, jobs=jobs, part=part, report=report, **words
+                    out,
+                    clips,
+                    shards=shards or None,
+                    jobs=jobs,
+                    part=part,
+                    report=report,
+                    name=name,
+                    splits=splits,
+                    about=about,
                 )
     if missing_files:
         print(f"{out}: {missing_files} files of other parts are missing still")
