@@ -28,14 +28,14 @@ from gaussians.fitting.optical_flow import flow_agrees, optical_flow, warp
 
 PERSON = "person"
 ANIMAL = "animal"
-CYCLE = "cycle"
 VEHICLE = "vehicle"
+AEROPLANE = "aeroplane"
 THING = "thing"
 KINDS = {
     PERSON: ("person",),
     ANIMAL: ("bird", "cat", "cow", "dog", "horse", "sheep"),
-    CYCLE: ("bicycle", "motorbike"),
-    VEHICLE: ("aeroplane", "boat", "bus", "car", "train"),
+    VEHICLE: ("bicycle", "boat", "bus", "car", "motorbike", "train"),
+    AEROPLANE: ("aeroplane",),
 }
 ROWS = 385  # short side of what the network sees: trained at 257, it is as sure and sharper here
 SURE, LIKELY = 0.6, 0.4  # share of the classes: of a subject's best pixel, and of all its pixels
@@ -62,7 +62,7 @@ class Subjects(NamedTuple):
 
     Attributes:
       labels: number of the subject at each pixel, 0 for none.
-      kinds: "person", "animal", "cycle", "vehicle" or "thing" of subjects 1, 2 and so on.
+      kinds: "person", "animal", "vehicle", "aeroplane" or "thing" of subjects 1, 2 and so on.
     """
 
     labels: Int32[ndarray, "t h w"]

@@ -11,8 +11,8 @@ and the relief is what the network's log disparity has beside a line along the b
 bounded. D is that of a plane through the ground around the foot (disparity of a plane is linear in
 the pixel), within what the network says of the lowest part of the body, and smooth over time.
 
-People, animals and cycles stand so. What they may hold or throw has their disparity; any other
-thing that moves, and a vehicle, which is as long as it is high, keeps the network's estimate.
+People, animals and vehicles stand so. What they may hold or throw has their disparity; any other
+thing that moves keeps the network's estimate, as an aeroplane does, which may be in the air.
 """
 
 from typing import NamedTuple
@@ -23,9 +23,9 @@ from jaxtyping import Bool, Float, Float32, Int32
 from numpy import ndarray
 
 from full4d_jax.source.depth.gravity import UP
-from full4d_jax.source.subjects import ANIMAL, CYCLE, PERSON, THING, Subjects
+from full4d_jax.source.subjects import ANIMAL, PERSON, THING, VEHICLE, Subjects
 
-STANDING = (PERSON, ANIMAL, CYCLE)
+STANDING = (PERSON, ANIMAL, VEHICLE)
 LYING = 1.4  # times wider than high, from which on a person does not stand
 FOOT = 0.06  # of the height: the lowest part of a body, which touches the ground
 LOWEST = 0.25  # of the height: the part whose own disparity bounds that of the foot

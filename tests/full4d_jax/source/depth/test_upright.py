@@ -102,11 +102,13 @@ def test_a_thing_in_reach_has_its_holder_s_depth():
     np.testing.assert_allclose(alone[far == 2], depth[0][far == 2], rtol=1e-5)
 
 
-def test_a_car_keeps_its_estimate():
+def test_an_aeroplane_keeps_its_estimate_and_a_car_stands():
     mask = person()
-    depth, subjects = clip(room(), mask, "vehicle")
-    car = stand_upright(depth, subjects, LENS)[0]
-    np.testing.assert_allclose(car[mask], depth[0][mask], rtol=1e-5)
+    depth, subjects = clip(room(), mask, "aeroplane")
+    flying = stand_upright(depth, subjects, LENS)[0]
+    np.testing.assert_allclose(flying[mask], depth[0][mask], rtol=1e-5)
+    car = stand_upright(depth, subjects._replace(kinds=("vehicle",)), LENS)[0]
+    np.testing.assert_allclose(car[mask], 1 / (GROUND * (BOTTOM - HORIZON)), rtol=RELIEF + 0.03)
 
 
 def test_fog_around_a_body_goes():
