@@ -19,6 +19,6 @@ def test_given_pictures_alone_have_a_border(monkeypatch):
     grey = np.full((3, 2, 8, 8, 3), 0.5)
     visible = np.array([[True, True], [True, False], [True, False]])
     cells = module.drawn(grey, grey, visible)
-    bordered = (cells[:, :, 0, 0] == module.GIVEN).all(-1)
+    bordered = (cells[:, :, 0, 0] == module.REAL_BORDER).all(-1)
     np.testing.assert_array_equal(bordered, np.concatenate([np.zeros((3, 2), bool), visible], 1))
     assert (len(sheets["rows"]), len(sheets["columns"])) == (3, 4)
