@@ -89,10 +89,10 @@ def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> S
         depth, angle = triangulate(points, lenses, poses)
         if not near.any() or np.median(angle[near]) < MIN_RAY_ANGLE:
             continue  # the larger angles among small ones are the wrong ones
-        kept = near & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE / 2)
+        is_sighted = near & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE / 2)
         for side, instant in enumerate((first, second)):
-            where = np.full(kept.sum(), instant)
-            found.append((where, points[kept, side], depth[kept, side]))
+            where = np.full(is_sighted.sum(), instant)
+            found.append((where, points[is_sighted, side], depth[is_sighted, side]))
     return SparseDepth(*map(np.concatenate, zip(*found, strict=True)))
 
 

@@ -47,8 +47,8 @@ MARGIN = 16  # pixels around subjects that colours of the background are learnt 
 ROUNDS = 2  # of GrabCut
 BEHIND = 0.2  # share of the classes below which a pixel shows the background
 EDGE = 2  # pixels: half as wide as edges that seem to move are, where a turn is a little wrong
-# Shares of the background that move before a camera that turns as told: once, and usually.
-MOST_ASTRAY, MOST_USUALLY_ASTRAY = 0.05, 0.01
+MAX_MOVING_BACKGROUND = 0.05  # share of it at one instant of a camera that turns on its place
+MAX_USUAL_MOVING_BACKGROUND = 0.01  # median of that share over the instants
 MOVES = 30  # of 255 levels, from the background
 SAME_COLOUR = 12  # of 255 levels, from the background times one factor
 SHADOW, LIGHT = 0.45, 1.7  # the factors that shadows and lights may have
@@ -223,7 +223,8 @@ def find_moving_while_turning(
     thick = np.stack([cv2.morphologyEx(_bytes(x), cv2.MORPH_OPEN, _disc(EDGE)) for x in moving]) > 0
     behind = steady_shares < BEHIND
     astray = (thick & behind).sum((1, 2)) / np.maximum(behind.sum((1, 2)), 1)
-    thick[(astray > MOST_ASTRAY) | (np.median(astray) > MOST_USUALLY_ASTRAY)] = False
+    turns_on_its_place = np.median(astray) <= MAX_USUAL_MOVING_BACKGROUND
+    thick[(astray > MAX_MOVING_BACKGROUND) | (not turns_on_its_place)] = False
 
     onto_frames = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     seen_back = [
