@@ -15,11 +15,6 @@ def turning_path(rotations: Float[ndarray, "t 3 3"]) -> Float[ndarray, "t 4 4"]:
     return rigid(rotations, np.zeros((len(rotations), 3)))
 
 
-def moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
-    """Return whether a camera does anything but stand still."""
-    return bool(np.ptp(world_to_camera, axis=0).max() > RESTS)
-
-
 def travels(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
     """Return whether a camera changes its place."""
     return bool(np.ptp(centers(np.asarray(world_to_camera)), axis=0).max() > RESTS)

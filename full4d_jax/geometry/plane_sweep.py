@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from numpy import ndarray
 
+from input_pipeline.cameras import pixel_rays
+
 PLANES = 96
 WINDOW = 7  # pixels
 NEIGHBOURS = 6
@@ -150,8 +152,7 @@ def _agreement(
 ) -> Int[ndarray, "h w"]:
     """Count the neighbours that found the same point."""
     h, w = depth.shape
-    y, x = np.mgrid[:h, :w] + 0.5
-    points = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(lens).T * depth[..., None]
+    points = pixel_rays(lens, h, w) * depth[..., None]
     votes = np.zeros(depth.shape, int)
     for other, their_lens, pose in zip(others, lenses, poses, strict=True):
         u, v, z = np.moveaxis((points @ pose[:3, :3].T + pose[:3, 3]) @ their_lens.T, -1, 0)
