@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from full4d_jax.geometry.rays import MIN_W, pixel_rays, pixels_of
 
-OTHERS = 8  # instants, evenly spaced, in which points are looked up
-ALIKE = 0.16  # of colours in [-1, 1]
-NEAR = 0.2  # of its depth: a larger difference is another surface's
+MAX_INSTANTS = 8  # instants, evenly spaced, in which points are looked up
+MAX_COLOUR_DISTANCE = 0.16  # of colours in [-1, 1]
+MAX_RATIO_ERROR = 0.2  # of its depth: a larger difference is another surface's
 
 
 @jax.jit
@@ -32,7 +32,7 @@ def fuse_depth(
       world_to_camera: of each frame.
     """
     times, height, width = depth.shape
-    others = jnp.linspace(0, times - 1, min(OTHERS, times)).round().astype(int)
+    instants = jnp.linspace(0, times - 1, min(MAX_INSTANTS, times)).round().astype(int)
     rays = pixel_rays(lens, height, width)
 
     def ratios(time: Array, other: Array) -> Float[Array, "h w"]:
@@ -40,13 +40,13 @@ def fuse_depth(
         points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
         row, column, inside = pixels_of(points @ lens.T, height, width)
         ratio = depth[other][row, column] / jnp.maximum(points[..., 2], MIN_W)
-        alike = jnp.abs(frames[other][row, column] - frames[time]).max(-1) < ALIKE
-        same = inside & alike & (jnp.abs(ratio - 1) < NEAR) & (other != time)
+        alike = jnp.abs(frames[other][row, column] - frames[time]).max(-1) < MAX_COLOUR_DISTANCE
+        same = inside & alike & (jnp.abs(ratio - 1) < MAX_RATIO_ERROR) & (other != time)
         return jnp.where(same, ratio, jnp.nan)
 
     def one(time: Array) -> Float[Array, "h w"]:
-        found = jax.lax.map(lambda other: ratios(time, other), others)
+        elsewhere = jax.lax.map(lambda other: ratios(time, other), instants)
         own = jnp.ones((1, height, width))
-        return depth[time] * jnp.nanmedian(jnp.concatenate([found, own]), 0)
+        return depth[time] * jnp.nanmedian(jnp.concatenate([elsewhere, own]), 0)
 
     return jax.lax.map(one, jnp.arange(times))

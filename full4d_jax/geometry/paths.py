@@ -31,7 +31,8 @@ def interpolate_poses(
     """
     place = np.interp(wanted, times, np.arange(len(times)))
     before = np.minimum(place.astype(int), max(len(times) - 2, 0))
-    after, share = np.minimum(before + 1, len(times) - 1), place - before
+    after = np.minimum(before + 1, len(times) - 1)
+    share = place - before
     middle = centers(poses)
     at = middle[before] + share[:, None] * (middle[after] - middle[before])
     turns = np.empty((len(wanted), 3, 3))

@@ -1,4 +1,4 @@
-"""LLFF and DyNeRF (Neural 3D Video): poses_bounds.npy beside videos or pictures.
+"""LLFF and DyNeRF (Neural 3D Video): poses_bounds.npy files_of_camera videos or pictures.
 
 A row is a 3x5 matrix and two depth bounds: camera-to-world with axes down, right, backward, and a
 column of height, width and focal length; the principal point is the middle
@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, VIDEOS, beside, has_one, listed, natural
+from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, has_one, listed, natural
 from input_pipeline.importers.pairing import check_counts
 from input_pipeline.plain_files import load_array
 
@@ -52,8 +52,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             to_opencv(homogeneous(pose[:, :4]), "llff"),
             size=(round(height), round(width)),
             fps=fps,
-            depth=beside(path, "depth", film.stem, alone=alone),
-            masks=beside(path, "masks", film.stem, alone=alone),
+            depth=files_of_camera(path, "depth", film.stem, alone=alone),
+            masks=files_of_camera(path, "masks", film.stem, alone=alone),
         )
         views.append(view)
     return [make_capture(path.name, views)]
@@ -62,7 +62,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 def _films(path: Path, count: int) -> dict[Path, list[Path]]:
     """The first videos, photos or folders of frames that are as many as the poses, by their place.
 
-    The film that photos were taken from may lie beside them, and frames in cam00/images.
+    The film that photos were taken from may lie files_of_camera them, and frames in cam00/images.
 
     Raises:
       ValueError: none are, or folders of unequal length.
