@@ -1,4 +1,4 @@
-"""Our own cameras.json files_of_camera videos or folders of pictures.
+"""Our own cameras.json beside videos or folders of pictures.
 
     {"fps": 30, "unit": 1.0, "depth_scale": 0.001, "caption": "", "source": "", "license": "",
      "cameras": [{"name": "cam01", "width": 1920, "height": 1080,

@@ -38,7 +38,7 @@ MAX_FOLDER_DEPTH = 2  # folders below the one that is named, in which scenes are
 
 
 def detect(path: Path) -> tuple[str, str, list[str]]:
-    """Return the layout of a folder, why, and which unknown would fit as well.
+    """Return the layout of a folder, why, and which others would fit as well.
 
     Raises:
       ValueError: it has none; the message says what each importer looked for.
@@ -55,7 +55,7 @@ Scene = tuple[Path, str, str, list[str]]  # a folder and what `detect` says of i
 
 
 def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
-    """Find the folder itself or its subfolders that have a layout, and names of the unknown.
+    """Find the folder itself or its subfolders that have a layout, and names of the others.
 
     Where no subfolder has one, theirs are asked (MultiCamVideo's train/f24_aperture5/scene1).
 

@@ -1,4 +1,4 @@
-"""LLFF and DyNeRF (Neural 3D Video): poses_bounds.npy files_of_camera videos or pictures.
+"""LLFF and DyNeRF (Neural 3D Video): poses_bounds.npy beside videos or pictures.
 
 A row is a 3x5 matrix and two depth bounds: camera-to-world with axes down, right, backward, and a
 column of height, width and focal length; the principal point is the middle
@@ -62,7 +62,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 def _films(path: Path, count: int) -> dict[Path, list[Path]]:
     """The first videos, photos or folders of frames that are as many as the poses, by their place.
 
-    The film that photos were taken from may lie files_of_camera them, and frames in cam00/images.
+    The film that photos were taken from may lie beside them, and frames in cam00/images.
 
     Raises:
       ValueError: none are, or folders of unequal length.

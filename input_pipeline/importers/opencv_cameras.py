@@ -121,7 +121,7 @@ def make_rig(
     unit: float = 0.0,
     note: str = "",
 ) -> list[Capture]:
-    """Return the capture of these cameras and the footage files_of_camera them.
+    """Return the capture of these cameras and the footage beside them.
 
     Args:
       path: the folder of the capture, with videos or folders of pictures here or in `videos`.
