@@ -160,7 +160,8 @@ def read_run(folder: Path) -> None:
     """What `lift`, `render`, `view` and `evaluate` read of a run before they work."""
     stages = Stages(folder, say=lambda line: None)
     read_grid(stages)
-    is_captured(stages), is_enlarged(stages)
+    is_captured(stages)
+    is_enlarged(stages)
     source = source_from(stages.finished("source"))
     assert source.fps > 0
     scene, viewing = read_scene(folder), page.run_viewing(cameras_in(posed_grid(stages)))
