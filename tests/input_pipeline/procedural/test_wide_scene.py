@@ -97,9 +97,8 @@ def test_photos_change_colours_and_no_depth():
 
 def test_cards_are_nearer_than_what_they_hide():
     card = Cutouts(jnp.ones((1, 4, 4, 4)), jnp.ones(1), jnp.ones(1, bool))
-    size = {"height": 16, "width": 16}
-    plain = jax.jit(lambda i: wide_frame(i, **size))
-    render = jax.jit(lambda i, x: wide_frame(i, looks=Looks(cutouts=x), **size))
+    plain = jax.jit(lambda i: wide_frame(i, height=16, width=16))
+    render = jax.jit(lambda i, x: wide_frame(i, height=16, width=16, looks=Looks(cutouts=x)))
     changed = 0
     for i in range(6):
         before, after = plain(i), render(i, card)
