@@ -25,6 +25,9 @@ from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.depth_alignment import SparseDepth
 
 
+DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
+
+
 class Origin(IntEnum):
     """Where a frame comes from."""
 
@@ -163,12 +166,12 @@ class Grid:
             _check("between.frames", self.between.frames, (count, h, w, 3))
 
     @property
-    def fps(self) -> float | None:
-        """The frames a second by `times`; with one frame those asked for, which may be None."""
+    def fps(self) -> float:
+        """The frames a second by `times`; with one frame those asked for, or `DEFAULT_FPS`."""
         t = self.times
         if len(t) > 1:
             return float((len(t) - 1) / (t[-1] - t[0]))
-        return self.about.rate
+        return self.about.rate or DEFAULT_FPS
 
     @property
     def real_rows(self) -> int:
@@ -194,6 +197,13 @@ def points_in(grid: Grid, view: int = 0) -> SparseDepth | None:
     here = grid.points.views == view
     seen = SparseDepth(grid.points.instants[here], grid.points.pixels[here], grid.points.depth[here])
     return seen if here.any() else None
+
+
+def depth_in(grid: Grid, view: int = 0) -> Float[ndarray, "t h w"] | None:
+    """Return the depth of a view; None where nobody knows any of it."""
+    if grid.depth is None or view >= len(grid.depth) or not grid.depth[view].any():
+        return None
+    return grid.depth[view]
 
 
 def seen_in(view: int, points: SparseDepth | None) -> Points | None:
@@ -224,13 +234,13 @@ def alone(grid: Grid, view: int) -> Grid:
     points = points_in(grid, view)
     if points is not None:
         points = points._replace(depth=points.depth / unit)
-    known = grid.depth is not None and view < len(grid.depth)
+    depth = depth_in(grid, view)
     return Grid(
         frames=grid.frames[[view]],
         origin=grid.origin[[view]],
         times=grid.times,
         cameras=replace(cameras.views([view]), world_to_camera=poses),
-        depth=grid.depth[[view]] / np.float32(unit) if known else None,
+        depth=None if depth is None else depth[None] / np.float32(unit),
         points=seen_in(0, points),
         about=replace(grid.about, place=None, distances=None),
     )

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.grid import Grid
 from full4d_jax.source.camera_paths import (
     Preset,
     TargetCameras,
@@ -15,11 +16,10 @@ from full4d_jax.source.camera_paths import (
 )
 from full4d_jax.source.handheld.path_scale import seen_from_first
 from full4d_jax.source.options import PathOptions
-from full4d_jax.source.source import Source
 
 
 def aim(
-    targets: TargetCameras, options: PathOptions, source: Source, depth: Float[ndarray, "t h w"]
+    targets: TargetCameras, options: PathOptions, source: Grid, depth: Float[ndarray, "t h w"]
 ) -> tuple[TargetCameras, str]:
     """Return the target cameras, and a sentence about where they look; those of a file stay.
 
