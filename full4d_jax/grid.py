@@ -24,7 +24,6 @@ from full4d_jax.cameras import Cameras
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.depth_alignment import SparseDepth
 
-
 DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
 
 
@@ -148,7 +147,9 @@ class Grid:
         _check("origin", self.origin, (v, t))
         if self.origin.dtype != np.uint8 or not np.isin(self.origin, list(Origin)).all():
             found = f"{self.origin.dtype}, {np.unique(self.origin).tolist()}"
-            raise ValueError(f"grid, origin: found {found}, expected uint8, {list(map(int, Origin))}")
+            raise ValueError(
+                f"grid, origin: found {found}, expected uint8, {list(map(int, Origin))}"
+            )
         _check("times", self.times, (t,))
         if self.cameras is not None:
             _check("cameras.intrinsics", self.cameras.intrinsics, (v, 3, 3))
@@ -184,6 +185,12 @@ class Grid:
         """Whether depth of the source placed what a prior made: then real views count more."""
         return self.depth is not None and bool((self.origin == Origin.GENERATED).any())
 
+    @property
+    def starts_at_its_end(self) -> bool:
+        """Whether view 0 is the first of a column of real frames, at one end of the views."""
+        column = self.origin[:, 0] == Origin.REAL
+        return bool(column.all() and (self.origin == Origin.GENERATED).any())
+
 
 def all_real(frames: UInt8[ndarray, "v t h w 3"]) -> UInt8[ndarray, "v t"]:
     """Return the `origin` of frames that are all real."""
@@ -195,7 +202,9 @@ def points_in(grid: Grid, view: int = 0) -> SparseDepth | None:
     if grid.points is None:
         return None
     here = grid.points.views == view
-    seen = SparseDepth(grid.points.instants[here], grid.points.pixels[here], grid.points.depth[here])
+    seen = SparseDepth(
+        grid.points.instants[here], grid.points.pixels[here], grid.points.depth[here]
+    )
     return seen if here.any() else None
 
 

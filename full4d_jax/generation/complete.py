@@ -1,8 +1,8 @@
 """What completes a grid: its missing frames are made by a prior, in the way that the prior can.
 
-    projection, small frames    the real rows are projected into the targets   `generate`
-    projection, large frames    likewise, made small and enlarged              `cascade`
-    no projection               any real frames, without cameras               `fill`
+projection, small frames    the real rows are projected into the targets   `generate`
+projection, large frames    likewise, made small and enlarged              `cascade`
+no projection               any real frames, without cameras               `fill`
 """
 
 from dataclasses import replace

@@ -105,8 +105,6 @@ def _lift_around_source(
             scene = surround(scene, cameras, jax.random.key(config.seed + 2), report)
     else:
         say("what no view shows stays empty, with --lift.motion deformation")
-    scored = quality.score_scene(
-        scene, grid.frames[0], depth[0], grid.times, cameras, between
-    )
+    scored = quality.score_scene(scene, grid.frames[0], depth[0], grid.times, cameras, between)
     say(quality.quality_note(scored))
     return to_arrays(scene) | quality.score_arrays(scored)

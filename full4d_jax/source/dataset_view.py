@@ -92,11 +92,12 @@ def _depth_of(views: Sequence[_RealView]) -> Float[ndarray, "k t h w"] | None:
     """Return the depth of real views in the unit of the first, 0 where unknown; None for none."""
     if all(view.depth is None for view in views):
         return None
-    depth = np.zeros((len(views), *views[0].frames.shape[:3]), np.float32)
-    for row, view in zip(depth, views, strict=True):
-        if view.depth is not None:
-            row[:] = view.depth * np.float32(view.unit / views[0].unit)
-    return depth
+    unknown = np.zeros(views[0].frames.shape[:3], np.float32)
+    rows = [
+        unknown if view.depth is None else view.depth * np.float32(view.unit / views[0].unit)
+        for view in views
+    ]
+    return np.stack(rows)
 
 
 def _points_of(views: Sequence[_RealView]) -> Points | None:
