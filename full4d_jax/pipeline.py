@@ -8,7 +8,6 @@ poses, and lifted as a capture. Each stage keeps what it made (see `session.stag
 them continues where the last run ended.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,23 +29,23 @@ from full4d_jax.generation.prior import (
     prior_settings,
     trained_range,
 )
-from full4d_jax.grid import Grid, grid_arrays, grid_from, with_missing
+from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.media.grids import write_grid
-from full4d_jax.scene import fit_settings, page, renders
+from full4d_jax.scene import fit_settings
 from full4d_jax.scene import lift as lifting
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.reading import posed_grid, read_grid
-from full4d_jax.scene.scene_arrays import background_in, from_arrays
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.scene.show import show_first_look, show_scene
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages, fingerprint
 from full4d_jax.source import opening, options, two_videos
-from full4d_jax.source.aiming import aim
-from full4d_jax.source.camera_paths import TargetCameras, beside, range_warning, read_targets
+from full4d_jax.source.aiming import read_target_cameras, with_targets
+from full4d_jax.source.camera_paths import TargetCameras, range_warning
 from full4d_jax.source.measure import (
     DepthInputs,
     check_file,
@@ -55,9 +54,8 @@ from full4d_jax.source.measure import (
     read_depth_inputs,
 )
 from full4d_jax.source.size import is_beyond, size_of_result
-from gaussians import Scene, save_ply_sequence
+from gaussians import Scene
 
-VideoOrDemo = options.VideoOptions | options.DemoOptions
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
 
@@ -100,8 +98,8 @@ def run(
     fit_settings.check_lift(config.lift, None, captured=not posed, enlarged=enlarged)
     job = Job(Stages(hold_folder(out)))
     grid = _sample(job, config, source, checkpoint, lifted=True)
-    scene = _lift(job, config, grid, checkpoint, look=partial(_first_look, job, grid))
-    _show(job, grid, scene, show)
+    scene = _lift(job, config, grid, checkpoint, look=partial(show_first_look, job, grid))
+    show_scene(job, grid, scene, show)
     used = checkpoint or SHIPPED
     return write_report(job, "run", to_dict(config), checkpoint=used, source=source, show=show)
 
@@ -177,7 +175,7 @@ def render(out: str | Path, show: RenderOptions) -> Path:
     grid = posed_grid(job.stages)
     scene = job.stages.finished("scene")
     hold_folder(out)
-    _show(job, grid, scene, show)
+    show_scene(job, grid, scene, show)
     return write_report(job, "render", None, show=show)
 
 
@@ -235,7 +233,8 @@ def _sample(
     if inputs.depth is not None:
         grid = _measure(job.stages, grid, inputs.depth)
     if inputs.targets is not None:
-        grid = _aim(job.stages, grid, way, inputs.targets)
+        grid, said = with_targets(grid, inputs.targets, way)
+        job.stages.say(f"cameras: {said}")
     if lifted and grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
         found = grid.about.unposed
@@ -256,34 +255,17 @@ def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path | 
         return Inputs(config.data, checkpoint, open_prior(config, checkpoint))
     checkpoint = prior_path(checkpoint)
     prior = open_prior(config, checkpoint)
-    upsampler = upsampler_for(config, _upsampler_asked(way))
+    upsampler = upsampler_for(config, options.upsampler_of(way))
     size = size_of_result(config, way, enlarged=upsampler is not None)
     if upsampler is not None:
         prior = in_parts(prior, DEFAULT.data)
-    targets = None
-    asked = options.NetworkOptions()
-    if isinstance(way, options.DatasetViewOptions):
-        asked = way.measured
-    if isinstance(way, VideoOrDemo):
-        asked = way.measured
-        way.measured.check()
-        targets = read_targets(way.cameras, size)
-        views = 1 + len(targets.world_to_camera)  # a file may have any number of cameras
-        if way.size.views not in (None, views):
-            expected = f"{views}, as --path has"
-            do = "leave one of them out"
-            raise InputError("option", "--views", way.size.views, expected, do)
-        size = replace(size, views=views)
+    targets = read_target_cameras(way, size)
+    if targets is not None:  # a file may have any number of cameras
+        size = replace(size, views=1 + len(targets.world_to_camera))
     if upsampler is None:
         check_grid(prior, size.views, size.frames, size.height, size.width)
-    depth = read_depth_inputs(asked, size)
+    depth = read_depth_inputs(way, size)
     return Inputs(size, checkpoint, prior, upsampler, depth, targets)
-
-
-def _upsampler_asked(way: options.SampleOptions) -> Path | None:
-    """Return the weights of an upsampler that the options name, or None."""
-    sized = isinstance(way, VideoOrDemo | options.DatasetViewOptions)
-    return way.size.upsampler if sized else None
 
 
 def _will_be_enlarged(config: Config, way: options.SampleOptions) -> bool:
@@ -292,7 +274,7 @@ def _will_be_enlarged(config: Config, way: options.SampleOptions) -> bool:
     Raises:
       InputError: The video is unusable.
     """
-    if upsampler_for(config, _upsampler_asked(way)) is None:
+    if upsampler_for(config, options.upsampler_of(way)) is None:
         return False
     return is_beyond(size_of_result(config, way, enlarged=True))
 
@@ -313,16 +295,6 @@ def _measure(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
     check_file(grid, inputs)
     arrays = stages.run("depth", inputs.settings, lambda: measure(grid, inputs, stages.say))
     return measured(grid, arrays)
-
-
-def _aim(stages: Stages, grid: Grid, way: options.SampleOptions, targets: TargetCameras) -> Grid:
-    """Return the grid with missing views at the target cameras."""
-    assert isinstance(way, VideoOrDemo), "target cameras come with options for them"
-    assert grid.cameras is not None, "targets stand beside a camera"
-    assert grid.depth is not None, "targets look at what is at some depth"
-    targets, said = aim(targets, way.cameras, grid, grid.depth[0])
-    stages.say(f"cameras: they {said}" if said else "cameras: those of the file")
-    return with_missing(grid, beside(grid.cameras, targets))
 
 
 def _complete(stages: Stages, config: Config, grid: Grid, inputs: Inputs) -> Grid:
@@ -387,48 +359,3 @@ def _lift(
     scene = stages.run("scene", inputs, fit)
     unfinished.remove()
     return scene
-
-
-def _first_look(job: Job, grid: Grid, scene: Scene) -> None:
-    """Write the page of a scene that is not fitted yet, and say so."""
-    for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
-        (job.stages.folder / name).unlink(missing_ok=True)
-    _write_page(job.stages.folder, grid, scene, None)
-    seconds = time.perf_counter() - job.started
-    job.stages.say(
-        f"first look after {seconds:.0f} s, before fitting: {job.stages.folder / 'scene.html'}"
-    )
-
-
-def _show(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> None:
-    """Write videos, the page, and PLY files when asked for."""
-    folder = job.stages.folder
-    scene = from_arrays(arrays)
-    cameras = grid.cameras
-    assert cameras is not None, "a scene was fitted to it"
-    with job.stages.timed("renders"):
-        renders.write_renders(
-            folder,
-            scene,
-            cameras,
-            size=show.size or cameras.height,
-            seconds=show.orbit_seconds,
-            path=show.orbit,
-            sweep=show.sweep,
-            elevation=show.sweep / 4,
-            background=background_in(arrays),
-            between=grid.starts_at_its_end,
-        )
-    with job.stages.timed("page"):
-        _write_page(folder, grid, scene, arrays.get("background"))
-    if show.export_ply:
-        with input_errors("scene", "move what is there away"):
-            save_ply_sequence(folder / "ply", scene, show.export_ply)
-
-
-def _write_page(folder: Path, grid: Grid, scene: Scene, background: np.ndarray | None) -> None:
-    """Write the page of a scene; it plays as long as the source lasts."""
-    assert grid.cameras is not None, "a scene was fitted to it"
-    viewing = page.run_viewing(grid.cameras, grid.frames[0], background)
-    seconds = page.clip_seconds(grid.times)
-    page.write_page(folder / "scene.html", scene, viewing, seconds=seconds)
