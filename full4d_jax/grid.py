@@ -92,7 +92,7 @@ class About:
 
     Attributes:
       note: a sentence for people about what was opened.
-      warning: a sentence about what may go wrong; empty for nothing.
+      warning: sentences about what may go wrong, one a line; empty for nothing.
       unposed: why the cameras are not known; empty where they are.
       place: where in a data set the pictures were taken from; None elsewhere.
       rate: frames a second that were asked for; None where none were.

@@ -150,7 +150,7 @@ def lift(
         grid = opening.open_source(config.data, source)
         hold_folder(out)
         described = to_dict(config)
-        _keep_capture(job.stages, grid)
+        keep_capture(job.stages, grid)
     else:
         grid, sampled = read_grid(job.stages)
         around = grid.follows_source
@@ -310,20 +310,20 @@ def _complete(stages: Stages, config: Config, grid: Grid, inputs: Inputs) -> Gri
     def fill() -> Arrays:
         key = jax.random.key(config.seed)
         filled, projection = complete(inputs.prior, grid, key, inputs.upsampler)
-        # The source's warning was said when it was opened.
-        about = replace(grid.about, warning="")
+        about = grid.about
         if projection is not None:
             trained = trained_range(inputs.checkpoint)
             warning = range_warning(np.asarray(placed["world_to_camera"]), *trained)
             enlarged = inputs.upsampler is not None and is_beyond(inputs.size)
-            about = replace(about, warning=warning, enlarged=enlarged)
+            warnings = "\n".join(line for line in (about.warning, warning) if line)
+            about = replace(about, warning=warnings, enlarged=enlarged)
         arrays = grid_arrays(replace(filled, about=about))
         return arrays if projection is None else arrays | {"projection": projection}
 
     return grid_from(stages.run("grid", settings | placed, fill))
 
 
-def _keep_capture(stages: Stages, grid: Grid) -> None:
+def keep_capture(stages: Stages, grid: Grid) -> None:
     """Run the stage grid of a capture, whose frames are all there."""
     arrays = grid_arrays(grid)
     # Texts name files, on which no scene depends.

@@ -46,12 +46,6 @@ class Job:
     stages: Stages
     started: float = field(default_factory=time.perf_counter)
 
-    @property
-    def warnings(self) -> list[str]:
-        """Warnings of the stages, one sentence each."""
-        texts = [str(arrays.get("warning", "")) for arrays in self.stages.arrays.values()]
-        return [text for text in texts if text]
-
 
 def _size(arrays: Mapping[str, Arrays]) -> dict[str, int]:
     """Return the size of the grid, where one is made."""
@@ -98,7 +92,7 @@ def write_report(
         **_size(job.stages.arrays),
         **_scores(job.stages.arrays),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "warnings": job.warnings,
+        "warnings": job.stages.warnings,
         "source": str(grid["note"]),
         "place": {name: grid[name].tolist() for name in PLACE if name in grid},
         "way": source_class,

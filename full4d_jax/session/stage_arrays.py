@@ -89,6 +89,7 @@ TOGETHER = [  # arrays of which all are there or none
     ("velocities", "moments", "log_durations", "logit_gates"),
     ("space", "time", "inner", "bias", "outer", "box"),
 ]
+MAX_ORIGIN = 3  # generated
 HARMONICS = (1, 4, 9, 16)  # of degree 0 to 3
 MAYBE_NONE = ("o", "p")  # other axes have at least one place
 KINDS = {"float": "f", "rising": "f", "score": "f", "uint8": "u", "int": "iu", "bool": "b"}
@@ -114,6 +115,12 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     if "inner" in arrays and "space" in arrays and lengths["c"] != 3 * lengths["f"]:
         expected = f"{3 * lengths['f']}, three times the features of space"
         raise ValueError(f"{where}, array inner: found {lengths['c']} rows, expected {expected}")
+    if "origin" in arrays and arrays["origin"].max() > MAX_ORIGIN:
+        found = f"{arrays['origin'].max()}"
+        raise ValueError(f"{where}, array origin: found {found}, expected 0 to {MAX_ORIGIN}")
+    if "depth" in arrays and lengths["d"] > lengths.get("v", lengths["d"]):
+        found = f"{lengths['d']} views"
+        raise ValueError(f"{where}, array depth: found {found}, expected {lengths['v']} at most")
     for names in TOGETHER:
         there = [name for name in names if name in arrays]
         if there and f"{names[0]}?" in layout and len(there) < len(names):

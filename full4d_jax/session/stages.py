@@ -102,6 +102,12 @@ class Stages:
                 raise InputError("output folder", path, found, f"a {name} made from it", do)
         return self._keep(name, saved)
 
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings of the stages, one sentence each; what a later one repeats counts once."""
+        texts = [str(arrays.get("warning", "")) for arrays in self.arrays.values()]
+        return list(dict.fromkeys(line for text in texts for line in text.splitlines()))
+
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
         """Note how long something took that saves no arrays."""
@@ -125,9 +131,11 @@ class Stages:
         return self.fingerprints[name]
 
     def _told(self, name: str, saved: Arrays) -> Arrays:
-        """Remember a stage and say its warning, which may be a reason to stop the command now."""
-        if text := str(saved.get("warning", "")):
-            self.say(f"warning: {text}")
+        """Remember a stage and say its warnings, which may be a reason to stop the command now."""
+        earlier = self.warnings
+        for line in str(saved.get("warning", "")).splitlines():
+            if line not in earlier:
+                self.say(f"warning: {line}")
         return self._keep(name, saved)
 
     def _keep(self, name: str, saved: Arrays) -> Arrays:
