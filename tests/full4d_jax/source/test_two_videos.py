@@ -10,8 +10,8 @@ from handheld_clips import HEIGHT, LENS, WIDTH, arc, film, path_error, shake
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
-from full4d_jax.grid import grid_arrays, grid_from
 from full4d_jax.geometry.structure import Structure
+from full4d_jax.grid import grid_arrays, grid_from
 from full4d_jax.media.video import write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source import two_videos

@@ -10,10 +10,9 @@ from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
-from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.geometry.paths import interpolate_poses
-from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.geometry.seen_points import Agreement
+from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld import video_path
 from full4d_jax.source.handheld.find_path import better_readings
