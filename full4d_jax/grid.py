@@ -125,9 +125,6 @@ class Grid:
       cloud: positions and colours of points to start from, in the world; None without any.
       between: pictures of the source between the instants; None without any.
       about: what is said about it.
-
-    Raises:
-      ValueError: Fields do not fit together; the message names one.
     """
 
     frames: UInt8[ndarray, "v t h w 3"]
@@ -140,31 +137,6 @@ class Grid:
     cloud: Float[ndarray, "n 6"] | None = None
     between: Between | None = None
     about: About = About()
-
-    def __post_init__(self) -> None:
-        """Refuse fields that do not fit together."""
-        v, t, h, w = _shape(self.frames)
-        _check("origin", self.origin, (v, t))
-        if self.origin.dtype != np.uint8 or not np.isin(self.origin, list(Origin)).all():
-            found = f"{self.origin.dtype}, {np.unique(self.origin).tolist()}"
-            raise ValueError(
-                f"grid, origin: found {found}, expected uint8, {list(map(int, Origin))}"
-            )
-        _check("times", self.times, (t,))
-        if self.cameras is not None:
-            _check("cameras.intrinsics", self.cameras.intrinsics, (v, 3, 3))
-            _check("cameras.world_to_camera", self.cameras.world_to_camera, (v, t, 4, 4))
-            size = self.cameras.height, self.cameras.width
-            if size != (h, w):
-                raise ValueError(f"grid, cameras: found pictures of {size}, expected {(h, w)}")
-        if self.depth is not None:
-            rows = len(self.depth) if 1 <= len(self.depth) <= v else v
-            _check("depth", self.depth, (rows, t, h, w))
-        if self.masks is not None:
-            _check("masks", self.masks, (v, t, h, w))
-        if self.between is not None:
-            count = len(self.between.times)
-            _check("between.frames", self.between.frames, (count, h, w, 3))
 
     @property
     def fps(self) -> float:
@@ -289,9 +261,7 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
     Raises:
       ValueError: An array is missing, or does not fit the others; the message names it.
     """
-    for name in ("frames", "origin", "times"):
-        if name not in arrays:
-            raise ValueError(f"grid: found no {name}, expected an array of that name")
+    _check(arrays)
     cameras = points = between = place = None
     if "intrinsics" in arrays:
         height, width = _shape(arrays["frames"])[2:]
@@ -342,7 +312,30 @@ def _shape(frames: ndarray) -> tuple[int, int, int, int]:
     return v, t, h, w
 
 
-def _check(name: str, array: Any, shape: tuple[int, ...]) -> None:
-    """Refuse an array of another shape."""
-    if np.shape(array) != shape:
-        raise ValueError(f"grid, {name}: found {np.shape(array)}, expected {shape}")
+def _check(arrays: Mapping[str, ndarray]) -> None:
+    """Refuse the arrays of a grid that do not fit together, naming the first."""
+    for name in ("frames", "origin", "times"):
+        if name not in arrays:
+            raise ValueError(f"grid: found no {name}, expected an array of that name")
+    v, t, h, w = _shape(arrays["frames"])
+    shapes = {
+        "origin": (v, t),
+        "times": (t,),
+        "intrinsics": (v, 3, 3),
+        "world_to_camera": (v, t, 4, 4),
+        "masks": (v, t, h, w),
+    }
+    for name, shape in shapes.items():
+        if name in arrays and arrays[name].shape != shape:
+            raise ValueError(f"grid, {name}: found {arrays[name].shape}, expected {shape}")
+    origin = arrays["origin"]
+    if origin.dtype != np.uint8 or not np.isin(origin, list(Origin)).all():
+        found = f"{origin.dtype} {np.unique(origin).tolist()}"
+        raise ValueError(f"grid, origin: found {found}, expected uint8 {list(map(int, Origin))}")
+    # Depth of the first views, and any number of pictures between the instants.
+    for name, shape, most in (("depth", (t, h, w), v), ("between", (h, w, 3), np.inf)):
+        if name in arrays and (
+            arrays[name].shape[1:] != shape or not 1 <= len(arrays[name]) <= most
+        ):
+            expected = f"(1 to {most:g}, {', '.join(map(str, shape))})"
+            raise ValueError(f"grid, {name}: found {arrays[name].shape}, expected {expected}")
