@@ -343,7 +343,7 @@ def _lift(
     prior = prior_path(checkpoint) if lifting.asks_prior(config.lift, grid) else None
     sampler = replace(config.sampler, offload=False)  # which changes no scene
     inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": prior}
-    mark = fingerprint("scene", inputs, stages.fingerprints)
+    mark = fingerprint("scene", inputs, stages.before("grid"))
     unfinished = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit() -> Arrays:
@@ -356,6 +356,6 @@ def _lift(
             look=look,
         )
 
-    scene = stages.run("scene", inputs, fit)
+    scene = stages.run("scene", inputs, fit, after="grid")
     unfinished.remove()
     return scene

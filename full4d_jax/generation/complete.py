@@ -27,7 +27,7 @@ from full4d_jax.session.errors import InputError
 
 def complete(
     prior: Prior, grid: Grid, key: PRNGKeyArray, upsampler: Upsampler | None = None
-) -> tuple[Grid, UInt8[ndarray, "v-1 t h w 3"] | None]:
+) -> tuple[Grid, UInt8[ndarray, "n t h w 3"] | None]:
     """Return a grid whose missing frames are generated, and the projection into views 1 and on.
 
     Args:
@@ -58,7 +58,7 @@ def _filled(prior: Prior, grid: Grid, key: PRNGKeyArray) -> Grid:
 
 def _generated(
     prior: Prior, grid: Grid, key: PRNGKeyArray, upsampler: Upsampler | None
-) -> tuple[Grid, UInt8[ndarray, "v-1 t h w 3"]]:
+) -> tuple[Grid, UInt8[ndarray, "n t h w 3"]]:
     """Return a grid generated from its real rows, and their projection."""
     cameras = grid.cameras
     depth = grid.depth

@@ -15,7 +15,7 @@ REAL_BORDER = (240, 130, 20)  # border of frames that were not generated
 MIN_SECONDS = 3.0  # seconds that grid.mp4 lasts at least, there and back
 
 
-def write_grid(folder: Path, grid: Grid, projection: UInt8[ndarray, "v-1 t h w 3"] | None) -> None:
+def write_grid(folder: Path, grid: Grid, projection: UInt8[ndarray, "n t h w 3"] | None) -> None:
     """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them."""
     write_side_by_side(folder / "grid.mp4", grid.frames, grid.fps)
     sheet = filled_sheet(grid) if projection is None else projected_sheet(grid, projection)
@@ -23,7 +23,7 @@ def write_grid(folder: Path, grid: Grid, projection: UInt8[ndarray, "v-1 t h w 3
 
 
 def projected_sheet(
-    grid: Grid, projection: UInt8[ndarray, "v-1 t h w 3"]
+    grid: Grid, projection: UInt8[ndarray, "n t h w 3"]
 ) -> UInt8[ndarray, "H W 3"]:
     """Return a sheet of a grid's real views, and of the others with their projection."""
     assert grid.cameras is not None, "a projection needs cameras"
