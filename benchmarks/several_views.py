@@ -42,7 +42,7 @@ from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import load_network
-from full4d_jax.source.handheld.measured_depth import measure_beside, measure_depth
+from full4d_jax.source.handheld.measured_depth import measure_depth, measure_real_rows
 from full4d_jax.source.handheld.path_scale import in_unit
 from full4d_jax.source.opening import open_source
 from full4d_jax.source.options import DatasetViewOptions
@@ -204,15 +204,15 @@ def _real_case(
     """Return a case of some cameras of a data set."""
     source = open_source(DEFAULT.data, DatasetViewOptions(dataset, view=tuple(real)))
     depth, unit, *_ = measure_depth(source, network)
-    frames, depths = [source.frames], [depth[None]]
-    if source.beside:
-        frames += [other.frames for other in source.beside]
-        depths.append(measure_beside(source, unit, network))
-    cameras, place = in_unit(source, unit).cameras, source.place
+    depths = [depth[None]]
+    if source.real_rows > 1:
+        depths.append(measure_real_rows(source, unit, network))
+    cameras = in_unit(source, unit).cameras
+    place = source.about.place
     assert cameras is not None, "a rig has cameras"
     assert place is not None, "views of a data set know their place"
     asked = [*range(len(real)), place.views.tolist().index(target)]
-    pictures, maps = to_model(np.concatenate(frames)), jnp.asarray(np.concatenate(depths))
+    pictures, maps = to_model(source.frames[: len(real)]), jnp.asarray(np.concatenate(depths))
     return Case(pictures, maps, cameras.views(asked), truth / np.float32(255))
 
 

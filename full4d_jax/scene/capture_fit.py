@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
-from full4d_jax.cameras import Cameras, cameras_in
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
+from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.scene.backgrounds import Background, find_background
 from full4d_jax.scene.fit_settings import capture_settings, sized
@@ -134,17 +135,16 @@ def lift_capture(
     return Fit(result.scene, background.color, fitted, held_out, tuple(watched))
 
 
-def read_views(grid: Mapping[str, ndarray], depth: Float[ndarray, "v t h w"]) -> RealViews:
-    """Return the videos of a capture from what the stages `grid` and `depth` saved."""
-    frames = grid["frames"].astype(np.float32) / 255
-    none = np.zeros(frames.shape[:2], bool)  # format 4 held nothing out
+def read_views(grid: Grid) -> RealViews:
+    """Return the videos of a grid whose views all count alike."""
+    assert grid.cameras is not None, "a scene needs cameras"
     return RealViews(
-        frames,
-        cameras_in(grid),
-        depth if depth.size else None,
-        grid.get("masks"),
-        grid.get("held_out", none),
-        grid.get("cloud"),
+        frames=grid.frames.astype(np.float32) / 255,
+        cameras=grid.cameras,
+        depth=grid.depth,
+        masks=grid.masks,
+        held_out=grid.origin == Origin.HELD_OUT,
+        cloud=grid.cloud,
     )
 
 

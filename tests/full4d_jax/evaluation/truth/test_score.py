@@ -11,6 +11,7 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation.truth import page, score
+from full4d_jax.grid import Origin
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import save_arrays
 from full4d_jax.session.stages import Stages
@@ -64,24 +65,20 @@ def write(folder, dataset, whole, shown=(SOURCE, *TARGETS), /, **changes):
         "frames": whole.frames[list(shown)][:, INSTANTS],
         "intrinsics": whole.intrinsics[list(shown)],
         "world_to_camera": whole.world_to_camera[list(shown)][:, INSTANTS],
-    }
-    if "frames" in changes:
-        grid["frames"] = changes.pop("frames")
-    place = {"dataset": records.content, "split": "test", "clip": records.scene_ids.index("room")}
-    place |= {"view": SOURCE, "views": shown, "instants": INSTANTS, "unit": UNIT} | changes
-    place |= {
-        "frames": whole.frames[[SOURCE]][:, INSTANTS],
-        "given": np.ones((1, len(INSTANTS)), bool),
+        "origin": np.full((len(shown), len(INSTANTS)), Origin.GENERATED, np.uint8),
         "times": np.arange(len(INSTANTS)) / 10,
         "note": "",
         "warning": "",
-        "depth_of": "nothing",
+        "unposed": "",
+        "enlarged": False,
     }
-    source = {name: np.asarray(x) for name, x in place.items() if x is not None}
+    grid["origin"][0] = Origin.REAL
+    place = {"dataset": records.content, "split": "test", "clip": records.scene_ids.index("room")}
+    place |= {"view": SOURCE, "views": shown, "instants": INSTANTS, "unit": UNIT}
+    grid |= place | changes
+    arrays = {name: np.asarray(x) for name, x in grid.items() if x is not None}
     folder.mkdir(exist_ok=True)
-    stages = Stages(folder)
-    stages.run("source", source, lambda: source)
-    stages.run("grid", grid, lambda: grid)
+    Stages(folder).run("grid", arrays, lambda: arrays)
 
 
 def evaluate(folder, dataset, *options) -> int:
@@ -160,7 +157,8 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     held_out = np.zeros((4, 3), bool)
     held_out[1] = held_out[2, 2] = True  # all of view 0, and of view 2 the last instant
     grid = dict(Stages(tmp_path).finished("grid"))
-    Stages(tmp_path).run("grid", {"again": 1}, lambda: grid | {"held_out": held_out})
+    grid["origin"] = np.where(held_out, Origin.HELD_OUT, Origin.REAL).astype(np.uint8)
+    Stages(tmp_path).run("grid", {"again": 1}, lambda: grid)
     scene = initialize(
         jnp.zeros((1, 1, 8, 8, 3)),
         jnp.ones((1, 1, 8, 8)),
@@ -218,13 +216,10 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
         assert not list(tmp_path.glob("out/truth*"))
         return capsys.readouterr().err
 
-    assert "source.npz: found dataset, expected unit beside it" in refused(unit=None)
+    assert "grid.npz: found dataset, expected unit beside it" in refused(unit=None)
     record = ("dataset", "split", "clip", "view", "views", "instants", "unit")
     line = refused(**dict.fromkeys(record))
-    told = (
-        "source.npz: found no record of dataset, split, clip, view, views, instants, unit of a data"
-    )
-    assert told in line
+    assert "grid.npz: found no record of a data set" in line
     assert "give full4d run, sample or lift a data set" in line
     write_dataset(tmp_path / "other", Rooms([clip]), name="room", splits={"test": 1.0})
     assert "give that data set as --truth, or run again" in refused(given=tmp_path / "other")
@@ -234,8 +229,8 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     assert "--split: found test, expected none, with --truth" in refused("--split", "test")
     assert evaluate(tmp_path / "out" / "no.ply", dataset) == 2
     assert "no.ply: found no such file" in capsys.readouterr().err
-    save_arrays(tmp_path / "out" / "source.npz", {"fps": np.asarray(5.0)})
+    save_arrays(tmp_path / "out" / "grid.npz", {"fps": np.asarray(5.0)})
     assert evaluate(tmp_path / "out", dataset) == 2
-    assert "source.npz: found no fingerprint" in capsys.readouterr().err
+    assert "grid.npz: found no fingerprint" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path), "--vgg"]) == 2
     assert "give the data set" in capsys.readouterr().err
