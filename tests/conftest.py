@@ -57,6 +57,13 @@ def pytest_configure(config):
         os.environ[name.upper()] = str(value)  # for processes that tests start
 
 
+def pytest_runtest_setup(item):
+    """Skip a test whose marker `extra` names a module that is not installed."""
+    for marker in item.iter_markers("extra"):
+        for module in marker.args:
+            pytest.importorskip(module, reason=f"{module} is not installed; .ci/run installs it")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
     """Drop compiled programs before they use up the memory maps a process may have.
