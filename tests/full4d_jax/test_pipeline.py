@@ -179,8 +179,8 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
             assert path.read_bytes() == content, (bad, path)
 
 
+@pytest.mark.extra("onnxruntime")
 def test_a_network_of_the_users_choice_estimates_depth(finished, tmp_path, capsys):
-    pytest.importorskip("onnxruntime")
     options = finished[1][:]
     at = options.index("--depth")
     options[at : at + 2] = ["--depth_network", str(SLOPE)]

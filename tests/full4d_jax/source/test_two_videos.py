@@ -68,8 +68,8 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     )
 
 
+@pytest.mark.extra("pycolmap")
 def test_structure_from_motion_places_them_by_more_frames_than_the_column_has(tmp_path):
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     way = TwoVideosOptions(freeze_time=write(tmp_path, walk()), fps=3, fov=FOV)
     source = open_two_videos(DATA, way)
     assert source.cameras is not None, source.about.unposed
@@ -122,15 +122,18 @@ def test_views_beyond_the_frames_that_are_placed_have_no_cameras(
     assert "only, and the views are of 0.00 s to 0.87 s" in source.about.unposed
 
 
-def test_a_camera_that_only_turns_tells_no_places(tmp_path):
-    """Neither by its pictures nor by its poses."""
+def test_poses_of_a_camera_that_only_turns_tell_no_places(tmp_path):
     column = write(tmp_path, shake(SHOT))
     given = write_poses(tmp_path, shake(SHOT))
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=given, fps=3))
     assert source.cameras is None
     assert "too close together" in source.about.unposed
     assert source.about.unposed in source.about.note
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
+
+
+@pytest.mark.extra("pycolmap")
+def test_structure_from_motion_fails_where_the_camera_only_turns(tmp_path):
+    column = write(tmp_path, shake(SHOT))
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, fps=3, fov=FOV))
     assert source.cameras is None
     assert "structure from motion fails" in source.about.unposed
