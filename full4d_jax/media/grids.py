@@ -22,9 +22,7 @@ def write_grid(folder: Path, grid: Grid, projection: UInt8[ndarray, "n t h w 3"]
     save_picture(folder / "grid.png", sheet)
 
 
-def projected_sheet(
-    grid: Grid, projection: UInt8[ndarray, "n t h w 3"]
-) -> UInt8[ndarray, "H W 3"]:
+def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> UInt8[ndarray, "H W 3"]:
     """Return a sheet of a grid's real views, and of the others with their projection."""
     assert grid.cameras is not None, "a projection needs cameras"
     frames = grid.frames
