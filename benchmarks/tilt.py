@@ -22,13 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
 
-from full4d_jax.geometry.paths import moves
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.depth.gravity import camera_up
 from full4d_jax.source.depth.upright import stand_upright
 from full4d_jax.source.subjects import PERSON, Subjects, find_subjects
+from gaussians.fitting.stillness import moves
 from input_pipeline.procedural.looks import NO_PHOTOS, looks_at
 from input_pipeline.procedural.rich_world import INSTANCES, PEOPLE
 from input_pipeline.procedural.scene import (

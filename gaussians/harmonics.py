@@ -14,7 +14,9 @@ MEAN = 0.28209479177387814  # Y_00 = 1 / sqrt(4 pi)
 def basis(directions: Float[Array, "... 3"], degree: int) -> Float[Array, "... k"]:
     """Return the k = (degree + 1)^2 basis functions at unit `directions`; degree is 0 to 3."""
     x, y, z = (directions[..., i] for i in range(3))
-    xx, yy, zz = x * x, y * y, z * z
+    xx = x * x
+    yy = y * y
+    zz = z * z
     bands = [
         [jnp.full_like(x, MEAN)],
         [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x],

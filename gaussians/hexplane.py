@@ -53,7 +53,8 @@ def roughness(planes: HexPlane) -> tuple[Float[Array, ""], Float[Array, ""]]:
 
     They are means of squared first differences and of squared second differences.
     """
-    along_rows, along_columns = jnp.diff(planes.space, axis=1), jnp.diff(planes.space, axis=2)
+    along_rows = jnp.diff(planes.space, axis=1)
+    along_columns = jnp.diff(planes.space, axis=2)
     rows_of_time = jnp.diff(planes.time, axis=1)
     variation = sum((x**2).mean() for x in (along_rows, along_columns, rows_of_time))
     return jnp.asarray(variation), (jnp.diff(planes.time, 2, axis=2) ** 2).mean()
@@ -81,8 +82,10 @@ def _linear(line: Float[Array, "r f"], x: Float[Array, "g"]) -> Float[Array, "g 
 def _bilinear(
     plane: Float[Array, "r r f"], x: Float[Array, "g"], y: Float[Array, "g"]
 ) -> Float[Array, "g f"]:
-    (row, u), (column, v) = _place(x, plane.shape[0]), _place(y, plane.shape[1])
-    u, v = u[:, None], v[:, None]
+    (row, u) = _place(x, plane.shape[0])
+    (column, v) = _place(y, plane.shape[1])
+    u = u[:, None]
+    v = v[:, None]
     upper = (1 - v) * plane[row, column] + v * plane[row, column + 1]
     lower = (1 - v) * plane[row + 1, column] + v * plane[row + 1, column + 1]
     return (1 - u) * upper + u * lower

@@ -102,16 +102,27 @@ def nearest_to_axes(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Float[np.nda
     return middle if (np.einsum("vi,vi->v", ahead, middle - eyes) > 0).all() else None
 
 
+def homogeneous_pixels(height: int, width: int) -> Float[np.ndarray, "{height} {width} 3"]:
+    """Return (x, y, 1) of the pixel centres."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    return np.stack([x, y, np.ones_like(x)], -1)
+
+
+def pixel_rays(
+    intrinsics: Float[np.ndarray, "3 3"], height: int, width: int
+) -> Float[np.ndarray, "{height} {width} 3"]:
+    """Return the rays of the pixel centres in the camera's axes, with z = 1."""
+    return homogeneous_pixels(height, width) @ np.linalg.inv(intrinsics).T
+
+
 def unproject(
     depth: Float[np.ndarray, "h w"],
     intrinsics: Float[np.ndarray, "3 3"],
     world_to_camera: Float[np.ndarray, "4 4"],
 ) -> Float[np.ndarray, "h w 3"]:
     """Return the world coordinates of each pixel at z-depth `depth`."""
-    y, x = np.mgrid[: depth.shape[0], : depth.shape[1]] + 0.5
-    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T
     camera_to_world = invert(world_to_camera)
-    seen = rays * depth[..., None]
+    seen = pixel_rays(intrinsics, *depth.shape) * depth[..., None]
     return seen @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
 
 

@@ -73,7 +73,7 @@ def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ..
     return {}
 
 
-def beside(path: Path, kind: str, camera: str, *, alone: bool = False) -> tuple[Path, ...]:
+def files_of_camera(path: Path, kind: str, camera: str, *, alone: bool = False) -> tuple[Path, ...]:
     """Return depth or masks of a camera in `path/kind/camera`, none where there is no such folder.
 
     Those of a camera that took one picture `alone` may lie in `path/kind` itself, under the

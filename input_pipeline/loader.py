@@ -17,7 +17,7 @@ import numpy as np
 
 ENDLESS = 2**62
 MAX_TABLE_ELEMENTS = 2**14  # elements; of larger sources the order is a formula, without a table
-# Batches last given away whose memory may be free: a consumer holds one or two.
+# Batches last handed out whose memory may be free: a consumer holds one or two.
 HANDED_OUT_BATCHES = 2
 
 
@@ -123,7 +123,7 @@ class _Batches:
         self.size = size
         self.lock = Lock()
         self.unfinished = {}
-        self.given = deque(maxlen=HANDED_OUT_BATCHES)
+        self.handed_out = deque(maxlen=HANDED_OUT_BATCHES)
 
     def write(self, numbered: tuple[int, Any]) -> int:
         """Put an element into its place; its batch's number."""
@@ -139,17 +139,17 @@ class _Batches:
     def take(self, batches: Sequence[int]) -> Any:
         """Return the arrays that all of these elements are in."""
         with self.lock:
-            self.given.append(self.unfinished.pop(batches[0]))
-            return self.given[-1]
+            self.handed_out.append(self.unfinished.pop(batches[0]))
+            return self.handed_out[-1]
 
     def _memory(self, fresh: Any) -> Any:
-        """These arrays, which nobody has touched, or earlier ones like them that nobody holds."""
+        """Return the fresh arrays, or recycle earlier ones without references."""
         nobody = (np.empty(0),)
-        for _ in range(len(self.given) if _form(fresh) else 0):
-            old = self.given.popleft()
+        for _ in range(len(self.handed_out) if _form(fresh) else 0):
+            old = self.handed_out.popleft()
             if _form(old) == _form(fresh) and _holders(old) == _holders(nobody):
                 return old
-            self.given.append(old)
+            self.handed_out.append(old)
         return fresh
 
 

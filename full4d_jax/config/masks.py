@@ -145,7 +145,8 @@ def allowed_frames(
     clip = frames // 2 if cross_half and frames > 1 else frames
     i = Frames(*(x[:, :, None, None] for x in (view, time % clip, time // clip)))
     j = Frames(view, time % clip, time // clip)
-    rule, advice = find_mask(mask), "see docs/attention.md"
+    rule = find_mask(mask)
+    advice = "see docs/attention.md"
     try:
         found = np.asarray(rule(i, j))
         allowed = np.array(np.broadcast_to(found, (views, frames, views, frames)))

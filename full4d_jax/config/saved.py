@@ -20,10 +20,10 @@ def check_saved(saved: Any, where: str) -> str:
     Raises:
       InputError: naming the field.
     """
-    told = list(_differences(DEFAULT, saved, "", where))
-    more = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
-    named = ", ".join(told[:MOST_NAMED])
-    return f"{where} has {named}{more}: of another version, or edited" if told else ""
+    unexpected = list(_differences(DEFAULT, saved, "", where))
+    more = f" and {len(unexpected) - MOST_NAMED} more" if len(unexpected) > MOST_NAMED else ""
+    named = ", ".join(unexpected[:MOST_NAMED])
+    return f"{where} has {named}{more}: of another version, or edited" if unexpected else ""
 
 
 def _differences(known: Any, saved: Any, prefix: str, where: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Draws of a clip's source and of its depth, projected into all views and encoded."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -108,7 +109,7 @@ def projection_encoder(config: Config) -> Encoder:
             half(make_codec(model, weights).encode(jnp.zeros_like(video))),
         )
 
-    return lambda *given: encode(weights, *given)
+    return functools.partial(encode, weights)
 
 
 def half(x: Float[Array, "*n"]) -> Float16[Array, "*n"]:

@@ -35,6 +35,7 @@ from full4d_jax.generation.several_views import (
     nearest_first,
     own_projection,
 )
+from full4d_jax.geometry.sampling import nearest
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params, told_model
@@ -84,15 +85,11 @@ def shrink(
     """Return source, depth and cameras of another size; depth is that of the nearest pixel."""
     height, width = size
     small = jax.image.resize(frames, (len(frames), height, width, 3), "linear")
-    rows, columns = (
-        ((np.arange(n) + 0.5) * m / n).astype(int)
-        for n, m in zip(size, depth.shape[1:], strict=True)
-    )
     scale = np.array([[width / cameras.width], [height / cameras.height], [1.0]], np.float32)
     resized = replace(
         cameras, intrinsics=cameras.intrinsics * scale[None], height=height, width=width
     )
-    return small, depth[:, rows[:, None], columns], resized
+    return small, nearest(depth, height, width), resized
 
 
 def generate_small(

@@ -15,6 +15,7 @@ from einops import reduce
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.geometry.rays import pixel_rays
 from full4d_jax.models.sharded_map import map_items
 
 FAR = 1e9
@@ -110,9 +111,8 @@ def splat(
       Colours, mask and disparity, as in `Projection`.
     """
     height, width, channels = frame.shape
-    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
-    pixels = jnp.stack([x, y, jnp.ones_like(x)], -1).reshape(-1, 3)
-    points = pixels @ jnp.linalg.inv(intrinsics_source).T * depth.reshape(-1, 1)
+    rays = pixel_rays(intrinsics_source, height, width).reshape(-1, 3)
+    points = rays * depth.reshape(-1, 1)
     points = points @ source_to_target[:3, :3].T + source_to_target[None, :3, 3]
     known = depth.reshape(-1) > 0
     return splat_points(points, frame.reshape(-1, channels), known, intrinsics, height, width)

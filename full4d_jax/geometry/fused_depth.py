@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-OTHERS = 8  # instants, evenly spaced, in which points are looked up
-ALIKE = 0.16  # of colours in [-1, 1]
-NEAR = 0.2  # of its depth: a larger difference is another surface's
+from full4d_jax.geometry.rays import MIN_W, pixel_rays, pixels_of
+
+MAX_INSTANTS = 8  # instants, evenly spaced, in which points are looked up
+MAX_COLOUR_DISTANCE = 0.16  # of colours in [-1, 1]
+MAX_RATIO_ERROR = 0.2  # of its depth: a larger difference is another surface's
 
 
 @jax.jit
@@ -30,26 +32,21 @@ def fuse_depth(
       world_to_camera: of each frame.
     """
     times, height, width = depth.shape
-    others = jnp.linspace(0, times - 1, min(OTHERS, times)).round().astype(int)
-    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
-    rays = jnp.stack([x, y, jnp.ones_like(x)], -1) @ jnp.linalg.inv(lens).T
+    instants = jnp.linspace(0, times - 1, min(MAX_INSTANTS, times)).round().astype(int)
+    rays = pixel_rays(lens, height, width)
 
     def ratios(time: Array, other: Array) -> Float[Array, "h w"]:
         motion = world_to_camera[other] @ jnp.linalg.inv(world_to_camera[time])
         points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
-        u, v, z = jnp.moveaxis(points @ lens.T, -1, 0)
-        z = jnp.maximum(z, 1e-6)
-        column, row = (jnp.floor(a / z).astype(int) for a in (u, v))
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        place = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
-        ratio = depth[other][place] / z
-        alike = jnp.abs(frames[other][place] - frames[time]).max(-1) < ALIKE
-        same = inside & alike & (jnp.abs(ratio - 1) < NEAR) & (other != time)
+        row, column, inside = pixels_of(points @ lens.T, height, width)
+        ratio = depth[other][row, column] / jnp.maximum(points[..., 2], MIN_W)
+        alike = jnp.abs(frames[other][row, column] - frames[time]).max(-1) < MAX_COLOUR_DISTANCE
+        same = inside & alike & (jnp.abs(ratio - 1) < MAX_RATIO_ERROR) & (other != time)
         return jnp.where(same, ratio, jnp.nan)
 
     def one(time: Array) -> Float[Array, "h w"]:
-        found = jax.lax.map(lambda other: ratios(time, other), others)
+        elsewhere = jax.lax.map(lambda other: ratios(time, other), instants)
         own = jnp.ones((1, height, width))
-        return depth[time] * jnp.nanmedian(jnp.concatenate([found, own]), 0)
+        return depth[time] * jnp.nanmedian(jnp.concatenate([elsewhere, own]), 0)
 
     return jax.lax.map(one, jnp.arange(times))

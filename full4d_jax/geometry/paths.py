@@ -15,11 +15,6 @@ def turning_path(rotations: Float[ndarray, "t 3 3"]) -> Float[ndarray, "t 4 4"]:
     return rigid(rotations, np.zeros((len(rotations), 3)))
 
 
-def moves(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
-    """Return whether a camera does anything but stand still."""
-    return bool(np.ptp(world_to_camera, axis=0).max() > RESTS)
-
-
 def travels(world_to_camera: Float[ndarray, "t 4 4"]) -> bool:
     """Return whether a camera changes its place."""
     return bool(np.ptp(centers(np.asarray(world_to_camera)), axis=0).max() > RESTS)
@@ -36,7 +31,8 @@ def interpolate_poses(
     """
     place = np.interp(wanted, times, np.arange(len(times)))
     before = np.minimum(place.astype(int), max(len(times) - 2, 0))
-    after, share = np.minimum(before + 1, len(times) - 1), place - before
+    after = np.minimum(before + 1, len(times) - 1)
+    share = place - before
     middle = centers(poses)
     at = middle[before] + share[:, None] * (middle[after] - middle[before])
     turns = np.empty((len(wanted), 3, 3))

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from numpy import ndarray
 
+from input_pipeline.cameras import pixel_rays
+
 PLANES = 96
 WINDOW = 7  # pixels
 NEIGHBOURS = 6
@@ -40,15 +42,17 @@ def sweep(
         return np.zeros(frames.shape[:3], np.float32)
     grey = frames.mean(-1).astype(np.float32)
     inverse = np.linspace(1 / far, 1 / near, PLANES)
-    lens, pose = intrinsics.astype(np.float64), world_to_camera.astype(np.float64)
-    depth, score = np.full_like(grey, np.nan), np.zeros_like(grey)
+    lens = intrinsics.astype(np.float64)
+    pose = world_to_camera.astype(np.float64)
+    depth = np.full_like(grey, np.nan)
+    score = np.zeros_like(grey)
     compared = [(v, n) for v, n in enumerate(near_by) if len(n)]
     for v, n in compared:
-        given = lens[v], lens[n], pose[n] @ np.linalg.inv(pose[v])
-        depth[v], score[v] = _best_plane(grey[v], grey[n], *given, inverse)
+        relative = pose[n] @ np.linalg.inv(pose[v])
+        depth[v], score[v] = _best_plane(grey[v], grey[n], lens[v], lens[n], relative, inverse)
     for v, n in compared:
-        given = lens[v], lens[n], pose[n] @ np.linalg.inv(pose[v])
-        votes = _agreement(depth[v], depth[n], *given)
+        relative = pose[n] @ np.linalg.inv(pose[v])
+        votes = _agreement(depth[v], depth[n], lens[v], lens[n], relative)
         score[v] *= votes >= min(CONFIRMED, len(n))
     return np.where(score > CORRELATED, depth, 0.0).astype(np.float32)
 
@@ -68,7 +72,7 @@ def nearest_views(world_to_camera: Float[np.ndarray, "v 4 4"]) -> Int[np.ndarray
 
 def _best_plane(
     grey: Float32[ndarray, "h w"],
-    others: Float32[ndarray, "n h w"],
+    neighbours: Float32[ndarray, "n h w"],
     lens: Float[ndarray, "3 3"],
     lenses: Float[ndarray, "n 3 3"],
     poses: Float[ndarray, "n 4 4"],
@@ -78,13 +82,13 @@ def _best_plane(
     scores = np.empty((len(inverse), *grey.shape), np.float32)
     mean, spread = _statistics(grey)
     for plane, one in enumerate(inverse):
-        found = np.full((len(others), *grey.shape), -1.0, np.float32)
-        for n, other in enumerate(others):
-            seen, inside = _warp(other, _homography(lens, lenses[n], poses[n], one))
+        correlations = np.full((len(neighbours), *grey.shape), -1.0, np.float32)
+        for n, neighbour in enumerate(neighbours):
+            seen, inside = _warp(neighbour, _homography(lens, lenses[n], poses[n], one))
             their_mean, their_spread = _statistics(seen)
             product = _blur(grey * seen) - mean * their_mean
-            np.divide(product, spread * their_spread, out=found[n], where=inside)
-        scores[plane] = np.sort(found, axis=0)[len(others) // 2 :].mean(0)
+            np.divide(product, spread * their_spread, out=correlations[n], where=inside)
+        scores[plane] = np.sort(correlations, axis=0)[len(neighbours) // 2 :].mean(0)
     best = scores.argmax(0)
     place = best + _vertex(scores, best)
     depth = 1 / (inverse[0] + place * (inverse[1] - inverse[0]))
@@ -93,24 +97,26 @@ def _best_plane(
 
 def _homography(
     lens: Float[ndarray, "3 3"],
-    other: Float[ndarray, "3 3"],
+    neighbour_lens: Float[ndarray, "3 3"],
     pose: Float[ndarray, "4 4"],
     inverse: float,
 ) -> Float[ndarray, "3 3"]:
     """Return where another camera sees the pixels of a plane at a depth of 1 / `inverse`."""
     plane = pose[:3, 3:] * np.array([[0.0, 0.0, inverse]])
-    return other @ (pose[:3, :3] @ np.linalg.inv(lens) + plane)
+    return neighbour_lens @ (pose[:3, :3] @ np.linalg.inv(lens) + plane)
 
 
 def _warp(
-    other: Float32[ndarray, "h w"], homography: Float[ndarray, "3 3"]
+    neighbour: Float32[ndarray, "h w"], homography: Float[ndarray, "3 3"]
 ) -> tuple[Float32[ndarray, "h w"], Bool[ndarray, "h w"]]:
     """Return what a camera sees through a plane, and where the whole window is in its picture."""
-    h, w = other.shape
+    h, w = neighbour.shape
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV's pixels have centres at 0
     mapped = np.linalg.inv(half) @ homography @ half
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpPerspective(other, mapped, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.warpPerspective(
+        neighbour, mapped, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
     y, x = np.mgrid[:h, :w].astype(np.float32)
     u, v, z = (a * x + b * y + c for a, b, c in mapped.astype(np.float32))
     inside = (z > 0) & (u >= 0) & (u <= (w - 1) * z) & (v >= 0) & (v <= (h - 1) * z)
@@ -143,21 +149,21 @@ def _statistics(
 
 def _agreement(
     depth: Float32[ndarray, "h w"],
-    others: Float32[ndarray, "n h w"],
+    neighbours: Float32[ndarray, "n h w"],
     lens: Float[ndarray, "3 3"],
     lenses: Float[ndarray, "n 3 3"],
     poses: Float[ndarray, "n 4 4"],
 ) -> Int[ndarray, "h w"]:
     """Count the neighbours that found the same point."""
     h, w = depth.shape
-    y, x = np.mgrid[:h, :w] + 0.5
-    points = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(lens).T * depth[..., None]
+    points = pixel_rays(lens, h, w) * depth[..., None]
     votes = np.zeros(depth.shape, int)
-    for other, their_lens, pose in zip(others, lenses, poses, strict=True):
+    for neighbour, their_lens, pose in zip(neighbours, lenses, poses, strict=True):
         u, v, z = np.moveaxis((points @ pose[:3, :3].T + pose[:3, 3]) @ their_lens.T, -1, 0)
         ahead = np.maximum(z, 1e-6)
-        row, column = np.floor(v / ahead), np.floor(u / ahead)
+        row = np.floor(v / ahead)
+        column = np.floor(u / ahead)
         inside = (z > 0) & (row >= 0) & (row < h) & (column >= 0) & (column < w)
-        theirs = other[row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)]
+        theirs = neighbour[row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)]
         votes += inside & (np.abs(z / theirs - 1) < AGREE)
     return votes

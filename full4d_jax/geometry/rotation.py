@@ -41,7 +41,8 @@ def find_turning(gray: UInt8[ndarray, "t r q"], lens: Float[ndarray, "3 3"]) -> 
       gray: the clip in gray, some 300 pixels across.
       lens: intrinsics of these pictures, pixels.
     """
-    steps, inverse = track_steps(gray), np.linalg.inv(lens)
+    steps = track_steps(gray)
+    inverse = np.linalg.inv(lens)
     rotations = [np.eye(3)]
     for step in steps:
         turn = np.eye(3) if step is None else fit_rotation(step.points, lens)
@@ -67,7 +68,8 @@ def fit_rotation(
     pixels = np.concatenate([points, np.ones_like(points[..., :1])], -1)
     rays = pixels @ np.linalg.inv(lens).T
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    weights, turn = np.ones(len(points)), np.eye(3)
+    weights = np.ones(len(points))
+    turn = np.eye(3)
     for _ in range(ROUNDS):
         u, _, vt = np.linalg.svd((rays[:, 1] * weights[:, None]).T @ rays[:, 0])
         turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt

@@ -25,17 +25,24 @@ from full4d_jax.geometry.plane_sweep import sweep
 from input_pipeline.cameras import centers, resize_intrinsics
 
 ROWS = 128  # short side of the frames that are swept, at most
-OTHERS, FEWEST = 6, 2  # frames that one is compared with, at most and at least
-LEAST, BEST, MOST = 1.0, 6.0, 20.0  # degrees between the rays of two frames to the scene
-TURNED = 50.0  # degrees between the directions of two frames, at most
-SURE = 0.05  # share of the pixels without which a sweep is not believed
+MAX_COMPARED = 6  # frames that one is compared with
+MIN_COMPARED = 2
+# Degrees between the rays of two frames to the scene.
+MIN_ANGLE = 1.0
+BEST_ANGLE = 6.0
+MAX_ANGLE = 20.0
+MAX_TURN = 50.0  # degrees between the directions of two frames
+MIN_SURE = 0.05  # share of the pixels without which a sweep is not believed
 WIDER = 2.0  # than the estimated depths, the range that is swept
-REACH, COLOUR = 5, 0.1  # pixels and distance of colours of what supports a pixel
-NEAR, SUPPORT = 0.1, 0.5  # relative difference of depth, and share of it that must support it
+SUPPORT_REACH = 5  # pixels around one in which others support its depth
+SUPPORT_COLOUR = 0.1  # distance of colours at which their weight falls to 1 / e
+MAX_SUPPORT_JUMP = 0.1  # relative difference of depth
+MIN_SUPPORT = 0.5  # share of their weight
 GRID = 8, 16, 16  # cells over log z, rows and columns
 FAINT = 4.0  # pixels in a cell that weigh as much as the mean of the coarser one
 MOST_FACTOR = 0.7  # of log f, from the frame's median
-ASTRAY, LEFT = 0.5, 0.6  # of log f, from where on a pixel is not averaged, or not corrected itself
+MAX_AVERAGED_RESIDUAL = 0.5  # of log f, of pixels that count in the grid
+MAX_OWN_RESIDUAL = 0.6  # of log f, of pixels that get their own
 
 
 def stereo_depth(
@@ -57,86 +64,96 @@ def stereo_depth(
     """
     h, w = depth.shape[1:]
     scale = min(1.0, ROWS / min(h, w))
-    high, wide = round(scale * h), round(scale * w)
+    high = round(scale * h)
+    wide = round(scale * w)
     shrunk = np.stack([cv2.resize(z, (wide, high), interpolation=cv2.INTER_NEAREST) for z in depth])
     known = shrunk[shrunk > 0]
-    others = compared(world_to_camera, float(np.median(known)))
-    if not any(len(numbers) for numbers in others):
+    neighbours = compared(world_to_camera, float(np.median(known)))
+    if not any(len(numbers) for numbers in neighbours):
         return depth, 0.0
     small = [cv2.resize(x, (wide, high), interpolation=cv2.INTER_AREA) for x in frames]
     small = np.stack(small) / np.float32(255)
     lenses = resize_intrinsics(lens[None], rows=high / h, columns=wide / w).repeat(len(frames), 0)
     near, far = np.quantile(known, (0.02, 0.98))
-    found = sweep(small, lenses, world_to_camera, near / WIDER, far * WIDER, others)
-    found *= np.stack([supported(*x) for x in zip(small, found, strict=True)])
-    share = float((found > 0).mean())
-    if share < SURE:
+    swept = sweep(small, lenses, world_to_camera, near / WIDER, far * WIDER, neighbours)
+    swept *= np.stack([supported(*x) for x in zip(small, swept, strict=True)])
+    share = float((swept > 0).mean())
+    if share < MIN_SURE:
         return depth, 0.0
-    return np.asarray(corrected(jnp.asarray(depth), jnp.asarray(found))), share
+    return np.asarray(corrected(jnp.asarray(depth), jnp.asarray(swept))), share
 
 
 def compared(poses: Float[ndarray, "t 4 4"], distance: float) -> list[Int[ndarray, "_"]]:
     """Return the numbers of the frames that each is compared with, none where they are too few.
 
     The angle between two frames is that of their rays to the point on the first one's axis at
-    `distance`; those nearest to `BEST` come first.
+    `distance`; those nearest to `BEST_ANGLE` come first.
     """
-    eyes, ahead = centers(poses), poses[:, 2, :3]
+    eyes = centers(poses)
+    ahead = poses[:, 2, :3]
     rays = (eyes + distance * ahead)[:, None] - eyes[None]
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     angles = np.degrees(np.arccos(np.einsum("tui,ti->tu", rays, ahead).clip(-1, 1)))
-    good = (angles >= LEAST) & (angles <= MOST) & (ahead @ ahead.T > np.cos(np.radians(TURNED)))
-    misfit = np.where(good, np.abs(np.log(np.maximum(angles, 1e-6) / BEST)), np.inf)
-    order, counts = np.argsort(misfit, axis=1), good.sum(1)
+    good = (
+        (angles >= MIN_ANGLE)
+        & (angles <= MAX_ANGLE)
+        & (ahead @ ahead.T > np.cos(np.radians(MAX_TURN)))
+    )
+    misfit = np.where(good, np.abs(np.log(np.maximum(angles, 1e-6) / BEST_ANGLE)), np.inf)
+    order = np.argsort(misfit, axis=1)
+    counts = good.sum(1)
     return [
-        row[: min(OTHERS, n)] if n >= FEWEST else row[:0]
+        row[: min(MAX_COMPARED, n)] if n >= MIN_COMPARED else row[:0]
         for row, n in zip(order, counts, strict=True)
     ]
 
 
-def supported(frame: Float[ndarray, "h w 3"], found: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def supported(frame: Float[ndarray, "h w 3"], swept: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     """Return where most of what has a pixel's colour near it is sure of the same depth.
 
     The window of a pixel beside an edge sees the edge, so a plain background takes its depth there.
     """
-    (h, w), side = found.shape, 2 * REACH + 1
-    edges = ((REACH, REACH), (REACH, REACH))
-    wide, depths = np.pad(frame, (*edges, (0, 0)), mode="reflect"), np.pad(found, edges)
+    h, w = swept.shape
+    side = 2 * SUPPORT_REACH + 1
+    edges = ((SUPPORT_REACH, SUPPORT_REACH),) * 2
+    wide = np.pad(frame, (*edges, (0, 0)), mode="reflect")
+    depths = np.pad(swept, edges)
     alike, same = np.zeros((2, h, w), np.float32)
     for y, x in np.ndindex(side, side):
         cut = slice(y, y + h), slice(x, x + w)
-        weight = np.exp(-((wide[cut] - frame) ** 2).sum(-1) / COLOUR**2)
+        weight = np.exp(-((wide[cut] - frame) ** 2).sum(-1) / SUPPORT_COLOUR**2)
         alike += weight
-        same += weight * (np.abs(depths[cut] - found) < NEAR * found)
-    return same > SUPPORT * alike
+        same += weight * (np.abs(depths[cut] - swept) < MAX_SUPPORT_JUMP * swept)
+    return same > MIN_SUPPORT * alike
 
 
 @jax.jit
-def corrected(depth: Float[Array, "t h w"], found: Float[Array, "t r q"]) -> Float[Array, "t h w"]:
+def corrected(depth: Float[Array, "t h w"], swept: Float[Array, "t r q"]) -> Float[Array, "t h w"]:
     """Return depth times the factors of the module's text.
 
     Args:
       depth: estimated, 0 where unknown.
-      found: by a sweep of smaller frames, 0 where it is not sure.
+      swept: by a sweep of smaller frames, 0 where it is not sure.
     """
-    small = jax.image.resize(depth, found.shape, "nearest")
-    return jax.lax.map(lambda x: _correct(*x), (depth, small, found))
+    small = jax.image.resize(depth, swept.shape, "nearest")
+    return jax.lax.map(lambda x: _correct(*x), (depth, small, swept))
 
 
 def _correct(
-    depth: Float[Array, "h w"], small: Float[Array, "r q"], found: Float[Array, "r q"]
+    depth: Float[Array, "h w"], small: Float[Array, "r q"], swept: Float[Array, "r q"]
 ) -> Float[Array, "h w"]:
-    logs, sure = jnp.log(jnp.where(small > 0, small, 1.0)), (small > 0) & (found > 0)
+    logs = jnp.log(jnp.where(small > 0, small, 1.0))
+    sure = (small > 0) & (swept > 0)
     low, high = jnp.nanquantile(jnp.where(small > 0, logs, jnp.nan), jnp.array([0.02, 0.98]))
-    factor = jnp.where(sure, jnp.log(jnp.where(sure, found, 1.0)) - logs, 0.0)
+    factor = jnp.where(sure, jnp.log(jnp.where(sure, swept, 1.0)) - logs, 0.0)
     sure &= jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < MOST_FACTOR
     factor = jnp.where(sure, factor, 0.0)
     place = partial(_cells, low=low, high=high)
     grid = _averaged(factor, sure, place(logs))
-    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < ASTRAY)
+    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < MAX_AVERAGED_RESIDUAL)
     grid = _averaged(factor, near, place(logs))
     left = factor - _read(grid, place(logs))
-    left = jnp.where(sure & (jnp.abs(left) < LEFT), left, 0.0)
+    left = jnp.where(sure & (jnp.abs(left) < MAX_OWN_RESIDUAL), left, 0.0)
     large = place(jnp.log(jnp.where(depth > 0, depth, 1.0)))
     change = _read(grid, large) + jax.image.resize(left, depth.shape, "linear")
     return jnp.where(depth > 0, depth * jnp.exp(change), 0.0)
@@ -160,11 +177,11 @@ def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
 
 
 def _averaged(
-    values: Float[Array, "h w"], given: Bool[Array, "h w"], cells: Cells
+    values: Float[Array, "h w"], is_known: Bool[Array, "h w"], cells: Cells
 ) -> Float[Array, "k i j"]:
-    """Return the mean of the given values in each cell; empty ones take that of coarser cells."""
+    """Return the mean of the known values in each cell; empty ones take that of coarser cells."""
     pool = partial(jnp.einsum, "hw,khw,ih,jw->kij")
-    weight = given.astype(values.dtype)
+    weight = is_known.astype(values.dtype)
     levels = [(pool(values * weight, *cells), pool(weight, *cells))]
     while min(levels[-1][0].shape) > 1:
         total, count = levels[-1]

@@ -27,7 +27,8 @@ from input_pipeline.depth_alignment import SparseDepth
 
 OVERLAP = 8  # frames before and after that each is matched with, and again twice as far each time
 STEPS = (1, 3)  # frames between two whose corners are compared
-MOST_CORNERS, FEWEST = 1500, 50
+MOST_CORNERS = 1500
+FEWEST = 50
 APART = 1.0  # pixels from its epipolar line, from where on a corner moves by itself
 CELLS = 24, 16  # columns and rows of cells of a frame
 ASTRAY = 0.25  # of a cell's corners that move by themselves: nothing is matched there and around it
@@ -114,8 +115,9 @@ def still_masks(
             continue
         cv2.setRNGSeed(0)
         before, after = (np.ascontiguousarray(points[:, side]) for side in (0, 1))
-        given = {"method": cv2.RANSAC, "prob": 0.999, "threshold": APART}
-        _, agree = cv2.findEssentialMat(before, after, lens, **given)
+        _, agree = cv2.findEssentialMat(
+            before, after, lens, method=cv2.RANSAC, prob=0.999, threshold=APART
+        )
         if agree is None or agree.mean() < 1 - MOST_MOVING:
             continue
         for index, places in ((first, before), (second, after)):
@@ -148,7 +150,8 @@ def quiet_colmap(what: str) -> Iterator[Any]:
 
 def repeatable_matching(pycolmap: Any) -> dict[str, Any]:
     """Return the options by which COLMAP matches the same pictures in the same way each time."""
-    matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
+    matching = pycolmap.FeatureMatchingOptions()
+    verification = pycolmap.TwoViewGeometryOptions()
     matching.num_threads = 1  # threads would decide about the order of the pairs
     verification.ransac.random_seed = 0
     return {"matching_options": matching, "verification_options": verification}
@@ -162,7 +165,9 @@ def _largest_model(
     folder: Path,
 ) -> Any:
     """Return the reconstruction with most points, of those that place enough frames, if any do."""
-    database, pictures, masks = folder / "database.db", folder / "frames", folder / "masks"
+    database = folder / "database.db"
+    pictures = folder / "frames"
+    masks = folder / "masks"
     pictures.mkdir()
     masks.mkdir()
     names = [f"{i:04d}.png" for i in range(len(frames))]
@@ -170,7 +175,8 @@ def _largest_model(
         cv2.imwrite(str(pictures / name), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(masks / f"{name}.png"), mask)
     reader = pycolmap.ImageReaderOptions()
-    reader.camera_model, reader.mask_path = "PINHOLE", str(masks)
+    reader.camera_model = "PINHOLE"
+    reader.mask_path = str(masks)
     numbers = (lens[0, 0], lens[1, 1], lens[0, 2], lens[1, 2])
     reader.camera_params = ",".join(str(float(number)) for number in numbers)
     single = pycolmap.CameraMode.SINGLE
@@ -183,7 +189,8 @@ def _largest_model(
     options = pycolmap.IncrementalPipelineOptions()
     options.ba_refine_focal_length = options.ba_refine_principal_point = False
     options.ba_refine_extra_params = options.multiple_models = False
-    options.extract_colors, options.min_model_size = False, 3
+    options.extract_colors = False
+    options.min_model_size = 3
     options.mapper.abs_pose_refine_focal_length = False
     options.mapper.abs_pose_refine_extra_params = False
     options.mapper.init_min_tri_angle = 4.0
@@ -203,7 +210,9 @@ def _largest_model(
 
 def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
     """Return the points that each placed frame sees, and their depth there."""
-    instants, pixels, depth = [], [], []
+    instants = []
+    pixels = []
+    depth = []
     for instant, image in sorted(images.items()):
         pose = image.cam_from_world().matrix()
         for seen in image.points2D:

@@ -94,7 +94,8 @@ def spread_corners(gray: UInt8[ndarray, "r q"], most: int) -> Float32[ndarray, "
     strongest = float(cv2.cornerMinEigenVal(gray, 3).max())
     for i in range(PARTS[1]):
         for j in range(PARTS[0]):
-            top, left = i * rows // PARTS[1], j * columns // PARTS[0]
+            top = i * rows // PARTS[1]
+            left = j * columns // PARTS[0]
             part = np.ascontiguousarray(
                 gray[top : (i + 1) * rows // PARTS[1], left : (j + 1) * columns // PARTS[0]]
             )

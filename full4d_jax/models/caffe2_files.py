@@ -15,10 +15,21 @@ from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, require_file
 
-VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5  # wire types
+# Wire types of protocol buffers.
+VARINT = 0
+EIGHT_BYTES = 1
+BYTES = 2
+FOUR_BYTES = 5
 NET_OPERATOR = 2  # fields of NetDef, OperatorDef and Argument
-OPERATOR_INPUT, OPERATOR_OUTPUT, OPERATOR_KIND, OPERATOR_ARGUMENT = 1, 2, 4, 5
-ARGUMENT_NAME, ARGUMENT_FLOAT, ARGUMENT_INT, ARGUMENT_BYTES, ARGUMENT_INTS = 1, 2, 3, 4, 6
+OPERATOR_INPUT = 1
+OPERATOR_OUTPUT = 2
+OPERATOR_KIND = 4
+OPERATOR_ARGUMENT = 5
+ARGUMENT_NAME = 1
+ARGUMENT_FLOAT = 2
+ARGUMENT_INT = 3
+ARGUMENT_BYTES = 4
+ARGUMENT_INTS = 6
 Value = float | int | bytes | list[int]
 
 
@@ -79,7 +90,8 @@ def read_quantised(path: Path) -> dict[str, Quantised]:
         if operator.kind not in ("Int8GivenTensorFill", "Int8GivenIntTensorFill"):
             do = "give the file as published"
             raise InputError("weights", path, operator.kind, "fills of 8-bit tensors", do)
-        values, shape = operator.arguments["values"], operator.arguments["shape"]
+        values = operator.arguments["values"]
+        shape = operator.arguments["shape"]
         assert isinstance(shape, list)
         if isinstance(values, bytes):
             integers = np.frombuffer(values, np.uint8)

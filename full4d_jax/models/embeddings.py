@@ -78,7 +78,8 @@ def plucker_rays(
         (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"
     )
     points = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3).astype(np.float32)
-    rotation, shift = world_to_camera[..., :3, :3], world_to_camera[..., :3, 3]
+    rotation = world_to_camera[..., :3, :3]
+    shift = world_to_camera[..., :3, 3]
     local = jnp.einsum("bvij,sj->bvsi", jnp.linalg.inv(intrinsics), points)
     rays = jnp.einsum("bvtij,bvsi->bvtsj", rotation, local)
     rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)

@@ -4,7 +4,6 @@
 `two_streams` send the same blocks along the views and along the times.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -245,40 +244,64 @@ class MultiViewDiT(nnx.Module):
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
     ) -> tuple[Maps, Tokens, Grid]:
         """Return the inputs at latent resolution, their tokens, and how these are laid out."""
-        patches = functools.partial(to_patches, side=self.config.patch)
+        embed = {
+            "channels": self._embed_channels,
+            "frames": self._embed_frames,
+            "none": self._embed_visible,
+        }[self.config.projection]
+        return embed(latents, conditions, dtype)
 
-        def tokens(x: Float[Array, "b v t s p"]) -> Float[Array, "b n p"]:
-            return on_tokens(flatten(x.astype(dtype)))
+    def _embed_channels(
+        self, latents: Latents, conditions: Conditions, dtype: DTypeLike
+    ) -> tuple[Maps, Tokens, Grid]:
+        """Embed the source as a view of its own, and targets with their projection as channels."""
+        guides = (conditions.base, conditions.projection)
+        maps = (conditions.mask[..., None], conditions.disparity[..., None])
+        inputs = jnp.concatenate([latents, *(x[:, 1:] for x in (*guides, *maps))], -1)
+        targets = self.patch_embedding(self._tokens(self._patches(inputs), dtype))
+        source = self._patches(conditions.source[:, None])
+        source = self.source_embedding(self._tokens(source, dtype))
+        x = on_tokens(jnp.concatenate([source, targets], 1))
+        views = latents.shape[1] + 1  # the source, then the targets
+        frames = latents.shape[2]
+        return inputs, x, Grid(views, frames, x.shape[1] // (views * frames))
 
-        if self.config.projection == "channels":
-            guides = (conditions.base, conditions.projection)
-            maps = (conditions.mask[..., None], conditions.disparity[..., None])
-            inputs = jnp.concatenate([latents, *(x[:, 1:] for x in (*guides, *maps))], -1)
-            targets = self.patch_embedding(tokens(patches(inputs)))
-            source = self.source_embedding(tokens(patches(conditions.source[:, None])))
-            x = on_tokens(jnp.concatenate([source, targets], 1))
-            views = latents.shape[1] + 1  # the source, then the targets
-            frames = latents.shape[2]
-            return inputs, x, Grid(views, frames, x.shape[1] // (views * frames))
-        if self.config.projection == "none":
-            if self.config.prediction == "residual":
-                guides = conditions.base, conditions.mask[..., None]
-                latents = jnp.concatenate([latents, *guides], -1)
-            x = patches(latents)
-            return latents, self.patch_embedding(tokens(x)), Grid(*x.shape[1:4])
-        # Frames to generate, then guides, whose tokens know where something is visible.
-        x = jnp.concatenate([patches(latents), patches(conditions.projection)], 2)
+    def _embed_frames(
+        self, latents: Latents, conditions: Conditions, dtype: DTypeLike
+    ) -> tuple[Maps, Tokens, Grid]:
+        """Embed the frames to generate, then the projected ones, which know what is visible."""
+        frames = latents.shape[2]
+        projected = self._patches(conditions.projection)
+        x = jnp.concatenate([self._patches(latents), projected], 2)
         grid = Grid(*x.shape[1:4])
         side = self.config.patch
         visible = reduce(
             conditions.mask, "b v t (h i) (w j) -> b v t (h w) 1", "max", i=side, j=side
         )
-        marks = jnp.pad(visible, ((0, 0), (0, 0), (latents.shape[2], 0), (0, 0), (0, 0)))
-        is_guide = jnp.arange(grid.frames) >= latents.shape[2]
+        marks = jnp.pad(visible, ((0, 0), (0, 0), (frames, 0), (0, 0), (0, 0)))
+        is_guide = jnp.arange(grid.frames) >= frames
         is_guide = grid.to_tokens(jnp.broadcast_to(is_guide, (1, grid.views, grid.frames)))
-        marks = self.mask_embedding(tokens(marks))
-        x = self.patch_embedding(tokens(x))
+        marks = self.mask_embedding(self._tokens(marks, dtype))
+        x = self.patch_embedding(self._tokens(x, dtype))
         return latents, x + jnp.where(is_guide[..., None], marks, 0), grid
+
+    def _embed_visible(
+        self, latents: Latents, conditions: Conditions, dtype: DTypeLike
+    ) -> tuple[Maps, Tokens, Grid]:
+        """Embed a grid of which some frames are visible, and nothing is projected."""
+        if self.config.prediction == "residual":
+            guides = (conditions.base, conditions.mask[..., None])
+            latents = jnp.concatenate([latents, *guides], -1)
+        x = self._patches(latents)
+        return latents, self.patch_embedding(self._tokens(x, dtype)), Grid(*x.shape[1:4])
+
+    def _patches(self, x: Float[Array, "b v t h w c"]) -> Float[Array, "b v t s p"]:
+        """Cut maps into the patches that become tokens."""
+        return to_patches(x, side=self.config.patch)
+
+    def _tokens(self, x: Float[Array, "b v t s p"], dtype: DTypeLike) -> Float[Array, "b n p"]:
+        """Return patches as one row of tokens, in the type of matrix products."""
+        return on_tokens(flatten(x.astype(dtype)))
 
     def _text(
         self, text: Float[Array, "b m e"] | None, dtype: DTypeLike, batch: int

@@ -201,7 +201,8 @@ def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
         words = f"sizes whose product is one of {fits}, for {frames} frames of {tokens} tokens"
         require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts in fits, words)
     else:
-        views, times = config.data.views, frames // config.data.views
+        views = config.data.views
+        times = frames // config.data.views
         fits = _divisors(math.gcd(views, times))
         words = f"sizes whose product is one of {fits}: all views, and all times, divide by it"
         require("mesh.view, mesh.time", (sizes["view"], sizes["time"]), parts in fits, words)

@@ -58,7 +58,8 @@ class SharpHead(nnx.Module):
     """The head of the module's docstring."""
 
     def __init__(self, config: SharpNetConfig, rngs: nnx.Rngs):
-        fine, coarse = config.fine, config.coarse
+        fine = config.fine
+        coarse = config.coarse
         self.enter = linear(4 * INPUTS, fine, rngs)
         self.fine_to_coarse = linear(4 * fine, coarse, rngs)
         self.coarse_block = ConvBlock(coarse, rngs)

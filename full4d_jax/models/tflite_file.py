@@ -17,9 +17,15 @@ WHAT = "weights"
 EXPECTED = "a .tflite file with floats of 32 bits"
 IDENTIFIER = b"TFL3"
 FLOAT32 = 0  # of the schema's TensorType
-SUBGRAPHS, BUFFERS = 2, 4  # fields of Model
+# Fields of Model.
+SUBGRAPHS = 2
+BUFFERS = 4
 TENSORS = 0  # of SubGraph
-SHAPE, TYPE, BUFFER, NAME = 0, 1, 2, 3  # of Tensor
+# Fields of Tensor.
+SHAPE = 0
+TYPE = 1
+BUFFER = 2
+NAME = 3
 DATA = 0  # of Buffer
 
 

@@ -157,7 +157,8 @@ def convert_tiefenrausch(folder: Path, target: Path) -> None:
     for layer in layers:
         if layer.kind == "Int8Conv":
             name = names[layer.output] = _layer_name(layer.inputs[1], folder)
-            kernel, bias = filled[layer.inputs[1]], filled[layer.inputs[2]]
+            kernel = filled[layer.inputs[1]]
+            bias = filled[layer.inputs[2]]
             # (out rows columns in) to (rows columns in out)
             tensors[f"{name}.kernel"] = np.ascontiguousarray(kernel.integers.transpose(1, 2, 3, 0))
             tensors[f"{name}.bias"] = _real(bias)

@@ -51,8 +51,8 @@ def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, An
         for _ in pieces:  # The shards that this process has are gathered by the way.
             pass
         return
-    told = {key: json.dumps(value) for key, value in metadata.items()}
-    write_safetensors(Path(path), slots, pieces, told)
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
+    write_safetensors(Path(path), slots, pieces, texts)
 
 
 def _layers(x: Any) -> Iterator[tuple[int | None, Any]]:
@@ -211,17 +211,17 @@ def told_model(path: str | Path, metadata: dict[str, Any], kind: type[Model]) ->
       InputError: they are not told, or no network has them; the message names the field.
     """
     where = f"{path}, metadata model"
-    told = metadata.get("model", {})
+    sizes = metadata.get("model", {})
 
     def refused(name: str, found: object, expected: object) -> InputError:
         do = "give a file that full4d wrote"
         return InputError("checkpoint", f"{where}.{name}".rstrip("."), found, expected, do)
 
     names = {field.name for field in dataclasses.fields(cast(Any, kind))}
-    if told.keys() != names:
-        found = f"other metadata ({', '.join(told)})"
+    if sizes.keys() != names:
+        found = f"other metadata ({', '.join(sizes)})"
         raise refused("", found, f"the fields {', '.join(sorted(names))}")
-    return kind(**table_of(kind, told, refused))
+    return kind(**table_of(kind, sizes, refused))
 
 
 def summary_beside(weights: Path) -> dict[str, Any] | str:

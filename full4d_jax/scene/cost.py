@@ -12,8 +12,8 @@ from full4d_jax.session.errors import InputError
 
 # Measured on two x86-64 cores at 256 x 456, with 16 instants and 5 views.
 BASE_BYTES, PIXEL_BYTES = 0.9 * 2**30, 140  # per pixel of the grid
-BASE_SECONDS, PIXEL_SECONDS = 40.0, 1.6e-5  # to generate and show, per pixel of the grid
-STEP_SECONDS = 4e-6  # to fit a generated grid, per step and pixel of a picture
+BASE_SECONDS, PIXEL_SECONDS = 40.0, 0.8e-5  # to generate and show, per pixel of the grid
+STEP_SECONDS = 1.8e-6  # to fit a generated grid, per step and pixel of a picture
 CAPTURE_STEP_SECONDS = 1.65e-6  # to fit a capture, which has fewer Gaussians a pixel
 # Of a grid without poses, on the same cores: 4 and 8 views and instants of 64 to 192 rows.
 FILL_BYTES, TOKEN_BYTES = 0.6 * 2**30, 5.4  # the latter per pixel that is seen at once, and width

@@ -19,6 +19,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
+from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of
 from full4d_jax.scene.between import DURATION, Between, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
 from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
@@ -254,20 +255,17 @@ def push_behind(
       source_lens: its intrinsics.
     """
     height, width = depth.shape
-    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
-    pixels = jnp.stack([x, y, jnp.ones_like(x)], -1)
     motion = jnp.linalg.inv(source_to_target)
     # A point z along the ray of a pixel lies at z * slope + offset in homogeneous source pixels.
+    pixels = homogeneous_pixels(height, width)
     slope = pixels @ (source_lens @ motion[:3, :3] @ jnp.linalg.inv(lens)).T
     offset = source_lens @ motion[:3, 3]
 
     def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
         z = depth * PUSH**step
-        u, v, w = (z * slope[..., i] + offset[i] for i in range(3))
-        column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
-        inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        seen = source_depth[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
-        hides = inside & (w < seen)
+        places = z[..., None] * slope + offset[None, None]
+        row, column, inside = pixels_of(places, height, width)
+        hides = inside & (places[..., 2] < source_depth[row, column])
         return jnp.where((placed == 0) & ~hides, z, placed)
 
     return jax.lax.fori_loop(0, PUSHES, pushed, jnp.zeros_like(depth))

@@ -23,7 +23,7 @@ from full4d_jax.geometry.plane_sweep import sweep
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.seeds import first_scene
 from gaussians import Scene, deforming, with_room
-from gaussians.fitting.points import FAR, NEAR, Views, at_points, carve, mean_colors, strew
+from gaussians.fitting.points import FARTHEST, NEAREST, Views, at_points, carve, mean_colors, strew
 from input_pipeline.cameras import centers, invert, nearest_to_axes, resize_intrinsics
 from input_pipeline.matches import (
     epipolar_distances,
@@ -187,7 +187,7 @@ def random_depth(cameras: Cameras) -> Float[ndarray, "v t h w"]:
     poses = np.asarray(cameras.world_to_camera, np.float64)
     distance = np.linalg.norm(centers(poses) - middle, axis=-1)[..., None, None]
     shape = len(poses), 1, views.height, views.width
-    share = np.exp(np.random.default_rng(0).uniform(np.log(NEAR), np.log(FAR), shape))
+    share = np.exp(np.random.default_rng(0).uniform(np.log(NEAREST), np.log(FARTHEST), shape))
     return (distance * share).astype(np.float32)
 
 
@@ -205,7 +205,9 @@ def swept(
         now = frames[:, instant]
         small = [cv2.resize(x, (wide, high), interpolation=cv2.INTER_AREA) for x in now]
         unit = float(np.median(np.linalg.norm(views.eyes - middle, axis=1)))
-        found = sweep(np.stack(small), lenses, views.world_to_camera, NEAR * unit, FAR * unit)
+        found = sweep(
+            np.stack(small), lenses, views.world_to_camera, NEAREST * unit, FARTHEST * unit
+        )
         for view in range(v):
             depth[view, instant] = cv2.resize(found[view], (w, h), interpolation=cv2.INTER_NEAREST)
         if (found > 0).mean() < SURE:

@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
+from full4d_jax.geometry.rays import pixel_rays
 from full4d_jax.source.camera_paths import orbit_limit, pivot_of
 from gaussians import (
     Camera,
@@ -206,8 +207,7 @@ def _push(
 ) -> Float[Array, "h w"]:
     """Compute `push_behind_views`."""
     height, width = depth.shape
-    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
-    rays = jnp.stack([x, y, jnp.ones_like(x)], -1) @ jnp.linalg.inv(lens).T
+    rays = pixel_rays(lens, height, width)
     motions = poses @ jnp.linalg.inv(pose)[None]
 
     def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:

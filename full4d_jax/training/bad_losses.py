@@ -71,13 +71,13 @@ def skip_bad_steps(step: Callable[..., tuple[TrainState, Metrics]], spike: float
     def guarded(state: TrainState, losses: RunningLoss, batch: Any, *frozen: Any):
         after, metrics = step(state, batch, *frozen)
         bad = is_bad(losses, metrics, spike)
-        kept = jax.tree.map(lambda old, new: jnp.where(bad, old, new), state, after)
+        guarded_state = jax.tree.map(lambda old, new: jnp.where(bad, old, new), state, after)
         weight = 1 / jnp.minimum(losses.good + 1, LENGTH).astype(jnp.float32)
         mean = losses.mean + weight * (metrics["loss"] - losses.mean)
         good = RunningLoss(mean, losses.good + 1, 0 * bad)
         skipped = losses._replace(in_a_row=losses.in_a_row + 1)
         losses = jax.tree.map(lambda old, new: jnp.where(bad, old, new), skipped, good)
-        return kept._replace(step=after.step), losses, {**metrics, "bad": losses.in_a_row}
+        return guarded_state._replace(step=after.step), losses, {**metrics, "bad": losses.in_a_row}
 
     return guarded
 

@@ -14,7 +14,9 @@ differences between neighbours 1, 2 and 4 pixels apart (flat walls, sharp edges)
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-NEAREST, FARTHEST = 0.05, 10.0  # depths are clipped to this range
+# Depths are clipped to this range.
+NEAREST = 0.05
+FARTHEST = 10.0
 SHAPE = 0.4  # weight of the second part
 FLATTEST = 0.05  # added to the deviation of disparity, whose median is 1: a wall has no shape
 
@@ -46,6 +48,7 @@ def roughness(error: Float[Array, "b h w"]) -> Float[Array, ""]:
     """Return the mean absolute difference of neighbours 1, 2 and 4 pixels apart."""
     total = jnp.zeros(())
     for k in (1, 2, 4):
-        down, right = error[:, k:] - error[:, :-k], error[:, :, k:] - error[:, :, :-k]
+        down = error[:, k:] - error[:, :-k]
+        right = error[:, :, k:] - error[:, :, :-k]
         total += (jnp.abs(down).mean() + jnp.abs(right).mean()) / 6
     return total

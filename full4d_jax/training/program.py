@@ -28,10 +28,10 @@ def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -
     def sharding(x: Any) -> NamedSharding | None:
         return x.sharding if isinstance(x.sharding, NamedSharding) else None
 
-    kept = jax.tree.map(sharding, (state, losses))
+    shardings = jax.tree.map(sharding, (state, losses))
     replicated = sharding(state.step)  # every process reads the metrics
     return jax.jit(
-        skip_bad_steps(step, spike), donate_argnums=(0, 1), out_shardings=(*kept, replicated)
+        skip_bad_steps(step, spike), donate_argnums=(0, 1), out_shardings=(*shardings, replicated)
     )
 
 

@@ -94,12 +94,12 @@ def train_step(
     late = state.step >= config.perceptual_from * config.training.steps
 
     def total(params: Params) -> tuple[Float[Array, ""], Metrics]:
-        made = upsample(config.model, params, pair.given)
+        made = upsample(config.model, params, pair.guidance)
         value = loss(made, pair.truth)
         error = ((made - pair.truth) ** 2).mean()
         if distance is not None:
             shift = jax.random.fold_in(jax.random.key(config.seed), state.step)
-            judged = jnp.where(near(pair.given.mask)[..., None] > 0, made, pair.truth)
+            judged = jnp.where(near(pair.guidance.mask)[..., None] > 0, made, pair.truth)
             pictures = shifted(shift, jnp.clip(judged / 2 + 0.5, 0, 1), pair.truth / 2 + 0.5)
             measure = partial(lambda distance, *x: distance(*x).mean(), distance)
             term = jax.lax.cond(late, measure, lambda *_: jnp.float32(0), *pictures)

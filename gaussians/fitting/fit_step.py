@@ -94,7 +94,8 @@ def run_taught(
     """
     found = []
     for index, step_key in zip(*_draw_steps(targets, length, key), strict=True):
-        scene, progress = state.fitted.scene, prior.progress(state.step / config.steps)
+        scene = state.fitted.scene
+        progress = prior.progress(state.step / config.steps)
         ask_key = jax.random.fold_in(step_key, 3)
         lesson, overflow = learn(scene, prior, jnp.float32(progress), ask_key, config, budget)
         if lesson is None:
@@ -196,7 +197,8 @@ def _picture_term(
 
 def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
     """Return the regularisers of `FitConfig`; those of weight 0 are not computed."""
-    gaussians, value = scene.gaussians, jnp.float32(0)
+    gaussians = scene.gaussians
+    value = jnp.float32(0)
     opacities = jax.nn.sigmoid(gaussians.logit_opacities)
     if config.opacity_pull > 0:
         value += config.opacity_pull * opacities.mean()

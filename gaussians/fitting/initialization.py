@@ -259,7 +259,8 @@ class Pixels(NamedTuple):
 
 def _choose(candidates: Sequence[Candidates], count: int, start: float) -> Pixels:
     """Choose `count` pixels evenly along a curve through all pictures, by their weights."""
-    v, (h, w) = len(candidates), candidates[0].still.shape
+    v = len(candidates)
+    h, w = candidates[0].still.shape
     # The still picture of each view comes first, then those of its instants.
     still = np.stack([x.still for x in candidates])
     moving, lasting = (

@@ -154,7 +154,8 @@ def _finite(fitted: Fitted) -> Bool[Array, ""]:
 @partial(jax.jit, static_argnames="growth")
 def _relocated(state: FitState, key: Array, growth: float) -> FitState:
     """Return the state after a relocation; exposures stay as they are."""
-    fitted, adam = state.fitted, state.adam
+    fitted = state.fitted
+    adam = state.adam
     moments = adam.mu.scene, adam.nu.scene
     scene, (mu, nu) = relocate(fitted.scene, moments, key, growth)
     adam = adam._replace(mu=adam.mu._replace(scene=mu), nu=adam.nu._replace(scene=nu))
@@ -173,7 +174,8 @@ def _targets_at(
 
     Weights are those in the middle of the chunk.
     """
-    weights, share = targets.weights, first / config.steps
+    weights = targets.weights
+    share = first / config.steps
     progress = jnp.float32(0)
     if distillation is not None and share >= distillation.start:
         middle = share + 0.5 * config.chunk / config.steps
@@ -219,7 +221,8 @@ def _shrunk(targets: Targets, size: int) -> Targets:
     """Return pictures averaged over squares of `size` pixels, with cameras of that size."""
     if size == 1:
         return targets
-    cameras, scale = targets.cameras, jnp.array([[1 / size], [1 / size], [1.0]])
+    cameras = targets.cameras
+    scale = jnp.array([[1 / size], [1 / size], [1.0]])
     smaller = Camera(
         cameras.world_to_camera,
         cameras.intrinsics * scale[None],
@@ -227,7 +230,8 @@ def _shrunk(targets: Targets, size: int) -> Targets:
         cameras.height // size,
     )
     frames = reduce(targets.frames, "n (h a) (w b) c -> n h w c", "mean", a=size, b=size)
-    known, alpha = targets.known, targets.alpha
+    known = targets.known
+    alpha = targets.alpha
     if known is not None:
         known = reduce(known, "n (h a) (w b) -> n h w", "min", a=size, b=size)
     if alpha is not None:

@@ -7,7 +7,9 @@ from jaxtyping import Array, Float
 
 WINDOW = 11  # pixels
 SIGMA = 1.5  # standard deviation of the window, pixels
-C1, C2 = 0.01**2, 0.03**2  # for values in [0, 1]
+# SSIM's constants, for values in [0, 1].
+C1 = 0.01**2
+C2 = 0.03**2
 
 
 def inner_ssim(a: Float[Array, "h w c"], b: Float[Array, "h w c"]) -> Float[Array, ""]:
@@ -25,7 +27,8 @@ def inner_ssim_map(
     """Return SSIM of every pixel whose window fits inside, equation 13 of Wang et al."""
     planes = jnp.stack([a, b, a * a, b * b, a * b], -1)
     mean_a, mean_b, square_a, square_b, product = jnp.unstack(_blur(planes), axis=-1)
-    variance_a, variance_b = square_a - mean_a**2, square_b - mean_b**2
+    variance_a = square_a - mean_a**2
+    variance_b = square_b - mean_b**2
     covariance = product - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
     structure = (2 * covariance + C2) / (variance_a + variance_b + C2)
@@ -61,7 +64,8 @@ def _blur(planes: Float[Array, "h w ..."]) -> Float[Array, "h-10 w-10 ..."]:
 
     Two products with band matrices are far faster on CPU than a convolution of one channel.
     """
-    rows, columns = _band(planes.shape[0]), _band(planes.shape[1])
+    rows = _band(planes.shape[0])
+    columns = _band(planes.shape[1])
     blurred = jnp.einsum("yh,hw...->yw...", rows, planes, precision=lax.Precision.HIGHEST)
     return jnp.einsum("xw,yw...->yx...", columns, blurred, precision=lax.Precision.HIGHEST)
 

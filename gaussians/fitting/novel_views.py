@@ -100,8 +100,10 @@ def show_part(
 ) -> tuple[Part, Float[Array, "m n h w 3"], Int[Array, ""]]:
     """Draw a part of the video and a flow time, and render it; returns the overflow too."""
     views_key, window_key, tau_key = jax.random.split(key, 3)
-    count, instants = prior.cameras.intrinsics.shape[0], jnp.arange(len(prior.times))
-    views, window = jnp.arange(count), jnp.int32(0)
+    count = prior.cameras.intrinsics.shape[0]
+    instants = jnp.arange(len(prior.times))
+    views = jnp.arange(count)
+    window = jnp.int32(0)
     if prior.views:
         views = jnp.sort(jax.random.choice(views_key, count, (prior.views,), replace=False))
     if prior.windows is not None:

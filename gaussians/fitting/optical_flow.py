@@ -62,7 +62,8 @@ def flow_agrees(
     """Return where the flow there and back leads home, inside the picture."""
     h, w = there.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
-    x, y = x + there[..., 0], y + there[..., 1]
+    x = x + there[..., 0]
+    y = y + there[..., 1]
     inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
     returned = warp(back, there)
     length = (there**2).sum(-1) + (returned**2).sum(-1)

@@ -18,10 +18,14 @@ from gaussians.fitting.initialization import ALWAYS
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
-NEAR, FAR = 0.4, 3.0  # of strewn points, relative to the camera's distance from the middle
+# Distances of strewn points from a camera, relative to that of the middle.
+NEAREST = 0.4
+FARTHEST = 3.0
 FAINT = 0.1  # opacity at first
 SPREAD = 0.5  # standard deviation of a Gaussian, relative to the distance to the next one
-COARSE, FINE = 48, 72  # cells along an edge of the box that is carved
+# Cells along an edge of the box that is carved.
+COARSE_CELLS = 48
+FINE_CELLS = 72
 MISSES = 0.05  # share of the cameras that may see the background where the hull has a point
 SHARED = 0.5  # of the most cameras that see any point, how many must see one of the hull
 BATCH = 20_000  # points drawn at a time
@@ -46,7 +50,8 @@ class Views(NamedTuple):
     @property
     def eyes(self) -> Float[ndarray, "v 3"]:
         """Return where the cameras stand, world units."""
-        rotation, shift = self.world_to_camera[:, :3, :3], self.world_to_camera[:, :3, 3]
+        rotation = self.world_to_camera[:, :3, :3]
+        shift = self.world_to_camera[:, :3, 3]
         return -np.einsum("vji,vj->vi", rotation, shift)
 
     def pixels(
@@ -58,7 +63,8 @@ class Views(NamedTuple):
         x, y, z = (a + projections[:, i, 3:] for i, a in enumerate((x, y, z)))
         before = z > 1e-6
         z = np.where(before, z, 1.0)
-        column, row = np.floor(x / z), np.floor(y / z)
+        column = np.floor(x / z)
+        row = np.floor(y / z)
         inside = before & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
         row, column = (np.where(inside, a, 0).astype(int) for a in (row, column))
         return inside, row, column
@@ -79,7 +85,7 @@ def strew(
       rng: draws them.
     """
     reach = np.linalg.norm(views.eyes - middle, axis=1)
-    kept: list[ndarray] = []
+    parts: list[ndarray] = []
     for _ in range(DRAWS):
         view = rng.integers(len(reach), size=BATCH)
         spots = rng.uniform(size=(BATCH, 2)) * [views.width, views.height]
@@ -87,14 +93,14 @@ def strew(
             np.linalg.inv(views.intrinsics)[view]
             @ np.append(spots, np.ones((BATCH, 1)), 1)[..., None]
         )
-        z = reach[view] * np.exp(rng.uniform(np.log(NEAR), np.log(FAR), BATCH))
+        z = reach[view] * np.exp(rng.uniform(np.log(NEAREST), np.log(FARTHEST), BATCH))
         back = views.world_to_camera[view, :3, :3].swapaxes(1, 2)
         points = (back @ rays)[..., 0] * z[:, None] + views.eyes[view]
-        away = np.linalg.norm(points[:, None] - views.eyes, axis=-1) >= NEAR * reach
-        kept.append(points[(views.pixels(points)[0].sum(0) >= 2) & away.all(1)])
-        if sum(map(len, kept)) >= count:
+        away = np.linalg.norm(points[:, None] - views.eyes, axis=-1) >= NEAREST * reach
+        parts.append(points[(views.pixels(points)[0].sum(0) >= 2) & away.all(1)])
+        if sum(map(len, parts)) >= count:
             break
-    return np.concatenate(kept)[:count]
+    return np.concatenate(parts)[:count]
 
 
 def carve(
@@ -106,8 +112,9 @@ def carve(
     and half as many see it as see any point, at least two. The points at its surface are returned.
     """
     size = 0.9 * float(np.median(np.linalg.norm(views.eyes - middle, axis=1)))
-    low, high = middle - size, middle + size
-    for cells in (COARSE, FINE):
+    low = middle - size
+    high = middle + size
+    for cells in (COARSE_CELLS, FINE_CELLS):
         steps = (high - low) / cells
         axes = [np.linspace(a, b, cells + 1) for a, b in zip(low, high, strict=True)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
@@ -118,7 +125,8 @@ def carve(
         if not inside.any():
             return np.zeros((0, 3))
         found = grid[inside]
-        low, high = found.min(0) - steps, found.max(0) + steps
+        low = found.min(0) - steps
+        high = found.max(0) + steps
     surface = inside & ~_all_around(inside)
     return grid[surface]
 

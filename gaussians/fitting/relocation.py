@@ -25,7 +25,9 @@ from gaussians.types import Gaussians
 DEAD = 0.005  # opacity at which a Gaussian is dead
 ASLEEP = -12.0  # logit of the opacity of unused room
 MOST_COPIES = 16  # copies in the table of equation 2; float32 is too coarse beyond about 50
-STEEP, KNEE = 100.0, 0.995  # noise is for Gaussians whose transparency is above the knee
+# Noise is for Gaussians whose transparency is above the knee, a sigmoid of this steepness.
+NOISE_STEEPNESS = 100.0
+NOISE_KNEE = 0.995
 
 
 def with_room(scene: Scene, capacity: int) -> Scene:
@@ -97,7 +99,7 @@ def wander(gaussians: Gaussians, size: Float[Array, ""], key: Array) -> Gaussian
     `size` is the step of a Langevin sampler in variances, a multiple of the rate of the centres.
     """
     opacity = jax.nn.sigmoid(gaussians.logit_opacities)
-    amount = size * jax.nn.sigmoid(STEEP * (1 - opacity - KNEE))
+    amount = size * jax.nn.sigmoid(NOISE_STEEPNESS * (1 - opacity - NOISE_KNEE))
     axes = rotation_matrix(gaussians.quaternions)
     local = jnp.einsum("gij,gi->gj", axes, jax.random.normal(key, gaussians.means.shape))
     spread = jnp.einsum("gij,gj->gi", axes, jnp.exp(2 * gaussians.log_scales) * local)

@@ -4,8 +4,8 @@ Before a camera at rest, a pixel rests at the instants at which it shows the far
 ever shows (`shows_farthest`): something nearer was not there all the time.
 
 Before one that moves, points stand still that keep their colour where they are seen. The point of a
-pixel at its depth is looked up in other instants. It stands still if it has its own colour in half
-of those or more in whose picture it lies with nothing before it. Where an earlier instant shows it
+pixel at its depth is looked up in other instants. It is still if at least half of the
+instants that see it unoccluded show its colour. Where an earlier instant shows it
 already, it needs no Gaussian of its own again.
 """
 
@@ -16,7 +16,7 @@ from numpy import ndarray
 SELDOM = 0.15  # share of a pixel's instants below which its farthest depth may be an outlier
 HIDES = 0.1  # relative difference of depth from which something is surely before another thing
 FARTHEST = 0.03  # relative difference of depth up to which a pixel shows its farthest thing
-OTHERS = 8  # instants, evenly spaced, in which points are looked up
+MAX_INSTANTS = 8  # instants, evenly spaced, in which points are looked up
 SAME_DEPTH = (
     0.05  # relative difference up to which a picture shows the point, not what is before it
 )
@@ -73,11 +73,12 @@ def still_points(
     """
     count = len(frames)
     rests = not moves(world_to_camera)
-    others = np.unique(np.linspace(0, count - 1, min(OTHERS, count)).round().astype(int))
+    instants = np.unique(np.linspace(0, count - 1, min(MAX_INSTANTS, count)).round().astype(int))
     still, before = np.zeros((2, *depth.shape), bool)
     for instant in range(count):
-        kept, seen = np.zeros((2, *depth.shape[1:]), int)
-        for other in others[others != instant]:
+        agreeing = np.zeros(depth.shape[1:], int)
+        seen = np.zeros(depth.shape[1:], int)
+        for other in instants[instants != instant]:
             motion = None
             if not rests:
                 motion = world_to_camera[other] @ np.linalg.inv(world_to_camera[instant])
@@ -90,10 +91,11 @@ def still_points(
                 motion,
                 tolerance,
             )
-            seen, kept = seen + in_sight, kept + same
+            seen = seen + in_sight
+            agreeing = agreeing + same
             if other < instant:
                 before[instant] |= same
-        still[instant] = (depth[instant] > 0) & (kept > 0) & (2 * kept >= seen)
+        still[instant] = (depth[instant] > 0) & (agreeing > 0) & (2 * agreeing >= seen)
     return still, still & before
 
 

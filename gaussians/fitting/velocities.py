@@ -54,7 +54,8 @@ def pixel_velocities(
         if not (moving[a] | moving[b]).any():
             continue
         if flows is not None and b == a + 1:
-            ahead_of_a, back_to_a = flows.there[a], flows.back[a]
+            ahead_of_a = flows.there[a]
+            back_to_a = flows.back[a]
         else:
             ahead_of_a = optical_flow(pictures[a], pictures[b])
             back_to_a = optical_flow(pictures[b], pictures[a])

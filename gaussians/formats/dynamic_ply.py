@@ -78,12 +78,16 @@ def _read(path: Path, tables: Tables) -> DynamicGaussians:
     names = COMMON + OURS * ours
     columns = read_columns(path, tables, "vertex", names)
     check_finite(path, [f"property {name}" for name in names], columns)
-    moments, durations, velocities = columns[:, 0], columns[:, 1], columns[:, 2:5]
+    moments = columns[:, 0]
+    durations = columns[:, 1]
+    velocities = columns[:, 2:5]
     if durations.min() <= 0:
         raise FormatError(path, "property duration", durations.min(), "positive numbers")
-    log_durations, logit_gates = np.log(durations), np.full_like(durations, -CERTAIN)
+    log_durations = np.log(durations)
+    logit_gates = np.full_like(durations, -CERTAIN)
     if ours:
-        log_durations, logit_gates = columns[:, 5], columns[:, 6]
+        log_durations = columns[:, 5]
+        logit_gates = columns[:, 6]
     moving = (velocities, moments, log_durations, logit_gates)
     return DynamicGaussians(gaussians, *map(jnp.asarray, moving))
 
@@ -100,11 +104,12 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
         raise FormatError(folder, "count", count, "at least 1")
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{i:04d}.ply" for i in range(count)]
-    others = {path.name for path in folder.glob("*.ply")} - set(names)
-    if others:
+    foreign = {path.name for path in folder.glob("*.ply")} - set(names)
+    if foreign:
         expected = f"no .ply files beyond {names[-1]}"
-        raise FormatError(folder, "content", min(others), expected)
-    at, partial = jax.jit(type(scene).at), folder / f".partial-{os.getpid()}"
+        raise FormatError(folder, "content", min(foreign), expected)
+    at = jax.jit(type(scene).at)
+    partial = folder / f".partial-{os.getpid()}"
     try:
         for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
             save_ply(partial, at(scene, time))

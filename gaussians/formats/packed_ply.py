@@ -33,7 +33,10 @@ from gaussians.formats.scene_files import (
 from gaussians.types import Gaussians
 
 CHUNK = 256
-POSITION, ROTATION, COLOR = (11, 10, 11), (2, 10, 10, 10), (8, 8, 8, 8)  # bits
+# Bits of the parts of a word.
+POSITION = (11, 10, 11)
+ROTATION = (2, 10, 10, 10)
+COLOR = (8, 8, 8, 8)
 RANGES = {
     "packed_position": ("x", "y", "z"),
     "packed_scale": ("scale_x", "scale_y", "scale_z"),
@@ -41,7 +44,7 @@ RANGES = {
 }
 HARMONICS = 4.0  # largest coefficient
 # The three components that are stored when w, x, y or z is the largest.
-OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+SMALLER = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
 
 def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
@@ -83,7 +86,8 @@ def unpack(path: Path, tables: Tables) -> Gaussians:
     words = ["packed_rotation", *RANGES]
     columns = read_columns(path, tables, "vertex", words, np.uint32)
     rotation, position, scale, color = columns.T
-    g, chunks = len(rotation), _row_count(tables["chunk"])
+    g = len(rotation)
+    chunks = _row_count(tables["chunk"])
     if chunks != -(-g // CHUNK):
         expected = f"{-(-g // CHUNK)} for {g} Gaussians"
         raise FormatError(path, "element chunk", f"{chunks} rows", expected)
@@ -108,7 +112,8 @@ def _fractions(
 ) -> tuple[Float[ndarray, "g 3"], tuple[Float[ndarray, "chunks 3"], Float[ndarray, "chunks 3"]]]:
     """Return the place of every value in the range of its chunk, and both ends of each range."""
     starts = np.arange(0, len(values), CHUNK)
-    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    low = np.minimum.reduceat(values, starts)
+    high = np.maximum.reduceat(values, starts)
     chunk = np.arange(len(values)) // CHUNK
     doubles = low.astype(np.float64)  # a difference of two floats may be too large for one
     span = np.where(high > low, high - doubles, 1)
@@ -151,24 +156,25 @@ def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
     unit = unit_quaternions(quaternions)
     largest = np.abs(unit).argmax(1)
     positive = unit * np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
-    others = np.take_along_axis(positive, OTHERS[largest], 1)
-    return _pack(np.column_stack([largest / 3, others / np.sqrt(2) + 0.5]), ROTATION)
+    smaller = np.take_along_axis(positive, SMALLER[largest], 1)
+    return _pack(np.column_stack([largest / 3, smaller / np.sqrt(2) + 0.5]), ROTATION)
 
 
 def _unpack_rotations(word: UInt32[ndarray, "g"]) -> Float[ndarray, "g 4"]:
     """Return unit quaternions, the inverse of `_pack_rotations`."""
     largest = word >> np.uint32(30)
-    others = (_unpack(word, ROTATION)[:, 1:] - 0.5) * np.sqrt(2)
-    rest = np.sqrt(np.maximum(1 - (others**2).sum(1), 0))
+    smaller = (_unpack(word, ROTATION)[:, 1:] - 0.5) * np.sqrt(2)
+    rest = np.sqrt(np.maximum(1 - (smaller**2).sum(1), 0))
     quaternions = np.empty((len(word), 4), np.float32)
-    np.put_along_axis(quaternions, OTHERS[largest], others.astype(np.float32), 1)
+    np.put_along_axis(quaternions, SMALLER[largest], smaller.astype(np.float32), 1)
     np.put_along_axis(quaternions, largest[:, None], rest[:, None].astype(np.float32), 1)
     return quaternions
 
 
 def _unpack_harmonics(path: Path, tables: Tables, g: int) -> Float[ndarray, "g rest 3"]:
     """Return the middles of the steps, as other readers do, and -4 and 4 for the outermost."""
-    count, rows = len(tables["sh"]), _row_count(tables["sh"])
+    count = len(tables["sh"])
+    rows = _row_count(tables["sh"])
     if rows != g or count not in (9, 24, 45):
         found = f"{rows} rows of {count} properties"
         raise FormatError(path, "element sh", found, f"{g} rows of 9, 24 or 45")
@@ -184,7 +190,8 @@ def _row_count(columns: dict[str, ndarray]) -> int:
 
 def _curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, "g"]:
     """Return Morton's order, which keeps neighbours in space together; 10 bits an axis."""
-    low, high = means.min(0).astype(np.float64), means.max(0)
+    low = means.min(0).astype(np.float64)
+    high = means.max(0)
     span = np.where(high > low, high - low, 1)
     cells = ((means - low) / span * (2**10 - 1)).astype(np.uint64)
     code = np.zeros(len(means), np.uint64)

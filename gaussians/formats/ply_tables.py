@@ -89,7 +89,8 @@ def read_columns(
     Raises:
       FormatError: A column is missing or has a type that `dtype` cannot hold.
     """
-    columns, wanted = tables[element], np.dtype(dtype)
+    columns = tables[element]
+    wanted = np.dtype(dtype)
     missing = [name for name in names if name not in columns]
     if missing:
         said = f"no property {', '.join(missing)}"
@@ -105,7 +106,8 @@ def read_columns(
 
 def write_tables(path: str | Path, tables: Tables) -> None:
     """Write little-endian binary; the columns of a table have equal lengths."""
-    lines, parts = ["ply", "format binary_little_endian 1.0"], []
+    lines = ["ply", "format binary_little_endian 1.0"]
+    parts = []
     for element, columns in tables.items():
         kinds = {name: column.dtype.str[1:] for name, column in columns.items()}
         rows = np.empty(
@@ -130,7 +132,8 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:
     if newline is None or end < 0:
         raise FormatError(path, "header", repr(head[:20]), "ply ... end_header")
     file.seek(end + 2 * len(newline) + len(b"end_header"))
-    layout, elements = "", []
+    layout = ""
+    elements = []
     for line in head[:end].decode("ascii", "replace").split(newline.decode())[1:]:
         match line.split():
             case ["format", name, *_] if name in ORDERS:

@@ -24,7 +24,10 @@ class FormatError(ValueError):
     """
 
     def __init__(self, path: Path, field: str, found: object, expected: object):
-        self.path, self.field, self.found, self.expected = path, field, found, expected
+        self.path = path
+        self.field = field
+        self.found = found
+        self.expected = expected
         line = f"{path}: {field}: found {found}, expected {expected}"
         super().__init__(" ".join(line.split()))
 

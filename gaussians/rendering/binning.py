@@ -199,14 +199,16 @@ def _sorted_slots(
     rank = jnp.minimum(rank, g - 1)
     nth = jnp.arange(slots, dtype=jnp.int32) - (end - count)[rank]
     columns = jnp.maximum(extent[rank, 0], 1)
-    column, row = low[rank, 0] + nth % columns, low[rank, 1] + nth // columns
+    column = low[rank, 0] + nth % columns
+    row = low[rank, 1] + nth // columns
     used &= _ellipse_meets_tile(near_first, rank, column, row, tiles.side)
 
     tile = jnp.where(used, row * tiles.columns + column, tiles.count).astype(jnp.uint32)
     keys = lax.sort((tile << bits) | rank.astype(jnp.uint32), is_stable=False)
     boundaries = jnp.arange(tiles.count + 1, dtype=jnp.uint32) << bits
     first = jnp.searchsorted(keys, boundaries, method="scan_unrolled").astype(jnp.int32)
-    rank, tile = keys & jnp.uint32((1 << bits) - 1), keys >> bits
+    rank = keys & jnp.uint32((1 << bits) - 1)
+    tile = keys >> bits
     return (
         rank.astype(jnp.int32),
         tile.astype(jnp.int32),
@@ -235,7 +237,8 @@ def _ellipse_meets_tile(
     def form(x: Float[Array, "*m"], y: Float[Array, "*m"]) -> Float[Array, "*m"]:
         return a * x * x + 2 * b * x * y + c * y * y
 
-    edge_x, edge_y = jnp.clip(0.0, x - half, x + half), jnp.clip(0.0, y - half, y + half)
+    edge_x = jnp.clip(0.0, x - half, x + half)
+    edge_y = jnp.clip(0.0, y - half, y + half)
     on_vertical = form(edge_x, jnp.clip(-b * edge_x / c, y - half, y + half))
     on_horizontal = form(jnp.clip(-b * edge_y / a, x - half, x + half), edge_y)
     reach = splats.sigmas[index] ** 2 * 1.001 + 1e-3  # rounding must never drop a visible pixel

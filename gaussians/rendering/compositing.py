@@ -109,7 +109,8 @@ def backward(
             chunk, transmittance, behind, gradient = state
             splats, ids, used = _fetch(features, bins, group, chunk)
             alphas = alphas_at(splats, offsets)
-            weights, logs = [], []
+            weights = []
+            logs = []
             for k in range(STEP):
                 alpha = alphas[:, k]
                 after = transmittance * (1 - alpha)
@@ -185,7 +186,8 @@ def alphas_at(
 ) -> Float[Array, "tiles splats pixels"]:
     """Return alpha at every pixel of every tile, equation 1."""
     x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY))
-    dx, dy = offsets[0][None, None] - x, offsets[1][None, None] - y
+    dx = offsets[0][None, None] - x
+    dy = offsets[1][None, None] - y
     alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
     return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0)
 
@@ -199,7 +201,8 @@ def geometry_gradient(splats: Sequence[Array], moments: Sequence[Array]) -> tupl
     """
     x, y, a, b, c = splats
     m, mx, my, mxx, mxy, myy = moments
-    mdx, mdy = mx - x * m, my - y * m
+    mdx = mx - x * m
+    mdy = my - y * m
     return (
         -(2 * a * mdx + b * mdy),
         -(b * mdx + 2 * c * mdy),

@@ -30,7 +30,8 @@ BATCH = 1 << 23  # splat-pixel pairs at a time: 32 MB for each intermediate arra
 
 def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
     """Composite the payload, see `compositing.forward`."""
-    chunks, batch = cut_runs(features, bins, tiles), _batch(tiles)
+    chunks = cut_runs(features, bins, tiles)
+    batch = _batch(tiles)
     offsets = pixel_offsets(tiles.side)
     reaching = _reaching(chunks.splats, chunks.tile, tiles)
 
@@ -53,7 +54,8 @@ def backward(
     tiles: Tiles,
 ) -> Float[Array, "g f"]:
     """Return the gradient in the features, equation 4."""
-    chunks, batch = cut_runs(features, bins, tiles), _batch(tiles)
+    chunks = cut_runs(features, bins, tiles)
+    batch = _batch(tiles)
     offsets = pixel_offsets(tiles.side)
     reaching = _reaching(chunks.splats, chunks.tile, tiles)
     # The last channel is the light that the splats leave, 1 minus their coverage.

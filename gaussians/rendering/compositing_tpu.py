@@ -69,7 +69,8 @@ def backward(
     # The last channel is the light that the splats leave, 1 minus their coverage.
     cotangent = cotangent.at[..., -1].multiply(-1)
     covered = image.at[..., -1].set(1 - image[..., -1])
-    pixels, channels = tiles.side**2, _padded(image.shape[-1])
+    pixels = tiles.side**2
+    channels = _padded(image.shape[-1])
     padding = ((0, 0), (0, channels - image.shape[-1]), (0, 0))
     splats = _rows(chunks.splats)
     rows = _call(
@@ -81,7 +82,8 @@ def backward(
         [pltpu.VMEM((pixels, n), jnp.float32) for n in (1, 1, channels)],
         interpret,
     )
-    geometry, payload = rows[:, :GEOMETRY], rows[:, SUBLANES:]
+    geometry = rows[:, :GEOMETRY]
+    payload = rows[:, SUBLANES:]
     payload = payload[:, : features.shape[1] - GEOMETRY]
     rows = rearrange(jnp.concatenate([geometry, payload], 1), "i f k -> (i k) f")
     return jnp.zeros_like(features).at[chunks.ids.reshape(-1)].add(rows, mode="drop")
@@ -195,7 +197,8 @@ def _weights(
     """Return weights, alphas, which are drawn, and the light behind the chunk, equations 1 to 3."""
     x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY))
     column, row = _offsets(side, (side * side, 1), 0)
-    dx, dy = column - x, row - y
+    dx = column - x
+    dy = row - y
     alphas = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
     alphas = jnp.where(alphas >= ALPHA_MIN, alphas, 0.0)
     log = jnp.log(1 - alphas)
@@ -215,7 +218,8 @@ def _triangle() -> Float[Array, "places places"]:
 def _offsets(side: int, shape: tuple[int, int], axis: int) -> tuple[Array, Array]:
     """Return x and y of the pixel centres relative to the tile's; the side is a power of two."""
     pixel = lax.broadcasted_iota(jnp.int32, shape, axis)
-    x, y = pixel & (side - 1), pixel >> (side.bit_length() - 1)
+    x = pixel & (side - 1)
+    y = pixel >> (side.bit_length() - 1)
     middle = 0.5 - side / 2
     return x.astype(jnp.float32) + middle, y.astype(jnp.float32) + middle
 
@@ -238,7 +242,8 @@ def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
 
 def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows places"]:
     """Return the features as rows: geometry and payload begin at multiples of 8."""
-    geometry, payload = splats[..., :GEOMETRY], splats[..., GEOMETRY:]
+    geometry = splats[..., :GEOMETRY]
+    payload = splats[..., GEOMETRY:]
 
     def pad(x: Array) -> Array:
         return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % SUBLANES)))

@@ -86,5 +86,6 @@ def _lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:
     """Return the lists of `list_splats` without the unused end, and their tiles."""
     if kernels is compositing:
         return bins, tiles.quarters
-    ids, n = bins.ids[: bins.ids.shape[0] // 2], tiles.count
+    ids = bins.ids[: bins.ids.shape[0] // 2]
+    n = tiles.count
     return Bins(ids, bins.first[:n], bins.length[:n], bins.overflow), tiles

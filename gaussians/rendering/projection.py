@@ -52,7 +52,8 @@ def project(
     gaussians: Gaussians, opacities: Float[Array, "g"], camera: Camera, *, antialiased: bool
 ) -> Splats:
     """Project every Gaussian, equations 1 to 3; those out of sight get `sigmas` = 0."""
-    rotation, translation = camera.world_to_camera[:3, :3], camera.world_to_camera[None, :3, 3]
+    rotation = camera.world_to_camera[:3, :3]
+    translation = camera.world_to_camera[None, :3, 3]
     focal = jnp.stack([camera.intrinsics[0, 0], camera.intrinsics[1, 1]])[None]
     principal = camera.intrinsics[None, :2, 2]
     size = jnp.array([[camera.width, camera.height]], jnp.float32)
@@ -71,9 +72,12 @@ def project(
     axes = jnp.einsum("ij,gjk->gik", rotation, rotation_matrix(gaussians.quaternions))
     axes = axes * scales[:, None, :]
     rows = (axes[:, :2] - clamped[:, :, None] * axes[:, 2:]) * (focal / z)[:, :, None]
-    r0, r1 = rows[:, 0], rows[:, 1]
+    r0 = rows[:, 0]
+    r1 = rows[:, 1]
 
-    xx, xy, yy = (r0 * r0).sum(-1), (r0 * r1).sum(-1), (r1 * r1).sum(-1)
+    xx = (r0 * r0).sum(-1)
+    xy = (r0 * r1).sum(-1)
+    yy = (r1 * r1).sum(-1)
     sharp_determinant = (jnp.cross(r0, r1) ** 2).sum(-1)
     determinant = sharp_determinant + BLUR * (xx + yy) + BLUR**2
     conics = jnp.stack([yy + BLUR, -xy, xx + BLUR], -1) / determinant[:, None]

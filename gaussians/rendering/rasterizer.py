@@ -58,7 +58,8 @@ def _check(
     gaussians: Gaussians, camera: Camera, background: Array | None, sh_degree: int | None
 ) -> None:
     """Refuse shapes that would broadcast into a wrong picture."""
-    count, coefficients = gaussians.means.shape[0], gaussians.harmonics.shape[-2]
+    count = gaussians.means.shape[0]
+    coefficients = gaussians.harmonics.shape[-2]
     if count == 0:
         raise ValueError("render: found no Gaussians, expected at least one")
     if coefficients not in (1, 4, 9, 16):
@@ -134,7 +135,9 @@ def _render(
 
     bins = list_splats(still, tiles, slots)
     image = jnp.asarray(composite(features, bins, tiles))
-    rgb, depth, left = image[..., :3], image[..., 3], image[..., 4]
+    rgb = image[..., :3]
+    depth = image[..., 3]
+    left = image[..., 4]
     covered = left < 1.0
     depth = jnp.where(covered, depth / jnp.where(covered, 1 - left, 1.0), 0.0)
     return Rendering(rgb + left[..., None] * background[None, None], depth, 1 - left, bins.overflow)

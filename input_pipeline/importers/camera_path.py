@@ -65,9 +65,9 @@ def read_path(path: Path) -> CameraPath:
 
 
 def _ours(file: Path, table: object) -> CameraPath:
-    given = field(table, "world_to_camera", str(file))
+    listed = field(table, "world_to_camera", str(file))
     assert isinstance(table, dict), "it has a field"
-    poses = numbers(given, np.shape(given), f"{file}, world_to_camera")
+    poses = numbers(listed, np.shape(listed), f"{file}, world_to_camera")
     if poses.ndim == 4 and len(poses) == 1:
         poses = poses[0]
     if poses.ndim != 3 or not len(poses):

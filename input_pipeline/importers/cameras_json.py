@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import beside, find_footage, has_one
+from input_pipeline.footage import files_of_camera, find_footage, has_one
 from input_pipeline.importers.pairing import check_counts, pair
 from input_pipeline.plain_files import field, load_json, numbers
 
@@ -66,8 +66,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             timestamps=entry.get("timestamps"),
             fps=fps or entry.get("fps", table.get("fps")),
             offset=float(entry.get("offset", 0.0)),
-            depth=beside(path, "depth", film),
-            masks=beside(path, "masks", film),
+            depth=files_of_camera(path, "depth", film),
+            masks=files_of_camera(path, "masks", film),
             depth_scale=float(table["depth_scale"]) if "depth_scale" in table else None,
         )
         views.append(view)

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import PICTURES, VIDEOS, beside, find_footage, listed
+from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, find_footage, listed
 from input_pipeline.importers.colmap_files import Image, has_model, read_model
 from input_pipeline.importers.pairing import Films, check_counts, pair
 
@@ -55,8 +55,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             size=lens.size,
             distortion=lens.distortion,
             fps=fps,
-            depth=beside(path, "depth", name, alone=alone),
-            masks=beside(path, "masks", name, alone=alone),
+            depth=files_of_camera(path, "depth", name, alone=alone),
+            masks=files_of_camera(path, "masks", name, alone=alone),
         )
         views.append(view)
     return [make_capture(path.name, views)]

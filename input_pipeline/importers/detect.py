@@ -69,14 +69,14 @@ def find_scenes(path: Path) -> tuple[list[Scene], list[str]]:
         for _ in range(MAX_FOLDER_DEPTH):
             folders = [f for above in folders for f in sorted(above.iterdir()) if f.is_dir()]
             scenes = []
-            others = []
+            unknown = []
             for folder in folders:
                 try:
                     scenes.append((folder, *detect(folder)))
                 except ValueError:
-                    others.append(str(folder.relative_to(path)))
+                    unknown.append(str(folder.relative_to(path)))
             if scenes:
-                return scenes, others
+                return scenes, unknown
         raise error from None
 
 

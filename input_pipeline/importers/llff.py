@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.footage import PICTURES, VIDEOS, beside, has_one, listed, natural
+from input_pipeline.footage import PICTURES, VIDEOS, files_of_camera, has_one, listed, natural
 from input_pipeline.importers.pairing import check_counts
 from input_pipeline.plain_files import load_array
 
@@ -52,8 +52,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             to_opencv(homogeneous(pose[:, :4]), "llff"),
             size=(round(height), round(width)),
             fps=fps,
-            depth=beside(path, "depth", film.stem, alone=alone),
-            masks=beside(path, "masks", film.stem, alone=alone),
+            depth=files_of_camera(path, "depth", film.stem, alone=alone),
+            masks=files_of_camera(path, "masks", film.stem, alone=alone),
         )
         views.append(view)
     return [make_capture(path.name, views)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
-from input_pipeline.footage import beside, find_footage, has_one, natural, picture_size
+from input_pipeline.footage import files_of_camera, find_footage, has_one, natural, picture_size
 from input_pipeline.importers.pairing import pair
 from input_pipeline.plain_files import load_json, numbers
 
@@ -59,8 +59,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             lens,
             to_opencv(np.stack(rows), "unreal"),
             fps=fps,
-            depth=beside(path, "depth", name),
-            masks=beside(path, "masks", name),
+            depth=files_of_camera(path, "depth", name),
+            masks=files_of_camera(path, "masks", name),
         )
         views.append(view)
     scene = f"{path.resolve().parent.name}/{path.name}"

@@ -14,7 +14,7 @@ from jaxtyping import Float64
 
 from input_pipeline.cameras import check_poses, rigid
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.footage import beside, find_footage
+from input_pipeline.footage import files_of_camera, find_footage
 from input_pipeline.importers.pairing import check_counts, pair
 
 NAMES = {
@@ -146,8 +146,8 @@ def make_rig(
             size=calibrated.size,
             distortion=calibrated.distortion,
             fps=fps,
-            depth=beside(path, "depth", name),
-            masks=beside(path, "masks", name),
+            depth=files_of_camera(path, "depth", name),
+            masks=files_of_camera(path, "masks", name),
         )
         views.append(view)
     return [make_capture(path.name, views, unit=unit, notes=[note])]

@@ -100,8 +100,8 @@ def _view(file: Path, table: dict, name: str, film: list[dict], seconds: float):
             raise ValueError(f"{where}: found a lens that changes, expected a fixed one")
     times = None
     if "time" in first:
-        given = np.array([float(numbers(f["time"], (), f["where"] + ", time")) for f in film])
-        times = (given * seconds).tolist()
+        units = [float(numbers(f["time"], (), f["where"] + ", time")) for f in film]
+        times = (np.array(units) * seconds).tolist()
     poses = np.stack([_pose(frame, table, frame["where"]) for frame in film])
     return make_view(
         name,

@@ -24,6 +24,7 @@ from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
 from gaussians.fitting.optical_flow import flow_agrees, optical_flow, warp
+from input_pipeline.cameras import homogeneous_pixels, pixel_rays
 from input_pipeline.matches import epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 
@@ -135,9 +136,8 @@ def flow_from_depth(
     """Return the flow of the first camera's pixels into the second (x, y), and their depth."""
     relative = world_to_camera[1] @ np.linalg.inv(world_to_camera[0].astype(np.float64))
     h, w = depth.shape
-    y, x = np.mgrid[:h, :w] + 0.5
-    pixels = np.stack([x, y, np.ones((h, w))], -1)
-    points = pixels @ np.linalg.inv(intrinsics[0]).T * depth[..., None]
+    pixels = homogeneous_pixels(h, w)
+    points = pixel_rays(intrinsics[0], h, w) * depth[..., None]
     moved = points @ relative[:3, :3].T + relative[:3, 3]
     z = moved[..., 2]
     seen = (moved @ intrinsics[1].T)[..., :2] / np.where(z > 1e-6, z, np.inf)[..., None]

@@ -48,7 +48,8 @@ def _attend(lists: Lists, q: Head, k: Head, v: Head) -> Head:
 
 @_attend.defjvp
 def _attend_jvp(lists, primals, tangents):
-    (q, k, v), (dq, dk, dv) = primals, tangents
+    q, k, v = primals
+    dq, dk, dv = tangents
     out, lse = _forward(lists, q, k, v)
     change, along = _over_lists(lists, derivative, (q, lse, dq), (k, v, dk, dv))
     return out, (change - along[..., None] * out).astype(out.dtype)

@@ -56,7 +56,8 @@ def _attend(cross_half: bool, q: Head, k: Head, v: Head) -> Head:
 
 @_attend.defjvp
 def _attend_jvp(cross_half, primals, tangents):
-    (q, k, v), (dq, dk, dv) = primals, tangents
+    q, k, v = primals
+    dq, dk, dv = tangents
     out, lse = _forward(q, k, v, cross_half)
     queries = (q, lse, dq)
     keys = (k, v, dk, dv)

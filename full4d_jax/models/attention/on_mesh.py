@@ -111,7 +111,8 @@ def attention_of_queries(
     @jax.checkpoint
     def frame(x):
         q, index = x
-        view, t = index // frames, index % frames
+        view = index // frames
+        t = index % frames
 
         def visible(x: Tokens) -> Float[Array, "b 1 n k d"]:
             """Return own row, other views at this instant, and last the source's projection."""

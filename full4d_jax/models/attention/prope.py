@@ -45,7 +45,8 @@ def projective_transforms(
     """
     centre = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]], np.float32)
     lens = jnp.einsum("ij,bvjk->bvik", centre, intrinsics)[:, :, None]
-    rotation, shift = world_to_camera[..., :3, :3], world_to_camera[..., :3, 3:]
+    rotation = world_to_camera[..., :3, :3]
+    shift = world_to_camera[..., :3, 3:]
     back = jnp.swapaxes(rotation, -1, -2)
     inverse = jnp.linalg.inv(lens)
     return Transforms(

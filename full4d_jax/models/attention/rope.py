@@ -43,7 +43,8 @@ def rotary_angles(
     in_time = (
         turn(frame, frames * views, time) if fold_views else turn(frame % frames, frames, time)
     )
-    row, column = tokens // columns % rows, tokens % columns
+    row = tokens // columns % rows
+    column = tokens % columns
     parts = in_time, turn(row, rows, space), turn(column, columns, space)
     return jnp.concatenate(parts, -1)
 
@@ -52,6 +53,7 @@ def rotate(x: Float[Array, "b n k d"], angles: Float[Array, "n p"]) -> Float[Arr
     """Turn the pairs (x[2i], x[2i+1]) of queries or keys by their angles."""
     cos = jnp.cos(angles)[None, :, None]
     sin = jnp.sin(angles)[None, :, None]
-    even, odd = x[..., ::2].astype(jnp.float32), x[..., 1::2].astype(jnp.float32)
+    even = x[..., ::2].astype(jnp.float32)
+    odd = x[..., 1::2].astype(jnp.float32)
     turned = jnp.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
     return turned.reshape(x.shape).astype(x.dtype)

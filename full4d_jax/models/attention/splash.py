@@ -140,9 +140,12 @@ def tile_lists(
     blocks = np.broadcast_to(blocks, (len(patterns), group, cell, group, cell))
     blocks = rearrange(blocks, "n a x b y -> n (a x) (b y)")
     kinds = np.where(blocks.all((1, 2)), 2, blocks.any((1, 2)))  # forbidden, partial, whole
-    kind, block = kinds[index].reshape(rows, columns), index.reshape(rows, columns)
+    kind = kinds[index].reshape(rows, columns)
+    block = index.reshape(rows, columns)
     if by_keys:
-        kind, block, blocks = kind.T, block.T, blocks.swapaxes(1, 2)
+        kind = kind.T
+        block = block.T
+        blocks = blocks.swapaxes(1, 2)
 
     width = (kind > 0).sum(1).max()
     order = np.argsort(kind == 0, axis=1, kind="stable")[:, :width]  # active tiles first

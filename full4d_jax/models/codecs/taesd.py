@@ -25,7 +25,10 @@ from full4d_jax.session.errors import InputError
 Params = dict[str, Any]
 Map = Float[Array, "b _h _w _c"]  # layers change sizes, which are not compared
 
-WIDTH, POOL, GROUPS, CHANNELS = 64, 256, 4, 32
+WIDTH = 64
+POOL = 256
+GROUPS = 4
+CHANNELS = 32
 DOWN = (2, 6, 10)  # where the encoder's convolutions of stride 2 stand, each before 3 blocks
 UP = (3, 8, 13)  # where the decoder's triples of blocks begin, each before a change of sides
 POOLED = {"encoder": (11, 12, 13), "decoder": (3, 4, 5)}

@@ -45,7 +45,8 @@ def abstract_params(config: WanVaeConfig) -> Params:
 
 def with_widths(kind: WanVaeConfig, params: Params) -> WanVaeConfig:
     """Return `kind` with the numbers of channels and blocks that these parameters have."""
-    encoder, decoder = params["encoder"], params["decoder"]
+    encoder = params["encoder"]
+    decoder = params["decoder"]
     return dataclasses.replace(
         kind,
         base=len(encoder["enter"]["bias"]),

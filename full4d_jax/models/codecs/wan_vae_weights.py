@@ -112,19 +112,19 @@ def _stage_name(
     half: str, stage: int, block: str | None, config: WanVaeConfig, diffusers: bool
 ) -> str:
     """Return the name of a residual block, or of the change of resolution after them (None)."""
-    way = "down" if half == "encoder" else "up"
+    direction = "down" if half == "encoder" else "up"
     last = config.blocks + (half == "decoder")
     number = last if block is None else int(block)
     if not diffusers:
-        samples = f"{way}samples"
+        samples = f"{direction}samples"
         inside = f"{samples}.{stage}.{samples}.{number}"
         return inside if config.residual else f"{samples}.{stage * (last + 1) + number}"
     if half == "encoder" and not config.residual:
         return f"down_blocks.{stage * (last + 1) + number}"
     if block is None:
-        sampler = f"{way}sampler" if config.residual else f"{way}samplers.0"
-        return f"{way}_blocks.{stage}.{sampler}"
-    return f"{way}_blocks.{stage}.resnets.{number}"
+        sampler = f"{direction}sampler" if config.residual else f"{direction}samplers.0"
+        return f"{direction}_blocks.{stage}.{sampler}"
+    return f"{direction}_blocks.{stage}.resnets.{number}"
 
 
 def read_config(path: Path) -> WanVaeConfig:

@@ -53,10 +53,8 @@ BLOCK_NORMS = {
     for part in ("query", "key")
 }
 TEXT_NORM = ("norm2", "norm3")  # has a bias too
-TABLE, HEAD_TABLE = (
-    ("scale_shift_table", "modulation"),
-    ("scale_shift_table", "head.modulation"),
-)
+TABLE = ("scale_shift_table", "modulation")
+HEAD_TABLE = ("scale_shift_table", "head.modulation")
 SYNCHRONIZATION = ("blocks.synchronization.", "synchronization_time.")  # 4Real-Video's
 ADDED = (  # ours alone
     "mask_embedding.",

@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.sampling import nearest
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.enlarge import enlarge_disparity
@@ -81,7 +82,7 @@ def clip_depth(
     t, height, width = frames.shape[:3]
     values = _values(network, to_uint8(to_unit(frames)))
     if values[0].size > height * width:
-        values = _nearest(values, height, width)
+        values = nearest(values, height, width)
     size = values.shape[1:]
     is_small = size != (height, width)
     small = jax.image.resize(frames, (t, *size, 3), "linear") if is_small else frames
@@ -122,17 +123,6 @@ def _values(network: DepthFile, frames: UInt8[ndarray, "t h w 3"]) -> Float32[nd
             scale, shift = np.median(result[start:] / np.maximum(found[:known], 1e-9)), 0.0
         result = np.concatenate([result, np.float32(scale) * found[known:] + np.float32(shift)])
     return result
-
-
-def _nearest(
-    values: Float32[ndarray, "t r q"], height: int, width: int
-) -> Float32[ndarray, "t {height} {width}"]:
-    """Return the values nearest to the pixels of a smaller size: means would smear edges."""
-    rows, columns = (
-        ((np.arange(n) + 0.5) * m / n).astype(int)
-        for n, m in zip((height, width), values.shape[1:], strict=True)
-    )
-    return values[:, rows[:, None], columns]
 
 
 def one_line(

@@ -32,6 +32,7 @@ from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
 from full4d_jax.config.depth import DepthNetConfig, SharpNetConfig
+from full4d_jax.geometry.sampling import nearest
 from full4d_jax.models import depth_net, sharp_depth, tiefenrausch
 from full4d_jax.models.depth_net import Params, init_params
 from full4d_jax.models.weights import load_metadata, load_params, told_model
@@ -135,21 +136,12 @@ def estimate_depth(
     if size[0] <= height and size[1] <= width:
         depth = 1 / _enlarge(1 / depth, small, frames)
     else:
-        depth = _nearest(depth, height, width)
+        depth = nearest(depth, height, width)
     smooth = smooth_depth(depth, jnp.asarray(frames), height / size[0])
     return align_median(smooth**RELIEF if is_ours else smooth)
 
 
 _enlarge = jax.jit(enlarge_disparity)
-
-
-def _nearest(depth: Float[Array, "t r q"], height: int, width: int) -> Float[Array, "t h w"]:
-    """Return depth of fewer pixels, each that of the nearest: means would smear edges."""
-    rows, columns = (
-        ((jnp.arange(n) + 0.5) * m / n).astype(int)
-        for n, m in zip((height, width), depth.shape[1:], strict=True)
-    )
-    return depth[:, rows[:, None], columns]
 
 
 def predict_depth(
@@ -269,8 +261,4 @@ def depth_from_file(path: str | Path, t: int, h: int, w: int) -> Float[np.ndarra
         raise refuse("NaN, infinite or negative values", "z > 0, or 0 where unknown", "mend them")
     if not depth[0].any():
         raise refuse("no known depth at t = 0", "z > 0 in some pixels", "mend the first map")
-    rows, columns = (
-        ((np.arange(n) + 0.5) * m / n).astype(int)
-        for n, m in zip((h, w), depth.shape[1:], strict=True)
-    )
-    return np.asarray(align_median(jnp.asarray(depth[:, rows[:, None], columns])))
+    return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))

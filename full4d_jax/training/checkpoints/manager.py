@@ -171,7 +171,8 @@ class Checkpoints:
         stored: dict[str, Any] | None = cast(Any, self.manager.item_metadata(step))["state"]
         if stored is None:
             raise ValueError("no description of the arrays")
-        there, wanted = _shapes(stored["params"]), _shapes(like.params)
+        there = _shapes(stored["params"])
+        wanted = _shapes(like.params)
         differing = [
             name for name in sorted({*wanted, *there}) if wanted.get(name) != there.get(name)
         ]

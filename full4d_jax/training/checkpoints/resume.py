@@ -69,7 +69,8 @@ def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, s
       InputError: fields differ; the message names all of them.
     """
     removed: dict[str, Any] = {f"model.{name}": value for name, value in REMOVED.items()}
-    old, new = _fields(stored), removed | _fields(present)
+    old = _fields(stored)
+    new = removed | _fields(present)
     differ = [x for x in new if x in old and x not in CHANGEABLE and old[x] != new[x]]
     if differ:
         found = ", ".join(repr(old[name]) for name in differ) + " in its checkpoints"

@@ -57,9 +57,12 @@ def pose_beside(
     distance: float | Float[Array, ""] = 1.0,
 ) -> Float[Array, "4 4"]:
     """Return world-to-camera of a camera that looks at (0, 0, 1), degrees and world units."""
-    turn, lift = jnp.deg2rad(azimuth), jnp.deg2rad(elevation)
-    s, c = jnp.sin(turn), jnp.cos(turn)
-    p, q = jnp.sin(lift), jnp.cos(lift)
+    turn = jnp.deg2rad(azimuth)
+    lift = jnp.deg2rad(elevation)
+    s = jnp.sin(turn)
+    c = jnp.cos(turn)
+    p = jnp.sin(lift)
+    q = jnp.cos(lift)
     around = jnp.eye(3).at[0, 0].set(c).at[0, 2].set(s).at[2, 0].set(-s).at[2, 2].set(c)
     above = jnp.eye(3).at[1, 1].set(q).at[1, 2].set(-p).at[2, 1].set(p).at[2, 2].set(q)
     rotation = above @ around

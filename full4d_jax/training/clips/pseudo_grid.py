@@ -33,7 +33,8 @@ def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
 
     def homography(share: Float[Array, ""]) -> Float[Array, "3 3"]:
         x, y, turn, zoom, shear, *tilt = end * share
-        cos, sin = jnp.cos(turn), jnp.sin(turn)
+        cos = jnp.cos(turn)
+        sin = jnp.sin(turn)
         linear = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1.0, shear], [0.0, 1.0]])
         warp = jnp.eye(3).at[:2, :2].set(jnp.exp(zoom) * linear)
         warp = warp.at[:2, 2].set(jnp.array([x, y])).at[2, :2].set(jnp.array(tilt))
@@ -56,7 +57,8 @@ def pseudo_grid(
 
     def view(homography: Float[Array, "3 3"]) -> Float[Array, "t h w 3"]:
         x, y, depth = homography @ points
-        x, y = (x / depth + 1) * columns / 2 - 0.5, (y / depth + 1) * rows / 2 - 0.5
+        x = (x / depth + 1) * columns / 2 - 0.5
+        y = (y / depth + 1) * rows / 2 - 0.5
         x0 = jnp.clip(jnp.floor(x), 0, columns - 2).astype(int)
         y0 = jnp.clip(jnp.floor(y), 0, rows - 2).astype(int)
         fx, fy = (jnp.clip(a - b, 0, 1)[None, :, None] for a, b in ((x, x0), (y, y0)))

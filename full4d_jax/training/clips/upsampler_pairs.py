@@ -43,11 +43,11 @@ class Pair(NamedTuple):
     """Target frames as the upsampler sees them, and as they are; a batch.
 
     Attributes:
-      given: the input.
+      guidance: the input.
       truth: the rendered frames, [-1, 1].
     """
 
-    given: Guidance
+    guidance: Guidance
     truth: Float[Array, "b h w 3"]
 
 
@@ -151,8 +151,7 @@ def video_pairs(
     made = []
     for target in range(config.data.targets):
         scene = _filmed(network, jnp.asarray(frame), jax.random.fold_in(key, target))
-        given = scene.frames[0], scene.depth, scene.cameras, scene.key
-        made.append(_pairs(scene, generate_small(prior, *given, config.data.prior_rows)[1:, 0]))
+        made.append(_pairs(scene, _small_targets(config, prior, scene)))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *made)
 
 
@@ -171,9 +170,15 @@ def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, pl
     with input_errors("config", "change data.photos or data.videos"):
         looks = looks_at(place, photos=data.photos, videos=videos, seed=config.seed)
     scene = _scene(config, network, looks, jnp.int32(place))
-    given = scene.frames[0], scene.depth, scene.cameras, scene.key
-    small = generate_small(prior, *given, config.data.prior_rows)
-    return _pairs(scene, small[1:, 0])
+    return _pairs(scene, _small_targets(config, prior, scene))
+
+
+def _small_targets(config: UpsamplerConfig, prior: Prior, scene: Scene) -> Float[Array, "n i j 3"]:
+    """Return what the prior generates for the target views of a scene, at its own size."""
+    small = generate_small(
+        prior, scene.frames[0], scene.depth, scene.cameras, scene.key, config.data.prior_rows
+    )
+    return small[1:, 0]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -240,5 +245,4 @@ def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
     relative = poses[1:] @ jnp.linalg.inv(poses[0])[None]
     source = scene.frames[0, 0], scene.depth[0], lenses[0]
     drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])
-    given = jax.vmap(guide)(drawn, small)
-    return Pair(given, scene.frames[1:, 0])
+    return Pair(jax.vmap(guide)(drawn, small), scene.frames[1:, 0])

@@ -43,8 +43,8 @@ def report_programs(
     for name, trace in programs.items():
         found[name] = _compile_and_print(name, trace, about)
         results = {n: one.get("memory", {}).get("output", 0) for n, one in found.items()}
-        beside = {n: sum(results.values()) - size for n, size in results.items()}
-        needed = max(one["bytes_per_device"] + beside[n] for n, one in found.items())
+        results_of_others = {n: sum(results.values()) - size for n, size in results.items()}
+        needed = max(one["bytes_per_device"] + results_of_others[n] for n, one in found.items())
         if json_file:
             _write(json_file, about | {"bytes_per_device": needed, "programs": found})
     _print_fits(needed / GIB, about)

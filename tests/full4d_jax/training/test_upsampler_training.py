@@ -68,7 +68,7 @@ def test_some_depth_is_true_some_smoothed_and_some_estimated():
 def test_steps_lower_the_loss():
     pair = next(upsampler_pairs.batches(TINY, noise, 0))
     # What can be learned: the truth is the projection, a little darker.
-    pair = pair._replace(truth=0.9 * pair.given.projected - 0.05)
+    pair = pair._replace(truth=0.9 * pair.guidance.projected - 0.05)
     params = init_params(TINY.model, jax.random.key(0))
     state = first_state(upsampler_training.optimizer(TINY), params)
     step = jax.jit(partial(upsampler_training.train_step, TINY))
@@ -82,8 +82,8 @@ def test_steps_lower_the_loss():
 
 def test_a_far_hole_has_no_part_in_lpips():
     pair = next(upsampler_pairs.batches(TINY, noise, 0))
-    mask = jnp.zeros_like(pair.given.mask).at[:, :, :20].set(1)
-    pair = pair._replace(given=pair.given._replace(mask=mask))
+    mask = jnp.zeros_like(pair.guidance.mask).at[:, :, :20].set(1)
+    pair = pair._replace(guidance=pair.guidance._replace(mask=mask))
     known = upsampler_training.near(mask)
     assert np.unique(np.argwhere(np.asarray(known) > 0)[:, 2]).tolist() == list(range(28))
     config = replace(TINY, perceptual=1.0, perceptual_from=0.0)
@@ -124,8 +124,8 @@ def test_frames_of_videos_are_seen_from_elsewhere_and_back(tmp_path):
     pair = upsampler_pairs.drawn_pairs(config, prior, load_depth(), [tmp_path / "a.mp4"], 3)
     assert np.abs(pair.truth[0] - (2 * picture[0] - 1)).mean() < 0.05
     np.testing.assert_array_equal(pair.truth[0], pair.truth[1])
-    seen = np.asarray(pair.given.mask) > 0
+    seen = np.asarray(pair.guidance.mask) > 0
     assert 0.5 < seen.mean() < 0.99
-    error = np.abs(np.asarray(pair.given.projected - pair.truth)).mean(-1)
+    error = np.abs(np.asarray(pair.guidance.projected - pair.truth)).mean(-1)
     assert np.median(error[seen]) < 0.06
-    assert not np.array_equal(pair.given.mask[0], pair.given.mask[1])
+    assert not np.array_equal(pair.guidance.mask[0], pair.guidance.mask[1])

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shake
 
-from full4d_jax.geometry.paths import moves, travels, turning_path
+from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.rotation import find_turning, steadied
 from full4d_jax.geometry.structure import Structure, find_structure
 from full4d_jax.source.handheld import find_path as module
 from full4d_jax.source.handheld.find_path import NOTICEABLE, UNCERTAIN, find_path, objection
+from gaussians.fitting.stillness import moves
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
 

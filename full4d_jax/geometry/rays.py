@@ -1,0 +1,50 @@
+"""The pinhole camera as equations over arrays: rays of pixels, and the pixels that points lie in.
+
+Pixel (row i, column j) has its centre at (x, y) = (j + 1/2, i + 1/2). With intrinsics K, its ray is
+K^-1 (x, y, 1), whose z is 1, so that z times the ray is the point of the pixel in the camera's
+axes. A point X lies in the pixel in which (u, v, w) = K X has u / w and v / w.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+MIN_W = 1e-6  # by which homogeneous coordinates are divided at least
+
+
+class Pixels(NamedTuple):
+    """Pixels of a picture in which points lie.
+
+    Attributes:
+      row: of the pixel, clipped to the picture.
+      column: of the pixel, clipped to the picture.
+      inside: whether the point lies ahead of the camera and in its picture.
+    """
+
+    row: Int[Array, "..."]
+    column: Int[Array, "..."]
+    inside: Bool[Array, "..."]
+
+
+def homogeneous_pixels(height: int, width: int) -> Float[Array, "{height} {width} 3"]:
+    """Return (x, y, 1) of the pixel centres."""
+    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    return jnp.stack([x, y, jnp.ones_like(x)], -1)
+
+
+def pixel_rays(
+    intrinsics: Float[Array, "3 3"], height: int, width: int
+) -> Float[Array, "{height} {width} 3"]:
+    """Return the rays of the pixel centres in the camera's axes, with z = 1."""
+    return homogeneous_pixels(height, width) @ jnp.linalg.inv(intrinsics).T
+
+
+def pixels_of(places: Float[Array, "*n 3"], height: int, width: int) -> Pixels:
+    """Return the pixels in which points lie, whose homogeneous places are (u, v, w)."""
+    u, v, w = jnp.moveaxis(places, -1, 0)
+    ahead = jnp.maximum(w, MIN_W)
+    column = jnp.floor(u / ahead).astype(int)
+    row = jnp.floor(v / ahead).astype(int)
+    inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return Pixels(jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1), inside)
