@@ -35,6 +35,7 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.several_views import RealViews
+from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_model, to_uint8, to_unit
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene import capture_fit
@@ -139,8 +140,13 @@ def lift(case: Case, grid: Pictures, steps: int) -> dict[str, Pictures]:
         given = jnp.asarray(grid[:views]), case.depth[0], cameras, jax.random.key(0)
         scene = lift_grid(settings, *given, beside=case.depth[1:])
         made[row] = render_views(scene, targets, times) / np.float32(255)
-    none = np.zeros(grid[:count].shape[:2], bool)
-    views = capture_fit.RealViews(grid[:count], case.cameras.views(slice(count)), None, None, none)
+    pictures = to_uint8(grid[:count])
+    views = Grid(
+        frames=pictures,
+        origin=all_real(pictures),
+        times=times,
+        cameras=case.cameras.views(slice(count)),
+    )
     found = capture_fit.lift_capture(settings, views, jax.random.key(0))
     over = np.asarray(found.background, np.float32)
     made[STREWN] = render_views(found.scene, targets, times, over) / np.float32(255)

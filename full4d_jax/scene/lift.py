@@ -59,7 +59,7 @@ def lift(
     with Progress("fitting", steps) as report:
         fitted = capture_fit.lift_capture(
             config.lift,
-            capture_fit.read_views(grid),
+            grid,
             key,
             report=report,
             partial=partial,

@@ -51,7 +51,7 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path):
 
 
 def test_folders_of_earlier_versions_are_refused_in_one_line(tmp_path):
-    """Up to format 13 grids had no origin."""
+    """Up to format 14 grids had no origin."""
     stages = edited(tmp_path / "run")
     path = tmp_path / "run/grid.npz"
     np.savez(path, **{name: x for name, x in np.load(path).items() if name != "origin"})

@@ -13,7 +13,7 @@ from full4d_jax.cli import main
 from full4d_jax.evaluation.truth import page, score
 from full4d_jax.grid import Origin
 from full4d_jax.scene.scene_arrays import to_arrays
-from full4d_jax.session.files import save_arrays
+from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import initialize, save_dynamic_ply
 from input_pipeline.cameras import relative_to, rescale
@@ -210,8 +210,8 @@ def without_projection(rows, truth):
 def test_folders_without_a_record_and_other_data_sets_are_refused(
     dataset, whole, clip, tmp_path, capsys
 ):
-    def refused(*options, given=dataset, **changes) -> str:
-        write(tmp_path / "out", dataset, whole, **changes)
+    def refused(*options, given=dataset, shown=(SOURCE, *TARGETS), **changes) -> str:
+        write(tmp_path / "out", dataset, whole, shown, **changes)
         assert evaluate(tmp_path / "out", given, *options) == 2
         assert not list(tmp_path.glob("out/truth*"))
         return capsys.readouterr().err
@@ -225,11 +225,12 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     assert "give that data set as --truth, or run again" in refused(given=tmp_path / "other")
     assert "nowhere" in refused(given=tmp_path / "nowhere")
     assert "expected a saved scene" in refused("--scene")
-    assert "no view but what was given" in refused(views=(SOURCE,))
+    assert "no view but what was given" in refused(shown=(SOURCE,))
     assert "--split: found test, expected none, with --truth" in refused("--split", "test")
     assert evaluate(tmp_path / "out" / "no.ply", dataset) == 2
     assert "no.ply: found no such file" in capsys.readouterr().err
-    save_arrays(tmp_path / "out" / "grid.npz", {"fps": np.asarray(5.0)})
+    path = tmp_path / "out" / "grid.npz"
+    save_arrays(path, {k: x for k, x in read_arrays(path).items() if k != "fingerprint"})
     assert evaluate(tmp_path / "out", dataset) == 2
     assert "grid.npz: found no fingerprint" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path), "--vgg"]) == 2
