@@ -326,9 +326,9 @@ def _complete(stages: Stages, config: Config, grid: Grid, inputs: Inputs) -> Gri
 def keep_capture(stages: Stages, grid: Grid) -> None:
     """Run the stage grid of a capture, whose frames are all there."""
     arrays = grid_arrays(grid)
-    # Texts name files, on which no scene depends.
-    counts = {name: array for name, array in arrays.items() if array.dtype.kind != "U"}
-    stages.run("grid", counts, lambda: arrays)
+    # Notes and warnings name files, on which no scene depends.
+    inputs = {name: array for name, array in arrays.items() if name not in ("note", "warning")}
+    stages.run("grid", inputs, lambda: arrays)
 
 
 def _lift(

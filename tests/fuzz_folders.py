@@ -22,6 +22,7 @@ from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.evaluation.score_lines import missing, open_lines
 from full4d_jax.generation.cascade import load_upsampler
 from full4d_jax.generation.prior import trained_range
+from full4d_jax.grid import About, Grid, Origin, grid_arrays, grid_from
 from full4d_jax.models import depth_net, upsampler
 from full4d_jax.models.weights import load_metadata, require_model, save_params
 from full4d_jax.scene import page
