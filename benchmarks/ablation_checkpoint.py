@@ -54,7 +54,8 @@ def checkpoint_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
 def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
     """4D Gaussians fitted with and without distillation, to the same grids."""
     config, prior, mark, folder = opened(given, "lifting")
-    judge, path = Judge(config, prior, load_depth(), None), folder / "scores.json"
+    judge = Judge(config, prior, load_depth(), distances={})
+    path = folder / "scores.json"
     scores = done(path, mark)
     for known in clips_between(config.data, range(len(scores), given.lift_scenes)):
         found = lift_rows(judge, known)

@@ -138,10 +138,13 @@ def compiled_for(topology: str, shape: tuple[int, ...], mask: str) -> dict[str, 
     attend = functools.partial(fused_attention, cross_half=True, mask=mask)
     program = jax.jit(forward_backward(attend)).lower(x, x, x, x).compile()
     memory = program.memory_analysis()
+    text = program.as_text()
+    assert memory is not None
+    assert text is not None
     return {
         "topology": topology,
         "shape": shape,
-        "kernels": program.as_text().count("tpu_custom_call"),
+        "kernels": text.count("tpu_custom_call"),
         "argument_bytes": memory.argument_size_in_bytes,
         "output_bytes": memory.output_size_in_bytes,
         "temporary_bytes": memory.temp_size_in_bytes,
@@ -164,6 +167,7 @@ def compiled(attend: Callable, kind: str, x: list[jax.Array]) -> tuple[Thunk, in
     function = attend if kind == "forward" else forward_backward(attend)
     program = jax.jit(function).lower(*arguments).compile()
     memory = program.memory_analysis()
+    assert memory is not None
     return lambda: jax.block_until_ready(program(*arguments)), memory.temp_size_in_bytes
 
 

@@ -100,8 +100,13 @@ def fox(data: Path, height: int, instants: int) -> Capture:
     )
     train = np.zeros((10, instants), bool)
     train[:8, ::2] = True
-    arrays = (clip.frames, clip.depth, clip.intrinsics, clip.world_to_camera)
-    return Capture(*(np.asarray(x, np.float32) for x in arrays), train)
+    return Capture(
+        frames=np.asarray(clip.frames, np.float32),
+        depth=np.asarray(clip.depth, np.float32),
+        intrinsics=np.asarray(clip.intrinsics, np.float32),
+        world_to_camera=np.asarray(clip.world_to_camera, np.float32),
+        train=train,
+    )
 
 
 def walker(data: Path, height: int, instants: int) -> Capture:
@@ -152,7 +157,7 @@ def _shrunk(pictures: list[ndarray], lens: ndarray, height: int) -> tuple[ndarra
     width = round(columns * height / rows)
     small = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures]
     lens = resize_intrinsics(lens, rows=height / rows, columns=width / columns)
-    return np.float32(np.stack(small)[..., ::-1]) / 255, lens.astype(np.float32)
+    return np.stack(small)[..., ::-1].astype(np.float32) / 255, lens.astype(np.float32)
 
 
 def _centred(world_to_camera: ndarray) -> ndarray:

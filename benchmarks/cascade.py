@@ -99,7 +99,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     """Read the options."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--first", type=int, default=REPORTED, help="first held-out scene")
     parser.add_argument("--scenes", type=int, default=16, help="number of scenes")
     parser.add_argument("--lifted", type=int, default=4, help="scenes that are lifted, 0 for none")
@@ -212,7 +212,8 @@ def _lifted(
     grid = jnp.concatenate([source[None], fill(models, source, depth, generated)[CASCADE]])
     scene = lift_grid(DEFAULT.lift, grid / 2 + 0.5, depth, generated, jax.random.key(0))
     times = np.linspace(0, 1, INSTANTS, dtype=np.float32)
-    return render_views(scene, cameras.views(slice(VIEWS, None)), times) / np.float32(127.5) - 1
+    pictures = render_views(scene, cameras.views(slice(VIEWS, None)), times)
+    return jnp.asarray(pictures / np.float32(127.5) - 1)
 
 
 def mean_scores(scores: list[dict[str, float | None]]) -> dict[str, float]:

@@ -79,7 +79,9 @@ def measure(
         start = clock()
         jax.block_until_ready(program(weights, x))
         best = min(best, clock() - start)
-    return program.memory_analysis().temp_size_in_bytes, round(best, 3)
+    memory = program.memory_analysis()
+    assert memory is not None
+    return memory.temp_size_in_bytes, round(best, 3)
 
 
 if __name__ == "__main__":

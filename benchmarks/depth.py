@@ -118,6 +118,8 @@ def rgbd(data: Path) -> Iterator[Shot]:
     for path in sorted((data / "rgbd").glob("*_color.jpg")):
         measured = path.with_name(path.name.replace("_color.jpg", "_depth.png"))
         depth = cv2.imread(str(measured), cv2.IMREAD_UNCHANGED)
+        if depth is None:
+            raise SystemExit(f"{measured}: no picture")
         picture = read_picture(path)
         size = (round(picture.shape[1] * RGBD_ROWS / picture.shape[0]), RGBD_ROWS)
         frame = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) / 127.5 - 1
@@ -147,7 +149,7 @@ def estimate(network: DepthNetwork | None, frame: ndarray) -> ndarray:
 def scores(estimated: ndarray, true: ndarray) -> dict[str, float | None]:
     """Return the errors of one frame, of the pixels whose depth is known; None for no edges."""
     known = true > 0
-    result = dict.fromkeys(SCORES)
+    result: dict[str, float | None] = dict.fromkeys(SCORES)
     if known.all():
         ours, theirs = edges(estimated), edges(true)
         result["edge_recall"], result["edge_precision"] = share(theirs, ours), share(ours, theirs)
@@ -178,7 +180,7 @@ def share(wanted: ndarray, given: ndarray) -> float | None:
         return None
     if not given.any():
         return 0.0
-    distance = cv2.distanceTransform(np.uint8(~given), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform((~given).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return float((distance[wanted] <= NEAR).mean())
 
 

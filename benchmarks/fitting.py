@@ -87,7 +87,7 @@ class Way(NamedTuple):
 
 def main() -> None:
     """Runs one group of rows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", choices=("photos", "splat", "fox", "pose2sim"))
     parser.add_argument("--steps", type=int, default=1500, help="of every fit")
     parser.add_argument("--height", type=int, default=64, help="rows of the pictures")
@@ -151,13 +151,14 @@ def read(name: str, data: Path, options: argparse.Namespace) -> Capture:
 
 def held_out(capture: Capture) -> dict[str, tuple[ndarray, ndarray]]:
     """Views and instants of the pictures to score, by why no fit saw them."""
-    seen_view, seen_instant = capture.train.any(1), capture.train.any(0)
+    seen_view = np.asarray(capture.train.any(1))
+    seen_instant = np.asarray(capture.train.any(0))
     between = ~seen_instant & (np.arange(len(seen_instant)) < last_seen(capture))
     groups = {
-        "cameras": ~seen_view[:, None] & seen_instant[None],
-        "instants": seen_view[:, None] & between[None],
+        "cameras": np.nonzero(~seen_view[:, None] & seen_instant[None]),
+        "instants": np.nonzero(seen_view[:, None] & between[None]),
     }
-    return {name: np.nonzero(mask) for name, mask in groups.items() if mask.any()}
+    return {name: (views, instants) for name, (views, instants) in groups.items() if len(views)}
 
 
 def last_seen(capture: Capture) -> int:

@@ -142,8 +142,9 @@ def rich(first: int, count: int) -> Iterator[View]:
 @jax.jit
 def rich_frames(index: Integer[Array, ""], fov: Float[Array, ""]) -> Float[Array, "t h w 3"]:
     """Return pictures in [0, 1] of a scene from its source camera, with this field of view."""
-    size = {"views": 1, "frames": 2, "height": ROWS, "width": COLUMNS}
-    filmed = sample_filmed_world(index, worlds="rich", **size)
+    filmed = sample_filmed_world(
+        index, views=1, frames=2, height=ROWS, width=COLUMNS, worlds="rich"
+    )
     focal_length = 0.5 * COLUMNS / jnp.tan(jnp.deg2rad(fov) / 2)
     lens = filmed.intrinsics.at[0, 0].set(focal_length).at[1, 1].set(focal_length)
     filmed = filmed._replace(intrinsics=lens)

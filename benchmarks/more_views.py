@@ -74,9 +74,13 @@ def rendered(index: Array) -> ProceduralClip:
     """Return the scene with all target cameras."""
     drawn = jax.random.uniform(jax.random.fold_in(jax.random.key(2), index), (len(GRIDS[24]) - 1,))
     angles = jnp.sort(MAX_AZIMUTH * (2 * drawn - 1))
-    size = {"frames": DEFAULT.data.frames, "height": DEFAULT.data.height}
     return procedural_scene(
-        index, views=len(GRIDS[24]), width=DEFAULT.data.width, azimuths=angles, **size
+        index,
+        views=len(GRIDS[24]),
+        frames=DEFAULT.data.frames,
+        height=DEFAULT.data.height,
+        width=DEFAULT.data.width,
+        azimuths=angles,
     )
 
 

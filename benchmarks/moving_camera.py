@@ -39,7 +39,7 @@ PLACES = (1, 3, 6)  # between the source's frame and the view that is drawn from
 
 def main() -> None:
     """Draw the held-out views by both depths and print a row for each number of places."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=128, help="short side of the frames")
     options = parser.parse_args()
     if options.rows < LEAST_ROWS:

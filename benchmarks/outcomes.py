@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to count."""
-    config.pluginmanager.register(Outcomes(config.getoption("--outcomes")))
+    config.pluginmanager.register(Outcomes(config.option.outcomes))
 
 
 class Outcomes:

@@ -13,14 +13,14 @@ import time
 
 import jax
 
-from input_pipeline import procedural_scene
+from input_pipeline.procedural.scene import Worlds, procedural_scene
 
 VIEWS, FRAMES = 4, 4
 
 
 def main() -> None:
     """Print a line for each size and kind of world."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256], help="pixels a side")
     parser.add_argument("--repeats", type=int, default=10, help="scenes to render")
     asked = parser.parse_args()
@@ -35,11 +35,12 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def frames_per_second(size: int, worlds: str, repeats: int) -> int:
+def frames_per_second(size: int, worlds: Worlds, repeats: int) -> int:
     """Return the rate of the fastest of `repeats` scenes, after one that compiles."""
-    cameras = {"views": VIEWS, "frames": FRAMES}
     render = jax.jit(
-        lambda index: procedural_scene(index, height=size, width=size, worlds=worlds, **cameras)
+        lambda index: procedural_scene(
+            index, views=VIEWS, frames=FRAMES, height=size, width=size, worlds=worlds
+        )
     )
     jax.block_until_ready(render(0))
     seconds = []

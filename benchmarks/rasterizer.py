@@ -203,12 +203,17 @@ def gsplat_passes(scene: Scene) -> dict[str, Thunk]:
     camera = scene.camera
     parameters = [torch.tensor(np.asarray(x)) for x in scene.gaussians]
     view = [torch.tensor(np.asarray(x)) for x in (camera.world_to_camera, camera.intrinsics)]
-    size = {"width": camera.width, "height": camera.height}
 
     def picture() -> torch.Tensor:
-        view_and_background = (*view, torch.zeros(3))
         return gsplat_torch.render(
-            *parameters, *view_and_background, **size, sh_degree=0, antialiased=False
+            *parameters,
+            world_to_camera=view[0],
+            intrinsics=view[1],
+            background=torch.zeros(3),
+            width=camera.width,
+            height=camera.height,
+            sh_degree=0,
+            antialiased=False,
         ).rgb
 
     def forward() -> object:

@@ -16,6 +16,7 @@ from pathlib import Path
 import captures
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
@@ -50,7 +51,7 @@ def main() -> None:
     rows = {
         "true": frames,
         "filled": to_unit(fill_grid(prior, given, visible, jax.random.key(CONFIG.seed))),
-        "copy": to_unit(copy_nearest(given, visible)),
+        "copy": to_unit(copy_nearest(jnp.asarray(given), jnp.asarray(visible))),
     }
     distance, found = require_lpips("the comparison"), {}
     for name in ("filled", "copy"):

@@ -96,7 +96,7 @@ def parse() -> argparse.Namespace:
     Raises:
       SystemExit: one is out of range.
     """
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--angle", type=float, default=15.0, help="degrees to the sides")
     parser.add_argument("--moments", type=int, default=2, help="parts of a clip")
     parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")

@@ -49,7 +49,7 @@ HELD_OUT = {"fox_instants": ["--held_out", "instants"]}
 
 def main() -> None:
     """Imports, fits and scores one rig."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rig", choices=CUTS)
     parser.add_argument("--out", type=Path, default=Path("out/rigs"))
     parser.add_argument("--steps", type=int, default=0, help="0 is what full4d lift takes")
@@ -116,7 +116,8 @@ def find_capture(name: str, data: Path, out: Path) -> Path:
 def write_object(asset: Path, folder: Path) -> Path:
     """Draw the asset at one instant, from all sides."""
     mesh, numbers = load_skinned_mesh(asset), np.arange(CAMERAS)
-    triangles = standing_triangles(mesh, "Run", np.array([0.2]))[0] * np.float32([1, -1, -1])
+    to_opencv = np.array([1, -1, -1], np.float32)
+    triangles = standing_triangles(mesh, "Run", np.array([0.2]))[0] * to_opencv
     triangles -= (triangles.reshape(-1, 3).min(0) + triangles.reshape(-1, 3).max(0)) / 2
     azimuths, elevations = numbers * 360 * 0.381966, -50 + 125 * (numbers * 0.618034 % 1)
     poses = orbit(azimuths, elevations, DISTANCE, pivot=(0.0, 0.0, 0.0))

@@ -41,7 +41,7 @@ POINTS = 200  # of a frame, whose depth is known
 
 def main() -> None:
     """Score scene after scene and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--first", type=int, default=64, help="first held-out scene")
     parser.add_argument("--scenes", type=int, default=24, help="number of scenes")
     parser.add_argument("--angle", type=float, default=30.0, help="widest azimuth, degrees")
@@ -150,7 +150,7 @@ def estimated(
     maps = np.asarray(source_depth(network, frames, still=still))
     maps = align_to_points(maps, points, estimated=True)
     if not still:
-        shown = np.uint8(np.asarray(frames) * 127.5 + 127.5)
+        shown = (np.asarray(frames) * 127.5 + 127.5).astype(np.uint8)
         maps, _ = stereo_depth(shown, maps, np.asarray(lens), np.asarray(path, np.float64))
     dropped = drop_depth_edges(jnp.asarray(maps), EDGE)
     return dropped if still else fuse_depth(frames, dropped, lens, path)

@@ -127,6 +127,7 @@ def clip_of(rendered: ProceduralClip, pose: ndarray) -> Clip:
       rendered: the scene.
       pose: camera-to-world of its first frame, in a world whose y points down.
     """
+    assert rendered.instances is not None
     numbers = np.asarray(rendered.instances[0])
     cards = np.where(numbers >= INSTANCES, numbers - INSTANCES + PEOPLE + 1, 0)
     return Clip(

@@ -116,12 +116,12 @@ def of_size(
     config = replace(config, optimizer=replace(WAN.optimizer, trainable="all"))
     check_config(config)
     shape = (batch, 1, frames, side, side, 3 * STRIDE**2)
-    numbers = [jax.random.normal(jax.random.key(i), shape) for i in range(2)]
+    clean, noise = (jax.random.normal(jax.random.key(i), shape) for i in range(2))
     words = jax.random.normal(jax.random.key(2), (batch, text, TEXT))
-    ours, parameters = our_step(config, *numbers, words)
+    ours, parameters = our_step(config, clean, noise, words)
     steps = {"ours": ours}
     if importlib.util.find_spec("torch") and importlib.util.find_spec("diffusers"):
-        steps["torch"], theirs = torch_step(config, *numbers, words)
+        steps["torch"], theirs = torch_step(config, clean, noise, words)
         # Ours alone are the two contexts, of freeze-time and fixed-view videos.
         assert parameters - 2 * width == theirs, (parameters, theirs)
     best = interleaved(steps, repeats)

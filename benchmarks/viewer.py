@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,10 @@ def main() -> None:
     options.add_argument("--device", action="store_true", help="draw with the graphics card")
     asked = options.parse_args()
     if asked.out:
-        scene, cameras = read_scene(asked.out), cameras_in(read_arrays(asked.out / "grid.npz"))
+        scene = read_scene(asked.out)
+        if isinstance(scene, Gaussians):
+            raise SystemExit(f"--out: found {asked.out} with a still scene, expected a moving one")
+        cameras = cameras_in(read_arrays(asked.out / "grid.npz"))
     else:
         scene, cameras = random_scene(asked.count), random_cameras()
     flags = [] if asked.device else SOFTWARE.split()
@@ -61,7 +65,7 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def measure(scene: Scene, cameras: Cameras, flags: list[str], seconds: float) -> dict[str, Any]:
+def measure(scene: Scene, cameras: Cameras, flags: Sequence[str], seconds: float) -> dict[str, Any]:
     """All numbers of one scene."""
     page = page_text(scene, run_viewing(cameras), seconds=4.0)
     packed = pack_scene(scene)
@@ -94,7 +98,7 @@ def measure(scene: Scene, cameras: Cameras, flags: list[str], seconds: float) ->
     }
 
 
-def played(page: str, flags: list[str], seconds: float) -> dict[str, Any]:
+def played(page: str, flags: Sequence[str], seconds: float) -> dict[str, Any]:
     """Pictures a second, and the size of the picture.
 
     Chromium prints a page when it has loaded; a picture that is late in coming gives it time.
@@ -126,7 +130,7 @@ def played(page: str, flags: list[str], seconds: float) -> dict[str, Any]:
     }
 
 
-def dom(address: str, flags: list[str]) -> str:
+def dom(address: str, flags: Sequence[str]) -> str:
     """What Chromium makes of a page, once it has loaded."""
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next((found for name in names if (found := shutil.which(name))), None)
@@ -150,6 +154,8 @@ def picture_in(found: str) -> UInt8[np.ndarray, "h w 3"]:
     """The PNG that a page of one still picture holds."""
     encoded = attribute(found, "data-picture").partition(",")[2]
     bgr = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise SystemExit("the page's picture is no PNG")
     return np.ascontiguousarray(bgr[..., ::-1])
 
 

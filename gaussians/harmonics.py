@@ -4,6 +4,8 @@ The 3DGS basis is the real orthonormal one with the Condon-Shortley phase kept:
 Y_1 = sqrt(3 / 4 pi) (-y, z, -x), and so on; coefficient 0 is the mean colour minus one half.
 """
 
+from typing import overload
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpy import ndarray
@@ -51,6 +53,10 @@ def colors(
     return jnp.maximum(mixed + 0.5, 0.0)
 
 
+@overload
+def from_rgb(rgb: Float[Array, "... 3"], degree: int = 0) -> Float[Array, "... k 3"]: ...
+@overload
+def from_rgb(rgb: Float[ndarray, "... 3"], degree: int = 0) -> Float[ndarray, "... k 3"]: ...
 def from_rgb(
     rgb: Float[Array | ndarray, "... 3"], degree: int = 0
 ) -> Float[Array | ndarray, "... k 3"]:

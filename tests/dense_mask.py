@@ -6,4 +6,4 @@ from full4d_jax.models.attention.mask import Tokens, dense_attention
 
 def oracle(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool, mask: str = PAPER) -> Tokens:
     """Return the dense masked softmax under `allowed_frames`."""
-    return dense_attention(q, k, v, allowed_frames(*q.shape[1:3], cross_half, mask))
+    return dense_attention(q, k, v, allowed_frames(q.shape[1], q.shape[2], cross_half, mask))

@@ -142,8 +142,11 @@ def test_killed_jobs_end_like_others(job, given, undisturbed, tmp_path):
     chance, kills, out = random.Random(job), 0, tmp_path / "same"
     begin(job, given, out)
     while kills < KILLS[job]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen(words(job, given, out), env=ENVIRONMENT, **pipes) as process:
+        command = words(job, given, out)
+        with subprocess.Popen(
+            command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
+            assert process.stdout is not None
             for _ in range(chance.randrange(lines)):
                 process.stdout.readline()
             time.sleep(chance.choice([0.02, 0.2, 2]) * chance.random())

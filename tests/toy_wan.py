@@ -1,6 +1,7 @@
 """Weights as Wan publishes them, random, of as small a model as a test asks for."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.wan.architecture import abstract_leaves
@@ -10,7 +11,9 @@ from full4d_jax.models.wan.names import to_wan, wan_names
 SMALL = {"width": 48, "heads": 4, "ffn": 64, "layers": 2, "text_width": 6}
 
 
-def random_wan(model: ModelConfig, layout, dtype=np.float32, scale=1.0) -> dict[str, np.ndarray]:
+def random_wan(
+    model: ModelConfig, layout, dtype: DTypeLike = np.float32, scale=1.0
+) -> dict[str, np.ndarray]:
     """Weights of Wan by name; both layouts have the same values."""
     leaves, rng = abstract_leaves(model), np.random.default_rng(0)
     stacks = {

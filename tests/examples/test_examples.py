@@ -23,7 +23,9 @@ def load(name: str) -> ModuleType:
 
 def test_gaussians_are_fitted(tmp_path):
     assert load("fit_gaussians").main(tmp_path, steps=70) > 26
-    assert cv2.imread(str(tmp_path / "aside.png")).std() > 10
+    aside = cv2.imread(str(tmp_path / "aside.png"))
+    assert aside is not None
+    assert aside.std() > 10
     assert len(list((tmp_path / "ply").iterdir())) == 3
 
 

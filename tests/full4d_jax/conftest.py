@@ -16,7 +16,8 @@ import cv2
 import jax
 import numpy as np
 import pytest
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from full4d_jax.config.codecs import KINDS
 from full4d_jax.models.codecs.codec import save_codec, wan_vae
@@ -36,13 +37,15 @@ def changed(a: np.ndarray, b: np.ndarray) -> float:
 
 def decoded(png: str) -> np.ndarray:
     """Return the picture in a PNG file in base64."""
-    return cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture
 
 
 class Browser:
     """One page; what it shows and what a person does there."""
 
-    def __init__(self, socket: ClientConnection):
+    def __init__(self, socket: Connection):
         self._socket, self._numbers = socket, itertools.count(1)
         self._call("Page.enable")
 

@@ -33,7 +33,7 @@ STEPS = 4
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wan")
-    clips = ProceduralClips(first=0, count=4, **SIZE)
+    clips = ProceduralClips(first=0, count=4, views=3, frames=5, height=32, width=32)
     write_dataset(folder / "scenes", clips, name="scenes", shards=1)
     return folder
 

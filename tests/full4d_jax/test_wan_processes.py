@@ -43,7 +43,7 @@ def command(tmp_path_factory):
     """Words of `full4d train`: on latents and projections, from weights that were converted."""
     folder = tmp_path_factory.mktemp("wan")
     codec = ["--codec_weights", save_toy_codec(folder / "vae.safetensors", "wan22")]
-    clips = ProceduralClips(first=0, count=4, **SIZE)
+    clips = ProceduralClips(first=0, count=4, views=3, frames=5, height=32, width=32)
     write_dataset(folder / "scenes", clips, name="scenes", shards=1)
     encode = ["data", "encode", *PRESET, *codec, *MODEL, *DATA, "--dataset", str(folder / "scenes")]
     assert main([*encode, "--out", str(folder / "latents")]) == 0

@@ -1,7 +1,7 @@
 """Every field of a config is checked, and every preset passes."""
 
-import dataclasses
 import typing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
 DATA = DataConfig(frames=9)
 TEXT = ModelConfig(text_width=8)
 POSELESS = ModelConfig(projection="none", cameras=())
-MIXED = {"records": ("a",), "videos": "b", "pseudo": 0.5}
+MIXED = DataConfig(records=("a",), videos="b", pseudo=0.5)
 GUIDED = SamplerConfig(text_guidance=5.0)
 
 
@@ -52,15 +52,15 @@ def plain_numbers(hint):
 def put(config, name, value):
     """The config with a value in one field, whatever its type."""
     room, _, field = name.rpartition(".")
-    part = dataclasses.replace(getattr(config, room) if room else config)
+    part = replace(getattr(config, room) if room else config)
     object.__setattr__(part, field, value)
-    return dataclasses.replace(config, **{room: part}) if room else part
+    return replace(config, **{room: part}) if room else part
 
 
 def test_groups_windows_mixtures_and_texts_pass():
-    check_config(Config(sampler=dataclasses.replace(windows(size=4, overlap=2), group_views=2)))
+    check_config(Config(sampler=replace(windows(size=4, overlap=2), group_views=2)))
     check_config(Config(sampler=windows(size=4, overlap=0, steps=1, noise=0.0)))
-    check_config(Config(model=POSELESS, data=DataConfig(**MIXED)))
+    check_config(Config(model=POSELESS, data=MIXED))
     check_config(Config(model=TEXT, negative_text="a.npz", sampler=GUIDED))
     check_config(Config(model=WAN, data=DATA, lift=parted(views=2, frames=5)))
 
@@ -77,7 +77,7 @@ def test_every_number_has_a_bound():
     assert plain_numbers(tuple[int, ...])
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Orbit:
     azimuth: typing.Annotated[float, Between(0, 180)] = 30.0
     fps: typing.Annotated[float, Between(1e-3, 1000)] | None = None
@@ -91,7 +91,7 @@ def test_options_are_checked_by_the_same_bounds():
     with pytest.raises(InputError, match=r"^option: --fps: found 0.0, expected 0.001 to 1000"):
         check_fields(Orbit(fps=0.0), what="option")
     with pytest.raises(InputError, match=r"--name: found 3, expected a value of type str"):
-        check_fields(Orbit(name=3), what="option")
+        check_fields(Orbit(name=3), what="option")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.frames", Config(data=DataConfig(frames=True))),
         ("data.width", Config(data=DataConfig(width=60))),
         ("data.frames", Config(model=WAN, data=DataConfig(frames=8))),
-        ("model.codec_stride", Config(model=dataclasses.replace(WAN, codec_stride=8))),
+        ("model.codec_stride", Config(model=replace(WAN, codec_stride=8))),
         ("flow.mean_share", Config(flow=FlowConfig(mean_share=float("nan")))),
         ("sampler.group_views", Config(sampler=SamplerConfig(group_views=1))),
         ("sampler.window_frames", Config(sampler=SamplerConfig(window_frames=-1))),
@@ -145,10 +145,10 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.videos", put(Config(), "data.videos", "a")),
         ("data.pseudo", put(Config(), "data.pseudo", 0.5)),
         ("data.pseudo", Config(data=DataConfig(records=("a",), pseudo=0.5, videos="b"))),
-        ("data.pseudo", Config(model=POSELESS, data=DataConfig(**MIXED | {"pseudo": 1.0}))),
-        ("data.videos", Config(model=POSELESS, data=DataConfig(**MIXED | {"videos": ""}))),
-        ("data.buckets", Config(model=POSELESS, data=DataConfig(**MIXED, buckets=("64x64",)))),
-        ("data.captions", Config(model=POSELESS, data=DataConfig(**MIXED, captions=True))),
+        ("data.pseudo", Config(model=POSELESS, data=replace(MIXED, pseudo=1.0))),
+        ("data.videos", Config(model=POSELESS, data=replace(MIXED, videos=""))),
+        ("data.buckets", Config(model=POSELESS, data=replace(MIXED, buckets=("64x64",)))),
+        ("data.captions", Config(model=POSELESS, data=replace(MIXED, captions=True))),
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=()))),
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=((64, 64, 60),)))),
         ("data.sizes", put(DepthConfig(), "data.sizes", (64, 64, 64))),

@@ -173,6 +173,7 @@ def test_codecs_that_join_frames_see_windows(dataset, tmp_path):
     encode_dataset(config, dataset, out, "train", 0, (0, 1))
     cached = dataclasses.replace(config.data, records=(str(out),))
     batch = next(training_batches(dataclasses.replace(config, data=cached), 0))
+    assert batch.latents is not None
     assert batch.latents.shape == (4, 2, 2, 2, 2, 16)
     few = dataclasses.replace(cached, frames=1)
     with pytest.raises(InputError, match="windows of 5 frames, expected 1"):

@@ -22,8 +22,8 @@ def filmed_wall(azimuths):
         ahead, eye = rays @ pose[:3, :3], -pose[:3, :3].T @ pose[:3, 3]
         z = (1 - eye[2]) / ahead[..., 2]
         u, v, _ = np.moveaxis(eye + z[..., None] * ahead, -1, 0)
-        spots = [(120 + 120 * a).astype(np.float32) for a in (u, v)]
-        pictures.append(cv2.remap(noise, *spots, cv2.INTER_LINEAR))
+        columns, rows = ((120 + 120 * a).astype(np.float32) for a in (u, v))
+        pictures.append(cv2.remap(noise, columns, rows, cv2.INTER_LINEAR))
         depth.append(z)
     frames = np.repeat(np.stack(pictures)[..., None], 3, -1)
     return frames, np.stack([lens] * len(poses)), poses, np.stack(depth)

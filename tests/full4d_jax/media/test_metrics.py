@@ -1,4 +1,5 @@
 import warnings
+from typing import Any
 
 import cv2
 import jax
@@ -37,7 +38,7 @@ def test_ssim_equals_skimage():
     rng = np.random.default_rng(0)
     a = smooth_image(0)
     b = np.clip(a + 0.1 * rng.standard_normal(a.shape), 0, 1).astype(np.float32)
-    _, expected = structural_similarity(
+    similarity: Any = structural_similarity(
         a,
         b,
         data_range=1.0,
@@ -47,6 +48,7 @@ def test_ssim_equals_skimage():
         use_sample_covariance=False,
         full=True,
     )
+    expected = similarity[1]
     actual = metrics.ssim_map(jnp.asarray(b), jnp.asarray(a))
     np.testing.assert_allclose(actual, expected, atol=2e-4)
     mask = (rng.random(a.shape[:2]) < 0.3).astype(np.float32)

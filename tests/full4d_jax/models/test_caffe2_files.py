@@ -56,7 +56,7 @@ def test_bytes_and_negative_integers_of_tensors(tmp_path):
     net += operator(b"Int8GivenIntTensorFill", b"bias", bias)
     (tmp_path / "init.pb").write_bytes(net)
     tensors = read_quantised(tmp_path / "init.pb")
-    np.testing.assert_array_equal(tensors["weight"].integers, np.uint8([[3], [255]]))
+    np.testing.assert_array_equal(tensors["weight"].integers, np.array([[3], [255]], np.uint8))
     np.testing.assert_array_equal(tensors["bias"].integers, [[300], [-7]])
     assert tensors["bias"].scale == 2
     (tmp_path / "float.pb").write_bytes(operator(b"GivenTensorFill", b"weight", weight))

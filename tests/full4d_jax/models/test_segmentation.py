@@ -70,7 +70,9 @@ def test_real_photos_give_what_the_published_file_gives(published, shared_data):
     photos = sorted((shared_data / "data/real_photos").rglob("*.jpg"))[::45]
     assert len(photos) > 3
     for photo in photos:
-        frames = small(cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB))
+        bgr = cv2.imread(str(photo))
+        assert bgr is not None
+        frames = small(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
         network.set_tensor(entry, frames)
         network.invoke()
         ours = np.asarray(compute(load_segmentation(), frames))

@@ -4,6 +4,7 @@ import functools
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType
@@ -63,18 +64,18 @@ def encoded(config: Config) -> EncodedBatch:
     data = config.data
     shape = (BATCH, data.views, data.frames, data.height, data.width)
 
-    def normal(*shape):
-        return rng.normal(size=shape).astype(np.float32)
+    def normal(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
 
     guided = config.model.projection == "frames"
     latents = normal(*shape, 3)
-    visible = np.broadcast_to(np.arange(data.frames) == 0, shape[:3])
+    visible = jnp.broadcast_to(jnp.arange(data.frames) == 0, shape[:3])
     conditions = Conditions(
         projection=normal(*shape, 3) if guided else latents[:, :, :0],
-        base=normal(*shape, 3) if guided else np.where(visible[..., None, None, None], latents, 0),
-        mask=rng.integers(0, 2, shape).astype(np.float32),
+        base=normal(*shape, 3) if guided else jnp.where(visible[..., None, None, None], latents, 0),
+        mask=jnp.asarray(rng.integers(0, 2, shape), jnp.float32),
         disparity=normal(*shape),
-        world_to_camera=np.eye(4, dtype=np.float32) + 0.1 * normal(*shape[:3], 4, 4),
+        world_to_camera=jnp.eye(4) + 0.1 * normal(*shape[:3], 4, 4),
         intrinsics=normal(BATCH, data.views, 3, 3),
         text=normal(BATCH, 5, 8) if guided else None,
         visible=None if guided else visible,
@@ -116,7 +117,9 @@ def on_mesh(config: Config, **sizes):
     with jax.set_mesh(mesh):
         compiled = gradient(config).lower(params, batch).compile()
         value, gradients = compiled(params, batch)
-    return float(value), jax.tree.map(np.asarray, gradients), compiled.as_text()
+    hlo = compiled.as_text()
+    assert hlo is not None
+    return float(value), jax.tree.map(np.asarray, gradients), hlo
 
 
 def slow(**sizes):

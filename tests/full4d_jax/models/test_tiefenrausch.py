@@ -64,11 +64,13 @@ def test_equals_onnxruntime_on_photographs(name, params, maker, shared_data):
     photo = shared_data / "data/real_photos" / f"{name}.jpg"
     if not network.is_file() or not photo.is_file():
         pytest.skip(f"no {network} or no {photo}")
-    picture = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
+    bgr = cv2.imread(str(photo))
+    assert bgr is not None
+    picture = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     picture = cv2.resize(picture, (384, 224), interpolation=cv2.INTER_AREA) / 255
     session = onnxruntime.InferenceSession(network)
     normal = ((picture - maker["MEAN"]) / maker["DEVIATION"]).transpose(2, 0, 1)
-    inputs = {session.get_inputs()[0].name: np.float32(normal)[None]}
+    inputs = {session.get_inputs()[0].name: normal.astype(np.float32)[None]}
     disparity = np.asarray(session.run(None, inputs)[0]).reshape(224, 384)
     computed = compute(params, jnp.asarray(2 * picture - 1, jnp.float32)[None])[0]
     assert np.abs(computed - np.log(disparity)).mean() < MOST

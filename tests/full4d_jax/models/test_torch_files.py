@@ -18,6 +18,8 @@ GOLDENS = Path(__file__).parent / "goldens"
 
 def test_types_views_and_names():
     spec = importlib.util.spec_from_file_location("make", GOLDENS / "make_wan_vae.py")
+    assert spec is not None
+    assert spec.loader is not None
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
     whole, tensors = make.draw("whole", (4, 6)), read_tensors(GOLDENS / "tensors.pth")

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from full4d_jax.config import MeshConfig, load_config
+from full4d_jax.generation.batch import Batch
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.placement import in_mesh, make_state, training_mesh
 from full4d_jax.training.state import init_state
@@ -35,6 +36,7 @@ losses, rendered = [], []
 step, batches = jax.jit(in_mesh(mesh, train_step(config))), training_batches(config, 0, mesh)
 for _ in range(3):
     batch = next(batches)
+    assert isinstance(batch, Batch)
     shards = {str(x.index): np.asarray(x.data) for x in batch.frames.addressable_shards}
     rendered.append({where: float(x.sum()) for where, x in shards.items()})
     state, metrics = step(state, batch)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from grid_batches import grid_batches
 from tiny_run import batches, lines, same, short
 
 from full4d_jax.config import load_config
@@ -13,7 +14,7 @@ from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.bad_losses import SETTLED
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.clips.batches import clips_at, training_batches
+from full4d_jax.training.clips.batches import clips_at
 from full4d_jax.training.loop import Reporting
 
 
@@ -92,7 +93,7 @@ def test_a_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
 
 def test_the_scenes_of_a_batch_are_those_that_were_rendered():
     config = load_config("configs/debug.py")
-    batch = next(training_batches(config, 7))
+    batch = next(grid_batches(config, 7))
     again = jax.jit(lambda index: procedural_batch(index, config.data))
     scenes = jnp.asarray(clips_at(config, 7), jnp.int32)
     np.testing.assert_allclose(batch.frames, again(scenes).frames, atol=1e-6)

@@ -42,7 +42,8 @@ def table(_folder):
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "scenes"
-    write_dataset(folder, ProceduralClips(first=0, count=2, **SIZE), name="scenes", shards=1)
+    clips = ProceduralClips(first=0, count=2, views=2, frames=5, height=16, width=16)
+    write_dataset(folder, clips, name="scenes", shards=1)
     return folder
 
 
@@ -134,6 +135,7 @@ def test_a_share_of_the_clips_drops_its_text(config, encoded):
         run = train_step(config)
         return jax.jit(lambda *given: run(*given)[1]["loss"])
 
+    assert batch.text is not None
     dropped = step(config)(state, batch)
     zeros = batch._replace(text=jnp.zeros_like(batch.text))
     kept = dataclasses.replace(config, data=dataclasses.replace(config.data, drop_text=0.0))

@@ -63,10 +63,14 @@ def test_texts_of_a_run(tmp_path):
         np.savez(tmp_path / f"{name}.npz", text=np.full((tokens, 8), tokens, np.float32))
     a, b, short = (str(tmp_path / f"{x}.npz") for x in ("a", "b", "short"))
     text, negative = load_training_texts(dropping(0.1, text=a))
+    assert text is not None
+    assert negative is not None
     assert not negative.any()
     assert text.all()
     assert negative.shape == text.shape == (3, 8)
     text, negative = load_training_texts(dropping(0.1, negative_text=b))
+    assert text is not None
+    assert negative is not None
     assert not text.any()
     assert negative.all()
     assert load_training_texts(dropping(0, text=a, negative_text=b))[1] is None

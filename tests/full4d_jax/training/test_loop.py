@@ -144,12 +144,11 @@ def test_a_run_that_stops_anywhere_writes_the_same_metrics(tmp_path):
 
         return data
 
-    words = {"log_every": 3, "checkpoint_every": 1}
-    short(tmp_path / "whole", **words)
+    short(tmp_path / "whole", log_every=3, checkpoint_every=1)
     for end in (1, 2, 4, 5):
         with pytest.raises(EOFError):
-            short(tmp_path / "parts", data=until(end), **words)
-    short(tmp_path / "parts", **words)
+            short(tmp_path / "parts", data=until(end), log_every=3, checkpoint_every=1)
+    short(tmp_path / "parts", log_every=3, checkpoint_every=1)
     assert lines(tmp_path / "parts") == lines(tmp_path / "whole")
     assert [line["step"] for line in lines(tmp_path / "parts")] == [3, 6, 7]
 

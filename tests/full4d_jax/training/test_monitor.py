@@ -32,7 +32,8 @@ def events(out) -> list:
             size = int(np.frombuffer(content[:8], "<u8")[0])
             event, mark = content[12 : 12 + size], content[12 + size : 16 + size]
             assert np.frombuffer(mark, "<u4")[0] == masked_crc32c(event)
-            found.append(event_pb2.Event.FromString(event))
+            message = event_pb2.Event  # pyright: ignore[reportAttributeAccessIssue]
+            found.append(message.FromString(event))
             content = content[16 + size :]
     return found
 

@@ -58,7 +58,7 @@ def test_the_trapezoid_by_its_corners():
     steps, values = zip(
         (0, 0), (5, 0.01), (10, 0.02), (60, 0.02), (80, 0.01), (100, 0), strict=True
     )
-    np.testing.assert_allclose([rate(step) for step in steps], values, atol=1e-9)
+    np.testing.assert_allclose(jnp.array([rate(step) for step in steps]), values, atol=1e-9)
 
 
 def test_plain_adamw_is_optaxs():

@@ -31,9 +31,10 @@ TINY = UpsamplerConfig(
 
 def noise(place: int) -> Pair:
     """Pairs that cost nothing: frames of noise, others at every place."""
-    frames = np.random.default_rng(place).uniform(-1, 1, (3, 2, 96, 96, 3))
-    ones = np.ones((2, 96, 96), np.float32)
-    return jax.tree.map(jnp.float32, Pair(Guidance(frames[0], frames[1], ones, ones), frames[2]))
+    drawn = np.random.default_rng(place).uniform(-1, 1, (3, 2, 96, 96, 3))
+    frames = jnp.asarray(drawn, jnp.float32)
+    ones = jnp.ones((2, 96, 96))
+    return Pair(Guidance(frames[0], frames[1], ones, ones), frames[2])
 
 
 def test_a_later_start_goes_on_with_the_same_crops():
@@ -118,7 +119,7 @@ def test_frames_of_videos_are_seen_from_elsewhere_and_back(tmp_path):
     """The truth is a frame of the clip; the projection shows it with holes."""
     draw = partial(procedural_scene, views=1, frames=1, height=96, width=96, worlds="rich")
     picture = np.asarray(jax.jit(draw)(5).frames[0])
-    write_video(tmp_path / "a.mp4", np.uint8(255 * picture.repeat(4, 0)), fps=8)
+    write_video(tmp_path / "a.mp4", (255 * picture.repeat(4, 0)).astype(np.uint8), fps=8)
     config = replace(TINY, data=replace(TINY.data, filmed=1.0))
     prior = open_prior(DEFAULT, None)
     pair = upsampler_pairs.drawn_pairs(config, prior, load_depth(), [tmp_path / "a.mp4"], 3)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -51,18 +52,18 @@ def short(
     length = {"steps": 7, "log_every": 2, "checkpoint_every": 3, **training}
     config = Config(seed=seed, training=TrainingConfig(**length))
     record, state = run_record(config, init), first()
+    place: Callable[[jax.Array], jax.Array] = jnp.asarray
     if devices:
         mesh = jax.make_mesh(
             (devices,), ("data",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
         )
 
-        def place(x):
+        def shard(x: jax.Array) -> jax.Array:
             spec = P("data") if x.ndim == 2 else P()
             return jax.device_put(x, NamedSharding(mesh, spec))
 
+        place = shard
         state = jax.tree.map(place, state)
-    else:
-        place = jnp.asarray
 
     def stream(start):
         return map(place, data(start))

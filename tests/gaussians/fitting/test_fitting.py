@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gaussians.deformation import Scene
 from gaussians.fitting import loop
 from gaussians.fitting.distillation import Distillation
 from gaussians.fitting.fit_config import FitConfig, Targets
@@ -69,7 +70,7 @@ def pictures(azimuths: tuple[float, ...]) -> Targets:
     return Targets(frames, views, times, jnp.ones(len(times)))
 
 
-def mean_psnr(scene: DynamicGaussians, targets: Targets) -> float:
+def mean_psnr(scene: Scene, targets: Targets) -> float:
     rendered = render_clip(scene, targets.cameras, targets.times, max_intersections=1024)
     assert int(rendered.overflow.max()) == 0
     return float(jax.jit(jax.vmap(capped_psnr))(rendered.rgb, targets.frames).mean())
@@ -103,6 +104,8 @@ def test_a_fit_does_not_depend_on_the_unit_of_the_world():
     )
     small = fit(scene, targets, config, jax.random.key(0)).scene
     large = fit(scene._replace(gaussians=gaussians), larger, config, jax.random.key(0)).scene
+    assert isinstance(small, DynamicGaussians)
+    assert isinstance(large, DynamicGaussians)
     moved = np.abs(small.gaussians.means - scene.gaussians.means).max()
     assert moved > 0.01, moved
     assert np.abs(small.velocities).max() > 0.01

@@ -220,6 +220,7 @@ def test_the_stated_memory_is_about_what_the_compiled_program_needs(bent):
     state = first_state(scene, targets, 0, budget)
     program = run_chunk.lower(state, targets, jax.random.key(0), FitConfig(), budget, 10, None)
     sizes = program.compile().memory_analysis()
+    assert sizes is not None
     needed = sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes
     stated = fit_memory(g, pictures_, side, side, bent=bent)
     assert 0.7 * needed < stated < 1.5 * needed

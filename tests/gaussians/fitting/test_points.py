@@ -40,7 +40,7 @@ def test_strewn_points_are_seen_by_two_cameras_and_close_to_none(around):
 
 
 def test_cameras_that_share_nothing_have_no_point(around):
-    alone = Views(*(x[:1] for x in around[:2]), SIDE, SIDE)
+    alone = Views(around.intrinsics[:1], around.world_to_camera[:1], SIDE, SIDE)
     assert not len(strew(alone, np.zeros(3), 10, np.random.default_rng(0)))
 
 

@@ -1,8 +1,10 @@
 """Packed PLY: what its bits keep, a real file, and another tool in both directions."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from gaussians.formats.packed_ply import save_packed_ply
 from gaussians.formats.ply import load_ply, save_ply
@@ -14,7 +16,7 @@ from gaussians.types import Gaussians
 def in_order(scene: Gaussians) -> Gaussians:
     """Sorted by x."""
     order = np.argsort(np.asarray(scene.means[:, 0]))
-    return Gaussians(*(np.asarray(x)[order] for x in scene))
+    return jax.tree.map(lambda x: np.asarray(x)[order], scene)
 
 
 def apart(scene: Gaussians) -> Gaussians:
@@ -30,9 +32,9 @@ def angles(a, b) -> np.ndarray:
     return 2 * np.arccos(np.clip(np.abs((unit[0] * unit[1]).sum(1)), 0, 1))
 
 
-def spans(values: np.ndarray) -> np.ndarray:
+def spans(values: ArrayLike) -> np.ndarray:
     """The largest range of every column: no chunk's is larger."""
-    return np.ptp(values, axis=0)
+    return np.ptp(np.asarray(values), axis=0)
 
 
 @pytest.mark.parametrize(("count", "degree"), [(1, 0), (256, 1), (700, 3)])
@@ -45,8 +47,8 @@ def test_round_trip_within_the_steps_of_the_format(count, degree, tmp_path, make
     assert (np.abs(a.log_scales - b.log_scales) <= spans(b.log_scales) * steps + 1e-6).all()
     mean = np.abs(a.harmonics[:, 0] - b.harmonics[:, 0])
     assert (mean <= spans(b.harmonics[:, 0]) * 0.51 / 255 + 1e-5).all()
-    opacities = [sigmoid(x.logit_opacities) for x in (a, b)]
-    np.testing.assert_allclose(*opacities, atol=0.51 / 255)
+    after, before = (sigmoid(np.asarray(x.logit_opacities)) for x in (a, b))
+    np.testing.assert_allclose(after, before, atol=0.51 / 255)
     assert angles(a.quaternions, b.quaternions).max() < 0.005
     rest = np.clip(b.harmonics[:, 1:], -4, 4)
     np.testing.assert_allclose(a.harmonics[:, 1:], rest, atol=1 / 32 + 1e-6)  # the ends: 1 / 32

@@ -65,7 +65,7 @@ def test_files_may_be_text_big_endian_or_of_doubles(tmp_path, valid):
 @pytest.mark.parametrize("layout", [b"binary_little_endian", b"ascii"])
 def test_faces_after_the_vertices_are_left_alone(tmp_path, layout):
     numbers = {b"ascii": b"1 2\n3 4\n3 0 1 0\n"}
-    body = numbers.get(layout, np.float32([1, 2, 3, 4]).tobytes() + b"\3\0\1\0")
+    body = numbers.get(layout, np.array([1, 2, 3, 4], np.float32).tobytes() + b"\3\0\1\0")
     header = b"element vertex 2\nproperty float x\nproperty float y\nelement face 1\n"
     header += b"property list uchar uchar vertex_indices\nend_header\n"
     (tmp_path / "mesh.ply").write_bytes(b"ply\nformat " + layout + b" 1.0\n" + header + body)
@@ -77,14 +77,14 @@ def test_faces_after_the_vertices_are_left_alone(tmp_path, layout):
 def test_tables_of_every_type_are_written_and_read(tmp_path):
     kinds = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8")
     tables = {"vertex": {kind: np.arange(3).astype(kind) for kind in kinds}}
-    tables["one"] = {"x": np.float32([0.1, 0.2])}
+    tables["one"] = {"x": np.array([0.1, 0.2], np.float32)}
     write_tables(tmp_path / "all.ply", tables)
     names = ("char", "uchar", "short", "ushort", "int", "uint", "float", "double")
     properties = "".join(f"property {a} {b}\n" for a, b in zip(names, kinds, strict=True))
     header = f"element vertex 3\n{properties}element one 2\nproperty float x\nend_header\n"
     content = (tmp_path / "all.ply").read_bytes()
     assert content.startswith(f"ply\nformat binary_little_endian 1.0\n{header}".encode())
-    assert content.endswith(np.float32([0.1, 0.2]).tobytes())
+    assert content.endswith(np.array([0.1, 0.2], np.float32).tobytes())
     for name, columns in read_tables(tmp_path / "all.ply").items():
         for kind, column in columns.items():
             np.testing.assert_array_equal(column, tables[name][kind])

@@ -76,7 +76,7 @@ def test_other_kinds_of_scenes_are_refused_or_taken_at_an_instant(tmp_path):
         (save_dynamic_ply, scene()),
     ):
         with pytest.raises(FormatError, match=f"scene: found {type(wrong).__name__}"):
-            save(tmp_path / "bad.x", wrong)
+            save(tmp_path / "bad.x", wrong)  # pyright: ignore[reportArgumentType]
     assert not list(tmp_path.iterdir())
     save_ply(tmp_path / "bent.ply", bent, time=0.5)
     np.testing.assert_array_equal(load_ply(tmp_path / "bent.ply").means, bent.at(0.5).means)

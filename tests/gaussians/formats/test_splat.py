@@ -34,8 +34,8 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     again = load_splat(tmp_path / "scene.splat")
     np.testing.assert_array_equal(again.means, scene.means)
     np.testing.assert_allclose(again.log_scales, scene.log_scales, atol=1e-6)
-    opacities = (sigmoid(np.asarray(x.logit_opacities)) for x in (again, scene))
-    np.testing.assert_allclose(*opacities, atol=0.5 / 255 + 1e-6)
+    after, before = (sigmoid(np.asarray(x.logit_opacities)) for x in (again, scene))
+    np.testing.assert_allclose(after, before, atol=0.5 / 255 + 1e-6)
     step = 0.5 / 255 / 0.28209479
     np.testing.assert_allclose(again.harmonics, scene.harmonics[:, :1], atol=step + 1e-6)
     unit = scene.quaternions / jnp.linalg.norm(scene.quaternions, axis=1, keepdims=True)

@@ -21,6 +21,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 def load(path: Path):
     """A module from its file; `tests` and `benchmarks` are not packages."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -137,7 +139,7 @@ def garden(folder: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         rng.normal(0, 1.5, g),
         (data["colors"][:, None] / 255 - 0.5) / harmonics.MEAN,
     )
-    return [np.float32(field) for field in fields], data
+    return [field.astype(np.float32) for field in fields], data
 
 
 @pytest.mark.extra("gsplat", "nerfacc", "torch")

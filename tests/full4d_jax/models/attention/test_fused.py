@@ -123,7 +123,9 @@ def test_merged_keeps_no_logits():
     def temporary_bytes(attend, frames):
         x = jax.ShapeDtypeStruct((1, 2, frames, 32, 1, 16), jnp.float32)
         gradient = jax.grad(lambda *x: attend(*x, cross_half=True).sum(), (0, 1, 2))
-        return jax.jit(gradient).lower(x, x, x).compile().memory_analysis().temp_size_in_bytes
+        memory = jax.jit(gradient).lower(x, x, x).compile().memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
 
     def growth(attend):
         return temporary_bytes(attend, 64) / temporary_bytes(attend, 16)

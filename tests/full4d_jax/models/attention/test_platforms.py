@@ -91,7 +91,9 @@ def test_the_unused_ones_leave_nothing_for_the_backward_pass():
 
         x, weights = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (LARGE, (6,)))
         program = jax.jit(jax.grad(loss, (0, 1))).lower(x, weights).compile()
-        return program.memory_analysis().temp_size_in_bytes
+        memory = program.memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
 
     assert temporaries(FUSED) <= 1.01 * temporaries(MERGED)
     assert temporaries(CONCATENATED) > 1.5 * temporaries(MERGED)

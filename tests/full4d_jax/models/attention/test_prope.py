@@ -75,7 +75,8 @@ def test_equals_its_formula_pair_by_pair(cross_half):
     )
     motion, lens = rigid(jax.random.key(3), (B, V, T)), lenses(jax.random.key(4))
     attend = functools.partial(fused_attention, cross_half=cross_half)
-    found = prope(attend, *map(jnp.asarray, (q, k, v)), projective_transforms(motion, lens))
+    transforms = projective_transforms(motion, lens)
+    found = prope(attend, jnp.asarray(q), jnp.asarray(k), jnp.asarray(v), transforms)
 
     # Relative transforms in double precision: from camera j's image to camera i's.
     shifted = np.array(lens, np.float64)

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +129,7 @@ def test_every_video_is_encoded_on_its_own(weights):
 
 def wan_file(path, config):
     """Weights as Wan's own repositories name them."""
-    like = flatten_dict(wan_vae.abstract_params(config), sep=".")
+    like: dict[str, Any] = flatten_dict(wan_vae.abstract_params(config), sep=".")
     turned = {name: x.shape[:-3:-1] + x.shape[:-2] for name, x in like.items()}
     tensors = {
         source_name(name, config, diffusers=False): np.zeros(shape, np.float32)
@@ -151,7 +152,9 @@ def test_published_weights_become_a_codec(name, tmp_path, capsys):
     assert f"found {mark}, expected {'0' * 64}" in capsys.readouterr().err
     assert not target.exists()
     assert main(["convert", "codec", str(source), str(target), "--sha256", mark]) == 0
-    assert wan_vae.with_widths(KINDS[name], load_codec(name, str(target))) == config
+    weights = load_codec(name, str(target))
+    assert weights is not None
+    assert wan_vae.with_widths(KINDS[name], weights) == config
     assert main(["convert", "codec", str(source), str(tmp_path / "codec.npz")]) == 2
     assert "found .npz, expected .safetensors" in capsys.readouterr().err
 

@@ -1,5 +1,7 @@
 """TAESD: against diffusers, against PyTorch, and on a real photo with its real weights."""
 
+from typing import Any
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -87,7 +89,9 @@ def test_a_real_photo_survives(shared_data):
     if not (folder.is_dir() and photo.is_file()):
         pytest.skip(f"no {folder} or no {photo}")
     params = taesd.convert_taesd(folder)
-    picture = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
+    bgr = cv2.imread(str(photo))
+    assert bgr is not None
+    picture = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     side = min(picture.shape[:2])
     picture = cv2.resize(picture[:side, :side], (256, 256), interpolation=cv2.INTER_AREA)
     frames = (picture.astype(np.float32) / 127.5 - 1)[None, None]
@@ -102,7 +106,7 @@ def test_shapes_are_those_of_the_real_files(shared_data):
     folder = shared_data / "weights" / "taesd_flux2"
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
-    found = flatten_dict(taesd.convert_taesd(folder), sep=".")
+    found: dict[str, Any] = flatten_dict(taesd.convert_taesd(folder), sep=".")
     assert {name: x.shape for name, x in found.items()} == taesd.shapes()
 
 

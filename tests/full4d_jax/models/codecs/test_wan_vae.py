@@ -21,7 +21,7 @@ from full4d_jax.models.codecs.wan_vae_weights import convert_vae
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 # Networks this small spend their time in the compiler.
-QUICK = {"xla_backend_optimization_level": 0}
+QUICK: dict[str, Any] = {"xla_backend_optimization_level": 0}
 SMALL = {"blocks": 1, "multipliers": (1, 2, 2), "temporal": (False, True)}
 KINDS = {
     "wan21": dataclasses.replace(WAN21, base=4, decoder_base=4, **SMALL),
@@ -32,6 +32,8 @@ KINDS = {
 def load(path: Path):
     """A module from its file; `tests` is not a package."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -131,7 +133,9 @@ def test_memory_does_not_grow_with_the_frames(kind, code, chunk, x):
     def temporary(code, frames):
         given = jax.ShapeDtypeStruct(pair(frames)[x].shape, jnp.float32)
         lowered = jax.jit(lambda x, params: code(config, params, x)).lower(given, params)
-        return lowered.compile(QUICK).memory_analysis().temp_size_in_bytes
+        memory = lowered.compile(QUICK).memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
 
     few, many = 9, 41
     video_growth = pair(many)[0].nbytes - pair(few)[0].nbytes

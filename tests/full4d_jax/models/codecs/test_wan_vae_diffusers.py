@@ -39,6 +39,8 @@ def torch():
 @pytest.fixture(scope="module")
 def maker():
     spec = importlib.util.spec_from_file_location("make_wan_vae", MAKER)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -53,7 +54,8 @@ ORIGINAL = {
 def tensors_of(config, *, diffusers):
     """Distinct numbers under a layout's names, with PyTorch's order of axes."""
     tensors = {}
-    for name, x in flatten_dict(abstract_params(config), sep=".").items():
+    like: dict[str, Any] = flatten_dict(abstract_params(config), sep=".")
+    for name, x in like.items():
         shape = (*x.shape[:-3:-1], *x.shape[:-2]) if len(x.shape) > 1 else (*x.shape, 1, 1, 1)
         shape = x.shape if name.endswith("bias") else shape
         size = np.prod(shape, dtype=int)

@@ -116,5 +116,5 @@ if __name__ == "__main__":
         solved = solve(network(name).double(), values)
         path = HERE / f"wan_{name}.npz"
         values |= {key: x.astype(np.float32) for key, x in solved.items()}
-        np.savez_compressed(path, **values)
+        np.savez_compressed(path, **values)  # pyright: ignore[reportArgumentType]
         print(path.name, path.stat().st_size, f"largest output {abs(values['out']).max():.2f}")

@@ -118,7 +118,7 @@ def write_tensors(path: Path) -> None:
 
 if __name__ == "__main__":
     solved = {f"{case}_{name}": x for case in CASES for name, x in solve(case).items()}
-    np.savez_compressed(HERE / "wan_vae.npz", **solved)
+    np.savez_compressed(HERE / "wan_vae.npz", **solved)  # pyright: ignore[reportArgumentType]
     write_tensors(HERE / "tensors.pth")
     for path in (HERE / "wan_vae.npz", HERE / "tensors.pth"):
         print(path.name, path.stat().st_size)

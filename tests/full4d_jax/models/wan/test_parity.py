@@ -29,6 +29,8 @@ GOLDENS = Path(__file__).parents[1] / "goldens"
 def load(path: Path):
     """A module from its file; `tests` is not a package."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

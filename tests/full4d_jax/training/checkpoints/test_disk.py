@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 SAVED, STEPS = 3, 6
-EVERY_STEP = {"checkpoint_every": 1, "log_every": 1}
 
 
 def begin_at(out: Path, end: int):
@@ -32,7 +31,7 @@ def begin_at(out: Path, end: int):
         raise EOFError
 
     with pytest.raises(EOFError):
-        short(out, data=data, steps=STEPS, **EVERY_STEP)
+        short(out, data=data, steps=STEPS, checkpoint_every=1, log_every=1)
     return newest(out)
 
 
@@ -47,8 +46,8 @@ def goes_on(out: Path, saved, straight: Path) -> None:
     """Nothing that was saved is lost, and the run ends as if nothing had happened."""
     assert int(saved.step) == SAVED
     assert same(newest(out), saved)
-    state, _ = short(out, steps=STEPS, **EVERY_STEP)
-    expected, _ = short(straight, steps=STEPS, **EVERY_STEP)
+    state, _ = short(out, steps=STEPS, checkpoint_every=1, log_every=1)
+    expected, _ = short(straight, steps=STEPS, checkpoint_every=1, log_every=1)
     assert same(state, expected)
     assert lines(out) == lines(straight)
 
@@ -75,7 +74,7 @@ def test_files_that_may_not_grow(tmp_path):
     saved = begin_at(out, SAVED)
     told = rf"File too large.*the newest complete one is {SAVED}; make room.*the same command"
     with largest_file(20_000), pytest.raises(InputError, match=told):
-        short(out, steps=STEPS, **EVERY_STEP)
+        short(out, steps=STEPS, checkpoint_every=1, log_every=1)
     goes_on(out, saved, tmp_path / "straight")
 
 
@@ -96,11 +95,11 @@ def test_a_full_disk(tmp_path):
         saved = begin_at(out, SAVED)
         fill(out / "other")
         with pytest.raises(InputError, match=r"No space left on device.*make room"):
-            short(out, steps=STEPS, **EVERY_STEP)
+            short(out, steps=STEPS, checkpoint_every=1, log_every=1)
         os.truncate(out / "other", (out / "other").stat().st_size - 80_000)  # for all but a state
         told = rf"No space left on device.*the newest complete one is {SAVED}; make room"
         with pytest.raises(InputError, match=told):
-            short(out, steps=STEPS, **EVERY_STEP)
+            short(out, steps=STEPS, checkpoint_every=1, log_every=1)
         (out / "other").unlink()
         goes_on(out, saved, tmp_path / "straight")
     finally:
@@ -147,7 +146,7 @@ def test_a_folder_that_becomes_unwritable_during_a_save(tmp_path):
     saved = newest(out)
     assert int(saved.step) >= SAVED
     assert f"the newest complete one is {int(saved.step)}" in message
-    state, _ = short(out, steps=STEPS, **EVERY_STEP)
-    expected, _ = short(tmp_path / "straight", steps=STEPS, **EVERY_STEP)
+    state, _ = short(out, steps=STEPS, checkpoint_every=1, log_every=1)
+    expected, _ = short(tmp_path / "straight", steps=STEPS, checkpoint_every=1, log_every=1)
     assert same(state, expected)
     np.testing.assert_array_equal(state.params["x"], expected.params["x"])

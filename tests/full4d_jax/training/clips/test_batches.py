@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from grid_batches import grid_batches, is_warp
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig, TrainingConfig
@@ -21,18 +22,13 @@ CONFIG = Config(
 )
 
 
-def is_warp(batch: Batch) -> np.ndarray:
-    """Warps say nothing of cameras."""
-    return (np.asarray(batch.cameras.world_to_camera) == np.eye(4)).all((1, 2, 3, 4))
-
-
 def test_half_of_each_batch_is_warped_and_resuming_repeats_it():
-    stream = training_batches(CONFIG, 0)
+    stream = grid_batches(CONFIG, 0)
     first, second = next(stream), next(stream)
     for batch in (first, second):
         assert batch.frames.shape == (4, 2, 2, 16, 16, 3)
         assert is_warp(batch).sum() == 2
-    again = next(training_batches(CONFIG, 1))
+    again = next(grid_batches(CONFIG, 1))
     jax.tree.map(np.testing.assert_array_equal, again, second)
     assert not np.array_equal(first.frames, second.frames)
 
@@ -42,7 +38,7 @@ def test_videos_of_a_folder(tmp_path):
     red[..., 0] = 200
     write_video(tmp_path / "red.mp4", red, 12)
     data = dataclasses.replace(CONFIG.data, videos=str(tmp_path))
-    batch = next(training_batches(dataclasses.replace(CONFIG, data=data), 0))
+    batch = next(grid_batches(dataclasses.replace(CONFIG, data=data), 0))
     frames = np.asarray(batch.frames)[is_warp(batch)]
     assert len(frames) == 2
     assert np.abs(frames[..., 0] - (200 / 127.5 - 1)).max() < 0.1
@@ -53,7 +49,7 @@ def test_videos_of_a_folder(tmp_path):
 def test_clips_slower_than_the_rate_asked_for_have_room_for_a_window(tmp_path):
     write_video(tmp_path / "slow.mp4", np.zeros((6, 40, 40, 3), np.uint8), 5)
     data = dataclasses.replace(CONFIG.data, videos=str(tmp_path), frames=4, fps=8.0)
-    stream = training_batches(dataclasses.replace(CONFIG, data=data), 0)
+    stream = grid_batches(dataclasses.replace(CONFIG, data=data), 0)
     for _ in range(6):  # windows begin anywhere
         assert next(stream).frames.shape[2] == 4
 
@@ -65,7 +61,7 @@ def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     write_video(tmp_path / "a.mp4", noise, 8)
     data = DataConfig(views=3, frames=2, height=32, width=32, pseudo=0.5, videos=str(tmp_path))
     config = Config(data=data, training=TrainingConfig(batch=2))
-    stream = training_batches(config, 0)
+    stream = grid_batches(config, 0)
     made = [next(stream) for _ in range(4)]
     assert [batch.frames.shape[1] for batch in made] == [3, 2, 3, 2]
     video, poses = made[1].frames[:, 1], made[1].cameras.world_to_camera
@@ -73,7 +69,7 @@ def test_with_a_projection_every_other_batch_is_reprojected(tmp_path):
     assert not np.array_equal(made[1].depth[0], made[1].depth[1])
     np.testing.assert_array_equal(poses[:, 0], np.broadcast_to(np.eye(4), (2, 2, 4, 4)))
     assert np.abs(np.asarray(poses[:, 1]) - np.eye(4)[None, None]).max() > 0.02
-    jax.tree.map(np.testing.assert_array_equal, next(training_batches(config, 3)), made[3])
+    jax.tree.map(np.testing.assert_array_equal, next(grid_batches(config, 3)), made[3])
     assert clips_at(config, 1) == clips_at(config, 3) == [str(tmp_path / "a.mp4")] * 2
     rendered = dataclasses.replace(config, data=dataclasses.replace(data, pseudo=0.0))
     assert clips_at(config, 2) == clips_at(rendered, 1)
@@ -83,7 +79,7 @@ def test_depth_of_a_share_of_the_clips_is_estimated():
     size = DataConfig(views=2, frames=1, height=32, width=32)
     config = Config(data=size, training=TrainingConfig(batch=6))
     shared = dataclasses.replace(config, data=dataclasses.replace(size, estimated=0.5))
-    true, mixed = next(training_batches(config, 0)), next(training_batches(shared, 0))
+    true, mixed = next(grid_batches(config, 0)), next(grid_batches(shared, 0))
     np.testing.assert_array_equal(true.frames, mixed.frames)
     same = (np.asarray(true.depth) == np.asarray(mixed.depth)).all((1, 2, 3))
     assert 0 < same.sum() < 6
@@ -95,7 +91,7 @@ def test_depth_of_a_share_of_the_clips_is_estimated():
 def test_a_folder_without_videos(tmp_path, folder):
     data = dataclasses.replace(CONFIG.data, videos=str(tmp_path / folder))
     with pytest.raises(InputError, match="found none"):
-        next(training_batches(dataclasses.replace(CONFIG, data=data), 0))
+        next(grid_batches(dataclasses.replace(CONFIG, data=data), 0))
 
 
 def test_rows_and_columns():
@@ -131,7 +127,7 @@ def test_resuming_repeats_the_windows_of_videos(tmp_path):
     write_video(tmp_path / "noise.mp4", np.repeat(np.repeat(moving, 3, 1), 3, 2), 12)
     data = dataclasses.replace(CONFIG.data, videos=str(tmp_path))
     config = dataclasses.replace(CONFIG, data=data)
-    stream = training_batches(config, 0)
+    stream = grid_batches(config, 0)
     first, second = next(stream), next(stream)
-    jax.tree.map(np.testing.assert_array_equal, next(training_batches(config, 1)), second)
+    jax.tree.map(np.testing.assert_array_equal, next(grid_batches(config, 1)), second)
     assert not np.array_equal(first.frames[is_warp(first)], second.frames[is_warp(second)])

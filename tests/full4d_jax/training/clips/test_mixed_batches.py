@@ -6,10 +6,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from grid_batches import grid_batches, is_warp
 from skinned_arm import write_arm
 
 from full4d_jax.config import Config, check_config, load_config
-from full4d_jax.generation.batch import Batch
 from full4d_jax.media.video import write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.manager import Checkpoints
@@ -28,7 +28,7 @@ def config(tmp_path_factory) -> Config:
     folder = tmp_path_factory.mktemp("mixed")
     write_arm(folder / "arm.glb")
     for name, count in (("few", 2), ("more", 4)):
-        clips = GltfClips((folder / "arm.glb",), count, **SIZE, orbit=True)
+        clips = GltfClips((folder / "arm.glb",), count, 3, 2, height=16, width=16, orbit=True)
         write_dataset(folder / name, clips, name=name, shards=1)
     (folder / "videos").mkdir()
     for i in range(6):
@@ -52,13 +52,8 @@ def config(tmp_path_factory) -> Config:
     return config
 
 
-def is_warp(batch: Batch) -> np.ndarray:
-    """Warps say nothing of cameras."""
-    return (np.asarray(batch.cameras.world_to_camera) == np.eye(4)).all((1, 2, 3, 4))
-
-
 def test_batches_have_both_by_their_shares_and_name_them(config):
-    stream, names, places = training_batches(config, 0), [], []
+    stream, names, places = grid_batches(config, 0), [], []
     for step in range(8):
         batch = next(stream)
         assert batch.frames.shape == (4, 3, 2, 16, 16, 3)
@@ -79,7 +74,7 @@ def test_any_batch_comes_again(config):
 
 
 def test_cached_latents_are_refused(config, tmp_path):
-    clips = GltfClips((Path(config.data.videos).parent / "arm.glb",), 1, **SIZE)
+    clips = GltfClips((Path(config.data.videos).parent / "arm.glb",), 1, 3, 2, height=16, width=16)
     example = clips[0]._replace(codec="pixels-1", latents=np.zeros((3, 2, 16, 16, 3), np.float16))
 
     class Encoded:

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from grid_batches import grid_batches
 
 from full4d_jax.config import check_config, load_config
 from full4d_jax.models.sharding import put_batch, rows_here
@@ -24,8 +25,7 @@ from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips, scene_program
 from input_pipeline.transforms import decode_view, encode_view
 
-SIZE = {"views": 3, "frames": 4, "height": 32, "width": 32}
-CLIPS = ProceduralClips(first=0, count=8, **SIZE)
+CLIPS = ProceduralClips(first=0, count=8, views=3, frames=4, height=32, width=32)
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,10 @@ def configured(*records: object, **data):
 
 def test_a_whole_record_is_the_rendered_scene(dataset):
     config = configured(dataset, views=3, frames=4)
-    batch = next(training_batches(config, 0))
-    scenes = [int(re.search(r"procedural-(\d+)", name)[1]) for name in clips_at(config, 0)]
+    batch = next(grid_batches(config, 0))
+    scenes = [int(re.findall(r"procedural-(\d+)", name)[0]) for name in clips_at(config, 0)]
     for i, scene in enumerate(scenes):
-        truth = scene_program(*SIZE.values(), "simple")(np.int32(scene))
+        truth = scene_program(3, 4, 32, 32, "simple")(np.int32(scene))
         np.testing.assert_allclose(batch.depth[i], truth.depth[0], rtol=2e-3, atol=1e-3)
         # Views come in random order; the poses tell which is which.
         for view in range(3):
@@ -74,10 +74,11 @@ class Films(ProceduralClips):
 
 
 def test_films_give_the_batches_of_jpeg_files(dataset, tmp_path):
-    write_dataset(tmp_path, Films(first=0, count=8, **SIZE), name="scenes", shards=2)
+    filmed = Films(first=0, count=8, views=3, frames=4, height=32, width=32)
+    write_dataset(tmp_path, filmed, name="scenes", shards=2)
     for step in range(2):
-        files = next(training_batches(configured(dataset), step))
-        films = next(training_batches(configured(tmp_path), step))
+        files = next(grid_batches(configured(dataset), step))
+        films = next(grid_batches(configured(tmp_path), step))
         shown, expected = np.asarray(films.frames), np.asarray(files.frames)
         other_clips = np.abs(shown - np.roll(expected, 1, 0)).mean()
         assert 0 < np.abs(shown - expected).mean() < min(0.04, other_clips / 5)
@@ -118,7 +119,7 @@ def test_buckets_hold_clips_by_shape_and_batches_one_size(dataset, tmp_path):
     wide = ProceduralClips(first=100, count=6, views=3, frames=4, height=32, width=64)
     write_dataset(tmp_path / "wide", wide, name="wide")
     config = configured(dataset, tmp_path / "wide", buckets=("16x16", "16x32"))
-    stream, shapes = training_batches(config, 0), []
+    stream, shapes = grid_batches(config, 0), []
     for step in range(8):
         batch = next(stream)
         shapes.append(batch.frames.shape[3:5])
@@ -127,7 +128,7 @@ def test_buckets_hold_clips_by_shape_and_batches_one_size(dataset, tmp_path):
         middle = batch.cameras.intrinsics[:, :, :2, 2]
         np.testing.assert_allclose(middle, np.broadcast_to(shapes[-1][::-1], middle.shape) / 2)
     assert set(shapes) == {(16, 16), (16, 32)}
-    again = training_batches(config, 5)
+    again = grid_batches(config, 5)
     assert [next(again).frames.shape[3:5] for _ in range(3)] == shapes[5:]
     config = dataclasses.replace(
         config, mesh=dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
@@ -146,7 +147,8 @@ def test_a_mesh_gets_the_same_batches(dataset):
         config, mesh=dataclasses.replace(config.mesh, data=2, fsdp=2, view=2)
     )
     mesh = training_mesh(config)
-    on_mesh, alone = training_batches(config, 1, mesh), training_batches(config, 1)
+    assert mesh is not None
+    on_mesh, alone = grid_batches(config, 1, mesh), grid_batches(config, 1)
     for _ in range(2):
         cut = next(on_mesh)
         assert len({str(shard.index) for shard in cut.frames.addressable_shards}) == 4
@@ -157,7 +159,7 @@ def test_a_mesh_gets_the_same_batches(dataset):
 
 
 def test_mixing_by_weights_and_the_names_of_a_batch(dataset, tmp_path):
-    other = ProceduralClips(first=100, count=3, **SIZE)
+    other = ProceduralClips(first=100, count=3, views=3, frames=4, height=32, width=32)
     write_dataset(tmp_path / "other", other, name="other")
     config = configured(f"{dataset}=1", f"{tmp_path / 'other'}=3")
     names = [name for step in range(4) for name in clips_at(config, step)]
@@ -229,11 +231,12 @@ class Blind(ProceduralClips):
 
 
 def test_depth_is_asked_for_where_it_is_projected(tmp_path):
-    write_dataset(tmp_path, Blind(first=0, count=4, **SIZE), name="blind")
+    clips = Blind(first=0, count=4, views=3, frames=4, height=32, width=32)
+    write_dataset(tmp_path, clips, name="blind")
     config = configured(tmp_path)
     with pytest.raises(InputError, match=r"no view with depth.*--model.projection none"):
         training_batches(config, 0)
     model = dataclasses.replace(config.model, projection="none", cameras=())
-    batch = next(training_batches(dataclasses.replace(config, model=model), 0))
+    batch = next(grid_batches(dataclasses.replace(config, model=model), 0))
     assert not np.asarray(batch.depth).any()
     np.testing.assert_allclose(batch.cameras.world_to_camera[0, 0, 0], np.eye(4), atol=1e-6)

@@ -44,6 +44,7 @@ def test_counts_and_bytes(kind, trips):
         check_vma=False,
     )
     hlo = jax.jit(program).lower(jnp.ones((ROWS, DEVICES))).compile().as_text()
+    assert hlo is not None
     times = trips or 1
     assert collectives(hlo) == {kind: (times, times * size)}
 
