@@ -50,15 +50,11 @@ gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_configure(config):
-    """Keep compiled programs: between the processes of one run, and from run to run.
-
-    They lie in JAX_COMPILATION_CACHE_DIR, where that is set, else in pytest's cache.
-    """
+    """Keep compiled programs: between the processes of one run, and from run to run."""
     if not hasattr(config, "cache"):  # -p no:cacheprovider
         return
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(config.cache.mkdir("programs"))
     settings = {
-        "jax_compilation_cache_dir": folder,
+        "jax_compilation_cache_dir": str(config.cache.mkdir("programs")),
         "jax_persistent_cache_min_compile_time_secs": 0.2,
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }
