@@ -24,10 +24,9 @@ from full4d_jax.evaluation.grids import moves
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
-from full4d_jax.generation.prior import open_prior
+from full4d_jax.generation.prior import FOUR_REAL, open_prior
 from full4d_jax.generation.sampling import view_groups
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
-from full4d_jax.grid_stages import FOUR_REAL
 from full4d_jax.media.metrics import psnr
 from full4d_jax.media.pictures import to_unit
 from input_pipeline.procedural.scene import HELD_OUT_START

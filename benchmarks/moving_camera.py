@@ -25,11 +25,11 @@ from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.generation.seen_before import seen_before, splat_both
 from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
+from full4d_jax.grid import Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
-from full4d_jax.source.source import Source, all_given
 from input_pipeline.depth_alignment import SparseDepth
 
 HELD_OUT = 4  # every so many
@@ -59,27 +59,28 @@ def main() -> None:
     print(json.dumps(results))
 
 
-def taken(film: Source, kept: ndarray) -> Source:
+def taken(film: Grid, kept: ndarray) -> Grid:
     """Return the source that has these frames alone."""
     assert film.cameras is not None, "photographs have cameras"
-    assert film.points is not None, "and points"
+    sightings = points_in(film)
+    assert sightings is not None, "and points"
     place = {number: i for i, number in enumerate(kept.tolist())}
-    inside = np.isin(film.points.instants, kept)
-    instants, pixels, depth = (values[inside] for values in film.points)
+    inside = np.isin(sightings.instants, kept)
+    instants, pixels, depth = (values[inside] for values in sightings)
     points = SparseDepth(np.array([place[i] for i in instants.tolist()]), pixels, depth)
     poses = np.asarray(film.cameras.world_to_camera)[:, kept]
     frames = film.frames[:, kept]
     return replace(
         film,
         frames=frames,
-        given=all_given(frames),
+        origin=all_real(frames),
         times=film.times[kept],
         cameras=Cameras(film.cameras.intrinsics, poses, *frames.shape[2:4]),
-        points=points,
+        points=seen_in(0, points),
     )
 
 
-def depths(source: Source, *, swept: bool) -> tuple[Float[ndarray, "t h w"], float]:
+def depths(source: Grid, *, swept: bool) -> tuple[Float[ndarray, "t h w"], float]:
     """Return depth as `measure_depth` does, with or without the sweep, and its unit."""
     assert source.cameras is not None, "photographs have cameras"
     frames = to_model(source.frames[0])
@@ -94,7 +95,7 @@ def depths(source: Source, *, swept: bool) -> tuple[Float[ndarray, "t h w"], flo
     return np.asarray(fuse_depth(frames, depth, jnp.asarray(lens, jnp.float32), poses)), unit
 
 
-def camera(source: Source, unit: float) -> tuple[Float[ndarray, "3 3"], Float[ndarray, "t 4 4"]]:
+def camera(source: Grid, unit: float) -> tuple[Float[ndarray, "3 3"], Float[ndarray, "t 4 4"]]:
     """Return the lens and the path in units of `unit`."""
     assert source.cameras is not None, "photographs have cameras"
     poses = np.array(source.cameras.world_to_camera[0], np.float64)
@@ -103,7 +104,7 @@ def camera(source: Source, unit: float) -> tuple[Float[ndarray, "3 3"], Float[nd
 
 
 def score(
-    film: Source, source: Source, depth: Float[ndarray, "t h w"], unit: float, places: int
+    film: Grid, source: Grid, depth: Float[ndarray, "t h w"], unit: float, places: int
 ) -> list[float]:
     """Return the PSNR of each held-out view that has a frame so many places before it."""
     frames = to_model(source.frames[0])

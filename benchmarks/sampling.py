@@ -45,6 +45,7 @@ from full4d_jax.generation.fill import filled_program, given_program, parts_prog
 from full4d_jax.generation.generate import flow_program, guides_program, views_program
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.generation.visible_frames import row_and_column
+from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.codecs.codec import taesd, wan_vae
 from full4d_jax.models.flops import peak_flops
@@ -56,7 +57,6 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
 from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.source.handheld.measured_depth import measure_depth
-from full4d_jax.source.source import Source, all_given
 
 GIB = 2**30
 KEY = 0
@@ -171,8 +171,9 @@ def source(config: Config, stages: Stages) -> tuple[Any, Any, Any]:
     lens = np.array([[data.width, 0, data.width / 2], [0, data.width, data.height / 2], [0, 0, 1]])
     camera = still_camera(lens, frames=data.frames, height=data.height, width=data.width)
     frames = noise(1, data.frames, data.height, data.width)
-    times, network = np.arange(data.frames) / data.fps, load_network(None)
-    video = Source(frames, all_given(frames), times, camera, None, "nothing", "noise")
+    network = load_network(None)
+    times = np.arange(data.frames) / data.fps
+    video = Grid(frames=frames, origin=all_real(frames), times=times, cameras=camera)
     if "depth" not in stages.seconds:
         measure_depth(video, network)  # compiles
     depth = stages.timed("depth", lambda: measure_depth(video, network).depth)

@@ -35,6 +35,7 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.several_views import RealViews
+from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_model, to_uint8, to_unit
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene import capture_fit
@@ -42,7 +43,7 @@ from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import load_network
-from full4d_jax.source.handheld.measured_depth import measure_beside, measure_depth
+from full4d_jax.source.handheld.measured_depth import measure_depth, measure_real_rows
 from full4d_jax.source.handheld.path_scale import in_unit
 from full4d_jax.source.opening import open_source
 from full4d_jax.source.options import DatasetViewOptions
@@ -139,8 +140,13 @@ def lift(case: Case, grid: Pictures, steps: int) -> dict[str, Pictures]:
         given = jnp.asarray(grid[:views]), case.depth[0], cameras, jax.random.key(0)
         scene = lift_grid(settings, *given, beside=case.depth[1:])
         made[row] = render_views(scene, targets, times) / np.float32(255)
-    none = np.zeros(grid[:count].shape[:2], bool)
-    views = capture_fit.RealViews(grid[:count], case.cameras.views(slice(count)), None, None, none)
+    pictures = to_uint8(grid[:count])
+    views = Grid(
+        frames=pictures,
+        origin=all_real(pictures),
+        times=times,
+        cameras=case.cameras.views(slice(count)),
+    )
     found = capture_fit.lift_capture(settings, views, jax.random.key(0))
     over = np.asarray(found.background, np.float32)
     made[STREWN] = render_views(found.scene, targets, times, over) / np.float32(255)
@@ -204,15 +210,15 @@ def _real_case(
     """Return a case of some cameras of a data set."""
     source = open_source(DEFAULT.data, DatasetViewOptions(dataset, view=tuple(real)))
     depth, unit, *_ = measure_depth(source, network)
-    frames, depths = [source.frames], [depth[None]]
-    if source.beside:
-        frames += [other.frames for other in source.beside]
-        depths.append(measure_beside(source, unit, network))
-    cameras, place = in_unit(source, unit).cameras, source.place
+    depths = [depth[None]]
+    if source.real_rows > 1:
+        depths.append(measure_real_rows(source, unit, network))
+    cameras = in_unit(source, unit).cameras
+    place = source.about.place
     assert cameras is not None, "a rig has cameras"
     assert place is not None, "views of a data set know their place"
     asked = [*range(len(real)), place.views.tolist().index(target)]
-    pictures, maps = to_model(np.concatenate(frames)), jnp.asarray(np.concatenate(depths))
+    pictures, maps = to_model(source.frames[: len(real)]), jnp.asarray(np.concatenate(depths))
     return Case(pictures, maps, cameras.views(asked), truth / np.float32(255))
 
 

@@ -34,6 +34,7 @@ from full4d_jax.evaluation.grids import moves
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.evaluation.without_truth.registration import pose_errors, register
 from full4d_jax.generation.visible_frames import nearest_visible
+from full4d_jax.grid import Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video import write_video
@@ -155,7 +156,9 @@ def score(folder: Path, filmed: Filmed) -> tuple[dict[str, float], ndarray]:
     """Return the PSNR of all rows, and pictures of the last view and of one between views."""
     grid, scene = dict(np.load(folder / "grid.npz")), read_scene(folder)
     assert isinstance(scene, Scene), "a run fits scenes that move"
-    cameras, visible, times = cameras_in(grid), grid["visible"], np.linspace(0, 1, INSTANTS)
+    cameras = cameras_in(grid)
+    visible = grid["origin"] == Origin.REAL
+    times = np.linspace(0, 1, INSTANTS)
     side = cameras.height
     truth, between = small_pictures(filmed.views, side), small_pictures(filmed.between, side)
     frames = grid["frames"] / np.float32(255)
@@ -192,7 +195,7 @@ def find_poses(config: Config, way: TwoVideosOptions, filmed: Filmed) -> list[tu
     """Return angle and distance of the cameras that are found without poses; nothing for none."""
     source = open_two_videos(config.data, way)
     if source.cameras is None:
-        print(f"no cameras: {source.unposed}")
+        print(f"no cameras: {source.about.unposed}")
         return []
     found = np.asarray(source.cameras.world_to_camera[:, 0], np.float64)
     return [pose_errors(found, filmed.world_to_camera[::STEP])]

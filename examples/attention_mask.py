@@ -39,7 +39,7 @@ def main() -> tuple[float, float]:
     allowed = allowed_frames(data.views, data.frames, cross_half=False, mask=mask)
     print(f"{data.views} views of {data.frames} frames: {np.mean(allowed):.0%} of the pairs")
 
-    state = init_state(config, jax.random.key(0))
+    state = jax.jit(lambda key: init_state(config, key))(jax.random.key(0))
     batch = jax.jit(lambda i: procedural_batch(i, data))(jnp.arange(2))
     _, metrics = jax.jit(train_step(config))(state, batch)
     print(f"loss {float(metrics['loss']):.4f}")

@@ -1,43 +1,60 @@
 """The story from one video to a 4D scene, one stage after another.
 
-    video -> source -> depth -> grid (projection + prior) -> scene (4D Gaussians) -> videos, page
+    open source -> measure depth -> complete the grid -> lift it to a scene -> show
 
-`run` tells all of it; `sample`, `lift` and `render` are its parts, on the same output folder. A
-model without poses fills a grid from its first row and column instead, whose cameras the column
-tells; the scene is fitted to it as to a capture. Each stage keeps what it made (see
-`session.stages`), so any of them continues where the last run ended.
+What goes from stage to stage is one `Grid`. `run` tells all of it; `sample`, `lift` and `render`
+are its parts, on the same output folder. A grid without depth is completed by a model without
+poses, and lifted as a capture. Each stage keeps what it made (see `session.stages`), so any of
+them continues where the last run ended.
 """
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from full4d_jax import grid_stages
-from full4d_jax.cameras import cameras_in
-from full4d_jax.config import DEFAULT, Config, check_config, to_dict
-from full4d_jax.generation.prior import open_prior, prior_path
-from full4d_jax.scene import capture_fit, fit_settings, lifting, page, quality, renders
-from full4d_jax.scene.between import between_instants
+from full4d_jax.config import DEFAULT, Config, DataConfig, check_config, to_dict
+from full4d_jax.generation.cascade import Upsampler, in_parts
+from full4d_jax.generation.complete import complete, upsampler_for
+from full4d_jax.generation.prior import (
+    FOUR_REAL,
+    Prior,
+    check_grid,
+    open_prior,
+    prior_path,
+    prior_settings,
+    trained_range,
+)
+from full4d_jax.grid import Grid, grid_arrays, grid_from
+from full4d_jax.media.grids import write_grid
+from full4d_jax.scene import fit_settings
+from full4d_jax.scene import lift as lifting
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
-from full4d_jax.scene.reading import is_captured, is_enlarged, posed_grid, read_grid
-from full4d_jax.scene.scene_arrays import background_in, from_arrays, to_arrays
-from full4d_jax.scene.surroundings import count_looks, surround
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.scene.reading import posed_grid, read_grid
+from full4d_jax.scene.show import show_first_look, show_scene
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
-from full4d_jax.session.progress import Progress
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages, fingerprint
-from full4d_jax.source import opening, options
-from gaussians import DynamicGaussians, Scene, save_ply_sequence
+from full4d_jax.source import opening, options, two_videos
+from full4d_jax.source.aiming import read_target_cameras, with_targets
+from full4d_jax.source.camera_paths import TargetCameras, range_warning
+from full4d_jax.source.measure import (
+    DepthInputs,
+    check_file,
+    measure,
+    measured,
+    read_depth_inputs,
+)
+from full4d_jax.source.size import is_beyond, size_of_result
+from gaussians import Scene
 
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
@@ -77,13 +94,12 @@ def run(
     show = show or RenderOptions()
     _check(config, source)
     check_fields(show, what="option")
-    enlarged = posed and grid_stages.is_enlarged(config, source)
+    enlarged = posed and _will_be_enlarged(config, source)
     fit_settings.check_lift(config.lift, None, captured=not posed, enlarged=enlarged)
     job = Job(Stages(hold_folder(out)))
-    cost = partial(cost_note if posed else partial(fill_note, config=config), lift=config.lift)
-    grid_stages.sample_stages(job, config, source, checkpoint, cost, lifted=True)
-    _lift(job, config, checkpoint, look=lambda scene: _first_look(job, scene))
-    _render(job, show)
+    grid = _sample(job, config, source, checkpoint, lifted=True)
+    scene = _lift(job, config, grid, checkpoint, look=partial(show_first_look, job, grid))
+    show_scene(job, grid, scene, show)
     used = checkpoint or SHIPPED
     return write_report(job, "run", to_dict(config), checkpoint=used, source=source, show=show)
 
@@ -100,9 +116,7 @@ def sample(
     """
     _check(config, source)
     job = Job(Stages(hold_folder(out)))
-    posed = config.model.projection != "none"
-    cost = partial(cost_note if posed else partial(fill_note, config=config), lift=None)
-    grid_stages.sample_stages(job, config, source, checkpoint, cost, lifted=False)
+    _sample(job, config, source, checkpoint, lifted=False)
     used = checkpoint or SHIPPED
     return write_report(job, "sample", to_dict(config), checkpoint=used, source=source)
 
@@ -133,23 +147,19 @@ def lift(
     job = Job(Stages(Path(out)))
     if captured:
         check_fields(source, what="option")
-        opened = opening.open_source(config.data, source)
+        grid = opening.open_source(config.data, source)
         hold_folder(out)
-        opening.keep_capture(job.stages, opened)
         described = to_dict(config)
+        keep_capture(job.stages, grid)
     else:
-        sampled = read_grid(job.stages)
-        how = {
-            "captured": is_captured(job.stages),
-            "enlarged": is_enlarged(job.stages),
-        }
-        fit_settings.check_lift(config.lift, checkpoint, **how)
+        grid, sampled = read_grid(job.stages)
+        around = grid.follows_source
+        enlarged = grid.about.enlarged
+        fit_settings.check_lift(config.lift, checkpoint, captured=not around, enlarged=enlarged)
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
-    _lift(job, config, checkpoint)
-    how = {"captured": is_captured(job.stages), "enlarged": is_enlarged(job.stages)}
-    asks = fit_settings.asks_prior(config.lift, **how)
-    used = (checkpoint or SHIPPED) if asks else None
+    _lift(job, config, grid, checkpoint)
+    used = (checkpoint or SHIPPED) if lifting.asks_prior(config.lift, grid) else None
     way = source or options.GridOptions(Path(out))
     return write_report(job, "lift", described, checkpoint=used, source=way)
 
@@ -162,11 +172,10 @@ def render(out: str | Path, show: RenderOptions) -> Path:
     """
     check_fields(show, what="option")
     job = Job(Stages(Path(out)))
-    job.stages.finished("source")
-    posed_grid(job.stages)
-    job.stages.finished("scene")
+    grid = posed_grid(job.stages)
+    scene = job.stages.finished("scene")
     hold_folder(out)
-    _render(job, show)
+    show_scene(job, grid, scene, show)
     return write_report(job, "render", None, show=show)
 
 
@@ -184,99 +193,169 @@ def _check(config: Config, way: options.SampleOptions) -> None:
         raise InputError("source", type(way).__name__, "one", f"none, with {projection}", do)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The files beside the source, read before the first stage replaces an earlier one.
+
+    Attributes:
+      size: views, instants and sides of the result, in a data section.
+      checkpoint: weights of the prior.
+      prior: the prior.
+      upsampler: brings the prior's grid to the size of the result; None where that is its own.
+      depth: what depth is measured by; None for a model without poses, which asks for none.
+      targets: the target cameras; None where the source comes with its own.
+    """
+
+    size: DataConfig
+    checkpoint: Path
+    prior: Prior
+    upsampler: Upsampler | None = None
+    depth: DepthInputs | None = None
+    targets: TargetCameras | None = None
+
+
+def _sample(
+    job: Job,
+    config: Config,
+    way: options.SampleOptions,
+    checkpoint: Path | None,
+    *,
+    lifted: bool,
+) -> Grid:
+    """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
+    inputs = _read_inputs(config, way, checkpoint)
+    fit = config.lift if lifted else None
+    if inputs.upsampler is not None:
+        job.stages.say(cost_note(inputs.size, fit))
+    elif inputs.depth is None and config.model.codec == "pixels":  # others were not measured
+        job.stages.say(fill_note(inputs.size, config, fit))
+    grid = _open(job.stages, inputs.size, way)
+    if inputs.depth is not None:
+        grid = _measure(job.stages, grid, inputs.depth)
+    if inputs.targets is not None:
+        grid, said = with_targets(grid, inputs.targets, way)
+        job.stages.say(f"cameras: {said}")
+    if lifted and grid.cameras is None:
+        expected = "cameras of all its views, to fit a scene to"
+        found = grid.about.unposed
+        raise InputError("grid", "its cameras", found, expected, two_videos.DO)
+    grid = _complete(job.stages, config, grid, inputs)
+    write_grid(job.stages.folder, grid, job.stages.arrays["grid"].get("projection"))
+    return grid
+
+
+def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path | None) -> Inputs:
+    """Read the prior, the depth network, the depth and the target cameras that are given.
+
+    Raises:
+      InputError: One of them is unusable.
+    """
+    if config.model.projection == "none":
+        checkpoint = checkpoint or FOUR_REAL
+        return Inputs(config.data, checkpoint, open_prior(config, checkpoint))
+    checkpoint = prior_path(checkpoint)
+    prior = open_prior(config, checkpoint)
+    upsampler = upsampler_for(config, options.upsampler_of(way))
+    size = size_of_result(config, way, enlarged=upsampler is not None)
+    if upsampler is not None:
+        prior = in_parts(prior, DEFAULT.data)
+    targets = read_target_cameras(way, size)
+    if targets is not None:  # a file may have any number of cameras
+        size = replace(size, views=1 + len(targets.world_to_camera))
+    if upsampler is None:
+        check_grid(prior, size.views, size.frames, size.height, size.width)
+    depth = read_depth_inputs(way, size)
+    return Inputs(size, checkpoint, prior, upsampler, depth, targets)
+
+
+def _will_be_enlarged(config: Config, way: options.SampleOptions) -> bool:
+    """Return whether the grid of a source will be larger than what the prior was trained on.
+
+    Raises:
+      InputError: The video is unusable.
+    """
+    if upsampler_for(config, options.upsampler_of(way)) is None:
+        return False
+    return is_beyond(size_of_result(config, way, enlarged=True))
+
+
+def _open(stages: Stages, data: DataConfig, way: options.SampleOptions) -> Grid:
+    """Run the stage source: open what the run starts from."""
+    settings = opening.opening_settings(data, way)
+    if settings.get("video") == options.CLIP:
+        stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
+    grid = stages.run("source", settings, lambda: grid_arrays(opening.open_source(data, way)))
+    opened = grid_from(grid)
+    stages.say(f"source: {opened.about.note}")
+    return opened
+
+
+def _measure(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
+    """Run the stage depth: measure the real rows."""
+    check_file(grid, inputs)
+    arrays = stages.run("depth", inputs.settings, lambda: measure(grid, inputs, stages.say))
+    return measured(grid, arrays)
+
+
+def _complete(stages: Stages, config: Config, grid: Grid, inputs: Inputs) -> Grid:
+    """Run the stage grid: let the prior make what is missing."""
+    settings = prior_settings(config, inputs.checkpoint)
+    placed: dict[str, Any] = {}
+    if grid.cameras is not None:
+        placed["intrinsics"] = grid.cameras.intrinsics
+        placed["world_to_camera"] = grid.cameras.world_to_camera
+    if inputs.upsampler is not None:
+        settings |= {"upsampler": inputs.upsampler.path, "sampler": inputs.prior.sampler}
+
+    def fill() -> Arrays:
+        key = jax.random.key(config.seed)
+        filled, projection = complete(inputs.prior, grid, key, inputs.upsampler)
+        about = grid.about
+        if projection is not None:
+            trained = trained_range(inputs.checkpoint)
+            warning = range_warning(np.asarray(placed["world_to_camera"]), *trained)
+            enlarged = inputs.upsampler is not None and is_beyond(inputs.size)
+            warnings = "\n".join(line for line in (about.warning, warning) if line)
+            about = replace(about, warning=warnings, enlarged=enlarged)
+        arrays = grid_arrays(replace(filled, about=about))
+        return arrays if projection is None else arrays | {"projection": projection}
+
+    return grid_from(stages.run("grid", settings | placed, fill))
+
+
+def keep_capture(stages: Stages, grid: Grid) -> None:
+    """Run the stage grid of a capture, whose frames are all there."""
+    arrays = grid_arrays(grid)
+    # Notes and warnings name files, on which no scene depends.
+    inputs = {name: array for name, array in arrays.items() if name not in ("note", "warning")}
+    stages.run("grid", inputs, lambda: arrays)
+
+
 def _lift(
-    job: Job, config: Config, checkpoint: Path | None, look: Callable[[Scene], None] | None = None
-) -> None:
+    job: Job,
+    config: Config,
+    grid: Grid,
+    checkpoint: Path | None,
+    look: Callable[[Scene], None] | None = None,
+) -> Arrays:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    stages, captured = job.stages, is_captured(job.stages)
-    asks = fit_settings.asks_prior(config.lift, captured=captured, enlarged=is_enlarged(stages))
-    prior = prior_path(checkpoint) if asks else None
+    stages = job.stages
+    prior = prior_path(checkpoint) if lifting.asks_prior(config.lift, grid) else None
     sampler = replace(config.sampler, offload=False)  # which changes no scene
     inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": prior}
-    mark = fingerprint("scene", inputs, stages.fingerprints)
-    kept_fit = PartialFit(stages.folder / ".scene.fit.npz", mark)
+    mark = fingerprint("scene", inputs, stages.before("grid"))
+    unfinished = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit() -> Arrays:
-        grid, depths = stages.arrays["grid"], stages.arrays["depth"]
-        depth, beside = depths["depth"], depths.get("beside")
-        between = between_instants(stages.arrays["source"])
-        moving = fit_settings.count_fitted(config.lift, grid["frames"][0] / 255.0, between)
-        stages.say(fit_settings.memory_note(config.lift, grid["frames"].shape, moving))
-        key, cameras = jax.random.key(config.seed + 1), cameras_in(grid)
-        size = grid["frames"].shape[2:4]
-        steps = fit_settings.sized(config.lift, *size, captured=captured).steps
-        with Progress("fitting", steps) as report:
-            kept: dict[str, Any] = {"report": report, "partial": kept_fit}
-            if captured:
-                given = capture_fit.read_views(grid, depth)
-                found = capture_fit.lift_capture(config.lift, given, key, say=stages.say, **kept)
-                stages.say(capture_fit.told_scores(found))
-                return capture_fit.fit_arrays(found)
-            frames = jnp.asarray(grid["frames"], jnp.float32) / 255
-            cameras = jax.tree.map(jnp.asarray, cameras)
-            asked = open_prior(config, prior) if asks else None
-            if not kept_fit.path.exists():
-                kept["look"] = look
-            given = config.lift, frames, jnp.asarray(depth), cameras, key
-            kept["between"] = between
-            kept["beside"] = None if beside is None else jnp.asarray(beside)
-            scene = lifting.lift_grid(*given, prior=asked, **kept)
-        if isinstance(scene, DynamicGaussians):
-            with Progress("surroundings", count_looks(cameras)) as report:
-                scene = surround(scene, cameras, jax.random.key(config.seed + 2), report)
-        else:
-            stages.say("what no view shows stays empty, with --lift.motion deformation")
-        times = stages.arrays["source"]["times"]
-        scored = quality.score_scene(scene, grid["frames"][0], depth, times, cameras, between)
-        stages.say(quality.quality_note(scored))
-        return to_arrays(scene) | quality.score_arrays(scored)
-
-    stages.run("scene", inputs, fit)
-    kept_fit.remove()
-
-
-def _first_look(job: Job, scene: Scene) -> None:
-    """Write the page of a scene that is not fitted yet, and say so."""
-    for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
-        (job.stages.folder / name).unlink(missing_ok=True)
-    _write_page(job, scene)
-    seconds = time.perf_counter() - job.started
-    job.stages.say(
-        f"first look after {seconds:.0f} s, before fitting: {job.stages.folder / 'scene.html'}"
-    )
-
-
-def _render(job: Job, show: RenderOptions) -> None:
-    """Write videos, the page, and PLY files when asked for."""
-    stages, folder = job.stages, job.stages.folder
-    scene = from_arrays(stages.arrays["scene"])
-    with stages.timed("renders"):
-        grid = stages.arrays["grid"]
-        cameras = cameras_in(grid)
-        renders.write_renders(
-            folder,
-            scene,
-            cameras,
-            size=show.size or cameras.height,
-            seconds=show.orbit_seconds,
-            path=show.orbit,
-            sweep=show.sweep,
-            elevation=show.sweep / 4,
-            background=background_in(stages.arrays["scene"]),
-            between="visible" in grid,  # whose first view is at one end of the column
+        return lifting.lift(
+            config,
+            grid,
+            prior=None if prior is None else open_prior(config, prior),
+            partial=unfinished,
+            say=stages.say,
+            look=look,
         )
-    with stages.timed("page"):
-        _write_page(job, scene)
-    if show.export_ply:
-        with input_errors("scene", "move what is there away"):
-            save_ply_sequence(folder / "ply", scene, show.export_ply)
 
-
-def _write_page(job: Job, scene: Scene) -> None:
-    """Write the page of a scene; it plays as long as the source lasts."""
-    arrays = job.stages.arrays
-    grid = arrays["grid"]
-    background = arrays.get("scene", {}).get("background")
-    viewing = page.run_viewing(cameras_in(grid), grid["frames"][0], background)
-    seconds = page.clip_seconds(arrays["source"])
-    page.write_page(job.stages.folder / "scene.html", scene, viewing, seconds=seconds)
+    scene = stages.run("scene", inputs, fit, after="grid")
+    unfinished.remove()
+    return scene

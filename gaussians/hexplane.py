@@ -82,8 +82,8 @@ def _linear(line: Float[Array, "r f"], x: Float[Array, "g"]) -> Float[Array, "g 
 def _bilinear(
     plane: Float[Array, "r r f"], x: Float[Array, "g"], y: Float[Array, "g"]
 ) -> Float[Array, "g f"]:
-    (row, u) = _place(x, plane.shape[0])
-    (column, v) = _place(y, plane.shape[1])
+    row, u = _place(x, plane.shape[0])
+    column, v = _place(y, plane.shape[1])
     u = u[:, None]
     v = v[:, None]
     upper = (1 - v) * plane[row, column] + v * plane[row, column + 1]

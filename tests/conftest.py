@@ -7,6 +7,7 @@ for every loop. What these change is the order of roundings; XLA's own passes al
 Warnings are errors; `pyproject.toml` lists the exceptions and why.
 """
 
+import gc
 import os
 import sys
 from fractions import Fraction
@@ -42,6 +43,11 @@ if PLATFORMS != "cpu":  # where float32 products are rounded to fewer bits other
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Tracing makes millions of objects that live on; at Python's own thresholds their collection is a
+# tenth of the tests' time.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
+
 
 def pytest_configure(config):
     """Keep compiled programs: between the processes of one run, and from run to run."""
@@ -55,6 +61,13 @@ def pytest_configure(config):
     for name, value in settings.items():
         jax.config.update(name, value)
         os.environ[name.upper()] = str(value)  # for processes that tests start
+
+
+def pytest_runtest_setup(item):
+    """Skip a test whose marker `extra` names a module that is not installed."""
+    for marker in item.iter_markers("extra"):
+        for module in marker.args:
+            pytest.importorskip(module, reason=f"{module} is not installed; .ci/run installs it")
 
 
 @pytest.fixture(scope="module", autouse=True)

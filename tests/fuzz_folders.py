@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -15,22 +15,22 @@ import jax
 import numpy as np
 
 from full4d_jax import cli
-from full4d_jax.cameras import Cameras, cameras_in
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, ModelConfig, check_config, to_dict
 from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.evaluation.score_lines import missing, open_lines
 from full4d_jax.generation.cascade import load_upsampler
 from full4d_jax.generation.prior import trained_range
+from full4d_jax.grid import About, Grid, Origin, grid_arrays, grid_from
 from full4d_jax.models import depth_net, upsampler
 from full4d_jax.models.weights import load_metadata, require_model, save_params
 from full4d_jax.scene import page
-from full4d_jax.scene.reading import is_captured, is_enlarged, posed_grid, read_grid, read_scene
+from full4d_jax.scene.reading import posed_grid, read_grid, read_scene
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import MADE_BY, Stages
 from full4d_jax.source.depth.estimate import load_depth
-from full4d_jax.source.source import Source, all_given, source_arrays, source_from
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.resume import cut_metrics, run_record
 from full4d_jax.training.run_state import start_at, start_or_resume
@@ -129,26 +129,29 @@ def write_run(folder: Path, scene: Scene) -> None:
     poses = np.tile(np.eye(4, dtype=np.float32), (V, T, 1, 1))
     poses[1, :, 0, 3] = 0.1
     frames = np.zeros((V, T, H, W, 3), np.uint8)
-    given, times = all_given(frames[:1]), np.arange(T) / 8
-    source = Source(
-        frames[:1], given, times, Cameras(lenses, poses, H, W), None, "nothing", "a note"
+    origin = np.full((V, T), Origin.GENERATED, np.uint8)
+    origin[0] = Origin.REAL
+    depth = np.ones((1, T, H, W), np.float32)
+    grid = Grid(
+        frames=frames,
+        origin=origin,
+        times=np.arange(T) / 8,
+        cameras=Cameras(lenses, poses, H, W),
+        depth=depth,
+        about=About(note="a note"),
     )
-    placed = {"intrinsics": lenses, "world_to_camera": poses}
+    source = replace(
+        grid,
+        frames=frames[:1],
+        origin=origin[:1],
+        cameras=Cameras(lenses[:1], poses[:1], H, W),
+        depth=None,
+    )
     stages = Stages(folder, say=lambda line: None)
     arrays = {
-        "source": source_arrays(source),
-        "depth": {
-            "depth": np.ones((T, H, W), np.float32),
-            "of": np.asarray("the source"),
-            "path_unit": np.asarray(1.0),
-        },
-        "grid": placed
-        | {
-            "frames": frames,
-            "projection": frames[1:],
-            "enlarged": np.asarray(False),
-            "warning": np.asarray(""),
-        },
+        "source": grid_arrays(source),
+        "depth": {"depth": depth, "path_unit": np.asarray(1.0)},
+        "grid": grid_arrays(grid) | {"projection": frames[1:]},
         "scene": to_arrays(scene) | {"source_psnr": np.asarray(20.0)},
     }
     for name, made in arrays.items():
@@ -159,13 +162,12 @@ def write_run(folder: Path, scene: Scene) -> None:
 def read_run(folder: Path) -> None:
     """What `lift`, `render`, `view` and `evaluate` read of a run before they work."""
     stages = Stages(folder, say=lambda line: None)
-    read_grid(stages)
-    is_captured(stages)
-    is_enlarged(stages)
-    source = source_from(stages.finished("source"))
-    assert source.fps > 0
-    scene, viewing = read_scene(folder), page.run_viewing(cameras_in(posed_grid(stages)))
-    page.page_text(scene, viewing, seconds=page.clip_seconds(stages.arrays["source"]))
+    grid, _ = read_grid(stages)
+    assert grid.fps > 0
+    assert grid_from(stages.finished("source")).fps > 0
+    stages.finished("depth")
+    scene, viewing = read_scene(folder), page.run_viewing(posed_grid(stages).cameras)
+    page.page_text(scene, viewing, seconds=page.clip_seconds(grid.times))
     write_report(Job(stages), "render", None)
 
 

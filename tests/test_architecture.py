@@ -19,23 +19,23 @@ LONGEST = 500
 LOOSE = 6  # modules at the top of full4d_jax: the story and the equations
 
 # Who may import whom inside full4d_jax. A room may also import those that its arrows lead to by way
-# of others; `flow`, the equations, and `cameras` import nothing.
+# of others; `flow`, the equations, and `cameras` import nothing, `grid` only `cameras`.
 ARROWS = {
     "session": [],
     "flow": [],
     "cameras": [],
+    "grid": ["cameras"],
     "geometry": ["session"],
     "config": ["session"],
-    "media": ["session", "cameras"],
+    "media": ["session", "grid"],
     "models": ["config", "flow", "cameras"],
-    "generation": ["models", "geometry"],
+    "generation": ["models", "media", "geometry"],
     "source": ["models", "media", "geometry"],
     "scene": ["generation", "source"],
     "training": ["generation", "source"],
     "data": ["training"],
     "evaluation": ["scene"],
-    "grid_stages": ["generation", "source"],
-    "pipeline": ["grid_stages", "scene"],
+    "pipeline": ["scene"],
     "commands": ["pipeline", "training", "data", "evaluation"],
     "cli": ["commands"],
 }

@@ -24,8 +24,8 @@ print(sum("image/jpeg" in output.get("data", {}) for output in outputs))
 """
 
 
+@pytest.mark.extra("nbclient")
 def test_the_notebook_runs(tmp_path):
-    pytest.importorskip("nbclient", reason="needs the extra `docs`")
     # In a process of its own: Jupyter's libraries warn of themselves.
     here = f"{NOTEBOOK.parents[1]}:{os.environ.get('PYTHONPATH', '')}"
     done = subprocess.run(

@@ -223,8 +223,7 @@ def _evaluate_grids(
 ) -> None:
     """Score a model without poses on held-out grids."""
     from full4d_jax.evaluation.grids import evaluate_grids
-    from full4d_jax.generation.prior import open_prior
-    from full4d_jax.grid_stages import FOUR_REAL
+    from full4d_jax.generation.prior import FOUR_REAL, open_prior
 
     prior = open_prior(config, Path(checkpoint or FOUR_REAL))
     evaluate_grids(config, prior, folder, range(source.first, source.first + source.scenes))

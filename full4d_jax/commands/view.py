@@ -31,7 +31,6 @@ def view(
     if seconds is not None:
         require_range("--seconds", seconds, 0.1, 600)
     kind = require_kind(source, (RUN, SPLATS, ARRAYS))
-    from full4d_jax.cameras import cameras_in
     from full4d_jax.scene import page
     from full4d_jax.scene.reading import posed_grid, read_scene
     from full4d_jax.scene.scene_arrays import from_arrays
@@ -51,9 +50,9 @@ def view(
         arrays = stages.finished("scene")
         shown = from_arrays(arrays)
         background = arrays.get("background")
-        viewing = page.run_viewing(cameras_in(grid), grid["frames"][0], background)
-        if (source / "source.npz").exists():
-            clip_seconds = page.clip_seconds(stages.finished("source"))
+        assert grid.cameras is not None, "it was refused without"
+        viewing = page.run_viewing(grid.cameras, grid.frames[0], background)
+        clip_seconds = page.clip_seconds(grid.times)
     text = page.page_text(shown, viewing, seconds=seconds or clip_seconds, title=title)
     count = len(shown.means if isinstance(shown, Gaussians) else shown.gaussians.means)
     secret = secrets.token_urlsafe(16) if public else ""

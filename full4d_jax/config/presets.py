@@ -6,7 +6,6 @@ The docstring of a preset is its lab notebook.
 import runpy
 from importlib.resources import files
 from pathlib import Path
-from types import UnionType
 from typing import Any, TypeVar, overload
 
 from full4d_jax.config.depth import DepthConfig, SharpDepthConfig
@@ -35,8 +34,6 @@ def is_preset(word: str) -> bool:
 def load_config(preset: str | Path | None = None) -> Config: ...
 @overload
 def load_config(preset: str | Path | None, kind: type[Kind]) -> Kind: ...
-@overload
-def load_config(preset: str | Path | None, kind: UnionType) -> AnyConfig: ...
 def load_config(preset: str | Path | None = None, kind: Any = Config) -> Any:
     """Read `config` from a preset, by its name or from a file; None gives the embedded default.
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.config import DEFAULT
+from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.session.errors import require_ending, tell
 from full4d_jax.session.fields import check_fields
@@ -17,7 +18,6 @@ from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.source.handheld.measured_depth import measure_depth, told_sweep
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import size_of_result
-from full4d_jax.source.source import Source
 from full4d_jax.source.video_source import open_video
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import whole_file
@@ -38,9 +38,9 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     network = load_network(video.measured.depth_network, video.measured.depth_kind)
     source = open_video(size_of_result(DEFAULT, video, enlarged=True), video)
     open_folder(out.parent)
-    tell(f"source: {source.note}")
-    if source.warning:
-        tell(f"warning: {source.warning}")
+    tell(f"source: {source.about.note}")
+    if source.about.warning:
+        tell(f"warning: {source.about.warning}")
     if isinstance(network, DepthFile):
         print(network.told)
     measured, _, metres, swept = measure_depth(source, network)
@@ -60,7 +60,7 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     print(f"next: {_next(video, out)}")
 
 
-def _sheet(source: Source, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 3"]:
+def _sheet(source: Grid, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 3"]:
     """Draw some frames above their depth."""
     shown = evenly(len(depth), SHOWN_INSTANTS)
     rows = np.stack([source.frames[0, shown], color_depth(depth[shown])])

@@ -23,6 +23,7 @@ from full4d_jax.models.weights import load_metadata, load_params, require_model
 from full4d_jax.session.errors import InputError
 
 SHIPPED = "checkpoints/prior.safetensors"
+FOUR_REAL = Path(str(files("full4d_jax") / "checkpoints/four_real.safetensors"))  # without poses
 
 
 @no_type_check  # jax puts anything in the place of arrays: shapes, shardings, None

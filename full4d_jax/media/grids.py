@@ -4,10 +4,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from numpy import ndarray
 
-from full4d_jax.cameras import Cameras
+from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.pictures import contact_sheet, frustums, save_picture
 from full4d_jax.media.video import write_video
 
@@ -15,55 +15,51 @@ REAL_BORDER = (240, 130, 20)  # border of frames that were not generated
 MIN_SECONDS = 3.0  # seconds that grid.mp4 lasts at least, there and back
 
 
-def write_grid(
-    folder: Path,
-    frames: UInt8[ndarray, "v t h w 3"],
-    projection: UInt8[ndarray, "v-1 t h w 3"],
-    cameras: Cameras,
-    fps: float,
-    real: int = 1,
-) -> None:
-    """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them.
+def write_grid(folder: Path, grid: Grid, projection: UInt8[ndarray, "n t h w 3"] | None) -> None:
+    """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them."""
+    write_side_by_side(folder / "grid.mp4", grid.frames, grid.fps)
+    sheet = filled_sheet(grid) if projection is None else projected_sheet(grid, projection)
+    save_picture(folder / "grid.png", sheet)
 
-    The first `real` views were given, not generated; the first of all is the source.
-    """
-    write_side_by_side(folder / "grid.mp4", frames, fps)
+
+def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> UInt8[ndarray, "H W 3"]:
+    """Return a sheet of a grid's real views, and of the others with their projection."""
+    assert grid.cameras is not None, "a projection needs cameras"
+    frames = grid.frames
+    real = grid.real_rows
     rows = ["source", *(f"view {view}: given" for view in range(1, real))]
     pictures = list(frames[:real])
     for view in range(real, len(frames)):
         rows += [f"view {view}: projected", f"view {view}: generated"]
         pictures += [projection[view - 1], frames[view]]
-    sheet = contact_sheet(
+    return contact_sheet(
         np.stack(pictures),
         rows=rows,
-        columns=[f"{i / fps:.2f} s" for i in range(frames.shape[1])],
+        columns=_seconds(grid),
         title="the source, its projection into each target camera, and what the prior made of it",
-        aside=frustums(cameras),
+        aside=frustums(grid.cameras),
     )
-    save_picture(folder / "grid.png", sheet)
 
 
-def write_filled_grid(
-    folder: Path,
-    frames: UInt8[ndarray, "v t h w 3"],
-    visible: Bool[ndarray, "v t"],
-    fps: float,
-) -> None:
-    """Write `grid.mp4`, and `grid.png`, in which given frames have a border."""
-    write_side_by_side(folder / "grid.mp4", frames, fps)
-    pictures = np.stack([[enlarge(x, 2) for x in row] for row in frames])
-    for view, time in np.argwhere(visible):
+def filled_sheet(grid: Grid) -> UInt8[ndarray, "H W 3"]:
+    """Return a sheet of a grid's frames, in which real ones have a border."""
+    pictures = np.stack([[enlarge(x, 2) for x in row] for row in grid.frames])
+    for view, time in np.argwhere(grid.origin == Origin.REAL):
         height, width = pictures.shape[2:4]
         cv2.rectangle(
             pictures[view, time], (0, 0), (width - 1, height - 1), REAL_BORDER, thickness=6
         )
-    sheet = contact_sheet(
+    return contact_sheet(
         pictures,
-        rows=[f"view {view}" for view in range(len(frames))],
-        columns=[f"{i / fps:.2f} s" for i in range(frames.shape[1])],
+        rows=[f"view {view}" for view in range(len(grid.frames))],
+        columns=_seconds(grid),
         title="given frames have an orange border, the others were generated",
     )
-    save_picture(folder / "grid.png", sheet)
+
+
+def _seconds(grid: Grid) -> list[str]:
+    """Return labels with the seconds of a grid's instants from its first on."""
+    return [f"{i / grid.fps:.2f} s" for i in range(grid.frames.shape[1])]
 
 
 def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:

@@ -16,11 +16,11 @@ from av.error import FFmpegError
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.grid import DEFAULT_FPS
 from full4d_jax.session.errors import InputError
 from input_pipeline.video_files import decode, open_video
 from input_pipeline.whole_files import whole_file
 
-DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
 NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
 ROUNDING = 0.06  # share of a side that is cut where sides are only rounded to multiples of 8
 TRACKING_WIDTH = 320  # pixels across, enough to see the camera move

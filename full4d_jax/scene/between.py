@@ -7,7 +7,7 @@ moving pixels seed Gaussians of their own, at the depth that the instants before
 where optical flow leads to them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from gaussians.fitting.optical_flow import Flows, film_flows, warp
 from gaussians.fitting.stillness import median_where, shows_farthest
@@ -37,16 +38,16 @@ class Between(NamedTuple):
     times: Float[ndarray, " t-1"]
 
 
-def between_instants(source: Mapping[str, ndarray]) -> Between | None:
-    """Return the pictures between the instants that the stage `source` saved; None without any.
+def between_instants(grid: Grid) -> Between | None:
+    """Return the pictures of a grid's source between the instants; None without any.
 
     Their times are in clips, in which the instants are evenly spread.
     """
-    if "between" not in source:
+    if grid.between is None:
         return None
-    instants = source["times"]
-    times = np.interp(source["between_times"], instants, np.linspace(0, 1, len(instants)))
-    return Between(source["between"].astype(np.float32) / 255, times)
+    evenly = np.linspace(0, 1, len(grid.times))
+    times = np.interp(grid.between.times, grid.times, evenly)
+    return Between(grid.between.frames.astype(np.float32) / 255, times)
 
 
 class Film(NamedTuple):

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, UInt8
 from numpy import ndarray
 
-from full4d_jax.cameras import Cameras, cameras_in
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
+from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.scene.backgrounds import Background, find_background
 from full4d_jax.scene.fit_settings import capture_settings, sized
@@ -27,26 +28,6 @@ SCORED = 16  # fitted and held-out pictures each that are scored at the end, at 
 GAP = 4.0  # dB by which fitted pictures may be better than others before it is said
 FALL = 1.0  # dB by which held-out pictures may get worse while fitting before it is said
 Report = Callable[[int, Mapping[str, float]], None]
-
-
-class RealViews(NamedTuple):
-    """Real videos of all views.
-
-    Attributes:
-      frames: [0, 1].
-      cameras: of all views.
-      depth: where Gaussians start, world units, 0 where unknown; None where there is none.
-      masks: where the subject is; None where nobody marked it.
-      held_out: the pictures that are not fitted.
-      cloud: positions and colours of points to start from; None where there are none.
-    """
-
-    frames: Float[ndarray, "v t h w 3"]
-    cameras: Cameras
-    depth: Float[ndarray, "v t h w"] | None
-    masks: Bool[ndarray, "v t h w"] | None
-    held_out: Bool[ndarray, "v t"]
-    cloud: Float[ndarray, "n 6"] | None = None
 
 
 class Fit(NamedTuple):
@@ -69,18 +50,18 @@ class Fit(NamedTuple):
 
 def lift_capture(
     settings: LiftConfig,
-    given: RealViews,
+    grid: Grid,
     key: PRNGKeyArray,
     *,
     report: Report | None = None,
     partial: PartialFit | None = None,
     say: Callable[[str], None] = print,
 ) -> Fit:
-    """Fit 4D Gaussians to real videos of all views: none counts more, no prior is asked.
+    """Fit 4D Gaussians to a grid whose views all count alike; no prior is asked.
 
     Args:
       settings: how to fit.
-      given: the videos.
+      grid: frames of all views, with cameras; those that are held out are not fitted.
       key: the result is a function of the arguments and it alone.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
@@ -89,29 +70,34 @@ def lift_capture(
     Raises:
       InputError: the background asked for needs masks.
     """
-    settings = sized(settings, *given.frames.shape[2:4], captured=True)
+    cameras = grid.cameras
+    assert cameras is not None, "a scene needs cameras"
+    settings = sized(settings, *grid.frames.shape[2:4], captured=True)
     start_key, fit_key = jax.random.split(key)
-    background = find_background(settings.background, given.frames, given.masks)
-    views, instants = np.flatnonzero(~given.held_out.all(1)), ~given.held_out.all(0)
+    frames = to_floats(grid.frames)
+    held_out = grid.origin == Origin.HELD_OUT
+    background = find_background(settings.background, frames, grid.masks)
+    views = np.flatnonzero(~held_out.all(1))
+    instants = ~held_out.all(0)
     start = find_start(
         settings,
-        given.frames[views],
-        None if given.depth is None else given.depth[views],
+        frames[views],
+        None if grid.depth is None else grid.depth[views],
         None if background.subject is None else background.subject[views],
-        given.cameras.views(views),
+        cameras.views(views),
         np.flatnonzero(instants),
-        given.cloud,
+        grid.cloud,
         start_key,
     )
-    say(f"start: {start.note}; background: {background.note}; held out: {_words(given.held_out)}")
-    others = _some(given.held_out, WATCHED)
+    say(f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}")
+    others = _some(held_out, WATCHED)
     watched: list[tuple[int, float]] = []
 
     def keep(state: FitState) -> None:
         if partial is not None:
             partial.keep(state)
         if len(others[0]):
-            reached = scored(state.fitted.scene, given, background, others)
+            reached = scored(state.fitted.scene, grid, background, others)
             watched.append((int(state.step), reached))
 
     def tell(step: int, metrics: Mapping[str, float]) -> None:
@@ -121,31 +107,22 @@ def lift_capture(
 
     result = fit(
         start.scene,
-        _targets(given, background),
-        capture_settings(settings, given.frames.shape, background.color, sharp=start.sharp),
+        _targets(grid, background),
+        capture_settings(settings, grid.frames.shape, background.color, sharp=start.sharp),
         fit_key,
         report=tell,
         perceptual=picture_distance() if settings.perceptual > 0 else None,
         restore=None if partial is None else partial.restore,
         keep=keep,
     )
-    groups = (_some(mask, SCORED) for mask in (~given.held_out, given.held_out))
-    fitted, held_out = (scored(result.scene, given, background, group) for group in groups)
-    return Fit(result.scene, background.color, fitted, held_out, tuple(watched))
+    groups = (_some(mask, SCORED) for mask in (~held_out, held_out))
+    fitted_psnr, held_out_psnr = (scored(result.scene, grid, background, group) for group in groups)
+    return Fit(result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched))
 
 
-def read_views(grid: Mapping[str, ndarray], depth: Float[ndarray, "v t h w"]) -> RealViews:
-    """Return the videos of a capture from what the stages `grid` and `depth` saved."""
-    frames = grid["frames"].astype(np.float32) / 255
-    none = np.zeros(frames.shape[:2], bool)  # format 4 held nothing out
-    return RealViews(
-        frames,
-        cameras_in(grid),
-        depth if depth.size else None,
-        grid.get("masks"),
-        grid.get("held_out", none),
-        grid.get("cloud"),
-    )
+def to_floats(frames: UInt8[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
+    """Return colours in [0, 1]."""
+    return frames.astype(np.float32) / 255
 
 
 def fit_arrays(found: Fit) -> dict[str, ndarray]:
@@ -178,7 +155,7 @@ def told_scores(found: Fit) -> str:
 
 def scored(
     scene: Scene,
-    given: RealViews,
+    grid: Grid,
     background: Background,
     pictures: tuple[Int[ndarray, "n"], Int[ndarray, "n"]],
 ) -> float:
@@ -186,7 +163,7 @@ def scored(
     views, instants = pictures
     if not len(views):
         return float("nan")
-    cameras, times = _cameras(given.cameras, views, instants), _times(given, instants)
+    cameras, times = _cameras(grid.cameras, views, instants), _times(grid, instants)
     made = render_clip(
         scene,
         cameras,
@@ -195,36 +172,37 @@ def scored(
         antialiased=True,
         max_intersections=clip_budget(scene, cameras, times, slack=1.0),
     )
-    truth, found = given.frames[views, instants], np.clip(np.asarray(made.rgb), 0, 1)
+    truth, found = to_floats(grid.frames[views, instants]), np.clip(np.asarray(made.rgb), 0, 1)
     if background.ignored and background.subject is not None:
         known = background.subject[views, instants]
         truth, found = truth[known], found[known]
     return float(psnr(found, truth))
 
 
-def _targets(given: RealViews, background: Background) -> Targets:
-    views, instants = np.nonzero(~given.held_out)
+def _targets(grid: Grid, background: Background) -> Targets:
+    views, instants = np.nonzero(grid.origin != Origin.HELD_OUT)
     subject = None
     if background.subject is not None:
         subject = jnp.asarray(background.subject[views, instants], jnp.float32)
     return Targets(
-        jnp.asarray(given.frames[views, instants]),
-        _cameras(given.cameras, views, instants),
-        _times(given, instants),
+        jnp.asarray(to_floats(grid.frames[views, instants])),
+        _cameras(grid.cameras, views, instants),
+        _times(grid, instants),
         jnp.ones(len(views)),
         known=subject if background.ignored else None,
         alpha=subject if background.random else None,
     )
 
 
-def _cameras(cameras: Cameras, views: ndarray, instants: ndarray) -> Camera:
+def _cameras(cameras: Cameras | None, views: ndarray, instants: ndarray) -> Camera:
+    assert cameras is not None, "a scene needs cameras"
     poses = jnp.asarray(cameras.world_to_camera[views, instants])
     lenses = jnp.asarray(cameras.intrinsics[views])
     return Camera(poses, lenses, cameras.width, cameras.height)
 
 
-def _times(given: RealViews, instants: ndarray) -> jax.Array:
-    return jnp.asarray(instants / max(given.frames.shape[1] - 1, 1), jnp.float32)
+def _times(grid: Grid, instants: ndarray) -> jax.Array:
+    return jnp.asarray(instants / max(grid.frames.shape[1] - 1, 1), jnp.float32)
 
 
 def _some(mask: Bool[ndarray, "v t"], most: int) -> tuple[ndarray, ndarray]:

@@ -110,9 +110,8 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
     return re.sub(r"\{\{([a-z.]+)\}\}", text, (FOLDER / template).read_text())
 
 
-def clip_seconds(source: Mapping[str, ndarray]) -> float:
-    """Return how long the clip of a run lasts, from what `source.npz` holds."""
-    times = source.get("times", np.zeros(0))
+def clip_seconds(times: Float[ndarray, " t"]) -> float:
+    """Return how long a clip with these instants plays."""
     return float(times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else SECONDS
 
 

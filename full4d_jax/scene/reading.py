@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from full4d_jax.config.saved import check_saved
+from full4d_jax.grid import Grid, grid_from
 from full4d_jax.scene.scene_arrays import from_arrays
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import Arrays
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import two_videos
@@ -18,57 +16,33 @@ from input_pipeline.plain_files import load_arrays, load_json
 SOURCES = "the folder of a run, a .ply, a .splat or an .npz"
 
 
-def read_grid(stages: Stages) -> dict[str, Any]:
-    """Load the grid in the folder of a run, its source and depth; return the config that made it.
+def read_grid(stages: Stages) -> tuple[Grid, dict[str, Any]]:
+    """Load the grid in the folder of a run, whose cameras are known, and the config that made it.
 
     Raises:
-      InputError: one of them is missing or not what `sample` leaves, or they do not fit together.
+      InputError: one of them is missing or not what `sample` leaves.
     """
-    source, grid, depth = stages.finished("source"), posed_grid(stages), stages.finished("depth")
-    do = f"run full4d sample SOURCE --out {stages.folder} first"
-    views, *shape = grid["frames"].shape[:4]
-    fitting = {
-        "source": (source["frames"].shape[1:4], {(*shape,)}),
-        "depth": (depth["depth"].shape, {(*shape,), (views, *shape), (views, shape[0], 0, 0)}),
-        "grid": (grid.get("projection", grid["frames"][1:]).shape[:4], {(views - 1, *shape)}),
-    }
-    for name, (found, expected) in fitting.items():
-        if found not in expected:
-            like = f"arrays that fit the grid's {views} views of {shape}"
-            raise InputError("output folder", stages.folder / f"{name}.npz", found, like, do)
+    grid = posed_grid(stages)
     path = stages.folder / "config.json"
-    with input_errors("output folder", do):
+    with input_errors("output folder", f"run full4d sample SOURCE --out {stages.folder} first"):
         saved = load_json(path)
     if said := check_saved(saved, str(path)):
         stages.say(f"note: {said}")
-    return saved
+    return grid, saved
 
 
-def posed_grid(stages: Stages) -> Arrays:
+def posed_grid(stages: Stages) -> Grid:
     """Load the grid in the folder of a run, whose cameras are known.
 
     Raises:
       InputError: there is none, or its cameras are not known.
     """
-    grid = stages.finished("grid")
-    if "intrinsics" not in grid:
-        why = str(stages.finished("source").get("unposed", ""))
-        path, found = stages.folder / "grid.npz", f"a grid without cameras: {why}".rstrip(": ")
+    grid = grid_from(stages.finished("grid"))
+    if grid.cameras is None:
+        path = stages.folder / "grid.npz"
+        found = f"a grid without cameras: {grid.about.unposed}".rstrip(": ")
         raise InputError("output folder", path, found, "one with them", two_videos.DO)
     return grid
-
-
-def is_captured(stages: Stages) -> bool:
-    """Return whether all views of a run count alike: those of a capture, or of a filled grid."""
-    depth = stages.arrays["depth"]
-    if "of" not in depth:  # saved in format 2
-        return depth["depth"].ndim == 4
-    return str(depth["of"]) == "all views"
-
-
-def is_enlarged(stages: Stages) -> bool:
-    """Return whether the grid is larger than the prior knows, which then is not asked again."""
-    return bool(stages.arrays["grid"].get("enlarged", np.False_))
 
 
 def read_scene(path: Path) -> Scene | Gaussians:

@@ -46,12 +46,6 @@ class Job:
     stages: Stages
     started: float = field(default_factory=time.perf_counter)
 
-    @property
-    def warnings(self) -> list[str]:
-        """Warnings of the stages, one sentence each."""
-        texts = [str(arrays.get("warning", "")) for arrays in self.stages.arrays.values()]
-        return [text for text in texts if text]
-
 
 def _size(arrays: Mapping[str, Arrays]) -> dict[str, int]:
     """Return the size of the grid, where one is made."""
@@ -89,7 +83,7 @@ def write_report(
       options: dataclasses of options, by name, to be told in the report.
     """
     folder = job.stages.folder
-    source = job.stages.arrays["source"]
+    grid = job.stages.arrays["grid"]
     source_class = type(options["source"]).__name__ if "source" in options else None
     report = {
         "command": command,
@@ -98,9 +92,9 @@ def write_report(
         **_size(job.stages.arrays),
         **_scores(job.stages.arrays),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "warnings": job.warnings,
-        "source": str(source["note"]),
-        "place": {name: source[name].tolist() for name in PLACE if name in source},
+        "warnings": job.stages.warnings,
+        "source": str(grid["note"]),
+        "place": {name: grid[name].tolist() for name in PLACE if name in grid},
         "way": source_class,
         "checkpoint": checkpoint,
         "options": {name: asdict(value) for name, value in options.items()},
@@ -113,7 +107,7 @@ def write_report(
             write_text(folder / f"{name}.json", text + "\n")
     files = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
     job.stages.say(f"{folder}: {files}")
-    if command in NEXT and "depth" in job.stages.arrays:
+    if command in NEXT and "intrinsics" in grid:
         job.stages.say(f"next: full4d {NEXT[command]} {folder}")
     elif (folder / "scene.html").exists():
         job.stages.say(f"open {folder / 'scene.html'} in a browser")

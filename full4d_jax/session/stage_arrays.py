@@ -7,7 +7,6 @@ for those of the kind "score", and `rising` ones increase.
 World, unit and axes are those of `full4d_jax.cameras`.
 """
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,54 +14,43 @@ from numpy import ndarray
 
 from input_pipeline.cameras import check_cameras
 
-CAMERAS = {"intrinsics?": "float n 3 3", "world_to_camera?": "float n t 4 4"}
-SOURCE = {
-    "frames": "uint8 v t h w 3",  # of the views that have pictures, the source first
-    "given": "bool v t",  # which of them are there
+CAMERAS = {"intrinsics?": "float v 3 3", "world_to_camera?": "float v t 4 4"}
+GRID = {
+    "frames": "uint8 v t h w 3",  # black where they are missing
+    "origin": "uint8 v t",  # 0 missing, 1 real, 2 held out, 3 generated
     "times": "rising t",  # seconds
-    "note": "text",
-    "warning": "text",
-    "unposed?": "text",  # why there are no cameras
-    "depth_of": "text",  # the views whose depth is known, one of `DEPTH_OF`
     **CAMERAS,
-    "depth?": "float d t h w",
-    "rate?": "float",
-    "between?": "uint8 b h w 3",  # of a camera at rest, about half-way between the instants
-    "between_times?": "rising b",
-    "point_instants?": "int p",  # still points of a path, in its own unit
+    "depth?": "float d t h w",  # of the first d views, world units, 0 = unknown
+    "masks?": "bool v t h w",  # of the subject
+    "point_views?": "int p",  # still points that views see, in the unit of the cameras
+    "point_instants?": "int p",
     "point_pixels?": "float p 2",
     "point_depth?": "float p",
+    "cloud?": "float c 6",  # points to start from
+    "between?": "uint8 b h w 3",  # of a camera at rest, about half-way between the instants
+    "between_times?": "rising b",
+    "note": "text",
+    "warning": "text",
+    "unposed": "text",  # why there are no cameras
+    "enlarged": "bool",  # larger than what the prior was trained on
+    "rate?": "float",
+    "distances?": "float k",  # of the scene from each real view of a rig, world units
     # The place in a data set: a hash of it, and where.
     "dataset?": "text",
     "split?": "text",
     "clip?": "int",
     "view?": "int",
-    "views?": "int n",
+    "views?": "int v",
     "instants?": "int t",
     "unit?": "float",
 }
 STAGES = {
-    # Of a capture only the first view's frames: the others are in grid.npz, the depth in depth.npz.
-    # Other real views k = 1, 2, ... stand beside the first as arrays `besideK_NAME`.
-    "source": SOURCE,
+    "source": GRID,
     "depth": {
-        "depth": "float ...",  # (t h w) of the source or, of a capture, (v t h w), 0 = unknown, or
-        # (v t 0 0) if nobody knows any; a grid without cameras has no such stage
-        "of?": "text",  # one of `DEPTH_OF`; format 2 had none
-        "path_unit?": "float",  # units of the source's path in one of the world, 1 if none is said
-        "beside?": "float k t h w",
+        "depth": "float d t h w",  # of the real rows, 0 = unknown
+        "path_unit": "float",  # units of the source's path in one of the world
     },
-    "grid": {
-        "frames": "uint8 v t h w 3",
-        **{name: axes.replace("n", "v") for name, axes in CAMERAS.items()},
-        "projection?": "uint8 o t h w 3",  # of a generated grid, without the source
-        "warning?": "text",
-        "enlarged?": "bool",  # larger than what the prior was trained on; format 3 had none
-        "visible?": "bool v t",  # of a model without poses: the frames that were given
-        "held_out?": "bool v t",  # of a capture: the pictures that are not fitted
-        "masks?": "bool v t h w",  # of its subject
-        "cloud?": "float p 6",  # points to start from
-    },
+    "grid": GRID | {"projection?": "uint8 o t h w 3"},  # of a generated grid, without the source
     "scene": {
         "means": "float g 3",
         "quaternions": "float g 4",
@@ -96,16 +84,15 @@ STAGES = {
 TOGETHER = [  # arrays of which all are there or none
     ("intrinsics", "world_to_camera"),
     ("between", "between_times"),
-    ("point_instants", "point_pixels", "point_depth"),
+    ("point_views", "point_instants", "point_pixels", "point_depth"),
     ("dataset", "split", "clip", "view", "views", "instants", "unit"),
     ("velocities", "moments", "log_durations", "logit_gates"),
     ("space", "time", "inner", "bias", "outer", "box"),
 ]
-DEPTH_OF = ("nothing", "the source", "all views")
+MAX_ORIGIN = 3  # generated
 HARMONICS = (1, 4, 9, 16)  # of degree 0 to 3
 MAYBE_NONE = ("o", "p")  # other axes have at least one place
 KINDS = {"float": "f", "rising": "f", "score": "f", "uint8": "u", "int": "iu", "bool": "b"}
-BESIDE = re.compile(r"beside(\d+)_(.+)")
 
 
 def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
@@ -114,36 +101,26 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     Raises:
       ValueError: naming the array, what was found and what was expected.
     """
-    layout, beside = STAGES[name], dict[str, dict[str, ndarray]]()
-    for key, array in arrays.items():
-        if name == "source" and (found := BESIDE.fullmatch(key)):
-            beside.setdefault(found[1], {})[found[2]] = array
-    _check(layout, arrays, where)
-    if [int(view) for view in beside] != list(range(1, len(beside) + 1)):
-        expected = "views 1, 2, ... in order"
-        raise ValueError(f"{where}: found views {', '.join(beside)} beside, expected {expected}")
-    for view, own in beside.items():
-        _check(layout, own, f"{where}, beside{view}")
-
-
-def _check(layout: Mapping[str, str], arrays: Mapping[str, ndarray], where: str) -> None:
+    layout = STAGES[name]
     lengths: dict[str, int] = {}
     for key, axes in layout.items():
-        name = key.removesuffix("?")
-        if name in arrays:
-            _check_array(arrays[name], axes, lengths, f"{where}, array {name}")
-        elif name == key:
-            raise ValueError(f"{where}: found no array {name}, expected {axes}")
-    for name in ("of", "depth_of"):
-        if name in arrays and str(arrays[name]) not in DEPTH_OF:
-            found, expected = f"{str(arrays[name])!r:.60}", ", ".join(DEPTH_OF)
-            raise ValueError(f"{where}, array {name}: found {found}, expected one of {expected}")
-    if lengths.get("k", 1) not in HARMONICS and "harmonics" in arrays:
+        own = key.removesuffix("?")
+        if own in arrays:
+            _check_array(arrays[own], axes, lengths, f"{where}, array {own}")
+        elif own == key:
+            raise ValueError(f"{where}: found no array {own}, expected {axes}")
+    if "harmonics" in arrays and lengths["k"] not in HARMONICS:
         found = f"{lengths['k']} harmonics"
         raise ValueError(f"{where}, array harmonics: found {found}, expected {HARMONICS}")
     if "inner" in arrays and "space" in arrays and lengths["c"] != 3 * lengths["f"]:
         expected = f"{3 * lengths['f']}, three times the features of space"
         raise ValueError(f"{where}, array inner: found {lengths['c']} rows, expected {expected}")
+    if "origin" in arrays and arrays["origin"].max() > MAX_ORIGIN:
+        found = f"{arrays['origin'].max()}"
+        raise ValueError(f"{where}, array origin: found {found}, expected 0 to {MAX_ORIGIN}")
+    if "depth" in arrays and lengths["d"] > lengths.get("v", lengths["d"]):
+        found = f"{lengths['d']} views"
+        raise ValueError(f"{where}, array depth: found {found}, expected {lengths['v']} at most")
     for names in TOGETHER:
         there = [name for name in names if name in arrays]
         if there and f"{names[0]}?" in layout and len(there) < len(names):

@@ -26,7 +26,7 @@ from full4d_jax.session.stage_arrays import STAGES, check_arrays
 from input_pipeline.json_layout import require_layout
 from input_pipeline.plain_files import load_arrays, parse_json
 
-FORMAT = 14  # of what stages save; raise it when one computes something else from the same inputs
+FORMAT = 15  # of what stages save; raise it when one computes something else from the same inputs
 SAMPLE = "sample SOURCE --out"
 MADE_BY = {"source": SAMPLE, "depth": SAMPLE, "grid": SAMPLE, "scene": "lift"}
 MARKS = ("fingerprint", "before", "seconds")  # beside the arrays of a stage
@@ -51,18 +51,26 @@ class Stages:
     fingerprints: dict[str, str] = field(default_factory=dict)
     arrays: dict[str, Arrays] = field(default_factory=dict)
 
-    def run(self, name: str, inputs: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
+    def run(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        make: Callable[[], Arrays],
+        *,
+        after: str | None = None,
+    ) -> Arrays:
         """Return a stage's arrays: loaded if made from the same inputs before, else made and saved.
 
         Args:
           name: name of the stage.
           inputs: everything it depends on beside the stages before it.
           make: makes the arrays.
+          after: the one earlier stage that it reads; None if it may read all of them.
 
         Raises:
           InputError: there is a folder where they belong.
         """
-        before = self.fingerprints.copy()
+        before = self.before(after)
         mark = fingerprint(name, inputs, before)
         path = self.folder / f"{name}.npz"
         if path.is_dir():  # told before the work
@@ -80,6 +88,12 @@ class Stages:
         save_arrays(path, saved)
         self.say(f"{name}: {duration(seconds)}")
         return self._told(name, saved)
+
+    def before(self, after: str | None = None) -> dict[str, str]:
+        """Return the fingerprints of all earlier stages, or of the one that is named."""
+        if after is None:
+            return self.fingerprints.copy()
+        return {after: self.fingerprints[after]}
 
     def finished(self, name: str) -> Arrays:
         """Return the arrays of a stage that an earlier run made from the stages there now.
@@ -101,6 +115,12 @@ class Stages:
                 found = f"made from another {earlier} than the one there"
                 raise InputError("output folder", path, found, f"a {name} made from it", do)
         return self._keep(name, saved)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings of the stages, one sentence each; what a later one repeats counts once."""
+        texts = [str(arrays.get("warning", "")) for arrays in self.arrays.values()]
+        return list(dict.fromkeys(line for text in texts for line in text.splitlines()))
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -125,9 +145,11 @@ class Stages:
         return self.fingerprints[name]
 
     def _told(self, name: str, saved: Arrays) -> Arrays:
-        """Remember a stage and say its warning, which may be a reason to stop the command now."""
-        if text := str(saved.get("warning", "")):
-            self.say(f"warning: {text}")
+        """Remember a stage and say its warnings, which may be a reason to stop the command now."""
+        earlier = self.warnings
+        for line in str(saved.get("warning", "")).splitlines():
+            if line not in earlier:
+                self.say(f"warning: {line}")
         return self._keep(name, saved)
 
     def _keep(self, name: str, saved: Arrays) -> Arrays:

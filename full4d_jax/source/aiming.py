@@ -1,4 +1,4 @@
-"""Where the target cameras of a run stand, once the depth of its source is known."""
+"""Where the target cameras of a run stand, and how they look once the source's depth is known."""
 
 from typing import get_args
 
@@ -6,20 +6,24 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.config import DataConfig
+from full4d_jax.grid import Grid, with_missing
+from full4d_jax.session.errors import InputError
+from full4d_jax.source import options
 from full4d_jax.source.camera_paths import (
     Preset,
     TargetCameras,
+    beside,
     following,
     look_at_subject,
+    read_targets,
     subject_depth,
 )
 from full4d_jax.source.handheld.path_scale import seen_from_first
-from full4d_jax.source.options import PathOptions
-from full4d_jax.source.source import Source
 
 
 def aim(
-    targets: TargetCameras, options: PathOptions, source: Source, depth: Float[ndarray, "t h w"]
+    targets: TargetCameras, path: options.PathOptions, source: Grid, depth: Float[ndarray, "t h w"]
 ) -> tuple[TargetCameras, str]:
     """Return the target cameras, and a sentence about where they look; those of a file stay.
 
@@ -27,11 +31,40 @@ def aim(
     """
     assert source.cameras is not None, "targets stand beside a camera"
     said = []
-    if options.path in get_args(Preset):
+    if path.path in get_args(Preset):
         distance = subject_depth(*seen_from_first(source, np.asarray(depth)))
         said.append(f"look at depth {distance:.2f} (1 = the scene's median)")
         targets = look_at_subject(targets, distance)
-    if options.follow:
+    if path.follow:
         said.append("move with the source's")
         targets = following(targets, source.cameras)
     return targets, " and ".join(said)
+
+
+def read_target_cameras(way: options.SampleOptions, size: DataConfig) -> TargetCameras | None:
+    """Return the target cameras that options choose; None where the source comes with its own.
+
+    Raises:
+      InputError: The file of cameras is unusable, or has other views than are asked for.
+    """
+    if not isinstance(way, options.WithTargets):
+        return None
+    way.measured.check()
+    targets = read_targets(way.cameras, size)
+    views = 1 + len(targets.world_to_camera)
+    if way.size.views not in (None, views):
+        expected = f"{views}, as --path has"
+        raise InputError("option", "--views", way.size.views, expected, "leave one of them out")
+    return targets
+
+
+def with_targets(
+    grid: Grid, targets: TargetCameras, way: options.SampleOptions
+) -> tuple[Grid, str]:
+    """Return the grid of a source with missing views at the target cameras, and where they look."""
+    assert isinstance(way, options.WithTargets), "target cameras come with options for them"
+    assert grid.cameras is not None, "targets stand beside a camera"
+    assert grid.depth is not None, "targets look at what is at some depth"
+    targets, said = aim(targets, way.cameras, grid, grid.depth[0])
+    said = f"they {said}" if said else "those of the file"
+    return with_missing(grid, beside(grid.cameras, targets)), said

@@ -23,12 +23,12 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.grid import About, Grid, Origin, Place, all_real
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.held_out import held_out_pictures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions
 from full4d_jax.source.points import load_points
-from full4d_jax.source.source import Place, Source, all_given
 from gaussians.fitting.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture_clips import CaptureClips
@@ -45,7 +45,7 @@ SMALLEST = f"at least {WINDOW} pixels each way"
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
 
 
-def open_capture(options: CaptureOptions) -> Source:
+def open_capture(options: CaptureOptions) -> Grid:
     """Read a capture.
 
     Raises:
@@ -59,7 +59,7 @@ def open_capture(options: CaptureOptions) -> Source:
     return _captured(path, path.name, arrays, times, FORMAT, options)
 
 
-def open_dataset_clip(options: DatasetClipOptions) -> Source:
+def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     """Read a data set's clip as a capture, in the size and for the instants that it has.
 
     Raises:
@@ -79,7 +79,7 @@ def open_dataset_clip(options: DatasetClipOptions) -> Source:
     return _captured(dataset, name, arrays, example.timestamps[views[0]], do, options, place)
 
 
-def _open_folder(options: CaptureOptions) -> Source:
+def _open_folder(options: CaptureOptions) -> Grid:
     """Read the folder of a capture that has one clip.
 
     Raises:
@@ -191,8 +191,8 @@ def _captured(
     do: str,
     options: CaptureOptions | DatasetClipOptions,
     place: Place | None = None,
-) -> Source:
-    """Return a capture as a source, in the world of its first camera.
+) -> Grid:
+    """Return a capture as a grid, in the world of its first camera.
 
     Args:
       path: where the capture is, for messages.
@@ -223,18 +223,20 @@ def _captured(
         depth, unit = None, float(np.linalg.norm(middle))
     v, t, h, w, _ = frames.shape
     lenses = arrays["intrinsics"].astype(np.float32)
-    return Source(
+    origin = all_real(frames)
+    origin[held_out_pictures(v, t, options.held_out)] = Origin.HELD_OUT
+    return Grid(
         frames=frames,
-        given=all_given(frames),
+        origin=origin,
         times=times,
         cameras=Cameras(lenses, rescale(poses, unit).astype(np.float32), h, w),
         depth=None if depth is None else (depth / unit).astype(np.float32),
-        depth_of="all views",
-        note=f"capture {name}: {v} views of {t} frames of {w}x{h}",
-        place=None if place is None else place._replace(unit=unit),
         masks=arrays["masks"] > 0 if "masks" in arrays else None,
-        held_out=held_out_pictures(v, t, options.held_out),
         cloud=load_points(options.points, first_pose, unit) if options.points else None,
+        about=About(
+            note=f"capture {name}: {v} views of {t} frames of {w}x{h}",
+            place=None if place is None else place._replace(unit=unit),
+        ),
     )
 
 

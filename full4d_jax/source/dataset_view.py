@@ -5,22 +5,23 @@ it. The pictures of the targets are not read: `full4d evaluate` compares them wi
 generated.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
+from full4d_jax.grid import About, Grid, Place, Points, all_real, seen_in, with_missing
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.capture_source import instants_from, open_clip, rate
 from full4d_jax.source.options import DatasetViewOptions
 from full4d_jax.source.rig_scale import rig_scale
-from full4d_jax.source.source import Place, Source, all_given
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import Records
+from input_pipeline.depth_alignment import SparseDepth
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import decode, to_source
@@ -37,11 +38,31 @@ class _Opened(NamedTuple):
     instants: Int[ndarray, " t"]
 
 
-def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
+class _RealView(NamedTuple):
+    """One real view, in the world and unit of its own camera.
+
+    Attributes:
+      frames: its pictures.
+      cameras: of all views, this one first.
+      depth: its z-depth; None where it is to be estimated.
+      points: still points that it sees; None where depth tells the unit.
+      unit: world units of the data set in one of its own.
+      said: where its depth and unit come from, for people.
+    """
+
+    frames: UInt8[ndarray, "t h w 3"]
+    cameras: Cameras
+    depth: Float[ndarray, "t h w"] | None
+    points: SparseDepth | None
+    unit: float
+    said: str
+
+
+def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
     """Read views of a data set's clip, their depth if they have any, and the cameras of all views.
 
-    Without depth the cameras are scaled by `rig_scale`, and the depth is estimated later. Real
-    views beside the first are sources of their own, each in the world of its own camera.
+    Without depth the cameras are scaled by `rig_scale`, and the depth is estimated later. The real
+    views come first, the targets are missing.
 
     Raises:
       InputError: the data set is unusable or has no such split, clip or view; or the clip has fewer
@@ -50,11 +71,74 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Source:
     records, example = open_rig(options)
     opened, real = _Opened(records, example, _instants(example, data, options)), options.view
     targets = [view for view in range(len(example.frames)) if view not in real]
-    sources = [
+    views = [
         _open_view(data, options, opened, [view, *(x for x in real if x != view), *targets])
         for view in real
     ]
-    return replace(sources[0], beside=tuple(sources[1:]))
+    first = views[0]
+    frames = np.stack([view.frames for view in views])
+    grid = Grid(
+        frames=frames,
+        origin=all_real(frames),
+        times=example.timestamps[real[0], opened.instants],
+        depth=_depth_of(views),
+        points=_points_of(views),
+        about=_about(data, options, opened, views, np.array([*real, *targets])),
+    )
+    return with_missing(grid, first.cameras)
+
+
+def _depth_of(views: Sequence[_RealView]) -> Float[ndarray, "k t h w"] | None:
+    """Return the depth of real views in the unit of the first, 0 where unknown; None for none."""
+    if all(view.depth is None for view in views):
+        return None
+    unknown = np.zeros(views[0].frames.shape[:3], np.float32)
+    rows = [
+        unknown if view.depth is None else view.depth * np.float32(view.unit / views[0].unit)
+        for view in views
+    ]
+    return np.stack(rows)
+
+
+def _points_of(views: Sequence[_RealView]) -> Points | None:
+    """Return the still points that real views see, in the unit of the first; None without any."""
+    seen = []
+    for number, view in enumerate(views):
+        points = seen_in(number, view.points)
+        if points is not None:
+            seen.append(points._replace(depth=points.depth * (view.unit / views[0].unit)))
+    return Points(*(np.concatenate(x) for x in zip(*seen, strict=True))) if seen else None
+
+
+def _about(
+    data: DataConfig,
+    options: DatasetViewOptions,
+    opened: _Opened,
+    views: Sequence[_RealView],
+    order: Int[ndarray, " v"],
+) -> About:
+    """Return what is said about views of a data set; `order` has the numbers of all views."""
+    records, example, instants = opened
+    first = views[0]
+    times = example.timestamps[order[0], instants]
+    shown = " ".join(map(str, options.view))
+    where = f"view {shown} of {len(order)}, clip {options.clip} of {options.dataset}"
+    span = f"{options.split}, {times[0]:.2f} to {times[-1]:.2f} s"
+    place = Place(
+        dataset=records.content,
+        split=options.split,
+        clip=options.clip,
+        view=int(order[0]),
+        views=order,
+        instants=instants,
+        unit=first.unit,
+    )
+    return About(
+        note=f"{where}, {span}; other cameras: targets{first.said}",
+        place=place,
+        rate=options.fps or data.fps,
+        distances=np.array([view.unit / first.unit for view in views]),
+    )
 
 
 def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
@@ -75,11 +159,10 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
 
 def _open_view(
     data: DataConfig, options: DatasetViewOptions, opened: _Opened, order: list[int]
-) -> Source:
-    """Return the first view of `order` as a source, with the cameras of all views in that order."""
-    (records, example, instants), views, view = opened, np.array(order), order[0]
-    times = example.timestamps[view, instants]
-    example = select(example, views, instants)
+) -> _RealView:
+    """Return the first view of `order`, with the cameras of all views in that order."""
+    view = order[0]
+    example = select(opened.example, np.array(order), opened.instants)
     depth, points, said = None, None, ""
     with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
@@ -98,20 +181,13 @@ def _open_view(
         unit, points, said = scale.unit, scale.points, scale.said
         said = f"; its depth is estimated, in a unit from {said}"
         poses = rescale(poses, unit).astype(np.float32)
-    shown = " ".join(map(str, options.view))
-    where = f"view {shown} of {len(views)}, clip {options.clip} of {options.dataset}"
-    span = f"{options.split}, {times[0]:.2f} to {times[-1]:.2f} s"
-    return Source(
-        frames=clip.frames[:1],
-        given=all_given(clip.frames[:1]),
-        times=times,
+    return _RealView(
+        frames=clip.frames[0],
         cameras=Cameras(clip.intrinsics, poses, data.height, data.width),
-        depth=None if depth is None else depth[None],
-        depth_of="nothing" if depth is None else "the source",
-        note=f"{where}, {span}; other cameras: targets{said}",
-        place=Place(records.content, records.split, options.clip, view, views, instants, unit),
-        rate=options.fps or data.fps,
+        depth=depth,
         points=points,
+        unit=unit,
+        said=said,
     )
 
 

@@ -1,16 +1,15 @@
-"""One way to open a source, whatever it is, and to keep a capture that is lifted as it is."""
+"""One way to open what a run starts from, whatever it is."""
 
-from dataclasses import replace
-
-import numpy as np
+from typing import Any
 
 from full4d_jax.config import DataConfig
-from full4d_jax.session.stages import Stages
+from full4d_jax.grid import Grid
+from full4d_jax.session.extras import has
 from full4d_jax.source import capture_source, dataset_view, options, two_videos, video_source
-from full4d_jax.source.source import Source, source_arrays
+from input_pipeline.importers.camera_path import path_files
 
 
-def open_source(data: DataConfig, way: options.SampleOptions | options.LiftOptions) -> Source:
+def open_source(data: DataConfig, way: options.SampleOptions | options.LiftOptions) -> Grid:
     """Open what a run starts from, whatever it is.
 
     Raises:
@@ -34,26 +33,17 @@ def open_source(data: DataConfig, way: options.SampleOptions | options.LiftOptio
     raise TypeError(f"open_source: found {type(way).__name__}, expected options of a source")
 
 
-def keep_capture(stages: Stages, source: Source) -> None:
-    """Save a capture as the stages source, depth and grid; nothing is estimated or generated."""
-    cameras, depth = source.cameras, source.depth
-    assert cameras is not None, "a capture has cameras"
-    if depth is None:
-        depth = np.zeros((*source.frames.shape[:2], 0, 0), np.float32)
-    alone = {"depth": None, "masks": None, "held_out": None, "cloud": None}
-    first = replace(source, frames=source.frames[:1], given=source.given[:1], **alone)
-    counts = source_arrays(replace(source, note="", warning=""))  # names of files do not
-    stages.run("source", counts, lambda: source_arrays(first))
-    stages.run("depth", {}, lambda: {"depth": depth, "of": np.asarray(source.depth_of)})
-    beside = {"held_out": source.held_out, "masks": source.masks, "cloud": source.cloud}
-    beside = {name: x for name, x in beside.items() if x is not None}
-    grid = {"frames": source.frames, "intrinsics": cameras.intrinsics}
-    grid |= {"world_to_camera": cameras.world_to_camera}
-    stages.run("grid", beside, lambda: grid | beside)
-
-
-def keep_without_depth(stages: Stages, source: Source) -> None:
-    """Save the stage depth of a grid of which nobody knows any depth."""
-    shape = *source.frames.shape[:2], 0, 0
-    depth = {"depth": np.zeros(shape, np.float32), "of": np.asarray("all views")}
-    stages.run("depth", {}, lambda: depth)
+def opening_settings(data: DataConfig, way: options.SampleOptions) -> dict[str, Any]:
+    """Return what `open_source` depends on, for `stages.fingerprint`."""
+    later = ("cameras", "measured", "size")  # stages read them; the size is in `data`
+    settings = {name: value for name, value in vars(way).items() if name not in later}
+    settings |= {"way": type(way).__name__, "data": data}
+    if isinstance(way, options.DemoOptions | options.DatasetViewOptions):
+        settings["knows_depth"] = way.measured.depth_network is None
+    # With the extra a path is found in another way.
+    if isinstance(way, options.VideoOptions | options.TwoVideosOptions):
+        poses = path_files(way.poses) if way.poses else []
+        settings |= {"poses": poses, "sfm": has("pycolmap")}
+    if isinstance(way, options.DatasetViewOptions):
+        settings["content"] = capture_source.dataset_content(way.dataset, way.split)
+    return settings

@@ -244,4 +244,11 @@ class GridOptions(SourceOptions):
 
 
 SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions
+WithTargets = VideoOptions | DemoOptions  # whose target cameras are chosen
 LiftOptions = GridOptions | CaptureOptions | DatasetClipOptions
+
+
+def upsampler_of(options: SampleOptions) -> Path | None:
+    """Return the weights of an upsampler that options name, or None."""
+    sized = isinstance(options, VideoOptions | DemoOptions | DatasetViewOptions)
+    return options.size.upsampler if sized else None

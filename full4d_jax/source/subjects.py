@@ -112,7 +112,7 @@ def label_subjects(
         moving = find_moving_while_turning(frames, subject, to_first)
     else:
         moving = np.zeros(subject.shape, bool)
-    masks = [_outline(*instant) for instant in zip(frames, subject, moving, strict=True)]
+    masks = [outline(*instant) for instant in zip(frames, subject, moving, strict=True)]
     labels, count = link_labels(np.stack(masks), back)
     kinds = tuple(_kind(shares[labels == number]) for number in range(1, count + 1))
     return _drop_small(labels, kinds)
@@ -277,7 +277,7 @@ def _background(
     return background.astype(np.float32), counts > 0
 
 
-def _outline(
+def outline(
     frame: UInt8[ndarray, "h w 3"], subject: Float32[ndarray, "h w"], moving: Bool[ndarray, "h w"]
 ) -> Bool[ndarray, "h w"]:
     """Return a mask of all subjects of a frame, with an outline where colours change."""
@@ -307,6 +307,7 @@ def _outline(
     refined[window] = (part == cv2.GC_FGD) | (part == cv2.GC_PR_FGD)
     refined |= moving & mask & ~coarse  # its outline is that of the difference
     refined |= _lost(mask, refined)
+    refined |= moving & mask  # an arm in the wall's colours
     smooth = cv2.medianBlur(_bytes(refined), 3) > 0
     return _fill_holes(smooth)
 

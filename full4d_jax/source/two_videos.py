@@ -17,6 +17,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.geometry.structure import find_structure
+from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import Video, read_video
 from full4d_jax.session.errors import InputError
@@ -27,7 +28,6 @@ from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
 from full4d_jax.source.shots import check_one_shot
-from full4d_jax.source.source import Source
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
@@ -42,7 +42,7 @@ class NoCameras(ValueError):
     """The views of a grid have no cameras; the message says why."""
 
 
-def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
+def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
     """Read the first row and the first column of a grid, or one of them.
 
     Raises:
@@ -53,7 +53,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
             if (found := getattr(options, name)) is not None:
                 expected = "none without --freeze_time, whose camera it tells of"
                 raise InputError("option", f"--{name}", found, expected, "leave it out")
-    frames, given = _empty_grid(data)
+    frames, origin = _empty_grid(data)
     size = {"height": data.height, "width": data.width}
     cut = {"start": options.start, "fps": options.fps, "usual": data.fps}
     times, notes, warning = np.arange(data.frames) / (options.fps or data.fps), [], ""
@@ -61,7 +61,8 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
     if options.freeze_time is not None:
         column = read_video(options.freeze_time, frames=data.views, **size, **cut)
         check_one_shot(column, options.freeze_time, seconds=False)
-        frames[:, 0], given[:, 0] = column.frames, True
+        frames[:, 0] = column.frames
+        origin[:, 0] = Origin.REAL
         notes.append(f"column: {column.note}")
         try:
             cameras, said = _cameras_of(column, data, options)
@@ -72,21 +73,28 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Source:
     if options.fixed_view is not None:
         row = read_video(options.fixed_view, frames=data.frames, **size, **cut)
         check_one_shot(row, options.fixed_view, seconds=False)
-        warning = _disagreement(row.frames[0], frames[0, 0]) if given[0, 0] else ""
-        frames[0], given[0], times = row.frames, True, row.timestamps
+        if origin[0, 0] == Origin.REAL:
+            warning = _disagreement(row.frames[0], frames[0, 0])
+        frames[0] = row.frames
+        origin[0] = Origin.REAL
+        times = row.timestamps
         notes.append(f"row: {row.note}")
     rate = options.fps or data.fps
-    return _grid(frames, given, times, cameras, "; ".join(notes), warning, unposed, rate)
+    about = About(note="; ".join(notes), warning=warning, unposed=unposed, rate=rate)
+    return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
 
-def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Source:
+def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
     """Render the first row and the first column of a held-out procedural scene."""
-    frames, given = _empty_grid(data)
-    given[0], given[:, 0], given[0, 0] = True, data.frames > 1, True
+    frames, origin = _empty_grid(data)
+    origin[0] = Origin.REAL
+    if data.frames > 1:
+        origin[:, 0] = Origin.REAL
+    real = origin == Origin.REAL
     sizes = {"views": data.views, "frames": data.frames, "height": data.height, "width": data.width}
     render = partial(procedural_scene, **sizes, orbit=data.orbit, worlds=data.worlds)
     clip = jax.jit(render)(HELD_OUT_START + options.scene)
-    frames[given] = to_uint8(clip.frames)[given]
+    frames[real] = to_uint8(clip.frames)[real]
     rate = options.fps or data.fps
     times = np.arange(data.frames) / rate
     note = f"row and column of the held-out procedural scene {options.scene}"
@@ -94,8 +102,10 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Source:
         lens = np.asarray(clip.intrinsics[0], np.float64)
         cameras = place_views(lens, np.asarray(clip.world_to_camera[:, 0], np.float64), data)
     except NoCameras as error:
-        return _grid(frames, given, times, None, note, "", f"{error}", rate)
-    return _grid(frames, given, times, cameras, f"{note}; its cameras are known", "", "", rate)
+        about = About(note=note, unposed=f"{error}", rate=rate)
+        return Grid(frames=frames, origin=origin, times=times, about=about)
+    about = About(note=f"{note}; its cameras are known", rate=rate)
+    return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
 
 def place_views(
@@ -227,24 +237,9 @@ def _angle(world_to_camera: Float[ndarray, "v 4 4"]) -> float:
 
 
 def _empty_grid(data: DataConfig) -> tuple[ndarray, ndarray]:
-    """Return the frames of a grid, all black, and which are given: none."""
-    shape = data.views, data.frames
-    return np.zeros((*shape, data.height, data.width, 3), np.uint8), np.zeros(shape, bool)
-
-
-def _grid(
-    frames: ndarray,
-    given: ndarray,
-    times: ndarray,
-    cameras: Cameras | None,
-    note: str,
-    warning: str,
-    unposed: str,
-    rate: float,
-) -> Source:
-    """Return a source of which nobody knows the depth."""
-    known = {"note": note, "warning": warning, "unposed": unposed, "rate": rate}
-    return Source(frames, given, times, cameras, None, "nothing", **known)
+    """Return the frames of a grid, all black, and their origin: all are missing."""
+    frames = np.zeros((data.views, data.frames, data.height, data.width, 3), np.uint8)
+    return frames, np.full(frames.shape[:2], Origin.MISSING, np.uint8)
 
 
 def _disagreement(row: UInt8[ndarray, "h w 3"], column: UInt8[ndarray, "h w 3"]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
+from full4d_jax.grid import About, Between, Grid, all_real, seen_in
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import check_file, read_video
 from full4d_jax.source.best_part import best_start
@@ -20,14 +21,13 @@ from full4d_jax.source.handheld.video_path import path_of_video
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from full4d_jax.source.shots import check_one_shot
-from full4d_jax.source.source import Source, all_given
 from gaussians.fitting.stillness import moves
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 DEMO_WORLDS = "rich"
 
 
-def open_video(data: DataConfig, options: VideoOptions) -> Source:
+def open_video(data: DataConfig, options: VideoOptions) -> Grid:
     """Read a video of one camera, and find the camera's path.
 
     Raises:
@@ -50,19 +50,21 @@ def open_video(data: DataConfig, options: VideoOptions) -> Source:
     note = f"{video.note}{found}; {seen}{short}"
     world_to_camera = path.world_to_camera[None].astype(np.float32)
     rests = not moves(path.world_to_camera)  # else nobody knows where the camera was in between
-    return Source(
+    between = None
+    if rests and video.between is not None and video.between_times is not None:
+        between = Between(video.between, video.between_times)
+    return Grid(
         frames=video.frames[None],
-        given=all_given(video.frames[None]),
+        origin=all_real(video.frames[None]),
         times=video.timestamps,
         cameras=Cameras(lens[None].astype(np.float32), world_to_camera, data.height, data.width),
-        depth=None,
-        depth_of="nothing",
-        note="; ".join(text for text in (note, path.note) if text),
-        warning=path.warning,
-        rate=options.fps or data.fps,
-        points=path.points,
-        between=video.between if rests else None,
-        between_times=video.between_times if rests else None,
+        points=seen_in(0, path.points),
+        between=between,
+        about=About(
+            note="; ".join(text for text in (note, path.note) if text),
+            warning=path.warning,
+            rate=options.fps or data.fps,
+        ),
     )
 
 
@@ -80,7 +82,7 @@ def chosen_start(data: DataConfig, options: VideoOptions) -> float:
     return best_start(options.video, data.frames / (options.fps or data.fps))
 
 
-def open_demo(data: DataConfig, options: DemoOptions) -> Source:
+def open_demo(data: DataConfig, options: DemoOptions) -> Grid:
     """Render the source view of a held-out procedural scene, whose camera stands still.
 
     Its true depth is known, unless a depth network is asked for.
@@ -90,13 +92,13 @@ def open_demo(data: DataConfig, options: DemoOptions) -> Source:
     clip = jax.jit(draw)(HELD_OUT_START + options.scene)
     frames = to_uint8(clip.frames)
     knows = options.measured.depth_network is None
-    return Source(
+    known = "and its depth are" if knows else "is"
+    note = f"held-out procedural scene {options.scene}, source view only; its lens {known} known"
+    return Grid(
         frames=frames,
-        given=all_given(frames),
+        origin=all_real(frames),
         times=np.asarray(clip.timestamps),
         cameras=still_camera(np.asarray(clip.intrinsics[0]), **size),
         depth=np.asarray(clip.depth) if knows else None,
-        depth_of="the source" if knows else "nothing",
-        note=f"held-out procedural scene {options.scene}, source view only; its lens "
-        f"{'and its depth are' if knows else 'is'} known",
+        about=About(note=note),
     )

@@ -148,6 +148,9 @@ def start_or_resume(
         window = saved.get("window", [])
         if jax.process_index() == 0:
             print(f"resuming {out} at step {int(state.step)}", flush=True)
+    # A step commits what it returns to its devices. Its first arguments are committed as well, or
+    # the second step would compile anew.
+    state = jax.tree.map(lambda x: jax.device_put(x, x.sharding), state)
     losses = jax.device_put(losses, state.step.sharding)
     return RunState(state, losses, int(state.step), record, summary, window)
 

@@ -41,7 +41,7 @@ class Chunks(NamedTuple):
 def cut_runs(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Chunks:
     """Cut the lists of all tiles into chunks."""
     slots = bins.ids.shape[0]
-    (g, _) = features.shape
+    g, _ = features.shape
     count = -(-bins.length // CHUNK)
     end = jnp.cumsum(count)
     chunk = jnp.arange(-(-slots // CHUNK) + tiles.count, dtype=jnp.int32)

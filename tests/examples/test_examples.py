@@ -22,7 +22,7 @@ def load(name: str) -> ModuleType:
 
 
 def test_gaussians_are_fitted(tmp_path):
-    assert load("fit_gaussians").main(tmp_path, steps=100) > 26
+    assert load("fit_gaussians").main(tmp_path, steps=70) > 26
     aside = cv2.imread(str(tmp_path / "aside.png"))
     assert aside is not None
     assert aside.std() > 10

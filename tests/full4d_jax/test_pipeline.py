@@ -14,13 +14,13 @@ from handheld_clips import arc, film, write_clip
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
+from full4d_jax.grid import grid_from
 from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
-from full4d_jax.session.files import read_arrays, save_arrays
+from full4d_jax.session.files import read_arrays
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
-from full4d_jax.source.source import source_from
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
@@ -144,14 +144,12 @@ def test_without_a_source_the_clip_in_the_package_is_taken(finished, tmp_path, c
         assert ("480x270, resized to 32x32" in said) == expected
 
 
-def test_folders_of_format_2_are_lifted_and_rendered(finished, tmp_path, capsys):
+def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path, capsys):
     out = shutil.copytree(finished[0] / "out", tmp_path / "out")
-    depth = read_arrays(out / "depth.npz")
-    del depth["of"]
-    save_arrays(out / "depth.npz", depth)
+    (out / "source.npz").unlink()
+    (out / "depth.npz").unlink()
     assert main(["lift", str(out), *finished[1][1:5]]) == 0
     assert "scene: kept" in capsys.readouterr().out
-    (out / "depth.npz").unlink()  # a scene is shown without it
     assert main(["render", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
 
 
@@ -181,8 +179,8 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
             assert path.read_bytes() == content, (bad, path)
 
 
+@pytest.mark.extra("onnxruntime")
 def test_a_network_of_the_users_choice_estimates_depth(finished, tmp_path, capsys):
-    pytest.importorskip("onnxruntime")
     options = finished[1][:]
     at = options.index("--depth")
     options[at : at + 2] = ["--depth_network", str(SLOPE)]
@@ -194,7 +192,7 @@ def test_a_network_of_the_users_choice_estimates_depth(finished, tmp_path, capsy
         assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == expected
         assert (f"taken as {kind}" in said) != kept
     depth = read_arrays(tmp_path / "depth.npz")["depth"]
-    assert depth.shape == (2, 32, 32)
+    assert depth.shape == (1, 2, 32, 32)
     assert depth.any()
     assert main(["sample", *options, "--depth", f"{finished[0]}/depth.npy"]) == 2
     assert "--depth_network: found" in capsys.readouterr().err
@@ -238,14 +236,14 @@ def test_the_depth_of_a_source_that_moves_is_estimated_and_fused(finished, tmp_p
     at = words.index("--depth")
     assert main(["sample", *words[:at], *words[at + 2 :]]) == 0
     made = read_arrays(tmp_path / "out/depth.npz")
-    source = source_from(read_arrays(tmp_path / "out/source.npz"))
+    source = grid_from(read_arrays(tmp_path / "out/source.npz"))
     frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
     estimate = np.asarray(estimate_depth(load_depth(), frames, still=False))
     settled, unit = settle_scale(source, estimate, estimated=True)
     assert made["path_unit"] == pytest.approx(unit, rel=1e-3)
-    known = made["depth"] > 0
+    known = made["depth"][0] > 0
     assert known.mean() > 0.5
-    ratio = (made["depth"] / settled)[known]
+    ratio = (made["depth"][0] / settled)[known]
     assert 0.8 < ratio.min() < 0.999  # of two instants the median is their mean
     assert 1.001 < ratio.max() < 1.2
 
@@ -273,7 +271,7 @@ def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path
     depth, poses = to_source(true.depth[1], true.world_to_camera[[1, 0, 2]])
     np.testing.assert_allclose(grid["world_to_camera"], poses, atol=1e-6)
     np.testing.assert_array_equal(grid["frames"][0], true.frames[1])
-    known = read_arrays(tmp_path / "out/depth.npz")["depth"]
+    known = read_arrays(tmp_path / "out/depth.npz")["depth"][0]
     np.testing.assert_array_equal(known[known > 0], depth[known > 0])  # edges are left out
     capsys.readouterr()
     assert main(["sample", *options]) == 0
@@ -285,7 +283,7 @@ def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path
     frames, depths = (read_arrays(tmp_path / f"out/{x}.npz") for x in ("grid", "depth"))
     np.testing.assert_array_equal(frames["frames"][:2], true.frames[[1, 2]])
     unit = np.median(true.depth[1, 0][true.depth[1, 0] > 0])
-    beside = depths["beside"][0]
+    beside = depths["depth"][1]
     np.testing.assert_allclose(beside[beside > 0] * unit, true.depth[2][beside > 0], rtol=1e-4)
     assert main(["evaluate", f"{tmp_path}/out", "--truth", f"{tmp_path}/sets"]) == 0
     told = json.loads((tmp_path / "out/truth_grid.json").read_text())

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import Config
+from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, input_errors
@@ -23,7 +24,6 @@ from full4d_jax.source.handheld.find_path import given_path
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import ROWS, size_of_result
-from full4d_jax.source.source import Source, all_given
 from full4d_jax.source.video_source import open_video
 from input_pipeline.cameras import centers
 from input_pipeline.capture_clips import CaptureClips
@@ -90,42 +90,45 @@ def open_film(config: Config, way: VideoOptions, network: AnyNetwork) -> Film:
         instants=chosen,
         angles=angles[chosen],
         left_out=len(frames) - 1 - len(chosen),
-        note=source.note,
+        note=source.about.note,
     )
 
 
-def _from_first(source: Source, video: Path) -> Source:
+def _from_first(source: Grid, video: Path) -> Grid:
     """Return a source with the points alone that its first frame sees.
 
     Raises:
       InputError: there are too few of them to tell the scale of its path.
     """
-    if source.points is None:
-        found = source.warning or "a camera that stays in its place"
+    points = points_in(source)
+    if points is None:
+        found = source.about.warning or "a camera that stays in its place"
         expected = "one that goes past a still scene"
         raise InputError("video", video, found, expected, "give --poses, or another --start")
-    here = source.points.instants == 0
+    here = points.instants == 0
     if here.sum() < MIN_MATCHES:
         found = f"{here.sum()} points in the first frame whose depth the path tells"
         raise InputError("video", video, found, f"at least {MIN_MATCHES}", "give another --start")
-    return replace(source, points=SparseDepth(*(values[here] for values in source.points)))
+    first = SparseDepth(*(values[here] for values in points))
+    return replace(source, points=seen_in(0, first))
 
 
-def angles_from_first(source: Source) -> Float[np.ndarray, " t"]:
+def angles_from_first(source: Grid) -> Float[np.ndarray, " t"]:
     """Return the degrees between each camera and the first, seen from the scene.
 
     The scene is on the first camera's axis, at the median depth of the still points: no depth
     network has a part in it.
     """
     assert source.cameras is not None, "a path belongs to a camera"
-    assert source.points is not None, "points tell where the scene is"
-    middle = np.array([0.0, 0.0, np.median(source.points.depth)])
+    points = points_in(source)
+    assert points is not None, "points tell where the scene is"
+    middle = np.array([0.0, 0.0, np.median(points.depth)])
     rays = centers(np.asarray(source.cameras.world_to_camera[0], np.float64)) - middle
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     return np.degrees(np.arccos(np.clip(rays @ rays[0], -1, 1)))
 
 
-def settled_depth(source: Source, network: AnyNetwork) -> tuple[Float[np.ndarray, "h w"], Source]:
+def settled_depth(source: Grid, network: AnyNetwork) -> tuple[Float[np.ndarray, "h w"], Grid]:
     """Return the first frame's estimated depth, and the source with its path in the same unit."""
     first = jnp.asarray(source.frames[0, :1], jnp.float32) / 127.5 - 1
     known = np.asarray(source_depth(network, first, still=False))
@@ -133,7 +136,7 @@ def settled_depth(source: Source, network: AnyNetwork) -> tuple[Float[np.ndarray
     return np.asarray(drop_depth_edges(jnp.asarray(settled), EDGE))[0], in_unit(source, unit)
 
 
-def open_photographs(folder: Path, rows: int) -> Source:
+def open_photographs(folder: Path, rows: int) -> Grid:
     """Read photographs of a still scene, in order of their names, with the poses beside them.
 
     Lenses are undistorted. The world is the first photograph's camera.
@@ -157,14 +160,12 @@ def open_photographs(folder: Path, rows: int) -> Source:
     poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
     path = given_path(poses, file, folder, instants, lambda: (frames, lens))
     world_to_camera = path.world_to_camera[None].astype(np.float32)
-    return Source(
+    note = f"{len(frames)} photographs, resized to {width}x{height}; {path.note}"
+    return Grid(
         frames=frames[None],
-        given=all_given(frames[None]),
+        origin=all_real(frames[None]),
         times=instants,
         cameras=Cameras(lens[None].astype(np.float32), world_to_camera, height, width),
-        depth=None,
-        depth_of="nothing",
-        note=f"{len(frames)} photographs, resized to {width}x{height}; {path.note}",
-        warning=path.warning,
-        points=path.points,
+        points=seen_in(0, path.points),
+        about=About(note=note, warning=path.warning),
     )

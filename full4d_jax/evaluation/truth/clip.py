@@ -1,7 +1,7 @@
 """The truth for an output folder: what the other cameras of its clip saw.
 
 `run` and `lift` of a data set record which clip, views and instants of which data set they
-started from, and how long one unit of their world is there (`session.stages.PLACE`).
+started from, and how long one unit of their world is there (`grid.Place`).
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.grid import Grid, Origin, Place, grid_from
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import read_arrays
-from full4d_jax.session.stages import PLACE, Stages
-from full4d_jax.source.source import count_beside
+from full4d_jax.session.stages import Stages
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.selection import select
@@ -65,20 +64,21 @@ def find_truth(
       InputError: the folder records no place in a data set, or one in another data set; or it has
         no such instant.
     """
-    place = read_place(folder)
-    taken = _chosen_instants(chosen, len(place["instants"]))
-    split, number = str(place["split"]), int(place["clip"])
+    grid, place = read_place(folder)
+    taken = _chosen_instants(chosen, len(place.instants))
     with input_errors("truth", "give the data set that the folder was made from as --truth"):
-        records = open_dataset(dataset, split)
-    if records.content != str(place["dataset"]):
+        records = open_dataset(dataset, place.split)
+    if records.content != place.dataset:
         found = f"content {records.content[:16]}"
-        expected = f"{str(place['dataset'])[:16]}, which {folder} was made from"
+        expected = f"{place.dataset[:16]}, which {folder} was made from"
         do = "give that data set as --truth, or run again with this one"
         raise InputError("truth", dataset, found, expected, do)
     with input_errors("dataset", "make the dataset again"):
-        example = records[number]
-        made, instants, unit = place["views"].tolist(), place["instants"], float(place["unit"])
-        given = made[: int(place["real"])]
+        example = records[place.clip]
+        made = place.views.tolist()
+        instants = place.instants
+        generated = bool((grid.origin == Origin.GENERATED).any())
+        given = made[: grid.real_rows if generated else 1]
         views = sorted(set(made if only_made else range(len(example.frames))) - {*given})
         views = np.array(views, int)
         if not views.size:
@@ -88,8 +88,9 @@ def find_truth(
         first = example.world_to_camera[made[0], instants[0]].astype(np.float64)
         clip = decode(select(example, read, instants[taken]), height=size[0], width=size[1])
     poses = relative_to(clip.world_to_camera.astype(np.float64), first)
-    poses = rescale(poses, unit).astype(np.float32)
-    depth, depth_from = _depth(folder, clip.depth[0] / np.float32(unit), taken, len(instants))
+    poses = rescale(poses, place.unit).astype(np.float32)
+    recorded = clip.depth[0] / np.float32(place.unit)
+    depth, depth_from = _depth(grid, recorded, taken)
     truth = Truth(
         frames=clip.frames[1:] / np.float32(255),
         source=clip.frames[0] / np.float32(255),
@@ -102,34 +103,30 @@ def find_truth(
     return truth, {
         "dataset": str(dataset),
         "content": records.content,
-        "split": split,
-        "clip": number,
+        "split": place.split,
+        "clip": place.clip,
         "scene": example.scene_id,
         "source_view": made[0],
         "given_views": given,
         "instants": instants[taken].tolist(),
-        "unit": unit,
+        "unit": place.unit,
         "depth": depth_from,
     }
 
 
-def read_place(folder: Path) -> dict[str, np.ndarray]:
-    """Return the place in a data set that an output folder records, by the names in PLACE.
-
-    `real` is the number of views that were given.
+def read_place(folder: Path) -> tuple[Grid, Place]:
+    """Return the grid of an output folder, and the place in a data set that it records.
 
     Raises:
       InputError: it records none.
     """
-    source = Stages(folder).finished("source")
-    if missing := [name for name in PLACE if name not in source]:
-        found = f"no record of {', '.join(missing)} of a data set"
+    grid = grid_from(Stages(folder).finished("grid"))
+    if grid.about.place is None:
+        found = "no record of a data set"
         do = "give full4d run, sample or lift a data set"
-        where = folder / "source.npz"
+        where = folder / "grid.npz"
         raise InputError("output folder", where, found, "a run from a data set", do)
-    settled = read_arrays(folder / "depth.npz").get("path_unit", 1.0)
-    place = {name: source[name] for name in PLACE} | {"unit": source["unit"] * settled}
-    return place | {"real": np.asarray(1 + count_beside(source))}
+    return grid, grid.about.place
 
 
 def _chosen_instants(chosen: Sequence[int], count: int) -> Int[np.ndarray, " t"]:
@@ -142,15 +139,13 @@ def _chosen_instants(chosen: Sequence[int], count: int) -> Int[np.ndarray, " t"]
 
 
 def _depth(
-    folder: Path,
+    grid: Grid,
     recorded: Float[np.ndarray, "t h w"],
     chosen: Int[np.ndarray, " t"],
-    count: int,
 ) -> tuple[Float[np.ndarray, "t h w"] | None, str]:
     """Return depth of the source in the folder's unit, and whose it is."""
     if recorded.any():
         return recorded, "record"
-    depth = read_arrays(folder / "depth.npz").get("depth")
-    if depth is None or depth.shape != (count, *recorded.shape[1:]):
+    if grid.depth is None or not grid.follows_source or grid.depth.shape[2:] != recorded.shape[1:]:
         return None, "unknown"  # captures start from all views', or random
-    return depth[chosen].astype(np.float32), "folder"
+    return grid.depth[0, chosen].astype(np.float32), "folder"

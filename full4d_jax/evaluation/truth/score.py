@@ -26,6 +26,7 @@ from full4d_jax.evaluation.truth.clip import Truth, find_truth
 from full4d_jax.evaluation.truth.page import draw, page
 from full4d_jax.evaluation.without_truth.grid_scores import GRID, SCENE, read_views
 from full4d_jax.generation.projection_guidance import project
+from full4d_jax.grid import Origin, grid_from
 from full4d_jax.media.pictures import save_picture, to_unit
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
@@ -90,10 +91,8 @@ def _held_out(folder: Path, truth: Truth) -> Bool[np.ndarray, "v t"]:
     """Return which pictures of the targets the scene was not fitted to."""
     shape = len(truth.views), len(truth.instants)
     found = np.repeat(truth.made[:, None] < 0, shape[1], 1)
-    kept = Stages(folder).finished("grid").get("held_out")
-    if kept is not None:
-        found |= kept[truth.made][:, truth.instants]
-    return found
+    grid = grid_from(Stages(folder).finished("grid"))
+    return found | (grid.origin == Origin.HELD_OUT)[truth.made][:, truth.instants]
 
 
 def load_scene(path: Path) -> Scene:

@@ -15,6 +15,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
+from full4d_jax.grid import Grid, alone, depth_in, points_in
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.segmentation import Params
@@ -23,7 +24,6 @@ from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
 from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale, source_moves
-from full4d_jax.source.source import Source
 from input_pipeline.cameras import rescale
 
 
@@ -44,7 +44,7 @@ class MeasuredDepth(NamedTuple):
 
 
 def measure_depth(
-    source: Source, network: AnyNetwork, segmentation: Params | None = None
+    source: Grid, network: AnyNetwork, segmentation: Params | None = None
 ) -> MeasuredDepth:
     """Return the depth that is known with a source, or else what a network estimates.
 
@@ -58,15 +58,16 @@ def measure_depth(
     assert cameras is not None, "depth belongs to a camera"
     frames = to_model(source.frames[0])
     still = not source_moves(source)
-    if source.depth is not None:
-        known = source.depth[0]
+    given = depth_in(source)
+    if given is not None:
+        known = given
     elif isinstance(network, DepthFile):
         own = clip_depth(network, frames, float(cameras.intrinsics[0, 0, 0]), still=still)
         middle = float(np.median(own[0]))
         known, metres = own / middle, middle if network.kind == "metric" else None
     else:
         known = np.asarray(estimate_depth(network, frames, still=still))
-    estimated = source.depth is None
+    estimated = given is None
     settled, unit = settle_scale(source, known, estimated=estimated)
     pictures = source.frames[0]
     if not estimated or still:
@@ -79,7 +80,7 @@ def measure_depth(
     assert placed is not None, "it has cameras"
     lens, path = np.asarray(placed.intrinsics[0]), np.asarray(placed.world_to_camera[0])
     swept = 0.0
-    if source.points is not None:  # else depth and path have no common unit
+    if points_in(source) is not None:  # else depth and path have no common unit
         where = lens.astype(np.float64), path.astype(np.float64)
         settled, swept = stereo_depth(source.frames[0], settled, *where)
         again = float(np.median(settled[0][settled[0] > 0]))  # the world's unit is the first median
@@ -106,21 +107,20 @@ def _without_edges(depth: Float[ndarray, "t h w"]) -> Float[Array, "t h w"]:
     return drop_depth_edges(jnp.asarray(depth), EDGE)
 
 
-def measure_beside(
-    source: Source, path_unit: float, network: AnyNetwork, segmentation: Params | None = None
+def measure_real_rows(
+    grid: Grid, path_unit: float, network: AnyNetwork, segmentation: Params | None = None
 ) -> Float[ndarray, "k t h w"]:
-    """Return the depth of the real views beside a source, in the world's unit.
+    """Return the depth of the real rows of a rig but the first, in the world's unit.
 
     Args:
-      source: one view of a data set, with others beside it.
+      grid: real views of a data set, then missing ones.
       path_unit: of the source, as `measure_depth` returns it.
       network: estimates depth that is not known.
       segmentation: see `measure_depth`.
     """
-    found = []
-    for other in source.beside:
-        assert source.place is not None, "views of a data set know their place"
-        assert other.place is not None, "views of a data set know their place"
-        depth, unit, *_ = measure_depth(other, network, segmentation)
-        found.append(depth * (unit * other.place.unit / (path_unit * source.place.unit)))
-    return np.stack(found).astype(np.float32)
+    assert grid.about.distances is not None, "a rig knows how far the scene is"
+    depths = []
+    for view in range(1, grid.real_rows):
+        depth, unit, *_ = measure_depth(alone(grid, view), network, segmentation)
+        depths.append(depth * (unit * float(grid.about.distances[view]) / path_unit))
+    return np.stack(depths).astype(np.float32)

@@ -16,9 +16,9 @@ from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.rotation import steadied
+from full4d_jax.grid import Grid, points_in
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.clip_depth import fit_line
-from full4d_jax.source.source import Source
 from gaussians.fitting.stillness import moves
 from input_pipeline.cameras import rescale
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
@@ -29,12 +29,12 @@ BETTER = 0.9  # of the error that a scale leaves, what a line may leave
 REACH = 1.5  # times farther than the farthest points, depth ends
 
 
-def source_moves(source: Source) -> bool:
+def source_moves(source: Grid) -> bool:
     """Return whether the camera of a source moves, as far as that is known."""
     return source.cameras is not None and moves(np.asarray(source.cameras.world_to_camera[0]))
 
 
-def check_moves(source: Source, depth: Float[ndarray, "t h w"], file: str) -> None:
+def check_moves(source: Grid, depth: Float[ndarray, "t h w"], file: str) -> None:
     """Refuse one map of depth for all frames of a camera that moves.
 
     Raises:
@@ -47,7 +47,7 @@ def check_moves(source: Source, depth: Float[ndarray, "t h w"], file: str) -> No
 
 
 def settle_scale(
-    source: Source, depth: Float[ndarray, "t h w"], *, estimated: bool
+    source: Grid, depth: Float[ndarray, "t h w"], *, estimated: bool
 ) -> tuple[Float[ndarray, "t h w"], float]:
     """Return depth in world units, and what one of them is in units of the source's path.
 
@@ -61,27 +61,33 @@ def settle_scale(
     """
     assert source.cameras is not None, "a path belongs to a camera"
     poses = np.asarray(source.cameras.world_to_camera[0])
-    if source.points is not None:
+    points = points_in(source)
+    if points is not None:
         by_frame = estimated and moves(poses)  # at rest, frames are consistent already
-        scaled = align_to_points(depth, source.points, estimated=by_frame)
+        scaled = align_to_points(depth, points, estimated=by_frame)
     elif estimated and moves(poses) and not travels(poses):
         scaled = _scaled_to_first(depth, poses[:, :3, :3], np.asarray(source.cameras.intrinsics[0]))
     else:
         return depth, 1.0
     unit = float(np.median(scaled[0][scaled[0] > 0]))
-    return scaled / unit, unit if source.points is not None else 1.0
+    return scaled / unit, unit if points is not None else 1.0
 
 
-def in_unit(source: Source, unit: float) -> Source:
-    """Return a source whose path is in units of `unit` of its own."""
+def in_unit(source: Grid, unit: float) -> Grid:
+    """Return a grid whose cameras are in units of `unit` of their own, as is what it knows."""
     assert source.cameras is not None, "a path belongs to a camera"
     poses = rescale(np.asarray(source.cameras.world_to_camera), unit)
     cameras = replace(source.cameras, world_to_camera=poses.astype(np.float32))
-    return replace(source, cameras=cameras, points=None)
+    about = source.about
+    if about.place is not None:
+        about = replace(about, place=about.place._replace(unit=about.place.unit * unit))
+    if about.distances is not None:
+        about = replace(about, distances=about.distances / unit)
+    return replace(source, cameras=cameras, points=None, about=about)
 
 
 def seen_from_first(
-    source: Source, depth: Float[ndarray, "t h w"]
+    source: Grid, depth: Float[ndarray, "t h w"]
 ) -> tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "t h w"]]:
     """Return frames and depth in which what stands still keeps its pixel, 0 where it is not seen.
 

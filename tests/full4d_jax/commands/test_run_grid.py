@@ -10,6 +10,7 @@ from handheld_clips import HEIGHT, LENS, WIDTH, arc, film
 from refused import refusal
 
 from full4d_jax.cli import main
+from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 
@@ -57,7 +58,7 @@ def test_two_videos_and_poses_become_a_scene(made):
     shown = {"scene.html", "scene.npz", "scene.png", "orbit.mp4", "bullet.mp4", "grid.png"}
     assert shown <= {path.name for path in made.iterdir()}
     grid, report = np.load(made / "grid.npz"), json.loads((made / "report.json").read_text())
-    assert grid["visible"].sum() == 5
+    assert (grid["origin"] == Origin.REAL).sum() == 5
     true = relative_to(arc(9), arc(9)[0])[::4]
     unit = np.linalg.norm(nearest_to_axes(true))
     np.testing.assert_allclose(grid["world_to_camera"][:, -1], rescale(true, unit), atol=1e-4)

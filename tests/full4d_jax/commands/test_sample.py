@@ -12,6 +12,7 @@ from refused import refusal
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
+from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
@@ -38,7 +39,7 @@ def test_two_videos_make_a_grid(tmp_path, capsys):
     assert saved["frames"].shape == (3, 4, 32, 32, 3)
     expected = np.zeros((3, 4), bool)
     expected[0], expected[:, 0] = True, True
-    np.testing.assert_array_equal(saved["visible"], expected)
+    np.testing.assert_array_equal(saved["origin"] == Origin.REAL, expected)
     source = np.load(out / "source.npz")["frames"]
     np.testing.assert_array_equal(saved["frames"][expected], source[expected])
     assert saved["frames"][~expected].std() > 5
@@ -51,7 +52,7 @@ def test_two_videos_make_a_grid(tmp_path, capsys):
     assert main(["sample", *map(str, given), *CONFIG, *SMALL]) == 0
     assert "grid: kept" in capsys.readouterr().out
     assert main(["sample", str(row), "--out", str(out), *CONFIG, *SMALL]) == 0
-    np.testing.assert_array_equal(np.load(out / "grid.npz")["visible"][1:], False)
+    assert (np.load(out / "grid.npz")["origin"][1:] == Origin.GENERATED).all()
 
 
 def test_videos_of_two_scenes_are_told(tmp_path, capsys):

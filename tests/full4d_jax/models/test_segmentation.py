@@ -4,7 +4,6 @@ from pathlib import Path
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from skimage import data
@@ -25,6 +24,7 @@ GOLDENS = Path(__file__).with_name("goldens") / "segmentation.npz"
 PERSON = CLASSES.index("person")
 CAT = CLASSES.index("cat")
 ERROR = 2e-4  # of logits up to 35, by the order of sums
+COMPUTE = jax.jit(logits)
 
 
 def small(picture: np.ndarray, height: int = 257, width: int = 257) -> np.ndarray:
@@ -36,7 +36,7 @@ def test_logits_are_those_of_tensorflow_lite_on_two_pictures():
     golden = np.load(GOLDENS)
     params = load_segmentation()
     for number, picture in enumerate((data.astronaut(), data.chelsea())):
-        ours = np.asarray(jax.jit(logits)(params, small(picture)))[0]
+        ours = np.asarray(COMPUTE(params, small(picture)))[0]
         np.testing.assert_array_equal(ours.argmax(-1), golden["labels"][number])
         np.testing.assert_allclose(ours[::4, ::4], golden["logits"][number], atol=ERROR)
     assert (golden["labels"][0] == PERSON).mean() > 0.3, "it sees the astronaut"
@@ -45,8 +45,8 @@ def test_logits_are_those_of_tensorflow_lite_on_two_pictures():
 
 def test_other_sides_give_the_same_classes():
     params = load_segmentation()
-    square = np.asarray(logits(params, jnp.asarray(small(data.astronaut()))))[0].argmax(-1)
-    wide = np.asarray(logits(params, jnp.asarray(small(data.astronaut(), 257, 321))))[0].argmax(-1)
+    square = np.asarray(COMPUTE(params, small(data.astronaut())))[0].argmax(-1)
+    wide = np.asarray(COMPUTE(params, small(data.astronaut(), 257, 321)))[0].argmax(-1)
     assert wide.shape == (33, 41)
     place = np.round(np.arange(33) * 40 / 32).astype(int)
     assert ((square == PERSON) == (wide[:, place] == PERSON)).mean() > 0.95

@@ -55,9 +55,11 @@ def relu_or_free(path, x):
     return jnp.array([0.0 if x[0] == 0 else -1e9, 1e9])
 
 
+@pytest.mark.extra("onnxruntime")
 @pytest.mark.parametrize("name", ["coco_000000000872", "azure_Rome", "tfjs_three_people"])
 def test_equals_onnxruntime_on_photographs(name, params, maker, shared_data):
-    onnxruntime = pytest.importorskip("onnxruntime")
+    import onnxruntime
+
     network = shared_data / "weights/tiefenrausch/tiefenrausch_full4d_224x384.onnx"
     photo = shared_data / "data/real_photos" / f"{name}.jpg"
     if not network.is_file() or not photo.is_file():

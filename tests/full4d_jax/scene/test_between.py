@@ -1,9 +1,13 @@
 """Pictures of the source between the instants, on a film of a square before a wall."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
+from full4d_jax import grid
+from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.between import (
     DURATION,
     Between,
@@ -38,14 +42,15 @@ def film(speed: float, between_color: float = 1.0):
 
 
 def test_times_are_in_clips_of_evenly_spread_instants():
-    pictures = np.full((2, 8, 8, 3), 51, np.uint8)
+    pictures = np.full((1, 3, 8, 8, 3), 51, np.uint8)
     times = np.array([2.0, 2.1, 2.5])
-    source = {"between": pictures, "between_times": np.array([2.05, 2.3]), "times": times}
-    between = between_instants(source)
+    source = Grid(frames=pictures, origin=all_real(pictures), times=times)
+    pair = grid.Between(pictures[0, :2], np.array([2.05, 2.3]))
+    between = between_instants(replace(source, between=pair))
     assert between is not None
     np.testing.assert_allclose(between.times, [0.25, 0.75])
     np.testing.assert_allclose(between.frames, 0.2)
-    assert between_instants({"times": times}) is None
+    assert between_instants(source) is None
 
 
 def test_instants_come_in_the_order_of_time_with_their_pictures():

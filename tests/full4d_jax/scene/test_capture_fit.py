@@ -9,7 +9,9 @@ from textured_room import HALF, make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.scene.capture_fit import Fit, RealViews, fit_arrays, lift_capture, told_scores
+from full4d_jax.grid import Grid, Origin, all_real
+from full4d_jax.media.pictures import to_uint8
+from full4d_jax.scene.capture_fit import Fit, fit_arrays, lift_capture, to_floats, told_scores
 from full4d_jax.scene.fit_settings import capture_settings
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.scene.starts import MATCHED, find_start, matched
@@ -20,7 +22,7 @@ from input_pipeline.transforms import decode
 
 SIDE, VIEWS = 32, 9
 SETTINGS = LiftConfig(steps=300, capacity=300)
-GREEN = np.float32([0.1, 0.8, 0.2])
+GREEN = np.float32([26, 204, 51]) / 255
 
 
 def ball(instants=1, behind=GREEN):
@@ -34,17 +36,26 @@ def ball(instants=1, behind=GREEN):
     frames = np.tile(np.float32(picture), (VIEWS, instants, 1, 1, 1))
     poses = np.repeat(poses[:, None], instants, 1).astype(np.float32)
     cameras = Cameras(np.stack([lens] * VIEWS), poses, SIDE, SIDE)
-    held_out = held_out_pictures(VIEWS, instants, "auto")
-    return RealViews(frames, cameras, None, None, held_out), np.broadcast_to(
-        inside, frames.shape[:4]
+    origin = np.full((VIEWS, instants), Origin.REAL, np.uint8)
+    origin[held_out_pictures(VIEWS, instants, "auto")] = Origin.HELD_OUT
+    grid = Grid(
+        frames=to_uint8(frames), origin=origin, times=np.arange(instants) / 8, cameras=cameras
     )
+    return grid, np.broadcast_to(inside, frames.shape[:4])
 
 
 def start(given, subject, depth=None, cloud=None, hidden=0, **changes):
     settings = replace(SETTINGS, **changes)
     instants = np.arange(given.frames.shape[1] - hidden)
     return find_start(
-        settings, given.frames, depth, subject, given.cameras, instants, cloud, jax.random.key(0)
+        settings,
+        to_floats(given.frames),
+        depth,
+        subject,
+        given.cameras,
+        instants,
+        cloud,
+        jax.random.key(0),
     )
 
 
@@ -88,7 +99,9 @@ def test_matched_points_of_a_still_room_lie_on_its_walls():
     off = np.abs(np.abs(found.positions) - HALF).min(1)
     assert np.quantile(off, 0.9) < 0.05
     assert len(matched(frames, cameras, 50).positions) == 50
-    given = RealViews(frames, cameras, None, None, np.zeros((8, 1), bool))
+    given = Grid(
+        frames=room.frames, origin=all_real(room.frames), times=np.zeros(1), cameras=cameras
+    )
     still = start(given, None, capacity=4000)
     assert (still.sharp, still.note) == (True, "2000 points matched between views")
     np.testing.assert_allclose(np.sort(places(still.scene))[-1], np.linalg.norm(HALF), rtol=0.2)

@@ -44,10 +44,22 @@ def test_missing_and_foreign_fields_of_the_config_are_told(tmp_path):
 
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path):
     stages = edited(tmp_path / "run")
-    path = tmp_path / "run/depth.npz"
-    np.savez(path, **dict(np.load(path)) | {"depth": np.ones((3, 16, 16), np.float32)})
-    with pytest.raises(InputError, match="expected arrays that fit the grid"):
+    path = tmp_path / "run/grid.npz"
+    np.savez(path, **dict(np.load(path)) | {"depth": np.ones((1, 3, 16, 16), np.float32)})
+    with pytest.raises(InputError, match=r"grid.npz, array depth: found float32 \(1, 3, 16, 16\)"):
         read_grid(stages)
+
+
+def test_folders_of_earlier_versions_are_refused_in_one_line(tmp_path):
+    """Up to format 14 grids had no origin."""
+    stages = edited(tmp_path / "run")
+    path = tmp_path / "run/grid.npz"
+    np.savez(path, **{name: x for name, x in np.load(path).items() if name != "origin"})
+    with pytest.raises(
+        InputError, match=r"grid.npz: found no array origin.*run full4d sample"
+    ) as error:
+        read_grid(stages)
+    assert "\n" not in str(error.value)
 
 
 def test_nan_in_a_scene_is_refused(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.grids import write_grid
 from full4d_jax.media.video import read_video
 from full4d_jax.scene.renders import scene_renderer, write_renders
@@ -81,11 +82,15 @@ def test_grid_video_and_sheet(tmp_path):
     grid = np.zeros((3, 4, 32, 48, 3), np.uint8)
     grid[1] = 255
     poses = np.repeat(orbit(np.array([0.0, 20, -20]), np.zeros(3))[:, None], 4, 1)
-    given = grid, grid[1:], Cameras(np.stack([LENS] * 3), poses, 32, 48)
-    write_grid(tmp_path, *given, fps=6.0)
+    origin = np.full((3, 4), Origin.GENERATED, np.uint8)
+    origin[0] = Origin.REAL
+    cameras = Cameras(np.stack([LENS] * 3), poses, 32, 48)
+    made = Grid(frames=grid, origin=origin, times=np.arange(4) / 6, cameras=cameras)
+    write_grid(tmp_path, made, grid[1:])
     video = read_video(tmp_path / "grid.mp4", height=256, width=1152, frames=6)
     middle = video.frames[:, :, 384:768].mean()
     assert middle > 230 > 40 > video.frames[:, :, :350].mean()
     rows = cv2.imread(str(tmp_path / "grid.png")).shape[0]
-    write_grid(tmp_path, *given, fps=6.0, real=2)
+    origin[1] = Origin.REAL
+    write_grid(tmp_path, made, grid[1:])
     assert cv2.imread(str(tmp_path / "grid.png")).shape[0] < rows  # a row for the given view

@@ -17,6 +17,12 @@ GRID = {
     "frames": np.zeros((2, 1, 4, 4, 3), np.uint8),
     "intrinsics": np.stack([np.diag([4, 4, 1]).astype(np.float32)] * 2),
     "world_to_camera": POSES,
+    "origin": np.ones((2, 1), np.uint8),
+    "times": np.zeros(1),
+    "note": np.array("a note"),
+    "warning": np.array(""),
+    "unposed": np.array(""),
+    "enlarged": np.array(False),
 }
 
 
@@ -31,7 +37,10 @@ GRID = {
         ("grid", GRID, {"intrinsics": None}, "found world_to_camera, expected intrinsics beside"),
         ("grid", GRID, {"world_to_camera": 2 * POSES}, "world_to_camera: found last row"),
         ("grid", GRID, {"frames": GRID["frames"][..., 0]}, "array frames: found uint8 (2, 1, 4"),
-        ("grid", GRID, {"held_out": np.zeros((1, 2), bool)}, "expected bool (v=2 t=1)"),
+        ("grid", GRID, {"origin": None}, "found no array origin, expected uint8 v t"),
+        ("grid", GRID, {"origin": np.full((2, 1), 4, np.uint8)}, "found 4, expected 0 to 3"),
+        ("grid", GRID, {"origin": np.ones((1, 2), np.uint8)}, "expected uint8 (v=2 t=1)"),
+        ("grid", GRID, {"depth": np.ones((3, 1, 4, 4))}, "depth: found 3 views, expected 2"),
     ],
 )
 def test_edited_arrays_are_refused(name, whole, edit, message):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import open_folder
 from full4d_jax.session.stages import Stages
@@ -78,11 +79,30 @@ def test_a_failing_stage_leaves_the_earlier_result(tmp_path):
 def test_asking_for_a_stage_that_never_ran_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match="run full4d sample"):
         Stages(tmp_path).finished("grid")
-    made = {"frames": np.zeros((2, 1, 4, 4, 3), np.uint8)}
+    made = black()
     Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: made)
     later = Stages(tmp_path)
-    assert list(later.finished("grid")) == ["frames"]
+    assert list(later.finished("grid")) == list(made)
     assert 0 < later.seconds["grid"] < 1
+
+
+def black() -> dict[str, np.ndarray]:
+    """Two black views of one instant, as arrays."""
+    frames = np.zeros((2, 1, 4, 4, 3), np.uint8)
+    return grid_arrays(Grid(frames=frames, origin=all_real(frames), times=np.zeros(1)))
+
+
+def test_a_warning_that_a_later_stage_repeats_is_said_once(tmp_path):
+    """Each line of a text is a warning."""
+    told = []
+    stages = Stages(tmp_path, say=told.append)
+    stages.run("source", {}, lambda: black() | {"warning": np.array("it shakes")})
+    stages.run("grid", {}, lambda: black() | {"warning": np.array("it shakes\ntoo far")})
+    assert [line for line in told if "warning" in line] == [
+        "warning: it shakes",
+        "warning: too far",
+    ]
+    assert stages.warnings == ["it shakes", "too far"]
 
 
 def test_unwritable_folders_are_refused(tmp_path):
@@ -117,8 +137,7 @@ def test_a_stage_that_holds_something_else_is_made_again(tmp_path):
     ],
 )
 def test_marks_edited_by_hand_are_refused(tmp_path, edit, message):
-    made = {"frames": np.zeros((2, 1, 4, 4, 3), np.uint8)}
-    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: made)
+    Stages(tmp_path, say=lambda line: None).run("grid", {}, black)
     np.savez(tmp_path / "grid.npz", **dict(np.load(tmp_path / "grid.npz")) | edit)
     with pytest.raises(InputError) as error:
         Stages(tmp_path).finished("grid")

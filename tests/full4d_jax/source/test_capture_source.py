@@ -14,11 +14,9 @@ from full4d_jax import pipeline
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, to_dict
 from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.held_out import held_out_pictures
-from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
 from input_pipeline.transforms import decode_jpeg
@@ -62,7 +60,7 @@ def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
     assert np.abs(found.frames.astype(int) - pictures).mean() < 8
     np.testing.assert_allclose(found.cameras.intrinsics, room.intrinsics, rtol=1e-5)
     assert found.depth.shape == (3, 2, 48, 64)
-    assert found.place is None
+    assert found.about.place is None
     shutil.copytree(tmp_path / "all" / "rig", tmp_path / "all" / "again")
     with pytest.raises(InputError, match="found 2 scenes, expected one; make a data set of it"):
         open_capture(CaptureOptions(tmp_path / "all"))
@@ -73,7 +71,8 @@ def test_the_world_becomes_that_of_the_first_camera(tmp_path):
     poses = given.cameras.world_to_camera
     assert poses.shape == (3, 2, 4, 4)
     np.testing.assert_allclose(poses[0, 0], np.eye(4), atol=1e-6)
-    assert given.depth_of == "all views"
+    assert len(given.depth) == 3
+    assert not given.follows_source
     first = given.depth[0, 0]
     np.testing.assert_allclose(np.median(first[first > 0]), 1, atol=1e-6)
     # With depth that of the ball's front, 4 to 5 cm, is the unit; without it that of its middle.
@@ -136,9 +135,9 @@ def test_masks_come_with_the_capture(tmp_path):
     masks[:, :, 4:12] = 255
     path = write(tmp_path / "a.npz", masks=masks, depth=None)
     stages = Stages(tmp_path, say=lambda line: None)
-    keep_capture(stages, opened(path))
+    pipeline.keep_capture(stages, opened(path))
     np.testing.assert_array_equal(stages.arrays["grid"]["masks"], masks > 0)
-    assert not stages.arrays["depth"]["depth"].size
+    assert "depth" not in stages.arrays["grid"]
     with pytest.raises(InputError, match="masks: found"):
         opened(write(tmp_path / "b.npz", masks=masks[:2]))
 
@@ -177,7 +176,7 @@ def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
     def marks(name, **changes):
         (tmp_path / name).mkdir()
         stages = Stages(tmp_path / name, say=lambda line: None)
-        keep_capture(stages, opened(write(tmp_path / name / f"{name}.npz", **changes)))
+        pipeline.keep_capture(stages, opened(write(tmp_path / name / f"{name}.npz", **changes)))
         return stages.fingerprints
 
     first = marks("first")
@@ -186,12 +185,9 @@ def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
     assert not set(changed.values()) & set(first.values())
 
 
-def test_a_capture_of_format_2_is_still_one(tmp_path, capsys):
+def test_a_prior_is_refused_with_a_capture_that_was_kept(tmp_path, capsys):
     stages = Stages(tmp_path, say=lambda line: None)
-    keep_capture(stages, opened(write(tmp_path / "a.npz")))
-    depth = read_arrays(tmp_path / "depth.npz")
-    del depth["of"]
-    save_arrays(tmp_path / "depth.npz", depth)
+    pipeline.keep_capture(stages, opened(write(tmp_path / "a.npz")))
     (tmp_path / "config.json").write_text(json.dumps(to_dict(DEFAULT)))
     words = ["lift", tmp_path, "--checkpoint", "a.safetensors"]
     assert "with a capture" in refusal(capsys, *words)

@@ -10,21 +10,21 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
-from full4d_jax.media.video import DEFAULT_FPS, write_video
+from full4d_jax.grid import DEFAULT_FPS, grid_arrays, grid_from, points_in
+from full4d_jax.media.video import write_video
+from full4d_jax.pipeline import keep_capture
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_dataset_clip
 from full4d_jax.source.dataset_view import open_dataset_view
 from full4d_jax.source.handheld.path_scale import settle_scale
-from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import (
     DatasetClipOptions,
     DatasetViewOptions,
     TwoVideosOptions,
     VideoOptions,
 )
-from full4d_jax.source.source import source_arrays, source_from
 from full4d_jax.source.two_videos import open_two_videos
 from full4d_jax.source.video_source import open_video
 from input_pipeline.cameras import centers, invert, nearest_to_axes, relative_to
@@ -56,22 +56,23 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     fps = fps_of(clips[1])
     options = DatasetViewOptions(dataset, clip=1, view=(2,), fps=fps, start=1 / fps)
     found = open_dataset_view(DATA, options)
-    assert found.place is not None
+    assert found.about.place is not None
     assert found.cameras is not None
     assert found.depth is not None
-    assert found.place.views.tolist() == [2, 0, 1]
-    assert found.place.instants.tolist() == [1, 2, 3]
+    assert found.about.place.views.tolist() == [2, 0, 1]
+    assert found.about.place.instants.tolist() == [1, 2, 3]
     whole = decode(clips[1], height=16, width=16)
     np.testing.assert_array_equal(found.frames[0], whole.frames[2, 1:4])
     np.testing.assert_array_equal(found.cameras.intrinsics, whole.intrinsics[[2, 0, 1]])
     np.testing.assert_allclose(found.cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
-    assert found.depth_of == "the source"
+    assert len(found.depth) == 1
+    assert (found.real_rows, len(found.frames)) == (1, 3)
     first = found.depth[0, 0]
     assert np.median(first[first > 0]) == pytest.approx(1)
     # Between two cameras lies the same motion as before, but for the unit.
     unit = whole.depth[2, 1][whole.depth[2, 1] > 0]
-    assert found.place.unit == pytest.approx(np.median(unit))
-    assert found.place[1:4] == ("train", 1, 2)
+    assert found.about.place.unit == pytest.approx(np.median(unit))
+    assert found.about.place[1:4] == ("train", 1, 2)
     true = whole.world_to_camera[0, 2].astype(float) @ invert(whole.world_to_camera[2, 1])
     true[:3, 3] /= np.median(unit)
     np.testing.assert_allclose(found.cameras.world_to_camera[1, 1], true, atol=1e-4)
@@ -89,10 +90,10 @@ def test_a_single_frame_has_the_rate_that_was_asked_for(dataset, tmp_path):
             open_two_videos(data, TwoVideosOptions(tmp_path / "in.mp4", fps=fps)),
         )
         for source in sources:
-            saved = source_arrays(source)
-            assert source.fps == source_from(saved).fps == expected
+            saved = grid_arrays(source)
+            assert source.fps == grid_from(saved).fps == expected
             saved.pop("rate", None)  # a stage of an earlier version
-            assert source_from(saved).fps == DEFAULT_FPS
+            assert grid_from(saved).fps == DEFAULT_FPS
 
 
 @pytest.mark.parametrize(
@@ -130,14 +131,14 @@ def test_a_view_without_depth_takes_its_unit_from_the_cameras(clips, tmp_path):
     found = open_dataset_view(DATA, options)
     assert found.depth is None
     assert found.points is None
-    assert found.place is not None
+    assert found.about.place is not None
     assert found.cameras is not None
-    assert "the place that all cameras look at" in found.note
+    assert "the place that all cameras look at" in found.about.note
     middle = nearest_to_axes(np.asarray(found.cameras.world_to_camera[:, 0], np.float64))
     assert middle is not None
     assert middle[2] == pytest.approx(1, rel=1e-4)
     stored = clips[0].world_to_camera.astype(np.float64)
-    stored = centers(relative_to(stored, stored[0, 0])[1, 0]) / found.place.unit
+    stored = centers(relative_to(stored, stored[0, 0])[1, 0]) / found.about.place.unit
     np.testing.assert_allclose(centers(found.cameras.world_to_camera[1, 0]), stored, rtol=1e-4)
 
 
@@ -147,17 +148,19 @@ def test_points_that_views_share_tell_the_unit(tmp_path):
     write_dataset(tmp_path / "room", Clips([bare(room)]), name="room")
     data = dataclasses.replace(DATA, frames=2, height=96, width=128)
     found = open_dataset_view(data, DatasetViewOptions(tmp_path / "room"))
-    assert found.points is not None
-    assert found.place is not None
+    points = points_in(found)
+    assert points is not None
+    assert found.about.place is not None
     truth = decode(room, height=96, width=128).depth[0]
-    column, row = np.floor(found.points.pixels).astype(int).T
-    ratio = found.points.depth * found.place.unit / truth[found.points.instants, row, column]
+    column, row = np.floor(points.pixels).astype(int).T
+    unit = found.about.place.unit
+    ratio = points.depth * unit / truth[points.instants, row, column]
     assert len(ratio) > 50
     assert np.median(np.abs(ratio - 1)) < 0.02
-    assert "points that other views see too" in found.note
+    assert "points that other views see too" in found.about.note
     settled, unit = settle_scale(found, 7 * truth, estimated=True)
     np.testing.assert_allclose(np.median(settled[0]), 1, rtol=1e-3)
-    assert unit * found.place.unit == pytest.approx(np.median(truth[0]), rel=0.03)
+    assert unit * found.about.place.unit == pytest.approx(np.median(truth[0]), rel=0.03)
 
 
 def test_a_view_without_depth_whose_cameras_look_apart_is_refused(clips, tmp_path):
@@ -172,17 +175,17 @@ def test_a_view_without_depth_whose_cameras_look_apart_is_refused(clips, tmp_pat
 def test_a_clip_is_a_capture(dataset, clips):
     found = open_dataset_clip(DatasetClipOptions(dataset, clip=1, views=(2, 0)))
     whole = decode(clips[1], height=16, width=16)
-    assert found.place is not None
+    assert found.about.place is not None
     assert found.cameras is not None
     assert found.depth is not None
     np.testing.assert_array_equal(found.frames, whole.frames[[2, 0]])
     depth = whole.depth[[2, 0]]
     unit = np.median(depth[0, 0][depth[0, 0] > 0])
-    np.testing.assert_allclose(found.depth * found.place.unit, depth, rtol=1e-5)
+    np.testing.assert_allclose(found.depth * found.about.place.unit, depth, rtol=1e-5)
     np.testing.assert_array_equal(found.cameras.intrinsics, whole.intrinsics[[2, 0]])
     np.testing.assert_allclose(found.cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
-    assert found.place.unit == pytest.approx(unit)
-    assert found.place.instants.tolist() == [0, 1, 2, 3, 4]
+    assert found.about.place.unit == pytest.approx(unit)
+    assert found.about.place.instants.tolist() == [0, 1, 2, 3, 4]
     assert len(open_dataset_clip(DatasetClipOptions(dataset)).frames) == 3
 
 

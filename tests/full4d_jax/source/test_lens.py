@@ -45,19 +45,19 @@ def test_metadata_tell_the_lens(name, tmp_path):
     assert focal_length(path) == 26
     size = (60, 40) if write is write_picture else (40, 60)  # upright
     source = open_video(SIZE, VideoOptions(path))
-    assert "of 26 mm (as on 35 mm film) in the file's metadata" in source.note
+    assert "of 26 mm (as on 35 mm film) in the file's metadata" in source.about.note
     focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / min(size)
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
     given = open_video(SIZE, VideoOptions(path, fov=40.0))
-    assert "40 before cropping" in given.note
-    assert "metadata" not in given.note
+    assert "40 before cropping" in given.about.note
+    assert "metadata" not in given.about.note
 
 
 @pytest.mark.parametrize("said", ["0", "wide", "1e9", "26 inches"])
 def test_what_is_no_focal_length_is_not_believed(said, tmp_path):
     write_film(tmp_path / "a.mp4", said)
     assert focal_length(tmp_path / "a.mp4") is None
-    note = open_video(SIZE, VideoOptions(tmp_path / "a.mp4")).note
+    note = open_video(SIZE, VideoOptions(tmp_path / "a.mp4")).about.note
     assert "assumed to be 65 degrees" in note
 
 

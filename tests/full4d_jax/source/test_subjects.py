@@ -14,6 +14,7 @@ from full4d_jax.source.subjects import (
     find_moving_while_turning,
     find_subjects,
     label_subjects,
+    outline,
 )
 from full4d_jax.source.tracks import link_labels
 from input_pipeline.cameras import intrinsics_from_fov
@@ -215,3 +216,21 @@ def test_the_network_finds_a_person_and_a_cat():
     assert subjects.labels[0, 64, 60] == 1
     cat = cv2.resize(data.chelsea(), (192, 128), interpolation=cv2.INTER_AREA)
     assert find_subjects(params, cat[None], *one_camera(cat)).kinds[:1] == ("animal",)
+
+
+def test_an_arm_in_the_colours_of_the_wall_stays_where_it_moves():
+    """Colours alone take it for the wall; the network thinks it likely, and it moves."""
+    rng = np.random.default_rng(0)
+    frame = (150 + rng.normal(0, 4, (96, 128, 3))).clip(0, 255).astype(np.uint8)
+    body = np.zeros(frame.shape[:2], bool)
+    body[20:90, 50:78] = True
+    arm = np.zeros_like(body)
+    arm[40:46, 20:50] = True
+    frame[body] = (200, 30, 90)
+    subject = np.where(body, 0.95, np.where(arm, 0.5, 0.0)).astype(np.float32)
+    rests = outline(frame, subject, np.zeros_like(arm))
+    moves = outline(frame, subject, arm)
+    assert rests[arm].mean() < 0.5
+    assert moves[arm].mean() > 0.9
+    assert moves[body].mean() > 0.95
+    assert moves[~(arm | body)].mean() < 0.02

@@ -11,11 +11,11 @@ from textured_room import FOV
 
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.structure import Structure
+from full4d_jax.grid import grid_arrays, grid_from
 from full4d_jax.media.video import write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source import two_videos
 from full4d_jax.source.options import TwoVideosOptions
-from full4d_jax.source.source import source_arrays, source_from
 from full4d_jax.source.two_videos import open_two_videos
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
 from input_pipeline.depth_alignment import SparseDepth
@@ -51,9 +51,9 @@ def small(monkeypatch):
 def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     column, poses = write(tmp_path, walk()), write_poses(tmp_path, rescale(walk(), 0.2))
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3))
-    cameras = source_from(source_arrays(source)).cameras
+    cameras = grid_from(grid_arrays(source)).cameras
     assert cameras is not None
-    assert source.unposed == ""
+    assert source.about.unposed == ""
     found = np.asarray(cameras.world_to_camera)
     assert found.shape == (3, 2, 4, 4)
     np.testing.assert_array_equal(found[:, 0], found[:, 1])  # each stands still
@@ -63,15 +63,17 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     # The picture is the middle of the film's, whose lens the file tells.
     focal = LENS[0, 0] * DATA.height / HEIGHT
     np.testing.assert_allclose(cameras.intrinsics[:, 0, 0], focal, rtol=1e-3)
-    assert "they stand 8 degrees apart" in source.note or "9 degrees apart" in source.note
+    assert (
+        "they stand 8 degrees apart" in source.about.note or "9 degrees apart" in source.about.note
+    )
 
 
+@pytest.mark.extra("pycolmap")
 def test_structure_from_motion_places_them_by_more_frames_than_the_column_has(tmp_path):
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     way = TwoVideosOptions(freeze_time=write(tmp_path, walk()), fps=3, fov=FOV)
     source = open_two_videos(DATA, way)
-    assert source.cameras is not None, source.unposed
-    assert "of 9 frames placed" in source.note
+    assert source.cameras is not None, source.about.unposed
+    assert "of 9 frames placed" in source.about.note
     found = np.asarray(source.cameras.world_to_camera[:, 0], np.float64)
     assert path_error(found, walk()[TAKEN]) < 0.05
     assert np.linalg.norm(centers(found)[-1]) > 0.1  # about 9 degrees at distance 1
@@ -106,7 +108,7 @@ def numbers(frames: np.ndarray) -> np.ndarray:
 
 def test_each_view_has_the_camera_of_its_own_frame_of_the_film(tmp_path, monkeypatch):
     source, true = open_numbered(tmp_path, monkeypatch)
-    assert source.cameras is not None, source.unposed
+    assert source.cameras is not None, source.about.unposed
     column = true[numbers(source.frames[:, 0])]
     assert path_error(np.asarray(source.cameras.world_to_camera[:, 0], np.float64), column) < 1e-4
 
@@ -117,21 +119,24 @@ def test_views_beyond_the_frames_that_are_placed_have_no_cameras(
 ):
     source, _ = open_numbered(tmp_path, monkeypatch, first, last)
     assert source.cameras is None
-    assert "only, and the views are of 0.00 s to 0.87 s" in source.unposed
+    assert "only, and the views are of 0.00 s to 0.87 s" in source.about.unposed
 
 
-def test_a_camera_that_only_turns_tells_no_places(tmp_path):
-    """Neither by its pictures nor by its poses."""
+def test_poses_of_a_camera_that_only_turns_tell_no_places(tmp_path):
     column = write(tmp_path, shake(SHOT))
     given = write_poses(tmp_path, shake(SHOT))
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=given, fps=3))
     assert source.cameras is None
-    assert "too close together" in source.unposed
-    assert source.unposed in source.note
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
+    assert "too close together" in source.about.unposed
+    assert source.about.unposed in source.about.note
+
+
+@pytest.mark.extra("pycolmap")
+def test_structure_from_motion_fails_where_the_camera_only_turns(tmp_path):
+    column = write(tmp_path, shake(SHOT))
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, fps=3, fov=FOV))
     assert source.cameras is None
-    assert "structure from motion fails" in source.unposed
+    assert "structure from motion fails" in source.about.unposed
 
 
 def test_without_the_extra_it_is_told_what_to_install(tmp_path, monkeypatch):
@@ -139,7 +144,7 @@ def test_without_the_extra_it_is_told_what_to_install(tmp_path, monkeypatch):
     column = write(tmp_path, walk())
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, fps=3))
     assert source.cameras is None
-    assert "pip install 'full4d-jax[colmap]'" in source.unposed
+    assert "pip install 'full4d-jax[colmap]'" in source.about.unposed
 
 
 def test_poses_of_another_film_are_refused(tmp_path):

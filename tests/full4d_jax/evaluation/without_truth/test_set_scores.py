@@ -43,9 +43,9 @@ def test_what_a_set_has():
     assert counts(grids) == {"fvd": 3 + 1, "fvd_v": 12, "fid": 36 + 7}
 
 
+@pytest.mark.extra("onnxruntime")
 def test_folders_are_compared_with_folders(tmp_path, capsys):
     """FID of 72 pictures; the paler set is farther away; the rest is said to be missing."""
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
     for name, brightness in (("like", 0.9), ("pale", 0.3), ("reference", 1.0)):
         for seed in (1, 2):
             write_grid(tmp_path / name / str(seed), seed, brightness)
@@ -74,8 +74,8 @@ def test_folders_are_compared_with_folders(tmp_path, capsys):
     assert page in capsys.readouterr().out
 
 
+@pytest.mark.extra("onnxruntime")
 def test_sets_that_are_too_small_are_refused_before_work(tmp_path, capsys):
-    pytest.importorskip("onnxruntime", reason="the `depth` extra is not installed")
     write_grid(tmp_path / "out", 1)
     small = {"frames": np.zeros((2, 3, 8, 8, 3), np.uint8)}
     (tmp_path / "small").mkdir()

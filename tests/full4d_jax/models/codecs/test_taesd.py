@@ -14,8 +14,6 @@ from full4d_jax.models.codecs.codec import published_files, taesd
 from full4d_jax.models.torch_files import PUBLISHED
 from full4d_jax.session.errors import InputError
 
-TORCH = "torch or diffusers is not installed"
-
 
 def random_params():
     rng = np.random.RandomState(0)
@@ -32,10 +30,10 @@ def as_torch(x):
     return torch.tensor(np.asarray(x).transpose(3, 2, 0, 1) if x.ndim == 4 else np.asarray(x))
 
 
+@pytest.mark.extra("diffusers", "torch")
 def test_equals_diffusers_but_for_the_pool():
     """Diffusers has no pool; with its last kernel at zero neither have we."""
-    pytest.importorskip("torch", reason=TORCH)
-    diffusers = pytest.importorskip("diffusers", reason=TORCH)
+    import diffusers
     import torch
 
     torch.set_num_threads(1)
@@ -70,8 +68,10 @@ def test_equals_diffusers_but_for_the_pool():
     np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5)
 
 
+@pytest.mark.extra("torch")
 def test_the_pool_equals_pytorch():
-    torch = pytest.importorskip("torch", reason=TORCH)
+    import torch
+
     params, prefix = random_params(), "encoder.12.pool"
     x = np.random.RandomState(3).randn(2, 3, 5, 64).astype(np.float32)
     first, last = (as_torch(params[f"{prefix}.{i}.kernel"]) for i in (0, 3))

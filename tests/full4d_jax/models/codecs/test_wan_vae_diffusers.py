@@ -30,8 +30,6 @@ WAN22_VAE = {
 
 @pytest.fixture(scope="module")
 def torch():
-    for name in ("torch", "diffusers"):
-        pytest.importorskip(name, reason=f"{name} is not installed")
     import torch
 
     torch.set_num_threads(1)
@@ -48,6 +46,7 @@ def maker():
     return module
 
 
+@pytest.mark.extra("diffusers", "torch")
 def test_diffusers_defaults_are_wan21(torch):
     from diffusers import AutoencoderKLWan
 
@@ -57,6 +56,7 @@ def test_diffusers_defaults_are_wan21(torch):
     assert tuple(config.temperal_downsample) == WAN21.temporal
 
 
+@pytest.mark.extra("diffusers", "torch")
 @pytest.mark.parametrize(
     ("settings", "frames", "sides"),
     [

@@ -106,10 +106,10 @@ def test_names_of_wans_own_files(kind):
     assert found == names
 
 
+@pytest.mark.extra("diffusers", "torch")
 def test_names_of_wan21_agree_with_the_converter_of_diffusers():
-    reason = "torch or diffusers is not installed"
-    pytest.importorskip("torch", reason=reason)
-    single_file = pytest.importorskip("diffusers.loaders.single_file_utils", reason=reason)
+    from diffusers.loaders import single_file_utils as single_file
+
     names = flatten_dict(abstract_params(WAN21), sep=".")
     ours = {
         source_name(name, WAN21, diffusers=False): source_name(name, WAN21, diffusers=True)

@@ -48,10 +48,10 @@ def test_two_streams_add_their_synchronization_to_the_official_model():
     assert f"{added:,}" in about
 
 
+@pytest.mark.extra("diffusers", "torch")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_presets_have_diffusers_tensors(name):
-    torch = pytest.importorskip("torch", reason="the `parity` extra is not installed")
-    pytest.importorskip("diffusers", reason="the `parity` extra is not installed")
+    import torch
     from diffusers import WanTransformer3DModel
 
     model = load_config(CONFIGS / f"{name}.py").model

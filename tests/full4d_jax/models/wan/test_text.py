@@ -30,10 +30,10 @@ DEBUG = load_config("configs/debug.py")
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     """A folder with umT5 and a tokenizer, made here."""
-    reason = "the `text` extra is not installed"
-    torch = pytest.importorskip("torch", reason=reason)
-    transformers = pytest.importorskip("transformers", reason=reason)
-    tokenizers = pytest.importorskip("tokenizers", reason=reason)
+    import tokenizers
+    import torch
+    import transformers
+
     folder = tmp_path_factory.mktemp("umt5")
     vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
     model = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -52,9 +52,10 @@ def encoder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.extra("diffusers", "torch", "transformers")
 @pytest.mark.parametrize("prompt", [PROMPT, "", "two dogs " * 300])
 def test_equals_the_pipeline_of_diffusers(prompt, encoder):
-    diffusers = pytest.importorskip("diffusers", reason="the `parity` extra is not installed")
+    import diffusers
     import torch
     from transformers import AutoTokenizer, UMT5EncoderModel
 
@@ -74,6 +75,7 @@ def test_equals_the_pipeline_of_diffusers(prompt, encoder):
     assert not found[tokens:].any()
 
 
+@pytest.mark.extra("torch", "transformers")
 def test_the_command_writes_what_the_config_takes(encoder, tmp_path, capsys):
     out = tmp_path / "new" / "text.npz"
     assert main(["embed-text", PROMPT, "--model", str(encoder), "--out", str(out)]) == 0

@@ -247,13 +247,8 @@ def test_the_command_converts_both_ways(tmp_path, capsys):
     assert "left out, since Wan has no place for it: blocks.camera.bias" in capsys.readouterr().out
 
 
-@pytest.fixture(scope="module")
-def torch():
-    pytest.importorskip("diffusers", reason="the `parity` extra is not installed")
-    return pytest.importorskip("torch", reason="the `parity` extra is not installed")
-
-
-def test_names_of_the_original_are_those_that_diffusers_knows(torch):
+@pytest.mark.extra("diffusers", "torch")
+def test_names_of_the_original_are_those_that_diffusers_knows():
     from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 
     renamed = convert_wan_transformer_to_diffusers(random_wan(MODEL, "original"))
@@ -262,9 +257,9 @@ def test_names_of_the_original_are_those_that_diffusers_knows(torch):
     assert all(np.array_equal(renamed[name], expected[name]) for name in expected)
 
 
-def test_diffusers_loads_what_we_export(torch, tmp_path):
+@pytest.mark.extra("accelerate", "diffusers", "torch")
+def test_diffusers_loads_what_we_export(tmp_path):
     # Without it diffusers loads no model that keeps some layers in float32, whatever the file.
-    pytest.importorskip("accelerate", reason="the `parity` extra is not installed")
     from diffusers import WanTransformer3DModel
 
     theirs = random_wan(MODEL, "diffusers")

@@ -129,7 +129,6 @@ def test_values_that_are_no_depth_are_refused():
 @pytest.fixture
 def colors():
     """Three frames that look alike, whose red grows to the right."""
-    pytest.importorskip("onnxruntime")
     ramp = np.broadcast_to(np.linspace(0.1, 0.9, 80)[:, None], (3, 60, 80, 1))
     return jnp.asarray(np.concatenate([ramp, 0.5 + 0 * ramp, 0.3 + 0 * ramp], -1) * 2 - 1)
 
@@ -145,6 +144,7 @@ def red():
     return np.linspace(0.1, 0.9, 80)[5:-5]
 
 
+@pytest.mark.extra("onnxruntime")
 def test_a_picture_network_of_a_file(colors):
     network = load_network(str(GOLDENS / "slope.onnx"))
     assert network.kind == "disparity"
@@ -155,6 +155,7 @@ def test_a_picture_network_of_a_file(colors):
         clip_depth.clip_depth(as_depth, colors - 1)
 
 
+@pytest.mark.extra("onnxruntime")
 def test_a_video_network_of_a_file(colors):
     network = open_depth_file(GOLDENS / "video.onnx")
     assert (network.kind, network.window) == ("disparity", 4)
@@ -164,6 +165,7 @@ def test_a_video_network_of_a_file(colors):
     assert (np.diff(along(found)) < 0).all()
 
 
+@pytest.mark.extra("onnxruntime")
 def test_metric_networks_of_files(colors):
     network = open_depth_file(GOLDENS / "metric.onnx")
     assert (network.kind, network.sides(60, 80)) == ("metric", (616, 826))

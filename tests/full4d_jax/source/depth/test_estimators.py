@@ -28,8 +28,8 @@ def smooth(height: int, width: int) -> np.ndarray:
     return np.stack([255 * x, 255 * y, 100 + 50 * x], -1).clip(0, 255).astype(np.uint8)
 
 
+@pytest.mark.extra("onnxruntime")
 def test_an_onnx_network_sees_normalised_colours_at_its_size():
-    pytest.importorskip("onnxruntime")
     frame = smooth(120, 160)
     found = load_estimator(str(SLOPE))(frame)
     assert found.shape == (518 // 2, 686 // 2)
@@ -59,8 +59,8 @@ def test_what_is_no_estimator_is_refused(name, content, said, tmp_path):
         load_estimator(str(tmp_path / name))
 
 
+@pytest.mark.extra("onnxruntime")
 def test_a_network_of_something_else_is_refused_before_it_is_used():
-    pytest.importorskip("onnxruntime")
     with pytest.raises(InputError, match="found an output"):
         load_estimator(str(GOLDENS / "tiny_clip.onnx"))
 

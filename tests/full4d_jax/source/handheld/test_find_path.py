@@ -99,9 +99,9 @@ def test_without_the_extra_it_is_told_what_to_install(monkeypatch):
     assert "--poses" in path.warning
 
 
+@pytest.mark.extra("pycolmap")
 @pytest.mark.parametrize("person", [0.0, 0.3, 0.4])
 def test_a_camera_that_travels(person):
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     poses = arc()
     frames, depth = film(poses)
     frames = add_person(frames, person) if person else frames
@@ -114,8 +114,8 @@ def test_a_camera_that_travels(person):
     assert person or np.median(np.abs(ratio / np.median(ratio) - 1)) < 0.03
 
 
+@pytest.mark.extra("pycolmap")
 def test_structure_from_motion_is_the_same_each_time():
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     frames = film(arc())[0]
     first, again = (find_structure(frames, LENS) for _ in range(2))
     assert first is not None
@@ -124,16 +124,16 @@ def test_structure_from_motion_is_the_same_each_time():
     np.testing.assert_array_equal(first.points.depth, again.points.depth)
 
 
+@pytest.mark.extra("pycolmap")
 def test_a_person_in_half_the_frame_is_not_taken_for_the_room():
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     frames = add_person(film(arc())[0], 0.5)
     path = find_path(gray(frames), LENS, lambda: (frames, LENS))
     right = travels(path.world_to_camera) and path_error(path.world_to_camera, arc()) < 0.05
     assert right or "structure from motion fails" in path.warning
 
 
+@pytest.mark.extra("pycolmap")
 def test_what_only_turns_has_no_structure():
-    pytest.importorskip("pycolmap", reason="the `colmap` extra is not installed")
     frames = film(shake())[0]
     assert objection(find_structure(frames, LENS), frames.shape[2])
 

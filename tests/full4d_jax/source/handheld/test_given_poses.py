@@ -12,12 +12,12 @@ from textured_room import FOV
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.geometry.seen_points import Agreement
+from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld import video_path
 from full4d_jax.source.handheld.find_path import better_readings
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
-from full4d_jax.source.source import Source, source_arrays, source_from
 from full4d_jax.source.video_source import open_video
 from input_pipeline.cameras import centers, invert, orbit, relative_to, rescale, rigid
 from input_pipeline.conventions import convert
@@ -93,11 +93,11 @@ def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write
     found = np.asarray(source.cameras.world_to_camera[0])
     np.testing.assert_allclose(found, rescale(poses, 1 / UNIT), atol=1e-4)
     np.testing.assert_allclose(source.cameras.intrinsics[0], LENS, rtol=1e-4)
-    assert f"{FOV:.4g} before cropping" in source.note
+    assert f"{FOV:.4g} before cropping" in source.about.note
     # Frames whose estimates have a scale of their own come to one, and the path with them.
     true = film(arc())[1]
     wrong = true * np.linspace(0.5, 2, FRAMES)[:, None, None].astype(np.float32)
-    kept = source_from(source_arrays(source))
+    kept = grid_from(grid_arrays(source))
     depth, unit = settle_scale(kept, wrong, estimated=True)
     middle = float(np.median(true[0]))
     np.testing.assert_allclose(unit, UNIT * middle, rtol=0.02)
@@ -227,5 +227,5 @@ def test_turns_between_two_poses_have_constant_speed():
 
 def test_a_source_without_points_is_saved_without(video):
     source = open_video(DataConfig(frames=1, height=HEIGHT, width=WIDTH), VideoOptions(video))
-    assert isinstance(source, Source)
-    assert source_from(source_arrays(source)).points is None
+    assert isinstance(source, Grid)
+    assert grid_from(grid_arrays(source)).points is None

@@ -7,16 +7,16 @@ import pytest
 from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.grid import Grid, all_real, seen_in
 from full4d_jax.source.depth.depth_file import DEPTH_ANYTHING, DepthFile
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.handheld.measured_depth import measure_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
-from full4d_jax.source.source import Source, all_given
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
 
 
-def room() -> tuple[Source, np.ndarray]:
+def room() -> tuple[Grid, np.ndarray]:
     """A room from a camera that travels, 200 points of known depth in every frame; its depth."""
     frames, true = film(arc())
     poses = relative_to(arc(), arc()[0]).astype(np.float32)
@@ -25,9 +25,14 @@ def room() -> tuple[Source, np.ndarray]:
     pixels = np.random.default_rng(0).uniform(0, 1, (len(instants), 2)) * (WIDTH, HEIGHT)
     column, row = pixels.astype(int).T
     points = SparseDepth(instants, pixels, true[instants, row, column].astype(float))
-    given = all_given(frames[None])
-    times = np.arange(FRAMES) / 8
-    return Source(frames[None], given, times, cameras, None, "nothing", "", points=points), true
+    source = Grid(
+        frames=frames[None],
+        origin=all_real(frames[None]),
+        times=np.arange(FRAMES) / 8,
+        cameras=cameras,
+        points=seen_in(0, points),
+    )
+    return source, true
 
 
 def network(true: np.ndarray, kind) -> DepthFile:

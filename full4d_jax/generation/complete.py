@@ -1,0 +1,108 @@
+"""What completes a grid: its missing frames are made by a prior, in the way that the prior can.
+
+projection, small frames    the real rows are projected into the targets   `generate`
+projection, large frames    likewise, made small and enlarged              `cascade`
+no projection               any real frames, without cameras               `fill`
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray, UInt8
+from numpy import ndarray
+
+from full4d_jax.config import Config
+from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsampler
+from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.projection_guidance import Projection
+from full4d_jax.generation.several_views import RealViews
+from full4d_jax.grid import Grid, Origin
+from full4d_jax.media.pictures import to_model, to_uint8, to_unit
+from full4d_jax.session.errors import InputError
+
+
+def complete(
+    prior: Prior, grid: Grid, key: PRNGKeyArray, upsampler: Upsampler | None = None
+) -> tuple[Grid, UInt8[ndarray, "n t h w 3"] | None]:
+    """Return a grid whose missing frames are generated, and the projection into views 1 and on.
+
+    Args:
+      prior: a model with projection, for a grid with cameras, depth of its real rows and nothing
+        else real; or one without, for any grid.
+      grid: what is real, and what is missing.
+      key: randomness of the initial noise.
+      upsampler: enlarges what the prior makes for a grid with more rows; None for none.
+
+    Returns:
+      The grid, and the projection that guided the prior; None without projection.
+
+    Raises:
+      InputError: The model cannot divide the grid into tokens, or the mesh the tokens.
+    """
+    if prior.model.projection == "none":
+        return _filled(prior, grid, key), None
+    return _generated(prior, grid, key, upsampler)
+
+
+def _filled(prior: Prior, grid: Grid, key: PRNGKeyArray) -> Grid:
+    """Return a grid filled from any real frames."""
+    real = grid.origin == Origin.REAL
+    made = to_uint8(to_unit(fill_grid(prior, to_model(grid.frames), real, key)))
+    frames = np.where(real[..., None, None, None], grid.frames, made)
+    return replace(grid, frames=frames, origin=_made(grid))
+
+
+def _generated(
+    prior: Prior, grid: Grid, key: PRNGKeyArray, upsampler: Upsampler | None
+) -> tuple[Grid, UInt8[ndarray, "n t h w 3"]]:
+    """Return a grid generated from its real rows, and their projection."""
+    cameras = grid.cameras
+    depth = grid.depth
+    real = grid.real_rows
+    assert cameras is not None, "a projection needs cameras"
+    assert depth is not None, "a projection needs depth"
+    frames = to_model(grid.frames[0])
+    real_views = None
+    if real > 1:
+        real_views = RealViews(to_model(grid.frames[1:real]), jnp.asarray(depth[1:real]))
+    source_depth = jnp.asarray(depth[0])
+    projection: Projection
+    if upsampler is not None and min(frames.shape[1:3]) > upsampler.prior_rows:
+        made, projection = generate_large(
+            prior, upsampler, frames, source_depth, cameras, key, beside=real_views
+        )
+    else:
+        made, projection = generate_grid(
+            prior, frames, source_depth, cameras, key, beside=real_views
+        )
+    filled = replace(grid, frames=to_uint8(to_unit(made)), origin=_made(grid))
+    return filled, to_uint8(to_unit(projection.frames))
+
+
+def _made(grid: Grid) -> UInt8[ndarray, "v t"]:
+    """Return the origin of a grid's frames once the missing ones are generated."""
+    made = np.where(grid.origin == Origin.MISSING, Origin.GENERATED, grid.origin)
+    return made.astype(np.uint8)
+
+
+def upsampler_for(config: Config, weights: Path | None) -> Upsampler | None:
+    """Return the upsampler that belongs to a prior: that of `weights`, else that in the package.
+
+    None belongs to priors of other sizes or codecs.
+
+    Raises:
+      InputError: The weights are unusable, or do not belong to the prior.
+    """
+    fits = config.model.codec == "pixels"
+    upsampler = load_upsampler(weights) if fits or weights is not None else None
+    if upsampler is not None:
+        fits &= config.data.height == config.data.width == upsampler.prior_rows
+    if weights is not None and not fits:
+        found = f"one for pixels of {upsampler.prior_rows} rows" if upsampler else "one"
+        expected = f"none beside codec {config.model.codec} at {config.data.height} rows"
+        raise InputError("option", "--upsampler", found, expected, "leave it out")
+    return upsampler if fits else None

@@ -1,0 +1,341 @@
+"""The one value that the stages of a run pass on: V views at T instants, and where each is from.
+
+    one video           row 0 is real                 a model with poses makes the other rows
+    a rig               rows 0 to k are real          likewise
+    4Real-Video         row 0 and column 0 are real   a model without poses makes the rest
+    a capture           everything is real            nothing is made; some may be held out
+
+What kind of run it is follows from `origin`, from whether `cameras` are known, and from whether
+`depth` is. Nothing else tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from numpy import ndarray
+
+from full4d_jax.cameras import Cameras
+from input_pipeline.cameras import relative_to, rescale
+from input_pipeline.depth_alignment import SparseDepth
+
+DEFAULT_FPS = 8.0  # within the 3 to 25 that the shipped prior was trained on
+
+
+class Origin(IntEnum):
+    """Where a frame comes from."""
+
+    MISSING = 0  # nobody has it yet; it is black
+    REAL = 1  # a camera took it
+    HELD_OUT = 2  # a camera took it; it scores a scene, and is not fitted
+    GENERATED = 3  # a prior made it
+
+
+class Points(NamedTuple):
+    """Sightings of points that stand still.
+
+    Attributes:
+      views: number of the view that sees the point.
+      instants: number of the instant.
+      pixels: where it is seen.
+      depth: its z in that camera, in the unit of the grid's cameras.
+    """
+
+    views: Int[ndarray, " p"]
+    instants: Int[ndarray, " p"]
+    pixels: Float[ndarray, "p 2"]
+    depth: Float[ndarray, " p"]
+
+
+class Between(NamedTuple):
+    """Pictures that a resting source camera took about half-way between the instants.
+
+    Attributes:
+      frames: sRGB.
+      times: seconds at which they were taken.
+    """
+
+    frames: UInt8[ndarray, "b h w 3"]
+    times: Float[ndarray, " b"]
+
+
+class Place(NamedTuple):
+    """The part of a data set that a grid was taken from.
+
+    Attributes:
+      dataset: hash of the data set's content.
+      split: its split.
+      clip: number of the clip in the split.
+      view: number of the source view in the clip.
+      views: numbers of all views in the clip, the source first.
+      instants: numbers of the instants in the clip.
+      unit: world units of the data set in one of ours.
+    """
+
+    dataset: str
+    split: str
+    clip: int
+    view: int
+    views: Int[ndarray, " v"]
+    instants: Int[ndarray, " t"]
+    unit: float
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said about a grid beside its arrays.
+
+    Attributes:
+      note: a sentence for people about what was opened.
+      warning: sentences about what may go wrong, one a line; empty for nothing.
+      unposed: why the cameras are not known; empty where they are.
+      place: where in a data set the pictures were taken from; None elsewhere.
+      rate: frames a second that were asked for; None where none were.
+      distances: how far the scene is from each real view of a rig, world units; None elsewhere.
+      enlarged: whether the grid is larger than what its prior was trained on.
+    """
+
+    note: str = ""
+    warning: str = ""
+    unposed: str = ""
+    place: Place | None = None
+    rate: float | None = None
+    distances: Float[ndarray, " k"] | None = None
+    enlarged: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """V views at T instants; view 0 is the source.
+
+    Attributes:
+      frames: sRGB pictures; black where they are missing.
+      origin: where each frame comes from, an `Origin`.
+      times: seconds at which the instants were taken.
+      cameras: of all views; None where nobody knows where they stand.
+      depth: z-depth of the first d views, world units, 0 where unknown: of the source, of all real
+        rows, or of all views; None where nobody knows any.
+      masks: where the subject is; None where nobody marked it.
+      points: still points that the real views see; None where the cameras' unit is the world's.
+      cloud: positions and colours of points to start from, in the world; None without any.
+      between: pictures of the source between the instants; None without any.
+      about: what is said about it.
+    """
+
+    frames: UInt8[ndarray, "v t h w 3"]
+    origin: UInt8[ndarray, "v t"]
+    times: Float[ndarray, " t"]
+    cameras: Cameras | None = None
+    depth: Float[ndarray, "d t h w"] | None = None
+    masks: Bool[ndarray, "v t h w"] | None = None
+    points: Points | None = None
+    cloud: Float[ndarray, "n 6"] | None = None
+    between: Between | None = None
+    about: About = About()
+
+    @property
+    def fps(self) -> float:
+        """The frames a second by `times`; with one frame those asked for, or `DEFAULT_FPS`."""
+        t = self.times
+        if len(t) > 1:
+            return float((len(t) - 1) / (t[-1] - t[0]))
+        return self.about.rate or DEFAULT_FPS
+
+    @property
+    def real_rows(self) -> int:
+        """The number of views, from the first on, of which all frames are real."""
+        rows = (self.origin == Origin.REAL).all(1)
+        return len(rows) if rows.all() else int(rows.argmin())
+
+    @property
+    def follows_source(self) -> bool:
+        """Whether depth of the source placed what a prior made: then real views count more."""
+        return self.depth is not None and bool((self.origin == Origin.GENERATED).any())
+
+    @property
+    def starts_at_its_end(self) -> bool:
+        """Whether view 0 is the first of a column of real frames, at one end of the views."""
+        column = self.origin[:, 0] == Origin.REAL
+        return bool(column.all() and (self.origin == Origin.GENERATED).any())
+
+
+def all_real(frames: UInt8[ndarray, "v t h w 3"]) -> UInt8[ndarray, "v t"]:
+    """Return the `origin` of frames that are all real."""
+    return np.full(frames.shape[:2], Origin.REAL, np.uint8)
+
+
+def points_in(grid: Grid, view: int = 0) -> SparseDepth | None:
+    """Return the still points that a view sees; None where there are none, or none was sought."""
+    if grid.points is None:
+        return None
+    here = grid.points.views == view
+    seen = SparseDepth(
+        grid.points.instants[here], grid.points.pixels[here], grid.points.depth[here]
+    )
+    return seen if here.any() else None
+
+
+def depth_in(grid: Grid, view: int = 0) -> Float[ndarray, "t h w"] | None:
+    """Return the depth of a view; None where nobody knows any of it."""
+    if grid.depth is None or view >= len(grid.depth) or not grid.depth[view].any():
+        return None
+    return grid.depth[view]
+
+
+def seen_in(view: int, points: SparseDepth | None) -> Points | None:
+    """Return still points of one view as those of a grid; None for None."""
+    if points is None:
+        return None
+    views = np.full(len(points.depth), view)
+    return Points(views, points.instants, points.pixels, points.depth)
+
+
+def with_missing(grid: Grid, cameras: Cameras) -> Grid:
+    """Return a grid with missing views after its own, as many as there are more `cameras`."""
+    v, t, h, w = _shape(grid.frames)
+    more = len(cameras.intrinsics) - v
+    frames = np.concatenate([grid.frames, np.zeros((more, t, h, w, 3), np.uint8)])
+    origin = np.concatenate([grid.origin, np.full((more, t), Origin.MISSING, np.uint8)])
+    return replace(grid, frames=frames, origin=origin, cameras=cameras)
+
+
+def alone(grid: Grid, view: int) -> Grid:
+    """Return one real view of a rig as a grid of its own, in the world and unit of its camera."""
+    cameras = grid.cameras
+    assert cameras is not None, "a rig has cameras"
+    assert grid.about.distances is not None, "a rig knows how far the scene is"
+    unit = float(grid.about.distances[view])
+    poses = np.asarray(cameras.world_to_camera[[view]], np.float64)
+    poses = rescale(relative_to(poses, poses[0, 0]), unit).astype(np.float32)
+    points = points_in(grid, view)
+    if points is not None:
+        points = points._replace(depth=points.depth / unit)
+    depth = depth_in(grid, view)
+    return Grid(
+        frames=grid.frames[[view]],
+        origin=grid.origin[[view]],
+        times=grid.times,
+        cameras=replace(cameras.views([view]), world_to_camera=poses),
+        depth=None if depth is None else depth[None] / np.float32(unit),
+        points=seen_in(0, points),
+        about=replace(grid.about, place=None, distances=None),
+    )
+
+
+def grid_arrays(grid: Grid) -> dict[str, ndarray]:
+    """Return a grid as named arrays, as `source.npz` and `grid.npz` hold it; see `grid_from`."""
+    values: dict[str, Any] = {
+        "frames": grid.frames,
+        "origin": grid.origin,
+        "times": grid.times,
+        "depth": grid.depth,
+        "masks": grid.masks,
+        "cloud": grid.cloud,
+        "note": grid.about.note,
+        "warning": grid.about.warning,
+        "unposed": grid.about.unposed,
+        "rate": grid.about.rate,
+        "distances": grid.about.distances,
+        "enlarged": grid.about.enlarged,
+    }
+    if grid.cameras is not None:
+        values["intrinsics"] = grid.cameras.intrinsics
+        values["world_to_camera"] = grid.cameras.world_to_camera
+    if grid.points is not None:
+        values |= {f"point_{name}": value for name, value in grid.points._asdict().items()}
+    if grid.between is not None:
+        values |= {"between": grid.between.frames, "between_times": grid.between.times}
+    if grid.about.place is not None:
+        values |= grid.about.place._asdict()
+    return {name: np.asarray(value) for name, value in values.items() if value is not None}
+
+
+def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
+    """Return the grid of named arrays; the inverse of `grid_arrays`.
+
+    Raises:
+      ValueError: An array is missing, or does not fit the others; the message names it.
+    """
+    _check(arrays)
+    cameras = points = between = place = None
+    if "intrinsics" in arrays:
+        height, width = _shape(arrays["frames"])[2:]
+        cameras = Cameras(arrays["intrinsics"], arrays["world_to_camera"], height, width)
+    if "point_depth" in arrays:
+        points = Points(*(arrays[f"point_{name}"] for name in Points._fields))
+    if "between" in arrays:
+        between = Between(arrays["between"], arrays["between_times"])
+    if "dataset" in arrays:
+        place = Place(
+            dataset=str(arrays["dataset"]),
+            split=str(arrays["split"]),
+            clip=int(arrays["clip"]),
+            view=int(arrays["view"]),
+            views=arrays["views"],
+            instants=arrays["instants"],
+            unit=float(arrays["unit"]),
+        )
+    about = About(
+        note=str(arrays.get("note", "")),
+        warning=str(arrays.get("warning", "")),
+        unposed=str(arrays.get("unposed", "")),
+        place=place,
+        rate=float(arrays["rate"]) if "rate" in arrays else None,
+        distances=arrays.get("distances"),
+        enlarged=bool(arrays.get("enlarged", False)),
+    )
+    return Grid(
+        frames=arrays["frames"],
+        origin=arrays["origin"],
+        times=arrays["times"],
+        cameras=cameras,
+        depth=arrays.get("depth"),
+        masks=arrays.get("masks"),
+        points=points,
+        cloud=arrays.get("cloud"),
+        between=between,
+        about=about,
+    )
+
+
+def _shape(frames: ndarray) -> tuple[int, int, int, int]:
+    """Return views, instants, rows and columns of frames, or refuse them."""
+    if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        found = f"{frames.dtype} {frames.shape}"
+        raise ValueError(f"grid, frames: found {found}, expected uint8 (v t h w 3)")
+    v, t, h, w, _ = frames.shape
+    return v, t, h, w
+
+
+def _check(arrays: Mapping[str, ndarray]) -> None:
+    """Refuse the arrays of a grid that do not fit together, naming the first."""
+    for name in ("frames", "origin", "times"):
+        if name not in arrays:
+            raise ValueError(f"grid: found no {name}, expected an array of that name")
+    v, t, h, w = _shape(arrays["frames"])
+    shapes = {
+        "origin": (v, t),
+        "times": (t,),
+        "intrinsics": (v, 3, 3),
+        "world_to_camera": (v, t, 4, 4),
+        "masks": (v, t, h, w),
+    }
+    for name, shape in shapes.items():
+        if name in arrays and arrays[name].shape != shape:
+            raise ValueError(f"grid, {name}: found {arrays[name].shape}, expected {shape}")
+    origin = arrays["origin"]
+    if origin.dtype != np.uint8 or not np.isin(origin, list(Origin)).all():
+        found = f"{origin.dtype} {np.unique(origin).tolist()}"
+        raise ValueError(f"grid, origin: found {found}, expected uint8 {list(map(int, Origin))}")
+    # Depth of the first views, and any number of pictures between the instants.
+    for name, shape, most in (("depth", (t, h, w), v), ("between", (h, w, 3), np.inf)):
+        if name in arrays and (
+            arrays[name].shape[1:] != shape or not 1 <= len(arrays[name]) <= most
+        ):
+            expected = f"(1 to {most:g}, {', '.join(map(str, shape))})"
+            raise ValueError(f"grid, {name}: found {arrays[name].shape}, expected {expected}")

@@ -1,0 +1,67 @@
+"""How a scene is shown: videos, a page for the browser, PLY files."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from full4d_jax.grid import Grid
+from full4d_jax.scene import page, renders
+from full4d_jax.scene.options import RenderOptions
+from full4d_jax.scene.scene_arrays import background_in, from_arrays
+from full4d_jax.session.errors import input_errors
+from full4d_jax.session.files import Arrays
+from full4d_jax.session.report import Job
+from gaussians import Scene, save_ply_sequence
+
+
+def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
+    """Write the page of a scene that is not fitted yet, and say so."""
+    for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
+        (job.stages.folder / name).unlink(missing_ok=True)
+    _write_page(job.stages.folder, grid, scene, None)
+    seconds = time.perf_counter() - job.started
+    job.stages.say(
+        f"first look after {seconds:.0f} s, before fitting: {job.stages.folder / 'scene.html'}"
+    )
+
+
+def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> None:
+    """Write videos, the page, and PLY files when asked for.
+
+    Args:
+      job: the command at work.
+      grid: what the scene was fitted to.
+      arrays: what the stage `scene` saved.
+      show: how the scene is shown.
+    """
+    folder = job.stages.folder
+    scene = from_arrays(arrays)
+    cameras = grid.cameras
+    assert cameras is not None, "a scene was fitted to it"
+    with job.stages.timed("renders"):
+        renders.write_renders(
+            folder,
+            scene,
+            cameras,
+            size=show.size or cameras.height,
+            seconds=show.orbit_seconds,
+            path=show.orbit,
+            sweep=show.sweep,
+            elevation=show.sweep / 4,
+            background=background_in(arrays),
+            between=grid.starts_at_its_end,
+        )
+    with job.stages.timed("page"):
+        _write_page(folder, grid, scene, arrays.get("background"))
+    if show.export_ply:
+        with input_errors("scene", "move what is there away"):
+            save_ply_sequence(folder / "ply", scene, show.export_ply)
+
+
+def _write_page(folder: Path, grid: Grid, scene: Scene, background: np.ndarray | None) -> None:
+    """Write the page of a scene; it plays as long as the source lasts."""
+    assert grid.cameras is not None, "a scene was fitted to it"
+    viewing = page.run_viewing(grid.cameras, grid.frames[0], background)
+    seconds = page.clip_seconds(grid.times)
+    page.write_page(folder / "scene.html", scene, viewing, seconds=seconds)

@@ -1,0 +1,116 @@
+"""The stage that measures the depth of a grid's real rows: from a file, known, or by a network."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from full4d_jax.config import DataConfig
+from full4d_jax.grid import Grid
+from full4d_jax.models.segmentation import load_segmentation
+from full4d_jax.session.files import Arrays
+from full4d_jax.source import options
+from full4d_jax.source.depth.clip_depth import AnyNetwork
+from full4d_jax.source.depth.depth_file import DepthFile
+from full4d_jax.source.depth.estimate import depth_from_file
+from full4d_jax.source.depth.estimators import load_network, network_path
+from full4d_jax.source.handheld.measured_depth import measure_depth, measure_real_rows, told_sweep
+from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
+
+
+@dataclass(frozen=True)
+class DepthInputs:
+    """What depth is measured by, read before the first stage replaces an earlier one.
+
+    Attributes:
+      asked: the options.
+      network: the depth network.
+      file: of depth, or None.
+      depth: that of the file, or None.
+    """
+
+    asked: options.NetworkOptions
+    network: AnyNetwork
+    file: Path | None
+    depth: Float[ndarray, "t h w"] | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the measured depth depends on beside the grid, for `stages.fingerprint`."""
+        return {
+            "file": self.file,
+            "net": network_path(self.asked.depth_network),
+            "kind": self.asked.depth_kind,
+            "keep_estimate": self.asked.keep_estimate,
+        }
+
+
+def read_depth_inputs(way: options.SampleOptions, size: DataConfig) -> DepthInputs:
+    """Read the depth network, and the file of depth where the options name one.
+
+    Args:
+      way: the options of the source.
+      size: of the result, which the file has too.
+
+    Raises:
+      InputError: One of them is unusable, or both are asked for.
+    """
+    asked = options.NetworkOptions()
+    if isinstance(way, options.WithTargets | options.DatasetViewOptions):
+        asked = way.measured
+    file = None
+    depth = None
+    if isinstance(asked, options.DepthOptions):
+        asked.check()
+        file = asked.depth
+    network = load_network(asked.depth_network, asked.depth_kind)
+    if file is not None:
+        depth = depth_from_file(file, size.frames, size.height, size.width)
+    return DepthInputs(asked, network, file, depth)
+
+
+def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arrays:
+    """Return the depth of all real rows, in the world's unit, as the stage `depth` saves it.
+
+    Args:
+      grid: real rows with cameras.
+      inputs: what depth is measured by.
+      say: prints a line for people.
+
+    Raises:
+      InputError: The depth of the file does not follow a camera that moves, or has no depth where
+        the unit of the path could be told.
+    """
+    segmentation = None if inputs.asked.keep_estimate else load_segmentation()
+    if inputs.depth is not None:
+        depth, unit = settle_scale(grid, inputs.depth, estimated=False)
+    else:
+        if grid.depth is None and isinstance(inputs.network, DepthFile):
+            say(inputs.network.told)
+        depth, unit, _, swept = measure_depth(grid, inputs.network, segmentation)
+        if swept:
+            say(told_sweep(swept))
+    rows = np.asarray(depth)[None]
+    if grid.real_rows > 1:
+        others = measure_real_rows(grid, unit, inputs.network, segmentation)
+        rows = np.concatenate([rows, others])
+    return {"depth": rows, "path_unit": np.asarray(unit)}
+
+
+def check_file(grid: Grid, inputs: DepthInputs) -> None:
+    """Refuse a file with one map of depth for all frames of a camera that moves.
+
+    Raises:
+      InputError: naming the file.
+    """
+    if inputs.depth is not None:
+        check_moves(grid, inputs.depth, str(inputs.file))
+
+
+def measured(grid: Grid, arrays: Mapping[str, ndarray]) -> Grid:
+    """Return a grid with its measured depth, whose cameras are in the world's unit."""
+    return replace(in_unit(grid, float(arrays["path_unit"])), depth=arrays["depth"])
