@@ -27,7 +27,9 @@ from full4d_jax.source.options import (
 )
 from input_pipeline.video_files import frame_size, frame_times
 
-ROWS, SECONDS, VIEWS = 256, 2.0, 5
+ROWS = 256
+SECONDS = 2.0
+VIEWS = 5
 WIDE = (9, 16)  # the shape of the demo
 
 
@@ -60,14 +62,16 @@ def size_of_result(config: Config, way: SampleOptions, *, enlarged: bool) -> Dat
     Raises:
       InputError: The source is unusable, or the size is asked for by fields that do not set it.
     """
-    data, multiple = config.data, config.model.patch * config.model.codec_stride
+    data = config.data
+    multiple = config.model.patch * config.model.codec_stride
     asks = {"views": "--views", "frames": "--seconds and --fps"}
     if isinstance(way, DatasetViewOptions):  # has its own views
         asks.pop("views")
     if enlarged and isinstance(way, VideoOptions | DemoOptions | DatasetViewOptions):
         multiple = math.lcm(multiple, MULTIPLE)
         for name, option in asks.items():
-            found, own = getattr(data, name), getattr(DEFAULT.data, name)
+            found = getattr(data, name)
+            own = getattr(DEFAULT.data, name)
             if found != own:
                 expected = f"{own}, what the prior was trained on"
                 raise InputError("config", f"data.{name}", found, expected, f"give {option}")
@@ -97,20 +101,23 @@ def result_size(
     """
     if not isinstance(way, VideoOptions | DemoOptions | DatasetViewOptions):
         return data
-    asked, views = way.size, VIEWS if enlarged else data.views
+    asked = way.size
+    views = VIEWS if enlarged else data.views
     if isinstance(asked, SizeOptions):
         views = asked.views or views
     seconds = asked.seconds or (SECONDS if enlarged else None)
     if asked.rows is None and seconds is None:
         return replace(data, views=views)
-    found, frames = _footage(data, way, seconds), data.frames
+    found = _footage(data, way, seconds)
+    frames = data.frames
     if seconds is not None:
         # Of a slow clip, whose views are its own, more seconds.
         least = data.frames if asked.seconds is None and found.views else 1
         frames = max(least, round(seconds * found.fps))
         frames = frames if found.frames is None else min(frames, found.frames)
     rows = asked.rows or (_own_rows(data, way, found) if enlarged else None)
-    height, width = data.height, data.width
+    height = data.height
+    width = data.width
     if rows is not None:
         height, width = sides(found.height, found.width, rows, multiple)
     views = found.views or views
@@ -167,10 +174,12 @@ def _clip_footage(data: DataConfig, way: DatasetViewOptions) -> Footage:
       InputError: The data set is unusable, or has no such split, clip or view.
     """
     records, example = open_rig(way)
-    times, facts = example.timestamps[way.view[0]].astype(np.float64), records.clips[way.clip]
+    times = example.timestamps[way.view[0]].astype(np.float64)
+    facts = records.clips[way.clip]
     fps = rate(times, way.fps, data.fps)
     left = len(instants_from(times, way.start, fps))
     if not left:
-        where, expected = f"{way.dataset}, clip {way.clip}", f"more than {way.start:g}, the start"
+        where = f"{way.dataset}, clip {way.clip}"
+        expected = f"more than {way.start:g}, the start"
         raise InputError("dataset", where, f"{times[-1]:.2f} seconds", expected, "lower --start")
     return Footage(int(facts["height"]), int(facts["width"]), left, fps, len(example.frames))

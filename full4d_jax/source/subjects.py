@@ -38,7 +38,8 @@ KINDS = {
     AEROPLANE: ("aeroplane",),
 }
 ROWS = 385  # short side of what the network sees: trained at 257, it is as sure and sharper here
-SURE, LIKELY = 0.6, 0.4  # share of the classes: of a subject's best pixel, and of all its pixels
+SURE = 0.6  # share of the classes at a subject's best pixel
+LIKELY = 0.4  # share of the classes at all its pixels
 LASTS = 0.7  # weight of the instant before or after, relative to the instant itself
 BAND = 0.03  # of the short side: how far the outline may be moved by colour
 CERTAIN = 0.9  # share of the classes that colour does not doubt inside
@@ -51,9 +52,13 @@ MAX_MOVING_BACKGROUND = 0.05  # share of it at one instant of a camera that turn
 MAX_USUAL_MOVING_BACKGROUND = 0.01  # median of that share over the instants
 MOVES = 30  # of 255 levels, from the background
 SAME_COLOUR = 12  # of 255 levels, from the background times one factor
-SHADOW, LIGHT = 0.45, 1.7  # the factors that shadows and lights may have
+# Factors of brightness that shadows and lights may have.
+SHADOW = 0.45
+LIGHT = 1.7
 EVEN = 1.25  # times the lower quartile of a shadow's factors is above their upper one
-SMALLEST_SUBJECT, SMALLEST_THING = 1e-3, 3e-4  # of the picture
+# Shares of the picture.
+SMALLEST_SUBJECT = 1e-3
+SMALLEST_THING = 3e-4
 REACH = 0.5  # of a subject's longer side: how far from it what moves may still be a part
 
 

@@ -72,7 +72,8 @@ def open_film(config: Config, way: VideoOptions, network: AnyNetwork) -> Film:
     else:
         source = open_video(size_of_result(config, way, enlarged=True), way)
     source = _from_first(source, way.video)
-    angles, frames = angles_from_first(source), source.frames[0]
+    angles = angles_from_first(source)
+    frames = source.frames[0]
     chosen = [i for i in range(1, len(angles)) if angles[i] <= WIDEST]
     if not chosen:
         found = f"{len(angles) - 1} later frames, none of them so near"
@@ -155,7 +156,8 @@ def open_photographs(folder: Path, rows: int) -> Grid:
     if not np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3):
         do = "leave the pictures of all but one out"
         raise InputError("video", file, "several lenses", "one", do)
-    lens, frames = clip.intrinsics[0].astype(np.float64), clip.frames[:, 0]
+    lens = clip.intrinsics[0].astype(np.float64)
+    frames = clip.frames[:, 0]
     instants = np.arange(len(frames), dtype=np.float64)
     poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
     path = given_path(poses, file, folder, instants, lambda: (frames, lens))
