@@ -70,8 +70,8 @@ def _known_clip(records: Records, number: int, data: DataConfig) -> ProceduralCl
     count = data.views - 1
     deep = [v for v in records.clips[number]["depth"] if all(example.depth16[v, times])]
     source = deep[0] if deep else 0
-    others = np.delete(np.arange(views), source)
-    targets = others[np.round(np.linspace(0, len(others) - 1, count)).astype(int)]
+    candidates = np.delete(np.arange(views), source)
+    targets = candidates[np.round(np.linspace(0, len(candidates) - 1, count)).astype(int)]
     chosen = select(example, np.array([source, *targets]), times)
     if not deep:  # not even at some instants
         chosen = chosen._replace(depth16=np.full_like(chosen.depth16, b""))

@@ -77,8 +77,8 @@ def write_renders(
         write_video(folder / f"{name}.mp4", np.stack(frames), RENDER_FPS)
     azimuths = middle[0] + np.linspace(-sweep, sweep, 5)
     moments = (0.0, 0.5, 1.0)
-    beside = seen_from(azimuths, np.full(5, middle[1]))
-    across = [beside.camera(0, i) for i in range(len(azimuths))]
+    aside = seen_from(azimuths, np.full(5, middle[1]))
+    across = [aside.camera(0, i) for i in range(len(azimuths))]
     pictures = [[to_uint8(draw(camera, moment).rgb) for camera in across] for moment in moments]
     sheet = contact_sheet(
         np.asarray(pictures),

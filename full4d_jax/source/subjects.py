@@ -133,10 +133,12 @@ def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[n
     y, x = np.mgrid[:height, :width]
     place_y = (((y + 0.5) * rows / height - 0.5) / STRIDE).astype(np.float32)
     place_x = (((x + 0.5) * columns / width - 0.5) / STRIDE).astype(np.float32)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     shares = []
     for frame in frames:
-        picture = cv2.resize(frame, (columns, rows), interpolation=how) / np.float32(127.5) - 1
+        picture = (
+            cv2.resize(frame, (columns, rows), interpolation=interpolation) / np.float32(127.5) - 1
+        )
         cells = np.asarray(_probabilities(params, jnp.asarray(picture)[None]))[0]
         grouped = np.stack([cells[..., group].sum(-1) for group in groups], -1)
         shares.append(
@@ -189,9 +191,9 @@ def _summed(
     totals = shares.copy()
     weights = np.ones((*shares.shape[:3], 1), np.float32)
     for t, (flow, sure) in enumerate(zip(flows, agrees, strict=True), 1):
-        kept = np.where(sure, np.float32(LASTS), 0)[..., None]
-        totals[t] += kept * warp(totals[t - 1], flow)
-        weights[t] += kept * warp(weights[t - 1], flow)
+        weight = np.where(sure, np.float32(LASTS), 0)[..., None]
+        totals[t] += weight * warp(totals[t - 1], flow)
+        weights[t] += weight * warp(weights[t - 1], flow)
     return totals, weights
 
 
@@ -382,13 +384,13 @@ def _kind(shares: Float32[ndarray, "n c"]) -> str:
 def _drop_small(labels: Int32[ndarray, "t h w"], kinds: tuple[str, ...]) -> Subjects:
     """Return the subjects that are large enough, and things that are seen more than once."""
     pixels = labels[0].size
-    kept = [0]
+    large = [0]
     for number, kind in enumerate(kinds, 1):
         sizes = (labels == number).sum((1, 2))
         once = kind == THING and (sizes > 0).sum() < 2 <= len(labels)
         least = SMALLEST_THING if kind == THING else SMALLEST_SUBJECT
         if sizes.max() >= least * pixels and not once:
-            kept.append(number)
+            large.append(number)
     renumbered = np.zeros(len(kinds) + 1, np.int32)
-    renumbered[kept] = np.arange(len(kept))
-    return Subjects(renumbered[labels], tuple(kinds[number - 1] for number in kept[1:]))
+    renumbered[large] = np.arange(len(large))
+    return Subjects(renumbered[labels], tuple(kinds[number - 1] for number in large[1:]))

@@ -46,7 +46,7 @@ Made = dict[str, Targets]  # by row, [0, 1]
 
 
 def evaluate_film(
-    judge: Judge, upsampler: Upsampler, folder: Path, way: VideoOptions, *, lifted: bool
+    judge: Judge, upsampler: Upsampler, folder: Path, options: VideoOptions, *, lifted: bool
 ) -> None:
     """Score a clip, frame by frame, and write the page.
 
@@ -54,17 +54,17 @@ def evaluate_film(
       judge: the models under evaluation.
       upsampler: brings the prior's frames to full size.
       folder: for the results.
-      way: the clip, its poses and its size.
+      options: the clip, its poses and its size.
       lifted: whether a scene is fitted too, which is slow.
 
     Raises:
       InputError: the clip is unusable, or the folder holds another evaluation.
     """
-    mark = _mark(judge, upsampler, way, lifted=lifted)
+    mark = _mark(judge, upsampler, options, lifted=lifted)
     path = folder / "scores.jsonl"
-    name = way.video.stem
+    name = options.video.stem
     lines = open_lines(path, mark)
-    film = open_film(judge.config, way, judge.depth)
+    film = open_film(judge.config, options, judge.depth)
     left = missing(lines, name, film.instants)
     if left:
         made, seen = generate_rows(judge, upsampler, film, lifted=lifted)
@@ -83,14 +83,14 @@ def evaluate_film(
     print(f"wrote {folder}/evaluation.md, evaluation.json; look at {name}.png")
 
 
-def _mark(judge: Judge, upsampler: Upsampler, way: VideoOptions, *, lifted: bool) -> str:
+def _mark(judge: Judge, upsampler: Upsampler, options: VideoOptions, *, lifted: bool) -> str:
     """Return a mark of everything that scores depend on."""
-    video = way.video
-    poses = way.poses
+    video = options.video
+    poses = options.poses
     files = [video, *(path_files(poses) if poses else [])]
     if video.is_dir():
         files = sorted(path for path in video.rglob("*") if path.is_file())
-    how = {"start": way.start, "fov": way.fov, "size": way.size, "lifted": lifted}
+    how = {"start": options.start, "fov": options.fov, "size": options.size, "lifted": lifted}
     return identity(judge, {"clip": files, "upsampler": upsampler.path, **how})
 
 

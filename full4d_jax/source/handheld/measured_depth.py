@@ -59,9 +59,9 @@ def measure_depth(
     assert cameras is not None, "depth belongs to a camera"
     frames = to_model(source.frames[0])
     still = not source_moves(source)
-    given = depth_in(source)
-    if given is not None:
-        known = given
+    given_depth = depth_in(source)
+    if given_depth is not None:
+        known = given_depth
     elif isinstance(network, DepthFile):
         own = clip_depth(network, frames, float(cameras.intrinsics[0, 0, 0]), still=still)
         middle = float(np.median(own[0]))
@@ -69,7 +69,7 @@ def measure_depth(
         metres = middle if network.kind == "metric" else None
     else:
         known = np.asarray(estimate_depth(network, frames, still=still))
-    estimated = given is None
+    estimated = given_depth is None
     settled, unit = settle_scale(source, known, estimated=estimated)
     pictures = source.frames[0]
     if not estimated or still:
