@@ -56,12 +56,12 @@ class Between(NamedTuple):
     """Pictures that a resting source camera took about half-way between the instants.
 
     Attributes:
-      frames: sRGB.
+      frames: sRGB, one between each two instants.
       times: seconds at which they were taken.
     """
 
-    frames: UInt8[ndarray, "b h w 3"]
-    times: Float[ndarray, " b"]
+    frames: UInt8[ndarray, "t-1 h w 3"]
+    times: Float[ndarray, " t-1"]
 
 
 class Place(NamedTuple):
@@ -324,6 +324,8 @@ def _check(arrays: Mapping[str, ndarray]) -> None:
         "intrinsics": (v, 3, 3),
         "world_to_camera": (v, t, 4, 4),
         "masks": (v, t, h, w),
+        "between": (t - 1, h, w, 3),
+        "between_times": (t - 1,),
     }
     for name, shape in shapes.items():
         if name in arrays and arrays[name].shape != shape:
@@ -332,10 +334,7 @@ def _check(arrays: Mapping[str, ndarray]) -> None:
     if origin.dtype != np.uint8 or not np.isin(origin, list(Origin)).all():
         found = f"{origin.dtype} {np.unique(origin).tolist()}"
         raise ValueError(f"grid, origin: found {found}, expected uint8 {list(map(int, Origin))}")
-    # Depth of the first views, and any number of pictures between the instants.
-    for name, shape, most in (("depth", (t, h, w), v), ("between", (h, w, 3), np.inf)):
-        if name in arrays and (
-            arrays[name].shape[1:] != shape or not 1 <= len(arrays[name]) <= most
-        ):
-            expected = f"(1 to {most:g}, {', '.join(map(str, shape))})"
-            raise ValueError(f"grid, {name}: found {arrays[name].shape}, expected {expected}")
+    if "depth" in arrays:
+        depth = arrays["depth"].shape
+        if depth[1:] != (t, h, w) or not 1 <= depth[0] <= v:
+            raise ValueError(f"grid, depth: found {depth}, expected (1 to {v}, {t}, {h}, {w})")

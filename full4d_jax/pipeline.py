@@ -160,8 +160,8 @@ def lift(
         hold_folder(out)
     _lift(job, config, grid, checkpoint)
     used = (checkpoint or SHIPPED) if lifting.asks_prior(config.lift, grid) else None
-    way = source or options.GridOptions(Path(out))
-    return write_report(job, "lift", described, checkpoint=used, source=way)
+    lifted = source or options.GridOptions(Path(out))
+    return write_report(job, "lift", described, checkpoint=used, source=lifted)
 
 
 def render(out: str | Path, show: RenderOptions) -> Path:
@@ -179,18 +179,18 @@ def render(out: str | Path, show: RenderOptions) -> Path:
     return write_report(job, "render", None, show=show)
 
 
-def _check(config: Config, way: options.SampleOptions) -> None:
+def _check(config: Config, source: options.SampleOptions) -> None:
     """Refuse an unsound config, numbers out of bounds, and a source that the model cannot use.
 
     Raises:
       InputError: The message names the field or option.
     """
     check_config(config)
-    check_fields(way, what="option")
+    check_fields(source, what="option")
     projection = config.model.projection
-    if way.posed != (projection != "none"):
+    if source.posed != (projection != "none"):
         do = "give another config, or another source"
-        raise InputError("source", type(way).__name__, "one", f"none, with {projection}", do)
+        raise InputError("source", type(source).__name__, "one", f"none, with {projection}", do)
 
 
 @dataclass(frozen=True)
@@ -217,23 +217,23 @@ class Inputs:
 def _sample(
     job: Job,
     config: Config,
-    way: options.SampleOptions,
+    source: options.SampleOptions,
     checkpoint: Path | None,
     *,
     lifted: bool,
 ) -> Grid:
     """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
-    inputs = _read_inputs(config, way, checkpoint)
+    inputs = _read_inputs(config, source, checkpoint)
     fit = config.lift if lifted else None
     if inputs.upsampler is not None:
         job.stages.say(cost_note(inputs.size, fit))
     elif inputs.depth is None and config.model.codec == "pixels":  # others were not measured
         job.stages.say(fill_note(inputs.size, config, fit))
-    grid = _open(job.stages, inputs.size, way)
+    grid = _open(job.stages, inputs.size, source)
     if inputs.depth is not None:
         grid = _measure(job.stages, grid, inputs.depth)
     if inputs.targets is not None:
-        grid, said = with_targets(grid, inputs.targets, way)
+        grid, said = with_targets(grid, inputs.targets, source)
         job.stages.say(f"cameras: {said}")
     if lifted and grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
@@ -244,7 +244,7 @@ def _sample(
     return grid
 
 
-def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path | None) -> Inputs:
+def _read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path | None) -> Inputs:
     """Read the prior, the depth network, the depth and the target cameras that are given.
 
     Raises:
@@ -255,36 +255,36 @@ def _read_inputs(config: Config, way: options.SampleOptions, checkpoint: Path | 
         return Inputs(config.data, checkpoint, open_prior(config, checkpoint))
     checkpoint = prior_path(checkpoint)
     prior = open_prior(config, checkpoint)
-    upsampler = upsampler_for(config, options.upsampler_of(way))
-    size = size_of_result(config, way, enlarged=upsampler is not None)
+    upsampler = upsampler_for(config, options.upsampler_of(source))
+    size = size_of_result(config, source, enlarged=upsampler is not None)
     if upsampler is not None:
         prior = in_parts(prior, DEFAULT.data)
-    targets = read_target_cameras(way, size)
+    targets = read_target_cameras(source, size)
     if targets is not None:  # a file may have any number of cameras
         size = replace(size, views=1 + len(targets.world_to_camera))
     if upsampler is None:
         check_grid(prior, size.views, size.frames, size.height, size.width)
-    depth = read_depth_inputs(way, size)
+    depth = read_depth_inputs(source, size)
     return Inputs(size, checkpoint, prior, upsampler, depth, targets)
 
 
-def _will_be_enlarged(config: Config, way: options.SampleOptions) -> bool:
+def _will_be_enlarged(config: Config, source: options.SampleOptions) -> bool:
     """Return whether the grid of a source will be larger than what the prior was trained on.
 
     Raises:
       InputError: The video is unusable.
     """
-    if upsampler_for(config, options.upsampler_of(way)) is None:
+    if upsampler_for(config, options.upsampler_of(source)) is None:
         return False
-    return is_beyond(size_of_result(config, way, enlarged=True))
+    return is_beyond(size_of_result(config, source, enlarged=True))
 
 
-def _open(stages: Stages, data: DataConfig, way: options.SampleOptions) -> Grid:
+def _open(stages: Stages, data: DataConfig, source: options.SampleOptions) -> Grid:
     """Run the stage source: open what the run starts from."""
-    settings = opening.opening_settings(data, way)
+    settings = opening.opening_settings(data, source)
     if settings.get("video") == options.CLIP:
         stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
-    grid = stages.run("source", settings, lambda: grid_arrays(opening.open_source(data, way)))
+    grid = stages.run("source", settings, lambda: grid_arrays(opening.open_source(data, source)))
     opened = grid_from(grid)
     stages.say(f"source: {opened.about.note}")
     return opened

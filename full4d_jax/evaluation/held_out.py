@@ -105,12 +105,14 @@ def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
 
 def generate_rows(judge: Judge, known: KnownClip, lifted: Container[int] = ()) -> Result:
     """Fill the targets of a clip in every way; clips in `lifted` also by PROJECTED."""
-    clip, samplers = known.clip, sampler_rows(judge.config)
+    clip = known.clip
+    samplers = sampler_rows(judge.config)
     estimate = source_depth(judge.depth, 2 * clip.frames[0] - 1)
     estimate = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
     lift = known.scene in lifted
     projection, given_estimate = fill(judge, known, estimate, samplers, lift=lift)
-    depth, given_truth = estimate, {}
+    depth = estimate
+    given_truth = {}
     if clip.depth[0].any():
         depth = clip.depth[0]
         projection, given_truth = fill(judge, known, depth, samplers, lift=lift)
@@ -133,7 +135,8 @@ def fill(
     lift: bool = False,
 ) -> tuple[TargetFrames, dict[str, TargetFrames]]:
     """Return the projection of the source by this depth, and its fills and the prior by row."""
-    clip, config = known.clip, judge.config
+    clip = known.clip
+    config = judge.config
     given = 2 * clip.frames[0] - 1, depth, cameras_of(clip)
     projection, filled = _project_and_fill(*given)
     rows = {INPAINT: inpaint(projection.frames, projection.mask), PUSH_PULL: filled}

@@ -48,8 +48,11 @@ def lift_rows(judge: Judge, known: KnownClip) -> Result:
 
     Depth is true.
     """
-    config, views, clip = judge.config, judge.config.data.views, known.clip
-    shipped, depth = shipped_row(config), clip.depth[0]
+    config = judge.config
+    views = judge.config.data.views
+    clip = known.clip
+    shipped = shipped_row(config)
+    depth = clip.depth[0]
     samplers = {shipped: config.sampler}
     _, generated = fill(judge, _choose(known, range(views)), depth, samplers)
     asked = _choose(known, [0, *range(views, 2 * views - 1)])

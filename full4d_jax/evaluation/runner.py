@@ -80,7 +80,8 @@ def evaluate_split(judge: Judge, folder: Path, records: Records, lifted: range) 
 def _evaluate(
     judge: Judge, folder: Path, groups: Sequence[ClipGroup], mark: str, where: str
 ) -> None:
-    path, shipped = folder / "scores.jsonl", shipped_row(judge.config)
+    path = folder / "scores.jsonl"
+    shipped = shipped_row(judge.config)
     lines = open_lines(path, mark)
     for group in groups:
         left = missing(lines, group.name, group.numbers)
@@ -132,7 +133,8 @@ def _draw(folder: Path, group: ClipGroup, depth_name: str) -> None:
 
 def _preface(judge: Judge, where: str, shipped: str, mark: str) -> str:
     """Return the head of the page, which says what was evaluated."""
-    data, name = judge.config.data, judge.depth_name
+    data = judge.config.data
+    name = judge.depth_name
     network = "our network" if name == OURS else f"the network {name}"
     return (
         f"# Evaluation of `{judge.config.name}`\n\n"

@@ -26,7 +26,8 @@ def open_lines(path: Path, mark: str, layout: Mapping = CLIP) -> list[dict]:
     Raises:
       InputError: the file holds another evaluation, or a line that is none.
     """
-    rows, do = [], "give another folder as --out or delete the file"
+    rows = []
+    do = "give another folder as --out or delete the file"
     with input_errors("scores", do):
         rows = load_lines(path, dict) if path.is_file() else []
         for number, row in enumerate(rows[1:], 2):

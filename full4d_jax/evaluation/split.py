@@ -49,7 +49,8 @@ def check_split(records: Records, data: DataConfig) -> None:
         where = f"{records.folder}, {records.split} {number} ({clip['scene']})"
         for field, needed in least.items():
             if clip[field] < needed:
-                found, do = f"{clip[field]} {field}", f"lower --data.{field}"
+                found = f"{clip[field]} {field}"
+                do = f"lower --data.{field}"
                 raise InputError("dataset", where, found, f"at least {needed}", do)
         if not clip["depth"]:
             _known_clip(records, number, data)  # whose cameras must look at one place
@@ -65,11 +66,12 @@ def _known_clip(records: Records, number: int, data: DataConfig) -> ProceduralCl
     with input_errors("dataset", "make the dataset again"):
         example = records[number]
     times = data.strides[0] * np.arange(data.frames)
-    views, count = example.frames.shape[0], data.views - 1
+    views = example.frames.shape[0]
+    count = data.views - 1
     deep = [v for v in records.clips[number]["depth"] if all(example.depth16[v, times])]
     source = deep[0] if deep else 0
-    others = np.delete(np.arange(views), source)
-    targets = others[np.round(np.linspace(0, len(others) - 1, count)).astype(int)]
+    candidates = np.delete(np.arange(views), source)
+    targets = candidates[np.round(np.linspace(0, len(candidates) - 1, count)).astype(int)]
     chosen = select(example, np.array([source, *targets]), times)
     if not deep:  # not even at some instants
         chosen = chosen._replace(depth16=np.full_like(chosen.depth16, b""))

@@ -140,9 +140,11 @@ def conditions_of(
         reads them, of these with holes filled.
     """
     strides = strides_of(model.codec, model.codec_stride)
-    views, inverse = 1 + len(mask), jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)
+    views = 1 + len(mask)
+    inverse = jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)
     latent_cameras = cameras.frames(slice(None, None, strides.frames))
-    projection, filled = latents[:views], latents[views:]
+    projection = latents[:views]
+    filled = latents[views:]
     pooled = pool_frames(jnp.concatenate([inverse[None], disparity]), strides)
     return Conditions(
         projection=projection,
@@ -184,7 +186,8 @@ def prepare(
         drawn = draw_depth(shares, depth, data)
         return jnp.where(shares.drop < data.drop_projection, 0.0, drawn)
 
-    depth, source = jax.vmap(jittered)(batch.depth, places), batch.frames[:, 0]
+    depth = jax.vmap(jittered)(batch.depth, places)
+    source = batch.frames[:, 0]
     fill = reads_filled(model)
     targets, filled = project_clips(source, depth, batch.cameras, fill=fill)
     own = batch.frames if batch.latents is None else source[:, None]
@@ -222,7 +225,8 @@ def lines(batch: Batch) -> tuple[Batch, Batch]:
 
     The depth of most of them is unknown, so it is 0 in all.
     """
-    lenses, poses = batch.cameras.intrinsics, batch.cameras.world_to_camera
+    lenses = batch.cameras.intrinsics
+    poses = batch.cameras.world_to_camera
 
     def cut(pattern: str, lenses: Float[Array, "b v 3 3"]) -> Batch:
         videos = rearrange(batch.frames, pattern)

@@ -71,9 +71,11 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
     """
     path = Path(checkpoint or SHIPPED)
     params, metadata = load_params(path)
-    config, rows = told_model(path, metadata, UpsamplerNetConfig), metadata.get("prior_rows", 0)
+    config = told_model(path, metadata, UpsamplerNetConfig)
+    rows = metadata.get("prior_rows", 0)
     if not 8 <= rows <= MOST_ROWS:
-        expected, do = f"8 to {MOST_ROWS}", "give a file that `full4d train` wrote"
+        expected = f"8 to {MOST_ROWS}"
+        do = "give a file that `full4d train` wrote"
         raise InputError("upsampler", f"{path}, metadata prior_rows", rows, expected, do)
     shapes = jax.eval_shape(partial(network.init_params, config), jax.random.key(0))
     return Upsampler(config, load_params(path, like=shapes)[0], rows, path)
@@ -124,7 +126,8 @@ def in_parts(prior: Prior, trained: DataConfig) -> Prior:
     What the sampler already says stays.
     """
     sampler = prior.sampler
-    views, frames = sampler.group_views or trained.views, sampler.window_frames or trained.frames
+    views = sampler.group_views or trained.views
+    frames = sampler.window_frames or trained.frames
     return replace(prior, sampler=replace(sampler, group_views=views, window_frames=frames))
 
 
@@ -195,7 +198,8 @@ def _enlarge_grid(
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
     """Return the target frames at full size and the projection, one frame after the other."""
-    lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
+    lenses = jnp.asarray(cameras.intrinsics)
+    poses = jnp.asarray(cameras.world_to_camera)
     count = len(known)
     order = nearest_first(poses, count)
 

@@ -87,7 +87,9 @@ def given_program(
 def parts_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
     """Return the latents of the whole grid, by all steps of the sampler."""
     with around(prior.mesh):
-        sampler, base, visible = prior.sampler, guides[0].base, guides[0].visible
+        sampler = prior.sampler
+        base = guides[0].base
+        visible = guides[0].visible
         assert visible is not None, "some frames are given"
         noise = sampler.noise * jax.random.normal(key, base.shape)
         # The network holds visible frames at flow time 0: there the path stands still.

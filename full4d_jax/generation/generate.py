@@ -81,7 +81,8 @@ def guides_program(
 def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
     """Return the generated latents, by all steps of the sampler."""
     with around(prior.mesh):
-        sampler, generated = prior.sampler, guides[0].projection
+        sampler = prior.sampler
+        generated = guides[0].projection
         if prior.model.projection == "channels":  # the source is given, not generated
             generated = generated[:, 1:]
         start = sampler.noise * jax.random.normal(key, generated.shape)
@@ -115,7 +116,8 @@ def _guides(
     beside: RealViews | None,
 ) -> tuple[Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
-    model, sampler = prior.model, prior.sampler
+    model = prior.model
+    sampler = prior.sampler
     place = cameras, prior.codec_weights
     given, projection = make_conditions(model, frames, depth, *place, known, beside)
     guides = [given._replace(text=prior.text)]
@@ -136,7 +138,8 @@ def bind_guided(prior: Prior, guides: Guides) -> Velocity:
       guides: all conditions; then for each scale that is not 1 the same without what it guides to,
         the projection before the text.
     """
-    model, params = prior.model, prior.params
+    model = prior.model
+    params = prior.params
     flow, *without = (bind_conditions(model, params, conditions) for conditions in guides)
     scales = [x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1]
     return guided(flow, list(zip(without, scales, strict=True)))
@@ -193,7 +196,9 @@ def target_velocity(
       z: latents of the target views.
       tau: flow time, () or (1,).
     """
-    prior, guides, conditions = bound.prior, bound.guides, bound.guides[0]
+    prior = bound.prior
+    guides = bound.guides
+    conditions = bound.guides[0]
     generated = conditions.projection.shape[1] - (prior.model.projection == "channels")
     bind = partial(bind_guided, prior)
 

@@ -48,7 +48,8 @@ def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Laten
         not generated.
     """
     times = schedule(sampler.steps, sampler.shift)
-    frames, size = noise.shape[2], sampler.window_frames
+    frames = noise.shape[2]
+    size = sampler.window_frames
 
     def of(part: Guides) -> VelocityAt:
         return velocity_of_groups(sampler, bind, part, noise.shape[1])
@@ -67,7 +68,8 @@ def velocity_of_groups(
 ) -> VelocityAt:
     """Return the velocity of all `generated` views at each step, by groups if they are too many."""
     given = guides[0].projection.shape[1] - generated  # 1 where the source is not generated
-    targets, size = generated + given - 1, sampler.group_views - 1
+    targets = generated + given - 1
+    size = sampler.group_views - 1
     if not 0 < size < targets:
         velocity = bind(guides)
         return lambda _: velocity

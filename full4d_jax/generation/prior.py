@@ -124,7 +124,8 @@ def load_network(
     path = prior_path(checkpoint)
     check_heads(config.model, jax.default_backend())
     require_model(path, load_metadata(path), config.model)
-    like, offload = parameter_shapes(config.model, mesh), config.sampler.offload
+    like = parameter_shapes(config.model, mesh)
+    offload = config.sampler.offload
     return load_params(path, like, on_host=offload and mesh is None)[0]
 
 
@@ -177,7 +178,8 @@ def check_offload(sampler: SamplerConfig, mesh: Mesh | AbstractMesh | None) -> N
       InputError: the mesh has several devices.
     """
     if sampler.offload and mesh is not None and mesh.size > 1:
-        found, do = f"on {mesh.size} devices", "leave it out, or --mesh.fsdp 1 and so on"
+        found = f"on {mesh.size} devices"
+        do = "leave it out, or --mesh.fsdp 1 and so on"
         raise InputError("config", "sampler.offload", found, "on one device", do)
 
 
@@ -187,7 +189,8 @@ def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -
     Raises:
       InputError: they do not.
     """
-    model, sampler = prior.model, prior.sampler
+    model = prior.model
+    sampler = prior.sampler
     check_size(model, height, width)
     if prior.mesh is None:
         return

@@ -78,8 +78,10 @@ def project_clips(
     Returns:
       The projection; and with `fill` its frames with holes filled (`fill_holes`), else None.
     """
-    lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
-    (clips, times, height, width), targets = depth.shape, lenses.shape[1] - 1
+    lenses = jnp.asarray(cameras.intrinsics)
+    poses = jnp.asarray(cameras.world_to_camera)
+    clips, times, height, width = depth.shape
+    targets = lenses.shape[1] - 1
 
     def one(place: Int[Array, ""], clip: tuple[Array, ...], _: None) -> tuple[Array, ...]:
         frames, depth, lenses, poses = clip
@@ -127,13 +129,16 @@ def splat_points(
     width: int,
 ) -> tuple[Float[Array, "{height} {width} c"], Float[Array, "h w"], Float[Array, "h w"]]:
     """Draw those points that are `known`, in the axes of the target camera; see `splat`."""
-    channels, z = colours.shape[-1], points[:, 2]
+    channels = colours.shape[-1]
+    z = points[:, 2]
     valid = known & (z > NEAR)
     z = jnp.where(valid, z, 1.0)
     u, v, _ = jnp.moveaxis(points @ intrinsics.T / z[:, None], -1, 0) - 0.5
 
-    left, top = jnp.floor(u), jnp.floor(v)
-    fu, fv = u - left, v - top
+    left = jnp.floor(u)
+    top = jnp.floor(v)
+    fu = u - left
+    fv = v - top
     column = jnp.stack([left, left + 1, left, left + 1])
     row = jnp.stack([top, top, top + 1, top + 1])
     weight = jnp.stack([(1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv])
@@ -179,7 +184,8 @@ def push_pull(
     height, width = frames.shape[-3:-1]
     side = 2 ** int(np.log2(min(height, width)))
     grown = [(0, 0)] * (frames.ndim - 3) + [(0, -height % side), (0, -width % side), (0, 0)]
-    frames, weights = jnp.pad(frames, grown), jnp.pad(weights, grown)
+    frames = jnp.pad(frames, grown)
+    weights = jnp.pad(weights, grown)
     levels = [(frames * weights, weights)]
     while all(n % 2 == 0 for n in levels[-1][0].shape[-3:-1]):
         pool = "... (h i) (w j) c -> ... h w c"

@@ -147,20 +147,20 @@ def sample_in_windows(
         part, initial = (
             jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in (done, noise)
         )
-        given = (jnp.arange(size) < known).reshape(1, 1, -1, *(1,) * (noise.ndim - 3))
+        is_known = (jnp.arange(size) < known).reshape(1, 1, -1, *(1,) * (noise.ndim - 3))
         at = velocity(start)
-        end = integrate(lambda n: hold(at(n), part, initial, given), initial, times)
-        part = jnp.where(given, part, end)
+        end = integrate(lambda n: hold(at(n), part, initial, is_known), initial, times)
+        part = jnp.where(is_known, part, end)
         return jax.lax.dynamic_update_slice_in_dim(done, part, start, axis=2), None
 
     places = jnp.asarray(starts, jnp.int32), jnp.asarray(known, jnp.int32)
     return jax.lax.scan(window, jnp.zeros_like(noise), places)[0]
 
 
-def hold(velocity: Velocity, clean: State, noise: State, given: Bool[Array, "..."]) -> Velocity:
-    """Replace the velocity where `given` by that of the straight path from `noise` to `clean`.
+def hold(velocity: Velocity, clean: State, noise: State, is_known: Bool[Array, "..."]) -> Velocity:
+    """Replace the velocity where `is_known` by that of the straight path from `noise` to `clean`.
 
-    Integrated from `noise` at tau = 1, what is given is (1 - tau) clean + tau noise at every step,
+    Integrated from `noise` at tau = 1, what is known is (1 - tau) clean + tau noise at every step,
     as in training, and clean at the end.
     """
-    return lambda z, tau: jnp.where(given, noise - clean, velocity(z, tau))
+    return lambda z, tau: jnp.where(is_known, noise - clean, velocity(z, tau))

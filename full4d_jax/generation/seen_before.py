@@ -60,7 +60,8 @@ def seen_before(
       world_to_camera: of its camera.
     """
     camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
-    maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
+    maps = np.asarray(depth, np.float64)
+    pictures = np.asarray(frames)
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, STILL / 2)
     is_fresh = is_still & ~again
     if not moves(camera[1]):  # whoever stands before something for a while is gone later
@@ -112,8 +113,10 @@ def project_known(
     frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], known: Known, cameras: Cameras
 ) -> Projection:
     """Project the video of view 0 and, in its holes, what is known; see `project`."""
-    lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
-    targets, times = len(poses) - 1, len(frames)
+    lenses = jnp.asarray(cameras.intrinsics)
+    poses = jnp.asarray(cameras.world_to_camera)
+    targets = len(poses) - 1
+    times = len(frames)
 
     def one(place: Int[Array, ""]) -> Splat:
         view, time = jnp.divmod(place, times)

@@ -94,7 +94,8 @@ def windows_of(prior: Prior, instants: int, frames: int) -> tuple[Int[np.ndarray
     Raises:
       InputError: there are not as many.
     """
-    frames, stride = frames or instants, strides_of(prior.model.codec, prior.model.codec_stride)
+    frames = frames or instants
+    stride = strides_of(prior.model.codec, prior.model.codec_stride)
     known = f"at most the {instants} of the grid"
     require("lift.distilled_frames", frames, frames <= instants, known)
     return np.arange(0, instants - frames + 1, stride.frames), frames

@@ -154,7 +154,8 @@ def depth_between(
         there = warp(z[..., None], flow, cv2.INTER_NEAREST)[..., 0]
         disparities.append(np.where(there > 0, 1 / np.maximum(there, 1e-6), 0.0))
         agree.append(are_alike(picture, frame, flow) & (there > 0))
-    values, counts = np.stack(disparities), np.stack(agree)
+    values = np.stack(disparities)
+    counts = np.stack(agree)
     mean = (values * counts).sum(0) / np.maximum(counts.sum(0), 1)
     # Where flow fails, it leads anywhere: what lies at the pixel itself counts as well.
     unmoved = np.where(depth > 0, 1 / np.maximum(depth, 1e-6), 0.0)

@@ -163,7 +163,8 @@ def scored(
     views, instants = pictures
     if not len(views):
         return float("nan")
-    cameras, times = _cameras(grid.cameras, views, instants), _times(grid, instants)
+    cameras = _cameras(grid.cameras, views, instants)
+    times = _times(grid, instants)
     made = render_clip(
         scene,
         cameras,
@@ -172,10 +173,12 @@ def scored(
         antialiased=True,
         max_intersections=clip_budget(scene, cameras, times, slack=1.0),
     )
-    truth, found = to_floats(grid.frames[views, instants]), np.clip(np.asarray(made.rgb), 0, 1)
+    truth = to_floats(grid.frames[views, instants])
+    found = np.clip(np.asarray(made.rgb), 0, 1)
     if background.ignored and background.subject is not None:
         known = background.subject[views, instants]
-        truth, found = truth[known], found[known]
+        truth = truth[known]
+        found = found[known]
     return float(psnr(found, truth))
 
 

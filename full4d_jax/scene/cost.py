@@ -11,13 +11,17 @@ from full4d_jax.scene.fit_settings import sized
 from full4d_jax.session.errors import InputError
 
 # Measured on two x86-64 cores at 256 x 456, with 16 instants and 5 views.
-BASE_BYTES, PIXEL_BYTES = 0.9 * 2**30, 140  # per pixel of the grid
-BASE_SECONDS, PIXEL_SECONDS = 40.0, 0.8e-5  # to generate and show, per pixel of the grid
+BASE_BYTES = 0.9 * 2**30
+PIXEL_BYTES = 140  # per pixel of the grid
+BASE_SECONDS = 40.0
+PIXEL_SECONDS = 0.8e-5  # to generate and show, per pixel of the grid
 STEP_SECONDS = 1.8e-6  # to fit a generated grid, per step and pixel of a picture
 CAPTURE_STEP_SECONDS = 1.65e-6  # to fit a capture, which has fewer Gaussians a pixel
 # Of a grid without poses, on the same cores: 4 and 8 views and instants of 64 to 192 rows.
-FILL_BYTES, TOKEN_BYTES = 0.6 * 2**30, 5.4  # the latter per pixel that is seen at once, and width
-FILL_SECONDS, FLOPS = 15.0, 45e9  # to compile; operations a second
+FILL_BYTES = 0.6 * 2**30
+TOKEN_BYTES = 5.4  # per pixel that is seen at once, and channel of the width
+FILL_SECONDS = 15.0  # to compile
+FLOPS = 45e9  # operations a second
 SHORTER = (720, 540, 480, 360, 256, 192, 128, 96, 64)  # rows to offer where memory lacks
 
 
@@ -27,7 +31,8 @@ def cost_note(size: DataConfig, lift: LiftConfig | None) -> str:
     Raises:
       InputError: The machine has less memory; the message says what would fit.
     """
-    needed, available = needed_memory(size, size.height, size.width), available_memory()
+    needed = needed_memory(size, size.height, size.width)
+    available = available_memory()
     if needed > available:
         short = min(size.height, size.width)
         fitting = (n for n in SHORTER if n < short and _fits(size, n, available))

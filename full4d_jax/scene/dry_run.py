@@ -70,9 +70,11 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     Raises:
       InputError: the grid, or the part that a step asks about, does not divide over the mesh.
     """
-    prior, settings = prior_shapes(config, mesh, "lift"), config.lift
+    prior = prior_shapes(config, mesh, "lift")
+    settings = config.lift
     source, depth, key = _inputs(config, config.data.frames)
-    cameras, form = _cameras(config), "gradient" if _by_gradient(config) else "cached"
+    cameras = _cameras(config)
+    form = "gradient" if _by_gradient(config) else "cached"
     part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
     ask = partial(ask_between, form, cameras=cameras, **part)
     asked = jax.eval_shape(ask, prior, source, depth)
@@ -110,7 +112,8 @@ def asked_about(config: Config, program: Literal["sample", "lift"]) -> tuple[int
     Raises:
       InputError: they are more than the grid has, or no program of `lift` asks.
     """
-    data, settings = config.data, config.lift
+    data = config.data
+    settings = config.lift
     if program == "lift":
         form = settings.distillation
         require("lift.distillation", form, form != "none", "cached or gradient, which ask")
@@ -187,7 +190,8 @@ def _inputs(config: Config, frames: int) -> tuple[Any, Any, Any]:
 
 def _cameras(config: Config) -> Cameras:
     """Return cameras on an arc, as many as the grid has views; where they stand costs nothing."""
-    data, focal = config.data, float(config.data.width)
+    data = config.data
+    focal = float(config.data.width)
     lens = np.array([[focal, 0, focal / 2], [0, focal, data.height / 2], [0, 0, 1]])
     arc = {"targets": data.views - 1, "frames": data.frames, "azimuth": 30.0, "elevation": 0.0}
     source = still_camera(lens, frames=data.frames, height=data.height, width=data.width)

@@ -20,7 +20,9 @@ DENSITY = {"draft": 0.5, "normal": 1.0, "high": 2.0}  # Gaussians per pixel of a
 CAPTURE_DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # the same, of a capture
 MOVING_DENSITY = 0.15  # more Gaussians per pixel that moves, at any instant
 MOVES = 20 / 255  # distance from the median colour over time
-FEWEST, MOST = 12_000, 400_000  # Gaussians
+# Gaussians
+FEWEST = 12_000
+MOST = 400_000
 SMALL = 128**2  # pixels
 
 
@@ -121,7 +123,8 @@ def check_lift(
       InputError: naming the option.
     """
     if not captured and settings.background != LiftConfig().background:
-        found, do = settings.background, "leave --lift.background out"
+        found = settings.background
+        do = "leave --lift.background out"
         raise InputError("config", "lift.background", found, "auto, without a capture", do)
     if asks_prior(settings, captured=captured, enlarged=enlarged):
         return
@@ -132,7 +135,8 @@ def check_lift(
         raise InputError("option", "--checkpoint", checkpoint, f"none {why}", "leave it out")
     idle = ("anchor", "source_weight") if captured else ("anchor",)
     for name in idle + ("distillation",) * (settings.distillation == "gradient"):
-        found, default = getattr(settings, name), getattr(LiftConfig(), name)
+        found = getattr(settings, name)
+        default = getattr(LiftConfig(), name)
         if found != default:
             expected = f"{default} {why}, where nothing is generated or asked"
             raise InputError("config", f"lift.{name}", found, expected, f"leave --lift.{name} out")

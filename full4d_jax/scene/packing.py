@@ -65,8 +65,8 @@ def pack_scene(scene: Scene | Gaussians) -> PackedScene:
     if isinstance(scene, DeformingGaussians):
         return _pack_deforming(scene)
     moving = still(scene) if isinstance(scene, Gaussians) else scene
-    kept = _drawn(moving.gaussians) & _finite(moving[1:])
-    records = _records(moving, kept)
+    is_shown = _drawn(moving.gaussians) & _finite(moving[1:])
+    records = _records(moving, is_shown)
     moves = (records["velocity"] != 0).any() or (records["gate"] < 255).any()
     return PackedScene(records, np.zeros((len(records), 0), INSTANT), bool(moves))
 
@@ -86,33 +86,33 @@ def pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
     unit = unit_quaternions(quaternions)
     largest = np.abs(unit).argmax(1)
     sign = np.sign(np.take_along_axis(unit, largest[:, None], 1))
-    others = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])[largest]
-    three = np.take_along_axis(unit * sign, others, 1)
+    smaller = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])[largest]
+    three = np.take_along_axis(unit * sign, smaller, 1)
     levels = np.rint((three * np.sqrt(2) + 1) * 511.5).clip(0, 1023).astype(np.uint32)
     x, y, z = levels.T
     return x | y << 10 | z << 20 | largest.astype(np.uint32) << 30
 
 
 def _pack_deforming(scene: DeformingGaussians) -> PackedScene:
-    kept = _drawn(scene.gaussians)
-    records = _records(still(scene.gaussians), kept)
+    is_shown = _drawn(scene.gaussians)
+    records = _records(still(scene.gaussians), is_shown)
     times = sample_times(scene.planes.time.shape[2])
     instants = np.empty((len(records), len(times)), INSTANT)
     at = jax.jit(type(scene).at)
     for i, time in enumerate(times):
-        means, quaternions, log_scales, *_ = (np.asarray(x)[kept] for x in at(scene, time))
+        means, quaternions, log_scales, *_ = (np.asarray(x)[is_shown] for x in at(scene, time))
         instants["offset"][:, i] = _half(means - records["position"])
         instants["log_scale"][:, i] = _half(np.clip(log_scales, -30, 30))
         instants["rotation"][:, i] = pack_rotations(quaternions)
     return PackedScene(records, instants, moves=True)
 
 
-def _records(scene: DynamicGaussians, kept: Bool[ndarray, " g"]) -> ndarray:
+def _records(scene: DynamicGaussians, is_shown: Bool[ndarray, " g"]) -> ndarray:
     def rows(values: jax.Array) -> Float[ndarray, "g ..."]:
-        return np.asarray(values, np.float32)[kept]
+        return np.asarray(values, np.float32)[is_shown]
 
     gaussians = scene.gaussians
-    records = np.empty(int(kept.sum()), RECORD)
+    records = np.empty(int(is_shown.sum()), RECORD)
     records["position"] = rows(gaussians.means)
     records["velocity"] = _half(rows(scene.velocities))
     records["moment"] = _half(rows(scene.moments))

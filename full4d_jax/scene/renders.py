@@ -75,9 +75,10 @@ def write_renders(
                 frames.append(to_uint8(draw(around.camera(0, i), time).rgb))
                 report(i + 1)
         write_video(folder / f"{name}.mp4", np.stack(frames), RENDER_FPS)
-    azimuths, moments = middle[0] + np.linspace(-sweep, sweep, 5), (0.0, 0.5, 1.0)
-    beside = seen_from(azimuths, np.full(5, middle[1]))
-    across = [beside.camera(0, i) for i in range(len(azimuths))]
+    azimuths = middle[0] + np.linspace(-sweep, sweep, 5)
+    moments = (0.0, 0.5, 1.0)
+    aside = seen_from(azimuths, np.full(5, middle[1]))
+    across = [aside.camera(0, i) for i in range(len(azimuths))]
     pictures = [[to_uint8(draw(camera, moment).rgb) for camera in across] for moment in moments]
     sheet = contact_sheet(
         np.asarray(pictures),
@@ -103,7 +104,8 @@ def scene_renderer(
     """
     behind = None if background is None else jax.numpy.asarray(background, np.float32)
     draw_over = partial(render, background=behind, antialiased=True)
-    at, count = jax.jit(type(scene).at), cameras.world_to_camera.shape[1]
+    at = jax.jit(type(scene).at)
+    count = cameras.world_to_camera.shape[1]
     few = range(0, count, max(1, count // (6 if len(views) == 1 else 2)))
     budget = max(
         intersection_budget(at(scene, time), cameras.camera(view, i), antialiased=True, slack=1.4)
@@ -132,7 +134,8 @@ def render_views(
 
     `report` is called with the number of finished views.
     """
-    frames, views = [], range(len(cameras.intrinsics))
+    frames = []
+    views = range(len(cameras.intrinsics))
     draw = scene_renderer(scene, cameras, views, background)
     for view in views:
         pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))

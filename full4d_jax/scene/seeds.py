@@ -25,7 +25,8 @@ from gaussians import Scene, deforming, initialize, with_room
 from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
 from gaussians.fitting.stillness import HIDES, median_where, moves, shows_farthest
 
-PUSH, PUSHES = 1.1, 10  # factor of depth by which hidden points move back, and how often at most
+PUSH = 1.1  # factor of depth by which hidden points move back
+PUSHES = 10  # how often they do at most
 RIMS = 2  # pixels that smooth edges of pictures and dropped edges of depth are wide
 PASSING_RIM = 2  # pixels by which the outline of what passes may be wrong
 RIM = 0.1  # relative bend of disparity above which a pixel lies beside something nearer
@@ -116,7 +117,8 @@ def grid_depth(
     first. Memory holds the projection of one frame at a time. Where views 1 to k have depth too
     (`beside`), those of their pixels that the source does not reach lie at it.
     """
-    lens, poses = cameras.intrinsics[0], cameras.world_to_camera[0]
+    lens = cameras.intrinsics[0]
+    poses = cameras.world_to_camera[0]
     known = seen_before(2 * frames[0] - 1, depth, lens, poses)
     seeds = _grid_depth(frames, depth, cameras, known)
     if not moves(np.asarray(poses)):
@@ -148,7 +150,8 @@ def _grid_depth(
     frames: Float[Array, "v t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras, known: Known
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene; see `grid_depth`."""
-    lenses, poses = jnp.asarray(cameras.intrinsics), jnp.asarray(cameras.world_to_camera)
+    lenses = jnp.asarray(cameras.intrinsics)
+    poses = jnp.asarray(cameras.world_to_camera)
     views, times = frames.shape[:2]
 
     def filled(mask: Float[Array, "h w"], disparity: Float[Array, "h w"]) -> Float[Array, "h w"]:
@@ -164,7 +167,8 @@ def _grid_depth(
     def one_target(place: Int[Array, ""]) -> Float[Array, "h w"]:
         view, time = jnp.divmod(place, times)
         relative = poses[view + 1, time] @ jnp.linalg.inv(poses[0, time])
-        frame, lens = frames[0, time], lenses[view + 1]
+        frame = frames[0, time]
+        lens = lenses[view + 1]
         places = (lenses[0], poses[0, time]), (lens, poses[view + 1, time])
         _, mask, disparity = splat_both(frame, depth[time], known.at(time), *places)
         behind = push_behind(filled(mask, disparity), lens, relative, source[time], lenses[0])

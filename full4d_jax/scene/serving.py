@@ -51,7 +51,8 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
 
         def _asked_from_here(self) -> bool:
             """Return whether the address that was asked, and the page that asks, are ours."""
-            host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+            host = self.headers.get("Host", "")
+            origin = self.headers.get("Origin")
             local = bool(secret) or LOCAL.fullmatch(host) is not None
             return local and origin in (None, f"http://{host}")
 

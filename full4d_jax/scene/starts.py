@@ -117,7 +117,8 @@ def find_start(
             points = seeds.positions, seeds.colors, None
             return Start(_at_points(settings, *points, frames.shape[1], key), False, note)
         if share < SURE:
-            depth, note = random_depth(cameras), "pixels at random depth"
+            depth = random_depth(cameras)
+            note = "pixels at random depth"
     depth = np.where(np.isin(np.arange(frames.shape[1]), hidden)[:, None, None], 0.0, depth)
     pixels = jnp.asarray(frames), jnp.asarray(depth, jnp.float32)
     arrays = jax.tree.map(jnp.asarray, cameras)
@@ -145,16 +146,20 @@ def carved(
 
 def matched(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int) -> Seeds:
     """Return at most `most` points that views share by their pictures, where cameras agree."""
-    (views, _), pictures = _views(cameras, 0), to_uint8(frames[:, 0])
-    lenses, poses = views.intrinsics, views.world_to_camera
+    views, _ = _views(cameras, 0)
+    pictures = to_uint8(frames[:, 0])
+    lenses = views.intrinsics
+    poses = views.world_to_camera
     features = [find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)]
     found = []
     for i, j in _neighbours(views.eyes):
-        pair, points = [i, j], match_features(features[i], features[j])
+        pair = [i, j]
+        points = match_features(features[i], features[j])
         off = epipolar_distances(points, lenses[pair], poses[pair])
         depths, angle = triangulate(points, lenses[pair], poses[pair])
         sure = (off < MISSED) & (angle > PARALLAX) & (depths > 0).all(1)
-        (u, v), z = points[sure, 0].T, depths[sure, 0]
+        u, v = points[sure, 0].T
+        z = depths[sure, 0]
         rays = np.stack([u, v, np.ones_like(u)], 1) @ np.linalg.inv(lenses[i]).T
         world = invert(poses[i])
         shown = frames[i, 0, v.astype(int), u.astype(int)]
@@ -197,7 +202,8 @@ def swept(
     """Return depth by a plane sweep at the chosen instants, else 0, and how much of it is sure."""
     v, t, h, w, _ = frames.shape
     scale = min(1.0, SWEPT / min(h, w))
-    high, wide = round(scale * h), round(scale * w)
+    high = round(scale * h)
+    wide = round(scale * w)
     lenses = resize_intrinsics(np.asarray(cameras.intrinsics), rows=high / h, columns=wide / w)
     depth = np.zeros((v, t, h, w), np.float32)
     for instant in chosen.tolist():
@@ -256,7 +262,8 @@ def _at_points(
     key: jax.Array,
 ) -> Scene:
     """Return Gaussians at these points, with room up to the capacity."""
-    degree, duration = settings.harmonics, 1 / min(times, INSTANTS)
+    degree = settings.harmonics
+    duration = 1 / min(times, INSTANTS)
     scene = at_points(positions, colors, moments=moments, duration=duration, sh_degree=degree)
     if settings.motion == "deformation":
         scene = deforming(scene.gaussians, max(3, times), key)

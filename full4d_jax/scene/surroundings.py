@@ -40,9 +40,13 @@ SPACING = 2.0  # pixels of these between new Gaussians
 WIDER = 1.5  # how wide they are, relative to those of a picture with detail
 REACH = 6  # pixels from its centre that a new Gaussian colours: 3 deviations of one that wide
 BEHIND = 1.02  # a point hides nothing where it is farther than this multiple of what a view shows
-PUSH, PUSHES = 1.1, 12  # factor of depth by which a point moves back, and how often at most
-NEAREST, FARTHEST = 0.05, 50.0  # depth, world units
-PARTS, LENS_AND_POSE = ("alpha", "depth", "rgb"), ("intrinsics", "world_to_camera")
+PUSH = 1.1  # factor of depth by which a point moves back
+PUSHES = 12  # how often it does at most
+# Depth, world units.
+NEAREST = 0.05
+FARTHEST = 50.0
+PARTS = ("alpha", "depth", "rgb")
+LENS_AND_POSE = ("intrinsics", "world_to_camera")
 STEEPEST = 75.0  # degrees of elevation from which cameras look; straight above, none is upright
 SPREAD = 45.0  # most degrees of azimuth between two cameras that look
 SEEN = 0.1  # least share of a picture that must show something, to fill in the rest from it
@@ -56,7 +60,8 @@ def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
     Args:
       limit: azimuth and elevation that the orbit reaches, degrees.
     """
-    azimuth, elevation = limit[0], min(limit[1], STEEPEST)
+    azimuth = limit[0]
+    elevation = min(limit[1], STEEPEST)
     sides = np.linspace(0, azimuth, 1 + max(1, int(np.ceil(azimuth / SPREAD))))[1:]
     rows = 0.0, elevation, -elevation
     inner = [(0.0, elevation / 2), (0.0, -elevation / 2)]
@@ -99,7 +104,8 @@ def surround(
     views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
     pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
     shown = shown_depth(pictures)
-    pivot, angles = pivot_of(poses), look_angles(orbit_limit(poses))
+    pivot = pivot_of(poses)
+    angles = look_angles(orbit_limit(poses))
     for i, (azimuth, elevation) in enumerate(angles):
         pose = orbit(azimuth, elevation, pivot[2], tuple(pivot)).astype(np.float32)
         camera = dataclasses.replace(first, world_to_camera=jnp.asarray(pose))

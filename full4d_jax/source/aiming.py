@@ -41,30 +41,30 @@ def aim(
     return targets, " and ".join(said)
 
 
-def read_target_cameras(way: options.SampleOptions, size: DataConfig) -> TargetCameras | None:
+def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> TargetCameras | None:
     """Return the target cameras that options choose; None where the source comes with its own.
 
     Raises:
       InputError: The file of cameras is unusable, or has other views than are asked for.
     """
-    if not isinstance(way, options.WithTargets):
+    if not isinstance(source, options.WithTargets):
         return None
-    way.measured.check()
-    targets = read_targets(way.cameras, size)
+    source.measured.check()
+    targets = read_targets(source.cameras, size)
     views = 1 + len(targets.world_to_camera)
-    if way.size.views not in (None, views):
+    if source.size.views not in (None, views):
         expected = f"{views}, as --path has"
-        raise InputError("option", "--views", way.size.views, expected, "leave one of them out")
+        raise InputError("option", "--views", source.size.views, expected, "leave one of them out")
     return targets
 
 
 def with_targets(
-    grid: Grid, targets: TargetCameras, way: options.SampleOptions
+    grid: Grid, targets: TargetCameras, source: options.SampleOptions
 ) -> tuple[Grid, str]:
     """Return the grid of a source with missing views at the target cameras, and where they look."""
-    assert isinstance(way, options.WithTargets), "target cameras come with options for them"
+    assert isinstance(source, options.WithTargets), "target cameras come with options for them"
     assert grid.cameras is not None, "targets stand beside a camera"
     assert grid.depth is not None, "targets look at what is at some depth"
-    targets, said = aim(targets, way.cameras, grid, grid.depth[0])
+    targets, said = aim(targets, source.cameras, grid, grid.depth[0])
     said = f"they {said}" if said else "those of the file"
     return with_missing(grid, beside(grid.cameras, targets)), said

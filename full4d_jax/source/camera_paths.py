@@ -177,7 +177,8 @@ def still_camera(lens: Float[ndarray, "3 3"], *, frames: int, height: int, width
 
 def beside(source: Cameras, targets: TargetCameras) -> Cameras:
     """Return the source's camera with the target cameras after it."""
-    lens, pose = np.asarray(source.intrinsics), np.asarray(source.world_to_camera)
+    lens = np.asarray(source.intrinsics)
+    pose = np.asarray(source.world_to_camera)
     lenses = targets.intrinsics
     if lenses is None:
         lenses = np.repeat(lens, len(targets.world_to_camera), 0)

@@ -65,14 +65,16 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     Raises:
       InputError: the data set is unusable, or has no such split, clip or view.
     """
-    dataset, number = options.dataset, options.clip
+    dataset = options.dataset
+    number = options.clip
     records, example = open_clip(dataset, options.split, number)
     views = _chosen_views(options.views, len(example.frames))
     instants = np.arange(example.timestamps.shape[1])
     with input_errors("dataset", "make the dataset again"):
         size = {name: records.clips[number][name] for name in ("height", "width")}
         arrays = _decoded(dataset, select(example, views, instants), **size)
-    name, do = f"{dataset}, {options.split}, clip {number}", "estimate it with full4d data depth"
+    name = f"{dataset}, {options.split}, clip {number}"
+    do = "estimate it with full4d data depth"
     place = Place(records.content, records.split, number, int(views[0]), views, instants, 1.0)
     if options.views and options.held_out == "auto":  # the other views are
         options = replace(options, held_out="none")
@@ -163,7 +165,8 @@ def load_capture(path: Path) -> Arrays:
       InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
     arrays = _load(path)
-    frames, poses = arrays["frames"], arrays["world_to_camera"]
+    frames = arrays["frames"]
+    poses = arrays["world_to_camera"]
     shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
     _require(path, "frames", frames, shaped and frames.size > 0, "uint8 (v t h w 3)")
     v, t, h, w, _ = frames.shape
@@ -206,7 +209,8 @@ def _captured(
     Raises:
       InputError: nothing tells the unit.
     """
-    frames, poses = arrays["frames"], arrays["world_to_camera"]
+    frames = arrays["frames"]
+    poses = arrays["world_to_camera"]
     first_pose = poses[0, 0].astype(np.float64)
     poses = relative_to(poses.astype(np.float64), first_pose)
     if "depth" in arrays:
@@ -220,7 +224,8 @@ def _captured(
         if middle is None:
             found = "none, and the cameras do not look at one place"
             raise InputError("capture", f"{path}, depth", found, "depth", do)
-        depth, unit = None, float(np.linalg.norm(middle))
+        depth = None
+        unit = float(np.linalg.norm(middle))
     v, t, h, w, _ = frames.shape
     lenses = arrays["intrinsics"].astype(np.float32)
     origin = all_real(frames)

@@ -69,7 +69,8 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
         instants, or no depth in a real view and nothing that tells its scale.
     """
     records, example = open_rig(options)
-    opened, real = _Opened(records, example, _instants(example, data, options)), options.view
+    opened = _Opened(records, example, _instants(example, data, options))
+    real = options.view
     targets = [view for view in range(len(example.frames)) if view not in real]
     views = [
         _open_view(data, options, opened, [view, *(x for x in real if x != view), *targets])
@@ -149,7 +150,8 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
         view to make.
     """
     records, example = open_clip(options.dataset, options.split, options.clip)
-    count, real = len(example.frames), options.view
+    count = len(example.frames)
+    real = options.view
     if len(set(real)) < len(real) or len(real) > min(MOST, count - 1) or max(real) >= count:
         found = " ".join(map(str, real))
         expected = f"different numbers, 0 to {count - 1}, at most {MOST}, and a view left to make"
@@ -163,22 +165,28 @@ def _open_view(
     """Return the first view of `order`, with the cameras of all views in that order."""
     view = order[0]
     example = select(opened.example, np.array(order), opened.instants)
-    depth, points, said = None, None, ""
+    depth = None
+    points = None
+    said = ""
     with input_errors("dataset", "choose another clip, view or --start"):
         clip = decode(example, height=data.height, width=data.width)
         if all(example.depth16[0]):
             depth, poses = to_source(clip.depth[0], clip.world_to_camera)
             unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
     if depth is not None and options.measured.depth_network is not None:
-        depth, said = None, "; its depth is estimated, in the unit of the depth that is known"
+        depth = None
+        said = "; its depth is estimated, in the unit of the depth that is known"
     elif depth is None:
         poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
         scale = rig_scale(example, clip, poses)
         if scale is None:
             found = f"no depth in view {view}, and cameras that share no points and look apart"
-            where, do = f"{options.dataset}, scene {example.scene_id}", "measure its depth"
+            where = f"{options.dataset}, scene {example.scene_id}"
+            do = "measure its depth"
             raise InputError("dataset", where, found, "depth, or cameras that tell its scale", do)
-        unit, points, said = scale.unit, scale.points, scale.said
+        unit = scale.unit
+        points = scale.points
+        said = scale.said
         said = f"; its depth is estimated, in a unit from {said}"
         poses = rescale(poses, unit).astype(np.float32)
     return _RealView(
@@ -195,7 +203,8 @@ def _instants(
     example: Example, data: DataConfig, options: DatasetViewOptions
 ) -> Int[ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
-    times, frames = example.timestamps[options.view[0]].astype(np.float64), data.frames
+    times = example.timestamps[options.view[0]].astype(np.float64)
+    frames = data.frames
     chosen = instants_from(times, options.start, rate(times, options.fps, data.fps))
     own = rate(times, None, np.inf) if len(times) > 1 else np.inf
     if len(chosen) < frames or (options.fps or 0) > FASTER * own:

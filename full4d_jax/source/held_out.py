@@ -7,7 +7,9 @@ from numpy import ndarray
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.options import HeldOut
 
-EVERY, FIRST = 8, 4  # number 4, then each eighth
+# Number 4, then each eighth.
+EVERY = 8
+FIRST = 4
 
 
 def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarray, "v t"]:
@@ -25,7 +27,8 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
         return held_out
     count = views if wanted == "views" else instants
     if count < EVERY:
-        found, do = f"{count} {wanted}", "leave --held_out out"
+        found = f"{count} {wanted}"
+        do = "leave --held_out out"
         raise InputError("option", "--held_out", wanted, f"{EVERY} or more; found {found}", do)
     if wanted == "views":
         held_out[FIRST::EVERY] = True

@@ -23,7 +23,8 @@ from input_pipeline.video_files import frame_size
 DEFAULT_FOV = 65.0  # degrees along the long side of the picture, as of a phone's main camera
 DIAGONAL = math.hypot(36, 24)  # of 35 mm film, mm
 QUICKTIME = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
-EXIF, FOCAL_LENGTH_IN_35MM_FILM = 0x8769, 0xA405  # tags of the block, and in it
+EXIF = 0x8769  # tag of the block of camera settings
+FOCAL_LENGTH_IN_35MM_FILM = 0xA405
 PLAUSIBLE = 5.0, 2000.0  # mm; files say 0 for unknown
 WRONG = "too large a value flattens the scene and too small a one stretches it in depth"
 
@@ -42,9 +43,11 @@ def lens_of(
     height, width = video.frames.shape[1:3]
     seen = assumed_fov(height, width)
     said = f"assumed to be {seen:.0f} degrees, {assumed_words(seen)}"
-    whole, known = fov, ""
+    whole = fov
+    known = ""
     if whole is None and poses is not None:
-        whole, known = fov_of_poses(poses), ", as the poses' lens has it"
+        whole = fov_of_poses(poses)
+        known = ", as the poses' lens has it"
     if whole is None and (equivalent := focal_length(file)) is not None:
         whole = fov_of(equivalent, *frame_size(file))
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"

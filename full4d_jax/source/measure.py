@@ -49,19 +49,19 @@ class DepthInputs:
         }
 
 
-def read_depth_inputs(way: options.SampleOptions, size: DataConfig) -> DepthInputs:
+def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthInputs:
     """Read the depth network, and the file of depth where the options name one.
 
     Args:
-      way: the options of the source.
+      source: the options of the source.
       size: of the result, which the file has too.
 
     Raises:
       InputError: One of them is unusable, or both are asked for.
     """
     asked = options.NetworkOptions()
-    if isinstance(way, options.WithTargets | options.DatasetViewOptions):
-        asked = way.measured
+    if isinstance(source, options.WithTargets | options.DatasetViewOptions):
+        asked = source.measured
     file = None
     depth = None
     if isinstance(asked, options.DepthOptions):

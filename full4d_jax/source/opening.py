@@ -9,41 +9,41 @@ from full4d_jax.source import capture_source, dataset_view, options, two_videos,
 from input_pipeline.importers.camera_path import path_files
 
 
-def open_source(data: DataConfig, way: options.SampleOptions | options.LiftOptions) -> Grid:
+def open_source(data: DataConfig, source: options.SampleOptions | options.LiftOptions) -> Grid:
     """Open what a run starts from, whatever it is.
 
     Raises:
       InputError: The video, data set or capture is unusable.
     """
-    match way:
+    match source:
         case options.VideoOptions():
-            return video_source.open_video(data, way)
+            return video_source.open_video(data, source)
         case options.DemoOptions():
-            return video_source.open_demo(data, way)
+            return video_source.open_demo(data, source)
         case options.TwoVideosOptions():
-            return two_videos.open_two_videos(data, way)
+            return two_videos.open_two_videos(data, source)
         case options.DemoGridOptions():
-            return two_videos.open_demo_grid(data, way)
+            return two_videos.open_demo_grid(data, source)
         case options.DatasetViewOptions():
-            return dataset_view.open_dataset_view(data, way)
+            return dataset_view.open_dataset_view(data, source)
         case options.DatasetClipOptions():
-            return capture_source.open_dataset_clip(way)
+            return capture_source.open_dataset_clip(source)
         case options.CaptureOptions():
-            return capture_source.open_capture(way)
-    raise TypeError(f"open_source: found {type(way).__name__}, expected options of a source")
+            return capture_source.open_capture(source)
+    raise TypeError(f"open_source: found {type(source).__name__}, expected options of a source")
 
 
-def opening_settings(data: DataConfig, way: options.SampleOptions) -> dict[str, Any]:
+def opening_settings(data: DataConfig, source: options.SampleOptions) -> dict[str, Any]:
     """Return what `open_source` depends on, for `stages.fingerprint`."""
     later = ("cameras", "measured", "size")  # stages read them; the size is in `data`
-    settings = {name: value for name, value in vars(way).items() if name not in later}
-    settings |= {"way": type(way).__name__, "data": data}
-    if isinstance(way, options.DemoOptions | options.DatasetViewOptions):
-        settings["knows_depth"] = way.measured.depth_network is None
+    settings = {name: value for name, value in vars(source).items() if name not in later}
+    settings |= {"way": type(source).__name__, "data": data}
+    if isinstance(source, options.DemoOptions | options.DatasetViewOptions):
+        settings["knows_depth"] = source.measured.depth_network is None
     # With the extra a path is found in another way.
-    if isinstance(way, options.VideoOptions | options.TwoVideosOptions):
-        poses = path_files(way.poses) if way.poses else []
+    if isinstance(source, options.VideoOptions | options.TwoVideosOptions):
+        poses = path_files(source.poses) if source.poses else []
         settings |= {"poses": poses, "sfm": has("pycolmap")}
-    if isinstance(way, options.DatasetViewOptions):
-        settings["content"] = capture_source.dataset_content(way.dataset, way.split)
+    if isinstance(source, options.DatasetViewOptions):
+        settings["content"] = capture_source.dataset_content(source.dataset, source.split)
     return settings

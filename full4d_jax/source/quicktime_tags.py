@@ -14,8 +14,11 @@ from typing import NamedTuple
 STEPS = 20_000  # boxes and names that are looked at in one file
 LARGEST = 1 << 16  # bytes of a `meta` box
 PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
-UTF8, FLOAT32, FLOAT64 = 1, 23, 24
-SIGNED, UNSIGNED = (21, 65, 66, 67, 74), (22, 75, 76, 77, 78)
+UTF8 = 1
+FLOAT32 = 23
+FLOAT64 = 24
+SIGNED = (21, 65, 66, 67, 74)
+UNSIGNED = (22, 75, 76, 77, 78)
 
 
 class Box(NamedTuple):
@@ -110,7 +113,8 @@ def _number(keys: bytes, name: bytes, steps: Iterator[int]) -> int | None:
 
 def _of_list(items: bytes, number: bytes, steps: Iterator[int]) -> str | float | None:
     """Return the value with this number in an `ilst` box."""
-    file, whole = io.BytesIO(items), Box(b"", 0, len(items))
+    file = io.BytesIO(items)
+    whole = Box(b"", 0, len(items))
     for data in _find(file, whole, (number, b"data"), steps):
         if data.end - data.start > 8:
             kind = struct.unpack_from(">I", items, data.start)[0]

@@ -54,7 +54,8 @@ def rig_scale(
 
 def shared_points(example: Example, clip: Clip) -> SparseDepth:
     """Return points of the first view that other views see too, in pixels of the decoded clip."""
-    known, (height, width) = known_depth(example)[0], clip.frames.shape[2:4]
+    known = known_depth(example)[0]
+    height, width = clip.frames.shape[2:4]
     stored = example.intrinsics[0].astype(np.float64)
     pixels = undistort_points(known.pixels, stored, example.distortion[0])
     rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(stored).T

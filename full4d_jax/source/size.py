@@ -27,7 +27,9 @@ from full4d_jax.source.options import (
 )
 from input_pipeline.video_files import frame_size, frame_times
 
-ROWS, SECONDS, VIEWS = 256, 2.0, 5
+ROWS = 256
+SECONDS = 2.0
+VIEWS = 5
 WIDE = (9, 16)  # the shape of the demo
 
 
@@ -49,29 +51,31 @@ class Footage(NamedTuple):
     views: int | None = None
 
 
-def size_of_result(config: Config, way: SampleOptions, *, enlarged: bool) -> DataConfig:
+def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) -> DataConfig:
     """Return the data section with the size of the result.
 
     Args:
       config: the experiment.
-      way: the source, with the size that is asked for.
+      options: the source, with the size that is asked for.
       enlarged: whether an upsampler belongs to the prior.
 
     Raises:
       InputError: The source is unusable, or the size is asked for by fields that do not set it.
     """
-    data, multiple = config.data, config.model.patch * config.model.codec_stride
+    data = config.data
+    multiple = config.model.patch * config.model.codec_stride
     asks = {"views": "--views", "frames": "--seconds and --fps"}
-    if isinstance(way, DatasetViewOptions):  # has its own views
+    if isinstance(options, DatasetViewOptions):  # has its own views
         asks.pop("views")
-    if enlarged and isinstance(way, VideoOptions | DemoOptions | DatasetViewOptions):
+    if enlarged and isinstance(options, VideoOptions | DemoOptions | DatasetViewOptions):
         multiple = math.lcm(multiple, MULTIPLE)
         for name, option in asks.items():
-            found, own = getattr(data, name), getattr(DEFAULT.data, name)
+            found = getattr(data, name)
+            own = getattr(DEFAULT.data, name)
             if found != own:
                 expected = f"{own}, what the prior was trained on"
                 raise InputError("config", f"data.{name}", found, expected, f"give {option}")
-    return result_size(data, way, enlarged=enlarged, multiple=multiple)
+    return result_size(data, options, enlarged=enlarged, multiple=multiple)
 
 
 def is_beyond(size: DataConfig) -> bool:
@@ -82,51 +86,54 @@ def is_beyond(size: DataConfig) -> bool:
 
 
 def result_size(
-    data: DataConfig, way: SampleOptions, *, enlarged: bool, multiple: int
+    data: DataConfig, options: SampleOptions, *, enlarged: bool, multiple: int
 ) -> DataConfig:
     """Return the data section with the size of the result in place of the prior's own.
 
     Args:
       data: the size that the prior works at.
-      way: the source, with the size that is asked for.
+      options: the source, with the size that is asked for.
       enlarged: whether an upsampler belongs to the prior.
       multiple: of which the sides must be multiples.
 
     Raises:
       InputError: The source is unusable.
     """
-    if not isinstance(way, VideoOptions | DemoOptions | DatasetViewOptions):
+    if not isinstance(options, VideoOptions | DemoOptions | DatasetViewOptions):
         return data
-    asked, views = way.size, VIEWS if enlarged else data.views
+    asked = options.size
+    views = VIEWS if enlarged else data.views
     if isinstance(asked, SizeOptions):
         views = asked.views or views
     seconds = asked.seconds or (SECONDS if enlarged else None)
     if asked.rows is None and seconds is None:
         return replace(data, views=views)
-    found, frames = _footage(data, way, seconds), data.frames
+    found = _footage(data, options, seconds)
+    frames = data.frames
     if seconds is not None:
         # Of a slow clip, whose views are its own, more seconds.
         least = data.frames if asked.seconds is None and found.views else 1
         frames = max(least, round(seconds * found.fps))
         frames = frames if found.frames is None else min(frames, found.frames)
-    rows = asked.rows or (_own_rows(data, way, found) if enlarged else None)
-    height, width = data.height, data.width
+    rows = asked.rows or (_own_rows(data, options, found) if enlarged else None)
+    height = data.height
+    width = data.width
     if rows is not None:
         height, width = sides(found.height, found.width, rows, multiple)
     views = found.views or views
     return replace(data, views=views, frames=frames, height=height, width=width)
 
 
-def _own_rows(data: DataConfig, way: SampleOptions, found: Footage) -> int:
+def _own_rows(data: DataConfig, options: SampleOptions, found: Footage) -> int:
     """Return the rows of a result where none are asked for."""
-    if not isinstance(way, DatasetViewOptions):
+    if not isinstance(options, DatasetViewOptions):
         return ROWS
     return max(data.height, min(ROWS, found.height, found.width))
 
 
 def _footage(
     data: DataConfig,
-    way: VideoOptions | DemoOptions | DatasetViewOptions,
+    options: VideoOptions | DemoOptions | DatasetViewOptions,
     seconds: float | None,
 ) -> Footage:
     """Return what the source has from its start on.
@@ -134,43 +141,45 @@ def _footage(
     Raises:
       InputError: The video or the data set is unusable.
     """
-    if isinstance(way, DemoOptions):
+    if isinstance(options, DemoOptions):
         return Footage(*WIDE, None, data.fps)
-    if isinstance(way, DatasetViewOptions):
-        return _clip_footage(data, way)
-    fps = way.fps or data.fps
-    start = way.start or 0.0  # a part that is chosen has as many frames
-    check_file(way.video)
+    if isinstance(options, DatasetViewOptions):
+        return _clip_footage(data, options)
+    fps = options.fps or data.fps
+    start = options.start or 0.0  # a part that is chosen has as many frames
+    check_file(options.video)
     do = "give another video"
     try:
-        height, width = frame_size(way.video)
+        height, width = frame_size(options.video)
     except ValueError as error:
         raise as_input_error("video", error, do) from None
     try:
-        times = frame_times(way.video)
+        times = frame_times(options.video)
     except ValueError:  # without timestamps; how many frames there are is found when they are read
         return Footage(height, width, None, fps)
     left = times[times >= start - 0.5 / fps]
     if not len(left):
         found = f"{times[-1]:.2f} seconds"
-        raise InputError("video", way.video, found, f"more than {start:g}", "lower --start")
+        raise InputError("video", options.video, found, f"more than {start:g}", "lower --start")
     if seconds is not None:  # a slow video has fewer frames in that time
         left = left[left < max(start, left[0]) + seconds]
     span = int((left[-1] - max(start, left[0])) * fps + 1.001)
     return Footage(height, width, max(1, min(len(left), span)), fps)
 
 
-def _clip_footage(data: DataConfig, way: DatasetViewOptions) -> Footage:
+def _clip_footage(data: DataConfig, options: DatasetViewOptions) -> Footage:
     """Return what a data set's clip has.
 
     Raises:
       InputError: The data set is unusable, or has no such split, clip or view.
     """
-    records, example = open_rig(way)
-    times, facts = example.timestamps[way.view[0]].astype(np.float64), records.clips[way.clip]
-    fps = rate(times, way.fps, data.fps)
-    left = len(instants_from(times, way.start, fps))
+    records, example = open_rig(options)
+    times = example.timestamps[options.view[0]].astype(np.float64)
+    facts = records.clips[options.clip]
+    fps = rate(times, options.fps, data.fps)
+    left = len(instants_from(times, options.start, fps))
     if not left:
-        where, expected = f"{way.dataset}, clip {way.clip}", f"more than {way.start:g}, the start"
+        where = f"{options.dataset}, clip {options.clip}"
+        expected = f"more than {options.start:g}, the start"
         raise InputError("dataset", where, f"{times[-1]:.2f} seconds", expected, "lower --start")
     return Footage(int(facts["height"]), int(facts["width"]), left, fps, len(example.frames))

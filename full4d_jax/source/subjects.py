@@ -38,7 +38,8 @@ KINDS = {
     AEROPLANE: ("aeroplane",),
 }
 ROWS = 385  # short side of what the network sees: trained at 257, it is as sure and sharper here
-SURE, LIKELY = 0.6, 0.4  # share of the classes: of a subject's best pixel, and of all its pixels
+SURE = 0.6  # share of the classes at a subject's best pixel
+LIKELY = 0.4  # share of the classes at all its pixels
 LASTS = 0.7  # weight of the instant before or after, relative to the instant itself
 BAND = 0.03  # of the short side: how far the outline may be moved by colour
 CERTAIN = 0.9  # share of the classes that colour does not doubt inside
@@ -51,9 +52,13 @@ MAX_MOVING_BACKGROUND = 0.05  # share of it at one instant of a camera that turn
 MAX_USUAL_MOVING_BACKGROUND = 0.01  # median of that share over the instants
 MOVES = 30  # of 255 levels, from the background
 SAME_COLOUR = 12  # of 255 levels, from the background times one factor
-SHADOW, LIGHT = 0.45, 1.7  # the factors that shadows and lights may have
+# Factors of brightness that shadows and lights may have.
+SHADOW = 0.45
+LIGHT = 1.7
 EVEN = 1.25  # times the lower quartile of a shadow's factors is above their upper one
-SMALLEST_SUBJECT, SMALLEST_THING = 1e-3, 3e-4  # of the picture
+# Shares of the picture.
+SMALLEST_SUBJECT = 1e-3
+SMALLEST_THING = 3e-4
 REACH = 0.5  # of a subject's longer side: how far from it what moves may still be a part
 
 
@@ -128,10 +133,12 @@ def class_shares(params: Params, frames: UInt8[ndarray, "t h w 3"]) -> Float32[n
     y, x = np.mgrid[:height, :width]
     place_y = (((y + 0.5) * rows / height - 0.5) / STRIDE).astype(np.float32)
     place_x = (((x + 0.5) * columns / width - 0.5) / STRIDE).astype(np.float32)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     shares = []
     for frame in frames:
-        picture = cv2.resize(frame, (columns, rows), interpolation=how) / np.float32(127.5) - 1
+        picture = (
+            cv2.resize(frame, (columns, rows), interpolation=interpolation) / np.float32(127.5) - 1
+        )
         cells = np.asarray(_probabilities(params, jnp.asarray(picture)[None]))[0]
         grouped = np.stack([cells[..., group].sum(-1) for group in groups], -1)
         shares.append(
@@ -184,9 +191,9 @@ def _summed(
     totals = shares.copy()
     weights = np.ones((*shares.shape[:3], 1), np.float32)
     for t, (flow, sure) in enumerate(zip(flows, agrees, strict=True), 1):
-        kept = np.where(sure, np.float32(LASTS), 0)[..., None]
-        totals[t] += kept * warp(totals[t - 1], flow)
-        weights[t] += kept * warp(weights[t - 1], flow)
+        weight = np.where(sure, np.float32(LASTS), 0)[..., None]
+        totals[t] += weight * warp(totals[t - 1], flow)
+        weights[t] += weight * warp(weights[t - 1], flow)
     return totals, weights
 
 
@@ -377,13 +384,13 @@ def _kind(shares: Float32[ndarray, "n c"]) -> str:
 def _drop_small(labels: Int32[ndarray, "t h w"], kinds: tuple[str, ...]) -> Subjects:
     """Return the subjects that are large enough, and things that are seen more than once."""
     pixels = labels[0].size
-    kept = [0]
+    large = [0]
     for number, kind in enumerate(kinds, 1):
         sizes = (labels == number).sum((1, 2))
         once = kind == THING and (sizes > 0).sum() < 2 <= len(labels)
         least = SMALLEST_THING if kind == THING else SMALLEST_SUBJECT
         if sizes.max() >= least * pixels and not once:
-            kept.append(number)
+            large.append(number)
     renumbered = np.zeros(len(kinds) + 1, np.int32)
-    renumbered[kept] = np.arange(len(kept))
-    return Subjects(renumbered[labels], tuple(kinds[number - 1] for number in kept[1:]))
+    renumbered[large] = np.arange(len(large))
+    return Subjects(renumbered[labels], tuple(kinds[number - 1] for number in large[1:]))

@@ -97,13 +97,15 @@ def _pieces(mask: Bool[ndarray, "h w"]) -> list[Bool[ndarray, "h w"]]:
 def _leapt(inside: Bool[ndarray, "h w"], before: Int32[ndarray, "h w"], vanished: set[int]) -> int:
     """Return the nearest of the vanished subjects that a piece may be; 0 for none."""
     middle = np.argwhere(inside).mean(0)
-    nearest, best = LEAP * max(inside.shape), 0
+    nearest = LEAP * max(inside.shape)
+    best = 0
     for n in sorted(vanished):
         places = np.argwhere(before == n)
         ratio = len(places) / inside.sum()
         away = float(np.linalg.norm(places.mean(0) - middle))
         if 1 / ALIKE < ratio < ALIKE and away < nearest:
-            nearest, best = away, n
+            nearest = away
+            best = n
     return best
 
 

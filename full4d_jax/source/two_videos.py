@@ -56,8 +56,11 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
     frames, origin = _empty_grid(data)
     size = {"height": data.height, "width": data.width}
     cut = {"start": options.start, "fps": options.fps, "usual": data.fps}
-    times, notes, warning = np.arange(data.frames) / (options.fps or data.fps), [], ""
-    cameras, unposed = None, "without --freeze_time nothing tells where its views are"
+    times = np.arange(data.frames) / (options.fps or data.fps)
+    notes = []
+    warning = ""
+    cameras = None
+    unposed = "without --freeze_time nothing tells where its views are"
     if options.freeze_time is not None:
         column = read_video(options.freeze_time, frames=data.views, **size, **cut)
         check_one_shot(column, options.freeze_time, seconds=False)
@@ -156,7 +159,8 @@ def _path_given(
     Raises:
       InputError: they do not fit the film.
     """
-    file, given = options.freeze_time, options.poses
+    file = options.freeze_time
+    given = options.poses
     assert file is not None, "poses are of a column's film"
     assert given is not None, "they were read from it"
 

@@ -61,23 +61,24 @@ class Film(NamedTuple):
     note: str
 
 
-def open_film(config: Config, way: VideoOptions, network: AnyNetwork) -> Film:
+def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Film:
     """Read a video, or a folder of photographs with `transforms.json`, and estimate its depth.
 
     Raises:
       InputError: it is unusable, or nothing tells how its camera travels.
     """
-    if way.video.is_dir():
-        source = open_photographs(way.video, way.size.rows or ROWS)
+    if options.video.is_dir():
+        source = open_photographs(options.video, options.size.rows or ROWS)
     else:
-        source = open_video(size_of_result(config, way, enlarged=True), way)
-    source = _from_first(source, way.video)
-    angles, frames = angles_from_first(source), source.frames[0]
+        source = open_video(size_of_result(config, options, enlarged=True), options)
+    source = _from_first(source, options.video)
+    angles = angles_from_first(source)
+    frames = source.frames[0]
     chosen = [i for i in range(1, len(angles)) if angles[i] <= WIDEST]
     if not chosen:
         found = f"{len(angles) - 1} later frames, none of them so near"
         expected = f"one within {WIDEST:g} degrees of the first"
-        raise InputError("video", way.video, found, expected, "give another --start")
+        raise InputError("video", options.video, found, expected, "give another --start")
     depth, placed = settled_depth(source, network)
     assert placed.cameras is not None, "it has a path"
     poses = np.asarray(placed.cameras.world_to_camera)[0, [0, *chosen], None]
@@ -155,7 +156,8 @@ def open_photographs(folder: Path, rows: int) -> Grid:
     if not np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3):
         do = "leave the pictures of all but one out"
         raise InputError("video", file, "several lenses", "one", do)
-    lens, frames = clip.intrinsics[0].astype(np.float64), clip.frames[:, 0]
+    lens = clip.intrinsics[0].astype(np.float64)
+    frames = clip.frames[:, 0]
     instants = np.arange(len(frames), dtype=np.float64)
     poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
     path = given_path(poses, file, folder, instants, lambda: (frames, lens))

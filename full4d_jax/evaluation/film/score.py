@@ -39,13 +39,14 @@ from full4d_jax.source.options import VideoOptions
 from input_pipeline.importers.camera_path import path_files
 from input_pipeline.whole_files import write_text
 
-CASCADE, SCENE = "cascade", "scene fitted to the cascade"
+CASCADE = "cascade"
+SCENE = "scene fitted to the cascade"
 Targets = Float[np.ndarray, "n h w 3"]
 Made = dict[str, Targets]  # by row, [0, 1]
 
 
 def evaluate_film(
-    judge: Judge, upsampler: Upsampler, folder: Path, way: VideoOptions, *, lifted: bool
+    judge: Judge, upsampler: Upsampler, folder: Path, options: VideoOptions, *, lifted: bool
 ) -> None:
     """Score a clip, frame by frame, and write the page.
 
@@ -53,16 +54,17 @@ def evaluate_film(
       judge: the models under evaluation.
       upsampler: brings the prior's frames to full size.
       folder: for the results.
-      way: the clip, its poses and its size.
+      options: the clip, its poses and its size.
       lifted: whether a scene is fitted too, which is slow.
 
     Raises:
       InputError: the clip is unusable, or the folder holds another evaluation.
     """
-    mark = _mark(judge, upsampler, way, lifted=lifted)
-    path, name = folder / "scores.jsonl", way.video.stem
+    mark = _mark(judge, upsampler, options, lifted=lifted)
+    path = folder / "scores.jsonl"
+    name = options.video.stem
     lines = open_lines(path, mark)
-    film = open_film(judge.config, way, judge.depth)
+    film = open_film(judge.config, options, judge.depth)
     left = missing(lines, name, film.instants)
     if left:
         made, seen = generate_rows(judge, upsampler, film, lifted=lifted)
@@ -81,13 +83,14 @@ def evaluate_film(
     print(f"wrote {folder}/evaluation.md, evaluation.json; look at {name}.png")
 
 
-def _mark(judge: Judge, upsampler: Upsampler, way: VideoOptions, *, lifted: bool) -> str:
+def _mark(judge: Judge, upsampler: Upsampler, options: VideoOptions, *, lifted: bool) -> str:
     """Return a mark of everything that scores depend on."""
-    video, poses = way.video, way.poses
+    video = options.video
+    poses = options.poses
     files = [video, *(path_files(poses) if poses else [])]
     if video.is_dir():
         files = sorted(path for path in video.rglob("*") if path.is_file())
-    how = {"start": way.start, "fov": way.fov, "size": way.size, "lifted": lifted}
+    how = {"start": options.start, "fov": options.fov, "size": options.size, "lifted": lifted}
     return identity(judge, {"clip": files, "upsampler": upsampler.path, **how})
 
 
@@ -106,8 +109,10 @@ def generate_rows(
     judge: Judge, upsampler: Upsampler, film: Film, *, lifted: bool
 ) -> tuple[Made, Float[np.ndarray, "n h w"]]:
     """Return the frames of every row at the cameras of the truth, and which pixels are seen."""
-    frames, depth = jnp.asarray(2 * film.source - 1)[None], jnp.asarray(film.depth)[None]
-    cameras, key = jax.tree.map(jnp.asarray, film.cameras), jax.random.key(judge.config.seed)
+    frames = jnp.asarray(2 * film.source - 1)[None]
+    depth = jnp.asarray(film.depth)[None]
+    cameras = jax.tree.map(jnp.asarray, film.cameras)
+    key = jax.random.key(judge.config.seed)
     prior = in_parts(judge.prior, DEFAULT.data)
     grid, projection = generate_large(prior, upsampler, frames, depth, cameras, key)
     views = len(film.truth)
@@ -117,7 +122,8 @@ def generate_rows(
         CASCADE: to_unit(grid[1:])[:, 0],
     }
     if lifted:
-        settings, pictures = judge.config.lift, jnp.asarray(to_unit(grid))
+        settings = judge.config.lift
+        pictures = jnp.asarray(to_unit(grid))
         steps = sized(settings, *pictures.shape[2:4], captured=False).steps
         with Progress("fitting", steps) as report:
             scene = lift_grid(settings, pictures, depth, cameras, key, report=report)
@@ -131,7 +137,8 @@ def score_frame(
 ) -> dict[str, Any]:
     """Return the scores of all rows at one later frame."""
     distance = judge.distances.get("lpips")
-    truth, mask = film.truth[at : at + 1], seen[at : at + 1]
+    truth = film.truth[at : at + 1]
+    mask = seen[at : at + 1]
 
     def scores(image: Targets) -> dict[str, float | None]:
         values = {

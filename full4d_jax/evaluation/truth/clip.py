@@ -82,7 +82,8 @@ def find_truth(
         views = sorted(set(made if only_made else range(len(example.frames))) - {*given})
         views = np.array(views, int)
         if not views.size:
-            expected, do = "at least one", "run again with more views"
+            expected = "at least one"
+            do = "run again with more views"
             raise InputError("truth", dataset, "no view but what was given", expected, do)
         read = np.array([made[0], *views])
         first = example.world_to_camera[made[0], instants[0]].astype(np.float64)

@@ -14,7 +14,8 @@ from full4d_jax.media.pictures import MARGIN, contact_sheet, to_uint8
 
 FAINT = 2  # factor that makes differences brighter
 FEW = 8  # views of which every row and region has a line
-CELL, LARGEST = 192, 4000  # rows of a picture, and pixels of the sheet either way
+CELL_ROWS = 192  # of a picture
+MAX_SHEET_SIDE = 4000  # pixels
 
 
 def page(result: Mapping[str, Any], subject: str) -> str:
@@ -37,7 +38,8 @@ def page(result: Mapping[str, Any], subject: str) -> str:
         lines.append(f"These views were not fitted: {', '.join(new)}.")
     known = sorted((x["psnr"], x["view"]) for x in targets if x["psnr"] is not None)
     if known:
-        (low, worst), (high, best) = known[0], known[-1]
+        low, worst = known[0]
+        high, best = known[-1]
         lines.append(
             f"PSNR of cameras: {low:.2f} dB (view {worst}) to {high:.2f} dB (view {best}), median "
             f"{np.median([x for x, _ in known]):.2f} dB."
@@ -79,16 +81,18 @@ def draw(
 
     Of many views some are drawn, evenly spread.
     """
-    most = LARGEST // (CELL + 2 * MARGIN)
+    most = MAX_SHEET_SIDE // (CELL_ROWS + 2 * MARGIN)
     drawn = np.unique(np.linspace(0, len(views) - 1, min(most, len(views))).round().astype(int))
     last = {name: pictures[drawn, -1] for name, pictures in rows.items()}
-    first, true = next(iter(last.values())), truth[drawn, -1]
+    first = next(iter(last.values()))
+    true = truth[drawn, -1]
     pictures = [true, first, np.abs(first - true) * FAINT, *list(last.values())[1:]]
-    names, width = list(rows), truth.shape[3] / truth.shape[2]
+    names = list(rows)
+    width = truth.shape[3] / truth.shape[2]
     return contact_sheet(
         to_uint8(np.stack(pictures, 1)),
         rows=[f"view {view}" for view in views[drawn]],
         columns=["truth", names[0], f"difference x{FAINT}", *names[1:]],
         title=f"The last instant of {len(drawn)} of {len(views)} target views",
-        cell_height=min(CELL, int((LARGEST / (len(pictures) + 1) - MARGIN) / width)),
+        cell_height=min(CELL_ROWS, int((MAX_SHEET_SIDE / (len(pictures) + 1) - MARGIN) / width)),
     )

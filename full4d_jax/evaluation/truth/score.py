@@ -65,15 +65,18 @@ def score_with_truth(
     truth, about = find_truth(folder, dataset, size, only_made=scene is None, chosen=instants)
     distances = load_distances(vgg=vgg)
     if scene is None:
-        subject, held_out = GRID, None
+        subject = GRID
+        held_out = None
         pictures = grid.frames[truth.made][:, truth.instants] / np.float32(255)
     else:
         times = np.linspace(0, 1, grid.frames.shape[1])[truth.instants]
-        targets, held_out = truth.cameras.views(slice(1, None)), _held_out(folder, truth)
+        targets = truth.cameras.views(slice(1, None))
+        held_out = _held_out(folder, truth)
         behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
         with Progress("rendering", len(truth.views)) as report:
             drawn = render_views(scene, targets, times, behind, report)
-        subject, pictures = SCENE, drawn / np.float32(255)
+        subject = SCENE
+        pictures = drawn / np.float32(255)
     rows = {subject: pictures, COPY: copy_source(truth.source, len(truth.views))}
     rows, regions = _with_projection(rows, truth)
     result = {**about, "rows": _row_scores(rows, truth, regions, distances, held_out)}

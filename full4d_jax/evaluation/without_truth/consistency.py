@@ -64,8 +64,11 @@ def epipolar(frames: Frames, cameras: Cameras) -> Epipolar:
       frames: sRGB.
       cameras: the commanded cameras, any unit.
     """
-    no_lens, intrinsics = np.zeros(8), np.asarray(cameras.intrinsics)
-    counts, verified, distances = [], [], [np.zeros(0)]
+    no_lens = np.zeros(8)
+    intrinsics = np.asarray(cameras.intrinsics)
+    counts = []
+    verified = []
+    distances = [np.zeros(0)]
     for t in evenly(frames.shape[1], INSTANTS):
         views = zip(frames[:, t], intrinsics, strict=True)
         features = [find_features(view, lens, no_lens) for view, lens in views]
@@ -78,7 +81,8 @@ def epipolar(frames: Frames, cameras: Cameras) -> Epipolar:
     pooled = np.concatenate(distances)
     if not pooled.size:
         return Epipolar(0.0, 0.0, float("nan"), float("nan"))
-    median, below = float(np.median(pooled)), float((pooled < 1).mean())
+    median = float(np.median(pooled))
+    below = float((pooled < 1).mean())
     return Epipolar(float(np.mean(counts)), float(np.mean(verified)), median, below)
 
 
@@ -89,7 +93,8 @@ def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:
     """
     errors = [np.zeros(0)]
     for now, then in pairwise(video):
-        there, back = optical_flow(now, then), optical_flow(then, now)
+        there = optical_flow(now, then)
+        back = optical_flow(then, now)
         moved = warp(then / 255.0, there)
         difference = ((moved - now / 255.0) ** 2).mean(-1)
         errors.append(difference[flow_agrees(there, back)])
@@ -112,8 +117,10 @@ def cross_view(frames: Frames, depth: Float[np.ndarray, "v t h w"], cameras: Cam
       depth: z in the cameras' unit, 0 where unknown, such as that of rendered Gaussians.
       cameras: the commanded cameras.
     """
-    lenses, poses = np.asarray(cameras.intrinsics), np.asarray(cameras.world_to_camera)
-    errors, pixels = [np.zeros(0)], 0
+    lenses = np.asarray(cameras.intrinsics)
+    poses = np.asarray(cameras.world_to_camera)
+    errors = [np.zeros(0)]
+    pixels = 0
     for a, b in pairwise(range(len(frames))):
         for t in range(frames.shape[1]):
             flow, far = flow_from_depth(depth[a, t], lenses[[a, b]], poses[[a, b], t])

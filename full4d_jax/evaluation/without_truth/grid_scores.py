@@ -34,7 +34,9 @@ from gaussians import Scene
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import write_text
 
-GRID, SCENE, SOURCE = "generated grid", "4D Gaussians", "source video"
+GRID = "generated grid"
+SCENE = "4D Gaussians"
+SOURCE = "source video"
 SCORED = "consistency 1"  # another number where a score becomes another
 FOLDER = {"mark": str, "scores": dict, "missing": dict}  # what the line of a folder tells
 NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
@@ -93,7 +95,8 @@ def score_folder(
         missing["COLMAP registration"] = f"pycolmap is not installed: {install('pycolmap')}"
     comparison = _compare(folders, reference, split, inception_onnx, missing)
 
-    file, scores = folder / "consistency.jsonl", {name: {} for name in (GRID, SCENE, SOURCE)}
+    file = folder / "consistency.jsonl"
+    scores = {name: {} for name in (GRID, SCENE, SOURCE)}
     kept = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}), FOLDER)}
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
@@ -142,7 +145,8 @@ def read_views(folder: Path) -> Views:
     arrays = read_arrays(folder / "grid.npz")
     missing = [x for x in ("frames", "intrinsics", "world_to_camera") if x not in arrays]
     if missing:
-        found, do = f"no {', '.join(missing)} in grid.npz", "run full4d run or full4d sample first"
+        found = f"no {', '.join(missing)} in grid.npz"
+        do = "run full4d run or full4d sample first"
         raise InputError("output folder", folder, found, "a finished grid with cameras", do)
     return Views(arrays["frames"], cameras_in(arrays))
 
@@ -246,7 +250,9 @@ def _subjects(folder: Path) -> tuple[dict[str, Views], dict[str, str]]:
     The scene's depth is that of the grid too, whose cameras see it.
     """
     grid = read_views(folder)
-    subjects, missing, scene = {GRID: grid}, {}, None
+    subjects = {GRID: grid}
+    missing = {}
+    scene = None
     if (folder / "scene.npz").exists():
         try:
             scene = Stages(folder).finished("scene")
@@ -274,8 +280,10 @@ def _counts(scores: list[Scores], folders: int) -> dict[str, tuple[int, int]]:
 
 def _rendered(scene: Scene, grid: Views, background: Float[np.ndarray, "3"]) -> Views:
     """Render the scene by the cameras of the grid, with its depth."""
-    (v, t, h, w), cameras = grid.frames.shape[:4], grid.cameras
-    frames, depth = np.empty_like(grid.frames), np.empty((v, t, h, w), np.float32)
+    v, t, h, w = grid.frames.shape[:4]
+    cameras = grid.cameras
+    frames = np.empty_like(grid.frames)
+    depth = np.empty((v, t, h, w), np.float32)
     draw = scene_renderer(scene, cameras, range(v), background)
     with Progress("rendering", v * t) as report:
         for i in range(v):

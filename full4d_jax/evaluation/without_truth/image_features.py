@@ -27,7 +27,9 @@ from PIL import Image
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.onnx_network import Network, open_network
 
-CLIP_SIDE, INCEPTION_SIDE = 224, 299  # pixels, where a file takes any size
+# Pixels, where a file takes any size.
+CLIP_SIDE = 224
+INCEPTION_SIDE = 299
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 CONFIDENT = 0.5
@@ -100,7 +102,8 @@ def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]
     short = min(height, width)
     size = int(width * side / short), int(height * side / short)
     large = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
-    top, left = (large.shape[0] - side) // 2, (large.shape[1] - side) // 2
+    top = (large.shape[0] - side) // 2
+    left = (large.shape[1] - side) // 2
     square = large[top : top + side, left : left + side].astype(np.float32)
     return (square / np.float32(255) - CLIP_MEAN) / CLIP_DEVIATION
 

@@ -12,7 +12,8 @@ from full4d_jax.media.grids import enlarge
 from input_pipeline.matches import epipolar_distances, find_features, match_views
 
 SHOWN_SIDE = 384  # pixels of a picture's larger side on the page
-GOOD, BAD = (60, 220, 90), (235, 60, 60)  # colours of matches within a pixel of their line, or not
+GOOD = (60, 220, 90)  # colour of matches within a pixel of their line
+BAD = (235, 60, 60)  # colour of the others
 HEADS = {  # of docs/evaluation.md, and how numbers are written
     "matches": ("matches a pair", "{:.0f}"),
     "verified": ("of these verified", "{:.0f}"),
@@ -65,7 +66,9 @@ def table(
 
 def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]:
     """Draw matches of the source with each other view at the first instant."""
-    first, no_lens, intrinsics = frames[:, 0], np.zeros(8), np.asarray(cameras.intrinsics)
+    first = frames[:, 0]
+    no_lens = np.zeros(8)
+    intrinsics = np.asarray(cameras.intrinsics)
     h, w = first.shape[1:3]
     scale = max(1, SHOWN_SIDE // max(h, w))
     features = [
@@ -80,7 +83,8 @@ def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]
         distances = epipolar_distances(match.points, intrinsics[pair], poses)
         row = np.concatenate([enlarge(first[i], scale) for i in pair], 1).copy()
         for (a, b), distance in zip(match.points * scale, distances, strict=True):
-            start, end = np.round(a).astype(int).tolist(), np.round(b).astype(int).tolist()
+            start = np.round(a).astype(int).tolist()
+            end = np.round(b).astype(int).tolist()
             color = GOOD if distance < 1 else BAD
             cv2.line(row, start, [end[0] + w * scale, end[1]], color, 1, cv2.LINE_AA)
         rows.append(row)

@@ -51,7 +51,8 @@ def register(
     Raises:
       InputError: the package is not installed.
     """
-    intrinsics, poses = np.asarray(cameras.intrinsics), np.asarray(cameras.world_to_camera)
+    intrinsics = np.asarray(cameras.intrinsics)
+    poses = np.asarray(cameras.world_to_camera)
     placed, points, reprojection = _reconstruct(frames[:, instant], intrinsics)
     rotation = position = float("nan")
     views = sorted(placed)
@@ -94,7 +95,8 @@ def _reconstruct(
 ) -> tuple[dict[int, Float[np.ndarray, "4 4"]], int, float]:
     """Return world-to-camera by view in the largest model, its points and their error, pixels."""
     with quiet_colmap("registration") as pycolmap, TemporaryDirectory() as name:
-        folder, database = Path(name), Path(name) / "database.db"
+        folder = Path(name)
+        database = Path(name) / "database.db"
         reader = pycolmap.ImageReaderOptions()
         reader.camera_model = "PINHOLE"
         for view, (frame, lens) in enumerate(zip(frames, intrinsics, strict=True)):
@@ -108,7 +110,8 @@ def _reconstruct(
         options.ba_refine_focal_length = options.ba_refine_principal_point = False
         options.ba_refine_extra_params = options.multiple_models = False
         options.min_model_size = 2
-        options.random_seed, options.num_threads = 0, 1
+        options.random_seed = 0
+        options.num_threads = 1
         models = pycolmap.incremental_mapping(database, folder, folder / "models", options)
         if not models:
             return {}, 0, float("nan")

@@ -54,12 +54,14 @@ class Comparison:
         video: VideoFeatures | None,
         image: ImageFeatures | None,
     ):
-        self._video, self._image = video, image
+        self._video = video
+        self._image = image
         both = [*grids, *reference]
         self._times = min(grid.times for grid in both)
         self._views = min((grid.views for grid in both if grid.views > 1), default=1)
         possible = [*(["fvd", "fvd_v"] if video else []), *(["fid"] if image else [])]
-        made, given = counts(grids), counts(reference)
+        made = counts(grids)
+        given = counts(reference)
         self.refused = {
             NAMES[key]: f"{made[key]} made and {given[key]} to compare with"
             for key in possible
@@ -97,7 +99,8 @@ class Comparison:
 
     def _features_of(self, frames: Frames, label: str) -> Features:
         """Return the features of all clips and pictures of one grid."""
-        videos, jobs = frechet.clips_in_time(frames), []
+        videos = frechet.clips_in_time(frames)
+        jobs = []
         if "fvd" in self.keys:
             jobs += [("fvd", partial(self._of_clip, clip, self._times)) for clip in videos]
         if "fvd_v" in self.keys and len(frames) > 1:

@@ -125,7 +125,8 @@ class DepthFile:
         """
         maps = self.maps(frames)
         if self.kind != "disparity" and not (np.median(maps, (1, 2)) > 0).all():
-            found, do = "values of 0 or less", "if it returns disparity, say so"
+            found = "values of 0 or less"
+            do = "if it returns disparity, say so"
             raise InputError(WHAT, self.path, found, f"{self.kind} depth", do)
         return maps
 

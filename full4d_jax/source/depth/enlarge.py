@@ -40,13 +40,16 @@ def enlarge_disparity(
 def _enlarge(
     disparity: Float[Array, "h w"], small: Float[Array, "h w 3"], frame: Float[Array, "H W 3"]
 ) -> Float[Array, "H W"]:
-    (h, w), (height, width) = disparity.shape, frame.shape[:2]
+    h, w = disparity.shape
+    height, width = frame.shape[:2]
     y = ((jnp.arange(height) + 0.5) * (h / height) - 0.5)[:, None]
     x = ((jnp.arange(width) + 0.5) * (w / width) - 0.5)[None]
-    top, left = jnp.floor(y).astype(int), jnp.floor(x).astype(int)
+    top = jnp.floor(y).astype(int)
+    left = jnp.floor(x).astype(int)
 
     def neighbour(i: int, j: int) -> tuple[Array, Array]:
-        row, column = jnp.clip(top + i, 0, h - 1), jnp.clip(left + j, 0, w - 1)
+        row = jnp.clip(top + i, 0, h - 1)
+        column = jnp.clip(left + j, 0, w - 1)
         distance = (y - top - i) ** 2 + (x - left - j) ** 2
         unlike = ((frame - small[row, column]) ** 2).sum(-1)
         weight = jnp.exp(-distance / (2 * REACH**2) - unlike / (2 * SIGMA**2)) + 1e-12
@@ -55,10 +58,13 @@ def _enlarge(
     found = [neighbour(i, j) for i in OFFSETS for j in OFFSETS]
     values = jnp.stack([value for value, _ in found])
     weights = jnp.stack([weight for _, weight in found])
-    low, high = values.min(0), values.max(0)
+    low = values.min(0)
+    high = values.max(0)
     is_near = values > (low + high)[None] / 2
-    near, far = weights * is_near, weights * ~is_near
-    near_weight, far_weight = near.sum(0), far.sum(0)
+    near = weights * is_near
+    far = weights * ~is_near
+    near_weight = near.sum(0)
+    far_weight = far.sum(0)
     sided = jnp.where(
         near_weight > far_weight,
         (near * values).sum(0) / jnp.maximum(near_weight, 1e-30),

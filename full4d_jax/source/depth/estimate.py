@@ -108,7 +108,8 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
         return DepthNetwork(sharp, load_params(path, like=shapes)[0])
     config = told_model(path, metadata, DepthNetConfig)
     if config.widths[-1] % config.heads:
-        expected, do = f"a divisor of {config.widths[-1]}", "give a file that full4d wrote"
+        expected = f"a divisor of {config.widths[-1]}"
+        do = "give a file that full4d wrote"
         raise InputError("checkpoint", f"{path}, model.heads", config.heads, expected, do)
     shapes = jax.eval_shape(partial(init_params, config), jax.random.key(0))
     return DepthNetwork(config, load_params(path, like=shapes)[0])
@@ -217,7 +218,8 @@ def depth_errors(
         jnp.where(known, x / median, 1.0)
         for x, median in zip((predicted, depth), medians, strict=True)
     )
-    difference, seen = jnp.log(predicted / depth), known.any((1, 2))
+    difference = jnp.log(predicted / depth)
+    seen = known.any((1, 2))
     silog = difference.std((1, 2), where=known)
     return {
         "absrel": (jnp.abs(predicted - depth) / depth).mean(where=known),

@@ -53,7 +53,8 @@ def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
         raise InputError(WHAT, path, path.suffix or path, KINDS, "choose one")
     require_file(WHAT, path, KINDS, "check the path")
     if kind is not None:
-        expected, do = "an .onnx file as --depth_network beside it", "leave it out, or give one"
+        expected = "an .onnx file as --depth_network beside it"
+        do = "leave it out, or give one"
         raise InputError("option", "--depth_kind", kind, expected, do)
     return load_depth(path)
 

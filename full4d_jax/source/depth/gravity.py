@@ -49,12 +49,12 @@ def _votes(frame: UInt8[ndarray, "h w 3"], lens: Float[ndarray, "3 3"]) -> Float
     length = np.hypot(x1 - x0, y1 - y0)
     lean = np.degrees(np.arctan2(x1 - x0, y1 - y0))
     lean = (lean + 90) % 180 - 90
-    kept = (length > SHORTEST * height) & (np.abs(lean) < STEEP)
-    x = ((x0 + x1) / 2 - lens[0, 2])[kept, None]
-    y = ((y0 + y1) / 2 - lens[1, 2])[kept, None]
+    is_upright = (length > SHORTEST * height) & (np.abs(lean) < STEEP)
+    x = ((x0 + x1) / 2 - lens[0, 2])[is_upright, None]
+    y = ((y0 + y1) / 2 - lens[1, 2])[is_upright, None]
     # The pixel of up is (0, focal cos p / sin p) above or below the centre; here times sin p.
     focal = lens[1, 1]
     toward = np.arctan2(-x * np.sin(PITCH), focal * np.cos(PITCH) - y * np.sin(PITCH))
-    miss = np.degrees(toward) - lean[kept, None]
+    miss = np.degrees(toward) - lean[is_upright, None]
     miss = (miss + 90) % 180 - 90
-    return (length[kept, None] / height * np.exp(-0.5 * (miss / SHARP) ** 2)).sum(0)
+    return (length[is_upright, None] / height * np.exp(-0.5 * (miss / SHARP) ** 2)).sum(0)

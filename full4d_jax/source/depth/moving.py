@@ -81,9 +81,9 @@ def resting_disparity_along(
     Where several resting points fall on one pixel, the nearest counts.
     """
     count, height, width = depth.shape
-    others = np.unique(np.linspace(0, count - 1, min(OTHERS, count)).round().astype(int))
+    instants = np.unique(np.linspace(0, count - 1, min(OTHERS, count)).round().astype(int))
     points = []
-    for other in others:
+    for other in instants:
         counts = rests[other] & (depth[other] > 0)
         points.append(unproject(depth[other], lens, world_to_camera[other])[counts])
     cloud = np.concatenate(points)

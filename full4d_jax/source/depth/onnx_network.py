@@ -62,7 +62,8 @@ def open_network(
     runtime: Any = load_extra("onnxruntime", what, path)
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        entries, outputs = session.get_inputs(), [x.name for x in session.get_outputs()]
+        entries = session.get_inputs()
+        outputs = [x.name for x in session.get_outputs()]
     except Exception as error:  # the library's errors share no other class
         raise InputError(what, path, error, expected, see) from None
     if len(entries) != inputs:

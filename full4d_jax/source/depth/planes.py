@@ -187,7 +187,8 @@ class _Grid(NamedTuple):
 
         It is bilinear among the nodes whose depth is alike, and leaves out those of other surfaces.
         """
-        corners, weights = [], []
+        corners = []
+        weights = []
         x, y = (
             np.clip((p - nodes[0]) / (nodes[1] - nodes[0]), 0, len(nodes) - 1)
             for p, nodes in zip(points.T, (self.columns, self.rows), strict=True)

@@ -29,11 +29,15 @@ STANDING = (PERSON, ANIMAL, VEHICLE)
 LYING = 1.4  # times wider than high, from which on a person does not stand
 FOOT = 0.06  # of the height: the lowest part of a body, which touches the ground
 LOWEST = 0.25  # of the height: the part whose own disparity bounds that of the foot
-LEAST, MOST = 0.85, 1.1  # of the lowest part's quartile and maximum, what the ground may have
-BESIDE, BELOW = 0.3, 0.15  # of the height: how far from the foot ground is looked for
+MIN_GROUND = 0.85  # of the lower quartile of the lowest part's disparity
+MAX_GROUND = 1.1  # of its largest disparity
+# How far from the foot ground is looked for, of the height.
+GROUND_ASIDE = 0.3
+GROUND_BELOW = 0.15
 AWAY = 2  # pixels from any subject, where depth is smeared
 FEWEST = 20  # pixels that a plane needs
-ROUNDS, TOLERANCE = 8, 0.05  # of the fit of a plane; relative to its disparity
+ROUNDS = 8  # of the fit of a plane
+TOLERANCE = 0.05  # of its disparity
 UNSURE = 0.2  # weight of a foot that is not seen on the ground
 INSTANTS = 1.5  # over which the foot is smoothed
 RELIEF = 0.03  # of the depth, at most
@@ -105,7 +109,8 @@ def find_foot(
       labels: of all subjects.
     """
     rows = np.flatnonzero(mask.any(1))
-    top, bottom = int(rows[0]), int(rows[-1])
+    top = int(rows[0])
+    bottom = int(rows[-1])
     height = bottom - top + 1
     touching = mask[bottom - int(FOOT * height) : bottom + 1]
     x = float(np.nonzero(touching)[1].mean())
@@ -122,11 +127,12 @@ def find_foot(
     if cut:  # it stands nearer than the ground that is seen
         near = float(np.percentile(own, 75))
         if ground is not None:
-            near = max(near, min(ground, MOST * float(own.max())))
+            near = max(near, min(ground, MAX_GROUND * float(own.max())))
         return Foot(x, bottom, near, UNSURE)
     if ground is None:
         return Foot(x, bottom, float(np.median(own)), UNSURE)
-    low, high = LEAST * np.percentile(own, 25), MOST * np.percentile(own, 95)
+    low = MIN_GROUND * np.percentile(own, 25)
+    high = MAX_GROUND * np.percentile(own, 95)
     return Foot(x, bottom, float(np.clip(ground, low, high)), 1.0)
 
 
@@ -135,8 +141,8 @@ def _ground(
 ) -> float | None:
     """Return the disparity of the ground at a foot, or None where too little of it is seen."""
     free = cv2.dilate((labels > 0).astype(np.uint8), np.ones((2 * AWAY + 1,) * 2)) == 0
-    reach = max(8, round(BESIDE * height))
-    rows = slice(max(0, y - max(2, round(FOOT * height))), y + max(8, round(BELOW * height)))
+    reach = max(8, round(GROUND_ASIDE * height))
+    rows = slice(max(0, y - max(2, round(FOOT * height))), y + max(8, round(GROUND_BELOW * height)))
     columns = slice(max(0, round(x) - reach), round(x) + reach + 1)
     part = np.zeros_like(free)
     part[rows, columns] = True
@@ -199,7 +205,8 @@ def _relief(
     disparity: Float[ndarray, "h w"], mask: Bool[ndarray, "h w"], focal: float
 ) -> Float[ndarray, "h w"]:
     """Return how much nearer, as a logarithm, parts of a body are than its upright plane."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
     inner = cv2.erode(mask.astype(np.uint8), np.ones((2 * AWAY + 1,) * 2)) > 0
     inner &= disparity > 0
     relief = np.zeros(mask.shape)

@@ -114,17 +114,17 @@ def given_path(
         return SourcePath(path, None, note)
     matched = match_frames(*large())
     agree = agreement(matched, path)
-    others = {}
+    readings = {}
     for name, read in READINGS.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
-        others[name] = agreement(matched, poses_at(other, file, video, instants))
-    better = better_readings(agree, others)
+        readings[name] = agreement(matched, poses_at(other, file, video, instants))
+    better = better_readings(agree, readings)
     if better or agree.share < AGREE:
         found = f"poses that {agree.share:.0%} of the matches between frames agree with"
         expected = f"at least {AGREE:.0%}, and no other reading that fits better"
         do = "check their convention and which frames they belong to"
         if better:
-            off = f"{others[better[0]].misfit:.2g} pixels off, not {agree.misfit:.2g}"
+            off = f"{readings[better[0]].misfit:.2g} pixels off, not {agree.misfit:.2g}"
             do = f"they agree better when read {' or '.join(better)} ({off}): {do}"
         raise InputError("poses", file, found, expected, do)
     points = seen_points(matched, path)
@@ -137,13 +137,13 @@ def given_path(
     return SourcePath(path, points, note)
 
 
-def better_readings(given: Agreement, others: dict[str, Agreement]) -> list[str]:
+def better_readings(agree: Agreement, readings: dict[str, Agreement]) -> list[str]:
     """Return the other readings of poses that agree clearly better, best first.
 
     A reading that fits about as well as the best is named with it: the two cannot be told apart.
     """
-    limit = BETTER * given.misfit
-    good = {k: x.misfit for k, x in others.items() if x.misfit < limit and x.share >= AGREE}
+    limit = BETTER * agree.misfit
+    good = {k: x.misfit for k, x in readings.items() if x.misfit < limit and x.share >= AGREE}
     best = min(good.values(), default=0.0)
     return sorted((name for name, x in good.items() if x * BETTER <= best), key=good.__getitem__)
 

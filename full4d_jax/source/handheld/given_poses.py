@@ -33,7 +33,8 @@ def read_poses(file: Path, video: Path) -> CameraPath:
     if path.size is not None:
         rows, columns = path.size
         if abs(columns * height / (rows * width) - 1) > SHAPE:
-            found, expected = f"pictures of {columns}x{rows}", f"the shape of {width}x{height}"
+            found = f"pictures of {columns}x{rows}"
+            expected = f"the shape of {width}x{height}"
             raise InputError("poses", file, found, expected, "calibrate the video's own frames")
     return path
 

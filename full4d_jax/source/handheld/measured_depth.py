@@ -54,20 +54,22 @@ def measure_depth(
       segmentation: parameters of the network that finds what stands and moves, so that estimates
         agree with facts about it; None leaves estimates as they are.
     """
-    cameras, metres = source.cameras, None
+    cameras = source.cameras
+    metres = None
     assert cameras is not None, "depth belongs to a camera"
     frames = to_model(source.frames[0])
     still = not source_moves(source)
-    given = depth_in(source)
-    if given is not None:
-        known = given
+    given_depth = depth_in(source)
+    if given_depth is not None:
+        known = given_depth
     elif isinstance(network, DepthFile):
         own = clip_depth(network, frames, float(cameras.intrinsics[0, 0, 0]), still=still)
         middle = float(np.median(own[0]))
-        known, metres = own / middle, middle if network.kind == "metric" else None
+        known = own / middle
+        metres = middle if network.kind == "metric" else None
     else:
         known = np.asarray(estimate_depth(network, frames, still=still))
-    estimated = given is None
+    estimated = given_depth is None
     settled, unit = settle_scale(source, known, estimated=estimated)
     pictures = source.frames[0]
     if not estimated or still:
@@ -78,13 +80,16 @@ def measure_depth(
         return MeasuredDepth(np.asarray(_without_edges(settled)), unit, metres)
     placed = in_unit(source, unit).cameras
     assert placed is not None, "it has cameras"
-    lens, path = np.asarray(placed.intrinsics[0]), np.asarray(placed.world_to_camera[0])
+    lens = np.asarray(placed.intrinsics[0])
+    path = np.asarray(placed.world_to_camera[0])
     swept = 0.0
     if points_in(source) is not None:  # else depth and path have no common unit
         where = lens.astype(np.float64), path.astype(np.float64)
         settled, swept = stereo_depth(source.frames[0], settled, *where)
         again = float(np.median(settled[0][settled[0] > 0]))  # the world's unit is the first median
-        settled, unit, path = settled / again, unit * again, rescale(path, again).astype(np.float32)
+        settled = settled / again
+        unit = unit * again
+        path = rescale(path, again).astype(np.float32)
         metres = None if metres is None else metres * again
     depth = np.asarray(
         fuse_depth(frames, _without_edges(settled), jnp.asarray(lens), jnp.asarray(path))

@@ -94,7 +94,8 @@ def seen_from_first(
     Of a camera that travels only the first is such a frame, and stands for all.
     """
     assert source.cameras is not None, "a path belongs to a camera"
-    frames, poses = source.frames[0], np.asarray(source.cameras.world_to_camera[0])
+    frames = source.frames[0]
+    poses = np.asarray(source.cameras.world_to_camera[0])
     if not moves(poses):
         return frames, depth
     if travels(poses):
@@ -124,9 +125,12 @@ def align_to_points(
     known = (there > 0) & (points.depth > 0)
     if not known.any():
         found = f"no known depth at any of the {len(known)} points that tell its unit"
-        expected, do = "depth of what stands still", "give more of it, or let a network estimate it"
+        expected = "depth of what stands still"
+        do = "give more of it, or let a network estimate it"
         raise InputError("depth", "of the source", found, expected, do)
-    there, true, instants = there[known], points.depth[known], points.instants[known]
+    there = there[known]
+    true = points.depth[known]
+    instants = points.instants[known]
     scale = np.full(len(depth), np.median(true / there))
     if not estimated:
         return depth * scale[0].astype(depth.dtype)
@@ -157,7 +161,8 @@ def _gain(there: Float[ndarray, " n"], true: Float[ndarray, " n"]) -> float:
     """Return what a line is better than a scale in one half of the points, fitted to the other."""
     gain = 0.0
     for half in (0, 1):
-        seen, left = slice(half, None, 2), slice(1 - half, None, 2)
+        seen = slice(half, None, 2)
+        left = slice(1 - half, None, 2)
         scaled = there[left] * np.median(true[seen] / there[seen])
         mapped = _map(there[left], there[seen], true[seen])
         gain += BETTER * _error(scaled, true[left]) - _error(mapped, true[left])

@@ -197,7 +197,7 @@ def black(scene, cameras, times, background, report):
 def test_pictures_of_many_views_can_be_looked_at(width):
     pictures = np.zeros((100, 1, 8, width, 3), np.float32)
     sheet = page.draw({"a": pictures, "b": pictures}, pictures, np.arange(100))
-    assert 3000 < max(sheet.shape) <= page.LARGEST
+    assert 3000 < max(sheet.shape) <= page.MAX_SHEET_SIDE
 
 
 def without_projection(rows, truth):

@@ -75,7 +75,8 @@ def test_where_nothing_is_left_of_the_first_frame_the_one_before_counts():
 
 
 @pytest.mark.parametrize(
-    ("zero", "ratio"), [(-5.0, clip_depth.LEAST), (0.2, None), (0.4, clip_depth.MOST)]
+    ("zero", "ratio"),
+    [(-5.0, clip_depth.MIN_FARTHEST), (0.2, None), (0.4, clip_depth.MAX_FARTHEST)],
 )
 def test_the_farthest_stand_within_limits(zero, ratio):
     disparity, _ = scene(2)
