@@ -256,7 +256,7 @@ def test_a_scene_that_is_not_finite_is_refused():
 def test_a_prior_that_would_never_be_asked_is_refused():
     given = (lambda _, z, tau: z), same, same, None, cameras((0.3,)), jnp.linspace(0, 1, 3)
     with pytest.raises(ValueError, match="found 'cache'"):
-        Distillation(*given, form="cache")  # pyright: ignore
+        Distillation(*given, form="cache")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.slow
