@@ -166,7 +166,9 @@ def read_run(folder: Path) -> None:
     assert grid.fps > 0
     assert grid_from(stages.finished("source")).fps > 0
     stages.finished("depth")
-    scene, viewing = read_scene(folder), page.run_viewing(posed_grid(stages).cameras)
+    cameras = posed_grid(stages).cameras
+    assert cameras is not None
+    scene, viewing = read_scene(folder), page.run_viewing(cameras)
     page.page_text(scene, viewing, seconds=page.clip_seconds(grid.times))
     write_report(Job(stages), "render", None)
 

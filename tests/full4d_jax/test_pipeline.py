@@ -259,8 +259,7 @@ def test_a_failed_stage_leaves_what_is_finished(finished, capsys):
 
 
 def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path, capsys):
-    size = {"views": 3, "frames": 2, "height": 32, "width": 32}
-    clips = ProceduralClips(2**30, 1, **size, all_depth=True)
+    clips = ProceduralClips(2**30, 1, views=3, frames=2, height=32, width=32, all_depth=True)
     write_dataset(tmp_path / "sets", clips, name="scenes")
     fps = ["--fps", str(1 / float(np.diff(clips[0].timestamps[0])[0]))]
     options = [f"{tmp_path}/sets", "--view", "1", *fps, "--out", f"{tmp_path}/out"]

@@ -118,9 +118,13 @@ def test_whole_numbers_of_depth_need_a_unit_and_masks_stay_sharp(tmp_path, write
     mask = np.zeros((24, 32), np.uint8)
     mask[6:12, 8:20] = 1  # Panoptic's files count from 0 to 1
     cv2.imwrite(str(tmp_path / "m.png"), mask)
-    words = {"masks": [tmp_path / "m.png"]}
     view = make_view(
-        "a", [tmp_path / "a.png"], LENS, np.eye(4), depth=[tmp_path / "d.npy"], **words
+        "a",
+        [tmp_path / "a.png"],
+        LENS,
+        np.eye(4),
+        depth=[tmp_path / "d.npy"],
+        masks=[tmp_path / "m.png"],
     )
     (example,) = CaptureClips([make_capture("s", [view])])
     clip = transforms.decode(example, height=24, width=32)
@@ -223,9 +227,15 @@ def test_a_camera_on_its_side_is_turned_with_all_that_belongs_to_it(tmp_path, de
     cv2.imwrite(str(tmp_path / "a.png"), picture)
     cv2.imwrite(str(tmp_path / "m.png"), np.where(picture[..., 0] > 100, 255, 0))
     np.save(tmp_path / "d.npy", np.where(picture[..., 0] > 100, seen[2], 9.0))
-    beside = {"depth": [tmp_path / "d.npy"], "masks": [tmp_path / "m.png"]}
     view = make_view(
-        "a", [tmp_path / "a.png"], lens, pose, size=(height, width), distortion=bent, **beside
+        "a",
+        [tmp_path / "a.png"],
+        lens,
+        pose,
+        size=(height, width),
+        distortion=bent,
+        depth=[tmp_path / "d.npy"],
+        masks=[tmp_path / "m.png"],
     )
     (capture,) = turned([make_capture("s", [view])], {"a": degrees})
     (example,) = CaptureClips([capture])

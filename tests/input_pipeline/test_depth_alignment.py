@@ -102,6 +102,7 @@ def test_cameras_that_look_at_one_place_tell_the_scale(room):
     found = estimate_depth(bare(room), oracle(room, 5.0, 0.0), scale="axes")
     poses = room.world_to_camera[:, 0].astype(np.float64)
     middle = nearest_to_axes(poses)
+    assert middle is not None
     for view, (depth, line) in found.items():
         true = transforms.decode_depth(room.depth16[view, 0])
         # What the camera sees there lies behind or before the point itself: that is the factor.

@@ -67,7 +67,7 @@ def test_a_film_holds_every_picture_in_order_above_40_decibels(film, shown):
 
 
 def test_ffmpeg_reads_the_pieces_as_a_stream_and_decodes_the_same(film):
-    with av.open(io.BytesIO(b"".join(film)), format="h264") as container:
+    with av.open(io.BytesIO(b"".join(film)), "r", format="h264") as container:
         planes = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
     assert len(planes) == LENGTH
     for ours, plane in zip(films.decode_film(film), planes, strict=True):

@@ -3,7 +3,8 @@
 import itertools
 import time
 import tracemalloc
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,7 +16,14 @@ from input_pipeline.loader import Filling, Mixture
 SCENES = range(2**30)
 
 
-def batches(count: int, source=SCENES, *, seed: int = 3, batch_size: int = 6, **options) -> list:
+def batches(
+    count: int,
+    source: Sequence[Any] | Mixture = SCENES,
+    *,
+    seed: int = 3,
+    batch_size: int = 6,
+    **options,
+) -> list:
     loader = make_loader(source, seed=seed, batch_size=batch_size, **options)
     return list(itertools.islice(loader, count))
 

@@ -43,7 +43,7 @@ def test_every_array_comes_back(filled):
         if x is None or name == "source":
             assert x == y
         else:
-            assert x.dtype == y.dtype
+            assert np.asarray(x).dtype == np.asarray(y).dtype
             np.testing.assert_array_equal(x, y, err_msg=name)
 
 

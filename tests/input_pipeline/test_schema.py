@@ -6,7 +6,7 @@ import pytest
 from input_pipeline.schema import validate
 
 
-def changed(array: np.ndarray, place: object, value: object) -> np.ndarray:
+def changed(array: np.ndarray, place: tuple[int, ...], value: object) -> np.ndarray:
     copy = array.copy()
     copy[place] = value
     return copy

@@ -58,7 +58,10 @@ def test_damage_in_the_middle_is_named_with_its_second(tmp_path, shared_data):
         packets = [p for p in container.demux(container.streams.video[0]) if p.size]
         middle = packets[len(packets) // 2]
         assert middle.pos is not None
-        second = float((middle.pts - min(p.pts for p in packets)) * middle.time_base)
+        assert middle.pts is not None
+        assert middle.time_base is not None
+        first = min(p.pts for p in packets if p.pts is not None)
+        second = float((middle.pts - first) * middle.time_base)
         damaged = bytearray(whole.read_bytes())
         damaged[middle.pos + 8 : middle.pos + middle.size] = bytes(middle.size - 8)
     path = tmp_path / "damaged.mp4"

@@ -41,7 +41,8 @@ def test_leftovers_of_killed_programs_go_and_others_stay(tmp_path):
     for name, age in ages.items():
         path = tmp_path / f".a.partial-{name}.json"
         path.write_text("")
-        os.utime(path, (time.time() - age,) * 2)
+        written = time.time() - age
+        os.utime(path, (written, written))
     (tmp_path / f".b.partial-{here}-{ended.pid}.json").write_text("")
     write_text(tmp_path / "a.json", "whole")
     left = {path.name for path in tmp_path.iterdir()}

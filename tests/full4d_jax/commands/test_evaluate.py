@@ -33,7 +33,9 @@ def test_weights(capsys, tmp_path, option):
     text.write_text("no tensors\n" * 20)
     for path in (tmp_path / "none.safetensors", tmp_path, text):
         line = refused(capsys, option, path, "--out", tmp_path / "out")
-        assert where.search(line)[2] == str(path)
+        place = where.search(line)
+        assert place is not None
+        assert place[2] == str(path)
     other = tmp_path / "other.safetensors"
     save_params(other, {"kernel": jnp.ones((2, 3))}, {})
     assert str(other) in refused(capsys, option, other, "--out", tmp_path / "out")

@@ -60,10 +60,13 @@ def test_two_videos_and_poses_become_a_scene(made):
     grid, report = np.load(made / "grid.npz"), json.loads((made / "report.json").read_text())
     assert (grid["origin"] == Origin.REAL).sum() == 5
     true = relative_to(arc(9), arc(9)[0])[::4]
-    unit = np.linalg.norm(nearest_to_axes(true))
+    middle = nearest_to_axes(true)
+    assert middle is not None
+    unit = float(np.linalg.norm(middle))
     np.testing.assert_allclose(grid["world_to_camera"][:, -1], rescale(true, unit), atol=1e-4)
     assert np.isfinite(report["fitted_psnr"])
     sheet = cv2.imread(str(made / "scene.png"))
+    assert sheet is not None
     assert 50 < np.median(sheet[100:-10, 100:]) < 200  # grey, as the room is, not black or empty
     assert "its cameras are those of" in report["source"]
 

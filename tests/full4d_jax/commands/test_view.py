@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +25,7 @@ from full4d_jax.scene.reading import read_scene
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.scene.serving import page_server
 from full4d_jax.session.stages import Stages
-from gaussians import save_dynamic_ply, save_packed_ply, save_ply, save_splat
+from gaussians import Gaussians, save_dynamic_ply, save_packed_ply, save_ply, save_splat
 
 # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
 LISTENING = (
@@ -37,8 +38,11 @@ LISTENING = (
 def served(*words: object) -> Iterator[tuple[str, str]]:
     """The address that `full4d view` prints, and its line; ends it with Ctrl-C."""
     command = [sys.executable, "-c", LISTENING, "view", "--port", "0", *map(str, words)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
         try:
             line = process.stdout.readline()
             url = re.search(r"http://localhost:\d+", line)
@@ -88,17 +92,18 @@ def test_a_file_is_seen_in_the_browser(tmp_path, browser):
 
 
 def test_all_kinds_of_files_are_read(tmp_path):
+    arrays: dict[str, Any] = to_arrays(moving_ball())
     writers = {
         "a.4d.ply": lambda path: save_dynamic_ply(path, moving_ball()),
         "a.ply": lambda path: save_ply(path, ball()),
         "a.compressed.ply": lambda path: save_packed_ply(path, ball()),
         "a.splat": lambda path: save_splat(path, ball()),
-        "a.npz": lambda path: np.savez(path, **to_arrays(moving_ball())),
+        "a.npz": lambda path: np.savez(path, **arrays),
     }
     for name, write in writers.items():
         write(tmp_path / name)
         scene = read_scene(tmp_path / name)
-        means = getattr(scene, "gaussians", scene).means
+        means = scene.means if isinstance(scene, Gaussians) else scene.gaussians.means
         assert float(jnp.abs(means.mean(0) - jnp.array([0, 0, 1])).max()) < 0.02, name
 
 

@@ -26,14 +26,14 @@ def wall(shift: float, size: int = 16) -> ProceduralClip:
     moved = np.eye(4, dtype=np.float32)
     moved[0, 3] = -shift
     intrinsics = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]], np.float32)
-    clip = ProceduralClip(
-        frames=np.stack([texture, np.roll(texture, -round(shift * focal), 1)])[:, None],
-        depth=np.ones((2, 1, size, size), np.float32),
-        intrinsics=np.stack([intrinsics] * 2),
-        world_to_camera=np.stack([np.eye(4, dtype=np.float32), moved])[:, None],
-        timestamps=np.zeros(1, np.float32),
+    other = np.roll(texture, -round(shift * focal), 1)
+    return ProceduralClip(
+        frames=jnp.array([texture, other])[:, None],
+        depth=jnp.ones((2, 1, size, size)),
+        intrinsics=jnp.array([intrinsics, intrinsics]),
+        world_to_camera=jnp.array([np.eye(4, dtype=np.float32), moved])[:, None],
+        timestamps=jnp.zeros(1),
     )
-    return jax.tree.map(jnp.asarray, clip)
 
 
 def unseen(clip: ProceduralClip):
@@ -104,6 +104,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
     result = held_out.Result(truth, projection, regions, {(PUSH_PULL, "true"): truth})
     record = held_out.score_rows(judge, known, result)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
+    assert isinstance(judge.depth, DepthNetwork)
     estimate = np.asarray(predict_depth(judge.depth, 2 * known.clip.frames[0] - 1))
     error = np.abs(estimate / np.median(estimate) - 1).mean()  # the wall is at depth 1
     assert record["depth_absrel"] == pytest.approx(error, rel=1e-4)

@@ -30,7 +30,7 @@ GUIDANCE = 2.5
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set")
-    clips = ProceduralClips(first=0, count=2, **SIZE)
+    clips = ProceduralClips(first=0, count=2, views=3, frames=5, height=32, width=32)
     write_dataset(folder, clips, name="scenes", splits={"test": 1.0})
     return open_split(folder, "test")
 

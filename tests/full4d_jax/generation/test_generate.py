@@ -42,8 +42,9 @@ def random_clip(data):
     poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
     lens = np.repeat(intrinsics_from_fov(55.0, h, w)[None], v, 0)
     frames = rng.uniform(-1, 1, (v, t, h, w, 3))
-    clip = Batch(frames, rng.uniform(0.9, 1.1, (t, h, w)), Cameras(lens, poses, h, w))
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), clip)
+    depth = rng.uniform(0.9, 1.1, (t, h, w))
+    cameras = Cameras(jnp.float32(lens), jnp.float32(poses), h, w)
+    return Batch(jnp.float32(frames), jnp.float32(depth), cameras)
 
 
 def test_the_loss_has_a_gradient_in_every_parameter(trained):

@@ -96,9 +96,9 @@ def test_a_sampled_grid_is_that_of_one_device(experiment, model, frames, side):
     assert several.mesh is not None
     query = several.params["blocks"]["attention"]["query"]["kernel"]
     assert query.addressable_shards[0].data.size * 8 == query.size
-    given = *shot(config.data), jax.random.key(2)
-    expected, projection = generate_grid(one, *given)
-    found, projected = generate_grid(several, *given)
+    source, depth, cameras = shot(config.data)
+    expected, projection = generate_grid(one, source, depth, cameras, jax.random.key(2))
+    found, projected = generate_grid(several, source, depth, cameras, jax.random.key(2))
     assert len(found.sharding.device_set) == 8
     assert_same(found[1:], expected[1:])
     assert_same(projected.frames, projection.frames)
@@ -138,12 +138,17 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     assert {type(x) for x in jax.tree.leaves(kept.params)} == {np.ndarray}
     assert not kept.for_codec.params
     assert prior_settings(offloaded, path) == prior_settings(config, path)  # grids stay valid
-    given = *shot(config.data), jax.random.key(2)
-    np.testing.assert_array_equal(generate_grid(kept, *given)[0], generate_grid(one, *given)[0])
-    z, tau = jnp.ones((VIEWS - 1, FRAMES, 4, 4, 48)), jnp.float32(0.6)
-    found, expected = (target_velocity(bind_prior(x, *given[:3]), z, tau) for x in (kept, one))
+    source, depth, cameras = shot(config.data)
+    found, expected = (
+        generate_grid(prior, source, depth, cameras, jax.random.key(2))[0] for prior in (kept, one)
+    )
     np.testing.assert_array_equal(found, expected)
-    asked = ask_between("cached", kept, (given[0] + 1) / 2, *given[1:3])
+    z, tau = jnp.ones((VIEWS - 1, FRAMES, 4, 4, 48)), jnp.float32(0.6)
+    found, expected = (
+        target_velocity(bind_prior(prior, source, depth, cameras), z, tau) for prior in (kept, one)
+    )
+    np.testing.assert_array_equal(found, expected)
+    asked = ask_between("cached", kept, (source + 1) / 2, depth, cameras)
     assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}  # a fit asks often
     with pytest.raises(InputError, match=r"sampler\.offload: found on 8 devices, expected on one"):
         open_prior(on(SHARDED, offloaded), path)

@@ -136,6 +136,7 @@ def test_devices_that_share_a_clip_divide_its_frames(monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     # One device draws four of the fifteen frames of one of the two clips, with one to spare.
     trips = re.compile(r'"known_trip_count":{"n":"(\d+)"}')
-    loops = [set(trips.findall(program.compile().as_text())) for program in (alone, shared)]
+    texts = [str(program.compile().as_text()) for program in (alone, shared)]
+    loops = [set(trips.findall(text)) for text in texts]
     assert ["30" in found for found in loops] == [True, False]
     assert "4" in loops[1]

@@ -54,42 +54,42 @@ def test_times_are_in_clips_of_evenly_spread_instants():
 
 
 def test_instants_come_in_the_order_of_time_with_their_pictures():
-    *grid, between, _ = film(speed=4)
-    grown = with_instants_between(*grid, between)
+    frames, depth, poses, between, _ = film(speed=4)
+    grown = with_instants_between(frames, depth, poses, between)
     np.testing.assert_allclose(grown.times, [0, 0.25, 0.5, 0.75, 1])
-    np.testing.assert_array_equal(grown.frames[0, ::2], grid[0][0])
+    np.testing.assert_array_equal(grown.frames[0, ::2], frames[0])
     np.testing.assert_array_equal(grown.frames[0, 1::2], between.frames)
-    np.testing.assert_array_equal(grown.depth[0, ::2], grid[1][0])
+    np.testing.assert_array_equal(grown.depth[0, ::2], depth[0])
 
 
 def test_what_flow_explains_needs_no_seeds_between_and_lasts_a_whole_step():
-    *grid, between, squares = film(speed=4)
-    grown = with_instants_between(*grid, between)
+    frames, depth, poses, between, squares = film(speed=4)
+    grown = with_instants_between(frames, depth, poses, between)
     inner = squares[0] & np.roll(squares[0], (6, 6), (0, 1)) & np.roll(squares[0], (-6, -6), (0, 1))
     assert grown.may_move[0, 1][inner].mean() < 0.1
     np.testing.assert_allclose(np.median(grown.depth[0, 1][inner]), SQUARE)
-    shown = grid[1][0, 0] == SQUARE
+    shown = depth[0, 0] == SQUARE
     assert np.median(grown.durations[0, 0][shown]) == pytest.approx(DURATION / 2)
 
 
 def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long():
     """The square is dark between the instants, as nowhere else."""
-    *grid, between, squares = film(speed=4, between_color=0.1)
-    grown = with_instants_between(*grid, between)
+    frames, depth, poses, between, squares = film(speed=4, between_color=0.1)
+    grown = with_instants_between(frames, depth, poses, between)
     may_move = grown.may_move[0, 1]
     assert may_move[squares[0]].mean() > 0.9
     assert np.median(grown.depth[0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
     assert may_move[~squares[0]].mean() < 0.1
     np.testing.assert_allclose(grown.durations[0, 1], DURATION / 4, rtol=1e-6)
-    shown = grid[1][0, 0] == SQUARE
+    shown = depth[0, 0] == SQUARE
     assert np.median(grown.durations[0, 0][shown]) == pytest.approx(DURATION / 4)
 
 
 def test_the_square_keeps_its_velocity_beside_pictures_between():
     """The square moves by 8 pixels a clip; at depth 1, 100 pixels are one world unit."""
-    *grid, between, squares = film(speed=4)
+    frames, depth, poses, between, squares = film(speed=4)
     between.frames[0, :20, :20] = 1.0  # something fast, at one picture only
-    grown = with_instants_between(*grid, between)
+    grown = with_instants_between(frames, depth, poses, between)
     lens = np.array([[[100.0, 0, WIDTH / 2], [0, 100.0, HEIGHT / 2], [0, 0, 1]]])
     scene = initialize(
         grown.frames,

@@ -22,7 +22,8 @@ from input_pipeline.transforms import decode
 
 SIDE, VIEWS = 32, 9
 SETTINGS = LiftConfig(steps=300, capacity=300)
-GREEN = np.float32([26, 204, 51]) / 255
+GREEN = np.array([26, 204, 51], np.float32) / 255
+RED = np.array([0.9, 0.2, 0.1], np.float32)
 
 
 def ball(instants=1, behind=GREEN):
@@ -32,7 +33,7 @@ def ball(instants=1, behind=GREEN):
     lens = intrinsics_from_fov(40.0, SIDE, SIDE).astype(np.float32)
     y, x = (np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2) / lens[0, 0]
     inside = np.hypot(x, y) / np.sqrt(x**2 + y**2 + 1) < 0.2
-    picture = np.where(inside[..., None], np.float32([0.9, 0.2, 0.1]), behind)
+    picture = np.where(inside[..., None], RED, behind)
     frames = np.tile(np.float32(picture), (VIEWS, instants, 1, 1, 1))
     poses = np.repeat(poses[:, None], instants, 1).astype(np.float32)
     cameras = Cameras(np.stack([lens] * VIEWS), poses, SIDE, SIDE)
@@ -75,7 +76,7 @@ def test_the_start_is_what_there_is(motion):
     depth = np.where(inside, np.float32(0.85), 0)
     near = start(given, inside, depth, motion=motion)
     assert (near.sharp, near.note) == (True, "the capture's depth")
-    cloud = np.float64([[0.1, 0, 0, 1, 0, 0], [0, 0.1, 0, 0, 1, 0]])
+    cloud = np.array([[0.1, 0, 0, 1, 0, 0], [0, 0.1, 0, 0, 1, 0]])
     points = start(given, inside, cloud=cloud, motion=motion)
     assert points.note == "2 points of the capture"
     np.testing.assert_allclose(places(points.scene), 0.1, rtol=1e-5)

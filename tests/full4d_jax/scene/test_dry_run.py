@@ -71,7 +71,7 @@ def asked(mesh, config=CONFIG):
     v, t = config.data.views, config.data.frames
     poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
     lens = np.repeat(intrinsics_from_fov(55.0, 16, 16)[None], v, 0)
-    cameras = Cameras(*(np.asarray(x, np.float32) for x in (lens, poses)), 16, 16)
+    cameras = Cameras(np.asarray(lens, np.float32), np.asarray(poses, np.float32), 16, 16)
     source = np.random.default_rng(0).uniform(0, 1, (t, 16, 16, 3)).astype(np.float32)
     given = jnp.asarray(source), jnp.ones((t, 16, 16)), cameras
     return prior_with(config, params, mesh), given

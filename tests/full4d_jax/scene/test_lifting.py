@@ -97,11 +97,12 @@ def test_the_config_says_in_which_form_the_prior_is_asked(params):
 
 
 def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
-    key, given = jax.random.key(0), noisy_grid()
+    key = jax.random.key(0)
+    frames, depth, cameras = noisy_grid()
     prior = Prior(DEBUG.model, DEBUG.sampler, params)
     part = {"distilled_views": 1, "distilled_frames": 1}
     found = [
-        np.asarray(lift_grid(settings, *given, key, prior=prior).gaussians.means)
+        np.asarray(lift_grid(settings, frames, depth, cameras, key, prior=prior).gaussians.means)
         for settings, prior in (
             (asking("gradient", **part), prior),
             (asking("cached"), prior),

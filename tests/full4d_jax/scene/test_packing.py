@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.typing import ArrayLike
 from moving_scene import ball, bending_scene, moving_ball, random_scene
 
 from full4d_jax.scene.packing import RECORD, pack_rotations, pack_scene, sample_times
@@ -35,7 +36,8 @@ def kept(scene) -> np.ndarray:
 
 def test_a_gaussian_has_forty_bytes_without_gaps():
     assert RECORD.itemsize == 40
-    places = {name: place for name, (_, place) in RECORD.fields.items()}
+    assert RECORD.fields is not None
+    places = {name: field[1] for name, field in RECORD.fields.items()}
     expected = {"position": 0, "velocity": 12, "moment": 18, "log_scale": 20, "log_duration": 26}
     assert places == expected | {"color": 28, "opacity": 34, "gate": 35, "rotation": 36}
 
@@ -46,9 +48,9 @@ def test_everything_is_kept_to_the_bits_that_it_has():
     assert 1500 < len(records) == seen.sum() < 2000
     gaussians = scene.gaussians
 
-    def check(name: str, wanted: np.ndarray, relative: float, absolute: float) -> None:
-        wanted = np.asarray(wanted)[seen]
-        np.testing.assert_allclose(records[name], wanted, rtol=relative, atol=absolute)
+    def check(name: str, wanted: ArrayLike, relative: float, absolute: float) -> None:
+        shown = np.asarray(wanted)[seen]
+        np.testing.assert_allclose(records[name], shown, rtol=relative, atol=absolute)
 
     np.testing.assert_array_equal(records["position"], np.asarray(gaussians.means)[seen])
     half = 2.0**-11
@@ -91,6 +93,7 @@ def test_numbers_that_no_half_float_holds_stay_finite():
         ),
     )
     records = pack_scene(wild).records
+    assert RECORD.names is not None
     assert all(np.isfinite(records[name]).all() for name in RECORD.names)
     assert (records["opacity"] == 255).all()
 

@@ -1,6 +1,7 @@
 """Run folders that somebody edited by hand: one clear line, and no work."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,9 @@ def test_missing_and_foreign_fields_of_the_config_are_told(tmp_path):
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path):
     stages = edited(tmp_path / "run")
     path = tmp_path / "run/grid.npz"
-    np.savez(path, **dict(np.load(path)) | {"depth": np.ones((1, 3, 16, 16), np.float32)})
+    saved: dict[str, Any] = dict(np.load(path))
+    saved["depth"] = np.ones((1, 3, 16, 16), np.float32)
+    np.savez(path, **saved)
     with pytest.raises(InputError, match=r"grid.npz, array depth: found float32 \(1, 3, 16, 16\)"):
         read_grid(stages)
 

@@ -16,6 +16,7 @@ from full4d_jax.scene.seeds import (
     with_passing_rims,
     with_rims,
 )
+from gaussians import DynamicGaussians
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.procedural.scene import procedural_scene
 
@@ -84,6 +85,7 @@ def test_what_flickers_in_a_generated_view_seeds_nothing():
             jax.random.key(0),
             filmed=filmed,
         )
+        assert isinstance(scene, DynamicGaussians)
         moving = np.asarray(scene.logit_gates) < 0
         is_second = np.asarray(scene.gaussians.means[:, 0]) < -2.5
         return [int((moving & ~is_second).sum()), int((moving & is_second).sum())]
@@ -107,9 +109,7 @@ def test_pixels_that_mix_with_something_nearer_lie_at_its_depth():
     unknown[:, 3, 7:] = False
     expected = depth.copy()
     expected[:, 3, 3:7] = expected[:, 4:8, 9] = 1.0
-    found = with_rims(
-        *map(partial(jnp.asarray, dtype=jnp.float32), (depth, frames)), jnp.asarray(unknown)
-    )
+    found = with_rims(jnp.float32(depth), jnp.float32(frames), jnp.asarray(unknown))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

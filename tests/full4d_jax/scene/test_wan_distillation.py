@@ -77,6 +77,7 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
     whole = ask_between("gradient", prior, frames[0], depth, cameras, views=1, frames=FRAMES)
     start, view = 4 * window, jnp.array([1])
     at = slice(start, start + FRAMES)
+    assert whole.windows is not None
     np.testing.assert_array_equal(whole.windows[window], np.arange(LONGER)[at])
     assert len(whole.windows) == 2
     assert whole.part is not None
@@ -175,11 +176,12 @@ def test_the_gradient_holds_what_one_video_needs(prior):
 
 @pytest.mark.slow
 def test_both_forms_change_the_scene(prior, given):
+    frames, depth, cameras = given
     settings = dataclasses.replace(load_config("configs/debug.py").lift, steps=10, capacity=100)
     found = {}
     for form in ("none", "cached", "gradient"):
         how = dataclasses.replace(settings, distillation=form)
-        scene = lift_grid(how, *given, jax.random.key(0), prior=prior)
+        scene = lift_grid(how, frames, depth, cameras, jax.random.key(0), prior=prior)
         found[form] = np.asarray(scene.gaussians.means)
         assert np.isfinite(found[form]).all()
     for form in ("cached", "gradient"):

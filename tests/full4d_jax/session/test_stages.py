@@ -1,5 +1,7 @@
 """Finished stages are kept, others made again; half-written files never count as finished."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -117,8 +119,9 @@ def test_unwritable_folders_are_refused(tmp_path):
 def test_a_stage_that_holds_something_else_is_made_again(tmp_path):
     made = {"frames": np.zeros((2, 1, 4, 4, 3), np.uint8)}
     Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: made)
-    saved = dict(np.load(tmp_path / "grid.npz"))
-    np.savez(tmp_path / "grid.npz", **saved | {"frames": np.zeros(3)})
+    saved: dict[str, Any] = dict(np.load(tmp_path / "grid.npz"))
+    saved["frames"] = np.zeros(3)
+    np.savez(tmp_path / "grid.npz", **saved)
     told = []
     again = Stages(tmp_path, say=told.append).run("grid", {}, lambda: made)
     np.testing.assert_array_equal(again["frames"], made["frames"])

@@ -58,6 +58,8 @@ def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
     write_rig(tmp_path / "all" / "rig", room, pictures)
     found = open_capture(CaptureOptions(tmp_path / "all" / "rig"))
     assert np.abs(found.frames.astype(int) - pictures).mean() < 8
+    assert found.cameras is not None
+    assert found.depth is not None
     np.testing.assert_allclose(found.cameras.intrinsics, room.intrinsics, rtol=1e-5)
     assert found.depth.shape == (3, 2, 48, 64)
     assert found.about.place is None
@@ -68,6 +70,8 @@ def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
 
 def test_the_world_becomes_that_of_the_first_camera(tmp_path):
     given = opened(write(tmp_path / "a.npz"))
+    assert given.cameras is not None
+    assert given.depth is not None
     poses = given.cameras.world_to_camera
     assert poses.shape == (3, 2, 4, 4)
     np.testing.assert_allclose(poses[0, 0], np.eye(4), atol=1e-6)
@@ -79,8 +83,11 @@ def test_the_world_becomes_that_of_the_first_camera(tmp_path):
     step = 2 * np.sin(np.pi / 12)
     assert step < np.linalg.norm(centers(poses[1, 0])) < 5 / 4 * step
     found = opened(write(tmp_path / "b.npz", depth=None))
+    assert found.cameras is not None
     poses = found.cameras.world_to_camera
-    np.testing.assert_allclose(nearest_to_axes(poses[:, 0]), [0, 0, 1], atol=1e-5)
+    middle = nearest_to_axes(poses[:, 0])
+    assert middle is not None
+    np.testing.assert_allclose(middle, [0, 0, 1], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(centers(poses[1, 0])), step, rtol=1e-5)
     assert found.depth is None
     assert found.masks is None
@@ -122,6 +129,7 @@ def test_points_come_into_our_world(tmp_path):
     capture = write(tmp_path / "a.npz", depth=None)
     for name in ("points3D.txt", "points3D.bin", "a.ply"):
         found = open_capture(CaptureOptions(capture, points=tmp_path / name)).cloud
+        assert found is not None
         np.testing.assert_allclose(found, [[0, 0, 1, 1, 0, 0.2]], atol=1e-6)
     (tmp_path / "points3D.bin").write_bytes(struct.pack("<Q", 2) + row)
     (tmp_path / "b.ply").write_text(text.replace("float z", "float w"))

@@ -37,8 +37,7 @@ DATA = dataclasses.replace(DEFAULT.data, frames=3, height=16, width=16)
 
 @pytest.fixture(scope="module")
 def clips():
-    size = {"views": 3, "frames": 5, "height": 16, "width": 16}
-    return ProceduralClips(2**30, 2, **size, all_depth=True)
+    return ProceduralClips(2**30, 2, views=3, frames=5, height=16, width=16, all_depth=True)
 
 
 @pytest.fixture(scope="module")

@@ -40,13 +40,17 @@ def test_an_assumed_lens_is_told_in_zooms_of_a_phone():
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.mov", "a.mp4"])
 def test_metadata_tell_the_lens(name, tmp_path):
     path = tmp_path / name
-    write = write_picture if name[-3:] in ("jpg", "png") else write_film
-    write(path, 26 if write is write_picture else "26.00mm")
+    if name[-3:] in ("jpg", "png"):
+        size = (60, 40)  # upright
+        write_picture(path, 26)
+    else:
+        size = (40, 60)
+        write_film(path, "26.00mm")
     assert focal_length(path) == 26
-    size = (60, 40) if write is write_picture else (40, 60)  # upright
     source = open_video(SIZE, VideoOptions(path))
     assert "of 26 mm (as on 35 mm film) in the file's metadata" in source.about.note
     focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / min(size)
+    assert source.cameras is not None
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
     given = open_video(SIZE, VideoOptions(path, fov=40.0))
     assert "40 before cropping" in given.about.note

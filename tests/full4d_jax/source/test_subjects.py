@@ -98,7 +98,7 @@ def test_an_instant_d_instants_away_weighs_lasts_to_the_power_d():
     for t in range(5):
         weights = LASTS ** np.abs(np.arange(5) - t)
         np.testing.assert_allclose(found[t], weights[1] / weights.sum(), rtol=1e-5)
-    away = still + np.float32((0, 5))  # there and back do not agree
+    away = still + np.array([0, 5], np.float32)  # there and back do not agree
     np.testing.assert_array_equal(average_along_flow(shares, list(away), list(away)), shares)
 
 

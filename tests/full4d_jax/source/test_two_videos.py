@@ -58,7 +58,9 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     assert found.shape == (3, 2, 4, 4)
     np.testing.assert_array_equal(found[:, 0], found[:, 1])  # each stands still
     true = relative_to(walk(), walk()[0])[TAKEN]
-    unit = np.linalg.norm(nearest_to_axes(true))
+    middle = nearest_to_axes(true)
+    assert middle is not None
+    unit = float(np.linalg.norm(middle))
     np.testing.assert_allclose(found[:, 0], rescale(true, unit), atol=1e-4)
     # The picture is the middle of the film's, whose lens the file tells.
     focal = LENS[0, 0] * DATA.height / HEIGHT

@@ -45,8 +45,8 @@ def crates(fov: float, height: int, width: int, turn=TURN, shear: float = 0.0) -
         points = corners @ matrix.T + middle
         pixels = points[:, :2] / points[:, 2:] * focal_length + np.array([width, height]) / 2
         for i, j in EDGES:
-            ends = [tuple(np.round(p * 16).astype(int).tolist()) for p in (pixels[i], pixels[j])]
-            cv2.line(picture, *ends, (210, 220, 230), 2, cv2.LINE_AA, shift=4)
+            start, end = np.round(pixels[[i, j]] * 16).astype(int).tolist()
+            cv2.line(picture, start, end, (210, 220, 230), 2, cv2.LINE_AA, shift=4)
     return picture
 
 
@@ -130,6 +130,7 @@ def test_a_run_says_that_lines_told_the_lens(tmp_path):
     assert "read from vanishing points of straight lines in the picture" in source.about.note
     assert "give --fov if you know it, as too large a value flattens" in source.about.note
     focal_length = 172 / np.tan(np.radians(30))  # the crop leaves it
+    assert source.cameras is not None
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal_length, rel=0.03)
     note = open_video(data, VideoOptions(tmp_path / "a.mp4", fov=50.0)).about.note
     assert "vanishing" not in note
@@ -141,4 +142,5 @@ def test_a_picture_that_stands_tells_its_horizontal_field_of_view(tmp_path):
     source = open_video(data, VideoOptions(tmp_path / "a.mp4"))
     assert "vanishing" in source.about.note
     focal_length = 172 / np.tan(np.radians(30))
+    assert source.cameras is not None
     assert source.cameras.intrinsics[0, 0, 0] == pytest.approx(focal_length, rel=0.03)

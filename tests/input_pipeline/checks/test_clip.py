@@ -140,7 +140,8 @@ def test_light_sizes_and_files(make_example):
     assert any("stops darker than the median view" in line for line in found.notes)
     same = room._replace(frames=room.frames[[0, 1, 0]])
     assert any("pictures of view 0 again in view 2" in line for line in checked(same).problems)
-    half = room._replace(intrinsics=room.intrinsics * np.float32([[2], [2], [1]]))
+    twice = np.array([[2], [2], [1]], np.float32)
+    half = room._replace(intrinsics=room.intrinsics * twice)
     assert sum("are they for another size?" in line for line in checked(half).problems) == 3
 
 

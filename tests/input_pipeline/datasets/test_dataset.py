@@ -10,19 +10,22 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from formula_clips import FormulaClips, make
+from tensorflow_datasets.core.dataset_info import DatasetInfoFileError
 
 from input_pipeline.datasets.dataset import damaged_files, open_dataset, write_dataset
 from input_pipeline.datasets.records import to_bytes
 from input_pipeline.datasets.shards import plan_shards, split_of
 
 CLIPS = FormulaClips(24)
-BUILD = {"name": "formula", "splits": {"train": 0.7, "test": 0.3}, "shards": 5}
+SPLITS = {"train": 0.7, "test": 0.3}
+write_formula = partial(write_dataset, name="formula", splits=SPLITS, shards=5)
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -37,7 +40,7 @@ def files(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    assert write_dataset(folder, CLIPS, **BUILD) == 0
+    assert write_formula(folder, CLIPS) == 0
     return folder
 
 
@@ -55,7 +58,7 @@ def test_what_was_written_is_read(built):
 def test_tfds_opens_it_without_tensorflow(built):
     builder = tfds.builder_from_directory(str(built))
     assert str(builder.version) == "4.0.0"
-    source = builder.as_data_source("train")
+    source = builder.as_data_source("train")  # pyright: ignore[reportCallIssue]
     assert len(source) == builder.info.splits["train"].num_examples == len(open_dataset(built))
     example, ours = source[0], open_dataset(built)[0]
     assert example["frames"][3] == ours.frames[1, 1]
@@ -69,9 +72,9 @@ def test_no_scene_is_in_two_splits_and_others_do_not_move_it(built):
     assert test
     assert not train & test
     names = [f"scene-{i}" for i in range(4000)]
-    share = np.mean([split_of(name, BUILD["splits"]) == "test" for name in names])
+    share = np.mean([split_of(name, SPLITS) == "test" for name in names])
     assert share == pytest.approx(0.3, abs=0.03)
-    assert {split_of(name, BUILD["splits"]) for name in train} == {"train"}
+    assert {split_of(name, SPLITS) for name in train} == {"train"}
 
 
 def test_files_are_of_even_size():
@@ -83,21 +86,21 @@ def test_files_are_of_even_size():
 
 
 def test_parts_and_processes_write_the_same_files(built, tmp_path):
-    left = [write_dataset(tmp_path, CLIPS, **BUILD, part=(i, 2)) for i in (1, 0)]
+    left = [write_formula(tmp_path, CLIPS, part=(i, 2)) for i in (1, 0)]
     assert left[0] > left[1] == 0
     assert files(tmp_path) == files(built)
     several = tmp_path / "several"
-    assert write_dataset(several, CLIPS, **BUILD, jobs=2) == 0
+    assert write_formula(several, CLIPS, jobs=2) == 0
     assert files(several) == files(built)
 
 
 def test_progress_counts_what_is_there(tmp_path):
     seen: list[int] = []
-    write_dataset(tmp_path, CLIPS, **BUILD, part=(0, 2), report=seen.append)
+    write_formula(tmp_path, CLIPS, part=(0, 2), report=seen.append)
     first = seen[-1]
     assert seen == list(range(1, first + 1))
     seen.clear()
-    write_dataset(tmp_path, CLIPS, **BUILD, report=seen.append)
+    write_formula(tmp_path, CLIPS, report=seen.append)
     assert seen == list(range(first + 1, len(CLIPS) + 1))
 
 
@@ -134,10 +137,10 @@ def test_a_killed_build_is_no_dataset_and_goes_on(built, tmp_path):
     assert list(tmp_path.glob(".*.partial-*"))
     with pytest.raises(ValueError, match="expected a finished dataset"):
         open_dataset(tmp_path)
-    with pytest.raises(tfds.core.dataset_info.DatasetInfoFileError):
+    with pytest.raises(DatasetInfoFileError):
         tfds.builder_from_directory(str(tmp_path))
     made: list[int] = []
-    write_dataset(tmp_path, CLIPS, **BUILD, report=made.append)
+    write_formula(tmp_path, CLIPS, report=made.append)
     assert len(made) < len(CLIPS)
     assert files(tmp_path) == files(built)
 
@@ -152,31 +155,32 @@ def test_what_others_may_be_writing_stays(built, tmp_path):
         stem, _, suffix = shard.rpartition(".")
         path = tmp_path / f".{stem}.partial-{name}.{suffix}"
         path.write_bytes(b"")
-        os.utime(path, (time.time() - age,) * 2)
-    write_dataset(tmp_path, CLIPS, **BUILD)
+        written = time.time() - age
+        os.utime(path, (written, written))
+    write_formula(tmp_path, CLIPS)
     left = {path.stem.rpartition(".partial-")[2] for path in tmp_path.glob(".*.partial-*")}
     assert left == set(stays)
 
 
 def test_a_file_with_a_changed_bit_is_written_again_and_no_other(built, tmp_path):
-    write_dataset(tmp_path, CLIPS, **BUILD)
+    write_formula(tmp_path, CLIPS)
     victim, *others = sorted(tmp_path.glob("formula-*"))
     written = [path.stat().st_mtime_ns for path in others]
     whole = bytearray(victim.read_bytes())
     whole[len(whole) // 2] ^= 1
     victim.write_bytes(whole)
-    write_dataset(tmp_path, CLIPS, **BUILD)
+    write_formula(tmp_path, CLIPS)
     assert files(tmp_path) == files(built)
     assert [path.stat().st_mtime_ns for path in others] == written
 
 
 def test_a_cut_file_is_refused_and_written_again(built, tmp_path):
-    write_dataset(tmp_path, CLIPS, **BUILD)
+    write_formula(tmp_path, CLIPS)
     victim = next(tmp_path.glob("formula-train*"))
     victim.write_bytes(victim.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"found \d+ bytes, expected \d+ bytes"):
         open_dataset(tmp_path)
-    write_dataset(tmp_path, CLIPS, **BUILD)
+    write_formula(tmp_path, CLIPS)
     assert files(tmp_path) == files(built)
 
 
@@ -192,20 +196,19 @@ def test_the_card_and_the_content_hash(built, tmp_path):
     index = json.loads((built / "index.json").read_text())
     for file, told in index["files"].items():
         assert hashlib.sha256((built / file).read_bytes()).hexdigest() == told["sha256"]
-    write_dataset(tmp_path, FormulaClips(22), **BUILD)
+    write_formula(tmp_path, FormulaClips(22))
     assert open_dataset(tmp_path).content != content
 
 
 def test_another_build_is_not_mixed_in(tmp_path):
-    write_dataset(tmp_path, CLIPS, **BUILD, part=(0, 2))
-    for clips, build in (
-        (FormulaClips(22), BUILD),
-        (CLIPS, BUILD | {"about": "differently"}),
-        (CLIPS, BUILD | {"shards": 4}),
-    ):
-        with pytest.raises(ValueError, match="of another build"):
-            write_dataset(tmp_path, clips, **build)
-    assert write_dataset(tmp_path, CLIPS, **BUILD) == 0
+    write_formula(tmp_path, CLIPS, part=(0, 2))
+    with pytest.raises(ValueError, match="of another build"):
+        write_formula(tmp_path, FormulaClips(22))
+    with pytest.raises(ValueError, match="of another build"):
+        write_formula(tmp_path, CLIPS, about="differently")
+    with pytest.raises(ValueError, match="of another build"):
+        write_formula(tmp_path, CLIPS, shards=4)
+    assert write_formula(tmp_path, CLIPS) == 0
 
 
 class Broken(FormulaClips):
@@ -233,7 +236,7 @@ def test_a_broken_clip_is_named(tmp_path):
 )
 def test_bad_requests_are_refused(tmp_path, words, said):
     with pytest.raises(ValueError, match=said):
-        write_dataset(tmp_path / "new", CLIPS, **(BUILD | words))
+        write_formula(tmp_path / "new", CLIPS, **words)
     assert not (tmp_path / "new").exists()
 
 

@@ -55,7 +55,8 @@ def test_another_version_is_refused(make_example):
 
 
 def test_a_field_of_no_kind_is_refused(make_example):
-    message = tf_example_pb2.Example.FromString(to_bytes(make_example()))
+    example = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+    message = example.FromString(to_bytes(make_example()))
     message.features.feature["unit"].Clear()
     with pytest.raises(ValueError, match=r"unit.*, expected a whole record"):
         from_bytes(message.SerializeToString())

@@ -75,7 +75,8 @@ def test_the_floor_seen_from_above_is_the_same_in_neighbouring_views(real):
         seen = (floor @ view.world_to_camera[0].T)[..., :3] @ small.T
         place = (seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32)
         gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        gray = cv2.GaussianBlur(cv2.remap(gray, place, None, cv2.INTER_LINEAR), (0, 0), 2)
+        sampled = cv2.remap(gray, place[..., 0], place[..., 1], cv2.INTER_LINEAR)
+        gray = cv2.GaussianBlur(sampled, (0, 0), 2)
         edges.append(np.hypot(cv2.Sobel(gray, -1, 1, 0), cv2.Sobel(gray, -1, 0, 1)))
     for i, j in ((0, 1), (1, 2), (0, 3)):
         place, part = edges[i][60:240, 15:165], edges[j][80:220, 35:145]

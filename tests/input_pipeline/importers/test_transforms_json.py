@@ -36,7 +36,7 @@ def test_the_real_photos_are_views_of_one_instant(shared_data):
 def test_what_two_real_photos_share_lies_on_epipolar_lines(shared_data):
     """SIFT finds the same corners in both; the cameras say where they may lie."""
     (capture,) = transforms_json.read(shared_data / "data/fox_photos", None)
-    sift, seen = cv2.SIFT_create(2000), []
+    sift, seen = cv2.SIFT.create(2000), []
     views = [capture.views[0], capture.views[6]]
     for view in views:
         points, marks = sift.detectAndCompute(read_picture(view.files[0]), None)
@@ -197,7 +197,7 @@ def test_films_of_several_cameras_in_one_folder(tmp_path, rig, write_pictures):
     """Neural 3D Video as others convert it: images/cam00_0041.png, listed by time."""
     stems = [f"cam{camera:02}_{t:04}" for t in (0, 9, 10) for camera in (0, 1, 10)]
     write_pictures([tmp_path / f"images/{stem}.png" for stem in stems])
-    poses = dict(zip(("cam00", "cam01", "cam10"), rig[2], strict=True))
+    poses: dict[str, np.ndarray] = dict(zip(("cam00", "cam01", "cam10"), rig[2], strict=True))
     frames = [
         {
             "file_path": f"images/{stem}",

@@ -17,8 +17,7 @@ def turns(clips: GltfClips, index: int) -> np.ndarray:
 
 def test_an_orbit_goes_on_in_equal_steps(tmp_path):
     write_arm(tmp_path / "arm.glb")
-    size = {"views": 4, "frames": 1, "height": 8, "width": 8}
-    clips = GltfClips((tmp_path / "arm.glb",), 2, **size, orbit=True)
+    clips = GltfClips((tmp_path / "arm.glb",), 2, views=4, frames=1, height=8, width=8, orbit=True)
     for index in range(2):
         angles = turns(clips, index)
         assert 1 < angles[-1] < 60

@@ -1,5 +1,7 @@
 """Rich worlds: one surface in all views, pure in the index."""
 
+from functools import partial
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -21,8 +23,7 @@ from input_pipeline.schema import validate
 from input_pipeline.transforms import decode
 
 SIZE = 48
-PHOTO = np.float32(np.random.default_rng(1).uniform(0.2, 0.8, (4, 4, 3)))
-SHAPE = {"views": 3, "frames": 3, "height": SIZE, "width": SIZE}
+PHOTO = np.random.default_rng(1).uniform(0.2, 0.8, (4, 4, 3)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +33,26 @@ def scenes():
 
     @jax.jit
     def make(index):
-        arguments = {"worlds": "rich", "azimuths": angles, **SHAPE}
-        return procedural_scene(index, looks=Looks(jnp.asarray(PHOTO[None])), **arguments)
+        return procedural_scene(
+            index,
+            views=3,
+            frames=3,
+            height=SIZE,
+            width=SIZE,
+            azimuths=angles,
+            worlds="rich",
+            looks=Looks(jnp.asarray(PHOTO[None])),
+        )
 
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
 
 
 def sampled(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Bilinear values at pixel coordinates with centres at +0.5."""
-    maps = (np.float32(x - 0.5), np.float32(y - 0.5))
-    return cv2.remap(np.float32(picture), *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    columns = (x - 0.5).astype(np.float32)
+    rows = (y - 0.5).astype(np.float32)
+    colors = picture.astype(np.float32)
+    return cv2.remap(colors, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def smooth(depth: np.ndarray) -> np.ndarray:
@@ -82,13 +93,13 @@ def test_instances_are_people_and_things(scenes):
 
 def test_masks_are_of_the_people(scenes):
     for clip in scenes[:2]:
-        words = {"scene_id": "a", "source": "b", "license": "c"}
-        example = validate(to_example(clip, people=PEOPLE, **words))
+        record = partial(to_example, clip, scene_id="a", source="b", license="c")
+        example = validate(record(people=PEOPLE))
         masks = decode(example, height=SIZE, width=SIZE).masks
         people = (clip.instances >= 1) & (clip.instances <= PEOPLE)
         np.testing.assert_array_equal(masks > 0, people)
         assert 0.005 < people.mean() < 0.5
-        assert not to_example(clip, **words).masks.any()
+        assert not record().masks.any()
 
 
 def test_feet_touch_the_floor_and_limbs_hang_together():
@@ -125,13 +136,14 @@ def test_photos_are_interpolated_as_opencv_does():
     """On a wall that faces z, one cell a unit and no phase: a photo spans TILE units."""
     materials = sample_rich_world(jax.random.key(0)).materials
     plain = materials._replace(frequency=jnp.ones(MATERIALS), phase=jnp.zeros((MATERIALS, 3)))
-    x, y = (np.float32(v) for v in np.random.default_rng(0).uniform(0, TILE, (2, 50)))
+    x, y = np.random.default_rng(0).uniform(0, TILE, (2, 50)).astype(np.float32)
     nothing, one = jnp.zeros(50), jnp.ones(50)
     local, normal = Vector(jnp.array(x), jnp.array(y), nothing), Vector(nothing, nothing, one)
     at = Surface(local, local, normal, normal)
     which = jnp.full(50, MATERIALS - 1)
     *colors, _ = photo_colors(jnp.asarray(PHOTO[None]), plain, which, at)
     side = len(PHOTO) - 1
-    maps = (x[None] * side / TILE, y[None] * side / TILE)
-    expected = cv2.remap(PHOTO, *maps, cv2.INTER_LINEAR)[0]
+    columns = x[None] * side / TILE
+    rows = y[None] * side / TILE
+    expected = cv2.remap(PHOTO, columns, rows, cv2.INTER_LINEAR)[0]
     np.testing.assert_allclose(np.stack(colors, -1), expected, atol=0.02)  # 1/32 pixel in OpenCV

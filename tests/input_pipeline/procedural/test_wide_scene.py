@@ -1,5 +1,7 @@
 """Wide scenes: exact depth, cameras of all kinds, furniture that stays in one piece."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,14 +20,14 @@ from input_pipeline.procedural.wide_scene import (
     wide_frame,
 )
 
-SIZE = {"height": 16, "width": 24}
+draw = partial(wide_frame, height=16, width=24)
 TABLE, LEGS = BALLS, slice(BALLS + 3 + CRATES, BALLS + 3 + CRATES + 4)
 
 
 @pytest.fixture(scope="module")
 def frames():
     """Forty small frames, wider than high."""
-    render = jax.jit(lambda i: wide_frame(i, **SIZE))
+    render = jax.jit(draw)
     return jax.tree.map(lambda *x: np.stack(x), *(render(i) for i in range(40)))
 
 
@@ -88,7 +90,7 @@ def test_walls_of_rooms_become_plain_and_the_sky_does_not():
 
 
 def test_photos_change_colours_and_no_depth(frames):
-    render = jax.jit(lambda i, x: wide_frame(i, looks=Looks(textures=x), **SIZE))
+    render = jax.jit(lambda i, x: draw(i, looks=Looks(textures=x)))
     photo = jnp.tile(jnp.array([1.0, 0.0, 0.0]), (2, 8, 8, 1))
     moved = [np.abs(render(i, photo).frame - frames.frame[i]).max() for i in range(6)]
     assert max(moved) > 0.2
@@ -97,7 +99,7 @@ def test_photos_change_colours_and_no_depth(frames):
 
 def test_cards_are_nearer_than_what_they_hide(frames):
     card = Cutouts(jnp.ones((1, 4, 4, 4)), jnp.ones(1), jnp.ones(1, bool))
-    render = jax.jit(lambda i, x: wide_frame(i, looks=Looks(cutouts=x), **SIZE))
+    render = jax.jit(lambda i, x: draw(i, looks=Looks(cutouts=x)))
     changed = 0
     for i in range(6):
         before, after = jax.tree.map(lambda x: x[i], frames), render(i, card)  # noqa: B023

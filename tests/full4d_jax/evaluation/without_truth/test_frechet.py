@@ -29,7 +29,8 @@ def spread(size: int, seed: int) -> np.ndarray:
 def test_known_normal_distributions(size, counts):
     means = np.zeros(size), np.linspace(0.5, 1, size)
     spreads = spread(size, 1), spread(size, 2)
-    sets = [draw(*known, n, n) for *known, n in zip(means, spreads, counts, strict=True)]
+    known = zip(means, spreads, counts, strict=True)
+    sets = [draw(mean, covariance, n, n) for mean, covariance, n in known]
     root = np.real(scipy.linalg.sqrtm(spreads[0] @ spreads[1]))
     expected = ((means[1] - means[0]) ** 2).sum() + np.trace(spreads[0] + spreads[1] - 2 * root)
     assert frechet_distance(*sets) == pytest.approx(expected, rel=1e-9)

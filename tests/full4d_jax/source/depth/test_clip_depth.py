@@ -37,7 +37,9 @@ def scene(frames: int) -> tuple[np.ndarray, np.ndarray]:
 def pretend(answers, axes: int = 4, window: int | None = None, family=DEPTH_ANYTHING, kind=None):
     """A network that gives one answer after another, of sides of their own."""
     answers = iter(answers)
-    shape = [1, 3, HEIGHT, WIDTH] if axes == 4 else [1, window, 3, HEIGHT, WIDTH]
+    shape: list[int | str | None] = [1, 3, HEIGHT, WIDTH]
+    if axes != 4:
+        shape.insert(1, window)
     network = Network(lambda _: next(answers)[None], shape)
     return DepthFile(Path("x.onnx"), network, family, kind or family.kind)
 
@@ -148,10 +150,12 @@ def red():
 @pytest.mark.extra("onnxruntime")
 def test_a_picture_network_of_a_file(colors):
     network = load_network(str(GOLDENS / "slope.onnx"))
+    assert isinstance(network, DepthFile)
     assert network.kind == "disparity"
     found = along(clip_depth.clip_depth(network, colors))
     assert (np.diff(found) < 0).all()  # red is near
     as_depth = load_network(str(GOLDENS / "slope.onnx"), "depth")
+    assert isinstance(as_depth, DepthFile)
     with pytest.raises(InputError, match="values of 0 or less"):
         clip_depth.clip_depth(as_depth, colors - 1)
 

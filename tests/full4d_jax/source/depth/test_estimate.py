@@ -20,6 +20,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth import estimate
 from full4d_jax.source.depth.estimate import (
     TIEFENRAUSCH,
+    DepthNetwork,
     align_median,
     depth_errors,
     depth_from_file,
@@ -129,6 +130,7 @@ def test_sides_that_do_not_divide_are_refused(network):
 
 def test_tiefenrausch_sees_portraits_in_their_shape_and_keeps_its_relief(clips, monkeypatch):
     network = load_network("tiefenrausch")
+    assert isinstance(network, DepthNetwork)
     assert network.sides(640, 360) == (384, 224)
     assert network.sides(90, 160) == (224, 384)
     monkeypatch.setattr(estimate, "LONG_SIDE", 64)  # is quicker
@@ -148,6 +150,7 @@ def test_weights_trained_from_tiefenrausch_are_read(tmp_path: Path):
     params = init_params(config, load_tiefenrausch(TIEFENRAUSCH), jax.random.key(0))
     save_params(tmp_path / "sharp.safetensors", params, {"model": to_dict(config)})
     network = load_network(str(tmp_path / "sharp.safetensors"))
+    assert isinstance(network, DepthNetwork)
     assert network.config == config
     for a, b in zip(jax.tree.leaves(network.params), jax.tree.leaves(params), strict=True):
         np.testing.assert_allclose(a, b, rtol=2**-8)

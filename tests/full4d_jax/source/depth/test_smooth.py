@@ -18,7 +18,7 @@ SCALE = 256 / 96
 def picture(mask):
     """A dark thing before a light wall, with some noise."""
     noise = np.random.default_rng(0).normal(0, 0.01, (*mask.shape, 3))
-    return np.float32(np.where(mask[..., None], -0.6, 0.5) + noise)
+    return (np.where(mask[..., None], -0.6, 0.5) + noise).astype(np.float32)
 
 
 def test_one_row_is_the_least_squares_of_scipy():
@@ -37,7 +37,8 @@ def test_a_blurred_step_moves_to_where_colours_change():
     # As a network tells it: three pixels aside, and soft.
     told = gaussian_filter(np.where(np.roll(mask, 3, 1), np.log(1.0), np.log(2.0)), 4)
     depth = np.asarray(smooth_depth(jnp.exp(jnp.float32(told))[None], picture(mask)[None], SCALE))
-    near = np.maximum(distance_transform_edt(mask), distance_transform_edt(~mask)) <= 4
+    inside, outside = (np.asarray(distance_transform_edt(x)) for x in (mask, ~mask))
+    near = np.maximum(inside, outside) <= 4
     truth = np.where(mask, 1.0, 2.0)
     before, after = (np.abs(np.log(x / truth))[near].mean() for x in (np.exp(told), depth[0]))
     assert after < before / 3

@@ -28,7 +28,9 @@ def config(tmp_path_factory) -> Config:
     folder = tmp_path_factory.mktemp("mixed")
     write_arm(folder / "arm.glb")
     for name, count in (("few", 2), ("more", 4)):
-        clips = GltfClips((folder / "arm.glb",), count, 3, 2, height=16, width=16, orbit=True)
+        clips = GltfClips(
+            (folder / "arm.glb",), count, views=3, frames=2, height=16, width=16, orbit=True
+        )
         write_dataset(folder / name, clips, name=name, shards=1)
     (folder / "videos").mkdir()
     for i in range(6):
@@ -74,7 +76,8 @@ def test_any_batch_comes_again(config):
 
 
 def test_cached_latents_are_refused(config, tmp_path):
-    clips = GltfClips((Path(config.data.videos).parent / "arm.glb",), 1, 3, 2, height=16, width=16)
+    asset = Path(config.data.videos).parent / "arm.glb"
+    clips = GltfClips((asset,), 1, views=3, frames=2, height=16, width=16)
     example = clips[0]._replace(codec="pixels-1", latents=np.zeros((3, 2, 16, 16, 3), np.float16))
 
     class Encoded:
