@@ -75,7 +75,7 @@ def encoded(config: Config) -> EncodedBatch:
         base=normal(*shape, 3) if guided else jnp.where(visible[..., None, None, None], latents, 0),
         mask=jnp.asarray(rng.integers(0, 2, shape), jnp.float32),
         disparity=normal(*shape),
-        world_to_camera=jnp.eye(4) + 0.1 * normal(*shape[:3], 4, 4),
+        world_to_camera=jnp.eye(4)[None, None, None] + 0.1 * normal(*shape[:3], 4, 4),
         intrinsics=normal(BATCH, data.views, 3, 3),
         text=normal(BATCH, 5, 8) if guided else None,
         visible=None if guided else visible,
