@@ -5,8 +5,9 @@
     4Real-Video         row 0 and column 0 are real   a model without poses makes the rest
     a capture           everything is real            nothing is made; some may be held out
 
-What kind of run it is follows from `origin`, from whether `cameras` are known, and from whether
-`depth` is. Nothing else tells it.
+How a finished grid is lifted, shown and scored follows from `origin`, from whether `cameras` are
+known, and from whether `depth` is. Which prior completes it is the config's choice
+(`generation.complete`).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Origin(IntEnum):
     """Where a frame comes from."""
 
     MISSING = 0  # nobody has it yet; it is black
-    REAL = 1  # a camera took it
-    HELD_OUT = 2  # a camera took it; it scores a scene, and is not fitted
+    REAL = 1  # it was there before the run: a camera took it, or a renderer
+    HELD_OUT = 2  # it was there, too; it scores a scene, and is not fitted
     GENERATED = 3  # a prior made it
 
 

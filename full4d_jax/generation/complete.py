@@ -41,7 +41,8 @@ def complete(
       The grid, and the projection that guided the prior; None without projection.
 
     Raises:
-      InputError: The model cannot divide the grid into tokens, or the mesh the tokens.
+      InputError: The model cannot divide the grid into tokens, or the mesh the tokens; or a frame
+        is known that a projection would make again.
     """
     if prior.model.projection == "none":
         return _filled(prior, grid, key), None
@@ -63,6 +64,7 @@ def _generated(
     cameras = grid.cameras
     depth = grid.depth
     real = grid.real_rows
+    _require_missing(grid, real)
     assert cameras is not None, "a projection needs cameras"
     assert depth is not None, "a projection needs depth"
     frames = to_model(grid.frames[0])
@@ -81,6 +83,21 @@ def _generated(
         )
     filled = replace(grid, frames=to_uint8(to_unit(made)), origin=_made(grid))
     return filled, to_uint8(to_unit(projection.frames))
+
+
+def _require_missing(grid: Grid, first: int) -> None:
+    """Refuse a grid with a known frame in a row from `first` on: all of these are made.
+
+    Raises:
+      InputError: The message names the view and the instant.
+    """
+    known = np.argwhere(grid.origin[first:] != Origin.MISSING)
+    if len(known):
+        view, instant = known[0].tolist()
+        origin = Origin(grid.origin[first + view, instant]).name.lower()
+        found = f"{origin} at view {first + view}, instant {instant}"
+        expected = f"missing frames in all rows from {first} on, with a projection"
+        raise InputError("grid", "origin", found, expected, "take a model without projection")
 
 
 def _made(grid: Grid) -> UInt8[ndarray, "v t"]:

@@ -27,7 +27,7 @@ GRID = {
     "point_pixels?": "float p 2",
     "point_depth?": "float p",
     "cloud?": "float c 6",  # points to start from
-    "between?": "uint8 b h w 3",  # of a camera at rest, about half-way between the instants
+    "between?": "uint8 b h w 3",  # t-1, of a camera at rest, about half-way between the instants
     "between_times?": "rising b",
     "note": "text",
     "warning": "text",

@@ -68,7 +68,7 @@ class PathOptions:
     """Where the target cameras stand."""
 
     path: str = "arc"
-    """Target cameras: arc, ring, spiral or a JSON file (see the README)."""
+    """Target cameras: arc, ring, spiral or a JSON file (docs/cameras.md)."""
     azimuth: Annotated[float, Between(0, 180)] = 15.0
     """How far a preset path goes to the sides, degrees."""
     elevation: Annotated[float, Between(0, 85)] = 8.0

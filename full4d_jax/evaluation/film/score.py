@@ -90,8 +90,15 @@ def _mark(judge: Judge, upsampler: Upsampler, options: VideoOptions, *, lifted: 
     files = [video, *(path_files(poses) if poses else [])]
     if video.is_dir():
         files = sorted(path for path in video.rglob("*") if path.is_file())
-    how = {"start": options.start, "fov": options.fov, "size": options.size, "lifted": lifted}
-    return identity(judge, {"clip": files, "upsampler": upsampler.path, **how})
+    inputs = {
+        "clip": files,
+        "upsampler": upsampler.path,
+        "start": options.start,
+        "fov": options.fov,
+        "size": options.size,
+        "lifted": lifted,
+    }
+    return identity(judge, inputs)
 
 
 def _preface(film: Film, network: str, mark: str) -> str:

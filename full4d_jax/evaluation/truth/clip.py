@@ -75,18 +75,18 @@ def find_truth(
         raise InputError("truth", dataset, found, expected, do)
     with input_errors("dataset", "make the dataset again"):
         example = records[place.clip]
-        made = place.views.tolist()
+        grid_views = place.views.tolist()
         instants = place.instants
         generated = bool((grid.origin == Origin.GENERATED).any())
-        given = made[: grid.real_rows if generated else 1]
-        views = sorted(set(made if only_made else range(len(example.frames))) - {*given})
+        real_views = grid_views[: grid.real_rows if generated else 1]
+        views = sorted(set(grid_views if only_made else range(len(example.frames))) - {*real_views})
         views = np.array(views, int)
         if not views.size:
             expected = "at least one"
             do = "run again with more views"
             raise InputError("truth", dataset, "no view but what was given", expected, do)
-        read = np.array([made[0], *views])
-        first = example.world_to_camera[made[0], instants[0]].astype(np.float64)
+        read = np.array([grid_views[0], *views])
+        first = example.world_to_camera[grid_views[0], instants[0]].astype(np.float64)
         clip = decode(select(example, read, instants[taken]), height=size[0], width=size[1])
     poses = relative_to(clip.world_to_camera.astype(np.float64), first)
     poses = rescale(poses, place.unit).astype(np.float32)
@@ -98,7 +98,7 @@ def find_truth(
         cameras=Cameras(clip.intrinsics, poses, *size),
         depth=depth,
         views=views,
-        made=np.array([made.index(view) if view in made else -1 for view in views]),
+        made=np.array([grid_views.index(view) if view in grid_views else -1 for view in views]),
         instants=taken,
     )
     return truth, {
@@ -107,8 +107,8 @@ def find_truth(
         "split": place.split,
         "clip": place.clip,
         "scene": example.scene_id,
-        "source_view": made[0],
-        "given_views": given,
+        "source_view": grid_views[0],
+        "given_views": real_views,
         "instants": instants[taken].tolist(),
         "unit": place.unit,
         "depth": depth_from,
