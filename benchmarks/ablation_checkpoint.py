@@ -108,7 +108,7 @@ def generate(
     network is told that all cameras stand where the source's does (the projection is right)."""
     clip = known.clip
     key = jax.random.fold_in(jax.random.key(seed), known.scene)
-    given = clip.frames[0], clip.depth[0] * projected, cameras_of(clip)
+    given = clip.frames[:1], clip.depth[:1] * projected, cameras_of(clip)
     return _generate(prior, *given, key, posed)
 
 

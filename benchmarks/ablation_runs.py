@@ -257,9 +257,10 @@ def guess(config: Config, params: Params, clip: Batch, key: Array) -> Guess:
         counted = jnp.broadcast_to(~visible[..., None, None], hard.shape)
     else:
         known = clip.depth * (config.data.drop_projection < 1)
-        conditions, _ = make_conditions(model, clip.frames[0], known, clip.cameras)
+        source = clip.frames[:1]
+        conditions, _ = make_conditions(model, source, known[None], clip.cameras)
         conditions = jax.tree.map(lambda x: x[None], conditions)
-        _, seen = make_conditions(model, clip.frames[0], clip.depth, clip.cameras)
+        _, seen = make_conditions(model, source, clip.depth[None], clip.cameras)
         hard = jnp.concatenate([jnp.zeros((1, *seen.mask.shape[1:]), bool), seen.mask == 0])
         counted = jnp.ones(hard.shape, bool).at[0].set(False)
 

@@ -36,10 +36,10 @@ from full4d_jax.evaluation.fidelity import load_distances, moving_pixels
 from full4d_jax.evaluation.table import Estimate, estimate, table_cell, text_table
 from full4d_jax.media import metrics
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
-from full4d_jax.scene.fit_settings import fit_settings, sized
-from full4d_jax.scene.lifting import grid_targets
+from full4d_jax.scene.fit_settings import FitKind, fit_settings, sized
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.seeds import first_scene, grid_depth
+from full4d_jax.scene.source_fit import grid_targets
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import source_depth
 from full4d_jax.source.depth.estimators import load_network
@@ -151,9 +151,9 @@ def shown(
     """Return what a fit to every other frame shows of all frames, [0, 1]."""
     cameras = cameras_of(scene)
     grid, fitted = scene.frames[FROM_FITTED, SEEN], cameras.views(FROM_FITTED).frames(SEEN)
-    settings = sized(lift, *grid.shape[2:4], captured=False)
+    settings = sized(lift, *grid.shape[2:4], kind=FitKind.AROUND_SOURCE)
     settings = replace(settings, motion=row if row == DEFORMATION else "freetime")
-    seeds = grid_depth(grid, depth, fitted)
+    seeds = grid_depth(grid, depth[None], fitted)
     start = first_scene(settings, grid, seeds, fitted, jax.random.key(0))
     if row == WITHOUT:
         start = stopped(start)

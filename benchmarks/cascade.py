@@ -33,11 +33,11 @@ from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_smal
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.seen_before import seen_before
-from full4d_jax.generation.several_views import RealViews
-from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
+from full4d_jax.grid import around_source
+from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
-from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import load_network
@@ -147,12 +147,13 @@ def fill(
     models: Models, source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
 ) -> dict[str, Grid]:
     """Return the target frames of the rows that need depth."""
-    given = source, depth, cameras
     rows = models.upsampler.prior_rows
-    small = generate_small(models.prior, *given, jax.random.key(0), rows)[1:]
+    key = jax.random.key(0)
+    small = generate_small(models.prior, source[None], depth[None], cameras, key, rows)[1:]
     known = seen_before(source, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
-    real = RealViews(source[None], depth[None])
-    made, projection = enlarge_grid(models.upsampler, small, real, (known,), cameras)
+    made, projection = enlarge_grid(
+        models.upsampler, small, source[None], depth[None], (known,), cameras
+    )
     large = jax.image.resize(small, made.shape, "cubic")
     seen = projection.mask[..., None]
     pasted = seen * projection.frames + (1 - seen) * large
@@ -209,8 +210,9 @@ def _lifted(
     """Return the scene fitted to the first cameras of a clip, seen from the others, [-1, 1]."""
     cameras = cameras_of(clip)
     generated = cameras.views(slice(VIEWS))
-    grid = jnp.concatenate([source[None], fill(models, source, depth, generated)[CASCADE]])
-    scene = lift_grid(DEFAULT.lift, grid / 2 + 0.5, depth, generated, jax.random.key(0))
+    frames = jnp.concatenate([source[None], fill(models, source, depth, generated)[CASCADE]])
+    grid = around_source(to_uint8(to_unit(frames)), np.asarray(depth)[None], generated)
+    scene = lift_grid(DEFAULT.lift, grid, jax.random.key(0))
     times = np.linspace(0, 1, INSTANTS, dtype=np.float32)
     pictures = render_views(scene, cameras.views(slice(VIEWS, None)), times)
     return jnp.asarray(pictures / np.float32(127.5) - 1)

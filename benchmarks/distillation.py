@@ -40,11 +40,12 @@ from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import HEADINGS, Estimate, estimate, table_cell, text_table
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, open_prior
-from full4d_jax.media.pictures import to_unit
+from full4d_jax.grid import around_source
+from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.weights import described
 from full4d_jax.scene.asking import half_way
-from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import fingerprint
@@ -167,16 +168,18 @@ def frames_of(prior: Prior, given: Given, row: str) -> Frames:
         cameras, grid = _joined(cameras, between), np.concatenate([grid, more])
     elif row != PLAIN:
         settings = replace(settings, distillation=row)
-    frames = jnp.concatenate([given.clip.frames[:1], to_unit(grid)])
-    key, teacher = jax.random.key(DEFAULT.seed), None if row in (PLAIN, MORE) else prior
-    scene = lift_grid(settings, frames, given.clip.depth[0], cameras, key, prior=teacher)
+    frames = to_uint8(np.concatenate([given.clip.frames[:1], to_unit(grid)]))
+    views = around_source(frames, np.asarray(given.clip.depth[:1]), cameras)
+    teacher = None if row in (PLAIN, MORE) else prior
+    scene = lift_grid(settings, views, jax.random.key(DEFAULT.seed), prior=teacher)
     times = np.linspace(0, 1, frames.shape[1], dtype=np.float32)
     return render_views(scene, given.scored, times) / np.float32(255)
 
 
 def generate(prior: Prior, given: Given, cameras: Cameras) -> Frames:
     """Return the prior's frames in [-1, 1] at all cameras but the first, the source's."""
-    source, depth = 2 * given.clip.frames[0] - 1, given.clip.depth[0]
+    source = 2 * given.clip.frames[:1] - 1
+    depth = given.clip.depth[:1]
     return np.asarray(generate_grid(prior, source, depth, cameras, jax.random.key(0))[0][1:])
 
 

@@ -26,7 +26,7 @@ from shared_folder import shared_folder
 
 from full4d_jax.media.metrics import load_lpips, lpips, psnr, ssim
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
-from full4d_jax.scene.lifting import picture_distance
+from full4d_jax.scene.source_fit import picture_distance
 from full4d_jax.session.progress import Progress
 from gaussians import (
     Camera,

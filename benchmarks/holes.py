@@ -29,7 +29,7 @@ from full4d_jax.generation.projection_guidance import project
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.codecs.codec import pool_frames
 from full4d_jax.models.flops import forward_flops
-from full4d_jax.source.camera_paths import beside, preset_targets
+from full4d_jax.source.camera_paths import grid_cameras, preset_targets
 from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.source.handheld.measured_depth import measure_depth
 from full4d_jax.source.options import VideoOptions
@@ -76,7 +76,7 @@ def visible_tokens(
     frames, run, found = to_model(source.frames[0]), jax.jit(project), {}
     for azimuth in azimuths:
         arc = {"azimuth": azimuth, "elevation": 0.0, "frames": data.frames}
-        cameras = beside(source.cameras, preset_targets("arc", targets=data.views - 1, **arc))
+        cameras = grid_cameras(source.cameras, preset_targets("arc", targets=data.views - 1, **arc))
         mask = run(frames, depth, cameras).mask
         mask = pool_frames(mask, strides_of(model.codec, model.codec_stride))
         side = {"i": model.patch, "j": model.patch}

@@ -104,8 +104,9 @@ def grids(
             shown = np.searchsorted(chosen, SCORED)
             for size in {0, trained if views > trained else 0}:
                 asked = replace(prior, sampler=replace(sampler, group_views=size))
-                given = 2 * clip.frames[0] - 1, clip.depth[0], cameras_of(clip).views(chosen)
-                made, _ = generate_grid(asked, *given, key)
+                source = 2 * clip.frames[:1] - 1
+                cameras = cameras_of(clip).views(chosen)
+                made, _ = generate_grid(asked, source, clip.depth[:1], cameras, key)
                 way = f", groups of {size}" if size else ", at once" if views > trained else ""
                 yield (name, f"{views}{way}"), made[shown]
 

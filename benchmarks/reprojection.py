@@ -39,7 +39,6 @@ from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_smal
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.seen_before import seen_before
-from full4d_jax.generation.several_views import RealViews
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.media.video import read_video
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
@@ -149,12 +148,13 @@ def restore(
     prior: Prior, upsampler: Upsampler, views: TwoViews
 ) -> tuple[dict[str, Frames], Float[ndarray, "v t h w"]]:
     """Return every row's frames in [0, 1], and 1 in the holes."""
-    given = views.frames[0], views.depth, views.cameras
-    small = generate_small(prior, *given, jax.random.key(0), upsampler.prior_rows)[1:]
-    camera = views.cameras.intrinsics[0], views.cameras.world_to_camera[0]
-    known = seen_before(*given[:2], *camera)
-    real = RealViews(*(x[None] for x in given[:2]))
-    made, projection = enlarge_grid(upsampler, small, real, (known,), views.cameras)
+    cameras = views.cameras
+    frames = views.frames[:1]
+    depth = views.depth[None]
+    rows = upsampler.prior_rows
+    small = generate_small(prior, frames, depth, cameras, jax.random.key(0), rows)[1:]
+    known = seen_before(frames[0], depth[0], cameras.intrinsics[0], cameras.world_to_camera[0])
+    made, projection = enlarge_grid(upsampler, small, frames, depth, (known,), cameras)
     grids = {
         COPY: views.frames[:1],
         INPAINT: inpaint(projection.frames, projection.mask),

@@ -54,7 +54,7 @@ from full4d_jax.models.precision import product_type
 from full4d_jax.models.wan.text import TOKENS
 from full4d_jax.scene.dry_run import asking_flops
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
+from full4d_jax.source.camera_paths import grid_cameras, preset_targets, still_camera
 from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.source.handheld.measured_depth import measure_depth
 
@@ -178,7 +178,8 @@ def source(config: Config, stages: Stages) -> tuple[Any, Any, Any]:
         measure_depth(video, network)  # compiles
     depth = stages.timed("depth", lambda: measure_depth(video, network).depth)
     arc = {"targets": data.views - 1, "frames": data.frames, "azimuth": 30.0, "elevation": 0.0}
-    return to_model(frames[0]), jnp.asarray(depth), beside(camera, preset_targets("arc", **arc))
+    cameras = grid_cameras(camera, preset_targets("arc", **arc))
+    return to_model(frames), jnp.asarray(depth)[None], cameras
 
 
 def noise(views: int, frames: int, height: int, width: int) -> Any:

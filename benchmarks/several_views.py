@@ -34,13 +34,13 @@ from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
-from full4d_jax.generation.several_views import RealViews
-from full4d_jax.grid import Grid, all_real
+from full4d_jax.grid import Grid, all_real, around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_model, to_uint8, to_unit
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene import capture_fit
-from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.scene.fit_settings import sized_for
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.source.handheld.measured_depth import measure_depth, measure_real_rows
@@ -121,13 +121,14 @@ def main() -> None:
 
 def fill(prior: Prior, case: Case) -> dict[str, Pictures]:
     """Return the targets by row, in [0, 1]; of the prior the whole grid."""
-    first, beside = case.real[0], None
-    if len(case.real) > 1:
-        beside = RealViews(case.real[1:], case.depth[1:])
-    given = first, case.depth[0], case.cameras, jax.random.key(0)
-    grid, projection = generate_grid(prior, *given, beside=beside)
+    key = jax.random.key(0)
+    grid, projection = generate_grid(prior, case.real, case.depth, case.cameras, key)
     count = len(case.truth)
-    made = {COPY: jnp.stack([first] * count), PUSH_PULL: _fill_holes(projection), PRIOR: grid}
+    made = {
+        COPY: jnp.stack([case.real[0]] * count),
+        PUSH_PULL: _fill_holes(projection),
+        PRIOR: grid,
+    }
     return {row: to_unit(frames) for row, frames in made.items()}
 
 
@@ -135,10 +136,12 @@ def lift(case: Case, grid: Pictures, steps: int) -> dict[str, Pictures]:
     """Return the targets in scenes that were fitted with and without the prior's views."""
     count, made, settings = len(case.real), {}, replace(DEFAULT.lift, steps=steps)
     targets, times = case.cameras.views(slice(count, None)), np.linspace(0, 1, grid.shape[1])
-    for row, views in {ALONE: count, TOGETHER: len(grid)}.items():
-        cameras = jax.tree.map(jnp.asarray, case.cameras.views(slice(views)))
-        given = jnp.asarray(grid[:views]), case.depth[0], cameras, jax.random.key(0)
-        scene = lift_grid(settings, *given, beside=case.depth[1:])
+    depth = np.asarray(case.depth)
+    together = around_source(to_uint8(grid), depth, case.cameras)
+    alone = around_source(together.frames[:count], depth, case.cameras.views(slice(count)))
+    same = sized_for(settings, together)  # as many Gaussians in both
+    for row, views in {ALONE: alone, TOGETHER: together}.items():
+        scene = lift_grid(same, views, jax.random.key(0))
         made[row] = render_views(scene, targets, times) / np.float32(255)
     pictures = to_uint8(grid[:count])
     views = Grid(

@@ -16,7 +16,7 @@ from full4d_jax.config import DEFAULT
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
-from full4d_jax.source.camera_paths import beside, preset_targets
+from full4d_jax.source.camera_paths import grid_cameras, preset_targets
 from input_pipeline import procedural_scene
 
 INSTANTS, SIDE = 4, 64
@@ -36,10 +36,11 @@ def main(picture: Path = Path("out/sample_arrays.png")) -> Float[ndarray, "v t h
     poses[..., :3, 3] /= unit
     source = Cameras(np.asarray(clip.intrinsics), poses, SIDE, SIDE)
     targets = preset_targets("arc", targets=4, frames=INSTANTS, azimuth=AZIMUTH, elevation=0.0)
-    cameras = beside(source, targets)
+    cameras = grid_cameras(source, targets)
 
     prior = open_prior(DEFAULT)
-    grid, _ = generate_grid(prior, 2 * clip.frames[0] - 1, depth, cameras, jax.random.key(0))
+    video = 2 * clip.frames - 1  # one real view; more of a rig may follow it
+    grid, _ = generate_grid(prior, video, depth[None], cameras, jax.random.key(0))
     grid = np.asarray(to_unit(grid))
 
     rows = ["source", *(f"view {i}" for i in range(1, len(grid)))]

@@ -170,6 +170,22 @@ def all_real(frames: UInt8[ndarray, "v t h w 3"]) -> UInt8[ndarray, "v t"]:
     return np.full(frames.shape[:2], Origin.REAL, np.uint8)
 
 
+def around_source(
+    frames: UInt8[ndarray, "v t h w 3"], depth: Float[ndarray, "k t h w"], cameras: Cameras
+) -> Grid:
+    """Return the grid that a prior made around k real views with depth, at `DEFAULT_FPS`.
+
+    Args:
+      frames: sRGB pictures of all views, the real ones first.
+      depth: of the real views, world units, 0 where unknown.
+      cameras: of all views.
+    """
+    origin = np.full(frames.shape[:2], Origin.GENERATED, np.uint8)
+    origin[: len(depth)] = Origin.REAL
+    times = np.arange(frames.shape[1]) / DEFAULT_FPS
+    return Grid(frames=frames, origin=origin, times=times, cameras=cameras, depth=depth)
+
+
 def points_in(grid: Grid, view: int = 0) -> SparseDepth | None:
     """Return the still points that a view sees; None where there are none, or none was sought."""
     if grid.points is None:

@@ -34,6 +34,7 @@ from full4d_jax.media.grids import write_grid
 from full4d_jax.scene import fit_settings
 from full4d_jax.scene import lift as lifting
 from full4d_jax.scene.cost import cost_note, fill_note
+from full4d_jax.scene.fit_settings import FitKind, kind_of
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.reading import posed_grid, read_grid
@@ -94,8 +95,7 @@ def run(
     show = show or RenderOptions()
     _check(config, source)
     check_fields(show, what="option")
-    enlarged = posed and _will_be_enlarged(config, source)
-    fit_settings.check_lift(config.lift, None, captured=not posed, enlarged=enlarged)
+    fit_settings.check_lift(config.lift, None, _kind_to_be(config, source))
     job = Job(Stages(hold_folder(out)))
     grid = _sample(job, config, source, checkpoint, lifted=True)
     scene = _lift(job, config, grid, checkpoint, look=partial(show_first_look, job, grid))
@@ -143,9 +143,9 @@ def lift(
     """
     check_config(config)
     captured = isinstance(source, options.CaptureOptions | options.DatasetClipOptions)
-    fit_settings.check_lift(config.lift, checkpoint, captured=captured)
     job = Job(Stages(Path(out)))
     if captured:
+        fit_settings.check_lift(config.lift, checkpoint, FitKind.CAPTURED)
         check_fields(source, what="option")
         grid = opening.open_source(config.data, source)
         hold_folder(out)
@@ -153,9 +153,7 @@ def lift(
         keep_capture(job.stages, grid)
     else:
         grid, sampled = read_grid(job.stages)
-        around = grid.follows_source
-        enlarged = grid.about.enlarged
-        fit_settings.check_lift(config.lift, checkpoint, captured=not around, enlarged=enlarged)
+        fit_settings.check_lift(config.lift, checkpoint, kind_of(grid))
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
     _lift(job, config, grid, checkpoint)
@@ -268,15 +266,18 @@ def _read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path
     return Inputs(size, checkpoint, prior, upsampler, depth, targets)
 
 
-def _will_be_enlarged(config: Config, source: options.SampleOptions) -> bool:
-    """Return whether the grid of a source will be larger than what the prior was trained on.
+def _kind_to_be(config: Config, source: options.SampleOptions) -> FitKind:
+    """Return what the grid of a source will be to a fit, before it is opened.
 
     Raises:
       InputError: The video is unusable.
     """
-    if upsampler_for(config, options.upsampler_of(source)) is None:
-        return False
-    return is_beyond(size_of_result(config, source, enlarged=True))
+    if config.model.projection == "none":
+        return FitKind.CAPTURED
+    enlarged = upsampler_for(config, options.upsampler_of(source)) is not None
+    if enlarged and is_beyond(size_of_result(config, source, enlarged=True)):
+        return FitKind.ENLARGED
+    return FitKind.AROUND_SOURCE
 
 
 def _open(stages: Stages, data: DataConfig, source: options.SampleOptions) -> Grid:

@@ -103,7 +103,7 @@ def _inspect_asking(
     from full4d_jax.models.grid_mesh import check_taken, grid_mesh
     from full4d_jax.models.sharding import make_mesh
     from full4d_jax.scene import dry_run
-    from full4d_jax.scene.fit_settings import memory_note
+    from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
     from full4d_jax.training.dry_run import compiling, report
 
     posed = config.model.projection != "none"
@@ -130,8 +130,8 @@ def _inspect_asking(
     print(f"  work                {work} (the network's, by formula)")
     if program == "lift":
         size = config.data
-        grid = size.views, size.frames, size.height, size.width, 3
-        still = memory_note(config.lift, grid, moving=0)
+        settings = sized(config.lift, size.height, size.width, kind=FitKind.AROUND_SOURCE)
+        still = memory_note(settings, (size.views, size.frames, size.height, size.width, 3))
         print(f"  the fit, alone      {still}; more where much moves")
     if not isinstance(mesh, Mesh):
         return

@@ -100,7 +100,7 @@ def projection_encoder(config: Config) -> Encoder:
         video = frames.astype(jnp.float32) / 127.5 - 1
         depth = draw_depth(draw_shares(key, draw), depth, config.data)
         cameras = Cameras(lenses, poses, *depth.shape[1:])
-        conditions, _ = make_conditions(model, video, depth, cameras, weights)
+        conditions, _ = make_conditions(model, video[None], depth[None], cameras, weights)
         return Encoded(
             half(conditions.projection),
             half(conditions.base) if reads_filled(model) else None,

@@ -16,10 +16,10 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import project
-from full4d_jax.scene import lifting
-from full4d_jax.scene.fit_settings import fit_settings, sized
+from full4d_jax.scene.fit_settings import FitKind, fit_settings, sized
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.seeds import first_scene
+from full4d_jax.scene.source_fit import grid_targets, picture_distance
 from gaussians import fit
 
 INPAINT_RADIUS = 3  # pixels around a hole that Telea's method looks at
@@ -75,14 +75,14 @@ def fit_projection(
     known = jnp.concatenate([jnp.ones((1, t, h, w)), seen.mask])
     seeds = jnp.concatenate([depth[None], jnp.zeros_like(seen.mask)])
     start_key, fit_key = jax.random.split(key)
-    sized_lift = sized(lift, h, w, captured=False)
-    targets = lifting.grid_targets(pictures, cameras, lift.source_weight)
+    sized_lift = sized(lift, h, w, kind=FitKind.AROUND_SOURCE)
+    targets = grid_targets(pictures, cameras, lift.source_weight)
     scene = fit(
         first_scene(sized_lift, pictures, seeds, cameras, start_key),
         targets._replace(known=rearrange(known, "v t h w -> (v t) h w")),
         fit_settings(sized_lift),
         fit_key,
-        perceptual=lifting.picture_distance() if lift.perceptual > 0 else None,
+        perceptual=picture_distance() if lift.perceptual > 0 else None,
     ).scene
     pictures = render_views(scene, cameras.views(slice(1, None)), np.linspace(0, 1, t))
     return pictures / np.float32(127.5) - 1

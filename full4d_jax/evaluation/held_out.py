@@ -137,15 +137,16 @@ def fill(
     """Return the projection of the source by this depth, and its fills and the prior by row."""
     clip = known.clip
     config = judge.config
-    given = 2 * clip.frames[0] - 1, depth, cameras_of(clip)
-    projection, filled = _project_and_fill(*given)
+    source = 2 * clip.frames[0] - 1
+    cameras = cameras_of(clip)
+    projection, filled = _project_and_fill(source, depth, cameras)
     rows = {INPAINT: inpaint(projection.frames, projection.mask), PUSH_PULL: filled}
     key = jax.random.fold_in(jax.random.key(config.seed), known.scene)
     if lift:
-        rows[PROJECTED] = fit_projection(config.lift, *given, key)
+        rows[PROJECTED] = fit_projection(config.lift, source, depth, cameras, key)
     for row, sampler in samplers.items():
         prior = dataclasses.replace(judge.prior, sampler=sampler)
-        rows[row] = generate_grid(prior, *given, key)[0][1:]
+        rows[row] = generate_grid(prior, source[None], depth[None], cameras, key)[0][1:]
     seen = jnp.where(projection.mask[..., None] > 0, projection.frames, -1.0)
     return to_unit(seen), {row: to_unit(grid) for row, grid in rows.items()}
 

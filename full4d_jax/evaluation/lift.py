@@ -18,8 +18,10 @@ from full4d_jax.config import DataConfig
 from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.held_out import Judge, Result, fill, regions_of, shipped_row
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
-from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.grid import around_source
+from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.source_fit import lift_grid
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 WIDEST = 45.0
@@ -58,15 +60,14 @@ def lift_rows(judge: Judge, known: KnownClip) -> Result:
     asked = _choose(known, [0, *range(views, 2 * views - 1)])
     projection, rows = fill(judge, asked, depth, samplers)
 
-    grid = np.concatenate([clip.frames[:1], generated[shipped]])
+    frames = to_uint8(np.concatenate([clip.frames[:1], generated[shipped]]))
+    grid = around_source(frames, np.asarray(depth)[None], cameras_of(clip).views(slice(views)))
     targets = cameras_of(asked.clip).views(slice(1, None))
-    times = np.linspace(0, 1, grid.shape[1])
+    times = np.linspace(0, 1, frames.shape[1])
     for name, distill in {SPLATS: False, DISTILLED: True}.items():
         scene = lift_grid(
             config.lift,
-            jnp.asarray(grid),
-            depth,
-            cameras_of(clip).views(slice(views)),
+            grid,
             jax.random.key(config.seed),
             prior=judge.prior if distill else None,
         )

@@ -18,11 +18,10 @@ from full4d_jax.generation.depth_jitter import draw_depth, draw_shares
 from full4d_jax.generation.projection_guidance import (
     Projection,
     fill_holes,
-    project,
     project_clips,
 )
 from full4d_jax.generation.seen_before import Known, project_known
-from full4d_jax.generation.several_views import RealViews, project_several
+from full4d_jax.generation.several_views import project_several
 from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, pool_frames
 from full4d_jax.models.conditions import Conditions, reads_filled
@@ -83,12 +82,11 @@ def procedural_batch(
 
 def make_conditions(
     model: ModelConfig,
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
     codec_weights: Weights | None = None,
     known: Known | None = None,
-    beside: RealViews | None = None,
 ) -> tuple[Conditions, Projection]:
     """Return the conditions of one grid, without batch axis, and the projection they come from.
 
@@ -97,27 +95,32 @@ def make_conditions(
 
     Args:
       model: says which codec encodes the projection.
-      frames: the source video, [-1, 1].
-      depth: its z-depth in world units, 0 where unknown.
-      cameras: of all views, the source first.
+      frames: videos of the real views, [-1, 1]; the source is the first.
+      depth: their z-depth in world units, 0 where unknown.
+      cameras: of all views, the real ones first.
       codec_weights: weights of the codec.
-      known: points of the source that stand still, to be projected too.
-      beside: real views 1 to k, to be projected too, without `known`.
+      known: still points of the source, to be projected too; None where several views are real.
 
     Returns:
       The conditions; and the projection into the target views at full resolution.
     """
-    if beside is not None:
-        targets = project_several(frames, depth, beside, cameras)
-    elif known is None:
-        targets = project(frames, depth, cameras)
+    if known is None:
+        targets = project_several(frames, depth, cameras)
     else:
-        targets = project_known(frames, depth, known, cameras)
-    videos = [frames[None], targets.frames]
+        targets = project_known(frames[0], depth[0], known, cameras)
+    videos = [frames[:1], targets.frames]
     if reads_filled(model):
         videos.append(fill_holes(targets))
     latents = encode_videos(model, codec_weights, jnp.concatenate(videos)[None])[0]
-    return conditions_of(model, depth, cameras, targets.mask, targets.disparity, latents), targets
+    conditions = conditions_of(
+        model,
+        depth=depth[0],
+        cameras=cameras,
+        mask=targets.mask,
+        disparity=targets.disparity,
+        latents=latents,
+    )
+    return conditions, targets
 
 
 def conditions_of(

@@ -15,7 +15,7 @@ through where the projection has no hole or crack nearby (`pass_through`).
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +29,7 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection, splat
 from full4d_jax.generation.seen_before import Known, Splat, fill_open, seen_before, splat_known
-from full4d_jax.generation.several_views import (
-    RealViews,
-    merge,
-    nearest_first,
-    own_projection,
-)
+from full4d_jax.generation.several_views import merge, nearest_first, own_projection
 from full4d_jax.geometry.sampling import nearest
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
@@ -82,11 +77,14 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
 
 
 def shrink(
-    frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras, size: Any
-) -> tuple[Float[Array, "t i j 3"], Float[Array, "t i j"], Cameras]:
-    """Return source, depth and cameras of another size; depth is that of the nearest pixel."""
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
+    cameras: Cameras,
+    size: tuple[int, int],
+) -> tuple[Float[Array, "k t i j 3"], Float[Array, "k t i j"], Cameras]:
+    """Return videos, depth and cameras of another size; depth is that of the nearest pixel."""
     height, width = size
-    small = jax.image.resize(frames, (len(frames), height, width, 3), "linear")
+    small = jax.image.resize(frames, (*frames.shape[:2], height, width, 3), "linear")
     scale = np.array([[width / cameras.width], [height / cameras.height], [1.0]], np.float32)
     resized = replace(
         cameras, intrinsics=cameras.intrinsics * scale[None], height=height, width=width
@@ -96,28 +94,25 @@ def shrink(
 
 def generate_small(
     prior: Prior,
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
     rows: int,
-    beside: RealViews | None = None,
 ) -> Float[Array, "v t i j 3"]:
-    """Return the prior's grid at `rows` rows, for a source at full size; see `generate_grid`.
+    """Return the prior's grid at `rows` rows, for real views at full size; see `generate_grid`.
 
-    What still points of other instants show is projected too if the source moves; before a still
-    one, where they are few, they gain nothing.
+    What still points of other instants show is projected too if one view alone is real, and moves;
+    before a still one, where they are few, they gain nothing.
     """
     multiple = prior.model.patch * prior.model.codec_stride
-    size = sides(frames.shape[1], frames.shape[2], rows, multiple)
-    small = shrink(frames, depth, cameras, size)
-    camera = small[2].intrinsics[0], np.asarray(small[2].world_to_camera[0])
-    known = seen_before(*small[:2], *camera) if moves(camera[1]) else None
-    if beside is not None:
-        given = zip(beside.frames, beside.depth, strict=True)
-        others = [shrink(x, z, cameras, size)[:2] for x, z in given]
-        beside = RealViews(*(jnp.stack(x) for x in zip(*others, strict=True)))
-    return generate_grid(prior, *small, key, known, beside)[0]
+    size = sides(frames.shape[2], frames.shape[3], rows, multiple)
+    frames, depth, cameras = shrink(frames, depth, cameras, size)
+    path = np.asarray(cameras.world_to_camera[0])
+    known = None
+    if len(frames) == 1 and moves(path):
+        known = seen_before(frames[0], depth[0], cameras.intrinsics[0], path)
+    return generate_grid(prior, frames, depth, cameras, key, known)[0]
 
 
 def in_parts(prior: Prior, trained: DataConfig) -> Prior:
@@ -134,58 +129,57 @@ def in_parts(prior: Prior, trained: DataConfig) -> Prior:
 def generate_large(
     prior: Prior,
     upsampler: Upsampler,
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
-    beside: RealViews | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
-    """Generate all views of a source video at its own size.
+    """Generate the views of a grid that are not real, at the size of those that are.
 
     Args:
       prior: a model with projection; see `prior.open_prior`.
       upsampler: enlarges what the prior generates.
-      frames: source video in [-1, 1]; sides are multiples of 8.
-      depth: its z-depth in world units, 0 where unknown.
-      cameras: of all views, the source first.
+      frames: videos of the real views in [-1, 1], the source first; sides are multiples of 8.
+      depth: their z-depth in world units, 0 where unknown.
+      cameras: of all views, the real ones first.
       key: randomness of the initial noise.
-      beside: real views 1 to k, to be projected too; the result has them as they are.
 
     Returns:
-      Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
+      Frames in [-1, 1], the real views as they are; and the projection into views 1 and following.
 
     Raises:
       InputError: The prior cannot divide its small frames into tokens.
     """
-    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows, beside)
-    real = RealViews(frames[None], depth[None])
-    if beside is not None:
-        real = RealViews(*(jnp.concatenate(x) for x in zip(real, beside, strict=True)))
-    places = zip(*real, cameras.intrinsics, cameras.world_to_camera)  # noqa: B905 - targets follow
-    known = tuple(seen_before(*place) for place in places)
-    made, projection = enlarge_grid(upsampler, small[len(known) :], real, known, cameras)
-    if beside is not None:
-        projection = jax.tree.map(lambda *x: jnp.concatenate(x), own_projection(beside), projection)
-    return jnp.concatenate([real.frames, made]), projection
+    real = len(frames)
+    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)
+    lenses = cameras.intrinsics
+    poses = cameras.world_to_camera
+    known = tuple(seen_before(frames[i], depth[i], lenses[i], poses[i]) for i in range(real))
+    made, projection = enlarge_grid(upsampler, small[real:], frames, depth, known, cameras)
+    own = own_projection(frames[1:], depth[1:])
+    projection = jax.tree.map(lambda *x: jnp.concatenate(x), own, projection)
+    return jnp.concatenate([frames, made]), projection
 
 
 def enlarge_grid(
     upsampler: Upsampler,
     small: Float[Array, "n t i j 3"],
-    real: RealViews,
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     known: tuple[Known, ...],
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
-    """Return the target frames at full size, and the projection of the real views.
+    """Return the target frames at full size, and the projection of the real views into them.
 
     Args:
       upsampler: the network.
       small: what the prior generated for the targets.
-      real: the source and real views beside it, the first views of the grid.
+      frames: videos of the real views, [-1, 1]; the source is the first.
+      depth: their z-depth in world units, 0 where unknown.
       known: points of each that stand still.
-      cameras: of all views; the targets are the last.
+      cameras: of all views, the real ones first.
     """
-    return _enlarge_grid(upsampler.config, upsampler.params, small, real, known, cameras)
+    return _enlarge_grid(upsampler.config, upsampler.params, small, frames, depth, known, cameras)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -193,7 +187,8 @@ def _enlarge_grid(
     config: UpsamplerNetConfig,
     params: Params,
     small: Float[Array, "n t i j 3"],
-    real: RealViews,
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     known: tuple[Known, ...],
     cameras: Cameras,
 ) -> tuple[Float[Array, "n t h w 3"], Projection]:
@@ -208,15 +203,15 @@ def _enlarge_grid(
         first = order[:, view + count - 1, time]
         front = [
             splat(
-                real.frames[i, time],
-                real.depth[i, time],
+                frames[i, time],
+                depth[i, time],
                 lenses[i],
                 target[1] @ jnp.linalg.inv(poses[i, time]),
                 target[0],
             )
             for i in range(count)
         ]
-        behind = [splat_known(x.at(time), target, *real.depth.shape[2:]) for x in known]
+        behind = [splat_known(x.at(time), target, *depth.shape[2:]) for x in known]
         # What no view shows now comes from what they saw before.
         drawn = fill_open(_merged(front, first), _merged(behind, first))
         given = guide(drawn, small[view, time])

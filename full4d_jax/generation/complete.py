@@ -19,7 +19,6 @@ from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection
-from full4d_jax.generation.several_views import RealViews
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
@@ -67,20 +66,13 @@ def _generated(
     _require_missing(grid, real)
     assert cameras is not None, "a projection needs cameras"
     assert depth is not None, "a projection needs depth"
-    frames = to_model(grid.frames[0])
-    real_views = None
-    if real > 1:
-        real_views = RealViews(to_model(grid.frames[1:real]), jnp.asarray(depth[1:real]))
-    source_depth = jnp.asarray(depth[0])
+    frames = to_model(grid.frames[:real])
+    maps = jnp.asarray(depth[:real])
     projection: Projection
-    if upsampler is not None and min(frames.shape[1:3]) > upsampler.prior_rows:
-        made, projection = generate_large(
-            prior, upsampler, frames, source_depth, cameras, key, beside=real_views
-        )
+    if upsampler is not None and min(frames.shape[2:4]) > upsampler.prior_rows:
+        made, projection = generate_large(prior, upsampler, frames, maps, cameras, key)
     else:
-        made, projection = generate_grid(
-            prior, frames, source_depth, cameras, key, beside=real_views
-        )
+        made, projection = generate_grid(prior, frames, maps, cameras, key)
     filled = replace(grid, frames=to_uint8(to_unit(made)), origin=_made(grid))
     return filled, to_uint8(to_unit(projection.frames))
 

@@ -17,7 +17,6 @@ from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Projection
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.generation.seen_before import Known
-from full4d_jax.generation.several_views import RealViews
 from full4d_jax.models.conditions import Conditions, Params
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.grid_mesh import around
@@ -26,35 +25,33 @@ from full4d_jax.models.sharding import constrain
 
 def generate_grid(
     prior: Prior,
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
     known: Known | None = None,
-    beside: RealViews | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
-    """Generate all views of a source video (view 0) by the prior's sampler.
+    """Generate the views of a grid that are not real by the prior's sampler.
 
     Args:
       prior: a model with projection; see `prior.open_prior`.
-      frames: source video in [-1, 1]; sides divisible by the model's patch times codec stride.
-      depth: its z-depth in world units, 0 where unknown.
-      cameras: of all views, the source first.
+      frames: videos of the real views in [-1, 1], the source first, and usually alone; sides
+        divisible by the model's patch times codec stride.
+      depth: their z-depth in world units, 0 where unknown.
+      cameras: of all views, the real ones first.
       key: randomness of the initial noise.
-      known: points of the source that stand still, to be projected too.
-      beside: real views 1 to k, to be projected too; the result has them as they are.
+      known: still points of the source, to be projected too; None where several views are real.
 
     Returns:
-      Frames in [-1, 1], view 0 is the source itself; and the projection into the target views.
+      Frames in [-1, 1], the real views as they are; and the projection into views 1 and following.
 
     Raises:
       InputError: the model cannot divide the video into tokens, or the mesh the tokens.
     """
-    check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[:3])
-    given = frames, depth, cameras, known, beside
-    guides, projection = guides_program(prior.for_codec, *given)
+    check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[1:4])
+    guides, projection = guides_program(prior.for_codec, frames, depth, cameras, known)
     latents = flow_program(prior.for_network, guides, key)
-    return views_program(prior.for_codec, latents, frames, beside), projection
+    return views_program(prior.for_codec, latents, frames), projection
 
 
 # Three programs, so that each frees its temporaries. Parameters say which devices there are, even
@@ -65,15 +62,14 @@ program = partial(jax.jit, keep_unused=True)
 @program
 def guides_program(
     prior: Prior,
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
     known: Known | None = None,
-    beside: RealViews | None = None,
 ) -> tuple[Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     with around(prior.mesh):
-        guides, projection = _guides(prior, frames, depth, cameras, known, beside)
+        guides, projection = _guides(prior, frames, depth, cameras, known)
         return gathered(guides), projection
 
 
@@ -96,34 +92,31 @@ def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
 def views_program(
     prior: Prior,
     latents: Float[Array, "1 n f i j c"],
-    frames: Float[Array, "t h w 3"],
-    beside: RealViews | None = None,
+    frames: Float[Array, "k t h w 3"],
 ) -> Float[Array, "v t h w 3"]:
     """Return the real views, and the others decoded."""
     with around(prior.mesh):
-        real = frames[None] if beside is None else jnp.concatenate([frames[None], beside.frames])
-        latents = latents[:, len(real) - (prior.model.projection == "channels") :]
+        latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
         made = jnp.clip(decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1)
-        return jnp.concatenate([real, made])
+        return jnp.concatenate([frames, made])
 
 
 def _guides(
     prior: Prior,
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
     known: Known | None,
-    beside: RealViews | None,
 ) -> tuple[Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     model = prior.model
     sampler = prior.sampler
-    place = cameras, prior.codec_weights
-    given, projection = make_conditions(model, frames, depth, *place, known, beside)
+    weights = prior.codec_weights
+    given, projection = make_conditions(model, frames, depth, cameras, weights, known)
     guides = [given._replace(text=prior.text)]
     if sampler.guidance != 1:
-        nothing = jnp.zeros_like(depth)
-        unknown, _ = make_conditions(model, frames, nothing, *place)
+        nothing = jnp.zeros_like(depth[:1])
+        unknown, _ = make_conditions(model, frames[:1], nothing, cameras, weights)
         guides.append(unknown._replace(text=prior.text))
     if sampler.text_guidance != 1:
         guides.append(given._replace(text=prior.negative_text))
@@ -168,9 +161,12 @@ class BoundPrior(NamedTuple):
 
 
 def bind_prior(
-    prior: Prior, frames: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+    prior: Prior,
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
+    cameras: Cameras,
 ) -> BoundPrior:
-    """Bind a prior to a source video in [-1, 1] and the cameras at which it is asked.
+    """Bind a prior to real views in [-1, 1] and the cameras at which it is asked.
 
     Raises:
       InputError: the codec cannot encode the video.

@@ -1,11 +1,9 @@
 """Projection guidance from several real cameras of a rig.
 
 Each real view is projected into each target. The view whose camera is nearest to the target decides
-a pixel; where it has no point, the next one does. A real view is its own projection: the prior sees
-it beside the source, and what it makes of it is not used.
+a pixel; where it has no point, the next one does. A real view is its own projection: the prior also
+receives the other real views, and its output for them is discarded.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,45 +13,32 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, project
 
 
-class RealViews(NamedTuple):
-    """Real views beside the source: views 1 to k of the grid.
-
-    Attributes:
-      frames: their pictures, [-1, 1].
-      depth: their z-depth in world units, 0 where unknown.
-    """
-
-    frames: Float[Array, "k t h w 3"]
-    depth: Float[Array, "k t h w"]
-
-
 def project_several(
-    frames: Float[Array, "t h w 3"],
-    depth: Float[Array, "t h w"],
-    beside: RealViews,
+    frames: Float[Array, "k t h w 3"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
 ) -> Projection:
-    """Project the source and the real views beside it into views 1 and following.
+    """Project the real views into views 1 and following.
 
     Args:
-      frames: source video, [-1, 1].
-      depth: its z-depth in world units, 0 where unknown.
-      beside: the real views 1 to k.
-      cameras: of all views, the source first, the real views beside it next.
+      frames: videos of the real views, [-1, 1]; the source is the first.
+      depth: their z-depth in world units, 0 where unknown.
+      cameras: of all views, the real ones first.
     """
-    pictures = jnp.concatenate([frames[None], beside.frames])
-    maps = jnp.concatenate([depth[None], beside.depth])
-    layers = [project(pictures[i], maps[i], cameras, i) for i in range(len(maps))]
-    order = nearest_first(jnp.asarray(cameras.world_to_camera), len(maps))
+    real = len(frames)
+    layers = [project(frames[i], depth[i], cameras, i) for i in range(real)]
+    if real == 1:
+        return layers[0]
+    order = nearest_first(jnp.asarray(cameras.world_to_camera), real)
     merged = merge(jax.tree.map(lambda *x: jnp.stack(x), *layers), order)
-    own = own_projection(beside)
+    own = own_projection(frames[1:], depth[1:])
     return jax.tree.map(lambda x, y: y.at[: len(x)].set(x), own, merged)
 
 
-def own_projection(beside: RealViews) -> Projection:
-    """Return the real views as projections into their own cameras."""
-    inverse = jnp.where(beside.depth > 0, 1 / jnp.maximum(beside.depth, 0.05), 0.0)
-    return Projection(beside.frames, jnp.ones_like(beside.depth), inverse)
+def own_projection(frames: Float[Array, "n t h w 3"], depth: Float[Array, "n t h w"]) -> Projection:
+    """Return real views as projections into their own cameras; see `project_several`."""
+    inverse = jnp.where(depth > 0, 1 / jnp.maximum(depth, 0.05), 0.0)
+    return Projection(frames, jnp.ones_like(depth), inverse)
 
 
 def nearest_first(poses: Float[Array, "n t 4 4"], real: int) -> Int[Array, "{real} n-1 t"]:

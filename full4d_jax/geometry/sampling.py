@@ -9,11 +9,11 @@ Map = TypeVar("Map", np.ndarray, jax.Array)
 
 
 def nearest(values: Map, height: int, width: int) -> Map:
-    """Return maps (t r q) at another size (t height width), each pixel that of the nearest.
+    """Return maps (... r q) at another size (... height width), each pixel that of the nearest.
 
     Means, as of depth, would smear edges.
     """
-    rows, columns = values.shape[1:]
+    rows, columns = values.shape[-2:]
     row = ((np.arange(height) + 0.5) * rows / height).astype(int)
     column = ((np.arange(width) + 0.5) * columns / width).astype(int)
-    return values[:, row[:, None], column]
+    return values[..., row[:, None], column]

@@ -117,7 +117,7 @@ def _bind_windows(
         if start > 0:
             poses = own.world_to_camera
             own = replace(own, world_to_camera=poses @ jnp.linalg.inv(poses[:1, :1]))
-        return bind_prior(prior, source[at], depth[at], own)
+        return bind_prior(prior, source[None, at], depth[None, at], own)
 
     def join(*windows: Conditions) -> Conditions:
         arrays = (x._replace(text=None) for x in windows)

@@ -14,10 +14,10 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.scene.backgrounds import Background, find_background
-from full4d_jax.scene.fit_settings import capture_settings, sized
-from full4d_jax.scene.lifting import picture_distance
+from full4d_jax.scene.fit_settings import capture_settings, sized_for
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import to_arrays
+from full4d_jax.scene.source_fit import picture_distance
 from full4d_jax.scene.starts import find_start
 from gaussians import Camera, Scene, Targets, clip_budget, fit, render_clip
 from gaussians.fitting.fit_step import FitState
@@ -72,7 +72,7 @@ def lift_capture(
     """
     cameras = grid.cameras
     assert cameras is not None, "a scene needs cameras"
-    settings = sized(settings, *grid.frames.shape[2:4], captured=True)
+    settings = sized_for(settings, grid)
     start_key, fit_key = jax.random.split(key)
     frames = to_floats(grid.frames)
     held_out = grid.origin == Origin.HELD_OUT

@@ -7,7 +7,7 @@ from pathlib import Path
 from full4d_jax.cameras import sides
 from full4d_jax.config import Config, DataConfig, LiftConfig
 from full4d_jax.models.flops import forward_flops
-from full4d_jax.scene.fit_settings import sized
+from full4d_jax.scene.fit_settings import FitKind, sized
 from full4d_jax.session.errors import InputError
 
 # Measured on two x86-64 cores at 256 x 456, with 16 instants and 5 views.
@@ -40,7 +40,7 @@ def cost_note(size: DataConfig, lift: LiftConfig | None) -> str:
         found = f"{available / 2**30:.1f} GiB free"
         raise InputError("memory", _words(size), found, f"about {needed / 2**30:.1f} GiB", do)
     seconds = BASE_SECONDS + PIXEL_SECONDS * _pixels(size)
-    return _told(size, seconds + _fit_seconds(size, lift, captured=False), needed)
+    return _told(size, seconds + _fit_seconds(size, lift, FitKind.AROUND_SOURCE), needed)
 
 
 def fill_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
@@ -62,7 +62,7 @@ def fill_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
         raise InputError("memory", _words(size), found, f"about {needed / 2**30:.1f} GiB", do)
     work = forward_flops(replace(config, data=size), views, frames)
     seconds = FILL_SECONDS + of_views * of_frames * sampler.steps * work / FLOPS
-    return _told(size, seconds + _fit_seconds(size, lift, captured=True), needed)
+    return _told(size, seconds + _fit_seconds(size, lift, FitKind.CAPTURED), needed)
 
 
 def _part(count: int, size: int) -> tuple[int, int]:
@@ -74,11 +74,11 @@ def _pixels(size: DataConfig) -> int:
     return size.views * size.frames * size.height * size.width
 
 
-def _fit_seconds(size: DataConfig, lift: LiftConfig | None, *, captured: bool) -> float:
+def _fit_seconds(size: DataConfig, lift: LiftConfig | None, kind: FitKind) -> float:
     if lift is None:
         return 0.0
-    steps = sized(lift, size.height, size.width, captured=captured).steps
-    seconds = CAPTURE_STEP_SECONDS if captured else STEP_SECONDS
+    steps = sized(lift, size.height, size.width, kind=kind).steps
+    seconds = CAPTURE_STEP_SECONDS if kind is FitKind.CAPTURED else STEP_SECONDS
     return seconds * steps * size.height * size.width
 
 

@@ -28,7 +28,7 @@ from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shape
 from full4d_jax.models.wan.text import load_negative_text, load_text
 from full4d_jax.scene.asking import ask_between
 from full4d_jax.session.fields import require
-from full4d_jax.source.camera_paths import beside, preset_targets, still_camera
+from full4d_jax.source.camera_paths import grid_cameras, preset_targets, still_camera
 from gaussians import Distillation
 from gaussians.fitting.distillation import (
     decode_taught,
@@ -51,14 +51,14 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     """
     prior = prior_shapes(config, mesh, "sample")
     frames, depth, key = _inputs(config, config.data.frames)
-    given = prior.for_codec, frames, depth, _cameras(config), None, None
+    given = prior.for_codec, frames, depth, _cameras(config), None
     left = around_devices(mesh)  # where programs leave what others take
     guides = _whole(left, jax.eval_shape(guides_program, *given)[0])
     latents = _whole(left, jax.eval_shape(flow_program, prior.for_network, guides, key))
     return {
         "all steps": partial(flow_program.trace, prior.for_network, guides, key),
         "projection and codec": partial(guides_program.trace, *given),
-        "decoding": partial(views_program.trace, prior.for_codec, latents, frames, None),
+        "decoding": partial(views_program.trace, prior.for_codec, latents, frames),
     }
 
 
@@ -77,14 +77,15 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     form = "gradient" if _by_gradient(config) else "cached"
     part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
     ask = partial(ask_between, form, cameras=cameras, **part)
-    asked = jax.eval_shape(ask, prior, source, depth)
+    video, own_depth = (jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in (source, depth))
+    asked = jax.eval_shape(ask, prior, video, own_depth)
     # Shapes have lost where arrays lie.
     left = around_devices(mesh)
     params = asked.params._replace(prior=prior, guides=_whole(left, asked.params.guides))
     asked = replace(asked, params=params)
     views, instants = asked_about(config, "lift")
     window, seen, _ = _inputs(config, instants)
-    video = jax.ShapeDtypeStruct((views - 1, *window.shape), jnp.float32)
+    video = jax.ShapeDtypeStruct((views - 1, *window.shape[1:]), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
     z = _whole(left, jax.eval_shape(encode_shown, asked, video))
     given = prior.for_codec, window, seen, cameras.frames(slice(instants))
@@ -183,7 +184,7 @@ def _whole(mesh: AnyMesh, shapes: Any) -> Any:
 
 def _inputs(config: Config, frames: int) -> tuple[Any, Any, Any]:
     """Return the shapes of so many frames of the source, of their depth, and of the key."""
-    size = frames, config.data.height, config.data.width
+    size = 1, frames, config.data.height, config.data.width
     source, depth = (jax.ShapeDtypeStruct(x, jnp.float32) for x in ((*size, 3), size))
     return source, depth, jax.eval_shape(lambda: jax.random.key(0))
 
@@ -195,5 +196,5 @@ def _cameras(config: Config) -> Cameras:
     lens = np.array([[focal, 0, focal / 2], [0, focal, data.height / 2], [0, 0, 1]])
     arc = {"targets": data.views - 1, "frames": data.frames, "azimuth": 30.0, "elevation": 0.0}
     source = still_camera(lens, frames=data.frames, height=data.height, width=data.width)
-    cameras = beside(source, preset_targets("arc", **arc))
+    cameras = grid_cameras(source, preset_targets("arc", **arc))
     return jax.tree.map(lambda x: np.asarray(x, np.float32), cameras)

@@ -1,6 +1,7 @@
 """The settings of a fit: by quality and size, checked, and told."""
 
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.config import LiftConfig
-from full4d_jax.scene.between import Between
+from full4d_jax.grid import Grid
+from full4d_jax.scene.between import Between, between_instants
 from full4d_jax.session.errors import InputError
 from gaussians import FitConfig
 from gaussians.fitting.fit_config import fit_memory
@@ -24,6 +26,21 @@ MOVES = 20 / 255  # distance from the median colour over time
 FEWEST = 12_000
 MOST = 400_000
 SMALL = 128**2  # pixels
+
+
+class FitKind(Enum):
+    """What a grid is to a fit; the value says why nobody may be asked."""
+
+    CAPTURED = "with a capture"  # all views count alike
+    AROUND_SOURCE = "with --lift.distillation none"  # real views weigh more
+    ENLARGED = "with a grid larger than the prior was trained on"  # likewise
+
+
+def kind_of(grid: Grid) -> FitKind:
+    """Return what a grid is to a fit: its depth, origins and size decide."""
+    if not grid.follows_source:
+        return FitKind.CAPTURED
+    return FitKind.ENLARGED if grid.about.enlarged else FitKind.AROUND_SOURCE
 
 
 def count_moving(frames: Float[ndarray, "t h w 3"]) -> int:
@@ -44,8 +61,19 @@ def count_fitted(
     return moving + count_moving(between.frames)
 
 
+def sized_for(settings: LiftConfig, grid: Grid) -> LiftConfig:
+    """Return settings whose steps and capacity are numbers, for a fit to a grid; see `sized`."""
+    kind = kind_of(grid)
+    height, width = grid.frames.shape[2:4]
+    moving = 0
+    if kind is not FitKind.CAPTURED:
+        source = grid.frames[0].astype(np.float32) / 255
+        moving = count_fitted(settings, source, between_instants(grid))
+    return sized(settings, height, width, kind=kind, moving=moving)
+
+
 def sized(
-    settings: LiftConfig, height: int, width: int, *, captured: bool, moving: int = 0
+    settings: LiftConfig, height: int, width: int, *, kind: FitKind, moving: int = 0
 ) -> LiftConfig:
     """Return settings whose steps and capacity are numbers, by the quality and the pictures' size.
 
@@ -55,9 +83,10 @@ def sized(
       settings: of the fit.
       height: rows of a picture.
       width: columns of a picture.
-      captured: whether all views are real.
+      kind: what the grid is.
       moving: pixels of the source that move, of all instants (`count_moving`).
     """
+    captured = kind is FitKind.CAPTURED
     small = height * width <= SMALL
     steps = settings.steps or (LONG_STEPS if small or captured else STEPS)[settings.quality]
     density = (CAPTURE_DENSITY if captured else DENSITY)[settings.quality]
@@ -109,28 +138,25 @@ def capture_settings(
     return replace(config, coarse=2 if halved else 1, **pulls)
 
 
-def asks_prior(settings: LiftConfig, *, captured: bool, enlarged: bool = False) -> bool:
-    """Whether a fit needs the prior: to a grid, unless told otherwise; never to a capture."""
-    return settings.distillation != "none" and not captured and not enlarged
+def asks_prior(settings: LiftConfig, kind: FitKind) -> bool:
+    """Return whether a fit asks the prior."""
+    return settings.distillation != "none" and kind is FitKind.AROUND_SOURCE
 
 
-def check_lift(
-    settings: LiftConfig, checkpoint: Path | None, *, captured: bool, enlarged: bool = False
-) -> None:
+def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> None:
     """Refuse settings, and weights of a prior, that would do nothing.
 
     Raises:
       InputError: naming the option.
     """
+    captured = kind is FitKind.CAPTURED
     if not captured and settings.background != LiftConfig().background:
         found = settings.background
         do = "leave --lift.background out"
         raise InputError("config", "lift.background", found, "auto, without a capture", do)
-    if asks_prior(settings, captured=captured, enlarged=enlarged):
+    if asks_prior(settings, kind):
         return
-    why = "with a capture" if captured else "with --lift.distillation none"
-    if enlarged:
-        why = "with a grid larger than the prior was trained on"
+    why = kind.value
     if checkpoint is not None:
         raise InputError("option", "--checkpoint", checkpoint, f"none {why}", "leave it out")
     idle = ("anchor", "source_weight") if captured else ("anchor",)
@@ -142,16 +168,14 @@ def check_lift(
             raise InputError("config", f"lift.{name}", found, expected, f"leave --lift.{name} out")
 
 
-def memory_note(settings: LiftConfig, grid: tuple[int, ...], moving: int) -> str:
-    """Say how much memory fitting holds beside the program itself.
+def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:
+    """Say how much memory fitting holds, without the program itself.
 
     Args:
-      settings: of the fit.
-      grid: shape of the frames, (v t h w 3).
-      moving: pixels of the source that move, of all instants.
+      settings: of the fit, whose capacity is a number (`sized`).
+      shape: of the frames, (v t h w 3).
     """
-    views, instants, height, width, _ = grid
-    settings = sized(settings, height, width, captured=False, moving=moving)
+    views, instants, height, width, _ = shape
     bent = settings.motion == "deformation"
     needed = fit_memory(settings.capacity, views * instants, height, width, bent=bent)
     return (

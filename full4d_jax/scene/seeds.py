@@ -105,41 +105,45 @@ def first_scene(
 
 def grid_depth(
     frames: Float[Array, "v t h w 3"],
-    depth: Float[Array, "t h w"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
-    beside: Float[Array, "k t h w"] | None = None,
 ) -> Float[Array, "v t h w"]:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
     All source pixels seed it (see `with_rims`; before a camera at rest also `with_passing_rims`,
     which moves pixels of known depth too), and those of the other views that no source point
     reached. Where depth is unknown, disparity is filled in from around the hole, the background
-    first. Memory holds the projection of one frame at a time. Where views 1 to k have depth too
-    (`beside`), those of their pixels that the source does not reach lie at it.
+    first. Memory holds the projection of one frame at a time. Of further real views, those pixels
+    that the source does not reach lie at their own depth.
+
+    Args:
+      frames: the grid, [0, 1].
+      depth: of the real views, the source first, world units, 0 where unknown.
+      cameras: of all views, the real ones first.
     """
     lens = cameras.intrinsics[0]
     poses = cameras.world_to_camera[0]
-    known = seen_before(2 * frames[0] - 1, depth, lens, poses)
-    seeds = _grid_depth(frames, depth, cameras, known)
+    known = seen_before(2 * frames[0] - 1, depth[0], lens, poses)
+    seeds = _grid_depth(frames, depth[0], cameras, known)
     if not moves(np.asarray(poses)):
         source = with_passing_rims(np.array(seeds[0]), np.asarray(frames[0]))
         seeds = seeds.at[0].set(source)
-    return seeds if beside is None else _seed_beside(seeds, frames, beside, cameras)
+    return _seed_further(seeds, frames, depth, cameras)
 
 
 @jax.jit
-def _seed_beside(
+def _seed_further(
     seeds: Float[Array, "v t h w"],
     frames: Float[Array, "v t h w 3"],
-    beside: Float[Array, "k t h w"],
+    depth: Float[Array, "k t h w"],
     cameras: Cameras,
 ) -> Float[Array, "v t h w"]:
-    """Return seeds with those of further real views at their depth, and none that they replace.
+    """Return seeds with those of real views 1 and on at their depth, and none that they replace.
 
     Views before them keep theirs: what they do not see lies behind what they see.
     """
-    for i, depth in enumerate(beside, 1):
-        own = jnp.where(seeds[i] > 0, depth, 0.0)
+    for i in range(1, len(depth)):
+        own = jnp.where(seeds[i] > 0, depth[i], 0.0)
         reached = project(frames[i], own, cameras, i).mask[i:] > 0
         seeds = seeds.at[i].set(own).at[i + 1 :].set(jnp.where(reached, 0.0, seeds[i + 1 :]))
     return seeds

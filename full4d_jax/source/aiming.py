@@ -13,8 +13,8 @@ from full4d_jax.source import options
 from full4d_jax.source.camera_paths import (
     Preset,
     TargetCameras,
-    beside,
     following,
+    grid_cameras,
     look_at_subject,
     read_targets,
     subject_depth,
@@ -67,4 +67,4 @@ def with_targets(
     assert grid.depth is not None, "targets look at what is at some depth"
     targets, said = aim(targets, source.cameras, grid, grid.depth[0])
     said = f"they {said}" if said else "those of the file"
-    return with_missing(grid, beside(grid.cameras, targets)), said
+    return with_missing(grid, grid_cameras(grid.cameras, targets)), said

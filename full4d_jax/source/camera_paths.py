@@ -175,7 +175,7 @@ def still_camera(lens: Float[ndarray, "3 3"], *, frames: int, height: int, width
     return Cameras(lens[None].astype(np.float32), poses, height, width)
 
 
-def beside(source: Cameras, targets: TargetCameras) -> Cameras:
+def grid_cameras(source: Cameras, targets: TargetCameras) -> Cameras:
     """Return the source's camera with the target cameras after it."""
     lens = np.asarray(source.intrinsics)
     pose = np.asarray(source.world_to_camera)

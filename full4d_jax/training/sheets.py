@@ -64,7 +64,9 @@ def _draw_targets(
 
     def generate(clip: Batch):
         key = jax.random.key(config.seed)
-        grid, projection = generate_grid(prior, clip.frames[0], clip.depth, clip.cameras, key)
+        grid, projection = generate_grid(
+            prior, clip.frames[:1], clip.depth[None], clip.cameras, key
+        )
         source = jnp.broadcast_to(clip.frames[:1], clip.frames[1:].shape)
         rows = (source, projection.frames, grid[1:], clip.frames[1:])
         return jnp.stack([row[:, -1] for row in rows])

@@ -154,7 +154,7 @@ def test_the_shipped_prior_is_asked_in_other_ways(table, tmp_path):
     prior, (known,) = open_prior(DEFAULT), held_out_clips(DEFAULT.data, [3])
     found = checkpoint.generate(0, prior, known)
     clip = known.clip
-    given = 2 * clip.frames[0] - 1, clip.depth[0], cameras_of(clip)
+    given = 2 * clip.frames[:1] - 1, clip.depth[:1], cameras_of(clip)
     grid, _ = generate_grid(prior, *given, jax.random.key(0))
     np.testing.assert_allclose(found, grid[1:] / 2 + 0.5, atol=1e-4)
     scores = [checkpoint.target_scores(found, clip.frames[1:], np.ones(clip.depth[1:].shape))]

@@ -282,8 +282,8 @@ def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path
     frames, depths = (read_arrays(tmp_path / f"out/{x}.npz") for x in ("grid", "depth"))
     np.testing.assert_array_equal(frames["frames"][:2], true.frames[[1, 2]])
     unit = np.median(true.depth[1, 0][true.depth[1, 0] > 0])
-    beside = depths["depth"][1]
-    np.testing.assert_allclose(beside[beside > 0] * unit, true.depth[2][beside > 0], rtol=1e-4)
+    second = depths["depth"][1]
+    np.testing.assert_allclose(second[second > 0] * unit, true.depth[2][second > 0], rtol=1e-4)
     assert main(["evaluate", f"{tmp_path}/out", "--truth", f"{tmp_path}/sets"]) == 0
     told = json.loads((tmp_path / "out/truth_grid.json").read_text())
     assert told["given_views"] == [1, 2]

@@ -103,7 +103,8 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
         decode(open_dataset(folder / "scenes")[0], height=32, width=32),
     )
     known, poses = to_source(clip.depth[0], clip.world_to_camera)
-    frames, depth = jnp.asarray(clip.frames[0], jnp.float32) / 127.5 - 1, jnp.asarray(known)
+    frames = jnp.asarray(clip.frames[:1], jnp.float32) / 127.5 - 1
+    depth = jnp.asarray(known)[None]
     cameras = Cameras(jnp.asarray(clip.intrinsics), jnp.asarray(poses), 32, 32)
     key = jax.random.key(2)
     found = generate_grid(prior, frames, depth, cameras, key)[0]

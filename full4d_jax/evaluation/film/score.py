@@ -29,11 +29,12 @@ from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import COPY, PUSH_PULL
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
 from full4d_jax.generation.projection_guidance import fill_holes
+from full4d_jax.grid import around_source
 from full4d_jax.media import metrics
-from full4d_jax.media.pictures import save_picture, to_unit
-from full4d_jax.scene.fit_settings import sized
-from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.media.pictures import save_picture, to_uint8, to_unit
+from full4d_jax.scene.fit_settings import sized_for
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.options import VideoOptions
 from input_pipeline.importers.camera_path import path_files
@@ -116,8 +117,8 @@ def generate_rows(
     judge: Judge, upsampler: Upsampler, film: Film, *, lifted: bool
 ) -> tuple[Made, Float[np.ndarray, "n h w"]]:
     """Return the frames of every row at the cameras of the truth, and which pixels are seen."""
-    frames = jnp.asarray(2 * film.source - 1)[None]
-    depth = jnp.asarray(film.depth)[None]
+    frames = jnp.asarray(2 * film.source - 1)[None, None]
+    depth = jnp.asarray(film.depth)[None, None]
     cameras = jax.tree.map(jnp.asarray, film.cameras)
     key = jax.random.key(judge.config.seed)
     prior = in_parts(judge.prior, DEFAULT.data)
@@ -130,10 +131,9 @@ def generate_rows(
     }
     if lifted:
         settings = judge.config.lift
-        pictures = jnp.asarray(to_unit(grid))
-        steps = sized(settings, *pictures.shape[2:4], captured=False).steps
-        with Progress("fitting", steps) as report:
-            scene = lift_grid(settings, pictures, depth, cameras, key, report=report)
+        lifted_grid = around_source(to_uint8(to_unit(grid)), np.asarray(depth), film.cameras)
+        with Progress("fitting", sized_for(settings, lifted_grid).steps) as report:
+            scene = lift_grid(settings, lifted_grid, key, report=report)
         targets = cameras.views(slice(1, None))
         rows[SCENE] = render_views(scene, targets, np.zeros(1))[:, 0] / np.float32(255)
     return rows, np.asarray(projection.mask)[:, 0]

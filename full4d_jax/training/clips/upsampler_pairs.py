@@ -176,7 +176,12 @@ def scene_pairs(config: UpsamplerConfig, prior: Prior, network: DepthNetwork, pl
 def _small_targets(config: UpsamplerConfig, prior: Prior, scene: Scene) -> Float[Array, "n i j 3"]:
     """Return what the prior generates for the target views of a scene, at its own size."""
     small = generate_small(
-        prior, scene.frames[0], scene.depth, scene.cameras, scene.key, config.data.prior_rows
+        prior,
+        frames=scene.frames[:1],
+        depth=scene.depth[None],
+        cameras=scene.cameras,
+        key=scene.key,
+        rows=config.data.prior_rows,
     )
     return small[1:, 0]
 

@@ -66,7 +66,9 @@ def by_hand(judge, known):
     @jax.jit
     def generate(frames, depth, cameras):
         def conditions(depth):
-            made, _ = make_conditions(prior.model, frames, depth, cameras, prior.codec_weights)
+            made, _ = make_conditions(
+                prior.model, frames[None], depth[None], cameras, prior.codec_weights
+            )
             made = jax.tree.map(lambda x: x[None], made)
             return made._replace(visible=first_frame(*made.base.shape[:3]))
 

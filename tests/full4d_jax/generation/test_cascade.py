@@ -21,7 +21,7 @@ from full4d_jax.generation.cascade import (
 )
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project, splat
-from full4d_jax.generation.several_views import RealViews, project_several
+from full4d_jax.generation.several_views import project_several
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.dit import init_params
 from full4d_jax.source.depth.estimate import load_depth, predict_depth
@@ -50,9 +50,9 @@ def test_the_small_frame_has_the_shape_of_the_large_one():
 
 def test_shrunk_cameras_see_the_same_rays():
     video, depth, cameras = scene()
-    small, near, resized = shrink(video, depth, cameras, (24, 40))
-    assert small.shape == (2, 24, 40, 3)
-    assert near.shape == (2, 24, 40)
+    small, near, resized = shrink(video[None], depth[None], cameras, (24, 40))
+    assert small.shape == (1, 2, 24, 40, 3)
+    assert near.shape == (1, 2, 24, 40)
     np.testing.assert_allclose(resized.unit_intrinsics, cameras.unit_intrinsics, rtol=1e-6)
 
 
@@ -70,7 +70,7 @@ def untrained():
 def test_the_grid_has_the_source_the_full_size_and_its_projection():
     prior, upsampler, config = untrained()
     video, depth, cameras = scene()
-    given = video, depth, cameras
+    given = video[None], depth[None], cameras
     grid, projection = generate_large(prior, upsampler, *given, jax.random.key(2))
     assert grid.shape == (3, 2, 48, 80, 3)
     np.testing.assert_array_equal(grid[0], video)
@@ -89,16 +89,17 @@ def test_the_grid_has_the_source_the_full_size_and_its_projection():
 def test_real_views_stay_and_show_what_the_source_does_not():
     prior, upsampler, _ = untrained()
     video, depth, cameras = scene(azimuths=(0.0, 20.0, 30.0))
-    real = RealViews(jax.random.uniform(jax.random.key(3), (1, *video.shape)), depth[None])
-    given = video, depth, cameras, jax.random.key(2)
-    grid, projection = generate_large(prior, upsampler, *given, beside=real)
-    np.testing.assert_array_equal(grid[:2], jnp.concatenate([video[None], real.frames]))
-    expected = project_several(video, depth, real, cameras)
+    frames = jnp.stack([video, jax.random.uniform(jax.random.key(3), video.shape)])
+    maps = jnp.stack([depth, depth])
+    key = jax.random.key(2)
+    grid, projection = generate_large(prior, upsampler, frames, maps, cameras, key)
+    np.testing.assert_array_equal(grid[:2], frames)
+    expected = project_several(frames, maps, cameras)
     # Points that stand still may add to it.
     seen = np.asarray(expected.mask > 0)
     assert (np.asarray(projection.mask)[seen] > 0).all()
     np.testing.assert_allclose(projection.frames[seen], expected.frames[seen], atol=1e-5)
-    alone = generate_large(prior, upsampler, *given)[1]
+    alone = generate_large(prior, upsampler, frames[:1], maps[:1], cameras, key)[1]
     assert float(projection.mask[1].sum()) > float(alone.mask[1].sum())
 
 

@@ -16,8 +16,8 @@ from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.models.dit import init_params
 from full4d_jax.scene.asking import ask_between
 from full4d_jax.scene.fit_settings import fit_settings
-from full4d_jax.scene.lifting import grid_targets, picture_distance
 from full4d_jax.scene.seeds import first_scene
+from full4d_jax.scene.source_fit import grid_targets, picture_distance
 from gaussians import distillation_targets
 from gaussians.fitting.distillation import judge_latents
 from gaussians.fitting.fit_step import first_state, run_chunk
@@ -88,7 +88,7 @@ def test_no_program_holds_the_prior(prior, grid):
     assert held > size  # the count sees what a function closes over
 
     programs = {
-        "generate": (generate_grid, prior, frames[0], depth, cameras, KEY),
+        "generate": (generate_grid, prior, frames[:1], depth[None], cameras, KEY),
         "cached targets": (distillation_targets, z, asked, TAU, KEY),
         "judging": (judge_latents, asked, z, jnp.arange(V - 1), jnp.int32(0), TAU, KEY),
     }

@@ -64,7 +64,7 @@ def test_the_loss_has_a_gradient_in_every_parameter(trained):
 def test_the_grid_holds_the_source_and_the_targets(trained):
     config, params, clip = trained
     prior, key = prior_with(config, params), jax.random.key(1)
-    grid, projection = generate_grid(prior, clip.frames[0], clip.depth, clip.cameras, key)
+    grid, projection = generate_grid(prior, clip.frames[:1], clip.depth[None], clip.cameras, key)
     views, frames = clip.cameras.world_to_camera.shape[:2]
     assert grid.shape == clip.frames.shape
     assert projection.frames.shape[:2] == (views - 1, frames)
@@ -74,7 +74,7 @@ def test_the_grid_holds_the_source_and_the_targets(trained):
 
 def test_the_bound_velocity_is_that_of_the_target_views(trained):
     config, params, clip = trained
-    given = clip.frames[0], clip.depth, clip.cameras
+    given = clip.frames[:1], clip.depth[None], clip.cameras
     bound = bind_prior(prior_with(config, params), *given)
     z, tau = 0.3 * clip.frames[1:] + 0.1, jnp.float32(0.6)
     found = jax.jit(target_velocity)(bound, z, tau)
@@ -91,7 +91,7 @@ def test_the_bound_velocity_is_that_of_the_target_views(trained):
 
 def test_accelerators_multiply_in_bfloat16(trained, monkeypatch):
     config, params, clip = trained
-    given = clip.frames[0], clip.depth, clip.cameras
+    given = clip.frames[:1], clip.depth[None], clip.cameras
     conditions, _ = jax.jit(make_conditions, static_argnums=0)(config.model, *given)
     conditions = jax.tree.map(lambda x: x[None], conditions)
     views = len(clip.frames) - (config.model.projection == "channels")

@@ -69,12 +69,12 @@ def on(sizes: MeshConfig, config: Config) -> Config:
 
 
 def shot(data: DataConfig):
-    """A source video, its depth, and cameras on an arc."""
+    """One real view, its depth, and cameras on an arc."""
     rng, size = np.random.default_rng(0), (data.frames, data.height, data.width)
     poses = orbit(np.linspace(0, 40, data.views), np.zeros(data.views))
     poses = np.repeat(poses[:, None], data.frames, 1)
     lens = np.repeat(intrinsics_from_fov(55.0, *size[1:])[None], data.views, 0)
-    given = rng.uniform(-1, 1, (*size, 3)), np.ones(size), Cameras(lens, poses, *size[1:])
+    given = rng.uniform(-1, 1, (1, *size, 3)), np.ones((1, *size)), Cameras(lens, poses, *size[1:])
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), given)
 
 
@@ -148,7 +148,7 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
         target_velocity(bind_prior(prior, source, depth, cameras), z, tau) for prior in (kept, one)
     )
     np.testing.assert_array_equal(found, expected)
-    asked = ask_between("cached", kept, (source + 1) / 2, depth, cameras)
+    asked = ask_between("cached", kept, (source[0] + 1) / 2, depth[0], cameras)
     assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}  # a fit asks often
     with pytest.raises(InputError, match=r"sampler\.offload: found on 8 devices, expected on one"):
         open_prior(on(SHARDED, offloaded), path)

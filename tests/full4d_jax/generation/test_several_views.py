@@ -1,4 +1,4 @@
-"""Real views beside the source fill what it does not see, the nearest camera first."""
+"""Further real views fill what it does not see, the nearest camera first."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ import pytest
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.generation.projection_guidance import Projection, project
-from full4d_jax.generation.several_views import RealViews, merge, project_several
+from full4d_jax.generation.several_views import merge, project_several
 from input_pipeline.procedural.scene import procedural_scene
 
 AZIMUTHS = jnp.array([40.0, 30.0, 2.0])  # one real view, two targets
@@ -23,10 +23,16 @@ def clip():
 
 @pytest.fixture(scope="module")
 def both(clip):
-    real = RealViews(2 * clip.frames[1:2] - 1, clip.depth[1:2])
-    given = 2 * clip.frames[0] - 1, clip.depth[0]
+    frames = 2 * clip.frames[:2] - 1
+    depth = clip.depth[:2]
     cameras = cameras_of(clip)
-    return jax.jit(project)(*given, cameras), jax.jit(project_several)(*given, real, cameras)
+    one = jax.jit(project)(frames[0], depth[0], cameras)
+    return one, jax.jit(project_several)(frames, depth, cameras)
+
+
+def test_one_view_is_projected_as_it_is(clip, both):
+    alone = jax.jit(project_several)(2 * clip.frames[:1] - 1, clip.depth[:1], cameras_of(clip))
+    jax.tree.map(np.testing.assert_array_equal, alone, both[0])
 
 
 def test_a_second_view_fills_holes_of_the_first(clip, both):

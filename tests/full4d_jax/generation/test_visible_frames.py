@@ -158,7 +158,7 @@ def first_frame_sampling(model, params, key, *, given, steps=3):
     Of each view only latents and flow times go in: with `given` the source's first frame is put
     into its place before every call and is at flow time 0, whatever the others' time is.
     """
-    frames, depth = random_grid(1, 3)[0], jnp.ones((3, 8, 8))
+    frames, depth = random_grid(1, 3), jnp.ones((1, 3, 8, 8))
     lens = jnp.broadcast_to(jnp.array([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]), (2, 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (2, 3, 4, 4)).at[1, :, 0, 3].set(0.2)
     sampler = SamplerConfig(steps=steps, noise=1.0, shift=2.0)

@@ -104,7 +104,8 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
     prior, given = asked(mesh)
     names = "guides_program", "flow_program", "views_program"
     with tracing(monkeypatch, generate, *names) as ran:
-        generate_grid(prior, *given, jax.random.key(0))
+        frames, depth, cameras = given
+        generate_grid(prior, frames[None], depth[None], cameras, jax.random.key(0))
     inspected, order = sample_programs(CONFIG, mesh), ("projection and codec", *AT_LAST)
     assert set(inspected) == set(order)
     for name, run in zip(order, ran, strict=True):

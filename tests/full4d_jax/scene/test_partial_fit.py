@@ -3,33 +3,30 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
+from full4d_jax.grid import Grid, around_source
 from full4d_jax.scene.fit_settings import memory_note
-from full4d_jax.scene.lifting import lift_grid
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
+from full4d_jax.scene.source_fit import lift_grid
 from gaussians import DeformingGaussians, DynamicGaussians
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 SIDE = 16
 
 
-def grid() -> tuple[jax.Array, jax.Array, Cameras]:
-    """Two views of noise at two instants on a wall, and the cameras."""
+def grid() -> Grid:
+    """Two views of noise at two instants on a wall."""
     rng = np.random.default_rng(0)
     poses = np.repeat(orbit(np.array([0.0, 20.0]), np.zeros(2))[:, None], 2, 1)
     lens = intrinsics_from_fov(55.0, SIDE, SIDE)
-    arrays = (
-        rng.uniform(size=(2, 2, SIDE, SIDE, 3)),
-        np.ones((2, SIDE, SIDE)),
-        Cameras(np.stack([lens] * 2), poses, SIDE, SIDE),
-    )
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), arrays)
+    cameras = Cameras(np.stack([lens] * 2).astype(np.float32), poses.astype(np.float32), SIDE, SIDE)
+    frames = rng.integers(0, 256, (2, 2, SIDE, SIDE, 3), np.uint8)
+    return around_source(frames, np.ones((1, 2, SIDE, SIDE), np.float32), cameras)
 
 
 def settings(motion) -> LiftConfig:
@@ -47,7 +44,7 @@ def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
             raise KeyboardInterrupt
 
     def run(**options):
-        return to_arrays(lift_grid(settings(motion), *grid(), jax.random.key(0), **options))
+        return to_arrays(lift_grid(settings(motion), grid(), jax.random.key(0), **options))
 
     whole = run()
     with pytest.raises(KeyboardInterrupt):
@@ -77,11 +74,11 @@ def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
 
 
 def test_memory_is_stated_in_plain_words():
-    grid = (4, 8, 256, 256, 3)
-    note = memory_note(LiftConfig(capacity=100_000), grid, moving=0)
+    shape = (4, 8, 256, 256, 3)
+    note = memory_note(LiftConfig(capacity=100_000), shape)
     assert "100000 Gaussians to 4 views of 8 frames of 256x256" in note
     bent = LiftConfig(capacity=100_000, motion="deformation")
-    large = memory_note(bent, grid, moving=0)
+    large = memory_note(bent, shape)
     assert mebibytes(large) > mebibytes(note) > 100
 
 

@@ -16,10 +16,12 @@ from full4d_jax.generation.batch import first_frame, make_conditions
 from full4d_jax.generation.coding import encode_videos
 from full4d_jax.generation.generate import bind_prior
 from full4d_jax.generation.prior import prior_with
+from full4d_jax.grid import around_source
+from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.scene.asking import ask_between, half_way
-from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from gaussians import distillation_loss
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -87,7 +89,7 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
     poses = jnp.concatenate([cameras.world_to_camera[:1, at], poses])
     poses = poses @ jnp.linalg.inv(poses[0, 0])  # the world is the source's first camera
     own = dataclasses.replace(cameras.views([0, 1]), world_to_camera=poses)
-    alone = bind_prior(prior, 2 * frames[0, at] - 1, depth[at], own)
+    alone = bind_prior(prior, 2 * frames[:1, at] - 1, depth[None, at], own)
     z = jax.random.normal(jax.random.key(0), (1, *alone.guides[0].projection.shape[2:]))
     tau, ask = jnp.float32(0.6), jax.jit(whole.velocity)
     expected = ask(alone, z, tau)
@@ -132,8 +134,9 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior, giv
         asked = dataclasses.replace(cameras, world_to_camera=poses)
 
         def conditions(depth, text):
-            source = 2 * frames[0] - 1
-            made, _ = make_conditions(prior.model, source, depth, asked, prior.codec_weights)
+            source = 2 * frames[:1] - 1
+            weights = prior.codec_weights
+            made, _ = make_conditions(prior.model, source, depth[None], asked, weights)
             made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
             return made._replace(visible=first_frame(*made.base.shape[:3]))
 
@@ -177,11 +180,12 @@ def test_the_gradient_holds_what_one_video_needs(prior):
 @pytest.mark.slow
 def test_both_forms_change_the_scene(prior, given):
     frames, depth, cameras = given
+    whole = around_source(to_uint8(frames), np.asarray(depth)[None], cameras)
     settings = dataclasses.replace(load_config("configs/debug.py").lift, steps=10, capacity=100)
     found = {}
     for form in ("none", "cached", "gradient"):
         how = dataclasses.replace(settings, distillation=form)
-        scene = lift_grid(how, frames, depth, cameras, jax.random.key(0), prior=prior)
+        scene = lift_grid(how, whole, jax.random.key(0), prior=prior)
         found[form] = np.asarray(scene.gaussians.means)
         assert np.isfinite(found[form]).all()
     for form in ("cached", "gradient"):

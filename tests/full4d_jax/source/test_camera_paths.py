@@ -10,10 +10,10 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import (
     PIVOT,
     angles_of,
-    beside,
     cropped_fov,
     directions,
     following,
+    grid_cameras,
     load_targets,
     look_at_subject,
     middle_angles,
@@ -33,7 +33,7 @@ SIZE = {"frames": 3, "height": 64, "width": 64}
 @pytest.mark.parametrize("views", [2, 3, 4, 6])
 def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views):
     targets = preset_targets(preset, targets=views - 1, frames=3, azimuth=50.0, elevation=10.0)
-    path = beside(still_camera(LENS, **SIZE), targets)
+    path = grid_cameras(still_camera(LENS, **SIZE), targets)
     assert path.world_to_camera.shape == (views, 3, 4, 4)
     np.testing.assert_allclose(path.world_to_camera[0, 0], np.eye(4), atol=1e-6)
     seen = np.einsum("vij,j->vi", path.world_to_camera[:, 0], [*PIVOT, 1])
@@ -85,7 +85,7 @@ def test_presets_look_at_what_moves():
     assert subject_depth(frames, depth) == 1.0
 
     preset = preset_targets("ring", targets=3, frames=2, azimuth=20.0, elevation=8.0)
-    near = beside(still_camera(LENS, **SIZE | {"frames": 2}), look_at_subject(preset, 0.4))
+    near = grid_cameras(still_camera(LENS, **SIZE | {"frames": 2}), look_at_subject(preset, 0.4))
     pivot = pivot_of(near.world_to_camera)
     np.testing.assert_allclose(pivot, [0, 0, 0.4], atol=1e-6)
     expected = angles_of(preset.world_to_camera)
@@ -96,11 +96,11 @@ def test_targets_that_follow_keep_their_place_beside_a_moving_source():
     path = orbit(np.array([0.0, 5.0, 12.0]), np.array([0.0, 2.0, -3.0]))[None]
     source = Cameras(LENS[None], path, 64, 64)
     preset = preset_targets("arc", targets=2, frames=3, azimuth=20.0, elevation=0.0)
-    cameras = beside(source, following(preset, source))
+    cameras = grid_cameras(source, following(preset, source))
     relative = cameras.world_to_camera @ np.linalg.inv(path)
     np.testing.assert_allclose(relative[1:], preset.world_to_camera, atol=1e-6)
     assert range_warning(cameras.world_to_camera, 20.0, 5.0) == ""
-    standing = beside(source, preset)
+    standing = grid_cameras(source, preset)
     np.testing.assert_array_equal(standing.world_to_camera[1:], preset.world_to_camera)
     assert "azimuth 32" in range_warning(standing.world_to_camera, 20.0, 5.0)
 
@@ -129,7 +129,7 @@ def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
         image_size=[640, 480],
     )
     size = {"frames": 3, "height": 48, "width": 64}
-    views = beside(still_camera(LENS, **size), load_targets(path, **size))
+    views = grid_cameras(still_camera(LENS, **size), load_targets(path, **size))
     np.testing.assert_allclose(views.world_to_camera[1:], poses, atol=1e-6)
     np.testing.assert_allclose(views.world_to_camera[0], np.broadcast_to(np.eye(4), (3, 4, 4)))
     np.testing.assert_allclose(views.intrinsics[1], intrinsics_from_fov(40.0, 48, 64), rtol=1e-6)

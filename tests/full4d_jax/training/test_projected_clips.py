@@ -99,7 +99,7 @@ def test_files_hold_what_the_step_would_encode(raw, config, encoded):
         video = clip.frames[0].astype(np.float32) / 127.5 - 1
         weights = codec_weights(config)
         expected = jax.jit(make_conditions, static_argnums=0)(
-            config.model, video, drawn, cameras, weights
+            config.model, video[None], drawn[None], cameras, weights
         )[0]
         np.testing.assert_array_equal(found.world_to_camera, poses)
         np.testing.assert_array_equal(found.mask, expected.mask)

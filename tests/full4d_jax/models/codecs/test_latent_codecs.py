@@ -12,9 +12,11 @@ from full4d_jax.config import DEFAULT, LiftConfig, ModelConfig, check_config
 from full4d_jax.generation.batch import Batch, make_conditions
 from full4d_jax.generation.generate import bind_prior, generate_grid
 from full4d_jax.generation.prior import prior_with
+from full4d_jax.grid import around_source
+from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.dit import init_params
-from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
@@ -59,7 +61,7 @@ def clip():
 
 
 def test_conditions_have_one_entry_a_latent_frame(config, clip):
-    given = clip.frames[0], clip.depth, clip.cameras
+    given = clip.frames[:1], clip.depth[None], clip.cameras
     conditions, projection = jax.eval_shape(
         lambda: make_conditions(config.model, *given, codec_weights(config))
     )
@@ -74,7 +76,7 @@ def test_a_grid_is_sampled(config, clip):
     check_config(config)
     params = init_params(config.model, jax.random.key(0))
     prior, key = prior_with(config, params), jax.random.key(1)
-    grid, _ = generate_grid(prior, clip.frames[0], clip.depth, clip.cameras, key)
+    grid, _ = generate_grid(prior, clip.frames[:1], clip.depth[None], clip.cameras, key)
     assert grid.shape == clip.frames.shape
     np.testing.assert_array_equal(grid[0], clip.frames[0])
     assert float(jnp.abs(grid[1:, 1:] - grid[1:, :1]).max()) > 1e-3
@@ -83,9 +85,10 @@ def test_a_grid_is_sampled(config, clip):
 @pytest.mark.slow
 def test_distillation_decodes_what_the_prior_says(config, clip):
     params = init_params(config.model, jax.random.key(0))
-    given = clip.frames / 2 + 0.5, clip.depth, clip.cameras
+    frames = to_uint8(clip.frames / 2 + 0.5)
+    grid = around_source(frames, np.asarray(clip.depth)[None], clip.cameras)
     prior = prior_with(config, params)
-    scene = lift_grid(config.lift, *given, jax.random.key(1), prior=prior)
+    scene = lift_grid(config.lift, grid, jax.random.key(1), prior=prior)
     assert np.isfinite(scene.gaussians.means).all()
 
 
@@ -101,7 +104,7 @@ def test_a_step_trains_on_latents(config, clip):
 
 def test_a_video_of_another_length_is_refused(config, clip):
     params = init_params(config.model, jax.random.key(0))
-    given = clip.frames[0, :4], clip.depth[:4], clip.cameras.frames(slice(4))
+    given = clip.frames[:1, :4], clip.depth[None, :4], clip.cameras.frames(slice(4))
     prior = prior_with(config, params)
     with pytest.raises(InputError, match=r"found 4, expected 1 \+ a multiple of 4"):
         bind_prior(prior, *given)

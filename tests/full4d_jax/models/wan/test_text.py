@@ -165,7 +165,7 @@ def test_guidance_leads_from_the_negative_text_to_the_text(prompted, guidance, n
         config = dataclasses.replace(config, negative_text="")
     check_config(config)
     clip = jax.tree.map(lambda x: x[0], batch)
-    shot = 0.1 * clip.frames[0], clip.depth, clip.cameras
+    shot = 0.1 * clip.frames[:1], clip.depth[None], clip.cameras
     found = generate_grid(prior_with(config, params), *shot, jax.random.key(2))[0][1:]
 
     @jax.jit
@@ -178,8 +178,8 @@ def test_guidance_leads_from_the_negative_text_to_the_text(prompted, guidance, n
         return make_codec(config.model).decode(out)
 
     words, other = load_text(config), load_negative_text(config)
-    full, unprompted = mean(clip.depth, words), mean(clip.depth, other)
-    unprojected = mean(jnp.zeros_like(clip.depth), words)
+    full, unprompted = mean(shot[1], words), mean(shot[1], other)
+    unprojected = mean(jnp.zeros_like(shot[1]), words)
     expected = full + (guidance - 1) * (full - unprojected) + 2.0 * (full - unprompted)
     assert np.abs(expected - full).max() > 0.01
     np.testing.assert_allclose(found, jnp.clip(expected, -1, 1), atol=1e-5)
@@ -198,7 +198,7 @@ def test_an_unusable_negative_embedding_is_named(prompted, tmp_path):
 def test_the_embedding_reaches_training_sampling_and_distillation(prompted):
     config, params, batch = prompted
     clip = jax.tree.map(lambda x: x[0], batch)
-    shot = clip.frames[0], clip.depth, clip.cameras
+    shot = clip.frames[:1], clip.depth[None], clip.cameras
 
     def outputs(config):
         train = jax.jit(

@@ -11,11 +11,13 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import LiftConfig, SamplerConfig, load_config
 from full4d_jax.generation.prior import Prior
+from full4d_jax.grid import around_source
+from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.dit import init_params
 from full4d_jax.scene.asking import ask_between, half_way
-from full4d_jax.scene.fit_settings import check_lift
-from full4d_jax.scene.lifting import lift_grid
+from full4d_jax.scene.fit_settings import FitKind, check_lift
 from full4d_jax.scene.seeds import grid_depth
+from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from input_pipeline.cameras import intrinsics_from_fov, orbit
@@ -41,7 +43,7 @@ def test_seeds_are_the_source_and_what_it_does_not_see():
     depth = depth.at[:, 10:20, 12:20].set(0.8)  # something in front of a wall
     frames = jnp.zeros((2, 1, height, width, 3))
     cameras = Cameras(np.stack([lens] * 2), poses, height, width)
-    seeds = np.asarray(grid_depth(frames, depth, cameras))
+    seeds = np.asarray(grid_depth(frames, depth[None], cameras))
     source, hidden = seeds[0, 0], seeds[1, 0]
     np.testing.assert_array_equal(source, depth[0])
     # the camera went right and turned left: it sees more of the wall there, at about its depth
@@ -99,10 +101,11 @@ def test_the_config_says_in_which_form_the_prior_is_asked(params):
 def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
     key = jax.random.key(0)
     frames, depth, cameras = noisy_grid()
+    grid = around_source(to_uint8(frames), np.asarray(depth)[None], cameras)
     prior = Prior(DEBUG.model, DEBUG.sampler, params)
     part = {"distilled_views": 1, "distilled_frames": 1}
     found = [
-        np.asarray(lift_grid(settings, frames, depth, cameras, key, prior=prior).gaussians.means)
+        np.asarray(lift_grid(settings, grid, key, prior=prior).gaussians.means)
         for settings, prior in (
             (asking("gradient", **part), prior),
             (asking("cached"), prior),
@@ -115,24 +118,28 @@ def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
 
 
 @pytest.mark.parametrize(
-    ("changes", "captured", "said"),
+    ("changes", "kind", "said"),
     [
-        ({"anchor": 0.5}, True, "lift.anchor: found 0.5, expected 1.0 with a capture"),
-        ({"source_weight": 2.0}, True, "lift.source_weight: found 2.0, expected 20.0"),
-        ({"distillation": "gradient"}, True, "lift.distillation: found gradient, expected cached"),
+        ({"anchor": 0.5}, FitKind.CAPTURED, "lift.anchor: found 0.5, expected 1.0 with a capture"),
+        ({"source_weight": 2.0}, FitKind.CAPTURED, "lift.source_weight: found 2.0, expected 20.0"),
+        (
+            {"distillation": "gradient"},
+            FitKind.CAPTURED,
+            "lift.distillation: found gradient, expected cached",
+        ),
         (
             {"anchor": 0.5, "distillation": "none"},
-            False,
+            FitKind.AROUND_SOURCE,
             "lift.anchor: found 0.5, expected 1.0 with --lift.distillation none",
         ),
     ],
 )
-def test_settings_without_effect_are_refused(changes, captured, said):
+def test_settings_without_effect_are_refused(changes, kind, said):
     with pytest.raises(InputError, match=said):
-        check_lift(LiftConfig(**changes), None, captured=captured)
+        check_lift(LiftConfig(**changes), None, kind)
     others = {"anchor": 0.5, "source_weight": 2.0, "distillation": "gradient"}
-    check_lift(LiftConfig(**others), None, captured=False)
-    check_lift(LiftConfig(distillation="none"), None, captured=True)
+    check_lift(LiftConfig(**others), None, FitKind.AROUND_SOURCE)
+    check_lift(LiftConfig(distillation="none"), None, FitKind.CAPTURED)
 
 
 def test_weights_of_a_prior_that_is_not_asked_are_refused_and_not_read(tmp_path, capsys):

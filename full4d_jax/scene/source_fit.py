@@ -1,4 +1,4 @@
-"""From a grid of views to 4D Gaussians: binds depth, cameras and the prior for `gaussians.fit`.
+"""From a grid that a prior made around its source to 4D Gaussians: one of the two fits of `lift`.
 
 The scene starts from points (`seeds`). Real views weigh more than the generated ones.
 Distillation asks the prior what the scene should look like from cameras half-way between the
@@ -18,10 +18,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.prior import Prior
+from full4d_jax.grid import Grid
 from full4d_jax.media.metrics import Distance, psnr, require_lpips
 from full4d_jax.scene.asking import ask_between
-from full4d_jax.scene.between import Between
-from full4d_jax.scene.fit_settings import count_fitted, fit_settings, sized
+from full4d_jax.scene.between import Between, between_instants
+from full4d_jax.scene.fit_settings import fit_settings, sized_for
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.seeds import first_scene, grid_depth
 from gaussians import Scene, Targets, fit, render_clip
@@ -34,38 +35,36 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 def lift_grid(
     settings: LiftConfig,
-    frames: Float[Array, "v t h w 3"],
-    depth: Float[Array, "t h w"],
-    cameras: Cameras,
+    grid: Grid,
     key: PRNGKeyArray,
     *,
-    beside: Float[Array, "k t h w"] | None = None,
-    between: Between | None = None,
     prior: Prior | None = None,
     report: Report | None = None,
     partial: PartialFit | None = None,
     look: Callable[[Scene], None] | None = None,
 ) -> Scene:
-    """Fit 4D Gaussians to a generated grid, of which the source view is real.
+    """Fit 4D Gaussians to a grid of which the source, and maybe further views, are real.
 
     Args:
       settings: how to fit.
-      frames: the grid, [0, 1]; view 0 is the source.
-      depth: of the source, world units, 0 where unknown.
-      cameras: of all views.
+      grid: real views with depth, then generated ones, with cameras; pictures between the instants
+        are fitted too.
       key: the result is a function of the arguments and it alone.
-      beside: depth of views 1 to k, where they are real too.
-      between: pictures of the source between the instants, where its camera rests.
       prior: asked in the way that `settings.distillation` says; None asks nobody.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
       look: called with the scene before the first step.
     """
-    moving = count_fitted(settings, np.asarray(frames[0]), between)
-    settings = sized(settings, *frames.shape[2:4], captured=False, moving=moving)
+    assert grid.depth is not None, "depth of the source placed what was generated"
+    assert grid.cameras is not None, "a scene needs cameras"
+    settings = sized_for(settings, grid)
+    real = grid.real_rows
+    frames = jnp.asarray(grid.frames, jnp.float32) / 255
+    depth = jnp.asarray(grid.depth[:real])
+    cameras = jax.tree.map(jnp.asarray, grid.cameras)
+    between = between_instants(grid)
     start_key, fit_key = jax.random.split(key)
-    real = 1 if beside is None else 1 + len(beside)
-    seeds = grid_depth(frames, depth, cameras, beside)
+    seeds = grid_depth(frames, depth, cameras)
     closeness = jnp.full(len(frames), HIDDEN).at[:real].set(1.0)
     start = first_scene(
         settings, frames, seeds, cameras, start_key, closeness, between, filmed=real
@@ -80,7 +79,7 @@ def lift_grid(
             settings.distillation,
             prior,
             frames[0],
-            depth,
+            depth[0],
             cameras,
             views=settings.distilled_views,
             frames=settings.distilled_frames,
