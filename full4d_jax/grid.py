@@ -214,7 +214,7 @@ def seen_in(view: int, points: SparseDepth | None) -> Points | None:
 
 def with_missing(grid: Grid, cameras: Cameras) -> Grid:
     """Return a grid with missing views after its own, as many as there are more `cameras`."""
-    v, t, h, w = _shape(grid.frames)
+    v, t, h, w, _ = grid.frames.shape
     more = len(cameras.intrinsics) - v
     frames = np.concatenate([grid.frames, np.zeros((more, t, h, w, 3), np.uint8)])
     origin = np.concatenate([grid.origin, np.full((more, t), Origin.MISSING, np.uint8)])
@@ -275,13 +275,11 @@ def grid_arrays(grid: Grid) -> dict[str, ndarray]:
 def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
     """Return the grid of named arrays; the inverse of `grid_arrays`.
 
-    Raises:
-      ValueError: An array is missing, or does not fit the others; the message names it.
+    What is read from a file is checked there: `session.stage_arrays` has the layout.
     """
-    _check(arrays)
     cameras = points = between = place = None
     if "intrinsics" in arrays:
-        height, width = _shape(arrays["frames"])[2:]
+        height, width = arrays["frames"].shape[2:4]
         cameras = Cameras(arrays["intrinsics"], arrays["world_to_camera"], height, width)
     if "point_depth" in arrays:
         points = Points(*(arrays[f"point_{name}"] for name in Points._fields))
@@ -318,40 +316,3 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
         between=between,
         about=about,
     )
-
-
-def _shape(frames: ndarray) -> tuple[int, int, int, int]:
-    """Return views, instants, rows and columns of frames, or refuse them."""
-    if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        found = f"{frames.dtype} {frames.shape}"
-        raise ValueError(f"grid, frames: found {found}, expected uint8 (v t h w 3)")
-    v, t, h, w, _ = frames.shape
-    return v, t, h, w
-
-
-def _check(arrays: Mapping[str, ndarray]) -> None:
-    """Refuse the arrays of a grid that do not fit together, naming the first."""
-    for name in ("frames", "origin", "times"):
-        if name not in arrays:
-            raise ValueError(f"grid: found no {name}, expected an array of that name")
-    v, t, h, w = _shape(arrays["frames"])
-    shapes = {
-        "origin": (v, t),
-        "times": (t,),
-        "intrinsics": (v, 3, 3),
-        "world_to_camera": (v, t, 4, 4),
-        "masks": (v, t, h, w),
-        "between": (t - 1, h, w, 3),
-        "between_times": (t - 1,),
-    }
-    for name, shape in shapes.items():
-        if name in arrays and arrays[name].shape != shape:
-            raise ValueError(f"grid, {name}: found {arrays[name].shape}, expected {shape}")
-    origin = arrays["origin"]
-    if origin.dtype != np.uint8 or not np.isin(origin, list(Origin)).all():
-        found = f"{origin.dtype} {np.unique(origin).tolist()}"
-        raise ValueError(f"grid, origin: found {found}, expected uint8 {list(map(int, Origin))}")
-    if "depth" in arrays:
-        depth = arrays["depth"].shape
-        if depth[1:] != (t, h, w) or not 1 <= depth[0] <= v:
-            raise ValueError(f"grid, depth: found {depth}, expected (1 to {v}, {t}, {h}, {w})")

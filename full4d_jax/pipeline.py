@@ -3,13 +3,26 @@
     open source -> measure depth -> complete the grid -> lift it to a scene -> show
 
 What goes from stage to stage is one `Grid`. `run` tells all of it; `sample`, `lift` and `render`
-are its parts, on the same output folder. A grid without depth is completed by a model without
-poses, and lifted as a capture. Each stage keeps what it made (see `session.stages`), so any of
-them continues where the last run ended.
+are its parts, on the same output folder. Each stage keeps what it made (see `session.stages`), so
+any of them continues where the last run ended.
+
+    options of the source    opened by (`source`)    real frames (`Grid.origin`)
+    VideoOptions             video_source            row 0
+    DemoOptions              video_source            row 0
+    DatasetViewOptions       dataset_view            rows 0 to k - 1
+    TwoVideosOptions         two_videos              row 0 and column 0
+    DemoGridOptions          two_videos              row 0 and column 0
+    CaptureOptions           capture_source          all, of which some are held out
+    DatasetClipOptions       capture_source          all, of which some are held out
+    GridOptions              scene.reading           those of the run that left it
+
+    real frames              completed by (`generation`)        fitted by (`scene`)
+    rows                     generate; cascade where large      source_fit
+    row and column           fill, without poses                capture_fit, where cameras are known
+    all                      nobody                             capture_fit
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,45 +30,28 @@ from typing import Any
 import jax
 import numpy as np
 
-from full4d_jax.config import DEFAULT, Config, DataConfig, check_config, to_dict
-from full4d_jax.generation.cascade import Upsampler, in_parts
-from full4d_jax.generation.complete import complete, upsampler_for
-from full4d_jax.generation.prior import (
-    FOUR_REAL,
-    Prior,
-    check_grid,
-    open_prior,
-    prior_path,
-    prior_settings,
-    trained_range,
-)
+from full4d_jax.config import DEFAULT, Config, check_config, to_dict
+from full4d_jax.generation.complete import complete
+from full4d_jax.generation.prior import prior_settings, trained_range
 from full4d_jax.grid import Grid, grid_arrays, grid_from
+from full4d_jax.inputs.checks import check_source, expected_kind
+from full4d_jax.inputs.files import Inputs, read_inputs
 from full4d_jax.media.grids import write_grid
-from full4d_jax.scene import fit_settings
-from full4d_jax.scene import lift as lifting
 from full4d_jax.scene.cost import cost_note, fill_note
-from full4d_jax.scene.fit_settings import FitKind, kind_of
+from full4d_jax.scene.fit_settings import FitKind, check_lift, kind_of
+from full4d_jax.scene.lift import asks_prior, run_scene
 from full4d_jax.scene.options import RenderOptions
-from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.reading import posed_grid, read_grid
 from full4d_jax.scene.show import show_first_look, show_scene
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
 from full4d_jax.session.report import Job, write_report
-from full4d_jax.session.stages import Stages, fingerprint
+from full4d_jax.session.stages import Stages
 from full4d_jax.source import opening, options, two_videos
-from full4d_jax.source.aiming import read_target_cameras, with_targets
-from full4d_jax.source.camera_paths import TargetCameras, range_warning
-from full4d_jax.source.measure import (
-    DepthInputs,
-    check_file,
-    measure,
-    measured,
-    read_depth_inputs,
-)
-from full4d_jax.source.size import is_beyond, size_of_result
-from gaussians import Scene
+from full4d_jax.source.aiming import with_targets
+from full4d_jax.source.camera_paths import range_warning
+from full4d_jax.source.measure import run_depth
 
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
@@ -93,12 +89,13 @@ def run(
     usual = options.VideoOptions() if posed else options.DemoGridOptions()
     source = source or (options.VideoOptions(Path(video)) if video else usual)
     show = show or RenderOptions()
-    _check(config, source)
+    check_source(config, source)
     check_fields(show, what="option")
-    fit_settings.check_lift(config.lift, None, _kind_to_be(config, source))
+    check_lift(config.lift, None, expected_kind(config, source))
     job = Job(Stages(hold_folder(out)))
     grid = _sample(job, config, source, checkpoint, lifted=True)
-    scene = _lift(job, config, grid, checkpoint, look=partial(show_first_look, job, grid))
+    look = partial(show_first_look, job, grid)
+    scene = run_scene(job.stages, config, grid, checkpoint, look)
     show_scene(job, grid, scene, show)
     used = checkpoint or SHIPPED
     return write_report(job, "run", to_dict(config), checkpoint=used, source=source, show=show)
@@ -114,7 +111,7 @@ def sample(
 
     The folder then has grid.npz, grid.mp4, grid.png, config.json, report.json.
     """
-    _check(config, source)
+    check_source(config, source)
     job = Job(Stages(hold_folder(out)))
     _sample(job, config, source, checkpoint, lifted=False)
     used = checkpoint or SHIPPED
@@ -145,19 +142,19 @@ def lift(
     captured = isinstance(source, options.CaptureOptions | options.DatasetClipOptions)
     job = Job(Stages(Path(out)))
     if captured:
-        fit_settings.check_lift(config.lift, checkpoint, FitKind.CAPTURED)
+        check_lift(config.lift, checkpoint, FitKind.CAPTURED)
         check_fields(source, what="option")
         grid = opening.open_source(config.data, source)
         hold_folder(out)
         described = to_dict(config)
-        keep_capture(job.stages, grid)
+        opening.keep_capture(job.stages, grid)
     else:
         grid, sampled = read_grid(job.stages)
-        fit_settings.check_lift(config.lift, checkpoint, kind_of(grid))
+        check_lift(config.lift, checkpoint, kind_of(grid))
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
-    _lift(job, config, grid, checkpoint)
-    used = (checkpoint or SHIPPED) if lifting.asks_prior(config.lift, grid) else None
+    run_scene(job.stages, config, grid, checkpoint)
+    used = (checkpoint or SHIPPED) if asks_prior(config.lift, grid) else None
     lifted = source or options.GridOptions(Path(out))
     return write_report(job, "lift", described, checkpoint=used, source=lifted)
 
@@ -177,41 +174,6 @@ def render(out: str | Path, show: RenderOptions) -> Path:
     return write_report(job, "render", None, show=show)
 
 
-def _check(config: Config, source: options.SampleOptions) -> None:
-    """Refuse an unsound config, numbers out of bounds, and a source that the model cannot use.
-
-    Raises:
-      InputError: The message names the field or option.
-    """
-    check_config(config)
-    check_fields(source, what="option")
-    projection = config.model.projection
-    if source.posed != (projection != "none"):
-        do = "give another config, or another source"
-        raise InputError("source", type(source).__name__, "one", f"none, with {projection}", do)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The files beside the source, read before the first stage replaces an earlier one.
-
-    Attributes:
-      size: views, instants and sides of the result, in a data section.
-      checkpoint: weights of the prior.
-      prior: the prior.
-      upsampler: brings the prior's grid to the size of the result; None where that is its own.
-      depth: what depth is measured by; None for a model without poses, which asks for none.
-      targets: the target cameras; None where the source comes with its own.
-    """
-
-    size: DataConfig
-    checkpoint: Path
-    prior: Prior
-    upsampler: Upsampler | None = None
-    depth: DepthInputs | None = None
-    targets: TargetCameras | None = None
-
-
 def _sample(
     job: Job,
     config: Config,
@@ -221,15 +183,15 @@ def _sample(
     lifted: bool,
 ) -> Grid:
     """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
-    inputs = _read_inputs(config, source, checkpoint)
+    inputs = read_inputs(config, source, checkpoint)
     fit = config.lift if lifted else None
     if inputs.upsampler is not None:
         job.stages.say(cost_note(inputs.size, fit))
     elif inputs.depth is None and config.model.codec == "pixels":  # others were not measured
         job.stages.say(fill_note(inputs.size, config, fit))
-    grid = _open(job.stages, inputs.size, source)
+    grid = opening.run_source(job.stages, inputs.size, source)
     if inputs.depth is not None:
-        grid = _measure(job.stages, grid, inputs.depth)
+        grid = run_depth(job.stages, grid, inputs.depth)
     if inputs.targets is not None:
         grid, said = with_targets(grid, inputs.targets, source)
         job.stages.say(f"cameras: {said}")
@@ -240,62 +202,6 @@ def _sample(
     grid = _complete(job.stages, config, grid, inputs)
     write_grid(job.stages.folder, grid, job.stages.arrays["grid"].get("projection"))
     return grid
-
-
-def _read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path | None) -> Inputs:
-    """Read the prior, the depth network, the depth and the target cameras that are given.
-
-    Raises:
-      InputError: One of them is unusable.
-    """
-    if config.model.projection == "none":
-        checkpoint = checkpoint or FOUR_REAL
-        return Inputs(config.data, checkpoint, open_prior(config, checkpoint))
-    checkpoint = prior_path(checkpoint)
-    prior = open_prior(config, checkpoint)
-    upsampler = upsampler_for(config, options.upsampler_of(source))
-    size = size_of_result(config, source, enlarged=upsampler is not None)
-    if upsampler is not None:
-        prior = in_parts(prior, DEFAULT.data)
-    targets = read_target_cameras(source, size)
-    if targets is not None:  # a file may have any number of cameras
-        size = replace(size, views=1 + len(targets.world_to_camera))
-    if upsampler is None:
-        check_grid(prior, size.views, size.frames, size.height, size.width)
-    depth = read_depth_inputs(source, size)
-    return Inputs(size, checkpoint, prior, upsampler, depth, targets)
-
-
-def _kind_to_be(config: Config, source: options.SampleOptions) -> FitKind:
-    """Return what the grid of a source will be to a fit, before it is opened.
-
-    Raises:
-      InputError: The video is unusable.
-    """
-    if config.model.projection == "none":
-        return FitKind.CAPTURED
-    enlarged = upsampler_for(config, options.upsampler_of(source)) is not None
-    if enlarged and is_beyond(size_of_result(config, source, enlarged=True)):
-        return FitKind.ENLARGED
-    return FitKind.AROUND_SOURCE
-
-
-def _open(stages: Stages, data: DataConfig, source: options.SampleOptions) -> Grid:
-    """Run the stage source: open what the run starts from."""
-    settings = opening.opening_settings(data, source)
-    if settings.get("video") == options.CLIP:
-        stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
-    grid = stages.run("source", settings, lambda: grid_arrays(opening.open_source(data, source)))
-    opened = grid_from(grid)
-    stages.say(f"source: {opened.about.note}")
-    return opened
-
-
-def _measure(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
-    """Run the stage depth: measure the real rows."""
-    check_file(grid, inputs)
-    arrays = stages.run("depth", inputs.settings, lambda: measure(grid, inputs, stages.say))
-    return measured(grid, arrays)
 
 
 def _complete(stages: Stages, config: Config, grid: Grid, inputs: Inputs) -> Grid:
@@ -315,48 +221,9 @@ def _complete(stages: Stages, config: Config, grid: Grid, inputs: Inputs) -> Gri
         if projection is not None:
             trained = trained_range(inputs.checkpoint)
             warning = range_warning(np.asarray(placed["world_to_camera"]), *trained)
-            enlarged = inputs.upsampler is not None and is_beyond(inputs.size)
             warnings = "\n".join(line for line in (about.warning, warning) if line)
-            about = replace(about, warning=warnings, enlarged=enlarged)
+            about = replace(about, warning=warnings, enlarged=inputs.enlarged)
         arrays = grid_arrays(replace(filled, about=about))
         return arrays if projection is None else arrays | {"projection": projection}
 
     return grid_from(stages.run("grid", settings | placed, fill))
-
-
-def keep_capture(stages: Stages, grid: Grid) -> None:
-    """Run the stage grid of a capture, whose frames are all there."""
-    arrays = grid_arrays(grid)
-    # Notes and warnings name files, on which no scene depends.
-    inputs = {name: array for name, array in arrays.items() if name not in ("note", "warning")}
-    stages.run("grid", inputs, lambda: arrays)
-
-
-def _lift(
-    job: Job,
-    config: Config,
-    grid: Grid,
-    checkpoint: Path | None,
-    look: Callable[[Scene], None] | None = None,
-) -> Arrays:
-    """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    stages = job.stages
-    prior = prior_path(checkpoint) if lifting.asks_prior(config.lift, grid) else None
-    sampler = replace(config.sampler, offload=False)  # which changes no scene
-    inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": prior}
-    mark = fingerprint("scene", inputs, stages.before("grid"))
-    unfinished = PartialFit(stages.folder / ".scene.fit.npz", mark)
-
-    def fit() -> Arrays:
-        return lifting.lift(
-            config,
-            grid,
-            prior=None if prior is None else open_prior(config, prior),
-            partial=unfinished,
-            say=stages.say,
-            look=look,
-        )
-
-    scene = stages.run("scene", inputs, fit, after="grid")
-    unfinished.remove()
-    return scene

@@ -35,7 +35,8 @@ ARROWS = {
     "training": ["generation", "source"],
     "data": ["training"],
     "evaluation": ["scene"],
-    "pipeline": ["scene"],
+    "inputs": ["scene"],
+    "pipeline": ["inputs"],
     "commands": ["pipeline", "training", "data", "evaluation"],
     "cli": ["commands"],
 }

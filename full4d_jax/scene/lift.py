@@ -1,17 +1,19 @@
-"""One way from a grid to a scene: what its frames are decides how it is fitted.
+"""One way from a grid to a scene, the stage scene: what its frames are decides how it is fitted.
 
 Of a grid that a prior made around a source with depth, real views weigh more, and the prior may be
 asked again (`source_fit`). In every other grid all views count alike (`capture_fit`).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import Config, LiftConfig
-from full4d_jax.generation.prior import Prior
+from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.scene import capture_fit, fit_settings, quality, source_fit
 from full4d_jax.scene.between import between_instants
@@ -21,12 +23,36 @@ from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.scene.surroundings import count_looks, surround
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.progress import Progress
+from full4d_jax.session.stages import Stages, fingerprint
 from gaussians import DynamicGaussians, Scene
 
 
 def asks_prior(settings: LiftConfig, grid: Grid) -> bool:
     """Return whether a fit to a grid asks the prior."""
     return fit_settings.asks_prior(settings, kind_of(grid))
+
+
+def run_scene(
+    stages: Stages,
+    config: Config,
+    grid: Grid,
+    checkpoint: Path | None,
+    look: Callable[[Scene], None] | None = None,
+) -> Arrays:
+    """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
+    weights = prior_path(checkpoint) if asks_prior(config.lift, grid) else None
+    sampler = replace(config.sampler, offload=False)  # which changes no scene
+    inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": weights}
+    mark = fingerprint("scene", inputs, stages.before("grid"))
+    unfinished = PartialFit(stages.folder / ".scene.fit.npz", mark)
+
+    def fit() -> Arrays:
+        prior = None if weights is None else open_prior(config, weights)
+        return lift(config, grid, prior=prior, partial=unfinished, say=stages.say, look=look)
+
+    scene = stages.run("scene", inputs, fit, after="grid")
+    unfinished.remove()
+    return scene
 
 
 def lift(

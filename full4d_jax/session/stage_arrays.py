@@ -27,7 +27,7 @@ GRID = {
     "point_pixels?": "float p 2",
     "point_depth?": "float p",
     "cloud?": "float c 6",  # points to start from
-    "between?": "uint8 b h w 3",  # t-1, of a camera at rest, about half-way between the instants
+    "between?": "uint8 b h w 3",  # b = t - 1, of a camera at rest, half-way between the instants
     "between_times?": "rising b",
     "note": "text",
     "warning": "text",
@@ -121,6 +121,9 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     if "depth" in arrays and lengths["d"] > lengths.get("v", lengths["d"]):
         found = f"{lengths['d']} views"
         raise ValueError(f"{where}, array depth: found {found}, expected {lengths['v']} at most")
+    if "between" in arrays and lengths["b"] != lengths["t"] - 1:
+        expected = f"{lengths['t'] - 1}, one between each two instants"
+        raise ValueError(f"{where}, array between: found {lengths['b']}, expected {expected}")
     for names in TOGETHER:
         there = [name for name in names if name in arrays]
         if there and f"{names[0]}?" in layout and len(there) < len(names):

@@ -13,6 +13,7 @@ from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid
 from full4d_jax.models.segmentation import load_segmentation
 from full4d_jax.session.files import Arrays
+from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
 from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
@@ -71,6 +72,17 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     if file is not None:
         depth = depth_from_file(file, size.frames, size.height, size.width)
     return DepthInputs(asked, network, file, depth)
+
+
+def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
+    """Run the stage depth: measure the real rows of a grid.
+
+    Raises:
+      InputError: see `measure`.
+    """
+    check_file(grid, inputs)
+    arrays = stages.run("depth", inputs.settings, lambda: measure(grid, inputs, stages.say))
+    return measured(grid, arrays)
 
 
 def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arrays:

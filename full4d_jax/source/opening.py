@@ -1,10 +1,11 @@
-"""One way to open what a run starts from, whatever it is."""
+"""One way to open what a run starts from, whatever it is, and the stage that does."""
 
 from typing import Any
 
 from full4d_jax.config import DataConfig
-from full4d_jax.grid import Grid
+from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.extras import has
+from full4d_jax.session.stages import Stages
 from full4d_jax.source import capture_source, dataset_view, options, two_videos, video_source
 from input_pipeline.importers.camera_path import path_files
 
@@ -47,3 +48,21 @@ def opening_settings(data: DataConfig, source: options.SampleOptions) -> dict[st
     if isinstance(source, options.DatasetViewOptions):
         settings["content"] = capture_source.dataset_content(source.dataset, source.split)
     return settings
+
+
+def run_source(stages: Stages, data: DataConfig, source: options.SampleOptions) -> Grid:
+    """Run the stage source: open what the run starts from."""
+    settings = opening_settings(data, source)
+    if settings.get("video") == options.CLIP:
+        stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
+    grid = grid_from(stages.run("source", settings, lambda: grid_arrays(open_source(data, source))))
+    stages.say(f"source: {grid.about.note}")
+    return grid
+
+
+def keep_capture(stages: Stages, grid: Grid) -> None:
+    """Run the stage grid of a capture, whose frames are all there."""
+    arrays = grid_arrays(grid)
+    # Notes and warnings name files, on which no scene depends.
+    inputs = {name: array for name, array in arrays.items() if name not in ("note", "warning")}
+    stages.run("grid", inputs, lambda: arrays)

@@ -1,4 +1,4 @@
-"""A grid is saved as it is, and one whose fields do not fit together is refused by name."""
+"""A grid is saved as it is, and arrays that do not fit together are refused by name."""
 
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -23,6 +23,7 @@ from full4d_jax.grid import (
     points_in,
     with_missing,
 )
+from full4d_jax.session.stage_arrays import GRID, check_arrays
 from input_pipeline.cameras import invert
 
 V, T, H, W = 3, 2, 4, 6
@@ -107,31 +108,47 @@ def test_a_grid_comes_back_from_its_arrays(make, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"frames": np.zeros((V, T, H, W, 3))}, "grid, frames: found float64 .* expected uint8"),
-        ({"origin": np.ones((V, T + 1), np.uint8)}, r"grid, origin: found \(3, 3\), expected"),
-        ({"origin": np.full((V, T), 9, np.uint8)}, r"grid, origin: found uint8 \[9\], expected"),
-        ({"origin": np.ones((V, T))}, "grid, origin: found float64"),
-        ({"times": np.zeros(T + 1)}, r"grid, times: found \(3,\), expected \(2,\)"),
-        ({"intrinsics": np.zeros((2, 3, 3))}, r"grid, intrinsics: found \(2, 3, 3\)"),
-        ({"world_to_camera": np.zeros((V, 4, 4))}, r"grid, world_to_camera: found \(3, 4, 4\)"),
-        ({"depth": np.zeros((V + 1, T, H, W))}, r"grid, depth: found \(4, 2, 4, 6\)"),
-        ({"depth": np.zeros((0, T, H, W))}, r"grid, depth: found \(0, 2, 4, 6\)"),
-        ({"depth": np.zeros((1, T, H, W + 1))}, r"grid, depth: .* expected \(1 to 3, 2, 4, 6\)"),
-        ({"masks": np.zeros((1, T, H, W), bool)}, r"grid, masks: found \(1, 2, 4, 6\)"),
-        ({"between": np.zeros((1, H, H, 3), np.uint8)}, r"grid, between: found \(1, 4, 4, 3\)"),
+        ({"frames": np.zeros((V, T, H, W, 3))}, "frames: found float64 .* expected uint8"),
+        ({"origin": np.ones((V, T + 1), np.uint8)}, r"origin: found uint8 \(3, 3\), expected"),
+        ({"origin": np.full((V, T), 9, np.uint8)}, r"origin: found 9, expected 0 to 3"),
+        ({"origin": np.ones((V, T))}, "origin: found float64"),
+        ({"times": np.arange(T + 1.0)}, r"times: found float64 \(3,\), expected rising \(t=2\)"),
+        ({"intrinsics": np.zeros((2, 3, 3))}, r"intrinsics: found float64 \(2, 3, 3\)"),
+        ({"world_to_camera": np.zeros((V, 4, 4))}, r"world_to_camera: found float64 \(3, 4, 4\)"),
+        ({"depth": np.zeros((V + 1, T, H, W))}, "depth: found 4 views, expected 3 at most"),
+        ({"depth": np.zeros((0, T, H, W))}, r"depth: found float64 \(0, 2, 4, 6\)"),
+        ({"depth": np.zeros((1, T, H, W + 1))}, r"depth: .* expected float \(d=1 t=2 h=4 w=6\)"),
+        ({"masks": np.zeros((1, T, H, W), bool)}, r"masks: found bool \(1, 2, 4, 6\)"),
+        ({"between": np.zeros((1, H, H, 3), np.uint8)}, r"between: found uint8 \(1, 4, 4, 3\)"),
+        (
+            {
+                "between": np.zeros((2, H, W, 3), np.uint8),
+                "between_times": np.array([0.1, 0.2]),
+            },
+            "between: found 2, expected 1, one between each two instants",
+        ),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_by_name(changes, message):
-    with pytest.raises(ValueError, match=message):
-        grid_from(grid_arrays(rig()) | changes)
+    arrays = grid_arrays(rig())
+    check_arrays("grid", arrays, "there")
+    with pytest.raises(ValueError, match=f"there, array {message}"):
+        check_arrays("grid", arrays | changes, "there")
+
+
+@pytest.mark.parametrize("make", [rig, bare])
+def test_every_array_of_a_grid_is_in_the_layout_of_its_stage(make):
+    names = {name.removesuffix("?") for name in GRID}
+    assert grid_arrays(make()).keys() <= names
+    assert make is bare or grid_arrays(make()).keys() == names
 
 
 @pytest.mark.parametrize("name", ["frames", "origin", "times"])
 def test_arrays_without_what_a_grid_must_have_are_refused(name):
     arrays = grid_arrays(rig())
     del arrays[name]
-    with pytest.raises(ValueError, match=f"grid: found no {name}"):
-        grid_from(arrays)
+    with pytest.raises(ValueError, match=f"there: found no array {name}"):
+        check_arrays("grid", arrays, "there")
 
 
 def test_origin_and_depth_tell_what_kind_of_grid_it_is():

@@ -1,6 +1,7 @@
 """Where the scene starts from, and how the prior is asked about cameras between the others."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,9 @@ import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
-from full4d_jax.config import LiftConfig, SamplerConfig, load_config
+from full4d_jax.config import LiftConfig, SamplerConfig, load_config, to_dict
 from full4d_jax.generation.prior import Prior
-from full4d_jax.grid import around_source
+from full4d_jax.grid import around_source, grid_arrays
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.dit import init_params
 from full4d_jax.scene.asking import ask_between, half_way
@@ -19,6 +20,7 @@ from full4d_jax.scene.fit_settings import FitKind, check_lift
 from full4d_jax.scene.seeds import grid_depth
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.stages import Stages
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
@@ -146,9 +148,16 @@ def test_weights_of_a_prior_that_is_not_asked_are_refused_and_not_read(tmp_path,
     broken = tmp_path / "prior.safetensors"
     broken.write_text("no weights")
     (tmp_path / "none.npz").write_bytes(b"")
+    frames, depth, cameras = noisy_grid()
+    grid = around_source(to_uint8(frames), np.asarray(depth)[None], cameras)
+    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: grid_arrays(grid))
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(DEBUG)))
     for words, said in (
         ([str(tmp_path / "none.npz")], "expected none with a capture; leave it out"),
-        (["--lift.distillation", "none"], "expected none with --lift.distillation none"),
+        (
+            [str(tmp_path), "--lift.distillation", "none"],
+            "expected none with --lift.distillation none",
+        ),
     ):
         assert main(["lift", *words, "--checkpoint", str(broken)]) == 2
         assert said in capsys.readouterr().err

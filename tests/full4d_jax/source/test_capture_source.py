@@ -10,13 +10,14 @@ from documented_world import write_rig
 from refused import refusal
 from textured_room import make_room
 
-from full4d_jax import pipeline
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, to_dict
+from full4d_jax.scene import lift as scene_lift
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.held_out import held_out_pictures
+from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
 from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
 from input_pipeline.transforms import decode_jpeg
@@ -143,7 +144,7 @@ def test_masks_come_with_the_capture(tmp_path):
     masks[:, :, 4:12] = 255
     path = write(tmp_path / "a.npz", masks=masks, depth=None)
     stages = Stages(tmp_path, say=lambda line: None)
-    pipeline.keep_capture(stages, opened(path))
+    keep_capture(stages, opened(path))
     np.testing.assert_array_equal(stages.arrays["grid"]["masks"], masks > 0)
     assert "depth" not in stages.arrays["grid"]
     with pytest.raises(InputError, match="masks: found"):
@@ -184,7 +185,7 @@ def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
     def marks(name, **changes):
         (tmp_path / name).mkdir()
         stages = Stages(tmp_path / name, say=lambda line: None)
-        pipeline.keep_capture(stages, opened(write(tmp_path / name / f"{name}.npz", **changes)))
+        keep_capture(stages, opened(write(tmp_path / name / f"{name}.npz", **changes)))
         return stages.fingerprints
 
     first = marks("first")
@@ -195,7 +196,7 @@ def test_a_capture_of_another_name_is_the_same_scene(tmp_path):
 
 def test_a_prior_is_refused_with_a_capture_that_was_kept(tmp_path, capsys):
     stages = Stages(tmp_path, say=lambda line: None)
-    pipeline.keep_capture(stages, opened(write(tmp_path / "a.npz")))
+    keep_capture(stages, opened(write(tmp_path / "a.npz")))
     (tmp_path / "config.json").write_text(json.dumps(to_dict(DEFAULT)))
     words = ["lift", tmp_path, "--checkpoint", "a.safetensors"]
     assert "with a capture" in refusal(capsys, *words)
@@ -206,8 +207,8 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monk
     def never(*_):
         raise AssertionError("a prior was looked for")
 
-    monkeypatch.setattr(pipeline, "prior_path", never)
-    monkeypatch.setattr(pipeline, "open_prior", never)
+    monkeypatch.setattr(scene_lift, "prior_path", never)
+    monkeypatch.setattr(scene_lift, "open_prior", never)
     capture, out = write(tmp_path / "ball.npz"), tmp_path / "out"
     small = ["--lift.steps", "60", "--lift.capacity", "200"]
     assert main(["lift", str(capture), "--out", str(out), *small]) == 0

@@ -12,13 +12,13 @@ from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
 from full4d_jax.grid import DEFAULT_FPS, grid_arrays, grid_from, points_in
 from full4d_jax.media.video import write_video
-from full4d_jax.pipeline import keep_capture
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import open_dataset_clip
 from full4d_jax.source.dataset_view import open_dataset_view
 from full4d_jax.source.handheld.path_scale import settle_scale
+from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import (
     DatasetClipOptions,
     DatasetViewOptions,

@@ -1,0 +1,69 @@
+"""The files that a run reads besides its source: weights, depth and target cameras."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from full4d_jax.config import DEFAULT, Config, DataConfig
+from full4d_jax.generation.cascade import Upsampler, in_parts
+from full4d_jax.generation.complete import upsampler_for
+from full4d_jax.generation.prior import FOUR_REAL, Prior, check_grid, open_prior, prior_path
+from full4d_jax.source import options
+from full4d_jax.source.aiming import read_target_cameras
+from full4d_jax.source.camera_paths import TargetCameras
+from full4d_jax.source.measure import DepthInputs, read_depth_inputs
+from full4d_jax.source.size import is_beyond, size_of_result
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files, read before the first stage replaces an earlier one.
+
+    Attributes:
+      size: views, instants and sides of the result, in a data section.
+      checkpoint: weights of the prior.
+      prior: the prior.
+      upsampler: brings the prior's grid to the size of the result; None where that is its own.
+      depth: what depth is measured by; None for a model without poses, which asks for none.
+      targets: the target cameras; None where the source comes with its own.
+    """
+
+    size: DataConfig
+    checkpoint: Path
+    prior: Prior
+    upsampler: Upsampler | None = None
+    depth: DepthInputs | None = None
+    targets: TargetCameras | None = None
+
+    @property
+    def enlarged(self) -> bool:
+        """Whether the result is larger than what the prior was trained on."""
+        return self.upsampler is not None and is_beyond(self.size)
+
+
+def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path | None) -> Inputs:
+    """Read the prior, the depth network, the depth and the target cameras.
+
+    Args:
+      config: the experiment.
+      source: the options of the source, which name files too.
+      checkpoint: weights of the prior; None takes those in the package.
+
+    Raises:
+      InputError: One of them is unusable.
+    """
+    if config.model.projection == "none":
+        checkpoint = checkpoint or FOUR_REAL
+        return Inputs(config.data, checkpoint, open_prior(config, checkpoint))
+    checkpoint = prior_path(checkpoint)
+    prior = open_prior(config, checkpoint)
+    upsampler = upsampler_for(config, options.upsampler_of(source))
+    size = size_of_result(config, source, enlarged=upsampler is not None)
+    if upsampler is not None:
+        prior = in_parts(prior, DEFAULT.data)
+    targets = read_target_cameras(source, size)
+    if targets is not None:  # a file may have any number of cameras
+        size = replace(size, views=1 + len(targets.world_to_camera))
+    if upsampler is None:
+        check_grid(prior, size.views, size.frames, size.height, size.width)
+    depth = read_depth_inputs(source, size)
+    return Inputs(size, checkpoint, prior, upsampler, depth, targets)
