@@ -29,11 +29,18 @@ SMALL = 128**2  # pixels
 
 
 class FitKind(Enum):
-    """What a grid is to a fit; the value says why nobody may be asked."""
+    """What a grid is to a fit."""
 
-    CAPTURED = "with a capture"  # all views count alike
-    AROUND_SOURCE = "with --lift.distillation none"  # real views weigh more
-    ENLARGED = "with a grid larger than the prior was trained on"  # likewise
+    CAPTURED = "captured"  # all views count alike
+    AROUND_SOURCE = "around source"  # real views weigh more; the prior may be asked
+    ENLARGED = "enlarged"  # likewise, but larger than what the prior can be asked about
+
+
+WHY_NOBODY_IS_ASKED = {
+    FitKind.CAPTURED: "with a capture",
+    FitKind.AROUND_SOURCE: "with --lift.distillation none",
+    FitKind.ENLARGED: "with a grid larger than the prior was trained on",
+}
 
 
 def kind_of(grid: Grid) -> FitKind:
@@ -156,7 +163,7 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
         raise InputError("config", "lift.background", found, "auto, without a capture", do)
     if asks_prior(settings, kind):
         return
-    why = kind.value
+    why = WHY_NOBODY_IS_ASKED[kind]
     if checkpoint is not None:
         raise InputError("option", "--checkpoint", checkpoint, f"none {why}", "leave it out")
     idle = ("anchor", "source_weight") if captured else ("anchor",)
