@@ -6,20 +6,18 @@ What goes from stage to stage is one `Grid`. `run` tells all of it; `sample`, `l
 are its parts, on the same output folder. Each stage keeps what it made (see `session.stages`), so
 any of them continues where the last run ended.
 
-    options of the source    opened by (`source`)    real frames (`Grid.origin`)
-    VideoOptions             video_source            row 0
-    DemoOptions              video_source            row 0
-    DatasetViewOptions       dataset_view            rows 0 to k - 1
-    TwoVideosOptions         two_videos              row 0 and column 0
-    DemoGridOptions          two_videos              row 0 and column 0
-    CaptureOptions           capture_source          all, of which some are held out
-    DatasetClipOptions       capture_source          all, of which some are held out
-    GridOptions              scene.reading           those of the run that left it
+    source options      opened by       real frames      completed by       fitted by
+    VideoOptions        video_source    row 0            generate, cascade  source_fit
+    DemoOptions         video_source    row 0            generate, cascade  source_fit
+    DatasetViewOptions  dataset_view    first k rows     generate, cascade  source_fit
+    TwoVideosOptions    two_videos      row 0, column 0  fill               capture_fit
+    DemoGridOptions     two_videos      row 0, column 0  fill               capture_fit
+    CaptureOptions      capture_source  all              nobody             capture_fit
+    DatasetClipOptions  capture_source  all              nobody             capture_fit
+    GridOptions         scene.reading   as they were left there             by what they are
 
-    real frames              completed by (`generation`)        fitted by (`scene`)
-    rows                     generate; cascade where large      source_fit
-    row and column           fill, without poses                capture_fit, where cameras are known
-    all                      nobody                             capture_fit
+Of a capture some frames may be held out. The grid of two videos is fitted where its cameras are
+known. `generation.complete` chooses by the model, and `scene.lift` by the grid (`kind_of`).
 """
 
 from dataclasses import replace
