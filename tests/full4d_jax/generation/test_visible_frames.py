@@ -173,7 +173,7 @@ def first_frame_sampling(model, params, key, *, given, steps=3):
     for tau, then in itertools.pairwise(times):
         by_frame = jnp.full((1, 2, 3), tau)
         if given:
-            z = z.at[0, 0, 0].set(frames[0])
+            z = z.at[0, 0, 0].set(frames[0, 0])
             by_frame = by_frame.at[0, 0, 0].set(0.0)
         z = z + (then - tau) * network(z, by_frame, conditions)
     return np.asarray(sampled)[1], np.clip(np.asarray(z)[0, 1], -1, 1)
