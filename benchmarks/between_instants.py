@@ -78,7 +78,7 @@ def main() -> None:
     if options.first < REPORTED:
         print(f"scenes below {REPORTED} are for choosing, not for reporting")
     lift = LiftConfig(steps=options.steps, capacity=options.gaussians)
-    network = load_network(None) if options.depth == "ours" else None
+    network = load_network("ours") if options.depth == "ours" else None
     distance, found = load_distances(vgg=False).get("lpips"), {}
     with Progress("scenes times rows", options.scenes * len(options.rows)) as report:
         for number in range(options.scenes):

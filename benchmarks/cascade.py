@@ -106,7 +106,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--angle", type=float, default=60.0, help="widest azimuth, degrees")
     parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")
     parser.add_argument("--checkpoint", type=Path, help="weights of another upsampler")
-    parser.add_argument("--depth_network", help="ours, or a .safetensors or .onnx file")
+    parser.add_argument("--depth_network", default="ours", help="a name or a file")
     parser.add_argument("--out", type=Path, default=Path("out/cascade"), help="folder for pictures")
     return parser.parse_args()
 

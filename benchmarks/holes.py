@@ -72,7 +72,7 @@ def visible_tokens(
     model, data = config.model, config.data
     source = open_video(data, VideoOptions(path))
     assert source.cameras is not None, "a video has a camera"
-    depth = jnp.asarray(measure_depth(source, load_network(None)).depth)
+    depth = jnp.asarray(measure_depth(source, load_network("ours")).depth)
     frames, run, found = to_model(source.frames[0]), jax.jit(project), {}
     for azimuth in azimuths:
         arc = {"azimuth": azimuth, "elevation": 0.0, "frames": data.frames}

@@ -99,7 +99,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--angle", type=float, default=15.0, help="degrees to the sides")
     parser.add_argument("--moments", type=int, default=2, help="parts of a clip")
     parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")
-    parser.add_argument("--depth_network", help="ours, or a .safetensors or .onnx file")
+    parser.add_argument("--depth_network", default="ours", help="a name or a file")
     parser.add_argument("--prior", type=Path, help="weights of another prior")
     parser.add_argument("--upsampler", type=Path, help="weights of another upsampler")
     parser.add_argument("--out", type=Path, default=Path("out/reprojection"), help="folder")

@@ -171,7 +171,7 @@ def source(config: Config, stages: Stages) -> tuple[Any, Any, Any]:
     lens = np.array([[data.width, 0, data.width / 2], [0, data.width, data.height / 2], [0, 0, 1]])
     camera = still_camera(lens, frames=data.frames, height=data.height, width=data.width)
     frames = noise(1, data.frames, data.height, data.width)
-    network = load_network(None)
+    network = load_network("ours")
     times = np.arange(data.frames) / data.fps
     video = Grid(frames=frames, origin=all_real(frames), times=times, cameras=camera)
     if "depth" not in stages.seconds:

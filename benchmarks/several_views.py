@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/several_views"), help="folder")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    prior, distances, network = open_prior(DEFAULT), load_distances(vgg=False), load_network(None)
+    prior, distances, network = open_prior(DEFAULT), load_distances(vgg=False), load_network("ours")
     cases = scenes(network, options) if options.of == "scenes" else pose2sim(network, options.out)
     found: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     sheet: dict[str, list[np.ndarray]] = {}

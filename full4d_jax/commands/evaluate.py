@@ -153,7 +153,8 @@ def evaluate(
       source: what is scored; left out, a prior on held-out scenes.
       out: folder for the results; runs/NAME-evaluation by default.
       checkpoint: weights of the prior; those in the package by default.
-      depth_network: ours by default, tiefenrausch, or a .safetensors or .onnx file.
+      depth_network: ours by default, blend, tiefenrausch, or a .safetensors or .onnx
+        file.
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
     check_fields(source, what="option")
@@ -274,7 +275,7 @@ def _open_judge(
     from full4d_jax.source.depth.estimators import OURS, load_network
 
     prior = open_prior(config, checkpoint)
-    network = load_network(depth_network, depth_kind)
+    network = load_network(depth_network or OURS, depth_kind)
     if isinstance(network, DepthFile):
         print(network.told)
     name = OURS if depth_network in (None, OURS) else Path(depth_network).name

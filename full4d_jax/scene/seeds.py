@@ -3,7 +3,8 @@
 Every source pixel lies at its depth; where that is unknown, at the background's, or at that of
 something nearer whose colour it shows; the rim of what passes lies at that thing's depth. What the
 source does not see are the pixels of the generated views that no source point reached: they lie at
-a disparity filled in from around the hole, behind everything that the source sees.
+a disparity filled in from around the hole, behind everything that the source sees. Pixels beside
+something nearer are none of them.
 """
 
 from functools import partial
@@ -27,6 +28,8 @@ from gaussians.fitting.stillness import HIDES, median_where, moves, shows_farthe
 
 PUSH = 1.1  # factor of depth by which hidden points move back
 PUSHES = 10  # how often they do at most
+SMEARED = 3  # pixels beside something nearer in which a generated view may show its colours
+NEARER = 1.1  # factor of disparity by which something is nearer
 RIMS = 2  # pixels that smooth edges of pictures and dropped edges of depth are wide
 PASSING_RIM = 2  # pixels by which the outline of what passes may be wrong
 RIM = 0.1  # relative bend of disparity above which a pixel lies beside something nearer
@@ -176,7 +179,11 @@ def _grid_depth(
         places = (lenses[0], poses[0, time]), (lens, poses[view + 1, time])
         _, mask, disparity = splat_both(frame, depth[time], known.at(time), *places)
         behind = push_behind(filled(mask, disparity), lens, relative, source[time], lenses[0])
-        return jnp.where(mask > 0, 0.0, behind)
+        # Colours of what is nearer run over its outline there: behind it, they would be specks.
+        window = (2 * SMEARED + 1,) * 2
+        nearest = jax.lax.reduce_window(disparity, 0.0, jax.lax.max, window, (1, 1), "SAME")
+        is_smeared = nearest * behind > NEARER
+        return jnp.where((mask > 0) | is_smeared, 0.0, behind)
 
     source = jax.lax.map(one_source, depth)
     unseen = jax.lax.map(one_target, jnp.arange((views - 1) * times))

@@ -35,8 +35,8 @@ class NetworkOptions:
     """The network that estimates depth."""
 
     depth_network: str | None = None
-    """Network that estimates depth: ours, tiefenrausch, or a .safetensors or .onnx file; left out,
-    ours."""
+    """Network that estimates depth: blend, ours, tiefenrausch, or a .safetensors or .onnx file;
+    left out, blend, the mean of the other two (docs/depth.md)."""
     depth_kind: DepthKind | None = None
     """What an .onnx file gives: disparity up to scale and shift, depth up to a scale, or metric
     depth; left out, what its outputs tell, else disparity."""

@@ -21,16 +21,34 @@ def depth(monkeypatch) -> ModuleType:
     return importlib.import_module("depth")
 
 
+def shot(depth: ModuleType, true: np.ndarray, people: np.ndarray | None = None):
+    """Return a black picture with this depth."""
+    return depth.Shot(np.zeros((*true.shape, 3)), true, people)
+
+
+def test_order_is_that_of_people_and_what_they_hide(depth):
+    people = np.zeros((24, 24), int)
+    people[8:20, 8:16] = 1
+    true = np.where(people, 1.0, 2.0)
+    found = [
+        depth.scores(estimated, shot(depth, true, people))["order"]
+        for estimated in (true, 1 / true, np.where(np.arange(24) < 12, true, 1.0))
+    ]
+    assert found[:2] == [1.0, 0.0]
+    assert 0 < found[2] < 1
+    assert depth.scores(true, shot(depth, true, 0 * people))["order"] is None
+
+
 def test_a_scale_costs_nothing_and_unknown_pixels_do_not_count(depth):
     true = np.where(np.arange(48).reshape(6, 8) % 5 == 0, 0, TRUE)
-    found = depth.scores(7 * TRUE, true)
+    found = depth.scores(7 * TRUE, shot(depth, true))
     errors = [found[name] for name in depth.SCORES[:4]]
     assert errors == pytest.approx([0, 1, 0, 1], abs=1e-6)
     assert found["edge_recall"] is None  # neighbours are unknown
 
 
 def test_a_shift_of_disparity_costs_the_median_alone(depth):
-    found = depth.scores(1 / (1 / TRUE + 0.5), TRUE)
+    found = depth.scores(1 / (1 / TRUE + 0.5), shot(depth, TRUE))
     assert found["median"] > 0.1
     assert found["median_delta125"] < 0.9
     assert found["affine"] == pytest.approx(0, abs=1e-6)
@@ -38,7 +56,7 @@ def test_a_shift_of_disparity_costs_the_median_alone(depth):
 
 def test_a_plane_has_the_depth_of_the_median_or_the_mean_disparity(depth):
     plane = depth.estimate(None, np.zeros((6, 8, 3)))
-    found = depth.scores(plane, TRUE)
+    found = depth.scores(plane, shot(depth, TRUE))
     assert found["median"] == pytest.approx((abs(TRUE - np.median(TRUE)) / TRUE).mean())
     mean = 1 / (1 / TRUE).mean()
     assert found["affine"] == pytest.approx((abs(TRUE - mean) / TRUE).mean())
@@ -47,20 +65,21 @@ def test_a_plane_has_the_depth_of_the_median_or_the_mean_disparity(depth):
 @pytest.mark.parametrize(("move", "near"), [(0, 1.0), (2, 1.0), (4, 0.0)])
 def test_edges_count_within_two_pixels_at_any_scale(depth, move, near):
     true = np.where(np.arange(24) < 10, 1.0, 2.0) * np.ones((24, 1))
-    found = depth.scores(3 * np.where(np.arange(24) < 10 + move, 1.0, 2.0) * np.ones((24, 1)), true)
+    moved = 3 * np.where(np.arange(24) < 10 + move, 1.0, 2.0) * np.ones((24, 1))
+    found = depth.scores(moved, shot(depth, true))
     assert found["edge_recall"] == found["edge_precision"] == near
 
 
 def test_slopes_are_no_edges(depth):
     true = np.where(np.arange(24) < 10, 1.0, 2.0) * np.ones((24, 1))
-    found = depth.scores(np.linspace(1, 3, 24) * np.ones((24, 1)), true)
+    found = depth.scores(np.linspace(1, 3, 24) * np.ones((24, 1)), shot(depth, true))
     assert found["edge_recall"] == 0.0
     assert found["edge_precision"] is None
 
 
 def test_networks_return_depth_of_the_frames_size(depth):
     rng = np.random.default_rng(0)
-    found = depth.estimate(depth.load_depth(), rng.uniform(-1, 1, (120, 90, 3)))
+    found = depth.estimate(depth.load_network("ours"), rng.uniform(-1, 1, (120, 90, 3)))
     assert found.shape == (120, 90)
     assert (found > 0).all()
 
@@ -68,12 +87,14 @@ def test_networks_return_depth_of_the_frames_size(depth):
 def test_frames_of_rgbd_cameras_keep_what_is_unknown(depth, tmp_path):
     (tmp_path / "rgbd").mkdir()
     rows = np.arange(480)[:, None] * np.ones((1, 640))
-    cv2.imwrite(str(tmp_path / "rgbd" / "a_color.jpg"), np.uint8(rows[..., None] / 2).repeat(3, 2))
+    cv2.imwrite(
+        str(tmp_path / "rgbd" / "a_0_color.jpg"), np.uint8(rows[..., None] / 2).repeat(3, 2)
+    )
     measured = np.where(np.arange(640) < 320, 0, 1000 + rows).astype(np.uint16)
-    cv2.imwrite(str(tmp_path / "rgbd" / "a_depth.png"), measured)
+    cv2.imwrite(str(tmp_path / "rgbd" / "a_0_depth.png"), measured)
     sets = depth.real_sets(tmp_path)
-    (shot,) = sets["rgbd"]
-    assert list(sets) == ["rgbd"]
+    (shot,) = sets["a"]
+    assert list(sets) == ["a"]
     assert shot.frame.shape == (256, 341, 3)
     assert shot.frame.min() < -0.98
     assert shot.frame.max() == pytest.approx(479 / 2 / 127.5 - 1, abs=0.03)

@@ -32,6 +32,7 @@ from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import (
+    DepthBlend,
     DepthNetwork,
     align_median,
     estimate_depth,
@@ -39,7 +40,7 @@ from full4d_jax.source.depth.estimate import (
     stabilise,
 )
 
-AnyNetwork = DepthNetwork | DepthFile
+AnyNetwork = DepthNetwork | DepthBlend | DepthFile
 
 FARTHEST = 0.02  # share of the pixels
 # Median depths at which the farthest of a clip lies.
@@ -60,9 +61,9 @@ def source_depth(
 
     Unless the camera stands `still`, pixels of different frames are not averaged.
     """
-    if isinstance(network, DepthNetwork):
-        return estimate_depth(network, frames, still=still)
-    return align_median(jnp.asarray(clip_depth(network, frames, still=still)))
+    if isinstance(network, DepthFile):
+        return align_median(jnp.asarray(clip_depth(network, frames, still=still)))
+    return estimate_depth(network, frames, still=still)
 
 
 def clip_depth(

@@ -22,7 +22,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,24 @@ class DepthNetwork:
         return sides(height, width, rows, self.multiple)
 
 
+class DepthBlend(NamedTuple):
+    """Networks whose log depths are averaged.
+
+    Where one is wrong, the other is seldom wrong in the same way: the mean bends straight lines
+    less than either.
+
+    Attributes:
+      networks: each counts alike.
+    """
+
+    networks: tuple[DepthNetwork, ...]
+
+
+def load_blend() -> DepthBlend:
+    """Read the networks in the package."""
+    return DepthBlend((load_depth(SHIPPED), load_depth(TIEFENRAUSCH)))
+
+
 def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     """Read the weights of a depth network; None takes those of ours in the package.
 
@@ -116,14 +134,18 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
 
 
 def estimate_depth(
-    network: DepthNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
+    network: DepthNetwork | DepthBlend, frames: Float[Array, "t h w 3"], *, still: bool = True
 ) -> Float[Array, "t h w"]:
     """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
 
-    The network sees frames of the size that it was trained for (`DepthNetwork.sides`); what it
-    returns is enlarged along the edges (`enlarge`), smoothed between them (`smooth`), and that of
-    ours is lowered in relief. Unless the camera stands `still`, the frames are not made consistent.
+    That of a blend is the geometric mean of its networks' depths. A network sees frames of the size
+    that it was trained for (`DepthNetwork.sides`); what it returns is enlarged along the edges
+    (`enlarge`), smoothed between them (`smooth`), and that of ours is lowered in relief. Unless the
+    camera stands `still`, the frames are not made consistent.
     """
+    if isinstance(network, DepthBlend):
+        each = [jnp.log(estimate_depth(one, frames, still=still)) for one in network.networks]
+        return align_median(jnp.exp(jnp.stack(each).mean(0)))
     height, width = frames.shape[1:3]
     is_ours = isinstance(network.config, DepthNetConfig)
     if is_ours and min(height, width) < network.rows:

@@ -1,5 +1,6 @@
 """Networks that estimate depth, chosen by the ending of their file.
 
+    blend           the mean of the two networks in this package (`estimate.DepthBlend`)
     ours            our network, in this package
     tiefenrausch    one that its authors trained on photographs (`models.tiefenrausch`), likewise
     X.safetensors   weights that `full4d train --config depth` or sharp_depth wrote
@@ -18,35 +19,50 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError, require_file
 from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import WHAT, DepthFile, open_depth_file, resize_colors
-from full4d_jax.source.depth.estimate import SHIPPED, TIEFENRAUSCH, load_depth, predict_depth
+from full4d_jax.source.depth.estimate import (
+    SHIPPED,
+    TIEFENRAUSCH,
+    DepthBlend,
+    estimate_depth,
+    load_blend,
+    load_depth,
+    predict_depth,
+)
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
-KINDS = "ours, tiefenrausch, or a .safetensors or .onnx file"
+KINDS = "blend, ours, tiefenrausch, or a .safetensors or .onnx file"
+BLEND = "blend"
 OURS = "ours"
-IN_PACKAGE = {OURS: SHIPPED, "tiefenrausch": TIEFENRAUSCH}
+IN_PACKAGE = {
+    BLEND: [SHIPPED, TIEFENRAUSCH],
+    OURS: [SHIPPED],
+    "tiefenrausch": [TIEFENRAUSCH],
+}
 
 
-def network_path(which: str | None) -> Path:
-    """Return the file of a network: of one in the package by its name, of ours for None."""
-    return IN_PACKAGE.get(which or OURS) or Path(which or OURS)
+def network_files(which: str | None) -> list[Path]:
+    """Return the files of weights: of one in the package by its name, of the blend for None."""
+    name = which or BLEND
+    return IN_PACKAGE.get(name) or [Path(name)]
 
 
 def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork:
     """Open a network.
 
     Args:
-      which: ours, which None takes too, tiefenrausch, or a file.
+      which: blend, which None takes too, ours, tiefenrausch, or a file.
       kind: what the values of an .onnx file are; None takes what the file tells, else disparity.
 
     Raises:
       InputError: the file is missing or is not such a network, or a library is missing; or a kind
         of a network whose kind is known.
     """
-    path = network_path(which)
+    path = network_files(which)[-1]
     if path.suffix == ".onnx":
         return open_depth_file(path, kind)
     if path.suffix != ".safetensors":
@@ -56,7 +72,7 @@ def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
         expected = "an .onnx file as --depth_network beside it"
         do = "leave it out, or give one"
         raise InputError("option", "--depth_kind", kind, expected, do)
-    return load_depth(path)
+    return load_blend() if len(network_files(which)) > 1 else load_depth(path)
 
 
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
@@ -64,6 +80,8 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     network = load_network(which, kind)
     if isinstance(network, DepthFile):
         return lambda frame: _affine(network, frame)
+    if isinstance(network, DepthBlend):
+        return lambda frame: 1 / np.asarray(estimate_depth(network, to_model(frame[None])))[0]
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
         height, width = frame.shape[:2]
@@ -83,4 +101,5 @@ def _affine(network: DepthFile, frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarr
 
 def estimator_mark(which: str) -> str:
     """Return the name of an estimator and a hash of its weights."""
-    return f"{which} {hashlib.sha256(network_path(which).read_bytes()).hexdigest()[:16]}"
+    weights = b"".join(path.read_bytes() for path in network_files(which))
+    return f"{which} {hashlib.sha256(weights).hexdigest()[:16]}"

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,6 +62,23 @@ def test_real_views_seed_what_those_before_them_do_not_see_at_its_depth():
     assert not two[3][second[2]].any()
     assert two[1][second[0]].any()  # what it does not see lies behind them
     assert (two[3] > 0).sum() < (one[3] > 0).sum()
+
+
+def test_pixels_beside_something_nearer_seed_nothing_behind_it():
+    depth = np.full((1, 48, 64), 2.0, np.float32)
+    depth[0, 12:36, 24:40] = 1.0
+    lens = np.asarray(intrinsics_from_fov(60.0, 48, 64), np.float32)
+    poses = np.stack([np.eye(4), orbit(np.array([12.0]), np.zeros(1))[0]]).astype(np.float32)
+    cameras = jax.tree.map(jnp.asarray, Cameras(np.stack([lens, lens]), poses[:, None], 48, 64))
+    frames = jnp.full((2, 1, 48, 64, 3), 0.5)
+    projection = project(frames[0], jnp.asarray(depth), cameras)
+    seeds = np.asarray(grid_depth(frames, jnp.asarray(depth), cameras))[1, 0]
+    near = np.asarray(projection.disparity)[0, 0] > 0.8
+    hole = np.asarray(projection.mask)[0, 0] == 0
+    beside = cv2.dilate(near.astype(np.uint8), np.ones((7, 7))) > 0
+    assert (hole & beside).sum() > 20
+    assert not seeds[beside].any()
+    assert seeds[hole & ~beside].all()
 
 
 def test_what_flickers_in_a_generated_view_seeds_nothing():

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import to_dict
-from full4d_jax.config.depth import SharpNetConfig
+from full4d_jax.config.depth import DepthNetConfig, SharpNetConfig
 from full4d_jax.models.depth_net import log_depth
 from full4d_jax.models.sharp_depth import init_params
 from full4d_jax.models.tiefenrausch import load_tiefenrausch
@@ -19,7 +20,9 @@ from full4d_jax.models.weights import save_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth import estimate
 from full4d_jax.source.depth.estimate import (
+    SHIPPED,
     TIEFENRAUSCH,
+    DepthBlend,
     DepthNetwork,
     align_median,
     depth_errors,
@@ -29,7 +32,7 @@ from full4d_jax.source.depth.estimate import (
     predict_depth,
     stabilise,
 )
-from full4d_jax.source.depth.estimators import load_network
+from full4d_jax.source.depth.estimators import load_network, network_files
 from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
@@ -158,6 +161,24 @@ def test_weights_trained_from_tiefenrausch_are_read(tmp_path: Path):
     save_params(tmp_path / "wider.safetensors", params, wider)
     with pytest.raises(InputError, match="tensor head"):
         load_network(str(tmp_path / "wider.safetensors"))
+
+
+def test_a_blend_is_the_geometric_mean_of_its_networks(network, clips):
+    frames = clips[0][0, :1]
+    other = replace(network, params=jax.tree.map(lambda x: 0.9 * x, network.params))
+    each = [np.asarray(estimate_depth(one, frames)) for one in (network, other)]
+    blend = estimate_depth(DepthBlend((network, other)), frames)
+    mean = np.sqrt(each[0] * each[1])
+    np.testing.assert_allclose(blend, mean / np.median(mean), rtol=1e-5)
+    assert np.abs(each[0] / each[1] - 1).max() > 0.05
+
+
+def test_the_default_network_is_the_blend_of_those_in_the_package():
+    default = load_network(None)
+    assert isinstance(default, DepthBlend)
+    kinds = [type(one.config) for one in default.networks]
+    assert kinds == [DepthNetConfig, SharpNetConfig]
+    assert network_files(None) == network_files("blend") == [SHIPPED, TIEFENRAUSCH]
 
 
 def test_align_median_ignores_unknown_depth():
