@@ -72,7 +72,7 @@ def test_pixels_beside_something_nearer_seed_nothing_behind_it():
     cameras = jax.tree.map(jnp.asarray, Cameras(np.stack([lens, lens]), poses[:, None], 48, 64))
     frames = jnp.full((2, 1, 48, 64, 3), 0.5)
     projection = project(frames[0], jnp.asarray(depth), cameras)
-    seeds = np.asarray(grid_depth(frames, jnp.asarray(depth), cameras))[1, 0]
+    seeds = np.asarray(grid_depth(frames, jnp.asarray(depth)[None], cameras))[1, 0]
     near = np.asarray(projection.disparity)[0, 0] > 0.8
     hole = np.asarray(projection.mask)[0, 0] == 0
     beside = cv2.dilate(near.astype(np.uint8), np.ones((7, 7))) > 0
