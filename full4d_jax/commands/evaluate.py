@@ -222,11 +222,15 @@ def _evaluate_grids(
     config: Config, source: GridOptions, folder: Path, checkpoint: Path | None
 ) -> None:
     """Score a model without poses on held-out grids."""
+    from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation.prior import FOUR_REAL, open_prior
+    from full4d_jax.session.files import hold_folder
 
     prior = open_prior(config, Path(checkpoint or FOUR_REAL))
-    evaluate_grids(config, prior, folder, range(source.first, source.first + source.scenes))
+    hold_folder(folder)
+    scenes = range(source.first, source.first + source.scenes)
+    evaluate_grids(config, prior, load_distances(vgg=False), folder, scenes)
 
 
 def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: OpenJudge) -> None:

@@ -6,12 +6,12 @@ A record is what an evaluation appends for one scene, one line of JSON:
      "depth_absrel": 0.27,
      "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
 
-Differences pair by scene, over the scenes that have both rows. What does not exist (no unseen
-pixel, no LPIPS, no known depth) is null.
+A film has "angle" in the place of "depth_absrel". Differences pair by scene, over the scenes that
+have both rows. What does not exist (no unseen pixel, no LPIPS, no known depth) is null.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ PIXELS = {
     "": "All pixels",
     "_unseen": "Pixels that the source does not see",
     "_moving": "Pixels that move",
+    "_seen": "Pixels that the source sees",
 }
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
@@ -33,14 +34,22 @@ PUSH_PULL = "projection + push-pull"
 PROJECTED = "projection + 4DGS, no prior"
 SPLATS = "4DGS"
 DISTILLED = "4DGS + distillation"
+GRID = "generated grid"
+SCENE = "4D Gaussians"
+CASCADE = "cascade"
+FITTED = "scene fitted to the cascade"
+NEAREST = "copy the nearest given frame"
+WARP = "warp the row by a homography a view"
+CHANGE = "copy, and add what changed in the row"
 FILLS = (INPAINT, PUSH_PULL)
-BASELINES = (*FILLS, PROJECTED, SPLATS)
+GRID_FILLS = (NEAREST, CHANGE, WARP)
+BASELINES = (*FILLS, *GRID_FILLS, PROJECTED, SPLATS)
 
 
 class Row(NamedTuple):
     """The name of a row of scores."""
 
-    group: str  # "held-out", "glTF", "between", or the split of a dataset
+    group: str  # "held-out", "glTF", "between", "grids", a data set's split, or a range of angles
     name: str
     depth: str  # "true", "ours", a file's name, or "none" where no depth is used
 
@@ -76,13 +85,25 @@ def gather(records: Sequence[dict]) -> Scores:
     for record in records:
         for entry in record["rows"]:
             row = Row(record["group"], entry["row"], entry["depth"])
-            values = [math.nan if entry[m] is None else entry[m] for m in METRICS]
+            values = [number(entry.get(metric)) for metric in METRICS]
             known.setdefault(row, {})[record["scene"]] = values
     missing = [math.nan] * len(METRICS)
     return {
         row: np.array([v.get(r["scene"], missing) for r in records if r["group"] == row.group])
         for row, v in known.items()
     }
+
+
+def number(value: float | None) -> float:
+    """Return a number of a record; NaN for null."""
+    return math.nan if value is None else value
+
+
+def details(records: Sequence[dict], group: str) -> dict[str, Estimate]:
+    """Return estimates of the numbers of a group's clips that belong to no row."""
+    members = [record for record in records if record["group"] == group]
+    names = [name for name in members[0] if name not in ("group", "scene", "rows")]
+    return {name: estimate(np.array([number(x[name]) for x in members])) for name in names}
 
 
 def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
@@ -131,20 +152,10 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
     scores = gather(records)
     parts = [preface]
     for group in dict.fromkeys(row.group for row in scores):
-        holes, moving, absrel = (
-            estimate(np.array([r[name] for r in records if r["group"] == group], np.float64))
-            for name in ("hole_fraction", "moving_fraction", "depth_absrel")
-        )
         rows = [row for row in scores if row.group == group]
-        percent = absrel._replace(mean=100 * absrel.mean, error=100 * absrel.error)
-        depth = (
-            f"Our depth of the source differs by {table_cell(percent, 1)} % from the clips' own "
-            "(AbsRel, medians of frames at 1). "
-        )
         parts.append(
-            f"## {group}: {holes.count} scenes\n\n"
-            f"{holes.mean:.1%} of the target pixels are unseen, {moving.mean:.1%} move. "
-            f"{depth if absrel.count else ''}Means over scenes ± standard error."
+            f"## {group}: {len(scores[rows[0]])} scenes\n\n"
+            f"{_shares(details(records, group))}Means over scenes ± standard error."
         )
         for region in REGIONS:
             columns = _measured(scores, rows, region)
@@ -152,7 +163,7 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
                 continue
             parts.append(f"{PIXELS[region]}:\n\n" + _means(scores, rows, columns))
             # Of the sampler settings the shipped one; the JSON file has all.
-            told = [r for r in rows if r.name in (*BASELINES, DISTILLED, shipped)]
+            told = [r for r in rows if r.name in (*BASELINES, DISTILLED, FITTED, shipped)]
             differences = _differences(scores, told, columns)
             if differences:
                 parts.append(
@@ -174,11 +185,19 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
         found = {"mean": value.mean, "error": value.error, "scenes": value.count}
         return {k: v if math.isfinite(v) else None for k, v in found.items()}
 
-    def columns(estimates: Iterable[Estimate]) -> dict:
-        return {name: plain(value) for name, value in zip(METRICS, estimates, strict=True)}
+    scored = {name for record in records for entry in record["rows"] for name in entry}
 
+    def columns(estimates: Iterable[Estimate]) -> dict:
+        named = zip(METRICS, estimates, strict=True)
+        return {name: plain(value) for name, value in named if name in scored}
+
+    groups = dict.fromkeys(row.group for row in scores)
     return {
         "shipped": shipped,
+        "groups": {
+            group: {name: plain(value) for name, value in details(records, group).items()}
+            for group in groups
+        },
         "rows": [row._asdict() | columns(map(estimate, scores[row].T)) for row in scores],
         "differences": [
             row._asdict()
@@ -199,7 +218,7 @@ def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
         (row, baseline)
         for i, row in enumerate(rows)
         for baseline in rows[:i]
-        if row.name not in FILLS
+        if row.name not in (*FILLS, *GRID_FILLS)
         and baseline.name in BASELINES
         and (baseline.group, baseline.depth) == (row.group, row.depth)
     ]
@@ -215,6 +234,22 @@ def _parts(metric: str) -> tuple[str, str]:
     """Return measure and region."""
     region = next((r for r in REGIONS if r and metric.endswith(r)), "")
     return metric.removesuffix(region), region
+
+
+def _shares(clips: Mapping[str, Estimate]) -> str:
+    """Say what share of the pixels is in a region, and how good our depth is, where it is known."""
+    holes = clips["hole_fraction"]
+    moving = clips["moving_fraction"]
+    absrel = clips.get("depth_absrel")
+    text = f"{holes.mean:.1%} of the target pixels are unseen. " if holes.count else ""
+    text += f"{moving.mean:.1%} of the target pixels move. " if moving.count else ""
+    if absrel is None or not absrel.count:
+        return text
+    percent = absrel._replace(mean=100 * absrel.mean, error=100 * absrel.error)
+    return (
+        f"{text}Our depth of the source differs by {table_cell(percent, 1)} % from the clips' own "
+        "(AbsRel, medians of frames at 1). "
+    )
 
 
 def _measured(scores: Scores, rows: Sequence[Row], region: str) -> list[str]:
