@@ -113,18 +113,15 @@ def hidden_candidates(
     shipped: str,
 ) -> Candidates:
     """Return the hidden frames of every row, each as a view of one instant."""
-    corner = {
-        "truth": truth,
-        "prior": rows[shipped],
-        "copy": rows[NEAREST],
-        "homography": rows[WARP],
-    }
     pictures = {
         "first view and time": truth[0, 0],
         "first view, last time": truth[0, -1],
         "last view, first time": truth[-1, 0],
+        "truth": truth[-1, -1],
+        "prior": rows[shipped][-1, -1],
+        "copy": rows[NEAREST][-1, -1],
+        "homography": rows[WARP][-1, -1],
     }
-    pictures |= {name: frames[-1, -1] for name, frames in corner.items()}
     return Candidates(
         scene=scene,
         truth=truth[hidden][:, None],

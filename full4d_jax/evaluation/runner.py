@@ -1,4 +1,4 @@
-"""Evaluations of a prior that knows cameras, on procedural scenes and on the clips of a data set."""
+"""Evaluations of a prior that knows cameras, on procedural scenes and on clips of a data set."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Scores candidates for the frames of clips whose truth is known, and writes an evaluation's folder.
+"""Scores candidates for frames whose truth is known, and writes the folder of an evaluation.
 
 scores.jsonl     a line a clip (`score_lines`); the same command goes on behind it
 evaluation.md    tables (`table.markdown`)

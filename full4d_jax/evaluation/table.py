@@ -11,8 +11,8 @@ have both rows. What does not exist (no unseen pixel, no LPIPS, no known depth) 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -75,23 +75,18 @@ class Gate(NamedTuple):
         return self.found.mean > 0 and self.found.mean >= self.bound
 
 
-Scores = dict[Row, Float[np.ndarray, "scenes metrics"]]
+Scores = dict[Row, dict[int, dict[str, Any]]]  # the entry of a record, by scene
+Line = Mapping[str, Estimate]  # by METRICS
 
 
 def gather(records: Sequence[dict]) -> Scores:
-    """Return each row's scores over the scenes of its group, by METRICS; missing ones are NaN."""
-    records = sorted(records, key=lambda record: record["scene"])
-    known: dict[Row, dict[int, list[float]]] = {}
-    for record in records:
+    """Return each row's scores of the scenes that have the row."""
+    scores: Scores = {}
+    for record in sorted(records, key=lambda record: record["scene"]):
         for entry in record["rows"]:
             row = Row(record["group"], entry["row"], entry["depth"])
-            values = [number(entry.get(metric)) for metric in METRICS]
-            known.setdefault(row, {})[record["scene"]] = values
-    missing = [math.nan] * len(METRICS)
-    return {
-        row: np.array([v.get(r["scene"], missing) for r in records if r["group"] == row.group])
-        for row, v in known.items()
-    }
+            scores.setdefault(row, {})[record["scene"]] = entry
+    return scores
 
 
 def number(value: float | None) -> float:
@@ -115,10 +110,19 @@ def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
     return Estimate(mean, error, count)
 
 
+def means(scores: Scores, row: Row) -> dict[str, Estimate]:
+    """Return the mean of every metric over the scenes of a row."""
+    entries = scores[row].values()
+    return {
+        metric: estimate(np.array([number(entry.get(metric)) for entry in entries]))
+        for metric in METRICS
+    }
+
+
 def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
     """Return the mean of row - baseline over scenes; of baseline - row for LPIPS."""
-    column = METRICS.index(metric)
-    difference = scores[row][:, column] - scores[baseline][:, column]
+    pairs = [(x, scores[baseline].get(scene, {})) for scene, x in scores[row].items()]
+    difference = np.array([number(x.get(metric)) - number(y.get(metric)) for x, y in pairs])
     return estimate(-difference if metric.startswith("lpips") else difference)
 
 
@@ -153,26 +157,31 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
     parts = [preface]
     for group in dict.fromkeys(row.group for row in scores):
         rows = [row for row in scores if row.group == group]
+        count = max(len(scores[row]) for row in rows)
         parts.append(
-            f"## {group}: {len(scores[rows[0]])} scenes\n\n"
+            f"## {group}: {count} scenes\n\n"
             f"{_shares(details(records, group))}Means over scenes ± standard error."
         )
+        lines = {
+            (row.name + _of(len(scores[row]), count), row.depth): means(scores, row) for row in rows
+        }
+        # Of the sampler settings the shipped one; the JSON file has all.
+        told = [row for row in rows if row.name in (*BASELINES, DISTILLED, FITTED, shipped)]
+        differences = {
+            (f"{row.name} − {baseline.name}", row.depth): {
+                metric: paired(scores, row, baseline, metric) for metric in METRICS
+            }
+            for row, baseline in comparisons(told)
+        }
         for region in REGIONS:
-            columns = _measured(scores, rows, region)
-            if not columns:
-                continue
-            parts.append(f"{PIXELS[region]}:\n\n" + _means(scores, rows, columns))
-            # Of the sampler settings the shipped one; the JSON file has all.
-            told = [r for r in rows if r.name in (*BASELINES, DISTILLED, FITTED, shipped)]
-            differences = _differences(scores, told, columns)
-            if differences:
-                parts.append(
-                    "Paired differences; positive is better, for LPIPS too:\n\n" + differences
-                )
+            if table := score_table(["row", "depth"], lines, region):
+                parts.append(f"{PIXELS[region]}:\n\n{table}")
+            if table := score_table(["difference", "depth"], differences, region, sign="+"):
+                parts.append(f"Paired differences; positive is better, for LPIPS too:\n\n{table}")
     checks = gates(scores, shipped)
     if checks:
         parts.append(f"## Gates, shipped setting: {shipped}\n\n" + "\n".join(map(_verdict, checks)))
-    if all(np.isnan(values[:, METRICS.index("lpips")]).all() for values in scores.values()):
+    if not any(means(scores, row)["lpips"].count for row in scores):
         parts.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`, then evaluate into a new folder.")
     return "\n\n".join(parts) + "\n"
 
@@ -185,12 +194,8 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
         found = {"mean": value.mean, "error": value.error, "scenes": value.count}
         return {k: v if math.isfinite(v) else None for k, v in found.items()}
 
-    scored = {name for record in records for entry in record["rows"] for name in entry}
-
-    def columns(estimates: Iterable[Estimate]) -> dict:
-        named = zip(METRICS, estimates, strict=True)
-        return {name: plain(value) for name, value in named if name in scored}
-
+    entries = [entry for by_scene in scores.values() for entry in by_scene.values()]
+    scored = [metric for metric in METRICS if any(metric in entry for entry in entries)]
     groups = dict.fromkeys(row.group for row in scores)
     return {
         "shipped": shipped,
@@ -198,11 +203,14 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
             group: {name: plain(value) for name, value in details(records, group).items()}
             for group in groups
         },
-        "rows": [row._asdict() | columns(map(estimate, scores[row].T)) for row in scores],
+        "rows": [
+            row._asdict() | {metric: plain(means(scores, row)[metric]) for metric in scored}
+            for row in scores
+        ],
         "differences": [
             row._asdict()
             | {"minus": baseline.name}
-            | columns(paired(scores, row, baseline, metric) for metric in METRICS)
+            | {metric: plain(paired(scores, row, baseline, metric)) for metric in scored}
             for row, baseline in comparisons(list(scores))
         ],
         "gates": [
@@ -252,49 +260,34 @@ def _shares(clips: Mapping[str, Estimate]) -> str:
     )
 
 
-def _measured(scores: Scores, rows: Sequence[Row], region: str) -> list[str]:
-    """Return the metrics of a region that some row has."""
-    names = [measure + region for measure in MEASURES]
-    return [
-        n for n in names if any(np.isfinite(scores[r][:, METRICS.index(n)]).any() for r in rows)
-    ]
-
-
-def _scored(values: Float[np.ndarray, "scenes metrics"]) -> Float[np.ndarray, "n metrics"]:
-    return values[np.isfinite(values).any(1)]
-
-
 def _of(count: int, most: int) -> str:
     """Say over how many scenes a mean is, where others are over more."""
     return "" if count == most else f" ({count} of {most})"
 
 
-def _means(scores: Scores, rows: Sequence[Row], columns: Sequence[str]) -> str:
-    scenes = {row: len(_scored(scores[row])) for row in rows}
+def score_table(
+    headings: Sequence[str], lines: Mapping[tuple[str, ...], Line], region: str, sign: str = ""
+) -> str:
+    """Return the table of a region's metrics that some line has; empty where there are none.
 
-    def cell(row: Row, name: str) -> str:
-        found = estimate(scores[row][:, METRICS.index(name)])
-        text = table_cell(found, DIGITS[_parts(name)[0]])
-        return text + _of(found.count, scenes[row]) if found.count else text
-
-    lines = [
-        [row.name + _of(scenes[row], max(scenes.values())), row.depth]
-        + [cell(row, name) for name in columns]
-        for row in rows
-    ]
-    return text_table(["row", "depth", *map(heading, columns)], lines)
-
-
-def _differences(scores: Scores, rows: Sequence[Row], columns: Sequence[str]) -> str:
-    lines = [
-        [f"{row.name} − {baseline.name}", row.depth]
-        + [
-            table_cell(paired(scores, row, baseline, name), DIGITS[_parts(name)[0]], sign="+")
-            for name in columns
-        ]
-        for row, baseline in comparisons(rows)
-    ]
-    return text_table(["difference", "depth", *map(heading, columns)], lines) if lines else ""
+    Args:
+      headings: of the first columns.
+      lines: estimates, by what stands in the first columns.
+      region: of REGIONS.
+      sign: "+" for differences.
+    """
+    names = [measure + region for measure in MEASURES]
+    columns = [name for name in names if any(line[name].count for line in lines.values())]
+    if not columns:
+        return ""
+    cells = []
+    for labels, line in lines.items():
+        most = max(value.count for value in line.values())
+        cells.append([*labels])
+        for name in columns:
+            text = table_cell(line[name], DIGITS[_parts(name)[0]], sign)
+            cells[-1].append(text + _of(line[name].count, most) if line[name].count else text)
+    return text_table([*headings, *map(heading, columns)], cells)
 
 
 def _verdict(gate: Gate) -> str:

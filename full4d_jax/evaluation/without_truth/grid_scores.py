@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
-from full4d_jax.evaluation.table import GRID, SCENE
+from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
 from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
 from full4d_jax.evaluation.without_truth import image_features as images
 from full4d_jax.evaluation.without_truth.page import draw_matches, table
@@ -110,9 +110,14 @@ def score_folder(
             if comparison and name != SOURCE:
                 comparison.add(name, grid.frames)
     scores = {name: by_folder for name, by_folder in scores.items() if by_folder}
-    rows = {name: _means(list(by_folder.values())) for name, by_folder in scores.items()}
+    estimates = {name: _estimates(list(found.values())) for name, found in scores.items()}
+    rows: dict[str, Scores] = {
+        name: {key: x.mean if x.count else None for key, x in found.items()}
+        for name, found in estimates.items()
+    }
     counts = {
-        name: _counts(list(by_folder.values()), len(folders)) for name, by_folder in scores.items()
+        name: {key: (x.count, len(folders)) for key, x in found.items()}
+        for name, found in estimates.items()
     }
     if comparison:
         rows = {name: found | comparison.distances(name) for name, found in rows.items()}
@@ -254,17 +259,10 @@ def _subjects(folder: Path) -> tuple[dict[str, Grid], dict[str, str]]:
     return subjects | {SOURCE: source}, missing
 
 
-def _means(scores: list[Scores]) -> Scores:
+def _estimates(scores: list[Scores]) -> dict[str, Estimate]:
     """Return means over the folders that have the score."""
     keys = dict.fromkeys(key for found in scores for key in found)
-    values = {key: [x for found in scores if (x := found.get(key)) is not None] for key in keys}
-    return {key: float(np.mean(many)) if many else None for key, many in values.items()}
-
-
-def _counts(scores: list[Scores], folders: int) -> dict[str, tuple[int, int]]:
-    """Return, by score, the number of folders that have it and the number of all folders."""
-    keys = dict.fromkeys(key for found in scores for key in found)
-    return {key: (sum(x.get(key) is not None for x in scores), folders) for key in keys}
+    return {key: estimate(np.array([number(x.get(key)) for x in scores])) for key in keys}
 
 
 def _rendered(scene: Scene, grid: Grid, background: Float[np.ndarray, "3"]) -> Grid:
