@@ -41,7 +41,7 @@ def clips_between(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip
     cameras = {"views": len(angles) + 1, "azimuths": angles}
     make = jax.jit(partial(procedural_scene, worlds=data.worlds, **cameras, **shape))
     for scene in scenes:
-        yield KnownClip("between", scene, make(HELD_OUT_START + scene))
+        yield KnownClip(scene, make(HELD_OUT_START + scene))
 
 
 def lift_rows(judge: Judge, clips: Iterable[KnownClip]) -> Iterator[Candidates]:

@@ -166,12 +166,12 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
             (row.name + _of(len(scores[row]), count), row.depth): means(scores, row) for row in rows
         }
         # Of the sampler settings the shipped one; the JSON file has all.
-        told = [row for row in rows if row.name in (*BASELINES, DISTILLED, FITTED, shipped)]
+        compared = [row for row in rows if row.name in (*BASELINES, DISTILLED, FITTED, shipped)]
         differences = {
             (f"{row.name} − {baseline.name}", row.depth): {
                 metric: paired(scores, row, baseline, metric) for metric in METRICS
             }
-            for row, baseline in comparisons(told)
+            for row, baseline in comparisons(compared)
         }
         for region in REGIONS:
             if table := score_table(["row", "depth"], lines, region):
@@ -196,12 +196,11 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
 
     entries = [entry for by_scene in scores.values() for entry in by_scene.values()]
     scored = [metric for metric in METRICS if any(metric in entry for entry in entries)]
-    groups = dict.fromkeys(row.group for row in scores)
     return {
         "shipped": shipped,
         "groups": {
             group: {name: plain(value) for name, value in details(records, group).items()}
-            for group in groups
+            for group in dict.fromkeys(row.group for row in scores)
         },
         "rows": [
             row._asdict() | {metric: plain(means(scores, row)[metric]) for metric in scored}

@@ -90,7 +90,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
     config = Config(model=model, data=DataConfig(views=2, frames=1, height=16, width=16))
     params = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
     judge = held_out.Judge(config, prior_with(config, params), load_depth(), {})
-    known = KnownClip("walls", 7, wall(0.25))
+    known = KnownClip(7, wall(0.25))
     samplers = {"prior": config.sampler}
     projection, rows = held_out.fill(judge, known, known.clip.depth[0], samplers)
     np.testing.assert_allclose(rows["prior"], rows[PUSH_PULL], atol=1e-5)
@@ -102,7 +102,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
     assert np.all(projection * (1 - seen) == 0)
     rows_by_depth = {(PUSH_PULL, "true"): truth}
     clip = held_out.known_candidates(judge, known, known.clip.depth[0], projection, rows_by_depth)
-    record = score(clip, known.group, judge.distances)
+    record = score(clip, "walls", judge.distances)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
     assert isinstance(judge.depth, DepthNetwork)
     estimate = np.asarray(predict_depth(judge.depth, 2 * known.clip.frames[0] - 1))
