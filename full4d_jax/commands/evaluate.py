@@ -166,7 +166,7 @@ def evaluate(
     check_config(config)
     name = source.video.stem if isinstance(source, FilmOptions) else config.name
     folder = out or Path("runs") / f"{name}-evaluation"
-    judge = partial(_open_judge, config, checkpoint, depth_network, depth_kind)
+    judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
     match source:
         case SceneOptions():
             _evaluate_scenes(source, folder, judge)
@@ -187,12 +187,10 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
     """
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
-    from full4d_jax.session.files import hold_folder
 
     if source.gltf and not gltf_views(source.gltf):
         do = "export one with its animations"
         raise InputError("glTF", source.gltf, "no animation", "at least one", do)
-    hold_folder(folder)
     scenes = range(source.first, source.first + source.scenes)
     lifted = range(source.first, source.first + source.lift_scenes)
     judge = open_judge(vgg=source.vgg)
@@ -209,11 +207,9 @@ def _evaluate_split(
     """
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.split import check_split, open_split
-    from full4d_jax.session.files import hold_folder
 
     dataset = open_split(source.dataset, source.split)
     check_split(dataset, config.data)
-    hold_folder(folder)
     judge = open_judge(vgg=source.vgg)
     runner.evaluate_split(judge, folder, dataset, range(source.lift_scenes))
 
@@ -247,7 +243,6 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
     check_fields(video, what="option")
     from full4d_jax.evaluation.film.score import evaluate_film
     from full4d_jax.generation.cascade import load_upsampler
-    from full4d_jax.session.files import hold_folder
 
     upsampler = load_upsampler()
     if config.model.codec != "pixels" or config.data.height != upsampler.prior_rows:
@@ -258,25 +253,27 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
         expected = f"more than the prior's {upsampler.prior_rows}"
         raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
     judge = open_judge(vgg=False)
-    hold_folder(folder)
     evaluate_film(judge, upsampler, folder, video, lifted=bool(clip.lift_scenes))
 
 
 def _open_judge(
     config: Config,
+    folder: Path,
     checkpoint: Path | None,
     depth_network: str | None,
     depth_kind: DepthKind | None,
     *,
     vgg: bool,
 ) -> "Judge":
-    """Load what is evaluated, and say what values of a depth network are taken as."""
+    """Hold the folder, load what is evaluated, and say what a depth network's values are."""
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.generation.prior import open_prior
+    from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.depth_file import DepthFile
     from full4d_jax.source.depth.estimators import OURS, load_network
 
+    hold_folder(folder)
     prior = open_prior(config, checkpoint)
     network = load_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):

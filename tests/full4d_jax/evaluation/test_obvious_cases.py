@@ -64,6 +64,7 @@ def case(truth: Grid, name: str) -> Grid:
     """The truth, spoilt."""
     frames, rng = truth.frames, np.random.default_rng(0)
     if name == "wrong cameras":
+        assert truth.cameras is not None
         turned = replace(truth.cameras, world_to_camera=truth.cameras.world_to_camera[ORDER])
         return replace(truth, cameras=turned)
     spoilt = {
