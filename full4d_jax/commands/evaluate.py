@@ -144,7 +144,7 @@ def evaluate(
     depth_network: str | None = None,
     depth_kind: DepthKind | None = None,
 ) -> None:
-    """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and pictures.
+    """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and evaluation.png.
 
     Running again with the same weights and settings continues; more scenes add to those done.
 

@@ -189,9 +189,10 @@ def _registered(grid: Grid) -> dict[str, float]:
         registration.register(grid.frames, _cameras(grid), t)
         for t in evenly(grid.frames.shape[1], consistency.INSTANTS)
     ]
-    values = {name: [getattr(x, name) for x in found] for name in registration.Registration._fields}
-    known = {name: [x for x in many if math.isfinite(x)] for name, many in values.items()}
-    return {name: float(np.mean(many)) if many else math.nan for name, many in known.items()}
+    return {
+        name: estimate(np.array([getattr(x, name) for x in found], float)).mean
+        for name in registration.Registration._fields
+    }
 
 
 def _by_clip(grid: Grid, clip: images.ImageFeatures) -> dict[str, float]:
