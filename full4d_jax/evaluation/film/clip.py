@@ -98,7 +98,7 @@ def ranges(angles: Sequence[float]) -> dict[str, list[int]]:
     """
     bins = np.digitize(angles, EDGES[1:-1])
     members = {
-        f"{EDGES[i]}–{EDGES[i + 1]}°": np.flatnonzero(bins == i).tolist()
+        f"{EDGES[i]}-{EDGES[i + 1]}°": np.flatnonzero(bins == i).tolist()
         for i in range(len(EDGES) - 1)
     }
     return {name: numbers for name, numbers in members.items() if numbers}

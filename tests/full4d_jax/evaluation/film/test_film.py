@@ -80,9 +80,9 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkey
     options, out = (video, "--poses", poses, *SIZE[2:]), tmp_path / "out"
     result = evaluate(out, *options)
     assert frames_of(result) == FRAMES - 1
-    assert list(result["groups"]) == ["0–5°"]
-    assert 0.01 < result["groups"]["0–5°"]["hole_fraction"]["mean"] < 0.15
-    assert 0 < result["groups"]["0–5°"]["angle"]["mean"] < 5
+    assert list(result["groups"]) == ["0-5°"]
+    assert 0.01 < result["groups"]["0-5°"]["hole_fraction"]["mean"] < 0.15
+    assert 0 < result["groups"]["0-5°"]["angle"]["mean"] < 5
     copied, pulled = widest(result, COPY), widest(result, PUSH_PULL)
     assert pulled["psnr_seen"] > copied["psnr_seen"] + 10
     assert widest(result, CASCADE)["psnr"] > copied["psnr"] + 8
@@ -166,4 +166,4 @@ def test_what_a_networks_values_are_taken_as_is_told(capsys, tmp_path):
 
 
 def test_ranges_of_angles():
-    assert clip.ranges([0.0, 4.9, 5.0, 30.0]) == {"0–5°": [0, 1], "5–10°": [2], "20–30°": [3]}
+    assert clip.ranges([0.0, 4.9, 5.0, 30.0]) == {"0-5°": [0, 1], "5-10°": [2], "20-30°": [3]}
