@@ -57,8 +57,8 @@ def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
     judge = Judge(config, prior, load_depth(), distances={})
     path = folder / "scores.json"
     scores = done(path, mark)
-    for known in clips_between(config.data, range(len(scores), given.lift_scenes)):
-        found = lift_rows(judge, known)
+    clips = clips_between(config.data, range(len(scores), given.lift_scenes))
+    for found in lift_rows(judge, clips):
         rows = {name: found.rows[row, "true"] for name, row in LIFTED.items()}
         scores.append(
             {n: target_scores(x, found.truth, found.regions.unseen) for n, x in rows.items()}

@@ -197,7 +197,7 @@ def gathered(lines: list[dict[str, Any]]) -> dict[str, Float[ndarray, "scenes me
     scenes = sorted({line["scene"] for line in lines})
     found = {row: np.full((len(scenes), len(METRICS)), np.nan) for row in ROWS}
     for line in lines:
-        values = [line["scores"][metric] for metric in METRICS]
+        values = [line["scores"].get(metric) for metric in METRICS]
         found[line["group"]][scenes.index(line["scene"])] = np.array(values, np.float64)
     return found
 

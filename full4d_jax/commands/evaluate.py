@@ -144,7 +144,7 @@ def evaluate(
     depth_network: str | None = None,
     depth_kind: DepthKind | None = None,
 ) -> None:
-    """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and pictures.
+    """Write scores.jsonl (one line a clip), evaluation.md, evaluation.json and evaluation.png.
 
     Running again with the same weights and settings continues; more scenes add to those done.
 
@@ -167,7 +167,7 @@ def evaluate(
     check_config(config)
     name = source.video.stem if isinstance(source, FilmOptions) else config.name
     folder = out or Path("runs") / f"{name}-evaluation"
-    judge = partial(_open_judge, config, checkpoint, depth_network, depth_kind)
+    judge = partial(_open_judge, config, folder, checkpoint, depth_network, depth_kind)
     match source:
         case SceneOptions():
             _evaluate_scenes(source, folder, judge)
@@ -188,12 +188,10 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
     """
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.clips import gltf_views
-    from full4d_jax.session.files import hold_folder
 
     if source.gltf and not gltf_views(source.gltf):
         do = "export one with its animations"
         raise InputError("glTF", source.gltf, "no animation", "at least one", do)
-    hold_folder(folder)
     scenes = range(source.first, source.first + source.scenes)
     lifted = range(source.first, source.first + source.lift_scenes)
     judge = open_judge(vgg=source.vgg)
@@ -210,11 +208,9 @@ def _evaluate_split(
     """
     from full4d_jax.evaluation import runner
     from full4d_jax.evaluation.split import check_split, open_split
-    from full4d_jax.session.files import hold_folder
 
     dataset = open_split(source.dataset, source.split)
     check_split(dataset, config.data)
-    hold_folder(folder)
     judge = open_judge(vgg=source.vgg)
     runner.evaluate_split(judge, folder, dataset, range(source.lift_scenes))
 
@@ -223,11 +219,15 @@ def _evaluate_grids(
     config: Config, source: GridOptions, folder: Path, checkpoint: Path | None
 ) -> None:
     """Score a model without poses on held-out grids."""
+    from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.grids import evaluate_grids
     from full4d_jax.generation.prior import FOUR_REAL, open_prior
+    from full4d_jax.session.files import hold_folder
 
     prior = open_prior(config, Path(checkpoint or FOUR_REAL))
-    evaluate_grids(config, prior, folder, range(source.first, source.first + source.scenes))
+    hold_folder(folder)
+    scenes = range(source.first, source.first + source.scenes)
+    evaluate_grids(config, prior, load_distances(vgg=False), folder, scenes)
 
 
 def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: OpenJudge) -> None:
@@ -244,7 +244,6 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
     check_fields(video, what="option")
     from full4d_jax.evaluation.film.score import evaluate_film
     from full4d_jax.generation.cascade import load_upsampler
-    from full4d_jax.session.files import hold_folder
 
     upsampler = load_upsampler()
     if config.model.codec != "pixels" or config.data.height != upsampler.prior_rows:
@@ -255,25 +254,27 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
         expected = f"more than the prior's {upsampler.prior_rows}"
         raise InputError("option", "--rows", clip.rows, expected, "give a larger number")
     judge = open_judge(vgg=False)
-    hold_folder(folder)
     evaluate_film(judge, upsampler, folder, video, lifted=bool(clip.lift_scenes))
 
 
 def _open_judge(
     config: Config,
+    folder: Path,
     checkpoint: Path | None,
     depth_network: str | None,
     depth_kind: DepthKind | None,
     *,
     vgg: bool,
 ) -> "Judge":
-    """Load what is evaluated, and say what values of a depth network are taken as."""
+    """Hold the folder, load what is evaluated, and say what a depth network's values are."""
     from full4d_jax.evaluation.fidelity import load_distances
     from full4d_jax.evaluation.held_out import Judge
     from full4d_jax.generation.prior import open_prior
+    from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.depth_file import DepthFile
     from full4d_jax.source.depth.estimators import OURS, load_network
 
+    hold_folder(folder)
     prior = open_prior(config, checkpoint)
     network = load_network(depth_network or OURS, depth_kind)
     if isinstance(network, DepthFile):

@@ -20,9 +20,11 @@ GLTF_INTERVAL = 0.1  # seconds
 
 
 class KnownClip(NamedTuple):
-    """A clip and its name: the group, and the number inside the group."""
+    """A clip and its number in its group.
 
-    group: str
+    It is no `Grid`: its pictures are not rounded to bytes, nor is the truth that scores count on.
+    """
+
     scene: int
     clip: ProceduralClip
 
@@ -31,7 +33,7 @@ def held_out_clips(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownCli
     """Yield procedural scenes beyond every training index; targets within ±60°."""
     make = scene_program(data.views, data.frames, data.height, data.width, data.worlds)
     for scene in scenes:
-        yield KnownClip("held-out", scene, make(HELD_OUT_START + scene))
+        yield KnownClip(scene, make(HELD_OUT_START + scene))
 
 
 def gltf_views(path: Path) -> list[tuple[str, float]]:
@@ -58,4 +60,4 @@ def gltf_clips(data: DataConfig, path: Path, scenes: Sequence[int]) -> Iterator[
             height=data.height,
             width=data.width,
         )
-        yield KnownClip("glTF", scene, clip)
+        yield KnownClip(scene, clip)

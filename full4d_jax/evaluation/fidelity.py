@@ -1,7 +1,7 @@
-"""Scores of pictures whose truth is known: four measures on three regions.
+"""Scores of pictures whose truth is known: four measures on four regions.
 
     measures  PSNR, SSIM, LPIPS with AlexNet, LPIPS with VGG (`metrics`)
-    regions   all pixels; those that the source does not see; those that move
+    regions   all pixels; those that the source does not see; those that move; those that it sees
 
 A pixel moves where the truth differs from its median over the clip's instants by more than
 `MOVES` in the mean over the colours. Li et al. 2022 (DyNeRF, importance sampling by global median
@@ -23,16 +23,17 @@ MOVES = 0.05  # of the range from black to white
 STANDS_STILL = 1e-4  # of a camera's pose, its largest change
 
 MEASURES = ("psnr", "ssim", "lpips", "lpips_vgg")
-REGIONS = ("", "_unseen", "_moving")
+REGIONS = ("", "_unseen", "_moving", "_seen")
 METRICS = tuple(measure + region for region in REGIONS for measure in MEASURES)
 Distances = Mapping[str, metrics.Distance]  # by measure
 
 
 class Regions(NamedTuple):
-    """Pixels of the targets that count, 1 or 0."""
+    """Pixels of the targets that count, 1 or 0; None for a region that is not scored."""
 
-    unseen: Float[np.ndarray, "v t h w"]
-    moving: Float[np.ndarray, "v t h w"]
+    unseen: Float[np.ndarray, "v t h w"] | None = None
+    moving: Float[np.ndarray, "v t h w"] | None = None
+    seen: Float[np.ndarray, "v t h w"] | None = None
 
 
 def load_distances(*, vgg: bool) -> dict[str, metrics.Distance]:
@@ -66,15 +67,16 @@ def fidelity_scores(
     regions: Regions,
     distances: Distances,
 ) -> dict[str, float | None]:
-    """Return all of METRICS for images in [0, 1]; None for one that does not exist."""
-    found = {name: float(value) for name, value in _pixels(image, truth, regions).items()}
-    for region, mask in _masks(regions).items():
+    """Return the METRICS of the given regions for images in [0, 1]; None for no value."""
+    values = {name: float(value) for name, value in _pixels(image, truth, regions).items()}
+    masks = _masks(regions)
+    for region, mask in masks.items():
         for measure in ("lpips", "lpips_vgg"):
             known = distances.get(measure)
             value = math.nan if known is None else metrics.lpips(known, image, truth, mask)
-            found[measure + region] = value
-    values = ((name, found[name]) for name in METRICS)
-    return {name: value if math.isfinite(value) else None for name, value in values}
+            values[measure + region] = value
+    names = [measure + region for region in masks for measure in MEASURES]
+    return {name: values[name] if math.isfinite(values[name]) else None for name in names}
 
 
 @jax.jit
@@ -87,4 +89,5 @@ def _pixels(image, truth, regions: Regions) -> dict[str, Float[Array, ""]]:
 
 
 def _masks(regions: Regions):
-    return {"": None, "_unseen": regions.unseen, "_moving": regions.moving}
+    scored = {f"_{name}": mask for name, mask in regions._asdict().items() if mask is not None}
+    return {"": None} | scored

@@ -12,20 +12,21 @@ Scores pool all target views and times of a clip, so that one clip is one sample
 
 import dataclasses
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
 from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.fidelity import Distances, Regions, fidelity_scores, moving_pixels
+from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels
+from full4d_jax.evaluation.score import Candidates, Frames
 from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PROJECTED, PUSH_PULL, SPLATS
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
@@ -54,18 +55,6 @@ class Judge(NamedTuple):
     depth: AnyNetwork
     distances: Distances
     depth_name: str = "ours"  # of the depth network, in tables and sheets
-
-
-TargetFrames = Float[np.ndarray, "v t h w 3"]  # target views, [0, 1]
-
-
-class Result(NamedTuple):
-    """The targets of every row on one clip."""
-
-    truth: TargetFrames
-    projection: TargetFrames  # with true depth, black in holes
-    regions: Regions
-    rows: dict[tuple[str, str], TargetFrames]  # by (row, depth)
 
 
 def sampler_rows(config: Config) -> dict[str, SamplerConfig]:
@@ -103,27 +92,78 @@ def regions_of(clip: ProceduralClip, depth: Float[Array, "t h w"]) -> Regions:
     return Regions(np.asarray(unseen_pixels(clip, depth)), moving)
 
 
-def generate_rows(judge: Judge, known: KnownClip, lifted: Container[int] = ()) -> Result:
-    """Fill the targets of a clip in every way; clips in `lifted` also by PROJECTED."""
-    clip = known.clip
+def generate_rows(
+    judge: Judge, clips: Iterable[KnownClip], lifted: Container[int] = ()
+) -> Iterator[Candidates]:
+    """Fill the targets of each clip in every way; those of clips in `lifted` also by PROJECTED."""
     samplers = sampler_rows(judge.config)
+    for known in clips:
+        clip = known.clip
+        lift = known.scene in lifted
+        depth = source_depth(judge.depth, 2 * clip.frames[0] - 1)
+        depth = drop_depth_edges(depth, EDGE)  # as in training, and for the baselines too
+        projection, by_estimate = fill(judge, known, depth, samplers, lift=lift)
+        by_truth = {}
+        if clip.depth[0].any():
+            depth = clip.depth[0]
+            projection, by_truth = fill(judge, known, depth, samplers, lift=lift)
+        rows = {(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
+        rows |= {(row, "true"): frames for row, frames in by_truth.items()}
+        rows |= {(row, judge.depth_name): frames for row, frames in by_estimate.items()}
+        yield known_candidates(judge, known, depth, projection, rows)
+
+
+def known_candidates(
+    judge: Judge,
+    known: KnownClip,
+    depth: Float[Array, "t h w"],
+    projection: Frames,
+    rows: Mapping[tuple[str, str], Frames],
+) -> Candidates:
+    """Return rows of a clip with its truth, its regions and its pictures.
+
+    Args:
+      judge: the models under evaluation.
+      known: the clip.
+      depth: of its source; tells which pixels the source does not see.
+      projection: of the source by this depth, black in holes.
+      rows: targets, by row and depth.
+    """
+    clip = known.clip
+    truth = np.asarray(clip.frames[1:])
+    regions = regions_of(clip, depth)
     estimate = source_depth(judge.depth, 2 * clip.frames[0] - 1)
-    estimate = drop_depth_edges(estimate, EDGE)  # as in training, and for the baselines too
-    lift = known.scene in lifted
-    projection, given_estimate = fill(judge, known, estimate, samplers, lift=lift)
-    depth = estimate
-    given_truth = {}
-    if clip.depth[0].any():
-        depth = clip.depth[0]
-        projection, given_truth = fill(judge, known, depth, samplers, lift=lift)
-    return Result(
-        truth=np.asarray(clip.frames[1:]),
-        projection=projection,
-        regions=regions_of(clip, depth),
-        rows={(COPY, "none"): copy_source(clip.frames[0], len(clip.frames) - 1)}
-        | {(row, "true"): grid for row, grid in given_truth.items()}
-        | {(row, judge.depth_name): grid for row, grid in given_estimate.items()},
+    absrel = float(depth_errors(estimate, clip.depth[0])["absrel"])
+    assert regions.unseen is not None, "there is depth"
+    view = regions.unseen[:, -1].mean((-2, -1)).argmax()  # the one with the largest holes
+    pictures = {"source": np.asarray(clip.frames[0, -1]), "truth": truth[view, -1]}
+    pictures |= {"projection": projection[view, -1]}
+    for label, row in _shown_rows(shipped_row(judge.config), judge.depth_name).items():
+        if row in rows:
+            pictures[label] = rows[row][view, -1]
+    return Candidates(
+        scene=known.scene,
+        truth=truth,
+        regions=regions,
+        rows=rows,
+        details={"depth_absrel": absrel if math.isfinite(absrel) else None},
+        pictures={label: to_uint8(picture) for label, picture in pictures.items()},
     )
+
+
+def _shown_rows(shipped: str, depth_name: str) -> dict[str, tuple[str, str]]:
+    """Return the rows that the sheet shows, by its column."""
+    return {
+        "Telea": (INPAINT, "true"),
+        "push-pull": (PUSH_PULL, "true"),
+        "4DGS, no prior": (PROJECTED, "true"),
+        "prior": (shipped, "true"),
+        "16 steps": (steps_row(STEPS[-1]), "true"),
+        "4DGS": (SPLATS, "true"),
+        "+ distillation": (DISTILLED, "true"),
+        f"push-pull, {depth_name}": (PUSH_PULL, depth_name),
+        f"prior, {depth_name}": (shipped, depth_name),
+    }
 
 
 def fill(
@@ -133,7 +173,7 @@ def fill(
     samplers: Mapping[str, SamplerConfig],
     *,
     lift: bool = False,
-) -> tuple[TargetFrames, dict[str, TargetFrames]]:
+) -> tuple[Frames, dict[str, Frames]]:
     """Return the projection of the source by this depth, and its fills and the prior by row."""
     clip = known.clip
     config = judge.config
@@ -149,25 +189,6 @@ def fill(
         rows[row] = generate_grid(prior, source[None], depth[None], cameras, key)[0][1:]
     seen = jnp.where(projection.mask[..., None] > 0, projection.frames, -1.0)
     return to_unit(seen), {row: to_unit(grid) for row, grid in rows.items()}
-
-
-def score_rows(judge: Judge, known: KnownClip, result: Result) -> dict:
-    """Return the record of a clip, in the form that `table` reads."""
-    clip = known.clip
-    estimate = source_depth(judge.depth, 2 * clip.frames[0] - 1)
-    absrel = float(depth_errors(estimate, clip.depth[0])["absrel"])
-    return {
-        "group": known.group,
-        "scene": known.scene,
-        "hole_fraction": float(result.regions.unseen.mean()),
-        "moving_fraction": float(result.regions.moving.mean()),
-        "depth_absrel": absrel if math.isfinite(absrel) else None,
-        "rows": [
-            {"row": row, "depth": depth}
-            | fidelity_scores(grid, result.truth, result.regions, judge.distances)
-            for (row, depth), grid in result.rows.items()
-        ],
-    }
 
 
 def identity(judge: Judge, clips: object) -> str:
@@ -194,30 +215,6 @@ def settings_of(config: Config, *fields: str) -> dict[str, Any]:
     files = {name: getattr(config, name) for name in ("codec_weights", "text", "negative_text")}
     paths = {name: Path(file) for name, file in files.items() if file}
     return {name: getattr(config, name) for name in fields} | paths
-
-
-def shown(
-    known: KnownClip, result: Result, shipped: str, depth_name: str
-) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
-    """Return pictures of the last instant in the view with the largest holes, by their label."""
-    rows = {
-        "Telea": (INPAINT, "true"),
-        "push-pull": (PUSH_PULL, "true"),
-        "4DGS, no prior": (PROJECTED, "true"),
-        "prior": (shipped, "true"),
-        "16 steps": (steps_row(STEPS[-1]), "true"),
-        "4DGS": (SPLATS, "true"),
-        "+ distillation": (DISTILLED, "true"),
-        f"push-pull, {depth_name}": (PUSH_PULL, depth_name),
-        f"prior, {depth_name}": (shipped, depth_name),
-    }
-    view = result.regions.unseen[:, -1].mean((-2, -1)).argmax()
-    pictures = {"source": known.clip.frames[0, -1], "truth": result.truth[view, -1]}
-    pictures |= {"projection": result.projection[view, -1]}
-    for label, row in rows.items():
-        if row in result.rows:
-            pictures[label] = result.rows[row][view, -1]
-    return {label: to_uint8(picture) for label, picture in pictures.items()}
 
 
 @jax.jit

@@ -5,7 +5,7 @@ between neighbours, the source included. With distillation the prior is asked ab
 half-way between the generated ones too; nothing but the truth of the scores comes from there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import jax
@@ -16,7 +16,8 @@ from jaxtyping import Float
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import DataConfig
 from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.held_out import Judge, Result, fill, regions_of, shipped_row
+from full4d_jax.evaluation.held_out import Judge, fill, known_candidates, shipped_row
+from full4d_jax.evaluation.score import Candidates
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
@@ -42,42 +43,39 @@ def clips_between(data: DataConfig, scenes: Sequence[int]) -> Iterator[KnownClip
     cameras = {"views": len(angles) + 1, "azimuths": angles}
     make = jax.jit(partial(procedural_scene, worlds=data.worlds, **cameras, **shape))
     for scene in scenes:
-        yield KnownClip("between", scene, make(HELD_OUT_START + scene))
+        yield KnownClip(scene, make(HELD_OUT_START + scene))
 
 
-def lift_rows(judge: Judge, known: KnownClip) -> Result:
-    """Return rows at the cameras between: fills, prior, and scenes fitted to the other cameras.
+def lift_rows(judge: Judge, clips: Iterable[KnownClip]) -> Iterator[Candidates]:
+    """Make rows at the cameras between: fills, prior, and scenes fitted to the other cameras.
 
     Depth is true.
     """
     config = judge.config
-    views = judge.config.data.views
-    clip = known.clip
+    views = config.data.views
     shipped = shipped_row(config)
-    depth = clip.depth[0]
     samplers = {shipped: config.sampler}
-    _, generated = fill(judge, _choose(known, range(views)), depth, samplers)
-    asked = _choose(known, [0, *range(views, 2 * views - 1)])
-    projection, rows = fill(judge, asked, depth, samplers)
-
-    frames = to_uint8(np.concatenate([clip.frames[:1], generated[shipped]]))
-    grid = around_source(frames, np.asarray(depth)[None], cameras_of(clip).views(slice(views)))
-    targets = cameras_of(asked.clip).views(slice(1, None))
-    times = np.linspace(0, 1, frames.shape[1])
-    for name, distill in {SPLATS: False, DISTILLED: True}.items():
-        scene = lift_grid(
-            config.lift,
-            grid,
-            jax.random.key(config.seed),
-            prior=judge.prior if distill else None,
-        )
-        rows[name] = render_views(scene, targets, times) / np.float32(255)
-    return Result(
-        truth=np.asarray(asked.clip.frames[1:]),
-        projection=projection,
-        regions=regions_of(asked.clip, depth),
-        rows={(row, "true"): frames for row, frames in rows.items()},
-    )
+    for known in clips:
+        clip = known.clip
+        depth = clip.depth[0]
+        _, generated = fill(judge, _choose(known, range(views)), depth, samplers)
+        asked = _choose(known, [0, *range(views, 2 * views - 1)])
+        projection, rows = fill(judge, asked, depth, samplers)
+        frames = to_uint8(np.concatenate([clip.frames[:1], generated[shipped]]))
+        generated_cameras = cameras_of(clip).views(slice(views))
+        grid = around_source(frames, np.asarray(depth)[None], generated_cameras)
+        targets = cameras_of(asked.clip).views(slice(1, None))
+        times = np.linspace(0, 1, frames.shape[1])
+        for name, distill in {SPLATS: False, DISTILLED: True}.items():
+            scene = lift_grid(
+                config.lift,
+                grid,
+                jax.random.key(config.seed),
+                prior=judge.prior if distill else None,
+            )
+            rows[name] = render_views(scene, targets, times) / np.float32(255)
+        by_depth = {(row, "true"): pictures for row, pictures in rows.items()}
+        yield known_candidates(judge, asked, depth, projection, by_depth)
 
 
 def _choose(known: KnownClip, views: Sequence[int]) -> KnownClip:

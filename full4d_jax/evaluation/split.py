@@ -59,7 +59,7 @@ def check_split(records: Records, data: DataConfig) -> None:
 def split_clips(records: Records, data: DataConfig, numbers: Sequence[int]) -> Iterator[KnownClip]:
     """Yield clips of a split by their numbers, read one after the other."""
     for number in numbers:
-        yield KnownClip(records.split, number, _known_clip(records, number, data))
+        yield KnownClip(number, _known_clip(records, number, data))
 
 
 def _known_clip(records: Records, number: int, data: DataConfig) -> ProceduralClip:

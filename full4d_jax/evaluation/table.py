@@ -6,13 +6,13 @@ A record is what an evaluation appends for one scene, one line of JSON:
      "depth_absrel": 0.27,
      "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
 
-Differences pair by scene, over the scenes that have both rows. What does not exist (no unseen
-pixel, no LPIPS, no known depth) is null.
+A film has "angle" in the place of "depth_absrel". Differences pair by scene, over the scenes that
+have both rows. What does not exist (no unseen pixel, no LPIPS, no known depth) is null.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ PIXELS = {
     "": "All pixels",
     "_unseen": "Pixels that the source does not see",
     "_moving": "Pixels that move",
+    "_seen": "Pixels that the source sees",
 }
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
@@ -33,14 +34,22 @@ PUSH_PULL = "projection + push-pull"
 PROJECTED = "projection + 4DGS, no prior"
 SPLATS = "4DGS"
 DISTILLED = "4DGS + distillation"
+GRID = "generated grid"
+SCENE = "4D Gaussians"
+CASCADE = "cascade"
+FITTED = "scene fitted to the cascade"
+NEAREST = "copy the nearest given frame"
+WARP = "warp the row by a homography a view"
+CHANGE = "copy, and add what changed in the row"
 FILLS = (INPAINT, PUSH_PULL)
-BASELINES = (*FILLS, PROJECTED, SPLATS)
+GRID_FILLS = (NEAREST, CHANGE, WARP)
+BASELINES = (*FILLS, *GRID_FILLS, PROJECTED, SPLATS)
 
 
 class Row(NamedTuple):
     """The name of a row of scores."""
 
-    group: str  # "held-out", "glTF", "between", or the split of a dataset
+    group: str  # "held-out", "glTF", "between", "grids", a data set's split, or a range of angles
     name: str
     depth: str  # "true", "ours", a file's name, or "none" where no depth is used
 
@@ -66,23 +75,30 @@ class Gate(NamedTuple):
         return self.found.mean > 0 and self.found.mean >= self.bound
 
 
-Scores = dict[Row, Float[np.ndarray, "scenes metrics"]]
+Scores = dict[Row, dict[int, dict[str, Any]]]  # the entry of a record, by scene
+Line = Mapping[str, Estimate]  # by METRICS
 
 
 def gather(records: Sequence[dict]) -> Scores:
-    """Return each row's scores over the scenes of its group, by METRICS; missing ones are NaN."""
-    records = sorted(records, key=lambda record: record["scene"])
-    known: dict[Row, dict[int, list[float]]] = {}
-    for record in records:
+    """Return each row's scores of the scenes that have the row."""
+    scores: Scores = {}
+    for record in sorted(records, key=lambda record: record["scene"]):
         for entry in record["rows"]:
             row = Row(record["group"], entry["row"], entry["depth"])
-            values = [math.nan if entry[m] is None else entry[m] for m in METRICS]
-            known.setdefault(row, {})[record["scene"]] = values
-    missing = [math.nan] * len(METRICS)
-    return {
-        row: np.array([v.get(r["scene"], missing) for r in records if r["group"] == row.group])
-        for row, v in known.items()
-    }
+            scores.setdefault(row, {})[record["scene"]] = entry
+    return scores
+
+
+def number(value: float | None) -> float:
+    """Return a number of a record; NaN for null."""
+    return math.nan if value is None else value
+
+
+def details(records: Sequence[dict], group: str) -> dict[str, Estimate]:
+    """Return estimates of the numbers of a group's clips that belong to no row."""
+    members = [record for record in records if record["group"] == group]
+    names = [name for name in members[0] if name not in ("group", "scene", "rows")]
+    return {name: estimate(np.array([number(x[name]) for x in members])) for name in names}
 
 
 def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
@@ -94,10 +110,19 @@ def estimate(values: Float[np.ndarray, "scenes"]) -> Estimate:
     return Estimate(mean, error, count)
 
 
+def means(scores: Scores, row: Row) -> dict[str, Estimate]:
+    """Return the mean of every metric over the scenes of a row."""
+    entries = scores[row].values()
+    return {
+        metric: estimate(np.array([number(entry.get(metric)) for entry in entries]))
+        for metric in METRICS
+    }
+
+
 def paired(scores: Scores, row: Row, baseline: Row, metric: str) -> Estimate:
     """Return the mean of row - baseline over scenes; of baseline - row for LPIPS."""
-    column = METRICS.index(metric)
-    difference = scores[row][:, column] - scores[baseline][:, column]
+    pairs = [(x, scores[baseline].get(scene, {})) for scene, x in scores[row].items()]
+    difference = np.array([number(x.get(metric)) - number(y.get(metric)) for x, y in pairs])
     return estimate(-difference if metric.startswith("lpips") else difference)
 
 
@@ -131,37 +156,32 @@ def markdown(records: Sequence[dict], shipped: str, preface: str) -> str:
     scores = gather(records)
     parts = [preface]
     for group in dict.fromkeys(row.group for row in scores):
-        holes, moving, absrel = (
-            estimate(np.array([r[name] for r in records if r["group"] == group], np.float64))
-            for name in ("hole_fraction", "moving_fraction", "depth_absrel")
-        )
         rows = [row for row in scores if row.group == group]
-        percent = absrel._replace(mean=100 * absrel.mean, error=100 * absrel.error)
-        depth = (
-            f"Our depth of the source differs by {table_cell(percent, 1)} % from the clips' own "
-            "(AbsRel, medians of frames at 1). "
-        )
+        count = max(len(scores[row]) for row in rows)
         parts.append(
-            f"## {group}: {holes.count} scenes\n\n"
-            f"{holes.mean:.1%} of the target pixels are unseen, {moving.mean:.1%} move. "
-            f"{depth if absrel.count else ''}Means over scenes ± standard error."
+            f"## {group}: {count} scenes\n\n"
+            f"{_shares(details(records, group))}Means over scenes ± standard error."
         )
+        lines = {
+            (row.name + _of(len(scores[row]), count), row.depth): means(scores, row) for row in rows
+        }
+        # Of the sampler settings the shipped one; the JSON file has all.
+        compared = [row for row in rows if row.name in (*BASELINES, DISTILLED, FITTED, shipped)]
+        differences = {
+            (f"{row.name} − {baseline.name}", row.depth): {
+                metric: paired(scores, row, baseline, metric) for metric in METRICS
+            }
+            for row, baseline in comparisons(compared)
+        }
         for region in REGIONS:
-            columns = _measured(scores, rows, region)
-            if not columns:
-                continue
-            parts.append(f"{PIXELS[region]}:\n\n" + _means(scores, rows, columns))
-            # Of the sampler settings the shipped one; the JSON file has all.
-            told = [r for r in rows if r.name in (*BASELINES, DISTILLED, shipped)]
-            differences = _differences(scores, told, columns)
-            if differences:
-                parts.append(
-                    "Paired differences; positive is better, for LPIPS too:\n\n" + differences
-                )
+            if table := score_table(["row", "depth"], lines, region):
+                parts.append(f"{PIXELS[region]}:\n\n{table}")
+            if table := score_table(["difference", "depth"], differences, region, sign="+"):
+                parts.append(f"Paired differences; positive is better, for LPIPS too:\n\n{table}")
     checks = gates(scores, shipped)
     if checks:
         parts.append(f"## Gates, shipped setting: {shipped}\n\n" + "\n".join(map(_verdict, checks)))
-    if all(np.isnan(values[:, METRICS.index("lpips")]).all() for values in scores.values()):
+    if not any(means(scores, row)["lpips"].count for row in scores):
         parts.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`, then evaluate into a new folder.")
     return "\n\n".join(parts) + "\n"
 
@@ -174,16 +194,22 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
         found = {"mean": value.mean, "error": value.error, "scenes": value.count}
         return {k: v if math.isfinite(v) else None for k, v in found.items()}
 
-    def columns(estimates: Iterable[Estimate]) -> dict:
-        return {name: plain(value) for name, value in zip(METRICS, estimates, strict=True)}
-
+    entries = [entry for by_scene in scores.values() for entry in by_scene.values()]
+    scored = [metric for metric in METRICS if any(metric in entry for entry in entries)]
     return {
         "shipped": shipped,
-        "rows": [row._asdict() | columns(map(estimate, scores[row].T)) for row in scores],
+        "groups": {
+            group: {name: plain(value) for name, value in details(records, group).items()}
+            for group in dict.fromkeys(row.group for row in scores)
+        },
+        "rows": [
+            row._asdict() | {metric: plain(means(scores, row)[metric]) for metric in scored}
+            for row in scores
+        ],
         "differences": [
             row._asdict()
             | {"minus": baseline.name}
-            | columns(paired(scores, row, baseline, metric) for metric in METRICS)
+            | {metric: plain(paired(scores, row, baseline, metric)) for metric in scored}
             for row, baseline in comparisons(list(scores))
         ],
         "gates": [
@@ -199,7 +225,7 @@ def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
         (row, baseline)
         for i, row in enumerate(rows)
         for baseline in rows[:i]
-        if row.name not in FILLS
+        if row.name not in (*FILLS, *GRID_FILLS)
         and baseline.name in BASELINES
         and (baseline.group, baseline.depth) == (row.group, row.depth)
     ]
@@ -217,16 +243,20 @@ def _parts(metric: str) -> tuple[str, str]:
     return metric.removesuffix(region), region
 
 
-def _measured(scores: Scores, rows: Sequence[Row], region: str) -> list[str]:
-    """Return the metrics of a region that some row has."""
-    names = [measure + region for measure in MEASURES]
-    return [
-        n for n in names if any(np.isfinite(scores[r][:, METRICS.index(n)]).any() for r in rows)
-    ]
-
-
-def _scored(values: Float[np.ndarray, "scenes metrics"]) -> Float[np.ndarray, "n metrics"]:
-    return values[np.isfinite(values).any(1)]
+def _shares(clips: Mapping[str, Estimate]) -> str:
+    """Say what share of the pixels is in a region, and how good our depth is, where it is known."""
+    holes = clips["hole_fraction"]
+    moving = clips["moving_fraction"]
+    absrel = clips.get("depth_absrel")
+    text = f"{holes.mean:.1%} of the target pixels are unseen. " if holes.count else ""
+    text += f"{moving.mean:.1%} of the target pixels move. " if moving.count else ""
+    if absrel is None or not absrel.count:
+        return text
+    percent = absrel._replace(mean=100 * absrel.mean, error=100 * absrel.error)
+    return (
+        f"{text}Our depth of the source differs by {table_cell(percent, 1)} % from the clips' own "
+        "(AbsRel, medians of frames at 1). "
+    )
 
 
 def _of(count: int, most: int) -> str:
@@ -234,32 +264,29 @@ def _of(count: int, most: int) -> str:
     return "" if count == most else f" ({count} of {most})"
 
 
-def _means(scores: Scores, rows: Sequence[Row], columns: Sequence[str]) -> str:
-    scenes = {row: len(_scored(scores[row])) for row in rows}
+def score_table(
+    headings: Sequence[str], lines: Mapping[tuple[str, ...], Line], region: str, sign: str = ""
+) -> str:
+    """Return the table of a region's metrics that some line has; empty where there are none.
 
-    def cell(row: Row, name: str) -> str:
-        found = estimate(scores[row][:, METRICS.index(name)])
-        text = table_cell(found, DIGITS[_parts(name)[0]])
-        return text + _of(found.count, scenes[row]) if found.count else text
-
-    lines = [
-        [row.name + _of(scenes[row], max(scenes.values())), row.depth]
-        + [cell(row, name) for name in columns]
-        for row in rows
-    ]
-    return text_table(["row", "depth", *map(heading, columns)], lines)
-
-
-def _differences(scores: Scores, rows: Sequence[Row], columns: Sequence[str]) -> str:
-    lines = [
-        [f"{row.name} − {baseline.name}", row.depth]
-        + [
-            table_cell(paired(scores, row, baseline, name), DIGITS[_parts(name)[0]], sign="+")
-            for name in columns
-        ]
-        for row, baseline in comparisons(rows)
-    ]
-    return text_table(["difference", "depth", *map(heading, columns)], lines) if lines else ""
+    Args:
+      headings: of the first columns.
+      lines: estimates, by what stands in the first columns.
+      region: of REGIONS.
+      sign: "+" for differences.
+    """
+    names = [measure + region for measure in MEASURES]
+    columns = [name for name in names if any(line[name].count for line in lines.values())]
+    if not columns:
+        return ""
+    cells = []
+    for labels, line in lines.items():
+        most = max(value.count for value in line.values())
+        cells.append([*labels])
+        for name in columns:
+            text = table_cell(line[name], DIGITS[_parts(name)[0]], sign)
+            cells[-1].append(text + _of(line[name].count, most) if line[name].count else text)
+    return text_table([*headings, *map(heading, columns)], cells)
 
 
 def _verdict(gate: Gate) -> str:

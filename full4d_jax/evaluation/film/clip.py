@@ -5,6 +5,7 @@ part in the source's depth but for the sparse points, which settle the scale of 
 of its disparity.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import Config
-from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
+from full4d_jax.grid import About, Grid, Origin, all_real, points_in, seen_in
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, input_errors
@@ -34,31 +35,25 @@ from input_pipeline.importers.inside import require_inside
 from input_pipeline.importers.transforms_json import read_transforms
 from input_pipeline.transforms import decode
 
-WIDEST = 30.0  # degrees from the source, beyond which no frame is asked for
+EDGES = (0, 5, 10, 20, 30)  # degrees from the source, of the ranges
+WIDEST = float(EDGES[-1])  # beyond which no frame is asked for
 
 
 class Film(NamedTuple):
-    """A source and the truth for other cameras, in world units.
+    """A source and the truth for other cameras.
 
     Attributes:
-      source: the first frame, [0, 1].
-      depth: its estimated z-depth, 0 where unknown.
-      truth: later frames, [0, 1].
-      cameras: the source's, then those of the later frames; one instant.
+      grid: of one instant, in world units: the source is view 0, which has estimated depth; the
+        later frames are the others, held out.
       instants: numbers of the later frames in the clip.
       angles: degrees between these cameras and the source's, seen from the scene.
       left_out: later frames beyond `WIDEST`.
-      note: where the pictures and the path come from.
     """
 
-    source: Float[np.ndarray, "h w 3"]
-    depth: Float[np.ndarray, "h w"]
-    truth: Float[np.ndarray, "n h w 3"]
-    cameras: Cameras
+    grid: Grid
     instants: list[int]
     angles: Float[np.ndarray, " n"]
     left_out: int
-    note: str
 
 
 def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Film:
@@ -83,16 +78,30 @@ def open_film(config: Config, options: VideoOptions, network: AnyNetwork) -> Fil
     assert placed.cameras is not None, "it has a path"
     poses = np.asarray(placed.cameras.world_to_camera)[0, [0, *chosen], None]
     lenses = np.repeat(np.asarray(placed.cameras.intrinsics), len(poses), 0)
-    return Film(
-        source=frames[0] / np.float32(255),
-        depth=depth,
-        truth=frames[chosen] / np.float32(255),
+    origin = np.full((len(poses), 1), Origin.HELD_OUT, np.uint8)
+    origin[0] = Origin.REAL
+    grid = Grid(
+        frames=frames[[0, *chosen], None],
+        origin=origin,
+        times=source.times[:1],
         cameras=Cameras(lenses, poses, *frames.shape[1:3]),
-        instants=chosen,
-        angles=angles[chosen],
-        left_out=len(frames) - 1 - len(chosen),
-        note=source.about.note,
+        depth=depth[None, None],
+        about=source.about,
     )
+    return Film(grid, chosen, angles[chosen], len(frames) - 1 - len(chosen))
+
+
+def ranges(angles: Sequence[float]) -> dict[str, list[int]]:
+    """Return which of the angles lie in each range, by its name; ranges without any are left out.
+
+    A range has its lower edge, the last one both.
+    """
+    bins = np.digitize(angles, EDGES[1:-1])
+    members = {
+        f"{EDGES[i]}-{EDGES[i + 1]}°": np.flatnonzero(bins == i).tolist()
+        for i in range(len(EDGES) - 1)
+    }
+    return {name: numbers for name, numbers in members.items() if numbers}
 
 
 def _from_first(source: Grid, video: Path) -> Grid:

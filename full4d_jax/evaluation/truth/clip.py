@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.grid import Grid, Origin, Place, grid_from
+from full4d_jax.grid import Grid, Origin, all_real
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.stages import Stages
 from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.selection import select
@@ -22,31 +21,30 @@ from input_pipeline.transforms import decode
 
 
 class Truth(NamedTuple):
-    """The truth for an output folder, in the folder's world and unit.
+    """The truth for the grid of an output folder, in that grid's world and unit.
 
     Attributes:
-      frames: the target views, [0, 1].
-      source: the source view, [0, 1].
-      cameras: the source's, then the targets'.
-      depth: of the source, 0 where unknown; None where nobody knows it.
+      grid: the source view, then the targets; depth of the source, or None where nobody knows it.
       views: numbers of the targets in the clip.
-      made: numbers of the targets in the grid, -1 for those that it lacks.
-      instants: numbers of the frames in the grid.
+      made: numbers of the targets in the folder's grid, -1 for those that it lacks.
+      instants: numbers of the frames in the folder's grid.
     """
 
-    frames: Float[np.ndarray, "v t h w 3"]
-    source: Float[np.ndarray, "t h w 3"]
-    cameras: Cameras
-    depth: Float[np.ndarray, "t h w"] | None
+    grid: Grid
     views: Int[np.ndarray, " v"]
     made: Int[np.ndarray, " v"]
     instants: Int[np.ndarray, " t"]
 
+    @property
+    def targets(self) -> Float[np.ndarray, "v t h w 3"]:
+        """The targets in [0, 1]."""
+        return self.grid.frames[1:] / np.float32(255)
+
 
 def find_truth(
     folder: Path,
+    grid: Grid,
     dataset: Path,
-    size: tuple[int, int],
     *,
     only_made: bool,
     chosen: Sequence[int] = (),
@@ -55,8 +53,8 @@ def find_truth(
 
     Args:
       folder: of `run` or `lift` of a data set.
+      grid: that of the folder.
       dataset: the data set that the folder was made from.
-      size: rows and columns of the folder's pictures.
       only_made: leave out the clip's views that the grid lacks.
       chosen: numbers of the folder's instants; all where none is chosen.
 
@@ -64,7 +62,13 @@ def find_truth(
       InputError: the folder records no place in a data set, or one in another data set; or it has
         no such instant.
     """
-    grid, place = read_place(folder)
+    place = grid.about.place
+    if place is None:
+        found = "no record of a data set"
+        do = "give full4d run, sample or lift a data set"
+        where = folder / "grid.npz"
+        raise InputError("output folder", where, found, "a run from a data set", do)
+    height, width = grid.frames.shape[2:4]
     taken = _chosen_instants(chosen, len(place.instants))
     with input_errors("truth", "give the data set that the folder was made from as --truth"):
         records = open_dataset(dataset, place.split)
@@ -87,21 +91,20 @@ def find_truth(
             raise InputError("truth", dataset, "no view but what was given", expected, do)
         read = np.array([grid_views[0], *views])
         first = example.world_to_camera[grid_views[0], instants[0]].astype(np.float64)
-        clip = decode(select(example, read, instants[taken]), height=size[0], width=size[1])
+        clip = decode(select(example, read, instants[taken]), height=height, width=width)
     poses = relative_to(clip.world_to_camera.astype(np.float64), first)
     poses = rescale(poses, place.unit).astype(np.float32)
     recorded = clip.depth[0] / np.float32(place.unit)
     depth, depth_from = _depth(grid, recorded, taken)
-    truth = Truth(
-        frames=clip.frames[1:] / np.float32(255),
-        source=clip.frames[0] / np.float32(255),
-        cameras=Cameras(clip.intrinsics, poses, *size),
-        depth=depth,
-        views=views,
-        made=np.array([grid_views.index(view) if view in grid_views else -1 for view in views]),
-        instants=taken,
+    truth = Grid(
+        frames=clip.frames,
+        origin=all_real(clip.frames),
+        times=grid.times[taken],
+        cameras=Cameras(clip.intrinsics, poses, height, width),
+        depth=None if depth is None else depth[None],
     )
-    return truth, {
+    made = np.array([grid_views.index(view) if view in grid_views else -1 for view in views])
+    return Truth(truth, views, made, taken), {
         "dataset": str(dataset),
         "content": records.content,
         "split": place.split,
@@ -113,21 +116,6 @@ def find_truth(
         "unit": place.unit,
         "depth": depth_from,
     }
-
-
-def read_place(folder: Path) -> tuple[Grid, Place]:
-    """Return the grid of an output folder, and the place in a data set that it records.
-
-    Raises:
-      InputError: it records none.
-    """
-    grid = grid_from(Stages(folder).finished("grid"))
-    if grid.about.place is None:
-        found = "no record of a data set"
-        do = "give full4d run, sample or lift a data set"
-        where = folder / "grid.npz"
-        raise InputError("output folder", where, found, "a run from a data set", do)
-    return grid, grid.about.place
 
 
 def _chosen_instants(chosen: Sequence[int], count: int) -> Int[np.ndarray, " t"]:

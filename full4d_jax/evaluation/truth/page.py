@@ -1,14 +1,13 @@
 """The page and the picture of a comparison with the truth, by numpy alone."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from full4d_jax.evaluation.fidelity import MEASURES, REGIONS
-from full4d_jax.evaluation.table import DIGITS, HEADINGS, PIXELS, Estimate, table_cell, text_table
+from full4d_jax.evaluation.fidelity import METRICS, REGIONS
+from full4d_jax.evaluation.table import PIXELS, estimate, number, score_table
 from full4d_jax.media.metrics import LPIPS_INSTALL
 from full4d_jax.media.pictures import MARGIN, contact_sheet, to_uint8
 
@@ -45,11 +44,15 @@ def page(result: Mapping[str, Any], subject: str) -> str:
             f"{np.median([x for x, _ in known]):.2f} dB."
         )
     for region in REGIONS:
-        shown = [row for row in result["rows"] if _is_shown(row, subject, region, len(targets))]
-        names = [measure + region for measure in MEASURES]
-        columns = [n for n in names if any(row[n] is not None for row in shown)]
-        if columns:
-            lines.append(f"{PIXELS[region]}:\n\n" + _table(shown, columns, region))
+        shown = {
+            (row["row"], str(row["view"])): {
+                metric: estimate(np.array([number(row.get(metric))])) for metric in METRICS
+            }
+            for row in result["rows"]
+            if _is_shown(row, subject, region, len(targets))
+        }
+        if table := score_table(["row", "view"], shown, region):
+            lines.append(f"{PIXELS[region]}:\n\n{table}")
     if all(row["lpips"] is None for row in result["rows"]):
         lines.append(f"LPIPS was not measured: `{LPIPS_INSTALL}`.")
     return "\n\n".join(lines) + "\n"
@@ -59,17 +62,6 @@ def _is_shown(row: Mapping[str, Any], subject: str, region: str, views: int) -> 
     """Return whether a row has a line; of many views only the subject's have, in one table."""
     few = views <= FEW or (row["row"] == subject and not region)
     return few or isinstance(row["view"], str)
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], region: str) -> str:
-    measures = [name.removesuffix(region) if region else name for name in columns]
-    cells = []
-    for row in rows:
-        values = [math.nan if row[name] is None else row[name] for name in columns]
-        estimates = [Estimate(value, math.nan, int(math.isfinite(value))) for value in values]
-        numbers = [table_cell(x, DIGITS[m]) for x, m in zip(estimates, measures, strict=True)]
-        cells.append([row["row"], str(row["view"]), *numbers])
-    return text_table(["row", "view", *(HEADINGS[m] for m in measures)], cells)
 
 
 def draw(

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from full4d_jax.evaluation.baselines import copy_source, inpaint
 from full4d_jax.evaluation.fidelity import (
@@ -21,13 +21,14 @@ from full4d_jax.evaluation.fidelity import (
     load_distances,
     moving_pixels,
 )
-from full4d_jax.evaluation.table import COPY, INPAINT
+from full4d_jax.evaluation.score import Frames
+from full4d_jax.evaluation.table import COPY, GRID, INPAINT, SCENE
 from full4d_jax.evaluation.truth.clip import Truth, find_truth
 from full4d_jax.evaluation.truth.page import draw, page
-from full4d_jax.evaluation.without_truth.grid_scores import GRID, SCENE, read_views
 from full4d_jax.generation.projection_guidance import project
-from full4d_jax.grid import Origin, grid_from
+from full4d_jax.grid import Origin
 from full4d_jax.media.pictures import save_picture, to_unit
+from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError, input_errors, tell
@@ -58,11 +59,11 @@ def score_with_truth(
         another one; or there is no such instant.
     """
     folder = path.parent if path.suffix == ".ply" else path
-    grid = read_views(folder)
+    grid = posed_grid(Stages(folder))
     hold_folder(folder)
     scene = load_scene(path) if kind == "scene" else None
-    size = grid.frames.shape[2:4]
-    truth, about = find_truth(folder, dataset, size, only_made=scene is None, chosen=instants)
+    truth, about = find_truth(folder, grid, dataset, only_made=scene is None, chosen=instants)
+    assert truth.grid.cameras is not None, "a clip of a data set has cameras"
     distances = load_distances(vgg=vgg)
     if scene is None:
         subject = GRID
@@ -70,32 +71,27 @@ def score_with_truth(
         pictures = grid.frames[truth.made][:, truth.instants] / np.float32(255)
     else:
         times = np.linspace(0, 1, grid.frames.shape[1])[truth.instants]
-        targets = truth.cameras.views(slice(1, None))
-        held_out = _held_out(folder, truth)
+        targets = truth.grid.cameras.views(slice(1, None))
+        held_out = (truth.made[:, None] < 0) | (grid.origin == Origin.HELD_OUT)[truth.made][
+            :, truth.instants
+        ]
         behind = background_in({} if path.suffix == ".ply" else Stages(path).finished("scene"))
         with Progress("rendering", len(truth.views)) as report:
             drawn = render_views(scene, targets, times, behind, report)
         subject = SCENE
         pictures = drawn / np.float32(255)
-    rows = {subject: pictures, COPY: copy_source(truth.source, len(truth.views))}
+    source = truth.grid.frames[0] / np.float32(255)
+    rows = {subject: pictures, COPY: copy_source(source, len(truth.views))}
     rows, regions = _with_projection(rows, truth)
     result = {**about, "rows": _row_scores(rows, truth, regions, distances, held_out)}
     name = f"truth_{kind}"
     write_text(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
     text = page(result, subject)
     write_text(folder / f"{name}.md", text)
-    save_picture(folder / f"{name}.png", draw(rows, truth.frames, truth.views))
+    save_picture(folder / f"{name}.png", draw(rows, truth.targets, truth.views))
     tell(text)
     print(f"wrote {folder}/{name}.json, {name}.md, and {name}.png: beside the truth")
     return result
-
-
-def _held_out(folder: Path, truth: Truth) -> Bool[np.ndarray, "v t"]:
-    """Return which pictures of the targets the scene was not fitted to."""
-    shape = len(truth.views), len(truth.instants)
-    found = np.repeat(truth.made[:, None] < 0, shape[1], 1)
-    grid = grid_from(Stages(folder).finished("grid"))
-    return found | (grid.origin == Origin.HELD_OUT)[truth.made][:, truth.instants]
 
 
 def load_scene(path: Path) -> Scene:
@@ -113,22 +109,21 @@ def load_scene(path: Path) -> Scene:
     return from_arrays(Stages(path).finished("scene"))
 
 
-def _with_projection(
-    rows: Mapping[str, Float[np.ndarray, "v t h w 3"]], truth: Truth
-) -> tuple[dict[str, Float[np.ndarray, "v t h w 3"]], Regions]:
+def _with_projection(rows: Mapping[str, Frames], truth: Truth) -> tuple[dict[str, Frames], Regions]:
     """Add the row of the projection, where there is depth; return the regions too."""
-    cameras = truth.cameras
-    moving = moving_pixels(truth.frames, np.asarray(cameras.world_to_camera[1:]))
-    if truth.depth is None:
+    grid = truth.grid
+    assert grid.cameras is not None, "a clip of a data set has cameras"
+    moving = moving_pixels(truth.targets, np.asarray(grid.cameras.world_to_camera[1:]))
+    if grid.depth is None:
         return dict(rows), Regions(np.zeros_like(moving), moving)
-    source = 2 * truth.source - 1, truth.depth
-    seen = jax.jit(project)(*source, cameras)
+    source = grid.frames[0] / np.float32(255)
+    seen = jax.jit(project)(2 * source - 1, grid.depth[0], grid.cameras)
     filled = to_unit(inpaint(seen.frames, seen.mask))
     return {**rows, INPAINT: filled}, Regions(1 - np.asarray(seen.mask), moving)
 
 
 def _row_scores(
-    rows: Mapping[str, Float[np.ndarray, "v t h w 3"]],
+    rows: Mapping[str, Frames],
     truth: Truth,
     regions: Regions,
     distances: Distances,
@@ -139,26 +134,25 @@ def _row_scores(
     The parts are the pictures that a scene was fitted to and those that were held out, where there
     are both.
     """
-    everything = np.ones(truth.frames.shape[:2], bool)
-    parts: dict[str, Bool[np.ndarray, "v t"]] = {"all": everything}
+    shape = (len(truth.views), len(truth.instants))
+    numbers = np.broadcast_to(np.arange(len(truth.views))[:, None], shape)
+    parts: dict[str, Bool[np.ndarray, "v t"]] = {"all": np.ones(shape, bool)}
     if held_out is not None and held_out.any() and not held_out.all():
         parts |= {"held out": held_out, "fitted": ~held_out}
-    numbers = np.arange(len(truth.views))[:, None]
-    found = []
+    records = []
     with Progress("scoring", len(rows) * (len(parts) + len(truth.views))) as report:
 
-        def scores(pictures: Float[np.ndarray, "v t h w 3"], part: Bool[np.ndarray, "v t"]):
-            chosen = (x[part][:, None] for x in (pictures, truth.frames, *regions))
-            image, true, *masks = chosen
-            report(len(found) + 1)
-            return fidelity_scores(image, true, Regions(*masks), distances)
+        def scores(pictures: Frames, part: Bool[np.ndarray, "v t"]) -> dict[str, float | None]:
+            image = pictures[part][:, None]
+            chosen = Regions(*(None if mask is None else mask[part][:, None] for mask in regions))
+            report(len(records) + 1)
+            return fidelity_scores(image, truth.targets[part][:, None], chosen, distances)
 
         for name, pictures in rows.items():
             for part, which in parts.items():
-                found.append({"row": name, "view": part, **scores(pictures, which)})
+                records.append({"row": name, "view": part, **scores(pictures, which)})
             for i, view in enumerate(truth.views):
-                told = {"row": name, "view": int(view), "in_grid": bool(truth.made[i] >= 0)}
-                if held_out is not None:
-                    told["in_grid"] = not held_out[i].all()
-                found.append({**told, **scores(pictures, everything & (numbers == i))})
-    return found
+                fitted = truth.made[i] >= 0 if held_out is None else not held_out[i].all()
+                about = {"row": name, "view": int(view), "in_grid": bool(fitted)}
+                records.append({**about, **scores(pictures, numbers == i)})
+    return records

@@ -15,6 +15,7 @@
 None of them sees quality: a grey grid is consistent. Read them beside the number of matches.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from jaxtyping import Float, UInt8
 from full4d_jax.cameras import Cameras
 from gaussians.fitting.optical_flow import flow_agrees, optical_flow, warp
 from input_pipeline.cameras import homogeneous_pixels, pixel_rays
-from input_pipeline.matches import epipolar_distances, find_features, match_views
+from input_pipeline.matches import Matches, epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly
 
 INSTANTS = 4  # of a grid, evenly spaced, whose views are matched
@@ -64,26 +65,33 @@ def epipolar(frames: Frames, cameras: Cameras) -> Epipolar:
       frames: sRGB.
       cameras: the commanded cameras, any unit.
     """
-    no_lens = np.zeros(8)
-    intrinsics = np.asarray(cameras.intrinsics)
     counts = []
     verified = []
     distances = [np.zeros(0)]
     for t in evenly(frames.shape[1], INSTANTS):
-        views = zip(frames[:, t], intrinsics, strict=True)
-        features = [find_features(view, lens, no_lens) for view, lens in views]
-        for match in match_views(features, t, PAIRS):
-            pair = [match.first, match.second]
-            poses = np.asarray(cameras.world_to_camera)[pair, t].astype(np.float64)
+        for match, from_line in matches_at(frames, cameras, t, PAIRS):
             counts.append(len(match.points))
             verified.append(len(match.verified))
-            distances.append(epipolar_distances(match.points, intrinsics[pair], poses))
+            distances.append(from_line)
     pooled = np.concatenate(distances)
     if not pooled.size:
         return Epipolar(0.0, 0.0, float("nan"), float("nan"))
     median = float(np.median(pooled))
     below = float((pooled < 1).mean())
     return Epipolar(float(np.mean(counts)), float(np.mean(verified)), median, below)
+
+
+def matches_at(
+    frames: Frames, cameras: Cameras, instant: int, pairs: int
+) -> Iterator[tuple[Matches, Float[np.ndarray, " n"]]]:
+    """Match `pairs` of views at most; yield how far each match is from its epipolar line, too."""
+    intrinsics = np.asarray(cameras.intrinsics)
+    poses = np.asarray(cameras.world_to_camera)[:, instant].astype(np.float64)
+    views = zip(frames[:, instant], intrinsics, strict=True)
+    features = [find_features(view, lens, np.zeros(8)) for view, lens in views]
+    for match in match_views(features, instant, pairs):
+        pair = [match.first, match.second]
+        yield match, epipolar_distances(match.points, intrinsics[pair], poses[pair])
 
 
 def warping_error(video: UInt8[np.ndarray, "t h w 3"]) -> float:

@@ -3,15 +3,16 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
-from full4d_jax.cameras import Cameras, cameras_in
+from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.score_lines import append_lines, open_lines
+from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
 from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
 from full4d_jax.evaluation.without_truth import image_features as images
 from full4d_jax.evaluation.without_truth.page import draw_matches, table
@@ -22,33 +23,25 @@ from full4d_jax.evaluation.without_truth.set_scores import (
     open_grid,
     open_reference,
 )
+from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import save_picture, to_uint8
+from full4d_jax.scene.reading import posed_grid
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
-from full4d_jax.session.files import hold_folder, read_arrays
+from full4d_jax.session.files import hold_folder
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages, fingerprint
 from gaussians import Scene
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import write_text
 
-GRID = "generated grid"
-SCENE = "4D Gaussians"
 SOURCE = "source video"
 SCORED = "consistency 1"  # another number where a score becomes another
 FOLDER = {"mark": str, "scores": dict, "missing": dict}  # what the line of a folder tells
 NO_ONNX = "no --{}; docs/evaluation.md says how to make one"
 Scores = dict[str, float | None]
-
-
-class Views(NamedTuple):
-    """A grid and its cameras; depth where it is known."""
-
-    frames: UInt8[np.ndarray, "v t h w 3"]
-    cameras: Cameras
-    depth: Float[np.ndarray, "v t h w"] | None = None
 
 
 def score_folder(
@@ -82,7 +75,7 @@ def score_folder(
     """
     folders = finished_folders(folder)
     for path in folders:
-        read_views(path)
+        posed_grid(Stages(path))
     hold_folder(folder)
     missing: dict[str, str] = {}
     clip = images.load_clip(clip_onnx) if clip_onnx else None
@@ -106,20 +99,25 @@ def score_folder(
         subjects, stale = ({}, {}) if mark in kept and not comparison else _subjects(path)
         if mark not in kept:
             found = {
-                k: view_scores(x, clip, matcher, f"{path.name}, {k}") for k, x in subjects.items()
+                k: grid_scores(x, clip, matcher, f"{path.name}, {k}") for k, x in subjects.items()
             }
             kept[mark] = {"mark": mark, "scores": found, "missing": stale}
             append_lines(file, [kept[mark]])
         missing |= kept[mark]["missing"]
         for name, found in kept[mark]["scores"].items():
             scores[name][path.name] = found
-        for name, views in subjects.items():
+        for name, grid in subjects.items():
             if comparison and name != SOURCE:
-                comparison.add(name, views.frames)
+                comparison.add(name, grid.frames)
     scores = {name: by_folder for name, by_folder in scores.items() if by_folder}
-    rows = {name: _means(list(by_folder.values())) for name, by_folder in scores.items()}
+    estimates = {name: _estimates(list(found.values())) for name, found in scores.items()}
+    rows: dict[str, Scores] = {
+        name: {key: x.mean if x.count else None for key, x in found.items()}
+        for name, found in estimates.items()
+    }
     counts = {
-        name: _counts(list(by_folder.values()), len(folders)) for name, by_folder in scores.items()
+        name: {key: (x.count, len(folders)) for key, x in found.items()}
+        for name, found in estimates.items()
     }
     if comparison:
         rows = {name: found | comparison.distances(name) for name, found in rows.items()}
@@ -130,88 +128,83 @@ def score_folder(
     write_text(folder / "consistency.json", json.dumps(told, indent=1) + "\n")
     page = table(rows, missing, counts)
     write_text(folder / "consistency.md", page)
-    save_picture(folder / "consistency.png", draw_matches(*read_views(folders[0])[:2]))
+    first = posed_grid(Stages(folders[0]))
+    save_picture(folder / "consistency.png", draw_matches(first.frames, _cameras(first)))
     print(page)
     print(f"wrote {folder}/consistency.json, consistency.md, and consistency.png: points matched")
     return rows
 
 
-def read_views(folder: Path) -> Views:
-    """Return the grid of an output folder.
-
-    Raises:
-      InputError: there is none, or one without cameras.
-    """
-    arrays = read_arrays(folder / "grid.npz")
-    missing = [x for x in ("frames", "intrinsics", "world_to_camera") if x not in arrays]
-    if missing:
-        found = f"no {', '.join(missing)} in grid.npz"
-        do = "run full4d run or full4d sample first"
-        raise InputError("output folder", folder, found, "a finished grid with cameras", do)
-    return Views(arrays["frames"], cameras_in(arrays))
-
-
-def view_scores(
-    views: Views,
+def grid_scores(
+    grid: Grid,
     clip: images.ImageFeatures | None = None,
     matcher: images.Matcher | None = None,
     label: str = "grid",
 ) -> Scores:
-    """Return all scores of one grid; None where there is none. COLMAP's need its package."""
-    parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, views)]
-    if len(views.frames) > 1:
-        parts.append(lambda: consistency.epipolar(*views[:2])._asdict())
-        parts.append(partial(_across_views, views))
+    """Return all scores of one grid; None where there is none.
+
+    COLMAP's need its package, those across views by depth the depth of all views.
+    """
+    parts: list[Callable[[], dict[str, float]]] = [partial(_in_time, grid)]
+    if len(grid.frames) > 1:
+        parts.append(lambda: consistency.epipolar(grid.frames, _cameras(grid))._asdict())
+        parts.append(partial(_across_views, grid))
         if has("pycolmap"):
-            parts.append(partial(_registered, views))
+            parts.append(partial(_registered, grid))
         if matcher:
-            parts.append(partial(_by_matcher, views, matcher))
+            parts.append(partial(_by_matcher, grid, matcher))
     if clip:
-        parts.append(partial(_by_clip, views, clip))
-    found: dict[str, float] = {}
+        parts.append(partial(_by_clip, grid, clip))
+    values: dict[str, float] = {}
     with Progress(f"scores of {label}", len(parts)) as report:
         for done, part in enumerate(parts, 1):
-            found |= part()
+            values |= part()
             report(done)
-    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _in_time(views: Views) -> dict[str, float]:
-    videos = frechet.clips_in_time(views.frames)
+def _cameras(grid: Grid) -> Cameras:
+    assert grid.cameras is not None, "only grids with cameras are scored"
+    return grid.cameras
+
+
+def _in_time(grid: Grid) -> dict[str, float]:
+    videos = frechet.clips_in_time(grid.frames)
     return {
         "warping": float(np.mean([consistency.warping_error(video) for video in videos])),
         "flicker": float(np.mean([consistency.flicker(video) for video in videos])),
     }
 
 
-def _across_views(views: Views) -> dict[str, float]:
-    if views.depth is None:
+def _across_views(grid: Grid) -> dict[str, float]:
+    if grid.depth is None:
         return {}
-    found = consistency.cross_view(views.frames, views.depth, views.cameras)
-    return {"cross_view": found.error, "cross_view_seen": found.seen}
+    across = consistency.cross_view(grid.frames, grid.depth, _cameras(grid))
+    return {"cross_view": across.error, "cross_view_seen": across.seen}
 
 
-def _registered(views: Views) -> dict[str, float]:
+def _registered(grid: Grid) -> dict[str, float]:
     """Return means over some instants, of those that have the number."""
     found = [
-        registration.register(views.frames, views.cameras, t)
-        for t in evenly(views.frames.shape[1], consistency.INSTANTS)
+        registration.register(grid.frames, _cameras(grid), t)
+        for t in evenly(grid.frames.shape[1], consistency.INSTANTS)
     ]
-    values = {name: [getattr(x, name) for x in found] for name in registration.Registration._fields}
-    known = {name: [x for x in many if math.isfinite(x)] for name, many in values.items()}
-    return {name: float(np.mean(many)) if many else math.nan for name, many in known.items()}
+    return {
+        name: estimate(np.array([getattr(x, name) for x in found], float)).mean
+        for name in registration.Registration._fields
+    }
 
 
-def _by_clip(views: Views, clip: images.ImageFeatures) -> dict[str, float]:
-    embeddings = images.embed(clip, views.frames)
+def _by_clip(grid: Grid, clip: images.ImageFeatures) -> dict[str, float]:
+    embeddings = images.embed(clip, grid.frames)
     made = embeddings[1:] if len(embeddings) > 1 else embeddings
     return {"clip_f": images.clip_f(made), "clip_v": images.clip_v(embeddings)}
 
 
-def _by_matcher(views: Views, matcher: images.Matcher) -> dict[str, float]:
+def _by_matcher(grid: Grid, matcher: images.Matcher) -> dict[str, float]:
     """Match views at the instants whose views are matched by SIFT."""
-    instants = evenly(views.frames.shape[1], consistency.INSTANTS)
-    return {"matched": images.matched(matcher, views.frames[:, instants])}
+    instants = evenly(grid.frames.shape[1], consistency.INSTANTS)
+    return {"matched": images.matched(matcher, grid.frames[:, instants])}
 
 
 def _compare(
@@ -244,44 +237,39 @@ def _compare(
     return comparison
 
 
-def _subjects(folder: Path) -> tuple[dict[str, Views], dict[str, str]]:
+def _subjects(folder: Path) -> tuple[dict[str, Grid], dict[str, str]]:
     """Return what is scored, and why a scene that was not fitted to this grid is not.
 
-    The scene's depth is that of the grid too, whose cameras see it.
+    The scene's depth is that of the grid too, whose cameras see it: a grid's own is of few views.
     """
-    grid = read_views(folder)
+    stages = Stages(folder)
+    grid = replace(posed_grid(stages), depth=None)
     subjects = {GRID: grid}
     missing = {}
     scene = None
     if (folder / "scene.npz").exists():
         try:
-            scene = Stages(folder).finished("scene")
+            scene = stages.finished("scene")
         except InputError as stale:
             missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
     if scene is not None:
         rendered = _rendered(from_arrays(scene), grid, background_in(scene))
-        subjects = {GRID: grid._replace(depth=rendered.depth), SCENE: rendered}
-    source = Views(grid.frames[:1], grid.cameras.views(slice(1)))
+        subjects = {GRID: replace(grid, depth=rendered.depth), SCENE: rendered}
+    cameras = _cameras(grid).views(slice(1))
+    source = replace(grid, frames=grid.frames[:1], origin=grid.origin[:1], cameras=cameras)
     return subjects | {SOURCE: source}, missing
 
 
-def _means(scores: list[Scores]) -> Scores:
+def _estimates(scores: list[Scores]) -> dict[str, Estimate]:
     """Return means over the folders that have the score."""
     keys = dict.fromkeys(key for found in scores for key in found)
-    values = {key: [x for found in scores if (x := found.get(key)) is not None] for key in keys}
-    return {key: float(np.mean(many)) if many else None for key, many in values.items()}
+    return {key: estimate(np.array([number(x.get(key)) for x in scores])) for key in keys}
 
 
-def _counts(scores: list[Scores], folders: int) -> dict[str, tuple[int, int]]:
-    """Return, by score, the number of folders that have it and the number of all folders."""
-    keys = dict.fromkeys(key for found in scores for key in found)
-    return {key: (sum(x.get(key) is not None for x in scores), folders) for key in keys}
-
-
-def _rendered(scene: Scene, grid: Views, background: Float[np.ndarray, "3"]) -> Views:
+def _rendered(scene: Scene, grid: Grid, background: Float[np.ndarray, "3"]) -> Grid:
     """Render the scene by the cameras of the grid, with its depth."""
     v, t, h, w = grid.frames.shape[:4]
-    cameras = grid.cameras
+    cameras = _cameras(grid)
     frames = np.empty_like(grid.frames)
     depth = np.empty((v, t, h, w), np.float32)
     draw = scene_renderer(scene, cameras, range(v), background)
@@ -292,4 +280,4 @@ def _rendered(scene: Scene, grid: Views, background: Float[np.ndarray, "3"]) -> 
                 frames[i, j] = to_uint8(picture.rgb)
                 depth[i, j] = np.where(np.asarray(picture.alpha) > 0.5, picture.depth, 0)
                 report(i * t + j + 1)
-    return grid._replace(frames=frames, depth=depth)
+    return replace(grid, frames=frames, depth=depth)

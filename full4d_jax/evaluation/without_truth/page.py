@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.evaluation.without_truth.consistency import Frames
+from full4d_jax.evaluation.without_truth.consistency import Frames, matches_at
 from full4d_jax.media.grids import enlarge
-from input_pipeline.matches import epipolar_distances, find_features, match_views
 
 SHOWN_SIDE = 384  # pixels of a picture's larger side on the page
 GOOD = (60, 220, 90)  # colour of matches within a pixel of their line
@@ -67,21 +66,13 @@ def table(
 def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]:
     """Draw matches of the source with each other view at the first instant."""
     first = frames[:, 0]
-    no_lens = np.zeros(8)
-    intrinsics = np.asarray(cameras.intrinsics)
     h, w = first.shape[1:3]
     scale = max(1, SHOWN_SIDE // max(h, w))
-    features = [
-        find_features(frame, lens, no_lens) for frame, lens in zip(first, intrinsics, strict=True)
-    ]
     rows = []
-    for match in match_views(features, 0, len(first) ** 2):
+    for match, distances in matches_at(frames, cameras, 0, len(first) ** 2):
         if match.first:
             continue
-        pair = [0, match.second]
-        poses = np.asarray(cameras.world_to_camera)[pair, 0].astype(np.float64)
-        distances = epipolar_distances(match.points, intrinsics[pair], poses)
-        row = np.concatenate([enlarge(first[i], scale) for i in pair], 1).copy()
+        row = np.concatenate([enlarge(first[i], scale) for i in (0, match.second)], 1).copy()
         for (a, b), distance in zip(match.points * scale, distances, strict=True):
             start = np.round(a).astype(int).tolist()
             end = np.round(b).astype(int).tolist()

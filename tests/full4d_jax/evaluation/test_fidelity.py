@@ -32,8 +32,11 @@ def test_scores_split_by_region():
     right = np.zeros((1, 1, 32, 32), np.float32)
     right[..., 16:] = 1
     image = np.where(right[..., None] > 0, np.clip(truth - 0.1, 0, 1), truth)
-    found = fidelity_scores(image, truth, Regions(unseen=right, moving=1 - right), {})
+    found = fidelity_scores(image, truth, Regions(right, 1 - right, seen=1 - right), {})
     assert tuple(found) == METRICS
+    assert found["psnr_seen"] == found["psnr_moving"]
+    whole = fidelity_scores(image, truth, Regions(), {})
+    assert whole == {name: found[name] for name in ("psnr", "ssim", "lpips", "lpips_vgg")}
     assert found["lpips"] is found["lpips_vgg_unseen"] is None
     assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
     numbers = known(found)

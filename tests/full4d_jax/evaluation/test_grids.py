@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -9,15 +10,10 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.evaluation import held_out
-from full4d_jax.evaluation.grids import (
-    BASELINES,
-    COPY,
-    evaluate_grids,
-    hidden_scores,
-    moves,
-    summarise,
-)
+from full4d_jax.evaluation import grids, held_out
+from full4d_jax.evaluation.grids import evaluate_grids, hidden_candidates, moves
+from full4d_jax.evaluation.score import score
+from full4d_jax.evaluation.table import NEAREST, WARP
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.visible_frames import row_and_column
 from full4d_jax.models.dit import init_params
@@ -35,10 +31,16 @@ def test_scores_count_hidden_frames_only():
     hidden = ~row_and_column(2, 2)
     wrong = truth.copy()
     wrong[0, 1] = 0  # given
-    assert hidden_scores(wrong, truth, hidden, None)["psnr"] == np.inf
+
+    def scores() -> dict:
+        rows = {SHIPPED: wrong, NEAREST: truth, WARP: truth}
+        clip = hidden_candidates(0, truth, rows, hidden, SHIPPED)
+        return score(clip, "grids", {})["rows"][0]
+
+    assert (scores()["psnr"], scores()["ssim"]) == (None, pytest.approx(1))  # exact
     wrong[1, 1] += 0.1
-    assert hidden_scores(wrong, truth, hidden, None)["psnr"] == pytest.approx(20, abs=1e-3)
-    assert hidden_scores(wrong, truth, hidden, None)["lpips"] is None
+    assert scores()["psnr"] == pytest.approx(20, abs=1e-3)
+    assert scores()["lpips"] is None
 
 
 def test_what_moves():
@@ -50,44 +52,42 @@ def test_what_moves():
     assert not moves(still)
 
 
-def test_summary_pairs_by_scene():
-    records = [
-        {"scene": i, "rows": {r: {"psnr": p, "ssim": 0.5, "lpips": q} for r, p, q in rows}}
-        for i, rows in enumerate(
-            [
-                [(row, 20.0, 0.3) for row in BASELINES] + [(SHIPPED, 21.0, 0.1)],
-                [(row, 30.0, 0.2) for row in BASELINES] + [(SHIPPED, 33.0, 0.1)],
-            ]
-        )
-    ]
-    means, page = summarise(records, SHIPPED)
-    difference = means[f"{SHIPPED} − {COPY}"]
-    assert difference["psnr"].mean == pytest.approx(2)
-    assert difference["psnr"].error == pytest.approx(1)
-    assert difference["lpips"].mean == pytest.approx(0.15)  # lower is better
-    assert "+2.00 ± 1.00" in page
-
-
 def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(held_out, "STEPS", (1,))  # each number of steps compiles a program
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
     prior = prior_with(config, jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0))))
-    first = evaluate_grids(config, prior, tmp_path, range(3))
-    assert first[SHIPPED]["psnr"].mean == pytest.approx(first[COPY]["psnr"].mean, abs=1e-3)
+
+    def evaluate(folder, config=config) -> dict:
+        folder.mkdir(exist_ok=True)
+        evaluate_grids(config, prior, {}, folder, range(3))
+        found = json.loads((folder / "evaluation.json").read_text())
+        return {row["name"]: row for row in found["rows"]} | {"differences": found["differences"]}
+
+    first = evaluate(tmp_path)
+    assert first[SHIPPED]["psnr"]["mean"] == pytest.approx(first[NEAREST]["psnr"]["mean"], abs=1e-3)
+    pairs = {(x["name"], x["minus"]): x for x in first["differences"]}
+    assert pairs[SHIPPED, NEAREST]["psnr"]["mean"] == pytest.approx(0, abs=1e-3)
+    assert (NEAREST, WARP) not in pairs
     saved = (tmp_path / "scores.jsonl").read_text()
-    again = evaluate_grids(config, prior, tmp_path, range(3))
-    (tmp_path / "parts").mkdir()
+    again = evaluate(tmp_path)
+    shutil.copytree(tmp_path / ".shown", tmp_path / "parts" / ".shown")
     (tmp_path / "parts" / "scores.jsonl").write_text("".join(saved.splitlines(keepends=True)[:2]))
-    assert evaluate_grids(config, prior, tmp_path / "parts", range(3)) == first
-    picture = (tmp_path / "grids.png").read_bytes()
-    assert (tmp_path / "parts" / "grids.png").read_bytes() == picture
+    assert evaluate(tmp_path / "parts") == first
+    picture = (tmp_path / "evaluation.png").read_bytes()
+    assert (tmp_path / "parts" / "evaluation.png").read_bytes() == picture
     assert (tmp_path / "scores.jsonl").read_text() == saved
     assert again == first
-    kept = [json.loads(line)["rows"] for line in saved.splitlines()[1:]]
-    assert first[COPY]["psnr"].count == sum(rows is not None for rows in kept)
-    for name in ("evaluation.md", "evaluation.json", "grids.png"):
-        assert (tmp_path / name).stat().st_size
+    assert first[NEAREST]["psnr"]["scenes"] == len(saved.splitlines()) - 1
+    assert "hidden" in (tmp_path / "evaluation.md").read_text().lower()
     capsys.readouterr()
     other = dataclasses.replace(config, seed=1)
     with pytest.raises(InputError, match="an evaluation of other weights or settings"):
-        evaluate_grids(other, prior, tmp_path, range(3))
+        evaluate(tmp_path, other)
+
+
+def test_scenes_in_which_nothing_moves_are_left_out(tmp_path, monkeypatch):
+    config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
+    prior = prior_with(config, init_params(MODEL, jax.random.key(0)))
+    monkeypatch.setattr(grids, "moves", lambda frames: False)
+    with pytest.raises(InputError, match="0 to 2: found none, expected one in which"):
+        evaluate_grids(config, prior, {}, tmp_path, range(3))

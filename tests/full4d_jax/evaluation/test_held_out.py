@@ -10,7 +10,7 @@ from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.evaluation import held_out
 from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.fidelity import Regions
+from full4d_jax.evaluation.score import score
 from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.media import metrics
@@ -90,7 +90,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
     config = Config(model=model, data=DataConfig(views=2, frames=1, height=16, width=16))
     params = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
     judge = held_out.Judge(config, prior_with(config, params), load_depth(), {})
-    known = KnownClip("walls", 7, wall(0.25))
+    known = KnownClip(7, wall(0.25))
     samplers = {"prior": config.sampler}
     projection, rows = held_out.fill(judge, known, known.clip.depth[0], samplers)
     np.testing.assert_allclose(rows["prior"], rows[PUSH_PULL], atol=1e-5)
@@ -100,15 +100,14 @@ def test_an_untrained_prior_is_the_push_pull_row():
     for filled in (projection, *rows.values()):
         np.testing.assert_allclose(filled * seen, truth * seen, atol=1 / 255)
     assert np.all(projection * (1 - seen) == 0)
-    regions = Regions(holes, holes)
-    result = held_out.Result(truth, projection, regions, {(PUSH_PULL, "true"): truth})
-    record = held_out.score_rows(judge, known, result)
+    rows_by_depth = {(PUSH_PULL, "true"): truth}
+    clip = held_out.known_candidates(judge, known, known.clip.depth[0], projection, rows_by_depth)
+    record = score(clip, "walls", judge.distances)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
     assert isinstance(judge.depth, DepthNetwork)
     estimate = np.asarray(predict_depth(judge.depth, 2 * known.clip.frames[0] - 1))
     error = np.abs(estimate / np.median(estimate) - 1).mean()  # the wall is at depth 1
     assert record["depth_absrel"] == pytest.approx(error, rel=1e-4)
     assert record["rows"][0]["ssim"] == pytest.approx(1, abs=1e-5)
-    pictures = held_out.shown(known, result, "prior", "ours")
-    assert {"source", "truth", "projection"} < set(pictures)
-    assert {picture.ndim for picture in pictures.values()} == {3}
+    assert {"source", "truth", "projection", "push-pull"} == set(clip.pictures)
+    assert {picture.ndim for picture in clip.pictures.values()} == {3}

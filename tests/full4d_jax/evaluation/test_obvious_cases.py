@@ -21,8 +21,9 @@ from full4d_jax.evaluation.without_truth.frechet import (
     frechet_distance,
     to_clip,
 )
-from full4d_jax.evaluation.without_truth.grid_scores import Views, view_scores
+from full4d_jax.evaluation.without_truth.grid_scores import grid_scores
 from full4d_jax.evaluation.without_truth.i3d import load_i3d
+from full4d_jax.grid import Grid, all_real
 from input_pipeline.procedural.scene import procedural_scene
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def truth() -> Views:
+def truth() -> Grid:
     """A rich scene, seen by five cameras 6° apart."""
     render = jax.jit(
         lambda index: procedural_scene(
@@ -50,15 +51,22 @@ def truth() -> Views:
     clip = jax.device_get(render(SCENE))
     frames = np.round(255 * np.clip(clip.frames, 0, 1)).astype(np.uint8)
     cameras = Cameras(clip.intrinsics, clip.world_to_camera, SIDE, SIDE)
-    return Views(frames, cameras, clip.depth)
+    return Grid(
+        frames=frames,
+        origin=all_real(frames),
+        times=np.arange(frames.shape[1]) / 8,
+        cameras=cameras,
+        depth=clip.depth,
+    )
 
 
-def case(truth: Views, name: str) -> Views:
+def case(truth: Grid, name: str) -> Grid:
     """The truth, spoilt."""
     frames, rng = truth.frames, np.random.default_rng(0)
     if name == "wrong cameras":
+        assert truth.cameras is not None
         turned = replace(truth.cameras, world_to_camera=truth.cameras.world_to_camera[ORDER])
-        return truth._replace(cameras=turned)
+        return replace(truth, cameras=turned)
     spoilt = {
         "truth": lambda: frames,
         "slight noise": lambda: np.clip(frames + rng.normal(0, 5, frames.shape), 0, 255),
@@ -68,7 +76,7 @@ def case(truth: Views, name: str) -> Views:
         "shuffled times": lambda: frames[:, [1, 0, 2]],
         "one view": lambda: np.repeat(frames[:1], len(frames), 0),
     }
-    return truth._replace(frames=spoilt[name]().astype(np.uint8))
+    return replace(truth, frames=spoilt[name]().astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +91,7 @@ def scores(truth) -> dict[str, dict]:
         "wrong cameras",
         "one view",
     )
-    return {name: view_scores(case(truth, name)) for name in names}
+    return {name: grid_scores(case(truth, name)) for name in names}
 
 
 def test_views_that_fit_their_cameras(scores):

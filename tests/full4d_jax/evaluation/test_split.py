@@ -11,8 +11,9 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
-from full4d_jax.evaluation import held_out, runner
+from full4d_jax.evaluation import held_out, runner, score
 from full4d_jax.evaluation.held_out import Judge
+from full4d_jax.evaluation.score_lines import append_lines
 from full4d_jax.evaluation.split import check_split, open_split, split_clips
 from full4d_jax.evaluation.table import COPY, PROJECTED
 from full4d_jax.generation.prior import prior_with
@@ -84,19 +85,19 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
         Judge(CONFIG, prior_with(CONFIG, params), load_depth(), {}),
         open_split(rooms[0], "test"),
     )
-    score, scored = runner.score_rows, []
+    whole, scored = score.score, []
 
-    def stopping(judge, known, result):
-        if known.scene == 2 and len(scored) == 2:
+    def stopping(candidates, group, distances):
+        if candidates.scene == 2 and len(scored) == 2:
             raise KeyboardInterrupt
-        scored.append(known.scene)
-        return score(judge, known, result)
+        scored.append(candidates.scene)
+        return whole(candidates, group, distances)
 
-    monkeypatch.setattr(runner, "score_rows", stopping)
+    monkeypatch.setattr(score, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
         runner.evaluate_split(judge, tmp_path, records, range(1))
     assert not (tmp_path / "evaluation.md").exists()
-    monkeypatch.setattr(runner, "score_rows", score)
+    monkeypatch.setattr(score, "score", whole)
     runner.evaluate_split(judge, tmp_path, records, range(1))
     assert scored == [0, 1]
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]
@@ -114,9 +115,9 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     page = (tmp_path / "evaluation.md").read_text()
     assert "## test: 3 scenes" in page
     assert COPY in page
-    assert np.asarray(Image.open(tmp_path / "test.png")).shape[0] > 3 * 128
+    assert np.asarray(Image.open(tmp_path / "evaluation.png")).shape[0] > 3 * 128
     # Scenes that another call left in the file are not of this one's means.
-    runner.append_lines(tmp_path / "scores.jsonl", [found[0] | {"scene": 7}])
+    append_lines(tmp_path / "scores.jsonl", [found[0] | {"scene": 7}])
     runner.evaluate_split(judge, tmp_path, records, range(1))
     assert (tmp_path / "evaluation.md").read_text() == page
     other = judge._replace(config=dataclasses.replace(CONFIG, seed=1))

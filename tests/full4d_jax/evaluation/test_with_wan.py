@@ -13,7 +13,7 @@ from toy_wan import SMALL
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
-from full4d_jax.evaluation import held_out, runner
+from full4d_jax.evaluation import held_out, runner, score
 from full4d_jax.evaluation.split import open_split, split_clips
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.batch import first_frame, make_conditions
@@ -91,13 +91,13 @@ def psnr(image, truth, mask=None):
 @pytest.mark.slow
 def test_scores_are_those_of_the_grid_by_hand(judge, records, tmp_path, monkeypatch):
     monkeypatch.setattr(held_out, "STEPS", (1,))  # each number of steps compiles a program
-    score, results = runner.score_rows, []
+    whole, results = score.score, []
 
-    def keeping(judge, known, result):
-        results.append(result)
-        return score(judge, known, result)
+    def keeping(candidates, group, distances):
+        results.append(candidates)
+        return whole(candidates, group, distances)
 
-    monkeypatch.setattr(runner, "score_rows", keeping)
+    monkeypatch.setattr(score, "score", keeping)
     runner.evaluate_split(judge, tmp_path, records, range(0))
     lines = [json.loads(x) for x in (tmp_path / "scores.jsonl").read_text().splitlines()[1:]]
     clips = list(split_clips(records, judge.config.data, range(len(records))))

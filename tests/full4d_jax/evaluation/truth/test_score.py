@@ -203,7 +203,7 @@ def test_pictures_of_many_views_can_be_looked_at(width):
 def without_projection(rows, truth):
     from full4d_jax.evaluation.fidelity import Regions
 
-    nowhere = np.zeros(truth.frames.shape[:-1], np.float32)
+    nowhere = np.zeros(truth.targets.shape[:-1], np.float32)
     return dict(rows), Regions(nowhere, nowhere)
 
 

@@ -1,6 +1,7 @@
 """An output folder is scored without truth: files, rows, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,8 @@ from textured_room import make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
-from full4d_jax.evaluation.without_truth.grid_scores import Views, view_scores
+from full4d_jax.evaluation.without_truth.grid_scores import grid_scores
+from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import save_arrays
 from gaussians import DynamicGaussians, Gaussians
@@ -18,9 +20,14 @@ from input_pipeline.transforms import decode
 
 
 @pytest.fixture(scope="module")
-def grid() -> Views:
+def grid() -> Grid:
     clip = decode(make_room(views=3, height=96, width=128), height=96, width=128)
-    return Views(clip.frames, Cameras(clip.intrinsics, clip.world_to_camera, 96, 128))
+    return Grid(
+        frames=clip.frames,
+        origin=all_real(clip.frames),
+        times=np.arange(clip.frames.shape[1]) / 8,
+        cameras=Cameras(clip.intrinsics, clip.world_to_camera, 96, 128),
+    )
 
 
 def far_wall() -> DynamicGaussians:
@@ -64,7 +71,7 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
 
 
 def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, capsys):
-    save_grid(tmp_path, grid, fingerprint=np.asarray("new"))
+    save_grid(tmp_path, grid, fingerprint="new")
     marks = {"fingerprint": "scene", "before": json.dumps({"grid": "old"}), "seconds": 1.0}
     scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
     save_arrays(tmp_path / "scene.npz", scene)
@@ -74,11 +81,11 @@ def test_a_scene_that_was_fitted_to_another_grid_is_left_out(grid, tmp_path, cap
     assert "made from another grid" in capsys.readouterr().out
 
 
-def save_grid(folder, grid: Views, **marks) -> None:
+def save_grid(folder, grid: Grid, fingerprint: str = "this") -> None:
     folder.mkdir(exist_ok=True)
-    lenses, poses = grid.cameras.intrinsics, grid.cameras.world_to_camera
-    arrays = {"frames": grid.frames, "intrinsics": lenses, "world_to_camera": poses}
-    save_arrays(folder / "grid.npz", arrays | marks)
+    marks = {"fingerprint": fingerprint, "before": "{}", "seconds": 1.0}
+    arrays = {name: np.asarray(value) for name, value in marks.items()}
+    save_arrays(folder / "grid.npz", grid_arrays(grid) | arrays)
 
 
 def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
@@ -100,12 +107,12 @@ def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
         "two": true,
     }
     assert len(kept.read_text().splitlines()) == 3
-    save_grid(tmp_path / "one", grid._replace(frames=255 - grid.frames))
+    save_grid(tmp_path / "one", replace(grid, frames=255 - grid.frames))
     assert scores()["one"]["flicker"] != 0.125
 
 
 def test_a_mean_of_fewer_folders_says_so(grid, tmp_path):
-    save_grid(tmp_path / "blank", grid._replace(frames=np.full_like(grid.frames, 90)))
+    save_grid(tmp_path / "blank", replace(grid, frames=np.full_like(grid.frames, 90)))
     save_grid(tmp_path / "room", grid)
     assert main(["evaluate", str(tmp_path)]) == 0
     page = (tmp_path / "consistency.md").read_text().splitlines()
@@ -129,8 +136,8 @@ def test_a_scene_that_some_folders_lack_is_of_so_many(grid, tmp_path):
 
 def test_shuffled_views_score_worse(grid):
     shuffled, truth = (
-        {name: score for name, score in view_scores(views).items() if score is not None}
-        for views in (grid._replace(frames=grid.frames[[1, 2, 0]]), grid)
+        {name: score for name, score in grid_scores(views).items() if score is not None}
+        for views in (replace(grid, frames=grid.frames[[1, 2, 0]]), grid)
     )
     assert shuffled["median"] > 3 * truth["median"]
     assert shuffled["below_one"] < truth["below_one"]
@@ -139,6 +146,9 @@ def test_shuffled_views_score_worse(grid):
 def test_what_is_no_grid_with_cameras_is_told_in_one_line(grid, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path)]) == 2
     assert "found a folder that is none of these" in capsys.readouterr().err
+    save_grid(tmp_path, replace(grid, cameras=None))
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "grid.npz: found a grid without cameras" in capsys.readouterr().err
     save_arrays(tmp_path / "grid.npz", {"frames": grid.frames})
     assert main(["evaluate", str(tmp_path)]) == 2
-    assert "no intrinsics, world_to_camera in grid.npz" in capsys.readouterr().err
+    assert "grid.npz: found no fingerprint" in capsys.readouterr().err

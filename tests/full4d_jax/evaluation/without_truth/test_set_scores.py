@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.evaluation.without_truth import set_scores
 from full4d_jax.evaluation.without_truth.set_scores import (
@@ -14,8 +15,10 @@ from full4d_jax.evaluation.without_truth.set_scores import (
     counts,
     open_reference,
 )
+from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import save_arrays
+from full4d_jax.session.stages import Stages
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 VIEWS, TIMES, SIDE = 4, 12, 24
@@ -33,8 +36,14 @@ def write_grid(folder: Path, seed: int, brightness: float = 1.0) -> np.ndarray:
     poses = np.tile(np.eye(4, dtype=np.float32), (VIEWS, TIMES, 1, 1))
     poses[:, :, 0, 3] = 0.1 * np.arange(VIEWS, dtype=np.float32)[:, None]
     folder.mkdir(parents=True)
-    cameras = {"intrinsics": np.stack([lens] * VIEWS), "world_to_camera": poses}
-    save_arrays(folder / "grid.npz", {"frames": frames} | cameras)
+    grid = Grid(
+        frames=frames,
+        origin=all_real(frames),
+        times=np.arange(TIMES) / 8,
+        cameras=Cameras(np.stack([lens] * VIEWS), poses, SIDE, SIDE),
+    )
+    arrays = grid_arrays(grid)
+    Stages(folder).run("grid", {"seed": seed}, lambda: arrays)
     return frames
 
 
