@@ -120,10 +120,9 @@ def test_render_with_the_chunks_of_accelerators_is_that_with_the_loops(expected,
 @pytest.fixture
 def named_functions():
     """Programs name the functions of their operations, which takes time in other tests."""
-    before = jax.config.jax_traceback_in_locations_limit
     jax.config.update("jax_traceback_in_locations_limit", 10)
     yield
-    jax.config.update("jax_traceback_in_locations_limit", before)
+    jax.config.update("jax_traceback_in_locations_limit", 0)  # as in conftest.py of all tests
 
 
 @pytest.mark.usefixtures("named_functions")
