@@ -23,6 +23,7 @@ SHORT = {
     "sample": CLIPS,
     "lift": LIFT,
     "render": LOOK,
+    "train": "--model.layers 1 --model.refiner 1",
     "data procedural": "--views 2 --frames 2 --height 32 --width 32 --scenes 2 --shards 1",
 }
 

@@ -70,7 +70,7 @@ def given(tmp_path_factory) -> Path:
     poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()
     lens, table = [[90.0, 0, 80], [0, 90.0, 60], [0, 0, 1]], []
     for name, pose in zip("ab", poses, strict=True):
-        film = rng.integers(0, 255, (48, 120, 160, 3), np.uint8)
+        film = rng.integers(0, 255, (24, 120, 160, 3), np.uint8)
         write_video(folder / f"capture/{name}.mp4", film, 12)
         table.append({"name": name, "intrinsics": lens, "world_to_camera": pose})
     (folder / "capture/cameras.json").write_text(json.dumps({"cameras": table}))

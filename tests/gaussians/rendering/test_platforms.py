@@ -117,6 +117,15 @@ def test_render_with_the_chunks_of_accelerators_is_that_with_the_loops(expected,
         assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b)
 
 
+@pytest.fixture
+def named_functions():
+    """Programs name the functions of their operations, which takes time in other tests."""
+    jax.config.update("jax_traceback_in_locations_limit", 10)
+    yield
+    jax.config.update("jax_traceback_in_locations_limit", 0)  # as in conftest.py of all tests
+
+
+@pytest.mark.usefixtures("named_functions")
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
 def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platform):
     """Which devices are here does not matter: in these tests, CPUs only."""
