@@ -38,9 +38,11 @@ from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
+from full4d_jax.scene.surroundings import surround
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.estimators import load_network
+from gaussians import DynamicGaussians
 from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
 
 VIEWS, INSTANTS = 4, 4
@@ -213,6 +215,8 @@ def _lifted(
     frames = jnp.concatenate([source[None], fill(models, source, depth, generated)[CASCADE]])
     grid = around_source(to_uint8(to_unit(frames)), np.asarray(depth)[None], generated)
     scene = lift_grid(DEFAULT.lift, grid, jax.random.key(0))
+    assert isinstance(scene, DynamicGaussians), "the default motion"
+    scene = surround(scene, jax.tree.map(jnp.asarray, generated), jax.random.key(1))
     times = np.linspace(0, 1, INSTANTS, dtype=np.float32)
     pictures = render_views(scene, cameras.views(slice(VIEWS, None)), times)
     return jnp.asarray(pictures / np.float32(127.5) - 1)

@@ -234,7 +234,8 @@ def test_the_depth_of_a_source_that_moves_is_estimated_and_fused(finished, tmp_p
     assert main(["sample", *words]) == 2
     assert "one.npy: found one map for all frames" in capsys.readouterr().err
     at = words.index("--depth")
-    assert main(["sample", *words[:at], *words[at + 2 :]]) == 0
+    ours = ["--depth_network", "ours"]
+    assert main(["sample", *words[:at], *words[at + 2 :], *ours]) == 0
     made = read_arrays(tmp_path / "out/depth.npz")
     source = grid_from(read_arrays(tmp_path / "out/source.npz"))
     frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
