@@ -229,7 +229,7 @@ def _sample(
         job.stages.say(cost_note(inputs.size, fit))
     elif inputs.depth is None and config.model.codec == "pixels":  # others were not measured
         job.stages.say(fill_note(inputs.size, config, fit))
-    grid = _open(job.stages, inputs.size, source)
+    grid = _open(job.stages, inputs.size, source, inputs.depth)
     if inputs.depth is not None:
         grid = _measure(job.stages, grid, inputs.depth)
     if inputs.targets is not None:
@@ -279,13 +279,22 @@ def _will_be_enlarged(config: Config, source: options.SampleOptions) -> bool:
     return is_beyond(size_of_result(config, source, enlarged=True))
 
 
-def _open(stages: Stages, data: DataConfig, source: options.SampleOptions) -> Grid:
+def _open(
+    stages: Stages, data: DataConfig, source: options.SampleOptions, depth: DepthInputs | None
+) -> Grid:
     """Run the stage source: open what the run starts from."""
     settings = opening.opening_settings(data, source)
+    lens = None
+    if depth is not None and depth.lens is not None and isinstance(source, options.VideoOptions):
+        lens = depth.lens
+        settings["lens"] = depth.settings["net"]
     if settings.get("video") == options.CLIP:
         stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
-    grid = stages.run("source", settings, lambda: grid_arrays(opening.open_source(data, source)))
-    opened = grid_from(grid)
+
+    def read() -> Arrays:
+        return grid_arrays(opening.open_source(data, source, lens))
+
+    opened = grid_from(stages.run("source", settings, read))
     stages.say(f"source: {opened.about.note}")
     return opened
 

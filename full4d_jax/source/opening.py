@@ -6,18 +6,28 @@ from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid
 from full4d_jax.session.extras import has
 from full4d_jax.source import capture_source, dataset_view, options, two_videos, video_source
+from full4d_jax.source.lens import LensEstimate
 from input_pipeline.importers.camera_path import path_files
 
 
-def open_source(data: DataConfig, source: options.SampleOptions | options.LiftOptions) -> Grid:
+def open_source(
+    data: DataConfig,
+    source: options.SampleOptions | options.LiftOptions,
+    estimate: LensEstimate | None = None,
+) -> Grid:
     """Open what a run starts from, whatever it is.
+
+    Args:
+      data: how many frames of which size.
+      source: what it is.
+      estimate: a depth network's field of view of a video; None without one that knows.
 
     Raises:
       InputError: The video, data set or capture is unusable.
     """
     match source:
         case options.VideoOptions():
-            return video_source.open_video(data, source)
+            return video_source.open_video(data, source, estimate)
         case options.DemoOptions():
             return video_source.open_demo(data, source)
         case options.TwoVideosOptions():

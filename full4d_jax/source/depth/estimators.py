@@ -1,9 +1,10 @@
-"""Networks that estimate depth, chosen by the ending of their file.
+"""Networks that estimate depth, chosen by name or by the ending of their file.
 
     ours            our network, in this package
     tiefenrausch    one that its authors trained on photographs (`models.tiefenrausch`), likewise
     X.safetensors   weights that `full4d train --config depth` or sharp_depth wrote
-    X.onnx          Depth Anything and other networks (`depth_file`); onnxruntime runs them
+    X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
+    da3-small, ...  such files in ~/.cache/full4d (`published`)
 
 A video asks for depth (`load_network`, `clip_depth`). A capture asks for values that are affine in
 1 / z, with any scale, shift, sign and size (`load_estimator`), which
@@ -19,19 +20,26 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, require_file
-from full4d_jax.source.depth.clip_depth import AnyNetwork
+from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far
 from full4d_jax.source.depth.depth_file import WHAT, DepthFile, open_depth_file, resize_colors
 from full4d_jax.source.depth.estimate import SHIPPED, TIEFENRAUSCH, load_depth, predict_depth
+from full4d_jax.source.depth.published import PUBLISHED, published_file
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
-KINDS = "ours, tiefenrausch, or a .safetensors or .onnx file"
+KINDS = f"ours, tiefenrausch, {', '.join(PUBLISHED)}, or a .safetensors or .onnx file"
 OURS = "ours"
 IN_PACKAGE = {OURS: SHIPPED, "tiefenrausch": TIEFENRAUSCH}
 
 
 def network_path(which: str | None) -> Path:
-    """Return the file of a network: of one in the package by its name, of ours for None."""
+    """Return the file of a network: of one in the package by its name, of ours for None.
+
+    Raises:
+      InputError: the name is that of a published network whose file is not there.
+    """
+    if which in PUBLISHED:
+        return published_file(which)
     return IN_PACKAGE.get(which or OURS) or Path(which or OURS)
 
 
@@ -39,8 +47,8 @@ def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     """Open a network.
 
     Args:
-      which: ours, which None takes too, tiefenrausch, or a file.
-      kind: what the values of an .onnx file are; None takes what the file tells, else disparity.
+      which: ours, which None takes too, tiefenrausch, a published network, or a file.
+      kind: what the values of an .onnx file are; None takes what the file and ours tell.
 
     Raises:
       InputError: the file is missing or is not such a network, or a library is missing; or a kind
@@ -78,6 +86,7 @@ def _affine(network: DepthFile, frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarr
     values = network.values(frame[None])[0]
     if network.kind == "disparity":
         return values
+    values = as_far(values[None])[0]
     return 1 / np.maximum(values, np.float32(1e-3) * np.median(values))
 
 

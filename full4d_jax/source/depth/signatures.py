@@ -1,26 +1,24 @@
 """What published depth networks take and return, told by the names in their .onnx files.
 
 `SIGNATURES` is the table, in the order in which a file is compared with it. No file was downloaded
-for it; the names, colours and units are those of
+for it; the names, colours and units are those of these repositories, on GitHub or Hugging Face:
 
-    MoGe-2                 github.com/microsoft/MoGe, docs/onnx.md and moge/model/v2.py; the files
-                           on Hugging Face (Ruicheng/moge-2-vits-normal-onnx) say `scale` for
-                           `metric_scale`
-    UniDepth V2            github.com/lpiccinelli-eth/UniDepth, unidepth/models/unidepthv2/export.py:
-                           `pts_3d`, `confidence` and `intrinsics`; earlier `out_K` and `depth`
-    Metric3D               onnx-community/metric3d-vit-small, and YvanYin/Metric3D, onnx/: metres of
+    MoGe-2                 microsoft/MoGe, docs/onnx.md and moge/model/v2.py; files that are out say
+                           `scale` for `metric_scale`
+    UniDepth V2            lpiccinelli-eth/UniDepth, unidepth/models/unidepthv2/export.py: `pts_3d`,
+                           `confidence`, `intrinsics`; earlier `out_K`, `depth`
+    Metric3D               YvanYin/Metric3D, onnx/, and onnx-community/metric3d-vit-small: metres of
                            a lens of 1,000 pixels, colours normalised within
     Depth Pro              onnx-community/DepthPro-ONNX: metres, and `focallength_px` at the width
                            of the input
     Depth Pro, raw         apple/ml-depth-pro, depth_pro.py, and transformers: canonical inverse
                            depth, and a field of view in degrees
-    Depth Anything 3       onnx-community/depth-anything-v3-small (rank 5), and exports with `depth`,
-                           `depth_conf`, `extrinsics` and `intrinsics` at the input's pixels;
-                           depth_anything_3/utils/io/input_processor.py: long side 504
-    Video Depth Anything   github.com/DepthAnything/Video-Depth-Anything: 32 frames, (1 32 3 h w), or
-                           (32 3 h w)
-    ZipDepth               github.com/fabiotosi92/ZipDepth, scripts/export.py and
-                           zipdepth/inference/predictor.py: `image` in [0, 1] to `depth`
+    Depth Anything 3       onnx-community/depth-anything-v3-small, with an axis of frames, and
+                           exports with `depth`, `depth_conf`, `extrinsics`, `intrinsics` in the
+                           input's pixels; long side 504, ByteDance-Seed/Depth-Anything-3, README.md
+    Video Depth Anything   DepthAnything/Video-Depth-Anything: (1 32 3 h w), or (32 3 h w)
+    ZipDepth               fabiotosi92/ZipDepth, scripts/export.py, zipdepth/inference/predictor.py:
+                           `image` in [0, 1] to `depth`
     Depth Anything         onnx-community/depth-anything-v2-small, and all that no row before tells
 
 The last one's networks of metric depth have the names of its usual ones: `sign` tells them apart.
@@ -249,9 +247,7 @@ DEPTH_ANYTHING_3 = Signature(
 DEPTH_ANYTHING_3_ALONE = DEPTH_ANYTHING_3._replace(outputs=("depth",), input="pixel_values", axes=5)
 DEPTH_ANYTHING = Signature("Depth Anything", "disparity", MEAN, DEVIATION, side=518)
 VIDEO_DEPTH_ANYTHING = DEPTH_ANYTHING._replace(name="Video Depth Anything", axes=5)
-ZIPDEPTH = Signature(
-    "ZipDepth", "disparity", PLAIN, ONES, side=384, multiple=32, file="zipdepth"
-)
+ZIPDEPTH = Signature("ZipDepth", "disparity", PLAIN, ONES, side=384, multiple=32, file="zipdepth")
 SIGNATURES = (
     ZIPDEPTH,
     MOGE,
@@ -354,4 +350,3 @@ def export_advice(inputs: tuple[str, ...], outputs: tuple[str, ...]) -> str:
             "(1 32 3 h w) to depth (1 32 h w) (docs/howto.md)"
         )
     return "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md"
-

@@ -78,7 +78,7 @@ def test_a_camera_that_travels_gets_the_depth_that_run_estimates(tmp_path, monke
     # A network of metres that are wrong by another factor in every frame.
     answers = true * np.linspace(0.8, 1.2, FRAMES, dtype=np.float32)[:, None, None]
     left = iter(answers)
-    called = Network(lambda _: next(left)[None], [1, 3, HEIGHT, WIDTH])
+    called = Network(lambda _: {"depth": next(left)[None]}, [1, 3, HEIGHT, WIDTH])
     network = DepthFile(Path("x.onnx"), called, DEPTH_ANYTHING, "metric")
     monkeypatch.setattr(video_depth, "load_network", lambda *_: network)
     monkeypatch.setattr(video_path, "POINTS_SIDE", WIDTH)  # seconds less
