@@ -1,9 +1,10 @@
 """How wrong is a depth network, against what is known? One JSON line comes last.
 
-    python benchmarks/depth.py [--weights FILE.safetensors ...] [--first 64 --scenes 32 --rows 96]
+    python benchmarks/depth.py [--network NAME or FILE ...] [--first 64 --scenes 32 --rows 96]
                                [--real]
 
-Rows are the shipped weights, each of `--weights`, and a plane of one depth. Sets are
+Rows are the shipped weights, each of `--network`, which is what `--depth_network` of `full4d run`
+takes, and a plane of one depth. Sets are
 
     rich   held-out rich scenes from number `--first` on, square, `--rows` pixels, exact depth
     wide   held-out frames of wide scenes, 3 : 4, exact depth
@@ -11,8 +12,7 @@ Rows are the shipped weights, each of `--weights`, and a plane of one depth. Set
     rgbd   frames of RGB-D cameras in four indoor scenes (`rgbd`), depth as measured
 
 Depth is what `full4d` makes of a frame of that size: ours sees it at 96 pixels of its short side,
-Tiefenrausch (`--weights full4d_jax/checkpoints/tiefenrausch.safetensors`) at 384 of its long one,
-and what they tell is enlarged. With `--real` the procedural sets are left out. Errors are means
+`--network tiefenrausch` at 384 of its long one, and what they tell is enlarged. With `--real` the procedural sets are left out. Errors are means
 over frames of |z - z*| / z*: with the median of depth aligned, and with scale and shift of
 disparity aligned (least squares, then no farther than the truth is); and the shares within a factor
 of 1.25.
@@ -38,7 +38,11 @@ from numpy import ndarray
 from shared_folder import shared_folder
 
 from full4d_jax.config.depth import DepthWorlds
-from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
+from full4d_jax.session.errors import InputError
+from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, source_depth
+from full4d_jax.source.depth.depth_file import DepthFile
+from full4d_jax.source.depth.estimate import load_depth
+from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.footage import read_picture
 from input_pipeline.procedural.scene import HELD_OUT_START
@@ -59,8 +63,15 @@ class Shot(NamedTuple):
 def main() -> None:
     """Measure, print a table, then the JSON line."""
     options = parser().parse_args()
-    networks = {"shipped": load_depth()}
-    networks |= {str(path): load_depth(path) for path in options.weights}
+    networks: dict[str, AnyNetwork] = {"shipped": load_depth()}
+    for name in options.network:
+        try:
+            network = load_network(name)
+        except InputError as error:
+            raise SystemExit(str(error)) from None
+        if isinstance(network, DepthFile):
+            print(network.told)
+        networks[name] = network
     sets = real_sets(shared_folder() / "data")
     if not options.real:
         square, wide = (options.rows, options.rows), (options.rows, options.rows * 4 // 3)
@@ -81,7 +92,7 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     """Return the options of the command line."""
     options = argparse.ArgumentParser(description="Scores depth networks against known depth.")
-    options.add_argument("--weights", nargs="*", type=Path, default=[], help="files to compare")
+    options.add_argument("--network", nargs="*", default=[], help="names and files to compare")
     options.add_argument("--real", action="store_true", help="real frames alone")
     options.add_argument("--first", type=int, default=64, help="first held-out scene")
     options.add_argument("--scenes", type=int, default=32, help="scenes of each kind")
@@ -132,18 +143,18 @@ def cell(value: float | None) -> str:
     return f"{'-':>17}" if value is None else f"{value:17.3f}"
 
 
-def mean_scores(network: DepthNetwork | None, shots: list[Shot]) -> dict[str, float | None]:
+def mean_scores(network: AnyNetwork | None, shots: list[Shot]) -> dict[str, float | None]:
     """Return the means over the frames that have a score; no network stands for a plane."""
     every = [scores(estimate(network, shot.frame), shot.depth) for shot in shots]
     found = {name: [x for one in every if (x := one[name]) is not None] for name in SCORES}
     return {name: round(float(np.mean(x)), 4) if x else None for name, x in found.items()}
 
 
-def estimate(network: DepthNetwork | None, frame: ndarray) -> ndarray:
-    """Return depth (h w) of the frame's size."""
+def estimate(network: AnyNetwork | None, frame: ndarray) -> ndarray:
+    """Return depth (h w) of the frame's size; what a network does not know counts as far away."""
     if network is None:
         return np.ones(frame.shape[:2])
-    return np.asarray(estimate_depth(network, jnp.asarray(frame, jnp.float32)[None])[0])
+    return as_far(np.asarray(source_depth(network, jnp.asarray(frame, jnp.float32)[None])))[0]
 
 
 def scores(estimated: ndarray, true: ndarray) -> dict[str, float | None]:

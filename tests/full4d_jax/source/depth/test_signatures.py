@@ -18,7 +18,7 @@ from full4d_jax.source.depth.signatures import focal_and_shift
 
 pytestmark = pytest.mark.extra("onnx", "onnxruntime")
 
-HEIGHT, WIDTH = 90, 160
+HEIGHT, WIDTH = 96, 160
 COLOR = np.array([200, 100, 50])  # sRGB, everywhere
 IMAGENET = float(((COLOR / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).mean())
 UNIT = float((COLOR / 255).mean())
@@ -28,21 +28,21 @@ FOV = float(np.degrees(2 * np.arctan(0.5 / FOCAL)))
 # Of each graph: whose it is, kind, frames at once, rows and columns, mean of the colours, whether
 # it knows the lens.
 EXPECTED = {
-    "da2": ("Depth Anything", "disparity", None, (518, 924), IMAGENET, False),
-    "da3-rank-5": ("Depth Anything 3", "depth", None, (280, 504), IMAGENET, False),
-    "da3-conf-first": ("Depth Anything 3", "depth", None, (280, 504), IMAGENET, False),
+    "da2": ("Depth Anything", "disparity", None, (518, 868), IMAGENET, False),
+    "da3-rank-5": ("Depth Anything 3", "depth", None, (308, 504), IMAGENET, False),
+    "da3-conf-first": ("Depth Anything 3", "depth", None, (308, 504), IMAGENET, False),
     "da3-lens": ("Depth Anything 3", "depth", None, (504, 504), IMAGENET, True),
-    "da3-four-views": ("Depth Anything 3", "depth", 4, (280, 504), IMAGENET, False),
-    "moge2": ("MoGe-2", "metric", None, (518, 924), UNIT, True),
-    "moge2-as-hugging-face": ("MoGe-2", "metric", None, (518, 924), UNIT, True),
+    "da3-four-views": ("Depth Anything 3", "depth", 4, (308, 504), IMAGENET, False),
+    "moge2": ("MoGe-2", "metric", None, (518, 868), UNIT, True),
+    "moge2-as-hugging-face": ("MoGe-2", "metric", None, (518, 868), UNIT, True),
     "moge2-static": ("MoGe-2", "metric", None, (518, 518), UNIT, True),
     "depth-pro": ("Depth Pro", "metric", None, (1536, 1536), SIGNED, True),
     "depth-pro-raw": ("Depth Pro", "metric", None, (1536, 1536), SIGNED, True),
-    "metric3d": ("Metric3D", "metric", None, (616, 1092), UNIT, False),
+    "metric3d": ("Metric3D", "metric", None, (616, 1022), UNIT, False),
     "unidepth": ("UniDepth V2", "metric", None, (462, 630), IMAGENET, True),
     "unidepth-earlier": ("UniDepth V2", "metric", None, (462, 616), IMAGENET, True),
-    "video": ("Video Depth Anything", "disparity", 4, (518, 924), IMAGENET, False),
-    "video-batch": ("Depth Anything", "disparity", 4, (518, 924), IMAGENET, False),
+    "video": ("Video Depth Anything", "disparity", 4, (518, 868), IMAGENET, False),
+    "video-batch": ("Depth Anything", "disparity", 4, (518, 868), IMAGENET, False),
     "zipdepth": ("ZipDepth", "disparity", None, (384, 384), UNIT, False),
 }
 
@@ -153,7 +153,7 @@ def test_metadata_tell_colours_and_sides(tmp_path):
     words = {"mean": "0 0 0", "std": "1, 1, 1", "multiple": "32", "kind": "depth"}
     graph = Graph("float[1,3,h,w] image", "float[1,h,w] depth", ALONE + "depth = Identity (far)")
     network = open_depth_file(write(tmp_path / "net.onnx", graph, words))
-    assert network.sides(HEIGHT, WIDTH) == (512, 928)
+    assert network.sides(HEIGHT, WIDTH) == (512, 864)
     assert (network.kind, network.note) == ("depth", "")
     values = network.values(frames(1))[0]
     np.testing.assert_allclose(values, 1 / near(*values.shape, UNIT), rtol=1e-4)
@@ -220,7 +220,7 @@ def test_a_name_says_where_to_get_the_file_and_its_licence(tmp_path, monkeypatch
     for name in ("da3-small", "da3-base"):
         assert "Large and Giant are CC-BY-NC-4.0, non-commercial" in PUBLISHED[name].licence
     assert "its teacher" in PUBLISHED["zipdepth"].licence
-    folder = tmp_path / ".cache/full4d/zipdepth/onnx"
+    folder = tmp_path / ".cache/full4d/zipdepth"
     folder.mkdir(parents=True)
     write(folder / "model.onnx", GRAPHS["zipdepth"])
     network = load_network("zipdepth")
@@ -257,7 +257,7 @@ def test_a_network_tells_the_lens_where_neither_person_nor_file_does(name, tmp_p
     picture = tmp_path / "in.png"
     Image.fromarray(frames(1)[0]).save(picture)
     network = str(published(tmp_path, name))
-    words = ["depth", str(picture), "--out", str(tmp_path / "D.npy"), "--rows", "64"]
+    words = ["depth", str(picture), "--out", str(tmp_path / "D.npy"), "--rows", "96"]
     assert main([*words, "--depth_network", network]) == 0
     said = capsys.readouterr().out
     assert f"{FOV:.4g} before cropping, by the depth network" in said
