@@ -44,7 +44,8 @@ from shared_folder import shared_folder
 
 from full4d_jax.config.depth import DepthWorlds
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
+from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, source_depth
+from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimators import IN_PACKAGE, load_network
 from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.footage import read_picture
@@ -84,10 +85,15 @@ class Shot(NamedTuple):
 def main() -> None:
     """Measure, print a table, then the JSON line."""
     options = parser().parse_args()
-    try:
-        networks = {name: load_network(name) for name in options.networks}
-    except InputError as error:
-        raise SystemExit(str(error)) from None
+    networks: dict[str, AnyNetwork] = {}
+    for name in options.networks:
+        try:
+            network = load_network(name)
+        except InputError as error:
+            raise SystemExit(str(error)) from None
+        if isinstance(network, DepthFile):
+            print(network.told)
+        networks[name] = network
     sets = real_sets(shared_folder() / "data")
     if not options.real:
         square = (options.rows, options.rows)
@@ -194,10 +200,13 @@ def means(every: list[dict[str, float | None]]) -> dict[str, float | None]:
 
 
 def estimate(network: AnyNetwork | None, frame: ndarray) -> ndarray:
-    """Return depth (h w) of the frame's size; no network stands for a plane."""
+    """Return depth (h w) of the frame's size; no network stands for a plane.
+
+    What a network does not know counts as far away.
+    """
     if network is None:
         return np.ones(frame.shape[:2])
-    return np.asarray(source_depth(network, jnp.asarray(frame, jnp.float32)[None])[0])
+    return as_far(np.asarray(source_depth(network, jnp.asarray(frame, jnp.float32)[None])))[0]
 
 
 def scores(estimated: ndarray, shot: Shot) -> dict[str, float | None]:

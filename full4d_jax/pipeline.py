@@ -187,7 +187,7 @@ def _sample(
         job.stages.say(cost_note(inputs.size, fit))
     elif inputs.depth is None and config.model.codec == "pixels":  # others were not measured
         job.stages.say(fill_note(inputs.size, config, fit))
-    grid = opening.run_source(job.stages, inputs.size, source)
+    grid = opening.run_source(job.stages, inputs.size, source, inputs.depth)
     if inputs.depth is not None:
         grid = run_depth(job.stages, grid, inputs.depth)
     if inputs.targets is not None:

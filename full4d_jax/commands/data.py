@@ -84,7 +84,7 @@ def import_(
       size: pixels of the shorter side of stored frames; by default frames keep their size.
       film: store each view as an H.264 film, much smaller than JPEG files (docs/data.md).
       turn: CAMERA=DEGREES, clockwise, such as cam03=90; a number alone turns all other cameras.
-      depth: estimator for views without depth: ours, or an .onnx or .safetensors file.
+      depth: estimator for views without depth, as --depth_network of full4d run.
       test: share of the scenes in the split `test`.
       jobs: processes that decode and encode.
       follow_links: take files too that lie outside of the folder, by links or paths such as `../`.
@@ -292,7 +292,8 @@ def depth(
       capture: the folder of a dataset, or an .npz file (full4d_jax/source/capture_source.py).
       out: folder of the new data set, or the .npz file to write; the same command resumes.
       split: split of a data set.
-      depth_network: blend, ours, tiefenrausch, or a .safetensors or .onnx file.
+      depth_network: blend, ours, tiefenrausch, another name or a file (see full4d run
+        --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
       scale: from points that views share, or from where all cameras look (docs/data.md).
     """

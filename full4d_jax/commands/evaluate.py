@@ -153,8 +153,7 @@ def evaluate(
       source: what is scored; left out, a prior on held-out scenes.
       out: folder for the results; runs/NAME-evaluation by default.
       checkpoint: weights of the prior; those in the package by default.
-      depth_network: ours by default, blend, tiefenrausch, or a .safetensors or .onnx
-        file.
+      depth_network: ours by default, or as of full4d run.
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
     check_fields(source, what="option")

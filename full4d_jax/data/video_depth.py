@@ -36,7 +36,8 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     check_fields(video, what="option")
     require_ending(out, ".npy")
     network = load_network(video.measured.depth_network, video.measured.depth_kind)
-    source = open_video(size_of_result(DEFAULT, video, enlarged=True), video)
+    lens = network.fov if isinstance(network, DepthFile) and network.knows_lens else None
+    source = open_video(size_of_result(DEFAULT, video, enlarged=True), video, lens)
     open_folder(out.parent)
     tell(f"source: {source.about.note}")
     if source.about.warning:

@@ -1,13 +1,15 @@
-"""The lens of a video or picture: from metadata, from straight lines, or as of a phone's camera.
+"""The lens of a video or picture: from metadata, a depth network that knows it, straight lines, or
+as of a phone's camera.
 
 Cameras tell the focal length that would show as much on film of 36 x 24 mm, by the diagonal.
 """
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 from PIL import Image, UnidentifiedImageError
 
@@ -26,11 +28,17 @@ QUICKTIME = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
 EXIF = 0x8769  # tag of the block of camera settings
 FOCAL_LENGTH_IN_35MM_FILM = 0xA405
 PLAUSIBLE = 5.0, 2000.0  # mm; files say 0 for unknown
+# Returns the horizontal field of view of a clip (t h w 3) in degrees, or None.
+LensEstimate = Callable[[UInt8[ndarray, "t h w 3"]], float | None]
 WRONG = "too large a value flattens the scene and too small a one stretches it in depth"
 
 
 def lens_of(
-    video: Video, file: Path, fov: float | None, poses: CameraPath | None
+    video: Video,
+    file: Path,
+    fov: float | None,
+    poses: CameraPath | None,
+    estimate: LensEstimate | None = None,
 ) -> tuple[Float[ndarray, "3 3"], str]:
     """Return the intrinsics of a clip's frames in pixels, and a sentence on what told them.
 
@@ -39,6 +47,8 @@ def lens_of(
       file: where it was read from.
       fov: horizontal field of view of the upright video in degrees; None where nobody said it.
       poses: what a file of poses holds; None without one.
+      estimate: that of a depth network, asked where neither a person nor a file tells; None without
+        one that knows.
     """
     height, width = video.frames.shape[1:3]
     seen = assumed_fov(height, width)
@@ -51,6 +61,9 @@ def lens_of(
     if whole is None and (equivalent := focal_length(file)) is not None:
         whole = fov_of(equivalent, *frame_size(file))
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
+    if whole is None and estimate is not None and (here := estimate(video.frames)) is not None:
+        whole = cropped_fov(here, 1 / video.kept_width)
+        known = f", by the depth network; give --fov if you know it, as {WRONG}"
     if whole is None and (along_long_side := field_of_view(video.frames)) is not None:
         whole = cropped_fov(horizontal_fov(along_long_side, height, width), 1 / video.kept_width)
         known = (

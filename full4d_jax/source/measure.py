@@ -21,6 +21,7 @@ from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_files
 from full4d_jax.source.handheld.measured_depth import measure_depth, measure_real_rows, told_sweep
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
+from full4d_jax.source.lens import LensEstimate
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class DepthInputs:
     network: AnyNetwork
     file: Path | None
     depth: Float[ndarray, "t h w"] | None
+
+    @property
+    def lens(self) -> LensEstimate | None:
+        """What the network tells of a clip's lens; None where it knows none."""
+        network = self.network
+        return network.fov if isinstance(network, DepthFile) and network.knows_lens else None
 
     @property
     def settings(self) -> dict[str, Any]:

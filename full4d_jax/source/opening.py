@@ -5,20 +5,32 @@ from typing import Any
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.extras import has
+from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import capture_source, dataset_view, options, two_videos, video_source
+from full4d_jax.source.lens import LensEstimate
+from full4d_jax.source.measure import DepthInputs
 from input_pipeline.importers.camera_path import path_files
 
 
-def open_source(data: DataConfig, source: options.SampleOptions | options.LiftOptions) -> Grid:
+def open_source(
+    data: DataConfig,
+    source: options.SampleOptions | options.LiftOptions,
+    estimate: LensEstimate | None = None,
+) -> Grid:
     """Open what a run starts from, whatever it is.
+
+    Args:
+      data: how many frames of which size.
+      source: what it is.
+      estimate: a depth network's field of view of a video; None without one that knows.
 
     Raises:
       InputError: The video, data set or capture is unusable.
     """
     match source:
         case options.VideoOptions():
-            return video_source.open_video(data, source)
+            return video_source.open_video(data, source, estimate)
         case options.DemoOptions():
             return video_source.open_demo(data, source)
         case options.TwoVideosOptions():
@@ -50,12 +62,28 @@ def opening_settings(data: DataConfig, source: options.SampleOptions) -> dict[st
     return settings
 
 
-def run_source(stages: Stages, data: DataConfig, source: options.SampleOptions) -> Grid:
-    """Run the stage source: open what the run starts from."""
+def run_source(
+    stages: Stages,
+    data: DataConfig,
+    source: options.SampleOptions,
+    depth: DepthInputs | None = None,
+) -> Grid:
+    """Run the stage source: open what the run starts from.
+
+    A video without a lens of its own takes the one that the network of `depth` knows.
+    """
     settings = opening_settings(data, source)
+    lens = None
+    if depth is not None and depth.lens is not None and isinstance(source, options.VideoOptions):
+        lens = depth.lens
+        settings["lens"] = depth.settings["net"]
     if settings.get("video") == options.CLIP:
         stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
-    grid = grid_from(stages.run("source", settings, lambda: grid_arrays(open_source(data, source))))
+
+    def read() -> Arrays:
+        return grid_arrays(open_source(data, source, lens))
+
+    grid = grid_from(stages.run("source", settings, read))
     stages.say(f"source: {grid.about.note}")
     return grid
 

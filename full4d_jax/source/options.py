@@ -35,11 +35,12 @@ class NetworkOptions:
     """The network that estimates depth."""
 
     depth_network: str | None = None
-    """Network that estimates depth: blend, ours, tiefenrausch, or a .safetensors or .onnx file;
-    left out, blend, the mean of the other two (docs/depth.md)."""
+    """Network that estimates depth: blend, ours, tiefenrausch, a .safetensors or .onnx file, or one
+    by name that you have got (docs/howto.md): da2-small, da3-small, da3-base, moge2-small,
+    depth-pro, zipdepth, metric3d; left out, blend, the mean of ours and tiefenrausch."""
     depth_kind: DepthKind | None = None
     """What an .onnx file gives: disparity up to scale and shift, depth up to a scale, or metric
-    depth; left out, what its outputs tell, else disparity."""
+    depth; left out, what its outputs and a comparison with ours tell."""
     keep_estimate: bool = False
     """Leave estimated depth as it is: people may lean, and sink into walls (docs/depth.md)."""
 
@@ -113,8 +114,8 @@ class VideoOptions(SourceOptions):
     fps: Rate | None = None
     """Frames a second to take; left out, 8 (data.fps)."""
     fov: Fov = None
-    """Horizontal field of view of the upright video in degrees; left out, what the file tells, else
-    65 along its long side."""
+    """Horizontal field of view of the upright video in degrees; left out, what the file, a depth
+    network that knows or straight lines tell, else 65 along its long side."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()

@@ -18,7 +18,7 @@ from full4d_jax.source.best_part import best_start
 from full4d_jax.source.camera_paths import still_camera
 from full4d_jax.source.handheld.given_poses import read_poses
 from full4d_jax.source.handheld.video_path import path_of_video
-from full4d_jax.source.lens import lens_of
+from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from full4d_jax.source.shots import check_one_shot
 from gaussians.fitting.stillness import moves
@@ -27,8 +27,15 @@ from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 DEMO_WORLDS = "rich"
 
 
-def open_video(data: DataConfig, options: VideoOptions) -> Grid:
+def open_video(
+    data: DataConfig, options: VideoOptions, estimate: LensEstimate | None = None
+) -> Grid:
     """Read a video of one camera, and find the camera's path.
+
+    Args:
+      data: how many frames of which size.
+      options: what is read.
+      estimate: a depth network's field of view (`lens_of`); None without one that knows.
 
     Raises:
       InputError: the video is unusable or shows two shots, or the poses that are given.
@@ -43,7 +50,7 @@ def open_video(data: DataConfig, options: VideoOptions) -> Grid:
     start = options.start or 0.0
     video = read_video(options.video, **size, fps=options.fps, start=start, usual=data.fps)
     check_one_shot(video, options.video, seconds=True)
-    lens, seen = lens_of(video, options.video, options.fov, poses)
+    lens, seen = lens_of(video, options.video, options.fov, poses, estimate)
     wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
     short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
     path = path_of_video(video, lens, data, options, poses)

@@ -9,6 +9,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+from published_graphs import published
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 TRUE = np.linspace(1, 3, 48).reshape(6, 8)
@@ -100,6 +101,24 @@ def test_frames_of_rgbd_cameras_keep_what_is_unknown(depth, tmp_path):
     assert shot.frame.max() == pytest.approx(479 / 2 / 127.5 - 1, abs=0.03)
     assert not shot.depth[:, :170].any()
     np.testing.assert_allclose(shot.depth[:, 200], 1000 + np.arange(256) * 480 / 256, atol=2)
+
+
+@pytest.mark.extra("onnx", "onnxruntime")
+def test_networks_of_files_are_scored_beside_ours(depth, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("FULL4D_DATA", str(tmp_path))  # without photographs
+    names = [str(published(tmp_path, name)) for name in ("da3-rank-5", "moge2")]
+    words = ["depth.py", "--scenes", "1", "--rows", "32", "--network", *names]
+    monkeypatch.setattr(sys, "argv", words)
+    depth.main()
+    said = capsys.readouterr().out
+    assert said.count("depth network: ") == 2
+    last = json.loads(said.splitlines()[-1])
+    for name in names:
+        assert 0 < last[f"rich/{name}"]["affine"] < 1
+    assert last[f"rich/{names[0]}"] != last["rich/plane"]
+    monkeypatch.setattr(sys, "argv", ["depth.py", "--network", "none.onnx"])
+    with pytest.raises(SystemExit, match=r"none\.onnx: found no such file"):
+        depth.main()
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def load_matcher(path: Path) -> Matcher:
         sides = network.sides(*first.shape[:2])[::-1]
         pair = [cv2.resize(x, sides, interpolation=cv2.INTER_AREA) for x in (first, second)]
         colors = [(x / np.float32(255)).transpose(2, 0, 1)[None] for x in pair]
-        confidence = np.asarray(network.run(*map(np.ascontiguousarray, colors)))
+        confidence = network.first(*map(np.ascontiguousarray, colors))
         if confidence.dtype.kind != "f" or np.isnan(confidence).any():
             found = f"an output {confidence.dtype} {confidence.shape}, NaN in some places"
             raise InputError("matcher", path, found, PAIRS, SEE)
@@ -142,7 +142,7 @@ def _unit(embeddings: Float[np.ndarray, "v t c"]) -> Float[np.ndarray, "v t c"]:
 def _vector(
     network: Network, path: Path, colors: Float32[np.ndarray, "h w 3"]
 ) -> Float32[np.ndarray, " c"]:
-    values = np.asarray(network.run(np.ascontiguousarray(colors.transpose(2, 0, 1))[None]))
+    values = network.first(np.ascontiguousarray(colors.transpose(2, 0, 1))[None])
     vector = np.squeeze(values).astype(np.float32)
     if vector.ndim != 1 or not np.isfinite(vector).all():
         found = f"an output {values.shape}"

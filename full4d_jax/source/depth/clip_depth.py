@@ -57,7 +57,7 @@ FIT_ROUNDS = 12
 def source_depth(
     network: AnyNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
 ) -> Float[Array, "t h w"]:
-    """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
+    """Return depth of a video of any size in [-1, 1], with median 1 at t = 0; 0 where unknown.
 
     Unless the camera stands `still`, pixels of different frames are not averaged.
     """
@@ -73,7 +73,7 @@ def clip_depth(
     *,
     still: bool = True,
 ) -> Float32[ndarray, "t h w"]:
-    """Return depth of a video: metres of a metric network, else of any scale.
+    """Return depth of a video: metres of a metric network, else of any scale; 0 where unknown.
 
     Args:
       network: the network of a file.
@@ -88,6 +88,7 @@ def clip_depth(
     values = _values(network, to_uint8(to_unit(frames)))
     if values[0].size > height * width:
         values = nearest(values, height, width)
+    known = (values != 0) | (network.kind == "disparity")
     size = values.shape[1:]
     is_small = size != (height, width)
     small = jax.image.resize(frames, (t, *size, 3), "linear") if is_small else frames
@@ -95,15 +96,23 @@ def clip_depth(
         aligned = values if network.window else one_line(values, small)
         disparity = settle_shift(aligned)
     else:
+        values = as_far(values)
         disparity = 1 / np.maximum(values, 1e-3 * np.median(values))
     if still and not network.window:
         disparity = 1 / np.exp(np.asarray(_stabilise(small, -np.log(disparity))))
     if is_small:
         disparity = np.asarray(_enlarge(jnp.asarray(disparity), small, frames))
+        known = nearest(known.astype(np.float32), height, width) > 0
     metres = 1.0
-    if network.family.lens is not None and focal is not None and network.kind == "metric":
-        metres = focal * network.sides(height, width)[1] / width / network.family.lens
-    return (metres / disparity).astype(np.float32)
+    if network.signature.lens is not None and focal is not None and network.kind == "metric":
+        metres = focal * network.sides(height, width)[1] / width / network.signature.lens
+    return np.where(known, metres / disparity, 0).astype(np.float32)
+
+
+def as_far(depth: Float[ndarray, "t h w"]) -> Float[ndarray, "t h w"]:
+    """Put what is unknown, 0, as far away as the farthest of its frame, or of the clip."""
+    farthest = depth.max((1, 2), keepdims=True)
+    return np.where(depth == 0, np.where(farthest > 0, farthest, depth.max()), depth)
 
 
 _stabilise = jax.jit(stabilise)

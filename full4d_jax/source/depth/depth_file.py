@@ -1,23 +1,16 @@
 """Depth networks in .onnx files: what they take, and what their values mean.
 
-    family           told by an output    colours           sides        values
-    Metric3D         ...normal...         0 to 255          616 and up   metres, for a lens of 1,000
-                                                                         pixels
-    Depth Pro        ...foc... or ...fov  -1 to 1           its own      metres
-    Depth Anything   (any other)          ImageNet's mean   518 and up   disparity, a / z + b
-                                          and deviation
-
-Nothing in a file tells Depth Anything's networks of metric depth, or others of depth up to a scale,
-from its usual ones, so a person may say the kind. A network whose input has another axis,
-(1 n 3 h w), sees n frames at once, as Video Depth Anything does. Pictures are stretched to an input
-of fixed sides.
+`signatures` has the table of published ones. A person may say the kind of the values; nobody has
+to, since `sign` compares them with those of our network. A network whose input has another axis,
+(1 n 3 h w), or n pictures at once, (n 3 h w), sees n frames together, as Video Depth Anything does.
+Pictures are stretched to an input of fixed sides.
 """
 
 import hashlib
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,47 +18,26 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.onnx_network import Network, open_network
+from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
+from full4d_jax.source.depth.sign import checked_kind, correlation_with_disparity, example_frame
+from full4d_jax.source.depth.signatures import (
+    NUMBERS,
+    Outputs,
+    Signature,
+    export_advice,
+    sides_of,
+    signature_of,
+    with_metadata,
+)
 from full4d_jax.source.options import DepthKind
+from input_pipeline.selection import evenly
 
 EXPECTED = "a network from one picture, or from several frames, of three float colours to maps"
 SEE = "see docs/howto.md on depth networks"
 WHAT = "depth network"
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet's colours
-DEVIATION = (0.229, 0.224, 0.225)
-PATCH = 14  # of which free sides are multiples
-WINDOW = 32  # frames at once, where a network takes any number: what Video Depth Anything knows
-
-
-class Family(NamedTuple):
-    """What networks of one origin have in common.
-
-    Attributes:
-      kind: what their values are, unless a person says otherwise.
-      mean: of the colours in [0, 1], subtracted.
-      deviation: by which they are then divided.
-      side: short side of the pictures, where the file leaves it free.
-      lens: focal length in pixels of the input that their metres assume; None for no assumption.
-    """
-
-    kind: DepthKind
-    mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
-    side: int
-    lens: float | None = None
-
-
-METRIC3D = Family("metric", (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), 616, 1000.0)
-DEPTH_PRO = Family("metric", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 1536)
-DEPTH_ANYTHING = Family("disparity", MEAN, DEVIATION, 518)
-
-
-def family_of(outputs: tuple[str, ...]) -> Family:
-    """Return the family that the names of a network's outputs tell."""
-    names = " ".join(outputs).lower()
-    if "normal" in names and "depth" in names:
-        return METRIC3D
-    return DEPTH_PRO if "foc" in names or "fov" in names else DEPTH_ANYTHING
+CHECKED_PATCHES = 16  # of the side of frames on which networks of several are compared with ours
+LENS_FRAMES = 3  # of a clip that are asked for the lens
+PLAUSIBLE_FOCAL = 0.1, 20.0  # over the width of the picture; 157 and 3 degrees
 
 
 @dataclass(frozen=True)
@@ -75,22 +47,26 @@ class DepthFile:
     Attributes:
       path: of the file.
       network: its network.
-      family: what it has in common with others.
+      signature: what it has in common with others.
       kind: what its values are.
+      note: what people should know about the kind.
+      see: what they should do where it returns no maps.
     """
 
     path: Path
     network: Network
-    family: Family
+    signature: Signature
     kind: DepthKind
+    note: str = ""
+    see: str = SEE
 
     @property
     def window(self) -> int | None:
         """How many frames it sees at once; None where it sees one picture."""
-        if len(self.network.shape) == 4:
-            return None
-        frames = self.network.shape[1]
-        frames = frames if isinstance(frames, int) else WINDOW
+        shape = self.network.shape
+        frames = shape[0] if len(shape) == 4 else shape[1]
+        if not isinstance(frames, int):
+            frames = 1 if len(shape) == 4 else self.signature.frames
         return frames if frames > 1 else None
 
     @property
@@ -103,7 +79,8 @@ class DepthFile:
         }
         frames = f", {self.window} frames at once" if self.window else ""
         taken = f"taken as {kinds[self.kind]} (--depth_kind says otherwise)"
-        return f"depth network: {self.path}, {taken}{frames}"
+        note = f"; {self.note}" if self.note else ""
+        return f"depth network: {self.path}, {taken}, as of {self.signature.name}{frames}{note}"
 
     @cached_property
     def mark(self) -> str:
@@ -111,20 +88,42 @@ class DepthFile:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
+    @property
+    def knows_lens(self) -> bool:
+        """Whether it may tell a field of view."""
+        return self.signature.focal is not None
+
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a picture of this size."""
-        scale = self.family.side / min(height, width)
-        free = (max(1, round(n * scale / PATCH)) * PATCH for n in (height, width))
-        return self.network.sides(*free)
+        return self.network.sides(*sides_of(self.signature, height, width))
+
+    def fov(self, frames: UInt8[ndarray, "t h w 3"]) -> float | None:
+        """Return the horizontal field of view of a clip in degrees; None where it tells none.
+
+        It is the median of some frames'.
+        """
+        focal = self.signature.focal
+        if focal is None:
+            return None
+        width = self.sides(*frames.shape[1:3])[1]
+        count = 1 if self.window else LENS_FRAMES
+        starts = evenly(len(frames), count)
+        each = [focal(self._outputs(frames[i : i + (self.window or 1)]), width) for i in starts]
+        told = [x for x in each if x is not None and PLAUSIBLE_FOCAL[0] < x < PLAUSIBLE_FOCAL[1]]
+        if not told:
+            return None
+        return math.degrees(2 * math.atan(0.5 / float(np.median(told))))
 
     def values(self, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t r q"]:
         """Return the values of one picture, or of at most `window` frames, at its own size.
+
+        Depth is 0 where it is unknown.
 
         Raises:
           InputError: the network returns something else than a map of depth for each.
         """
         maps = self.maps(frames)
-        if self.kind != "disparity" and not (np.median(maps, (1, 2)) > 0).all():
+        if self.kind != "disparity" and not all(_is_depth(one) for one in maps):
             found = "values of 0 or less"
             do = "if it returns disparity, say so"
             raise InputError(WHAT, self.path, found, f"{self.kind} depth", do)
@@ -138,37 +137,64 @@ class DepthFile:
         """
         t = len(frames)
         count = self.window or 1
-        frames = np.concatenate([frames, frames[-1:].repeat(count - t, 0)])
-        sides = self.sides(*frames.shape[1:3])
-        colors = np.stack([resize_colors(frame, *sides) for frame in frames])
-        mean, deviation = (np.array(x, np.float32) for x in self.family[1:3])
-        inputs = ((colors - mean) / deviation).transpose(0, 3, 1, 2)
-        output = self.network.run(inputs if len(self.network.shape) == 4 else inputs[None])
-        maps = np.squeeze(np.asarray(output, np.float32))
+        outputs = self._outputs(frames)
+        output = np.asarray(next(iter(outputs.values())))
+        try:
+            output = np.asarray(self.signature.depth(outputs), np.float32)
+            maps = np.squeeze(output)
+        except (ValueError, IndexError, np.linalg.LinAlgError):
+            maps = np.full((), np.nan)
         maps = maps[None] if count == 1 else maps
         if maps.ndim != 3 or len(maps) != count or not np.isfinite(maps).all():
             found = f"an output {np.shape(output)}, NaN or infinite in some places"
-            raise InputError(WHAT, self.path, found, EXPECTED, SEE)
+            raise InputError(WHAT, self.path, found, EXPECTED, self.see)
         return maps[:t]
+
+    def _outputs(self, frames: UInt8[ndarray, "t h w 3"]) -> Outputs:
+        """Return all that the network makes of at most `window` frames."""
+        missing = (self.window or 1) - len(frames)
+        frames = np.concatenate([frames, frames[-1:].repeat(missing, 0)])
+        sides = self.sides(*frames.shape[1:3])
+        colors = np.stack([resize_colors(frame, *sides) for frame in frames])
+        mean = np.array(self.signature.mean, np.float32)
+        deviation = np.array(self.signature.deviation, np.float32)
+        inputs = ((colors - mean) / deviation).transpose(0, 3, 1, 2)
+        return self.network.run(inputs if len(self.network.shape) == 4 else inputs[None])
+
+
+def _is_depth(values: Float32[ndarray, "r q"]) -> bool:
+    """Return whether the values that are known are mostly above 0."""
+    known = values[values != 0]
+    return len(known) > 0 and bool(np.median(known) > 0)
 
 
 def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
-    """Open the depth network in an .onnx file, and try it on one picture.
+    """Open the depth network in an .onnx file, and compare it with ours on one frame.
 
     Args:
       path: of the file.
-      kind: what its values are; None takes what its family has.
+      kind: what its values are; None takes what its signature has, or the other where it must be.
 
     Raises:
       InputError: the file is missing or holds something else, or a library is missing.
     """
-    network = open_network(WHAT, path, EXPECTED, SEE, axes=(4, 5), output="depth")
-    family = family_of(network.outputs)
-    opened = DepthFile(path, network, family, kind or family.kind)
-    if opened.window is None:  # several frames take too long
-        sides = family.side, family.side
-        opened.maps(np.random.default_rng(0).integers(256, size=(1, *sides, 3), dtype=np.uint8))
-    return opened
+    file = open_file(WHAT, path, EXPECTED, SEE)
+    inputs = tuple(x.name for x in file.inputs)
+    see = export_advice(inputs, file.outputs)
+    network = as_network(file, WHAT, path, EXPECTED, see, axes=(4, 5), numbers=NUMBERS)
+    signature = signature_of(path, inputs, len(network.shape), file.outputs)
+    signature = with_metadata(signature, file.metadata, path)
+    opened = DepthFile(path, network, signature, kind or signature.kind, see=see)
+    # Of many frames at once small ones are enough, and take a fifth of the time.
+    side = CHECKED_PATCHES * signature.multiple if opened.window else signature.side
+    checked = replace(opened, signature=signature._replace(side=side))
+    values = checked.maps(example_frame()[None])[0]
+    settled, note = checked_kind(signature.kind, kind, correlation_with_disparity(values))
+    if kind is None and settled != "disparity" and not _is_depth(values):
+        found = "values that grow with distance and are 0 or less"
+        do = "export it so that it returns one of these"
+        raise InputError(WHAT, path, found, "disparity, or depth above 0", do)
+    return replace(opened, kind=settled, note=note)
 
 
 def resize_colors(

@@ -1,10 +1,11 @@
-"""Networks that estimate depth, chosen by the ending of their file.
+"""Networks that estimate depth, chosen by name or by the ending of their file.
 
     blend           the mean of the two networks in this package (`estimate.DepthBlend`)
     ours            our network, in this package
     tiefenrausch    one that its authors trained on photographs (`models.tiefenrausch`), likewise
     X.safetensors   weights that `full4d train --config depth` or sharp_depth wrote
-    X.onnx          Depth Anything and other networks (`depth_file`); onnxruntime runs them
+    X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
+    da3-small, ...  such files in ~/.cache/full4d (`published`)
 
 A video asks for depth (`load_network`, `clip_depth`). A capture asks for values that are affine in
 1 / z, with any scale, shift, sign and size (`load_estimator`), which
@@ -21,7 +22,7 @@ from numpy import ndarray
 
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError, require_file
-from full4d_jax.source.depth.clip_depth import AnyNetwork
+from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far
 from full4d_jax.source.depth.depth_file import WHAT, DepthFile, open_depth_file, resize_colors
 from full4d_jax.source.depth.estimate import (
     SHIPPED,
@@ -32,10 +33,12 @@ from full4d_jax.source.depth.estimate import (
     load_depth,
     predict_depth,
 )
+from full4d_jax.source.depth.published import PUBLISHED, published_file
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
-KINDS = "blend, ours, tiefenrausch, or a .safetensors or .onnx file"
+NAMES = ", ".join(PUBLISHED)
+KINDS = f"blend, ours, tiefenrausch, {NAMES}, or a .safetensors or .onnx file"
 BLEND = "blend"
 OURS = "ours"
 IN_PACKAGE = {
@@ -46,8 +49,14 @@ IN_PACKAGE = {
 
 
 def network_files(which: str | None) -> list[Path]:
-    """Return the files of weights: of one in the package by its name, of the blend for None."""
+    """Return the files of weights: of one in the package by its name, of the blend for None.
+
+    Raises:
+      InputError: the name is that of a published network whose file is not there.
+    """
     name = which or BLEND
+    if name in PUBLISHED:
+        return [published_file(name)]
     return IN_PACKAGE.get(name) or [Path(name)]
 
 
@@ -55,8 +64,8 @@ def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     """Open a network.
 
     Args:
-      which: blend, which None takes too, ours, tiefenrausch, or a file.
-      kind: what the values of an .onnx file are; None takes what the file tells, else disparity.
+      which: blend, which None takes too, ours, tiefenrausch, a published network, or a file.
+      kind: what the values of an .onnx file are; None takes what the file and ours tell.
 
     Raises:
       InputError: the file is missing or is not such a network, or a library is missing; or a kind
@@ -96,6 +105,7 @@ def _affine(network: DepthFile, frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarr
     values = network.values(frame[None])[0]
     if network.kind == "disparity":
         return values
+    values = as_far(values[None])[0]
     return 1 / np.maximum(values, np.float32(1e-3) * np.median(values))
 
 

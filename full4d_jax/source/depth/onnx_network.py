@@ -1,29 +1,58 @@
-"""Networks in .onnx files that take pictures; onnxruntime (the extra `depth`) runs them."""
+"""Networks in .onnx files that take pictures; onnxruntime (the extra `depth`) runs them.
 
-from collections.abc import Callable
+It runs them by CUDA or CoreML where its build has these, else on the CPU.
+"""
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, require_file
 from full4d_jax.session.extras import load_extra
 
+PROVIDERS = ("CUDAExecutionProvider", "CoreMLExecutionProvider", "CPUExecutionProvider")
+FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+class OnnxFile(NamedTuple):
+    """An .onnx file that onnxruntime has opened.
+
+    Attributes:
+      session: onnxruntime's.
+      inputs: onnxruntime's descriptions of the inputs: name, type, shape.
+      outputs: names of all outputs.
+      metadata: what the exporter wrote beside the graph.
+    """
+
+    session: Any
+    inputs: list[Any]
+    outputs: tuple[str, ...]
+    metadata: dict[str, str]
+
+    @property
+    def described(self) -> str:
+        """The inputs and outputs in words."""
+        inputs = ", ".join(f"{x.name} {x.type} {x.shape}" for x in self.inputs)
+        return f"inputs {inputs}; outputs {', '.join(self.outputs)}"
+
 
 class Network(NamedTuple):
     """A network that is ready to be called.
 
     Attributes:
-      run: maps pictures (n 3 h w) float32, one array for each input, to one output; those of a
-        network that sees several frames at once are (1 n 3 h w).
+      run: maps pictures (n 3 h w) float32, one array for each input, to the outputs by their
+        names, floats in float32; pictures of a network that sees several frames at once are
+        (1 n 3 h w).
       shape: shape of its inputs; free axes are names or None.
-      outputs: names of all its outputs.
     """
 
-    run: Callable[..., ndarray]
+    run: Callable[..., dict[str, ndarray]]
     shape: list[int | str | None]
-    outputs: tuple[str, ...] = ()
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return the input's rows and columns; the given ones where these are free."""
@@ -33,27 +62,19 @@ class Network(NamedTuple):
             columns if isinstance(columns, int) else width,
         )
 
+    def first(self, *pictures: Float32[ndarray, "*n 3 h w"]) -> ndarray:
+        """Return the first output."""
+        return next(iter(self.run(*pictures).values()))
 
-def open_network(
-    what: str,
-    path: Path,
-    expected: str,
-    see: str,
-    inputs: int = 1,
-    *,
-    axes: tuple[int, ...] = (4,),
-    output: str = "",
-) -> Network:
-    """Open the network in an .onnx file.
+
+def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
+    """Open an .onnx file.
 
     Args:
       what: what the network is for, for messages.
       path: of the file.
       expected: what kind of network it should be.
       see: what a person should do where it is none.
-      inputs: how many it has, all of one shape.
-      axes: how many axes an input may have.
-      output: word in the name of the output that is wanted; without such a name it is the first.
 
     Raises:
       InputError: there is no such file, it holds something else, or onnxruntime is missing.
@@ -61,26 +82,90 @@ def open_network(
     require_file(what, path, expected, see)
     runtime: Any = load_extra("onnxruntime", what, path)
     try:
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        entries = session.get_inputs()
-        outputs = [x.name for x in session.get_outputs()]
+        here = runtime.get_available_providers()
+        providers = [name for name in PROVIDERS if name in here]
+        session = runtime.InferenceSession(str(path), providers=providers)
+        outputs = tuple(x.name for x in session.get_outputs())
+        metadata = dict(session.get_modelmeta().custom_metadata_map)
+        return OnnxFile(session, session.get_inputs(), outputs, metadata)
     except Exception as error:  # the library's errors share no other class
         raise InputError(what, path, error, expected, see) from None
-    if len(entries) != inputs:
-        raise InputError(what, path, f"{len(entries)} inputs", expected, see)
-    for entry in entries:
-        fits = len(entry.shape) in axes and entry.type == "tensor(float)"
+
+
+def open_network(
+    what: str,
+    path: Path,
+    expected: str,
+    see: str,
+    inputs: int = 1,
+) -> Network:
+    """Open a network from pictures in an .onnx file; arguments and errors as of its two parts."""
+    return as_network(open_file(what, path, expected, see), what, path, expected, see, inputs)
+
+
+def as_network(
+    file: OnnxFile,
+    what: str,
+    path: Path,
+    expected: str,
+    see: str,
+    inputs: int = 1,
+    *,
+    axes: tuple[int, ...] = (4,),
+    numbers: Mapping[str, int] | None = None,
+) -> Network:
+    """Return the network of an open file.
+
+    Args:
+      file: the file.
+      what: what the network is for, for messages.
+      path: of the file.
+      expected: what kind of network it should be.
+      see: what a person should do where it is none.
+      inputs: how many pictures it takes, all of one shape.
+      axes: how many axes an input may have.
+      numbers: what whole numbers it is given, by the names of inputs.
+
+    Raises:
+      InputError: the file has other inputs.
+    """
+    constants = {}
+    pictures = []
+    for entry in file.inputs:
+        if numbers and entry.name in numbers and entry.type in INTEGERS:
+            constants[entry.name] = _number(numbers[entry.name], entry)
+        else:
+            pictures.append(entry)
+    if len(pictures) != inputs:
+        found = f"{len(pictures)} inputs of pictures: {file.described}"
+        raise InputError(what, path, found, expected, see)
+    for entry in pictures:
+        fits = len(entry.shape) in axes and entry.type in FLOATS
         colors = entry.shape[-3] if fits else None
         if not fits or (isinstance(colors, int) and colors != 3):  # exporters may leave it free
-            raise InputError(what, path, f"an input {entry.type} {entry.shape}", expected, see)
-    names = [entry.name for entry in entries]
-    wanted = next((name for name in outputs if output in name.lower()), outputs[0])
+            found = f"an input {entry.type} {entry.shape}"
+            raise InputError(what, path, found, expected, see)
 
-    def run(*pictures: Float32[ndarray, "*n 3 h w"]) -> ndarray:
+    def run(*given: Float32[ndarray, "*n 3 h w"]) -> dict[str, ndarray]:
+        feed = dict(constants)
+        for entry, picture in zip(pictures, given, strict=True):
+            feed[entry.name] = picture.astype(FLOATS[entry.type])
         try:
-            return session.run([wanted], dict(zip(names, pictures, strict=True)))[0]
-        except Exception as error:  # as above
-            shapes = " and ".join(str(picture.shape) for picture in pictures)
+            answers = file.session.run(file.outputs, feed)
+        except Exception as error:  # the library's errors share no other class
+            shapes = " and ".join(str(picture.shape) for picture in given)
             raise InputError(what, path, f"{error}, on {shapes}", expected, see) from None
+        return dict(zip(file.outputs, map(_single, answers), strict=True))
 
-    return Network(run, entries[0].shape, tuple(outputs))
+    return Network(run, pictures[0].shape)
+
+
+def _number(value: int, entry: Any) -> ndarray:
+    """Return a whole number in the type and shape of an input, () or (1,)."""
+    return np.full([1] * len(entry.shape), value, INTEGERS[entry.type])
+
+
+def _single(values: ndarray) -> ndarray:
+    """Return floats in single precision, other numbers as they are."""
+    values = np.asarray(values)
+    return values.astype(np.float32) if values.dtype.kind == "f" else values

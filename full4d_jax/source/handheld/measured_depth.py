@@ -19,7 +19,7 @@ from full4d_jax.grid import Grid, alone, depth_in, points_in
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.segmentation import Params
-from full4d_jax.source.depth.clip_depth import AnyNetwork, clip_depth
+from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import estimate_depth
 from full4d_jax.source.depth.facts import hold_facts
@@ -56,6 +56,7 @@ def measure_depth(
     """
     cameras = source.cameras
     metres = None
+    unknown = np.zeros(source.frames[0].shape[:3], bool)  # to the network, such as the sky
     assert cameras is not None, "depth belongs to a camera"
     frames = to_model(source.frames[0])
     still = not source_moves(source)
@@ -64,8 +65,9 @@ def measure_depth(
         known = given_depth
     elif isinstance(network, DepthFile):
         own = clip_depth(network, frames, float(cameras.intrinsics[0, 0, 0]), still=still)
-        middle = float(np.median(own[0]))
-        known = own / middle
+        unknown = own == 0
+        middle = float(np.median(own[0][own[0] > 0]))
+        known = as_far(own) / middle
         metres = middle if network.kind == "metric" else None
     else:
         known = np.asarray(estimate_depth(network, frames, still=still))
@@ -77,7 +79,8 @@ def measure_depth(
             at_rest = np.asarray(cameras.world_to_camera[0])
             where = np.asarray(cameras.intrinsics[0])
             settled = hold_facts(np.asarray(settled), pictures, where, at_rest, segmentation)
-        return MeasuredDepth(np.asarray(_without_edges(settled)), unit, metres)
+        shown = np.asarray(_without_edges(settled))
+        return MeasuredDepth(np.where(unknown, 0, shown), unit, metres)
     placed = in_unit(source, unit).cameras
     assert placed is not None, "it has cameras"
     lens = np.asarray(placed.intrinsics[0])
@@ -97,7 +100,7 @@ def measure_depth(
     if segmentation is not None:
         depth = hold_facts(depth, pictures, lens, path, segmentation)
         depth = np.asarray(_without_edges(depth))
-    return MeasuredDepth(depth, unit, metres, swept)
+    return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept)
 
 
 def told_sweep(swept: float) -> str:

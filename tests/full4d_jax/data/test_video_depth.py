@@ -12,9 +12,10 @@ from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, DataConfig
 from full4d_jax.data import video_depth
 from full4d_jax.media.video import write_video
-from full4d_jax.source.depth.depth_file import DEPTH_ANYTHING, DepthFile
+from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.onnx_network import Network
+from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
 from full4d_jax.source.handheld import video_path
 from full4d_jax.source.handheld.path_scale import settle_scale
 from full4d_jax.source.options import SizeOptions, VideoOptions
@@ -78,7 +79,7 @@ def test_a_camera_that_travels_gets_the_depth_that_run_estimates(tmp_path, monke
     # A network of metres that are wrong by another factor in every frame.
     answers = true * np.linspace(0.8, 1.2, FRAMES, dtype=np.float32)[:, None, None]
     left = iter(answers)
-    called = Network(lambda _: next(left)[None], [1, 3, HEIGHT, WIDTH])
+    called = Network(lambda _: {"depth": next(left)[None]}, [1, 3, HEIGHT, WIDTH])
     network = DepthFile(Path("x.onnx"), called, DEPTH_ANYTHING, "metric")
     monkeypatch.setattr(video_depth, "load_network", lambda *_: network)
     monkeypatch.setattr(video_path, "POINTS_SIDE", WIDTH)  # seconds less

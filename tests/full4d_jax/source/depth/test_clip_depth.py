@@ -8,14 +8,10 @@ import pytest
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth import clip_depth
-from full4d_jax.source.depth.depth_file import (
-    DEPTH_ANYTHING,
-    METRIC3D,
-    DepthFile,
-    open_depth_file,
-)
+from full4d_jax.source.depth.depth_file import DepthFile, open_depth_file
 from full4d_jax.source.depth.estimators import load_network
 from full4d_jax.source.depth.onnx_network import Network
+from full4d_jax.source.depth.signatures import DEPTH_ANYTHING, METRIC3D
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 HEIGHT, WIDTH = 48, 64
@@ -34,14 +30,14 @@ def scene(frames: int) -> tuple[np.ndarray, np.ndarray]:
     return disparity, colors.clip(0, 1) * 2 - 1
 
 
-def pretend(answers, axes: int = 4, window: int | None = None, family=DEPTH_ANYTHING, kind=None):
+def pretend(answers, axes: int = 4, window: int | None = None, signature=DEPTH_ANYTHING, kind=None):
     """A network that gives one answer after another, of sides of their own."""
     answers = iter(answers)
     shape: list[int | str | None] = [1, 3, HEIGHT, WIDTH]
     if axes != 4:
         shape.insert(1, window)
-    network = Network(lambda _: next(answers)[None], shape)
-    return DepthFile(Path("x.onnx"), network, family, kind or family.kind)
+    network = Network(lambda _: {"depth": next(answers)[None]}, shape)
+    return DepthFile(Path("x.onnx"), network, signature, kind or signature.kind)
 
 
 def up_to_scale(found, truth):
@@ -116,7 +112,7 @@ def test_metric_depth_keeps_its_metres_and_a_lens_changes_them():
     found = clip_depth.clip_depth(pretend(2 / disparity, kind="metric"), frames)
     np.testing.assert_allclose(found[0, :9], 2 / disparity[0, :9], rtol=0.02)
     assert np.median(clip_depth.source_depth(pretend(2 / disparity, kind="depth"), frames)[0]) == 1
-    of_lens = pretend(2 / disparity, family=METRIC3D)
+    of_lens = pretend(2 / disparity, signature=METRIC3D)
     assert of_lens.kind == "metric"
     np.testing.assert_allclose(clip_depth.clip_depth(of_lens, frames, 500.0), found / 2, rtol=1e-5)
 

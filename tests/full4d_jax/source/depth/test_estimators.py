@@ -13,8 +13,8 @@ from full4d_jax.cli import main
 from full4d_jax.data import estimate_depth, import_capture
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import load_capture
-from full4d_jax.source.depth.depth_file import DEVIATION, MEAN
 from full4d_jax.source.depth.estimators import load_estimator
+from full4d_jax.source.depth.signatures import DEVIATION, MEAN
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth, decode_jpeg
 

@@ -8,8 +8,9 @@ from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, all_real, seen_in
-from full4d_jax.source.depth.depth_file import DEPTH_ANYTHING, DepthFile
+from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.onnx_network import Network
+from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
 from full4d_jax.source.handheld.measured_depth import measure_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
 from input_pipeline.cameras import relative_to
@@ -43,7 +44,7 @@ def network(true: np.ndarray, kind) -> DepthFile:
         (s / z + b if kind == "disparity" else s * z).astype(np.float32)
         for s, b, z in zip(scale, shift, true, strict=True)
     )
-    called = Network(lambda _: next(answers)[None], [1, 3, HEIGHT, WIDTH])
+    called = Network(lambda _: {"depth": next(answers)[None]}, [1, 3, HEIGHT, WIDTH])
     return DepthFile(Path("x.onnx"), called, DEPTH_ANYTHING, kind)
 
 

@@ -1,0 +1,256 @@
+"""Small .onnx files with the inputs and outputs of published depth networks.
+
+Each of them sees a floor that comes nearer from the top to the bottom of the picture, and a little
+of the colours that it is given, so that these can be told from the values:
+
+    near = 0.25 + 2 (r + 1) / h + 0.05 mean of the colours,   row r of h
+
+disparity is `near`, depth and metres are 1 / `near`. The lens of those that tell one has `FOCAL`
+widths. MoGe's points lie on the floor, with their z less by `SHIFT` and all divided by `SCALE`; its
+mask leaves out the top.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+FOCAL = 0.8
+SHIFT = 0.3
+SCALE = 1.5
+UNSEEN = 0.25  # of the rows, at the top, outside MoGe's mask
+
+# Of colours x (n 3 h w): near and far (n h w).
+FLOOR = """
+    m = ReduceMean <axes=[1], keepdims=0> (x)
+    nought = Constant <value_float=0.0> ()
+    one = Constant <value_float=1.0> ()
+    two = Constant <value_float=2.0> ()
+    half = Constant <value_float=0.5> ()
+    quarter = Constant <value_float=0.25> ()
+    tint = Constant <value_float=0.05> ()
+    down = Constant <value_int=1> ()
+    right = Constant <value_int=2> ()
+    first = Constant <value_ints=[0]> ()
+    zeros = Mul (m, nought)
+    ones = Add (zeros, one)
+    rows = CumSum (ones, down)
+    height = ReduceMax <axes=[1, 2], keepdims=1> (rows)
+    ramp = Div (rows, height)
+    twice = Mul (ramp, two)
+    plain = Add (twice, quarter)
+    tinted = Mul (m, tint)
+    near = Add (plain, tinted)
+    far = Reciprocal (near)
+"""
+MOGE = f"""
+    focal = Constant <value_float={FOCAL}> ()
+    shift = Constant <value_float={SHIFT}> ()
+    per_scale = Constant <value_float={1 / SCALE}> ()
+    columns = CumSum (ones, right)
+    width = ReduceMax <axes=[1, 2], keepdims=1> (columns)
+    half_width = Mul (width, half)
+    half_height = Mul (height, half)
+    column = Sub (columns, half)
+    row = Sub (rows, half)
+    u = Sub (column, half_width)
+    v = Sub (row, half_height)
+    pixels = Mul (width, focal)
+    z = Mul (far, per_scale)
+    per_pixel = Div (z, pixels)
+    px = Mul (u, per_pixel)
+    py = Mul (v, per_pixel)
+    pz = Sub (z, shift)
+    last = Constant <value_ints=[3]> ()
+    px4 = Unsqueeze (px, last)
+    py4 = Unsqueeze (py, last)
+    pz4 = Unsqueeze (pz, last)
+    points = Concat <axis=3> (px4, py4, pz4)
+    normal = Identity (points)
+    mask = HardSigmoid <alpha=100.0, beta={-100 * UNSEEN}> (ramp)
+    metric = Constant <value_floats=[{SCALE}]> ()
+"""
+
+
+def near(height: int, width: int, colors: float) -> Float[ndarray, "h w"]:
+    """Return the disparity of the floor, of colours with this mean."""
+    rows = (np.arange(height) + 1) / height
+    return np.broadcast_to((0.25 + 2 * rows + 0.05 * colors)[:, None], (height, width))
+
+
+class Graph(NamedTuple):
+    """A network in ONNX's own text.
+
+    Attributes:
+      inputs: as `float[b,3,h,w] image`.
+      outputs: likewise.
+      body: from the inputs to the outputs; FLOOR stands in the place of `---`.
+    """
+
+    inputs: str
+    outputs: str
+    body: str
+
+
+def write(path: Path, graph: Graph, metadata: dict[str, str] | None = None) -> Path:
+    """Write a graph, and metadata beside it, in a file; return its path."""
+    from onnx import checker, helper, parser, save
+
+    nodes = graph.body.replace("---", FLOOR)
+    parsed = parser.parse_graph(f"graph ({graph.inputs}) => ({graph.outputs}) {{ {nodes} }}")
+    opset = helper.make_opsetid("", 17)
+    model = helper.make_model(parsed, opset_imports=[opset], ir_version=9)
+    helper.set_model_props(model, metadata or {})
+    checker.check_model(model)
+    save(model, path)
+    return path
+
+
+ALONE = "x = Identity (image) ---"
+TOGETHER = """
+    begin = Constant <value_ints=[0]> ()
+    x = Squeeze (image, begin)
+    ---
+"""
+HALF_IN = "x = Cast <to=1> (image) ---"
+
+
+def lens(output: str, width: int, shape: str) -> str:
+    """Return nodes of intrinsics of this shape, in pixels of a picture with this width."""
+    numbers = [width * FOCAL, 0.0, width / 2, 0.0, width * FOCAL, width / 2, 0.0, 0.0, 1.0]
+    return f"""
+    k = Constant <value_floats={numbers}> ()
+    shape = Constant <value_ints={shape}> ()
+    {output} = Reshape (k, shape)
+"""
+
+
+GRAPHS = {
+    "da2": Graph(
+        "float[b,3,h,w] pixel_values",
+        "float[b,h,w] predicted_depth",
+        ALONE.replace("image", "pixel_values") + "predicted_depth = Identity (near)",
+    ),
+    "da3-rank-5": Graph(
+        "float[b,n,3,h,w] pixel_values",
+        "float[b,n,h,w] predicted_depth",
+        TOGETHER.replace("image", "pixel_values") + "predicted_depth = Unsqueeze (far, first)",
+    ),
+    "da3-conf-first": Graph(
+        "float[b,3,h,w] image",
+        "float[b,h,w] depth_conf, float[b,h,w] depth",
+        ALONE + "depth_conf = Identity (ones)\n depth = Identity (far)",
+    ),
+    "da3-lens": Graph(
+        "float[1,3,504,504] image",
+        (
+            "float[1,1,504,504] depth, float[1,1,504,504] depth_conf, float[1,1,3,3] extrinsics, "
+            "float[1,1,3,3] intrinsics"
+        ),
+        ALONE
+        + lens("intrinsics", 504, "[1, 1, 3, 3]")
+        + "extrinsics = Identity (intrinsics)\n"
+        + "depth = Unsqueeze (far, first)\n depth_conf = Unsqueeze (ones, first)",
+    ),
+    "da3-four-views": Graph(
+        "float[1,4,3,h,w] images",
+        "float[1,4,h,w] depth, float[1,4,h,w] depth_conf",
+        TOGETHER.replace("image", "images")
+        + "depth = Unsqueeze (far, first)\n depth_conf = Unsqueeze (ones, first)",
+    ),
+    "moge2": Graph(
+        "float[b,3,h,w] image, int64 num_tokens",
+        "float[b,h,w,3] points, float[b,h,w,3] normal, float[b,h,w] mask, float[1] metric_scale",
+        ALONE + MOGE + "metric_scale = Identity (metric)",
+    ),
+    "moge2-as-hugging-face": Graph(
+        "float[b,3,h,w] image, int64 num_tokens",
+        "float[b,h,w,3] points, float[b,h,w,3] normal, float[b,h,w] mask, float[1] scale",
+        ALONE + MOGE + "scale = Identity (metric)",
+    ),
+    "moge2-static": Graph(
+        "float[1,3,518,518] image",
+        (
+            "float[1,518,518,3] points, float[1,518,518,3] normal, float[1,518,518] mask, "
+            "float[1] metric_scale"
+        ),
+        ALONE + MOGE + "metric_scale = Identity (metric)",
+    ),
+    "depth-pro": Graph(
+        "float[1,3,1536,1536] pixel_values",
+        "float[1,1536,1536] predicted_depth, float[1] focallength_px",
+        ALONE.replace("image", "pixel_values") + f"predicted_depth = Identity (far)\n"
+        f"focallength_px = Constant <value_floats=[{1536 * FOCAL}]> ()",
+    ),
+    "depth-pro-raw": Graph(
+        "float[1,3,1536,1536] pixel_values",
+        "float[1,1536,1536] predicted_depth, float[1] field_of_view",
+        ALONE.replace("image", "pixel_values") + f"widths = Constant <value_float={FOCAL}> ()\n"
+        "predicted_depth = Mul (near, widths)\n"
+        f"field_of_view = Constant <value_floats=[{np.degrees(2 * np.arctan(0.5 / FOCAL))}]> ()",
+    ),
+    "metric3d": Graph(
+        "float16[b,3,h,w] image",
+        (
+            "float16[b,h,w] predicted_depth, float16[b,3,h,w] predicted_normal, "
+            "float16[b,h,w] normal_confidence"
+        ),
+        """
+    levels = Cast <to=1> (image)
+    whole = Constant <value_float=255.0> ()
+    x = Div (levels, whole)
+    ---
+    predicted_depth = Cast <to=10> (far)
+    predicted_normal = Identity (image)
+    normal_confidence = Cast <to=10> (ones)""",
+    ),
+    "unidepth": Graph(
+        "float[1,3,462,630] rgbs",
+        "float[1,3,462,630] pts_3d, float[1,1,462,630] confidence, float[1,3,3] intrinsics",
+        ALONE.replace("image", "rgbs")
+        + """
+    second = Constant <value_ints=[1]> ()
+    z = Unsqueeze (far, second)
+    pts_3d = Concat <axis=1> (z, z, z)
+    confidence = Unsqueeze (ones, second)
+"""
+        + lens("intrinsics", 630, "[1, 3, 3]"),
+    ),
+    "unidepth-earlier": Graph(
+        "float[b,3,462,616] image",
+        (
+            "float[b,3,3] out_K, float[b,1,462,616] depth, float[b,1,462,616] depth_ssi, "
+            "float[b,1,462,616] confidence"
+        ),
+        ALONE
+        + """
+    second = Constant <value_ints=[1]> ()
+    depth = Unsqueeze (far, second)
+    depth_ssi = Unsqueeze (near, second)
+    confidence = Unsqueeze (ones, second)
+"""
+        + lens("out_K", 616, "[1, 3, 3]"),
+    ),
+    "video": Graph(
+        "float[1,4,3,h,w] frames",
+        "float[1,4,h,w] depth",
+        TOGETHER.replace("image", "frames") + "depth = Unsqueeze (near, first)",
+    ),
+    "video-batch": Graph(
+        "float16[4,3,h,w] frames",
+        "float16[4,h,w] depth",
+        HALF_IN.replace("image", "frames") + "depth = Cast <to=10> (near)",
+    ),
+    "zipdepth": Graph(
+        "float[1,3,384,384] image",
+        "float[1,1,384,384] depth",
+        ALONE + "depth = Unsqueeze (near, first)",
+    ),
+}
+
+
+def published(folder: Path, name: str, metadata: dict[str, str] | None = None) -> Path:
+    """Write one of `GRAPHS`, under its name."""
+    return write(folder / f"{name}.onnx", GRAPHS[name], metadata)
