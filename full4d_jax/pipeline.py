@@ -40,8 +40,8 @@ from full4d_jax.scene.fit_settings import FitKind, check_lift, kind_of
 from full4d_jax.scene.lift import asks_prior, run_scene
 from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.reading import posed_grid, read_grid
-from full4d_jax.scene.show import show_first_look, show_scene
-from full4d_jax.session.errors import InputError
+from full4d_jax.scene.show import show_first_look, show_path, show_scene
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
 from full4d_jax.session.report import Job, write_report
@@ -50,6 +50,7 @@ from full4d_jax.source import opening, options, two_videos
 from full4d_jax.source.aiming import with_targets
 from full4d_jax.source.camera_paths import range_warning
 from full4d_jax.source.measure import run_depth
+from input_pipeline.importers.camera_path import read_path
 
 SHIPPED = "shipped"  # in the report, for the weights in the package
 
@@ -157,18 +158,25 @@ def lift(
     return write_report(job, "lift", described, checkpoint=used, source=lifted)
 
 
-def render(out: str | Path, show: RenderOptions) -> Path:
-    """Write videos and a page of the scene that lies in `out`.
+def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Path:
+    """Write videos and a page of the scene that lies in `out`; with a camera path, its film alone.
 
     Raises:
-      InputError: There is no scene, or a number is out of bounds.
+      InputError: There is no scene, a number is out of bounds, or the path cannot be read.
     """
     check_fields(show, what="option")
+    film = None
+    if path is not None:
+        with input_errors("camera path", "give another file as --path (docs/cameras.md)"):
+            film = read_path(path)
     job = Job(Stages(Path(out)))
     grid = posed_grid(job.stages)
     scene = job.stages.finished("scene")
     hold_folder(out)
-    show_scene(job, grid, scene, show)
+    if film is not None:
+        show_path(job, grid, scene, show, film)
+    else:
+        show_scene(job, grid, scene, show)
     return write_report(job, "render", None, show=show)
 
 

@@ -27,6 +27,7 @@ from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.initialization import initialize
 from gaussians.fitting.loop import FitResult, fit
 from gaussians.fitting.relocation import with_room
+from gaussians.formats.birth_4dgs import save_4dgs
 from gaussians.formats.dynamic_ply import (
     load_any_ply,
     load_dynamic_ply,
@@ -34,10 +35,13 @@ from gaussians.formats.dynamic_ply import (
     save_dynamic_ply,
     save_ply_sequence,
 )
+from gaussians.formats.ftgs_ply import save_ftgs_ply
+from gaussians.formats.gltf import save_glb
 from gaussians.formats.packed_ply import save_packed_ply
 from gaussians.formats.ply import load_ply, save_ply
 from gaussians.formats.scene_files import FormatError
 from gaussians.formats.splat import load_splat, save_splat
+from gaussians.formats.spz import load_spz, save_spz
 from gaussians.motion import DynamicGaussians, still
 from gaussians.rendering.clip import clip_budget, render_clip
 from gaussians.rendering.rasterizer import intersection_budget, render
@@ -67,13 +71,18 @@ __all__ = [
     "load_ply",
     "load_ply_sequence",
     "load_splat",
+    "load_spz",
     "render",
     "render_clip",
+    "save_4dgs",
     "save_dynamic_ply",
+    "save_ftgs_ply",
+    "save_glb",
     "save_packed_ply",
     "save_ply",
     "save_ply_sequence",
     "save_splat",
+    "save_spz",
     "still",
     "with_room",
 ]

@@ -10,9 +10,22 @@ from full4d_jax.session.errors import InputError, input_errors, require_ending, 
 from full4d_jax.session.help_text import Shown
 
 if TYPE_CHECKING:
-    from gaussians import Gaussians, Scene
+    from gaussians import DynamicGaussians, Gaussians
 
-TARGETS = ".4d.ply, .compressed.ply, .ply, .splat, or no suffix for a folder of .ply files"
+# What the ending of a name asks for; the first that fits counts.
+KINDS = {
+    ".4d.ply": "4D PLY",
+    ".ftgs.ply": "FTGS PLY",
+    ".compressed.ply": "packed PLY",
+    ".ply": "3DGS PLY",
+    ".4dgs": "4dgs",
+    ".splat": "splat",
+    ".spz": "spz",
+    ".glb": "glTF",
+    ".html": "page",
+}
+MOVING = ("4D PLY", "FTGS PLY", "4dgs")
+TARGETS = f"{', '.join(KINDS)}, or no suffix for a folder of .ply files"
 
 
 def splats(
@@ -21,39 +34,65 @@ def splats(
     *,
     time: float = 0.0,
     instants: int = 16,
+    seconds: float | None = None,
 ) -> None:
     """Write a scene as another kind of file.
 
     docs/formats.md tells what each kind keeps. A still scene becomes a 4D one that does not move.
 
     Args:
-      source: the folder of a run, a .ply (3DGS, packed, 4D), a .splat or an .npz.
-      target: by its name a .4d.ply (4D, nothing lost), .compressed.ply (packed), .ply (3DGS),
-        .splat, or without a suffix a folder with one .ply an instant.
+      source: the folder of a run, a .ply (3DGS, packed, 4D, FTGS), a .splat, an .spz or an .npz.
+      target: by its name a .4d.ply (4D, nothing lost), .4dgs or .ftgs.ply (4D, for players), .html
+        (a page), .compressed.ply (packed), .ply (3DGS), .spz, .glb (glTF), .splat, or without a
+        suffix a folder with one .ply an instant.
       time: instant of a 4D scene, for kinds that hold one: 0 is the first frame, 1 the last.
       instants: number of .ply files in a folder.
+      seconds: how long one pass through the clip plays, for .4dgs and .html; without it, as long as
+        the video.
     """
     require_range("--time", time, 0, 1)
     require_range("--instants", instants, 1, 10_000)
+    if seconds is not None:
+        require_range("--seconds", seconds, 0.1, 600)
     kind = _kind(target)
     if not kind:
         raise InputError("target", target, target.suffix, TARGETS, "give another name")
-    from full4d_jax.scene.reading import read_scene
-    from gaussians import DynamicGaussians, Gaussians
+    from full4d_jax.scene.any_scene import open_scene
+    from full4d_jax.session.files import open_folder
+    from gaussians import DynamicGaussians, Gaussians, save_ply_sequence
     from gaussians.motion import still
+    from input_pipeline.whole_files import whole_file
 
-    scene = read_scene(source)
+    shown = open_scene(source)
+    scene = shown.scene
     do = "give another target"
-    if isinstance(scene, Gaussians) and kind in ("4D PLY", "sequence"):
+    if isinstance(scene, Gaussians) and (kind in MOVING or kind == "sequence"):
         scene = still(scene)
-    if kind == "4D PLY" and not isinstance(scene, DynamicGaussians):
+    if kind in MOVING and not isinstance(scene, DynamicGaussians):
         raise InputError("scene", source, "motion by deformation", "freetime motion", do)
+    if target.is_dir() and kind != "sequence":
+        found = "a folder"
+        raise InputError("target", f"{target}: file", found, "a name for a file", do)
+    open_folder(target.parent)
     with input_errors("scene", do):
-        _save(scene, kind, target, time, instants)
-    count = len(scene.means if isinstance(scene, Gaussians) else scene.gaussians.means)
+        if kind == "sequence":
+            assert not isinstance(scene, Gaussians), "it was made one that does not move"
+            save_ply_sequence(open_folder(target), scene, instants)
+        elif kind == "page":
+            page = shown.page(seconds)
+            with whole_file(target) as partial:
+                partial.write_text(page)
+        elif kind in MOVING:
+            assert isinstance(scene, DynamicGaussians), "others were refused"
+            with whole_file(target) as partial:
+                _save_moving(scene, kind, partial, seconds or shown.seconds)
+        else:
+            instant = scene if isinstance(scene, Gaussians) else scene.at(time)
+            with whole_file(target) as partial:
+                _save_still(instant, kind, partial)
     files = sorted(target.glob("*.ply")) if target.is_dir() else [target]
     size = sum(file.stat().st_size for file in files)
-    print(f"{target}: {kind}, {count} Gaussians, {size / 1e6:.2f} MB")
+    print(f"{target}: {kind}, {shown.count} Gaussians, {size / 1e6:.2f} MB")
 
 
 def codec(
@@ -190,30 +229,31 @@ def wan(
 
 def _kind(target: Path) -> str:
     """Return the kind of file that the name asks for; empty when it does not say."""
-    kinds = {".4d.ply": "4D PLY", ".compressed.ply": "packed PLY", ".ply": "3DGS PLY"}
-    for ending, kind in {**kinds, ".splat": "splat"}.items():
+    for ending, kind in KINDS.items():
         if target.name.endswith(ending):
             return kind
     return "" if target.suffix else "sequence"
 
 
-def _save(scene: "Gaussians | Scene", kind: str, target: Path, time: float, instants: int) -> None:
+def _save_moving(scene: "DynamicGaussians", kind: str, path: Path, seconds: float) -> None:
     import gaussians
-    from full4d_jax.session.files import open_folder
-    from input_pipeline.whole_files import whole_file
 
-    open_folder(target.parent)
-    if kind == "sequence" and not isinstance(scene, gaussians.Gaussians):
-        return gaussians.save_ply_sequence(open_folder(target), scene, instants)
-    if target.is_dir():
-        do = "choose another name"
-        raise InputError("target", f"{target}: file", "a folder", "a name for a file", do)
-    with whole_file(target) as partial:
-        if isinstance(scene, gaussians.DynamicGaussians) and kind == "4D PLY":
-            return gaussians.save_dynamic_ply(partial, scene)
-        save = {
-            "3DGS PLY": gaussians.save_ply,
-            "packed PLY": gaussians.save_packed_ply,
-            "splat": gaussians.save_splat,
-        }[kind]
-        return save(partial, scene if isinstance(scene, gaussians.Gaussians) else scene.at(time))
+    if kind == "4dgs":
+        gaussians.save_4dgs(path, scene, seconds=seconds)
+    elif kind == "FTGS PLY":
+        gaussians.save_ftgs_ply(path, scene)
+    else:
+        gaussians.save_dynamic_ply(path, scene)
+
+
+def _save_still(scene: "Gaussians", kind: str, path: Path) -> None:
+    import gaussians
+
+    save = {
+        "3DGS PLY": gaussians.save_ply,
+        "packed PLY": gaussians.save_packed_ply,
+        "splat": gaussians.save_splat,
+        "spz": gaussians.save_spz,
+        "glTF": gaussians.save_glb,
+    }[kind]
+    save(path, scene)

@@ -13,15 +13,18 @@ from full4d_jax.source.options import Named
 def render(
     *,
     source: Annotated[Path, Named] = Path("out"),
+    path: Path | None = None,
     show: Annotated[RenderOptions, tyro.conf.arg(name="")],
 ) -> None:
     """Show the scene that `lift` left in a folder: writes orbit.mp4, bullet.mp4 and scene.html.
 
     Args:
       source: the folder of a run, with scene.npz; left out, `out`.
+      path: a camera path to film, as path.mp4 and nothing else: JSON of ours, as the page exports,
+        nerfstudio's camera_path.json or transforms.json, or a COLMAP model (docs/cameras.md).
       show: how the scene is shown.
     """
     require_kind(source, (RUN,))
     from full4d_jax import pipeline
 
-    pipeline.render(source, show)
+    pipeline.render(source, show, path)

@@ -10,10 +10,10 @@ from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import two_videos
-from gaussians import Gaussians, Scene, load_any_ply, load_splat
+from gaussians import Gaussians, Scene, load_any_ply, load_splat, load_spz
 from input_pipeline.plain_files import load_arrays, load_json
 
-SOURCES = "the folder of a run, a .ply, a .splat or an .npz"
+SOURCES = "the folder of a run, a .ply, a .splat, an .spz or an .npz"
 
 
 def read_grid(stages: Stages) -> tuple[Grid, dict[str, Any]]:
@@ -46,7 +46,7 @@ def posed_grid(stages: Stages) -> Grid:
 
 
 def read_scene(path: Path) -> Scene | Gaussians:
-    """Read the scene of a run's folder, or of a .ply (3DGS, packed, 4D), .splat or .npz file.
+    """Read the scene of a run's folder, or of a .ply (3DGS, packed, 4D), .splat, .spz or .npz file.
 
     Raises:
       InputError: There is none, or the file is damaged.
@@ -54,7 +54,12 @@ def read_scene(path: Path) -> Scene | Gaussians:
     do = "give another file"
     if path.is_dir() or path.name == "scene.npz":
         return from_arrays(Stages(path if path.is_dir() else path.parent).finished("scene"))
-    kinds = {".splat": load_splat, ".ply": load_any_ply, ".npz": _read_arrays}
+    kinds = {
+        ".splat": load_splat,
+        ".spz": load_spz,
+        ".ply": load_any_ply,
+        ".npz": _read_arrays,
+    }
     if path.suffix not in kinds:
         raise InputError("scene", path, path.suffix or "no suffix", SOURCES, do)
     if not path.is_file():

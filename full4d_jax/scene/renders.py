@@ -16,6 +16,7 @@ from full4d_jax.session.progress import Progress
 from full4d_jax.source.camera_paths import Preset, angles_of, directions, middle_angles, pivot_of
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
+from input_pipeline.importers.camera_path import CameraPath
 
 RENDER_FPS = 24
 
@@ -87,6 +88,48 @@ def write_renders(
         title="the fitted scene; the source camera stands at azimuth 0",
     )
     save_picture(folder / "scene.png", sheet)
+
+
+def write_film(
+    file: Path,
+    scene: Scene,
+    path: CameraPath,
+    source: Cameras,
+    *,
+    size: int,
+    background: Float[ndarray, "3"] | None = None,
+) -> None:
+    """Write a video of the scene from a camera that goes along a path.
+
+    Where the path says no times, the clip passes once.
+
+    Args:
+      file: to write.
+      scene: in world units.
+      path: in the world of the scene; its lens is used, or else the source's.
+      source: cameras of the grid, view 0 first.
+      size: rows of the pictures.
+      background: colour behind the scene; None is black.
+    """
+    poses = path.world_to_camera.astype(np.float32)
+    lens = np.asarray(source.intrinsics[0])
+    rows = source.height
+    columns = source.width
+    if path.intrinsics is not None and path.size is not None:
+        lens = path.intrinsics
+        rows, columns = path.size
+    scale = size / rows
+    width = max(1, round(columns * scale))
+    lens = resize_intrinsics(lens, rows=scale, columns=scale).astype(np.float32)
+    cameras = Cameras(lens[None], poses[None], size, width)
+    times = np.linspace(0, 1, len(poses)) if path.times is None else path.times
+    draw = scene_renderer(scene, cameras, [0], background)
+    frames = []
+    with Progress(file.name, len(poses)) as report:
+        for i, time in enumerate(times):
+            frames.append(to_uint8(draw(cameras.camera(0, i), time).rgb))
+            report(i + 1)
+    write_video(file, np.stack(frames), path.fps or RENDER_FPS)
 
 
 def scene_renderer(

@@ -13,6 +13,7 @@ from full4d_jax.session.errors import input_errors
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job
 from gaussians import Scene, save_ply_sequence
+from input_pipeline.importers.camera_path import CameraPath
 
 
 def show_first_look(job: Job, grid: Grid, scene: Scene) -> None:
@@ -57,6 +58,21 @@ def show_scene(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions) -> Non
     if show.export_ply:
         with input_errors("scene", "move what is there away"):
             save_ply_sequence(folder / "ply", scene, show.export_ply)
+
+
+def show_path(job: Job, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath) -> None:
+    """Write path.mp4, the film of a camera path; arguments as of `show_scene`."""
+    cameras = grid.cameras
+    assert cameras is not None, "a scene was fitted to it"
+    with job.stages.timed("path"):
+        renders.write_film(
+            job.stages.folder / "path.mp4",
+            from_arrays(arrays),
+            path,
+            cameras,
+            size=show.size or cameras.height,
+            background=background_in(arrays),
+        )
 
 
 def _write_page(folder: Path, grid: Grid, scene: Scene, background: np.ndarray | None) -> None:

@@ -25,6 +25,7 @@ from input_pipeline.cameras import (
     orbit,
     resize_intrinsics,
 )
+from input_pipeline.importers.camera_path import read_path
 from input_pipeline.plain_files import load_json
 
 PIVOT = np.array([0.0, 0.0, 1.0])
@@ -79,8 +80,26 @@ def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
         if options.path == preset:
             angles = {"azimuth": options.azimuth, "elevation": options.elevation}
             return preset_targets(preset, targets=data.views - 1, frames=data.frames, **angles)
-    size = {"height": data.height, "width": data.width}
-    return load_targets(options.path, frames=data.frames, **size)
+    path = Path(options.path)
+    if {"camera_path", "frames"} & set(_read_json(path)):
+        return _along(path, data)
+    return load_targets(path, frames=data.frames, height=data.height, width=data.width)
+
+
+def _along(path: Path, data: DataConfig) -> TargetCameras:
+    """Return still cameras evenly spaced along a path of nerfstudio's, both ends included."""
+    with input_errors("camera file", FORMAT):
+        read = read_path(path)
+    chosen = np.linspace(0, len(read.world_to_camera) - 1, data.views - 1).round().astype(int)
+    poses = np.repeat(read.world_to_camera[chosen][:, None], data.frames, 1).astype(np.float32)
+    if read.intrinsics is None or read.size is None:
+        return TargetCameras(None, poses)
+    rows, columns = read.size
+    scaled = resize_intrinsics(
+        read.intrinsics, rows=data.height / rows, columns=data.width / columns
+    )
+    lenses = np.repeat(scaled[None], len(poses), 0).astype(np.float32)
+    return TargetCameras(lenses, poses)
 
 
 def preset_targets(

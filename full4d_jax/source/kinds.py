@@ -12,7 +12,12 @@ RUN = "the folder of a run"
 RUNS = "a folder of runs"
 DATASET = "a data set"
 CAPTURE = "a capture"
-ENDINGS = {".ply": SPLATS, ".splat": SPLATS, ".npz": ARRAYS}  # other files are read as videos
+ENDINGS = {
+    ".ply": SPLATS,
+    ".splat": SPLATS,
+    ".spz": SPLATS,
+    ".npz": ARRAYS,
+}  # other files are read as videos
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {
     CAPTURE: "make a data set of it with full4d data import",

@@ -35,12 +35,11 @@ class NetworkOptions:
     """The network that estimates depth."""
 
     depth_network: str | None = None
-    """Network that estimates depth: blend, ours, tiefenrausch, a .safetensors or .onnx file, or one
-    by name that you have got (docs/howto.md): da2-small, da3-small, da3-base, moge2-small,
-    depth-pro, zipdepth, metric3d; left out, blend, the mean of ours and tiefenrausch."""
+    """blend (of the next two, taken if left out), ours, tiefenrausch, a file, or the name of one
+    you have: da2-small, da3-small, moge2-small ... (docs/howto.md)."""
     depth_kind: DepthKind | None = None
-    """What an .onnx file gives: disparity up to scale and shift, depth up to a scale, or metric
-    depth; left out, what its outputs and a comparison with ours tell."""
+    """What an .onnx file gives: disparity, depth up to a scale, or metres; left out, what its
+    outputs and a comparison with ours tell."""
     keep_estimate: bool = False
     """Leave estimated depth as it is: people may lean, and sink into walls (docs/depth.md)."""
 

@@ -1,7 +1,8 @@
 """4D scenes as PLY files: one file that keeps everything, or a folder with a file for each instant.
 
 The 4D file is a 3DGS file of every Gaussian at its own moment, with further properties that tools
-for still scenes ignore. Names are those of 4D viewers after FreeTimeGS; time runs from 0 to 1:
+for still scenes ignore. It keeps everything; players of FreeTimeGS open `ftgs_ply.py`'s instead.
+Time runs from 0 to 1:
 
     time           when it is most visible, clips
     duration       for how long, one standard deviation, clips
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaussians.deformation import Scene
+from gaussians.formats.ftgs_ply import is_ftgs, read_ftgs
 from gaussians.formats.ply import load_ply, read_scene, read_splats, save_ply, splat_columns
 from gaussians.formats.ply_tables import Tables, read_columns, read_tables, write_tables
 from gaussians.formats.scene_files import CERTAIN, FormatError, check_finite, check_to_write
@@ -67,6 +69,8 @@ def load_any_ply(path: str | Path) -> Gaussians | DynamicGaussians:
     """Read a 4D scene if the file has its properties, else a still one; raises like `load_ply`."""
     path = Path(path)
     tables = read_tables(path)
+    if is_ftgs(tables):
+        return read_ftgs(path, tables)
     if "time" in tables["vertex"]:
         return _read(path, tables)
     return read_scene(path, tables)

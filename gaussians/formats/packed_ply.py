@@ -54,7 +54,7 @@ def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
       FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
     arrays = arrays_to_write(path, scene)
-    order = _curve(arrays[0])
+    order = curve(arrays[0])
     means, quaternions, log_scales, logits, harmonics = (x[order] for x in arrays)
     position, position_range = _fractions(means)
     scale, scale_range = _fractions(log_scales)
@@ -188,7 +188,7 @@ def _row_count(columns: dict[str, ndarray]) -> int:
     return len(next(iter(columns.values()), ()))
 
 
-def _curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, "g"]:
+def curve(means: Float[ndarray, "g 3"]) -> Int[ndarray, "g"]:
     """Return Morton's order, which keeps neighbours in space together; 10 bits an axis."""
     low = means.min(0).astype(np.float64)
     high = means.max(0)

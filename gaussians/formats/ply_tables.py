@@ -104,9 +104,26 @@ def read_columns(
         return np.stack([np.asarray(columns[name], wanted) for name in names], -1)
 
 
-def write_tables(path: str | Path, tables: Tables) -> None:
-    """Write little-endian binary; the columns of a table have equal lengths."""
+def read_comments(path: Path) -> dict[str, str]:
+    """Return the comments `comment NAME TEXT` in the header of a file that `read_tables` reads."""
+    with path.open("rb") as file:
+        head = file.read(HEADER).partition(b"end_header")[0].decode("ascii", "replace")
+    comments = {}
+    for line in head.splitlines():
+        kind, _, text = line.partition(" ")
+        if kind == "comment":
+            name, _, value = text.strip().partition(" ")
+            comments[name] = value.strip()
+    return comments
+
+
+def write_tables(path: str | Path, tables: Tables, comments: dict[str, str] | None = None) -> None:
+    """Write little-endian binary; the columns of a table have equal lengths.
+
+    Comments stand in the header as `comment NAME TEXT`.
+    """
     lines = ["ply", "format binary_little_endian 1.0"]
+    lines += [f"comment {name} {text}" for name, text in (comments or {}).items()]
     parts = []
     for element, columns in tables.items():
         kinds = {name: column.dtype.str[1:] for name, column in columns.items()}

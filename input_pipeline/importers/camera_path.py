@@ -1,8 +1,10 @@
-"""The path of one moving camera: our JSON, a COLMAP model, or transforms.json; no pictures needed.
+"""The path of one moving camera: JSON of ours or nerfstudio's, or a COLMAP model, no pictures.
 
 Our JSON holds `world_to_camera`, (n 4 4) or (1 n 4 4), and if known `intrinsics` (3 3) or (1 3 3)
-of pictures of `image_size` [width, height]. Frames of the others are sorted by their names, whose
-numbers must follow one another evenly: a frame that was left out would shift all that follow.
+of pictures of `image_size` [width, height], `times` (n,) in [0, 1] and `fps`. nerfstudio writes
+camera_path.json of a film, and transforms.json of pictures. Frames of COLMAP and transforms.json
+are sorted by their names, whose numbers must follow one another evenly: a frame that was left out
+would shift all that follow.
 """
 
 import re
@@ -14,6 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from input_pipeline.cameras import check_cameras, check_poses
+from input_pipeline.conventions import to_opencv
 from input_pipeline.footage import natural
 from input_pipeline.importers.colmap import MODELS
 from input_pipeline.importers.colmap_files import has_model, read_model
@@ -32,6 +35,10 @@ class CameraPath(NamedTuple):
     """Pixels of pictures of `size`."""
     size: tuple[int, int] | None
     """Rows and columns."""
+    times: Float64[np.ndarray, "n"] | None = None
+    """When in the clip each picture is taken, from 0 to 1."""
+    fps: float | None = None
+    """Pictures per second of a film along the path."""
 
 
 def path_files(path: Path) -> list[Path]:
@@ -61,6 +68,8 @@ def read_path(path: Path) -> CameraPath:
     if isinstance(table, dict) and "frames" in table:
         names, poses, lens, size = read_moving_camera(files[0])
         return _checked(path, CameraPath(poses[_order(files[0], names)], lens, size))
+    if isinstance(table, dict) and "camera_path" in table:
+        return _checked(path, _nerfstudio(files[0], table))
     return _checked(path, _ours(files[0], table))
 
 
@@ -73,11 +82,65 @@ def _ours(file: Path, table: object) -> CameraPath:
     if poses.ndim != 3 or not len(poses):
         expected = "expected (n, 4, 4) or (1, n, 4, 4)"
         raise ValueError(f"{file}, world_to_camera: found shape {poses.shape}, {expected}")
+    times = None
+    if "times" in table:
+        times = _times(numbers(table["times"], (len(poses),), f"{file}, times"), f"{file}, times")
+    fps = _fps(numbers(table["fps"], (), f"{file}, fps"), file) if "fps" in table else None
     if not {"intrinsics", "image_size"} <= set(table):
-        return CameraPath(poses, None, None)
+        return CameraPath(poses, None, None, times, fps)
     lens = numbers(np.squeeze(table["intrinsics"]), (3, 3), f"{file}, intrinsics")
     columns, rows = numbers(table["image_size"], (2,), f"{file}, image_size")
-    return CameraPath(poses, lens, (round(rows), round(columns)))
+    return CameraPath(poses, lens, (round(rows), round(columns)), times, fps)
+
+
+def _nerfstudio(file: Path, table: dict) -> CameraPath:
+    """Return the path of nerfstudio's camera_path.json: a pose, and a vertical fov, a picture."""
+    size = [
+        round(float(numbers(field(table, name, str(file)), (), f"{file}, {name}")))
+        for name in ("render_height", "render_width")
+    ]
+    rows, columns = size
+    cameras = field(table, "camera_path", str(file))
+    if not isinstance(cameras, list) or not cameras or min(size) < 1:
+        found = f"{len(cameras) if isinstance(cameras, list) else 'no list of'} cameras, {size}"
+        raise ValueError(
+            f"{file}, camera_path: found {found}, expected cameras and sizes of pictures"
+        )
+    if table.get("camera_type", "perspective") != "perspective":
+        found = repr(table["camera_type"])
+        raise ValueError(f"{file}, camera_type: found {found}, expected perspective")
+    places = [f"{file}, camera_path {i}" for i in range(len(cameras))]
+    poses = []
+    fovs = []
+    for camera, where in zip(cameras, places, strict=True):
+        flat = np.ravel(field(camera, "camera_to_world", where))
+        poses.append(numbers(flat, (16,), f"{where}, camera_to_world").reshape(4, 4))
+        fovs.append(float(numbers(field(camera, "fov", where), (), f"{where}, fov")))
+    if np.ptp(fovs) > 1e-6 or not 0 < fovs[0] < 180:
+        found = f"{min(fovs):g} to {max(fovs):g}"
+        raise ValueError(f"{file}, fov: found {found}, expected one number of degrees for all")
+    focal = rows / 2 / np.tan(np.radians(fovs[0]) / 2)
+    lens = np.array([[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1]])
+    times = None
+    if all("render_time" in camera for camera in cameras):
+        listed = [camera["render_time"] for camera in cameras]
+        where = f"{file}, render_time"
+        times = _times(numbers(listed, (len(cameras),), where), where)
+    fps = _fps(numbers(table["fps"], (), f"{file}, fps"), file) if "fps" in table else None
+    return CameraPath(to_opencv(np.stack(poses), "opengl"), lens, (rows, columns), times, fps)
+
+
+def _times(times: np.ndarray, where: str) -> np.ndarray:
+    if times.min() < 0 or times.max() > 1:
+        found = f"{times.min():g} to {times.max():g}"
+        raise ValueError(f"{where}: found {found}, expected times from 0 to 1")
+    return times
+
+
+def _fps(fps: np.ndarray, file: Path) -> float:
+    if not 0.1 <= float(fps) <= 240:
+        raise ValueError(f"{file}, fps: found {float(fps):g}, expected 0.1 to 240")
+    return float(fps)
 
 
 def _from_colmap(folder: Path) -> CameraPath:

@@ -15,7 +15,7 @@ from handheld_clips import arc, film, write_clip
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.grid import grid_from
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video import read_video, write_video
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import read_arrays
@@ -151,6 +151,13 @@ def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path
     assert main(["lift", str(out), *finished[1][1:5]]) == 0
     assert "scene: kept" in capsys.readouterr().out
     assert main(["render", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
+    path = tmp_path / "path.json"
+    path.write_text(json.dumps({"world_to_camera": [np.eye(4).tolist()] * 3, "fps": 5}))
+    assert main(["render", str(out), "--size", "32", "--path", str(path)]) == 0
+    film = read_video(out / "path.mp4", height=32, width=32, frames=3, fps=5)
+    np.testing.assert_allclose(film.timestamps, [0, 0.2, 0.4], atol=1e-3)
+    assert main(["render", str(out), "--path", str(tmp_path / "none.json")]) == 2
+    assert "none.json: found no such file" in capsys.readouterr().err
 
 
 def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys):

@@ -17,6 +17,7 @@ from gaussians import (
     load_ply,
     load_ply_sequence,
     load_splat,
+    load_spz,
     save_dynamic_ply,
 )
 
@@ -61,6 +62,14 @@ def test_every_kind_is_written_from_a_run_and_read_again(run, tmp_path, scene, c
         order = np.argsort(found.means[:, 0])
         means = late.means[np.argsort(late.means[:, 0])]
         np.testing.assert_allclose(found.means[order][:, 0], means[:, 0], atol=2e-3)
+    niantic = convert(plain, "late.spz")
+    np.testing.assert_allclose(load_spz(niantic).means, late.means, atol=0.06)
+    assert convert(niantic, "late.glb").read_bytes()[:4] == b"glTF"
+    assert convert(whole, "scene.4dgs", "--seconds", "2").read_bytes()[1:5] == b"4DGS"
+    played = load_any_ply(convert(run, "scene.ftgs.ply"))
+    assert isinstance(played, DynamicGaussians)
+    for source in (run, plain, niantic):
+        assert "<canvas" in convert(source, "scene.html", "--seconds", "2").read_text()
     folder = convert(run, "sequence", "--instants", "3")
     assert len(load_ply_sequence(folder)) == 3
     moving = load_dynamic_ply(convert(plain, "still.4d.ply"))

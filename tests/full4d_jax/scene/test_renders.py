@@ -12,10 +12,11 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.grids import write_grid
 from full4d_jax.media.video import read_video
-from full4d_jax.scene.renders import scene_renderer, write_renders
+from full4d_jax.scene.renders import scene_renderer, write_film, write_renders
 from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from gaussians import Camera, DynamicGaussians, Gaussians, intersection_budget, render, still
 from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.importers.camera_path import CameraPath
 
 LENS = intrinsics_from_fov(55.0, 32, 48).astype(np.float32)
 
@@ -97,3 +98,21 @@ def test_grid_video_and_sheet(tmp_path):
     assert without is not None
     assert real is not None
     assert len(real) < len(without)  # a row for the given view
+
+
+def test_a_film_is_what_render_draws_along_a_path(tmp_path, scene):
+    poses = orbit(np.array([-20.0, 0.0, 20.0]), np.zeros(3))
+    lens = intrinsics_from_fov(40.0, 64, 96)
+    path = CameraPath(poses, lens, (64, 96), np.array([1.0, 0.5, 0.0]), 6.0)
+    source = Cameras(LENS[None], np.eye(4, dtype=np.float32)[None, None], 32, 48)
+    write_film(tmp_path / "path.mp4", scene, path, source, size=128)
+    film = read_video(tmp_path / "path.mp4", height=128, width=192, frames=3, fps=6)
+    frames = film.frames
+    wide = jnp.asarray(intrinsics_from_fov(40.0, 128, 192), jnp.float32)
+    for pose, time, frame in zip(poses, (1.0, 0.5, 0.0), frames, strict=True):
+        camera = Camera(jnp.asarray(pose, jnp.float32), wide, 192, 128)
+        drawn = np.clip(render(scene.at(time), camera, antialiased=True).rgb, 0, 1)
+        assert ((frame / 255 - drawn) ** 2).mean() < 10**-2.8
+    write_film(tmp_path / "plain.mp4", scene, CameraPath(poses, None, None), source, size=32)
+    plain = read_video(tmp_path / "plain.mp4", height=32, width=48, frames=3, fps=24)
+    np.testing.assert_allclose(plain.timestamps, np.arange(3) / 24, atol=1e-3)

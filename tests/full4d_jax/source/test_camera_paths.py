@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.config import DataConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.camera_paths import (
     PIVOT,
@@ -20,10 +21,13 @@ from full4d_jax.source.camera_paths import (
     pivot_of,
     preset_targets,
     range_warning,
+    read_targets,
     still_camera,
     subject_depth,
 )
+from full4d_jax.source.options import PathOptions
 from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.conventions import convert
 
 LENS = intrinsics_from_fov(55.0, 64, 64)
 SIZE = {"frames": 3, "height": 64, "width": 64}
@@ -164,3 +168,19 @@ def test_wrong_files_are_refused_by_name(tmp_path):
             (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match=name):
             load_targets(tmp_path / name, frames=4, height=64, width=64)
+
+
+def test_a_film_of_nerfstudio_gives_targets_along_it(tmp_path):
+    around = orbit(np.linspace(-20.0, 20.0, 9), np.zeros(9))
+    cameras = [
+        {"camera_to_world": pose.ravel().tolist(), "fov": 40.0}
+        for pose in convert(around, "opencv", "opengl")
+    ]
+    size = {"render_height": 96, "render_width": 128}
+    path = write(tmp_path / "camera_path.json", camera_path=cameras, **size)
+    data = DataConfig(views=4, frames=3, height=48, width=64)
+    targets = read_targets(PathOptions(path=str(path)), data)
+    np.testing.assert_allclose(targets.world_to_camera[:, 0], around[[0, 4, 8]], atol=1e-6)
+    assert targets.world_to_camera.shape == (3, 3, 4, 4)
+    assert targets.intrinsics is not None
+    np.testing.assert_allclose(targets.intrinsics[0, 1], [0, 65.939, 24], rtol=1e-4)

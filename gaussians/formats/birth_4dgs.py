@@ -1,0 +1,207 @@
+"""The open container `.4dgs`, version 1, with its motion model `gaussian-birth`.
+
+A file is a magic word, records of (kind: uint8, length: uint64, content), and the magic word:
+
+    Header, Quantization, Window Table     what is in it, the steps of all numbers, when it is valid
+    Chunk, bands of harmonics              streams of integers, each compressed on its own
+    Chunk Index, Footer                    where the chunk is, for readers that seek
+
+Numbers are integers times a step. Two steps differ by Gaussian, as the format demands: velocities
+of short-lived Gaussians are coarser, moments of short-lived ones finer. Streams hold integers or
+their differences from one Gaussian to the next, zigzag coded, byte plane by byte plane, deflated.
+Gaussians stand along a space-filling curve. Axes are y up, z back; times are seconds. The format
+has no gates; see `passing.py` for what becomes of ours.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from gaussians.deformation import Scene
+from gaussians.formats.orientation import turn_harmonics, turn_quaternions, turn_vectors
+from gaussians.formats.packed_ply import SMALLER, curve
+from gaussians.formats.passing import LONGEST, Passing, without_gates
+from gaussians.formats.scene_files import FormatError, mean_colors, unit_quaternions
+from gaussians.rendering.projection import ALPHA_MIN
+from gaussians.types import Gaussians
+
+MAGIC = b"\x894DGS1\r\n"
+HEADER, FOOTER, QUANTIZATION, WINDOWS, CHUNK, BAND, INDEX = 1, 2, 3, 4, 5, 7, 8
+STREAM = struct.Struct("<BBBBBIQ")
+RAW, DELTA, CONSTANT = 0, 1, 2
+POSITION_BOUND = 0.05  # largest error, in widths of the usual Gaussian
+RELATIVE_BOUND = 0.02  # of scales and durations
+ROTATION_BOUND = 0.002
+COLOR_BOUND = 1 / 255
+TIME_BOUND = 0.002  # seconds
+BANDS = {1: (0, 3), 2: (3, 8), 3: (8, 15)}  # coefficients after the first
+HARMONICS = 4.0  # largest coefficient
+
+
+def save_4dgs(path: str | Path, scene: Scene | Gaussians, *, seconds: float) -> None:
+    """Write a 4D scene that lasts so many seconds, without its gates.
+
+    Raises:
+      FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
+    """
+    path = Path(path)
+    if not (0 < seconds < 1e6):
+        raise FormatError(path, "seconds", seconds, "a positive number")
+    passing = without_gates(path, scene)
+    order = curve(passing.means)
+    records = _records(path, Passing(*(x[order] for x in passing)), seconds)
+    path.write_bytes(records)
+
+
+def _records(path: Path, scene: Passing, seconds: float) -> bytes:
+    """Return the whole file."""
+    count, coefficients = scene.harmonics.shape[:2]
+    degree = round(coefficients**0.5) - 1
+    means = turn_vectors(scene.means).astype(np.float64)
+    position_bound = POSITION_BOUND * float(np.exp(np.median(scene.log_scales)))
+    bounds = {
+        "pos": position_bound,
+        "scale_rel": RELATIVE_BOUND,
+        "rot": ROTATION_BOUND,
+        "rgb": COLOR_BOUND,
+        "alpha": COLOR_BOUND,
+        "motion": 2 * position_bound,  # over the format's reference lifetime of 0.5 s
+        "time": TIME_BOUND,
+        "sigma_rel": RELATIVE_BOUND,
+        "sh": 0,
+    }
+    streams = _streams(path, scene, means, bounds, seconds)
+    box = [*means.min(0), *means.max(0)]
+    header = _text("") + _text("full4d_jax") + struct.pack("<dQd", seconds, count, ALPHA_MIN)
+    header += _text("gaussian-birth") + struct.pack("<6dBB", *box, degree, 0)
+    header += _texts(
+        {"color_space": "srgb-rec709-display", "coordinate_system": "y-up-right-handed"}
+    )
+    # Order of the steps: position, scale, rotation, colour, opacity, velocity, moment, duration.
+    relative = 2 * np.log1p(RELATIVE_BOUND)
+    steps = [2 * bounds[name] for name in ("pos", "scale_rel", "rot", "rgb", "alpha", "motion")]
+    steps[1] = relative
+    quantization = _text("uniform-v1") + struct.pack("<3d", *means.min(0))
+    quantization += struct.pack("<8dB", *steps, 2 * TIME_BOUND, relative, 1)
+    quantization += _texts({name: repr(value) for name, value in bounds.items()})
+    # Valid at the last instant, too: the end of a window is no part of it.
+    windows = struct.pack("<Idd", 1, 0.0, np.inf)
+    front = MAGIC + _record(HEADER, header) + _record(QUANTIZATION, quantization)
+    front += _record(WINDOWS, windows)
+
+    content = struct.pack("<ddII", 0.0, seconds, 0, count) + _text("")
+    content += struct.pack("<QQ", len(streams), len(streams)) + streams
+    chunk = _record(CHUNK, content)
+    bands = _bands(scene, degree)
+    index = struct.pack("<ddQQII", 0.0, seconds, len(front), len(chunk), count, len(bands))
+    place = len(front) + len(chunk)
+    for band, record in bands.items():
+        index += struct.pack("<BQQ", band, place, len(record))
+        place += len(record)
+    summary = _record(INDEX, index)
+    footer = _record(FOOTER, struct.pack("<QQI", place, 0, zlib.crc32(summary)))
+    return front + chunk + b"".join(bands.values()) + summary + footer + MAGIC
+
+
+def _streams(
+    path: Path,
+    scene: Passing,
+    means: Float[ndarray, "g 3"],
+    bounds: dict[str, float],
+    seconds: float,
+) -> bytes:
+    """Return the streams of a chunk, in the order of their numbers."""
+    relative = 2 * np.log1p(RELATIVE_BOUND)
+    position = 2 * bounds["pos"]
+    lasts = scene.durations > LONGEST
+    sigmas = np.where(lasts, 1.0, scene.durations.astype(np.float64) * seconds)
+    sigma_bins = np.rint(np.log(sigmas) / relative)
+    decoded = np.exp(sigma_bins * relative)
+    half = np.where(lasts, np.inf, np.sqrt(-2 * np.log(ALPHA_MIN)) * decoded)
+    classes = np.clip(np.ceil(np.log2(np.clip(half, 0.02, 2.0) / 0.5)), -4, 2)
+    velocity_steps = 2 * bounds["motion"] * 2.0**-classes
+    step = 2 * TIME_BOUND
+    finest = np.where(lasts, step, np.minimum(step, 0.05 * decoded))
+    moment_steps = step * 2.0 ** np.clip(np.floor(np.log2(finest / step)), -10, 0)
+
+    rotations = np.roll(unit_quaternions(turn_quaternions(scene.quaternions)), -1, axis=1)
+    largest = np.abs(rotations).argmax(1)
+    sign = np.where(np.take_along_axis(rotations, largest[:, None], 1) < 0, -1, 1)
+    three = np.take_along_axis(rotations * sign, SMALLER[largest], 1)
+    red, green, blue = np.rint(mean_colors(scene.harmonics).astype(np.float64) / 2 * 255).T
+    velocities = turn_vectors(scene.velocities).astype(np.float64) / seconds
+    moments = scene.moments.astype(np.float64) * seconds
+    bins = [
+        (means - means.min(0)) / position,
+        scene.log_scales.astype(np.float64) / relative,
+        largest,
+        three / (2 * ROTATION_BOUND),
+        np.column_stack([green, red - green, blue - green]),
+        scene.opacities.astype(np.float64) / (2 * COLOR_BOUND),
+        velocities / velocity_steps[:, None],
+        moments / moment_steps,
+        np.where(lasts, 0, sigma_bins),
+        lasts.astype(np.float64),
+        np.zeros(len(means)),
+    ]
+    streams = b""
+    for number, values in enumerate(bins):
+        rounded = np.rint(values)
+        if np.abs(rounded).max() >= 2**30:
+            expected = "numbers that 32 bits hold at the format's precision"
+            raise FormatError(
+                path, f"stream {number}", f"{np.abs(rounded).max():g} steps", expected
+            )
+        streams += _stream(number, rounded.astype(np.int64).reshape(len(means), -1))
+    return streams
+
+
+def _bands(scene: Passing, degree: int) -> dict[int, bytes]:
+    """Return the records of view-dependent colour, one a degree, channel by channel."""
+    rest = turn_harmonics(scene.harmonics)[:, 1:].swapaxes(1, 2)  # g 3 coefficients
+    levels = np.rint((rest / HARMONICS + 1) * 127.5).clip(0, 255).astype(np.int64)
+    records = {}
+    for band in range(1, degree + 1):
+        first, end = BANDS[band]
+        columns = levels[:, :, first:end].reshape(len(rest), -1)
+        records[band] = _record(BAND, struct.pack("<B", band) + _stream(BAND, columns))
+    return records
+
+
+def _stream(number: int, values: Int[ndarray, "g c"]) -> bytes:
+    """Return a stream of integers or of their differences, whichever is shorter."""
+    count, channels = values.shape
+    if (values == values[0]).all() and count > 1:
+        width, body = _deflated(values[:1])
+        return STREAM.pack(number, width, CONSTANT, 0, channels, count, len(body)) + body
+    plain = _deflated(values)
+    differences = _deflated(np.diff(values, axis=0, prepend=np.zeros((1, channels), np.int64)))
+    mode = DELTA if len(differences[1]) < len(plain[1]) else RAW
+    width, body = differences if mode == DELTA else plain
+    return STREAM.pack(number, width, mode, 0, channels, count, len(body)) + body
+
+
+def _deflated(values: Int[ndarray, "g c"]) -> tuple[int, bytes]:
+    """Return the bytes a number takes, and the numbers zigzag coded in planes, deflated."""
+    codes = ((values << 1) ^ (values >> 63)).astype(np.uint64).ravel()
+    most = int(codes.max(initial=0))
+    width = 1 if most < 2**8 else 2 if most < 2**16 else 4
+    planes = codes.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T
+    return width, zlib.compress(np.ascontiguousarray(planes).tobytes(), 6)
+
+
+def _record(kind: int, content: bytes) -> bytes:
+    return struct.pack("<BQ", kind, len(content)) + content
+
+
+def _text(text: str) -> bytes:
+    return struct.pack("<I", len(text)) + text.encode("ascii")
+
+
+def _texts(texts: dict[str, str]) -> bytes:
+    pairs = b"".join(_text(name) + _text(texts[name]) for name in sorted(texts))
+    return struct.pack("<I", len(pairs)) + pairs

@@ -1,0 +1,104 @@
+"""Binary glTF (`.glb`) of one instant, with the extension `KHR_gaussian_splatting`.
+
+Each array of a scene is one attribute of a mesh of points, in float32; programs that do not know
+the extension show points in the mean colours. Axes are y up, z back.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from numpy import ndarray
+
+from gaussians.formats.orientation import turn_harmonics, turn_quaternions, turn_vectors
+from gaussians.formats.scene_files import (
+    arrays_to_write,
+    mean_colors,
+    sigmoid,
+    to_bytes,
+    unit_quaternions,
+)
+from gaussians.types import Gaussians
+
+EXTENSION = "KHR_gaussian_splatting"
+POINTS = 0
+FLOAT = 5126
+BYTE = 5121
+SHAPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+
+
+def save_glb(path: str | Path, scene: Gaussians) -> None:
+    """Write a scene, in its own order.
+
+    Raises:
+      FormatError: A file cannot hold the scene, see `arrays_to_write`.
+    """
+    means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
+    opacities = sigmoid(logits)
+    turned = turn_harmonics(harmonics)
+    rotations = np.roll(unit_quaternions(turn_quaternions(quaternions)), -1, axis=1)  # x y z w
+    attributes: dict[str, Shaped[ndarray, "g c"]] = {
+        "POSITION": turn_vectors(means),
+        "COLOR_0": to_bytes(np.column_stack([_linear(mean_colors(harmonics)), opacities])),
+        f"{EXTENSION}:ROTATION": rotations,
+        f"{EXTENSION}:SCALE": np.exp(log_scales),
+        f"{EXTENSION}:OPACITY": opacities[:, None],
+    }
+    for i in range(harmonics.shape[1]):
+        degree = int(i**0.5)
+        attributes[f"{EXTENSION}:SH_DEGREE_{degree}_COEF_{i - degree**2}"] = turned[:, i]
+    document, binary = _document(attributes)
+    text = json.dumps(document, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text
+    chunks += struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    Path(path).write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
+
+
+def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, object], bytes]:
+    """Return the description of a mesh of points, and the bytes that it describes."""
+    binary = b""
+    views = []
+    accessors: list[dict[str, object]] = []
+    for name, values in attributes.items():
+        is_byte = values.dtype == np.uint8
+        content = values.astype(np.uint8 if is_byte else "<f4").tobytes()
+        accessor: dict[str, object] = {
+            "bufferView": len(views),
+            "componentType": BYTE if is_byte else FLOAT,
+            "count": len(values),
+            "type": SHAPES[values.shape[1]],
+        }
+        if is_byte:
+            accessor["normalized"] = True
+        if name == "POSITION":  # required of it alone
+            accessor["min"] = [float(x) for x in values.min(0)]
+            accessor["max"] = [float(x) for x in values.max(0)]
+        accessors.append(accessor)
+        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(content)})
+        binary += content
+    primitive = {
+        "attributes": {name: i for i, name in enumerate(attributes)},
+        "mode": POINTS,
+        "extensions": {EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
+    }
+    document = {
+        "asset": {"version": "2.0", "generator": "full4d_jax"},
+        "extensionsUsed": [EXTENSION],
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [primitive]}],
+        "accessors": accessors,
+        "bufferViews": views,
+        "buffers": [{"byteLength": len(binary)}],
+    }
+    return document, binary
+
+
+def _linear(colors: Float[ndarray, "g 3"]) -> Float[ndarray, "g 3"]:
+    """Return sRGB colours as linear ones, as glTF wants those of points."""
+    shown = np.clip(colors, 0, 1)
+    return np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)

@@ -1,0 +1,156 @@
+"""Niantic's `.spz`, version 3: a gzip stream of 20 bytes a Gaussian, and 1 a harmonic coefficient.
+
+    header      magic "NGSP", version, count: 3 x uint32; degree, fraction bits, flags, 0: 4 x uint8
+    positions   3 x int24 each, of 2^-(fraction bits) world units
+    opacities   1 x uint8 each
+    colors      3 x uint8 each: 255 (0.5 + 0.15 c), where c is the coefficient of degree 0
+    scales      3 x uint8 each: 16 (log-scale + 10)
+    rotations   uint32 each: which of x y z w is the largest, then sign and 9 bits of the others
+    harmonics   uint8 each: 128 + 128 c
+
+Axes are y up, z back. Version 4 has the same arrays in another compression (zstd); its readers
+read version 3, too.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Float32, Int, UInt8, UInt32
+from numpy import ndarray
+
+from gaussians.formats.orientation import turn_harmonics, turn_quaternions, turn_vectors
+from gaussians.formats.scene_files import (
+    FormatError,
+    arrays_to_write,
+    existing_file,
+    logit,
+    sigmoid,
+    to_bytes,
+    unit_quaternions,
+)
+from gaussians.types import Gaussians
+
+HEADER = struct.Struct("<4sIIBBBB")
+MAGIC = b"NGSP"
+VERSION = 3
+FINEST = 20  # bits of a fraction; more are noise that does not compress
+COLOR_STEP = 0.15
+GZIP = 31  # for zlib: a stream with a gzip header
+# Components x y z w that are stored when one of them is the largest.
+SMALLER = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+
+
+def save_spz(path: str | Path, scene: Gaussians) -> None:
+    """Write a scene, in its own order.
+
+    Raises:
+      FormatError: A file cannot hold the scene, see `arrays_to_write`.
+    """
+    means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
+    bits = _fraction_bits(Path(path), means, log_scales)
+    count, coefficients = harmonics.shape[:2]
+    degree = round(coefficients**0.5) - 1
+    turned = turn_harmonics(harmonics)
+    parts = (
+        HEADER.pack(MAGIC, VERSION, count, degree, bits, 0, 0),
+        _int24(np.rint(turn_vectors(means).astype(np.float64) * 2**bits)).tobytes(),
+        to_bytes(sigmoid(logits)).tobytes(),
+        to_bytes(0.5 + COLOR_STEP * harmonics[:, 0]).tobytes(),
+        to_bytes((log_scales + 10) * 16 / 255).tobytes(),
+        _pack_rotations(turn_quaternions(quaternions)).astype("<u4").tobytes(),
+        to_bytes((128 + 128 * turned[:, 1:]) / 255).tobytes(),
+    )
+    packer = zlib.compressobj(9, wbits=GZIP)
+    Path(path).write_bytes(packer.compress(b"".join(parts)) + packer.flush())
+
+
+def load_spz(path: str | Path) -> Gaussians:
+    """Read a scene of version 3.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      FormatError: The file is not such a scene.
+    """
+    path = existing_file(path, "a .spz file")
+    content = path.read_bytes()
+    unpacker = zlib.decompressobj(GZIP)
+    try:
+        head = unpacker.decompress(content, HEADER.size)
+        magic, version, count, degree, bits, _, _ = HEADER.unpack(head)
+    except (zlib.error, struct.error) as error:
+        raise FormatError(path, "file", error, f"spz of version {VERSION}") from error
+    if (magic, version) != (MAGIC, VERSION):
+        raise FormatError(path, "version", version, VERSION)
+    if count == 0 or degree > 3:
+        found = f"{count} Gaussians of degree {degree}"
+        raise FormatError(path, "header", found, "at least one, of degree 0 to 3")
+    rest = (degree + 1) ** 2 - 1
+    sizes = np.array([9, 1, 3, 3, 4, 3 * rest]) * count
+    try:
+        arrays = unpacker.decompress(unpacker.unconsumed_tail, int(sizes.sum()) + 1)
+    except zlib.error as error:
+        raise FormatError(path, "arrays", error, "a whole file") from error
+    if len(arrays) < sizes.sum():
+        raise FormatError(path, "arrays", f"{len(arrays)} bytes", f"{sizes.sum()} bytes")
+    columns = np.split(np.frombuffer(arrays, np.uint8, int(sizes.sum())), np.cumsum(sizes)[:-1])
+    places, opacities, colors, scales, rotations, higher = columns
+    mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP
+    others = (higher.reshape(count, rest, 3) - 128.0) / 128
+    means = turn_vectors(_from_int24(places.reshape(count, 3, 3)) / 2.0**bits)
+    harmonics = turn_harmonics(np.concatenate([mean, others], 1))
+    quaternions = turn_quaternions(_unpack_rotations(rotations.view("<u4").astype(np.uint32)))
+    return Gaussians(
+        means=jnp.asarray(means),
+        quaternions=jnp.asarray(quaternions),
+        log_scales=jnp.asarray((scales.reshape(count, 3) / 16 - 10).astype(np.float32)),
+        logit_opacities=jnp.asarray(logit(opacities / 255).astype(np.float32)),
+        harmonics=jnp.asarray(harmonics),
+    )
+
+
+def _fraction_bits(path: Path, means: Float[ndarray, "g 3"], scales: Float[ndarray, "g 3"]) -> int:
+    """Return bits that hold a tenth of the usual Gaussian's width, or as many as there is room."""
+    wanted = np.ceil(np.log2(10) - np.median(scales) / np.log(2))
+    farthest = max(float(np.abs(means).max()), 1e-9)
+    room = np.floor(23 - np.log2(farthest) - 1e-6)
+    if room < 1:
+        raise FormatError(
+            path, "means", f"{farthest:g}", "at most 2^22, for the format keeps 24 bits"
+        )
+    return int(np.clip(wanted, 1, min(room, FINEST)))
+
+
+def _int24(values: Float[ndarray, "g 3"]) -> UInt8[ndarray, "g 3 3"]:
+    """Return integers as three bytes each, the lowest first."""
+    return np.ascontiguousarray(values.astype("<i4")).view(np.uint8).reshape(-1, 3, 4)[..., :3]
+
+
+def _from_int24(parts: UInt8[ndarray, "g 3 3"]) -> Int[ndarray, "g 3"]:
+    """Return the inverse of `_int24`."""
+    low, middle, high = np.moveaxis(parts.astype(np.int32), -1, 0)
+    return ((high << 24 | middle << 16 | low << 8) >> 8).astype(np.int32)
+
+
+def _pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
+    unit = np.roll(unit_quaternions(quaternions), -1, axis=1)  # x y z w
+    largest = np.abs(unit).argmax(1)
+    sign = np.where(np.take_along_axis(unit, largest[:, None], 1) < 0, -1, 1)
+    three = np.take_along_axis(unit * sign, SMALLER[largest], 1)
+    sizes = np.rint(np.abs(three) * np.sqrt(2) * 511).clip(0, 511).astype(np.uint32)
+    x, y, z = (sizes | (three < 0).astype(np.uint32) << 9).T
+    return largest.astype(np.uint32) << 30 | x << 20 | y << 10 | z
+
+
+def _unpack_rotations(words: UInt32[ndarray, "g"]) -> Float32[ndarray, "g 4"]:
+    """Return unit quaternions w x y z, the inverse of `_pack_rotations`."""
+    parts = np.stack([words >> 20, words >> 10, words], -1) & 1023
+    three = (parts & 511) / 511 / np.sqrt(2) * np.where(parts & 512, -1, 1)
+    largest = (words >> 30).astype(np.int64)
+    unit = np.empty((len(words), 4))
+    np.put_along_axis(unit, SMALLER[largest], three, 1)
+    left = np.sqrt(np.maximum(1 - (three**2).sum(1, keepdims=True), 0))
+    np.put_along_axis(unit, largest[:, None], left, 1)
+    return np.roll(unit, 1, axis=1).astype(np.float32)

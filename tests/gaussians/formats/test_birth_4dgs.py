@@ -1,0 +1,91 @@
+"""`.4dgs` files: their own library reads them, finds them valid, and sees the same picture."""
+
+import zlib
+
+import fourdgs
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fourdgs.validate import validate
+
+from gaussians.formats.birth_4dgs import save_4dgs
+from gaussians.formats.scene_files import FormatError, logit, mean_harmonics
+from gaussians.types import Gaussians
+
+SECONDS = 2.5
+# From glTF's axes to ours, for positions and quaternions, and the first coefficients of a band.
+AXES = np.array([1, -1, -1])
+TURNED = np.array([1, 1, -1, -1])
+
+
+def read_by_them(path, time: float) -> Gaussians:
+    """The scene of a file at an instant in [0, 1], as the format's own library evaluates it."""
+    read = fourdgs.read(str(path))
+    theirs = read.gaussians
+    state = theirs.state_at(time * SECONDS, read.header.cutoff)
+    shown = state["indices"]
+    harmonics = mean_harmonics(theirs.colors[shown, None, :3])
+    if theirs.sh is not None:
+        levels = theirs.sh[shown].reshape(len(shown), 3, -1).swapaxes(1, 2)
+        signs = np.array([-1, -1, 1])[: levels.shape[1], None]  # degree 1
+        harmonics = np.concatenate([harmonics, (levels / 255 * 8 - 4) * signs], 1)
+    arrays = (
+        state["centers"] * AXES,
+        np.roll(state["orientations"], 1, axis=1) * TURNED,
+        np.log(theirs.scales[shown]),
+        logit(np.clip(state["opacity"], 1e-6, 1 - 1e-6)),
+        harmonics,
+    )
+    return Gaussians(*(jnp.asarray(x, jnp.float32) for x in arrays))
+
+
+@pytest.mark.parametrize("degree", [0, 1])
+def test_their_library_sees_the_same_picture(tmp_path, moving, picture, psnr, degree):
+    scene = moving(degree)
+    path = tmp_path / "scene.4dgs"
+    save_4dgs(path, scene, seconds=SECONDS)
+    report = validate(path.read_bytes())
+    assert report.ok, report
+    for time in (0.0, 0.3, 1.0):
+        ours = picture(scene.at(time))
+        assert ours.std() > 0.05
+        assert psnr(picture(read_by_them(path, time)), ours) > 36
+    assert psnr(picture(scene.at(0.0)), picture(scene.at(1.0))) < 25  # it moves
+
+
+def test_what_passes_or_lasts_alone_stays_one_gaussian(tmp_path, moving, picture, psnr):
+    scene = moving(0)
+    pure = scene._replace(logit_gates=jnp.where(scene.logit_gates > 0, 20.0, -20.0))
+    save_4dgs(tmp_path / "scene.4dgs", pure, seconds=SECONDS)
+    read = fourdgs.read(str(tmp_path / "scene.4dgs"))
+    opaque = (pure.gaussians.logit_opacities > np.log(1 / 254)).sum()
+    assert read.gaussians.count == opaque
+    assert read.duration_sec == SECONDS
+    assert psnr(picture(read_by_them(tmp_path / "scene.4dgs", 0.5)), picture(pure.at(0.5))) > 40
+
+
+def test_the_index_tells_where_the_chunk_is(tmp_path, moving):
+    save_4dgs(tmp_path / "scene.4dgs", moving(1), seconds=SECONDS)
+    read = fourdgs.read(str(tmp_path / "scene.4dgs"))
+    assert read.summary_crc_ok
+    (entry,) = read.chunk_index
+    content = (tmp_path / "scene.4dgs").read_bytes()
+    assert content[entry.chunk_offset] == 5
+    ((band, offset, length),) = entry.bands
+    assert (band, content[offset]) == (1, 7)
+    assert zlib.crc32(content[offset : offset + length])
+
+
+def test_what_a_file_cannot_hold_is_refused(tmp_path, moving, make_scene):
+    scene = moving(0)
+    with pytest.raises(FormatError, match="seconds: found 0"):
+        save_4dgs(tmp_path / "a.4dgs", scene, seconds=0)
+    with pytest.raises(FormatError, match="expected DynamicGaussians"):
+        save_4dgs(tmp_path / "a.4dgs", make_scene(3), seconds=1)
+    far = scene._replace(gaussians=scene.gaussians._replace(means=scene.gaussians.means * 1e9))
+    with pytest.raises(FormatError, match="stream 0"):
+        save_4dgs(tmp_path / "a.4dgs", far, seconds=1)
+    hidden = scene.gaussians._replace(logit_opacities=jnp.full(600, -20.0))
+    with pytest.raises(FormatError, match="no Gaussian that can be seen"):
+        save_4dgs(tmp_path / "a.4dgs", scene._replace(gaussians=hidden), seconds=1)
+    assert not list(tmp_path.iterdir())
