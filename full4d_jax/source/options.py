@@ -41,7 +41,7 @@ class NetworkOptions:
     """What an .onnx file gives: disparity, depth up to a scale, or metres; left out, what its
     outputs and a comparison with ours tell."""
     keep_estimate: bool = False
-    """Leave estimated depth as it is: people may lean, and sink into walls (docs/depth.md)."""
+    """Leave estimated depth as it is (docs/depth.md)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class DepthOptions(NetworkOptions):
     """Where the depth of the source comes from."""
 
     depth: Path | None = None
-    """Depth of the video, .npy (t, h, w), 0 = unknown; left out, a network estimates it."""
+    """Depth of the video, .npy (t, h, w), 0 = unknown."""
 
     def check(self) -> None:
         """Refuse a depth network together with a file of depth.
