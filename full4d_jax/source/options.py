@@ -113,8 +113,8 @@ class VideoOptions(SourceOptions):
     fps: Rate | None = None
     """Frames a second to take; left out, 8 (data.fps)."""
     fov: Fov = None
-    """Horizontal field of view of the upright video in degrees; left out, what the file, a depth
-    network that knows or straight lines tell, else 65 along its long side."""
+    """Horizontal field of view in degrees; left out, what file, depth network or straight lines
+    tell, else 65 along the long side."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
