@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.packing import PackedScene, pack_scene
-from full4d_jax.scene.squeezing import ALWAYS, MIDDLE, SqueezedScene, squeezed
+from full4d_jax.scene.squeezing import MIDDLE, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
     LEAST_MOVING,
@@ -211,7 +211,6 @@ def _settings(
                 "columns": small.columns,
                 "steps": small.steps,
                 "origin": small.origin,
-                "always": ALWAYS,
                 "middle": MIDDLE,
             },
         },

@@ -50,14 +50,14 @@ function column(content, place, count, width, differs) {
   return numbers;
 }
 
-function recordsOf(columns, count, { steps, origin, always, middle }) {
+function recordsOf(columns, count, { steps, origin, middle }) {
   const [gate, duration, x, y, z, vx, vy, vz, moment, sx, sy, sz, green, red, blue, opacity,
     largest, a, b, c] = columns;
   const buffer = new ArrayBuffer(RECORD_BYTES * count), floats = new Float32Array(buffer);
   const halves = new Uint16Array(buffer), bytes = new Uint8Array(buffer);
   const words = new Uint32Array(buffer), rotation = 1023 / steps.rotation;
   for (let i = 0; i < count; i++) {
-    const isAlways = gate[i] === always, half = 20 * i, byte = RECORD_BYTES * i;
+    const isAlways = gate[i] * steps.gate === 255, half = 20 * i, byte = RECORD_BYTES * i;
     const shift = isAlways ? 0 : clamp(Math.floor((duration[i] + 16) / 7) + 1, -4, 0);
     const velocity = 2 * steps.position * 2 ** -shift;
     [x, y, z].forEach((each, k) => (floats[10 * i + k] = origin[k] + steps.position * each[i]));

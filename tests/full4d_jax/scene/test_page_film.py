@@ -32,7 +32,9 @@ def bytes_of(browser, buffer: str) -> bytes:
     return base64.b64decode(browser.script(script))
 
 
-def test_the_page_unpacks_what_was_packed(tmp_path, browser):
+@pytest.mark.parametrize(("few", "fine"), [(20_000, 4), (0, 1)])
+def test_the_page_unpacks_what_was_packed(tmp_path, browser, monkeypatch, few, fine):
+    monkeypatch.setattr("full4d_jax.scene.squeezing.FEW", few)
     scene = random_scene(500)
     browser.open(written(tmp_path, scene) + "#paused")
     ours = pack_scene(scene).records
@@ -43,14 +45,14 @@ def test_the_page_unpacks_what_was_packed(tmp_path, browser):
     # What is always there has moved to where it is in the middle of the clip.
     since = np.where(lasts, 0.5 - ours["moment"].astype(np.float64), 0)
     places = ours["position"] + ours["velocity"] * since[:, None]
-    step = POSITION * np.exp(np.median(ours["log_scale"].astype(np.float64)))
+    step = POSITION * np.exp(np.median(ours["log_scale"].astype(np.float64))) / fine
     np.testing.assert_allclose(page["position"], places, atol=0.51 * step)
     np.testing.assert_allclose(
-        page["log_scale"], ours["log_scale"], atol=0.51 * LOG_SCALE, rtol=2e-3
+        page["log_scale"], ours["log_scale"], atol=0.51 * LOG_SCALE / fine, rtol=2e-3
     )
-    np.testing.assert_allclose(page["color"], ours["color"], atol=0.51 * COLOR, rtol=2e-3)
+    np.testing.assert_allclose(page["color"], ours["color"], atol=0.51 * COLOR / fine, rtol=2e-3)
     moments = np.where(lasts, 0.5, ours["moment"])
-    np.testing.assert_allclose(page["moment"], moments, atol=0.51 * MOMENT, rtol=2e-3)
+    np.testing.assert_allclose(page["moment"], moments, atol=0.51 * MOMENT / fine, rtol=2e-3)
     assert np.abs(page["opacity"].astype(int) - ours["opacity"]).max() <= 3
     # A velocity errs by no more than two steps of a position while its Gaussian is seen.
     seen = np.where(lasts, 0.5, np.minimum(0.5, 2.5 * np.exp(ours["log_duration"].astype(float))))

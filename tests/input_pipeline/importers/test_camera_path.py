@@ -48,6 +48,7 @@ def test_every_file_holds_the_same_film(tmp_path):
     for file in files:
         path = read_path(file)
         np.testing.assert_allclose(path.world_to_camera, POSES, atol=1e-9)
+        assert path.intrinsics is not None
         np.testing.assert_allclose(path.intrinsics, LENS, rtol=1e-9)
         assert path.size == (480, 640)
     for file in files[:2]:
