@@ -40,6 +40,7 @@ from input_pipeline.cameras import orbit, resize_intrinsics
 TIMES = (0.0, 0.5, 1.0)
 ROWS = 480  # of the pictures that are compared
 WINDOW = (1280, 720)
+UNPACKED = "--virtual-time-budget=30000"  # milliseconds in which a page unpacks its scene
 SOFTWARE = "--disable-gpu --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
 
 
@@ -80,7 +81,7 @@ def measure(scene: Scene, cameras: Cameras, flags: Sequence[str], seconds: float
         for moment in TIMES:
             address = f"{path.as_uri()}#still&time={moment}&width={width}&height={ROWS}"
             address += "&background=000000"
-            shown = picture_in(dom(address, flags))
+            shown = picture_in(dom(address, [*flags, UNPACKED]))
             pose = cameras.world_to_camera[
                 0, round(moment * (cameras.world_to_camera.shape[1] - 1))
             ]

@@ -1,4 +1,5 @@
-"""A 4D scene as bytes for the viewer in a page: 40 a Gaussian, little-endian.
+"""A 4D scene as bytes for the viewer of a page: 40 a Gaussian, little-endian (a page has fewer, see
+`squeezing.py`).
 
     0   position      3 x float32   at its own moment, world units
     12  velocity      3 x float16   world units per clip

@@ -19,6 +19,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.packing import PackedScene, pack_scene
+from full4d_jax.scene.squeezing import MIDDLE, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
     LEAST_MOVING,
@@ -42,6 +43,7 @@ TITLE = "Full-4D scene"
 NEAREST = 0.05  # world units to the pivot, from a view that looks away from it
 LEAST_TURN = 6.0  # degrees around cameras at one place before their scene falls into specks
 SECONDS = 4.0  # of a scene that does not know how long its clip is
+PARTS = 20  # steps of the bar while a page arrives
 FOV = 50.0  # degrees, of the camera of a scene without cameras
 OUTSIDE = 0.05  # share of such a scene's Gaussians that the camera may miss
 
@@ -89,15 +91,27 @@ def page_text(
     if not len(packed.records):
         do = "give another scene"
         raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
+    small = squeezed(packed)
     texts = {
         "policy": POLICY,
         "title": html.escape(printable(title)),
         # In a script element only "<" could be misread.
-        "settings": json.dumps(_settings(packed, viewing, seconds)).replace("<", "\\u003c"),
-        "records": b64encode(packed.records.tobytes()).decode(),
-        "instants": b64encode(packed.instants.tobytes()).decode(),
+        "settings": json.dumps(_settings(packed, small, viewing, seconds)).replace("<", "\\u003c"),
+        "data": _data(small.content),
     }
     return fill("viewer.html", texts)
+
+
+def _data(content: bytes) -> str:
+    """Return bytes as elements of a page, each followed by a word of how much there is by now."""
+    text = b64encode(content).decode()
+    length = -(-len(text) // PARTS)
+    parts = []
+    for i in range(PARTS):
+        part = text[i * length : (i + 1) * length]
+        parts.append(f'<script class="data" type="text/plain">{part}</script>')
+        parts.append(f"<script>loaded({(i + 1) / PARTS})</script>")
+    return "\n".join(parts)
 
 
 def fill(template: str, texts: Mapping[str, str]) -> str:
@@ -167,7 +181,9 @@ def overview(scene: Scene | Gaussians) -> Viewing:
     return Viewing(Cameras(lens[None], pose[None, None], 480, 480), pivot, None, (0.01, 10.0))
 
 
-def _settings(packed: PackedScene, viewing: Viewing, seconds: float) -> dict[str, object]:
+def _settings(
+    packed: PackedScene, small: SqueezedScene, viewing: Viewing, seconds: float
+) -> dict[str, object]:
     """Return what viewer.js reads beside the Gaussians."""
     cameras = viewing.cameras
     angles = angles_of(np.asarray(cameras.world_to_camera), viewing.pivot)
@@ -191,6 +207,12 @@ def _settings(packed: PackedScene, viewing: Viewing, seconds: float) -> dict[str
             "count": len(packed.records),
             "samples": packed.instants.shape[1],
             "still": not packed.moves,
+            "packed": {
+                "columns": small.columns,
+                "steps": small.steps,
+                "origin": small.origin,
+                "middle": MIDDLE,
+            },
         },
         "views": views,
         "frames": np.shape(cameras.world_to_camera)[1],

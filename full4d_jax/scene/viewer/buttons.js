@@ -18,6 +18,14 @@ class Buttons {
     this.on("reset", () => viewer.reset());
     this.on("screen", () => this.fullScreen());
     this.on("ask", () => this.help());
+    this.on("link", () => this.copyAddress());
+    this.film = new Film(viewer);
+    this.done = null; // share of a video that is being made
+    this.on("film", () => this.showFilm());
+    this.on("keep", () => this.film.keep());
+    this.on("drop", () => this.film.keys.pop());
+    this.on("json", () => save(new Blob([this.film.json()], { type: "application/json" }), "path.json"));
+    this.on("video", () => this.saveVideo());
     element("screen").hidden = !document.fullscreenEnabled;
     element("time").addEventListener("input", (event) => {
       clock.seek(Number(event.target.value));
@@ -73,6 +81,9 @@ class Buttons {
       r: () => viewer.reset(),
       s: () => camera.setSway(!swaying),
       f: () => this.fullScreen(),
+      c: () => this.copyAddress(),
+      v: () => this.showFilm(),
+      k: () => this.showFilm(true),
       h: () => this.help(),
       "?": () => this.help(),
     };
@@ -89,6 +100,45 @@ class Buttons {
     const panel = element("help");
     if (panel.open) panel.close();
     else panel.showModal();
+  }
+
+  /** Puts the address of this view and time into the window and the clipboard. */
+  copyAddress() {
+    history.replaceState(null, "", `#${this.viewer.fragment()}`);
+    const { href } = location;
+    this.say("Address copied");
+    navigator.clipboard?.writeText(href).catch(() => this.say("The address is in the window's bar"));
+  }
+
+  /** Shows what films, or hides it; with `keep`, keeps a keyframe. */
+  showFilm(keep = false) {
+    const panel = element("shots");
+    panel.hidden = keep ? false : !panel.hidden;
+    if (keep) this.film.keep();
+  }
+
+  async saveVideo() {
+    const { viewer } = this;
+    viewer.filming = true;
+    try {
+      save(await this.film.video((share) => (this.done = share)), "path.webm");
+    } catch (error) {
+      this.say(error.message);
+    } finally {
+      viewer.filming = false;
+      viewer.sorting.asked = null;
+      viewer.changed = true;
+      this.done = null;
+    }
+  }
+
+  /** Shows some words for a while. */
+  say(words) {
+    const hint = element("hint");
+    hint.textContent = words;
+    hint.classList.remove("gone");
+    clearTimeout(this.saying);
+    this.saying = setTimeout(() => hint.classList.add("gone"), 2500);
   }
 
   fullScreen() {
@@ -110,9 +160,14 @@ class Buttons {
     this.views.forEach((button, i) => button.setAttribute("aria-pressed", camera.view === i));
     const rate = this.viewer.rate > 0.5 ? ` · ${Math.round(this.viewer.rate)} pictures a second` : "";
     this.write("facts", `${scene.count.toLocaleString("en")} Gaussians${rate}`);
+    const { keys } = this.film, busy = this.done !== null;
+    const kept = `${keys.length} keyframe${keys.length === 1 ? "" : "s"}`;
+    this.write("kept", busy ? `${Math.round(100 * this.done)} %` : kept);
+    for (const name of ["drop", "json", "video"]) element(name).disabled = busy || !keys.length;
+    element("keep").disabled = busy;
     const idle = now - this.touchedAt > 1000 * IDLE_SECONDS;
-    document.body.classList.toggle("idle", idle && clock.playing && !element("help").open);
-    if (idle) element("hint").classList.add("gone");
+    document.body.classList.toggle("idle", idle && clock.playing && !element("help").open && element("shots").hidden);
+    if (idle && !this.saying) element("hint").classList.add("gone");
   }
 
   write(name, text) {

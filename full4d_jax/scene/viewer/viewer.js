@@ -2,7 +2,7 @@
 // The page: a scene, a clock, a camera, and a picture that follows them.
 //
 // The address may ask for something else than the start, as in scene.html#time=0.5&view=1&paused:
-// time, view, azimuth, elevation (degrees), zoom, paused, background (six hexadecimal digits), and
+// time, view, azimuth, elevation (degrees), zoom, shift (three numbers), paused, background (six hexadecimal digits), and
 // width and height of the picture in pixels, which are then drawn however slow the device is. With
 // `still` the page is one picture, which also stands as a PNG in <html data-picture>.
 
@@ -12,9 +12,10 @@ const LEAST_QUALITY = 0.5;
 const asked = new URLSearchParams(location.hash.slice(1));
 
 class Viewer {
-  constructor() {
-    this.settings = JSON.parse(element("settings").textContent);
-    this.scene = { ...this.settings.scene, records: bytesIn("records"), instants: bytesIn("instants") };
+  /** @param settings what the page holds beside the scene. */
+  constructor(settings, scene) {
+    this.settings = settings;
+    this.scene = scene;
     this.canvas = element("picture");
     this.still = asked.has("still");
     this.background = this.settings.background;
@@ -25,6 +26,7 @@ class Viewer {
     this.timeStep = 1 / Math.max(24, this.settings.frames - 1);
     this.changed = true;
     this.rate = 0;
+    this.filming = false; // while a film needs the canvas
     this.quality = 1; // share of the pixels along a side that are drawn while something moves
     this.pause = 1 / 60; // seconds between pictures, on average
     this.rested = 0; // seconds since something moved
@@ -53,10 +55,23 @@ class Viewer {
     this.camera.goal.azimuth = number("azimuth", 0);
     this.camera.goal.elevation = number("elevation", 0);
     this.camera.zoom(number("zoom", 1));
+    const [x = 0, y = 0, z = 0] = (asked.get("shift") ?? "").split(",").map((part) => Number(part) || 0);
+    Object.assign(this.camera.goal, { x, y, z });
     if (first) this.camera.finish();
     this.clock.time = clamp(number("time", 0), 0, 1);
     this.clock.direction = 1;
     this.changed = true;
+  }
+
+  /** Returns what stands in an address after "#" to come back to this view and time, at rest. */
+  fragment() {
+    const { view, goal } = this.camera, short = (number) => Number(number.toFixed(4));
+    const parts = [`time=${short(this.clock.time)}`, `view=${view}`];
+    for (const name of ["azimuth", "elevation", "zoom"]) parts.push(`${name}=${short(goal[name])}`);
+    const shift = [goal.x, goal.y, goal.z].map(short);
+    if (shift.some(Boolean)) parts.push(`shift=${shift}`);
+    if (asked.has("background")) parts.push(`background=${asked.get("background")}`);
+    return [...parts, "paused"].join("&");
   }
 
   /** A person did something. */
@@ -87,6 +102,10 @@ class Viewer {
     requestAnimationFrame((later) => this.loop(later));
     const seconds = Math.max(0, now - this.last) / 1000;
     this.last = now;
+    if (this.filming) {
+      this.buttons.update(now);
+      return;
+    }
     const moved = [this.clock.step(seconds), this.camera.step(Math.min(seconds, 0.1))];
     this.adapt(seconds, moved.some(Boolean));
     if (moved.some(Boolean) || this.changed) this.draw();
@@ -149,22 +168,21 @@ class Viewer {
   }
 }
 
-/** Returns the bytes that stand in the page as base64, and removes the text. */
-function bytesIn(name) {
-  const place = element(name), text = atob(place.textContent.trim());
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  place.remove();
-  return bytes.buffer;
-}
-
 addEventListener("hashchange", () => location.reload());
 let viewer;
-try {
-  viewer = new Viewer();
-} catch (error) {
-  element("failure").textContent = error.message;
-  element("failure").hidden = false;
-  document.documentElement.dataset.state = "failed";
-  throw error;
+
+async function open() {
+  try {
+    const settings = JSON.parse(element("settings").textContent);
+    viewer = new Viewer(settings, await unpackScene(settings));
+  } catch (error) {
+    element("failure").textContent = error.message;
+    element("failure").hidden = false;
+    document.documentElement.dataset.state = "failed";
+    throw error;
+  } finally {
+    element("loading").hidden = true;
+  }
 }
+
+open();

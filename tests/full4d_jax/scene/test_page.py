@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import zlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from moving_scene import ball, bending_scene, cameras, moving_ball, random_scene
 
 from full4d_jax.scene import page
-from full4d_jax.scene.packing import RECORD, pack_scene
+from full4d_jax.scene.packing import pack_scene
+from full4d_jax.scene.squeezing import squeezed
 from full4d_jax.session.errors import InputError
 from gaussians import Gaussians
 
@@ -23,16 +25,25 @@ def part(text: str, name: str) -> str:
     return found[1]
 
 
+def data(text: str) -> bytes:
+    """The scene in a page."""
+    parts = re.findall(r'<script class="data" type="text/plain">([^<]*)</script>', text)
+    assert len(parts) == page.PARTS
+    return base64.b64decode("".join(parts))
+
+
 def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     scene, seen = random_scene(300), cameras()
     page.write_page(tmp_path / "scene.html", scene, page.run_viewing(seen), seconds=2.5)
     text = (tmp_path / "scene.html").read_text()
     assert "{{" not in text
     assert f"<title>{page.TITLE}</title>" in text
-    records = np.frombuffer(base64.b64decode(part(text, "records")), RECORD)
-    np.testing.assert_array_equal(records, pack_scene(scene).records)
+    packed = pack_scene(scene)
+    assert data(text) == squeezed(packed).content
     settings = json.loads(part(text, "settings"))
-    assert settings["scene"] == {"count": len(records), "samples": 0, "still": False}
+    unpacking = settings["scene"].pop("packed")
+    assert len(unpacking["columns"]) == 20
+    assert settings["scene"] == {"count": len(packed.records), "samples": 0, "still": False}
     assert settings["seconds"] == 2.5
     views = settings["views"]
     assert [view["name"] for view in views] == ["source", "1", "2"]
@@ -69,11 +80,12 @@ def test_the_page_loads_nothing():
     assert re.findall(r'(?:src|href)="([^"]*)"', text) == ["data:,"]
 
 
-def test_sixty_thousand_gaussians_are_below_four_megabytes():
+def test_sixty_thousand_gaussians_are_below_one_megabyte_and_a_half():
     text = page.page_text(random_scene(60_000), page.run_viewing(cameras()), seconds=4.0)
-    assert len(part(text, "records")) * 3 / 4 <= 40 * 60_000
-    assert len(text.encode()) < 4e6
-    viewer = len(text) - len(part(text, "records"))
+    content = data(text)
+    assert len(content) < 17 * 60_000  # nothing of random numbers is alike; of the demo's 10
+    assert len(text.encode()) < 1.5e6
+    viewer = len(text) - len(content) * 4 / 3
     assert viewer < 100_000
 
 
@@ -83,7 +95,11 @@ def test_a_scene_that_bends_has_its_instants():
     samples = json.loads(part(text, "settings"))["scene"]["samples"]
     count = len(pack_scene(scene).records)
     assert samples == 16
-    assert len(base64.b64decode(part(text, "instants"))) == 16 * samples * count
+    whole = zlib.decompress(data(text))
+    columns = sum(
+        width for width, _ in json.loads(part(text, "settings"))["scene"]["packed"]["columns"]
+    )
+    assert len(whole) == (16 * samples + columns) * count
 
 
 def test_a_title_is_text_whatever_stands_in_it():

@@ -193,6 +193,7 @@ def test_a_scene_without_a_background_fills_the_window(tmp_path, browser, size):
 def test_a_wide_window_cuts_off_little_of_what_is_high(tmp_path, browser):
     url = written(tmp_path, moving_ball(), background=None)
     browser.open(f"{url}#time=0.5&paused", width=640, height=160)
+    browser.wait("viewer.camera.shown")
     left, top, right, bottom = frame(browser)
     assert (bottom - top) * 0.96 == pytest.approx(1.25 * 160)
     assert left == pytest.approx(640 - right)
