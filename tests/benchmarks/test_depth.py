@@ -116,7 +116,7 @@ def test_networks_of_files_are_scored_beside_ours(depth, monkeypatch, tmp_path, 
     for name in names:
         assert 0 < last[f"rich/{name}"]["affine"] < 1
     assert last[f"rich/{names[0]}"] != last["rich/plane"]
-    monkeypatch.setattr(sys, "argv", ["depth.py", "--network", "none.onnx"])
+    monkeypatch.setattr(sys, "argv", ["depth.py", "--networks", "none.onnx"])
     with pytest.raises(SystemExit, match=r"none\.onnx: found no such file"):
         depth.main()
 
@@ -127,6 +127,7 @@ def test_the_last_line_scores_every_set_and_network(depth, monkeypatch, tmp_path
     monkeypatch.setattr(sys, "argv", ["depth.py", "--scenes", "1"])
     depth.main()
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    rows = {f"{worlds}/{who}" for worlds in ("rich", "wide") for who in ("shipped", "plane")}
+    who = (*depth.IN_PACKAGE, "plane")
+    rows = {f"{worlds}/{name}" for worlds in ("rich", "wide") for name in who}
     assert set(last) == rows
     assert all(set(row) == set(depth.SCORES) for row in last.values())
