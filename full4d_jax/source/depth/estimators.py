@@ -21,7 +21,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.media.pictures import to_model
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.errors import InputError, require_file, tell
 from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far
 from full4d_jax.source.depth.depth_file import WHAT, DepthFile, open_depth_file, resize_colors
 from full4d_jax.source.depth.estimate import (
@@ -85,9 +85,13 @@ def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
 
 
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
-    """Open a network, ready to be called with a picture; arguments and errors as above."""
+    """Open a network, ready to be called with a picture; arguments and errors as above.
+
+    Of a file it says what its values are taken as.
+    """
     network = load_network(which, kind)
     if isinstance(network, DepthFile):
+        tell(network.told)
         return lambda frame: _affine(network, frame)
     if isinstance(network, DepthBlend):
         return lambda frame: 1 / np.asarray(estimate_depth(network, to_model(frame[None])))[0]

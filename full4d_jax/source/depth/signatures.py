@@ -45,6 +45,7 @@ WINDOW = 32  # frames at once: what Video Depth Anything knows
 NUMBERS = {"num_tokens": 1800}  # MoGe-2's own choice between 1,200 and 3,600
 INSIDE = 0.5  # of MoGe's mask, from which on a point counts
 POINTS_FITTED = 4096
+FEWEST_POINTS = 16  # that tell a lens
 FIT_ROUNDS = 5
 
 
@@ -116,10 +117,13 @@ def focal_and_shift(
     """Return the focal length in pixels, and what is to be added to z.
 
     f (x, y) / (z + s) = (u, v), pixels from the middle, holds as well as it can: the squares of
-    f (x, y) - s (u, v) - z (u, v), each over (z + s)^2, are least.
+    f (x, y) - s (u, v) - z (u, v), each over (z + s)^2, are least. Of fewer than `FEWEST_POINTS` it
+    is a lens as wide as the picture, and no shift.
     """
     height, width = inside.shape
     rows, columns = np.nonzero(inside)
+    if len(rows) < FEWEST_POINTS:  # such as the sky alone
+        return float(width), 0.0
     step = max(1, len(rows) // POINTS_FITTED)
     rows = rows[::step]
     columns = columns[::step]

@@ -93,7 +93,7 @@ def test_a_clip_gets_the_depth_of_a_published_network(name, tmp_path):
         ("depth", "disparity", "grow when near on a frame"),
     ],
 )
-def test_a_network_with_the_other_sign_is_corrected_with_a_note(name, kind, said, tmp_path):
+def test_the_other_sign_is_corrected_with_a_note(name, kind, said, tmp_path, capsys):
     """Depth under the names of Depth Anything 2, disparity under those of Depth Anything 3."""
     outputs = {"disparity": "float[b,h,w] depth", "depth": "float[b,h,w] sky, float[b,h,w] depth"}
     body = ALONE + "depth = Identity (far)"
@@ -113,6 +113,7 @@ def test_a_network_with_the_other_sign_is_corrected_with_a_note(name, kind, said
     assert f"warning: its values {said}" in asked.told
     # A capture asks for what is affine in disparity.
     affine = load_estimator(str(path))(frames(1)[0])
+    assert said in capsys.readouterr().out
     assert (
         np.corrcoef(affine.ravel(), near(affine.shape[0], affine.shape[1], 0).ravel())[0, 1] > 0.99
     )
@@ -149,6 +150,7 @@ def test_moge_points_tell_lens_and_shift_in_spite_of_noise():
     assert (focal, shift) == pytest.approx((70, 0.8), abs=1e-6)
     focal, shift = focal_and_shift(noisy, inside)
     assert (focal, shift) == pytest.approx((70, 0.8), rel=0.05)
+    assert focal_and_shift(points, np.zeros_like(inside)) == (80, 0)  # the sky alone
 
 
 def test_metadata_tell_colours_and_sides(tmp_path):
