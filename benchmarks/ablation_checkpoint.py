@@ -58,11 +58,10 @@ def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
     path = folder / "scores.json"
     scores = done(path, mark)
     clips = clips_between(config.data, range(len(scores), given.lift_scenes))
-    for found in lift_rows(judge, clips):
-        rows = {name: found.rows[row, "true"] for name, row in LIFTED.items()}
-        scores.append(
-            {n: target_scores(x, found.truth, found.regions.unseen) for n, x in rows.items()}
-        )
+    for lifted in lift_rows(judge, clips):
+        rows = {name: lifted.rows[row, "true"] for name, row in LIFTED.items()}
+        unseen = lifted.regions.unseen
+        scores.append({n: target_scores(x, lifted.truth, unseen) for n, x in rows.items()})
         kept.write(path, {"mark": mark, "scores": scores})
         print(f"lifted {len(scores)} of {given.lift_scenes} scenes", flush=True)
     for name in LIFTED:
@@ -108,8 +107,8 @@ def generate(
     network is told that all cameras stand where the source's does (the projection is right)."""
     clip = known.clip
     key = jax.random.fold_in(jax.random.key(seed), known.scene)
-    given = clip.frames[:1], clip.depth[:1] * projected, cameras_of(clip)
-    return _generate(prior, *given, key, posed)
+    depth = clip.depth[:1] * projected
+    return _generate(prior, clip.frames[:1], depth, cameras_of(clip), key, posed)
 
 
 @partial(jax.jit, static_argnums=5)

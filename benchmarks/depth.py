@@ -236,14 +236,16 @@ def order(estimated: ndarray, true: ndarray, people: ndarray) -> float | None:
     right = 0
     pairs = 0
     for down, across in ((0, APART), (0, -APART), (APART, 0), (-APART, 0)):
-        shifted = [np.roll(x, (down, across), (0, 1)) for x in (estimated, true, people)]
-        beside, truly_beside, number = shifted
+        second = np.roll(estimated, (down, across), (0, 1))
+        true_second = np.roll(true, (down, across), (0, 1))
+        second_person = np.roll(people, (down, across), (0, 1))
         inside = np.zeros(true.shape, bool)
         rows = slice(max(down, 0), true.shape[0] + min(down, 0))
         inside[rows, max(across, 0) : true.shape[1] + min(across, 0)] = True
-        is_pair = inside & (people > 0) & (number != people) & (truly_beside > FACTOR * true)
+        leaves = (people > 0) & (second_person != people)
+        is_pair = inside & leaves & (true_second > FACTOR * true)
         pairs += is_pair.sum()
-        right += (is_pair & (beside > FARTHER * estimated)).sum()
+        right += (is_pair & (second > FARTHER * estimated)).sum()
     return float(right / pairs) if pairs else None
 
 

@@ -112,14 +112,14 @@ def _guides(
     model = prior.model
     sampler = prior.sampler
     weights = prior.codec_weights
-    given, projection = make_conditions(model, frames, depth, cameras, weights, known)
-    guides = [given._replace(text=prior.text)]
+    seen, projection = make_conditions(model, frames, depth, cameras, weights, known)
+    guides = [seen._replace(text=prior.text)]
     if sampler.guidance != 1:
         nothing = jnp.zeros_like(depth[:1])
         unknown, _ = make_conditions(model, frames[:1], nothing, cameras, weights)
         guides.append(unknown._replace(text=prior.text))
     if sampler.text_guidance != 1:
-        guides.append(given._replace(text=prior.negative_text))
+        guides.append(seen._replace(text=prior.negative_text))
     return tuple(_batch_of_one(model, conditions) for conditions in guides), projection
 
 

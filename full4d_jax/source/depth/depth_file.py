@@ -109,10 +109,11 @@ class DepthFile:
         count = 1 if self.window else LENS_FRAMES
         starts = evenly(len(frames), count)
         each = [focal(self._outputs(frames[i : i + (self.window or 1)]), width) for i in starts]
-        told = [x for x in each if x is not None and PLAUSIBLE_FOCAL[0] < x < PLAUSIBLE_FOCAL[1]]
-        if not told:
+        low, high = PLAUSIBLE_FOCAL
+        focals = [x for x in each if x is not None and low < x < high]
+        if not focals:
             return None
-        return math.degrees(2 * math.atan(0.5 / float(np.median(told))))
+        return math.degrees(2 * math.atan(0.5 / float(np.median(focals))))
 
     def values(self, frames: UInt8[ndarray, "t h w 3"]) -> Float32[ndarray, "t r q"]:
         """Return the values of one picture, or of at most `window` frames, at its own size.

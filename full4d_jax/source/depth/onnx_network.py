@@ -146,14 +146,14 @@ def as_network(
             found = f"an input {entry.type} {entry.shape}"
             raise InputError(what, path, found, expected, see)
 
-    def run(*given: Float32[ndarray, "*n 3 h w"]) -> dict[str, ndarray]:
+    def run(*maps: Float32[ndarray, "*n 3 h w"]) -> dict[str, ndarray]:
         feed = dict(constants)
-        for entry, picture in zip(pictures, given, strict=True):
+        for entry, picture in zip(pictures, maps, strict=True):
             feed[entry.name] = picture.astype(FLOATS[entry.type])
         try:
             answers = file.session.run(file.outputs, feed)
         except Exception as error:  # the library's errors share no other class
-            shapes = " and ".join(str(picture.shape) for picture in given)
+            shapes = " and ".join(str(picture.shape) for picture in maps)
             raise InputError(what, path, f"{error}, on {shapes}", expected, see) from None
         return dict(zip(file.outputs, map(_single, answers), strict=True))
 

@@ -45,12 +45,12 @@ def checked_kind(kind: DepthKind, asked: DepthKind | None, correlation: float) -
       asked: what a person says; None where nobody does.
       correlation: of its values and disparity.
     """
-    told = asked or kind
+    claimed = asked or kind
     if abs(correlation) < SURE:
         note = "our network cannot confirm this on a frame of the package's clip: look at it"
-        return Sign(told, note)
-    if (correlation > 0) == (told == "disparity"):
-        return Sign(told, "")
+        return Sign(claimed, note)
+    if (correlation > 0) == (claimed == "disparity"):
+        return Sign(claimed, "")
     grow = "when near" if correlation > 0 else "with distance"
     seen = f"its values grow {grow} on a frame of the package's clip, by our network"
     if asked is not None:

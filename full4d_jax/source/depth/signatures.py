@@ -128,7 +128,10 @@ def focal_and_shift(
     rows = rows[::step]
     columns = columns[::step]
     pixels = np.stack([columns + 0.5 - width / 2, rows + 0.5 - height / 2])
-    x, y, z = points[rows, columns].T.astype(np.float64)
+    chosen = points[rows, columns].astype(np.float64)
+    x = chosen[:, 0]
+    y = chosen[:, 1]
+    z = chosen[:, 2]
     places = np.concatenate([x, y])
     seen_at = pixels.ravel()
     depth = np.concatenate([z, z])
