@@ -1,6 +1,6 @@
 """How wrong is a depth network, against what is known? One JSON line comes last.
 
-    python benchmarks/depth.py [--networks blend ours tiefenrausch FILE ...] [--real]
+    python benchmarks/depth.py [--networks ours tiefenrausch blend FILE ...] [--real]
                                [--first 64 --scenes 32 --rows 96]
 
 Rows are networks as `full4d run --depth_network` takes them, and a plane of one depth. Sets are

@@ -29,7 +29,7 @@ def depth(
     rows: Rows = None,
     fov: Fov = None,
     poses: Path | None = None,
-    depth_network: str = "blend",
+    depth_network: str = "ours",
     depth_kind: DepthKind | None = None,
 ) -> None:
     """Write z-depth (t h w), 0 where unknown, and a picture of it beside.
@@ -45,7 +45,7 @@ def depth(
       rows: short side, pixels; left out, 256.
       fov: horizontal field of view in degrees; some metric networks need it for their metres.
       poses: the camera's path (see full4d run --help); left out, found in the video.
-      depth_network: blend, ours, tiefenrausch, another name or a file (see full4d run
+      depth_network: ours, tiefenrausch, blend, another name or a file (see full4d run
         --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
     """

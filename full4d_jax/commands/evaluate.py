@@ -275,7 +275,7 @@ def _open_judge(
 
     hold_folder(folder)
     prior = open_prior(config, checkpoint)
-    network = load_network(depth_network or OURS, depth_kind)
+    network = load_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
         print(network.told)
     name = OURS if depth_network in (None, OURS) else Path(depth_network).name

@@ -1,8 +1,8 @@
 """Networks that estimate depth, chosen by name or by the ending of their file.
 
-    blend           the mean of the two networks in this package (`estimate.DepthBlend`)
     ours            our network, in this package
     tiefenrausch    one that its authors trained on photographs (`models.tiefenrausch`), likewise
+    blend           the mean of these two (`estimate.DepthBlend`)
     X.safetensors   weights that `full4d train --config depth` or sharp_depth wrote
     X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
     da3-small, ...  such files in ~/.cache/full4d (`published`)
@@ -38,23 +38,22 @@ from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
 NAMES = ", ".join(PUBLISHED)
-KINDS = f"blend, ours, tiefenrausch, {NAMES}, or a .safetensors or .onnx file"
-BLEND = "blend"
+KINDS = f"ours, tiefenrausch, blend, {NAMES}, or a .safetensors or .onnx file"
 OURS = "ours"
 IN_PACKAGE = {
-    BLEND: [SHIPPED, TIEFENRAUSCH],
     OURS: [SHIPPED],
     "tiefenrausch": [TIEFENRAUSCH],
+    "blend": [SHIPPED, TIEFENRAUSCH],
 }
 
 
 def network_files(which: str | None) -> list[Path]:
-    """Return the files of weights: of one in the package by its name, of the blend for None.
+    """Return the files of weights: of one in the package by its name, of ours for None.
 
     Raises:
       InputError: the name is that of a published network whose file is not there.
     """
-    name = which or BLEND
+    name = which or OURS
     if name in PUBLISHED:
         return [published_file(name)]
     return IN_PACKAGE.get(name) or [Path(name)]
@@ -64,7 +63,7 @@ def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     """Open a network.
 
     Args:
-      which: blend, which None takes too, ours, tiefenrausch, a published network, or a file.
+      which: ours, which None takes too, tiefenrausch, blend, a published network, or a file.
       kind: what the values of an .onnx file are; None takes what the file and ours tell.
 
     Raises:

@@ -173,12 +173,13 @@ def test_a_blend_is_the_geometric_mean_of_its_networks(network, clips):
     assert np.abs(each[0] / each[1] - 1).max() > 0.05
 
 
-def test_the_default_network_is_the_blend_of_those_in_the_package():
-    default = load_network(None)
-    assert isinstance(default, DepthBlend)
-    kinds = [type(one.config) for one in default.networks]
+def test_the_blend_is_of_the_networks_in_the_package():
+    blend = load_network("blend")
+    assert isinstance(blend, DepthBlend)
+    kinds = [type(one.config) for one in blend.networks]
     assert kinds == [DepthNetConfig, SharpNetConfig]
-    assert network_files(None) == network_files("blend") == [SHIPPED, TIEFENRAUSCH]
+    assert network_files("blend") == [SHIPPED, TIEFENRAUSCH]
+    assert network_files(None) == network_files("ours") == [SHIPPED]
 
 
 def test_align_median_ignores_unknown_depth():
