@@ -69,8 +69,8 @@ def correlation_with_disparity(values: Float32[ndarray, "r q"]) -> float:
     known = values != 0
     if known.sum() < 2 or np.ptp(values[known]) == 0:
         return 0.0
-    pair = [clipped(x[known]) for x in (values, disparity)]
-    return float(np.nan_to_num(np.corrcoef(*pair)[0, 1]))
+    pair = np.stack([clipped(values[known]), clipped(disparity[known])])
+    return float(np.nan_to_num(np.corrcoef(pair)[0, 1]))
 
 
 def clipped(values: Float[ndarray, " n"]) -> Float[ndarray, " n"]:

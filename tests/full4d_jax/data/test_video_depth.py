@@ -12,9 +12,10 @@ from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, DataConfig
 from full4d_jax.data import video_depth
 from full4d_jax.media.video import write_video
-from full4d_jax.source.depth.depth_file import DEPTH_ANYTHING, DepthFile
+from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.onnx_network import Network
+from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
 from full4d_jax.source.handheld import video_path
 from full4d_jax.source.handheld.path_scale import settle_scale
 from full4d_jax.source.options import SizeOptions, VideoOptions

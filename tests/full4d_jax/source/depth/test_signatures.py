@@ -60,7 +60,7 @@ def test_a_published_network_sees_its_colours_and_tells_its_values(name, tmp_pat
     assert network.sides(HEIGHT, WIDTH) == sides
     assert network.note == ""  # our network agrees on the sign
     values = network.values(frames(1))[0]
-    truth = near(*sides, colors)
+    truth = near(sides[0], sides[1], colors)
     seen = values != 0
     assert seen.mean() == pytest.approx(1 - UNSEEN if whose == "MoGe-2" else 1, abs=0.01)
     expected = truth if kind == "disparity" else 1 / truth
@@ -113,7 +113,9 @@ def test_a_network_with_the_other_sign_is_corrected_with_a_note(name, kind, said
     assert f"warning: its values {said}" in asked.told
     # A capture asks for what is affine in disparity.
     affine = load_estimator(str(path))(frames(1)[0])
-    assert np.corrcoef(affine.ravel(), near(*affine.shape, 0).ravel())[0, 1] > 0.99
+    assert (
+        np.corrcoef(affine.ravel(), near(affine.shape[0], affine.shape[1], 0).ravel())[0, 1] > 0.99
+    )
 
 
 def test_depth_below_zero_is_asked_for_another_way(tmp_path):
@@ -156,7 +158,7 @@ def test_metadata_tell_colours_and_sides(tmp_path):
     assert network.sides(HEIGHT, WIDTH) == (512, 864)
     assert (network.kind, network.note) == ("depth", "")
     values = network.values(frames(1))[0]
-    np.testing.assert_allclose(values, 1 / near(*values.shape, UNIT), rtol=1e-4)
+    np.testing.assert_allclose(values, 1 / near(values.shape[0], values.shape[1], UNIT), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
