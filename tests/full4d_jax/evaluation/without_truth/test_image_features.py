@@ -83,7 +83,7 @@ def test_confident_matches_of_pairs_of_views_are_counted():
     assert matcher(frames[0, 1], frames[1, 1]) == 5
     assert matched(matcher, frames) == pytest.approx((6 + 5 + 6 + 6 + 6 + 5) / 6)
     assert np.isnan(matched(matcher, frames[:1]))
-    with pytest.raises(InputError, match=r"matcher: .*found 1 inputs, expected a network from two"):
+    with pytest.raises(InputError, match=r"matcher: .*found 1 inputs of pictures: .*, expected a network from two"):
         load_matcher(GOLDENS / "cells.onnx")
     with pytest.raises(InputError, match=r"CLIP: .*found 2 inputs"):
         load_clip(GOLDENS / "pairs.onnx")
