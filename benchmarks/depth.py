@@ -93,7 +93,7 @@ def main() -> None:
         except InputError as error:
             raise SystemExit(str(error)) from None
         if isinstance(network, DepthFile):
-            print(network.told)
+            print(network.description)
         networks[name] = network
     sets = real_sets(shared_folder() / "data")
     if not options.real:

@@ -277,7 +277,7 @@ def _open_judge(
     prior = open_prior(config, checkpoint)
     network = load_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
-        print(network.told)
+        print(network.description)
     name = OURS if depth_network in (None, OURS) else Path(depth_network).name
     return Judge(config, prior, network, load_distances(vgg=vgg), name)
 

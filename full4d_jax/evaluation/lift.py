@@ -80,8 +80,8 @@ def lift_rows(judge: Judge, clips: Iterable[KnownClip]) -> Iterator[Candidates]:
 
 def _choose(known: KnownClip, views: Sequence[int]) -> KnownClip:
     """Return the clip seen from some of its cameras."""
-    kept = {
+    arrays = {
         name: getattr(known.clip, name)[np.array(views)]
         for name in ("frames", "depth", "intrinsics", "world_to_camera")
     }
-    return known._replace(clip=known.clip._replace(**kept))
+    return known._replace(clip=known.clip._replace(**arrays))

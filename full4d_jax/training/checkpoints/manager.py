@@ -54,9 +54,9 @@ class Checkpoints:
         if "://" not in str(folder):
             self.folder = self.folder.absolute()
             check_regular(Path(self.folder))
-        self.kept = _Keep(keep, keep_best)
+        self.preserved = _Keep(keep, keep_best)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=self.kept,
+            preservation_policy=self.preserved,
             create=True,
             cleanup_tmp_directories=True,  # left by a killed process
         )
@@ -75,7 +75,7 @@ class Checkpoints:
             raise InputError("checkpoints", place, error, expected, do) from error
         for step in self.manager.all_steps():
             with contextlib.suppress(*DAMAGE):
-                self.kept.losses[step] = self._record(step)["loss"]
+                self.preserved.losses[step] = self._record(step)["loss"]
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -101,7 +101,7 @@ class Checkpoints:
         """
         step = int(state.step)
         record = json.loads(json.dumps({**record, "loss": loss, "marks": marks(state)}))
-        self.kept.losses[step] = loss
+        self.preserved.losses[step] = loss
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             record=ocp.args.JsonSave({**record, "sha256": digest(record)}),
