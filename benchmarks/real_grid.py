@@ -47,19 +47,19 @@ def main() -> None:
     except OSError as error:
         raise SystemExit(f"FULL4D_DATA: {error}") from None
     visible = row_and_column(*frames.shape[:2])
-    prior, given = open_prior(CONFIG, FOUR_REAL), 2 * frames - 1
+    prior, filmed = open_prior(CONFIG, FOUR_REAL), 2 * frames - 1
     rows = {
         "true": frames,
-        "filled": to_unit(fill_grid(prior, given, visible, jax.random.key(CONFIG.seed))),
-        "copy": to_unit(copy_nearest(jnp.asarray(given), jnp.asarray(visible))),
+        "filled": to_unit(fill_grid(prior, filmed, visible, jax.random.key(CONFIG.seed))),
+        "copy": to_unit(copy_nearest(jnp.asarray(filmed), jnp.asarray(visible))),
     }
-    distance, found = require_lpips("the comparison"), {}
+    distance, scores = require_lpips("the comparison"), {}
     for name in ("filled", "copy"):
         made, truth = rows[name][~visible], frames[~visible]
-        found[name] = {"psnr": float(psnr(made, truth)), "lpips": lpips(distance, made, truth)}
+        scores[name] = {"psnr": float(psnr(made, truth)), "lpips": lpips(distance, made, truth)}
     options.out.mkdir(parents=True, exist_ok=True)
     save_picture(options.out / "real_grid.jpg", drawn(rows["true"], rows["filled"], visible))
-    print(json.dumps(found))
+    print(json.dumps(scores))
 
 
 def pictures(data: Path, frames: int, side: int) -> Float[ndarray, "v t h w 3"]:
