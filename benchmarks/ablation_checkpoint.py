@@ -20,9 +20,9 @@ from ablation_runs import SCORES, Run
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, load_config
-from full4d_jax.evaluation.clips import KnownClip, held_out_clips
-from full4d_jax.evaluation.held_out import Judge, unseen_pixels
-from full4d_jax.evaluation.lift import clips_between, lift_rows
+from full4d_jax.evaluation.generated_grids import Judge, unseen_pixels
+from full4d_jax.evaluation.known_clips import KnownClip, held_out_clips
+from full4d_jax.evaluation.lifted_grids import clips_between, lift_rows
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.generation.batch import make_conditions
 from full4d_jax.generation.generate import bind_conditions

@@ -34,8 +34,8 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DEFAULT, LiftConfig
 from full4d_jax.evaluation.fidelity import METRICS, Distances, fidelity_scores, load_distances
-from full4d_jax.evaluation.held_out import regions_of
-from full4d_jax.evaluation.lift import azimuths
+from full4d_jax.evaluation.generated_grids import regions_of
+from full4d_jax.evaluation.lifted_grids import azimuths
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import HEADINGS, Estimate, estimate, table_cell, text_table
 from full4d_jax.generation.generate import generate_grid

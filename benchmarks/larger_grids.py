@@ -20,7 +20,7 @@ import numpy as np
 from numpy import ndarray
 
 from full4d_jax.config import load_config
-from full4d_jax.evaluation.grids import moves
+from full4d_jax.evaluation.filled_grids import moves
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid

@@ -20,7 +20,7 @@ from numpy import ndarray
 from shared_folder import shared_folder
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.evaluation.film.clip import open_photographs
+from full4d_jax.evaluation.film.still_scene import open_photographs
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.generation.seen_before import seen_before, splat_both
 from full4d_jax.geometry.fused_depth import fuse_depth

@@ -26,7 +26,7 @@ from full4d_jax.config import load_config
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import FOUR_REAL, open_prior
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
-from full4d_jax.media.grids import REAL_BORDER
+from full4d_jax.media.grid_pictures import REAL_BORDER
 from full4d_jax.media.metrics import lpips, psnr, require_lpips
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 

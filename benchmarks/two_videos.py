@@ -30,7 +30,7 @@ from numpy import ndarray
 from full4d_jax import pipeline
 from full4d_jax.cameras import Cameras, cameras_in
 from full4d_jax.config import Config, load_config
-from full4d_jax.evaluation.grids import moves
+from full4d_jax.evaluation.filled_grids import moves
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.evaluation.without_truth.registration import pose_errors, register
 from full4d_jax.generation.visible_frames import nearest_visible
@@ -42,7 +42,7 @@ from full4d_jax.scene.reading import read_scene
 from full4d_jax.scene.renders import render_views
 from full4d_jax.session.extras import has
 from full4d_jax.source.options import TwoVideosOptions
-from full4d_jax.source.two_videos import open_two_videos
+from full4d_jax.source.row_and_column import open_two_videos
 from gaussians import Scene
 from input_pipeline.cameras import centers, relative_to, rescale
 from input_pipeline.procedural.scene import (

@@ -30,7 +30,7 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection, splat
 from full4d_jax.generation.seen_before import Known, Splat, fill_open, seen_before, splat_known
 from full4d_jax.generation.several_views import merge, nearest_first, own_projection
-from full4d_jax.geometry.sampling import nearest
+from full4d_jax.geometry.resizing import nearest
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
 from full4d_jax.models.weights import load_params, model_of_metadata

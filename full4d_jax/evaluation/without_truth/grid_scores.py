@@ -15,7 +15,7 @@ from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
 from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
 from full4d_jax.evaluation.without_truth import image_features as images
-from full4d_jax.evaluation.without_truth.page import draw_matches, table
+from full4d_jax.evaluation.without_truth.consistency_page import draw_matches, table
 from full4d_jax.evaluation.without_truth.set_scores import (
     ENOUGH,
     Comparison,

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.sampling import nearest
+from full4d_jax.geometry.resizing import nearest
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.enlarge import enlarge_disparity

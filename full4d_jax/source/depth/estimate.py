@@ -32,7 +32,7 @@ from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
 from full4d_jax.config.depth import DepthNetConfig, SharpNetConfig
-from full4d_jax.geometry.sampling import nearest
+from full4d_jax.geometry.resizing import nearest
 from full4d_jax.models import depth_net, sharp_depth, tiefenrausch
 from full4d_jax.models.depth_net import Params, init_params
 from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata

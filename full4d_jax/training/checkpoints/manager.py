@@ -22,8 +22,8 @@ from orbax.checkpoint import checkpoint_managers as policies
 from full4d_jax.models.sharding import dotted
 from full4d_jax.session.disk import disk_errors
 from full4d_jax.session.errors import InputError, printable
-from full4d_jax.training.checkpoints.disk import check_regular
 from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
+from full4d_jax.training.checkpoints.places import check_regular
 from full4d_jax.training.state import TrainState
 
 MOST_NAMED = 4  # parameters in a message

@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import DataConfig
-from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.held_out import Judge, fill, known_candidates, shipped_row
-from full4d_jax.evaluation.score import Candidates
+from full4d_jax.evaluation.generated_grids import Judge, fill, known_candidates, shipped_row
+from full4d_jax.evaluation.groups import Candidates
+from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
