@@ -1,9 +1,9 @@
 """Scores of what is made of a clip's first frame against its later frames.
 
-Frames in one range of angles from the source are a group of `groups.evaluate_groups`. The candidates
-are the source copied, its projection filled by push-pull, the cascade, which is what `full4d
-sample` makes of a video of this one frame at these cameras, and if asked for the scene that is
-fitted to the cascade's frames, rendered there.
+Frames in one range of angles from the source are a group of `groups.evaluate_groups`. The
+candidates are the source copied, its projection filled by push-pull, the cascade, which is what
+`full4d sample` makes of a video of this one frame at these cameras, and if asked for the scene that
+is fitted to the cascade's frames, rendered there.
 """
 
 from collections.abc import Iterator, Sequence

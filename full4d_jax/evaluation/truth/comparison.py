@@ -1,7 +1,7 @@
 """Compare a generated grid or a fitted scene with the real views of the clip it was made from.
 
-`real_views` reads the truth. A grid is compared in the views that it generated, a scene in all views of
-the clip, rendered by their cameras at the grid's instants. The source view never counts.
+`real_views` reads the truth. A grid is compared in the views that it generated, a scene in all
+views of the clip, rendered by their cameras at the grid's instants. The source view never counts.
 """
 
 import json
