@@ -26,7 +26,7 @@ from full4d_jax.config import load_config
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import FOUR_REAL, open_prior
 from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
-from full4d_jax.media.grids import REAL_BORDER
+from full4d_jax.media.grid_pictures import REAL_BORDER
 from full4d_jax.media.metrics import lpips, psnr, require_lpips
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 
@@ -47,19 +47,19 @@ def main() -> None:
     except OSError as error:
         raise SystemExit(f"FULL4D_DATA: {error}") from None
     visible = row_and_column(*frames.shape[:2])
-    prior, given = open_prior(CONFIG, FOUR_REAL), 2 * frames - 1
+    prior, filmed = open_prior(CONFIG, FOUR_REAL), 2 * frames - 1
     rows = {
         "true": frames,
-        "filled": to_unit(fill_grid(prior, given, visible, jax.random.key(CONFIG.seed))),
-        "copy": to_unit(copy_nearest(jnp.asarray(given), jnp.asarray(visible))),
+        "filled": to_unit(fill_grid(prior, filmed, visible, jax.random.key(CONFIG.seed))),
+        "copy": to_unit(copy_nearest(jnp.asarray(filmed), jnp.asarray(visible))),
     }
-    distance, found = require_lpips("the comparison"), {}
+    distance, scores = require_lpips("the comparison"), {}
     for name in ("filled", "copy"):
         made, truth = rows[name][~visible], frames[~visible]
-        found[name] = {"psnr": float(psnr(made, truth)), "lpips": lpips(distance, made, truth)}
+        scores[name] = {"psnr": float(psnr(made, truth)), "lpips": lpips(distance, made, truth)}
     options.out.mkdir(parents=True, exist_ok=True)
     save_picture(options.out / "real_grid.jpg", drawn(rows["true"], rows["filled"], visible))
-    print(json.dumps(found))
+    print(json.dumps(scores))
 
 
 def pictures(data: Path, frames: int, side: int) -> Float[ndarray, "v t h w 3"]:

@@ -118,10 +118,10 @@ def measure(config: Config, codec_divide: int = 1, repeats: int = 2) -> None:
         grid = generate(config, prior, stages)
     if not bool(jnp.isfinite(grid).all()):
         raise SystemExit("the grid has values that are not finite")
-    print(json.dumps(told(config, stages)))
+    print(json.dumps(results(config, stages)))
 
 
-def told(config: Config, stages: Stages) -> dict[str, Any]:
+def results(config: Config, stages: Stages) -> dict[str, Any]:
     """Return what was measured, as plain values."""
     sampler, data, device = config.sampler, config.data, jax.devices()[0]
     prompt = "prompt" if config.model.text_width else ""
@@ -159,8 +159,8 @@ def generate(config: Config, prior: Prior, stages: Stages) -> Any:
         latents = stages.run("all_steps", parts_program, prior.for_network, guides, key)
         return stages.run("decoding", filled_program, prior.for_codec, latents)
     frames, depth, cameras = source(config, stages)
-    given = prior.for_codec, frames, depth, cameras
-    guides, _ = stages.run("projection_and_codec", guides_program, *given)
+    inputs = prior.for_codec, frames, depth, cameras
+    guides, _ = stages.run("projection_and_codec", guides_program, *inputs)
     latents = stages.run("all_steps", flow_program, prior.for_network, guides, key)
     return stages.run("decoding", views_program, prior.for_codec, latents, frames)
 

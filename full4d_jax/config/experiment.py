@@ -1,6 +1,6 @@
 """Configuration of an experiment: frozen dataclasses, and the embedded default.
 
-Bounds stand on the fields (`session.fields`); `check` holds what fields ask of each other. Nothing
+Bounds stand on the fields (`session.fields`); `rules` holds what fields ask of each other. Nothing
 here imports jax, so that `--help` is quick.
 """
 

@@ -196,13 +196,13 @@ def prepare(
     own = batch.frames if batch.latents is None else source[:, None]
     videos = [own, targets.frames] if filled is None else [own, targets.frames, filled]
     encoded = encode_videos(model, codec_weights, jnp.concatenate(videos, 1))
-    own, others = encoded[:, : own.shape[1]], encoded[:, own.shape[1] :]
+    own, other_latents = encoded[:, : own.shape[1]], encoded[:, own.shape[1] :]
     conditions = jax.vmap(partial(conditions_of, model))(
         depth,
         batch.cameras,
         targets.mask,
         targets.disparity,
-        jnp.concatenate([own[:, :1], others], 1),
+        jnp.concatenate([own[:, :1], other_latents], 1),
     )._replace(text=batch.text)
     return for_model(model, own if batch.latents is None else batch.latents, conditions)
 

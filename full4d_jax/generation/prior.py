@@ -12,9 +12,9 @@ from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.config.check import check_heads
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import mask_file
+from full4d_jax.config.rules import check_heads
 from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes

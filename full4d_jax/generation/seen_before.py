@@ -164,8 +164,8 @@ def splat_known(
 def fill_open(front: Splat, behind: Splat) -> Splat:
     """Fill the holes of one drawing, but not the cracks of its surfaces, from another."""
     colour, mask, disparity = front
-    farther, found, far = behind
-    is_open = (1 - _closed(mask)) * found
+    farther, far_mask, far = behind
+    is_open = (1 - _closed(mask)) * far_mask
     return (
         colour + is_open[..., None] * farther,
         mask + is_open,

@@ -90,14 +90,14 @@ def lift_capture(
         start_key,
     )
     say(f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}")
-    others = _some(held_out, WATCHED)
+    watched_pictures = _some(held_out, WATCHED)
     watched: list[tuple[int, float]] = []
 
     def keep(state: FitState) -> None:
         if partial is not None:
             partial.keep(state)
-        if len(others[0]):
-            reached = scored(state.fitted.scene, grid, background, others)
+        if len(watched_pictures[0]):
+            reached = scored(state.fitted.scene, grid, background, watched_pictures)
             watched.append((int(state.step), reached))
 
     def tell(step: int, metrics: Mapping[str, float]) -> None:
@@ -125,30 +125,30 @@ def to_floats(frames: UInt8[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
     return frames.astype(np.float32) / 255
 
 
-def fit_arrays(found: Fit) -> dict[str, ndarray]:
+def fit_arrays(fit: Fit) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of a capture."""
-    kept = "background", "fitted_psnr", "held_out_psnr"
-    scores = {name: np.asarray(getattr(found, name), np.float32) for name in kept}
-    return to_arrays(found.scene) | scores
+    names = "background", "fitted_psnr", "held_out_psnr"
+    scores = {name: np.asarray(getattr(fit, name), np.float32) for name in names}
+    return to_arrays(fit.scene) | scores
 
 
-def told_scores(found: Fit) -> str:
+def describe_scores(fit: Fit) -> str:
     """Return how well a scene shows fitted and other pictures, and what to do where it does not."""
-    text = f"fitted pictures {found.fitted_psnr:.1f} dB"
-    if np.isnan(found.held_out_psnr):
+    text = f"fitted pictures {fit.fitted_psnr:.1f} dB"
+    if np.isnan(fit.held_out_psnr):
         return f"{text}; none was held out"
-    text += f", held-out ones {found.held_out_psnr:.1f} dB"
-    if found.fitted_psnr - found.held_out_psnr > GAP:
+    text += f", held-out ones {fit.held_out_psnr:.1f} dB"
+    if fit.fitted_psnr - fit.held_out_psnr > GAP:
         text += (
             f"; the gap is above {GAP:g} dB, so views between the cameras look worse than these: "
             "add cameras closer together, depth (full4d data depth) or masks, and look at "
             "full4d data check"
         )
-    step, best = max(found.watched, key=lambda x: x[1], default=(0, -np.inf))
-    if found.watched and best - found.watched[-1][1] > FALL:
+    step, best = max(fit.watched, key=lambda x: x[1], default=(0, -np.inf))
+    if fit.watched and best - fit.watched[-1][1] > FALL:
         text += (
             f"; held-out pictures were best after {step} steps ({best:.1f} dB, "
-            f"{found.watched[-1][1]:.1f} at the end): fewer (--lift.steps {step}) may do"
+            f"{fit.watched[-1][1]:.1f} at the end): fewer (--lift.steps {step}) may do"
         )
     return text
 
@@ -174,12 +174,12 @@ def scored(
         max_intersections=clip_budget(scene, cameras, times, slack=1.0),
     )
     truth = to_floats(grid.frames[views, instants])
-    found = np.clip(np.asarray(made.rgb), 0, 1)
+    rendered = np.clip(np.asarray(made.rgb), 0, 1)
     if background.ignored and background.subject is not None:
         known = background.subject[views, instants]
         truth = truth[known]
-        found = found[known]
-    return float(psnr(found, truth))
+        rendered = rendered[known]
+    return float(psnr(rendered, truth))
 
 
 def _targets(grid: Grid, background: Background) -> Targets:

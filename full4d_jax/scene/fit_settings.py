@@ -168,11 +168,11 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
         raise InputError("option", "--checkpoint", checkpoint, f"none {why}", "leave it out")
     idle = ("anchor", "source_weight") if captured else ("anchor",)
     for name in idle + ("distillation",) * (settings.distillation == "gradient"):
-        found = getattr(settings, name)
+        value = getattr(settings, name)
         default = getattr(LiftConfig(), name)
-        if found != default:
+        if value != default:
             expected = f"{default} {why}, where nothing is generated or asked"
-            raise InputError("config", f"lift.{name}", found, expected, f"leave --lift.{name} out")
+            raise InputError("config", f"lift.{name}", value, expected, f"leave --lift.{name} out")
 
 
 def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:

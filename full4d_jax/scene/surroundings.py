@@ -140,9 +140,9 @@ def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Float
     shown = jnp.concatenate([rgb / jnp.maximum(alpha, EMPTY)[..., None], disparity[..., None]], -1)
     filled = fill_holes(Projection(shown[None], mask[None], disparity[None]))[0]
     emptiest = alpha.argmin(0)[None, ..., None]
-    found = jnp.take_along_axis(filled, emptiest, 0)[0]
-    depth = 1 / jnp.maximum(found[..., 3], 1 / FARTHEST)
-    return jnp.clip(found[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
+    emptiest_filled = jnp.take_along_axis(filled, emptiest, 0)[0]
+    depth = 1 / jnp.maximum(emptiest_filled[..., 3], 1 / FARTHEST)
+    return jnp.clip(emptiest_filled[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
 
 
 def blur(

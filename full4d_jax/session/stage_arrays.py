@@ -136,9 +136,9 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
             raise ValueError(f"{where}, {error}") from None
 
 
-def _check_array(array: ndarray, told: str, lengths: dict[str, int], where: str) -> None:
+def _check_array(array: ndarray, layout: str, lengths: dict[str, int], where: str) -> None:
     """Refuse an array of another kind or other axes; note the lengths of its axes."""
-    kind, *axes = told.split()
+    kind, *axes = layout.split()
     if kind == "text":
         if array.dtype.kind != "U" or array.shape:
             raise ValueError(f"{where}: found {array.dtype} {array.shape}, expected a text")

@@ -42,11 +42,11 @@ def open_video(
     """
     size = {"height": data.height, "width": data.width, "frames": data.frames}
     poses = None if options.poses is None else read_poses(options.poses, options.video)
-    found = ""
+    choice = ""
     if options.start is None:
         options = replace(options, start=chosen_start(data, options))
         if options.start:
-            found = "; this part was chosen as most moves in it, --start takes another"
+            choice = "; this part was chosen as most moves in it, --start takes another"
     start = options.start or 0.0
     video = read_video(options.video, **size, fps=options.fps, start=start, usual=data.fps)
     check_one_shot(video, options.video, seconds=True)
@@ -54,7 +54,7 @@ def open_video(
     wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
     short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
     path = path_of_video(video, lens, data, options, poses)
-    note = f"{video.note}{found}; {seen}{short}"
+    note = f"{video.note}{choice}; {seen}{short}"
     world_to_camera = path.world_to_camera[None].astype(np.float32)
     rests = not moves(path.world_to_camera)  # else nobody knows where the camera was in between
     between = None

@@ -126,11 +126,11 @@ def check_targets(targets: Targets, config: FitConfig) -> None:
     """Raise ValueError when the targets disagree in number or size, or cannot be shrunk."""
     n, h, w, _ = targets.frames.shape
     cameras = targets.cameras
-    found = (cameras.world_to_camera.shape[0], targets.times.shape[0], targets.weights.shape[0])
-    if found != (n, n, n) or (cameras.height, cameras.width) != (h, w):
+    counts = (cameras.world_to_camera.shape[0], targets.times.shape[0], targets.weights.shape[0])
+    if counts != (n, n, n) or (cameras.height, cameras.width) != (h, w):
         raise ValueError(
             f"fit: {n} frames of {h}x{w} need as many cameras, times and weights of that size, "
-            f"found {found} and {cameras.height}x{cameras.width}"
+            f"found {counts} and {cameras.height}x{cameras.width}"
         )
     for name in ("final_weights", "views"):
         more = getattr(targets, name)

@@ -92,7 +92,7 @@ def run_taught(
 
     Arguments and results are those of `run_chunk`; the steps end at the first overflow.
     """
-    found = []
+    metrics_of_steps = []
     for index, step_key in zip(*_draw_steps(targets, length, key), strict=True):
         scene = state.fitted.scene
         progress = prior.progress(state.step / config.steps)
@@ -104,8 +104,8 @@ def run_taught(
         state, metrics = one_step(state, targets, *drawn, config, budget, perceptual, lesson)
         if int(metrics["overflow"]) > 0:
             return state, {"overflow": metrics["overflow"]}
-        found.append(metrics)
-    return state, _summary(jax.tree.map(lambda *x: jnp.stack(x), *found))
+        metrics_of_steps.append(metrics)
+    return state, _summary(jax.tree.map(lambda *x: jnp.stack(x), *metrics_of_steps))
 
 
 @partial(jax.jit, static_argnames=("config", "budget"))

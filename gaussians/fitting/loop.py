@@ -102,8 +102,8 @@ def fit(
         if _size(first, config) != size:
             size = _size(first, config)
             cameras = _shrunk(targets, size).cameras
-            found = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
-            state = state._replace(budget=jnp.int32(found))
+            budget = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
+            state = state._replace(budget=jnp.int32(budget))
         if cached and _due(first, config, cached):
             tau = jnp.float32(cached.largest_tau(cached.progress(first / config.steps)))
             taught = cached_frames(

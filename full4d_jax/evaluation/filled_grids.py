@@ -17,8 +17,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from full4d_jax.config import Config
 from full4d_jax.evaluation.baselines import add_change, warp_row
 from full4d_jax.evaluation.fidelity import Distances, Regions
-from full4d_jax.evaluation.held_out import sampler_rows, settings_of, shipped_row
-from full4d_jax.evaluation.score import Candidates, Frames, Group, evaluate_groups
+from full4d_jax.evaluation.generated_grids import sampler_rows, settings_of, shipped_row
+from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_groups
 from full4d_jax.evaluation.table import CHANGE, NEAREST, WARP
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
