@@ -30,6 +30,7 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection, splat
 from full4d_jax.generation.seen_before import Known, Splat, fill_open, seen_before, splat_known
 from full4d_jax.generation.several_views import merge, nearest_first, own_projection
+from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.geometry.resizing import nearest
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
@@ -206,7 +207,7 @@ def _enlarge_grid(
                 frames[i, time],
                 depth[i, time],
                 lenses[i],
-                target[1] @ jnp.linalg.inv(poses[i, time]),
+                relative_pose(target[1], poses[i, time]),
                 target[0],
             )
             for i in range(count)

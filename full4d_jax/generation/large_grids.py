@@ -30,6 +30,7 @@ from full4d_jax.generation.sampling import (
     schedule,
     view_groups,
 )
+from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.conditions import Conditions
 
 STILL = ("intrinsics", "text")  # conditions without an axis of time
@@ -137,7 +138,7 @@ def frames_of(conditions: Conditions, start: Int[Array, ""], size: int) -> Condi
         if name not in STILL
     }
     poses = chosen["world_to_camera"]
-    chosen["world_to_camera"] = poses @ jnp.linalg.inv(poses[:, :1, :1])
+    chosen["world_to_camera"] = relative_pose(poses, poses[:, :1, :1])
     return conditions._replace(**chosen)
 
 

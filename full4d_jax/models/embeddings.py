@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.block import CAMERA_CHANNELS
 from full4d_jax.models.tokens import Grid
+from gaussians.precision import exact_products
 
 TIME_CHANNELS = 256
 
@@ -67,6 +68,7 @@ def camera_vectors(
     return vectors
 
 
+@exact_products
 def plucker_rays(
     world_to_camera: Float[Array, "b v t 4 4"],
     intrinsics: Float[Array, "b v 3 3"],

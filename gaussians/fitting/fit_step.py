@@ -20,6 +20,7 @@ from gaussians.fitting.novel_views import Lesson, learn
 from gaussians.fitting.relocation import wander
 from gaussians.hexplane import HexPlane, roughness
 from gaussians.motion import DynamicGaussians
+from gaussians.precision import exact_products
 from gaussians.rendering.rasterizer import render
 from gaussians.types import Camera, Gaussians
 
@@ -213,6 +214,7 @@ def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
     return value
 
 
+@exact_products
 def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: Camera) -> Fitted:
     """Return the learning rate of every field, which is multiplied with its update.
 
