@@ -7,7 +7,7 @@ fitted to every other frame of the source and of three cameras beside it, all of
 true depth of the source or ours. Rows are
 
     without      moving Gaussians start without velocities, with the duration that suits them
-    velocities   they start with those of their pixels (`gaussians.fitting.velocities`)
+    velocities   they start with those of their pixels (`full4d_jax.geometry.pixel_velocities`)
     deformation  the other motion model
 
 Scores are of the frames that were left out, from the four cameras; of the frames between and of

@@ -24,6 +24,7 @@ from captures import Capture
 from numpy import ndarray
 from shared_folder import shared_folder
 
+from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.media.metrics import load_lpips, lpips, psnr, ssim
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.scene.source_fit import picture_distance
@@ -239,6 +240,7 @@ def start(capture: Capture, options: argparse.Namespace) -> DynamicGaussians:
         jnp.asarray(capture.world_to_camera[views][:, instants]),
         options.gaussians,
         jax.random.key(0),
+        velocities=flow_velocities({}),
     )
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from full4d_jax.geometry.optical_flow import Flows, film_flows, warp
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
-from gaussians.fitting.optical_flow import Flows, film_flows, warp
 from gaussians.fitting.stillness import median_where, shows_farthest
 
 # Steps between instants that what moves is visible at first: longer ones leave ghosts.

@@ -20,6 +20,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
+from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of
 from full4d_jax.scene.between import DURATION, Between, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
@@ -87,6 +88,7 @@ def first_scene(
             seeds[:, :used],
             world_to_camera=poses,
             may_move=np.broadcast_to(view_may_move, seeds[:, :used].shape),
+            velocities=flow_velocities({}),
         )
     else:
         film = with_instants_between(
@@ -99,7 +101,7 @@ def first_scene(
             times=film.times,
             durations=film.durations,
             may_move=film.may_move & view_may_move,
-            flows={0: film.flows},
+            velocities=flow_velocities({0: film.flows}),
         )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, count), key)

@@ -20,11 +20,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.rotation import homographies
 from full4d_jax.models.segmentation import CLASSES, STRIDE, Params, logits
 from full4d_jax.source.tracks import link_labels
-from gaussians.fitting.optical_flow import flow_agrees, optical_flow, warp
 
 PERSON = "person"
 ANIMAL = "animal"

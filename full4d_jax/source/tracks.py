@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32
 from numpy import ndarray
 
-from gaussians.fitting.optical_flow import warp
+from full4d_jax.geometry.optical_flow import warp
 
 GAP = 2  # pixels around pieces that are bridged: a watch, a belt
 SMALLEST = 2e-4  # of the picture; smaller pieces are noise

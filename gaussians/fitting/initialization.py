@@ -3,14 +3,14 @@
 A pixel rests at the instants at which it shows the farthest thing that it ever shows. If it keeps
 its colour in half of these or more, that becomes one Gaussian that is always there, whatever passes
 before it at other instants. Where a pixel differs from that, it becomes a Gaussian that is visible
-around its own instant and moves like its pixel (`velocities`). Before a camera that moves, points
+around its own instant and moves as its pixel does (`Velocities`). Before a moving camera, points
 are compared in place of pixels (`stillness`).
 There are more pixels than Gaussians, so these are spread evenly over the pictures, closer where the
 picture has detail.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +20,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from numpy import ndarray
 
 from gaussians import harmonics
-from gaussians.fitting.optical_flow import Flows
 from gaussians.fitting.stillness import median_where, moves, shows_farthest, still_points
-from gaussians.fitting.velocities import pixel_velocities
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
@@ -52,6 +50,34 @@ class Seeding(NamedTuple):
 
 
 CAPTURE_SEEDING = Seeding()
+
+
+@runtime_checkable
+class Velocities(Protocol):
+    """Measures how the pixels of one view move, as by optical flow; a function of the caller."""
+
+    def __call__(
+        self,
+        view: int,
+        frames: Float[ndarray, "t h w 3"],
+        depth: Float[ndarray, "t h w"],
+        lens: Float[ndarray, "3 3"],
+        world_to_camera: Float[ndarray, "t 4 4"],
+        moving: Bool[ndarray, "t h w"],
+        times: Float[ndarray, "t"],
+    ) -> Float32[ndarray, "t h w 3"]:
+        """Return the velocities of the moving pixels, world units per clip; 0 for others.
+
+        Args:
+          view: number of the view.
+          frames: its pictures, colours in [0, 1].
+          depth: z in world units, 0 where unknown.
+          lens: its intrinsics, pixels.
+          world_to_camera: of each frame.
+          moving: the pixels that are asked for, of known depth.
+          times: of the frames, in clips.
+        """
+        ...
 
 
 class Candidates(NamedTuple):
@@ -87,7 +113,7 @@ def initialize(
     times: Float[Array | ndarray, "t"] | None = None,
     durations: Float[ndarray, "v t h w"] | None = None,
     may_move: Bool[ndarray, "v t h w"] | None = None,
-    flows: Mapping[int, Flows] | None = None,
+    velocities: Velocities | None = None,
     seeding: Seeding = CAPTURE_SEEDING,
 ) -> DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
@@ -105,7 +131,7 @@ def initialize(
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
         for `seeding.duration` mean steps between instants with depth.
       may_move: which pixels with depth may become Gaussians that move; None for all.
-      flows: optical flow of the films of some views, by the view's number, if known already.
+      velocities: measures how pixels move, where Gaussians begin; None begins with all at rest.
       seeding: how pixels become Gaussians.
 
     Raises:
@@ -139,30 +165,32 @@ def initialize(
     for view, own in enumerate(candidates):
         maps[view][own.instants] = own.depth
 
-    # What moves has the velocity of its pixel; views come one by one, as a film of all is large.
+    # Views come one by one, as a film of all is large.
     # Instants without depth, as those that are held out, are bridged.
     shown = moments[(maps > 0).any((0, 2, 3))]
     step = (shown[-1] - shown[0]) / (len(shown) - 1) if len(shown) > 1 else 1.0
     visible = np.where(pixels.is_moving, seeding.duration * step, 1.0)
-    velocities = np.zeros((len(pixels.view), 3), np.float32)
+    motions = np.zeros((len(pixels.view), 3), np.float32)
     for view in np.unique(pixels.view[pixels.is_moving]):
         here = pixels.is_moving & (pixels.view == view)
         places = pixels.time[here], pixels.y[here], pixels.x[here]
         if durations is not None:
             visible[here] = durations[view][places]
+        if velocities is None:
+            continue
         own = candidates[view]
         moving = np.zeros(maps[view].shape, bool)
         moving[own.instants] = (own.moving > 0) & ~own.lasting
-        velocity = pixel_velocities(
-            pictures[view],
-            maps[view],
-            lenses[view],
-            poses[view],
-            moving,
-            moments,
-            (flows or {}).get(int(view)),
+        measured = velocities(
+            view=int(view),
+            frames=pictures[view],
+            depth=maps[view],
+            lens=lenses[view],
+            world_to_camera=poses[view],
+            moving=moving,
+            times=moments,
         )
-        velocities[here] = velocity[places]
+        motions[here] = measured[places]
 
     spots = pixels.view, pixels.time, pixels.y, pixels.x
     scene = _at_pixels(
@@ -176,7 +204,7 @@ def initialize(
     moment = np.where(pixels.is_moving, moments[pixels.time], 0.5)
     return scene._replace(
         logit_gates=_on_device(np.where(pixels.is_moving, seeding.gate, ALWAYS)),
-        velocities=_on_device(velocities),
+        velocities=_on_device(motions),
         moments=_on_device(moment),
         log_durations=_on_device(np.log(visible)),
     )

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
-from gaussians.fitting.optical_flow import flow_agrees, optical_flow, warp
+from full4d_jax.geometry.optical_flow import flow_agrees, optical_flow, warp
 from input_pipeline.cameras import homogeneous_pixels, pixel_rays
 from input_pipeline.matches import Matches, epipolar_distances, find_features, match_views
 from input_pipeline.selection import evenly

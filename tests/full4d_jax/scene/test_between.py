@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from full4d_jax import grid
+from full4d_jax.geometry.pixel_velocities import flow_velocities
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.between import (
     DURATION,
@@ -101,6 +102,7 @@ def test_the_square_keeps_its_velocity_beside_pictures_between():
         times=grown.times,
         durations=grown.durations,
         may_move=grown.may_move,
+        velocities=flow_velocities({0: grown.flows}),
     )
     moving = (np.asarray(scene.logit_gates) < 0) & (np.asarray(scene.gaussians.means[:, 2]) < 1.2)
     assert moving.any()

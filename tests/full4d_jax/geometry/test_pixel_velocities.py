@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from full4d_jax.geometry.optical_flow import film_flows, flow_agrees, optical_flow
+from full4d_jax.geometry.pixel_velocities import flow_velocities, pixel_velocities
 from gaussians.fitting.initialization import initialize
-from gaussians.fitting.optical_flow import film_flows, flow_agrees, optical_flow
-from gaussians.fitting.velocities import pixel_velocities
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 4
 TIMES = np.linspace(0, 1, FRAMES)  # in clips
@@ -61,7 +61,8 @@ def sliding():
 def start(frames, depth):
     """Gaussians of the film, before the camera that stands."""
     one_view = [jnp.asarray(x[None], jnp.float32) for x in (frames, depth, LENS, STANDS)]
-    return initialize(*one_view, capacity=2000, key=jax.random.key(0))
+    velocities = flow_velocities({})
+    return initialize(*one_view, capacity=2000, key=jax.random.key(0), velocities=velocities)
 
 
 @pytest.mark.parametrize("velocity", [(0.4, 0.1, 0), (0.3, -0.1, 0.3), (0, 0, -0.4)], ids=str)

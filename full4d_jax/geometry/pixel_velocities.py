@@ -11,6 +11,7 @@ than flow can follow, ends on something else. A pixel for which none counts move
 around it.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import cv2
@@ -18,12 +19,36 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 
-from gaussians.fitting.optical_flow import Flows, flow_agrees, optical_flow, warp
+from full4d_jax.geometry.optical_flow import Flows, flow_agrees, optical_flow, warp
+from gaussians.fitting.initialization import Velocities
 
 JUMP = 0.1  # relative difference from the depth of a still point from which q shows something else
 ALIKE = 0.08  # difference up to which two colours may be one point's
 AROUND = 0.04  # standard deviation of the neighbourhood of a pixel, of the picture's shorter side
 SURE = 0.02  # least share of the neighbourhood whose velocity must be known
+
+
+def flow_velocities(flows: Mapping[int, Flows]) -> Velocities:
+    """Return equation 1 as `gaussians.initialize` asks for it.
+
+    Args:
+      flows: optical flow of the films of some views, by the view's number, where it is known.
+    """
+
+    def velocities(
+        view: int,
+        frames: Float[ndarray, "t h w 3"],
+        depth: Float[ndarray, "t h w"],
+        lens: Float[ndarray, "3 3"],
+        world_to_camera: Float[ndarray, "t 4 4"],
+        moving: Bool[ndarray, "t h w"],
+        times: Float[ndarray, "t"],
+    ) -> Float32[ndarray, "t h w 3"]:
+        return pixel_velocities(
+            frames, depth, lens, world_to_camera, moving, times, flows=flows.get(view)
+        )
+
+    return velocities
 
 
 def pixel_velocities(
