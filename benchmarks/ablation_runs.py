@@ -8,7 +8,7 @@ A row is scored by numbers for every scene, PSNR in dB over frames that are not 
 
     psnr      one call from zero noise
     hard      the same on hard pixels: in `frames` mode those that no single-frame projection
-              reaches, without projection those that the nearest given frame has otherwise
+              reaches, without projection those that the nearest real frame has otherwise
     denoised  hard pixels of one call at flow time .7 of the truth with noise
 
 and by how well the views of `psnr` agree with each other (`ablation_consistency`):
@@ -36,7 +36,7 @@ from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, DataConfig, to_dict
 from full4d_jax.flow import interpolate
 from full4d_jax.generation.batch import Batch, make_conditions, procedural_batch
-from full4d_jax.generation.visible_frames import row_and_column, visible_conditions
+from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
@@ -249,12 +249,12 @@ def guess(config: Config, params: Params, clip: Batch, key: Array) -> Guess:
     truth = codec.encode(clip.frames)
     if model.projection == "none":
         views, frames = clip.cameras.world_to_camera.shape[:2]
-        visible = row_and_column(views, frames)
+        real = row_and_column(views, frames)
         cameras = jax.tree.map(lambda x: x[None], clip.cameras)
-        conditions = visible_conditions(truth[None], jnp.asarray(visible)[None], cameras)
+        conditions = conditions_of_real(truth[None], jnp.asarray(real)[None], cameras)
         copied = codec.decode(conditions.base[0])
-        hard = (jnp.abs(clip.frames - copied).max(-1) > 2 * CHANGED) & ~visible[..., None, None]
-        counted = jnp.broadcast_to(~visible[..., None, None], hard.shape)
+        hard = (jnp.abs(clip.frames - copied).max(-1) > 2 * CHANGED) & ~real[..., None, None]
+        counted = jnp.broadcast_to(~real[..., None, None], hard.shape)
     else:
         known = clip.depth * (config.data.drop_projection < 1)
         source = clip.frames[:1]
@@ -268,8 +268,8 @@ def guess(config: Config, params: Params, clip: Batch, key: Array) -> Guess:
     noise = jax.random.normal(key, (1, *truth.shape))
     noisy = interpolate(truth[None], noise, jnp.full(1, TAU))
     once = -flow(jnp.zeros_like(noise), jnp.ones(1))
-    if conditions.visible is not None:  # real pixels do not move
-        once = jnp.where(conditions.visible[..., None, None, None], truth[None], once)
+    if conditions.real is not None:  # real pixels do not move
+        once = jnp.where(conditions.real[..., None, None, None], truth[None], once)
     cleaned = noisy - TAU * flow(noisy, jnp.full(1, TAU))
     return Guess(codec.decode(once[0]), codec.decode(cleaned[0]), counted, hard)
 

@@ -25,8 +25,8 @@ from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import FOUR_REAL, open_prior
+from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.generation.sampling import view_groups
-from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.media.metrics import psnr
 from full4d_jax.media.pictures import to_unit
 from input_pipeline.procedural.scene import HELD_OUT_START
@@ -48,7 +48,7 @@ def main() -> None:
     render = jax.jit(lambda index: procedural_batch(index, data).frames[0])
     prior = open_prior(replace(CONFIG, data=data), FOUR_REAL)
     parts = replace(prior.sampler, group_views=size, window_frames=size)
-    visible, first_group = row_and_column(side, side), view_groups(side - 1, size - 1, 1)[0] + 1
+    real, first_group = row_and_column(side, side), view_groups(side - 1, size - 1, 1)[0] + 1
     scores_by_row: dict[str, list[tuple[float, ...]]] = {COPY: [], AT_ONCE: [], PARTS: []}
     number = options.first
     while len(scores_by_row[COPY]) < options.scenes:
@@ -56,13 +56,13 @@ def main() -> None:
         if moves(frames):
             key = jax.random.key(number)
             rows = {
-                COPY: copy_nearest(frames, jnp.asarray(visible)),
-                AT_ONCE: fill_grid(prior, frames, visible, key),
-                PARTS: fill_grid(replace(prior, sampler=parts), frames, visible, key),
+                COPY: copy_nearest(frames, jnp.asarray(real)),
+                AT_ONCE: fill_grid(prior, frames, real, key),
+                PARTS: fill_grid(replace(prior, sampler=parts), frames, real, key),
             }
             for name, made in rows.items():
                 shown, true = np.asarray(to_unit(made)), np.asarray(to_unit(frames))
-                scores = score(shown, true, ~visible, first_group)
+                scores = score(shown, true, ~real, first_group)
                 scores_by_row[name].append(scores)
             print(
                 f"scene {number}: {scores_by_row[AT_ONCE][-1]} {scores_by_row[PARTS][-1]}",

@@ -33,7 +33,7 @@ from full4d_jax.config import Config, load_config
 from full4d_jax.evaluation.filled_grids import moves
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.evaluation.without_truth.registration import pose_errors, register
-from full4d_jax.generation.visible_frames import nearest_visible
+from full4d_jax.generation.real_frames import nearest_real
 from full4d_jax.grid import Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
@@ -157,12 +157,12 @@ def score(folder: Path, filmed: Filmed) -> tuple[dict[str, float], ndarray]:
     grid, scene = dict(np.load(folder / "grid.npz")), read_scene(folder)
     assert isinstance(scene, Scene), "a run fits scenes that move"
     cameras = cameras_in(grid)
-    visible = grid["origin"] == Origin.REAL
+    real = grid["origin"] == Origin.REAL
     times = np.linspace(0, 1, INSTANTS)
     side = cameras.height
     truth, between = small_pictures(filmed.views, side), small_pictures(filmed.between, side)
     frames = grid["frames"] / np.float32(255)
-    nearest = np.asarray(nearest_visible(jnp.asarray(visible)))
+    nearest = np.asarray(nearest_real(jnp.asarray(real)))
     copied = frames.reshape(-1, *frames.shape[2:])[nearest]
     poses = relative_to(filmed.world_to_camera, filmed.world_to_camera[0])
     steps = centers(poses)[-1], centers(np.asarray(cameras.world_to_camera[-1, 0]))
@@ -172,9 +172,9 @@ def score(folder: Path, filmed: Filmed) -> tuple[dict[str, float], ndarray]:
     half_way = Cameras(lenses, np.repeat(half[:, None], INSTANTS, 1), side, side)
     shown, new = (render_views(scene, x, times) / np.float32(255) for x in (cameras, half_way))
     pairs = {
-        f"{COPY}, cells": (copied[~visible], truth[~visible]),
-        f"{GRID}, cells": (frames[~visible], truth[~visible]),
-        f"{SCENE}, cells": (shown[~visible], truth[~visible]),
+        f"{COPY}, cells": (copied[~real], truth[~real]),
+        f"{GRID}, cells": (frames[~real], truth[~real]),
+        f"{SCENE}, cells": (shown[~real], truth[~real]),
         f"{COPY}, between": (copied[:-1], between),
         f"{GRID}, between": (frames[:-1], between),
         f"{SCENE}, between": (new, between),

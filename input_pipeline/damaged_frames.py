@@ -54,8 +54,8 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
     times = np.array([x.time for x in facts], np.float64)
     damaged = np.array([x.missing or x.invented for x in facts], bool)
     if damaged.any():
-        others, _ = _facts(path, first, last, 0, skip="NONREF")
-        damaged = spread_damage(facts, damaged, {x.time for x in others})
+        references, _ = _facts(path, first, last, 0, skip="NONREF")
+        damaged = spread_damage(facts, damaged, {x.time for x in references})
     part = times >= first
     return Timeline(times[part], damaged[part], end)
 

@@ -31,7 +31,7 @@ def show(
       out: the PNG file to write.
       first: index of the first scene; training uses indices below 2**30, evaluation larger ones.
       scenes: number of scenes.
-      views: cameras per scene; view 0 is the source.
+      views: how many cameras a scene has; view 0 is the source.
       frames: instants per scene.
       size: height and width of a frame in pixels.
       worlds: primitives in a room, or people, furniture and thin poles in noise.
@@ -131,7 +131,7 @@ def procedural(
       out: folder of the dataset.
       scenes: number of scenes, one clip each.
       first: index of the first scene; those from 2**30 on are kept for evaluation.
-      views: cameras per scene; view 0 is the source.
+      views: how many cameras a scene has; view 0 is the source.
       frames: instants per scene.
       height: height of a frame in pixels.
       width: width of a frame in pixels.
@@ -192,7 +192,7 @@ def gltf(
       assets: a .glb file with a skinned, animated mesh, or a folder of them.
       out: folder of the dataset.
       clips: number of clips; the assets take turns.
-      views: cameras per clip; view 0 is the source and has depth.
+      views: how many cameras a clip has; view 0 is the source and has depth.
       frames: instants per clip, 0.04 to 0.12 seconds apart.
       height: height of a frame in pixels.
       width: width of a frame in pixels.

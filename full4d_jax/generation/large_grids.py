@@ -9,7 +9,7 @@ A part's conditions are those of its views and frames; a window's world is the s
 own first frame, as in training, and its unit that of the whole video.
 
 Without poses a part is a group of views at a group of instants, always with the first view and the
-first instant, which the given row and column are: what a part must agree with is in its sight.
+first instant, which the real row and column are: what a part must agree with is in its sight.
 """
 
 from collections.abc import Callable

@@ -135,7 +135,7 @@ def prior_path(checkpoint: Path | None = None) -> Path:
 
 
 def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:
-    """Return what a grid depends on beside what is given of it, for `stages.fingerprint`.
+    """Return what a grid depends on beside what is real of it, for `stages.fingerprint`.
 
     Raises:
       InputError: there is no mask `config.model.mask`.

@@ -223,7 +223,7 @@ class MultiViewDiT(nnx.Module):
         if "plucker" in config.cameras:
             rays = plucker_rays(world_to_camera, conditions.intrinsics, rows, columns)
             x = x + self.plucker_embedding(on_tokens(flatten(rays))).astype(dtype)
-        times, noisy = flow_times(tau, conditions.visible, latents, grid)
+        times, noisy = flow_times(tau, conditions.real, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
         text = self._text(conditions.text, dtype, len(latents))
         seen = Seen(
@@ -246,7 +246,7 @@ class MultiViewDiT(nnx.Module):
         embed = {
             "channels": self._embed_channels,
             "frames": self._embed_frames,
-            "none": self._embed_visible,
+            "none": self._embed_grid,
         }[self.config.projection]
         return embed(latents, conditions, dtype)
 
@@ -284,10 +284,10 @@ class MultiViewDiT(nnx.Module):
         x = self.patch_embedding(self._tokens(x, dtype))
         return latents, x + jnp.where(is_guide[..., None], marks, 0), grid
 
-    def _embed_visible(
+    def _embed_grid(
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
     ) -> tuple[Maps, Tokens, Grid]:
-        """Embed a grid of which some frames are visible, and nothing is projected."""
+        """Embed a grid of which some frames are real, and nothing is projected."""
         if self.config.prediction == "residual":
             guides = (conditions.base, conditions.mask[..., None])
             latents = jnp.concatenate([latents, *guides], -1)

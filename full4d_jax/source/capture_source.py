@@ -181,8 +181,8 @@ def load_capture(path: Path) -> Arrays:
         raise as_input_error("capture", ValueError(f"{path}, {error}"), FORMAT) from None
     for name in ("depth", "masks"):
         if name in arrays:
-            found = arrays[name]
-            _require(path, name, found, found.shape == (v, t, h, w), f"({v} {t} {h} {w})")
+            array = arrays[name]
+            _require(path, name, array, array.shape == (v, t, h, w), f"({v} {t} {h} {w})")
     return arrays | {"world_to_camera": poses}
 
 

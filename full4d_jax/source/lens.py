@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
-from full4d_jax.source.handheld.given_poses import fov_of_poses
+from full4d_jax.source.handheld.pose_files import fov_of_poses
 from full4d_jax.source.quicktime_tags import read_tag
 from full4d_jax.source.vanishing_points import field_of_view
 from input_pipeline.cameras import intrinsics_from_fov

@@ -23,7 +23,7 @@ from full4d_jax.media.video import Video, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
 from full4d_jax.source.handheld.find_path import objection, path_from_poses
-from full4d_jax.source.handheld.given_poses import read_poses
+from full4d_jax.source.handheld.pose_files import read_poses
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions

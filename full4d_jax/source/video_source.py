@@ -16,7 +16,7 @@ from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import check_file, read_video
 from full4d_jax.source.best_part import best_start
 from full4d_jax.source.camera_paths import still_camera
-from full4d_jax.source.handheld.given_poses import read_poses
+from full4d_jax.source.handheld.pose_files import read_poses
 from full4d_jax.source.handheld.video_path import path_of_video
 from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions

@@ -23,7 +23,7 @@ from full4d_jax.geometry.structure import PLACED, Structure, find_structure
 from full4d_jax.geometry.tracking import standing_share
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
-from full4d_jax.source.handheld.given_poses import poses_at
+from full4d_jax.source.handheld.pose_files import poses_at
 from full4d_jax.source.handheld.source_path import SourcePath, still_path
 from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import MIN_MATCHES

@@ -15,7 +15,7 @@ from full4d_jax.evaluation.filled_grids import evaluate_grids, hidden_candidates
 from full4d_jax.evaluation.groups import score
 from full4d_jax.evaluation.table import NEAREST, WARP
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.generation.visible_frames import row_and_column
+from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 

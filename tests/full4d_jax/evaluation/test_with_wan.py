@@ -70,7 +70,7 @@ def by_hand(judge, known):
                 prior.model, frames[None], depth[None], cameras, prior.codec_weights
             )
             made = jax.tree.map(lambda x: x[None], made)
-            return made._replace(visible=first_frame(*made.base.shape[:3]))
+            return made._replace(real=first_frame(*made.base.shape[:3]))
 
         whole, without = conditions(depth), conditions(0 * depth)
         z = jax.random.normal(key, whole.projection.shape)
