@@ -12,22 +12,85 @@ Axis letters, here and in all annotations of the package:
 """
 
 import importlib
-from typing import Any
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from full4d_jax.cameras import Cameras
+    from full4d_jax.config import load_config
+    from full4d_jax.generation.batch import Batch
+    from full4d_jax.generation.complete import generate
+    from full4d_jax.generation.prior import open_prior
+    from full4d_jax.generation.sampling import sample
+    from full4d_jax.grid import Grid
+    from full4d_jax.models.dit import velocity
+    from full4d_jax.models.sharding import make_mesh, put_batch
+    from full4d_jax.pipeline import run
+    from full4d_jax.scene.lift import lift
+    from full4d_jax.training.state import init_state
+    from full4d_jax.training.step import train_step
+
+__all__ = [
+    "Batch",
+    "Cameras",
+    "Grid",
+    "generate",
+    "init_state",
+    "lift",
+    "load_config",
+    "make_mesh",
+    "open_prior",
+    "put_batch",
+    "run",
+    "sample",
+    "train_step",
+    "velocity",
+]
 
 _MODULES = {
-    "load_config": "full4d_jax.config",
-    "init_state": "full4d_jax.training.state",
-    "train_step": "full4d_jax.training.step",
-    "velocity": "full4d_jax.models.dit",
-    "sample": "full4d_jax.generation.sampling",
-    "run": "full4d_jax.pipeline",
+    "Batch": "generation.batch",
+    "Cameras": "cameras",
+    "Grid": "grid",
+    "generate": "generation.complete",
+    "init_state": "training.state",
+    "lift": "scene.lift",
+    "load_config": "config",
+    "make_mesh": "models.sharding",
+    "open_prior": "generation.prior",
+    "put_batch": "models.sharding",
+    "run": "pipeline",
+    "sample": "generation.sampling",
+    "train_step": "training.step",
+    "velocity": "models.dit",
 }
+# The packages installed beside this one, and a file of each.
+_NEIGHBOURS = {"gaussians": "rendering/rasterizer.py", "input_pipeline": "schema.py"}
+
+
+def _check_neighbours() -> None:
+    """Refuse a user's module that hides a package of ours, as one beside their script does.
+
+    Raises:
+      ImportError: The message names the file.
+    """
+    for name, file in _NEIGHBOURS.items():
+        spec = importlib.util.find_spec(name)
+        origin = None if spec is None else spec.origin
+        if origin is None or not (Path(origin).parent / file).is_file():
+            raise ImportError(
+                f"module: {name}: found {origin or 'none'}, expected the package {name} that is "
+                "installed with full4d_jax; rename that file, or remove it from sys.path"
+            )
+
+
+_check_neighbours()
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'full4d_jax' has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    return getattr(importlib.import_module(f"full4d_jax.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

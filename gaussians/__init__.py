@@ -1,6 +1,7 @@
 """Gaussian splatting for any JAX backend, in space and time.
 
     picture = render(gaussians, camera)                      # rgb, depth, alpha, overflow
+    picture = render(gaussians, camera, features=features)   # and features of any width
     picture = render(dynamic.at(0.5), camera)                # one instant of a 4D scene
     clip = render_clip(dynamic, cameras, times)              # many cameras and instants
     result = fit(initialize(...), targets, FitConfig(), key) # a 4D scene from pictures

@@ -64,9 +64,12 @@ class Rendering(NamedTuple):
       depth: expected z of the visible Gaussians in world units; 0 where there are none.
       alpha: coverage in [0, 1].
       overflow: Gaussian-tile intersections beyond the budget. Above 0, the picture lacks them.
+      features: features of the Gaussians, weighted as colours are, over a background of 0; None
+        where `render` got none. Divided by `alpha` they are the mean of what is visible.
     """
 
     rgb: Float[Array, "*b h w 3"]
     depth: Float[Array, "*b h w"]
     alpha: Float[Array, "*b h w"]
     overflow: Int[Array, "*b"]
+    features: Float[Array, "*b h w f"] | None = None

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+OUTSIDE += [ROOT / "distributions" / "gaussians" / "README.md"]
 PAGES = [*OUTSIDE, *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
     r"(?P<slow>^<!-- slow\b[^\n]*-->\n+)?"

@@ -46,7 +46,8 @@ def test_every_command_parses(line, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "\n```python\n" in page.read_text()])
-def test_python_blocks_run_or_compile(page):
+def test_python_blocks_run_or_compile(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
     examples = "\n".join(block for block in blocks if ">>>" in block)
     test = doctest.DocTestParser().get_doctest(examples, {}, page.name, str(page), 0)

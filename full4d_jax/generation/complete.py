@@ -10,18 +10,79 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray, UInt8
+from jaxtyping import Float, PRNGKeyArray, UInt8
 from numpy import ndarray
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
 from full4d_jax.generation.cascade import Upsampler, generate_large, load_upsampler
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection
-from full4d_jax.grid import Grid, Origin
+from full4d_jax.grid import Grid, Origin, around_source, with_missing
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
+
+
+def generate(
+    prior: Prior,
+    frames: UInt8[ndarray, "k t h w 3"],
+    depth: Float[ndarray, "k t h w"],
+    cameras: Cameras,
+    key: PRNGKeyArray,
+    upsampler: Upsampler | None = None,
+) -> Grid:
+    """Return the grid of all views that `cameras` has: the real ones, and others that are made.
+
+    Args:
+      prior: a model with projection; see `open_prior`.
+      frames: sRGB pictures of the real views, the source first, and usually alone. Their sides are
+        those that the prior was trained on, or with an upsampler larger ones.
+      depth: z of their pixels, 0 where unknown. The world's unit is the median depth of the source.
+      cameras: of all views, the real ones first, at the t instants; the first is the world.
+      key: randomness of the initial noise.
+      upsampler: enlarges what the prior makes for a grid with more rows; None for none.
+
+    Raises:
+      InputError: the arrays disagree in size, the model cannot divide the grid into tokens, or the
+        prior takes no projection.
+    """
+    _check_arrays(prior, frames, depth, cameras)
+    views = list(range(len(frames)))
+    real = around_source(frames, depth, cameras.views(views))
+    grid, _ = complete(prior, with_missing(real, cameras), key, upsampler)
+    return grid
+
+
+def _check_arrays(
+    prior: Prior,
+    frames: UInt8[ndarray, "k t h w 3"],
+    depth: Float[ndarray, "..."],
+    cameras: Cameras,
+) -> None:
+    """Refuse arrays of a caller that do not belong together.
+
+    Raises:
+      InputError: the message names the argument.
+    """
+    views, instants, height, width, _ = frames.shape
+    do = "give arrays of the same views, instants and sides"
+    if prior.model.projection == "none":
+        found = "one without projection, which takes no depth"
+        expected = "one with projection"
+        raise InputError("argument", "prior", found, expected, "fill a Grid by `complete`")
+    if depth.shape != frames.shape[:4]:
+        expected = f"{frames.shape[:4]}, as the frames"
+        raise InputError("argument", "depth", depth.shape, expected, do)
+    sides = (cameras.height, cameras.width)
+    if sides != (height, width):
+        expected = f"{(height, width)}, as the frames"
+        raise InputError("argument", "cameras.height, cameras.width", sides, expected, do)
+    poses = cameras.world_to_camera.shape
+    if poses[0] <= views or poses[1] != instants:
+        expected = f"more than {views} views, {instants} instants"
+        raise InputError("argument", "cameras.world_to_camera", poses, expected, do)
 
 
 def complete(

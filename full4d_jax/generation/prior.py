@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
-from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
+from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import mask_file
 from full4d_jax.config.rules import check_heads
@@ -75,7 +75,7 @@ class Prior:
         return self.sampler.offload and self.mesh is None
 
 
-def open_prior(config: Config, checkpoint: Path | None = None) -> Prior:
+def open_prior(config: Config = DEFAULT, checkpoint: Path | None = None) -> Prior:
     """Read a checkpoint, or the one shipped in the package, and what generating reads beside it.
 
     With a `config.mesh` that divides grids the parameters are read shard by shard.

@@ -12,15 +12,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from full4d_jax.config import Config, LiftConfig
+from full4d_jax.config import DEFAULT, Config, LiftConfig
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.scene import capture_fit, fit_settings, quality, source_fit
 from full4d_jax.scene.between import between_instants
-from full4d_jax.scene.fit_settings import FitKind, kind_of, sized_for
+from full4d_jax.scene.fit_settings import FitKind, check_lift, kind_of, sized_for
 from full4d_jax.scene.partial_fit import PartialFit
-from full4d_jax.scene.scene_arrays import to_arrays
+from full4d_jax.scene.scene_arrays import from_arrays, to_arrays
 from full4d_jax.scene.surroundings import count_looks, surround
+from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.progress import Progress
 from full4d_jax.session.stages import Stages, fingerprint
@@ -48,7 +49,7 @@ def run_scene(
 
     def fit() -> Arrays:
         prior = None if weights is None else open_prior(config, weights)
-        return lift(config, grid, prior=prior, partial=unfinished, say=stages.say, look=look)
+        return fit_scene(config, grid, prior=prior, partial=unfinished, say=stages.say, look=look)
 
     scene = stages.run("scene", inputs, fit, after="grid")
     unfinished.remove()
@@ -56,11 +57,36 @@ def run_scene(
 
 
 def lift(
+    grid: Grid,
+    config: Config = DEFAULT,
+    *,
+    prior: Prior | None = None,
+    say: Callable[[str], None] = print,
+) -> Scene:
+    """Fit 4D Gaussians to a grid in memory; no file is read or written.
+
+    Args:
+      grid: frames of all views with cameras, real (a capture) or made by `generate`.
+      config: the experiment; its lift section says how.
+      prior: asked from cameras between the views, as `full4d lift` does; None asks nobody.
+      say: prints a line for people.
+
+    Raises:
+      InputError: the grid has no cameras, or a setting of the lift section would do nothing.
+    """
+    if grid.cameras is None:
+        do = "give world-to-camera poses and intrinsics"
+        raise InputError("grid", "cameras", grid.about.unposed or None, "those of all views", do)
+    check_lift(config.lift, None, kind_of(grid))
+    return from_arrays(fit_scene(config, grid, prior=prior, say=say))
+
+
+def fit_scene(
     config: Config,
     grid: Grid,
     *,
     prior: Prior | None,
-    partial: PartialFit,
+    partial: PartialFit | None = None,
     say: Callable[[str], None],
     look: Callable[[Scene], None] | None = None,
 ) -> Arrays:
@@ -70,7 +96,7 @@ def lift(
       config: the experiment; its lift section says how.
       grid: frames of all views, with cameras.
       prior: to be asked from cameras between the views; None asks nobody.
-      partial: where a fit under way is kept, to go on from.
+      partial: where a fit under way is kept, to go on from; None keeps nothing.
       say: prints a line for people.
       look: called with the scene before the first step, where the fit begins.
     """
@@ -87,7 +113,7 @@ def lift(
             prior=prior,
             report=report,
             partial=partial,
-            look=None if partial.path.exists() else look,
+            look=None if partial is not None and partial.path.exists() else look,
         )
     return _finished(scene, grid, jax.random.key(config.seed + 2), say)
 
@@ -96,7 +122,7 @@ def _lift_capture(
     settings: LiftConfig,
     grid: Grid,
     key: PRNGKeyArray,
-    partial: PartialFit,
+    partial: PartialFit | None,
     say: Callable[[str], None],
 ) -> Arrays:
     """Fit a grid whose views all count alike, and score the pictures that are held out."""

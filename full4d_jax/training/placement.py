@@ -34,24 +34,6 @@ def in_mesh(mesh: Mesh | None, step: Callable[..., Any]) -> Callable[..., Any]:
     return on_mesh
 
 
-def make_state(
-    config: Config, mesh: Mesh | None, make: Callable[..., TrainState], *arguments: Any
-) -> TrainState:
-    """Return `make(*arguments)`, of which each device makes its own shards.
-
-    Args:
-      config: has the model's width, by which parameters are sharded.
-      mesh: None for one device.
-      make: traceable.
-      arguments: its arguments, sharded likewise, or nothing; on a mesh their buffers are used up.
-    """
-    if mesh is None:
-        return make(*arguments)
-    shardings = tree_shardings(mesh, jax.eval_shape(make, *arguments), config.model.width)
-    donated = tuple(range(len(arguments)))
-    return jax.jit(make, out_shardings=shardings, donate_argnums=donated)(*arguments)
-
-
 def is_sharded(mesh: Mesh | None) -> bool:
     """Return whether each device holds only shards of the parameters."""
     return mesh is not None and mesh.size > mesh.shape["data"]

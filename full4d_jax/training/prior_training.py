@@ -26,14 +26,13 @@ from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.placement import (
     in_mesh,
     is_sharded,
-    make_state,
     state_shapes,
     training_mesh,
 )
 from full4d_jax.training.program import runs_codec
 from full4d_jax.training.run_state import Start
 from full4d_jax.training.sheets import draw_sheet
-from full4d_jax.training.state import TrainState, init_state, state_from_params
+from full4d_jax.training.state import TrainState, init_state, make_state, state_from_params
 from full4d_jax.training.step import train_step
 from input_pipeline.procedural.scene_cameras import MAX_AZIMUTH, MAX_ELEVATION
 from input_pipeline.whole_files import write_text
@@ -81,7 +80,7 @@ def first_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainSt
     """Return the state at step 0, with random parameters or those of the file `init`."""
     key = jax.random.key(config.seed)
     if init is None:
-        return make_state(config, mesh, lambda: init_state(config, key))
+        return init_state(config, key, mesh)
     params = start_from(config.model, init, key, mesh)
     return make_state(config, mesh, partial(state_from_params, config), params)
 

@@ -1,15 +1,18 @@
 """The state that a training step changes: how it begins, and how gradients update it."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.dit import init_params
+from full4d_jax.models.sharding import tree_shardings
 from full4d_jax.training.optimizer import block_matrices, make_optimizer
 
 
@@ -29,15 +32,56 @@ class TrainState(NamedTuple):
     optimizer: optax.OptState
 
 
-def init_state(config: Config, key: PRNGKeyArray) -> TrainState:
-    """Return step 0 with random parameters."""
-    return state_from_params(config, init_params(config.model, key))
+def init_state(
+    config: Config,
+    key: PRNGKeyArray,
+    mesh: Mesh | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+) -> TrainState:
+    """Return step 0 with random parameters.
+
+    Args:
+      config: the experiment.
+      key: the parameters are a function of the model and it alone.
+      mesh: over whose devices the state is sharded (`sharding.RULES`): each makes its own shards,
+        and none ever holds the whole. None is one device.
+      optimizer: in place of the config's; the same that `train_step` gets.
+    """
+
+    def make() -> TrainState:
+        return state_from_params(config, init_params(config.model, key), optimizer)
+
+    return make_state(config, mesh, make)
 
 
-def state_from_params(config: Config, params: Params) -> TrainState:
+def state_from_params(
+    config: Config, params: Params, optimizer: optax.GradientTransformation | None = None
+) -> TrainState:
     """Return step 0 with given parameters (`--init`)."""
-    optimizer = make_optimizer(config.optimizer, config.training.steps, block_matrices)
-    return first_state(optimizer, params)
+    return first_state(optimizer or config_optimizer(config), params)
+
+
+def config_optimizer(config: Config) -> optax.GradientTransformation:
+    """Return the optimizer that a config asks for."""
+    return make_optimizer(config.optimizer, config.training.steps, block_matrices)
+
+
+def make_state(
+    config: Config, mesh: Mesh | None, make: Callable[..., TrainState], *arguments: Any
+) -> TrainState:
+    """Return `make(*arguments)`, of which each device makes its own shards.
+
+    Args:
+      config: has the model's width, by which parameters are sharded.
+      mesh: None for one device.
+      make: traceable.
+      arguments: its arguments, sharded likewise, or nothing; on a mesh their buffers are used up.
+    """
+    if mesh is None:
+        return make(*arguments)
+    shardings = tree_shardings(mesh, jax.eval_shape(make, *arguments), config.model.width)
+    donated = tuple(range(len(arguments)))
+    return jax.jit(make, out_shardings=shardings, donate_argnums=donated)(*arguments)
 
 
 def first_state(optimizer: optax.GradientTransformation, params: Params) -> TrainState:

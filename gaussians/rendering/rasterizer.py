@@ -25,8 +25,9 @@ def render(
     sh_degree: int | None = None,
     antialiased: bool = False,
     max_intersections: int | None = None,
+    features: Float[Array, "g f"] | None = None,
 ) -> Rendering:
-    """Render a picture, differentiable in the Gaussians, the camera and the background.
+    """Render a picture, differentiable in the Gaussians, features, camera and background.
 
     Intersections beyond the budget are missing from the picture and counted in
     `Rendering.overflow`. Gaussians with parameters that are not finite are not drawn and get zero
@@ -40,23 +41,29 @@ def render(
       antialiased: dim Gaussians thinner than a pixel instead of widening them (3DGS-MCMC, Mip).
       max_intersections: budget of Gaussian-tile intersections, static; see `intersection_budget`.
         None counts them first, which needs concrete values, so it is an error under jit.
+      features: of each Gaussian, any number of channels, finite; drawn as its colour is.
 
     Raises:
       ValueError: There are no Gaussians or several cameras, the harmonics have no degree or not the
-        one asked for, or the background is not one colour.
+        one asked for, the background is not one colour, or the features are not of the Gaussians.
     """
-    _check(gaussians, camera, background, sh_degree)
+    _check(gaussians, camera, background, sh_degree, features)
     if max_intersections is None:
         max_intersections = intersection_budget(gaussians, camera, antialiased=antialiased)
     if sh_degree is None:
         sh_degree = round(gaussians.harmonics.shape[-2] ** 0.5) - 1
     if background is None:
         background = jnp.zeros(3)
-    return _render(gaussians, camera, background, sh_degree, antialiased, max(1, max_intersections))
+    slots = max(1, max_intersections)
+    return _render(gaussians, camera, background, features, sh_degree, antialiased, slots)
 
 
 def _check(
-    gaussians: Gaussians, camera: Camera, background: Array | None, sh_degree: int | None
+    gaussians: Gaussians,
+    camera: Camera,
+    background: Array | None,
+    sh_degree: int | None,
+    features: Array | None,
 ) -> None:
     """Refuse shapes that would broadcast into a wrong picture."""
     count = gaussians.means.shape[0]
@@ -72,6 +79,8 @@ def _check(
         raise ValueError(f"render: found cameras of shapes {shapes}, expected one; vmap over more")
     if background is not None and background.shape != (3,):
         raise ValueError(f"render: found a background of {background.shape}, expected (3,)")
+    if features is not None and (features.ndim != 2 or len(features) != count):
+        raise ValueError(f"render: found features of {features.shape}, expected ({count}, f)")
 
 
 def intersection_budget(
@@ -122,6 +131,7 @@ def _render(
     gaussians: Gaussians,
     camera: Camera,
     background: Float[Array, "3"],
+    features: Float[Array, "g f"] | None,
     sh_degree: int,
     antialiased: bool,
     slots: int,
@@ -132,17 +142,25 @@ def _render(
     rgb = harmonics.colors(gaussians.harmonics, gaussians.means - eye[None], sh_degree)
     a, b, c = splats.conics.T
     log_opacity = jnp.log(jnp.maximum(splats.opacities, ALPHA_MIN / 2))
-    features = jnp.stack([*splats.centers.T, -a / 2, -b, -c / 2, log_opacity], -1)
-    features = jnp.concatenate([features, rgb, splats.depths[:, None]], -1)
+    geometry = jnp.stack([*splats.centers.T, -a / 2, -b, -c / 2, log_opacity], -1)
+    columns = [geometry, rgb, splats.depths[:, None]]
+    if features is not None:
+        columns.append(features.astype(rgb.dtype))
 
     bins = list_splats(still, tiles, slots)
-    image = jnp.asarray(composite(features, bins, tiles))
+    image = jnp.asarray(composite(jnp.concatenate(columns, -1), bins, tiles))
     rgb = image[..., :3]
     depth = image[..., 3]
-    left = image[..., 4]
+    left = image[..., -1]
     covered = left < 1.0
     depth = jnp.where(covered, depth / jnp.where(covered, 1 - left, 1.0), 0.0)
-    return Rendering(rgb + left[..., None] * background[None, None], depth, 1 - left, bins.overflow)
+    return Rendering(
+        rgb=rgb + left[..., None] * background[None, None],
+        depth=depth,
+        alpha=1 - left,
+        overflow=bins.overflow,
+        features=None if features is None else image[..., 4:-1],
+    )
 
 
 def _splats(

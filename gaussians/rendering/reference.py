@@ -26,19 +26,21 @@ def render_reference(
     background: Float[Array, "3"] | None = None,
     sh_degree: int = 0,
     antialiased: bool = False,
+    features: Float[Array, "g f"] | None = None,
 ) -> Rendering:
     """Render as `render` does, in time and memory proportional to Gaussians times pixels."""
     x, y = jnp.meshgrid(jnp.arange(camera.width) + 0.5, jnp.arange(camera.height) + 0.5)
     pixels = jnp.stack([x, y], -1)
     eye = -camera.world_to_camera[:3, :3].T @ camera.world_to_camera[:3, 3]
     rgb = harmonics.colors(gaussians.harmonics, gaussians.means - eye[None], sh_degree)
+    payload = rgb if features is None else jnp.concatenate([rgb, features], -1)
     center, covariance, depth = jax.vmap(project_one, (0, 0, 0, None))(
         gaussians.means, gaussians.quaternions, gaussians.log_scales, camera
     )
 
     def add(state, gaussian):
         transmittance, going, image = state
-        center, covariance, depth, opacity, rgb = gaussian
+        center, covariance, depth, opacity, payload = gaussian
         blurred = covariance + BLUR * jnp.eye(2)
         if antialiased:
             ratio = jnp.linalg.det(covariance) / jnp.linalg.det(blurred)
@@ -50,21 +52,24 @@ def render_reference(
         after = transmittance * (1 - alpha)
         going &= after > TRANSMITTANCE_MIN
         weight = jnp.where(going, alpha * transmittance, 0.0)
-        image += weight[..., None] * jnp.append(rgb, depth)[None, None]
+        image += weight[..., None] * jnp.append(payload, depth)[None, None]
         return (jnp.where(going, after, transmittance), going, image), None
 
     nearest_first = jnp.argsort(depth)
     opacity = jax.nn.sigmoid(gaussians.logit_opacities)
-    ordered = jax.tree.map(lambda f: f[nearest_first], (center, covariance, depth, opacity, rgb))
+    ordered = jax.tree.map(
+        lambda f: f[nearest_first], (center, covariance, depth, opacity, payload)
+    )
     blank = jnp.zeros((camera.height, camera.width))
-    start = (blank + 1, blank == 0, jnp.zeros((*blank.shape, 4)))
+    start = (blank + 1, blank == 0, jnp.zeros((*blank.shape, payload.shape[1] + 1)))
     (left, _, image), _ = lax.scan(add, start, ordered)
 
     alpha = 1 - left
-    expected = jnp.where(alpha > 0, image[..., 3] / jnp.where(alpha > 0, alpha, 1.0), 0.0)
+    expected = jnp.where(alpha > 0, image[..., -1] / jnp.where(alpha > 0, alpha, 1.0), 0.0)
     background = jnp.zeros(3) if background is None else background
     rgb = image[..., :3] + left[..., None] * background[None, None]
-    return Rendering(rgb, expected, alpha, jnp.int32(0))
+    drawn = None if features is None else image[..., 3:-1]
+    return Rendering(rgb, expected, alpha, jnp.int32(0), drawn)
 
 
 @exact_products

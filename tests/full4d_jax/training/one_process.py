@@ -13,7 +13,7 @@ import numpy as np
 from full4d_jax.config import MeshConfig, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.placement import in_mesh, make_state, training_mesh
+from full4d_jax.training.placement import in_mesh, training_mesh
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 
@@ -31,7 +31,7 @@ config = replace(
 )
 mesh = training_mesh(config)
 assert mesh is not None
-state = make_state(config, mesh, lambda: init_state(config, jax.random.key(0)))
+state = init_state(config, jax.random.key(0), mesh)
 losses, rendered = [], []
 step, batches = jax.jit(in_mesh(mesh, train_step(config))), training_batches(config, 0, mesh)
 for _ in range(3):

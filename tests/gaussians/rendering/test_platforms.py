@@ -36,7 +36,7 @@ def lists():
         rng.uniform(-0.5, 0.5, g) * spread,
         -spread * rng.uniform(0.5, 1.5, g),
         np.log(rng.uniform(0.02, 1.0, g)),
-        *rng.uniform(0, 1, (4, g)),
+        *rng.uniform(0, 1, (14, g)),  # colour, depth, features: more than a TPU's 8 sublanes
     ]
     return jnp.asarray(np.stack(columns, -1), jnp.float32), bins, tiles
 
