@@ -14,6 +14,12 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.scene.backgrounds import Background, find_background
+from full4d_jax.scene.disagreement import (
+    Disagreement,
+    disagreement_arrays,
+    measure_disagreement,
+    words_of_disagreement,
+)
 from full4d_jax.scene.fit_settings import capture_settings, sized_for
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import to_arrays
@@ -39,6 +45,7 @@ class Fit(NamedTuple):
       fitted_psnr: of fitted pictures, dB.
       held_out_psnr: of the others, dB; NaN without any.
       watched: steps, and PSNR of a few held-out pictures after them, of the steps done by this run.
+      disagreement: of generated views; None where they are taken to agree.
     """
 
     scene: Scene
@@ -46,6 +53,7 @@ class Fit(NamedTuple):
     fitted_psnr: float
     held_out_psnr: float
     watched: tuple[tuple[int, float], ...] = ()
+    disagreement: Disagreement | None = None
 
 
 def lift_capture(
@@ -108,7 +116,13 @@ def lift_capture(
     result = fit(
         start.scene,
         _targets(grid, background),
-        capture_settings(settings, grid.frames.shape, background.color, sharp=start.sharp),
+        capture_settings(
+            settings,
+            grid.frames.shape,
+            background.color,
+            sharp=start.sharp,
+            agree=not grid.about.generated,
+        ),
         fit_key,
         report=tell,
         perceptual=picture_distance() if settings.perceptual > 0 else None,
@@ -117,7 +131,17 @@ def lift_capture(
     )
     groups = (_some(mask, SCORED) for mask in (~held_out, held_out))
     fitted_psnr, held_out_psnr = (scored(result.scene, grid, background, group) for group in groups)
-    return Fit(result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched))
+    disagreement = None
+    if grid.about.generated:
+        disagreement = measure_disagreement(grid, views, result.exposures, result.poses)
+    return Fit(
+        scene=result.scene,
+        background=background.color,
+        fitted_psnr=fitted_psnr,
+        held_out_psnr=held_out_psnr,
+        watched=tuple(watched),
+        disagreement=disagreement,
+    )
 
 
 def to_floats(frames: UInt8[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
@@ -129,12 +153,17 @@ def fit_arrays(fit: Fit) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of a capture."""
     names = "background", "fitted_psnr", "held_out_psnr"
     scores = {name: np.asarray(getattr(fit, name), np.float32) for name in names}
-    return to_arrays(fit.scene) | scores
+    arrays = to_arrays(fit.scene) | scores
+    if fit.disagreement is not None:
+        arrays |= disagreement_arrays(fit.disagreement)
+    return arrays
 
 
 def describe_scores(fit: Fit) -> str:
     """Return how well a scene shows fitted and other pictures, and what to do where it does not."""
     text = f"fitted pictures {fit.fitted_psnr:.1f} dB"
+    if fit.disagreement is not None:
+        text = f"{words_of_disagreement(fit.disagreement)}; {text}"
     if np.isnan(fit.held_out_psnr):
         return f"{text}; none was held out"
     text += f", held-out ones {fit.held_out_psnr:.1f} dB"
@@ -187,11 +216,15 @@ def _targets(grid: Grid, background: Background) -> Targets:
     subject = None
     if background.subject is not None:
         subject = jnp.asarray(background.subject[views, instants], jnp.float32)
+    numbers = None
+    if grid.about.generated:
+        numbers = jnp.asarray(np.unique(views, return_inverse=True)[1], jnp.int32)
     return Targets(
         jnp.asarray(to_floats(grid.frames[views, instants])),
         _cameras(grid.cameras, views, instants),
         _times(grid, instants),
         jnp.ones(len(views)),
+        views=numbers,
         known=subject if background.ignored else None,
         alpha=subject if background.random else None,
     )

@@ -33,6 +33,7 @@ GRID = {
     "warning": "text",
     "unposed": "text",  # why there are no cameras
     "enlarged": "bool",  # larger than what the prior was trained on
+    "generated?": "bool",  # by a generator, so that the views of the capture disagree
     "rate?": "float",
     "distances?": "float k",  # of the scene from each real view of a rig, world units
     # The place in a data set: a hash of it, and where.
@@ -77,6 +78,9 @@ STAGES = {
         "straightness_worst_at?": "score",  # seconds into the video
         "fitted_psnr?": "score",  # of a capture
         "held_out_psnr?": "score",  # NaN for none
+        "color_disagreement?": "score",  # of generated views, see `scene.disagreement`
+        "place_disagreement?": "score",  # pixels
+        "disagreement?": "text",
         "background?": "float 3",  # the colour behind the scene
         "warning?": "text",
     },

@@ -17,6 +17,7 @@ from gaussians.fitting.exposure import expose, no_exposure
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.losses import capped_psnr, picture_loss
 from gaussians.fitting.novel_views import Lesson, learn
+from gaussians.fitting.pose_corrections import correct_camera, no_correction
 from gaussians.fitting.relocation import wander
 from gaussians.hexplane import HexPlane, roughness
 from gaussians.motion import DynamicGaussians
@@ -33,10 +34,12 @@ class Fitted(NamedTuple):
     Attributes:
       scene: the Gaussians.
       exposures: log-gains and offsets of the views, see `exposure`.
+      poses: turns and shifts of their cameras, see `pose_corrections`.
     """
 
     scene: Scene
     exposures: Float[Array, "v 2 3"]
+    poses: Float[Array, "v 2 3"]
 
 
 class FitState(NamedTuple):
@@ -156,7 +159,7 @@ def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> F
     # Weakly typed leaves would become strong along the way, each time with a new compilation.
     scene = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), initial)
     views = 1 if targets.views is None else int(targets.views.max()) + 1
-    fitted = Fitted(scene, no_exposure(views))
+    fitted = Fitted(scene, no_exposure(views), no_correction(views))
     room = jnp.zeros((taught, *targets.frames.shape[1:]))
     adam = ADAM.init(jax.tree.map(jnp.asarray, fitted))
     return FitState(fitted, adam, jnp.int32(0), room, jnp.int32(budget))
@@ -173,9 +176,12 @@ def _picture_term(
     """Return the loss of one picture over a background, with all pulls, and its metrics."""
     scene = fitted.scene
     now = scene.at(target.times)
+    camera = target.cameras
+    if target.views is not None and config.poses > 0:
+        camera = correct_camera(camera, fitted.poses, target.views)
     picture = render(
         now,
-        target.cameras,
+        camera,
         background=behind,
         antialiased=config.antialiased,
         max_intersections=budget,
@@ -249,7 +255,7 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: C
         box = jnp.float32(0)
         field = HexPlane(planes, planes)
         rates = DeformingGaussians(gaussians, field, network, network, network, box)
-    return Fitted(rates, jnp.float32(config.exposures))
+    return Fitted(rates, jnp.float32(config.exposures), jnp.float32(config.poses))
 
 
 def _draw_steps(targets: Targets, length: int, key: Array) -> tuple[Int[Array, "length"], Array]:
