@@ -9,6 +9,9 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,3 +26,25 @@ def exact_products(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return exact
+
+
+@exact_products
+def turn_all(
+    rotation: Float[Array, "3 3"], matrices: Float[Array, "g 3 3"]
+) -> Float[Array, "g 3 3"]:
+    """Multiply many small matrices by one from the left.
+
+    XLA for GPUs has no kernel for such a product (an internal error), so there it is a sum of
+    three outer products, which is as exact and on CPU half as fast.
+    """
+
+    def product(rotation: Array, matrices: Array) -> Array:
+        return jnp.einsum("ij,gjk->gik", rotation, matrices)
+
+    def sums(rotation: Array, matrices: Array) -> Array:
+        first, second, third = (
+            rotation[None, :, j, None] * matrices[:, None, j, :] for j in range(3)
+        )
+        return first + second + third
+
+    return lax.platform_dependent(rotation, matrices, cuda=sums, rocm=sums, default=product)

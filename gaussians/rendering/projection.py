@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from gaussians.precision import exact_products
+from gaussians.precision import exact_products, turn_all
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians
 
@@ -71,7 +71,7 @@ def project(
     clamped = jnp.clip(slopes, -principal / focal - margin, (size - principal) / focal + margin)
     scales = jnp.exp(jnp.clip(gaussians.log_scales, -30.0, 30.0))
     scales = jnp.minimum(scales, WIDTH_MAX * z / focal.max())
-    axes = jnp.einsum("ij,gjk->gik", rotation, rotation_matrix(gaussians.quaternions))
+    axes = turn_all(rotation, rotation_matrix(gaussians.quaternions))
     axes = axes * scales[:, None, :]
     rows = (axes[:, :2] - clamped[:, :, None] * axes[:, 2:]) * (focal / z)[:, :, None]
     r0 = rows[:, 0]
