@@ -31,8 +31,9 @@ def inspect(
 ) -> None:
     """Print parameters, shardings, FLOPs, and bytes on each device.
 
-    With a topology, the step is compiled for that TPU slice, on any machine: memory is the
-    compiler's plan, communication is counted in its program. Nothing runs. It is the step that
+    With a topology, the step is compiled for that TPU slice or those GPUs, on any machine: memory
+    is the compiler's plan, communication is counted in its program, and on GPUs also what kernels
+    read, write and multiply, with the least time that takes. Nothing runs. It is the step that
     `full4d train` runs: with data.projections on encoded clips, else on pictures, which it projects
     and encodes. The program `projection` is that part alone, without the codec.
 
@@ -42,7 +43,8 @@ def inspect(
 
     Args:
       program: what to inspect.
-      topology: TPU slice, e.g. v5p:4x4x8, v6e:8x8, v5e:4x4; needs libtpu (the extra `tpu`).
+      topology: TPU slice, e.g. v5p:4x4x8, v6e:8x8, v5e:4x4, which needs libtpu (the extra `tpu`);
+        or GPUs: h100:8, a100:8, rtx4090:1, which need the extra `cuda`.
       slices: number of slices, joined by a slower network; `data` is sharded over them.
       devices: without a topology, number of devices; 0 is as many as the mesh asks for.
       efficiency: share of the peak FLOP/s that the estimated time assumes; with a topology, and for
@@ -71,20 +73,24 @@ def inspect(
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
         os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
+        os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # whose programs could not be loaded
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # that there is no GPU
     from full4d_jax.training.dry_run import inspection
+    from full4d_jax.training.dry_run.devices import tracing_for
 
-    if program == "projection":
-        inspection.print_projection(config, topology, json)
-    elif program != "step":
-        _inspect_asking(config, program, topology, devices, efficiency, json)
-    elif topology:
-        inspection.print_compiled(
-            config, topology, slices, efficiency, largest=largest, json_file=json
-        )
-    else:
-        inspection.print_shapes(config, devices)
+    with tracing_for(topology):
+        if program == "projection":
+            inspection.print_projection(config, topology, json)
+        elif program != "step":
+            _inspect_asking(config, program, topology, devices, efficiency, json)
+        elif topology:
+            inspection.print_compiled(
+                config, topology, slices, efficiency, largest=largest, json_file=json
+            )
+        else:
+            inspection.print_shapes(config, devices)
     if not topology:
-        print("next: add --topology v5p:4x4x8 to compile it for a TPU slice")
+        print("next: add --topology v5p:4x4x8 or h100:8 to compile it for TPUs or GPUs")
 
 
 def _inspect_asking(
@@ -107,13 +113,14 @@ def _inspect_asking(
     from full4d_jax.scene import dry_run
     from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
     from full4d_jax.training.dry_run import compiling, inspection
+    from full4d_jax.training.dry_run.devices import slice_devices
 
     posed = config.model.projection != "none"
     require("program", program, posed, "step with model.projection none")
     if config.model.precision == "auto":
         config = replace(config, model=replace(config.model, precision="bfloat16"))
     if topology:
-        chips = inspection.slice_devices(topology, 1)
+        chips = slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])
     else:
         if devices:

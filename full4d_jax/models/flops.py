@@ -40,6 +40,7 @@ PEAKS = {
     "NVIDIA GH200": 989e12,
     "NVIDIA B200": 2250e12,
     "NVIDIA GB200": 2500e12,
+    "NVIDIA GeForce RTX 4090": 165e12,
     "TPU v4": 275e12,
     "TPU v4 lite": 137e12,
     "TPU v5": 459e12,

@@ -9,13 +9,21 @@ from typing import Any
 
 import jax
 
+from full4d_jax.models.flops import peak_flops
 from full4d_jax.training.dry_run.collectives import collectives
+from full4d_jax.training.dry_run.devices import GPUS, Gpu
 from full4d_jax.training.dry_run.hlo import estimate_cycles
+from full4d_jax.training.dry_run.traffic import Work, count_work
 from input_pipeline.whole_files import write_text
 
 GIB = 2**30
 SCOPES = ("projection", "codec")  # named where clips are prepared
-MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25}  # GiB
+MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25} | {
+    gpu.kind: round(gpu.memory / GIB, 2) for gpu in GPUS.values()
+}  # GiB
+# Without a GPU to try them on, XLA's choice of Triton's tiles can fail; products go to cuBLAS.
+GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
+LAUNCH = 2e-6  # seconds between two kernels on a GPU, at least
 
 
 def report_program(
@@ -54,7 +62,8 @@ def _compile_and_print(
     program: str, trace: Callable[[], Any], about: dict[str, Any]
 ) -> dict[str, Any]:
     print(f"compiling {program} for {about['devices']} x {about['device_kind']} ...", flush=True)
-    cost = compile_program(trace)
+    gpu = next((x for x in GPUS.values() if x.kind == about["device_kind"]), None)
+    cost = compile_program(trace, gpu)
     _print_cost(cost)
     return cost
 
@@ -71,20 +80,22 @@ def _write(json_file: Path, cost: dict[str, Any]) -> None:
     print(f"wrote {json_file}", flush=True)
 
 
-def compile_program(trace: Callable[[], Any]) -> dict[str, Any]:
+def compile_program(trace: Callable[[], Any], gpu: Gpu | None = None) -> dict[str, Any]:
     """Compile a program for the devices of its mesh, and return what is known of it.
 
     Args:
       trace: returns the program, traced.
+      gpu: the kind of its devices, if they are GPUs.
 
     Returns:
       Plain values: `bytes_per_device` (infinite, with an `error`, if it does not compile), its
-      parts in `memory`, `collectives` as count and bytes of each kind on each device, and the
-      shares of the compiler's cycles that project and encode clips (`hlo.Estimate`).
+      parts in `memory`, `collectives` as count and bytes of each kind on each device, the shares
+      of the compiler's cycles that project and encode clips (`hlo.Estimate`), and of GPUs `work`
+      (`least_time`).
     """
     start = time.perf_counter()
     try:
-        compiled = trace().lower().compile()
+        compiled = trace().lower().compile(GPU_OPTIONS if gpu else None)
     except jax.errors.JaxRuntimeError as error:
         words = " ".join(str(error).split())[:300]
         return {"bytes_per_device": math.inf, "error": words}
@@ -101,6 +112,26 @@ def compile_program(trace: Callable[[], Any]) -> dict[str, Any]:
         "estimated_cycles": estimate.cycles[""],
         "without_estimate": estimate.unknown[""],
         **{f"{name}_share": estimate.share(name) for name in SCOPES},
+        "work": None if gpu is None else least_time(count_work(hlo), gpu),
+    }
+
+
+def least_time(work: Work, gpu: Gpu) -> dict[str, Any]:
+    """Return the work of a program on one GPU and the least seconds of each of its parts.
+
+    Memory moves at its full rate, products run at the full rate of their type (float32 on the
+    multiprocessors, TF32 at half the rate of bfloat16), and kernels start `LAUNCH` seconds apart.
+    The parts can overlap, so a run takes at least the longest, and rarely their sum.
+    """
+    peak = peak_flops(gpu.kind) or math.inf
+    rates = {"f32": gpu.float32_flops, "tf32": peak / 2}
+    products = {kind: flops / rates.get(kind, peak) for kind, flops in work.products.items()}
+    return work._asdict() | {
+        "seconds": {
+            "memory": work.bytes / gpu.bandwidth,
+            "launches": work.launches * LAUNCH,
+            **products,
+        }
     }
 
 
@@ -114,11 +145,25 @@ def _print_cost(cost: dict[str, Any]) -> None:
     for kind, traffic in cost["collectives"].items():
         size = traffic["bytes"] / GIB
         print(f"    {kind:18} {traffic['count']:6} x, {size:9.2f} GiB a device")
+    if cost["work"]:
+        _print_work(cost["work"])
     if cost["estimated_cycles"]:
         shares = [(name, cost[f"{name}_share"]) for name in SCOPES]
         words = [f"{name} {'unknown' if x is None else f'{x:.1%}'}" for name, x in shares]
         cycles = f"{cost['estimated_cycles'] / 1e9:.2f} G cycles"
         print(f"  XLA's estimate      {cycles} without Pallas kernels; of these {', '.join(words)}")
+
+
+def _print_work(work: dict[str, Any]) -> None:
+    seconds = work["seconds"]
+    moved = f"{work['bytes'] / 1e9:.1f} GB, of these {work['copies'] / 1e9:.1f} by copies alone"
+    print(f"  kernels move        {moved}: {1e3 * seconds['memory']:.1f} ms at least")
+    launches = f"{work['launches']:,} launches"
+    print(f"                      {launches}: {1e3 * seconds['launches']:.1f} ms at least")
+    for kind, flops in work["products"].items():
+        print(
+            f"  products in {kind:8}{flops / 1e12:.3g} TFLOP: {1e3 * seconds[kind]:.1f} ms at least"
+        )
 
 
 def verdict(needed: float, memory: float) -> str:

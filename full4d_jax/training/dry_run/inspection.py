@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import topologies
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from full4d_jax.cameras import Cameras
@@ -19,8 +18,6 @@ from full4d_jax.generation.projection_guidance import project_clips
 from full4d_jax.models.conditions import reads_filled
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.sharding import AXES, check_mesh, dotted, make_mesh, mesh_shape, tokens_of
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.extras import install
 from full4d_jax.training.dry_run.compiling import (
     GIB,
     MEMORY,
@@ -28,6 +25,7 @@ from full4d_jax.training.dry_run.compiling import (
     report_program,
     verdict,
 )
+from full4d_jax.training.dry_run.devices import slice_devices
 from full4d_jax.training.dry_run.shapes import (
     batch_shapes,
     frozen_shapes,
@@ -222,25 +220,3 @@ def _find_largest(config: Config, mesh: Mesh, needed: float, memory: float) -> N
     most = samples + int((memory - needed) / slope)
     while most > 2 * samples and compiled(most) > memory:
         most -= 1
-
-
-def slice_devices(topology: str, slices: int) -> list[Any]:
-    """Return the devices of equal TPU slices, which need not exist.
-
-    Raises:
-      InputError: libtpu is missing, or the topology is unknown.
-    """
-    do = f"install it: {install('libtpu')}"
-    try:
-        import libtpu  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError("extra", "tpu", error, "libtpu, the compiler for TPU", do) from None
-    try:
-        description = topologies.get_topology_desc(
-            platform="tpu", topology_name=topology, num_slices=slices
-        )
-    except Exception as error:
-        expected = "a TPU slice, e.g. v5p:4x4x8, v6e:8x8 or v5e:4x4"
-        words = " ".join(str(error).split())[:200]
-        raise InputError("option", "--topology", f"{topology} ({words})", expected, "") from None
-    return list(description.devices)

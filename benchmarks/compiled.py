@@ -1,0 +1,122 @@
+"""Compiles programs for GPUs that are not here, and counts their work; a JSON line comes last.
+
+    pip install --no-deps jax-cuda12-plugin jax-cuda12-pjrt     # of the installed jax's version
+    python benchmarks/compiled.py [--gpus h100 a100] [--only render attention]
+
+`render` is 500,000 Gaussians at 1920x1080 with 8 million intersections, `attention` the fused one
+of a layer of `configs/wan22_5b.py` (6 views, 42 frames of targets and projections, 252 tokens, 24
+heads of 128), each forward and with its gradient.
+
+Keys `{gpu}_{program}_{what}`: `bytes` that kernels read and write; `copies`, bytes of kernels that
+only move; `launches`; `milliseconds`, the least that its slowest part takes (`least_time`); and
+`rounded`, whether products of float32 are rounded to TF32.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported: its compiler alone is for GPUs
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Sharding, SingleDeviceSharding
+
+from full4d_jax.models.attention.fused import fused_attention
+from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, least_time
+from full4d_jax.training.dry_run.devices import GPUS, slice_devices, tracing_for
+from full4d_jax.training.dry_run.traffic import count_work
+from gaussians import Camera, Gaussians, render
+
+GAUSSIANS = 500_000
+HEIGHT = 1080
+WIDTH = 1920
+SLOTS = 8_000_000
+TOKENS = (1, 6, 42, 252, 24, 128)  # b v t s k d
+
+Traced = Callable[[], Any]
+
+
+def main() -> None:
+    """Print progress, then the JSON line."""
+    parser = argparse.ArgumentParser(description="Counts the work of programs for GPUs.")
+    parser.add_argument("--gpus", nargs="+", choices=list(GPUS), default=["h100"])
+    parser.add_argument("--only", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
+    options = parser.parse_args()
+    results: dict[str, Any] = {}
+    for name in options.gpus:
+        topology = f"{name}:1"
+        sharding = SingleDeviceSharding(slice_devices(topology, 1)[0])
+        for program in options.only:
+            for kind, trace in PROGRAMS[program](sharding).items():
+                with tracing_for(topology):
+                    compiled = trace().lower().compile(GPU_OPTIONS)
+                work = least_time(count_work(compiled.as_text() or ""), GPUS[name])
+                key = f"{name}_{program}_{kind}"
+                for what in ("bytes", "copies", "launches"):
+                    results[f"{key}_{what}"] = work[what]
+                slowest = max(work["seconds"], key=work["seconds"].get)
+                milliseconds = 1e3 * work["seconds"][slowest]
+                results[f"{key}_milliseconds"] = round(milliseconds, 2)
+                results[f"{key}_rounded"] = "tf32" in work["products"]
+                moved = f"{work['bytes'] / 1e9:.1f} GB, {work['copies'] / 1e9:.1f} by copies"
+                times = f"{milliseconds:.1f} ms at least, by {slowest}"
+                print(f"{key}: {moved}, {work['launches']} launches, {times}", flush=True)
+    print(json.dumps(results))
+
+
+def render_programs(sharding: Sharding) -> dict[str, Traced]:
+    """Return the renderer and its gradient, to be traced."""
+    array = partial(_array, sharding, jnp.float32)
+    scene = Gaussians(
+        means=array(GAUSSIANS, 3),
+        quaternions=array(GAUSSIANS, 4),
+        log_scales=array(GAUSSIANS, 3),
+        logit_opacities=array(GAUSSIANS),
+        harmonics=array(GAUSSIANS, 1, 3),
+    )
+
+    def picture(scene: Gaussians, pose: jax.Array, lens: jax.Array) -> jax.Array:
+        camera = Camera(pose, lens, WIDTH, HEIGHT)
+        return render(scene, camera, max_intersections=SLOTS).rgb
+
+    def loss(scene: Gaussians, pose: jax.Array, lens: jax.Array) -> jax.Array:
+        return (picture(scene, pose, lens) ** 2).sum()
+
+    camera = array(4, 4), array(3, 3)
+    return {
+        "forward": lambda: jax.jit(picture).trace(scene, *camera),
+        "gradient": lambda: jax.jit(jax.value_and_grad(loss)).trace(scene, *camera),
+    }
+
+
+def attention_programs(sharding: Sharding) -> dict[str, Traced]:
+    """Return fused attention and its gradient, to be traced."""
+    tokens = _array(sharding, jnp.bfloat16, *TOKENS)
+    attend = partial(fused_attention, cross_half=True)
+
+    def gradient(
+        q: jax.Array, k: jax.Array, v: jax.Array, cotangent: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        out, pull_back = jax.vjp(attend, q, k, v)
+        return out, *pull_back(cotangent)
+
+    return {
+        "forward": lambda: jax.jit(attend).trace(tokens, tokens, tokens),
+        "gradient": lambda: jax.jit(gradient).trace(tokens, tokens, tokens, tokens),
+    }
+
+
+def _array(sharding: Sharding, dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+
+PROGRAMS = {"render": render_programs, "attention": attention_programs}
+
+
+if __name__ == "__main__":
+    main()

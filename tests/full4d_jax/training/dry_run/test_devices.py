@@ -1,0 +1,84 @@
+"""Devices that are not here compile what those that are run."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from full4d_jax.cli import main
+
+HAS_PLUGIN = (
+    find_spec("jax_plugins") is not None and find_spec("jax_plugins.xla_cuda12") is not None
+)
+COMPILE = """
+import sys
+import jax, jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
+from full4d_jax.training.dry_run.devices import slice_devices
+from full4d_jax.training.dry_run.traffic import count_work
+from gaussians import Camera, Gaussians, render
+
+device = SingleDeviceSharding(slice_devices("h100:1", 1)[0])
+def array(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=device)
+scene = Gaussians(array(9000, 3), array(9000, 4), array(9000, 3), array(9000), array(9000, 1, 3))
+def picture(scene, pose):
+    lens = jnp.array([[100.0, 0, 64], [0, 100, 48], [0, 0, 1]])
+    return render(scene, Camera(pose, lens, 128, 96), max_intersections=40_000).rgb
+gradient = jax.grad(lambda *args: (picture(*args) ** 2).sum())
+for program in (picture, gradient):
+    work = count_work(jax.jit(program).lower(scene, array(4, 4)).compile().as_text())
+    print(work.bytes, work.launches, *work.products)
+"""
+
+
+@pytest.mark.parametrize("topology", ["h100", "h100:0", "h100:9", "a100:12", "rtx4090:x"])
+def test_gpus_that_no_hosts_hold_are_refused(topology, capsys):
+    assert main(["inspect", "--config", "debug", "--topology", topology]) == 2
+    assert f"--topology: found {topology}, expected a GPU's name" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(HAS_PLUGIN, reason="the compiler for GPU is installed")
+def test_without_the_compiler_for_gpu_says_how_to_install_it(capsys):
+    assert main(["inspect", "--config", "debug", "--topology", "h100:1"]) == 2
+    assert "pip install 'full4d-jax[cuda]'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not HAS_PLUGIN, reason="needs jax-cuda12-plugin (the extra cuda)")
+def test_the_renderer_and_its_gradient_compile_for_a_gpu():
+    """With XLA's default flags, in a process of its own, which has no compiler for TPUs."""
+    done = run("-c", COMPILE)
+    assert done.returncode == 0, done.stderr
+    forward, backward = done.stdout.split("\n")[:2]
+    assert forward.split()[2:] == ["f32"]  # no product is rounded to TF32
+    assert backward.split()[2:] == ["f32"]
+    assert int(forward.split()[0]) < int(backward.split()[0]) < 4e9
+
+
+@pytest.mark.skipif(not HAS_PLUGIN, reason="needs jax-cuda12-plugin (the extra cuda)")
+def test_a_step_is_inspected_for_a_gpu(tmp_path):
+    json_file = tmp_path / "found.json"
+    options = ["--config", "debug", "--topology", "h100:2", "--mesh.data", "2"]
+    done = run("-m", "full4d_jax.cli", "inspect", *options, "--json", str(json_file))
+    assert done.returncode == 0, done.stderr
+    assert "fits                yes" in done.stdout
+    inspected = json.loads(json_file.read_text())
+    work = inspected["work"]
+    assert inspected["device_kind"] == "NVIDIA H100 80GB HBM3"
+    assert inspected["collectives"]["all-reduce"]["count"] > 0
+    assert work["products"]["bf16"] > 0
+    assert work["seconds"]["memory"] == pytest.approx(work["bytes"] / 3.352e12)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "XLA_FLAGS": "",
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
+    }
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
