@@ -1,4 +1,4 @@
-"""Generate new views of a video that is in memory, and fit a scene: arrays in, arrays out, no files.
+"""Generate new views of a video that is in memory, and fit a scene: arrays in, arrays out.
 
 python examples/sample_arrays.py [PICTURE]
 """
@@ -21,7 +21,7 @@ AZIMUTH = 10.0  # degrees that the outermost new camera is turned to either side
 
 
 def main(
-    picture: Path = Path("out/sample_arrays.png"), steps: int = 100
+    picture: Path = Path("out/sample_arrays.png"), *, steps: int = 100
 ) -> tuple[full4d_jax.Grid, Scene]:
     """Generate four views of a procedural clip beside its own, and lift all five to a scene."""
     # In place of these, take your own: sRGB frames, z-depth, and the lens in pixels.
@@ -42,7 +42,7 @@ def main(
 
     config = full4d_jax.load_config()
     config = replace(config, lift=replace(config.lift, steps=steps))
-    scene = full4d_jax.lift(grid, config, prior=prior)
+    scene = full4d_jax.lift(grid, config)  # with `prior=prior` it is asked between the views, too
     shown = render(scene.at(0.0), cameras.camera(view=1, time=0), antialiased=True)
 
     rows = ["source", *(f"view {i}" for i in range(1, len(grid.frames)))]
