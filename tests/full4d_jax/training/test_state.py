@@ -22,7 +22,7 @@ def bytes_of(tree) -> int:
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-def bytes_on(device: jax.Device, tree) -> int:
+def bytes_on(device, tree) -> int:
     shards = (shard for x in jax.tree.leaves(tree) for shard in x.addressable_shards)
     return sum(shard.data.nbytes for shard in shards if shard.device == device)
 
