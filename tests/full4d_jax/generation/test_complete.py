@@ -37,8 +37,10 @@ def test_arrays_become_the_grid_that_is_completed(prior, monkeypatch):
     """Of jax arrays, too; what completes it is tested elsewhere."""
     monkeypatch.setattr(completion, "complete", lambda prior, grid, key, upsampler: (grid, None))
     frames, depth = clip()
-    arguments = jax.tree.map(jax.numpy.asarray, (frames, depth, cameras()))
-    grid = generate(prior, *arguments, jax.random.key(0))
+    arrays = jax.tree.map(jax.numpy.asarray, (frames, depth, cameras()))
+    grid = generate(
+        prior, frames=arrays[0], depth=arrays[1], cameras=arrays[2], key=jax.random.key(0)
+    )
     assert grid.frames.shape == (VIEWS, INSTANTS, SIDE, SIDE, 3)
     assert (grid.origin[0] == Origin.REAL).all()
     assert (grid.origin[1:] == Origin.MISSING).all()
@@ -61,15 +63,17 @@ def test_arrays_become_the_grid_that_is_completed(prior, monkeypatch):
     ],
 )
 def test_arrays_that_do_not_belong_together_are_refused(prior, name, change):
-    arguments = change(*clip(), cameras())
+    frames, depth = clip()
+    frames, depth, placed = change(frames, depth, cameras())
     with pytest.raises(InputError, match=f"argument: .*{name}.*found .*expected"):
-        generate(prior, *arguments, jax.random.key(0))
+        generate(prior, frames, depth, placed, jax.random.key(0))
 
 
 def test_a_prior_without_projection_takes_no_depth(prior):
     blind = replace(prior, model=replace(prior.model, projection="none"))
+    frames, depth = clip()
     with pytest.raises(InputError, match="argument: prior: found one without projection"):
-        generate(blind, *clip(), cameras(), jax.random.key(0))
+        generate(blind, frames, depth, cameras(), jax.random.key(0))
 
 
 @pytest.mark.parametrize("origin", [Origin.REAL, Origin.HELD_OUT, Origin.GENERATED])
