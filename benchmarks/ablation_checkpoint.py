@@ -14,15 +14,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import kept
 import numpy as np
+import results_file
 from ablation_runs import SCORES, Run
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, load_config
-from full4d_jax.evaluation.clips import KnownClip, held_out_clips
-from full4d_jax.evaluation.held_out import Judge, unseen_pixels
-from full4d_jax.evaluation.lift import clips_between, lift_rows
+from full4d_jax.evaluation.generated_grids import Judge, unseen_pixels
+from full4d_jax.evaluation.known_clips import KnownClip, held_out_clips
+from full4d_jax.evaluation.lifted_grids import clips_between, lift_rows
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.generation.batch import make_conditions
 from full4d_jax.generation.generate import bind_conditions
@@ -36,51 +36,51 @@ from full4d_jax.source.depth.estimate import load_depth
 LIFTED = {"without distillation": SPLATS, "with distillation": DISTILLED}
 
 
-def checkpoint_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+def checkpoint_rows(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
     """Name and scores of each row; scores of clips that are done are read from the folder."""
-    config, prior, mark, folder = opened(given, "checkpoint")
+    config, prior, mark, folder = opened(options, "checkpoint")
     for name, generate in sampled_rows(config, prior).items():
         path = folder / f"{name.replace(' ', '_')}.json"
         scores = done(path, mark)
-        with Progress(name, given.scenes) as report:
-            for known in held_out_clips(config.data, range(len(scores), given.scenes)):
+        with Progress(name, options.scenes) as report:
+            for known in held_out_clips(config.data, range(len(scores), options.scenes)):
                 unseen = unseen_pixels(known.clip, known.clip.depth[0])
                 scores.append(target_scores(generate(known), known.clip.frames[1:], unseen))
-                kept.write(path, {"mark": mark, "scores": scores})
+                results_file.write(path, {"mark": mark, "scores": scores})
                 report(len(scores))
-        yield name, one_seed(scores[: given.scenes])
+        yield name, one_seed(scores[: options.scenes])
 
 
-def lifting_rows(given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+def lifting_rows(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
     """4D Gaussians fitted with and without distillation, to the same grids."""
-    config, prior, mark, folder = opened(given, "lifting")
+    config, prior, mark, folder = opened(options, "lifting")
     judge = Judge(config, prior, load_depth(), distances={})
     path = folder / "scores.json"
     scores = done(path, mark)
-    clips = clips_between(config.data, range(len(scores), given.lift_scenes))
+    clips = clips_between(config.data, range(len(scores), options.lift_scenes))
     for lifted in lift_rows(judge, clips):
         rows = {name: lifted.rows[row, "true"] for name, row in LIFTED.items()}
         unseen = lifted.regions.unseen
         scores.append({n: target_scores(x, lifted.truth, unseen) for n, x in rows.items()})
-        kept.write(path, {"mark": mark, "scores": scores})
-        print(f"lifted {len(scores)} of {given.lift_scenes} scenes", flush=True)
+        results_file.write(path, {"mark": mark, "scores": scores})
+        print(f"lifted {len(scores)} of {options.lift_scenes} scenes", flush=True)
     for name in LIFTED:
-        yield name, one_seed([found[name] for found in scores[: given.lift_scenes]])
+        yield name, one_seed([by_row[name] for by_row in scores[: options.lift_scenes]])
 
 
-def opened(given: argparse.Namespace, group: str) -> tuple[Config, Prior, str, Path]:
+def opened(options: argparse.Namespace, group: str) -> tuple[Config, Prior, str, Path]:
     """Return the preset, its prior, a mark of both, and the folder of the group."""
-    config, folder = load_config(given.config), given.out / group
-    made_of = {"config": config, "prior": prior_path(given.checkpoint), "scores": SCORES}
+    config, folder = load_config(options.config), options.out / group
+    made_of = {"config": config, "prior": prior_path(options.checkpoint), "scores": SCORES}
     folder.mkdir(parents=True, exist_ok=True)
-    prior = open_prior(config, given.checkpoint)
+    prior = open_prior(config, options.checkpoint)
     return config, prior, fingerprint("ablations", made_of, {}), folder
 
 
 def done(path: Path, mark: str) -> list[Any]:
     """Scores of the same prior that an earlier call left."""
-    found = kept.read(path)
-    return found["scores"] if found.get("mark") == mark else []
+    saved = results_file.read(path)
+    return saved["scores"] if saved.get("mark") == mark else []
 
 
 def sampled_rows(config: Config, prior: Prior) -> dict[str, Callable[[KnownClip], Any]]:
@@ -129,8 +129,8 @@ def _generate(prior, frames, depth, cameras, key, posed):
 
 def target_scores(frames: Any, truth: Any, unseen: Any) -> list[float]:
     """Return scores as `ablation_runs.SCORES`, of which only the first two exist here."""
-    found = [float(metrics.psnr(frames, truth)), float(metrics.psnr(frames, truth, unseen))]
-    return found + [float("nan")] * (len(SCORES) - 2)
+    decibels = [float(metrics.psnr(frames, truth)), float(metrics.psnr(frames, truth, unseen))]
+    return decibels + [float("nan")] * (len(SCORES) - 2)
 
 
 def one_seed(scores: list[list[float]]) -> Run:

@@ -70,15 +70,15 @@ def consistency(
         seen = counted[a, t] & open_there & same & (jnp.abs(far - there) < DEPTH_AGREES * there)
         error = jnp.square((sampled(made[b, t], spots) - made[a, t]) / 2).mean(-1)
         findable = seen & found_again(*true, spots)
-        found = findable & found_again(made[a, t], made[b, t], spots)
+        matches = findable & found_again(made[a, t], made[b, t], spots)
         lucky = findable & found_again(made[a, t], other[b, t], spots)
-        return jnp.stack([x.sum() for x in (error * seen, seen, found, lucky, findable)])
+        return jnp.stack([x.sum() for x in (error * seen, seen, matches, lucky, findable)])
 
-    error, seen, found, lucky, findable = (
+    error, seen, matches, lucky, findable = (
         jax.lax.map(one, jnp.asarray(places.reshape(-1, 3))).astype(jnp.float32).sum(0)
     )
     apart = -10 * jnp.log10(jnp.maximum(error / seen, LEAST))
-    return jnp.stack([apart, 100 * found / findable, 100 * (found - lucky) / findable])
+    return jnp.stack([apart, 100 * matches / findable, 100 * (matches - lucky) / findable])
 
 
 def moved(

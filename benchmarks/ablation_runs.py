@@ -8,7 +8,7 @@ A row is scored by numbers for every scene, PSNR in dB over frames that are not 
 
     psnr      one call from zero noise
     hard      the same on hard pixels: in `frames` mode those that no single-frame projection
-              reaches, without projection those that the nearest given frame has otherwise
+              reaches, without projection those that the nearest real frame has otherwise
     denoised  hard pixels of one call at flow time .7 of the truth with noise
 
 and by how well the views of `psnr` agree with each other (`ablation_consistency`):
@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import kept
 import numpy as np
+import results_file
 from ablation_consistency import consistency
 from jaxtyping import Array, Bool, Float, Int
 
@@ -36,7 +36,7 @@ from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, DataConfig, to_dict
 from full4d_jax.flow import interpolate
 from full4d_jax.generation.batch import Batch, make_conditions, procedural_batch
-from full4d_jax.generation.visible_frames import row_and_column, visible_conditions
+from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
@@ -71,14 +71,14 @@ def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int
 
     Weights that it left are scored again where there are other scores now, or more scenes.
     """
-    found = []
+    records = []
     row = Row(config, init)
     start = None if init is None else load_metadata(init)
     described = json.dumps(to_dict(config) | {"init": start})
     wanted = json.loads(described.replace(f"{HERE}/", ""))  # where masks lie says nothing
     for seed in range(seeds):
         path = folder / f"{config.name.replace(' ', '_')}_{seed}.json"
-        weights, done = path.with_suffix(".safetensors"), kept.read(path)
+        weights, done = path.with_suffix(".safetensors"), results_file.read(path)
         if done.get("config") != wanted or not weights.exists():
             params, seconds = row.train(seed)
             save_params(weights, params, {"config": wanted})
@@ -86,11 +86,11 @@ def run(config: Config, folder: Path, init: Path | None, seeds: int, scenes: int
         if done.get("scored") != list(SCORES) or len(done["scores"]) < scenes:
             params, _ = load_params(weights)
             done |= {"scored": SCORES, "scores": row.score(params, scenes)}
-            kept.write(path, done)
-        found.append(done)
-    scores = np.array([done["scores"][:scenes] for done in found], float)
+            results_file.write(path, done)
+        records.append(done)
+    scores = np.array([done["scores"][:scenes] for done in records], float)
     work = forward_flops(config, config.data.views, config.data.frames)
-    return Run(scores, found[0]["cost"] | {"gigaflop": work / 1e9})
+    return Run(scores, records[0]["cost"] | {"gigaflop": work / 1e9})
 
 
 def train_base(config: Config, path: Path) -> Path:
@@ -150,8 +150,8 @@ class Row:
         data = rendered_part(self.config.data)
         clips, depth = held_out_batch(data, scenes), held_out_depth(data, scenes)
         keys = jax.vmap(jax.random.key)(jnp.arange(scenes))
-        found = self._score(params, clips, depth, keys)
-        return np.asarray(found, float).tolist()
+        scores = self._score(params, clips, depth, keys)
+        return np.asarray(scores, float).tolist()
 
 
 def rendered_part(data: DataConfig) -> DataConfig:
@@ -226,8 +226,8 @@ def score_clips(
 ) -> Float[Array, "b scores"]:
     """SCORES of clips whose true depth is `depth`; chance is measured with the clip before."""
     guesses = jax.lax.map(lambda x: guess(config, params, *x), (clips, keys))
-    others = jnp.roll(guesses.once, 1, 0)
-    return jax.lax.map(lambda x: score_clip(*x), (guesses, clips, depth, others))
+    previous = jnp.roll(guesses.once, 1, 0)
+    return jax.lax.map(lambda x: score_clip(*x), (guesses, clips, depth, previous))
 
 
 class Guess(NamedTuple):
@@ -249,12 +249,12 @@ def guess(config: Config, params: Params, clip: Batch, key: Array) -> Guess:
     truth = codec.encode(clip.frames)
     if model.projection == "none":
         views, frames = clip.cameras.world_to_camera.shape[:2]
-        visible = row_and_column(views, frames)
+        real = row_and_column(views, frames)
         cameras = jax.tree.map(lambda x: x[None], clip.cameras)
-        conditions = visible_conditions(truth[None], jnp.asarray(visible)[None], cameras)
+        conditions = conditions_of_real(truth[None], jnp.asarray(real)[None], cameras)
         copied = codec.decode(conditions.base[0])
-        hard = (jnp.abs(clip.frames - copied).max(-1) > 2 * CHANGED) & ~visible[..., None, None]
-        counted = jnp.broadcast_to(~visible[..., None, None], hard.shape)
+        hard = (jnp.abs(clip.frames - copied).max(-1) > 2 * CHANGED) & ~real[..., None, None]
+        counted = jnp.broadcast_to(~real[..., None, None], hard.shape)
     else:
         known = clip.depth * (config.data.drop_projection < 1)
         source = clip.frames[:1]
@@ -268,9 +268,8 @@ def guess(config: Config, params: Params, clip: Batch, key: Array) -> Guess:
     noise = jax.random.normal(key, (1, *truth.shape))
     noisy = interpolate(truth[None], noise, jnp.full(1, TAU))
     once = -flow(jnp.zeros_like(noise), jnp.ones(1))
-    given = None if conditions.visible is None else conditions.visible[..., None, None, None]
-    if given is not None:  # they do not move
-        once = jnp.where(given, truth[None], once)
+    if conditions.real is not None:  # real pixels do not move
+        once = jnp.where(conditions.real[..., None, None, None], truth[None], once)
     cleaned = noisy - TAU * flow(noisy, jnp.full(1, TAU))
     return Guess(codec.decode(once[0]), codec.decode(cleaned[0]), counted, hard)
 

@@ -73,7 +73,7 @@ def estimate(values: Float[np.ndarray, "seeds scenes"]) -> Estimate:
 
 def differences(table: Table) -> dict[str, dict[str, Estimate]]:
     """Return row minus first row, for every other row and score."""
-    first, *others = table.rows
+    first, *later_rows = table.rows
     base = table.rows[first].scores
     return {
         name: {
@@ -81,7 +81,7 @@ def differences(table: Table) -> dict[str, dict[str, Estimate]]:
             for i, score in enumerate(SCORES)
             if np.isfinite(base[..., i]).any()
         }
-        for name in others
+        for name in later_rows
     }
 
 
@@ -99,11 +99,11 @@ def markdown(tables: list[Table], steps: int) -> str:
 
 def _scores(table: Table) -> str:
     first = next(iter(table.rows))
-    start, found = table.rows[first].scores, differences(table)
+    start, gains = table.rows[first].scores, differences(table)
     names = [name for i, name in enumerate(SCORES) if np.isfinite(start[..., i]).any()]
     means = [estimate(start[..., SCORES.index(name)]) for name in names]
     lines = [[first, *(f"{x.mean:.2f} ± {x.error:.2f}" for x in means), "", ""]]
-    for row, values in found.items():
+    for row, values in gains.items():
         verdict = "shows" if any(x.shows for x in values.values()) else "none shows"
         lines.append([row, *(_cell(values[x]) for x in names), verdict, PAPERS.get(row, "")])
     headings = ["row", *(HEADINGS[name] for name in names), "difference", "papers"]
@@ -156,10 +156,10 @@ def plain(tables: list[Table]) -> dict[str, Any]:
 def save_chart(tables: list[Table], path: Path) -> None:
     """Differences in dB on hard pixels as bars with their errors, grey where none shows."""
     lines = [
-        (table.group, name, found["hard"])
+        (table.group, name, by_score["hard"])
         for table in tables
-        for name, found in differences(table).items()
-        if "hard" in found and math.isfinite(found["hard"].mean)
+        for name, by_score in differences(table).items()
+        if "hard" in by_score and math.isfinite(by_score["hard"].mean)
     ]
     reach = max([0.1, *(abs(x.mean) + (x.error if x.error > 0 else 0) for *_, x in lines)])
     page = Image.new("RGB", (WIDTH, ROW * (len(lines) + 3)), PAPER)

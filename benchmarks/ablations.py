@@ -118,36 +118,36 @@ def base_of_modes(steps: int) -> Config:
     return experiment("base", POSELESS, dataclasses.replace(GRIDS, lines=True), steps)
 
 
-def trained_rows(group: str, given: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+def trained_rows(group: str, options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
     """Name and scores of each row, one after the other."""
-    folder = given.out / group
+    folder = options.out / group
     folder.mkdir(parents=True, exist_ok=True)
     init = None
     if group == "attention":
         # A line is a quarter of a grid: twice the steps cost half of a row's.
-        init = train_base(base_of_modes(2 * given.steps), folder / "base.safetensors")
-        rows = mode_rows(given.steps)
+        init = train_base(base_of_modes(2 * options.steps), folder / "base.safetensors")
+        rows = mode_rows(options.steps)
     elif group == "cameras":
-        rows = camera_rows(given.steps)
+        rows = camera_rows(options.steps)
     else:
-        rows = projection_rows(group, given.steps)
+        rows = projection_rows(group, options.steps)
     for config in rows:
-        yield config.name, run(config, folder, init, given.seeds, given.scenes)
+        yield config.name, run(config, folder, init, options.seeds, options.scenes)
 
 
-def all_tables(given: argparse.Namespace) -> list[Table]:
+def all_tables(options: argparse.Namespace) -> list[Table]:
     """Every group, the page written anew after every row."""
-    given.out.mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
     tables: list[Table] = []
-    for group in given.groups:
-        rows = UNTRAINED[group](given) if group in UNTRAINED else trained_rows(group, given)
+    for group in options.groups:
+        rows = UNTRAINED[group](options) if group in UNTRAINED else trained_rows(group, options)
         tables.append(Table(group, {}))
-        for name, found in rows:
-            tables[-1].rows[name] = found
-            page = markdown(tables, given.steps)
-            (given.out / "ablations.md").write_text(page)
-            (given.out / "ablations.json").write_text(json.dumps(plain(tables), indent=1))
-            save_chart(tables, given.out / "ablations.png")
+        for name, scores in rows:
+            tables[-1].rows[name] = scores
+            page = markdown(tables, options.steps)
+            (options.out / "ablations.md").write_text(page)
+            (options.out / "ablations.json").write_text(json.dumps(plain(tables), indent=1))
+            save_chart(tables, options.out / "ablations.png")
         print(page, flush=True)
     return tables
 
@@ -165,12 +165,12 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="preset of the checkpoint")
     parser.add_argument("--checkpoint", type=Path, help="by default the shipped prior")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
-    given = parser.parse_args()
+    options = parser.parse_args()
     for name in ("steps", "seeds", "scenes", "lift_scenes"):
-        if getattr(given, name) < 1:
-            parser.error(f"--{name}: found {getattr(given, name)}, expected at least 1")
+        if getattr(options, name) < 1:
+            parser.error(f"--{name}: found {getattr(options, name)}, expected at least 1")
     try:
-        print(json.dumps(plain(all_tables(given))))
+        print(json.dumps(plain(all_tables(options))))
     except InputError as error:
         raise SystemExit(str(error)) from None
 

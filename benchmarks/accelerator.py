@@ -53,18 +53,19 @@ ROWS = (
 
 def main() -> None:
     """Run the rows; exit with 1 if one failed."""
-    told = {"description": __doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = argparse.ArgumentParser(**told)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=40.0, help="of all rows; 0: small")
     names = [row.name for row in ROWS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="run these rows")
     parser.add_argument("--out", type=Path, default=Path("out/accelerator"))
-    given = parser.parse_args()
+    options = parser.parse_args()
     # Without this what runs would go on when we are stopped.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    out, rows = given.out.resolve(), [row for row in ROWS if row.name in given.only]
+    out, rows = options.out.resolve(), [row for row in ROWS if row.name in options.only]
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(out / "compiled"))
-    failed = measure(rows, out, 60 * given.minutes)
+    failed = measure(rows, out, 60 * options.minutes)
     print(out / "report.md")
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}; the same command tries them again")

@@ -104,8 +104,8 @@ def fused_implementations(mask: str) -> dict[str, Callable]:
     """Return the implementations of a mask that run on this backend."""
     if mask != PAPER:
         return {"listed": functools.partial(fused_attention, mask=mask)}
-    found = {"merged": merged_attention, "concatenated": concatenated_attention}
-    return found | ({"splash": splash_attention} if BACKEND == "tpu" else {})
+    implementations = {"merged": merged_attention, "concatenated": concatenated_attention}
+    return implementations | ({"splash": splash_attention} if BACKEND == "tpu" else {})
 
 
 def implementations(fused_ones: dict[str, Callable]) -> dict[str, Callable]:

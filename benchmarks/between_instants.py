@@ -79,7 +79,7 @@ def main() -> None:
         print(f"scenes below {REPORTED} are for choosing, not for reporting")
     lift = LiftConfig(steps=options.steps, capacity=options.gaussians)
     network = load_network("ours") if options.depth == "ours" else None
-    distance, found = load_distances(vgg=False).get("lpips"), {}
+    distance, scores = load_distances(vgg=False).get("lpips"), {}
     with Progress("scenes times rows", options.scenes * len(options.rows)) as report:
         for number in range(options.scenes):
             scene = film(HELD_OUT_START + options.first + number, options.height, options.worlds)
@@ -88,10 +88,10 @@ def main() -> None:
                 estimated = source_depth(network, 2 * scene.frames[0, SEEN] - 1)
                 depth = drop_depth_edges(estimated, EDGE)
             for i, row in enumerate(options.rows, 1):
-                score(found, row, scene, shown(row, scene, depth, lift), distance)
+                score(scores, row, scene, shown(row, scene, depth, lift), distance)
                 report(number * len(options.rows) + i)
-    print(table(found))
-    print(json.dumps(summary(found)))
+    print(table(scores))
+    print(json.dumps(summary(scores)))
 
 
 def parse() -> argparse.Namespace:
@@ -173,7 +173,7 @@ def stopped(scene: Scene) -> DynamicGaussians:
 
 
 def score(
-    found: Scores,
+    scores: Scores,
     row: str,
     scene: Film,
     made: Float[ndarray, "v t h w 3"],
@@ -192,40 +192,40 @@ def score(
         if distance is not None:
             values["lpips_moving"] = metrics.lpips(distance, *pictures, moves[part])
         for measure, value in values.items():
-            found.setdefault((row, group, measure), []).append(value)
+            scores.setdefault((row, group, measure), []).append(value)
 
 
-def gain(found: Scores, row: str, group: str, measure: str) -> Estimate:
+def gain(scores: Scores, row: str, group: str, measure: str) -> Estimate:
     """Return the mean paired difference to `without`; positive is better."""
-    pair = np.array([found[name, group, measure] for name in (row, WITHOUT)])
+    pair = np.array([scores[name, group, measure] for name in (row, WITHOUT)])
     return estimate((pair[0] - pair[1]) * (-1 if measure.startswith("lpips") else 1))
 
 
-def table(found: Scores) -> str:
+def table(scores: Scores) -> str:
     """Return the tables of means and of differences."""
-    rows, means, gains = list(dict.fromkeys(row for row, _, _ in found)), [], []
+    rows, means, gains = list(dict.fromkeys(row for row, _, _ in scores)), [], []
     for group in GROUPS:
         for row in rows:
-            values = [estimate(np.array(found[row, group, name])) for name in SHOWN]
+            values = [estimate(np.array(scores[row, group, name])) for name in SHOWN]
             cells = map(table_cell, values, SHOWN.values())
             means.append([group, row, *cells])
             if row != WITHOUT and WITHOUT in rows:
-                values = [gain(found, row, group, name) for name in SHOWN]
+                values = [gain(scores, row, group, name) for name in SHOWN]
                 cells = [table_cell(x, d, "+") for x, d in zip(values, SHOWN.values(), strict=True)]
                 gains.append([group, f"{row} - {WITHOUT}", *cells])
     head = ["pictures", "row", *SHOWN]
     return f"{text_table(head, means)}\n\n{text_table(head, gains)}"
 
 
-def summary(found: Scores) -> dict[str, float]:
+def summary(scores: Scores) -> dict[str, float]:
     """Return the differences to `without` and their errors."""
-    rows, told = {row for row, _, _ in found}, {}
-    for row, group, measure in found:
+    rows, numbers = {row for row, _, _ in scores}, {}
+    for row, group, measure in scores:
         if row != WITHOUT and WITHOUT in rows:
-            value = gain(found, row, group, measure)
+            value = gain(scores, row, group, measure)
             name = f"{row}/{group}/{measure}"
-            told |= {name: round(value.mean, 4), f"{name}_error": round(value.error, 4)}
-    return told
+            numbers |= {name: round(value.mean, 4), f"{name}_error": round(value.error, 4)}
+    return numbers
 
 
 if __name__ == "__main__":

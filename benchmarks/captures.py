@@ -46,10 +46,16 @@ class Capture(NamedTuple):
 def photos(data: Path, height: int) -> Capture:
     """`fox_photos`, undistorted; every 8th is held out."""
     folder = data / "fox_photos"
-    told = json.loads((folder / "transforms.json").read_text())
-    lens = np.array([[told["fl_x"], 0, told["cx"]], [0, told["fl_y"], told["cy"]], [0, 0, 1]])
-    bent = np.array([told[name] for name in ("k1", "k2", "p1", "p2")])
-    shots = sorted(told["frames"], key=lambda shot: shot["file_path"])
+    transforms = json.loads((folder / "transforms.json").read_text())
+    lens = np.array(
+        [
+            [transforms["fl_x"], 0, transforms["cx"]],
+            [0, transforms["fl_y"], transforms["cy"]],
+            [0, 0, 1],
+        ]
+    )
+    bent = np.array([transforms[name] for name in ("k1", "k2", "p1", "p2")])
+    shots = sorted(transforms["frames"], key=lambda shot: shot["file_path"])
     pictures = [_picture(folder / shot["file_path"]) for shot in shots]
     poses = to_opencv(np.array([shot["transform_matrix"] for shot in shots]), "opengl")
     frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
@@ -112,9 +118,9 @@ def fox(data: Path, height: int, instants: int) -> Capture:
 def walker(data: Path, height: int, instants: int) -> Capture:
     """`pose2sim`, four cameras; every 2nd of its frames from number 20, odd instants held out."""
     folder = data / "pose2sim"
-    told = json.loads((folder / "cameras_opencv.json").read_text())["cameras"]
+    table = json.loads((folder / "cameras_opencv.json").read_text())["cameras"]
     clips, lenses, poses = [], [], []
-    for camera in told:
+    for camera in table:
         lens, bent = np.array(camera["K"]), np.array(camera["dist_k1k2p1p2_over64"])
         video = cv2.VideoCapture(str(folder / f"{camera['name']}.mp4"))
         read = [video.read()[1] for _ in range(20 + 2 * instants)]

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.fidelity import Distances, fidelity_scores, load_distances
-from full4d_jax.evaluation.held_out import regions_of
+from full4d_jax.evaluation.generated_grids import regions_of
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
 from full4d_jax.generation.prior import Prior, open_prior
@@ -74,7 +74,7 @@ def main() -> None:
         load_network(options.depth_network),
     )
     distances, sheet = load_distances(vgg=False), []
-    found: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     if options.first < REPORTED:
         print(f"scenes below {REPORTED} are for choosing, not for reporting")
     with Progress("scenes", options.scenes) as report:
@@ -82,11 +82,11 @@ def main() -> None:
             clip = render_clip(options.first + number, options.rows, options.angle)
             made = dict(fill_all(models, clip))
             for row, scores in score(clip, made, distances).items():
-                found.setdefault(row, []).append(scores)
+                scores_by_row.setdefault(row, []).append(scores)
             if len(sheet) < SHEET:
                 sheet.append(pictures(clip, made))
             report(number + 1)
-    means = {row: mean_scores(scores) for row, scores in found.items()}
+    means = {row: mean_scores(scores) for row, scores in scores_by_row.items()}
     print(table(means))
     between = score_between(models, options, distances)
     if between:
@@ -175,7 +175,7 @@ def score(
 
 def score_between(models: Models, options: argparse.Namespace, distances: Distances) -> Means:
     """Return the scores of scenes, and of what they are made of, at cameras between."""
-    found: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     with Progress("lifted", 2 * options.lifted) as report:
         for number in range(options.lifted):
             generated = _azimuths(options.first + number, options.angle)
@@ -192,9 +192,9 @@ def score_between(models: Models, options: argparse.Namespace, distances: Distan
                 rows = {(row, name): made[row] for row in (PUSH_PULL, CASCADE)}
                 rows[SCENE, name] = _lifted(models, source, depth, clip)
                 for row, scores in score(asked, rows, distances).items():
-                    found.setdefault(row, []).append(scores)
+                    scores_by_row.setdefault(row, []).append(scores)
                 report(2 * number + i + 1)
-    return {row: mean_scores(scores) for row, scores in found.items()}
+    return {row: mean_scores(scores) for row, scores in scores_by_row.items()}
 
 
 def _seen_from(clip: ProceduralClip, views: list[int]) -> ProceduralClip:
@@ -224,9 +224,10 @@ def _lifted(
 
 def mean_scores(scores: list[dict[str, float | None]]) -> dict[str, float]:
     """Return the means of the measures that are shown."""
-    found = {name: [x[name] for x in scores] for name in SHOWN}
+    by_measure = {name: [x[name] for x in scores] for name in SHOWN}
     return {
-        name: float(np.mean([x for x in values if x is not None])) for name, values in found.items()
+        name: float(np.mean([x for x in values if x is not None]))
+        for name, values in by_measure.items()
     }
 
 

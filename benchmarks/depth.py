@@ -93,7 +93,7 @@ def main() -> None:
         except InputError as error:
             raise SystemExit(str(error)) from None
         if isinstance(network, DepthFile):
-            print(network.told)
+            print(network.description)
         networks[name] = network
     sets = real_sets(shared_folder() / "data")
     if not options.real:
@@ -252,22 +252,24 @@ def order(estimated: ndarray, true: ndarray, people: ndarray) -> float | None:
 
 def edges(depth: ndarray) -> ndarray:
     """Return where (h w) depth differs by more than `FACTOR` to a neighbour."""
-    log, found = np.log(depth), np.zeros(depth.shape, bool)
+    log, mask = np.log(depth), np.zeros(depth.shape, bool)
     down, right = (np.abs(np.diff(log, axis=axis)) > np.log(FACTOR) for axis in (0, 1))
-    found[:-1] |= down
-    found[1:] |= down
-    found[:, :-1] |= right
-    found[:, 1:] |= right
-    return found
+    mask[:-1] |= down
+    mask[1:] |= down
+    mask[:, :-1] |= right
+    mask[:, 1:] |= right
+    return mask
 
 
-def share(wanted: ndarray, given: ndarray) -> float | None:
-    """Return the share of the pixels of `wanted` with one of `given` near; None without any."""
+def share(wanted: ndarray, estimated: ndarray) -> float | None:
+    """Return the share of the pixels of `wanted` with one of `estimated` near; None without any."""
     if not wanted.any():
         return None
-    if not given.any():
+    if not estimated.any():
         return 0.0
-    distance = cv2.distanceTransform((~given).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform(
+        (~estimated).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+    )
     return float((distance[wanted] <= NEAR).mean())
 
 

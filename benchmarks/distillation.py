@@ -34,8 +34,8 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DEFAULT, LiftConfig
 from full4d_jax.evaluation.fidelity import METRICS, Distances, fidelity_scores, load_distances
-from full4d_jax.evaluation.held_out import regions_of
-from full4d_jax.evaluation.lift import azimuths
+from full4d_jax.evaluation.generated_grids import regions_of
+from full4d_jax.evaluation.lifted_grids import azimuths
 from full4d_jax.evaluation.score_lines import append_lines, missing, open_lines
 from full4d_jax.evaluation.table import HEADINGS, Estimate, estimate, table_cell, text_table
 from full4d_jax.generation.generate import generate_grid
@@ -59,7 +59,7 @@ SHOWN = ("psnr", "ssim", "lpips")
 Frames = Float[ndarray, "v t h w 3"]
 
 
-class Given(NamedTuple):
+class FilmedScene(NamedTuple):
     """A scene and the cameras of a fit.
 
     Attributes:
@@ -95,9 +95,9 @@ def main() -> None:
             append_lines(path, [line])
             lines.append(line)
             report(number)
-    kept = [line for line in lines if line["scene"] in wanted]
-    print(table(kept))
-    print(json.dumps(summary(kept)))
+    chosen = [line for line in lines if line["scene"] in wanted]
+    print(table(chosen))
+    print(json.dumps(summary(chosen)))
 
 
 def parse() -> argparse.Namespace:
@@ -120,7 +120,7 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def render(scene: int) -> Given:
+def render(scene: int) -> FilmedScene:
     """Return a held-out scene, and its cameras."""
     generated, _ = azimuths(DEFAULT.data.views)
     stops = np.sort(np.append(generated, 0.0))
@@ -129,9 +129,9 @@ def render(scene: int) -> Given:
     cameras, count = cameras_of(clip), 1 + len(generated)
     views = np.array([0, *range(count, count + len(scored))])
     names = ("frames", "depth", "intrinsics", "world_to_camera")
-    kept = {name: getattr(clip, name)[views] for name in names}
+    arrays = {name: getattr(clip, name)[views] for name in names}
     third = cameras.views(slice(count, None))
-    return Given(clip._replace(**kept), cameras.views(slice(count)), third)
+    return FilmedScene(clip._replace(**arrays), cameras.views(slice(count)), third)
 
 
 _program = jax.jit(
@@ -147,39 +147,39 @@ _program = jax.jit(
 
 def score_scene(prior: Prior, scene: int, row: str, distances: Distances) -> dict[str, Any]:
     """Return what `score_lines` keeps: the scores of a scene in one way, and its seconds."""
-    given, start = render(scene), time.perf_counter()
-    made = frames_of(prior, given, row)
+    filmed, start = render(scene), time.perf_counter()
+    made = frames_of(prior, filmed, row)
     seconds = round(time.perf_counter() - start, 1)
-    regions = regions_of(given.clip, given.clip.depth[0])
-    scores = fidelity_scores(made, np.asarray(given.clip.frames[1:]), regions, distances)
+    regions = regions_of(filmed.clip, filmed.clip.depth[0])
+    scores = fidelity_scores(made, np.asarray(filmed.clip.frames[1:]), regions, distances)
     return {"group": row, "scene": scene, "seconds": seconds, "scores": scores}
 
 
-def frames_of(prior: Prior, given: Given, row: str) -> Frames:
+def frames_of(prior: Prior, filmed: FilmedScene, row: str) -> Frames:
     """Return a row's frames at the third set of cameras, [0, 1]."""
     if row == ASKED:
-        source = given.generated.views([0])
-        return to_unit(generate(prior, given, _joined(source, given.scored)))
-    cameras, grid = given.generated, generate(prior, given, given.generated)
+        source = filmed.generated.views([0])
+        return to_unit(generate(prior, filmed, _joined(source, filmed.scored)))
+    cameras, grid = filmed.generated, generate(prior, filmed, filmed.generated)
     settings: LiftConfig = DEFAULT.lift
     if row == MORE:
         between = half_way(cameras)
-        more = generate(prior, given, _joined(cameras.views([0]), between))
+        more = generate(prior, filmed, _joined(cameras.views([0]), between))
         cameras, grid = _joined(cameras, between), np.concatenate([grid, more])
     elif row != PLAIN:
         settings = replace(settings, distillation=row)
-    frames = to_uint8(np.concatenate([given.clip.frames[:1], to_unit(grid)]))
-    views = around_source(frames, np.asarray(given.clip.depth[:1]), cameras)
+    frames = to_uint8(np.concatenate([filmed.clip.frames[:1], to_unit(grid)]))
+    views = around_source(frames, np.asarray(filmed.clip.depth[:1]), cameras)
     teacher = None if row in (PLAIN, MORE) else prior
     scene = lift_grid(settings, views, jax.random.key(DEFAULT.seed), prior=teacher)
     times = np.linspace(0, 1, frames.shape[1], dtype=np.float32)
-    return render_views(scene, given.scored, times) / np.float32(255)
+    return render_views(scene, filmed.scored, times) / np.float32(255)
 
 
-def generate(prior: Prior, given: Given, cameras: Cameras) -> Frames:
+def generate(prior: Prior, filmed: FilmedScene, cameras: Cameras) -> Frames:
     """Return the prior's frames in [-1, 1] at all cameras but the first, the source's."""
-    source = 2 * given.clip.frames[:1] - 1
-    depth = given.clip.depth[:1]
+    source = 2 * filmed.clip.frames[:1] - 1
+    depth = filmed.clip.depth[:1]
     return np.asarray(generate_grid(prior, source, depth, cameras, jax.random.key(0))[0][1:])
 
 
@@ -195,11 +195,11 @@ def _joined(first: Cameras, second: Cameras) -> Cameras:
 def gathered(lines: list[dict[str, Any]]) -> dict[str, Float[ndarray, "scenes metrics"]]:
     """Return every row's scores over all scenes, by METRICS; missing ones are NaN."""
     scenes = sorted({line["scene"] for line in lines})
-    found = {row: np.full((len(scenes), len(METRICS)), np.nan) for row in ROWS}
+    scores = {row: np.full((len(scenes), len(METRICS)), np.nan) for row in ROWS}
     for line in lines:
         values = [line["scores"].get(metric) for metric in METRICS]
-        found[line["group"]][scenes.index(line["scene"])] = np.array(values, np.float64)
-    return found
+        scores[line["group"]][scenes.index(line["scene"])] = np.array(values, np.float64)
+    return scores
 
 
 def gain(scores: dict[str, Float[ndarray, "scenes metrics"]], row: str, metric: str) -> Estimate:
@@ -214,9 +214,9 @@ def table(lines: list[dict[str, Any]]) -> str:
     scores, digits = gathered(lines), {"psnr": 2, "ssim": 4, "lpips": 4}
     means, differences = [], []
     for row in ROWS:
-        found = [estimate(scores[row][:, METRICS.index(metric)]) for metric in SHOWN]
-        cells = (table_cell(x, digits[name]) for x, name in zip(found, SHOWN, strict=True))
-        means.append([row, str(found[0].count), *cells])
+        estimates = [estimate(scores[row][:, METRICS.index(metric)]) for metric in SHOWN]
+        cells = (table_cell(x, digits[name]) for x, name in zip(estimates, SHOWN, strict=True))
+        means.append([row, str(estimates[0].count), *cells])
         gains = (gain(scores, row, metric) for metric in SHOWN)
         cells = (table_cell(x, digits[name], "+") for x, name in zip(gains, SHOWN, strict=True))
         differences.append([f"{row} - {PLAIN}", str(gain(scores, row, "psnr").count), *cells])
@@ -227,17 +227,19 @@ def table(lines: list[dict[str, Any]]) -> str:
 def summary(lines: list[dict[str, Any]]) -> dict[str, float | None]:
     """Return paired differences to the fit without distillation, errors, scenes and seconds."""
     scores = gathered(lines)
-    found: dict[str, float | None] = {}
+    numbers: dict[str, float | None] = {}
     for row in ROWS:
         label = row.replace(" ", "_")
         for metric in ("psnr", "lpips") * (row != PLAIN):
             value = gain(scores, row, metric)
             for suffix, number in (("", value.mean), ("_error", value.error)):
-                found[f"{label}_{metric}{suffix}"] = None if np.isnan(number) else round(number, 4)
+                numbers[f"{label}_{metric}{suffix}"] = (
+                    None if np.isnan(number) else round(number, 4)
+                )
         seconds = [line["seconds"] for line in lines if line["group"] == row]
-        found[f"{label}_scenes"] = len(seconds)
-        found[f"{label}_seconds"] = float(np.median(seconds)) if seconds else None
-    return found
+        numbers[f"{label}_scenes"] = len(seconds)
+        numbers[f"{label}_seconds"] = float(np.median(seconds)) if seconds else None
+    return numbers
 
 
 if __name__ == "__main__":

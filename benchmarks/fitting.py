@@ -79,7 +79,7 @@ MOVING_WAYS = {
 Draw = Callable[[ndarray, ndarray], ndarray]  # (views, instants) of n pictures -> (n h w 3)
 
 
-class Way(NamedTuple):
+class FittedScene(NamedTuple):
     """A fitted scene as a function that draws, and the CPU time that it took, all threads."""
 
     draw: Draw
@@ -113,17 +113,17 @@ def main() -> None:
     groups = held_out(capture)
     scores, sheet = {}, {"truth": pick(capture.frames, examples(groups))}
     for name in names:
-        way = (moving_way if moving else static_way)(name, capture, options)
+        fit = (moving_fit if moving else static_fit)(name, capture, options)
         for group, (views, instants) in groups.items():
-            found = picture_scores(way.draw(views, instants), capture.frames[views, instants])
-            found |= {"seconds": round(way.seconds, 1)}
-            scores[f"{name}, {group}"] = found
-            row = {"data": options.data, "held out": group, "way": name} | found
+            numbers = picture_scores(fit.draw(views, instants), capture.frames[views, instants])
+            numbers |= {"seconds": round(fit.seconds, 1)}
+            scores[f"{name}, {group}"] = numbers
+            row = {"data": options.data, "held out": group, "way": name} | numbers
             sizes = {key: getattr(options, key) for key in ("steps", "height", "gaussians")}
             print(f"| {' | '.join(map(str, row.values()))} |", flush=True)
             with (options.out / "fitting.jsonl").open("a") as file:
                 file.write(json.dumps(row | sizes) + "\n")
-        sheet[name] = to_uint8(way.draw(*examples(groups)))
+        sheet[name] = to_uint8(fit.draw(*examples(groups)))
     pictures = contact_sheet(
         np.stack(list(sheet.values())),
         rows=list(sheet),
@@ -179,14 +179,14 @@ def pick(frames: ndarray, which: tuple[ndarray, ndarray]) -> ndarray:
     return to_uint8(frames[which])
 
 
-def static_way(name: str, capture: Capture, options: argparse.Namespace) -> Way:
+def static_fit(name: str, capture: Capture, options: argparse.Namespace) -> FittedScene:
     """One set of Gaussians for a still scene, with the settings of that name."""
     config = replace(settings(options), **FROZEN, **STATIC_WAYS[name])
     views = np.nonzero(capture.train)[0] if name == "exposures" else None
     return fitted(start(capture, options), capture, config, views)
 
 
-def moving_way(name: str, capture: Capture, options: argparse.Namespace) -> Way:
+def moving_fit(name: str, capture: Capture, options: argparse.Namespace) -> FittedScene:
     """A moving scene by one of MOVING_WAYS."""
     config = replace(settings(options), **MOVING_WAYS[name])
     if name == "static":
@@ -202,26 +202,26 @@ def moving_way(name: str, capture: Capture, options: argparse.Namespace) -> Way:
     return fitted(scene, capture, config)
 
 
-def each_frame(capture: Capture, config: FitConfig, count: int) -> Way:
+def each_frame(capture: Capture, config: FitConfig, count: int) -> FittedScene:
     """A still scene for every instant that may be seen, a quarter of the steps for each.
 
     Other instants get the one before.
     """
     config = replace(config, steps=max(1, config.steps // 4))
     known = np.nonzero(capture.train.any(0))[0]
-    ways = {}
+    fits = {}
     for instant in known:
         alone = capture.train & (np.arange(capture.train.shape[1]) == instant)
         one = capture._replace(train=alone)
         scene = start(one, argparse.Namespace(gaussians=count))
-        ways[instant] = fitted(still(scene.gaussians), one, config)
+        fits[instant] = fitted(still(scene.gaussians), one, config)
 
     def draw(views: ndarray, instants: ndarray) -> ndarray:
         before = [known[known <= instant].max() for instant in instants]
         one = zip(before, views, instants, strict=True)
-        return np.concatenate([ways[b].draw(np.array([v]), np.array([t])) for b, v, t in one])
+        return np.concatenate([fits[b].draw(np.array([v]), np.array([t])) for b, v, t in one])
 
-    return Way(draw, sum(way.seconds for way in ways.values()))
+    return FittedScene(draw, sum(fit.seconds for fit in fits.values()))
 
 
 def settings(options: argparse.Namespace) -> FitConfig:
@@ -246,7 +246,7 @@ def start(capture: Capture, options: argparse.Namespace) -> DynamicGaussians:
 
 def fitted(
     scene: Scene, capture: Capture, config: FitConfig, exposed: ndarray | None = None
-) -> Way:
+) -> FittedScene:
     """Fits a scene to all pictures of a capture that may be seen."""
     last = last_seen(capture)
     views, instants = np.nonzero(capture.train)
@@ -279,7 +279,7 @@ def fitted(
         pictures = render_clip(result.scene, cameras, times, antialiased=config.antialiased)
         return np.clip(np.asarray(pictures.rgb), 0, 1)
 
-    return Way(draw, seconds)
+    return FittedScene(draw, seconds)
 
 
 def cameras_of(capture: Capture, views: ndarray, instants: ndarray) -> Camera:
@@ -289,13 +289,13 @@ def cameras_of(capture: Capture, views: ndarray, instants: ndarray) -> Camera:
     return Camera(poses, jnp.asarray(capture.intrinsics[views]), width, height)
 
 
-def picture_scores(found: ndarray, truth: ndarray) -> dict[str, float]:
+def picture_scores(rendered: ndarray, truth: ndarray) -> dict[str, float]:
     """PSNR in dB, SSIM and LPIPS over all pictures; nan where LPIPS is not installed."""
     distance = load_lpips()
     return {
-        "psnr": round(float(psnr(found, truth)), 2),
-        "ssim": round(float(ssim(found, truth)), 3),
-        "lpips": round(lpips(distance, found, truth), 3) if distance else float("nan"),
+        "psnr": round(float(psnr(rendered, truth)), 2),
+        "ssim": round(float(ssim(rendered, truth)), 3),
+        "lpips": round(lpips(distance, rendered, truth), 3) if distance else float("nan"),
     }
 
 

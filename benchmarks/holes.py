@@ -58,11 +58,11 @@ def main() -> None:
         if not path.is_file():
             raise SystemExit(f"FULL4D_DATA: found no {path}")
         for azimuth, visible in visible_tokens(config, path, options.azimuths).items():
-            results[f"{path.stem}_{azimuth:.0f}"] = told(config, visible)
-            print(path.stem, f"{azimuth:.0f} degrees", told(config, visible), flush=True)
+            results[f"{path.stem}_{azimuth:.0f}"] = shares_of_holes(config, visible)
+            print(path.stem, f"{azimuth:.0f} degrees", shares_of_holes(config, visible), flush=True)
     nothing = np.zeros_like(visible)
     nothing[0] = True
-    print(json.dumps(results | {"nothing": told(config, nothing)}))
+    print(json.dumps(results | {"nothing": shares_of_holes(config, nothing)}))
 
 
 def visible_tokens(
@@ -73,7 +73,7 @@ def visible_tokens(
     source = open_video(data, VideoOptions(path))
     assert source.cameras is not None, "a video has a camera"
     depth = jnp.asarray(measure_depth(source, load_network("ours")).depth)
-    frames, run, found = to_model(source.frames[0]), jax.jit(project), {}
+    frames, run, tokens_of_angles = to_model(source.frames[0]), jax.jit(project), {}
     for azimuth in azimuths:
         arc = {"azimuth": azimuth, "elevation": 0.0, "frames": data.frames}
         cameras = grid_cameras(source.cameras, preset_targets("arc", targets=data.views - 1, **arc))
@@ -81,11 +81,11 @@ def visible_tokens(
         mask = pool_frames(mask, strides_of(model.codec, model.codec_stride))
         side = {"i": model.patch, "j": model.patch}
         tokens = np.asarray(reduce(mask, "v t (h i) (w j) -> v t (h w)", "max", **side)) > 0
-        found[azimuth] = np.concatenate([np.ones_like(tokens[:1]), tokens])
-    return found
+        tokens_of_angles[azimuth] = np.concatenate([np.ones_like(tokens[:1]), tokens])
+    return tokens_of_angles
 
 
-def told(config: Config, visible: Bool[np.ndarray, "v f s"]) -> dict[str, float]:
+def shares_of_holes(config: Config, visible: Bool[np.ndarray, "v f s"]) -> dict[str, float]:
     """Return the shares of holes, of pairs whose key is one, and of a call's operations."""
     views, frames, tokens = visible.shape
     holes = np.concatenate([np.zeros((views, frames)), (~visible).sum(-1)], 1).reshape(-1)

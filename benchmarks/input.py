@@ -101,7 +101,7 @@ def main() -> None:
 def measure(
     height: int, width: int, threads: int, seconds: float, turns: int, film: bool = False
 ) -> dict[str, Any]:
-    """Measure all ways at one size."""
+    """Measure all readers at one size."""
     instants, count = (FILM_INSTANTS, FILMS) if film else (INSTANTS, CLIPS)
     clips = NoiseClips(count, VIEWS, instants, height, width, film)
     with tempfile.TemporaryDirectory() as folder:
@@ -109,17 +109,17 @@ def measure(
         records = open_dataset(folder)
         parts = [part for example in records for part in windows(example)]
         size = sum(len(file) for example in records for file in example.frames.flat)
-        ways: dict[str, Callable[[], Iterator[int]]] = {
+        readers: dict[str, Callable[[], Iterator[int]]] = {
             "ours": partial(ours, records, height, width, threads),
             "raw": partial(raw, parts, threads),
             "processes": partial(processes, folder, height, width, threads),
         }
         if importlib.util.find_spec("torch"):
-            ways["torch"] = partial(dataloader, folder, height, width, threads)
-        rates, peak = {name: np.zeros(turns) for name in ways}, 0.0
+            readers["torch"] = partial(dataloader, folder, height, width, threads)
+        rates, peak = {name: np.zeros(turns) for name in readers}, 0.0
         for turn in range(turns):
-            for name, way in ways.items():
-                rates[name][turn] = rate(way(), seconds, threads)
+            for name, reader in readers.items():
+                rates[name][turn] = rate(reader(), seconds, threads)
                 if name == "ours" and not peak:
                     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     best = {name: float(each.max()) for name, each in rates.items()}
@@ -140,19 +140,19 @@ def measure(
 
 def rate(frames: Iterator[int], seconds: float, threads: int) -> float:
     """Frames a second on so many undisturbed cores, after a batch that starts everything."""
-    others = psutil.Process().children(recursive=True)  # of the turn before, not gone yet
+    leftover = psutil.Process().children(recursive=True)  # of the turn before, not gone yet
     next(frames)
-    start, before, count = time.perf_counter(), cpu_seconds(others), 0
+    start, before, count = time.perf_counter(), cpu_seconds(leftover), 0
     for batch in frames:
         count += batch
         if time.perf_counter() - start > seconds:
             break
-    return count / (cpu_seconds(others) - before) * threads
+    return count / (cpu_seconds(leftover) - before) * threads
 
 
-def cpu_seconds(others: list[psutil.Process]) -> float:
+def cpu_seconds(leftover: list[psutil.Process]) -> float:
     """Return the CPU seconds of this process and its living children, but for some."""
-    mine = [x for x in psutil.Process().children(recursive=True) if x not in others]
+    mine = [x for x in psutil.Process().children(recursive=True) if x not in leftover]
     return time.process_time() + sum(sum(process.cpu_times()[:2]) for process in mine)
 
 

@@ -47,11 +47,11 @@ def main() -> None:
         if sum(process.wait() for process in running):
             raise SystemExit("rendering: found a process that failed, expected none")
         arrays = [dict(np.load(file)) for file in files]
-    told = {
+    differences = {
         name: {world: compare(arrays[0], other, world) for world in options.worlds}
         for name, other in zip(options.instructions[1:], arrays[1:], strict=True)
     }
-    print(json.dumps({"against": options.instructions[0], **told}))
+    print(json.dumps({"against": options.instructions[0], **differences}))
 
 
 def limited(instructions: str) -> dict[str, str]:

@@ -20,13 +20,13 @@ import numpy as np
 from numpy import ndarray
 
 from full4d_jax.config import load_config
-from full4d_jax.evaluation.grids import moves
+from full4d_jax.evaluation.filled_grids import moves
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import FOUR_REAL, open_prior
+from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.generation.sampling import view_groups
-from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
 from full4d_jax.media.metrics import psnr
 from full4d_jax.media.pictures import to_unit
 from input_pipeline.procedural.scene import HELD_OUT_START
@@ -48,25 +48,28 @@ def main() -> None:
     render = jax.jit(lambda index: procedural_batch(index, data).frames[0])
     prior = open_prior(replace(CONFIG, data=data), FOUR_REAL)
     parts = replace(prior.sampler, group_views=size, window_frames=size)
-    visible, first_group = row_and_column(side, side), view_groups(side - 1, size - 1, 1)[0] + 1
-    found: dict[str, list[tuple[float, ...]]] = {COPY: [], AT_ONCE: [], PARTS: []}
+    real, first_group = row_and_column(side, side), view_groups(side - 1, size - 1, 1)[0] + 1
+    scores_by_row: dict[str, list[tuple[float, ...]]] = {COPY: [], AT_ONCE: [], PARTS: []}
     number = options.first
-    while len(found[COPY]) < options.scenes:
+    while len(scores_by_row[COPY]) < options.scenes:
         frames = render(jnp.array([HELD_OUT_START + number]))
         if moves(frames):
             key = jax.random.key(number)
             rows = {
-                COPY: copy_nearest(frames, jnp.asarray(visible)),
-                AT_ONCE: fill_grid(prior, frames, visible, key),
-                PARTS: fill_grid(replace(prior, sampler=parts), frames, visible, key),
+                COPY: copy_nearest(frames, jnp.asarray(real)),
+                AT_ONCE: fill_grid(prior, frames, real, key),
+                PARTS: fill_grid(replace(prior, sampler=parts), frames, real, key),
             }
             for name, made in rows.items():
                 shown, true = np.asarray(to_unit(made)), np.asarray(to_unit(frames))
-                scores = score(shown, true, ~visible, first_group)
-                found[name].append(scores)
-            print(f"scene {number}: {found[AT_ONCE][-1]} {found[PARTS][-1]}", flush=True)
+                scores = score(shown, true, ~real, first_group)
+                scores_by_row[name].append(scores)
+            print(
+                f"scene {number}: {scores_by_row[AT_ONCE][-1]} {scores_by_row[PARTS][-1]}",
+                flush=True,
+            )
         number += 1
-    means = {name: np.mean(scores, 0).tolist() for name, scores in found.items()}
+    means = {name: np.mean(scores, 0).tolist() for name, scores in scores_by_row.items()}
     lines = [[name, *(f"{x:.2f}" for x in values)] for name, values in means.items()]
     print(text_table(["row", "PSNR, dB", "change off at borders", "inside parts"], lines))
     print(json.dumps({name: dict(zip(SCORES, x, strict=True)) for name, x in means.items()}))

@@ -50,20 +50,22 @@ def main() -> None:
     options = parser.parse_args()
     if options.scenes < 1:
         raise SystemExit(f"--scenes: found {options.scenes}, expected at least 1")
-    prior, found = open_prior(DEFAULT), []
+    prior, scores_of_scenes = open_prior(DEFAULT), []
     scenes = made_scenes(prior, range(options.first, options.first + options.scenes + 1))
     with Progress("scenes", options.scenes) as report:
-        for (clip, rows), (_, others) in pairwise(scenes):
-            found.append({row: score(made, clip, others[row]) for row, made in rows.items()})
-            report(len(found))
+        for (clip, rows), (_, next_rows) in pairwise(scenes):
+            scores_of_scenes.append(
+                {row: score(made, clip, next_rows[row]) for row, made in rows.items()}
+            )
+            report(len(scores_of_scenes))
     lines, numbers = [], {}
-    for row in found[0]:
-        scores = np.stack([scene[row] for scene in found])
-        first = next(x for x in found[0] if x[0] == row[0])
+    for row in scores_of_scenes[0]:
+        scores = np.stack([scene[row] for scene in scores_of_scenes])
+        first = next(x for x in scores_of_scenes[0] if x[0] == row[0])
         if row != first:
-            scores -= np.stack([scene[first] for scene in found])
+            scores -= np.stack([scene[first] for scene in scores_of_scenes])
         means = [estimate(x[None]) for x in scores.T]
-        lines.append([*row, *(told(x, difference=row != first) for x in means)])
+        lines.append([*row, *(mean_cell(x, difference=row != first) for x in means)])
         numbers["/".join(row)] = {name: x._asdict() for name, x in zip(SCORES, means, strict=True)}
     print(text_table(["sampler", "views", *(HEADINGS[name] for name in SCORES)], lines))
     print(json.dumps(numbers))
@@ -107,8 +109,8 @@ def grids(
                 source = 2 * clip.frames[:1] - 1
                 cameras = cameras_of(clip).views(chosen)
                 made, _ = generate_grid(asked, source, clip.depth[:1], cameras, key)
-                way = f", groups of {size}" if size else ", at once" if views > trained else ""
-                yield (name, f"{views}{way}"), made[shown]
+                manner = f", groups of {size}" if size else ", at once" if views > trained else ""
+                yield (name, f"{views}{manner}"), made[shown]
 
 
 @jax.jit
@@ -124,7 +126,7 @@ def score(
     return jnp.concatenate([jnp.stack([near(), near(hard)]), agreed])
 
 
-def told(value: Estimate, *, difference: bool) -> str:
+def mean_cell(value: Estimate, *, difference: bool) -> str:
     """Return a mean and its error, bold where a difference is at least twice its error."""
     text = f"{value.mean:{'+' if difference else ''}.2f} ± {value.error:.2f}"
     return f"**{text}**" if difference and value.shows else text

@@ -20,7 +20,7 @@ from numpy import ndarray
 from shared_folder import shared_folder
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.evaluation.film.clip import open_photographs
+from full4d_jax.evaluation.film.still_scene import open_photographs
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.generation.seen_before import seen_before, splat_both
 from full4d_jax.geometry.fused_depth import fuse_depth
@@ -47,11 +47,13 @@ def main() -> None:
     film = open_photographs(shared_folder() / "data" / "fox_photos", options.rows)
     numbers = np.arange(len(film.times))
     source = taken(film, numbers[numbers % HELD_OUT != 1])
-    found = {"network": depths(source, swept=False), "swept": depths(source, swept=True)}
-    print(f"{'places':8}{'views':>6}" + "".join(f"{name:>10}" for name in found))
+    depth_by_name = {"network": depths(source, swept=False), "swept": depths(source, swept=True)}
+    print(f"{'places':8}{'views':>6}" + "".join(f"{name:>10}" for name in depth_by_name))
     results = {}
     for places in PLACES:
-        scores = {name: score(film, source, *given, places) for name, given in found.items()}
+        scores = {
+            name: score(film, source, *estimate, places) for name, estimate in depth_by_name.items()
+        }
         means = {name: round(float(np.mean(x)), 2) for name, x in scores.items()}
         results[str(places)] = means
         values = "".join(f"{x:10.2f}" for x in means.values())
@@ -59,22 +61,22 @@ def main() -> None:
     print(json.dumps(results))
 
 
-def taken(film: Grid, kept: ndarray) -> Grid:
+def taken(film: Grid, numbers: ndarray) -> Grid:
     """Return the source that has these frames alone."""
     assert film.cameras is not None, "photographs have cameras"
     sightings = points_in(film)
     assert sightings is not None, "and points"
-    place = {number: i for i, number in enumerate(kept.tolist())}
-    inside = np.isin(sightings.instants, kept)
+    place = {number: i for i, number in enumerate(numbers.tolist())}
+    inside = np.isin(sightings.instants, numbers)
     instants, pixels, depth = (values[inside] for values in sightings)
     points = SparseDepth(np.array([place[i] for i in instants.tolist()]), pixels, depth)
-    poses = np.asarray(film.cameras.world_to_camera)[:, kept]
-    frames = film.frames[:, kept]
+    poses = np.asarray(film.cameras.world_to_camera)[:, numbers]
+    frames = film.frames[:, numbers]
     return replace(
         film,
         frames=frames,
         origin=all_real(frames),
-        times=film.times[kept],
+        times=film.times[numbers],
         cameras=Cameras(film.cameras.intrinsics, poses, *frames.shape[2:4]),
         points=seen_in(0, points),
     )
@@ -111,7 +113,7 @@ def score(
     lens, path = camera(source, unit)
     truth, poses = film.frames[0], camera(film, unit)[1]
     known = seen_before(frames, jnp.asarray(depth), lens, path)
-    numbers, found = source.times.astype(int).tolist(), []
+    numbers, decibels = source.times.astype(int).tolist(), []
     lens = jnp.asarray(lens, jnp.float32)
     for number in range(1, len(truth), HELD_OUT):
         if number - places not in numbers:
@@ -121,8 +123,8 @@ def score(
         drawn = splat_both(frames[time], jnp.asarray(depth[time]), known.at(time), *views)
         filled = fill_holes(Projection(*(x[None, None] for x in drawn)))[0, 0]
         error = np.asarray(filled) / 2 + 0.5 - truth[number] / 255
-        found.append(float(-10 * np.log10((error**2).mean())))
-    return found
+        decibels.append(float(-10 * np.log10((error**2).mean())))
+    return decibels
 
 
 if __name__ == "__main__":

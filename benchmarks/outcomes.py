@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import kept
+from benchmarks import results_file
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,4 +32,4 @@ class Outcomes:
         if report.when == "call" or report.outcome != "passed":
             self.counts[report.outcome] += 1
             self.failed += [report.nodeid] if report.outcome == "failed" else []
-            kept.write(self.file, {**self.counts, "names_of_failed": self.failed})
+            results_file.write(self.file, {**self.counts, "names_of_failed": self.failed})

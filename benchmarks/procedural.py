@@ -27,12 +27,12 @@ def main() -> None:
     for name, values in (("sizes", asked.sizes), ("repeats", [asked.repeats])):
         if min(values) < 1:
             raise SystemExit(f"--{name}: found {min(values)}, expected at least 1")
-    found = {}
+    rates = {}
     for size in asked.sizes:
         for worlds in ("simple", "rich"):
-            found[f"{worlds}_{size}"] = rate = frames_per_second(size, worlds, asked.repeats)
+            rates[f"{worlds}_{size}"] = rate = frames_per_second(size, worlds, asked.repeats)
             print(f"{worlds:6} {size:4} x {size}: {rate} frames/s", flush=True)
-    print(json.dumps(found))
+    print(json.dumps(rates))
 
 
 def frames_per_second(size: int, worlds: Worlds, repeats: int) -> int:

@@ -49,10 +49,10 @@ class Scene(NamedTuple):
 def main() -> None:
     """Prints progress, then the JSON line."""
     parser = argparse.ArgumentParser(description="Times the rasterizer.")
-    told = (
+    compare_help = (
         "a file that defines render(means, quats, scales, opacities, colors, V, K, *, W, H, M, ts)"
     )
-    parser.add_argument("--compare", type=Path, metavar="PROTOTYPE.py", help=told)
+    parser.add_argument("--compare", type=Path, metavar="PROTOTYPE.py", help=compare_help)
     parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
@@ -87,19 +87,19 @@ def main() -> None:
 
 def scenes(names: Sequence[str]) -> dict[str, Scene]:
     """Return scenes by name; without `garden` where its data is missing."""
-    found = {}
+    chosen = {}
     if "10k" in names:
-        found["10k"] = random_scene(10_000, 256, 256, 0.02)
+        chosen["10k"] = random_scene(10_000, 256, 256, 0.02)
     if "100k" in names:
-        found["100k"] = random_scene(100_000, 512, 512, 0.01)
+        chosen["100k"] = random_scene(100_000, 512, 512, 0.01)
     if "garden" not in names:
-        return found
+        return chosen
     path = shared_folder() / GARDEN
     if path.is_file():
-        found["garden"] = garden(path)
+        chosen["garden"] = garden(path)
     else:
         print(f"garden is not timed: no {path} (set FULL4D_DATA)")
-    return found
+    return chosen
 
 
 def random_scene(count: int, height: int, width: int, scale: float) -> Scene:

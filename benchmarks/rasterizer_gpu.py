@@ -29,13 +29,13 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--width", type=int, default=1920)
     parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
-    if min(*given.gaussians, given.height, given.width, given.repeats, 1) < 1:
+    options = parser.parse_args()
+    if min(*options.gaussians, options.height, options.width, options.repeats, 1) < 1:
         raise SystemExit("--gaussians, --height, --width, --repeats: expected at least 1")
     results: dict[str, Any] = {"device": jax.devices()[0].device_kind}
-    for count in given.gaussians:
+    for count in options.gaussians:
         # Of a size at which about as many Gaussians lie behind a pixel, however many there are.
-        scene = random_scene(count, given.height, given.width, 0.01 * (1e5 / count) ** (1 / 3))
+        scene = random_scene(count, options.height, options.width, 0.01 * (1e5 / count) ** (1 / 3))
         passes = {"ours": our_passes(scene)}
         try:
             passes["gsplat"], picture = gsplat_passes(scene)
@@ -44,7 +44,7 @@ def main() -> None:
             results["gsplat_problem"] = f"{type(error).__name__}: {error}"[:2000]
         results[f"slots_{count}"] = scene.slots
         for kind in ("forward", "forward_backward"):
-            best = interleaved({who: x[kind] for who, x in passes.items()}, given.repeats)
+            best = interleaved({who: x[kind] for who, x in passes.items()}, options.repeats)
             for who, seconds in best.items():
                 results[f"{who}_{kind}_{count}"] = round(1e3 * seconds, 3)
             print(count, kind, {who: f"{1e3 * t:.2f} ms" for who, t in best.items()}, flush=True)

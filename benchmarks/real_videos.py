@@ -203,8 +203,8 @@ def score_line(report: dict[str, float]) -> str:
 
 def medians(reports: Sequence[dict[str, float]]) -> dict[str, float | None]:
     """Return the median of each score over the clips that have it; None where none has."""
-    found = {name: [x[name] for x in reports if name in x] for name in COLUMNS}
-    return {name: round(float(np.median(x)), 4) if x else None for name, x in found.items()}
+    by_name = {name: [x[name] for x in reports if name in x] for name in COLUMNS}
+    return {name: round(float(np.median(x)), 4) if x else None for name, x in by_name.items()}
 
 
 def two_instants(frames: UInt8[ndarray, "t h w 3"]) -> Int[ndarray, "2"]:
@@ -254,8 +254,8 @@ def seen_from_aside(scene: Arrays, cameras: Cameras, instant: int) -> list[UInt8
     """Return the scene at an instant from `ANGLES` beside the source camera of that instant."""
     path = np.asarray(cameras.world_to_camera)
     pivot = pivot_of(path)
-    beside = orbit(np.array(ANGLES, float), np.zeros(len(ANGLES)), pivot[2], tuple(pivot))
-    poses = (beside @ path[0, instant]).astype(np.float32)[None]
+    turns = orbit(np.array(ANGLES, float), np.zeros(len(ANGLES)), pivot[2], tuple(pivot))
+    poses = (turns @ path[0, instant]).astype(np.float32)[None]
     around = Cameras(np.asarray(cameras.intrinsics[:1]), poses, cameras.height, cameras.width)
     renderer = scene_renderer(from_arrays(scene), around, [0], background_in(scene))
     time = float(instant / max(1, path.shape[1] - 1))

@@ -29,7 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import kept
+import results_file
 
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.training.checkpoints.provenance import git_revision
@@ -150,12 +150,12 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    found = {"processor": (names or [platform.machine()])[0], "devices of jax": devices.strip()}
-    found |= {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    facts = {"processor": (names or [platform.machine()])[0], "devices of jax": devices.strip()}
+    facts |= {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found | (git_revision(REPOSITORY) or {})
+            facts[name] = version(name)
+    return facts | (git_revision(REPOSITORY) or {})
 
 
 def run(
@@ -174,7 +174,7 @@ def run(
     words = f"{row.command} {row.large if is_large else row.small}".split()
     start, size = time.perf_counter(), ("large" if is_large else "small")
     record = {"command": " ".join(words), "size": size, "machine": head, "problem": ""}
-    before = kept.read(folder / "record.json")
+    before = results_file.read(folder / "record.json")
     if not before.get("problem", "none") and all(before[k] == record[k] for k in record):
         return before
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def run(
     except (OSError, ValueError) as error:
         record["problem"] = record["problem"] or f"no result: {error}"
     record["seconds"] = round(time.perf_counter() - start, 1)
-    kept.write(folder / "record.json", record)
+    results_file.write(folder / "record.json", record)
     return record
 
 
@@ -210,17 +210,17 @@ def flatten(value: Any, place: str = "") -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {place: value}
     inner = (flatten(x, f"{place}/{key}".lstrip("/")) for key, x in value.items())
-    return {key: x for found in inner for key, x in found.items()}
+    return {key: x for part in inner for key, x in part.items()}
 
 
 def page(out: Path, head: dict[str, Any], rows: Sequence[Row]) -> str:
     """Return the Markdown of those rows that ran on this machine and revision."""
-    kept_rows = ((row, kept.read(out / row.name / "record.json")) for row in rows)
-    found = [(row, record) for row, record in kept_rows if record.get("machine") == head]
-    ended = [[r.name, x["size"], f"{x['seconds']:.0f}", x["problem"] or "done"] for r, x in found]
+    kept_rows = ((row, results_file.read(out / row.name / "record.json")) for row in rows)
+    records = [(row, record) for row, record in kept_rows if record.get("machine") == head]
+    ended = [[r.name, x["size"], f"{x['seconds']:.0f}", x["problem"] or "done"] for r, x in records]
     parts = ["# Report", text_table(["benchmark", "size", "seconds", "ended"], ended)]
     parts.append(text_table(["machine", ""], [[name, str(x)] for name, x in head.items()]))
-    for row, record in found:
+    for row, record in records:
         folder = out / row.name
         parts += [f"## {row.name}", f"`python {record['command']}`"]
         if record["problem"]:
@@ -240,17 +240,18 @@ def page(out: Path, head: dict[str, Any], rows: Sequence[Row]) -> str:
 
 def main() -> None:
     """Run the rows; exit with 1 if one failed."""
-    told = {"description": __doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = argparse.ArgumentParser(**told)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=0.0, help="0: all rows run small")
     names = [row.name for row in ROWS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="run these rows")
     parser.add_argument("--out", type=Path, default=Path("out/report"))
-    given = parser.parse_args()
+    options = parser.parse_args()
     # Without this what runs would go on when we are stopped.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    rows, out = [row for row in ROWS if row.name in given.only], given.out.resolve()
-    head, large, failed = machine(), plan(rows, given.minutes), []
+    rows, out = [row for row in ROWS if row.name in options.only], options.out.resolve()
+    head, large, failed = machine(), plan(rows, options.minutes), []
     for number, row in enumerate(rows, 1):
         print(f"{number}/{len(rows)} {row.name}: {row.command}", flush=True)
         record = run(row, is_large=large[row.name], folder=out / row.name, head=head)

@@ -69,7 +69,7 @@ def main() -> None:
         clips = held_out_clips(shared_folder() / "data" / "real_videos")
     except (InputError, ValueError) as error:
         raise SystemExit(str(error)) from None
-    distances, found, shown = load_distances(vgg=False), [], []
+    distances, scores_of_clips, shown = load_distances(vgg=False), [], []
     with Progress("clips", len(clips)) as report:
         for number, clip in enumerate(clips, 1):
             scores = []
@@ -78,15 +78,15 @@ def main() -> None:
                     views = seen_from(depth, frames, angle)
                     made, holes = restore(prior, upsampler, views)
                     scores.append(score(made, frames, holes, distances))
-            found.append(mean_scores(scores))
+            scores_of_clips.append(mean_scores(scores))
             shown.append([frames[-1], *(made[row][0, -1] for row in ROWS)])
             report(number)
-    print(table(found))
+    print(table(scores_of_clips))
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "reprojection.png"
     save_picture(path, sheet(shown, [clip.stem for clip in clips]))
     print(f"pictures: {path}")
-    print(json.dumps({"clips": len(clips)} | gains(found)))
+    print(json.dumps({"clips": len(clips)} | gains(scores_of_clips)))
 
 
 def parse() -> argparse.Namespace:
@@ -117,10 +117,10 @@ def held_out_clips(folder: Path) -> list[Path]:
       ValueError: there are none.
     """
     trained = set(training_clips(folder))
-    found = [clip for clip in listed(folder, VIDEOS) if clip not in trained]
-    if not found:
+    clips = [clip for clip in listed(folder, VIDEOS) if clip not in trained]
+    if not clips:
         raise ValueError(f"{folder}: found {len(trained)} clips, expected 5 or more")
-    return found
+    return clips
 
 
 def moments(clip: Path, rows: int, count: int) -> list[Float[ndarray, "t h w 3"]]:
@@ -174,8 +174,8 @@ def score(
 ) -> Scores:
     """Return the scores of every row."""
     regions = Regions(holes, np.zeros_like(holes))
-    found = {x: fidelity_scores(y, frames[None], regions, distances) for x, y in made.items()}
-    return {row: {name: values[name] for name in SHOWN} for row, values in found.items()}
+    scores = {x: fidelity_scores(y, frames[None], regions, distances) for x, y in made.items()}
+    return {row: {name: values[name] for name in SHOWN} for row, values in scores.items()}
 
 
 def mean_scores(scores: list[Scores]) -> Scores:
@@ -188,34 +188,34 @@ def mean_scores(scores: list[Scores]) -> Scores:
     return {row: {name: mean(row, name) for name in SHOWN} for row in ROWS}
 
 
-def column(found: list[Scores], row: str, name: str) -> Float[ndarray, "clips"]:
+def column(clips: list[Scores], row: str, name: str) -> Float[ndarray, "clips"]:
     """Return a score of all clips, NaN where there is none."""
-    return np.array([one[row][name] for one in found], np.float64)
+    return np.array([one[row][name] for one in clips], np.float64)
 
 
-def table(found: list[Scores]) -> str:
+def table(clips: list[Scores]) -> str:
     """Return means, and what the cascade gains over the baselines; positive is better."""
     digits = {name: 3 if name.startswith("lpips") else 2 for name in SHOWN}
     lines = [
-        [row, *(f"{np.nanmean(column(found, row, name)):.{digits[name]}f}" for name in SHOWN)]
+        [row, *(f"{np.nanmean(column(clips, row, name)):.{digits[name]}f}" for name in SHOWN)]
         for row in ROWS
     ]
     for row in BASELINES.values():
-        cells = (table_cell(gain(found, row, x), digits[x], "+") for x in SHOWN)
+        cells = (table_cell(gain(clips, row, x), digits[x], "+") for x in SHOWN)
         lines.append([f"cascade, gain over {row}", *cells])
     return text_table(["row", *SHOWN], lines)
 
 
-def gain(found: list[Scores], row: str, name: str) -> Estimate:
+def gain(clips: list[Scores], row: str, name: str) -> Estimate:
     """Return the paired gain of the cascade over a row."""
-    difference = column(found, CASCADE, name) - column(found, row, name)
+    difference = column(clips, CASCADE, name) - column(clips, row, name)
     return estimate(-difference if name.startswith("lpips") else difference)
 
 
-def gains(found: list[Scores]) -> dict[str, float]:
+def gains(clips: list[Scores]) -> dict[str, float]:
     """Return the gains of the cascade over the baselines."""
     return {
-        f"{name}_over_{label}": round(gain(found, row, name).mean, 4)
+        f"{name}_over_{label}": round(gain(clips, row, name).mean, 4)
         for label, row in BASELINES.items()
         for name in SHOWN
     }

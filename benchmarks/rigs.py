@@ -71,10 +71,10 @@ def main() -> None:
     before = children_seconds()
     curve = full4d("lift", *fitting)
     spent = {"seconds": round(curve[-1][0], 1), "cpu_seconds": children_seconds() - before}
-    told = json.loads((out / scene / "report.json").read_text())
-    kept = ("held_out_psnr", "fitted_psnr", "views", "instants", "rows", "columns")
-    found = {key: told.get(key) for key in (*kept, "peak_memory_gib")}
-    print(json.dumps({name: {**found, **spent, "curve": curve}}))
+    report = json.loads((out / scene / "report.json").read_text())
+    names = ("held_out_psnr", "fitted_psnr", "views", "instants", "rows", "columns")
+    result = {key: report.get(key) for key in (*names, "peak_memory_gib")}
+    print(json.dumps({name: {**result, **spent, "curve": curve}}))
 
 
 def children_seconds() -> float:
@@ -93,10 +93,10 @@ def full4d(*words: object) -> list[tuple[float, float, float]]:
         for line in map(bytes.decode, running.stdout):
             print(line, end="", flush=True)
             begun = begun or time.perf_counter() * line.startswith("scene ...")
-            if told := re.search(r"held_out_psnr ([\d.]+)", line):
+            if match := re.search(r"held_out_psnr ([\d.]+)", line):
                 used = process.cpu_times()
                 seconds = time.perf_counter() - begun, used.user + used.system
-                curve.append((*(round(x, 1) for x in seconds), float(told[1])))
+                curve.append((*(round(x, 1) for x in seconds), float(match[1])))
     if running.returncode:
         raise SystemExit(f"full4d {words[0]} ended with {running.returncode}")
     return curve

@@ -41,10 +41,15 @@ from timing import clock
 from full4d_jax.cli import call
 from full4d_jax.config import Config, ModelConfig, check_config
 from full4d_jax.config.codecs import KINDS
-from full4d_jax.generation.fill import filled_program, given_program, parts_program, whole_latents
+from full4d_jax.generation.fill import (
+    conditions_program,
+    filled_program,
+    parts_program,
+    whole_latents,
+)
 from full4d_jax.generation.generate import flow_program, guides_program, views_program
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
-from full4d_jax.generation.visible_frames import row_and_column
+from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.codecs.codec import taesd, wan_vae
@@ -118,10 +123,10 @@ def measure(config: Config, codec_divide: int = 1, repeats: int = 2) -> None:
         grid = generate(config, prior, stages)
     if not bool(jnp.isfinite(grid).all()):
         raise SystemExit("the grid has values that are not finite")
-    print(json.dumps(told(config, stages)))
+    print(json.dumps(results(config, stages)))
 
 
-def told(config: Config, stages: Stages) -> dict[str, Any]:
+def results(config: Config, stages: Stages) -> dict[str, Any]:
     """Return what was measured, as plain values."""
     sampler, data, device = config.sampler, config.data, jax.devices()[0]
     prompt = "prompt" if config.model.text_width else ""
@@ -153,14 +158,14 @@ def generate(config: Config, prior: Prior, stages: Stages) -> Any:
     key, data = jax.random.key(KEY), config.data
     if config.model.projection == "none":
         frames = to_model(noise(data.views, data.frames, data.height, data.width))
-        visible = row_and_column(data.views, data.frames)
-        visible = whole_latents(visible, prior.codec.frame_stride)
-        guides = stages.run("codec", given_program, prior.for_codec, frames, visible)
+        real = row_and_column(data.views, data.frames)
+        real = whole_latents(real, prior.codec.frame_stride)
+        guides = stages.run("codec", conditions_program, prior.for_codec, frames, real)
         latents = stages.run("all_steps", parts_program, prior.for_network, guides, key)
         return stages.run("decoding", filled_program, prior.for_codec, latents)
     frames, depth, cameras = source(config, stages)
-    given = prior.for_codec, frames, depth, cameras
-    guides, _ = stages.run("projection_and_codec", guides_program, *given)
+    inputs = prior.for_codec, frames, depth, cameras
+    guides, _ = stages.run("projection_and_codec", guides_program, *inputs)
     latents = stages.run("all_steps", flow_program, prior.for_network, guides, key)
     return stages.run("decoding", views_program, prior.for_codec, latents, frames)
 

@@ -56,7 +56,7 @@ def main() -> None:
         network = load_network(options.depth_network) if options.depth_network else None
     except InputError as error:
         raise SystemExit(str(error)) from None
-    found = []
+    scores = []
     with Progress("scenes", options.scenes) as report:
         for number in range(options.scenes):
             scene = options.first + number
@@ -65,12 +65,12 @@ def main() -> None:
                 key, (TARGETS,), minval=-options.angle, maxval=options.angle
             )
             clip = render(options.rows, HELD_OUT_START + scene, angles, options.travel)
-            found.append(measure(network, *clip))
+            scores.append(measure(network, *clip))
             report(number + 1)
-    means = {name: round(float(np.nanmean([x[name] for x in found])), 4) for name in found[0]}
+    means = {name: round(float(np.nanmean([x[name] for x in scores])), 4) for name in scores[0]}
     for name, value in means.items():
         print(f"{name:24} {value}")
-    print(json.dumps({"scenes": len(found), **means}))
+    print(json.dumps({"scenes": len(scores), **means}))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -84,8 +84,8 @@ def render(
     arc = travel * jnp.arange(1, INSTANTS) / (INSTANTS - 1)
     angles = jnp.concatenate([arc, azimuths])
     size = {"height": rows, "width": rows}
-    given = {"views": 1 + len(angles), "frames": INSTANTS, "orbit": True, "worlds": "rich"}
-    filmed = sample_filmed_world(index, azimuths=angles, **size, **given)
+    settings = {"views": 1 + len(angles), "frames": INSTANTS, "orbit": True, "worlds": "rich"}
+    filmed = sample_filmed_world(index, azimuths=angles, **size, **settings)
     places = filmed.camera_to_world[:, 0]
     path = jnp.where(travel > 0, places[:INSTANTS], places[:1])
     poses = jnp.concatenate([path, jnp.repeat(places[INSTANTS:], SHOWN, 0)])
@@ -120,8 +120,8 @@ def measure(
     maps = true if network is None else estimated(network, frames, true, lens, path)
     known = seen_before(frames, maps, lens, path)
     nothing = known._replace(hidden=jnp.zeros_like(known.hidden))
-    given = frames, maps, lens, poses
-    both, without = draw(known, *given), draw(nothing, *given)
+    inputs = frames, maps, lens, poses
+    both, without = draw(known, *inputs), draw(nothing, *inputs)
     unseen = draw(nothing, frames, true, lens, poses).mask == 0
     reached = both.mask > without.mask
     error = jnp.abs(maps / true - 1).mean(where=maps > 0)

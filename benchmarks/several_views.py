@@ -88,7 +88,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     prior, distances, network = open_prior(DEFAULT), load_distances(vgg=False), load_network("ours")
     cases = scenes(network, options) if options.of == "scenes" else pose2sim(network, options.out)
-    found: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     sheet: dict[str, list[np.ndarray]] = {}
     for name, kind, case in cases:
         nowhere = np.zeros(case.truth.shape[:-1], np.float32)
@@ -99,13 +99,13 @@ def main() -> None:
             rows |= lift(case, filled[PRIOR], options.lifted)
         for row, made in rows.items():
             scores = fidelity_scores(made, case.truth, Regions(nowhere, nowhere), distances)
-            found.setdefault((f"{row}, {len(case.real)} real", kind), []).append(scores)
+            scores_by_row.setdefault((f"{row}, {len(case.real)} real", kind), []).append(scores)
             if row in (PUSH_PULL, PRIOR):
                 shown.append(to_uint8(made[0, -1]))
         print(f"{name}: {len(case.real)} real views, {kind} depth", flush=True)
     means = {
         row: {x: float(np.mean([s[x] or 0.0 for s in scores])) for x in SHOWN}
-        for row, scores in found.items()
+        for row, scores in scores_by_row.items()
     }
     lines = [[*row, *(f"{means[row][x]:.3f}" for x in SHOWN)] for row in means]
     print(text_table(["row", "depth", *SHOWN], lines))
@@ -150,9 +150,9 @@ def lift(case: Case, grid: Pictures, steps: int) -> dict[str, Pictures]:
         times=times,
         cameras=case.cameras.views(slice(count)),
     )
-    found = capture_fit.lift_capture(settings, views, jax.random.key(0))
-    over = np.asarray(found.background, np.float32)
-    made[STREWN] = render_views(found.scene, targets, times, over) / np.float32(255)
+    fitted = capture_fit.lift_capture(settings, views, jax.random.key(0))
+    over = np.asarray(fitted.background, np.float32)
+    made[STREWN] = render_views(fitted.scene, targets, times, over) / np.float32(255)
     return made
 
 
@@ -181,9 +181,9 @@ def _estimate(
     network: AnyNetwork, frames: Float[Array, "t h w 3"], true: Float[Array, "t h w"]
 ) -> Float[Array, "t h w"]:
     """Return estimated depth whose median at the first instant is the true one."""
-    found = drop_depth_edges(source_depth(network, frames), EDGE)
-    ratio = jnp.where(found[0] > 0, true[0] / jnp.maximum(found[0], 1e-6), jnp.nan)
-    return found * jnp.nanmedian(ratio)
+    estimated = drop_depth_edges(source_depth(network, frames), EDGE)
+    ratio = jnp.where(estimated[0] > 0, true[0] / jnp.maximum(estimated[0], 1e-6), jnp.nan)
+    return estimated * jnp.nanmedian(ratio)
 
 
 def pose2sim(network: AnyNetwork, out: Path) -> Iterator[tuple[str, str, Case]]:

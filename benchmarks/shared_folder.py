@@ -6,5 +6,5 @@ from pathlib import Path
 
 def shared_folder() -> Path:
     """Return the folder that has data/, whether it exists or not."""
-    beside = Path(__file__).resolve().parents[2] / "shared"
-    return Path(os.environ.get("FULL4D_DATA", beside))
+    neighbour = Path(__file__).resolve().parents[2] / "shared"
+    return Path(os.environ.get("FULL4D_DATA", neighbour))

@@ -92,7 +92,7 @@ def main() -> None:
         raise SystemExit(f"--minutes: found {options.minutes}, expected more than 0")
     pieces = options.out / "pieces"
     unpack(pieces, options.out)
-    end, found, left = time.monotonic() + 60 * options.minutes, {}, 1.0
+    end, progress_by_stage, left = time.monotonic() + 60 * options.minutes, {}, 1.0
     for stage in stages(options.photos.resolve(), options.videos.resolve(), options.out.resolve()):
         seconds = (end - time.monotonic()) * stage.share / left
         left -= stage.share
@@ -100,12 +100,12 @@ def main() -> None:
         weights = folder / f"{stage.name}.safetensors"
         if not weights.is_file() and seconds > 0:
             train(stage, folder, seconds, small=options.small)
-        found[stage.name] = progress(folder) | {"done": weights.is_file()}
+        progress_by_stage[stage.name] = progress(folder) | {"done": weights.is_file()}
         if not weights.is_file():
             break  # the stages after it follow its weights
     pack(options.out, pieces)
     print(f"next: the same command goes on; {pieces} is all that it needs")
-    print(json.dumps(found))
+    print(json.dumps(progress_by_stage))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -30,10 +30,10 @@ from numpy import ndarray
 from full4d_jax import pipeline
 from full4d_jax.cameras import Cameras, cameras_in
 from full4d_jax.config import Config, load_config
-from full4d_jax.evaluation.grids import moves
+from full4d_jax.evaluation.filled_grids import moves
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.evaluation.without_truth.registration import pose_errors, register
-from full4d_jax.generation.visible_frames import nearest_visible
+from full4d_jax.generation.real_frames import nearest_real
 from full4d_jax.grid import Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
@@ -42,7 +42,7 @@ from full4d_jax.scene.reading import read_scene
 from full4d_jax.scene.renders import render_views
 from full4d_jax.session.extras import has
 from full4d_jax.source.options import TwoVideosOptions
-from full4d_jax.source.two_videos import open_two_videos
+from full4d_jax.source.row_and_column import open_two_videos
 from gaussians import Scene
 from input_pipeline.cameras import centers, relative_to, rescale
 from input_pipeline.procedural.scene import (
@@ -84,17 +84,17 @@ def main() -> None:
     while len(scores) < options.scenes:
         filmed, folder = film(number), options.out / str(number)
         if moves(2 * filmed.views - 1):
-            way, poses = write_films(folder, filmed)
-            pipeline.sample(config, folder, replace(way, poses=poses))
+            films, poses = write_films(folder, filmed)
+            pipeline.sample(config, folder, replace(films, poses=poses))
             pipeline.lift(config, folder)
-            found, sheet[f"scene {number}"] = score(folder, filmed)
-            scores.append(found)
+            decibels, sheet[f"scene {number}"] = score(folder, filmed)
+            scores.append(decibels)
             if has("pycolmap"):
-                placed += find_poses(config, way, filmed)
+                placed += find_poses(config, films, filmed)
                 grid = dict(np.load(folder / "grid.npz"))
                 last = register(grid["frames"], cameras_in(grid), INSTANTS - 1)
                 small.append(last.registered)
-            print(f"scene {number}: {found}", flush=True)
+            print(f"scene {number}: {decibels}", flush=True)
         number += 1
     means = {name: float(np.mean([x[name] for x in scores])) for name in scores[0]}
     names = (COPY, GRID, SCENE)
@@ -157,31 +157,31 @@ def score(folder: Path, filmed: Filmed) -> tuple[dict[str, float], ndarray]:
     grid, scene = dict(np.load(folder / "grid.npz")), read_scene(folder)
     assert isinstance(scene, Scene), "a run fits scenes that move"
     cameras = cameras_in(grid)
-    visible = grid["origin"] == Origin.REAL
+    real = grid["origin"] == Origin.REAL
     times = np.linspace(0, 1, INSTANTS)
     side = cameras.height
     truth, between = small_pictures(filmed.views, side), small_pictures(filmed.between, side)
     frames = grid["frames"] / np.float32(255)
-    nearest = np.asarray(nearest_visible(jnp.asarray(visible)))
+    nearest = np.asarray(nearest_real(jnp.asarray(real)))
     copied = frames.reshape(-1, *frames.shape[2:])[nearest]
     poses = relative_to(filmed.world_to_camera, filmed.world_to_camera[0])
     steps = centers(poses)[-1], centers(np.asarray(cameras.world_to_camera[-1, 0]))
     unit = float(np.linalg.norm(steps[0]) / np.linalg.norm(steps[1]))
     half = rescale(poses[STEP // 2 :: STEP], unit).astype(np.float32)
     lenses = np.asarray(cameras.intrinsics[1:])
-    beside = Cameras(lenses, np.repeat(half[:, None], INSTANTS, 1), side, side)
-    shown, new = (render_views(scene, x, times) / np.float32(255) for x in (cameras, beside))
+    half_way = Cameras(lenses, np.repeat(half[:, None], INSTANTS, 1), side, side)
+    shown, new = (render_views(scene, x, times) / np.float32(255) for x in (cameras, half_way))
     pairs = {
-        f"{COPY}, cells": (copied[~visible], truth[~visible]),
-        f"{GRID}, cells": (frames[~visible], truth[~visible]),
-        f"{SCENE}, cells": (shown[~visible], truth[~visible]),
+        f"{COPY}, cells": (copied[~real], truth[~real]),
+        f"{GRID}, cells": (frames[~real], truth[~real]),
+        f"{SCENE}, cells": (shown[~real], truth[~real]),
         f"{COPY}, between": (copied[:-1], between),
         f"{GRID}, between": (frames[:-1], between),
         f"{SCENE}, between": (new, between),
     }
-    found = {name: round(float(psnr(a, b)), 2) for name, (a, b) in pairs.items()}
+    decibels = {name: round(float(psnr(a, b)), 2) for name, (a, b) in pairs.items()}
     last = truth[-1, -1], frames[-1, -1], shown[-1, -1], between[-1, -1], new[-1, -1]
-    return found, to_uint8(np.stack(last))
+    return decibels, to_uint8(np.stack(last))
 
 
 def small_pictures(frames: ndarray, side: int) -> ndarray:
@@ -191,14 +191,16 @@ def small_pictures(frames: ndarray, side: int) -> ndarray:
     return np.stack([less(x) for x in flat]).reshape(*frames.shape[:2], side, side, 3)
 
 
-def find_poses(config: Config, way: TwoVideosOptions, filmed: Filmed) -> list[tuple[float, float]]:
+def find_poses(
+    config: Config, films: TwoVideosOptions, filmed: Filmed
+) -> list[tuple[float, float]]:
     """Return angle and distance of the cameras that are found without poses; nothing for none."""
-    source = open_two_videos(config.data, way)
+    source = open_two_videos(config.data, films)
     if source.cameras is None:
         print(f"no cameras: {source.about.unposed}")
         return []
-    found = np.asarray(source.cameras.world_to_camera[:, 0], np.float64)
-    return [pose_errors(found, filmed.world_to_camera[::STEP])]
+    poses = np.asarray(source.cameras.world_to_camera[:, 0], np.float64)
+    return [pose_errors(poses, filmed.world_to_camera[::STEP])]
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ def main() -> None:
     else:
         scene, cameras = random_scene(asked.count), random_cameras()
     flags = [] if asked.device else SOFTWARE.split()
-    found = measure(scene, cameras, flags, asked.seconds)
-    for name, value in found.items():
+    measured = measure(scene, cameras, flags, asked.seconds)
+    for name, value in measured.items():
         print(f"{name:22} {value}")
-    print(json.dumps(found))
+    print(json.dumps(measured))
 
 
 def measure(scene: Scene, cameras: Cameras, flags: Sequence[str], seconds: float) -> dict[str, Any]:
@@ -122,11 +122,11 @@ def played(page: str, flags: Sequence[str], seconds: float) -> dict[str, Any]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         size = f"--window-size={WINDOW[0]},{WINDOW[1]}"
         at = f"http://127.0.0.1:{server.server_port}/#width={WINDOW[0]}&height={WINDOW[1]}"
-        found = dom(at, [*flags, size])
+        loaded = dom(at, [*flags, size])
         server.shutdown()
-    canvas = re.search(r'<canvas[^>]*width="(\d+)" height="(\d+)"', found)
+    canvas = re.search(r'<canvas[^>]*width="(\d+)" height="(\d+)"', loaded)
     return {
-        "pictures_a_second": float(attribute(found, "data-fps")),
+        "pictures_a_second": float(attribute(loaded, "data-fps")),
         "of_pixels": "x".join(canvas.groups()) if canvas else "?",
     }
 
@@ -134,7 +134,7 @@ def played(page: str, flags: Sequence[str], seconds: float) -> dict[str, Any]:
 def dom(address: str, flags: Sequence[str]) -> str:
     """What Chromium makes of a page, once it has loaded."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((found for name in names if (found := shutil.which(name))), None)
+    program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
         raise SystemExit(f"none of {', '.join(names)} on the path")
     with tempfile.TemporaryDirectory() as profile:
@@ -143,17 +143,17 @@ def dom(address: str, flags: Sequence[str]) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def attribute(found: str, name: str) -> str:
+def attribute(page: str, name: str) -> str:
     """An attribute of the page's root."""
-    value = re.search(rf'<html[^>]*{name}="([^"]*)"', found)
+    value = re.search(rf'<html[^>]*{name}="([^"]*)"', page)
     if value is None:
-        raise SystemExit(f"the page has no {name}: {found[:300]}")
+        raise SystemExit(f"the page has no {name}: {page[:300]}")
     return value[1]
 
 
-def picture_in(found: str) -> UInt8[np.ndarray, "h w 3"]:
+def picture_in(page: str) -> UInt8[np.ndarray, "h w 3"]:
     """The PNG that a page of one still picture holds."""
-    encoded = attribute(found, "data-picture").partition(",")[2]
+    encoded = attribute(page, "data-picture").partition(",")[2]
     bgr = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise SystemExit("the page's picture is no PNG")

@@ -99,6 +99,7 @@ class About:
       rate: frames a second that were asked for; None where none were.
       distances: how far the scene is from each real view of a rig, world units; None elsewhere.
       enlarged: whether the grid is larger than what its prior was trained on.
+      generated: whether a generator made the pictures of a capture, so that its views disagree.
     """
 
     note: str = ""
@@ -108,6 +109,7 @@ class About:
     rate: float | None = None
     distances: Float[ndarray, " k"] | None = None
     enlarged: bool = False
+    generated: bool = False
 
 
 @dataclass(frozen=True)
@@ -259,6 +261,8 @@ def grid_arrays(grid: Grid) -> dict[str, ndarray]:
         "rate": grid.about.rate,
         "distances": grid.about.distances,
         "enlarged": grid.about.enlarged,
+        # Left out elsewhere, so that stages of other grids keep their fingerprints.
+        "generated": grid.about.generated or None,
     }
     if grid.cameras is not None:
         values["intrinsics"] = grid.cameras.intrinsics
@@ -303,6 +307,7 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
         rate=float(arrays["rate"]) if "rate" in arrays else None,
         distances=arrays.get("distances"),
         enlarged=bool(arrays.get("enlarged", False)),
+        generated=bool(arrays.get("generated", False)),
     )
     return Grid(
         frames=arrays["frames"],

@@ -33,20 +33,20 @@ from full4d_jax.generation.complete import complete
 from full4d_jax.generation.prior import prior_settings, trained_range
 from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.inputs.checks import check_source, expected_kind
-from full4d_jax.inputs.files import Inputs, read_inputs
-from full4d_jax.media.grids import write_grid
+from full4d_jax.inputs.run_inputs import Inputs, read_inputs
+from full4d_jax.media.grid_pictures import write_grid
 from full4d_jax.scene.cost import cost_note, fill_note
 from full4d_jax.scene.fit_settings import FitKind, check_lift, kind_of
 from full4d_jax.scene.lift import asks_prior, run_scene
-from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.reading import posed_grid, read_grid
 from full4d_jax.scene.show import show_first_look, show_path, show_scene
+from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import Arrays, hold_folder
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import opening, options, two_videos
+from full4d_jax.source import opening, options, row_and_column
 from full4d_jax.source.aiming import with_targets
 from full4d_jax.source.camera_paths import range_warning
 from full4d_jax.source.measure import run_depth
@@ -204,7 +204,7 @@ def _sample(
     if lifted and grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
         found = grid.about.unposed
-        raise InputError("grid", "its cameras", found, expected, two_videos.DO)
+        raise InputError("grid", "its cameras", found, expected, row_and_column.DO)
     grid = _complete(job.stages, config, grid, inputs)
     write_grid(job.stages.folder, grid, job.stages.arrays["grid"].get("projection"))
     return grid

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from gaussians import hexplane
 from gaussians.motion import DynamicGaussians
+from gaussians.precision import exact_products
 from gaussians.types import Gaussians
 
 RESOLUTION = 24  # samples of the planes along an axis of space
@@ -47,6 +48,7 @@ class DeformingGaussians(NamedTuple):
     outer: Float[Array, "hidden 10"]
     box: Float[Array, "2 3"]
 
+    @exact_products
     def at(self, time: Float[Array, ""] | float) -> Gaussians:
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         low, high = lax.stop_gradient(self.box)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpy import ndarray
 
+from gaussians.precision import exact_products
+
 MEAN = 0.28209479177387814  # Y_00 = 1 / sqrt(4 pi)
 
 
@@ -42,6 +44,7 @@ def basis(directions: Float[Array, "... 3"], degree: int) -> Float[Array, "... k
     return jnp.stack([value for band in bands[: degree + 1] for value in band], -1)
 
 
+@exact_products
 def colors(
     harmonics: Float[Array, "g k 3"], directions: Float[Array, "g 3"], degree: int
 ) -> Float[Array, "g 3"]:

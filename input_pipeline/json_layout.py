@@ -35,7 +35,7 @@ def require_layout(value: Any, layout: Any, where: str) -> None:
         return
     kind = layout if isinstance(layout, type) else type(layout)
     if not _is(value, kind):
-        raise ValueError(f"{where}: found {_told(value)}, expected {WORDS[kind]}")
+        raise ValueError(f"{where}: found {_word_of(value)}, expected {WORDS[kind]}")
     if isinstance(layout, list):
         for i, item in enumerate(value):
             require_layout(item, layout[0], f"{where}, item {i}")
@@ -84,7 +84,7 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _told(value: Any) -> str:
+def _word_of(value: Any) -> str:
     if isinstance(value, list | dict):
         return f"{WORDS[type(value)]} of {len(value)}"
     return f"{value!r:.60}"

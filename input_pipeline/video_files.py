@@ -3,6 +3,7 @@
 Any codec, bit depth, rotation flag and variable frame rate. Times count from the first frame.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
+from av.video.frame import PictureType
 from jaxtyping import Float64, UInt8
 
 from input_pipeline.plain_files import require_regular
@@ -28,6 +30,17 @@ class Frame(NamedTuple):
     """sRGB, upright."""
     damaged: bool
     """The decoder had to invent a part of it."""
+
+
+class Shown(NamedTuple):
+    """What the decoder says of one frame, or of one that it could not decode."""
+
+    time: float
+    """Seconds since the first frame."""
+    frame: av.VideoFrame | None
+    """None where decoding failed: at this frame or, as decoders work ahead, at the next."""
+    bidirectional: bool
+    """It was predicted from a later frame too, or would have been."""
 
 
 def open_video(path: Path) -> InputContainer:
@@ -49,7 +62,7 @@ def decode(
     Args:
       path: the file.
       start: seconds since the first frame.
-      strict: end at damage that decoders notice and otherwise patch up.
+      strict: end at damage that decoders notice and otherwise patch up or leave out.
       spacing: least seconds between two frames; those between are left out. Without `start`.
 
     Raises:
@@ -60,21 +73,15 @@ def decode(
         stream.thread_type = "AUTO"
         if strict:
             stream.codec_context.options = {"err_detect": "explode"}
-        rate = float(stream.average_rate or 25)
-        frames = enumerate(container.decode(stream))
-        first = None
         due = 0.0
-        for index, frame in frames:
-            time = frame.time if frame.time is not None else index / rate
-            if first is None:
-                first = time
-                if start > 0 and frame.time is not None:
-                    yield from _seek(container, stream, first, start)
-                    return
-            if spacing > 0 and time - first < due:
+        for time, frame, _ in frames_from(container, stream, start):
+            if frame is None and strict:
+                raise InvalidDataError(0, f"damaged at {time:.2f} s", str(path))
+            if frame is None or time < due:
                 continue
-            due = time - first + spacing
-            yield Frame(time - first, _upright(frame, stream), frame.is_corrupt)
+            if spacing > 0:
+                due = time + spacing
+            yield Frame(time, _upright(frame, stream), frame.is_corrupt)
 
 
 def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
@@ -151,21 +158,68 @@ def read_frames(
     raise ValueError(f"{path}: found a damaged or missing frame at {second:.2f} s, expected all")
 
 
-def _seek(
-    container: InputContainer, stream: av.VideoStream, first: float, start: float
-) -> Iterator[Frame]:
-    """Frames from a key frame at or before `start` on, or all of them where the index misleads."""
+def frames_from(container: InputContainer, stream: av.VideoStream, start: float) -> Iterator[Shown]:
+    """Frames in order, from a key frame at or before `start` on; all where the index misleads.
+
+    A packet that cannot be decoded is a `Shown` without a frame, and so is the one before it.
+
+    Args:
+      container: the film, opened.
+      stream: its video.
+      start: seconds since the film's first frame.
+
+    Raises:
+      FFmpegError: where the file can be read no further.
+    """
+    decoded = _decoded(container, stream)
+    failed = []
+    for shown in decoded:
+        if shown.frame is not None:
+            break
+        failed.append(shown)
+    else:
+        return
+    first = shown.time
+    if start <= 0 or shown.frame.time is None:
+        for x in itertools.chain(failed, [shown], decoded):
+            yield x._replace(time=x.time - first)
+        return
     base = stream.time_base or Fraction(1)
     for target in (start, 0.0):
         container.seek(int((first + target) / base), stream=stream)
         late = target > 0
-        for frame in container.decode(stream):
-            if late and frame.time - first > start:
+        for x in _decoded(container, stream):
+            if late and x.time - first > start:
                 break  # beyond it at once: again from the beginning
             late = False
-            yield Frame(frame.time - first, _upright(frame, stream), frame.is_corrupt)
+            yield x._replace(time=x.time - first)
         if not late:
             return
+
+
+def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Shown]:
+    """Frames from where the container is on, by the stream's clock."""
+    rate = float(stream.average_rate or 25)
+    count = 0
+    latest = -np.inf
+    before: Shown | None = None
+    for packet in container.demux(stream):
+        this = None
+        if packet.size and packet.pts is not None:
+            time = float(packet.pts * (stream.time_base or 1))
+            this = Shown(time, None, time < latest)
+            latest = max(latest, time)
+        try:
+            frames = packet.decode()
+        except InvalidDataError:
+            frames = []
+            yield from (shown for shown in (before, this) if shown is not None)
+        before = this
+        for frame in frames:
+            assert isinstance(frame, av.VideoFrame)
+            time = frame.time if frame.time is not None else count / rate
+            count += 1
+            yield Shown(time, frame, frame.pict_type == PictureType.B)
 
 
 def _upright(frame: av.VideoFrame, stream: av.VideoStream) -> UInt8[np.ndarray, "h w 3"]:

@@ -38,8 +38,6 @@ sys.path.insert(0, str(REPOSITORY / "tests"))  # for the helpers beside this fil
 
 PLATFORMS = os.environ.get("FULL4D_TEST_PLATFORMS", "cpu")  # set by benchmarks/accelerator.py
 jax.config.update("jax_platforms", PLATFORMS)
-if PLATFORMS != "cpu":  # where float32 products are rounded to fewer bits otherwise
-    jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -218,7 +218,7 @@ def wan(
             print(f"left out, since Wan has no place for it: {', '.join(left_out)}")
         return
     require_ending(target, ".safetensors")
-    from full4d_jax.models.wan.weights import import_wan
+    from full4d_jax.models.wan.conversion import import_wan
     from full4d_jax.session.files import open_folder
 
     open_folder(target.parent)

@@ -7,7 +7,7 @@ import tyro
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
-from full4d_jax.data import options
+from full4d_jax.data import option_checks
 from full4d_jax.media import pictures
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.files import hold_folder
@@ -31,12 +31,12 @@ def show(
       out: the PNG file to write.
       first: index of the first scene; training uses indices below 2**30, evaluation larger ones.
       scenes: number of scenes.
-      views: cameras per scene; view 0 is the source.
+      views: how many cameras a scene has; view 0 is the source.
       frames: instants per scene.
       size: height and width of a frame in pixels.
       worlds: primitives in a room, or people, furniture and thin poles in noise.
     """
-    options.check_drawing(
+    option_checks.check_drawing(
         out, first, {"scenes": scenes, "views": views, "frames": frames, "size": size}
     )
     from full4d_jax.data.show import draw_scenes
@@ -97,8 +97,8 @@ def import_(
         layout=layout,
         fps=fps,
         license=license,
-        cut=Cut(frames, stride, size, options.range_of(instants), film),
-        turns=options.turns_of(turn),
+        cut=Cut(frames, stride, size, option_checks.range_of(instants), film),
+        turns=option_checks.turns_of(turn),
         test=test,
         jobs=jobs,
         depth=depth,
@@ -131,7 +131,7 @@ def procedural(
       out: folder of the dataset.
       scenes: number of scenes, one clip each.
       first: index of the first scene; those from 2**30 on are kept for evaluation.
-      views: cameras per scene; view 0 is the source.
+      views: how many cameras a scene has; view 0 is the source.
       frames: instants per scene.
       height: height of a frame in pixels.
       width: width of a frame in pixels.
@@ -146,9 +146,9 @@ def procedural(
       beam: options of Apache Beam in quotes, such as "--runner=DirectRunner", to make --shards.
     """
     counts = {"scenes": scenes, "views": views, "frames": frames, "height": height, "width": width}
-    options.check_counts(first, counts | {"jobs": jobs})
-    part = options.part_of(shard)
-    options.check_test_share(test)
+    option_checks.check_counts(first, counts | {"jobs": jobs})
+    part = option_checks.part_of(shard)
+    option_checks.check_test_share(test)
     if textures and worlds != "rich":
         raise InputError("option", "--textures", textures, "none", "add --worlds rich")
     folder = hold_folder(out, part)
@@ -192,7 +192,7 @@ def gltf(
       assets: a .glb file with a skinned, animated mesh, or a folder of them.
       out: folder of the dataset.
       clips: number of clips; the assets take turns.
-      views: cameras per clip; view 0 is the source and has depth.
+      views: how many cameras a clip has; view 0 is the source and has depth.
       frames: instants per clip, 0.04 to 0.12 seconds apart.
       height: height of a frame in pixels.
       width: width of a frame in pixels.
@@ -204,8 +204,8 @@ def gltf(
       jobs: processes that render.
     """
     size = {"views": views, "frames": frames, "height": height, "width": width}
-    options.check_counts(0, {"clips": clips, **size, "scenes": clips, "jobs": jobs})
-    options.check_test_share(test)
+    option_checks.check_counts(0, {"clips": clips, **size, "scenes": clips, "jobs": jobs})
+    option_checks.check_test_share(test)
     if not 0 < spread <= 180:
         raise InputError("option", "--spread", spread, "above 0 to 180 degrees", "change it")
     from full4d_jax.data.rendered import build_gltf
@@ -246,7 +246,7 @@ def encode(
       text_encoder: folder of umT5 as in full4d embed-text, to embed clips' captions.
       captions: JSON file, {"SCENE": "a man walks"}, of captions in place of the clips' own.
     """
-    part = options.part_of(shard)
+    part = option_checks.part_of(shard)
     from full4d_jax.data.encode import encode_dataset
 
     folder = hold_folder(out, part)

@@ -26,7 +26,7 @@ from full4d_jax.source.options import (
 )
 
 if TYPE_CHECKING:
-    from full4d_jax.evaluation.held_out import Judge
+    from full4d_jax.evaluation.generated_grids import Judge
 
 OpenJudge = Callable[..., "Judge"]
 LIFTED = 4  # scenes with a fit, by default
@@ -186,7 +186,7 @@ def _evaluate_scenes(source: SceneOptions, folder: Path, open_judge: OpenJudge) 
       InputError: the asset has no animation, or the folder holds another evaluation.
     """
     from full4d_jax.evaluation import runner
-    from full4d_jax.evaluation.clips import gltf_views
+    from full4d_jax.evaluation.known_clips import gltf_views
 
     if source.gltf and not gltf_views(source.gltf):
         do = "export one with its animations"
@@ -219,7 +219,7 @@ def _evaluate_grids(
 ) -> None:
     """Score a model without poses on held-out grids."""
     from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.grids import evaluate_grids
+    from full4d_jax.evaluation.filled_grids import evaluate_grids
     from full4d_jax.generation.prior import FOUR_REAL, open_prior
     from full4d_jax.session.files import hold_folder
 
@@ -241,7 +241,7 @@ def _evaluate_film(config: Config, clip: FilmOptions, folder: Path, open_judge: 
     size = SizeOptions(rows=clip.rows, seconds=clip.seconds)
     video = VideoOptions(clip.video, clip.start or 0.0, None, clip.fov, clip.poses, size)
     check_fields(video, what="option")
-    from full4d_jax.evaluation.film.score import evaluate_film
+    from full4d_jax.evaluation.film.later_frames import evaluate_film
     from full4d_jax.generation.cascade import load_upsampler
 
     upsampler = load_upsampler()
@@ -267,7 +267,7 @@ def _open_judge(
 ) -> "Judge":
     """Hold the folder, load what is evaluated, and say what a depth network's values are."""
     from full4d_jax.evaluation.fidelity import load_distances
-    from full4d_jax.evaluation.held_out import Judge
+    from full4d_jax.evaluation.generated_grids import Judge
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.depth.depth_file import DepthFile
@@ -277,7 +277,7 @@ def _open_judge(
     prior = open_prior(config, checkpoint)
     network = load_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
-        print(network.told)
+        print(network.description)
     name = OURS if depth_network in (None, OURS) else Path(depth_network).name
     return Judge(config, prior, network, load_distances(vgg=vgg), name)
 
@@ -291,7 +291,7 @@ def _score_folder(result: MadeOptions) -> None:
     networks = {name: getattr(result, name) for name in NETWORKS}
     kind = "scene" if result.scene or result.folder.is_file() else "grid"
     if result.truth:
-        from full4d_jax.evaluation.truth.score import score_with_truth
+        from full4d_jax.evaluation.truth.comparison import score_with_truth
 
         idle = networks | {"reference": result.reference, "split": result.split}
         _refuse(idle, "none, with --truth")

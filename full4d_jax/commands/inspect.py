@@ -71,16 +71,18 @@ def inspect(
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
         os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
-    from full4d_jax.training.dry_run import report
+    from full4d_jax.training.dry_run import inspection
 
     if program == "projection":
-        report.print_projection(config, topology, json)
+        inspection.print_projection(config, topology, json)
     elif program != "step":
         _inspect_asking(config, program, topology, devices, efficiency, json)
     elif topology:
-        report.print_compiled(config, topology, slices, efficiency, largest=largest, json_file=json)
+        inspection.print_compiled(
+            config, topology, slices, efficiency, largest=largest, json_file=json
+        )
     else:
-        report.print_shapes(config, devices)
+        inspection.print_shapes(config, devices)
     if not topology:
         print("next: add --topology v5p:4x4x8 to compile it for a TPU slice")
 
@@ -104,19 +106,19 @@ def _inspect_asking(
     from full4d_jax.models.sharding import make_mesh
     from full4d_jax.scene import dry_run
     from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
-    from full4d_jax.training.dry_run import compiling, report
+    from full4d_jax.training.dry_run import compiling, inspection
 
     posed = config.model.projection != "none"
     require("program", program, posed, "step with model.projection none")
     if config.model.precision == "auto":
         config = replace(config, model=replace(config.model, precision="bfloat16"))
     if topology:
-        chips = report.slice_devices(topology, 1)
+        chips = inspection.slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])
     else:
         if devices:
             check_taken(config.mesh, devices)
-        mesh = report.planned_mesh(replace(config.mesh, data=config.mesh.data or 1), devices)
+        mesh = inspection.planned_mesh(replace(config.mesh, data=config.mesh.data or 1), devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
     views, frames = dry_run.asked_about(config, program)
@@ -135,7 +137,7 @@ def _inspect_asking(
         print(f"  the fit, alone      {still}; more where much moves")
     if not isinstance(mesh, Mesh):
         return
-    about = report.describe(config, topology, mesh, flops, efficiency) | {
+    about = inspection.describe(config, topology, mesh, flops, efficiency) | {
         "program": program,
         "weights_bytes_per_device": held,
     }

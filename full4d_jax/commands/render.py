@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from full4d_jax.scene.options import RenderOptions
+from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.source.kinds import RUN, require_kind
 from full4d_jax.source.options import Named
 

@@ -8,7 +8,7 @@ import tyro
 
 from full4d_jax.config import Config
 from full4d_jax.config.experiment import Quality
-from full4d_jax.scene.options import RenderOptions
+from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session.help_text import Shown
 from full4d_jax.source.options import SampleOptions
 

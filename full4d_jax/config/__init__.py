@@ -1,6 +1,5 @@
 """Configuration: the dataclasses of an experiment, their checks, and presets loaded by path."""
 
-from full4d_jax.config.check import check_config
 from full4d_jax.config.experiment import (
     DEFAULT,
     Config,
@@ -12,6 +11,7 @@ from full4d_jax.config.experiment import (
     to_dict,
 )
 from full4d_jax.config.presets import load_config
+from full4d_jax.config.rules import check_config
 from full4d_jax.config.training import FlowConfig, OptimizerConfig, TrainingConfig
 
 __all__ = [

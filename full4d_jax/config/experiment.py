@@ -1,6 +1,6 @@
 """Configuration of an experiment: frozen dataclasses, and the embedded default.
 
-Bounds stand on the fields (`session.fields`); `check` holds what fields ask of each other. Nothing
+Bounds stand on the fields (`session.fields`); `rules` holds what fields ask of each other. Nothing
 here imports jax, so that `--help` is quick.
 """
 
@@ -39,7 +39,7 @@ class ModelConfig:
     text_width: CountOrZero = 0
     """Width of the text embedding; 0 builds no cross-attention."""
     projection: Literal["frames", "channels", "none"] = "channels"
-    """How projection guidance enters; with none, some frames of the grid are given."""
+    """How projection guidance enters; with none, some frames of the grid are real."""
     attention: Literal["fused", "full", "sequential", "two_stream_hard", "two_stream_soft"] = (
         "fused"
     )

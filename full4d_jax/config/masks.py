@@ -117,14 +117,14 @@ def mask_file(name: str) -> Path | None:
 def _function_of(path: Path, content: bytes, function: str) -> Mask:  # noqa: ARG001
     """Run a user's file, once for each content that it has."""
     try:
-        found = runpy.run_path(str(path)).get(function)
+        rule = runpy.run_path(str(path)).get(function)
     except (Exception, SystemExit) as error:
         words = f"{type(error).__name__}: {error}"
         raise InputError("mask", path, words, "a Python file that runs", ADVICE) from error
-    if not callable(found):
+    if not callable(rule):
         expected = f"a function {function}(i, j)"
-        raise InputError("mask", path, type(found).__name__, expected, ADVICE)
-    return cast(Mask, found)
+        raise InputError("mask", path, type(rule).__name__, expected, ADVICE)
+    return cast(Mask, rule)
 
 
 def allowed_frames(
@@ -148,8 +148,8 @@ def allowed_frames(
     rule = find_mask(mask)
     advice = "see docs/attention.md"
     try:
-        found = np.asarray(rule(i, j))
-        allowed = np.array(np.broadcast_to(found, (views, frames, views, frames)))
+        answers = np.asarray(rule(i, j))
+        allowed = np.array(np.broadcast_to(answers, (views, frames, views, frames)))
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
         raise InputError("mask", mask, words, "one boolean for each pair", advice) from error

@@ -152,7 +152,7 @@ def encode_dataset(
     if clips.left_out:
         print(f"left out: {clips.left_out} instants behind the last window of their clip")
     if clips.is_cut:
-        print(_told_rate(config, records))
+        print(_describe_rate(config, records))
     data = config.data
     sizes = " ".join(data.buckets) or f"{data.height}x{data.width}"
     about = f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
@@ -180,16 +180,18 @@ def encode_dataset(
     print(f"next: full4d train --config PRESET --data.records {out}")
 
 
-def _told_rate(config: Config, records: Records) -> str:
+def _describe_rate(config: Config, records: Records) -> str:
     """Say how fast time goes in windows."""
     data = config.data
     stride = config.data.strides[0]
     lasting = [clip for clip in records.clips if clip["seconds"] > 0]
     rates = [(clip["frames"] - 1) / clip["seconds"] / stride for clip in lasting]
-    found = (
+    windows = (
         f"windows have {np.median(rates):.3g} frames a second" if rates else "windows are stills"
     )
-    return f"{found}; the config's videos have {data.fps:g} (--data.strides takes every n-th frame)"
+    return (
+        f"{windows}; the config's videos have {data.fps:g} (--data.strides takes every n-th frame)"
+    )
 
 
 def _encoder(config: Config) -> Any:

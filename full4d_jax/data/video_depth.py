@@ -15,7 +15,7 @@ from full4d_jax.session.fields import check_fields
 from full4d_jax.session.files import open_folder
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimators import load_network
-from full4d_jax.source.handheld.measured_depth import measure_depth, told_sweep
+from full4d_jax.source.handheld.measured_depth import describe_sweep, measure_depth
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import size_of_result
 from full4d_jax.source.video_source import open_video
@@ -43,10 +43,10 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     if source.about.warning:
         tell(f"warning: {source.about.warning}")
     if isinstance(network, DepthFile):
-        print(network.told)
+        print(network.description)
     measured, _, metres, swept = measure_depth(source, network)
     if swept:
-        print(told_sweep(swept))
+        print(describe_sweep(swept))
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
     # The first frame without its smeared edges has another median.
     first = measured[0]

@@ -3,7 +3,7 @@
 The first three fill the views around a source video, in [-1, 1]; another such baseline, the
 projection with its holes filled by push-pull, is where the prior starts (`projection_guidance`).
 The last two fill a grid in [0, 1] from its first row, a video by a fixed camera, and its first
-column, one instant in all views. There another baseline is `visible_frames.copy_nearest`.
+column, one instant in all views. There another baseline is `real_frames.copy_nearest`.
 """
 
 import cv2

@@ -81,11 +81,11 @@ def fidelity_scores(
 
 @jax.jit
 def _pixels(image, truth, regions: Regions) -> dict[str, Float[Array, ""]]:
-    found = {}
+    scores = {}
     for region, mask in _masks(regions).items():
-        found["psnr" + region] = metrics.psnr(image, truth, mask)
-        found["ssim" + region] = metrics.ssim(image, truth, mask)
-    return found
+        scores["psnr" + region] = metrics.psnr(image, truth, mask)
+        scores["ssim" + region] = metrics.ssim(image, truth, mask)
+    return scores
 
 
 def _masks(regions: Regions):

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from full4d_jax.evaluation.clips import KnownClip, gltf_clips, gltf_views, held_out_clips
-from full4d_jax.evaluation.held_out import Judge, generate_rows, identity, shipped_row
-from full4d_jax.evaluation.lift import clips_between, lift_rows
-from full4d_jax.evaluation.score import Candidates, Group, evaluate_groups
+from full4d_jax.evaluation.generated_grids import Judge, generate_rows, identity, shipped_row
+from full4d_jax.evaluation.groups import Candidates, Group, evaluate_groups
+from full4d_jax.evaluation.known_clips import KnownClip, gltf_clips, gltf_views, held_out_clips
+from full4d_jax.evaluation.lifted_grids import clips_between, lift_rows
 from full4d_jax.evaluation.split import split_clips
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.source.depth.estimators import OURS

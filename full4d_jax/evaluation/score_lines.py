@@ -35,12 +35,12 @@ def open_lines(path: Path, mark: str, layout: Mapping = CLIP) -> list[dict]:
     if not rows:
         write_text(path, json.dumps({"evaluation": mark}) + "\n")
         return []
-    found = rows[0].get("evaluation", "not from here")
-    if found != mark:
+    written_mark = rows[0].get("evaluation", "not from here")
+    if written_mark != mark:
         raise InputError(
             "scores",
             path,
-            f"an evaluation of other weights or settings ({found})",
+            f"an evaluation of other weights or settings ({written_mark})",
             f"one of these ({mark})",
             do,
         )

@@ -66,13 +66,13 @@ class Gate(NamedTuple):
     """One requirement on a mean paired difference."""
 
     what: str
-    found: Estimate
+    difference: Estimate
     bound: float
 
     @property
     def passed(self) -> bool:
         """Say whether the mean is above zero and reaches the bound (NaN does not)."""
-        return self.found.mean > 0 and self.found.mean >= self.bound
+        return self.difference.mean > 0 and self.difference.mean >= self.bound
 
 
 Scores = dict[Row, dict[int, dict[str, Any]]]  # the entry of a record, by scene
@@ -191,8 +191,8 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
     scores = gather(records)
 
     def plain(value: Estimate) -> dict:
-        found = {"mean": value.mean, "error": value.error, "scenes": value.count}
-        return {k: v if math.isfinite(v) else None for k, v in found.items()}
+        numbers = {"mean": value.mean, "error": value.error, "scenes": value.count}
+        return {k: v if math.isfinite(v) else None for k, v in numbers.items()}
 
     entries = [entry for by_scene in scores.values() for entry in by_scene.values()]
     scored = [metric for metric in METRICS if any(metric in entry for entry in entries)]
@@ -213,7 +213,7 @@ def summary(records: Sequence[dict], shipped: str) -> dict:
             for row, baseline in comparisons(list(scores))
         ],
         "gates": [
-            {"what": gate.what, "bound": gate.bound, "passed": gate.passed} | plain(gate.found)
+            {"what": gate.what, "bound": gate.bound, "passed": gate.passed} | plain(gate.difference)
             for gate in gates(scores, shipped)
         ],
     }
@@ -291,10 +291,9 @@ def score_table(
 
 def _verdict(gate: Gate) -> str:
     word = "passes" if gate.passed else "FAILS"
-    found = table_cell(gate.found, 3, sign="+")
-    return (
-        f"- **{word}** {gate.what}: {found}, wanted {gate.bound:+.2f} ({gate.found.count} scenes)"
-    )
+    difference = table_cell(gate.difference, 3, sign="+")
+    scenes = f"({gate.difference.count} scenes)"
+    return f"- **{word}** {gate.what}: {difference}, wanted {gate.bound:+.2f} {scenes}"
 
 
 def table_cell(value: Estimate, digits: int, sign: str = "") -> str:

@@ -20,9 +20,9 @@ from full4d_jax.generation.projection_guidance import (
     fill_holes,
     project_clips,
 )
+from full4d_jax.generation.real_frames import conditions_of_real, draw_real
 from full4d_jax.generation.seen_before import Known, project_known
 from full4d_jax.generation.several_views import project_several
-from full4d_jax.generation.visible_frames import draw_visible, visible_conditions
 from full4d_jax.models.codecs.codec import Weights, pool_frames
 from full4d_jax.models.conditions import Conditions, reads_filled
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks
@@ -170,7 +170,7 @@ def prepare(
 ) -> EncodedBatch:
     """Encode clips for training, with some depth corrupted and some projections dropped.
 
-    Without projection the latents are those of the whole grid, of which some frames are visible.
+    Without projection the latents are those of the whole grid, of which some frames are real.
 
     Args:
       batch: the clips.
@@ -182,7 +182,7 @@ def prepare(
     """
     places = jnp.arange(batch.frames.shape[0]) if places is None else places
     if model.projection == "none":
-        return _prepare_visible(batch, key, model, codec_weights, places)
+        return _prepare_grids(batch, key, model, codec_weights, places)
 
     def jittered(depth, index):
         shares = draw_shares(key, index)
@@ -196,13 +196,13 @@ def prepare(
     own = batch.frames if batch.latents is None else source[:, None]
     videos = [own, targets.frames] if filled is None else [own, targets.frames, filled]
     encoded = encode_videos(model, codec_weights, jnp.concatenate(videos, 1))
-    own, others = encoded[:, : own.shape[1]], encoded[:, own.shape[1] :]
+    own, other_latents = encoded[:, : own.shape[1]], encoded[:, own.shape[1] :]
     conditions = jax.vmap(partial(conditions_of, model))(
         depth,
         batch.cameras,
         targets.mask,
         targets.disparity,
-        jnp.concatenate([own[:, :1], others], 1),
+        jnp.concatenate([own[:, :1], other_latents], 1),
     )._replace(text=batch.text)
     return for_model(model, own if batch.latents is None else batch.latents, conditions)
 
@@ -211,15 +211,15 @@ def for_model(
     model: ModelConfig, latents: Float[Array, "b v f i j c"], conditions: Conditions
 ) -> EncodedBatch:
     """Return the latents that the model generates of these, with their conditions."""
-    if model.projection == "channels":  # the source is given, not generated
+    if model.projection == "channels":  # the source is real, not generated
         latents = latents[:, 1:]
     elif model.first_frame:
-        conditions = conditions._replace(visible=first_frame(*latents.shape[:3]))
+        conditions = conditions._replace(real=first_frame(*latents.shape[:3]))
     return EncodedBatch(latents, conditions)
 
 
 def first_frame(batch: int, views: int, frames: int) -> Bool[Array, "b v t"]:
-    """Mark the source's first frame, which alone is visible, as in Wan2.2-TI2V."""
+    """Mark the source's first frame, which alone is real, as in Wan2.2-TI2V."""
     return jnp.zeros((batch, views, frames), bool).at[:, 0, 0].set(True)
 
 
@@ -243,21 +243,21 @@ def lines(batch: Batch) -> tuple[Batch, Batch]:
     )
 
 
-def _prepare_visible(
+def _prepare_grids(
     batch: Batch,
     key: PRNGKeyArray,
     model: ModelConfig,
     codec_weights: Weights | None,
     places: Int[Array, "b"],
 ) -> EncodedBatch:
-    """Encode whole grids, of which randomly drawn frames are visible."""
+    """Encode whole grids, of which randomly drawn frames are real."""
     latents = batch.latents
     if latents is None:
         latents = encode_videos(model, codec_weights, batch.frames)
     clips, views, frames = latents.shape[:3]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
-    visible = jax.vmap(lambda key: draw_visible(key, views, frames))(keys)
+    real = jax.vmap(lambda key: draw_real(key, views, frames))(keys)
     stride = strides_of(model.codec, model.codec_stride).frames
     cameras = batch.cameras.frames(slice(None, None, stride))
-    conditions = visible_conditions(latents, visible, cameras)._replace(text=batch.text)
+    conditions = conditions_of_real(latents, real, cameras)._replace(text=batch.text)
     return EncodedBatch(latents, conditions)

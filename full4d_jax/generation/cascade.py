@@ -30,10 +30,11 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection, splat
 from full4d_jax.generation.seen_before import Known, Splat, fill_open, seen_before, splat_known
 from full4d_jax.generation.several_views import merge, nearest_first, own_projection
-from full4d_jax.geometry.sampling import nearest
+from full4d_jax.geometry.rays import relative_pose
+from full4d_jax.geometry.resizing import nearest
 from full4d_jax.models import upsampler as network
 from full4d_jax.models.upsampler import Guidance, Params
-from full4d_jax.models.weights import load_params, told_model
+from full4d_jax.models.weights import load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
 from gaussians.fitting.stillness import moves
 
@@ -66,7 +67,7 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
     """
     path = Path(checkpoint or SHIPPED)
     params, metadata = load_params(path)
-    config = told_model(path, metadata, UpsamplerNetConfig)
+    config = model_of_metadata(path, metadata, UpsamplerNetConfig)
     rows = metadata.get("prior_rows", 0)
     if not 8 <= rows <= MOST_ROWS:
         expected = f"8 to {MOST_ROWS}"
@@ -206,7 +207,7 @@ def _enlarge_grid(
                 frames[i, time],
                 depth[i, time],
                 lenses[i],
-                target[1] @ jnp.linalg.inv(poses[i, time]),
+                relative_pose(target[1], poses[i, time]),
                 target[0],
             )
             for i in range(count)
@@ -214,10 +215,10 @@ def _enlarge_grid(
         behind = [splat_known(x.at(time), target, *depth.shape[2:]) for x in known]
         # What no view shows now comes from what they saw before.
         drawn = fill_open(_merged(front, first), _merged(behind, first))
-        given = guide(drawn, small[view, time])
-        made = network.upsample(config, params, jax.tree.map(lambda x: x[None], given))[0]
-        made = pass_through(made, given.projected, given.mask)
-        return jnp.clip(made, -1, 1), given.projected, given.mask, given.disparity
+        guides = guide(drawn, small[view, time])
+        made = network.upsample(config, params, jax.tree.map(lambda x: x[None], guides))[0]
+        made = pass_through(made, guides.projected, guides.mask)
+        return jnp.clip(made, -1, 1), guides.projected, guides.mask, guides.disparity
 
     views, times = small.shape[:2]
     each = jnp.divmod(jnp.arange(views * times), times)

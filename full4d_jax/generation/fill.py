@@ -1,4 +1,4 @@
-"""Frames of a grid from those that are visible, with a prior that needs no poses (4Real-Video)."""
+"""Frames of a grid from those that are real, with a prior that needs no poses (4Real-Video)."""
 
 from functools import partial
 
@@ -15,8 +15,8 @@ from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import bind_guided, gathered, program
 from full4d_jax.generation.large_grids import Guides, velocity_of_parts
 from full4d_jax.generation.prior import Prior, check_grid
+from full4d_jax.generation.real_frames import conditions_of_real
 from full4d_jax.generation.sampling import integrate, schedule
-from full4d_jax.generation.visible_frames import visible_conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
 
@@ -24,7 +24,7 @@ from full4d_jax.session.errors import InputError
 def fill_grid(
     prior: Prior,
     frames: Float[Array | np.ndarray, "v t h w 3"],
-    visible: Bool[np.ndarray, "v t"],
+    real: Bool[np.ndarray, "v t"],
     key: PRNGKeyArray,
 ) -> Float[Array, "v t h w 3"]:
     """Generate the hidden frames of a grid by the prior's sampler.
@@ -32,40 +32,40 @@ def fill_grid(
     Args:
       prior: a model with `projection="none"`; see `prior.open_prior`.
       frames: in [-1, 1]; hidden ones are not read, unless a causal codec looks back at them from a
-        later frame that is given.
-      visible: which frames are given. Those that a codec encodes together count as given where all
-        of them are, in at least one place.
+        later frame that is real.
+      real: which frames are. Those that a codec encodes together count as real where all of them
+        are, in at least one place.
       key: randomness of the initial noise.
 
     Returns:
-      All frames in [-1, 1]; visible ones are as the codec gives them back.
+      All frames in [-1, 1]; real ones are as the codec gives them back.
 
     Raises:
       InputError: the model cannot divide the grid into tokens, or the mesh the tokens; or nothing
-        of the grid is given.
+        of the grid is real.
     """
     model = prior.model
     check_grid(prior, *frames.shape[:4])
     strides = strides_of(model.codec, model.codec_stride)
     check_video(model.codec, strides, *frames.shape[1:4])
-    visible = whole_latents(visible, strides.frames)
-    if not visible.any():
+    real = whole_latents(real, strides.frames)
+    if not real.any():
         expected = f"the first frame of a view, or the {strides.frames} of a later latent frame"
-        raise InputError("grid", "visible", "no whole latent frame", expected, "give more frames")
-    guides = given_program(prior.for_codec, frames, visible)
+        raise InputError("grid", "real", "no whole latent frame", expected, "give more frames")
+    guides = conditions_program(prior.for_codec, frames, real)
     return filled_program(prior.for_codec, parts_program(prior.for_network, guides, key))
 
 
-def whole_latents(visible: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray, "v f"]:
-    """Mark the latent frames all of whose frames are visible; the first stands for one frame."""
-    first = np.repeat(visible[:, :1], stride - 1, 1)
-    frames = np.concatenate([first, visible], 1)
+def whole_latents(real: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray, "v f"]:
+    """Mark the latent frames all of whose frames are real; the first stands for one frame."""
+    first = np.repeat(real[:, :1], stride - 1, 1)
+    frames = np.concatenate([first, real], 1)
     return reduce(frames, "v (f a) -> v f", np.logical_and.reduce, a=stride)
 
 
 @program
-def given_program(
-    prior: Prior, frames: Float[Array, "v t h w 3"], visible: Bool[Array, "v f"]
+def conditions_program(
+    prior: Prior, frames: Float[Array, "v t h w 3"], real: Bool[Array, "v f"]
 ) -> Guides:
     """Return the conditions that the sampler's guidance asks with."""
     with around(prior.mesh):
@@ -75,7 +75,7 @@ def given_program(
         lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
         poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
         cameras = Cameras(lenses, poses, 1, 1)
-        conditions = visible_conditions(latents, jnp.asarray(visible)[None], cameras)
+        conditions = conditions_of_real(latents, jnp.asarray(real)[None], cameras)
         texts = [None if x is None else x[None] for x in (prior.text, prior.negative_text)]
         guides = [conditions._replace(text=texts[0])]
         if prior.sampler.text_guidance != 1:
@@ -89,11 +89,11 @@ def parts_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
     with around(prior.mesh):
         sampler = prior.sampler
         base = guides[0].base
-        visible = guides[0].visible
-        assert visible is not None, "some frames are given"
+        real = guides[0].real
+        assert real is not None, "some frames are real"
         noise = sampler.noise * jax.random.normal(key, base.shape)
-        # The network holds visible frames at flow time 0: there the path stands still.
-        start = jnp.where(visible[..., None, None, None], base, noise)
+        # The network holds real frames at flow time 0: there the path stands still.
+        start = jnp.where(real[..., None, None, None], base, noise)
         flow = velocity_of_parts(sampler, partial(bind_guided, prior), guides, *base.shape[1:3])
         return gathered(integrate(flow, start, schedule(sampler.steps, sampler.shift)))
 

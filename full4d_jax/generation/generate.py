@@ -79,11 +79,11 @@ def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
     with around(prior.mesh):
         sampler = prior.sampler
         generated = guides[0].projection
-        if prior.model.projection == "channels":  # the source is given, not generated
+        if prior.model.projection == "channels":  # the source is real, not generated
             generated = generated[:, 1:]
         start = sampler.noise * jax.random.normal(key, generated.shape)
-        if guides[0].visible is not None:
-            start = jnp.where(guides[0].visible[..., None, None, None], guides[0].base, start)
+        if guides[0].real is not None:
+            start = jnp.where(guides[0].real[..., None, None, None], guides[0].base, start)
         bind = partial(bind_guided, prior)
         return gathered(sample_grid(sampler, bind, guides, start))
 
@@ -216,6 +216,6 @@ def _batch_of_one(model: ModelConfig, conditions: Conditions) -> Conditions:
     """Add an axis of samples to the conditions, and what the model is always given."""
     conditions = jax.tree.map(lambda x: x[None], conditions)
     if model.first_frame:
-        visible = first_frame(*conditions.base.shape[:3])
-        conditions = conditions._replace(visible=visible)
+        real = first_frame(*conditions.base.shape[:3])
+        conditions = conditions._replace(real=real)
     return conditions

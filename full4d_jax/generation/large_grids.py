@@ -9,7 +9,7 @@ A part's conditions are those of its views and frames; a window's world is the s
 own first frame, as in training, and its unit that of the whole video.
 
 Without poses a part is a group of views at a group of instants, always with the first view and the
-first instant, which the given row and column are: what a part must agree with is in its sight.
+first instant, which the real row and column are: what a part must agree with is in its sight.
 """
 
 from collections.abc import Callable
@@ -30,6 +30,7 @@ from full4d_jax.generation.sampling import (
     schedule,
     view_groups,
 )
+from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.conditions import Conditions
 
 STILL = ("intrinsics", "text")  # conditions without an axis of time
@@ -67,8 +68,8 @@ def velocity_of_groups(
     sampler: SamplerConfig, bind: Bind, guides: Guides, generated: int
 ) -> VelocityAt:
     """Return the velocity of all `generated` views at each step, by groups if they are too many."""
-    given = guides[0].projection.shape[1] - generated  # 1 where the source is not generated
-    targets = generated + given - 1
+    real = guides[0].projection.shape[1] - generated  # 1 where the source is not generated
+    targets = generated + real - 1
     size = sampler.group_views - 1
     if not 0 < size < targets:
         velocity = bind(guides)
@@ -77,10 +78,10 @@ def velocity_of_groups(
     groups = np.pad(groups, ((0, 0), (0, 0), (1, 0)))  # the source, view 0, is in each
 
     def of_members(members: Int[Array, "m"], z: Latents, tau: Float[Array, "b"]) -> Latents:
-        views = jnp.concatenate([jnp.zeros(given, members.dtype), members + given])
+        views = jnp.concatenate([jnp.zeros(real, members.dtype), members + real])
         return bind(tuple(views_of(x, views) for x in guides))(z, tau)
 
-    return in_groups(of_members, groups[..., given:] - given)
+    return in_groups(of_members, groups[..., real:] - real)
 
 
 def velocity_of_parts(
@@ -125,30 +126,30 @@ def _with_first(count: int, size: int, steps: int) -> Int[np.ndarray, "steps g m
 
 def views_of(conditions: Conditions, views: Int[Array, "m"]) -> Conditions:
     """Return the conditions of some views."""
-    kept = {name: x[:, views] for name, x in _arrays(conditions).items() if name != "text"}
-    return conditions._replace(**kept)
+    chosen = {name: x[:, views] for name, x in _arrays(conditions).items() if name != "text"}
+    return conditions._replace(**chosen)
 
 
 def frames_of(conditions: Conditions, start: Int[Array, ""], size: int) -> Conditions:
     """Return the conditions of some frames; the world is the source camera at the first of them."""
-    kept = {
+    chosen = {
         name: jax.lax.dynamic_slice_in_dim(x, start, size, axis=2)
         for name, x in _arrays(conditions).items()
         if name not in STILL
     }
-    poses = kept["world_to_camera"]
-    kept["world_to_camera"] = poses @ jnp.linalg.inv(poses[:, :1, :1])
-    return conditions._replace(**kept)
+    poses = chosen["world_to_camera"]
+    chosen["world_to_camera"] = relative_pose(poses, poses[:, :1, :1])
+    return conditions._replace(**chosen)
 
 
 def instants_of(conditions: Conditions, instants: Int[Array, "n"]) -> Conditions:
     """Return the conditions of some latent frames of a grid without poses."""
-    kept = {
+    chosen = {
         name: x[:, :, instants]
         for name, x in _arrays(conditions).items()
         if name not in STILL and x.shape[2]  # there is no projection
     }
-    return conditions._replace(**kept)
+    return conditions._replace(**chosen)
 
 
 def _arrays(conditions: Conditions) -> dict[str, Array]:

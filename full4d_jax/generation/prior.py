@@ -12,9 +12,9 @@ from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
 from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.config.check import check_heads
 from full4d_jax.config.codecs import strides_of
 from full4d_jax.config.masks import mask_file
+from full4d_jax.config.rules import check_heads
 from full4d_jax.models.codecs.codec import Codec, Weights, codec_weights, make_codec
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
@@ -135,7 +135,7 @@ def prior_path(checkpoint: Path | None = None) -> Path:
 
 
 def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:
-    """Return what a grid depends on beside what is given of it, for `stages.fingerprint`.
+    """Return what a grid depends on beside what is real of it, for `stages.fingerprint`.
 
     Raises:
       InputError: there is no mask `config.model.mask`.

@@ -15,8 +15,9 @@ from einops import reduce
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.geometry.rays import pixel_rays
+from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.models.sharded_map import map_items
+from gaussians.precision import exact_products
 
 FAR = 1e9
 NEAR = 0.05
@@ -86,7 +87,7 @@ def project_clips(
     def one(place: Int[Array, ""], clip: tuple[Array, ...], _: None) -> tuple[Array, ...]:
         frames, depth, lenses, poses = clip
         target, time = jnp.divmod(place, times)
-        relative = poses[target + 1, time] @ jnp.linalg.inv(poses[view, time])
+        relative = relative_pose(poses[target + 1, time], poses[view, time])
         drawn = splat(frames[time], depth[time], lenses[view], relative, lenses[target + 1])
         if not fill:
             return drawn
@@ -100,6 +101,7 @@ def project_clips(
     return Projection(*drawn[:3]), drawn[3] if fill else None
 
 
+@exact_products
 def splat(
     frame: Float[Array, "h w c"],
     depth: Float[Array, "h w"],
@@ -120,6 +122,7 @@ def splat(
     return splat_points(points, frame.reshape(-1, channels), known, intrinsics, height, width)
 
 
+@exact_products
 def splat_points(
     points: Float[Array, "n 3"],
     colours: Float[Array, "n c"],

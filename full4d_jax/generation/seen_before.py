@@ -16,7 +16,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, splat, splat_points
+from full4d_jax.geometry.rays import relative_pose
 from gaussians.fitting.stillness import moves, shows_farthest, still_points
+from gaussians.precision import exact_products
 from input_pipeline.cameras import unproject
 
 STILL = 0.16  # colours in [-1, 1] that differ by less are the same
@@ -83,6 +85,7 @@ def seen_before(
 
 
 @jax.jit
+@exact_products
 def _are_hidden(
     points: Float[Array, "n 3"],
     colours: Float[Array, "n 3"],
@@ -144,11 +147,12 @@ def splat_both(
       target: those of the target.
     """
     lens, pose = target
-    relative = pose @ jnp.linalg.inv(source[1])
+    relative = relative_pose(pose, source[1])
     front = splat(frame, depth, source[0], relative, lens)
     return fill_open(front, splat_known(known, target, *depth.shape))
 
 
+@exact_products
 def splat_known(
     known: Known,
     target: tuple[Float[Array, "3 3"], Float[Array, "4 4"]],
@@ -164,8 +168,8 @@ def splat_known(
 def fill_open(front: Splat, behind: Splat) -> Splat:
     """Fill the holes of one drawing, but not the cracks of its surfaces, from another."""
     colour, mask, disparity = front
-    farther, found, far = behind
-    is_open = (1 - _closed(mask)) * found
+    farther, far_mask, far = behind
+    is_open = (1 - _closed(mask)) * far_mask
     return (
         colour + is_open[..., None] * farther,
         mask + is_open,

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, project
+from gaussians.precision import exact_products
 
 
 def project_several(
@@ -71,6 +72,7 @@ def _pick(layers: Projection, number: Int[Array, "*n"]) -> Projection:
     return jax.tree.map(lambda x: x[(number, *places)], layers)
 
 
+@exact_products
 def _distances(poses: Float[Array, "n t 4 4"], real: int) -> Float[Array, "{real} n-1 t"]:
     """Return how far the cameras of the first views stand from those of views 1 and following."""
     centers = -jnp.einsum("vtji,vtj->vti", poses[..., :3, :3], poses[..., :3, 3])

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from full4d_jax.geometry.rays import MIN_W, pixel_rays, pixels_of
+from full4d_jax.geometry.rays import MIN_W, pixel_rays, pixels_of, relative_pose
+from gaussians.precision import exact_products
 
 MAX_INSTANTS = 8  # instants, evenly spaced, in which points are looked up
 MAX_COLOUR_DISTANCE = 0.16  # of colours in [-1, 1]
@@ -17,6 +18,7 @@ MAX_RATIO_ERROR = 0.2  # of its depth: a larger difference is another surface's
 
 
 @jax.jit
+@exact_products
 def fuse_depth(
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
@@ -36,7 +38,7 @@ def fuse_depth(
     rays = pixel_rays(lens, height, width)
 
     def ratios(time: Array, other: Array) -> Float[Array, "h w"]:
-        motion = world_to_camera[other] @ jnp.linalg.inv(world_to_camera[time])
+        motion = relative_pose(world_to_camera[other], world_to_camera[time])
         points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
         row, column, inside = pixels_of(points @ lens.T, height, width)
         ratio = depth[other][row, column] / jnp.maximum(points[..., 2], MIN_W)

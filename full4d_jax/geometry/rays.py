@@ -10,6 +10,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from gaussians.precision import exact_products
+
 MIN_W = 1e-6  # by which homogeneous coordinates are divided at least
 
 
@@ -33,11 +35,20 @@ def homogeneous_pixels(height: int, width: int) -> Float[Array, "{height} {width
     return jnp.stack([x, y, jnp.ones_like(x)], -1)
 
 
+@exact_products
 def pixel_rays(
     intrinsics: Float[Array, "3 3"], height: int, width: int
 ) -> Float[Array, "{height} {width} 3"]:
     """Return the rays of the pixel centres in the camera's axes, with z = 1."""
     return homogeneous_pixels(height, width) @ jnp.linalg.inv(intrinsics).T
+
+
+@exact_products
+def relative_pose(
+    target: Float[Array, "*#n 4 4"], source: Float[Array, "*#n 4 4"]
+) -> Float[Array, "*n 4 4"]:
+    """Return the motion from one camera's axes to another's, of two world-to-camera motions."""
+    return target @ jnp.linalg.inv(source)
 
 
 def pixels_of(places: Float[Array, "*n 3"], height: int, width: int) -> Pixels:

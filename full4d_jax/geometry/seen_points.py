@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.paths import travels
-from input_pipeline.checks.cameras import near_pixels
+from input_pipeline.checks.camera_agreement import near_pixels
 from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
 from input_pipeline.matches import (
     epipolar_distances,
@@ -64,13 +64,13 @@ def match_frames(frames: UInt8[ndarray, "t h w 3"], lens: Float[ndarray, "3 3"])
 
 def agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> Agreement:
     """Return how well matches agree with a path."""
-    found = [np.zeros(0)]
+    distances_of_pairs = [np.zeros(0)]
     lenses = np.stack([matched.lens, matched.lens])
     for pair, points in matched.points.items():
         poses = world_to_camera[list(pair)]
         if travels(poses):
-            found.append(epipolar_distances(points, lenses, poses))
-    distances = np.concatenate(found)
+            distances_of_pairs.append(epipolar_distances(points, lenses, poses))
+    distances = np.concatenate(distances_of_pairs)
     if not len(distances):
         return Agreement(np.nan, np.nan)
     clipped = np.minimum(distances, CLIPPED * matched.near)
@@ -79,7 +79,7 @@ def agreement(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> Agr
 
 def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> SparseDepth:
     """Return points with their depth in the path's unit; none where nothing can be triangulated."""
-    found = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
+    sightings = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
     lenses = np.stack([matched.lens, matched.lens])
     for (first, second), points in matched.points.items():
         poses = world_to_camera[[first, second]]
@@ -92,8 +92,8 @@ def seen_points(matched: Matched, world_to_camera: Float[ndarray, "t 4 4"]) -> S
         is_sighted = near & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE / 2)
         for side, instant in enumerate((first, second)):
             where = np.full(is_sighted.sum(), instant)
-            found.append((where, points[is_sighted, side], depth[is_sighted, side]))
-    return SparseDepth(*map(np.concatenate, zip(*found, strict=True)))
+            sightings.append((where, points[is_sighted, side], depth[is_sighted, side]))
+    return SparseDepth(*map(np.concatenate, zip(*sightings, strict=True)))
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.plane_sweep import sweep
+from gaussians.precision import exact_products
 from input_pipeline.cameras import centers, resize_intrinsics
 
 ROWS = 128  # short side of the frames that are swept, at most
@@ -128,6 +129,7 @@ def supported(frame: Float[ndarray, "h w 3"], swept: Float[ndarray, "h w"]) -> B
 
 
 @jax.jit
+@exact_products
 def corrected(depth: Float[Array, "t h w"], swept: Float[Array, "t r q"]) -> Float[Array, "t h w"]:
     """Return depth times the factors of the module's text.
 

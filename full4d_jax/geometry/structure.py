@@ -199,8 +199,10 @@ def _largest_model(
     models = []
     for seed in range(ATTEMPTS):
         options.random_seed = seed
-        found = pycolmap.incremental_mapping(database, pictures, folder / f"models_{seed}", options)
-        models.extend(found.values())
+        reconstructions = pycolmap.incremental_mapping(
+            database, pictures, folder / f"models_{seed}", options
+        )
+        models.extend(reconstructions.values())
 
     def worth(model: Any) -> tuple[bool, int]:
         return model.num_reg_images() >= PLACED * len(frames), model.num_points3D()

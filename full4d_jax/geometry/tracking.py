@@ -90,7 +90,7 @@ def spread_corners(gray: UInt8[ndarray, "r q"], most: int) -> Float32[ndarray, "
     The strongest of the whole picture may all be on one thing with sharp edges, which moves.
     """
     rows, columns = gray.shape
-    found = [np.zeros((0, 1, 2), np.float32)]
+    corners_of_cells = [np.zeros((0, 1, 2), np.float32)]
     strongest = float(cv2.cornerMinEigenVal(gray, 3).max())
     for i in range(PARTS[1]):
         for j in range(PARTS[0]):
@@ -104,8 +104,8 @@ def spread_corners(gray: UInt8[ndarray, "r q"], most: int) -> Float32[ndarray, "
                 continue
             corners = cv2.goodFeaturesToTrack(part, most // (PARTS[0] * PARTS[1]), 0.05, 5)
             if corners is not None:
-                found.append(corners + np.array([left, top], np.float32))
-    return np.concatenate(found)
+                corners_of_cells.append(corners + np.array([left, top], np.float32))
+    return np.concatenate(corners_of_cells)
 
 
 def _step(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> Step | None:

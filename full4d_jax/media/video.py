@@ -18,11 +18,13 @@ from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS
 from full4d_jax.session.errors import InputError
+from input_pipeline.damaged_frames import Timeline, timeline
 from input_pipeline.video_files import decode, open_video
 from input_pipeline.whole_files import whole_file
 
 NO_VIDEOS = ("tty",)  # formats of FFmpeg's that draw any text
 ROUNDING = 0.06  # share of a side that is cut where sides are only rounded to multiples of 8
+MAX_DAMAGED = 0.2  # share of a part's frames that may be left out
 TRACKING_WIDTH = 320  # pixels across, enough to see the camera move
 
 
@@ -81,21 +83,24 @@ def read_video(
     check_file(path)
     step = 1 / (fps or usual)
     end = start + (frames - 1) * step
-    times, damage = _times(path, start - 0.5 * step, end, frames)
+    shown = timeline(path, start - 0.5 * step, end, frames)
+    damage = damage_note(shown)
+    _check_damage(path, shown, start)
+    times = shown.times[~shown.damaged]
     if len(times) < frames:
         readable = f"{len(times)} readable frames from {start:g} s on" + f" ({damage})" * bool(
             damage
         )
         do = "encode it again, give another video, or ask for fewer frames"
         raise InputError("video", path, readable, f"at least {frames} frames", do)
-    chosen = _choose(np.asarray(times), frames, start, step, path, exact=fps is not None)
-    taken = np.asarray(times)[chosen]
-    midway = _midway(np.asarray(times), chosen)
+    chosen = _choose(times, frames, start, step, path, exact=fps is not None)
+    taken = times[chosen]
+    midway = _midway(times, chosen)
     decoded_times = np.sort(np.concatenate([taken, midway]))
     decoded, sizes = _pictures(path, decoded_times, height, width)
     if len(decoded) < len(decoded_times):
-        damage = f"a damaged or missing frame at {decoded_times[len(decoded)]:.2f} s"
-        raise InputError("video", path, damage, "all frames", "encode it again")
+        missing = f"a damaged or missing frame at {decoded_times[len(decoded)]:.2f} s"
+        raise InputError("video", path, missing, "all frames", "encode it again")
     pictures = [decoded[i] for i in np.searchsorted(decoded_times, taken)]
     between = [decoded[i][0] for i in np.searchsorted(decoded_times, midway)]
     size = sizes[0]
@@ -108,7 +113,7 @@ def read_video(
     if len(set(sizes)) > 1:
         note += f"; its pictures change size ({len(set(sizes))} sizes), all were resized alike"
     if damage:
-        note += f"; the video is damaged after {times[-1]:.2f} s ({damage})"
+        note += f"; {damage}"
     return Video(
         frames=np.stack([small for small, _ in pictures]),
         fps=rate,
@@ -121,21 +126,34 @@ def read_video(
     )
 
 
-def _times(path: Path, first: float, end: float, frames: int) -> tuple[list[float], str]:
-    """Return the times of the readable frames from `first` to `end` or beyond, and the damage.
+def damage_note(shown: Timeline) -> str:
+    """Return what is damaged in a part of a video, in words; "" where nothing is."""
+    parts = []
+    count = int(shown.damaged.sum())
+    if count:
+        seconds = shown.times[shown.damaged]
+        frames = "1 damaged frame" if count == 1 else f"{count} damaged frames"
+        parts.append(f"{frames} of the video left out, {seconds[0]:.2f} s to {seconds[-1]:.2f} s")
+    if shown.end:
+        last = f" after {shown.times[-1]:.2f} s" if len(shown.times) else ""
+        parts.append(f"the video is damaged{last} ({shown.end})")
+    return "; ".join(parts)
 
-    No picture is kept: an hour of them would not fit into memory.
+
+def _check_damage(path: Path, shown: Timeline, start: float) -> None:
+    """Refuse a part of which too many frames are damaged.
+
+    Raises:
+      InputError: more than `MAX_DAMAGED` of them are.
     """
-    times: list[float] = []
-    try:
-        for frame in decode(path, first):
-            if frame.time >= first:
-                times.append(frame.time)
-            if frame.time >= end and len(times) >= frames:
-                break
-    except FFmpegError as error:
-        return times, str(error).split(":")[0]
-    return times, ""
+    count = int(shown.damaged.sum())
+    if count <= MAX_DAMAGED * len(shown.times):
+        return
+    first, last = shown.times[shown.damaged][[0, -1]]
+    damage = f"{count} damaged frames of {len(shown.times)}, from {first:.2f} s to {last:.2f} s"
+    do = "encode it again from the original, or take another part with --start"
+    part = f"at most {MAX_DAMAGED:.0%} of the frames from {start:g} s on"
+    raise InputError("video", path, damage, part, do)
 
 
 def _pictures(

@@ -98,7 +98,7 @@ class Block(nnx.Module):
         self.modulation = nnx.Param(jnp.zeros((6, d)))
         self.attention = Projections(config, rngs)
         if "linear" in config.cameras:
-            self.camera = linear(CAMERA_CHANNELS, d, rngs, zero=True)
+            self.camera = linear(CAMERA_CHANNELS, d, rngs, zero=True, exact=True)
         if config.camera_projector:
             self.projector = linear(d, d, rngs)
             self.projector.kernel[...] = jnp.eye(d)

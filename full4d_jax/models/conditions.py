@@ -10,7 +10,7 @@ Params = dict[str, Any]  # nested, leaves are arrays
 
 
 def reads_filled(model: ModelConfig) -> bool:
-    """Return whether a model with projection reads `Conditions.base` in more than given frames."""
+    """Return whether a model with projection reads `Conditions.base` in more than real frames."""
     return model.projection == "channels" or model.prediction == "residual"
 
 
@@ -18,8 +18,8 @@ class Conditions(NamedTuple):
     """What the grid is generated from, at latent resolution; view 0 is the source.
 
     With `config.projection = "frames"` the first four may have no frames (t = 0). Without any
-    projection, it and the disparity have none, and the mask is 1 in visible frames
-    (`visible_frames`).
+    projection, it and the disparity have none, and the mask is 1 in real frames
+    (`real_frames`).
 
     Attributes:
       projection: the encoded projected video; in view 0 the input video.
@@ -29,7 +29,7 @@ class Conditions(NamedTuple):
       world_to_camera: the world is the source camera at t = 0.
       intrinsics: in units of the image's width and height.
       text: embedding of the prompt; None has no tokens, which is Wan's padding, zeros.
-      visible: frames that are given, clean, in `base`.
+      real: which frames are, clean, in `base`.
     """
 
     projection: Float[Array, "b v t h w c"]
@@ -39,7 +39,7 @@ class Conditions(NamedTuple):
     world_to_camera: Float[Array, "b v t 4 4"]
     intrinsics: Float[Array, "b v 3 3"]
     text: Float[Array, "b n e"] | None = None
-    visible: Bool[Array, "b v t"] | None = None
+    real: Bool[Array, "b v t"] | None = None
 
     @property
     def source(self) -> Float[Array, "b t h w c"]:

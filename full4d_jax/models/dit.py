@@ -9,12 +9,12 @@ frames    (the paper) every view has 2 f latent frames, [to generate; projected]
           and Wan's weights the network is then Wan's.
 channels  (the demo) the projected video is stacked on the channels of the noisy latents; the source
           is a clean view of the grid. The v - 1 target views are generated.
-none      (4Real-Video) no projection and no poses; some frames of the grid are visible.
+none      (4Real-Video) no projection and no poses; some frames of the grid are real.
 
-Visible frames (`Conditions.visible`; with `config.first_frame` the source's first) are clean at
+Real frames (`Conditions.real`; with `config.first_frame` the source's first) are clean at
 flow time 0 whatever the others' flow time is, and stay as they are. With `prediction="residual"`
 the network's output is a residual of a first guess: the filled projection or, without any, the
-nearest visible frame (`flow`).
+nearest real frame (`flow`).
 """
 
 import functools
@@ -51,7 +51,7 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     """Bind parameters: (latents, tau, conditions) -> velocity of the generated views.
 
     Latents are (b v t h w c) with v the generated views, tau is (b,) in [0, 1], or (b v t) where
-    frames differ, e.g. 0 for a first frame that is given (as in Wan2.2-TI2V). Matrix products on
+    frames differ, e.g. 0 for a first frame that is real (as in Wan2.2-TI2V). Matrix products on
     tokens run in bfloat16 on accelerators, in float32 on CPU; softmax, norms, the embedding of the
     flow time and the velocity are float32 everywhere.
     """
@@ -64,13 +64,13 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
         first = conditions.base.shape[1] - latents.shape[1]
         base = conditions.base[:, first:]
         mask = conditions.mask[:, first:, ..., None]
-        if conditions.visible is None:
+        if conditions.real is None:
             return predict(model, latents, tau, conditions, base, mask)
-        # Visible frames enter clean, and do not move.
-        is_visible = conditions.visible[:, first:, :, None, None, None]
-        latents = jnp.where(is_visible, base[:, :, : latents.shape[2]], latents)
+        # Real frames enter clean, and do not move.
+        is_real = conditions.real[:, first:, :, None, None, None]
+        latents = jnp.where(is_real, base[:, :, : latents.shape[2]], latents)
         velocity = predict(model, latents, tau, conditions, base, mask)
-        return jnp.where(is_visible, 0.0, velocity)
+        return jnp.where(is_real, 0.0, velocity)
 
     def predict(
         model: MultiViewDiT,
@@ -83,7 +83,7 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
         if config.prediction == "velocity":
             return model(latents, tau, conditions)
         sigma = jnp.where(mask > 0, config.sigma_seen, config.sigma_hole)
-        taus = _of_frames(tau, conditions.visible)
+        taus = _of_frames(tau, conditions.real)
         normalised = flow.normalise_residual(latents, taus, base, sigma)
         residual = model(normalised, tau, conditions)
         return flow.velocity_from_residual(residual, latents, taus, base, sigma)
@@ -91,11 +91,11 @@ def velocity(config: ModelConfig, params: Params) -> Callable[..., Latents]:
     return apply
 
 
-def _of_frames(tau: Times, visible: Bool[Array, "b v t"] | None) -> Times:
-    """Return the flow times of all frames: 0 in visible ones."""
-    if visible is None:
+def _of_frames(tau: Times, real: Bool[Array, "b v t"] | None) -> Times:
+    """Return the flow times of all frames: 0 in real ones."""
+    if real is None:
         return tau
-    return jnp.where(visible, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))
+    return jnp.where(real, 0.0, tau.reshape(tau.shape + (1,) * (3 - tau.ndim)))
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.block import CAMERA_CHANNELS
 from full4d_jax.models.tokens import Grid
+from gaussians.precision import exact_products
 
 TIME_CHANNELS = 256
 
@@ -23,13 +24,13 @@ def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
 
 
 def flow_times(
-    tau: Times, visible: Bool[Array, "b v t"] | None, latents: Latents, grid: Grid
+    tau: Times, real: Bool[Array, "b v t"] | None, latents: Latents, grid: Grid
 ) -> tuple[Float[Array, "b r"], Bool[Array, "b {grid.views} {grid.frames}"] | None]:
     """Return the flow times in a grid, and which of its frames have the second of them.
 
     Args:
       tau: of the frames to generate.
-      visible: frames among them that are given, at flow time 0.
+      real: which of them are, at flow time 0.
       latents: the frames to generate.
       grid: has clean views before them, or clean frames after.
 
@@ -40,9 +41,9 @@ def flow_times(
     batch, views, frames = latents.shape[:3]
     clean = ((0, 0), (grid.views - views, 0), (0, grid.frames - frames))
     if tau.ndim == 1:
-        noisy = jnp.ones((batch, views, frames), bool) if visible is None else ~visible
+        noisy = jnp.ones((batch, views, frames), bool) if real is None else ~real
         return jnp.stack([jnp.zeros_like(tau), tau], 1), jnp.pad(noisy, clean)
-    times = tau if visible is None else jnp.where(visible, 0.0, tau)
+    times = tau if real is None else jnp.where(real, 0.0, tau)
     return jnp.pad(times, clean).reshape(batch, -1), None
 
 
@@ -67,6 +68,7 @@ def camera_vectors(
     return vectors
 
 
+@exact_products
 def plucker_rays(
     world_to_camera: Float[Array, "b v t 4 4"],
     intrinsics: Float[Array, "b v 3 3"],

@@ -27,14 +27,22 @@ class Linear(nnx.Linear):
 
 
 def linear(
-    inputs: int, outputs: int, rngs: nnx.Rngs, *, zero: bool = False, lora_rank: int = 0
+    inputs: int,
+    outputs: int,
+    rngs: nnx.Rngs,
+    *,
+    zero: bool = False,
+    lora_rank: int = 0,
+    exact: bool = False,
 ) -> Linear:
     """Make a linear layer, initialised with variance 1/inputs or with zeros.
 
     With a rank it has LoRA's two further matrices (arXiv 2106.09685), of which one starts at zero.
+    An exact layer multiplies in float32 where its inputs are, on every device.
     """
     init = nnx.initializers.zeros if zero else nnx.initializers.lecun_normal()
-    layer = Linear(inputs, outputs, kernel_init=init, rngs=rngs)
+    precision = jax.lax.Precision.HIGHEST if exact else None
+    layer = Linear(inputs, outputs, kernel_init=init, precision=precision, rngs=rngs)
     if lora_rank:
         start = nnx.initializers.lecun_normal()
         layer.lora_in = nnx.Param(start(rngs.params(), (inputs, lora_rank)))

@@ -95,7 +95,7 @@ class MultiViewDiT(nnx.Module):
         else:
             self.context = nnx.Param(jnp.zeros((2, d)))  # of freeze-time and fixed-view videos
         if "plucker" in config.cameras:
-            self.plucker_embedding = linear(6, d, rngs)
+            self.plucker_embedding = linear(6, d, rngs, exact=True)
         self.time_in = linear(TIME_CHANNELS, d, rngs)
         self.time_out = linear(d, d, rngs)
         self.time_projection = linear(d, 6 * d, rngs, zero=True)
@@ -181,7 +181,6 @@ class MultiViewDiT(nnx.Module):
             fold_views=config.rope_folds_views,
         )
         cameras = camera_vectors(seen.world_to_camera, seen.intrinsics)
-        cameras = cameras.astype(self.patch_embedding.kernel[...].dtype)
         text = seen.text
         if text is not None:
             text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
@@ -223,8 +222,8 @@ class MultiViewDiT(nnx.Module):
             world_to_camera = jnp.tile(world_to_camera, (1, 1, 2, 1, 1))
         if "plucker" in config.cameras:
             rays = plucker_rays(world_to_camera, conditions.intrinsics, rows, columns)
-            x = x + self.plucker_embedding(on_tokens(flatten(rays.astype(dtype))))
-        times, noisy = flow_times(tau, conditions.visible, latents, grid)
+            x = x + self.plucker_embedding(on_tokens(flatten(rays))).astype(dtype)
+        times, noisy = flow_times(tau, conditions.real, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
         text = self._text(conditions.text, dtype, len(latents))
         seen = Seen(
@@ -247,7 +246,7 @@ class MultiViewDiT(nnx.Module):
         embed = {
             "channels": self._embed_channels,
             "frames": self._embed_frames,
-            "none": self._embed_visible,
+            "none": self._embed_grid,
         }[self.config.projection]
         return embed(latents, conditions, dtype)
 
@@ -285,10 +284,10 @@ class MultiViewDiT(nnx.Module):
         x = self.patch_embedding(self._tokens(x, dtype))
         return latents, x + jnp.where(is_guide[..., None], marks, 0), grid
 
-    def _embed_visible(
+    def _embed_grid(
         self, latents: Latents, conditions: Conditions, dtype: DTypeLike
     ) -> tuple[Maps, Tokens, Grid]:
-        """Embed a grid of which some frames are visible, and nothing is projected."""
+        """Embed a grid of which some frames are real, and nothing is projected."""
         if self.config.prediction == "residual":
             guides = (conditions.base, conditions.mask[..., None])
             latents = jnp.concatenate([latents, *guides], -1)

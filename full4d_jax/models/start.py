@@ -25,7 +25,7 @@ from full4d_jax.models.weights import (
     tensor_shapes,
 )
 
-# These fields say which tokens attend to each other, what is given, and how training goes on. All
+# These fields say which tokens attend to each other, what is real, and how training goes on. All
 # others decide what a network's parameters mean, often without changing a shape.
 FREE = ("attention", "mask", "first_frame", "lora_rank")
 FREE_WITH_VELOCITY = ("sigma_seen", "sigma_hole")  # which only `prediction="residual"` reads

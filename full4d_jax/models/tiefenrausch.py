@@ -178,12 +178,12 @@ def _layer_name(published: str, folder: Path) -> str:
     ends = {"1.first.conv.weight_int8": "enter", "1.last.conv.weight_int8": "leave"}
     if published in ends:
         return ends[published]
-    found = re.fullmatch(r"1\.stages\.(\d)\.(\d)\.xif\d+_(\d)\.(\w+)\.conv\.weight_int8", published)
-    if found is None:
+    match = re.fullmatch(r"1\.stages\.(\d)\.(\d)\.xif\d+_(\d)\.(\w+)\.conv\.weight_int8", published)
+    if match is None:
         expected = "the layers of Tiefenrausch"
         do = "give the files as published"
         raise InputError("weights", folder, published, expected, do)
-    part, level, block, layer = found.groups()
+    part, level, block, layer = match.groups()
     return f"{PARTS[part]}_{level}.block_{block}.{LAYERS[layer]}"
 
 

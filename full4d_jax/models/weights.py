@@ -188,18 +188,18 @@ def require_model(
     free = (*free, "precision", "remat")
     wanted = json.loads(json.dumps(dataclasses.asdict(model)))
     stored = ADDED | metadata["model"] if "model" in metadata else {}
-    for name, found in stored.items():
-        if name in wanted and name not in free and wanted[name] != found:
+    for name, value in stored.items():
+        if name in wanted and name not in free and wanted[name] != value:
             where = f"{path}, model.{name}"
             do = "use the config that it was trained with"
-            raise InputError("checkpoint", where, found, wanted[name], do)
-        if name not in wanted and name in REMOVED and found != REMOVED[name]:
+            raise InputError("checkpoint", where, value, wanted[name], do)
+        if name not in wanted and name in REMOVED and value != REMOVED[name]:
             where = f"{path}, model.{name}"
             do = "use the version of full4d that trained it"
-            raise InputError("checkpoint", where, found, f"{REMOVED[name]}, now for all models", do)
+            raise InputError("checkpoint", where, value, f"{REMOVED[name]}, now for all models", do)
 
 
-def told_model(path: str | Path, metadata: dict[str, Any], kind: type[Model]) -> Model:
+def model_of_metadata(path: str | Path, metadata: dict[str, Any], kind: type[Model]) -> Model:
     """Return the sizes of a network that the metadata of its weights tell.
 
     Args:
@@ -272,9 +272,9 @@ def _check_shapes(
 ) -> None:
     advice = "use the config that it was trained with, and the whole file"
     for name, x in like.items():
-        found = shapes.get(name, "no such tensor")
-        if found != x.shape:
-            raise InputError("checkpoint", f"{path}, tensor {name}", found, x.shape, advice)
+        shape = shapes.get(name, "no such tensor")
+        if shape != x.shape:
+            raise InputError("checkpoint", f"{path}, tensor {name}", shape, x.shape, advice)
     extra = sorted(set(shapes) - set(like))
     if extra:
         raise InputError("checkpoint", path, f"tensor {extra[0]}", "no such tensor", advice)

@@ -22,6 +22,7 @@ from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.large_grids import views_of
 from full4d_jax.generation.prior import Prior, check_grid
+from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
@@ -116,7 +117,7 @@ def _bind_windows(
         own = cameras.frames(at)
         if start > 0:
             poses = own.world_to_camera
-            own = replace(own, world_to_camera=poses @ jnp.linalg.inv(poses[:1, :1]))
+            own = replace(own, world_to_camera=relative_pose(poses, poses[:1, :1]))
         return bind_prior(prior, source[None, at], depth[None, at], own)
 
     def join(*windows: Conditions) -> Conditions:

@@ -14,6 +14,12 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.scene.backgrounds import Background, find_background
+from full4d_jax.scene.disagreement import (
+    Disagreement,
+    disagreement_arrays,
+    measure_disagreement,
+    words_of_disagreement,
+)
 from full4d_jax.scene.fit_settings import capture_settings, sized_for
 from full4d_jax.scene.partial_fit import PartialFit
 from full4d_jax.scene.scene_arrays import to_arrays
@@ -39,6 +45,7 @@ class Fit(NamedTuple):
       fitted_psnr: of fitted pictures, dB.
       held_out_psnr: of the others, dB; NaN without any.
       watched: steps, and PSNR of a few held-out pictures after them, of the steps done by this run.
+      disagreement: of generated views; None where they are taken to agree.
     """
 
     scene: Scene
@@ -46,6 +53,7 @@ class Fit(NamedTuple):
     fitted_psnr: float
     held_out_psnr: float
     watched: tuple[tuple[int, float], ...] = ()
+    disagreement: Disagreement | None = None
 
 
 def lift_capture(
@@ -90,14 +98,14 @@ def lift_capture(
         start_key,
     )
     say(f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}")
-    others = _some(held_out, WATCHED)
+    watched_pictures = _some(held_out, WATCHED)
     watched: list[tuple[int, float]] = []
 
     def keep(state: FitState) -> None:
         if partial is not None:
             partial.keep(state)
-        if len(others[0]):
-            reached = scored(state.fitted.scene, grid, background, others)
+        if len(watched_pictures[0]):
+            reached = scored(state.fitted.scene, grid, background, watched_pictures)
             watched.append((int(state.step), reached))
 
     def tell(step: int, metrics: Mapping[str, float]) -> None:
@@ -108,7 +116,13 @@ def lift_capture(
     result = fit(
         start.scene,
         _targets(grid, background),
-        capture_settings(settings, grid.frames.shape, background.color, sharp=start.sharp),
+        capture_settings(
+            settings,
+            grid.frames.shape,
+            background.color,
+            sharp=start.sharp,
+            agree=not grid.about.generated,
+        ),
         fit_key,
         report=tell,
         perceptual=picture_distance() if settings.perceptual > 0 else None,
@@ -117,7 +131,17 @@ def lift_capture(
     )
     groups = (_some(mask, SCORED) for mask in (~held_out, held_out))
     fitted_psnr, held_out_psnr = (scored(result.scene, grid, background, group) for group in groups)
-    return Fit(result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched))
+    disagreement = None
+    if grid.about.generated:
+        disagreement = measure_disagreement(grid, views, result.exposures, result.poses)
+    return Fit(
+        scene=result.scene,
+        background=background.color,
+        fitted_psnr=fitted_psnr,
+        held_out_psnr=held_out_psnr,
+        watched=tuple(watched),
+        disagreement=disagreement,
+    )
 
 
 def to_floats(frames: UInt8[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
@@ -125,30 +149,35 @@ def to_floats(frames: UInt8[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
     return frames.astype(np.float32) / 255
 
 
-def fit_arrays(found: Fit) -> dict[str, ndarray]:
+def fit_arrays(fit: Fit) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of a capture."""
-    kept = "background", "fitted_psnr", "held_out_psnr"
-    scores = {name: np.asarray(getattr(found, name), np.float32) for name in kept}
-    return to_arrays(found.scene) | scores
+    names = "background", "fitted_psnr", "held_out_psnr"
+    scores = {name: np.asarray(getattr(fit, name), np.float32) for name in names}
+    arrays = to_arrays(fit.scene) | scores
+    if fit.disagreement is not None:
+        arrays |= disagreement_arrays(fit.disagreement)
+    return arrays
 
 
-def told_scores(found: Fit) -> str:
+def describe_scores(fit: Fit) -> str:
     """Return how well a scene shows fitted and other pictures, and what to do where it does not."""
-    text = f"fitted pictures {found.fitted_psnr:.1f} dB"
-    if np.isnan(found.held_out_psnr):
+    text = f"fitted pictures {fit.fitted_psnr:.1f} dB"
+    if fit.disagreement is not None:
+        text = f"{words_of_disagreement(fit.disagreement)}; {text}"
+    if np.isnan(fit.held_out_psnr):
         return f"{text}; none was held out"
-    text += f", held-out ones {found.held_out_psnr:.1f} dB"
-    if found.fitted_psnr - found.held_out_psnr > GAP:
+    text += f", held-out ones {fit.held_out_psnr:.1f} dB"
+    if fit.fitted_psnr - fit.held_out_psnr > GAP:
         text += (
             f"; the gap is above {GAP:g} dB, so views between the cameras look worse than these: "
             "add cameras closer together, depth (full4d data depth) or masks, and look at "
             "full4d data check"
         )
-    step, best = max(found.watched, key=lambda x: x[1], default=(0, -np.inf))
-    if found.watched and best - found.watched[-1][1] > FALL:
+    step, best = max(fit.watched, key=lambda x: x[1], default=(0, -np.inf))
+    if fit.watched and best - fit.watched[-1][1] > FALL:
         text += (
             f"; held-out pictures were best after {step} steps ({best:.1f} dB, "
-            f"{found.watched[-1][1]:.1f} at the end): fewer (--lift.steps {step}) may do"
+            f"{fit.watched[-1][1]:.1f} at the end): fewer (--lift.steps {step}) may do"
         )
     return text
 
@@ -174,12 +203,12 @@ def scored(
         max_intersections=clip_budget(scene, cameras, times, slack=1.0),
     )
     truth = to_floats(grid.frames[views, instants])
-    found = np.clip(np.asarray(made.rgb), 0, 1)
+    rendered = np.clip(np.asarray(made.rgb), 0, 1)
     if background.ignored and background.subject is not None:
         known = background.subject[views, instants]
         truth = truth[known]
-        found = found[known]
-    return float(psnr(found, truth))
+        rendered = rendered[known]
+    return float(psnr(rendered, truth))
 
 
 def _targets(grid: Grid, background: Background) -> Targets:
@@ -187,11 +216,15 @@ def _targets(grid: Grid, background: Background) -> Targets:
     subject = None
     if background.subject is not None:
         subject = jnp.asarray(background.subject[views, instants], jnp.float32)
+    numbers = None
+    if grid.about.generated:
+        numbers = jnp.asarray(np.unique(views, return_inverse=True)[1], jnp.int32)
     return Targets(
         jnp.asarray(to_floats(grid.frames[views, instants])),
         _cameras(grid.cameras, views, instants),
         _times(grid, instants),
         jnp.ones(len(views)),
+        views=numbers,
         known=subject if background.ignored else None,
         alpha=subject if background.random else None,
     )

@@ -40,7 +40,7 @@ def cost_note(size: DataConfig, lift: LiftConfig | None) -> str:
         found = f"{available / 2**30:.1f} GiB free"
         raise InputError("memory", _words(size), found, f"about {needed / 2**30:.1f} GiB", do)
     seconds = BASE_SECONDS + PIXEL_SECONDS * _pixels(size)
-    return _told(size, seconds + _fit_seconds(size, lift, FitKind.AROUND_SOURCE), needed)
+    return _describe(size, seconds + _fit_seconds(size, lift, FitKind.AROUND_SOURCE), needed)
 
 
 def fill_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
@@ -62,7 +62,7 @@ def fill_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
         raise InputError("memory", _words(size), found, f"about {needed / 2**30:.1f} GiB", do)
     work = forward_flops(replace(config, data=size), views, frames)
     seconds = FILL_SECONDS + of_views * of_frames * sampler.steps * work / FLOPS
-    return _told(size, seconds + _fit_seconds(size, lift, FitKind.CAPTURED), needed)
+    return _describe(size, seconds + _fit_seconds(size, lift, FitKind.CAPTURED), needed)
 
 
 def _part(count: int, size: int) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def _fit_seconds(size: DataConfig, lift: LiftConfig | None, kind: FitKind) -> fl
     return seconds * steps * size.height * size.width
 
 
-def _told(size: DataConfig, seconds: float, needed: float) -> str:
+def _describe(size: DataConfig, seconds: float, needed: float) -> str:
     minutes = seconds / 60
     time = f"about {minutes:.0f} min on two cores" if minutes >= 1 else "less than a minute"
     return f"{_words(size)}: {time}, and {needed / 2**30:.1f} GiB"

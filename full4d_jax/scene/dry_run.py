@@ -51,13 +51,13 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     """
     prior = prior_shapes(config, mesh, "sample")
     frames, depth, key = _inputs(config, config.data.frames)
-    given = prior.for_codec, frames, depth, _cameras(config), None
+    inputs = prior.for_codec, frames, depth, _cameras(config), None
     left = around_devices(mesh)  # where programs leave what others take
-    guides = _whole(left, jax.eval_shape(guides_program, *given)[0])
+    guides = _whole(left, jax.eval_shape(guides_program, *inputs)[0])
     latents = _whole(left, jax.eval_shape(flow_program, prior.for_network, guides, key))
     return {
         "all steps": partial(flow_program.trace, prior.for_network, guides, key),
-        "projection and codec": partial(guides_program.trace, *given),
+        "projection and codec": partial(guides_program.trace, *inputs),
         "decoding": partial(views_program.trace, prior.for_codec, latents, frames),
     }
 
@@ -88,9 +88,9 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     video = jax.ShapeDtypeStruct((views - 1, *window.shape[1:]), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
     z = _whole(left, jax.eval_shape(encode_shown, asked, video))
-    given = prior.for_codec, window, seen, cameras.frames(slice(instants))
+    inputs = prior.for_codec, window, seen, cameras.frames(slice(instants))
     programs: Programs = {
-        "projection and codec": partial(guides_program.trace, *given),
+        "projection and codec": partial(guides_program.trace, *inputs),
         "encoding": partial(encode_shown.trace, asked, video),
     }
     if form == "cached":

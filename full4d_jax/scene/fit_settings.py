@@ -22,6 +22,9 @@ DENSITY = {"draft": 0.5, "normal": 1.0, "high": 2.0}  # Gaussians per pixel of a
 CAPTURE_DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # the same, of a capture
 MOVING_DENSITY = 0.15  # more Gaussians per pixel that moves, at any instant
 MOVES = 20 / 255  # distance from the median colour over time
+# First steps of Adam where views disagree: log-gains and levels, and radians and world units.
+EXPOSURE_RATE = 3e-3
+POSE_RATE = 2e-4
 # Gaussians
 FEWEST = 12_000
 MOST = 400_000
@@ -123,6 +126,7 @@ def capture_settings(
     background: tuple[float, float, float],
     *,
     sharp: bool,
+    agree: bool = True,
 ) -> FitConfig:
     """Say how `gaussians.fit` works on a capture, with a start on surfaces or one that is rough.
 
@@ -134,8 +138,11 @@ def capture_settings(
       shape: of the frames, (v t h w 3).
       background: colour behind the scene.
       sharp: whether the start is on surfaces.
+      agree: whether the views do; where they do not, their exposures and cameras are corrected.
     """
     config = replace(fit_settings(settings), background=background, colors=1e-2)
+    if not agree:
+        config = replace(config, exposures=EXPOSURE_RATE, poses=POSE_RATE)
     if shape[1] == 1:
         config = replace(config, velocities=0.0, moments=0.0, durations=0.0, gates=0.0)
     if sharp:
@@ -168,11 +175,11 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
         raise InputError("option", "--checkpoint", checkpoint, f"none {why}", "leave it out")
     idle = ("anchor", "source_weight") if captured else ("anchor",)
     for name in idle + ("distillation",) * (settings.distillation == "gradient"):
-        found = getattr(settings, name)
+        value = getattr(settings, name)
         default = getattr(LiftConfig(), name)
-        if found != default:
+        if value != default:
             expected = f"{default} {why}, where nothing is generated or asked"
-            raise InputError("config", f"lift.{name}", found, expected, f"leave --lift.{name} out")
+            raise InputError("config", f"lift.{name}", value, expected, f"leave --lift.{name} out")
 
 
 def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:

@@ -130,7 +130,7 @@ def _lift_capture(
         fitted = capture_fit.lift_capture(
             settings, grid, key, report=report, partial=partial, say=say
         )
-        say(capture_fit.told_scores(fitted))
+        say(capture_fit.describe_scores(fitted))
     return capture_fit.fit_arrays(fitted)
 
 

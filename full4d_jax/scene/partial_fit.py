@@ -34,11 +34,11 @@ class PartialFit:
         if str(saved.pop("mark", "")) != self.mark:
             return fresh
         leaves, structure = jax.tree.flatten(fresh)
-        found = [saved[f"leaf_{i}"] for i in range(len(leaves)) if f"leaf_{i}" in saved]
-        if [(x.shape, x.dtype) for x in found] != [(x.shape, x.dtype) for x in leaves]:
+        saved_leaves = [saved[f"leaf_{i}"] for i in range(len(leaves)) if f"leaf_{i}" in saved]
+        if [(x.shape, x.dtype) for x in saved_leaves] != [(x.shape, x.dtype) for x in leaves]:
             self.say(f"{self.path} is of another version: fitting from the start")
             return fresh
-        state = jax.tree.unflatten(structure, [jnp.asarray(x) for x in found])
+        state = jax.tree.unflatten(structure, [jnp.asarray(x) for x in saved_leaves])
         self.say(f"fitting goes on after step {int(state.step)} from {self.path}")
         return state
 

@@ -9,7 +9,7 @@ from full4d_jax.scene.scene_arrays import from_arrays
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import two_videos
+from full4d_jax.source import row_and_column
 from gaussians import Gaussians, Scene, load_any_ply, load_splat, load_spz
 from input_pipeline.plain_files import load_arrays, load_json
 
@@ -41,7 +41,7 @@ def posed_grid(stages: Stages) -> Grid:
     if grid.cameras is None:
         path = stages.folder / "grid.npz"
         found = f"a grid without cameras: {grid.about.unposed}".rstrip(": ")
-        raise InputError("output folder", path, found, "one with them", two_videos.DO)
+        raise InputError("output folder", path, found, "one with them", row_and_column.DO)
     return grid
 
 

@@ -21,11 +21,12 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
 from full4d_jax.geometry.pixel_velocities import flow_velocities
-from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of
+from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pose
 from full4d_jax.scene.between import DURATION, Between, with_instants_between
 from gaussians import Scene, deforming, initialize, with_room
 from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL, Seeding
 from gaussians.fitting.stillness import HIDES, median_where, moves, shows_farthest
+from gaussians.precision import exact_products
 
 PUSH = 1.1  # factor of depth by which hidden points move back
 PUSHES = 10  # how often they do at most
@@ -175,7 +176,7 @@ def _grid_depth(
 
     def one_target(place: Int[Array, ""]) -> Float[Array, "h w"]:
         view, time = jnp.divmod(place, times)
-        relative = poses[view + 1, time] @ jnp.linalg.inv(poses[0, time])
+        relative = relative_pose(poses[view + 1, time], poses[0, time])
         frame = frames[0, time]
         lens = lenses[view + 1]
         places = (lenses[0], poses[0, time]), (lens, poses[view + 1, time])
@@ -252,6 +253,7 @@ def with_passing_rims(
     return np.where(is_rim & differs & is_passed, nearest, depth)
 
 
+@exact_products
 def push_behind(
     depth: Float[Array, "h w"],
     lens: Float[Array, "3 3"],

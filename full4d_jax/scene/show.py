@@ -7,8 +7,8 @@ import numpy as np
 
 from full4d_jax.grid import Grid
 from full4d_jax.scene import page, renders
-from full4d_jax.scene.options import RenderOptions
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
+from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.report import Job

@@ -133,13 +133,13 @@ def carved(
     most: int,
 ) -> Seeds:
     """Return at most `most` points on the hulls of the subject at the chosen instants."""
-    found = []
+    hulls = []
     for instant in chosen.tolist():
         views, middle = _views(cameras, instant)
         wider = [cv2.dilate(x.astype(np.uint8), np.ones((3, 3))) > 0 for x in subject[:, instant]]
         points = carve(np.stack(wider), views, middle)
-        found.append((points, np.full(len(points), instant)))
-    positions, instants = (np.concatenate(x) for x in zip(*found, strict=True))
+        hulls.append((points, np.full(len(points), instant)))
+    positions, instants = (np.concatenate(x) for x in zip(*hulls, strict=True))
     few = np.random.default_rng(0).permutation(len(positions))[:most]
     return _coloured(positions[few], instants[few], frames, cameras)
 
@@ -151,7 +151,7 @@ def matched(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int) ->
     lenses = views.intrinsics
     poses = views.world_to_camera
     features = [find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)]
-    found = []
+    shared = []
     for i, j in _neighbours(views.eyes):
         pair = [i, j]
         points = match_features(features[i], features[j])
@@ -163,16 +163,16 @@ def matched(frames: Float[ndarray, "v 1 h w 3"], cameras: Cameras, most: int) ->
         rays = np.stack([u, v, np.ones_like(u)], 1) @ np.linalg.inv(lenses[i]).T
         world = invert(poses[i])
         shown = frames[i, 0, v.astype(int), u.astype(int)]
-        found.append((rays * z[:, None] @ world[:3, :3].T + world[:3, 3], shown))
-    positions, colors = (np.concatenate(x) for x in zip(*found, strict=True))
+        shared.append((rays * z[:, None] @ world[:3, :3].T + world[:3, 3], shown))
+    positions, colors = (np.concatenate(x) for x in zip(*shared, strict=True))
     few = np.random.default_rng(0).permutation(len(positions))[:most]
     return Seeds(positions[few], colors[few], np.zeros(len(few), int))
 
 
 def _neighbours(eyes: Float[ndarray, "v 3"]) -> list[tuple[int, int]]:
     """Return pairs of cameras that stand close together."""
-    _, found = KDTree(eyes).query(eyes, min(NEIGHBOURS + 1, len(eyes)))
-    near = np.asarray(found).tolist()
+    _, nearest = KDTree(eyes).query(eyes, min(NEIGHBOURS + 1, len(eyes)))
+    near = np.asarray(nearest).tolist()
     return sorted({(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if i != j})
 
 
@@ -211,12 +211,14 @@ def swept(
         now = frames[:, instant]
         small = [cv2.resize(x, (wide, high), interpolation=cv2.INTER_AREA) for x in now]
         unit = float(np.median(np.linalg.norm(views.eyes - middle, axis=1)))
-        found = sweep(
+        swept_depth = sweep(
             np.stack(small), lenses, views.world_to_camera, NEAREST * unit, FARTHEST * unit
         )
         for view in range(v):
-            depth[view, instant] = cv2.resize(found[view], (w, h), interpolation=cv2.INTER_NEAREST)
-        if (found > 0).mean() < SURE:
+            depth[view, instant] = cv2.resize(
+                swept_depth[view], (w, h), interpolation=cv2.INTER_NEAREST
+            )
+        if (swept_depth > 0).mean() < SURE:
             break
     return depth, float((depth[:, chosen] > 0).mean())
 

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
-from full4d_jax.geometry.rays import pixel_rays
+from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.source.camera_paths import orbit_limit, pivot_of
 from gaussians import (
     Camera,
@@ -28,6 +28,7 @@ from gaussians import (
     render,
     with_room,
 )
+from gaussians.precision import exact_products
 from input_pipeline.cameras import orbit, resize_intrinsics
 
 EMPTY = 0.5  # coverage below which a pixel shows nothing; above it, new light would shine through
@@ -140,9 +141,9 @@ def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Float
     shown = jnp.concatenate([rgb / jnp.maximum(alpha, EMPTY)[..., None], disparity[..., None]], -1)
     filled = fill_holes(Projection(shown[None], mask[None], disparity[None]))[0]
     emptiest = alpha.argmin(0)[None, ..., None]
-    found = jnp.take_along_axis(filled, emptiest, 0)[0]
-    depth = 1 / jnp.maximum(found[..., 3], 1 / FARTHEST)
-    return jnp.clip(found[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
+    emptiest_filled = jnp.take_along_axis(filled, emptiest, 0)[0]
+    depth = 1 / jnp.maximum(emptiest_filled[..., 3], 1 / FARTHEST)
+    return jnp.clip(emptiest_filled[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
 
 
 def blur(
@@ -203,6 +204,7 @@ def _smaller(cameras: Cameras) -> Cameras:
 
 
 @jax.jit
+@exact_products
 def _push(
     depth: Float[Array, "h w"],
     lens: Float[Array, "3 3"],
@@ -214,7 +216,7 @@ def _push(
     """Compute `push_behind_views`."""
     height, width = depth.shape
     rays = pixel_rays(lens, height, width)
-    motions = poses @ jnp.linalg.inv(pose)[None]
+    motions = relative_pose(poses, pose[None])
 
     def pushed(step: Int[Array, ""], placed: Float[Array, "h w"]) -> Float[Array, "h w"]:
         z = depth * PUSH**step

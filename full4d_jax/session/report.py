@@ -30,6 +30,8 @@ SCORES = (
     "straightness_worst_at",
     "fitted_psnr",
     "held_out_psnr",
+    "color_disagreement",
+    "place_disagreement",
 )
 PACKAGES = ("full4d-jax", "jax", "jaxlib", "numpy", "av")
 

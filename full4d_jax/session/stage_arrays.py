@@ -33,6 +33,7 @@ GRID = {
     "warning": "text",
     "unposed": "text",  # why there are no cameras
     "enlarged": "bool",  # larger than what the prior was trained on
+    "generated?": "bool",  # by a generator, so that the views of the capture disagree
     "rate?": "float",
     "distances?": "float k",  # of the scene from each real view of a rig, world units
     # The place in a data set: a hash of it, and where.
@@ -77,6 +78,9 @@ STAGES = {
         "straightness_worst_at?": "score",  # seconds into the video
         "fitted_psnr?": "score",  # of a capture
         "held_out_psnr?": "score",  # NaN for none
+        "color_disagreement?": "score",  # of generated views, see `scene.disagreement`
+        "place_disagreement?": "score",  # pixels
+        "disagreement?": "text",
         "background?": "float 3",  # the colour behind the scene
         "warning?": "text",
     },
@@ -136,9 +140,9 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
             raise ValueError(f"{where}, {error}") from None
 
 
-def _check_array(array: ndarray, told: str, lengths: dict[str, int], where: str) -> None:
+def _check_array(array: ndarray, layout: str, lengths: dict[str, int], where: str) -> None:
     """Refuse an array of another kind or other axes; note the lengths of its axes."""
-    kind, *axes = told.split()
+    kind, *axes = layout.split()
     if kind == "text":
         if array.dtype.kind != "U" or array.shape:
             raise ValueError(f"{where}: found {array.dtype} {array.shape}, expected a text")

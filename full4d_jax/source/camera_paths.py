@@ -120,10 +120,10 @@ def subject_depth(frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h 
       frames: the clip.
       depth: its z-depth in world units, 0 where unknown.
     """
-    found = depth[moving_pixels(frames) & (depth > 0)]
-    if found.size < LEAST_MOVING * depth.size:
+    moving_depth = depth[moving_pixels(frames) & (depth > 0)]
+    if moving_depth.size < LEAST_MOVING * depth.size:
         return 1.0
-    return float(np.clip(np.median(found), NEAREST_PIVOT, 1.0))
+    return float(np.clip(np.median(moving_depth), NEAREST_PIVOT, 1.0))
 
 
 def moving_pixels(frames: UInt8[ndarray, "t h w 3"]) -> Bool[ndarray, "t h w"]:

@@ -26,7 +26,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place, all_real
 from full4d_jax.session.errors import InputError, as_input_error, input_errors, require_file
 from full4d_jax.session.files import Arrays
-from full4d_jax.source.held_out import held_out_pictures
+from full4d_jax.source.held_out_pictures import held_out_pictures
 from full4d_jax.source.options import CaptureOptions, DatasetClipOptions
 from full4d_jax.source.points import load_points
 from gaussians.fitting.losses import WINDOW
@@ -181,8 +181,8 @@ def load_capture(path: Path) -> Arrays:
         raise as_input_error("capture", ValueError(f"{path}, {error}"), FORMAT) from None
     for name in ("depth", "masks"):
         if name in arrays:
-            found = arrays[name]
-            _require(path, name, found, found.shape == (v, t, h, w), f"({v} {t} {h} {w})")
+            array = arrays[name]
+            _require(path, name, array, array.shape == (v, t, h, w), f"({v} {t} {h} {w})")
     return arrays | {"world_to_camera": poses}
 
 

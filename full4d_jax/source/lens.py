@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
-from full4d_jax.source.handheld.given_poses import fov_of_poses
+from full4d_jax.source.handheld.pose_files import fov_of_poses
 from full4d_jax.source.quicktime_tags import read_tag
 from full4d_jax.source.vanishing_points import field_of_view
 from input_pipeline.cameras import intrinsics_from_fov
@@ -110,14 +110,14 @@ def focal_length(path: Path) -> float | None:
     """
     try:
         with Image.open(path) as picture:
-            found = picture.getexif().get_ifd(EXIF).get(FOCAL_LENGTH_IN_35MM_FILM)
+            written = picture.getexif().get_ifd(EXIF).get(FOCAL_LENGTH_IN_35MM_FILM)
     except (UnidentifiedImageError, OSError):
-        found = read_tag(path, QUICKTIME)
-    if isinstance(found, str):
-        written = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:mm)?[\s\0]*", found)
-        found = written and written[1]
+        written = read_tag(path, QUICKTIME)
+    if isinstance(written, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(?:mm)?[\s\0]*", written)
+        written = match and match[1]
     try:
-        value = float(found) if found is not None else 0.0
+        value = float(written) if written is not None else 0.0
     except (TypeError, ValueError):
         return None
     return value if PLAUSIBLE[0] <= value <= PLAUSIBLE[1] else None

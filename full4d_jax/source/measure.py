@@ -19,7 +19,11 @@ from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import load_network, network_files
-from full4d_jax.source.handheld.measured_depth import measure_depth, measure_real_rows, told_sweep
+from full4d_jax.source.handheld.measured_depth import (
+    describe_sweep,
+    measure_depth,
+    measure_real_rows,
+)
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale
 from full4d_jax.source.lens import LensEstimate
 
@@ -109,14 +113,14 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
         depth, unit = settle_scale(grid, inputs.depth, estimated=False)
     else:
         if grid.depth is None and isinstance(inputs.network, DepthFile):
-            say(inputs.network.told)
+            say(inputs.network.description)
         depth, unit, _, swept = measure_depth(grid, inputs.network, segmentation)
         if swept:
-            say(told_sweep(swept))
+            say(describe_sweep(swept))
     rows = np.asarray(depth)[None]
     if grid.real_rows > 1:
-        others = measure_real_rows(grid, unit, inputs.network, segmentation)
-        rows = np.concatenate([rows, others])
+        other_rows = measure_real_rows(grid, unit, inputs.network, segmentation)
+        rows = np.concatenate([rows, other_rows])
     return {"depth": rows, "path_unit": np.asarray(unit)}
 
 

@@ -7,7 +7,7 @@ from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.extras import has
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import capture_source, dataset_view, options, two_videos, video_source
+from full4d_jax.source import capture_source, dataset_view, options, row_and_column, video_source
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.measure import DepthInputs
 from input_pipeline.importers.camera_path import path_files
@@ -34,9 +34,9 @@ def open_source(
         case options.DemoOptions():
             return video_source.open_demo(data, source)
         case options.TwoVideosOptions():
-            return two_videos.open_two_videos(data, source)
+            return row_and_column.open_two_videos(data, source)
         case options.DemoGridOptions():
-            return two_videos.open_demo_grid(data, source)
+            return row_and_column.open_demo_grid(data, source)
         case options.DatasetViewOptions():
             return dataset_view.open_dataset_view(data, source)
         case options.DatasetClipOptions():

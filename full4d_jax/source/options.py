@@ -97,7 +97,7 @@ class SizeOptions(FrameOptions):
     """How large the result is, where the number of views is free."""
 
     views: Annotated[int, Between(2, 64)] | None = None
-    """Views of the grid, the source included; left out, 5."""
+    """How many views the grid has, source included; else 5."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class DatasetViewOptions(SourceOptions):
     clip: Number = 0
     """Number of the clip in the split."""
     view: tuple[Number, ...] = (0,)
-    """Number of the view that is the source, and of others that are real too, up to 4."""
+    """Which cameras of the clip are real: the source, and up to 3 more; the others are made."""
     start: Start = 0.0
     """Seconds into the clip."""
     fps: Rate | None = None
@@ -223,8 +223,8 @@ class DatasetClipOptions(SourceOptions):
     clip: Number = 0
     """Number of the clip in the split."""
     views: tuple[int, ...] = ()
-    """Numbers of the views to fit; left out, all but what is held out. `full4d evaluate OUT
-    --scene --truth DATASET` then scores the others."""
+    """Which cameras of the clip to fit, not how many; left out, all but what is held out. `full4d
+    evaluate OUT --scene --truth DATASET` then scores the others."""
     held_out: HeldOut = "auto"
     """Hold out and score one view in eight, of fewer views one instant in eight; or say which. With
     --views, auto holds out no more."""

@@ -35,16 +35,16 @@ def check_one_shot(video: Video, path: Path, *, seconds: bool) -> None:
     Raises:
       InputError: it shows two shots; the message says where the second begins.
     """
-    found = find_cut(video, path)
-    if found is None:
+    cut = find_cut(video, path)
+    if cut is None:
         return
     begin, end = video.timestamps[[0, -1]]
-    do = f"start after it (--start {ceil(100 * found) / 100:g})"
-    before = int((video.timestamps < found).sum())
+    do = f"start after it (--start {ceil(100 * cut) / 100:g})"
+    before = int((video.timestamps < cut).sum())
     if seconds and before > 1:
         do += f", or end before it (--seconds {before / video.fps:.2f})"
     expected = f"one shot from {begin:.2f} s to {end:.2f} s"
-    raise InputError("video", path, f"a cut to another shot at {found:.2f} s", expected, do)
+    raise InputError("video", path, f"a cut to another shot at {cut:.2f} s", expected, do)
 
 
 def find_cut(video: Video, path: Path) -> float | None:

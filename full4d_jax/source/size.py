@@ -70,11 +70,11 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
     if enlarged and isinstance(options, VideoOptions | DemoOptions | DatasetViewOptions):
         multiple = math.lcm(multiple, MULTIPLE)
         for name, option in asks.items():
-            found = getattr(data, name)
+            value = getattr(data, name)
             own = getattr(DEFAULT.data, name)
-            if found != own:
+            if value != own:
                 expected = f"{own}, what the prior was trained on"
-                raise InputError("config", f"data.{name}", found, expected, f"give {option}")
+                raise InputError("config", f"data.{name}", value, expected, f"give {option}")
     return result_size(data, options, enlarged=enlarged, multiple=multiple)
 
 
@@ -108,27 +108,27 @@ def result_size(
     seconds = asked.seconds or (SECONDS if enlarged else None)
     if asked.rows is None and seconds is None:
         return replace(data, views=views)
-    found = _footage(data, options, seconds)
+    footage = _footage(data, options, seconds)
     frames = data.frames
     if seconds is not None:
         # Of a slow clip, whose views are its own, more seconds.
-        least = data.frames if asked.seconds is None and found.views else 1
-        frames = max(least, round(seconds * found.fps))
-        frames = frames if found.frames is None else min(frames, found.frames)
-    rows = asked.rows or (_own_rows(data, options, found) if enlarged else None)
+        least = data.frames if asked.seconds is None and footage.views else 1
+        frames = max(least, round(seconds * footage.fps))
+        frames = frames if footage.frames is None else min(frames, footage.frames)
+    rows = asked.rows or (_own_rows(data, options, footage) if enlarged else None)
     height = data.height
     width = data.width
     if rows is not None:
-        height, width = sides(found.height, found.width, rows, multiple)
-    views = found.views or views
+        height, width = sides(footage.height, footage.width, rows, multiple)
+    views = footage.views or views
     return replace(data, views=views, frames=frames, height=height, width=width)
 
 
-def _own_rows(data: DataConfig, options: SampleOptions, found: Footage) -> int:
+def _own_rows(data: DataConfig, options: SampleOptions, footage: Footage) -> int:
     """Return the rows of a result where none are asked for."""
     if not isinstance(options, DatasetViewOptions):
         return ROWS
-    return max(data.height, min(ROWS, found.height, found.width))
+    return max(data.height, min(ROWS, footage.height, footage.width))
 
 
 def _footage(

@@ -257,9 +257,9 @@ def find_moving(
         factor = (frame * background).sum(-1) / np.maximum((background**2).sum(-1), 1)
         colour = np.abs(frame - factor[..., None] * background).max(-1) < SAME_COLOUR
         light = differs & colour & (factor > SHADOW) & (factor < LIGHT)
-        found = _bytes(known & differs & ~_even(light, factor))
-        found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-        moving.append(cv2.morphologyEx(found, cv2.MORPH_CLOSE, _disc(2)) > 0)
+        mask = _bytes(known & differs & ~_even(light, factor))
+        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+        moving.append(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(2)) > 0)
     return np.stack(moving)
 
 

@@ -16,7 +16,7 @@ from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import check_file, read_video
 from full4d_jax.source.best_part import best_start
 from full4d_jax.source.camera_paths import still_camera
-from full4d_jax.source.handheld.given_poses import read_poses
+from full4d_jax.source.handheld.pose_files import read_poses
 from full4d_jax.source.handheld.video_path import path_of_video
 from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
@@ -42,11 +42,11 @@ def open_video(
     """
     size = {"height": data.height, "width": data.width, "frames": data.frames}
     poses = None if options.poses is None else read_poses(options.poses, options.video)
-    found = ""
+    choice = ""
     if options.start is None:
         options = replace(options, start=chosen_start(data, options))
         if options.start:
-            found = "; this part was chosen as most moves in it, --start takes another"
+            choice = "; this part was chosen as most moves in it, --start takes another"
     start = options.start or 0.0
     video = read_video(options.video, **size, fps=options.fps, start=start, usual=data.fps)
     check_one_shot(video, options.video, seconds=True)
@@ -54,7 +54,7 @@ def open_video(
     wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
     short = f"; of {wanted} frames asked for the video has these" * (wanted > data.frames)
     path = path_of_video(video, lens, data, options, poses)
-    note = f"{video.note}{found}; {seen}{short}"
+    note = f"{video.note}{choice}; {seen}{short}"
     world_to_camera = path.world_to_camera[None].astype(np.float32)
     rests = not moves(path.world_to_camera)  # else nobody knows where the camera was in between
     between = None

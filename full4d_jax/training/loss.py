@@ -66,7 +66,7 @@ class FlowPoint(NamedTuple):
 
     Attributes:
       z: (1 - tau) data + tau noise.
-      noise: zero for clips that train the mean; equal to the data in visible frames.
+      noise: zero for clips that train the mean; equal to the data in real frames.
       tau: flow time.
       is_mean: which clips train the conditional mean, at tau = 1.
       hidden: 1 for frames that are generated, which alone count in the loss.
@@ -151,7 +151,7 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: Part) -> Fl
     """Draw the flow time and the noise of each clip."""
     settings = config.flow
     data = clips.latents
-    visible = clips.conditions.visible
+    real = clips.conditions.real
     drawn = flow.sample_time(
         keys.times,
         part.size,
@@ -163,9 +163,9 @@ def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: Part) -> Fl
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
     noise = flow.bcast(jnp.where(is_mean, 0.0, 1.0), data) * noise
     hidden = jnp.ones(data.shape[:3])
-    if visible is not None:  # visible frames are the data at every flow time
-        noise = jnp.where(flow.bcast(visible, data), data, noise)
-        hidden = 1.0 - visible
+    if real is not None:  # real frames are the data at every flow time
+        noise = jnp.where(flow.bcast(real, data), data, noise)
+        hidden = 1.0 - real
     return FlowPoint(flow.interpolate(data, noise, tau), noise, tau, is_mean, hidden)
 
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import UInt8
 
 from full4d_jax.config import Config, to_dict
-from full4d_jax.config.check import check_heads
+from full4d_jax.config.rules import check_heads
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.conditions import Params

@@ -16,7 +16,7 @@ from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, prior_with
-from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
+from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.media.pictures import contact_sheet, to_uint8, to_unit
 from full4d_jax.models.conditions import Params
 from full4d_jax.models.grid_mesh import around
@@ -78,14 +78,14 @@ def _draw_targets(
 
 def filled_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndarray, "H W 3"]:
     """Draw held-out grids filled from row and column: the last time of each view, and its truth."""
-    visible = row_and_column(config.data.views, config.data.frames)
+    real = row_and_column(config.data.views, config.data.frames)
     indices = HELD_OUT_START + jnp.arange(scenes)
     grids = np.asarray(jax.jit(lambda i: procedural_batch(i, config.data))(indices).frames)
     key = jax.random.key(config.seed)
     cells = []
     for frames in grids:
-        copied = copy_nearest(jnp.asarray(frames), jnp.asarray(visible))
-        rows = (frames, copied, fill_grid(prior, frames, visible, key))
+        copied = copy_nearest(jnp.asarray(frames), jnp.asarray(real))
+        rows = (frames, copied, fill_grid(prior, frames, real, key))
         cells += [to_unit(x[:, -1]) for x in rows]
     return contact_sheet(
         to_uint8(np.stack(cells)),
@@ -93,5 +93,5 @@ def filled_sheet(config: Config, prior: Prior, scenes: int = 3) -> UInt8[np.ndar
             f"scene {i}: {what}" for i in range(scenes) for what in ("truth", "nearest", "prior")
         ],
         columns=[f"view {view}" for view in range(config.data.views)],
-        title=f"{config.name}: the last time of held-out grids; view 0 is given",
+        title=f"{config.name}: the last time of held-out grids; view 0 is real",
     )

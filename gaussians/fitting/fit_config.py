@@ -19,7 +19,8 @@ class Targets(NamedTuple):
       times: time of each frame, in clips (0 first, 1 last).
       weights: how often each frame is drawn relative to the others; 0 means never.
       final_weights: weights at the end of distillation, reached linearly; None keeps `weights`.
-      views: index of the exposure of each frame, 0 to v - 1; None means one for all.
+      views: the view of each frame, 0 to v - 1, whose exposure and camera are corrected; None
+        means that all frames agree.
       known: above 0 where a pixel counts; None means everywhere.
       alpha: how much of a pixel the subject covers, 0 to 1. With it every step puts a colour of its
         own behind the subject, in the picture as in its render; `FitConfig.background` is the
@@ -50,6 +51,7 @@ class FitConfig:
       moments, durations, gates: rates of the temporal parameters of `DynamicGaussians`.
       planes, network: rates of the field of `DeformingGaussians`.
       exposures: rate of log-gains and offsets, used where the targets have `views`.
+      poses: rate of the cameras' corrections, used there too; 0 leaves the cameras where they are.
       decay: last learning rate over the first.
       dssim: share of D-SSIM in the picture loss; the rest is L1.
       perceptual: weight of the perceptual distance that `fit` may be given.
@@ -87,6 +89,7 @@ class FitConfig:
     planes: float = 5e-3
     network: float = 1e-3
     exposures: float = 1e-3
+    poses: float = 0.0
     decay: float = 0.05
     dssim: float = 0.2
     perceptual: float = 0.0
@@ -126,11 +129,11 @@ def check_targets(targets: Targets, config: FitConfig) -> None:
     """Raise ValueError when the targets disagree in number or size, or cannot be shrunk."""
     n, h, w, _ = targets.frames.shape
     cameras = targets.cameras
-    found = (cameras.world_to_camera.shape[0], targets.times.shape[0], targets.weights.shape[0])
-    if found != (n, n, n) or (cameras.height, cameras.width) != (h, w):
+    counts = (cameras.world_to_camera.shape[0], targets.times.shape[0], targets.weights.shape[0])
+    if counts != (n, n, n) or (cameras.height, cameras.width) != (h, w):
         raise ValueError(
             f"fit: {n} frames of {h}x{w} need as many cameras, times and weights of that size, "
-            f"found {found} and {cameras.height}x{cameras.width}"
+            f"found {counts} and {cameras.height}x{cameras.width}"
         )
     for name in ("final_weights", "views"):
         more = getattr(targets, name)

@@ -17,9 +17,11 @@ from gaussians.fitting.exposure import expose, no_exposure
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.losses import capped_psnr, picture_loss
 from gaussians.fitting.novel_views import Lesson, learn
+from gaussians.fitting.pose_corrections import correct_camera, no_correction
 from gaussians.fitting.relocation import wander
 from gaussians.hexplane import HexPlane, roughness
 from gaussians.motion import DynamicGaussians
+from gaussians.precision import exact_products
 from gaussians.rendering.rasterizer import render
 from gaussians.types import Camera, Gaussians
 
@@ -32,10 +34,12 @@ class Fitted(NamedTuple):
     Attributes:
       scene: the Gaussians.
       exposures: log-gains and offsets of the views, see `exposure`.
+      poses: turns and shifts of their cameras, see `pose_corrections`.
     """
 
     scene: Scene
     exposures: Float[Array, "v 2 3"]
+    poses: Float[Array, "v 2 3"]
 
 
 class FitState(NamedTuple):
@@ -92,7 +96,7 @@ def run_taught(
 
     Arguments and results are those of `run_chunk`; the steps end at the first overflow.
     """
-    found = []
+    metrics_of_steps = []
     for index, step_key in zip(*_draw_steps(targets, length, key), strict=True):
         scene = state.fitted.scene
         progress = prior.progress(state.step / config.steps)
@@ -104,8 +108,8 @@ def run_taught(
         state, metrics = one_step(state, targets, *drawn, config, budget, perceptual, lesson)
         if int(metrics["overflow"]) > 0:
             return state, {"overflow": metrics["overflow"]}
-        found.append(metrics)
-    return state, _summary(jax.tree.map(lambda *x: jnp.stack(x), *found))
+        metrics_of_steps.append(metrics)
+    return state, _summary(jax.tree.map(lambda *x: jnp.stack(x), *metrics_of_steps))
 
 
 @partial(jax.jit, static_argnames=("config", "budget"))
@@ -155,7 +159,7 @@ def first_state(initial: Scene, targets: Targets, taught: int, budget: int) -> F
     # Weakly typed leaves would become strong along the way, each time with a new compilation.
     scene = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), initial)
     views = 1 if targets.views is None else int(targets.views.max()) + 1
-    fitted = Fitted(scene, no_exposure(views))
+    fitted = Fitted(scene, no_exposure(views), no_correction(views))
     room = jnp.zeros((taught, *targets.frames.shape[1:]))
     adam = ADAM.init(jax.tree.map(jnp.asarray, fitted))
     return FitState(fitted, adam, jnp.int32(0), room, jnp.int32(budget))
@@ -172,9 +176,12 @@ def _picture_term(
     """Return the loss of one picture over a background, with all pulls, and its metrics."""
     scene = fitted.scene
     now = scene.at(target.times)
+    camera = target.cameras
+    if target.views is not None and config.poses > 0:
+        camera = correct_camera(camera, fitted.poses, target.views)
     picture = render(
         now,
-        target.cameras,
+        camera,
         background=behind,
         antialiased=config.antialiased,
         max_intersections=budget,
@@ -213,6 +220,7 @@ def _pulls(scene: Scene, now: Gaussians, config: FitConfig) -> Float[Array, ""]:
     return value
 
 
+@exact_products
 def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: Camera) -> Fitted:
     """Return the learning rate of every field, which is multiplied with its update.
 
@@ -247,7 +255,7 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: C
         box = jnp.float32(0)
         field = HexPlane(planes, planes)
         rates = DeformingGaussians(gaussians, field, network, network, network, box)
-    return Fitted(rates, jnp.float32(config.exposures))
+    return Fitted(rates, jnp.float32(config.exposures), jnp.float32(config.poses))
 
 
 def _draw_steps(targets: Targets, length: int, key: Array) -> tuple[Int[Array, "length"], Array]:

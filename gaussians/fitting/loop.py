@@ -42,11 +42,13 @@ class FitResult(NamedTuple):
     Attributes:
       scene: the Gaussians, as many as at the start.
       exposures: log-gains and offsets of the views, see `exposure`.
+      poses: turns and shifts of their cameras, see `pose_corrections`.
       max_intersections: budget that no step overflowed.
     """
 
     scene: Scene
     exposures: Float[Array, "v 2 3"]
+    poses: Float[Array, "v 2 3"]
     max_intersections: int
 
 
@@ -102,8 +104,8 @@ def fit(
         if _size(first, config) != size:
             size = _size(first, config)
             cameras = _shrunk(targets, size).cameras
-            found = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
-            state = state._replace(budget=jnp.int32(found))
+            budget = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
+            state = state._replace(budget=jnp.int32(budget))
         if cached and _due(first, config, cached):
             tau = jnp.float32(cached.largest_tau(cached.progress(first / config.steps)))
             taught = cached_frames(
@@ -126,7 +128,7 @@ def fit(
             alive = (~dead(state.fitted.scene.gaussians)).sum()
             report(first + length, metrics | {"alive": float(alive)})
     fitted = state.fitted
-    return FitResult(fitted.scene, fitted.exposures, int(state.budget))
+    return FitResult(fitted.scene, fitted.exposures, fitted.poses, int(state.budget))
 
 
 def _with_growing_budget(
@@ -153,7 +155,7 @@ def _finite(fitted: Fitted) -> Bool[Array, ""]:
 
 @partial(jax.jit, static_argnames="growth")
 def _relocated(state: FitState, key: Array, growth: float) -> FitState:
-    """Return the state after a relocation; exposures stay as they are."""
+    """Return the state after a relocation; exposures and cameras stay as they are."""
     fitted = state.fitted
     adam = state.adam
     moments = adam.mu.scene, adam.nu.scene

@@ -124,9 +124,9 @@ def carve(
         inside = enough & (marked >= np.ceil((1 - MISSES) * seen))
         if not inside.any():
             return np.zeros((0, 3))
-        found = grid[inside]
-        low = found.min(0) - steps
-        high = found.max(0) + steps
+        inner_points = grid[inside]
+        low = inner_points.min(0) - steps
+        high = inner_points.max(0) + steps
     surface = inside & ~_all_around(inside)
     return grid[surface]
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.deformation import Scene
+from gaussians.precision import exact_products
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Gaussians
 
@@ -93,6 +94,7 @@ def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:
     )
 
 
+@exact_products
 def wander(gaussians: Gaussians, size: Float[Array, ""], key: Array) -> Gaussians:
     """Move the centres of nearly transparent Gaussians at random, within their own extent.
 

@@ -98,9 +98,9 @@ def load_spz(path: str | Path) -> Gaussians:
     columns = np.split(np.frombuffer(arrays, np.uint8, int(sizes.sum())), np.cumsum(sizes)[:-1])
     places, opacities, colors, scales, rotations, higher = columns
     mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP
-    others = (higher.reshape(count, rest, 3) - 128.0) / 128
+    higher_terms = (higher.reshape(count, rest, 3) - 128.0) / 128
     means = turn_vectors(_from_int24(places.reshape(count, 3, 3)) / 2.0**bits)
-    harmonics = turn_harmonics(np.concatenate([mean, others], 1))
+    harmonics = turn_harmonics(np.concatenate([mean, higher_terms], 1))
     quaternions = turn_quaternions(_unpack_rotations(rotations.view("<u4").astype(np.uint32)))
     return Gaussians(
         means=jnp.asarray(means),

@@ -29,6 +29,7 @@ from einops import rearrange
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from gaussians.precision import exact_products
 from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.projection import ALPHA_MIN
 
@@ -90,6 +91,7 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
     return join_tiles(blank.at[groups.tile.reshape(-1)].set(drawn)[:-1], tiles)
 
 
+@exact_products
 def backward(
     features: Float[Array, "g f"],
     bins: Bins,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
+from gaussians.precision import exact_products
 from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.chunks import CHUNK, cut_runs, exclusive_scan, map_chunks
 from gaussians.rendering.compositing import (
@@ -28,6 +29,7 @@ from gaussians.rendering.compositing import (
 BATCH = 1 << 23  # splat-pixel pairs at a time: 32 MB for each intermediate array
 
 
+@exact_products
 def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
     """Composite the payload, see `compositing.forward`."""
     chunks = cut_runs(features, bins, tiles)
@@ -46,6 +48,7 @@ def forward(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Ar
     return join_tiles(image.at[:, -1].set(1 - image[:, -1]), tiles)
 
 
+@exact_products
 def backward(
     features: Float[Array, "g f"],
     bins: Bins,

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from gaussians.precision import exact_products
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians
 
@@ -48,6 +49,7 @@ class Splats(NamedTuple):
     half_sizes: Float[Array, "g 2"]
 
 
+@exact_products
 def project(
     gaussians: Gaussians, opacities: Float[Array, "g"], camera: Camera, *, antialiased: bool
 ) -> Splats:

@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from gaussians import harmonics
+from gaussians.precision import exact_products
 from gaussians.rendering.binning import MOST_INTERSECTIONS, Tiles, choose_tiles, count_slots
 from gaussians.rendering.platforms import composite, list_splats
 from gaussians.rendering.projection import ALPHA_MIN, Splats, project
@@ -125,6 +126,7 @@ def count_intersections(
 
 
 @partial(jax.jit, static_argnames=("sh_degree", "antialiased", "slots"))
+@exact_products
 def _render(
     gaussians: Gaussians,
     camera: Camera,

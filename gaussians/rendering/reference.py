@@ -11,12 +11,14 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from gaussians import harmonics
+from gaussians.precision import exact_products
 from gaussians.rendering.compositing import ALPHA_MAX, TRANSMITTANCE_MIN
 from gaussians.rendering.projection import ALPHA_MIN, BLUR, NEAR
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera, Gaussians, Rendering
 
 
+@exact_products
 def render_reference(
     gaussians: Gaussians,
     camera: Camera,
@@ -70,6 +72,7 @@ def render_reference(
     return Rendering(rgb, expected, alpha, jnp.int32(0), drawn)
 
 
+@exact_products
 def project_one(
     mean: Float[Array, "3"],
     quaternion: Float[Array, "4"],

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from input_pipeline.cameras import check_cameras
-from input_pipeline.checks.cameras import (
+from input_pipeline.checks.camera_agreement import (
     Pair,
     find_matches,
     judge_cameras,

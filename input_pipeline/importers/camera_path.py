@@ -155,14 +155,14 @@ def _from_colmap(folder: Path) -> CameraPath:
     return CameraPath(poses[order], lens.intrinsics, lens.size)
 
 
-def _checked(path: Path, found: CameraPath) -> CameraPath:
+def _checked(path: Path, camera_path: CameraPath) -> CameraPath:
     try:
-        check_poses(found.world_to_camera[None])
-        if found.intrinsics is not None:
-            check_cameras(found.intrinsics[None], found.world_to_camera[None])
+        check_poses(camera_path.world_to_camera[None])
+        if camera_path.intrinsics is not None:
+            check_cameras(camera_path.intrinsics[None], camera_path.world_to_camera[None])
     except ValueError as error:
         raise ValueError(f"{path}, {error}") from None
-    return found
+    return camera_path
 
 
 def _order(where: Path, names: Sequence[str]) -> list[int]:

@@ -36,7 +36,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     file = next(path / name for name in FILES if (path / name).is_file())
     table = load_json(file)
     named = [re.match(r"f(\d+(?:\.\d+)?)_aperture", part) for part in path.resolve().parts]
-    focal = next((float(found[1]) for found in reversed(named) if found), None)
+    focal = next((float(match[1]) for match in reversed(named) if match), None)
     if focal is None:
         expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
         raise ValueError(f"{path}: found no focal length, expected {expected}")

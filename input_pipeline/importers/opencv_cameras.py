@@ -177,11 +177,11 @@ def _array(table: Mapping[str, Any], field: str, where: str, counts: tuple[int, 
         names = ", ".join(NAMES[field])
         found = ", ".join(map(str, table))
         raise ValueError(f"{where}: found {found}, expected a field {field} (one of {names})")
-    found = entries(table[name], f"{where}, {name}")
-    if found.size not in counts:
+    values = entries(table[name], f"{where}, {name}")
+    if values.size not in counts:
         expected = " or ".join(map(str, counts))
-        raise ValueError(f"{where}, {name}: found {found.size} numbers, expected {expected}")
-    return found
+        raise ValueError(f"{where}, {name}: found {values.size} numbers, expected {expected}")
+    return values
 
 
 def _size(table: Mapping[str, Any], where: str) -> tuple[int, int] | None:

@@ -22,6 +22,7 @@ from input_pipeline.procedural import world as simple
 from input_pipeline.procedural.cards import CARDS, Cards, paint_cards, stand_cards
 from input_pipeline.procedural.cutouts import Cutouts
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks
+from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.render import paint_world
 from input_pipeline.procedural.rich_render import paint_rich_world
 from input_pipeline.procedural.scene_cameras import (
@@ -69,6 +70,7 @@ class FilmedWorld(NamedTuple):
     unit: Float[Array, ""]  # median source depth at t = 0
 
 
+@exact_products
 def procedural_scene(
     index: Integer[Array, ""] | int,
     *,

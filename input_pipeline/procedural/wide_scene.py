@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from input_pipeline.procedural.cards import paint_cards, stand_cards
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks
+from input_pipeline.procedural.precision import exact_products
 from input_pipeline.procedural.rich_render import is_sky
 from input_pipeline.procedural.rich_world import (
     BALLS,
@@ -63,6 +64,7 @@ class WideFrame(NamedTuple):
     depth: Float[Array, "h w"]  # z in units of its median
 
 
+@exact_products
 def wide_frame(
     index: Integer[Array, ""] | int,
     *,

@@ -23,7 +23,7 @@ def test_pairs_whose_key_is_a_hole_are_counted(monkeypatch):
     )
     visible = np.random.default_rng(0).random((views, frames, tokens)) < 0.6
     visible[0] = True
-    found = importlib.import_module("holes").told(config, visible)
+    found = importlib.import_module("holes").shares_of_holes(config, visible)
     keys = np.concatenate([np.ones_like(visible), visible], 1).reshape(-1)
     allowed = allowed_frames(views, 2 * frames, cross_half=True).reshape(views * 2 * frames, -1)
     allowed = np.repeat(np.repeat(allowed, tokens, 0), tokens, 1)

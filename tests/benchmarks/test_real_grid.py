@@ -17,8 +17,8 @@ def test_given_pictures_alone_have_a_border(monkeypatch):
         module, "contact_sheet", lambda cells, **words: sheets.update(words) or cells
     )
     grey = np.full((3, 2, 8, 8, 3), 0.5)
-    visible = np.array([[True, True], [True, False], [True, False]])
-    cells = module.drawn(grey, grey, visible)
+    real = np.array([[True, True], [True, False], [True, False]])
+    cells = module.drawn(grey, grey, real)
     bordered = (cells[:, :, 0, 0] == module.REAL_BORDER).all(-1)
-    np.testing.assert_array_equal(bordered, np.concatenate([np.zeros((3, 2), bool), visible], 1))
+    np.testing.assert_array_equal(bordered, np.concatenate([np.zeros((3, 2), bool), real], 1))
     assert (len(sheets["rows"]), len(sheets["columns"])) == (3, 4)

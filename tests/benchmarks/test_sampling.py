@@ -72,7 +72,12 @@ def answer(sampling, monkeypatch, capsys) -> Callable[..., dict[str, Any]]:
     ("config", "way", "module", "names"),
     [
         (POSED, DemoOptions(), generate, ("guides_program", "flow_program", "views_program")),
-        (UNPOSED, DemoGridOptions(), fill, ("given_program", "parts_program", "filled_program")),
+        (
+            UNPOSED,
+            DemoGridOptions(),
+            fill,
+            ("conditions_program", "parts_program", "filled_program"),
+        ),
     ],
     ids=["posed", "unposed"],
 )

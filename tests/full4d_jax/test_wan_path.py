@@ -114,7 +114,7 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
         def conditions(depth, text):
             made, _ = make_conditions(config.model, frames, depth, cameras, prior.codec_weights)
             made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
-            return made._replace(visible=first_frame(*made.base.shape[:3]))
+            return made._replace(real=first_frame(*made.base.shape[:3]))
 
         whole = conditions(depth, prior.text)
         others = conditions(0 * depth, prior.text), conditions(depth, prior.negative_text)

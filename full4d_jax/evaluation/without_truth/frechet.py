@@ -48,7 +48,7 @@ def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -
 
 
 def clips_in_time(frames: Frames) -> Videos:
-    """Return the generated videos of a grid: all but the source, which is given."""
+    """Return the generated videos of a grid: all but the source, which is real."""
     return frames[1:] if len(frames) > 1 else frames
 
 

@@ -15,7 +15,7 @@ from full4d_jax.evaluation.score_lines import append_lines, open_lines
 from full4d_jax.evaluation.table import GRID, SCENE, Estimate, estimate, number
 from full4d_jax.evaluation.without_truth import consistency, frechet, i3d, registration
 from full4d_jax.evaluation.without_truth import image_features as images
-from full4d_jax.evaluation.without_truth.page import draw_matches, table
+from full4d_jax.evaluation.without_truth.consistency_page import draw_matches, table
 from full4d_jax.evaluation.without_truth.set_scores import (
     ENOUGH,
     Comparison,
@@ -90,42 +90,42 @@ def score_folder(
 
     file = folder / "consistency.jsonl"
     scores = {name: {} for name in (GRID, SCENE, SOURCE)}
-    kept = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}), FOLDER)}
+    lines = {x["mark"]: x for x in open_lines(file, fingerprint(SCORED, {}, {}), FOLDER)}
     for path in folders:
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz", "clip": clip_onnx}
         made_of |= {"matcher": matcher_onnx, "colmap": has("pycolmap")}
         mark = fingerprint(path.name, made_of, {})
         # Pictures are needed again where sets are compared: their features are not kept.
-        subjects, stale = ({}, {}) if mark in kept and not comparison else _subjects(path)
-        if mark not in kept:
-            found = {
+        subjects, stale = ({}, {}) if mark in lines and not comparison else _subjects(path)
+        if mark not in lines:
+            scores_by_subject = {
                 k: grid_scores(x, clip, matcher, f"{path.name}, {k}") for k, x in subjects.items()
             }
-            kept[mark] = {"mark": mark, "scores": found, "missing": stale}
-            append_lines(file, [kept[mark]])
-        missing |= kept[mark]["missing"]
-        for name, found in kept[mark]["scores"].items():
-            scores[name][path.name] = found
+            lines[mark] = {"mark": mark, "scores": scores_by_subject, "missing": stale}
+            append_lines(file, [lines[mark]])
+        missing |= lines[mark]["missing"]
+        for name, by_key in lines[mark]["scores"].items():
+            scores[name][path.name] = by_key
         for name, grid in subjects.items():
             if comparison and name != SOURCE:
                 comparison.add(name, grid.frames)
     scores = {name: by_folder for name, by_folder in scores.items() if by_folder}
-    estimates = {name: _estimates(list(found.values())) for name, found in scores.items()}
+    estimates = {name: _estimates(list(by_folder.values())) for name, by_folder in scores.items()}
     rows: dict[str, Scores] = {
-        name: {key: x.mean if x.count else None for key, x in found.items()}
-        for name, found in estimates.items()
+        name: {key: x.mean if x.count else None for key, x in by_key.items()}
+        for name, by_key in estimates.items()
     }
     counts = {
-        name: {key: (x.count, len(folders)) for key, x in found.items()}
-        for name, found in estimates.items()
+        name: {key: (x.count, len(folders)) for key, x in by_key.items()}
+        for name, by_key in estimates.items()
     }
     if comparison:
-        rows = {name: found | comparison.distances(name) for name, found in rows.items()}
+        rows = {name: by_key | comparison.distances(name) for name, by_key in rows.items()}
 
-    told = {"scores": rows, "missing": missing}
-    told |= {"sets": comparison.sizes} if comparison else {}
-    told |= {"folders": scores} if len(folders) > 1 else {}
-    write_text(folder / "consistency.json", json.dumps(told, indent=1) + "\n")
+    result = {"scores": rows, "missing": missing}
+    result |= {"sets": comparison.sizes} if comparison else {}
+    result |= {"folders": scores} if len(folders) > 1 else {}
+    write_text(folder / "consistency.json", json.dumps(result, indent=1) + "\n")
     page = table(rows, missing, counts)
     write_text(folder / "consistency.md", page)
     first = posed_grid(Stages(folders[0]))
@@ -185,12 +185,12 @@ def _across_views(grid: Grid) -> dict[str, float]:
 
 def _registered(grid: Grid) -> dict[str, float]:
     """Return means over some instants, of those that have the number."""
-    found = [
+    registrations = [
         registration.register(grid.frames, _cameras(grid), t)
         for t in evenly(grid.frames.shape[1], consistency.INSTANTS)
     ]
     return {
-        name: estimate(np.array([getattr(x, name) for x in found], float)).mean
+        name: estimate(np.array([getattr(x, name) for x in registrations], float)).mean
         for name in registration.Registration._fields
     }
 
@@ -262,7 +262,7 @@ def _subjects(folder: Path) -> tuple[dict[str, Grid], dict[str, str]]:
 
 def _estimates(scores: list[Scores]) -> dict[str, Estimate]:
     """Return means over the folders that have the score."""
-    keys = dict.fromkeys(key for found in scores for key in found)
+    keys = dict.fromkeys(key for by_key in scores for key in by_key)
     return {key: estimate(np.array([number(x.get(key)) for x in scores])) for key in keys}
 
 

@@ -57,13 +57,13 @@ def register(
     rotation = position = float("nan")
     views = sorted(placed)
     if len(views) >= ALIGNED:
-        found = np.stack([placed[view] for view in views])
-        rotation, position = pose_errors(found, poses[views, instant].astype(np.float64))
+        placed_poses = np.stack([placed[view] for view in views])
+        rotation, position = pose_errors(placed_poses, poses[views, instant].astype(np.float64))
     return Registration(len(views) / len(frames), points, reprojection, rotation, position)
 
 
 def pose_errors(
-    found: Float[np.ndarray, "v 4 4"], commanded: Float[np.ndarray, "v 4 4"]
+    estimated: Float[np.ndarray, "v 4 4"], commanded: Float[np.ndarray, "v 4 4"]
 ) -> tuple[float, float]:
     """Return median angle (degrees) and distance of cameras after a similarity.
 
@@ -71,20 +71,20 @@ def pose_errors(
     one another (orthogonal Procrustes) is found from centres and unit axes of the cameras
     together, since centres on one line would leave it open.
     """
-    places = [centers(poses) for poses in (found, commanded)]
+    places = [centers(poses) for poses in (estimated, commanded)]
     spreads = [np.sqrt(((x - x.mean(0)) ** 2).sum(-1).mean()) for x in places]
     scales = [max(spread, 1e-12) for spread in spreads]
     # Rows of R are the axes of a camera in the world.
     clouds = [
         np.concatenate([(x - x.mean(0)) / scale, poses[:, :3, :3].reshape(-1, 3)])
-        for x, scale, poses in zip(places, scales, (found, commanded), strict=True)
+        for x, scale, poses in zip(places, scales, (estimated, commanded), strict=True)
     ]
     u, _, vt = np.linalg.svd(clouds[1].T @ clouds[0])
     turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
     moved = clouds[0] @ turn.T
-    count = len(found)
+    count = len(estimated)
     distance = np.linalg.norm(moved[:count] - clouds[1][:count], axis=-1)
-    relative = commanded[:, :3, :3] @ turn @ found[:, :3, :3].swapaxes(-1, -2)
+    relative = commanded[:, :3, :3] @ turn @ estimated[:, :3, :3].swapaxes(-1, -2)
     cosine = (np.trace(relative, axis1=-2, axis2=-1) - 1) / 2
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     return float(np.median(angle)), float(np.median(distance))
@@ -115,7 +115,7 @@ def _reconstruct(
         models = pycolmap.incremental_mapping(database, folder, folder / "models", options)
         if not models:
             return {}, 0, float("nan")
-        model = max(models.values(), key=lambda found: found.num_reg_images())
+        model = max(models.values(), key=lambda candidate: candidate.num_reg_images())
         images = [image for image in model.images.values() if image.has_pose]
         placed = {
             int(Path(image.name).stem): homogeneous(image.cam_from_world().matrix())

@@ -61,11 +61,11 @@ class Comparison:
         self._views = min((grid.views for grid in both if grid.views > 1), default=1)
         possible = [*(["fvd", "fvd_v"] if video else []), *(["fid"] if image else [])]
         made = counts(grids)
-        given = counts(reference)
+        compared = counts(reference)
         self.refused = {
-            NAMES[key]: f"{made[key]} made and {given[key]} to compare with"
+            NAMES[key]: f"{made[key]} made and {compared[key]} to compare with"
             for key in possible
-            if min(made[key], given[key]) < frechet.LEAST_SET
+            if min(made[key], compared[key]) < frechet.LEAST_SET
         }
         self.keys = [key for key in possible if NAMES[key] not in self.refused]
         self._features: dict[str, Features] = {}
@@ -77,15 +77,15 @@ class Comparison:
     def add(self, name: str, frames: Frames) -> None:
         """Add a grid to the set of this name."""
         if self.keys:
-            found = self._features_of(frames, f"{name}, features")
-            _extend(self._features.setdefault(name, {}), found)
+            features = self._features_of(frames, f"{name}, features")
+            _extend(self._features.setdefault(name, {}), features)
 
     def distances(self, name: str) -> dict[str, float]:
         """Return distances by key of NAMES, where the set is large enough."""
         return {
-            key: frechet.frechet_distance(np.stack(found), np.stack(self._reference[key]))
-            for key, found in self._features.get(name, {}).items()
-            if len(found) >= frechet.LEAST_SET
+            key: frechet.frechet_distance(np.stack(features), np.stack(self._reference[key]))
+            for key, features in self._features.get(name, {}).items()
+            if len(features) >= frechet.LEAST_SET
         }
 
     @property
@@ -93,7 +93,7 @@ class Comparison:
         """Sizes of the sets, by name and key."""
         sets = {**self._features, "reference": self._reference}
         return {
-            name: {key: len(found) for key, found in by_key.items()}
+            name: {key: len(features) for key, features in by_key.items()}
             for name, by_key in sets.items()
         }
 
@@ -109,12 +109,12 @@ class Comparison:
         if self._image and "fid" in self.keys:
             pictures = videos.reshape(-1, *videos.shape[2:])
             jobs += [("fid", partial(self._image, picture)) for picture in pictures]
-        found: Features = {}
+        features: Features = {}
         with Progress(label, len(jobs)) as report:
             for done, (key, job) in enumerate(jobs, 1):
-                found.setdefault(key, []).append(job())
+                features.setdefault(key, []).append(job())
                 report(done)
-        return found
+        return features
 
     def _of_clip(self, clip: UInt8[np.ndarray, "m h w 3"], length: int) -> Float[np.ndarray, " c"]:
         assert self._video
@@ -171,13 +171,13 @@ def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:
 
 
 def _extend(features: Features, more: Features) -> None:
-    for key, found in more.items():
-        features.setdefault(key, []).extend(found)
+    for key, added in more.items():
+        features.setdefault(key, []).extend(added)
 
 
 def _decode(records: Records, index: int) -> Frames:
-    told = records.clips[index]
-    shape = (told[name] for name in ("views", "frames", "height", "width"))
+    facts = records.clips[index]
+    shape = (facts[name] for name in ("views", "frames", "height", "width"))
     frames = np.empty((*shape, 3), np.uint8)
     decode_frames(records[index], frames)
     return frames

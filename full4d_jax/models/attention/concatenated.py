@@ -35,10 +35,10 @@ def concatenated_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool)
 def _keys(x: Tokens, t, later) -> Float[Array, "b v n k d"]:
     """Return each view's keys at instant t: own row, other views, the source's frame `later`."""
     b, views, _, tokens, heads, width = x.shape
-    others = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
+    other_views = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
     parts = [
         rearrange(x, "b v t s k d -> b v (t s) k d"),
-        x[:, :, t][:, others].reshape(b, views, (views - 1) * tokens, heads, width),
+        x[:, :, t][:, other_views].reshape(b, views, (views - 1) * tokens, heads, width),
     ]
     if later is not None:
         guide = x[:, SOURCE, later][:, None]

@@ -162,14 +162,14 @@ def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, 
     """Return which of the column's frames each query frame reads beyond its own row."""
     allowed = allowed_frames(views, frames, cross_half)
     time = np.arange(frames)
-    others = allowed[:, time, :, time] & ~np.eye(views, dtype=bool)
+    other_rows = allowed[:, time, :, time] & ~np.eye(views, dtype=bool)
     if not cross_half:
-        return others
+        return other_rows
     half = frames // 2
     reads_later = np.zeros((frames, views, 1), bool)
     reads_later[:half, :, 0] = allowed[:, time[:half], SOURCE, time[:half] + half].T
     reads_later[:, SOURCE] = False  # it stands in the source's row
-    return np.concatenate([others, reads_later], -1)
+    return np.concatenate([other_rows, reads_later], -1)
 
 
 def _logits(q: Float[Array, "*a n d"], k: Float[Array, "*a m d"]) -> Float[Array, "*a n m"]:

@@ -104,8 +104,8 @@ def attention_of_queries(
         queries = rearrange(q, "b (f s) k d -> b f s k d", s=tokens)
         k, v = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (k, v))
         return attend_by_lists(queries, k, v, allowed, first_token // q.shape[1]).reshape(q.shape)
-    others = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
-    others = jnp.asarray(others.reshape(views, views - 1))
+    other_views = np.array([[u for u in range(views) if u != view] for view in range(views)], int)
+    other_views = jnp.asarray(other_views.reshape(views, views - 1))
     lengths = jnp.asarray(visible_lengths(views, frames, tokens, cross_half))
 
     @jax.checkpoint
@@ -118,7 +118,7 @@ def attention_of_queries(
             """Return own row, other views at this instant, and last the source's projection."""
             parts = [
                 rearrange(x[:, view], "b t s k d -> b (t s) k d"),
-                rearrange(x[:, others[view], t], "b v s k d -> b (v s) k d"),
+                rearrange(x[:, other_views[view], t], "b v s k d -> b (v s) k d"),
             ]
             if cross_half:
                 parts.append(x[:, SOURCE, jnp.minimum(t + frames // 2, frames - 1)])

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from full4d_jax.models.attention.mask import Tokens
+from gaussians.precision import exact_products
 
 Matrices = Float[Array, "b v t 4 4"]
 
@@ -34,6 +35,7 @@ class Transforms(NamedTuple):
     to_world: Matrices  # its inverse
 
 
+@exact_products
 def projective_transforms(
     world_to_camera: Float[Array, "b v t 4 4"], intrinsics: Float[Array, "b v 3 3"]
 ) -> Transforms:
@@ -77,6 +79,7 @@ def _affine(a: Float[Array, "... 3 3"], b: Float[Array, "... 3 1"]) -> Float[Arr
     return jnp.concatenate([jnp.concatenate([a, b], -1), last], -2)
 
 
+@exact_products
 def _apply(matrices: Matrices, x: Tokens) -> Tokens:
     """Multiply the first half of the channels, in fours, by the frame's matrix."""
     half = x.shape[-1] // 2

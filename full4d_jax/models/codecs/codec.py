@@ -116,9 +116,9 @@ def load_codec(
         return None
     if not path:
         _missing(codec)
-    found = load_metadata(path).get("codec", "no codec")
-    if found != codec:
-        raise InputError("codec", path, found, codec, "give --codec_weights another file")
+    stored_codec = load_metadata(path).get("codec", "no codec")
+    if stored_codec != codec:
+        raise InputError("codec", path, stored_codec, codec, "give --codec_weights another file")
     everywhere = NamedSharding(mesh, PartitionSpec()) if mesh else None
     stored: Any = flatten_dict(_like(codec, path), sep=".")
     like = {

@@ -136,22 +136,22 @@ def read_config(path: Path) -> WanVaeConfig:
     expected = "the config.json of diffusers' VAE"
     require_file("VAE", path, expected, "keep it beside it")
     try:
-        found = load_json(path)
-        side = found.get("patch_size") or 1
-        unknown = [name for name in ("attn_scales", "dropout") if found.get(name)]
-        if found["_class_name"] != "AutoencoderKLWan" or unknown:
-            what = unknown[0] if unknown else found["_class_name"]
+        published = load_json(path)
+        side = published.get("patch_size") or 1
+        unknown = [name for name in ("attn_scales", "dropout") if published.get(name)]
+        if published["_class_name"] != "AutoencoderKLWan" or unknown:
+            what = unknown[0] if unknown else published["_class_name"]
             raise InputError("VAE", path, what, "AutoencoderKLWan", "give Wan's VAE")
         return WanVaeConfig(
-            base=found["base_dim"],
-            decoder_base=found.get("decoder_base_dim") or found["base_dim"],
-            mean=tuple(found["latents_mean"]),
-            std=tuple(found["latents_std"]),
-            residual=found.get("is_residual", False),
+            base=published["base_dim"],
+            decoder_base=published.get("decoder_base_dim") or published["base_dim"],
+            mean=tuple(published["latents_mean"]),
+            std=tuple(published["latents_std"]),
+            residual=published.get("is_residual", False),
             patch=side,
-            multipliers=tuple(found["dim_mult"]),
-            blocks=found["num_res_blocks"],
-            temporal=tuple(found["temperal_downsample"]),
+            multipliers=tuple(published["dim_mult"]),
+            blocks=published["num_res_blocks"],
+            temporal=tuple(published["temperal_downsample"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.safetensors_writer import Slot, write_safetensors
 from full4d_jax.models.wan.architecture import abstract_leaves, diffusers_config
+from full4d_jax.models.wan.conversion import KINDS, identity, wan_shape
 from full4d_jax.models.wan.names import ADDED, check_wan_model, to_wan, wan_names
-from full4d_jax.models.wan.weights import KINDS, identity, wan_shape
 from full4d_jax.models.weights import require_float
 from full4d_jax.session.errors import InputError, require_file
 from input_pipeline.whole_files import write_text

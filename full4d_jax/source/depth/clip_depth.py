@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.sampling import nearest
+from full4d_jax.geometry.resizing import nearest
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.enlarge import enlarge_disparity
@@ -132,14 +132,14 @@ def _values(network: DepthFile, frames: UInt8[ndarray, "t h w 3"]) -> Float32[nd
     starts = [*range(0, t - window, window - shared), t - window]
     result = network.values(frames[:window])
     for start in starts[1:]:
-        found = network.values(frames[start : start + window])
+        values = network.values(frames[start : start + window])
         known = len(result) - start
         if network.kind == "disparity":
-            scale, shift = fit_line(found[:known], result[start:], np.ones_like(found[:known]))
+            scale, shift = fit_line(values[:known], result[start:], np.ones_like(values[:known]))
         else:
-            scale = np.median(result[start:] / np.maximum(found[:known], 1e-9))
+            scale = np.median(result[start:] / np.maximum(values[:known], 1e-9))
             shift = 0.0
-        result = np.concatenate([result, np.float32(scale) * found[known:] + np.float32(shift)])
+        result = np.concatenate([result, np.float32(scale) * values[known:] + np.float32(shift)])
     return result
 
 

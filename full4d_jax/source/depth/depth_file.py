@@ -70,7 +70,7 @@ class DepthFile:
         return frames if frames > 1 else None
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """A line for people: the file, and what its values are taken as."""
         kinds = {
             "disparity": "disparity up to scale and shift",

@@ -55,9 +55,9 @@ def _enlarge(
         weight = jnp.exp(-distance / (2 * REACH**2) - unlike / (2 * SIGMA**2)) + 1e-12
         return disparity[row, column], weight
 
-    found = [neighbour(i, j) for i in OFFSETS for j in OFFSETS]
-    values = jnp.stack([value for value, _ in found])
-    weights = jnp.stack([weight for _, weight in found])
+    neighbours = [neighbour(i, j) for i in OFFSETS for j in OFFSETS]
+    values = jnp.stack([value for value, _ in neighbours])
+    weights = jnp.stack([weight for _, weight in neighbours])
     low = values.min(0)
     high = values.max(0)
     is_near = values > (low + high)[None] / 2

@@ -32,10 +32,10 @@ from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
 from full4d_jax.config.depth import DepthNetConfig, SharpNetConfig
-from full4d_jax.geometry.sampling import nearest
+from full4d_jax.geometry.resizing import nearest
 from full4d_jax.models import depth_net, sharp_depth, tiefenrausch
 from full4d_jax.models.depth_net import Params, init_params
-from full4d_jax.models.weights import load_metadata, load_params, told_model
+from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.smooth import smooth_depth
@@ -114,17 +114,17 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
       InputError: there is no such file, or it does not hold the weights of a depth network.
     """
     path = Path(checkpoint or SHIPPED)
-    told = load_metadata(path)
-    if tiefenrausch.KERNELS in told:
+    metadata = load_metadata(path)
+    if tiefenrausch.KERNELS in metadata:
         params = {"trunk": tiefenrausch.load_tiefenrausch(path)}
         return DepthNetwork(SharpNetConfig(fine=0), params)
     params, metadata = load_params(path)
     if "trunk" in params:
-        sharp = told_model(path, metadata, SharpNetConfig)
+        sharp = model_of_metadata(path, metadata, SharpNetConfig)
         trunk = tiefenrausch.load_tiefenrausch(TIEFENRAUSCH)
         shapes = jax.eval_shape(partial(sharp_depth.init_params, sharp), trunk, jax.random.key(0))
         return DepthNetwork(sharp, load_params(path, like=shapes)[0])
-    config = told_model(path, metadata, DepthNetConfig)
+    config = model_of_metadata(path, metadata, DepthNetConfig)
     if config.widths[-1] % config.heads:
         expected = f"a divisor of {config.widths[-1]}"
         do = "give a file that full4d wrote"

@@ -90,7 +90,7 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     """
     network = load_network(which, kind)
     if isinstance(network, DepthFile):
-        tell(network.told)
+        tell(network.description)
         return lambda frame: _affine(network, frame)
     if isinstance(network, DepthBlend):
         return lambda frame: 1 / np.asarray(estimate_depth(network, to_model(frame[None])))[0]

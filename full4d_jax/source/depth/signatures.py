@@ -56,9 +56,9 @@ def depth_output(outputs: Outputs) -> ndarray:
 
 def depth_name(names: tuple[str, ...]) -> str | None:
     """Return the name of the output that is depth, not how sure it is, or None."""
-    others = "conf", "ssi", "normal"
+    not_depth = "conf", "ssi", "normal"
     named = [name for name in names if "depth" in name.lower()]
-    return next((name for name in named if not any(x in name.lower() for x in others)), None)
+    return next((name for name in named if not any(x in name.lower() for x in not_depth)), None)
 
 
 def inverse_of_canonical(outputs: Outputs) -> ndarray:

@@ -23,7 +23,7 @@ from full4d_jax.geometry.structure import PLACED, Structure, find_structure
 from full4d_jax.geometry.tracking import standing_share
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
-from full4d_jax.source.handheld.given_poses import poses_at
+from full4d_jax.source.handheld.pose_files import poses_at
 from full4d_jax.source.handheld.source_path import SourcePath, still_path
 from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import MIN_MATCHES
@@ -62,16 +62,19 @@ def find_path(
         do = f"for the whole path {install('pycolmap')}, or give --poses"
         return _turned(turning, f"nothing says how its place changes; {do}")
     frames, large_lens = large()
-    found = find_structure(frames, large_lens)
-    why = objection(found, frames.shape[2])
-    if found is None or why:
+    structure = find_structure(frames, large_lens)
+    why = objection(structure, frames.shape[2])
+    if structure is None or why:
         do = "take another part (--start), or give --poses"
         return _turned(turning, f"structure from motion fails ({why}); {do}")
     said = (
-        f"by structure from motion: {found.placed:.0%} of the frames placed, "
-        f"{len(found.points.depth)} sightings of points, {found.reprojection:.2f} pixels off"
+        f"by structure from motion: {structure.placed:.0%} of the frames placed, "
+        f"{len(structure.points.depth)} sightings of points, "
+        f"{structure.reprojection:.2f} pixels off"
     )
-    return SourcePath(found.world_to_camera, found.points, f"its camera moves; its path is {said}")
+    return SourcePath(
+        structure.world_to_camera, structure.points, f"its camera moves; its path is {said}"
+    )
 
 
 def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
@@ -81,22 +84,22 @@ def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
     return turning.moved < UNCERTAIN and standing_share(gray) > STANDING
 
 
-def objection(found: Structure | None, columns: int) -> str:
+def objection(structure: Structure | None, columns: int) -> str:
     """Return why structure from motion is not to be trusted; empty where it is."""
-    if found is None:
+    if structure is None:
         return "no frames fit together"
-    if found.placed < PLACED:
-        return f"{found.placed:.0%} of the frames fit together, fewer than {PLACED:.0%}"
-    if found.reprojection > REPROJECTION * columns:
-        return f"its points are {found.reprojection:.1f} pixels off"
-    if found.coverage < COVERED:
-        return f"its points cover {found.coverage:.0%} of what has corners: a thing that moves?"
-    if found.angle < ANGLE:
-        return f"half of its points are seen from within {found.angle:.1f} degrees"
+    if structure.placed < PLACED:
+        return f"{structure.placed:.0%} of the frames fit together, fewer than {PLACED:.0%}"
+    if structure.reprojection > REPROJECTION * columns:
+        return f"its points are {structure.reprojection:.1f} pixels off"
+    if structure.coverage < COVERED:
+        return f"its points cover {structure.coverage:.0%} of what has corners: a thing that moves?"
+    if structure.angle < ANGLE:
+        return f"half of its points are seen from within {structure.angle:.1f} degrees"
     return ""
 
 
-def given_path(
+def path_from_poses(
     poses: CameraPath,
     file: Path,
     video: Path,

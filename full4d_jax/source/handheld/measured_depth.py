@@ -103,7 +103,7 @@ def measure_depth(
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept)
 
 
-def told_sweep(swept: float) -> str:
+def describe_sweep(swept: float) -> str:
     """Return a line for the user about the share of the pixels that a plane sweep found."""
     return (
         f"depth: the camera's path tells that of {swept:.0%} of the pixels (plane sweep), by which "

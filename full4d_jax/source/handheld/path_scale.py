@@ -100,10 +100,11 @@ def seen_from_first(
         return frames, depth
     if travels(poses):
         return frames[:1].repeat(len(frames), 0), depth[:1].repeat(len(depth), 0)
-    how = poses[:, :3, :3], np.asarray(source.cameras.intrinsics[0], np.float64)
-    turned = steadied(depth.astype(np.float32), *how)
+    rotations = poses[:, :3, :3]
+    lens = np.asarray(source.cameras.intrinsics[0], np.float64)
+    turned = steadied(depth.astype(np.float32), rotations, lens)
     seen = turned > 0
-    return np.where(seen[..., None], steadied(frames, *how), frames[:1]), turned
+    return np.where(seen[..., None], steadied(frames, rotations, lens), frames[:1]), turned
 
 
 def align_to_points(

@@ -6,7 +6,7 @@ from numpy import ndarray
 
 from full4d_jax.config import DataConfig
 from full4d_jax.media.video import Video, read_video
-from full4d_jax.source.handheld.find_path import find_path, given_path
+from full4d_jax.source.handheld.find_path import find_path, path_from_poses
 from full4d_jax.source.handheld.source_path import SourcePath
 from full4d_jax.source.options import VideoOptions
 from input_pipeline.cameras import resize_intrinsics
@@ -45,7 +45,7 @@ def path_of_video(
     if poses is None or options.poses is None:
         path = find_path(video.gray, gray_lens(video, lens), large)
     else:
-        path = given_path(poses, options.poses, options.video, video.timestamps, large)
+        path = path_from_poses(poses, options.poses, options.video, video.timestamps, large)
     if path.points is None:
         return path
     return path._replace(points=path.points._replace(pixels=path.points.pixels / scale))

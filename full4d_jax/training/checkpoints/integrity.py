@@ -32,9 +32,9 @@ def check_marks(tree: Any, saved: dict[str, str]) -> None:
     Raises:
       ValueError: an array differs; the message names the first.
     """
-    found = marks(tree)
-    for name in sorted(set(found) | set(saved)):
-        if found.get(name) != saved.get(name):
+    current = marks(tree)
+    for name in sorted(set(current) | set(saved)):
+        if current.get(name) != saved.get(name):
             raise ValueError(f"array {name} is not what was saved")
 
 

@@ -22,8 +22,8 @@ from orbax.checkpoint import checkpoint_managers as policies
 from full4d_jax.models.sharding import dotted
 from full4d_jax.session.disk import disk_errors
 from full4d_jax.session.errors import InputError, printable
-from full4d_jax.training.checkpoints.disk import check_regular
 from full4d_jax.training.checkpoints.integrity import check_marks, digest, marks
+from full4d_jax.training.checkpoints.places import check_regular
 from full4d_jax.training.state import TrainState
 
 MOST_NAMED = 4  # parameters in a message
@@ -54,9 +54,9 @@ class Checkpoints:
         if "://" not in str(folder):
             self.folder = self.folder.absolute()
             check_regular(Path(self.folder))
-        self.kept = _Keep(keep, keep_best)
+        self.preserved = _Keep(keep, keep_best)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=self.kept,
+            preservation_policy=self.preserved,
             create=True,
             cleanup_tmp_directories=True,  # left by a killed process
         )
@@ -75,7 +75,7 @@ class Checkpoints:
             raise InputError("checkpoints", place, error, expected, do) from error
         for step in self.manager.all_steps():
             with contextlib.suppress(*DAMAGE):
-                self.kept.losses[step] = self._record(step)["loss"]
+                self.preserved.losses[step] = self._record(step)["loss"]
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -101,7 +101,7 @@ class Checkpoints:
         """
         step = int(state.step)
         record = json.loads(json.dumps({**record, "loss": loss, "marks": marks(state)}))
-        self.kept.losses[step] = loss
+        self.preserved.losses[step] = loss
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             record=ocp.args.JsonSave({**record, "sha256": digest(record)}),

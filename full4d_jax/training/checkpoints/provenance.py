@@ -47,11 +47,11 @@ def without_machine_paths(record: Any) -> Any:
         return [without_machine_paths(x) for x in record]
     if not isinstance(record, dict):
         return record
-    found = {name: without_machine_paths(x) for name, x in record.items()}
-    found |= {name: Path(x).name for name, x in found.items() if name in FOLDERS and x}
-    if "config_sha256" in found and found["config"] != record["config"]:
-        found["config_sha256"] = digest(found["config"])
-    return found
+    values = {name: without_machine_paths(x) for name, x in record.items()}
+    values |= {name: Path(x).name for name, x in values.items() if name in FOLDERS and x}
+    if "config_sha256" in values and values["config"] != record["config"]:
+        values["config_sha256"] = digest(values["config"])
+    return values
 
 
 def git_revision(folder: Path) -> dict[str, Any] | None:

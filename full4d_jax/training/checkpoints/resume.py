@@ -101,8 +101,8 @@ def cut_metrics(path: Path, step: int) -> None:
     if path.exists():
         with input_errors("metrics", "delete the line; the checkpoints do not need it"):
             rows = load_lines(path, {"step": int})
-        kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step]
-        write_text(path, "".join(kept))
+        lines = [json.dumps(row) + "\n" for row in rows if row["step"] <= step]
+        write_text(path, "".join(lines))
 
 
 def _option(name: str, value: Any) -> str:
@@ -111,14 +111,14 @@ def _option(name: str, value: Any) -> str:
 
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
     """Return the config's values as JSON by dotted name, and the path given as --init."""
-    found = _flat(json.loads(json.dumps(record.get("config", {}))))
+    fields = _flat(json.loads(json.dumps(record.get("config", {}))))
     if "records" in record:  # by their contents: a dataset may move
-        found["data.records"] = record["records"]
+        fields["data.records"] = record["records"]
     if "mask" in record:
-        found[MASK_FILE] = f"sha256:{record['mask']}"
+        fields[MASK_FILE] = f"sha256:{record['mask']}"
     if "init" in record:
-        found["init"] = record["init"] and record["init"]["path"]
-    return found
+        fields["init"] = record["init"] and record["init"]["path"]
+    return fields
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, splat
+from gaussians.precision import exact_products
 
 AZIMUTH = 35.0  # degrees around the middle of the picture, at most
 ELEVATION = 10.0  # likewise
@@ -51,6 +52,7 @@ def random_pose(key: PRNGKeyArray) -> Float[Array, "4 4"]:
     return pose_beside(AZIMUTH * turn, ELEVATION * lift, 1 + CLOSER * move)
 
 
+@exact_products
 def pose_beside(
     azimuth: float | Float[Array, ""],
     elevation: float | Float[Array, ""] = 0.0,

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from gaussians.precision import exact_products
+
 MARGIN = 1.5  # side of the video / side of the crop
 # The largest parameters of a warp, at the end of a path.
 SHIFT = 0.25  # in units of half a side
@@ -31,6 +33,7 @@ def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
     end = limits * jax.random.uniform(end_key, limits.shape, minval=-1, maxval=1)
     end = end.at[5:].multiply(jax.random.bernoulli(tilt_key).astype(end.dtype))
 
+    @exact_products
     def homography(share: Float[Array, ""]) -> Float[Array, "3 3"]:
         x, y, turn, zoom, shear, *tilt = end * share
         cos = jnp.cos(turn)
@@ -55,6 +58,7 @@ def pseudo_grid(
     y, x = np.meshgrid(*centers, indexing="ij")
     points = np.stack([x, y, np.ones_like(x)]).reshape(3, -1).astype(np.float32)
 
+    @exact_products
     def view(homography: Float[Array, "3 3"]) -> Float[Array, "t h w 3"]:
         x, y, depth = homography @ points
         x = (x / depth + 1) * columns / 2 - 0.5

@@ -24,6 +24,7 @@ from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import splat
+from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.media.video import read_video
 from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.upsampler import Guidance
@@ -247,7 +248,7 @@ def _blur(x: Float[Array, "t h w"], sigma: Float[Array, ""]) -> Float[Array, "t 
 def _pairs(scene: Scene, small: Float[Array, "n i j 3"]) -> Pair:
     lenses = scene.cameras.intrinsics
     poses = scene.cameras.world_to_camera[:, 0]
-    relative = poses[1:] @ jnp.linalg.inv(poses[0])[None]
+    relative = relative_pose(poses[1:], poses[0][None])
     source = scene.frames[0, 0], scene.depth[0], lenses[0]
     drawn = jax.vmap(lambda *target: splat(*source, *target))(relative, lenses[1:])
     return Pair(jax.vmap(guide)(drawn, small), scene.frames[1:, 0])

@@ -24,11 +24,11 @@ def video_windows(
     Raises:
       InputError: there are no videos, or one cannot be used.
     """
-    found = filmed_clips(data)
-    for clip in found:
+    files = filmed_clips(data)
+    for clip in files:
         read_video(clip, height=16, width=16, frames=data.frames)
     read = partial(_random_window, data=data)
-    return make_loader(found, seed=seed, start_step=start, batch_size=clips, transform=read)
+    return make_loader(files, seed=seed, start_step=start, batch_size=clips, transform=read)
 
 
 def filmed_clips(data: DataConfig) -> list[Path]:

@@ -22,11 +22,11 @@ def report_program(
     program: str, trace: Callable[[], Any], about: dict[str, Any], json_file: Path | None
 ) -> float:
     """Compile a program, print what is found, write it with `about`, and return its GiB."""
-    found = _compile_and_print(program, trace, about)
-    needed = found["bytes_per_device"] / GIB
+    cost = _compile_and_print(program, trace, about)
+    needed = cost["bytes_per_device"] / GIB
     _print_fits(needed, about)
     if json_file:
-        _write(json_file, about | found)
+        _write(json_file, about | cost)
     return needed
 
 
@@ -38,15 +38,15 @@ def report_programs(
     A device holds at most what any of them needs and the results of the others, of which some are
     counted twice: what a program leaves, the next one takes.
     """
-    found: dict[str, dict[str, Any]] = {}
+    costs: dict[str, dict[str, Any]] = {}
     needed = 0.0
     for name, trace in programs.items():
-        found[name] = _compile_and_print(name, trace, about)
-        results = {n: one.get("memory", {}).get("output", 0) for n, one in found.items()}
+        costs[name] = _compile_and_print(name, trace, about)
+        results = {n: one.get("memory", {}).get("output", 0) for n, one in costs.items()}
         results_of_others = {n: sum(results.values()) - size for n, size in results.items()}
-        needed = max(one["bytes_per_device"] + results_of_others[n] for n, one in found.items())
+        needed = max(one["bytes_per_device"] + results_of_others[n] for n, one in costs.items())
         if json_file:
-            _write(json_file, about | {"bytes_per_device": needed, "programs": found})
+            _write(json_file, about | {"bytes_per_device": needed, "programs": costs})
     _print_fits(needed / GIB, about)
 
 
@@ -54,9 +54,9 @@ def _compile_and_print(
     program: str, trace: Callable[[], Any], about: dict[str, Any]
 ) -> dict[str, Any]:
     print(f"compiling {program} for {about['devices']} x {about['device_kind']} ...", flush=True)
-    found = compile_program(trace)
-    _print_found(found)
-    return found
+    cost = compile_program(trace)
+    _print_cost(cost)
+    return cost
 
 
 def _print_fits(needed: float, about: dict[str, Any]) -> None:
@@ -66,8 +66,8 @@ def _print_fits(needed: float, about: dict[str, Any]) -> None:
     print(f"  fits                {verdict(needed, capacity) if capacity else unknown}")
 
 
-def _write(json_file: Path, found: dict[str, Any]) -> None:
-    write_text(json_file, json.dumps(found, indent=1) + "\n")
+def _write(json_file: Path, cost: dict[str, Any]) -> None:
+    write_text(json_file, json.dumps(cost, indent=1) + "\n")
     print(f"wrote {json_file}", flush=True)
 
 
@@ -104,20 +104,20 @@ def compile_program(trace: Callable[[], Any]) -> dict[str, Any]:
     }
 
 
-def _print_found(found: dict[str, Any]) -> None:
-    if "error" in found:
-        print("  does not compile   ", found["error"])
+def _print_cost(cost: dict[str, Any]) -> None:
+    if "error" in cost:
+        print("  does not compile   ", cost["error"])
         return
-    words = ", ".join(f"{name} {size / GIB:.2f}" for name, size in found["memory"].items())
-    print(f"  memory of a device  {found['bytes_per_device'] / GIB:.2f} GiB ({words})")
-    print(f"  compiled in         {found['compile_seconds']:.0f} s")
-    for kind, traffic in found["collectives"].items():
+    words = ", ".join(f"{name} {size / GIB:.2f}" for name, size in cost["memory"].items())
+    print(f"  memory of a device  {cost['bytes_per_device'] / GIB:.2f} GiB ({words})")
+    print(f"  compiled in         {cost['compile_seconds']:.0f} s")
+    for kind, traffic in cost["collectives"].items():
         size = traffic["bytes"] / GIB
         print(f"    {kind:18} {traffic['count']:6} x, {size:9.2f} GiB a device")
-    if found["estimated_cycles"]:
-        shares = [(name, found[f"{name}_share"]) for name in SCOPES]
+    if cost["estimated_cycles"]:
+        shares = [(name, cost[f"{name}_share"]) for name in SCOPES]
         words = [f"{name} {'unknown' if x is None else f'{x:.1%}'}" for name, x in shares]
-        cycles = f"{found['estimated_cycles'] / 1e9:.2f} G cycles"
+        cycles = f"{cost['estimated_cycles'] / 1e9:.2f} G cycles"
         print(f"  XLA's estimate      {cycles} without Pallas kernels; of these {', '.join(words)}")
 
 

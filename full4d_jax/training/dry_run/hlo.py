@@ -79,7 +79,7 @@ def estimate_cycles(hlo: str, scopes: Sequence[str] = ()) -> Estimate:
     """
     runs = count_runs(hlo)
     name = ""
-    found = Estimate(Counter(), Counter())
+    total = Estimate(Counter(), Counter())
     inside = {scope: re.compile(rf"[/(]{scope}[/)]") for scope in scopes}
     for line in hlo.splitlines():
         if head := COMPUTATION.match(line):
@@ -90,7 +90,7 @@ def estimate_cycles(hlo: str, scopes: Sequence[str] = ()) -> Estimate:
             here = [""] + [s for s, mark in inside.items() if place and mark.search(place[1])]
             for scope in here:
                 if number < UNKNOWN:
-                    found.cycles[scope] += runs[name] * number
+                    total.cycles[scope] += runs[name] * number
                 else:
-                    found.unknown[scope] += runs[name]
-    return found
+                    total.unknown[scope] += runs[name]
+    return total

@@ -11,8 +11,8 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
-from full4d_jax.evaluation import held_out, runner, score
-from full4d_jax.evaluation.held_out import Judge
+from full4d_jax.evaluation import generated_grids, groups, runner
+from full4d_jax.evaluation.generated_grids import Judge
 from full4d_jax.evaluation.score_lines import append_lines
 from full4d_jax.evaluation.split import check_split, open_split, split_clips
 from full4d_jax.evaluation.table import COPY, PROJECTED
@@ -79,13 +79,13 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
 
 
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
-    monkeypatch.setattr(held_out, "STEPS", (1,))  # each number of steps compiles a program
+    monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
     params = jax.jit(init_params, static_argnums=0)(CONFIG.model, jax.random.key(0))
     judge, records = (
         Judge(CONFIG, prior_with(CONFIG, params), load_depth(), {}),
         open_split(rooms[0], "test"),
     )
-    whole, scored = score.score, []
+    whole, scored = groups.score, []
 
     def stopping(candidates, group, distances):
         if candidates.scene == 2 and len(scored) == 2:
@@ -93,11 +93,11 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
         scored.append(candidates.scene)
         return whole(candidates, group, distances)
 
-    monkeypatch.setattr(score, "score", stopping)
+    monkeypatch.setattr(groups, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
         runner.evaluate_split(judge, tmp_path, records, range(1))
     assert not (tmp_path / "evaluation.md").exists()
-    monkeypatch.setattr(score, "score", whole)
+    monkeypatch.setattr(groups, "score", whole)
     runner.evaluate_split(judge, tmp_path, records, range(1))
     assert scored == [0, 1]
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]

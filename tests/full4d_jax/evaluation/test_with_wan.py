@@ -13,7 +13,7 @@ from toy_wan import SMALL
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
-from full4d_jax.evaluation import held_out, runner, score
+from full4d_jax.evaluation import generated_grids, groups, runner
 from full4d_jax.evaluation.split import open_split, split_clips
 from full4d_jax.evaluation.table import COPY
 from full4d_jax.generation.batch import first_frame, make_conditions
@@ -55,7 +55,7 @@ def judge(tmp_path_factory):
         return jax.tree.map(lambda x: x + 0.3 * jax.random.normal(key, x.shape), params)
 
     params = weights(jax.random.key(0))
-    return held_out.Judge(config, prior_with(config, params), load_depth(), {})
+    return generated_grids.Judge(config, prior_with(config, params), load_depth(), {})
 
 
 def by_hand(judge, known):
@@ -70,7 +70,7 @@ def by_hand(judge, known):
                 prior.model, frames[None], depth[None], cameras, prior.codec_weights
             )
             made = jax.tree.map(lambda x: x[None], made)
-            return made._replace(visible=first_frame(*made.base.shape[:3]))
+            return made._replace(real=first_frame(*made.base.shape[:3]))
 
         whole, without = conditions(depth), conditions(0 * depth)
         z = jax.random.normal(key, whole.projection.shape)
@@ -90,14 +90,14 @@ def psnr(image, truth, mask=None):
 
 @pytest.mark.slow
 def test_scores_are_those_of_the_grid_by_hand(judge, records, tmp_path, monkeypatch):
-    monkeypatch.setattr(held_out, "STEPS", (1,))  # each number of steps compiles a program
-    whole, results = score.score, []
+    monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
+    whole, results = groups.score, []
 
     def keeping(candidates, group, distances):
         results.append(candidates)
         return whole(candidates, group, distances)
 
-    monkeypatch.setattr(score, "score", keeping)
+    monkeypatch.setattr(groups, "score", keeping)
     runner.evaluate_split(judge, tmp_path, records, range(0))
     lines = [json.loads(x) for x in (tmp_path / "scores.jsonl").read_text().splitlines()[1:]]
     clips = list(split_clips(records, judge.config.data, range(len(records))))
@@ -108,9 +108,9 @@ def test_scores_are_those_of_the_grid_by_hand(judge, records, tmp_path, monkeypa
         for row in rows.values():
             assert all(math.isfinite(row[name]) for name in ("psnr", "ssim", "psnr_unseen"))
         truth = np.asarray(known.clip.frames[1:])
-        holes = np.asarray(held_out.unseen_pixels(known.clip, known.clip.depth[0]))
+        holes = np.asarray(generated_grids.unseen_pixels(known.clip, known.clip.depth[0]))
         copied = np.broadcast_to(known.clip.frames[0], truth.shape)
-        shipped = held_out.shipped_row(judge.config), "true"
+        shipped = generated_grids.shipped_row(judge.config), "true"
         for name, grid in (((COPY, "none"), copied), (shipped, by_hand(judge, known))):
             np.testing.assert_allclose(result.rows[name], grid, atol=1e-4)
             assert rows[name]["psnr"] == pytest.approx(psnr(grid, truth), abs=3e-4)

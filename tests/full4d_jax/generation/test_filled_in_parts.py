@@ -8,7 +8,7 @@ import pytest
 from full4d_jax.config import ModelConfig, SamplerConfig
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.visible_frames import row_and_column
+from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.models.dit import init_params
 
 VIEWS, FRAMES, SIDE = 7, 5, 8
@@ -34,8 +34,8 @@ def fill(setting, sampler, views=tuple(range(VIEWS)), instants=tuple(range(FRAME
     """Fill the grid, or some of its views and instants as if nothing else were there."""
     model, params, frames = setting
     chosen = np.ix_(list(views), list(instants))
-    visible = row_and_column(VIEWS, FRAMES)[chosen]
-    return np.asarray(fill_grid(Prior(model, sampler, params), frames[chosen], visible, KEY))
+    real = row_and_column(VIEWS, FRAMES)[chosen]
+    return np.asarray(fill_grid(Prior(model, sampler, params), frames[chosen], real, KEY))
 
 
 def test_every_part_is_filled_as_if_it_were_alone_with_row_and_column(setting):
@@ -63,5 +63,5 @@ def test_parts_mix_over_several_steps(setting):
 
 def test_row_and_column_stay_as_they_are(setting):
     sampler = SamplerConfig(steps=2, noise=1.0, group_views=3, window_frames=2)
-    visible, (_, _, frames) = row_and_column(VIEWS, FRAMES), setting
-    np.testing.assert_allclose(fill(setting, sampler)[visible], frames[visible], atol=1e-5)
+    real, (_, _, frames) = row_and_column(VIEWS, FRAMES), setting
+    np.testing.assert_allclose(fill(setting, sampler)[real], frames[real], atol=1e-5)

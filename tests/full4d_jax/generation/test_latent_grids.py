@@ -55,36 +55,36 @@ def frames():
 
 def row_and_starts():
     """The whole first view, and of the others the first frame."""
-    visible = np.zeros((VIEWS, FRAMES), bool)
-    visible[0], visible[:, 0] = True, True
-    return visible
+    real = np.zeros((VIEWS, FRAMES), bool)
+    real[0], real[:, 0] = True, True
+    return real
 
 
 def test_latents_are_given_where_all_their_frames_are():
-    visible = np.ones((3, 9), bool)
-    visible[0, 0], visible[1, 5], visible[2, 1:] = False, False, False
+    real = np.ones((3, 9), bool)
+    real[0, 0], real[1, 5], real[2, 1:] = False, False, False
     expected = [[False, True, True], [True, True, False], [True, False, False]]
-    np.testing.assert_array_equal(whole_latents(visible, 4), expected)
-    np.testing.assert_array_equal(whole_latents(visible, 1), visible)
+    np.testing.assert_array_equal(whole_latents(real, 4), expected)
+    np.testing.assert_array_equal(whole_latents(real, 1), real)
 
 
 def test_a_grid_is_filled_and_hidden_frames_are_not_read(config, frames):
     params = init_params(MODEL, jax.random.key(0))
     params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape), params)
-    visible, key = row_and_starts(), jax.random.key(2)
+    real, key = row_and_starts(), jax.random.key(2)
     prior = prior_with(config, params)
-    filled = np.asarray(fill_grid(prior, frames, visible, key))
+    filled = np.asarray(fill_grid(prior, frames, real, key))
     assert filled.shape == frames.shape
-    hidden = ~visible[..., None, None, None]
-    again = fill_grid(prior, np.where(hidden, 0.5, frames), visible, key)
+    hidden = ~real[..., None, None, None]
+    again = fill_grid(prior, np.where(hidden, 0.5, frames), real, key)
     np.testing.assert_array_equal(again, filled)
     # What is given comes back as where everything is, when only the codec acts.
-    whole = np.asarray(fill_grid(prior, frames, np.ones_like(visible), key))
-    np.testing.assert_allclose(filled[visible], whole[visible], atol=1e-5)
-    assert np.abs(filled - whole)[~visible].mean() > 1e-2
+    whole = np.asarray(fill_grid(prior, frames, np.ones_like(real), key))
+    np.testing.assert_allclose(filled[real], whole[real], atol=1e-5)
+    assert np.abs(filled - whole)[~real].mean() > 1e-2
     # A frame alone is no latent: another one in its place is not read, but its latent is hidden.
-    visible[1, 4] = True
-    np.testing.assert_array_equal(fill_grid(prior, frames, visible, key), filled)
+    real[1, 4] = True
+    np.testing.assert_array_equal(fill_grid(prior, frames, real, key), filled)
 
 
 def test_offloaded_weights_fill_the_same_grid(config, frames):
@@ -100,12 +100,12 @@ def test_offloaded_weights_fill_the_same_grid(config, frames):
 
 def test_grids_of_which_nothing_is_given_are_refused(config, frames):
     prior = prior_with(config, init_params(MODEL, jax.random.key(0)))
-    visible = np.zeros((VIEWS, FRAMES), bool)
-    visible[:, 1] = True
-    with pytest.raises(InputError, match="visible: found no whole latent frame"):
-        fill_grid(prior, frames, visible, jax.random.key(0))
+    real = np.zeros((VIEWS, FRAMES), bool)
+    real[:, 1] = True
+    with pytest.raises(InputError, match="real: found no whole latent frame"):
+        fill_grid(prior, frames, real, jax.random.key(0))
     with pytest.raises(InputError, match=r"frames: found 4, expected 1 \+ a multiple of 4"):
-        fill_grid(prior, frames[:, :4], visible[:, :4], jax.random.key(0))
+        fill_grid(prior, frames[:, :4], real[:, :4], jax.random.key(0))
 
 
 def test_training_draws_given_frames_among_latents(config, frames):
@@ -122,10 +122,10 @@ def test_training_draws_given_frames_among_latents(config, frames):
 
     latents, conditions = both(batch)
     assert latents.shape == conditions.base.shape == (1, VIEWS, 2, 2, 2, 16)
-    visible = np.asarray(conditions.visible)
-    assert visible.shape == (1, VIEWS, 2)
-    assert 0 < visible.sum() < visible.size
-    np.testing.assert_array_equal(conditions.base[visible], latents[visible])
+    real = np.asarray(conditions.real)
+    assert real.shape == (1, VIEWS, 2)
+    assert 0 < real.sum() < real.size
+    np.testing.assert_array_equal(conditions.base[real], latents[real])
     # The camera of a latent frame is that of the last frame it stands for.
     np.testing.assert_array_equal(conditions.world_to_camera[0, 0, :, 0, 3], [0, 4])
     state = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))

@@ -120,10 +120,10 @@ def test_a_filled_grid_is_that_of_one_device(experiment):
     config, path = experiment(UNPOSED)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, views=4, frames=4))
     frames = np.random.default_rng(0).uniform(-1, 1, (4, 4, SIDE, SIDE, 3)).astype(np.float32)
-    visible = np.zeros((4, 4), bool)
-    visible[0], visible[:, 0] = True, True
+    real = np.zeros((4, 4), bool)
+    real[0], real[:, 0] = True, True
     expected, found = (
-        fill_grid(open_prior(on(mesh, config), path), frames, visible, jax.random.key(2))
+        fill_grid(open_prior(on(mesh, config), path), frames, real, jax.random.key(2))
         for mesh in (MeshConfig(), SHARDED)
     )
     assert_same(found, expected)

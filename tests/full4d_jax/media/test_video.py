@@ -177,6 +177,48 @@ def test_the_same_frames_are_the_same_bytes(tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
+def damage_packet(path: Path, *, key: bool) -> float:
+    """Overwrite a packet in the middle of a film, its first bytes excepted; return its second."""
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.size]
+    later = [p for p in packets[len(packets) // 3 :] if p.is_keyframe == key and p.size > 100]
+    packet = later[0]
+    assert packet.pos is not None
+    assert packet.pts is not None
+    assert packet.time_base is not None
+    damaged = bytearray(path.read_bytes())
+    damaged[packet.pos + 40 : packet.pos + packet.size] = bytes(packet.size - 40)
+    path.write_bytes(damaged)
+    return float(packet.pts * packet.time_base)
+
+
+def noisy(frames: int) -> np.ndarray:
+    """Pictures that need many bytes, brighter from frame to frame."""
+    noise = np.random.default_rng(0).integers(0, 60, (frames, 48, 64, 3))
+    return (noise + 4 * np.arange(frames)[:, None, None, None]).astype(np.uint8)
+
+
+def test_few_damaged_frames_are_left_out_and_told(tmp_path):
+    clip = noisy(40)
+    path = write(tmp_path / "a.mp4", clip, codec="mjpeg", pix_fmt="yuvj420p")
+    second = damage_packet(path, key=True)
+    video = read_video(path, height=48, width=64, frames=16, fps=12.5)
+    assert "1 damaged frame of the video left out" in video.note
+    assert second not in video.timestamps
+    originals = clip[np.round(video.timestamps * 25).astype(int)]
+    assert np.abs(video.frames.astype(int).mean((1, 2)) - originals.mean((1, 2))).max() < 3
+
+
+def test_frames_predicted_from_a_damaged_one_are_refused(tmp_path):
+    path = write(tmp_path / "a.mp4", noisy(40))
+    second = damage_packet(path, key=False)
+    with pytest.raises(InputError, match=r"damaged frames of .*, from") as e:
+        read_video(path, height=48, width=64, frames=16, fps=12.5)
+    told = float(str(e.value).split("from ")[1].split(" s")[0])
+    assert told <= second + 0.005
+    assert "--start" in str(e.value)
+
+
 def test_a_text_file_is_no_video(tmp_path):
     (tmp_path / "notes.txt").write_text("this is not a film\n" * 200)
     with pytest.raises(InputError, match="streams of tty, none a video"):

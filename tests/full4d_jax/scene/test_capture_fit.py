@@ -11,11 +11,11 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin, all_real
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.scene.capture_fit import Fit, fit_arrays, lift_capture, to_floats, told_scores
+from full4d_jax.scene.capture_fit import Fit, describe_scores, fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.fit_settings import capture_settings
 from full4d_jax.scene.scene_arrays import background_in, from_arrays
 from full4d_jax.scene.starts import MATCHED, find_start, matched
-from full4d_jax.source.held_out import held_out_pictures
+from full4d_jax.source.held_out_pictures import held_out_pictures
 from gaussians.fitting.relocation import dead
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.transforms import decode
@@ -125,17 +125,17 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
 
 def test_a_large_gap_is_told_with_what_to_do():
     far = Fit(None, (0, 0, 0), 26.0, 21.9)  # type: ignore[arg-type]
-    assert "gap is above 4 dB" in told_scores(far)
-    assert "gap" not in told_scores(far._replace(held_out_psnr=22.1))
-    assert "none was held out" in told_scores(far._replace(held_out_psnr=float("nan")))
+    assert "gap is above 4 dB" in describe_scores(far)
+    assert "gap" not in describe_scores(far._replace(held_out_psnr=22.1))
+    assert "none was held out" in describe_scores(far._replace(held_out_psnr=float("nan")))
 
 
 def test_held_out_pictures_that_get_worse_are_told():
     fell = Fit(None, (0, 0, 0), 30.0, 26.5, ((100, 27.2), (200, 28.1), (300, 27.0)))  # type: ignore[arg-type]
-    told = told_scores(fell)
+    told = describe_scores(fell)
     assert "best after 200 steps (28.1 dB, 27.0 at the end)" in told
     assert "--lift.steps 200" in told
-    assert "best" not in told_scores(fell._replace(watched=((100, 27.2), (200, 26.3))))
+    assert "best" not in describe_scores(fell._replace(watched=((100, 27.2), (200, 26.3))))
 
 
 def test_nothing_moves_at_a_single_instant():

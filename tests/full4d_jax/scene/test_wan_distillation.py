@@ -138,7 +138,7 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior, giv
             weights = prior.codec_weights
             made, _ = make_conditions(prior.model, source, depth[None], asked, weights)
             made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
-            return made._replace(visible=first_frame(*made.base.shape[:3]))
+            return made._replace(real=first_frame(*made.base.shape[:3]))
 
         whole = conditions(depth, prior.text)
         others = conditions(0 * depth, prior.text), conditions(depth, prior.negative_text)

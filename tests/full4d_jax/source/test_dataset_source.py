@@ -25,7 +25,7 @@ from full4d_jax.source.options import (
     TwoVideosOptions,
     VideoOptions,
 )
-from full4d_jax.source.two_videos import open_two_videos
+from full4d_jax.source.row_and_column import open_two_videos
 from full4d_jax.source.video_source import open_video
 from input_pipeline.cameras import centers, invert, nearest_to_axes, relative_to
 from input_pipeline.datasets.dataset import write_dataset

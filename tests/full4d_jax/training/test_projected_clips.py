@@ -19,7 +19,7 @@ from full4d_jax.models.sharding import put_batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import loop, prior_training
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.dry_run.report import trace_step
+from full4d_jax.training.dry_run.inspection import trace_step
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.placement import training_mesh
 from full4d_jax.training.prior_training import train_prior

@@ -13,7 +13,7 @@ from textured_room import render, textures
 
 from full4d_jax.cli import main
 from full4d_jax.evaluation import fidelity
-from full4d_jax.evaluation.film import clip, score
+from full4d_jax.evaluation.film import later_frames, still_scene
 from full4d_jax.evaluation.table import CASCADE, COPY, FITTED, PUSH_PULL
 from full4d_jax.session.errors import InputError
 from input_pipeline.cameras import orbit, rescale
@@ -32,7 +32,7 @@ def true_depth(monkeypatch):
         depth = cv2.resize(film(arc()[:1])[1][0], frames.shape[2:0:-1])
         return 3 * depth[None]
 
-    monkeypatch.setattr(clip, "source_depth", known)
+    monkeypatch.setattr(still_scene, "source_depth", known)
     monkeypatch.setattr(fidelity, "load_distances", lambda **_: {})
 
 
@@ -90,7 +90,9 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkey
     text = (out / "evaluation.md").read_text()
     assert f"{pulled['psnr']:.2f}" in text
     assert "by its estimated depth (network: ours)" in text
-    monkeypatch.setattr(score, "generate_rows", None)  # the same command does not generate again
+    monkeypatch.setattr(
+        later_frames, "generate_rows", None
+    )  # the same command does not generate again
     assert evaluate(out, *options) == result
     options = *options, "--lift_scenes", 1
     line = refusal(capsys, "evaluate", *options, *SIZE[:2], "--out", out)
@@ -112,7 +114,7 @@ def test_photographs_are_undistorted_and_in_the_order_of_their_names(tmp_path):
     assert frames_of(result) == FRAMES - 1
     copied, pulled = widest(result, COPY), widest(result, PUSH_PULL)
     assert pulled["psnr_seen"] > copied["psnr_seen"] + 5
-    frames = clip.open_photographs(tmp_path / "photos", 96).frames[0]
+    frames = still_scene.open_photographs(tmp_path / "photos", 96).frames[0]
     border = [frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]]
     assert min(side.max(-1).mean() for side in border) > 60, "undistorting leaves black borders"
 
@@ -123,7 +125,7 @@ def test_a_private_picture_is_no_photograph(tmp_path):
     photo.rename(private)
     photo.symlink_to(private)
     with pytest.raises(InputError, match=r"found .*private.png, expected files in that folder"):
-        clip.open_photographs(photos, 96)
+        still_scene.open_photographs(photos, 96)
 
 
 @pytest.mark.parametrize(
@@ -166,4 +168,8 @@ def test_what_a_networks_values_are_taken_as_is_told(capsys, tmp_path):
 
 
 def test_ranges_of_angles():
-    assert clip.ranges([0.0, 4.9, 5.0, 30.0]) == {"0-5°": [0, 1], "5-10°": [2], "20-30°": [3]}
+    assert still_scene.ranges([0.0, 4.9, 5.0, 30.0]) == {
+        "0-5°": [0, 1],
+        "5-10°": [2],
+        "20-30°": [3],
+    }

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from full4d_jax.config import Config, ModelConfig, check_config
-from full4d_jax.config.check import check_heads
+from full4d_jax.config.rules import check_heads
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.models.attention.rope import rotary_angles
 from full4d_jax.session.errors import InputError

@@ -19,8 +19,8 @@ from full4d_jax.config.wan import WAN
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.models.wan.architecture import abstract_leaves
+from full4d_jax.models.wan.conversion import import_wan, wan_shape
 from full4d_jax.models.wan.names import wan_names
-from full4d_jax.models.wan.weights import import_wan, wan_shape
 from full4d_jax.models.weights import load_params
 
 GOLDENS = Path(__file__).parents[1] / "goldens"

@@ -8,8 +8,8 @@ import pytest
 
 from full4d_jax.config import load_config
 from full4d_jax.models.wan.architecture import abstract_leaves, diffusers_config
+from full4d_jax.models.wan.conversion import wan_shape
 from full4d_jax.models.wan.names import ADDED, wan_names
-from full4d_jax.models.wan.weights import wan_shape
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 # Numbers that were published: bytes of the single file that Wan2.1-T2V-1.3B is in (float32), of

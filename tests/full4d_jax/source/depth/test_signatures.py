@@ -103,14 +103,14 @@ def test_the_other_sign_is_corrected_with_a_note(name, kind, said, tmp_path, cap
     network = open_depth_file(path)
     assert network.signature.kind == name
     assert network.kind == kind
-    assert said in network.told
-    assert f"not {name} as usual" in network.told
+    assert said in network.description
+    assert f"not {name} as usual" in network.description
     found = clip_depth(network, jnp.asarray(to_model(frames(1))))[0, :, 0]
     assert (np.diff(found[2:-2]) < 0).all()  # the floor comes nearer downwards
     # What a person says holds, with a warning.
     asked = open_depth_file(path, name)  # type: ignore[arg-type]
     assert asked.kind == name
-    assert f"warning: its values {said}" in asked.told
+    assert f"warning: its values {said}" in asked.description
     # A capture asks for what is affine in disparity.
     affine = load_estimator(str(path))(frames(1)[0])
     assert said in capsys.readouterr().out

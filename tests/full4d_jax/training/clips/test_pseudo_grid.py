@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from full4d_jax.evaluation.baselines import add_change, warp_row
-from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
+from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.media.metrics import psnr
 from full4d_jax.training.clips.pseudo_grid import CORNERS, MARGIN, pseudo_grid, warp_path
 

@@ -6,7 +6,8 @@ evaluation.json  the same for programs
 evaluation.png   the first clips of each group, drawn from what `.shown` holds of them
 
 Evaluations differ in where the truth comes from and in what candidates they make: procedural scenes
-(`clips`, `lift`), clips of a data set (`split`), grids without poses (`grids`) and films (`film`).
+(`known_clips`, `lifted_grids`), clips of a data set (`split`), grids without poses
+(`filled_grids`) and films (`film`).
 """
 
 import json

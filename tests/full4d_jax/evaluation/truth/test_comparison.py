@@ -10,7 +10,7 @@ from PIL import Image
 from textured_room import make_room
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation.truth import page, score
+from full4d_jax.evaluation.truth import comparison, comparison_page
 from full4d_jax.grid import Origin
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.files import read_arrays, save_arrays
@@ -28,7 +28,7 @@ TARGETS = [0, 2, 3]
 @pytest.fixture(autouse=True)
 def no_lpips(monkeypatch):
     """`test_fidelity.py` has it; here its networks would take most of the time."""
-    monkeypatch.setattr(score, "load_distances", lambda **_: {})
+    monkeypatch.setattr(comparison, "load_distances", lambda **_: {})
 
 
 class Rooms(list):
@@ -116,7 +116,7 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
 def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path, monkeypatch):
     """Gaussians at the true surfaces look like the views that no grid had."""
     # The projection is held above, and its programs take long to compile.
-    monkeypatch.setattr(score, "_with_projection", without_projection)
+    monkeypatch.setattr(comparison, "_with_projection", without_projection)
     scene = initialize(
         jnp.asarray(whole.frames[:, INSTANTS], jnp.float32) / 255,
         jnp.asarray(whole.depth[:, INSTANTS] / UNIT),
@@ -151,8 +151,8 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     dataset, whole, tmp_path, monkeypatch, capsys
 ):
     """Where a scene is black, a picture's score is that of its brightness."""
-    monkeypatch.setattr(score, "_with_projection", without_projection)
-    monkeypatch.setattr(score, "render_views", black)
+    monkeypatch.setattr(comparison, "_with_projection", without_projection)
+    monkeypatch.setattr(comparison, "render_views", black)
     write(tmp_path, dataset, whole, (SOURCE, *TARGETS))
     held_out = np.zeros((4, 3), bool)
     held_out[1] = held_out[2, 2] = True  # all of view 0, and of view 2 the last instant
@@ -196,8 +196,8 @@ def black(scene, cameras, times, background, report):
 @pytest.mark.parametrize("width", [8, 64])
 def test_pictures_of_many_views_can_be_looked_at(width):
     pictures = np.zeros((100, 1, 8, width, 3), np.float32)
-    sheet = page.draw({"a": pictures, "b": pictures}, pictures, np.arange(100))
-    assert 3000 < max(sheet.shape) <= page.MAX_SHEET_SIDE
+    sheet = comparison_page.draw({"a": pictures, "b": pictures}, pictures, np.arange(100))
+    assert 3000 < max(sheet.shape) <= comparison_page.MAX_SHEET_SIDE
 
 
 def without_projection(rows, truth):

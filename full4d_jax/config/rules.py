@@ -198,7 +198,7 @@ def _size(config: Config) -> Iterator[Rule]:
 
 
 def _completed_lines(config: Config) -> Iterator[Rule]:
-    """Yield the rules of lines of a grid that are given, and of what a projection needs."""
+    """Yield the rules of lines of a grid that are real, and of what a projection needs."""
     data = config.data
     is_projected = config.model.projection != "none"
     yield Rule(

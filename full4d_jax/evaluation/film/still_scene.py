@@ -21,7 +21,7 @@ from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
-from full4d_jax.source.handheld.find_path import given_path
+from full4d_jax.source.handheld.find_path import path_from_poses
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.size import ROWS, size_of_result
@@ -169,7 +169,7 @@ def open_photographs(folder: Path, rows: int) -> Grid:
     frames = clip.frames[:, 0]
     instants = np.arange(len(frames), dtype=np.float64)
     poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
-    path = given_path(poses, file, folder, instants, lambda: (frames, lens))
+    path = path_from_poses(poses, file, folder, instants, lambda: (frames, lens))
     world_to_camera = path.world_to_camera[None].astype(np.float32)
     note = f"{len(frames)} photographs, resized to {width}x{height}; {path.note}"
     return Grid(

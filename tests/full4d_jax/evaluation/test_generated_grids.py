@@ -8,9 +8,9 @@ import pytest
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.config.depth import DepthNetConfig
-from full4d_jax.evaluation import held_out
-from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.score import score
+from full4d_jax.evaluation import generated_grids
+from full4d_jax.evaluation.groups import score
+from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import PUSH_PULL
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.media import metrics
@@ -37,7 +37,7 @@ def wall(shift: float, size: int = 16) -> ProceduralClip:
 
 
 def unseen(clip: ProceduralClip):
-    return held_out.unseen_pixels(clip, clip.depth[0])
+    return generated_grids.unseen_pixels(clip, clip.depth[0])
 
 
 def test_unseen_is_what_the_source_frame_does_not_show():
@@ -54,12 +54,12 @@ def with_sampler(**changes) -> Config:
 
 def test_the_shipped_setting_is_always_a_row():
     mean, several = with_sampler(steps=1, noise=0.0), with_sampler(steps=4, noise=1.0)
-    assert held_out.shipped_row(mean) == "prior, 1 call, zero noise"
-    assert held_out.shipped_row(several) == "prior, 4 steps from noise"
+    assert generated_grids.shipped_row(mean) == "prior, 1 call, zero noise"
+    assert generated_grids.shipped_row(several) == "prior, 4 steps from noise"
     other = with_sampler(steps=2, noise=0.5, shift=3.0)
-    rows = held_out.sampler_rows(other)
+    rows = generated_grids.sampler_rows(other)
     assert len(rows) == 5
-    assert rows[held_out.shipped_row(other)] == other.sampler
+    assert rows[generated_grids.shipped_row(other)] == other.sampler
     assert all(row.shift == 3.0 for row in rows.values())
 
 
@@ -67,12 +67,12 @@ def test_identity_follows_weights_sampler_and_scenes():
     config, clip = Config(), np.zeros(3, np.uint8)
     depth = DepthNetwork(DepthNetConfig(), {"b": jnp.ones(2)})
     prior = prior_with(config, {"a": jnp.ones(3)})
-    judge = held_out.Judge(config, prior, depth, {})
-    mark = held_out.identity(judge, clip)
+    judge = generated_grids.Judge(config, prior, depth, {})
+    mark = generated_grids.identity(judge, clip)
     same = dataclasses.replace(prior, params={"a": jnp.ones(3)})
-    assert mark == held_out.identity(judge._replace(prior=same), clip)
+    assert mark == generated_grids.identity(judge._replace(prior=same), clip)
     longer = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=7))
-    assert mark == held_out.identity(judge._replace(config=longer), clip)
+    assert mark == generated_grids.identity(judge._replace(config=longer), clip)
     other = dataclasses.replace(config, sampler=SamplerConfig(steps=4))
     changed = [
         judge._replace(prior=prior_with(config, {"a": jnp.array([1.0, 1.0, 1.001])})),
@@ -80,8 +80,8 @@ def test_identity_follows_weights_sampler_and_scenes():
         judge._replace(depth=replace(depth, params={"b": jnp.zeros(2)})),
         judge._replace(distances={"lpips": metrics.ssim}),
     ]
-    assert mark not in {held_out.identity(other, clip) for other in changed}
-    assert mark != held_out.identity(judge, clip + 1)
+    assert mark not in {generated_grids.identity(other, clip) for other in changed}
+    assert mark != generated_grids.identity(judge, clip + 1)
 
 
 def test_an_untrained_prior_is_the_push_pull_row():
@@ -89,10 +89,10 @@ def test_an_untrained_prior_is_the_push_pull_row():
     model = ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0)
     config = Config(model=model, data=DataConfig(views=2, frames=1, height=16, width=16))
     params = jax.jit(init_params, static_argnums=0)(model, jax.random.key(0))
-    judge = held_out.Judge(config, prior_with(config, params), load_depth(), {})
+    judge = generated_grids.Judge(config, prior_with(config, params), load_depth(), {})
     known = KnownClip(7, wall(0.25))
     samplers = {"prior": config.sampler}
-    projection, rows = held_out.fill(judge, known, known.clip.depth[0], samplers)
+    projection, rows = generated_grids.fill(judge, known, known.clip.depth[0], samplers)
     np.testing.assert_allclose(rows["prior"], rows[PUSH_PULL], atol=1e-5)
     truth = np.asarray(known.clip.frames[1:])
     holes = np.asarray(unseen(known.clip))
@@ -101,7 +101,9 @@ def test_an_untrained_prior_is_the_push_pull_row():
         np.testing.assert_allclose(filled * seen, truth * seen, atol=1 / 255)
     assert np.all(projection * (1 - seen) == 0)
     rows_by_depth = {(PUSH_PULL, "true"): truth}
-    clip = held_out.known_candidates(judge, known, known.clip.depth[0], projection, rows_by_depth)
+    clip = generated_grids.known_candidates(
+        judge, known, known.clip.depth[0], projection, rows_by_depth
+    )
     record = score(clip, "walls", judge.distances)
     assert (record["group"], record["scene"], record["hole_fraction"]) == ("walls", 7, 0.25)
     assert isinstance(judge.depth, DepthNetwork)

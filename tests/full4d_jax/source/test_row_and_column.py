@@ -14,9 +14,9 @@ from full4d_jax.geometry.structure import Structure
 from full4d_jax.grid import grid_arrays, grid_from
 from full4d_jax.media.video import write_video
 from full4d_jax.session.errors import InputError
-from full4d_jax.source import two_videos
+from full4d_jax.source import row_and_column
 from full4d_jax.source.options import TwoVideosOptions
-from full4d_jax.source.two_videos import open_two_videos
+from full4d_jax.source.row_and_column import open_two_videos
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
 from input_pipeline.depth_alignment import SparseDepth
 
@@ -45,7 +45,7 @@ def write_poses(folder: Path, poses: np.ndarray) -> Path:
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Points are sought in frames of the films' own size, which takes seconds less."""
-    monkeypatch.setattr(two_videos, "POINTS_SIDE", 5 * DATA.height)
+    monkeypatch.setattr(row_and_column, "POINTS_SIDE", 5 * DATA.height)
 
 
 def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
@@ -97,8 +97,8 @@ def open_numbered(folder: Path, monkeypatch, first: int = 0, last: int = -1):
         ends = tuple(np.arange(len(frames))[[first, last]].tolist())
         return Structure(true[numbers(frames)], nothing, 0.9, 0.1, 9.0, 1.0, ends)
 
-    monkeypatch.setattr(two_videos, "has", lambda _: True)
-    monkeypatch.setattr(two_videos, "find_structure", structure)
+    monkeypatch.setattr(row_and_column, "has", lambda _: True)
+    monkeypatch.setattr(row_and_column, "find_structure", structure)
     way = TwoVideosOptions(freeze_time=folder / "column.mp4", fps=3.4, fov=FOV)
     return open_two_videos(replace(DATA, views=4), way), true
 
@@ -142,7 +142,7 @@ def test_structure_from_motion_fails_where_the_camera_only_turns(tmp_path):
 
 
 def test_without_the_extra_it_is_told_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(two_videos, "has", lambda _: False)
+    monkeypatch.setattr(row_and_column, "has", lambda _: False)
     column = write(tmp_path, walk())
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, fps=3))
     assert source.cameras is None

@@ -1,7 +1,7 @@
 """Compare a generated grid or a fitted scene with the real views of the clip it was made from.
 
-`clip` reads the truth. A grid is compared in the views that it generated, a scene in all views of
-the clip, rendered by their cameras at the grid's instants. The source view never counts.
+`real_views` reads the truth. A grid is compared in the views that it generated, a scene in all
+views of the clip, rendered by their cameras at the grid's instants. The source view never counts.
 """
 
 import json
@@ -21,10 +21,10 @@ from full4d_jax.evaluation.fidelity import (
     load_distances,
     moving_pixels,
 )
-from full4d_jax.evaluation.score import Frames
+from full4d_jax.evaluation.groups import Frames
 from full4d_jax.evaluation.table import COPY, GRID, INPAINT, SCENE
-from full4d_jax.evaluation.truth.clip import Truth, find_truth
-from full4d_jax.evaluation.truth.page import draw, page
+from full4d_jax.evaluation.truth.comparison_page import draw, page
+from full4d_jax.evaluation.truth.real_views import Truth, find_truth
 from full4d_jax.generation.projection_guidance import project
 from full4d_jax.grid import Origin
 from full4d_jax.media.pictures import save_picture, to_unit

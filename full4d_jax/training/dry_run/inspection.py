@@ -236,11 +236,11 @@ def slice_devices(topology: str, slices: int) -> list[Any]:
     except ImportError as error:
         raise InputError("extra", "tpu", error, "libtpu, the compiler for TPU", do) from None
     try:
-        found = topologies.get_topology_desc(
+        description = topologies.get_topology_desc(
             platform="tpu", topology_name=topology, num_slices=slices
         )
     except Exception as error:
         expected = "a TPU slice, e.g. v5p:4x4x8, v6e:8x8 or v5e:4x4"
-        found = " ".join(str(error).split())[:200]
-        raise InputError("option", "--topology", f"{topology} ({found})", expected, "") from None
-    return list(found.devices)
+        words = " ".join(str(error).split())[:200]
+        raise InputError("option", "--topology", f"{topology} ({words})", expected, "") from None
+    return list(description.devices)

@@ -20,9 +20,9 @@ from full4d_jax.config import load_config
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import load_network
 from full4d_jax.models.dit import init_params
+from full4d_jax.models.wan.conversion import import_wan
 from full4d_jax.models.wan.export import export_wan
 from full4d_jax.models.wan.names import ADDED
-from full4d_jax.models.wan.weights import import_wan
 from full4d_jax.session.errors import InputError
 
 MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)

@@ -22,8 +22,8 @@ from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.video import Video, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.extras import has, install
-from full4d_jax.source.handheld.find_path import given_path, objection
-from full4d_jax.source.handheld.given_poses import read_poses
+from full4d_jax.source.handheld.find_path import objection, path_from_poses
+from full4d_jax.source.handheld.pose_files import read_poses
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
@@ -142,16 +142,16 @@ def _cameras_of(column: Video, data: DataConfig, options: TwoVideosOptions) -> t
     poses = None if options.poses is None else read_poses(options.poses, file)
     lens, seen = lens_of(column, file, options.fov, poses)
     if poses is None:
-        path, said = _path_found(column, lens, options)
+        path, said = _path_by_structure(column, lens, options)
     else:
-        path = _path_given(column, lens, options, poses)
+        path = _path_from_file(column, lens, options, poses)
         said = f"its cameras are those of {options.poses}"
     cameras = place_views(lens, path, data)
     apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
     return cameras, f"{said}; they stand {apart:.0f} degrees apart at most; {seen}"
 
 
-def _path_given(
+def _path_from_file(
     column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions, poses: CameraPath
 ) -> Float[ndarray, "v 4 4"]:
     """Return the poses of a column's frames from a file.
@@ -160,17 +160,17 @@ def _path_given(
       InputError: they do not fit the film.
     """
     file = options.freeze_time
-    given = options.poses
+    poses_file = options.poses
     assert file is not None, "poses are of a column's film"
-    assert given is not None, "they were read from it"
+    assert poses_file is not None, "they were read from it"
 
     def large() -> tuple[UInt8[ndarray, "n h w 3"], Float[ndarray, "3 3"]]:
         return _large_frames(column, lens, options, 1)[:2]
 
-    return given_path(poses, given, file, column.timestamps, large).world_to_camera
+    return path_from_poses(poses, poses_file, file, column.timestamps, large).world_to_camera
 
 
-def _path_found(
+def _path_by_structure(
     column: Video, lens: Float[ndarray, "3 3"], options: TwoVideosOptions
 ) -> tuple[Float[ndarray, "v 4 4"], str]:
     """Return the poses of a column's frames by structure from motion, and what it says of itself.
@@ -182,11 +182,11 @@ def _path_found(
         raise NoCameras(f"to find its cameras, {install('pycolmap')}")
     more = _frames_between(column, options)
     frames, large_lens, times = _large_frames(column, lens, options, more)
-    found = find_structure(frames, large_lens, frozen=True)
-    why = objection(found, frames.shape[2])
-    if found is None or why:
+    structure = find_structure(frames, large_lens, frozen=True)
+    why = objection(structure, frames.shape[2])
+    if structure is None or why:
         raise NoCameras(f"structure from motion fails on {options.freeze_time} ({why})")
-    first, last = times[list(found.ends)]
+    first, last = times[list(structure.ends)]
     begin, end = column.timestamps[[0, -1]]
     if begin < first - 1e-6 or end > last + 1e-6:
         raise NoCameras(
@@ -194,11 +194,11 @@ def _path_found(
             f"{last:.2f} s only, and the views are of {begin:.2f} s to {end:.2f} s"
         )
     said = (
-        f"its cameras are found by structure from motion: {found.placed:.0%} of {len(frames)} "
-        f"frames placed, {len(found.points.depth)} sightings of points, "
-        f"{found.reprojection:.2f} pixels off"
+        f"its cameras are found by structure from motion: {structure.placed:.0%} of {len(frames)} "
+        f"frames placed, {len(structure.points.depth)} sightings of points, "
+        f"{structure.reprojection:.2f} pixels off"
     )
-    return interpolate_poses(found.world_to_camera, times, column.timestamps), said
+    return interpolate_poses(structure.world_to_camera, times, column.timestamps), said
 
 
 def _frames_between(column: Video, options: TwoVideosOptions) -> int:

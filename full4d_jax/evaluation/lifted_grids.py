@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import DataConfig
-from full4d_jax.evaluation.clips import KnownClip
-from full4d_jax.evaluation.held_out import Judge, fill, known_candidates, shipped_row
-from full4d_jax.evaluation.score import Candidates
+from full4d_jax.evaluation.generated_grids import Judge, fill, known_candidates, shipped_row
+from full4d_jax.evaluation.groups import Candidates
+from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import DISTILLED, SPLATS
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
@@ -80,8 +80,8 @@ def lift_rows(judge: Judge, clips: Iterable[KnownClip]) -> Iterator[Candidates]:
 
 def _choose(known: KnownClip, views: Sequence[int]) -> KnownClip:
     """Return the clip seen from some of its cameras."""
-    kept = {
+    arrays = {
         name: getattr(known.clip, name)[np.array(views)]
         for name in ("frames", "depth", "intrinsics", "world_to_camera")
     }
-    return known._replace(clip=known.clip._replace(**kept))
+    return known._replace(clip=known.clip._replace(**arrays))

@@ -1,6 +1,6 @@
-"""A grid of which some frames are given: 4Real-Video's task, without projection or poses.
+"""A grid of which some frames are real: 4Real-Video's task, without projection or poses.
 
-Any subset may be visible: a fixed-view video is the first row (view 0), a freeze-time video the
+Any subset may be real: a fixed-view video is the first row (view 0), a freeze-time video the
 first column (t = 0), and both together are what the paper starts from.
 """
 
@@ -26,7 +26,7 @@ def row_and_column(views: int, frames: int) -> Bool[np.ndarray, "v t"]:
     return (view == 0) | (time == 0)
 
 
-def draw_visible(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t"]:
+def draw_real(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t"]:
     """Draw a subset for training: never empty, never the whole grid of more than one frame."""
     kind_key, share_key, frame_key, first_key = jax.random.split(key, 4)
     both = row_and_column(views, frames)
@@ -41,47 +41,47 @@ def draw_visible(key: PRNGKeyArray, views: int, frames: int) -> Bool[Array, "v t
     return kinds[jax.random.choice(kind_key, len(SHARES), p=SHARES)]
 
 
-def nearest_visible(visible: Bool[Array, "v t"]) -> Int[Array, "v t"]:
-    """Return the visible frame that shows most of each frame, as v * frames + t.
+def nearest_real(real: Bool[Array, "v t"]) -> Int[Array, "v t"]:
+    """Return the real frame that shows most of each frame, as v * frames + t.
 
     It is the nearest in time in the same view, where only moving things are wrong; without one, the
     frame of another view that is fewest steps over views and times away.
     """
-    views, frames = visible.shape
+    views, frames = real.shape
     view, time = (x.reshape(-1) for x in np.indices((views, frames)))
     steps = np.abs(view[:, None] - view) + np.abs(time[:, None] - time)
     steps = steps + views * frames * (view[:, None] != view)
-    nearest = jnp.where(visible.reshape(1, -1), steps, np.inf).argmin(-1)
+    nearest = jnp.where(real.reshape(1, -1), steps, np.inf).argmin(-1)
     return nearest.reshape(views, frames)
 
 
 def copy_nearest(
-    grid: Float[Array, "v t h w c"], visible: Bool[Array, "v t"]
+    grid: Float[Array, "v t h w c"], real: Bool[Array, "v t"]
 ) -> Float[Array, "v t h w c"]:
-    """Replace every frame by the nearest visible one."""
-    return rearrange(grid, "v t h w c -> (v t) h w c")[nearest_visible(visible)]
+    """Replace every frame by the nearest real one."""
+    return rearrange(grid, "v t h w c -> (v t) h w c")[nearest_real(real)]
 
 
-def visible_conditions(
+def conditions_of_real(
     latents: Latents,
-    visible: Bool[Array, "b v t"],
+    real: Bool[Array, "b v t"],
     cameras: Cameras,
 ) -> Conditions:
-    """Return the conditions of grids whose visible frames are given; hidden ones are not read.
+    """Return the conditions of grids of which some frames are real; hidden ones are not read.
 
     Args:
       latents: all frames.
-      visible: which are given, at least one frame of each grid.
+      real: which frames are, at least one frame of each grid.
       cameras: a batch of them, at the latents' frame rate; read by models with cameras only.
     """
     none = latents[:, :, :0]
-    mask = jnp.broadcast_to(visible[..., None, None], latents.shape[:-1]).astype(latents.dtype)
+    mask = jnp.broadcast_to(real[..., None, None], latents.shape[:-1]).astype(latents.dtype)
     return Conditions(
         projection=none,
-        base=jax.vmap(copy_nearest)(latents, visible),
+        base=jax.vmap(copy_nearest)(latents, real),
         mask=mask,
         disparity=none[..., 0],
         world_to_camera=cameras.world_to_camera,
         intrinsics=cameras.unit_intrinsics,
-        visible=visible,
+        real=real,
     )

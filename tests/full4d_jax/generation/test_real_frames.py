@@ -1,4 +1,4 @@
-"""Visible subsets of a grid, and what the network and the sampler do with them."""
+"""Real subsets of a grid, and what the network and the sampler do with them."""
 
 import dataclasses
 import itertools
@@ -14,14 +14,14 @@ from full4d_jax.generation.batch import Batch, first_frame, make_conditions, pre
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.sampling import schedule
-from full4d_jax.generation.visible_frames import (
+from full4d_jax.generation.real_frames import (
+    conditions_of_real,
     copy_nearest,
-    draw_visible,
-    nearest_visible,
+    draw_real,
+    nearest_real,
     row_and_column,
-    visible_conditions,
 )
+from full4d_jax.generation.sampling import schedule
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import init_params, velocity
 from full4d_jax.training.loss import loss
@@ -53,7 +53,7 @@ def test_row_and_column():
 @pytest.mark.parametrize(("views", "times"), [(3, 4), (1, 4), (4, 1), (2, 2)])
 def test_drawn_subsets_leave_something_to_do(views, times):
     keys = jax.random.split(jax.random.key(0), 300)
-    drawn = np.asarray(jax.jit(jax.vmap(lambda key: draw_visible(key, views, times)))(keys))
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: draw_real(key, views, times)))(keys))
     count = drawn.sum((1, 2))
     assert count.min() >= 1
     assert count.max() < views * times
@@ -63,26 +63,24 @@ def test_drawn_subsets_leave_something_to_do(views, times):
         assert 0.6 < both < 0.85  # a scattered subset may be the same
 
 
-def test_nearest_visible_frame():
+def test_nearest_real_frame():
     rng = np.random.default_rng(0)
     for _ in range(20):
-        visible = rng.random((4, 5)) < 0.3
-        visible[rng.integers(4), rng.integers(5)] = True
-        found = np.asarray(nearest_visible(jnp.asarray(visible)))
+        real = rng.random((4, 5)) < 0.3
+        real[rng.integers(4), rng.integers(5)] = True
+        found = np.asarray(nearest_real(jnp.asarray(real)))
         for view, time in np.ndindex(4, 5):
             steps = {
                 (v, t): (v != view, abs(v - view) + abs(t - time))
-                for v, t in np.argwhere(visible).tolist()
+                for v, t in np.argwhere(real).tolist()
             }
             assert divmod(int(found[view, time]), 5) == min(steps, key=lambda x: steps[x])
 
 
-def bind(model, params, grid, visible):
+def bind(model, params, grid, real):
     lens = jnp.broadcast_to(jnp.eye(3), (1, len(grid), 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (1, *grid.shape[:2], 4, 4))
-    conditions = visible_conditions(
-        grid[None], jnp.asarray(visible)[None], Cameras(lens, poses, 8, 8)
-    )
+    conditions = conditions_of_real(grid[None], jnp.asarray(real)[None], Cameras(lens, poses, 8, 8))
     apply = jax.jit(velocity(model, params))
     return lambda z, tau: apply(z, tau, conditions)
 
@@ -90,40 +88,38 @@ def bind(model, params, grid, visible):
 @pytest.mark.parametrize("prediction", ["residual", "velocity"])
 def test_given_frames_are_clean_and_stand_still(prediction):
     model = dataclasses.replace(MODEL, prediction=prediction)
-    grid, visible = random_grid(), row_and_column(3, 3)
-    apply = bind(model, random_params(model), grid, visible)
+    grid, real = random_grid(), row_and_column(3, 3)
+    apply = bind(model, random_params(model), grid, real)
     z = jax.random.normal(jax.random.key(1), (1, *grid.shape))
     found = np.asarray(apply(z, jnp.ones(1)))
-    assert not found[0][visible].any()
+    assert not found[0][real].any()
     # What the state holds in given frames does not matter, nor what flow time they are said to be
     # at; what is given does.
-    other = jnp.where(visible[None, ..., None, None, None], 7.0, z)
-    mixed = jnp.where(visible[None], 0.3, 1.0)
+    other = jnp.where(real[None, ..., None, None, None], 7.0, z)
+    mixed = jnp.where(real[None], 0.3, 1.0)
     np.testing.assert_array_equal(apply(other, mixed), found)
-    changed = bind(model, random_params(model), grid.at[0, 1].add(0.5), visible)
+    changed = bind(model, random_params(model), grid.at[0, 1].add(0.5), real)
     assert np.abs(np.asarray(changed(z, jnp.ones(1))) - found).max() > 1e-3
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_filling_keeps_what_is_given_and_reads_nothing_else(steps):
     sampler = SamplerConfig(steps=steps, noise=1.0)
-    grid, visible = random_grid(), row_and_column(3, 3)
+    grid, real = random_grid(), row_and_column(3, 3)
     prior, key = Prior(MODEL, sampler, random_params(MODEL)), jax.random.key(0)
-    filled = np.asarray(fill_grid(prior, grid, visible, key))
-    np.testing.assert_allclose(filled[visible], np.asarray(grid)[visible], atol=1e-6)
-    hidden = ~visible[..., None, None, None]
-    np.testing.assert_array_equal(
-        fill_grid(prior, jnp.where(hidden, 9.0, grid), visible, key), filled
-    )
-    assert np.abs(filled - np.asarray(grid))[~visible].min(axis=(1, 2, 3)).max() < 2
+    filled = np.asarray(fill_grid(prior, grid, real, key))
+    np.testing.assert_allclose(filled[real], np.asarray(grid)[real], atol=1e-6)
+    hidden = ~real[..., None, None, None]
+    np.testing.assert_array_equal(fill_grid(prior, jnp.where(hidden, 9.0, grid), real, key), filled)
+    assert np.abs(filled - np.asarray(grid))[~real].min(axis=(1, 2, 3)).max() < 2
 
 
 def test_an_untrained_residual_is_the_nearest_frame():
     params = jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0)))
     prior = Prior(MODEL, SamplerConfig(), params)
-    grid, visible = random_grid(), row_and_column(3, 3)
-    filled = fill_grid(prior, grid, visible, jax.random.key(0))
-    np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(visible)), atol=1e-6)
+    grid, real = random_grid(), row_and_column(3, 3)
+    filled = fill_grid(prior, grid, real, jax.random.key(0))
+    np.testing.assert_allclose(filled, copy_nearest(grid, jnp.asarray(real)), atol=1e-6)
 
 
 def test_first_frame_of_the_source_at_flow_time_zero():
@@ -138,7 +134,7 @@ def test_first_frame_of_the_source_at_flow_time_zero():
         disparity=jnp.ones(grid.shape[:-1]),
         world_to_camera=jnp.broadcast_to(jnp.eye(4), (1, 2, 3, 4, 4)),
         intrinsics=jnp.broadcast_to(jnp.eye(3), (1, 2, 3, 3)),
-        visible=first_frame(1, 2, 3),
+        real=first_frame(1, 2, 3),
     )
     apply = jax.jit(velocity(model, random_params(model)))
     z = jax.random.normal(jax.random.key(1), grid.shape)
@@ -146,9 +142,9 @@ def test_first_frame_of_the_source_at_flow_time_zero():
     assert not found[0, 0, 0].any()
     # The same by hand: Wan2.2-TI2V puts the clean frame in its place and gives flow times by frame.
     tau = jnp.full((1, 2, 3), 0.8).at[0, 0, 0].set(0.0)
-    by_hand = apply(z.at[:, 0, 0].set(grid[:, 0, 0]), tau, given._replace(visible=None))
+    by_hand = apply(z.at[:, 0, 0].set(grid[:, 0, 0]), tau, given._replace(real=None))
     np.testing.assert_allclose(found[0, 1], by_hand[0, 1], atol=1e-6)
-    free = apply(z, jnp.full((1,), 0.8), given._replace(visible=None))
+    free = apply(z, jnp.full((1,), 0.8), given._replace(real=None))
     assert np.abs(found - np.asarray(free))[0, 1].max() > 1e-3
 
 
@@ -209,13 +205,13 @@ def test_the_loss_counts_hidden_frames():
     key = jax.random.key(4)
     measure = jax.jit(lambda batch: loss(config, params, batch, key))
     _, metrics = measure(batch)
-    # A network of zeros answers with the first guess, the nearest visible frame.
+    # A network of zeros answers with the first guess, the nearest real frame.
     prepare_key = jax.random.split(key, 3)[0]
     latents, conditions = jax.jit(prepare, static_argnums=(2, 3))(batch, prepare_key, MODEL, data)
-    visible, errors = np.asarray(conditions.visible), []
+    real, errors = np.asarray(conditions.real), []
     for clip in range(2):
-        guess = copy_nearest(latents[clip], jnp.asarray(visible[clip]))
-        errors.append(np.square(np.asarray(guess - latents[clip]))[~visible[clip]].mean())
+        guess = copy_nearest(latents[clip], jnp.asarray(real[clip]))
+        errors.append(np.square(np.asarray(guess - latents[clip]))[~real[clip]].mean())
     assert float(metrics["mean_error"]) == pytest.approx(np.mean(errors), rel=1e-5)
     # Of a still scene the guess is right; then the smooth absolute errors are 0.01 in each frame
     # that counts, however many are given.

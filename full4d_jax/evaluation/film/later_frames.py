@@ -1,9 +1,9 @@
 """Scores of what is made of a clip's first frame against its later frames.
 
-Frames in one range of angles from the source are a group of `score.evaluate_groups`. The candidates
-are the source copied, its projection filled by push-pull, the cascade, which is what `full4d
-sample` makes of a video of this one frame at these cameras, and if asked for the scene that is
-fitted to the cascade's frames, rendered there.
+Frames in one range of angles from the source are a group of `groups.evaluate_groups`. The
+candidates are the source copied, its projection filled by push-pull, the cascade, which is what
+`full4d sample` makes of a video of this one frame at these cameras, and if asked for the scene that
+is fitted to the cascade's frames, rendered there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ from jaxtyping import Float
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.baselines import copy_source
 from full4d_jax.evaluation.fidelity import Regions
-from full4d_jax.evaluation.film.clip import EDGES, WIDEST, Film, open_film, ranges
-from full4d_jax.evaluation.held_out import Judge, identity
-from full4d_jax.evaluation.score import Candidates, Frames, Group, evaluate_groups
+from full4d_jax.evaluation.film.still_scene import EDGES, WIDEST, Film, open_film, ranges
+from full4d_jax.evaluation.generated_grids import Judge, identity
+from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_groups
 from full4d_jax.evaluation.score_lines import open_lines
 from full4d_jax.evaluation.table import CASCADE, COPY, FITTED, PUSH_PULL
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts

@@ -17,13 +17,13 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from full4d_jax.config import Config
 from full4d_jax.evaluation.baselines import add_change, warp_row
 from full4d_jax.evaluation.fidelity import Distances, Regions
-from full4d_jax.evaluation.held_out import sampler_rows, settings_of, shipped_row
-from full4d_jax.evaluation.score import Candidates, Frames, Group, evaluate_groups
+from full4d_jax.evaluation.generated_grids import sampler_rows, settings_of, shipped_row
+from full4d_jax.evaluation.groups import Candidates, Frames, Group, evaluate_groups
 from full4d_jax.evaluation.table import CHANGE, NEAREST, WARP
 from full4d_jax.generation.batch import procedural_batch
 from full4d_jax.generation.fill import fill_grid
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.visible_frames import copy_nearest, row_and_column
+from full4d_jax.generation.real_frames import copy_nearest, row_and_column
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.weights import described
 from full4d_jax.session.errors import InputError
@@ -40,7 +40,7 @@ def evaluate_grids(
       InputError: there is none, or the folder holds another evaluation.
     """
     render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
-    visible = row_and_column(config.data.views, config.data.frames)
+    real = row_and_column(config.data.views, config.data.frames)
 
     def frames_of(scene: int) -> Float[Array, "v t h w 3"]:
         return render(jnp.array([HELD_OUT_START + scene]))
@@ -54,8 +54,8 @@ def evaluate_grids(
     def candidates(numbers: Sequence[int]) -> Iterator[Candidates]:
         for scene in numbers:
             frames = frames_of(scene)
-            rows = fill_rows(config, prior, frames, visible, scene)
-            yield hidden_candidates(scene, to_unit(frames), rows, ~visible, shipped_row(config))
+            rows = fill_rows(config, prior, frames, real, scene)
+            yield hidden_candidates(scene, to_unit(frames), rows, ~real, shipped_row(config))
 
     made_of = settings_of(config, "model", "data", "sampler", "seed") | {
         "weights": described(prior.params),
@@ -71,10 +71,10 @@ def evaluate_grids(
         shipped=shipped,
         preface=(
             f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
-            "The first row and the first column are given. Shipped sampler setting: "
+            "The first row and the first column are real. Shipped sampler setting: "
             f"{shipped}."
         ),
-        caption="Given: the first three. The others: last view at the last time",
+        caption="Real: the first three. The others: last view at the last time",
     )
 
 
@@ -89,19 +89,19 @@ def fill_rows(
     config: Config,
     prior: Prior,
     frames: Float[Array, "v t h w 3"],
-    visible: Bool[np.ndarray, "v t"],
+    real: Bool[np.ndarray, "v t"],
     scene: int,
 ) -> dict[str, Frames]:
     """Fill the grid of a scene in every way, from frames in [-1, 1]."""
     key = jax.random.fold_in(jax.random.key(config.seed), scene)
     rows = {
-        NEAREST: to_unit(copy_nearest(frames, jnp.asarray(visible))),
+        NEAREST: to_unit(copy_nearest(frames, jnp.asarray(real))),
         CHANGE: add_change(to_unit(frames)),
         WARP: warp_row(to_unit(frames)),
     }
     for name, sampler in sampler_rows(config).items():
         asked = dataclasses.replace(prior, sampler=sampler)
-        rows[name] = to_unit(fill_grid(asked, frames, visible, key))
+        rows[name] = to_unit(fill_grid(asked, frames, real, key))
     return rows
 
 

@@ -23,13 +23,13 @@ def page(result: Mapping[str, Any], subject: str) -> str:
     new = [str(row["view"]) for row in targets if not row["in_grid"]]
     whose = {"record": "in the record", "folder": "in the output folder", "unknown": "not known"}
     instants = ", ".join(map(str, result["instants"]))
-    beside = " and ".join(map(str, result["given_views"][1:]))
+    other_views = " and ".join(map(str, result["given_views"][1:]))
+    views = f"{result['source_view']}{other_views and f', beside it {other_views}'}"
     lines = [
         f"# {subject} against the real views of clip {result['clip']} ({result['scene']})",
         (
             f"Split `{result['split']}` of `{result['dataset']}` (`{result['content'][:16]}`). "
-            f"The source is view {result['source_view']}{beside and f', beside it {beside}'}, at "
-            f"instants {instants}; one unit is "
+            f"The source is view {views}, at instants {instants}; one unit is "
             f"{result['unit']:.4g} of the dataset's. Its depth is {whose[result['depth']]}."
         ),
     ]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.evaluation import grids, held_out
-from full4d_jax.evaluation.grids import evaluate_grids, hidden_candidates, moves
-from full4d_jax.evaluation.score import score
+from full4d_jax.evaluation import filled_grids, generated_grids
+from full4d_jax.evaluation.filled_grids import evaluate_grids, hidden_candidates, moves
+from full4d_jax.evaluation.groups import score
 from full4d_jax.evaluation.table import NEAREST, WARP
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.generation.visible_frames import row_and_column
+from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 
@@ -53,7 +53,7 @@ def test_what_moves():
 
 
 def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(held_out, "STEPS", (1,))  # each number of steps compiles a program
+    monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
     prior = prior_with(config, jax.tree.map(jnp.zeros_like, init_params(MODEL, jax.random.key(0))))
 
@@ -88,6 +88,6 @@ def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, caps
 def test_scenes_in_which_nothing_moves_are_left_out(tmp_path, monkeypatch):
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())
     prior = prior_with(config, init_params(MODEL, jax.random.key(0)))
-    monkeypatch.setattr(grids, "moves", lambda frames: False)
+    monkeypatch.setattr(filled_grids, "moves", lambda frames: False)
     with pytest.raises(InputError, match="0 to 2: found none, expected one in which"):
         evaluate_grids(config, prior, {}, tmp_path, range(3))

@@ -27,7 +27,7 @@ def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> UInt
     assert grid.cameras is not None, "a projection needs cameras"
     frames = grid.frames
     real = grid.real_rows
-    rows = ["source", *(f"view {view}: given" for view in range(1, real))]
+    rows = ["source", *(f"view {view}: real" for view in range(1, real))]
     pictures = list(frames[:real])
     for view in range(real, len(frames)):
         rows += [f"view {view}: projected", f"view {view}: generated"]
@@ -53,7 +53,7 @@ def filled_sheet(grid: Grid) -> UInt8[ndarray, "H W 3"]:
         pictures,
         rows=[f"view {view}" for view in range(len(grid.frames))],
         columns=_seconds(grid),
-        title="given frames have an orange border, the others were generated",
+        title="real frames have an orange border, the others were generated",
     )
 
 

@@ -24,9 +24,9 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import Config, SamplerConfig
 from full4d_jax.evaluation.baselines import copy_source, fit_projection, inpaint
-from full4d_jax.evaluation.clips import KnownClip
 from full4d_jax.evaluation.fidelity import Distances, Regions, moving_pixels
-from full4d_jax.evaluation.score import Candidates, Frames
+from full4d_jax.evaluation.groups import Candidates, Frames
+from full4d_jax.evaluation.known_clips import KnownClip
 from full4d_jax.evaluation.table import COPY, DISTILLED, INPAINT, PROJECTED, PUSH_PULL, SPLATS
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior

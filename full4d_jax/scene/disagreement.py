@@ -1,0 +1,107 @@
+"""How far generated views disagree with each other, as the corrections of a fit tell.
+
+A fit to generated views gives each view an exposure and a correction of its camera, about their
+means over the views (`gaussians.fitting.exposure`, `pose_corrections`). What these change in the
+view's own pictures is its disagreement; the scene takes no part in it.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy import ndarray
+
+from full4d_jax.grid import Grid
+from gaussians import Camera
+from gaussians.fitting.exposure import expose
+from gaussians.fitting.pose_corrections import correct_camera
+from input_pipeline.cameras import centers, nearest_to_axes
+
+SAMPLED = 5  # points a row and a column of a picture, whose shift is measured
+
+
+class Disagreement(NamedTuple):
+    """By how much each fitted view differs from the mean of all.
+
+    Attributes:
+      views: their numbers.
+      color: root mean square change of colours, relative to that of the colours.
+      place: root mean square shift, pixels, of points as far away as what the cameras look at.
+    """
+
+    views: Int[ndarray, " n"]
+    color: Float[ndarray, " n"]
+    place: Float[ndarray, " n"]
+
+
+def measure_disagreement(
+    grid: Grid,
+    views: Int[ndarray, " n"],
+    exposures: Float[Array, "n 2 3"],
+    poses: Float[Array, "n 2 3"],
+) -> Disagreement:
+    """Return by how much views disagree.
+
+    Args:
+      grid: of the views.
+      views: numbers of those that were fitted.
+      exposures: their log-gains and offsets.
+      poses: turns and shifts of their cameras, radians and world units.
+    """
+    assert grid.cameras is not None, "a scene was fitted to it"
+    cameras = grid.cameras
+    first = np.asarray(cameras.world_to_camera[views, 0], np.float64)
+    middle = nearest_to_axes(first)
+    distances = np.ones(len(views))
+    if middle is not None:
+        distances = np.linalg.norm(centers(first) - middle, axis=1)
+    color = []
+    place = []
+    for i, view in enumerate(views.tolist()):
+        picture = jnp.asarray(grid.frames[view, 0], jnp.float32) / 255
+        changed = expose(picture, exposures, jnp.int32(i)) - picture
+        scale = jnp.sqrt((picture**2).mean())
+        color.append(float(jnp.sqrt((changed**2).mean()) / jnp.maximum(scale, 1 / 255)))
+        camera = Camera(
+            jnp.asarray(cameras.world_to_camera[view, 0]),
+            jnp.asarray(cameras.intrinsics[view]),
+            cameras.width,
+            cameras.height,
+        )
+        place.append(_shift(camera, correct_camera(camera, poses, jnp.int32(i)), distances[i]))
+    return Disagreement(views, np.array(color), np.array(place))
+
+
+def words_of_disagreement(found: Disagreement) -> str:
+    """Return how far views disagree, and which does most, for people."""
+    color = float(np.sqrt((found.color**2).mean()))
+    place = float(np.sqrt((found.place**2).mean()))
+    most = found.views[[found.color.argmax(), found.place.argmax()]].tolist()
+    which = f"view {most[0]} most"
+    if most[0] != most[1]:
+        which = f"view {most[0]} most in colour, view {most[1]} in place"
+    return f"views disagree by {color:.1%} in colour and {place:.1f} pixels in place; {which}"
+
+
+def disagreement_arrays(found: Disagreement) -> dict[str, ndarray]:
+    """Return what the stage `scene` saves of it: means over views, and the words."""
+    return {
+        "color_disagreement": np.sqrt((found.color**2).mean()).astype(np.float32),
+        "place_disagreement": np.sqrt((found.place**2).mean()).astype(np.float32),
+        "disagreement": np.asarray(words_of_disagreement(found)),
+    }
+
+
+def _shift(camera: Camera, corrected: Camera, distance: float) -> float:
+    """Return the root mean square shift in pixels of points that many world units away."""
+    share = (jnp.arange(SAMPLED) + 0.5) / SAMPLED
+    x, y = jnp.meshgrid(camera.width * share, camera.height * share)
+    pixels = jnp.stack([x.ravel(), y.ravel(), jnp.ones(x.size)])
+    seen = distance * jnp.linalg.inv(camera.intrinsics) @ pixels
+    pose = camera.world_to_camera
+    world = pose[:3, :3].T @ (seen - pose[:3, 3:])
+    moved = corrected.world_to_camera[:3, :3] @ world + corrected.world_to_camera[:3, 3:]
+    shown = camera.intrinsics @ moved
+    off = shown[:2] / shown[2:] - pixels[:2]
+    return float(jnp.sqrt((off**2).sum(0).mean()))

@@ -1,0 +1,48 @@
+"""Finds products in a traced program whose factors a TPU or a GPU would round."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+from jax.extend import core
+
+PRODUCTS = {"dot_general", "conv_general_dilated"}
+EXACT = {jax.lax.Precision.HIGHEST, jax.lax.DotAlgorithmPreset.F32_F32_F32}
+
+
+def rounded_products(function: Callable, *args: object) -> list[str]:
+    """Return the places of float32 products of default precision in a function's program.
+
+    Args:
+      function: what is traced; it is not compiled.
+      args: arrays, or `jax.ShapeDtypeStruct`.
+    """
+    closed = jax.make_jaxpr(function)(*args)
+    return [_place(equation) for equation in equations(closed.jaxpr) if _is_rounded(equation)]
+
+
+def count_products(function: Callable, *args: object) -> int:
+    """Return how many products a function's program has."""
+    closed = jax.make_jaxpr(function)(*args)
+    return sum(equation.primitive.name in PRODUCTS for equation in equations(closed.jaxpr))
+
+
+def equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
+    """Return all equations, those of loops, branches and called programs included."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in core.jaxprs_in_params(equation.params):
+            yield from equations(inner)
+
+
+def _is_rounded(equation: core.JaxprEqn) -> bool:
+    if equation.primitive.name not in PRODUCTS:
+        return False
+    precision = equation.params["precision"]
+    each = precision if isinstance(precision, tuple) else (precision,)
+    is_float32 = any(str(x.aval).startswith("float32") for x in equation.invars)
+    return is_float32 and not EXACT.issuperset(each)
+
+
+def _place(equation: core.JaxprEqn) -> str:
+    shapes = " x ".join(str(x.aval) for x in equation.invars)
+    return f"{equation.primitive.name} of {shapes}, {equation.source_info.name_stack}"

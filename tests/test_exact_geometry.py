@@ -1,0 +1,157 @@
+"""No product of geometry is rounded, on whatever device its program is compiled for.
+
+Programs are only traced, so that their precision is what users get, whatever the tests run on.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact_programs import count_products, rounded_products
+from flax import nnx
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.generation.projection_guidance import project_clips
+from full4d_jax.generation.seen_before import Known, project_known
+from full4d_jax.geometry.fused_depth import fuse_depth
+from full4d_jax.geometry.stereo_depth import corrected
+from full4d_jax.models.attention.prope import _apply, projective_transforms
+from full4d_jax.models.embeddings import plucker_rays
+from full4d_jax.models.linear import linear
+from full4d_jax.scene.seeds import push_behind
+from full4d_jax.scene.surroundings import _push
+from full4d_jax.training.clips.double_reprojection import two_views
+from full4d_jax.training.clips.pseudo_grid import pseudo_grid
+from gaussians import Camera, Gaussians, deforming, render
+from gaussians.fitting.relocation import wander
+from gaussians.precision import exact_products
+from gaussians.rendering import compositing, compositing_chunks
+from gaussians.rendering.binning import Bins, Tiles
+from gaussians.rendering.reference import render_reference
+from input_pipeline.procedural.scene import Worlds, procedural_scene
+from input_pipeline.procedural.wide_scene import wide_frame
+
+HEIGHT = 16
+WIDTH = 24
+LENS = jnp.array([[24.0, 0, 12], [0, 24, 8], [0, 0, 1]])
+POSE = jnp.eye(4)
+COUNT = 20
+KEY = jax.random.key(0)
+DEPTH = jnp.ones((2, HEIGHT, WIDTH))
+FRAMES = jnp.zeros((2, HEIGHT, WIDTH, 3))
+SHOWN = jnp.ones((3, HEIGHT, WIDTH))
+POSES = jnp.broadcast_to(POSE, (3, 2, 4, 4))
+CAMERAS = Cameras(jnp.broadcast_to(LENS, (3, 3, 3)), POSES, HEIGHT, WIDTH)
+ONE_CLIP = jax.tree.map(lambda x: x[None], CAMERAS)
+KNOWN = Known(jnp.ones((5, 3)), jnp.ones((5, 3)), jnp.ones((2, 5), bool))
+SCENE = Gaussians(
+    means=jnp.ones((COUNT, 3)),
+    quaternions=jnp.ones((COUNT, 4)),
+    log_scales=jnp.zeros((COUNT, 3)),
+    logit_opacities=jnp.zeros(COUNT),
+    harmonics=jnp.zeros((COUNT, 4, 3)),
+)
+TILES = Tiles(WIDTH, HEIGHT, 16)
+BINS = Bins(
+    jnp.zeros(600, jnp.int32),
+    jnp.zeros(TILES.count, jnp.int32),
+    jnp.zeros(TILES.count, jnp.int32),
+    jnp.int32(0),
+)
+FEATURES = jnp.ones((COUNT, 10))
+DRAWN = jnp.ones((HEIGHT, 32, 5))  # whole tiles
+
+
+def picture(scene: Gaussians, pose: jax.Array) -> jax.Array:
+    return render(scene, Camera(pose, LENS, WIDTH, HEIGHT), max_intersections=64).rgb
+
+
+def reference(scene: Gaussians, pose: jax.Array) -> jax.Array:
+    return render_reference(scene, Camera(pose, LENS, WIDTH, HEIGHT)).rgb
+
+
+def bent(time: jax.Array) -> Gaussians:
+    return deforming(SCENE, 3, KEY).at(time)
+
+
+def gradient(function):
+    """Gradients of a picture's squares."""
+    return jax.grad(lambda *args: (function(*args) ** 2).sum(), argnums=(0, 1))
+
+
+def backward(kernels):
+    return lambda features: kernels.backward(features, BINS, DRAWN, DRAWN, TILES)
+
+
+def forward(kernels):
+    return lambda features: kernels.forward(features, BINS, TILES)
+
+
+def scene_of(worlds: Worlds):
+    return lambda index: procedural_scene(
+        index, views=2, frames=2, height=HEIGHT, width=WIDTH, worlds=worlds
+    )
+
+
+PROGRAMS = {
+    "render": (picture, SCENE, POSE),
+    "render, gradient": (gradient(picture), SCENE, POSE),
+    "reference": (reference, SCENE, POSE),
+    "reference, gradient": (gradient(reference), SCENE, POSE),
+    "chunks": (forward(compositing_chunks), FEATURES),
+    "chunks, backward": (backward(compositing_chunks), FEATURES),
+    "tiles, backward": (backward(compositing), FEATURES),
+    "deformation": (bent, 0.5),
+    "relocation": (wander, SCENE, jnp.float32(1), KEY),
+    "projection": (
+        lambda x, z: project_clips(x[None], z[None], ONE_CLIP, fill=True)[0],
+        FRAMES,
+        DEPTH,
+    ),
+    "known points": (lambda x, z: project_known(x, z, KNOWN, CAMERAS), FRAMES, DEPTH),
+    "fused depth": (fuse_depth, FRAMES, DEPTH, LENS, POSES[0]),
+    "pushed seeds": (push_behind, DEPTH[0], LENS, POSE, DEPTH[0], LENS),
+    "pushed surroundings": (
+        _push,
+        DEPTH[0],
+        LENS,
+        POSE,
+        ONE_CLIP.intrinsics[0],
+        POSES[:, 0],
+        SHOWN,
+    ),
+    "corrected depth": (corrected, DEPTH, DEPTH),
+    "double reprojection": (two_views, FRAMES, DEPTH, LENS, POSE),
+    "pseudo grid": (lambda video: pseudo_grid(KEY, video, 3, 8, 8), FRAMES),
+    "rays": (lambda poses: plucker_rays(poses, CAMERAS.intrinsics[None], 2, 3), POSES[None]),
+    "transforms": (lambda x: projective_transforms(x, CAMERAS.intrinsics[None]), POSES[None]),
+    "transformed tokens": (_apply, POSES[None], jnp.ones((1, 3, 2, 4, 2, 8), jnp.bfloat16)),
+    "simple scene": (scene_of("simple"), 0),
+    "rich scene": (scene_of("rich"), 0),
+    "wide frame": (lambda index: wide_frame(index, height=HEIGHT, width=WIDTH), 0),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_product_of_geometry_is_rounded(program):
+    function, *args = PROGRAMS[program]
+    assert count_products(function, *args) > 0
+    assert rounded_products(function, *args) == []
+
+
+def test_cameras_are_multiplied_exactly():
+    layer = linear(16, 8, nnx.Rngs(0), exact=True)
+    layer.kernel[...] = layer.kernel[...].astype(jnp.bfloat16)
+    assert rounded_products(layer, jnp.ones((3, 16))) == []
+    assert layer(jnp.ones((3, 16))).dtype == jnp.float32
+
+
+def test_a_product_of_default_precision_is_noticed_wherever_it_hides():
+    def inner(a):
+        return jax.lax.map(lambda x: x @ x, a)
+
+    assert len(rounded_products(jax.jit(inner), jnp.ones((2, 3, 3)))) == 1
+    assert rounded_products(exact_products(inner), jnp.ones((2, 3, 3))) == []
+    assert rounded_products(inner, jnp.ones((2, 3, 3), jnp.bfloat16)) == []
+    pulled = jax.grad(lambda a: exact_products(inner)(a).sum())
+    assert rounded_products(pulled, np.ones((2, 3, 3), np.float32)) == []
