@@ -111,7 +111,7 @@ def attention_programs(sharding: Sharding) -> dict[str, Traced]:
     }
 
 
-def _array(sharding: Sharding, dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+def _array(sharding: Sharding, dtype: Any, *shape: int) -> Any:
     return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
 

@@ -8,10 +8,9 @@ import sys
 import pytest
 
 from full4d_jax.cli import main
+from full4d_jax.session.extras import has
 
-HAS_PLUGIN = (
-    find_spec("jax_plugins") is not None and find_spec("jax_plugins.xla_cuda12") is not None
-)
+HAS_PLUGIN = has("jax_plugins") and has("jax_plugins.xla_cuda12")
 COMPILE = """
 import sys
 import jax, jax.numpy as jnp
