@@ -55,12 +55,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nfull4d: interrupted; finished stages and checkpoints are kept", file=sys.stderr)
         return 130
     except Exception as error:
-        message = disk_error(error)
+        message = disk_error(error) or _platform_error(error)
         if message is None:
             raise
         print(f"full4d: {message}", file=sys.stderr)
         return 2
     return 0
+
+
+def _platform_error(error: Exception) -> InputError | None:
+    """Return jax's error for a platform that is not there, in one line; None for any other."""
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if not platforms or "Unable to initialize backend" not in str(error):
+        return None
+    words = str(error).partition("Unable to initialize backend ")[2].splitlines()[0]
+    advice = "correct the variable, or unset it"
+    expected = f"platforms that jax has here ({words})"
+    return InputError("environment", "JAX_PLATFORMS", platforms, expected, advice)
 
 
 def verbs() -> list[str]:

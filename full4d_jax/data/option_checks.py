@@ -1,15 +1,23 @@
 """Checks of the options of `full4d data`, and readers of their shorthands."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import open_folder
 
+MOST_DRAWN = 2**26  # pixels of a page, which take a GiB while it is drawn
+
 
 def check_drawing(out: Path, first: int, counts: dict[str, int]) -> None:
     """Refuse what cannot be drawn or written, before anything is computed; raises InputError."""
     check_counts(first, counts)
+    pixels = math.prod(counts[name] for name in ("scenes", "views", "frames")) * counts["size"] ** 2
+    if pixels > MOST_DRAWN:
+        expected = f"at most {MOST_DRAWN:,}"
+        do = "lower --size, --scenes, --views or --frames"
+        raise InputError("option", "--size", f"{pixels:,} pixels in one picture", expected, do)
     if out.suffix != ".png":
         raise InputError("output", out, f"ending {out.suffix!r}", ".png", "rename --out")
     if out.is_dir():

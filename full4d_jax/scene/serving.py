@@ -33,7 +33,14 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
     content = page.encode()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self._answer()
+
         def do_GET(self) -> None:
+            self.wfile.write(self._answer())
+
+        def _answer(self) -> bytes:
+            """Send the status and the headers, and return what follows them."""
             places = (f"/{secret}",) if secret else ("/", "/scene.html")
             known = self.path.partition("?")[0] in places
             status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
@@ -47,7 +54,7 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
             self.send_header("Content-Security-Policy", "frame-ancestors 'none'")
             self.send_header("Cross-Origin-Resource-Policy", "same-origin")
             self.end_headers()
-            self.wfile.write(answer)
+            return answer
 
         def _asked_from_here(self) -> bool:
             """Return whether the address that was asked, and the page that asks, are ours."""

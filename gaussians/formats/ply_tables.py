@@ -138,7 +138,7 @@ def write_tables(path: str | Path, tables: Tables, comments: dict[str, str] | No
     with Path(path).open("wb") as file:
         file.write("\n".join([*lines, "end_header", ""]).encode("ascii"))
         for rows in parts:
-            rows.tofile(file)
+            file.write(rows.view(np.uint8))  # `tofile` does not say why a disk refuses
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[str, list[Element]]:

@@ -1,5 +1,6 @@
 """Options reach the verb and its config; whatever is wrong ends in one line and exit code 2."""
 
+import os
 import re
 import subprocess
 import sys
@@ -248,6 +249,26 @@ def test_errors_inside_a_verb_keep_their_traceback():
 
     with pytest.raises(RuntimeError, match="a bug"):
         call(verb, "full4d verb", [])
+
+
+def test_a_platform_that_is_not_there_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "full4d_jax.cli", "data", "show", "--scenes", "1"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "a.png")],
+        env={**os.environ, "JAX_PLATFORMS": "abacus"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "environment: JAX_PLATFORMS: found abacus, expected platforms" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_pictures_that_no_memory_holds_are_refused(capsys, tmp_path):
+    asked = ["data", "show", "--out", str(tmp_path / "a.png"), "--size"]
+    assert main([*asked, "99999999"]) == 2
+    assert "pixels in one picture, expected at most 67,108,864" in capsys.readouterr().err
 
 
 def test_unknown_verbs_and_options_name_what_is_close(capsys):

@@ -134,6 +134,16 @@ def serving(secret: str = ""):
             server.shutdown()
 
 
+def test_a_head_has_the_length_and_no_page():
+    with serving() as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+        connection.request("HEAD", "/")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.headers["Content-Length"] == "1"
+        assert answer.read() == b""
+
+
 def test_other_web_sites_get_nothing():
     with serving() as server:
         here = f"localhost:{server.server_port}"

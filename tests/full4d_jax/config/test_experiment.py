@@ -99,7 +99,7 @@ def test_options_are_checked_by_the_same_bounds():
     [
         ("data.records", "A", "a tuple of str"),
         ("model.cameras", "linear", "a tuple, each one of linear, plucker, prope"),
-        ("data.strides", 1, "a tuple, each a whole number of at least 1"),
+        ("data.strides", 1, "a tuple, each a whole number of at least 1, below 2^31"),
     ],
 )
 def test_a_value_outside_a_tuple_is_told_of_the_tuple(name, value, expected):

@@ -1,5 +1,8 @@
 """PLY files byte by byte, and round trips."""
 
+import errno
+import resource
+
 import jax
 import numpy as np
 import pytest
@@ -205,3 +208,15 @@ def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, valid, ve
     vertex(tmp_path / "valid.ply")[name][[4, 6]] = value
     with pytest.raises(FormatError, match=f"property {name}: found {value} in row 4 .2 such"):
         load_ply(tmp_path / "valid.ply")
+
+
+def test_a_disk_that_refuses_says_why(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    column = {"x": np.zeros(10_000, np.float32)}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as refused:
+            write_tables(tmp_path / "a.ply", {"vertex": column})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.errno == errno.EFBIG
