@@ -8,8 +8,6 @@ as `multicam` reads it, told from the first frame, where every film has the sour
 import re
 from pathlib import Path
 
-import numpy as np
-
 from input_pipeline.cameras import invert
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.footage import VIDEOS, listed, natural, picture_size

@@ -27,7 +27,7 @@ def test_a_missing_film_or_field_of_4danyone_is_named(tmp_path, write):
     table = json.loads((path / "cameras.json").read_text())
     del table["cameras"][0]["K"]
     (path / "cameras.json").write_text(json.dumps(table))
-    with pytest.raises(ValueError, match="camera 0: found .*, expected a field K"):
+    with pytest.raises(ValueError, match=r"camera 0: found .*, expected a field K"):
         fdanyone.read(path, None)
     (path / "cameras.json").write_text(json.dumps(table | {"camera_model": "FISHEYE"}))
     with pytest.raises(ValueError, match="camera_model: found 'FISHEYE', expected OPENCV"):
