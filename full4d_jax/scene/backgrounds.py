@@ -35,6 +35,8 @@ def find_background(
     wanted: str,
     frames: Float[ndarray, "v t h w 3"],
     masks: Bool[ndarray, "v t h w"] | None,
+    *,
+    agree: bool = True,
 ) -> Background:
     """Return the background of a capture.
 
@@ -42,10 +44,13 @@ def find_background(
       wanted: `lift.background`.
       frames: the pictures, [0, 1].
       masks: where the subject is, if somebody marked it.
+      agree: whether the views agree in colour; else each is told from its own background's.
 
     Raises:
       InputError: `wanted` needs masks or a plain background, and there is neither.
     """
+    if not agree and masks is None:
+        frames = _levelled(frames)
     color = plain_color(frames, masks)
     subject = masks
     if color is not None and masks is None:
@@ -70,9 +75,7 @@ def plain_color(
 ) -> tuple[float, float, float] | None:
     """Return the colour around the subject, or at the edges of the pictures; None for several."""
     if masks is None:
-        masks = np.ones(frames.shape[:4], bool)
-        masks[..., [0, 1, -2, -1], :] = False
-        masks[..., [0, 1, -2, -1]] = False
+        masks = ~_edges(frames)
     around = frames[~masks]
     if not len(around):
         return None
@@ -80,3 +83,19 @@ def plain_color(
     alike = np.abs(around - color).max(-1) <= ALIKE
     red, green, blue = map(float, color)
     return (red, green, blue) if alike.mean() >= PLAIN else None
+
+
+def _levelled(frames: Float[ndarray, "v t h w 3"]) -> Float[ndarray, "v t h w 3"]:
+    """Return pictures whose edges have the same median colour in all views."""
+    edges = _edges(frames)[0]
+    own = np.stack([np.median(film[edges], axis=0) for film in frames])
+    change = np.median(own, axis=0) - own
+    return frames + change[:, None, None, None].astype(frames.dtype)
+
+
+def _edges(frames: Float[ndarray, "v t h w 3"]) -> Bool[ndarray, "v t h w"]:
+    """Return which pixels lie at the edges of the pictures."""
+    edges = np.zeros(frames.shape[:4], bool)
+    edges[..., [0, 1, -2, -1], :] = True
+    edges[..., [0, 1, -2, -1]] = True
+    return edges

@@ -85,7 +85,8 @@ def lift_capture(
     start_key, fit_key = jax.random.split(key)
     frames = to_floats(grid.frames)
     held_out = grid.origin == Origin.HELD_OUT
-    background = find_background(settings.background, frames, grid.masks)
+    agree = not grid.about.generated
+    background = find_background(settings.background, frames, grid.masks, agree=agree)
     views = np.flatnonzero(~held_out.all(1))
     instants = ~held_out.all(0)
     start = find_start(
@@ -122,7 +123,7 @@ def lift_capture(
             grid.frames.shape,
             background.color,
             sharp=start.sharp,
-            agree=not grid.about.generated,
+            agree=agree,
         ),
         fit_key,
         report=tell,
@@ -133,7 +134,7 @@ def lift_capture(
     groups = (_some(mask, SCORED) for mask in (~held_out, held_out))
     fitted_psnr, held_out_psnr = (scored(result.scene, grid, background, group) for group in groups)
     disagreement = None
-    if grid.about.generated:
+    if not agree:
         disagreement = measure_disagreement(grid, views, result.exposures, result.poses)
     return Fit(
         scene=result.scene,

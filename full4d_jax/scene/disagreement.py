@@ -101,8 +101,8 @@ def words_of_disagreement(found: Disagreement) -> str:
 def disagreement_arrays(found: Disagreement) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of it: means over views, and the words."""
     return {
-        "color_disagreement": np.sqrt((found.color**2).mean()).astype(np.float32),
-        "place_disagreement": np.sqrt((found.place**2).mean()).astype(np.float32),
+        "color_disagreement": np.asarray(np.sqrt((found.color**2).mean())),
+        "place_disagreement": np.asarray(np.sqrt((found.place**2).mean())),
         "disagreement": np.asarray(words_of_disagreement(found)),
     }
 

@@ -22,9 +22,9 @@ DENSITY = {"draft": 0.5, "normal": 1.0, "high": 2.0}  # Gaussians per pixel of a
 CAPTURE_DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # the same, of a capture
 MOVING_DENSITY = 0.15  # more Gaussians per pixel that moves, at any instant
 MOVES = 20 / 255  # distance from the median colour over time
-# First steps of Adam where views disagree: log-gains and levels, and radians and world units.
-EXPOSURE_RATE = 3e-3
-POSE_RATE = 2e-4
+# Where views disagree: exposures (log-gains and levels) and cameras (radians and world units) are
+# corrected once the scene explains the light on it, which an exposure would else take over.
+CORRECTIONS = {"exposures": 3e-3, "poses": 2e-4, "exposure_pull": 1.0, "settle": 0.2}
 # Gaussians
 FEWEST = 12_000
 MOST = 400_000
@@ -142,7 +142,7 @@ def capture_settings(
     """
     config = replace(fit_settings(settings), background=background, colors=1e-2)
     if not agree:
-        config = replace(config, exposures=EXPOSURE_RATE, poses=POSE_RATE)
+        config = replace(config, **CORRECTIONS)
     if shape[1] == 1:
         config = replace(config, velocities=0.0, moments=0.0, durations=0.0, gates=0.0)
     if sharp:

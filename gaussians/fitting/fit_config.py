@@ -56,7 +56,7 @@ class FitConfig:
       exposures: rate of log-gains and offsets, used where the targets have `views`.
       poses: rate of the cameras' corrections, used there too; 0 leaves the cameras where they are.
       settle: share of the steps after which exposures and cameras are corrected.
-      exposure_pull: weight of the squared log-gains and offsets, relative to the light of a picture.
+      exposure_pull: weight of the squared log-gains and offsets, times the mean of the picture.
       decay: last learning rate over the first.
       dssim: share of D-SSIM in the picture loss; the rest is L1.
       perceptual: weight of the perceptual distance that `fit` may be given.

@@ -9,7 +9,7 @@ from textured_room import HALF, make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.grid import Grid, Origin, all_real
+from full4d_jax.grid import About, Grid, Origin, all_real
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.capture_fit import Fit, describe_scores, fit_arrays, lift_capture, to_floats
 from full4d_jax.scene.fit_settings import capture_settings
@@ -121,6 +121,41 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     arrays = fit_arrays(found)
     np.testing.assert_allclose(background_in(arrays), GREEN)
     np.testing.assert_array_equal(from_arrays(arrays).gaussians.means, found.scene.gaussians.means)
+
+
+def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
+    given, inside = ball()
+    assert given.cameras is not None
+    gains = np.random.default_rng(0).uniform(0.9, 1.1, (VIEWS, 1, 1, 1, 3))
+    gains[4] = 1  # held out
+    frames = np.round(given.frames * gains).clip(0, 255).astype(np.uint8)
+    poses = given.cameras.world_to_camera.copy()
+    poses[7, :, 0, 3] += 2 / given.cameras.intrinsics[7, 0, 0]  # two pixels at distance 1
+    noisy = replace(given, frames=frames, cameras=replace(given.cameras, world_to_camera=poses))
+    scores = {}
+    for generated in (False, True):
+        grid = replace(noisy, about=About(generated=generated))
+        scores[generated] = lift_capture(SETTINGS, grid, jax.random.key(0), say=lambda _: None)
+    assert scores[False].disagreement is None
+    found = scores[True].disagreement
+    assert found is not None
+    assert found.views.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert found.views[found.place.argmax()] == 7
+    assert found.place.max() > 1.5 * np.sort(found.place)[-2]  # after 300 steps
+    assert 0.02 < found.color.mean() < 0.1
+    assert "views disagree by" in told_scores(scores[True])
+    assert str(fit_arrays(scores[True])["disagreement"]) in told_scores(scores[True])
+    assert scores[True].held_out_psnr > scores[False].held_out_psnr
+
+
+def test_generated_views_that_agree_are_left_as_they_are():
+    given, _ = ball()
+    grid = replace(given, about=About(generated=True))
+    found = lift_capture(SETTINGS, grid, jax.random.key(0), say=lambda _: None)
+    assert found.disagreement is not None
+    assert found.disagreement.color.max() < 0.03
+    assert found.disagreement.place.max() < 0.5
+    assert found.held_out_psnr > 22
 
 
 def test_a_large_gap_is_told_with_what_to_do():

@@ -21,3 +21,28 @@ def test_gain_and_offset_are_relative_to_the_mean_of_all_views():
     # the same change of all views changes no picture
     shifted = jax.jit(expose)(jnp.float32(rgb), jnp.float32(exposures + 0.7), 2)
     np.testing.assert_allclose(shifted, found, atol=1e-5)
+
+
+def test_with_peers_what_changes_slowly_over_the_views_changes_no_picture():
+    rng = np.random.default_rng(2)
+    rgb = jnp.float32(rng.uniform(size=(2, 3, 3)))
+    peers = jnp.array([0.0, 0.5, 0.0, 0.5, 0.0])  # of view 2, the ones beside it
+    slope = jnp.tile(jnp.linspace(-0.2, 0.2, 5)[:, None, None], (1, 2, 3))
+    np.testing.assert_allclose(jax.jit(expose)(rgb, slope, 2, peers), rgb, atol=1e-6)
+    alone = no_exposure(5).at[2, 0, 1].set(0.3)
+    seen = jax.jit(expose)(rgb, alone, 2, peers)
+    np.testing.assert_allclose(seen[..., 1], rgb[..., 1] * np.exp(0.3), rtol=1e-5)
+
+
+def test_the_gradient_is_that_of_differences():
+    rng = np.random.default_rng(3)
+    rgb, weights = jnp.float32(rng.uniform(size=(2, 2, 3, 3)))
+    peers = jnp.array([0.0, 0.25, 0.75])
+
+    def value(exposures):
+        return (expose(rgb, exposures, jnp.int32(0), peers) * weights).sum()
+
+    at, direction = jnp.float32(0.1 * rng.normal(size=(2, 3, 2, 3)))
+    slope = (jax.grad(value)(at) * direction).sum()
+    difference = (value(at + 0.05 * direction) - value(at - 0.05 * direction)) / 0.1
+    np.testing.assert_allclose(slope, difference, rtol=1e-2)

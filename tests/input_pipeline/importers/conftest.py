@@ -147,6 +147,31 @@ def write_ours(path, rig, write_film):
         write_film(path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
 
 
+def write_fdanyone(path, rig, write_film):
+    """4DAnyone: OpenCV camera-to-world, films by number; sparse views and skeletons beside them."""
+    _, lens, poses = rig
+    cameras = []
+    for number, pose in enumerate(poses):
+        film = f"videos/dense/{number:02d}.mp4"
+        camera = {
+            "camera_id": number,
+            "layer_index": 0,
+            "pitch": 0,
+            "yaw": 30.0 * number,
+            "K": lens.tolist(),
+            "camera_to_world": invert(pose).tolist(),
+            "image_width": 32,
+            "image_height": 24,
+            "video": film,
+            "skeleton_video": f"skeletons/{number:02d}.mp4",
+        }
+        cameras.append(camera)
+        write_film(path / film, range(0, 20, 4), size=(24, 32))
+    write_film(path / "videos/sparse/00.mp4", range(0, 20, 4), size=(24, 32))
+    table = {"camera_model": "OPENCV", "world_frame": "y-up", "cameras": cameras}
+    (path / "cameras.json").write_text(json.dumps(table))
+
+
 def write_opencv(path, rig, write_film):
     names, lens, poses = rig
     cameras = [
@@ -166,6 +191,7 @@ def write(write_film, write_pictures, rig):
         "llff": write_llff,
         "multicam": write_multicam,
         "cameras_json": write_ours,
+        "fdanyone": write_fdanyone,
         "opencv": write_opencv,
     }
     with_pictures = {

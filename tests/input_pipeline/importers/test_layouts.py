@@ -17,7 +17,7 @@ from input_pipeline.importers import (
 from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
 from input_pipeline.importers.pairing import pair
 
-ALL = ("llff", "multicam", "cameras_json", "panoptic", "dycheck", "instants")
+ALL = ("llff", "multicam", "cameras_json", "fdanyone", "panoptic", "dycheck", "instants")
 
 
 @pytest.mark.parametrize("layout", ALL)

@@ -8,7 +8,16 @@ import pytest
 from input_pipeline.importers.detect import read_captures
 
 NONSENSE = [None, True, "x", "", -1, 0, 1e300, float("nan"), [], {}, [[]], [1, 2], {"a": 1}]
-LAYOUTS = ("llff", "multicam", "cameras_json", "panoptic", "dycheck", "instants", "opencv")
+LAYOUTS = (
+    "llff",
+    "multicam",
+    "cameras_json",
+    "fdanyone",
+    "panoptic",
+    "dycheck",
+    "instants",
+    "opencv",
+)
 
 
 def mutate(value, rng, share):

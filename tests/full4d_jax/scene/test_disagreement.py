@@ -1,0 +1,67 @@
+"""Disagreement is measured in the pictures, told in words and kept in arrays."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from full4d_jax.cameras import Cameras
+from full4d_jax.grid import Grid, all_real
+from full4d_jax.scene.disagreement import (
+    PEERS,
+    Disagreement,
+    disagreement_arrays,
+    measure_disagreement,
+    peer_weights,
+    words_of_disagreement,
+)
+from input_pipeline.cameras import intrinsics_from_fov, orbit
+
+VIEWS, SIDE = 12, 32
+ALL = np.arange(VIEWS)
+
+
+def ring():
+    """Twelve cameras all around, at distance 1, that see grey."""
+    poses = orbit(30.0 * ALL, np.zeros(VIEWS), 1.0, pivot=(0.0, 0.0, 0.0))
+    lens = intrinsics_from_fov(40.0, SIDE, SIDE).astype(np.float32)
+    cameras = Cameras(np.stack([lens] * VIEWS), poses[:, None].astype(np.float32), SIDE, SIDE)
+    frames = np.full((VIEWS, 1, SIDE, SIDE, 3), 100, np.uint8)
+    return Grid(frames=frames, origin=all_real(frames), times=np.zeros(1), cameras=cameras)
+
+
+def test_peers_are_the_nearest_views():
+    weights = peer_weights(ring(), ALL)
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
+    assert (weights > 0).sum(1).tolist() == [PEERS] * VIEWS
+    assert np.flatnonzero(weights[0]).tolist() == [1, 2, 3, 9, 10, 11]
+    assert peer_weights(ring(), np.array([2, 5])).tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_gain_and_a_turn_are_measured_in_the_view_that_has_them():
+    exposures = np.zeros((VIEWS, 2, 3), np.float32)
+    exposures[3, 0] = np.log(1.1)
+    poses = np.zeros((VIEWS, 2, 3), np.float32)
+    grid = ring()
+    assert grid.cameras is not None
+    pixels = 3.0
+    poses[8, 0] = [0, pixels / grid.cameras.intrinsics[0, 0, 0], 0]  # about the vertical
+    found = measure_disagreement(grid, ALL, jnp.asarray(exposures), jnp.asarray(poses))
+    assert (found.color.argmax(), found.place.argmax()) == (3, 8)
+    np.testing.assert_allclose(found.color[3], 0.1, rtol=1e-3)
+    # Eleven twelfths of it; a point at the edge is shifted more than one in the middle.
+    np.testing.assert_allclose(found.place[8], pixels * 11 / 12, rtol=0.1)
+
+
+def test_words_and_arrays():
+    found = Disagreement(
+        np.array([0, 2, 7]), np.array([0.01, 0.02, 0.05]), np.array([0.1, 1.2, 0.3])
+    )
+    told = words_of_disagreement(found)
+    assert told == (
+        "views disagree by 3.2% in colour and 0.7 pixels in place; "
+        "view 7 most in colour, view 2 in place"
+    )
+    same = found._replace(place=np.array([0.1, 0.2, 1.2]))
+    assert words_of_disagreement(same).endswith("0.7 pixels in place; view 7 most")
+    arrays = disagreement_arrays(found)
+    assert str(arrays["disagreement"]) == told
+    np.testing.assert_allclose(arrays["place_disagreement"], 0.716, atol=1e-3)

@@ -1,0 +1,104 @@
+"""A generator's folder becomes a page in one command; its size and instants are chosen."""
+
+import json
+
+import numpy as np
+import pytest
+from refused import refusal
+
+from full4d_jax.cli import main
+from full4d_jax.grid import Grid, grid_arrays, grid_from
+from full4d_jax.media.video import write_video
+from full4d_jax.session.stages import Stages
+from full4d_jax.source.capture_source import open_capture
+from full4d_jax.source.options import CaptureOptions
+from input_pipeline.cameras import intrinsics_from_fov, invert, orbit
+
+VIEWS = 9
+INSTANTS = 6
+FPS = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Nine films of 4DAnyone's layout of a ball that grows, 48x32 pixels before black."""
+    path = tmp_path_factory.mktemp("generated") / "clip"
+    poses = orbit(40.0 * np.arange(VIEWS), np.zeros(VIEWS), 1.0, pivot=(0.0, 0.0, 0.0))
+    lens = intrinsics_from_fov(40.0, 48, 32)
+    y, x = np.mgrid[:48, :32] + 0.5
+    off = np.hypot(x - 16, y - 24)
+    film = np.zeros((INSTANTS, 48, 32, 3), np.uint8)
+    for instant in range(INSTANTS):
+        film[instant, off < 8 + instant] = [200, 80, 40]
+    (path / "videos/dense").mkdir(parents=True)
+    cameras = []
+    for view, pose in enumerate(poses):
+        name = f"videos/dense/{view:02d}.mp4"
+        write_video(path / name, film, FPS)
+        camera = {
+            "camera_id": view,
+            "K": lens.tolist(),
+            "camera_to_world": invert(pose).tolist(),
+            "image_width": 32,
+            "image_height": 48,
+            "video": name,
+        }
+        cameras.append(camera)
+    table = {"camera_model": "OPENCV", "cameras": cameras}
+    (path / "cameras.json").write_text(json.dumps(table))
+    return path
+
+
+def test_generated_pictures_are_thinned_out_and_said_to_be_generated(folder):
+    grid = open_capture(CaptureOptions(folder))
+    assert grid.about.generated
+    assert grid.frames.shape == (VIEWS, 2, 48, 32, 3)  # 8 frames a second of 24
+    np.testing.assert_allclose(grid.fps, 8, rtol=0.01)
+    assert bool(grid_arrays(grid)["generated"])
+    assert grid_from(grid_arrays(grid)).about.generated
+
+
+def test_a_real_grid_has_no_array_that_says_so(folder):
+    real = open_capture(CaptureOptions(folder))
+    real = Grid(frames=real.frames, origin=real.origin, times=real.times, cameras=real.cameras)
+    assert "generated" not in grid_arrays(real)
+
+
+def test_size_and_instants_are_chosen(folder):
+    grid = open_capture(CaptureOptions(folder, rows=16, seconds=4 / FPS, fps=FPS))
+    assert grid.frames.shape == (VIEWS, 4, 24, 16, 3)
+    assert grid.cameras is not None
+    whole = open_capture(CaptureOptions(folder)).cameras
+    assert whole is not None
+    np.testing.assert_allclose(2 * grid.cameras.intrinsics[0, 0, 0], whole.intrinsics[0, 0, 0])
+
+
+def test_an_npz_is_taken_as_it_is(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", frames=np.zeros(1))
+    said = refusal(capsys, "lift", tmp_path / "a.npz", "--rows", "64", "--out", tmp_path / "out")
+    assert "--rows: found 64, expected none" in said
+
+
+def test_films_without_cameras_say_what_to_add(tmp_path, capsys, folder):
+    film = (folder / "videos/dense/00.mp4").read_bytes()
+    for name in ("000000_v001", "000000_v002"):
+        (tmp_path / f"{name}.mp4").write_bytes(film)
+    said = refusal(capsys, "run", tmp_path, "--out", tmp_path / "out")
+    assert "found films of SV4D without cameras" in said
+    assert "cameras.json" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_command_makes_a_page(tmp_path, folder, capsys):
+    out = tmp_path / "out"
+    small = ("--lift.steps", "200", "--lift.capacity", "300", "--orbit_seconds", "0.25")
+    assert main(["run", str(folder), "--out", str(out), "--fps", "24", *small]) == 0
+    assert (out / "scene.html").stat().st_size > 10_000
+    report = json.loads((out / "report.json").read_text())
+    assert report["disagreement"].startswith("views disagree by ")
+    assert report["disagreement"] in capsys.readouterr().out
+    assert report["held_out_psnr"] > 15  # black everywhere has 12
+    assert {"color_disagreement", "place_disagreement"} <= set(report)
+    assert report["options"]["source"]["fps"] == 24
+    assert str(Stages(out).finished("scene")["disagreement"]) == report["disagreement"]
+    assert main(["render", str(out), "--orbit_seconds", "0.25"]) == 0

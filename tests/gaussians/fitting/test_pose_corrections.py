@@ -1,0 +1,54 @@
+"""Corrections of cameras follow their equation and have its gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from gaussians.fitting.pose_corrections import correct_camera, no_correction
+from gaussians.types import Camera
+
+SIZE = 16
+RNG = np.random.default_rng(0)
+TURN = Rotation.from_rotvec([0.3, -0.8, 0.4]).as_matrix()
+
+
+def camera():
+    pose = np.eye(4, dtype=np.float32)
+    pose[:3, :3] = TURN
+    pose[:3, 3] = [0.1, -0.2, 0.7]
+    lens = jnp.array([[18.0, 0, 8], [0, 18.0, 8], [0, 0, 1]])
+    return Camera(jnp.asarray(pose), lens, SIZE, SIZE)
+
+
+def test_no_correction_changes_nothing():
+    corrected = correct_camera(camera(), no_correction(3), jnp.int32(1))
+    np.testing.assert_allclose(corrected.world_to_camera, camera().world_to_camera, atol=1e-6)
+
+
+def test_turn_and_shift_are_along_the_worlds_axes_and_relative_to_the_mean():
+    corrections = 0.01 * RNG.normal(size=(4, 2, 3))
+    turn, shift = (corrections - corrections.mean(0))[2]
+    found = correct_camera(camera(), jnp.float32(corrections), jnp.int32(2)).world_to_camera
+    center = -TURN.T @ [0.1, -0.2, 0.7]
+    rotation = TURN @ Rotation.from_rotvec(-turn).as_matrix()
+    np.testing.assert_allclose(found[:3, :3], rotation, atol=1e-5)
+    np.testing.assert_allclose(found[:3, 3], -rotation @ (center + shift), atol=1e-5)
+    all_alike = jnp.float32(corrections + 0.02)
+    again = correct_camera(camera(), all_alike, jnp.int32(2)).world_to_camera
+    np.testing.assert_allclose(again, found, atol=1e-6)
+
+
+def test_the_gradient_is_that_of_differences():
+    weights = jnp.float32(RNG.normal(size=(4, 4)))
+
+    def value(corrections):
+        return (correct_camera(camera(), corrections, jnp.int32(0)).world_to_camera * weights).sum()
+
+    at = jnp.float32(0.05 * RNG.normal(size=(3, 2, 3)))
+    direction = jnp.float32(RNG.normal(size=at.shape))
+    slope = float((jax.grad(value)(at) * direction).sum())
+    step = 1e-2
+    difference = (value(at + step * direction) - value(at - step * direction)) / (2 * step)
+    np.testing.assert_allclose(slope, float(difference), rtol=2e-2)
+    assert np.isfinite(np.asarray(jax.grad(value)(no_correction(3)))).all()

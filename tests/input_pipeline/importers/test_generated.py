@@ -1,0 +1,86 @@
+"""What generators write: with cameras it is read, without them the missing file is named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from input_pipeline.cameras import invert
+from input_pipeline.importers import cameras_json, fdanyone, recammaster
+from input_pipeline.importers.detect import detect, read_captures
+
+
+def test_views_of_4danyone_are_generated(tmp_path, write):
+    path = write("fdanyone", tmp_path / "clip")
+    (capture,) = fdanyone.read(path, None)
+    assert capture.generated
+    assert [view.name for view in capture.views] == ["00", "01", "02"]
+    assert capture.views[1].files == (path / "videos/dense/01.mp4",)
+
+
+def test_a_missing_film_or_field_of_4danyone_is_named(tmp_path, write):
+    path = write("fdanyone", tmp_path / "clip")
+    (path / "videos/dense/01.mp4").unlink()
+    with pytest.raises(ValueError, match=r"camera 01, files: found no .*01\.mp4"):
+        fdanyone.read(path, None)
+    table = json.loads((path / "cameras.json").read_text())
+    del table["cameras"][0]["K"]
+    (path / "cameras.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=r"camera 0: found .*, expected a field K"):
+        fdanyone.read(path, None)
+    (path / "cameras.json").write_text(json.dumps(table | {"camera_model": "FISHEYE"}))
+    with pytest.raises(ValueError, match="camera_model: found 'FISHEYE', expected OPENCV"):
+        fdanyone.read(path, None)
+
+
+def test_our_own_table_says_that_films_are_generated(tmp_path, write):
+    path = write("cameras_json", tmp_path / "s")
+    assert not cameras_json.read(path, None)[0].generated
+    table = json.loads((path / "cameras.json").read_text())
+    (path / "cameras.json").write_text(json.dumps(table | {"generated": True}))
+    assert cameras_json.read(path, None)[0].generated
+
+
+def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
+    path = tmp_path / "f24_aperture5" / "results"
+    other = write("multicam", tmp_path / "f24_aperture5" / "scene")
+    table = json.loads((other / "cameras/camera_extrinsics.json").read_text())
+    for t in range(5):  # cam02 goes 10 cm forward along Unreal's x each frame
+        table[f"frame{t}"] = {
+            "cam01": "[1 0 0 0] [0 1 0 0] [0 0 1 0] [50 60 70 1]",
+            "cam02": f"[1 0 0 0] [0 1 0 0] [0 0 1 0] [{50 + 10 * t} 60 70 1]",
+        }
+    for number in (1, 2):
+        write_film(path / f"cam_type{number}/video0.mp4", range(0, 20, 4), size=(32, 32))
+    with pytest.raises(ValueError, match="found films of ReCamMaster without cameras"):
+        recammaster.read(path, None)
+    (path / "cameras").mkdir()
+    (path / "cameras/camera_extrinsics.json").write_text(json.dumps(table))
+    assert detect(path)[0] == "recammaster"
+    (capture,) = recammaster.read(path, None)
+    assert capture.generated
+    rest, forward = capture.views
+    np.testing.assert_allclose(rest.world_to_camera, np.tile(np.eye(4), (5, 1, 1)), atol=1e-12)
+    places = invert(forward.world_to_camera)[:, :3, 3]
+    np.testing.assert_allclose(places, np.arange(5)[:, None] * [[0, 0, 10.0]], atol=1e-12)
+    shutil.move(path / "cam_type2", path / "cam_type7")
+    with pytest.raises(ValueError, match="found no cam07, expected it for"):
+        recammaster.read(path, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "whose"),
+    [
+        (("000000_v001", "000000_v002"), "SV4D"),
+        (("prompt0_merged",), "SynCamMaster"),
+        (("gen", "render", "mask", "input", "viz"), "TrajectoryCrafter"),
+    ],
+)
+def test_films_without_cameras_are_refused_with_what_to_add(tmp_path, write_film, names, whose):
+    for name in names:
+        write_film(tmp_path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+    layout, why, _ = detect(tmp_path)
+    assert (layout, why) == ("uncalibrated", f"films as {whose} names them")
+    with pytest.raises(ValueError, match=rf"{whose}.* without cameras, expected .*cameras\.json"):
+        read_captures(tmp_path, layout, None)
