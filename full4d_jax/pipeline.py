@@ -77,7 +77,8 @@ def run(
 
     Returns:
       The folder: grid.mp4, grid.png, orbit.mp4, bullet.mp4, scene.html, scene.png, scene.npz,
-      config.json, report.json; of a capture no grid.
+      config.json, report.json, and what each stage made: source.npz, depth.npz, grid.npz; of a
+      capture grid.npz alone, and no pictures of the grid.
 
     Raises:
       InputError: The input is unusable; this is told before long work.
@@ -113,7 +114,8 @@ def sample(
 ) -> Path:
     """Make the grid of views only; arguments, result and errors as in `run`.
 
-    The folder then has grid.npz, grid.mp4, grid.png, config.json, report.json.
+    The folder then has source.npz, depth.npz, grid.npz, grid.mp4, grid.png, config.json and
+    report.json.
     """
     check_source(config, source)
     job = Job(Stages(hold_folder(out)))

@@ -43,9 +43,10 @@ class ModelConfig:
     attention: Literal["fused", "full", "sequential", "two_stream_hard", "two_stream_soft"] = (
         "fused"
     )
-    """Which frames read which (docs/attention.md)."""
+    """How views and times are joined: in one attention, one after the other, or as two streams
+    (docs/attention.md)."""
     mask: str = "time_view"
-    """Mask of fused attention: time_view, without_cross_half, windowed, neighbours, causal, or a
+    """Which frames read which in fused attention: time_view, without_cross_half, windowed, neighbours, causal, or a
     function of yours, FILE.py:FUNCTION (docs/attention.md)."""
     first_frame: bool = False
     """Give the source's first latent frame clean at flow time 0 (Wan2.2-TI2V)."""

@@ -132,12 +132,14 @@ def _generated(
     assert depth is not None, "a projection needs depth"
     frames = to_model(grid.frames[:real])
     maps = jnp.asarray(depth[:real])
+    about = grid.about
     projection: Projection
     if upsampler is not None and min(frames.shape[2:4]) > upsampler.prior_rows:
         made, projection = generate_large(prior, upsampler, frames, maps, cameras, key)
+        about = replace(about, enlarged=True)
     else:
         made, projection = generate_grid(prior, frames, maps, cameras, key)
-    filled = replace(grid, frames=to_uint8(to_unit(made)), origin=_made(grid))
+    filled = replace(grid, frames=to_uint8(to_unit(made)), origin=_made(grid), about=about)
     return filled, to_uint8(to_unit(projection.frames))
 
 

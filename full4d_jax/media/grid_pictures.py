@@ -59,7 +59,7 @@ def filled_sheet(grid: Grid) -> UInt8[ndarray, "H W 3"]:
 
 def _seconds(grid: Grid) -> list[str]:
     """Return labels with the seconds of a grid's instants from its first on."""
-    return [f"{i / grid.fps:.2f} s" for i in range(grid.frames.shape[1])]
+    return [f"{time - grid.times[0]:.2f} s" for time in grid.times]
 
 
 def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:

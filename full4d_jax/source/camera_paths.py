@@ -34,7 +34,7 @@ LEAST_MOVING = 0.01  # share of the pixels of a clip that tells the subject
 NEAREST_PIVOT = 0.2  # world units
 LEAST_LIMIT = 12.0  # degrees: the orbit of cameras that stand close together is not a point
 Preset = Literal["arc", "ring", "spiral"]
-FORMAT = "see 'Camera paths' in the README for the file's format"
+FORMAT = "see 'Camera paths' in docs/cameras.md for the file's format"
 
 
 class TargetCameras(NamedTuple):

@@ -103,7 +103,9 @@ def test_options_are_checked_by_the_same_bounds():
     ],
 )
 def test_a_value_outside_a_tuple_is_told_of_the_tuple(name, value, expected):
-    with pytest.raises(InputError, match=f"found {value!r}, expected {expected}; change"):
+    with pytest.raises(
+        InputError, match=re.escape(f"found {value!r}, expected {expected}; change")
+    ):
         check_config(put(Config(), name, value))
 
 
