@@ -46,8 +46,8 @@ class ModelConfig:
     """How views and times are joined: in one attention, one after the other, or as two streams
     (docs/attention.md)."""
     mask: str = "time_view"
-    """Which frames read which in fused attention: time_view, without_cross_half, windowed, neighbours, causal, or a
-    function of yours, FILE.py:FUNCTION (docs/attention.md)."""
+    """Which frames read which in fused attention: time_view, without_cross_half, windowed,
+    neighbours, causal, or a function of yours, FILE.py:FUNCTION (docs/attention.md)."""
     first_frame: bool = False
     """Give the source's first latent frame clean at flow time 0 (Wan2.2-TI2V)."""
     cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")

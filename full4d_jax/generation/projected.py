@@ -26,7 +26,7 @@ class ProjectedBatch(NamedTuple):
       mask: 1 where the projection has a point, else 0.
       disparity: as in `Conditions`.
       nothing: of a video that is one hole.
-      world_to_camera: of the first frame of each latent frame's frames; see `Conditions`.
+      world_to_camera: of the last frame of each latent frame's frames; see `Conditions`.
       intrinsics: in units of the picture's width and height.
       text: embedding of the clip's own text, if it is trained with that.
     """

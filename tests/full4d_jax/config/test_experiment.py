@@ -1,5 +1,6 @@
 """Every field of a config is checked, and every preset passes."""
 
+import re
 import typing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,9 +104,8 @@ def test_options_are_checked_by_the_same_bounds():
     ],
 )
 def test_a_value_outside_a_tuple_is_told_of_the_tuple(name, value, expected):
-    with pytest.raises(
-        InputError, match=re.escape(f"found {value!r}, expected {expected}; change")
-    ):
+    message = re.escape(f"found {value!r}, expected {expected}; change")
+    with pytest.raises(InputError, match=message):
         check_config(put(Config(), name, value))
 
 
