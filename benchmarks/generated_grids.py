@@ -6,7 +6,7 @@ Two folders are written as 4DAnyone writes them: a procedural person before blac
 spot, 24 views all around, 24 instants, rendered. `exact` has these pictures and cameras. In
 `disagreeing` every fitted view has other colours (each channel times 0.95 to 1.05) and stands
 elsewhere than `cameras.json` says, so that its pictures are a pixel off (root mean square); the
-held-out views stay exact and judge. `full4d run FOLDER` makes a page of each; PSNR is that of its
+held-out views stay exact and judge. `full4d run` makes a page of each; PSNR is that of its
 report. The scene of the second is also fitted as if its views agreed.
 """
 

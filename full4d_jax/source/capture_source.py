@@ -11,8 +11,8 @@ A capture is an .npz with
 or a folder as `full4d data import` reads it, of which size and instants may be chosen; of what a
 generator wrote at most `ROWS` rows and `FPS` frames a second are taken. It becomes a source in the
 world of its first camera at the first frame. The unit is the median depth there (of all pictures
-where that one has none) or, without depth, the distance to the point nearest to all optical axes. A data set's clip is read
-in the same way, in its own size and with all instants.
+where that one has none) or, without depth, the distance to the point nearest to all optical axes. A
+data set's clip is read in the same way, in its own size and with all instants.
 """
 
 from collections.abc import Sequence

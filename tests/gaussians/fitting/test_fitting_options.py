@@ -119,11 +119,11 @@ def test_a_camera_that_stands_elsewhere_is_found():
     """The second camera is told .04 too far to the right of where its pictures were taken."""
     told = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), cameras((-0.1, 0.06)))
     targets = pictures()._replace(cameras=told, views=jnp.arange(6) // INSTANTS)
-    still_rates = {"means": 1e-4, "velocities": 0.0, "exposures": 0.0}
-    config = FitConfig(steps=150, chunk=150, poses=2e-3, decay=0.05, **still_rates)
-    turn, shift = np.diff(
-        np.asarray(fit(truth(), targets, config, jax.random.key(0)).poses), axis=0
-    )[0]
+    config = FitConfig(
+        steps=150, chunk=150, poses=2e-3, exposures=0.0, means=1e-4, velocities=0.0, decay=0.05
+    )
+    found = fit(truth(), targets, config, jax.random.key(0)).poses
+    turn, shift = np.diff(np.asarray(found), axis=0)[0]
     # Seen from 1 away, a turn about the vertical acts as a shift.
     np.testing.assert_allclose(shift[0] + turn[1], -0.04, atol=0.01)
 
