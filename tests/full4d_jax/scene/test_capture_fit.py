@@ -143,8 +143,8 @@ def test_generated_views_that_disagree_are_told_and_do_not_blur_the_scene():
     assert found.views[found.place.argmax()] == 7
     assert found.place.max() > 1.5 * np.sort(found.place)[-2]  # after 300 steps
     assert 0.02 < found.color.mean() < 0.1
-    assert "views disagree by" in told_scores(scores[True])
-    assert str(fit_arrays(scores[True])["disagreement"]) in told_scores(scores[True])
+    assert "views disagree by" in describe_scores(scores[True])
+    assert str(fit_arrays(scores[True])["disagreement"]) in describe_scores(scores[True])
     assert scores[True].held_out_psnr > scores[False].held_out_psnr
 
 
