@@ -18,6 +18,7 @@ from jaxtyping import Float64, UInt8
 
 from input_pipeline.plain_files import require_regular
 
+DECODERS = 2  # threads; one that decodes frame after frame notices less damage
 CLOCK_TOLERANCE = 1e-3  # seconds between a frame's time in the index and when it is decoded
 
 
@@ -33,14 +34,16 @@ class Frame(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What the decoder says of one frame, or of one that it could not decode."""
+    """What the decoder says of one frame, or of one that does not come."""
 
     time: float
     """Seconds since the first frame."""
     frame: av.VideoFrame | None
-    """None where decoding failed: at this frame or, as decoders work ahead, at the next."""
+    """None where it does not come."""
     bidirectional: bool
     """It was predicted from a later frame too, or would have been."""
+    refused: bool = False
+    """The decoder failed here or, as it works ahead, at the next; the frame may still come."""
 
 
 def open_video(path: Path) -> InputContainer:
@@ -55,7 +58,12 @@ def open_video(path: Path) -> InputContainer:
 
 
 def decode(
-    path: Path, start: float = 0.0, *, strict: bool = False, spacing: float = 0.0
+    path: Path,
+    start: float = 0.0,
+    *,
+    strict: bool = False,
+    spacing: float = 0.0,
+    threads: int = 0,
 ) -> Iterator[Frame]:
     """All frames in order; with `start` from a key frame at or before that second on.
 
@@ -64,6 +72,7 @@ def decode(
       start: seconds since the first frame.
       strict: end at damage that decoders notice and otherwise patch up or leave out.
       spacing: least seconds between two frames; those between are left out. Without `start`.
+      threads: of the decoder; 0 is as many as there are cores.
 
     Raises:
       FFmpegError: where the file can be read no further.
@@ -71,10 +80,13 @@ def decode(
     with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
         if strict:
             stream.codec_context.options = {"err_detect": "explode"}
         due = 0.0
-        for time, frame, _ in frames_from(container, stream, start):
+        for shown in frames_from(container, stream, start):
+            time = shown.time
+            frame = shown.frame
             if frame is None and strict:
                 raise InvalidDataError(0, f"damaged at {time:.2f} s", str(path))
             if frame is None or time < due:
@@ -126,8 +138,16 @@ def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
       ValueError: naming the file if it cannot be decoded.
     """
     try:
-        for frame in decode(path):
-            return frame.picture
+        with open_video(path) as container:
+            if not container.streams.video:
+                raise ValueError(f"{path}: found no video stream, expected one")
+            stream = container.streams.video[0]
+            for shown in frames_from(container, stream, 0.0):
+                if shown.time < 0:
+                    continue
+                if shown.frame is None:
+                    raise ValueError(f"{path}: found a damaged first frame, expected a whole one")
+                return _upright(shown.frame, stream)
     except FFmpegError as error:
         raise ValueError(_unreadable(path, error)) from None
     raise ValueError(f"{path}: found no frames, expected a video")
@@ -161,7 +181,8 @@ def read_frames(
 def frames_from(container: InputContainer, stream: av.VideoStream, start: float) -> Iterator[Shown]:
     """Frames in order, from a key frame at or before `start` on; all where the index misleads.
 
-    A packet that cannot be decoded is a `Shown` without a frame, and so is the one before it.
+    A frame that does not come is a `Shown` without one; and so, marked `refused`, is each packet at
+    which the decoder fails, with the packet before it.
 
     Args:
       container: the film, opened.
@@ -172,16 +193,18 @@ def frames_from(container: InputContainer, stream: av.VideoStream, start: float)
       FFmpegError: where the file can be read no further.
     """
     decoded = _decoded(container, stream)
-    failed = []
+    missing = []
     for shown in decoded:
         if shown.frame is not None:
             break
-        failed.append(shown)
+        missing.append(shown)
     else:
         return
-    first = shown.time
+    # The clock starts at the first packet, decoded or not; but frames that belong before it, as at
+    # the cut of a longer film, do not count.
+    first = min([shown.time, *(x.time for x in missing if not x.bidirectional)])
     if start <= 0 or shown.frame.time is None:
-        for x in itertools.chain(failed, [shown], decoded):
+        for x in itertools.chain(missing, [shown], decoded):
             yield x._replace(time=x.time - first)
         return
     base = stream.time_base or Fraction(1)
@@ -198,28 +221,39 @@ def frames_from(container: InputContainer, stream: av.VideoStream, start: float)
 
 
 def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Shown]:
-    """Frames from where the container is on, by the stream's clock."""
+    """Frames from where the container is on, by the stream's clock, and what does not come."""
     rate = float(stream.average_rate or 25)
     count = 0
     latest = -np.inf
     before: Shown | None = None
+    awaited: dict[int, Shown] = {}  # packets whose frame did not come yet, by their time stamps
     for packet in container.demux(stream):
         this = None
         if packet.size and packet.pts is not None:
             time = float(packet.pts * (stream.time_base or 1))
             this = Shown(time, None, time < latest)
             latest = max(latest, time)
+            if not packet.is_discard:
+                awaited[packet.pts] = this
         try:
             frames = packet.decode()
         except InvalidDataError:
             frames = []
-            yield from (shown for shown in (before, this) if shown is not None)
+            for shown in (before, this):
+                if shown is not None:
+                    yield shown._replace(refused=True)
         before = this
         for frame in frames:
             assert isinstance(frame, av.VideoFrame)
+            if frame.pts is not None:
+                # Frames come in order of display: what belongs before this one comes no more.
+                for stamp in sorted(stamp for stamp in awaited if stamp < frame.pts):
+                    yield awaited.pop(stamp)
+                awaited.pop(frame.pts, None)
             time = frame.time if frame.time is not None else count / rate
             count += 1
             yield Shown(time, frame, frame.pict_type == PictureType.B)
+    yield from (awaited[stamp] for stamp in sorted(awaited))
 
 
 def _upright(frame: av.VideoFrame, stream: av.VideoStream) -> UInt8[np.ndarray, "h w 3"]:

@@ -23,6 +23,7 @@ from full4d_jax.scene.surroundings import _push
 from full4d_jax.training.clips.double_reprojection import two_views
 from full4d_jax.training.clips.pseudo_grid import pseudo_grid
 from gaussians import Camera, Gaussians, deforming, render
+from gaussians.fitting.pose_corrections import correct_camera
 from gaussians.fitting.relocation import wander
 from gaussians.precision import exact_products
 from gaussians.rendering import compositing, compositing_chunks
@@ -102,6 +103,10 @@ PROGRAMS = {
     "chunks, backward": (backward(compositing_chunks), FEATURES),
     "tiles, backward": (backward(compositing), FEATURES),
     "deformation": (bent, 0.5),
+    "corrected camera": (
+        lambda turn: correct_camera(Camera(POSE, LENS, WIDTH, HEIGHT), turn, jnp.int32(1)),
+        jnp.ones((3, 2, 3)),
+    ),
     "relocation": (wander, SCENE, jnp.float32(1), KEY),
     "projection": (
         lambda x, z: project_clips(x[None], z[None], ONE_CLIP, fill=True)[0],

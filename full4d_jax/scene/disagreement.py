@@ -17,6 +17,7 @@ from full4d_jax.grid import Grid
 from gaussians import Camera
 from gaussians.fitting.exposure import expose
 from gaussians.fitting.pose_corrections import correct_camera
+from gaussians.precision import exact_products
 from input_pipeline.cameras import centers, nearest_to_axes
 
 PEERS = 6  # nearest views that a view's exposure is told against
@@ -113,6 +114,7 @@ def _eyes(grid: Grid, views: Int[ndarray, " n"]) -> Float[ndarray, "n 3"]:
     return centers(np.asarray(grid.cameras.world_to_camera[views, 0], np.float64))
 
 
+@exact_products
 def _shift(camera: Camera, corrected: Camera, distance: float) -> float:
     """Return the root mean square shift in pixels of points that many world units away."""
     share = (jnp.arange(SAMPLED) + 0.5) / SAMPLED

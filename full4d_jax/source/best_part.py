@@ -60,13 +60,14 @@ def sparse_film(path: Path) -> tuple[UInt8[ndarray, "t r q"], Float[ndarray, " t
     pictures: list[ndarray] = []
     times: list[float] = []
     with suppress(FFmpegError):  # told by those who read the part
-        for frame in decode(path, spacing=0.99 / RATE):
-            if frame.time > LONGEST:
+        for frame in decode(path, strict=True, spacing=0.99 / RATE):
+            if frame.time > LONGEST or frame.damaged:
                 break
             shape = pictures[0].shape if pictures else None
             pictures.append(gray_picture(frame.picture, shape))
             times.append(frame.time)
-    return np.array(pictures, np.uint8).reshape(len(times), *pictures[0].shape), np.array(times)
+    shape = pictures[0].shape if pictures else (1, 1)
+    return np.array(pictures, np.uint8).reshape(len(times), *shape), np.array(times)
 
 
 def step_score(before: UInt8[ndarray, "r q"], after: UInt8[ndarray, "r q"]) -> float:

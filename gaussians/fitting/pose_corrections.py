@@ -10,6 +10,7 @@ views, so the means over views are subtracted: the scene neither turns nor moves
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gaussians.precision import exact_products
 from gaussians.rotation import rotation_matrix
 from gaussians.types import Camera
 
@@ -19,6 +20,7 @@ def no_correction(views: int) -> Float[Array, "v 2 3"]:
     return jnp.zeros((views, 2, 3))
 
 
+@exact_products
 def correct_camera(
     camera: Camera, corrections: Float[Array, "v 2 3"], view: Int[Array, ""]
 ) -> Camera:

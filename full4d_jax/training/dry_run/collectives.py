@@ -62,7 +62,7 @@ def _result_bytes(shapes: str, started: str) -> int:
     arrays = _SHAPE.findall(shapes)
     if started == "collective-permute":  # operand, result, two numbers
         arrays = arrays[1:2]
-    elif started in ("all-gather", "all-to-all"):
+    elif started in ("all-gather", "all-to-all", "reduce-scatter"):
         arrays = arrays[len(arrays) // 2 :]
     return sum(
         BYTES.get(kind, 4) * math.prod(int(n) for n in sides.split(",") if n)

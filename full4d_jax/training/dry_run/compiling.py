@@ -91,7 +91,7 @@ def compile_program(trace: Callable[[], Any], gpu: Gpu | None = None) -> dict[st
       Plain values: `bytes_per_device` (infinite, with an `error`, if it does not compile), its
       parts in `memory`, `collectives` as count and bytes of each kind on each device, the shares
       of the compiler's cycles that project and encode clips (`hlo.Estimate`), and of GPUs `work`
-      (`least_time`).
+      (`full_rate_time`).
     """
     start = time.perf_counter()
     try:
@@ -112,16 +112,17 @@ def compile_program(trace: Callable[[], Any], gpu: Gpu | None = None) -> dict[st
         "estimated_cycles": estimate.cycles[""],
         "without_estimate": estimate.unknown[""],
         **{f"{name}_share": estimate.share(name) for name in SCOPES},
-        "work": None if gpu is None else least_time(count_work(hlo), gpu),
+        "work": None if gpu is None else full_rate_time(count_work(hlo), gpu),
     }
 
 
-def least_time(work: Work, gpu: Gpu) -> dict[str, Any]:
-    """Return the work of a program on one GPU and the least seconds of each of its parts.
+def full_rate_time(work: Work, gpu: Gpu) -> dict[str, Any]:
+    """Return the work of a program on one GPU and the seconds of its parts at full rates.
 
     Memory moves at its full rate, products run at the full rate of their type (float32 on the
     multiprocessors, TF32 at half the rate of bfloat16), and kernels start `LAUNCH` seconds apart.
-    The parts can overlap, so a run takes at least the longest, and rarely their sum.
+    The parts can overlap, so a run takes about the longest, or longer; less only where much of what
+    kernels read was still in the cache.
     """
     peak = peak_flops(gpu.kind) or math.inf
     rates = {"f32": gpu.float32_flops, "tf32": peak / 2}
@@ -157,13 +158,12 @@ def _print_cost(cost: dict[str, Any]) -> None:
 def _print_work(work: dict[str, Any]) -> None:
     seconds = work["seconds"]
     moved = f"{work['bytes'] / 1e9:.1f} GB, of these {work['copies'] / 1e9:.1f} by copies alone"
-    print(f"  kernels move        {moved}: {1e3 * seconds['memory']:.1f} ms at least")
+    print(f"  kernels move        {moved}: {1e3 * seconds['memory']:.1f} ms at full rate")
     launches = f"{work['launches']:,} launches"
-    print(f"                      {launches}: {1e3 * seconds['launches']:.1f} ms at least")
+    print(f"                      {launches}: {1e3 * seconds['launches']:.1f} ms at full rate")
     for kind, flops in work["products"].items():
-        print(
-            f"  products in {kind:8}{flops / 1e12:.3g} TFLOP: {1e3 * seconds[kind]:.1f} ms at least"
-        )
+        size = f"{flops / 1e12:.3g} TFLOP"
+        print(f"  products in {kind:8}{size}: {1e3 * seconds[kind]:.1f} ms at full rate")
 
 
 def verdict(needed: float, memory: float) -> str:

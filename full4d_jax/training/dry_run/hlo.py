@@ -1,7 +1,8 @@
 """How often each computation of an optimised program runs, and the compiler's estimate of its work.
 
 XLA writes one computation after the other. A computation runs as often as its callers do; loops
-multiply by their trip count, the constant that their condition compares with.
+multiply by their trip count, the constant that their condition compares with, or 1 where there is
+none. All branches of a conditional count, though one of them runs.
 """
 
 import re
@@ -15,6 +16,9 @@ _LOOP = re.compile(r" while\(.*condition=%?([\w.-]+), body=%?([\w.-]+)")
 _TRIPS = re.compile(r'known_trip_count[^}]*?"n":"(\d+)"')
 _CONSTANT = re.compile(r"= s32\[\].* constant\((\d+)\)")
 _CALLS = re.compile(r"(?:calls|to_apply)=%?([\w.-]+)")
+_BRANCHES = re.compile(
+    r"(?:branch_computations=\{([^}]*)\}|(?:true|false)_computation=%?([\w.-]+))"
+)
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _PLACE = re.compile(r'op_name="([^"]*)"')
 
@@ -39,6 +43,8 @@ def count_runs(hlo: str) -> Counter[str]:
             limits[name] = max(limits.get(name, 0), int(constant[1]))
         else:
             calls[name] += [(callee, 1) for callee in _CALLS.findall(line)]
+            branches = " ".join(listed or one for listed, one in _BRANCHES.findall(line))
+            calls[name] += [(branch, 1) for branch in re.findall(r"[\w.-]+", branches)]
     runs: Counter[str] = Counter()
 
     def walk(computation: str, times: int) -> None:

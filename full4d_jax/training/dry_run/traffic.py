@@ -1,9 +1,10 @@
 """What a compiled GPU program moves and multiplies, counted in the text of its optimised HLO.
 
 Every operation of a scheduled computation is a kernel, which reads its operands from memory and
-writes its result there. A fusion reads of an operand that it only slices what the slices take, and
-writes of a buffer that it updates in place what the update holds. An operation counts as often as
-its computation runs (`hlo.count_runs`). Convolutions are no products here.
+writes its result there, as if nothing stayed in a cache. A fusion reads of an operand that it only
+slices what the slices take, and writes of a buffer that it updates in place what the update holds.
+An operation counts as often as its computation runs (`hlo.count_runs`). Convolutions are no
+products here.
 """
 
 import math
@@ -87,7 +88,7 @@ def count_work(hlo: str) -> Work:
         if name in inside:
             continue
         for instruction in body:
-            if instruction.op in NO_KERNEL:
+            if instruction.op in NO_KERNEL or instruction.op.endswith("-done"):
                 continue
             size = runs[name] * _moved_bytes(instruction, types, computations)
             moved += size
@@ -135,8 +136,13 @@ def _moved_bytes(
     if instruction.op == "fusion":
         body = computations[_CALLED.findall(instruction.text)[0]]
         return _fusion_bytes(instruction, body, types)
+    if instruction.op.endswith("-start") and instruction.type.startswith("("):
+        return array_bytes(instruction.type)  # which lists the operands with the results
     read = sum(array_bytes(types.get(name, "")) for name in instruction.operands)
-    return array_bytes(instruction.type) + read
+    written = instruction.type
+    if instruction.op == "custom-call":
+        written = re.sub(r"\b[su]8\[\d+\]", "", written)  # a library's workspace
+    return array_bytes(written) + read
 
 
 def _fusion_bytes(fusion: Instruction, body: list[Instruction], types: dict[str, str]) -> int:

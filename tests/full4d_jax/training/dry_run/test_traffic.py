@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from full4d_jax.training.dry_run.compiling import least_time
+from full4d_jax.training.dry_run.compiling import full_rate_time
 from full4d_jax.training.dry_run.devices import GPUS
 from full4d_jax.training.dry_run.traffic import Work, array_bytes, count_work
 
@@ -38,6 +38,43 @@ def test_of_a_sliced_operand_the_slice_is_read():
     assert 2 * 4 * SIDE <= work.bytes < 3 * 4 * SIDE
 
 
+def test_both_branches_count():
+    def either(x):
+        return jax.lax.cond(x[0, 0] > 0, lambda y: y @ y, lambda y: (y @ y) @ y, x)
+
+    work = count_work(text(either, (SIDE, SIDE)))
+    assert sum(work.products.values()) == 3 * 2 * SIDE**3
+
+
+ASYNCHRONOUS = """
+ENTRY %main (p: f32[8]) -> f32[16] {
+  %p = f32[8]{0} parameter(0)
+  %all-gather-start = (f32[8]{0}, f32[16]{0}) all-gather-start(%p), channel_id=1
+  ROOT %all-gather-done = f32[16]{0} all-gather-done(%all-gather-start)
+}
+"""
+WORKSPACE = """
+ENTRY %main (a: bf16[8,4], b: bf16[4,2]) -> bf16[8,2] {
+  %a = bf16[8,4]{1,0} parameter(0)
+  %b = bf16[4,2]{1,0} parameter(1)
+  %gemm = (bf16[8,2]{1,0}, s8[4096]{0}) custom-call(%a, %b), custom_call_target="__cublas$gemm", \
+backend_config={"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}
+  ROOT %result = bf16[8,2]{1,0} get-tuple-element(%gemm), index=0
+}
+"""
+
+
+def test_what_is_started_counts_once():
+    work = count_work(ASYNCHRONOUS)
+    assert (work.bytes, work.launches) == (4 * (8 + 16), 1)
+
+
+def test_a_librarys_workspace_is_not_moved():
+    work = count_work(WORKSPACE)
+    assert work.bytes == 2 * (8 * 4 + 4 * 2 + 8 * 2)
+    assert work.products == {"bf16": 2 * 8 * 4 * 2}
+
+
 @pytest.mark.parametrize(
     ("kind", "size"),
     [
@@ -51,10 +88,10 @@ def test_sizes_of_types(kind, size):
     assert array_bytes(kind) == size
 
 
-def test_the_least_time_is_that_of_full_rates():
+def test_the_full_rate_time_is_that_of_full_rates():
     gpu = GPUS["h100"]
     work = Work(bytes=round(gpu.bandwidth), copies=0, launches=10, products={"bf16": 989e12})
-    seconds = least_time(work, gpu)["seconds"]
+    seconds = full_rate_time(work, gpu)["seconds"]
     assert seconds["memory"] == pytest.approx(1)
     assert seconds["bf16"] == pytest.approx(1)
     assert gpu.float32_flops == pytest.approx(66.9e12, rel=0.01)  # as NVIDIA says
