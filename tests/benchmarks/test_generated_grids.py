@@ -38,7 +38,9 @@ def test_fitted_views_disagree_and_held_out_ones_are_exact(module, grid):
         module.shift(grid, true, told)
         for true, told in zip(grid.world_to_camera, noisy.world_to_camera, strict=True)
     ]
-    np.testing.assert_allclose(np.array(off)[~held_out], module.PIXELS, rtol=0.02)
+    # Of pictures this small a pixel is a turn that is not in proportion any more.
+    np.testing.assert_allclose(np.array(off)[~held_out], module.PIXELS, rtol=0.15)
+    np.testing.assert_allclose(np.mean(off), module.PIXELS * np.mean(~held_out), rtol=0.03)
     gains = noisy.frames[~held_out, 0, 0, 0] / 100
     assert 0.02 < gains.std() < 0.04  # uniform within 5 %
 
