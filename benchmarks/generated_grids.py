@@ -1,6 +1,6 @@
 """Scores scenes of generated grids; prints a table and one JSON line last.
 
-    python benchmarks/generated_grids.py [--rows 160 --quality high --out out/generated_grids]
+    python benchmarks/generated_grids.py [--rows 160 --gait 1.4 --quality high]
 
 Two folders are written as 4DAnyone writes them: a procedural person before black who walks on the
 spot, 24 views all around, 24 instants, rendered. `exact` has these pictures and cameras. In
@@ -39,7 +39,6 @@ FPS = 8
 SIZE = 0.15  # of the person, world units
 FLOOR = 0.45
 DISTANCE = 1.6  # of the cameras
-GAIT = 1.4  # radians a second
 TURNING = 0.3  # radians a second
 FINER = 2  # rays a pixel, each way
 GAIN = 0.05
@@ -59,13 +58,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=160, help="of the pictures, 9:16")
     parser.add_argument("--world", type=int, default=7, help="number of the procedural person")
+    parser.add_argument("--gait", type=float, default=1.4, help="radians a second")
     parser.add_argument("--quality", choices=("draft", "normal", "high"), default="high")
     parser.add_argument("--steps", type=int, default=0, help="of a fit; 0 goes by the quality")
     parser.add_argument("--out", type=Path, default=Path("out/generated_grids"), help="folder")
     options = parser.parse_args()
     if not 32 <= options.rows <= 1280:
         raise SystemExit(f"--rows: found {options.rows}, expected 32 to 1280")
-    exact = film(options.world, options.rows)
+    exact = film(person(options.world, options.gait), options.rows)
     noisy = disagreeing(exact, np.random.default_rng(0))
     write_folder(options.out / "exact", exact, generated=True)
     write_folder(options.out / "disagreeing", noisy, generated=True)
@@ -91,10 +91,9 @@ def main() -> None:
     print(json.dumps(scores))
 
 
-def film(number: int, rows: int) -> Grid:
-    """Render a procedural person before black from cameras all around."""
+def film(world: World, rows: int) -> Grid:
+    """Render a person before black from cameras all around."""
     columns = rows * 9 // 32 * 2
-    world = person(number)
     middle = jnp.array([0.0, FLOOR - 2.4 * SIZE, 0.0])
     turn = 2 * jnp.pi * jnp.arange(VIEWS) / VIEWS
     height = jnp.full(VIEWS, middle[1] - 0.25)
@@ -118,13 +117,13 @@ def film(number: int, rows: int) -> Grid:
     return Grid(levels, lens, invert(np.asarray(poses, np.float64)))
 
 
-def person(number: int) -> World:
-    """Return a world in which a person walks on the spot, alone."""
+def person(number: int, gait: float) -> World:
+    """Return a world in which a procedural person walks on the spot, alone."""
     world = sample_world(jax.random.key(number))
     walker = world.walker._replace(
         present=jnp.array(True),
         size=jnp.float32(SIZE),
-        gait=jnp.float32(GAIT),
+        gait=jnp.float32(gait),
         turning=jnp.float32(TURNING),
         speed=jnp.float32(0.0),
         start=jnp.zeros(2),

@@ -104,6 +104,9 @@ def _open_folder(options: CaptureOptions) -> Grid:
             raise InputError("capture", path, found, "one", f"{do} and give that")
         example = clips[0]
         height, width = picture_size(example.frames.item(0, 0))
+        if captures[0].generated:  # even sides, which a fit from coarse to fine halves
+            height -= height % 2
+            width -= width % 2
         arrays = _decoded(path, example, height=height, width=width)
     do = "estimate it with full4d data import --depth ours"
     grid = _captured(path, path.name, arrays, example.timestamps[0], do, options)

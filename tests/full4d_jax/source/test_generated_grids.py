@@ -73,6 +73,11 @@ def test_size_and_instants_are_chosen(folder):
     np.testing.assert_allclose(2 * grid.cameras.intrinsics[0, 0, 0], whole.intrinsics[0, 0, 0])
 
 
+def test_sides_are_even(folder):
+    grid = open_capture(CaptureOptions(folder, rows=23))
+    assert grid.frames.shape[2:4] == (34, 22)  # of 34 and 23
+
+
 def test_an_npz_is_taken_as_it_is(tmp_path, capsys):
     np.savez(tmp_path / "a.npz", frames=np.zeros(1))
     said = refusal(capsys, "lift", tmp_path / "a.npz", "--rows", "64", "--out", tmp_path / "out")
