@@ -11,11 +11,9 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-from full4d_jax.config import load_config
+from full4d_jax import init_state, load_config, train_step
 from full4d_jax.config.masks import Frames, allowed_frames
 from full4d_jax.generation.batch import procedural_batch
-from full4d_jax.training.state import init_state
-from full4d_jax.training.step import train_step
 
 SOURCE = 0  # the view that is given
 INSTANTS = 8  # of the grid

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import Example, make_loader
-from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline import Example, make_loader, open_dataset, write_dataset
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode_frames
 

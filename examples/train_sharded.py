@@ -7,36 +7,33 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from full4d_jax.config import MeshConfig, load_config
+import full4d_jax
+from full4d_jax.config import MeshConfig
 from full4d_jax.generation.batch import procedural_batch
-from full4d_jax.models.sharding import make_mesh, put_batch, tree_shardings
-from full4d_jax.training.state import init_state
-from full4d_jax.training.step import train_step
 
 
 def main(steps: int = 3) -> list[float]:
     """Take some steps on procedural scenes; return their losses."""
     # Two devices or more share the views of each clip; the others share the clips.
     views = 2 if jax.device_count() % 2 == 0 else 1
-    config = replace(load_config("debug"), mesh=MeshConfig(view=views))
-    mesh = make_mesh(config.mesh)
+    config = replace(full4d_jax.load_config("debug"), mesh=MeshConfig(view=views))
+    mesh = full4d_jax.make_mesh(config.mesh)
     print(f"devices: {dict(mesh.shape)}")
 
+    rule = optax.adamw(1e-3)  # any rule of optax; left out, the config's optimizer
     # The state is made where it stays: no device ever holds more than its own part.
-    shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(config.seed)))
-    shardings = tree_shardings(mesh, shapes, config.model.width)
-    make_state = jax.jit(lambda key: init_state(config, key), out_shardings=shardings)
+    state = full4d_jax.init_state(config, jax.random.key(config.seed), mesh, optimizer=rule)
     make_batch = jax.jit(lambda indices: procedural_batch(indices, config.data))
-    step = jax.jit(train_step(config), donate_argnums=0)
+    step = jax.jit(full4d_jax.train_step(config, rule), donate_argnums=0)
 
     losses = []
     clips = mesh.shape["data"]  # of a step: one for each group of devices
     with jax.set_mesh(mesh):
-        state = make_state(jax.random.key(config.seed))
         for i in range(steps):
             indices = jnp.arange(clips * i, clips * (i + 1))
-            batch = put_batch(mesh, jax.device_get(make_batch(indices)))
+            batch = full4d_jax.put_batch(mesh, jax.device_get(make_batch(indices)))
             state, metrics = step(state, batch)
             losses.append(float(metrics["loss"]))
             print(f"step {i + 1}: loss {losses[-1]:.4f}")

@@ -60,11 +60,11 @@ def run(
     video: str | Path | None = None,
     out: str | Path = "out",
     *,
-    source: options.SampleOptions | None = None,
+    source: options.RunOptions | None = None,
     checkpoint: Path | None = None,
     show: RenderOptions | None = None,
 ) -> Path:
-    """Make a 4D scene of a video, in one folder.
+    """Make a 4D scene of a video or of a capture, in one folder.
 
     Args:
       config: the experiment; its data section says how many views and frames of which size.
@@ -77,7 +77,7 @@ def run(
 
     Returns:
       The folder: grid.mp4, grid.png, orbit.mp4, bullet.mp4, scene.html, scene.png, scene.npz,
-      config.json, report.json.
+      config.json, report.json; of a capture no grid.
 
     Raises:
       InputError: The input is unusable; this is told before long work.
@@ -88,8 +88,13 @@ def run(
     usual = options.VideoOptions() if posed else options.DemoGridOptions()
     source = source or (options.VideoOptions(Path(video)) if video else usual)
     show = show or RenderOptions()
-    check_source(config, source)
     check_fields(show, what="option")
+    if isinstance(source, options.CaptureOptions):
+        check_config(config)
+        job, grid, scene = _lift_capture(config, out, source, checkpoint)
+        show_scene(job, grid, scene, show)
+        return write_report(job, "run", to_dict(config), source=source, show=show)
+    check_source(config, source)
     check_lift(config.lift, None, expected_kind(config, source))
     job = Job(Stages(hold_folder(out)))
     grid = _sample(job, config, source, checkpoint, lifted=True)
@@ -138,21 +143,16 @@ def lift(
       InputError: There is no grid; or the capture is unusable; or a setting has no effect.
     """
     check_config(config)
-    captured = isinstance(source, options.CaptureOptions | options.DatasetClipOptions)
-    job = Job(Stages(Path(out)))
-    if captured:
-        check_lift(config.lift, checkpoint, FitKind.CAPTURED)
-        check_fields(source, what="option")
-        grid = opening.open_source(config.data, source)
-        hold_folder(out)
+    if isinstance(source, options.CaptureOptions | options.DatasetClipOptions):
+        job, grid, _ = _lift_capture(config, out, source, checkpoint)
         described = to_dict(config)
-        opening.keep_capture(job.stages, grid)
     else:
+        job = Job(Stages(Path(out)))
         grid, sampled = read_grid(job.stages)
         check_lift(config.lift, checkpoint, kind_of(grid))
         described = {**sampled, "lift": to_dict(config)["lift"]}
         hold_folder(out)
-    run_scene(job.stages, config, grid, checkpoint)
+        run_scene(job.stages, config, grid, checkpoint)
     used = (checkpoint or SHIPPED) if asks_prior(config.lift, grid) else None
     lifted = source or options.GridOptions(Path(out))
     return write_report(job, "lift", described, checkpoint=used, source=lifted)
@@ -178,6 +178,22 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
     else:
         show_scene(job, grid, scene, show)
     return write_report(job, "render", None, show=show)
+
+
+def _lift_capture(
+    config: Config,
+    out: str | Path,
+    source: options.CaptureOptions | options.DatasetClipOptions,
+    checkpoint: Path | None,
+) -> tuple[Job, Grid, Arrays]:
+    """Open a capture and fit a scene to it; `out` is touched once the capture has been read."""
+    job = Job(Stages(Path(out)))
+    check_lift(config.lift, checkpoint, FitKind.CAPTURED)
+    check_fields(source, what="option")
+    grid = opening.open_source(config.data, source)
+    hold_folder(out)
+    opening.keep_capture(job.stages, grid)
+    return job, grid, run_scene(job.stages, config, grid, checkpoint)
 
 
 def _sample(

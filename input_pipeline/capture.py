@@ -62,6 +62,8 @@ class Capture(NamedTuple):
     license: str
     note: str = ""
     """Assumptions of the importer, in words."""
+    generated: bool = False
+    """A generator made the pictures; its views disagree a little."""
 
 
 def make_view(
@@ -144,6 +146,7 @@ def make_capture(
     source: str = "",
     license: str = "unknown",
     notes: Sequence[str] = (),
+    generated: bool = False,
 ) -> Capture:
     """Return a capture of views from `make_view`, with their notes joined.
 
@@ -165,6 +168,7 @@ def make_capture(
         source=source or scene_id,
         license=license,
         note="; ".join(dict.fromkeys(note for note in all_notes if note)),
+        generated=generated,
     )
 
 

@@ -168,8 +168,8 @@ class LiftConfig:
     harmonics: Annotated[int, Between(0, 3)] = 0
     """Degree of the harmonics, for colours that depend on the direction; raised in steps."""
     background: Literal["auto", "black", "white", "random", "unknown"] = "auto"
-    """Behind a capture's subject: the colour around it if it has one, a colour, a random one each
-    step, or nothing that is fitted; the last two need masks or a plain background."""
+    """Behind a capture's subject: the plain colour around it, the one named, a random one each
+    step, or nothing; the last two need masks or a plain colour."""
     source_weight: Positive = 20.0
     """How often the source view is drawn, relative to a generated one."""
     perceptual: Weight = 0.0

@@ -8,9 +8,10 @@ no projection               any real frames, without cameras               `fill
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
@@ -27,8 +28,8 @@ from full4d_jax.session.errors import InputError
 
 def generate(
     prior: Prior,
-    frames: UInt8[ndarray, "k t h w 3"],
-    depth: Float[ndarray, "k t h w"],
+    frames: UInt8[Array | ndarray, "k t h w 3"],
+    depth: Float[Array | ndarray, "k t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
     upsampler: Upsampler | None = None,
@@ -48,30 +49,32 @@ def generate(
       InputError: the arrays disagree in size, the model cannot divide the grid into tokens, or the
         prior takes no projection.
     """
-    _check_arrays(prior, frames, depth, cameras)
-    views = list(range(len(frames)))
-    real = around_source(frames, depth, cameras.views(views))
+    pictures = np.asarray(frames)
+    maps = np.asarray(depth)
+    cameras = jax.tree.map(np.asarray, cameras)
+    _check_arrays(prior, pictures, maps, cameras)
+    real = around_source(pictures, maps, cameras.views(slice(len(pictures))))
     grid, _ = complete(prior, with_missing(real, cameras), key, upsampler)
     return grid
 
 
 def _check_arrays(
-    prior: Prior,
-    frames: UInt8[ndarray, "k t h w 3"],
-    depth: Float[ndarray, "..."],
-    cameras: Cameras,
+    prior: Prior, frames: Shaped[ndarray, "..."], depth: Shaped[ndarray, "..."], cameras: Cameras
 ) -> None:
     """Refuse arrays of a caller that do not belong together.
 
     Raises:
       InputError: the message names the argument.
     """
-    views, instants, height, width, _ = frames.shape
     do = "give arrays of the same views, instants and sides"
+    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
+        found = f"{frames.dtype} {frames.shape}"
+        raise InputError("argument", "frames", found, "uint8 (k, t, h, w, 3)", do)
+    views, instants, height, width, _ = frames.shape
     if prior.model.projection == "none":
         found = "one without projection, which takes no depth"
         expected = "one with projection"
-        raise InputError("argument", "prior", found, expected, "fill a Grid by `complete`")
+        raise InputError("argument", "prior", found, expected, "take a model with projection")
     if depth.shape != frames.shape[:4]:
         expected = f"{frames.shape[:4]}, as the frames"
         raise InputError("argument", "depth", depth.shape, expected, do)

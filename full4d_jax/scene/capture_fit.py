@@ -18,6 +18,7 @@ from full4d_jax.scene.disagreement import (
     Disagreement,
     disagreement_arrays,
     measure_disagreement,
+    peer_weights,
     words_of_disagreement,
 )
 from full4d_jax.scene.fit_settings import capture_settings, sized_for
@@ -216,15 +217,18 @@ def _targets(grid: Grid, background: Background) -> Targets:
     subject = None
     if background.subject is not None:
         subject = jnp.asarray(background.subject[views, instants], jnp.float32)
-    numbers = None
+    numbers = peers = None
     if grid.about.generated:
-        numbers = jnp.asarray(np.unique(views, return_inverse=True)[1], jnp.int32)
+        fitted, places = np.unique(views, return_inverse=True)
+        numbers = jnp.asarray(places, jnp.int32)
+        peers = jnp.asarray(peer_weights(grid, fitted)[places])
     return Targets(
         jnp.asarray(to_floats(grid.frames[views, instants])),
         _cameras(grid.cameras, views, instants),
         _times(grid, instants),
         jnp.ones(len(views)),
         views=numbers,
+        peers=peers,
         known=subject if background.ignored else None,
         alpha=subject if background.random else None,
     )

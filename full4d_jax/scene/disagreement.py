@@ -1,15 +1,16 @@
 """How far generated views disagree with each other, as the corrections of a fit tell.
 
-A fit to generated views gives each view an exposure and a correction of its camera, about their
-means over the views (`gaussians.fitting.exposure`, `pose_corrections`). What these change in the
-view's own pictures is its disagreement; the scene takes no part in it.
+A fit to generated views gives each view an exposure, against the mean of the views that stand
+nearest, and a correction of its camera, against the mean of all (`gaussians.fitting.exposure`,
+`pose_corrections`). What these change in the view's own pictures is its disagreement; the scene
+takes no part in it.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Float32, Int
 from numpy import ndarray
 
 from full4d_jax.grid import Grid
@@ -18,6 +19,7 @@ from gaussians.fitting.exposure import expose
 from gaussians.fitting.pose_corrections import correct_camera
 from input_pipeline.cameras import centers, nearest_to_axes
 
+PEERS = 6  # nearest views that a view's exposure is told against
 SAMPLED = 5  # points a row and a column of a picture, whose shift is measured
 
 
@@ -33,6 +35,18 @@ class Disagreement(NamedTuple):
     views: Int[ndarray, " n"]
     color: Float[ndarray, " n"]
     place: Float[ndarray, " n"]
+
+
+def peer_weights(grid: Grid, views: Int[ndarray, " n"]) -> Float32[ndarray, "n n"]:
+    """Return for each of these views the weights of its peers, the nearest others."""
+    eyes = _eyes(grid, views)
+    distances = np.linalg.norm(eyes[:, None] - eyes[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    count = min(PEERS, len(views) - 1)
+    weights = np.zeros(distances.shape, np.float32)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :count]
+    np.put_along_axis(weights, nearest, np.float32(1 / max(count, 1)), axis=1)
+    return weights
 
 
 def measure_disagreement(
@@ -51,16 +65,16 @@ def measure_disagreement(
     """
     assert grid.cameras is not None, "a scene was fitted to it"
     cameras = grid.cameras
-    first = np.asarray(cameras.world_to_camera[views, 0], np.float64)
-    middle = nearest_to_axes(first)
+    peers = jnp.asarray(peer_weights(grid, views))
+    middle = nearest_to_axes(np.asarray(cameras.world_to_camera[views, 0], np.float64))
     distances = np.ones(len(views))
     if middle is not None:
-        distances = np.linalg.norm(centers(first) - middle, axis=1)
+        distances = np.linalg.norm(_eyes(grid, views) - middle, axis=1)
     color = []
     place = []
     for i, view in enumerate(views.tolist()):
         picture = jnp.asarray(grid.frames[view, 0], jnp.float32) / 255
-        changed = expose(picture, exposures, jnp.int32(i)) - picture
+        changed = expose(picture, exposures, jnp.int32(i), peers[i]) - picture
         scale = jnp.sqrt((picture**2).mean())
         color.append(float(jnp.sqrt((changed**2).mean()) / jnp.maximum(scale, 1 / 255)))
         camera = Camera(
@@ -91,6 +105,12 @@ def disagreement_arrays(disagreement: Disagreement) -> dict[str, ndarray]:
         "place_disagreement": np.sqrt((disagreement.place**2).mean()).astype(np.float32),
         "disagreement": np.asarray(words_of_disagreement(disagreement)),
     }
+
+
+def _eyes(grid: Grid, views: Int[ndarray, " n"]) -> Float[ndarray, "n 3"]:
+    """Return where the cameras of views stand at the first instant."""
+    assert grid.cameras is not None, "a scene is fitted to it"
+    return centers(np.asarray(grid.cameras.world_to_camera[views, 0], np.float64))
 
 
 def _shift(camera: Camera, corrected: Camera, distance: float) -> float:

@@ -67,6 +67,12 @@ def _scores(arrays: Mapping[str, Arrays]) -> dict[str, float]:
     return {name: round(score, 4) for name, score in scores.items() if math.isfinite(score)}
 
 
+def _words(arrays: Mapping[str, Arrays]) -> dict[str, str]:
+    """Return in words how far the views of a scene disagree, where they were asked."""
+    scene = arrays.get("scene", {})
+    return {"disagreement": str(scene["disagreement"])} if "disagreement" in scene else {}
+
+
 def write_report(
     job: Job,
     command: str,
@@ -93,6 +99,7 @@ def write_report(
         "seconds_in_all": round(time.perf_counter() - job.started, 2),
         **_size(job.stages.arrays),
         **_scores(job.stages.arrays),
+        **_words(job.stages.arrays),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "warnings": job.stages.warnings,
         "source": str(grid["note"]),

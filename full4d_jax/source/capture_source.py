@@ -8,7 +8,8 @@ A capture is an .npz with
     depth            (v t h w) z in the same unit, 0 where unknown; may be left out
     masks            (v t h w) above 0 where the subject is; may be left out
 
-or a folder as `full4d data import` reads it. It becomes a source in the world of its first camera
+or a folder as `full4d data import` reads it, of which size and instants may be chosen; of what a
+generator wrote at most `ROWS` rows and `FPS` frames a second are taken. It becomes a source in the world of its first camera
 at the first frame. The unit is the median depth there (of all pictures where that one has none) or,
 without depth, the distance to the point nearest to all optical axes. A data set's clip is read in
 the same way, in its own size and with all instants.
@@ -31,6 +32,7 @@ from full4d_jax.source.options import CaptureOptions, DatasetClipOptions
 from full4d_jax.source.points import load_points
 from gaussians.fitting.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
+from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers.detect import find_scenes, read_captures
@@ -41,6 +43,7 @@ from input_pipeline.selection import select
 from input_pipeline.transforms import decode, picture_size
 
 FPS = 8.0  # at most, where --fps is left out, as with videos
+ROWS = 256  # of the shorter side of generated pictures, at most, where --rows is left out
 SMALLEST = f"at least {WINDOW} pixels each way"
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
 
@@ -52,6 +55,7 @@ def open_capture(options: CaptureOptions) -> Grid:
       InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
     path = options.capture
+    options.check()
     if path.is_dir():
         return _open_folder(options)
     arrays = load_capture(path)
@@ -94,7 +98,7 @@ def _open_folder(options: CaptureOptions) -> Grid:
         folder, layout, *_ = scenes[0]
         captures = read_captures(folder, layout, fps=None)
         require_inside(folder, captures)
-        clips = CaptureClips(captures)
+        clips = _clips_of(captures, options)
         if len(scenes) > 1 or len(clips) > 1:
             found = f"{len(scenes)} scenes" if len(scenes) > 1 else f"{len(clips)} clips"
             raise InputError("capture", path, found, "one", f"{do} and give that")
@@ -102,7 +106,22 @@ def _open_folder(options: CaptureOptions) -> Grid:
         height, width = picture_size(example.frames.item(0, 0))
         arrays = _decoded(path, example, height=height, width=width)
     do = "estimate it with full4d data import --depth ours"
-    return _captured(path, path.name, arrays, example.timestamps[0], do, options)
+    grid = _captured(path, path.name, arrays, example.timestamps[0], do, options)
+    generated = captures[0].generated
+    return replace(grid, about=replace(grid.about, generated=generated))
+
+
+def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureClips:
+    """Return the clips of captures, of the size and the instants that the options choose."""
+    first = captures[0]
+    rows = options.rows
+    fps = options.fps
+    if first.generated:
+        rows = rows or ROWS
+        fps = fps or FPS
+    stride = 1 if fps is None else max(1, round(first.fps / fps))
+    end = None if options.seconds is None else max(1, round(options.seconds * first.fps))
+    return CaptureClips(captures, stride=stride, size=rows, instants=(0, end))
 
 
 def _decoded(path: Path, example: Example, *, height: int, width: int) -> Arrays:

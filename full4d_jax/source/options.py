@@ -113,8 +113,8 @@ class VideoOptions(SourceOptions):
     fps: Rate | None = None
     """Frames a second to take; left out, 8 (data.fps)."""
     fov: Fov = None
-    """Horizontal field of view in degrees; left out, what file, depth network or straight lines
-    tell, else 65 along the long side."""
+    """Horizontal field of view, degrees; left out, from file, depth network or lines, else 65
+    along the long side."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     size: Annotated[SizeOptions, Flat] = SizeOptions()
@@ -208,6 +208,25 @@ class CaptureOptions(SourceOptions):
     points: Path | None = None
     """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
     .txt, or a .ply file."""
+    rows: Rows = None
+    """Short side of a folder's pictures; left out, their own, of a generated grid at most 256."""
+    seconds: Seconds = None
+    """Seconds of a folder's films to take; left out, all."""
+    fps: Rate | None = None
+    """Frames a second of a folder to take; left out, all, of a generated grid at most 8."""
+
+    def check(self) -> None:
+        """Refuse the choice of pictures of an .npz, which is taken as it is.
+
+        Raises:
+          InputError: one was given.
+        """
+        for name in ("rows", "seconds", "fps"):
+            value = getattr(self, name)
+            if value is not None and not self.capture.is_dir():
+                expected = f"none, with {self.capture}"
+                advice = "leave it out: an .npz is taken as it is"
+                raise InputError("option", f"--{name}", value, expected, advice)
 
 
 @dataclass(frozen=True)
@@ -245,6 +264,7 @@ class GridOptions(SourceOptions):
 
 SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions
 WithTargets = VideoOptions | DemoOptions  # whose target cameras are chosen
+RunOptions = SampleOptions | CaptureOptions
 LiftOptions = GridOptions | CaptureOptions | DatasetClipOptions
 
 

@@ -21,6 +21,8 @@ class Targets(NamedTuple):
       final_weights: weights at the end of distillation, reached linearly; None keeps `weights`.
       views: the view of each frame, 0 to v - 1, whose exposure and camera are corrected; None
         means that all frames agree.
+      peers: with `views`, weights (summing to 1) of the views that an exposure is told against;
+        None means all alike.
       known: above 0 where a pixel counts; None means everywhere.
       alpha: how much of a pixel the subject covers, 0 to 1. With it every step puts a colour of its
         own behind the subject, in the picture as in its render; `FitConfig.background` is the
@@ -33,6 +35,7 @@ class Targets(NamedTuple):
     weights: Float[Array, "n"]
     final_weights: Float[Array, "n"] | None = None
     views: Int[Array, "n"] | None = None
+    peers: Float[Array, "n v"] | None = None
     known: Float[Array, "n h w"] | None = None
     alpha: Float[Array, "n h w"] | None = None
 
@@ -52,6 +55,8 @@ class FitConfig:
       planes, network: rates of the field of `DeformingGaussians`.
       exposures: rate of log-gains and offsets, used where the targets have `views`.
       poses: rate of the cameras' corrections, used there too; 0 leaves the cameras where they are.
+      settle: share of the steps after which exposures and cameras are corrected.
+      exposure_pull: weight of the squared log-gains and offsets, relative to the light of a picture.
       decay: last learning rate over the first.
       dssim: share of D-SSIM in the picture loss; the rest is L1.
       perceptual: weight of the perceptual distance that `fit` may be given.
@@ -90,6 +95,8 @@ class FitConfig:
     network: float = 1e-3
     exposures: float = 1e-3
     poses: float = 0.0
+    settle: float = 0.0
+    exposure_pull: float = 0.0
     decay: float = 0.05
     dssim: float = 0.2
     perceptual: float = 0.0

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.fitting.distillation import Distillation
-from gaussians.fitting.exposure import expose, no_exposure
+from gaussians.fitting.exposure import expose, exposure_change, no_exposure
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.losses import capped_psnr, picture_loss
 from gaussians.fitting.novel_views import Lesson, learn
@@ -188,7 +188,7 @@ def _picture_term(
     )
     rgb = picture.rgb
     if target.views is not None:
-        rgb = expose(rgb, fitted.exposures, target.views)
+        rgb = expose(rgb, fitted.exposures, target.views, target.peers)
     truth = target.frames
     if target.alpha is not None:
         change = behind - jnp.array(config.background)
@@ -199,6 +199,9 @@ def _picture_term(
     if perceptual is not None:
         value += config.perceptual * perceptual(rgb, truth)
     value += _pulls(scene, now, config)
+    if target.views is not None and config.exposure_pull > 0:
+        change = exposure_change(fitted.exposures, target.views, target.peers)
+        value += config.exposure_pull * target.frames.mean() * (change**2).mean()
     return value, {"psnr": capped_psnr(rgb, truth, target.known), "overflow": picture.overflow}
 
 
@@ -255,7 +258,10 @@ def _rates(fitted: Fitted, config: FitConfig, share: Float[Array, ""], camera: C
         box = jnp.float32(0)
         field = HexPlane(planes, planes)
         rates = DeformingGaussians(gaussians, field, network, network, network, box)
-    return Fitted(rates, jnp.float32(config.exposures), jnp.float32(config.poses))
+    corrected = share >= config.settle
+    exposures = jnp.where(corrected, config.exposures, 0.0)
+    poses = jnp.where(corrected, config.poses, 0.0)
+    return Fitted(rates, exposures, poses)
 
 
 def _draw_steps(targets: Targets, length: int, key: Array) -> tuple[Int[Array, "length"], Array]:

@@ -194,12 +194,24 @@ def _targets_at(
         raise ValueError("the novel cameras of distillation must have the targets' picture size")
     weight = distillation.weight_at(progress) if share >= distillation.start else 0.0
     views = None if targets.views is None else jnp.zeros(len(times), targets.views.dtype)
+    peers = None
+    if targets.peers is not None:  # the prior's pictures count as the first view's
+        peers = jnp.broadcast_to(targets.peers[:1], (len(times), targets.peers.shape[1]))
     known, alpha = (
         None if x is None else jnp.ones(state.taught.shape[:3])
         for x in (targets.known, targets.alpha)
     )
     weights = jnp.full(len(times), weight, jnp.float32)
-    taught = Targets(state.taught, cameras, times, weights, views=views, known=known, alpha=alpha)
+    taught = Targets(
+        state.taught,
+        cameras,
+        times,
+        weights,
+        views=views,
+        peers=peers,
+        known=known,
+        alpha=alpha,
+    )
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), targets, taught)
 
 

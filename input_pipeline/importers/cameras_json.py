@@ -1,6 +1,7 @@
 """Our own cameras.json beside videos or folders of pictures.
 
     {"fps": 30, "unit": 1.0, "depth_scale": 0.001, "caption": "", "source": "", "license": "",
+     "generated": false,
      "cameras": [{"name": "cam01", "width": 1920, "height": 1080,
                   "intrinsics": 3x3, "world_to_camera": 4x4 or one a frame,
                   "distortion": [k1, k2, p1, p2, ...],
@@ -8,6 +9,7 @@
 
 OpenCV axes, pixel centres at +0.5. Only name, intrinsics (or K) and world_to_camera (or w2c) are
 required. `offset` is the second on the common clock at which a film begins; `timestamps` count.
+`generated` says that a generator made the films, whose views disagree.
 """
 
 from pathlib import Path
@@ -82,5 +84,6 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         caption=str(table.get("caption", "")),
         source=str(table.get("source", "")),
         license=str(table.get("license", "")),
+        generated=bool(table.get("generated", False)),
     )
     return [capture]

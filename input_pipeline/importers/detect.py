@@ -10,29 +10,36 @@ from input_pipeline.importers import (
     colmap,
     dnerf,
     dycheck,
+    fdanyone,
     instants,
     llff,
     multicam,
     opencv,
     panoptic,
     pose2sim,
+    recammaster,
     transforms_json,
+    uncalibrated,
 )
 from input_pipeline.importers.sync import apply_sync
 
-# Files that only one layout writes come first; COLMAP's projects lie beside many others.
+# Files that only one layout writes come first; COLMAP's projects lie beside many others, and
+# films are without cameras where no file tells any.
 LAYOUTS = {
     "dycheck": dycheck,
     "panoptic": panoptic,
+    "recammaster": recammaster,
     "multicam": multicam,
     "instants": instants,
     "dnerf": dnerf,
     "nerfstudio": transforms_json,
     "llff": llff,
     "pose2sim": pose2sim,
+    "fdanyone": fdanyone,
     "cameras_json": cameras_json,
     "opencv": opencv,
     "colmap": colmap,
+    "uncalibrated": uncalibrated,
 }
 MAX_FOLDER_DEPTH = 2  # folders below the one that is named, in which scenes are looked for
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.conventions import to_opencv
@@ -34,37 +35,63 @@ def read(path: Path, fps: float | None) -> list[Capture]:
       ValueError: no focal length, a broken matrix, videos or frames that do not fit.
     """
     file = next(path / name for name in FILES if (path / name).is_file())
-    table = load_json(file)
-    named = [re.match(r"f(\d+(?:\.\d+)?)_aperture", part) for part in path.resolve().parts]
-    focal = next((float(match[1]) for match in reversed(named) if match), None)
-    if focal is None:
-        expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
-        raise ValueError(f"{path}: found no focal length, expected {expected}")
-    frames = sorted(table, key=natural)
-    names = [f"frame{index}" for index in range(len(frames))]
-    if frames != names:
-        raise ValueError(f"{file}: found {frames[:3]}..., expected {names[:3]}... without gaps")
+    focal = focal_length(path)
+    poses = read_poses(file)
     films = find_footage(path, ("videos", "."))
-    cameras = sorted(films, key=natural)
-    pairs = pair(films, sorted(table["frame0"], key=natural), path)
+    pairs = pair(films, sorted(poses, key=natural), path)
     views = []
     for camera, name in pairs.items():
-        rows = [_matrix(table[frame].get(camera), f"{file}, {frame}, {camera}") for frame in frames]
-        height, width = picture_size(films[name][0])
-        pixels = focal / SENSOR_MILLIMETRES * max(height, width)
-        lens = np.array([[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]])
         view = make_view(
             name,
             films[name],
-            lens,
-            to_opencv(np.stack(rows), "unreal"),
+            lens(focal, picture_size(films[name][0])),
+            poses[camera],
             fps=fps,
             depth=files_of_camera(path, "depth", name),
             masks=files_of_camera(path, "masks", name),
         )
         views.append(view)
     scene = f"{path.resolve().parent.name}/{path.name}"
-    return [make_capture(scene, views, unit=CENTIMETRES, source=f"{scene}, {len(cameras)} cameras")]
+    return [make_capture(scene, views, unit=CENTIMETRES, source=f"{scene}, {len(films)} cameras")]
+
+
+def focal_length(path: Path) -> float:
+    """Return the focal length in millimetres that the name of a folder above tells.
+
+    Raises:
+      ValueError: none does.
+    """
+    named = [re.match(r"f(\d+(?:\.\d+)?)_aperture", part) for part in path.resolve().parts]
+    focal = next((float(found[1]) for found in reversed(named) if found), None)
+    if focal is None:
+        expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
+        raise ValueError(f"{path}: found no focal length, expected {expected}")
+    return focal
+
+
+def lens(focal: float, size: tuple[int, int]) -> Float64[np.ndarray, "3 3"]:
+    """Return intrinsics of pictures of that many rows and columns, of a focal length in mm."""
+    height, width = size
+    pixels = focal / SENSOR_MILLIMETRES * max(height, width)
+    return np.array([[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]])
+
+
+def read_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
+    """Return world-to-camera of each camera, OpenCV axes, centimetres.
+
+    Raises:
+      ValueError: a broken matrix, or frames that are missing.
+    """
+    table = load_json(file)
+    frames = sorted(table, key=natural)
+    names = [f"frame{index}" for index in range(len(frames))]
+    if frames != names:
+        raise ValueError(f"{file}: found {frames[:3]}..., expected {names[:3]}... without gaps")
+    poses = {}
+    for camera in table["frame0"]:
+        rows = [_matrix(table[frame].get(camera), f"{file}, {frame}, {camera}") for frame in frames]
+        poses[camera] = to_opencv(np.stack(rows), "unreal")
+    return poses
 
 
 def _matrix(text: object, where: str) -> np.ndarray:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from gaussians import render
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LONGEST = 70  # lines of a program that a stranger reads at once
 
@@ -36,11 +38,15 @@ def test_a_sharded_step_learns():
 
 def test_arrays_are_sampled(tmp_path):
     picture = tmp_path / "grid.png"
-    grid = load("sample_arrays").main(picture)
-    assert grid.shape == (5, 4, 64, 64, 3)
-    moved = np.abs(grid[1:] - grid[0]).mean((1, 2, 3, 4))
+    grid, scene = load("sample_arrays").main(picture, steps=15)
+    frames = grid.frames / 255
+    assert frames.shape == (5, 4, 64, 64, 3)
+    moved = np.abs(frames[1:] - frames[0]).mean((1, 2, 3, 4))
     assert ((moved > 0.01) & (moved < 0.2)).all()
     assert picture.exists()
+    camera = grid.cameras.camera(view=0, time=0)
+    shown = render(scene.at(0.0), camera, antialiased=True).rgb
+    assert np.abs(shown - frames[0, 0]).mean() < 0.05
 
 
 def test_a_data_set_is_streamed_alike_each_time(tmp_path):
