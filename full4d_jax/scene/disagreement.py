@@ -88,23 +88,23 @@ def measure_disagreement(
     return Disagreement(views, np.array(color), np.array(place))
 
 
-def words_of_disagreement(found: Disagreement) -> str:
+def words_of_disagreement(disagreement: Disagreement) -> str:
     """Return how far views disagree, and which does most, for people."""
-    color = float(np.sqrt((found.color**2).mean()))
-    place = float(np.sqrt((found.place**2).mean()))
-    most = found.views[[found.color.argmax(), found.place.argmax()]].tolist()
+    color = float(np.sqrt((disagreement.color**2).mean()))
+    place = float(np.sqrt((disagreement.place**2).mean()))
+    most = disagreement.views[[disagreement.color.argmax(), disagreement.place.argmax()]].tolist()
     which = f"view {most[0]} most"
     if most[0] != most[1]:
         which = f"view {most[0]} most in colour, view {most[1]} in place"
     return f"views disagree by {color:.1%} in colour and {place:.1f} pixels in place; {which}"
 
 
-def disagreement_arrays(found: Disagreement) -> dict[str, ndarray]:
+def disagreement_arrays(disagreement: Disagreement) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of it: means over views, and the words."""
     return {
-        "color_disagreement": np.asarray(np.sqrt((found.color**2).mean())),
-        "place_disagreement": np.asarray(np.sqrt((found.place**2).mean())),
-        "disagreement": np.asarray(words_of_disagreement(found)),
+        "color_disagreement": np.asarray(np.sqrt((disagreement.color**2).mean())),
+        "place_disagreement": np.asarray(np.sqrt((disagreement.place**2).mean())),
+        "disagreement": np.asarray(words_of_disagreement(disagreement)),
     }
 
 
