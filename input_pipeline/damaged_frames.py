@@ -18,7 +18,7 @@ import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Bool, Float64
 
-from input_pipeline.video_files import DECODERS, Shown, frames_from, open_video
+from input_pipeline.video_files import DECODERS, Shown, decoded_stream, frames_from, open_video
 
 
 class Timeline(NamedTuple):
@@ -110,7 +110,7 @@ def spread_damage(facts: list[_Fact], reference_times: set[float]) -> Bool[np.nd
 
 def _shown(path: Path, first: float, skip: Literal["DEFAULT", "NONREF"]) -> Iterator[Shown]:
     with open_video(path) as container:
-        stream = container.streams.video[0]
+        stream = decoded_stream(container, path)
         stream.thread_type = "FRAME"
         stream.codec_context.thread_count = DECODERS
         stream.codec_context.skip_frame = skip

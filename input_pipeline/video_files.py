@@ -57,6 +57,18 @@ def open_video(path: Path) -> InputContainer:
     return av.open(str(path), metadata_errors="replace")
 
 
+def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    """Return the film's video.
+
+    Raises:
+      FFmpegError: there is no decoder for it.
+    """
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise InvalidDataError(0, "no decoder for this codec", str(path))
+    return stream
+
+
 def decode(
     path: Path,
     start: float = 0.0,
@@ -78,7 +90,7 @@ def decode(
       FFmpegError: where the file can be read no further.
     """
     with open_video(path) as container:
-        stream = container.streams.video[0]
+        stream = decoded_stream(container, path)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         if strict:
@@ -141,7 +153,7 @@ def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         with open_video(path) as container:
             if not container.streams.video:
                 raise ValueError(f"{path}: found no video stream, expected one")
-            stream = container.streams.video[0]
+            stream = decoded_stream(container, path)
             for shown in frames_from(container, stream, 0.0):
                 if shown.time < 0:
                     continue
