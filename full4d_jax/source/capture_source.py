@@ -33,7 +33,7 @@ from full4d_jax.source.points import load_points
 from gaussians.fitting.losses import WINDOW
 from input_pipeline.cameras import check_cameras, nearest_to_axes, relative_to, rescale
 from input_pipeline.capture import Capture
-from input_pipeline.capture_clips import CaptureClips
+from input_pipeline.capture_clips import FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers.detect import find_scenes, read_captures
 from input_pipeline.importers.inside import require_inside
@@ -110,8 +110,10 @@ def _open_folder(options: CaptureOptions) -> Grid:
         arrays = _decoded(path, example, height=height, width=width)
     do = "estimate it with full4d data import --depth ours"
     grid = _captured(path, path.name, arrays, example.timestamps[0], do, options)
-    generated = captures[0].generated
-    return replace(grid, about=replace(grid.about, generated=generated))
+    note = grid.about.note
+    if clips.left_out:
+        note += f"; {clips.left_out} later instants left out, as a grid has {FRAMES} at most"
+    return replace(grid, about=replace(grid.about, generated=captures[0].generated, note=note))
 
 
 def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureClips:

@@ -69,6 +69,17 @@ def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
         open_capture(CaptureOptions(tmp_path / "all"))
 
 
+def test_instants_beyond_the_most_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("input_pipeline.capture_clips.FRAMES", 3)
+    monkeypatch.setattr("full4d_jax.source.capture_source.FRAMES", 3)
+    room = make_room(views=2, height=48, width=64, frames=5)
+    pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
+    write_rig(tmp_path / "rig", room, pictures)
+    grid = open_capture(CaptureOptions(tmp_path / "rig", held_out="none"))
+    assert grid.frames.shape[1] == 3
+    assert "2 later instants left out, as a grid has 3 at most" in grid.about.note
+
+
 def test_the_world_becomes_that_of_the_first_camera(tmp_path):
     given = opened(write(tmp_path / "a.npz"))
     assert given.cameras is not None
