@@ -148,10 +148,10 @@ _program = jax.jit(
 def score_scene(prior: Prior, scene: int, row: str, distances: Distances) -> dict[str, Any]:
     """Return what `score_lines` keeps: the scores of a scene in one way, and its seconds."""
     filmed, start = render(scene), time.perf_counter()
-    made = frames_of(prior, filmed, row)
+    frames = frames_of(prior, filmed, row)
     seconds = round(time.perf_counter() - start, 1)
     regions = regions_of(filmed.clip, filmed.clip.depth[0])
-    scores = fidelity_scores(made, np.asarray(filmed.clip.frames[1:]), regions, distances)
+    scores = fidelity_scores(frames, np.asarray(filmed.clip.frames[1:]), regions, distances)
     return {"group": row, "scene": scene, "seconds": seconds, "scores": scores}
 
 

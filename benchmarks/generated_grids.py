@@ -75,9 +75,11 @@ def main() -> None:
     for name in ("exact", "disagreeing", "taken_to_agree"):
         folder = options.out / name
         source = CaptureOptions(folder)
-        made = pipeline.run(replace(DEFAULT, lift=lift), None, folder / "scene", source=source)
-        report = json.loads((made / "report.json").read_text())
-        page = made / "scene.html"
+        run_folder = pipeline.run(
+            replace(DEFAULT, lift=lift), None, folder / "scene", source=source
+        )
+        report = json.loads((run_folder / "report.json").read_text())
+        page = run_folder / "scene.html"
         scores[name] = {
             "held_out_psnr": report["held_out_psnr"],
             "fitted_psnr": report["fitted_psnr"],

@@ -216,15 +216,16 @@ def _enlarge_grid(
         # What no view shows now comes from what they saw before.
         drawn = fill_open(_merged(front, first), _merged(behind, first))
         guides = guide(drawn, small[view, time])
-        made = network.upsample(config, params, jax.tree.map(lambda x: x[None], guides))[0]
-        made = pass_through(made, guides.projected, guides.mask)
-        return jnp.clip(made, -1, 1), guides.projected, guides.mask, guides.disparity
+        guide_batch = jax.tree.map(lambda x: x[None], guides)
+        upsampled = network.upsample(config, params, guide_batch)[0]
+        frame = pass_through(upsampled, guides.projected, guides.mask)
+        return jnp.clip(frame, -1, 1), guides.projected, guides.mask, guides.disparity
 
     views, times = small.shape[:2]
     each = jnp.divmod(jnp.arange(views * times), times)
-    made, *projected = jax.lax.map(lambda x: one(*x), each)
-    made, *projected = (x.reshape(views, times, *x.shape[1:]) for x in (made, *projected))
-    return made, Projection(*projected)
+    drawn = jax.lax.map(lambda x: one(*x), each)
+    large, *projected = (x.reshape(views, times, *x.shape[1:]) for x in drawn)
+    return large, Projection(*projected)
 
 
 def pass_through(

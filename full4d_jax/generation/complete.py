@@ -115,9 +115,9 @@ def complete(
 def _filled(prior: Prior, grid: Grid, key: PRNGKeyArray) -> Grid:
     """Return a grid filled from any real frames."""
     real = grid.origin == Origin.REAL
-    made = to_uint8(to_unit(fill_grid(prior, to_model(grid.frames), real, key)))
-    frames = np.where(real[..., None, None, None], grid.frames, made)
-    return replace(grid, frames=frames, origin=_made(grid))
+    generated = to_uint8(to_unit(fill_grid(prior, to_model(grid.frames), real, key)))
+    frames = np.where(real[..., None, None, None], grid.frames, generated)
+    return replace(grid, frames=frames, origin=_completed_origin(grid))
 
 
 def _generated(
@@ -135,12 +135,14 @@ def _generated(
     about = grid.about
     projection: Projection
     if upsampler is not None and min(frames.shape[2:4]) > upsampler.prior_rows:
-        made, projection = generate_large(prior, upsampler, frames, maps, cameras, key)
+        frames, projection = generate_large(prior, upsampler, frames, maps, cameras, key)
         about = replace(about, enlarged=True)
     else:
-        made, projection = generate_grid(prior, frames, maps, cameras, key)
-    filled = replace(grid, frames=to_uint8(to_unit(made)), origin=_made(grid), about=about)
-    return filled, to_uint8(to_unit(projection.frames))
+        frames, projection = generate_grid(prior, frames, maps, cameras, key)
+    completed = replace(
+        grid, frames=to_uint8(to_unit(frames)), origin=_completed_origin(grid), about=about
+    )
+    return completed, to_uint8(to_unit(projection.frames))
 
 
 def _require_missing(grid: Grid, first: int) -> None:
@@ -158,10 +160,10 @@ def _require_missing(grid: Grid, first: int) -> None:
         raise InputError("grid", "origin", found, expected, "take a model without projection")
 
 
-def _made(grid: Grid) -> UInt8[ndarray, "v t"]:
+def _completed_origin(grid: Grid) -> UInt8[ndarray, "v t"]:
     """Return the origin of a grid's frames once the missing ones are generated."""
-    made = np.where(grid.origin == Origin.MISSING, Origin.GENERATED, grid.origin)
-    return made.astype(np.uint8)
+    origin = np.where(grid.origin == Origin.MISSING, Origin.GENERATED, grid.origin)
+    return origin.astype(np.uint8)
 
 
 def upsampler_for(config: Config, weights: Path | None) -> Upsampler | None:

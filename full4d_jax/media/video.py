@@ -149,8 +149,9 @@ def _check_damage(path: Path, shown: Timeline, start: float) -> None:
     count = int(shown.damaged.sum())
     if count <= MAX_DAMAGED * len(shown.times):
         return
-    first, last = shown.times[shown.damaged][[0, -1]]
-    damage = f"{count} damaged frames of {len(shown.times)}, from {first:.2f} s to {last:.2f} s"
+    seconds = shown.times[shown.damaged]
+    place = f"from {seconds[0]:.2f} s to {seconds[-1]:.2f} s"
+    damage = f"{count} damaged frames of {len(shown.times)}, {place}"
     do = "encode it again from the original, or take another part with --start"
     part = f"at most {MAX_DAMAGED:.0%} of the frames from {start:g} s on"
     raise InputError("video", path, damage, part, do)

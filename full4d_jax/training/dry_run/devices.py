@@ -35,7 +35,7 @@ class Gpu(NamedTuple):
     cache: int
     """Bytes of the second level."""
     threads: int
-    """Of a multiprocessor."""
+    """Most threads that a multiprocessor holds."""
     shared: int
     """Bytes of shared memory of a multiprocessor; a block gets 1 KiB less."""
 

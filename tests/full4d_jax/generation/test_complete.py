@@ -34,7 +34,7 @@ def clip(views: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_arrays_become_the_grid_that_is_completed(prior, monkeypatch):
-    """Of jax arrays, too; what completes it is tested elsewhere."""
+    """The arrays may be jax's; other tests show what `complete` makes of the grid."""
     monkeypatch.setattr(completion, "complete", lambda prior, grid, key, upsampler: (grid, None))
     frames, depth = clip()
     arrays = jax.tree.map(jax.numpy.asarray, (frames, depth, cameras()))
