@@ -31,6 +31,7 @@ def clip():
     return make()
 
 
+@pytest.mark.slow
 def test_places_are_those_of_the_flow_from_depth(module, clip):
     lenses, poses, depth = (
         np.asarray(x) for x in (clip.intrinsics, clip.world_to_camera, clip.depth)
@@ -43,6 +44,7 @@ def test_places_are_those_of_the_flow_from_depth(module, clip):
     np.testing.assert_allclose(far, wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_one_view_alone_is_seen(module, clip):
     """The truth agrees; one error in all views does too; views of their own do not, nor grey."""
     cameras, truth = cameras_of(clip), 2 * clip.frames - 1
@@ -72,6 +74,7 @@ def test_what_is_wrong_in_one_view_alone_is_seen(module, clip):
     assert np.isnan(score(truth, jnp.zeros_like(counted))).all()
 
 
+@pytest.mark.slow
 def test_what_views_do_not_share_is_matched_by_chance_alone(module, clip):
     """Chance differs by how smooth pictures are; less chance, independent pictures have none."""
     cameras, truth = cameras_of(clip), 2 * clip.frames - 1

@@ -68,6 +68,7 @@ def answer(sampling, monkeypatch, capsys) -> Callable[..., dict[str, Any]]:
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "way", "module", "names"),
     [
@@ -118,6 +119,7 @@ def text(program, arguments) -> str:
     return program.lower(*arguments).as_text()
 
 
+@pytest.mark.slow
 def test_offloaded_weights_are_planned_for_their_stage_alone(sampling):
     grids, planned = [], []
     for offload in (False, True):
@@ -132,6 +134,7 @@ def test_offloaded_weights_are_planned_for_their_stage_alone(sampling):
         assert size < whole[name], name
 
 
+@pytest.mark.slow
 def test_sampling_times_every_stage(answer):
     words = "--config debug --sampler.steps 2 --repeats 1"
     found = answer(*words.split())
@@ -145,6 +148,7 @@ def test_sampling_times_every_stage(answer):
     assert found["peak_memory_gib"] > 0.1
 
 
+@pytest.mark.slow
 def test_sampling_fills_a_grid_without_depth_and_projection(answer):
     size = "--data.views 3 --data.frames 2 --data.height 16 --data.width 16 --model.layers 1"
     found = answer("--config", "four_real", *size.split(), "--repeats", "1")

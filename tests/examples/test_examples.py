@@ -23,6 +23,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_gaussians_are_fitted(tmp_path):
     assert load("fit_gaussians").main(tmp_path, steps=70) > 26
     aside = cv2.imread(str(tmp_path / "aside.png"))
@@ -31,6 +32,7 @@ def test_gaussians_are_fitted(tmp_path):
     assert len(list((tmp_path / "ply").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_a_sharded_step_learns():
     losses = load("train_sharded").main(steps=3)
     assert losses[-1] < losses[0]
@@ -57,6 +59,7 @@ def test_a_data_set_is_streamed_alike_each_time(tmp_path):
     assert not np.array_equal(first[0], first[1])
 
 
+@pytest.mark.slow
 def test_a_mask_of_ones_own_is_read():
     example = load("attention_mask")
     share, loss = example.main()

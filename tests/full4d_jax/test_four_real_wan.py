@@ -81,6 +81,7 @@ def converted(config, tmp_path_factory):
     return target
 
 
+@pytest.mark.slow
 def test_training_synchronizes_and_changes_no_bit_of_wan(config, converted):
     params = start_from(config.model, converted, jax.random.key(0))
     weights = computing_weights(config.model, codec_weights(config))

@@ -110,6 +110,7 @@ def test_parts_keep_the_warnings_and_the_config_of_the_run(finished):
     assert any("azimuth 45" in line for line in report["warnings"])
 
 
+@pytest.mark.slow
 def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(tmp_path, capsys):
     frames = np.random.default_rng(0).integers(0, 255, (1, 12, 9, 3), np.uint8).repeat(4, 0)
     large = frames.repeat(12, 1).repeat(12, 2)  # 144 x 108
@@ -205,6 +206,7 @@ def test_a_network_of_the_users_choice_estimates_depth(finished, tmp_path, capsy
     assert "--depth_network: found" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_source_that_moves_is_followed_from_poses_to_the_page(finished, tmp_path, capsys):
     folder, options = finished
     write_clip(tmp_path / "moving.mp4", arc(12))
@@ -266,6 +268,7 @@ def test_a_failed_stage_leaves_what_is_finished(finished, capsys):
     assert {path: path.read_bytes() for path in (folder / "out").glob("*.npz")} == before
 
 
+@pytest.mark.slow
 def test_a_view_of_a_dataset_has_the_other_cameras_as_targets(finished, tmp_path, capsys):
     clips = ProceduralClips(2**30, 1, views=3, frames=2, height=32, width=32, all_depth=True)
     write_dataset(tmp_path / "sets", clips, name="scenes")

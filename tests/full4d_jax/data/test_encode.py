@@ -149,6 +149,7 @@ def test_latents_that_do_not_fit_are_refused(dataset, encoded):
         training_batches(dataclasses.replace(mixed, data=data), 0)
 
 
+@pytest.mark.slow
 def test_codecs_that_join_frames_see_windows(dataset, tmp_path):
     """Wan's VAE with random weights of few channels."""
     from full4d_jax.config.codecs import WAN21

@@ -72,6 +72,7 @@ def test_a_network_of_metres_and_a_picture(folder, capsys):
     assert depth[0, 40, 32] == pytest.approx((1 + 200 / 255) * lens, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_camera_that_travels_gets_the_depth_that_run_estimates(tmp_path, monkeypatch, capsys):
     poses, (_, true) = arc(), film(arc())
     video, file = write_clip(tmp_path / "in.mp4", poses), tmp_path / "path.json"

@@ -52,6 +52,7 @@ def test_what_moves():
     assert not moves(still)
 
 
+@pytest.mark.slow
 def test_an_untrained_residual_scores_as_the_copy_and_runs_resume(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
     config = Config(model=MODEL, data=DATA, sampler=SamplerConfig())

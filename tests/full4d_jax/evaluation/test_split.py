@@ -78,6 +78,7 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
             assert not clip.depth[1:].any()
 
 
+@pytest.mark.slow
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
     monkeypatch.setattr(generated_grids, "STEPS", (1,))  # each number of steps compiles a program
     params = jax.jit(init_params, static_argnums=0)(CONFIG.model, jax.random.key(0))

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import Config, DataConfig, ModelConfig
@@ -103,6 +104,7 @@ def test_real_views_stay_and_show_what_the_source_does_not():
     assert float(projection.mask[1].sum()) > float(alone.mask[1].sum())
 
 
+@pytest.mark.slow
 def test_the_one_in_the_package_doubts_wrong_depth():
     """With our own depth it is nearer to the truth than the projection pasted over the grid."""
     upsampler, depth_network = load_upsampler(), load_depth()

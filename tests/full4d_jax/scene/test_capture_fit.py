@@ -91,6 +91,7 @@ def test_the_start_is_what_there_is(motion):
         assert places(strewn.scene).max() > 0.5
 
 
+@pytest.mark.slow
 def test_matched_points_of_a_still_room_lie_on_its_walls():
     room = decode(make_room(views=8, height=192, width=256, frames=1), height=192, width=256)
     cameras = Cameras(room.intrinsics, room.world_to_camera, 192, 256)
@@ -108,6 +109,7 @@ def test_matched_points_of_a_still_room_lie_on_its_walls():
     np.testing.assert_allclose(np.sort(places(still.scene))[-1], np.linalg.norm(HALF), rtol=0.2)
 
 
+@pytest.mark.slow
 def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     said = []
     given, _ = ball()

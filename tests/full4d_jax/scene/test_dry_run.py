@@ -135,6 +135,7 @@ PART = dataclasses.replace(
 )
 
 
+@pytest.mark.slow
 def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(mesh, monkeypatch, unchecked):
     settings, scene = {"views": 1, "frames": 2}, still(some_gaussians())
 
@@ -179,6 +180,7 @@ def some_gaussians() -> Gaussians:
     return Gaussians(*map(jnp.float32, arrays))
 
 
+@pytest.mark.slow
 def test_weights_and_work_are_counted(mesh):
     whole = sum(x.size for x in jax.tree.leaves(init_params(CONFIG.model, jax.random.key(0))))
     held = weights_bytes(prior_shapes(CONFIG, mesh, "sample"))

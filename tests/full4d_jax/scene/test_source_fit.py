@@ -100,6 +100,7 @@ def test_the_config_says_in_which_form_the_prior_is_asked(params):
         assert (judged.start, judged.tau_first, judged.tau_last) == (0.6, 0.9, 0.3)
 
 
+@pytest.mark.slow
 def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
     key = jax.random.key(0)
     frames, depth, cameras = noisy_grid()

@@ -54,6 +54,7 @@ def drawn(scene: DynamicGaussians, cameras: Cameras, azimuth: float, elevation: 
     return render(scene.at(0.5), camera, antialiased=True)
 
 
+@pytest.mark.slow
 def test_that_a_camera_above_sees_a_blur_in_place_of_black() -> None:
     """The fill has the colours of the surroundings, the background's above all."""
     scene, cameras = seen()
@@ -128,6 +129,7 @@ def test_that_nothing_is_made_of_nothing() -> None:
     assert len(surround(hidden, cameras, jax.random.key(1)).moments) == len(scene.moments)
 
 
+@pytest.mark.slow
 def test_that_little_room_is_shared_by_all_corners(monkeypatch) -> None:
     scene, cameras = seen()
     monkeypatch.setattr(surroundings, "ROOM", 0.02)

@@ -91,6 +91,7 @@ def test_parts_add_up_to_the_whole(config):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * scale)
 
 
+@pytest.mark.slow
 def test_the_perceptual_term_adds_up_where_parts_have_unequal_shares():
     """Three of four clips are regressed, two in the first part and one in the second."""
     config = dataclasses.replace(CHANNELS, flow=dataclasses.replace(CHANNELS.flow, perceptual=0.5))

@@ -91,6 +91,7 @@ def test_a_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     assert bool(jnp.isfinite(state.params["y"]).all())
 
 
+@pytest.mark.slow
 def test_the_scenes_of_a_batch_are_those_that_were_rendered():
     config = load_config("configs/debug.py")
     batch = next(grid_batches(config, 7))

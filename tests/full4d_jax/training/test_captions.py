@@ -86,6 +86,7 @@ def test_records_keep_the_caption_and_its_embedding(encoded):
     assert "| clips with an embedded caption | 2 |" in (encoded / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projections", [1, 0], ids=["encoded", "cached latents"])
 def test_each_clip_trains_with_its_own_text(config, encoded, projections):
     config = on(config, encoded, projections=projections)

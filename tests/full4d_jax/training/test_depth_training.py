@@ -28,6 +28,7 @@ TINY = DepthConfig(
 )
 
 
+@pytest.mark.slow
 def test_attention_blocks_change_the_result():
     params = init_params(TINY.model, jax.random.key(0))
     frames = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))

@@ -111,7 +111,13 @@ def test_files_hold_what_the_step_would_encode(raw, config, encoded):
     assert np.abs(draws[0] - draws[1]).max() > 0.01  # the depth is jittered
 
 
-@pytest.mark.parametrize("drop", [0.0, 0.5], ids=["kept", "some dropped"])
+@pytest.mark.parametrize(
+    "drop",
+    [
+        pytest.param(0.0, id="kept", marks=pytest.mark.slow),
+        pytest.param(0.5, id="some dropped"),
+    ],
+)
 def test_losses_are_those_of_clips_that_the_step_projects(config, exact, drop):
     config = on(config, exact, projections=1, corrupt_depth=0.0, drop_projection=drop)
     batch = next(training_batches(config, 0))
@@ -183,6 +189,7 @@ def test_inspect_compiles_the_program_that_train_runs(
         assert run.lower().as_text() == lowered
 
 
+@pytest.mark.slow
 def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, encoded):
     """The clips that the network sees are those of one device."""
     config = on(config, encoded, projections=0, drop_projection=0.5)

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.tree_util import Partial
 
 from full4d_jax.config import DEFAULT, OptimizerConfig, TrainingConfig
@@ -46,6 +47,7 @@ def test_a_later_start_goes_on_with_the_same_crops():
     assert not np.array_equal(whole[0].truth, whole[1].truth)
 
 
+@pytest.mark.slow
 def test_some_depth_is_true_some_smoothed_and_some_estimated():
     draw = partial(procedural_scene, views=1, frames=1, height=96, width=96, worlds="rich")
     clip = jax.jit(draw)(5)
@@ -115,6 +117,7 @@ def test_the_loss_is_least_for_the_truth_and_feels_edges():
     assert least + 0.05 < shifted < rough - 0.05
 
 
+@pytest.mark.slow
 def test_frames_of_videos_are_seen_from_elsewhere_and_back(tmp_path):
     """The truth is a frame of the clip; the projection shows it with holes."""
     draw = partial(procedural_scene, views=1, frames=1, height=96, width=96, worlds="rich")

@@ -132,6 +132,7 @@ def test_scene_0_stays_what_it_was(scenes):
     np.testing.assert_allclose(blocks, [0.40743, 0.51037, 0.30657, 0.31377], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_photos_are_interpolated_as_opencv_does():
     """On a wall that faces z, one cell a unit and no phase: a photo spans TILE units."""
     materials = sample_rich_world(jax.random.key(0)).materials

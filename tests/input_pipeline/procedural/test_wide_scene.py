@@ -97,6 +97,7 @@ def test_photos_change_colours_and_no_depth(frames):
     np.testing.assert_array_equal(render(3, photo).depth, frames.depth[3])
 
 
+@pytest.mark.slow
 def test_cards_are_nearer_than_what_they_hide(frames):
     card = Cutouts(jnp.ones((1, 4, 4, 4)), jnp.ones(1), jnp.ones(1, bool))
     render = jax.jit(lambda i, x: draw(i, looks=Looks(cutouts=x)))

@@ -74,6 +74,7 @@ def widest(result, name: str) -> dict:
     return {metric: x["mean"] for metric, x in row.items() if isinstance(x, dict)}
 
 
+@pytest.mark.slow
 def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkeypatch, capsys):
     video = write_clip(tmp_path / "room.mp4", arc())
     poses = write_poses(tmp_path, rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7))

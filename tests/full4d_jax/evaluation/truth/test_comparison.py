@@ -113,6 +113,7 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
     assert np.asarray(Image.open(tmp_path / "truth_grid.png")).shape[0] > 2 * 192
 
 
+@pytest.mark.slow
 def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path, monkeypatch):
     """Gaussians at the true surfaces look like the views that no grid had."""
     # The projection is held above, and its programs take long to compile.

@@ -66,6 +66,7 @@ def test_shipped_network_on_held_out_scenes(network):
     assert errors["absrel"] < 0.6 * flat["absrel"]
 
 
+@pytest.mark.slow
 def test_one_scale_and_less_flicker_in_a_clip(network, clips):
     frames, depth = (x[:6] for x in clips)
     predicted = jnp.stack([predict_depth(network, x) for x in frames])

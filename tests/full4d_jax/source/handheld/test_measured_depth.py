@@ -48,7 +48,7 @@ def network(true: np.ndarray, kind) -> DepthFile:
     return DepthFile(Path("x.onnx"), called, DEPTH_ANYTHING, kind)
 
 
-@pytest.mark.parametrize("kind", ["depth", "disparity"])
+@pytest.mark.parametrize("kind", ["depth", pytest.param("disparity", marks=pytest.mark.slow)])
 def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
     source, true = room()
     depth, unit, metres, _ = measure_depth(source, network(true, kind))

@@ -134,6 +134,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
+@pytest.mark.slow
 def test_a_folder_that_becomes_unwritable_during_a_save(tmp_path):
     out = tmp_path / "out"
     begin_at(out, SAVED)

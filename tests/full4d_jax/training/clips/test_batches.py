@@ -22,6 +22,7 @@ CONFIG = Config(
 )
 
 
+@pytest.mark.slow
 def test_half_of_each_batch_is_warped_and_resuming_repeats_it():
     stream = grid_batches(CONFIG, 0)
     first, second = next(stream), next(stream)

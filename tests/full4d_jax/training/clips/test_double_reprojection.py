@@ -21,6 +21,7 @@ def clip():
     return jax.jit(partial(draw, height=SIZE, width=SIZE, azimuths=jnp.array([8.0])))(4)
 
 
+@pytest.mark.slow
 def test_without_motion_the_source_is_the_video(clip):
     video = 2 * clip.frames[0] - 1
     made = jax.jit(two_views)(video, clip.depth[0], clip.intrinsics[0], jnp.eye(4))

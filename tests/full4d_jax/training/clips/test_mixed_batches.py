@@ -95,6 +95,7 @@ def test_cached_latents_are_refused(config, tmp_path):
         training_batches(dataclasses.replace(config, data=data), 0)
 
 
+@pytest.mark.slow
 def test_a_training_of_both_goes_on_to_the_bit(config, tmp_path):
     step, stream = jax.jit(train_step(config)), training_batches(config, 0)
     state, losses = init_state(config, jax.random.key(0)), []
