@@ -37,9 +37,9 @@ from full4d_jax.config import Config, DataConfig, to_dict
 from full4d_jax.flow import interpolate
 from full4d_jax.generation.batch import Batch, make_conditions, procedural_batch
 from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.conditions import Params
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.dit import velocity
 from full4d_jax.models.flops import forward_flops
 from full4d_jax.models.start import start_from

@@ -34,8 +34,8 @@ from full4d_jax.cameras import cameras_of
 from full4d_jax.config import LiftConfig
 from full4d_jax.evaluation.fidelity import load_distances, moving_pixels
 from full4d_jax.evaluation.table import Estimate, estimate, table_cell, text_table
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.media import metrics
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene.fit_settings import FitKind, fit_settings, sized
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.seeds import first_scene, grid_depth

@@ -33,9 +33,9 @@ from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_smal
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.seen_before import seen_before
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.scene.surroundings import surround

@@ -1,6 +1,6 @@
 """How wrong is a depth network, against what is known? One JSON line comes last.
 
-    python benchmarks/depth.py [--networks ours tiefenrausch blend FILE ...] [--real]
+    python benchmarks/depth.py [--networks ours FILE ...] [--real]
                                [--first 64 --scenes 32 --rows 96]
 
 Rows are networks as `full4d run --depth_network` takes them, and a plane of one depth. Sets are
@@ -12,8 +12,8 @@ Rows are networks as `full4d run --depth_network` takes them, and a plane of one
               frames of RGB-D cameras (`rgbd`), a set for each scene, depth as measured
     rgbd      the mean over these sets
 
-Depth is what `full4d` makes of a frame of that size: ours sees it at 96 pixels of its short side,
-Tiefenrausch at 384 of its long one, and what they tell is enlarged. Where a network knows no depth,
+Depth is what `full4d` makes of a frame of that size: ours, and Tiefenrausch, from which it was
+trained, see it at 384 pixels of its long side, and what they tell is enlarged. Where a network knows no depth,
 that of the farthest of the frame counts. With `--real` the procedural sets are left out. Errors are
 means over frames of |z - z*| / z*: with the median of depth aligned, and with scale and shift of
 disparity aligned (least squares, then no farther than the truth is); and the shares within a factor
@@ -47,7 +47,8 @@ from full4d_jax.config.depth import DepthWorlds
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
-from full4d_jax.source.depth.estimators import IN_PACKAGE, load_network
+from full4d_jax.source.depth.estimate import TIEFENRAUSCH
+from full4d_jax.source.depth.estimators import OURS, load_network
 from full4d_jax.training.depth_training import procedural_frames
 from input_pipeline.footage import read_picture
 from input_pipeline.procedural.rich_world import PEOPLE
@@ -118,7 +119,9 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     """Return the options of the command line."""
     options = argparse.ArgumentParser(description="Scores depth networks against known depth.")
-    options.add_argument("--networks", nargs="+", default=list(IN_PACKAGE), help="names or files")
+    options.add_argument(
+        "--networks", nargs="+", default=[OURS, str(TIEFENRAUSCH)], help="names or files"
+    )
     options.add_argument("--real", action="store_true", help="real frames alone")
     options.add_argument("--first", type=int, default=64, help="first held-out scene")
     options.add_argument("--scenes", type=int, default=32, help="scenes of each kind")

@@ -23,11 +23,11 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation.film.still_scene import open_photographs
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.generation.seen_before import seen_before, splat_both
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
 from input_pipeline.depth_alignment import SparseDepth

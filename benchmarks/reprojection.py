@@ -39,9 +39,9 @@ from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_smal
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
 from full4d_jax.generation.seen_before import seen_before
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
 from full4d_jax.media.video import read_video
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth

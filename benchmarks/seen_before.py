@@ -23,9 +23,9 @@ from jaxtyping import Array, Float, Int
 
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.generation.seen_before import Known, seen_before, splat_both
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth

@@ -34,9 +34,9 @@ from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import Grid, all_real, around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_model, to_uint8, to_unit
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.scene import capture_fit
 from full4d_jax.scene.fit_settings import sized_for
 from full4d_jax.scene.renders import render_views

@@ -24,13 +24,14 @@ from full4d_jax.generation.cascade import load_upsampler
 from full4d_jax.generation.prior import trained_range
 from full4d_jax.grid import About, Grid, Origin, grid_arrays, grid_from
 from full4d_jax.models import depth_net, upsampler
+from full4d_jax.models.tiefenrausch import load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, require_model, save_params
 from full4d_jax.scene import page
 from full4d_jax.scene.reading import posed_grid, read_grid, read_scene
 from full4d_jax.scene.scene_arrays import to_arrays
 from full4d_jax.session.report import Job, write_report
 from full4d_jax.session.stages import MADE_BY, Stages
-from full4d_jax.source.depth.estimate import load_depth
+from full4d_jax.source.depth.estimate import TIEFENRAUSCH, load_depth
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.resume import cut_metrics, run_record
 from full4d_jax.training.run_state import start_at, start_or_resume
@@ -66,13 +67,13 @@ def others(scratch: Path) -> dict[str, tuple]:
         require_model(path, load_metadata(path), Config().model)
         trained_range(path)
 
-    small, sizes = DepthNetConfig((8, 8, 8), 1, 1), UpsamplerNetConfig((8, 8, 8))
-    for name, config, network, more in (
-        ("depth", small, depth_net, {}),
-        ("upsampler", sizes, upsampler, {"prior_rows": 64}),
-    ):
-        params = network.init_params(config, jax.random.key(0))
-        save_params(scratch / f"{name}.safetensors", params, {"model": asdict(config)} | more)
+    depth = DepthNetConfig(fine=4, coarse=4)
+    params = depth_net.init_params(depth, load_tiefenrausch(TIEFENRAUSCH), jax.random.key(0))
+    save_params(scratch / "depth.safetensors", params, {"model": asdict(depth)})
+    sizes = UpsamplerNetConfig((8, 8, 8))
+    params = upsampler.init_params(sizes, jax.random.key(0))
+    metadata_of = {"model": asdict(sizes), "prior_rows": 64}
+    save_params(scratch / "upsampler.safetensors", params, metadata_of)
     networks = {
         f"{name}_network": ([(scratch / f"{name}.safetensors").read_bytes()], ".safetensors", load)
         for name, load in (("depth", load_depth), ("upsampler", load_upsampler))

@@ -292,8 +292,7 @@ def depth(
       capture: the folder of a dataset, or an .npz file (full4d_jax/source/capture_source.py).
       out: folder of the new data set, or the .npz file to write; the same command resumes.
       split: split of a data set.
-      depth_network: ours, tiefenrausch, blend, another name or a file (see full4d run
-        --help).
+      depth_network: ours, another name or a file (see full4d run --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
       scale: from points that views share, or from where all cameras look (docs/data.md).
     """

@@ -45,8 +45,7 @@ def depth(
       rows: short side, pixels; left out, 256.
       fov: horizontal field of view in degrees; some metric networks need it for their metres.
       poses: the camera's path (see full4d run --help); left out, found in the video.
-      depth_network: ours, tiefenrausch, blend, another name or a file (see full4d run
-        --help).
+      depth_network: ours, another name or a file (see full4d run --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
     require_kind(source, (VIDEO,))

@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.config.depth import DepthConfig, SharpDepthConfig
+from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.help_text import Shown
@@ -17,7 +17,7 @@ TRAINED += ("optimizer", "training", "mesh", "prior", "perceptual", "perceptual_
 
 def train(
     config: Annotated[
-        Config | DepthConfig | SharpDepthConfig | UpsamplerConfig,
+        Config | DepthConfig | UpsamplerConfig,
         tyro.conf.arg(name=""),
         Shown(TRAINED),
     ],
@@ -66,10 +66,6 @@ def train(
             from full4d_jax.training.depth_training import train_depth
 
             train_depth(config, out, init, steps)
-        elif isinstance(config, SharpDepthConfig):
-            from full4d_jax.training.sharp_training import train_sharp_depth
-
-            train_sharp_depth(config, out, init, steps)
         elif isinstance(config, UpsamplerConfig):
             from full4d_jax.training.upsampler_training import train_upsampler
 

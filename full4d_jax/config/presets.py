@@ -8,12 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from full4d_jax.config.depth import DepthConfig, SharpDepthConfig
+from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import DEFAULT, Config
 from full4d_jax.config.upsampler import UpsamplerConfig
 from full4d_jax.session.errors import InputError, require_file
 
-AnyConfig = Config | DepthConfig | SharpDepthConfig | UpsamplerConfig
+AnyConfig = Config | DepthConfig | UpsamplerConfig
 Kind = TypeVar("Kind", bound=AnyConfig)
 PACKAGE = Path(str(files("full4d_jax")))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from full4d_jax.config.codecs import strides_of
-from full4d_jax.config.depth import DepthConfig, SharpDepthConfig
+from full4d_jax.config.depth import DepthConfig
 from full4d_jax.config.experiment import Config, ModelConfig
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.config.upsampler import UpsamplerConfig
@@ -33,7 +33,7 @@ class Rule(NamedTuple):
     expected: str
 
 
-def check_config(config: Config | DepthConfig | SharpDepthConfig | UpsamplerConfig) -> None:
+def check_config(config: Config | DepthConfig | UpsamplerConfig) -> None:
     """Refuse values that nothing could use.
 
     Raises:
@@ -43,7 +43,6 @@ def check_config(config: Config | DepthConfig | SharpDepthConfig | UpsamplerConf
     rules = {
         Config: _experiment,
         DepthConfig: _depth,
-        SharpDepthConfig: _sharp_depth,
         UpsamplerConfig: _upsampler,
     }
     for rule in rules[type(config)](config):
@@ -288,7 +287,7 @@ def _training(config: Config) -> Iterator[Rule]:
     yield _spike(config)
 
 
-def _spike(config: Config | DepthConfig | SharpDepthConfig | UpsamplerConfig) -> Rule:
+def _spike(config: Config | DepthConfig | UpsamplerConfig) -> Rule:
     spike = config.training.spike
     return Rule("training.spike", spike, spike == 0 or spike > 1, "0, or a factor above 1")
 
@@ -362,37 +361,6 @@ def _lift(config: Config) -> Iterator[Rule]:
 
 
 def _depth(config: DepthConfig) -> Iterator[Rule]:
-    model = config.model
-    data = config.data
-    yield from _small_network(config)
-    yield Rule(
-        "model.heads",
-        model.heads,
-        model.widths[-1] % model.heads == 0,
-        f"a number that divides the last of model.widths, {model.widths[-1]}",
-    )
-    for name, sizes in (("data.early_sizes", data.early_sizes), ("data.sizes", data.sizes)):
-        yield Rule(
-            name,
-            sizes,
-            all(side % 8 == 0 for _, *sides in sizes for side in sides),
-            "triples of which the last two are multiples of 8",
-        )
-    yield Rule(
-        "data.photos",
-        data.photos,
-        not data.photos or data.worlds != "simple",
-        "none with simple worlds, which have no textures",
-    )
-    yield Rule(
-        "data.videos",
-        data.videos,
-        not data.videos or data.worlds == "wide",
-        "none but with wide worlds",
-    )
-
-
-def _sharp_depth(config: SharpDepthConfig) -> Iterator[Rule]:
     data = config.data
     yield from _small_network(config)
     yield Rule(
@@ -400,12 +368,6 @@ def _sharp_depth(config: SharpDepthConfig) -> Iterator[Rule]:
         data.sizes,
         all(side % 32 == 0 for _, *sides in data.sizes for side in sides),
         "triples of which the last two are multiples of 32",
-    )
-    yield Rule(
-        "data.worlds",
-        data.worlds,
-        data.worlds != "simple",
-        "rich or wide, which have textures",
     )
 
 
@@ -430,7 +392,7 @@ def _upsampler(config: UpsamplerConfig) -> Iterator[Rule]:
     )
 
 
-def _small_network(config: DepthConfig | SharpDepthConfig | UpsamplerConfig) -> Iterator[Rule]:
+def _small_network(config: DepthConfig | UpsamplerConfig) -> Iterator[Rule]:
     """Yield the rules of fields that only the training of a prior uses."""
     training = config.training
     for name, value, only in (

@@ -35,13 +35,13 @@ from full4d_jax.generation.projection_guidance import (
     fill_holes,
     project,
 )
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.weights import described
 from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth
 from full4d_jax.source.depth.depth_file import DepthFile
-from full4d_jax.source.depth.estimate import DepthBlend, depth_errors
+from full4d_jax.source.depth.estimate import depth_errors
 from input_pipeline.procedural.scene import ProceduralClip
 
 STEPS = (1, 4, 16)  # from noise
@@ -201,8 +201,6 @@ def identity(judge: Judge, clips: object) -> str:
     marks = {}
     if isinstance(judge.depth, DepthFile):
         marks["depth"] = [judge.depth.mark, judge.depth.kind]
-    elif isinstance(judge.depth, DepthBlend):
-        params += [network.params for network in judge.depth.networks]
     else:
         params.append(judge.depth.params)
     settings = settings_of(config, "model", "data", "sampler", "lift", "seed") | marks

@@ -18,7 +18,7 @@ from full4d_jax.source import options
 from full4d_jax.source.depth.clip_depth import AnyNetwork
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
-from full4d_jax.source.depth.estimators import load_network, network_files
+from full4d_jax.source.depth.estimators import load_network, network_file
 from full4d_jax.source.handheld.measured_depth import (
     describe_sweep,
     measure_depth,
@@ -55,7 +55,7 @@ class DepthInputs:
         """What the measured depth depends on beside the grid, for `stages.fingerprint`."""
         return {
             "file": self.file,
-            "net": network_files(self.asked.depth_network),
+            "net": network_file(self.asked.depth_network),
             "kind": self.asked.depth_kind,
             "keep_estimate": self.asked.keep_estimate,
         }

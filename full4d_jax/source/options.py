@@ -35,8 +35,8 @@ class NetworkOptions:
     """The network that estimates depth."""
 
     depth_network: str | None = None
-    """ours (taken if left out), tiefenrausch, blend (of both), a file, or the name of one
-    you have: da2-small, da3-small, moge2-small ... (docs/howto.md)."""
+    """ours (taken if left out), a file, or the name of one you have: da2-small, da3-small,
+    moge2-small ... (docs/howto.md)."""
     depth_kind: DepthKind | None = None
     """What an .onnx file gives: disparity, depth up to a scale, or metres; left out, what its
     outputs and a comparison with ours tell."""

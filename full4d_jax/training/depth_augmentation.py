@@ -6,23 +6,29 @@ Of depth nothing changes but the side: a mirrored picture has mirrored depth.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from einops import rearrange
+from einops import rearrange, reduce
 from jaxtyping import Array, Float, PRNGKeyArray
 
 GREY = (0.299, 0.587, 0.114)  # share of each channel in brightness
 BLOCK = 8  # pixels per side of what JPEG and video codecs transform at once
 SWAPPED = 0.3  # share of the frames whose channels are swapped
 COMPRESSED = 0.4  # share of the frames with artefacts of a codec
+ENLARGED = 0.3  # share of the frames that had fewer pixels before
+FACTORS = (2, 4)  # by which those were enlarged
 
 
 def augment(
     key: PRNGKeyArray, frame: Float[Array, "h w 3"], depth: Float[Array, "h w"]
 ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
-    """Change colours, light, sharpness, noise and blocks at random, and mirror; return [-1, 1]."""
+    """Change colours, light, sharpness, noise and blocks at random, and mirror; return [-1, 1].
+
+    The sides of a frame are multiples of 8.
+    """
     colors, light, soft, noise, codec, mirror = jax.random.split(key, 6)
     frame = recolor(colors, frame)
     frame = relight(light, frame)
     frame = soften(soft, frame)
+    frame = enlarge(jax.random.fold_in(key, 6), frame)
     strength, grain = jax.random.split(noise)
     sigma = 0.06 * jax.random.uniform(strength) ** 2
     frame = frame + sigma * jax.random.normal(grain, frame.shape)
@@ -57,6 +63,18 @@ def soften(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h w
     frame = frame + jnp.maximum(2 * a_little - 1, 0) * (once - frame)
     wide = blur(blur(once))
     return frame + jnp.maximum(4 * much - 3, 0) * (wide - frame)
+
+
+def enlarge(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+    """Show some frames as if fewer pixels had been filmed, and enlarged."""
+    whether, which = jax.random.split(key)
+    factor = jax.random.choice(which, jnp.array(FACTORS))
+    factor = jnp.where(jax.random.bernoulli(whether, ENLARGED), factor, 1)
+    for size in FACTORS:
+        small = reduce(frame, "(h i) (w j) c -> h w c", "mean", i=size, j=size)
+        large = jax.image.resize(small, frame.shape, "linear")
+        frame = jnp.where(factor == size, large, frame)
+    return frame
 
 
 def blur(frame: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:

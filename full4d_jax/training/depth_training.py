@@ -1,7 +1,14 @@
-"""Training of the depth network on procedural frames, rendered for each step.
+"""Training of the depth network from Tiefenrausch, to be sharper and nearer to the truth.
 
-The loss is `depth_loss`, and `depth_augmentation` says what happens to the frames. Crops of
-photos on surfaces, and people cut out of videos, come from `input_pipeline.procedural.looks`.
+Every step sees procedural frames with their exact depth, whose loss is `depth_loss.loss`, and as
+many real pictures, of which it must keep Tiefenrausch's own depth: with e = d - D, where d is the
+network's log depth and D that of Tiefenrausch, both means over cells of `CELL` pixels,
+
+    anchor = mean |e - median e| + mean difference of e between neighbours 1, 2 and 4 cells apart
+
+which knows no scale. Means, because Tiefenrausch's outlines are soft and need not be kept.
+Crops of photographs on surfaces, and people cut out of videos, come from
+`input_pipeline.procedural.looks`; `depth_augmentation` says what happens to all frames.
 """
 
 import itertools
@@ -9,25 +16,32 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from einops import reduce
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
-from optax.contrib import MuonDimensionNumbers
 
 from full4d_jax.config import to_dict
 from full4d_jax.config.depth import DepthConfig, DepthWorlds, Size
 from full4d_jax.models.depth_net import Params, init_params, log_depth
+from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
-from full4d_jax.source.depth.estimate import DepthNetwork, depth_errors, predict_depth
+from full4d_jax.source.depth.estimate import (
+    TIEFENRAUSCH,
+    DepthNetwork,
+    depth_errors,
+    predict_depth,
+)
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.depth_augmentation import augment
-from full4d_jax.training.depth_loss import loss
+from full4d_jax.training.depth_loss import loss, roughness
 from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.optimizer import make_optimizer
+from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.training.real_pictures import real_crop, training_photos
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks, looks_at
@@ -35,10 +49,9 @@ from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 from input_pipeline.procedural.wide_scene import wide_frame
 from input_pipeline.whole_files import write_text
 
-BASE = 64  # pixels per side of frames when a step has `training.batch` of them
-SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
-HELD_OUT = 256  # frames that the summary's errors are means of
-MOST = 4  # largest number of frames of a step / `training.batch`
+CELL = 8  # pixels per side
+TURN = 100  # steps in a row of one size, as each size is a program of its own
+HELD_OUT = 32  # frames that the summary's errors are means of
 Frames = tuple[Float[Array, "b h w 3"], Float[Array, "b h w"]]
 Metrics = dict[str, Float[Array, ""]]
 
@@ -46,26 +59,24 @@ Metrics = dict[str, Float[Array, ""]]
 def train_depth(
     config: DepthConfig, out: Path, init: Path | None, profile: tuple[int, int] | None = None
 ) -> None:
-    """Train to the last step and write `depth.safetensors` and `depth.json` to `out`.
+    """Train to the last step and write `depth.safetensors` and `.json` to `out`.
 
     Args:
       config: the experiment.
       out: folder for everything.
-      init: weights to start from.
+      init: weights of an earlier such training; None starts from Tiefenrausch.
       profile: the first and the last step of a trace.
     """
-    key = jax.random.key(config.seed)
-    if init is None:
-        state = init_state(config, key)
-    else:
-        like = jax.eval_shape(partial(init_params, config.model), key)
+    teacher = load_tiefenrausch(TIEFENRAUSCH)
+    trunk = jax.tree.map(jnp.copy, teacher)  # its own buffers, which the step donates
+    params = init_params(config.model, trunk, jax.random.key(config.seed))
+    if init is not None:
         require_model(init, load_metadata(init), config.model)
-        params, _ = load_params(init, like)
-        state = first_state(optimizer(config), params)
+        params, _ = load_params(init, params)
     state, summary = run_training(
         partial(train_step, config),
-        start_at(state),
-        partial(batches, config),
+        start_at(first_state(optimizer(config), params)),
+        partial(batches, config, teacher),
         config.training,
         out,
         run_record(config, init),
@@ -73,79 +84,99 @@ def train_depth(
     )
     weights = out / "depth.safetensors"
     save_params(weights, state.ema, {"model": to_dict(config.model)})
-    errors = held_out_errors(config, state.ema, scenes=HELD_OUT)
-    summary = {**summary, "held_out": errors}
-    write_text(weights.with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
+    errors = held_out_errors(config, state.ema, HELD_OUT)
+    text = json.dumps({**summary, "held_out": errors}, indent=1)
+    write_text(weights.with_suffix(".json"), text + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")
 
 
-def init_state(config: DepthConfig, key: PRNGKeyArray) -> TrainState:
-    """Return step 0 with random parameters."""
-    return first_state(optimizer(config), init_params(config.model, key))
-
-
 def optimizer(config: DepthConfig) -> optax.GradientTransformation:
-    """Return Muon on linear maps and convolutions, AdamW on the rest."""
-    return make_optimizer(config.optimizer, config.training.steps, kernels_as_matrices)
+    """Return AdamW on everything."""
+    return make_optimizer(config.optimizer, config.training.steps, block_matrices)
 
 
-def kernels_as_matrices(params: Any) -> Any:
-    """Return Muon's dimensions, (..., in) to out; blocks are stacked on their first axis."""
-
-    def dimensions(path: tuple, x: Array) -> MuonDimensionNumbers | None:
-        first = 1 if path[0].key == "blocks" else 0
-        inputs = tuple(range(first, x.ndim - 1))
-        return MuonDimensionNumbers(inputs, x.ndim - 1) if inputs else None
-
-    return jax.tree.map_with_path(dimensions, params)
-
-
-def batches(config: DepthConfig, start: int) -> Iterator[Frames]:
-    """Return the batches from step `start` on; their sizes take turns."""
-    early = config.training.steps * (1 - config.optimizer.decay_share)
+def batches(config: DepthConfig, teacher: Params, start: int) -> Iterator[tuple[Frames, Frames]]:
+    """Return the batches from step `start` on: procedural and real frames, and their depth."""
     data = config.data
+    count = config.training.batch
+    photos = training_photos(data.photos)
     for step in itertools.count(start):
+        size = data.sizes[step // TURN % len(data.sizes)]
+        rng = np.random.default_rng((config.seed, step))
         with input_errors("config", "change data.photos or data.videos"):
             looks = looks_at(step, photos=data.photos, videos=data.videos, seed=config.seed)
-        sizes = data.early_sizes if step < early else data.sizes
-        yield batch(config, step, sizes[step % len(sizes)], looks)
+            crops = [
+                real_crop(rng, photos, data.videos, data.filmed, size[1:]) for _ in range(count)
+            ]
+        yield (
+            procedural_batch(config, step, size, looks),
+            real_batch(teacher, _key(config, step), jnp.asarray(np.stack(crops))),
+        )
 
 
 @partial(jax.jit, static_argnums=(0, 2))
-def batch(
+def procedural_batch(
     config: DepthConfig,
     step: Integer[Array, ""] | int,
     size: Size,
     looks: Looks = NO_PHOTOS,
 ) -> Frames:
-    """Render the frames of one step, augmented, in [-1, 1], and their depth."""
-    _, height, width = size
-    most = config.training.batch * MOST
-    count = min(max(1, round(config.training.batch * BASE**2 / (height * width))), most)
-    first = jnp.uint32(config.seed) * SCENES_OF_A_SEED + jnp.uint32(step) * most
+    """Render the procedural frames of one step, augmented, in [-1, 1], and their depth."""
+    count = config.training.batch
+    first = jnp.uint32(config.seed) * 2**24 + jnp.uint32(step) * count
     indices = (first + jnp.arange(count, dtype=jnp.uint32)) % config.data.scenes
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), step), count)
-    return jax.vmap(augment)(keys, *procedural_frames(indices, size, config.data.worlds, looks))
+    frames, depth = procedural_frames(indices, size, config.data.worlds, looks)
+    keys = jax.random.split(jax.random.fold_in(_key(config, step), 1), count)
+    return jax.vmap(augment)(keys, frames, depth)
+
+
+@jax.jit
+def real_batch(teacher: Params, key: PRNGKeyArray, crops: Float[Array, "b h w 3"]) -> Frames:
+    """Return real pictures, augmented, in [-1, 1], and Tiefenrausch's depth of the originals."""
+    depth = jnp.exp(-log_disparity(teacher, 2 * crops - 1))
+    return jax.vmap(augment)(jax.random.split(key, len(crops)), crops, depth)
+
+
+def _key(config: DepthConfig, step: Integer[Array, ""] | int) -> PRNGKeyArray:
+    return jax.random.fold_in(jax.random.key(config.seed), step)
 
 
 def train_step(
-    config: DepthConfig, state: TrainState, frames_and_depth: Frames
+    config: DepthConfig, state: TrainState, batch: tuple[Frames, Frames]
 ) -> tuple[TrainState, Metrics]:
     """Take one step; a pure function."""
-    frames, depth = frames_and_depth
-    value, gradients = jax.value_and_grad(
-        lambda params: loss(log_depth(config.model, params, frames), depth)
-    )(state.params)
+    (rendered, true_depth), (real, teacher_depth) = batch
+    frames = jnp.concatenate([rendered, real])
+
+    def objective(params: Params) -> tuple[Float[Array, ""], Metrics]:
+        logs = log_depth(config.model, params, frames)
+        truth = loss(logs[: len(rendered)], true_depth)
+        anchor = anchor_loss(logs[len(rendered) :], teacher_depth)
+        return truth + config.anchor * anchor, {"truth": truth, "anchor": anchor}
+
+    grad = jax.value_and_grad(objective, has_aux=True)
+    (value, parts), gradients = grad(state.params)
     state = apply_gradients(optimizer(config), config.optimizer.ema, state, gradients)
-    return state, {"loss": value, "gradient_norm": optax.tree.norm(gradients)}
+    return state, {"loss": value, **parts, "gradient_norm": optax.tree.norm(gradients)}
+
+
+def anchor_loss(
+    predicted: Float[Array, "b h w"], teacher_depth: Float[Array, "b h w"]
+) -> Float[Array, ""]:
+    """Return the module's loss of log depths of real pictures."""
+    cells = partial(reduce, pattern="b (h i) (w j) -> b h w", reduction="mean", i=CELL, j=CELL)
+    error = cells(predicted - jnp.log(teacher_depth))
+    error = error - jnp.median(error, (1, 2), keepdims=True)
+    return jnp.abs(error).mean() + roughness(error)
 
 
 def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[str, float]:
-    """Return the mean `depth_errors` of square 64-pixel frames of held-out scenes."""
+    """Return the mean `depth_errors` of frames of held-out scenes, of the first size."""
     network = DepthNetwork(config.model, params)
+    size = config.data.sizes[0]
 
     def one(index: Integer[Array, ""]) -> Metrics:
-        frames, depth = procedural_frames(index[None], (BASE, BASE, BASE), config.data.worlds)
+        frames, depth = procedural_frames(index[None], size, config.data.worlds)
         return depth_errors(predict_depth(network, frames * 2 - 1), depth)
 
     errors = jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(scenes))

@@ -16,8 +16,8 @@ from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import Config
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.grid import About, Grid, Origin, all_real, points_in, seen_in
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.upsampler import MULTIPLE
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.depth.clip_depth import AnyNetwork, source_depth

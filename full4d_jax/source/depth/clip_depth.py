@@ -32,7 +32,6 @@ from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.enlarge import enlarge_disparity
 from full4d_jax.source.depth.estimate import (
-    DepthBlend,
     DepthNetwork,
     align_median,
     estimate_depth,
@@ -40,7 +39,7 @@ from full4d_jax.source.depth.estimate import (
     stabilise,
 )
 
-AnyNetwork = DepthNetwork | DepthBlend | DepthFile
+AnyNetwork = DepthNetwork | DepthFile
 
 FARTHEST = 0.02  # share of the pixels
 # Median depths at which the farthest of a clip lies.

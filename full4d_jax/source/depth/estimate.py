@@ -1,28 +1,22 @@
 """Depth of a source video: from our network or from a file, in world units.
 
 Depth is z along the optical axis and 0 = unknown; the unit is the median known depth at t = 0,
-which any estimate gives. The network is monocular: it sees one frame at a time (and its mirror
-image, of which the mean is taken), so the frames are made consistent afterwards. With l_t the log
-depth and s_tu(p) = exp(-|I_t - I_u|^2 / sigma^2) the similarity of colours around pixel p, near 1
-on what stands still before a static camera,
+which any estimate gives. The network (`models.depth_net`) is monocular: it sees one frame at a
+time, so the frames are made consistent afterwards. With l_t the log depth and
+s_tu(p) = exp(-|I_t - I_u|^2 / sigma^2) the similarity of colours around pixel p, near 1 on what
+stands still before a static camera,
 
     scale     l_t <- l_t - sum_p s_t0 (l_t - l_0) / (sum_p s_t0 + n / 2),   n pixels
     flicker   l_t <- sum_u s_tu l_u / sum_u s_tu                             at every pixel
 
-The n / 2 keeps the network's own scale where little stands still. Enlarged depth d of our network,
-with median 1 at t = 0, becomes d^RELIEF, since relief that may be wrong does less harm where it is
-low.
-
-Tiefenrausch (`models.tiefenrausch`), and networks that began as it (`models.sharp_depth`), see
-frames whose long side is 384, in the frames' own shape, and keep their relief. Of their mirror
-image no mean is taken: it costs as much again, and gains nothing on RGB-D frames of rooms.
+The n / 2 keeps the network's own scale where little stands still.
 """
 
 import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, no_type_check
+from typing import no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -31,10 +25,10 @@ from einops import reduce
 from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
-from full4d_jax.config.depth import DepthNetConfig, SharpNetConfig
+from full4d_jax.config.depth import DepthNetConfig
 from full4d_jax.geometry.resizing import nearest
-from full4d_jax.models import depth_net, sharp_depth, tiefenrausch
-from full4d_jax.models.depth_net import Params, init_params
+from full4d_jax.models.depth_net import Params, init_params, log_depth
+from full4d_jax.models.tiefenrausch import KERNELS, MULTIPLE, load_tiefenrausch
 from full4d_jax.models.weights import load_metadata, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.enlarge import enlarge_disparity
@@ -46,122 +40,65 @@ TIEFENRAUSCH = SHIPPED.with_name("tiefenrausch.safetensors")
 SIGMA = 0.15  # distance of colours in [-1, 1] that still may be the same surface
 NEIGHBOURS = (1, 3, 3)  # t h w over which colours are compared
 ROUNDED = 4  # pixels by which sides of a result may be off the shape of its source
-RELIEF = 0.8  # of log depth that is kept; chosen by hand, on scenes below 16
-ROWS = 96  # of frames that the shipped network was trained on last
 LONG_SIDE = 384  # of frames that Tiefenrausch was trained on, pixels
 
 
 @no_type_check  # jax puts anything in the place of arrays
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params"],
-    meta_fields=["config", "rows"],
-)
+@partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["config"])
 @dataclass(frozen=True)
 class DepthNetwork:
     """A network that is ready to be called.
 
     Attributes:
-      config: sizes of the network, which tell its kind; static under jit.
+      config: sizes of the network; static under jit.
       params: its parameters.
-      rows: short side of the frames that ours estimates best; static under jit.
     """
 
-    config: DepthNetConfig | SharpNetConfig
+    config: DepthNetConfig
     params: Params
-    rows: int = ROWS
-
-    @property
-    def multiple(self) -> int:
-        """Number of pixels that divides the sides of its frames."""
-        is_ours = isinstance(self.config, DepthNetConfig)
-        return depth_net.MULTIPLE if is_ours else tiefenrausch.MULTIPLE
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a frame of this size."""
-        if isinstance(self.config, DepthNetConfig):
-            rows = self.rows
-        else:
-            rows = round(LONG_SIDE * min(height, width) / max(height, width))
-        return sides(height, width, rows, self.multiple)
-
-
-class DepthBlend(NamedTuple):
-    """Networks whose log depths are averaged.
-
-    Where one is wrong, the other is seldom wrong in the same way: the mean errs less than either
-    on RGB-D frames of rooms (docs/depth.md).
-
-    Attributes:
-      networks: each counts alike.
-    """
-
-    networks: tuple[DepthNetwork, ...]
-
-
-def load_blend() -> DepthBlend:
-    """Read the networks in the package."""
-    return DepthBlend((load_depth(SHIPPED), load_depth(TIEFENRAUSCH)))
+        rows = round(LONG_SIDE * min(height, width) / max(height, width))
+        return sides(height, width, rows, MULTIPLE)
 
 
 def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
-    """Read the weights of a depth network; None takes those of ours in the package.
+    """Read the weights of a depth network; None takes those in the package.
 
-    The metadata tell of which kind the network is: ours, Tiefenrausch as published, or one that was
-    trained from it.
+    Tiefenrausch as published is read, too.
 
     Raises:
       InputError: there is no such file, or it does not hold the weights of a depth network.
     """
     path = Path(checkpoint or SHIPPED)
-    metadata = load_metadata(path)
-    if tiefenrausch.KERNELS in metadata:
-        params = {"trunk": tiefenrausch.load_tiefenrausch(path)}
-        return DepthNetwork(SharpNetConfig(fine=0), params)
-    params, metadata = load_params(path)
-    if "trunk" in params:
-        sharp = model_of_metadata(path, metadata, SharpNetConfig)
-        trunk = tiefenrausch.load_tiefenrausch(TIEFENRAUSCH)
-        shapes = jax.eval_shape(partial(sharp_depth.init_params, sharp), trunk, jax.random.key(0))
-        return DepthNetwork(sharp, load_params(path, like=shapes)[0])
+    if KERNELS in load_metadata(path):
+        return DepthNetwork(DepthNetConfig(fine=0), {"trunk": load_tiefenrausch(path)})
+    _, metadata = load_params(path)
     config = model_of_metadata(path, metadata, DepthNetConfig)
-    if config.widths[-1] % config.heads:
-        expected = f"a divisor of {config.widths[-1]}"
-        do = "give a file that full4d wrote"
-        raise InputError("checkpoint", f"{path}, model.heads", config.heads, expected, do)
-    shapes = jax.eval_shape(partial(init_params, config), jax.random.key(0))
+    trunk = load_tiefenrausch(TIEFENRAUSCH)
+    shapes = jax.eval_shape(partial(init_params, config), trunk, jax.random.key(0))
     return DepthNetwork(config, load_params(path, like=shapes)[0])
 
 
 def estimate_depth(
-    network: DepthNetwork | DepthBlend, frames: Float[Array, "t h w 3"], *, still: bool = True
+    network: DepthNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
 ) -> Float[Array, "t h w"]:
     """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
 
-    That of a blend is the geometric mean of its networks' depths. A network sees frames of the size
-    that it was trained for (`DepthNetwork.sides`); what it returns is enlarged along the edges
-    (`enlarge`), smoothed between them (`smooth`), and that of ours is lowered in relief. Unless the
+    The network sees frames of the size that it was trained for (`DepthNetwork.sides`); what it
+    returns is enlarged along the edges (`enlarge`) and smoothed between them (`smooth`). Unless the
     camera stands `still`, the frames are not made consistent.
     """
-    if isinstance(network, DepthBlend):
-        each = [jnp.log(estimate_depth(one, frames, still=still)) for one in network.networks]
-        return align_median(jnp.exp(jnp.stack(each).mean(0)))
     height, width = frames.shape[1:3]
-    is_ours = isinstance(network.config, DepthNetConfig)
-    if is_ours and min(height, width) < network.rows:
-        size = sides(height, width, min(height, width), network.multiple)
-    else:
-        size = network.sides(height, width)
-    if size == (height, width) and is_ours:
-        return predict_depth(network, frames, still=still)
+    size = network.sides(height, width)
     small = jax.image.resize(frames, (len(frames), *size, 3), "linear")
     depth = predict_depth(network, small, still=still)
     if size[0] <= height and size[1] <= width:
         depth = 1 / _enlarge(1 / depth, small, frames)
     else:
         depth = nearest(depth, height, width)
-    smooth = smooth_depth(depth, jnp.asarray(frames), height / size[0])
-    return align_median(smooth**RELIEF if is_ours else smooth)
+    return align_median(smooth_depth(depth, jnp.asarray(frames), height / size[0]))
 
 
 _enlarge = jax.jit(enlarge_disparity)
@@ -173,23 +110,20 @@ def predict_depth(
     """Estimate the depth of a video in [-1, 1], with median 1 at t = 0.
 
     Raises:
-      InputError: height or width is not a multiple of 8, or of 32 for Tiefenrausch.
+      InputError: height or width is not a multiple of 32.
     """
-    if any(side % network.multiple for side in frames.shape[1:3]):
-        expected = f"sides that are multiples of {network.multiple}"
+    if any(side % MULTIPLE for side in frames.shape[1:3]):
+        expected = f"sides that are multiples of {MULTIPLE}"
         raise InputError("frames", "depth", frames.shape[1:3], expected, "change the size")
     return _predict(network.config, still, network.params, jnp.asarray(frames))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _predict(
-    config: DepthNetConfig | SharpNetConfig, still: bool, params: Params, frames: Array
+    config: DepthNetConfig, still: bool, params: Params, frames: Float[Array, "t h w 3"]
 ) -> Float[Array, "t h w"]:
-    if isinstance(config, DepthNetConfig):
-        mirrored = depth_net.log_depth(config, params, frames[:, :, ::-1])[:, :, ::-1]
-        logs = (depth_net.log_depth(config, params, frames) + mirrored) / 2
-    else:  # one frame at a time: the maps of many do not fit the memory
-        logs = jax.lax.map(lambda x: sharp_depth.log_depth(config, params, x[None])[0], frames)
+    # One frame at a time: the maps of many do not fit the memory.
+    logs = jax.lax.map(lambda x: log_depth(config, params, x[None])[0], frames)
     return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 

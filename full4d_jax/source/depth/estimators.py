@@ -1,9 +1,7 @@
 """Networks that estimate depth, chosen by name or by the ending of their file.
 
     ours            our network, in this package
-    tiefenrausch    one that its authors trained on photographs (`models.tiefenrausch`), likewise
-    blend           the mean of these two (`estimate.DepthBlend`)
-    X.safetensors   weights that `full4d train --config depth` or sharp_depth wrote
+    X.safetensors   weights that `full4d train --config depth` wrote, or Tiefenrausch's
     X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
     da3-small, ...  such files in ~/.cache/full4d (`published`)
 
@@ -20,16 +18,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError, require_file, tell
 from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far
 from full4d_jax.source.depth.depth_file import WHAT, DepthFile, open_depth_file, resize_colors
 from full4d_jax.source.depth.estimate import (
     SHIPPED,
-    TIEFENRAUSCH,
-    DepthBlend,
-    estimate_depth,
-    load_blend,
     load_depth,
     predict_depth,
 )
@@ -38,39 +31,33 @@ from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
 NAMES = ", ".join(PUBLISHED)
-KINDS = f"ours, tiefenrausch, blend, {NAMES}, or a .safetensors or .onnx file"
+KINDS = f"ours, {NAMES}, or a .safetensors or .onnx file"
 OURS = "ours"
-IN_PACKAGE = {
-    OURS: [SHIPPED],
-    "tiefenrausch": [TIEFENRAUSCH],
-    "blend": [SHIPPED, TIEFENRAUSCH],
-}
 
 
-def network_files(which: str | None) -> list[Path]:
-    """Return the files of weights: of one in the package by its name, of ours for None.
+def network_file(which: str | None) -> Path:
+    """Return the file of a network's weights; None is ours.
 
     Raises:
       InputError: the name is that of a published network whose file is not there.
     """
-    name = which or OURS
-    if name in PUBLISHED:
-        return [published_file(name)]
-    return IN_PACKAGE.get(name) or [Path(name)]
+    if which in (None, OURS):
+        return SHIPPED
+    return published_file(which) if which in PUBLISHED else Path(which)
 
 
 def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork:
     """Open a network.
 
     Args:
-      which: ours, which None takes too, tiefenrausch, blend, a published network, or a file.
+      which: ours, which None takes too, a published network, or a file.
       kind: what the values of an .onnx file are; None takes what the file and ours tell.
 
     Raises:
       InputError: the file is missing or is not such a network, or a library is missing; or a kind
         of a network whose kind is known.
     """
-    path = network_files(which)[-1]
+    path = network_file(which)
     if path.suffix == ".onnx":
         return open_depth_file(path, kind)
     if path.suffix != ".safetensors":
@@ -80,7 +67,7 @@ def load_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
         expected = "an .onnx file as --depth_network beside it"
         do = "leave it out, or give one"
         raise InputError("option", "--depth_kind", kind, expected, do)
-    return load_blend() if len(network_files(which)) > 1 else load_depth(path)
+    return load_depth(path)
 
 
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
@@ -92,8 +79,6 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     if isinstance(network, DepthFile):
         tell(network.description)
         return lambda frame: _affine(network, frame)
-    if isinstance(network, DepthBlend):
-        return lambda frame: 1 / np.asarray(estimate_depth(network, to_model(frame[None])))[0]
 
     def estimate(frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "r q"]:
         height, width = frame.shape[:2]
@@ -114,5 +99,5 @@ def _affine(network: DepthFile, frame: UInt8[ndarray, "h w 3"]) -> Float32[ndarr
 
 def estimator_mark(which: str) -> str:
     """Return the name of an estimator and a hash of its weights."""
-    weights = b"".join(path.read_bytes() for path in network_files(which))
+    weights = network_file(which).read_bytes()
     return f"{which} {hashlib.sha256(weights).hexdigest()[:16]}"

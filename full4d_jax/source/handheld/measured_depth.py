@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy import ndarray
 
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.geometry.fused_depth import fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import Grid, alone, depth_in, points_in
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.segmentation import Params
 from full4d_jax.source.depth.clip_depth import AnyNetwork, as_far, clip_depth
 from full4d_jax.source.depth.depth_file import DepthFile

@@ -17,7 +17,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.models.sharding import put_batch, spec
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import require

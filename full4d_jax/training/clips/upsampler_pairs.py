@@ -24,9 +24,9 @@ from full4d_jax.config.upsampler import UpsamplerConfig, UpsamplerDataConfig
 from full4d_jax.generation.cascade import generate_small, guide
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import splat
+from full4d_jax.geometry.depth_edges import EDGE, drop_depth_edges
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.media.video import read_video
-from full4d_jax.models.depth_net import EDGE, drop_depth_edges
 from full4d_jax.models.upsampler import Guidance
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
@@ -37,7 +37,8 @@ from input_pipeline.procedural.scene import procedural_scene
 from input_pipeline.video_files import frame_times
 
 SCENES_OF_A_SEED = 2**24  # another seed sees other scenes
-SOFTEST = 2.0  # pixels of the small frame by which smoothed depth is blurred at most
+COARSE_ROWS = 96  # of smoothed depth, which a network that sees little might give
+SOFTEST = 2.0  # pixels of that by which smoothed depth is blurred at most
 
 
 class Pair(NamedTuple):
@@ -212,10 +213,8 @@ def draw_depth(
     """Return true depth, or what a small network might make of it, or what ours makes of it."""
     kind_key, soft_key = jax.random.split(key)
     kind = jax.random.uniform(kind_key)
-    rows = network.rows
-    small = jax.image.resize(
-        frames, (len(frames), rows, rows * depth.shape[2] // depth.shape[1], 3), "linear"
-    )
+    columns = COARSE_ROWS * depth.shape[2] // depth.shape[1]
+    small = jax.image.resize(frames, (len(frames), COARSE_ROWS, columns, 3), "linear")
 
     def smoothed() -> Float[Array, "t h w"]:
         softness = jax.random.uniform(soft_key, minval=0.3, maxval=SOFTEST)

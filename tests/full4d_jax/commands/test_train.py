@@ -68,8 +68,8 @@ def test_several_processes_that_are_one(tmp_path):
 
 
 def test_values_of_the_depth_network(capsys, tmp_path):
-    line = refused(capsys, *DEPTH, "--model.heads", 3, "--out", tmp_path / "out")
-    assert "config: model.heads: found 3" in line
+    line = refused(capsys, *DEPTH, "--data.sizes", 64, 64, 60, "--out", tmp_path / "out")
+    assert "config: data.sizes: found ((64, 64, 60),)" in line
 
 
 @pytest.mark.parametrize("config", [DEBUG, DEPTH], ids=["prior", "depth"])
@@ -87,11 +87,10 @@ def test_weights_to_begin_from(capsys, tmp_path, config):
     assert {path.name for path in out.iterdir()} <= {LOCK}
 
 
-def test_a_depth_network_with_other_heads(capsys, tmp_path):
-    """Which change no shape."""
+def test_a_depth_network_with_another_head(capsys, tmp_path):
     shipped = CONFIGS.parent / "full4d_jax/checkpoints/depth.safetensors"
-    line = refused(capsys, *DEPTH, "--model.heads", 4, "--init", shipped, "--out", tmp_path / "out")
-    assert f"checkpoint: {shipped}, model.heads: found 2, expected 4" in line
+    line = refused(capsys, *DEPTH, "--model.fine", 8, "--init", shipped, "--out", tmp_path / "out")
+    assert f"checkpoint: {shipped}, model.fine: found 48, expected 8" in line
 
 
 def test_files_are_looked_at_before_the_parameters(capsys, tmp_path):

@@ -141,8 +141,7 @@ def test_held_out_scenes_are_beyond_all_others():
         ("sampler.text_guidance", Config(text="a.npz", sampler=GUIDED)),  # a model without text
         ("sampler.text_guidance", Config(model=TEXT, sampler=GUIDED)),  # nothing to guide to
         ("sampler.text_guidance", Config(text="a", negative_text="a", model=TEXT, sampler=GUIDED)),
-        ("model.heads", DepthConfig(model=DepthNetConfig(heads=3))),
-        ("model.widths", put(DepthConfig(), "model.widths", (8, 16))),
+        ("model.coarse", put(DepthConfig(), "model.coarse", 0)),
         ("data.photos", put(Config(), "data.photos", "a")),
         ("data.videos", put(Config(), "data.videos", "a")),
         ("data.pseudo", put(Config(), "data.pseudo", 0.5)),
@@ -154,9 +153,7 @@ def test_held_out_scenes_are_beyond_all_others():
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=()))),
         ("data.sizes", DepthConfig(data=DepthDataConfig(sizes=((64, 64, 60),)))),
         ("data.sizes", put(DepthConfig(), "data.sizes", (64, 64, 64))),
-        ("data.photos", DepthConfig(data=DepthDataConfig(worlds="simple", photos="a"))),
-        ("data.videos", DepthConfig(data=DepthDataConfig(worlds="rich", videos="a"))),
-        ("data.early_sizes", DepthConfig(data=DepthDataConfig(early_sizes=((64, 64, 8),)))),
+        ("data.worlds", put(DepthConfig(), "data.worlds", "simple")),
     ],
 )
 def test_the_field_is_named(name, config):
