@@ -17,7 +17,7 @@ from full4d_jax.config import (
     check_config,
     load_config,
 )
-from full4d_jax.config.depth import DepthConfig, DepthDataConfig, DepthNetConfig
+from full4d_jax.config.depth import DepthConfig, DepthDataConfig
 from full4d_jax.config.experiment import ALL_SCENES
 from full4d_jax.config.presets import AnyConfig
 from full4d_jax.session.errors import InputError
