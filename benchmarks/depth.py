@@ -14,10 +14,10 @@ Rows are networks as `full4d run --depth_network` takes them, and a plane of one
 
 Depth is what `full4d` makes of a frame of that size: ours, and Tiefenrausch, from which it was
 trained, see it at 384 pixels of its long side, and what they tell is enlarged. Where a network
-knows no depth, that of the farthest of the frame counts. With `--real` the procedural sets are left out. Errors are
-means over frames of |z - z*| / z*: with the median of depth aligned, and with scale and shift of
-disparity aligned (least squares, then no farther than the truth is); and the shares within a factor
-of 1.25.
+knows no depth, that of the farthest of the frame counts. With `--real` the procedural sets are left
+out. Errors are means over frames of |z - z*| / z*: with the median of depth aligned, and with scale
+and shift of disparity aligned (least squares, then no farther than the truth is); and the shares
+within a factor of 1.25.
 
 Edges are neighbours whose depths differ by more than a factor of 1.25, the occluding contours of
 Depth Pro (arXiv 2410.02073), which need no alignment. Recall is the share of true ones with an
