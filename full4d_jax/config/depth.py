@@ -64,6 +64,6 @@ class DepthConfig:
         kind="adamw", adam_learning_rate=1e-4, adam_weight_decay=0.0, warmup=60, decay_share=0.5
     )
     training: TrainingConfig = TrainingConfig(
-        batch=1, steps=1800, log_every=20, checkpoint_every=50
+        batch=1, steps=1200, log_every=20, checkpoint_every=50
     )
     """`batch` counts procedural frames; as many real pictures come to them."""

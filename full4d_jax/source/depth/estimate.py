@@ -43,6 +43,7 @@ NEIGHBOURS = (1, 3, 3)  # t h w over which colours are compared
 ROUNDED = 4  # pixels by which sides of a result may be off the shape of its source
 RELIEF = 0.8  # of log depth that is kept; chosen by hand, on scenes below 16
 LONG_SIDE = 384  # of frames that Tiefenrausch was trained on, pixels
+MAX_ENLARGEMENT = 2  # factor by which smaller frames are enlarged
 
 
 @no_type_check  # jax puts anything in the place of arrays
@@ -61,8 +62,8 @@ class DepthNetwork:
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a frame of this size."""
-        rows = round(LONG_SIDE * min(height, width) / max(height, width))
-        return sides(height, width, rows, MULTIPLE)
+        scale = min(MAX_ENLARGEMENT, LONG_SIDE / max(height, width))
+        return sides(height, width, round(scale * min(height, width)), MULTIPLE)
 
 
 def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
