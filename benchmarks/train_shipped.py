@@ -61,7 +61,7 @@ def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
         Stage(
             "depth",
             0.5,
-            (*depth, "--training.batch", "256", "--training.steps", "40000"),
+            (*depth, "--training.batch", "8", "--training.steps", "40000"),
             (*depth, "--training.batch", "1", *tiny),
         ),
         Stage(
