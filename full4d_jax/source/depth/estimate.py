@@ -43,7 +43,7 @@ NEIGHBOURS = (1, 3, 3)  # t h w over which colours are compared
 ROUNDED = 4  # pixels by which sides of a result may be off the shape of its source
 RELIEF = 0.8  # of log depth that is kept; chosen by hand, on scenes below 16
 LONG_SIDE = 384  # of frames that Tiefenrausch was trained on, pixels
-MAX_ENLARGEMENT = 2  # factor by which smaller frames are enlarged
+MAX_ENLARGEMENT = 3  # factor for smaller frames; chosen on scenes 48 to 63
 
 
 @no_type_check  # jax puts anything in the place of arrays
