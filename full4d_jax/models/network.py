@@ -32,7 +32,6 @@ from full4d_jax.models.embeddings import (
     to_patches,
 )
 from full4d_jax.models.linear import linear
-from full4d_jax.models.refiner import Refiner
 from full4d_jax.models.sharding import constrain, gather_layer
 from full4d_jax.models.tokens import Axis, Grid, flatten, moments_along, on_tokens, videos
 
@@ -312,3 +311,30 @@ class MultiViewDiT(nnx.Module):
             # One row of zeros: the softmax over Wan's 512 equal ones is the same average.
             text = jnp.zeros((batch, 1, self.config.text_width))
         return self.text_out(jax.nn.gelu(self.text_in(text.astype(dtype)), approximate=True))
+
+
+class Refiner(nnx.Module):
+    """A convolutional head at latent resolution, for models trained from scratch on pixels.
+
+    Tokens of 8 x 8 pixels know what is there but not exactly where; three 3 x 3 convolutions that
+    also read the noisy latents and the projection put edges back in place.
+    """
+
+    def __init__(self, inputs: int, channels: int, outputs: int, rngs: nnx.Rngs):
+        def conv(i: int, o: int, init) -> nnx.Conv:
+            return nnx.Conv(i, o, (3, 3), kernel_init=init, rngs=rngs)
+
+        scaled = nnx.initializers.lecun_normal()
+        self.enter = conv(channels + inputs, channels, scaled)
+        self.middle = conv(channels, channels, scaled)
+        self.leave = conv(channels, outputs, nnx.initializers.zeros)
+
+    def __call__(
+        self, features: Float[Array, "b v t h w k"], inputs: Float[Array, "b v t h w i"]
+    ) -> Float[Array, "b v t h w c"]:
+        """Apply the layers to every frame on its own."""
+        x = jnp.concatenate([features, inputs], -1)
+        x = x.reshape(-1, *x.shape[-3:]).astype(self.enter.kernel[...].dtype)
+        x = jax.nn.silu(self.enter(x))
+        x = x + jax.nn.silu(self.middle(x))
+        return self.leave(x).reshape(*features.shape[:-1], -1).astype(jnp.float32)
