@@ -52,12 +52,7 @@ def training_clips(folder: str | Path) -> list[Path]:
     clips = listed(Path(folder), VIDEOS)
     if not clips:
         raise ValueError(f"videos {folder}: found none, expected files like clip.mp4")
-    return without_held_out(clips)
-
-
-def without_held_out(files: Sequence[Path]) -> list[Path]:
-    """Return the files but every fifth, which evaluation keeps."""
-    return [file for i, file in enumerate(files) if i % HELD_OUT != HELD_OUT - 1]
+    return [clip for i, clip in enumerate(clips) if i % HELD_OUT != HELD_OUT - 1]
 
 
 def footage(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -123,7 +118,12 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be read to its end.
     """
-    stored = _whole_picture(path)
+    require_regular(path)
+    try:
+        with Image.open(path) as stored:
+            stored.load()  # OpenCV fills in what a file lacks
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
     if stored.mode.startswith("I"):
         gray = np.round(np.asarray(stored) / 257).clip(0, MAX_MASK_LEVEL).astype(np.uint8)
         return np.repeat(gray[..., None], 3, -1)
@@ -136,16 +136,6 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.round(picture[..., :3] * alpha + MAX_MASK_LEVEL * (1 - alpha)).astype(np.uint8)
 
 
-def _whole_picture(path: Path) -> Image.Image:
-    require_regular(path)
-    try:
-        with Image.open(path) as stored:
-            stored.load()  # OpenCV fills in what a file lacks
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
-    return stored
-
-
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """Where a picture is opaque, 255, else 0; None where it has no transparency, as of videos.
 
@@ -154,10 +144,14 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     """
     if path.suffix.lower() in VIDEOS:
         return None
-    stored = _whole_picture(path)
-    if not stored.has_transparency_data:
-        return None
-    alpha = np.asarray(stored.convert("RGBA"))[..., 3]
+    require_regular(path)
+    try:
+        with Image.open(path) as stored:
+            if not stored.has_transparency_data:
+                return None
+            alpha = np.asarray(stored.convert("RGBA"))[..., 3]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: found no whole picture ({error}), expected one") from None
     return np.where(alpha > MAX_MASK_LEVEL // 2, MAX_MASK_LEVEL, 0).astype(np.uint8)
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from optax.contrib import MuonDimensionNumbers
 
 from full4d_jax.config import to_dict
-from full4d_jax.config.depth import DepthConfig, DepthWorlds, SharpDepthConfig, Size
+from full4d_jax.config.depth import DepthConfig, DepthWorlds, Size
 from full4d_jax.models.depth_net import Params, init_params, log_depth
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
@@ -54,13 +54,17 @@ def train_depth(
       init: weights to start from.
       profile: the first and the last step of a trace.
     """
-    params = init_params(config.model, jax.random.key(config.seed))
-    if init is not None:
+    key = jax.random.key(config.seed)
+    if init is None:
+        state = init_state(config, key)
+    else:
+        like = jax.eval_shape(partial(init_params, config.model), key)
         require_model(init, load_metadata(init), config.model)
-        params, _ = load_params(init, params)
+        params, _ = load_params(init, like)
+        state = first_state(optimizer(config), params)
     state, summary = run_training(
         partial(train_step, config),
-        start_at(first_state(optimizer(config), params)),
+        start_at(state),
         partial(batches, config),
         config.training,
         out,
@@ -69,10 +73,15 @@ def train_depth(
     )
     weights = out / "depth.safetensors"
     save_params(weights, state.ema, {"model": to_dict(config.model)})
-    errors = held_out_errors(config, state.ema, (BASE, BASE, BASE), HELD_OUT)
+    errors = held_out_errors(config, state.ema, scenes=HELD_OUT)
     summary = {**summary, "held_out": errors}
     write_text(weights.with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")
+
+
+def init_state(config: DepthConfig, key: PRNGKeyArray) -> TrainState:
+    """Return step 0 with random parameters."""
+    return first_state(optimizer(config), init_params(config.model, key))
 
 
 def optimizer(config: DepthConfig) -> optax.GradientTransformation:
@@ -131,14 +140,12 @@ def train_step(
     return state, {"loss": value, "gradient_norm": optax.tree.norm(gradients)}
 
 
-def held_out_errors(
-    config: DepthConfig | SharpDepthConfig, params: Params, size: Size, scenes: int
-) -> dict[str, float]:
-    """Return the mean `depth_errors` of frames of one size of held-out scenes."""
+def held_out_errors(config: DepthConfig, params: Params, scenes: int) -> dict[str, float]:
+    """Return the mean `depth_errors` of square 64-pixel frames of held-out scenes."""
     network = DepthNetwork(config.model, params)
 
     def one(index: Integer[Array, ""]) -> Metrics:
-        frames, depth = procedural_frames(index[None], size, config.data.worlds)
+        frames, depth = procedural_frames(index[None], (BASE, BASE, BASE), config.data.worlds)
         return depth_errors(predict_depth(network, frames * 2 - 1), depth)
 
     errors = jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(scenes))

@@ -1,11 +1,6 @@
 """The training loop of any network: resume, step, report, save."""
 
-import contextlib
 import itertools
-import shlex
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import reached_preemption_sync_point
 from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
@@ -22,6 +16,7 @@ from full4d_jax.session.disk import disk_errors
 from full4d_jax.training.bad_losses import record_bad_step, to_json
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.checkpoints.provenance import hardware, without_machine_paths
+from full4d_jax.training.interruption import resume_command, termination
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.profiling import StepProfile, steps_left
 from full4d_jax.training.program import Step, jit_step
@@ -167,30 +162,3 @@ def _due(config: TrainingConfig, done: int, is_stopped: bool) -> Due:
         sheet=bool(config.sheet_every) and done % config.sheet_every == 0 and not is_last,
         stop=is_stopped and not is_last,
     )
-
-
-@contextlib.contextmanager
-def termination() -> Iterator[Callable[[int], bool]]:
-    """Yield a function of the step, to be called after it: whether to save now and stop.
-
-    Schedulers send SIGTERM before they take a machine back.
-    Several processes get their signals at different steps. They agree on one step through
-    `jax.distributed`, whose own handler receives the signal once it is initialized.
-    """
-    if jax.distributed.is_initialized():
-        yield reached_preemption_sync_point
-    elif threading.current_thread() is not threading.main_thread():  # others may not set handlers
-        yield lambda _: False
-    else:
-        asked = threading.Event()
-        before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-        try:
-            yield lambda _: asked.is_set()
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-
-def resume_command() -> str:
-    """Return the command that started this process; given again, it resumes the run."""
-    is_ours = Path(sys.argv[0]).name == "full4d"
-    return shlex.join(["full4d", *sys.argv[1:]] if is_ours else sys.orig_argv)

@@ -12,54 +12,44 @@ which knows no scale. Means, because Tiefenrausch's outlines are soft and need n
 import itertools
 import json
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from einops import reduce
-from jaxtyping import Array, Float, Float32, Float64, Integer, PRNGKeyArray, UInt8
-from numpy import ndarray
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from full4d_jax.config import to_dict
 from full4d_jax.config.depth import SharpDepthConfig, Size
 from full4d_jax.models.sharp_depth import Params, init_params, log_depth
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import (
     TIEFENRAUSCH,
+    DepthNetwork,
+    depth_errors,
+    predict_depth,
 )
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.depth_augmentation import augment
 from full4d_jax.training.depth_loss import loss, roughness
-from full4d_jax.training.depth_training import (
-    Frames,
-    Metrics,
-    held_out_errors,
-    procedural_frames,
-)
+from full4d_jax.training.depth_training import Frames, Metrics, procedural_frames
 from full4d_jax.training.loop import Reporting, run_training
+from full4d_jax.training.optimizer import block_matrices, make_optimizer
+from full4d_jax.training.real_pictures import real_crop, training_photos
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import TrainState, apply_gradients, config_optimizer, first_state
-from input_pipeline.footage import (
-    PICTURES,
-    listed,
-    read_picture,
-    training_clips,
-    without_held_out,
-)
+from full4d_jax.training.state import TrainState, apply_gradients, first_state
 from input_pipeline.procedural.looks import NO_PHOTOS, Looks, looks_at
-from input_pipeline.video_files import frame_times, read_frames
+from input_pipeline.procedural.scene import HELD_OUT_START
 from input_pipeline.whole_files import write_text
 
 CELL = 8  # pixels per side
 TURN = 100  # steps in a row of one size, as each size is a program of its own
 HELD_OUT = 32  # frames that the summary's errors are means of
-SMALLEST = 0.6  # share of the largest crop of a shape that a crop spans at least, along a side
 
 
 def train_sharp_depth(
@@ -81,7 +71,7 @@ def train_sharp_depth(
         params, _ = load_params(init, params)
     state, summary = run_training(
         partial(train_step, config),
-        start_at(first_state(config_optimizer(config), params)),
+        start_at(first_state(optimizer(config), params)),
         partial(batches, config, teacher),
         config.training,
         out,
@@ -90,10 +80,15 @@ def train_sharp_depth(
     )
     weights = out / "sharp_depth.safetensors"
     save_params(weights, state.ema, {"model": to_dict(config.model)})
-    errors = held_out_errors(config, state.ema, config.data.sizes[0], HELD_OUT)
+    errors = held_out_errors(config, state.ema, HELD_OUT)
     text = json.dumps({**summary, "held_out": errors}, indent=1)
     write_text(weights.with_suffix(".json"), text + "\n")
     print(f"wrote {weights} and {weights.with_suffix('.json')}; held out: {errors}")
+
+
+def optimizer(config: SharpDepthConfig) -> optax.GradientTransformation:
+    """Return AdamW on everything."""
+    return make_optimizer(config.optimizer, config.training.steps, block_matrices)
 
 
 def batches(
@@ -159,7 +154,7 @@ def train_step(
 
     grad = jax.value_and_grad(objective, has_aux=True)
     (value, parts), gradients = grad(state.params)
-    state = apply_gradients(config_optimizer(config), config.optimizer.ema, state, gradients)
+    state = apply_gradients(optimizer(config), config.optimizer.ema, state, gradients)
     return state, {"loss": value, **parts, "gradient_norm": optax.tree.norm(gradients)}
 
 
@@ -173,61 +168,14 @@ def anchor_loss(
     return jnp.abs(error).mean() + roughness(error)
 
 
-def training_photos(folder: str) -> list[Path]:
-    """Return the folder's photographs but every fifth by name, which are held out.
+def held_out_errors(config: SharpDepthConfig, params: Params, scenes: int) -> dict[str, float]:
+    """Return the mean `depth_errors` of frames of held-out scenes, of the first size."""
+    network = DepthNetwork(config.model, params)
+    size = config.data.sizes[0]
 
-    Raises:
-      InputError: there is none.
-    """
-    photos = listed(Path(folder), PICTURES) if folder else []
-    if not photos:
-        expected = "photographs"
-        do = "give a folder with --data.photos"
-        raise InputError("config", f"data.photos {folder}", "no picture", expected, do)
-    return without_held_out(photos)
+    def one(index: Integer[Array, ""]) -> Metrics:
+        frames, depth = procedural_frames(index[None], size, config.data.worlds)
+        return depth_errors(predict_depth(network, frames * 2 - 1), depth)
 
-
-def real_crop(
-    rng: np.random.Generator,
-    photos: list[Path],
-    videos: str,
-    filmed: float,
-    size: tuple[int, int],
-) -> Float32[ndarray, "h w 3"]:
-    """Return a crop in [0, 1] of a photograph, or of a frame of a training clip.
-
-    Args:
-      rng: draws the picture and the place of the crop.
-      photos: files to draw from.
-      videos: folder of clips to draw from; "" for photographs alone.
-      filmed: share of the crops that are of clips.
-      size: rows and columns.
-    """
-    if videos and rng.uniform() < filmed:
-        clips = training_clips(videos)
-        clip = clips[rng.integers(len(clips))]
-        times = _times(clip)
-        picture = next(iter(read_frames(clip, times[rng.integers(len(times), size=1)])))
-    else:
-        picture = read_picture(photos[rng.integers(len(photos))])
-    return crop(rng, picture, size)
-
-
-def crop(
-    rng: np.random.Generator, picture: UInt8[ndarray, "H W 3"], size: tuple[int, int]
-) -> Float32[ndarray, "h w 3"]:
-    """Return a crop of the shape of `size`, anywhere in the picture, at that size and in [0, 1]."""
-    height, width = picture.shape[:2]
-    scale = rng.uniform(SMALLEST, 1) * min(height / size[0], width / size[1])
-    rows, columns = (max(1, round(scale * side)) for side in size)
-    top = rng.integers(height - rows + 1)
-    left = rng.integers(width - columns + 1)
-    cut = picture[top : top + rows, left : left + columns]
-    small = cv2.resize(cut, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / 255
-
-
-@lru_cache
-def _times(clip: Path) -> Float64[ndarray, "t"]:
-    """Return the times of a clip's frames, which take long to read."""
-    return frame_times(clip)
+    errors = jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(scenes))
+    return {name: round(float(values.mean()), 4) for name, values in errors.items()}

@@ -167,7 +167,6 @@ def estimate_depth(
 _enlarge = jax.jit(enlarge_disparity)
 
 
-@partial(jax.jit, static_argnames="still")
 def predict_depth(
     network: DepthNetwork, frames: Float[Array, "t h w 3"], *, still: bool = True
 ) -> Float[Array, "t h w"]:
@@ -179,8 +178,13 @@ def predict_depth(
     if any(side % network.multiple for side in frames.shape[1:3]):
         expected = f"sides that are multiples of {network.multiple}"
         raise InputError("frames", "depth", frames.shape[1:3], expected, "change the size")
-    config = network.config
-    params = network.params
+    return _predict(network.config, still, network.params, jnp.asarray(frames))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _predict(
+    config: DepthNetConfig | SharpNetConfig, still: bool, params: Params, frames: Array
+) -> Float[Array, "t h w"]:
     if isinstance(config, DepthNetConfig):
         mirrored = depth_net.log_depth(config, params, frames[:, :, ::-1])[:, :, ::-1]
         logs = (depth_net.log_depth(config, params, frames) + mirrored) / 2

@@ -17,7 +17,6 @@ from full4d_jax.models.depth_net import init_params, log_depth
 from full4d_jax.training import depth_training
 from full4d_jax.training.loop import run_training
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import TrainState, first_state
 from input_pipeline.procedural import looks
 from input_pipeline.procedural.rich_world import OBJECTS as RICH_OBJECTS
 
@@ -68,13 +67,8 @@ def test_crops_of_photos_are_drawn_anew_and_again_alike(tmp_path, write_pictures
     np.testing.assert_array_equal(seen[4], seen[3])
 
 
-def initial_state() -> TrainState:
-    params = init_params(TINY.model, jax.random.key(0))
-    return first_state(depth_training.optimizer(TINY), params)
-
-
 def test_a_step_moves_all_weights_of_the_blocks():
-    state = initial_state()
+    state = depth_training.init_state(TINY, jax.random.key(0))
     frames = jax.random.uniform(jax.random.key(1), (4, 16, 16, 3))
     depth = 1 + jax.random.uniform(jax.random.key(2), (4, 16, 16))
     step = jax.jit(partial(depth_training.train_step, TINY))
@@ -90,7 +84,7 @@ def test_an_interrupted_training_ends_bit_identically(tmp_path: Path):
     batches = partial(depth_training.batches, TINY)
 
     def train(out: Path):
-        start = start_at(initial_state())
+        start = start_at(depth_training.init_state(TINY, jax.random.key(0)))
         return run_training(step, start, batches, TINY.training, out, {})
 
     whole, _ = train(tmp_path / "whole")

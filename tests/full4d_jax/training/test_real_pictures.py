@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.training.sharp_training import SMALLEST, crop, real_crop, training_photos
+from full4d_jax.training.real_pictures import SMALLEST, crop, real_crop, training_photos
 
 
 def test_every_fifth_photo_is_held_out(tmp_path, write_pictures):
