@@ -28,7 +28,7 @@ from full4d_jax.config.upsampler import UpsamplerNetConfig
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import Projection, splat
-from full4d_jax.generation.seen_before import Known, Splat, fill_open, seen_before, splat_known
+from full4d_jax.generation.seen_before import Known, fill_open, seen_before, splat_known
 from full4d_jax.generation.several_views import merge, nearest_first, own_projection
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.geometry.resizing import nearest
@@ -242,16 +242,16 @@ def pass_through(
     return made + share * (projected - made)
 
 
-def _merged(layers: list[Splat], first: Int[Array, "k"]) -> Projection:
+def _merged(layers: list[Projection], first: Int[Array, "k"]) -> Projection:
     """Return drawings of real views in one target, of which those numbered first count first."""
-    return merge(Projection(*(jnp.stack(x) for x in zip(*layers, strict=True))), first)
+    return merge(jax.tree.map(lambda *x: jnp.stack(x), *layers), first)
 
 
-def guide(drawn: Splat, coarse: Float[Array, "i j 3"]) -> Guidance:
+def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> Guidance:
     """Return what the upsampler sees of one target frame, without a batch axis.
 
     Args:
       drawn: the projection of the source at full size.
       coarse: the prior's frame.
     """
-    return Guidance(jax.image.resize(coarse, drawn[0].shape, "cubic"), *drawn)
+    return Guidance(jax.image.resize(coarse, drawn.frames.shape, "cubic"), *drawn)
