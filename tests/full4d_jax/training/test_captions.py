@@ -159,22 +159,22 @@ def test_inspect_knows_the_batch(config, encoded, projections):
 
 
 def test_what_does_not_fit_is_refused(config, raw, encoded, tmp_path, monkeypatch):
-    def encode(config, encoder, file=None):
+    def embed(config, encoder, file=None):
         encode_dataset(config, raw, tmp_path, "train", 1, (0, 1), encoder, file)
 
     with pytest.raises(InputError, match=r"--text_encoder: found none"):
-        encode(config, None)
+        embed(config, None)
     with pytest.raises(InputError, match="no clip with a caption"):
-        encode(config, tmp_path)
+        embed(config, tmp_path)
     file = tmp_path / "captions.json"
     file.write_text('{"a": 3}')
     with pytest.raises(InputError, match="expected a text by scene"):
-        encode(config, tmp_path, file)
+        embed(config, tmp_path, file)
     file.write_text(json.dumps({open_dataset(raw).scene_ids[0]: "a man"}))
     monkeypatch.setattr(encode, "prompt_encoder", table)
     wide = dataclasses.replace(config, model=dataclasses.replace(config.model, text_width=8))
     with pytest.raises(InputError, match="width 6, expected 8, the model's"):
-        encode(wide, tmp_path, file)
+        embed(wide, tmp_path, file)
     with pytest.raises(InputError, match="text of width 6, expected text of width 8"):
         training_batches(on(wide, encoded), 0)
     with pytest.raises(InputError, match="no embedded caption"):
